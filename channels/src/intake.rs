@@ -1,0 +1,72 @@
+//! What a server session asks of the engine behind it.
+
+use std::future::Future;
+
+use crate::mail::{Address, Reply, ReversePath};
+
+/// The engine as one session sees it. One value serves one connection, one transaction at a
+/// time; the driver calls in the order of the methods below, and [`Intake::reset`] at any point.
+///
+/// Every refusal is the [`Reply`] that the peer gets to read.
+pub trait Intake {
+    /// MAIL FROM was understood.
+    fn sender(&mut self, from: &MailFrom) -> impl Future<Output = Result<(), Reply>>;
+
+    /// RCPT TO was understood. `Ok` is the reply 250.
+    fn recipient(&mut self, to: &RcptTo) -> impl Future<Output = Result<(), Reply>>;
+
+    /// The content is about to come, for the recipients accepted so far.
+    fn open(&mut self) -> impl Future<Output = Result<(), Reply>>;
+
+    /// A piece of content: dots unstuffed, lines ended by CRLF, cut anywhere. After an error the
+    /// driver swallows the rest and answers the end of data with this reply.
+    fn write(&mut self, octets: &[u8]) -> impl Future<Output = Result<(), Reply>>;
+
+    /// The content is complete. Returns when it is safe, or when it is certain that it is not.
+    fn commit(&mut self) -> impl Future<Output = Verdict>;
+
+    /// The transaction is over or given up: forget it. Also called after [`Intake::commit`].
+    fn reset(&mut self);
+}
+
+/// The reply to the end of data.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// One for the whole message; LMTP repeats it for each recipient.
+    Whole(Reply),
+    /// LMTP: one per accepted recipient, in the order of RCPT.
+    Each(Vec<Reply>),
+}
+
+/// `MAIL FROM:<path> SIZE=n BODY=b`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MailFrom {
+    /// The sender; null for notifications.
+    pub path: ReversePath,
+    /// Octets announced.
+    pub size: Option<u64>,
+    /// `BODY=8BITMIME` was said.
+    pub eight_bit: bool,
+}
+
+/// `RCPT TO:<path>` and, from relays of ours over LMTP, what the directory knew.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RcptTo {
+    /// The recipient as parsed.
+    pub address: Address,
+    /// The recipient exactly as it stood between the angle brackets.
+    pub as_given: String,
+    /// `XQUOTA=size,number`.
+    pub quota: Option<XQuota>,
+    /// `XDFLG=bits`; 0 when not given.
+    pub delivery_flags: u32,
+}
+
+/// The user's quota as the directory has it; -1 is unlimited, -2 the store's default.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct XQuota {
+    /// Octets.
+    pub size: i64,
+    /// Messages.
+    pub messages: i64,
+}

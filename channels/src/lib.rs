@@ -1,0 +1,13 @@
+//! How mail enters and leaves: the vocabulary of mail, SMTP and LMTP as state machines without
+//! sockets, the drivers that give them sockets, and the mailbox formats.
+//!
+//! Passive: nothing here is an actor, nothing here decides when something happens. Where a
+//! server has to ask the engine (may this recipient in? is this message safe now?) it asks an
+//! [`intake::Intake`].
+
+pub mod intake;
+pub mod lmtp;
+pub mod mail;
+pub mod mailbox;
+pub mod smtp;
+pub mod wire;

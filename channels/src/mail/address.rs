@@ -1,0 +1,253 @@
+//! Mail addresses as they stand between the angle brackets of MAIL and RCPT.
+
+use std::fmt;
+
+/// A forward path: `user@domain`, `"quoted user"@domain`, `user@[literal]`, `@a,@b:user@domain`,
+/// or a bare `user` (postmaster, and mailboxes over LMTP).
+///
+/// RFC 5321 section 4.1.2; source routes as in its appendix C. The `%`-hack is left in the local
+/// part: what it means is for rewrite rules to say. Octets above 127 are refused (SMTPUTF8 is
+/// not offered).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Address {
+    text: Box<str>,
+    /// Where the mailbox begins, behind the route and its colon.
+    mailbox: u16,
+    /// Where the `@` before the domain stands.
+    at: Option<u16>,
+}
+
+/// A reverse path: an address, or nothing for notifications.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ReversePath(pub Option<Address>);
+
+/// Why a path is not an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AddressError {
+    /// Nothing at all.
+    #[error("the address is empty")]
+    Empty,
+    /// Longer than [`MAX_PATH`].
+    #[error("the address is longer than {MAX_PATH} octets")]
+    TooLong,
+    /// Control characters, or octets above 127.
+    #[error("the address holds a character that is not printable ASCII")]
+    Character,
+    /// Before the colon of a source route.
+    #[error("the source route is malformed")]
+    Route,
+    /// Left of the `@`.
+    #[error("the local part is malformed")]
+    Local,
+    /// Right of the `@`.
+    #[error("the domain is malformed")]
+    Domain,
+}
+
+impl Address {
+    /// Parses what stood between `<` and `>`.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        if text.len() > MAX_PATH {
+            return Err(AddressError::TooLong);
+        }
+        if !text.bytes().all(|c| (b' '..=b'~').contains(&c)) {
+            return Err(AddressError::Character);
+        }
+        let mailbox = if text.starts_with('@') { end_of_route(text)? } else { 0 };
+        let after_local = mailbox + end_of_local(&text[mailbox..])?;
+        let at = match text.as_bytes().get(after_local) {
+            None => None,
+            Some(_) if is_domain(&text[after_local + 1..]) => Some(after_local as u16),
+            Some(_) => return Err(AddressError::Domain),
+        };
+        Ok(Self { text: text.into(), mailbox: mailbox as u16, at })
+    }
+
+    /// All of it, as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The hosts of the source route, from the first to be visited.
+    pub fn route(&self) -> impl Iterator<Item = &str> {
+        self.text[..usize::from(self.mailbox)]
+            .split([',', ':'])
+            .filter_map(|hop| hop.strip_prefix('@'))
+    }
+
+    /// The address without its source route.
+    pub fn mailbox(&self) -> &str {
+        &self.text[usize::from(self.mailbox)..]
+    }
+
+    /// Left of the `@`, quotes included.
+    pub fn local(&self) -> &str {
+        &self.text[usize::from(self.mailbox)..self.at.map_or(self.text.len(), usize::from)]
+    }
+
+    /// Left of the `@`, without quotes and backslashes.
+    pub fn unquoted_local(&self) -> String {
+        let local = self.local();
+        if !local.contains('"') {
+            return local.to_owned();
+        }
+        let mut escaped = false;
+        let keep = |c: &char| {
+            let kept = escaped || !matches!(c, '"' | '\\');
+            escaped = !escaped && *c == '\\';
+            kept
+        };
+        local.chars().filter(keep).collect()
+    }
+
+    /// Right of the `@`, as it was written.
+    pub fn domain(&self) -> Option<&str> {
+        self.at.map(|at| &self.text[usize::from(at) + 1..])
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl ReversePath {
+    /// Parses what stood between `<` and `>`; nothing is the null sender.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.is_empty() { Ok(Self(None)) } else { Address::parse(text).map(|a| Self(Some(a))) }
+    }
+
+    /// Without angle brackets; empty for the null sender.
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("", Address::as_str)
+    }
+}
+
+/// Whether `text` is a domain name or an address literal. Underscores are let through: real
+/// hosts have them.
+pub fn is_domain(text: &str) -> bool {
+    if let Some(literal) = text.strip_prefix('[') {
+        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-');
+        return literal
+            .strip_suffix(']')
+            .is_some_and(|literal| !literal.is_empty() && literal.chars().all(inner));
+    }
+    let label = |label: &str| {
+        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        !label.is_empty() && label.len() <= 63 && label.chars().all(inner)
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// The octet behind the colon of `@a,@b:`.
+fn end_of_route(text: &str) -> Result<usize, AddressError> {
+    // A literal in the route may hold colons of its own.
+    let mut in_literal = false;
+    let colon = text.find(|c| {
+        in_literal = (in_literal || c == '[') && c != ']';
+        c == ':' && !in_literal
+    });
+    let colon = colon.ok_or(AddressError::Route)?;
+    let hop = |hop: &str| hop.strip_prefix('@').is_some_and(is_domain);
+    if text[..colon].split(',').all(hop) { Ok(colon + 1) } else { Err(AddressError::Route) }
+}
+
+/// Where the local part ends: at an `@` or at the end. A dot-string, a quoted string, or, as the
+/// original allows, several of them joined by dots.
+fn end_of_local(text: &str) -> Result<usize, AddressError> {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut previous = b'.';
+    for (i, c) in text.bytes().enumerate() {
+        if quoted {
+            quoted = escaped || c != b'"';
+            escaped = !escaped && c == b'\\';
+            previous = c;
+            continue;
+        }
+        match c {
+            b'@' if previous == b'.' => return Err(AddressError::Local),
+            b'@' => return Ok(i),
+            b'"' if previous == b'.' => quoted = true,
+            b'.' if previous == b'.' => return Err(AddressError::Local),
+            b'.' => {}
+            _ if previous == b'"' || !is_atom(c) => return Err(AddressError::Local),
+            _ => {}
+        }
+        previous = c;
+    }
+    if quoted || previous == b'.' { Err(AddressError::Local) } else { Ok(text.len()) }
+}
+
+/// RFC 5322 `atext`.
+fn is_atom(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
+}
+
+/// Octets of a path without its brackets. RFC 5321 section 4.5.3.1.3 asks for 256; source routes
+/// and hashed senders are longer.
+pub const MAX_PATH: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_an_address() {
+        // text, route, local part, domain
+        let rows = [
+            ("alice@relais.example", "", "alice", Some("relais.example")),
+            ("postmaster", "", "postmaster", None),
+            ("user%b.c@a", "", "user%b.c", Some("a")),
+            ("@a,@b:user@c", "a b", "user", Some("c")),
+            ("@[1.2.3.4]:user@c", "[1.2.3.4]", "user", Some("c")),
+            ("@[IPv6:::1]:user@c", "[IPv6:::1]", "user", Some("c")),
+            ("@store1.siroe.com.LMTP:jdoe@lmtpcs-daemon", "store1.siroe.com.LMTP", "jdoe", Some("lmtpcs-daemon")),
+            ("@host:jdoe", "host", "jdoe", None),
+            ("\"a b@c\"@d", "", "\"a b@c\"", Some("d")),
+            ("\"a\\\"b\"@d", "", "\"a\\\"b\"", Some("d")),
+            ("a.\"b\".c@d", "", "a.\"b\".c", Some("d")),
+            ("u@[0.1.2.3]", "", "u", Some("[0.1.2.3]")),
+            ("jdoe+Work@sesta.com", "", "jdoe+Work", Some("sesta.com")),
+            ("a!user@b_c.d.", "", "a!user", Some("b_c.d.")),
+        ];
+        for (text, route, local, domain) in rows {
+            let address = Address::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(address.route().collect::<Vec<_>>().join(" "), route, "{text}");
+            assert_eq!((address.local(), address.domain()), (local, domain), "{text}");
+            assert_eq!(address.as_str(), text);
+        }
+        assert_eq!(Address::parse("\"a\\\"b c\"@d").unwrap().unquoted_local(), "a\"b c");
+    }
+
+    #[test]
+    fn what_is_not_an_address() {
+        let rows = [
+            ("", AddressError::Empty),
+            ("a b@c", AddressError::Local),
+            ("@c", AddressError::Route),
+            ("@a:@c", AddressError::Local),
+            (".a@c", AddressError::Local),
+            ("a.@c", AddressError::Local),
+            ("a..b@c", AddressError::Local),
+            ("\"a@c", AddressError::Local),
+            ("\"a\"b@c", AddressError::Local),
+            ("a@", AddressError::Domain),
+            ("a@b@c", AddressError::Domain),
+            ("a@b..c", AddressError::Domain),
+            ("a@[]", AddressError::Domain),
+            ("a@[1.2.3.4", AddressError::Domain),
+            ("a\r\n@c", AddressError::Character),
+            ("j\u{f6}rg@c", AddressError::Character),
+        ];
+        for (text, want) in rows {
+            assert_eq!(Address::parse(text), Err(want), "{text}");
+        }
+        let long = format!("{}@c", "a".repeat(MAX_PATH));
+        assert_eq!(Address::parse(&long), Err(AddressError::TooLong));
+    }
+}

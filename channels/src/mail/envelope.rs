@@ -1,0 +1,47 @@
+//! The envelope of a queued message: who it is from, and where each recipient goes.
+
+use serde::{Deserialize, Serialize};
+
+use super::MessageId;
+
+/// Everything the queue knows about a message beside its content. Stored once, with the content;
+/// what happens to the recipients later is appended as state changes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Envelope {
+    /// The queue id.
+    pub id: MessageId,
+    /// Milliseconds since 1970.
+    pub received: u64,
+    /// The sender without angle brackets; empty for the null sender.
+    pub sender: String,
+    /// The channel it came in by.
+    pub source_channel: String,
+    /// The client: `name [address]`.
+    pub client: String,
+    /// `BODY=8BITMIME` was said.
+    pub eight_bit: bool,
+    /// Octets of content, our own header lines included.
+    pub size: u64,
+    /// Recipients, grouped by the way they go.
+    pub entries: Vec<Entry>,
+}
+
+/// The recipients that leave together: one channel, one host. Scheduled, tried and counted as one.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Entry {
+    /// The channel they leave by.
+    pub channel: String,
+    /// The destination by which the channel tells hosts apart, in lower case.
+    pub host: String,
+    /// At most [`relais_config::channel::MAX_ADDRSPERFILE`].
+    pub recipients: Vec<Recipient>,
+}
+
+/// One recipient of a queued message.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Recipient {
+    /// What is presented to the next hop.
+    pub address: String,
+    /// As the sender wrote it; what notices and logs show.
+    pub original: String,
+}

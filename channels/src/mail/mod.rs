@@ -1,0 +1,17 @@
+//! The vocabulary of mail: what travels, who it is from and for, and what became of it.
+
+mod address;
+mod content;
+mod envelope;
+mod message_id;
+mod next_hop;
+mod outcome;
+mod reply;
+
+pub use address::{Address, AddressError, ReversePath};
+pub use content::Content;
+pub use envelope::{Entry, Envelope, Recipient};
+pub use message_id::{MessageId, MessageIds};
+pub use next_hop::{NextHop, NextHopError};
+pub use outcome::{Attempt, Outcome, SiteTrouble};
+pub use reply::{Enhanced, Reply};

@@ -1,0 +1,67 @@
+//! Replies of SMTP and LMTP: a code, an enhanced code, a text.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// One reply, ours or a peer's. Lines of the text are separated by LF and hold no CR.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Reply {
+    /// 200 to 599.
+    pub code: u16,
+    /// RFC 3463, when there is one.
+    pub enhanced: Option<Enhanced>,
+    /// What follows the codes.
+    pub text: Cow<'static, str>,
+}
+
+/// An enhanced status code: class, subject, detail (RFC 3463).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Enhanced(pub u8, pub u16, pub u16);
+
+impl Reply {
+    /// A reply with an enhanced code and a fixed text.
+    pub const fn new(code: u16, enhanced: Enhanced, text: &'static str) -> Self {
+        Self { code, enhanced: Some(enhanced), text: Cow::Borrowed(text) }
+    }
+
+    /// A reply whose text is made on the spot.
+    pub fn with_text(code: u16, enhanced: Enhanced, text: String) -> Self {
+        Self { code, enhanced: Some(enhanced), text: Cow::Owned(text) }
+    }
+
+    /// A reply without enhanced code: greetings, EHLO, 354.
+    pub fn plain(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, enhanced: None, text: text.into() }
+    }
+
+    /// 2xx.
+    pub fn is_success(&self) -> bool {
+        self.code / 100 == 2
+    }
+
+    /// 5xx.
+    pub fn is_permanent(&self) -> bool {
+        self.code / 100 == 5
+    }
+}
+
+impl fmt::Display for Enhanced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// On one line, for logs and people: `550 5.1.1 no such user`.
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if let Some(enhanced) = self.enhanced {
+            write!(f, " {enhanced}")?;
+        }
+        for line in self.text.lines() {
+            write!(f, " {line}")?;
+        }
+        Ok(())
+    }
+}

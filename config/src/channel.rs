@@ -1,0 +1,219 @@
+//! Channels: how mail comes in and leaves.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use crate::tls::Sides;
+
+/// One channel. Field names are the original's keywords.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// `"tcp_local"`; at most 32 characters.
+    pub name: String,
+    /// The name that rewrite rules route to; compared without regard to case.
+    pub tag: String,
+    /// What its jobs do.
+    pub program: Program,
+    /// Remote port; 25 for SMTP and 24 for LMTP when not given.
+    pub port: Option<u16>,
+    /// Connect here, whatever the address says: `"host"`, `"[127.0.0.1]"`, `"inet:host:port"`
+    /// or `"unix:/path"`.
+    pub daemon: Option<String>,
+    /// Connect to the host of the recipient's route.
+    pub multigate: bool,
+    /// Rewrite the address once more when it is dequeued and connect to the resulting host.
+    pub connectcanonical: bool,
+    /// Strip the source route from RCPT TO after it chose the host.
+    pub dequeue_removeroute: bool,
+    /// The server is one of ours: XQUOTA and XDFLG may be sent unasked. Default: `multigate`.
+    pub private: bool,
+    /// Use of MX records.
+    pub mx: Mx,
+    /// How recipients are divided into queue entries.
+    pub copies: Copies,
+    /// Recipients of one queue entry at most; 1 to 64, default 64.
+    pub addrsperfile: usize,
+    /// Jobs of this channel at once; default 10.
+    pub maxjobs: NonZeroUsize,
+    /// Waiting messages of one host for each of its jobs; default 10.
+    pub threaddepth: NonZeroUsize,
+    /// The pool its jobs run in.
+    pub pool: String,
+    /// Waiting times between attempts; the last repeats. `None` is the built-in series.
+    pub backoff: Option<Vec<Duration>>,
+    /// Ages of the message at which warnings are sent; at the last it is returned.
+    pub notices: Option<Vec<Duration>>,
+    /// A "mailbox busy" answer is retried after a short random time; default true.
+    pub mailbox_busy_fast_retry: bool,
+    /// Only addresses that an alias or the directory produced may enter.
+    pub viaaliasrequired: bool,
+    /// The LMTP server takes delivery flags (folder, quota bypass) from the client.
+    pub flagtransfer: bool,
+    /// `message/partial` is put together first.
+    pub defragment: bool,
+    /// Address form of a Sieve fileinto.
+    pub fileinto: Option<String>,
+    /// TLS.
+    pub tls: Sides,
+    /// SASL.
+    pub sasl: Sides,
+    /// Message submission semantics.
+    pub submit: bool,
+    /// Incoming connections may switch to or from this channel by the client's address.
+    pub switchchannel: Switch,
+    /// Channel to switch to after authentication.
+    pub saslswitchchannel: Option<String>,
+    /// Complete unqualified addresses with the remote host's name.
+    pub remotehost: bool,
+    /// Address reversal on mail enqueued here; default true.
+    pub reverse: bool,
+    /// Postfix: deliver what aliases and .forward leave to this transport.
+    pub mailbox_transport: Option<String>,
+    /// Postfix: deliver everything to this transport at once.
+    pub local_transport: Option<String>,
+    /// Postfix: deliver names without a UNIX account to this transport.
+    pub fallback_transport: Option<String>,
+    /// What separates user and detail in a local part.
+    pub recipient_delimiter: String,
+    /// As a source: octets of a message at most; default 50 MiB.
+    pub sourceblocklimit: u64,
+    /// As a source: recipients of a message at most, more get 452; default 1,000.
+    pub recipientlimit: usize,
+    /// As a server: octets of a command line, CRLF included; default 2,048 (RFC 5321 wants 512).
+    pub commandlinelimit: usize,
+    /// As a server: octets of a line of content, CRLF included; default 65,536. (RFC 5321: 1,000.)
+    pub linelimit: usize,
+    /// As a server: commands without a message handed over before 421; default 1,000.
+    pub disconnectcommandlimit: usize,
+    /// As a server: commands in error before 421; default 20.
+    pub disconnectbadcommandlimit: usize,
+    /// As a server: waiting for a command; default 5 minutes.
+    pub command_receive_time: Duration,
+    /// As a server: waiting for more content; default 5 minutes.
+    pub data_receive_time: Duration,
+    /// As a client: connecting; default 30 seconds.
+    pub connect_time: Duration,
+    /// As a client: waiting for the reply to a command; default 5 minutes.
+    pub command_transmit_time: Duration,
+    /// As a client: waiting for the replies after the data; default 10 minutes.
+    pub status_data_receive_time: Duration,
+    /// As a client: how long a connection without work is kept; default 2 seconds.
+    pub idle_time: Duration,
+}
+
+/// What the jobs of a channel do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Program {
+    /// Aliases end here; nothing is delivered by it.
+    Local,
+    /// SMTP in, SMTP out.
+    Smtp,
+    /// LMTP in, LMTP out.
+    Lmtp,
+    /// Puts mail through rewriting again, visible to access checks.
+    Process,
+    /// Puts mail through rewriting again, invisible to access checks.
+    Reprocess,
+    /// Keeps mail until an operator releases it.
+    Hold,
+    /// Hands mail to an approved program.
+    Pipe,
+    /// Forgets mail.
+    Bitbucket,
+}
+
+/// How recipients are divided into queue entries.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Copies {
+    /// One entry per destination host.
+    #[default]
+    SingleSys,
+    /// One entry per recipient.
+    Single,
+    /// One entry for the channel, up to `addrsperfile`.
+    Multiple,
+}
+
+/// Use of MX records.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mx {
+    /// MX records, for SMTP.
+    #[default]
+    Default,
+    /// MX records always.
+    Mx,
+    /// Address records only.
+    NoMx,
+    /// No DNS at all: literals and the hosts file.
+    NoDns,
+}
+
+/// Whether connections switch channels by the client's address.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Switch {
+    /// Others may switch to this one, it does not switch away.
+    #[default]
+    Allow,
+    /// Connections switch away from it and to it.
+    Switch,
+    /// Neither.
+    No,
+}
+
+impl Channel {
+    /// A channel with every default, as if the file gave these three fields alone.
+    pub fn new(name: &str, tag: &str, program: Program) -> Self {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        Self {
+            name: name.to_owned(),
+            tag: tag.to_owned(),
+            program,
+            port: None,
+            daemon: None,
+            multigate: false,
+            connectcanonical: false,
+            dequeue_removeroute: false,
+            private: false,
+            mx: Mx::default(),
+            copies: Copies::default(),
+            addrsperfile: MAX_ADDRSPERFILE,
+            maxjobs: DEFAULT_MAXJOBS,
+            threaddepth: DEFAULT_THREADDEPTH,
+            pool: "DEFAULT".to_owned(),
+            backoff: None,
+            notices: None,
+            mailbox_busy_fast_retry: true,
+            viaaliasrequired: false,
+            flagtransfer: false,
+            defragment: false,
+            fileinto: None,
+            tls: Sides::default(),
+            sasl: Sides::default(),
+            submit: false,
+            switchchannel: Switch::default(),
+            saslswitchchannel: None,
+            remotehost: false,
+            reverse: true,
+            mailbox_transport: None,
+            local_transport: None,
+            fallback_transport: None,
+            recipient_delimiter: "+".to_owned(),
+            sourceblocklimit: 50 << 20,
+            recipientlimit: 1_000,
+            commandlinelimit: 2_048,
+            linelimit: 65_536,
+            disconnectcommandlimit: 1_000,
+            disconnectbadcommandlimit: 20,
+            command_receive_time: minutes(5),
+            data_receive_time: minutes(5),
+            connect_time: Duration::from_secs(30),
+            command_transmit_time: minutes(5),
+            status_data_receive_time: minutes(10),
+            idle_time: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The open recipients of an entry are one machine word in the queue.
+pub const MAX_ADDRSPERFILE: usize = 64;
+const DEFAULT_MAXJOBS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+const DEFAULT_THREADDEPTH: NonZeroUsize = NonZeroUsize::new(10).unwrap();

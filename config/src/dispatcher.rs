@@ -1,0 +1,84 @@
+//! Listening services and how many workers serve them.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// Every service, in name order.
+#[derive(Clone, Debug, Default)]
+pub struct Dispatcher {
+    /// The dispatcher's own limits are already merged into each service.
+    pub services: Vec<Service>,
+}
+
+/// One listening service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The key in the file: `"SMTP"`.
+    pub name: String,
+    /// What its sessions speak.
+    pub program: Program,
+    /// The source channel of what arrives.
+    pub channel: String,
+    /// `None` is every interface.
+    pub interface_address: Option<IpAddr>,
+    /// Ports that speak in clear (and STARTTLS).
+    pub ports: Vec<u16>,
+    /// Ports where TLS comes before the greeting.
+    pub tls_ports: Vec<u16>,
+    /// A UNIX socket instead of ports.
+    pub socket: Option<PathBuf>,
+    /// Workers and sessions.
+    pub limits: Limits,
+}
+
+/// What the sessions of a service speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Program {
+    /// SMTP server.
+    Smtp,
+    /// LMTP server into the store.
+    Lmtp,
+    /// LMTP server into UNIX mailboxes.
+    LmtpNative,
+}
+
+/// Workers and sessions of a service; given on the dispatcher for all, on a service for one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Workers kept alive; default 1.
+    pub min_procs: usize,
+    /// Workers at most; default 10.
+    pub max_procs: usize,
+    /// A worker with this many sessions is busy enough for another to be started; default 30.
+    pub min_conns: usize,
+    /// Sessions of one worker at most; default 50.
+    pub max_conns: usize,
+    /// Workers that may be shutting down at once; default 2.
+    pub max_shutdown: usize,
+    /// Age at which a worker is replaced; default 1 day.
+    pub max_life_time: Duration,
+    /// Sessions after which a worker is replaced; default 10,000.
+    pub max_life_conns: u64,
+    /// A worker without sessions for this long ends, down to `min_procs`; default 10 minutes.
+    pub max_idle_time: Duration,
+    /// How long ended workers stay in the statistics; default 0.
+    pub historical_time: Duration,
+    /// listen(2) backlog; default `max_procs` x `max_conns`, at least 5.
+    pub backlog: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            min_procs: 1,
+            max_procs: 10,
+            min_conns: 30,
+            max_conns: 50,
+            max_shutdown: 2,
+            max_life_time: Duration::from_secs(86_400),
+            max_life_conns: 10_000,
+            max_idle_time: Duration::from_secs(600),
+            historical_time: Duration::ZERO,
+            backlog: None,
+        }
+    }
+}
