@@ -73,8 +73,8 @@ impl Address {
 
     /// The hosts of the source route, from the first to be visited.
     pub fn route(&self) -> impl Iterator<Item = &str> {
-        self.text[..usize::from(self.mailbox)]
-            .split([',', ':'])
+        self.text[..usize::from(self.mailbox).saturating_sub(1)]
+            .split(',')
             .filter_map(|hop| hop.strip_prefix('@'))
     }
 
@@ -206,7 +206,12 @@ mod tests {
             ("@a,@b:user@c", "a b", "user", Some("c")),
             ("@[1.2.3.4]:user@c", "[1.2.3.4]", "user", Some("c")),
             ("@[IPv6:::1]:user@c", "[IPv6:::1]", "user", Some("c")),
-            ("@store1.siroe.com.LMTP:jdoe@lmtpcs-daemon", "store1.siroe.com.LMTP", "jdoe", Some("lmtpcs-daemon")),
+            (
+                "@store1.siroe.com.LMTP:jdoe@lmtpcs-daemon",
+                "store1.siroe.com.LMTP",
+                "jdoe",
+                Some("lmtpcs-daemon"),
+            ),
             ("@host:jdoe", "host", "jdoe", None),
             ("\"a b@c\"@d", "", "\"a b@c\"", Some("d")),
             ("\"a\\\"b\"@d", "", "\"a\\\"b\"", Some("d")),

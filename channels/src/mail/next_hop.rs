@@ -25,7 +25,9 @@ pub enum NextHop {
 
 /// Not a next hop.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{text:?} is not a next hop: a host name, \"[address]\", \"inet:host:port\" or \"unix:/path\" is")]
+#[error(
+    "{text:?} is not a next hop: a host name, \"[address]\", \"inet:host:port\" or \"unix:/path\" is"
+)]
 pub struct NextHopError {
     text: String,
 }
@@ -110,7 +112,9 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(text.parse::<NextHop>().expect(text).to_string(), want, "{text}");
         }
-        for text in ["", "unix:", "[1.2.3", "a b", "host:", "host:0", "host:65536", "[::1]x", "inet:"] {
+        for text in
+            ["", "unix:", "[1.2.3", "a b", "host:", "host:0", "host:65536", "[::1]x", "inet:"]
+        {
             assert!(text.parse::<NextHop>().is_err(), "{text}");
         }
     }
