@@ -6,6 +6,8 @@ use crate::tls::Sides;
 
 /// One channel. Field names are the original's keywords.
 #[derive(Clone, Debug)]
+// Each flag is a keyword of the original, and independent of the others.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Channel {
     /// `"tcp_local"`; at most 32 characters.
     pub name: String,

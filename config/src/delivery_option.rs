@@ -1,8 +1,368 @@
 //! `delivery_options`: how values of `mailDeliveryOption` become addresses.
+//!
+//! An option is flags, a name and a template; the directory applies it. Flags and substitutions
+//! that are not there yet are refused, never ignored.
+
+use crate::template::{Case, Scanner, TemplateError};
 
 /// One entry: `#*mailbox=@$X.LMTP:$M%$\$2I$_+$2S@lmtpcs-daemon`.
 #[derive(Clone, Debug)]
 pub struct DeliveryOption {
     /// As in the file.
     pub text: String,
+    /// In lower case: the value of `mailDeliveryOption` that it stands for.
+    pub name: String,
+    /// What stands before the name.
+    pub flags: Flags,
+    /// What stands behind the `=`.
+    pub template: Template,
+}
+
+/// What stands before the name of an option.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Flags(u8);
+
+/// What an option makes of an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Template {
+    /// `*`: the members of the group.
+    Members,
+    /// `**`: the forwarding addresses.
+    Forward,
+    /// One address.
+    Address(Vec<Piece>),
+}
+
+/// Text and what is substituted into it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Itself.
+    Text(String),
+    /// The case of what follows.
+    Case(Case),
+    /// A value that must be there, or the option yields nothing.
+    Value(Value),
+    /// `$nI`, `$nS`, `$nO` with n from 1 to 4: may be absent, and then takes with it the template's
+    /// characters that stand around it (2: before, 3: behind, 4: both).
+    Maybe {
+        /// What is inserted.
+        value: Value,
+        /// Goes with it.
+        before: Option<char>,
+        /// Goes with it.
+        after: Option<char>,
+    },
+}
+
+/// What can be inserted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Value {
+    /// `$A`: the address as it came.
+    Address,
+    /// `$D`: its domain.
+    Domain,
+    /// `$U`, `$L`: its local part.
+    Local,
+    /// `$S`: its subaddress, without the `+`.
+    Subaddress,
+    /// `$O`: its source route.
+    Route,
+    /// `$I`: the canonical name of its domain, absent for the default domain.
+    HostedDomain,
+    /// `$M`: `uid`.
+    Uid,
+    /// `$X`: `mailHost`.
+    MailHost,
+    /// `$P`: `mailProgramDeliveryInfo`.
+    Program,
+    /// `$F`: `mailDeliveryFileURL`.
+    File,
+}
+
+impl DeliveryOption {
+    /// Parses one entry.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let error = |at, message: String, accepted| TemplateError::new(at, message, accepted);
+        let (left, template) = text
+            .split_once('=')
+            .ok_or_else(|| error(text.len(), "\"=\" is missing".to_owned(), ENTRY))?;
+        let end = left.find(|c: char| !FLAGS.contains(c)).unwrap_or(left.len());
+        let (flags, name) = left.split_at(end);
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            let message = format!("{name:?} is neither flags nor the name of an option");
+            return Err(error(end, message, ENTRY));
+        }
+        if let Some(at) = flags.find('$') {
+            let message = "the flag \"$\" (deferred expansion) is not supported here yet";
+            return Err(error(at, message.to_owned(), "* & # @ ^ / !"));
+        }
+        let start = left.len() + 1;
+        let template = Template::parse(template).map_err(|mut e| {
+            e.offset += start;
+            e
+        })?;
+        let flags = Flags::parse(flags);
+        if template == Template::Members && flags.users() && !flags.groups() {
+            let message = "\"*\" expands a group, and this option is for users";
+            return Err(error(start, message.to_owned(), "** or an address"));
+        }
+        Ok(Self { text: text.to_owned(), name: name.to_ascii_lowercase(), flags, template })
+    }
+}
+
+impl Flags {
+    fn parse(text: &str) -> Self {
+        let bit = |c| FLAGS.find(c).map_or(0, |n| 1 << n);
+        Self(text.chars().fold(0, |flags, c| flags | bit(c)))
+    }
+
+    fn has(self, flag: char) -> bool {
+        FLAGS.find(flag).is_some_and(|n| self.0 & 1 << n != 0)
+    }
+
+    /// `*`, or neither `*` nor `&`.
+    pub fn users(self) -> bool {
+        self.has('*') || !self.has('&')
+    }
+
+    /// `&`, or neither `*` nor `&`.
+    pub fn groups(self) -> bool {
+        self.has('&') || !self.has('*')
+    }
+
+    /// `#`: when all options of an entry say so, its mail host does not matter.
+    pub fn host_independent(self) -> bool {
+        self.has('#')
+    }
+
+    /// `@`: through the reprocess channel.
+    pub fn reprocess(self) -> bool {
+        self.has('@')
+    }
+
+    /// `^`: only between `vacationStartDate` and `vacationEndDate`.
+    pub fn vacation(self) -> bool {
+        self.has('^')
+    }
+
+    /// `/`: held.
+    pub fn held(self) -> bool {
+        self.has('/')
+    }
+
+    /// `!`: answered by the engine itself; the address is only where the rest goes.
+    pub fn autoreply(self) -> bool {
+        self.has('!')
+    }
+}
+
+impl Template {
+    fn parse(text: &str) -> Result<Self, TemplateError> {
+        match text {
+            "" => Err(TemplateError::new(0, "the template is empty", SEQUENCES)),
+            "*" => Ok(Self::Members),
+            "**" => Ok(Self::Forward),
+            _ => pieces(text).map(Self::Address),
+        }
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
+    let mut scanner = Scanner::new(text);
+    let mut pieces = Vec::new();
+    while let Some(c) = scanner.peek() {
+        let offset = scanner.offset();
+        if c == '$' {
+            let piece = dollar(&mut scanner)?;
+            place(&mut pieces, piece, &mut scanner);
+            continue;
+        }
+        if c.is_whitespace() || c.is_control() {
+            return Err(TemplateError::new(offset, "white space in a template", SEQUENCES));
+        }
+        scanner.next();
+        push(&mut pieces, c);
+    }
+    Ok(pieces)
+}
+
+/// What `$` introduces, with its mode.
+#[derive(Clone, Copy)]
+enum Item {
+    Text(char),
+    Case(Case),
+    Value(Value, u32),
+}
+
+fn dollar(scanner: &mut Scanner<'_>) -> Result<Item, TemplateError> {
+    let offset = scanner.offset();
+    scanner.next();
+    let number = scanner.number()?;
+    let Some(c) = scanner.next() else {
+        return Err(TemplateError::new(offset, "\"$\" at the end", SEQUENCES));
+    };
+    if let (None, Some(case)) = (number, Case::from_control(c)) {
+        return Ok(Item::Case(case));
+    }
+    let value = match (c.to_ascii_uppercase(), number) {
+        ('$', None) => return Ok(Item::Text('$')),
+        ('I', _) => Value::HostedDomain,
+        ('S', _) => Value::Subaddress,
+        ('O', _) => Value::Route,
+        ('A', None) => Value::Address,
+        ('D', None) => Value::Domain,
+        ('U' | 'L', None) => Value::Local,
+        ('M', None) => Value::Uid,
+        ('X', None) => Value::MailHost,
+        ('P', None) => Value::Program,
+        ('F', None) => Value::File,
+        _ => return Err(refuse(offset, c, number)),
+    };
+    match number.unwrap_or(0) {
+        mode @ 0..=4 => Ok(Item::Value(value, mode)),
+        mode => {
+            let message = format!("{mode} is not a mode of \"${c}\"");
+            Err(TemplateError::new(offset, message, "0 to 4"))
+        }
+    }
+}
+
+fn place(pieces: &mut Vec<Piece>, item: Item, scanner: &mut Scanner<'_>) {
+    match item {
+        Item::Text(c) => push(pieces, c),
+        Item::Case(case) => pieces.push(Piece::Case(case)),
+        Item::Value(value, 0) => pieces.push(Piece::Value(value)),
+        Item::Value(value, mode) => {
+            let before = if matches!(mode, 2 | 4) { last_character(pieces) } else { None };
+            let after = match scanner.peek() {
+                Some(c) if c != '$' && matches!(mode, 3 | 4) => scanner.next(),
+                _ => None,
+            };
+            pieces.push(Piece::Maybe { value, before, after });
+        }
+    }
+}
+
+/// Takes the character before this place out of the template; changes of case have none.
+fn last_character(pieces: &mut Vec<Piece>) -> Option<char> {
+    let last = pieces.iter().rposition(|piece| !matches!(piece, Piece::Case(_)))?;
+    let Some(Piece::Text(text)) = pieces.get_mut(last) else { return None };
+    let c = text.pop();
+    if text.is_empty() {
+        pieces.remove(last);
+    }
+    c
+}
+
+fn push(pieces: &mut Vec<Piece>, c: char) {
+    match pieces.last_mut() {
+        Some(Piece::Text(text)) => text.push(c),
+        _ => pieces.push(Piece::Text(c.into())),
+    }
+}
+
+fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
+    let number = number.map(|n| n.to_string()).unwrap_or_default();
+    let sequence = format!("${number}{c}");
+    let known = "AMUXEGHJ~|BCKNQRV".contains(c.to_ascii_uppercase());
+    let what = if known { "is not supported here yet" } else { "means nothing here" };
+    TemplateError::new(offset, format!("{sequence:?} {what}"), SEQUENCES)
+}
+
+const FLAGS: &str = "*&#@$^/!";
+const ENTRY: &str = "flags (* & # @ ^ / !), a name, \"=\" and a template";
+const SEQUENCES: &str = "*, **, or text with $A $D $U $L $M $X $P $F, $I $S $O with a mode of 0 to \
+                         4 before the letter, $\\ $^ $_ and $$";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> DeliveryOption {
+        DeliveryOption::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn every_option_of_the_samples() {
+        // text, name, users, groups, host independent
+        let rows = [
+            (r"#*mailbox=@$X.LMTP:$M%$\$2I$_+$2S@lmtpcs-daemon", "mailbox", true, false, true),
+            ("#&members=*", "members", false, true, true),
+            ("#&@members_offline=*", "members_offline", false, true, true),
+            ("#/hold=@hold-daemon:$A", "hold", true, true, true),
+            ("#program=$M%$P@pipe-daemon", "program", true, true, true),
+            ("#forward=**", "forward", true, true, true),
+            ("#*^!autoreply=$M+$D@bitbucket", "autoreply", true, false, true),
+            ("*Native=$M@native-daemon", "native", true, false, false),
+            ("&file=+$F@native-daemon", "file", false, true, false),
+        ];
+        for (text, name, users, groups, independent) in rows {
+            let option = parse(text);
+            let flags = option.flags;
+            assert_eq!(option.name, name);
+            assert_eq!((flags.users(), flags.groups()), (users, groups), "{text}");
+            assert_eq!(flags.host_independent(), independent, "{text}");
+        }
+        assert!(parse("#&@members_offline=*").flags.reprocess());
+        assert!(parse("#/hold=@hold-daemon:$A").flags.held());
+        assert!(parse("#*^!a=$M@b").flags.vacation() && parse("#*^!a=$M@b").flags.autoreply());
+    }
+
+    #[test]
+    fn modes_take_the_characters_around_them() {
+        let maybe = |value, before, after| Piece::Maybe { value, before, after };
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let option = parse(r"*a=$M%$\$2I$_+$2S@d");
+        let want = vec![
+            Piece::Value(Value::Uid),
+            Piece::Case(Case::Lower),
+            maybe(Value::HostedDomain, Some('%'), None),
+            Piece::Case(Case::AsIs),
+            maybe(Value::Subaddress, Some('+'), None),
+            text("@d"),
+        ];
+        assert_eq!(option.template, Template::Address(want));
+        let option = parse("*a=@$4O:$1S.$3I-x$0S");
+        let want = vec![
+            maybe(Value::Route, Some('@'), Some(':')),
+            maybe(Value::Subaddress, None, None),
+            text("."),
+            maybe(Value::HostedDomain, None, Some('-')),
+            text("x"),
+            Piece::Value(Value::Subaddress),
+        ];
+        assert_eq!(option.template, Template::Address(want));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_place() {
+        let rows = [
+            ("", 0),
+            ("mailbox", 7),
+            ("=x", 0),
+            ("a b=x", 0),
+            ("$*x=y", 0),
+            ("*x=", 3),
+            ("*x=*", 3),
+            ("x=$", 2),
+            ("x=a$W", 3),
+            ("x=a$3M", 3),
+            ("x=a$5I", 3),
+            ("x=a$2H", 3),
+            ("x=a b", 3),
+        ];
+        for (text, offset) in rows {
+            let error = DeliveryOption::parse(text).map(|_| ()).expect_err(text);
+            assert_eq!(error.offset, offset, "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[*&#@$^/!]{0,3}[a-z]{0,3}=?[$0-9MISOXAé@:%+\\\\_]{0,30}") {
+            let _ = DeliveryOption::parse(&text);
+        }
+    }
 }

@@ -2,6 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::{
+    document::Document,
+    kinds::{Choice, Count, List, Maybe, PATIENCE, Path, Text, WAIT},
+    names::LDAP_SERVER,
+    reader::{Node, Reader, suggest},
+    section::{Form, Kind, Nested, Section, print_section, read_into},
+};
+
 /// The directory.
 #[derive(Clone, Debug)]
 pub enum Directory {
@@ -65,3 +73,98 @@ impl Default for Cache {
         }
     }
 }
+
+impl Ldap {
+    /// No server yet, and every default.
+    pub(crate) fn blank() -> Self {
+        Self {
+            servers: Vec::new(),
+            bind_dn: String::new(),
+            bind_password_file: None,
+            user_base: String::new(),
+            schema: Schema::default(),
+            timeout: Duration::from_secs(10),
+            max_connections: 8,
+            cache: Cache::default(),
+        }
+    }
+}
+
+impl Section for Ldap {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.required(
+            "servers",
+            r#"["ldap://localhost:389"]"#,
+            List(LDAP_SERVER),
+            &mut self.servers,
+        );
+        form.field("bind_dn", Text, &mut self.bind_dn);
+        form.field("bind_password_file", Maybe(Path), &mut self.bind_password_file);
+        form.required("user_base", r#""dc=example,dc=org""#, Text, &mut self.user_base);
+        form.field("schema", Choice(SCHEMA), &mut self.schema);
+        form.field("timeout", PATIENCE, &mut self.timeout);
+        form.field("max_connections", Count(1..=1_000), &mut self.max_connections);
+        form.field("cache", Nested(Cache::default), &mut self.cache);
+    }
+}
+
+impl Section for Cache {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("entries", Count(0..=100_000_000), &mut self.entries);
+        form.field("ttl", WAIT, &mut self.ttl);
+        form.field("negative_ttl", WAIT, &mut self.negative_ttl);
+    }
+}
+
+/// `Ldif(...)` or `Ldap(...)`.
+pub(crate) struct AnyDirectory;
+
+#[derive(Clone, Default)]
+struct Ldif {
+    file: Option<PathBuf>,
+}
+
+impl Section for Ldif {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("file", Maybe(Path), &mut self.file);
+    }
+}
+
+impl Kind<Directory> for AnyDirectory {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Directory> {
+        let (name, text) = crate::pieces::variant(node.text).unwrap_or((node.text, ""));
+        let fields = Node { text: if text.is_empty() { "()" } else { text }, ..node.clone() };
+        match name {
+            "Ldif" => {
+                let mut ldif = Ldif::default();
+                read_into(&fields, reader, &mut ldif)?;
+                Some(Directory::Ldif { file: ldif.file })
+            }
+            // A bare `Ldap` lacks fields; the complaint belongs to its name.
+            "Ldap" if !text.is_empty() => {
+                let mut ldap = Ldap::blank();
+                read_into(&fields, reader, &mut ldap)?;
+                Some(Directory::Ldap(ldap))
+            }
+            wrong => {
+                let expected = suggest(
+                    wrong,
+                    &["Ldif", "Ldap"],
+                    "one of these is expected, with fields in parentheses:",
+                );
+                reader.unfit(node, &expected);
+                None
+            }
+        }
+    }
+
+    fn print(&self, value: &Directory) -> Document {
+        let (name, fields) = match value {
+            Directory::Ldif { file } => ("Ldif", print_section(&Ldif { file: file.clone() })),
+            Directory::Ldap(ldap) => ("Ldap", print_section(ldap)),
+        };
+        Document::Variant(name, Box::new(fields))
+    }
+}
+
+const SCHEMA: &[(&str, Schema)] = &[("Schema1", Schema::Schema1), ("Schema2", Schema::Schema2)];

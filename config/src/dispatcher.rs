@@ -2,6 +2,11 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use crate::{
+    kinds::{Choice, Count, Few, List, Maybe, Named, Parsed, Path, Text, Time, WAIT},
+    section::{Form, Section},
+};
+
 /// Every service, in name order.
 #[derive(Clone, Debug, Default)]
 pub struct Dispatcher {
@@ -20,7 +25,7 @@ pub struct Service {
     pub channel: String,
     /// `None` is every interface.
     pub interface_address: Option<IpAddr>,
-    /// Ports that speak in clear (and STARTTLS).
+    /// Ports that speak in clear (and STARTTLS); 0 takes any free one.
     pub ports: Vec<u16>,
     /// Ports where TLS comes before the greeting.
     pub tls_ports: Vec<u16>,
@@ -82,3 +87,66 @@ impl Default for Limits {
         }
     }
 }
+
+impl Service {
+    fn blank(name: String, limits: Limits) -> Self {
+        Self {
+            name,
+            program: Program::Smtp,
+            channel: String::new(),
+            interface_address: None,
+            ports: Vec::new(),
+            tls_ports: Vec::new(),
+            socket: None,
+            limits,
+        }
+    }
+}
+
+impl Section for Dispatcher {
+    fn fields(&mut self, form: &mut impl Form) {
+        let mut limits = Limits::default();
+        form.read_only(&mut limits);
+        let blank = move |name| Service::blank(name, limits.clone());
+        let services = Named::new(blank, |service: &Service| &service.name);
+        form.required(
+            "services",
+            r#"{"SMTP": (program: Smtp, channel: "tcp_local", ports: [25])}"#,
+            services,
+            &mut self.services,
+        );
+    }
+}
+
+impl Section for Service {
+    fn fields(&mut self, form: &mut impl Form) {
+        let expected = "an IP address is expected, such as \"127.0.0.1\" or \"::1\"";
+        form.required("program", "Smtp", Choice(PROGRAMS), &mut self.program);
+        form.required("channel", r#""tcp_local""#, Text, &mut self.channel);
+        form.field("interface_address", Maybe(Parsed { expected }), &mut self.interface_address);
+        let ports = || Few(List(Count(0..=65_535)), 100);
+        form.field("ports", ports(), &mut self.ports);
+        form.field("tls_ports", ports(), &mut self.tls_ports);
+        form.field("socket", Maybe(Path), &mut self.socket);
+        self.limits.fields(form);
+    }
+}
+
+impl Section for Limits {
+    fn fields(&mut self, form: &mut impl Form) {
+        let from_zero = || Time(Duration::ZERO..=*WAIT.0.end());
+        form.field("min_procs", Count(1..=1_000), &mut self.min_procs);
+        form.field("max_procs", Count(1..=1_000), &mut self.max_procs);
+        form.field("min_conns", Count(1..=100_000), &mut self.min_conns);
+        form.field("max_conns", Count(1..=100_000), &mut self.max_conns);
+        form.field("max_shutdown", Count(0..=1_000), &mut self.max_shutdown);
+        form.field("max_life_time", WAIT, &mut self.max_life_time);
+        form.field("max_life_conns", Count(1..=u64::MAX), &mut self.max_life_conns);
+        form.field("max_idle_time", WAIT, &mut self.max_idle_time);
+        form.field("historical_time", from_zero(), &mut self.historical_time);
+        form.field("backlog", Maybe(Count(1..=65_535)), &mut self.backlog);
+    }
+}
+
+const PROGRAMS: &[(&str, Program)] =
+    &[("Smtp", Program::Smtp), ("Lmtp", Program::Lmtp), ("LmtpNative", Program::LmtpNative)];

@@ -2,6 +2,11 @@
 
 use std::num::NonZeroUsize;
 
+use crate::{
+    kinds::{Count, Named},
+    section::{Form, Section},
+};
+
 /// What the Job Controller may do.
 #[derive(Clone, Debug)]
 pub struct JobController {
@@ -9,7 +14,7 @@ pub struct JobController {
     pub max_messages: usize,
     /// Channels that a scan of the disk reads at once; 1 to 100, default 12.
     pub rebuild_parallel_channels: usize,
-    /// Pools in name order; `DEFAULT` serves channels that name none.
+    /// Pools in name order; `DEFAULT` serves channels that name none, and is always there.
     pub pools: Vec<Pool>,
 }
 
@@ -21,3 +26,46 @@ pub struct Pool {
     /// Jobs at once; default 10.
     pub job_limit: NonZeroUsize,
 }
+
+impl JobController {
+    /// Every default, and no pool.
+    pub(crate) fn blank() -> Self {
+        Self { max_messages: 100_000, rebuild_parallel_channels: 12, pools: Vec::new() }
+    }
+
+    /// Adds the pool of channels that name none.
+    pub(crate) fn complete(&mut self) {
+        if !self.pools.iter().any(|pool| pool.name == DEFAULT_POOL) {
+            self.pools.push(Pool::blank(DEFAULT_POOL.to_owned()));
+            self.pools.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+    }
+}
+
+impl Pool {
+    fn blank(name: String) -> Self {
+        Self { name, job_limit: DEFAULT_JOB_LIMIT }
+    }
+}
+
+impl Section for JobController {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("max_messages", Count(1..=100_000_000), &mut self.max_messages);
+        form.field(
+            "rebuild_parallel_channels",
+            Count(1..=100),
+            &mut self.rebuild_parallel_channels,
+        );
+        form.field("pools", Named::new(Pool::blank, |pool: &Pool| &pool.name), &mut self.pools);
+    }
+}
+
+impl Section for Pool {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("job_limit", Count(1..=10_000), &mut self.job_limit);
+    }
+}
+
+/// The pool of channels that name none.
+pub const DEFAULT_POOL: &str = "DEFAULT";
+const DEFAULT_JOB_LIMIT: NonZeroUsize = NonZeroUsize::new(10).unwrap();

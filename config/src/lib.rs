@@ -1,17 +1,59 @@
 //! What operators write: one RON file, its defaults, its checks, and its rules and templates parsed.
 //!
-//! Reads nothing but that file, and knows nothing of sockets, queues or actors.
+//! Reads nothing but that file, and knows nothing of sockets, queues or actors. Four complete files
+//! lie in `examples/`; the one that is built in is [`STANDALONE`].
+//!
+//! The file is [RON](https://docs.rs/ron): sections in parentheses, maps in braces, lists in
+//! brackets, comments behind `//`. An optional field is given as it is, without `Some`. Times are
+//! `"10m"` or `"PT10M"`, sizes `"10MiB"` or a number of octets, relative paths lie below `data`.
+//! What [`Config::parse`] accepts may still ask for what is not there yet: that is a [`Warning`].
+//!
+//! ```
+//! use relais_config::Config;
+//!
+//! let text = r#"(
+//!     host: "store.example.org",
+//!     data: "/var/lib/relais",
+//!     default_domain: "example.org",
+//!     dispatcher: (
+//!         max_procs: 4, // of each service that does not say otherwise
+//!         services: {"LMTP": (program: Lmtp, channel: "in", ports: [24])},
+//!     ),
+//!     channels: [(name: "in", tag: "in-daemon", program: Lmtp)],
+//!     store: (path: "store", autocreate: Inbox),
+//! )"#;
+//! let (config, warnings) = Config::parse("relais.ron", text).unwrap();
+//! assert_eq!(config.dispatcher.services[0].limits.max_procs, 4);
+//! assert!(warnings.is_empty());
+//!
+//! let mistakes = Config::parse("relais.ron", &text.replace("\"in\", ports", "\"out\", ports"));
+//! let said = mistakes.unwrap_err().to_string();
+//! assert!(said.contains("no channel is called \"out\"; there are: in"), "{said}");
+//! ```
 
 pub mod admin;
 pub mod channel;
+mod channel_fields;
+mod consistency;
 pub mod delivery_option;
 pub mod directory;
 pub mod dispatcher;
+mod document;
 pub mod job_controller;
+mod kinds;
+mod load;
 pub mod mapping;
+pub mod mistake;
+mod names;
+mod not_yet;
+mod pieces;
+mod reader;
 pub mod rewrite;
+mod section;
+mod source;
 pub mod spool;
 pub mod store;
+pub mod template;
 pub mod tls;
 pub mod units;
 
@@ -23,7 +65,9 @@ pub use delivery_option::DeliveryOption;
 pub use directory::Directory;
 pub use dispatcher::{Dispatcher, Service};
 pub use job_controller::{JobController, Pool};
+pub use load::check;
 pub use mapping::MappingTable;
+pub use mistake::{Mistake, Mistakes, Report, Warning};
 pub use rewrite::RewriteRule;
 pub use spool::Spool;
 pub use store::{Native, Store};
@@ -70,3 +114,6 @@ pub struct Config {
     /// The operator's endpoint.
     pub admin: Admin,
 }
+
+/// The embedded default: one machine, both tiers in one process.
+pub const STANDALONE: &str = include_str!("../examples/standalone.ron");

@@ -1,8 +1,379 @@
-//! Mapping tables: patterns and templates, parsed once.
+//! Mapping tables: patterns and templates, parsed once, and probed.
+//!
+//! A probe runs over the entries from top to bottom and ends at the first that matches, unless
+//! its template says otherwise. Inputs come from strangers: whatever they hold, a probe takes
+//! time in proportion to the table, makes no text longer than [`MAX_TEXT`], and ends.
+
+mod pattern;
+mod template;
+
+use std::collections::BTreeMap;
+
+use self::{pattern::Pattern, template::Template};
+use crate::template::TemplateError;
 
 /// One table: entries tried from top to bottom.
 #[derive(Clone, Debug, Default)]
 pub struct MappingTable {
     /// Pattern and template, as in the file.
     pub entries: Vec<(String, String)>,
+    parsed: Vec<Entry>,
+}
+
+/// What the templates of a table may look into.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a> {
+    /// Every mapping table, by name.
+    pub mappings: &'a BTreeMap<String, MappingTable>,
+    /// The general database.
+    pub general: &'a BTreeMap<String, String>,
+}
+
+/// What a table made of an input.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Mapped {
+    /// What the templates flagged.
+    pub flags: Flags,
+    /// The text that was left over.
+    pub text: String,
+}
+
+/// Flags of a result: `$Y`, `$N`, `$F`, `$T`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Flags(u32);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    pattern: Pattern,
+    template: Template,
+}
+
+/// What goes on after an entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Next {
+    /// `$E`, or nothing said.
+    End,
+    /// `$C`.
+    Continue,
+    /// `$L`.
+    Loop,
+    /// `$R`.
+    Restart,
+}
+
+/// The work that one probe may still do, tables called by it included.
+struct Fuel {
+    matches: u32,
+    depth: u32,
+}
+
+/// The probe did more than it may; it counts as refused.
+struct Overrun;
+
+impl MappingTable {
+    /// Parses the entries of a table. An error names the entry, counted from 0; its offset counts
+    /// from the beginning of the pattern, or, when the pattern is right, of the template.
+    pub fn parse(entries: Vec<(String, String)>) -> Result<Self, (usize, TemplateError)> {
+        let parse = |(n, (pattern, template)): (usize, &(String, String))| {
+            let pattern = Pattern::parse(pattern).map_err(|e| (n, e))?;
+            let template = Template::parse(template, pattern.wildcards()).map_err(|e| (n, e))?;
+            Ok(Entry { pattern, template })
+        };
+        let parsed = entries.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { entries, parsed })
+    }
+
+    /// Probes the table. `None`: no entry matched. A probe that never ends, or whose text grows
+    /// too long, comes out flagged `$N` and `$F`: a table that stands guard stays shut.
+    pub fn lookup(&self, input: &str, tables: &Tables<'_>) -> Option<Mapped> {
+        let mut fuel = Fuel { matches: MAX_MATCHES, depth: 0 };
+        self.probe(input, tables, &mut fuel).unwrap_or_else(|Overrun| {
+            let mut flags = Flags::default();
+            flags.set('N');
+            flags.set('F');
+            Some(Mapped { flags, text: String::new() })
+        })
+    }
+
+    fn probe(
+        &self,
+        input: &str,
+        tables: &Tables<'_>,
+        fuel: &mut Fuel,
+    ) -> Result<Option<Mapped>, Overrun> {
+        let mut found: Option<Mapped> = None;
+        let (mut passes, mut again, mut n) = (0, false, 0);
+        loop {
+            if n == self.parsed.len() {
+                if !again {
+                    return Ok(found);
+                }
+                (again, n) = (false, 0);
+                passes += 1;
+            }
+            if passes > MAX_PASSES {
+                return Err(Overrun);
+            }
+            let Some(entry) = self.parsed.get(n) else { return Ok(found) };
+            let input = found.as_ref().map_or(input, |mapped| &mapped.text);
+            let flags = found.as_ref().map_or_else(Flags::default, |mapped| mapped.flags);
+            n += 1;
+            let Some((mapped, next)) = entry.apply(input, flags, tables, fuel)? else { continue };
+            found = Some(mapped);
+            match next {
+                Next::End => return Ok(found),
+                Next::Continue => {}
+                Next::Loop => again = true,
+                Next::Restart => {
+                    n = 0;
+                    passes += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn apply(
+        &self,
+        input: &str,
+        flags: Flags,
+        tables: &Tables<'_>,
+        fuel: &mut Fuel,
+    ) -> Result<Option<(Mapped, Next)>, Overrun> {
+        let Some(wildcards) = self.pattern.match_text(input)? else { return Ok(None) };
+        fuel.matches = fuel.matches.checked_sub(1).ok_or(Overrun)?;
+        self.template.expand(&wildcards, flags, tables, fuel)
+    }
+}
+
+impl<'a> Tables<'a> {
+    /// Probes a table by its name, in any case. `None`: no such table, or no entry matched.
+    pub fn lookup(&self, table: &str, input: &str) -> Option<Mapped> {
+        self.table(table)?.lookup(input, self)
+    }
+
+    /// A table by its name, in any case.
+    pub fn table(&self, name: &str) -> Option<&'a MappingTable> {
+        self.mappings.get(name).or_else(|| {
+            let same = |(key, _): &(&String, _)| key.eq_ignore_ascii_case(name);
+            self.mappings.iter().find(same).map(|(_, table)| table)
+        })
+    }
+
+    /// A value of the general database; keys are tried as given and in lower case.
+    pub fn general(&self, key: &str) -> Option<&'a str> {
+        let value = self.general.get(key).or_else(|| self.general.get(&key.to_ascii_lowercase()));
+        value.map(String::as_str)
+    }
+}
+
+impl Flags {
+    /// Whether `$letter` was set; case does not matter.
+    pub fn has(self, letter: char) -> bool {
+        self.0 & Self::bit(letter) != 0
+    }
+
+    fn set(&mut self, letter: char) {
+        self.0 |= Self::bit(letter);
+    }
+
+    fn bit(letter: char) -> u32 {
+        match letter.to_ascii_uppercase() {
+            letter @ 'A'..='Z' => 1 << (u32::from(letter) - u32::from('A')),
+            _ => 0,
+        }
+    }
+}
+
+/// Restarts and repeated passes of one probe, as in the original.
+const MAX_PASSES: u32 = 50;
+/// Entries that may match in one probe, tables called by it included.
+const MAX_MATCHES: u32 = 5_000;
+/// Tables that may call one another.
+const MAX_DEPTH: u32 = 10;
+/// Octets of a text that a template makes.
+pub const MAX_TEXT: usize = 8_192;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table(entries: &[(&str, &str)]) -> MappingTable {
+        let own = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
+        MappingTable::parse(entries.iter().map(own).collect()).unwrap_or_else(|e| panic!("{e:?}"))
+    }
+
+    /// Flags in alphabetical order, a colon, the text; or `-`.
+    fn probe(entries: &[(&str, &str)], input: &str) -> String {
+        let mappings = BTreeMap::from([
+            ("INNER".to_owned(), table(&[("10.*", "$Yin-$0"), ("11.*", "$N")])),
+            ("SELF".to_owned(), table(&[("*", "$Y$|SELF;$0|")])),
+        ]);
+        let general = BTreeMap::from([("key1".to_owned(), "value".to_owned())]);
+        let tables = Tables { mappings: &mappings, general: &general };
+        table(entries).lookup(input, &tables).map_or("-".to_owned(), |mapped| {
+            let flags = ('A'..='Z').filter(|letter| mapped.flags.has(*letter));
+            format!("{}:{}", flags.collect::<String>(), mapped.text)
+        })
+    }
+
+    #[test]
+    fn patterns_of_the_original() {
+        // pattern, input, the wildcards by number or "-"
+        let rows = [
+            ("abc", "ABC", ":"),
+            ("abc", "abcd", "-"),
+            ("a*c", "aXcYc", ":XcY"),
+            ("a$_*c*", "aXcYc", ":X,Yc"),
+            ("a*c*", "aXcYc", ":XcY,"),
+            ("%%", "xy", ":x,y"),
+            ("%%", "x", "-"),
+            ("a$*b$%$$$ c", "a*b%$ c", ":"),
+            ("*-$0*", "ab-AB", ":ab"),
+            ("*-$0*", "ab-ac", "-"),
+            ("*|*|$1*", "a|b|b", ":a,b"),
+            ("$D*-$A%", "12-x", ":12,x"),
+            ("$D*-$A%", "12-3", "-"),
+            ("$H*", "0aF", ":0aF"),
+            ("$O*$B*", "7701", ":7701,"),
+            ("$S*", "a_$1", ":a_$1"),
+            ("a$T*b", "a \tb", ": \t"),
+            ("$[a-cx]*$[^a-c]%", "abxd", ":abx,d"),
+            ("$[a-c]%", "d", "-"),
+            ("$(192.18.74.0/24)", "192.18.74.206", ":"),
+            ("$(192.18.74.0/24)", "192.18.75.1", "-"),
+            ("$(192.18.74.0/24)", "192.18.74.2066", "-"),
+            ("$(0.0.0.0/0)", "1.2.3.4", ":"),
+            ("TCP|$(10.0.0.0/8)|*", "TCP|10.9.8.7|25", ":25"),
+            ("${2001:db8::/32}", "2001:db8:1::5", ":"),
+            ("${2001:db8::/32}", "2001:db9::5", "-"),
+            ("$@*|*", "a|b", ":b"),
+            ("$@*|$^*", "a|b", ":b"),
+            ("", "", ":"),
+            ("*", "", ":"),
+        ];
+        for (pattern, input, want) in rows {
+            let count = Pattern::parse(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
+            let numbers: Vec<_> = (0..count.wildcards()).map(|n| format!("${n}")).collect();
+            assert_eq!(probe(&[(pattern, &numbers.join(","))], input), want, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn templates_and_the_order_of_entries() {
+        type Rows = &'static [(&'static str, &'static str)];
+        let rows: [(&str, Rows, &str, &str); 18] = [
+            ("first match", &[("a*", "1"), ("*", "2")], "ab", ":1"),
+            ("fall through", &[("a*", "1"), ("*", "2")], "b", ":2"),
+            ("no match", &[("a*", "1")], "b", "-"),
+            ("flags", &[("*", "$N500$ Go$ away")], "x", "N:500 Go away"),
+            ("small flags", &[("*", "$y$t")], "x", "TY:"),
+            ("continue", &[("a*", "$Cb$0"), ("b*", "$Yc$0")], "ax", "Y:cx"),
+            ("continue to nothing", &[("a*", "$C$Yb$0"), ("z", "")], "ax", "Y:bx"),
+            ("end wins when last", &[("*", "$C$Y$E"), ("*", "$N")], "x", "Y:"),
+            ("restart", &[("a*", "$Rb$0"), ("b*", "done-$0")], "aax", ":done-ax"),
+            ("loop", &[("b*", "done-$0"), ("a*", "$Lb$0")], "ax", ":done-x"),
+            ("call", &[("*", "$C$|INNER;$0|$Y$E"), ("*", "$YEXTERNAL")], "10.1", "Y:in-1"),
+            ("call says no", &[("*", "$C$|INNER;$0|$Y$E"), ("*", "$YOUT")], "11.1", "Y:OUT"),
+            ("call of nothing", &[("*", "$|NONE;x|"), ("*", "$F")], "x", "F:"),
+            ("general", &[("*", "<${$0}>"), ("*", "none")], "KEY1", ":<value>"),
+            ("general misses", &[("*", "<${$0}>"), ("*", "none")], "key2", ":none"),
+            ("case", &[("*", r"$\$0$^$0$_$0")], "aB", ":abABaB"),
+            ("quotes", &[("*", "$$$*$%$ x")], "", ":$*% x"),
+            ("literal blank", &[("a b", "c d")], "a b", ":c d"),
+        ];
+        for (name, entries, input, want) in rows {
+            assert_eq!(probe(entries, input), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn endless_tables_end_shut() {
+        let rows: [&[(&str, &str)]; 4] = [
+            &[("*", "$R$0")],
+            &[("*", "$R$Y$0$0x")],
+            &[("*", "$Y$|SELF;$0|")],
+            &[("*", "$L$0"), ("*", "$R$Y")],
+        ];
+        for entries in rows {
+            assert_eq!(probe(entries, "a"), "FN:", "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn no_input_makes_a_match_slow() {
+        let long = format!("{}!", "a".repeat(4_000));
+        let started = Instant::now();
+        for pattern in [
+            "*a*a*a*a*a*a*a*a*b",
+            "$_*a$_*a$_*a$_*a$_*a$_*a$_*b",
+            "$A*$A*$A*$A*$A*b",
+            "%*%*%*%*%*%*b",
+        ] {
+            assert_eq!(probe(&[(pattern, "x")], &long), "-", "{pattern}");
+        }
+        assert_eq!(probe(&[("*$_**$0*$1*b", "x")], &long), "FN:");
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_place() {
+        let rows = [
+            ("$", "", 0),
+            ("a$Q*", "", 1),
+            ("$[a", "", 0),
+            ("$(1.2.3.4/33)", "", 0),
+            ("$(1.2.3/8)", "", 0),
+            ("${::1/129}", "", 0),
+            ("$<1.2.3.4/8>", "", 0),
+            ("$0*", "", 0),
+            ("*", "$1", 0),
+            ("*", "x$", 1),
+            ("*", "$=", 0),
+            ("*", "$?50?", 0),
+            ("*", "$:A", 0),
+            ("*", "$]ldap:///x[", 0),
+            ("*", "$#seq|10#", 0),
+            ("*", "$[image,r,x]", 0),
+            ("*", "$|x|", 0),
+            ("*", "${x", 0),
+            ("*", "ab$H", 2),
+            ("*", "$<text", 0),
+        ];
+        for (pattern, template, offset) in rows {
+            let entries =
+                vec![("*".to_owned(), "$Y".to_owned()), (pattern.to_owned(), template.to_owned())];
+            let (entry, error) = MappingTable::parse(entries).expect_err(pattern);
+            assert_eq!((entry, error.offset), (1, offset), "{pattern} {template}: {error}");
+            assert!(!error.accepted.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_entry_and_no_input_panics_or_hangs(
+            entries in prop::collection::vec(
+                ("[a*%$_0-3AD\\[\\]\\^(){}./|é]{0,16}", "[a$YNCLRE0-3\\\\_|;{} INER]{0,16}"), 1..5),
+            input in "[a0-9.|:é]{0,60}",
+        ) {
+            if let Ok(table) = MappingTable::parse(entries) {
+                let mappings = BTreeMap::from([("INNER".to_owned(), table.clone())]);
+                let general = BTreeMap::new();
+                let tables = Tables { mappings: &mappings, general: &general };
+                let started = Instant::now();
+                let _ = table.lookup(&input, &tables);
+                prop_assert!(started.elapsed() < Duration::from_secs(1));
+            }
+        }
+
+        #[test]
+        fn literal_text_matches_itself_only(a in "[a-z.|]{0,8}", b in "[a-z.|]{0,8}") {
+            prop_assert_eq!(probe(&[(&a, "")], &b) == ":", a == b);
+        }
+    }
 }

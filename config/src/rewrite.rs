@@ -1,4 +1,15 @@
 //! Rewrite rules: patterns and templates, parsed once.
+//!
+//! A rule is found by its pattern and applied by its template; both happen in the router. What is
+//! here says only what the operator wrote. The parts of the language that are not there yet (URL
+//! look-ups, site routines, `$1~`, ...) are refused, never ignored: see [`NOT_YET`].
+
+mod parser;
+mod pattern;
+
+use self::parser::{Parser, chunks};
+pub use self::{parser::NOT_YET, pattern::PatternKind};
+use crate::template::{Case, TemplateError};
 
 /// One rule: a pattern and what becomes of an address whose host matches it.
 #[derive(Clone, Debug)]
@@ -7,4 +18,332 @@ pub struct RewriteRule {
     pub pattern: String,
     /// As in the file.
     pub template: String,
+    /// The pattern with its tag, in lower case: what probes are compared with.
+    pub key: String,
+    /// What the pattern matches.
+    pub kind: PatternKind,
+    /// What the template says.
+    pub parsed: Template,
+}
+
+/// What a template says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Template {
+    /// Complete as it stands.
+    Plain(Rewriting),
+    /// Holds `$(key)`: parsed when the general database has said what stands there.
+    General(Vec<Chunk>),
+}
+
+/// A stretch of a template with `$(key)` in it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    /// Template text, not looked at yet.
+    Raw(String),
+    /// Replaced by the value of this key.
+    Key(Vec<Piece>),
+}
+
+/// A template without `$(key)`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rewriting {
+    /// All of them must hold; those that ask the directory come last.
+    pub conditions: Vec<Condition>,
+    /// `$?text`: what to say if the address ends at no channel.
+    pub error: Option<ErrorText>,
+    /// `$Ttag`: prepended to the patterns of all further hosts of this address.
+    pub set_tag: Option<String>,
+    /// What becomes of the address.
+    pub outcome: Outcome,
+}
+
+/// What becomes of the address.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Outcome {
+    /// `$?text` alone: it stays as it is and goes to the channel its host names, if any.
+    #[default]
+    Unchanged,
+    /// `A%B`: the result is rewritten again from the start.
+    Restart {
+        /// A.
+        user: Vec<Piece>,
+        /// B.
+        host: Vec<Piece>,
+    },
+    /// `A@B`, `A%B@C`, `A@B@C`, `A@B@C@D`, `A%B@C@D`: the way is found.
+    Finish {
+        /// A.
+        user: Vec<Piece>,
+        /// B.
+        host: Vec<Piece>,
+        /// The source route to insert.
+        route: Option<Vec<Piece>>,
+        /// The channel's tag; `None`: the host.
+        tag: Option<Vec<Piece>>,
+    },
+}
+
+/// Text and what is substituted into it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Itself.
+    Text(String),
+    /// The case of what follows, to the end of the template.
+    Case(Case),
+    /// `$U`: what stands left of the host; the untouched rest for a source route.
+    User,
+    /// `$0U`: the same without subaddress.
+    UserName,
+    /// `$1U`: the subaddress with its `+`, or nothing.
+    Subaddress,
+    /// `$D`, `$H`, `$nD`, `$nH`: a part of the host, or its n left-most labels.
+    Part(Part, Option<u8>),
+    /// `$L`: what a literal has right of the pattern.
+    Literal,
+    /// `$&n`, `$!n`, `$*n`, `$#n`: one label.
+    Label {
+        /// Of which part.
+        of: Part,
+        /// Counted from the right.
+        from_right: bool,
+        /// Counted from 0.
+        n: u8,
+    },
+    /// `${table,argument}`: the mapping's result, which must be flagged `$Y`.
+    Mapping {
+        /// The table.
+        table: String,
+        /// Its input.
+        argument: Vec<Piece>,
+    },
+}
+
+/// A part of the host that matched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// `$D`: matched by explicit text of the pattern, its leading dot included.
+    Matched,
+    /// `$H`: the rest, or what `*` stood for.
+    Unmatched,
+}
+
+/// What must hold for a rule to apply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// `$E`: an envelope address; `$B`: it is not.
+    Envelope(bool),
+    /// `$F`: a recipient; `$R`: a sender.
+    Forward(bool),
+    /// `$S $A $P $X`: where the host was found; one of these.
+    Found(Vec<Location>),
+    /// `$M`: the source channel is one of these.
+    Source(Vec<String>),
+    /// `$N`: the source channel is none of these.
+    NotSource(Vec<String>),
+    /// `$1M`: the source channel is internal; `$1N`: it is not.
+    Internal(bool),
+    /// `$Q`: the destination channel is one of these. Not known for envelope recipients, and
+    /// then ignored.
+    Destination(Vec<String>),
+    /// `$C`: the destination channel is none of these. Ignored likewise.
+    NotDestination(Vec<String>),
+    /// `$V`: the directory says that this domain is ours.
+    Local(Vec<Piece>),
+    /// `$Z`: the directory says that it is not.
+    NotLocal(Vec<Piece>),
+}
+
+/// Where in an address its host was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Location {
+    /// `$S`: in a source route.
+    Route,
+    /// `$A`: right of the `@`.
+    At,
+    /// `$P`: right of a `%`.
+    Percent,
+    /// `$X`: left of a `!`.
+    Bang,
+}
+
+/// `$?text` and `$x00y00z?text`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ErrorText {
+    /// The enhanced code; 5.1.2 when the template has none.
+    pub code: (u8, u16, u16),
+    /// What to say.
+    pub text: String,
+}
+
+impl RewriteRule {
+    /// Parses both columns of a rule.
+    pub fn parse(pattern: &str, template: &str) -> Result<Self, TemplateError> {
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            template: template.to_owned(),
+            key: pattern.to_ascii_lowercase(),
+            kind: PatternKind::parse(pattern)?,
+            parsed: Template::parse(template)?,
+        })
+    }
+}
+
+impl Template {
+    fn parse(text: &str) -> Result<Self, TemplateError> {
+        if !text.contains("$(") {
+            return Rewriting::parse(text).map(Self::Plain);
+        }
+        let chunks = chunks(text)?;
+        // What stands outside of `$(key)` can be checked now; whether there are enough `%` and
+        // `@` cannot, because the value may hold them.
+        let mut outside = Parser::new(text);
+        outside.general = true;
+        outside.read()?;
+        Ok(Self::General(chunks))
+    }
+}
+
+impl Rewriting {
+    /// Parses a template that may not hold `$(key)`.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parser = Parser::new(text);
+        parser.read()?;
+        parser.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(template: &str) -> Rewriting {
+        Rewriting::parse(template).unwrap_or_else(|e| panic!("{template}: {e} at {}", e.offset))
+    }
+
+    fn text(text: &str) -> Vec<Piece> {
+        vec![Piece::Text(text.to_owned())]
+    }
+
+    #[test]
+    fn every_form_of_template() {
+        let (a, b, c, d) = (text("a"), text("b"), text("c"), text("d"));
+        let finish = |route: Option<&Vec<Piece>>, tag: Option<&Vec<Piece>>| Outcome::Finish {
+            user: a.clone(),
+            host: b.clone(),
+            route: route.cloned(),
+            tag: tag.cloned(),
+        };
+        let rows = [
+            ("a%b@c", finish(None, Some(&c))),
+            ("a@b", finish(None, None)),
+            ("a%b", Outcome::Restart { user: a.clone(), host: b.clone() }),
+            ("a@b@c", finish(Some(&c), Some(&c))),
+            ("a@b@c@d", finish(Some(&c), Some(&d))),
+            ("a%b@c@d", finish(Some(&c), Some(&d))),
+            ("$?Call postmaster@siroe.com", Outcome::Unchanged),
+        ];
+        for (template, outcome) in rows {
+            assert_eq!(parse(template).outcome, outcome, "{template}");
+        }
+    }
+
+    #[test]
+    fn controls_do_not_become_text() {
+        let parsed = parse("$A$E$F$U%$H$V$H@localhost");
+        let h = Piece::Part(Part::Unmatched, None);
+        assert_eq!(
+            parsed.conditions,
+            [
+                Condition::Found(vec![Location::At]),
+                Condition::Envelope(true),
+                Condition::Forward(true),
+                Condition::Local(vec![h.clone()]),
+            ]
+        );
+        let (user, host) = (vec![Piece::User], vec![h]);
+        let tag = Some(text("localhost"));
+        assert_eq!(parsed.outcome, Outcome::Finish { user, host, route: None, tag });
+
+        let parsed = parse("$S$U@localhost$Tmtcp-FORCE|");
+        assert_eq!(parsed.set_tag.as_deref(), Some("mtcp-force|"));
+        let parsed = parse("$U@b$Mtcp_local$Mtcp_intranet$Nx$1M");
+        assert_eq!(
+            parsed.conditions,
+            [
+                Condition::Source(vec!["tcp_local".to_owned(), "tcp_intranet".to_owned()]),
+                Condition::NotSource(vec!["x".to_owned()]),
+                Condition::Internal(true),
+            ]
+        );
+    }
+
+    #[test]
+    fn error_texts_carry_their_code() {
+        let rows = [
+            ("$4001002?Try later", (4, 1, 2), "Try later"),
+            ("$?Call postmaster@siroe.com", (5, 1, 2), "Call postmaster@siroe.com"),
+            ("$4000000?Later$Mtcp_local", (4, 0, 0), "Later"),
+            ("$U@b$5007001?no", (5, 7, 1), "no"),
+        ];
+        for (template, code, text) in rows {
+            let error = parse(template).error.expect(template);
+            assert_eq!((error.code, error.text.as_str()), (code, text), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_place() {
+        let rows = [
+            ("$U%$H", None),
+            ("$U", Some(2)),
+            ("", Some(0)),
+            ("%b@c", Some(4)),
+            ("$U%@c", Some(5)),
+            ("a%b%c", Some(3)),
+            ("a@b@c@d@e", Some(7)),
+            ("$U@$W", Some(3)),
+            ("$U@$]ldap:///x[", Some(3)),
+            ("$U@$[image,routine,x]", Some(3)),
+            ("$U%domain.com@tcp-daemon$Mtcp_local$1~-relay", Some(35)),
+            ("$U@$=x", Some(3)),
+            ("$U@$3X", Some(3)),
+            ("$U@$G", Some(3)),
+            ("$U@b$", Some(4)),
+            ("$U@$&x", Some(3)),
+            ("$U@${x}", Some(3)),
+            ("$U@$($($H))", Some(5)),
+            ("$U@b$V", Some(4)),
+            ("$U@b$Tx", Some(4)),
+            ("$U@b$M$H", Some(4)),
+            ("$2001002?x", Some(0)),
+            ("$U @b", Some(2)),
+        ];
+        for (template, offset) in rows {
+            let parsed = RewriteRule::parse("a", template);
+            assert_eq!(parsed.err().map(|e| e.offset), offset, "{template}");
+        }
+    }
+
+    #[test]
+    fn general_keys_are_cut_out() {
+        let rule = RewriteRule::parse(".siroenet", "$E$($H).x$$(@t").unwrap();
+        let h = Piece::Part(Part::Unmatched, None);
+        assert_eq!(
+            rule.parsed,
+            Template::General(vec![
+                Chunk::Raw("$E".to_owned()),
+                Chunk::Key(vec![h]),
+                Chunk::Raw(".x$$(@t".to_owned()),
+            ])
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(pattern in "\\PC{0,40}", template in "[$%@UDHLVTMN?~&0-9a-z{}(),|\\\\ é]{0,60}") {
+            let _ = RewriteRule::parse(&pattern, &template);
+        }
+    }
 }

@@ -1,5 +1,10 @@
 //! How messages are kept safe while they wait.
 
+use crate::{
+    kinds::Size,
+    section::{Form, Section},
+};
+
 /// Sizes of the spool. None of them changes what is promised, only what it costs.
 #[derive(Clone, Debug)]
 pub struct Spool {
@@ -15,5 +20,13 @@ pub struct Spool {
 impl Default for Spool {
     fn default() -> Self {
         Self { segment_size: 64 << 20, large_message: 256 << 10, min_free: 64 << 20 }
+    }
+}
+
+impl Section for Spool {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("segment_size", Size(1 << 20..=1 << 30), &mut self.segment_size);
+        form.field("large_message", Size(4 << 10..=1 << 30), &mut self.large_message);
+        form.field("min_free", Size(0..=1 << 50), &mut self.min_free);
     }
 }

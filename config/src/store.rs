@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::{
+    kinds::{Choice, Count, Maybe, Path, Size},
+    section::{Form, Nested, Section},
+};
+
 /// Maildir++ mailboxes at `path/<domain>/<uid>/Maildir`.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -40,3 +45,44 @@ pub struct Native {
     /// One mbox per user lies here.
     pub path: PathBuf,
 }
+
+impl Store {
+    /// No path yet, and every default.
+    pub(crate) fn blank() -> Self {
+        Self {
+            path: PathBuf::new(),
+            autocreate: Autocreate::default(),
+            default_quota: Quota::default(),
+        }
+    }
+}
+
+impl Native {
+    pub(crate) fn blank() -> Self {
+        Self { path: PathBuf::new() }
+    }
+}
+
+impl Section for Store {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.required("path", r#""store""#, Path, &mut self.path);
+        form.field("autocreate", Choice(AUTOCREATE), &mut self.autocreate);
+        form.field("default_quota", Nested(Quota::default), &mut self.default_quota);
+    }
+}
+
+impl Section for Quota {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("size", Maybe(Size(0..=u64::MAX)), &mut self.size);
+        form.field("messages", Maybe(Count(0..=u64::MAX)), &mut self.messages);
+    }
+}
+
+impl Section for Native {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.required("path", r#""store""#, Path, &mut self.path);
+    }
+}
+
+const AUTOCREATE: &[(&str, Autocreate)] =
+    &[("No", Autocreate::No), ("Inbox", Autocreate::Inbox), ("All", Autocreate::All)];

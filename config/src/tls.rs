@@ -2,6 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::{
+    document::Document,
+    kinds::{Choice, Maybe, Path},
+    reader::{Node, Reader},
+    section::{Form, Kind, Section, print_section, read_into},
+};
+
 /// The certificate that every service shows.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -33,3 +40,67 @@ pub struct Sides {
     /// SASL client only: the file with `host user password` lines.
     pub credentials: Option<PathBuf>,
 }
+
+impl Tls {
+    pub(crate) fn blank() -> Self {
+        Self { certificate: PathBuf::new(), key: PathBuf::new() }
+    }
+}
+
+impl Section for Tls {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.required("certificate", r#""/etc/relais/host.crt""#, Path, &mut self.certificate);
+        form.required("key", r#""/etc/relais/host.key""#, Path, &mut self.key);
+    }
+}
+
+/// [`Sides`] of TLS, which knows no credentials.
+pub(crate) struct TlsSides;
+
+/// [`Sides`] of SASL.
+pub(crate) struct SaslSides;
+
+#[derive(Clone)]
+struct WithoutCredentials(Sides);
+
+impl Section for WithoutCredentials {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("server", Choice(INSIST), &mut self.0.server);
+        form.field("client", Choice(INSIST), &mut self.0.client);
+    }
+}
+
+impl Section for Sides {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.field("server", Choice(INSIST), &mut self.server);
+        form.field("client", Choice(INSIST), &mut self.client);
+        form.field("credentials", Maybe(Path), &mut self.credentials);
+    }
+}
+
+impl Kind<Sides> for TlsSides {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Sides> {
+        let mut sides = WithoutCredentials(Sides::default());
+        read_into(node, reader, &mut sides)?;
+        Some(sides.0)
+    }
+
+    fn print(&self, value: &Sides) -> Document {
+        print_section(&WithoutCredentials(value.clone()))
+    }
+}
+
+impl Kind<Sides> for SaslSides {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Sides> {
+        let mut sides = Sides::default();
+        read_into(node, reader, &mut sides)?;
+        Some(sides)
+    }
+
+    fn print(&self, value: &Sides) -> Document {
+        print_section(value)
+    }
+}
+
+const INSIST: &[(&str, Insist)] =
+    &[("No", Insist::No), ("May", Insist::May), ("Must", Insist::Must)];

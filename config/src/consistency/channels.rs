@@ -1,0 +1,123 @@
+//! Channels: names, and what they refer to.
+
+use super::list;
+use crate::{
+    Channel, Config,
+    channel::Program,
+    job_controller::DEFAULT_POOL,
+    reader::Reader,
+    tls::{Insist, Sides},
+};
+
+pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+    if config.channels.is_empty() && reader.is_sound("channels") {
+        reader.mistake_at("channels", "there is no channel", "at least one is expected");
+    }
+    for (i, channel) in config.channels.iter().enumerate() {
+        let path = |field: &str| format!("channels[{i}].{field}");
+        is_unique(config, i, reader);
+        has_pool(config, channel, &path("pool"), reader);
+        if let Some(name) = &channel.saslswitchchannel {
+            exists(config, name, &path("saslswitchchannel"), reader);
+        }
+        for (field, transport) in transports(channel) {
+            has_transport(config, transport, &path(field), reader);
+        }
+        has_credentials(config, channel, &path, reader);
+    }
+    for (key, transport) in &config.transport {
+        has_transport(config, transport, &format!("transport[{key:?}]"), reader);
+    }
+    has_local_channel(config, reader);
+}
+
+/// The fields that hold `channel:next hop`.
+pub(crate) fn transports(channel: &Channel) -> impl Iterator<Item = (&'static str, &str)> {
+    [
+        ("mailbox_transport", &channel.mailbox_transport),
+        ("local_transport", &channel.local_transport),
+        ("fallback_transport", &channel.fallback_transport),
+    ]
+    .into_iter()
+    .filter_map(|(field, transport)| Some((field, transport.as_deref()?)))
+}
+
+fn is_unique(config: &Config, i: usize, reader: &mut Reader<'_>) {
+    let channel = &config.channels[i];
+    let before = &config.channels[..i];
+    if !channel.name.is_empty() && before.iter().any(|other| other.name == channel.name) {
+        let message = format!("there is a channel {:?} already", channel.name);
+        reader.mistake_at(&format!("channels[{i}].name"), &message, "another name is expected");
+    }
+    let same_tag = |other: &&Channel| other.tag.eq_ignore_ascii_case(&channel.tag);
+    if !channel.tag.is_empty()
+        && let Some(other) = before.iter().find(same_tag)
+    {
+        let message = format!("channel {:?} has the tag {:?} already", other.name, other.tag);
+        reader.mistake_at(&format!("channels[{i}].tag"), &message, "another tag is expected");
+    }
+}
+
+fn has_pool(config: &Config, channel: &Channel, path: &str, reader: &mut Reader<'_>) {
+    let Some(controller) = &config.job_controller else {
+        if channel.pool != DEFAULT_POOL && reader.is_sound("job_controller") {
+            let message = "without a job_controller there are no pools, and no job is started";
+            reader.warning_at(path, message, false);
+        }
+        return;
+    };
+    if reader.are_sound("job_controller.pools", "name")
+        && !controller.pools.iter().any(|pool| pool.name == channel.pool)
+    {
+        let message = format!("no pool is called {:?}", channel.pool);
+        let names = controller.pools.iter().map(|pool| pool.name.as_str());
+        reader.mistake_at(path, &message, &list(names));
+    }
+}
+
+fn exists(config: &Config, name: &str, path: &str, reader: &mut Reader<'_>) {
+    let known = config.channels.iter().any(|channel| channel.name == name);
+    if !known && reader.are_sound("channels", "name") {
+        let names = config.channels.iter().map(|channel| channel.name.as_str());
+        reader.mistake_at(path, &format!("no channel is called {name:?}"), &list(names));
+    }
+}
+
+fn has_transport(config: &Config, transport: &str, path: &str, reader: &mut Reader<'_>) {
+    let channel = transport.split(':').next().unwrap_or_default();
+    if !channel.is_empty() {
+        exists(config, channel, path, reader);
+    }
+}
+
+/// Certificates and passwords.
+fn has_credentials(
+    config: &Config,
+    channel: &Channel,
+    path: &impl Fn(&str) -> String,
+    reader: &mut Reader<'_>,
+) {
+    if channel.tls.server != Insist::No && config.tls.is_none() && reader.is_sound("tls") {
+        let accepted = "tls: (certificate: \"...\", key: \"...\") is expected beside channels";
+        reader.mistake_at(&path("tls.server"), "there is no certificate for TLS", accepted);
+    }
+    let Sides { client, credentials, .. } = &channel.sasl;
+    if *client != Insist::No && credentials.is_none() {
+        let message = "a client that authenticates needs credentials";
+        let accepted = "credentials: \"FILE\" is expected beside client";
+        reader.mistake_at(&path("sasl.client"), message, accepted);
+    } else if *client == Insist::No && credentials.is_some() {
+        let message = "the credentials are not used: client is No";
+        reader.warning_at(&path("sasl.credentials"), message, false);
+    }
+}
+
+fn has_local_channel(config: &Config, reader: &mut Reader<'_>) {
+    let Some(first) = config.channels.first() else { return };
+    let routes = !config.rewrite_rules.is_empty();
+    if routes && first.program != Program::Local && reader.is_sound("channels[0].program") {
+        let message = "the first channel should be the one of program Local: addresses of this \
+                       host belong to it";
+        reader.warning_at("channels[0]", message, false);
+    }
+}

@@ -1,0 +1,169 @@
+//! Services: what they listen on, and whether something stands behind them.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use super::list;
+use crate::{Config, Service, channel, dispatcher::Program, names::LONGEST_SOCKET, reader::Reader};
+
+pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+    let services = &config.dispatcher.services;
+    if services.is_empty() && reader.is_sound("dispatcher") {
+        reader.warning_at("dispatcher.services", "no service listens: nothing comes in", false);
+    }
+    for service in services {
+        listens(config, service, reader);
+        limits(service, reader);
+        has_channel(config, service, reader);
+        has_store(config, service, reader);
+    }
+    addresses_differ(config, reader);
+}
+
+fn path(service: &Service, field: &str) -> String {
+    format!("dispatcher.services[{:?}]{field}", crate::source::shorten(&service.name))
+}
+
+fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {
+    let ports = service.ports.len() + service.tls_ports.len();
+    if ports == 0 && service.socket.is_none() && reader.is_sound(&path(service, "")) {
+        let message = "the service listens nowhere";
+        reader.mistake_at(&path(service, ""), message, "ports, tls_ports or socket is expected");
+    } else if ports > 0 && service.socket.is_some() {
+        let message = "a service has ports or a socket, not both";
+        reader.mistake_at(&path(service, ".socket"), message, "make it two services");
+    } else if service.socket.is_some() && service.interface_address.is_some() {
+        let message = "a socket has no interface address";
+        reader.mistake_at(&path(service, ".interface_address"), message, "leave it out");
+    }
+    if !service.tls_ports.is_empty() && config.tls.is_none() {
+        let message = "there is no certificate for TLS";
+        let accepted = "tls: (certificate: \"...\", key: \"...\") is expected beside dispatcher";
+        reader.mistake_at(&path(service, ".tls_ports"), message, accepted);
+    }
+    let socket = service.socket.as_ref().map(|socket| config.path(socket));
+    if socket.is_some_and(|socket| socket.as_os_str().len() > LONGEST_SOCKET) {
+        let accepted = format!("{LONGEST_SOCKET} octets at most, data included, are allowed");
+        reader.mistake_at(
+            &path(service, ".socket"),
+            "the path is too long for a socket",
+            &accepted,
+        );
+    }
+}
+
+fn limits(service: &Service, reader: &mut Reader<'_>) {
+    let limits = &service.limits;
+    let pairs = [
+        ("procs", limits.min_procs, limits.max_procs),
+        ("conns", limits.min_conns, limits.max_conns),
+    ];
+    for (what, least, most) in pairs {
+        if least > most {
+            let (low, high) = (format!("min_{what}"), format!("max_{what}"));
+            let accepted = format!("{low} may be {most} at most, or {high} must be larger");
+            let mut place = path(service, &format!(".{low}"));
+            if !reader.is_given(&place) && reader.is_given(&path(service, &format!(".{high}"))) {
+                place = path(service, &format!(".{high}"));
+            }
+            let message = format!("{low} {least} is above {high} {most}");
+            reader.mistake_at(&place, &message, &accepted);
+        }
+    }
+}
+
+fn has_channel(config: &Config, service: &Service, reader: &mut Reader<'_>) {
+    if !reader.is_sound(&path(service, ".channel")) || !reader.are_sound("channels", "name") {
+        return;
+    }
+    let place = path(service, ".channel");
+    let Some(i) = config.channels.iter().position(|channel| channel.name == service.channel) else {
+        let message = format!("no channel is called {:?}", service.channel);
+        let names = config.channels.iter().map(|channel| channel.name.as_str());
+        return reader.mistake_at(&place, &message, &list(names));
+    };
+    let program = config.channels[i].program;
+    let wanted = match service.program {
+        Program::Smtp => channel::Program::Smtp,
+        Program::Lmtp | Program::LmtpNative => channel::Program::Lmtp,
+    };
+    let readable = reader.is_sound(&format!("channels[{i}].program"))
+        && reader.is_sound(&path(service, ".program"));
+    if program != wanted && readable {
+        let message = format!(
+            "the program of channel {} is {program:?}, that of this service {:?}",
+            service.channel, service.program
+        );
+        let fitting = config.channels.iter().filter(|channel| channel.program == wanted);
+        let accepted = format!(
+            "a channel of program {wanted:?} is expected, {}",
+            list(fitting.map(|channel| channel.name.as_str()))
+        );
+        reader.mistake_at(&place, &message, &accepted);
+    }
+}
+
+/// What stands behind the service to take its mail.
+fn has_store(config: &Config, service: &Service, reader: &mut Reader<'_>) {
+    let (missing, field, example) = match service.program {
+        Program::Lmtp => (config.store.is_none(), "store", "store: (path: \"...\")"),
+        Program::LmtpNative => (config.native.is_none(), "native", "native: (path: \"...\")"),
+        Program::Smtp => {
+            let example = "job_controller: (pools: {...})";
+            (config.job_controller.is_none(), "job_controller", example)
+        }
+    };
+    if missing && reader.is_sound(field) {
+        let message =
+            format!("a service of program {:?} needs {field}, which is not there", service.program);
+        let accepted = format!("{example} is expected beside dispatcher");
+        reader.mistake_at(&path(service, ".program"), &message, &accepted);
+    }
+}
+
+/// No two may take the same address.
+fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
+    let mut taken: Vec<(String, Option<IpAddr>, u16)> = Vec::new();
+    let mut sockets = Vec::new();
+    for service in &config.dispatcher.services {
+        let lists = [("ports", &service.ports), ("tls_ports", &service.tls_ports)];
+        for (field, ports) in lists {
+            for (i, port) in ports.iter().enumerate() {
+                let place = path(service, &format!(".{field}[{i}]"));
+                take(&mut taken, &service.name, service.interface_address, *port, &place, reader);
+            }
+        }
+        if let Some(socket) = &service.socket {
+            let socket = config.path(socket);
+            if let Some((name, _)) = sockets.iter().find(|(_, other)| *other == socket) {
+                let message = format!("service {name} listens on this socket already");
+                reader.mistake_at(&path(service, ".socket"), &message, "another path is expected");
+            }
+            sockets.push((&service.name, socket));
+        }
+    }
+    if let Some(listen) = config.admin.listen {
+        let ip = Some(listen.ip()).filter(|ip| !ip.is_unspecified());
+        take(&mut taken, "admin", ip, listen.port(), "admin.listen", reader);
+    }
+}
+
+fn take(
+    taken: &mut Vec<(String, Option<IpAddr>, u16)>,
+    name: &str,
+    ip: Option<IpAddr>,
+    port: u16,
+    place: &str,
+    reader: &mut Reader<'_>,
+) {
+    // Every interface, spelled out.
+    let ip = ip.filter(|ip| !ip.is_unspecified());
+    let overlaps = |other: &Option<IpAddr>| other.is_none() || ip.is_none() || *other == ip;
+    let found = taken.iter().find(|(_, other, used)| port != 0 && *used == port && overlaps(other));
+    if let Some((other, other_ip, _)) = found {
+        let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let address = SocketAddr::new(other_ip.unwrap_or(everywhere), port);
+        let message = format!("{other} listens on {address} already");
+        reader.mistake_at(place, &message, "another port or interface_address is expected");
+    }
+    taken.push((name.to_owned(), ip, port));
+}

@@ -1,0 +1,256 @@
+//! From the text of the file to a [`Config`].
+//!
+//! Reads everything before it complains: a mistake costs its field, nothing else. What the fields
+//! say about each other is checked afterwards, where both could be read.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Admin, Config, DeliveryOption, Dispatcher, JobController, MappingTable, Native, RewriteRule,
+    Spool, Store,
+    channel_fields::{Channels, Defaults},
+    consistency,
+    directory::AnyDirectory,
+    document::Document,
+    kinds::{self, List, Maybe, Pair, Table, Text},
+    mistake::{Mistake, Mistakes, Report, Warning},
+    names::{DOMAIN, TRANSPORT},
+    not_yet, pieces,
+    reader::{Node, Reader},
+    section::{Form, Kind, Nested, Section, print_section, read_into},
+    source::Spot,
+    template::TemplateError,
+    tls::Tls,
+};
+
+impl Config {
+    /// Reads the file at `path`; files above 16 MiB are refused.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), Mistakes> {
+        let file = path.display().to_string();
+        let text = read_file(path).map_err(|reason| {
+            let message = format!("the file cannot be used: {reason}");
+            Mistakes(vec![Mistake::new(&file, Spot::default(), "", "", &message, "")])
+        })?;
+        Self::parse(&file, &text)
+    }
+
+    /// Reads `text`; `file` only serves to say where something stands.
+    pub fn parse(file: &str, text: &str) -> Result<(Self, Vec<Warning>), Mistakes> {
+        let (config, report) = read(file, text);
+        match config {
+            Some(config) if report.mistakes.is_empty() => Ok((config, report.warnings)),
+            _ => Err(Mistakes(report.mistakes)),
+        }
+    }
+
+    /// The configuration in force, every default filled in, as RON that loads to the same.
+    pub fn to_ron(&self) -> String {
+        print_section(self).render()
+    }
+
+    /// Where a path of the file leads: relative ones lie below [`Config::data`].
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.data.join(path)
+    }
+
+    /// Nothing but defaults.
+    fn blank() -> Self {
+        Self {
+            host: String::new(),
+            data: PathBuf::new(),
+            default_domain: String::new(),
+            dispatcher: Dispatcher::default(),
+            tls: None,
+            mappings: BTreeMap::new(),
+            general: BTreeMap::new(),
+            rewrite_rules: Vec::new(),
+            channels: Vec::new(),
+            job_controller: None,
+            directory: None,
+            delivery_options: Vec::new(),
+            transport: BTreeMap::new(),
+            virtual_alias: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            store: None,
+            native: None,
+            spool: Spool::default(),
+            admin: Admin::default(),
+        }
+    }
+}
+
+/// Everything that is to be said about `text`, in the order of the file.
+pub fn check(file: &str, text: &str) -> Report {
+    read(file, text).1
+}
+
+impl Section for Config {
+    fn fields(&mut self, form: &mut impl Form) {
+        form.required("host", r#""mail.example.org""#, DOMAIN, &mut self.host);
+        form.required("data", r#""/var/lib/relais""#, kinds::Path, &mut self.data);
+        form.required("default_domain", r#""example.org""#, DOMAIN, &mut self.default_domain);
+        form.required(
+            "dispatcher",
+            "(services: {...})",
+            Nested(Dispatcher::default),
+            &mut self.dispatcher,
+        );
+        form.field("tls", Maybe(Nested(Tls::blank)), &mut self.tls);
+        form.field("mappings", Table(Mapping), &mut self.mappings);
+        form.field("general", Table(Text), &mut self.general);
+        form.field("rewrite_rules", List(Rule), &mut self.rewrite_rules);
+        let mut defaults = Defaults::none();
+        form.read_only(&mut defaults);
+        form.required(
+            "channels",
+            r#"[(name: "l", tag: "mail.example.org", program: Local), ...]"#,
+            List(Channels::new(defaults)),
+            &mut self.channels,
+        );
+        let controller = Maybe(Nested(JobController::blank));
+        form.field("job_controller", controller, &mut self.job_controller);
+        form.field("directory", Maybe(AnyDirectory), &mut self.directory);
+        form.field("delivery_options", List(Delivery), &mut self.delivery_options);
+        form.field("transport", Table(TRANSPORT), &mut self.transport);
+        form.field("virtual_alias", Table(List(Text)), &mut self.virtual_alias);
+        form.field("aliases", Table(List(Text)), &mut self.aliases);
+        form.field("store", Maybe(Nested(Store::blank)), &mut self.store);
+        form.field("native", Maybe(Nested(Native::blank)), &mut self.native);
+        form.field("spool", Nested(Spool::default), &mut self.spool);
+        form.field("admin", Nested(Admin::default), &mut self.admin);
+    }
+}
+
+/// A rewrite rule.
+struct Rule;
+
+impl Kind<RewriteRule> for Rule {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<RewriteRule> {
+        let (pattern, template) = Pair.read(node, reader)?;
+        let rule = RewriteRule::parse(&pattern, &template);
+        let pattern_is_wrong = || RewriteRule::parse(&pattern, "$U%$H@tag").is_err();
+        rule.map_err(|error| {
+            wrong_template(&half(node, pattern_is_wrong()), &error, reader);
+        })
+        .ok()
+    }
+
+    fn print(&self, value: &RewriteRule) -> Document {
+        Pair.print(&(value.pattern.clone(), value.template.clone()))
+    }
+}
+
+/// A mapping table.
+struct Mapping;
+
+impl Kind<MappingTable> for Mapping {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<MappingTable> {
+        let entries = List(Entry).read(node, reader)?;
+        MappingTable::parse(entries).ok()
+    }
+
+    fn print(&self, value: &MappingTable) -> Document {
+        let entries = value
+            .entries
+            .iter()
+            .map(|(pattern, template)| Pair.print(&(pattern.clone(), template.clone())));
+        Document::List(entries.collect())
+    }
+}
+
+/// An entry of a mapping table, tried by itself so that each one that is wrong is named.
+struct Entry;
+
+impl Kind<(String, String)> for Entry {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<(String, String)> {
+        let entry = Pair.read(node, reader)?;
+        if let Err((_, error)) = MappingTable::parse(vec![entry.clone()]) {
+            let pattern_alone = vec![(entry.0, "$Y".to_owned())];
+            let pattern_is_wrong = MappingTable::parse(pattern_alone).is_err();
+            wrong_template(&half(node, pattern_is_wrong), &error, reader);
+            return None;
+        }
+        Some(entry)
+    }
+
+    fn print(&self, value: &(String, String)) -> Document {
+        Pair.print(value)
+    }
+}
+
+/// A delivery option.
+struct Delivery;
+
+impl Kind<DeliveryOption> for Delivery {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<DeliveryOption> {
+        let text = Text.read(node, reader)?;
+        let option = DeliveryOption::parse(&text);
+        option.map_err(|error| wrong_template(node, &error, reader)).ok()
+    }
+
+    fn print(&self, value: &DeliveryOption) -> Document {
+        Document::text(&value.text)
+    }
+}
+
+/// The pattern or the template of a pair, wherever the error counts from.
+fn half<'a>(node: &Node<'a>, pattern: bool) -> Node<'a> {
+    let halves = pieces::pair(node.text);
+    let text = halves.map_or(node.text, |(first, second)| if pattern { first } else { second });
+    Node { text, path: node.path.clone() }
+}
+
+fn wrong_template<'a>(node: &Node<'a>, error: &TemplateError, reader: &mut Reader<'a>) {
+    let place = node.inside(error.offset);
+    let accepted = format!("accepted: {}", error.accepted);
+    reader.mistake(place, &node.path, &error.message, &accepted);
+}
+
+fn read(file: &str, text: &str) -> (Option<Config>, Report) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader::new(file, text);
+    let config = read_text(text, &mut reader);
+    let (mistakes, warnings) = reader.into_findings();
+    (config, Report { mistakes, warnings })
+}
+
+fn read_text<'a>(text: &'a str, reader: &mut Reader<'a>) -> Option<Config> {
+    if let Err(error) = pieces::fields(text) {
+        reader.not_ron(&error);
+        return None;
+    }
+    let whole = Node { text: pieces::whole(text), path: String::new() };
+    reader.record(&whole);
+    let mut config = Config::blank();
+    read_into(&whole, reader, &mut config)?;
+    if let Some(controller) = &mut config.job_controller {
+        controller.complete();
+    }
+    consistency::check(&config, reader);
+    not_yet::warn(&config, reader);
+    Some(config)
+}
+
+/// The text of a file of bearable size.
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid].split(|c| *c == b'\n').count();
+        format!("line {line} holds an octet that is not UTF-8")
+    })
+}
+
+/// Octets of a file at most.
+const MAX_FILE: u64 = 16 << 20;

@@ -1,0 +1,447 @@
+//! Patterns of mapping tables.
+//!
+//! Matching is by octets, blind to ASCII case. Greedy and minimal wildcards are tried in the
+//! original's order; what has failed once at a place is not tried there again, so that the time
+//! is bounded by pattern x input. Back references cannot be remembered like that: a pattern that
+//! has them gets a fixed number of steps.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::Overrun;
+use crate::template::{Scanner, TemplateError};
+
+/// One pattern.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    elements: Vec<Element>,
+    wildcards: usize,
+    /// Holds a back reference.
+    refers: bool,
+}
+
+/// What the saved wildcards of a pattern stood for.
+pub(super) struct Wildcards<'a> {
+    input: &'a str,
+    spans: [(usize, usize); MAX_WILDCARDS],
+}
+
+#[derive(Clone, Debug)]
+enum Element {
+    /// In lower case.
+    Literal(Box<[u8]>),
+    /// `%` and its kin.
+    One(Class, Option<usize>),
+    /// `*` and its kin.
+    Many { class: Class, save: Option<usize>, minimal: bool },
+    /// `$n*`.
+    Again(usize),
+    /// `$(net/bits)`.
+    V4 { net: u32, mask: u32 },
+    /// `${net/bits}`.
+    V6 { net: u128, mask: u128 },
+}
+
+/// Which characters a wildcard takes.
+#[derive(Clone, Debug)]
+enum Class {
+    Any,
+    /// One bit for each octet.
+    Set(Box<[u64; 4]>),
+}
+
+impl Pattern {
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parser = Parser { scanner: Scanner::new(text), ..Parser::default() };
+        while let Some(c) = parser.scanner.peek() {
+            parser.element(c)?;
+        }
+        parser.flush();
+        let Parser { elements, wildcards, refers, .. } = parser;
+        Ok(Self { elements, wildcards, refers })
+    }
+
+    /// How many wildcards a template may name.
+    pub(super) fn wildcards(&self) -> usize {
+        self.wildcards
+    }
+
+    /// Matches the whole of `input`.
+    pub(super) fn match_text<'a>(&self, input: &'a str) -> Result<Option<Wildcards<'a>>, Overrun> {
+        let mut run = Run {
+            elements: &self.elements,
+            input: input.as_bytes(),
+            spans: [(0, 0); MAX_WILDCARDS],
+            failed: Vec::new(),
+            steps: if self.refers { MAX_STEPS } else { u32::MAX },
+            remember: !self.refers,
+        };
+        Ok(run.from(0, 0)?.then_some(Wildcards { input, spans: run.spans }))
+    }
+}
+
+impl Wildcards<'_> {
+    /// Appends what wildcard `n` stood for. A wildcard may have cut a character of several
+    /// octets in two; its remains show as replacement characters.
+    pub(super) fn get(&self, n: usize) -> std::borrow::Cow<'_, str> {
+        let (start, end) = self.spans.get(n).copied().unwrap_or_default();
+        String::from_utf8_lossy(&self.input.as_bytes()[start..end])
+    }
+}
+
+/// One attempt at a match.
+struct Run<'a> {
+    elements: &'a [Element],
+    input: &'a [u8],
+    spans: [(usize, usize); MAX_WILDCARDS],
+    /// For each element the places from which the rest is known not to match.
+    failed: Vec<Failed>,
+    steps: u32,
+    remember: bool,
+}
+
+#[derive(Clone, Default)]
+struct Failed {
+    /// The stretch of input that this wildcard tried last: begun anywhere in it, it fails.
+    run: Option<(usize, usize)>,
+    /// One bit for each octet.
+    at: Vec<u64>,
+}
+
+/// How far a wildcard can go.
+enum Reach {
+    /// It was tried from here before, and nothing behind it matched.
+    Known,
+    /// To `run`; places behind `last` are known not to match.
+    To { run: usize, last: usize },
+}
+
+impl Run<'_> {
+    /// Whether the elements from `n` on match the input from `at` on.
+    fn from(&mut self, mut n: usize, mut at: usize) -> Result<bool, Overrun> {
+        loop {
+            self.steps = self.steps.checked_sub(1).ok_or(Overrun)?;
+            let rest = &self.input[at..];
+            let taken = match &self.elements.get(n) {
+                None => return Ok(rest.is_empty()),
+                Some(Element::Literal(text)) => rest
+                    .get(..text.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(text))
+                    .then_some(text.len()),
+                Some(Element::One(class, save)) => {
+                    let taken = rest.first().filter(|c| class.has(**c)).map(|_| 1);
+                    self.save(*save, at, at + taken.unwrap_or(0));
+                    taken
+                }
+                Some(Element::Again(n)) => {
+                    let (start, end) = self.spans[*n];
+                    let before = &self.input[start..end];
+                    rest.get(..before.len())
+                        .is_some_and(|start| start.eq_ignore_ascii_case(before))
+                        .then_some(before.len())
+                }
+                Some(Element::V4 { net, mask }) => v4(rest, *net, *mask),
+                Some(Element::V6 { net, mask }) => v6(rest, *net, *mask),
+                Some(Element::Many { class, save, minimal }) => {
+                    return self.many(n, at, class, *save, *minimal);
+                }
+            };
+            let Some(taken) = taken else { return Ok(false) };
+            at += taken;
+            n += 1;
+        }
+    }
+
+    fn many(
+        &mut self,
+        n: usize,
+        at: usize,
+        class: &Class,
+        save: Option<usize>,
+        minimal: bool,
+    ) -> Result<bool, Overrun> {
+        let (run, last) = match self.reach(n, at, class) {
+            Reach::Known => return Ok(false),
+            Reach::To { run, last } => (run, last),
+        };
+        // The last wildcard takes all that is left, or nothing matches.
+        if n + 1 == self.elements.len() {
+            self.save(save, at, run);
+            return Ok(run == self.input.len());
+        }
+        let span = last - at;
+        for step in 0..=span {
+            let end = if minimal { at + step } else { last - step };
+            if self.has_failed(n, end) {
+                continue;
+            }
+            // Saved first: a back reference behind it reads it.
+            self.save(save, at, end);
+            if self.from(n + 1, end)? {
+                self.save(save, at, end);
+                return Ok(true);
+            }
+            self.fail_at(n, end);
+        }
+        if self.remember {
+            self.failure(n).run = Some((at, run));
+        }
+        Ok(false)
+    }
+
+    /// How far the wildcard `n` can go from `at`, and how much of that is worth trying.
+    fn reach(&self, n: usize, at: usize, class: &Class) -> Reach {
+        let end = |from: usize, to: usize| {
+            let taken = match class {
+                Class::Any => to - from,
+                Class::Set(_) => self.input[from..to].iter().take_while(|c| class.has(**c)).count(),
+            };
+            from + taken
+        };
+        let whole = self.input.len();
+        match self.failed.get(n).and_then(|failed| failed.run) {
+            Some((from, to)) if (from..=to).contains(&at) => Reach::Known,
+            Some((from, to)) if at < from && end(at, from) == from => {
+                Reach::To { run: to, last: from - 1 }
+            }
+            _ => {
+                let run = end(at, whole);
+                Reach::To { run, last: run }
+            }
+        }
+    }
+
+    fn save(&mut self, save: Option<usize>, start: usize, end: usize) {
+        if let Some(n) = save {
+            self.spans[n] = (start, end);
+        }
+    }
+
+    fn failure(&mut self, n: usize) -> &mut Failed {
+        if self.failed.is_empty() {
+            self.failed.resize(self.elements.len(), Failed::default());
+        }
+        &mut self.failed[n]
+    }
+
+    fn has_failed(&self, n: usize, at: usize) -> bool {
+        let word = self.failed.get(n).and_then(|failed| failed.at.get(at / 64));
+        word.is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    fn fail_at(&mut self, n: usize, at: usize) {
+        if !self.remember {
+            return;
+        }
+        let failed = self.failure(n);
+        if failed.at.len() <= at / 64 {
+            failed.at.resize(at / 64 + 1, 0);
+        }
+        failed.at[at / 64] |= 1 << (at % 64);
+    }
+}
+
+impl Class {
+    fn has(&self, c: u8) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Set(bits) => bits[usize::from(c / 64)] >> (c % 64) & 1 == 1,
+        }
+    }
+
+    fn of(member: impl Fn(u8) -> bool) -> Self {
+        let mut bits = Box::new([0; 4]);
+        for c in (0..=u8::MAX).filter(|c| member(*c)) {
+            bits[usize::from(c / 64)] |= 1 << (c % 64);
+        }
+        Self::Set(bits)
+    }
+
+    fn from_letter(letter: char) -> Option<Self> {
+        Some(match letter.to_ascii_uppercase() {
+            'A' => Self::of(|c| c.is_ascii_alphabetic()),
+            'B' => Self::of(|c| matches!(c, b'0' | b'1')),
+            'D' => Self::of(|c| c.is_ascii_digit()),
+            'H' | 'X' => Self::of(|c| c.is_ascii_hexdigit()),
+            'O' => Self::of(|c| (b'0'..=b'7').contains(&c)),
+            'S' => Self::of(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'$')),
+            'T' => Self::of(|c| c.is_ascii_whitespace()),
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Parser<'a> {
+    scanner: Scanner<'a>,
+    elements: Vec<Element>,
+    literal: String,
+    wildcards: usize,
+    refers: bool,
+    /// After `$@`, to the next wildcard or `$^`.
+    unsaved: bool,
+    minimal: bool,
+}
+
+impl Parser<'_> {
+    fn element(&mut self, c: char) -> Result<(), TemplateError> {
+        let offset = self.scanner.offset();
+        match c {
+            '*' | '%' => self.wildcard(offset, Class::Any),
+            '$' => self.dollar(offset),
+            _ => {
+                self.scanner.next();
+                self.literal.push(c.to_ascii_lowercase());
+                Ok(())
+            }
+        }
+    }
+
+    fn dollar(&mut self, offset: usize) -> Result<(), TemplateError> {
+        self.scanner.next();
+        let refuse = |text: String| TemplateError::new(offset, text, ELEMENTS);
+        let Some(c) = self.scanner.next() else {
+            return Err(refuse("\"$\" at the end".to_owned()));
+        };
+        match c {
+            '$' | '*' | '%' | ' ' | '\t' => self.literal.push(c),
+            '_' => self.minimal = true,
+            '@' => self.unsaved = true,
+            '^' => self.unsaved = false,
+            '0'..='9' if self.scanner.eat('*') => return self.again(offset, c),
+            '(' => return self.network(offset, ')', v4_network),
+            '{' => return self.network(offset, '}', v6_network),
+            '[' => {
+                let class = self.set(offset)?;
+                return self.wildcard(offset, class);
+            }
+            _ => match Class::from_letter(c) {
+                Some(class) => return self.wildcard(offset, class),
+                None => return Err(refuse(format!("\"${c}\" means nothing in a pattern"))),
+            },
+        }
+        Ok(())
+    }
+
+    fn wildcard(&mut self, offset: usize, class: Class) -> Result<(), TemplateError> {
+        self.flush();
+        let many = match self.scanner.next() {
+            Some('*') => true,
+            Some('%') => false,
+            _ => return Err(TemplateError::new(offset, "a class without * or %", ELEMENTS)),
+        };
+        let saved = !std::mem::take(&mut self.unsaved) && self.wildcards < MAX_WILDCARDS;
+        let save = saved.then_some(self.wildcards);
+        self.wildcards += usize::from(saved);
+        let minimal = std::mem::take(&mut self.minimal);
+        self.elements.push(if many {
+            Element::Many { class, save, minimal }
+        } else {
+            Element::One(class, save)
+        });
+        Ok(())
+    }
+
+    fn again(&mut self, offset: usize, digit: char) -> Result<(), TemplateError> {
+        self.flush();
+        let n = digit.to_digit(10).map_or(0, |n| n as usize);
+        if n >= self.wildcards {
+            let message = format!("there is no wildcard {n} before this");
+            return Err(TemplateError::new(offset, message, "the number of an earlier wildcard"));
+        }
+        self.refers = true;
+        self.elements.push(Element::Again(n));
+        Ok(())
+    }
+
+    fn network(
+        &mut self,
+        offset: usize,
+        end: char,
+        parse: fn(&str) -> Option<Element>,
+    ) -> Result<(), TemplateError> {
+        self.flush();
+        let error = || {
+            let message = "not an address and a number of bits";
+            TemplateError::new(offset, message, "$(192.0.2.0/24), ${2001:db8::/32}")
+        };
+        let text = self.scanner.until(end).ok_or_else(error)?;
+        self.elements.push(parse(text).ok_or_else(error)?);
+        Ok(())
+    }
+
+    /// `$[a-z_]`, `$[^0-9]`, up to the bracket.
+    fn set(&mut self, offset: usize) -> Result<Class, TemplateError> {
+        let error = || TemplateError::new(offset, "not a set of characters", "$[a-z_]*, $[^0-9]%");
+        let text = self.scanner.until(']').ok_or_else(error)?;
+        let (negated, text) = match text.strip_prefix('^') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        if text.is_empty() || !text.is_ascii() {
+            return Err(error());
+        }
+        let mut ranges = Vec::new();
+        let mut rest = text.as_bytes();
+        while let [first, after @ ..] = rest {
+            (rest, ranges) = match after {
+                [b'-', last, after @ ..] => (after, push(ranges, (*first, *last))),
+                _ => (after, push(ranges, (*first, *first))),
+            };
+        }
+        Ok(Class::of(|c| {
+            let within = |c: u8| ranges.iter().any(|(first, last)| (first..=last).contains(&&c));
+            let found = within(c.to_ascii_lowercase()) || within(c.to_ascii_uppercase());
+            found != negated
+        }))
+    }
+
+    fn flush(&mut self) {
+        let literal = std::mem::take(&mut self.literal);
+        if !literal.is_empty() {
+            self.elements.push(Element::Literal(literal.into_bytes().into()));
+        }
+    }
+}
+
+fn push<T>(mut list: Vec<T>, item: T) -> Vec<T> {
+    list.push(item);
+    list
+}
+
+fn v4_network(text: &str) -> Option<Element> {
+    let (address, bits) = network::<Ipv4Addr>(text, 32)?;
+    let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+    Some(Element::V4 { net: u32::from(address) & mask, mask })
+}
+
+fn v6_network(text: &str) -> Option<Element> {
+    let (address, bits) = network::<Ipv6Addr>(text, 128)?;
+    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+    Some(Element::V6 { net: u128::from(address) & mask, mask })
+}
+
+fn network<A: std::str::FromStr>(text: &str, max: u32) -> Option<(A, u32)> {
+    let (address, bits) = text.split_once('/')?;
+    let bits = bits.parse().ok().filter(|bits| *bits <= max)?;
+    Some((address.parse().ok()?, bits))
+}
+
+fn v4(input: &[u8], net: u32, mask: u32) -> Option<usize> {
+    let length = input.iter().take_while(|c| c.is_ascii_digit() || **c == b'.').count();
+    let address: Ipv4Addr = std::str::from_utf8(&input[..length]).ok()?.parse().ok()?;
+    (u32::from(address) & mask == net).then_some(length)
+}
+
+fn v6(input: &[u8], net: u128, mask: u128) -> Option<usize> {
+    let part = |c: &&u8| c.is_ascii_hexdigit() || matches!(**c, b':' | b'.');
+    let length = input.iter().take_while(part).count();
+    let address: Ipv6Addr = std::str::from_utf8(&input[..length]).ok()?.parse().ok()?;
+    (u128::from(address) & mask == net).then_some(length)
+}
+
+/// Wildcards that can be named, 0 to 9; later ones match but are not saved.
+const MAX_WILDCARDS: usize = 10;
+/// Steps of a match with back references.
+const MAX_STEPS: u32 = 200_000;
+const ELEMENTS: &str = "* % $_* $@* $^ $n* $A $B $D $H $O $S $T $X $[a-z] each before * or %, \
+                        $(v4/bits), ${v6/bits}, and $ before * % $ or a blank";

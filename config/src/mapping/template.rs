@@ -1,0 +1,227 @@
+//! Templates of mapping tables.
+//!
+//! Read from left to right: flags are set, tables are called, and the text that is left over is
+//! the result. URL look-ups, site routines, sequence numbers, chance, input flags and LDAP
+//! quoting are refused until they are there: each is to become an [`Op`].
+
+use super::{Flags, Fuel, MAX_DEPTH, MAX_TEXT, Mapped, Next, Overrun, Tables, pattern::Wildcards};
+use crate::template::{Case, Scanner, TemplateError};
+
+/// One template.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    ops: Vec<Op>,
+    /// The flags it sets.
+    flags: Flags,
+    /// The last of `$C $E $L $R`.
+    next: Next,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Text(String),
+    Case(Case),
+    /// `$n`.
+    Wildcard(usize),
+    /// `$|table;argument|`.
+    Table {
+        name: String,
+        argument: Vec<Op>,
+    },
+    /// `${key}`.
+    General(Vec<Op>),
+}
+
+impl Template {
+    /// Parses a template whose pattern has this many wildcards.
+    pub(super) fn parse(text: &str, wildcards: usize) -> Result<Self, TemplateError> {
+        let mut parser = Parser {
+            scanner: Scanner::new(text),
+            wildcards,
+            flags: Flags::default(),
+            next: Next::End,
+        };
+        let ops = parser.ops(None)?;
+        Ok(Self { ops, flags: parser.flags, next: parser.next })
+    }
+
+    /// The result, on top of `flags` set before; `None` when a call or a key fails.
+    pub(super) fn expand(
+        &self,
+        wildcards: &Wildcards<'_>,
+        flags: Flags,
+        tables: &Tables<'_>,
+        fuel: &mut Fuel,
+    ) -> Result<Option<(Mapped, Next)>, Overrun> {
+        let Some(text) = expand(&self.ops, wildcards, tables, fuel)? else { return Ok(None) };
+        let flags = Flags(flags.0 | self.flags.0);
+        Ok(Some((Mapped { flags, text }, self.next)))
+    }
+}
+
+fn expand(
+    ops: &[Op],
+    wildcards: &Wildcards<'_>,
+    tables: &Tables<'_>,
+    fuel: &mut Fuel,
+) -> Result<Option<String>, Overrun> {
+    let mut out = String::new();
+    let mut case = Case::AsIs;
+    for op in ops {
+        match op {
+            Op::Text(text) => case.push(&mut out, text),
+            Op::Case(new) => case = *new,
+            Op::Wildcard(n) => case.push(&mut out, &wildcards.get(*n)),
+            Op::General(key) => {
+                let Some(key) = expand(key, wildcards, tables, fuel)? else { return Ok(None) };
+                let Some(value) = tables.general(&key) else { return Ok(None) };
+                case.push(&mut out, value);
+            }
+            Op::Table { name, argument } => {
+                let argument = expand(argument, wildcards, tables, fuel)?;
+                let Some(argument) = argument else { return Ok(None) };
+                let Some(text) = call(name, &argument, tables, fuel)? else { return Ok(None) };
+                case.push(&mut out, &text);
+            }
+        }
+        if out.len() > MAX_TEXT {
+            return Err(Overrun);
+        }
+    }
+    Ok(Some(out))
+}
+
+/// The text of another table, if it says `$Y`.
+fn call(
+    name: &str,
+    argument: &str,
+    tables: &Tables<'_>,
+    fuel: &mut Fuel,
+) -> Result<Option<String>, Overrun> {
+    let Some(table) = tables.table(name) else { return Ok(None) };
+    if fuel.depth == MAX_DEPTH {
+        return Err(Overrun);
+    }
+    fuel.depth += 1;
+    let mapped = table.probe(argument, tables, fuel)?;
+    fuel.depth -= 1;
+    Ok(mapped.filter(|mapped| mapped.flags.has('Y')).map(|mapped| mapped.text))
+}
+
+struct Parser<'a> {
+    scanner: Scanner<'a>,
+    wildcards: usize,
+    flags: Flags,
+    next: Next,
+}
+
+impl Parser<'_> {
+    /// Up to the end of the text, or to `end` when this is an argument.
+    fn ops(&mut self, end: Option<char>) -> Result<Vec<Op>, TemplateError> {
+        let start = self.scanner.offset();
+        let mut ops = Vec::new();
+        loop {
+            match self.scanner.peek() {
+                None if end.is_none() => return Ok(ops),
+                None => {
+                    let start = start.saturating_sub(2);
+                    return Err(TemplateError::new(start, "not closed", SEQUENCES));
+                }
+                Some('$') => {
+                    if let Some(op) = self.dollar(end.is_some())? {
+                        push(&mut ops, op);
+                    }
+                }
+                Some(c) if c.is_control() && c != '\t' => {
+                    let offset = self.scanner.offset();
+                    return Err(TemplateError::new(offset, "a control character", SEQUENCES));
+                }
+                Some(c) => {
+                    self.scanner.next();
+                    if Some(c) == end {
+                        return Ok(ops);
+                    }
+                    push(&mut ops, Op::Text(c.into()));
+                }
+            }
+        }
+    }
+
+    fn dollar(&mut self, inside: bool) -> Result<Option<Op>, TemplateError> {
+        let offset = self.scanner.offset();
+        self.scanner.next();
+        let Some(c) = self.scanner.next() else {
+            return Err(TemplateError::new(offset, "\"$\" at the end", SEQUENCES));
+        };
+        if let Some(case) = Case::from_control(c) {
+            return Ok(Some(Op::Case(case)));
+        }
+        let op = match c.to_ascii_uppercase() {
+            '$' | '*' | '%' | ' ' | '\t' | '}' => Op::Text(c.into()),
+            '|' if inside => Op::Text(c.into()),
+            '|' => self.table(offset)?,
+            '0'..='9' => self.wildcard(offset, c)?,
+            '{' => Op::General(self.ops(Some('}'))?),
+            'Y' | 'N' | 'F' | 'T' | 'C' | 'E' | 'L' | 'R' if inside => {
+                return Err(refuse(offset, c));
+            }
+            letter @ ('Y' | 'N' | 'F' | 'T') => {
+                self.flags.set(letter);
+                return Ok(None);
+            }
+            'C' => return Ok(self.go(Next::Continue)),
+            'E' => return Ok(self.go(Next::End)),
+            'L' => return Ok(self.go(Next::Loop)),
+            'R' => return Ok(self.go(Next::Restart)),
+            _ => return Err(refuse(offset, c)),
+        };
+        Ok(Some(op))
+    }
+
+    fn go(&mut self, next: Next) -> Option<Op> {
+        self.next = next;
+        None
+    }
+
+    fn wildcard(&self, offset: usize, digit: char) -> Result<Op, TemplateError> {
+        let n = digit.to_digit(10).map_or(0, |n| n as usize);
+        if n < self.wildcards {
+            return Ok(Op::Wildcard(n));
+        }
+        let message = format!("the pattern has no wildcard {n}");
+        let accepted = match self.wildcards {
+            0 => "no number, for it has none".to_owned(),
+            count => format!("$0 to ${}", count - 1),
+        };
+        Err(TemplateError::new(offset, message, &accepted))
+    }
+
+    fn table(&mut self, offset: usize) -> Result<Op, TemplateError> {
+        let error = || TemplateError::new(offset, "not the call of a table", "$|table;argument|");
+        let name = self.scanner.until(';').ok_or_else(error)?;
+        if name.is_empty() || name.contains(['|', '$']) {
+            return Err(error());
+        }
+        let name = name.to_owned();
+        Ok(Op::Table { name, argument: self.ops(Some('|'))? })
+    }
+}
+
+fn push(ops: &mut Vec<Op>, op: Op) {
+    match (ops.last_mut(), op) {
+        (Some(Op::Text(before)), Op::Text(text)) => before.push_str(&text),
+        (_, op) => ops.push(op),
+    }
+}
+
+fn refuse(offset: usize, c: char) -> TemplateError {
+    let message = if "=?:;#][<>ABDGHIJKMOPQSUVWXZ".contains(c.to_ascii_uppercase()) {
+        format!("\"${c}\" is not supported here yet")
+    } else {
+        format!("\"${c}\" means nothing in a mapping")
+    };
+    TemplateError::new(offset, message, SEQUENCES)
+}
+
+const SEQUENCES: &str = "$0 to $9, $Y $N $F $T, $C $E $L $R, $\\ $^ $_, $|table;argument|, ${key}, \
+                         and $ before * % $ } or a blank";

@@ -1,0 +1,399 @@
+//! Reading without stopping: every mistake is noted, and reading goes on behind it.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    mistake::{Mistake, Warning},
+    pieces,
+    section::{Form, Kind, Section},
+    source::{Source, Spot, shorten},
+};
+
+/// The file while it is read: what was wrong so far, and where each field stands.
+pub(crate) struct Reader<'a> {
+    source: Source<'a>,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Warning>,
+    places: HashMap<String, &'a str>,
+}
+
+/// One value of the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Node<'a> {
+    /// A slice of the file, without blanks and comments around it.
+    pub(crate) text: &'a str,
+    /// `channels[3].pool`.
+    pub(crate) path: String,
+}
+
+/// The fields of one section, handed out by name.
+pub(crate) struct Fields<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    node: Node<'a>,
+    given: Vec<(&'a str, &'a str)>,
+    known: Vec<&'static str>,
+    /// Fields that need not be given because they are settled already.
+    settled: &'r [&'static str],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
+        Self {
+            source: Source::new(file, text),
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Notes that `text`, a slice of the file, is wrong.
+    pub(crate) fn mistake(&mut self, text: &str, path: &str, message: &str, accepted: &str) {
+        // Finding the place costs the length of its line.
+        let full = self.mistakes.len() >= MOST;
+        let spot = if full { Spot::default() } else { self.source.spot(text) };
+        self.note(spot, path, text, message, accepted);
+    }
+
+    /// Notes that `node` is not what was expected of it.
+    pub(crate) fn unfit(&mut self, node: &Node<'a>, expected: &str) {
+        let message = format!("{} does not fit here", shorten(node.text));
+        self.mistake(node.text, &node.path, &message, expected);
+    }
+
+    /// Notes that the field at `path`, read before, is wrong; once, and not when something in
+    /// it or around it is wrong already: then this may be no more than the consequence.
+    pub(crate) fn mistake_at(&mut self, path: &str, message: &str, accepted: &str) {
+        if self.is_full() || !self.is_sound(path) {
+            return;
+        }
+        let (path, text) = self.place(path);
+        // A default that is wrong for many is wrong once.
+        if self.is_sound(&path) {
+            let spot = self.spot_of(text);
+            self.note(spot, &path, text, message, accepted);
+        }
+    }
+
+    /// Notes that the field at `path`, read before, will not do what one may expect.
+    pub(crate) fn warning_at(&mut self, path: &str, message: &str, blocks_run: bool) {
+        if self.warnings.len() >= MOST {
+            return;
+        }
+        let (field, text) = self.place(path);
+        let spot = self.spot_of(text);
+        let (file, message) = (self.source.file.to_owned(), message.to_owned());
+        let (line, column) = (spot.line, spot.column);
+        let known = |w: &Warning| (w.line, w.column) == (line, column) && w.message == message;
+        if !self.warnings.iter().any(known) {
+            self.warnings.push(Warning { file, line, column, field, message, blocks_run, spot });
+        }
+    }
+
+    /// A text that is not RON.
+    pub(crate) fn not_ron(&mut self, error: &ron::error::SpannedError) {
+        let start = error.span.end;
+        let spot = self.source.spot_of_position(start.line, start.col);
+        let hint = match error.code {
+            ron::Error::ExpectedComma
+            | ron::Error::ExpectedArrayEnd
+            | ron::Error::ExpectedMapEnd
+            | ron::Error::ExpectedStructLikeEnd
+            | ron::Error::ExpectedMapColon
+            | ron::Error::UnexpectedChar(_)
+            | ron::Error::TrailingCharacters => {
+                "before this place a comma, a colon, a closing bracket or a double quote is missing, \
+                 or one too many; names, paths, addresses and times stand in double quotes"
+            }
+            ron::Error::ExpectedStringEnd => "a text ends with a double quote",
+            _ => "",
+        };
+        let message = format!("this is not RON: {}", sentence(&error.code.to_string()));
+        let seen = spot.excerpt.chars().skip(spot.indent).collect::<String>();
+        self.note(spot, "", &seen, &message, hint);
+    }
+
+    /// Whether `path` was read, and nothing in it or around it is wrong.
+    pub(crate) fn is_sound(&self, path: &str) -> bool {
+        !self.mistakes.iter().any(|m| lies_in(path, &m.field) || lies_in(&m.field, path))
+    }
+
+    /// Whether each element of a list and its field `name` could be read.
+    pub(crate) fn are_sound(&self, list: &str, name: &str) -> bool {
+        let breaks = |field: &str| {
+            field == list
+                || field
+                    .strip_prefix(list)
+                    .and_then(|rest| rest.strip_prefix('['))
+                    .and_then(|rest| rest.split_once(']'))
+                    .is_some_and(|(_, rest)| rest.is_empty() || rest[1..] == *name)
+        };
+        !self.mistakes.iter().any(|mistake| breaks(&mistake.field))
+    }
+
+    /// Whether the file gives this field, or a default for it.
+    pub(crate) fn is_given(&self, path: &str) -> bool {
+        let given = |path: &str| self.places.contains_key(path);
+        given(path) || default_of(path).is_some_and(|path| given(&path))
+    }
+
+    /// Everything noted, in the order of the file.
+    pub(crate) fn into_findings(mut self) -> (Vec<Mistake>, Vec<Warning>) {
+        // What concerns the file as a whole comes last.
+        self.mistakes.sort_by_key(|m| (m.line == 0, m.line, m.column));
+        self.warnings.sort_by_key(|warning| (warning.line, warning.column));
+        (self.mistakes, self.warnings)
+    }
+
+    /// Whether there is no room for another mistake.
+    fn is_full(&self) -> bool {
+        self.mistakes.len() > MOST
+    }
+
+    /// Remembers where `node` stands.
+    pub(crate) fn record(&mut self, node: &Node<'a>) {
+        self.places.insert(node.path.clone(), node.text);
+    }
+
+    /// The place of `path`: where it is given, else the default that stands for it, else what it
+    /// would be a part of.
+    fn place(&self, path: &str) -> (String, &'a str) {
+        let given = |path: String| self.places.get(&path).map(|text| (path, *text));
+        if let Some(found) = given(path.to_owned()).or_else(|| given(default_of(path)?)) {
+            return found;
+        }
+        let mut around = path;
+        while let Some(end) = around.rfind(['.', '[']) {
+            around = &around[..end];
+            if let Some(text) = self.places.get(around) {
+                return (path.to_owned(), text);
+            }
+        }
+        (path.to_owned(), self.places.get("").copied().unwrap_or_default())
+    }
+
+    /// A section of many lines is marked by its first character.
+    fn spot_of(&self, text: &str) -> Spot {
+        let mut spot = self.source.spot(text);
+        if text.contains('\n') {
+            spot.width = 1;
+        }
+        spot
+    }
+
+    fn note(&mut self, spot: Spot, path: &str, text: &str, message: &str, accepted: &str) {
+        let full = self.mistakes.len() == MOST;
+        if self.is_full() {
+            return;
+        }
+        let file = self.source.file;
+        self.mistakes.push(if full {
+            Mistake::new(file, Spot::default(), "", "", "there are more mistakes than these", "")
+        } else {
+            Mistake::new(file, spot, path, text, message, accepted)
+        });
+    }
+}
+
+impl<'a> Node<'a> {
+    /// A part of this value, called `name`.
+    pub(crate) fn field(&self, name: &str, text: &'a str) -> Self {
+        let path =
+            if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        Self { text, path }
+    }
+
+    /// An element of this list.
+    pub(crate) fn item(&self, index: usize, text: &'a str) -> Self {
+        Self { text, path: format!("{}[{index}]", self.path) }
+    }
+
+    /// An entry of this map.
+    pub(crate) fn entry(&self, key: &str, text: &'a str) -> Self {
+        Self { text, path: format!("{}[{:?}]", self.path, shorten(key)) }
+    }
+
+    /// The part of a quoted text that begins `offset` octets into its contents; all of it when
+    /// escapes hide where that is.
+    pub(crate) fn inside(&self, offset: usize) -> &'a str {
+        let raw = self.text.starts_with('r');
+        let quote = self.text.find('"').filter(|_| raw || !self.text.contains('\\'));
+        let rest = quote.and_then(|quote| self.text.get(quote + 1 + offset..));
+        let first = rest.and_then(|rest| rest.get(..rest.chars().next()?.len_utf8()));
+        first.unwrap_or(self.text)
+    }
+}
+
+impl<'r, 'a> Fields<'r, 'a> {
+    /// Opens `( ... )`.
+    pub(crate) fn open(node: &Node<'a>, reader: &'r mut Reader<'a>) -> Option<Self> {
+        let Ok(pieces) = pieces::fields(node.text) else {
+            reader.unfit(node, "a section is expected: (field: value, ...)");
+            return None;
+        };
+        let mut seen = HashSet::new();
+        let mut given = Vec::with_capacity(pieces.len());
+        for (name, text) in pieces {
+            if seen.insert(name) {
+                given.push((name, text));
+            } else {
+                let path = node.field(name, text).path;
+                reader.mistake(name, &path, "this field is given twice", "once is enough");
+            }
+        }
+        Some(Self { reader, node: node.clone(), given, known: Vec::new(), settled: &[] })
+    }
+
+    /// Names fields that need not be given.
+    pub(crate) fn settled(mut self, names: &'r [&'static str]) -> Self {
+        self.settled = names;
+        self
+    }
+
+    /// Complains of fields that nobody asked for; gives the names of those that were taken.
+    pub(crate) fn finish(self) -> Vec<&'static str> {
+        for (name, _) in &self.given {
+            if !self.known.contains(name) && !self.reader.is_full() {
+                let path = self.node.field(name, name).path;
+                let message = format!("there is no field {}", shorten(name));
+                let accepted = suggest(name, &self.known, "the fields here are");
+                self.reader.mistake(name, &path, &message, &accepted);
+            }
+        }
+        let given = |name: &&&'static str| self.given.iter().any(|(given, _)| given == *name);
+        self.known.iter().filter(given).copied().collect()
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Node<'a>> {
+        self.known.push(name);
+        let (_, text) = self.given.iter().find(|(given, _)| *given == name)?;
+        let node = self.node.field(name, text);
+        self.reader.record(&node);
+        Some(node)
+    }
+}
+
+impl Form for Fields<'_, '_> {
+    fn field<T>(&mut self, name: &'static str, kind: impl Kind<T>, slot: &mut T) {
+        if let Some(node) = self.take(name)
+            && let Some(value) = kind.read(&node, self.reader)
+        {
+            *slot = value;
+        }
+    }
+
+    fn required<T>(
+        &mut self,
+        name: &'static str,
+        example: &'static str,
+        kind: impl Kind<T>,
+        slot: &mut T,
+    ) {
+        self.field(name, kind, slot);
+        let given = self.given.iter().any(|(given, _)| *given == name);
+        if !given && !self.settled.contains(&name) {
+            let Node { path, .. } = self.node.field(name, "");
+            let section = self.reader.spot_of(self.node.text);
+            let message = format!("the field {name} is missing");
+            let accepted = format!("it has no default; {name}: {example} is an example");
+            self.reader.note(section, &path, self.node.text, &message, &accepted);
+        }
+    }
+
+    fn read_only(&mut self, section: &mut impl Section) {
+        section.fields(self);
+    }
+}
+
+/// `did you mean pool? the fields here are pool, port, ...`, the most similar first.
+pub(crate) fn suggest(wrong: &str, known: &[&str], introduction: &str) -> String {
+    // The distance costs the product of both lengths.
+    let wrong: String = wrong.chars().take(100).map(|c| c.to_ascii_lowercase()).collect();
+    let distance = |name: &&str| strsim::damerau_levenshtein(&wrong, &name.to_ascii_lowercase());
+    let mut sorted: Vec<&str> = known.to_vec();
+    sorted.sort_by_cached_key(distance);
+    let all = sorted.join(", ");
+    match sorted.first() {
+        None => format!("{introduction} none"),
+        Some(nearest) if distance(nearest) <= nearest.len().min(6) / 2 => {
+            format!("did you mean {nearest}? {introduction} {all}")
+        }
+        Some(_) => format!("{introduction} {all}"),
+    }
+}
+
+/// Whether the field `inner` is `outer` or a part of it.
+fn lies_in(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| !outer.is_empty() && (rest.is_empty() || rest.starts_with(['.', '['])))
+}
+
+/// Where the default of a channel's or a service's field is written.
+fn default_of(path: &str) -> Option<String> {
+    for (list, defaults) in
+        [("channels[", "channel_defaults"), ("dispatcher.services[", "dispatcher")]
+    {
+        if let Some((_, field)) = path.strip_prefix(list).and_then(|rest| rest.split_once("].")) {
+            return Some(format!("{defaults}.{field}"));
+        }
+    }
+    None
+}
+
+/// The parser's words as part of a sentence.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// Mistakes, and warnings, kept at most.
+const MOST: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_inside_a_text_is_found_unless_escapes_hide_it() {
+        // text as in the file, octets into its contents, what is marked
+        let rows = [
+            ("\"$U$z\"", 2, "$"),
+            ("\"$Ué\"", 2, "é"),
+            ("\"$U\"", 2, "\""),
+            ("r\"$\\z\"", 1, "\\"),
+            ("r#\"a\"b\"#", 2, "b"),
+            ("\"a\\tb\"", 2, "\"a\\tb\""),
+            ("\"a\"", 99, "\"a\""),
+        ];
+        for (text, offset, want) in rows {
+            assert_eq!(Node { text, path: String::new() }.inside(offset), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn suggestions_begin_with_the_nearest() {
+        let names = ["port", "pool", "private"];
+        let rows = [
+            ("prot", "did you mean port? there are port, pool, private"),
+            ("POOL", "did you mean pool? there are pool, port, private"),
+            ("xyzzy", "there are port, pool, private"),
+        ];
+        for (wrong, want) in rows {
+            assert_eq!(suggest(wrong, &names, "there are"), want, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fields_lie_in_what_they_are_a_part_of() {
+        for (inner, outer, want) in [
+            ("a.b", "a", true),
+            ("a[1].b", "a[1]", true),
+            ("a", "a", true),
+            ("ab", "a", false),
+            ("a[11]", "a[1]", false),
+            ("a", "", false),
+        ] {
+            assert_eq!(lies_in(inner, outer), want, "{inner} {outer}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The text of the file, and where in it a piece stands.
+//!
+//! Every piece that the reader hands around is a slice of this text, so its place is a matter of
+//! subtraction, and only asked for when there is something to say about it.
+
+/// The file as it was read.
+pub(crate) struct Source<'a> {
+    /// As the operator named it.
+    pub(crate) file: &'a str,
+    /// All of it.
+    pub(crate) text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+/// A place in the file and what is seen there.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Spot {
+    /// From 1; 0 for the file as a whole.
+    pub(crate) line: usize,
+    /// In characters, from 1; 0 for the file as a whole.
+    pub(crate) column: usize,
+    /// The line, or the part of a long one around the column.
+    pub(crate) excerpt: String,
+    /// Characters of the excerpt before the marked ones.
+    pub(crate) indent: usize,
+    /// Characters to mark; at least 1.
+    pub(crate) width: usize,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, c)| *c == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(i, _)| i + 1)).collect();
+        Self { file, text, lines }
+    }
+
+    /// Where `piece`, a slice of the text, stands.
+    pub(crate) fn spot(&self, piece: &str) -> Spot {
+        let offset = piece.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
+        self.spot_at(offset.min(self.text.len()), piece.lines().next().unwrap_or_default())
+    }
+
+    /// A place given as line and column, both from 1.
+    pub(crate) fn spot_of_position(&self, line: usize, column: usize) -> Spot {
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let skipped = self.text[start..].char_indices().nth(column.saturating_sub(1));
+        self.spot_at(skipped.map_or(self.text.len(), |(i, _)| start + i), "")
+    }
+
+    fn spot_at(&self, offset: usize, marked: &str) -> Spot {
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines[line - 1];
+        let whole = self.text[start..].lines().next().unwrap_or_default();
+        let column = self.text[start..offset].chars().count() + 1;
+        let from = if column > BEFORE + AFTER / 2 { column - 1 - BEFORE } else { 0 };
+        let shown = whole.chars().skip(from).take(BEFORE + AFTER);
+        let excerpt = shown.map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+        let indent = column - 1 - from;
+        let room = excerpt.chars().count().saturating_sub(indent);
+        Spot { line, column, width: marked.chars().count().min(room).max(1), excerpt, indent }
+    }
+}
+
+/// Makes a text of the file fit to stand in a sentence: one line, no control characters, short.
+pub(crate) fn shorten(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    let mut shown: String =
+        line.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if shown.len() < text.trim_end().len() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// Characters of a long line shown before the marked place.
+const BEFORE: usize = 60;
+/// Characters of a long line shown from the marked place on.
+const AFTER: usize = 100;
+const LONGEST: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_in_characters_from_one() {
+        let text = "(\r\n\té: \"x\",\n)";
+        let source = Source::new("f", text);
+        let piece = &text[text.find('"').unwrap()..][..3];
+        let spot = source.spot(piece);
+        assert_eq!((spot.line, spot.column, spot.width), (2, 5, 3));
+        assert_eq!(spot.excerpt, " é: \"x\",");
+        let spot = source.spot(&text[text.len()..]);
+        assert_eq!((spot.line, spot.column, spot.width), (3, 2, 1));
+        assert_eq!(source.spot_of_position(2, 5).column, 5);
+        assert_eq!(source.spot_of_position(99, 1).line, 3);
+    }
+
+    #[test]
+    fn a_long_line_is_shown_in_part() {
+        let text = format!("{}X{}", "a".repeat(5_000), "b".repeat(5_000));
+        let spot = Source::new("f", &text).spot(&text[5_000..]);
+        assert_eq!(spot.column, 5_001);
+        assert_eq!(spot.excerpt.chars().nth(spot.indent), Some('X'));
+        assert_eq!(spot.excerpt.len(), BEFORE + AFTER);
+        assert_eq!(spot.width, AFTER);
+    }
+
+    #[test]
+    fn texts_are_shortened_for_sentences() {
+        assert_eq!(shorten("ab\tc"), "ab c");
+        assert_eq!(shorten("(a: 1,\n b: 2)"), "(a: 1,...");
+        assert_eq!(shorten(&"x".repeat(100)).len(), LONGEST + 3);
+    }
+}

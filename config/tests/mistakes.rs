@@ -1,0 +1,644 @@
+//! What operators are told about a wrong file: every mistake, its place, and what would do.
+
+use proptest::prelude::*;
+use relais_config::{Config, check};
+
+/// A file without a mistake, and nothing to warn about.
+const BASE: &str = r#"(
+    host: "mail.example.org",
+    data: "/d",
+    default_domain: "example.org",
+    dispatcher: (services: {
+        "SMTP": (program: Smtp, channel: "tcp_local", ports: [25]),
+    }),
+    rewrite_rules: [("$*", "$U%$H@mail.example.org")],
+    channels: [
+        (name: "l", tag: "mail.example.org", program: Local),
+        (name: "tcp_local", tag: "tcp-daemon", program: Smtp, pool: "SMTP_POOL"),
+        (name: "lmtp", tag: "lmtp-daemon", program: Lmtp),
+    ],
+    job_controller: (pools: {"SMTP_POOL": (job_limit: 4)}),
+)"#;
+
+/// What is said about the file when `from` is replaced by `to`, a line each.
+fn said(from: &str, to: &str) -> Vec<String> {
+    assert!(BASE.contains(from), "{from}");
+    let report = check("f.ron", &BASE.replacen(from, to, 1));
+    let mistakes = report.mistakes.iter().map(ToString::to_string);
+    let said = mistakes.chain(report.warnings.iter().map(ToString::to_string));
+    let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    said.map(first_line).map(|line| line.trim_start_matches("f.ron:").to_owned()).collect()
+}
+
+/// What is changed in the file, and what is then said: `line:column: field: message`. Three dots at
+/// the end stand for the rest of a long message.
+const ROWS: &[(&str, &str, &str, &[&str])] = &[
+    ("nothing", "", "", &[]),
+    (
+        "unknown field",
+        r#"pool: "SMTP"#,
+        r#"pol: "SMTP"#,
+        &[
+            "11:63: channels[1].pol: there is no field pol; did you mean pool? the fields here are pool, port, tag, mx, ...",
+        ],
+    ),
+    (
+        "unknown field far from any",
+        "job_limit: 4",
+        "colour: 4",
+        &[
+            r#"14:44: job_controller.pools["SMTP_POOL"].colour: there is no field colour; the fields here are job_limit"#,
+        ],
+    ),
+    (
+        "duplicate field",
+        r#"data: "/d""#,
+        r#"data: "/d", data: "/e""#,
+        &["3:17: data: this field is given twice; once is enough"],
+    ),
+    (
+        "duplicate key",
+        r#"{"SMTP_POOL""#,
+        r#"{"SMTP_POOL": (), "SMTP_POOL""#,
+        &[
+            r#"14:47: job_controller.pools["SMTP_POOL"]: "SMTP_POOL" is given twice; once is enough"#,
+        ],
+    ),
+    (
+        "missing field",
+        "    host: \"mail.example.org\",\n",
+        "",
+        &[
+            r#"1:1: host: the field host is missing; it has no default; host: "mail.example.org" is an example"#,
+        ],
+    ),
+    (
+        "missing in a list",
+        r#"name: "lmtp", "#,
+        "",
+        &[
+            r#"12:9: channels[2].name: the field name is missing; it has no default; name: "tcp_local" is an example"#,
+        ],
+    ),
+    (
+        "section expected",
+        "job_controller: (",
+        "job_controller: 4, spool: (",
+        &[
+            "14:21: job_controller: 4 does not fit here; a section is expected: (field: value, ...)",
+            "14:32: spool.pools: there is no field pools; the fields here are min_free, segment_size, large_message",
+        ],
+    ),
+    (
+        "list expected",
+        "[25]",
+        "25",
+        &[
+            r#"6:62: dispatcher.services["SMTP"].ports: 25 does not fit here; a list is expected: [value, ...]"#,
+        ],
+    ),
+    (
+        "map expected",
+        r#"(pools: {"SMTP_POOL": (job_limit: 4)})"#,
+        "(pools: [])",
+        &[
+            r#"14:29: job_controller.pools: [] does not fit here; a map is expected: {"name": value, ...}"#,
+        ],
+    ),
+    (
+        "text expected",
+        r#"host: "mail.example.org""#,
+        "host: mail",
+        &[r#"2:11: host: mail does not fit here; a text in double quotes is expected: "mail""#],
+    ),
+    (
+        "wrong name",
+        "program: Local",
+        "program: Locl",
+        &[
+            "10:55: channels[0].program: Locl does not fit here; did you mean Local? one of these is expected, without quotes: Local, Lmtp, Hold, Smtp, Pipe, Process, Reprocess, Bitbucket",
+        ],
+    ),
+    (
+        "quoted name",
+        "program: Local",
+        r#"program: "Local""#,
+        &[
+            r#"10:55: channels[0].program: "Local" does not fit here; did you mean Local? one of these is expected, without quotes: Local, Lmtp, Hold, Smtp, Process, Pipe, Reprocess, Bitbucket"#,
+        ],
+    ),
+    (
+        "number below",
+        "job_limit: 4",
+        "job_limit: 0",
+        &[
+            r#"14:55: job_controller.pools["SMTP_POOL"].job_limit: 0 does not fit here; a whole number from 1 to 10000 is expected"#,
+        ],
+    ),
+    (
+        "number as text",
+        "job_limit: 4",
+        r#"job_limit: "many""#,
+        &[
+            r#"14:55: job_controller.pools["SMTP_POOL"].job_limit: "many" does not fit here; a whole number from 1 to 10000 is expected"#,
+        ],
+    ),
+    (
+        "port above",
+        "[25]",
+        "[25, 65536]",
+        &[
+            r#"6:67: dispatcher.services["SMTP"].ports[1]: 65536 does not fit here; a whole number from 0 to 65535 is expected"#,
+        ],
+    ),
+    (
+        "time without unit",
+        r#"pool: "SMTP"#,
+        r#"connect_time: 30, pool: "SMTP"#,
+        &[
+            r#"11:77: channels[1].connect_time: 30 does not fit here; a time with its unit is expected: "500ms", "30s", "10m", "2h", "1d", "1w", or ISO 8601 such as "PT10M""#,
+        ],
+    ),
+    (
+        "time too long",
+        r#"pool: "SMTP"#,
+        r#"connect_time: "2d", pool: "SMTP"#,
+        &[r#"11:77: channels[1].connect_time: "2d" does not fit here; 1ms to 1d are allowed"#],
+    ),
+    (
+        "strange time",
+        r#"pool: "SMTP"#,
+        r#"connect_time: "soon", pool: "SMTP"#,
+        &[
+            r#"11:77: channels[1].connect_time: "soon" does not fit here; a time with its unit is expected: "500ms", "30s", "10m", "2h", "1d", "1w", or ISO 8601 such as "PT10M""#,
+        ],
+    ),
+    (
+        "strange size",
+        r#"pool: "SMTP"#,
+        r#"linelimit: "2M", pool: "SMTP"#,
+        &[
+            r#"11:74: channels[1].linelimit: "2M" does not fit here; a number of octets is expected, alone or with a unit: 65536, "512KiB", "10MiB", "10MB", "1GiB""#,
+        ],
+    ),
+    (
+        "size too small",
+        r#"pool: "SMTP"#,
+        r#"linelimit: 10, pool: "SMTP"#,
+        &["11:74: channels[1].linelimit: 10 does not fit here; 1kB to 16MiB are allowed"],
+    ),
+    (
+        "flag",
+        r#"pool: "SMTP"#,
+        r#"multigate: yes, pool: "SMTP"#,
+        &["11:74: channels[1].multigate: yes does not fit here; true or false is expected"],
+    ),
+    (
+        "falling series",
+        r#"pool: "SMTP"#,
+        r#"backoff: ["2h", "1h"], pool: "SMTP"#,
+        &[
+            r#"11:72: channels[1].backoff: ["2h", "1h"] does not fit here; each time must be not shorter than the one before"#,
+        ],
+    ),
+    (
+        "empty series",
+        r#"pool: "SMTP"#,
+        r#"backoff: [], pool: "SMTP"#,
+        &["11:72: channels[1].backoff: [] does not fit here; a list of 1 to 8 times is expected"],
+    ),
+    (
+        "addresses of a file",
+        r#"pool: "SMTP"#,
+        r#"addrsperfile: 65, pool: "SMTP"#,
+        &[
+            "11:77: channels[1].addrsperfile: 65 does not fit here; a whole number from 1 to 64 is expected",
+        ],
+    ),
+    (
+        "not a pair",
+        r#"("$*", "$U%$H@mail.example.org")"#,
+        r#"("$*")"#,
+        &[
+            r#"8:21: rewrite_rules[0]: ("$*") does not fit here; a pair of texts is expected: ("pattern", "template")"#,
+        ],
+    ),
+    (
+        "domain",
+        r#"default_domain: "example.org""#,
+        r#"default_domain: "exa mple""#,
+        &[
+            r#"4:21: default_domain: "exa mple" does not fit here; a domain name is expected: letters, digits, '-' and dots, such as "mail.example.org""#,
+        ],
+    ),
+    (
+        "daemon",
+        "program: Lmtp",
+        r#"program: Lmtp, daemon: "unix:sock""#,
+        &[
+            r#"12:67: channels[2].daemon: "unix:sock" does not fit here; a host name, "[address]", "inet:host:port" or "unix:/path" is expected"#,
+        ],
+    ),
+    (
+        "tls knows no credentials",
+        "program: Lmtp",
+        r#"program: Lmtp, tls: (credentials: "x")"#,
+        &[
+            "12:65: channels[2].tls.credentials: there is no field credentials; the fields here are client, server",
+        ],
+    ),
+    (
+        "in the defaults",
+        "    channels: [",
+        "    channel_defaults: (maxjobs: 0),\n    channels: [",
+        &[
+            "9:33: channel_defaults.maxjobs: 0 does not fit here; a whole number from 1 to 10000 is expected",
+        ],
+    ),
+    (
+        "wrong directory",
+        "    job_c",
+        "    directory: Ldiff(),\n    job_c",
+        &[
+            "14:16: directory: Ldiff() does not fit here; did you mean Ldif? one of these is expected, with fields in parentheses: Ldif, Ldap",
+        ],
+    ),
+    (
+        "wrong service address",
+        "ports:",
+        r#"interface_address: "localhost", ports:"#,
+        &[
+            r#"6:74: dispatcher.services["SMTP"].interface_address: "localhost" does not fit here; an IP address is expected, such as "127.0.0.1" or "::1""#,
+        ],
+    ),
+    (
+        "escaped text",
+        r#"host: "mail.example.org""#,
+        "host: \"a\\u{1b}[2Jb\"",
+        &[
+            r#"2:11: host: "a\u{1b}[2Jb" does not fit here; a domain name is expected: letters, digits, '-' and dots, such as "mail.example.org""#,
+        ],
+    ),
+    // Fields that contradict each other.
+    (
+        "unknown pool",
+        r#"pool: "SMTP_POOL""#,
+        r#"pool: "X""#,
+        &[r#"11:69: channels[1].pool: no pool is called "X"; there are: DEFAULT, SMTP_POOL"#],
+    ),
+    (
+        "unknown pool by default",
+        "    channels: [",
+        "    channel_defaults: (pool: \"X\"),\n    channels: [",
+        &[r#"9:30: channel_defaults.pool: no pool is called "X"; there are: DEFAULT, SMTP_POOL"#],
+    ),
+    (
+        "same name",
+        r#"name: "lmtp""#,
+        r#"name: "l""#,
+        &[r#"12:16: channels[2].name: there is a channel "l" already; another name is expected"#],
+    ),
+    (
+        "same tag",
+        r#"tag: "lmtp-daemon""#,
+        r#"tag: "TCP-daemon""#,
+        &[
+            r#"12:29: channels[2].tag: channel "tcp_local" has the tag "tcp-daemon" already; another tag is expected"#,
+        ],
+    ),
+    (
+        "bad name",
+        r#"name: "lmtp""#,
+        r#"name: "LMTP server""#,
+        &[
+            r#"12:16: channels[2].name: "LMTP server" does not fit here; 1 to 32 of lower-case letters, digits, '_', '-' and '$' are expected, such as "tcp_local""#,
+        ],
+    ),
+    (
+        "unknown channel",
+        r#"channel: "tcp_local""#,
+        r#"channel: "tcp_locl""#,
+        &[
+            r#"6:42: dispatcher.services["SMTP"].channel: no channel is called "tcp_locl"; there are: l, tcp_local, lmtp"#,
+        ],
+    ),
+    (
+        "unfit channel",
+        r#"channel: "tcp_local""#,
+        r#"channel: "lmtp""#,
+        &[
+            r#"6:42: dispatcher.services["SMTP"].channel: the program of channel lmtp is Lmtp, that of this service Smtp; a channel of program Smtp is expected, there are: tcp_local"#,
+        ],
+    ),
+    (
+        "listens nowhere",
+        ", ports: [25]",
+        "",
+        &[
+            r#"6:9: dispatcher.services["SMTP"]: the service listens nowhere; ports, tls_ports or socket is expected"#,
+        ],
+    ),
+    (
+        "same port",
+        "    }),",
+        "        \"SUBMIT\": (program: Smtp, channel: \"tcp_local\", interface_address: \"::1\", ports: [587, 25]),\n    }),",
+        &[
+            r#"7:96: dispatcher.services["SUBMIT"].ports[1]: SMTP listens on [::]:25 already; another port or interface_address is expected"#,
+        ],
+    ),
+    (
+        "admin takes a port",
+        "    job_c",
+        "    admin: (listen: \"0.0.0.0:25\"),\n    job_c",
+        &[
+            "14:21: admin.listen: SMTP listens on [::]:25 already; another port or interface_address is expected",
+            "14:21: warning: admin.listen: 0.0.0.0:25 can be reached from other machines: everybody there can read the state of the queue; 127.0.0.1 keeps it on this machine",
+        ],
+    ),
+    (
+        "ports and socket",
+        "ports: [25]",
+        r#"ports: [25], socket: "s""#,
+        &[
+            r#"6:76: dispatcher.services["SMTP"].socket: a service has ports or a socket, not both; make it two services"#,
+        ],
+    ),
+    (
+        "limits cross",
+        "ports: [25]",
+        "ports: [25], min_procs: 11",
+        &[
+            r#"6:79: dispatcher.services["SMTP"].min_procs: min_procs 11 is above max_procs 10; min_procs may be 10 at most, or max_procs must be larger"#,
+        ],
+    ),
+    (
+        "limits cross by default",
+        "services:",
+        "max_conns: 20, services:",
+        &[
+            "5:29: dispatcher.max_conns: min_conns 30 is above max_conns 20; min_conns may be 20 at most, or max_conns must be larger",
+        ],
+    ),
+    (
+        "no store",
+        r#"program: Smtp, channel: "tcp_local""#,
+        r#"program: Lmtp, channel: "lmtp""#,
+        &[
+            r#"6:27: dispatcher.services["SMTP"].program: a service of program Lmtp needs store, which is not there; store: (path: "...") is expected beside dispatcher"#,
+        ],
+    ),
+    (
+        "no native",
+        r#"program: Smtp, channel: "tcp_local""#,
+        r#"program: LmtpNative, channel: "lmtp""#,
+        &[
+            r#"6:27: dispatcher.services["SMTP"].program: a service of program LmtpNative needs native, which is not there; native: (path: "...") is expected beside dispatcher"#,
+            r#"6:27: warning: dispatcher.services["SMTP"].program: LMTP into UNIX mailboxes is not there yet: the engine will not start with this service"#,
+        ],
+    ),
+    (
+        "no job controller",
+        "    job_controller: (pools: {\"SMTP_POOL\": (job_limit: 4)}),\n",
+        "",
+        &[
+            r#"6:27: dispatcher.services["SMTP"].program: a service of program Smtp needs job_controller, which is not there; job_controller: (pools: {...}) is expected beside dispatcher"#,
+            "11:69: warning: channels[1].pool: without a job_controller there are no pools, and no job is started",
+        ],
+    ),
+    (
+        "no certificate",
+        r#"pool: "SMTP"#,
+        r#"tls: (server: May), pool: "SMTP"#,
+        &[
+            r#"11:77: channels[1].tls.server: there is no certificate for TLS; tls: (certificate: "...", key: "...") is expected beside channels"#,
+            "11:68: warning: channels[1].tls: TLS is not there yet: connections of this channel stay in clear",
+        ],
+    ),
+    (
+        "no credentials",
+        "program: Lmtp",
+        "program: Lmtp, sasl: (client: May)",
+        &[
+            r#"12:74: channels[2].sasl.client: a client that authenticates needs credentials; credentials: "FILE" is expected beside client"#,
+            "12:65: warning: channels[2].sasl: authentication is not there yet: it is neither offered nor tried",
+        ],
+    ),
+    (
+        "options without a directory",
+        "    job_c",
+        "    delivery_options: [\"#forward=**\"],\n    job_c",
+        &[
+            "14:23: delivery_options: delivery_options need a directory, which is not there; directory: Ldif(...) or Ldap(...) is expected beside them",
+        ],
+    ),
+    (
+        "rule to nowhere",
+        r#"@mail.example.org""#,
+        r#"@elsewhere""#,
+        &[
+            r#"8:21: warning: rewrite_rules[0]: no channel has the tag "elsewhere": the rule will never apply; there are: mail.example.org, tcp-daemon, lmtp-daemon"#,
+        ],
+    ),
+    (
+        "no rule",
+        r#"("$*", "$U%$H@mail.example.org")"#,
+        "",
+        &[
+            "8:20: warning: rewrite_rules: there are no rewrite rules: every recipient will be refused",
+        ],
+    ),
+    (
+        "misspelt table",
+        "    job_c",
+        "    mappings: {\"PORT_ACESS\": []},\n    job_c",
+        &[
+            r#"14:16: warning: mappings["PORT_ACESS"]: nothing consults a table of this name; did you mean PORT_ACCESS?"#,
+        ],
+    ),
+    (
+        "large message",
+        "    job_c",
+        "    spool: (segment_size: \"1MiB\", large_message: \"2MiB\"),\n    job_c",
+        &[
+            "14:50: spool.large_message: large_message is above segment_size; a message that shares a segment must fit into it",
+        ],
+    ),
+    (
+        "unknown transport",
+        "program: Lmtp",
+        r#"program: Lmtp, mailbox_transport: "lmpt:unix:/s""#,
+        &[
+            r#"12:78: channels[2].mailbox_transport: no channel is called "lmpt"; there are: l, tcp_local, lmtp"#,
+            "12:78: warning: channels[2].mailbox_transport: mailbox_transport is not there yet: mail that would go to it is refused for now (451)",
+        ],
+    ),
+    // Not RON.
+    (
+        "unclosed",
+        "job_limit: 4)})",
+        "job_limit: 4})",
+        &[
+            "14:56: this is not RON: expected comma; before this place a comma, a colon, a closing bracket or a double quote is missing, or one too many; names, paths, addresses and times stand in double quotes",
+        ],
+    ),
+    (
+        "equals sign",
+        "ports: [25]",
+        "ports = [25]",
+        &[
+            "6:61: this is not RON: expected colon; before this place a comma, a colon, a closing bracket or a double quote is missing, or one too many; names, paths, addresses and times stand in double quotes",
+        ],
+    ),
+    (
+        "no quotes",
+        r#"host: "mail.example.org""#,
+        "host: mail.example.org",
+        &[
+            "2:15: this is not RON: expected comma; before this place a comma, a colon, a closing bracket or a double quote is missing, or one too many; names, paths, addresses and times stand in double quotes",
+        ],
+    ),
+    (
+        "no end quote",
+        r#"pool: "SMTP_POOL"),"#,
+        r#"pool: "SMTP_POOL),"#,
+        &[
+            "12:17: this is not RON: expected comma; before this place a comma, a colon, a closing bracket or a double quote is missing, or one too many; names, paths, addresses and times stand in double quotes",
+        ],
+    ),
+    (
+        "no comma",
+        r#"data: "/d","#,
+        r#"data: "/d""#,
+        &[
+            "4:5: this is not RON: expected comma; before this place a comma, a colon, a closing bracket or a double quote is missing, or one too many; names, paths, addresses and times stand in double quotes",
+        ],
+    ),
+];
+
+#[test]
+fn every_mistake_is_named_with_its_place_and_what_would_do() {
+    for (name, from, to, want) in ROWS {
+        let said = said(from, to);
+        assert_eq!(said.len(), want.len(), "{name}: {said:#?}");
+        for (said, want) in said.iter().zip(*want) {
+            let fits = match want.strip_suffix("...") {
+                Some(start) if start.len() > 80 => said.starts_with(start),
+                _ => said == want,
+            };
+            assert!(fits, "{name}\n said: {said}\nwant: {want}");
+        }
+    }
+}
+
+#[test]
+fn six_mistakes_in_one_file_are_named_together_in_file_order() {
+    let text = BASE
+        .replace("host: \"mail", "hots: \"mail")
+        .replace("ports: [25]", "ports: [99999]")
+        .replace("program: Local", "program: Lokal")
+        .replace("pool: \"SMTP_POOL\"", "pool: \"X\"")
+        .replace("program: Lmtp", "program: Lmtp, connect_time: \"1y\"")
+        .replace("job_limit: 4", "job_limit: -4");
+    let Err(mistakes) = Config::parse("f.ron", &text) else { panic!("it loads") };
+    let places: Vec<_> = mistakes.0.iter().map(|m| (m.line, m.column, m.field.as_str())).collect();
+    let want = [
+        (1, 1, "host"),
+        (2, 5, "hots"),
+        (6, 63, "dispatcher.services[\"SMTP\"].ports[0]"),
+        (10, 55, "channels[0].program"),
+        (11, 69, "channels[1].pool"),
+        (12, 73, "channels[2].connect_time"),
+        (14, 55, "job_controller.pools[\"SMTP_POOL\"].job_limit"),
+    ];
+    assert_eq!(places, want);
+}
+
+#[test]
+fn a_mistake_is_shown_with_its_line_and_a_mark() {
+    let text = BASE.replace("pool: \"SMTP_POOL\"", "pool: \"SMPT_POOL\"");
+    let Err(mistakes) = Config::parse("f.ron", &text) else { panic!("it loads") };
+    let want = "\
+f.ron:11:69: channels[1].pool: no pool is called \"SMPT_POOL\"; there are: DEFAULT, SMTP_POOL
+ 11 |         (name: \"tcp_local\", tag: \"tcp-daemon\", program: Smtp, pool: \"SMPT_POOL\"),
+    |                                                                     ^^^^^^^^^^^
+";
+    assert_eq!(mistakes.to_string(), want);
+}
+
+#[test]
+fn a_mistake_as_json() {
+    let text = BASE.replace("pool: \"SMTP_POOL\"", "pool: \"X\"");
+    let report = check("f.ron", &text);
+    let want = serde_json::json!([{
+        "file": "f.ron",
+        "line": 11,
+        "column": 69,
+        "field": "channels[1].pool",
+        "message": "no pool is called \"X\"; there are: DEFAULT, SMTP_POOL",
+        "offending": "\"X\"",
+        "accepted": "there are: DEFAULT, SMTP_POOL",
+    }]);
+    assert_eq!(serde_json::to_value(&report.mistakes).unwrap(), want);
+}
+
+#[test]
+fn control_characters_of_the_file_do_not_reach_the_terminal() {
+    let text = BASE.replace("data: \"/d\"", "data: \u{1b}[2J");
+    let shown = check("f.ron", &text).to_string();
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let text = BASE.replace("pool: \"SMTP_POOL\"", "pool: \"\u{1b}[2J\"");
+    let shown = check("f.ron", &text).to_string();
+    assert!(shown.contains("channels[1].pool") && !shown.contains('\u{1b}'), "{shown:?}");
+}
+
+#[test]
+fn mistakes_without_end_are_cut_off() {
+    let fields = (0..5_000).map(|i| format!("x{i}: 0,\n")).collect::<Vec<_>>().concat();
+    let report = check("f.ron", &BASE.replacen("host:", &format!("{fields}host:"), 1));
+    assert_eq!(report.mistakes.len(), 1_001);
+    assert!(report.mistakes.iter().any(|m| m.message == "there are more mistakes than these"));
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let folder = std::env::temp_dir().join(format!("relais-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("f.ron");
+    let said = |path: &std::path::Path| match Config::load(path) {
+        Err(mistakes) => mistakes.to_string().replace(&folder.display().to_string(), ""),
+        Ok(_) => "it loads".to_owned(),
+    };
+    let missing = "/no.ron: the file cannot be used: No such file or directory (os error 2)\n";
+    assert_eq!(said(&folder.join("no.ron")), missing);
+    std::fs::write(&file, b"(\n host: \"\xff\")").unwrap();
+    let not_text = "/f.ron: the file cannot be used: line 2 holds an octet that is not UTF-8\n";
+    assert_eq!(said(&file), not_text);
+    // One octet too many, and exactly as many as there may be.
+    let mut text = BASE.to_owned();
+    text.extend(std::iter::repeat_n(' ', (16 << 20) + 1 - BASE.len()));
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(said(&file), "/f.ron: the file cannot be used: it is larger than 16 MiB\n");
+    text.pop();
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(said(&file), "it loads");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_damage_to_a_file_is_too_strange(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..40, ".{0,6}"), 1..4),
+    ) {
+        let mut text = BASE.to_owned();
+        for (index, length, insert) in cuts {
+            let start = index.index(text.len());
+            let end = (start + length).min(text.len());
+            if text.is_char_boundary(start) && text.is_char_boundary(end) {
+                text.replace_range(start..end, &insert);
+            }
+        }
+        let _ = check("f.ron", &text).to_string();
+    }
+}

@@ -1,0 +1,190 @@
+//! The shipped samples load, say what they do not do yet, and survive being printed.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use relais_config::{Channel, Config, STANDALONE, Warning, channel::Program, dispatcher::Limits};
+
+const SAMPLES: [(&str, &str); 4] = [
+    ("standalone.ron", STANDALONE),
+    ("relay.ron", include_str!("../examples/relay.ron")),
+    ("store.ron", include_str!("../examples/store.ron")),
+    ("postfix.ron", include_str!("../examples/postfix.ron")),
+];
+
+fn load(file: &str, text: &str) -> (Config, Vec<Warning>) {
+    Config::parse(file, text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+fn channel<'a>(config: &'a Config, name: &str) -> &'a Channel {
+    config.channels.iter().find(|channel| channel.name == name).expect(name)
+}
+
+#[test]
+fn every_sample_loads_and_what_is_printed_loads_to_the_same() {
+    for (file, text) in SAMPLES {
+        let (config, _) = load(file, text);
+        let printed = config.to_ron();
+        let (again, _) = load("printed", &printed);
+        assert_eq!(format!("{again:?}"), format!("{config:?}"), "{file}");
+        assert_eq!(again.to_ron(), printed, "{file}");
+    }
+}
+
+#[test]
+fn samples_say_what_is_not_there_yet() {
+    // Fields that are warned about; those that keep the engine from starting with an exclamation mark.
+    let rows = [
+        ("standalone.ron", vec!["channels[2].fileinto"]),
+        ("store.ron", vec!["!dispatcher.services[\"LMTPSN\"].program", "native"]),
+        (
+            "postfix.ron",
+            vec![
+                "channels[0].mailbox_transport",
+                "channels[1].program",
+                "channels[1].mx",
+                "channels[4].sasl",
+                "transport",
+                "virtual_alias",
+                "aliases[\"mlist\"][0]",
+                "native",
+            ],
+        ),
+        (
+            "relay.ron",
+            vec![
+                "dispatcher.services[\"SMTP_SUBMIT\"].tls_ports",
+                "tls",
+                "channel_defaults.notices",
+                "channels[1].program",
+                "channels[1].mx",
+                "channels[1].tls",
+                "channels[1].saslswitchchannel",
+                "channels[1].remotehost",
+                "channels[2].program",
+                "channels[2].mx",
+                "channels[2].reverse",
+                "channels[2].tls",
+                "channels[2].saslswitchchannel",
+                "channels[3].submit",
+                "!channels[3].tls",
+                "!channels[3].sasl",
+                "!channels[4].sasl",
+                "channels[5].defragment",
+                "channels[5].fileinto",
+                "channels[9].program",
+                "!directory",
+            ],
+        ),
+    ];
+    for (file, want) in rows {
+        let text = SAMPLES.iter().find(|(name, _)| *name == file).unwrap().1;
+        let (_, warnings) = load(file, text);
+        let mark = |warning: &Warning| if warning.blocks_run { "!" } else { "" };
+        let said: Vec<_> = warnings.iter().map(|w| format!("{}{}", mark(w), w.field)).collect();
+        assert_eq!(said, want, "{file}");
+    }
+}
+
+#[test]
+fn defaults_reach_channels_and_services_unless_they_say_otherwise() {
+    let text = STANDALONE
+        .replace("services: {", "max_procs: 3, max_conns: 7, min_conns: 7, services: {")
+        .replace("ports: [2225]", "ports: [2225], max_procs: 4")
+        .replace(
+            "channels: [",
+            "channel_defaults: (port: 99, maxjobs: 2, private: true),\n channels: [",
+        )
+        .replace("flagtransfer: true", "port: None, private: false");
+    let (config, _) = load("f.ron", &text);
+
+    let limits: Vec<_> =
+        config.dispatcher.services.iter().map(|s| (s.name.as_str(), s.limits.clone())).collect();
+    let some = Limits { max_procs: 3, max_conns: 7, min_conns: 7, ..Limits::default() };
+    let more = Limits { max_procs: 4, ..some.clone() };
+    assert_eq!(limits, [("LMTPSS", more), ("SMTP", some)]);
+
+    let rows = [
+        ("l", Some(99), 2, true),
+        ("tcp_lmtpcs", Some(2225), 7, true),
+        ("tcp_lmtpss", None, 2, false),
+    ];
+    for (name, port, maxjobs, private) in rows {
+        let channel = channel(&config, name);
+        let got = (channel.port, channel.maxjobs.get(), channel.private);
+        assert_eq!(got, (port, maxjobs, private), "{name}");
+    }
+}
+
+#[test]
+fn the_embedded_default_holds_what_it_says() {
+    let (config, _) = load("standalone.ron", STANDALONE);
+    let lmtp = channel(&config, "tcp_lmtpcs");
+    assert_eq!((lmtp.program, lmtp.port, lmtp.private), (Program::Lmtp, Some(2225), true));
+    assert!(!channel(&config, "tcp_local").private);
+    assert_eq!(config.path(Path::new("store")), PathBuf::from("relais-data/store"));
+    assert_eq!(config.path(Path::new("/run/x")), PathBuf::from("/run/x"));
+    let delivery = &config.delivery_options[0].text;
+    assert_eq!(delivery, "#*mailbox=@$X.LMTP:$M%$\\$2I$_+$2S@lmtpcs-daemon");
+    assert_eq!(config.admin.listen.unwrap().to_string(), "127.0.0.1:9225");
+}
+
+#[test]
+fn every_field_of_a_channel_survives_being_printed() {
+    let text = STANDALONE.replace(
+        "(name: \"l\",          tag: \"localhost\",       program: Local),",
+        r#"(name: "l", tag: "localhost", program: Local, port: Some(26), daemon: "[::1]:24",
+           multigate: true, connectcanonical: true, dequeue_removeroute: true, private: false, mx: NoMx,
+           copies: Multiple, addrsperfile: 3, maxjobs: 4, threaddepth: 5, pool: "SMTP_POOL",
+           backoff: ["1s", "PT5M", "P1DT1H"], notices: ["36h"], mailbox_busy_fast_retry: false,
+           viaaliasrequired: true, flagtransfer: true, defragment: true, fileinto: r"a\b",
+           tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true,
+           switchchannel: No, saslswitchchannel: "hold", remotehost: true, reverse: false,
+           mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold",
+           recipient_delimiter: "-", sourceblocklimit: "1GB", recipientlimit: 7, commandlinelimit: 512,
+           linelimit: "1MiB", disconnectcommandlimit: 8, disconnectbadcommandlimit: 9,
+           command_receive_time: "1500ms", data_receive_time: "2m", connect_time: "3s",
+           command_transmit_time: "4m", status_data_receive_time: "5h", idle_time: "0s"),"#,
+    );
+    let (config, _) = load("f.ron", &text);
+    let l = &config.channels[0];
+    assert_eq!(l.backoff.as_ref().unwrap()[2], Duration::from_secs(25 * 3600));
+    assert_eq!((l.fileinto.as_deref(), l.sourceblocklimit), (Some("a\\b"), 1_000_000_000));
+    // Nothing is left at its default, so that nothing can be lost unnoticed.
+    let given = format!("{l:#?}");
+    let default = format!("{:#?}", Channel::new("l", "localhost", Program::Local));
+    let same: Vec<_> =
+        given.lines().filter(|line| default.lines().any(|other| other == *line)).collect();
+    let expected = [
+        "Channel {",
+        "    name: \"l\",",
+        "    tag: \"localhost\",",
+        "    program: Local,",
+        "    private: false,",
+    ];
+    let fields =
+        |line: &&&str| line.starts_with("    ") && !line.starts_with("     ") && line.contains(':');
+    let same_fields: Vec<_> = same.iter().filter(fields).copied().collect();
+    assert_eq!(
+        same_fields,
+        [
+            expected[1],
+            expected[2],
+            expected[3],
+            expected[4],
+            "    tls: Sides {",
+            "    sasl: Sides {"
+        ]
+    );
+    let (again, _) = load("printed", &config.to_ron());
+    assert_eq!(format!("{again:?}"), format!("{config:?}"));
+}
+
+#[test]
+fn attributes_and_byte_order_marks_do_no_harm() {
+    for head in ["#![enable(implicit_some)]\n", "\u{feff}", "// \u{e9}\n/* ( */ "] {
+        load("f.ron", &format!("{head}{STANDALONE}"));
+    }
+}
