@@ -9,6 +9,12 @@ use crate::mail::{Address, Reply, ReversePath};
 ///
 /// Every refusal is the [`Reply`] that the peer gets to read.
 pub trait Intake {
+    /// The peer said who it is, in EHLO, LHLO (`extended`) or HELO. `name` is fit for headers
+    /// and logs; it may be said again. What was said counts for all messages after it.
+    fn hello(&mut self, name: &str, extended: bool) {
+        let _ = (name, extended);
+    }
+
     /// MAIL FROM was understood.
     fn sender(&mut self, from: &MailFrom) -> impl Future<Output = Result<(), Reply>>;
 

@@ -1,1 +1,11 @@
-//! Placeholder.
+//! LMTP, the client's side (RFC 2033): what to say is in [`exchange`], without sockets; what an
+//! answer means is in [`trouble`]; [`client`] gives both a connection.
+
+pub mod client;
+mod exchange;
+mod line_ends;
+mod replies;
+mod trouble;
+
+pub use client::{Connection, Settings, Stale};
+pub use exchange::{Delivery, Rcpt};

@@ -170,11 +170,9 @@ fn end_of_local(text: &str) -> Result<usize, AddressError> {
             continue;
         }
         match c {
-            b'@' if previous == b'.' => return Err(AddressError::Local),
-            b'@' => return Ok(i),
+            b'@' if previous != b'.' => return Ok(i),
             b'"' if previous == b'.' => quoted = true,
-            b'.' if previous == b'.' => return Err(AddressError::Local),
-            b'.' => {}
+            b'.' if previous != b'.' => {}
             _ if previous == b'"' || !is_atom(c) => return Err(AddressError::Local),
             _ => {}
         }

@@ -15,6 +15,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct MessageId(pub u64);
 
+impl MessageId {
+    /// When it was handed out, in milliseconds since 1970.
+    pub fn received_ms(self) -> u64 {
+        self.0 >> COUNT_BITS
+    }
+}
+
 /// Hands out ids, each larger than all before it.
 #[derive(Debug)]
 pub struct MessageIds(AtomicU64);

@@ -8,7 +8,7 @@ mod next_hop;
 mod outcome;
 mod reply;
 
-pub use address::{Address, AddressError, ReversePath};
+pub use address::{Address, AddressError, MAX_PATH, ReversePath, is_domain};
 pub use content::Content;
 pub use envelope::{Entry, Envelope, Recipient};
 pub use message_id::{MessageId, MessageIds};

@@ -46,14 +46,14 @@ impl FromStr for NextHop {
             let address = address.strip_prefix("ipv6:").unwrap_or(address);
             return Ok(Self::Ip {
                 address: address.parse().map_err(|_| error())?,
-                port: port(after).ok_or_else(error)?,
+                port: port(after).map_err(|()| error())?,
             });
         }
         if let Ok(address) = rest.parse() {
             return Ok(Self::Ip { address, port: None });
         }
         let (name, after) = rest.split_at(rest.find(':').unwrap_or(rest.len()));
-        let port = port(after).ok_or_else(error)?;
+        let port = port(after).map_err(|()| error())?;
         if let Ok(address) = name.parse() {
             return Ok(Self::Ip { address, port });
         }
@@ -66,12 +66,12 @@ impl FromStr for NextHop {
     }
 }
 
-/// `""` or `":25"`.
-fn port(after: &str) -> Option<Option<u16>> {
+/// Nothing, or `":25"`.
+fn port(after: &str) -> Result<Option<u16>, ()> {
     match after.strip_prefix(':') {
-        None if after.is_empty() => Some(None),
-        None => None,
-        Some(digits) => digits.parse().ok().filter(|port| *port != 0).map(Some),
+        None if after.is_empty() => Ok(None),
+        None => Err(()),
+        Some(digits) => digits.parse().ok().filter(|port| *port != 0).map(Some).ok_or(()),
     }
 }
 

@@ -40,3 +40,12 @@ impl Outcome {
         }
     }
 }
+
+impl SiteTrouble {
+    /// What it means for every recipient that was to go there: refused for good when the peer
+    /// said so (a 5xx to LHLO), else deferred.
+    pub fn outcome(&self) -> Outcome {
+        let reply = self.reply.clone();
+        if reply.is_permanent() { Outcome::Failed(reply) } else { Outcome::Deferred(reply) }
+    }
+}

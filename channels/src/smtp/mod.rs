@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The server side of SMTP and LMTP: one state machine without sockets, two dialects of it, and
+//! the driver that gives it a socket.
+
+pub mod command;
+pub mod dialect;
+mod link;
+mod path;
+mod replies;
+pub mod server;
+pub mod session;
+pub mod setup;
+pub mod stop;
+mod transaction;
+
+pub use dialect::Dialect;
+pub use path::PathError;
+pub use server::{Farewell, serve};
+pub use session::{Hello, Reason, Session};
+pub use setup::{Limits, Setup};
+pub use stop::Stop;

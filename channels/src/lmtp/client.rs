@@ -1,0 +1,428 @@
+//! The client's end of an LMTP connection: sockets, time limits, and nothing else.
+//!
+//! One [`Connection`] serves one message after the other. No reply is waited for longer than
+//! its limit, counted from the moment it is due, however slowly its octets drip.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
+
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream, lookup_host},
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    exchange::{Delivery, Exchange, Next, Offer},
+    line_ends::LineEnds,
+    replies::Replies,
+    trouble::{Lost, Stage, unreachable, unresolved},
+};
+use crate::{
+    mail::{Attempt, Content, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
+    wire::stuff::Stuffer,
+};
+
+/// What the client has to know about its channel.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our name in LHLO.
+    pub host: String,
+    /// For each address of the next hop.
+    pub connect_time: Duration,
+    /// For the greeting and for the reply to each command.
+    pub command_time: Duration,
+    /// For each 64 KiB of content.
+    pub data_time: Duration,
+    /// For each reply after the data.
+    pub status_time: Duration,
+    /// The server is one of ours: SIZE, XQUOTA and XDFLG need not be offered.
+    pub private: bool,
+}
+
+/// A connection that has been greeted.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    peer: String,
+    settings: Settings,
+    replies: Replies,
+    offer: Offer,
+    /// Has served a message before.
+    kept: bool,
+    reset_due: bool,
+    broken: bool,
+}
+
+/// The peer has closed a kept connection before it saw anything of the message. Not a failed
+/// attempt: open another one and try again, once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the kept connection was closed by the peer")]
+pub struct Stale;
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Why the content did not reach its end.
+enum Broken {
+    /// Nothing more can be sent.
+    Sending(Lost),
+    /// It is of no use to send it: our side's fault, and the whole message's fate.
+    Content(Outcome),
+}
+
+impl Settings {
+    /// As configured.
+    pub fn of(host: &str, channel: &relais_config::Channel) -> Self {
+        Self {
+            host: host.to_owned(),
+            connect_time: channel.connect_time,
+            command_time: channel.command_transmit_time,
+            data_time: DATA_TIME,
+            status_time: channel.status_data_receive_time,
+            private: channel.private,
+        }
+    }
+}
+
+impl Connection {
+    /// Connects to the first address of the next hop that answers, and says LHLO.
+    pub async fn open(
+        next_hop: &NextHop,
+        default_port: u16,
+        settings: &Settings,
+    ) -> Result<Self, SiteTrouble> {
+        let (name, addresses) = match next_hop {
+            NextHop::Unix(path) => return Self::open_unix(path, settings).await,
+            NextHop::Ip { address, port } => {
+                ("", vec![SocketAddr::new(*address, port.unwrap_or(default_port))])
+            }
+            NextHop::Host { name, port } => {
+                (name.as_str(), resolve(name, port.unwrap_or(default_port), settings).await?)
+            }
+        };
+        let mut trouble = None;
+        for address in addresses {
+            match Self::open_tcp(name, address, settings).await {
+                // A refusal by LHLO is meant; anything else, another address may do better.
+                Err(other) if !other.reply.is_permanent() => trouble = Some(other),
+                result => return result,
+            }
+        }
+        Err(trouble.unwrap_or_else(|| unresolved(name, &Lost::Io(io::ErrorKind::NotFound.into()))))
+    }
+
+    /// Hands one message over. Afterwards [`Self::is_usable`] says whether it can have another.
+    pub async fn deliver(
+        &mut self,
+        delivery: &Delivery<'_>,
+        content: &Content,
+    ) -> Result<Attempt, Stale> {
+        let mut exchange = Exchange::new(delivery, self.offer, self.kept, self.reset_due);
+        // Should this future be dropped half way, nobody may use what it leaves behind.
+        self.broken = true;
+        let mut next = exchange.begin();
+        if let Content::Whole(octets) = content
+            && check(octets).is_err()
+        {
+            exchange.settle_all(&bare_line_end());
+            next = Next::Done;
+        }
+        while next != Next::Done {
+            next = match self.step(next, &mut exchange, content).await {
+                Ok(Next::Stale) => return Err(Stale),
+                Ok(next) => next,
+                Err(lost) if exchange.lost(&self.peer, &lost) => return Err(Stale),
+                Err(_) => Next::Done,
+            };
+        }
+        self.kept = true;
+        self.reset_due = exchange.reset_due();
+        self.broken = exchange.is_closing();
+        Ok(exchange.finish())
+    }
+
+    /// Whether another message may be handed over, as far as can be seen from here.
+    pub fn is_usable(&self) -> bool {
+        // Octets that nobody asked for are a 421, or worse.
+        !self.broken && self.replies.is_empty() && self.stream.is_silent()
+    }
+
+    /// Says good-bye, and waits a moment for the answer.
+    pub async fn quit(mut self) {
+        if !self.broken && self.write(&[b"QUIT\r\n"], QUIT_TIME).await.is_ok() {
+            // Whatever it says, we are leaving.
+            let _ = self.reply(QUIT_TIME).await;
+        }
+    }
+
+    /// `host[address]:port`, or the path of the socket; for the log.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    async fn open_tcp(
+        name: &str,
+        address: SocketAddr,
+        settings: &Settings,
+    ) -> Result<Self, SiteTrouble> {
+        let peer = format!("{name}[{}]:{}", address.ip(), address.port());
+        let connect = limited(settings.connect_time, TcpStream::connect(address));
+        let stream = connect.await.map_err(|lost| unreachable(&peer, &lost))?;
+        // Without it, commands and content wait for each other's acknowledgement.
+        stream.set_nodelay(true).map_err(|error| unreachable(&peer, &Lost::Io(error)))?;
+        Self::greet(Stream::Tcp(stream), peer, settings).await
+    }
+
+    async fn open_unix(path: &Path, settings: &Settings) -> Result<Self, SiteTrouble> {
+        let peer = path.display().to_string();
+        let connect = limited(settings.connect_time, UnixStream::connect(path));
+        let stream = connect.await.map_err(|lost| unreachable(&peer, &lost))?;
+        Self::greet(Stream::Unix(stream), peer, settings).await
+    }
+
+    async fn greet(stream: Stream, peer: String, settings: &Settings) -> Result<Self, SiteTrouble> {
+        let mut connection = Self {
+            stream,
+            peer,
+            settings: settings.clone(),
+            replies: Replies::default(),
+            offer: Offer::default(),
+            kept: false,
+            reset_due: false,
+            broken: false,
+        };
+        let lhlo = format!("LHLO {}\r\n", settings.host);
+        connection.introduce(Stage::Greeting, b"").await?;
+        let offer = connection.introduce(Stage::Lhlo, lhlo.as_bytes()).await?;
+        connection.offer = Offer::of(&offer, settings.private);
+        Ok(connection)
+    }
+
+    /// Sends a command and takes nothing but success for an answer.
+    async fn introduce(&mut self, stage: Stage, command: &[u8]) -> Result<Reply, SiteTrouble> {
+        let limit = self.settings.command_time;
+        let said = match self.write(&[command], limit).await {
+            Ok(()) => self.reply(limit).await,
+            Err(lost) => Err(lost),
+        };
+        let reply = said
+            .map_err(|lost| SiteTrouble { reply: stage.lost(&self.peer, &lost) })
+            .map(|reply| stage.outcome(reply))?;
+        match reply {
+            Outcome::Delivered(reply) => Ok(reply),
+            Outcome::Deferred(reply) | Outcome::Failed(reply) => Err(SiteTrouble { reply }),
+        }
+    }
+
+    /// Does what the exchange wants, and tells it what came of it.
+    async fn step(
+        &mut self,
+        next: Next,
+        exchange: &mut Exchange<'_>,
+        content: &Content,
+    ) -> Result<Next, Lost> {
+        match next {
+            Next::Send => {
+                let mut commands = Vec::with_capacity(512);
+                exchange.commands(&mut commands);
+                self.write(&[&commands], self.settings.command_time).await?;
+            }
+            Next::Content => match self.send(content).await {
+                Ok(()) => exchange.content_sent(),
+                Err(broken) => return self.cut_short(broken, exchange).await,
+            },
+            Next::LoneDot => {
+                exchange.close();
+                let limit = self.settings.command_time.min(QUIT_TIME);
+                if self.write(&[b".\r\n"], limit).await.is_ok() {
+                    // For nobody: there may be one answer, or none.
+                    let _ = self.reply(limit).await;
+                }
+                return Ok(Next::Done);
+            }
+            Next::Await | Next::Done | Next::Stale => {}
+        }
+        let reply = self.reply(self.limit(exchange)).await?;
+        Ok(exchange.take(reply))
+    }
+
+    /// The content stopped half way. A server that refuses early has often said why.
+    async fn cut_short(
+        &mut self,
+        broken: Broken,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Next, Lost> {
+        // Without its dot, the message is none; only closing can say so.
+        exchange.close();
+        match broken {
+            Broken::Content(outcome) => exchange.settle_all(&outcome),
+            Broken::Sending(lost) => match self.reply(QUIT_TIME).await {
+                Ok(reply) if reply.code >= 400 => exchange.cut_short(reply),
+                _ => return Err(lost),
+            },
+        }
+        Ok(Next::Done)
+    }
+
+    async fn send(&mut self, content: &Content) -> Result<(), Broken> {
+        match content {
+            Content::Whole(octets) => self.send_whole(octets).await.map_err(Broken::Sending),
+            Content::File { path, size } => self.send_file(path, *size).await,
+        }
+    }
+
+    async fn send_whole(&mut self, octets: &[u8]) -> Result<(), Lost> {
+        let mut stuffer = Stuffer::new();
+        let (pieces, last) = octets.split_at((octets.len().max(1) - 1) / PIECE * PIECE);
+        let mut slices = Vec::with_capacity(4);
+        for piece in pieces.chunks(PIECE) {
+            slices.clear();
+            slices.extend(stuffer.feed(piece));
+            self.write(&slices, self.settings.data_time).await?;
+        }
+        slices.clear();
+        slices.extend(stuffer.feed(last));
+        slices.push(stuffer.finish());
+        self.write(&slices, self.settings.data_time).await
+    }
+
+    async fn send_file(&mut self, path: &Path, size: u64) -> Result<(), Broken> {
+        let unreadable = |error: io::Error| {
+            let text = format!("cannot read the message from the spool: {error}");
+            Broken::Content(Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), text)))
+        };
+        let mut file = File::open(path).await.map_err(unreadable)?.take(size);
+        let (mut stuffer, mut line_ends) = (Stuffer::new(), LineEnds::default());
+        let mut piece = Vec::with_capacity(PIECE);
+        let mut left = size;
+        while left > 0 {
+            piece.clear();
+            while piece.len() < PIECE && file.read_buf(&mut piece).await.map_err(unreadable)? > 0 {}
+            if piece.is_empty() {
+                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+            }
+            left -= piece.len() as u64;
+            line_ends.check(&piece).map_err(|_| Broken::Content(bare_line_end()))?;
+            let slices: Vec<_> = stuffer.feed(&piece).collect();
+            self.write(&slices, self.settings.data_time).await.map_err(Broken::Sending)?;
+        }
+        line_ends.end().map_err(|_| Broken::Content(bare_line_end()))?;
+        let end = stuffer.finish();
+        self.write(&[end], self.settings.data_time).await.map_err(Broken::Sending)
+    }
+
+    /// Writes all of the slices, in as few calls as the system allows.
+    async fn write(&mut self, slices: &[&[u8]], limit: Duration) -> Result<(), Lost> {
+        let mut slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+        let mut rest = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, 0);
+        let stream = &mut self.stream;
+        limited(limit, async {
+            while !rest.is_empty() {
+                match stream.write_vectored(rest).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    n => IoSlice::advance_slices(&mut rest, n),
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The next reply, all of it within `limit`.
+    async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
+        let mut deadline = None;
+        loop {
+            if let Some(reply) = self.replies.take()? {
+                return Ok(reply);
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+            let read = self.stream.read(self.replies.room());
+            if timeout_at(deadline, read).await.map_err(|_| Lost::TimedOut)?? == 0 {
+                return Err(Lost::Closed);
+            }
+        }
+    }
+
+    fn limit(&self, exchange: &Exchange<'_>) -> Duration {
+        match exchange.stage() {
+            // It announced that it closes; what it does not say now it will not say.
+            _ if exchange.is_closing() => QUIT_TIME,
+            Stage::Status(_) => self.settings.status_time,
+            _ => self.settings.command_time,
+        }
+    }
+}
+
+impl Stream {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read_buf(buffer).await,
+            Self::Unix(stream) => stream.read_buf(buffer).await,
+        }
+    }
+
+    async fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices).await,
+            Self::Unix(stream) => stream.write_vectored(slices).await,
+        }
+    }
+
+    /// Open, with nothing to read.
+    fn is_silent(&self) -> bool {
+        let mut octet = [0];
+        let read = match self {
+            Self::Tcp(stream) => stream.try_read(&mut octet),
+            Self::Unix(stream) => stream.try_read(&mut octet),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+async fn resolve(
+    name: &str,
+    port: u16,
+    settings: &Settings,
+) -> Result<Vec<SocketAddr>, SiteTrouble> {
+    let lookup = limited(settings.connect_time, lookup_host((name, port)));
+    let addresses = lookup.await.map_err(|lost| unresolved(name, &lost))?;
+    Ok(addresses.take(MAX_ADDRESSES).collect())
+}
+
+async fn limited<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> Result<T, Lost> {
+    Ok(timeout(limit, work).await.map_err(|_| Lost::TimedOut)??)
+}
+
+fn check(octets: &[u8]) -> Result<(), super::line_ends::BareLineEnd> {
+    let mut line_ends = LineEnds::default();
+    line_ends.check(octets)?;
+    line_ends.end()
+}
+
+fn bare_line_end() -> Outcome {
+    Outcome::Failed(Reply::new(550, Enhanced(5, 6, 11), "the content holds a bare CR or LF"))
+}
+
+/// Octets of content sent at once.
+const PIECE: usize = 64 << 10;
+/// RFC 5321 section 4.5.3.2.5.
+const DATA_TIME: Duration = Duration::from_secs(3 * 60);
+/// For words that change nothing any more.
+const QUIT_TIME: Duration = Duration::from_secs(5);
+/// Addresses of one next hop that are tried.
+const MAX_ADDRESSES: usize = 8;
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

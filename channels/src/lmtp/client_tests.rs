@@ -1,0 +1,409 @@
+//! A scripted server at the other end of a socket pair.
+
+use std::io::Write as _;
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    task::JoinHandle,
+};
+
+use super::*;
+use crate::lmtp::Rcpt;
+
+/// What the server says where; `""` closes the connection, `-` says nothing at all.
+#[derive(Clone)]
+struct Script {
+    greeting: &'static str,
+    lhlo: &'static str,
+    rset: &'static str,
+    mail: &'static str,
+    rcpt: [&'static str; 2],
+    data: &'static str,
+    /// Said when the dot has come, one after the other, whatever RCPT was answered.
+    status: Vec<&'static str>,
+    /// Closes behind the last status.
+    then_close: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            greeting: "220 store LMTP",
+            lhlo: "250-store\r\n250-PIPELINING\r\n250 OK",
+            rset: "250 OK",
+            mail: "250 OK",
+            rcpt: ["250 OK", "250 OK"],
+            data: "354 go ahead",
+            status: vec!["250 2.5.0 u1 OK", "250 2.5.0 u2 OK"],
+            then_close: false,
+        }
+    }
+}
+
+fn settings(private: bool) -> Settings {
+    let second = Duration::from_secs(1);
+    Settings {
+        host: "relay.example".to_owned(),
+        connect_time: second,
+        command_time: second,
+        data_time: second,
+        status_time: second,
+        private,
+    }
+}
+
+/// Plays the script until the client goes away; returns everything the client said.
+fn server(stream: UnixStream, script: Script) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let (reader, mut writer) = stream.into_split();
+        let (mut lines, mut heard) = (BufReader::new(reader), String::new());
+        let mut rcpts = script.rcpt.iter();
+        let mut say = script.greeting.to_owned();
+        loop {
+            match say.as_str() {
+                "" => return heard,
+                "-" => {}
+                say => writer.write_all(format!("{say}\r\n").as_bytes()).await.unwrap_or(()),
+            }
+            let mut line = String::new();
+            if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return heard;
+            }
+            heard.push_str(&line);
+            let verb = line.split([' ', '\r']).next().unwrap_or_default().to_owned();
+            say = match verb.as_str() {
+                "LHLO" => script.lhlo.to_owned(),
+                "RSET" => script.rset.to_owned(),
+                "MAIL" => {
+                    rcpts = script.rcpt.iter();
+                    script.mail.to_owned()
+                }
+                "RCPT" => (*rcpts.next().unwrap_or(&"503 5.5.1 who?")).to_owned(),
+                "DATA" => script.data.to_owned(),
+                "QUIT" => "221 bye".to_owned(),
+                "." if script.then_close => {
+                    for status in &script.status {
+                        writer.write_all(format!("{status}\r\n").as_bytes()).await.unwrap_or(());
+                    }
+                    return heard;
+                }
+                "." => script.status.join("\r\n"),
+                _ => "-".to_owned(),
+            };
+            if say.is_empty() && verb == "." {
+                "-".clone_into(&mut say);
+            }
+        }
+    })
+}
+
+async fn connect(
+    script: Script,
+    private: bool,
+) -> (Result<Connection, SiteTrouble>, JoinHandle<String>) {
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let server = server(theirs, script);
+    let connection =
+        Connection::greet(Stream::Unix(ours), "store".to_owned(), &settings(private)).await;
+    (connection, server)
+}
+
+const TWO: [Rcpt<'_>; 2] =
+    [Rcpt { address: "u1", quota: None, flags: 0 }, Rcpt { address: "u2", quota: None, flags: 0 }];
+
+fn delivery<'a>(recipients: &'a [Rcpt<'a>], content: &Content) -> Delivery<'a> {
+    Delivery { sender: "a@b.example", recipients, size: content.size(), eight_bit: false }
+}
+
+fn message() -> Content {
+    Content::Whole(bytes::Bytes::from_static(b"Subject: x\r\n\r\n.dot\r\n"))
+}
+
+/// `D`elivered, `T`emporary, `F`ailed, with the enhanced code if there is one, else the code.
+fn short(outcome: &Outcome) -> String {
+    let letter = match outcome {
+        Outcome::Delivered(_) => 'D',
+        Outcome::Deferred(_) => 'T',
+        Outcome::Failed(_) => 'F',
+    };
+    let reply = outcome.reply();
+    reply.enhanced.map_or(format!("{letter} {}", reply.code), |e| format!("{letter} {e}"))
+}
+
+/// One attempt: the outcomes, `!` when the site is in trouble, `x` when the connection is lost.
+async fn attempt(script: Script, private: bool) -> String {
+    let (connection, _server) = connect(script, private).await;
+    let content = message();
+    let mut connection = match connection {
+        Ok(connection) => connection,
+        Err(trouble) => return format!("{} !x", short(&trouble.outcome())),
+    };
+    let attempt =
+        connection.deliver(&delivery(&TWO, &content), &content).await.expect("a new connection");
+    let mut all = attempt.outcomes.iter().map(short).collect::<Vec<_>>().join(", ");
+    let marks = [(attempt.trouble.is_some(), '!'), (connection.broken, 'x')];
+    let marks: String = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| mark).collect();
+    if !marks.is_empty() {
+        all.push(' ');
+        all.push_str(&marks);
+    }
+    all
+}
+
+/// The matrix of stage and reply, with PIPELINING and without.
+#[tokio::test(start_paused = true)]
+async fn every_reply_at_every_stage_means_what_it_should() {
+    let s = Script::default;
+    let rows: Vec<(&str, Script, &str)> = vec![
+        ("all is well", s(), "D 2.5.0, D 2.5.0"),
+        ("greeting 4xx", Script { greeting: "450 4.3.2 later", ..s() }, "T 4.3.2 !x"),
+        ("greeting 5xx defers", Script { greeting: "554 5.3.2 no", ..s() }, "T 4.3.2 !x"),
+        ("greeting 421", Script { greeting: "421 4.3.2 full", ..s() }, "T 4.3.2 !x"),
+        ("greeting never comes", Script { greeting: "-", ..s() }, "T 4.4.2 !x"),
+        ("closed instead of greeting", Script { greeting: "", ..s() }, "T 4.4.2 !x"),
+        ("greeting is garbage", Script { greeting: "hello", ..s() }, "T 4.4.2 !x"),
+        ("LHLO 4xx", Script { lhlo: "450 later", ..s() }, "T 450 !x"),
+        ("LHLO 5xx is final", Script { lhlo: "550 5.7.1 not you", ..s() }, "F 5.7.1 !x"),
+        ("LHLO 421", Script { lhlo: "421 4.3.2 bye", ..s() }, "T 4.3.2 !x"),
+        ("closed after LHLO", Script { lhlo: "", ..s() }, "T 4.4.2 !x"),
+        ("MAIL 4xx", Script { mail: "451 4.3.0 x", ..refused() }, "T 4.3.0, T 4.3.0"),
+        ("MAIL 5xx", Script { mail: "550 5.1.8 x", ..refused() }, "F 5.1.8, F 5.1.8"),
+        ("MAIL 421", Script { mail: "421 4.3.2 x", ..s() }, "T 4.3.2, T 4.3.2 !x"),
+        ("MAIL 3xx", Script { mail: "354 x", ..refused() }, "F 5.5.0, F 5.5.0"),
+        ("closed after MAIL", Script { mail: "", ..s() }, "T 4.4.2, T 4.4.2 !x"),
+        (
+            "MAIL with a temporary detail",
+            Script { mail: "550 4.1.1 x", ..refused() },
+            "F 550, F 550",
+        ),
+        ("MAIL with a permanent detail", Script { mail: "250 5.1.1 x", ..s() }, "D 2.5.0, D 2.5.0"),
+        ("RCPT 4xx", Script { rcpt: ["450 4.2.1 x", "250 ok"], ..one() }, "T 4.2.1, D 2.5.0"),
+        ("RCPT 5xx", Script { rcpt: ["250 ok", "550 5.1.1 x"], ..one() }, "D 2.5.0, F 5.1.1"),
+        (
+            "RCPT 552 is final",
+            Script { rcpt: ["552 5.2.2 x", "250 ok"], ..one() },
+            "F 5.2.2, D 2.5.0",
+        ),
+        ("RCPT 3xx", Script { rcpt: ["354 x", "250 ok"], ..one() }, "F 5.5.0, D 2.5.0"),
+        ("RCPT 251 and 252", Script { rcpt: ["251 x", "252 x"], ..s() }, "D 2.5.0, D 2.5.0"),
+        ("RCPT 421", Script { rcpt: ["421 4.3.2 x", ""], ..s() }, "T 4.3.2, T 4.3.2 !x"),
+        ("closed after RCPT", Script { rcpt: ["550 5.1.1 x", ""], ..s() }, "F 5.1.1, T 4.4.2 !x"),
+        (
+            "all RCPT refused",
+            Script { rcpt: ["450 4.2.0 x", "550 5.1.1 x"], ..refused() },
+            "T 4.2.0, F 5.1.1",
+        ),
+        ("DATA 4xx", Script { data: "451 4.3.0 x", ..s() }, "T 4.3.0, T 4.3.0"),
+        ("DATA 5xx", Script { data: "554 5.3.0 x", ..s() }, "F 5.3.0, F 5.3.0"),
+        ("DATA 421", Script { data: "421 4.3.2 x", ..s() }, "T 4.3.2, T 4.3.2 !x"),
+        ("DATA 2xx", Script { data: "250 x", ..s() }, "F 5.5.0, F 5.5.0 x"),
+        ("closed after DATA", Script { data: "", ..s() }, "T 4.4.2, T 4.4.2 !x"),
+        ("dot 4xx", after_dot(&["450 4.2.2 x", "250 2.5.0 u2 OK"]), "T 4.2.2, D 2.5.0"),
+        ("dot 5xx", after_dot(&["250 2.5.0 u1 OK", "511 5.1.1 x"]), "D 2.5.0, F 5.1.1"),
+        ("dot 3xx", after_dot(&["354 x", "250 2.5.0 u2 OK"]), "F 5.5.0, D 2.5.0"),
+        (
+            "dot 221 is no delivery",
+            after_dot(&["221 bye", "250 2.5.0 u2 OK"]),
+            "T 4.4.2, D 2.5.0 x",
+        ),
+        ("dot garbage", after_dot(&["250 2.5.0 u1 OK", "huh"]), "D 2.5.0, T 4.4.2 !x"),
+        ("garbage never shifts replies", after_dot(&["huh", "550 5.1.1 x"]), "T 4.4.2, T 4.4.2 !x"),
+        ("one reply is missing", after_dot(&["250 2.5.0 u1 OK"]), "D 2.5.0, T 4.4.2 !x"),
+        (
+            "dot 421, and closed",
+            Script { then_close: true, ..after_dot(&["421 4.3.2 x"]) },
+            "T 4.3.2, T 4.4.2 !x",
+        ),
+        (
+            "closed after the dot",
+            Script { then_close: true, ..after_dot(&[]) },
+            "T 4.4.2, T 4.4.2 !x",
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, script, want) in rows {
+        let got = attempt(script.clone(), false).await;
+        if got != want {
+            wrong.push(format!("{name}, pipelined: {got}"));
+        }
+        if script.lhlo.starts_with("250-") {
+            let script = Script { lhlo: "250 OK", ..script };
+            let got = attempt(script, false).await;
+            if got != want {
+                wrong.push(format!("{name}, one by one: {got}"));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+fn after_dot(status: &[&'static str]) -> Script {
+    Script { status: status.to_vec(), ..Script::default() }
+}
+
+/// For rows where nobody is left after RCPT.
+fn refused() -> Script {
+    Script { data: "503 5.5.1 x", ..Script::default() }
+}
+
+/// For rows where one of the two is left after RCPT.
+fn one() -> Script {
+    after_dot(&["250 2.5.0 u OK"])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_mailbox_of_our_own_store_closes_nothing() {
+    let script = after_dot(&["421 4.2.1 Mailbox busy", "250 2.5.0 u2 OK"]);
+    assert_eq!(attempt(script.clone(), true).await, "T 4.2.1, D 2.5.0");
+    assert_eq!(attempt(script, false).await, "T 4.2.1, D 2.5.0 !x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_store_calling_the_message_too_big_defers_everybody() {
+    let script = Script { then_close: true, ..after_dot(&["500 message too big"]) };
+    assert_eq!(attempt(script.clone(), true).await, "T 4.3.0, T 4.3.0 x");
+    assert_eq!(attempt(script, false).await, "F 500, T 4.4.2 !x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_granted_without_recipients_is_ended_by_a_lone_dot() {
+    let script = Script { rcpt: ["550 5.1.1 x", "550 5.1.1 x"], ..Script::default() };
+    assert_eq!(attempt(script, false).await, "F 5.1.1, F 5.1.1 x");
+}
+
+/// What the client said for one message, LHLO excluded.
+async fn said(script: Script, private: bool, delivery: &Delivery<'_>) -> String {
+    let (connection, server) = connect(script, private).await;
+    let mut connection = connection.expect("a connection");
+    connection.deliver(delivery, &message()).await.expect("a new connection");
+    connection.quit().await;
+    let heard = server.await.expect("the server");
+    heard.split_once("\r\n").expect("LHLO").1.to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_are_sent_where_they_are_understood() {
+    let quota = Some(crate::intake::XQuota { size: 1000, messages: -1 });
+    let to = [Rcpt { address: "u1+inv@sesta.com", quota, flags: 3 }];
+    let delivery = Delivery { sender: "", recipients: &to, size: 20, eight_bit: true };
+    let bare = "MAIL FROM:<>\r\nRCPT TO:<u1+inv@sesta.com>\r\n";
+    let private = "MAIL FROM:<> SIZE=22\r\nRCPT TO:<u1+inv@sesta.com> XQUOTA=1000,-1 XDFLG=3\r\n";
+    let both = "MAIL FROM:<> SIZE=22 BODY=8BITMIME\r\nRCPT TO:<u1+inv@sesta.com>\r\n";
+    let rows = [
+        ("nothing is offered", "250 OK", false, bare),
+        ("nothing is offered by a store of ours", "250 OK", true, private),
+        ("the usual offer", "250-s\r\n250-SIZE 100\r\n250-PIPELINING\r\n250 8BITMIME", false, both),
+    ];
+    for (name, lhlo, ours, want) in rows {
+        let script = Script { lhlo, ..one() };
+        let want = format!("{want}DATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n");
+        assert_eq!(said(script, ours, &delivery).await, want, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_over_the_offered_size_fails_before_it_is_sent() {
+    for (limit, want) in [("20", "T 4.4.2"), ("19", "F 5.3.4"), ("0", "T 4.4.2")] {
+        let lhlo: &str = Box::leak(format!("250-s\r\n250 SIZE {limit}").into_boxed_str());
+        let (connection, _server) = connect(Script { lhlo, mail: "", ..one() }, false).await;
+        let mut connection = connection.expect("a connection");
+        let delivery = Delivery { size: 20, ..delivery(&TWO, &message()) };
+        let attempt = connection.deliver(&delivery, &message()).await.expect("a new connection");
+        assert_eq!(short(&attempt.outcomes[0]), want, "{limit}");
+        assert_eq!(connection.broken, want == "T 4.4.2", "{limit}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_begins_with_rset_after_a_refusal_only() {
+    let (connection, server) =
+        connect(Script { mail: "451 4.3.0 x", data: "503 5.5.1 x", ..one() }, false).await;
+    let mut connection = connection.expect("a connection");
+    let (content, to) = (message(), [TWO[0]]);
+    for _ in 0..2 {
+        connection.deliver(&delivery(&to, &content), &content).await.expect("it is alive");
+        assert!(connection.is_usable());
+    }
+    connection.quit().await;
+    let mail = "MAIL FROM:<a@b.example>\r\nRCPT TO:<u1>\r\nDATA\r\n";
+    let want = format!("LHLO relay.example\r\n{mail}RSET\r\n{mail}QUIT\r\n");
+    assert_eq!(server.await.expect("the server"), want);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_that_was_closed_meanwhile_is_no_failed_attempt() {
+    let (connection, server) =
+        connect(Script { then_close: true, ..Script::default() }, false).await;
+    let mut connection = connection.expect("a connection");
+    let content = message();
+    let attempt = connection.deliver(&delivery(&TWO, &content), &content).await.expect("it is new");
+    assert_eq!(attempt.outcomes.iter().map(short).collect::<Vec<_>>(), ["D 2.5.0", "D 2.5.0"]);
+    server.await.expect("the server");
+    assert_eq!(connection.deliver(&delivery(&TWO, &content), &content).await, Err(Stale));
+    assert!(!connection.is_usable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_could_smuggle_a_message_is_never_sent() {
+    let bad = b"Subject: x\r\n\r\nfirst\n.\r\nMAIL FROM:<evil>\r\n";
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(bad).expect("room");
+    let path = file.path().to_owned();
+    for content in [
+        Content::Whole(bytes::Bytes::from_static(bad)),
+        Content::File { path, size: bad.len() as u64 },
+    ] {
+        let (connection, server) = connect(Script::default(), false).await;
+        let mut connection = connection.expect("a connection");
+        let attempt =
+            connection.deliver(&delivery(&TWO, &content), &content).await.expect("it is new");
+        assert_eq!(short(&attempt.outcomes[0]), "F 5.6.11");
+        drop(connection);
+        assert!(!server.await.expect("the server").contains("evil"));
+    }
+}
+
+#[tokio::test]
+async fn a_large_file_arrives_as_it_is() {
+    let line = b".a line that begins with a dot\r\n".repeat(10_000);
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(&line).expect("room");
+    let size = line.len() as u64;
+    let (whole, path) = (bytes::Bytes::from(line), file.path().to_owned());
+    for content in [Content::Whole(whole), Content::File { path, size }] {
+        let (connection, server) = connect(Script::default(), false).await;
+        let mut connection = connection.expect("a connection");
+        let attempt =
+            connection.deliver(&delivery(&TWO, &content), &content).await.expect("it is new");
+        assert_eq!(short(&attempt.outcomes[1]), "D 2.5.0");
+        drop(connection);
+        let heard = server.await.expect("the server");
+        assert_eq!(heard.matches("\n..a line").count(), 10_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_drips_is_cut_off_in_time() {
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let drip = tokio::spawn(async move {
+        let (_reader, mut writer) = theirs.into_split();
+        for octet in b"220 a very long greeting indeed\r\n".iter().cycle() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if writer.write_all(&[*octet]).await.is_err() {
+                return;
+            }
+        }
+    });
+    let before = Instant::now();
+    let greeted = Connection::greet(Stream::Unix(ours), "s".to_owned(), &settings(false)).await;
+    assert!(greeted.is_err());
+    assert!(before.elapsed() < Duration::from_millis(1_300));
+    drip.await.expect("the server");
+}
+
+#[tokio::test]
+async fn an_address_that_refuses_is_trouble_of_the_site() {
+    let next_hop = "unix:/nonexistent/socket".parse().expect("a next hop");
+    let trouble = Connection::open(&next_hop, 24, &settings(false)).await.expect_err("no socket");
+    assert_eq!(short(&trouble.outcome()), "T 4.4.1");
+}

@@ -1,0 +1,389 @@
+//! One message handed to an LMTP server, without a socket: what to send next, and what became of
+//! each recipient.
+//!
+//! The driver obeys [`Next`]. Guaranteed: nothing is ever sent behind the dot; every recipient
+//! ends with exactly one outcome, also when the conversation breaks off at any point.
+
+use std::fmt::Write;
+
+use super::trouble::{Lost, Stage};
+use crate::{
+    intake::XQuota,
+    mail::{Attempt, Enhanced, Outcome, Reply, SiteTrouble},
+};
+
+/// A message to be handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// Without angle brackets; empty for the null sender.
+    pub sender: &'a str,
+    /// In the order in which the outcomes are wanted; at least one.
+    pub recipients: &'a [Rcpt<'a>],
+    /// Octets of content.
+    pub size: u64,
+    /// The content holds octets above 127.
+    pub eight_bit: bool,
+}
+
+/// One recipient, and what a store of ours is told about it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rcpt<'a> {
+    /// Without angle brackets.
+    pub address: &'a str,
+    /// The directory's idea of the quota, when it is known.
+    pub quota: Option<XQuota>,
+    /// XDFLG; not sent when 0.
+    pub flags: u32,
+}
+
+/// What the server named in its reply to LHLO.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // a set of keywords, each there or not
+pub(crate) struct Offer {
+    /// Commands may be sent without waiting (RFC 2920).
+    pub(crate) pipelining: bool,
+    /// BODY= (RFC 6152).
+    pub(crate) eight_bit: bool,
+    /// SIZE= (RFC 1870), and the most octets the server takes; 0 when it does not say.
+    pub(crate) size: Option<u64>,
+    /// XQUOTA= on RCPT.
+    pub(crate) quota: bool,
+    /// XDFLG= on RCPT.
+    pub(crate) flags: bool,
+    /// Not named but known: the server is one of ours, and all of its parameters may be sent.
+    pub(crate) private: bool,
+}
+
+/// What the driver has to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Next {
+    /// Send [`Exchange::commands`], then read a reply.
+    Send,
+    /// Read a reply.
+    Await,
+    /// Send the content and the dot, call [`Exchange::content_sent`], then read a reply.
+    Content,
+    /// The server wants content though it took nobody: end it, and do not trust it any further.
+    LoneDot,
+    /// All recipients have their outcome.
+    Done,
+    /// The kept connection was not good any more; the message has not been seen.
+    Stale,
+}
+
+/// The state of one handover.
+#[derive(Debug)]
+pub(crate) struct Exchange<'a> {
+    delivery: &'a Delivery<'a>,
+    offer: Offer,
+    kept: bool,
+    /// Whose reply is due.
+    stage: Stage,
+    /// Recipients taken at RCPT, in order.
+    accepted: Vec<usize>,
+    outcomes: Vec<Option<Outcome>>,
+    trouble: Option<SiteTrouble>,
+    reset_due: bool,
+    closing: bool,
+}
+
+impl Offer {
+    /// Reads the reply to LHLO: a line with the server's name, then a keyword on each.
+    pub(crate) fn of(reply: &Reply, private: bool) -> Self {
+        let mut offer = Self { private, quota: private, flags: private, ..Self::default() };
+        for line in reply.text.lines().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+                "PIPELINING" => offer.pipelining = true,
+                "8BITMIME" => offer.eight_bit = true,
+                "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
+                "XQUOTA" => offer.quota = true,
+                "XDFLG" => offer.flags = true,
+                _ => {}
+            }
+        }
+        offer
+    }
+}
+
+impl<'a> Exchange<'a> {
+    /// `kept`: the connection served other messages before. `reset`: RSET has to come first.
+    pub(crate) fn new(delivery: &'a Delivery<'a>, offer: Offer, kept: bool, reset: bool) -> Self {
+        let mut outcomes = Vec::new();
+        outcomes.resize_with(delivery.recipients.len(), || None);
+        Self {
+            delivery,
+            offer,
+            kept,
+            stage: if reset { Stage::Reset } else { Stage::Mail },
+            accepted: Vec::with_capacity(delivery.recipients.len()),
+            outcomes,
+            trouble: None,
+            reset_due: reset,
+            closing: false,
+        }
+    }
+
+    /// What can be told without asking the server.
+    pub(crate) fn begin(&mut self) -> Next {
+        let Delivery { sender, recipients, size, .. } = *self.delivery;
+        if let Some(limit) = self.offer.size.filter(|limit| *limit != 0 && size > *limit) {
+            let text = format!("message of {size} octets is larger than the server's {limit}");
+            self.settle_all(&failed(Enhanced(5, 3, 4), text));
+        } else if !is_sendable(sender) {
+            self.settle_all(&failed(Enhanced(5, 1, 7), "sender is not printable".to_owned()));
+        }
+        // It cannot come from our own parser, and it must not reach the wire from anywhere else.
+        if recipients.iter().any(|r| !is_sendable(r.address)) {
+            self.settle_all(&failed(Enhanced(5, 1, 3), "address is not printable".to_owned()));
+        }
+        if self.is_settled() { Next::Done } else { Next::Send }
+    }
+
+    /// The commands that may be sent now: all up to DATA when the server pipelines, else one.
+    pub(crate) fn commands(&self, out: &mut Vec<u8>) {
+        if !self.offer.pipelining {
+            return self.command(self.stage, out);
+        }
+        if self.stage == Stage::Reset {
+            self.command(Stage::Reset, out);
+        }
+        self.command(Stage::Mail, out);
+        for i in 0..self.outcomes.len() {
+            self.command(Stage::Rcpt(i), out);
+        }
+        self.command(Stage::Data, out);
+    }
+
+    /// A reply came.
+    pub(crate) fn take(&mut self, reply: Reply) -> Next {
+        if reply.code == 421 && !matches!(self.stage, Stage::Status(_)) {
+            return self.closed(reply);
+        }
+        match self.stage {
+            Stage::Reset if !reply.is_success() => Next::Stale,
+            Stage::Rcpt(i) => self.rcpt(i, reply),
+            Stage::Data => self.data(reply),
+            Stage::Status(i) => self.status(i, reply),
+            Stage::Mail => self.mail(reply),
+            Stage::Reset | Stage::Greeting | Stage::Lhlo | Stage::Content => {
+                self.reset_due = false;
+                self.proceed(Stage::Mail)
+            }
+        }
+    }
+
+    /// The dot is out.
+    pub(crate) fn content_sent(&mut self) {
+        self.stage = Stage::Status(0);
+    }
+
+    /// The connection is of no use after this exchange.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// The content could not be sent to its end, and this is what the server had to say.
+    pub(crate) fn cut_short(&mut self, reply: Reply) {
+        self.closing = true;
+        let outcome = if self.offer.private && reply.code == TOO_BIG {
+            Outcome::Deferred(requeued(&reply))
+        } else {
+            Stage::Content.outcome(reply)
+        };
+        self.settle_all(&outcome);
+    }
+
+    /// Nothing more will come of this conversation: gives the rest of the recipients `outcome`.
+    pub(crate) fn settle_all(&mut self, outcome: &Outcome) {
+        for open in self.outcomes.iter_mut().filter(|o| o.is_none()) {
+            *open = Some(outcome.clone());
+        }
+    }
+
+    /// The reply will never come. `true`: the connection was stale, and the message not seen.
+    pub(crate) fn lost(&mut self, peer: &str, lost: &Lost) -> bool {
+        let unseen = matches!(self.stage, Stage::Reset | Stage::Mail);
+        if self.kept && unseen && matches!(lost, Lost::Closed | Lost::Io(_)) {
+            return true;
+        }
+        self.closing = true;
+        let reply = self.stage.lost(peer, lost);
+        self.settle_all(&Outcome::Deferred(reply.clone()));
+        self.trouble.get_or_insert(SiteTrouble { reply });
+        false
+    }
+
+    /// Whose reply is due.
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The server has said that it will close the connection, or cannot be understood.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// The transaction was given up half way: the next one begins with RSET.
+    pub(crate) fn reset_due(&self) -> bool {
+        self.reset_due
+    }
+
+    /// One outcome for each recipient.
+    pub(crate) fn finish(self) -> Attempt {
+        let open =
+            || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
+        let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
+        Attempt { outcomes, trouble: self.trouble }
+    }
+
+    fn command(&self, stage: Stage, out: &mut Vec<u8>) {
+        match stage {
+            Stage::Reset => out.extend_from_slice(b"RSET\r\n"),
+            Stage::Mail => self.mail_from(out),
+            Stage::Rcpt(i) => self.rcpt_to(&self.delivery.recipients[i], out),
+            _ => out.extend_from_slice(b"DATA\r\n"),
+        }
+    }
+
+    fn mail_from(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"MAIL FROM:<");
+        out.extend_from_slice(self.delivery.sender.as_bytes());
+        out.push(b'>');
+        if self.offer.private || self.offer.size.is_some() {
+            // Our store takes it for an upper bound: room for a line end that may be missing.
+            push(out, format_args!(" SIZE={}", self.delivery.size + 2));
+        }
+        if self.delivery.eight_bit && self.offer.eight_bit {
+            out.extend_from_slice(b" BODY=8BITMIME");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn rcpt_to(&self, to: &Rcpt<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"RCPT TO:<");
+        out.extend_from_slice(to.address.as_bytes());
+        out.push(b'>');
+        if let Some(XQuota { size, messages }) = to.quota
+            && self.offer.quota
+        {
+            push(out, format_args!(" XQUOTA={size},{messages}"));
+        }
+        if to.flags != 0 && self.offer.flags {
+            push(out, format_args!(" XDFLG={}", to.flags));
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn mail(&mut self, reply: Reply) -> Next {
+        match Stage::Mail.outcome(reply) {
+            Outcome::Delivered(_) => self.proceed(Stage::Rcpt(0)),
+            outcome => {
+                self.settle_all(&outcome);
+                self.reset_due = true;
+                // The replies to what was pipelined behind it have to be read all the same.
+                if self.offer.pipelining { self.proceed(Stage::Rcpt(0)) } else { Next::Done }
+            }
+        }
+    }
+
+    fn rcpt(&mut self, i: usize, reply: Reply) -> Next {
+        if self.outcomes[i].is_none() {
+            match self.stage.outcome(reply) {
+                Outcome::Delivered(_) => self.accepted.push(i),
+                outcome => self.outcomes[i] = Some(outcome),
+            }
+        }
+        if i + 1 < self.outcomes.len() {
+            return self.proceed(Stage::Rcpt(i + 1));
+        }
+        if self.accepted.is_empty() && !self.offer.pipelining {
+            self.reset_due = true;
+            return Next::Done;
+        }
+        self.proceed(Stage::Data)
+    }
+
+    fn data(&mut self, reply: Reply) -> Next {
+        if self.accepted.is_empty() {
+            self.reset_due = true;
+            return if reply.code / 100 == 3 { Next::LoneDot } else { Next::Done };
+        }
+        let understood = reply.code == 354 || reply.code >= 400;
+        match Stage::Data.outcome(reply) {
+            Outcome::Delivered(_) => {
+                self.stage = Stage::Content;
+                Next::Content
+            }
+            outcome => {
+                self.settle_all(&outcome);
+                self.reset_due = true;
+                self.closing |= !understood;
+                Next::Done
+            }
+        }
+    }
+
+    fn status(&mut self, i: usize, reply: Reply) -> Next {
+        if self.offer.private && reply.code == TOO_BIG && i == 0 {
+            // It counted more octets than we announced: our mistake, and it closes now.
+            self.cut_short(reply);
+            return Next::Done;
+        }
+        // Our store's way to write 4.2.1; anybody else's way to say that it closes.
+        let closing = reply.code == 421 && !self.offer.private;
+        if closing {
+            self.trouble.get_or_insert(SiteTrouble { reply: reply.clone() });
+        }
+        self.closing |= closing || (200..250).contains(&reply.code);
+        self.outcomes[self.accepted[i]] = Some(self.stage.outcome(reply));
+        if i + 1 == self.accepted.len() {
+            return Next::Done;
+        }
+        self.stage = Stage::Status(i + 1);
+        Next::Await
+    }
+
+    /// 421 before the data: the whole connection goes, not only this command.
+    fn closed(&mut self, reply: Reply) -> Next {
+        if self.kept && matches!(self.stage, Stage::Reset | Stage::Mail) {
+            return Next::Stale;
+        }
+        self.closing = true;
+        self.settle_all(&Outcome::Deferred(reply.clone()));
+        self.trouble.get_or_insert(SiteTrouble { reply });
+        Next::Done
+    }
+
+    fn proceed(&mut self, stage: Stage) -> Next {
+        self.stage = stage;
+        if self.offer.pipelining { Next::Await } else { Next::Send }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.outcomes.iter().all(Option::is_some)
+    }
+}
+
+fn failed(enhanced: Enhanced, text: String) -> Outcome {
+    Outcome::Failed(Reply::with_text(550, enhanced, text))
+}
+
+fn requeued(reply: &Reply) -> Reply {
+    Reply::with_text(451, Enhanced(4, 3, 0), format!("the store counts otherwise: {reply:.200}"))
+}
+
+/// Whether an address can stand in a command line.
+fn is_sendable(address: &str) -> bool {
+    address.bytes().all(|c| (b' '..=b'~').contains(&c))
+}
+
+fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    let mut line = String::new();
+    // Writing to a String cannot fail.
+    let _ = line.write_fmt(text);
+    out.extend_from_slice(line.as_bytes());
+}
+
+/// `500 message too big`, our store's words for more octets than were announced.
+const TOO_BIG: u16 = 500;

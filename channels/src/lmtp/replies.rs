@@ -1,0 +1,254 @@
+//! The replies of a server, cut out of a stream of octets (RFC 5321 section 4.2).
+//!
+//! No socket in sight: the driver fills [`Replies::room`], and takes out what is complete. What
+//! comes out is safe to log and to store: printable ASCII and LF, of bounded length. Memory is
+//! bounded by [`MAX_LINE`] and [`MAX_TEXT`], whatever the peer sends.
+
+use std::mem;
+
+use crate::mail::{Enhanced, Reply};
+
+/// Octets received and not yet understood.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    buffer: Vec<u8>,
+    /// Octets of `buffer` that are behind us.
+    taken: usize,
+    /// The reply whose last line is still to come.
+    begun: Option<Begun>,
+}
+
+/// What came is not a reply. Which reply belongs to which command is unknown from here on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Garbled {
+    /// No line end within [`MAX_LINE`].
+    #[error("a reply line is longer than {MAX_LINE} octets")]
+    LineTooLong,
+    /// More than [`MAX_LINES`].
+    #[error("a reply has more than {MAX_LINES} lines")]
+    TooManyLines,
+    /// The line does not begin with a code from 200 to 599 and a blank or hyphen.
+    #[error("a reply line begins with no reply code")]
+    NoCode,
+    /// The code changed between the lines of one reply.
+    #[error("the lines of a reply have different codes")]
+    CodeChanged,
+}
+
+#[derive(Debug)]
+struct Begun {
+    code: u16,
+    enhanced: Option<Enhanced>,
+    text: String,
+    lines: usize,
+}
+
+impl Replies {
+    /// Where the driver appends what it reads.
+    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        self.buffer.drain(..mem::take(&mut self.taken));
+        self.buffer.reserve(READ);
+        &mut self.buffer
+    }
+
+    /// The next complete reply; `None` when more octets are needed.
+    pub(crate) fn take(&mut self) -> Result<Option<Reply>, Garbled> {
+        loop {
+            let rest = &self.buffer[self.taken..];
+            let Some(end) = memchr::memchr(b'\n', rest) else {
+                return if rest.len() >= MAX_LINE { Err(Garbled::LineTooLong) } else { Ok(None) };
+            };
+            if end >= MAX_LINE {
+                return Err(Garbled::LineTooLong);
+            }
+            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            let last = add(&mut self.begun, line)?;
+            self.taken += end + 1;
+            if last && let Some(Begun { code, enhanced, text, .. }) = self.begun.take() {
+                return Ok(Some(Reply { code, enhanced, text: text.into() }));
+            }
+        }
+    }
+
+    /// Whether everything received has been taken out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken == self.buffer.len() && self.begun.is_none()
+    }
+}
+
+/// Adds one line to the reply it belongs to; says whether it was the last.
+fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
+    let (code, last, text) = split(line).ok_or(Garbled::NoCode)?;
+    let (enhanced, text) = enhanced(code, text);
+    let Some(begun) = begun else {
+        let text = printable(text, MAX_TEXT).collect();
+        *begun = Some(Begun { code, enhanced, text, lines: 1 });
+        return Ok(last);
+    };
+    if begun.code != code {
+        return Err(Garbled::CodeChanged);
+    }
+    begun.lines += 1;
+    if begun.lines > MAX_LINES {
+        return Err(Garbled::TooManyLines);
+    }
+    if begun.text.len() < MAX_TEXT {
+        begun.text.push('\n');
+        begun.text.extend(printable(text, MAX_TEXT - begun.text.len()));
+    }
+    Ok(last)
+}
+
+/// `250-text`: the code, whether the reply ends here, the text.
+fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    let code = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    if !(200..600).contains(&code) || !digits[0].is_ascii_digit() {
+        return None;
+    }
+    match rest {
+        [] => Some((code, true, rest)),
+        [b' ', text @ ..] => Some((code, true, text)),
+        [b'-', text @ ..] => Some((code, false, text)),
+        _ => None,
+    }
+}
+
+/// The enhanced code at the head of a text. One of another class than the reply's is a
+/// contradiction; the reply code decides, and the rest stays what it is: text.
+fn enhanced(code: u16, text: &[u8]) -> (Option<Enhanced>, &[u8]) {
+    let end = memchr::memchr(b' ', text).unwrap_or(text.len());
+    let parse = || {
+        let mut parts = std::str::from_utf8(&text[..end]).ok()?.split('.');
+        let mut part = || {
+            let digits = parts.next()?;
+            let plain = digits.len() <= 3 && digits.bytes().all(|c| c.is_ascii_digit());
+            plain.then(|| digits.parse::<u16>().ok()).flatten()
+        };
+        let (class, subject, detail) = (part()?, part()?, part()?);
+        let fits = parts.next().is_none() && class == code / 100;
+        fits.then_some(Enhanced(class as u8, subject, detail))
+    };
+    match parse() {
+        Some(enhanced) => (Some(enhanced), text.get(end + 1..).unwrap_or_default()),
+        None => (None, text),
+    }
+}
+
+/// At most `limit` characters, none of which can do harm in a log or a header.
+fn printable(text: &[u8], limit: usize) -> impl Iterator<Item = char> {
+    text.iter().take(limit).map(|c| if (b' '..=b'~').contains(c) { char::from(*c) } else { '?' })
+}
+
+/// Octets of a line, CRLF included. RFC 5321 section 4.5.3.1.5 asks for 512.
+const MAX_LINE: usize = 2_048;
+/// Lines of a reply.
+const MAX_LINES: usize = 100;
+/// Octets of text that are kept of a reply. The keywords of a greeting fit.
+const MAX_TEXT: usize = 1_024;
+/// Octets read at once.
+const READ: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(octets: &[u8]) -> Result<Vec<String>, Garbled> {
+        let mut replies = Replies::default();
+        replies.room().extend_from_slice(octets);
+        let mut all = Vec::new();
+        while let Some(reply) = replies.take()? {
+            all.push(reply.to_string());
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn replies_are_cut_where_they_end() {
+        let rows: [(&str, &[u8], &[&str]); 10] = [
+            ("one line", b"250 2.5.0 jdoe OK\r\n", &["250 2.5.0 jdoe OK"]),
+            ("a bare LF ends a line too", b"250 OK\n", &["250 OK"]),
+            ("a code alone", b"250\r\n", &["250"]),
+            ("two at once", b"250 a\r\n354 b\r\n", &["250 a", "354 b"]),
+            ("several lines", b"250-host\r\n250-SIZE 1\r\n250 OK\r\n", &["250 host SIZE 1 OK"]),
+            (
+                "the code in front of each line",
+                b"550-5.1.1 a\r\n550 5.1.1 b\r\n",
+                &["550 5.1.1 a b"],
+            ),
+            ("an incomplete line waits", b"250 2.0", &[]),
+            ("a code of another class is text", b"550 4.1.1 x\r\n", &["550 4.1.1 x"]),
+            ("the codes of the original", b"511 5.1.1 nonexistent\r\n", &["511 5.1.1 nonexistent"]),
+            ("no control characters", b"250 a\x1b[1m\xff\r\r\n", &["250 a?[1m??"]),
+        ];
+        for (name, octets, want) in rows {
+            assert_eq!(parse(octets).expect(name), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_is_called_so() {
+        let long = [b"250 ".as_slice(), &[b'x'; MAX_LINE]].concat();
+        let rows: [(&str, &[u8], Garbled); 8] = [
+            ("words", b"hello\r\n", Garbled::NoCode),
+            ("a code out of range", b"199 x\r\n", Garbled::NoCode),
+            ("a code out of range above", b"600 x\r\n", Garbled::NoCode),
+            ("a sign is no digit", b"+25 x\r\n", Garbled::NoCode),
+            ("an empty line", b"\r\n", Garbled::NoCode),
+            ("four digits", b"2500 x\r\n", Garbled::NoCode),
+            ("a code that changes", b"250-a\r\n251 b\r\n", Garbled::CodeChanged),
+            ("a line without end", &long, Garbled::LineTooLong),
+        ];
+        for (name, octets, want) in rows {
+            assert_eq!(parse(octets), Err(want), "{name}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_at_the_edge_and_break_one_past_it() {
+        let line = |octets: usize| [b"250 ".as_slice(), &vec![b'x'; octets - 6], b"\r\n"].concat();
+        assert_eq!(parse(&line(MAX_LINE)).expect("at the limit").len(), 1);
+        assert_eq!(parse(&line(MAX_LINE + 1)), Err(Garbled::LineTooLong));
+        let lines = |n: usize| [b"250-x\r\n".repeat(n - 1), b"250 x\r\n".to_vec()].concat();
+        assert_eq!(parse(&lines(MAX_LINES)).expect("at the limit").len(), 1);
+        assert_eq!(parse(&lines(MAX_LINES + 1)), Err(Garbled::TooManyLines));
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_stream_is_cut_makes_no_difference(
+            octets in "(2[0-9]{2}[ -][ -~]{0,20}\r\n|[245]\\.?.{0,6}\r?\n?){0,6}",
+            cuts in prop::collection::vec(1usize..9, 1..40),
+        ) {
+            let octets = octets.as_bytes();
+            let whole = parse(octets);
+            let (mut replies, mut rest, mut all) = (Replies::default(), octets, Vec::new());
+            let mut pieces = || -> Result<(), Garbled> {
+                for cut in cuts.iter().cycle() {
+                    let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                    replies.room().extend_from_slice(piece);
+                    rest = after;
+                    while let Some(reply) = replies.take()? {
+                        all.push(reply.to_string());
+                    }
+                    if rest.is_empty() { break }
+                }
+                Ok(())
+            };
+            let result = pieces();
+            prop_assert_eq!(result.map(|()| all), whole);
+        }
+
+        #[test]
+        fn nothing_a_peer_sends_panics_or_leaves_unprintable_text(octets: Vec<u8>) {
+            let mut replies = Replies::default();
+            replies.room().extend_from_slice(&octets);
+            while let Ok(Some(reply)) = replies.take() {
+                prop_assert!(reply.text.bytes().all(|c| c == b'\n' || (b' '..=b'~').contains(&c)));
+                prop_assert!(reply.text.len() <= MAX_TEXT);
+            }
+        }
+    }
+}

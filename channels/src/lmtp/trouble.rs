@@ -1,0 +1,119 @@
+//! The one place that decides whether a reply, or the lack of one, means delivered, deferred or
+//! failed.
+//!
+//! The matrix of stage and reply is the one that MTAs agree on, with two corrections: after the
+//! data only 25x is a delivery, and what cannot be understood there is "unknown", which is
+//! tried again at the price of a possible duplicate.
+
+use std::{fmt, io};
+
+use super::replies::Garbled;
+use crate::mail::{Enhanced, Outcome, Reply, SiteTrouble};
+
+/// What was going on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stage {
+    /// Waiting for 220.
+    Greeting,
+    /// LHLO.
+    Lhlo,
+    /// RSET, before the next message on a kept connection.
+    Reset,
+    /// MAIL.
+    Mail,
+    /// RCPT of the n-th recipient.
+    Rcpt(usize),
+    /// DATA.
+    Data,
+    /// The content is on its way.
+    Content,
+    /// The dot was sent; the reply for the n-th accepted recipient is due.
+    Status(usize),
+}
+
+/// Why no reply came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    /// The peer closed the connection.
+    #[error("lost connection")]
+    Closed,
+    /// The limit of the stage has passed.
+    #[error("timed out")]
+    TimedOut,
+    /// Said by the system.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Something came that is not a reply.
+    #[error("{0}")]
+    Garbled(#[from] Garbled),
+}
+
+impl Stage {
+    /// What a reply means at this stage, for the recipients it speaks of.
+    pub(crate) fn outcome(self, reply: Reply) -> Outcome {
+        match (self, reply.code) {
+            // Nobody is being refused here, a server is having a bad day.
+            (Self::Greeting, 500..) => Outcome::Deferred(as_temporary(reply)),
+            (_, 400..=499) => Outcome::Deferred(reply),
+            (_, 500..) => Outcome::Failed(reply),
+            (Self::Data, 354) | (Self::Status(_), 250..=259) => Outcome::Delivered(reply),
+            (Self::Status(_), 200..=299) => Outcome::Deferred(self.unknown(&reply)),
+            (Self::Data | Self::Content, _) | (_, 300..=399) => {
+                Outcome::Failed(self.protocol_error(&reply))
+            }
+            _ => Outcome::Delivered(reply),
+        }
+    }
+
+    /// What it means for a recipient that its reply never came.
+    pub(crate) fn lost(self, peer: &str, lost: &Lost) -> Reply {
+        let after = if matches!(self, Self::Status(_)) { UNKNOWN } else { "" };
+        Reply::with_text(451, CONNECTION, format!("{lost} with {peer} {self}{after}"))
+    }
+
+    fn protocol_error(self, reply: &Reply) -> Reply {
+        let text = format!("protocol error: the peer said {reply:.200} {self}");
+        Reply::with_text(554, Enhanced(5, 5, 0), text)
+    }
+
+    fn unknown(self, reply: &Reply) -> Reply {
+        let text = format!("the peer said {reply:.200} {self}{UNKNOWN}");
+        Reply::with_text(451, CONNECTION, text)
+    }
+}
+
+/// As a clause: `while sending MAIL`.
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Greeting => "while waiting for the greeting",
+            Self::Lhlo => "in reply to LHLO",
+            Self::Reset => "in reply to RSET",
+            Self::Mail => "in reply to MAIL",
+            Self::Rcpt(_) => "in reply to RCPT",
+            Self::Data => "in reply to DATA",
+            Self::Content => "while sending the message",
+            Self::Status(_) => "in reply to the end of data",
+        })
+    }
+}
+
+/// No address of the next hop could be connected to.
+pub(crate) fn unreachable(peer: &str, lost: &Lost) -> SiteTrouble {
+    let text = format!("connect to {peer}: {lost}");
+    SiteTrouble { reply: Reply::with_text(451, Enhanced(4, 4, 1), text) }
+}
+
+/// The next hop's name has no address, or none could be asked for.
+pub(crate) fn unresolved(peer: &str, lost: &Lost) -> SiteTrouble {
+    let text = format!("look up {peer}: {lost}");
+    SiteTrouble { reply: Reply::with_text(451, Enhanced(4, 4, 3), text) }
+}
+
+fn as_temporary(reply: Reply) -> Reply {
+    let enhanced = reply.enhanced.map(|Enhanced(_, subject, detail)| Enhanced(4, subject, detail));
+    Reply { code: reply.code - 100, enhanced, text: reply.text }
+}
+
+const CONNECTION: Enhanced = Enhanced(4, 4, 2);
+const UNKNOWN: &str = "; unknown whether it was taken: message may be sent twice";

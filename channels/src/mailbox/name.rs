@@ -1,0 +1,185 @@
+//! Names of mailboxes, and where they lie.
+//!
+//! Guaranteed: the path of a name lies below the root of the partition, whatever a client wrote.
+
+use crate::mail::Address;
+
+/// `uid[+folder][@domain]`, checked.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct MailboxName {
+    /// In lower case.
+    domain: Box<str>,
+    /// In lower case.
+    uid: Box<str>,
+    /// `Work.Projects`; `None` is the INBOX.
+    folder: Option<Box<str>>,
+}
+
+/// Not the name of a mailbox.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NameError {
+    /// Left of the `+`.
+    #[error("the user name is malformed")]
+    Uid,
+    /// Right of the `@`.
+    #[error("the domain is malformed")]
+    Domain,
+}
+
+impl MailboxName {
+    /// The mailbox that an address means. A bare uid is one of `default_domain`; `uid%domain` is
+    /// how the original writes a user of a hosted domain internally. A folder that cannot be
+    /// one is no folder: the mail reaches the INBOX.
+    pub fn of(address: &Address, default_domain: &str) -> Result<Self, NameError> {
+        let local = address.unquoted_local();
+        let (user, folder) = local.split_once('+').unwrap_or((&local, ""));
+        // `jdoe%sesta.com+work` only: behind the `+`, a percent sign belongs to the folder.
+        let (user, domain) = match (address.domain(), user.split_once('%')) {
+            (Some(domain), _) => (user, domain),
+            (None, Some((user, domain))) => (user, domain),
+            (None, None) => (user, default_domain),
+        };
+        Self::new(user, domain, folder)
+    }
+
+    /// From its parts; an empty folder is the INBOX.
+    pub fn new(uid: &str, domain: &str, folder: &str) -> Result<Self, NameError> {
+        if !is_uid(uid) {
+            return Err(NameError::Uid);
+        }
+        if !is_domain(domain) {
+            return Err(NameError::Domain);
+        }
+        Ok(Self {
+            domain: domain.trim_end_matches('.').to_ascii_lowercase().into(),
+            uid: uid.to_ascii_lowercase().into(),
+            folder: self::folder(folder),
+        })
+    }
+
+    /// The Maildir, relative to the root of the partition.
+    pub fn maildir(&self) -> String {
+        format!("{}/{}/Maildir", self.domain, self.uid)
+    }
+
+    /// The folder with dots between its levels; `None` is the INBOX.
+    pub fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
+    }
+}
+
+/// What the original's store takes for a uid.
+fn is_uid(uid: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_graphic() && !b"%?*&/:\\\"".contains(&c);
+    (1..=MAX_UID).contains(&uid.len()) && !uid.starts_with(['.', '-']) && uid.bytes().all(plain)
+}
+
+fn is_domain(domain: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
+    (1..=MAX_DOMAIN).contains(&domain.len())
+        && !domain.starts_with(['.', '-'])
+        && domain.bytes().all(plain)
+}
+
+/// Levels may be separated by dots or slashes. `&` begins the encoding of what is not ASCII,
+/// which has to be right to be shown; `~`, `*` and `%` mean something to IMAP.
+fn folder(folder: &str) -> Option<Box<str>> {
+    let plain = |c: u8| (b' '..=b'~').contains(&c) && !b"&~*%\\\"".contains(&c);
+    if folder.len() > MAX_FOLDER || !folder.bytes().all(plain) {
+        return None;
+    }
+    let folder = folder.replace('/', ".");
+    let (first, rest) = folder.split_once('.').unwrap_or((&folder, ""));
+    let below = if first.eq_ignore_ascii_case("INBOX") { rest } else { &folder };
+    let level = |level: &str| !level.is_empty() && level.trim() == level;
+    below.split('.').all(level).then(|| below.into())
+}
+
+/// Octets; what the original allows.
+const MAX_UID: usize = 127;
+/// Octets; what DNS allows.
+const MAX_DOMAIN: usize = 253;
+/// Octets; with its leading dot it is the name of a directory.
+const MAX_FOLDER: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(address: &str) -> Result<String, NameError> {
+        let name = MailboxName::of(&Address::parse(address).expect(address), "Siroe.com")?;
+        let folder = name.folder().map(|folder| format!("/.{folder}"));
+        Ok(name.maildir() + folder.as_deref().unwrap_or_default())
+    }
+
+    #[test]
+    fn every_form_of_an_address_finds_its_maildir() {
+        let rows = [
+            ("a user of the default domain", "jdoe", "siroe.com/jdoe/Maildir"),
+            ("case makes no difference", "JDoe@Sesta.COM", "sesta.com/jdoe/Maildir"),
+            ("a folder", "jdoe+work", "siroe.com/jdoe/Maildir/.work"),
+            (
+                "folders keep their case",
+                "jdoe+Work.Projects",
+                "siroe.com/jdoe/Maildir/.Work.Projects",
+            ),
+            (
+                "slashes separate too",
+                "jdoe+Work/Projects@sesta.com",
+                "sesta.com/jdoe/Maildir/.Work.Projects",
+            ),
+            ("the original's inner form", "jdoe%sesta.com+work", "sesta.com/jdoe/Maildir/.work"),
+            ("blanks need quotes", "\"jdoe+My Work\"@sesta.com", "sesta.com/jdoe/Maildir/.My Work"),
+            ("INBOX is the INBOX", "jdoe+inbox", "siroe.com/jdoe/Maildir"),
+            ("below INBOX", "jdoe+INBOX.Work", "siroe.com/jdoe/Maildir/.Work"),
+            ("only the first plus counts", "jdoe+c++", "siroe.com/jdoe/Maildir/.c++"),
+            ("an empty folder", "jdoe+", "siroe.com/jdoe/Maildir"),
+            ("a folder that climbs", "\"jdoe+../../x\"", "siroe.com/jdoe/Maildir"),
+            ("a folder with empty levels", "\"jdoe+a..b\"", "siroe.com/jdoe/Maildir"),
+            ("a folder with an encoding", "jdoe+&ZeVnLIqe-", "siroe.com/jdoe/Maildir"),
+        ];
+        for (name, address, want) in rows {
+            assert_eq!(path(address).as_deref(), Ok(want), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_mailbox_is_refused() {
+        let long = "x".repeat(MAX_UID + 1);
+        let rows = [
+            ("a slash", "\"a/b\"", NameError::Uid),
+            ("a parent", "\"..\"", NameError::Uid),
+            ("a hidden file", "\".a\"", NameError::Uid),
+            ("an option", "-rf", NameError::Uid),
+            ("a blank", "\"a b\"", NameError::Uid),
+            ("nothing before the plus", "+work", NameError::Uid),
+            ("too long", &long, NameError::Uid),
+            ("an address literal", "a@[127.0.0.1]", NameError::Domain),
+            ("a domain that climbs", "\"a%../../etc\"", NameError::Domain),
+            ("a domain that begins with a hyphen", "a%-x", NameError::Domain),
+        ];
+        for (name, address, want) in rows {
+            assert_eq!(path(address), Err(want), "{name}");
+        }
+        assert!(path(&long[1..]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_address_leaves_the_tree(local in "[ -~]{1,40}", domain in "[a-z./%-]{0,12}") {
+            let quoted = local.replace('\\', "\\\\").replace('"', "\\\"");
+            for text in [format!("\"{quoted}\"@{domain}"), format!("\"{quoted}\""), local] {
+                let Ok(address) = Address::parse(&text) else { continue };
+                let Ok(name) = MailboxName::of(&address, "siroe.com") else { continue };
+                let path = format!("{}/.{}/x", name.maildir(), name.folder().unwrap_or("y"));
+                let parts: Vec<_> = path.split('/').collect();
+                prop_assert_eq!(parts.len(), 5, "{}", path);
+                prop_assert!(!parts[0].starts_with('.') && !parts[1].starts_with('.'), "{}", path);
+                prop_assert!(!parts[3].starts_with(".."), "{}", path);
+                prop_assert!(path.bytes().all(|c| (b' '..=b'~').contains(&c)));
+            }
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! Commands, parsed from one line each (RFC 5321 section 4.1, RFC 2033 section 4, RFC 1870,
+//! RFC 6152, RFC 3030).
+//!
+//! The line comes without its CRLF. Whether a command may come now is the session's business.
+
+use std::borrow::Cow;
+
+use super::{
+    Dialect,
+    path::{Argument, PathError},
+};
+use crate::{
+    intake::{MailFrom, RcptTo, XQuota},
+    mail::{Address, Enhanced, Reply, ReversePath},
+};
+
+/// A command whose syntax is right.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Command<'a> {
+    /// `EHLO name`.
+    Ehlo(&'a [u8]),
+    /// `HELO name`.
+    Helo(&'a [u8]),
+    /// `LHLO name`; the original's client may leave the name out.
+    Lhlo(&'a [u8]),
+    /// `MAIL FROM:<path> parameters`.
+    Mail(MailFrom),
+    /// `RCPT TO:<path> parameters`.
+    Rcpt(RcptTo),
+    /// `DATA`.
+    Data,
+    /// `BDAT size [LAST]`.
+    Bdat {
+        /// Octets that follow the command.
+        size: u64,
+        /// The message ends with them.
+        last: bool,
+    },
+    /// `RSET`.
+    Rset,
+    /// `NOOP`, with or without a string.
+    Noop,
+    /// `QUIT`.
+    Quit,
+    /// `VRFY string`.
+    Vrfy,
+    /// `HELP`, with or without a topic.
+    Help,
+    /// A command that exists and is not offered here.
+    NotOffered,
+}
+
+/// Why a line is not a command.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CommandError {
+    /// Not a verb.
+    #[error("command not recognised")]
+    UnknownVerb,
+    /// The verb is known, what follows it is not what it takes.
+    #[error("usage: {0}")]
+    Usage(&'static str),
+    /// `BDAT` whose size cannot be made out: where the next command starts is unknown.
+    #[error("usage: BDAT size [LAST]")]
+    Bdat,
+    /// The address of MAIL.
+    #[error("bad sender: {0}")]
+    Sender(PathError),
+    /// The address of RCPT.
+    #[error("bad recipient: {0}")]
+    Recipient(PathError),
+    /// A parameter that is known, with a value that is not, or given twice.
+    #[error("bad value of parameter {0}")]
+    Value(&'static str),
+    /// A parameter that is not known.
+    #[error("parameter {0} is not recognised")]
+    Parameter(String),
+    /// SMTPUTF8 (RFC 6531), which is not offered.
+    #[error("SMTPUTF8 is not offered")]
+    SmtpUtf8,
+}
+
+impl<'a> Command<'a> {
+    /// Parses one line, given without its CRLF. Blanks at its end pass (RFC 5321 section 4.1.1).
+    pub fn parse(line: &'a [u8], dialect: Dialect) -> Result<Self, CommandError> {
+        let line = line.trim_ascii_end();
+        let (verb, rest) = match line.iter().position(|c| *c == b' ') {
+            Some(at) => (&line[..at], &line[at + 1..]),
+            None => (line, &line[line.len()..]),
+        };
+        let mut upper = [0; LONGEST_VERB];
+        let upper = upper.get_mut(..verb.len()).ok_or(CommandError::UnknownVerb)?;
+        upper.copy_from_slice(verb);
+        upper.make_ascii_uppercase();
+        match &*upper {
+            b"MAIL" => mail(rest, dialect).map(Self::Mail),
+            b"RCPT" => rcpt(rest, dialect).map(Self::Rcpt),
+            b"DATA" => bare(rest, Self::Data, "DATA"),
+            b"BDAT" => bdat(rest),
+            b"EHLO" => some(rest, Self::Ehlo(rest), "EHLO name"),
+            b"HELO" => some(rest, Self::Helo(rest), "HELO name"),
+            b"LHLO" => Ok(Self::Lhlo(rest)),
+            b"RSET" => bare(rest, Self::Rset, "RSET"),
+            b"QUIT" => bare(rest, Self::Quit, "QUIT"),
+            b"NOOP" => Ok(Self::Noop),
+            b"VRFY" => some(rest, Self::Vrfy, "VRFY name"),
+            b"HELP" => Ok(Self::Help),
+            b"EXPN" | b"STARTTLS" | b"AUTH" | b"ETRN" | b"TURN" | b"ATRN" => Ok(Self::NotOffered),
+            _ => Err(CommandError::UnknownVerb),
+        }
+    }
+}
+
+impl CommandError {
+    /// What the peer is told (codes: RFC 5321 section 4.2.2; enhanced codes: RFC 3463).
+    pub fn reply(&self) -> Reply {
+        let (code, enhanced) = match self {
+            Self::UnknownVerb => (500, Enhanced(5, 5, 1)),
+            Self::Sender(PathError::NotAscii) | Self::Recipient(PathError::NotAscii) => {
+                (553, Enhanced(5, 6, 7))
+            }
+            Self::Sender(_) => (501, Enhanced(5, 1, 7)),
+            Self::Recipient(_) => (501, Enhanced(5, 1, 3)),
+            Self::Usage(_) | Self::Bdat | Self::Value(_) => (501, Enhanced(5, 5, 4)),
+            Self::Parameter(_) => (555, Enhanced(5, 5, 4)),
+            Self::SmtpUtf8 => (555, Enhanced(5, 6, 7)),
+        };
+        Reply { code, enhanced: Some(enhanced), text: Cow::Owned(self.to_string()) }
+    }
+}
+
+fn bare<'a>(
+    rest: &[u8],
+    command: Command<'a>,
+    usage: &'static str,
+) -> Result<Command<'a>, CommandError> {
+    if rest.is_empty() { Ok(command) } else { Err(CommandError::Usage(usage)) }
+}
+
+fn some<'a>(
+    rest: &[u8],
+    command: Command<'a>,
+    usage: &'static str,
+) -> Result<Command<'a>, CommandError> {
+    if rest.is_empty() { Err(CommandError::Usage(usage)) } else { Ok(command) }
+}
+
+fn mail(rest: &[u8], dialect: Dialect) -> Result<MailFrom, CommandError> {
+    let rest = after_keyword(rest, b"FROM:").ok_or(CommandError::Usage("MAIL FROM:<address>"))?;
+    let argument = split(rest, dialect).map_err(CommandError::Sender)?;
+    let path = if argument.path.is_empty() {
+        ReversePath(None)
+    } else {
+        let address = Address::parse(argument.path);
+        ReversePath(Some(address.map_err(|e| CommandError::Sender(e.into()))?))
+    };
+    let mut from = MailFrom { path, size: None, eight_bit: false };
+    let mut body = None;
+    for (name, value) in argument.parameters() {
+        if name.eq_ignore_ascii_case(b"SIZE") {
+            let size = value.and_then(size).ok_or(CommandError::Value("SIZE"))?;
+            once(&mut from.size, size, "SIZE")?;
+        } else if name.eq_ignore_ascii_case(b"BODY") {
+            let eight_bit = value.and_then(is_eight_bit).ok_or(CommandError::Value("BODY"))?;
+            once(&mut body, eight_bit, "BODY")?;
+        } else {
+            return Err(unknown(name));
+        }
+    }
+    from.eight_bit = body.unwrap_or(false);
+    Ok(from)
+}
+
+fn rcpt(rest: &[u8], dialect: Dialect) -> Result<RcptTo, CommandError> {
+    let rest = after_keyword(rest, b"TO:").ok_or(CommandError::Usage("RCPT TO:<address>"))?;
+    let argument = split(rest, dialect).map_err(CommandError::Recipient)?;
+    let address = Address::parse(argument.path).map_err(|e| CommandError::Recipient(e.into()))?;
+    let as_given = argument.path.to_owned();
+    let mut to = RcptTo { address, as_given, quota: None, delivery_flags: 0 };
+    let mut flags = None;
+    for (name, value) in argument.parameters() {
+        if dialect == Dialect::Lmtp && name.eq_ignore_ascii_case(b"XQUOTA") {
+            let quota = value.and_then(quota).ok_or(CommandError::Value("XQUOTA"))?;
+            once(&mut to.quota, quota, "XQUOTA")?;
+        } else if dialect == Dialect::Lmtp && name.eq_ignore_ascii_case(b"XDFLG") {
+            let bits = value.and_then(number).ok_or(CommandError::Value("XDFLG"))?;
+            once(&mut flags, bits, "XDFLG")?;
+        } else {
+            return Err(unknown(name));
+        }
+    }
+    to.delivery_flags = flags.unwrap_or(0);
+    Ok(to)
+}
+
+/// RFC 3030 section 2.
+fn bdat<'a>(rest: &[u8]) -> Result<Command<'a>, CommandError> {
+    let mut words = rest.split(|c| *c == b' ').filter(|word| !word.is_empty());
+    let size = words.next().and_then(number).ok_or(CommandError::Bdat)?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case(b"LAST") => true,
+        Some(_) => return Err(CommandError::Bdat),
+    };
+    if words.next().is_some() { Err(CommandError::Bdat) } else { Ok(Command::Bdat { size, last }) }
+}
+
+fn after_keyword<'a>(rest: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
+    let (head, tail) = rest.trim_ascii_start().split_at_checked(keyword.len())?;
+    head.eq_ignore_ascii_case(keyword).then_some(tail)
+}
+
+/// An empty path is the null sender only between brackets.
+fn split(rest: &[u8], dialect: Dialect) -> Result<Argument<'_>, PathError> {
+    let argument = Argument::split(rest, dialect == Dialect::Lmtp)?;
+    if argument.path.is_empty() && !argument.bracketed {
+        return Err(PathError::Brackets);
+    }
+    Ok(argument)
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), CommandError> {
+    if slot.replace(value).is_some() { Err(CommandError::Value(name)) } else { Ok(()) }
+}
+
+fn unknown(name: &[u8]) -> CommandError {
+    if name.eq_ignore_ascii_case(b"SMTPUTF8") {
+        return CommandError::SmtpUtf8;
+    }
+    let shown = &name[..name.len().min(SHOWN_PARAMETER)];
+    CommandError::Parameter(String::from_utf8_lossy(shown).into_owned())
+}
+
+/// A number beyond 64 bits is larger than every limit, and not a mistake of syntax.
+fn size(value: &[u8]) -> Option<u64> {
+    let digits = (1..=20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    digits.then(|| number(value).unwrap_or(u64::MAX))
+}
+
+fn is_eight_bit(value: &[u8]) -> Option<bool> {
+    let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+    if is(b"8BITMIME") { Some(true) } else { is(b"7BIT").then_some(false) }
+}
+
+fn quota(value: &[u8]) -> Option<XQuota> {
+    let comma = value.iter().position(|c| *c == b',')?;
+    let limit = |digits: &[u8]| match digits {
+        b"-1" => Some(-1),
+        b"-2" => Some(-2),
+        _ => number(digits),
+    };
+    Some(XQuota { size: limit(&value[..comma])?, messages: limit(&value[comma + 1..])? })
+}
+
+/// Digits and nothing else; no sign.
+fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Octets of `STARTTLS`.
+const LONGEST_VERB: usize = 8;
+/// Octets of an unknown parameter's name that are shown to its sender.
+const SHOWN_PARAMETER: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(line: &str, dialect: Dialect) -> Result<Command<'_>, CommandError> {
+        Command::parse(line.as_bytes(), dialect)
+    }
+
+    #[test]
+    fn verbs_and_their_arguments() {
+        let usage = |text| Err(CommandError::Usage(text));
+        let rows = [
+            ("EHLO a.example", Ok(Command::Ehlo(b"a.example"))),
+            ("ehlo [127.0.0.1] x", Ok(Command::Ehlo(b"[127.0.0.1] x"))),
+            ("HELO", usage("HELO name")),
+            ("LHLO", Ok(Command::Lhlo(b""))),
+            ("DATA  ", Ok(Command::Data)),
+            ("DATA x", usage("DATA")),
+            ("rset", Ok(Command::Rset)),
+            ("NOOP anything", Ok(Command::Noop)),
+            ("quit", Ok(Command::Quit)),
+            ("QUIT now", usage("QUIT")),
+            ("VRFY alice", Ok(Command::Vrfy)),
+            ("VRFY", usage("VRFY name")),
+            ("HELP MAIL", Ok(Command::Help)),
+            ("EXPN team", Ok(Command::NotOffered)),
+            ("STARTTLS", Ok(Command::NotOffered)),
+            ("AUTH PLAIN =", Ok(Command::NotOffered)),
+            ("BDAT 0 LAST", Ok(Command::Bdat { size: 0, last: true })),
+            ("bdat 86  last", Ok(Command::Bdat { size: 86, last: true })),
+            ("BDAT 10", Ok(Command::Bdat { size: 10, last: false })),
+            ("BDAT", Err(CommandError::Bdat)),
+            ("BDAT -1", Err(CommandError::Bdat)),
+            ("BDAT +1", Err(CommandError::Bdat)),
+            ("BDAT 1 FIRST", Err(CommandError::Bdat)),
+            ("BDAT 1 LAST 2", Err(CommandError::Bdat)),
+            ("BDAT 18446744073709551616", Err(CommandError::Bdat)),
+            ("", Err(CommandError::UnknownVerb)),
+            (" NOOP", Err(CommandError::UnknownVerb)),
+            ("STARTTLSX", Err(CommandError::UnknownVerb)),
+            ("GET / HTTP/1.1", Err(CommandError::UnknownVerb)),
+            ("MAIL", usage("MAIL FROM:<address>")),
+            ("MAIL TO:<a@b>", usage("MAIL FROM:<address>")),
+            ("RCPT FROM:<a@b>", usage("RCPT TO:<address>")),
+        ];
+        for (line, want) in rows {
+            assert_eq!(parse(line, Dialect::Smtp), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn senders() {
+        let rows = [
+            ("MAIL FROM:<a@b>", "a@b", None, false),
+            ("mail from:<>", "", None, false),
+            ("MAIL FROM: <a@b> size=10 body=8bitmime", "a@b", Some(10), true),
+            ("MAIL FROM:<a@b> BODY=7BIT", "a@b", None, false),
+            ("MAIL FROM:<@x,@y:a@b>  SIZE=0 ", "@x,@y:a@b", Some(0), false),
+            ("MAIL FROM:<\"a>\\\" b\"@c> SIZE=1", "\"a>\\\" b\"@c", Some(1), false),
+            ("MAIL FROM:<a@b> SIZE=99999999999999999999", "a@b", Some(u64::MAX), false),
+        ];
+        for (line, path, size, eight_bit) in rows {
+            for dialect in [Dialect::Smtp, Dialect::Lmtp] {
+                match parse(line, dialect) {
+                    Ok(Command::Mail(from)) => {
+                        let got = (from.path.as_str(), from.size, from.eight_bit);
+                        assert_eq!(got, (path, size, eight_bit), "{line}");
+                    }
+                    other => panic!("{line}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn recipients_over_lmtp() {
+        let rows = [
+            ("RCPT TO:<jdoe>", "jdoe", None, 0),
+            ("RCPT TO: jdoe", "jdoe", None, 0),
+            (
+                "RCPT TO: jdoe+inv@sesta.com xquota=1048576,500 xdflg=1",
+                "jdoe+inv@sesta.com",
+                Some((1_048_576, 500)),
+                1,
+            ),
+            ("RCPT TO:<jdoe> XQUOTA=-1,-2 XDFLG=4294967295", "jdoe", Some((-1, -2)), u32::MAX),
+            ("RCPT TO:\"a b\"@c xdflg=2", "\"a b\"@c", None, 2),
+        ];
+        for (line, as_given, quota, flags) in rows {
+            match parse(line, Dialect::Lmtp) {
+                Ok(Command::Rcpt(to)) => {
+                    assert_eq!(to.as_given, as_given, "{line}");
+                    assert_eq!(to.quota.map(|q| (q.size, q.messages)), quota, "{line}");
+                    assert_eq!(to.delivery_flags, flags, "{line}");
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused_and_how() {
+        let (smtp, lmtp) = (Dialect::Smtp, Dialect::Lmtp);
+        let rows = [
+            (smtp, "MAIL FROM:a@b", "501 5.1.7"),
+            (smtp, "MAIL FROM:", "501 5.1.7"),
+            (lmtp, "MAIL FROM:", "501 5.1.7"),
+            (smtp, "MAIL FROM:<a@b", "501 5.1.7"),
+            (smtp, "MAIL FROM:<a b@c>", "501 5.1.7"),
+            (smtp, "MAIL FROM:<a@b>SIZE=1", "501 5.1.7"),
+            (smtp, "MAIL FROM:<a@b..c>", "501 5.1.7"),
+            (smtp, "MAIL FROM:<j\u{f6}rg@b>", "553 5.6.7"),
+            (smtp, "MAIL FROM:<a@b> SMTPUTF8", "555 5.6.7"),
+            (smtp, "MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> SIZE", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> SIZE=", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> SIZE=-1", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> SIZE=1 SIZE=1", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> BODY=BINARYMIME", "501 5.5.4"),
+            (smtp, "RCPT TO:<>", "501 5.1.3"),
+            (smtp, "RCPT TO:jdoe", "501 5.1.3"),
+            (smtp, "RCPT TO:<a@b> XQUOTA=1,1", "555 5.5.4"),
+            (smtp, "RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+            (smtp, "RCPT TO:<a@\u{fc}.example>", "553 5.6.7"),
+            (lmtp, "RCPT TO:", "501 5.1.3"),
+            (lmtp, "RCPT TO:<a> XQUOTA=1", "501 5.5.4"),
+            (lmtp, "RCPT TO:<a> XQUOTA=-3,0", "501 5.5.4"),
+            (lmtp, "RCPT TO:<a> XDFLG=4294967296", "501 5.5.4"),
+            (lmtp, "RCPT TO:<a> XDFLG=1 XDFLG=1", "501 5.5.4"),
+            (lmtp, "RCPT TO:<a> XOTHER=1", "555 5.5.4"),
+        ];
+        for (dialect, line, want) in rows {
+            let reply = parse(line, dialect).expect_err(line).reply().to_string();
+            assert!(reply.starts_with(want), "{line}: {reply}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Command::parse(&line, Dialect::Smtp);
+            let _ = Command::parse(&[b"RCPT TO:".as_slice(), &line].concat(), Dialect::Lmtp);
+            let _ = Command::parse(&[b"MAIL FROM:<".as_slice(), &line].concat(), Dialect::Lmtp);
+        }
+    }
+}

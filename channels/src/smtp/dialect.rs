@@ -1,0 +1,67 @@
+//! SMTP and LMTP: everything in which the two differ stands here, but for the replies after the
+//! data (one for the message, or one for each recipient).
+
+use std::fmt::Write;
+
+use super::setup::Setup;
+use crate::mail::{Enhanced, Reply};
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dialect {
+    /// RFC 5321.
+    Smtp,
+    /// RFC 2033, with the parameters XQUOTA and XDFLG of the original.
+    Lmtp,
+}
+
+impl Dialect {
+    /// The first line a client reads.
+    pub(super) fn greeting(self, host: &str) -> Reply {
+        let protocol = match self {
+            Self::Smtp => "ESMTP",
+            Self::Lmtp => "LMTP",
+        };
+        Reply::plain(220, format!("{host} {protocol} relais"))
+    }
+
+    /// The reply to EHLO or LHLO. What STARTTLS, AUTH, DSN and SMTPUTF8 add is to be named here.
+    pub(super) fn extensions(self, setup: &Setup) -> Reply {
+        let mut text = format!("{}\nPIPELINING\n", setup.host);
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "SIZE {}", setup.limits.message_size);
+        text.push_str(match self {
+            Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nHELP",
+            Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nXQUOTA\nXDFLG\nOK",
+        });
+        Reply::plain(250, text)
+    }
+
+    /// DATA when no recipient was accepted.
+    pub(super) fn no_recipients(self) -> Reply {
+        match self {
+            Self::Smtp => Reply::new(554, Enhanced(5, 5, 1), "no valid recipients"),
+            Self::Lmtp => Reply::new(503, Enhanced(5, 5, 1), "no valid recipients"),
+        }
+    }
+
+    /// A greeting verb of the other dialect.
+    pub(super) fn wrong_hello(self) -> Reply {
+        let text = match self {
+            Self::Smtp => "this is SMTP, say EHLO or HELO",
+            Self::Lmtp => "this is LMTP, say LHLO",
+        };
+        Reply::new(500, Enhanced(5, 5, 1), text)
+    }
+
+    /// The reply to HELP.
+    pub(super) fn help(self) -> Reply {
+        let text = match self {
+            Self::Smtp => {
+                "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321"
+            }
+            Self::Lmtp => "commands: LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nsee RFC 2033",
+        };
+        Reply::new(214, Enhanced(2, 0, 0), text)
+    }
+}

@@ -1,0 +1,27 @@
+//! The server's own words that are always the same.
+
+use std::borrow::Cow;
+
+use crate::mail::{Enhanced, Reply};
+
+pub(super) const OK: Reply = Reply::new(250, Enhanced(2, 0, 0), "OK");
+pub(super) const SENDER_OK: Reply = Reply::new(250, Enhanced(2, 1, 0), "OK");
+pub(super) const RECIPIENT_OK: Reply = Reply::new(250, Enhanced(2, 1, 5), "OK");
+pub(super) const VRFY: Reply = Reply::new(252, Enhanced(2, 5, 0), "not verified, send and see");
+pub(super) const GO_AHEAD: Reply =
+    Reply { code: 354, enhanced: None, text: Cow::Borrowed("end with <CRLF>.<CRLF>") };
+pub(super) static NO_RESULT: Reply = Reply::new(451, Enhanced(4, 3, 0), "no result, try again");
+pub(super) const TOO_MANY_RECIPIENTS: Reply =
+    Reply::new(452, Enhanced(4, 5, 3), "too many recipients");
+pub(super) const BARE_IN_COMMAND: Reply =
+    Reply::new(550, Enhanced(5, 6, 11), "a CR or LF of its own, lines end with CRLF");
+/// As the original says it, without enhanced code.
+pub(super) const MORE_THAN_ANNOUNCED: Reply =
+    Reply { code: 500, enhanced: None, text: Cow::Borrowed("message too big") };
+pub(super) const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
+pub(super) const HELLO_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "say who you are first");
+pub(super) const MAIL_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL first");
+pub(super) const NESTED_MAIL: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL was already said");
+pub(super) const IN_CHUNKS: Reply =
+    Reply::new(503, Enhanced(5, 5, 1), "the message is coming by BDAT");
+pub(super) const TOO_BIG: Reply = Reply::new(552, Enhanced(5, 3, 4), "the message is too big");

@@ -1,0 +1,167 @@
+//! Gives a session its socket, its clock and its engine.
+//!
+//! Everything that has arrived is worked through, and the replies to it leave in one write,
+//! before more is waited for (RFC 2920 section 3.2). A commit that has begun is always awaited
+//! and its answer written, whatever else happens.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+
+use super::{
+    Reason, Session, Setup, Stop,
+    link::Link,
+    session::Event,
+    setup::{DATA_PROGRESS, Limits},
+};
+use crate::intake::Intake;
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Farewell {
+    /// Messages handed over.
+    pub messages: u64,
+    /// Why it ended.
+    pub reason: Reason,
+}
+
+/// Serves one connection to its end.
+///
+/// When `stop` turns on, the peer is told so (421) before its next command, but not before the
+/// data of a message that has begun to come is complete and answered.
+pub async fn serve<S, I>(socket: S, setup: &Setup, intake: &mut I, stop: &mut Stop) -> Farewell
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    I: Intake,
+{
+    let (mut link, mut session) = (Link::new(socket), Session::new(setup));
+    let reason = converse(&mut link, &mut session, &setup.limits, intake, stop).await;
+    if session.forgotten() {
+        intake.reset();
+    }
+    let told = link.write(session.outgoing(), setup.limits.command_time.min(PARTING)).await;
+    if told.is_ok() && reason == Reason::Abuse {
+        link.linger().await;
+    }
+    Farewell { messages: session.messages(), reason }
+}
+
+/// Until something ends the session. Its last words are still outgoing then.
+async fn converse<S, I>(
+    link: &mut Link<S>,
+    session: &mut Session<'_>,
+    limits: &Limits,
+    intake: &mut I,
+    stop: &mut Stop,
+) -> Reason
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    I: Intake,
+{
+    let mut clock = Clock::new(limits);
+    loop {
+        let (used, event) = session.take(link.received());
+        if session.forgotten() {
+            intake.reset();
+        }
+        if !matches!(event, Event::Hungry | Event::Content(_)) {
+            clock.restart();
+        }
+        let hungry = matches!(event, Event::Hungry);
+        match event {
+            Event::Hungry | Event::Answered => {}
+            Event::Hello => {
+                if let Some(hello) = session.hello() {
+                    intake.hello(&hello.name, hello.extended);
+                }
+            }
+            Event::Sender(from) => session.sender(intake.sender(&from).await),
+            Event::Recipient(to) => session.recipient(intake.recipient(&to).await),
+            Event::Open => session.opened(intake.open().await),
+            Event::Content(octets) => {
+                if let Err(reply) = intake.write(octets).await {
+                    session.refuse(reply);
+                }
+            }
+            Event::Commit => session.committed(intake.commit().await),
+            Event::Close(reason) => return reason,
+        }
+        link.consume(used);
+        if (hungry || session.outgoing().len() > FLUSH_AT)
+            && let Err(reason) = flush(link, session, limits.command_time).await
+        {
+            return reason;
+        }
+        if hungry {
+            let stop = session.at_boundary().then_some(&mut *stop);
+            if stop.is_some() {
+                link.settle();
+            }
+            match link.read(clock.deadline(session.expects_command()), stop).await {
+                Ok(count) => clock.note(count),
+                Err(reason) => {
+                    session.abandon(reason);
+                    return reason;
+                }
+            }
+        }
+    }
+}
+
+/// Writes the replies that are outgoing. After a failure there is nobody to write them to.
+async fn flush<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    session: &mut Session<'_>,
+    patience: Duration,
+) -> Result<(), Reason> {
+    if session.outgoing().is_empty() {
+        return Ok(());
+    }
+    let written = link.write(session.outgoing(), patience).await;
+    session.sent();
+    written
+}
+
+/// How long the peer has for what is to come next. Octets alone do not prolong it: for a
+/// command there is one deadline, for content one for each [`DATA_PROGRESS`] octets.
+struct Clock<'l> {
+    limits: &'l Limits,
+    deadline: Option<Instant>,
+    progress: usize,
+}
+
+impl<'l> Clock<'l> {
+    fn new(limits: &'l Limits) -> Self {
+        Self { limits, deadline: None, progress: 0 }
+    }
+
+    fn restart(&mut self) {
+        self.deadline = None;
+    }
+
+    fn note(&mut self, octets: usize) {
+        self.progress += octets;
+    }
+
+    fn deadline(&mut self, command: bool) -> Instant {
+        if !command && self.progress >= DATA_PROGRESS {
+            self.deadline = None;
+        }
+        *self.deadline.get_or_insert_with(|| {
+            self.progress = 0;
+            let limits = self.limits;
+            Instant::now() + if command { limits.command_time } else { limits.data_time }
+        })
+    }
+}
+
+/// Octets of replies that are written even though more commands have already come.
+const FLUSH_AT: usize = 16 << 10;
+/// How long a peer has at most to take the last reply.
+const PARTING: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,547 @@
+//! What a server session understands, allows and answers; no socket, no clock, no engine.
+//!
+//! The driver feeds it octets with [`Session::take`], carries out the [`Event`] that comes back,
+//! tells it what came of that, and writes what [`Session::outgoing`] holds. Nothing a peer sends
+//! makes it keep more than one recipient count, one refusal and the replies not yet written.
+
+use super::{
+    Dialect, Setup,
+    command::{Command, CommandError},
+    replies::{
+        BARE_IN_COMMAND, GO_AHEAD, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST, MORE_THAN_ANNOUNCED,
+        NESTED_MAIL, NO_RESULT, NOT_OFFERED, OK, RECIPIENT_OK, SENDER_OK, TOO_BIG,
+        TOO_MANY_RECIPIENTS, VRFY,
+    },
+    transaction::Transaction,
+};
+use crate::{
+    intake::{MailFrom, RcptTo, Verdict},
+    mail::{Enhanced, Reply},
+    wire::{
+        dot::Unstuffer,
+        line::{LineError, Lines},
+        reply::put_reply,
+        text::Text,
+    },
+};
+
+/// One connection, from its greeting to its end.
+#[derive(Debug)]
+pub struct Session<'s> {
+    setup: &'s Setup,
+    lines: Lines,
+    phase: Phase,
+    hello: Option<Hello>,
+    transaction: Option<Transaction>,
+    /// The last MAIL was refused: what a peer pipelined behind it is not its mistake.
+    mail_refused: bool,
+    /// A transaction ended and [`Session::forgotten`] has not been asked yet.
+    forgotten: bool,
+    /// Since the last message.
+    commands: usize,
+    bad_commands: usize,
+    messages: u64,
+    out: Vec<u8>,
+}
+
+/// What the driver is to do.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Event<'a> {
+    /// Write what is outgoing and come back with more octets.
+    Hungry,
+    /// Something was answered, or needs no answer: come back with the rest.
+    Answered,
+    /// The peer said who it is: [`Session::hello`].
+    Hello,
+    /// Ask whether this sender may send, and tell [`Session::sender`].
+    Sender(MailFrom),
+    /// Ask whether this recipient may be, and tell [`Session::recipient`].
+    Recipient(RcptTo),
+    /// Ask whether content may come, and tell [`Session::opened`].
+    Open,
+    /// Take this content; tell [`Session::refuse`] if that fails.
+    Content(&'a [u8]),
+    /// Make the message safe, and tell [`Session::committed`].
+    Commit,
+    /// Write what is outgoing and close.
+    Close(Reason),
+}
+
+/// Who the peer says it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hello {
+    /// At most 255 octets: letters, digits and what domains and address literals are made of;
+    /// `?` stands for everything else. Empty if LHLO came without a name.
+    pub name: String,
+    /// It said EHLO or LHLO.
+    pub extended: bool,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// The peer said QUIT.
+    Quit,
+    /// The peer closed the connection or it broke.
+    Lost,
+    /// The peer sent nothing, or read nothing, for too long.
+    Timeout,
+    /// Too many commands, too many of them in error, or more octets than announced.
+    Abuse,
+    /// The host is shutting down.
+    Stopped,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Between commands, or in one.
+    Command,
+    /// Behind DATA.
+    Data(Unstuffer),
+    /// Behind BDAT, within a transaction.
+    Chunk { left: u64, last: bool },
+    /// Behind a BDAT that was refused: its octets come all the same.
+    Skip { left: u64, reply: Reply },
+}
+
+impl<'s> Session<'s> {
+    /// A session that is about to greet.
+    pub fn new(setup: &'s Setup) -> Self {
+        let mut session = Self {
+            setup,
+            lines: Lines::new(setup.limits.command_line),
+            phase: Phase::Command,
+            hello: None,
+            transaction: None,
+            mail_refused: false,
+            forgotten: false,
+            commands: 0,
+            bad_commands: 0,
+            messages: 0,
+            out: Vec::new(),
+        };
+        session.say(&setup.dialect.greeting(&setup.host));
+        session
+    }
+
+    /// Takes octets from the front of what the peer sent, and says how many.
+    pub fn take<'a>(&mut self, octets: &'a [u8]) -> (usize, Event<'a>) {
+        match &mut self.phase {
+            Phase::Command => {
+                let (used, line) = self.lines.cut(octets);
+                (used, line.map_or(Event::Hungry, |line| self.line(line)))
+            }
+            Phase::Data(_) => self.data(octets),
+            Phase::Chunk { .. } => self.chunk(octets),
+            Phase::Skip { .. } => self.skip(octets),
+        }
+    }
+
+    /// The answer to [`Event::Sender`].
+    pub fn sender(&mut self, answer: Result<(), Reply>) {
+        if answer.is_err() {
+            self.mail_refused = true;
+            self.forget();
+        }
+        self.say(&answer.err().unwrap_or(SENDER_OK));
+    }
+
+    /// The answer to [`Event::Recipient`].
+    pub fn recipient(&mut self, answer: Result<(), Reply>) {
+        if let (Ok(()), Some(transaction)) = (&answer, &mut self.transaction) {
+            transaction.recipients += 1;
+            self.commands = self.commands.saturating_sub(1);
+        }
+        self.say(&answer.err().unwrap_or(RECIPIENT_OK));
+    }
+
+    /// The answer to [`Event::Open`].
+    pub fn opened(&mut self, answer: Result<(), Reply>) {
+        match (answer, &self.phase) {
+            (Ok(()), Phase::Data(_)) => self.say(&GO_AHEAD),
+            (Err(reply), Phase::Data(_)) => {
+                self.phase = Phase::Command;
+                self.forget();
+                self.say(&reply);
+            }
+            (Ok(()), _) => {}
+            (Err(reply), _) => self.refuse(reply),
+        }
+    }
+
+    /// The content cannot be taken: the rest is swallowed and its end answered so.
+    pub fn refuse(&mut self, reply: Reply) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.refusal.get_or_insert(reply);
+        }
+    }
+
+    /// The answer to [`Event::Commit`].
+    pub fn committed(&mut self, verdict: Verdict) {
+        let success = match &verdict {
+            Verdict::Whole(reply) => reply.is_success(),
+            Verdict::Each(replies) => replies.iter().any(Reply::is_success),
+        };
+        if success {
+            self.messages += 1;
+            self.commands = 0;
+            self.bad_commands = 0;
+        }
+        self.conclude(verdict);
+    }
+
+    /// Replies to be written, in order.
+    pub fn outgoing(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// What was outgoing has been written.
+    pub fn sent(&mut self) {
+        self.out.clear();
+        self.out.shrink_to(KEPT_OUTGOING);
+    }
+
+    /// Whether a transaction ended since this was last asked, so that the engine is to forget it.
+    pub fn forgotten(&mut self) -> bool {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Whether the peer is to say a command next, and no message has begun to come.
+    pub fn at_boundary(&self) -> bool {
+        let chunks = self.transaction.as_ref().is_some_and(|t| t.chunked.is_some());
+        self.expects_command() && !chunks
+    }
+
+    /// Whether a command is to come next, or content.
+    pub fn expects_command(&self) -> bool {
+        matches!(self.phase, Phase::Command)
+    }
+
+    /// Says 421 and the reason, and forgets what was going on. The driver closes.
+    pub fn abandon(&mut self, reason: Reason) {
+        self.forget();
+        let (enhanced, text) = match reason {
+            Reason::Quit | Reason::Lost => return,
+            Reason::Timeout => (Enhanced(4, 4, 2), "took too long, closing"),
+            Reason::Abuse => (Enhanced(4, 7, 0), "too many commands or errors, closing"),
+            Reason::Stopped => (Enhanced(4, 3, 2), "shutting down"),
+        };
+        let text = format!("{} {text}", self.setup.host);
+        self.say(&Reply::with_text(421, enhanced, text));
+    }
+
+    /// Who the peer said it is, last.
+    pub fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
+    }
+
+    /// The word for `Received:` (RFC 3848).
+    pub fn protocol(&self) -> &'static str {
+        match (self.setup.dialect, &self.hello) {
+            (Dialect::Lmtp, _) => "LMTP",
+            (Dialect::Smtp, Some(Hello { extended: true, .. })) => "ESMTP",
+            (Dialect::Smtp, _) => "SMTP",
+        }
+    }
+
+    /// Messages handed over.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    fn line<'a>(&mut self, line: Result<&[u8], LineError>) -> Event<'a> {
+        self.commands += 1;
+        if self.commands > self.setup.limits.commands {
+            return self.close(Reason::Abuse);
+        }
+        let line = match line {
+            Ok(line) => line,
+            Err(LineError::Bare) => return self.bad(&BARE_IN_COMMAND),
+            Err(error @ LineError::TooLong(_)) => {
+                return self.bad(&Reply::with_text(500, Enhanced(5, 5, 2), error.to_string()));
+            }
+        };
+        match Command::parse(line, self.setup.dialect) {
+            Ok(command) => self.command(command),
+            Err(CommandError::Bdat) => {
+                // The chunk cannot be told from the commands behind it.
+                self.say(&CommandError::Bdat.reply());
+                self.forget();
+                Event::Close(Reason::Abuse)
+            }
+            Err(error) => {
+                self.mail_refused |=
+                    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"MAIL"));
+                self.bad(&error.reply())
+            }
+        }
+    }
+
+    fn command<'a>(&mut self, command: Command<'_>) -> Event<'a> {
+        let dialect = self.setup.dialect;
+        match (command, dialect) {
+            (Command::Ehlo(name), Dialect::Smtp) | (Command::Lhlo(name), Dialect::Lmtp) => {
+                self.greet(name, true)
+            }
+            (Command::Helo(name), Dialect::Smtp) => self.greet(name, false),
+            (Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_), _) => {
+                self.bad(&dialect.wrong_hello())
+            }
+            (Command::Mail(from), _) => self.mail(from),
+            (Command::Rcpt(to), _) => self.rcpt(to),
+            (Command::Data, _) => self.begin_data(),
+            (Command::Bdat { size, last }, _) => self.begin_chunk(size, last),
+            (Command::Rset, _) => {
+                self.mail_refused = false;
+                self.forget();
+                self.answer(&OK)
+            }
+            (Command::Noop, _) => self.answer(&OK),
+            (Command::Vrfy, _) => self.answer(&VRFY),
+            (Command::Help, _) => self.answer(&dialect.help()),
+            (Command::NotOffered, _) => self.bad(&NOT_OFFERED),
+            (Command::Quit, _) => {
+                self.forget();
+                let text = format!("{} closing", self.setup.host);
+                self.say(&Reply::with_text(221, Enhanced(2, 0, 0), text));
+                Event::Close(Reason::Quit)
+            }
+        }
+    }
+
+    fn greet<'a>(&mut self, name: &[u8], extended: bool) -> Event<'a> {
+        self.forget();
+        self.hello = Some(Hello { name: presentable(name), extended });
+        let reply = if extended {
+            self.setup.dialect.extensions(self.setup)
+        } else {
+            Reply::plain(250, self.setup.host.clone())
+        };
+        self.say(&reply);
+        Event::Hello
+    }
+
+    fn mail<'a>(&mut self, from: MailFrom) -> Event<'a> {
+        if self.hello.is_none() {
+            return self.bad(&HELLO_FIRST);
+        }
+        if self.transaction.is_some() {
+            return self.bad(&NESTED_MAIL);
+        }
+        self.mail_refused = from.size.is_some_and(|size| size > self.setup.limits.message_size);
+        if self.mail_refused {
+            return self.answer(&TOO_BIG);
+        }
+        self.transaction = Some(Transaction { announced: from.size, ..Transaction::default() });
+        Event::Sender(from)
+    }
+
+    fn rcpt<'a>(&mut self, to: RcptTo) -> Event<'a> {
+        match &self.transaction {
+            None => self.without_mail(),
+            Some(Transaction { chunked: Some(_), .. }) => self.bad(&IN_CHUNKS),
+            Some(t) if t.recipients >= self.setup.limits.recipients => {
+                self.answer(&TOO_MANY_RECIPIENTS)
+            }
+            Some(_) => Event::Recipient(to),
+        }
+    }
+
+    fn begin_data<'a>(&mut self) -> Event<'a> {
+        match &self.transaction {
+            None => self.without_mail(),
+            Some(Transaction { chunked: Some(_), .. }) => self.bad(&IN_CHUNKS),
+            // Not the peer's mistake when it pipelines.
+            Some(Transaction { recipients: 0, .. }) => {
+                self.answer(&self.setup.dialect.no_recipients())
+            }
+            Some(_) => {
+                self.phase = Phase::Data(Unstuffer::new(self.setup.limits.content_line));
+                Event::Open
+            }
+        }
+    }
+
+    fn begin_chunk<'a>(&mut self, left: u64, last: bool) -> Event<'a> {
+        let limits = &self.setup.limits;
+        let reply = match &mut self.transaction {
+            _ if self.setup.dialect == Dialect::Lmtp => NOT_OFFERED,
+            None => MAIL_FIRST,
+            Some(Transaction { recipients: 0, .. }) => self.setup.dialect.no_recipients(),
+            Some(transaction) => {
+                let first = transaction.chunked.is_none();
+                transaction.chunked.get_or_insert_with(|| Text::new(limits.content_line));
+                if transaction.received.saturating_add(left) > limits.message_size {
+                    transaction.refusal.get_or_insert(TOO_BIG);
+                }
+                let open = first && transaction.refusal.is_none();
+                self.phase = Phase::Chunk { left, last };
+                return if open { Event::Open } else { Event::Answered };
+            }
+        };
+        self.phase = Phase::Skip { left, reply };
+        Event::Answered
+    }
+
+    fn without_mail<'a>(&mut self) -> Event<'a> {
+        if self.mail_refused { self.answer(&MAIL_FIRST) } else { self.bad(&MAIL_FIRST) }
+    }
+
+    fn data<'a>(&mut self, octets: &'a [u8]) -> (usize, Event<'a>) {
+        let (Phase::Data(unstuffer), Some(transaction)) = (&mut self.phase, &mut self.transaction)
+        else {
+            return (0, self.close(Reason::Abuse));
+        };
+        let mut used = 0;
+        while used < octets.len() {
+            let fed = unstuffer.feed(&octets[used..]);
+            used += fed.consumed;
+            transaction.received += fed.content.len() as u64;
+            let too_long = transaction.announced.is_some_and(|size| transaction.received > size);
+            if too_long && self.setup.dialect == Dialect::Lmtp {
+                self.say(&MORE_THAN_ANNOUNCED);
+                self.forget();
+                return (used, Event::Close(Reason::Abuse));
+            }
+            transaction.judge(unstuffer.fault(), self.setup.limits.message_size);
+            if fed.ended {
+                self.phase = Phase::Command;
+                return (used, self.complete());
+            }
+            if transaction.refusal.is_none() && !fed.content.is_empty() {
+                return (used, Event::Content(fed.content));
+            }
+        }
+        (used, Event::Hungry)
+    }
+
+    fn chunk<'a>(&mut self, octets: &'a [u8]) -> (usize, Event<'a>) {
+        let (Phase::Chunk { left, last }, Some(transaction)) =
+            (&mut self.phase, &mut self.transaction)
+        else {
+            return (0, self.close(Reason::Abuse));
+        };
+        if *left > 0 {
+            let used = usize::try_from(*left).map_or(octets.len(), |left| left.min(octets.len()));
+            let content = &octets[..used];
+            *left -= used as u64;
+            transaction.received += used as u64;
+            if let Some(text) = &mut transaction.chunked {
+                text.scan(content);
+                let fault = text.fault();
+                transaction.judge(fault, self.setup.limits.message_size);
+            }
+            return match transaction.refusal {
+                None if used > 0 => (used, Event::Content(content)),
+                Some(_) if *left == 0 => (used, Event::Answered),
+                _ => (used, Event::Hungry),
+            };
+        }
+        if !*last {
+            self.phase = Phase::Command;
+            return (0, self.end_chunk());
+        }
+        // Content is lines; the last may come without its CRLF only here.
+        if transaction.end_last_line() {
+            return (0, Event::Content(b"\r\n"));
+        }
+        self.phase = Phase::Command;
+        (0, self.complete())
+    }
+
+    /// The reply to a chunk that was not the last.
+    fn end_chunk<'a>(&mut self) -> Event<'a> {
+        let Some(transaction) = &self.transaction else { return Event::Answered };
+        let reply = transaction.refusal.clone().unwrap_or_else(|| {
+            let text = format!("{} octets so far", transaction.received);
+            Reply::with_text(250, Enhanced(2, 0, 0), text)
+        });
+        self.answer(&reply)
+    }
+
+    fn skip<'a>(&mut self, octets: &'a [u8]) -> (usize, Event<'a>) {
+        let Phase::Skip { left, reply } = &mut self.phase else { return (0, Event::Answered) };
+        let used = usize::try_from(*left).map_or(octets.len(), |left| left.min(octets.len()));
+        *left -= used as u64;
+        if *left > 0 {
+            return (used, Event::Hungry);
+        }
+        let reply = reply.clone();
+        self.phase = Phase::Command;
+        (used, self.bad(&reply))
+    }
+
+    /// All of the content has come.
+    fn complete<'a>(&mut self) -> Event<'a> {
+        match self.transaction.as_mut().and_then(|t| t.refusal.take()) {
+            Some(refusal) => {
+                self.conclude(Verdict::Whole(refusal));
+                Event::Answered
+            }
+            None => Event::Commit,
+        }
+    }
+
+    /// The reply or replies to the content.
+    fn conclude(&mut self, verdict: Verdict) {
+        let recipients = self.transaction.as_ref().map_or(0, |t| t.recipients);
+        self.forget();
+        match (self.setup.dialect, verdict) {
+            (Dialect::Smtp, Verdict::Whole(reply)) => self.say(&reply),
+            (Dialect::Smtp, Verdict::Each(replies)) => {
+                let failure = replies.iter().find(|reply| !reply.is_success());
+                self.say(failure.or(replies.first()).unwrap_or(&NO_RESULT));
+            }
+            (Dialect::Lmtp, Verdict::Whole(reply)) => {
+                (0..recipients).for_each(|_| self.say(&reply));
+            }
+            (Dialect::Lmtp, Verdict::Each(replies)) => {
+                // One for each recipient, whatever came back: the peer counts them.
+                let missing = std::iter::repeat(&NO_RESULT);
+                replies.iter().chain(missing).take(recipients).for_each(|reply| self.say(reply));
+            }
+        }
+    }
+
+    fn answer<'a>(&mut self, reply: &Reply) -> Event<'a> {
+        self.say(reply);
+        Event::Answered
+    }
+
+    /// Answers a command in error, and ends the session when there were too many.
+    fn bad<'a>(&mut self, reply: &Reply) -> Event<'a> {
+        self.bad_commands += 1;
+        if self.bad_commands > self.setup.limits.bad_commands {
+            return self.close(Reason::Abuse);
+        }
+        self.answer(reply)
+    }
+
+    fn close<'a>(&mut self, reason: Reason) -> Event<'a> {
+        self.abandon(reason);
+        Event::Close(reason)
+    }
+
+    fn forget(&mut self) {
+        self.forgotten |= self.transaction.take().is_some();
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        put_reply(&mut self.out, reply);
+    }
+}
+
+/// The name a peer gives itself, fit for headers and logs.
+fn presentable(name: &[u8]) -> String {
+    let word = name.split(|c| *c == b' ').next().unwrap_or_default();
+    let plain = |c: &u8| c.is_ascii_alphanumeric() || b".-_:[]".contains(c);
+    word.iter().take(MAX_HELLO).map(|c| if plain(c) { char::from(*c) } else { '?' }).collect()
+}
+
+/// Octets of a name in EHLO that are kept; a domain has no more (RFC 5321 section 4.5.3.1.2).
+const MAX_HELLO: usize = 255;
+/// Octets of buffer for replies that an idle session keeps.
+const KEPT_OUTGOING: usize = 512;
+
+#[cfg(test)]
+mod tests;

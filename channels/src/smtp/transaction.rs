@@ -1,0 +1,54 @@
+//! What a session knows of the message that is coming in.
+
+use super::replies::TOO_BIG;
+use crate::{
+    mail::{Enhanced, Reply},
+    wire::text::{Text, TextFault},
+};
+
+/// From MAIL to the reply to its data.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    /// Octets, as MAIL said.
+    pub(super) announced: Option<u64>,
+    /// Accepted ones.
+    pub(super) recipients: usize,
+    /// Octets of content.
+    pub(super) received: u64,
+    /// The lines so far of a message that comes in chunks.
+    pub(super) chunked: Option<Text>,
+    /// Why the message will not be taken; the content is swallowed.
+    pub(super) refusal: Option<Reply>,
+}
+
+impl Transaction {
+    /// Refuses the message if what came of it so far must not be.
+    pub(super) fn judge(&mut self, fault: Option<TextFault>, limit: u64) {
+        if self.refusal.is_some() {
+            return;
+        }
+        self.refusal = match fault {
+            Some(fault @ (TextFault::BareCr | TextFault::BareLf)) => {
+                Some(Reply::with_text(550, Enhanced(5, 6, 11), fault.to_string()))
+            }
+            Some(fault @ TextFault::LongLine(_)) => {
+                Some(Reply::with_text(550, Enhanced(5, 6, 0), fault.to_string()))
+            }
+            None if self.received > limit => Some(TOO_BIG),
+            None => None,
+        };
+    }
+
+    /// Whether the CRLF of the last line is missing and has to be added. Not twice.
+    pub(super) fn end_last_line(&mut self) -> bool {
+        let Some(text) = &mut self.chunked else { return false };
+        text.finish();
+        let (fault, missing) = (text.fault(), !text.at_line_start());
+        self.judge(fault, u64::MAX);
+        if let (true, None, Some(text)) = (missing, &self.refusal, &mut self.chunked) {
+            text.scan(b"\r\n");
+            return true;
+        }
+        false
+    }
+}
