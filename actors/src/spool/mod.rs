@@ -1,1 +1,432 @@
-//! Placeholder.
+//! The spool: where messages are safe while they wait.
+//!
+//! # What is guaranteed
+//!
+//! - [`Spool::append`] returns `Ok` after the message has been through `fdatasync`, and its file's
+//!   name through `fsync` of the directory. It survives what the disk survives.
+//! - [`Spool::amend`] is undone neither by a crash of the process (after about a millisecond) nor
+//!   by a power cut (after at most 200 ms; at once with [`Spool::flush`]).
+//! - A message whose entries are not all done is never deleted. Before a segment is deleted its own
+//!   log of changes has said that nothing in it is alive.
+//! - Octets that are not what was written are noticed when they are read, copied to `quarantine/`
+//!   when they are found at start, and reported. What lies behind them is kept.
+//! - The index may be deleted, damaged or stale at any time: it is made again from the rest.
+//! - Memory does not grow with the number of messages, nor with their size.
+//!
+//! Not guaranteed: that a message is not there although its append failed. A crash can keep what
+//! was never acknowledged; the client then sends it a second time.
+//!
+//! # What lies on the disk
+//!
+//! ```text
+//! NNNNNNNN.msg   a segment: a head, then messages (envelope, content), then a seal; zeros behind
+//!                the last message while it is written to
+//! NNNNNNNN.st    changes to the states of that segment's entries, in the order they were made
+//! large/ID       the content of a large message, whose record holds its envelope only
+//! index/         sled: waiting entries by channel, class and due time, and a checkpoint
+//! quarantine/    copies of damaged stretches: FILE.OFFSET
+//! reserve        space for state changes on a full disk
+//! ```
+//!
+//! Appending always goes to the youngest segment, and after a start to a new one. A segment that is
+//! full is sealed; when nothing in it is alive it goes, states and all. Mostly dead segments are
+//! not compacted yet: the place for it is beside [`journal::Journal::sweep`], which knows the live
+//! entries of each segment and owns the state files; [`segment::SegmentHead::replaces`] is there
+//! to say what a compacted segment stands for.
+//!
+//! # Who does what
+//!
+//! Three threads: the *committer* appends batches and answers, the *journal* writes state changes
+//! and deletes what is done, the *index* follows both through the *feed*. Callers encode, check and
+//! mostly also read records in their own tasks. Nothing here knows of actors.
+
+mod base;
+mod change;
+mod committer;
+pub mod disk;
+mod error;
+mod feed;
+mod index;
+mod journal;
+mod large;
+mod ledger;
+pub mod memory_disk;
+mod message;
+mod reader;
+mod record;
+mod recover;
+mod segment;
+mod store;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use relais_channels::mail::{Content, Envelope, MessageId};
+use tokio::sync::oneshot;
+
+use self::{
+    base::Base,
+    committer::{CommitQueue, Committer},
+    feed::Feed,
+    index::{Index, IndexQueue, Question},
+    journal::{Journal, JournalQueue},
+    large::blocking,
+    ledger::Ledger,
+    message::Encoded,
+    reader::Reader,
+    recover::{Findings, RecoverError, recover},
+    store::{Broken, scanned},
+};
+pub use self::{
+    base::{SpoolEvents, Unobserved},
+    change::{Change, Class, EntryState},
+    disk::{Disk, DiskFile, RealDisk},
+    error::SpoolError,
+    large::Draft,
+    ledger::Counts,
+    message::{NewContent, NewMessage, Place, Stored, StoredEntry},
+    recover::Quarantined,
+    store::{Cursor, ScannedEntry},
+};
+
+/// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good
+/// order with [`Spool::close`].
+#[derive(Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+    _stop: Arc<StopOnDrop>,
+}
+
+/// A spool that has been recovered and does not work yet.
+pub struct Opened {
+    base: Base,
+    index: Index,
+    ledger: Ledger,
+    next: u32,
+}
+
+/// What was found at start.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The largest id in use; new ones must be larger.
+    pub last_id: MessageId,
+    /// Entries that are not done, by channel.
+    pub entries: BTreeMap<String, Counts>,
+    /// What is damaged.
+    pub quarantined: Vec<Quarantined>,
+    /// Large messages that are not done and whose content is gone.
+    pub missing: Vec<MessageId>,
+    /// Octets cut off behind the last whole record: half written or not yet used at a crash.
+    pub cut: u64,
+    /// Records read because the index had not followed them.
+    pub replayed: u64,
+    /// Why the index was made anew, if it was.
+    pub rebuilt: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+struct Shared {
+    base: Arc<Base>,
+    feed: Arc<Feed>,
+    reader: Arc<Reader>,
+    commits: CommitQueue,
+    journal: JournalQueue,
+    index: IndexQueue,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct StopOnDrop(Arc<Shared>);
+
+impl Spool {
+    /// Opens the spool in `dir`, which is made if it is not there, and recovers what is in it.
+    /// Nobody else may be using it.
+    pub fn open(
+        dir: &Path,
+        settings: &relais_config::Spool,
+        disk: Arc<dyn Disk>,
+    ) -> Result<(Opened, Recovered), SpoolError> {
+        let started = Instant::now();
+        let base = Arc::new(Base::new(dir, settings, disk));
+        base.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        let (index, findings, rebuilt) = follow_up(&base)?;
+        if let Some(reason) = &rebuilt {
+            tracing::warn!(%reason, "the queue index was made anew from the spool");
+        }
+        let Findings { ledger, quarantined, missing, cut, replayed, next } = findings;
+        let recovered = Recovered {
+            last_id: MessageId(ledger.last_id),
+            entries: counts_of(&ledger),
+            quarantined,
+            missing,
+            cut,
+            replayed,
+            rebuilt,
+            took: started.elapsed(),
+        };
+        let base = Base::new(dir, settings, Arc::clone(&base.disk));
+        Ok((Opened { base, index, ledger, next }, recovered))
+    }
+
+    /// Stores a message. `Ok` means that it is safe; an error, that it was not acknowledged.
+    pub async fn append(&self, message: NewMessage) -> Result<Stored, SpoolError> {
+        if self.shared.journal.backlog() > MAX_STATE_BACKLOG {
+            let root = self.shared.base.layout.root();
+            let free = self.shared.base.disk.free_space(root).unwrap_or(0);
+            return Err(SpoolError::DiskFull { free });
+        }
+        let NewMessage { envelope, content } = message;
+        match content {
+            NewContent::Whole { head, body } => {
+                self.commit(Encoded::new(envelope, &head, body, None)?).await
+            }
+            NewContent::Large(draft) => {
+                let (id, size) = (envelope.id, draft.size());
+                let encoded = Encoded::new(envelope, &[], Bytes::new(), Some(size))?;
+                draft.keep(id).await?;
+                let committed = self.commit(encoded).await;
+                if committed.is_err() {
+                    let base = Arc::clone(&self.shared.base);
+                    let path = base.layout.large(id);
+                    // What is left over is removed at the next start.
+                    let _ =
+                        blocking(move || base.disk.remove(&path).map_err(SpoolError::at(&path)))
+                            .await;
+                }
+                committed
+            }
+        }
+    }
+
+    /// A file for the content of a large message.
+    pub fn draft(&self) -> Draft {
+        Draft::new(Arc::clone(&self.shared.base))
+    }
+
+    /// Records a change of an entry's state. Never waits; see [`Spool::state_backlog`].
+    pub fn amend(&self, change: Change) {
+        self.shared.journal.push(change);
+    }
+
+    /// Waits until every change so far is on the disk.
+    pub async fn flush(&self) -> Result<(), SpoolError> {
+        self.shared.journal.flush().await.unwrap_or(Err(SpoolError::Closed))
+    }
+
+    /// Octets of state changes that the disk has not taken yet. More than a few megabytes mean that
+    /// it is full or failing: deliveries should stop then, for nobody could record them.
+    pub fn state_backlog(&self) -> usize {
+        self.shared.journal.backlog()
+    }
+
+    /// Reads a message.
+    pub async fn read(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
+        self.shared.reader.read(place).await
+    }
+
+    /// Everything that happened to a message, oldest first.
+    pub async fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, SpoolError> {
+        let reader = Arc::clone(&self.shared.reader);
+        blocking(move || reader.history(id, place)).await
+    }
+
+    /// Waiting or held entries of a channel in the order of the index, behind `after`, at most
+    /// `limit`. Sees everything that was stored and amended before the call.
+    pub async fn scan(
+        &self,
+        channel: &str,
+        class: Class,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<ScannedEntry>, SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        let channel = channel.into();
+        self.ask(Question::Scan { channel, class, after, limit, answer }, answered).await
+    }
+
+    /// Every entry of a message that is not done. Looks through the whole index.
+    pub async fn find(&self, id: MessageId) -> Result<Vec<ScannedEntry>, SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        let trees = self.ask(Question::Trees(answer), answered).await?;
+        let search = move || {
+            let mut found = Vec::new();
+            for (channel, tree) in trees {
+                for item in &tree {
+                    let (key, value) = item?;
+                    if key[9..].starts_with(&id.0.to_be_bytes()) {
+                        found.push(scanned(&channel, &key, &value, &mut None)?);
+                    }
+                }
+            }
+            found.sort_unstable_by_key(|entry: &ScannedEntry| entry.entry);
+            Ok(found)
+        };
+        blocking(|| store::guarded(search).map_err(|Broken(why)| SpoolError::Index(why))).await
+    }
+
+    /// Entries that are not done, by channel, as of now.
+    pub fn counts(&self) -> BTreeMap<String, Counts> {
+        self.shared.feed.live(counts_of)
+    }
+
+    /// Octets of all segments.
+    pub fn octets(&self) -> u64 {
+        self.shared.feed.live(Ledger::octets)
+    }
+
+    /// Commits what waits, syncs every change, brings the index up to date, and stops.
+    pub async fn close(&self) -> Result<(), SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let threads =
+                std::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
+            let ends = [Shared::close_commits, Shared::close_journal, Shared::close_index];
+            for (thread, close) in threads.into_iter().zip(ends) {
+                close(&shared);
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the spool had panicked");
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn commit(&self, encoded: Encoded) -> Result<Stored, SpoolError> {
+        self.shared.commits.push(encoded)?.await.unwrap_or(Err(SpoolError::Closed))
+    }
+
+    async fn ask<T>(
+        &self,
+        question: Question,
+        answered: oneshot::Receiver<T>,
+    ) -> Result<T, SpoolError> {
+        // The index is told only what is durable: so make everything so.
+        self.flush().await?;
+        self.shared.index.ask(question);
+        self.shared.feed.poke();
+        answered.await.map_err(|_| SpoolError::Index("ask again in a moment".to_owned()))
+    }
+}
+
+impl Opened {
+    /// Has `events` told what the spool does.
+    #[must_use]
+    pub fn observed_by(mut self, events: Arc<dyn SpoolEvents>) -> Self {
+        self.base.events = events;
+        self
+    }
+
+    /// Starts the threads. `committed` is called once per batch, on the committer's thread, before
+    /// those who wait for the batch are answered.
+    pub fn start(
+        self,
+        committed: impl FnMut(Vec<Stored>) + Send + 'static,
+    ) -> Result<Spool, SpoolError> {
+        let Self { base, index, ledger, next } = self;
+        let base = Arc::new(base);
+        let feed = Arc::new(Feed::new(ledger));
+        let reader = Arc::new(Reader::new(Arc::clone(&base)));
+        let appender = Committer::new(Arc::clone(&base), Arc::clone(&feed), next);
+        let journal = Journal::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&reader));
+        let shared = Arc::new(Shared {
+            base,
+            feed,
+            reader,
+            commits: CommitQueue::default(),
+            journal: JournalQueue::default(),
+            index: IndexQueue::default(),
+            threads: Mutex::default(),
+        });
+        let [one, two, three] = [(); 3].map(|()| Arc::clone(&shared));
+        let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
+        let threads = [
+            spawn("committer", move || appender.run(&one.commits, committed))?,
+            spawn("journal", move || journal.run(&two.journal))?,
+            spawn("index", move || {
+                index.run(&three.feed, &three.index, |segments| three.journal.retire(segments));
+            })?,
+        ];
+        shared.threads.lock().unwrap_or_else(PoisonError::into_inner).extend(threads);
+        Ok(Spool { shared, _stop: stop })
+    }
+}
+
+impl Shared {
+    fn close_commits(&self) {
+        self.commits.close();
+    }
+
+    fn close_journal(&self) {
+        self.journal.close();
+    }
+
+    fn close_index(&self) {
+        self.index.close();
+        self.feed.poke();
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.close_commits();
+        self.0.close_journal();
+        self.0.close_index();
+    }
+}
+
+/// Recovers with the index that is there or, if that cannot be used, with a new one.
+fn follow_up(base: &Arc<Base>) -> Result<(Index, Findings, Option<String>), SpoolError> {
+    let known_before = base.layout.index().exists();
+    let reason = match Index::open(Arc::clone(base)).map(|index| attempt(base, index)) {
+        Ok(Ok((index, findings))) => {
+            let rebuilt = !known_before && !findings.ledger.segments.is_empty();
+            return Ok((index, findings, rebuilt.then(|| "there was none".to_owned())));
+        }
+        Ok(Err(RecoverError::Io { path, source })) => return Err(SpoolError::at(&path)(source)),
+        Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
+    };
+    let index = Index::create(Arc::clone(base)).map_err(|Broken(why)| SpoolError::Index(why))?;
+    match attempt(base, index) {
+        Ok((index, findings)) => Ok((index, findings, Some(reason))),
+        Err(RecoverError::Io { path, source }) => Err(SpoolError::at(&path)(source)),
+        Err(RecoverError::Index(why)) => Err(SpoolError::Index(why)),
+    }
+}
+
+fn attempt(base: &Base, mut index: Index) -> Result<(Index, Findings), RecoverError> {
+    let mut failed = Ok(());
+    let known = index.ledger().clone();
+    let findings = recover(base, known, &mut |event| {
+        if failed.is_ok() {
+            failed = index.catch_up(event);
+        }
+    })?;
+    let caught_up = failed.and_then(|()| index.caught_up());
+    caught_up.map_err(|Broken(why)| RecoverError::Index(why))?;
+    Ok((index, findings))
+}
+
+fn counts_of(ledger: &Ledger) -> BTreeMap<String, Counts> {
+    ledger.counts.iter().map(|(channel, counts)| (channel.to_string(), *counts)).collect()
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SpoolError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map_err(|error: io::Error| SpoolError::at(Path::new(name))(error))
+}
+
+/// Octets of unwritten state changes above which no mail is taken.
+const MAX_STATE_BACKLOG: usize = 64 << 20;

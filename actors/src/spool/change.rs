@@ -1,0 +1,188 @@
+//! The state of a queue entry, and its changes as they are written beside the segment.
+
+use std::sync::Arc;
+
+use relais_channels::mail::{Entry, MessageId, Outcome};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Place,
+    record::{HEADER, Header, Kind, Salt},
+};
+
+/// Where an entry is in its life.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum EntryState {
+    /// To be delivered.
+    Waiting {
+        /// The recipients still to be delivered: bit `i` is recipient `i` of the entry.
+        open: u64,
+        /// Attempts made; 0 is "untried".
+        attempts: u16,
+        /// Not before this, in milliseconds since 1970; 0 is "at once".
+        due: u64,
+    },
+    /// Kept, and not delivered until an operator releases it.
+    Held {
+        /// As above.
+        open: u64,
+        /// As above.
+        attempts: u16,
+    },
+    /// Nothing is left to do. An entry that is done stays done.
+    Done,
+}
+
+/// A change of one entry's state.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// The message.
+    pub id: MessageId,
+    /// Where it is stored.
+    pub place: Place,
+    /// Which of its entries, counting from 0 in the order of the envelope.
+    pub entry: u16,
+    /// The entry's channel.
+    pub channel: Arc<str>,
+    /// The entry's host.
+    pub host: Arc<str>,
+    /// The state it leaves.
+    pub was: EntryState,
+    /// The state it takes.
+    pub now: EntryState,
+    /// What was answered to which recipient; kept for the message's history.
+    pub replies: Vec<(u8, Outcome)>,
+    /// Why it is held, or who changed it; kept for the message's history.
+    pub reason: Option<Arc<str>>,
+}
+
+/// What an index scan goes by; in the order in which jobs want them.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Class {
+    /// No attempt was made yet.
+    Untried = 0,
+    /// At least one attempt was made.
+    Tried = 1,
+    /// Held.
+    Held = 2,
+}
+
+/// [`Change`] as written; what is not here stands in the record's header.
+#[derive(Deserialize, Serialize)]
+struct Written<'a> {
+    place: Place,
+    #[serde(borrow)]
+    channel: &'a str,
+    #[serde(borrow)]
+    host: &'a str,
+    was: EntryState,
+    now: EntryState,
+    #[serde(borrow)]
+    reason: Option<&'a str>,
+}
+
+impl EntryState {
+    /// The state in which a message is stored.
+    pub fn untried(entry: &Entry) -> Self {
+        Self::fresh(entry.recipients.len())
+    }
+
+    /// Untried, with this many recipients; 1 to 64.
+    pub(crate) fn fresh(recipients: usize) -> Self {
+        let unused = 64u32.saturating_sub(recipients as u32);
+        let open = u64::MAX.checked_shr(unused).unwrap_or(0);
+        Self::Waiting { open, attempts: 0, due: 0 }
+    }
+
+    /// The recipients still open.
+    pub fn open(&self) -> u64 {
+        match self {
+            Self::Waiting { open, .. } | Self::Held { open, .. } => *open,
+            Self::Done => 0,
+        }
+    }
+
+    /// Attempts made.
+    pub fn attempts(&self) -> u16 {
+        match self {
+            Self::Waiting { attempts, .. } | Self::Held { attempts, .. } => *attempts,
+            Self::Done => 0,
+        }
+    }
+
+    /// Where the index has it; `None` when it is done.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Waiting { attempts: 0, .. } => Some(Class::Untried),
+            Self::Waiting { .. } => Some(Class::Tried),
+            Self::Held { .. } => Some(Class::Held),
+            Self::Done => None,
+        }
+    }
+}
+
+impl Change {
+    /// Appends the record to `out`, which will be written so that the record begins at `at`.
+    pub(crate) fn encode(&self, salt: Salt, at: u64, durable: u32, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + HEADER, 0);
+        let written = Written {
+            place: self.place,
+            channel: &self.channel,
+            host: &self.host,
+            was: self.was,
+            now: self.now,
+            reason: self.reason.as_deref(),
+        };
+        append_postcard(&written, out);
+        append_postcard(&self.replies, out);
+        let payload = &out[start + HEADER..];
+        let header = Header {
+            kind: Kind::Change,
+            entries: self.entry,
+            id: self.id,
+            meta: payload.len() as u32,
+            content: 0,
+            durable,
+            payload_crc: crc32c::crc32c(payload),
+        };
+        header.write(salt, at, &mut out[start..]);
+    }
+
+    /// Reads it back, the replies only if asked for.
+    pub(crate) fn decode(header: &Header, payload: &[u8], replies: bool) -> Option<Self> {
+        let (written, rest) = postcard::take_from_bytes::<Written<'_>>(payload).ok()?;
+        Some(Self {
+            id: header.id,
+            place: written.place,
+            entry: header.entries,
+            channel: written.channel.into(),
+            host: written.host.into(),
+            was: written.was,
+            now: written.now,
+            replies: if replies { postcard::from_bytes(rest).ok()? } else { Vec::new() },
+            reason: written.reason.map(Into::into),
+        })
+    }
+}
+
+/// Appends the postcard form of `value`.
+pub(crate) fn append_postcard(value: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing to a vector does not fail, and neither do the types that are written here.
+    let length = out.len();
+    if postcard::to_io(value, &mut *out).is_err() {
+        out.truncate(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_entry_is_open_for_each_of_its_recipients() {
+        for (recipients, want) in [(1, 1), (2, 3), (63, u64::MAX >> 1), (64, u64::MAX)] {
+            assert_eq!(EntryState::fresh(recipients).open(), want, "{recipients}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The committer: makes messages durable, as many at once as are waiting.
+//!
+//! [`Committer::commit`] writes a batch with one call, syncs it with one call, and only then is
+//! anybody answered. Nothing of a batch that failed stays behind: it is cut off, and if even that
+//! fails or a sync has failed (the kernel does not report such an error twice), the segment is
+//! closed for good and the next batch begins another one.
+
+use std::{
+    io::{self, IoSlice},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    SpoolError, Stored,
+    base::Base,
+    disk::{DiskFile, is_full},
+    feed::Feed,
+    ledger::Event,
+    message::Encoded,
+    record::{HEADER, Header, Salt},
+    segment::{HEAD, Part, SegmentHead, create_states},
+};
+
+/// Messages on their way to the committer's thread.
+#[derive(Default)]
+pub(crate) struct CommitQueue {
+    inner: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: Vec<(Encoded, Answer)>,
+    octets: usize,
+    asleep: bool,
+    closed: bool,
+}
+
+type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
+
+/// Writes batches; one per spool.
+pub(crate) struct Committer {
+    base: Arc<Base>,
+    feed: Arc<Feed>,
+    active: Option<Active>,
+    next: u32,
+    space_checked: Option<Instant>,
+}
+
+/// The segment that is appended to.
+struct Active {
+    head: SegmentHead,
+    salt: Salt,
+    file: Arc<dyn DiskFile>,
+    /// Octets that are durable; the next batch begins here.
+    durable: u32,
+    /// The length of the file; zeros lie between here and there.
+    prepared: u32,
+    /// Its head has not been written, its name not been synced.
+    fresh: bool,
+}
+
+impl CommitQueue {
+    /// Lets a message wait for the next batch.
+    pub(crate) fn push(
+        &self,
+        message: Encoded,
+    ) -> Result<oneshot::Receiver<Result<Stored, SpoolError>>, SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        let mut inner = self.lock();
+        let octets = message.length() as usize;
+        if inner.closed {
+            return Err(SpoolError::Closed);
+        }
+        if inner.messages.len() >= MAX_WAITING || inner.octets + octets > MAX_OCTETS {
+            return Err(SpoolError::Busy { waiting: inner.messages.len() });
+        }
+        inner.octets += octets;
+        inner.messages.push((message, answer));
+        if std::mem::take(&mut inner.asleep) {
+            self.wake.notify_one();
+        }
+        Ok(answered)
+    }
+
+    /// Nothing is taken any more; what waits is still committed.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// All that is waiting, at least one; nothing when closed.
+    fn take(&self) -> Vec<(Encoded, Answer)> {
+        let idle = |inner: &mut Waiting| {
+            inner.asleep = inner.messages.is_empty() && !inner.closed;
+            inner.asleep
+        };
+        let waited = self.wake.wait_while(self.lock(), idle);
+        let mut inner = waited.unwrap_or_else(PoisonError::into_inner);
+        inner.octets = 0;
+        std::mem::take(&mut inner.messages)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Committer {
+    /// Appends to segments from number `next` on, none of which is there yet.
+    pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, next: u32) -> Self {
+        Self { base, feed, active: None, next, space_checked: None }
+    }
+
+    /// The thread: commits what waits until the queue is closed.
+    pub(crate) fn run(mut self, queue: &CommitQueue, mut committed: impl FnMut(Vec<Stored>)) {
+        loop {
+            let (mut batch, answers): (Vec<_>, Vec<_>) = queue.take().into_iter().unzip();
+            if batch.is_empty() {
+                return self.close();
+            }
+            match self.commit(&mut batch) {
+                Ok(stored) => {
+                    // The mail is safe whatever the callback makes of it.
+                    if catch_unwind(AssertUnwindSafe(|| committed(stored.clone()))).is_err() {
+                        tracing::error!("the listener to commits panicked");
+                    }
+                    for (answer, stored) in answers.into_iter().zip(stored) {
+                        // Who does not wait any longer need not be told.
+                        let _ = answer.send(Ok(stored));
+                    }
+                }
+                Err(error) => {
+                    self.base.report(&error, "messages were not stored");
+                    for answer in answers {
+                        let _ = answer.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes a batch durable, all of it or nothing.
+    pub(crate) fn commit(&mut self, batch: &mut [Encoded]) -> Result<Vec<Stored>, SpoolError> {
+        let started = Instant::now();
+        self.check_space(started)?;
+        self.roll();
+        let mut active = match self.active.take() {
+            Some(active) => active,
+            None => self.begin()?,
+        };
+        let durable = active.durable;
+        match self.write(&mut active, batch) {
+            Ok(stored) => {
+                let octets = u64::from(active.durable - durable);
+                self.feed.push(Event::Stored {
+                    segment: active.head.number,
+                    data_len: u64::from(active.durable),
+                    messages: stored.clone(),
+                });
+                self.active = Some(active);
+                self.base.events.committed(stored.len(), octets, started.elapsed());
+                Ok(stored)
+            }
+            Err(error) => Err(self.fail(active, error)),
+        }
+    }
+
+    /// Seals the active segment.
+    pub(crate) fn close(&mut self) {
+        if let Some(active) = self.active.take().filter(|active| !active.fresh) {
+            let sealed = active.seal();
+            let path = self.base.layout.messages(active.head.number);
+            let data_len = sealed.unwrap_or_else(|error| {
+                // Harmless: recovery reads the segment without its seal.
+                self.base.report(&SpoolError::at(&path)(error), "a segment was not sealed");
+                u64::from(active.durable)
+            });
+            self.feed.push(Event::Closed {
+                segment: active.head.number,
+                data_len,
+                states_len: HEAD as u64,
+            });
+        }
+    }
+
+    fn check_space(&mut self, now: Instant) -> Result<(), SpoolError> {
+        if self.space_checked.is_some_and(|at| now - at < SPACE_CHECKED_EVERY) {
+            return Ok(());
+        }
+        self.space_checked = None;
+        self.base.check_space()?;
+        self.space_checked = Some(now);
+        Ok(())
+    }
+
+    /// Closes the active segment when it is long enough.
+    fn roll(&mut self) {
+        let size = self.base.settings.segment_size.min(MAX_SEGMENT);
+        if self.active.as_ref().is_some_and(|active| u64::from(active.durable) >= size) {
+            self.close();
+        }
+    }
+
+    fn begin(&mut self) -> Result<Active, SpoolError> {
+        let head = SegmentHead::new(self.next, 0);
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        // Used up even if this fails: what is left of it is in nobody's way then.
+        self.next += 1;
+        let path = layout.messages(head.number);
+        let created = disk.create(&path).and_then(|file| {
+            create_states(disk, layout, head)?;
+            Ok(file)
+        });
+        let file = created.map_err(|error| {
+            let _ = disk.remove(&path);
+            let _ = disk.remove(&layout.states(head.number));
+            self.base.failure(&path, error)
+        })?;
+        Ok(Active {
+            head,
+            salt: head.salt(Part::Messages),
+            file,
+            durable: 0,
+            prepared: 0,
+            fresh: true,
+        })
+    }
+
+    fn write(&self, active: &mut Active, batch: &mut [Encoded]) -> io::Result<Vec<Stored>> {
+        let head = active.head.to_octets();
+        let mut end = if active.fresh { HEAD as u32 } else { active.durable };
+        let stored = batch
+            .iter_mut()
+            .map(|message| {
+                let stored = message.place(active.salt, active.head.number, end, active.durable);
+                end += stored.place.length;
+                stored
+            })
+            .collect();
+        let mut parts = Vec::with_capacity(1 + 2 * batch.len());
+        if active.fresh {
+            parts.push(IoSlice::new(&head));
+        }
+        parts.extend(batch.iter().flat_map(Encoded::parts).map(IoSlice::new));
+        if end > active.prepared {
+            let ahead = self.ahead(end);
+            parts.push(IoSlice::new(&ZEROS[..ahead]));
+            active.prepared = end + ahead as u32;
+        }
+        active.file.write_at(&mut parts, u64::from(active.durable))?;
+        active.file.sync_data()?;
+        if active.fresh {
+            self.base.disk.sync_dir(self.base.layout.root())?;
+            active.fresh = false;
+        }
+        active.durable = end;
+        Ok(stored)
+    }
+
+    /// How far to write zeros behind a batch. A sync costs half as much when the next batches find
+    /// their blocks allocated and the length of the file as it will be.
+    fn ahead(&self, end: u32) -> usize {
+        let size = self.base.settings.segment_size.min(MAX_SEGMENT);
+        (size / 64).min(size.saturating_sub(end.into())).min(ZEROS.len() as u64) as usize
+    }
+
+    /// After a failed batch: removes its traces, and says what to tell those who waited.
+    fn fail(&mut self, mut active: Active, error: io::Error) -> SpoolError {
+        self.space_checked = None;
+        active.prepared = active.durable;
+        let cut = active.file.truncate(u64::from(active.durable));
+        let path = self.base.layout.messages(active.head.number);
+        if is_full(&error) && cut.is_ok() && !active.fresh {
+            self.active = Some(active);
+        } else if active.fresh {
+            let _ = self.base.disk.remove(&path);
+            let _ = self.base.disk.remove(&self.base.layout.states(active.head.number));
+        } else {
+            self.feed.push(Event::Closed {
+                segment: active.head.number,
+                data_len: u64::from(active.durable),
+                states_len: HEAD as u64,
+            });
+        }
+        self.base.failure(&path, error)
+    }
+}
+
+impl Active {
+    /// Marks the end; says how long the file is now.
+    fn seal(&self) -> io::Result<u64> {
+        let mut octets = [0; HEADER];
+        Header::seal(self.durable).write(self.salt, u64::from(self.durable), &mut octets);
+        let end = u64::from(self.durable) + HEADER as u64;
+        self.file.truncate(end)?;
+        self.file.write_at(&mut [IoSlice::new(&octets)], u64::from(self.durable))?;
+        self.file.sync_data()?;
+        Ok(end)
+    }
+}
+
+/// Waiting messages at most.
+const MAX_WAITING: usize = 16_384;
+/// Octets of waiting messages at most.
+const MAX_OCTETS: usize = 64 << 20;
+/// Offsets are 32 bits wide, and a batch may go beyond the configured size.
+const MAX_SEGMENT: u64 = 1 << 30;
+/// What a file is prepared with.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// Often enough to stop well before `min_free` is used up.
+const SPACE_CHECKED_EVERY: Duration = Duration::from_millis(100);

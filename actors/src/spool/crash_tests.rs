@@ -1,0 +1,405 @@
+//! The world stops at every single write.
+//!
+//! A seeded run of appends, state changes, syncs and deletions is repeated on a disk in memory, and
+//! stopped at its first operation that changes anything, at its second, and so on. Each time the
+//! disk is looked at as a crash may have left it: with everything that was not synced kept, dropped,
+//! or torn in several ways. The spool must recover from each of these, and then:
+//!
+//! - every message that was acknowledged is there, octet for octet, unless all its entries are done;
+//! - no entry is in a state older than its last synced one (promise 2), and after the death of the
+//!   process alone not even older than its last written one;
+//! - nothing is there that nobody stored: no record is seen in part;
+//! - recovering once more finds the same, and the spool works on.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use relais_channels::mail::{Content, Entry, Envelope, MessageId, Recipient};
+
+use super::{
+    Change, EntryState, Place, SpoolError, Stored,
+    base::Base,
+    committer::Committer,
+    disk::Disk,
+    feed::Feed,
+    journal::Journal,
+    large::Draft,
+    ledger::{Event, Ledger},
+    memory_disk::{Dice, Fate, MemoryDisk},
+    message::Encoded,
+    reader::Reader,
+    recover::{Findings, recover},
+};
+
+#[test]
+fn the_world_may_stop_at_every_write() {
+    let (mut crashes, mut ended) = (0, 0);
+    for seed in 0..SEEDS {
+        let whole = MemoryDisk::new();
+        run(&whole, seed);
+        let first = Path::new("/spool/00000001.msg");
+        ended += u32::from(whole.contents(first).is_none());
+        for operation in 0..whole.operations() {
+            let disk = MemoryDisk::new();
+            disk.stop_at(operation);
+            let promised = run(&disk, seed);
+            let torn = (0..TEARS).map(|tear| Fate::Torn(seed << 32 | operation << 8 | tear));
+            for fate in [Fate::Kept, Fate::Dropped].into_iter().chain(torn) {
+                let scene = format!("seed {seed}, operation {operation}, {fate:?}");
+                promised.check(&disk.after_crash(fate), fate, &scene);
+                crashes += 1;
+            }
+        }
+    }
+    assert!(ended > 0, "no segment came to its end: the test has lost its teeth");
+    assert!(crashes > 3000, "only {crashes} crashes: the test has lost its teeth");
+}
+
+#[test]
+fn the_world_may_stop_again_while_it_recovers() {
+    for seed in 0..SEEDS {
+        let whole = MemoryDisk::new();
+        run(&whole, seed);
+        for operation in (0..whole.operations()).step_by(19) {
+            let disk = MemoryDisk::new();
+            disk.stop_at(operation);
+            let promised = run(&disk, seed);
+            let fate = Fate::Torn(seed << 32 | operation);
+            for second in 0.. {
+                let crashed = disk.after_crash(fate);
+                crashed.stop_at(second);
+                let recovered = Engine::start(&crashed).is_ok() && !crashed.has_stopped();
+                for again in [Fate::Kept, Fate::Dropped, Fate::Torn(second)] {
+                    let scene = format!("seed {seed}, operations {operation} and {second}");
+                    promised.check(&crashed.after_crash(again), fate, &scene);
+                }
+                if recovered {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_fails_is_never_taken_for_one_that_did_not() {
+    for seed in 0..SEEDS {
+        for operation in 0..40 {
+            let disk = MemoryDisk::new();
+            let promised = run_with(&disk, seed, |step| {
+                if step == operation {
+                    disk.fail_syncs(1);
+                }
+            });
+            let scene = format!("seed {seed}, failing sync at step {operation}");
+            promised.check(&disk.after_crash(Fate::Dropped), Fate::Dropped, &scene);
+        }
+    }
+}
+
+/// The parts of the spool without their threads, so that a run is the same each time.
+struct Engine {
+    base: Arc<Base>,
+    feed: Arc<Feed>,
+    reader: Arc<Reader>,
+    committer: Committer,
+    journal: Journal,
+    /// What the queue would know.
+    live: Live,
+}
+
+/// What those who used the spool may rely on.
+#[derive(Default)]
+struct Promised {
+    messages: HashMap<MessageId, Message>,
+}
+
+struct Message {
+    content: Vec<u8>,
+    acknowledged: bool,
+    entries: Vec<History>,
+}
+
+/// The states an entry was put in, one after the other.
+struct History {
+    states: Vec<EntryState>,
+    /// The newest one that the operating system was given.
+    written: usize,
+    /// The newest one that was synced.
+    synced: usize,
+}
+
+fn run(disk: &MemoryDisk, seed: u64) -> Promised {
+    run_with(disk, seed, |_| ())
+}
+
+/// Lives through a history of some 60 steps, or as many as the disk allows.
+fn run_with(disk: &MemoryDisk, seed: u64, before_step: impl Fn(u64)) -> Promised {
+    let mut promised = Promised::default();
+    let Ok(mut engine) = Engine::start(disk) else { return promised };
+    let mut dice = Dice(seed);
+    let mut last_id = 0;
+    for step in 0..STEPS {
+        before_step(step);
+        match dice.below(10) {
+            0..=2 => engine.append(&mut promised, &mut dice, &mut last_id),
+            3..=7 => engine.amend(&mut promised, &mut dice),
+            8 => {
+                engine.sync(&mut promised);
+                engine.delete_what_is_done();
+            }
+            _ => engine.delete_what_is_done(),
+        }
+        if disk.has_stopped() {
+            break;
+        }
+    }
+    promised
+}
+
+impl Engine {
+    fn start(disk: &MemoryDisk) -> Result<Self, String> {
+        let settings = relais_config::Spool { segment_size: 2048, large_message: 400, min_free: 0 };
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let base = Arc::new(Base::new(Path::new("/spool"), &settings, disk));
+        let mut live = Live::new();
+        let mut each = |event: Event| follow(&mut live, &event);
+        let Findings { ledger, next, quarantined, missing, .. } =
+            recover(&base, Ledger::default(), &mut each).map_err(|error| error.to_string())?;
+        assert_eq!(
+            ledger.segments.values().map(|life| life.live as usize).sum::<usize>(),
+            live.len(),
+            "the ledger and the events agree"
+        );
+        let alarming = quarantined.iter().find(|found| found.acknowledged);
+        assert!(alarming.is_none() && missing.is_empty(), "a false alarm: {alarming:?}");
+        let feed = Arc::new(Feed::new(ledger));
+        let reader = Arc::new(Reader::new(Arc::clone(&base)));
+        Ok(Self {
+            committer: Committer::new(Arc::clone(&base), Arc::clone(&feed), next),
+            journal: Journal::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&reader)),
+            base,
+            feed,
+            reader,
+            live,
+        })
+    }
+
+    fn append(&mut self, promised: &mut Promised, dice: &mut Dice, last_id: &mut u64) {
+        let mut batch = Vec::new();
+        for _ in 0..=dice.below(3) {
+            *last_id += 1;
+            let id = MessageId(*last_id);
+            let content = text(dice);
+            let entries = 1 + dice.below(3) as u16;
+            let history = |_| History { states: vec![FRESH], written: 0, synced: 0 };
+            let histories = (0..entries).map(history).collect();
+            let message =
+                Message { content: content.clone(), acknowledged: false, entries: histories };
+            promised.messages.insert(id, message);
+            if let Ok(encoded) = self.encode(id, entries, content) {
+                batch.push(encoded);
+            }
+        }
+        for stored in self.committer.commit(&mut batch).unwrap_or_default() {
+            promised.messages.get_mut(&stored.id).unwrap().acknowledged = true;
+            add(&mut self.live, &stored);
+        }
+    }
+
+    fn encode(&self, id: MessageId, entries: u16, content: Vec<u8>) -> Result<Encoded, SpoolError> {
+        let envelope = envelope(id, entries);
+        if content.len() as u64 <= self.base.settings.large_message {
+            return Encoded::new(envelope, b"", content.into(), None);
+        }
+        let size = content.len() as u64;
+        waiting(async {
+            let mut draft = Draft::new(Arc::clone(&self.base));
+            draft.write(&content).await?;
+            draft.keep(id).await
+        })?;
+        Encoded::new(envelope, b"", Bytes::new(), Some(size))
+    }
+
+    fn amend(&mut self, promised: &mut Promised, dice: &mut Dice) {
+        let mut changes: Vec<Change> = Vec::new();
+        for _ in 0..=dice.below(8) {
+            // The oldest, so that whole segments come to their end.
+            let nth = dice.below((self.live.len() as u64).min(8)) as usize;
+            let Some((&(id, entry), &(place, was))) = self.live.iter().nth(nth) else { break };
+            if changes.iter().any(|change| (change.id, change.entry) == (id, entry)) {
+                continue;
+            }
+            let attempts = was.attempts() + 1;
+            let now = match dice.below(8) {
+                0 => EntryState::Waiting { open: 1, attempts, due: u64::from(attempts) * 1000 },
+                1 => EntryState::Held { open: 1, attempts },
+                _ => EntryState::Done,
+            };
+            promised.history(id, entry).states.push(now);
+            changes.push(change(id, place, entry, was, now));
+        }
+        for change in &changes {
+            alter(&mut self.live, change);
+        }
+        let names: Vec<_> = changes.iter().map(|change| (change.id, change.entry)).collect();
+        self.journal.write(changes);
+        if self.journal.is_written() {
+            for (id, entry) in names {
+                let history = promised.history(id, entry);
+                history.written = history.states.len() - 1;
+            }
+        }
+    }
+
+    fn sync(&mut self, promised: &mut Promised) {
+        if self.journal.sync().is_ok() {
+            for history in promised.messages.values_mut().flat_map(|message| &mut message.entries) {
+                history.written = history.states.len() - 1;
+                history.synced = history.written;
+            }
+        }
+    }
+
+    fn delete_what_is_done(&mut self) {
+        self.journal.sweep();
+        // Stands in for the index, which lets go of them.
+        let emptied = |event| match event {
+            Event::Emptied { segment } => Some(segment),
+            _ => None,
+        };
+        let emptied: Vec<u32> = self.feed.take().into_iter().filter_map(emptied).collect();
+        self.journal.delete(&emptied);
+    }
+
+    fn content(&self, place: Place, scene: &str) -> Vec<u8> {
+        let (_, content) =
+            self.reader.read_waiting(place).unwrap_or_else(|e| panic!("{scene}: {e}"));
+        match content {
+            Content::Whole(octets) => octets.to_vec(),
+            Content::File { path, size } => {
+                let mut octets = vec![0; size as usize];
+                let file = self.base.disk.open(&path);
+                let file = file.unwrap_or_else(|error| panic!("{scene}: {path:?}: {error}"));
+                assert_eq!(file.read_at(&mut octets, 0).unwrap() as u64, size);
+                assert_eq!(file.size().unwrap(), size);
+                octets
+            }
+        }
+    }
+}
+
+impl Promised {
+    fn history(&mut self, id: MessageId, entry: u16) -> &mut History {
+        &mut self.messages.get_mut(&id).unwrap().entries[usize::from(entry)]
+    }
+
+    /// Starts the spool on what a crash has left and looks whether every promise was kept.
+    fn check(&self, disk: &MemoryDisk, fate: Fate, scene: &str) {
+        let mut engine = Engine::start(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
+        for (&(id, entry), &(place, state)) in &engine.live {
+            let message = self.messages.get(&id).unwrap_or_else(|| panic!("{scene}: who is {id}?"));
+            assert!(
+                engine.content(place, scene) == message.content,
+                "{scene}: the content of {id}"
+            );
+            let possible = message.entries[usize::from(entry)].possible(fate);
+            assert!(possible.contains(&state), "{scene}: {id}.{entry} {state:?} not {possible:?}");
+        }
+        for (id, message) in self.messages.iter().filter(|(_, message)| message.acknowledged) {
+            for (entry, history) in message.entries.iter().enumerate() {
+                let there = engine.live.contains_key(&(*id, entry as u16));
+                let done = history.possible(fate).contains(&EntryState::Done);
+                assert!(there || done, "{scene}: {id}.{entry} was acknowledged and is lost");
+            }
+        }
+        engine.works(scene);
+        let again = Engine::start(disk).unwrap_or_else(|error| panic!("{scene}, again: {error}"));
+        assert!(again.live == engine.live, "{scene}: a second recovery finds something else");
+    }
+}
+
+impl Engine {
+    /// Stores a message and finishes it.
+    fn works(&mut self, scene: &str) {
+        let mut batch = [self.encode(MessageId(u64::MAX), 1, b"hello".to_vec()).unwrap()];
+        let stored = self.committer.commit(&mut batch);
+        let Stored { id, place, .. } = stored.unwrap_or_else(|e| panic!("{scene}: {e}"))[0].clone();
+        assert_eq!(self.content(place, scene), b"hello", "{scene}");
+        self.journal.write(vec![change(id, place, 0, FRESH, EntryState::Done)]);
+        self.journal.sync().unwrap_or_else(|error| panic!("{scene}: {error}"));
+        self.committer.close();
+    }
+}
+
+impl History {
+    /// The states in which a crash may leave the entry.
+    fn possible(&self, fate: Fate) -> &[EntryState] {
+        &self.states[if fate == Fate::Kept { self.written } else { self.synced }..]
+    }
+}
+
+type Live = BTreeMap<(MessageId, u16), (Place, EntryState)>;
+
+fn follow(live: &mut Live, event: &Event) {
+    match event {
+        Event::Stored { messages, .. } => messages.iter().for_each(|stored| add(live, stored)),
+        Event::Changed { changes, .. } => changes.iter().for_each(|change| alter(live, change)),
+        _ => {}
+    }
+}
+
+fn add(live: &mut Live, stored: &Stored) {
+    for entry in 0..stored.entries.len() {
+        live.insert((stored.id, entry as u16), (stored.place, FRESH));
+    }
+}
+
+fn alter(live: &mut Live, change: &Change) {
+    let name = (change.id, change.entry);
+    match change.now {
+        EntryState::Done => drop(live.remove(&name)),
+        now => drop(live.insert(name, (change.place, now))),
+    }
+}
+
+fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntryState) -> Change {
+    let (channel, host) = ("tcp_local".into(), "example.org".into());
+    Change { id, place, entry, channel, host, was, now, replies: Vec::new(), reason: None }
+}
+
+fn envelope(id: MessageId, entries: u16) -> Envelope {
+    let address = |n: u16| Recipient { address: format!("r{n}@example.org"), original: "r".into() };
+    let entry = |n: u16| Entry {
+        channel: "tcp_local".into(),
+        host: "example.org".into(),
+        recipients: vec![address(n)],
+    };
+    Envelope {
+        id,
+        received: id.0,
+        sender: "s@example.net".into(),
+        source_channel: "tcp_local".into(),
+        client: "client [192.0.2.1]".into(),
+        eight_bit: false,
+        size: 0,
+        entries: (0..entries).map(entry).collect(),
+    }
+}
+
+fn text(dice: &mut Dice) -> Vec<u8> {
+    (0..dice.below(600)).map(|_| dice.below(256) as u8).collect()
+}
+
+fn waiting<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+const FRESH: EntryState = EntryState::Waiting { open: 1, attempts: 0, due: 0 };
+const SEEDS: u64 = 3;
+const STEPS: u64 = 60;
+const TEARS: u64 = 6;

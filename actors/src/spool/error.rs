@@ -1,0 +1,58 @@
+//! What can go wrong in the spool, told to whoever must act.
+
+use std::{io, path::Path, sync::Arc};
+
+use super::Place;
+
+/// Why the spool did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// As many messages as allowed are waiting to be committed. The client should come again.
+    #[error("{waiting} messages are waiting for the disk; come again later")]
+    Busy {
+        /// Messages waiting.
+        waiting: usize,
+    },
+    /// The disk is full, or nearly so. The operator should make room; mail is taken again then.
+    #[error("the spool's disk has {free} octets left, fewer than it needs")]
+    DiskFull {
+        /// Octets free when it was noticed.
+        free: u64,
+    },
+    /// The operating system refused. The operator should look at the disk.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The octets at this place are not what was written. Only a copy elsewhere helps.
+    #[error("the record at segment {}, offset {} is damaged", place.segment, place.offset)]
+    Damaged {
+        /// Where.
+        place: Place,
+    },
+    /// Nothing is kept at this place any more.
+    #[error("there is no segment {} any more", place.segment)]
+    Gone {
+        /// Where it was.
+        place: Place,
+    },
+    /// An envelope that cannot be queued: a mistake of the caller.
+    #[error("an envelope that cannot be queued: {0}")]
+    Envelope(&'static str),
+    /// The index is out of order. It is rebuilt from the spool; ask again.
+    #[error("the queue index is being rebuilt: {0}")]
+    Index(String),
+    /// The spool has been closed.
+    #[error("the spool is closed")]
+    Closed,
+}
+
+impl SpoolError {
+    /// Something failed at a path.
+    pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.display().to_string(), source: Arc::new(source) }
+    }
+}

@@ -1,0 +1,168 @@
+//! What the index has yet to follow, and the ledger that is ahead of it.
+//!
+//! The committer and the journal push events here in batches and go on; the index takes them when
+//! it likes. Only events that are durable in the spool are handed out, so the index is never ahead
+//! of what a power cut leaves. When the index falls far behind, those who push wait for it: memory
+//! is bounded, and what they promise to others has been kept by then.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    Change,
+    ledger::{Event, Ledger},
+};
+
+/// Shared by committer, journal and index.
+#[derive(Default)]
+pub(crate) struct Feed {
+    inner: Mutex<Inner>,
+    /// Wakes the index.
+    wake: Condvar,
+    /// Wakes those who wait for the index.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    events: VecDeque<Event>,
+    /// Of the events, how many are durable.
+    durable: usize,
+    /// The journal has pushed changes that it has not synced.
+    unsynced: bool,
+    /// Messages and changes in `events`.
+    weight: usize,
+    live: Ledger,
+    poked: bool,
+}
+
+impl Feed {
+    /// Starts from what recovery found.
+    pub(crate) fn new(live: Ledger) -> Self {
+        Self { inner: Mutex::new(Inner { live, ..Inner::default() }), ..Self::default() }
+    }
+
+    /// Takes in what is already durable.
+    pub(crate) fn push(&self, event: Event) {
+        let mut inner = self.lock();
+        inner.live.apply(&event);
+        inner.weight += weight(&event);
+        inner.events.push_back(event);
+        if !inner.unsynced {
+            inner.durable = inner.events.len();
+        }
+        self.make_room(inner);
+    }
+
+    /// Takes in state changes that have been written; [`Feed::synced`] makes them count.
+    pub(crate) fn push_changes(&self, changes: Vec<Change>, states: Vec<(u32, u64)>) {
+        let event = Event::Changed { changes, states };
+        let mut inner = self.lock();
+        inner.live.apply(&event);
+        inner.weight += weight(&event);
+        inner.events.push_back(event);
+        inner.unsynced = true;
+        self.make_room(inner);
+    }
+
+    /// Every change that was pushed is durable.
+    pub(crate) fn synced(&self) {
+        let mut inner = self.lock();
+        inner.unsynced = false;
+        inner.durable = inner.events.len();
+        if inner.weight >= BATCH {
+            inner.poked = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// So much has piled up that the journal should sync before it goes on.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.lock().weight >= LIMIT / 2
+    }
+
+    /// The index's side: waits until there is a batch, somebody poked, or the time is over.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let idle = |inner: &mut Inner| {
+            let batch = inner.weight >= BATCH && inner.durable > 0;
+            !(inner.poked || batch)
+        };
+        let waited = self.wake.wait_timeout_while(self.lock(), timeout, idle);
+        waited.unwrap_or_else(PoisonError::into_inner).0.poked = false;
+    }
+
+    /// Lets [`Feed::wait`] return.
+    pub(crate) fn poke(&self) {
+        self.lock().poked = true;
+        self.wake.notify_one();
+    }
+
+    /// The durable events so far.
+    pub(crate) fn take(&self) -> Vec<Event> {
+        let mut inner = self.lock();
+        let durable = std::mem::take(&mut inner.durable);
+        let events: Vec<Event> = inner.events.drain(..durable).collect();
+        inner.weight = inner.events.iter().map(weight).sum();
+        self.room.notify_all();
+        events
+    }
+
+    /// Forgets all events and gives the ledger as of now, from where the index starts over, and
+    /// the segments it would have been told to forget.
+    pub(crate) fn start_over(&self) -> (Ledger, Vec<u32>) {
+        let mut inner = self.lock();
+        let emptied = |event| match event {
+            Event::Emptied { segment } => Some(segment),
+            _ => None,
+        };
+        let emptied = inner.events.drain(..).filter_map(emptied).collect();
+        (inner.durable, inner.weight) = (0, 0);
+        self.room.notify_all();
+        (inner.live.clone(), emptied)
+    }
+
+    /// Looks at the ledger.
+    pub(crate) fn live<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        look(&self.lock().live)
+    }
+
+    /// Closed segments without a live entry, with the number of their entries; each is told once.
+    pub(crate) fn take_empty(&self) -> Vec<(u32, u32)> {
+        let live = &mut self.lock().live;
+        let empty = std::mem::take(&mut live.empty);
+        empty.iter().filter_map(|n| Some((*n, live.segments.get(n)?.entries))).collect()
+    }
+
+    fn make_room(&self, inner: MutexGuard<'_, Inner>) {
+        if inner.weight >= BATCH && inner.durable > 0 {
+            self.wake.notify_one();
+        }
+        if inner.weight >= LIMIT {
+            // With a time limit: a stuck index may cost memory, but not the mail.
+            let full = |inner: &mut Inner| inner.weight >= LIMIT && inner.durable > 0;
+            drop(self.room.wait_timeout_while(inner, PATIENCE, full));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::Stored { messages, .. } => messages.len(),
+        Event::Changed { changes, .. } => changes.len(),
+        _ => 1,
+    }
+}
+
+/// Messages and changes after which the index does not wait any longer.
+const BATCH: usize = 20_000;
+/// Messages and changes beyond which the others wait for the index.
+const LIMIT: usize = 200_000;
+/// How long they wait.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,368 @@
+//! The index: queue entries in the order in which jobs want them.
+//!
+//! It follows the spool and never leads: it is told only what is durable there, and everything in
+//! it can be made again from there. It is lazy: what is stored and done within a second or so never
+//! reaches it. With each batch goes a checkpoint that says how far it has followed; a crash takes
+//! at most its newest writes, checkpoint included, and they are made up for at start. When sled
+//! fails while the engine runs, the index is made anew.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use relais_channels::mail::MessageId;
+use sled::Tree;
+use tokio::sync::oneshot;
+
+use super::{
+    Change, Class, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
+    base::Base,
+    feed::Feed,
+    ledger::{Event, Ledger},
+    recover::replay,
+    store::{Broken, Key, Store, Value, encode, guarded, key},
+};
+
+/// Questions to the index's thread.
+#[derive(Default)]
+pub(crate) struct IndexQueue {
+    inner: Mutex<Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    questions: Vec<Question>,
+    closed: bool,
+}
+
+/// What the index is asked. Who gets no answer asked while it was being repaired.
+pub(crate) enum Question {
+    /// Entries of a channel and class behind a cursor.
+    Scan {
+        channel: Arc<str>,
+        class: Class,
+        after: Option<Cursor>,
+        limit: usize,
+        answer: oneshot::Sender<Vec<ScannedEntry>>,
+    },
+    /// The trees themselves, for a search that would take too long on this thread.
+    Trees(oneshot::Sender<Vec<(Arc<str>, Tree)>>),
+}
+
+/// The index; on a thread of its own once it is up to date.
+pub(crate) struct Index {
+    base: Arc<Base>,
+    /// Nothing while it is out of order.
+    store: Option<Store>,
+    /// What it has been told.
+    ledger: Ledger,
+    /// What the checkpoint says it has been told.
+    saved: Ledger,
+    /// Entries that have changed since the store was written to.
+    young: HashMap<(MessageId, u16), Young>,
+    /// The store may already have some of what recovery tells: keys to remove first.
+    replaying: bool,
+    stale: Vec<(Arc<str>, Key)>,
+    emptied: Vec<u32>,
+    flushed: Instant,
+}
+
+/// An entry that the store is about to learn of.
+struct Young {
+    /// Under what the store has it so far.
+    was: Option<Key>,
+    now: EntryState,
+    channel: Arc<str>,
+    host: Arc<str>,
+    place: Place,
+    size: Option<u64>,
+}
+
+impl IndexQueue {
+    pub(crate) fn ask(&self, question: Question) {
+        self.lock().questions.push(question);
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    fn take(&self) -> (Vec<Question>, bool) {
+        let mut inner = self.lock();
+        (mem::take(&mut inner.questions), inner.closed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    /// Opens what is there.
+    pub(crate) fn open(base: Arc<Base>) -> Result<Self, Broken> {
+        let path = base.layout.index();
+        if !path.exists() {
+            return Self::create(base);
+        }
+        let (store, ledger) = guarded(|| {
+            let store = Store::open(&path)?;
+            let ledger = store.ledger()?;
+            store.verify(&ledger)?;
+            Ok((store, ledger))
+        })?;
+        let replaying = true;
+        Ok(Self { saved: ledger.clone(), ledger, replaying, ..Self::with(base, store) })
+    }
+
+    /// An empty one in place of whatever is there.
+    pub(crate) fn create(base: Arc<Base>) -> Result<Self, Broken> {
+        let store = guarded(|| Store::create(&base.layout.index()))?;
+        Ok(Self::with(base, store))
+    }
+
+    fn with(base: Arc<Base>, store: Store) -> Self {
+        Self {
+            base,
+            store: Some(store),
+            ledger: Ledger::default(),
+            saved: Ledger::default(),
+            young: HashMap::new(),
+            replaying: false,
+            stale: Vec::new(),
+            emptied: Vec::new(),
+            flushed: Instant::now(),
+        }
+    }
+
+    /// What it has followed.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Takes in what recovery finds.
+    pub(crate) fn catch_up(&mut self, event: Event) -> Result<(), Broken> {
+        self.learn(event);
+        if self.young.len() + self.stale.len() < CATCH_UP {
+            return Ok(());
+        }
+        guarded(|| self.write())
+    }
+
+    /// Recovery is over.
+    pub(crate) fn caught_up(&mut self) -> Result<(), Broken> {
+        self.replaying = false;
+        self.emptied.clear();
+        guarded(|| {
+            self.write()?;
+            self.checkpoint()?;
+            self.flush()
+        })
+    }
+
+    /// The thread. `retire` is told which segments nothing refers to any more.
+    pub(crate) fn run(mut self, feed: &Feed, queue: &IndexQueue, retire: impl Fn(Vec<u32>)) {
+        loop {
+            feed.wait(EVERY);
+            let (questions, closed) = queue.take();
+            let events = feed.take();
+            if let Err(broken) = guarded(|| self.follow(events, closed)) {
+                self.repair(feed, &broken);
+            }
+            if self.store.is_some() && !self.emptied.is_empty() {
+                retire(mem::take(&mut self.emptied));
+            }
+            for question in questions {
+                if let Err(broken) = guarded(|| self.answer(question)) {
+                    self.repair(feed, &broken);
+                }
+            }
+            if closed {
+                return;
+            }
+        }
+    }
+
+    fn follow(&mut self, events: Vec<Event>, closed: bool) -> Result<(), Broken> {
+        if self.store.is_none() {
+            return Err(Broken("it could not be repaired so far".to_owned()));
+        }
+        if !events.is_empty() {
+            for event in events {
+                self.learn(event);
+            }
+            self.write()?;
+            self.checkpoint()?;
+        }
+        // Nothing is deleted before the operating system knows that the index has let go of it.
+        if closed || !self.emptied.is_empty() || self.flushed.elapsed() > FLUSH_EVERY {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, event: Event) {
+        self.ledger.apply(&event);
+        match event {
+            Event::Stored { messages, .. } => {
+                for stored in &messages {
+                    self.learn_message(stored);
+                }
+            }
+            Event::Changed { changes, .. } => {
+                for change in changes {
+                    self.learn_change(change);
+                }
+            }
+            Event::Emptied { segment } => self.emptied.push(segment),
+            Event::Closed { .. } | Event::LargeGone { .. } => {}
+        }
+    }
+
+    fn learn_message(&mut self, stored: &Stored) {
+        for (number, entry) in stored.entries.iter().enumerate() {
+            let (channel, number) = (Arc::clone(&entry.channel), number as u16);
+            let now = EntryState::fresh(entry.recipients.into());
+            if self.replaying {
+                let fresh = key(now, stored.id, number);
+                self.stale.extend(fresh.map(|key| (Arc::clone(&channel), key)));
+            }
+            let host = Arc::clone(&entry.host);
+            let (place, size) = (stored.place, Some(stored.size));
+            let young = Young { was: None, now, channel, host, place, size };
+            self.young.insert((stored.id, number), young);
+        }
+    }
+
+    fn learn_change(&mut self, change: Change) {
+        let was = key(change.was, change.id, change.entry);
+        if self.replaying {
+            self.stale.extend(was.map(|key| (Arc::clone(&change.channel), key)));
+        }
+        let name = (change.id, change.entry);
+        if let Some(young) = self.young.get_mut(&name) {
+            young.now = change.now;
+            if young.was.is_none() && young.now == EntryState::Done {
+                self.young.remove(&name);
+            }
+            return;
+        }
+        let Change { now, channel, host, place, .. } = change;
+        self.young.insert(name, Young { was, now, channel, host, place, size: None });
+    }
+
+    /// Brings the store's trees up to date.
+    fn write(&mut self) -> Result<(), Broken> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        let mut writes: Vec<(Arc<str>, Key, Option<Vec<u8>>)> = Vec::new();
+        for ((id, entry), young) in self.young.drain() {
+            let size = match young.size {
+                Some(size) => size,
+                None => known_size(store, id, entry, &young)?,
+            };
+            let now = key(young.now, id, entry);
+            writes.extend(now.map(|now| {
+                let (place, host) = (young.place, &*young.host);
+                let (open, attempts) = (young.now.open(), young.now.attempts());
+                let value = encode(&Value { place, host, open, attempts, size });
+                (Arc::clone(&young.channel), now, Some(value))
+            }));
+            let was = young.was.filter(|was| Some(*was) != now);
+            writes.extend(was.map(|was| (young.channel, was, None)));
+        }
+        writes.extend(self.stale.drain(..).map(|(channel, key)| (channel, key, None)));
+        // Neighbours one after the other: sled is several times as fast then. An insertion comes
+        // before the removal of the same, stale, key, and only the first counts.
+        writes.sort_unstable_by(|(a, ka, va), (b, kb, vb)| {
+            (a, ka, va.is_none()).cmp(&(b, kb, vb.is_none()))
+        });
+        writes.dedup_by(|(a, ka, _), (b, kb, _)| (a, ka) == (b, kb));
+        for (channel, key, value) in writes {
+            store.put(&channel, key, value)?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Broken> {
+        if let Some(store) = self.store.as_ref().filter(|_| self.ledger != self.saved) {
+            store.save(&self.ledger, &self.saved)?;
+            self.saved = self.ledger.clone();
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Broken> {
+        self.flushed = Instant::now();
+        self.store.as_ref().map_or(Ok(()), Store::flush)
+    }
+
+    fn answer(&mut self, question: Question) -> Result<(), Broken> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        match question {
+            Question::Scan { channel, class, after, limit, answer } => {
+                let (entries, ended) = store.scan(&channel, class, after, limit)?;
+                let counts = self.ledger.counts.get(&channel).copied().unwrap_or_default();
+                if ended && after.is_none() && entries.len() as u64 != counts.of_class(class) {
+                    let found = entries.len();
+                    return Err(Broken(format!("{channel}, {class:?}: {found}, not {counts:?}")));
+                }
+                let _ = answer.send(entries);
+            }
+            Question::Trees(answer) => drop(answer.send(store.trees())),
+        }
+        Ok(())
+    }
+
+    /// Starts over from the spool.
+    fn repair(&mut self, feed: &Feed, broken: &Broken) {
+        self.base.report(&SpoolError::Index(broken.to_string()), "the index is made anew");
+        // Its destructor would wait for what is broken.
+        if let Some(store) = self.store.take() {
+            mem::forget(store);
+        }
+        let (until, emptied) = feed.start_over();
+        let made = Self::create(Arc::clone(&self.base)).and_then(|mut index| {
+            let mut failed = Ok(());
+            let mut each = |event| {
+                if failed.is_ok() {
+                    failed = index.catch_up(event);
+                }
+            };
+            replay(&self.base, &until, &mut each).map_err(Broken::because)?;
+            failed?;
+            index.caught_up()?;
+            Ok(index)
+        });
+        match made {
+            Ok(index) => *self = Self { emptied, ..index },
+            Err(broken) => {
+                tracing::error!(%broken, "the index could not be made anew; once more in a second");
+                self.emptied.extend(emptied);
+            }
+        }
+    }
+}
+
+/// The size of a message of which only a change is known: the store has it, or had it before a
+/// crash; for want of both, that of the record.
+fn known_size(store: &mut Store, id: MessageId, entry: u16, young: &Young) -> Result<u64, Broken> {
+    let tree = store.channel(&young.channel)?;
+    if young.now != EntryState::Done {
+        for key in young.was.into_iter().chain(key(young.now, id, entry)) {
+            if let Some(value) = tree.get(key)? {
+                let value: Value<'_> = postcard::from_bytes(&value).map_err(Broken::because)?;
+                return Ok(value.size);
+            }
+        }
+    }
+    Ok(young.place.length.into())
+}
+
+/// How long an entry has time to be done before the store hears of it.
+const EVERY: Duration = Duration::from_secs(1);
+/// How much of the index's own work a crash of the process may cost.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// Entries written at once while catching up.
+const CATCH_UP: usize = 20_000;

@@ -1,0 +1,127 @@
+//! Content in files of its own: streamed in, never held whole in memory.
+//!
+//! A draft is a file `large/draft-N` until its message is appended; then it is synced, takes the
+//! message's id for a name, and only when that is durable does the record go to the committer. A
+//! draft that is dropped takes its file along; what a crash leaves is removed at the next start.
+
+use std::{
+    io::IoSlice,
+    mem,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use relais_channels::mail::MessageId;
+use tokio::{runtime::Handle, task::spawn_blocking};
+
+use super::{SpoolError, base::Base, disk::DiskFile};
+
+/// The content of a large message while it comes in.
+pub struct Draft {
+    base: Arc<Base>,
+    path: PathBuf,
+    file: Option<Arc<dyn DiskFile>>,
+    buffer: Vec<u8>,
+    written: u64,
+    kept: bool,
+}
+
+impl Draft {
+    pub(crate) fn new(base: Arc<Base>) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = base.layout.large_dir().join(format!("{DRAFT}{count}"));
+        Self { base, path, file: None, buffer: Vec::new(), written: 0, kept: false }
+    }
+
+    /// Takes in a piece. Waits for the disk once in a while.
+    pub async fn write(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
+        self.buffer.extend_from_slice(octets);
+        if self.buffer.len() >= BUFFER { self.write_out(false).await } else { Ok(()) }
+    }
+
+    /// Octets so far.
+    pub fn size(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Makes it durable under the name of its message.
+    pub(crate) async fn keep(mut self, id: MessageId) -> Result<(), SpoolError> {
+        self.write_out(true).await?;
+        let (base, from) = (Arc::clone(&self.base), self.path.clone());
+        let to = base.layout.large(id);
+        self.kept = true;
+        blocking(move || {
+            let renamed = base.disk.rename(&from, &to);
+            let synced = renamed.and_then(|()| base.disk.sync_dir(&base.layout.large_dir()));
+            synced.map_err(|error| {
+                let _ = base.disk.remove(&from);
+                let _ = base.disk.remove(&to);
+                base.failure(&to, error)
+            })
+        })
+        .await
+    }
+
+    async fn write_out(&mut self, sync: bool) -> Result<(), SpoolError> {
+        let (base, path, at) = (Arc::clone(&self.base), self.path.clone(), self.written);
+        let (file, buffer) = (self.file.take(), mem::take(&mut self.buffer));
+        let (file, buffer) = blocking(move || {
+            let written = || {
+                let file = file.map_or_else(|| base.disk.create(&path), Ok)?;
+                file.write_at(&mut [IoSlice::new(&buffer)], at)?;
+                if sync {
+                    file.sync_data()?;
+                }
+                Ok(file)
+            };
+            base.check_space()?;
+            let file = written().map_err(|error| base.failure(&path, error))?;
+            Ok((file, buffer))
+        })
+        .await?;
+        self.file = Some(file);
+        self.written += buffer.len() as u64;
+        self.buffer = buffer;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut draft = f.debug_struct("Draft");
+        draft.field("path", &self.path).field("size", &self.size()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.kept || (self.file.is_none() && self.written == 0) {
+            return;
+        }
+        let (base, path) = (Arc::clone(&self.base), mem::take(&mut self.path));
+        // Freeing the blocks of a large file takes a while.
+        let remove = move || drop(base.disk.remove(&path));
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+/// Runs work that waits for the disk away from the actors.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, SpoolError> {
+    // It fails when the runtime is being shut down.
+    spawn_blocking(work).await.unwrap_or(Err(SpoolError::Closed))
+}
+
+/// What names of files without a message begin with.
+pub(crate) const DRAFT: &str = "draft-";
+/// Octets collected before the disk is bothered.
+const BUFFER: usize = 256 << 10;

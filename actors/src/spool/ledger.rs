@@ -1,0 +1,178 @@
+//! What is alive: entries by channel, by segment, and large files. Kept twice, from the same
+//! events: once up to date, once as far as the index has followed (its checkpoint).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use relais_channels::mail::MessageId;
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Class, EntryState, Stored};
+
+/// Something that happened to the spool, in the order in which it did.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// Messages were committed; the segment now has `data_len` octets.
+    Stored { segment: u32, data_len: u64, messages: Vec<Stored> },
+    /// States changed; the state files named have that many octets.
+    Changed { changes: Vec<Change>, states: Vec<(u32, u64)> },
+    /// Nothing will be appended to the segment any more.
+    Closed { segment: u32, data_len: u64, states_len: u64 },
+    /// The segment is empty and about to be deleted.
+    Emptied { segment: u32 },
+    /// The file of a large message that is done is gone.
+    LargeGone { id: MessageId },
+}
+
+/// Everything that is counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Ledger {
+    pub(crate) last_id: u64,
+    pub(crate) segments: BTreeMap<u32, SegmentLife>,
+    pub(crate) counts: HashMap<Arc<str>, Counts>,
+    /// Entries left of each message whose content is in a file of its own.
+    pub(crate) large: HashMap<MessageId, u16>,
+    /// Closed segments without a live entry.
+    pub(crate) empty: BTreeSet<u32>,
+}
+
+/// One segment.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct SegmentLife {
+    /// Octets of its message file.
+    pub(crate) data_len: u64,
+    /// Octets of its state file.
+    pub(crate) states_len: u64,
+    /// Entries ever stored in it.
+    pub(crate) entries: u32,
+    /// Entries not done.
+    pub(crate) live: u32,
+    /// It will not grow.
+    pub(crate) closed: bool,
+}
+
+/// Entries of one channel.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Counts {
+    /// Never tried.
+    pub untried: u64,
+    /// Tried and waiting for the next attempt.
+    pub tried: u64,
+    /// Held.
+    pub held: u64,
+}
+
+impl Counts {
+    /// Entries that are not done.
+    pub fn total(&self) -> u64 {
+        self.untried + self.tried + self.held
+    }
+
+    /// Entries of one class.
+    pub fn of_class(&self, class: Class) -> u64 {
+        match class {
+            Class::Untried => self.untried,
+            Class::Tried => self.tried,
+            Class::Held => self.held,
+        }
+    }
+
+    /// Counts one more.
+    pub(crate) fn add(&mut self, state: EntryState) {
+        if let Some(count) = self.of(state) {
+            *count += 1;
+        }
+    }
+
+    fn of(&mut self, state: EntryState) -> Option<&mut u64> {
+        Some(match state.class()? {
+            Class::Untried => &mut self.untried,
+            Class::Tried => &mut self.tried,
+            Class::Held => &mut self.held,
+        })
+    }
+}
+
+impl Ledger {
+    /// Follows one event.
+    pub(crate) fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Stored { segment, data_len, messages } => {
+                for stored in messages {
+                    self.add(stored);
+                }
+                self.segments.entry(*segment).or_default().data_len = *data_len;
+            }
+            Event::Changed { changes, states } => {
+                for change in changes {
+                    self.change(change);
+                }
+                for (segment, states_len) in states {
+                    if let Some(life) = self.segments.get_mut(segment) {
+                        life.states_len = *states_len;
+                    }
+                }
+            }
+            Event::Closed { segment, data_len, states_len } => {
+                let life = self.segments.entry(*segment).or_default();
+                life.data_len = *data_len;
+                life.states_len = life.states_len.max(*states_len);
+                life.closed = true;
+                if life.live == 0 {
+                    self.empty.insert(*segment);
+                }
+            }
+            Event::Emptied { segment } => {
+                self.segments.remove(segment);
+                self.empty.remove(segment);
+            }
+            Event::LargeGone { id } => {
+                self.large.remove(id);
+            }
+        }
+    }
+
+    fn add(&mut self, stored: &Stored) {
+        self.last_id = self.last_id.max(stored.id.0);
+        let life = self.segments.entry(stored.place.segment).or_default();
+        life.entries += stored.entries.len() as u32;
+        life.live += stored.entries.len() as u32;
+        for entry in stored.entries.iter() {
+            self.channel(&entry.channel).untried += 1;
+        }
+        if stored.large {
+            self.large.insert(stored.id, stored.entries.len() as u16);
+        }
+    }
+
+    fn change(&mut self, change: &Change) {
+        let counts = self.channel(&change.channel);
+        if let Some(count) = counts.of(change.was) {
+            *count = count.saturating_sub(1);
+        }
+        counts.add(change.now);
+        if change.now != EntryState::Done || change.was == EntryState::Done {
+            return;
+        }
+        if let Some(life) = self.segments.get_mut(&change.place.segment) {
+            life.live = life.live.saturating_sub(1);
+            if life.closed && life.live == 0 {
+                self.empty.insert(change.place.segment);
+            }
+        }
+        if let Some(left) = self.large.get_mut(&change.id) {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    fn channel(&mut self, name: &Arc<str>) -> &mut Counts {
+        self.counts.entry(Arc::clone(name)).or_default()
+    }
+
+    /// Octets of all segments.
+    pub(crate) fn octets(&self) -> u64 {
+        self.segments.values().map(|life| life.data_len + life.states_len).sum()
+    }
+}

@@ -1,0 +1,406 @@
+//! A disk in memory that forgets, for tests.
+//!
+//! It counts every operation that changes something, and it knows what would be left of it after a
+//! power cut: octets only as of the last [`DiskFile::sync_data`], names only as of the last
+//! [`Disk::sync_dir`], and of everything later whatever the [`Fate`] says. [`MemoryDisk::stop_at`]
+//! is the power cut. Stricter than real file systems where these promise nothing (a synced file
+//! whose directory was not synced is gone), and as kind where they do (a rename is atomic).
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IoSlice},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::disk::{Disk, DiskFile};
+
+/// What a crash does to everything that was not synced.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// It is there: the process died, the kernel lived.
+    Kept,
+    /// It is gone.
+    Dropped,
+    /// Some of it is there: each write whole, in part, or not at all; each name or not; in no
+    /// particular order. The number says which.
+    Torn(u64),
+}
+
+/// The disk. Clones are the same disk.
+#[derive(Clone, Default)]
+pub struct MemoryDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    files: Vec<Inode>,
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    name_changes: Vec<NameChange>,
+    operations: u64,
+    stop_at: Option<u64>,
+    capacity: Option<u64>,
+    failing_syncs: u32,
+}
+
+#[derive(Default)]
+struct Inode {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Unsynced>,
+}
+
+#[derive(Clone)]
+enum Unsynced {
+    Write { at: usize, octets: Vec<u8> },
+    Truncate(usize),
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Made(PathBuf, usize),
+    Removed(PathBuf),
+    Renamed { from: PathBuf, to: PathBuf, file: usize },
+}
+
+struct MemoryFile {
+    disk: MemoryDisk,
+    file: usize,
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Changing operations so far.
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    /// The operation with this number (the first is 0) and all later ones fail. That operation
+    /// itself may have taken effect, as far as a fate allows.
+    pub fn stop_at(&self, operation: u64) {
+        self.lock().stop_at = Some(operation);
+    }
+
+    /// Whether the power is off.
+    pub fn has_stopped(&self) -> bool {
+        let state = self.lock();
+        state.stop_at.is_some_and(|stop| state.operations > stop)
+    }
+
+    /// Files together may have this many octets.
+    pub fn set_capacity(&self, octets: Option<u64>) {
+        self.lock().capacity = octets;
+    }
+
+    /// The next `count` calls of `sync_data` fail, and what they should have synced is lost to
+    /// every later one, as on Linux.
+    pub fn fail_syncs(&self, count: u32) {
+        self.lock().failing_syncs = count;
+    }
+
+    /// The contents of a file, if it is there.
+    pub fn contents(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.lock();
+        state.names.get(path).map(|file| state.files[*file].now.clone())
+    }
+
+    /// Puts a file there, durably, as someone with an editor would.
+    pub fn put(&self, path: &Path, contents: Vec<u8>) {
+        let mut state = self.lock();
+        let file = state.files.len();
+        state.files.push(Inode { now: contents.clone(), durable: contents, unsynced: Vec::new() });
+        state.names.insert(path.to_owned(), file);
+        state.durable_names.insert(path.to_owned(), file);
+    }
+
+    /// The names of all files.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.lock().names.keys().cloned().collect()
+    }
+
+    /// The disk that is found after a crash at this point.
+    #[must_use]
+    pub fn after_crash(&self, fate: Fate) -> Self {
+        let state = self.lock();
+        let mut dice = Dice(if let Fate::Torn(seed) = fate { seed } else { 0 });
+        let files: Vec<Vec<u8>> =
+            state.files.iter().map(|file| file.survives(fate, &mut dice)).collect();
+        let mut names = state.durable_names.clone();
+        for change in &state.name_changes {
+            let happened = match fate {
+                Fate::Kept => true,
+                Fate::Dropped => false,
+                Fate::Torn(_) => dice.below(2) == 0,
+            };
+            if happened {
+                change.apply(&mut names);
+            }
+        }
+        let left = Self::new();
+        for (path, file) in names {
+            left.put(&path, files[file].clone());
+        }
+        left
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Counts an operation. `Err`: the power went off just now; `None`: before.
+    fn step(&mut self) -> Option<io::Result<()>> {
+        let number = self.operations;
+        match self.stop_at {
+            Some(stop) if number > stop => None,
+            stop => {
+                self.operations += 1;
+                Some(if stop == Some(number) { Err(power_cut()) } else { Ok(()) })
+            }
+        }
+    }
+
+    fn change_names(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.name_changes.push(change);
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|file| self.files[*file].now.len() as u64).sum()
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.lock();
+        let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
+        let name = |path: &PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+        Ok(inside.filter_map(name).collect())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.lock();
+        let step = state.step().ok_or_else(power_cut)?;
+        let file = state.files.len();
+        state.files.push(Inode::default());
+        state.change_names(NameChange::Made(path.to_owned(), file));
+        step?;
+        Ok(Arc::new(MemoryFile { disk: self.clone(), file }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let state = self.lock();
+        let file = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(MemoryFile { disk: self.clone(), file }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let step = state.step().ok_or_else(power_cut)?;
+        let (from, to) = (from.to_owned(), to.to_owned());
+        state.change_names(NameChange::Renamed { from, to, file });
+        step
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        if !state.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let step = state.step().ok_or_else(power_cut)?;
+        state.change_names(NameChange::Removed(path.to_owned()));
+        step
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.step().ok_or_else(power_cut)??;
+        let changes = std::mem::take(&mut state.name_changes);
+        let (synced, rest) = changes.into_iter().partition(|change| change.is_in(dir));
+        state.name_changes = rest;
+        let synced: Vec<NameChange> = synced;
+        for change in synced {
+            change.apply(&mut state.durable_names);
+        }
+        Ok(())
+    }
+
+    fn free_space(&self, _: &Path) -> io::Result<u64> {
+        let state = self.lock();
+        Ok(state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
+    }
+}
+
+impl DiskFile for MemoryFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.disk.lock().files[self.file].now.len() as u64)
+    }
+
+    fn read_at(&self, octets: &mut [u8], at: u64) -> io::Result<usize> {
+        let state = self.disk.lock();
+        let rest = state.files[self.file].now.get(at as usize..).unwrap_or_default();
+        let read = rest.len().min(octets.len());
+        octets[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+
+    fn read_cached(&self, octets: &mut [u8], at: u64) -> io::Result<bool> {
+        Ok(self.read_at(octets, at)? == octets.len())
+    }
+
+    fn write_at(&self, parts: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        let step = state.step().ok_or_else(power_cut)?;
+        let mut octets: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let size = state.files[self.file].now.len();
+        let more = (at as usize + octets.len()).saturating_sub(size);
+        let room = state.capacity.map_or(u64::MAX, |all| all.saturating_sub(state.used()));
+        let full = more as u64 > room;
+        if full {
+            octets.truncate(octets.len() - (more - room as usize));
+        }
+        state.files[self.file].change(Unsynced::Write { at: at as usize, octets });
+        step?;
+        if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        let step = state.step().ok_or_else(power_cut)?;
+        state.files[self.file].change(Unsynced::Truncate(size as usize));
+        step
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.step().ok_or_else(power_cut)??;
+        if state.failing_syncs > 0 {
+            state.failing_syncs -= 1;
+            state.files[self.file].unsynced.clear();
+            return Err(io::Error::other("the disk did not take it"));
+        }
+        let file = &mut state.files[self.file];
+        for change in std::mem::take(&mut file.unsynced) {
+            change.apply(&mut file.durable);
+        }
+        Ok(())
+    }
+}
+
+impl Inode {
+    fn change(&mut self, change: Unsynced) {
+        change.apply(&mut self.now);
+        self.unsynced.push(change);
+    }
+
+    fn survives(&self, fate: Fate, dice: &mut Dice) -> Vec<u8> {
+        match fate {
+            Fate::Dropped => self.durable.clone(),
+            Fate::Kept => self.now.clone(),
+            Fate::Torn(_) => {
+                let mut left = self.durable.clone();
+                self.unsynced.iter().for_each(|change| change.tear(&mut left, dice));
+                left
+            }
+        }
+    }
+}
+
+impl Unsynced {
+    fn apply(&self, octets: &mut Vec<u8>) {
+        match self {
+            Self::Write { at, octets: new } => {
+                let end = at + new.len();
+                if octets.len() < end {
+                    octets.resize(end, 0);
+                }
+                octets[*at..end].copy_from_slice(new);
+            }
+            Self::Truncate(size) => octets.resize(*size, 0),
+        }
+    }
+
+    /// Lets some of it happen.
+    fn tear(&self, octets: &mut Vec<u8>, dice: &mut Dice) {
+        let Self::Write { at, octets: new } = self else {
+            if dice.below(2) == 0 {
+                self.apply(octets);
+            }
+            return;
+        };
+        match dice.below(5) {
+            0 => {}
+            1 => self.apply(octets),
+            2 => {
+                let part = new[..dice.below(new.len() as u64 + 1) as usize].to_vec();
+                Self::Write { at: *at, octets: part }.apply(octets);
+            }
+            3 => {
+                // The length is there, the contents are not.
+                Self::Write { at: *at, octets: vec![0; new.len()] }.apply(octets);
+            }
+            _ => {
+                for (number, sector) in new.chunks(SECTOR).enumerate() {
+                    if dice.below(2) == 0 {
+                        let at = at + number * SECTOR;
+                        Self::Write { at, octets: sector.to_vec() }.apply(octets);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Made(path, file) => drop(names.insert(path.clone(), *file)),
+            Self::Removed(path) => drop(names.remove(path)),
+            Self::Renamed { from, to, file } => {
+                names.remove(from);
+                names.insert(to.clone(), *file);
+            }
+        }
+    }
+
+    fn is_in(&self, dir: &Path) -> bool {
+        let (Self::Made(path, _) | Self::Removed(path) | Self::Renamed { to: path, .. }) = self;
+        path.parent() == Some(dir)
+    }
+}
+
+/// Numbers that look random and are the same each time (splitmix64).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit.max(1)
+    }
+}
+
+fn power_cut() -> io::Error {
+    io::Error::other("the power is off")
+}
+
+/// What a disk writes in one piece. Small, so that tests tear small records.
+const SECTOR: usize = 64;

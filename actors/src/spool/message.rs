@@ -1,0 +1,195 @@
+//! A message on its way into the spool, and what the spool says when it is in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use relais_channels::mail::{Envelope, MessageId};
+use relais_config::channel::MAX_ADDRSPERFILE;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    SpoolError,
+    change::append_postcard,
+    large::Draft,
+    record::{HEADER, Header, Kind, Salt},
+};
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Place {
+    /// The number of the segment.
+    pub segment: u32,
+    /// Octets from its beginning.
+    pub offset: u32,
+    /// Octets of the record.
+    pub length: u32,
+}
+
+/// A message to be stored.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// Who and where to. Its `size` is filled in here.
+    pub envelope: Envelope,
+    /// Header and body.
+    pub content: NewContent,
+}
+
+/// Content on its way in.
+#[derive(Debug)]
+pub enum NewContent {
+    /// In memory.
+    Whole {
+        /// The lines we add before what was received.
+        head: Vec<u8>,
+        /// What was received.
+        body: Bytes,
+    },
+    /// In a file of its own, streamed there already, added lines included.
+    Large(Draft),
+}
+
+/// A message that is safe.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stored {
+    /// The queue id.
+    pub id: MessageId,
+    /// Milliseconds since 1970.
+    pub received: u64,
+    /// Octets of content.
+    pub size: u64,
+    /// The content is in a file of its own.
+    pub large: bool,
+    /// Where it is.
+    pub place: Place,
+    /// Its entries, in the order of the envelope; all of them untried.
+    pub entries: Arc<[StoredEntry]>,
+}
+
+/// One entry of a stored message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredEntry {
+    /// The channel it leaves by.
+    pub channel: Arc<str>,
+    /// The host it goes to.
+    pub host: Arc<str>,
+    /// How many recipients it has; 1 to 64.
+    pub recipients: u8,
+}
+
+/// A record that lacks only its place.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// Room for the header, then the meta part and the first piece of content.
+    front: Vec<u8>,
+    body: Bytes,
+    header: Header,
+    received: u64,
+    size: u64,
+    entries: Arc<[StoredEntry]>,
+}
+
+impl Encoded {
+    /// Does all the work that needs no disk: this runs in the caller's task.
+    pub(crate) fn new(
+        mut envelope: Envelope,
+        head: &[u8],
+        body: Bytes,
+        large: Option<u64>,
+    ) -> Result<Self, SpoolError> {
+        check(&envelope)?;
+        envelope.size = large.unwrap_or((head.len() + body.len()) as u64);
+        let mut front = Vec::with_capacity(HEADER + 256 + head.len());
+        front.resize(HEADER, 0);
+        append_postcard(&envelope, &mut front);
+        let meta = front.len() - HEADER;
+        front.extend_from_slice(head);
+        let content = head.len() + body.len();
+        if meta + content > MAX_RECORD {
+            return Err(SpoolError::Envelope("more than 64 MiB in one record"));
+        }
+        let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&front[HEADER..]), &body);
+        let header = Header {
+            kind: if large.is_some() { Kind::Large } else { Kind::Whole },
+            entries: envelope.entries.len() as u16,
+            id: envelope.id,
+            meta: meta as u32,
+            content: content as u32,
+            durable: 0,
+            payload_crc,
+        };
+        let entries = entries_of(&envelope);
+        let (received, size) = (envelope.received, envelope.size);
+        Ok(Self { front, body, header, received, size, entries })
+    }
+
+    /// Octets of the record.
+    pub(crate) fn length(&self) -> u32 {
+        self.header.length() as u32
+    }
+
+    pub(crate) fn is_large(&self) -> bool {
+        self.header.kind == Kind::Large
+    }
+
+    /// Completes the record for its place and says what it will be known as.
+    pub(crate) fn place(&mut self, salt: Salt, segment: u32, offset: u32, durable: u32) -> Stored {
+        self.header.durable = durable;
+        self.header.write(salt, u64::from(offset), &mut self.front);
+        Stored {
+            id: self.header.id,
+            received: self.received,
+            size: self.size,
+            large: self.is_large(),
+            place: Place { segment, offset, length: self.length() },
+            entries: Arc::clone(&self.entries),
+        }
+    }
+
+    /// The octets, once the record has its place.
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        [&self.front, &self.body]
+    }
+}
+
+impl Stored {
+    /// What is known of a message from its record.
+    pub(crate) fn from_record(
+        segment: u32,
+        offset: u64,
+        header: &Header,
+        payload: &[u8],
+    ) -> Option<Self> {
+        let envelope: Envelope = postcard::from_bytes(payload.get(..header.meta as usize)?).ok()?;
+        Some(Self {
+            id: envelope.id,
+            received: envelope.received,
+            size: envelope.size,
+            large: header.kind == Kind::Large,
+            place: Place { segment, offset: offset as u32, length: header.length() as u32 },
+            entries: entries_of(&envelope),
+        })
+    }
+}
+
+fn entries_of(envelope: &Envelope) -> Arc<[StoredEntry]> {
+    let entry = |entry: &relais_channels::mail::Entry| StoredEntry {
+        channel: entry.channel.as_str().into(),
+        host: entry.host.as_str().into(),
+        recipients: entry.recipients.len() as u8,
+    };
+    envelope.entries.iter().map(entry).collect()
+}
+
+fn check(envelope: &Envelope) -> Result<(), SpoolError> {
+    let entries = &envelope.entries;
+    if entries.is_empty() || entries.len() > usize::from(u16::MAX) {
+        return Err(SpoolError::Envelope("it must have 1 to 65535 entries"));
+    }
+    if entries.iter().any(|entry| !(1..=MAX_ADDRSPERFILE).contains(&entry.recipients.len())) {
+        return Err(SpoolError::Envelope("an entry must have 1 to 64 recipients"));
+    }
+    Ok(())
+}
+
+/// Octets of envelope and content in one record; anything larger belongs into a file of its own.
+const MAX_RECORD: usize = 64 << 20;

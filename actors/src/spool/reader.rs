@@ -1,0 +1,170 @@
+//! Reading messages back, mostly out of the page cache and then without leaving the thread.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use relais_channels::mail::{Content, Envelope, MessageId};
+
+use super::{
+    Change, Place, SpoolError,
+    base::Base,
+    disk::DiskFile,
+    large::blocking,
+    record::{Found, HEADER, Header, Kind, Salt, Walker},
+    segment::{HEAD, Part, SegmentHead},
+};
+
+/// Reads records; keeps the segments read last open.
+pub(crate) struct Reader {
+    base: Arc<Base>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    segments: HashMap<u32, (Segment, u64)>,
+    clock: u64,
+}
+
+#[derive(Clone)]
+struct Segment {
+    file: Arc<dyn DiskFile>,
+    salt: Salt,
+}
+
+impl Reader {
+    pub(crate) fn new(base: Arc<Base>) -> Self {
+        Self { base, open: Mutex::default() }
+    }
+
+    /// The envelope and the content at `place`.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        place: Place,
+    ) -> Result<(Envelope, Content), SpoolError> {
+        if let Some(segment) = self.cached(place.segment) {
+            let mut octets = BytesMut::zeroed(place.length as usize);
+            // Whatever goes wrong here goes wrong again below, and is told there.
+            if let Ok(true) = segment.file.read_cached(&mut octets, u64::from(place.offset)) {
+                return self.decode(place, segment.salt, &octets.freeze());
+            }
+        }
+        let reader = Arc::clone(self);
+        blocking(move || reader.read_waiting(place)).await
+    }
+
+    /// The same, waiting for the disk.
+    pub(crate) fn read_waiting(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
+        let segment = match self.cached(place.segment) {
+            Some(segment) => segment,
+            None => self.open(place)?,
+        };
+        let path = self.base.layout.messages(place.segment);
+        let size = segment.file.size().map_err(SpoolError::at(&path))?;
+        if u64::from(place.offset) + u64::from(place.length) > size {
+            return Err(SpoolError::Damaged { place });
+        }
+        let mut octets = BytesMut::zeroed(place.length as usize);
+        segment
+            .file
+            .read_at(&mut octets, u64::from(place.offset))
+            .map_err(SpoolError::at(&path))?;
+        self.decode(place, segment.salt, &octets.freeze())
+    }
+
+    /// Every change of a message, oldest first.
+    pub(crate) fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, SpoolError> {
+        let path = self.base.layout.states(place.segment);
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let file = disk.open(&path).map_err(|error| gone(place, &path)(error))?;
+        let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
+        let salt = head.ok_or(SpoolError::Damaged { place })?.salt(Part::States);
+        let end = file.size().map_err(SpoolError::at(&path))?;
+        let mut walker = Walker::new(&*file, salt, HEAD as u64, end);
+        let mut changes = Vec::new();
+        while let Some(found) = walker.next().map_err(SpoolError::at(&path))? {
+            if let Found::Record { header, payload, .. } = found
+                && header.kind == Kind::Change
+                && header.id == id
+            {
+                changes.extend(Change::decode(&header, payload, true));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The segment is about to be deleted.
+    pub(crate) fn forget(&self, segment: u32) {
+        self.lock().segments.remove(&segment);
+    }
+
+    fn cached(&self, segment: u32) -> Option<Segment> {
+        let mut open = self.lock();
+        open.clock += 1;
+        let clock = open.clock;
+        let (segment, used) = open.segments.get_mut(&segment)?;
+        *used = clock;
+        Some(segment.clone())
+    }
+
+    fn open(&self, place: Place) -> Result<Segment, SpoolError> {
+        let path = self.base.layout.messages(place.segment);
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let file = disk.open(&path).map_err(|error| gone(place, &path)(error))?;
+        let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
+        let salt = head.ok_or(SpoolError::Damaged { place })?.salt(Part::Messages);
+        let segment = Segment { file, salt };
+        let mut open = self.lock();
+        if open.segments.len() >= MAX_OPEN {
+            let oldest = open.segments.iter().min_by_key(|(_, (_, used))| *used);
+            let oldest = oldest.map(|(number, _)| *number);
+            oldest.and_then(|number| open.segments.remove(&number));
+        }
+        open.clock += 1;
+        let clock = open.clock;
+        open.segments.insert(place.segment, (segment.clone(), clock));
+        Ok(segment)
+    }
+
+    fn decode(
+        &self,
+        place: Place,
+        salt: Salt,
+        octets: &Bytes,
+    ) -> Result<(Envelope, Content), SpoolError> {
+        let damaged = || SpoolError::Damaged { place };
+        let header = Header::read(octets, salt, u64::from(place.offset)).ok_or_else(damaged)?;
+        if !header.matches(&octets[HEADER..]) {
+            return Err(damaged());
+        }
+        let content_at = HEADER + header.meta as usize;
+        let envelope: Envelope =
+            postcard::from_bytes(&octets[HEADER..content_at]).map_err(|_| damaged())?;
+        let content = match header.kind {
+            Kind::Whole => Content::Whole(octets.slice(content_at..)),
+            Kind::Large => {
+                Content::File { path: self.base.layout.large(envelope.id), size: envelope.size }
+            }
+            Kind::Change | Kind::Seal => return Err(damaged()),
+        };
+        Ok((envelope, content))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {
+    move |error| match error.kind() {
+        io::ErrorKind::NotFound => SpoolError::Gone { place },
+        _ => SpoolError::at(path)(error),
+    }
+}
+
+/// Segments kept open.
+const MAX_OPEN: usize = 64;

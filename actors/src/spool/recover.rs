@@ -1,0 +1,567 @@
+//! What is found at start: the files are tidied, followed from where the index left off, mended.
+//!
+//! *Torn*: written by the last batch before a crash and never acknowledged. It is cut off.
+//! *Damaged*: anything else that does not match its checksum. It is copied to `quarantine/` and
+//! reported, and what comes after it is kept. The durable length in each header tells the two
+//! apart; only the youngest segment is believed to be torn. Everything here can itself be
+//! interrupted at any point and done again.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    io::{self, IoSlice},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use relais_channels::mail::MessageId;
+
+use super::{
+    Change, EntryState, Stored,
+    base::Base,
+    disk::{Disk, DiskFile},
+    large::DRAFT,
+    ledger::{Event, Ledger, SegmentLife},
+    record::{Found, HEADER, Header, Kind, Walker},
+    segment::{HEAD, Part, SegmentHead, number_of},
+};
+
+/// A stretch of a file that is not what was written there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Quarantined {
+    /// The segment.
+    pub segment: u32,
+    /// Its message file; otherwise its state file.
+    pub messages: bool,
+    /// Octets from the beginning of the file.
+    pub offset: u64,
+    /// Octets.
+    pub length: u64,
+    /// The message, if so much can be read.
+    pub id: Option<MessageId>,
+    /// It was certainly safe once. Otherwise it may be the remains of a crash, about which nobody
+    /// was promised anything.
+    pub acknowledged: bool,
+    /// Where the octets are kept for inspection.
+    pub copy: PathBuf,
+}
+
+/// What recovery found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) ledger: Ledger,
+    pub(crate) quarantined: Vec<Quarantined>,
+    /// Large messages that are not done and whose content is gone.
+    pub(crate) missing: Vec<MessageId>,
+    /// Octets behind the last records.
+    pub(crate) cut: u64,
+    /// Records read.
+    pub(crate) replayed: u64,
+    /// The number of the next segment.
+    pub(crate) next: u32,
+}
+
+/// Why recovery did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecoverError {
+    /// The index does not belong to these files; start again without it.
+    #[error("{0}")]
+    Index(String),
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Brings everything up to date, starting from what the index knows (nothing, if it is empty).
+/// Each event is handed to `each` in order.
+pub(crate) fn recover(
+    base: &Base,
+    known: Ledger,
+    each: &mut dyn FnMut(Event),
+) -> Result<Findings, RecoverError> {
+    let segments = tidy(base)?;
+    check(base, &known, &segments)?;
+    let from_scratch = known.segments.is_empty();
+    let next = next_number(base, &segments, &known)?;
+    let findings = Findings { ledger: known, next, ..Findings::default() };
+    let mut recovery = Recovery { base, each, findings, from_scratch };
+    for number in &segments {
+        recovery.segment(*number, Some(number) == segments.last())?;
+    }
+    recovery.large_files(&segments)?;
+    Ok(recovery.findings)
+}
+
+/// Goes through all segments as far as `until` says, for an index that has to be made anew while
+/// the spool is in use. Changes nothing on disk.
+pub(crate) fn replay(
+    base: &Base,
+    until: &Ledger,
+    each: &mut dyn FnMut(Event),
+) -> Result<(), RecoverError> {
+    let findings = Findings::default();
+    let mut recovery = Recovery { base, each, findings, from_scratch: true };
+    for (number, life) in &until.segments {
+        let path = base.layout.messages(*number);
+        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        let Some(head) = head else { continue };
+        recovery.follow(head, &SegmentLife::unread(), life.data_len, life.states_len)?;
+        if life.closed {
+            let (data_len, states_len) = (life.data_len, life.states_len);
+            recovery.emit(Event::Closed { segment: *number, data_len, states_len });
+        }
+    }
+    Ok(())
+}
+
+struct Recovery<'a> {
+    base: &'a Base,
+    each: &'a mut dyn FnMut(Event),
+    findings: Findings,
+    from_scratch: bool,
+}
+
+/// Where a walk through one file ended.
+#[derive(Debug, Default)]
+struct Walked {
+    /// The end of the last intact record.
+    end: u64,
+    /// Octets known to be durable.
+    durable: u64,
+    sealed: bool,
+    bad: Vec<(u64, u64, Option<MessageId>)>,
+}
+
+/// What has happened to an entry since the index looked.
+struct Latest {
+    /// The states it left; only the first one when there is no index that might have seen others.
+    left: Vec<EntryState>,
+    change: Change,
+}
+
+type States = HashMap<(MessageId, u16), Latest>;
+
+impl Recovery<'_> {
+    fn segment(&mut self, number: u32, youngest: bool) -> Result<(), RecoverError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (messages, states) = (layout.messages(number), layout.states(number));
+        let known = self.findings.ledger.segments.get(&number).copied();
+        let data_len = size(disk, &messages)?;
+        let states_len = size(disk, &states)?;
+        let life = known.unwrap_or(SegmentLife::unread());
+        if life.closed && (life.data_len, life.states_len) == (data_len, states_len) {
+            return Ok(());
+        }
+        let Some(head) = SegmentHead::load(disk, layout, number).map_err(at(&messages))? else {
+            return self.headless(number, data_len);
+        };
+        let (walked, walked_states) = self.follow(head, &life, data_len, states_len)?;
+        self.mend(head, Part::States, &states, &walked_states, states_len, youngest)?;
+        let entries = self.findings.ledger.segments.get(&number).map_or(0, |life| life.entries);
+        let nothing_lost = walked.bad.iter().all(|(offset, ..)| youngest && *offset >= walked.end);
+        if entries == 0 && nothing_lost {
+            self.findings.cut += data_len.saturating_sub(HEAD as u64);
+            return self.remove(number);
+        }
+        self.mend(head, Part::Messages, &messages, &walked, data_len, youngest)?;
+        let data_len = size(disk, &messages)?;
+        let states_len = size(disk, &states)?.max(HEAD as u64);
+        self.emit(Event::Closed { segment: number, data_len, states_len });
+        Ok(())
+    }
+
+    /// Reads what is new in a segment and tells it on.
+    fn follow(
+        &mut self,
+        head: SegmentHead,
+        life: &SegmentLife,
+        data_len: u64,
+        states_len: u64,
+    ) -> Result<(Walked, Walked), RecoverError> {
+        let (mut states, walked_states) = self.states(head, life.states_len, states_len)?;
+        let path = self.base.layout.messages(head.number);
+        let file = self.base.disk.open(&path).map_err(at(&path))?;
+        let mut walked = Walked::from(life.data_len);
+        let salt = head.salt(Part::Messages);
+        let mut records = Walker::new(&*file, salt, life.data_len, data_len);
+        let mut batch = Vec::new();
+        while let Some(found) = records.next().map_err(at(&path))? {
+            let Some((offset, header, payload)) = walked.step(found) else { continue };
+            self.findings.replayed += 1;
+            if matches!(header.kind, Kind::Seal | Kind::Change) {
+                continue;
+            }
+            match Stored::from_record(head.number, offset, &header, payload) {
+                Some(stored) => batch.push(stored),
+                None => walked.bad.push((offset, header.length(), Some(header.id))),
+            }
+            if batch.len() >= BATCH {
+                self.tell(head.number, walked.end, &mut batch, &mut states);
+            }
+        }
+        self.tell(head.number, walked.end, &mut batch, &mut states);
+        // What is left concerns messages from before; or such as are damaged now.
+        let earlier = |latest: &Latest| u64::from(latest.change.place.offset) < life.data_len;
+        let changes = states
+            .into_values()
+            .filter(|latest| life.entries > 0 && earlier(latest))
+            .flat_map(Latest::steps)
+            .collect();
+        let states = vec![(head.number, walked_states.end)];
+        self.emit(Event::Changed { changes, states });
+        Ok((walked, walked_states))
+    }
+
+    fn states(
+        &mut self,
+        head: SegmentHead,
+        from: u64,
+        to: u64,
+    ) -> Result<(States, Walked), RecoverError> {
+        let path = self.base.layout.states(head.number);
+        let mut states = States::new();
+        let mut walked = Walked::from(from);
+        if to <= from {
+            return Ok((states, walked));
+        }
+        let file = self.base.disk.open(&path).map_err(at(&path))?;
+        let mut records = Walker::new(&*file, head.salt(Part::States), from, to);
+        // Channels and hosts are few, entries many.
+        let mut names = Names::default();
+        while let Some(found) = records.next().map_err(at(&path))? {
+            let Some((offset, header, payload)) = walked.step(found) else { continue };
+            self.findings.replayed += 1;
+            let Some(mut change) = Change::decode(&header, payload, false) else {
+                walked.bad.push((offset, header.length(), Some(header.id)));
+                continue;
+            };
+            names.share(&mut change.channel);
+            names.share(&mut change.host);
+            let name = (change.id, change.entry);
+            if let Some(latest) = states.get_mut(&name) {
+                if !self.from_scratch {
+                    latest.left.push(change.was);
+                }
+                latest.change = change;
+            } else {
+                states.insert(name, Latest { left: vec![change.was], change });
+            }
+        }
+        Ok((states, walked))
+    }
+
+    /// Tells of messages, and of what has become of them since.
+    fn tell(&mut self, segment: u32, data_len: u64, batch: &mut Vec<Stored>, states: &mut States) {
+        let messages = std::mem::take(batch);
+        let mut changes = Vec::new();
+        for stored in &messages {
+            for number in 0..stored.entries.len() {
+                let latest = states.remove(&(stored.id, number as u16));
+                changes.extend(latest.into_iter().flat_map(Latest::steps));
+            }
+        }
+        self.emit(Event::Stored { segment, data_len, messages });
+        self.emit(Event::Changed { changes, states: Vec::new() });
+    }
+
+    /// Keeps copies of what is damaged, cuts off what is torn, and seals.
+    fn mend(
+        &mut self,
+        head: SegmentHead,
+        part: Part,
+        path: &Path,
+        walked: &Walked,
+        size: u64,
+        youngest: bool,
+    ) -> Result<(), RecoverError> {
+        if size == 0 {
+            return Ok(());
+        }
+        let file = self.base.disk.open(path).map_err(at(path))?;
+        for (offset, length, id) in &walked.bad {
+            let torn = *offset >= walked.end && (youngest || part == Part::States);
+            if torn {
+                continue;
+            }
+            let acknowledged = *offset < walked.durable;
+            let messages = part == Part::Messages;
+            let copy = self.quarantine(&*file, path, *offset, *length)?;
+            let (segment, offset, length, id) = (head.number, *offset, *length, *id);
+            let found = Quarantined { segment, messages, offset, length, id, acknowledged, copy };
+            tracing::error!(?found, "damaged: copied to quarantine");
+            self.findings.quarantined.push(found);
+        }
+        let mut changed = false;
+        if SegmentHead::read(&*file, head.number).map_err(at(path))?.is_none() {
+            file.write_at(&mut [IoSlice::new(&head.to_octets())], 0).map_err(at(path))?;
+            changed = true;
+        }
+        if walked.end < size {
+            self.findings.cut += size - walked.end;
+            tracing::info!(?path, from = walked.end, to = size, "cut off a torn tail");
+            file.truncate(walked.end).map_err(at(path))?;
+            changed = true;
+        }
+        if part == Part::Messages && !walked.sealed {
+            let mut seal = [0; HEADER];
+            Header::seal(walked.certain() as u32).write(head.salt(part), walked.end, &mut seal);
+            file.write_at(&mut [IoSlice::new(&seal)], walked.end).map_err(at(path))?;
+            changed = true;
+        }
+        if changed {
+            file.sync_data().map_err(at(path))?;
+        }
+        Ok(())
+    }
+
+    /// Neither file can say which secret its records were written with.
+    fn headless(&mut self, number: u32, data_len: u64) -> Result<(), RecoverError> {
+        if data_len > HEAD as u64 {
+            let path = self.base.layout.messages(number);
+            let file = self.base.disk.open(&path).map_err(at(&path))?;
+            let copy = self.quarantine(&*file, &path, 0, data_len)?;
+            let found = Quarantined {
+                segment: number,
+                messages: true,
+                offset: 0,
+                length: data_len,
+                id: None,
+                acknowledged: false,
+                copy,
+            };
+            tracing::error!(?found, "unreadable segment: moved to quarantine");
+            self.findings.quarantined.push(found);
+        }
+        self.remove(number)
+    }
+
+    fn quarantine(
+        &self,
+        file: &dyn DiskFile,
+        path: &Path,
+        offset: u64,
+        length: u64,
+    ) -> Result<PathBuf, RecoverError> {
+        let dir = self.base.layout.quarantine();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let copy = dir.join(format!("{name}.{offset}"));
+        let out = self.base.disk.create(&copy).map_err(at(&copy))?;
+        let mut piece = vec![0; (length as usize).min(COPY_PIECE)];
+        let mut done = 0;
+        while done < length {
+            let wanted = ((length - done) as usize).min(COPY_PIECE);
+            let read = file.read_at(&mut piece[..wanted], offset + done).map_err(at(path))?;
+            if read == 0 {
+                break;
+            }
+            out.write_at(&mut [IoSlice::new(&piece[..read])], done).map_err(at(&copy))?;
+            done += read as u64;
+        }
+        out.sync_data().map_err(at(&copy))?;
+        self.base.disk.sync_dir(&dir).map_err(at(&dir))?;
+        Ok(copy)
+    }
+
+    fn remove(&mut self, number: u32) -> Result<(), RecoverError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let path = layout.messages(number);
+        disk.remove(&path).map_err(at(&path))?;
+        disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
+        let _ = disk.remove(&layout.states(number));
+        self.emit(Event::Emptied { segment: number });
+        Ok(())
+    }
+
+    /// Removes content whose message is done or was never stored.
+    fn large_files(&mut self, segments: &BTreeSet<u32>) -> Result<(), RecoverError> {
+        let (disk, dir) = (&*self.base.disk, self.base.layout.large_dir());
+        let mut present = BTreeSet::new();
+        for name in disk.list(&dir).map_err(at(&dir))? {
+            let Ok(id) = name.parse::<MessageId>() else { continue };
+            let left = self.findings.ledger.large.get(&id).copied();
+            if left.is_none() && !self.from_scratch && self.is_referred_to(id, segments)? {
+                return Err(RecoverError::Index(format!("it does not know large message {id}")));
+            }
+            if left.unwrap_or(0) > 0 {
+                present.insert(id);
+            } else {
+                let path = dir.join(name);
+                disk.remove(&path).map_err(at(&path))?;
+            }
+        }
+        disk.sync_dir(&dir).map_err(at(&dir))?;
+        for (id, left) in self.findings.ledger.large.clone() {
+            if left == 0 {
+                self.emit(Event::LargeGone { id });
+            } else if !present.contains(&id) {
+                tracing::error!(%id, "the content of a large message is missing");
+                self.findings.missing.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a record of this id lies in any segment that was open after the id was given out.
+    fn is_referred_to(
+        &self,
+        id: MessageId,
+        segments: &BTreeSet<u32>,
+    ) -> Result<bool, RecoverError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        for number in segments.iter().rev() {
+            let path = layout.messages(*number);
+            let Some(head) = SegmentHead::load(disk, layout, *number).map_err(at(&path))? else {
+                continue;
+            };
+            let file = disk.open(&path).map_err(at(&path))?;
+            let end = file.size().map_err(at(&path))?;
+            let mut walker = Walker::new(&*file, head.salt(Part::Messages), HEAD as u64, end);
+            while let Some(found) = walker.next().map_err(at(&path))? {
+                if matches!(found, Found::Record { header, .. } if header.id == id) {
+                    return Ok(true);
+                }
+            }
+            // Ids begin with the time: an older segment was full before this one was given out.
+            if head.created <= id.0 >> 20 {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    fn emit(&mut self, event: Event) {
+        let nothing = match &event {
+            Event::Stored { messages, .. } => messages.is_empty(),
+            Event::Changed { changes, states } => changes.is_empty() && states.is_empty(),
+            _ => false,
+        };
+        if !nothing {
+            self.findings.ledger.apply(&event);
+            (self.each)(event);
+        }
+    }
+}
+
+impl Latest {
+    /// One change for each state that was left, so that whatever an index made of the earlier
+    /// ones is found and undone.
+    fn steps(self) -> impl Iterator<Item = Change> {
+        let Self { left, change } = self;
+        let next = left.clone().into_iter().skip(1).chain([change.now]);
+        left.into_iter().zip(next).map(move |(was, now)| Change { was, now, ..change.clone() })
+    }
+}
+
+impl Walked {
+    fn from(at: u64) -> Self {
+        Self { end: at, durable: at, ..Self::default() }
+    }
+
+    /// What a seal may call durable: everything, unless there are remains of a crash, which are
+    /// not to look like damage from then on.
+    fn certain(&self) -> u64 {
+        let remains = self.bad.iter().any(|(at, ..)| (self.durable..self.end).contains(at));
+        if remains { self.durable } else { self.end }
+    }
+
+    /// Takes note of what was found; gives it back if it is a record.
+    fn step<'a>(&mut self, found: Found<'a>) -> Option<(u64, Header, &'a [u8])> {
+        match found {
+            Found::Record { offset, header, payload } => {
+                self.end = offset + header.length();
+                self.durable = self.durable.max(header.durable.into());
+                self.sealed = header.kind == Kind::Seal;
+                Some((offset, header, payload))
+            }
+            Found::Bad { offset, length, id } => {
+                self.bad.push((offset, length, id));
+                None
+            }
+        }
+    }
+}
+
+impl SegmentLife {
+    /// A segment of which nothing is known yet.
+    fn unread() -> Self {
+        Self { data_len: HEAD as u64, states_len: HEAD as u64, ..Self::default() }
+    }
+}
+
+/// Equal names, kept once.
+#[derive(Default)]
+pub(crate) struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    pub(crate) fn share(&mut self, name: &mut Arc<str>) {
+        match self.0.get(name) {
+            Some(known) => *name = Arc::clone(known),
+            None => drop(self.0.insert(Arc::clone(name))),
+        }
+    }
+}
+
+/// Makes the directories, removes what a crash left, and lists the segments.
+fn tidy(base: &Base) -> Result<BTreeSet<u32>, RecoverError> {
+    let (disk, layout) = (&*base.disk, &base.layout);
+    for dir in [layout.root().to_owned(), layout.large_dir(), layout.quarantine()] {
+        disk.create_dir(&dir).map_err(at(&dir))?;
+    }
+    let names = disk.list(layout.root()).map_err(at(layout.root()))?;
+    let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
+    let left_over = |name: &&String| {
+        let states = number_of(name, "st").is_some_and(|number| !segments.contains(&number));
+        states || number_of(name, "tmp").is_some()
+    };
+    for name in names.iter().filter(left_over) {
+        let path = layout.root().join(name);
+        disk.remove(&path).map_err(at(&path))?;
+    }
+    for name in disk.list(&layout.large_dir()).map_err(at(&layout.large_dir()))? {
+        if name.starts_with(DRAFT) {
+            let path = layout.large_dir().join(name);
+            disk.remove(&path).map_err(at(&path))?;
+        }
+    }
+    disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
+    Ok(segments)
+}
+
+/// Whether what the index knows fits the files: they may have grown, and nothing else.
+fn check(base: &Base, known: &Ledger, segments: &BTreeSet<u32>) -> Result<(), RecoverError> {
+    for (number, life) in &known.segments {
+        if !segments.contains(number) {
+            return Err(RecoverError::Index(format!("segment {number} is not there")));
+        }
+        let data_len = size(&*base.disk, &base.layout.messages(*number))?;
+        let states_len = size(&*base.disk, &base.layout.states(*number))?;
+        if data_len < life.data_len || states_len.max(HEAD as u64) < life.states_len {
+            return Err(RecoverError::Index(format!("segment {number} is shorter than it was")));
+        }
+    }
+    Ok(())
+}
+
+/// Above every number that is or was in use, as far as can be seen.
+fn next_number(base: &Base, segments: &BTreeSet<u32>, known: &Ledger) -> Result<u32, RecoverError> {
+    let dir = base.layout.quarantine();
+    let quarantined = base.disk.list(&dir).map_err(at(&dir))?;
+    let quarantined = quarantined.iter().filter_map(|name| name.get(..8)?.parse().ok());
+    let known = known.segments.keys().copied();
+    Ok(segments.iter().copied().chain(known).chain(quarantined).max().unwrap_or(0) + 1)
+}
+
+/// The length of a file; 0 if it is not there.
+fn size(disk: &dyn Disk, path: &Path) -> Result<u64, RecoverError> {
+    match disk.open(path).and_then(|file| file.size()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        size => size.map_err(at(path)),
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> RecoverError + '_ {
+    |source| RecoverError::Io { path: path.to_owned(), source }
+}
+
+/// Messages told of at once.
+const BATCH: usize = 1000;
+const COPY_PIECE: usize = 1 << 20;

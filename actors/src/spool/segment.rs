@@ -1,0 +1,167 @@
+//! Segments and the names of everything in the spool's directory.
+//!
+//! A segment is two files, `NNNNNNNN.msg` and `NNNNNNNN.st`. Both begin with the same head: the
+//! segment's number and a random number that enters the checksum of each of its records. Either
+//! copy of the head is enough to read both files.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    io::{self, IoSlice},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use relais_channels::mail::MessageId;
+
+use super::{
+    disk::{Disk, DiskFile},
+    record::Salt,
+};
+
+/// Where the files of a spool are.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The messages of a segment.
+    pub(crate) fn messages(&self, segment: u32) -> PathBuf {
+        self.root.join(format!("{segment:08}.msg"))
+    }
+
+    /// The state changes of a segment.
+    pub(crate) fn states(&self, segment: u32) -> PathBuf {
+        self.root.join(format!("{segment:08}.st"))
+    }
+
+    pub(crate) fn large_dir(&self) -> PathBuf {
+        self.root.join("large")
+    }
+
+    pub(crate) fn large(&self, id: MessageId) -> PathBuf {
+        self.large_dir().join(id.to_string())
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// Disk space kept for state changes when nothing else is left.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+}
+
+/// The head of both files of a segment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SegmentHead {
+    pub(crate) number: u32,
+    /// The segment whose survivors these are; 0 when it is not the product of a compaction.
+    pub(crate) replaces: u32,
+    /// Milliseconds since 1970.
+    pub(crate) created: u64,
+    secret: u64,
+}
+
+/// Which of the two files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    Messages = 1,
+    States = 2,
+}
+
+impl SegmentHead {
+    pub(crate) fn new(number: u32, replaces: u32) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let created = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        // A hasher of the standard library starts from the system's random numbers.
+        Self { number, replaces, created, secret: RandomState::new().build_hasher().finish() }
+    }
+
+    pub(crate) fn salt(&self, part: Part) -> Salt {
+        let salt = crc32c::crc32c(&self.secret.to_le_bytes());
+        let salt = crc32c::crc32c_append(salt, &self.number.to_le_bytes());
+        Salt(crc32c::crc32c_append(salt, &[part as u8]))
+    }
+
+    pub(crate) fn to_octets(self) -> [u8; HEAD] {
+        let mut octets = [0; HEAD];
+        octets[..8].copy_from_slice(MAGIC);
+        octets[8..12].copy_from_slice(&self.number.to_le_bytes());
+        octets[12..16].copy_from_slice(&self.replaces.to_le_bytes());
+        octets[16..24].copy_from_slice(&self.created.to_le_bytes());
+        octets[24..32].copy_from_slice(&self.secret.to_le_bytes());
+        let crc = crc32c::crc32c(&octets[..32]);
+        octets[32..].copy_from_slice(&crc.to_le_bytes());
+        octets
+    }
+
+    fn from_octets(octets: &[u8; HEAD], number: u32) -> Option<Self> {
+        let word = |at: usize| {
+            u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+        };
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        let intact =
+            &octets[..8] == MAGIC && word(8) == number && word(32) == crc32c::crc32c(&octets[..32]);
+        intact.then(|| Self { number, replaces: word(12), created: long(16), secret: long(24) })
+    }
+
+    /// Reads the head of segment `number`, from whichever file still has it. `None`: neither.
+    pub(crate) fn load(disk: &dyn Disk, layout: &Layout, number: u32) -> io::Result<Option<Self>> {
+        for path in [layout.messages(number), layout.states(number)] {
+            match disk.open(&path) {
+                Ok(file) => {
+                    if let Some(head) = Self::read(&*file, number)? {
+                        return Ok(Some(head));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the head at the beginning of an open file.
+    pub(crate) fn read(file: &dyn DiskFile, number: u32) -> io::Result<Option<Self>> {
+        let mut octets = [0; HEAD];
+        let read = file.read_at(&mut octets, 0)?;
+        Ok(Self::from_octets(&octets, number).filter(|_| read == HEAD))
+    }
+}
+
+/// Makes the state file of a segment, its head written and not yet synced.
+pub(crate) fn create_states(
+    disk: &dyn Disk,
+    layout: &Layout,
+    head: SegmentHead,
+) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.create(&layout.states(head.number))?;
+    file.write_at(&mut [IoSlice::new(&head.to_octets())], 0)?;
+    Ok(file)
+}
+
+/// The number in `NNNNNNNN.extension`.
+pub(crate) fn number_of(name: &str, extension: &str) -> Option<u32> {
+    let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
+    let plain = digits.len() >= 8 && digits.bytes().all(|c| c.is_ascii_digit());
+    digits.parse().ok().filter(|number| plain && *number > 0)
+}
+
+/// Octets of a [`SegmentHead`].
+pub(crate) const HEAD: usize = 36;
+const MAGIC: &[u8; 8] = b"relais1\n";

@@ -1,0 +1,457 @@
+//! The spool as its users see it, threads and index included.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use relais_channels::mail::{
+    Content, Enhanced, Entry, Envelope, MessageId, Outcome, Recipient, Reply,
+};
+
+use super::{
+    Change, Class, Disk, DiskFile, EntryState, NewContent, NewMessage, RealDisk, Recovered, Spool,
+    SpoolError, Stored, StoredEntry, memory_disk::MemoryDisk,
+};
+
+#[tokio::test]
+async fn what_was_stored_is_read_scanned_and_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let batches = Arc::clone(&told);
+    let opened = Spool::open(dir.path(), &settings(), Arc::new(RealDisk)).unwrap().0;
+    let spool = opened.start(move |batch| batches.lock().unwrap().extend(batch)).unwrap();
+
+    let a = append(&spool, 1, &["a", "b"], b"hello").await.unwrap();
+    let b = append(&spool, 2, &["a"], b"world").await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [a.clone(), b.clone()], "the queue is told of each batch");
+
+    let (read, content) = spool.read(b.place).await.unwrap();
+    assert_eq!(read, Envelope { size: 8, ..envelope(2, &["a"]) });
+    assert!(matches!(content, Content::Whole(octets) if octets == "I: world"));
+
+    spool.amend(later(&b, 0, 1, 5000));
+    spool.amend(held(&a, 1));
+    let page = spool.scan("a", Class::Untried, None, 10).await.unwrap();
+    assert_eq!(names(&page), [(1, 0)]);
+    assert_eq!((page[0].place, &*page[0].host, page[0].size), (a.place, "host.a", 8));
+    let page = spool.scan("a", Class::Tried, None, 10).await.unwrap();
+    assert_eq!((names(&page), page[0].state), (vec![(2, 0)], later(&b, 0, 1, 5000).now));
+    assert_eq!(page[0].size, 8, "the size outlives a change");
+    let page = spool.scan("b", Class::Held, None, 10).await.unwrap();
+    assert_eq!(names(&page), [(1, 1)]);
+    assert_eq!(names(&spool.find(MessageId(1)).await.unwrap()), [(1, 0), (1, 1)]);
+    let counts = spool.counts();
+    assert_eq!((counts["a"].untried, counts["a"].tried, counts["b"].held), (1, 1, 1));
+    spool.close().await.unwrap();
+    assert!(matches!(append(&spool, 3, &["a"], b"").await, Err(SpoolError::Closed)));
+}
+
+#[tokio::test]
+async fn a_scan_goes_from_page_to_page_in_order_of_due_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    for id in 1..=20 {
+        let stored = append(&spool, id, &["a"], b"").await.unwrap();
+        spool.amend(later(&stored, 0, 1, 1000 - id));
+    }
+    let (mut after, mut ids) = (None, Vec::new());
+    loop {
+        let page = spool.scan("a", Class::Tried, after, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.cursor);
+        ids.extend(page.iter().map(|entry| entry.id.0));
+    }
+    assert_eq!(ids, (1..=20).rev().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_message_tells_its_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    let stored = append(&spool, 1, &["a"], b"").await.unwrap();
+    let other = append(&spool, 2, &["a"], b"").await.unwrap();
+    let busy = Reply::new(450, Enhanced(4, 2, 1), "mailbox busy");
+    let replies = vec![(0, Outcome::Deferred(busy))];
+    let first = Change { replies, reason: Some("first try".into()), ..later(&stored, 0, 1, 5000) };
+    spool.amend(first.clone());
+    spool.amend(done(&other, 0));
+    let second = Change { was: first.now, ..done(&stored, 0) };
+    spool.amend(second.clone());
+    spool.flush().await.unwrap();
+    assert_eq!(spool.history(stored.id, stored.place).await.unwrap(), [first, second]);
+}
+
+#[tokio::test]
+async fn the_index_may_be_lost_damaged_or_old() {
+    type Harm = fn(&Path);
+    let rows: [(&str, Harm); 6] = [
+        ("untouched", |_| ()),
+        ("deleted", |index| fs::remove_dir_all(index).unwrap()),
+        ("truncated", |index| truncate(&index.join("db"), 2)),
+        ("emptied", |index| truncate(&index.join("db"), usize::MAX)),
+        ("octets flipped", |index| flip(&index.join("db"))),
+        ("a file in its place", |index| {
+            fs::remove_dir_all(index).unwrap();
+            fs::write(index, "not a directory").unwrap();
+        }),
+    ];
+    for (name, harm) in rows {
+        let dir = tempfile::tempdir().unwrap();
+        let want = busy_day(dir.path()).await;
+        harm(&dir.path().join("index"));
+        let (spool, recovered) = start(dir.path());
+        assert_eq!(live(&spool).await, want, "{name}");
+        assert_eq!(recovered.last_id, MessageId(LAST_OF_THE_DAY), "{name}");
+        assert!(recovered.quarantined.is_empty(), "{name}");
+        assert_eq!(recovered.rebuilt.is_none(), name == "untouched", "{name}");
+        spool.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_index_from_yesterday_catches_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (index, old) = (dir.path().join("index"), dir.path().join("old"));
+    let spool = start(dir.path()).0;
+    let mut stored = Vec::new();
+    for id in 1..=40 {
+        stored.push(append(&spool, id, &["a", "b"], &[b'x'; 300]).await.unwrap());
+    }
+    spool.amend(later(&stored[0], 0, 1, 5000));
+    spool.close().await.unwrap();
+    copy_dir(&index, &old);
+
+    let spool = start(dir.path()).0;
+    // Through several states, so that an index that saw only some of them has to undo them.
+    spool.amend(Change { was: later(&stored[0], 0, 1, 5000).now, ..later(&stored[0], 0, 2, 6000) });
+    let half = live(&spool).await;
+    assert_eq!(half.len(), 80);
+    spool.amend(Change { was: later(&stored[0], 0, 2, 6000).now, ..done(&stored[0], 0) });
+    spool.amend(held(&stored[1], 1));
+    let new = append(&spool, 41, &["a"], b"new").await.unwrap();
+    spool.amend(done(&new, 0));
+    append(&spool, 42, &["a"], b"newer").await.unwrap();
+    let want = live(&spool).await;
+    spool.close().await.unwrap();
+    fs::remove_dir_all(&index).unwrap();
+    fs::rename(&old, &index).unwrap();
+
+    let (spool, recovered) = start(dir.path());
+    assert_eq!((live(&spool).await, recovered.rebuilt), (want, None));
+    assert!(recovered.replayed > 0);
+}
+
+#[tokio::test]
+async fn a_damaged_message_goes_to_quarantine_and_the_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    let mut stored = Vec::new();
+    for id in 1..=3 {
+        stored.push(append(&spool, id, &["a"], b"some content").await.unwrap());
+    }
+    spool.close().await.unwrap();
+    let path = dir.path().join("00000001.msg");
+    let mut octets = fs::read(&path).unwrap();
+    let place = stored[1].place;
+    octets[(place.offset + place.length) as usize - 3] ^= 0x20;
+    fs::write(&path, &octets).unwrap();
+
+    let spool = start(dir.path()).0;
+    let error = spool.read(place).await.unwrap_err();
+    assert!(matches!(error, SpoolError::Damaged { place: at } if at == place), "{error}");
+    spool.close().await.unwrap();
+
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let (spool, recovered) = start(dir.path());
+    let [found] = &recovered.quarantined[..] else { panic!("{recovered:?}") };
+    assert_eq!((found.segment, found.id, found.acknowledged), (1, Some(MessageId(2)), true));
+    let record = place.offset as usize..(place.offset + place.length) as usize;
+    assert_eq!(fs::read(&found.copy).unwrap(), octets[record]);
+    let left: BTreeSet<u64> = live(&spool).await.keys().map(|(_, id, _)| *id).collect();
+    assert_eq!(left, BTreeSet::from([1, 3]));
+    for stored in [&stored[0], &stored[2]] {
+        spool.read(stored.place).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_segment_goes_when_nothing_in_it_is_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    let mut last = None;
+    for id in 1..=100 {
+        let stored = append(&spool, id, &["a"], &[b'x'; 500]).await.unwrap();
+        if id != 50 {
+            spool.amend(done(&stored, 0));
+        }
+        last = Some(stored.place.segment);
+    }
+    let kept = spool.find(MessageId(50)).await.unwrap()[0].place.segment;
+    let want: BTreeSet<String> =
+        [kept, last.unwrap()].into_iter().map(|number| format!("{number:08}.msg")).collect();
+    eventually(|| segments(dir.path()) == want, "only the segments with living messages stay")
+        .await;
+    spool.close().await.unwrap();
+    let spool = start(dir.path()).0;
+    assert_eq!(live(&spool).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_large_message_has_a_file_of_its_own_until_it_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    let large = dir.path().join("large");
+    let count = |dir: &Path| fs::read_dir(dir).unwrap().count();
+
+    let mut given_up = spool.draft();
+    given_up.write(&vec![b'x'; 600_000]).await.unwrap();
+    assert_eq!(count(&large), 1);
+    drop(given_up);
+    eventually(|| count(&large) == 0, "a draft that is dropped leaves nothing").await;
+
+    let mut draft = spool.draft();
+    for _ in 0..10 {
+        draft.write(&vec![b'y'; 100_000]).await.unwrap();
+    }
+    let (envelope, content) = (envelope(7, &["a", "b"]), NewContent::Large(draft));
+    let stored = spool.append(NewMessage { envelope, content }).await.unwrap();
+    assert_eq!((stored.size, stored.large), (1_000_000, true));
+    let (_, content) = spool.read(stored.place).await.unwrap();
+    let Content::File { path, size } = content else { panic!("{content:?}") };
+    assert_eq!((size, fs::read(&path).unwrap()), (1_000_000, vec![b'y'; 1_000_000]));
+
+    spool.amend(done(&stored, 0));
+    spool.flush().await.unwrap();
+    assert!(path.exists(), "one entry is left");
+    spool.close().await.unwrap();
+    fs::write(large.join("draft-0"), "left by a crash").unwrap();
+    fs::write(large.join(MessageId(6).to_string()), "never referred to").unwrap();
+    let spool = start(dir.path()).0;
+    assert_eq!(count(&large), 1, "what no message refers to is removed at start");
+    spool.amend(done(&stored, 1));
+    spool.flush().await.unwrap();
+    eventually(|| count(&large) == 0, "the content goes with the last entry").await;
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_mail_takes_states_and_recovers_by_itself() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let settings = relais_config::Spool { min_free: 0, ..settings() };
+    let opened = Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    let first = append(&spool, 1, &["a"], &[b'x'; 500]).await.unwrap();
+    let used: usize =
+        disk.paths().iter().filter_map(|path| disk.contents(path)).map(|file| file.len()).sum();
+
+    disk.set_capacity(Some(used as u64 + 300));
+    let refused = append(&spool, 2, &["a"], &[b'x'; 500]).await;
+    assert!(matches!(refused, Err(SpoolError::DiskFull { .. })), "{refused:?}");
+    spool.amend(done(&first, 0));
+    spool.flush().await.expect("a state change is small enough");
+
+    disk.set_capacity(None);
+    let second = append(&spool, 3, &["a"], &[b'x'; 500]).await.unwrap();
+    assert_eq!(second.place.segment, first.place.segment, "the segment is still good");
+    spool.read(second.place).await.unwrap();
+    spool.close().await.unwrap();
+    let opened = Spool::open(dir.path(), &settings, Arc::new(disk)).unwrap();
+    assert_eq!(opened.1.entries["a"].total(), 1, "nothing of the refused message is left");
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_an_error_and_ends_the_segment() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    let first = append(&spool, 1, &["a"], b"").await.unwrap();
+    disk.fail_syncs(1);
+    assert!(matches!(append(&spool, 2, &["a"], b"").await, Err(SpoolError::Io { .. })));
+    let third = append(&spool, 3, &["a"], b"").await.unwrap();
+    assert_eq!(third.place.segment, first.place.segment + 1);
+    spool.read(first.place).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_envelope_that_makes_no_sense_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    let mut crowded = envelope(1, &["a"]);
+    let recipient = crowded.entries[0].recipients[0].clone();
+    crowded.entries[0].recipients = vec![recipient; 65];
+    for envelope in [envelope(1, &[]), crowded] {
+        let content = NewContent::Whole { head: Vec::new(), body: Bytes::new() };
+        let refused = spool.append(NewMessage { envelope, content }).await;
+        assert!(matches!(refused, Err(SpoolError::Envelope(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_real_file_does_what_is_asked_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let file: Arc<dyn DiskFile> = RealDisk.create(&path).unwrap();
+    let pieces: Vec<Vec<u8>> = (0..3000u32).map(|n| n.to_le_bytes().to_vec()).collect();
+    let mut parts: Vec<_> = pieces.iter().map(|piece| std::io::IoSlice::new(piece)).collect();
+    file.write_at(&mut parts, 5).unwrap();
+    let want = [vec![0; 5], pieces.concat()].concat();
+    assert_eq!(fs::read(&path).unwrap(), want, "more parts than one call takes");
+    let mut octets = vec![0; want.len()];
+    if file.read_cached(&mut octets, 0).unwrap() {
+        assert_eq!(octets, want);
+    }
+    assert!(!file.read_cached(&mut [0; 20], want.len() as u64 - 10).unwrap(), "all or nothing");
+    assert_eq!(file.read_at(&mut [0; 20], want.len() as u64 - 10).unwrap(), 10);
+}
+
+/// Stores and changes this and that, over several segments; returns what is alive then.
+async fn busy_day(dir: &Path) -> Live {
+    let spool = start(dir).0;
+    for id in 1..=LAST_OF_THE_DAY {
+        let stored = append(&spool, id, &["a", "b"], &[b'x'; 200]).await.unwrap();
+        match id % 5 {
+            0 => spool.amend(later(&stored, 0, 1, id * 1000)),
+            1 => spool.amend(held(&stored, 1)),
+            2 => {
+                spool.amend(done(&stored, 0));
+                spool.amend(done(&stored, 1));
+            }
+            _ => {}
+        }
+        if id == LAST_OF_THE_DAY / 2 {
+            // Lets the index see half of it early.
+            live(&spool).await;
+        }
+    }
+    let live = live(&spool).await;
+    spool.close().await.unwrap();
+    live
+}
+
+type Live = BTreeMap<(String, u64, u16), (EntryState, u64)>;
+
+/// Everything the index has; also checks that it can be read.
+async fn live(spool: &Spool) -> Live {
+    let mut live = Live::new();
+    for channel in ["a", "b"] {
+        for class in [Class::Untried, Class::Tried, Class::Held] {
+            // The first scan may find the index broken and have it made anew.
+            let mut scanned = spool.scan(channel, class, None, 100_000).await;
+            if scanned.is_err() {
+                scanned = spool.scan(channel, class, None, 100_000).await;
+            }
+            for entry in scanned.unwrap() {
+                let (envelope, _) = spool.read(entry.place).await.unwrap();
+                assert_eq!(envelope.id, entry.id);
+                live.insert((channel.into(), entry.id.0, entry.entry), (entry.state, entry.size));
+            }
+        }
+    }
+    live
+}
+
+fn start(dir: &Path) -> (Spool, Recovered) {
+    let (opened, recovered) = Spool::open(dir, &settings(), Arc::new(RealDisk)).unwrap();
+    (opened.start(|_| ()).unwrap(), recovered)
+}
+
+fn settings() -> relais_config::Spool {
+    relais_config::Spool { segment_size: 8192, large_message: 1 << 18, min_free: 0 }
+}
+
+async fn append(
+    spool: &Spool,
+    id: u64,
+    channels: &[&str],
+    body: &[u8],
+) -> Result<Stored, SpoolError> {
+    let body = Bytes::copy_from_slice(body);
+    let content = NewContent::Whole { head: b"I: ".to_vec(), body };
+    spool.append(NewMessage { envelope: envelope(id, channels), content }).await
+}
+
+fn envelope(id: u64, channels: &[&str]) -> Envelope {
+    let recipient = Recipient { address: "r@example.org".into(), original: "R".into() };
+    let entry = |channel: &&str| Entry {
+        channel: (*channel).into(),
+        host: format!("host.{channel}"),
+        recipients: vec![recipient.clone()],
+    };
+    Envelope {
+        id: MessageId(id),
+        received: id,
+        sender: String::new(),
+        source_channel: "tcp_local".into(),
+        client: "client [192.0.2.1]".into(),
+        eight_bit: true,
+        size: 0,
+        entries: channels.iter().map(entry).collect(),
+    }
+}
+
+fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
+    let StoredEntry { channel, host, .. } = stored.entries[usize::from(entry)].clone();
+    let (id, place, was) = (stored.id, stored.place, EntryState::fresh(1));
+    Change { id, place, entry, channel, host, was, now, replies: Vec::new(), reason: None }
+}
+
+fn later(stored: &Stored, entry: u16, attempts: u16, due: u64) -> Change {
+    change(stored, entry, EntryState::Waiting { open: 1, attempts, due })
+}
+
+fn held(stored: &Stored, entry: u16) -> Change {
+    change(stored, entry, EntryState::Held { open: 1, attempts: 0 })
+}
+
+fn done(stored: &Stored, entry: u16) -> Change {
+    change(stored, entry, EntryState::Done)
+}
+
+fn names(page: &[super::ScannedEntry]) -> Vec<(u64, u16)> {
+    page.iter().map(|entry| (entry.id.0, entry.entry)).collect()
+}
+
+fn segments(dir: &Path) -> BTreeSet<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "msg")).collect()
+}
+
+async fn eventually(holds: impl Fn() -> bool, what: &str) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Leaves one part in `parts` of a file.
+fn truncate(path: &Path, parts: usize) {
+    let octets = fs::read(path).unwrap();
+    fs::write(path, &octets[..octets.len() / parts]).unwrap();
+}
+
+fn flip(path: &Path) {
+    let mut octets = fs::read(path).unwrap();
+    for octet in octets.iter_mut().step_by(97) {
+        *octet ^= 0x11;
+    }
+    fs::write(path, octets).unwrap();
+}
+
+fn copy_dir(from: &Path, to: &PathBuf) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+const LAST_OF_THE_DAY: u64 = 300;
