@@ -1,1 +1,244 @@
-//! Placeholder.
+//! The directory: where users, groups and domains are looked up, and what their entries mean.
+//!
+//! [`Lookup`] is all that the router knows of it. The [`Directory`] actor owns the source; an
+//! LDIF file answers at once, and LDAP servers will have their place in [`Source`]. What an entry
+//! means ([`evaluate`]) is decided without any look-up.
+
+mod delivery;
+mod entry;
+mod evaluate;
+mod ldif;
+mod local;
+mod status;
+mod vacation;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use actix::prelude::*;
+
+pub(crate) use self::delivery::quote;
+pub use self::{
+    entry::{Domain, Entry, normalize_dn},
+    evaluate::{Applied, EntryError, Kind, OptionFailure, Policy, Request, Target, evaluate},
+    ldif::LdifError,
+    local::{LdifDirectory, OpenError},
+};
+
+/// Look-ups that routing needs. Names and addresses are given in lower case.
+pub trait Lookup {
+    /// The domain of this name, if it is one of ours.
+    fn domain(&self, name: &str) -> impl Future<Output = Result<Option<Arc<Domain>>, LookupError>>;
+
+    /// The users and groups of a domain that have this address.
+    fn entries(
+        &self,
+        domain: &Arc<Domain>,
+        address: &str,
+    ) -> impl Future<Output = Result<Vec<Arc<Entry>>, LookupError>>;
+
+    /// The entry of this distinguished name.
+    fn entry(&self, dn: &str) -> impl Future<Output = Result<Option<Arc<Entry>>, LookupError>>;
+}
+
+/// The directory could not answer: the mail has to wait.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the directory does not answer: {0}")]
+pub struct LookupError(pub String);
+
+/// Asks for a domain by its name, in lower case.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Arc<Domain>>, LookupError>")]
+pub struct FindDomain(pub String);
+
+/// Asks for the users and groups that have an address, in lower case.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Arc<Entry>>, LookupError>")]
+pub struct FindEntries {
+    /// Where to look.
+    pub domain: Arc<Domain>,
+    /// What to look for.
+    pub address: String,
+}
+
+/// Asks for an entry by its distinguished name.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Arc<Entry>>, LookupError>")]
+pub struct FindEntry(pub String);
+
+/// Puts another source in place of the present one.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplaceSource(pub Source);
+
+/// Where entries come from.
+#[derive(Clone, Debug, Default)]
+pub enum Source {
+    /// No directory: nothing is found.
+    #[default]
+    None,
+    /// An LDIF file in memory.
+    Ldif(Arc<LdifDirectory>),
+}
+
+/// The actor.
+#[derive(Debug, Default)]
+pub struct Directory {
+    source: Source,
+    counters: Arc<Counters>,
+}
+
+/// The directory as seen by those who ask it.
+#[derive(Clone, Debug)]
+pub struct DirectoryHandle(pub Addr<Directory>);
+
+/// How look-ups came out, for `directory_lookups_total`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Something was found.
+    pub found: AtomicU64,
+    /// Nothing was found.
+    pub missing: AtomicU64,
+    /// The directory did not answer.
+    pub failed: AtomicU64,
+}
+
+impl Source {
+    /// Opens what the configuration names.
+    pub fn open(config: &relais_config::Config) -> Result<Self, OpenError> {
+        use relais_config::Directory as Configured;
+        match &config.directory {
+            None => Ok(Self::None),
+            Some(Configured::Ldif { file: None }) => LdifDirectory::standalone().map(Self::ldif),
+            Some(Configured::Ldif { file: Some(file) }) => {
+                LdifDirectory::open(&config.path(file)).map(Self::ldif)
+            }
+            Some(Configured::Ldap(_)) => Err(OpenError::Ldap),
+        }
+    }
+
+    fn ldif(directory: LdifDirectory) -> Self {
+        Self::Ldif(Arc::new(directory))
+    }
+}
+
+impl Lookup for Source {
+    async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Ldif(directory) => directory.domain(name).await,
+        }
+    }
+
+    async fn entries(
+        &self,
+        domain: &Arc<Domain>,
+        address: &str,
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        match self {
+            Self::None => Ok(Vec::new()),
+            Self::Ldif(directory) => directory.entries(domain, address).await,
+        }
+    }
+
+    async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Ldif(directory) => directory.entry(dn).await,
+        }
+    }
+}
+
+impl Directory {
+    /// An actor that answers from `source`.
+    pub fn new(source: Source, counters: Arc<Counters>) -> Self {
+        Self { source, counters }
+    }
+}
+
+impl Actor for Directory {
+    type Context = Context<Self>;
+}
+
+// Each question runs in a task of its own, so that a slow server holds up no other question.
+impl Handler<FindDomain> for Directory {
+    type Result = ResponseFuture<Result<Option<Arc<Domain>>, LookupError>>;
+
+    fn handle(&mut self, FindDomain(name): FindDomain, _: &mut Self::Context) -> Self::Result {
+        let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
+        Box::pin(async move { counters.count(source.domain(&name).await, Option::is_some) })
+    }
+}
+
+impl Handler<FindEntries> for Directory {
+    type Result = ResponseFuture<Result<Vec<Arc<Entry>>, LookupError>>;
+
+    fn handle(&mut self, find: FindEntries, _: &mut Self::Context) -> Self::Result {
+        let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
+        Box::pin(async move {
+            let entries = source.entries(&find.domain, &find.address).await;
+            counters.count(entries, |entries| !entries.is_empty())
+        })
+    }
+}
+
+impl Handler<FindEntry> for Directory {
+    type Result = ResponseFuture<Result<Option<Arc<Entry>>, LookupError>>;
+
+    fn handle(&mut self, FindEntry(dn): FindEntry, _: &mut Self::Context) -> Self::Result {
+        let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
+        Box::pin(async move { counters.count(source.entry(&dn).await, Option::is_some) })
+    }
+}
+
+impl Handler<ReplaceSource> for Directory {
+    type Result = ();
+
+    fn handle(&mut self, ReplaceSource(source): ReplaceSource, _: &mut Self::Context) {
+        self.source = source;
+    }
+}
+
+impl Lookup for DirectoryHandle {
+    async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        self.0.send(FindDomain(name.to_owned())).await.map_err(gone)?
+    }
+
+    async fn entries(
+        &self,
+        domain: &Arc<Domain>,
+        address: &str,
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let find = FindEntries { domain: Arc::clone(domain), address: address.to_owned() };
+        self.0.send(find).await.map_err(gone)?
+    }
+
+    async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
+        self.0.send(FindEntry(dn.to_owned())).await.map_err(gone)?
+    }
+}
+
+impl Counters {
+    fn count<T>(
+        &self,
+        answer: Result<T, LookupError>,
+        found: impl Fn(&T) -> bool,
+    ) -> Result<T, LookupError> {
+        let counter = match &answer {
+            Ok(answer) if found(answer) => &self.found,
+            Ok(_) => &self.missing,
+            Err(_) => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+}
+
+fn gone(error: MailboxError) -> LookupError {
+    LookupError(error.to_string())
+}

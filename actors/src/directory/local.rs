@@ -1,0 +1,194 @@
+//! A directory held in memory, read from LDIF. It answers at once and never fails.
+
+use std::{collections::HashMap, fs, path::Path, sync::Arc};
+
+use super::{
+    Domain, Entry, LdifError, Lookup, LookupError,
+    entry::{is_below, normalize_dn},
+    ldif,
+};
+
+/// The entries of one LDIF file.
+#[derive(Clone, Debug, Default)]
+pub struct LdifDirectory {
+    /// By every name a domain has, in lower case.
+    domains: HashMap<String, Arc<Domain>>,
+    /// By every address, in lower case.
+    addresses: HashMap<String, Vec<Arc<Named>>>,
+    /// By normalized distinguished name.
+    names: HashMap<String, Arc<Entry>>,
+}
+
+/// An entry and its normalized name.
+#[derive(Debug)]
+struct Named {
+    dn: String,
+    entry: Arc<Entry>,
+}
+
+/// Why an LDIF file cannot serve as directory.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be read.
+    #[error("{file}: {source}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not LDIF.
+    #[error("{file}: {source}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// Where and what.
+        source: LdifError,
+    },
+    /// Two organizations claim one domain, or two entries have one name.
+    #[error("{file}: {name:?} stands for two entries: {first:?} and {second:?}")]
+    Twice {
+        /// The file.
+        file: String,
+        /// The domain or the distinguished name.
+        name: String,
+        /// The one.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// LDAP servers were configured.
+    #[error("directory: Ldap is not supported yet; Ldif(file: ...) is")]
+    Ldap,
+}
+
+impl LdifDirectory {
+    /// The built-in directory: alice, bob and the list team at relais.example.
+    pub fn standalone() -> Result<Self, OpenError> {
+        Self::parse("standalone.ldif", STANDALONE)
+    }
+
+    /// Reads a file.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&file, &text),
+            Err(source) => Err(OpenError::Unreadable { file, source }),
+        }
+    }
+
+    /// Parses `text`; `file` only serves to say where a mistake is.
+    pub fn parse(file: &str, text: &str) -> Result<Self, OpenError> {
+        let malformed = |source| OpenError::Malformed { file: file.to_owned(), source };
+        let mut directory = Self::default();
+        for entry in ldif::parse(text).map_err(malformed)? {
+            directory.add(file, &Arc::new(entry))?;
+        }
+        Ok(directory)
+    }
+
+    fn add(&mut self, file: &str, entry: &Arc<Entry>) -> Result<(), OpenError> {
+        let twice = |name: &str, first: &Entry| OpenError::Twice {
+            file: file.to_owned(),
+            name: name.to_owned(),
+            first: first.dn.clone(),
+            second: entry.dn.clone(),
+        };
+        let dn = normalize_dn(&entry.dn);
+        if let Some(domain) = organization(entry, &dn) {
+            for name in domain_names(entry) {
+                let other = self.domains.insert(name.clone(), Arc::clone(&domain));
+                if let Some(other) = other.filter(|other| !Arc::ptr_eq(&other.entry, entry)) {
+                    return Err(twice(&name, &other.entry));
+                }
+            }
+        }
+        let named = Arc::new(Named { dn: dn.clone(), entry: Arc::clone(entry) });
+        for address in ADDRESSES.iter().flat_map(|name| entry.all(name)) {
+            let entries = self.addresses.entry(address.to_ascii_lowercase()).or_default();
+            if !entries.iter().any(|other| Arc::ptr_eq(other, &named)) {
+                entries.push(Arc::clone(&named));
+            }
+        }
+        match self.names.insert(dn, Arc::clone(entry)) {
+            Some(other) => Err(twice(&entry.dn, &other)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Lookup for LdifDirectory {
+    async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        Ok(self.domains.get(name).cloned())
+    }
+
+    async fn entries(
+        &self,
+        domain: &Arc<Domain>,
+        address: &str,
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let Some(entries) = self.addresses.get(address) else { return Ok(Vec::new()) };
+        let ours = |named: &&Arc<Named>| is_below(&named.dn, &domain.base);
+        Ok(entries.iter().filter(ours).map(|named| Arc::clone(&named.entry)).collect())
+    }
+
+    async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
+        Ok(self.names.get(&normalize_dn(dn)).cloned())
+    }
+}
+
+/// The domain that an organization's entry stands for (Schema 2).
+fn organization(entry: &Arc<Entry>, dn: &str) -> Option<Arc<Domain>> {
+    if !entry.has_class("sunManagedOrganization") {
+        return None;
+    }
+    let name = entry.first("sunpreferreddomain")?.to_ascii_lowercase();
+    let base = entry.first("inetdomainbasedn").map_or_else(|| dn.to_owned(), normalize_dn);
+    Some(Arc::new(Domain { name, base, entry: Arc::clone(entry) }))
+}
+
+fn domain_names(entry: &Entry) -> Vec<String> {
+    let names = ["sunpreferreddomain", "associateddomain"];
+    names.iter().flat_map(|name| entry.all(name)).map(|name| name.to_ascii_lowercase()).collect()
+}
+
+/// The attributes by which entries are found.
+const ADDRESSES: [&str; 3] = ["mail", "mailalternateaddress", "mailequivalentaddress"];
+const STANDALONE: &str = include_str!("standalone.ldif");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_built_in_directory_knows_its_users() {
+        let directory = LdifDirectory::standalone().unwrap();
+        let domain = directory.domain("relais.example").await.unwrap().expect("the domain");
+        let rows = [
+            ("alice@relais.example", Some("alice")),
+            ("alice.smith@relais.example", Some("alice")),
+            ("postmaster@relais.example", Some("alice")),
+            ("bob@relais.example", Some("bob")),
+            ("eve@relais.example", None),
+        ];
+        for (address, uid) in rows {
+            let entries = directory.entries(&domain, address).await.unwrap();
+            let found = entries.first().and_then(|entry| entry.first("uid"));
+            assert_eq!(found, uid, "{address}");
+        }
+        let team = directory.entry("CN=team, ou=groups,o=relais.example,dc=example").await;
+        assert_eq!(team.unwrap().unwrap().all("mgrprfc822mailmember").len(), 2);
+        assert!(directory.domain("other.example").await.unwrap().is_none());
+    }
+
+    #[test]
+    fn one_name_for_two_entries_is_refused() {
+        let domain = "objectClass: sunManagedOrganization\nsunPreferredDomain: X.example\n";
+        let text = format!("dn: o=a\n{domain}\ndn: o=b\n{domain}");
+        let error = LdifDirectory::parse("f", &text).map(|_| ()).unwrap_err();
+        let want = r#"f: "x.example" stands for two entries: "o=a" and "o=b""#;
+        assert_eq!(error.to_string(), want);
+        let error = LdifDirectory::parse("f", "dn: o=a\n\ndn: O = A\n").map(|_| ()).unwrap_err();
+        assert!(matches!(error, OpenError::Twice { .. }), "{error}");
+    }
+}

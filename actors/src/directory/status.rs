@@ -1,0 +1,84 @@
+//! The status of users, groups and their domains.
+
+use super::{Domain, Entry, EntryError, Kind};
+
+/// What stands in the way of delivery.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Active,
+    /// Mail is kept in the hold channel.
+    Held,
+}
+
+/// Goes through the chain of statuses, domain first; the first that is not `active` decides. A
+/// missing one is active, an unknown one inactive.
+pub(super) fn standing(kind: Kind, entry: &Entry, domain: &Domain) -> Result<Standing, EntryError> {
+    let own: &[&str] = match kind {
+        Kind::User => &["inetuserstatus", "mailuserstatus"],
+        Kind::Group => &["inetmailgroupstatus"],
+    };
+    let chain = [(&*domain.entry, "inetdomainstatus"), (&*domain.entry, "maildomainstatus")]
+        .into_iter()
+        .chain(own.iter().map(|name| (entry, *name)));
+    for (entry, name) in chain {
+        let value = entry.first(name).unwrap_or("active").to_ascii_lowercase();
+        // `hold` and `overquota` are said of mail, not of the whole account.
+        let of_mail = name.starts_with("mail") || name == "inetmailgroupstatus";
+        match value.as_str() {
+            "active" => {}
+            "hold" if of_mail => return Ok(Standing::Held),
+            "overquota" if of_mail => return Err(EntryError::OverQuota),
+            "disabled" if of_mail => return Err(EntryError::Disabled(kind)),
+            "deleted" => return Err(EntryError::Deleted),
+            "removed" if of_mail => return Err(EntryError::Deleted),
+            _ => return Err(EntryError::Inactive(kind)),
+        }
+    }
+    Ok(Standing::Active)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn the_first_status_that_is_not_active_decides() {
+        use EntryError::{Deleted, Disabled, Inactive, OverQuota};
+        let user = Kind::User;
+        let (inactive, disabled) = (Err(Inactive(user)), Err(Disabled(user)));
+        // inetDomainStatus, mailDomainStatus, inetUserStatus, mailUserStatus
+        let rows = [
+            (["", "", "", ""], Ok(Standing::Active)),
+            (["active", "Active", "ACTIVE", "active"], Ok(Standing::Active)),
+            (["inactive", "deleted", "", ""], inactive.clone()),
+            (["deleted", "inactive", "", ""], Err(Deleted)),
+            (["", "disabled", "", "hold"], disabled.clone()),
+            (["", "", "", "disabled"], disabled),
+            (["", "hold", "", ""], Ok(Standing::Held)),
+            (["", "", "", "hold"], Ok(Standing::Held)),
+            (["", "", "hold", ""], inactive.clone()),
+            (["", "", "", "overquota"], Err(OverQuota)),
+            (["", "", "", "removed"], Err(Deleted)),
+            (["", "", "deleted", "active"], Err(Deleted)),
+            (["", "", "", "on holiday"], inactive),
+        ];
+        for (statuses, want) in rows {
+            let (mut organization, mut entry) = (Entry::new("o=x"), Entry::new("uid=x"));
+            let set = |entry: &mut Entry, name: &str, value: &str| {
+                if !value.is_empty() {
+                    entry.add(name, value);
+                }
+            };
+            set(&mut organization, "inetDomainStatus", statuses[0]);
+            set(&mut organization, "mailDomainStatus", statuses[1]);
+            set(&mut entry, "inetUserStatus", statuses[2]);
+            set(&mut entry, "mailUserStatus", statuses[3]);
+            let entry_of = Arc::new(organization);
+            let domain = Domain { name: "x".to_owned(), base: "o=x".to_owned(), entry: entry_of };
+            assert_eq!(standing(Kind::User, &entry, &domain), want, "{statuses:?}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Why an address leads nowhere.
+
+use relais_channels::mail::{Enhanced, Reply};
+use relais_config::rewrite::ErrorText;
+
+use crate::directory::{EntryError, LookupError};
+
+/// Why an address leads nowhere, and so what its sender gets to read.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("no channel has this tag")]
+    UnknownHost,
+    #[error("a rule says so")]
+    Text(ErrorText),
+    #[error("nobody has this address")]
+    UnknownAlias,
+    #[error("the channel only takes what an alias led to")]
+    NotByAlias,
+    #[error("rewriting does not end")]
+    Loop,
+    #[error("aliases are nested too deeply")]
+    TooDeep,
+    #[error("the address leads back to itself")]
+    Circle,
+    #[error("the address expands to too many")]
+    TooMany,
+    #[error("rewriting left no address: {0:?}")]
+    Malformed(String),
+    #[error(
+        "an alias leads to {0:?}, and commands, files and lists in files are not supported yet"
+    )]
+    Alias(String),
+    #[error("the local channel's transports are not supported yet")]
+    Transport,
+    #[error("a temporary failure of the directory: {0}")]
+    Domain(LookupError),
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+}
+
+impl Refusal {
+    pub(super) fn reply(&self) -> Reply {
+        match self {
+            Self::UnknownHost => Reply::new(550, Enhanced(5, 1, 2), "unknown host or domain"),
+            Self::Text(ErrorText { code: (class, subject, detail), text }) => {
+                let code = if *class == 4 { 450 } else { 550 };
+                Reply::with_text(code, Enhanced(*class, *subject, *detail), text.clone())
+            }
+            Self::UnknownAlias | Self::NotByAlias => {
+                Reply::new(550, Enhanced(5, 1, 1), "unknown or illegal alias")
+            }
+            Self::Loop => Reply::new(554, Enhanced(5, 4, 6), "address rewriting does not end"),
+            Self::TooDeep => Reply::new(554, Enhanced(5, 4, 6), "aliases are nested too deeply"),
+            Self::Circle => Reply::new(554, Enhanced(5, 4, 6), "the address leads back to itself"),
+            Self::TooMany => {
+                Reply::new(554, Enhanced(5, 5, 3), "the address stands for too many recipients")
+            }
+            Self::Malformed(_) => Reply::new(550, Enhanced(5, 1, 3), "malformed address"),
+            Self::Alias(_) | Self::Transport => {
+                Reply::new(451, Enhanced(4, 3, 5), "this address cannot be served yet")
+            }
+            Self::Domain(_) => Reply::new(451, Enhanced(4, 0, 0), "temporary lookup failure"),
+            Self::Lookup(_) => Reply::new(451, Enhanced(4, 4, 3), "temporary lookup failure"),
+            Self::Entry(error) => error.reply(),
+        }
+    }
+}
+
+/// A stranger may not send there.
+pub(super) fn relaying() -> Reply {
+    Reply::new(550, Enhanced(5, 7, 1), "relaying not permitted")
+}

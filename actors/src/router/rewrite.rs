@@ -1,0 +1,411 @@
+//! Rewriting: an address in, an address and a channel's tag out.
+//!
+//! Each pass looks at one host of the address. A rule whose conditions or substitutions fail
+//! counts as not matched, and the next is tried. Passes are limited, so that rules that lead back
+//! to themselves end.
+
+use std::borrow::Cow;
+
+use relais_channels::mail::Address;
+use relais_config::{
+    RewriteRule,
+    channel::Program,
+    rewrite::{
+        Chunk, Condition, ErrorText, Location, Outcome, Part, PatternKind, Piece, Rewriting,
+        Template,
+    },
+    template::Case,
+};
+
+use super::{
+    refusal::Refusal,
+    routes::Routes,
+    rules::Split,
+    spec::Spec,
+    step::{Step, Trace},
+};
+use crate::directory::{Lookup, quote};
+
+/// What an address is rewritten as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Purpose<'a> {
+    /// `$E` rather than `$B`.
+    pub(super) envelope: bool,
+    /// `$F` rather than `$R`.
+    pub(super) forward: bool,
+    /// The channel the mail came in by.
+    pub(super) source: &'a str,
+}
+
+/// What rewriting came to.
+#[derive(Clone, Debug)]
+pub(super) struct Rewritten {
+    pub(super) address: Address,
+    pub(super) tag: String,
+    /// Its place in the channel table, if it has one.
+    pub(super) channel: Option<usize>,
+    /// What a rule wants said if there is no channel.
+    pub(super) error: Option<ErrorText>,
+    /// No rule names the domain: only patterns that match everything led here, or none at all.
+    pub(super) unclaimed: bool,
+}
+
+/// What applying a rule came to.
+enum Applied {
+    /// `$?text` alone.
+    Unchanged,
+    /// The address is rewritten again.
+    Restart(String),
+    /// `user` is what would be left if the host were taken away.
+    Finish { address: String, user: String, tag: String },
+}
+
+/// Why a rule did not apply; only for people.
+struct NotApplied(Cow<'static, str>);
+
+/// What may be substituted.
+struct Subject<'a> {
+    spec: &'a Spec,
+    split: &'a Split,
+}
+
+/// What rules leave behind for the passes after them.
+#[derive(Default)]
+struct Sticky {
+    tag: String,
+    error: Option<ErrorText>,
+    catch_all: bool,
+}
+
+impl Routes {
+    /// Rewrites an address until its channel's tag is known.
+    pub(super) async fn rewrite(
+        &self,
+        mut address: Address,
+        purpose: Purpose<'_>,
+        lookup: &impl Lookup,
+        trace: &mut Trace,
+    ) -> Result<Rewritten, Refusal> {
+        let mut sticky = Sticky::default();
+        for _ in 0..MAX_PASSES {
+            trace.note(|| Step::Rewriting {
+                address: address.to_string(),
+                kind: if purpose.envelope { "envelope" } else { "header" },
+            });
+            let Some(spec) = Spec::of(&address) else {
+                address = self.complete(&address)?;
+                trace.note(|| Step::Completed { address: address.to_string() });
+                continue;
+            };
+            trace.note(|| Step::Host { host: spec.host.clone(), found: name_of(spec.location) });
+            let applied = self.pass(&spec, purpose, &mut sticky, lookup, trace).await?;
+            let (text, user, tag, ruled) = match applied {
+                Some(Applied::Restart(text)) => {
+                    address = parse(&text)?;
+                    continue;
+                }
+                Some(Applied::Finish { address, user, tag }) => (address, user, tag, true),
+                Some(Applied::Unchanged) | None => {
+                    let text = spec.replaced(&spec.user, &spec.host, None);
+                    (text, spec.user.clone(), spec.host.clone(), false)
+                }
+            };
+            let channel = self.channel_by_tag(&tag);
+            trace.note(|| Step::Channel {
+                tag: tag.clone(),
+                channel: channel.map(|n| self.channels[n].name.clone()),
+            });
+            let local = channel.is_some_and(|n| self.channels[n].program == Program::Local);
+            // What a route through this machine leaves may be a bare name: it is completed.
+            let goes_on = |rest: &Address| {
+                local && (spec.location == Location::Route || Spec::of(rest).is_some())
+            };
+            if let Some(rest) = Address::parse(&user).ok().filter(goes_on) {
+                address = rest;
+                continue;
+            }
+            let unclaimed = sticky.catch_all || !ruled;
+            let address = parse(&text)?;
+            return Ok(Rewritten { address, tag, channel, error: sticky.error, unclaimed });
+        }
+        Err(Refusal::Loop)
+    }
+
+    /// Gives a bare name its domain.
+    fn complete(&self, address: &Address) -> Result<Address, Refusal> {
+        parse(&format!("{}@{}", address.mailbox(), self.completion))
+    }
+
+    /// Tries the rules for one host.
+    async fn pass(
+        &self,
+        spec: &Spec,
+        purpose: Purpose<'_>,
+        sticky: &mut Sticky,
+        lookup: &impl Lookup,
+        trace: &mut Trace,
+    ) -> Result<Option<Applied>, Refusal> {
+        let known = self.channel_by_tag(&spec.host).is_some();
+        let here = known && self.is_here(&spec.host);
+        for (rule, split) in self.rules.candidates(&sticky.tag, &spec.host, spec.location, known) {
+            // A pattern for the domain around this machine would send its mail out and back in.
+            // The original's configurations name the machine in a rule of its own; inferred.
+            if here && !matches!(rule.kind, PatternKind::Always | PatternKind::Exact) {
+                continue;
+            }
+            let subject = Subject { spec, split: &split };
+            match self.apply(rule, &subject, purpose, sticky, lookup).await? {
+                Ok(applied) => {
+                    trace.note(|| Step::Applied {
+                        pattern: rule.pattern.clone(),
+                        template: rule.template.clone(),
+                        address: match &applied {
+                            Applied::Unchanged => spec.replaced(&spec.user, &spec.host, None),
+                            Applied::Restart(address) | Applied::Finish { address, .. } => {
+                                address.clone()
+                            }
+                        },
+                    });
+                    return Ok(Some(applied));
+                }
+                Err(NotApplied(reason)) => trace.note(|| Step::Failed {
+                    pattern: rule.pattern.clone(),
+                    template: rule.template.clone(),
+                    reason: reason.into_owned(),
+                }),
+            }
+        }
+        trace.note(|| Step::NoRule { host: spec.host.clone() });
+        Ok(None)
+    }
+
+    async fn apply(
+        &self,
+        rule: &RewriteRule,
+        subject: &Subject<'_>,
+        purpose: Purpose<'_>,
+        sticky: &mut Sticky,
+        lookup: &impl Lookup,
+    ) -> Result<Result<Applied, NotApplied>, Refusal> {
+        let parsed;
+        let rewriting = match &rule.parsed {
+            Template::Plain(rewriting) => rewriting,
+            Template::General(chunks) => match self.put_together(chunks, subject) {
+                Ok(rewriting) => {
+                    parsed = rewriting;
+                    &parsed
+                }
+                Err(reason) => return Ok(Err(reason)),
+            },
+        };
+        let mut claimed = !rule.kind.is_catch_all();
+        for condition in &rewriting.conditions {
+            if let Err(reason) = self.check(condition, subject, purpose, lookup).await? {
+                return Ok(Err(reason));
+            }
+            claimed |= matches!(condition, Condition::Local(_));
+        }
+        let applied = match self.outcome(&rewriting.outcome, subject) {
+            Ok(applied) => applied,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        sticky.catch_all |= !claimed;
+        if let Some(error) = &rewriting.error {
+            sticky.error = Some(error.clone());
+        }
+        if let Some(tag) = &rewriting.set_tag {
+            sticky.tag.clone_from(tag);
+        }
+        Ok(Ok(applied))
+    }
+
+    async fn check(
+        &self,
+        condition: &Condition,
+        subject: &Subject<'_>,
+        purpose: Purpose<'_>,
+        lookup: &impl Lookup,
+    ) -> Result<Result<(), NotApplied>, Refusal> {
+        let is_source = |name: &String| name.eq_ignore_ascii_case(purpose.source);
+        let (holds, reason) = match condition {
+            Condition::Envelope(envelope) => (purpose.envelope == *envelope, "$E or $B"),
+            Condition::Forward(forward) => (purpose.forward == *forward, "$F or $R"),
+            Condition::Found(locations) => {
+                (locations.contains(&subject.spec.location), "where the host stands")
+            }
+            Condition::Source(names) => (names.iter().any(is_source), "$M"),
+            Condition::NotSource(names) => (!names.iter().any(is_source), "$N"),
+            Condition::Internal(internal) => {
+                (self.is_internal(purpose.source) == *internal, "$1M or $1N")
+            }
+            // While the channel is being found there is no destination yet.
+            Condition::Destination(_) | Condition::NotDestination(_) => (true, ""),
+            Condition::Local(pieces) | Condition::NotLocal(pieces) => {
+                let domain = match self.expand(pieces, subject, &mut Case::default()) {
+                    Ok(domain) => domain.to_ascii_lowercase(),
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let ours = self.is_ours(&domain, lookup).await?;
+                let wanted = matches!(condition, Condition::Local(_));
+                (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
+            }
+        };
+        Ok(if holds { Ok(()) } else { Err(NotApplied(reason.into())) })
+    }
+
+    /// Whether the directory has the domain, and this machine may act for it.
+    async fn is_ours(&self, name: &str, lookup: &impl Lookup) -> Result<bool, Refusal> {
+        let domain = lookup.domain(name).await.map_err(Refusal::Domain)?;
+        Ok(domain.is_some_and(|domain| {
+            let hosts = domain.entry.all("mailroutinghosts");
+            let here = |host: &String| {
+                self.policy.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
+            };
+            hosts.is_empty() || hosts.iter().any(here)
+        }))
+    }
+
+    /// Looks up each `$(key)` and parses what comes out.
+    fn put_together(
+        &self,
+        chunks: &[Chunk],
+        subject: &Subject<'_>,
+    ) -> Result<Rewriting, NotApplied> {
+        let mut text = String::new();
+        for chunk in chunks {
+            match chunk {
+                Chunk::Raw(raw) => text.push_str(raw),
+                Chunk::Key(pieces) => {
+                    let key = self.expand(pieces, subject, &mut Case::default())?;
+                    let value = self.tables().general(&key);
+                    let missing = || NotApplied(format!("$({key}) is not in the database").into());
+                    text.push_str(value.ok_or_else(missing)?);
+                }
+            }
+        }
+        Rewriting::parse(&text).map_err(|e| NotApplied(format!("{text}: {e}").into()))
+    }
+
+    fn outcome(&self, outcome: &Outcome, subject: &Subject<'_>) -> Result<Applied, NotApplied> {
+        let mut case = Case::default();
+        let mut expand = |pieces: &[Piece]| self.expand(pieces, subject, &mut case);
+        match outcome {
+            Outcome::Unchanged => Ok(Applied::Unchanged),
+            Outcome::Restart { user, host } => {
+                let (user, host) = (expand(user)?, expand(host)?);
+                Ok(Applied::Restart(subject.spec.replaced(&user, &host, None)))
+            }
+            Outcome::Finish { user, host, route, tag } => {
+                let (user, host) = (expand(user)?, expand(host)?);
+                let route = route.as_deref().map(&mut expand).transpose()?;
+                let tag = tag.as_deref().map(&mut expand).transpose()?;
+                let address = subject.spec.replaced(&user, &host, route.as_deref());
+                Ok(Applied::Finish { address, user, tag: tag.unwrap_or(host) })
+            }
+        }
+    }
+
+    fn expand(
+        &self,
+        pieces: &[Piece],
+        subject: &Subject<'_>,
+        case: &mut Case,
+    ) -> Result<String, NotApplied> {
+        let mut out = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Case(new) => *case = *new,
+                Piece::Mapping { table, argument } => {
+                    let argument = self.expand(argument, subject, &mut Case::default())?;
+                    let mapped = self.tables().lookup(table, &argument);
+                    let said_no = || NotApplied(format!("{table} has no $Y for {argument}").into());
+                    let mapped = mapped.filter(|mapped| mapped.flags.has('Y'));
+                    case.push(&mut out, &mapped.ok_or_else(said_no)?.text);
+                }
+                _ => case.push(&mut out, &subject.value(piece)?),
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl<'a> Subject<'a> {
+    fn value(&self, piece: &'a Piece) -> Result<Cow<'a, str>, NotApplied> {
+        let text = match piece {
+            Piece::Text(text) => text.into(),
+            Piece::User => self.user(),
+            Piece::UserName => quoted_if_needed(split_subaddress(&self.user()).0),
+            Piece::Subaddress => split_subaddress(&self.user()).1.into(),
+            Piece::Part(part, None) => self.part(*part).into(),
+            Piece::Part(part, Some(n)) => first_labels(self.part(*part), usize::from(*n)).into(),
+            Piece::Literal => (&self.spec.host[self.split.literal.clone()]).into(),
+            Piece::Label { of, from_right, n } => {
+                let mut labels = self.part(*of).split('.').filter(|label| !label.is_empty());
+                let n = usize::from(*n);
+                let label = if *from_right { labels.nth_back(n) } else { labels.nth(n) };
+                label.ok_or(NotApplied("the host has no such label".into()))?.into()
+            }
+            // Both are dealt with where they change more than text.
+            Piece::Case(_) | Piece::Mapping { .. } => "".into(),
+        };
+        Ok(text)
+    }
+
+    fn user(&self) -> Cow<'a, str> {
+        let user = &self.spec.user;
+        if self.spec.location == Location::Route || !user.contains('"') {
+            return user.into();
+        }
+        // `a."b"` becomes `"a.b"`.
+        Address::parse(user).map_or(user.into(), |address| quote(&address.unquoted_local()).into())
+    }
+
+    fn part(&self, part: Part) -> &'a str {
+        let host = &self.spec.host;
+        match part {
+            Part::Matched if self.split.rest => ".",
+            Part::Matched => &host[self.split.matched.clone()],
+            Part::Unmatched => &host[self.split.unmatched.clone()],
+        }
+    }
+}
+
+/// Name, and subaddress with its `+`; neither is quoted.
+fn split_subaddress(user: &str) -> (String, String) {
+    let user = match Address::parse(user) {
+        Ok(address) if user.contains('"') => address.unquoted_local(),
+        _ => user.to_owned(),
+    };
+    let plus = user.find('+').unwrap_or(user.len());
+    (user[..plus].to_owned(), user[plus..].to_owned())
+}
+
+fn quoted_if_needed(local: String) -> Cow<'static, str> {
+    match Address::parse(&local) {
+        Ok(_) => local.into(),
+        Err(_) => quote(&local).into(),
+    }
+}
+
+/// The n left-most labels; a dot before them stays.
+fn first_labels(text: &str, n: usize) -> &str {
+    let start = usize::from(text.starts_with('.'));
+    let end = text[start..].match_indices('.').nth(n.saturating_sub(1)).map(|(at, _)| start + at);
+    if n == 0 { "" } else { &text[..end.unwrap_or(text.len())] }
+}
+
+fn parse(text: &str) -> Result<Address, Refusal> {
+    Address::parse(text).map_err(|_| Refusal::Malformed(text.chars().take(200).collect()))
+}
+
+fn name_of(location: Location) -> &'static str {
+    match location {
+        Location::Route => "in the source route",
+        Location::At => "right of @",
+        Location::Percent => "right of %",
+        Location::Bang => "left of !",
+    }
+}
+
+/// Passes over one address. The original warns of loops and names no limit; ours is inferred.
+const MAX_PASSES: usize = 10;

@@ -1,0 +1,195 @@
+//! How an address found its way, told step by step: `relais route`.
+//!
+//! Steps are only made when somebody asks for them.
+
+use std::fmt;
+
+use relais_channels::mail::Reply;
+use serde::Serialize;
+
+/// One step of routing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Rewriting begins, or goes on with what a rule left.
+    Rewriting {
+        /// The address.
+        address: String,
+        /// `envelope` or `header`.
+        kind: &'static str,
+    },
+    /// The address had no domain.
+    Completed {
+        /// The address with its domain.
+        address: String,
+    },
+    /// The next host of the address.
+    Host {
+        /// The host.
+        host: String,
+        /// Where it stood.
+        found: &'static str,
+    },
+    /// A rule's pattern matched, and the rule applied.
+    Applied {
+        /// Its pattern.
+        pattern: String,
+        /// Its template.
+        template: String,
+        /// The address now.
+        address: String,
+    },
+    /// A rule's pattern matched, but the rule did not apply.
+    Failed {
+        /// Its pattern.
+        pattern: String,
+        /// Its template.
+        template: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No rule applied: the host is its own tag.
+    NoRule {
+        /// The host.
+        host: String,
+    },
+    /// The channel that a tag stands for.
+    Channel {
+        /// The tag.
+        tag: String,
+        /// The channel's name.
+        channel: Option<String>,
+    },
+    /// The directory was asked for a domain.
+    Domain {
+        /// The domain.
+        domain: String,
+        /// Its canonical name, when it is ours.
+        found: Option<String>,
+    },
+    /// The directory was asked for an address.
+    Entries {
+        /// The address.
+        address: String,
+        /// The names of what was found.
+        found: Vec<String>,
+    },
+    /// An alias was replaced.
+    Alias {
+        /// Where from: `aliases`, `mailDomainCatchallAddress`, ...
+        source: &'static str,
+        /// What stood there.
+        targets: Vec<String>,
+    },
+    /// A delivery option was applied.
+    Option {
+        /// The option.
+        option: String,
+        /// Where it leads.
+        targets: Vec<String>,
+        /// Why it leads nowhere.
+        failure: Option<String>,
+    },
+    /// The address was seen before and is not looked at again.
+    Seen {
+        /// The address.
+        address: String,
+    },
+    /// The address to connect to, after the second rewriting.
+    Connect {
+        /// The address.
+        address: String,
+        /// The host.
+        host: String,
+    },
+    /// The end of one way.
+    Routed {
+        /// The channel.
+        channel: String,
+        /// The destination.
+        host: String,
+        /// What is presented there.
+        address: String,
+    },
+    /// Access was asked for.
+    Access {
+        /// The table.
+        table: &'static str,
+        /// What it was probed with.
+        probe: String,
+        /// What it said.
+        verdict: String,
+    },
+    /// The end of a way that leads nowhere.
+    Refused {
+        /// The address.
+        address: String,
+        /// What the client reads.
+        reply: Reply,
+    },
+}
+
+/// Where steps go, if anywhere.
+#[derive(Debug, Default)]
+pub(super) struct Trace(Option<Vec<Step>>);
+
+impl Trace {
+    pub(super) fn new(on: bool) -> Self {
+        Self(on.then(Vec::new))
+    }
+
+    pub(super) fn note(&mut self, step: impl FnOnce() -> Step) {
+        if let Some(steps) = &mut self.0 {
+            steps.push(step());
+        }
+    }
+
+    pub(super) fn into_steps(self) -> Vec<Step> {
+        self.0.unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rewriting { address, kind } => write!(f, "rewrite {address} ({kind})"),
+            Self::Completed { address } => write!(f, "complete it to {address}"),
+            Self::Host { host, found } => write!(f, "  host {host} ({found})"),
+            Self::Applied { pattern, template, address } => {
+                write!(f, "  rule {pattern} {template}: {address}")
+            }
+            Self::Failed { pattern, template, reason } => {
+                write!(f, "  rule {pattern} {template}: does not apply: {reason}")
+            }
+            Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
+            Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
+            Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
+            Self::Domain { domain, found: Some(name) } => {
+                write!(f, "  directory: domain {domain}: ours, {name}")
+            }
+            Self::Domain { domain, found: None } => {
+                write!(f, "  directory: domain {domain}: not ours")
+            }
+            Self::Entries { address, found } if found.is_empty() => {
+                write!(f, "  directory: {address}: nothing")
+            }
+            Self::Entries { address, found } => {
+                write!(f, "  directory: {address}: {}", found.join("; "))
+            }
+            Self::Alias { source, targets } => write!(f, "  {source}: {}", targets.join(", ")),
+            Self::Option { option, failure: Some(failure), .. } => {
+                write!(f, "  option {option}: nothing: {failure}")
+            }
+            Self::Option { option, targets, failure: None } => {
+                write!(f, "  option {option}: {}", targets.join(", "))
+            }
+            Self::Seen { address } => write!(f, "{address} was looked at before"),
+            Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),
+            Self::Routed { channel, host, address } => {
+                write!(f, "=> {address} by {channel} to {host}")
+            }
+            Self::Access { table, probe, verdict } => write!(f, "  {table} {probe}: {verdict}"),
+            Self::Refused { address, reply } => write!(f, "=> {address} refused: {reply}"),
+        }
+    }
+}

@@ -1,0 +1,657 @@
+//! Whole ways, through the shipped configurations and through small ones.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use relais_channels::mail::Address;
+use relais_config::{
+    Config, DeliveryOption, MappingTable, RewriteRule,
+    channel::{Channel, Program},
+};
+
+use super::{Question, RouteCache, Routes, Step, refusal::Refusal, rewrite::Purpose, step::Trace};
+use crate::directory::{Domain, Entry, LdifDirectory, Lookup, LookupError};
+
+/// Entries of siroe.com (the default domain) and of a hosted domain.
+const SESTA: &str = "\
+dn: o=siroe.com,dc=siroe,dc=com
+objectClass: sunManagedOrganization
+sunPreferredDomain: siroe.com
+
+dn: uid=jdoe,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: jdoe
+mail: jdoe@siroe.com
+mailHost: store1.siroe.com
+
+dn: uid=old,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: old
+mail: old@siroe.com
+mailHost: store9.siroe.com
+
+dn: uid=away,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: away
+mail: away@siroe.com
+mailHost: store1.siroe.com
+mailDeliveryOption: forward
+mailForwardingAddress: away@elsewhere.example
+
+dn: uid=self,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: self
+mail: self@siroe.com
+mailDeliveryOption: forward
+mailForwardingAddress: Self@siroe.com
+
+dn: uid=gone,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: gone
+mail: gone@siroe.com
+mailUserStatus: disabled
+
+dn: uid=nouid,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+mail: nouid@siroe.com
+
+dn: uid=twin1,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: twin1
+mail: twin@siroe.com
+
+dn: uid=twin2,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: twin2
+mailAlternateAddress: twin@siroe.com
+
+dn: cn=all,o=siroe.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailGroup
+mail: all@siroe.com
+mgrpRFC822MailMember: jdoe@siroe.com
+mgrpRFC822MailMember: all@siroe.com
+mgrpRFC822MailMember: nobody@siroe.com
+uniqueMember: uid=jdoe, o=siroe.com, dc=siroe, dc=com
+uniqueMember: uid=jdoe2,o=sesta.com,dc=siroe,dc=com
+mgrpRFC822MailMember: guest@elsewhere.example
+
+dn: o=sesta.com,dc=siroe,dc=com
+objectClass: sunManagedOrganization
+sunPreferredDomain: Sesta.com
+associatedDomain: sesta.org
+
+dn: uid=jdoe2,o=sesta.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: jdoe
+mail: jane.doe@sesta.com
+mailAlternateAddress: jane.doe@sesta.org
+mailHost: store1.siroe.com
+mailDeliveryOption: mailbox
+mailDeliveryOption: autoreply
+
+dn: uid=held,o=sesta.com,dc=siroe,dc=com
+objectClass: inetLocalMailRecipient
+objectClass: inetMailUser
+uid: held
+mail: held@sesta.com
+mailHost: store1.siroe.com
+mailUserStatus: hold
+
+dn: o=smart.com,dc=siroe,dc=com
+objectClass: sunManagedOrganization
+sunPreferredDomain: smart.com
+mailRoutingSmartHost: hub.siroe.com
+
+dn: o=catch.com,dc=siroe,dc=com
+objectClass: sunManagedOrganization
+sunPreferredDomain: catch.com
+mailDomainCatchallAddress: jdoe@siroe.com
+
+dn: o=foreign.com,dc=siroe,dc=com
+objectClass: sunManagedOrganization
+sunPreferredDomain: foreign.com
+mailRoutingHosts: other.siroe.com
+";
+
+/// A directory that does not answer.
+struct Dead;
+
+impl Lookup for Dead {
+    async fn domain(&self, _: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        Err(LookupError("down".to_owned()))
+    }
+
+    async fn entries(&self, _: &Arc<Domain>, _: &str) -> Result<Vec<Arc<Entry>>, LookupError> {
+        Err(LookupError("down".to_owned()))
+    }
+
+    async fn entry(&self, _: &str) -> Result<Option<Arc<Entry>>, LookupError> {
+        Err(LookupError("down".to_owned()))
+    }
+}
+
+fn sample(name: &str) -> Config {
+    let file = format!("{}/../config/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    Config::parse(&file, &text).unwrap().0
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn question(address: &Address, may_relay: bool) -> Question<'_> {
+    Question {
+        address,
+        sender: "sender@outside.example",
+        source_channel: "tcp_local",
+        may_relay,
+        trace: false,
+        header: false,
+    }
+}
+
+/// `channel host address`, one way a line; or the reply.
+async fn way(routes: &Routes, text: &str, may_relay: bool, lookup: &impl Lookup) -> String {
+    let address = address(text);
+    match routes.route(&question(&address, may_relay), lookup).await.outcome {
+        Err(reply) => reply.to_string(),
+        Ok(ways) => {
+            let line = |way: &super::Route| format!("{} {} {}", way.channel, way.host, way.address);
+            ways.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_default_delivers_to_its_users_and_nobody_else() {
+    let routes = Routes::new(&sample("standalone.ron")).unwrap();
+    let directory = LdifDirectory::standalone().unwrap();
+    let unknown = "550 5.1.1 unknown or illegal alias";
+    let relaying = "550 5.7.1 relaying not permitted";
+    let rows = [
+        ("alice@relais.example", "tcp_lmtpcs localhost alice"),
+        ("ALICE@Relais.EXAMPLE.", "tcp_lmtpcs localhost alice"),
+        ("alice", "tcp_lmtpcs localhost alice"),
+        ("alice+Work@relais.example", "tcp_lmtpcs localhost alice+Work"),
+        ("\"alice+My box\"@relais.example", "tcp_lmtpcs localhost \"alice+My box\""),
+        ("alice+@relais.example", "tcp_lmtpcs localhost alice"),
+        ("alice+a%b.c@relais.example", relaying),
+        ("alice.smith@relais.example", "tcp_lmtpcs localhost alice"),
+        ("bob@relais.example", "tcp_lmtpcs localhost bob"),
+        ("team@relais.example", "tcp_lmtpcs localhost alice\ntcp_lmtpcs localhost bob"),
+        ("postmaster", "tcp_lmtpcs localhost alice"),
+        ("Postmaster@localhost", "tcp_lmtpcs localhost alice"),
+        ("postmaster@relais.example", "tcp_lmtpcs localhost alice"),
+        ("alice%relais.example@localhost", relaying),
+        ("relais.example!alice@localhost", relaying),
+        ("@localhost:alice@relais.example", "tcp_lmtpcs localhost alice"),
+        ("@localhost,@localhost:alice", "tcp_lmtpcs localhost alice"),
+        ("eve@relais.example", unknown),
+        ("alice@localhost", unknown),
+        ("user@elsewhere.example", relaying),
+        ("user@sub.relais.example", relaying),
+        ("user@[192.0.2.1]", relaying),
+        ("user%elsewhere.example@relais.example", relaying),
+        ("elsewhere.example!user@relais.example", relaying),
+        ("@relais.example:user@elsewhere.example", relaying),
+        ("user@evil.example.lmtp", relaying),
+        ("@evil.example.lmtp:alice@lmtpcs-daemon", relaying),
+        ("alice@lmtpcs-daemon", relaying),
+        ("alice@hold-daemon", relaying),
+        ("alice@bitbucket", relaying),
+    ];
+    for (text, want) in rows {
+        assert_eq!(way(&routes, text, false, &directory).await, want, "{text}");
+    }
+    let unknown_host = "550 5.1.2 unknown host or domain";
+    assert_eq!(way(&routes, "user@elsewhere.example", true, &directory).await, unknown_host);
+}
+
+#[tokio::test]
+async fn the_relay_asks_the_directory_where_each_recipient_lives() {
+    let routes = Routes::new(&sample("relay.ron")).unwrap();
+    let directory = LdifDirectory::parse("sesta", SESTA).unwrap();
+    let lmtp = "tcp_lmtpcs store1.siroe.com";
+    let relaying = "550 5.7.1 Relaying not permitted";
+    let rows = [
+        ("jdoe@siroe.com", format!("{lmtp} jdoe")),
+        ("jdoe+Work@siroe.com", format!("{lmtp} jdoe+Work")),
+        ("jane.doe@SESTA.com", format!("{lmtp} jdoe@sesta.com")),
+        ("jane.doe+inv@sesta.com", format!("{lmtp} jdoe+inv@sesta.com")),
+        ("jane.doe@sesta.org", format!("{lmtp} jdoe@sesta.com")),
+        ("\"jane.doe+a b\"@sesta.com", format!("{lmtp} \"jdoe+a b\"@sesta.com")),
+        ("held@sesta.com", "hold hold-daemon @hold-daemon:held@sesta.com".to_owned()),
+        (
+            "old@siroe.com",
+            "tcp_intranet store9.siroe.com @store9.siroe.com:old@siroe.com".to_owned(),
+        ),
+        (
+            "all@siroe.com",
+            format!(
+                "{lmtp} jdoe\ntcp_local elsewhere.example guest@elsewhere.example\n\
+                 {lmtp} jdoe@sesta.com"
+            ),
+        ),
+        ("away@siroe.com", "tcp_local elsewhere.example away@elsewhere.example".to_owned()),
+        ("user@pc.siroe.com", "tcp_intranet pc.siroe.com user@pc.siroe.com".to_owned()),
+        ("x@smart.com", "tcp_intranet hub.siroe.com @hub.siroe.com:x@smart.com".to_owned()),
+        ("anyone@catch.com", format!("{lmtp} jdoe")),
+        ("self@siroe.com", "554 5.4.6 the address leads back to itself".to_owned()),
+        ("gone@siroe.com", "550 5.2.1 user disabled; cannot receive new mail".to_owned()),
+        (
+            "nouid@siroe.com",
+            "451 4.3.0 the directory entry of this mailbox cannot be used".to_owned(),
+        ),
+        ("twin@siroe.com", "550 5.1.4 ambiguous address".to_owned()),
+        ("nobody@siroe.com", "550 5.1.1 unknown or illegal alias".to_owned()),
+        ("nobody@sesta.com", "550 5.1.1 unknown or illegal alias".to_owned()),
+        ("postmaster@relay1.siroe.com", "550 5.1.1 unknown or illegal alias".to_owned()),
+        ("jdoe@relay1.siroe.com", "550 5.1.1 unknown or illegal alias".to_owned()),
+        ("x@foreign.com", relaying.to_owned()),
+        ("user@elsewhere.example", relaying.to_owned()),
+        ("user%elsewhere.example@siroe.com", relaying.to_owned()),
+        ("user%elsewhere@pc.siroe.com", "550 5.7.1 relaying not permitted".to_owned()),
+        ("@pc.siroe.com:user@elsewhere.example", "550 5.7.1 relaying not permitted".to_owned()),
+        ("x@pipe-daemon", "550 5.7.1 relaying not permitted".to_owned()),
+    ];
+    for (text, want) in rows {
+        assert_eq!(way(&routes, text, false, &directory).await, want, "{text}");
+    }
+
+    // The submission service's users may write everywhere.
+    let to = address("user@Elsewhere.example");
+    let question = Question { source_channel: "tcp_submit", ..question(&to, true) };
+    let ways = routes.route(&question, &directory).await.outcome.unwrap();
+    assert_eq!((&*ways[0].channel, &*ways[0].host), ("tcp_local", "elsewhere.example"));
+    let stranger = Question { may_relay: false, ..question };
+    let refused = routes.route(&stranger, &directory).await.outcome.unwrap_err();
+    assert_eq!(refused.to_string(), "550 5.7.1 relaying not permitted");
+}
+
+#[tokio::test]
+async fn the_two_phases_of_the_original_step_by_step() {
+    let routes = Routes::new(&sample("relay.ron")).unwrap();
+    let directory = LdifDirectory::parse("sesta", SESTA).unwrap();
+    let to = address("jdoe@siroe.com");
+    let question = Question { trace: true, ..question(&to, false) };
+    let steps = routes.route(&question, &directory).await.steps;
+    let lines: Vec<_> = steps.iter().map(Step::to_string).collect();
+    let want = [
+        "rewrite jdoe@siroe.com (envelope)",
+        "  host siroe.com (right of @)",
+        "  rule $* $A$E$F$U%$H$V$H@relay1.siroe.com: jdoe@siroe.com",
+        "  tag relay1.siroe.com: channel l",
+        "  directory: domain siroe.com: ours, siroe.com",
+        "  directory: jdoe@siroe.com: uid=jdoe,o=siroe.com,dc=siroe,dc=com",
+        "  option #*mailbox=@$X.LMTP:$M%$\\$2I$_+$2S@lmtpcs-daemon: \
+         @store1.siroe.com.LMTP:jdoe@lmtpcs-daemon",
+        "rewrite @store1.siroe.com.LMTP:jdoe@lmtpcs-daemon (envelope)",
+        "  host store1.siroe.com.LMTP (in the source route)",
+        "  rule $* $A$E$F$U%$H$V$H@relay1.siroe.com: does not apply: where the host stands",
+        "  rule .lmtp $E$F$U%$H.lmtp@lmtpcs-daemon: @store1.siroe.com.lmtp:jdoe@lmtpcs-daemon",
+        "  tag lmtpcs-daemon: channel tcp_lmtpcs",
+        "rewrite @store1.siroe.com.lmtp:jdoe@lmtpcs-daemon (header)",
+        "  host store1.siroe.com.lmtp (in the source route)",
+        "  rule $* $A$E$F$U%$H$V$H@relay1.siroe.com: does not apply: where the host stands",
+        "  rule .lmtp $E$F$U%$H.lmtp@lmtpcs-daemon: does not apply: $E or $B",
+        "  rule .lmtp $B$F$U%$H@$H@lmtpcs-daemon: \
+         @store1.siroe.com,@store1.siroe.com:jdoe@lmtpcs-daemon",
+        "  tag lmtpcs-daemon: channel tcp_lmtpcs",
+        "  connect by @store1.siroe.com,@store1.siroe.com:jdoe@lmtpcs-daemon: store1.siroe.com",
+        "=> jdoe by tcp_lmtpcs to store1.siroe.com",
+    ];
+    let access = "  ORIG_SEND_ACCESS tcp_local|sender@outside.example|l|jdoe@siroe.com: Silent";
+    let want: Vec<_> = want.into_iter().chain([access]).collect();
+    assert_eq!(lines, want);
+}
+
+#[tokio::test]
+async fn a_directory_that_does_not_answer_defers() {
+    let routes = Routes::new(&sample("relay.ron")).unwrap();
+    let want = "451 4.0.0 temporary lookup failure";
+    assert_eq!(way(&routes, "jdoe@siroe.com", false, &Dead).await, want);
+    assert_eq!(way(&routes, "user@elsewhere.example", false, &Dead).await, want);
+}
+
+/// A configuration with these rules; every tag in them has a channel of its own name.
+fn config(rules: &[(&str, &str)], tags: &[&str]) -> Config {
+    static STANDALONE: LazyLock<Config> = LazyLock::new(|| sample("standalone.ron"));
+    let mut config = STANDALONE.clone();
+    config.rewrite_rules = rules.iter().map(|(a, b)| RewriteRule::parse(a, b).unwrap()).collect();
+    let channel = |tag: &&str| Channel::new(tag, tag, Program::Smtp);
+    config.channels = tags.iter().map(channel).collect();
+    config.channels.push(Channel::new("l", "here.example", Program::Local));
+    config
+}
+
+async fn rewritten(config: &Config, from: &str, envelope: bool, source: &str) -> String {
+    let routes = Routes::new(config).unwrap();
+    let purpose = Purpose { envelope, forward: true, source };
+    let directory = LdifDirectory::standalone().unwrap();
+    let done = routes.rewrite(address(from), purpose, &directory, &mut Trace::default()).await;
+    done.map_or_else(
+        |refusal| refusal.to_string(),
+        |done| {
+            let error = done.error.map(|error| format!(" ({})", Refusal::Text(error).reply()));
+            format!("{} {}{}", done.address, done.tag, error.unwrap_or_default())
+        },
+    )
+}
+
+#[tokio::test]
+async fn worked_examples_of_the_original() {
+    type Rules = &'static [(&'static str, &'static str)];
+    let mail: Rules = &[("siroe.com", "$U@mail.siroe.com$E$F")];
+    let starred: Rules = &[("*.SIROE.COM", "$U%$&0.siroe.com@mailhub.siroe.com")];
+    let general: Rules = &[(".SIROENET", "$($H)")];
+    let literal: Rules = &[("[1.2.3.]", "$U%[1.2.3.$L]@tcp-intranet")];
+    let channel: Rules = &[
+        ("domain.com", "$U%domain.com@tcp-daemon-domainrelay$Mtcp_local"),
+        ("domain.com", "$U%domain.com@tcp-daemon"),
+    ];
+    let tags: Rules = &[
+        ("internet", "$S$U@here.example$Tmtcp-force|"),
+        ("mtcp-force|.", "$U%$H@TCP-DAEMON"),
+        (".", "$U%$H@other"),
+    ];
+    let meta: Rules = &[(".removable", "$U%$H"), ("a.b", "$U%c.d@t")];
+    let last: Rules = &[(".", "$U%$H$D@t"), ("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
+    let percent: Rules = &[("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
+    let mapping: Rules = &[("[]", "$U%[$L]@${MAP,$L}"), (".", "$U%$H@other")];
+    // name, rules, address, envelope, result and tag
+    let rows: [(&str, Rules, &str, bool, &str); 31] = [
+        ("1.7 row 1", mail, "jdoe@siroe.com", true, "jdoe@mail.siroe.com mail.siroe.com"),
+        ("1.7 row 2", mail, "jdoe@siroe.com", false, "jdoe@siroe.com siroe.com"),
+        ("1.7 row 3", starred, "jdoe@eng.siroe.com", true, "jdoe@eng.siroe.com mailhub.siroe.com"),
+        ("one label each", starred, "j@a.b.siroe.com", true, "j@a.b.siroe.com a.b.siroe.com"),
+        ("1.7 row 4", general, "jdoe@siroe.siroenet", true, "jdoe@eng.siroe.com siroenet"),
+        ("no such key", general, "jdoe@x.siroenet", true, "jdoe@x.siroenet x.siroenet"),
+        ("1.7 row 5", literal, "u@[1.2.3.9]", true, "u@[1.2.3.9] tcp-intranet"),
+        ("1.7 row 6", channel, "u@domain.com", true, "u@domain.com tcp-daemon-domainrelay"),
+        ("1.8", tags, "@internet:u@x.y", true, "u@x.y TCP-DAEMON"),
+        ("1.8 without", tags, "u@internet", true, "u@internet other"),
+        ("not below", &[(".b.c", "$U%$H$D@t")], "u@b.c", true, "u@b.c b.c"),
+        ("below", &[(".b.c", "$U%$H$D@t")], "u@x.a.b.c", true, "u@x.a.b.c t"),
+        ("meta", meta, "u@a.b.removable", true, "u@c.d t"),
+        ("endless", &[(".", "$U%$H")], "u@a.b", true, "rewriting does not end"),
+        (". with $D", last, "u@a.b", true, "u@a.b. t"),
+        ("$% after .", percent, "u%a.b", true, "u@a.b percent"),
+        ("$! after .", percent, "a.b!u", true, "u@a.b bang"),
+        ("not for @", percent, "u@a.b", true, "u@a.b a.b"),
+        (". not for channels", &[(".", "$U%$H@t")], "u@other", true, "u@other other"),
+        ("route", &[("a", "$U@b@c@t")], "u@a", true, "@c:u@b t"),
+        ("route by %", &[("a", "$U%b@c@t")], "u@a", true, "@c:u@b t"),
+        ("A@B@C", &[("a", "$U@b@t")], "u@a", true, "@t:u@b t"),
+        (
+            "$?",
+            &[("a", "$4001002?Later, ask x@y")],
+            "u@a",
+            true,
+            "u@a a (450 4.1.2 Later, ask x@y)",
+        ),
+        (
+            "$? sticks",
+            &[("a", "$U%b$?No"), (".", "$U%$H@none")],
+            "u@a",
+            true,
+            "u@b none (550 5.1.2 No)",
+        ),
+        ("quoted user", &[("a", "$U@t")], "x.\"y z\"@a", true, "\"x.y z\"@t t"),
+        ("subaddress", &[("a", "$0U.x$1U@t")], "u+s@a", true, "u.x+s@t t"),
+        ("case", &[("A.B", r"$\$U$^x$_Y%$*0$#0@t")], "Uu@A.b", true, "uuXY@Ab t"),
+        ("labels", &[(".c", "$U%$1H.$!0.$&1@t")], "u@a.b.c", true, "u@a.b.b t"),
+        ("no such label", &[(".c", "$U%$&2.c@t")], "u@a.b.c", true, "u@a.b.c a.b.c"),
+        ("mapping", mapping, "u@[1.2.3.4]", true, "u@[1.2.3.4] t"),
+        ("mapping says no", mapping, "u@[5.6.7.8]", true, "u@[5.6.7.8] other"),
+    ];
+    for (name, rules, from, envelope, want) in rows {
+        let tags = ["t", "other", "percent", "bang", "tcp-intranet", "tcp-daemon", "siroenet"];
+        let mut config = config(rules, &tags);
+        let value = "$u%eng.siroe.com@siroenet".to_owned();
+        config.general.insert("siroe".to_owned(), value);
+        let entries = [("1.*", "$Yt"), ("*", "t$N")];
+        let own = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
+        let table = MappingTable::parse(entries.iter().map(own).collect()).unwrap();
+        config.mappings.insert("MAP".to_owned(), table);
+        assert_eq!(rewritten(&config, from, envelope, "tcp_local").await, want, "{name}");
+    }
+    let config = config(channel, &["tcp-daemon"]);
+    let elsewhere = rewritten(&config, "u@domain.com", true, "tcp_submit").await;
+    assert_eq!(elsewhere, "u@domain.com tcp-daemon", "1.7 row 7");
+}
+
+#[tokio::test]
+async fn only_what_a_rule_names_is_ours() {
+    let rules = [
+        ("ours.example", "$U%$D@t"),
+        (".ours.example", "$U%$H$D@t"),
+        (".meta", "$U%ours.example"),
+        ("*", "$U%ours.example"),
+        ("*.*.*.*", "$U%$H@t"),
+        (".", "$U%$H@t"),
+    ];
+    let routes = Routes::new(&config(&rules, &["t"])).unwrap();
+    let directory = LdifDirectory::standalone().unwrap();
+    let rows = [
+        ("u@ours.example", true),
+        ("u@a.ours.example", true),
+        ("u@x.meta", true),
+        ("u@elsewhere.example", false),
+        ("u@short", false),
+        ("u@a.b.c.d", false),
+        ("u@t", false),
+        ("u%x@ours.example", false),
+        ("x!u@ours.example", false),
+        ("\"u@x\"@ours.example", false),
+        ("\"u x\"@ours.example", true),
+        ("@ours.example:u@x", false),
+    ];
+    for (text, ours) in rows {
+        let relaying = "550 5.7.1 relaying not permitted";
+        assert_eq!(way(&routes, text, false, &directory).await != relaying, ours, "{text}");
+        assert!(!way(&routes, text, true, &directory).await.starts_with('5'), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn aliases_come_after_the_directory_and_end() {
+    let mut config = sample("standalone.ron");
+    let mut alias = |name: &str, targets: &[&str]| {
+        let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+        config.aliases.insert(name.to_owned(), targets);
+    };
+    alias("alice", &["bob"]);
+    alias("Info", &["sales@relais.example", "alice", "nobody", "alice"]);
+    alias("sales@relais.example", &["bob@relais.example"]);
+    alias("loop", &["pool"]);
+    alias("pool", &["loop"]);
+    alias("run", &["|/bin/sh"]);
+    for n in 0..12 {
+        alias(&format!("deep{n}"), &[&format!("deep{}", n + 1)]);
+    }
+    alias("deep12", &["alice"]);
+    let routes = Routes::new(&config).unwrap();
+    let directory = LdifDirectory::standalone().unwrap();
+    let rows = [
+        ("alice@relais.example", "tcp_lmtpcs localhost alice"),
+        ("alice@localhost", "tcp_lmtpcs localhost bob"),
+        ("info@relais.example", "tcp_lmtpcs localhost bob\ntcp_lmtpcs localhost alice"),
+        ("INFO+x@localhost", "tcp_lmtpcs localhost bob\ntcp_lmtpcs localhost alice"),
+        ("loop", "554 5.4.6 the address leads back to itself"),
+        ("run", "451 4.3.5 this address cannot be served yet"),
+        ("deep3", "554 5.4.6 aliases are nested too deeply"),
+        ("deep4", "tcp_lmtpcs localhost alice"),
+    ];
+    for (text, want) in rows {
+        assert_eq!(way(&routes, text, false, &directory).await, want, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn channels_choose_their_destination() {
+    let mut config = config(&[("d", "$U%D.Example@t"), ("u", "$U%$D@u")], &["t", "u"]);
+    let directory = LdifDirectory::standalone().unwrap();
+    config.channels[0].daemon = Some("Inet:Host:24".to_owned());
+    config.channels[1].daemon = Some("unix:/Run/lmtp".to_owned());
+    let routes = Routes::new(&config).unwrap();
+    assert_eq!(way(&routes, "x@d", false, &directory).await, "t inet:host:24 x@D.Example");
+    assert_eq!(way(&routes, "x@u", false, &directory).await, "u unix:/Run/lmtp x@u");
+    config.channels[0].daemon = None;
+    config.channels[0].viaaliasrequired = true;
+    config.aliases.insert("a".to_owned(), vec!["x@d".to_owned()]);
+    let routes = Routes::new(&config).unwrap();
+    let unknown = "550 5.1.1 unknown or illegal alias";
+    assert_eq!(way(&routes, "x@d", false, &directory).await, unknown);
+    assert_eq!(way(&routes, "a@here.example", false, &directory).await, "t d.example x@D.Example");
+    let other = Channel::new("twin", "T", Program::Smtp);
+    config.channels.push(other);
+    assert!(Routes::new(&config).is_err());
+}
+
+#[tokio::test]
+async fn postfix_style_bare_names_belong_to_this_host() {
+    let routes = Routes::new(&sample("postfix.ron")).unwrap();
+    let none = crate::directory::Source::None;
+    let later = "451 4.3.5 this address cannot be served yet";
+    assert_eq!(way(&routes, "postmaster", false, &none).await, later);
+    let relaying = "550 5.7.1 relaying not permitted";
+    assert_eq!(way(&routes, "x@elsewhere.example", false, &none).await, relaying);
+}
+
+#[tokio::test]
+async fn the_cache_keeps_what_does_not_depend_on_who_asks() {
+    let routes = Arc::new(Routes::new(&sample("relay.ron")).unwrap());
+    let directory = LdifDirectory::parse("sesta", SESTA).unwrap();
+    let limits = relais_config::directory::Cache { entries: 64, ..Default::default() };
+    let cache = RouteCache::new(Arc::clone(&routes), limits);
+    let (to, same) = (address("user@Outside.example"), address("user@outside.EXAMPLE"));
+    let stranger = question(&to, false);
+    assert!(cache.find(&stranger).is_none());
+    let resolution = Arc::new(routes.resolve(&stranger, &directory).await);
+    cache.remember(&stranger, &resolution, cache.generation());
+    let friend = Question { source_channel: "tcp_local", ..question(&same, true) };
+    let found = cache.find(&friend).expect("the case of a domain does not matter");
+    assert!(routes.admit(&found, &stranger).is_err());
+    let submitter = Question { source_channel: "tcp_submit", ..friend };
+    assert!(cache.find(&submitter).is_none(), "another source channel is another question");
+    assert!(routes.admit(&found, &submitter).is_ok());
+    assert_eq!((cache.hits(), cache.misses()), (1, 2));
+
+    for n in 0..1_000 {
+        let to = address(&format!("user{n}@outside.example"));
+        cache.remember(&question(&to, false), &resolution, cache.generation());
+        assert!(cache.len() <= 64, "{}", cache.len());
+    }
+    let before = cache.generation();
+    cache.clear();
+    cache.remember(&stranger, &resolution, before);
+    assert!(cache.is_empty(), "an answer from before a reload is not kept");
+}
+
+#[actix::test]
+async fn a_session_asks_the_actor_once() {
+    use actix::Actor;
+
+    use crate::directory::{Counters, Directory, DirectoryHandle, Source};
+
+    let config = sample("standalone.ron");
+    let counters = Arc::new(Counters::default());
+    let source = Source::open(&config).unwrap();
+    let directory = DirectoryHandle(Directory::new(source, Arc::clone(&counters)).start());
+    let routes = Arc::new(Routes::new(&config).unwrap());
+    let cache = Arc::new(RouteCache::new(routes, relais_config::directory::Cache::default()));
+    let addr = super::Router::new(Arc::clone(&cache), directory).start();
+    let router = super::RouterHandle { cache, addr };
+    let to = address("alice@relais.example");
+    for _ in 0..3 {
+        let ways = router.resolve(&question(&to, false)).await.unwrap();
+        assert_eq!(ways[0].address, "alice");
+    }
+    assert_eq!((router.cache.hits(), router.cache.misses()), (2, 1));
+    assert_eq!(counters.found.load(std::sync::atomic::Ordering::Relaxed), 3);
+    let explain = super::Explain {
+        address: to,
+        sender: String::new(),
+        source_channel: "tcp_local".to_owned(),
+        may_relay: false,
+        header: true,
+    };
+    let routing = router.addr.send(explain).await.unwrap();
+    assert!(!routing.steps.is_empty());
+}
+
+/// Rough, for a debug build on a busy machine: a scan of all rules would be slower by orders of
+/// magnitude.
+#[tokio::test]
+async fn thousands_of_rules_cost_the_same() {
+    let directory = LdifDirectory::standalone().unwrap();
+    let mut config = sample("standalone.ron");
+    let to = address("alice@relais.example");
+    let mut fastest = Vec::new();
+    for count in [0, 20_000] {
+        let rule = |n| RewriteRule::parse(&format!(".d{n}.example"), "$U%$H$D@tcp-daemon").unwrap();
+        config.rewrite_rules.extend((0..count).map(rule));
+        let routes = Routes::new(&config).unwrap();
+        let mut best = Duration::MAX;
+        for _ in 0..50 {
+            let started = std::time::Instant::now();
+            routes.route(&question(&to, false), &directory).await.outcome.unwrap();
+            best = best.min(started.elapsed());
+        }
+        fastest.push(best);
+    }
+    assert!(fastest[1] < fastest[0] * 5, "{fastest:?}");
+}
+
+/// Rules and options as a confused operator may write them.
+fn confused() -> impl Strategy<Value = Config> {
+    let template = "[$%@UDHLVTF?&0-9ab.|\\\\]{1,14}";
+    let pattern = "(\\$[*%!]|[ab*.]{1,5}|\\[([0-9]\\.){0,3}\\])";
+    let rule = (pattern, template).prop_filter_map("not a rule", |(pattern, template)| {
+        RewriteRule::parse(&pattern, &template).ok()
+    });
+    let option = "[*&#]{0,2}mailbox=[$0-4MISOXA@:%+ab.]{1,16}";
+    let option = option.prop_filter_map("no option", |text| DeliveryOption::parse(&text).ok());
+    (prop::collection::vec(rule, 0..6), prop::collection::vec(option, 1..3)).prop_map(
+        |(rules, options)| {
+            let mut config = config(&[], &["a", "b"]);
+            config.rewrite_rules = rules;
+            config.delivery_options = options;
+            config
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn every_address_comes_to_an_end(
+        config in confused(),
+        text in "(@[ab.]{1,3}:)?[ab%!+\"]{1,6}(@([ab.]{1,6}|\\[1\\.2\\.3\\.4\\]|relais\\.example))?",
+        header in any::<bool>(),
+    ) {
+        let Ok(to) = Address::parse(&text) else { return Ok(()) };
+        let routes = Routes::new(&config).unwrap();
+        let directory = LdifDirectory::standalone().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let started = std::time::Instant::now();
+        let question = Question { header, trace: true, ..question(&to, false) };
+        let routing = runtime.block_on(routes.route(&question, &directory));
+        prop_assert!(!routing.steps.is_empty());
+        prop_assert!(routing.steps.iter().all(|step| !step.to_string().contains('\n')));
+        prop_assert!(started.elapsed() < Duration::from_secs(1));
+    }
+}
