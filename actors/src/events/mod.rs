@@ -1,0 +1,19 @@
+//! What happened, one struct each: `emit` writes the log line *and* moves the numbers, so that
+//! the two cannot drift.
+//!
+//! Nothing that a peer said reaches a line unescaped or without bound ([`Printable`]). Per
+//! message there is one line for each queue entry and action ([`transaction`]); everything that
+//! happens more often is `debug`.
+
+mod life;
+mod printable;
+mod session;
+pub mod transaction;
+
+pub use life::{
+    ActorRestarted, DestinationResumed, DestinationSuspended, JobEnded, JobStarted,
+    RecordQuarantined, SpoolRecovered, SpoolTrouble, WorkerChanged, WorkerEnded, WorkerStarted,
+};
+pub use printable::{MAX_CHARS, Printable};
+pub use session::{ConnectionRefused, SessionEnd, SessionEnded, SessionStarted};
+pub use transaction::{EntrySettled, MessageAccepted, MessageRefused, RecipientRefused};

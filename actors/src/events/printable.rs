@@ -1,0 +1,80 @@
+//! Foreign text, made fit for a line of log.
+
+use std::fmt;
+
+/// Shows text that a peer chose: control characters, line separators and characters that turn
+/// the direction of writing as `?`, and what is longer than [`MAX_CHARS`] cut off with `…`.
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Printable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut filter = Filter { inner: f, room: MAX_CHARS };
+        fmt::write(&mut filter, format_args!("{}", self.0))
+    }
+}
+
+struct Filter<'a, 'f> {
+    inner: &'a mut fmt::Formatter<'f>,
+    room: usize,
+}
+
+impl fmt::Write for Filter<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly all text is short and plain; it goes through in one piece. Looking at all
+        // octets without a branch is faster than stopping early.
+        let odd = |c: u8| !(b' '..=b'~').contains(&c);
+        if text.len() < self.room && !text.bytes().fold(false, |found, c| found | odd(c)) {
+            self.room -= text.len();
+            return self.inner.write_str(text);
+        }
+        for c in text.chars() {
+            match self.room {
+                0 => return Ok(()),
+                1 => self.inner.write_char('…')?,
+                _ => self.inner.write_char(if is_hostile(c) { '?' } else { c })?,
+            }
+            self.room -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character may move, hide or reorder what stands around it.
+fn is_hostile(c: char) -> bool {
+    let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    c.is_control() || turns
+}
+
+/// Longer than any reply line and any address that is accepted.
+pub const MAX_CHARS: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_bounded_and_keeps_to_its_line() {
+        let rows = [
+            ("plain text", "550 5.1.1 no such user", "550 5.1.1 no such user"),
+            ("an end of line", "a\r\nb", "a??b"),
+            ("an escape sequence", "\u{1b}[2J", "?[2J"),
+            ("a change of direction", "a\u{202e}b", "a?b"),
+            ("letters of other scripts", "Grüße", "Grüße"),
+            ("nothing", "", ""),
+        ];
+        for (name, text, want) in rows {
+            assert_eq!(Printable(text).to_string(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        let fits = "x".repeat(MAX_CHARS - 1);
+        assert_eq!(Printable(&fits).to_string(), fits);
+        let cut = Printable("x".repeat(MAX_CHARS)).to_string();
+        assert_eq!(cut.chars().count(), MAX_CHARS);
+        assert!(cut.ends_with('…'));
+        assert_eq!(Printable("é".repeat(1 << 20)).to_string().chars().count(), MAX_CHARS);
+    }
+}

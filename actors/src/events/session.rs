@@ -1,0 +1,122 @@
+//! Connections and sessions.
+
+use std::{fmt, time::Duration};
+
+use tracing::{debug, info};
+
+use super::Printable;
+use crate::metrics::{Admission, Metrics};
+
+/// A connection was turned away before its first byte.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionRefused<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The client's address and port.
+    pub peer: fmt::Arguments<'a>,
+    /// By `PORT_ACCESS`, or for want of room.
+    pub why: Admission,
+    /// What the client was told, if anything.
+    pub text: Option<&'a str>,
+}
+
+/// A connection got a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionStarted<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The client's address and port.
+    pub peer: fmt::Arguments<'a>,
+}
+
+/// A session is over.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionEnded<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// `name [address]`.
+    pub client: &'a str,
+    /// How it ended.
+    pub end: SessionEnd,
+    /// Messages that were accepted.
+    pub messages: u64,
+    /// How long it lasted.
+    pub took: Duration,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug)]
+pub enum SessionEnd {
+    /// The client said QUIT.
+    Quit,
+    /// The client closed the connection without QUIT, or it broke.
+    Closed,
+    /// The client said nothing for too long.
+    TimedOut,
+    /// We had enough: too many commands, too many errors.
+    Dismissed,
+    /// The engine stops.
+    Drained,
+    /// A bug ended it; nothing but this session was lost.
+    Panicked,
+}
+
+impl ConnectionRefused<'_> {
+    /// Writes a line at `info`; counts the connection.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { service, peer, why, text } = self;
+        if let Some(meter) = metrics.service(service) {
+            meter.connection(why);
+        }
+        let text = text.map(|text| tracing::field::display(Printable(text)));
+        info!(service, %peer, why = why.name(), text, "connection refused");
+    }
+}
+
+impl SessionStarted<'_> {
+    /// Writes a line at `debug`; counts the connection, now and in total.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { service, peer } = self;
+        if let Some(meter) = metrics.service(service) {
+            meter.connection(Admission::Accepted);
+            meter.connections.inc();
+        }
+        debug!(service, %peer, "session started");
+    }
+}
+
+impl SessionEnded<'_> {
+    /// Writes a line: at `debug` when all went as it should, at `warn` after a bug, else at
+    /// `info`. Takes the session off the number of connections.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { service, client, end, messages, took } = self;
+        if let Some(meter) = metrics.service(service) {
+            meter.connections.dec();
+        }
+        let client = Printable(client);
+        let seconds = took.as_secs_f64();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(service, %client, %end, messages, seconds, "session ended")
+            };
+        }
+        match end {
+            SessionEnd::Quit => line!(debug),
+            SessionEnd::Panicked => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+impl fmt::Display for SessionEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quit => f.write_str("quit"),
+            Self::Closed => f.write_str("closed by the client"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Dismissed => f.write_str("dismissed"),
+            Self::Drained => f.write_str("drained"),
+            Self::Panicked => f.write_str("panicked"),
+        }
+    }
+}

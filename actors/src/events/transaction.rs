@@ -1,0 +1,510 @@
+//! The transaction record: one line for each queue entry and each thing that was done with it.
+//!
+//! Target [`TARGET`], level `info`, no message, and these fields, always in this order. Keys may
+//! be added at the end; those that are there keep their name and meaning.
+//!
+//! | field | is |
+//! | --- | --- |
+//! | `action` | `E` enqueued, `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good, `J` refused on the way in |
+//! | `id` | queue id; empty for `J` |
+//! | `client` | who brought it: `name [address]` |
+//! | `source_channel` | the channel it came in by |
+//! | `channel` | the channel it leaves by; empty for `J` |
+//! | `host` | the destination; empty for `J` |
+//! | `from` | the sender in angle brackets; `<>` for notifications |
+//! | `to` | recipients in angle brackets, separated by commas; those with the same outcome share a line |
+//! | `size` | octets of content; 0 when none was sent |
+//! | `delay` | seconds since it was accepted, with milliseconds |
+//! | `attempts` | attempts that ended, this one included |
+//! | `reply` | what the next hop said, or we in its place; for `E` and `J` what we said |
+
+use std::{fmt, time::Duration};
+
+use relais_channels::mail::{Entry, Envelope, MessageId, Outcome, Reply};
+use tracing::info;
+
+use super::Printable;
+use crate::{
+    metrics::{Class, Metrics},
+    status::Timestamp,
+};
+
+/// A message is safe in the spool. Emitted before its entries can be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageAccepted<'a> {
+    /// As committed.
+    pub envelope: &'a Envelope,
+    /// The reply to the end of data.
+    pub reply: &'a Reply,
+}
+
+/// A recipient was refused on the way in.
+#[derive(Clone, Copy, Debug)]
+pub struct RecipientRefused<'a> {
+    /// `name [address]`.
+    pub client: &'a str,
+    /// The channel it wanted to come in by.
+    pub source_channel: &'a str,
+    /// Without angle brackets.
+    pub sender: &'a str,
+    /// As the client wrote it, without angle brackets.
+    pub recipient: &'a str,
+    /// What the client was told.
+    pub reply: &'a Reply,
+}
+
+/// A message was refused when or after its content was sent, for all its recipients.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRefused<'a> {
+    /// `name [address]`.
+    pub client: &'a str,
+    /// The channel it wanted to come in by.
+    pub source_channel: &'a str,
+    /// Without angle brackets.
+    pub sender: &'a str,
+    /// Recipients that had been accepted.
+    pub recipients: usize,
+    /// Octets of content that had been taken.
+    pub size: u64,
+    /// What the client was told.
+    pub reply: &'a Reply,
+}
+
+/// An attempt at an entry ended, and what it came to is safe in the spool.
+#[derive(Clone, Copy, Debug)]
+pub struct EntrySettled<'a> {
+    /// The message.
+    pub envelope: &'a Envelope,
+    /// Which of its entries.
+    pub entry: usize,
+    /// The recipients that were tried, as a bitmap; all that were open.
+    pub tried: u64,
+    /// One for each of them, in order.
+    pub outcomes: &'a [Outcome],
+    /// Attempts that ended, this one included.
+    pub attempts: u32,
+}
+
+/// One line. Everything is written as it stands here.
+struct Record<'a, To> {
+    action: &'static str,
+    id: Option<MessageId>,
+    client: &'a str,
+    source_channel: &'a str,
+    channel: &'a str,
+    host: &'a str,
+    from: &'a str,
+    to: To,
+    size: u64,
+    delay: Duration,
+    attempts: u32,
+    reply: &'a Reply,
+}
+
+impl MessageAccepted<'_> {
+    /// Writes an `E` line for each entry; counts submitted and received.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, reply } = self;
+        let all = envelope.entries.iter().map(|entry| entry.recipients.len()).sum();
+        metrics.channel(&envelope.source_channel).submitted(all, envelope.size);
+        for entry in &envelope.entries {
+            metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
+            let to = Recipients { entry, which: u64::MAX };
+            Record::of(envelope, entry, "E", to, reply).write();
+        }
+    }
+}
+
+impl RecipientRefused<'_> {
+    /// Writes a `J` line; counts rejected.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.channel(self.source_channel).rejected(1, 0);
+        let to = Bracketed(self.recipient);
+        Record::refused(self.client, self.source_channel, self.sender, to, 0, self.reply).write();
+    }
+}
+
+impl MessageRefused<'_> {
+    /// Writes a `J` line that says how many recipients there were; counts rejected.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { client, source_channel, sender, recipients, size, reply } = self;
+        metrics.channel(source_channel).rejected(recipients, size);
+        let to = format_args!("{recipients} recipients");
+        Record::refused(client, source_channel, sender, to, size, reply).write();
+    }
+}
+
+impl EntrySettled<'_> {
+    /// Writes a line for each group of recipients with the same outcome; counts delivered,
+    /// attempted, failed and what is stored.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, entry, tried, outcomes, attempts } = self;
+        let Some(entry) = envelope.entries.get(entry) else { return };
+        let delay = Timestamp(envelope.received).until(Timestamp::now());
+        self.count(metrics, entry, delay);
+        let mut written = 0;
+        for (which, outcome) in bits(tried).zip(outcomes) {
+            if written & which != 0 {
+                continue;
+            }
+            let same = bits(tried).zip(outcomes).filter(|(_, other)| *other == outcome);
+            let same = same.fold(0, |all, (bit, _)| all | bit);
+            written |= same;
+            let action = match outcome {
+                Outcome::Delivered(_) => "D",
+                Outcome::Deferred(_) => "Q",
+                Outcome::Failed(_) => "R",
+            };
+            let to = Recipients { entry, which: same };
+            let record = Record::of(envelope, entry, action, to, outcome.reply());
+            Record { delay, attempts, ..record }.write();
+        }
+    }
+
+    fn count(&self, metrics: &Metrics, entry: &Entry, delay: Duration) {
+        let channel = metrics.channel(&entry.channel);
+        let size = self.envelope.size;
+        let class = |outcome: &Outcome| match outcome {
+            Outcome::Delivered(_) => Class::Delivered,
+            Outcome::Deferred(_) => Class::Deferred,
+            Outcome::Failed(_) => Class::Failed,
+        };
+        let mut counts = [0; Class::ALL.len()];
+        self.outcomes.iter().for_each(|outcome| counts[class(outcome) as usize] += 1);
+        for class in Class::ALL {
+            if counts[class as usize] > 0 {
+                channel.settled(class, counts[class as usize], size);
+            }
+        }
+        if counts[Class::Delivered as usize] > 0 {
+            channel.delivered_after(delay);
+        }
+        let open = counts[Class::Deferred as usize];
+        let gone = self.outcomes.len() - open;
+        let (messages, bytes) = if open == 0 { (1, size) } else { (0, 0) };
+        channel.left(messages, gone, bytes);
+    }
+}
+
+impl<'a, To: fmt::Display> Record<'a, To> {
+    fn of(
+        envelope: &'a Envelope,
+        entry: &'a Entry,
+        action: &'static str,
+        to: To,
+        reply: &'a Reply,
+    ) -> Self {
+        Self {
+            action,
+            id: Some(envelope.id),
+            client: &envelope.client,
+            source_channel: &envelope.source_channel,
+            channel: &entry.channel,
+            host: &entry.host,
+            from: &envelope.sender,
+            to,
+            size: envelope.size,
+            delay: Duration::ZERO,
+            attempts: 0,
+            reply,
+        }
+    }
+
+    fn refused(
+        client: &'a str,
+        source_channel: &'a str,
+        from: &'a str,
+        to: To,
+        size: u64,
+        reply: &'a Reply,
+    ) -> Self {
+        let delay = Duration::ZERO;
+        let (action, channel, host, attempts) = ("J", "", "", 0);
+        Self {
+            action,
+            id: None,
+            client,
+            source_channel,
+            channel,
+            host,
+            from,
+            to,
+            size,
+            delay,
+            attempts,
+            reply,
+        }
+    }
+
+    fn write(&self) {
+        info!(
+            target: TARGET,
+            action = self.action,
+            id = %Written(self.id),
+            client = %Printable(self.client),
+            source_channel = self.source_channel,
+            channel = self.channel,
+            host = %Printable(self.host),
+            from = %Bracketed(self.from),
+            to = %self.to,
+            size = self.size,
+            // Whole milliseconds: the division leaves three digits.
+            delay = self.delay.as_millis() as f64 / 1000.0,
+            attempts = self.attempts,
+            reply = %Printable(self.reply),
+        );
+    }
+}
+
+/// `<alice@relais.example>,<bob@relais.example>`: originals, because that is what senders and
+/// operators ask about.
+struct Recipients<'a> {
+    entry: &'a Entry,
+    which: u64,
+}
+
+struct Bracketed<'a>(&'a str);
+
+struct Written(Option<MessageId>);
+
+impl fmt::Display for Recipients<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (bit, recipient) in bits(u64::MAX).zip(&self.entry.recipients) {
+            if self.which & bit == 0 {
+                continue;
+            }
+            write!(f, "{separator}{}", Bracketed(&recipient.original))?;
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Bracketed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", Printable(self.0))
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |id| id.fmt(f))
+    }
+}
+
+/// The set bits of a bitmap, each as a bitmap, from the lowest.
+fn bits(mut rest: u64) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        let lowest = rest & rest.wrapping_neg();
+        rest ^= lowest;
+        (lowest != 0).then_some(lowest)
+    })
+}
+
+/// The target of these lines.
+pub const TARGET: &str = "relais::transaction";
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fmt::Write as _,
+        sync::{Arc, Mutex},
+    };
+
+    use relais_channels::mail::{Enhanced, Recipient};
+    use tracing::{
+        Metadata, Subscriber,
+        field::{Field, Visit},
+        span,
+    };
+
+    use super::*;
+    use crate::{metrics::Labels, status::Event};
+
+    /// Keeps what is written, one line per event: `name=value` of each field.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == TARGET
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            self.0.lock().unwrap().push(line.0);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_str(&mut self, field: &Field, value: &str) {
+            self.record_debug(field, &format_args!("{value}"));
+        }
+
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            let _ = write!(self.0, "{}={value:?}|", field.name());
+        }
+    }
+
+    fn lines(emit: impl FnOnce(&Metrics)) -> (Vec<String>, Metrics) {
+        let metrics = Metrics::new(&Labels {
+            channels: vec!["tcp_local".to_owned(), "tcp_lmtpcs".to_owned()],
+            ..Labels::default()
+        });
+        let lines = Lines::default();
+        tracing::subscriber::with_default(lines.clone(), || emit(&metrics));
+        let lines = std::mem::take(&mut *lines.0.lock().unwrap());
+        (lines, metrics)
+    }
+
+    fn envelope(recipients: &[&str]) -> Envelope {
+        let recipient = |name: &&str| Recipient {
+            address: (*name).to_owned(),
+            original: format!("{name}@relais.example"),
+        };
+        Envelope {
+            id: MessageId(1),
+            received: Timestamp::now().0,
+            sender: "ann@example.org".to_owned(),
+            source_channel: "tcp_local".to_owned(),
+            client: "a.example [192.0.2.1]".to_owned(),
+            eight_bit: false,
+            size: 4096,
+            entries: vec![Entry {
+                channel: "tcp_lmtpcs".to_owned(),
+                host: "store1.example".to_owned(),
+                recipients: recipients.iter().map(recipient).collect(),
+            }],
+        }
+    }
+
+    fn tally(metrics: &Metrics, channel: &str, event: Event) -> (u64, u64, u64) {
+        let tally = metrics.counters().0[channel][&event];
+        (tally.messages, tally.recipients, tally.bytes)
+    }
+
+    #[test]
+    fn an_accepted_message_has_a_line_for_each_entry() {
+        let reply = Reply::new(250, Enhanced(2, 0, 0), "Ok");
+        let envelope = envelope(&["alice", "bob"]);
+        let (lines, metrics) =
+            lines(|metrics| MessageAccepted { envelope: &envelope, reply: &reply }.emit(metrics));
+        assert_eq!(
+            lines,
+            [concat!(
+                "action=E|id=0000000000001|client=a.example [192.0.2.1]|source_channel=tcp_local|",
+                "channel=tcp_lmtpcs|host=store1.example|from=<ann@example.org>|",
+                "to=<alice@relais.example>,<bob@relais.example>|size=4096|delay=0.0|attempts=0|",
+                "reply=250 2.0.0 Ok|"
+            )]
+        );
+        assert_eq!(tally(&metrics, "tcp_local", Event::Submitted), (1, 2, 4096));
+        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Received), (1, 2, 4096));
+        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Stored), (1, 2, 4096));
+    }
+
+    #[test]
+    fn recipients_with_the_same_outcome_share_a_line() {
+        let delivered = || Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "OK"));
+        let outcomes = [
+            delivered(),
+            Outcome::Failed(Reply::new(550, Enhanced(5, 1, 1), "no such user")),
+            delivered(),
+            Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "later")),
+        ];
+        let envelope = envelope(&["a", "b", "c", "d", "e"]);
+        let (lines, metrics) = lines(|metrics| {
+            metrics.channel("tcp_lmtpcs").recovered(5, 4096);
+            // The first was done in an earlier attempt.
+            let (tried, outcomes) = (0b11110, &outcomes[..]);
+            EntrySettled { envelope: &envelope, entry: 0, tried, outcomes, attempts: 2 }
+                .emit(metrics);
+        });
+        let field = |line: &String, name: &str| {
+            let mut fields = line.split('|').filter_map(|field| field.split_once('='));
+            fields.find(|(field, _)| *field == name).unwrap().1.to_owned()
+        };
+        let show: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                ["action", "to", "attempts", "reply"].map(|name| field(line, name)).join(" ")
+            })
+            .collect();
+        assert_eq!(
+            show,
+            [
+                "D <b@relais.example>,<d@relais.example> 2 250 2.0.0 OK",
+                "R <c@relais.example> 2 550 5.1.1 no such user",
+                "Q <e@relais.example> 2 451 4.3.0 later",
+            ]
+        );
+        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Delivered), (1, 2, 4096));
+        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Failed), (1, 1, 4096));
+        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Attempted), (1, 1, 4096));
+        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Stored), (1, 2, 4096));
+        let results = r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 2"#;
+        assert!(metrics.text().contains(results));
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_cannot_break_a_line() {
+        let reply = Reply::new(550, Enhanced(5, 7, 1), "relaying denied");
+        let (lines, metrics) = lines(|metrics| {
+            RecipientRefused {
+                client: "evil\r\naction=D [192.0.2.1]",
+                source_channel: "tcp_local",
+                sender: "",
+                recipient: "x\u{1b}[2J@example.org",
+                reply: &reply,
+            }
+            .emit(metrics);
+            MessageRefused {
+                client: "evil [192.0.2.1]",
+                source_channel: "tcp_local",
+                sender: "a@b",
+                recipients: 3,
+                size: 10,
+                reply: &reply,
+            }
+            .emit(metrics);
+        });
+        assert!(lines[0].contains("client=evil??action=D [192.0.2.1]|"), "{}", lines[0]);
+        assert!(lines[0].contains("from=<>|to=<x?[2J@example.org>|"), "{}", lines[0]);
+        assert!(lines[1].contains("to=3 recipients|size=10|"), "{}", lines[1]);
+        assert_eq!(tally(&metrics, "tcp_local", Event::Rejected), (2, 4, 10));
+    }
+
+    #[test]
+    fn a_line_holds_all_of_64_recipients() {
+        let names: Vec<String> = (0..64).map(|n| format!("user{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let envelope = envelope(&names);
+        let outcomes = vec![Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "OK")); 64];
+        let settled = EntrySettled {
+            envelope: &envelope,
+            entry: 0,
+            tried: u64::MAX,
+            outcomes: &outcomes,
+            attempts: 1,
+        };
+        let (lines, _) = lines(|metrics| settled.emit(metrics));
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].contains("<user0@") && lines[0].contains("<user63@"));
+    }
+}

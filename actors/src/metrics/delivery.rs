@@ -1,0 +1,186 @@
+//! What pools, queue, spool and directory are measured by.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::status::DirectoryStatus;
+
+/// What one pool holds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PoolMeter {
+    /// Jobs now.
+    pub jobs: Gauge,
+    /// Jobs at once.
+    pub job_limit: Gauge,
+}
+
+/// What the queue holds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct QueueMeter {
+    /// Entries held in memory.
+    pub tracked: Gauge,
+    /// Entries on disk.
+    pub stored: Gauge,
+    /// Entries held in memory at most.
+    pub max_messages: Gauge,
+    /// Times that the disk was scanned for more.
+    pub scans: Counter,
+}
+
+/// What the spool holds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SpoolMeter {
+    /// Octets of all its files.
+    pub bytes: Gauge,
+    commit_seconds: Histogram,
+    batch_messages: Histogram,
+}
+
+/// What the directory holds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DirectoryMeter {
+    lookups: [Counter; LookUp::ALL.len()],
+    cache_hits: Counter,
+}
+
+/// How the directory answered; the label `result`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LookUp {
+    /// With an entry.
+    Found,
+    /// There is none.
+    Missing,
+    /// Not at all: time-out, no connection, an entry that makes no sense.
+    Failed,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PoolLabels {
+    pool: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct LookUpLabels {
+    result: &'static str,
+}
+
+/// Registers the families and makes a meter for every pool.
+pub(super) fn pools(
+    registry: &mut Registry,
+    pools: &[(String, usize)],
+) -> BTreeMap<String, PoolMeter> {
+    let jobs = Family::<PoolLabels, Gauge>::default();
+    let limits = Family::<PoolLabels, Gauge>::default();
+    registry.register("pool_jobs", "Jobs running now", jobs.clone());
+    registry.register("pool_job_limit", "Jobs that may run at once", limits.clone());
+    let meter = |(pool, limit): &(String, usize)| {
+        let labels = PoolLabels { pool: pool.clone() };
+        let meter = PoolMeter {
+            jobs: jobs.get_or_create_owned(&labels),
+            job_limit: limits.get_or_create_owned(&labels),
+        };
+        meter.job_limit.set(i64::try_from(*limit).unwrap_or(i64::MAX));
+        (pool.clone(), meter)
+    };
+    pools.iter().map(meter).collect()
+}
+
+impl QueueMeter {
+    pub(super) fn register(registry: &mut Registry, max_messages: usize) -> Self {
+        let meter = Self {
+            tracked: Gauge::default(),
+            stored: Gauge::default(),
+            max_messages: Gauge::default(),
+            scans: Counter::default(),
+        };
+        meter.max_messages.set(i64::try_from(max_messages).unwrap_or(i64::MAX));
+        let Self { tracked, stored, max_messages, scans } = meter.clone();
+        registry.register("queue_tracked", "Queue entries held in memory", tracked);
+        registry.register("queue_stored", "Queue entries on disk", stored);
+        let help = "Queue entries held in memory at most";
+        registry.register("queue_max_messages", help, max_messages);
+        registry.register("queue_scans", "Scans of the disk for more entries", scans);
+        meter
+    }
+}
+
+impl SpoolMeter {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let meter = Self {
+            bytes: Gauge::default(),
+            commit_seconds: Histogram::new(COMMIT_SECONDS),
+            batch_messages: Histogram::new(BATCH_MESSAGES),
+        };
+        let Self { bytes, commit_seconds, batch_messages } = meter.clone();
+        registry.register_with_unit("spool", "Size of the spool's files", Unit::Bytes, bytes);
+        let help = "Time from taking a batch to its being safe";
+        registry.register_with_unit("spool_commit", help, Unit::Seconds, commit_seconds);
+        let help = "Messages made safe together";
+        registry.register("spool_batch_messages", help, batch_messages);
+        meter
+    }
+
+    /// A batch of this many messages was made safe in this time.
+    pub fn committed(&self, messages: usize, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.batch_messages.observe(messages as f64);
+    }
+}
+
+impl DirectoryMeter {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let lookups = Family::<LookUpLabels, Counter>::default();
+        registry.register("directory_lookups", "Look-ups by result", lookups.clone());
+        let cache_hits = Counter::default();
+        let help = "Look-ups answered from memory";
+        registry.register("directory_cache_hits", help, cache_hits.clone());
+        let lookup =
+            |result: LookUp| lookups.get_or_create_owned(&LookUpLabels { result: result.name() });
+        Self { lookups: LookUp::ALL.map(lookup), cache_hits }
+    }
+
+    /// Takes over what the directory and the route cache have counted themselves.
+    pub fn counted(&self, counted: DirectoryStatus) {
+        let store = |counter: &Counter, total| counter.inner().store(total, Ordering::Relaxed);
+        store(&self.lookups[LookUp::Found as usize], counted.found);
+        store(&self.lookups[LookUp::Missing as usize], counted.missing);
+        store(&self.lookups[LookUp::Failed as usize], counted.failed);
+        store(&self.cache_hits, counted.cache_hits);
+    }
+
+    /// What `relais status` shows.
+    pub fn status(&self) -> DirectoryStatus {
+        let lookups = |result: LookUp| self.lookups[result as usize].get();
+        DirectoryStatus {
+            found: lookups(LookUp::Found),
+            missing: lookups(LookUp::Missing),
+            failed: lookups(LookUp::Failed),
+            cache_hits: self.cache_hits.get(),
+        }
+    }
+}
+
+impl LookUp {
+    /// Every result.
+    pub const ALL: [Self; 3] = [Self::Found, Self::Missing, Self::Failed];
+
+    /// In lower case; the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Missing => "missing",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A fast disk syncs in a tenth of a millisecond, a busy one in tens.
+const COMMIT_SECONDS: [f64; 12] =
+    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0];
+/// As many as there are sessions that wait at once.
+const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];

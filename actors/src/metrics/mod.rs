@@ -1,0 +1,228 @@
+//! Every number the engine shows, registered once and counted by plain handles.
+//!
+//! [`Metrics::new`] makes all families and resolves every label from the configuration, so that
+//! counting costs an atomic add and a scrape shows zeros before the first message. No label ever
+//! holds an address, a domain, a host or a queue id. Events move most of these numbers; see
+//! [`crate::events`].
+//!
+//! Names, types and labels are a contract with dashboards; a test below holds them fast.
+
+mod actor;
+mod channel;
+mod delivery;
+mod service;
+mod tally;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prometheus_client::{encoding::text::encode, registry::Registry};
+use relais_config::Config;
+
+pub use actor::{Actor, ActorMeter, Busy, RestartCause};
+pub use channel::{ChannelMeter, Class};
+pub use delivery::{DirectoryMeter, LookUp, PoolMeter, QueueMeter, SpoolMeter};
+pub use service::{Admission, ServiceMeter};
+
+use crate::status::Counters;
+
+/// All metrics of one engine. Made once at start-up and shared in an [`Arc`].
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    actors: BTreeMap<Actor, ActorMeter>,
+    services: BTreeMap<String, Arc<ServiceMeter>>,
+    channels: BTreeMap<String, Arc<ChannelMeter>>,
+    unknown_channel: Arc<ChannelMeter>,
+    pools: BTreeMap<String, PoolMeter>,
+    /// The queue as a whole.
+    pub queue: QueueMeter,
+    /// The spool.
+    pub spool: SpoolMeter,
+    /// Look-ups in the directory.
+    pub directory: DirectoryMeter,
+}
+
+/// The values that labels may take.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// Names of services.
+    pub services: Vec<String>,
+    /// Names of channels.
+    pub channels: Vec<String>,
+    /// Pools and their `job_limit`.
+    pub pools: Vec<(String, usize)>,
+    /// Queue entries held in memory at most.
+    pub max_messages: usize,
+}
+
+impl Metrics {
+    /// Registers every metric for the given labels.
+    pub fn new(labels: &Labels) -> Self {
+        let mut registry = Registry::with_prefix("relais");
+        let channel = channel::Families::register(&mut registry);
+        let channels = labels.channels.iter().map(|name| (name.clone(), channel.meter(name)));
+        let channels: BTreeMap<_, _> = channels.collect();
+        Self {
+            actors: actor::meters(&mut registry),
+            services: service::meters(&mut registry, &labels.services),
+            channels,
+            unknown_channel: channel::Families::unregistered(),
+            pools: delivery::pools(&mut registry, &labels.pools),
+            queue: QueueMeter::register(&mut registry, labels.max_messages),
+            spool: SpoolMeter::register(&mut registry),
+            directory: DirectoryMeter::register(&mut registry),
+            registry,
+        }
+    }
+
+    /// The meter of all actors of a kind. Cheap to clone.
+    pub fn actor(&self, actor: Actor) -> ActorMeter {
+        // Every kind was put in by `actor::meters`, so the fallback is never reached; it counts
+        // nowhere rather than ending the process.
+        self.actors.get(&actor).cloned().unwrap_or_default()
+    }
+
+    /// The meter of a channel. Mail in the spool may name a channel that the configuration has
+    /// lost since: all of these share one meter that no scrape shows.
+    pub fn channel(&self, name: &str) -> Arc<ChannelMeter> {
+        Arc::clone(self.channels.get(name).unwrap_or(&self.unknown_channel))
+    }
+
+    /// The meters of all channels of the configuration.
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelMeter>> {
+        self.channels.values()
+    }
+
+    /// The meter of a service of the configuration.
+    pub fn service(&self, name: &str) -> Option<Arc<ServiceMeter>> {
+        self.services.get(name).cloned()
+    }
+
+    /// The meter of a pool of the configuration.
+    pub fn pool(&self, name: &str) -> Option<PoolMeter> {
+        self.pools.get(name).cloned()
+    }
+
+    /// What `relais counters` shows.
+    pub fn counters(&self) -> Counters {
+        Counters(
+            self.channels.iter().map(|(name, meter)| (name.clone(), meter.tallies())).collect(),
+        )
+    }
+
+    /// What a scrape reads: the text format that ends with `# EOF`.
+    pub fn text(&self) -> String {
+        let mut page = String::with_capacity(32 << 10);
+        // Writing to a string cannot fail, and no metric of ours refuses to be encoded.
+        let _ = encode(&mut page, &self.registry);
+        page
+    }
+}
+
+impl Labels {
+    /// What the configuration names.
+    pub fn of(config: &Config) -> Self {
+        let controller = config.job_controller.as_ref();
+        Self {
+            services: config.dispatcher.services.iter().map(|s| s.name.clone()).collect(),
+            channels: config.channels.iter().map(|c| c.name.clone()).collect(),
+            pools: controller
+                .map(|c| c.pools.iter().map(|p| (p.name.clone(), p.job_limit.get())).collect())
+                .unwrap_or_default(),
+            max_messages: controller.map_or(0, |c| c.max_messages),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Event;
+
+    fn metrics() -> Metrics {
+        Metrics::new(&Labels {
+            services: vec!["SMTP".to_owned()],
+            channels: vec!["tcp_local".to_owned(), "tcp_lmtpcs".to_owned()],
+            pools: vec![("SMTP_POOL".to_owned(), 10)],
+            max_messages: 100_000,
+        })
+    }
+
+    #[test]
+    fn a_scrape_shows_every_metric_before_the_first_message() {
+        let metrics = metrics();
+        metrics.actor(Actor::Queue).declare(&["Settle"]);
+        let page = metrics.text();
+        for line in [
+            r#"relais_actor_messages_total{actor="queue",message="Settle"} 0"#,
+            r#"relais_actor_busy_seconds_total{actor="job_controller"} 0.0"#,
+            r#"relais_actor_mailbox_depth{actor="dispatcher"} 0"#,
+            r#"relais_actor_restarts_total{actor="watch",cause="panic"} 0"#,
+            r#"relais_dispatcher_workers{service="SMTP",state="active"} 0"#,
+            r#"relais_dispatcher_connections{service="SMTP"} 0"#,
+            r#"relais_dispatcher_connections_total{service="SMTP",result="accepted"} 0"#,
+            r#"relais_channel_messages_total{channel="tcp_local",event="submitted"} 0"#,
+            r#"relais_channel_queue_messages{channel="tcp_lmtpcs",state="held"} 0"#,
+            r#"relais_channel_oldest_seconds{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_pool_jobs{pool="SMTP_POOL"} 0"#,
+            r#"relais_pool_job_limit{pool="SMTP_POOL"} 10"#,
+            r#"relais_job_waiting{channel="tcp_lmtpcs"} 0"#,
+            "relais_queue_tracked 0",
+            "relais_queue_stored 0",
+            "relais_queue_max_messages 100000",
+            "relais_queue_scans_total 0",
+            "relais_spool_commit_seconds_count 0",
+            "relais_spool_batch_messages_count 0",
+            "relais_spool_bytes 0",
+            r#"relais_delivery_seconds_count{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 0"#,
+            r#"relais_directory_lookups_total{result="found"} 0"#,
+            "relais_directory_cache_hits_total 0",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is missing from:\n{page}");
+        }
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_scrape_names_each_family_once_and_says_what_it_is() {
+        let page = metrics().text();
+        let mut types: Vec<_> = page.lines().filter(|l| l.starts_with("# TYPE ")).collect();
+        let all = types.len();
+        types.sort_by_key(|l| l.split(' ').nth(2));
+        types.dedup_by_key(|l| l.split(' ').nth(2).map(str::to_owned));
+        assert_eq!(types.len(), all, "{types:#?}");
+        assert_eq!(page.lines().filter(|l| l.starts_with("# HELP ")).count(), all);
+    }
+
+    #[test]
+    fn what_is_stored_is_what_came_less_what_went() {
+        let metrics = metrics();
+        let channel = metrics.channel("tcp_lmtpcs");
+        channel.recovered(1, 10);
+        channel.received(2, 100);
+        channel.received(1, 50);
+        channel.settled(Class::Delivered, 2, 100);
+        channel.left(1, 2, 100);
+        channel.settled(Class::Deferred, 1, 50);
+        let tallies = channel.tallies();
+        let show = |event| {
+            let tally = tallies[&event];
+            (tally.messages, tally.recipients, tally.bytes)
+        };
+        assert_eq!(show(Event::Received), (2, 3, 150));
+        assert_eq!(show(Event::Stored), (2, 2, 60));
+        assert_eq!(show(Event::Delivered), (1, 2, 100));
+        assert_eq!(show(Event::Attempted), (1, 1, 50));
+        assert_eq!(show(Event::Failed), (0, 0, 0));
+        assert!(metrics.text().contains(r#"{channel="tcp_lmtpcs",event="stored"} 3"#));
+    }
+
+    #[test]
+    fn a_channel_that_the_configuration_lost_makes_no_label() {
+        let metrics = metrics();
+        metrics.channel("gone").received(1, 1);
+        assert!(!metrics.text().contains("gone"));
+        assert_eq!(metrics.counters().0.len(), 2);
+    }
+}

@@ -1,0 +1,112 @@
+//! What every listening service is measured by.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::tally::PlainTotal;
+use crate::status::WorkerState;
+
+/// What one service holds.
+#[derive(Debug)]
+pub struct ServiceMeter {
+    /// Sessions now.
+    pub connections: Gauge,
+    workers: [Gauge; WorkerState::ALL.len()],
+    totals: [PlainTotal; Admission::ALL.len()],
+}
+
+/// What became of a connection; the label `result`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Admission {
+    /// It got a session.
+    Accepted,
+    /// `PORT_ACCESS` refused it.
+    Refused,
+    /// Every worker was full and no more may be started.
+    Full,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ServiceLabels {
+    service: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct WorkerLabels {
+    service: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ResultLabels {
+    service: String,
+    result: &'static str,
+}
+
+impl ServiceMeter {
+    /// Workers in this state.
+    pub fn workers(&self, state: WorkerState) -> &Gauge {
+        &self.workers[state as usize]
+    }
+
+    /// Counts a connection by what became of it.
+    pub fn connection(&self, result: Admission) {
+        self.totals[result as usize].inc();
+    }
+
+    /// Connections since the start that came to this.
+    pub fn total(&self, result: Admission) -> u64 {
+        self.totals[result as usize].get()
+    }
+}
+
+impl Admission {
+    /// Every result.
+    pub const ALL: [Self; 3] = [Self::Accepted, Self::Refused, Self::Full];
+
+    /// In lower case; the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Registers the families and makes a meter for every service.
+pub(super) fn meters(
+    registry: &mut Registry,
+    services: &[String],
+) -> BTreeMap<String, Arc<ServiceMeter>> {
+    let workers = Family::<WorkerLabels, Gauge>::default();
+    let connections = Family::<ServiceLabels, Gauge>::default();
+    let totals = Family::<ResultLabels, PlainTotal>::default();
+    registry.register("dispatcher_workers", "Workers by state", workers.clone());
+    registry.register("dispatcher_connections", "Sessions now", connections.clone());
+    let help = "Connections by what became of them";
+    registry.register("dispatcher_connections_total", help, totals.clone());
+    let meter = |service: &String| {
+        let labels = ServiceLabels { service: service.clone() };
+        let workers = |state: WorkerState| {
+            let labels = WorkerLabels { service: service.clone(), state: state.name() };
+            workers.get_or_create_owned(&labels)
+        };
+        let totals = |result: Admission| {
+            let labels = ResultLabels { service: service.clone(), result: result.name() };
+            totals.get_or_create_owned(&labels)
+        };
+        let meter = ServiceMeter {
+            connections: connections.get_or_create_owned(&labels),
+            workers: WorkerState::ALL.map(workers),
+            totals: Admission::ALL.map(totals),
+        };
+        (service.clone(), Arc::new(meter))
+    };
+    services.iter().map(meter).collect()
+}

@@ -1,0 +1,269 @@
+//! What the engine tells operators about itself, in the shapes that scripts may rely upon.
+//!
+//! The command line reads back what the admin endpoint wrote, so every type goes both ways.
+//! Keys may be added; those that are there keep their name and meaning. Times are RFC 3339 in
+//! UTC with milliseconds (`"2026-08-30T23:45:01.123Z"`): every script's date parser takes them,
+//! and they sort as text.
+
+mod counters;
+mod queue;
+mod route;
+mod timestamp;
+
+use serde::{Deserialize, Serialize};
+
+pub use counters::{Counters, Event, Tally};
+pub use queue::{
+    ChannelSummary, EntryState, HostSummary, QueueFilter, QueueSummary, QueuedEntry, QueuedMessage,
+    QueuedRecipient, RecipientState,
+};
+pub use route::{RouteExplained, RouteResult, RouteStep};
+pub use timestamp::{MalformedTime, Timestamp};
+
+/// `relais status --json`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    /// Of the program: `"0.1.0"`.
+    pub version: String,
+    /// Official host name.
+    pub host: String,
+    /// Process id of the engine.
+    pub pid: u32,
+    /// The data directory.
+    pub data: String,
+    /// Where the engine is in its life.
+    pub phase: Phase,
+    /// When the engine started.
+    pub started: Timestamp,
+    /// Seconds since then.
+    pub uptime_seconds: u64,
+    /// Where the admin endpoint is reached: `"unix:/…/admin.sock"`, `"http://127.0.0.1:9225"`.
+    pub admin: Vec<String>,
+    /// Listening services, in name order.
+    pub services: Vec<ServiceStatus>,
+    /// Pools, in name order.
+    pub pools: Vec<PoolStatus>,
+    /// Channels, in file order.
+    pub channels: Vec<ChannelStatus>,
+    /// The queue as a whole.
+    pub queue: QueueStatus,
+    /// Destinations that are left alone for a while.
+    pub troubles: Vec<DestinationTrouble>,
+    /// Look-ups; absent when no directory is configured.
+    pub directory: Option<DirectoryStatus>,
+    /// Log lines thrown away because nobody took them; 0 is what it should be.
+    pub log_lines_lost: u64,
+}
+
+/// Where the engine is in its life.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The spool is being recovered, or a service does not listen yet.
+    Starting,
+    /// Mail is taken and delivered.
+    Running,
+    /// Nothing new is taken; what runs may end.
+    Draining,
+}
+
+/// One listening service.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ServiceStatus {
+    /// The key in the file: `"SMTP"`.
+    pub name: String,
+    /// What its sessions speak: `"smtp"`, `"lmtp"`, `"lmtp_native"`.
+    pub program: String,
+    /// The source channel of what arrives.
+    pub channel: String,
+    /// Where it listens: `"127.0.0.1:2525"`, `"unix:/path"`.
+    pub listen: Vec<String>,
+    /// Sessions now.
+    pub connections: u64,
+    /// Sessions taken since the start.
+    pub accepted: u64,
+    /// Connections refused since the start, by `PORT_ACCESS` or for want of room.
+    pub refused: u64,
+    /// Its workers, the oldest first.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// One worker of a service.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct WorkerStatus {
+    /// Counts up from 1 in each service.
+    pub id: u64,
+    /// Whether it takes connections.
+    pub state: WorkerState,
+    /// The thread it lives on, from 0.
+    pub arbiter: usize,
+    /// Sessions now.
+    pub connections: usize,
+    /// Most sessions at once so far.
+    pub peak: usize,
+    /// Sessions taken so far.
+    pub served: u64,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+/// Whether a worker takes connections.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// It does.
+    Active,
+    /// It holds `max_conns` sessions.
+    Full,
+    /// Old enough to be replaced; takes connections as the last choice.
+    Eligible,
+    /// Ends when its last session does.
+    Draining,
+}
+
+/// One pool of jobs.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct PoolStatus {
+    /// The key in the file: `"SMTP_POOL"`.
+    pub name: String,
+    /// Jobs at once.
+    pub job_limit: usize,
+    /// Jobs now.
+    pub running: usize,
+}
+
+/// One channel and its part of the queue.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ChannelStatus {
+    /// `"tcp_lmtpcs"`.
+    pub name: String,
+    /// What its jobs do: `"lmtp"`.
+    pub program: String,
+    /// The pool its jobs run in.
+    pub pool: String,
+    /// Jobs at once.
+    pub maxjobs: usize,
+    /// Jobs now.
+    pub jobs: usize,
+    /// Entries that could go now.
+    pub ready: u64,
+    /// Entries that are being tried.
+    pub active: u64,
+    /// Entries that wait for their next attempt.
+    pub delayed: u64,
+    /// Entries that wait for an operator.
+    pub held: u64,
+    /// Arrival of the oldest of them.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The queue as a whole.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct QueueStatus {
+    /// Entries held in memory.
+    pub tracked: u64,
+    /// Entries on disk.
+    pub stored: u64,
+    /// Entries held in memory at most.
+    pub max_messages: u64,
+    /// Octets of the spool's files.
+    pub spool_bytes: u64,
+}
+
+/// A destination that is left alone for a while because it could not be talked to.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct DestinationTrouble {
+    /// The channel to it.
+    pub channel: String,
+    /// The destination.
+    pub host: String,
+    /// When it is tried again.
+    pub until: Timestamp,
+    /// What it, or we in its place, said last.
+    pub reply: String,
+}
+
+/// What was asked of the directory since the start.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DirectoryStatus {
+    /// Look-ups that found an entry.
+    pub found: u64,
+    /// Look-ups that found nothing.
+    pub missing: u64,
+    /// Look-ups that could not be answered.
+    pub failed: u64,
+    /// Look-ups answered from memory.
+    pub cache_hits: u64,
+}
+
+impl Phase {
+    /// In lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl WorkerState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Full, Self::Eligible, Self::Draining];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Full => "full",
+            Self::Eligible => "eligible",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_that_scripts_rely_upon_are_there() {
+        let status = Status {
+            version: "0.1.0".to_owned(),
+            host: "localhost".to_owned(),
+            pid: 1,
+            data: "relais-data".to_owned(),
+            phase: Phase::Running,
+            started: Timestamp(0),
+            uptime_seconds: 0,
+            admin: vec![],
+            services: vec![ServiceStatus {
+                name: "SMTP".to_owned(),
+                program: "smtp".to_owned(),
+                channel: "tcp_local".to_owned(),
+                listen: vec![],
+                connections: 0,
+                accepted: 0,
+                refused: 0,
+                workers: vec![],
+            }],
+            pools: vec![PoolStatus { name: "DEFAULT".to_owned(), job_limit: 10, running: 3 }],
+            channels: vec![],
+            queue: QueueStatus { tracked: 1, stored: 2, max_messages: 3, spool_bytes: 4 },
+            troubles: vec![],
+            directory: None,
+            log_lines_lost: 0,
+        };
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["services"][0]["name"], "SMTP");
+        assert!(json["services"][0]["workers"].is_array());
+        assert_eq!(json["pools"][0]["job_limit"], 10);
+        assert_eq!(json["pools"][0]["running"], 3);
+        assert!(json["channels"].is_array());
+        assert_eq!(json["queue"]["tracked"], 1);
+        assert_eq!(json["queue"]["stored"], 2);
+        assert_eq!(json["queue"]["max_messages"], 3);
+        assert_eq!(json["phase"], "running");
+        assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+    }
+}

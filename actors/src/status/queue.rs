@@ -1,0 +1,282 @@
+//! What is in the queue, entry by entry and in sum.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// One line of `relais queue list --json`: the recipients of a message that leave together.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct QueuedEntry {
+    /// The queue id; entries of one message share it.
+    pub id: String,
+    /// The channel it leaves by.
+    pub channel: String,
+    /// The destination.
+    pub host: String,
+    /// The sender without angle brackets; empty for notifications.
+    pub sender: String,
+    /// Octets of content.
+    pub size: u64,
+    /// When the message was accepted.
+    pub received: Timestamp,
+    /// What it waits for.
+    pub state: EntryState,
+    /// Attempts that ended so far.
+    pub attempts: u32,
+    /// When it is tried again; absent unless `delayed`.
+    pub due: Option<Timestamp>,
+    /// All of its recipients, those that are done included.
+    pub recipients: Vec<QueuedRecipient>,
+}
+
+/// One recipient of an entry.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct QueuedRecipient {
+    /// What is presented to the next hop.
+    pub address: String,
+    /// The entry's state while it is open, else how it ended.
+    pub state: RecipientState,
+    /// What the next hop, or we in its place, said last.
+    pub last_reply: Option<String>,
+}
+
+/// What an entry waits for.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// A job with room for it.
+    #[default]
+    Ready,
+    /// The end of the attempt that is being made.
+    Active,
+    /// Its due time.
+    Delayed,
+    /// An operator.
+    Held,
+}
+
+/// What became of a recipient so far.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecipientState {
+    /// As [`EntryState::Ready`].
+    Ready,
+    /// As [`EntryState::Active`].
+    Active,
+    /// As [`EntryState::Delayed`].
+    Delayed,
+    /// As [`EntryState::Held`].
+    Held,
+    /// The next hop has taken responsibility.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+/// `relais queue show --json`: one message with all its entries.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct QueuedMessage {
+    /// The queue id.
+    pub id: String,
+    /// The channel it came in by.
+    pub source_channel: String,
+    /// The client that brought it: `name [address]`.
+    pub client: String,
+    /// The first lines of its header, bounded in number and length.
+    pub header: Vec<String>,
+    /// Entries, those that are done included.
+    pub entries: Vec<QueuedEntry>,
+}
+
+/// Which entries a listing is about. A field that is absent lets everything through.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueFilter {
+    /// Leaving by this channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// Going to this destination; without regard to case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The sender holds this text; without regard to case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// A recipient holds this text; without regard to case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Accepted at least this many seconds ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<u64>,
+    /// In this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<EntryState>,
+    /// Entries at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// `relais queue summary --json`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct QueueSummary {
+    /// Channels with something in the queue, in name order.
+    pub channels: Vec<ChannelSummary>,
+    /// The destinations with most entries, at most 20, the fullest first.
+    pub hosts: Vec<HostSummary>,
+}
+
+/// What waits in one channel.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ChannelSummary {
+    /// `"tcp_lmtpcs"`.
+    pub channel: String,
+    /// Entries.
+    pub messages: u64,
+    /// Recipients that are still open.
+    pub recipients: u64,
+    /// Octets of content, counted once for each entry.
+    pub bytes: u64,
+    /// Entries that could go now.
+    pub ready: u64,
+    /// Entries that are being tried.
+    pub active: u64,
+    /// Entries that wait for their next attempt.
+    pub delayed: u64,
+    /// Entries that wait for an operator.
+    pub held: u64,
+    /// Arrival of the oldest of them.
+    pub oldest: Option<Timestamp>,
+}
+
+/// What waits for one destination.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HostSummary {
+    /// The channel to it.
+    pub channel: String,
+    /// The destination.
+    pub host: String,
+    /// Entries.
+    pub messages: u64,
+    /// Arrival of the oldest of them.
+    pub oldest: Option<Timestamp>,
+}
+
+impl EntryState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Active, Self::Delayed, Self::Held];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Active => "active",
+            Self::Delayed => "delayed",
+            Self::Held => "held",
+        }
+    }
+}
+
+impl RecipientState {
+    /// In lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Active => "active",
+            Self::Delayed => "delayed",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl From<EntryState> for RecipientState {
+    fn from(state: EntryState) -> Self {
+        match state {
+            EntryState::Ready => Self::Ready,
+            EntryState::Active => Self::Active,
+            EntryState::Delayed => Self::Delayed,
+            EntryState::Held => Self::Held,
+        }
+    }
+}
+
+impl QueueFilter {
+    /// Whether an entry passes; [`QueueFilter::limit`] is the caller's business.
+    pub fn admits(&self, entry: &QueuedEntry, now: Timestamp) -> bool {
+        let holds = |text: &str, part: &String| {
+            text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
+        };
+        self.channel.as_ref().is_none_or(|channel| *channel == entry.channel)
+            && self.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&entry.host))
+            && self.state.is_none_or(|state| state == entry.state)
+            && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
+            && self.from.as_ref().is_none_or(|from| holds(&entry.sender, from))
+            && self
+                .to
+                .as_ref()
+                .is_none_or(|to| entry.recipients.iter().any(|r| holds(&r.address, to)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> QueuedEntry {
+        QueuedEntry {
+            id: "0000000000001".to_owned(),
+            channel: "tcp_lmtpcs".to_owned(),
+            host: "store1.example".to_owned(),
+            sender: "Ann@example.org".to_owned(),
+            size: 4096,
+            received: Timestamp(10_000),
+            state: EntryState::Delayed,
+            attempts: 2,
+            due: Some(Timestamp(70_000)),
+            recipients: vec![QueuedRecipient {
+                address: "bob".to_owned(),
+                state: EntryState::Delayed.into(),
+                last_reply: Some("451 4.3.0 later".to_owned()),
+            }],
+        }
+    }
+
+    #[test]
+    fn an_entry_has_the_keys_that_scripts_rely_upon() {
+        let json = serde_json::to_string(&entry()).unwrap();
+        let want = concat!(
+            r#"{"id":"0000000000001","channel":"tcp_lmtpcs","host":"store1.example","#,
+            r#""sender":"Ann@example.org","size":4096,"received":"1970-01-01T00:00:10.000Z","#,
+            r#""state":"delayed","attempts":2,"due":"1970-01-01T00:01:10.000Z","#,
+            r#""recipients":[{"address":"bob","state":"delayed","last_reply":"451 4.3.0 later"}]}"#
+        );
+        assert_eq!(json, want);
+        assert_eq!(serde_json::from_str::<QueuedEntry>(want).unwrap(), entry());
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_it_names() {
+        let filter = QueueFilter::default;
+        let some = |text: &str| Some(text.to_owned());
+        let rows = [
+            ("nothing asked", filter(), true),
+            ("its channel", QueueFilter { channel: some("tcp_lmtpcs"), ..filter() }, true),
+            ("another channel", QueueFilter { channel: some("hold"), ..filter() }, false),
+            ("its host", QueueFilter { host: some("STORE1.example"), ..filter() }, true),
+            ("part of a host", QueueFilter { host: some("store1"), ..filter() }, false),
+            ("part of the sender", QueueFilter { from: some("ann@"), ..filter() }, true),
+            ("another sender", QueueFilter { from: some("eve@"), ..filter() }, false),
+            ("a recipient", QueueFilter { to: some("BOB"), ..filter() }, true),
+            ("another recipient", QueueFilter { to: some("carol"), ..filter() }, false),
+            ("its state", QueueFilter { state: Some(EntryState::Delayed), ..filter() }, true),
+            ("another state", QueueFilter { state: Some(EntryState::Held), ..filter() }, false),
+            ("just old enough", QueueFilter { older_than: Some(60), ..filter() }, true),
+            ("too young", QueueFilter { older_than: Some(61), ..filter() }, false),
+        ];
+        for (name, filter, want) in rows {
+            assert_eq!(filter.admits(&entry(), Timestamp(70_000)), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! How an address was routed, step by step.
+
+use serde::{Deserialize, Serialize};
+
+/// `relais route --json`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteExplained {
+    /// The address that was asked about.
+    pub input: String,
+    /// Whether RCPT TO would be answered 250.
+    pub accepted: bool,
+    /// What RCPT TO would be answered.
+    pub reply: String,
+    /// Where the message would go; empty when refused.
+    pub results: Vec<RouteResult>,
+    /// What led there, in order.
+    pub steps: Vec<RouteStep>,
+}
+
+/// One recipient that came out.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteResult {
+    /// What is presented to the next hop.
+    pub address: String,
+    /// The channel it leaves by.
+    pub channel: String,
+    /// The tag that chose the channel.
+    pub tag: String,
+    /// Where that channel connects to.
+    pub next_hop: String,
+}
+
+/// One step on the way.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteStep {
+    /// What was done: `"probe"`, `"rule"`, `"look-up"`, `"alias"`, `"option"`, `"channel"`, ...
+    pub step: String,
+    /// With what, and what came of it.
+    pub detail: String,
+}
