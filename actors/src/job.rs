@@ -1,1 +1,217 @@
-//! Placeholder.
+//! A job ("master program"): delivers the entries of one destination, one after the other, over
+//! one connection, until there is no more work for a while.
+//!
+//! The actor is the shell: it can be asked to end and it says when it is gone. The work is done in
+//! a task of its own, so that a panic there ends this job and nothing else.
+
+use actix::prelude::*;
+use relais_channels::{
+    lmtp::{Connection, Delivery, Rcpt, Settings},
+    mail::{Attempt, Content, Enhanced, Envelope, NextHop, Outcome, Reply, SiteTrouble},
+};
+use relais_config::Channel;
+use tokio::sync::oneshot;
+
+use crate::{
+    channels::{default_port, next_hop},
+    events::EntrySettled,
+    metrics::{self, ActorMeter},
+    pool::{JobGone, JobParts, Pool},
+    queue::{Destination, JobId, Pull, Settle, Settled, Work, open_recipients},
+    spool::SpoolError,
+};
+
+/// What a job is started for.
+#[derive(Clone, Debug)]
+pub struct JobOrder {
+    /// Its number.
+    pub job: JobId,
+    /// What it serves.
+    pub destination: Destination,
+}
+
+/// The actor.
+pub struct Job {
+    order: JobOrder,
+    parts: JobParts,
+    pool: Addr<Pool>,
+    finished: bool,
+}
+
+/// The task inside the actor: everything that waits for a peer.
+struct Master {
+    order: JobOrder,
+    parts: JobParts,
+    meter: ActorMeter,
+    queue_meter: ActorMeter,
+    settings: Settings,
+    next_hop: Option<NextHop>,
+    connection: Option<Connection>,
+}
+
+impl Job {
+    /// A job that begins as soon as it is started.
+    pub fn new(order: JobOrder, parts: JobParts, pool: Addr<Pool>) -> Self {
+        Self { order, parts, pool, finished: false }
+    }
+}
+
+impl Actor for Job {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let master = Master::new(self.order.clone(), self.parts.clone());
+        let work = actix::spawn(master.run());
+        ctx.spawn(work.into_actor(self).map(|ended, job, ctx| {
+            job.finished = ended.is_ok();
+            ctx.stop();
+        }));
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.pool.do_send(JobGone { job: self.order.job, panicked: !self.finished });
+    }
+}
+
+impl Master {
+    fn new(order: JobOrder, parts: JobParts) -> Self {
+        let channel = parts.channels.channel(order.destination.channel);
+        Self {
+            settings: Settings::of(&parts.host, channel),
+            next_hop: next_hop(channel, &order.destination.host),
+            meter: parts.metrics.actor(metrics::Actor::Job),
+            queue_meter: parts.metrics.actor(metrics::Actor::Queue),
+            connection: None,
+            order,
+            parts,
+        }
+    }
+
+    async fn run(mut self) {
+        let mut settled = None;
+        while let Some(work) = self.pull(settled.take()).await {
+            let done = self.attempt(work).await;
+            if done.attempt.trouble.is_some() {
+                // The destination rests for a while, and this job with it.
+                let (job, destination) = (self.order.job, self.order.destination.clone());
+                self.parts.queue.do_send(Settle { job, destination, settled: done });
+                break;
+            }
+            settled = Some(done);
+        }
+        if let Some(connection) = self.connection.take() {
+            connection.quit().await;
+        }
+    }
+
+    /// Reports the last entry and waits for the next, but not for long.
+    async fn pull(&self, settled: Option<Settled>) -> Option<Work> {
+        let (reply, mut next) = oneshot::channel();
+        self.queue_meter.sent();
+        self.parts.queue.do_send(Pull {
+            job: self.order.job,
+            destination: self.order.destination.clone(),
+            settled,
+            reply,
+        });
+        match tokio::time::timeout(self.channel().idle_time, &mut next).await {
+            Ok(work) => work.ok(),
+            Err(_idle) => {
+                // The queue may have answered in this very moment: what was sent is ours to do.
+                next.close();
+                next.try_recv().ok()
+            }
+        }
+    }
+
+    async fn attempt(&mut self, work: Work) -> Settled {
+        let _busy = self.meter.handling("Work");
+        let attempt = match self.parts.spool.read(work.entry.place).await {
+            Ok((envelope, content)) => {
+                let attempt = self.deliver(&work, &envelope, &content).await;
+                self.report(&work, &envelope, &attempt);
+                attempt
+            }
+            Err(error) => unreadable(&error, work.entry.open),
+        };
+        Settled { entry: work.entry, attempt }
+    }
+
+    async fn deliver(&mut self, work: &Work, envelope: &Envelope, content: &Content) -> Attempt {
+        let open = work.entry.open;
+        let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else {
+            return all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
+        };
+        let recipients: Vec<Rcpt<'_>> = open_recipients(open)
+            .filter_map(|index| entry.recipients.get(usize::from(index)))
+            .map(|recipient| Rcpt { address: &recipient.address, quota: None, flags: 0 })
+            .collect();
+        let delivery = Delivery {
+            sender: &envelope.sender,
+            recipients: &recipients,
+            size: envelope.size,
+            eight_bit: envelope.eight_bit,
+        };
+        // A kept connection may have been closed while it was idle: that is no failed attempt.
+        for _ in 0..2 {
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => match self.connect().await {
+                    Ok(connection) => connection,
+                    Err(trouble) => return unreachable_host(trouble, open),
+                },
+            };
+            if let Ok(attempt) = connection.deliver(&delivery, content).await {
+                self.connection = connection.is_usable().then_some(connection);
+                return attempt;
+            }
+        }
+        unreachable_host(SiteTrouble { reply: CLOSES_AT_ONCE }, open)
+    }
+
+    async fn connect(&self) -> Result<Connection, SiteTrouble> {
+        let Some(next_hop) = &self.next_hop else {
+            return Err(SiteTrouble { reply: NO_HOST });
+        };
+        Connection::open(next_hop, default_port(self.channel()), &self.settings).await
+    }
+
+    fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt) {
+        EntrySettled {
+            envelope,
+            entry: usize::from(work.entry.entry),
+            tried: work.entry.open,
+            outcomes: &attempt.outcomes,
+            attempts: u32::from(work.entry.attempts) + 1,
+        }
+        .emit(&self.parts.metrics);
+    }
+
+    fn channel(&self) -> &Channel {
+        self.parts.channels.channel(self.order.destination.channel)
+    }
+}
+
+/// The same outcome for every open recipient.
+fn all(open: u64, outcome: &Outcome) -> Attempt {
+    let outcomes = open_recipients(open).map(|_| outcome.clone()).collect();
+    Attempt { outcomes, trouble: None }
+}
+
+fn unreachable_host(trouble: SiteTrouble, open: u64) -> Attempt {
+    let outcome = trouble.outcome();
+    Attempt { trouble: Some(trouble), ..all(open, &outcome) }
+}
+
+fn unreadable(error: &SpoolError, open: u64) -> Attempt {
+    tracing::error!(%error, "a queued message cannot be read; it is kept and tried again");
+    all(open, &Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), error.to_string())))
+}
+
+const NO_SUCH_ENTRY: Reply =
+    Reply::new(451, Enhanced(4, 3, 0), "the spool's record has no such entry");
+const NO_HOST: Reply = Reply::new(451, Enhanced(4, 4, 4), "the route names no host to connect to");
+const CLOSES_AT_ONCE: Reply =
+    Reply::new(421, Enhanced(4, 4, 2), "the server closes every new connection at once");

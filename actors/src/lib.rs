@@ -1,11 +1,31 @@
 //! Who owns which state, and who talks to whom.
+//!
+//! | actor | lives on | owns | is sent | sends to |
+//! | --- | --- | --- | --- | --- |
+//! | [`dispatcher`] | system | listening sockets, services | `DrainDispatcher`, `DescribeDispatcher` | service |
+//! | [`service`] | worker arbiter | its workers, `PORT_ACCESS`, the bound on connections | `Accepted`, `ConnectionClosed`, `DrainService` | worker |
+//! | [`worker`] | worker arbiter | some sessions | `TakeConnection`, `SessionGone` | session, service |
+//! | [`session`] | its worker's | one peer's protocol state | — | router, spool, store |
+//! | [`router`] | system | rewrite rules, mappings, caches | `Resolve` | directory |
+//! | [`directory`] | system | entries and look-ups | look-ups | — |
+//! | [`queue`] | system | the tracked entries, every state change | `Committed`, `Pull`, `Settle`, `JobEnded`, `Contend` | spool, job controller |
+//! | [`job_controller`] | system | what runs, what is suspended | `Waiting`, `JobSettled`, `Troubled`, `Reached` | pool, queue |
+//! | [`pool`] | system | its slots | `OfferJob`, `JobGone` | job, queue |
+//! | [`job`] | worker arbiter | one connection out | — | queue, spool |
+//! | [`store`] | system | mailboxes, their order and quota | `Deliver` | — |
+//! | [`watch`] | system | what to do when one of them dies | `Guard`, `Died` | whoever restarts it |
+//!
+//! The [`spool`] is no actor: its threads (committer, journal, index) are called directly, so
+//! that a message crosses threads once on its way in.
 
+pub mod channels;
 pub mod directory;
 pub mod dispatcher;
 pub mod events;
 pub mod job;
 pub mod job_controller;
 pub mod metrics;
+pub mod placement;
 pub mod pool;
 pub mod queue;
 pub mod router;

@@ -1,1 +1,399 @@
-//! Placeholder.
+//! A service: listening sockets, and the choice of the worker that serves each connection.
+//!
+//! At most `max_procs` x `max_conns` connections are open; beyond that they wait in the kernel's
+//! backlog, unaccepted. `PORT_ACCESS` is asked before the first byte.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use relais_channels::smtp::Stop;
+use relais_config::dispatcher::Limits;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tracing::{info, warn};
+
+use crate::{
+    events::{ConnectionRefused, SessionStarted},
+    metrics::{self, ActorMeter, Admission, ServiceMeter},
+    placement::Placement,
+    router::{Access, RouteCache},
+    session::{Connection, SessionParts, Socket},
+    status::WorkerState,
+    watch::{Died, Lifeline},
+    worker::{TakeConnection, Worker},
+};
+
+/// A worker of one service.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct WorkerId(pub u32);
+
+/// A socket that listens, bound by the dispatcher, which keeps it beyond the life of a service.
+#[derive(Debug)]
+pub enum Listening {
+    /// TCP, and the address it is bound to.
+    Tcp(std::net::TcpListener, SocketAddr),
+    /// A UNIX socket.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// Somebody connected.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Accepted {
+    connection: Connection,
+    peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+}
+
+/// A session is over, and its worker has room for another.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ConnectionClosed {
+    /// Whose it was.
+    pub worker: WorkerId,
+}
+
+/// Accept nothing more, let sessions finish what they are at; answered when the last is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DrainService;
+
+/// Asks for numbers.
+#[derive(Message)]
+#[rtype(result = "ServiceDescription")]
+pub struct DescribeService;
+
+/// The answer to [`DescribeService`].
+#[derive(Clone, Debug, Default, MessageResponse)]
+pub struct ServiceDescription {
+    /// The key in the configuration.
+    pub name: String,
+    /// Connections since the start.
+    pub accepted: u64,
+    /// Connections that `PORT_ACCESS` or the want of room turned away.
+    pub refused: u64,
+    /// Its workers.
+    pub workers: Vec<WorkerDescription>,
+}
+
+/// One worker of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerDescription {
+    /// Which.
+    pub id: WorkerId,
+    /// The arbiter it runs on.
+    pub arbiter: usize,
+    /// Open sessions.
+    pub connections: usize,
+    /// The most sessions that were ever open at once.
+    pub peak: usize,
+    /// Sessions since it was started.
+    pub served: u64,
+    /// How long ago it was started.
+    pub age: Duration,
+}
+
+/// What a service is made of.
+pub struct ServiceParts {
+    /// Its workers' bounds.
+    pub limits: Limits,
+    /// What its sessions need.
+    pub session: SessionParts,
+    /// Who may connect.
+    pub access: Arc<RouteCache>,
+    /// Which threads its workers run on.
+    pub placement: Arc<Placement>,
+    /// Who is told when a worker dies.
+    pub watch: Recipient<Died>,
+    /// Counters.
+    pub meter: Arc<ServiceMeter>,
+}
+
+/// The actor.
+pub struct Service {
+    parts: ServiceParts,
+    listening: Vec<Listening>,
+    slots: Arc<Semaphore>,
+    workers: HashMap<WorkerId, Slot>,
+    next_worker: u32,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+    draining: Vec<oneshot::Sender<()>>,
+    accepted: u64,
+    refused: u64,
+    meter: ActorMeter,
+    _lifeline: Lifeline,
+}
+
+struct Slot {
+    worker: Addr<Worker>,
+    arbiter: usize,
+    connections: usize,
+    peak: usize,
+    served: u64,
+    since: Instant,
+}
+
+impl Service {
+    /// A service on sockets that are already bound.
+    pub fn new(parts: ServiceParts, listening: Vec<Listening>, lifeline: Lifeline) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let most = parts.limits.max_procs.saturating_mul(parts.limits.max_conns);
+        Self {
+            slots: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            meter: parts.session.metrics.actor(metrics::Actor::Service),
+            parts,
+            listening,
+            workers: HashMap::new(),
+            next_worker: 0,
+            stop,
+            stopped,
+            draining: Vec::new(),
+            accepted: 0,
+            refused: 0,
+            _lifeline: lifeline,
+        }
+    }
+
+    fn start_worker(&mut self, ctx: &mut Context<Self>) -> WorkerId {
+        let id = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        let name = format!("{}/{}", self.parts.session.service, id.0);
+        let lifeline = Lifeline::new(self.parts.watch.clone(), metrics::Actor::Worker, name);
+        let (session, stop) = (self.parts.session.clone(), Stop::new(self.stopped.clone()));
+        let service = ctx.address();
+        let (arbiter, handle) = self.parts.placement.next_numbered();
+        let worker = Worker::start_in_arbiter(handle, move |_| {
+            Worker::new(id, session, stop, service, lifeline)
+        });
+        let slot =
+            Slot { worker, arbiter, connections: 0, peak: 0, served: 0, since: Instant::now() };
+        self.workers.insert(id, slot);
+        self.publish();
+        id
+    }
+
+    /// The worker with the fewest sessions, of those that have room; another one when all are busy
+    /// enough (seed 8.3; the exact choice is ours, see sun-mta-engine 1.3).
+    fn choose(&mut self, ctx: &mut Context<Self>) -> Option<WorkerId> {
+        self.workers.retain(|_, slot| slot.worker.connected());
+        let limits = &self.parts.limits;
+        let (min_conns, max_conns, max_procs) =
+            (limits.min_conns, limits.max_conns, limits.max_procs);
+        let idlest = self
+            .workers
+            .iter()
+            .filter(|(_, slot)| slot.connections < max_conns)
+            .min_by_key(|(id, slot)| (slot.connections, **id))
+            .map(|(id, slot)| (*id, slot.connections));
+        match idlest {
+            Some((id, connections)) if connections < min_conns => Some(id),
+            other if self.workers.len() >= max_procs => other.map(|(id, _)| id),
+            _ => Some(self.start_worker(ctx)),
+        }
+    }
+
+    fn port_access(&self, local: SocketAddr, peer: SocketAddr) -> Access {
+        let routes = self.parts.access.routes();
+        Access::port(&routes.tables(), local.ip(), local.port(), peer.ip(), peer.port())
+    }
+
+    fn refuse(&mut self, connection: Connection, peer: &Peer, why: Admission, text: &str) {
+        self.refused += 1;
+        let service = &self.parts.session.service;
+        ConnectionRefused { service, peer: format_args!("{peer}"), why, text: Some(text) }
+            .emit(&self.parts.session.metrics);
+        connection.socket.refuse(text);
+    }
+
+    fn publish(&self) {
+        let workers = i64::try_from(self.workers.len()).unwrap_or(i64::MAX);
+        self.parts.meter.workers(WorkerState::Active).set(workers);
+    }
+
+    fn finish_drain(&mut self) {
+        if *self.stopped.borrow() && self.workers.values().all(|slot| slot.connections == 0) {
+            for waiting in self.draining.drain(..) {
+                // Whoever asked may have run out of patience.
+                let _ = waiting.send(());
+            }
+        }
+    }
+}
+
+impl Actor for Service {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        for _ in 0..self.parts.limits.min_procs {
+            self.start_worker(ctx);
+        }
+        for listening in std::mem::take(&mut self.listening) {
+            let accepting =
+                accept(listening, self.slots.clone(), self.stopped.clone(), ctx.address());
+            ctx.spawn(accepting.into_actor(self));
+        }
+    }
+}
+
+impl Handler<Accepted> for Service {
+    type Result = ();
+
+    fn handle(&mut self, accepted: Accepted, ctx: &mut Self::Context) {
+        let _busy = self.meter.handling("Accepted");
+        let Accepted { connection, peer, local } = accepted;
+        if let (Some(peer), Some(local)) = (peer, local)
+            && let Access::Reject(text) = self.port_access(local, peer)
+        {
+            return self.refuse(connection, &Peer(Some(peer)), Admission::Refused, &text);
+        }
+        let Some(id) = self.choose(ctx) else {
+            // The permits make this impossible while every worker counts right.
+            let text = "421 4.3.2 too many connections, try again later";
+            return self.refuse(connection, &Peer(peer), Admission::Full, text);
+        };
+        let Some(slot) = self.workers.get_mut(&id) else { return };
+        slot.connections += 1;
+        slot.peak = slot.peak.max(slot.connections);
+        slot.served += 1;
+        self.accepted += 1;
+        let service = &self.parts.session.service;
+        SessionStarted { service, peer: format_args!("{}", Peer(peer)) }
+            .emit(&self.parts.session.metrics);
+        slot.worker.do_send(TakeConnection(connection));
+    }
+}
+
+impl Handler<ConnectionClosed> for Service {
+    type Result = ();
+
+    fn handle(&mut self, closed: ConnectionClosed, _: &mut Self::Context) {
+        let _busy = self.meter.handling("ConnectionClosed");
+        if let Some(slot) = self.workers.get_mut(&closed.worker) {
+            slot.connections = slot.connections.saturating_sub(1);
+        }
+        self.finish_drain();
+    }
+}
+
+impl Handler<DrainService> for Service {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: DrainService, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("DrainService");
+        info!(service = &*self.parts.session.service, "no new connections; sessions finish");
+        self.stop.send_replace(true);
+        let (tell, told) = oneshot::channel();
+        self.draining.push(tell);
+        self.finish_drain();
+        Box::pin(async move {
+            // The service itself going away also means that nothing runs any more.
+            let _ = told.await;
+        })
+    }
+}
+
+impl Handler<DescribeService> for Service {
+    type Result = ServiceDescription;
+
+    fn handle(&mut self, _: DescribeService, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("DescribeService");
+        let describe = |(id, slot): (&WorkerId, &Slot)| WorkerDescription {
+            id: *id,
+            arbiter: slot.arbiter,
+            connections: slot.connections,
+            peak: slot.peak,
+            served: slot.served,
+            age: slot.since.elapsed(),
+        };
+        let mut workers: Vec<_> = self.workers.iter().map(describe).collect();
+        workers.sort_by_key(|worker| worker.id);
+        ServiceDescription {
+            name: self.parts.session.service.to_string(),
+            accepted: self.accepted,
+            refused: self.refused,
+            workers,
+        }
+    }
+}
+
+/// Whoever is at the other end.
+struct Peer(Option<SocketAddr>);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("local"),
+        }
+    }
+}
+
+/// Accepts connections for as long as there is room for them and nobody says stop.
+async fn accept(
+    listening: Listening,
+    slots: Arc<Semaphore>,
+    mut stopped: watch::Receiver<bool>,
+    service: Addr<Service>,
+) {
+    let listener = match Listener::new(listening) {
+        Ok(listener) => listener,
+        Err(error) => return warn!(%error, "a listening socket is unusable"),
+    };
+    loop {
+        let Ok(permit) = slots.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        match accepted {
+            Ok((socket, peer, local)) => {
+                let client = peer.map(|peer| peer.ip().to_canonical());
+                let connection = Connection { socket, client, permit };
+                service.do_send(Accepted { connection, peer, local });
+            }
+            Err(error) => {
+                // Out of descriptors, or a client that left again: neither may spin.
+                warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+enum Listener {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listener {
+    fn new(listening: Listening) -> std::io::Result<Self> {
+        match listening {
+            Listening::Tcp(socket, _) => tokio::net::TcpListener::from_std(socket).map(Self::Tcp),
+            Listening::Unix(socket) => tokio::net::UnixListener::from_std(socket).map(Self::Unix),
+        }
+    }
+
+    async fn accept(&self) -> std::io::Result<(Socket, Option<SocketAddr>, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                let local = socket.local_addr()?;
+                // Replies are small and answered at once: nothing is gained by waiting for more.
+                socket.set_nodelay(true)?;
+                Ok((Socket::Tcp(socket.into_std()?), Some(peer), Some(local)))
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                Ok((Socket::Unix(socket.into_std()?), None, None))
+            }
+        }
+    }
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,1 +1,427 @@
-//! Placeholder.
+//! The queue: the one actor that knows what is waiting, and the only writer of state changes.
+//!
+//! The spool is the truth, its index finds what memory does not hold, the [`tracker`] is what
+//! jobs are fed from. Jobs pull: one message says how the last entry ended and asks for the next.
+//! Whatever happens here, an entry leaves the disk only after its recipients are settled.
+
+mod listing;
+mod scan;
+mod settle;
+pub mod tracker;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use actix::prelude::*;
+use relais_channels::mail::{Attempt, MessageId};
+use relais_config::channel::Program;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+pub use self::listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription};
+pub use self::settle::open_recipients;
+use self::tracker::{Tracked, Tracker};
+pub use crate::channels::ChannelId;
+use crate::{
+    channels::{Channels, is_delivered},
+    job_controller::{JobController, JobSettled, Waiting},
+    metrics::{self, ActorMeter, Metrics},
+    spool::{Change, EntryState, Spool, Stored},
+    watch::Lifeline,
+};
+
+/// Where an entry goes: a channel and one of its hosts. Cheap to clone.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Destination {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The host as the router named it, in lower case.
+    pub host: Arc<str>,
+}
+
+/// A job, for as long as it runs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct JobId(pub u32);
+
+/// The spool has made these safe; their senders have their 250.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Committed(pub Vec<Stored>);
+
+/// A job is done with its last entry, if it had one, and wants the next.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Pull {
+    /// Who asks.
+    pub job: JobId,
+    /// What it is connected to.
+    pub destination: Destination,
+    /// What became of the entry it had.
+    pub settled: Option<Settled>,
+    /// Where to send the next. Kept while there is none; dropped when the job should end.
+    pub reply: oneshot::Sender<Work>,
+}
+
+/// A job ends and reports its last entry.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Settle {
+    /// Who reports.
+    pub job: JobId,
+    /// What it was connected to.
+    pub destination: Destination,
+    /// What became of the entry it had.
+    pub settled: Settled,
+}
+
+/// A pool says that a job is gone, by whatever way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct JobEnded {
+    /// Which.
+    pub job: JobId,
+    /// What it was for.
+    pub destination: Destination,
+}
+
+/// One entry to deliver.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Which entry, and which of its recipients are open.
+    pub entry: Tracked,
+}
+
+/// What became of one entry in one attempt.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// As it was handed out.
+    pub entry: Tracked,
+    /// One outcome for each open recipient, in order.
+    pub attempt: Attempt,
+}
+
+/// Others wait for slots of this pool (or no longer do): jobs give way after a while.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Contend {
+    /// Channels of the pool.
+    pub channels: Vec<ChannelId>,
+    /// Whether anybody waits.
+    pub contended: bool,
+}
+
+/// Hand out nothing more; answer when no job has anything in hand.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DrainQueue;
+
+/// The actor. Lives beside the job controller, where strangers send nothing.
+pub struct Queue {
+    tracker: Tracker,
+    spool: Spool,
+    channels: Arc<Channels>,
+    controller: Addr<JobController>,
+    metrics: Arc<Metrics>,
+    meter: ActorMeter,
+    jobs: HashMap<JobId, InHand>,
+    idle: HashMap<Destination, VecDeque<oneshot::Sender<Work>>>,
+    contended: HashSet<ChannelId>,
+    draining: Vec<oneshot::Sender<()>>,
+    drained: bool,
+    parallel_scans: usize,
+    scanning: bool,
+    _lifeline: Lifeline,
+}
+
+/// What a job has, and how much it has done.
+#[derive(Debug, Default)]
+struct InHand {
+    entry: Option<(MessageId, u16)>,
+    done: u32,
+}
+
+/// What the queue is made of.
+pub struct Parts {
+    /// The spool, opened and started.
+    pub spool: Spool,
+    /// The channels of the configuration.
+    pub channels: Arc<Channels>,
+    /// Who decides which jobs run.
+    pub controller: Addr<JobController>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Entries in memory at most.
+    pub max_messages: usize,
+    /// Channels that a scan reads at once.
+    pub rebuild_parallel_channels: usize,
+    /// Tells when the queue dies.
+    pub lifeline: Lifeline,
+}
+
+impl Queue {
+    /// A queue that has yet to look at its disk: the first scan begins when it starts.
+    pub fn new(parts: Parts) -> Self {
+        let mut tracker = Tracker::new(parts.max_messages);
+        tracker.note_overflow();
+        Self {
+            tracker,
+            spool: parts.spool,
+            channels: parts.channels,
+            controller: parts.controller,
+            meter: parts.metrics.actor(metrics::Actor::Queue),
+            metrics: parts.metrics,
+            jobs: HashMap::new(),
+            idle: HashMap::new(),
+            contended: HashSet::new(),
+            draining: Vec::new(),
+            drained: false,
+            parallel_scans: parts.rebuild_parallel_channels,
+            scanning: false,
+            _lifeline: parts.lifeline,
+        }
+    }
+
+    fn take_in(&mut self, stored: &Stored) -> Vec<Destination> {
+        let mut touched = Vec::new();
+        for (number, entry) in stored.entries.iter().enumerate() {
+            let Some(channel) = self.channels.find(&entry.channel) else {
+                // The router only names channels of this configuration.
+                warn!(id = %stored.id, channel = &*entry.channel, "no such channel; entry left on disk");
+                continue;
+            };
+            let destination = Destination { channel, host: entry.host.clone() };
+            let open = all_open(entry.recipients);
+            let entry = Tracked {
+                id: stored.id,
+                entry: number as u16,
+                place: stored.place,
+                open,
+                attempts: 0,
+                due: 0,
+            };
+            match self.channels.channel(channel).program {
+                Program::Hold => {
+                    let held = EntryState::Held { open, attempts: 0 };
+                    self.amend(&destination, &entry, held, Vec::new());
+                }
+                Program::Bitbucket => {
+                    self.amend(&destination, &entry, EntryState::Done, Vec::new());
+                }
+                _ if is_delivered(self.channels.channel(channel)) => {
+                    self.tracker.offer(&destination, entry);
+                    touched.push(destination);
+                }
+                _ => {}
+            }
+        }
+        touched
+    }
+
+    /// Gives ready entries to idle jobs, and tells the controller what is left.
+    fn feed(&mut self, touched: impl IntoIterator<Item = Destination>) {
+        let mut waiting: Vec<(Destination, usize)> = Vec::new();
+        for destination in touched {
+            while self.tracker.ready(&destination) > 0 && !self.drained {
+                let Some(reply) = self.idle_job(&destination) else { break };
+                let Some(entry) = self.tracker.take(&destination) else { break };
+                // A job that just gave up waiting leaves its entry to the next one.
+                if reply.send(Work { entry }).is_err() {
+                    self.tracker.give_back(entry.id, entry.entry);
+                }
+            }
+            let ready = self.tracker.ready(&destination);
+            if ready > 0 && !waiting.iter().any(|(known, _)| *known == destination) {
+                waiting.push((destination, ready));
+            }
+        }
+        if !waiting.is_empty() {
+            self.controller.do_send(Waiting(waiting));
+        }
+    }
+
+    fn idle_job(&mut self, destination: &Destination) -> Option<oneshot::Sender<Work>> {
+        let idle = self.idle.get_mut(destination)?;
+        let reply = loop {
+            match idle.pop_front() {
+                Some(reply) if reply.is_closed() => {}
+                other => break other,
+            }
+        };
+        if idle.is_empty() {
+            self.idle.remove(destination);
+        }
+        reply
+    }
+
+    fn amend(
+        &self,
+        destination: &Destination,
+        entry: &Tracked,
+        now: EntryState,
+        replies: Vec<(u8, relais_channels::mail::Outcome)>,
+    ) {
+        let was =
+            EntryState::Waiting { open: entry.open, attempts: entry.attempts, due: entry.due };
+        self.spool.amend(Change {
+            id: entry.id,
+            place: entry.place,
+            entry: entry.entry,
+            channel: self.channels.channel(destination.channel).name.as_str().into(),
+            host: destination.host.clone(),
+            was,
+            now,
+            replies,
+            reason: None,
+        });
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let woken = self.tracker.wake(now_ms());
+        self.feed(woken);
+        self.scan_if_wanted(ctx);
+    }
+
+    fn finish_drain(&mut self) {
+        if self.drained && self.tracker.active() == 0 {
+            for waiting in self.draining.drain(..) {
+                // Whoever asked may have run out of patience.
+                let _ = waiting.send(());
+            }
+        }
+    }
+}
+
+impl Actor for Queue {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TICK, |queue, ctx| {
+            let _busy = queue.meter.busy();
+            queue.tick(ctx);
+        });
+        ctx.run_interval(PUBLISH, |queue, _| {
+            let _busy = queue.meter.busy();
+            queue.publish();
+        });
+        self.scan_if_wanted(ctx);
+    }
+}
+
+impl Handler<Committed> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, Committed(batch): Committed, _: &mut Self::Context) {
+        let _busy = self.meter.handling("Committed");
+        let touched: Vec<_> = batch.iter().flat_map(|stored| self.take_in(stored)).collect();
+        self.feed(touched);
+    }
+}
+
+impl Handler<Pull> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, pull: Pull, _: &mut Self::Context) {
+        let _busy = self.meter.handling("Pull");
+        if let Some(settled) = pull.settled {
+            self.settle(pull.job, &pull.destination, settled);
+        }
+        let hand = self.jobs.entry(pull.job).or_default();
+        let gives_way = hand.done >= QUANTUM && self.contended.contains(&pull.destination.channel);
+        if self.drained || gives_way {
+            return; // the reply is dropped, and the job ends
+        }
+        match self.tracker.take(&pull.destination) {
+            // A job that is gone is reported as ended, and its entry given back then.
+            Some(entry) => {
+                hand.entry = Some((entry.id, entry.entry));
+                let _ = pull.reply.send(Work { entry });
+            }
+            None if self.contended.contains(&pull.destination.channel) => {}
+            None => self.idle.entry(pull.destination).or_default().push_back(pull.reply),
+        }
+    }
+}
+
+impl Handler<Settle> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, settle: Settle, _: &mut Self::Context) {
+        let _busy = self.meter.handling("Settle");
+        self.settle(settle.job, &settle.destination, settle.settled);
+    }
+}
+
+impl Handler<JobEnded> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, ended: JobEnded, _: &mut Self::Context) {
+        let _busy = self.meter.handling("JobEnded");
+        if let Some(InHand { entry: Some((id, entry)), .. }) = self.jobs.remove(&ended.job) {
+            self.tracker.give_back(id, entry);
+        }
+        let ready = self.tracker.ready(&ended.destination);
+        self.controller.do_send(JobSettled {
+            job: ended.job,
+            destination: ended.destination,
+            ready,
+        });
+        self.finish_drain();
+    }
+}
+
+impl Handler<Contend> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, contend: Contend, _: &mut Self::Context) {
+        let _busy = self.meter.handling("Contend");
+        for channel in contend.channels {
+            if contend.contended {
+                self.contended.insert(channel);
+                // Idle jobs hold slots that others wait for: their replies are dropped.
+                self.idle.retain(|destination, _| destination.channel != channel);
+            } else {
+                self.contended.remove(&channel);
+            }
+        }
+    }
+}
+
+impl Handler<DrainQueue> for Queue {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: DrainQueue, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("DrainQueue");
+        self.drained = true;
+        self.idle.clear();
+        let (tell, told) = oneshot::channel();
+        self.draining.push(tell);
+        self.finish_drain();
+        Box::pin(async move {
+            // The queue itself going away also means that nothing runs any more.
+            let _ = told.await;
+        })
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A bitmap with the lowest `recipients` bits set.
+pub fn all_open(recipients: u8) -> u64 {
+    if recipients >= 64 { u64::MAX } else { (1 << recipients) - 1 }
+}
+
+/// How often due entries are looked for. The shortest wait that operators can set is a second.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How often the gauges follow.
+const PUBLISH: Duration = Duration::from_secs(1);
+
+/// Entries that a job may deliver while others wait for its slot.
+const QUANTUM: u32 = 100;

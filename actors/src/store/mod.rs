@@ -1,1 +1,143 @@
-//! Placeholder.
+//! The store: who delivers to the mailboxes of this machine.
+//!
+//! [`Store`] is the actor that owns a partition. The partition itself lives on a thread of its
+//! own, since every delivery blocks; an LMTP session reaches that thread directly through
+//! [`Deliveries`], so that a message costs one crossing of threads and not two. What strangers can
+//! flood is bounded there: a delivery that does not fit is refused as "mailbox busy".
+
+mod deliveries;
+mod intake;
+mod threads;
+mod writer;
+
+use std::{io, path::PathBuf, thread::JoinHandle};
+
+use actix::prelude::*;
+use relais_channels::{
+    mail::Reply,
+    mailbox::{Delivery, MailboxName, PartitionError, maildir},
+};
+use tracing::error;
+
+pub use deliveries::{Busy, Deliveries};
+pub use intake::LmtpIntake;
+use threads::Threads;
+
+/// Delivers one message; a reply for each recipient, in order. Every 250 is durable.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Reply>, Busy>")]
+pub struct Deliver(pub Delivery);
+
+/// Makes a mailbox; `false`: it was there already.
+#[derive(Debug, Message)]
+#[rtype(result = "io::Result<bool>")]
+pub struct CreateMailbox(pub MailboxName);
+
+/// All mailboxes, as `(domain, uid)`, in order.
+#[derive(Debug, Message)]
+#[rtype(result = "io::Result<Vec<(String, String)>>")]
+pub struct ListMailboxes;
+
+/// Asks for the handle that sessions use.
+#[derive(Debug, Message)]
+#[rtype(result = "Deliveries")]
+pub struct Access;
+
+/// Refuses what is new, finishes what has been taken, and makes the mailboxes durable. The actor
+/// stops afterwards.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DrainStore;
+
+/// The actor.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    deliveries: Deliveries,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the partition, and recovers what a power cut left unfinished; may take as long as
+    /// reading the journal does. `host` goes into the names of files.
+    pub fn open(config: &relais_config::Store, host: &str) -> Result<Self, PartitionError> {
+        let spill = Threads::new("spill", SPILL_THREADS)
+            .map_err(|source| PartitionError::Io { path: config.path.clone(), source })?;
+        let (writer, threads) = writer::start(config, host)?;
+        let deliveries = Deliveries::new(writer, spill, &config.path, MAX_IN_FLIGHT);
+        Ok(Self { root: config.path.clone(), deliveries, threads })
+    }
+
+    /// The handle that sessions use.
+    pub fn deliveries(&self) -> Deliveries {
+        self.deliveries.clone()
+    }
+}
+
+impl Actor for Store {
+    type Context = Context<Self>;
+}
+
+impl Handler<Deliver> for Store {
+    type Result = ResponseFuture<Result<Vec<Reply>, Busy>>;
+
+    fn handle(&mut self, Deliver(delivery): Deliver, _: &mut Self::Context) -> Self::Result {
+        let deliveries = self.deliveries.clone();
+        Box::pin(async move { deliveries.deliver(delivery).await })
+    }
+}
+
+impl Handler<CreateMailbox> for Store {
+    type Result = ResponseFuture<io::Result<bool>>;
+
+    fn handle(
+        &mut self,
+        CreateMailbox(name): CreateMailbox,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        let deliveries = self.deliveries.clone();
+        Box::pin(async move { deliveries.create(name).await })
+    }
+}
+
+impl Handler<ListMailboxes> for Store {
+    type Result = ResponseFuture<io::Result<Vec<(String, String)>>>;
+
+    fn handle(&mut self, _: ListMailboxes, _: &mut Self::Context) -> Self::Result {
+        let (deliveries, root) = (self.deliveries.clone(), self.root.clone());
+        Box::pin(async move { deliveries.blocking(move || maildir::list(&root)).await? })
+    }
+}
+
+impl Handler<Access> for Store {
+    type Result = MessageResult<Access>;
+
+    fn handle(&mut self, _: Access, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.deliveries())
+    }
+}
+
+impl Handler<DrainStore> for Store {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, _: DrainStore, _: &mut Self::Context) -> Self::Result {
+        self.deliveries.close();
+        let threads = std::mem::take(&mut self.threads);
+        let deliveries = self.deliveries.clone();
+        let drain = async move {
+            let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+            if let Err(error) = deliveries.blocking(join).await {
+                error!(%error, "the store could not be drained");
+            }
+        };
+        AtomicResponse::new(Box::pin(drain.into_actor(self).map(|(), _, ctx| ctx.stop())))
+    }
+}
+
+/// Deliveries that are waiting or under way at once.
+const MAX_IN_FLIGHT: usize = 1_000;
+/// For messages that are too large for memory.
+const SPILL_THREADS: usize = 2;
+
+#[cfg(test)]
+mod tests;

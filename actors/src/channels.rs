@@ -1,0 +1,72 @@
+//! The channels of the configuration, numbered once so that actors pass two octets about.
+
+use std::collections::HashMap;
+
+use relais_channels::mail::NextHop;
+use relais_config::{
+    Channel, Config,
+    channel::{Program, Switch},
+};
+
+/// A channel by its place in the configuration file.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ChannelId(pub u16);
+
+/// Every channel, by number and by name. Made once, shared by all.
+#[derive(Debug)]
+pub struct Channels {
+    list: Vec<Channel>,
+    by_name: HashMap<String, ChannelId>,
+}
+
+impl Channels {
+    /// The channels of `config`.
+    pub fn of(config: &Config) -> Self {
+        config.channels.clone().into()
+    }
+
+    /// By name, as the spool has it.
+    pub fn find(&self, name: &str) -> Option<ChannelId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Its configuration.
+    pub fn channel(&self, id: ChannelId) -> &Channel {
+        &self.list[usize::from(id.0)]
+    }
+
+    /// All of them, in file order.
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
+        self.list.iter().enumerate().map(|(i, channel)| (ChannelId(i as u16), channel))
+    }
+}
+
+/// Whether jobs of this channel can deliver. What they cannot deliver waits on the disk, and
+/// takes no room from what moves.
+pub fn is_delivered(channel: &Channel) -> bool {
+    // A channel whose mail only ever comes in has a server side and no destination.
+    let incoming = channel.flagtransfer && channel.switchchannel == Switch::Allow;
+    channel.program == Program::Lmtp && !incoming
+}
+
+/// Where a channel connects for the destination `host`; `None` when the name is no host.
+pub fn next_hop(channel: &Channel, host: &str) -> Option<NextHop> {
+    let text = if channel.multigate { host } else { channel.daemon.as_deref().unwrap_or(host) };
+    text.parse().ok()
+}
+
+/// The port of a next hop that names none (RFC 2033 has no number of its own; 24 is IANA's).
+pub fn default_port(channel: &Channel) -> u16 {
+    channel.port.unwrap_or(match channel.program {
+        Program::Smtp => 25,
+        _ => 24,
+    })
+}
+
+impl From<Vec<Channel>> for Channels {
+    fn from(list: Vec<Channel>) -> Self {
+        let number = |(i, channel): (usize, &Channel)| (channel.name.clone(), ChannelId(i as u16));
+        let by_name = list.iter().enumerate().map(number).collect();
+        Self { list, by_name }
+    }
+}

@@ -1,0 +1,89 @@
+//! What operators may ask the queue.
+
+use std::collections::HashMap;
+
+use actix::prelude::*;
+
+use super::{ChannelId, Queue, now_ms, tracker::Tally};
+use crate::{spool::ScannedEntry, status::EntryState};
+
+/// Asks for numbers only: cheap, answered at once.
+#[derive(Message)]
+#[rtype(result = "QueueDescription")]
+pub struct DescribeQueue;
+
+/// The answer to [`DescribeQueue`].
+#[derive(Clone, Debug, Default, MessageResponse)]
+pub struct QueueDescription {
+    /// Entries in memory.
+    pub tracked: usize,
+    /// Entries in memory at most.
+    pub max_messages: usize,
+    /// By channel.
+    pub channels: HashMap<ChannelId, Tally>,
+}
+
+/// Asks in which state memory has these entries, which a scan of the index found.
+#[derive(Message)]
+#[rtype(result = "Vec<ListedEntry>")]
+pub struct ListEntries(pub Vec<ScannedEntry>);
+
+/// One entry of the index, with what memory knows of it.
+#[derive(Clone, Debug)]
+pub struct ListedEntry {
+    /// As the index has it.
+    pub scanned: ScannedEntry,
+    /// `ready`, `active` or `delayed` when memory tracks it.
+    pub tracked: Option<&'static str>,
+}
+
+impl Handler<DescribeQueue> for Queue {
+    type Result = QueueDescription;
+
+    fn handle(&mut self, _: DescribeQueue, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("DescribeQueue");
+        QueueDescription {
+            tracked: self.tracker.len(),
+            max_messages: self.tracker.thresholds().max,
+            channels: self.tracker.tally(),
+        }
+    }
+}
+
+impl Handler<ListEntries> for Queue {
+    type Result = MessageResult<ListEntries>;
+
+    fn handle(&mut self, ListEntries(found): ListEntries, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("ListEntries");
+        let list = |scanned: ScannedEntry| {
+            let tracked = self.tracker.state_of(scanned.id, scanned.entry).map(|(word, _)| word);
+            ListedEntry { scanned, tracked }
+        };
+        MessageResult(found.into_iter().map(list).collect())
+    }
+}
+
+impl Queue {
+    /// Sets the gauges of the queue and its channels.
+    pub(super) fn publish(&self) {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let (counts, tally, oldest) =
+            (self.spool.counts(), self.tracker.tally(), self.tracker.oldest());
+        let mut stored = 0;
+        for (id, channel) in self.channels.iter() {
+            let counts = counts.get(&channel.name).copied().unwrap_or_default();
+            let active = tally.get(&id).map_or(0, |tally| tally.active as u64);
+            let meter = self.metrics.channel(&channel.name);
+            meter.waiting(EntryState::Ready).set(gauge(counts.untried.saturating_sub(active)));
+            meter.waiting(EntryState::Active).set(gauge(active));
+            meter.waiting(EntryState::Delayed).set(gauge(counts.tried));
+            meter.waiting(EntryState::Held).set(gauge(counts.held));
+            let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
+            meter.oldest.set(gauge(age / 1_000));
+            stored += counts.total();
+        }
+        self.metrics.queue.tracked.set(gauge(self.tracker.len() as u64));
+        self.metrics.queue.stored.set(gauge(stored));
+        self.metrics.spool.bytes.set(gauge(self.spool.octets()));
+    }
+}

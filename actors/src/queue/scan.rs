@@ -1,0 +1,136 @@
+//! Finding on the disk what memory does not hold: at start, and whenever something overflowed
+//! and memory has room again.
+
+use std::collections::VecDeque;
+
+use actix::prelude::*;
+use tracing::{info, warn};
+
+use super::{ChannelId, Destination, Queue, tracker::Tracked};
+use crate::{
+    channels::is_delivered,
+    spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
+};
+
+/// One channel's share of a scan, and where it goes on.
+struct Strand {
+    channel: ChannelId,
+    name: String,
+    class: Class,
+    after: Option<Cursor>,
+}
+
+impl Queue {
+    /// Starts a scan when there is something to find and room for it.
+    pub(super) fn scan_if_wanted(&mut self, ctx: &mut Context<Self>) {
+        if self.scanning || self.drained || !self.tracker.wants_scan() {
+            return;
+        }
+        self.scanning = true;
+        self.tracker.scan_begun();
+        self.metrics.queue.scans.inc();
+        let strands = |class| {
+            let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));
+            delivered
+                .map(|(id, channel)| Strand {
+                    channel: id,
+                    name: channel.name.clone(),
+                    class,
+                    after: None,
+                })
+                .collect::<VecDeque<_>>()
+        };
+        // Untried mail of every channel comes before tried mail of any.
+        let mut todo = strands(Class::Untried);
+        todo.append(&mut strands(Class::Tried));
+        info!(known = self.tracker.len(), "scanning the disk for more");
+        self.scan_next(todo, ctx);
+    }
+
+    /// Reads a little of the next few channels at once, then goes on with the ones behind them,
+    /// so that a channel with a long line does not hide the others.
+    fn scan_next(&mut self, mut todo: VecDeque<Strand>, ctx: &mut Context<Self>) {
+        let room = self.tracker.scan_room();
+        let Some(class) = todo.front().map(|strand| strand.class) else {
+            return self.scan_ended(false);
+        };
+        if room == 0 {
+            return self.scan_ended(true);
+        }
+        let together = todo
+            .iter()
+            .take(self.parallel_scans)
+            .take_while(|strand| strand.class == class)
+            .count();
+        let limit = (room / together).clamp(1, PORTION);
+        let strands: Vec<Strand> = todo.drain(..together).collect();
+        let portion = read_portion(self.spool.clone(), strands, limit);
+        let portion = portion.into_actor(self).map(move |portion, queue, ctx| {
+            let mut unfinished = VecDeque::new();
+            for (mut strand, found) in portion {
+                strand.after = found.last().map(|entry| entry.cursor);
+                queue.take_scanned(&strand, &found);
+                if found.len() == limit {
+                    unfinished.push_back(strand);
+                }
+            }
+            // Those with more to give wait behind the others of their class.
+            let behind = todo.iter().take_while(|strand| strand.class == class).count();
+            let tail = todo.split_off(behind);
+            todo.append(&mut unfinished);
+            todo.extend(tail);
+            queue.scan_next(todo, ctx);
+        });
+        ctx.spawn(portion);
+    }
+
+    fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry]) {
+        let mut touched: Vec<Destination> = Vec::new();
+        for scanned in found {
+            let EntryState::Waiting { open, attempts, due } = scanned.state else { continue };
+            let destination = Destination { channel: strand.channel, host: scanned.host.clone() };
+            let entry = Tracked {
+                id: scanned.id,
+                entry: scanned.entry,
+                place: scanned.place,
+                open,
+                attempts,
+                due,
+            };
+            self.tracker.offer(&destination, entry);
+            if !touched.contains(&destination) {
+                touched.push(destination);
+            }
+        }
+        self.feed(touched);
+    }
+
+    fn scan_ended(&mut self, more: bool) {
+        self.scanning = false;
+        if more {
+            self.tracker.note_overflow();
+        }
+        info!(known = self.tracker.len(), more, "scan ended");
+        self.publish();
+    }
+}
+
+async fn read_portion(
+    spool: Spool,
+    strands: Vec<Strand>,
+    limit: usize,
+) -> Vec<(Strand, Vec<ScannedEntry>)> {
+    let mut portion = Vec::with_capacity(strands.len());
+    for strand in strands {
+        let found = spool.scan(&strand.name, strand.class, strand.after, limit).await;
+        let found = found.unwrap_or_else(|error| {
+            warn!(channel = strand.name, %error, "could not read the queue index");
+            Vec::new()
+        });
+        portion.push((strand, found));
+    }
+    portion
+}
+
+/// Entries of one channel that are read before the next channel has its turn.
+const PORTION: usize = 1_000;

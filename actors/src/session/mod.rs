@@ -1,0 +1,191 @@
+//! One connection: the actor ("slave program") around a protocol driver.
+//!
+//! The bytes stay in the session's own task; the actor is what others see of it, and what tells
+//! its worker when it is over. A panic in the task ends this session and is counted.
+
+mod received;
+mod smtp_intake;
+mod socket;
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use actix::prelude::*;
+use relais_channels::{
+    mail::MessageIds,
+    smtp::{Farewell, Reason, Setup, Stop, serve},
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+pub use self::{smtp_intake::SmtpIntake, socket::Socket};
+use crate::{
+    events::{SessionEnd, SessionEnded},
+    metrics::{self, ActorMeter, Metrics},
+    router::RouterHandle,
+    spool::Spool,
+    store::{Deliveries, LmtpIntake},
+    worker::{SessionGone, Worker},
+};
+
+/// A connection on its way from a service to its session.
+pub struct Connection {
+    /// The socket, registered with no runtime.
+    pub socket: Socket,
+    /// The client; `None` on a UNIX socket.
+    pub client: Option<IpAddr>,
+    /// Returned when the session is over: the service's bound on connections.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// What every session of a service needs.
+#[derive(Clone)]
+pub struct SessionParts {
+    /// The service's name, for the log.
+    pub service: Arc<str>,
+    /// Dialect, host and limits.
+    pub setup: Arc<Setup>,
+    /// What stands behind the protocol.
+    pub behind: Behind,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What stands behind the protocol.
+#[derive(Clone)]
+pub enum Behind {
+    /// Mail is routed and queued.
+    Queue(QueueSide),
+    /// Mail goes into mailboxes.
+    Store(StoreSide),
+}
+
+/// What an LMTP session needs of the store.
+#[derive(Clone)]
+pub struct StoreSide {
+    /// The way into the mailboxes.
+    pub deliveries: Deliveries,
+    /// The domain of users that are presented without one.
+    pub default_domain: Arc<str>,
+    /// The client may say how to deliver (XDFLG).
+    pub flag_transfer: bool,
+}
+
+/// What an SMTP session needs of the engine.
+#[derive(Clone)]
+pub struct QueueSide {
+    /// Our official name.
+    pub host: Arc<str>,
+    /// The channel mail comes in by.
+    pub source_channel: Arc<str>,
+    /// Where recipients go.
+    pub router: RouterHandle,
+    /// Where messages are kept.
+    pub spool: Spool,
+    /// Queue ids.
+    pub ids: Arc<MessageIds>,
+    /// How recipients are divided into entries.
+    pub channels: Arc<crate::channels::Channels>,
+    /// Messages above this go to a file of their own.
+    pub large_message: u64,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The actor.
+pub struct Session {
+    connection: Option<Connection>,
+    parts: SessionParts,
+    stop: Stop,
+    worker: Addr<Worker>,
+    meter: ActorMeter,
+    finished: bool,
+}
+
+impl Session {
+    /// A session that begins as soon as it is started.
+    pub fn new(
+        connection: Connection,
+        parts: SessionParts,
+        stop: Stop,
+        worker: Addr<Worker>,
+    ) -> Self {
+        let meter = parts.metrics.actor(metrics::Actor::Session);
+        Self { connection: Some(connection), parts, stop, worker, meter, finished: false }
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let _busy = self.meter.handling("Begin");
+        let Some(connection) = self.connection.take() else { return ctx.stop() };
+        let task = actix::spawn(converse(connection, self.parts.clone(), self.stop.clone()));
+        ctx.spawn(task.into_actor(self).map(|ended, session, ctx| {
+            session.finished = ended.is_ok();
+            ctx.stop();
+        }));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.worker.do_send(SessionGone { panicked: !self.finished });
+    }
+}
+
+/// From the greeting to the end of one connection.
+async fn converse(connection: Connection, parts: SessionParts, mut stop: Stop) {
+    let Connection { socket, client, permit: _permit } = connection;
+    let begun = Instant::now();
+    let farewell = match socket {
+        Socket::Tcp(socket) => match tokio::net::TcpStream::from_std(socket) {
+            Ok(socket) => speak(socket, client, &parts, &mut stop).await,
+            Err(_gone) => return,
+        },
+        Socket::Unix(socket) => match tokio::net::UnixStream::from_std(socket) {
+            Ok(socket) => speak(socket, client, &parts, &mut stop).await,
+            Err(_gone) => return,
+        },
+    };
+    let client = client.map_or_else(|| "local".to_owned(), |client| format!("[{client}]"));
+    SessionEnded {
+        service: &parts.service,
+        client: &client,
+        end: session_end(farewell.reason),
+        messages: farewell.messages,
+        took: begun.elapsed(),
+    }
+    .emit(&parts.metrics);
+}
+
+fn session_end(reason: Reason) -> SessionEnd {
+    match reason {
+        Reason::Quit => SessionEnd::Quit,
+        Reason::Lost => SessionEnd::Closed,
+        Reason::Timeout => SessionEnd::TimedOut,
+        Reason::Abuse => SessionEnd::Dismissed,
+        Reason::Stopped => SessionEnd::Drained,
+    }
+}
+
+async fn speak<S>(
+    socket: S,
+    client: Option<IpAddr>,
+    parts: &SessionParts,
+    stop: &mut Stop,
+) -> Farewell
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    match &parts.behind {
+        Behind::Queue(side) => {
+            let mut intake = SmtpIntake::new(side.clone(), client);
+            serve(socket, &parts.setup, &mut intake, stop).await
+        }
+        Behind::Store(store) => {
+            let StoreSide { deliveries, default_domain, flag_transfer } = store;
+            let mut intake = LmtpIntake::new(deliveries.clone(), default_domain, *flag_transfer);
+            serve(socket, &parts.setup, &mut intake, stop).await
+        }
+    }
+}

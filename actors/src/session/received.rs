@@ -1,0 +1,71 @@
+//! The trace line that we put in front of every message (RFC 5321 section 4.4).
+
+use std::{net::IpAddr, time::SystemTime};
+
+use relais_channels::mail::MessageId;
+
+/// What the line says.
+pub(super) struct Received<'a> {
+    /// What the client called itself.
+    pub(super) hello: &'a str,
+    /// Where it came from; `None` on a UNIX socket.
+    pub(super) client: Option<IpAddr>,
+    /// Our official name.
+    pub(super) host: &'a str,
+    /// `SMTP`, `ESMTP` or `LMTP` (RFC 3848).
+    pub(super) protocol: &'a str,
+    /// The queue id.
+    pub(super) id: MessageId,
+    /// The recipient when there is only one: of several, none may learn of the others.
+    pub(super) only_recipient: Option<&'a str>,
+}
+
+impl Received<'_> {
+    /// The folded line, CRLF included.
+    pub(super) fn write(&self, at: SystemTime, header: &mut Vec<u8>) {
+        use std::io::Write;
+        let Self { hello, host, protocol, id, .. } = self;
+        // Writing to a vector cannot fail.
+        let _ = write!(header, "Received: from {hello}");
+        let _ = match self.client {
+            Some(IpAddr::V4(ip)) => write!(header, " ([{ip}])"),
+            Some(IpAddr::V6(ip)) => write!(header, " ([IPv6:{ip}])"),
+            None => Ok(()),
+        };
+        let _ = write!(header, "\r\n\tby {host} (relais) with {protocol} id {id}");
+        if let Some(recipient) = self.only_recipient {
+            let _ = write!(header, "\r\n\tfor <{recipient}>");
+        }
+        let date = httpdate::fmt_http_date(at);
+        let date = date.strip_suffix("GMT").unwrap_or(&date);
+        let _ = write!(header, ";\r\n\t{date}+0000\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_trace_line_for_one_recipient() {
+        let mut header = Vec::new();
+        let received = Received {
+            hello: "client.example",
+            client: Some([192, 0, 2, 1].into()),
+            host: "relay1.siroe.com",
+            protocol: "ESMTP",
+            id: MessageId(0),
+            only_recipient: Some("alice@relais.example"),
+        };
+        received.write(UNIX_EPOCH + Duration::from_secs(1_000_000_000), &mut header);
+        assert_eq!(
+            String::from_utf8(header).unwrap(),
+            "Received: from client.example ([192.0.2.1])\r\n\
+             \tby relay1.siroe.com (relais) with ESMTP id 0000000000000\r\n\
+             \tfor <alice@relais.example>;\r\n\
+             \tSun, 09 Sep 2001 01:46:40 +0000\r\n"
+        );
+    }
+}

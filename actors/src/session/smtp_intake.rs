@@ -1,0 +1,275 @@
+//! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
+//! reply after the data waits until the spool says that the message is safe.
+
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
+
+use relais_channels::{
+    intake::{Intake, MailFrom, RcptTo, Verdict},
+    mail::{Enhanced, Entry, Envelope, MessageId, Recipient, Reply},
+};
+use relais_config::channel::Copies;
+
+use super::{QueueSide, received::Received};
+use crate::{
+    events::{MessageAccepted, MessageRefused, RecipientRefused},
+    queue::now_ms,
+    router::{Question, Route, internal_ip},
+    spool::{Draft, NewContent, NewMessage, SpoolError},
+};
+
+/// One connection's transactions, one at a time.
+pub struct SmtpIntake {
+    side: QueueSide,
+    client: Option<IpAddr>,
+    may_relay: bool,
+    hello: String,
+    protocol: &'static str,
+    transaction: Transaction,
+}
+
+#[derive(Default)]
+struct Transaction {
+    from: Option<MailFrom>,
+    accepted: Vec<Accepted>,
+    id: Option<MessageId>,
+    gathered: Gathered,
+    size: u64,
+}
+
+/// A recipient that got its 250.
+struct Accepted {
+    original: Arc<str>,
+    routes: Arc<[Route]>,
+}
+
+enum Gathered {
+    Memory { head: Vec<u8>, body: Vec<u8> },
+    Streamed(Draft),
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self::Memory { head: Vec::new(), body: Vec::new() }
+    }
+}
+
+impl SmtpIntake {
+    /// For one connection from `client`.
+    pub fn new(side: QueueSide, client: Option<IpAddr>) -> Self {
+        let may_relay =
+            client.is_none_or(|client| internal_ip(&side.router.cache.routes().tables(), client));
+        Self {
+            side,
+            client,
+            may_relay,
+            hello: String::new(),
+            protocol: "SMTP",
+            transaction: Transaction::default(),
+        }
+    }
+
+    fn envelope(&mut self, id: MessageId) -> Envelope {
+        let transaction = &self.transaction;
+        let sender = transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        Envelope {
+            id,
+            received: now_ms(),
+            sender: sender.to_owned(),
+            source_channel: self.side.source_channel.to_string(),
+            client: self.client_text(),
+            eight_bit: transaction.from.as_ref().is_some_and(|from| from.eight_bit),
+            size: transaction.size,
+            entries: self.entries(),
+        }
+    }
+
+    /// The accepted recipients in the groups in which they leave.
+    fn entries(&self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for accepted in &self.transaction.accepted {
+            for route in accepted.routes.iter() {
+                let channel = self.side.channels.find(&route.channel);
+                let channel = channel.map(|id| self.side.channels.channel(id));
+                let (copies, most) =
+                    channel.map_or((Copies::Single, 1), |c| (c.copies, c.addrsperfile));
+                let fits = |entry: &&mut Entry| {
+                    copies != Copies::Single
+                        && entry.channel == route.channel
+                        && entry.host == route.host
+                        && entry.recipients.len() < most
+                };
+                let recipient = Recipient {
+                    address: route.address.clone(),
+                    original: accepted.original.to_string(),
+                };
+                // The groups that still have room are the last ones.
+                match entries.iter_mut().rev().find(fits) {
+                    Some(entry)
+                        if entry.recipients.iter().any(|r| r.address == recipient.address) => {}
+                    Some(entry) => entry.recipients.push(recipient),
+                    None => entries.push(Entry {
+                        channel: route.channel.clone(),
+                        host: route.host.clone(),
+                        recipients: vec![recipient],
+                    }),
+                }
+            }
+        }
+        entries
+    }
+
+    fn client_text(&self) -> String {
+        self.client.map_or_else(|| self.hello.clone(), |ip| format!("{} [{ip}]", self.hello))
+    }
+
+    fn refuse(&self, to: &RcptTo, reply: &Reply) {
+        RecipientRefused {
+            client: &self.client_text(),
+            source_channel: &self.side.source_channel,
+            sender: self.transaction.from.as_ref().map_or("", |from| from.path.as_str()),
+            recipient: &to.as_given,
+            reply,
+        }
+        .emit(&self.side.metrics);
+    }
+
+    async fn store(&mut self) -> Result<Reply, Reply> {
+        let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
+        let envelope = self.envelope(id);
+        let content = match std::mem::take(&mut self.transaction.gathered) {
+            Gathered::Memory { head, body } => NewContent::Whole { head, body: body.into() },
+            Gathered::Streamed(draft) => NewContent::Large(draft),
+        };
+        match self.side.spool.append(NewMessage { envelope: envelope.clone(), content }).await {
+            Ok(_stored) => {
+                let reply = Reply::with_text(250, Enhanced(2, 0, 0), format!("queued as {id}"));
+                MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.side.metrics);
+                Ok(reply)
+            }
+            Err(error) => Err(self.refuse_message(&error)),
+        }
+    }
+
+    /// What the client reads when the spool cannot take its message.
+    fn refuse_message(&self, error: &SpoolError) -> Reply {
+        let reply = refusal(error);
+        MessageRefused {
+            client: &self.client_text(),
+            source_channel: &self.side.source_channel,
+            sender: self.transaction.from.as_ref().map_or("", |from| from.path.as_str()),
+            recipients: self.transaction.accepted.len(),
+            size: self.transaction.size,
+            reply: &reply,
+        }
+        .emit(&self.side.metrics);
+        reply
+    }
+}
+
+impl Intake for SmtpIntake {
+    fn hello(&mut self, name: &str, extended: bool) {
+        name.clone_into(&mut self.hello);
+        self.protocol = if extended { "ESMTP" } else { "SMTP" };
+    }
+
+    async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
+        self.transaction.from = Some(from.clone());
+        Ok(())
+    }
+
+    async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
+        let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        let question = Question {
+            address: &to.address,
+            sender,
+            source_channel: &self.side.source_channel,
+            may_relay: self.may_relay,
+            trace: false,
+            header: false,
+        };
+        match self.side.router.resolve(&question).await {
+            Ok(routes) => {
+                let original = Arc::from(to.as_given.as_str());
+                self.transaction.accepted.push(Accepted { original, routes });
+                Ok(())
+            }
+            Err(reply) => {
+                self.refuse(to, &reply);
+                Err(reply)
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<(), Reply> {
+        let id = self.side.ids.next();
+        let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
+        // Room for what is announced, but no more than is ever held in memory.
+        let room = announced.clamp(SMALL_MESSAGE, self.side.large_message);
+        let mut head = Vec::with_capacity(HEADER_ROOM);
+        let only_recipient = match self.transaction.accepted.as_slice() {
+            [only] => Some(&*only.original),
+            _ => None,
+        };
+        let received = Received {
+            hello: &self.hello,
+            client: self.client,
+            host: &self.side.host,
+            protocol: self.protocol,
+            id,
+            only_recipient,
+        };
+        received.write(SystemTime::now(), &mut head);
+        self.transaction.id = Some(id);
+        self.transaction.size = head.len() as u64;
+        let body = Vec::with_capacity(room as usize);
+        self.transaction.gathered = Gathered::Memory { head, body };
+        Ok(())
+    }
+
+    async fn write(&mut self, octets: &[u8]) -> Result<(), Reply> {
+        let transaction = &mut self.transaction;
+        transaction.size += octets.len() as u64;
+        if let Gathered::Memory { head, body } = &mut transaction.gathered {
+            if transaction.size <= self.side.large_message {
+                body.extend_from_slice(octets);
+                return Ok(());
+            }
+            let (head, body) = (std::mem::take(head), std::mem::take(body));
+            let mut draft = self.side.spool.draft();
+            draft.write(&head).await.map_err(|error| refusal(&error))?;
+            draft.write(&body).await.map_err(|error| refusal(&error))?;
+            transaction.gathered = Gathered::Streamed(draft);
+        }
+        match &mut transaction.gathered {
+            Gathered::Streamed(draft) => draft.write(octets).await.map_err(|e| refusal(&e)),
+            Gathered::Memory { .. } => Ok(()),
+        }
+    }
+
+    async fn commit(&mut self) -> Verdict {
+        let (Ok(reply) | Err(reply)) = self.store().await;
+        Verdict::Whole(reply)
+    }
+
+    fn reset(&mut self) {
+        self.transaction = Transaction::default();
+    }
+}
+
+/// What the client reads when the spool cannot take its message.
+fn refusal(error: &SpoolError) -> Reply {
+    match error {
+        SpoolError::DiskFull { .. } => {
+            Reply::new(452, Enhanced(4, 3, 1), "no room on disk, try again later")
+        }
+        SpoolError::Busy { .. } => {
+            Reply::new(452, Enhanced(4, 3, 1), "too much mail at once, try again later")
+        }
+        _ => Reply::new(451, Enhanced(4, 3, 0), "the message could not be stored, try again later"),
+    }
+}
+
+/// Our own `Received:` line, generously.
+const HEADER_ROOM: usize = 320;
+/// Most messages are larger than this; what is smaller wastes little.
+const SMALL_MESSAGE: u64 = 4 << 10;

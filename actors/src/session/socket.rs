@@ -1,0 +1,24 @@
+//! A connected socket that may cross threads: nobody's runtime knows it yet.
+
+use std::{io::Write, net, os::unix};
+
+/// A connected, non-blocking socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(net::TcpStream),
+    /// UNIX-domain stream.
+    Unix(unix::net::UnixStream),
+}
+
+impl Socket {
+    /// Writes a line and closes. The socket is new, so its buffer takes the line at once; if it
+    /// does not, the client is told nothing and that is all.
+    pub fn refuse(self, text: &str) {
+        let line = format!("{text}\r\n");
+        let _ = match self {
+            Self::Tcp(mut socket) => socket.write(line.as_bytes()),
+            Self::Unix(mut socket) => socket.write(line.as_bytes()),
+        };
+    }
+}

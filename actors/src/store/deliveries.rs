@@ -1,0 +1,102 @@
+//! The way into the store for everybody who is not its actor.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use relais_channels::{
+    mail::{Enhanced, Reply},
+    mailbox::{Delivery, MailboxName, Partition},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{threads::Threads, writer::Work};
+
+/// A handle on the store; cheap to clone. Bounded: see [`Busy`].
+#[derive(Clone, Debug)]
+pub struct Deliveries(Arc<Shared>);
+
+/// Too many deliveries are under way, or the store is closing. Nothing happened to the message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the store is busy")]
+pub struct Busy;
+
+/// A delivery on its way, and the one who waits for it.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) delivery: Delivery,
+    pub(super) answer: oneshot::Sender<Vec<Reply>>,
+    /// Released when the delivery is done, also when nobody waits for it any more.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Shared {
+    writer: std::sync::mpsc::Sender<Work>,
+    spill: Threads,
+    spill_dir: PathBuf,
+    permits: Arc<Semaphore>,
+    limit: usize,
+}
+
+impl Deliveries {
+    /// `limit`: deliveries at once.
+    pub(super) fn new(
+        writer: std::sync::mpsc::Sender<Work>,
+        spill: Threads,
+        root: &Path,
+        limit: usize,
+    ) -> Self {
+        let spill_dir = Partition::spill_dir(root);
+        let permits = Arc::new(Semaphore::new(limit));
+        Self(Arc::new(Shared { writer, spill, spill_dir, permits, limit }))
+    }
+
+    /// Delivers one message; a reply for each recipient, in order. Every 250 is durable. The
+    /// delivery goes on if the future is dropped.
+    pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Reply>, Busy> {
+        let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let recipients = delivery.recipients.len();
+        let (answer, answered) = oneshot::channel();
+        let pending = Pending { delivery, answer, permit };
+        self.0.writer.send(Work::Deliver(pending)).map_err(|_| Busy)?;
+        // Without an answer nobody knows what happened to it: to be tried again.
+        Ok(answered.await.unwrap_or_else(|_| vec![UNKNOWN; recipients]))
+    }
+
+    /// Makes a mailbox; `false`: it was there already.
+    pub async fn create(&self, name: MailboxName) -> io::Result<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.0.writer.send(Work::Create(name, answer)).map_err(io::Error::other)?;
+        answered.await.map_err(io::Error::other)?
+    }
+
+    /// Deliveries waiting or under way.
+    pub fn in_flight(&self) -> usize {
+        self.0.limit.saturating_sub(self.0.permits.available_permits())
+    }
+
+    /// Runs what blocks on a thread of the store's own.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        self.0.spill.run(work).await
+    }
+
+    /// Where messages that are too large for memory wait.
+    pub(super) fn spill_dir(&self) -> &Path {
+        &self.0.spill_dir
+    }
+
+    /// From now on everything new is refused; what has been taken is finished.
+    pub(super) fn close(&self) {
+        self.0.permits.close();
+        // If it is gone already, it has nothing to finish.
+        let _ = self.0.writer.send(Work::Stop);
+    }
+}
+
+const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");

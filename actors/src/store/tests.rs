@@ -1,0 +1,212 @@
+//! The store behind a session.
+
+use std::{fs, path::Path, time::Duration};
+
+use relais_channels::{
+    intake::{Intake, MailFrom, RcptTo, Verdict, XQuota},
+    lmtp::{self, Connection, Settings},
+    mail::{Address, Content, NextHop, Outcome, ReversePath},
+    mailbox::{Body, Rcpt},
+    smtp::{Dialect, Limits, Setup, Stop, serve},
+};
+use relais_config::{
+    Channel,
+    channel::Program,
+    store::{Autocreate, Quota},
+};
+use tokio::{net::UnixListener, sync::watch};
+
+use super::*;
+
+fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
+    relais_config::Store { path: root.to_owned(), autocreate, default_quota: Quota::default() }
+}
+
+fn open(root: &Path, autocreate: Autocreate) -> Store {
+    Store::open(&config(root, autocreate), "host.example").expect("a store")
+}
+
+fn messages(root: &Path, dir: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(root.join(dir).join("Maildir/new")) else { return Vec::new() };
+    let read = |entry: io::Result<fs::DirEntry>| {
+        fs::read_to_string(entry.expect("an entry").path()).expect("a message")
+    };
+    entries.map(read).collect()
+}
+
+fn rcpt_to(address: &str, delivery_flags: u32) -> RcptTo {
+    RcptTo {
+        address: Address::parse(address).expect(address),
+        as_given: address.to_owned(),
+        quota: None,
+        delivery_flags,
+    }
+}
+
+async fn receive(intake: &mut LmtpIntake, to: &[RcptTo], pieces: &[&[u8]]) -> Vec<String> {
+    let path = ReversePath::parse("a@b.example").expect("a path");
+    intake.sender(&MailFrom { path, size: None, eight_bit: false }).await.expect("accepted");
+    for to in to {
+        intake.recipient(to).await.expect("accepted");
+    }
+    intake.open().await.expect("accepted");
+    for piece in pieces {
+        intake.write(piece).await.expect("accepted");
+    }
+    let Verdict::Each(replies) = intake.commit().await else { panic!("one for each") };
+    intake.reset();
+    replies.iter().map(ToString::to_string).collect()
+}
+
+#[actix::test]
+async fn a_message_arrives_as_it_was_sent_behind_its_return_path() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = open(root.path(), Autocreate::Inbox);
+    let mut intake = LmtpIntake::new(store.deliveries(), "siroe.com", false);
+    let to = [rcpt_to("jdoe", 0), rcpt_to("Amy@sesta.com", 0)];
+    let replies = receive(&mut intake, &to, &[b"Subject: x\r\n", b"\r\ntext\r\n"]).await;
+    assert_eq!(replies, ["250 2.5.0 jdoe OK", "250 2.5.0 Amy@sesta.com OK"]);
+    for dir in ["siroe.com/jdoe", "sesta.com/amy"] {
+        let want = "Return-Path: <a@b.example>\r\nSubject: x\r\n\r\ntext\r\n";
+        assert_eq!(messages(root.path(), dir), [want]);
+    }
+}
+
+#[actix::test]
+async fn a_large_message_takes_the_way_over_a_file() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = open(root.path(), Autocreate::Inbox);
+    let mut intake = LmtpIntake::new(store.deliveries(), "siroe.com", false);
+    let line = b"a line of a large message\r\n".repeat(5_000);
+    let pieces = [line.as_slice(); 7];
+    let replies = receive(&mut intake, &[rcpt_to("jdoe", 0)], &pieces).await;
+    assert_eq!(replies, ["250 2.5.0 jdoe OK"]);
+    let [message] = &*messages(root.path(), "siroe.com/jdoe") else { panic!("one message") };
+    let content = message.strip_prefix("Return-Path: <a@b.example>\r\n").expect("a header line");
+    assert!(content.as_bytes() == pieces.concat());
+}
+
+#[actix::test]
+async fn refusals_come_after_the_data_with_the_codes_of_the_original() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = open(root.path(), Autocreate::No);
+    let name = MailboxName::new("jdoe", "siroe.com", "").expect("a name");
+    let store = store.start();
+    assert!(store.send(CreateMailbox(name.clone())).await.expect("alive").expect("room"));
+    assert!(!store.send(CreateMailbox(name)).await.expect("alive").expect("room"));
+    let listed = store.send(ListMailboxes).await.expect("alive").expect("readable");
+    assert_eq!(listed, [("siroe.com".to_owned(), "jdoe".to_owned())]);
+
+    let deliveries = store.send(Access).await.expect("alive");
+    let mut intake = LmtpIntake::new(deliveries, "siroe.com", false);
+    let to = [rcpt_to("amy", 0), rcpt_to("jdoe+New", 1)];
+    let replies = receive(&mut intake, &to, &[b"\r\n"]).await;
+    assert_eq!(replies, ["511 5.1.1 mailbox nonexistent", "250 2.5.0 jdoe+New OK"]);
+    // Flags are taken only where the channel says so.
+    assert_eq!(messages(root.path(), "siroe.com/jdoe").len(), 1);
+    let replies = receive(&mut intake, &to[1..], &[b"a\0b\r\n"]).await;
+    assert_eq!(replies, ["560 5.6.0 message contains null"]);
+    let bad = intake.recipient(&rcpt_to("\"../x\"", 0)).await.expect_err("no mailbox");
+    assert_eq!(bad.to_string(), "501 5.1.3 the user name is malformed");
+}
+
+#[actix::test]
+async fn a_drained_store_has_finished_everything_and_takes_nothing_more() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = open(root.path(), Autocreate::Inbox);
+    let deliveries = store.deliveries();
+    let store = store.start();
+    let delivery = || {
+        let mailbox = MailboxName::new("jdoe", "siroe.com", "").expect("a name");
+        let rcpt = Rcpt { mailbox, as_given: "jdoe".to_owned(), quota: None, flags: 0 };
+        Delivery { body: Body::Whole(b"text".to_vec()), recipients: vec![rcpt] }
+    };
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let deliveries = deliveries.clone();
+            actix::spawn(async move { deliveries.deliver(delivery()).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    store.send(DrainStore).await.expect("alive");
+    for answer in waiting {
+        let replies = answer.await.expect("no panic").expect("it was taken");
+        assert_eq!(replies[0].to_string(), "250 2.5.0 jdoe OK");
+    }
+    assert_eq!(deliveries.in_flight(), 0);
+    assert_eq!(messages(root.path(), "siroe.com/jdoe").len(), 50);
+    assert_eq!(deliveries.deliver(delivery()).await, Err(Busy));
+    // Everything is let go: the partition can be opened again.
+    open(root.path(), Autocreate::Inbox);
+}
+
+#[actix::test]
+async fn more_deliveries_than_fit_are_refused_and_not_queued() {
+    let root = tempfile::tempdir().expect("a directory");
+    let (writer, work) = std::sync::mpsc::channel();
+    let threads = Threads::new("test", 1).expect("a thread");
+    let deliveries = Deliveries::new(writer, threads, root.path(), 2);
+    let empty = || Delivery { body: Body::Whole(Vec::new()), recipients: Vec::new() };
+    for _ in 0..2 {
+        let deliveries = deliveries.clone();
+        actix::spawn(async move { deliveries.deliver(empty()).await });
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(deliveries.in_flight(), 2);
+    assert_eq!(deliveries.deliver(empty()).await, Err(Busy));
+    drop(work.recv());
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(deliveries.in_flight(), 1);
+}
+
+/// Our client, our server and the store, over a socket.
+#[actix::test]
+async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = open(&root.path().join("store"), Autocreate::Inbox);
+    let mut channel = Channel::new("tcp_lmtpcs", "tcp_lmtpcs-daemon", Program::Lmtp);
+    channel.private = true;
+    let path = root.path().join("lmtp");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let limits = Limits::of(&channel);
+    let setup = Setup { dialect: Dialect::Lmtp, host: "store.example".to_owned(), limits };
+    let mut intake = LmtpIntake::new(store.deliveries(), "siroe.com", true);
+    let server = actix::spawn(async move {
+        let (socket, _) = listener.accept().await.expect("a client");
+        let (_never, stop) = watch::channel(false);
+        serve(socket, &setup, &mut intake, &mut Stop::new(stop)).await
+    });
+
+    let settings = Settings::of("relay.example", &channel);
+    let mut connection =
+        Connection::open(&NextHop::Unix(path), 24, &settings).await.expect("a server");
+    let full = Some(XQuota { size: 1, messages: 1 });
+    let to = [
+        lmtp::Rcpt { address: "jdoe", ..lmtp::Rcpt::default() },
+        lmtp::Rcpt { address: "amy@sesta.com", quota: full, flags: 0 },
+        lmtp::Rcpt { address: "bob+New", quota: full, flags: 3 },
+    ];
+    for n in 0..3 {
+        let text = format!("Subject: {n}\r\n\r\n.\r\n..dots\r\n");
+        let content = Content::Whole(text.into());
+        let delivery =
+            lmtp::Delivery { sender: "", recipients: &to, size: content.size(), eight_bit: true };
+        let attempt = connection.deliver(&delivery, &content).await.expect("it is open");
+        assert_eq!(attempt.trouble, None);
+        let replies: Vec<_> = attempt.outcomes.iter().map(Outcome::reply).collect();
+        let want = ["250 2.5.0 jdoe OK", "523 5.2.3 Message too large", "250 2.5.0 bob+New OK"];
+        assert_eq!(replies.iter().map(ToString::to_string).collect::<Vec<_>>(), want);
+        assert!(connection.is_usable());
+    }
+    connection.quit().await;
+    assert_eq!(server.await.expect("no panic").messages, 3);
+    let root = root.path().join("store");
+    let mut texts = messages(&root, "siroe.com/jdoe");
+    texts.sort();
+    let want = |n| format!("Return-Path: <>\r\nSubject: {n}\r\n\r\n.\r\n..dots\r\n");
+    assert_eq!(texts, [0, 1, 2].map(want));
+    assert_eq!(
+        fs::read_dir(root.join("siroe.com/bob/Maildir/.New/new")).expect("a folder").count(),
+        3
+    );
+}
