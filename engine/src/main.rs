@@ -1,2 +1,11 @@
-//! The program.
-fn main() {}
+//! The program: see `relais --help`.
+
+use std::{io, process::ExitCode};
+
+use relais::{cli, explain, life::Life};
+
+fn main() -> ExitCode {
+    // Not locked: the engine runs below, and its other threads may want to write, too.
+    let mut out = io::BufWriter::new(io::stdout());
+    cli::main::<Life>(std::env::args_os(), explain::route_blocking, &mut out)
+}

@@ -1,0 +1,162 @@
+//! Asks a running engine, over its UNIX socket.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1::{SendRequest, handshake},
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::timeout};
+
+use super::socket;
+
+/// One engine, by its data directory.
+#[derive(Clone, Debug)]
+pub struct Client {
+    data: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no engine is running on {} ({why}); start it with: relais run", .data.display())]
+    NotRunning {
+        /// The data directory.
+        data: PathBuf,
+        /// What was found in place of an engine.
+        why: &'static str,
+    },
+    /// The socket belongs to somebody else.
+    #[error("not allowed to use {}: act as the engine's user or as root", .socket.display())]
+    NotAllowed {
+        /// Its file.
+        socket: PathBuf,
+    },
+    /// The engine knows of no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The engine refused, or could not answer.
+    #[error("the engine answered {code}: {error}")]
+    Refused {
+        /// Of HTTP.
+        code: u16,
+        /// In its words.
+        error: String,
+    },
+    /// The answer broke off or made no sense.
+    #[error("the engine's answer is unusable: {0}")]
+    Unusable(String),
+}
+
+impl Client {
+    /// The engine that runs on `data`, if one does.
+    pub fn new(data: &Path) -> Self {
+        Self { data: data.to_owned() }
+    }
+
+    /// Asks for one JSON value.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let body = self.request(Method::GET, path).await?.into_body();
+        let octets = in_time(body.collect()).await?.map_err(unusable)?.to_bytes();
+        serde_json::from_slice(&octets).map_err(unusable)
+    }
+
+    /// Asks for something to be done.
+    pub async fn post(&self, path: &str) -> Result<(), ClientError> {
+        self.request(Method::POST, path).await.map(drop)
+    }
+
+    /// Asks for lines of JSON, and hands each over as it comes. `each` ends the listing by
+    /// returning an error, which is passed on.
+    pub async fn lines<E: From<ClientError>>(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut body = self.request(Method::GET, path).await?.into_body();
+        let mut rest = Vec::new();
+        while let Some(frame) = in_time(body.frame()).await? {
+            let Ok(octets) = frame.map_err(unusable)?.into_data() else { continue };
+            rest.extend_from_slice(&octets);
+            let whole = rest.iter().rposition(|c| *c == b'\n').map_or(0, |end| end + 1);
+            rest[..whole]
+                .split(|c| *c == b'\n')
+                .filter(|l| !l.is_empty())
+                .try_for_each(&mut each)?;
+            rest.drain(..whole);
+            if rest.len() > MAX_LINE {
+                return Err(unusable("a line is too long").into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn request(&self, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
+        let mut sender = self.connect().await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "relais")
+            .body(Empty::<Bytes>::new())
+            .map_err(unusable)?;
+        let response = in_time(sender.send_request(request)).await?.map_err(unusable)?;
+        let code = response.status();
+        if code.is_success() {
+            return Ok(response);
+        }
+        let body = in_time(response.into_body().collect()).await?.map_err(unusable)?.to_bytes();
+        let error = serde_json::from_slice::<serde_json::Value>(&body).ok();
+        let error = error.and_then(|value| value["error"].as_str().map(str::to_owned));
+        let error = error.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+        match code {
+            StatusCode::NOT_FOUND => Err(ClientError::NotFound(error)),
+            code => Err(ClientError::Refused { code: code.as_u16(), error }),
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, ClientError> {
+        let socket = socket::path(&self.data);
+        let not_running = |why| ClientError::NotRunning { data: self.data.clone(), why };
+        let stream = UnixStream::connect(&socket).await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => not_running("no admin.sock"),
+            io::ErrorKind::ConnectionRefused => not_running("its admin.sock is left over"),
+            io::ErrorKind::PermissionDenied => ClientError::NotAllowed { socket: socket.clone() },
+            _ => unusable(format_args!("{}: {error}", socket.display())),
+        })?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(unusable)?;
+        // Ends with the sender; what goes wrong in it is seen there.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+/// `path?query`, with everything in its place escaped.
+pub fn with_query(path: &str, query: &impl Serialize) -> String {
+    match serde_urlencoded::to_string(query) {
+        Ok(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    }
+}
+
+fn unusable(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Unusable(error.to_string())
+}
+
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
+    let late = |_| unusable(format_args!("nothing came within {} s", PATIENCE.as_secs()));
+    timeout(PATIENCE, answer).await.map_err(late)
+}
+
+/// For one piece of an answer; longer than the engine takes to give up by itself.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// An entry with 64 recipients of the longest kind, and their replies.
+const MAX_LINE: usize = 1 << 20;

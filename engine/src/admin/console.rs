@@ -1,0 +1,95 @@
+//! What the admin endpoint asks of the engine behind it.
+
+use std::future::Future;
+
+use relais_actors::status::{
+    Counters, QueueFilter, QueueSummary, QueuedEntry, QueuedMessage, RouteExplained, Status,
+};
+use relais_channels::mail::MessageId;
+use serde::{Deserialize, Serialize};
+
+/// The engine as operators see it. Usable from any thread, and from before the engine has
+/// started until after it has stopped: what cannot be answered then is [`Trouble`].
+pub trait Console: Clone + Send + 'static {
+    /// Where a listing goes on. Lives as long as one listing, and is shown to nobody.
+    type Cursor: Send + 'static;
+
+    /// Services, pools, channels, queue.
+    fn status(&self) -> impl Future<Output = Answer<Status>> + Send;
+
+    /// At most `limit` entries that the filter admits, behind `after`. May return fewer, even
+    /// none, as long as [`QueuePage::next`] says that there is more: each call does a bounded
+    /// amount of work. [`QueueFilter::limit`] is the caller's business.
+    fn queue_list(
+        &self,
+        filter: &QueueFilter,
+        after: Option<Self::Cursor>,
+        limit: usize,
+    ) -> impl Future<Output = Answer<QueuePage<Self::Cursor>>> + Send;
+
+    /// One message; `None` when there is no such message.
+    fn queue_show(
+        &self,
+        id: MessageId,
+    ) -> impl Future<Output = Answer<Option<QueuedMessage>>> + Send;
+
+    /// What waits, in sum.
+    fn queue_summary(&self) -> impl Future<Output = Answer<QueueSummary>> + Send;
+
+    /// The seven counters of every channel.
+    fn counters(&self) -> impl Future<Output = Answer<Counters>> + Send;
+
+    /// How an address would be routed.
+    fn explain_route(
+        &self,
+        question: RouteQuestion,
+    ) -> impl Future<Output = Answer<RouteExplained>> + Send;
+
+    /// Whether the spool is recovered and every service listens; if not, why.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Asks the engine to drain and end. Returns at once; asking twice is asking once.
+    fn stop(&self);
+
+    /// What a scrape reads.
+    fn metrics_text(&self) -> String;
+}
+
+/// An answer, or why there is none.
+pub type Answer<T> = Result<T, Trouble>;
+
+/// The engine cannot answer now: it starts, it stops, or a part of it has died.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Trouble(pub String);
+
+/// A piece of a listing.
+#[derive(Clone, Debug)]
+pub struct QueuePage<Cursor> {
+    /// In the order of the listing.
+    pub entries: Vec<QueuedEntry>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// What `relais route` asks.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteQuestion {
+    /// The recipient.
+    pub address: String,
+    /// The sender; nobody in particular when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The channel the message comes in by; the SMTP service's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The address stands in a header line and not in the envelope.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub header: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

@@ -1,0 +1,194 @@
+//! A console without an engine, for tests.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use relais_actors::{
+    metrics::{Labels, Metrics},
+    status::{
+        ChannelStatus, ChannelSummary, Counters, EntryState, Event, HostSummary, Phase, PoolStatus,
+        QueueFilter, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
+        RouteExplained, RouteResult, RouteStep, ServiceStatus, Status, Tally, Timestamp,
+        WorkerState, WorkerStatus,
+    },
+};
+use relais_channels::mail::MessageId;
+
+use super::{Answer, Console, QueuePage, RouteQuestion, Trouble};
+
+/// Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct Fake(pub(crate) Arc<Inner>);
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    /// Entries in the queue, with ids from 0.
+    pub(crate) entries: AtomicU64,
+    /// The entry at which listing fails; 0 for none.
+    pub(crate) break_at: AtomicU64,
+    pub(crate) largest_page: AtomicUsize,
+    pub(crate) stops: AtomicU64,
+    pub(crate) not_ready: Mutex<Option<String>>,
+}
+
+pub(crate) fn entry(n: u64) -> QueuedEntry {
+    QueuedEntry {
+        id: MessageId(n).to_string(),
+        channel: "tcp_lmtpcs".to_owned(),
+        host: "store1.example".to_owned(),
+        sender: "ann@example.org".to_owned(),
+        size: 4096,
+        received: Timestamp(1_788_133_501_123),
+        state: EntryState::Ready,
+        attempts: 0,
+        due: None,
+        recipients: vec![QueuedRecipient {
+            address: "alice".to_owned(),
+            state: EntryState::Ready.into(),
+            last_reply: None,
+        }],
+    }
+}
+
+impl Console for Fake {
+    type Cursor = u64;
+
+    async fn status(&self) -> Answer<Status> {
+        let now = Timestamp(1_788_133_501_123);
+        Ok(Status {
+            version: "0.1.0".to_owned(),
+            host: "localhost".to_owned(),
+            pid: 7,
+            data: "relais-data".to_owned(),
+            phase: Phase::Running,
+            started: now,
+            uptime_seconds: 60,
+            admin: vec!["unix:relais-data/admin.sock".to_owned()],
+            services: vec![ServiceStatus {
+                name: "SMTP".to_owned(),
+                program: "smtp".to_owned(),
+                channel: "tcp_local".to_owned(),
+                listen: vec!["127.0.0.1:2525".to_owned()],
+                connections: 3,
+                accepted: 10,
+                refused: 1,
+                workers: vec![WorkerStatus {
+                    id: 1,
+                    state: WorkerState::Active,
+                    arbiter: 0,
+                    connections: 3,
+                    peak: 5,
+                    served: 10,
+                    started: now,
+                }],
+            }],
+            pools: vec![PoolStatus { name: "SMTP_POOL".to_owned(), job_limit: 10, running: 1 }],
+            channels: vec![ChannelStatus {
+                name: "tcp_lmtpcs".to_owned(),
+                program: "lmtp".to_owned(),
+                pool: "SMTP_POOL".to_owned(),
+                maxjobs: 7,
+                jobs: 1,
+                ready: 2,
+                active: 1,
+                delayed: 0,
+                held: 0,
+                oldest: None,
+            }],
+            queue: QueueStatus { tracked: 3, stored: 3, max_messages: 100, spool_bytes: 1 << 20 },
+            troubles: vec![],
+            directory: None,
+            log_lines_lost: 0,
+        })
+    }
+
+    async fn queue_list(
+        &self,
+        filter: &QueueFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Answer<QueuePage<u64>> {
+        let (first, all) = (after.unwrap_or(0), self.0.entries.load(Relaxed));
+        let end = all.min(first + limit as u64);
+        let break_at = self.0.break_at.load(Relaxed);
+        if break_at > 0 && end > break_at {
+            return Err(Trouble("the queue has died".to_owned()));
+        }
+        let entries: Vec<_> = (first..end).map(entry).collect();
+        self.0.largest_page.fetch_max(entries.len(), Relaxed);
+        let admitted = entries.into_iter().filter(|e| filter.admits(e, Timestamp::now()));
+        Ok(QueuePage { entries: admitted.collect(), next: (end < all).then_some(end) })
+    }
+
+    async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {
+        Ok((id == MessageId(1)).then(|| QueuedMessage {
+            id: id.to_string(),
+            source_channel: "tcp_local".to_owned(),
+            client: "a.example [192.0.2.1]".to_owned(),
+            header: vec!["Subject: hello".to_owned()],
+            entries: vec![entry(1)],
+        }))
+    }
+
+    async fn queue_summary(&self) -> Answer<QueueSummary> {
+        let (channel, host) = ("tcp_lmtpcs".to_owned(), "store1.example".to_owned());
+        Ok(QueueSummary {
+            channels: vec![ChannelSummary {
+                channel: channel.clone(),
+                messages: 3,
+                ..Default::default()
+            }],
+            hosts: vec![HostSummary { channel, host, messages: 3, oldest: None }],
+        })
+    }
+
+    async fn counters(&self) -> Answer<Counters> {
+        let tally = Tally { messages: 1, recipients: 2, bytes: 4096 };
+        let events = BTreeMap::from(Event::ALL.map(|event| (event, tally)));
+        Ok(Counters(BTreeMap::from([("tcp_local".to_owned(), events)])))
+    }
+
+    async fn explain_route(&self, question: RouteQuestion) -> Answer<RouteExplained> {
+        Ok(explain(&question))
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.0.not_ready.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    fn stop(&self) {
+        self.0.stops.fetch_add(1, Relaxed);
+    }
+
+    fn metrics_text(&self) -> String {
+        Metrics::new(&Labels::default()).text()
+    }
+}
+
+/// Everybody at `relais.example` is known.
+pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
+    let input = question.address.clone();
+    let Some(user) = input.strip_suffix("@relais.example") else {
+        let reply = "550 5.7.1 relaying denied".to_owned();
+        return RouteExplained { input, reply, ..RouteExplained::default() };
+    };
+    let result = RouteResult {
+        address: user.to_owned(),
+        channel: "tcp_lmtpcs".to_owned(),
+        tag: "lmtpcs-daemon".to_owned(),
+        next_hop: "localhost:2225".to_owned(),
+    };
+    let step = RouteStep { step: "rule".to_owned(), detail: "$* matched".to_owned() };
+    RouteExplained {
+        accepted: true,
+        reply: "250 2.1.5 Ok".to_owned(),
+        results: vec![result],
+        steps: vec![step],
+        input,
+    }
+}

@@ -1,0 +1,289 @@
+//! The operator's endpoint: HTTP on a UNIX socket and, for reading only, on a TCP address.
+//!
+//! Runs on threads of its own, so that it answers while the engine is busy, starting or
+//! stopping. Whatever changes something takes [`guard::Owner`] as an argument and so is
+//! refused unless the request came by the UNIX socket, whose file belongs to the engine's user.
+
+pub mod client;
+pub mod console;
+#[cfg(test)]
+pub(crate) mod fake;
+mod guard;
+mod listing;
+mod pages;
+pub mod socket;
+
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::ServerHandle};
+
+pub use console::{Answer, Console, QueuePage, RouteQuestion, Trouble};
+
+/// The endpoint while it serves.
+pub struct Endpoint {
+    server: ServerHandle,
+    thread: thread::JoinHandle<()>,
+    socket: PathBuf,
+    /// `"unix:DATA/admin.sock"`, and the TCP address when there is one.
+    pub places: Vec<String>,
+}
+
+/// The endpoint cannot serve. The administrator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The socket.
+    #[error("cannot listen on {path}: {source}")]
+    Socket {
+        /// Its file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The TCP address.
+    #[error("cannot listen on {address} (admin.listen): {source}")]
+    Tcp {
+        /// As configured.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Threads cannot be had.
+    #[error("cannot start the admin endpoint: {0}")]
+    Thread(io::Error),
+}
+
+impl Endpoint {
+    /// Serves `console` on `DATA/admin.sock` and, when given, on `listen`.
+    pub fn start(
+        console: impl Console,
+        data: &Path,
+        listen: Option<SocketAddr>,
+    ) -> Result<Self, EndpointError> {
+        let path = socket::path(data).display().to_string();
+        let unix = socket::bind(data)
+            .map_err(|source| EndpointError::Socket { path: path.clone(), source })?;
+        let mut places = vec![format!("unix:{path}")];
+        let tcp = listen.map(|address| {
+            TcpListener::bind(address).map_err(|source| EndpointError::Tcp { address, source })
+        });
+        let tcp = tcp.transpose()?;
+        if let Some(address) = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()) {
+            places.push(format!("http://{address}"));
+        }
+        let (started, handle) = mpsc::channel();
+        let serve = move || {
+            let served = actix_rt::System::new().block_on(async move {
+                let mut server = HttpServer::new(move || {
+                    App::new().configure(|app| pages::configure(app, console.clone()))
+                })
+                .workers(1)
+                .on_connect(guard::mark)
+                .disable_signals()
+                .max_connections(MAX_CONNECTIONS)
+                .backlog(BACKLOG)
+                .client_request_timeout(REQUEST_TIME)
+                .client_disconnect_timeout(REQUEST_TIME)
+                .keep_alive(IDLE_TIME)
+                .shutdown_timeout(SHUTDOWN_SECS)
+                .listen_uds(unix)?;
+                if let Some(tcp) = tcp {
+                    server = server.listen(tcp)?;
+                }
+                let server = server.run();
+                let _ = started.send(server.handle());
+                server.await
+            });
+            if let Err(error) = served {
+                tracing::error!(%error, "admin endpoint ended");
+            }
+        };
+        let thread = thread::Builder::new().name("admin".to_owned()).spawn(serve);
+        let thread = thread.map_err(EndpointError::Thread)?;
+        let gone = |_| EndpointError::Thread(io::Error::other("its thread ended at once"));
+        let server = handle.recv().map_err(gone)?;
+        Ok(Self { server, thread, places, socket: socket::path(data) })
+    }
+
+    /// Stops serving; requests that are being answered have a second to finish.
+    pub async fn stop(self) {
+        // The lock of the data directory is still held, so this is no other engine's.
+        let _ = fs::remove_file(&self.socket);
+        self.server.stop(true).await;
+        // It has nothing left to do; joined so that no thread outlives its engine.
+        let _ = self.thread.join();
+    }
+}
+
+/// Operators and scrapers are few.
+const MAX_CONNECTIONS: usize = 128;
+const BACKLOG: u32 = 64;
+/// For a request's head to arrive.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Between requests.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+const SHUTDOWN_SECS: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+        os::unix::net::UnixStream,
+        sync::atomic::Ordering::Relaxed,
+    };
+
+    use relais_actors::status::{QueuedEntry, Status};
+
+    use super::{client::Client, fake::Fake, *};
+
+    /// An endpoint on a socket and on TCP, and what is behind it.
+    struct Served {
+        fake: Fake,
+        endpoint: Endpoint,
+        data: tempfile::TempDir,
+    }
+
+    fn serve() -> Served {
+        let (fake, data) = (Fake::default(), tempfile::tempdir().unwrap());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let endpoint = Endpoint::start(fake.clone(), data.path(), Some(any)).unwrap();
+        Served { fake, endpoint, data }
+    }
+
+    impl Served {
+        fn tcp(&self, request: &str) -> String {
+            let address = self.endpoint.places[1].strip_prefix("http://").unwrap();
+            talk(TcpStream::connect(address).unwrap(), request)
+        }
+
+        fn unix(&self, request: &str) -> String {
+            talk(UnixStream::connect(socket::path(self.data.path())).unwrap(), request)
+        }
+    }
+
+    fn talk(mut stream: impl Read + Write, request: &str) -> String {
+        let rest = "HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        write!(stream, "{request} {rest}").unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    fn code(answer: &str) -> &str {
+        answer.split(' ').nth(1).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_page_answers_on_both_sides_and_changes_on_one_only() {
+        let served = serve();
+        // request, by TCP, by the socket, what the answer holds
+        let rows = [
+            ("GET /", "200", "200", "SERVICE"),
+            ("GET /metrics", "200", "200", "application/openmetrics-text; version=1.0.0"),
+            ("GET /healthz", "200", "200", "alive"),
+            ("GET /readyz", "200", "200", "ready"),
+            ("GET /api/v1/status", "200", "200", "\"max_messages\":100"),
+            ("GET /api/v1/counters", "200", "200", "\"tcp_local\":{\"received\":{\"messages\":"),
+            ("GET /api/v1/queue", "200", "200", "application/x-ndjson"),
+            ("GET /api/v1/queue?state=lost", "400", "400", "{\"error\":"),
+            ("GET /api/v1/queue?chanel=x", "400", "400", "unknown field `chanel`"),
+            ("GET /api/v1/queue/summary", "200", "200", "\"hosts\":["),
+            ("GET /api/v1/queue/0000000000001", "200", "200", "\"header\":["),
+            ("GET /api/v1/queue/0000000000ZZZ", "400", "400", "is not a queue id"),
+            ("GET /api/v1/queue/VVVV000000000", "400", "400", "is not a queue id"),
+            ("GET /api/v1/queue/0VVV000000000", "404", "404", "no message 0VVV000000000"),
+            ("GET /api/v1/route?address=a%40b", "200", "200", "\"input\":\"a@b\""),
+            ("GET /api/v1/route", "400", "400", "missing field `address`"),
+            ("GET /api/v1/stop", "405", "405", ""),
+            ("GET /nowhere", "404", "404", "no such page"),
+            ("POST /api/v1/stop", "403", "202", ""),
+        ];
+        for (request, by_tcp, by_unix, holds) in rows {
+            for (answer, want) in [(served.tcp(request), by_tcp), (served.unix(request), by_unix)] {
+                assert_eq!(code(&answer), want, "{request}: {answer}");
+                assert!(answer.contains(holds), "{request}: {answer}");
+            }
+        }
+        assert_eq!(served.fake.0.stops.load(Relaxed), 1, "the refused one did nothing");
+    }
+
+    #[test]
+    fn readiness_says_why_not() {
+        let served = serve();
+        served.fake.0.not_ready.lock().unwrap().replace("recovering the spool".to_owned());
+        let answer = served.tcp("GET /readyz");
+        assert_eq!(code(&answer), "503");
+        assert!(answer.ends_with("recovering the spool\n"));
+        assert_eq!(code(&served.tcp("GET /healthz")), "200");
+        assert_eq!(code(&served.tcp("GET /metrics")), "200");
+    }
+
+    #[test]
+    fn a_head_that_never_ends_is_refused() {
+        let served = serve();
+        let answer = served.tcp(&format!("GET /{}", "x".repeat(1 << 20)));
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+
+    #[actix_rt::test]
+    async fn a_long_listing_comes_whole_and_in_order() {
+        let served = serve();
+        served.fake.0.entries.store(10_000, Relaxed);
+        let client = Client::new(served.data.path());
+        let mut ids = Vec::new();
+        let each = |line: &[u8]| {
+            let entry: QueuedEntry = serde_json::from_slice(line).unwrap();
+            ids.push(entry.id);
+            Ok::<(), client::ClientError>(())
+        };
+        client.lines("/api/v1/queue", each).await.unwrap();
+        assert_eq!(ids.len(), 10_000);
+        assert!(ids.is_sorted());
+        assert!(served.fake.0.largest_page.load(Relaxed) <= 256, "memory is bounded");
+        for (limit, want) in [(0, 0), (1, 1), (256, 256), (257, 257)] {
+            let mut count = 0;
+            let each = |_: &[u8]| {
+                count += 1;
+                Ok::<(), client::ClientError>(())
+            };
+            client.lines(&format!("/api/v1/queue?limit={limit}"), each).await.unwrap();
+            assert_eq!(count, want, "limit {limit}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_listing_that_breaks_off_is_not_taken_for_whole() {
+        let served = serve();
+        served.fake.0.entries.store(1_000, Relaxed);
+        served.fake.0.break_at.store(500, Relaxed);
+        let client = Client::new(served.data.path());
+        let each = |_: &[u8]| Ok::<(), client::ClientError>(());
+        let error = client.lines("/api/v1/queue", each).await.unwrap_err();
+        assert!(matches!(error, client::ClientError::Unusable(_)), "{error}");
+    }
+
+    #[actix_rt::test]
+    async fn the_client_says_when_nothing_runs() {
+        let served = serve();
+        let client = Client::new(served.data.path());
+        client.get::<Status>("/api/v1/status").await.unwrap();
+        let data = served.data.path().to_owned();
+        served.endpoint.stop().await;
+        let error = client.get::<Status>("/api/v1/status").await.unwrap_err().to_string();
+        let shown = data.display();
+        let want =
+            format!("no engine is running on {shown} (no admin.sock); start it with: relais run");
+        assert_eq!(error, want);
+        drop(socket::bind(&data).unwrap());
+        let error = client.get::<Status>("/api/v1/status").await.unwrap_err().to_string();
+        let left_over = format!("no engine is running on {shown} (its admin.sock is left over)");
+        assert!(error.starts_with(&left_over), "{error}");
+    }
+}

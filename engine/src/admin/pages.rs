@@ -1,0 +1,162 @@
+//! What is served where.
+//!
+//! | request | answer | by TCP |
+//! | --- | --- | --- |
+//! | `GET /` | a page for people, plain text | yes |
+//! | `GET /metrics` | what Prometheus and its kin scrape | yes |
+//! | `GET /healthz` | 200 as long as the process lives | yes |
+//! | `GET /readyz` | 200 once mail is taken, else 503 with the reason | yes |
+//! | `GET /api/v1/status` | [`Status`](relais_actors::status::Status) | yes |
+//! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line | yes |
+//! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
+//! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
+//! | `GET /api/v1/counters` | the seven counters of each channel | yes |
+//! | `GET /api/v1/route?address=&from=&channel=&header=` | how an address is routed | yes |
+//! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
+//!
+//! Errors are `{"error": "..."}`.
+
+use std::{fmt, future::Future, time::Duration};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header::CONTENT_TYPE},
+    web::{self, Data, Json, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
+};
+use relais_actors::status::{
+    Counters, QueueFilter, QueueSummary, QueuedMessage, RouteExplained, Status,
+};
+use relais_channels::mail::MessageId;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{Answer, Console, RouteQuestion, Trouble, guard::Owner, listing};
+use crate::show;
+
+/// Puts every page in its place.
+pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
+    let wrong_query = QueryConfig::default()
+        .error_handler(|error, _| Refusal::new(StatusCode::BAD_REQUEST, error).into());
+    app.app_data(Data::new(console))
+        .app_data(PayloadConfig::new(MAX_REQUEST))
+        .app_data(wrong_query)
+        .route("/", web::get().to(overview::<C>))
+        .route("/metrics", web::get().to(metrics::<C>))
+        .route("/healthz", web::get().to(async || "alive\n"))
+        .route("/readyz", web::get().to(ready::<C>))
+        .route("/api/v1/status", web::get().to(status::<C>))
+        .route("/api/v1/counters", web::get().to(counters::<C>))
+        .route("/api/v1/queue", web::get().to(queue_list::<C>))
+        .route("/api/v1/queue/summary", web::get().to(queue_summary::<C>))
+        .route("/api/v1/queue/{id}", web::get().to(queue_show::<C>))
+        .route("/api/v1/route", web::get().to(route::<C>))
+        .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
+        .default_service(web::to(nothing));
+}
+
+async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, Refusal> {
+    let status = in_time(console.status()).await?;
+    let summary = in_time(console.queue_summary()).await?;
+    let page = show::overview(&status, &summary, console.ready().err().as_deref());
+    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(page))
+}
+
+async fn metrics<C: Console>(console: Data<C>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, SCRAPE_TYPE)).body(console.metrics_text())
+}
+
+async fn ready<C: Console>(console: Data<C>) -> HttpResponse {
+    match console.ready() {
+        Ok(()) => HttpResponse::Ok().body("ready\n"),
+        Err(why) => HttpResponse::ServiceUnavailable().body(why + "\n"),
+    }
+}
+
+async fn status<C: Console>(console: Data<C>) -> Result<Json<Status>, Refusal> {
+    Ok(Json(in_time(console.status()).await?))
+}
+
+async fn counters<C: Console>(console: Data<C>) -> Result<Json<Counters>, Refusal> {
+    Ok(Json(in_time(console.counters()).await?))
+}
+
+async fn queue_list<C: Console>(console: Data<C>, filter: Query<QueueFilter>) -> HttpResponse {
+    listing::respond(C::clone(&console), filter.into_inner())
+}
+
+async fn queue_summary<C: Console>(console: Data<C>) -> Result<Json<QueueSummary>, Refusal> {
+    Ok(Json(in_time(console.queue_summary()).await?))
+}
+
+async fn queue_show<C: Console>(
+    console: Data<C>,
+    id: Path<String>,
+) -> Result<Json<QueuedMessage>, Refusal> {
+    let id: MessageId = id.parse().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))?;
+    let unknown = || Refusal::new(StatusCode::NOT_FOUND, format!("no message {id} in the queue"));
+    in_time(console.queue_show(id)).await?.map(Json).ok_or_else(unknown)
+}
+
+async fn route<C: Console>(
+    console: Data<C>,
+    question: Query<RouteQuestion>,
+) -> Result<Json<RouteExplained>, Refusal> {
+    Ok(Json(in_time(console.explain_route(question.into_inner())).await?))
+}
+
+async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {
+    console.stop();
+    HttpResponse::Accepted().json(json!({"stopping": true}))
+}
+
+async fn nothing() -> Result<HttpResponse, Refusal> {
+    Err(Refusal::new(StatusCode::NOT_FOUND, "no such page; GET / names those that there are"))
+}
+
+/// Waits for the engine's answer, but not for ever.
+pub(super) async fn in_time<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
+    let late = |_| Trouble(format!("the engine did not answer within {} s", ANSWER.as_secs()));
+    timeout(ANSWER, answer).await.map_err(late)?
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+struct Refusal {
+    code: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    fn new(code: StatusCode, error: impl fmt::Display) -> Self {
+        Self { code, error: error.to_string() }
+    }
+}
+
+impl From<Trouble> for Refusal {
+    fn from(trouble: Trouble) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, trouble)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        self.code
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::build(self.code).json(json!({"error": self.error}))
+    }
+}
+
+/// The text format of metrics that ends with `# EOF`.
+const SCRAPE_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Octets of a request's body; nothing here takes one yet.
+const MAX_REQUEST: usize = 64 << 10;
+/// For the engine to answer one question.
+const ANSWER: Duration = Duration::from_secs(10);

@@ -1,0 +1,56 @@
+//! The UNIX socket through which operators reach the engine.
+
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::{
+        fs::{DirBuilderExt, PermissionsExt},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+};
+
+/// Where the socket of an engine is.
+pub fn path(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// Listens on `DATA/admin.sock`, for the owner alone, in the place of one that was left over.
+/// The caller holds the lock of the data directory: no other engine listens there.
+///
+/// The socket is born in a folder that nobody else may enter, so that there is no moment in
+/// which others could connect to it.
+pub(super) fn bind(data: &Path) -> io::Result<UnixListener> {
+    let nursery = data.join(format!(".admin-{}", std::process::id()));
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(&nursery)?;
+    let born = nursery.join("s");
+    let bound = (|| {
+        // Left over by a process of the same number.
+        let _ = fs::remove_file(&born);
+        let listener = UnixListener::bind(&born)?;
+        fs::set_permissions(&born, Permissions::from_mode(0o600))?;
+        fs::rename(&born, path(data))?;
+        Ok(listener)
+    })();
+    let _ = fs::remove_dir_all(&nursery);
+    bound
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn the_socket_is_for_its_owner_and_replaces_one_that_was_left_over() {
+        let data = tempfile::tempdir().unwrap();
+        drop(bind(data.path()).unwrap());
+        assert!(UnixStream::connect(path(data.path())).is_err(), "left over, nobody listens");
+        let _listener = bind(data.path()).unwrap();
+        assert!(UnixStream::connect(path(data.path())).is_ok());
+        let mode = fs::metadata(path(data.path())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "nothing else is left behind");
+    }
+}

@@ -1,0 +1,172 @@
+//! What may be typed. The texts here are the manual: `relais --help`, `relais queue list --help`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use relais_actors::status::EntryState;
+use relais_config::units;
+
+use crate::admin::RouteQuestion;
+
+/// A mail routing engine: SMTP in, rewrite rules and directory, a durable queue, LMTP out, mailboxes.
+///
+/// Without a command it runs the engine. Without --config it reads ./relais.ron, else /etc/relais/relais.ron, else the default that is built in.
+#[derive(Debug, Parser)]
+#[command(name = "relais", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Spool, index, mailboxes and admin socket lie here; stands above `data` in the file
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(super) data: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the engine until SIGTERM, SIGINT or `relais stop`
+    Run,
+    /// Tell every mistake in the configuration file, with line and column
+    Check {
+        /// A list of {file, line, column, field, message}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the configuration in force, all defaults filled in, as RON
+    Config {
+        /// The one that is built in, with its comments
+        #[arg(long)]
+        default: bool,
+    },
+    /// Show step by step how an address is routed; needs no running engine
+    Route(Route),
+    /// Show services and workers, pools and jobs, channels, queue
+    Status {
+        /// One object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is in the queue
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Show what each channel has done since the engine started
+    Counters {
+        /// {channel: {event: {messages, recipients, bytes}}}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the running engine finish what it does, and end
+    Stop,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Route {
+    /// The recipient, without angle brackets
+    pub(super) address: String,
+    /// The sender
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) from: Option<String>,
+    /// The channel the message comes in by
+    #[arg(long, value_name = "CHANNEL")]
+    pub(super) channel: Option<String>,
+    /// The address stands in a header line, not in the envelope
+    #[arg(long)]
+    pub(super) header: bool,
+    #[arg(long, help = ROUTE_JSON)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Queue {
+    /// List entries: the recipients of one message that leave together
+    #[command(
+        after_help = "Example: relais queue list --state delayed --older-than 1h --host store1.example"
+    )]
+    List(List),
+    /// Show one message with all its recipients
+    Show {
+        /// Its queue id, as in the log and in `queue list`
+        id: String,
+        /// One object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what waits, by channel and by host
+    Summary {
+        /// {channels: [...], hosts: [...]}
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct List {
+    /// Leaving by this channel
+    #[arg(long)]
+    pub(super) channel: Option<String>,
+    /// Going to this host
+    #[arg(long)]
+    pub(super) host: Option<String>,
+    /// Whose sender holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(super) from: Option<String>,
+    /// With a recipient that holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(super) to: Option<String>,
+    /// Accepted at least this long ago: 10m, 2h, 1d, PT10M
+    #[arg(long, value_name = "TIME", value_parser = age)]
+    pub(super) older_than: Option<Duration>,
+    /// In this state: ready, active, delayed, held
+    #[arg(long, value_parser = state)]
+    pub(super) state: Option<EntryState>,
+    /// The same as --state held
+    #[arg(long, conflicts_with = "state")]
+    pub(super) held: bool,
+    /// Entries at most
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// One object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Route {
+    /// As it is put to the router.
+    pub(super) fn question(&self) -> RouteQuestion {
+        let Self { address, from, channel, header, json: _ } = self;
+        RouteQuestion {
+            address: address.clone(),
+            from: from.clone(),
+            channel: channel.clone(),
+            header: *header,
+        }
+    }
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).map_err(|_| units::DURATION_FORMS.to_owned())
+}
+
+fn state(text: &str) -> Result<EntryState, String> {
+    let named = |state: &EntryState| state.name() == text;
+    let unknown = || "one of ready, active, delayed, held is expected".to_owned();
+    EntryState::ALL.into_iter().find(named).ok_or_else(unknown)
+}
+
+const ROUTE_JSON: &str =
+    "{input, accepted, reply, results: [{address, channel, tag, next_hop}], steps: [...]}";
+
+const EXAMPLES: &str = "\
+Examples:
+  relais                                     run on the built-in default
+  relais check --config /etc/relais/relais.ron
+  relais config --default > relais.ron       a file to start from
+  relais route alice@relais.example          where would this go, and why?
+  relais queue list --older-than 1h --json   for scripts: one object a line
+  relais queue show 06C1FJ4V80000
+  relais stop
+
+Every command that shows something takes --json. Times are RFC 3339 in UTC.
+Exit status: 0 yes, 1 no (refused, a mistake, nothing runs, nothing found), 2 wrong use.";

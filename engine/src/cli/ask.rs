@@ -1,0 +1,127 @@
+//! Commands that ask a running engine.
+
+use std::{
+    future::Future,
+    io::{self, Write},
+};
+
+use relais_actors::status::{
+    Counters, EntryState, QueueFilter, QueueSummary, QueuedEntry, QueuedMessage, Status,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Refusal,
+    arguments::{List, Queue},
+    configuration::{self, Source},
+};
+use crate::{
+    admin::client::{Client, ClientError, with_query},
+    show,
+};
+
+/// `relais status`.
+pub(super) fn status(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+    answer::<Status>(source, "/api/v1/status", json, show::status, out)
+}
+
+/// `relais counters`.
+pub(super) fn counters(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+    answer::<Counters>(source, "/api/v1/counters", json, show::counters, out)
+}
+
+/// `relais queue ...`.
+pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Result<(), Refusal> {
+    match queue {
+        Queue::List(list) => queue_list(source, list, out),
+        Queue::Show { id, json } => {
+            // What is no id at all must not become another path.
+            let id: relais_channels::mail::MessageId =
+                id.parse().map_err(|error| Refusal::WrongUse(format!("{error}")))?;
+            let path = format!("/api/v1/queue/{id}");
+            answer::<QueuedMessage>(source, &path, json, show::message, out)
+        }
+        Queue::Summary { json } => {
+            let path = "/api/v1/queue/summary";
+            answer::<QueueSummary>(source, path, json, show::summary, out)
+        }
+    }
+}
+
+/// `relais stop`. Returns as soon as the engine knows; it may take a while to drain.
+pub(super) fn stop(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
+    let data = configuration::data(source)?;
+    wait(Client::new(&data).post("/api/v1/stop"))??;
+    writeln!(out, "the engine on {} drains and ends", data.display())?;
+    Ok(())
+}
+
+/// One object on one line.
+pub(super) fn json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out)
+}
+
+fn answer<T: DeserializeOwned>(
+    source: &Source,
+    path: &str,
+    as_json: bool,
+    show: fn(&T) -> String,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let client = Client::new(&configuration::data(source)?);
+    if as_json {
+        // As the engine wrote it: keys that this program does not know are passed on.
+        let value: serde_json::Value = wait(client.get(path))??;
+        return Ok(json(&value, out)?);
+    }
+    let value: T = wait(client.get(path))??;
+    Ok(out.write_all(show(&value).as_bytes())?)
+}
+
+fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Refusal> {
+    let List { channel, host, from, to, older_than, state, held, limit, json } = list;
+    let state = if held { Some(EntryState::Held) } else { state };
+    let older_than = older_than.map(|age| age.as_secs());
+    let filter = QueueFilter { channel, host, from, to, older_than, state, limit };
+    let path = with_query("/api/v1/queue", &filter);
+    let client = Client::new(&configuration::data(source)?);
+    if json {
+        let each = |line: &[u8]| {
+            out.write_all(line)?;
+            Ok::<(), Refusal>(out.write_all(b"\n")?)
+        };
+        return wait(client.lines(&path, each))?;
+    }
+    // Columns are as wide as they need to be among the entries that are printed together, so
+    // that a listing of any length takes no memory to speak of.
+    let (mut page, mut count) = (Vec::with_capacity(PAGE), 0u64);
+    let each = |line: &[u8]| {
+        let entry: QueuedEntry = serde_json::from_slice(line)
+            .map_err(|error| ClientError::Unusable(error.to_string()))?;
+        count += 1;
+        page.push(entry);
+        if page.len() == PAGE {
+            out.write_all(show::entries(&page).as_bytes())?;
+            page.clear();
+        }
+        Ok::<(), Refusal>(())
+    };
+    wait(client.lines(&path, each))??;
+    if !page.is_empty() {
+        out.write_all(show::entries(&page).as_bytes())?;
+    }
+    let entries = if count == 1 { "entry" } else { "entries" };
+    writeln!(out, "{count} {entries}")?;
+    Ok(())
+}
+
+/// Runs one exchange with the engine on this thread.
+fn wait<F: Future>(exchange: F) -> Result<F::Output, Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Refusal::Because(format!("no runtime: {error}")))?;
+    Ok(runtime.block_on(exchange))
+}
+
+/// Entries that share their columns' widths.
+const PAGE: usize = 500;

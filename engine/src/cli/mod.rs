@@ -1,0 +1,117 @@
+//! The command line: what operators type, and what they get to read.
+//!
+//! Exit status: 0 when all is well, 1 when the answer is "no" (a refused address, a mistake in
+//! the file, no engine, no such message), 2 when the command itself is wrong. What was asked for
+//! goes to standard output, everything else to standard error.
+
+mod arguments;
+mod ask;
+mod configuration;
+mod run;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use relais_actors::status::RouteExplained;
+use relais_config::Config;
+
+use self::arguments::{Arguments, Command};
+pub use self::run::{Engine, Listening};
+use crate::admin::{RouteQuestion, client::ClientError};
+
+/// Explains a route from the configuration alone, without a running engine.
+pub type Explain = fn(&Config, &RouteQuestion) -> Result<RouteExplained, String>;
+
+/// Does what the arguments ask. `E` is the engine that `run` runs.
+pub fn main<E: Engine>(
+    arguments: impl IntoIterator<Item = OsString>,
+    explain: Explain,
+    out: &mut dyn Write,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way, too; the library knows what goes where.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USE));
+        }
+    };
+    match perform::<E>(arguments, explain, out).and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => refusal.tell(),
+    }
+}
+
+fn perform<E: Engine>(
+    Arguments { config, data, command }: Arguments,
+    explain: Explain,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let source = configuration::Source::find(config, data);
+    match command.unwrap_or(Command::Run) {
+        Command::Run => run::run::<E>(&source, out),
+        Command::Check { json } => configuration::check(&source, json, out),
+        Command::Config { default } => configuration::print(&source, default, out),
+        Command::Route(route) => configuration::route(&source, &route, explain, out),
+        Command::Status { json } => ask::status(&source, json, out),
+        Command::Counters { json } => ask::counters(&source, json, out),
+        Command::Queue(queue) => ask::queue(&source, queue, out),
+        Command::Stop => ask::stop(&source, out),
+    }
+}
+
+/// Why a command does not end well.
+#[derive(Debug)]
+enum Refusal {
+    /// The answer is "no", and is already on standard output.
+    No,
+    /// The answer is "no"; this says why.
+    Because(String),
+    /// The command is wrong; this says why.
+    WrongUse(String),
+    /// Standard output.
+    Output(io::Error),
+}
+
+impl Refusal {
+    fn tell(self) -> ExitCode {
+        let (code, why) = match self {
+            Self::No => return ExitCode::from(NO),
+            // Whoever was reading has seen enough: `relais queue list | head`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Self::Output(error) => (NO, format!("cannot write the answer: {error}")),
+            Self::Because(why) => (NO, why),
+            Self::WrongUse(why) => (WRONG_USE, why),
+        };
+        // Where standard error is closed, too, the exit status has to do.
+        let _ = writeln!(io::stderr(), "relais: {}", why.trim_end());
+        ExitCode::from(code)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<ClientError> for Refusal {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused { code: 400, error } => Self::WrongUse(error),
+            error => Self::Because(error.to_string()),
+        }
+    }
+}
+
+const NO: u8 = 1;
+const WRONG_USE: u8 = 2;
+
+#[cfg(test)]
+mod tests;

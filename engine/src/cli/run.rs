@@ -1,0 +1,185 @@
+//! `relais run`: everything around the engine, from the lock to the last line of the log.
+
+use std::{fmt::Write as _, future::Future, io::Write, path::Path, time::Duration};
+
+use actix_rt::signal::unix::{SignalKind, signal};
+use relais_config::{Config, Directory, Warning, dispatcher::Program};
+use tracing::{error, info, warn};
+
+use super::{Refusal, configuration::Source};
+use crate::{
+    admin::{Console, Endpoint},
+    lock::Lock,
+    logging::{self, Sink},
+};
+
+/// The engine, as far as the command that runs it is concerned. All of it happens on the thread
+/// of an actix system.
+pub trait Engine: Sized {
+    /// Answers operators, from other threads, and from before [`Engine::start`] until after
+    /// [`Engine::drain`].
+    type Console: Console;
+    /// Why it does not start; told to the administrator.
+    type Error: std::fmt::Display;
+
+    /// An engine that has not started: nothing is opened, nothing listens.
+    fn new(config: Config, log: Sink) -> Self;
+
+    /// What the admin endpoint serves.
+    fn console(&self) -> Self::Console;
+
+    /// Recovers the spool, starts every actor, listens. Returns when mail is taken.
+    fn start(&mut self) -> impl Future<Output = Result<Vec<Listening>, Self::Error>>;
+
+    /// Waits until the engine wants to end by itself, because [`Console::stop`] was called or
+    /// because it cannot go on; says why.
+    fn ended(&self) -> impl Future<Output = String>;
+
+    /// Takes nothing new, lets what runs finish, makes the last state changes durable, ends all
+    /// threads. Keeps to its own deadlines.
+    fn drain(self) -> impl Future<Output = ()>;
+}
+
+/// A service that listens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listening {
+    /// Its name.
+    pub service: String,
+    /// Where: `"127.0.0.1:2525"`, `"unix:/path"`.
+    pub places: Vec<String>,
+}
+
+/// Runs until a signal, `relais stop` or a failure that cannot be survived.
+pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
+    let (config, warnings) = source.load()?;
+    heed(&warnings)?;
+    let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
+    let _lock = Lock::acquire(&config.data).map_err(|error| because(&error))?;
+    let log = logging::start().map_err(|error| because(&error))?;
+    for Warning { file, line, column, field, message, .. } in &warnings {
+        warn!(file, line, column, field, "{message}");
+    }
+    let ran = actix_rt::System::new().block_on(async {
+        let (admin, summary) = (config.admin.listen, Summary::of(&config));
+        let data = config.data.clone();
+        let mut engine = E::new(config, log.clone());
+        let endpoint = Endpoint::start(engine.console(), &data, admin);
+        let endpoint = endpoint.map_err(|error| because(&error))?;
+        let listening = match engine.start().await {
+            Ok(listening) => listening,
+            Err(error) => {
+                endpoint.stop().await;
+                return Err(because(&error));
+            }
+        };
+        let banner = summary.text(&source.name(), &listening, &endpoint.places);
+        // An engine that nobody watches runs all the same.
+        let _ = out.write_all(banner.as_bytes()).and_then(|()| out.flush());
+        info!(config = source.name(), data = %data.display(), "engine started");
+        let why = tokio::select! {
+            why = engine.ended() => why,
+            why = signalled() => why,
+        };
+        info!(why, "engine stops");
+        // A second signal means: at once.
+        tokio::select! {
+            () = engine.drain() => {}
+            why = signalled() => error!(why, "engine stops at once"),
+        }
+        endpoint.stop().await;
+        Ok(())
+    });
+    if ran.is_ok() {
+        info!("engine stopped");
+    }
+    log.flush(LAST_LINES);
+    ran
+}
+
+/// Refuses to run with warnings that make running pointless.
+fn heed(warnings: &[Warning]) -> Result<(), Refusal> {
+    let blocking = warnings.iter().filter(|warning| warning.blocks_run);
+    let text: String = blocking.map(Warning::to_string).collect();
+    match text.as_str() {
+        "" => Ok(()),
+        text => Err(Refusal::Because(format!("cannot run this configuration\n{text}"))),
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn signalled() -> String {
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        // Without handlers the kernel's default ends the process; the spool bears that.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM".to_owned(),
+        _ = interrupt.recv() => "SIGINT".to_owned(),
+    }
+}
+
+/// What is worth saying at start, taken from the configuration before the engine has it.
+struct Summary {
+    data: String,
+    smtp: Vec<String>,
+    mailboxes: Option<String>,
+    address: String,
+}
+
+impl Summary {
+    fn of(config: &Config) -> Self {
+        let services = config.dispatcher.services.iter();
+        let smtp = services.filter(|service| service.program == Program::Smtp);
+        let mailboxes = config.store.as_ref().map(|store| {
+            let path = config.path(&store.path);
+            path.join("<domain>/<user>/Maildir").display().to_string()
+        });
+        // Whom the built-in directory knows; elsewhere only postmaster is sure to be there.
+        let built_in = matches!(config.directory, Some(Directory::Ldif { file: None }));
+        let user = if built_in { "alice" } else { "postmaster" };
+        Self {
+            data: absolute(&config.data),
+            smtp: smtp.map(|service| service.name.clone()).collect(),
+            mailboxes,
+            address: format!("{user}@{}", config.default_domain),
+        }
+    }
+
+    fn text(&self, source: &str, listening: &[Listening], admin: &[String]) -> String {
+        let mut text = format!("relais {} on {source}\n", env!("CARGO_PKG_VERSION"));
+        // Writing to a string cannot fail; here and below.
+        for Listening { service, places } in listening {
+            let _ = writeln!(text, "  {service:<10} {}", places.join(", "));
+        }
+        let _ = writeln!(text, "  {:<10} {}", "admin", admin.join(", "));
+        let _ = writeln!(text, "  {:<10} {}", "data", self.data);
+        if let Some(mailboxes) = &self.mailboxes {
+            let _ = writeln!(text, "  {:<10} {mailboxes}", "mailboxes");
+        }
+        if let Some(place) = self.place_to_try(listening) {
+            let to = &self.address;
+            let _ = writeln!(
+                text,
+                "try it:\n  printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | curl -sS --url smtp://{place} \
+                 --mail-from you@example.org --mail-rcpt {to} -T -\n  relais route {to}"
+            );
+        }
+        text
+    }
+
+    /// An SMTP service that a TCP client of this machine can reach.
+    fn place_to_try(&self, listening: &[Listening]) -> Option<String> {
+        let smtp = listening.iter().filter(|listening| self.smtp.contains(&listening.service));
+        let place =
+            smtp.flat_map(|listening| &listening.places).find(|p| !p.starts_with("unix:"))?;
+        Some(place.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// For the log to be written out at the end.
+const LAST_LINES: Duration = Duration::from_secs(2);

@@ -1,0 +1,232 @@
+//! Commands as operators type them, against a console without an engine.
+
+use std::{path::Path, sync::atomic::Ordering::Relaxed, time::Duration};
+
+use super::*;
+use crate::{
+    admin::{
+        Console, Endpoint, RouteQuestion,
+        client::Client,
+        fake::{Fake, explain},
+    },
+    logging::Sink,
+};
+
+/// An engine that does nothing but answer.
+struct Idle {
+    fake: Fake,
+    config: Config,
+}
+
+impl Engine for Idle {
+    type Console = Fake;
+    type Error = String;
+
+    fn new(config: Config, _: Sink) -> Self {
+        Self { fake: Fake::default(), config }
+    }
+
+    fn console(&self) -> Fake {
+        self.fake.clone()
+    }
+
+    async fn start(&mut self) -> Result<Vec<Listening>, String> {
+        let place = |service: &relais_config::Service| Listening {
+            service: service.name.clone(),
+            places: service.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect(),
+        };
+        Ok(self.config.dispatcher.services.iter().map(place).collect())
+    }
+
+    async fn ended(&self) -> String {
+        while self.fake.0.stops.load(Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        "asked to".to_owned()
+    }
+
+    async fn drain(self) {}
+}
+
+/// Exit status and standard output.
+fn relais(arguments: &[&str]) -> (ExitCode, String) {
+    let mut out = Vec::new();
+    let arguments = ["relais"].iter().chain(arguments).map(OsString::from);
+    let explain: Explain = |_, question: &RouteQuestion| Ok(explain(question));
+    let code = main::<Idle>(arguments, explain, &mut out);
+    (code, String::from_utf8(out).unwrap())
+}
+
+fn refusal(arguments: &[&str]) -> String {
+    let arguments = ["relais"].iter().chain(arguments);
+    let arguments = Arguments::try_parse_from(arguments).unwrap();
+    match perform::<Idle>(arguments, |_, q| Ok(explain(q)), &mut Vec::new()) {
+        Err(Refusal::Because(why) | Refusal::WrongUse(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A directory with an engine on it that answers and has 600 entries in its queue.
+fn answering() -> (tempfile::TempDir, Fake, Endpoint) {
+    let (data, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    fake.0.entries.store(600, Relaxed);
+    let endpoint = Endpoint::start(fake.clone(), data.path(), None).unwrap();
+    (data, fake, endpoint)
+}
+
+fn write(dir: &Path, text: &str) -> String {
+    let file = dir.join("relais.ron");
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_command_answers_people_and_scripts() {
+    let (data, fake, _endpoint) = answering();
+    let data = data.path().to_str().unwrap();
+    // command, what people read, what scripts read
+    let rows = [
+        ("status", "SMTP     tcp_local", "\"services\":[{"),
+        ("counters", "tcp_local  received", "{\"tcp_local\":{"),
+        ("queue summary", "tcp_lmtpcs         3", "\"channels\":[{"),
+        ("queue show 0000000000001", "from    <ann@example.org>", "\"id\":\"0000000000001\""),
+        ("queue list --limit 2", "\n2 entries\n", "{\"id\":\"0000000000000\""),
+        ("route alice@relais.example", "accepted: 250", "\"accepted\":true"),
+    ];
+    for (command, people, scripts) in rows {
+        let words: Vec<_> = command.split(' ').chain(["--data", data]).collect();
+        let (code, text) = relais(&words);
+        assert_eq!(code, ExitCode::SUCCESS, "{command}");
+        assert!(text.contains(people), "{command}: {text}");
+        let (code, text) = relais(&[&words[..], &["--json"]].concat());
+        assert_eq!(code, ExitCode::SUCCESS, "{command}");
+        assert!(text.contains(scripts), "{command}: {text}");
+        for line in text.lines() {
+            serde_json::from_str::<serde_json::Value>(line).expect(command);
+        }
+    }
+    let (code, _) = relais(&["stop", "--data", data]);
+    assert_eq!((code, fake.0.stops.load(Relaxed)), (ExitCode::SUCCESS, 1));
+}
+
+#[test]
+fn a_listing_holds_every_entry() {
+    let (data, _fake, _endpoint) = answering();
+    let data = data.path().to_str().unwrap();
+    let (_, text) = relais(&["queue", "list", "--json", "--data", data]);
+    assert_eq!(text.lines().count(), 600);
+    let (_, text) = relais(&["queue", "list", "--data", data]);
+    assert!(text.ends_with("\n600 entries\n"), "{text}");
+    let (code, text) = relais(&["queue", "list", "--held", "--data", data]);
+    assert_eq!((code, text.as_str()), (ExitCode::SUCCESS, "0 entries\n"));
+}
+
+#[test]
+fn no_is_1_and_wrong_use_is_2() {
+    let (data, _fake, _endpoint) = answering();
+    let data = data.path().to_str().unwrap();
+    let nobody = tempfile::tempdir().unwrap();
+    let nobody = nobody.path().to_str().unwrap();
+    let rows: [(&[&str], u8); 14] = [
+        (&["route", "bob@elsewhere.example"], 1),
+        (&["status", "--data", nobody], 1),
+        (&["stop", "--data", nobody], 1),
+        (&["queue", "show", "0000000000002", "--data", data], 1),
+        (&["queue", "show", "../status", "--data", data], 2),
+        (&["queue", "list", "--state", "lost", "--data", data], 2),
+        (&["queue", "list", "--older-than", "soon", "--data", data], 2),
+        (&["queue"], 2),
+        (&["route"], 2),
+        (&["route", "a@b", "--channel", "nowhere"], 2),
+        (&["reload"], 2),
+        (&["status", "--jason"], 2),
+        (&["--config", "/nonexistent.ron", "check"], 1),
+        (&["--help"], 0),
+    ];
+    for (arguments, want) in rows {
+        assert_eq!(relais(arguments).0, ExitCode::from(want), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_to_do() {
+    let nobody = tempfile::tempdir().unwrap();
+    let data = nobody.path().to_str().unwrap();
+    let want = format!("no engine is running on {data} (no admin.sock); start it with: relais run");
+    assert_eq!(refusal(&["status", "--data", data]), want);
+    let want = "no channel is called \"nowhere\"; there are: l, tcp_local, tcp_lmtpcs, \
+                tcp_lmtpss, process, reprocess, hold, bitbucket";
+    assert_eq!(refusal(&["route", "a@b", "--channel", "nowhere"]), want);
+    let (data, _fake, _endpoint) = answering();
+    let data = data.path().to_str().unwrap();
+    let want = "no message 0000000000002 in the queue";
+    assert_eq!(refusal(&["queue", "show", "0000000000002", "--data", data]), want);
+}
+
+#[test]
+fn check_tells_every_mistake_and_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = relais_config::STANDALONE.replace("maxjobs: 7", "maxjobs: 0");
+    let text = text.replace("program: Hold", "program: Held");
+    let file = write(dir.path(), &text);
+    let (code, out) = relais(&["check", "--config", &file]);
+    assert_eq!(code, ExitCode::from(1));
+    assert!(out.contains(": 2 mistakes, "), "{out}");
+    assert!(out.contains("^^^^"), "{out}");
+    let (code, out) = relais(&["check", "--json", "--config", &file]);
+    assert_eq!(code, ExitCode::from(1));
+    let mistakes: serde_json::Value = serde_json::from_str(&out).unwrap();
+    for key in ["file", "line", "column", "field", "message"] {
+        assert!(mistakes.as_array().unwrap().iter().all(|m| m.get(key).is_some()), "{key}");
+    }
+    assert_eq!(mistakes.as_array().unwrap().len(), 2);
+    assert!(refusal(&["run", "--config", &file]).starts_with("2 mistakes in "));
+}
+
+#[test]
+fn the_configuration_in_force_loads_again() {
+    let (code, default) = relais(&["config", "--default"]);
+    assert_eq!((code, default.as_str()), (ExitCode::SUCCESS, relais_config::STANDALONE));
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), &default);
+    let (code, printed) = relais(&["config", "--config", &file, "--data", "/elsewhere"]);
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(printed.contains("data: \"/elsewhere\""), "{printed}");
+    let file = write(dir.path(), &printed);
+    assert_eq!(relais(&["check", "--config", &file]).0, ExitCode::SUCCESS);
+}
+
+#[test]
+fn run_says_where_it_is_and_ends_when_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let file =
+        write(dir.path(), &relais_config::STANDALONE.replace("127.0.0.1:9225", "127.0.0.1:0"));
+    let data = dir.path().join("data").to_str().unwrap().to_owned();
+    let running = std::thread::spawn({
+        let (file, data) = (file.clone(), data.clone());
+        move || relais(&["run", "--config", &file, "--data", &data])
+    });
+    while !Path::new(&data).join("admin.sock").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let second = refusal(&["run", "--config", &file, "--data", &data]);
+    assert!(second.starts_with("another engine (process "), "{second}");
+    assert_eq!(relais(&["status", "--data", &data]).0, ExitCode::SUCCESS);
+    assert_eq!(relais(&["stop", "--data", &data]).0, ExitCode::SUCCESS);
+    let (code, out) = running.join().unwrap();
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(out.contains("  SMTP       127.0.0.1:2525\n"), "{out}");
+    assert!(out.contains("/data/admin.sock, http://127.0.0.1:"), "{out}");
+    assert!(out.contains("/data/store/<domain>/<user>/Maildir\n"), "{out}");
+    assert!(out.contains("--url smtp://127.0.0.1:2525"), "{out}");
+    assert!(out.contains("--mail-rcpt alice@relais.example"), "{out}");
+}
+
+#[actix_rt::test]
+async fn a_console_answers_before_its_engine_is_ready() {
+    let (data, fake, _endpoint) = answering();
+    fake.0.not_ready.lock().unwrap().replace("recovering the spool".to_owned());
+    assert!(fake.ready().is_err());
+    let client = Client::new(data.path());
+    client.get::<serde_json::Value>("/api/v1/status").await.unwrap();
+}

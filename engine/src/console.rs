@@ -1,0 +1,502 @@
+//! What the admin endpoint may ask, answered by the engine's actors.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use actix::Addr;
+use relais_actors::{
+    channels::Channels,
+    directory::Counters as Lookups,
+    dispatcher::{DescribeDispatcher, Dispatcher},
+    job_controller::{DescribeController, JobController},
+    metrics::Metrics,
+    queue::{DescribeQueue, ListEntries, ListedEntry, Queue, now_ms, open_recipients},
+    router::RouterHandle,
+    spool::{Class, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError},
+    status::{
+        ChannelStatus, ChannelSummary, Counters, DestinationTrouble, DirectoryStatus, EntryState,
+        HostSummary, Phase, PoolStatus, QueueFilter, QueueStatus, QueueSummary, QueuedEntry,
+        QueuedMessage, QueuedRecipient, RecipientState, RouteExplained, ServiceStatus, Status,
+        Timestamp, WorkerState, WorkerStatus,
+    },
+};
+use relais_channels::mail::{Content, Envelope, MessageId, Outcome};
+use relais_config::Config;
+use tokio::sync::Notify;
+
+use crate::{
+    admin::console::{Answer, Console, QueuePage, RouteQuestion, Trouble},
+    explain,
+    logging::Sink,
+    wiring::Engine,
+};
+
+/// The engine's console. Made before the engine, so that it can say that it is starting.
+#[derive(Clone)]
+pub struct EngineConsole(Arc<Shared>);
+
+struct Shared {
+    config: Arc<Config>,
+    log: Sink,
+    data: PathBuf,
+    started: (Timestamp, Instant),
+    phase: Mutex<Phase>,
+    parts: OnceLock<Parts>,
+    stop: Notify,
+}
+
+/// What the engine is asked through.
+struct Parts {
+    channels: Arc<Channels>,
+    metrics: Arc<Metrics>,
+    spool: Spool,
+    dispatcher: Addr<Dispatcher>,
+    queue: Addr<Queue>,
+    controller: Addr<JobController>,
+    listening: HashMap<String, Vec<String>>,
+    router: RouterHandle,
+    lookups: Arc<Lookups>,
+}
+
+impl Parts {
+    fn directory(&self) -> DirectoryStatus {
+        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        DirectoryStatus {
+            found: total(&self.lookups.found),
+            missing: total(&self.lookups.missing),
+            failed: total(&self.lookups.failed),
+            cache_hits: self.router.cache.hits(),
+        }
+    }
+}
+
+/// Where a listing goes on: a channel, a class, and the last entry seen there.
+pub struct Position {
+    channel: usize,
+    class: Class,
+    after: Option<Cursor>,
+}
+
+impl EngineConsole {
+    /// For an engine that is about to start.
+    pub fn new(config: Arc<Config>, log: Sink) -> Self {
+        Self(Arc::new(Shared {
+            data: config.data.clone(),
+            config,
+            log,
+            started: (Timestamp::now(), Instant::now()),
+            phase: Mutex::new(Phase::Starting),
+            parts: OnceLock::new(),
+            stop: Notify::new(),
+        }))
+    }
+
+    /// The engine runs.
+    pub fn started(&self, engine: &Engine) {
+        let parts = Parts {
+            channels: engine.channels.clone(),
+            metrics: engine.metrics.clone(),
+            spool: engine.spool.clone(),
+            dispatcher: engine.dispatcher.clone(),
+            queue: engine.queue.clone(),
+            controller: engine.controller.clone(),
+            listening: engine.listening.iter().cloned().collect(),
+            router: engine.router.clone(),
+            lookups: engine.lookups.clone(),
+        };
+        // An engine starts once in the life of a console.
+        let _ = self.0.parts.set(parts);
+        self.enter(Phase::Running);
+    }
+
+    /// The engine begins to end.
+    pub fn draining(&self) {
+        self.enter(Phase::Draining);
+    }
+
+    /// Until somebody asks for the end.
+    pub async fn stop_asked(&self) {
+        self.0.stop.notified().await;
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn phase(&self) -> Phase {
+        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parts(&self) -> Answer<&Parts> {
+        self.0.parts.get().ok_or_else(|| Trouble("the engine is starting".to_owned()))
+    }
+}
+
+impl Console for EngineConsole {
+    type Cursor = Position;
+
+    async fn status(&self) -> Answer<Status> {
+        let parts = self.parts()?;
+        let config = &self.0.config;
+        let services = parts.dispatcher.send(DescribeDispatcher).await.map_err(gone)?;
+        let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
+        let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+        let counts = parts.spool.counts();
+        let mut channels = Vec::new();
+        for (id, channel) in parts.channels.iter() {
+            let counts = counts.get(&channel.name).copied().unwrap_or_default();
+            let tally = queue.channels.get(&id).copied().unwrap_or_default();
+            let jobs = controller.channels.iter().find(|(its, ..)| *its == id);
+            let active = tally.active as u64;
+            channels.push(ChannelStatus {
+                name: channel.name.clone(),
+                program: format!("{:?}", channel.program).to_lowercase(),
+                pool: channel.pool.clone(),
+                maxjobs: channel.maxjobs.get(),
+                jobs: jobs.map_or(0, |(_, jobs, _)| *jobs),
+                ready: counts.untried.saturating_sub(active),
+                active,
+                delayed: counts.tried,
+                held: counts.held,
+                oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
+            });
+        }
+        let until = |at: tokio::time::Instant| {
+            Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
+        };
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: config.host.clone(),
+            pid: std::process::id(),
+            data: self.0.data.display().to_string(),
+            phase: self.phase(),
+            started: self.0.started.0,
+            uptime_seconds: self.0.started.1.elapsed().as_secs(),
+            admin: config.admin.listen.iter().map(ToString::to_string).collect(),
+            services: services
+                .into_iter()
+                .filter_map(|description| {
+                    let services = &config.dispatcher.services;
+                    let service = services.iter().find(|s| s.name == description.name)?;
+                    Some(service_status(service, description, &parts.listening))
+                })
+                .collect(),
+            pools: controller
+                .pools
+                .into_iter()
+                .map(|(name, job_limit, running)| PoolStatus { name, job_limit, running })
+                .collect(),
+            channels,
+            queue: QueueStatus {
+                tracked: queue.tracked as u64,
+                stored: counts.values().map(relais_actors::spool::Counts::total).sum(),
+                max_messages: queue.max_messages as u64,
+                spool_bytes: parts.spool.octets(),
+            },
+            troubles: controller
+                .suspended
+                .into_iter()
+                .map(|suspended| DestinationTrouble {
+                    channel: parts.channels.channel(suspended.destination.channel).name.clone(),
+                    host: suspended.destination.host.to_string(),
+                    until: until(suspended.until),
+                    reply: suspended.reply.to_string(),
+                })
+                .collect(),
+            directory: Some(parts.directory()),
+            log_lines_lost: self.0.log.lost(),
+        })
+    }
+
+    async fn queue_list(
+        &self,
+        filter: &QueueFilter,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Answer<QueuePage<Position>> {
+        let parts = self.parts()?;
+        let names: Vec<&str> = parts.channels.iter().map(|(_, c)| c.name.as_str()).collect();
+        let mut at = after.unwrap_or(Position { channel: 0, class: Class::Untried, after: None });
+        let Some(name) = names.get(at.channel) else {
+            return Ok(QueuePage { entries: Vec::new(), next: None });
+        };
+        let mut entries = Vec::new();
+        let wanted = filter.channel.as_deref().is_none_or(|channel| channel == *name);
+        let found = if wanted && parts.spool.counts().contains_key(*name) {
+            parts.spool.scan(name, at.class, at.after, limit).await.map_err(trouble)?
+        } else {
+            at.class = Class::Held;
+            Vec::new()
+        };
+        at.after = found.last().map(|entry| entry.cursor);
+        if found.len() < limit {
+            (at.channel, at.class) = match at.class {
+                Class::Untried => (at.channel, Class::Tried),
+                Class::Tried => (at.channel, Class::Held),
+                Class::Held => (at.channel + 1, Class::Untried),
+            };
+            at.after = None;
+        }
+        let now = Timestamp::now();
+        for entry in describe(parts, found).await? {
+            if filter.admits(&entry, now) {
+                entries.push(entry);
+            }
+        }
+        let next = (at.channel < names.len()).then_some(at);
+        Ok(QueuePage { entries, next })
+    }
+
+    async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {
+        let parts = self.parts()?;
+        let found = parts.spool.find(id).await.map_err(trouble)?;
+        let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
+        let (envelope, content) = parts.spool.read(place).await.map_err(trouble)?;
+        Ok(Some(QueuedMessage {
+            id: id.to_string(),
+            source_channel: envelope.source_channel,
+            client: envelope.client,
+            header: header_of(&content),
+            entries: describe(parts, found).await?,
+        }))
+    }
+
+    async fn queue_summary(&self) -> Answer<QueueSummary> {
+        let parts = self.parts()?;
+        let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
+        let counts = parts.spool.counts();
+        let mut summary = QueueSummary::default();
+        let mut hosts: HashMap<(String, String), HostSummary> = HashMap::new();
+        for (id, channel) in parts.channels.iter() {
+            let Some(counts) = counts.get(&channel.name).filter(|counts| counts.total() > 0) else {
+                continue;
+            };
+            let active = queue.channels.get(&id).map_or(0, |tally| tally.active as u64);
+            let mut line = ChannelSummary {
+                channel: channel.name.clone(),
+                ready: counts.untried.saturating_sub(active),
+                active,
+                delayed: counts.tried,
+                held: counts.held,
+                ..ChannelSummary::default()
+            };
+            sum_up(&parts.spool, &mut line, &mut hosts).await?;
+            summary.channels.push(line);
+        }
+        summary.hosts = hosts.into_values().collect();
+        summary.hosts.sort_by(|a, b| b.messages.cmp(&a.messages).then(a.host.cmp(&b.host)));
+        summary.hosts.truncate(TOP_HOSTS);
+        Ok(summary)
+    }
+
+    async fn counters(&self) -> Answer<Counters> {
+        Ok(self.parts()?.metrics.counters())
+    }
+
+    async fn explain_route(&self, question: RouteQuestion) -> Answer<RouteExplained> {
+        explain::route(&self.0.config, &question).await.map_err(Trouble)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.phase() {
+            Phase::Running => Ok(()),
+            phase => Err(format!("the engine is {}", phase.name())),
+        }
+    }
+
+    fn stop(&self) {
+        self.0.stop.notify_one();
+    }
+
+    fn metrics_text(&self) -> String {
+        let Some(parts) = self.0.parts.get() else { return "# EOF\n".to_owned() };
+        parts.metrics.directory.counted(parts.directory());
+        parts.metrics.text()
+    }
+}
+
+fn service_status(
+    service: &relais_config::Service,
+    description: relais_actors::service::ServiceDescription,
+    listening: &HashMap<String, Vec<String>>,
+) -> ServiceStatus {
+    let workers = description.workers.into_iter().map(|worker| WorkerStatus {
+        id: u64::from(worker.id.0),
+        state: if worker.connections < service.limits.max_conns {
+            WorkerState::Active
+        } else {
+            WorkerState::Full
+        },
+        arbiter: worker.arbiter,
+        connections: worker.connections,
+        peak: worker.peak,
+        served: worker.served,
+        started: Timestamp(now_ms().saturating_sub(worker.age.as_millis() as u64)),
+    });
+    let workers: Vec<_> = workers.collect();
+    ServiceStatus {
+        name: description.name,
+        program: format!("{:?}", service.program).to_lowercase(),
+        channel: service.channel.clone(),
+        listen: listening.get(&service.name).cloned().unwrap_or_default(),
+        connections: workers.iter().map(|worker| worker.connections as u64).sum(),
+        accepted: description.accepted,
+        refused: description.refused,
+        workers,
+    }
+}
+
+/// Index entries, with what memory knows of them and what their records say.
+async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<Vec<QueuedEntry>> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    let mut entries = Vec::with_capacity(listed.len());
+    for ListedEntry { scanned, tracked } in listed {
+        // Delivered since the scan: its record may be gone, and it is no longer queued.
+        let Ok((envelope, _)) = parts.spool.read(scanned.place).await else { continue };
+        let state = match (scanned.state, tracked) {
+            (Stored::Held { .. }, _) => EntryState::Held,
+            (_, Some("active")) => EntryState::Active,
+            (_, Some("delayed")) => EntryState::Delayed,
+            (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
+            _ => EntryState::Ready,
+        };
+        entries.push(QueuedEntry {
+            id: scanned.id.to_string(),
+            channel: scanned.channel.to_string(),
+            host: scanned.host.to_string(),
+            sender: envelope.sender.clone(),
+            size: envelope.size,
+            received: Timestamp(envelope.received),
+            state,
+            attempts: u32::from(scanned.state.attempts()),
+            due: match scanned.state {
+                Stored::Waiting { due, .. } if due > 0 => Some(Timestamp(due)),
+                _ => None,
+            },
+            recipients: recipients(&parts.spool, &scanned, &envelope, state).await,
+        });
+    }
+    Ok(entries)
+}
+
+async fn recipients(
+    spool: &Spool,
+    scanned: &ScannedEntry,
+    envelope: &Envelope,
+    state: EntryState,
+) -> Vec<QueuedRecipient> {
+    let mut last: HashMap<u8, Outcome> = HashMap::new();
+    if scanned.state.attempts() > 0 {
+        let history = spool.history(scanned.id, scanned.place).await.unwrap_or_default();
+        let of_entry = history.into_iter().filter(|change| change.entry == scanned.entry);
+        last.extend(of_entry.flat_map(|change| change.replies));
+    }
+    let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
+    let entry = envelope.entries.get(usize::from(scanned.entry));
+    let all = entry.map_or(&[][..], |entry| &entry.recipients).iter().zip(0u8..);
+    all.map(|(recipient, index)| {
+        let outcome = last.get(&index);
+        QueuedRecipient {
+            address: recipient.original.clone(),
+            state: match outcome {
+                _ if open.contains(&index) => state.into(),
+                Some(Outcome::Failed(_)) => RecipientState::Failed,
+                _ => RecipientState::Delivered,
+            },
+            last_reply: outcome.map(|outcome| outcome.reply().to_string()),
+        }
+    })
+    .collect()
+}
+
+/// Adds up a channel's entries, a bounded piece at a time.
+async fn sum_up(
+    spool: &Spool,
+    line: &mut ChannelSummary,
+    hosts: &mut HashMap<(String, String), HostSummary>,
+) -> Answer<()> {
+    for class in [Class::Untried, Class::Tried, Class::Held] {
+        let mut after = None;
+        loop {
+            let found = spool.scan(&line.channel, class, after, PORTION).await.map_err(trouble)?;
+            for entry in &found {
+                let received = received(entry.id);
+                line.messages += 1;
+                line.recipients += u64::from(entry.state.open().count_ones());
+                line.bytes += entry.size;
+                earlier(&mut line.oldest, received);
+                let key = (line.channel.clone(), entry.host.to_string());
+                if hosts.len() >= MAX_HOSTS && !hosts.contains_key(&key) {
+                    continue;
+                }
+                let host = hosts.entry(key).or_insert_with_key(|(channel, host)| HostSummary {
+                    channel: channel.clone(),
+                    host: host.clone(),
+                    ..HostSummary::default()
+                });
+                host.messages += 1;
+                earlier(&mut host.oldest, received);
+            }
+            after = found.last().map(|entry| entry.cursor);
+            if found.len() < PORTION {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When the oldest entry of a channel came, of the next thousand of each class.
+async fn oldest(spool: &Spool, channel: &str, entries: u64) -> Option<Timestamp> {
+    let mut oldest = None;
+    if entries > 0 {
+        for class in [Class::Untried, Class::Tried, Class::Held] {
+            let found = spool.scan(channel, class, None, PORTION).await.unwrap_or_default();
+            for entry in found {
+                earlier(&mut oldest, received(entry.id));
+            }
+        }
+    }
+    oldest
+}
+
+/// A queue id begins with the time of its making.
+fn received(id: MessageId) -> Timestamp {
+    Timestamp(id.received_ms())
+}
+
+fn earlier(oldest: &mut Option<Timestamp>, other: Timestamp) {
+    *oldest = Some(oldest.map_or(other, |oldest| oldest.min(other)));
+}
+
+/// The header's lines, as far as they are in memory and fit a page.
+fn header_of(content: &Content) -> Vec<String> {
+    let Content::Whole(octets) = content else { return Vec::new() };
+    let text = String::from_utf8_lossy(&octets[..octets.len().min(HEADER_SHOWN)]).into_owned();
+    text.split("\r\n").take_while(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn gone(_: actix::MailboxError) -> Trouble {
+    Trouble("a part of the engine has ended".to_owned())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn trouble(error: SpoolError) -> Trouble {
+    Trouble(error.to_string())
+}
+
+const PORTION: usize = 1_000;
+const TOP_HOSTS: usize = 20;
+/// Hosts told apart while adding up; more are in the channel's sum only.
+const MAX_HOSTS: usize = 100_000;
+const HEADER_SHOWN: usize = 16 << 10;

@@ -1,0 +1,105 @@
+//! One engine on one data directory.
+//!
+//! The lock is the kernel's (`flock`): it ends with the process, whatever ends that. What the
+//! file holds only serves to name the process in the message of the second.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Held as long as this value lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// The data directory cannot be had. The administrator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another engine has it.
+    #[error("another engine{} is running on {}", pid.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default(), .data.display())]
+    Taken {
+        /// The data directory.
+        data: PathBuf,
+        /// The other process, when it could be read.
+        pid: Option<u32>,
+    },
+    /// The file system refuses.
+    #[error("cannot use the data directory {}: {source}", .data.display())]
+    Unusable {
+        /// The data directory.
+        data: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Makes the data directory, for its owner alone, unless it is there, and takes its lock.
+    pub fn acquire(data: &Path) -> Result<Self, LockError> {
+        let unusable = |source| LockError::Unusable { data: data.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(unusable)?;
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(data.join("lock"));
+        let mut file = open.map_err(unusable)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(LockError::Taken { data: data.to_owned(), pid: pid_in(&mut file) });
+            }
+            Err(error) => return Err(unusable(error.into())),
+        }
+        file.set_len(0).map_err(unusable)?;
+        writeln!(file, "{}", std::process::id()).map_err(unusable)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn pid_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_second_engine_is_refused_and_told_who_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("a/b");
+        let lock = Lock::acquire(&data).unwrap();
+        assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+        let refused = Lock::acquire(&data).unwrap_err().to_string();
+        let want = format!(
+            "another engine (process {}) is running on {}",
+            std::process::id(),
+            data.display()
+        );
+        assert_eq!(refused, want);
+        drop(lock);
+        Lock::acquire(&data).unwrap();
+    }
+
+    #[test]
+    fn a_place_that_cannot_hold_data_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let refused = Lock::acquire(&file).unwrap_err().to_string();
+        assert!(refused.starts_with("cannot use the data directory /"), "{refused}");
+    }
+}

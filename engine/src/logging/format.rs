@@ -1,0 +1,276 @@
+//! How an event becomes a line.
+//!
+//! Text: `2026-08-30T23:45:01.123Z INFO relais_actors::events: worker started service=SMTP`.
+//! JSON: one object with `time`, `level`, `target`, `message` when there is one, `span` when
+//! there is one, and the event's fields beside them, in their order.
+//!
+//! No value can end a line or look like two: in text, whatever is not a plain word is quoted and
+//! escaped.
+
+use std::fmt::{self, Write};
+
+use relais_actors::status::Timestamp;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    fmt::{
+        FmtContext, FormatEvent, FormattedFields,
+        format::{DefaultFields, Writer},
+    },
+    registry::{LookupSpan, SpanRef},
+};
+
+use super::Sink;
+
+/// Which of the two forms.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one object a line.
+    Json,
+}
+
+/// The layer that writes lines into a sink.
+pub(super) fn layer<S>(format: Format, sink: Sink) -> impl tracing_subscriber::Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer().with_ansi(false).event_format(format).with_writer(sink)
+}
+
+impl<S> FormatEvent<S, DefaultFields> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, DefaultFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::with_capacity(LINE);
+        let (metadata, now) = (event.metadata(), Timestamp::now());
+        let (level, target) = (metadata.level(), metadata.target());
+        match self {
+            Self::Text => write!(line, "{now} {level} {target}:")?,
+            Self::Json => {
+                write!(line, r#"{{"time":"{now}","level":"{level}","target":"{target}""#)?;
+            }
+        }
+        let mut fields = Fields { format: *self, line: &mut line };
+        event.record(&mut fields);
+        if let Some(scope) = ctx.event_scope() {
+            fields
+                .display("span", &Spans(scope.from_root().map(|span| span_text(&span)).collect()));
+        }
+        line.push_str(if *self == Self::Json { "}\n" } else { "\n" });
+        writer.write_str(&line)
+    }
+}
+
+/// Writes fields behind what is already in the line.
+struct Fields<'a> {
+    format: Format,
+    line: &'a mut String,
+}
+
+impl Fields<'_> {
+    /// A number or a truth: needs no quotes in either form.
+    fn bare(&mut self, name: &str, value: impl fmt::Display) {
+        // Writing to a string cannot fail; here and below.
+        let _ = match self.format {
+            Format::Text => write!(self.line, " {name}={value}"),
+            Format::Json => write!(self.line, ",\"{name}\":{value}"),
+        };
+    }
+
+    fn display(&mut self, name: &str, value: &dyn fmt::Display) {
+        match self.format {
+            Format::Text if name == "message" => {
+                self.line.push(' ');
+                let _ = write!(Escaped(self.line), "{value}");
+            }
+            Format::Text => {
+                let _ = write!(self.line, " {name}=");
+                let start = self.line.len();
+                let _ = write!(self.line, "{value}");
+                quote_unless_plain(self.line, start);
+            }
+            Format::Json => {
+                let _ = write!(self.line, ",\"{name}\":\"");
+                let _ = write!(Escaped(self.line), "{value}");
+                self.line.push('"');
+            }
+        }
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.display(field.name(), &format_args!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.display(field.name(), &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.bare(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.bare(field.name(), value);
+        } else {
+            self.display(field.name(), &value);
+        }
+    }
+}
+
+/// `session{client=…}:job{…}`, from the outermost.
+struct Spans(Vec<String>);
+
+impl fmt::Display for Spans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(":"))
+    }
+}
+
+fn span_text<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> String {
+    let extensions = span.extensions();
+    match extensions.get::<FormattedFields<DefaultFields>>() {
+        Some(fields) if !fields.is_empty() => format!("{}{{{fields}}}", span.name()),
+        _ => span.name().to_owned(),
+    }
+}
+
+/// Makes one word of what stands behind `start`, if it is not one already.
+fn quote_unless_plain(line: &mut String, start: usize) {
+    let plain = |c: u8| c.is_ascii_graphic() && !matches!(c, b'"' | b'\\' | b'=');
+    if line.len() > start && line.as_bytes()[start..].iter().all(|c| plain(*c)) {
+        return;
+    }
+    let value = line.split_off(start);
+    line.push('"');
+    let _ = Escaped(line).write_str(&value);
+    line.push('"');
+}
+
+/// Escapes what may not stand between quotes, in JSON as in text.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let harmful = |c: u8| matches!(c, 0..=0x1f | b'"' | b'\\' | 0x7f..);
+        // Looks at all octets without a branch, which is faster than stopping early.
+        if !text.bytes().fold(false, |found, c| found | harmful(c)) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        for c in text.chars() {
+            match c {
+                '"' => self.0.push_str("\\\""),
+                '\\' => self.0.push_str("\\\\"),
+                '\n' => self.0.push_str("\\n"),
+                '\r' => self.0.push_str("\\r"),
+                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                    write!(self.0, "\\u{:04x}", u32::from(c))?;
+                }
+                c => self.0.push(c),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Octets of a usual transaction line.
+const LINE: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tracing::{info, info_span, warn};
+    use tracing_subscriber::{layer::SubscriberExt, registry};
+
+    use super::*;
+
+    /// What `emit` logs, without the time.
+    fn logged(format: Format, emit: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let sink = Sink::start(kept.clone()).unwrap();
+        let subscriber = registry().with(layer(format, sink.clone()));
+        tracing::subscriber::with_default(subscriber, emit);
+        sink.flush(Duration::from_secs(10));
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let time = match format {
+            Format::Text => "2026-08-30T23:45:01.123Z ".len(),
+            Format::Json => "{\"time\":\"2026-08-30T23:45:01.123Z\",".len(),
+        };
+        let open = if format == Format::Json { "{" } else { "" };
+        let lines = text.split_inclusive('\n');
+        lines.flat_map(|line| [open, &line[time..]]).collect()
+    }
+
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn some_events() {
+        info!(target: "t", n = -1, big = u64::MAX, yes = true, half = 0.5, word = "a", "it happened");
+        warn!(target: "t", hostile = "a\r\nb \"c\" \\ \u{1b}[2J\u{2028}", empty = "", "x\ny");
+        let _span = info_span!("job", id = "7").entered();
+        info!(target: "t", to = %"<a@b>", nan = f64::NAN);
+    }
+
+    #[test]
+    fn text_keeps_each_event_on_one_line() {
+        let want = concat!(
+            "INFO t: it happened n=-1 big=18446744073709551615 yes=true half=0.5 word=a\n",
+            r#"WARN t: x\ny hostile="a\r\nb \"c\" \\ \u001b[2J\u2028" empty="""#,
+            "\n",
+            r#"INFO t: to=<a@b> nan=NaN span="job{id=\"7\"}""#,
+            "\n",
+        );
+        assert_eq!(logged(Format::Text, some_events), want);
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = logged(Format::Json, some_events);
+        let parse = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let lines: Vec<_> = text.lines().map(parse).collect();
+        assert_eq!(lines[0]["level"], "INFO");
+        assert_eq!(lines[0]["message"], "it happened");
+        assert_eq!(lines[0]["n"], -1);
+        assert_eq!(lines[0]["big"], u64::MAX);
+        assert_eq!(lines[0]["yes"], true);
+        assert_eq!(lines[0]["half"], 0.5);
+        assert_eq!(lines[1]["hostile"], "a\r\nb \"c\" \\ \u{1b}[2J\u{2028}");
+        assert_eq!(lines[1]["empty"], "");
+        assert_eq!(lines[2]["span"], "job{id=\"7\"}");
+        assert_eq!(lines[2]["nan"], "NaN");
+        assert_eq!(lines.len(), 3);
+    }
+}

@@ -1,0 +1,286 @@
+//! Status, queue, counters and routes as text for people; what scripts read is JSON.
+
+mod table;
+mod units;
+
+use std::fmt::Write;
+
+use relais_actors::{
+    events::Printable,
+    status::{
+        Counters, Event, QueueSummary, QueuedEntry, QueuedMessage, RouteExplained, ServiceStatus,
+        Status, Timestamp, WorkerState,
+    },
+};
+
+pub use table::Table;
+pub use units::{Relative, Size, Span};
+
+// Writing to a string cannot fail; the results are dropped for that reason in this file.
+
+/// `GET /`.
+pub fn overview(status: &Status, queue: &QueueSummary, not_ready: Option<&str>) -> String {
+    let mut page = self::status(status);
+    if let Some(why) = not_ready {
+        let _ = writeln!(page, "\nnot ready: {}", Printable(why));
+    }
+    if !queue.channels.is_empty() {
+        let _ = write!(page, "\n{}", summary(queue));
+    }
+    page + concat!(
+        "\nMore: /metrics  /healthz  /readyz  /api/v1/status  /api/v1/queue  ",
+        "/api/v1/queue/summary\n      /api/v1/queue/ID  /api/v1/counters  ",
+        "/api/v1/route?address=ADDRESS\n",
+    )
+}
+
+/// `relais status`.
+pub fn status(status: &Status) -> String {
+    let mut page = String::new();
+    let Status { version, host, pid, data, phase, queue, .. } = status;
+    let uptime = Span(std::time::Duration::from_secs(status.uptime_seconds));
+    let _ = writeln!(
+        page,
+        "relais {version} on {host}: {} for {uptime}, process {pid}, data in {data}",
+        phase.name()
+    );
+    let _ = writeln!(
+        page,
+        "queue: {} stored, {} of at most {} in memory, spool {}",
+        queue.stored,
+        queue.tracked,
+        queue.max_messages,
+        Size(queue.spool_bytes)
+    );
+    if let Some(directory) = &status.directory {
+        let _ = writeln!(
+            page,
+            "directory: {} found, {} missing, {} failed, {} from memory",
+            directory.found, directory.missing, directory.failed, directory.cache_hits
+        );
+    }
+    if status.log_lines_lost > 0 {
+        let _ = writeln!(page, "log: {} lines lost", status.log_lines_lost);
+    }
+    let _ = writeln!(page, "admin: {}", status.admin.join(", "));
+    for table in [services(&status.services), pools(status), channels(status), troubles(status)] {
+        if !table.is_empty() {
+            let _ = write!(page, "\n{table}");
+        }
+    }
+    page
+}
+
+fn services(services: &[ServiceStatus]) -> Table {
+    let mut table = Table::new(&[
+        "SERVICE",
+        "CHANNEL",
+        "LISTENS ON",
+        ">SESSIONS",
+        ">WORKERS",
+        ">TAKEN",
+        ">REFUSED",
+    ]);
+    for service in services {
+        let workers = service.workers.iter();
+        let active = workers.filter(|worker| worker.state != WorkerState::Draining).count();
+        let workers = match service.workers.len() - active {
+            0 => active.to_string(),
+            draining => format!("{active}+{draining} ending"),
+        };
+        table.row([
+            &service.name,
+            &service.channel,
+            &service.listen.join(", "),
+            &service.connections,
+            &workers,
+            &service.accepted,
+            &service.refused,
+        ]);
+    }
+    table
+}
+
+fn pools(status: &Status) -> Table {
+    let mut table = Table::new(&["POOL", ">JOBS", ">LIMIT"]);
+    for pool in &status.pools {
+        table.row([&pool.name, &pool.running, &pool.job_limit]);
+    }
+    table
+}
+
+fn channels(status: &Status) -> Table {
+    let now = Timestamp::now();
+    let titles =
+        ["CHANNEL", "PROGRAM", "POOL", ">JOBS", ">READY", ">ACTIVE", ">DELAYED", ">HELD", "OLDEST"];
+    let mut table = Table::new(&titles);
+    for channel in &status.channels {
+        table.row([
+            &channel.name,
+            &channel.program,
+            &channel.pool,
+            &format_args!("{}/{}", channel.jobs, channel.maxjobs),
+            &channel.ready,
+            &channel.active,
+            &channel.delayed,
+            &channel.held,
+            &Relative { time: channel.oldest, now },
+        ]);
+    }
+    table
+}
+
+fn troubles(status: &Status) -> Table {
+    let now = Timestamp::now();
+    let mut table = Table::new(&["IN TROUBLE", "CHANNEL", "TRIED AGAIN", "LAST REPLY"]);
+    for trouble in &status.troubles {
+        let until = Relative { time: Some(trouble.until), now };
+        table.row([&trouble.host, &trouble.channel, &until, &trouble.reply]);
+    }
+    table
+}
+
+/// A page of `relais queue list`, with its heading.
+pub fn entries(entries: &[QueuedEntry]) -> String {
+    let now = Timestamp::now();
+    let titles = ["ID", "STATE", ">SIZE", "AGE", ">TRIES", "NEXT", "CHANNEL", "HOST", "FROM", "TO"];
+    let mut table = Table::new(&titles);
+    for entry in entries {
+        let to = match entry.recipients.as_slice() {
+            [] => String::new(),
+            [only] => only.address.clone(),
+            [first, rest @ ..] => format!("{} and {} more", first.address, rest.len()),
+        };
+        table.row([
+            &entry.id,
+            &entry.state.name(),
+            &Size(entry.size),
+            &Span(entry.received.until(now)),
+            &entry.attempts,
+            &Relative { time: entry.due, now },
+            &entry.channel,
+            &entry.host,
+            &format_args!("<{}>", entry.sender),
+            &to,
+        ]);
+    }
+    table.to_string()
+}
+
+/// `relais queue show`.
+pub fn message(message: &QueuedMessage) -> String {
+    let now = Timestamp::now();
+    let mut page = String::new();
+    let QueuedMessage { id, source_channel, client, header, entries } = message;
+    let _ = writeln!(page, "message {}", Printable(id));
+    if let Some(first) = entries.first() {
+        let received = Relative { time: Some(first.received), now };
+        let _ = writeln!(page, "from    <{}>", Printable(&first.sender));
+        let _ = writeln!(page, "size    {}", Size(first.size));
+        let _ = writeln!(page, "came    {} ({received})", first.received);
+    }
+    let _ = writeln!(page, "by      {} from {}", Printable(source_channel), Printable(client));
+    for entry in entries {
+        let due = entry.due.map(|due| format!(", next {}", Relative { time: Some(due), now }));
+        let _ = writeln!(
+            page,
+            "\nby {} to {}: {}, {} attempts{}",
+            Printable(&entry.channel),
+            Printable(&entry.host),
+            entry.state.name(),
+            entry.attempts,
+            due.unwrap_or_default()
+        );
+        let mut table = Table::new(&["RECIPIENT", "STATE", "LAST REPLY"]);
+        for recipient in &entry.recipients {
+            let reply = recipient.last_reply.as_deref().unwrap_or("-");
+            table.row([&recipient.address, &recipient.state.name(), &reply]);
+        }
+        let _ = write!(page, "{table}");
+    }
+    if !header.is_empty() {
+        page.push('\n');
+    }
+    for line in header {
+        let _ = writeln!(page, "  {}", Printable(line));
+    }
+    page
+}
+
+/// `relais queue summary`.
+pub fn summary(summary: &QueueSummary) -> String {
+    let now = Timestamp::now();
+    if summary.channels.is_empty() {
+        return "the queue is empty\n".to_owned();
+    }
+    let titles = [
+        "CHANNEL",
+        ">MESSAGES",
+        ">RECIPIENTS",
+        ">SIZE",
+        ">READY",
+        ">ACTIVE",
+        ">DELAYED",
+        ">HELD",
+        "OLDEST",
+    ];
+    let mut channels = Table::new(&titles);
+    for channel in &summary.channels {
+        channels.row([
+            &channel.channel,
+            &channel.messages,
+            &channel.recipients,
+            &Size(channel.bytes),
+            &channel.ready,
+            &channel.active,
+            &channel.delayed,
+            &channel.held,
+            &Relative { time: channel.oldest, now },
+        ]);
+    }
+    let mut hosts = Table::new(&["HOST", "CHANNEL", ">MESSAGES", "OLDEST"]);
+    for host in &summary.hosts {
+        let oldest = Relative { time: host.oldest, now };
+        hosts.row([&host.host, &host.channel, &host.messages, &oldest]);
+    }
+    if hosts.is_empty() { channels.to_string() } else { format!("{channels}\n{hosts}") }
+}
+
+/// `relais counters`: messages, with recipients and size of those that moved.
+pub fn counters(counters: &Counters) -> String {
+    let mut table = Table::new(&["CHANNEL", "EVENT", ">MESSAGES", ">RECIPIENTS", ">SIZE"]);
+    for (channel, events) in &counters.0 {
+        for event in Event::ALL {
+            let tally = events.get(&event).copied().unwrap_or_default();
+            if tally.messages + tally.recipients + tally.bytes == 0 {
+                continue;
+            }
+            let size = Size(tally.bytes);
+            table.row([channel, &event.name(), &tally.messages, &tally.recipients, &size]);
+        }
+    }
+    if table.is_empty() { "nothing has been counted yet\n".to_owned() } else { table.to_string() }
+}
+
+/// `relais route`: the steps, then what came of them.
+pub fn route(route: &RouteExplained) -> String {
+    let mut page = String::new();
+    let widest = route.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
+    for step in &route.steps {
+        let (name, detail) = (Printable(&step.step).to_string(), Printable(&step.detail));
+        let _ = writeln!(page, "{name:widest$}  {detail}");
+    }
+    if !route.steps.is_empty() {
+        page.push('\n');
+    }
+    let verdict = if route.accepted { "accepted" } else { "refused" };
+    let _ = writeln!(page, "<{}> {verdict}: {}", Printable(&route.input), Printable(&route.reply));
+    let mut table = Table::new(&["ADDRESS", "CHANNEL", "TAG", "NEXT HOP"]);
+    for result in &route.results {
+        table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
+    }
+    if !table.is_empty() {
+        let _ = write!(page, "{table}");
+    }
+    page
+}

@@ -1,0 +1,90 @@
+//! Quantities as people read them.
+
+use std::{fmt, time::Duration};
+
+use relais_actors::status::Timestamp;
+
+/// Octets: `512 B`, `4.0 KiB`, `1.5 GiB`.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(pub u64);
+
+/// A stretch of time by its largest unit: `12s`, `3m`, `5h`, `2d`.
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub Duration);
+
+/// A point in time as seen from another: `3m ago`, `in 5h`, `-` when there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Relative {
+    /// The point, if there is one.
+    pub time: Option<Timestamp>,
+    /// From where it is seen.
+    pub now: Timestamp,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut amount = self.0 as f64 / 1024.0;
+        let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
+        let mut unit = units.next().unwrap_or_default();
+        // What would be shown as 1024.0 belongs to the next unit.
+        while amount >= 1023.95 {
+            let Some(next) = units.next() else { break };
+            unit = next;
+            amount /= 1024.0;
+        }
+        write!(f, "{amount:.1} {unit}")
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs() {
+            secs @ ..60 => write!(f, "{secs}s"),
+            secs @ ..3_600 => write!(f, "{}m", secs / 60),
+            secs @ ..86_400 => write!(f, "{}h", secs / 3_600),
+            secs => write!(f, "{}d", secs / 86_400),
+        }
+    }
+}
+
+impl fmt::Display for Relative {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.time {
+            None => f.write_str("-"),
+            Some(time) if time > self.now => write!(f, "in {}", Span(self.now.until(time))),
+            Some(time) => write!(f, "{} ago", Span(time.until(self.now))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        let rows = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (3 << 29, "1.5 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (octets, want) in rows {
+            assert_eq!(Size(octets).to_string(), want);
+        }
+        let rows =
+            [(0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_800, "2d")];
+        for (secs, want) in rows {
+            assert_eq!(Span(Duration::from_secs(secs)).to_string(), want);
+        }
+        let at = |time| Relative { time, now: Timestamp(1_000_000) }.to_string();
+        assert_eq!(at(Some(Timestamp(820_000))), "3m ago");
+        assert_eq!(at(Some(Timestamp(1_300_000))), "in 5m");
+        assert_eq!(at(None), "-");
+    }
+}

@@ -1,0 +1,46 @@
+//! Ending without losing time or mail: the drain order, each step with a deadline.
+//!
+//! Nothing here is needed for safety: the spool is the truth, and a missed deadline only costs
+//! an attempt that is repeated. It is needed for politeness to peers and for a quick next start.
+
+use std::{future::Future, time::Duration};
+
+use relais_actors::{
+    dispatcher::DrainDispatcher, job_controller::StopStarting, queue::DrainQueue,
+    store::DrainStore, watch::StandDown,
+};
+use tracing::{info, warn};
+
+use crate::wiring::Engine;
+
+/// Stops accepting, lets sessions and jobs finish, and makes the last state changes durable.
+pub async fn drain(engine: &Engine) {
+    info!("draining: no new connections, no new jobs");
+    engine.watch.do_send(StandDown);
+    engine.controller.do_send(StopStarting);
+    let sessions = engine.dispatcher.send(DrainDispatcher);
+    let jobs = engine.queue.send(DrainQueue);
+    tokio::join!(
+        within(SESSIONS, "sessions did not finish in time; their clients will try again", sessions),
+        within(JOBS, "jobs did not finish in time; their messages are tried again", jobs),
+    );
+    if let Some(store) = &engine.store {
+        let unfinished = "the store's deliveries are made again at the next start";
+        within(FLUSH, unfinished, store.send(DrainStore)).await;
+    }
+    within(FLUSH, "the spool's last state changes may be repeated", engine.spool.close()).await;
+    info!("drained");
+}
+
+async fn within<F: Future>(limit: Duration, otherwise: &str, step: F) {
+    if tokio::time::timeout(limit, step).await.is_err() {
+        warn!(?limit, "{otherwise}");
+    }
+}
+
+/// For a message in the middle of its data to arrive whole.
+const SESSIONS: Duration = Duration::from_secs(20);
+/// For a next hop to answer the data it has.
+const JOBS: Duration = Duration::from_secs(20);
+/// For one write and one sync of the disk.
+const FLUSH: Duration = Duration::from_secs(10);

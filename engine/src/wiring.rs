@@ -1,0 +1,310 @@
+//! Which actors there are, on which thread each lives, and who knows whom. The one place that
+//! decides it.
+
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use actix::prelude::*;
+use relais_actors::{
+    channels::Channels,
+    directory::{Counters, Directory, DirectoryHandle, OpenError, Source},
+    dispatcher::{Bound, Dispatcher, ListenError},
+    job_controller::{Connect, JobController},
+    metrics::{self, Labels, Metrics},
+    placement::Placement,
+    pool::{JobParts, Pool},
+    queue::{Committed, Parts, Queue},
+    router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
+    service::Listening,
+    session::{Behind, QueueSide, SessionParts, StoreSide},
+    spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
+    store::{Deliveries, Store},
+    watch::{Guard, Lifeline, Remedy, Watch},
+};
+use relais_channels::{
+    mail::MessageIds,
+    mailbox::PartitionError,
+    smtp::{Dialect, Limits, Setup},
+};
+use relais_config::{
+    self as config, Channel, Config, channel, directory::Cache, dispatcher::Program,
+};
+
+/// An engine whose actors run. Lives on the system's own thread.
+pub struct Engine {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Its channels.
+    pub channels: Arc<Channels>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where messages are kept.
+    pub spool: Spool,
+    /// Routes of recipients.
+    pub router: RouterHandle,
+    /// What the directory was asked.
+    pub lookups: Arc<Counters>,
+    /// Services.
+    pub dispatcher: Addr<Dispatcher>,
+    /// Restarts what died.
+    pub watch: Addr<Watch>,
+    /// What waits.
+    pub queue: Addr<Queue>,
+    /// What runs.
+    pub controller: Addr<JobController>,
+    /// Mailboxes.
+    pub store: Option<Addr<Store>>,
+    /// Threads to end and to join, in this order.
+    pub arbiters: Vec<Arbiter>,
+    /// What was found on the disk.
+    pub recovered: Recovered,
+    /// Where each service listens: its name and its places.
+    pub listening: Vec<(String, Vec<String>)>,
+}
+
+/// Why the engine does not start. The administrator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The spool cannot be opened.
+    #[error("the spool in {}: {source}", .dir.display())]
+    Spool {
+        /// Its folder.
+        dir: PathBuf,
+        /// Why.
+        source: SpoolError,
+    },
+    /// Rules, tables or the directory cannot be used.
+    #[error(transparent)]
+    Routes(#[from] RoutesError),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Directory(#[from] OpenError),
+    /// The mailboxes cannot be used.
+    #[error(transparent)]
+    Store(#[from] PartitionError),
+    /// The configuration asks for what this release cannot do.
+    #[error("service {service} speaks LMTP, but there is no store section to deliver into")]
+    NoStore {
+        /// Its name.
+        service: String,
+    },
+}
+
+impl Engine {
+    /// Starts everything. Sockets are bound first, so that the commonest mistake is told before
+    /// anything else happens; they are accepted from last, when the queue is ready for it.
+    pub fn start(config: Arc<Config>, end: Box<dyn Fn(&str) + Send>) -> Result<Self, StartError> {
+        let bound = bind(&config)?;
+        let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
+        let channels = Arc::new(Channels::of(&config));
+        let threads = std::env::var("ARB")
+            .ok()
+            .and_then(|a| a.parse().ok())
+            .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
+        let (placement, arbiters) = Placement::start(threads);
+        let placement = Arc::new(placement);
+        let watch = Watch::new(metrics.clone(), end).start();
+
+        let queue_address: Arc<OnceLock<Addr<Queue>>> = Arc::default();
+        let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
+        let ids = Arc::new(MessageIds::after(recovered.last_id));
+        let (router, lookups) = start_router(&config)?;
+        let (queue, controller) = start_queue(&config, &channels, &metrics, &spool, &watch);
+        // Nothing is committed before the sessions start, so the address is always there in time.
+        let _ = queue_address.set(queue.clone());
+        let parts = JobParts {
+            host: config.host.as_str().into(),
+            channels: channels.clone(),
+            spool: spool.clone(),
+            queue: queue.clone(),
+            placement: placement.clone(),
+            metrics: metrics.clone(),
+        };
+        let pools = pools(&config).into_iter().map(|(_, l)| Pool::new(l, parts.clone()).start());
+        controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
+
+        let store = open_store(&config)?;
+        let deliveries = store.as_ref().map(Store::deliveries);
+        let queue_side = |channel: &str| QueueSide {
+            host: config.host.as_str().into(),
+            source_channel: channel.into(),
+            router: router.clone(),
+            spool: spool.clone(),
+            ids: ids.clone(),
+            channels: channels.clone(),
+            large_message: config.spool.large_message,
+            metrics: metrics.clone(),
+        };
+        let mut services = Vec::new();
+        let mut listening = Vec::new();
+        for (service, sockets) in bound {
+            let places = sockets.iter().map(Listening::place).collect();
+            listening.push((service.name.clone(), places));
+            let behind = match (service.program, &deliveries) {
+                (Program::Smtp, _) => Behind::Queue(queue_side(&service.channel)),
+                (Program::Lmtp, Some(deliveries)) => {
+                    Behind::Store(store_side(&config, &service.channel, deliveries))
+                }
+                _ => return Err(StartError::NoStore { service: service.name }),
+            };
+            let session = SessionParts {
+                service: service.name.as_str().into(),
+                setup: Arc::new(setup(&config, &service)),
+                behind,
+                metrics: metrics.clone(),
+            };
+            services.push(Bound { service, listening: sockets, session });
+        }
+        let dispatcher = Dispatcher::new(
+            services,
+            router.cache.clone(),
+            placement,
+            watch.clone(),
+            metrics.clone(),
+        )
+        .start();
+        Ok(Self {
+            config,
+            channels,
+            metrics,
+            spool,
+            router,
+            lookups,
+            dispatcher,
+            watch,
+            queue,
+            controller,
+            store: store.map(Store::start),
+            arbiters,
+            recovered,
+            listening,
+        })
+    }
+}
+
+fn bind(config: &Config) -> Result<Vec<(relais_config::Service, Vec<Listening>)>, ListenError> {
+    let services = config.dispatcher.services.iter();
+    services.map(|service| Ok((service.clone(), Listening::bind(service)?))).collect()
+}
+
+fn setup(config: &Config, service: &relais_config::Service) -> Setup {
+    let dialect = match service.program {
+        Program::Smtp => Dialect::Smtp,
+        Program::Lmtp | Program::LmtpNative => Dialect::Lmtp,
+    };
+    let channel = config.channels.iter().find(|channel| channel.name == service.channel);
+    // The configuration was checked: a service's channel is there.
+    let limits = channel.map_or_else(
+        || Limits::of(&Channel::new(&service.channel, &service.channel, channel::Program::Smtp)),
+        Limits::of,
+    );
+    Setup { dialect, host: config.host.clone(), limits }
+}
+
+/// Opens the spool and starts its threads; what they commit goes to the queue, once it exists.
+fn open_spool(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    queue: Arc<OnceLock<Addr<Queue>>>,
+) -> Result<(Spool, Recovered), StartError> {
+    let dir = config.data.join("spool");
+    let error = |source| StartError::Spool { dir: dir.clone(), source };
+    let (opened, recovered) =
+        Spool::open(&dir, &config.spool, Arc::new(RealDisk)).map_err(error)?;
+    let meter = metrics.actor(metrics::Actor::Queue);
+    let committed = move |batch| {
+        if let Some(queue) = queue.get() {
+            meter.sent();
+            queue.do_send(Committed(batch));
+        }
+    };
+    let opened = opened.observed_by(Arc::new(SpoolMeters(metrics.clone())));
+    let spool = opened.start(committed).map_err(error)?;
+    Ok((spool, recovered))
+}
+
+fn start_router(config: &Config) -> Result<(RouterHandle, Arc<Counters>), StartError> {
+    let routes = Arc::new(Routes::new(config)?);
+    let source = Source::open(config)?;
+    let limits = match &config.directory {
+        Some(relais_config::Directory::Ldap(ldap)) => ldap.cache,
+        _ => Cache::default(),
+    };
+    let cache = Arc::new(RouteCache::new(routes, limits));
+    let lookups = Arc::<Counters>::default();
+    let directory = DirectoryHandle(Directory::new(source, lookups.clone()).start());
+    let addr = Router::new(cache.clone(), directory).start();
+    Ok((RouterHandle { cache, addr }, lookups))
+}
+
+fn open_store(config: &Config) -> Result<Option<Store>, StartError> {
+    let Some(store) = &config.store else { return Ok(None) };
+    let absolute = config::Store { path: config.path(&store.path), ..store.clone() };
+    Ok(Some(Store::open(&absolute, &config.host)?))
+}
+
+fn store_side(config: &Config, channel: &str, deliveries: &Deliveries) -> StoreSide {
+    let channel = config.channels.iter().find(|its| its.name == channel);
+    StoreSide {
+        deliveries: deliveries.clone(),
+        default_domain: config.default_domain.as_str().into(),
+        flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
+    }
+}
+
+fn pools(config: &Config) -> Vec<(String, NonZeroUsize)> {
+    let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
+    pools.map(|pool| (pool.name.clone(), pool.job_limit)).collect()
+}
+
+fn start_queue(
+    config: &Config,
+    channels: &Arc<Channels>,
+    metrics: &Arc<Metrics>,
+    spool: &Spool,
+    watch: &Addr<Watch>,
+) -> (Addr<Queue>, Addr<JobController>) {
+    let limits = pools(config).into_iter().map(|(name, limit)| (name, limit.get())).collect();
+    // Half the engine knows these two by address: without them it ends, and starts again from
+    // the spool.
+    let vital = |actor: metrics::Actor| {
+        let name = actor.name().to_owned();
+        watch.do_send(Guard { name: name.clone(), remedy: Remedy::End });
+        Lifeline::new(watch.clone().recipient(), actor, name)
+    };
+    let lifeline = vital(metrics::Actor::JobController);
+    let controller =
+        JobController::new(channels.clone(), limits, metrics.clone(), lifeline).start();
+    // A store without an MTA queues nothing.
+    let (max_messages, rebuild_parallel_channels) = config
+        .job_controller
+        .as_ref()
+        .map_or((0, 1), |c| (c.max_messages, c.rebuild_parallel_channels));
+    let queue = Queue::new(Parts {
+        spool: spool.clone(),
+        channels: channels.clone(),
+        controller: controller.clone(),
+        metrics: metrics.clone(),
+        max_messages,
+        rebuild_parallel_channels,
+        lifeline: vital(metrics::Actor::Queue),
+    });
+    (queue.start(), controller)
+}
+
+impl SpoolEvents for SpoolMeters {
+    fn committed(&self, messages: usize, _octets: u64, took: Duration) {
+        self.0.spool.committed(messages, took);
+    }
+}
+
+/// Moves the spool's numbers.
+struct SpoolMeters(Arc<Metrics>);
