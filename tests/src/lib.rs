@@ -1,1 +1,47 @@
-//! Placeholder.
+//! The harness of the end-to-end tests: the real program, real peers, real files.
+//!
+//! Nothing inside the engine is replaced. An [`Instance`] is a folder with a configuration and a
+//! data directory; it can be started, killed and started again. What stands in for the outside
+//! world is small and keeps books: [`Sink`] is an LMTP server that counts every message it was
+//! given, [`Load`] an SMTP client that knows which messages got their 250.
+//!
+//! The program under test is `$RELAIS_BIN`; without that variable it is built once, in the
+//! release profile, before the first test that needs it. Programs of Debian packages are asked for
+//! with [`needs`], which skips the test when one is missing, and fails it under `CI`.
+//!
+//! Not guaranteed: ports are picked free, but nothing keeps them free until they are bound.
+
+// A harness reports by panicking; saying so on every function helps nobody.
+#![allow(clippy::missing_panics_doc)]
+
+mod build;
+mod dovecot;
+mod http;
+mod instance;
+mod load;
+mod mailbox;
+mod needs;
+mod ports;
+mod process;
+mod random;
+mod samples;
+mod settings;
+mod sink;
+mod smtp;
+mod wait;
+
+pub use build::program;
+pub use dovecot::Dovecot;
+pub use http::{Page, fetch};
+pub use instance::{Instance, Running};
+pub use load::{Load, message};
+pub use mailbox::{dot_stuffed, mailbox, strip_added, wire_form};
+pub use needs::{is_root, needs, needs_root};
+pub use ports::free_port;
+pub use process::Memory;
+pub use random::Random;
+pub use samples::{Sample, python_samples, rust_samples};
+pub use settings::{Settings, example};
+pub use sink::Sink;
+pub use smtp::{Dialogue, Reply};
+pub use wait::{eventually, within};

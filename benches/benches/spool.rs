@@ -1,0 +1,130 @@
+//! The way of a message into the spool, and of entries out of the index, on a real disk: in the
+//! folder for temporary files, or in `$RELAIS_BENCH_DIR`.
+
+use std::{
+    env,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use relais_actors::spool::{Class, NewContent, NewMessage, RealDisk, Spool};
+use relais_channels::mail::{Entry, Envelope, MessageId, Recipient};
+use tokio::runtime::{Builder, Runtime};
+
+/// Durable before each answer: so many callers share an `fdatasync`.
+fn append(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("spool/append 4 KiB");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    for callers in [1, 20, 100] {
+        let bench = Bench::new();
+        group.bench_function(format!("{callers} callers"), |bencher| {
+            bencher.iter_custom(|messages| bench.append(callers, messages));
+        });
+    }
+    group.finish();
+}
+
+/// Entries read from the index, as the queue does when it has room for more.
+fn scan(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("index/scan of 1,000");
+    group.throughput(Throughput::Elements(SCANNED as u64)).sample_size(20);
+    for stored in [10_000, 100_000] {
+        let bench = Bench::new();
+        bench.append(100, stored);
+        bench.scan();
+        group.bench_function(format!("{stored} stored"), |bencher| {
+            bencher.iter(|| bench.scan());
+        });
+    }
+    group.finish();
+}
+
+struct Bench {
+    spool: Spool,
+    next: Arc<AtomicU64>,
+    body: Bytes,
+    runtime: Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let parent = env::var_os("RELAIS_BENCH_DIR").map_or_else(env::temp_dir, PathBuf::from);
+        let folder = tempfile::tempdir_in(parent).expect("a folder");
+        let settings = relais_config::Spool::default();
+        let (opened, _) = Spool::open(folder.path(), &settings, Arc::new(RealDisk)).expect("opens");
+        Self {
+            spool: opened.start(|_| ()).expect("starts"),
+            next: Arc::new(AtomicU64::new(1)),
+            body: relais_tests::message("bench", 4_096).into(),
+            runtime: Builder::new_current_thread().enable_all().build().expect("a runtime"),
+            _folder: folder,
+        }
+    }
+
+    /// How long it takes until the last of `messages` is safe.
+    fn append(&self, callers: u64, messages: u64) -> Duration {
+        let caller = |number: u64| {
+            let (spool, next, body) =
+                (self.spool.clone(), Arc::clone(&self.next), self.body.clone());
+            let share = messages / callers + u64::from(number < messages % callers);
+            async move {
+                for _ in 0..share {
+                    let id = MessageId(next.fetch_add(1, Ordering::Relaxed));
+                    spool.append(message(id, body.clone())).await.expect("is stored");
+                }
+            }
+        };
+        self.runtime.block_on(async {
+            let start = Instant::now();
+            let tasks: Vec<_> = (0..callers).map(|number| tokio::spawn(caller(number))).collect();
+            for task in tasks {
+                task.await.expect("no panic");
+            }
+            start.elapsed()
+        })
+    }
+
+    fn scan(&self) {
+        let found = self.spool.scan(CHANNEL, Class::Untried, None, SCANNED);
+        assert_eq!(self.runtime.block_on(found).expect("is found").len(), SCANNED);
+    }
+}
+
+fn message(id: MessageId, body: Bytes) -> NewMessage {
+    let recipient = Recipient {
+        address: "alice@relais.example".to_owned(),
+        original: "alice@relais.example".to_owned(),
+    };
+    let entry = Entry {
+        channel: CHANNEL.to_owned(),
+        host: "localhost".to_owned(),
+        recipients: vec![recipient],
+    };
+    let envelope = Envelope {
+        id,
+        received: 1_700_000_000_000,
+        sender: "sender@sender.example".to_owned(),
+        source_channel: "tcp_local".to_owned(),
+        client: "client.example [127.0.0.1]".to_owned(),
+        eight_bit: false,
+        size: 0,
+        entries: vec![entry],
+    };
+    NewMessage {
+        envelope,
+        content: NewContent::Whole { head: b"Received: by x\r\n".to_vec(), body },
+    }
+}
+
+const CHANNEL: &str = "tcp_lmtpcs";
+const SCANNED: usize = 1_000;
+
+criterion_group!(benches, append, scan);
+criterion_main!(benches);

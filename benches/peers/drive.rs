@@ -1,0 +1,150 @@
+//! `smtp-source` on one side, `smtp-sink` on the other, and a clock.
+
+use std::{
+    io::Read,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use relais_tests::{free_port, is_root};
+
+use crate::{Server, cpu};
+
+/// How `smtp-source` is called.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) lmtp: bool,
+    /// One connection for many messages.
+    pub(crate) keep: bool,
+    pub(crate) size: usize,
+    pub(crate) sessions: usize,
+}
+
+/// What one server is given in one round.
+pub(crate) struct Load {
+    pub(crate) source: Source,
+    pub(crate) messages: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Measured {
+    pub(crate) messages: usize,
+    pub(crate) time: Duration,
+    pub(crate) cpu: Duration,
+}
+
+/// A running `smtp-sink -L`; its counter is read as it prints it.
+pub(crate) struct Sink {
+    pub(crate) port: u16,
+    arrived: Arc<AtomicUsize>,
+    child: Child,
+}
+
+impl Load {
+    /// Until `sink` has it all.
+    pub(crate) fn through(&self, server: &dyn Server, sink: &Sink) -> Measured {
+        let before = sink.arrived();
+        self.measure(server, || {
+            self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
+            let end = Instant::now() + PATIENCE;
+            while sink.arrived() < before + self.messages {
+                assert!(Instant::now() < end, "{} does not deliver", server.name());
+                thread::sleep(Duration::from_millis(2));
+            }
+        })
+    }
+
+    /// Until every message was answered; some mailboxes share the load.
+    pub(crate) fn until_answered(&self, server: &dyn Server) -> Measured {
+        let (sessions, messages) =
+            (self.source.sessions / RECIPIENTS.len(), self.messages / RECIPIENTS.len());
+        self.measure(server, || {
+            let waits = RECIPIENTS.map(|to| self.run(server.port(), to, sessions, messages));
+            for wait in waits {
+                wait();
+            }
+        })
+    }
+
+    fn measure(&self, server: &dyn Server, work: impl FnOnce()) -> Measured {
+        let cpu = cpu::time_of(server.pid());
+        let start = Instant::now();
+        work();
+        let time = start.elapsed();
+        let cpu = cpu::time_of(server.pid()).saturating_sub(cpu);
+        Measured { messages: self.messages, time, cpu }
+    }
+
+    /// Starts a source, and returns what waits for it.
+    fn run(&self, port: u16, to: &str, sessions: usize, messages: usize) -> impl FnOnce() + use<> {
+        let mut command = Command::new("/usr/sbin/smtp-source");
+        command.args(self.source.lmtp.then_some("-L")).args(self.source.keep.then_some("-d"));
+        let mut child = command
+            .args(["-s", &sessions.to_string(), "-m", &messages.to_string()])
+            .args(["-l", &self.source.size.to_string()])
+            .args(["-f", "sender@sender.example", "-t", to])
+            .arg(format!("127.0.0.1:{port}"))
+            .spawn()
+            .expect("smtp-source runs");
+        move || {
+            let status = child.wait().expect("a child of ours");
+            assert!(status.success(), "smtp-source was refused: {status}");
+        }
+    }
+}
+
+impl Sink {
+    pub(crate) fn start() -> Self {
+        let port = free_port();
+        let mut command = Command::new("/usr/sbin/smtp-sink");
+        command.args(is_root().then_some(["-u", "nobody"]).iter().flatten());
+        let mut child = command
+            .args(["-c", "-L", &format!("127.0.0.1:{port}"), "1000"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("smtp-sink runs");
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let counter = child.stdout.take().expect("a pipe");
+        let told = Arc::clone(&arrived);
+        thread::spawn(move || follow(counter, &told));
+        Self { port, arrived, child }
+    }
+
+    /// Messages so far.
+    fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads `sess=20 quit=0 mesg=1234 max=20`, each ended by a CR.
+fn follow(mut counter: impl Read, arrived: &AtomicUsize) {
+    let mut pending = String::new();
+    let mut chunk = [0; 8 << 10];
+    while let Ok(length @ 1..) = counter.read(&mut chunk) {
+        pending.push_str(&String::from_utf8_lossy(&chunk[..length]));
+        let Some((whole, rest)) = pending.rsplit_once('\r') else { continue };
+        let last = whole.rsplit('\r').next().unwrap_or_default();
+        let count = last.split_whitespace().find_map(|field| field.strip_prefix("mesg="));
+        if let Some(count) = count.and_then(|count| count.parse().ok()) {
+            arrived.store(count, Ordering::Release);
+        }
+        pending = rest.to_owned();
+    }
+}
+
+const RECIPIENTS: [&str; 4] =
+    ["alice@relais.example", "bob@relais.example", "carol@relais.example", "dave@relais.example"];
+const PATIENCE: Duration = Duration::from_secs(600);

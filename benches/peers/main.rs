@@ -1,0 +1,107 @@
+//! relais beside its peers: the same machine, the same run, the same load.
+//!
+//! Each server is driven in turn by Postfix's own `smtp-source`, several rounds alternating, and
+//! the clock stops when the last message has arrived: in `smtp-sink -L` behind a relay, in the
+//! Maildir behind a store. CPU is that of all processes of the server, those that have ended too;
+//! source and sink are not counted. Disks, limits and logging are each server's defaults.
+//!
+//!     cargo run --release -p relais-benches --bin peers
+//!     cargo run --release -p relais-benches --bin peers -- --lmtp-store
+//!
+//! Wants Postfix and, for the store, Dovecot; as root it installs what is missing.
+
+mod cpu;
+mod dovecot;
+mod drive;
+mod packages;
+mod postfix;
+mod relais;
+mod table;
+
+use clap::Parser;
+
+use crate::{
+    dovecot::Dovecot,
+    drive::{Load, Source},
+    postfix::Postfix,
+    table::Table,
+};
+
+/// A server that takes mail on one port; dropping it stops it.
+trait Server {
+    /// As it is called in the table.
+    fn name(&self) -> String;
+    /// Where it takes mail.
+    fn port(&self) -> u16;
+    /// Its oldest process.
+    fn pid(&self) -> u32;
+    /// How many messages of a load it is given, of `messages` asked for.
+    fn share(&self, messages: usize) -> usize;
+}
+
+/// Compares relais with Postfix as a relay, or with Dovecot as a store.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Messages relais is given in each round; a peer gets a tenth.
+    #[arg(long, default_value_t = 20_000)]
+    messages: usize,
+    /// Rounds, alternating between the servers.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Octets of a message.
+    #[arg(long, default_value_t = 4096)]
+    size: usize,
+    /// Connections at once.
+    #[arg(long, default_value_t = 20)]
+    sessions: usize,
+    /// LMTP in, Maildir out, against Dovecot; else SMTP in, LMTP out, against Postfix.
+    #[arg(long)]
+    lmtp_store: bool,
+    /// Only the peer: what this machine does without us.
+    #[arg(long)]
+    peer_only: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    packages::install(options.lmtp_store);
+    if options.lmtp_store { stores(&options) } else { relays(&options) }
+}
+
+/// SMTP in, durable queue, LMTP out.
+fn relays(options: &Options) {
+    let sink = drive::Sink::start();
+    let mut servers: Vec<Box<dyn Server>> = vec![Box::new(Postfix::start(sink.port))];
+    if !options.peer_only {
+        servers.insert(0, Box::new(relais::Relay::start(sink.port)));
+    }
+    for keep in [true, false] {
+        let source = Source { lmtp: false, keep, size: options.size, sessions: options.sessions };
+        let title = if keep { "kept connections" } else { "a connection per message" };
+        let mut table = Table::new(&format!("SMTP in -> queue -> LMTP out, {title}"));
+        for _ in 0..options.rounds {
+            for server in &servers {
+                let load = Load { source, messages: server.share(options.messages) };
+                table.enter(&server.name(), load.through(server.as_ref(), &sink));
+            }
+        }
+        table.print();
+    }
+}
+
+/// LMTP in, Maildir out.
+fn stores(options: &Options) {
+    let mut servers: Vec<Box<dyn Server>> = vec![Box::new(Dovecot::start())];
+    if !options.peer_only {
+        servers.insert(0, Box::new(relais::Store::start()));
+    }
+    let source = Source { lmtp: true, keep: true, size: options.size, sessions: options.sessions };
+    let mut table = Table::new("LMTP in -> Maildir, kept connections");
+    for _ in 0..options.rounds {
+        for server in &servers {
+            let load = Load { source, messages: server.share(options.messages) };
+            table.enter(&server.name(), load.until_answered(server.as_ref()));
+        }
+    }
+    table.print();
+}

@@ -1,0 +1,232 @@
+//! A folder with a configuration and a data directory, and the program running on it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Memory, Settings, fetch, process, program, within};
+
+/// Everything one engine needs on disk. Outlives its runs; the folder goes with it.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its ports and its configuration.
+    pub settings: Settings,
+    data: PathBuf,
+    folder: TempDir,
+}
+
+/// A run of the program. Dropping it is `kill -9`.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Instance {
+    /// A fresh one, its data directory in the folder.
+    pub fn new(settings: Settings) -> Self {
+        let folder = tempfile::Builder::new().prefix("relais-").tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        Self::with_data(settings, folder, data)
+    }
+
+    /// A fresh one whose data directory lies at `data`: on a small file system, say.
+    pub fn in_data(settings: Settings, data: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("relais-").tempdir().expect("a folder");
+        Self::with_data(settings, folder, data.to_owned())
+    }
+
+    fn with_data(settings: Settings, folder: TempDir, data: PathBuf) -> Self {
+        fs::write(folder.path().join("relais.ron"), settings.text()).expect("a configuration");
+        Self { settings, data, folder }
+    }
+
+    /// Starts the program and waits until it says that it is ready.
+    #[track_caller]
+    pub fn start(&self) -> Running {
+        let mut running = self.spawn();
+        let ready = within(READY, || self.is_ready() || running.exited().is_some());
+        assert!(
+            ready && self.is_ready(),
+            "relais is not ready within {READY:?}:\n{}",
+            self.log_tail()
+        );
+        running
+    }
+
+    /// Starts the program and waits for nothing.
+    pub fn spawn(&self) -> Running {
+        let log = || {
+            let file = OpenOptions::new().create(true).append(true).open(self.log_path());
+            file.expect("a log file")
+        };
+        let child = self
+            .program("run", &[])
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(log())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program().display()));
+        Running { child, log: self.log_path() }
+    }
+
+    /// Whether `/readyz` answers 200.
+    pub fn is_ready(&self) -> bool {
+        fetch(self.settings.admin, "/readyz").is_ok_and(|page| page.status == 200)
+    }
+
+    /// Runs `relais SUBCOMMAND ARGS...` on this configuration and data directory.
+    pub fn relais(&self, subcommand: &str, args: &[&str]) -> Output {
+        self.program(subcommand, args).stdin(Stdio::null()).output().expect("relais runs")
+    }
+
+    /// Runs a command with `--json` that must succeed, and parses each line it prints, or all of it
+    /// when it is one value over several lines.
+    #[track_caller]
+    pub fn json(&self, subcommand: &str, args: &[&str]) -> Vec<Value> {
+        let output = self.relais(subcommand, &[args, &["--json"]].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "relais {subcommand} {args:?}: {output:?}");
+        if let Ok(value) = serde_json::from_str(&text) {
+            return vec![value];
+        }
+        let line =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        text.lines().map(line).collect()
+    }
+
+    /// Messages in the queue, as `relais queue list --json` shows them.
+    pub fn queue(&self) -> Vec<Value> {
+        self.json("queue", &["list"])
+    }
+
+    /// The sample value of a metric, summed over its labels; 0 when it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let page = fetch(self.settings.admin, "/metrics").expect("the metrics page");
+        let of_name = |line: &&str| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        let value = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok());
+        page.body.lines().filter(of_name).filter_map(value).sum()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The folder of the mailboxes.
+    pub fn store(&self) -> PathBuf {
+        self.data.join("store")
+    }
+
+    /// A file beside the configuration.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Everything that all runs printed.
+    pub fn log(&self) -> String {
+        fs::read(self.log_path())
+            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn log_tail(&self) -> String {
+        tail(&self.log_path())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.path("log")
+    }
+
+    fn program(&self, subcommand: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command
+            .arg(subcommand)
+            .args(args)
+            .arg("--config")
+            .arg(self.path("relais.ron"))
+            .arg("--data")
+            .arg(&self.data)
+            .current_dir(self.folder.path());
+        command
+    }
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> Memory {
+        Memory::of(self.pid())
+    }
+
+    /// The exit status, once it has exited.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
+    /// `kill -9`, and waits for the end.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        process::send(self.pid(), Signal::TERM);
+    }
+
+    /// SIGINT, without waiting.
+    pub fn interrupt(&self) {
+        process::send(self.pid(), Signal::INT);
+    }
+
+    /// Waits for the program to end by itself, and says how, and how long that took.
+    #[track_caller]
+    pub fn wait(&mut self, limit: Duration) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if let Some(status) = self.exited() {
+                return (status, start.elapsed());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("relais has not ended within {limit:?}:\n{}", tail(&self.log));
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+        if thread::panicking() {
+            eprintln!("the log of relais ended with:\n{}", tail(&self.log));
+        }
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = File::open(log).and_then(std::io::read_to_string).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+/// Far more than the second that is promised: only `lifecycle.rs` measures that one.
+const READY: Duration = Duration::from_secs(20);
+const TAIL_LINES: usize = 40;

@@ -1,0 +1,43 @@
+//! What a process costs, read from `/proc`.
+
+use std::{fs, process::Command};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Memory of one process, in octets.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
+}
+
+impl Memory {
+    /// Of the process `pid`, which must be running.
+    pub fn of(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("a known field");
+            let kib: u64 =
+                line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("KiB");
+            kib << 10
+        };
+        Self { resident: field("VmRSS:"), peak: field("VmHWM:") }
+    }
+}
+
+/// Sends a signal to the process `pid`; one that is gone already is fine.
+pub(crate) fn send(pid: u32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// A command whose program may lie in a folder that only root has on its `PATH`.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}

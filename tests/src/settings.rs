@@ -1,0 +1,76 @@
+//! The standalone configuration, with ports of its own and the changes a test asks for.
+
+use std::fs;
+
+use crate::{build::work_tree, free_port};
+
+/// One of the shipped samples, `config/examples/NAME.ron`, as text.
+pub fn example(name: &str) -> String {
+    let path = work_tree().join("config/examples").join(format!("{name}.ron"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The standalone sample on free ports. Each change names text that must be there, so that a test
+/// does not silently run without it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the SMTP service listens.
+    pub smtp: u16,
+    /// Where our LMTP store listens.
+    pub lmtp: u16,
+    /// Where the admin endpoint listens.
+    pub admin: u16,
+    text: String,
+}
+
+impl Settings {
+    /// The sample as it is shipped, but for the ports.
+    pub fn standalone() -> Self {
+        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        Self { smtp, lmtp, admin, text: example("standalone") }
+            .edit("ports: [2525]", &format!("ports: [{smtp}]"))
+            .edit("ports: [2225]", &format!("ports: [{lmtp}]"))
+            .edit("|2225|", &format!("|{lmtp}|"))
+            .edit("port: 2225", &format!("port: {lmtp}"))
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
+    }
+
+    /// What the channel `tcp_lmtpcs` delivers to: a port of 127.0.0.1 instead of our own store.
+    #[must_use]
+    pub fn deliver_to(self, port: u16) -> Self {
+        let lmtp = self.lmtp;
+        self.edit(&format!("port: {lmtp}"), &format!("port: {port}"))
+    }
+
+    /// Adds fields to a channel: `"maxjobs: 1"`.
+    #[must_use]
+    pub fn channel(self, name: &str, fields: &str) -> Self {
+        let start = format!("(name: \"{name}\",");
+        self.edit(&start, &format!("{start} {fields},"))
+    }
+
+    /// Adds fields to the dispatcher, for all services: `"max_procs: 20"`.
+    #[must_use]
+    pub fn dispatcher(self, fields: &str) -> Self {
+        self.edit("dispatcher: (", &format!("dispatcher: (\n        {fields},"))
+    }
+
+    /// Adds a field to the file: `"spool: (segment_size: \"1MiB\")"`.
+    #[must_use]
+    pub fn section(self, field: &str) -> Self {
+        self.edit("    admin: (listen", &format!("    {field},\n\n    admin: (listen"))
+    }
+
+    /// Replaces every `from`; it must be there.
+    #[must_use]
+    pub fn edit(mut self, from: &str, to: &str) -> Self {
+        assert!(self.text.contains(from), "{from:?} is not in\n{}", self.text);
+        self.text = self.text.replace(from, to);
+        self
+    }
+
+    /// The file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}

@@ -1,0 +1,146 @@
+//! What an operator can ask without sending mail: `relais route`, `check`, `config`.
+
+use std::fs;
+
+use relais_tests::{Instance, Settings, example};
+use serde_json::Value;
+
+#[test]
+fn route_tells_channel_and_next_hop_of_each_recipient() {
+    let instance = Instance::new(Settings::standalone());
+    let rows = [
+        ("a user", "alice@relais.example", 1),
+        ("a user in other letters", "Alice@Relais.Example", 1),
+        ("a user and a folder", "bob+Work@relais.example", 1),
+        ("a list becomes its members", "team@relais.example", 2),
+    ];
+    for (name, address, results) in rows {
+        let route = route(&instance, address);
+        assert_eq!(route["input"], address, "{name}");
+        assert_eq!(route["accepted"], true, "{name}: {route}");
+        let list = route["results"].as_array().unwrap();
+        assert_eq!(list.len(), results, "{name}: {route}");
+        for result in list {
+            assert_eq!(result["channel"], "tcp_lmtpcs", "{name}: {route}");
+            assert!(result["address"].as_str().is_some_and(|a| a.contains('@')), "{name}: {route}");
+            assert!(!result["next_hop"].is_null(), "{name}: {route}");
+            assert!(result.get("tag").is_some(), "{name}: {route}");
+        }
+        assert!(!route["steps"].as_array().unwrap().is_empty(), "{name}: {route}");
+    }
+}
+
+#[test]
+fn route_says_which_reply_a_recipient_would_get() {
+    let instance = Instance::new(Settings::standalone());
+    let rows = [
+        ("nobody of that name", "nobody@relais.example", "550 5.1.1"),
+        ("a domain that no rule knows", "x@elsewhere.test", "550 5."),
+    ];
+    for (name, address, reply) in rows {
+        let output = instance.relais("route", &[address, "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
+        let route: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(route["accepted"], false, "{name}: {route}");
+        assert!(route["reply"].as_str().is_some_and(|r| r.starts_with(reply)), "{name}: {route}");
+    }
+}
+
+#[test]
+fn route_for_people_shows_the_steps_and_the_result() {
+    let instance = Instance::new(Settings::standalone());
+    let output = instance.relais("route", &["alice@relais.example"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for word in ["alice", "lmtpcs-daemon", "tcp_lmtpcs", "localhost"] {
+        assert!(text.contains(word), "{word} is missing from:\n{text}");
+    }
+}
+
+#[test]
+fn every_shipped_sample_passes_check() {
+    for name in ["standalone", "relay", "store", "postfix"] {
+        let instance = Instance::new(Settings::standalone());
+        fs::write(instance.path("relais.ron"), example(name)).unwrap();
+        let output = instance.relais("check", &[]);
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn check_lists_every_mistake_with_its_place() {
+    let settings = Settings::standalone()
+        .edit("maxjobs: 7", "maxjobz: 7")
+        .edit("max_messages: 100000", "max_messages: \"many\"")
+        .edit("program: Bitbucket", "program: Bitbuckets")
+        .edit("pool: \"SMTP_POOL\"", "pool: \"SMTP_POOLS\"");
+    let text = settings.text().to_owned();
+    let instance = Instance::new(settings);
+
+    let output = instance.relais("check", &[]);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for wrong in ["maxjobz", "many", "Bitbuckets", "SMTP_POOLS"] {
+        assert!(said.contains(wrong), "{wrong:?} is not named in:\n{said}");
+        let place = place(&text, wrong);
+        assert!(
+            said.contains(&format!(":{place}:")),
+            "line {place} of {wrong:?} is not in:\n{said}"
+        );
+    }
+
+    let output = instance.relais("check", &["--json"]);
+    let mistakes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mistakes = mistakes.as_array().unwrap();
+    assert!(mistakes.len() >= 4, "{mistakes:?}");
+    for mistake in mistakes {
+        for key in ["file", "line", "column", "field", "message"] {
+            assert!(mistake.get(key).is_some(), "{key} is missing from {mistake}");
+        }
+    }
+}
+
+#[test]
+fn text_that_is_no_ron_at_all_is_refused_with_its_place() {
+    let instance = Instance::new(Settings::standalone());
+    fs::write(instance.path("relais.ron"), "(\n    host: \"x\",\n    ports = 25\n)\n").unwrap();
+    let output = instance.relais("check", &[]);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(":3:"), "{said}");
+}
+
+#[test]
+fn config_prints_a_file_that_check_takes() {
+    let instance = Instance::new(Settings::standalone());
+    for args in [&["--default"][..], &[]] {
+        let output = instance.relais("config", args);
+        assert!(output.status.success(), "config {args:?}: {output:?}");
+        fs::write(instance.path("relais.ron"), &output.stdout).unwrap();
+        let output = instance.relais("check", &[]);
+        assert_eq!(output.status.code(), Some(0), "what config {args:?} printed: {output:?}");
+    }
+}
+
+#[test]
+fn wrong_use_is_exit_status_2_and_help_names_every_command() {
+    let instance = Instance::new(Settings::standalone());
+    assert_eq!(instance.relais("fly", &[]).status.code(), Some(2));
+    let output = instance.relais("help", &[]);
+    let output = if output.status.success() { output } else { instance.relais("--help", &[]) };
+    let help = String::from_utf8_lossy(&output.stdout);
+    for command in ["run", "check", "config", "route", "queue", "status", "counters", "stop"] {
+        assert!(help.contains(command), "{command} is missing from:\n{help}");
+    }
+}
+
+fn route(instance: &Instance, address: &str) -> Value {
+    instance.json("route", &[address]).remove(0)
+}
+
+/// `line` of the text where `word` stands.
+fn place(text: &str, word: &str) -> usize {
+    text[..text.find(word).unwrap()].lines().count()
+}
