@@ -104,7 +104,7 @@ impl Dispatcher {
             meter: self.metrics.service(&name)?,
         };
         let lifeline = Lifeline::new(watch, metrics::Actor::Service, name);
-        Some(Service::start_in_arbiter(self.placement.next(), move |_| {
+        Some(Service::start_in_arbiter(self.placement.of_sessions().1, move |_| {
             Service::new(parts, listening, lifeline)
         }))
     }

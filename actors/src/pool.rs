@@ -93,13 +93,9 @@ impl Handler<OfferJob> for Pool {
         self.running.insert(offer.job, offer.destination.clone());
         let order = JobOrder { job: offer.job, destination: offer.destination };
         let (parts, pool) = (self.parts.clone(), ctx.address());
-        if std::env::var_os("JOBS_MAIN").is_some() {
-            Job::new(order, parts, pool).start();
-        } else {
-            Job::start_in_arbiter(self.parts.placement.next(), move |_| {
-                Job::new(order, parts, pool)
-            });
-        }
+        Job::start_in_arbiter(self.parts.placement.of_jobs(), move |_| {
+            Job::new(order, parts, pool)
+        });
         Ok(())
     }
 }

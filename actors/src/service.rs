@@ -167,7 +167,7 @@ impl Service {
         let lifeline = Lifeline::new(self.parts.watch.clone(), metrics::Actor::Worker, name);
         let (session, stop) = (self.parts.session.clone(), Stop::new(self.stopped.clone()));
         let service = ctx.address();
-        let (arbiter, handle) = self.parts.placement.next_numbered();
+        let (arbiter, handle) = self.parts.placement.of_sessions();
         let worker = Worker::start_in_arbiter(handle, move |_| {
             Worker::new(id, session, stop, service, lifeline)
         });

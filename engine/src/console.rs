@@ -19,7 +19,7 @@ use relais_actors::{
     metrics::Metrics,
     queue::{DescribeQueue, ListEntries, ListedEntry, Queue, now_ms, open_recipients},
     router::RouterHandle,
-    spool::{Class, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError},
+    spool::{Class, Counts, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError},
     status::{
         ChannelStatus, ChannelSummary, Counters, DestinationTrouble, DirectoryStatus, EntryState,
         HostSummary, Phase, PoolStatus, QueueFilter, QueueStatus, QueueSummary, QueuedEntry,
@@ -196,7 +196,7 @@ impl Console for EngineConsole {
             channels,
             queue: QueueStatus {
                 tracked: queue.tracked as u64,
-                stored: counts.values().map(relais_actors::spool::Counts::total).sum(),
+                stored: counts.values().map(Counts::total).sum(),
                 max_messages: queue.max_messages as u64,
                 spool_bytes: parts.spool.octets(),
             },
@@ -318,6 +318,10 @@ impl Console for EngineConsole {
     fn metrics_text(&self) -> String {
         let Some(parts) = self.0.parts.get() else { return "# EOF\n".to_owned() };
         parts.metrics.directory.counted(parts.directory());
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let stored = parts.spool.counts().values().map(Counts::total).sum();
+        parts.metrics.queue.stored.set(gauge(stored));
+        parts.metrics.spool.bytes.set(gauge(parts.spool.octets()));
         parts.metrics.text()
     }
 }

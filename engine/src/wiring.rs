@@ -105,11 +105,8 @@ impl Engine {
         let bound = bind(&config)?;
         let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
         let channels = Arc::new(Channels::of(&config));
-        let threads = std::env::var("ARB")
-            .ok()
-            .and_then(|a| a.parse().ok())
-            .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
-        let (placement, arbiters) = Placement::start(threads);
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let (placement, arbiters) = Placement::start(cores);
         let placement = Arc::new(placement);
         let watch = Watch::new(metrics.clone(), end).start();
 

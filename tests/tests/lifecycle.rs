@@ -132,8 +132,10 @@ fn counters_and_status_tell_what_has_happened() {
     for event in ["messages", "recipients", "bytes"] {
         assert!(counters["tcp_local"]["received"][event].is_u64(), "{event}: {counters}");
     }
-    assert_eq!(counters["tcp_local"]["received"]["messages"], 3, "{counters}");
-    assert_eq!(counters["tcp_lmtpcs"]["stored"]["messages"], 3, "{counters}");
+    assert_eq!(counters["tcp_local"]["submitted"]["messages"], 3, "{counters}");
+    assert_eq!(counters["tcp_local"]["rejected"]["messages"], 1, "{counters}");
+    assert_eq!(counters["tcp_lmtpcs"]["received"]["messages"], 3, "{counters}");
+    assert_eq!(counters["tcp_lmtpcs"]["stored"]["messages"], 0, "nothing is left: {counters}");
 
     let status = instance.json("status", &[]).remove(0);
     let names = |key: &str| -> Vec<_> {

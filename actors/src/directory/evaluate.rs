@@ -173,11 +173,9 @@ impl Entry {
 }
 
 impl Kind {
-    /// By object classes.
+    /// By object classes. The original wants `inetLocalMailRecipient` as well, which says nothing
+    /// about what an entry is, and which hand-written directories forget.
     fn of(entry: &Entry) -> Option<Self> {
-        if !entry.has_class("inetLocalMailRecipient") {
-            return None;
-        }
         match (entry.has_class("inetMailUser"), entry.has_class("inetMailGroup")) {
             (true, _) => Some(Self::User),
             (_, true) => Some(Self::Group),

@@ -179,7 +179,8 @@ impl EntrySettled<'_> {
         if counts[Class::Delivered as usize] > 0 {
             channel.delivered_after(delay);
         }
-        let open = counts[Class::Deferred as usize];
+        // What failed for good is held until an operator, or a notice, settles it.
+        let open = counts[Class::Deferred as usize] + counts[Class::Failed as usize];
         let gone = self.outcomes.len() - open;
         let (messages, bytes) = if open == 0 { (1, size) } else { (0, 0) };
         channel.left(messages, gone, bytes);

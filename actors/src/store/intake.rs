@@ -23,7 +23,6 @@ pub struct LmtpIntake {
     sender: String,
     recipients: Vec<Rcpt>,
     spill: Spill,
-    null: bool,
 }
 
 impl LmtpIntake {
@@ -36,7 +35,6 @@ impl LmtpIntake {
             sender: String::new(),
             recipients: Vec::new(),
             spill: Spill::default(),
-            null: false,
         }
     }
 
@@ -50,9 +48,6 @@ impl LmtpIntake {
     }
 
     async fn deliver(&mut self) -> Result<Vec<Reply>, Reply> {
-        if self.null {
-            return Err(NULL);
-        }
         let body = self.body().await.map_err(|error| trouble(&error))?;
         let recipients = std::mem::take(&mut self.recipients);
         self.deliveries.deliver(Delivery { body, recipients }).await.map_err(|_| BUSY)
@@ -81,7 +76,6 @@ impl Intake for LmtpIntake {
     /// RFC 5321 section 4.4: the last server writes down the sender.
     async fn open(&mut self) -> Result<(), Reply> {
         self.spill = Spill::default();
-        self.null = false;
         self.spill.push(b"Return-Path: <");
         self.spill.push(self.sender.as_bytes());
         self.spill.push(b">\r\n");
@@ -89,8 +83,7 @@ impl Intake for LmtpIntake {
     }
 
     async fn write(&mut self, octets: &[u8]) -> Result<(), Reply> {
-        self.null |= memchr::memchr(0, octets).is_some();
-        if !self.null && self.spill.push(octets) {
+        if self.spill.push(octets) {
             let chunk = self.spill.chunk(self.deliveries.spill_dir());
             let written = self.deliveries.blocking(|| chunk.write()).await;
             let chunk = written.and_then(|chunk| chunk).map_err(|error| trouble(&error))?;
@@ -111,7 +104,6 @@ impl Intake for LmtpIntake {
         self.sender.clear();
         self.recipients.clear();
         self.spill = Spill::default();
-        self.null = false;
     }
 }
 
@@ -124,6 +116,5 @@ fn trouble(error: &io::Error) -> Reply {
 
 // The original writes an enhanced code without its dots; 421 closes nothing here.
 const BUSY: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
-const NULL: Reply = Reply::new(560, Enhanced(5, 6, 0), "message contains null");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
