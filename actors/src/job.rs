@@ -96,6 +96,7 @@ impl Master {
             if done.attempt.trouble.is_some() {
                 // The destination rests for a while, and this job with it.
                 let (job, destination) = (self.order.job, self.order.destination.clone());
+                self.queue_meter.sent();
                 self.parts.queue.do_send(Settle { job, destination, settled: done });
                 break;
             }

@@ -60,6 +60,12 @@ impl Load {
         })
     }
 
+    /// Until the source has sent it all.
+    pub(crate) fn straight_into(&self, server: &dyn Server) -> Measured {
+        let Source { sessions, .. } = self.source;
+        self.measure(server, || self.run(server.port(), RECIPIENTS[0], sessions, self.messages)())
+    }
+
     /// Until every message was answered; some mailboxes share the load.
     pub(crate) fn until_answered(&self, server: &dyn Server) -> Measured {
         let (sessions, messages) =

@@ -3,7 +3,7 @@
 //! Each server is driven in turn by Postfix's own `smtp-source`, several rounds alternating, and
 //! the clock stops when the last message has arrived: in `smtp-sink -L` behind a relay, in the
 //! Maildir behind a store. CPU is that of all processes of the server, those that have ended too;
-//! source and sink are not counted. Disks, limits and logging are each server's defaults.
+//! source and sink are counted only in the line that shows the two alone ([`floor`]). Disks, limits and logging are each server's defaults.
 //!
 //!     cargo run --release -p relais-benches --bin peers
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store
@@ -13,6 +13,7 @@
 mod cpu;
 mod dovecot;
 mod drive;
+mod floor;
 mod packages;
 mod postfix;
 mod relais;
@@ -23,6 +24,7 @@ use clap::Parser;
 use crate::{
     dovecot::Dovecot,
     drive::{Load, Source},
+    floor::Floor,
     postfix::Postfix,
     table::Table,
 };
@@ -75,6 +77,7 @@ fn relays(options: &Options) {
     if !options.peer_only {
         servers.insert(0, Box::new(relais::Relay::start(sink.port)));
     }
+    let floor = Floor::start();
     for keep in [true, false] {
         let source = Source { lmtp: false, keep, size: options.size, sessions: options.sessions };
         let title = if keep { "kept connections" } else { "a connection per message" };
@@ -84,6 +87,8 @@ fn relays(options: &Options) {
                 let load = Load { source, messages: server.share(options.messages) };
                 table.enter(&server.name(), load.through(server.as_ref(), &sink));
             }
+            let load = Load { source, messages: options.messages };
+            table.enter(&floor.name(), load.straight_into(&floor));
         }
         table.print();
     }

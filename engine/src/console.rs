@@ -154,16 +154,16 @@ impl Console for EngineConsole {
             let counts = counts.get(&channel.name).copied().unwrap_or_default();
             let tally = queue.channels.get(&id).copied().unwrap_or_default();
             let jobs = controller.channels.iter().find(|(its, ..)| *its == id);
-            let active = tally.active as u64;
+            let waiting = tally.waiting(&counts);
             channels.push(ChannelStatus {
                 name: channel.name.clone(),
                 program: format!("{:?}", channel.program).to_lowercase(),
                 pool: channel.pool.clone(),
                 maxjobs: channel.maxjobs.get(),
                 jobs: jobs.map_or(0, |(_, jobs, _)| *jobs),
-                ready: counts.untried.saturating_sub(active),
-                active,
-                delayed: counts.tried,
+                ready: waiting.ready,
+                active: waiting.active,
+                delayed: waiting.delayed,
                 held: counts.held,
                 oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
             });
@@ -278,12 +278,13 @@ impl Console for EngineConsole {
             let Some(counts) = counts.get(&channel.name).filter(|counts| counts.total() > 0) else {
                 continue;
             };
-            let active = queue.channels.get(&id).map_or(0, |tally| tally.active as u64);
+            let tally = queue.channels.get(&id).copied().unwrap_or_default();
+            let waiting = tally.waiting(counts);
             let mut line = ChannelSummary {
                 channel: channel.name.clone(),
-                ready: counts.untried.saturating_sub(active),
-                active,
-                delayed: counts.tried,
+                ready: waiting.ready,
+                active: waiting.active,
+                delayed: waiting.delayed,
                 held: counts.held,
                 ..ChannelSummary::default()
             };

@@ -11,8 +11,8 @@ use relais_config::{Config, dispatcher::Program};
 
 use crate::admin::RouteQuestion;
 
-/// Routes `question.address`, telling each step. An operator may relay: what is asked is where
-/// mail goes, not who may send it. `Err` when the configuration or the question makes no sense.
+/// Routes `question.address` for a stranger, telling each step: what is asked is what anybody's
+/// mail would meet. `Err` when the configuration or the question makes no sense.
 pub async fn route(config: &Config, question: &RouteQuestion) -> Result<RouteExplained, String> {
     let source_channel = match &question.channel {
         Some(name) if config.channels.iter().any(|channel| channel.name == *name) => name.clone(),

@@ -61,10 +61,10 @@ impl cli::Engine for Life {
         Ok(listening)
     }
 
-    async fn ended(&self) -> String {
+    async fn ended(&self) -> Result<String, String> {
         tokio::select! {
-            () = self.console.stop_asked() => "relais stop".to_owned(),
-            () = self.deaths.noticed.notified() => self.deaths.words(),
+            () = self.console.stop_asked() => Ok("relais stop".to_owned()),
+            () = self.deaths.noticed.notified() => Err(self.deaths.words()),
         }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! The program under test is `$RELAIS_BIN`; without that variable it is built once, in the
 //! release profile, before the first test that needs it. Programs of Debian packages are asked for
-//! with [`needs`], which skips the test when one is missing, and fails it under `CI`.
+//! with [`needs()`], which skips the test when one is missing, and fails it under `CI`.
 //!
 //! Not guaranteed: ports are picked free, but nothing keeps them free until they are bound.
 

@@ -2,7 +2,7 @@
 //!
 //! [`Lookup`] is all that the router knows of it. The [`Directory`] actor owns the source; an
 //! LDIF file answers at once, and LDAP servers will have their place in [`Source`]. What an entry
-//! means ([`evaluate`]) is decided without any look-up.
+//! means ([`evaluate()`]) is decided without any look-up.
 
 mod delivery;
 mod entry;

@@ -4,7 +4,7 @@
 pub mod backoff;
 pub mod schedule;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use actix::{WeakAddr, prelude::*};
 use relais_channels::mail::Reply;
@@ -91,7 +91,7 @@ pub struct JobController {
     channels: Arc<Channels>,
     queue: Option<WeakAddr<Queue>>,
     pools: Vec<Addr<Pool>>,
-    contended: Vec<bool>,
+    contended: HashSet<ChannelId>,
     stopping: bool,
     metrics: Arc<Metrics>,
     meter: ActorMeter,
@@ -107,7 +107,7 @@ impl JobController {
         lifeline: Lifeline,
     ) -> Self {
         Self {
-            contended: vec![false; pools.len()],
+            contended: HashSet::new(),
             schedule: Schedule::new(channels.clone(), pools),
             channels,
             queue: None,
@@ -134,25 +134,33 @@ impl JobController {
             });
             ctx.spawn(offer);
         }
-        self.publish();
+        self.contend();
     }
 
-    /// Tells the queue which pools have destinations in line, so that jobs give way.
-    fn publish(&mut self) {
-        for pool in 0..self.schedule.pools().len() {
-            let state = &self.schedule.pools()[pool];
+    /// Sets the gauges. Looks at every line, so it is for the timer.
+    fn publish(&self) {
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        for state in self.schedule.pools() {
             if let Some(meter) = self.metrics.pool(&state.name) {
-                meter.jobs.set(i64::try_from(state.running).unwrap_or(i64::MAX));
-            }
-            let contended = self.schedule.is_contended(pool);
-            if contended == self.contended[pool] {
-                continue;
-            }
-            self.contended[pool] = contended;
-            if let Some(queue) = self.queue.as_ref().and_then(WeakAddr::upgrade) {
-                queue.do_send(Contend { channels: self.schedule.channels_of(pool), contended });
+                meter.jobs.set(gauge(state.running));
             }
         }
+        for (id, channel) in self.channels.iter() {
+            let waiting = self.schedule.waiting_of(id);
+            self.metrics.channel(&channel.name).job_waiting.set(gauge(waiting));
+        }
+    }
+
+    /// Tells the queue whose jobs should give way.
+    fn contend(&mut self) {
+        let contended = self.schedule.contended();
+        if contended == self.contended {
+            return;
+        }
+        if let Some(queue) = self.queue.as_ref().and_then(WeakAddr::upgrade) {
+            queue.do_send(Contend(contended.clone()));
+        }
+        self.contended = contended;
     }
 
     fn name(&self, destination: &Destination) -> &str {
@@ -168,6 +176,7 @@ impl Actor for JobController {
             let _busy = controller.meter.busy();
             let starts = controller.schedule.tick(Instant::now());
             controller.start(starts, ctx);
+            controller.publish();
         });
     }
 }

@@ -7,7 +7,7 @@
 //! probe it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -109,15 +109,23 @@ impl Schedule {
         self.jobs_of_channel.get(&channel).copied().unwrap_or(0)
     }
 
-    /// The channels of a pool.
-    pub fn channels_of(&self, pool: usize) -> Vec<ChannelId> {
+    fn channels_of(&self, pool: usize) -> Vec<ChannelId> {
         let of_pool = |(channel, its): (&ChannelId, &usize)| (*its == pool).then_some(*channel);
         self.pool_of.iter().filter_map(of_pool).collect()
     }
 
-    /// Whether destinations wait for a slot of this pool.
-    pub fn is_contended(&self, pool: usize) -> bool {
-        !self.pools[pool].waiting.is_empty()
+    /// Channels whose jobs should give way: all of a pool that is full and has a line, else those
+    /// that have destinations in line because they are at their own `maxjobs`.
+    pub fn contended(&self) -> HashSet<ChannelId> {
+        let mut contended = HashSet::new();
+        for (index, pool) in self.pools.iter().enumerate().filter(|(_, p)| !p.waiting.is_empty()) {
+            if pool.running >= pool.limit {
+                contended.extend(self.channels_of(index));
+            } else {
+                contended.extend(pool.waiting.iter().map(|destination| destination.channel));
+            }
+        }
+        contended
     }
 
     /// Destinations of a channel that wait for a slot.
@@ -207,6 +215,12 @@ impl Schedule {
         };
         let probes: Vec<_> =
             self.sites.iter().filter(over).map(|(destination, _)| destination.clone()).collect();
+        // A host that nobody writes to any more is not in trouble, it is gone.
+        self.sites.retain(|_, site| {
+            let long_ago = |(until, _): &(Instant, Reply)| *until + LONGEST_SUSPENSION <= now;
+            let quiet = site.ready == 0 && site.jobs == 0 && !site.in_line;
+            !quiet || site.suspended.as_ref().is_some_and(|suspended| !long_ago(suspended))
+        });
         let mut starts = Vec::new();
         for destination in probes {
             self.stand_in_line(&destination);
@@ -352,7 +366,7 @@ mod tests {
         assert_eq!(schedule.wanted(&to(0, "busy"), 1_000, now).len(), 1);
         assert!(schedule.wanted(&to(0, "small"), 1, now).is_empty());
         assert!(schedule.wanted(&to(1, "other"), 1, now).is_empty());
-        assert!(schedule.is_contended(0));
+        assert_eq!(schedule.contended().len(), 2, "both channels of the pool");
         let mut order = Vec::new();
         let mut last = to(0, "busy");
         for ready in [900, 0, 0, 800] {

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use actix::prelude::*;
 
 use super::{ChannelId, Queue, now_ms, tracker::Tally};
-use crate::{spool::ScannedEntry, status::EntryState};
+use crate::{
+    spool::{Counts, ScannedEntry},
+    status::EntryState,
+};
 
 /// Asks for numbers only: cheap, answered at once.
 #[derive(Message)]
@@ -63,6 +66,29 @@ impl Handler<ListEntries> for Queue {
     }
 }
 
+/// Entries of a channel by state, with those that only the disk knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WaitingEntries {
+    /// Never tried and not being tried.
+    pub ready: u64,
+    /// With a job.
+    pub active: u64,
+    /// Tried, and not being tried now.
+    pub delayed: u64,
+}
+
+impl Tally {
+    /// Puts what memory knows together with what the disk counts.
+    pub fn waiting(&self, stored: &Counts) -> WaitingEntries {
+        let (active, tried) = (self.active as u64, self.active_tried as u64);
+        WaitingEntries {
+            ready: stored.untried.saturating_sub(active - tried),
+            active,
+            delayed: stored.tried.saturating_sub(tried),
+        }
+    }
+}
+
 impl Queue {
     /// Sets the gauges of the queue and its channels.
     pub(super) fn publish(&self) {
@@ -72,11 +98,12 @@ impl Queue {
         let mut stored = 0;
         for (id, channel) in self.channels.iter() {
             let counts = counts.get(&channel.name).copied().unwrap_or_default();
-            let active = tally.get(&id).map_or(0, |tally| tally.active as u64);
+            let tally = tally.get(&id).copied().unwrap_or_default();
+            let waiting = tally.waiting(&counts);
             let meter = self.metrics.channel(&channel.name);
-            meter.waiting(EntryState::Ready).set(gauge(counts.untried.saturating_sub(active)));
-            meter.waiting(EntryState::Active).set(gauge(active));
-            meter.waiting(EntryState::Delayed).set(gauge(counts.tried));
+            meter.waiting(EntryState::Ready).set(gauge(waiting.ready));
+            meter.waiting(EntryState::Active).set(gauge(waiting.active));
+            meter.waiting(EntryState::Delayed).set(gauge(waiting.delayed));
             meter.waiting(EntryState::Held).set(gauge(counts.held));
             let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
             meter.oldest.set(gauge(age / 1_000));

@@ -103,15 +103,10 @@ pub struct Settled {
     pub attempt: Attempt,
 }
 
-/// Others wait for slots of this pool (or no longer do): jobs give way after a while.
+/// The channels whose jobs give way after a while, because others wait for their slots.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Contend {
-    /// Channels of the pool.
-    pub channels: Vec<ChannelId>,
-    /// Whether anybody waits.
-    pub contended: bool,
-}
+pub struct Contend(pub HashSet<ChannelId>);
 
 /// Hand out nothing more; answer when no job has anything in hand.
 #[derive(Message)]
@@ -127,12 +122,15 @@ pub struct Queue {
     metrics: Arc<Metrics>,
     meter: ActorMeter,
     jobs: HashMap<JobId, InHand>,
-    idle: HashMap<Destination, VecDeque<oneshot::Sender<Work>>>,
+    idle: HashMap<Destination, VecDeque<(JobId, oneshot::Sender<Work>)>>,
+    /// Destinations that could not be talked to and have taken nothing since.
+    troubled: HashSet<Destination>,
     contended: HashSet<ChannelId>,
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
     parallel_scans: usize,
     scanning: bool,
+    no_scan_before: u64,
     _lifeline: Lifeline,
 }
 
@@ -175,11 +173,13 @@ impl Queue {
             metrics: parts.metrics,
             jobs: HashMap::new(),
             idle: HashMap::new(),
+            troubled: HashSet::new(),
             contended: HashSet::new(),
             draining: Vec::new(),
             drained: false,
             parallel_scans: parts.rebuild_parallel_channels,
             scanning: false,
+            no_scan_before: 0,
             _lifeline: parts.lifeline,
         }
     }
@@ -224,12 +224,14 @@ impl Queue {
     fn feed(&mut self, touched: impl IntoIterator<Item = Destination>) {
         let mut waiting: Vec<(Destination, usize)> = Vec::new();
         for destination in touched {
-            while self.tracker.ready(&destination) > 0 && !self.drained {
-                let Some(reply) = self.idle_job(&destination) else { break };
+            while self.tracker.ready(&destination) > 0 && self.hands_out() {
+                let Some((job, reply)) = self.idle_job(&destination) else { break };
                 let Some(entry) = self.tracker.take(&destination) else { break };
                 // A job that just gave up waiting leaves its entry to the next one.
                 if reply.send(Work { entry }).is_err() {
                     self.tracker.give_back(entry.id, entry.entry);
+                } else {
+                    self.jobs.entry(job).or_default().entry = Some((entry.id, entry.entry));
                 }
             }
             let ready = self.tracker.ready(&destination);
@@ -242,11 +244,16 @@ impl Queue {
         }
     }
 
-    fn idle_job(&mut self, destination: &Destination) -> Option<oneshot::Sender<Work>> {
+    /// Deliveries that could not be written down would be repeated after a crash.
+    fn hands_out(&self) -> bool {
+        !self.drained && self.spool.state_backlog() <= MAX_UNWRITTEN
+    }
+
+    fn idle_job(&mut self, destination: &Destination) -> Option<(JobId, oneshot::Sender<Work>)> {
         let idle = self.idle.get_mut(destination)?;
         let reply = loop {
             match idle.pop_front() {
-                Some(reply) if reply.is_closed() => {}
+                Some((_, reply)) if reply.is_closed() => {}
                 other => break other,
             }
         };
@@ -305,6 +312,10 @@ impl Actor for Queue {
         ctx.run_interval(PUBLISH, |queue, _| {
             let _busy = queue.meter.busy();
             queue.publish();
+            // A net under every wake-up that was missed, and the way on after a full disk.
+            let waiting = queue.tracker.waiting().map(|(destination, _)| destination.clone());
+            let waiting: Vec<_> = waiting.collect();
+            queue.feed(waiting);
         });
         self.scan_if_wanted(ctx);
     }
@@ -333,14 +344,19 @@ impl Handler<Pull> for Queue {
         if self.drained || gives_way {
             return; // the reply is dropped, and the job ends
         }
-        match self.tracker.take(&pull.destination) {
+        let work = if self.hands_out() { self.tracker.take(&pull.destination) } else { None };
+        let hand = self.jobs.entry(pull.job).or_default();
+        match work {
             // A job that is gone is reported as ended, and its entry given back then.
             Some(entry) => {
                 hand.entry = Some((entry.id, entry.entry));
                 let _ = pull.reply.send(Work { entry });
             }
             None if self.contended.contains(&pull.destination.channel) => {}
-            None => self.idle.entry(pull.destination).or_default().push_back(pull.reply),
+            None => {
+                let idle = self.idle.entry(pull.destination).or_default();
+                idle.push_back((pull.job, pull.reply));
+            }
         }
     }
 }
@@ -362,6 +378,12 @@ impl Handler<JobEnded> for Queue {
         if let Some(InHand { entry: Some((id, entry)), .. }) = self.jobs.remove(&ended.job) {
             self.tracker.give_back(id, entry);
         }
+        if let Some(idle) = self.idle.get_mut(&ended.destination) {
+            idle.retain(|(job, _)| *job != ended.job);
+            if idle.is_empty() {
+                self.idle.remove(&ended.destination);
+            }
+        }
         let ready = self.tracker.ready(&ended.destination);
         self.controller.do_send(JobSettled {
             job: ended.job,
@@ -375,17 +397,11 @@ impl Handler<JobEnded> for Queue {
 impl Handler<Contend> for Queue {
     type Result = ();
 
-    fn handle(&mut self, contend: Contend, _: &mut Self::Context) {
+    fn handle(&mut self, Contend(channels): Contend, _: &mut Self::Context) {
         let _busy = self.meter.handling("Contend");
-        for channel in contend.channels {
-            if contend.contended {
-                self.contended.insert(channel);
-                // Idle jobs hold slots that others wait for: their replies are dropped.
-                self.idle.retain(|destination, _| destination.channel != channel);
-            } else {
-                self.contended.remove(&channel);
-            }
-        }
+        // Idle jobs hold slots that others wait for: their replies are dropped, and they end.
+        self.idle.retain(|destination, _| !channels.contains(&destination.channel));
+        self.contended = channels;
     }
 }
 
@@ -422,6 +438,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How often the gauges follow.
 const PUBLISH: Duration = Duration::from_secs(1);
+
+/// Octets of state changes that may be unwritten while deliveries go on.
+const MAX_UNWRITTEN: usize = 4 << 20;
 
 /// Entries that a job may deliver while others wait for its slot.
 const QUANTUM: u32 = 100;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use actix::prelude::*;
 use tracing::{info, warn};
 
-use super::{ChannelId, Destination, Queue, tracker::Tracked};
+use super::{ChannelId, Destination, Queue, now_ms, tracker::Tracked};
 use crate::{
     channels::is_delivered,
     spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
@@ -23,7 +23,8 @@ struct Strand {
 impl Queue {
     /// Starts a scan when there is something to find and room for it.
     pub(super) fn scan_if_wanted(&mut self, ctx: &mut Context<Self>) {
-        if self.scanning || self.drained || !self.tracker.wants_scan() {
+        let paused = now_ms() < self.no_scan_before;
+        if self.scanning || self.drained || paused || !self.tracker.wants_scan() {
             return;
         }
         self.scanning = true;
@@ -64,10 +65,14 @@ impl Queue {
             .count();
         let limit = (room / together).clamp(1, PORTION);
         let strands: Vec<Strand> = todo.drain(..together).collect();
+        self.tracker.portion_begun();
         let portion = read_portion(self.spool.clone(), strands, limit);
         let portion = portion.into_actor(self).map(move |portion, queue, ctx| {
             let mut unfinished = VecDeque::new();
             for (mut strand, found) in portion {
+                let Some(found) = found else {
+                    return queue.scan_failed();
+                };
                 strand.after = found.last().map(|entry| entry.cursor);
                 queue.take_scanned(&strand, &found);
                 if found.len() == limit {
@@ -97,12 +102,18 @@ impl Queue {
                 attempts,
                 due,
             };
-            self.tracker.offer(&destination, entry);
+            self.tracker.offer_scanned(&destination, entry);
             if !touched.contains(&destination) {
                 touched.push(destination);
             }
         }
         self.feed(touched);
+    }
+
+    /// The index could not be read: nothing is known of what is left, so it is looked for again.
+    fn scan_failed(&mut self) {
+        self.no_scan_before = now_ms() + SCAN_PAUSE_MS;
+        self.scan_ended(true);
     }
 
     fn scan_ended(&mut self, more: bool) {
@@ -119,18 +130,20 @@ async fn read_portion(
     spool: Spool,
     strands: Vec<Strand>,
     limit: usize,
-) -> Vec<(Strand, Vec<ScannedEntry>)> {
+) -> Vec<(Strand, Option<Vec<ScannedEntry>>)> {
     let mut portion = Vec::with_capacity(strands.len());
     for strand in strands {
         let found = spool.scan(&strand.name, strand.class, strand.after, limit).await;
-        let found = found.unwrap_or_else(|error| {
+        if let Err(error) = &found {
             warn!(channel = strand.name, %error, "could not read the queue index");
-            Vec::new()
-        });
-        portion.push((strand, found));
+        }
+        portion.push((strand, found.ok()));
     }
     portion
 }
+
+/// Before the next scan, after one that failed.
+const SCAN_PAUSE_MS: u64 = 1_000;
 
 /// Entries of one channel that are read before the next channel has its turn.
 const PORTION: usize = 1_000;

@@ -16,7 +16,6 @@ impl Queue {
         let hand = self.jobs.entry(job).or_default();
         hand.entry = None;
         hand.done += 1;
-        let first = hand.done == 1;
         let channel = self.channels.channel(destination.channel);
         let site_trouble = attempt.trouble.is_some();
         let now = next_state(channel, &entry, &attempt.outcomes, site_trouble, now_ms());
@@ -33,9 +32,12 @@ impl Queue {
         match attempt.trouble {
             Some(trouble) => {
                 let destination = destination.clone();
+                self.troubled.insert(destination.clone());
                 self.controller.do_send(Troubled { destination, reply: trouble.reply });
             }
-            None if first => self.controller.do_send(Reached(destination.clone())),
+            None if self.troubled.remove(destination) => {
+                self.controller.do_send(Reached(destination.clone()));
+            }
             None => {}
         }
         self.finish_drain();

@@ -7,7 +7,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -29,6 +29,8 @@ pub struct Tracker {
     lines: HashMap<Destination, Line>,
     /// Something exists on the disk that memory does not know.
     overflowed: bool,
+    /// While a portion of a scan is being read: what left memory since, and may still be in it.
+    left_since: Option<HashSet<(MessageId, u16)>>,
 }
 
 /// An entry as it is offered to the tracker and handed to a job.
@@ -74,6 +76,9 @@ pub struct Thresholds {
     pub forget_known: usize,
     /// See `forget_known`.
     pub forget_delayed: usize,
+    /// M/4: in a memory that is half full, no destination gets more than this. Ours, not the
+    /// seed's.
+    pub share: usize,
 }
 
 /// How many entries of a channel are in which state.
@@ -83,6 +88,8 @@ pub struct Tally {
     pub ready: usize,
     /// With a job.
     pub active: usize,
+    /// Of those, with failed attempts behind them.
+    pub active_tried: usize,
     /// Waiting for their due time.
     pub delayed: usize,
 }
@@ -107,6 +114,7 @@ enum State {
 struct Line {
     ready: VecDeque<SlotId>,
     active: usize,
+    active_tried: usize,
     delayed: usize,
 }
 
@@ -122,6 +130,7 @@ impl Thresholds {
             refill: max / 4 * 3,
             forget_known: max / 8 * 5,
             forget_delayed: max / 8 * 3,
+            share: max / 4,
         }
     }
 }
@@ -139,6 +148,7 @@ impl Tracker {
             active_count: 0,
             lines: HashMap::new(),
             overflowed: false,
+            left_since: None,
         }
     }
 
@@ -162,7 +172,7 @@ impl Tracker {
         if self.known.contains_key(&(entry.id, entry.entry)) {
             return Admission::Known;
         }
-        if self.known.len() >= self.thresholds.max {
+        if self.known.len() >= self.thresholds.max || self.has_its_share(destination) {
             self.overflowed = true;
             return Admission::Overflowed;
         }
@@ -176,6 +186,21 @@ impl Tracker {
         }
     }
 
+    /// An entry that a scan found. What left memory while the scan was reading is not taken back:
+    /// the scan may have read its state of before.
+    pub fn offer_scanned(&mut self, destination: &Destination, entry: Tracked) -> Admission {
+        let left = self.left_since.as_ref();
+        if left.is_some_and(|left| left.contains(&(entry.id, entry.entry))) {
+            return Admission::Known;
+        }
+        self.offer(destination, entry)
+    }
+
+    /// A portion of a scan is about to be read; it sees every change made before this.
+    pub fn portion_begun(&mut self) {
+        self.left_since = Some(HashSet::new());
+    }
+
     /// The oldest ready entry of `destination`, now in the hands of a job.
     pub fn take(&mut self, destination: &Destination) -> Option<Tracked> {
         let line = self.lines.get_mut(destination)?;
@@ -183,12 +208,14 @@ impl Tracker {
         line.active += 1;
         self.active_count += 1;
         let slot = &mut self.slots[slot as usize];
+        line.active_tried += usize::from(slot.entry.attempts > 0);
         slot.state = State::Active;
         Some(slot.entry)
     }
 
     /// The entry is finished: delivered, failed or held.
     pub fn finish(&mut self, id: MessageId, entry: u16) -> Option<Tracked> {
+        self.note_left(id, entry);
         let slot = self.known.remove(&(id, entry))?;
         self.leave_line(slot);
         Some(self.release(slot))
@@ -202,6 +229,7 @@ impl Tracker {
         let full = self.known.len() > self.thresholds.forget_known
             && self.delayed_count > self.thresholds.forget_delayed;
         if full {
+            self.note_left(id, entry);
             self.known.remove(&(id, entry));
             self.release(slot);
             self.overflowed = true;
@@ -244,11 +272,6 @@ impl Tracker {
             }
         }
         woken
-    }
-
-    /// When [`Tracker::wake`] has something to do next.
-    pub fn next_due(&self) -> Option<u64> {
-        self.delayed.peek().map(|Reverse((due, _))| *due)
     }
 
     /// Entries that wait for a job of this destination.
@@ -303,6 +326,7 @@ impl Tracker {
             let tally = channels.entry(destination.channel).or_default();
             tally.ready += line.ready.len();
             tally.active += line.active;
+            tally.active_tried += line.active_tried;
             tally.delayed += line.delayed;
         }
         channels
@@ -321,6 +345,20 @@ impl Tracker {
     /// Entries that a job has in hand.
     pub fn active(&self) -> usize {
         self.active_count
+    }
+
+    /// In a memory that is half full, one destination may not have more than a quarter: a dead
+    /// host with a long line must not keep the mail of others out of memory.
+    fn has_its_share(&self, destination: &Destination) -> bool {
+        let has = |line: &Line| line.ready.len() + line.active + line.delayed;
+        self.known.len() >= self.thresholds.low
+            && self.lines.get(destination).is_some_and(|line| has(line) >= self.thresholds.share)
+    }
+
+    fn note_left(&mut self, id: MessageId, entry: u16) {
+        if let Some(left) = &mut self.left_since {
+            left.insert((id, entry));
+        }
     }
 
     fn insert(&mut self, destination: &Destination, entry: Tracked) -> SlotId {
@@ -375,7 +413,10 @@ impl Tracker {
             State::Free => return,
             State::Ready => self.line(slot).ready.retain(|waiting| *waiting != slot),
             State::Active => {
-                self.line(slot).active -= 1;
+                let tried = self.slots[slot as usize].entry.attempts > 0;
+                let line = self.line(slot);
+                line.active -= 1;
+                line.active_tried -= usize::from(tried);
                 self.active_count -= 1;
             }
             State::Delayed => {
@@ -445,7 +486,6 @@ mod tests {
         tracker.offer(&a, entry(1, 0));
         tracker.take(&a);
         tracker.defer(MessageId(1), 0, 1, 1, 5_000);
-        assert_eq!(tracker.next_due(), Some(5_000));
         assert!(tracker.wake(4_999).is_empty());
         assert_eq!(tracker.ready(&a), 0);
         assert_eq!(tracker.wake(5_000), std::slice::from_ref(&a));
@@ -455,19 +495,19 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_says_when_the_disk_has_more() {
         let mut tracker = Tracker::new(8);
-        let a = to(0, "a");
+        let host = |id: u64| to(0, &id.to_string());
         for id in 0..8 {
-            assert_eq!(tracker.offer(&a, entry(id, 0)), Admission::Ready);
+            assert_eq!(tracker.offer(&host(id), entry(id, 0)), Admission::Ready);
         }
-        assert_eq!(tracker.offer(&a, entry(8, 0)), Admission::Overflowed);
-        assert_eq!(tracker.offer(&a, entry(3, 0)), Admission::Known);
+        assert_eq!(tracker.offer(&host(8), entry(8, 0)), Admission::Overflowed);
+        assert_eq!(tracker.offer(&host(3), entry(3, 0)), Admission::Known);
         for id in 0..4 {
             assert!(!tracker.wants_scan(), "{id}");
-            tracker.take(&a);
+            tracker.take(&host(id));
             tracker.finish(MessageId(id), 0);
         }
         assert!(!tracker.wants_scan(), "only below half");
-        tracker.take(&a);
+        tracker.take(&host(4));
         tracker.finish(MessageId(4), 0);
         assert!(tracker.wants_scan());
         assert_eq!(tracker.scan_room(), 3, "up to three quarters");
@@ -476,18 +516,41 @@ mod tests {
     #[test]
     fn a_memory_full_of_failures_forgets_them_until_the_next_scan() {
         let mut tracker = Tracker::new(16);
-        let a = to(0, "a");
+        let host = |id: u64| to(0, &id.to_string());
         for id in 0..16 {
-            tracker.offer(&a, entry(id, 0));
+            tracker.offer(&host(id), entry(id, 0));
         }
         for id in 0..16 {
-            tracker.take(&a);
+            tracker.take(&host(id));
             tracker.defer(MessageId(id), 0, 1, 1, 5_000);
         }
         // 7 are delayed before "more than 6 delayed" holds; then each failure is forgotten while
         // more than 10 are known.
         assert_eq!(tracker.len(), 10);
         assert!(tracker.overflowed);
+    }
+
+    #[test]
+    fn a_host_with_a_long_line_leaves_room_for_the_others() {
+        let mut tracker = Tracker::new(16);
+        let admitted =
+            (0..16).filter(|id| tracker.offer(&to(0, "dead"), entry(*id, 0)) == Admission::Ready);
+        assert_eq!(admitted.count(), 8, "all of it while memory is half empty");
+        assert_eq!(tracker.offer(&to(0, "alive"), entry(100, 0)), Admission::Ready);
+    }
+
+    #[test]
+    fn what_was_finished_while_a_scan_was_reading_is_not_taken_back() {
+        let mut tracker = Tracker::new(16);
+        let a = to(0, "a");
+        tracker.offer(&a, entry(1, 0));
+        tracker.portion_begun();
+        tracker.take(&a);
+        tracker.finish(MessageId(1), 0);
+        assert_eq!(tracker.offer_scanned(&a, entry(1, 0)), Admission::Known);
+        assert_eq!(tracker.take(&a), None);
+        tracker.portion_begun();
+        assert_eq!(tracker.offer_scanned(&a, entry(2, 0)), Admission::Ready);
     }
 
     /// What an entry is doing, in the plainest model there is.
@@ -540,7 +603,9 @@ mod tests {
                         let answer = tracker.offer(&hosts[usize::from(host)], entry(id, due));
                         let known = model.contains_key(&id);
                         prop_assert_eq!(answer == Admission::Known, known);
-                        if !known && model.len() < limits.max {
+                        let of_host = model.values().filter(|(its, _)| *its == host).count();
+                        let share = model.len() >= limits.low && of_host >= limits.share;
+                        if !known && model.len() < limits.max && !share {
                             let state = if due == 0 { Model::Ready } else { Model::Delayed(due) };
                             model.insert(id, (host, state));
                         }

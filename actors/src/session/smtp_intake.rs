@@ -1,7 +1,7 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
 
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
@@ -31,6 +31,8 @@ pub struct SmtpIntake {
 struct Transaction {
     from: Option<MailFrom>,
     accepted: Vec<Accepted>,
+    /// What the accepted recipients came to, lists expanded.
+    ways: usize,
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
@@ -86,8 +88,13 @@ impl SmtpIntake {
     /// The accepted recipients in the groups in which they leave.
     fn entries(&self) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::new();
+        // A recipient named twice, by itself or by lists, gets one copy.
+        let mut seen: HashSet<(&str, &str, &str)> = HashSet::new();
         for accepted in &self.transaction.accepted {
             for route in accepted.routes.iter() {
+                if !seen.insert((&route.channel, &route.host, &route.address)) {
+                    continue;
+                }
                 let channel = self.side.channels.find(&route.channel);
                 let channel = channel.map(|id| self.side.channels.channel(id));
                 let (copies, most) =
@@ -104,8 +111,6 @@ impl SmtpIntake {
                 };
                 // The groups that still have room are the last ones.
                 match entries.iter_mut().rev().find(fits) {
-                    Some(entry)
-                        if entry.recipients.iter().any(|r| r.address == recipient.address) => {}
                     Some(entry) => entry.recipients.push(recipient),
                     None => entries.push(Entry {
                         channel: route.channel.clone(),
@@ -188,7 +193,12 @@ impl Intake for SmtpIntake {
             header: false,
         };
         match self.side.router.resolve(&question).await {
+            Ok(routes) if self.transaction.ways + routes.len() > MAX_WAYS => {
+                self.refuse(to, &TOO_MANY);
+                Err(TOO_MANY)
+            }
             Ok(routes) => {
+                self.transaction.ways += routes.len();
                 let original = Arc::from(to.as_given.as_str());
                 self.transaction.accepted.push(Accepted { original, routes });
                 Ok(())
@@ -269,6 +279,9 @@ fn refusal(error: &SpoolError) -> Reply {
     }
 }
 
+/// Recipients of one message with all lists expanded; the rest is for another transaction.
+const MAX_WAYS: usize = 50_000;
+const TOO_MANY: Reply = Reply::new(452, Enhanced(4, 5, 3), "too many recipients");
 /// Our own `Received:` line, generously.
 const HEADER_ROOM: usize = 320;
 /// Most messages are larger than this; what is smaller wastes little.

@@ -83,7 +83,11 @@ struct Young {
 
 impl IndexQueue {
     pub(crate) fn ask(&self, question: Question) {
-        self.lock().questions.push(question);
+        let mut inner = self.lock();
+        // After the end nobody answers: who asks then is told so by the dropped sender.
+        if !inner.closed {
+            inner.questions.push(question);
+        }
     }
 
     pub(crate) fn close(&self) {

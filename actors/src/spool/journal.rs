@@ -88,8 +88,11 @@ impl JournalQueue {
     pub(crate) fn flush(&self) -> oneshot::Receiver<Result<(), SpoolError>> {
         let (answer, answered) = oneshot::channel();
         let mut inner = self.lock();
-        inner.flushes.push(answer);
-        self.notify(inner);
+        // After the end nobody answers: who asks then is told so by the dropped sender.
+        if !inner.closed {
+            inner.flushes.push(answer);
+            self.notify(inner);
+        }
         answered
     }
 

@@ -30,8 +30,8 @@
 //!
 //! Appending always goes to the youngest segment, and after a start to a new one. A segment that is
 //! full is sealed; when nothing in it is alive it goes, states and all. Mostly dead segments are
-//! not compacted yet: the place for it is beside [`journal::Journal::sweep`], which knows the live
-//! entries of each segment and owns the state files; [`segment::SegmentHead::replaces`] is there
+//! not compacted yet: the place for it is beside `journal::Journal::sweep`, which knows the live
+//! entries of each segment and owns the state files; `segment::SegmentHead::replaces` is there
 //! to say what a compacted segment stands for.
 //!
 //! # Who does what

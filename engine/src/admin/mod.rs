@@ -1,7 +1,7 @@
 //! The operator's endpoint: HTTP on a UNIX socket and, for reading only, on a TCP address.
 //!
 //! Runs on threads of its own, so that it answers while the engine is busy, starting or
-//! stopping. Whatever changes something takes [`guard::Owner`] as an argument and so is
+//! stopping. Whatever changes something takes `guard::Owner` as an argument and so is
 //! refused unless the request came by the UNIX socket, whose file belongs to the engine's user.
 
 pub mod client;
@@ -66,14 +66,15 @@ impl Endpoint {
         data: &Path,
         listen: Option<SocketAddr>,
     ) -> Result<Self, EndpointError> {
+        let tcp = listen.map(|address| {
+            TcpListener::bind(address).map_err(|source| EndpointError::Tcp { address, source })
+        });
+        // The commoner mistake first: it leaves no socket file behind.
+        let tcp = tcp.transpose()?;
         let path = socket::path(data).display().to_string();
         let unix = socket::bind(data)
             .map_err(|source| EndpointError::Socket { path: path.clone(), source })?;
         let mut places = vec![format!("unix:{path}")];
-        let tcp = listen.map(|address| {
-            TcpListener::bind(address).map_err(|source| EndpointError::Tcp { address, source })
-        });
-        let tcp = tcp.transpose()?;
         if let Some(address) = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()) {
             places.push(format!("http://{address}"));
         }

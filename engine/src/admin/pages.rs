@@ -6,7 +6,7 @@
 //! | `GET /metrics` | what Prometheus and its kin scrape | yes |
 //! | `GET /healthz` | 200 as long as the process lives | yes |
 //! | `GET /readyz` | 200 once mail is taken, else 503 with the reason | yes |
-//! | `GET /api/v1/status` | [`Status`](relais_actors::status::Status) | yes |
+//! | `GET /api/v1/status` | [`Status`] | yes |
 //! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line | yes |
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |

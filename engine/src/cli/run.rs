@@ -32,8 +32,8 @@ pub trait Engine: Sized {
     fn start(&mut self) -> impl Future<Output = Result<Vec<Listening>, Self::Error>>;
 
     /// Waits until the engine wants to end by itself, because [`Console::stop`] was called or
-    /// because it cannot go on; says why.
-    fn ended(&self) -> impl Future<Output = String>;
+    /// because it cannot go on (`Err`: the exit status says so, too); says why.
+    fn ended(&self) -> impl Future<Output = Result<String, String>>;
 
     /// Takes nothing new, lets what runs finish, makes the last state changes durable, ends all
     /// threads. Keeps to its own deadlines.
@@ -76,18 +76,21 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
         // An engine that nobody watches runs all the same.
         let _ = out.write_all(banner.as_bytes()).and_then(|()| out.flush());
         info!(config = source.name(), data = %data.display(), "engine started");
-        let why = tokio::select! {
-            why = engine.ended() => why,
-            why = signalled() => why,
+        let ended = tokio::select! {
+            ended = engine.ended() => ended,
+            why = signalled() => Ok(why),
         };
-        info!(why, "engine stops");
+        match &ended {
+            Ok(why) => info!(why, "engine stops"),
+            Err(why) => error!(why, "engine cannot go on"),
+        }
         // A second signal means: at once.
         tokio::select! {
             () = engine.drain() => {}
             why = signalled() => error!(why, "engine stops at once"),
         }
         endpoint.stop().await;
-        Ok(())
+        ended.map(|_| ()).map_err(Refusal::Because)
     });
     if ran.is_ok() {
         info!("engine stopped");

@@ -38,11 +38,11 @@ impl Engine for Idle {
         Ok(self.config.dispatcher.services.iter().map(place).collect())
     }
 
-    async fn ended(&self) -> String {
+    async fn ended(&self) -> Result<String, String> {
         while self.fake.0.stops.load(Relaxed) == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        "asked to".to_owned()
+        Ok("asked to".to_owned())
     }
 
     async fn drain(self) {}
