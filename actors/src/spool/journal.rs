@@ -475,7 +475,7 @@ impl StateFile {
 /// How long a change may be lost by a power cut.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(150);
 /// How long the next write may wait for company.
-const PACE: Duration = Duration::from_micros(500);
+const PACE: Duration = Duration::from_micros(100);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 const RESERVE_CHECKED_EVERY: Duration = Duration::from_secs(10);
 /// Octets kept for state changes: some 50,000 of them.
