@@ -10,10 +10,7 @@ mod printable;
 mod session;
 pub mod transaction;
 
-pub use life::{
-    ActorRestarted, DestinationResumed, DestinationSuspended, JobEnded, JobStarted,
-    RecordQuarantined, SpoolRecovered, SpoolTrouble, WorkerChanged, WorkerEnded, WorkerStarted,
-};
+pub use life::{DestinationResumed, DestinationSuspended};
 pub use printable::{MAX_CHARS, Printable};
 pub use session::{ConnectionRefused, SessionEnd, SessionEnded, SessionStarted};
 pub use transaction::{EntrySettled, MessageAccepted, MessageRefused, RecipientRefused};

@@ -193,7 +193,7 @@ impl Queue {
                 continue;
             };
             let destination = Destination { channel, host: entry.host.clone() };
-            let open = all_open(entry.recipients);
+            let open = EntryState::fresh(entry.recipients.into()).open();
             let entry = Tracked {
                 id: stored.id,
                 entry: number as u16,
@@ -426,11 +426,6 @@ impl Handler<DrainQueue> for Queue {
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A bitmap with the lowest `recipients` bits set.
-pub fn all_open(recipients: u8) -> u64 {
-    if recipients >= 64 { u64::MAX } else { (1 << recipients) - 1 }
 }
 
 /// How often due entries are looked for. The shortest wait that operators can set is a second.
