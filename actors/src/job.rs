@@ -1,13 +1,16 @@
 //! A job ("master program"): delivers the entries of one destination, one after the other, over
 //! one connection, until there is no more work for a while.
 //!
+//! Where the server pipelines, the job asks for the next entry before it delivers the one in
+//! hand, and announces it with the content of that one.
+//!
 //! The actor is the shell: it can be asked to end and it says when it is gone. The work is done in
 //! a task of its own, so that a panic there ends this job and nothing else.
 
 use actix::prelude::*;
 use relais_channels::{
     lmtp::{Connection, Delivery, Rcpt, Settings},
-    mail::{Attempt, Content, Enhanced, Envelope, NextHop, Outcome, Reply, SiteTrouble},
+    mail::{Attempt, Content, Enhanced, Envelope, NextHop, Outcome, Recipient, Reply, SiteTrouble},
 };
 use relais_config::Channel;
 use tokio::sync::oneshot;
@@ -47,6 +50,12 @@ struct Master {
     settings: Settings,
     next_hop: Option<NextHop>,
     connection: Option<Connection>,
+}
+
+/// An entry in hand, and its message as the spool has it.
+struct Taken {
+    work: Work,
+    record: Result<(Envelope, Content), SpoolError>,
 }
 
 impl Job {
@@ -91,13 +100,20 @@ impl Master {
 
     async fn run(mut self) {
         let mut settled = None;
-        while let Some(work) = self.pull(settled.take()).await {
-            let done = self.attempt(work).await;
+        let mut following = None;
+        loop {
+            let message = match following.take() {
+                Some(message) => message,
+                None => match self.pull(settled.take()).await {
+                    Some(work) => self.load(work).await,
+                    None => break,
+                },
+            };
+            following = self.ask_ahead(settled.take()).await;
+            let done = self.attempt(message, following.as_ref()).await;
             if done.attempt.trouble.is_some() {
                 // The destination rests for a while, and this job with it.
-                let (job, destination) = (self.order.job, self.order.destination.clone());
-                self.queue_meter.sent();
-                self.parts.queue.do_send(Settle { job, destination, settled: done });
+                self.settle(done);
                 break;
             }
             settled = Some(done);
@@ -109,14 +125,7 @@ impl Master {
 
     /// Reports the last entry and waits for the next, but not for long.
     async fn pull(&self, settled: Option<Settled>) -> Option<Work> {
-        let (reply, mut next) = oneshot::channel();
-        self.queue_meter.sent();
-        self.parts.queue.do_send(Pull {
-            job: self.order.job,
-            destination: self.order.destination.clone(),
-            settled,
-            reply,
-        });
+        let mut next = self.ask(settled, false);
         match tokio::time::timeout(self.channel().idle_time, &mut next).await {
             Ok(work) => work.ok(),
             Err(_idle) => {
@@ -127,11 +136,43 @@ impl Master {
         }
     }
 
-    async fn attempt(&mut self, work: Work) -> Settled {
+    /// Reports the last entry, and takes the next while there is still one in hand if the server
+    /// can be told of both at once. It waits behind one message at most.
+    async fn ask_ahead(&self, settled: Option<Settled>) -> Option<Taken> {
+        if self.connection.as_ref().is_some_and(Connection::pipelines) {
+            let work = self.ask(settled, true).await.ok()?;
+            return Some(self.load(work).await);
+        }
+        if let Some(settled) = settled {
+            self.settle(settled);
+        }
+        None
+    }
+
+    fn ask(&self, settled: Option<Settled>, ahead: bool) -> oneshot::Receiver<Work> {
+        let (reply, next) = oneshot::channel();
+        let (job, destination) = (self.order.job, self.order.destination.clone());
+        self.queue_meter.sent();
+        self.parts.queue.do_send(Pull { job, destination, settled, ahead, reply });
+        next
+    }
+
+    fn settle(&self, settled: Settled) {
+        let (job, destination) = (self.order.job, self.order.destination.clone());
+        self.queue_meter.sent();
+        self.parts.queue.do_send(Settle { job, destination, settled });
+    }
+
+    async fn load(&self, work: Work) -> Taken {
+        Taken { record: self.parts.spool.read(work.entry.place).await, work }
+    }
+
+    async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
         let _busy = self.meter.handling("Work");
-        let attempt = match self.parts.spool.read(work.entry.place).await {
+        let Taken { work, record } = message;
+        let attempt = match record {
             Ok((envelope, content)) => {
-                let attempt = self.deliver(&work, &envelope, &content).await;
+                let attempt = self.deliver(&work, &envelope, &content, following).await;
                 self.report(&work, &envelope, &attempt);
                 attempt
             }
@@ -140,21 +181,23 @@ impl Master {
         Settled { entry: work.entry, attempt }
     }
 
-    async fn deliver(&mut self, work: &Work, envelope: &Envelope, content: &Content) -> Attempt {
+    async fn deliver(
+        &mut self,
+        work: &Work,
+        envelope: &Envelope,
+        content: &Content,
+        following: Option<&Taken>,
+    ) -> Attempt {
         let open = work.entry.open;
-        let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else {
+        let Some(recipients) = recipients_of(work, envelope) else {
             return all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
         };
-        let recipients: Vec<Rcpt<'_>> = open_recipients(open)
-            .filter_map(|index| entry.recipients.get(usize::from(index)))
-            .map(|recipient| Rcpt { address: &recipient.address, quota: None, flags: 0 })
-            .collect();
-        let delivery = Delivery {
-            sender: &envelope.sender,
-            recipients: &recipients,
-            size: envelope.size,
-            eight_bit: envelope.eight_bit,
-        };
+        let delivery = delivery_of(envelope, &recipients);
+        let following = following.and_then(|message| {
+            let (envelope, _) = message.record.as_ref().ok()?;
+            Some((envelope, recipients_of(&message.work, envelope)?))
+        });
+        let following = following.as_ref().map(|(envelope, to)| delivery_of(envelope, to));
         // A kept connection may have been closed while it was idle: that is no failed attempt.
         for _ in 0..2 {
             let mut connection = match self.connection.take() {
@@ -164,7 +207,7 @@ impl Master {
                     Err(trouble) => return unreachable_host(trouble, open),
                 },
             };
-            if let Ok(attempt) = connection.deliver(&delivery, content).await {
+            if let Ok(attempt) = connection.deliver(&delivery, content, following.as_ref()).await {
                 self.connection = connection.is_usable().then_some(connection);
                 return attempt;
             }
@@ -193,6 +236,20 @@ impl Master {
     fn channel(&self) -> &Channel {
         self.parts.channels.channel(self.order.destination.channel)
     }
+}
+
+/// The recipients that are still open. `None` if the record lacks the entry.
+fn recipients_of<'e>(work: &Work, envelope: &'e Envelope) -> Option<Vec<Rcpt<'e>>> {
+    let entry = envelope.entries.get(usize::from(work.entry.entry))?;
+    let open = open_recipients(work.entry.open);
+    let recipients = open.filter_map(|index| entry.recipients.get(usize::from(index)));
+    let rcpt = |to: &'e Recipient| Rcpt { address: &to.address, quota: None, flags: 0 };
+    Some(recipients.map(rcpt).collect())
+}
+
+fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [Rcpt<'e>]) -> Delivery<'e> {
+    let Envelope { sender, size, eight_bit, .. } = envelope;
+    Delivery { sender, recipients, size: *size, eight_bit: *eight_bit }
 }
 
 /// The same outcome for every open recipient.

@@ -61,11 +61,13 @@ pub struct Pull {
     pub destination: Destination,
     /// What became of the entry it had.
     pub settled: Option<Settled>,
-    /// Where to send the next. Kept while there is none; dropped when the job should end.
+    /// It still has one in hand and asks ahead: an answer now, or none.
+    pub ahead: bool,
+    /// Where to send the next. Kept while there is none; dropped when there will be none.
     pub reply: oneshot::Sender<Work>,
 }
 
-/// A job ends and reports its last entry.
+/// A job reports its last entry and asks for nothing.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Settle {
@@ -95,7 +97,7 @@ pub struct Work {
 }
 
 /// What became of one entry in one attempt.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settled {
     /// As it was handed out.
     pub entry: Tracked,
@@ -137,7 +139,8 @@ pub struct Queue {
 /// What a job has, and how much it has done.
 #[derive(Debug, Default)]
 struct InHand {
-    entry: Option<(MessageId, u16)>,
+    /// The one it delivers and the one it asked for ahead.
+    entries: Vec<(MessageId, u16)>,
     done: u32,
 }
 
@@ -231,7 +234,7 @@ impl Queue {
                 if reply.send(Work { entry }).is_err() {
                     self.tracker.give_back(entry.id, entry.entry);
                 } else {
-                    self.jobs.entry(job).or_default().entry = Some((entry.id, entry.entry));
+                    self.jobs.entry(job).or_default().entries.push((entry.id, entry.entry));
                 }
             }
             let ready = self.tracker.ready(&destination);
@@ -349,9 +352,10 @@ impl Handler<Pull> for Queue {
         match work {
             // A job that is gone is reported as ended, and its entry given back then.
             Some(entry) => {
-                hand.entry = Some((entry.id, entry.entry));
+                hand.entries.push((entry.id, entry.entry));
                 let _ = pull.reply.send(Work { entry });
             }
+            None if pull.ahead => {}
             None if self.contended.contains(&pull.destination.channel) => {}
             None => {
                 let idle = self.idle.entry(pull.destination).or_default();
@@ -375,7 +379,7 @@ impl Handler<JobEnded> for Queue {
 
     fn handle(&mut self, ended: JobEnded, _: &mut Self::Context) {
         let _busy = self.meter.handling("JobEnded");
-        if let Some(InHand { entry: Some((id, entry)), .. }) = self.jobs.remove(&ended.job) {
+        for (id, entry) in self.jobs.remove(&ended.job).unwrap_or_default().entries {
             self.tracker.give_back(id, entry);
         }
         if let Some(idle) = self.idle.get_mut(&ended.destination) {

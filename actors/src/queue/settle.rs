@@ -10,11 +10,11 @@ use crate::{
 };
 
 impl Queue {
-    /// Writes down what became of the entry that `job` had, and remembers it for its next turn.
+    /// Writes down what became of an entry that `job` had, and remembers it for its next turn.
     pub(super) fn settle(&mut self, job: JobId, destination: &Destination, settled: Settled) {
         let Settled { entry, attempt } = settled;
         let hand = self.jobs.entry(job).or_default();
-        hand.entry = None;
+        hand.entries.retain(|in_hand| *in_hand != (entry.id, entry.entry));
         hand.done += 1;
         let channel = self.channels.channel(destination.channel);
         let site_trouble = attempt.trouble.is_some();

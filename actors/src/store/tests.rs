@@ -192,7 +192,7 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         let content = Content::Whole(text.into());
         let delivery =
             lmtp::Delivery { sender: "", recipients: &to, size: content.size(), eight_bit: true };
-        let attempt = connection.deliver(&delivery, &content).await.expect("it is open");
+        let attempt = connection.deliver(&delivery, &content, None).await.expect("it is open");
         assert_eq!(attempt.trouble, None);
         let replies: Vec<_> = attempt.outcomes.iter().map(Outcome::reply).collect();
         let want = ["250 2.5.0 jdoe OK", "523 5.2.3 Message too large", "250 2.5.0 bob+New OK"];

@@ -13,38 +13,24 @@ use std::{
 
 use tokio::{
     fs::File,
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncReadExt,
     net::{TcpStream, UnixStream, lookup_host},
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
-    exchange::{Delivery, Exchange, Next, Offer},
-    line_ends::LineEnds,
+    exchange::{Before, Delivery, Exchange, Next},
+    line_ends::{self, LineEnds},
+    offer::Offer,
     replies::Replies,
+    settings::Settings,
+    stream::Stream,
     trouble::{Lost, Stage, unreachable, unresolved},
 };
 use crate::{
     mail::{Attempt, Content, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
     wire::stuff::Stuffer,
 };
-
-/// What the client has to know about its channel.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Our name in LHLO.
-    pub host: String,
-    /// For each address of the next hop.
-    pub connect_time: Duration,
-    /// For the greeting and for the reply to each command.
-    pub command_time: Duration,
-    /// For each 64 KiB of content.
-    pub data_time: Duration,
-    /// For each reply after the data.
-    pub status_time: Duration,
-    /// The server is one of ours: SIZE, XQUOTA and XDFLG need not be offered.
-    pub private: bool,
-}
 
 /// A connection that has been greeted.
 #[derive(Debug)]
@@ -58,6 +44,8 @@ pub struct Connection {
     kept: bool,
     reset_due: bool,
     broken: bool,
+    /// The commands of the next message, if they have already been sent.
+    announced: Option<Vec<u8>>,
 }
 
 /// The peer has closed a kept connection before it saw anything of the message. Not a failed
@@ -66,32 +54,12 @@ pub struct Connection {
 #[error("the kept connection was closed by the peer")]
 pub struct Stale;
 
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 /// Why the content did not reach its end.
 enum Broken {
     /// Nothing more can be sent.
     Sending(Lost),
     /// It is of no use to send it: our side's fault, and the whole message's fate.
     Content(Outcome),
-}
-
-impl Settings {
-    /// As configured.
-    pub fn of(host: &str, channel: &relais_config::Channel) -> Self {
-        Self {
-            host: host.to_owned(),
-            connect_time: channel.connect_time,
-            command_time: channel.command_transmit_time,
-            data_time: DATA_TIME,
-            status_time: channel.status_data_receive_time,
-            private: channel.private,
-        }
-    }
 }
 
 impl Connection {
@@ -121,25 +89,43 @@ impl Connection {
         Err(trouble.unwrap_or_else(|| unresolved(name, &Lost::Io(io::ErrorKind::NotFound.into()))))
     }
 
+    /// Whether a message may be announced while another is handed over.
+    pub fn pipelines(&self) -> bool {
+        self.offer.pipelining
+    }
+
     /// Hands one message over. Afterwards [`Self::is_usable`] says whether it can have another.
+    ///
+    /// `following` is the message that this connection is given next. When the server allows it,
+    /// its commands leave in one piece with this content (RFC 2920 section 3.1), which saves a
+    /// round trip for each message. It is then the only one that may come next.
     pub async fn deliver(
         &mut self,
         delivery: &Delivery<'_>,
         content: &Content,
+        following: Option<&Delivery<'_>>,
     ) -> Result<Attempt, Stale> {
-        let mut exchange = Exchange::new(delivery, self.offer, self.kept, self.reset_due);
+        let announced = self.announced.take();
+        let before = if self.kept { Before::Kept } else { Before::New };
+        let reset = self.reset_due && announced.is_none();
+        let mut exchange = Exchange::new(delivery, self.offer, before, reset);
         // Should this future be dropped half way, nobody may use what it leaves behind.
         self.broken = true;
         let mut next = exchange.begin();
         if let Content::Whole(octets) = content
-            && check(octets).is_err()
+            && line_ends::check_whole(octets).is_err()
         {
             exchange.settle_all(&bare_line_end());
             next = Next::Done;
         }
+        if let Some(commands) = announced {
+            next = if next == Next::Send { exchange.announced(&commands) } else { Next::Stale };
+        }
         while next != Next::Done {
-            next = match self.step(next, &mut exchange, content).await {
-                Ok(Next::Stale) => return Err(Stale),
+            if next == Next::Stale {
+                return Err(Stale);
+            }
+            next = match self.step(next, &mut exchange, content, following).await {
                 Ok(next) => next,
                 Err(lost) if exchange.lost(&self.peer, &lost) => return Err(Stale),
                 Err(_) => Next::Done,
@@ -154,12 +140,17 @@ impl Connection {
     /// Whether another message may be handed over, as far as can be seen from here.
     pub fn is_usable(&self) -> bool {
         // Octets that nobody asked for are a 421, or worse.
-        !self.broken && self.replies.is_empty() && self.stream.is_silent()
+        let silent = || self.replies.is_empty() && self.stream.is_silent();
+        !self.broken && (self.announced.is_some() || silent())
     }
 
     /// Says good-bye, and waits a moment for the answer.
     pub async fn quit(mut self) {
-        if !self.broken && self.write(&[b"QUIT\r\n"], QUIT_TIME).await.is_ok() {
+        // Where a message was announced, QUIT would be its first line.
+        if !self.broken
+            && self.announced.is_none()
+            && self.write(&[b"QUIT\r\n"], QUIT_TIME).await.is_ok()
+        {
             // Whatever it says, we are leaving.
             let _ = self.reply(QUIT_TIME).await;
         }
@@ -200,6 +191,7 @@ impl Connection {
             kept: false,
             reset_due: false,
             broken: false,
+            announced: None,
         };
         let lhlo = format!("LHLO {}\r\n", settings.host);
         connection.introduce(Stage::Greeting, b"").await?;
@@ -230,6 +222,7 @@ impl Connection {
         next: Next,
         exchange: &mut Exchange<'_>,
         content: &Content,
+        following: Option<&Delivery<'_>>,
     ) -> Result<Next, Lost> {
         match next {
             Next::Send => {
@@ -237,10 +230,15 @@ impl Connection {
                 exchange.commands(&mut commands);
                 self.write(&[&commands], self.settings.command_time).await?;
             }
-            Next::Content => match self.send(content).await {
-                Ok(()) => exchange.content_sent(),
-                Err(broken) => return self.cut_short(broken, exchange).await,
-            },
+            Next::Content => {
+                let announced = following.and_then(|following| exchange.announce(following));
+                let behind = announced.as_deref().unwrap_or_default();
+                match self.send(content, behind).await {
+                    Ok(()) => exchange.content_sent(),
+                    Err(broken) => return self.cut_short(broken, exchange).await,
+                }
+                self.announced = announced;
+            }
             Next::LoneDot => {
                 exchange.close();
                 let limit = self.settings.command_time.min(QUIT_TIME);
@@ -274,14 +272,17 @@ impl Connection {
         Ok(Next::Done)
     }
 
-    async fn send(&mut self, content: &Content) -> Result<(), Broken> {
+    /// Sends the content, its dot, and what may follow it at once.
+    async fn send(&mut self, content: &Content, behind: &[u8]) -> Result<(), Broken> {
         match content {
-            Content::Whole(octets) => self.send_whole(octets).await.map_err(Broken::Sending),
-            Content::File { path, size } => self.send_file(path, *size).await,
+            Content::Whole(octets) => {
+                self.send_whole(octets, behind).await.map_err(Broken::Sending)
+            }
+            Content::File { path, size } => self.send_file(path, *size, behind).await,
         }
     }
 
-    async fn send_whole(&mut self, octets: &[u8]) -> Result<(), Lost> {
+    async fn send_whole(&mut self, octets: &[u8], behind: &[u8]) -> Result<(), Lost> {
         let mut stuffer = Stuffer::new();
         let (pieces, last) = octets.split_at((octets.len().max(1) - 1) / PIECE * PIECE);
         let mut slices = Vec::with_capacity(4);
@@ -292,11 +293,11 @@ impl Connection {
         }
         slices.clear();
         slices.extend(stuffer.feed(last));
-        slices.push(stuffer.finish());
+        slices.extend([stuffer.finish(), behind]);
         self.write(&slices, self.settings.data_time).await
     }
 
-    async fn send_file(&mut self, path: &Path, size: u64) -> Result<(), Broken> {
+    async fn send_file(&mut self, path: &Path, size: u64, behind: &[u8]) -> Result<(), Broken> {
         let unreadable = |error: io::Error| {
             let text = format!("cannot read the message from the spool: {error}");
             Broken::Content(Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), text)))
@@ -318,7 +319,7 @@ impl Connection {
         }
         line_ends.end().map_err(|_| Broken::Content(bare_line_end()))?;
         let end = stuffer.finish();
-        self.write(&[end], self.settings.data_time).await.map_err(Broken::Sending)
+        self.write(&[end, behind], self.settings.data_time).await.map_err(Broken::Sending)
     }
 
     /// Writes all of the slices, in as few calls as the system allows.
@@ -364,32 +365,6 @@ impl Connection {
     }
 }
 
-impl Stream {
-    async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read_buf(buffer).await,
-            Self::Unix(stream) => stream.read_buf(buffer).await,
-        }
-    }
-
-    async fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write_vectored(slices).await,
-            Self::Unix(stream) => stream.write_vectored(slices).await,
-        }
-    }
-
-    /// Open, with nothing to read.
-    fn is_silent(&self) -> bool {
-        let mut octet = [0];
-        let read = match self {
-            Self::Tcp(stream) => stream.try_read(&mut octet),
-            Self::Unix(stream) => stream.try_read(&mut octet),
-        };
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
 async fn resolve(
     name: &str,
     port: u16,
@@ -404,20 +379,12 @@ async fn limited<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) 
     Ok(timeout(limit, work).await.map_err(|_| Lost::TimedOut)??)
 }
 
-fn check(octets: &[u8]) -> Result<(), super::line_ends::BareLineEnd> {
-    let mut line_ends = LineEnds::default();
-    line_ends.check(octets)?;
-    line_ends.end()
-}
-
 fn bare_line_end() -> Outcome {
     Outcome::Failed(Reply::new(550, Enhanced(5, 6, 11), "the content holds a bare CR or LF"))
 }
 
 /// Octets of content sent at once.
 const PIECE: usize = 64 << 10;
-/// RFC 5321 section 4.5.3.2.5.
-const DATA_TIME: Duration = Duration::from_secs(3 * 60);
 /// For words that change nothing any more.
 const QUIT_TIME: Duration = Duration::from_secs(5);
 /// Addresses of one next hop that are tried.
@@ -426,3 +393,7 @@ const MAX_ADDRESSES: usize = 8;
 #[cfg(test)]
 #[path = "client_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "announced_tests.rs"]
+mod announced_tests;

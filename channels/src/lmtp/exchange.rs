@@ -1,12 +1,16 @@
 //! One message handed to an LMTP server, without a socket: what to send next, and what became of
 //! each recipient.
 //!
-//! The driver obeys [`Next`]. Guaranteed: nothing is ever sent behind the dot; every recipient
-//! ends with exactly one outcome, also when the conversation breaks off at any point.
+//! The driver obeys [`Next`]. Guaranteed: every recipient ends with exactly one outcome, also when
+//! the conversation breaks off at any point; behind the dot goes nothing but the commands of the
+//! next message, and only if the server pipelines.
 
 use std::fmt::Write;
 
-use super::trouble::{Lost, Stage};
+use super::{
+    offer::Offer,
+    trouble::{Lost, Stage},
+};
 use crate::{
     intake::XQuota,
     mail::{Attempt, Enhanced, Outcome, Reply, SiteTrouble},
@@ -36,24 +40,6 @@ pub struct Rcpt<'a> {
     pub flags: u32,
 }
 
-/// What the server named in its reply to LHLO.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[allow(clippy::struct_excessive_bools)] // a set of keywords, each there or not
-pub(crate) struct Offer {
-    /// Commands may be sent without waiting (RFC 2920).
-    pub(crate) pipelining: bool,
-    /// BODY= (RFC 6152).
-    pub(crate) eight_bit: bool,
-    /// SIZE= (RFC 1870), and the most octets the server takes; 0 when it does not say.
-    pub(crate) size: Option<u64>,
-    /// XQUOTA= on RCPT.
-    pub(crate) quota: bool,
-    /// XDFLG= on RCPT.
-    pub(crate) flags: bool,
-    /// Not named but known: the server is one of ours, and all of its parameters may be sent.
-    pub(crate) private: bool,
-}
-
 /// What the driver has to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Next {
@@ -76,7 +62,7 @@ pub(crate) enum Next {
 pub(crate) struct Exchange<'a> {
     delivery: &'a Delivery<'a>,
     offer: Offer,
-    kept: bool,
+    before: Before,
     /// Whose reply is due.
     stage: Stage,
     /// Recipients taken at RCPT, in order.
@@ -87,34 +73,31 @@ pub(crate) struct Exchange<'a> {
     closing: bool,
 }
 
-impl Offer {
-    /// Reads the reply to LHLO: a line with the server's name, then a keyword on each.
-    pub(crate) fn of(reply: &Reply, private: bool) -> Self {
-        let mut offer = Self { private, quota: private, flags: private, ..Self::default() };
-        for line in reply.text.lines().skip(1) {
-            let mut words = line.split_ascii_whitespace();
-            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
-                "PIPELINING" => offer.pipelining = true,
-                "8BITMIME" => offer.eight_bit = true,
-                "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
-                "XQUOTA" => offer.quota = true,
-                "XDFLG" => offer.flags = true,
-                _ => {}
-            }
-        }
-        offer
-    }
+/// What the connection did before this message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Before {
+    /// Nothing.
+    New,
+    /// It served other messages.
+    Kept,
+    /// It served another, and the commands of this one were sent behind its content.
+    Announced,
 }
 
 impl<'a> Exchange<'a> {
-    /// `kept`: the connection served other messages before. `reset`: RSET has to come first.
-    pub(crate) fn new(delivery: &'a Delivery<'a>, offer: Offer, kept: bool, reset: bool) -> Self {
+    /// `reset`: RSET has to come first.
+    pub(crate) fn new(
+        delivery: &'a Delivery<'a>,
+        offer: Offer,
+        before: Before,
+        reset: bool,
+    ) -> Self {
         let mut outcomes = Vec::new();
         outcomes.resize_with(delivery.recipients.len(), || None);
         Self {
             delivery,
             offer,
-            kept,
+            before,
             stage: if reset { Stage::Reset } else { Stage::Mail },
             accepted: Vec::with_capacity(delivery.recipients.len()),
             outcomes,
@@ -153,6 +136,28 @@ impl<'a> Exchange<'a> {
             self.command(Stage::Rcpt(i), out);
         }
         self.command(Stage::Data, out);
+    }
+
+    /// What may be sent in one piece with the content: all commands of the `following` message.
+    /// Only when exactly one reply is due before theirs, so that a server that miscounts its
+    /// replies cannot make one to them look like a delivery.
+    pub(crate) fn announce(&self, following: &Delivery<'_>) -> Option<Vec<u8>> {
+        let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
+        let allowed = self.offer.pipelining && self.accepted.len() == 1;
+        (allowed && exchange.begin() == Next::Send).then(|| {
+            let mut commands = Vec::with_capacity(512);
+            exchange.commands(&mut commands);
+            commands
+        })
+    }
+
+    /// These `commands` were sent behind the content of the message before. `Stale` if they are
+    /// not those of this message: the server waits for another one.
+    pub(crate) fn announced(&mut self, commands: &[u8]) -> Next {
+        let mut expected = Vec::with_capacity(commands.len());
+        self.commands(&mut expected);
+        self.before = Before::Announced;
+        if expected == commands { Next::Await } else { Next::Stale }
     }
 
     /// A reply came.
@@ -204,7 +209,7 @@ impl<'a> Exchange<'a> {
     /// The reply will never come. `true`: the connection was stale, and the message not seen.
     pub(crate) fn lost(&mut self, peer: &str, lost: &Lost) -> bool {
         let unseen = matches!(self.stage, Stage::Reset | Stage::Mail);
-        if self.kept && unseen && matches!(lost, Lost::Closed | Lost::Io(_)) {
+        if self.before != Before::New && unseen && matches!(lost, Lost::Closed | Lost::Io(_)) {
             return true;
         }
         self.closing = true;
@@ -224,7 +229,8 @@ impl<'a> Exchange<'a> {
         self.closing
     }
 
-    /// The transaction was given up half way: the next one begins with RSET.
+    /// The transaction was given up half way, or its content refused: the next one begins with
+    /// RSET.
     pub(crate) fn reset_due(&self) -> bool {
         self.reset_due
     }
@@ -278,6 +284,9 @@ impl<'a> Exchange<'a> {
     fn mail(&mut self, reply: Reply) -> Next {
         match Stage::Mail.outcome(reply) {
             Outcome::Delivered(_) => self.proceed(Stage::Rcpt(0)),
+            // Some servers do not leave the transaction whose content they refuse, and what they
+            // say to this one would be about that one.
+            _ if self.before == Before::Announced => Next::Stale,
             outcome => {
                 self.settle_all(&outcome);
                 self.reset_due = true;
@@ -336,7 +345,9 @@ impl<'a> Exchange<'a> {
             self.trouble.get_or_insert(SiteTrouble { reply: reply.clone() });
         }
         self.closing |= closing || (200..250).contains(&reply.code);
-        self.outcomes[self.accepted[i]] = Some(self.stage.outcome(reply));
+        let outcome = self.stage.outcome(reply);
+        self.reset_due |= !matches!(outcome, Outcome::Delivered(_));
+        self.outcomes[self.accepted[i]] = Some(outcome);
         if i + 1 == self.accepted.len() {
             return Next::Done;
         }
@@ -346,7 +357,7 @@ impl<'a> Exchange<'a> {
 
     /// 421 before the data: the whole connection goes, not only this command.
     fn closed(&mut self, reply: Reply) -> Next {
-        if self.kept && matches!(self.stage, Stage::Reset | Stage::Mail) {
+        if self.before != Before::New && matches!(self.stage, Stage::Reset | Stage::Mail) {
             return Next::Stale;
         }
         self.closing = true;

@@ -13,6 +13,13 @@ pub(crate) struct LineEnds {
     cr: bool,
 }
 
+/// Looks at content that is all there.
+pub(crate) fn check_whole(octets: &[u8]) -> Result<(), BareLineEnd> {
+    let mut line_ends = LineEnds::default();
+    line_ends.check(octets)?;
+    line_ends.end()
+}
+
 /// A CR without LF or an LF without CR.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the content holds a bare CR or LF")]

@@ -4,8 +4,12 @@
 pub mod client;
 mod exchange;
 mod line_ends;
+mod offer;
 mod replies;
+mod settings;
+mod stream;
 mod trouble;
 
-pub use client::{Connection, Settings, Stale};
+pub use client::{Connection, Stale};
 pub use exchange::{Delivery, Rcpt};
+pub use settings::Settings;

@@ -1,0 +1,99 @@
+//! One message behind the other, the second announced with the content of the first.
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    task::JoinHandle,
+};
+
+use super::{
+    tests::{TWO, delivery, message, settings, short},
+    *,
+};
+
+/// A server that says nothing to a message before it has the commands of the next one: in one
+/// piece, its `status` and the replies to these. Returns what the client said.
+fn patient(stream: UnixStream, status: &'static str) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let (reader, mut writer) = stream.into_split();
+        let (mut lines, mut heard) = (BufReader::new(reader), String::new());
+        writer.write_all(b"220 store LMTP\r\n").await.unwrap_or(());
+        let mut dots = 0;
+        loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return heard;
+            }
+            heard.push_str(&line);
+            let envelope = "250 OK\r\n250 OK\r\n354 go ahead\r\n";
+            let say = match (line.trim_end(), dots) {
+                ("LHLO relay.example", _) => "250-store\r\n250 PIPELINING\r\n".to_owned(),
+                ("DATA", 0) => envelope.to_owned(),
+                ("DATA", _) => format!("{status}\r\n{envelope}"),
+                (".", dot) => {
+                    dots += 1;
+                    if dot == 1 { "250 2.5.0 u2 OK\r\n".to_owned() } else { String::new() }
+                }
+                _ => String::new(),
+            };
+            if writer.write_all(say.as_bytes()).await.is_err() || status.is_empty() && dots == 1 {
+                return heard;
+            }
+        }
+    })
+}
+
+async fn connect_patient(status: &'static str) -> (Connection, JoinHandle<String>) {
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let server = patient(theirs, status);
+    let connection =
+        Connection::greet(Stream::Unix(ours), "store".to_owned(), &settings(false)).await;
+    (connection.expect("a connection"), server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_message_is_announced_behind_the_content() {
+    let (content, first, second) = (message(), [TWO[0]], [TWO[1]]);
+    let (first, second) = (delivery(&first, &content), delivery(&second, &content));
+    let rows = [("250 2.5.0 u1 OK", "D 2.5.0"), ("452 4.2.2 full", "T 4.2.2")];
+    for (status, want) in rows {
+        let (mut connection, server) = connect_patient(status).await;
+        let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
+        assert_eq!(short(&one.outcomes[0]), want);
+        assert!(connection.is_usable(), "replies to what was announced are expected");
+        let two = connection.deliver(&second, &content, None).await.expect("it was announced");
+        assert_eq!(short(&two.outcomes[0]), "D 2.5.0");
+        connection.quit().await;
+        let message = |to| {
+            let mail = "MAIL FROM:<a@b.example>\r\n";
+            format!("{mail}RCPT TO:<{to}>\r\nDATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\n")
+        };
+        let want = format!("LHLO relay.example\r\n{}{}QUIT\r\n", message("u1"), message("u2"));
+        assert_eq!(server.await.expect("the server"), want);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announced_message_is_not_lost_with_its_connection() {
+    let (content, first, second) = (message(), [TWO[0]], [TWO[1]]);
+    let (first, second) = (delivery(&first, &content), delivery(&second, &content));
+    // The server closes without a word to the first, or in a way that is meant.
+    for (status, want) in [("", "T 4.4.2"), ("421 4.3.2 bye", "T 4.3.2")] {
+        let (mut connection, _server) = connect_patient(status).await;
+        let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
+        assert_eq!(short(&one.outcomes[0]), want);
+        assert!(!connection.is_usable());
+    }
+    // The server is still in the transaction that it refused.
+    let nested = "552 5.2.3 too big\r\n503 5.5.1 Nested MAIL command";
+    let (mut connection, _server) = connect_patient(nested).await;
+    let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
+    assert_eq!(short(&one.outcomes[0]), "F 5.2.3");
+    assert_eq!(connection.deliver(&second, &content, None).await, Err(Stale));
+    // Another message than the announced one cannot take its place, and QUIT would be content.
+    let (mut connection, server) = connect_patient("250 2.5.0 u1 OK").await;
+    connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
+    assert_eq!(connection.deliver(&first, &content, None).await, Err(Stale));
+    connection.quit().await;
+    let heard = server.await.expect("the server");
+    assert!(heard.ends_with("RCPT TO:<u2>\r\nDATA\r\n"), "{heard}");
+}

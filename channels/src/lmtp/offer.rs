@@ -1,0 +1,40 @@
+//! What an LMTP server offers.
+
+use crate::mail::Reply;
+
+/// What the server named in its reply to LHLO.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // a set of keywords, each there or not
+pub(crate) struct Offer {
+    /// Commands may be sent without waiting (RFC 2920).
+    pub(crate) pipelining: bool,
+    /// BODY= (RFC 6152).
+    pub(crate) eight_bit: bool,
+    /// SIZE= (RFC 1870), and the most octets the server takes; 0 when it does not say.
+    pub(crate) size: Option<u64>,
+    /// XQUOTA= on RCPT.
+    pub(crate) quota: bool,
+    /// XDFLG= on RCPT.
+    pub(crate) flags: bool,
+    /// Not named but known: the server is one of ours, and all of its parameters may be sent.
+    pub(crate) private: bool,
+}
+
+impl Offer {
+    /// Reads the reply to LHLO: a line with the server's name, then a keyword on each.
+    pub(crate) fn of(reply: &Reply, private: bool) -> Self {
+        let mut offer = Self { private, quota: private, flags: private, ..Self::default() };
+        for line in reply.text.lines().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+                "PIPELINING" => offer.pipelining = true,
+                "8BITMIME" => offer.eight_bit = true,
+                "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
+                "XQUOTA" => offer.quota = true,
+                "XDFLG" => offer.flags = true,
+                _ => {}
+            }
+        }
+        offer
+    }
+}

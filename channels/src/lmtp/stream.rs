@@ -1,0 +1,43 @@
+//! A socket of either kind.
+
+use std::io::{self, IoSlice};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
+
+/// Connected to an LMTP server.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// UNIX-domain stream.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(super) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read_buf(buffer).await,
+            Self::Unix(stream) => stream.read_buf(buffer).await,
+        }
+    }
+
+    pub(super) async fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices).await,
+            Self::Unix(stream) => stream.write_vectored(slices).await,
+        }
+    }
+
+    /// Open, with nothing to read.
+    pub(super) fn is_silent(&self) -> bool {
+        let mut octet = [0];
+        let read = match self {
+            Self::Tcp(stream) => stream.try_read(&mut octet),
+            Self::Unix(stream) => stream.try_read(&mut octet),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
