@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use relais_actors::spool::{Class, NewContent, NewMessage, RealDisk, Spool};
+use relais_actors::spool::{Class, NewContent, RealDisk, Spool};
 use relais_channels::mail::{Entry, Envelope, MessageId, Recipient};
 use tokio::runtime::{Builder, Runtime};
 
@@ -77,7 +77,11 @@ impl Bench {
             async move {
                 for _ in 0..share {
                     let id = MessageId(next.fetch_add(1, Ordering::Relaxed));
-                    spool.append(message(id, body.clone())).await.expect("is stored");
+                    let content = NewContent::Whole {
+                        head: b"Received: by x\r\n".to_vec(),
+                        body: body.clone(),
+                    };
+                    spool.append(&mut envelope(id), content).await.expect("is stored");
                 }
             }
         };
@@ -97,7 +101,7 @@ impl Bench {
     }
 }
 
-fn message(id: MessageId, body: Bytes) -> NewMessage {
+fn envelope(id: MessageId) -> Envelope {
     let recipient = Recipient {
         address: "alice@relais.example".to_owned(),
         original: "alice@relais.example".to_owned(),
@@ -107,7 +111,7 @@ fn message(id: MessageId, body: Bytes) -> NewMessage {
         host: "localhost".to_owned(),
         recipients: vec![recipient],
     };
-    let envelope = Envelope {
+    Envelope {
         id,
         received: 1_700_000_000_000,
         sender: "sender@sender.example".to_owned(),
@@ -116,10 +120,6 @@ fn message(id: MessageId, body: Bytes) -> NewMessage {
         eight_bit: false,
         size: 0,
         entries: vec![entry],
-    };
-    NewMessage {
-        envelope,
-        content: NewContent::Whole { head: b"Received: by x\r\n".to_vec(), body },
     }
 }
 

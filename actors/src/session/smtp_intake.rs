@@ -14,7 +14,7 @@ use crate::{
     events::{MessageAccepted, MessageRefused, RecipientRefused},
     queue::now_ms,
     router::{Question, Route, internal_ip},
-    spool::{Draft, NewContent, NewMessage, SpoolError},
+    spool::{Draft, NewContent, SpoolError},
 };
 
 /// One connection's transactions, one at a time.
@@ -140,12 +140,12 @@ impl SmtpIntake {
 
     async fn store(&mut self) -> Result<Reply, Reply> {
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
-        let envelope = self.envelope(id);
+        let mut envelope = self.envelope(id);
         let content = match std::mem::take(&mut self.transaction.gathered) {
             Gathered::Memory { head, body } => NewContent::Whole { head, body: body.into() },
             Gathered::Streamed(draft) => NewContent::Large(draft),
         };
-        match self.side.spool.append(NewMessage { envelope: envelope.clone(), content }).await {
+        match self.side.spool.append(&mut envelope, content).await {
             Ok(_stored) => {
                 let reply = Reply::with_text(250, Enhanced(2, 0, 0), format!("queued as {id}"));
                 MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.side.metrics);

@@ -474,8 +474,9 @@ impl StateFile {
 
 /// How long a change may be lost by a power cut.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(150);
-/// How long the next write may wait for company.
-const PACE: Duration = Duration::from_micros(100);
+/// How long the next write may wait for company. A crash of the process repeats what was delivered
+/// within this time; a write costs as much as parsing several messages.
+const PACE: Duration = Duration::from_micros(250);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 const RESERVE_CHECKED_EVERY: Duration = Duration::from_secs(10);
 /// Octets kept for state changes: some 50,000 of them.

@@ -25,15 +25,6 @@ pub struct Place {
     pub length: u32,
 }
 
-/// A message to be stored.
-#[derive(Debug)]
-pub struct NewMessage {
-    /// Who and where to. Its `size` is filled in here.
-    pub envelope: Envelope,
-    /// Header and body.
-    pub content: NewContent,
-}
-
 /// Content on its way in.
 #[derive(Debug)]
 pub enum NewContent {
@@ -91,16 +82,16 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// Does all the work that needs no disk: this runs in the caller's task.
     pub(crate) fn new(
-        mut envelope: Envelope,
+        envelope: &mut Envelope,
         head: &[u8],
         body: Bytes,
         large: Option<u64>,
     ) -> Result<Self, SpoolError> {
-        check(&envelope)?;
+        check(envelope)?;
         envelope.size = large.unwrap_or((head.len() + body.len()) as u64);
         let mut front = Vec::with_capacity(HEADER + 256 + head.len());
         front.resize(HEADER, 0);
-        append_postcard(&envelope, &mut front);
+        append_postcard(&*envelope, &mut front);
         let meta = front.len() - HEADER;
         front.extend_from_slice(head);
         let content = head.len() + body.len();
@@ -117,7 +108,7 @@ impl Encoded {
             durable: 0,
             payload_crc,
         };
-        let entries = entries_of(&envelope);
+        let entries = entries_of(envelope);
         let (received, size) = (envelope.received, envelope.size);
         Ok(Self { front, body, header, received, size, entries })
     }

@@ -96,7 +96,7 @@ pub use self::{
     error::SpoolError,
     large::Draft,
     ledger::Counts,
-    message::{NewContent, NewMessage, Place, Stored, StoredEntry},
+    message::{NewContent, Place, Stored, StoredEntry},
     recover::Quarantined,
     store::{Cursor, ScannedEntry},
 };
@@ -180,14 +180,18 @@ impl Spool {
         Ok((Opened { base, index, ledger, next }, recovered))
     }
 
-    /// Stores a message. `Ok` means that it is safe; an error, that it was not acknowledged.
-    pub async fn append(&self, message: NewMessage) -> Result<Stored, SpoolError> {
+    /// Stores a message. `Ok` means that it is safe; an error, that it was not acknowledged. The
+    /// `size` of the envelope is filled in here.
+    pub async fn append(
+        &self,
+        envelope: &mut Envelope,
+        content: NewContent,
+    ) -> Result<Stored, SpoolError> {
         if self.shared.journal.backlog() > MAX_STATE_BACKLOG {
             let root = self.shared.base.layout.root();
             let free = self.shared.base.disk.free_space(root).unwrap_or(0);
             return Err(SpoolError::DiskFull { free });
         }
-        let NewMessage { envelope, content } = message;
         match content {
             NewContent::Whole { head, body } => {
                 self.commit(Encoded::new(envelope, &head, body, None)?).await

@@ -14,8 +14,8 @@ use relais_channels::mail::{
 };
 
 use super::{
-    Change, Class, Disk, DiskFile, EntryState, NewContent, NewMessage, RealDisk, Recovered, Spool,
-    SpoolError, Stored, StoredEntry, memory_disk::MemoryDisk,
+    Change, Class, Disk, DiskFile, EntryState, NewContent, RealDisk, Recovered, Spool, SpoolError,
+    Stored, StoredEntry, memory_disk::MemoryDisk,
 };
 
 #[tokio::test]
@@ -218,8 +218,8 @@ async fn a_large_message_has_a_file_of_its_own_until_it_is_done() {
     for _ in 0..10 {
         draft.write(&vec![b'y'; 100_000]).await.unwrap();
     }
-    let (envelope, content) = (envelope(7, &["a", "b"]), NewContent::Large(draft));
-    let stored = spool.append(NewMessage { envelope, content }).await.unwrap();
+    let (mut envelope, content) = (envelope(7, &["a", "b"]), NewContent::Large(draft));
+    let stored = spool.append(&mut envelope, content).await.unwrap();
     assert_eq!((stored.size, stored.large), (1_000_000, true));
     let (_, content) = spool.read(stored.place).await.unwrap();
     let Content::File { path, size } = content else { panic!("{content:?}") };
@@ -283,9 +283,9 @@ async fn an_envelope_that_makes_no_sense_is_refused() {
     let mut crowded = envelope(1, &["a"]);
     let recipient = crowded.entries[0].recipients[0].clone();
     crowded.entries[0].recipients = vec![recipient; 65];
-    for envelope in [envelope(1, &[]), crowded] {
+    for mut envelope in [envelope(1, &[]), crowded] {
         let content = NewContent::Whole { head: Vec::new(), body: Bytes::new() };
-        let refused = spool.append(NewMessage { envelope, content }).await;
+        let refused = spool.append(&mut envelope, content).await;
         assert!(matches!(refused, Err(SpoolError::Envelope(_))), "{refused:?}");
     }
 }
@@ -371,7 +371,7 @@ async fn append(
 ) -> Result<Stored, SpoolError> {
     let body = Bytes::copy_from_slice(body);
     let content = NewContent::Whole { head: b"I: ".to_vec(), body };
-    spool.append(NewMessage { envelope: envelope(id, channels), content }).await
+    spool.append(&mut envelope(id, channels), content).await
 }
 
 fn envelope(id: u64, channels: &[&str]) -> Envelope {
