@@ -55,6 +55,11 @@ impl Base {
         SpoolError::at(path)(error)
     }
 
+    /// Gives up the space kept for a full disk, and says whether there was any.
+    pub(crate) fn release_reserve(&self) -> bool {
+        self.disk.remove(&self.layout.reserve()).is_ok()
+    }
+
     /// Free octets, or an error when mail should not be taken.
     pub(crate) fn check_space(&self) -> Result<(), SpoolError> {
         let root = self.layout.root();

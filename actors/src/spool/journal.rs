@@ -414,11 +414,11 @@ impl Journal {
     /// Gives up the reserve, and says whether there was one.
     fn release_reserve(&mut self) -> bool {
         self.reserved = Some(Instant::now());
-        let removed = self.base.disk.remove(&self.base.layout.reserve()).is_ok();
-        if removed {
+        let released = self.base.release_reserve();
+        if released {
             tracing::warn!("the disk is full: state changes go on in the space reserved for them");
         }
-        removed
+        released
     }
 
     /// Takes the reserve (again) when there is room for it.

@@ -25,7 +25,7 @@
 //! large/ID       the content of a large message, whose record holds its envelope only
 //! index/         sled: waiting entries by channel, class and due time, and a checkpoint
 //! quarantine/    copies of damaged stretches: FILE.OFFSET
-//! reserve        space for state changes on a full disk
+//! reserve        space for state changes, and for the index at start, on a full disk
 //! ```
 //!
 //! Appending always goes to the youngest segment, and after a start to a new one. A segment that is
@@ -402,12 +402,20 @@ fn follow_up(base: &Arc<Base>) -> Result<(Index, Findings, Option<String>), Spoo
         Ok(Err(RecoverError::Io { path, source })) => return Err(SpoolError::at(&path)(source)),
         Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
     };
-    let index = Index::create(Arc::clone(base)).map_err(|Broken(why)| SpoolError::Index(why))?;
-    match attempt(base, index) {
-        Ok((index, findings)) => Ok((index, findings, Some(reason))),
-        Err(RecoverError::Io { path, source }) => Err(SpoolError::at(&path)(source)),
-        Err(RecoverError::Index(why)) => Err(SpoolError::Index(why)),
-    }
+    let again = || match Index::create(Arc::clone(base)).map(|index| attempt(base, index)) {
+        Ok(Err(RecoverError::Io { path, source })) => Err(SpoolError::at(&path)(source)),
+        Ok(Err(RecoverError::Index(why))) | Err(Broken(why)) => Err(SpoolError::Index(why)),
+        Ok(Ok((index, findings))) => Ok((index, findings)),
+    };
+    let made = match again() {
+        // On a full disk mail cannot leave, and make room, before there is an index.
+        Err(SpoolError::Index(why)) if base.release_reserve() => {
+            tracing::warn!(%why, "the index is made in the space reserved for a full disk");
+            again()
+        }
+        made => made,
+    };
+    made.map(|(index, findings)| (index, findings, Some(reason)))
 }
 
 fn attempt(base: &Base, mut index: Index) -> Result<(Index, Findings), RecoverError> {
