@@ -3,26 +3,28 @@
 //! Each server is driven in turn by Postfix's own `smtp-source`, several rounds alternating, and
 //! the clock stops when the last message has arrived: in `smtp-sink -L` behind a relay, in the
 //! Maildir behind a store. CPU is that of all processes of the server, those that have ended too;
-//! source and sink are counted only in the line that shows the two alone ([`floor`]). Disks, limits and logging are each server's defaults.
+//! source and sink are counted only in
+//! the line that shows the two alone ([`floor`]). Disks, limits and logging are each server's
+//! defaults.
 //!
 //!     cargo run --release -p relais-benches --bin peers
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store
 //!
-//! Wants Postfix and, for the store, Dovecot; as root it installs what is missing.
+//! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
 
 mod cpu;
-mod dovecot;
 mod drive;
 mod floor;
 mod packages;
 mod postfix;
 mod relais;
+mod stores;
 mod table;
 
 use clap::Parser;
+use relais_tests::ForeignStore;
 
 use crate::{
-    dovecot::Dovecot,
     drive::{Load, Source},
     floor::Floor,
     postfix::Postfix,
@@ -41,7 +43,7 @@ trait Server {
     fn share(&self, messages: usize) -> usize;
 }
 
-/// Compares relais with Postfix as a relay, or with Dovecot as a store.
+/// Compares relais with Postfix as a relay, or with Dovecot and Cyrus as a store.
 #[derive(Debug, Parser)]
 struct Options {
     /// Messages relais is given in each round; a peer gets a tenth.
@@ -56,7 +58,7 @@ struct Options {
     /// Connections at once.
     #[arg(long, default_value_t = 20)]
     sessions: usize,
-    /// LMTP in, Maildir out, against Dovecot; else SMTP in, LMTP out, against Postfix.
+    /// LMTP in, mailbox out, against Dovecot and Cyrus; else SMTP in, LMTP out, against Postfix.
     #[arg(long)]
     lmtp_store: bool,
     /// Only the peer: what this machine does without us.
@@ -96,7 +98,8 @@ fn relays(options: &Options) {
 
 /// LMTP in, Maildir out.
 fn stores(options: &Options) {
-    let mut servers: Vec<Box<dyn Server>> = vec![Box::new(Dovecot::start())];
+    let mut servers: Vec<Box<dyn Server>> =
+        vec![Box::new(ForeignStore::dovecot()), Box::new(ForeignStore::cyrus())];
     if !options.peer_only {
         servers.insert(0, Box::new(relais::Store::start()));
     }

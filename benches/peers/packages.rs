@@ -33,5 +33,8 @@ fn apt_get(args: &[&str]) {
 
 const RELAY: [(&str, &str); 2] =
     [("postfix", "/usr/sbin/smtp-source"), ("postfix", "/usr/lib/postfix/sbin/lmtp")];
-const STORE: [(&str, &str); 2] =
-    [("postfix", "/usr/sbin/smtp-source"), ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp")];
+const STORE: [(&str, &str); 3] = [
+    ("postfix", "/usr/sbin/smtp-source"),
+    ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
+    ("cyrus-common", "/usr/lib/cyrus/bin/lmtpd"),
+];

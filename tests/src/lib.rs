@@ -16,6 +16,7 @@
 
 mod build;
 mod dovecot;
+mod foreign_store;
 mod http;
 mod instance;
 mod load;
@@ -32,6 +33,7 @@ mod wait;
 
 pub use build::program;
 pub use dovecot::Dovecot;
+pub use foreign_store::ForeignStore;
 pub use http::{Page, fetch};
 pub use instance::{Instance, Running};
 pub use load::{Load, message};

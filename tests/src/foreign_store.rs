@@ -1,0 +1,194 @@
+//! Somebody else's mail store, real and of our own: Dovecot or Cyrus, taking LMTP on a UNIX socket
+//! and on a port of 127.0.0.1, into mailboxes that it makes as mail for them comes.
+//!
+//! Both are left at their defaults otherwise. Both have to be started by root.
+
+use std::{
+    fs,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{eventually, free_port, process};
+
+/// A running instance. Dropping it ends it and removes its mail.
+#[derive(Debug)]
+pub struct ForeignStore {
+    /// What it is called.
+    pub name: &'static str,
+    /// Where it takes LMTP.
+    pub port: u16,
+    /// Where else.
+    pub socket: PathBuf,
+    master: Child,
+    is_message: fn(&Path) -> bool,
+    folder: TempDir,
+}
+
+impl ForeignStore {
+    /// Dovecot, with Maildirs.
+    pub fn dovecot() -> Self {
+        let (folder, port) = (folder(), free_port());
+        let config = folder.path().join("dovecot.conf");
+        fs::write(&config, dovecot_conf(folder.path(), port)).expect("a configuration");
+        give(&folder.path().join("store"), "nobody:nogroup");
+        let mut command = process::command("dovecot");
+        command.arg("-F").arg("-c").arg(&config);
+        let is_message = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("new"));
+        Self::start("Dovecot", command, port, folder, is_message)
+    }
+
+    /// Cyrus.
+    pub fn cyrus() -> Self {
+        let (folder, port) = (folder(), free_port());
+        let (imapd, master) = (folder.path().join("imapd.conf"), folder.path().join("cyrus.conf"));
+        fs::write(&imapd, imapd_conf(folder.path())).expect("a configuration");
+        fs::write(&master, cyrus_conf(folder.path(), port)).expect("a configuration");
+        fs::create_dir(folder.path().join("lib")).expect("a fresh folder");
+        give(folder.path(), "cyrus:mail");
+        let mut command = process::command("cyrmaster");
+        command.arg("-C").arg(imapd).arg("-M").arg(master);
+        command.arg("-p").arg(folder.path().join("pid"));
+        // `17.`
+        let is_message = |path: &Path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.strip_suffix('.').is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        Self::start("Cyrus", command, port, folder, is_message)
+    }
+
+    /// Its oldest process.
+    pub fn pid(&self) -> u32 {
+        self.master.id()
+    }
+
+    /// Every message in every mailbox, as it is stored.
+    pub fn messages(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder.path().join("store")];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if (self.is_message)(&path)
+                    && let Ok(octets) = fs::read(&path)
+                {
+                    found.push(String::from_utf8_lossy(&octets).into_owned());
+                }
+            }
+        }
+        found
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: std::process::Command,
+        port: u16,
+        folder: TempDir,
+        is_message: fn(&Path) -> bool,
+    ) -> Self {
+        let master = command.stdin(Stdio::null()).spawn().expect("it runs");
+        let socket = folder.path().join("lmtp");
+        let store = Self { name, port, socket, master, is_message, folder };
+        eventually(&format!("{name} listens"), Duration::from_secs(20), || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok() && store.socket.exists()
+        });
+        store
+    }
+}
+
+impl Drop for ForeignStore {
+    fn drop(&mut self) {
+        // Not SIGKILL: the master ends its children.
+        process::send(self.master.id(), Signal::TERM);
+        let _ = self.master.wait();
+    }
+}
+
+/// A short path: UNIX sockets lie in it.
+fn folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("st-").tempdir_in("/tmp").expect("a folder");
+    fs::create_dir(folder.path().join("store")).expect("a fresh folder");
+    open_to_all(folder.path());
+    folder
+}
+
+fn give(path: &Path, owner: &str) {
+    let done = process::command("chown").arg("-R").arg(owner).arg(path).status();
+    assert!(done.is_ok_and(|status| status.success()), "chown {}: not root?", path.display());
+}
+
+fn open_to_all(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("ours");
+}
+
+fn dovecot_conf(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/log
+protocols = lmtp
+listen = 127.0.0.1
+ssl = no
+first_valid_uid = 1
+first_valid_gid = 0
+mail_location = maildir:{folder}/store/%d/%n/Maildir
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={folder}/store/%d/%n allow_all_users=yes
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {port}
+  }}
+  unix_listener {folder}/lmtp {{
+    mode = 0666
+  }}
+}}
+"
+    )
+}
+
+/// Mailboxes are made when mail for them comes; nobody has to log in.
+fn imapd_conf(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "configdirectory: {folder}/lib
+partition-default: {folder}/store
+defaultpartition: default
+unixhierarchysep: yes
+servername: localhost
+lmtpsocket: {folder}/lmtp
+autocreate_post: yes
+autocreate_quota: 0
+"
+    )
+}
+
+/// `-a`: whoever reaches the port may deliver; it is on the loopback interface.
+fn cyrus_conf(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "START {{
+  recover cmd=\"ctl_cyrusdb -C {folder}/imapd.conf -r\"
+}}
+SERVICES {{
+  lmtpunix cmd=\"lmtpd -C {folder}/imapd.conf\" listen=\"{folder}/lmtp\" prefork=0
+  lmtp cmd=\"lmtpd -C {folder}/imapd.conf -a\" listen=\"127.0.0.1:{port}\" prefork=0
+}}
+EVENTS {{
+}}
+"
+    )
+}
