@@ -15,6 +15,7 @@ use crate::{
     placement::Placement,
     queue::{Destination, JobEnded, JobId, Queue},
     spool::Spool,
+    watch::Lifeline,
 };
 
 /// Offers one job to run now. Accepting it promises exactly one [`JobEnded`] to the queue.
@@ -68,13 +69,14 @@ pub struct Pool {
     running: HashMap<JobId, Destination>,
     parts: JobParts,
     meter: ActorMeter,
+    _lifeline: Lifeline,
 }
 
 impl Pool {
     /// A pool with no job running.
-    pub fn new(job_limit: NonZeroUsize, parts: JobParts) -> Self {
+    pub fn new(job_limit: NonZeroUsize, parts: JobParts, lifeline: Lifeline) -> Self {
         let meter = parts.metrics.actor(metrics::Actor::Pool);
-        Self { job_limit, running: HashMap::new(), parts, meter }
+        Self { job_limit, running: HashMap::new(), parts, meter, _lifeline: lifeline }
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! actix restarts nothing after a panic: the actor is dropped and its address stays closed. So
 //! every watched actor holds a [`Lifeline`], which reports when it is dropped in a way that
-//! nobody asked for. Queue and job controller are known by address all over the engine; if one
+//! nobody asked for. Queue, job controller and pools are known by address all over the engine; if one
 //! of them dies the process ends with a clear word and starts again from the spool, which is
 //! the truth.
 

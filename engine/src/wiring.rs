@@ -61,8 +61,6 @@ pub struct Engine {
     pub store: Option<Addr<Store>>,
     /// Threads to end and to join, in this order.
     pub arbiters: Vec<Arbiter>,
-    /// What was found on the disk.
-    pub recovered: Recovered,
     /// Where each service listens: its name and its places.
     pub listening: Vec<(String, Vec<String>)>,
 }
@@ -125,7 +123,10 @@ impl Engine {
             placement: placement.clone(),
             metrics: metrics.clone(),
         };
-        let pools = pools(&config).into_iter().map(|(_, l)| Pool::new(l, parts.clone()).start());
+        let pools = pools(&config).into_iter().map(|(name, limit)| {
+            let lifeline = vital(&watch, metrics::Actor::Pool, format!("pool {name}"));
+            Pool::new(limit, parts.clone(), lifeline).start()
+        });
         controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
 
         let store = open_store(&config)?;
@@ -181,7 +182,6 @@ impl Engine {
             controller,
             store: store.map(Store::start),
             arbiters,
-            recovered,
             listening,
         })
     }
@@ -262,6 +262,13 @@ fn pools(config: &Config) -> Vec<(String, NonZeroUsize)> {
     pools.map(|pool| (pool.name.clone(), pool.job_limit)).collect()
 }
 
+/// For an actor that half the engine knows by address: without it the engine ends, and starts again
+/// from the spool.
+fn vital(watch: &Addr<Watch>, actor: metrics::Actor, name: String) -> Lifeline {
+    watch.do_send(Guard { name: name.clone(), remedy: Remedy::End });
+    Lifeline::new(watch.clone().recipient(), actor, name)
+}
+
 fn start_queue(
     config: &Config,
     channels: &Arc<Channels>,
@@ -270,13 +277,7 @@ fn start_queue(
     watch: &Addr<Watch>,
 ) -> (Addr<Queue>, Addr<JobController>) {
     let limits = pools(config).into_iter().map(|(name, limit)| (name, limit.get())).collect();
-    // Half the engine knows these two by address: without them it ends, and starts again from
-    // the spool.
-    let vital = |actor: metrics::Actor| {
-        let name = actor.name().to_owned();
-        watch.do_send(Guard { name: name.clone(), remedy: Remedy::End });
-        Lifeline::new(watch.clone().recipient(), actor, name)
-    };
+    let vital = |actor: metrics::Actor| vital(watch, actor, actor.name().to_owned());
     let lifeline = vital(metrics::Actor::JobController);
     let controller =
         JobController::new(channels.clone(), limits, metrics.clone(), lifeline).start();

@@ -132,12 +132,8 @@ impl Committer {
                 return self.close();
             }
             company = batch.len() > 1;
-            match self.commit(&mut batch) {
+            match self.commit(&mut batch, &mut committed) {
                 Ok(stored) => {
-                    // The mail is safe whatever the callback makes of it.
-                    if catch_unwind(AssertUnwindSafe(|| committed(stored.clone()))).is_err() {
-                        tracing::error!("the listener to commits panicked");
-                    }
                     for (answer, stored) in answers.into_iter().zip(stored) {
                         // Who does not wait any longer need not be told.
                         let _ = answer.send(Ok(stored));
@@ -153,8 +149,12 @@ impl Committer {
         }
     }
 
-    /// Makes a batch durable, all of it or nothing.
-    pub(crate) fn commit(&mut self, batch: &mut [Encoded]) -> Result<Vec<Stored>, SpoolError> {
+    /// Makes a batch durable, all of it or nothing, and tells `committed` of it.
+    pub(crate) fn commit(
+        &mut self,
+        batch: &mut [Encoded],
+        committed: &mut dyn FnMut(Vec<Stored>),
+    ) -> Result<Vec<Stored>, SpoolError> {
         let started = Instant::now();
         self.check_space(started)?;
         self.roll();
@@ -166,10 +166,16 @@ impl Committer {
         match self.write(&mut active, batch) {
             Ok(stored) => {
                 let octets = u64::from(active.durable - durable);
-                self.feed.push(Event::Stored {
+                let event = Event::Stored {
                     segment: active.head.number,
                     data_len: u64::from(active.durable),
                     messages: stored.clone(),
+                };
+                self.feed.push_and_tell(event, || {
+                    // The mail is safe whatever the callback makes of it.
+                    if catch_unwind(AssertUnwindSafe(|| committed(stored.clone()))).is_err() {
+                        tracing::error!("the listener to commits panicked");
+                    }
                 });
                 self.active = Some(active);
                 self.base.events.committed(stored.len(), octets, started.elapsed());

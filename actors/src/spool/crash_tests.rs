@@ -205,7 +205,7 @@ impl Engine {
                 batch.push(encoded);
             }
         }
-        for stored in self.committer.commit(&mut batch).unwrap_or_default() {
+        for stored in self.committer.commit(&mut batch, &mut |_| ()).unwrap_or_default() {
             promised.messages.get_mut(&stored.id).unwrap().acknowledged = true;
             add(&mut self.live, &stored);
         }
@@ -327,7 +327,7 @@ impl Engine {
     /// Stores a message and finishes it.
     fn works(&mut self, scene: &str) {
         let mut batch = [self.encode(MessageId(u64::MAX), 1, b"hello".to_vec()).unwrap()];
-        let stored = self.committer.commit(&mut batch);
+        let stored = self.committer.commit(&mut batch, &mut |_| ());
         let Stored { id, place, .. } = stored.unwrap_or_else(|e| panic!("{scene}: {e}"))[0].clone();
         assert_eq!(self.content(place, scene), b"hello", "{scene}");
         self.journal.write(vec![change(id, place, 0, FRESH, EntryState::Done)]);

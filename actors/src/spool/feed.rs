@@ -24,6 +24,8 @@ pub(crate) struct Feed {
     wake: Condvar,
     /// Wakes those who wait for the index.
     room: Condvar,
+    /// Held from the moment the index can know of a batch until its listener knows, too.
+    telling: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -55,6 +57,20 @@ impl Feed {
             inner.durable = inner.events.len();
         }
         self.make_room(inner);
+    }
+
+    /// Takes in what is already durable, and tells the listener at once: see [`Feed::all_told`].
+    pub(crate) fn push_and_tell(&self, event: Event, tell: impl FnOnce()) {
+        let _telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.push(event);
+        tell();
+    }
+
+    /// Waits, some microseconds at most, until the listener has been told of everything that the
+    /// index can have seen. What is found by a scan is new to the listener otherwise, and would
+    /// be new once more when it is told.
+    pub(crate) fn all_told(&self) {
+        drop(self.telling.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Takes in state changes that have been written; [`Feed::synced`] makes them count.

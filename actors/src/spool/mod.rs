@@ -176,6 +176,15 @@ impl Spool {
             rebuilt,
             took: started.elapsed(),
         };
+        let entries: u64 = recovered.entries.values().map(Counts::total).sum();
+        let Recovered { replayed, cut, took, .. } = recovered;
+        tracing::info!(
+            entries,
+            replayed,
+            cut,
+            took_ms = took.as_millis() as u64,
+            "spool recovered"
+        );
         let base = Base::new(dir, settings, Arc::clone(&base.disk));
         Ok((Opened { base, index, ledger, next }, recovered))
     }
@@ -321,7 +330,9 @@ impl Spool {
         self.flush().await?;
         self.shared.index.ask(question);
         self.shared.feed.poke();
-        answered.await.map_err(|_| SpoolError::Index("ask again in a moment".to_owned()))
+        let answer = answered.await;
+        self.shared.feed.all_told();
+        answer.map_err(|_| SpoolError::Index("ask again in a moment".to_owned()))
     }
 }
 
