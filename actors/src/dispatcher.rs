@@ -11,12 +11,11 @@ use actix::prelude::*;
 use relais_config::dispatcher;
 
 use crate::{
+    accept::Listening,
     metrics::{self, ActorMeter, Metrics},
     placement::Placement,
     router::RouteCache,
-    service::{
-        DescribeService, DrainService, Listening, Service, ServiceDescription, ServiceParts,
-    },
+    service::{DescribeService, DrainService, Service, ServiceDescription, ServiceParts},
     session::SessionParts,
     watch::{Died, Guard, Lifeline, Remedy},
 };
@@ -234,6 +233,9 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
         socket.set_only_v6(false)?;
     }
     socket.set_nonblocking(true)?;
+    // Replies are small and answered at once: nothing is gained by waiting for more. What is
+    // accepted inherits it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     let socket = std::net::TcpListener::from(socket);

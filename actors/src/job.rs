@@ -109,7 +109,7 @@ impl Master {
                     None => break,
                 },
             };
-            following = self.ask_ahead(settled.take()).await;
+            following = self.ask_ahead(message.work.more, settled.take()).await;
             let done = self.attempt(message, following.as_ref()).await;
             if done.attempt.trouble.is_some() {
                 // The destination rests for a while, and this job with it.
@@ -136,10 +136,10 @@ impl Master {
         }
     }
 
-    /// Reports the last entry, and takes the next while there is still one in hand if the server
-    /// can be told of both at once. It waits behind one message at most.
-    async fn ask_ahead(&self, settled: Option<Settled>) -> Option<Taken> {
-        if self.connection.as_ref().is_some_and(Connection::pipelines) {
+    /// Reports the last entry, and takes the next while there is still one in hand if there is one
+    /// and the server can be told of both at once. It waits behind one message at most.
+    async fn ask_ahead(&self, more: bool, settled: Option<Settled>) -> Option<Taken> {
+        if more && self.connection.as_ref().is_some_and(Connection::pipelines) {
             let work = self.ask(settled, true).await.ok()?;
             return Some(self.load(work).await);
         }

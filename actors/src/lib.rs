@@ -18,6 +18,7 @@
 //! The [`spool`] is no actor: its threads (committer, journal, index) are called directly, so
 //! that a message crosses threads once on its way in.
 
+pub mod accept;
 pub mod channels;
 pub mod directory;
 pub mod dispatcher;

@@ -15,14 +15,15 @@ use actix::prelude::*;
 use relais_channels::smtp::Stop;
 use relais_config::dispatcher::Limits;
 use tokio::sync::{Semaphore, oneshot, watch};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
+    accept::{Listening, accept},
     events::{ConnectionRefused, SessionStarted},
     metrics::{self, ActorMeter, Admission, ServiceMeter},
     placement::Placement,
     router::{Access, RouteCache},
-    session::{Connection, SessionParts, Socket},
+    session::{Connection, SessionParts},
     status::WorkerState,
     watch::{Died, Lifeline},
     worker::{TakeConnection, Worker},
@@ -32,22 +33,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct WorkerId(pub u32);
 
-/// A socket that listens, bound by the dispatcher, which keeps it beyond the life of a service.
-#[derive(Debug)]
-pub enum Listening {
-    /// TCP, and the address it is bound to.
-    Tcp(std::net::TcpListener, SocketAddr),
-    /// A UNIX socket.
-    Unix(std::os::unix::net::UnixListener),
-}
-
 /// Somebody connected.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Accepted {
-    connection: Connection,
-    peer: Option<SocketAddr>,
-    local: Option<SocketAddr>,
+pub(crate) struct Accepted {
+    /// The connection, and its permit.
+    pub(crate) connection: Connection,
+    /// Who; nothing on a UNIX socket.
+    pub(crate) peer: Option<SocketAddr>,
+    /// What the client connected to; nothing on a UNIX socket.
+    pub(crate) local: Option<SocketAddr>,
 }
 
 /// A session is over, and its worker has room for another.
@@ -333,67 +328,3 @@ impl fmt::Display for Peer {
         }
     }
 }
-
-/// Accepts connections for as long as there is room for them and nobody says stop.
-async fn accept(
-    listening: Listening,
-    slots: Arc<Semaphore>,
-    mut stopped: watch::Receiver<bool>,
-    service: Addr<Service>,
-) {
-    let listener = match Listener::new(listening) {
-        Ok(listener) => listener,
-        Err(error) => return warn!(%error, "a listening socket is unusable"),
-    };
-    loop {
-        let Ok(permit) = slots.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        };
-        match accepted {
-            Ok((socket, peer, local)) => {
-                let client = peer.map(|peer| peer.ip().to_canonical());
-                let connection = Connection { socket, client, permit };
-                service.do_send(Accepted { connection, peer, local });
-            }
-            Err(error) => {
-                // Out of descriptors, or a client that left again: neither may spin.
-                warn!(%error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-enum Listener {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
-}
-
-impl Listener {
-    fn new(listening: Listening) -> std::io::Result<Self> {
-        match listening {
-            Listening::Tcp(socket, _) => tokio::net::TcpListener::from_std(socket).map(Self::Tcp),
-            Listening::Unix(socket) => tokio::net::UnixListener::from_std(socket).map(Self::Unix),
-        }
-    }
-
-    async fn accept(&self) -> std::io::Result<(Socket, Option<SocketAddr>, Option<SocketAddr>)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (socket, peer) = listener.accept().await?;
-                let local = socket.local_addr()?;
-                // Replies are small and answered at once: nothing is gained by waiting for more.
-                socket.set_nodelay(true)?;
-                Ok((Socket::Tcp(socket.into_std()?), Some(peer), Some(local)))
-            }
-            Self::Unix(listener) => {
-                let (socket, _) = listener.accept().await?;
-                Ok((Socket::Unix(socket.into_std()?), None, None))
-            }
-        }
-    }
-}
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

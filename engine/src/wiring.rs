@@ -11,6 +11,7 @@ use std::{
 
 use actix::prelude::*;
 use relais_actors::{
+    accept::Listening,
     channels::Channels,
     directory::{Counters, Directory, DirectoryHandle, OpenError, Source},
     dispatcher::{Bound, Dispatcher, ListenError},
@@ -20,7 +21,6 @@ use relais_actors::{
     pool::{JobParts, Pool},
     queue::{Committed, Parts, Queue},
     router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
-    service::Listening,
     session::{Behind, QueueSide, SessionParts, StoreSide},
     spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
     store::{Deliveries, Store},

@@ -94,6 +94,8 @@ pub struct JobEnded {
 pub struct Work {
     /// Which entry, and which of its recipients are open.
     pub entry: Tracked,
+    /// Others wait for the same destination: it pays to ask ahead.
+    pub more: bool,
 }
 
 /// What became of one entry in one attempt.
@@ -231,7 +233,8 @@ impl Queue {
                 let Some((job, reply)) = self.idle_job(&destination) else { break };
                 let Some(entry) = self.tracker.take(&destination) else { break };
                 // A job that just gave up waiting leaves its entry to the next one.
-                if reply.send(Work { entry }).is_err() {
+                let more = self.tracker.ready(&destination) > 0;
+                if reply.send(Work { entry, more }).is_err() {
                     self.tracker.give_back(entry.id, entry.entry);
                 } else {
                     self.jobs.entry(job).or_default().entries.push((entry.id, entry.entry));
@@ -353,7 +356,8 @@ impl Handler<Pull> for Queue {
             // A job that is gone is reported as ended, and its entry given back then.
             Some(entry) => {
                 hand.entries.push((entry.id, entry.entry));
-                let _ = pull.reply.send(Work { entry });
+                let more = self.tracker.ready(&pull.destination) > 0;
+                let _ = pull.reply.send(Work { entry, more });
             }
             None if pull.ahead => {}
             None if self.contended.contains(&pull.destination.channel) => {}
