@@ -50,6 +50,8 @@ struct Master {
     settings: Settings,
     next_hop: Option<NextHop>,
     connection: Option<Connection>,
+    /// Messages may be announced; not any more once the server has shown that it cannot bear it.
+    announces: bool,
 }
 
 /// An entry in hand, and its message as the spool has it.
@@ -93,6 +95,7 @@ impl Master {
             meter: parts.metrics.actor(metrics::Actor::Job),
             queue_meter: parts.metrics.actor(metrics::Actor::Queue),
             connection: None,
+            announces: true,
             order,
             parts,
         }
@@ -109,7 +112,7 @@ impl Master {
                     None => break,
                 },
             };
-            following = self.ask_ahead(message.work.more, settled.take()).await;
+            following = self.ask_ahead(&message, settled.take()).await;
             let done = self.attempt(message, following.as_ref()).await;
             if done.attempt.trouble.is_some() {
                 // The destination rests for a while, and this job with it.
@@ -136,10 +139,15 @@ impl Master {
         }
     }
 
-    /// Reports the last entry, and takes the next while there is still one in hand if there is one
-    /// and the server can be told of both at once. It waits behind one message at most.
-    async fn ask_ahead(&self, more: bool, settled: Option<Settled>) -> Option<Taken> {
-        if more && self.connection.as_ref().is_some_and(Connection::pipelines) {
+    /// Reports the last entry. If more wait, and the next can be announced behind the `message` in
+    /// hand, takes it now; it then waits behind this one.
+    async fn ask_ahead(&self, message: &Taken, settled: Option<Settled>) -> Option<Taken> {
+        let Work { entry, more } = message.work;
+        // What is not announced would wait for nothing; and with a large message a round trip is
+        // no gain.
+        let small = matches!(message.record, Ok((_, Content::Whole(_))));
+        let announces = self.announces && small && entry.open.is_power_of_two();
+        if more && announces && self.connection.as_ref().is_some_and(Connection::pipelines) {
             let work = self.ask(settled, true).await.ok()?;
             return Some(self.load(work).await);
         }
@@ -211,6 +219,7 @@ impl Master {
                 self.connection = connection.is_usable().then_some(connection);
                 return attempt;
             }
+            self.announces = false;
         }
         unreachable_host(SiteTrouble { reply: CLOSES_AT_ONCE }, open)
     }

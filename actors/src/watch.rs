@@ -3,9 +3,9 @@
 //!
 //! actix restarts nothing after a panic: the actor is dropped and its address stays closed. So
 //! every watched actor holds a [`Lifeline`], which reports when it is dropped in a way that
-//! nobody asked for. Queue, job controller and pools are known by address all over the engine; if one
-//! of them dies the process ends with a clear word and starts again from the spool, which is
-//! the truth.
+//! nobody asked for. Queue, job controller and pools know what runs, and nobody could tell a
+//! successor; if one of them dies the process ends with a clear word and starts again from the
+//! spool, which is the truth.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -3,9 +3,8 @@
 //! Each server is driven in turn by Postfix's own `smtp-source`, several rounds alternating, and
 //! the clock stops when the last message has arrived: in `smtp-sink -L` behind a relay, in the
 //! Maildir behind a store. CPU is that of all processes of the server, those that have ended too;
-//! source and sink are counted only in
-//! the line that shows the two alone ([`floor`]). Disks, limits and logging are each server's
-//! defaults.
+//! source and sink are counted only in the line that shows the two alone ([`floor`]). Disks,
+//! limits and logging are each server's defaults.
 //!
 //!     cargo run --release -p relais-benches --bin peers
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store

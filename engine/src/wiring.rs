@@ -262,8 +262,8 @@ fn pools(config: &Config) -> Vec<(String, NonZeroUsize)> {
     pools.map(|pool| (pool.name.clone(), pool.job_limit)).collect()
 }
 
-/// For an actor that half the engine knows by address: without it the engine ends, and starts again
-/// from the spool.
+/// For an actor whose place no other can take while the engine runs: without it the engine ends, and
+/// starts again from the spool.
 fn vital(watch: &Addr<Watch>, actor: metrics::Actor, name: String) -> Lifeline {
     watch.do_send(Guard { name: name.clone(), remedy: Remedy::End });
     Lifeline::new(watch.clone().recipient(), actor, name)

@@ -23,7 +23,7 @@ pub struct ForeignStore {
     pub name: &'static str,
     /// Where it takes LMTP.
     pub port: u16,
-    /// Where else.
+    /// The UNIX socket on which it takes LMTP, too.
     pub socket: PathBuf,
     master: Child,
     is_message: fn(&Path) -> bool,

@@ -29,6 +29,8 @@ struct Books {
     seen: Mutex<HashMap<String, usize>>,
     total: AtomicUsize,
     connections: AtomicUsize,
+    announced: AtomicUsize,
+    close_every: AtomicUsize,
     paused: Mutex<bool>,
     resumed: Condvar,
     closed: AtomicBool,
@@ -69,6 +71,17 @@ impl Sink {
     /// Connections so far.
     pub fn connections(&self) -> usize {
         self.books.connections.load(Ordering::Acquire)
+    }
+
+    /// Messages whose commands came behind the content of another, before that had its reply.
+    pub fn announced(&self) -> usize {
+        self.books.announced.load(Ordering::Acquire)
+    }
+
+    /// From now on a connection is closed behind the reply to its `messages`th dot, whatever has
+    /// been sent ahead.
+    pub fn close_every(&self, messages: usize) {
+        self.books.close_every.store(messages, Ordering::Release);
     }
 
     /// How often each Message-ID came.
@@ -117,7 +130,7 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     let mut replies = BufWriter::new(stream);
     replies.write_all(b"220 sink LMTP\r\n")?;
     replies.flush()?;
-    let (mut line, mut recipients) = (Vec::new(), 0);
+    let (mut line, mut recipients, mut messages) = (Vec::new(), 0, 0);
     while next_line(&mut lines, &mut line)? {
         let reply: &[u8] = match verb(&line).as_slice() {
             b"LHLO" => b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
@@ -133,11 +146,18 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
                 replies.write_all(b"354 go on\r\n")?;
                 replies.flush()?;
                 let id = content(&mut lines, &mut line)?;
+                if !lines.buffer().is_empty() {
+                    books.announced.fetch_add(1, Ordering::AcqRel);
+                }
                 books.enter(id);
-                for _ in 1..recipients {
+                for _ in 0..recipients {
                     replies.write_all(b"250 2.0.0 OK\r\n")?;
                 }
-                b"250 2.0.0 OK\r\n"
+                messages += 1;
+                if messages == books.close_every.load(Ordering::Acquire) {
+                    return replies.flush();
+                }
+                b""
             }
             b"QUIT" => {
                 replies.write_all(b"221 2.0.0 bye\r\n")?;

@@ -1,4 +1,5 @@
-//! Delivery into the stores of others, over TCP and over UNIX sockets.
+//! What leaves for whom: into the stores of others, over TCP and over UNIX sockets, once each; and
+//! as many copies as the channel says.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -348,7 +348,7 @@ impl Handler<Pull> for Queue {
         let hand = self.jobs.entry(pull.job).or_default();
         let gives_way = hand.done >= QUANTUM && self.contended.contains(&pull.destination.channel);
         if self.drained || gives_way {
-            return; // the reply is dropped, and the job ends
+            return; // the reply is dropped; the job ends when it has nothing in hand
         }
         let work = if self.hands_out() { self.tracker.take(&pull.destination) } else { None };
         let hand = self.jobs.entry(pull.job).or_default();
@@ -383,7 +383,10 @@ impl Handler<JobEnded> for Queue {
 
     fn handle(&mut self, ended: JobEnded, _: &mut Self::Context) {
         let _busy = self.meter.handling("JobEnded");
-        for (id, entry) in self.jobs.remove(&ended.job).unwrap_or_default().entries {
+        // The last one first: each goes before all that wait.
+        for (id, entry) in
+            self.jobs.remove(&ended.job).unwrap_or_default().entries.into_iter().rev()
+        {
             self.tracker.give_back(id, entry);
         }
         if let Some(idle) = self.idle.get_mut(&ended.destination) {

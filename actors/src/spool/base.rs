@@ -55,6 +55,12 @@ impl Base {
         SpoolError::at(path)(error)
     }
 
+    /// Less is free than the reserve has.
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        let free = self.disk.free_space(self.layout.root());
+        free.is_ok_and(|free| free < RESERVE)
+    }
+
     /// Gives up the space kept for a full disk, and says whether there was any.
     pub(crate) fn release_reserve(&self) -> bool {
         self.disk.remove(&self.layout.reserve()).is_ok()
@@ -70,3 +76,6 @@ impl Base {
         Ok(())
     }
 }
+
+/// Octets kept for a full disk: some 50,000 state changes, or the index.
+pub(crate) const RESERVE: u64 = 8 << 20;

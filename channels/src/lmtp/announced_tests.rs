@@ -11,7 +11,9 @@ use super::{
 };
 
 /// A server that says nothing to a message before it has the commands of the next one: in one
-/// piece, its `status` and the replies to these. Returns what the client said.
+/// piece, its `status` and the replies to these. Returns what the client said. Without status it
+/// closes when the dot has come; with a `|` behind it, it says
+/// nothing more.
 fn patient(stream: UnixStream, status: &'static str) -> JoinHandle<String> {
     tokio::spawn(async move {
         let (reader, mut writer) = stream.into_split();
@@ -28,7 +30,10 @@ fn patient(stream: UnixStream, status: &'static str) -> JoinHandle<String> {
             let say = match (line.trim_end(), dots) {
                 ("LHLO relay.example", _) => "250-store\r\n250 PIPELINING\r\n".to_owned(),
                 ("DATA", 0) => envelope.to_owned(),
-                ("DATA", _) => format!("{status}\r\n{envelope}"),
+                ("DATA", _) => match status.strip_suffix('|') {
+                    Some(alone) => format!("{alone}\r\n"),
+                    None => format!("{status}\r\n{envelope}"),
+                },
                 (".", dot) => {
                     dots += 1;
                     if dot == 1 { "250 2.5.0 u2 OK\r\n".to_owned() } else { String::new() }
@@ -83,12 +88,6 @@ async fn an_announced_message_is_not_lost_with_its_connection() {
         assert_eq!(short(&one.outcomes[0]), want);
         assert!(!connection.is_usable());
     }
-    // The server is still in the transaction that it refused.
-    let nested = "552 5.2.3 too big\r\n503 5.5.1 Nested MAIL command";
-    let (mut connection, _server) = connect_patient(nested).await;
-    let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
-    assert_eq!(short(&one.outcomes[0]), "F 5.2.3");
-    assert_eq!(connection.deliver(&second, &content, None).await, Err(Stale));
     // Another message than the announced one cannot take its place, and QUIT would be content.
     let (mut connection, server) = connect_patient("250 2.5.0 u1 OK").await;
     connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
@@ -96,4 +95,26 @@ async fn an_announced_message_is_not_lost_with_its_connection() {
     connection.quit().await;
     let heard = server.await.expect("the server");
     assert!(heard.ends_with("RCPT TO:<u2>\r\nDATA\r\n"), "{heard}");
+}
+
+/// Not one of these says anything about the second message.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_about_an_announced_message_is_asked_on_another_connection() {
+    let (content, first, second) = (message(), [TWO[0]], [TWO[1]]);
+    let (first, second) = (delivery(&first, &content), delivery(&second, &content));
+    let rows = [
+        ("still in the refused transaction", "552 5.2.3 too big\r\n503 5.5.1 Nested", "F 5.2.3"),
+        ("a reply too many", "250 2.5.0 u1 OK\r\n250 2.5.0 u1 OK", "D 2.5.0"),
+        ("closing", "250 2.5.0 u1 OK\r\n250 OK\r\n421 4.3.2 bye", "D 2.5.0"),
+        ("no data now", "250 2.5.0 u1 OK\r\n250 OK\r\n250 OK\r\n451 4.3.0 x", "D 2.5.0"),
+        ("what was sent ahead thrown away", "250 2.5.0 u1 OK|", "D 2.5.0"),
+        ("garbage", "250 2.5.0 u1 OK\r\nhuh", "D 2.5.0"),
+    ];
+    for (name, status, want) in rows {
+        let (mut connection, _server) = connect_patient(status).await;
+        let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
+        assert_eq!(short(&one.outcomes[0]), want, "{name}");
+        assert_eq!(connection.deliver(&second, &content, None).await, Err(Stale), "{name}");
+        assert!(!connection.is_usable(), "{name}");
+    }
 }

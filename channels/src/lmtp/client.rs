@@ -48,18 +48,41 @@ pub struct Connection {
     announced: Option<Vec<u8>>,
 }
 
-/// The peer has closed a kept connection before it saw anything of the message. Not a failed
-/// attempt: open another one and try again, once.
+/// A kept connection is not good for this message, and none of its content has been sent: the peer
+/// has closed it, or answers as if it waited for another message. Not a failed attempt: open
+/// another one and try again, once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the kept connection was closed by the peer")]
+#[error("the kept connection is not good any more")]
 pub struct Stale;
 
 /// Why the content did not reach its end.
+#[derive(Debug)]
 enum Broken {
     /// Nothing more can be sent.
-    Sending(Lost),
+    Sending(Unsent),
     /// It is of no use to send it: our side's fault, and the whole message's fate.
     Content(Outcome),
+}
+
+/// A write that failed.
+#[derive(Debug)]
+struct Unsent {
+    lost: Lost,
+    /// Octets at the end that the system did not take.
+    left: usize,
+}
+
+impl Unsent {
+    /// It was not the last piece: the dot is not among what was taken.
+    fn amid(self) -> Self {
+        Self { left: usize::MAX, ..self }
+    }
+}
+
+impl From<Unsent> for Lost {
+    fn from(unsent: Unsent) -> Self {
+        unsent.lost
+    }
 }
 
 impl Connection {
@@ -205,7 +228,7 @@ impl Connection {
         let limit = self.settings.command_time;
         let said = match self.write(&[command], limit).await {
             Ok(()) => self.reply(limit).await,
-            Err(lost) => Err(lost),
+            Err(unsent) => Err(unsent.lost),
         };
         let reply = said
             .map_err(|lost| SiteTrouble { reply: stage.lost(&self.peer, &lost) })
@@ -234,10 +257,17 @@ impl Connection {
                 let announced = following.and_then(|following| exchange.announce(following));
                 let behind = announced.as_deref().unwrap_or_default();
                 match self.send(content, behind).await {
-                    Ok(()) => exchange.content_sent(),
+                    Ok(()) => {
+                        exchange.content_sent();
+                        self.announced = announced;
+                    }
+                    // The dot is out, and may have been answered.
+                    Err(Broken::Sending(unsent)) if unsent.left <= behind.len() => {
+                        exchange.content_sent();
+                        exchange.close();
+                    }
                     Err(broken) => return self.cut_short(broken, exchange).await,
                 }
-                self.announced = announced;
             }
             Next::LoneDot => {
                 exchange.close();
@@ -264,9 +294,9 @@ impl Connection {
         exchange.close();
         match broken {
             Broken::Content(outcome) => exchange.settle_all(&outcome),
-            Broken::Sending(lost) => match self.reply(QUIT_TIME).await {
+            Broken::Sending(unsent) => match self.reply(QUIT_TIME).await {
                 Ok(reply) if reply.code >= 400 => exchange.cut_short(reply),
-                _ => return Err(lost),
+                _ => return Err(unsent.lost),
             },
         }
         Ok(Next::Done)
@@ -282,14 +312,14 @@ impl Connection {
         }
     }
 
-    async fn send_whole(&mut self, octets: &[u8], behind: &[u8]) -> Result<(), Lost> {
+    async fn send_whole(&mut self, octets: &[u8], behind: &[u8]) -> Result<(), Unsent> {
         let mut stuffer = Stuffer::new();
         let (pieces, last) = octets.split_at((octets.len().max(1) - 1) / PIECE * PIECE);
         let mut slices = Vec::with_capacity(4);
         for piece in pieces.chunks(PIECE) {
             slices.clear();
             slices.extend(stuffer.feed(piece));
-            self.write(&slices, self.settings.data_time).await?;
+            self.write(&slices, self.settings.data_time).await.map_err(Unsent::amid)?;
         }
         slices.clear();
         slices.extend(stuffer.feed(last));
@@ -315,7 +345,8 @@ impl Connection {
             left -= piece.len() as u64;
             line_ends.check(&piece).map_err(|_| Broken::Content(bare_line_end()))?;
             let slices: Vec<_> = stuffer.feed(&piece).collect();
-            self.write(&slices, self.settings.data_time).await.map_err(Broken::Sending)?;
+            let sent = self.write(&slices, self.settings.data_time).await;
+            sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
         }
         line_ends.end().map_err(|_| Broken::Content(bare_line_end()))?;
         let end = stuffer.finish();
@@ -323,21 +354,25 @@ impl Connection {
     }
 
     /// Writes all of the slices, in as few calls as the system allows.
-    async fn write(&mut self, slices: &[&[u8]], limit: Duration) -> Result<(), Lost> {
+    async fn write(&mut self, slices: &[&[u8]], limit: Duration) -> Result<(), Unsent> {
+        let mut left = slices.iter().map(|slice| slice.len()).sum();
         let mut slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
         let mut rest = slices.as_mut_slice();
-        IoSlice::advance_slices(&mut rest, 0);
         let stream = &mut self.stream;
-        limited(limit, async {
-            while !rest.is_empty() {
+        let written = limited(limit, async {
+            while left > 0 {
                 match stream.write_vectored(rest).await? {
                     0 => return Err(io::ErrorKind::WriteZero.into()),
-                    n => IoSlice::advance_slices(&mut rest, n),
+                    n => {
+                        left -= n;
+                        IoSlice::advance_slices(&mut rest, n);
+                    }
                 }
             }
             Ok(())
         })
-        .await
+        .await;
+        written.map_err(|lost| Unsent { lost, left })
     }
 
     /// The next reply, all of it within `limit`.

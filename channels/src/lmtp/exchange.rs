@@ -53,7 +53,7 @@ pub(crate) enum Next {
     LoneDot,
     /// All recipients have their outcome.
     Done,
-    /// The kept connection was not good any more; the message has not been seen.
+    /// The kept connection is not good any more, and no content has been sent.
     Stale,
 }
 
@@ -139,8 +139,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// What may be sent in one piece with the content: all commands of the `following` message.
-    /// Only when exactly one reply is due before theirs, so that a server that miscounts its
-    /// replies cannot make one to them look like a delivery.
+    /// Only when exactly one reply is due before theirs: a server that answers the content of a
+    /// message for several with one reply (Cyrus, when it is too big) would make us take one of
+    /// theirs for a delivery.
     pub(crate) fn announce(&self, following: &Delivery<'_>) -> Option<Vec<u8>> {
         let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
         let allowed = self.offer.pipelining && self.accepted.len() == 1;
@@ -162,6 +163,9 @@ impl<'a> Exchange<'a> {
 
     /// A reply came.
     pub(crate) fn take(&mut self, reply: Reply) -> Next {
+        if self.before == Before::Announced && !self.is_credible(&reply) {
+            return Next::Stale;
+        }
         if reply.code == 421 && !matches!(self.stage, Stage::Status(_)) {
             return self.closed(reply);
         }
@@ -208,8 +212,15 @@ impl<'a> Exchange<'a> {
 
     /// The reply will never come. `true`: the connection was stale, and the message not seen.
     pub(crate) fn lost(&mut self, peer: &str, lost: &Lost) -> bool {
-        let unseen = matches!(self.stage, Stage::Reset | Stage::Mail);
-        if self.before != Before::New && unseen && matches!(lost, Lost::Closed | Lost::Io(_)) {
+        let stale = match self.before {
+            Before::New => false,
+            Before::Kept => {
+                let unseen = matches!(self.stage, Stage::Reset | Stage::Mail);
+                unseen && matches!(lost, Lost::Closed | Lost::Io(_))
+            }
+            Before::Announced => self.is_before_content(),
+        };
+        if stale {
             return true;
         }
         self.closing = true;
@@ -284,9 +295,6 @@ impl<'a> Exchange<'a> {
     fn mail(&mut self, reply: Reply) -> Next {
         match Stage::Mail.outcome(reply) {
             Outcome::Delivered(_) => self.proceed(Stage::Rcpt(0)),
-            // Some servers do not leave the transaction whose content they refuse, and what they
-            // say to this one would be about that one.
-            _ if self.before == Before::Announced => Next::Stale,
             outcome => {
                 self.settle_all(&outcome);
                 self.reset_due = true;
@@ -364,6 +372,23 @@ impl<'a> Exchange<'a> {
         self.settle_all(&Outcome::Deferred(reply.clone()));
         self.trouble.get_or_insert(SiteTrouble { reply });
         Next::Done
+    }
+
+    /// Whether a reply to an announced command is about it. It is not when the server sent too
+    /// many replies or too few to the message before, threw away what was sent ahead, or did not
+    /// leave the transaction whose content it refused. None of that is this message's fault, and
+    /// none of its content has been sent: another connection tells.
+    fn is_credible(&self, reply: &Reply) -> bool {
+        match self.stage {
+            Stage::Mail => reply.is_success(),
+            Stage::Rcpt(_) => reply.code != 421 && reply.code / 100 != 3,
+            Stage::Data => reply.code == 354 || self.accepted.is_empty(),
+            _ => true,
+        }
+    }
+
+    fn is_before_content(&self) -> bool {
+        matches!(self.stage, Stage::Reset | Stage::Mail | Stage::Rcpt(_) | Stage::Data)
     }
 
     fn proceed(&mut self, stage: Stage) -> Next {

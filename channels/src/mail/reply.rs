@@ -48,19 +48,26 @@ impl Reply {
 
 impl fmt::Display for Enhanced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+        self.0.fmt(f)?;
+        f.write_str(".")?;
+        self.1.fmt(f)?;
+        f.write_str(".")?;
+        self.2.fmt(f)
     }
 }
 
 /// On one line, for logs and people: `550 5.1.1 no such user`.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code)?;
+        // Every line of the log has one: piece by piece is several times faster than `write!`.
+        self.code.fmt(f)?;
         if let Some(enhanced) = self.enhanced {
-            write!(f, " {enhanced}")?;
+            f.write_str(" ")?;
+            enhanced.fmt(f)?;
         }
         for line in self.text.lines() {
-            write!(f, " {line}")?;
+            f.write_str(" ")?;
+            f.write_str(line)?;
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_config::{Config, STANDALONE, Warning};
+use relais_actors::directory;
+use relais_config::{Config, Directory, STANDALONE, Warning};
 
 use super::{Explain, Refusal, arguments::Route};
 use crate::show;
@@ -37,25 +38,29 @@ impl Source {
             let s = if count == 1 { "" } else { "s" };
             Refusal::Because(format!("{count} mistake{s} in {}\n{mistakes}", self.name()))
         };
-        let (mut config, warnings) = self.read().map_err(because)?;
+        self.read().map_err(because)
+    }
+
+    fn read(&self) -> Result<(Config, Vec<Warning>), relais_config::Mistakes> {
+        let (mut config, warnings) = match &self.file {
+            Some(file) => Config::load(file),
+            None => Config::parse(BUILT_IN, STANDALONE),
+        }?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
         Ok((config, warnings))
     }
-
-    fn read(&self) -> Result<(Config, Vec<Warning>), relais_config::Mistakes> {
-        match &self.file {
-            Some(file) => Config::load(file),
-            None => Config::parse(BUILT_IN, STANDALONE),
-        }
-    }
 }
 
 /// `relais check`.
 pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+    let mut unusable = None;
     let (mistakes, warnings) = match source.read() {
-        Ok((_, warnings)) => (Vec::new(), warnings),
+        Ok((config, warnings)) => {
+            unusable = unusable_directory(&config);
+            (Vec::new(), warnings)
+        }
         // A file with mistakes is read to its end for warnings, too, where it can be read at all.
         Err(mistakes) => {
             let text = source.file.as_deref().map(std::fs::read_to_string);
@@ -70,14 +75,28 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
         for warning in &warnings {
             eprintln!("{}", warning.to_string().trim_end());
         }
+        if let Some(why) = &unusable {
+            eprintln!("{why}");
+        }
     } else {
         mistakes.iter().try_for_each(|mistake| write!(out, "{mistake}"))?;
+        unusable.iter().try_for_each(|why| writeln!(out, "{why}"))?;
         warnings.iter().try_for_each(|warning| write!(out, "{warning}"))?;
-        let (m, w) = (mistakes.len(), warnings.len());
+        let (m, w) = (mistakes.len() + usize::from(unusable.is_some()), warnings.len());
         let s = |n: usize| if n == 1 { "" } else { "s" };
         writeln!(out, "{}: {m} mistake{}, {w} warning{}", source.name(), s(m), s(w))?;
     }
-    if mistakes.is_empty() { Ok(()) } else { Err(Refusal::No) }
+    if mistakes.is_empty() && unusable.is_none() { Ok(()) } else { Err(Refusal::No) }
+}
+
+/// Why the directory's file cannot be used; where in it is part of the words.
+fn unusable_directory(config: &Config) -> Option<String> {
+    match &config.directory {
+        Some(Directory::Ldif { .. }) => {
+            directory::Source::open(config).err().map(|error| error.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// `relais config`.

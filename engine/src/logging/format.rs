@@ -57,7 +57,10 @@ where
         match self {
             Self::Text => write!(line, "{now} {level} {target}:")?,
             Self::Json => {
-                write!(line, r#"{{"time":"{now}","level":"{level}","target":"{target}""#)?;
+                write!(line, r#"{{"time":"{now}"#)?;
+                for piece in [r#"","level":""#, level.as_str(), r#"","target":""#, target, "\""] {
+                    line.push_str(piece);
+                }
             }
         }
         let mut fields = Fields { format: *self, line: &mut line };
@@ -80,11 +83,19 @@ struct Fields<'a> {
 impl Fields<'_> {
     /// A number or a truth: needs no quotes in either form.
     fn bare(&mut self, name: &str, value: impl fmt::Display) {
+        match self.format {
+            Format::Text => self.push([" ", name, "="]),
+            Format::Json => self.push([",\"", name, "\":"]),
+        }
         // Writing to a string cannot fail; here and below.
-        let _ = match self.format {
-            Format::Text => write!(self.line, " {name}={value}"),
-            Format::Json => write!(self.line, ",\"{name}\":{value}"),
-        };
+        let _ = write!(self.line, "{value}");
+    }
+
+    /// Several times as fast as `write!`, and this is most of the log.
+    fn push<const N: usize>(&mut self, pieces: [&str; N]) {
+        for piece in pieces {
+            self.line.push_str(piece);
+        }
     }
 
     fn display(&mut self, name: &str, value: &dyn fmt::Display) {
@@ -94,13 +105,13 @@ impl Fields<'_> {
                 let _ = write!(Escaped(self.line), "{value}");
             }
             Format::Text => {
-                let _ = write!(self.line, " {name}=");
+                self.push([" ", name, "="]);
                 let start = self.line.len();
                 let _ = write!(self.line, "{value}");
                 quote_unless_plain(self.line, start);
             }
             Format::Json => {
-                let _ = write!(self.line, ",\"{name}\":\"");
+                self.push([",\"", name, "\":\""]);
                 let _ = write!(Escaped(self.line), "{value}");
                 self.line.push('"');
             }
