@@ -63,6 +63,11 @@ pub struct Report {
 }
 
 impl Mistake {
+    /// One that shows only when what `field` names is looked at: it has no place in the file.
+    pub fn beyond(file: &str, field: &str, offending: &str, message: &str) -> Self {
+        Self::new(file, Spot::default(), field, offending, message, "")
+    }
+
     pub(crate) fn new(
         file: &str,
         spot: Spot,

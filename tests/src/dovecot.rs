@@ -117,7 +117,8 @@ fn give_to_nobody(store: &Path) {
     }
 }
 
-fn open_to_all(folder: &Path) {
+/// Lets other users walk through a folder; one that is not ours stays as it is.
+pub(crate) fn open_to_all(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
 }

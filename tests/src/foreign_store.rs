@@ -14,7 +14,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{eventually, free_port, process};
+use crate::{dovecot::open_to_all, eventually, free_port, process};
 
 /// A running instance. Dropping it ends it and removes its mail.
 #[derive(Debug)]
@@ -121,11 +121,6 @@ fn folder() -> TempDir {
 fn give(path: &Path, owner: &str) {
     let done = process::command("chown").arg("-R").arg(owner).arg(path).status();
     assert!(done.is_ok_and(|status| status.success()), "chown {}: not root?", path.display());
-}
-
-fn open_to_all(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("ours");
 }
 
 fn dovecot_conf(folder: &Path, port: u16) -> String {

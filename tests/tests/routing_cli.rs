@@ -104,6 +104,33 @@ fn check_lists_every_mistake_with_its_place() {
 }
 
 #[test]
+fn check_looks_into_the_file_of_the_directory() {
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", "directory: Ldif(file: \"people.ldif\")")
+        // A relative path lies below `data`.
+        .edit("data: \"relais-data\"", "data: \"data\"");
+    let instance = Instance::new(settings);
+    let people = instance.data().join("people.ldif");
+    fs::create_dir_all(instance.data()).unwrap();
+    let domain = "dn: o=x.example,dc=x\nobjectClass: sunManagedOrganization\n";
+    for (content, want) in [
+        (None, Some("No such file")),
+        (Some(format!("{domain}huh\n")), Some("line 3: no colon")),
+        (Some(domain.to_owned()), None),
+    ] {
+        if let Some(content) = content {
+            fs::write(&people, content).unwrap();
+        }
+        let output = instance.relais("check", &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(want.is_some())), "{text}");
+        let want = want.unwrap_or(": 0 mistakes");
+        assert!(text.contains(want), "{want:?} is not in\n{text}");
+        assert_eq!(text.contains("directory.file: "), !want.starts_with(": 0"), "{text}");
+    }
+}
+
+#[test]
 fn text_that_is_no_ron_at_all_is_refused_with_its_place() {
     let instance = Instance::new(Settings::standalone());
     fs::write(instance.path("relais.ron"), "(\n    host: \"x\",\n    ports = 25\n)\n").unwrap();

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use relais_tests::{
-    Dialogue, ForeignStore, Instance, Load, Settings, Sink, eventually, needs, needs_root,
+    Dialogue, ForeignStore, Instance, Load, Settings, Sink, eventually, needs, needs_root, within,
 };
 
 #[test]
@@ -33,10 +33,16 @@ fn gets_each_message_once(store: &ForeignStore) {
         let instance = Instance::new(settings);
         let _running = instance.start();
         let load = Load::new(instance.settings.smtp, "alice@relais.example", 2_000);
+        // Cyrus answers 451 when two deliveries at once have to make the same mailbox.
+        load.run(1, 1);
+        eventually("the mailbox", Duration::from_secs(20), || instance.queue().is_empty());
         load.run(5, MESSAGES);
-        assert_eq!(load.acknowledged().len(), MESSAGES, "taken for {place}");
+        // The first run took a number that it did not use.
+        assert_eq!(load.acknowledged().len(), MESSAGES - 1, "taken for {place}");
         acknowledged.extend(load.acknowledged());
-        eventually("an empty queue", Duration::from_secs(60), || instance.queue().is_empty());
+        let emptied = within(Duration::from_secs(60), || instance.queue().is_empty());
+        let left = instance.queue();
+        assert!(emptied, "{} left by {place}, the first: {}", left.len(), left[0]);
     }
     let mut stored: HashMap<String, usize> = HashMap::new();
     for message in store.messages() {

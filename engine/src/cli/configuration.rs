@@ -6,7 +6,7 @@ use std::{
 };
 
 use relais_actors::directory;
-use relais_config::{Config, Directory, STANDALONE, Warning};
+use relais_config::{Config, Directory, Mistake, STANDALONE, Warning};
 
 use super::{Explain, Refusal, arguments::Route};
 use crate::show;
@@ -55,12 +55,8 @@ impl Source {
 
 /// `relais check`.
 pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
-    let mut unusable = None;
     let (mistakes, warnings) = match source.read() {
-        Ok((config, warnings)) => {
-            unusable = unusable_directory(&config);
-            (Vec::new(), warnings)
-        }
+        Ok((config, warnings)) => (unusable_directory(source, &config), warnings),
         // A file with mistakes is read to its end for warnings, too, where it can be read at all.
         Err(mistakes) => {
             let text = source.file.as_deref().map(std::fs::read_to_string);
@@ -75,28 +71,23 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
         for warning in &warnings {
             eprintln!("{}", warning.to_string().trim_end());
         }
-        if let Some(why) = &unusable {
-            eprintln!("{why}");
-        }
     } else {
         mistakes.iter().try_for_each(|mistake| write!(out, "{mistake}"))?;
-        unusable.iter().try_for_each(|why| writeln!(out, "{why}"))?;
         warnings.iter().try_for_each(|warning| write!(out, "{warning}"))?;
-        let (m, w) = (mistakes.len() + usize::from(unusable.is_some()), warnings.len());
+        let (m, w) = (mistakes.len(), warnings.len());
         let s = |n: usize| if n == 1 { "" } else { "s" };
         writeln!(out, "{}: {m} mistake{}, {w} warning{}", source.name(), s(m), s(w))?;
     }
-    if mistakes.is_empty() && unusable.is_none() { Ok(()) } else { Err(Refusal::No) }
+    if mistakes.is_empty() { Ok(()) } else { Err(Refusal::No) }
 }
 
-/// Why the directory's file cannot be used; where in it is part of the words.
-fn unusable_directory(config: &Config) -> Option<String> {
-    match &config.directory {
-        Some(Directory::Ldif { .. }) => {
-            directory::Source::open(config).err().map(|error| error.to_string())
-        }
-        _ => None,
-    }
+/// Looks into the directory's file, without which the engine does not start.
+fn unusable_directory(source: &Source, config: &Config) -> Vec<Mistake> {
+    let Some(Directory::Ldif { file }) = &config.directory else { return Vec::new() };
+    let Err(error) = directory::Source::open(config) else { return Vec::new() };
+    let file = file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+    let (field, why) = ("directory.file", error.to_string());
+    vec![Mistake::beyond(&source.name(), field, &file, &why)]
 }
 
 /// `relais config`.
