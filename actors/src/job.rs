@@ -20,8 +20,8 @@ use crate::{
     events::EntrySettled,
     metrics::{self, ActorMeter},
     pool::{JobGone, JobParts, Pool},
-    queue::{Destination, JobId, Pull, Settle, Settled, Work, open_recipients},
-    spool::SpoolError,
+    queue::{Destination, JobId, Pull, Settle, Settled, Work},
+    spool::{SpoolError, open_recipients},
 };
 
 /// What a job is started for.

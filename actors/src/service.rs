@@ -207,8 +207,7 @@ impl Service {
     }
 
     fn publish(&self) {
-        let workers = i64::try_from(self.workers.len()).unwrap_or(i64::MAX);
-        self.parts.meter.workers(WorkerState::Active).set(workers);
+        self.parts.meter.workers(WorkerState::Active).set(metrics::level(self.workers.len()));
     }
 
     fn finish_drain(&mut self) {

@@ -16,10 +16,13 @@ use relais_actors::{
     directory::Counters as Lookups,
     dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
-    metrics::Metrics,
-    queue::{DescribeQueue, ListEntries, ListedEntry, Queue, now_ms, open_recipients},
+    metrics::{Metrics, level},
+    queue::{DescribeQueue, ListEntries, ListedEntry, Queue, now_ms},
     router::RouterHandle,
-    spool::{Class, Counts, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError},
+    spool::{
+        Class, Counts, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError,
+        open_recipients,
+    },
     status::{
         ChannelStatus, ChannelSummary, Counters, DestinationTrouble, DirectoryStatus, EntryState,
         HostSummary, Phase, PoolStatus, QueueFilter, QueueStatus, QueueSummary, QueuedEntry,
@@ -319,10 +322,9 @@ impl Console for EngineConsole {
     fn metrics_text(&self) -> String {
         let Some(parts) = self.0.parts.get() else { return "# EOF\n".to_owned() };
         parts.metrics.directory.counted(parts.directory());
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let stored = parts.spool.counts().values().map(Counts::total).sum();
-        parts.metrics.queue.stored.set(gauge(stored));
-        parts.metrics.spool.bytes.set(gauge(parts.spool.octets()));
+        let stored: u64 = parts.spool.counts().values().map(Counts::total).sum();
+        parts.metrics.queue.stored.set(level(stored));
+        parts.metrics.spool.bytes.set(level(parts.spool.octets()));
         parts.metrics.text()
     }
 }

@@ -26,6 +26,7 @@ use tracing::info;
 use super::Printable;
 use crate::{
     metrics::{Class, Metrics},
+    spool::open_recipients,
     status::Timestamp,
 };
 
@@ -143,11 +144,12 @@ impl EntrySettled<'_> {
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         self.count(metrics, entry, delay);
         let mut written = 0;
-        for (which, outcome) in bits(tried).zip(outcomes) {
+        let bits = || open_recipients(tried).map(|index| 1_u64 << index);
+        for (which, outcome) in bits().zip(outcomes) {
             if written & which != 0 {
                 continue;
             }
-            let same = bits(tried).zip(outcomes).filter(|(_, other)| *other == outcome);
+            let same = bits().zip(outcomes).filter(|(_, other)| *other == outcome);
             let same = same.fold(0, |all, (bit, _)| all | bit);
             written |= same;
             let action = match outcome {
@@ -271,10 +273,10 @@ struct Written(Option<MessageId>);
 impl fmt::Display for Recipients<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (bit, recipient) in bits(u64::MAX).zip(&self.entry.recipients) {
-            if self.which & bit == 0 {
-                continue;
-            }
+        let recipients = &self.entry.recipients;
+        let named =
+            open_recipients(self.which).map_while(|index| recipients.get(usize::from(index)));
+        for recipient in named {
             write!(f, "{separator}{}", Bracketed(&recipient.original))?;
             separator = ",";
         }
@@ -292,15 +294,6 @@ impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |id| id.fmt(f))
     }
-}
-
-/// The set bits of a bitmap, each as a bitmap, from the lowest.
-fn bits(mut rest: u64) -> impl Iterator<Item = u64> {
-    std::iter::from_fn(move || {
-        let lowest = rest & rest.wrapping_neg();
-        rest ^= lowest;
-        (lowest != 0).then_some(lowest)
-    })
 }
 
 /// The target of these lines.

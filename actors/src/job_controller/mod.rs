@@ -15,7 +15,7 @@ use self::schedule::{Schedule, Start, Suspended};
 use crate::{
     channels::{ChannelId, Channels},
     events::{DestinationResumed, DestinationSuspended},
-    metrics::{self, ActorMeter, Metrics},
+    metrics::{self, ActorMeter, Metrics, level},
     pool::{OfferJob, Pool},
     queue::{Contend, Destination, JobId, Queue},
     status::Timestamp,
@@ -139,15 +139,14 @@ impl JobController {
 
     /// Sets the gauges. Looks at every line, so it is for the timer.
     fn publish(&self) {
-        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         for state in self.schedule.pools() {
             if let Some(meter) = self.metrics.pool(&state.name) {
-                meter.jobs.set(gauge(state.running));
+                meter.jobs.set(level(state.running));
             }
         }
         for (id, channel) in self.channels.iter() {
             let waiting = self.schedule.waiting_of(id);
-            self.metrics.channel(&channel.name).job_waiting.set(gauge(waiting));
+            self.metrics.channel(&channel.name).job_waiting.set(level(waiting));
         }
     }
 

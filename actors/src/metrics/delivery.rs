@@ -8,6 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::level;
 use crate::status::DirectoryStatus;
 
 /// What one pool holds. Cheap to clone.
@@ -84,7 +85,7 @@ pub(super) fn pools(
             jobs: jobs.get_or_create_owned(&labels),
             job_limit: limits.get_or_create_owned(&labels),
         };
-        meter.job_limit.set(i64::try_from(*limit).unwrap_or(i64::MAX));
+        meter.job_limit.set(level(*limit));
         (pool.clone(), meter)
     };
     pools.iter().map(meter).collect()
@@ -98,7 +99,7 @@ impl QueueMeter {
             max_messages: Gauge::default(),
             scans: Counter::default(),
         };
-        meter.max_messages.set(i64::try_from(max_messages).unwrap_or(i64::MAX));
+        meter.max_messages.set(level(max_messages));
         let Self { tracked, stored, max_messages, scans } = meter.clone();
         registry.register("queue_tracked", "Queue entries held in memory", tracked);
         registry.register("queue_stored", "Queue entries on disk", stored);

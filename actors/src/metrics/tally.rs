@@ -13,6 +13,8 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
+use super::level;
+
 /// Counts up, like a counter, but is exposed with the type `unknown`.
 ///
 /// In the text format the counter `x_total` belongs to the family `x`. Where a gauge `x` exists as
@@ -38,7 +40,7 @@ impl TypedMetric for PlainTotal {
 impl EncodeMetric for PlainTotal {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         // Relaxed sums stay far below 2^63: 10,000 a second for 29 million years.
-        encoder.encode_gauge(&i64::try_from(self.get()).unwrap_or(i64::MAX))
+        encoder.encode_gauge(&level(self.get()))
     }
 
     fn metric_type(&self) -> MetricType {

@@ -6,6 +6,7 @@ use actix::prelude::*;
 
 use super::{ChannelId, Queue, now_ms, tracker::Tally};
 use crate::{
+    metrics::level,
     spool::{Counts, ScannedEntry},
     status::EntryState,
 };
@@ -92,7 +93,6 @@ impl Tally {
 impl Queue {
     /// Sets the gauges of the queue and its channels.
     pub(super) fn publish(&self) {
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (counts, tally, oldest) =
             (self.spool.counts(), self.tracker.tally(), self.tracker.oldest());
         let mut stored = 0;
@@ -101,16 +101,16 @@ impl Queue {
             let tally = tally.get(&id).copied().unwrap_or_default();
             let waiting = tally.waiting(&counts);
             let meter = self.metrics.channel(&channel.name);
-            meter.waiting(EntryState::Ready).set(gauge(waiting.ready));
-            meter.waiting(EntryState::Active).set(gauge(waiting.active));
-            meter.waiting(EntryState::Delayed).set(gauge(waiting.delayed));
-            meter.waiting(EntryState::Held).set(gauge(counts.held));
+            meter.waiting(EntryState::Ready).set(level(waiting.ready));
+            meter.waiting(EntryState::Active).set(level(waiting.active));
+            meter.waiting(EntryState::Delayed).set(level(waiting.delayed));
+            meter.waiting(EntryState::Held).set(level(counts.held));
             let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
-            meter.oldest.set(gauge(age / 1_000));
+            meter.oldest.set(level(age / 1_000));
             stored += counts.total();
         }
-        self.metrics.queue.tracked.set(gauge(self.tracker.len() as u64));
-        self.metrics.queue.stored.set(gauge(stored));
-        self.metrics.spool.bytes.set(gauge(self.spool.octets()));
+        self.metrics.queue.tracked.set(level(self.tracker.len()));
+        self.metrics.queue.stored.set(level(stored));
+        self.metrics.spool.bytes.set(level(self.spool.octets()));
     }
 }

@@ -22,7 +22,6 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 pub use self::listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription};
-pub use self::settle::open_recipients;
 use self::tracker::{Tracked, Tracker};
 pub use crate::channels::ChannelId;
 use crate::{

@@ -6,7 +6,7 @@ use relais_config::Channel;
 use super::{Destination, JobId, Queue, Settled, now_ms};
 use crate::{
     job_controller::{Reached, Troubled, backoff},
-    spool::EntryState,
+    spool::{EntryState, open_recipients},
 };
 
 impl Queue {
@@ -89,11 +89,6 @@ fn next_state(
     } else {
         EntryState::Held { open, attempts }
     }
-}
-
-/// The indices of the bits that are set, lowest first.
-pub fn open_recipients(open: u64) -> impl Iterator<Item = u8> {
-    (0..64).filter(move |index| open & (1 << index) != 0)
 }
 
 /// The store is busy with this mailbox (sun-mta-addressing 5.5).

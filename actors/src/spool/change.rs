@@ -81,6 +81,15 @@ struct Written<'a> {
     reason: Option<&'a str>,
 }
 
+/// The indices of the recipients in a bitmap of open ones, lowest first.
+pub fn open_recipients(mut open: u64) -> impl Iterator<Item = u8> {
+    std::iter::from_fn(move || {
+        let index = open.trailing_zeros();
+        open &= open.wrapping_sub(1);
+        (index < u64::BITS).then_some(index as u8)
+    })
+}
+
 impl EntryState {
     /// The state in which a message is stored.
     pub fn untried(entry: &Entry) -> Self {

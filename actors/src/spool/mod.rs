@@ -91,7 +91,7 @@ use self::{
 };
 pub use self::{
     base::{SpoolEvents, Unobserved},
-    change::{Change, Class, EntryState},
+    change::{Change, Class, EntryState, open_recipients},
     disk::{Disk, DiskFile, RealDisk},
     error::SpoolError,
     large::Draft,
