@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relais_actors::spool::{Class, NewContent, RealDisk, Spool};
-use relais_channels::mail::{Entry, Envelope, MessageId, Recipient};
+use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
 use tokio::runtime::{Builder, Runtime};
 
 /// Durable before each answer: so many callers share an `fdatasync`.
@@ -102,10 +102,7 @@ impl Bench {
 }
 
 fn envelope(id: MessageId) -> Envelope {
-    let recipient = Recipient {
-        address: "alice@relais.example".to_owned(),
-        original: "alice@relais.example".to_owned(),
-    };
+    let recipient = Recipient::new("alice@relais.example", "alice@relais.example");
     let entry = Entry {
         channel: CHANNEL.to_owned(),
         host: "localhost".to_owned(),
@@ -118,6 +115,9 @@ fn envelope(id: MessageId) -> Envelope {
         source_channel: "tcp_local".to_owned(),
         client: "client.example [127.0.0.1]".to_owned(),
         eight_bit: false,
+        priority: Priority::default(),
+        envelope_id: None,
+        returned: None,
         size: 0,
         entries: vec![entry],
     }

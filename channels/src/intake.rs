@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::mail::{Address, Reply, ReversePath};
+use crate::mail::{Address, Notify, OriginalRecipient, Reply, Return, ReversePath};
 
 /// The engine as one session sees it. One value serves one connection, one transaction at a
 /// time; the driver calls in the order of the methods below, and [`Intake::reset`] at any point.
@@ -44,7 +44,7 @@ pub enum Verdict {
     Each(Vec<Reply>),
 }
 
-/// `MAIL FROM:<path> SIZE=n BODY=b`.
+/// `MAIL FROM:<path> SIZE=n BODY=b ENVID=xtext RET=r`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MailFrom {
     /// The sender; null for notifications.
@@ -53,6 +53,10 @@ pub struct MailFrom {
     pub size: Option<u64>,
     /// `BODY=8BITMIME` was said.
     pub eight_bit: bool,
+    /// `ENVID=xtext`, decoded.
+    pub envelope_id: Option<String>,
+    /// `RET=FULL` or `RET=HDRS`.
+    pub returned: Option<Return>,
 }
 
 /// `RCPT TO:<path>` and, from relays of ours over LMTP, what the directory knew.
@@ -66,6 +70,31 @@ pub struct RcptTo {
     pub quota: Option<XQuota>,
     /// `XDFLG=bits`; 0 when not given.
     pub delivery_flags: u32,
+    /// `NOTIFY=...`.
+    pub notify: Notify,
+    /// `ORCPT=type;xtext`, decoded.
+    pub original_recipient: Option<OriginalRecipient>,
+}
+
+impl MailFrom {
+    /// A sender about which nothing else was said.
+    pub fn new(path: ReversePath) -> Self {
+        Self { path, size: None, eight_bit: false, envelope_id: None, returned: None }
+    }
+}
+
+impl RcptTo {
+    /// A recipient about which nothing else was said.
+    pub fn new(address: Address, as_given: impl Into<String>) -> Self {
+        Self {
+            address,
+            as_given: as_given.into(),
+            quota: None,
+            delivery_flags: 0,
+            notify: Notify::default(),
+            original_recipient: None,
+        }
+    }
 }
 
 /// The user's quota as the directory has it; -1 is unlimited, -2 the store's default.

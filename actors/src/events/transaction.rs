@@ -306,7 +306,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use relais_channels::mail::{Enhanced, Recipient};
+    use relais_channels::mail::{Enhanced, Priority, Recipient};
     use tracing::{
         Metadata, Subscriber,
         field::{Field, Visit},
@@ -368,10 +368,7 @@ mod tests {
     }
 
     fn envelope(recipients: &[&str]) -> Envelope {
-        let recipient = |name: &&str| Recipient {
-            address: (*name).to_owned(),
-            original: format!("{name}@relais.example"),
-        };
+        let recipient = |name: &&str| Recipient::new(*name, format!("{name}@relais.example"));
         Envelope {
             id: MessageId(1),
             received: Timestamp::now().0,
@@ -379,6 +376,9 @@ mod tests {
             source_channel: "tcp_local".to_owned(),
             client: "a.example [192.0.2.1]".to_owned(),
             eight_bit: false,
+            priority: Priority::default(),
+            envelope_id: None,
+            returned: None,
             size: 4096,
             entries: vec![Entry {
                 channel: "tcp_lmtpcs".to_owned(),

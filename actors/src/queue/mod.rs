@@ -205,6 +205,7 @@ impl Queue {
                 open,
                 attempts: 0,
                 due: 0,
+                priority: stored.priority,
             };
             match self.channels.channel(channel).program {
                 Program::Hold => {
@@ -283,6 +284,8 @@ impl Queue {
             entry: entry.entry,
             channel: self.channels.channel(destination.channel).name.as_str().into(),
             host: destination.host.clone(),
+            priority: entry.priority,
+            at: now_ms(),
             was,
             now,
             replies,

@@ -101,6 +101,7 @@ impl Queue {
                 open,
                 attempts,
                 due,
+                priority: scanned.priority,
             };
             self.tracker.offer_scanned(&destination, entry);
             if !touched.contains(&destination) {

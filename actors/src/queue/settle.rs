@@ -96,7 +96,7 @@ const MAILBOX_BUSY: Enhanced = Enhanced(4, 2, 1);
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{MessageId, Reply};
+    use relais_channels::mail::{MessageId, Priority, Reply};
     use relais_config::channel::Program;
 
     use super::*;
@@ -125,6 +125,7 @@ mod tests {
                 open,
                 attempts: 0,
                 due: 0,
+                priority: Priority::Normal,
             };
             let (open, got) = match next_state(&channel, &entry, &outcomes, false, 1_000) {
                 EntryState::Done => (0, "done"),

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{MessageId, Priority};
 
 use super::{ChannelId, Destination};
 use crate::spool::Place;
@@ -48,6 +48,8 @@ pub struct Tracked {
     pub attempts: u16,
     /// Milliseconds since 1970; 0 is at once.
     pub due: u64,
+    /// Which of two that are ready goes first.
+    pub priority: Priority,
 }
 
 /// What becomes of an entry that is offered.
@@ -451,7 +453,8 @@ mod tests {
 
     fn entry(id: u64, due: u64) -> Tracked {
         let place = Place { segment: 1, offset: 0, length: 1 };
-        Tracked { id: MessageId(id), entry: 0, place, open: 1, attempts: 0, due }
+        let priority = Priority::Normal;
+        Tracked { id: MessageId(id), entry: 0, place, open: 1, attempts: 0, due, priority }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
-    mail::{Enhanced, Entry, Envelope, MessageId, Recipient, Reply},
+    mail::{
+        Enhanced, Entry, Envelope, MessageId, Notify, OriginalRecipient, Priority, Recipient, Reply,
+    },
 };
 use relais_config::channel::Copies;
 
@@ -41,6 +43,8 @@ struct Transaction {
 /// A recipient that got its 250.
 struct Accepted {
     original: Arc<str>,
+    notify: Notify,
+    original_recipient: Option<OriginalRecipient>,
     routes: Arc<[Route]>,
 }
 
@@ -72,14 +76,18 @@ impl SmtpIntake {
 
     fn envelope(&mut self, id: MessageId) -> Envelope {
         let transaction = &self.transaction;
-        let sender = transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        let from = transaction.from.as_ref();
+        let sender = from.map_or("", |from| from.path.as_str());
         Envelope {
             id,
             received: now_ms(),
             sender: sender.to_owned(),
             source_channel: self.side.source_channel.to_string(),
             client: self.client_text(),
-            eight_bit: transaction.from.as_ref().is_some_and(|from| from.eight_bit),
+            eight_bit: from.is_some_and(|from| from.eight_bit),
+            priority: Priority::default(),
+            envelope_id: from.and_then(|from| from.envelope_id.clone()),
+            returned: from.and_then(|from| from.returned),
             size: transaction.size,
             entries: self.entries(),
         }
@@ -106,8 +114,9 @@ impl SmtpIntake {
                         && entry.recipients.len() < most
                 };
                 let recipient = Recipient {
-                    address: route.address.clone(),
-                    original: accepted.original.to_string(),
+                    notify: accepted.notify,
+                    original_recipient: accepted.original_recipient.clone(),
+                    ..Recipient::new(&route.address, &*accepted.original)
                 };
                 // The groups that still have room are the last ones.
                 match entries.iter_mut().rev().find(fits) {
@@ -200,7 +209,12 @@ impl Intake for SmtpIntake {
             Ok(routes) => {
                 self.transaction.ways += routes.len();
                 let original = Arc::from(to.as_given.as_str());
-                self.transaction.accepted.push(Accepted { original, routes });
+                self.transaction.accepted.push(Accepted {
+                    original,
+                    notify: to.notify,
+                    original_recipient: to.original_recipient.clone(),
+                    routes,
+                });
                 Ok(())
             }
             Err(reply) => {

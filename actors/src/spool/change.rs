@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{Entry, MessageId, Outcome};
+use relais_channels::mail::{Entry, MessageId, Outcome, Priority};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -46,6 +46,10 @@ pub struct Change {
     pub channel: Arc<str>,
     /// The entry's host.
     pub host: Arc<str>,
+    /// The message's.
+    pub priority: Priority,
+    /// When it changed, in milliseconds since 1970.
+    pub at: u64,
     /// The state it leaves.
     pub was: EntryState,
     /// The state it takes.
@@ -75,6 +79,8 @@ struct Written<'a> {
     channel: &'a str,
     #[serde(borrow)]
     host: &'a str,
+    priority: Priority,
+    at: u64,
     was: EntryState,
     now: EntryState,
     #[serde(borrow)]
@@ -139,6 +145,8 @@ impl Change {
             place: self.place,
             channel: &self.channel,
             host: &self.host,
+            priority: self.priority,
+            at: self.at,
             was: self.was,
             now: self.now,
             reason: self.reason.as_deref(),
@@ -167,6 +175,8 @@ impl Change {
             entry: header.entries,
             channel: written.channel.into(),
             host: written.host.into(),
+            priority: written.priority,
+            at: written.at,
             was: written.was,
             now: written.now,
             replies: if replies { postcard::from_bytes(rest).ok()? } else { Vec::new() },

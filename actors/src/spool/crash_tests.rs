@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use relais_channels::mail::{Content, Entry, Envelope, MessageId, Recipient};
+use relais_channels::mail::{Content, Entry, Envelope, MessageId, Priority, Recipient};
 
 use super::{
     Change, EntryState, Place, SpoolError, Stored,
@@ -369,11 +369,12 @@ fn alter(live: &mut Live, change: &Change) {
 
 fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntryState) -> Change {
     let (channel, host) = ("tcp_local".into(), "example.org".into());
-    Change { id, place, entry, channel, host, was, now, replies: Vec::new(), reason: None }
+    let (priority, at, replies, reason) = (Priority::Normal, 1, Vec::new(), None);
+    Change { id, place, entry, channel, host, priority, at, was, now, replies, reason }
 }
 
 fn envelope(id: MessageId, entries: u16) -> Envelope {
-    let address = |n: u16| Recipient { address: format!("r{n}@example.org"), original: "r".into() };
+    let address = |n: u16| Recipient::new(format!("r{n}@example.org"), "r");
     let entry = |n: u16| Entry {
         channel: "tcp_local".into(),
         host: "example.org".into(),
@@ -386,6 +387,9 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         source_channel: "tcp_local".into(),
         client: "client [192.0.2.1]".into(),
         eight_bit: false,
+        priority: Priority::default(),
+        envelope_id: None,
+        returned: None,
         size: 0,
         entries: (0..entries).map(entry).collect(),
     }

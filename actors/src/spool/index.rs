@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{MessageId, Priority};
 use sled::Tree;
 use tokio::sync::oneshot;
 
@@ -78,6 +78,7 @@ struct Young {
     channel: Arc<str>,
     host: Arc<str>,
     place: Place,
+    priority: Priority,
     size: Option<u64>,
 }
 
@@ -234,8 +235,8 @@ impl Index {
                 self.stale.extend(fresh.map(|key| (Arc::clone(&channel), key)));
             }
             let host = Arc::clone(&entry.host);
-            let (place, size) = (stored.place, Some(stored.size));
-            let young = Young { was: None, now, channel, host, place, size };
+            let (place, priority, size) = (stored.place, stored.priority, Some(stored.size));
+            let young = Young { was: None, now, channel, host, place, priority, size };
             self.young.insert((stored.id, number), young);
         }
     }
@@ -253,8 +254,8 @@ impl Index {
             }
             return;
         }
-        let Change { now, channel, host, place, .. } = change;
-        self.young.insert(name, Young { was, now, channel, host, place, size: None });
+        let Change { now, channel, host, place, priority, .. } = change;
+        self.young.insert(name, Young { was, now, channel, host, place, priority, size: None });
     }
 
     /// Brings the store's trees up to date.
@@ -268,9 +269,9 @@ impl Index {
             };
             let now = key(young.now, id, entry);
             writes.extend(now.map(|now| {
-                let (place, host) = (young.place, &*young.host);
+                let (place, host, priority) = (young.place, &*young.host, young.priority);
                 let (open, attempts) = (young.now.open(), young.now.attempts());
-                let value = encode(&Value { place, host, open, attempts, size });
+                let value = encode(&Value { place, host, open, attempts, size, priority });
                 (Arc::clone(&young.channel), now, Some(value))
             }));
             let was = young.was.filter(|was| Some(*was) != now);

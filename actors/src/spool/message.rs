@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relais_channels::mail::{Envelope, MessageId};
+use relais_channels::mail::{Envelope, MessageId, Priority};
 use relais_config::channel::MAX_ADDRSPERFILE;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub struct Stored {
     pub received: u64,
     /// Octets of content.
     pub size: u64,
+    /// How urgent it is.
+    pub priority: Priority,
     /// The content is in a file of its own.
     pub large: bool,
     /// Where it is.
@@ -76,6 +78,7 @@ pub(crate) struct Encoded {
     header: Header,
     received: u64,
     size: u64,
+    priority: Priority,
     entries: Arc<[StoredEntry]>,
 }
 
@@ -109,8 +112,8 @@ impl Encoded {
             payload_crc,
         };
         let entries = entries_of(envelope);
-        let (received, size) = (envelope.received, envelope.size);
-        Ok(Self { front, body, header, received, size, entries })
+        let Envelope { received, size, priority, .. } = *envelope;
+        Ok(Self { front, body, header, received, size, priority, entries })
     }
 
     /// Octets of the record.
@@ -130,6 +133,7 @@ impl Encoded {
             id: self.header.id,
             received: self.received,
             size: self.size,
+            priority: self.priority,
             large: self.is_large(),
             place: Place { segment, offset, length: self.length() },
             entries: Arc::clone(&self.entries),
@@ -155,6 +159,7 @@ impl Stored {
             id: envelope.id,
             received: envelope.received,
             size: envelope.size,
+            priority: envelope.priority,
             large: header.kind == Kind::Large,
             place: Place { segment, offset: offset as u32, length: header.length() as u32 },
             entries: entries_of(&envelope),

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{MessageId, Priority};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sled::{Batch, Db, Tree};
 
@@ -45,6 +45,8 @@ pub struct ScannedEntry {
     pub state: EntryState,
     /// Octets of content.
     pub size: u64,
+    /// How urgent the message is.
+    pub priority: Priority,
 }
 
 /// Class, due time, id, entry; big-endian, so that octets sort as the numbers do.
@@ -59,6 +61,7 @@ pub(crate) struct Value<'a> {
     pub(crate) open: u64,
     pub(crate) attempts: u16,
     pub(crate) size: u64,
+    pub(crate) priority: Priority,
 }
 
 /// Sled failed, by error or by panic, or holds what cannot be.
@@ -293,7 +296,7 @@ pub(crate) fn scanned(
     let value: Value<'_> = postcard::from_bytes(value).map_err(Broken::because)?;
     let long =
         |at: usize| key[at..at + 8].iter().fold(0, |sum, octet| sum << 8 | u64::from(*octet));
-    let Value { place, open, attempts, size, .. } = value;
+    let Value { place, open, attempts, size, priority, .. } = value;
     let state = match key[0] {
         0 | 1 => EntryState::Waiting { open, attempts, due: long(1) },
         2 => EntryState::Held { open, attempts },
@@ -313,6 +316,7 @@ pub(crate) fn scanned(
         host,
         state,
         size,
+        priority,
     })
 }
 
@@ -336,4 +340,4 @@ const CACHE: u64 = 16 << 20;
 /// Entries that are counted one by one at start; it takes a fifth of a second.
 const VERIFIED_AT_ONCE: u64 = 100_000;
 const VERSION_KEY: &[u8] = b"version";
-const VERSION: &[u8] = b"1";
+const VERSION: &[u8] = b"2";

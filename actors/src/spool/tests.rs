@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use relais_channels::mail::{
-    Content, Enhanced, Entry, Envelope, MessageId, Outcome, Recipient, Reply,
+    Content, Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply,
 };
 
 use super::{
@@ -380,7 +380,7 @@ async fn append(
 }
 
 fn envelope(id: u64, channels: &[&str]) -> Envelope {
-    let recipient = Recipient { address: "r@example.org".into(), original: "R".into() };
+    let recipient = Recipient::new("r@example.org", "R");
     let entry = |channel: &&str| Entry {
         channel: (*channel).into(),
         host: format!("host.{channel}"),
@@ -393,6 +393,9 @@ fn envelope(id: u64, channels: &[&str]) -> Envelope {
         source_channel: "tcp_local".into(),
         client: "client [192.0.2.1]".into(),
         eight_bit: true,
+        priority: Priority::default(),
+        envelope_id: None,
+        returned: None,
         size: 0,
         entries: channels.iter().map(entry).collect(),
     }
@@ -401,7 +404,8 @@ fn envelope(id: u64, channels: &[&str]) -> Envelope {
 fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
     let StoredEntry { channel, host, .. } = stored.entries[usize::from(entry)].clone();
     let (id, place, was) = (stored.id, stored.place, EntryState::fresh(1));
-    Change { id, place, entry, channel, host, was, now, replies: Vec::new(), reason: None }
+    let (priority, at, replies, reason) = (stored.priority, 1, Vec::new(), None);
+    Change { id, place, entry, channel, host, priority, at, was, now, replies, reason }
 }
 
 fn later(stored: &Stored, entry: u16, attempts: u16, due: u64) -> Change {

@@ -35,17 +35,13 @@ fn messages(root: &Path, dir: &str) -> Vec<String> {
 }
 
 fn rcpt_to(address: &str, delivery_flags: u32) -> RcptTo {
-    RcptTo {
-        address: Address::parse(address).expect(address),
-        as_given: address.to_owned(),
-        quota: None,
-        delivery_flags,
-    }
+    let parsed = Address::parse(address).expect(address);
+    RcptTo { delivery_flags, ..RcptTo::new(parsed, address) }
 }
 
 async fn receive(intake: &mut LmtpIntake, to: &[RcptTo], pieces: &[&[u8]]) -> Vec<String> {
     let path = ReversePath::parse("a@b.example").expect("a path");
-    intake.sender(&MailFrom { path, size: None, eight_bit: false }).await.expect("accepted");
+    intake.sender(&MailFrom::new(path)).await.expect("accepted");
     for to in to {
         intake.recipient(to).await.expect("accepted");
     }

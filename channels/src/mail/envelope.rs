@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::MessageId;
+use super::{MessageId, Notify, OriginalRecipient, Priority, Return};
 
 /// Everything the queue knows about a message beside its content. Stored once, with the content;
 /// what happens to the recipients later is appended as state changes.
@@ -20,6 +20,12 @@ pub struct Envelope {
     pub client: String,
     /// `BODY=8BITMIME` was said.
     pub eight_bit: bool,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// ENVID: the sender's own name for it, decoded; printable ASCII.
+    pub envelope_id: Option<String>,
+    /// RET: how much of it comes back in a notice of failure.
+    pub returned: Option<Return>,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go.
@@ -44,4 +50,20 @@ pub struct Recipient {
     pub address: String,
     /// As the sender wrote it; what notices and logs show.
     pub original: String,
+    /// NOTIFY: what the sender wants to hear of it.
+    pub notify: Notify,
+    /// ORCPT: what the sender's sender called it.
+    pub original_recipient: Option<OriginalRecipient>,
+}
+
+impl Recipient {
+    /// One about which nothing else was said.
+    pub fn new(address: impl Into<String>, original: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            original: original.into(),
+            notify: Notify::default(),
+            original_recipient: None,
+        }
+    }
 }

@@ -5,7 +5,9 @@ mod content;
 mod envelope;
 mod message_id;
 mod next_hop;
+mod notify;
 mod outcome;
+mod priority;
 mod reply;
 
 pub use address::{Address, AddressError, MAX_PATH, ReversePath, is_domain};
@@ -13,5 +15,7 @@ pub use content::Content;
 pub use envelope::{Entry, Envelope, Recipient};
 pub use message_id::{MessageId, MessageIds};
 pub use next_hop::{NextHop, NextHopError};
+pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, SiteTrouble};
+pub use priority::Priority;
 pub use reply::{Enhanced, Reply};

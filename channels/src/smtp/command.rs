@@ -153,7 +153,7 @@ fn mail(rest: &[u8], dialect: Dialect) -> Result<MailFrom, CommandError> {
         let address = Address::parse(argument.path);
         ReversePath(Some(address.map_err(|e| CommandError::Sender(e.into()))?))
     };
-    let mut from = MailFrom { path, size: None, eight_bit: false };
+    let mut from = MailFrom::new(path);
     let mut body = None;
     for (name, value) in argument.parameters() {
         if name.eq_ignore_ascii_case(b"SIZE") {
@@ -174,8 +174,7 @@ fn rcpt(rest: &[u8], dialect: Dialect) -> Result<RcptTo, CommandError> {
     let rest = after_keyword(rest, b"TO:").ok_or(CommandError::Usage("RCPT TO:<address>"))?;
     let argument = split(rest, dialect).map_err(CommandError::Recipient)?;
     let address = Address::parse(argument.path).map_err(|e| CommandError::Recipient(e.into()))?;
-    let as_given = argument.path.to_owned();
-    let mut to = RcptTo { address, as_given, quota: None, delivery_flags: 0 };
+    let mut to = RcptTo::new(address, argument.path);
     let mut flags = None;
     for (name, value) in argument.parameters() {
         if dialect == Dialect::Lmtp && name.eq_ignore_ascii_case(b"XQUOTA") {
