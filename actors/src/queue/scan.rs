@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 use actix::prelude::*;
 use tracing::{info, warn};
 
-use super::{ChannelId, Destination, Queue, now_ms, tracker::Tracked};
+use super::{
+    ChannelId, Destination, Queue, now_ms,
+    tracker::{Ticket, Tracked},
+};
 use crate::{
     channels::is_delivered,
     spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
@@ -65,20 +68,22 @@ impl Queue {
             .count();
         let limit = (room / together).clamp(1, PORTION);
         let strands: Vec<Strand> = todo.drain(..together).collect();
-        self.tracker.portion_begun();
+        let ticket = self.tracker.begin_reading();
         let portion = read_portion(self.spool.clone(), strands, limit);
         let portion = portion.into_actor(self).map(move |portion, queue, ctx| {
             let mut unfinished = VecDeque::new();
             for (mut strand, found) in portion {
                 let Some(found) = found else {
+                    queue.tracker.end_reading(ticket);
                     return queue.scan_failed();
                 };
                 strand.after = found.last().map(|entry| entry.cursor);
-                queue.take_scanned(&strand, &found);
+                queue.take_scanned(&strand, &found, ticket);
                 if found.len() == limit {
                     unfinished.push_back(strand);
                 }
             }
+            queue.tracker.end_reading(ticket);
             // Those with more to give wait behind the others of their class.
             let behind = todo.iter().take_while(|strand| strand.class == class).count();
             let tail = todo.split_off(behind);
@@ -89,7 +94,7 @@ impl Queue {
         ctx.spawn(portion);
     }
 
-    fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry]) {
+    fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry], ticket: Ticket) {
         let mut touched: Vec<Destination> = Vec::new();
         for scanned in found {
             let EntryState::Waiting { open, attempts, due } = scanned.state else { continue };
@@ -103,7 +108,7 @@ impl Queue {
                 due,
                 priority: scanned.priority,
             };
-            self.tracker.offer_scanned(&destination, entry);
+            self.tracker.offer_scanned(&destination, entry, ticket);
             if !touched.contains(&destination) {
                 touched.push(destination);
             }

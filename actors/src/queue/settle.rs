@@ -33,9 +33,11 @@ impl Queue {
             Some(trouble) => {
                 let destination = destination.clone();
                 self.troubled.insert(destination.clone());
+                self.tracker.trouble(&destination);
                 self.controller.do_send(Troubled { destination, reply: trouble.reply });
             }
             None if self.troubled.remove(destination) => {
+                self.tracker.recover(destination);
                 self.controller.do_send(Reached(destination.clone()));
             }
             None => {}

@@ -1,0 +1,327 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::spool::Place;
+
+fn to(channel: u16, host: &str) -> Destination {
+    Destination { channel: ChannelId(channel), host: host.into() }
+}
+
+fn entry(id: u64, due: u64) -> Tracked {
+    let place = Place { segment: 1, offset: 0, length: 1 };
+    // Some of each kind, and the ids of the plain tests are normal.
+    let priority = if id % 40 < 30 { Priority::Normal } else { Priority::ALL[id as usize % 4] };
+    Tracked { id: MessageId(id), entry: 0, place, open: 1, attempts: 0, due, priority }
+}
+
+#[test]
+fn ready_entries_leave_in_the_order_they_came() {
+    let mut tracker = Tracker::new(100);
+    let (a, b) = (to(0, "a"), to(0, "b"));
+    for id in 0..4 {
+        tracker.offer(if id % 2 == 0 { &a } else { &b }, entry(id, 0));
+    }
+    assert_eq!(tracker.take(&a).map(|e| e.id.0), Some(0));
+    assert_eq!(tracker.take(&b).map(|e| e.id.0), Some(1));
+    assert_eq!(tracker.take(&a).map(|e| e.id.0), Some(2));
+    assert_eq!(tracker.take(&a), None);
+    assert_eq!(tracker.active(), 3);
+}
+
+#[test]
+fn what_a_vanished_job_had_is_first_in_line_again() {
+    let mut tracker = Tracker::new(100);
+    let a = to(0, "a");
+    tracker.offer(&a, entry(1, 0));
+    tracker.offer(&a, entry(2, 0));
+    tracker.take(&a);
+    tracker.give_back(MessageId(1), 0);
+    assert_eq!(tracker.take(&a).map(|e| e.id.0), Some(1));
+}
+
+#[test]
+fn a_deferred_entry_is_ready_at_its_due_time_and_not_before() {
+    let mut tracker = Tracker::new(100);
+    let a = to(0, "a");
+    tracker.offer(&a, entry(1, 0));
+    tracker.take(&a);
+    tracker.defer(MessageId(1), 0, 1, 1, 5_000);
+    assert!(tracker.wake(4_999).is_empty());
+    assert_eq!(tracker.ready(&a), 0);
+    assert_eq!(tracker.wake(5_000), std::slice::from_ref(&a));
+    assert_eq!(tracker.take(&a).map(|e| e.attempts), Some(1));
+}
+
+#[test]
+fn memory_is_bounded_and_says_when_the_disk_has_more() {
+    let mut tracker = Tracker::new(8);
+    let host = |id: u64| to(0, &id.to_string());
+    for id in 0..8 {
+        assert_eq!(tracker.offer(&host(id), entry(id, 0)), Admission::Ready);
+    }
+    assert_eq!(tracker.offer(&host(8), entry(8, 0)), Admission::Overflowed);
+    assert_eq!(tracker.offer(&host(3), entry(3, 0)), Admission::Known);
+    for id in 0..4 {
+        assert!(!tracker.wants_scan(), "{id}");
+        tracker.take(&host(id));
+        tracker.finish(MessageId(id), 0);
+    }
+    assert!(!tracker.wants_scan(), "only below half");
+    tracker.take(&host(4));
+    tracker.finish(MessageId(4), 0);
+    assert!(tracker.wants_scan());
+    assert_eq!(tracker.scan_room(), 3, "up to three quarters");
+}
+
+#[test]
+fn a_memory_full_of_failures_forgets_them_until_the_next_scan() {
+    let mut tracker = Tracker::new(16);
+    let host = |id: u64| to(0, &id.to_string());
+    for id in 0..16 {
+        tracker.offer(&host(id), entry(id, 0));
+    }
+    for id in 0..16 {
+        tracker.take(&host(id));
+        tracker.defer(MessageId(id), 0, 1, 1, 5_000);
+    }
+    // 7 are delayed before "more than 6 delayed" holds; then each failure is forgotten while
+    // more than 10 are known.
+    assert_eq!(tracker.len(), 10);
+    assert!(tracker.overflowed);
+}
+
+#[test]
+fn the_more_urgent_goes_first_and_then_the_older() {
+    let mut tracker = Tracker::new(100);
+    let a = to(0, "a");
+    let of = |id, priority| Tracked { priority, ..entry(id, 0) };
+    for (id, priority) in [
+        (7, Priority::Normal),
+        (5, Priority::Nonurgent),
+        (9, Priority::Urgent),
+        (6, Priority::Normal),
+        (3, Priority::SecondClass),
+    ] {
+        tracker.offer(&a, of(id, priority));
+    }
+    tracker.offer_first(&a, of(8, Priority::Normal));
+    let order: Vec<_> = std::iter::from_fn(|| tracker.take(&a)).map(|e| e.id.0).collect();
+    assert_eq!(order, [9, 8, 6, 7, 5, 3], "8 was released by an operator");
+}
+
+#[test]
+fn new_mail_of_others_displaces_a_host_with_more_than_its_share() {
+    let mut tracker = Tracker::new(16);
+    let (long, other) = (to(0, "long"), to(0, "other"));
+    let admitted = (0..20).filter(|id| tracker.offer(&long, entry(*id, 0)) == Admission::Ready);
+    assert_eq!(admitted.count(), 16, "all of it while nobody else wants room");
+    for id in 100..108 {
+        assert_eq!(tracker.offer(&other, entry(id, 0)), Admission::Ready, "{id}");
+    }
+    assert_eq!(tracker.offer(&other, entry(108, 0)), Admission::Overflowed, "it has as much now");
+    assert_eq!((tracker.ready(&long), tracker.ready(&other)), (8, 8));
+    assert_eq!(tracker.take(&long).map(|e| e.id.0), Some(0), "the newest made room");
+}
+
+#[test]
+fn what_waits_for_a_dead_host_does_not_keep_others_out_of_memory() {
+    let mut tracker = Tracker::new(64);
+    let dead: Vec<_> = (0..4).map(|host: u8| to(0, &format!("dead{host}"))).collect();
+    let alive = to(0, "alive");
+    // The disk has far more for the dead than memory takes.
+    for id in 0..400 {
+        tracker.offer(&dead[id as usize % 4], entry(id, 0));
+    }
+    dead.iter().for_each(|host| tracker.trouble(host));
+    assert!(tracker.len() < tracker.thresholds().low, "{}", tracker.len());
+    assert!(tracker.wants_scan());
+    tracker.scan_begun();
+    let ticket = tracker.begin_reading();
+    for id in 0..400 {
+        tracker.offer_scanned(&dead[id as usize % 4], entry(id, 0), ticket);
+    }
+    for id in 1_000..1_016 {
+        assert_eq!(tracker.offer_scanned(&alive, entry(id, 0), ticket), Admission::Ready);
+    }
+    tracker.end_reading(ticket);
+    assert!(!tracker.wants_scan(), "what the disk has beside is for the dead");
+    // One of them is back: what is on the disk for it is fetched.
+    tracker.recover(&dead[0]);
+    while let Some(taken) = tracker.take(&dead[0]) {
+        tracker.finish(taken.id, 0);
+    }
+    assert!(tracker.wants_scan());
+}
+
+#[test]
+fn what_is_taken_aside_comes_back_only_when_it_is_put_back() {
+    let mut tracker = Tracker::new(16);
+    let a = to(0, "a");
+    tracker.offer(&a, entry(1, 0));
+    assert_eq!(tracker.take_aside(MessageId(1), 0), Aside::Tracked(entry(1, 0)));
+    assert_eq!(tracker.take_aside(MessageId(1), 0), Aside::Busy);
+    assert_eq!(tracker.take_aside(MessageId(2), 0), Aside::Untracked);
+    let ticket = tracker.begin_reading();
+    assert_eq!(tracker.offer_scanned(&a, entry(1, 0), ticket), Admission::Known);
+    assert_eq!(tracker.offer(&a, entry(2, 0)), Admission::Known);
+    assert_eq!(tracker.put_back(&a, entry(1, 0)), Admission::Ready);
+    tracker.done_aside(MessageId(2), 0);
+    assert_eq!(tracker.take(&a).map(|e| e.id.0), Some(1));
+    assert_eq!(tracker.take_aside(MessageId(1), 0), Aside::Busy, "a job has it");
+}
+
+#[test]
+fn a_lower_limit_forgets_what_is_beyond_it() {
+    let mut tracker = Tracker::new(64);
+    let a = to(0, "a");
+    (0..64).for_each(|id| {
+        tracker.offer(&a, entry(id, 0));
+    });
+    (0..20).for_each(|_| {
+        tracker.take(&a);
+    });
+    tracker.set_max(32);
+    assert_eq!((tracker.len(), tracker.active(), tracker.ready(&a)), (32, 20, 12));
+    assert!(tracker.overflowed);
+    tracker.set_max(10);
+    assert_eq!((tracker.len(), tracker.active()), (20, 20), "what jobs have stays");
+}
+
+#[test]
+fn what_was_finished_while_a_scan_was_reading_is_not_taken_back() {
+    let mut tracker = Tracker::new(16);
+    let a = to(0, "a");
+    tracker.offer(&a, entry(1, 0));
+    let first = tracker.begin_reading();
+    tracker.take(&a);
+    tracker.finish(MessageId(1), 0);
+    assert_eq!(tracker.offer_scanned(&a, entry(1, 0), first), Admission::Known);
+    assert_eq!(tracker.take(&a), None);
+    let second = tracker.begin_reading();
+    tracker.end_reading(first);
+    assert_eq!(tracker.offer_scanned(&a, entry(1, 0), second), Admission::Ready, "newer than that");
+}
+
+/// What an entry is doing, in the plainest model there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Model {
+    Ready,
+    Active,
+    Delayed(u64),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Offer(u64, u8, u64),
+    Take(u8),
+    Finish(u64),
+    Defer(u64, u64),
+    GiveBack(u64),
+    Wake(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let id = 0u64..40;
+    prop_oneof![
+        (id.clone(), 0u8..3, 0u64..50).prop_map(|(i, h, d)| Step::Offer(
+            i,
+            h,
+            d.saturating_sub(25)
+        )),
+        (0u8..3).prop_map(Step::Take),
+        id.clone().prop_map(Step::Finish),
+        (id.clone(), 1u64..50).prop_map(|(i, d)| Step::Defer(i, d)),
+        id.prop_map(Step::GiveBack),
+        (0u64..50).prop_map(Step::Wake),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_tracker_agrees_with_a_plain_model(steps in prop::collection::vec(step(), 1..200)) {
+        let mut tracker = Tracker::new(24);
+        let limits = tracker.thresholds();
+        let mut model: HashMap<u64, (u8, Model)> = HashMap::new();
+        let hosts: Vec<_> = (0..3).map(|h: u8| to(0, &h.to_string())).collect();
+        for step in steps {
+            match step {
+                Step::Offer(id, host, due) => {
+                    // A message's host never changes.
+                    let host = (host + id as u8) % 3;
+                    let host = model.get(&id).map_or(host, |(host, _)| *host);
+                    let answer = tracker.offer(&hosts[usize::from(host)], entry(id, due));
+                    let known = model.contains_key(&id);
+                    prop_assert_eq!(answer == Admission::Known, known);
+                    let of = |wanted: u8| model.values().filter(|(its, _)| *its == wanted).count();
+                    let idle = |hog: u8| model.values().any(|(its, m)| *its == hog && *m != Model::Active);
+                    let gives_way = |hog: u8| of(hog) > limits.share.max(of(host) + 1) && idle(hog);
+                    let full = model.len() >= limits.max;
+                    let displaces = full && (0..3).any(gives_way);
+                    if !known && displaces {
+                        // The model does not care which of the hog's made room, but one did.
+                        let left = |id: &u64| tracker.state_of(MessageId(*id), 0).is_none();
+                        let left: Vec<u64> = model.keys().copied().filter(left).collect();
+                        prop_assert_eq!(left.len(), 1);
+                        let (hog, was) = model[&left[0]];
+                        prop_assert!(of(hog) > limits.share && was != Model::Active);
+                        model.remove(&left[0]);
+                    }
+                    if !known && (!full || displaces) {
+                        let state = if due == 0 { Model::Ready } else { Model::Delayed(due) };
+                        model.insert(id, (host, state));
+                    }
+                }
+                Step::Take(host) => match tracker.take(&hosts[usize::from(host)]) {
+                    Some(taken) => {
+                        let ready = model.iter().filter(|(_, m)| **m == (host, Model::Ready));
+                        let first = ready.map(|(id, _)| (entry(*id, 0).priority, *id)).min();
+                        prop_assert_eq!(first, Some((taken.priority, taken.id.0)));
+                        model.insert(taken.id.0, (host, Model::Active));
+                    }
+                    None => prop_assert!(!model.values().any(|m| *m == (host, Model::Ready))),
+                },
+                Step::Finish(id) => {
+                    let was = model.remove(&id).is_some();
+                    prop_assert_eq!(tracker.finish(MessageId(id), 0).is_some(), was);
+                }
+                Step::Defer(id, due) => {
+                    tracker.defer(MessageId(id), 0, 1, 1, due);
+                    let known = model.len();
+                    if let Some((_, state)) = model.get_mut(&id) {
+                        *state = Model::Active;
+                        let delayed = model.values().filter(|m| matches!(m.1, Model::Delayed(_))).count();
+                        if known > limits.forget_known && delayed > limits.forget_delayed {
+                            model.remove(&id);
+                        } else if let Some((_, state)) = model.get_mut(&id) {
+                            *state = Model::Delayed(due);
+                        }
+                    }
+                }
+                Step::GiveBack(id) => {
+                    tracker.give_back(MessageId(id), 0);
+                    if let Some((_, state @ Model::Active)) = model.get_mut(&id) {
+                        *state = Model::Ready;
+                    }
+                }
+                Step::Wake(now) => {
+                    tracker.wake(now);
+                    for (_, state) in model.values_mut() {
+                        if matches!(state, Model::Delayed(due) if *due <= now) {
+                            *state = Model::Ready;
+                        }
+                    }
+                }
+            }
+            let count = |want: fn(&Model) -> bool| model.values().filter(|m| want(&m.1)).count();
+            let tally = tracker.tally().remove(&ChannelId(0)).unwrap_or_default();
+            prop_assert!(tracker.len() <= limits.max);
+            prop_assert_eq!(tracker.len(), model.len());
+            prop_assert_eq!(tally.ready, count(|m| *m == Model::Ready));
+            prop_assert_eq!(tally.active, count(|m| *m == Model::Active));
+            prop_assert_eq!(tally.delayed, count(|m| matches!(m, Model::Delayed(_))));
+            prop_assert_eq!(tracker.active(), tally.active);
+        }
+    }
+}
