@@ -42,8 +42,33 @@ pub struct Channel {
     pub pool: String,
     /// Waiting times between attempts; the last repeats. `None` is the built-in series.
     pub backoff: Option<Vec<Duration>>,
-    /// Ages of the message at which warnings are sent; at the last it is returned.
+    /// The same for urgent messages, above `backoff`.
+    pub urgentbackoff: Option<Vec<Duration>>,
+    /// The same for normal messages.
+    pub normalbackoff: Option<Vec<Duration>>,
+    /// The same for non-urgent messages.
+    pub nonurgentbackoff: Option<Vec<Duration>>,
+    /// Ages of the message at which warnings are sent; at the last it is returned. `None` is 3,
+    /// 6, 9 and 12 days.
     pub notices: Option<Vec<Duration>>,
+    /// The same for urgent messages, above `notices`.
+    pub urgentnotices: Option<Vec<Duration>>,
+    /// The same for normal messages.
+    pub normalnotices: Option<Vec<Duration>>,
+    /// The same for non-urgent messages.
+    pub nonurgentnotices: Option<Vec<Duration>>,
+    /// Which notices of failure the postmaster gets a copy of; default `Never`.
+    pub sendpost: PostmasterCopy,
+    /// The same for warnings; as `sendpost` when not given.
+    pub warnpost: Option<PostmasterCopy>,
+    /// As a source: an urgent message of more octets is a normal one.
+    pub urgentblocklimit: Option<u64>,
+    /// As a source: a normal message of more octets is non-urgent.
+    pub normalblocklimit: Option<u64>,
+    /// As a source: a non-urgent message of more octets comes after all others.
+    pub nonurgentblocklimit: Option<u64>,
+    /// As a source: a message to more recipients, lists expanded, is held.
+    pub holdlimit: Option<usize>,
     /// A "mailbox busy" answer is retried after a short random time; default true.
     pub mailbox_busy_fast_retry: bool,
     /// Only addresses that an alias or the directory produced may enter.
@@ -149,6 +174,20 @@ pub enum Mx {
     NoDns,
 }
 
+/// Which notices the postmaster gets a copy of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PostmasterCopy {
+    /// None (`nosendpost`).
+    #[default]
+    Never,
+    /// Those that cannot be sent because the message had no sender (`errsendpost`).
+    Error,
+    /// All but those (`copysendpost`).
+    Copy,
+    /// All (`sendpost`).
+    Always,
+}
+
 /// Whether connections switch channels by the client's address.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Switch {
@@ -182,7 +221,19 @@ impl Channel {
             threaddepth: DEFAULT_THREADDEPTH,
             pool: "DEFAULT".to_owned(),
             backoff: None,
+            urgentbackoff: None,
+            normalbackoff: None,
+            nonurgentbackoff: None,
             notices: None,
+            urgentnotices: None,
+            normalnotices: None,
+            nonurgentnotices: None,
+            sendpost: PostmasterCopy::default(),
+            warnpost: None,
+            urgentblocklimit: None,
+            normalblocklimit: None,
+            nonurgentblocklimit: None,
+            holdlimit: None,
             mailbox_busy_fast_retry: true,
             viaaliasrequired: false,
             flagtransfer: false,

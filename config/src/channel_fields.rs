@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    channel::{Channel, Copies, MAX_ADDRSPERFILE, Mx, Program, Switch},
+    channel::{Channel, Copies, MAX_ADDRSPERFILE, Mx, PostmasterCopy, Program, Switch},
     document::Document,
     kinds::{Choice, Count, Flag, Formed, Maybe, PATIENCE, Series, Size, Text, Time},
     names::{CHANNEL, NEXT_HOP, TAG, TRANSPORT},
@@ -84,6 +84,7 @@ impl Section for Channel {
         form.required("program", "Lmtp", Choice(PROGRAMS), &mut self.program);
         self.destination_fields(form);
         self.queue_fields(form);
+        self.notice_fields(form);
         self.policy_fields(form);
         self.limit_fields(form);
     }
@@ -108,9 +109,23 @@ impl Channel {
         form.field("maxjobs", Count(1..=10_000), &mut self.maxjobs);
         form.field("threaddepth", Count(1..=1_000_000), &mut self.threaddepth);
         form.field("pool", Text, &mut self.pool);
-        form.field("backoff", Maybe(Series { most: 8, repeats: true }), &mut self.backoff);
-        form.field("notices", Maybe(Series { most: 5, repeats: false }), &mut self.notices);
+        let backoff = || Maybe(Series { most: 8, repeats: true });
+        form.field("backoff", backoff(), &mut self.backoff);
+        form.field("urgentbackoff", backoff(), &mut self.urgentbackoff);
+        form.field("normalbackoff", backoff(), &mut self.normalbackoff);
+        form.field("nonurgentbackoff", backoff(), &mut self.nonurgentbackoff);
         form.field("mailbox_busy_fast_retry", Flag, &mut self.mailbox_busy_fast_retry);
+    }
+
+    /// Who hears of what does not arrive, and when.
+    fn notice_fields(&mut self, form: &mut impl Form) {
+        let ages = || Maybe(Series { most: 5, repeats: false });
+        form.field("notices", ages(), &mut self.notices);
+        form.field("urgentnotices", ages(), &mut self.urgentnotices);
+        form.field("normalnotices", ages(), &mut self.normalnotices);
+        form.field("nonurgentnotices", ages(), &mut self.nonurgentnotices);
+        form.field("sendpost", Choice(POSTMASTER_COPY), &mut self.sendpost);
+        form.field("warnpost", Maybe(Choice(POSTMASTER_COPY)), &mut self.warnpost);
     }
 
     /// What it does with addresses and peers.
@@ -135,6 +150,11 @@ impl Channel {
     /// What its sessions and jobs may take.
     fn limit_fields(&mut self, form: &mut impl Form) {
         form.field("sourceblocklimit", Size(1 << 10..=1 << 40), &mut self.sourceblocklimit);
+        let blocks = || Maybe(Size(0..=1 << 40));
+        form.field("urgentblocklimit", blocks(), &mut self.urgentblocklimit);
+        form.field("normalblocklimit", blocks(), &mut self.normalblocklimit);
+        form.field("nonurgentblocklimit", blocks(), &mut self.nonurgentblocklimit);
+        form.field("holdlimit", Maybe(Count(1..=1_000_000)), &mut self.holdlimit);
         form.field("recipientlimit", Count(1..=1_000_000), &mut self.recipientlimit);
         form.field("commandlinelimit", Size(512..=1 << 16), &mut self.commandlinelimit);
         form.field("linelimit", Size(1_000..=16 << 20), &mut self.linelimit);
@@ -179,6 +199,13 @@ const PROGRAMS: &[(&str, Program)] = &[
 
 const COPIES: &[(&str, Copies)] =
     &[("SingleSys", Copies::SingleSys), ("Single", Copies::Single), ("Multiple", Copies::Multiple)];
+
+const POSTMASTER_COPY: &[(&str, PostmasterCopy)] = &[
+    ("Never", PostmasterCopy::Never),
+    ("Error", PostmasterCopy::Error),
+    ("Copy", PostmasterCopy::Copy),
+    ("Always", PostmasterCopy::Always),
+];
 
 const MX: &[(&str, Mx)] =
     &[("Default", Mx::Default), ("Mx", Mx::Mx), ("NoMx", Mx::NoMx), ("NoDns", Mx::NoDns)];

@@ -46,6 +46,7 @@ pub mod mapping;
 pub mod mistake;
 mod names;
 mod not_yet;
+pub mod notary;
 mod pieces;
 mod reader;
 pub mod rewrite;
@@ -68,6 +69,7 @@ pub use job_controller::{JobController, Pool};
 pub use load::check;
 pub use mapping::MappingTable;
 pub use mistake::{Mistake, Mistakes, Report, Warning};
+pub use notary::Notary;
 pub use rewrite::RewriteRule;
 pub use spool::Spool;
 pub use store::{Native, Store};
@@ -109,6 +111,12 @@ pub struct Config {
     pub store: Option<Store>,
     /// UNIX mailboxes of this machine.
     pub native: Option<Native>,
+    /// How notices to senders are written.
+    pub notary: Notary,
+    /// A message with more `Received:` lines than this goes in a circle and is held; default 50.
+    pub max_received_lines: usize,
+    /// The same for the lines that we wrote ourselves; default 10.
+    pub max_local_received_lines: usize,
     /// How messages are kept safe while they wait.
     pub spool: Spool,
     /// The operator's endpoint.

@@ -11,13 +11,13 @@ use std::{
 };
 
 use crate::{
-    Admin, Config, DeliveryOption, Dispatcher, JobController, MappingTable, Native, RewriteRule,
-    Spool, Store,
+    Admin, Config, DeliveryOption, Dispatcher, JobController, MappingTable, Native, Notary,
+    RewriteRule, Spool, Store,
     channel_fields::{Channels, Defaults},
     consistency,
     directory::AnyDirectory,
     document::Document,
-    kinds::{self, List, Maybe, Pair, Table, Text},
+    kinds::{self, Count, List, Maybe, Pair, Table, Text},
     mistake::{Mistake, Mistakes, Report, Warning},
     names::{DOMAIN, TRANSPORT},
     not_yet, pieces,
@@ -78,6 +78,9 @@ impl Config {
             aliases: BTreeMap::new(),
             store: None,
             native: None,
+            notary: Notary::default(),
+            max_received_lines: 50,
+            max_local_received_lines: 10,
             spool: Spool::default(),
             admin: Admin::default(),
         }
@@ -121,6 +124,10 @@ impl Section for Config {
         form.field("aliases", Table(List(Text)), &mut self.aliases);
         form.field("store", Maybe(Nested(Store::blank)), &mut self.store);
         form.field("native", Maybe(Nested(Native::blank)), &mut self.native);
+        form.field("notary", Nested(Notary::default), &mut self.notary);
+        let lines = || Count(1..=1_000);
+        form.field("max_received_lines", lines(), &mut self.max_received_lines);
+        form.field("max_local_received_lines", lines(), &mut self.max_local_received_lines);
         form.field("spool", Nested(Spool::default), &mut self.spool);
         form.field("admin", Nested(Admin::default), &mut self.admin);
     }

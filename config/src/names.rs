@@ -38,6 +38,14 @@ pub(crate) const LDAP_SERVER: Formed = Formed {
     expected: "a URL is expected: \"ldap://host:389\", \"ldaps://host:636\" or \"ldapi://path\"",
 };
 
+/// An address of plain characters: `postmaster@example.org`.
+pub(crate) fn is_mailbox(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&c);
+    text.rsplit_once('@').is_some_and(|(user, domain)| {
+        (1..=64).contains(&user.len()) && user.bytes().all(plain) && is_domain(domain)
+    })
+}
+
 /// Labels of letters, digits, `-` and `_`, joined by dots.
 pub(crate) fn is_domain(text: &str) -> bool {
     let label = |label: &str| {

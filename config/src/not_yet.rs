@@ -169,11 +169,6 @@ const CHANNELS: &[Row<Channel>] = &[
         "MX look-ups are not there yet: hosts are found by their address records",
     ),
     row(
-        "notices",
-        |c| c.notices.is_some(),
-        "notices are not there yet: no warning is sent, and no message is returned for its age",
-    ),
-    row(
         "defragment",
         |c| c.defragment,
         "defragmentation is not there yet: partial messages pass as they are",
