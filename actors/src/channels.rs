@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use relais_channels::mail::NextHop;
+use relais_channels::mail::{NextHop, Priority};
 use relais_config::{
     Channel, Config,
     channel::{Program, Switch},
@@ -47,6 +47,22 @@ pub fn is_delivered(channel: &Channel) -> bool {
     // A channel whose mail only ever comes in has a server side and no destination.
     let incoming = channel.flagtransfer && channel.switchchannel == Switch::Allow;
     channel.program == Program::Lmtp && !incoming
+}
+
+/// How urgent a message of `size` octets is for a channel: what the sender asked for, lowered step
+/// by step as far as the channel's block limits say.
+pub fn lowered(channel: &Channel, mut priority: Priority, size: u64) -> Priority {
+    let over = |limit: Option<u64>| limit.is_some_and(|limit| size > limit);
+    if priority == Priority::Urgent && over(channel.urgentblocklimit) {
+        priority = priority.lowered();
+    }
+    if priority == Priority::Normal && over(channel.normalblocklimit) {
+        priority = priority.lowered();
+    }
+    if priority == Priority::Nonurgent && over(channel.nonurgentblocklimit) {
+        priority = priority.lowered();
+    }
+    priority
 }
 
 /// Where a channel connects for the destination `host`; `None` when the name is no host.

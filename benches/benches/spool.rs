@@ -118,6 +118,7 @@ fn envelope(id: MessageId) -> Envelope {
         priority: Priority::default(),
         envelope_id: None,
         returned: None,
+        held: None,
         size: 0,
         entries: vec![entry],
     }

@@ -61,11 +61,11 @@ pub struct Channel {
     pub sendpost: PostmasterCopy,
     /// The same for warnings; as `sendpost` when not given.
     pub warnpost: Option<PostmasterCopy>,
-    /// As a source: an urgent message of more octets is a normal one.
+    /// An urgent message of more octets leaves as a normal one.
     pub urgentblocklimit: Option<u64>,
-    /// As a source: a normal message of more octets is non-urgent.
+    /// A normal message of more octets leaves as a non-urgent one.
     pub normalblocklimit: Option<u64>,
-    /// As a source: a non-urgent message of more octets comes after all others.
+    /// A non-urgent message of more octets leaves after all others.
     pub nonurgentblocklimit: Option<u64>,
     /// As a source: a message to more recipients, lists expanded, is held.
     pub holdlimit: Option<usize>,

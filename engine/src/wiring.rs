@@ -21,7 +21,7 @@ use relais_actors::{
     pool::{JobParts, Pool},
     queue::{Committed, Parts, Queue},
     router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
-    session::{Behind, QueueSide, SessionParts, StoreSide},
+    session::{Behind, HoldLimits, QueueSide, SessionParts, StoreSide},
     spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
     store::{Deliveries, Store},
     watch::{Guard, Lifeline, Remedy, Watch},
@@ -139,6 +139,7 @@ impl Engine {
             ids: ids.clone(),
             channels: channels.clone(),
             large_message: config.spool.large_message,
+            hold: hold_limits(&config, channel),
             metrics: metrics.clone(),
         };
         let mut services = Vec::new();
@@ -246,6 +247,15 @@ fn open_store(config: &Config) -> Result<Option<Store>, StartError> {
     let Some(store) = &config.store else { return Ok(None) };
     let absolute = config::Store { path: config.path(&store.path), ..store.clone() };
     Ok(Some(Store::open(&absolute, &config.host)?))
+}
+
+fn hold_limits(config: &Config, channel: &str) -> HoldLimits {
+    let channel = config.channels.iter().find(|its| its.name == channel);
+    HoldLimits {
+        received_lines: config.max_received_lines,
+        received_here_lines: config.max_local_received_lines,
+        recipients: channel.and_then(|channel| channel.holdlimit),
+    }
 }
 
 fn store_side(config: &Config, channel: &str, deliveries: &Deliveries) -> StoreSide {

@@ -379,6 +379,7 @@ mod tests {
             priority: Priority::default(),
             envelope_id: None,
             returned: None,
+            held: None,
             size: 4096,
             entries: vec![Entry {
                 channel: "tcp_lmtpcs".to_owned(),

@@ -25,7 +25,7 @@ pub use self::listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescriptio
 use self::tracker::{Tracked, Tracker};
 pub use crate::channels::ChannelId;
 use crate::{
-    channels::{Channels, is_delivered},
+    channels::{Channels, is_delivered, lowered},
     job_controller::{JobController, JobSettled, Waiting},
     metrics::{self, ActorMeter, Metrics},
     spool::{Change, EntryState, Spool, Stored},
@@ -197,7 +197,8 @@ impl Queue {
                 continue;
             };
             let destination = Destination { channel, host: entry.host.clone() };
-            let open = EntryState::fresh(entry.recipients.into()).open();
+            let initial = stored.initial(entry);
+            let open = initial.open();
             let entry = Tracked {
                 id: stored.id,
                 entry: number as u16,
@@ -205,9 +206,10 @@ impl Queue {
                 open,
                 attempts: 0,
                 due: 0,
-                priority: stored.priority,
+                priority: lowered(self.channels.channel(channel), stored.priority, stored.size),
             };
             match self.channels.channel(channel).program {
+                _ if stored.held => {}
                 Program::Hold => {
                     let held = EntryState::Held { open, attempts: 0 };
                     self.amend(&destination, &entry, held, Vec::new());

@@ -11,7 +11,7 @@ use super::{
     tracker::{Ticket, Tracked},
 };
 use crate::{
-    channels::is_delivered,
+    channels::{is_delivered, lowered},
     spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
 };
 
@@ -95,6 +95,7 @@ impl Queue {
     }
 
     fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry], ticket: Ticket) {
+        let channel = self.channels.channel(strand.channel);
         let mut touched: Vec<Destination> = Vec::new();
         for scanned in found {
             let EntryState::Waiting { open, attempts, due } = scanned.state else { continue };
@@ -106,7 +107,7 @@ impl Queue {
                 open,
                 attempts,
                 due,
-                priority: scanned.priority,
+                priority: lowered(channel, scanned.priority, scanned.size),
             };
             self.tracker.offer_scanned(&destination, entry, ticket);
             if !touched.contains(&destination) {

@@ -86,8 +86,21 @@ pub struct QueueSide {
     pub channels: Arc<crate::channels::Channels>,
     /// Messages above this go to a file of their own.
     pub large_message: u64,
+    /// What is held instead of delivered.
+    pub hold: HoldLimits,
     /// Counters.
     pub metrics: Arc<Metrics>,
+}
+
+/// A message with more of any of these is held for an operator to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldLimits {
+    /// `Received:` lines.
+    pub received_lines: usize,
+    /// Of those, the ones that we wrote.
+    pub received_here_lines: usize,
+    /// Recipients, lists expanded; `None` is no limit.
+    pub recipients: Option<usize>,
 }
 
 /// The actor.

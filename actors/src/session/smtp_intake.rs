@@ -6,7 +6,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc, time::SystemTime};
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
     mail::{
-        Enhanced, Entry, Envelope, MessageId, Notify, OriginalRecipient, Priority, Recipient, Reply,
+        Enhanced, Entry, Envelope, Glance, MessageId, Notify, OriginalRecipient, Recipient, Reply,
     },
 };
 use relais_config::channel::Copies;
@@ -38,6 +38,8 @@ struct Transaction {
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
+    /// What the header says, once it is complete.
+    glance: Glance,
 }
 
 /// A recipient that got its 250.
@@ -85,7 +87,8 @@ impl SmtpIntake {
             source_channel: self.side.source_channel.to_string(),
             client: self.client_text(),
             eight_bit: from.is_some_and(|from| from.eight_bit),
-            priority: Priority::default(),
+            priority: transaction.glance.priority.unwrap_or_default(),
+            held: self.hold_reason(),
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),
             size: transaction.size,
@@ -132,6 +135,22 @@ impl SmtpIntake {
         entries
     }
 
+    /// Mail that goes in circles, or to too many at once, is kept for an operator to look at.
+    fn hold_reason(&self) -> Option<String> {
+        let Glance { received, received_here, .. } = self.transaction.glance;
+        let limits = &self.side.hold;
+        let recipients = self.transaction.ways;
+        if received > limits.received_lines {
+            Some(format!("it goes in circles: {received} Received lines"))
+        } else if received_here > limits.received_here_lines {
+            Some(format!("it goes in circles: {received_here} Received lines of this host"))
+        } else if limits.recipients.is_some_and(|limit| recipients > limit) {
+            Some(format!("{recipients} recipients, more than the channel's holdlimit"))
+        } else {
+            None
+        }
+    }
+
     fn client_text(&self) -> String {
         self.client.map_or_else(|| self.hello.clone(), |ip| format!("{} [{ip}]", self.hello))
     }
@@ -149,11 +168,14 @@ impl SmtpIntake {
 
     async fn store(&mut self) -> Result<Reply, Reply> {
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
-        let mut envelope = self.envelope(id);
         let content = match std::mem::take(&mut self.transaction.gathered) {
-            Gathered::Memory { head, body } => NewContent::Whole { head, body: body.into() },
+            Gathered::Memory { head, body } => {
+                self.transaction.glance = Glance::at(&body, &self.side.host);
+                NewContent::Whole { head, body: body.into() }
+            }
             Gathered::Streamed(draft) => NewContent::Large(draft),
         };
+        let mut envelope = self.envelope(id);
         match self.side.spool.append(&mut envelope, content).await {
             Ok(_stored) => {
                 let reply = Reply::with_text(250, Enhanced(2, 0, 0), format!("queued as {id}"));
@@ -259,6 +281,7 @@ impl Intake for SmtpIntake {
                 return Ok(());
             }
             let (head, body) = (std::mem::take(head), std::mem::take(body));
+            transaction.glance = Glance::at(&body, &self.side.host);
             let mut draft = self.side.spool.draft();
             draft.write(&head).await.map_err(|error| refusal(&error))?;
             draft.write(&body).await.map_err(|error| refusal(&error))?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relais_channels::mail::{Entry, MessageId, Outcome, Priority};
+use relais_channels::mail::{MessageId, Outcome, Priority};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -97,11 +97,6 @@ pub fn open_recipients(mut open: u64) -> impl Iterator<Item = u8> {
 }
 
 impl EntryState {
-    /// The state in which a message is stored.
-    pub fn untried(entry: &Entry) -> Self {
-        Self::fresh(entry.recipients.len())
-    }
-
     /// Untried, with this many recipients; 1 to 64.
     pub(crate) fn fresh(recipients: usize) -> Self {
         let unused = 64u32.saturating_sub(recipients as u32);

@@ -390,6 +390,7 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         priority: Priority::default(),
         envelope_id: None,
         returned: None,
+        held: None,
         size: 0,
         entries: (0..entries).map(entry).collect(),
     }

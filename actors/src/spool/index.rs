@@ -229,7 +229,7 @@ impl Index {
     fn learn_message(&mut self, stored: &Stored) {
         for (number, entry) in stored.entries.iter().enumerate() {
             let (channel, number) = (Arc::clone(&entry.channel), number as u16);
-            let now = EntryState::fresh(entry.recipients.into());
+            let now = stored.initial(entry);
             if self.replaying {
                 let fresh = key(now, stored.id, number);
                 self.stale.extend(fresh.map(|key| (Arc::clone(&channel), key)));

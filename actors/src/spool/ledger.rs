@@ -140,7 +140,7 @@ impl Ledger {
         life.entries += stored.entries.len() as u32;
         life.live += stored.entries.len() as u32;
         for entry in stored.entries.iter() {
-            self.channel(&entry.channel).untried += 1;
+            self.channel(&entry.channel).add(stored.initial(entry));
         }
         if stored.large {
             self.large.insert(stored.id, stored.entries.len() as u16);

@@ -8,7 +8,7 @@ use relais_config::channel::MAX_ADDRSPERFILE;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SpoolError,
+    EntryState, SpoolError,
     change::append_postcard,
     large::Draft,
     record::{HEADER, Header, Kind, Salt},
@@ -50,11 +50,13 @@ pub struct Stored {
     pub size: u64,
     /// How urgent it is.
     pub priority: Priority,
+    /// It is held from the beginning.
+    pub held: bool,
     /// The content is in a file of its own.
     pub large: bool,
     /// Where it is.
     pub place: Place,
-    /// Its entries, in the order of the envelope; all of them untried.
+    /// Its entries, in the order of the envelope; each of them as [`Stored::initial`] says.
     pub entries: Arc<[StoredEntry]>,
 }
 
@@ -79,6 +81,7 @@ pub(crate) struct Encoded {
     received: u64,
     size: u64,
     priority: Priority,
+    held: bool,
     entries: Arc<[StoredEntry]>,
 }
 
@@ -113,7 +116,8 @@ impl Encoded {
         };
         let entries = entries_of(envelope);
         let Envelope { received, size, priority, .. } = *envelope;
-        Ok(Self { front, body, header, received, size, priority, entries })
+        let is_held = envelope.held.is_some();
+        Ok(Self { front, body, header, received, size, priority, held: is_held, entries })
     }
 
     /// Octets of the record.
@@ -134,6 +138,7 @@ impl Encoded {
             received: self.received,
             size: self.size,
             priority: self.priority,
+            held: self.held,
             large: self.is_large(),
             place: Place { segment, offset, length: self.length() },
             entries: Arc::clone(&self.entries),
@@ -147,6 +152,12 @@ impl Encoded {
 }
 
 impl Stored {
+    /// The state in which an entry begins.
+    pub fn initial(&self, entry: &StoredEntry) -> EntryState {
+        let fresh = EntryState::fresh(entry.recipients.into());
+        if self.held { EntryState::Held { open: fresh.open(), attempts: 0 } } else { fresh }
+    }
+
     /// What is known of a message from its record.
     pub(crate) fn from_record(
         segment: u32,
@@ -160,6 +171,7 @@ impl Stored {
             received: envelope.received,
             size: envelope.size,
             priority: envelope.priority,
+            held: envelope.held.is_some(),
             large: header.kind == Kind::Large,
             place: Place { segment, offset: offset as u32, length: header.length() as u32 },
             entries: entries_of(&envelope),

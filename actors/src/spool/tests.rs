@@ -396,6 +396,7 @@ fn envelope(id: u64, channels: &[&str]) -> Envelope {
         priority: Priority::default(),
         envelope_id: None,
         returned: None,
+        held: None,
         size: 0,
         entries: channels.iter().map(entry).collect(),
     }

@@ -26,6 +26,8 @@ pub struct Envelope {
     pub envelope_id: Option<String>,
     /// RET: how much of it comes back in a notice of failure.
     pub returned: Option<Return>,
+    /// Why it is not to be delivered until an operator says so; `None` for nearly all mail.
+    pub held: Option<String>,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go.

@@ -547,10 +547,10 @@ impl Tracker {
         if older != NOBODY {
             self.slot_mut(older).newer = newer;
         }
-        if newer != NOBODY {
-            self.slot_mut(newer).older = older;
-        } else {
+        if newer == NOBODY {
             self.line_mut(line).newest = older;
+        } else {
+            self.slot_mut(newer).older = older;
         }
         let hash = self.hasher.hash_one((entry.id, entry.entry));
         if let Ok(known) = self.known.find_entry(hash, |other| *other == slot) {

@@ -134,7 +134,9 @@ fn what_waits_for_a_dead_host_does_not_keep_others_out_of_memory() {
     for id in 0..400 {
         tracker.offer(&dead[id as usize % 4], entry(id, 0));
     }
-    dead.iter().for_each(|host| tracker.trouble(host));
+    for host in &dead {
+        tracker.trouble(host);
+    }
     assert!(tracker.len() < tracker.thresholds().low, "{}", tracker.len());
     assert!(tracker.wants_scan());
     tracker.scan_begun();
