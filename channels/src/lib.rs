@@ -5,6 +5,7 @@
 //! server has to ask the engine (may this recipient in? is this message safe now?) it asks an
 //! [`intake::Intake`].
 
+pub mod dsn;
 pub mod intake;
 pub mod lmtp;
 pub mod mail;

@@ -1,0 +1,174 @@
+//! The part for programs: `message/delivery-status` (RFC 3464 section 2).
+
+use mail_builder::headers::date::Date;
+
+use super::{Kind, RecipientReport, Report};
+use crate::mail::{Enhanced, Reply};
+
+/// The fields of the message, and behind a blank line those of each recipient. ASCII.
+pub(super) fn delivery_status(report: &Report<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512 * (1 + report.recipients.len()));
+    put(&mut out, "Reporting-MTA", &format!("dns; {}", report.host));
+    if let Some(id) = report.envelope_id {
+        put(&mut out, "Original-Envelope-Id", id);
+    }
+    put(&mut out, "Arrival-Date", &date(report.arrival));
+    for recipient in report.recipients {
+        out.extend_from_slice(b"\r\n");
+        put_recipient(&mut out, report.kind, recipient);
+    }
+    out
+}
+
+/// As a header writes it (RFC 5322 section 3.3), in UTC.
+pub(super) fn date(millis: u64) -> String {
+    Date::from(millis / 1000).to_rfc822()
+}
+
+/// One reply on one line, whoever's words it holds.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+}
+
+fn put_recipient(out: &mut Vec<u8>, kind: Kind, recipient: &RecipientReport<'_>) {
+    let RecipientReport { original, address, reply, remote, last_attempt, retry_until } = recipient;
+    if let Some(original) = original {
+        let value = format!("{};{}", original.address_type, original.address);
+        put(out, "Original-Recipient", &value);
+    }
+    put(out, "Final-Recipient", &format!("rfc822;{address}"));
+    put(out, "Action", kind.action());
+    put(out, "Status", &status(kind, *reply).to_string());
+    if let Some(host) = remote {
+        put(out, "Remote-MTA", &format!("dns; {host}"));
+    }
+    if let Some(Reply { code, enhanced, text }) = reply {
+        let by = if remote.is_some() { "smtp" } else { "X-relais" };
+        let enhanced = enhanced.map_or_else(String::new, |enhanced| format!("{enhanced} "));
+        put(out, "Diagnostic-Code", &format!("{by}; {code} {enhanced}{text}"));
+    }
+    if let Some(at) = last_attempt {
+        put(out, "Last-Attempt-Date", &date(*at));
+    }
+    if let Some(until) = retry_until
+        && kind == Kind::Delayed
+    {
+        put(out, "Will-Retry-Until", &date(*until));
+    }
+}
+
+/// What the kind says, else what the reply says, and always of the class that the action has.
+fn status(kind: Kind, reply: Option<&Reply>) -> Enhanced {
+    let class = match kind {
+        Kind::TimedOut => return Enhanced(4, 4, 7),
+        Kind::Bounced => return Enhanced(5, 0, 0),
+        Kind::Failed => 5,
+        Kind::Delayed => 4,
+        Kind::Delivered | Kind::Relayed | Kind::Expanded => 2,
+    };
+    let said = reply.and_then(|reply| reply.enhanced.or_else(|| from_code(reply.code)));
+    said.filter(|enhanced| enhanced.0 == class).unwrap_or(Enhanced(class, 0, 0))
+}
+
+/// For peers without enhanced codes. Where RFC 5321 leaves a code to many causes, so does this.
+fn from_code(code: u16) -> Option<Enhanced> {
+    Some(match code {
+        421 => Enhanced(4, 3, 2),
+        450 => Enhanced(4, 2, 0),
+        451 => Enhanced(4, 3, 0),
+        452 => Enhanced(4, 3, 1),
+        500 => Enhanced(5, 5, 2),
+        501 | 504 | 555 => Enhanced(5, 5, 4),
+        502 | 503 => Enhanced(5, 5, 1),
+        551 => Enhanced(5, 1, 6),
+        552 => Enhanced(5, 2, 2),
+        553 => Enhanced(5, 1, 3),
+        _ => return None,
+    })
+}
+
+/// Writes one field: printable ASCII, a fold before whatever would reach beyond [`LINE`] and for
+/// each LF. Runs of blanks become one; a word beyond [`WORD`] is cut.
+fn put(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(b':');
+    let mut column = name.len() + 1;
+    for (number, line) in value.lines().enumerate() {
+        let line = printable(line);
+        let words = line.split(' ').filter(|word| !word.is_empty());
+        for (i, word) in words.flat_map(|word| word.as_bytes().chunks(WORD)).enumerate() {
+            // The first word stays on the line of the name.
+            let next_line = number > 0 && i == 0;
+            if next_line || (number, i) != (0, 0) && column + 1 + word.len() > LINE {
+                out.extend_from_slice(b"\r\n");
+                column = 0;
+            }
+            out.push(b' ');
+            out.extend_from_slice(word);
+            column += 1 + word.len();
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Octets of a line without its CRLF: what RFC 5322 section 2.1.1 recommends.
+const LINE: usize = 78;
+/// Octets. With the longest name, less than the 998 that RFC 5322 section 2.1.1 allows.
+const WORD: usize = 900;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_folded_and_cannot_be_broken_out_of() {
+        let words = ["abcdefghi"; 16].join(" ");
+        let long = "x".repeat(2_000);
+        let rows = [
+            ("short", "A: short\r\n".to_owned()),
+            ("", "A:\r\n".to_owned()),
+            ("a\nb\n\nc", "A: a\r\n b\r\n c\r\n".to_owned()),
+            ("a\r\n\r\nB: x", "A: a\r\n B: x\r\n".to_owned()),
+            ("a\rb\0\u{e9}\t ", "A: a?b???\r\n".to_owned()),
+            (
+                &words,
+                format!("A: {}\r\n {}\r\n {}\r\n", &words[..69], &words[70..149], &words[150..]),
+            ),
+            (&long, format!("A: {0}\r\n {0}\r\n {1}\r\n", &long[..900], &long[..200])),
+        ];
+        for (value, want) in rows {
+            let mut out = Vec::new();
+            put(&mut out, "A", value);
+            let got = String::from_utf8(out).expect("ASCII");
+            if value == words {
+                assert!(got.lines().all(|line| line.len() <= LINE), "{got}");
+                assert_eq!(got.replace("\r\n ", " "), format!("A: {words}\r\n"));
+            } else {
+                assert_eq!(got, want, "{value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_has_the_class_of_its_action() {
+        let with = |code, class| Reply::new(code, Enhanced(class, 1, 1), "");
+        let rows = [
+            (Kind::Failed, Some(with(550, 5)), "5.1.1"),
+            (Kind::Failed, Some(Reply::plain(552, "")), "5.2.2"),
+            (Kind::Failed, Some(Reply::plain(550, "")), "5.0.0"),
+            (Kind::Failed, Some(Reply::plain(450, "")), "5.0.0"),
+            (Kind::Failed, None, "5.0.0"),
+            (Kind::TimedOut, Some(with(450, 4)), "4.4.7"),
+            (Kind::Bounced, Some(with(450, 4)), "5.0.0"),
+            (Kind::Delayed, Some(with(450, 4)), "4.1.1"),
+            (Kind::Delayed, Some(Reply::plain(421, "")), "4.3.2"),
+            (Kind::Delayed, None, "4.0.0"),
+            (Kind::Delivered, Some(with(250, 2)), "2.1.1"),
+            (Kind::Relayed, Some(Reply::plain(250, "")), "2.0.0"),
+            (Kind::Expanded, None, "2.0.0"),
+        ];
+        for (kind, reply, want) in rows {
+            assert_eq!(status(kind, reply.as_ref()).to_string(), want, "{kind:?} {reply:?}");
+        }
+    }
+}

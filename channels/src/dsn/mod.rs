@@ -1,0 +1,28 @@
+//! Delivery status notifications (RFC 3461 section 6, RFC 3464): what a sender reads when a
+//! message could not be delivered, takes long, or has arrived.
+//!
+//! Octets in, octets out: a [`Report`] says what became of which recipients, [`Templates`] hold
+//! the words, and [`Report::compose`] makes a `multipart/report` of three parts (RFC 6522): the
+//! words for people, `message/delivery-status` for programs, and the message or its header.
+//!
+//! Addresses, replies and the returned message are strangers' words. Whatever they hold, the
+//! notice has each header line once, its lines end in CRLF, and its boundary occurs nowhere else.
+//! The returned part is the message octet for octet, so the notice holds octets above 127 when
+//! the message does ([`Notice::eight_bit`]).
+//!
+//! `mail-builder` writes the header (folding, encoded words, display names), the frame of the
+//! parts, and the encoding of the words. The fields for programs are written here: they take
+//! octets of any kind, and neither encoded words nor lines without end.
+
+mod compose;
+mod fields;
+mod languages;
+mod report;
+mod returned;
+mod template;
+mod templates;
+
+pub use languages::languages_of;
+pub use report::{Kind, Notice, RecipientReport, Report, Returned};
+pub use returned::{header_block, message_id_of};
+pub use templates::{TemplateError, Templates};

@@ -1,0 +1,120 @@
+//! What a notice is about.
+
+use crate::mail::{MessageId, OriginalRecipient, Reply};
+
+/// One notice: one message, one kind of news, the recipients whom it concerns. Times are in
+/// milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The news.
+    pub kind: Kind,
+    /// The queue id of the notice; its Message-ID is made of it.
+    pub id: MessageId,
+    /// Our official host name: `Reporting-MTA`.
+    pub host: &'a str,
+    /// Who it is from: the postmaster's address.
+    pub postmaster: &'a str,
+    /// Who it is for: the sender of the message, without angle brackets.
+    pub to: &'a str,
+    /// When the notice is made.
+    pub now: u64,
+    /// The queue id of the message.
+    pub message: MessageId,
+    /// When the message came in: `Arrival-Date`.
+    pub arrival: u64,
+    /// ENVID, decoded: `Original-Envelope-Id`.
+    pub envelope_id: Option<&'a str>,
+    /// Whom it concerns; at least one, in the order in which they are shown.
+    pub recipients: &'a [RecipientReport<'a>],
+    /// What comes back of the message.
+    pub returned: Returned<'a>,
+    /// The languages its reader would like, the dearest first (`"de-AT"`).
+    pub languages: &'a [&'a str],
+}
+
+/// What there is to be told. Each has words of its own, and one `Action` (RFC 3464 section 2.3.3).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Kind {
+    /// Refused for good: `failed`.
+    Failed,
+    /// Waited for too long: `failed`, 4.4.7.
+    TimedOut,
+    /// Returned or deleted by an operator: `failed`, 5.0.0.
+    Bounced,
+    /// Still being tried: `delayed`.
+    Delayed,
+    /// In the mailbox: `delivered`.
+    Delivered,
+    /// Handed to a system that sends no such notices: `relayed`.
+    Relayed,
+    /// Sent on to the several members of a list: `expanded`.
+    Expanded,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Copy, Debug)]
+pub struct RecipientReport<'a> {
+    /// ORCPT: `Original-Recipient`.
+    pub original: Option<&'a OriginalRecipient>,
+    /// The address to show, without angle brackets: `Final-Recipient`.
+    pub address: &'a str,
+    /// The last reply: `Diagnostic-Code`, and `Status` where the kind leaves it open.
+    pub reply: Option<&'a Reply>,
+    /// The host whose words `reply` is: `Remote-MTA`. `None`: they are our own.
+    pub remote: Option<&'a str>,
+    /// When delivery was last tried: `Last-Attempt-Date`.
+    pub last_attempt: Option<u64>,
+    /// How long it will be tried: `Will-Retry-Until`; shown when delayed, and then only.
+    pub retry_until: Option<u64>,
+}
+
+/// What comes back of the message. Lines end in CRLF; an end of line that does not is made one.
+#[derive(Clone, Copy, Debug)]
+pub enum Returned<'a> {
+    /// All of it.
+    Full(&'a [u8]),
+    /// Its header ([`super::header_block`]). Empty: nothing comes back.
+    Headers(&'a [u8]),
+}
+
+/// A notice ready to be sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Notice {
+    /// Header, blank line, body; lines end in CRLF.
+    pub content: Vec<u8>,
+    /// It holds octets above 127, and wants `BODY=8BITMIME`.
+    pub eight_bit: bool,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Failed,
+        Self::TimedOut,
+        Self::Bounced,
+        Self::Delayed,
+        Self::Delivered,
+        Self::Relayed,
+        Self::Expanded,
+    ];
+
+    /// The value of `Action`.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Failed | Self::TimedOut | Self::Bounced => "failed",
+            Self::Delayed => "delayed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
+        }
+    }
+}
+
+impl Returned<'_> {
+    /// As it was given.
+    pub(super) fn octets(&self) -> &[u8] {
+        match self {
+            Self::Full(octets) | Self::Headers(octets) => octets,
+        }
+    }
+}

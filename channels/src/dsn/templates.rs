@@ -1,0 +1,282 @@
+//! The words of notices, in several languages: `return_*.txt`, as the original has them.
+//!
+//! The text of a notice is `return_prefix.txt`, the file of its kind, and `return_suffix.txt`:
+//!
+//! | file | says | RFC 3464 action |
+//! | --- | --- | --- |
+//! | `return_failed.txt` | refused for good | failed |
+//! | `return_timedout.txt` | waited for too long | failed |
+//! | `return_bounced.txt` | returned by an operator | failed |
+//! | `return_delayed.txt` | still being tried | delayed |
+//! | `return_delivered.txt` | in the mailbox | delivered |
+//! | `return_forwarded.txt` | handed to a system that does not notify | relayed |
+//! | `return_expanded.txt` | sent on to the members of a list | expanded |
+//!
+//! English, German and French are built in. A file `<templates>/<language>/return_*.txt` stands
+//! in for the built-in one; what a language lacks is taken from the shorter tag (`de` for
+//! `de-AT`), else from English. Files are UTF-8, at most 64 KiB. The file of a kind may begin
+//! with `Subject: ...` and a blank line. What is filled in:
+//!
+//! | | |
+//! | --- | --- |
+//! | `%{recipients}` | each recipient, and below it the last reply and whose it is |
+//! | `%{sender}` | the sender of the message |
+//! | `%{host}` | our host name |
+//! | `%{arrival}` | when the message came in |
+//! | `%{until}` | how long it will be tried; in `return_delayed.txt` |
+//! | `%{age}` | how long it has been here: `3 d 4 h` |
+//! | `%{id}` | its queue id |
+//! | `%{postmaster}` | the postmaster's address |
+//! | `%%` | a percent sign |
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Kind,
+    languages::is_tag,
+    template::{Mistake, Template},
+};
+
+/// The words of all languages. Loaded once.
+#[derive(Clone, Debug)]
+pub struct Templates {
+    english: Words,
+    /// By their tags in lower case.
+    others: BTreeMap<String, Words>,
+}
+
+/// The words of one language.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words {
+    /// As it stands in `Content-Language`.
+    pub(super) language: String,
+    /// In the order of [`FILES`].
+    files: [Template; FILES.len()],
+}
+
+/// What is wrong with the words of an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// The directory or a file in it.
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// More than [`MAX_FILE`].
+    #[error("{} is larger than {MAX_FILE} octets", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line of a file.
+    #[error("{}, line {line}: {text}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        text: String,
+    },
+    /// Called `return_something.txt`, and none of ours.
+    #[error("{} is not known: {} are", path.display(), FILES.map(|(name, _)| name).join(", "))]
+    UnknownFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory whose name is not a language.
+    #[error("{} is not named after a language, such as \"de\" or \"de-AT\"", path.display())]
+    NotALanguage {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// More than [`MAX_ENTRIES`].
+    #[error("{} holds more than {MAX_ENTRIES} entries", path.display())]
+    TooMany {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+impl Templates {
+    /// The built-in words, and over them those of the directory, if there is one. Blocks.
+    pub fn load(directory: Option<&Path>) -> Result<Self, TemplateError> {
+        let mut templates = Self { english: Words::default(), others: BTreeMap::new() };
+        for (language, texts) in BUILT_IN {
+            let words = templates.words_to_change(language);
+            for ((name, _), text) in FILES.iter().zip(texts) {
+                words.put(Path::new(name), text)?;
+            }
+        }
+        // In their order, a language comes before what is a variety of it.
+        for path in directory.map_or(Ok(Vec::new()), entries)? {
+            if path.is_dir() {
+                templates.load_language(&path)?;
+            }
+        }
+        Ok(templates)
+    }
+
+    /// The words in the first of the languages that there is, also in a more general form of it;
+    /// else English.
+    pub(super) fn words(&self, languages: &[&str]) -> &Words {
+        let known = |language: &&str| {
+            let language = language.to_ascii_lowercase();
+            let mut tag = language.as_str();
+            loop {
+                if tag == ENGLISH {
+                    return Some(&self.english);
+                }
+                match self.others.get(tag) {
+                    Some(words) => return Some(words),
+                    None => tag = tag.rsplit_once('-')?.0,
+                }
+            }
+        };
+        languages.iter().find_map(known).unwrap_or(&self.english)
+    }
+
+    fn load_language(&mut self, directory: &Path) -> Result<(), TemplateError> {
+        let language = file_name(directory);
+        if !is_tag(language) {
+            return Err(TemplateError::NotALanguage { path: directory.to_owned() });
+        }
+        let words = self.words_to_change(language);
+        for path in entries(directory)? {
+            let name = file_name(&path);
+            // Beside the files of ours may lie an editor's.
+            if name.starts_with("return_") && path.extension().is_some_and(|end| end == "txt") {
+                words.put(&path, &read(&path)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of this very language; what it lacks it has from a more general form of it, or English.
+    fn words_to_change(&mut self, language: &str) -> &mut Words {
+        let tag = language.to_ascii_lowercase();
+        let inherited = Words { language: language.to_owned(), ..self.words(&[&tag]).clone() };
+        if tag == ENGLISH {
+            self.english.language = inherited.language;
+            return &mut self.english;
+        }
+        self.others.entry(tag).or_insert(inherited)
+    }
+}
+
+impl Words {
+    /// What stands before the news, whatever it is.
+    pub(super) fn prefix(&self) -> &Template {
+        &self.files[0]
+    }
+
+    /// The news.
+    pub(super) fn news(&self, kind: Kind) -> &Template {
+        let at = FILES.iter().position(|(_, of)| *of == Some(kind));
+        &self.files[at.unwrap_or(0)]
+    }
+
+    /// What stands behind it.
+    pub(super) fn suffix(&self) -> &Template {
+        &self.files[FILES.len() - 1]
+    }
+
+    fn put(&mut self, path: &Path, text: &str) -> Result<(), TemplateError> {
+        let name = file_name(path);
+        let Some(at) = FILES.iter().position(|(known, _)| *known == name) else {
+            return Err(TemplateError::UnknownFile { path: path.to_owned() });
+        };
+        let mut template = Template::parse(text, FILES[at].1).map_err(|mistake| {
+            let Mistake { line, text } = mistake;
+            TemplateError::Line { path: path.to_owned(), line, text }
+        })?;
+        if template.subject.is_none() {
+            template.subject = self.files[at].subject.take();
+        }
+        self.files[at] = template;
+        Ok(())
+    }
+}
+
+/// What a directory holds, sorted by name.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, TemplateError> {
+    let unreadable = |error| TemplateError::Unreadable { path: directory.to_owned(), error };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        paths.push(entry.map_err(unreadable)?.path());
+        if paths.len() > MAX_ENTRIES {
+            return Err(TemplateError::TooMany { path: directory.to_owned() });
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<String, TemplateError> {
+    let unreadable = |error| TemplateError::Unreadable { path: path.to_owned(), error };
+    let mut octets = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut octets).map_err(unreadable)?;
+    if octets.len() as u64 > MAX_FILE {
+        return Err(TemplateError::TooLarge { path: path.to_owned() });
+    }
+    String::from_utf8(octets).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + memchr::memchr_iter(b'\n', valid).count();
+        TemplateError::Line { path: path.to_owned(), line, text: "not UTF-8".to_owned() }
+    })
+}
+
+/// Empty for what is no file name of ours anyway.
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// The files of a language, and the news that each is for.
+const FILES: [(&str, Option<Kind>); 9] = [
+    ("return_prefix.txt", None),
+    ("return_failed.txt", Some(Kind::Failed)),
+    ("return_timedout.txt", Some(Kind::TimedOut)),
+    ("return_bounced.txt", Some(Kind::Bounced)),
+    ("return_delayed.txt", Some(Kind::Delayed)),
+    ("return_delivered.txt", Some(Kind::Delivered)),
+    ("return_forwarded.txt", Some(Kind::Relayed)),
+    ("return_expanded.txt", Some(Kind::Expanded)),
+    ("return_suffix.txt", None),
+];
+
+/// Every built-in language has all files, in the order of [`FILES`].
+macro_rules! built_in {
+    ($language:literal) => {
+        (
+            $language,
+            [
+                include_str!(concat!("templates/", $language, "/return_prefix.txt")),
+                include_str!(concat!("templates/", $language, "/return_failed.txt")),
+                include_str!(concat!("templates/", $language, "/return_timedout.txt")),
+                include_str!(concat!("templates/", $language, "/return_bounced.txt")),
+                include_str!(concat!("templates/", $language, "/return_delayed.txt")),
+                include_str!(concat!("templates/", $language, "/return_delivered.txt")),
+                include_str!(concat!("templates/", $language, "/return_forwarded.txt")),
+                include_str!(concat!("templates/", $language, "/return_expanded.txt")),
+                include_str!(concat!("templates/", $language, "/return_suffix.txt")),
+            ],
+        )
+    };
+}
+
+const ENGLISH: &str = "en";
+const BUILT_IN: [(&str, [&str; FILES.len()]); 3] =
+    [built_in!("en"), built_in!("de"), built_in!("fr")];
+/// Octets of a file.
+const MAX_FILE: u64 = 64 << 10;
+/// Of a directory.
+const MAX_ENTRIES: usize = 200;
