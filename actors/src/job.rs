@@ -178,15 +178,16 @@ impl Master {
     async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
         let _busy = self.meter.handling("Work");
         let Taken { work, record } = message;
-        let attempt = match record {
+        let (attempt, good_news) = match record {
             Ok((envelope, content)) => {
                 let attempt = self.deliver(&work, &envelope, &content, following).await;
                 self.report(&work, &envelope, &attempt);
-                attempt
+                let good_news = good_news(&work, &envelope, &attempt);
+                (attempt, good_news)
             }
-            Err(error) => unreadable(&error, work.entry.open),
+            Err(error) => (unreadable(&error, work.entry.open), 0),
         };
-        Settled { entry: work.entry, attempt }
+        Settled { entry: work.entry, attempt, good_news }
     }
 
     async fn deliver(
@@ -245,6 +246,16 @@ impl Master {
     fn channel(&self) -> &Channel {
         self.parts.channels.channel(self.order.destination.channel)
     }
+}
+
+/// Those who were reached and whose sender asked to be told of that, a bit each.
+fn good_news(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
+    let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else { return 0 };
+    let reached = open_recipients(work.entry.open).zip(&attempt.outcomes).filter(|(index, to)| {
+        let recipient = entry.recipients.get(usize::from(*index));
+        matches!(to, Outcome::Delivered(_)) && recipient.is_some_and(|r| r.notify.of_success())
+    });
+    reached.fold(0, |all, (index, _)| all | 1 << index)
 }
 
 /// The recipients that are still open. `None` if the record lacks the entry.

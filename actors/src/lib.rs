@@ -26,6 +26,7 @@ pub mod events;
 pub mod job;
 pub mod job_controller;
 pub mod metrics;
+pub mod notary;
 pub mod placement;
 pub mod pool;
 pub mod queue;

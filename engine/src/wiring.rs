@@ -17,6 +17,7 @@ use relais_actors::{
     dispatcher::{Bound, Dispatcher, ListenError},
     job_controller::{Connect, JobController},
     metrics::{self, Labels, Metrics},
+    notary::{self, Notary},
     placement::Placement,
     pool::{JobParts, Pool},
     queue::{Committed, Parts, Queue},
@@ -27,6 +28,7 @@ use relais_actors::{
     watch::{Guard, Lifeline, Remedy, Watch},
 };
 use relais_channels::{
+    dsn::{TemplateError, Templates},
     mail::MessageIds,
     mailbox::PartitionError,
     smtp::{Dialect, Limits, Setup},
@@ -85,6 +87,9 @@ pub enum StartError {
     /// The directory cannot be read.
     #[error(transparent)]
     Directory(#[from] OpenError),
+    /// The texts of notices cannot be used.
+    #[error("notary.templates: {0}")]
+    Templates(#[from] TemplateError),
     /// The mailboxes cannot be used.
     #[error(transparent)]
     Store(#[from] PartitionError),
@@ -112,7 +117,25 @@ impl Engine {
         let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
         let ids = Arc::new(MessageIds::after(recovered.last_id));
         let (router, lookups) = start_router(&config)?;
-        let (queue, controller) = start_queue(&config, &channels, &metrics, &spool, &watch);
+        let notary = notary::Parts {
+            host: config.host.as_str().into(),
+            postmaster: postmaster(&config).into(),
+            language: config.notary.language.as_str().into(),
+            content_return_limit: config.notary.content_return_limit,
+            templates: Arc::new(templates(&config)?),
+            channels: channels.clone(),
+            spool: spool.clone(),
+            router: router.clone(),
+            ids: ids.clone(),
+            metrics: metrics.clone(),
+            looked: config.data.join("spool").join("looked"),
+        };
+        let notary =
+            Notary::new(notary, vital(&watch, metrics::Actor::Notary, "notary".to_owned()));
+        let notary = notary.start();
+        let (queue, controller) =
+            start_queue(&config, &channels, &metrics, &spool, &watch, &notary);
+        notary.do_send(notary::Connect(queue.clone()));
         // Nothing is committed before the sessions start, so the address is always there in time.
         let _ = queue_address.set(queue.clone());
         let parts = JobParts {
@@ -249,6 +272,16 @@ fn open_store(config: &Config) -> Result<Option<Store>, StartError> {
     Ok(Some(Store::open(&absolute, &config.host)?))
 }
 
+fn postmaster(config: &Config) -> String {
+    let default = || format!("postmaster@{}", config.default_domain);
+    config.notary.postmaster.clone().unwrap_or_else(default)
+}
+
+fn templates(config: &Config) -> Result<Templates, TemplateError> {
+    let folder = config.notary.templates.as_deref().map(|folder| config.path(folder));
+    Templates::load(folder.as_deref())
+}
+
 fn hold_limits(config: &Config, channel: &str) -> HoldLimits {
     let channel = config.channels.iter().find(|its| its.name == channel);
     HoldLimits {
@@ -285,6 +318,7 @@ fn start_queue(
     metrics: &Arc<Metrics>,
     spool: &Spool,
     watch: &Addr<Watch>,
+    notary: &Addr<Notary>,
 ) -> (Addr<Queue>, Addr<JobController>) {
     let limits = pools(config).into_iter().map(|(name, limit)| (name, limit.get())).collect();
     let vital = |actor: metrics::Actor| vital(watch, actor, actor.name().to_owned());
@@ -300,6 +334,7 @@ fn start_queue(
         spool: spool.clone(),
         channels: channels.clone(),
         controller: controller.clone(),
+        notary: notary.clone(),
         metrics: metrics.clone(),
         max_messages,
         rebuild_parallel_channels,

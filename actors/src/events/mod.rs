@@ -13,4 +13,6 @@ pub mod transaction;
 pub use life::{DestinationResumed, DestinationSuspended};
 pub use printable::{MAX_CHARS, Printable};
 pub use session::{ConnectionRefused, SessionEnd, SessionEnded, SessionStarted};
-pub use transaction::{EntrySettled, MessageAccepted, MessageRefused, RecipientRefused};
+pub use transaction::{
+    EntrySettled, MessageAccepted, MessageRefused, RecipientRefused, RecipientsReturned,
+};

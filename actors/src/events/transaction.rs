@@ -5,7 +5,7 @@
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `action` | `E` enqueued, `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good, `J` refused on the way in |
+//! | `action` | `E` enqueued, `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in |
 //! | `id` | queue id; empty for `J` |
 //! | `client` | who brought it: `name [address]` |
 //! | `source_channel` | the channel it came in by |
@@ -20,7 +20,7 @@
 
 use std::{fmt, time::Duration};
 
-use relais_channels::mail::{Entry, Envelope, MessageId, Outcome, Reply};
+use relais_channels::mail::{Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply};
 use tracing::info;
 
 use super::Printable;
@@ -86,6 +86,23 @@ pub struct EntrySettled<'a> {
     pub attempts: u32,
 }
 
+/// Recipients were given up, or their sender was warned, without an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct RecipientsReturned<'a> {
+    /// The message.
+    pub envelope: &'a Envelope,
+    /// Which of its entries.
+    pub entry: usize,
+    /// Which of its recipients, a bit each.
+    pub recipients: u64,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// `R`, `W` or `X`.
+    pub action: &'static str,
+    /// Why.
+    pub reply: &'a Reply,
+}
+
 /// One line. Everything is written as it stands here.
 struct Record<'a, To> {
     action: &'static str,
@@ -149,14 +166,22 @@ impl EntrySettled<'_> {
             if written & which != 0 {
                 continue;
             }
-            let same = bits().zip(outcomes).filter(|(_, other)| *other == outcome);
-            let same = same.fold(0, |all, (bit, _)| all | bit);
-            written |= same;
-            let action = match outcome {
+            let is_silent = |bit: u64| {
+                let recipient = entry.recipients.get(bit.trailing_zeros() as usize);
+                recipient.is_some_and(is_silent)
+            };
+            let action_of = |bit: u64, outcome: &Outcome| match outcome {
                 Outcome::Delivered(_) => "D",
                 Outcome::Deferred(_) => "Q",
+                Outcome::Failed(_) if is_silent(bit) => "K",
                 Outcome::Failed(_) => "R",
             };
+            let action = action_of(which, outcome);
+            let same = bits()
+                .zip(outcomes)
+                .filter(|(bit, other)| *other == outcome && action_of(*bit, other) == action);
+            let same = same.fold(0, |all, (bit, _)| all | bit);
+            written |= same;
             let to = Recipients { entry, which: same };
             let record = Record::of(envelope, entry, action, to, outcome.reply());
             Record { delay, attempts, ..record }.write();
@@ -181,12 +206,43 @@ impl EntrySettled<'_> {
         if counts[Class::Delivered as usize] > 0 {
             channel.delivered_after(delay);
         }
-        // What failed for good is held until an operator, or a notice, settles it.
-        let open = counts[Class::Deferred as usize] + counts[Class::Failed as usize];
+        let open = counts[Class::Deferred as usize];
         let gone = self.outcomes.len() - open;
         let (messages, bytes) = if open == 0 { (1, size) } else { (0, 0) };
         channel.left(messages, gone, bytes);
     }
+}
+
+impl RecipientsReturned<'_> {
+    /// Writes a line; counts failed, and what is stored, unless it is only a warning. Of those
+    /// who asked for no notice the line says `K`.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, entry, recipients, attempts, action, reply } = self;
+        let Some(entry) = envelope.entries.get(entry) else { return };
+        let delay = Timestamp(envelope.received).until(Timestamp::now());
+        if action != "W" {
+            let gone = recipients.count_ones() as usize;
+            let channel = metrics.channel(&entry.channel);
+            channel.settled(Class::Failed, gone, envelope.size);
+            channel.left(1, gone, envelope.size);
+        }
+        let silent = open_recipients(recipients)
+            .filter(|index| entry.recipients.get(usize::from(*index)).is_some_and(is_silent))
+            .fold(0, |all, index| all | 1 << index);
+        let told = if action == "X" { recipients } else { recipients & !silent };
+        for (action, which) in [(action, told), ("K", recipients & !told)] {
+            if which != 0 {
+                let to = Recipients { entry, which };
+                let record = Record::of(envelope, entry, action, to, reply);
+                Record { delay, attempts, ..record }.write();
+            }
+        }
+    }
+}
+
+/// The sender wants to hear nothing of this one.
+fn is_silent(recipient: &Recipient) -> bool {
+    recipient.notify == Notify::Never
 }
 
 impl<'a, To: fmt::Display> Record<'a, To> {
@@ -306,7 +362,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use relais_channels::mail::{Enhanced, Priority, Recipient};
+    use relais_channels::mail::{Enhanced, Priority};
     use tracing::{
         Metadata, Subscriber,
         field::{Field, Visit},
@@ -453,7 +509,7 @@ mod tests {
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Failed), (1, 1, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Attempted), (1, 1, 4096));
         // Those that were delivered are gone; what failed for good stays, held.
-        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Stored), (1, 3, 4096));
+        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Stored), (1, 2, 4096));
         let results = r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 2"#;
         assert!(metrics.text().contains(results));
     }

@@ -1,14 +1,29 @@
 //! When a deferred entry is tried again. Pure.
 
-use std::{hash::Hasher, time::Duration};
+use std::{borrow::Cow, hash::Hasher, time::Duration};
+
+use relais_channels::mail::Priority;
+use relais_config::Channel;
+
+/// The waits of a channel for messages of this priority: its own series for these, else its
+/// `backoff`, else the original's.
+pub fn series(channel: &Channel, priority: Priority) -> Cow<'_, [Duration]> {
+    let (own, minutes) = match priority {
+        Priority::Urgent => (&channel.urgentbackoff, URGENT),
+        Priority::Normal => (&channel.normalbackoff, NORMAL),
+        Priority::Nonurgent | Priority::SecondClass => (&channel.nonurgentbackoff, NONURGENT),
+    };
+    let given = own.as_deref().or(channel.backoff.as_deref()).filter(|given| !given.is_empty());
+    let built_in = || minutes.map(|minutes| Duration::from_secs(60 * minutes)).to_vec();
+    given.map_or_else(|| Cow::Owned(built_in()), Cow::Borrowed)
+}
 
 /// The wait before attempt `attempts + 1`, after `attempts` failures (from 1): the series, whose
 /// last value repeats, plus up to a tenth, so that a host that comes back is not hit by
 /// everything at once. Never earlier than the series says.
-pub fn delay(series: Option<&[Duration]>, attempts: u16, seed: u64) -> Duration {
-    let series = series.filter(|series| !series.is_empty()).unwrap_or(&NORMAL);
-    let index = usize::from(attempts.max(1) - 1).min(series.len() - 1);
-    let base = series[index];
+pub fn delay(series: &[Duration], attempts: u16, seed: u64) -> Duration {
+    let index = usize::from(attempts.max(1) - 1).min(series.len().saturating_sub(1));
+    let base = series.get(index).copied().unwrap_or_default();
     base + (base / 10).mul_f64(fraction(seed, attempts))
 }
 
@@ -26,52 +41,51 @@ fn fraction(seed: u64, attempts: u16) -> f64 {
     (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Waits of normal priority, in the original's built-in series (sun-mta-engine 3.7).
-pub const NORMAL: [Duration; 7] = [
-    Duration::from_secs(60 * 60),
-    Duration::from_secs(120 * 60),
-    Duration::from_secs(120 * 60),
-    Duration::from_secs(240 * 60),
-    Duration::from_secs(240 * 60),
-    Duration::from_secs(240 * 60),
-    Duration::from_secs(480 * 60),
-];
-
-/// The longest wait of an entry whose host could not be talked to.
-pub const SITE_TROUBLE: Duration = Duration::from_secs(60);
+/// The original's built-in series, in minutes (sun-mta-engine 3.7).
+const URGENT: [u64; 7] = [30, 60, 60, 120, 120, 120, 240];
+const NORMAL: [u64; 7] = [60, 120, 120, 240, 240, 240, 480];
+const NONURGENT: [u64; 7] = [120, 240, 240, 480, 480, 480, 960];
 
 /// Busy answers in a row that are retried fast; then the series applies.
 pub const FAST_RETRIES: u16 = 10;
 
 #[cfg(test)]
 mod tests {
+    use relais_config::channel::Program;
+
     use super::*;
 
     #[test]
     fn the_series_with_its_jitter() {
-        let own = [Duration::from_secs(10), Duration::from_secs(20)];
-        // series, failures so far, wait in seconds
-        let rows: [(Option<&[Duration]>, u16, u64); 7] = [
-            (None, 1, 3_600),
-            (None, 2, 7_200),
-            (None, 7, 28_800),
-            (None, 1_000, 28_800),
-            (Some(&own), 1, 10),
-            (Some(&own), 2, 20),
-            (Some(&own), u16::MAX, 20),
+        let secs = |given: &[u64]| Some(given.iter().map(|s| Duration::from_secs(*s)).collect());
+        let plain = Channel::new("c", "c-daemon", Program::Lmtp);
+        let own = Channel { backoff: secs(&[10, 20]), urgentbackoff: secs(&[1]), ..plain.clone() };
+        // channel, priority, failures so far, wait in seconds
+        let rows = [
+            (&plain, Priority::Urgent, 1, 1_800),
+            (&plain, Priority::Normal, 1, 3_600),
+            (&plain, Priority::Normal, 2, 7_200),
+            (&plain, Priority::Normal, 7, 28_800),
+            (&plain, Priority::Normal, 1_000, 28_800),
+            (&plain, Priority::Nonurgent, 7, 57_600),
+            (&plain, Priority::SecondClass, 1, 7_200),
+            (&own, Priority::Normal, 1, 10),
+            (&own, Priority::Nonurgent, u16::MAX, 20),
+            (&own, Priority::Urgent, 2, 1),
         ];
-        for (series, attempts, secs) in rows {
+        for (channel, priority, failures, secs) in rows {
             for seed in 0..200 {
-                let wait = delay(series, attempts, seed).as_secs_f64();
-                let secs = secs as f64;
-                assert!((secs..secs * 1.1).contains(&wait), "{attempts}: {wait}");
+                let wait = delay(&series(channel, priority), failures, seed).as_secs_f64();
+                let secs = f64::from(secs);
+                assert!((secs..secs * 1.1).contains(&wait), "{priority:?} {failures}: {wait}");
             }
         }
     }
 
     #[test]
     fn entries_that_failed_together_do_not_return_together() {
-        let mut waits: Vec<_> = (0..100).map(|seed| delay(None, 1, seed)).collect();
+        let series = [Duration::from_secs(3_600)];
+        let mut waits: Vec<_> = (0..100).map(|seed| delay(&series, 1, seed)).collect();
         waits.sort();
         waits.dedup();
         assert!(waits.len() > 95, "{}", waits.len());

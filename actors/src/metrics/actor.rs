@@ -40,6 +40,8 @@ pub enum Actor {
     Pool,
     /// Delivers.
     Job,
+    /// Notices to senders.
+    Notary,
     /// Mailboxes.
     Store,
     /// Restarts what died.
@@ -98,7 +100,7 @@ struct RestartLabels {
 
 impl Actor {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Dispatcher,
         Self::Service,
         Self::Worker,
@@ -110,6 +112,7 @@ impl Actor {
         Self::Pool,
         Self::Job,
         Self::Store,
+        Self::Notary,
         Self::Watch,
     ];
 
@@ -127,6 +130,7 @@ impl Actor {
             Self::Pool => "pool",
             Self::Job => "job",
             Self::Store => "store",
+            Self::Notary => "notary",
             Self::Watch => "watch",
         }
     }

@@ -4,6 +4,7 @@
 //! jobs are fed from. Jobs pull: one message says how the last entry ended and asks for the next.
 //! Whatever happens here, an entry leaves the disk only after its recipients are settled.
 
+mod alter;
 mod listing;
 mod scan;
 mod settle;
@@ -16,11 +17,12 @@ use std::{
 };
 
 use actix::prelude::*;
-use relais_channels::mail::{Attempt, MessageId};
+use relais_channels::mail::{Attempt, MessageId, Outcome};
 use relais_config::channel::Program;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+pub use self::alter::{Action, Alter, Altered, BeginReading, EndReading, Reading, Reserve};
 pub use self::listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription};
 use self::tracker::{Tracked, Tracker};
 pub use crate::channels::ChannelId;
@@ -28,6 +30,7 @@ use crate::{
     channels::{Channels, is_delivered, lowered},
     job_controller::{JobController, JobSettled, Waiting},
     metrics::{self, ActorMeter, Metrics},
+    notary::{Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
     watch::Lifeline,
 };
@@ -104,6 +107,8 @@ pub struct Settled {
     pub entry: Tracked,
     /// One outcome for each open recipient, in order.
     pub attempt: Attempt,
+    /// The recipients that were reached and whose sender asked to be told, a bit each.
+    pub good_news: u64,
 }
 
 /// The channels whose jobs give way after a while, because others wait for their slots.
@@ -122,6 +127,7 @@ pub struct Queue {
     spool: Spool,
     channels: Arc<Channels>,
     controller: Addr<JobController>,
+    notary: Addr<Notary>,
     metrics: Arc<Metrics>,
     meter: ActorMeter,
     jobs: HashMap<JobId, InHand>,
@@ -129,6 +135,10 @@ pub struct Queue {
     /// Destinations that could not be talked to and have taken nothing since.
     troubled: HashSet<Destination>,
     contended: HashSet<ChannelId>,
+    /// Active entries whose senders are being told.
+    with_notary: usize,
+    /// What operators want done with entries that jobs have in hand.
+    wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
     parallel_scans: usize,
@@ -153,6 +163,8 @@ pub struct Parts {
     pub channels: Arc<Channels>,
     /// Who decides which jobs run.
     pub controller: Addr<JobController>,
+    /// Who tells senders.
+    pub notary: Addr<Notary>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Entries in memory at most.
@@ -173,12 +185,15 @@ impl Queue {
             spool: parts.spool,
             channels: parts.channels,
             controller: parts.controller,
+            notary: parts.notary,
             meter: parts.metrics.actor(metrics::Actor::Queue),
             metrics: parts.metrics,
             jobs: HashMap::new(),
             idle: HashMap::new(),
             troubled: HashSet::new(),
             contended: HashSet::new(),
+            with_notary: 0,
+            wishes: HashMap::new(),
             draining: Vec::new(),
             drained: false,
             parallel_scans: parts.rebuild_parallel_channels,
@@ -212,10 +227,10 @@ impl Queue {
                 _ if stored.held => {}
                 Program::Hold => {
                     let held = EntryState::Held { open, attempts: 0 };
-                    self.amend(&destination, &entry, held, Vec::new());
+                    self.amend(&destination, &entry, initial, held, Vec::new(), None);
                 }
                 Program::Bitbucket => {
-                    self.amend(&destination, &entry, EntryState::Done, Vec::new());
+                    self.amend(&destination, &entry, initial, EntryState::Done, Vec::new(), None);
                 }
                 _ if is_delivered(self.channels.channel(channel)) => {
                     self.tracker.offer(&destination, entry);
@@ -252,9 +267,12 @@ impl Queue {
         }
     }
 
-    /// Deliveries that could not be written down would be repeated after a crash.
+    /// Deliveries that could not be written down would be repeated after a crash; and senders who
+    /// cannot be told fast enough must not pile up.
     fn hands_out(&self) -> bool {
-        !self.drained && self.spool.state_backlog() <= MAX_UNWRITTEN
+        !self.drained
+            && self.with_notary < MAX_WITH_NOTARY
+            && self.spool.state_backlog() <= MAX_UNWRITTEN
     }
 
     fn idle_job(&mut self, destination: &Destination) -> Option<(JobId, oneshot::Sender<Work>)> {
@@ -275,11 +293,11 @@ impl Queue {
         &self,
         destination: &Destination,
         entry: &Tracked,
+        was: EntryState,
         now: EntryState,
-        replies: Vec<(u8, relais_channels::mail::Outcome)>,
+        replies: Vec<(u8, Outcome)>,
+        reason: Option<Arc<str>>,
     ) {
-        let was =
-            EntryState::Waiting { open: entry.open, attempts: entry.attempts, due: entry.due };
         self.spool.amend(Change {
             id: entry.id,
             place: entry.place,
@@ -291,7 +309,7 @@ impl Queue {
             was,
             now,
             replies,
-            reason: None,
+            reason,
         });
     }
 
@@ -302,7 +320,7 @@ impl Queue {
     }
 
     fn finish_drain(&mut self) {
-        if self.drained && self.tracker.active() == 0 {
+        if self.drained && self.tracker.is_at_rest() {
             for waiting in self.draining.drain(..) {
                 // Whoever asked may have run out of patience.
                 let _ = waiting.send(());
@@ -382,6 +400,15 @@ impl Handler<Settle> for Queue {
     }
 }
 
+impl Handler<Noticed> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, noticed: Noticed, _: &mut Self::Context) {
+        let _busy = self.meter.handling("Noticed");
+        self.noticed(noticed);
+    }
+}
+
 impl Handler<JobEnded> for Queue {
     type Result = ();
 
@@ -451,6 +478,9 @@ const PUBLISH: Duration = Duration::from_secs(1);
 
 /// Octets of state changes that may be unwritten while deliveries go on.
 const MAX_UNWRITTEN: usize = 4 << 20;
+
+/// Entries whose senders are being told, while more are handed out.
+const MAX_WITH_NOTARY: usize = 10_000;
 
 /// Entries that a job may deliver while others wait for its slot.
 const QUANTUM: u32 = 100;

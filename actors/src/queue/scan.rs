@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     channels::{is_delivered, lowered},
-    spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
+    spool::{Class, Cursor, ScannedEntry, Spool},
 };
 
 /// One channel's share of a scan, and where it goes on.
@@ -98,17 +98,9 @@ impl Queue {
         let channel = self.channels.channel(strand.channel);
         let mut touched: Vec<Destination> = Vec::new();
         for scanned in found {
-            let EntryState::Waiting { open, attempts, due } = scanned.state else { continue };
             let destination = Destination { channel: strand.channel, host: scanned.host.clone() };
-            let entry = Tracked {
-                id: scanned.id,
-                entry: scanned.entry,
-                place: scanned.place,
-                open,
-                attempts,
-                due,
-                priority: lowered(channel, scanned.priority, scanned.size),
-            };
+            let priority = lowered(channel, scanned.priority, scanned.size);
+            let entry = Tracked { priority, ..Tracked::of(scanned) };
             self.tracker.offer_scanned(&destination, entry, ticket);
             if !touched.contains(&destination) {
                 touched.push(destination);

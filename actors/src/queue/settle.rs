@@ -1,100 +1,177 @@
-//! How an attempt changes an entry: what is finished, what waits and until when, what is held.
+//! What becomes of an entry after an attempt, and after its sender has been told.
 
-use relais_channels::mail::{Enhanced, Outcome};
+use relais_channels::{
+    dsn::Kind,
+    mail::{Enhanced, Outcome},
+};
 use relais_config::Channel;
 
-use super::{Destination, JobId, Queue, Settled, now_ms};
+use super::{Destination, JobId, Queue, Settled, Tracked, now_ms};
 use crate::{
     job_controller::{Reached, Troubled, backoff},
+    notary::{Case, LastReply, Noticed, Tell},
     spool::{EntryState, open_recipients},
 };
 
 impl Queue {
-    /// Writes down what became of an entry that `job` had, and remembers it for its next turn.
+    /// Writes down what became of an entry, and tells the controller how its destination does.
     pub(super) fn settle(&mut self, job: JobId, destination: &Destination, settled: Settled) {
-        let Settled { entry, attempt } = settled;
+        let Settled { entry, attempt, good_news } = settled;
         let hand = self.jobs.entry(job).or_default();
         hand.entries.retain(|in_hand| *in_hand != (entry.id, entry.entry));
         hand.done += 1;
+        let now = now_ms();
+        let in_trouble = attempt.trouble.is_some();
+        if let Some(trouble) = attempt.trouble {
+            let destination = destination.clone();
+            self.troubled.insert(destination.clone());
+            self.tracker.trouble(&destination);
+            self.controller.do_send(Troubled { destination, reply: trouble.reply });
+        } else if self.troubled.remove(destination) {
+            self.tracker.recover(destination);
+            self.controller.do_send(Reached(destination.clone()));
+            self.feed([destination.clone()]);
+        }
+        // It was taken before its time, to see whether the host is back. It is not.
+        if in_trouble && entry.due > now {
+            self.tracker.defer(entry, true);
+            return self.finish_drain();
+        }
         let channel = self.channels.channel(destination.channel);
-        let site_trouble = attempt.trouble.is_some();
-        let now = next_state(channel, &entry, &attempt.outcomes, site_trouble, now_ms());
-        match &now {
-            EntryState::Waiting { open, attempts, due } => {
-                self.tracker.defer(entry.id, entry.entry, *open, *attempts, *due);
-            }
-            EntryState::Held { .. } | EntryState::Done => {
-                self.tracker.finish(entry.id, entry.entry);
-            }
+        let after = After::of(channel, &entry, &attempt.outcomes, now);
+        let replies: Vec<_> = open_recipients(entry.open).zip(attempt.outcomes).collect();
+        let case = |kind, recipients: u64| Case {
+            entry,
+            destination: destination.clone(),
+            kind,
+            recipients,
+            replies: replies
+                .iter()
+                .filter(|(index, _)| recipients & 1 << index != 0)
+                .map(|(recipient, outcome)| LastReply {
+                    recipient: *recipient,
+                    outcome: outcome.clone(),
+                    at: now,
+                })
+                .collect(),
+            until: None,
+            was: after.meanwhile,
+            then: None,
+            room: None,
+        };
+        if good_news != 0 {
+            self.notary.do_send(Tell(vec![case(Kind::Delivered, good_news)]));
         }
-        let replies = open_recipients(entry.open).zip(attempt.outcomes).collect();
-        self.amend(destination, &entry, now, replies);
-        match attempt.trouble {
-            Some(trouble) => {
-                let destination = destination.clone();
-                self.troubled.insert(destination.clone());
-                self.tracker.trouble(&destination);
-                self.controller.do_send(Troubled { destination, reply: trouble.reply });
-            }
-            None if self.troubled.remove(destination) => {
-                self.tracker.recover(destination);
-                self.controller.do_send(Reached(destination.clone()));
-            }
-            None => {}
+        if after.failed != 0 {
+            // The sender is told first; until then the entry stays in nobody's hands but ours.
+            let then = Some(after.state);
+            self.with_notary += 1;
+            self.notary.do_send(Tell(vec![Case { then, ..case(Kind::Failed, after.failed) }]));
+            self.amend(destination, &entry, entry.waiting(), after.meanwhile, replies, None);
+            return;
         }
+        self.amend(destination, &entry, entry.waiting(), after.state, replies, None);
+        self.move_on(destination, entry, after.state, in_trouble);
         self.finish_drain();
+    }
+
+    /// The senders of these have been told; or could not be, and then nothing is settled yet.
+    pub(super) fn noticed(&mut self, Noticed { cases, settled }: Noticed) {
+        let mut touched = Vec::new();
+        for case in cases {
+            let Case { entry, destination, was, then, .. } = case;
+            let Some(then) = then else { continue };
+            let again = EntryState::Waiting {
+                open: was.open(),
+                attempts: was.attempts(),
+                due: now_ms().saturating_add(NOT_TOLD_MS),
+            };
+            let then = if settled { then } else { again };
+            self.amend(&destination, &entry, was, then, Vec::new(), None);
+            if self.tracker.is_aside(entry.id, entry.entry) {
+                match entry.now(then) {
+                    Some(entry) => drop(self.tracker.put_back(&destination, entry)),
+                    None => self.tracker.done_aside(entry.id, entry.entry),
+                }
+            } else {
+                self.with_notary = self.with_notary.saturating_sub(1);
+                self.move_on(&destination, entry, then, false);
+            }
+            touched.push(destination);
+        }
+        self.feed(touched);
+        self.finish_drain();
+    }
+
+    /// Memory follows: an entry that was active waits again, or goes.
+    fn move_on(
+        &mut self,
+        destination: &Destination,
+        entry: Tracked,
+        state: EntryState,
+        stranded: bool,
+    ) {
+        if let Some(entry) = entry.now(state) {
+            self.tracker.defer(entry, stranded);
+            self.grant_wish(destination, entry);
+        } else {
+            self.tracker.finish(entry.id, entry.entry);
+            self.wishes.remove(&(entry.id, entry.entry));
+        }
     }
 }
 
-/// The state after an attempt.
-///
-/// While any recipient is to be tried again, those that failed for good stay open with it: they
-/// are asked once more and cost one more refusal, but nothing is lost track of. When only such
-/// are left the entry is held: no notice to the sender can be made of them yet.
-fn next_state(
-    channel: &Channel,
-    entry: &super::Tracked,
-    outcomes: &[Outcome],
-    site_trouble: bool,
-    now: u64,
-) -> EntryState {
-    let mut open = entry.open;
-    let (mut deferred, mut all_busy) = (false, true);
-    for (index, outcome) in open_recipients(entry.open).zip(outcomes) {
-        match outcome {
-            Outcome::Delivered(_) => open &= !(1 << index),
-            Outcome::Deferred(reply) => {
-                deferred = true;
-                all_busy &= reply.enhanced == Some(MAILBOX_BUSY);
+/// What an attempt leaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct After {
+    /// The recipients that failed for good, a bit each: their sender is to be told.
+    failed: u64,
+    /// What the entry is until then: those that failed are still open, and nobody who was
+    /// reached is.
+    meanwhile: EntryState,
+    /// What it is then.
+    state: EntryState,
+}
+
+impl After {
+    fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
+        let (mut open, mut failed) = (entry.open, 0);
+        let (mut waits, mut all_busy) = (false, true);
+        for (index, outcome) in open_recipients(entry.open).zip(outcomes) {
+            match outcome {
+                Outcome::Delivered(_) => open &= !(1 << index),
+                Outcome::Deferred(reply) => {
+                    waits = true;
+                    all_busy &= reply.enhanced == Some(MAILBOX_BUSY);
+                }
+                Outcome::Failed(_) => failed |= 1 << index,
             }
-            Outcome::Failed(_) => {}
         }
-    }
-    // An attempt that says nothing about a recipient leaves it as it was: open.
-    let silent = outcomes.len() < entry.open.count_ones() as usize;
-    let attempts = entry.attempts.saturating_add(1);
-    if open == 0 {
-        EntryState::Done
-    } else if deferred || silent {
+        // An attempt that says nothing about a recipient leaves it as it was: open.
+        let silent = outcomes.len() < entry.open.count_ones() as usize;
+        let attempts = entry.attempts.saturating_add(1);
+        let meanwhile = EntryState::Waiting { open, attempts, due: now };
+        if !waits && !silent {
+            return Self { failed, meanwhile, state: EntryState::Done };
+        }
         let fast = channel.mailbox_busy_fast_retry && all_busy && !silent;
         let seed = entry.id.0 ^ u64::from(entry.entry);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
             backoff::mailbox_busy(seed, attempts)
         } else {
-            backoff::delay(channel.backoff.as_deref(), attempts, seed)
+            backoff::delay(&backoff::series(channel, entry.priority), attempts, seed)
         };
-        // The job controller suspends the destination; the entry itself did nothing wrong, and
-        // should be at hand when the host is back.
-        let wait = if site_trouble { wait.min(backoff::SITE_TROUBLE) } else { wait };
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        EntryState::Waiting { open, attempts, due: now.saturating_add(wait) }
-    } else {
-        EntryState::Held { open, attempts }
+        let due = now.saturating_add(wait);
+        let state = EntryState::Waiting { open: open & !failed, attempts, due };
+        Self { failed, meanwhile, state }
     }
 }
 
 /// The store is busy with this mailbox (sun-mta-addressing 5.5).
 const MAILBOX_BUSY: Enhanced = Enhanced(4, 2, 1);
+/// Before an entry is tried again whose sender could not be told.
+const NOT_TOLD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
@@ -109,18 +186,18 @@ mod tests {
         let ok = || Outcome::Delivered(Reply::new(250, Enhanced(2, 5, 0), "OK"));
         let later = || Outcome::Deferred(Reply::new(422, Enhanced(4, 2, 2), "Quota Exceeded"));
         let never = || Outcome::Failed(Reply::new(511, Enhanced(5, 1, 1), "no mailbox"));
-        // name, open before, outcomes, open after, word for the state
+        // name, open before, outcomes, failed, still to be tried
         let rows = [
-            ("all delivered", 0b11, vec![ok(), ok()], 0, "done"),
-            ("one to be tried again", 0b11, vec![ok(), later()], 0b10, "waiting"),
-            ("only failures are held", 0b11, vec![ok(), never()], 0b10, "held"),
-            ("a failure waits for the rest", 0b111, vec![never(), ok(), later()], 0b101, "waiting"),
-            ("bits keep their recipients", 0b1010, vec![ok(), later()], 0b1000, "waiting"),
-            ("silence is not success", 0b11, vec![ok()], 0b10, "waiting"),
+            ("all delivered", 0b11, vec![ok(), ok()], 0, 0),
+            ("one to be tried again", 0b11, vec![ok(), later()], 0, 0b10),
+            ("a failure alone", 0b11, vec![ok(), never()], 0b10, 0),
+            ("a failure and one that waits", 0b111, vec![never(), ok(), later()], 0b001, 0b100),
+            ("bits keep their recipients", 0b1010, vec![ok(), later()], 0, 0b1000),
+            ("silence is not success", 0b11, vec![ok()], 0, 0b10),
         ];
         let channel = Channel::new("c", "c-daemon", Program::Lmtp);
-        for (name, open, outcomes, want, word) in rows {
-            let entry = super::super::Tracked {
+        for (name, open, outcomes, failed, waits) in rows {
+            let entry = Tracked {
                 id: MessageId(7),
                 entry: 0,
                 place: Place { segment: 1, offset: 0, length: 10 },
@@ -129,15 +206,14 @@ mod tests {
                 due: 0,
                 priority: Priority::Normal,
             };
-            let (open, got) = match next_state(&channel, &entry, &outcomes, false, 1_000) {
-                EntryState::Done => (0, "done"),
-                EntryState::Held { open, .. } => (open, "held"),
-                EntryState::Waiting { open, attempts, due } => {
-                    assert!(attempts == 1 && due > 1_000, "{name}");
-                    (open, "waiting")
-                }
+            let after = After::of(&channel, &entry, &outcomes, 1_000);
+            assert_eq!((after.failed, after.state.open()), (failed, waits), "{name}");
+            assert_eq!(after.meanwhile.open(), failed | waits, "{name}");
+            let EntryState::Waiting { attempts, due, .. } = after.state else {
+                assert_eq!((after.state, waits), (EntryState::Done, 0), "{name}");
+                continue;
             };
-            assert_eq!((open, got), (want, word), "{name}");
+            assert!(attempts == 1 && due >= 3_601_000, "{name}");
         }
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod alias;
 mod cache;
+mod entries;
 mod expansion;
 mod refusal;
 mod rewrite;
@@ -24,6 +25,7 @@ use relais_channels::mail::{Address, Enhanced, Reply};
 pub use self::{
     access::{Access, internal_ip},
     cache::RouteCache,
+    entries::grouped,
     routes::{Question, Resolution, Route, Routes, RoutesError, Routing},
     step::Step,
 };

@@ -1,21 +1,18 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
-    mail::{
-        Enhanced, Entry, Envelope, Glance, MessageId, Notify, OriginalRecipient, Recipient, Reply,
-    },
+    mail::{Enhanced, Envelope, Glance, MessageId, Recipient, Reply},
 };
-use relais_config::channel::Copies;
 
 use super::{QueueSide, received::Received};
 use crate::{
     events::{MessageAccepted, MessageRefused, RecipientRefused},
     queue::now_ms,
-    router::{Question, Route, internal_ip},
+    router::{Question, Route, grouped, internal_ip},
     spool::{Draft, NewContent, SpoolError},
 };
 
@@ -44,9 +41,8 @@ struct Transaction {
 
 /// A recipient that got its 250.
 struct Accepted {
-    original: Arc<str>,
-    notify: Notify,
-    original_recipient: Option<OriginalRecipient>,
+    /// Its address is the route's.
+    recipient: Recipient,
     routes: Arc<[Route]>,
 }
 
@@ -92,47 +88,11 @@ impl SmtpIntake {
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),
             size: transaction.size,
-            entries: self.entries(),
+            entries: grouped(
+                &self.side.channels,
+                transaction.accepted.iter().map(|to| (&to.recipient, &to.routes[..])),
+            ),
         }
-    }
-
-    /// The accepted recipients in the groups in which they leave.
-    fn entries(&self) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = Vec::new();
-        // A recipient named twice, by itself or by lists, gets one copy.
-        let mut seen: HashSet<(&str, &str, &str)> = HashSet::new();
-        for accepted in &self.transaction.accepted {
-            for route in accepted.routes.iter() {
-                if !seen.insert((&route.channel, &route.host, &route.address)) {
-                    continue;
-                }
-                let channel = self.side.channels.find(&route.channel);
-                let channel = channel.map(|id| self.side.channels.channel(id));
-                let (copies, most) =
-                    channel.map_or((Copies::Single, 1), |c| (c.copies, c.addrsperfile));
-                let fits = |entry: &&mut Entry| {
-                    copies != Copies::Single
-                        && entry.channel == route.channel
-                        && entry.host == route.host
-                        && entry.recipients.len() < most
-                };
-                let recipient = Recipient {
-                    notify: accepted.notify,
-                    original_recipient: accepted.original_recipient.clone(),
-                    ..Recipient::new(&route.address, &*accepted.original)
-                };
-                // The groups that still have room are the last ones.
-                match entries.iter_mut().rev().find(fits) {
-                    Some(entry) => entry.recipients.push(recipient),
-                    None => entries.push(Entry {
-                        channel: route.channel.clone(),
-                        host: route.host.clone(),
-                        recipients: vec![recipient],
-                    }),
-                }
-            }
-        }
-        entries
     }
 
     /// Mail that goes in circles, or to too many at once, is kept for an operator to look at.
@@ -230,13 +190,12 @@ impl Intake for SmtpIntake {
             }
             Ok(routes) => {
                 self.transaction.ways += routes.len();
-                let original = Arc::from(to.as_given.as_str());
-                self.transaction.accepted.push(Accepted {
-                    original,
+                let recipient = Recipient {
                     notify: to.notify,
                     original_recipient: to.original_recipient.clone(),
-                    routes,
-                });
+                    ..Recipient::new("", &to.as_given)
+                };
+                self.transaction.accepted.push(Accepted { recipient, routes });
                 Ok(())
             }
             Err(reply) => {
@@ -253,7 +212,7 @@ impl Intake for SmtpIntake {
         let room = announced.clamp(SMALL_MESSAGE, self.side.large_message);
         let mut head = Vec::with_capacity(HEADER_ROOM);
         let only_recipient = match self.transaction.accepted.as_slice() {
-            [only] => Some(&*only.original),
+            [only] => Some(&*only.recipient.original),
             _ => None,
         };
         let received = Received {

@@ -47,10 +47,14 @@ fn to(address: &str) -> RecipientReport<'_> {
 
 #[test]
 fn show() {
-    let reply = Reply::new(550, Enhanced(5,1,1), "no such user\nsee https://x.example/");
-    let r = [RecipientReport{ reply: Some(&reply), remote: Some("mx.b.example"), ..to("bob@b.example") }];
+    let reply = Reply::new(550, Enhanced(5, 1, 1), "no such user\nsee https://x.example/");
+    let r = [RecipientReport {
+        reply: Some(&reply),
+        remote: Some("mx.b.example"),
+        ..to("bob@b.example")
+    }];
     let n = report(Kind::Failed, &r).compose(&templates());
     println!("{}", String::from_utf8_lossy(&n.content));
-    let n = Report{languages:&["de"], ..report(Kind::Delayed, &r)}.compose(&templates());
+    let n = Report { languages: &["de"], ..report(Kind::Delayed, &r) }.compose(&templates());
     println!("{}", String::from_utf8_lossy(&n.content));
 }

@@ -10,6 +10,8 @@ pub(super) struct Line {
     pub(super) destination: Destination,
     /// A heap for each priority. A mark may be stale: its slot tells.
     marks: [BinaryHeap<Reverse<Mark>>; 4],
+    /// Delayed because the host could not be talked to: first when it is probed.
+    stranded: BinaryHeap<Reverse<Mark>>,
     pub(super) ready: usize,
     pub(super) active: usize,
     pub(super) active_tried: usize,
@@ -31,6 +33,7 @@ impl Line {
         Self {
             destination,
             marks: Default::default(),
+            stranded: BinaryHeap::new(),
             ready: 0,
             active: 0,
             active_tried: 0,
@@ -53,6 +56,31 @@ impl Line {
         if heap.len() > 2 * self.ready + SLACK {
             heap.retain(|Reverse(mark)| valid(*mark));
         }
+    }
+
+    /// Lets a delayed entry be found before its time.
+    pub(super) fn strand(&mut self, mark: Mark, valid: impl Fn(Mark) -> bool) {
+        self.stranded.push(Reverse(mark));
+        if self.stranded.len() > 2 * self.delayed + SLACK {
+            self.stranded.retain(|Reverse(mark)| valid(*mark));
+        }
+    }
+
+    /// The first of those that are stranded.
+    pub(super) fn first_stranded(&mut self, valid: impl Fn(Mark) -> bool) -> Option<SlotId> {
+        while let Some(Reverse(mark)) = self.stranded.pop() {
+            if valid(mark) {
+                return Some(mark.1);
+            }
+        }
+        None
+    }
+
+    /// Entries that a job could have: those that are ready or, of a host in trouble that is to be
+    /// probed, one that is stranded.
+    pub(super) fn wanting(&self) -> usize {
+        let probe = self.troubled && self.ready == 0 && !self.stranded.is_empty();
+        self.ready + usize::from(probe)
     }
 
     /// The first of the highest priority; `valid` tells whether a mark still means something.

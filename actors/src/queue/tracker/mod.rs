@@ -34,7 +34,7 @@ use self::{
 };
 pub use self::{readers::Ticket, thresholds::Thresholds};
 use super::{ChannelId, Destination};
-use crate::spool::Place;
+use crate::spool::{EntryState, Place, ScannedEntry};
 
 /// The bounded set of entries that may be worked on.
 #[derive(Debug)]
@@ -131,6 +131,8 @@ struct Slot {
     state: State,
     /// Goes before all others.
     jumps: bool,
+    /// Delayed because its host could not be talked to, not because of itself.
+    stranded: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -143,6 +145,41 @@ enum State {
 
 type SlotId = u32;
 type LineId = u32;
+
+impl Tracked {
+    /// As a scan of the index found it; its priority is the message's.
+    pub fn of(scanned: &ScannedEntry) -> Self {
+        let due = match scanned.state {
+            EntryState::Waiting { due, .. } => due,
+            EntryState::Held { .. } | EntryState::Done => 0,
+        };
+        Self {
+            id: scanned.id,
+            entry: scanned.entry,
+            place: scanned.place,
+            open: scanned.state.open(),
+            attempts: scanned.state.attempts(),
+            due,
+            priority: scanned.priority,
+        }
+    }
+
+    /// The state that the disk has of it.
+    pub fn waiting(&self) -> EntryState {
+        EntryState::Waiting { open: self.open, attempts: self.attempts, due: self.due }
+    }
+
+    /// The same entry in another state; nothing when it does not wait any more.
+    #[must_use]
+    pub fn now(self, state: EntryState) -> Option<Self> {
+        match state {
+            EntryState::Waiting { open, attempts, due } => {
+                Some(Self { open, attempts, due, ..self })
+            }
+            EntryState::Held { .. } | EntryState::Done => None,
+        }
+    }
+}
 
 impl Tracker {
     /// Knows nothing, and never more than `max_messages` entries.
@@ -235,12 +272,16 @@ impl Tracker {
         self.offer(destination, entry)
     }
 
-    /// The first ready entry of `destination`, now in the hands of a job.
+    /// The first ready entry of `destination`, now in the hands of a job. With a destination in
+    /// trouble it may be one that is not due yet, to see whether the host is back.
     pub fn take(&mut self, destination: &Destination) -> Option<Tracked> {
         let line = *self.line_of.get(destination)?;
         let slots = &self.slots;
-        let valid = |mark: Mark| is_valid(slots, line, mark);
-        let slot = self.lines[line as usize].first(valid)?;
+        let it = &mut self.lines[line as usize];
+        let slot = match it.first(|mark| is_valid(slots, line, mark)) {
+            None if it.troubled => it.first_stranded(|mark| is_stranded(slots, line, mark))?,
+            ready => ready?,
+        };
         self.enter(slot, State::Active);
         Some(self.slot(slot).entry)
     }
@@ -252,11 +293,12 @@ impl Tracker {
         Some(self.remove(slot))
     }
 
-    /// An attempt failed; the entry is tried again at `due`, unless memory is too full of such:
-    /// then it is forgotten, and a scan will find it on the disk.
-    pub fn defer(&mut self, id: MessageId, entry: u16, open: u64, attempts: u16, due: u64) {
-        self.readers.departs((id, entry));
-        let Some(slot) = self.find((id, entry)) else { return };
+    /// An attempt failed; the entry is tried again at its due time, unless memory is too full of
+    /// such: then it is forgotten, and a scan will find it on the disk. `stranded`: it is not to
+    /// blame, and is tried as soon as its host is back.
+    pub fn defer(&mut self, entry: Tracked, stranded: bool) {
+        self.readers.departs((entry.id, entry.entry));
+        let Some(slot) = self.find((entry.id, entry.entry)) else { return };
         // Out of what it was in: it does not count among the delayed that are in its way.
         self.enter(slot, State::Free);
         let Thresholds { forget_known, forget_delayed, .. } = self.thresholds;
@@ -266,9 +308,14 @@ impl Tracker {
             return;
         }
         let it = self.slot_mut(slot);
-        it.jumps = false;
-        (it.entry.open, it.entry.attempts, it.entry.due) = (open, attempts, due);
+        (it.entry, it.jumps, it.stranded) = (entry, false, stranded);
         self.delay(slot);
+        if stranded {
+            let it = &self.slots[slot as usize];
+            let (line, mark, slots) = (it.line, mark_of(slot, it), &self.slots);
+            let valid = |mark: Mark| is_stranded(slots, line, mark);
+            self.lines[line as usize].strand(mark, valid);
+        }
     }
 
     /// The job that had it is gone without a word: the entry waits again, in its old place.
@@ -309,6 +356,16 @@ impl Tracker {
         self.readers.departs(key);
         self.aside.insert(key);
         slot.map_or(Aside::Untracked, |slot| Aside::Tracked(self.remove(slot)))
+    }
+
+    /// Whether somebody has taken it aside.
+    pub fn is_aside(&self, id: MessageId, entry: u16) -> bool {
+        self.aside.contains(&(id, entry))
+    }
+
+    /// Whether anything is in the hands of a job, or taken aside.
+    pub fn is_at_rest(&self) -> bool {
+        self.active_count == 0 && self.aside.is_empty()
     }
 
     /// What was taken aside waits again, as it is now.
@@ -352,23 +409,29 @@ impl Tracker {
         }
     }
 
-    /// The destination took something.
+    /// The destination took something: what was stranded is ready.
     pub fn recover(&mut self, destination: &Destination) {
         let Some(line) = self.line_of.get(destination).copied() else { return };
         self.line_mut(line).troubled = false;
+        loop {
+            let slots = &self.slots;
+            let valid = |mark: Mark| is_stranded(slots, line, mark);
+            let Some(slot) = self.lines[line as usize].first_stranded(valid) else { break };
+            self.make_ready(slot);
+        }
         self.troubled.remove(&line);
         self.weigh(line);
         self.drop_if_unused(line);
     }
 
-    /// Entries that wait for a job of this destination.
+    /// Entries that a job of this destination could have now.
     pub fn ready(&self, destination: &Destination) -> usize {
-        self.line_of.get(destination).map_or(0, |line| self.line(*line).ready)
+        self.line_of.get(destination).map_or(0, |line| self.line(*line).wanting())
     }
 
-    /// Every destination that has a ready entry.
+    /// Every destination for which a job would find something.
     pub fn waiting(&self) -> impl Iterator<Item = (&Destination, usize)> {
-        let lines = self.line_of.iter().map(|(to, line)| (to, self.line(*line).ready));
+        let lines = self.line_of.iter().map(|(to, line)| (to, self.line(*line).wanting()));
         lines.filter(|(_, ready)| *ready > 0)
     }
 
@@ -517,8 +580,8 @@ impl Tracker {
     fn insert(&mut self, destination: &Destination, entry: Tracked) -> SlotId {
         let line = self.line_for(destination);
         let older = self.line(line).newest;
-        let (newer, state, jumps) = (NOBODY, State::Free, false);
-        let new = Slot { entry, line, older, newer, state, jumps };
+        let (newer, state) = (NOBODY, State::Free);
+        let new = Slot { entry, line, older, newer, state, jumps: false, stranded: false };
         let slot = if let Some(slot) = self.free.pop() {
             *self.slot_mut(slot) = new;
             slot
@@ -677,6 +740,15 @@ fn mark_of(number: SlotId, slot: &Slot) -> Mark {
 fn is_valid(slots: &[Slot], line: LineId, mark: Mark) -> bool {
     let slot = &slots[mark.1 as usize];
     slot.state == State::Ready && slot.line == line && mark_of(mark.1, slot) == mark
+}
+
+/// A delayed entry that may be taken before its time.
+fn is_stranded(slots: &[Slot], line: LineId, mark: Mark) -> bool {
+    let slot = &slots[mark.1 as usize];
+    slot.state == State::Delayed
+        && slot.stranded
+        && slot.line == line
+        && mark_of(mark.1, slot) == mark
 }
 
 fn hash_of(slots: &[Slot], hasher: &RandomState, slot: SlotId) -> u64 {

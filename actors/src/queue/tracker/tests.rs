@@ -3,7 +3,6 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::spool::Place;
 
 fn to(channel: u16, host: &str) -> Destination {
     Destination { channel: ChannelId(channel), host: host.into() }
@@ -14,6 +13,35 @@ fn entry(id: u64, due: u64) -> Tracked {
     // Some of each kind, and the ids of the plain tests are normal.
     let priority = if id % 40 < 30 { Priority::Normal } else { Priority::ALL[id as usize % 4] };
     Tracked { id: MessageId(id), entry: 0, place, open: 1, attempts: 0, due, priority }
+}
+
+/// After its first failure.
+fn failed(id: u64, due: u64) -> Tracked {
+    Tracked { attempts: 1, ..entry(id, due) }
+}
+
+#[test]
+fn a_host_in_trouble_is_probed_with_what_is_not_due_and_gets_it_all_when_it_is_back() {
+    let mut tracker = Tracker::new(100);
+    let a = to(0, "a");
+    for id in 1..=3 {
+        tracker.offer(&a, entry(id, 0));
+        tracker.take(&a);
+    }
+    tracker.trouble(&a);
+    tracker.defer(failed(1, 5_000), true);
+    tracker.defer(failed(2, 6_000), true);
+    tracker.defer(failed(3, 7_000), false);
+    assert_eq!(tracker.ready(&a), 1, "one to probe with");
+    let probe = tracker.take(&a).expect("a probe");
+    assert_eq!((probe.id.0, probe.due), (1, 5_000));
+    tracker.defer(probe, true);
+    let probe = tracker.take(&a).expect("another probe");
+    tracker.recover(&a);
+    tracker.finish(probe.id, 0);
+    assert_eq!(tracker.ready(&a), 1, "the other one that was stranded, and not the third");
+    assert!(tracker.wake(6_000).is_empty());
+    assert_eq!(tracker.wake(7_000).len(), 1);
 }
 
 #[test]
@@ -47,7 +75,7 @@ fn a_deferred_entry_is_ready_at_its_due_time_and_not_before() {
     let a = to(0, "a");
     tracker.offer(&a, entry(1, 0));
     tracker.take(&a);
-    tracker.defer(MessageId(1), 0, 1, 1, 5_000);
+    tracker.defer(failed(1, 5_000), false);
     assert!(tracker.wake(4_999).is_empty());
     assert_eq!(tracker.ready(&a), 0);
     assert_eq!(tracker.wake(5_000), std::slice::from_ref(&a));
@@ -84,7 +112,7 @@ fn a_memory_full_of_failures_forgets_them_until_the_next_scan() {
     }
     for id in 0..16 {
         tracker.take(&host(id));
-        tracker.defer(MessageId(id), 0, 1, 1, 5_000);
+        tracker.defer(failed(id, 5_000), false);
     }
     // 7 are delayed before "more than 6 delayed" holds; then each failure is forgotten while
     // more than 10 are known.
@@ -289,7 +317,7 @@ proptest! {
                     prop_assert_eq!(tracker.finish(MessageId(id), 0).is_some(), was);
                 }
                 Step::Defer(id, due) => {
-                    tracker.defer(MessageId(id), 0, 1, 1, due);
+                    tracker.defer(failed(id, due), false);
                     let known = model.len();
                     if let Some((_, state)) = model.get_mut(&id) {
                         *state = Model::Active;

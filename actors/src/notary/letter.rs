@@ -1,0 +1,261 @@
+//! One notice: whom it concerns, what it says, and where it goes.
+
+use std::{io, sync::Arc};
+
+use relais_channels::{
+    dsn::{Kind, Notice, RecipientReport, Report, Returned, header_block, languages_of},
+    mail::{
+        Address, Content, Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient,
+        Reply, Return,
+    },
+};
+use relais_config::channel::{PostmasterCopy, Program};
+use tracing::{error, warn};
+
+use super::{Case, Parts};
+use crate::{
+    events::{MessageAccepted, RecipientsReturned},
+    queue::now_ms,
+    router::{Question, grouped},
+    spool::{NewContent, SpoolError, open_recipients},
+};
+
+/// Why the sender could not be told now; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum TellError {
+    /// The message cannot be read, or the notice not be stored.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The content of a large message cannot be read.
+    #[error("the content cannot be read: {0}")]
+    Content(#[from] io::Error),
+    /// It is not known where the sender lives.
+    #[error("<{address}>: {reply}")]
+    Route {
+        /// The sender, or the postmaster.
+        address: String,
+        /// What the router says.
+        reply: Reply,
+    },
+}
+
+impl Parts {
+    /// Tells the sender of one message of these cases, all of one kind. `false`: not now.
+    pub(super) async fn tell(&self, cases: &[Case]) -> bool {
+        match self.try_to_tell(cases).await {
+            Ok(()) => true,
+            Err(error) => {
+                let id = cases.first().map_or(MessageId(0), |case| case.entry.id);
+                error!(%id, %error, "a notice could not be written; once more later");
+                false
+            }
+        }
+    }
+
+    async fn try_to_tell(&self, cases: &[Case]) -> Result<(), TellError> {
+        let Some(first) = cases.first() else { return Ok(()) };
+        let (envelope, content) = self.spool.read(first.entry.place).await?;
+        for case in cases {
+            self.log(&envelope, case);
+        }
+        let to = self.readers(&envelope, cases);
+        if to.is_empty() {
+            return Ok(());
+        }
+        let concerned: Vec<_> = cases.iter().flat_map(|case| concerned(&envelope, case)).collect();
+        if concerned.is_empty() {
+            return Ok(());
+        }
+        let head = self.head_of(&content).await?;
+        let id = self.ids.next();
+        let header = header_block(&head);
+        let mut languages = languages_of(header);
+        languages.push(&self.language);
+        let wants_all = first.kind != Kind::Delayed && envelope.returned != Some(Return::Headers);
+        let whole = content.size() <= self.content_return_limit && wants_all;
+        let notice = Report {
+            kind: first.kind,
+            id,
+            host: &self.host,
+            postmaster: &self.postmaster,
+            to: if envelope.sender.is_empty() { &self.postmaster } else { &envelope.sender },
+            now: now_ms(),
+            message: envelope.id,
+            arrival: envelope.received,
+            envelope_id: envelope.envelope_id.as_deref(),
+            recipients: &concerned,
+            returned: if whole { Returned::Full(&head) } else { Returned::Headers(header) },
+            languages: &languages,
+        }
+        .compose(&self.templates);
+        self.store(id, notice, &to).await
+    }
+
+    /// The sender, if it wants to hear and is somebody; the postmaster, as the channels say.
+    fn readers(&self, envelope: &Envelope, cases: &[Case]) -> Vec<String> {
+        let mut to = Vec::new();
+        let nobody = envelope.sender.is_empty();
+        if !nobody {
+            to.push(envelope.sender.clone());
+        }
+        let copy = |case: &Case| {
+            let channel = self.channels.channel(case.destination.channel);
+            let which = match case.kind {
+                Kind::Failed | Kind::TimedOut | Kind::Bounced => channel.sendpost,
+                Kind::Delayed => channel.warnpost.unwrap_or(channel.sendpost),
+                Kind::Delivered | Kind::Relayed | Kind::Expanded => PostmasterCopy::Never,
+            };
+            match which {
+                PostmasterCopy::Never => false,
+                PostmasterCopy::Error => nobody,
+                PostmasterCopy::Copy => !nobody,
+                PostmasterCopy::Always => true,
+            }
+        };
+        if cases.iter().any(copy) {
+            to.push(self.postmaster.to_string());
+        }
+        to
+    }
+
+    /// As much of the message as may come back.
+    async fn head_of(&self, content: &Content) -> Result<bytes::Bytes, TellError> {
+        match content {
+            Content::Whole(octets) => Ok(octets.clone()),
+            Content::File { path, .. } => {
+                use tokio::io::AsyncReadExt;
+                let mut head = Vec::new();
+                let file = tokio::fs::File::open(path).await?;
+                let most = self.content_return_limit.max(LONGEST_HEADER);
+                file.take(most).read_to_end(&mut head).await?;
+                Ok(head.into())
+            }
+        }
+    }
+
+    /// Puts the notice into the queue, from nobody.
+    async fn store(&self, id: MessageId, notice: Notice, to: &[String]) -> Result<(), TellError> {
+        let mut routes: Vec<(Recipient, Arc<[crate::router::Route]>)> = Vec::new();
+        let source_channel = self.source_channel();
+        for address in to {
+            let Ok(parsed) = Address::parse(address) else { continue };
+            let question = Question {
+                address: &parsed,
+                sender: "",
+                source_channel,
+                may_relay: true,
+                trace: false,
+                header: false,
+            };
+            match self.router.resolve(&question).await {
+                Ok(ways) => routes.push((Recipient::new("", address), ways)),
+                Err(reply) if reply.is_permanent() => {
+                    warn!(%id, to = address, %reply, "a notice has nowhere to go");
+                }
+                Err(reply) => {
+                    return Err(TellError::Route { address: address.clone(), reply });
+                }
+            }
+        }
+        let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut envelope = envelope_of(id, source_channel, notice.eight_bit, entries);
+        let content = NewContent::Whole { head: Vec::new(), body: notice.content.into() };
+        self.spool.append(&mut envelope, content).await?;
+        let reply = Reply::new(250, Enhanced(2, 0, 0), "a notice to the sender");
+        MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.metrics);
+        Ok(())
+    }
+
+    /// The channel that notices come in by: `process`, as in the original, when there is one.
+    fn source_channel(&self) -> &str {
+        let process = self.channels.iter().find(|(_, c)| c.program == Program::Process);
+        process.map_or("process", |(_, channel)| &channel.name)
+    }
+
+    /// What the log says of recipients that the queue did not just try.
+    fn log(&self, envelope: &Envelope, case: &Case) {
+        let action = match case.kind {
+            Kind::TimedOut | Kind::Bounced => "R",
+            Kind::Delayed => "W",
+            _ => return,
+        };
+        RecipientsReturned {
+            envelope,
+            entry: usize::from(case.entry.entry),
+            recipients: case.recipients,
+            attempts: u32::from(case.entry.attempts),
+            action,
+            reply: &verdict(case.kind),
+        }
+        .emit(&self.metrics);
+    }
+}
+
+/// From nobody, so that no notice is ever sent of it.
+fn envelope_of(
+    id: MessageId,
+    source_channel: &str,
+    eight_bit: bool,
+    entries: Vec<Entry>,
+) -> Envelope {
+    Envelope {
+        id,
+        received: now_ms(),
+        sender: String::new(),
+        source_channel: source_channel.to_owned(),
+        client: String::new(),
+        eight_bit,
+        priority: Priority::Normal,
+        envelope_id: None,
+        returned: None,
+        held: None,
+        size: 0,
+        entries,
+    }
+}
+
+/// Those whose sender wants to hear of this, with what there is to say.
+fn concerned<'a>(
+    envelope: &'a Envelope,
+    case: &'a Case,
+) -> impl Iterator<Item = RecipientReport<'a>> {
+    let entry = envelope.entries.get(usize::from(case.entry.entry));
+    open_recipients(case.recipients).filter_map(move |index| {
+        let recipient = entry?.recipients.get(usize::from(index))?;
+        let wanted = match case.kind {
+            Kind::Failed | Kind::TimedOut | Kind::Bounced => recipient.notify.of_failure(),
+            Kind::Delayed => recipient.notify.of_delay(),
+            Kind::Delivered | Kind::Relayed | Kind::Expanded => recipient.notify.of_success(),
+        };
+        let last = case.replies.iter().find(|last| last.recipient == index);
+        wanted.then(|| RecipientReport {
+            original: recipient.original_recipient.as_ref(),
+            address: &recipient.original,
+            reply: last.map(|last| last.outcome.reply()),
+            remote: last.and_then(|last| remote(&last.outcome, &case.destination.host)),
+            last_attempt: last.map(|last| last.at),
+            retry_until: case.until,
+        })
+    })
+}
+
+/// The host whose words they are: ours are not its.
+fn remote<'a>(outcome: &Outcome, host: &'a str) -> Option<&'a str> {
+    let ours = [Enhanced(4, 4, 1), Enhanced(4, 4, 2), Enhanced(4, 4, 3), Enhanced(4, 4, 4)];
+    (!outcome.reply().enhanced.is_some_and(|code| ours.contains(&code))).then_some(host)
+}
+
+/// Our own words for what a peer said nothing of.
+fn verdict(kind: Kind) -> Reply {
+    match kind {
+        Kind::TimedOut => Reply::new(550, Enhanced(4, 4, 7), "waited for too long"),
+        Kind::Delayed => Reply::new(450, Enhanced(4, 4, 7), "the sender is warned"),
+        _ => Reply::new(550, Enhanced(5, 0, 0), "returned by an operator"),
+    }
+}
+
+/// Octets of a large message in which its header is looked for.
+const LONGEST_HEADER: u64 = 64 << 10;

@@ -1,0 +1,253 @@
+//! What operators, and the notary, do with entries that no job has in hand.
+//!
+//! They read the index first, and come with what they read: whatever changed in between is told
+//! by the [`Ticket`] of their reading, and is not touched.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use relais_channels::dsn::Kind;
+
+use super::{
+    Destination, Queue,
+    tracker::{Aside, Ticket, Tracked},
+};
+use crate::{
+    channels::lowered,
+    notary::{Case, Tell},
+    spool::{EntryState, ScannedEntry},
+};
+
+/// What to do with an entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Keep it until it is released.
+    Hold,
+    /// Deliver what was held, before all else.
+    Release,
+    /// Try it now, whenever it is due.
+    Retry,
+    /// Return it to its sender.
+    Return,
+    /// Forget it.
+    Delete,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Altered {
+    /// Done.
+    Done,
+    /// A job has it in hand; done as soon as it is back, if it is.
+    Later,
+    /// It is so already, or that cannot be done with an entry in its state.
+    Idle,
+    /// It has gone, or has changed since it was read.
+    Moved,
+}
+
+/// The index is about to be read by somebody who means to [`Alter`] or [`Reserve`] something.
+#[derive(Message)]
+#[rtype(result = "Reading")]
+pub struct BeginReading;
+
+/// The answer to [`BeginReading`].
+#[derive(Clone, Copy, Debug, MessageResponse)]
+pub struct Reading(pub Ticket);
+
+/// What was read has been used.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EndReading(pub Ticket);
+
+/// Do this with each of these entries. The answer has one for each, in order.
+#[derive(Message)]
+#[rtype(result = "Vec<Altered>")]
+pub struct Alter {
+    /// Of the reading that found them.
+    pub reading: Ticket,
+    /// What to do.
+    pub action: Action,
+    /// Who wants it, for the message's history.
+    pub reason: Arc<str>,
+    /// With which.
+    pub entries: Vec<ScannedEntry>,
+}
+
+/// Gives these to the notary, until it says [`super::super::notary::Noticed`]. The answer has
+/// those that it got, as they are now.
+#[derive(Message)]
+#[rtype(result = "Vec<ScannedEntry>")]
+pub struct Reserve {
+    /// Of the reading that found them.
+    pub reading: Ticket,
+    /// Which.
+    pub entries: Vec<ScannedEntry>,
+}
+
+impl Queue {
+    fn alter(
+        &mut self,
+        found: &ScannedEntry,
+        reading: Ticket,
+        action: Action,
+        reason: &Arc<str>,
+    ) -> Altered {
+        let Some(channel) = self.channels.find(&found.channel) else { return Altered::Idle };
+        let is_held = matches!(found.state, EntryState::Held { .. });
+        match (action, is_held) {
+            (Action::Hold | Action::Retry, true) | (Action::Release, false) => Altered::Idle,
+            _ => match self.withdraw(found, reading) {
+                Ok((entry, was)) => {
+                    let destination = Destination { channel, host: found.host.clone() };
+                    self.carry_out(&destination, entry, was, action, reason);
+                    Altered::Done
+                }
+                Err(Altered::Later) if action == Action::Retry => Altered::Idle,
+                Err(Altered::Later) => {
+                    self.wishes.insert((found.id, found.entry), (action, Arc::clone(reason)));
+                    Altered::Later
+                }
+                Err(refused) => refused,
+            },
+        }
+    }
+
+    /// Takes an entry aside, if it is still what `reading` found: the entry, and its state on
+    /// the disk.
+    fn withdraw(
+        &mut self,
+        found: &ScannedEntry,
+        reading: Ticket,
+    ) -> Result<(Tracked, EntryState), Altered> {
+        let (id, entry) = (found.id, found.entry);
+        let tracked = self.tracker.state_of(id, entry);
+        if tracked.is_none() && self.tracker.changed_since(reading, id, entry) {
+            return Err(Altered::Moved);
+        }
+        match self.tracker.take_aside(id, entry) {
+            Aside::Tracked(entry) => Ok((entry, entry.waiting())),
+            Aside::Untracked => {
+                let channel = self.channels.find(&found.channel);
+                let channel = channel.map(|id| self.channels.channel(id));
+                let priority = channel
+                    .map_or(found.priority, |channel| lowered(channel, found.priority, found.size));
+                Ok((Tracked { priority, ..Tracked::of(found) }, found.state))
+            }
+            Aside::Busy if tracked.is_some() => Err(Altered::Later),
+            Aside::Busy => Err(Altered::Moved),
+        }
+    }
+
+    /// Does with an entry that has been taken aside what is to be done.
+    fn carry_out(
+        &mut self,
+        destination: &Destination,
+        entry: Tracked,
+        was: EntryState,
+        action: Action,
+        reason: &Arc<str>,
+    ) {
+        let Tracked { open, attempts, .. } = entry;
+        let now = match action {
+            Action::Hold => EntryState::Held { open, attempts },
+            Action::Release | Action::Retry => EntryState::Waiting { open, attempts, due: 0 },
+            Action::Delete => EntryState::Done,
+            Action::Return => {
+                // It stays aside until its sender has been told.
+                let case = Case {
+                    entry,
+                    destination: destination.clone(),
+                    kind: Kind::Bounced,
+                    recipients: open,
+                    replies: Vec::new(),
+                    until: None,
+                    was,
+                    then: Some(EntryState::Done),
+                    room: None,
+                };
+                return self.notary.do_send(Tell(vec![case]));
+            }
+        };
+        self.amend(destination, &entry, was, now, Vec::new(), Some(Arc::clone(reason)));
+        match (entry.now(now), action) {
+            (Some(entry), Action::Release) => {
+                self.tracker.done_aside(entry.id, entry.entry);
+                self.tracker.offer_first(destination, entry);
+            }
+            (Some(entry), _) => drop(self.tracker.put_back(destination, entry)),
+            (None, _) => self.tracker.done_aside(entry.id, entry.entry),
+        }
+    }
+
+    /// An entry is back from its job: does what was wished for meanwhile.
+    pub(super) fn grant_wish(&mut self, destination: &Destination, entry: Tracked) {
+        let (id, number) = (entry.id, entry.entry);
+        let Some((action, reason)) = self.wishes.remove(&(id, number)) else { return };
+        let (entry, was) = match self.tracker.take_aside(id, number) {
+            Aside::Tracked(entry) => (entry, entry.waiting()),
+            Aside::Untracked => (entry, entry.waiting()),
+            Aside::Busy => return,
+        };
+        self.carry_out(destination, entry, was, action, &reason);
+    }
+}
+
+impl Handler<BeginReading> for Queue {
+    type Result = Reading;
+
+    fn handle(&mut self, _: BeginReading, _: &mut Self::Context) -> Reading {
+        let _busy = self.meter.handling("BeginReading");
+        Reading(self.tracker.begin_reading())
+    }
+}
+
+impl Handler<EndReading> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, EndReading(ticket): EndReading, _: &mut Self::Context) {
+        let _busy = self.meter.handling("EndReading");
+        self.tracker.end_reading(ticket);
+    }
+}
+
+impl Handler<Alter> for Queue {
+    type Result = MessageResult<Alter>;
+
+    fn handle(&mut self, alter: Alter, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("Alter");
+        let Alter { reading, action, reason, entries } = alter;
+        let alter = |found| self.alter(found, reading, action, &reason);
+        let altered: Vec<_> = entries.iter().map(alter).collect();
+        if matches!(action, Action::Release | Action::Retry) {
+            let touched = entries.iter().filter_map(|found| {
+                let channel = self.channels.find(&found.channel)?;
+                Some(Destination { channel, host: found.host.clone() })
+            });
+            let touched: std::collections::HashSet<_> = touched.collect();
+            self.feed(touched);
+        }
+        MessageResult(altered)
+    }
+}
+
+impl Handler<Reserve> for Queue {
+    type Result = MessageResult<Reserve>;
+
+    fn handle(
+        &mut self,
+        Reserve { reading, entries }: Reserve,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        let _busy = self.meter.handling("Reserve");
+        if self.drained {
+            return MessageResult(Vec::new());
+        }
+        let reserve = |mut found: ScannedEntry| {
+            let (_, was) = self.withdraw(&found, reading).ok()?;
+            found.state = was;
+            Some(found)
+        };
+        MessageResult(entries.into_iter().filter_map(reserve).collect())
+    }
+}
