@@ -60,7 +60,8 @@ pub struct RecipientReport<'a> {
     pub address: &'a str,
     /// The last reply: `Diagnostic-Code`, and `Status` where the kind leaves it open.
     pub reply: Option<&'a Reply>,
-    /// The host whose words `reply` is: `Remote-MTA`. `None`: they are our own.
+    /// The host whose words `reply` is ([`Peer::host`](crate::mail::Peer::host)): `Remote-MTA`.
+    /// `None`: they are our own.
     pub remote: Option<&'a str>,
     /// When delivery was last tried: `Last-Attempt-Date`.
     pub last_attempt: Option<u64>,

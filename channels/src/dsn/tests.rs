@@ -69,6 +69,7 @@ fn every_kind_of_news_in_the_words_of_rfc_3464() {
     let taken = Reply::new(250, Enhanced(2, 1, 5), "bob OK");
     let original = OriginalRecipient { address_type: "rfc822".into(), address: "r+1@b.org".into() };
     let bob = |reply| to("bob@b.example", reply);
+    let by_socket = RecipientReport { remote: Some("/run/lmtp"), ..bob(&taken) };
     let by_mx = |reply| RecipientReport { remote: Some("mx.b.example"), ..bob(reply) };
     let date = "Last-Attempt-Date: Sun, 9 Sep 2001 02:46:40 +0000";
     let rows = [
@@ -131,6 +132,15 @@ fn every_kind_of_news_in_the_words_of_rfc_3464() {
             format!(
                 "Final-Recipient: rfc822;bob@b.example\nAction: delivered\nStatus: 2.1.5\n\
                  Remote-MTA: dns; mx.b.example\nDiagnostic-Code: smtp; 250 2.1.5 bob OK\n{date}\n"
+            ),
+        ),
+        (
+            "relayed over a socket",
+            Kind::Relayed,
+            by_socket,
+            format!(
+                "Final-Recipient: rfc822;bob@b.example\nAction: relayed\nStatus: 2.1.5\n\
+                 Remote-MTA: x-unix; /run/lmtp\nDiagnostic-Code: smtp; 250 2.1.5 bob OK\n{date}\n"
             ),
         ),
     ];

@@ -16,6 +16,6 @@ pub use envelope::{Entry, Envelope, Recipient};
 pub use message_id::{MessageId, MessageIds};
 pub use next_hop::{NextHop, NextHopError};
 pub use notify::{Notify, OriginalRecipient, Return};
-pub use outcome::{Attempt, Outcome, SiteTrouble};
+pub use outcome::{Attempt, Outcome, Peer, SiteTrouble};
 pub use priority::Priority;
 pub use reply::{Enhanced, Reply};

@@ -137,7 +137,7 @@ impl OriginalRecipient {
 /// As the value of ORCPT.
 impl fmt::Display for OriginalRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{};{}", self.address_type, Xtext(&self.address))
+        write!(f, "{};{}", Xtext(&self.address_type), Xtext(&self.address))
     }
 }
 
