@@ -21,7 +21,10 @@ json.dump(
         "subject": notice["Subject"],
         "language": text["Content-Language"],
         "text": lines(text.get_content()),
-        "fields": [[[name, str(value)] for name, value in block.items()] for block in status.get_payload()],
+        "fields": [
+            [[name, str(value)] for name, value in block.items()]
+            for block in status.get_payload()
+        ],
         "returned": [
             returned.get_content_type(),
             original["Subject"] if original else lines(returned.get_content()),

@@ -24,7 +24,8 @@ pub struct Report<'a> {
     pub arrival: u64,
     /// ENVID, decoded: `Original-Envelope-Id`.
     pub envelope_id: Option<&'a str>,
-    /// Whom it concerns; at least one, in the order in which they are shown.
+    /// Whom it concerns, in the order in which they are shown; at least one. Each adds its
+    /// address and its reply twice.
     pub recipients: &'a [RecipientReport<'a>],
     /// What comes back of the message.
     pub returned: Returned<'a>,

@@ -11,6 +11,8 @@ use crate::{
     mail::{Enhanced, MessageId, OriginalRecipient, Reply},
 };
 
+const HOSTILE: &str =
+    "\\PC{0,20}|[\\x00-\\x7f]{0,60}|[a-z]{2000}|(a\r\n){9}|\r\n\r\n--=_0000000070000";
 const ARRIVAL: u64 = 1_000_000_000_000;
 const HOUR: u64 = 3_600_000;
 const MESSAGE: &[u8] = b"Received: from client.example\r\n\tby relay.example; x\r\n\
@@ -292,7 +294,7 @@ fn an_age_is_told_in_two_units() {
 proptest! {
     #[test]
     fn whatever_strangers_write_the_notice_stays_one(
-        words in prop::array::uniform6("\\PC{0,20}|[\\x00-\\x7f]{0,60}|[a-z]{2000}|(a\r\n){9}|\r\n\r\n--=_"),
+        words in prop::array::uniform6(HOSTILE),
         code in 0u16..1000,
         content in prop::collection::vec(any::<u8>(), 0..200),
         times in any::<[u64; 3]>(),

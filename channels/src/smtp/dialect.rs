@@ -58,7 +58,8 @@ impl Dialect {
     pub(super) fn help(self) -> Reply {
         let text = match self {
             Self::Smtp => {
-                "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321, RFC 3461"
+                "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
+                 see RFC 5321, RFC 3461"
             }
             Self::Lmtp => "commands: LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nsee RFC 2033",
         };
