@@ -263,19 +263,30 @@ fn recipients_of<'e>(work: &Work, envelope: &'e Envelope) -> Option<Vec<Rcpt<'e>
     let entry = envelope.entries.get(usize::from(work.entry.entry))?;
     let open = open_recipients(work.entry.open);
     let recipients = open.filter_map(|index| entry.recipients.get(usize::from(index)));
-    let rcpt = |to: &'e Recipient| Rcpt { address: &to.address, quota: None, flags: 0 };
+    let rcpt = |to: &'e Recipient| Rcpt {
+        original: &to.original,
+        original_recipient: to.original_recipient.as_ref(),
+        notify: to.notify,
+        ..Rcpt::new(&to.address)
+    };
     Some(recipients.map(rcpt).collect())
 }
 
 fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [Rcpt<'e>]) -> Delivery<'e> {
-    let Envelope { sender, size, eight_bit, .. } = envelope;
-    Delivery { sender, recipients, size: *size, eight_bit: *eight_bit }
+    Delivery {
+        sender: &envelope.sender,
+        recipients,
+        size: envelope.size,
+        eight_bit: envelope.eight_bit,
+        envelope_id: envelope.envelope_id.as_deref(),
+        returned: envelope.returned,
+    }
 }
 
 /// The same outcome for every open recipient.
 fn all(open: u64, outcome: &Outcome) -> Attempt {
     let outcomes = open_recipients(open).map(|_| outcome.clone()).collect();
-    Attempt { outcomes, trouble: None }
+    Attempt { outcomes, trouble: None, peer: None }
 }
 
 fn unreachable_host(trouble: SiteTrouble, open: u64) -> Attempt {

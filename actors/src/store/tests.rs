@@ -179,15 +179,15 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         Connection::open(&NextHop::Unix(path), 24, &settings).await.expect("a server");
     let full = Some(XQuota { size: 1, messages: 1 });
     let to = [
-        lmtp::Rcpt { address: "jdoe", ..lmtp::Rcpt::default() },
-        lmtp::Rcpt { address: "amy@sesta.com", quota: full, flags: 0 },
-        lmtp::Rcpt { address: "bob+New", quota: full, flags: 3 },
+        lmtp::Rcpt::new("jdoe"),
+        lmtp::Rcpt { quota: full, ..lmtp::Rcpt::new("amy@sesta.com") },
+        lmtp::Rcpt { quota: full, flags: 3, ..lmtp::Rcpt::new("bob+New") },
     ];
     for n in 0..3 {
         let text = format!("Subject: {n}\r\n\r\n.\r\n..dots\r\n");
         let content = Content::Whole(text.into());
         let delivery =
-            lmtp::Delivery { sender: "", recipients: &to, size: content.size(), eight_bit: true };
+            lmtp::Delivery { eight_bit: true, ..lmtp::Delivery::new("", &to, content.size()) };
         let attempt = connection.deliver(&delivery, &content, None).await.expect("it is open");
         assert_eq!(attempt.trouble, None);
         let replies: Vec<_> = attempt.outcomes.iter().map(Outcome::reply).collect();

@@ -40,7 +40,9 @@ fn put_recipient(out: &mut Vec<u8>, kind: Kind, recipient: &RecipientReport<'_>)
     put(out, "Action", kind.action());
     put(out, "Status", &status(kind, *reply).to_string());
     if let Some(host) = remote {
-        put(out, "Remote-MTA", &format!("dns; {host}"));
+        // A socket has a path and no name in DNS.
+        let by = if host.starts_with('/') { "x-unix" } else { "dns" };
+        put(out, "Remote-MTA", &format!("{by}; {host}"));
     }
     if let Some(Reply { code, enhanced, text }) = reply {
         let by = if remote.is_some() { "smtp" } else { "X-relais" };

@@ -24,7 +24,8 @@ pub struct Report<'a> {
     pub arrival: u64,
     /// ENVID, decoded: `Original-Envelope-Id`.
     pub envelope_id: Option<&'a str>,
-    /// Whom it concerns; at least one, in the order in which they are shown.
+    /// Whom it concerns, in the order in which they are shown; at least one. Each adds its
+    /// address and its reply twice.
     pub recipients: &'a [RecipientReport<'a>],
     /// What comes back of the message.
     pub returned: Returned<'a>,
@@ -60,7 +61,8 @@ pub struct RecipientReport<'a> {
     pub address: &'a str,
     /// The last reply: `Diagnostic-Code`, and `Status` where the kind leaves it open.
     pub reply: Option<&'a Reply>,
-    /// The host whose words `reply` is: `Remote-MTA`. `None`: they are our own.
+    /// The host whose words `reply` is ([`Peer::host`](crate::mail::Peer::host)): `Remote-MTA`.
+    /// `None`: they are our own.
     pub remote: Option<&'a str>,
     /// When delivery was last tried: `Last-Attempt-Date`.
     pub last_attempt: Option<u64>,

@@ -53,7 +53,7 @@ impl Template {
             && let Some(subject) = first.strip_prefix("Subject:")
             && kind.is_some()
         {
-            template.subject = Some(subject.trim().to_owned());
+            template.subject = Some(subject.trim().replace(char::is_control, " "));
             lines.next();
             let blank = |(line, _): &(&str, usize)| line.trim_ascii().is_empty();
             if lines.next_if(blank).is_none() && lines.peek().is_some() {
@@ -79,6 +79,9 @@ impl Template {
     }
 
     fn line(&mut self, line: &str, kind: Option<Kind>) -> Result<(), String> {
+        if line.contains(|c: char| c.is_control() && c != '\t') {
+            return Err("a control character has no place here".to_owned());
+        }
         let mut rest = line;
         while let Some((before, after)) = rest.split_once('%') {
             self.text(before);
@@ -171,6 +174,7 @@ mod tests {
             ("Subject: s\ntext", Some(Kind::Failed), 2, "blank line"),
             ("a\n\n%{until}", Some(Kind::Failed), 3, "return_delayed.txt only"),
             ("%{until}", None, 1, "return_delayed.txt only"),
+            ("a\r\nb\rc", None, 2, "control character"),
         ];
         for (text, kind, line, want) in rows {
             let mistake = Template::parse(text, kind).expect_err(text);

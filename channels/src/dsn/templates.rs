@@ -280,3 +280,90 @@ const BUILT_IN: [(&str, [&str; FILES.len()]); 3] =
 const MAX_FILE: u64 = 64 << 10;
 /// Of a directory.
 const MAX_ENTRIES: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(directory: &Path, files: &[(&str, &[u8])]) {
+        for (name, text) in files {
+            let path = directory.join(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            fs::write(path, text).expect("room");
+        }
+    }
+
+    fn text(template: &Template) -> String {
+        let mut out = String::new();
+        template.render(&mut out, |word| format!("<{word:?}>"));
+        out
+    }
+
+    #[test]
+    fn every_built_in_file_has_a_subject_and_names_the_recipients() {
+        let templates = Templates::load(None).expect("the built-in words");
+        for language in ["en", "de", "fr"] {
+            let words = templates.words(&[language]);
+            assert_eq!(words.language, language);
+            for kind in Kind::ALL {
+                assert!(words.news(kind).subject.is_some(), "{language} {kind:?}");
+                assert!(text(words.news(kind)).contains("\n<Recipients>"), "{language} {kind:?}");
+            }
+            assert!(text(words.prefix()).contains("<Id>"), "{language}");
+            assert!(text(words.suffix()).contains("<Postmaster>"), "{language}");
+        }
+    }
+
+    #[test]
+    fn files_of_an_operator_stand_in_one_by_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        write(
+            directory.path(),
+            &[
+                ("de/return_failed.txt", b"Subject: Pech\n\nPech gehabt: %{recipients}\n"),
+                ("de-AT/return_suffix.txt", b"Servus\n"),
+                ("nl/return_failed.txt", b"Helaas\r\n"),
+                ("nl/return_failed.txt~", b"%{"),
+                ("nl/notes.txt", b"%{"),
+                ("README", b"%{"),
+            ],
+        );
+        let templates = Templates::load(Some(directory.path())).expect("good files");
+        let rows = [
+            ("de", "de", "Pech gehabt: <Recipients>\n", "Pech", "Wenn Sie Hilfe"),
+            ("DE-at-1996", "de-AT", "Pech gehabt: <Recipients>\n", "Pech", "Servus"),
+            ("nl-BE", "nl", "Helaas\n", "Delivery Notification: Delivery has", "If you need"),
+            ("en", "en", "Your message could not", "Delivery Notification:", "If you need"),
+        ];
+        for (asked, language, failed, subject, suffix) in rows {
+            let words = templates.words(&[asked]);
+            assert_eq!(words.language, language, "{asked}");
+            let news = words.news(Kind::Failed);
+            assert!(text(news).trim_start().starts_with(failed), "{asked}: {}", text(news));
+            let got = news.subject.as_deref().unwrap_or_default();
+            assert!(got.starts_with(subject), "{asked}: {got}");
+            assert!(text(words.suffix()).trim_start().starts_with(suffix), "{asked}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_with_its_place() {
+        let large = vec![b'x'; MAX_FILE as usize + 1];
+        let rows: [(&str, &[u8], &str); 6] = [
+            ("de/return_failed.txt", b"a\n%{recipient}\n", "failed.txt, line 2: %{recipient} is"),
+            ("de/return_prefix.txt", b"a\n\nb\xff\n", "prefix.txt, line 3: not UTF-8"),
+            ("de/return_prefix.txt", b"%{until}", "prefix.txt, line 1: %{until} means something"),
+            ("de/return_suffix.txt", &large, "suffix.txt is larger than 65536 octets"),
+            ("de/return_fail.txt", b"", "return_fail.txt is not known: return_prefix.txt, ret"),
+            ("deutsch_/return_failed.txt", b"", "deutsch_ is not named after a language"),
+        ];
+        for (name, octets, want) in rows {
+            let directory = tempfile::tempdir().expect("a directory");
+            write(directory.path(), &[(name, octets)]);
+            let error = Templates::load(Some(directory.path())).expect_err(name).to_string();
+            assert!(error.contains(want), "{error}");
+        }
+        let error = Templates::load(Some(Path::new("/nonexistent"))).expect_err("no directory");
+        assert!(error.to_string().starts_with("cannot read /nonexistent: "), "{error}");
+    }
+}

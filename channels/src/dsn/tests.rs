@@ -1,6 +1,8 @@
 //! Notices as their readers get them.
 
-use mail_parser::{MessageParser, MimeHeaders, PartType};
+use std::sync::LazyLock;
+
+use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
@@ -9,14 +11,17 @@ use crate::{
     mail::{Enhanced, MessageId, OriginalRecipient, Reply},
 };
 
+const HOSTILE: &str =
+    "\\PC{0,20}|[\\x00-\\x7f]{0,60}|[a-z]{2000}|(a\r\n){9}|\r\n\r\n--=_0000000070000";
 const ARRIVAL: u64 = 1_000_000_000_000;
+const HOUR: u64 = 3_600_000;
 const MESSAGE: &[u8] = b"Received: from client.example\r\n\tby relay.example; x\r\n\
     Message-ID: <1.2@a.example>\r\nSubject: hello\r\n\r\n--=_\r\nbody\r\n.\r\n";
 
-fn templates() -> Templates {
-    Templates::load(None).expect("the built-in words")
-}
+static TEMPLATES: LazyLock<Templates> =
+    LazyLock::new(|| Templates::load(None).expect("the built-in words"));
 
+/// About a message that came 25 hours ago.
 fn report<'a>(kind: Kind, recipients: &'a [RecipientReport<'a>]) -> Report<'a> {
     Report {
         kind,
@@ -24,7 +29,7 @@ fn report<'a>(kind: Kind, recipients: &'a [RecipientReport<'a>]) -> Report<'a> {
         host: "relay.example",
         postmaster: "postmaster@relay.example",
         to: "alice@a.example",
-        now: ARRIVAL + 90_000_000,
+        now: ARRIVAL + 25 * HOUR,
         message: MessageId(ARRIVAL << 20),
         arrival: ARRIVAL,
         envelope_id: None,
@@ -34,27 +39,309 @@ fn report<'a>(kind: Kind, recipients: &'a [RecipientReport<'a>]) -> Report<'a> {
     }
 }
 
-fn to(address: &str) -> RecipientReport<'_> {
+fn to<'a>(address: &'a str, reply: &'a Reply) -> RecipientReport<'a> {
     RecipientReport {
         original: None,
         address,
-        reply: None,
+        reply: Some(reply),
         remote: None,
-        last_attempt: None,
-        retry_until: None,
+        last_attempt: Some(ARRIVAL + HOUR),
+        retry_until: Some(ARRIVAL + 100 * HOUR),
+    }
+}
+
+/// The octets of a part, as they stand in the notice.
+fn part<'a>(notice: &'a Message<'_>, number: usize) -> &'a [u8] {
+    let PartType::Multipart(parts) = &notice.parts[0].body else { panic!("no multipart") };
+    let part = &notice.parts[parts[number] as usize];
+    &notice.raw_message()[part.offset_body as usize..part.offset_end as usize]
+}
+
+fn status_of(notice: &Notice) -> String {
+    let parsed = MessageParser::new().parse(&notice.content).expect("a message");
+    String::from_utf8(part(&parsed, 1).to_vec()).expect("ASCII")
+}
+
+#[test]
+fn every_kind_of_news_in_the_words_of_rfc_3464() {
+    let refused = Reply::new(550, Enhanced(5, 1, 1), "no such user here,\nsee https://b.example/");
+    let full = Reply::plain(552, "mailbox full");
+    let unknown = Reply::new(550, Enhanced(5, 1, 2), "no host b.example");
+    let busy = Reply::new(451, Enhanced(4, 4, 1), "connect to mx.b.example: timed out");
+    let taken = Reply::new(250, Enhanced(2, 1, 5), "bob OK");
+    let original = OriginalRecipient { address_type: "rfc822".into(), address: "r+1@b.org".into() };
+    let bob = |reply| to("bob@b.example", reply);
+    let by_socket = RecipientReport { remote: Some("/run/lmtp"), ..bob(&taken) };
+    let by_mx = |reply| RecipientReport { remote: Some("mx.b.example"), ..bob(reply) };
+    let date = "Last-Attempt-Date: Sun, 9 Sep 2001 02:46:40 +0000";
+    let rows = [
+        (
+            "refused at RCPT",
+            Kind::Failed,
+            RecipientReport { original: Some(&original), ..by_mx(&refused) },
+            format!(
+                "Original-Recipient: rfc822;r+1@b.org\nFinal-Recipient: rfc822;bob@b.example\n\
+                 Action: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.b.example\nDiagnostic-Code: \
+                 smtp; 550 5.1.1 no such user here,\n see https://b.example/\n{date}\n"
+            ),
+        ),
+        (
+            "refused after the data, without enhanced code",
+            Kind::Failed,
+            by_mx(&full),
+            format!(
+                "Final-Recipient: rfc822;bob@b.example\nAction: failed\nStatus: 5.2.2\n\
+                 Remote-MTA: dns; mx.b.example\nDiagnostic-Code: smtp; 552 mailbox full\n{date}\n"
+            ),
+        ),
+        (
+            "host unknown",
+            Kind::Failed,
+            RecipientReport { last_attempt: None, ..bob(&unknown) },
+            "Final-Recipient: rfc822;bob@b.example\nAction: failed\nStatus: 5.1.2\n\
+             Diagnostic-Code: X-relais; 550 5.1.2 no host b.example\n"
+                .to_owned(),
+        ),
+        (
+            "timed out",
+            Kind::TimedOut,
+            bob(&busy),
+            format!(
+                "Final-Recipient: rfc822;bob@b.example\nAction: failed\nStatus: 4.4.7\n\
+                 Diagnostic-Code: X-relais; 451 4.4.1 connect to mx.b.example: timed out\n{date}\n"
+            ),
+        ),
+        (
+            "returned by an operator",
+            Kind::Bounced,
+            RecipientReport { reply: None, last_attempt: None, ..bob(&busy) },
+            "Final-Recipient: rfc822;bob@b.example\nAction: failed\nStatus: 5.0.0\n".to_owned(),
+        ),
+        (
+            "delayed",
+            Kind::Delayed,
+            bob(&busy),
+            format!(
+                "Final-Recipient: rfc822;bob@b.example\nAction: delayed\nStatus: 4.4.1\n\
+                 Diagnostic-Code: X-relais; 451 4.4.1 connect to mx.b.example: timed out\n{date}\n\
+                 Will-Retry-Until: Thu, 13 Sep 2001 05:46:40 +0000\n"
+            ),
+        ),
+        (
+            "delivered",
+            Kind::Delivered,
+            by_mx(&taken),
+            format!(
+                "Final-Recipient: rfc822;bob@b.example\nAction: delivered\nStatus: 2.1.5\n\
+                 Remote-MTA: dns; mx.b.example\nDiagnostic-Code: smtp; 250 2.1.5 bob OK\n{date}\n"
+            ),
+        ),
+        (
+            "relayed over a socket",
+            Kind::Relayed,
+            by_socket,
+            format!(
+                "Final-Recipient: rfc822;bob@b.example\nAction: relayed\nStatus: 2.1.5\n\
+                 Remote-MTA: x-unix; /run/lmtp\nDiagnostic-Code: smtp; 250 2.1.5 bob OK\n{date}\n"
+            ),
+        ),
+    ];
+    for (name, kind, recipient, want) in rows {
+        let recipients = [recipient];
+        let report = Report { envelope_id: Some("QQ+314"), ..report(kind, &recipients) };
+        let want = format!(
+            "Reporting-MTA: dns; relay.example\nOriginal-Envelope-Id: QQ+314\n\
+             Arrival-Date: Sun, 9 Sep 2001 01:46:40 +0000\n\n{want}"
+        );
+        let got = status_of(&report.compose(&TEMPLATES));
+        assert_eq!(got, want.replace('\n', "\r\n"), "{name}");
     }
 }
 
 #[test]
-fn show() {
-    let reply = Reply::new(550, Enhanced(5, 1, 1), "no such user\nsee https://x.example/");
-    let r = [RecipientReport {
-        reply: Some(&reply),
-        remote: Some("mx.b.example"),
-        ..to("bob@b.example")
-    }];
-    let n = report(Kind::Failed, &r).compose(&templates());
-    println!("{}", String::from_utf8_lossy(&n.content));
-    let n = Report { languages: &["de"], ..report(Kind::Delayed, &r) }.compose(&templates());
-    println!("{}", String::from_utf8_lossy(&n.content));
+fn each_recipient_has_its_own_fields() {
+    let (no, never) = (Reply::plain(550, "no"), Reply::new(554, Enhanced(5, 6, 0), "never"));
+    let recipients = [to("a@b.example", &no), to("\"c d\"@b.example", &never)];
+    let status = status_of(&report(Kind::Failed, &recipients).compose(&TEMPLATES));
+    let groups: Vec<_> = status.split("\r\n\r\n").collect();
+    assert_eq!(groups.len(), 3, "{status}");
+    assert!(groups[0].starts_with("Reporting-MTA: ") && !status.contains("Envelope-Id"));
+    assert!(groups[1].starts_with("Final-Recipient: rfc822;a@b.example\r\n"));
+    assert!(groups[2].starts_with("Final-Recipient: rfc822;\"c d\"@b.example\r\n"));
+    assert!(groups[2].contains("\r\nStatus: 5.6.0\r\n"));
+}
+
+#[test]
+fn the_header_is_a_notices() {
+    let no = Reply::plain(550, "no");
+    let recipients = [to("bob@b.example", &no)];
+    let notice = report(Kind::Failed, &recipients).compose(&TEMPLATES);
+    let text = String::from_utf8(notice.content).expect("ASCII");
+    let want = "From: \"Mail Delivery System\" <postmaster@relay.example>\r\n\
+                To: <alice@a.example>\r\n\
+                Subject: Delivery Notification: Delivery has failed\r\n\
+                Date: Mon, 10 Sep 2001 02:46:40 +0000\r\n\
+                Message-ID: <0000000070000@relay.example>\r\n\
+                In-Reply-To: <1.2@a.example>\r\n\
+                References: <1.2@a.example>\r\n\
+                Auto-Submitted: auto-replied\r\n\
+                MIME-Version: 1.0\r\n\
+                Content-Type: multipart/report; report-type=\"delivery-status\";\r\n \
+                boundary=\"=_0000000070000\"\r\n\
+                Content-Transfer-Encoding: 7bit\r\n\r\n--=_0000000070000\r\n";
+    assert!(text.starts_with(want), "{text}");
+    assert!(text.ends_with("\r\n--=_0000000070000--\r\n"), "{text}");
+}
+
+#[test]
+fn the_text_is_in_a_language_of_its_reader() {
+    let busy = Reply::plain(450, "busy");
+    let recipients = [RecipientReport { remote: Some("mx.b.example"), ..to("b@c.example", &busy) }];
+    let rows: [(&[&str], &str, &str, &str); 5] = [
+        (&[], "en", "Delivery Notification: Delivery has been delayed", "waiting for 1 d 1 h:"),
+        (&["de-AT", "en"], "de", "Zustellbericht: Zustellung verzögert sich", "seit 1 d 1 h:"),
+        (&["nl", "FR"], "fr", "Avis de remise : remise retardée", "attend depuis 1 d 1 h :"),
+        (&["en", "de"], "en", "Delivery Notification: Delivery has been delayed", "It has been"),
+        (&["x"], "en", "Delivery Notification: Delivery has been delayed", "It has been"),
+    ];
+    for (languages, want, subject, words) in rows {
+        let report = Report { languages, ..report(Kind::Delayed, &recipients) };
+        let notice = report.compose(&TEMPLATES);
+        let parsed = MessageParser::new().parse(&notice.content).expect("a message");
+        assert_eq!(parsed.subject(), Some(subject), "{languages:?}");
+        assert_eq!(parsed.parts[1].content_language().as_text(), Some(want), "{languages:?}");
+        let text = parsed.body_text(0).expect("a text");
+        assert!(text.contains(words), "{languages:?}: {text}");
+        assert!(text.contains("<b@c.example>\r\n    mx.b.example: 450 busy\r\n"), "{text}");
+        assert!(text.contains("\r\nThu, 13 Sep 2001 05:46:40 +0000."), "{text}");
+        assert!(text.contains("0T3AAA4000000") && text.contains("postmaster@relay.example"));
+    }
+}
+
+#[test]
+fn the_returned_part_is_the_message_octet_for_octet() {
+    let eight_bit = "Subject: \u{e9}\r\n\r\n\u{2713} \t \r\n\r\n.\r\nFrom x\r\n";
+    let latin = b"Subject: \xe9\0\r\n\r\n\xff\xfe\r\n";
+    let boundary = b"Subject: x\r\n\r\n--=_0000000070000\r\n--=_0000000070000_--\r\n";
+    let no_end = b"Subject: x\r\n\r\nno end";
+    let no = Reply::plain(550, "no");
+    let recipients = [to("b@c.example", &no)];
+    for octets in [MESSAGE, eight_bit.as_bytes(), latin, boundary, no_end, b"\r\n"] {
+        for full in [true, false] {
+            let (octets, kind) = if full {
+                (octets, "message/rfc822")
+            } else {
+                (header_block(octets), "text/rfc822-headers")
+            };
+            let returned = if full { Returned::Full(octets) } else { Returned::Headers(octets) };
+            let report = Report { returned, ..report(Kind::Failed, &recipients) };
+            let notice = report.compose(&TEMPLATES);
+            let parsed = MessageParser::new().parse(&notice.content).expect("a message");
+            assert_eq!(notice.eight_bit, !octets.is_ascii());
+            let PartType::Multipart(parts) = &parsed.parts[0].body else { panic!("no multipart") };
+            if octets.is_empty() {
+                assert_eq!(parts.len(), 2, "nothing comes back");
+                continue;
+            }
+            assert_eq!(part(&parsed, 2), octets, "{}", String::from_utf8_lossy(octets));
+            let part = &parsed.parts[parts[2] as usize];
+            let content_type = part.content_type().expect("a type");
+            let subtype = content_type.subtype().unwrap_or_default();
+            assert_eq!(format!("{}/{subtype}", content_type.ctype()), kind);
+            let encoding = if notice.eight_bit { "8bit" } else { "7bit" };
+            assert_eq!(part.content_transfer_encoding(), Some(encoding));
+            assert_eq!(parsed.parts[0].content_transfer_encoding(), Some(encoding));
+        }
+    }
+}
+
+#[test]
+fn a_sender_that_cannot_stand_in_a_header_does_not() {
+    let no = Reply::plain(550, "no");
+    let recipients = [to("b@c.example", &no)];
+    let long = format!("{}@a.example", "x".repeat(980));
+    let rows = [
+        ("alice@a.example", "<alice@a.example>"),
+        ("\"a>, b <\"@a.example", "<\"a>, b <\"@a.example>"),
+        ("@relay.example:alice@a.example", "<alice@a.example>"),
+        ("", "\"undisclosed-recipients\":;"),
+        ("a@b>\r\nBcc: <c@d", "\"undisclosed-recipients\":;"),
+        (&long, "\"undisclosed-recipients\":;"),
+    ];
+    for (sender, want) in rows {
+        let report = Report { to: sender, ..report(Kind::Failed, &recipients) };
+        let content = report.compose(&TEMPLATES).content;
+        let text = String::from_utf8(content).expect("ASCII");
+        assert!(text.contains(&format!("\r\nTo: {want}\r\nSubject: ")), "{sender}: {text}");
+    }
+}
+
+#[test]
+fn an_age_is_told_in_two_units() {
+    let rows = [
+        (59_999, "0 min"),
+        (59 * 60_000, "59 min"),
+        (4 * HOUR, "4 h"),
+        (4 * HOUR + 60_000, "4 h 1 min"),
+        (72 * HOUR, "3 d"),
+        (100 * HOUR + 60_000, "4 d 4 h"),
+    ];
+    for (millis, want) in rows {
+        assert_eq!(age(millis), want);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_strangers_write_the_notice_stays_one(
+        words in prop::array::uniform6(HOSTILE),
+        code in 0u16..1000,
+        content in prop::collection::vec(any::<u8>(), 0..200),
+        times in any::<[u64; 3]>(),
+    ) {
+        let [sender, address, text, host, id, address_type] = &words;
+        let original =
+            OriginalRecipient { address_type: address_type.clone(), address: address.clone() };
+        let reply = Reply::plain(code, text.clone());
+        let recipient = RecipientReport {
+            original: Some(&original),
+            address,
+            reply: Some(&reply),
+            remote: Some(host),
+            last_attempt: Some(times[0]),
+            retry_until: Some(times[1]),
+        };
+        let recipients = [recipient, recipient];
+        let header = [b"Message-ID: <".as_slice(), id.as_bytes(), b">\r\n\r\n", &content].concat();
+        for (kind, language) in Kind::ALL.into_iter().zip(["en", "de", "fr"].into_iter().cycle()) {
+            let report = Report {
+                host,
+                to: sender,
+                postmaster: sender,
+                now: times[2],
+                envelope_id: Some(id),
+                returned: Returned::Full(&header),
+                languages: &[language],
+                ..report(kind, &recipients)
+            };
+            let Notice { content, .. } = report.compose(&TEMPLATES);
+            let parsed = MessageParser::new().parse(&content).expect("a message");
+            let mut names: Vec<_> = parsed.headers().iter().map(|h| h.name().to_owned()).collect();
+            let all = names.len();
+            names.sort();
+            names.dedup();
+            prop_assert_eq!(names.len(), all);
+            prop_assert!((9..=11).contains(&all), "{:?}", names);
+            let PartType::Multipart(parts) = &parsed.parts[0].body else { panic!("no multipart") };
+            prop_assert_eq!(parts.len(), 3);
+            prop_assert_eq!(part(&parsed, 2), &*with_line_ends(&header));
+            let ours = &content[..parsed.parts[parts[2] as usize].offset_body as usize];
+            prop_assert!(ours.split(|c| *c == b'\n').all(|line| line.len() < 1000));
+            prop_assert!(ours.iter().all(|c| matches!(c, b'\r' | b'\n' | b' '..=b'~')));
+            prop_assert!(matches!(with_line_ends(&content), std::borrow::Cow::Borrowed(_)));
+            let status = status_of(&Notice { content, eight_bit: false });
+            prop_assert_eq!(status.split("\r\n\r\n").count(), 3, "{}", status);
+            prop_assert_eq!(status.matches("\nStatus: ").count(), 2);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::{
     tests::{TWO, delivery, message, settings, short},
     *,
 };
+use crate::{lmtp::Rcpt, mail::Notify};
 
 /// A server that says nothing to a message before it has the commands of the next one: in one
 /// piece, its `status` and the replies to these. Returns what the client said. Without status it
@@ -28,7 +29,9 @@ fn patient(stream: UnixStream, status: &'static str) -> JoinHandle<String> {
             heard.push_str(&line);
             let envelope = "250 OK\r\n250 OK\r\n354 go ahead\r\n";
             let say = match (line.trim_end(), dots) {
-                ("LHLO relay.example", _) => "250-store\r\n250 PIPELINING\r\n".to_owned(),
+                ("LHLO relay.example", _) => {
+                    "250-store\r\n250-DSN\r\n250 PIPELINING\r\n".to_owned()
+                }
                 ("DATA", 0) => envelope.to_owned(),
                 ("DATA", _) => match status.strip_suffix('|') {
                     Some(alone) => format!("{alone}\r\n"),
@@ -51,14 +54,17 @@ async fn connect_patient(status: &'static str) -> (Connection, JoinHandle<String
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
     let server = patient(theirs, status);
     let connection =
-        Connection::greet(Stream::Unix(ours), "store".to_owned(), &settings(false)).await;
+        Connection::greet(Stream::Unix(ours), "store".into(), "store".into(), &settings(false))
+            .await;
     (connection.expect("a connection"), server)
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_next_message_is_announced_behind_the_content() {
-    let (content, first, second) = (message(), [TWO[0]], [TWO[1]]);
+    let never = |address| [Rcpt { notify: Notify::Never, ..Rcpt::new(address) }];
+    let (content, first, second) = (message(), never("u1"), never("u2"));
     let (first, second) = (delivery(&first, &content), delivery(&second, &content));
+    let second = Delivery { envelope_id: Some("1"), ..second };
     let rows = [("250 2.5.0 u1 OK", "D 2.5.0"), ("452 4.2.2 full", "T 4.2.2")];
     for (status, want) in rows {
         let (mut connection, server) = connect_patient(status).await;
@@ -68,11 +74,13 @@ async fn the_next_message_is_announced_behind_the_content() {
         let two = connection.deliver(&second, &content, None).await.expect("it was announced");
         assert_eq!(short(&two.outcomes[0]), "D 2.5.0");
         connection.quit().await;
-        let message = |to| {
-            let mail = "MAIL FROM:<a@b.example>\r\n";
-            format!("{mail}RCPT TO:<{to}>\r\nDATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\n")
+        let message = |id, to| {
+            let envelope =
+                format!("MAIL FROM:<a@b.example>{id}\r\nRCPT TO:<{to}> NOTIFY=NEVER\r\n");
+            format!("{envelope}DATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\n")
         };
-        let want = format!("LHLO relay.example\r\n{}{}QUIT\r\n", message("u1"), message("u2"));
+        let (one, two) = (message("", "u1"), message(" ENVID=1", "u2"));
+        let want = format!("LHLO relay.example\r\n{one}{two}QUIT\r\n");
         assert_eq!(server.await.expect("the server"), want);
     }
 }

@@ -8,6 +8,7 @@ use std::{
     io::{self, IoSlice},
     net::SocketAddr,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -37,6 +38,8 @@ use crate::{
 pub struct Connection {
     stream: Stream,
     peer: String,
+    /// As in [`Peer::host`](crate::mail::Peer::host).
+    host: Arc<str>,
     settings: Settings,
     replies: Replies,
     offer: Offer,
@@ -157,7 +160,7 @@ impl Connection {
         self.kept = true;
         self.reset_due = exchange.reset_due();
         self.broken = exchange.is_closing();
-        Ok(exchange.finish())
+        Ok(exchange.finish(self.host.clone()))
     }
 
     /// Whether another message may be handed over, as far as can be seen from here.
@@ -194,20 +197,28 @@ impl Connection {
         let stream = connect.await.map_err(|lost| unreachable(&peer, &lost))?;
         // Without it, commands and content wait for each other's acknowledgement.
         stream.set_nodelay(true).map_err(|error| unreachable(&peer, &Lost::Io(error)))?;
-        Self::greet(Stream::Tcp(stream), peer, settings).await
+        let host = if name.is_empty() { format!("[{}]", address.ip()) } else { name.to_owned() };
+        Self::greet(Stream::Tcp(stream), peer, host.into(), settings).await
     }
 
     async fn open_unix(path: &Path, settings: &Settings) -> Result<Self, SiteTrouble> {
         let peer = path.display().to_string();
         let connect = limited(settings.connect_time, UnixStream::connect(path));
         let stream = connect.await.map_err(|lost| unreachable(&peer, &lost))?;
-        Self::greet(Stream::Unix(stream), peer, settings).await
+        let host = peer.as_str().into();
+        Self::greet(Stream::Unix(stream), peer, host, settings).await
     }
 
-    async fn greet(stream: Stream, peer: String, settings: &Settings) -> Result<Self, SiteTrouble> {
+    async fn greet(
+        stream: Stream,
+        peer: String,
+        host: Arc<str>,
+        settings: &Settings,
+    ) -> Result<Self, SiteTrouble> {
         let mut connection = Self {
             stream,
             peer,
+            host,
             settings: settings.clone(),
             replies: Replies::default(),
             offer: Offer::default(),

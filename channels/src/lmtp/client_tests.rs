@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::lmtp::Rcpt;
+use crate::{
+    lmtp::Rcpt,
+    mail::{Notify, OriginalRecipient, Return},
+};
 
 /// What the server says where; `""` closes the connection, `-` says nothing at all.
 #[derive(Clone)]
@@ -104,15 +107,15 @@ async fn connect(
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
     let server = server(theirs, script);
     let connection =
-        Connection::greet(Stream::Unix(ours), "store".to_owned(), &settings(private)).await;
+        Connection::greet(Stream::Unix(ours), "store".into(), "store".into(), &settings(private))
+            .await;
     (connection, server)
 }
 
-pub(super) const TWO: [Rcpt<'_>; 2] =
-    [Rcpt { address: "u1", quota: None, flags: 0 }, Rcpt { address: "u2", quota: None, flags: 0 }];
+pub(super) const TWO: [Rcpt<'_>; 2] = [Rcpt::new("u1"), Rcpt::new("u2")];
 
 pub(super) fn delivery<'a>(recipients: &'a [Rcpt<'a>], content: &Content) -> Delivery<'a> {
-    Delivery { sender: "a@b.example", recipients, size: content.size(), eight_bit: false }
+    Delivery::new("a@b.example", recipients, content.size())
 }
 
 pub(super) fn message() -> Content {
@@ -286,8 +289,8 @@ async fn said(script: Script, private: bool, delivery: &Delivery<'_>) -> String 
 #[tokio::test(start_paused = true)]
 async fn parameters_are_sent_where_they_are_understood() {
     let quota = Some(crate::intake::XQuota { size: 1000, messages: -1 });
-    let to = [Rcpt { address: "u1+inv@sesta.com", quota, flags: 3 }];
-    let delivery = Delivery { sender: "", recipients: &to, size: 20, eight_bit: true };
+    let to = [Rcpt { quota, flags: 3, ..Rcpt::new("u1+inv@sesta.com") }];
+    let delivery = Delivery { sender: "", eight_bit: true, ..delivery(&to, &message()) };
     let bare = "MAIL FROM:<>\r\nRCPT TO:<u1+inv@sesta.com>\r\n";
     let private = "MAIL FROM:<> SIZE=22\r\nRCPT TO:<u1+inv@sesta.com> XQUOTA=1000,-1 XDFLG=3\r\n";
     let both = "MAIL FROM:<> SIZE=22 BODY=8BITMIME\r\nRCPT TO:<u1+inv@sesta.com>\r\n";
@@ -300,6 +303,66 @@ async fn parameters_are_sent_where_they_are_understood() {
         let script = Script { lhlo, ..one() };
         let want = format!("{want}DATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n");
         assert_eq!(said(script, ours, &delivery).await, want, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sender_wants_to_hear_is_passed_on_where_dsn_is_offered() {
+    let original =
+        OriginalRecipient { address_type: "rfc822".into(), address: "a+b@list.example".into() };
+    let on = Notify::On { success: true, failure: true, delay: false };
+    let long = "x".repeat(200);
+    let mut rcpts = [
+        Rcpt { notify: on, original_recipient: Some(&original), ..Rcpt::new("u1") },
+        Rcpt { original: "\"u 2\"@sesta.com", ..Rcpt::new("u2") },
+    ];
+    let id = Some("QQ=314 159");
+    let returned = Some(Return::Headers);
+    let offers = ["250-s\r\n250 DSN", "250-s\r\n250-PIPELINING\r\n250 dsn"];
+    for lhlo in offers {
+        let script = Script { lhlo, ..Script::default() };
+        let delivery = Delivery { envelope_id: id, returned, ..delivery(&rcpts, &message()) };
+        let heard = said(script, false, &delivery).await;
+        let want = "MAIL FROM:<a@b.example> RET=HDRS ENVID=QQ+3D314+20159\r\n\
+                    RCPT TO:<u1> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bb@list.example\r\n\
+                    RCPT TO:<u2> ORCPT=rfc822;\"u+202\"@sesta.com\r\nDATA\r\n";
+        assert!(heard.starts_with(want), "{heard}");
+    }
+    rcpts[1].notify = Notify::Never;
+    rcpts[1].original = &long;
+    let script = Script { lhlo: offers[0], ..Script::default() };
+    let heard = said(script, false, &delivery(&rcpts, &message())).await;
+    assert!(heard.contains("<u2> NOTIFY=NEVER\r\n"), "{heard}");
+    let delivery = Delivery { envelope_id: id, returned, ..delivery(&rcpts, &message()) };
+    let heard = said(Script::default(), true, &delivery).await;
+    let want = "MAIL FROM:<a@b.example> SIZE=22\r\nRCPT TO:<u1>\r\nRCPT TO:<u2>\r\n";
+    assert!(heard.starts_with(want), "{heard}");
+}
+
+/// Whether the peer notifies, and `p` for each outcome that the peer's reply led to, `o` for ours.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_tells_whose_words_its_replies_are() {
+    let dsn = Script { lhlo: "250-s\r\n250 DSN", ..Script::default() };
+    let rows = [
+        ("all is well", Script::default(), "store false pp"),
+        ("it notifies", dsn.clone(), "store true pp"),
+        ("MAIL refused", Script { mail: "550 5.1.8 x", ..refused() }, "store false pp"),
+        ("RCPT refused", Script { rcpt: ["550 x", "250 ok"], ..one() }, "store false pp"),
+        ("closed after RCPT", Script { rcpt: ["550 x", ""], ..dsn.clone() }, "store true po"),
+        ("421 in reply to RCPT", Script { rcpt: ["421 x", ""], ..dsn }, "store true pp"),
+        ("DATA refused", Script { data: "451 x", ..Script::default() }, "store false pp"),
+        ("one reply is missing", after_dot(&["250 OK"]), "store false po"),
+    ];
+    for (name, script, want) in rows {
+        let (connection, _server) = connect(script, false).await;
+        let content = message();
+        let mut connection = connection.expect("a connection");
+        let attempt = connection.deliver(&delivery(&TWO, &content), &content, None).await;
+        let peer = attempt.expect("a new connection").peer.expect("a peer");
+        let whose = |i| if peer.has_answered(i) { 'p' } else { 'o' };
+        let whose: String = (0..2).map(whose).collect();
+        assert_eq!(format!("{} {} {whose}", peer.host, peer.notifies), want, "{name}");
+        assert!(!peer.has_answered(2) && !peer.has_answered(64));
     }
 }
 
@@ -411,7 +474,8 @@ async fn a_server_that_drips_is_cut_off_in_time() {
         }
     });
     let before = Instant::now();
-    let greeted = Connection::greet(Stream::Unix(ours), "s".to_owned(), &settings(false)).await;
+    let greeted =
+        Connection::greet(Stream::Unix(ours), "s".into(), "s".into(), &settings(false)).await;
     assert!(greeted.is_err());
     assert!(before.elapsed() < Duration::from_millis(1_300));
     drip.await.expect("the server");

@@ -5,7 +5,7 @@
 //! the conversation breaks off at any point; behind the dot goes nothing but the commands of the
 //! next message, and only if the server pipelines.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use super::{
     offer::Offer,
@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     intake::XQuota,
-    mail::{Attempt, Enhanced, Outcome, Reply, SiteTrouble},
+    mail::{
+        Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, Reply, Return, SiteTrouble,
+    },
+    wire::xtext::Xtext,
 };
 
 /// A message to be handed over.
@@ -27,17 +30,49 @@ pub struct Delivery<'a> {
     pub size: u64,
     /// The content holds octets above 127.
     pub eight_bit: bool,
+    /// ENVID, decoded. This and the next are sent where DSN is offered.
+    pub envelope_id: Option<&'a str>,
+    /// RET.
+    pub returned: Option<Return>,
 }
 
-/// One recipient, and what a store of ours is told about it.
-#[derive(Clone, Copy, Debug, Default)]
+/// One recipient, and what the server is told about it.
+#[derive(Clone, Copy, Debug)]
 pub struct Rcpt<'a> {
     /// Without angle brackets.
     pub address: &'a str,
+    /// What it was when it came to us; where DSN is offered and the sender gave no ORCPT, this is
+    /// sent as one (RFC 3461 section 5.2.1). Empty: not known.
+    pub original: &'a str,
+    /// ORCPT; sent where DSN is offered.
+    pub original_recipient: Option<&'a OriginalRecipient>,
+    /// NOTIFY; sent where DSN is offered, unless nothing was said.
+    pub notify: Notify,
     /// The directory's idea of the quota, when it is known.
     pub quota: Option<XQuota>,
     /// XDFLG; not sent when 0.
     pub flags: u32,
+}
+
+impl<'a> Delivery<'a> {
+    /// One about which nothing else is said.
+    pub const fn new(sender: &'a str, recipients: &'a [Rcpt<'a>], size: u64) -> Self {
+        Self { sender, recipients, size, eight_bit: false, envelope_id: None, returned: None }
+    }
+}
+
+impl<'a> Rcpt<'a> {
+    /// One about which nothing else is said.
+    pub const fn new(address: &'a str) -> Self {
+        Self {
+            address,
+            original: "",
+            original_recipient: None,
+            notify: Notify::Unsaid,
+            quota: None,
+            flags: 0,
+        }
+    }
 }
 
 /// What the driver has to do.
@@ -68,6 +103,8 @@ pub(crate) struct Exchange<'a> {
     /// Recipients taken at RCPT, in order.
     accepted: Vec<usize>,
     outcomes: Vec<Option<Outcome>>,
+    /// As in [`Peer::answered`].
+    answered: u64,
     trouble: Option<SiteTrouble>,
     reset_due: bool,
     closing: bool,
@@ -101,6 +138,7 @@ impl<'a> Exchange<'a> {
             stage: if reset { Stage::Reset } else { Stage::Mail },
             accepted: Vec::with_capacity(delivery.recipients.len()),
             outcomes,
+            answered: 0,
             trouble: None,
             reset_due: reset,
             closing: false,
@@ -200,10 +238,11 @@ impl<'a> Exchange<'a> {
         } else {
             Stage::Content.outcome(reply)
         };
-        self.settle_all(&outcome);
+        self.answer_all(&outcome);
     }
 
-    /// Nothing more will come of this conversation: gives the rest of the recipients `outcome`.
+    /// Gives the rest of the recipients `outcome`: it is our own, nothing more will come of this
+    /// conversation.
     pub(crate) fn settle_all(&mut self, outcome: &Outcome) {
         for open in self.outcomes.iter_mut().filter(|o| o.is_none()) {
             *open = Some(outcome.clone());
@@ -246,12 +285,13 @@ impl<'a> Exchange<'a> {
         self.reset_due
     }
 
-    /// One outcome for each recipient.
-    pub(crate) fn finish(self) -> Attempt {
+    /// One outcome for each recipient. `host`: who they come from.
+    pub(crate) fn finish(self, host: Arc<str>) -> Attempt {
         let open =
             || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
-        Attempt { outcomes, trouble: self.trouble }
+        let peer = Peer { host, notifies: self.offer.dsn, answered: self.answered };
+        Attempt { outcomes, trouble: self.trouble, peer: Some(peer) }
     }
 
     fn command(&self, stage: Stage, out: &mut Vec<u8>) {
@@ -274,6 +314,14 @@ impl<'a> Exchange<'a> {
         if self.delivery.eight_bit && self.offer.eight_bit {
             out.extend_from_slice(b" BODY=8BITMIME");
         }
+        if self.offer.dsn {
+            if let Some(returned) = self.delivery.returned {
+                push(out, format_args!(" RET={returned}"));
+            }
+            if let Some(id) = self.delivery.envelope_id {
+                push(out, format_args!(" ENVID={}", Xtext(id)));
+            }
+        }
         out.extend_from_slice(b"\r\n");
     }
 
@@ -289,6 +337,9 @@ impl<'a> Exchange<'a> {
         if to.flags != 0 && self.offer.flags {
             push(out, format_args!(" XDFLG={}", to.flags));
         }
+        if self.offer.dsn {
+            notify(to, out);
+        }
         out.extend_from_slice(b"\r\n");
     }
 
@@ -296,7 +347,7 @@ impl<'a> Exchange<'a> {
         match Stage::Mail.outcome(reply) {
             Outcome::Delivered(_) => self.proceed(Stage::Rcpt(0)),
             outcome => {
-                self.settle_all(&outcome);
+                self.answer_all(&outcome);
                 self.reset_due = true;
                 // The replies to what was pipelined behind it have to be read all the same.
                 if self.offer.pipelining { self.proceed(Stage::Rcpt(0)) } else { Next::Done }
@@ -308,7 +359,7 @@ impl<'a> Exchange<'a> {
         if self.outcomes[i].is_none() {
             match self.stage.outcome(reply) {
                 Outcome::Delivered(_) => self.accepted.push(i),
-                outcome => self.outcomes[i] = Some(outcome),
+                outcome => self.answer(i, outcome),
             }
         }
         if i + 1 < self.outcomes.len() {
@@ -333,7 +384,7 @@ impl<'a> Exchange<'a> {
                 Next::Content
             }
             outcome => {
-                self.settle_all(&outcome);
+                self.answer_all(&outcome);
                 self.reset_due = true;
                 self.closing |= !understood;
                 Next::Done
@@ -355,7 +406,7 @@ impl<'a> Exchange<'a> {
         self.closing |= closing || (200..250).contains(&reply.code);
         let outcome = self.stage.outcome(reply);
         self.reset_due |= !matches!(outcome, Outcome::Delivered(_));
-        self.outcomes[self.accepted[i]] = Some(outcome);
+        self.answer(self.accepted[i], outcome);
         if i + 1 == self.accepted.len() {
             return Next::Done;
         }
@@ -369,9 +420,24 @@ impl<'a> Exchange<'a> {
             return Next::Stale;
         }
         self.closing = true;
-        self.settle_all(&Outcome::Deferred(reply.clone()));
+        self.answer_all(&Outcome::Deferred(reply.clone()));
         self.trouble.get_or_insert(SiteTrouble { reply });
         Next::Done
+    }
+
+    /// A reply has settled this recipient.
+    fn answer(&mut self, i: usize, outcome: Outcome) {
+        self.outcomes[i] = Some(outcome);
+        self.answered |= Peer::bit(i);
+    }
+
+    /// A reply has settled all recipients that were open.
+    fn answer_all(&mut self, outcome: &Outcome) {
+        for i in 0..self.outcomes.len() {
+            if self.outcomes[i].is_none() {
+                self.answer(i, outcome.clone());
+            }
+        }
     }
 
     /// Whether a reply to an announced command is about it. It is not when the server sent too
@@ -401,6 +467,21 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// NOTIFY and ORCPT (RFC 3461 section 5.2.1).
+fn notify(to: &Rcpt<'_>, out: &mut Vec<u8>) {
+    if to.notify != Notify::Unsaid {
+        push(out, format_args!(" NOTIFY={}", to.notify));
+    }
+    match to.original_recipient {
+        Some(original) => push(out, format_args!(" ORCPT={original}")),
+        // One that does not fit is left out: what we call the recipient is better than nothing.
+        None if (1..=MAX_ORIGINAL).contains(&to.original.len()) => {
+            push(out, format_args!(" ORCPT=rfc822;{}", Xtext(to.original)));
+        }
+        None => {}
+    }
+}
+
 fn failed(enhanced: Enhanced, text: String) -> Outcome {
     Outcome::Failed(Reply::with_text(550, enhanced, text))
 }
@@ -423,3 +504,5 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 /// `500 message too big`, our store's words for more octets than were announced.
 const TOO_BIG: u16 = 500;
+/// Octets. Each may take three in xtext, and a server takes 500 (RFC 3461 section 4.2).
+const MAX_ORIGINAL: usize = 160;

@@ -12,6 +12,8 @@ pub(crate) struct Offer {
     pub(crate) eight_bit: bool,
     /// SIZE= (RFC 1870), and the most octets the server takes; 0 when it does not say.
     pub(crate) size: Option<u64>,
+    /// RET= and ENVID= on MAIL, NOTIFY= and ORCPT= on RCPT (RFC 3461).
+    pub(crate) dsn: bool,
     /// XQUOTA= on RCPT.
     pub(crate) quota: bool,
     /// XDFLG= on RCPT.
@@ -30,6 +32,7 @@ impl Offer {
                 "PIPELINING" => offer.pipelining = true,
                 "8BITMIME" => offer.eight_bit = true,
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
+                "DSN" => offer.dsn = true,
                 "XQUOTA" => offer.quota = true,
                 "XDFLG" => offer.flags = true,
                 _ => {}

@@ -18,6 +18,6 @@ pub use glance::Glance;
 pub use message_id::{MessageId, MessageIds};
 pub use next_hop::{NextHop, NextHopError};
 pub use notify::{Notify, OriginalRecipient, Return};
-pub use outcome::{Attempt, Outcome, SiteTrouble};
+pub use outcome::{Attempt, Outcome, Peer, SiteTrouble};
 pub use priority::Priority;
 pub use reply::{Enhanced, Reply};

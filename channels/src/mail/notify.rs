@@ -1,6 +1,11 @@
-//! What a sender wants to hear of a message's fate (RFC 3461).
+//! What a sender wants to hear of a message's fate (RFC 3461), and how the parameters of MAIL and
+//! RCPT say it.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::wire::xtext::{self, Xtext};
 
 /// Of one recipient: the parameter NOTIFY. The default is what a sender gets who says nothing:
 /// failures and delays, and no successes.
@@ -41,6 +46,27 @@ pub struct OriginalRecipient {
 }
 
 impl Notify {
+    /// Reads the value of NOTIFY: `NEVER`, or each of the others at most once (RFC 3461 section
+    /// 4.1).
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        if value.eq_ignore_ascii_case(b"NEVER") {
+            return Some(Self::Never);
+        }
+        let (mut success, mut failure, mut delay) = (false, false, false);
+        for word in value.split(|c| *c == b',') {
+            let wanted = match word.to_ascii_uppercase().as_slice() {
+                b"SUCCESS" => &mut success,
+                b"FAILURE" => &mut failure,
+                b"DELAY" => &mut delay,
+                _ => return None,
+            };
+            if std::mem::replace(wanted, true) {
+                return None;
+            }
+        }
+        Some(Self::On { success, failure, delay })
+    }
+
     /// Whether the sender is told that the recipient cannot be reached.
     pub fn of_failure(self) -> bool {
         matches!(self, Self::Unsaid | Self::On { failure: true, .. })
@@ -54,5 +80,115 @@ impl Notify {
     /// Whether the sender is told that it was delivered.
     pub fn of_success(self) -> bool {
         matches!(self, Self::On { success: true, .. })
+    }
+}
+
+/// As the value of NOTIFY; nothing when nothing was said.
+impl fmt::Display for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::On { success, failure, delay } = *self else {
+            return f.write_str(if *self == Self::Never { "NEVER" } else { "" });
+        };
+        let wanted = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
+        let words = wanted.into_iter().filter_map(|(wanted, word)| wanted.then_some(word));
+        words.enumerate().try_for_each(|(i, word)| {
+            f.write_str(if i == 0 { "" } else { "," })?;
+            f.write_str(word)
+        })
+    }
+}
+
+impl Return {
+    /// Reads the value of RET (RFC 3461 section 4.3).
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+        if is(b"FULL") { Some(Self::Full) } else { is(b"HDRS").then_some(Self::Headers) }
+    }
+}
+
+/// As the value of RET.
+impl fmt::Display for Return {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "FULL",
+            Self::Headers => "HDRS",
+        })
+    }
+}
+
+impl OriginalRecipient {
+    /// Reads the value of ORCPT: `type;xtext`, at most 500 octets (RFC 3461 section 4.2).
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let semicolon = value.iter().position(|c| *c == b';')?;
+        let (address_type, address) = (&value[..semicolon], &value[semicolon + 1..]);
+        let plain = |c: &u8| c.is_ascii_alphanumeric() || *c == b'-';
+        let fits = value.len() <= MAX_ORIGINAL_RECIPIENT
+            && !address_type.is_empty()
+            && address_type.iter().all(plain)
+            && !address.is_empty();
+        fits.then(|| {
+            let address_type = String::from_utf8_lossy(address_type).into_owned();
+            xtext::decode(address).map(|address| Self { address_type, address })
+        })
+        .flatten()
+    }
+}
+
+/// As the value of ORCPT.
+impl fmt::Display for OriginalRecipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{};{}", Xtext(&self.address_type), Xtext(&self.address))
+    }
+}
+
+/// Octets as they stand in the command (RFC 3461 section 4.2).
+const MAX_ORIGINAL_RECIPIENT: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_survive_being_read_and_written() {
+        for value in ["NEVER", "SUCCESS", "SUCCESS,FAILURE", "FAILURE,DELAY", "SUCCESS,DELAY"] {
+            let notify = Notify::parse(value.as_bytes()).expect(value);
+            assert_eq!(notify.to_string(), value);
+            let lower = value.to_ascii_lowercase();
+            assert_eq!(Notify::parse(lower.as_bytes()), Some(notify));
+        }
+        assert_eq!(Notify::Unsaid.to_string(), "");
+        for value in ["FULL", "HDRS"] {
+            assert_eq!(Return::parse(value.as_bytes()).expect(value).to_string(), value);
+        }
+        for value in ["rfc822;bob+2Bx@b.example", "utf-8;j\\x{F6}rg@b.example", "X-400;+3D"] {
+            let original = OriginalRecipient::parse(value.as_bytes()).expect(value);
+            assert_eq!(original.to_string(), value);
+        }
+    }
+
+    #[test]
+    fn values_that_are_none() {
+        for value in [
+            "",
+            "NEVER,SUCCESS",
+            "SUCCESS,NEVER",
+            "SUCCESS,SUCCESS",
+            "SUCCESS,",
+            ",DELAY",
+            "SUCCESS FAILURE",
+            "ALWAYS",
+        ] {
+            assert_eq!(Notify::parse(value.as_bytes()), None, "{value}");
+        }
+        for value in ["", "HDR", "FULL,HDRS"] {
+            assert_eq!(Return::parse(value.as_bytes()), None, "{value}");
+        }
+        let long = |octets: usize| format!("rfc822;{}", "x".repeat(octets - 7));
+        assert!(OriginalRecipient::parse(long(500).as_bytes()).is_some());
+        for value in
+            ["", "rfc822", "rfc822;", ";a@b", "rfc 822;a@b", "r_c;a@b", "rfc822;a+0A", &long(501)]
+        {
+            assert_eq!(OriginalRecipient::parse(value.as_bytes()), None, "{value}");
+        }
     }
 }

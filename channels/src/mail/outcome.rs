@@ -1,5 +1,7 @@
 //! What an attempt to deliver came to.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Reply;
@@ -22,6 +24,21 @@ pub struct Attempt {
     pub outcomes: Vec<Outcome>,
     /// Set when the destination itself is in trouble, and not only this message.
     pub trouble: Option<SiteTrouble>,
+    /// Who was talked to; `None` when no conversation came about.
+    pub peer: Option<Peer>,
+}
+
+/// The other side of an attempt.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Its name as the next hop has it, `[address]`, or the path of its socket.
+    pub host: Arc<str>,
+    /// It offered DSN (RFC 3461) and was told what the sender wants to hear: what becomes of the
+    /// recipients it took is for it to tell.
+    pub notifies: bool,
+    /// One bit for each outcome, the first in the lowest: the peer's own reply led to it. Else it
+    /// is our word alone.
+    pub answered: u64,
 }
 
 /// The destination could not be talked to. Its other messages would fare no better now.
@@ -30,6 +47,18 @@ pub struct Attempt {
 pub struct SiteTrouble {
     /// The peer's own words, or ours (4.4.1, 4.4.2, ...) when it had none.
     pub reply: Reply,
+}
+
+impl Peer {
+    /// Whether the peer's own reply led to this outcome.
+    pub fn has_answered(&self, outcome: usize) -> bool {
+        self.answered & Self::bit(outcome) != 0
+    }
+
+    /// The bit of an outcome; there is none beyond 64.
+    pub(crate) fn bit(outcome: usize) -> u64 {
+        u32::try_from(outcome).ok().and_then(|at| 1u64.checked_shl(at)).unwrap_or(0)
+    }
 }
 
 impl Outcome {

@@ -1,5 +1,5 @@
 //! Commands, parsed from one line each (RFC 5321 section 4.1, RFC 2033 section 4, RFC 1870,
-//! RFC 6152, RFC 3030).
+//! RFC 6152, RFC 3030, RFC 3461).
 //!
 //! The line comes without its CRLF. Whether a command may come now is the session's business.
 
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     intake::{MailFrom, RcptTo, XQuota},
-    mail::{Address, Enhanced, Reply, ReversePath},
+    mail::{Address, Enhanced, Notify, OriginalRecipient, Reply, Return, ReversePath},
+    wire::xtext,
 };
 
 /// A command whose syntax is right.
@@ -162,6 +163,12 @@ fn mail(rest: &[u8], dialect: Dialect) -> Result<MailFrom, CommandError> {
         } else if name.eq_ignore_ascii_case(b"BODY") {
             let eight_bit = value.and_then(is_eight_bit).ok_or(CommandError::Value("BODY"))?;
             once(&mut body, eight_bit, "BODY")?;
+        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"RET") {
+            let returned = value.and_then(Return::parse).ok_or(CommandError::Value("RET"))?;
+            once(&mut from.returned, returned, "RET")?;
+        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"ENVID") {
+            let id = value.and_then(envelope_id).ok_or(CommandError::Value("ENVID"))?;
+            once(&mut from.envelope_id, id, "ENVID")?;
         } else {
             return Err(unknown(name));
         }
@@ -175,7 +182,7 @@ fn rcpt(rest: &[u8], dialect: Dialect) -> Result<RcptTo, CommandError> {
     let argument = split(rest, dialect).map_err(CommandError::Recipient)?;
     let address = Address::parse(argument.path).map_err(|e| CommandError::Recipient(e.into()))?;
     let mut to = RcptTo::new(address, argument.path);
-    let mut flags = None;
+    let (mut flags, mut notify) = (None, None);
     for (name, value) in argument.parameters() {
         if dialect == Dialect::Lmtp && name.eq_ignore_ascii_case(b"XQUOTA") {
             let quota = value.and_then(quota).ok_or(CommandError::Value("XQUOTA"))?;
@@ -183,11 +190,19 @@ fn rcpt(rest: &[u8], dialect: Dialect) -> Result<RcptTo, CommandError> {
         } else if dialect == Dialect::Lmtp && name.eq_ignore_ascii_case(b"XDFLG") {
             let bits = value.and_then(number).ok_or(CommandError::Value("XDFLG"))?;
             once(&mut flags, bits, "XDFLG")?;
+        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"NOTIFY") {
+            let wanted = value.and_then(Notify::parse).ok_or(CommandError::Value("NOTIFY"))?;
+            once(&mut notify, wanted, "NOTIFY")?;
+        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"ORCPT") {
+            let original = value.and_then(OriginalRecipient::parse);
+            let original = original.ok_or(CommandError::Value("ORCPT"))?;
+            once(&mut to.original_recipient, original, "ORCPT")?;
         } else {
             return Err(unknown(name));
         }
     }
     to.delivery_flags = flags.unwrap_or(0);
+    to.notify = notify.unwrap_or_default();
     Ok(to)
 }
 
@@ -240,6 +255,10 @@ fn is_eight_bit(value: &[u8]) -> Option<bool> {
     if is(b"8BITMIME") { Some(true) } else { is(b"7BIT").then_some(false) }
 }
 
+fn envelope_id(value: &[u8]) -> Option<String> {
+    (1..=MAX_ENVELOPE_ID).contains(&value.len()).then(|| xtext::decode(value)).flatten()
+}
+
 fn quota(value: &[u8]) -> Option<XQuota> {
     let comma = value.iter().position(|c| *c == b',')?;
     let limit = |digits: &[u8]| match digits {
@@ -262,6 +281,8 @@ fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
 const LONGEST_VERB: usize = 8;
 /// Octets of an unknown parameter's name that are shown to its sender.
 const SHOWN_PARAMETER: usize = 40;
+/// Octets of ENVID as they stand in the command (RFC 3461 section 4.4).
+const MAX_ENVELOPE_ID: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -340,6 +361,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sender_wants_to_hear() {
+        let line = format!("MAIL FROM:<a@b> ret=hdrs ENVID=QQ+3D{}", "x".repeat(95));
+        match parse(&line, Dialect::Smtp) {
+            Ok(Command::Mail(from)) => {
+                assert_eq!(from.returned, Some(Return::Headers));
+                assert_eq!(from.envelope_id, Some(format!("QQ={}", "x".repeat(95))));
+            }
+            other => panic!("{other:?}"),
+        }
+        let line = "RCPT TO:<a@b> NOTIFY=FAILURE,DELAY ORCPT=rfc822;c+2Bd@e.example";
+        match parse(line, Dialect::Smtp) {
+            Ok(Command::Rcpt(to)) => {
+                assert_eq!(to.notify, Notify::On { success: false, failure: true, delay: true });
+                let original = to.original_recipient.expect("ORCPT");
+                assert_eq!(original.address_type, "rfc822");
+                assert_eq!(original.address, "c+d@e.example");
+            }
+            other => panic!("{other:?}"),
+        }
+        match parse("RCPT TO:<a@b>", Dialect::Smtp) {
+            Ok(Command::Rcpt(to)) => {
+                assert_eq!((to.notify, to.original_recipient), (Notify::Unsaid, None));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn recipients_over_lmtp() {
         let rows = [
             ("RCPT TO:<jdoe>", "jdoe", None, 0),
@@ -368,6 +417,7 @@ mod tests {
     #[test]
     fn what_is_refused_and_how() {
         let (smtp, lmtp) = (Dialect::Smtp, Dialect::Lmtp);
+        let long_id = format!("MAIL FROM:<a@b> ENVID={}", "x".repeat(101));
         let rows = [
             (smtp, "MAIL FROM:a@b", "501 5.1.7"),
             (smtp, "MAIL FROM:", "501 5.1.7"),
@@ -378,7 +428,15 @@ mod tests {
             (smtp, "MAIL FROM:<a@b..c>", "501 5.1.7"),
             (smtp, "MAIL FROM:<j\u{f6}rg@b>", "553 5.6.7"),
             (smtp, "MAIL FROM:<a@b> SMTPUTF8", "555 5.6.7"),
-            (smtp, "MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> RET=HEADERS", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> RET", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> RET=FULL RET=FULL", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> ENVID=", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> ENVID=a+0D+0AX", "501 5.5.4"),
+            (smtp, "MAIL FROM:<a@b> ENVID=a ENVID=a", "501 5.5.4"),
+            (smtp, &long_id, "501 5.5.4"),
+            (lmtp, "MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
+            (lmtp, "MAIL FROM:<a@b> ENVID=a", "555 5.5.4"),
             (smtp, "MAIL FROM:<a@b> SIZE", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> SIZE=", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> SIZE=-1", "501 5.5.4"),
@@ -387,7 +445,15 @@ mod tests {
             (smtp, "RCPT TO:<>", "501 5.1.3"),
             (smtp, "RCPT TO:jdoe", "501 5.1.3"),
             (smtp, "RCPT TO:<a@b> XQUOTA=1,1", "555 5.5.4"),
-            (smtp, "RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+            (smtp, "RCPT TO:<a@b> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> NOTIFY=", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> NOTIFY", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> ORCPT=a@b", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> ORCPT=rfc822;a+zz", "501 5.5.4"),
+            (smtp, "RCPT TO:<a@b> ORCPT=x;a ORCPT=x;a", "501 5.5.4"),
+            (lmtp, "RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+            (lmtp, "RCPT TO:<a@b> ORCPT=rfc822;a@b", "555 5.5.4"),
             (smtp, "RCPT TO:<a@\u{fc}.example>", "553 5.6.7"),
             (lmtp, "RCPT TO:", "501 5.1.3"),
             (lmtp, "RCPT TO:<a> XQUOTA=1", "501 5.5.4"),

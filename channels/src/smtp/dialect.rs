@@ -25,13 +25,13 @@ impl Dialect {
         Reply::plain(220, format!("{host} {protocol} relais"))
     }
 
-    /// The reply to EHLO or LHLO. What STARTTLS, AUTH, DSN and SMTPUTF8 add is to be named here.
+    /// The reply to EHLO or LHLO. What STARTTLS, AUTH and SMTPUTF8 add is to be named here.
     pub(super) fn extensions(self, setup: &Setup) -> Reply {
         let mut text = format!("{}\nPIPELINING\n", setup.host);
         // Writing to a string does not fail.
         let _ = writeln!(text, "SIZE {}", setup.limits.message_size);
         text.push_str(match self {
-            Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nHELP",
+            Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
             Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nXQUOTA\nXDFLG\nOK",
         });
         Reply::plain(250, text)
@@ -58,7 +58,8 @@ impl Dialect {
     pub(super) fn help(self) -> Reply {
         let text = match self {
             Self::Smtp => {
-                "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321"
+                "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
+                 see RFC 5321, RFC 3461"
             }
             Self::Lmtp => "commands: LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nsee RFC 2033",
         };

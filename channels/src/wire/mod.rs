@@ -6,3 +6,4 @@ pub mod line;
 pub mod reply;
 pub mod stuff;
 pub mod text;
+pub mod xtext;

@@ -191,6 +191,7 @@ fn a_message_over_smtp() {
          S: 250-SIZE 100
          S: 250-8BITMIME
          S: 250-ENHANCEDSTATUSCODES
+         S: 250-DSN
          S: 250-CHUNKING
          S: 250 HELP
          C: MAIL FROM:<> SIZE=20 BODY=8BITMIME
