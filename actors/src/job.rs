@@ -182,7 +182,9 @@ impl Master {
             Ok((envelope, content)) => {
                 let attempt = self.deliver(&work, &envelope, &content, following).await;
                 self.report(&work, &envelope, &attempt);
-                let good_news = good_news(&work, &envelope, &attempt);
+                let takes_over = attempt.peer.as_ref().is_some_and(|peer| peer.notifies);
+                let good_news =
+                    if takes_over { 0 } else { good_news(&work, &envelope, &attempt) };
                 (attempt, good_news)
             }
             Err(error) => (unreadable(&error, work.entry.open), 0),

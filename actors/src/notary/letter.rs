@@ -235,17 +235,11 @@ fn concerned<'a>(
             original: recipient.original_recipient.as_ref(),
             address: &recipient.original,
             reply: last.map(|last| last.outcome.reply()),
-            remote: last.and_then(|last| remote(&last.outcome, &case.destination.host)),
+            remote: last.and_then(|last| last.remote.as_deref()),
             last_attempt: last.map(|last| last.at),
             retry_until: case.until,
         })
     })
-}
-
-/// The host whose words they are: ours are not its.
-fn remote<'a>(outcome: &Outcome, host: &'a str) -> Option<&'a str> {
-    let ours = [Enhanced(4, 4, 1), Enhanced(4, 4, 2), Enhanced(4, 4, 3), Enhanced(4, 4, 4)];
-    (!outcome.reply().enhanced.is_some_and(|code| ours.contains(&code))).then_some(host)
 }
 
 /// Our own words for what a peer said nothing of.

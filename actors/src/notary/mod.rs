@@ -62,6 +62,8 @@ pub struct LastReply {
     pub outcome: Outcome,
     /// When, in milliseconds since 1970.
     pub at: u64,
+    /// The host whose words it is; `None`: they are ours.
+    pub remote: Option<Arc<str>>,
 }
 
 /// News to pass on.

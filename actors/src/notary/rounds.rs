@@ -11,7 +11,10 @@ use std::{
 };
 
 use actix::{WeakAddr, prelude::*};
-use relais_channels::dsn::Kind;
+use relais_channels::{
+    dsn::Kind,
+    mail::{NextHop, Outcome},
+};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
@@ -151,11 +154,12 @@ impl Round<'_> {
     async fn add_replies(&self, cases: &mut [Case]) {
         for case in cases {
             let Tracked { place, id, .. } = case.entry;
+            let host = name_of(&case.destination.host);
             let Ok(history) = self.parts.spool.history(id, place).await else { continue };
             for change in history.into_iter().filter(|change| change.entry == case.entry.entry) {
                 for (recipient, outcome) in change.replies {
                     case.replies.retain(|reply| reply.recipient != recipient);
-                    case.replies.push(LastReply { recipient, outcome, at: change.at });
+                    case.replies.push(LastReply { remote: remote(&outcome, &host), recipient, outcome, at: change.at });
                 }
             }
         }
@@ -174,6 +178,22 @@ impl Round<'_> {
         let due =
             self.next.map_or(shortest, |next| Duration::from_millis(next.saturating_sub(now_ms())));
         due.min(shortest).max(pace).max(took * SHARE)
+    }
+}
+
+/// The host whose words they are, as far as words tell: what we say in place of a host that did
+/// not answer is about the network (RFC 3463 section 3.5).
+fn remote(outcome: &Outcome, host: &Arc<str>) -> Option<Arc<str>> {
+    let ours = outcome.reply().enhanced.is_some_and(|code| code.1 == 4);
+    (!ours).then(|| host.clone())
+}
+
+/// The host of a next hop, without port and scheme.
+fn name_of(host: &str) -> Arc<str> {
+    match host.parse() {
+        Ok(NextHop::Host { name, .. }) => name.as_str().into(),
+        Ok(NextHop::Ip { address, .. }) => format!("[{address}]").into(),
+        _ => host.into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What becomes of an entry after an attempt, and after its sender has been told.
 
+use std::sync::Arc;
+
 use relais_channels::{
     dsn::Kind,
     mail::{Enhanced, Outcome},
@@ -22,6 +24,7 @@ impl Queue {
         hand.done += 1;
         let now = now_ms();
         let in_trouble = attempt.trouble.is_some();
+        let peer = attempt.peer;
         if let Some(trouble) = attempt.trouble {
             let destination = destination.clone();
             self.troubled.insert(destination.clone());
@@ -47,11 +50,16 @@ impl Queue {
             recipients,
             replies: replies
                 .iter()
-                .filter(|(index, _)| recipients & 1 << index != 0)
-                .map(|(recipient, outcome)| LastReply {
+                .enumerate()
+                .filter(|(_, (index, _))| recipients & 1 << index != 0)
+                .map(|(nth, (recipient, outcome))| LastReply {
                     recipient: *recipient,
                     outcome: outcome.clone(),
                     at: now,
+                    remote: peer
+                        .as_ref()
+                        .filter(|peer| peer.has_answered(nth))
+                        .map(|peer| Arc::clone(&peer.host)),
                 })
                 .collect(),
             until: None,

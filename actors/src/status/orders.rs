@@ -1,0 +1,152 @@
+//! What operators order, and how far it has come.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EntryState, QueueFilter, Timestamp};
+
+/// What is to be done with entries of the queue.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderAction {
+    /// Keep them until they are released.
+    Hold,
+    /// Deliver what was held, before all else.
+    Release,
+    /// Try them now, whenever they are due.
+    Retry,
+    /// Return them to their senders.
+    Return,
+    /// Forget them.
+    Delete,
+}
+
+/// An order: one action, and the entries it is for: those of `ids`, or those that `filter` lets
+/// through.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueOrder {
+    /// What.
+    pub action: OrderAction,
+    /// With these messages; with those of the filter when empty. At most 1,000.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// With these entries.
+    #[serde(default)]
+    pub filter: QueueFilter,
+    /// Only count them.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Who orders it, for the history of the messages.
+    #[serde(default)]
+    pub by: String,
+}
+
+/// One line of the answer to an order; the last one has `ended`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OrderProgress {
+    /// Entries looked at so far.
+    pub seen: u64,
+    /// Entries there were to look at when it began.
+    pub of: u64,
+    /// Entries with which it was done; with a dry run, would be.
+    pub done: u64,
+    /// Entries that a job has in hand; it is done as soon as they are back.
+    pub later: u64,
+    /// Entries that are so already, or with which it cannot be done.
+    pub idle: u64,
+    /// Entries that went, or changed, before it could be done.
+    pub moved: u64,
+    /// All is done.
+    pub ended: bool,
+}
+
+/// `relais queue history --json`: one line for each thing that happened to an entry.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HistoryLine {
+    /// When.
+    pub at: Timestamp,
+    /// The channel of the entry.
+    pub channel: String,
+    /// Its destination.
+    pub host: String,
+    /// The state it took; absent when nothing is left of it.
+    pub state: Option<EntryState>,
+    /// When it was to be tried again.
+    pub due: Option<Timestamp>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What was answered to which recipients.
+    pub replies: Vec<RecipientReply>,
+    /// Who changed it, or why, when it was no attempt.
+    pub reason: Option<String>,
+}
+
+/// What was answered to one recipient.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecipientReply {
+    /// Its address.
+    pub address: String,
+    /// What the next hop, or we in its place, said.
+    pub reply: String,
+}
+
+/// `relais queue why --json`: why one entry is where it is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Why {
+    /// The channel of the entry.
+    pub channel: String,
+    /// Its destination.
+    pub host: String,
+    /// What it waits for, in a word that scripts may rely upon: `held`, `stopped`, `suspended`,
+    /// `due`, `active`, `notice`, `in_line`, `beyond_memory`, `no_program`, `ready`.
+    pub waits_for: String,
+    /// The same in a few sentences.
+    pub text: String,
+}
+
+/// `relais set`: a limit of the running engine.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLimit {
+    /// `SMTP_POOL.job_limit`, `tcp_local.maxjobs`, `tcp_local.threaddepth`, `max_messages`.
+    pub key: String,
+    /// What it is to be.
+    pub value: u64,
+}
+
+/// What was set.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LimitSet {
+    /// The full name of the limit: `job_controller.pools["SMTP_POOL"].job_limit`.
+    pub key: String,
+    /// What it was.
+    pub was: u64,
+    /// What it is.
+    pub now: u64,
+    /// The line for the configuration file.
+    pub line: String,
+}
+
+impl OrderAction {
+    /// In lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::Return => "return",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// What was done: `held`, `released`, ...
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Hold => "held",
+            Self::Release => "released",
+            Self::Retry => "to be tried now",
+            Self::Return => "returned",
+            Self::Delete => "deleted",
+        }
+    }
+}
