@@ -111,6 +111,11 @@ impl Channel {
         form.field("backoff", Maybe(Series { most: 8, repeats: true }), &mut self.backoff);
         form.field("notices", Maybe(Series { most: 5, repeats: false }), &mut self.notices);
         form.field("mailbox_busy_fast_retry", Flag, &mut self.mailbox_busy_fast_retry);
+        form.field("max_client_threads", Count(1..=1_000), &mut self.max_client_threads);
+        form.field("filesperjob", Maybe(Count(1..=1_000_000)), &mut self.filesperjob);
+        let life = Time(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3_600));
+        form.field("max_life_time", life, &mut self.max_life_time);
+        form.field("max_life_conns", Count(1..=1_000_000_000), &mut self.max_life_conns);
     }
 
     /// What it does with addresses and peers.

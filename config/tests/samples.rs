@@ -139,6 +139,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            multigate: true, connectcanonical: true, dequeue_removeroute: true, private: false, mx: NoMx,
            copies: Multiple, addrsperfile: 3, maxjobs: 4, threaddepth: 5, pool: "SMTP_POOL",
            backoff: ["1s", "PT5M", "P1DT1H"], notices: ["36h"], mailbox_busy_fast_retry: false,
+           max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
            viaaliasrequired: true, flagtransfer: true, defragment: true, fileinto: r"a\b",
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true,
            switchchannel: No, saslswitchchannel: "hold", remotehost: true, reverse: false,
