@@ -3,19 +3,21 @@
 use relais_channels::mail::{Enhanced, Outcome};
 use relais_config::Channel;
 
-use super::{Destination, JobId, Queue, Settled, now_ms};
+use super::{Destination, Queue, Settled, ThreadId, now_ms};
 use crate::{
     job_controller::{Reached, Troubled, backoff},
     spool::{EntryState, open_recipients},
 };
 
 impl Queue {
-    /// Writes down what became of an entry that `job` had, and remembers it for its next turn.
-    pub(super) fn settle(&mut self, job: JobId, destination: &Destination, settled: Settled) {
+    /// Writes down what became of an entry that `thread` had, and remembers it for its next turn.
+    pub(super) fn settle(&mut self, thread: ThreadId, destination: &Destination, settled: Settled) {
         let Settled { entry, attempt } = settled;
-        let hand = self.jobs.entry(job).or_default();
+        let hand = self.threads.entry(thread).or_default();
         hand.entries.retain(|in_hand| *in_hand != (entry.id, entry.entry));
         hand.done += 1;
+        // Often at first, when the destination may have more threads by it, and seldom later.
+        let telling = hand.done.is_power_of_two();
         let channel = self.channels.channel(destination.channel);
         let site_trouble = attempt.trouble.is_some();
         let now = next_state(channel, &entry, &attempt.outcomes, site_trouble, now_ms());
@@ -35,7 +37,7 @@ impl Queue {
                 self.troubled.insert(destination.clone());
                 self.controller.do_send(Troubled { destination, reply: trouble.reply });
             }
-            None if self.troubled.remove(destination) => {
+            None if self.troubled.remove(destination) || telling => {
                 self.controller.do_send(Reached(destination.clone()));
             }
             None => {}
