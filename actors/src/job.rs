@@ -1,11 +1,17 @@
-//! A job ("master program"): delivers the entries of one destination, one after the other, over
-//! one connection, until there is no more work for a while.
+//! A job ("master program"): a number of threads, each of which delivers the entries of one
+//! destination, one after the other, over one connection, until there is no more work for a while.
 //!
-//! Where the server pipelines, the job asks for the next entry before it delivers the one in
+//! Where the server pipelines, a thread asks for the next entry before it delivers the one in
 //! hand, and announces it with the content of that one.
 //!
-//! The actor is the shell: it can be asked to end and it says when it is gone. The work is done in
-//! a task of its own, so that a panic there ends this job and nothing else.
+//! The actor is the container: it starts threads, each a task of its own on an arbiter of its own
+//! choice, so that a panic in one ends that thread and nothing else. A job whose life is over takes
+//! no more threads: those it has end at their next message boundary, and the next one that is
+//! started begins the life of its successor in the same slot.
+
+mod life;
+
+use std::sync::Arc;
 
 use actix::prelude::*;
 use relais_channels::{
@@ -15,35 +21,38 @@ use relais_channels::{
 use relais_config::Channel;
 use tokio::sync::oneshot;
 
+use self::life::Life;
 use crate::{
-    channels::{default_port, next_hop},
+    channels::{ChannelId, default_port, next_hop},
     events::EntrySettled,
     metrics::{self, ActorMeter},
-    pool::{JobGone, JobParts, Pool},
-    queue::{Destination, JobId, Pull, Settle, Settled, Work},
+    pool::{JobParts, Presence},
+    queue::{Destination, Pull, Settle, Settled, ThreadId, Work},
     spool::{SpoolError, open_recipients},
 };
 
-/// What a job is started for.
-#[derive(Clone, Debug)]
-pub struct JobOrder {
-    /// Its number.
-    pub job: JobId,
-    /// What it serves.
-    pub destination: Destination,
-}
+/// One more thread.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RunThread(pub Presence);
 
-/// The actor.
+/// Takes no more threads; those that run end between two messages, idle ones now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EndJob;
+
+/// The actor. It stops when its pool forgets it.
 pub struct Job {
-    order: JobOrder,
     parts: JobParts,
-    pool: Addr<Pool>,
-    finished: bool,
+    channel: ChannelId,
+    life: Arc<Life>,
 }
 
-/// The task inside the actor: everything that waits for a peer.
-struct Master {
-    order: JobOrder,
+/// One connection to one destination: everything that waits for a peer.
+struct Thread {
+    id: ThreadId,
+    destination: Destination,
+    life: Arc<Life>,
     parts: JobParts,
     meter: ActorMeter,
     queue_meter: ActorMeter,
@@ -61,42 +70,58 @@ struct Taken {
 }
 
 impl Job {
-    /// A job that begins as soon as it is started.
-    pub fn new(order: JobOrder, parts: JobParts, pool: Addr<Pool>) -> Self {
-        Self { order, parts, pool, finished: false }
+    /// A job of `channel` without a thread.
+    pub fn new(channel: ChannelId, parts: JobParts) -> Self {
+        let life = Arc::new(Life::of(parts.channels.channel(channel)));
+        Self { parts, channel, life }
     }
 }
 
 impl Actor for Job {
     type Context = Context<Self>;
+}
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let master = Master::new(self.order.clone(), self.parts.clone());
-        let work = actix::spawn(master.run());
-        ctx.spawn(work.into_actor(self).map(|ended, job, ctx| {
-            job.finished = ended.is_ok();
-            ctx.stop();
-        }));
+impl Handler<RunThread> for Job {
+    type Result = ();
+
+    fn handle(&mut self, RunThread(presence): RunThread, _: &mut Self::Context) {
+        if self.life.is_over() {
+            self.life.end();
+            self.life = Arc::new(Life::of(self.parts.channels.channel(self.channel)));
+        }
+        let (parts, life) = (self.parts.clone(), self.life.clone());
+        // Where the arbiter is gone the presence is dropped with the task, and says so.
+        self.parts.placement.of_jobs().spawn_fn(move || {
+            actix::spawn(async move {
+                let destination = presence.destination.clone();
+                Thread::new(presence.thread, destination, life, parts).run().await;
+                presence.finish();
+            });
+        });
     }
 }
 
-impl Drop for Job {
-    fn drop(&mut self) {
-        self.pool.do_send(JobGone { job: self.order.job, panicked: !self.finished });
+impl Handler<EndJob> for Job {
+    type Result = ();
+
+    fn handle(&mut self, _: EndJob, _: &mut Self::Context) {
+        self.life.end();
     }
 }
 
-impl Master {
-    fn new(order: JobOrder, parts: JobParts) -> Self {
-        let channel = parts.channels.channel(order.destination.channel);
+impl Thread {
+    fn new(id: ThreadId, destination: Destination, life: Arc<Life>, parts: JobParts) -> Self {
+        let channel = parts.channels.channel(destination.channel);
         Self {
             settings: Settings::of(&parts.host, channel),
-            next_hop: next_hop(channel, &order.destination.host),
+            next_hop: next_hop(channel, &destination.host),
             meter: parts.metrics.actor(metrics::Actor::Job),
             queue_meter: parts.metrics.actor(metrics::Actor::Queue),
             connection: None,
             announces: true,
-            order,
+            id,
+            destination,
+            life,
             parts,
         }
     }
@@ -115,7 +140,7 @@ impl Master {
             following = self.ask_ahead(&message, settled.take()).await;
             let done = self.attempt(message, following.as_ref()).await;
             if done.attempt.trouble.is_some() {
-                // The destination rests for a while, and this job with it.
+                // The destination rests for a while, and this thread with it.
                 self.settle(done);
                 break;
             }
@@ -128,15 +153,22 @@ impl Master {
 
     /// Reports the last entry and waits for the next, but not for long.
     async fn pull(&self, settled: Option<Settled>) -> Option<Work> {
-        let mut next = self.ask(settled, false);
-        match tokio::time::timeout(self.channel().idle_time, &mut next).await {
-            Ok(work) => work.ok(),
-            Err(_idle) => {
-                // The queue may have answered in this very moment: what was sent is ours to do.
-                next.close();
-                next.try_recv().ok()
+        if self.life.is_over() {
+            if let Some(settled) = settled {
+                self.settle(settled);
             }
+            return None;
         }
+        let mut next = self.ask(settled, false);
+        tokio::select! {
+            biased;
+            work = &mut next => return work.ok(),
+            () = tokio::time::sleep(self.channel().idle_time) => {}
+            () = self.life.ended() => {}
+        }
+        // The queue may have answered in this very moment: what was sent is ours to do.
+        next.close();
+        next.try_recv().ok()
     }
 
     /// Reports the last entry. If more wait, and the next can be announced behind the `message` in
@@ -147,7 +179,8 @@ impl Master {
         // no gain.
         let small = matches!(message.record, Ok((_, Content::Whole(_))));
         let announces = self.announces && small && entry.open.is_power_of_two();
-        if more && announces && self.connection.as_ref().is_some_and(Connection::pipelines) {
+        let pipelines = || self.connection.as_ref().is_some_and(Connection::pipelines);
+        if more && announces && pipelines() && !self.life.is_over() {
             let work = self.ask(settled, true).await.ok()?;
             return Some(self.load(work).await);
         }
@@ -159,16 +192,17 @@ impl Master {
 
     fn ask(&self, settled: Option<Settled>, ahead: bool) -> oneshot::Receiver<Work> {
         let (reply, next) = oneshot::channel();
-        let (job, destination) = (self.order.job, self.order.destination.clone());
+        let (thread, destination) = (self.id, self.destination.clone());
+        self.life.ask();
         self.queue_meter.sent();
-        self.parts.queue.do_send(Pull { job, destination, settled, ahead, reply });
+        self.parts.queue.do_send(Pull { thread, destination, settled, ahead, reply });
         next
     }
 
     fn settle(&self, settled: Settled) {
-        let (job, destination) = (self.order.job, self.order.destination.clone());
+        let (thread, destination) = (self.id, self.destination.clone());
         self.queue_meter.sent();
-        self.parts.queue.do_send(Settle { job, destination, settled });
+        self.parts.queue.do_send(Settle { thread, destination, settled });
     }
 
     async fn load(&self, work: Work) -> Taken {
@@ -183,8 +217,7 @@ impl Master {
                 let attempt = self.deliver(&work, &envelope, &content, following).await;
                 self.report(&work, &envelope, &attempt);
                 let takes_over = attempt.peer.as_ref().is_some_and(|peer| peer.notifies);
-                let good_news =
-                    if takes_over { 0 } else { good_news(&work, &envelope, &attempt) };
+                let good_news = if takes_over { 0 } else { good_news(&work, &envelope, &attempt) };
                 (attempt, good_news)
             }
             Err(error) => (unreadable(&error, work.entry.open), 0),
@@ -246,7 +279,7 @@ impl Master {
     }
 
     fn channel(&self) -> &Channel {
-        self.parts.channels.channel(self.order.destination.channel)
+        self.parts.channels.channel(self.destination.channel)
     }
 }
 

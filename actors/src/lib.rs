@@ -8,10 +8,10 @@
 //! | [`session`] | its worker's | one peer's protocol state | — | router, spool, store |
 //! | [`router`] | system | rewrite rules, mappings, caches | `Resolve` | directory |
 //! | [`directory`] | system | entries and look-ups | look-ups | — |
-//! | [`queue`] | system | the tracked entries, every state change | `Committed`, `Pull`, `Settle`, `JobEnded`, `Contend` | spool, job controller |
-//! | [`job_controller`] | system | what runs, what is suspended | `Waiting`, `JobSettled`, `Troubled`, `Reached` | pool, queue |
-//! | [`pool`] | system | its slots | `OfferJob`, `JobGone` | job, queue |
-//! | [`job`] | worker arbiter | one connection out | — | queue, spool |
+//! | [`queue`] | system | the tracked entries, every state change | `Committed`, `Pull`, `Settle`, `ThreadEnded`, `Contend`, `Recall` | spool, job controller |
+//! | [`job_controller`] | system | what runs, what is suspended | `Waiting`, `ThreadSettled`, `Troubled`, `Reached`, `Tune`, `Freeze` | pool, queue |
+//! | [`pool`] | system | its slots | `OfferThread`, `ThreadGone`, `RetireJob` | job, queue |
+//! | [`job`] | system, its threads on worker arbiters | connections out, one in each thread | `RunThread`, `EndJob` | queue, spool |
 //! | [`store`] | system | mailboxes, their order and quota | `Deliver` | — |
 //! | [`watch`] | system | what to do when one of them dies | `Guard`, `Died` | whoever restarts it |
 //!

@@ -1,49 +1,89 @@
 //! A pool: a bounded number of jobs at once, for the channels assigned to it.
 //!
 //! The bound is the pool's own set, not its mailbox: an offer that does not fit is answered
-//! `Err(PoolFull)`, and the job controller offers it again when a slot is free.
+//! `Err(PoolFull)`, and the job controller offers it again when a slot is free. A job lives from
+//! its first thread to its last.
 
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use actix::prelude::*;
 use tracing::warn;
 
 use crate::{
     channels::Channels,
-    job::{Job, JobOrder},
+    job::{EndJob, Job, RunThread},
+    job_controller::slots::JobId,
     metrics::{self, ActorMeter, Metrics, RestartCause},
     placement::Placement,
-    queue::{Destination, JobEnded, JobId, Queue},
+    queue::{Destination, Queue, ThreadEnded, ThreadId},
     spool::Spool,
     watch::Lifeline,
 };
 
-/// Offers one job to run now. Accepting it promises exactly one [`JobEnded`] to the queue.
+/// Offers one thread to run now, in a job that runs or in a new one. Accepting it promises exactly
+/// one [`ThreadEnded`] to the queue.
 #[derive(Message)]
 #[rtype(result = "Result<(), PoolFull>")]
-pub struct OfferJob {
+pub struct OfferThread {
     /// Its number.
+    pub thread: ThreadId,
+    /// The job it belongs to.
     pub job: JobId,
     /// What it is for.
     pub destination: Destination,
 }
 
-/// A job's last word, sent when its actor is dropped: after its end, or by a panic.
+/// Ends a job: its threads stop between two messages, idle ones now.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct JobGone {
-    /// Which.
-    pub job: JobId,
-    /// It did not end by itself.
-    pub panicked: bool,
+pub struct RetireJob(pub JobId);
+
+/// Jobs at once from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SetJobLimit(pub usize);
+
+/// A thread's last word, sent when its [`Presence`] is dropped: after its end, or by a panic.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ThreadGone {
+    thread: ThreadId,
+    job: JobId,
+    destination: Destination,
+    panicked: bool,
 }
 
-/// Every slot is taken. Not a failure of the job.
+/// A thread's place in its pool; whatever becomes of the thread, the pool learns that it is gone.
+pub struct Presence {
+    /// Its number.
+    pub thread: ThreadId,
+    /// What it serves.
+    pub destination: Destination,
+    job: JobId,
+    pool: Addr<Pool>,
+    finished: bool,
+}
+
+impl Presence {
+    /// The thread came to its end.
+    pub fn finish(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let (thread, job, destination) = (self.thread, self.job, self.destination.clone());
+        self.pool.do_send(ThreadGone { thread, job, destination, panicked: !self.finished });
+    }
+}
+
+/// Every slot is taken. Not a failure of the thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("all {job_limit} slots of the pool are taken")]
 pub struct PoolFull {
-    /// The configured limit.
-    pub job_limit: NonZeroUsize,
+    /// The limit in force.
+    pub job_limit: usize,
 }
 
 /// What every job of every pool needs.
@@ -57,7 +97,7 @@ pub struct JobParts {
     pub spool: Spool,
     /// Where work comes from.
     pub queue: Addr<Queue>,
-    /// Which thread a job runs on.
+    /// Which arbiter a thread runs on.
     pub placement: Arc<Placement>,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -65,16 +105,21 @@ pub struct JobParts {
 
 /// The actor.
 pub struct Pool {
-    job_limit: NonZeroUsize,
-    running: HashMap<JobId, Destination>,
+    job_limit: usize,
+    running: HashMap<JobId, RunningJob>,
     parts: JobParts,
     meter: ActorMeter,
     _lifeline: Lifeline,
 }
 
+struct RunningJob {
+    job: Addr<Job>,
+    threads: usize,
+}
+
 impl Pool {
     /// A pool with no job running.
-    pub fn new(job_limit: NonZeroUsize, parts: JobParts, lifeline: Lifeline) -> Self {
+    pub fn new(job_limit: usize, parts: JobParts, lifeline: Lifeline) -> Self {
         let meter = parts.metrics.actor(metrics::Actor::Pool);
         Self { job_limit, running: HashMap::new(), parts, meter, _lifeline: lifeline }
     }
@@ -84,34 +129,69 @@ impl Actor for Pool {
     type Context = Context<Self>;
 }
 
-impl Handler<OfferJob> for Pool {
+impl Handler<OfferThread> for Pool {
     type Result = Result<(), PoolFull>;
 
-    fn handle(&mut self, offer: OfferJob, ctx: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("OfferJob");
-        if self.running.len() >= self.job_limit.get() {
+    fn handle(&mut self, offer: OfferThread, ctx: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("OfferThread");
+        let OfferThread { thread, job, destination } = offer;
+        if self.running.len() >= self.job_limit && !self.running.contains_key(&job) {
             return Err(PoolFull { job_limit: self.job_limit });
         }
-        self.running.insert(offer.job, offer.destination.clone());
-        let order = JobOrder { job: offer.job, destination: offer.destination };
-        let (parts, pool) = (self.parts.clone(), ctx.address());
-        Job::start_in_arbiter(self.parts.placement.of_jobs(), move |_| {
-            Job::new(order, parts, pool)
+        let running = self.running.entry(job).or_insert_with(|| {
+            let job = Job::new(destination.channel, self.parts.clone()).start();
+            RunningJob { job, threads: 0 }
         });
+        running.threads += 1;
+        let pool = ctx.address();
+        running.job.do_send(RunThread(Presence {
+            thread,
+            destination,
+            job,
+            pool,
+            finished: false,
+        }));
         Ok(())
     }
 }
 
-impl Handler<JobGone> for Pool {
+impl Handler<ThreadGone> for Pool {
     type Result = ();
 
-    fn handle(&mut self, gone: JobGone, _: &mut Self::Context) {
-        let _busy = self.meter.handling("JobGone");
-        let Some(destination) = self.running.remove(&gone.job) else { return };
-        if gone.panicked {
-            warn!(job = gone.job.0, "a job panicked; what it had in hand is tried again");
+    fn handle(&mut self, gone: ThreadGone, _: &mut Self::Context) {
+        let _busy = self.meter.handling("ThreadGone");
+        let ThreadGone { thread, job, destination, panicked } = gone;
+        if let Some(running) = self.running.get_mut(&job) {
+            running.threads -= 1;
+            if running.threads == 0 {
+                self.running.remove(&job);
+            }
+        }
+        if panicked {
+            let host = &*destination.host;
+            warn!(job = job.0, host, "a thread panicked; what it had in hand is tried again");
             self.parts.metrics.actor(metrics::Actor::Job).restarted(RestartCause::Panic);
         }
-        self.parts.queue.do_send(JobEnded { job: gone.job, destination });
+        self.parts.queue.do_send(ThreadEnded { thread, destination });
+    }
+}
+
+impl Handler<RetireJob> for Pool {
+    type Result = ();
+
+    fn handle(&mut self, RetireJob(job): RetireJob, _: &mut Self::Context) {
+        let _busy = self.meter.handling("RetireJob");
+        if let Some(running) = self.running.get(&job) {
+            running.job.do_send(EndJob);
+        }
+    }
+}
+
+impl Handler<SetJobLimit> for Pool {
+    type Result = ();
+
+    fn handle(&mut self, SetJobLimit(job_limit): SetJobLimit, _: &mut Self::Context) {
+        let _busy = self.meter.handling("SetJobLimit");
+        self.job_limit = job_limit;
     }
 }

@@ -71,6 +71,16 @@ pub struct Channel {
     pub holdlimit: Option<usize>,
     /// A "mailbox busy" answer is retried after a short random time; default true.
     pub mailbox_busy_fast_retry: bool,
+    /// Threads of one job, each a connection to one host; 1 to 1,000, default 10.
+    pub max_client_threads: NonZeroUsize,
+    /// Waiting entries for each job, where threads alone would not ask for that many; 1 to
+    /// 1,000,000. `None`: jobs come with the threads.
+    pub filesperjob: Option<NonZeroUsize>,
+    /// After this time a job gives way to a successor; 1 second to 30 days, default 4 hours.
+    pub max_life_time: Duration,
+    /// After its threads asked for work this often, a job gives way to a successor; 1 to
+    /// 1,000,000,000, default 20,000.
+    pub max_life_conns: NonZeroUsize,
     /// Only addresses that an alias or the directory produced may enter.
     pub viaaliasrequired: bool,
     /// The LMTP server takes delivery flags (folder, quota bypass) from the client.
@@ -235,6 +245,10 @@ impl Channel {
             nonurgentblocklimit: None,
             holdlimit: None,
             mailbox_busy_fast_retry: true,
+            max_client_threads: DEFAULT_MAX_CLIENT_THREADS,
+            filesperjob: None,
+            max_life_time: minutes(4 * 60),
+            max_life_conns: DEFAULT_MAX_LIFE_CONNS,
             viaaliasrequired: false,
             flagtransfer: false,
             defragment: false,
@@ -270,3 +284,5 @@ impl Channel {
 pub const MAX_ADDRSPERFILE: usize = 64;
 const DEFAULT_MAXJOBS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 const DEFAULT_THREADDEPTH: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+const DEFAULT_MAX_CLIENT_THREADS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+const DEFAULT_MAX_LIFE_CONNS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();

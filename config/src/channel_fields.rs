@@ -115,6 +115,11 @@ impl Channel {
         form.field("normalbackoff", backoff(), &mut self.normalbackoff);
         form.field("nonurgentbackoff", backoff(), &mut self.nonurgentbackoff);
         form.field("mailbox_busy_fast_retry", Flag, &mut self.mailbox_busy_fast_retry);
+        form.field("max_client_threads", Count(1..=1_000), &mut self.max_client_threads);
+        form.field("filesperjob", Maybe(Count(1..=1_000_000)), &mut self.filesperjob);
+        let life = Time(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3_600));
+        form.field("max_life_time", life, &mut self.max_life_time);
+        form.field("max_life_conns", Count(1..=1_000_000_000), &mut self.max_life_conns);
     }
 
     /// Who hears of what does not arrive, and when.

@@ -256,6 +256,17 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "threads of a job",
+        r#"pool: "SMTP_POOL""#,
+        "max_client_threads: 1001, filesperjob: 0, max_life_time: \"0s\", max_life_conns: 0",
+        &[
+            "11:83: channels[1].max_client_threads: 1001 does not fit here; a whole number from 1 to 1000 is expected",
+            "11:102: channels[1].filesperjob: 0 does not fit here; a whole number from 1 to 1000000 is expected",
+            "11:120: channels[1].max_life_time: \"0s\" does not fit here; 1s to 30d are allowed",
+            "11:142: channels[1].max_life_conns: 0 does not fit here; a whole number from 1 to 1000000000 is expected",
+        ],
+    ),
+    (
         "wrong directory",
         "    job_c",
         "    directory: Ldiff(),\n    job_c",

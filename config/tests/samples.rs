@@ -143,6 +143,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            sendpost: Copy, warnpost: Never, holdlimit: 500,
            urgentblocklimit: "1MiB", normalblocklimit: "2MiB", nonurgentblocklimit: "3MiB",
            mailbox_busy_fast_retry: false,
+           max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
            viaaliasrequired: true, flagtransfer: true, defragment: true, fileinto: r"a\b",
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true,
            switchchannel: No, saslswitchchannel: "hold", remotehost: true, reverse: false,

@@ -156,14 +156,14 @@ impl Console for EngineConsole {
         for (id, channel) in parts.channels.iter() {
             let counts = counts.get(&channel.name).copied().unwrap_or_default();
             let tally = queue.channels.get(&id).copied().unwrap_or_default();
-            let jobs = controller.channels.iter().find(|(its, ..)| *its == id);
+            let jobs = controller.channels.iter().find(|jobs| jobs.channel == id);
             let waiting = tally.waiting(&counts);
             channels.push(ChannelStatus {
                 name: channel.name.clone(),
                 program: format!("{:?}", channel.program).to_lowercase(),
                 pool: channel.pool.clone(),
-                maxjobs: channel.maxjobs.get(),
-                jobs: jobs.map_or(0, |(_, jobs, _)| *jobs),
+                maxjobs: jobs.map_or(channel.maxjobs.get(), |jobs| jobs.maxjobs),
+                jobs: jobs.map_or(0, |jobs| jobs.jobs),
                 ready: waiting.ready,
                 active: waiting.active,
                 delayed: waiting.delayed,
@@ -209,8 +209,8 @@ impl Console for EngineConsole {
                 .map(|suspended| DestinationTrouble {
                     channel: parts.channels.channel(suspended.destination.channel).name.clone(),
                     host: suspended.destination.host.to_string(),
-                    until: until(suspended.until),
-                    reply: suspended.reply.to_string(),
+                    until: until(suspended.suspension.until),
+                    reply: suspended.suspension.reply.to_string(),
                 })
                 .collect(),
             directory: Some(parts.directory()),

@@ -300,9 +300,10 @@ fn store_side(config: &Config, channel: &str, deliveries: &Deliveries) -> StoreS
     }
 }
 
-fn pools(config: &Config) -> Vec<(String, NonZeroUsize)> {
+/// Names and `job_limit`.
+fn pools(config: &Config) -> Vec<(String, usize)> {
     let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
-    pools.map(|pool| (pool.name.clone(), pool.job_limit)).collect()
+    pools.map(|pool| (pool.name.clone(), pool.job_limit.get())).collect()
 }
 
 /// For an actor whose place no other can take while the engine runs: without it the engine ends, and
@@ -320,11 +321,11 @@ fn start_queue(
     watch: &Addr<Watch>,
     notary: &Addr<Notary>,
 ) -> (Addr<Queue>, Addr<JobController>) {
-    let limits = pools(config).into_iter().map(|(name, limit)| (name, limit.get())).collect();
+    let pools = pools(config);
     let vital = |actor: metrics::Actor| vital(watch, actor, actor.name().to_owned());
     let lifeline = vital(metrics::Actor::JobController);
     let controller =
-        JobController::new(channels.clone(), limits, metrics.clone(), lifeline).start();
+        JobController::new(channels.clone(), &pools, metrics.clone(), lifeline).start();
     // A store without an MTA queues nothing.
     let (max_messages, rebuild_parallel_channels) = config
         .job_controller

@@ -89,7 +89,7 @@ fn a_backlog_survives_repeated_kills_while_it_is_delivered() {
 }
 
 const KILLS: usize = 20;
-/// Messages that one kill may leave in doubt: for each of the channel's seven jobs the one whose
-/// reply is on its way, and the one whose result is on its way to the disk.
-const IN_DOUBT: usize = 2 * 7;
+/// Messages that one kill may leave in doubt: for each thread of the channel's seven jobs the one
+/// whose reply is on its way, and the one whose result is on its way to the disk.
+const IN_DOUBT: usize = 2 * 7 * 10;
 const PATIENCE: Duration = Duration::from_secs(120);

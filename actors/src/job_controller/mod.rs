@@ -1,8 +1,14 @@
 //! The job controller: decides what runs. The queue tells it what waits, pools tell it (through
-//! the queue) what ended, and jobs what could not be reached.
+//! the queue) what ended, and jobs what could not be reached. Operators tune it while it runs.
 
 pub mod backoff;
+mod explain;
+mod ranks;
 pub mod schedule;
+pub mod slots;
+pub mod suspension;
+mod tuning;
+mod window;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -11,13 +17,23 @@ use relais_channels::mail::Reply;
 use tokio::time::Instant;
 use tracing::error;
 
-use self::schedule::{Schedule, Start, Suspended};
+pub use self::{
+    explain::{
+        ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
+        ExplainDestination, RunningJob, RunningThread, Suspended,
+    },
+    tuning::{Freeze, Limit, Tune, TuneError},
+};
+use self::{
+    schedule::{Orders, Schedule},
+    slots::Start,
+};
 use crate::{
     channels::{ChannelId, Channels},
     events::{DestinationResumed, DestinationSuspended},
     metrics::{self, ActorMeter, Metrics, level},
-    pool::{OfferJob, Pool},
-    queue::{Contend, Destination, JobId, Queue},
+    pool::{OfferThread, Pool, RetireJob},
+    queue::{Contend, Destination, Queue, Recall, ThreadId},
     status::Timestamp,
     watch::Lifeline,
 };
@@ -27,15 +43,13 @@ use crate::{
 #[rtype(result = "()")]
 pub struct Waiting(pub Vec<(Destination, usize)>);
 
-/// A job is gone, and this many entries wait for what it served.
+/// A thread is gone, and this many entries wait for what it served.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct JobSettled {
+pub struct ThreadSettled {
     /// Which.
-    pub job: JobId,
-    /// What it served.
-    pub destination: Destination,
-    /// Entries that wait for it now.
+    pub thread: ThreadId,
+    /// Entries that wait for its destination now.
     pub ready: usize,
 }
 
@@ -49,7 +63,8 @@ pub struct Troubled {
     pub reply: Reply,
 }
 
-/// A destination answered as it should.
+/// A destination answered: the first time after trouble, or one of its threads for the first, the
+/// second, the fourth time and so on.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Reached(pub Destination);
@@ -69,22 +84,6 @@ pub struct Connect {
 #[rtype(result = "()")]
 pub struct StopStarting;
 
-/// Asks for numbers.
-#[derive(Message)]
-#[rtype(result = "ControllerDescription")]
-pub struct DescribeController;
-
-/// The answer to [`DescribeController`].
-#[derive(Clone, Debug, Default, MessageResponse)]
-pub struct ControllerDescription {
-    /// Name, limit, running.
-    pub pools: Vec<(String, usize, usize)>,
-    /// Jobs running and destinations waiting for a slot, by channel.
-    pub channels: Vec<(ChannelId, usize, usize)>,
-    /// Destinations in trouble.
-    pub suspended: Vec<Suspended>,
-}
-
 /// The actor.
 pub struct JobController {
     schedule: Schedule,
@@ -102,13 +101,13 @@ impl JobController {
     /// A controller of these pools (name, `job_limit`), not yet connected to anything.
     pub fn new(
         channels: Arc<Channels>,
-        pools: Vec<(String, usize)>,
+        pools: &[(String, usize)],
         metrics: Arc<Metrics>,
         lifeline: Lifeline,
     ) -> Self {
         Self {
             contended: HashSet::new(),
-            schedule: Schedule::new(channels.clone(), pools),
+            schedule: Schedule::new(&channels, pools),
             channels,
             queue: None,
             pools: Vec::new(),
@@ -119,27 +118,47 @@ impl JobController {
         }
     }
 
-    fn start(&mut self, starts: Vec<Start>, ctx: &mut Context<Self>) {
+    /// Does what the schedule decided.
+    fn carry_out(&mut self, ctx: &mut Context<Self>) {
+        let Orders { starts, retired, recalled } = self.schedule.orders();
         if self.stopping {
             return;
         }
         for start in starts {
-            let Some(pool) = self.pools.get(start.pool) else { continue };
-            let offer =
-                pool.send(OfferJob { job: start.job, destination: start.destination.clone() });
-            let offer = offer.into_actor(self).map(move |answer, controller, _| match answer {
-                Ok(Ok(())) => {}
-                Ok(Err(_full)) => controller.schedule.refused(&start),
-                Err(error) => error!(%error, "a pool is gone; its channels stand still"),
-            });
-            ctx.spawn(offer);
+            self.start(start, ctx);
         }
-        self.contend();
+        for retire in retired {
+            if let Some(pool) = self.pools.get(retire.pool) {
+                pool.do_send(RetireJob(retire.job));
+            }
+        }
+        if let Some(queue) = self.queue.as_ref().and_then(WeakAddr::upgrade) {
+            if !recalled.is_empty() {
+                queue.do_send(Recall(recalled));
+            }
+            let contended = self.schedule.contended();
+            if contended != self.contended {
+                queue.do_send(Contend(contended.clone()));
+                self.contended = contended;
+            }
+        }
+    }
+
+    fn start(&mut self, start: Start, ctx: &mut Context<Self>) {
+        let Some(pool) = self.pools.get(start.pool) else { return };
+        let Start { thread, job, destination, .. } = start;
+        let offer = pool.send(OfferThread { thread, job, destination });
+        let offer = offer.into_actor(self).map(move |answer, controller, _| match answer {
+            Ok(Ok(())) => {}
+            Ok(Err(_full)) => controller.schedule.refused(thread, Instant::now()),
+            Err(error) => error!(%error, "a pool is gone; its channels stand still"),
+        });
+        ctx.spawn(offer);
     }
 
     /// Sets the gauges. Looks at every line, so it is for the timer.
     fn publish(&self) {
-        for state in self.schedule.pools() {
+        for state in self.schedule.slots().pools() {
             if let Some(meter) = self.metrics.pool(&state.name) {
                 meter.jobs.set(level(state.running));
             }
@@ -148,18 +167,6 @@ impl JobController {
             let waiting = self.schedule.waiting_of(id);
             self.metrics.channel(&channel.name).job_waiting.set(level(waiting));
         }
-    }
-
-    /// Tells the queue whose jobs should give way.
-    fn contend(&mut self) {
-        let contended = self.schedule.contended();
-        if contended == self.contended {
-            return;
-        }
-        if let Some(queue) = self.queue.as_ref().and_then(WeakAddr::upgrade) {
-            queue.do_send(Contend(contended.clone()));
-        }
-        self.contended = contended;
     }
 
     fn name(&self, destination: &Destination) -> &str {
@@ -173,8 +180,8 @@ impl Actor for JobController {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, |controller, ctx| {
             let _busy = controller.meter.busy();
-            let starts = controller.schedule.tick(Instant::now());
-            controller.start(starts, ctx);
+            controller.schedule.tick(Instant::now());
+            controller.carry_out(ctx);
             controller.publish();
         });
     }
@@ -195,21 +202,20 @@ impl Handler<Waiting> for JobController {
     fn handle(&mut self, Waiting(destinations): Waiting, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Waiting");
         let now = Instant::now();
-        let mut starts = Vec::new();
         for (destination, ready) in destinations {
-            starts.append(&mut self.schedule.wanted(&destination, ready, now));
+            self.schedule.wanted(&destination, ready, now);
         }
-        self.start(starts, ctx);
+        self.carry_out(ctx);
     }
 }
 
-impl Handler<JobSettled> for JobController {
+impl Handler<ThreadSettled> for JobController {
     type Result = ();
 
-    fn handle(&mut self, settled: JobSettled, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("JobSettled");
-        let starts = self.schedule.ended(&settled.destination, settled.ready, Instant::now());
-        self.start(starts, ctx);
+    fn handle(&mut self, settled: ThreadSettled, ctx: &mut Self::Context) {
+        let _busy = self.meter.handling("ThreadSettled");
+        self.schedule.ended(settled.thread, settled.ready, Instant::now());
+        self.carry_out(ctx);
     }
 }
 
@@ -233,12 +239,11 @@ impl Handler<Reached> for JobController {
 
     fn handle(&mut self, Reached(destination): Reached, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Reached");
-        if self.schedule.reached(&destination) {
+        if self.schedule.reached(&destination, Instant::now()) {
             let (channel, host) = (self.name(&destination), &destination.host);
             DestinationResumed { channel, host }.emit();
-            let starts = self.schedule.revived(&destination, Instant::now());
-            self.start(starts, ctx);
         }
+        self.carry_out(ctx);
     }
 }
 
@@ -250,20 +255,5 @@ impl Handler<StopStarting> for JobController {
     }
 }
 
-impl Handler<DescribeController> for JobController {
-    type Result = ControllerDescription;
-
-    fn handle(&mut self, _: DescribeController, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DescribeController");
-        let pools = self.schedule.pools().iter();
-        let jobs = |(id, _)| (id, self.schedule.jobs_of(id), self.schedule.waiting_of(id));
-        ControllerDescription {
-            pools: pools.map(|pool| (pool.name.clone(), pool.limit, pool.running)).collect(),
-            channels: self.channels.iter().map(jobs).collect(),
-            suspended: self.schedule.suspended().collect(),
-        }
-    }
-}
-
-/// How often suspended destinations are looked at; the shortest suspension is a second.
+/// How often suspensions and turns are looked at; the shortest suspension is a second.
 const TICK: Duration = Duration::from_millis(250);

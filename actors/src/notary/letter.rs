@@ -5,8 +5,7 @@ use std::{io, sync::Arc};
 use relais_channels::{
     dsn::{Kind, Notice, RecipientReport, Report, Returned, header_block, languages_of},
     mail::{
-        Address, Content, Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient,
-        Reply, Return,
+        Address, Content, Enhanced, Entry, Envelope, MessageId, Priority, Recipient, Reply, Return,
     },
 };
 use relais_config::channel::{PostmasterCopy, Program};

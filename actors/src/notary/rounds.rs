@@ -159,7 +159,12 @@ impl Round<'_> {
             for change in history.into_iter().filter(|change| change.entry == case.entry.entry) {
                 for (recipient, outcome) in change.replies {
                     case.replies.retain(|reply| reply.recipient != recipient);
-                    case.replies.push(LastReply { remote: remote(&outcome, &host), recipient, outcome, at: change.at });
+                    case.replies.push(LastReply {
+                        remote: remote(&outcome, &host),
+                        recipient,
+                        outcome,
+                        at: change.at,
+                    });
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! The queue: the one actor that knows what is waiting, and the only writer of state changes.
 //!
 //! The spool is the truth, its index finds what memory does not hold, the [`tracker`] is what
-//! jobs are fed from. Jobs pull: one message says how the last entry ended and asks for the next.
+//! threads of jobs are fed from. They pull: one message says how the last entry ended and asks for the next.
 //! Whatever happens here, an entry leaves the disk only after its recipients are settled.
 
 mod alter;
 mod listing;
+mod recalls;
 mod scan;
 mod settle;
 pub mod tracker;
@@ -24,11 +25,13 @@ use tracing::warn;
 
 pub use self::alter::{Action, Alter, Altered, BeginReading, EndReading, Reading, Reserve};
 pub use self::listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription};
+pub use self::recalls::Recall;
+use self::recalls::Recalls;
 use self::tracker::{Tracked, Tracker};
 pub use crate::channels::ChannelId;
 use crate::{
     channels::{Channels, is_delivered, lowered},
-    job_controller::{JobController, JobSettled, Waiting},
+    job_controller::{JobController, ThreadSettled, Waiting},
     metrics::{self, ActorMeter, Metrics},
     notary::{Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
@@ -44,21 +47,21 @@ pub struct Destination {
     pub host: Arc<str>,
 }
 
-/// A job, for as long as it runs.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct JobId(pub u32);
+/// A thread of a job, for as long as it runs. Later ones have larger numbers.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ThreadId(pub u64);
 
 /// The spool has made these safe; their senders have their 250.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Committed(pub Vec<Stored>);
 
-/// A job is done with its last entry, if it had one, and wants the next.
+/// A thread is done with its last entry, if it had one, and wants the next.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Pull {
     /// Who asks.
-    pub job: JobId,
+    pub thread: ThreadId,
     /// What it is connected to.
     pub destination: Destination,
     /// What became of the entry it had.
@@ -69,24 +72,24 @@ pub struct Pull {
     pub reply: oneshot::Sender<Work>,
 }
 
-/// A job reports its last entry and asks for nothing.
+/// A thread reports its last entry and asks for nothing.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Settle {
     /// Who reports.
-    pub job: JobId,
+    pub thread: ThreadId,
     /// What it was connected to.
     pub destination: Destination,
     /// What became of the entry it had.
     pub settled: Settled,
 }
 
-/// A pool says that a job is gone, by whatever way.
+/// A pool says that a thread is gone, by whatever way.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct JobEnded {
+pub struct ThreadEnded {
     /// Which.
-    pub job: JobId,
+    pub thread: ThreadId,
     /// What it was for.
     pub destination: Destination,
 }
@@ -111,7 +114,8 @@ pub struct Settled {
     pub good_news: u64,
 }
 
-/// The channels whose jobs give way after a while, because others wait for their slots.
+/// The channels whose threads end when they have nothing to do, because others wait for their
+/// place.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Contend(pub HashSet<ChannelId>);
@@ -130,8 +134,8 @@ pub struct Queue {
     notary: Addr<Notary>,
     metrics: Arc<Metrics>,
     meter: ActorMeter,
-    jobs: HashMap<JobId, InHand>,
-    idle: HashMap<Destination, VecDeque<(JobId, oneshot::Sender<Work>)>>,
+    threads: HashMap<ThreadId, InHand>,
+    idle: HashMap<Destination, VecDeque<(ThreadId, oneshot::Sender<Work>)>>,
     /// Destinations that could not be talked to and have taken nothing since.
     troubled: HashSet<Destination>,
     contended: HashSet<ChannelId>,
@@ -139,6 +143,7 @@ pub struct Queue {
     with_notary: usize,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
+    recalls: Recalls,
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
     parallel_scans: usize,
@@ -147,7 +152,7 @@ pub struct Queue {
     _lifeline: Lifeline,
 }
 
-/// What a job has, and how much it has done.
+/// What a thread has, and how much it has done.
 #[derive(Debug, Default)]
 struct InHand {
     /// The one it delivers and the one it asked for ahead.
@@ -188,12 +193,13 @@ impl Queue {
             notary: parts.notary,
             meter: parts.metrics.actor(metrics::Actor::Queue),
             metrics: parts.metrics,
-            jobs: HashMap::new(),
+            threads: HashMap::new(),
             idle: HashMap::new(),
             troubled: HashSet::new(),
             contended: HashSet::new(),
             with_notary: 0,
             wishes: HashMap::new(),
+            recalls: Recalls::default(),
             draining: Vec::new(),
             drained: false,
             parallel_scans: parts.rebuild_parallel_channels,
@@ -242,19 +248,19 @@ impl Queue {
         touched
     }
 
-    /// Gives ready entries to idle jobs, and tells the controller what is left.
+    /// Gives ready entries to idle threads, and tells the controller what is left.
     fn feed(&mut self, touched: impl IntoIterator<Item = Destination>) {
         let mut waiting: Vec<(Destination, usize)> = Vec::new();
         for destination in touched {
             while self.tracker.ready(&destination) > 0 && self.hands_out() {
-                let Some((job, reply)) = self.idle_job(&destination) else { break };
+                let Some((thread, reply)) = self.idle_thread(&destination) else { break };
                 let Some(entry) = self.tracker.take(&destination) else { break };
-                // A job that just gave up waiting leaves its entry to the next one.
+                // A thread that just gave up waiting leaves its entry to the next one.
                 let more = self.tracker.ready(&destination) > 0;
                 if reply.send(Work { entry, more }).is_err() {
                     self.tracker.give_back(entry.id, entry.entry);
                 } else {
-                    self.jobs.entry(job).or_default().entries.push((entry.id, entry.entry));
+                    self.threads.entry(thread).or_default().entries.push((entry.id, entry.entry));
                 }
             }
             let ready = self.tracker.ready(&destination);
@@ -275,10 +281,14 @@ impl Queue {
             && self.spool.state_backlog() <= MAX_UNWRITTEN
     }
 
-    fn idle_job(&mut self, destination: &Destination) -> Option<(JobId, oneshot::Sender<Work>)> {
+    /// The one that has been idle for the shortest time: what is not needed times out.
+    fn idle_thread(
+        &mut self,
+        destination: &Destination,
+    ) -> Option<(ThreadId, oneshot::Sender<Work>)> {
         let idle = self.idle.get_mut(destination)?;
         let reply = loop {
-            match idle.pop_front() {
+            match idle.pop_back() {
                 Some((_, reply)) if reply.is_closed() => {}
                 other => break other,
             }
@@ -365,18 +375,16 @@ impl Handler<Pull> for Queue {
     fn handle(&mut self, pull: Pull, _: &mut Self::Context) {
         let _busy = self.meter.handling("Pull");
         if let Some(settled) = pull.settled {
-            self.settle(pull.job, &pull.destination, settled);
+            self.settle(pull.thread, &pull.destination, settled);
         }
-        let hand = self.jobs.entry(pull.job).or_default();
-        let gives_way = hand.done >= QUANTUM && self.contended.contains(&pull.destination.channel);
-        if self.drained || gives_way {
-            return; // the reply is dropped; the job ends when it has nothing in hand
+        if self.drained || self.recalls.takes(pull.thread, &pull.destination) {
+            return; // the reply is dropped; the thread ends when it has nothing in hand
         }
         let work = if self.hands_out() { self.tracker.take(&pull.destination) } else { None };
-        let hand = self.jobs.entry(pull.job).or_default();
         match work {
-            // A job that is gone is reported as ended, and its entry given back then.
+            // A thread that is gone is reported as ended, and its entry given back then.
             Some(entry) => {
+                let hand = self.threads.entry(pull.thread).or_default();
                 hand.entries.push((entry.id, entry.entry));
                 let more = self.tracker.ready(&pull.destination) > 0;
                 let _ = pull.reply.send(Work { entry, more });
@@ -384,8 +392,10 @@ impl Handler<Pull> for Queue {
             None if pull.ahead => {}
             None if self.contended.contains(&pull.destination.channel) => {}
             None => {
+                let ready = self.tracker.ready(&pull.destination);
+                self.controller.do_send(Waiting(vec![(pull.destination.clone(), ready)]));
                 let idle = self.idle.entry(pull.destination).or_default();
-                idle.push_back((pull.job, pull.reply));
+                idle.push_back((pull.thread, pull.reply));
             }
         }
     }
@@ -396,7 +406,7 @@ impl Handler<Settle> for Queue {
 
     fn handle(&mut self, settle: Settle, _: &mut Self::Context) {
         let _busy = self.meter.handling("Settle");
-        self.settle(settle.job, &settle.destination, settle.settled);
+        self.settle(settle.thread, &settle.destination, settle.settled);
     }
 }
 
@@ -409,29 +419,26 @@ impl Handler<Noticed> for Queue {
     }
 }
 
-impl Handler<JobEnded> for Queue {
+impl Handler<ThreadEnded> for Queue {
     type Result = ();
 
-    fn handle(&mut self, ended: JobEnded, _: &mut Self::Context) {
-        let _busy = self.meter.handling("JobEnded");
+    fn handle(&mut self, ended: ThreadEnded, _: &mut Self::Context) {
+        let _busy = self.meter.handling("ThreadEnded");
+        let ThreadEnded { thread, destination } = ended;
         // The last one first: each goes before all that wait.
-        for (id, entry) in
-            self.jobs.remove(&ended.job).unwrap_or_default().entries.into_iter().rev()
-        {
+        let hand = self.threads.remove(&thread).unwrap_or_default();
+        for (id, entry) in hand.entries.into_iter().rev() {
             self.tracker.give_back(id, entry);
         }
-        if let Some(idle) = self.idle.get_mut(&ended.destination) {
-            idle.retain(|(job, _)| *job != ended.job);
+        if let Some(idle) = self.idle.get_mut(&destination) {
+            idle.retain(|(other, _)| *other != thread);
             if idle.is_empty() {
-                self.idle.remove(&ended.destination);
+                self.idle.remove(&destination);
             }
         }
-        let ready = self.tracker.ready(&ended.destination);
-        self.controller.do_send(JobSettled {
-            job: ended.job,
-            destination: ended.destination,
-            ready,
-        });
+        self.recalls.ended(thread, &destination);
+        let ready = self.tracker.ready(&destination);
+        self.controller.do_send(ThreadSettled { thread, ready });
         self.finish_drain();
     }
 }
@@ -441,7 +448,7 @@ impl Handler<Contend> for Queue {
 
     fn handle(&mut self, Contend(channels): Contend, _: &mut Self::Context) {
         let _busy = self.meter.handling("Contend");
-        // Idle jobs hold slots that others wait for: their replies are dropped, and they end.
+        // Idle threads hold what others wait for: their replies are dropped, and they end.
         self.idle.retain(|destination, _| !channels.contains(&destination.channel));
         self.contended = channels;
     }
@@ -481,6 +488,3 @@ const MAX_UNWRITTEN: usize = 4 << 20;
 
 /// Entries whose senders are being told, while more are handed out.
 const MAX_WITH_NOTARY: usize = 10_000;
-
-/// Entries that a job may deliver while others wait for its slot.
-const QUANTUM: u32 = 100;

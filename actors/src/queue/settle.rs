@@ -8,7 +8,7 @@ use relais_channels::{
 };
 use relais_config::Channel;
 
-use super::{Destination, JobId, Queue, Settled, Tracked, now_ms};
+use super::{Destination, Queue, Settled, ThreadId, Tracked, now_ms};
 use crate::{
     job_controller::{Reached, Troubled, backoff},
     notary::{Case, LastReply, Noticed, Tell},
@@ -16,12 +16,15 @@ use crate::{
 };
 
 impl Queue {
-    /// Writes down what became of an entry, and tells the controller how its destination does.
-    pub(super) fn settle(&mut self, job: JobId, destination: &Destination, settled: Settled) {
+    /// Writes down what became of an entry that `thread` had, and tells the controller how its
+    /// destination does.
+    pub(super) fn settle(&mut self, thread: ThreadId, destination: &Destination, settled: Settled) {
         let Settled { entry, attempt, good_news } = settled;
-        let hand = self.jobs.entry(job).or_default();
+        let hand = self.threads.entry(thread).or_default();
         hand.entries.retain(|in_hand| *in_hand != (entry.id, entry.entry));
         hand.done += 1;
+        // Often at first, when the destination may have more threads by it, and seldom later.
+        let telling = hand.done.is_power_of_two();
         let now = now_ms();
         let in_trouble = attempt.trouble.is_some();
         let peer = attempt.peer;
@@ -34,6 +37,8 @@ impl Queue {
             self.tracker.recover(destination);
             self.controller.do_send(Reached(destination.clone()));
             self.feed([destination.clone()]);
+        } else if telling {
+            self.controller.do_send(Reached(destination.clone()));
         }
         // It was taken before its time, to see whether the host is back. It is not.
         if in_trouble && entry.due > now {

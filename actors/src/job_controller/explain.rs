@@ -1,0 +1,201 @@
+//! What operators may ask the job controller: what runs, and why something does not.
+
+use std::collections::BTreeMap;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+
+use super::{JobController, schedule::Standing, slots::JobId, suspension::Suspension};
+use crate::{channels::ChannelId, queue::Destination};
+
+/// Asks for numbers.
+#[derive(Message)]
+#[rtype(result = "ControllerDescription")]
+pub struct DescribeController;
+
+/// The answer to [`DescribeController`].
+#[derive(Clone, Debug, Default, MessageResponse)]
+pub struct ControllerDescription {
+    /// Name, limit, running.
+    pub pools: Vec<(String, usize, usize)>,
+    /// In file order.
+    pub channels: Vec<ChannelJobs>,
+    /// Every job with its threads, the oldest first.
+    pub jobs: Vec<RunningJob>,
+    /// Destinations in trouble.
+    pub suspended: Vec<Suspended>,
+}
+
+/// What a channel runs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ChannelJobs {
+    /// Which.
+    pub channel: ChannelId,
+    /// It is stopped.
+    pub frozen: bool,
+    /// Jobs now.
+    pub jobs: usize,
+    /// Jobs at once, as it is tuned now.
+    pub maxjobs: usize,
+    /// Waiting entries of one host for each of its threads, as it is tuned now.
+    pub threaddepth: usize,
+    /// Threads of all its jobs.
+    pub threads: usize,
+    /// Destinations that wait for their first thread.
+    pub waiting: usize,
+}
+
+/// A job and its threads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunningJob {
+    /// Its number.
+    pub job: JobId,
+    /// The channel it serves.
+    pub channel: ChannelId,
+    /// When it started.
+    pub since: Instant,
+    /// It takes no more threads and ends with the last.
+    pub retiring: bool,
+    /// The oldest first.
+    pub threads: Vec<RunningThread>,
+}
+
+/// One connection to one destination.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunningThread {
+    /// What it serves.
+    pub destination: Destination,
+    /// When it started.
+    pub since: Instant,
+}
+
+/// A destination that could not be talked to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Suspended {
+    /// Which.
+    pub destination: Destination,
+    /// Until when, and why.
+    pub suspension: Suspension,
+}
+
+/// Asks why the entries of a destination do not move.
+#[derive(Message)]
+#[rtype(result = "DestinationExplained")]
+pub struct ExplainDestination(pub Destination);
+
+/// The answer to [`ExplainDestination`].
+#[derive(Clone, Debug, Default, Eq, MessageResponse, PartialEq)]
+pub struct DestinationExplained {
+    /// An operator stopped the channel.
+    pub frozen: bool,
+    /// How the destination itself stands.
+    pub standing: Standing,
+    /// Jobs of the channel now.
+    pub channel_jobs: usize,
+    /// Jobs of the channel at once.
+    pub maxjobs: usize,
+    /// The pool of the channel.
+    pub pool: String,
+    /// Jobs of the pool now.
+    pub pool_jobs: usize,
+    /// Jobs of the pool at once.
+    pub job_limit: usize,
+    /// Whose they are.
+    pub pool_held_by: Vec<(ChannelId, usize)>,
+}
+
+impl DestinationExplained {
+    /// The channel has all the jobs it may have.
+    pub fn maxjobs_reached(&self) -> bool {
+        self.channel_jobs >= self.maxjobs
+    }
+
+    /// The pool has all the jobs it may have.
+    pub fn job_limit_reached(&self) -> bool {
+        self.pool_jobs >= self.job_limit
+    }
+}
+
+impl JobController {
+    fn describe_channels(&self) -> Vec<ChannelJobs> {
+        let slots = self.schedule.slots();
+        let describe = |channel| {
+            let lane = slots.lane(channel);
+            ChannelJobs {
+                channel,
+                frozen: lane.frozen,
+                jobs: lane.jobs(),
+                maxjobs: lane.maxjobs,
+                threaddepth: lane.threaddepth,
+                threads: slots.jobs_of(channel).map(|(_, job)| job.threads).sum(),
+                waiting: self.schedule.waiting_of(channel),
+            }
+        };
+        self.channels.iter().map(|(channel, _)| describe(channel)).collect()
+    }
+
+    fn describe_jobs(&self) -> Vec<RunningJob> {
+        let slots = self.schedule.slots();
+        let mut jobs = BTreeMap::new();
+        for (channel, _) in self.channels.iter() {
+            for (job, state) in slots.jobs_of(channel) {
+                let (since, retiring) = (state.since, state.retiring);
+                let threads = Vec::with_capacity(state.threads);
+                jobs.insert(job, RunningJob { job, channel, since, retiring, threads });
+            }
+        }
+        for (_, running) in slots.threads() {
+            if let Some(job) = jobs.get_mut(&running.job) {
+                let (destination, since) = (running.destination.clone(), running.since);
+                job.threads.push(RunningThread { destination, since });
+            }
+        }
+        jobs.into_values().collect()
+    }
+}
+
+impl Handler<DescribeController> for JobController {
+    type Result = ControllerDescription;
+
+    fn handle(&mut self, _: DescribeController, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("DescribeController");
+        let pools = self.schedule.slots().pools().iter();
+        let suspended = self.schedule.suspensions().iter();
+        ControllerDescription {
+            pools: pools.map(|pool| (pool.name.clone(), pool.limit, pool.running)).collect(),
+            channels: self.describe_channels(),
+            jobs: self.describe_jobs(),
+            suspended: suspended
+                .map(|(destination, suspension)| Suspended {
+                    destination: destination.clone(),
+                    suspension: suspension.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Handler<ExplainDestination> for JobController {
+    type Result = DestinationExplained;
+
+    fn handle(&mut self, asked: ExplainDestination, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("ExplainDestination");
+        let ExplainDestination(destination) = asked;
+        let slots = self.schedule.slots();
+        let lane = slots.lane(destination.channel);
+        let Some(pool) = slots.pools().get(lane.pool) else {
+            return DestinationExplained::default();
+        };
+        let jobs = pool.channels.iter().map(|channel| (*channel, slots.lane(*channel).jobs()));
+        DestinationExplained {
+            frozen: lane.frozen,
+            standing: self.schedule.standing(&destination),
+            channel_jobs: lane.jobs(),
+            maxjobs: lane.maxjobs,
+            pool: pool.name.clone(),
+            pool_jobs: pool.running,
+            job_limit: pool.limit,
+            pool_held_by: jobs.filter(|(_, jobs)| *jobs > 0).collect(),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Destinations of a channel in the order of how many threads they have. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::queue::Destination;
+
+/// Who has fewest comes first, and among equals who came first. Every step costs the logarithm of
+/// how many there are.
+#[derive(Debug, Default)]
+pub(super) struct Ranks {
+    order: BTreeMap<Rank, Destination>,
+    of: HashMap<Destination, Rank>,
+    next: u64,
+}
+
+/// Threads, and the turn.
+type Rank = (usize, u64);
+
+impl Ranks {
+    /// It has this many threads now. It keeps its turn unless their number changed.
+    pub(super) fn set(&mut self, destination: &Destination, threads: usize) {
+        match self.of.get(destination) {
+            Some((before, _)) if *before == threads => return,
+            Some(rank) => drop(self.order.remove(rank)),
+            None => {}
+        }
+        let rank = (threads, self.next);
+        self.next += 1;
+        self.order.insert(rank, destination.clone());
+        self.of.insert(destination.clone(), rank);
+    }
+
+    /// Takes it out.
+    pub(super) fn remove(&mut self, destination: &Destination) {
+        if let Some(rank) = self.of.remove(destination) {
+            self.order.remove(&rank);
+        }
+    }
+
+    /// Whether it is in here.
+    pub(super) fn contains(&self, destination: &Destination) -> bool {
+        self.of.contains_key(destination)
+    }
+
+    /// Whether nobody is.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The first of those with fewest threads, and how many it has.
+    pub(super) fn poorest(&self) -> Option<(&Destination, usize)> {
+        self.order.first_key_value().map(|((threads, _), destination)| (destination, *threads))
+    }
+
+    /// The last of those with most threads, and how many it has.
+    pub(super) fn richest(&self) -> Option<(&Destination, usize)> {
+        self.order.last_key_value().map(|((threads, _), destination)| (destination, *threads))
+    }
+
+    /// Those without any thread.
+    pub(super) fn newcomers(&self) -> impl Iterator<Item = &Destination> {
+        self.order.range(..(1, 0)).map(|(_, destination)| destination)
+    }
+
+    /// How many come before it. For a question now and then: it counts.
+    pub(super) fn before(&self, destination: &Destination) -> Option<usize> {
+        Some(self.order.range(..self.of.get(destination)?).count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::ChannelId;
+
+    #[test]
+    fn fewest_first_and_equals_in_turn() {
+        let to = |host: &str| Destination { channel: ChannelId(0), host: host.into() };
+        let mut ranks = Ranks::default();
+        for (host, threads) in [("x", 3), ("a", 0), ("y", 1), ("b", 0), ("z", 3)] {
+            ranks.set(&to(host), threads);
+        }
+        ranks.set(&to("a"), 0);
+        assert_eq!(ranks.poorest(), Some((&to("a"), 0)), "saying it again costs no turn");
+        assert_eq!(ranks.richest(), Some((&to("z"), 3)));
+        assert_eq!(ranks.newcomers().count(), 2);
+        assert_eq!(ranks.before(&to("y")), Some(2));
+        ranks.set(&to("a"), 1);
+        assert_eq!(ranks.poorest(), Some((&to("b"), 0)));
+        ranks.remove(&to("b"));
+        assert_eq!(ranks.poorest(), Some((&to("y"), 1)), "it had one before a");
+        assert!(!ranks.contains(&to("b")) && ranks.before(&to("b")).is_none());
+        for host in ["a", "x", "y", "z"] {
+            ranks.remove(&to(host));
+        }
+        assert!(ranks.is_empty() && ranks.of.is_empty());
+    }
+}

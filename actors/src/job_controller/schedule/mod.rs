@@ -1,0 +1,382 @@
+//! Which threads to start and which to end: the job controller's decisions, without actors and
+//! without a clock.
+//!
+//! A destination (channel and host) deserves a thread for each `threaddepth` waiting entries, as
+//! far as its [`Window`] goes. What it cannot have it stands in line for, and whoever has fewest
+//! threads comes first. Nobody takes the last free thread who has one already; where all are
+//! taken, the destination with most gives back, and where everybody has just one, those that had
+//! theirs longest. Channels share the slots of a pool by the same rule. A destination that cannot
+//! be talked to is suspended, longer each time, and then gets one thread to probe it.
+
+mod sharing;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use relais_channels::mail::Reply;
+use tokio::time::Instant;
+
+pub use self::sharing::TURN;
+pub use super::slots::{JobId, Retire, Slots, Start};
+use super::{
+    ranks::Ranks,
+    slots::Asker,
+    suspension::{Suspension, Suspensions},
+    window::Window,
+};
+use crate::{
+    channels::{ChannelId, Channels},
+    queue::{Destination, ThreadId},
+};
+
+/// Everything that is running, waiting or suspended.
+#[derive(Debug)]
+pub struct Schedule {
+    slots: Slots,
+    lines: Vec<Line>,
+    sites: HashMap<Destination, Site>,
+    suspensions: Suspensions,
+    /// Threads given to those in line, ever.
+    turns: u64,
+    orders: Orders,
+}
+
+/// What is to be done about a decision.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Orders {
+    /// Threads to start.
+    pub starts: Vec<Start>,
+    /// Jobs to end.
+    pub retired: Vec<Retire>,
+    /// Destinations that give back a thread, named once for each.
+    pub recalled: Vec<Destination>,
+}
+
+/// Who wants and who has threads of one channel.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: Ranks,
+    /// By the threads that they were not asked to give back.
+    holding: Ranks,
+    /// Threads asked back that have not ended.
+    recalled: usize,
+    /// When it was last given a thread, by the count of them: of two channels the other is next.
+    turn: u64,
+}
+
+#[derive(Debug, Default)]
+struct Site {
+    ready: usize,
+    threads: usize,
+    recalled: usize,
+    window: Window,
+}
+
+/// How one destination stands.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Standing {
+    /// Entries that wait.
+    pub ready: usize,
+    /// Threads now.
+    pub threads: usize,
+    /// Jobs that those belong to.
+    pub jobs: usize,
+    /// Threads it may have at once, for now.
+    pub window: usize,
+    /// It stands in line behind this many.
+    pub behind: Option<usize>,
+    /// It could not be talked to.
+    pub suspension: Option<Suspension>,
+}
+
+impl Schedule {
+    /// Nothing runs. `pools` are names and limits; a channel whose pool is not among them uses
+    /// the first.
+    pub fn new(channels: &Channels, pools: &[(String, usize)]) -> Self {
+        Self {
+            slots: Slots::new(channels, pools),
+            lines: channels.iter().map(|_| Line::default()).collect(),
+            sites: HashMap::new(),
+            suspensions: Suspensions::default(),
+            turns: 0,
+            orders: Orders::default(),
+        }
+    }
+
+    /// What runs.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// Destinations that could not be talked to.
+    pub fn suspensions(&self) -> &Suspensions {
+        &self.suspensions
+    }
+
+    /// What was decided since this was last asked.
+    pub fn orders(&mut self) -> Orders {
+        std::mem::take(&mut self.orders)
+    }
+
+    /// How a destination stands. For a question now and then.
+    pub fn standing(&self, destination: &Destination) -> Standing {
+        let none = Site::default();
+        let site = self.sites.get(destination).unwrap_or(&none);
+        Standing {
+            ready: site.ready,
+            threads: site.threads,
+            jobs: self.slots.jobs_serving(destination),
+            window: site.window.size(),
+            behind: self.line(destination.channel).waiting.before(destination),
+            suspension: self.suspensions.get(destination).cloned(),
+        }
+    }
+
+    /// Destinations of a channel that wait for their first thread.
+    pub fn waiting_of(&self, channel: ChannelId) -> usize {
+        self.line(channel).waiting.newcomers().count()
+    }
+
+    /// Channels whose idle threads should end, because a newcomer could have what they hold: all
+    /// of a pool that is full, or the channel alone that is at its own limit.
+    pub fn contended(&self) -> HashSet<ChannelId> {
+        let mut contended = HashSet::new();
+        for pool in self.slots.pools() {
+            for channel in &pool.channels {
+                let lane = self.slots.lane(*channel);
+                let newcomer = self.line(*channel).waiting.newcomers().next().is_some();
+                if !newcomer || self.slots.free(*channel, Asker::Newcomer) > 0 || lane.frozen {
+                    continue;
+                }
+                contended.insert(*channel);
+                if lane.jobs() < lane.maxjobs {
+                    contended.extend(&pool.channels);
+                }
+            }
+        }
+        contended
+    }
+
+    /// `ready` entries wait for `destination`.
+    pub fn wanted(&mut self, destination: &Destination, ready: usize, now: Instant) {
+        self.note_ready(destination, ready);
+        self.serve(destination, now);
+        self.forget_if_quiet(destination);
+    }
+
+    /// A thread ended, with `ready` entries left for its destination. What it had goes to those
+    /// in line first.
+    pub fn ended(&mut self, thread: ThreadId, ready: usize, now: Instant) {
+        let Some(destination) = self.release(thread) else { return };
+        self.note_ready(&destination, ready);
+        self.stand_in_line(&destination, now);
+        self.share(self.slots.lane(destination.channel).pool, now);
+        self.forget_if_quiet(&destination);
+    }
+
+    /// A start that the pool refused is taken back.
+    pub fn refused(&mut self, thread: ThreadId, now: Instant) {
+        if let Some(destination) = self.release(thread) {
+            self.stand_in_line(&destination, now);
+        }
+    }
+
+    /// The destination could not be talked to. Returns how long it is suspended, unless it is
+    /// already.
+    pub fn troubled(
+        &mut self,
+        destination: &Destination,
+        reply: Reply,
+        now: Instant,
+    ) -> Option<Duration> {
+        if let Some(site) = self.sites.get_mut(destination) {
+            site.window.troubled(site.threads);
+        }
+        let wait = self.suspensions.troubled(destination, reply, now);
+        self.line_mut(destination.channel).waiting.remove(destination);
+        wait
+    }
+
+    /// The destination answered: it gets what it deserves now. Returns whether it had been in
+    /// trouble.
+    pub fn reached(&mut self, destination: &Destination, now: Instant) -> bool {
+        let was_troubled = self.suspensions.lift(destination);
+        if let Some(site) = self.sites.get_mut(destination) {
+            if was_troubled && site.threads <= 1 {
+                // What it could bear before it went away says nothing any more.
+                site.window = Window::default();
+            }
+            site.window.answered(site.threads);
+        }
+        self.serve(destination, now);
+        was_troubled
+    }
+
+    /// Time has passed: suspended destinations whose time has come are probed, and who had a
+    /// thread for long gives it to those without.
+    pub fn tick(&mut self, now: Instant) {
+        for destination in self.suspensions.wake(now) {
+            let long_over = |its: &Suspension| its.is_long_over(now);
+            let gone = !self.sites.contains_key(&destination);
+            if gone && self.suspensions.get(&destination).is_some_and(long_over) {
+                self.suspensions.lift(&destination);
+            }
+            self.serve(&destination, now);
+        }
+        for pool in 0..self.slots.pools().len() {
+            self.share(pool, now);
+            self.take_turns(pool, now);
+        }
+    }
+
+    /// Sets `job_limit` of a pool; returns the old one. What is too much ends.
+    pub fn limit(&mut self, pool: usize, limit: usize, now: Instant) -> usize {
+        let old = self.slots.limit(pool, limit);
+        self.adjusted(pool, now);
+        old
+    }
+
+    /// Sets `maxjobs` of a channel; returns the old one. What is too much ends.
+    pub fn maxjobs(&mut self, channel: ChannelId, maxjobs: usize, now: Instant) -> usize {
+        let lane = self.slots.lane_mut(channel);
+        let (old, pool) = (std::mem::replace(&mut lane.maxjobs, maxjobs), lane.pool);
+        self.adjusted(pool, now);
+        old
+    }
+
+    /// Sets `threaddepth` of a channel; returns the old one. Looks at every destination.
+    pub fn threaddepth(&mut self, channel: ChannelId, depth: usize, now: Instant) -> usize {
+        let old = std::mem::replace(&mut self.slots.lane_mut(channel).threaddepth, depth);
+        let of_channel = |destination: &&Destination| destination.channel == channel;
+        let all: Vec<_> = self.sites.keys().filter(of_channel).cloned().collect();
+        for destination in all {
+            self.serve(&destination, now);
+        }
+        old
+    }
+
+    /// Stops a channel, or starts it again; returns whether it was stopped.
+    pub fn freeze(&mut self, channel: ChannelId, frozen: bool, now: Instant) -> bool {
+        let lane = self.slots.lane_mut(channel);
+        let (old, pool) = (std::mem::replace(&mut lane.frozen, frozen), lane.pool);
+        self.adjusted(pool, now);
+        old
+    }
+
+    fn adjusted(&mut self, pool: usize, now: Instant) {
+        let mut surplus = self.slots.surplus();
+        self.orders.retired.append(&mut surplus);
+        self.share(pool, now);
+    }
+
+    /// Threads that a destination should have.
+    fn deserved(&self, destination: &Destination, now: Instant) -> usize {
+        let Some(site) = self.sites.get(destination) else { return 0 };
+        if let Some(suspension) = self.suspensions.get(destination) {
+            return usize::from(suspension.until <= now && site.ready > 0);
+        }
+        let lane = self.slots.lane(destination.channel);
+        let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));
+        site.ready.div_ceil(depth).min(site.window.size())
+    }
+
+    fn threads(&self, destination: &Destination) -> usize {
+        self.sites.get(destination).map_or(0, |site| site.threads)
+    }
+
+    fn missing(&self, destination: &Destination, now: Instant) -> usize {
+        self.deserved(destination, now).saturating_sub(self.threads(destination))
+    }
+
+    /// Gives a destination what it deserves, as far as it is free; for the rest it stands in
+    /// line. Who stands there already is served when something becomes free.
+    fn serve(&mut self, destination: &Destination, now: Instant) {
+        let channel = destination.channel;
+        let mut changed = false;
+        while !self.line(channel).waiting.contains(destination)
+            && self.missing(destination, now) > 0
+            && self.start(destination, now)
+        {
+            changed = true;
+        }
+        changed |= self.stand_in_line(destination, now);
+        if changed {
+            self.recall(channel, now);
+            self.reclaim(self.slots.lane(channel).pool);
+        }
+    }
+
+    /// Returns whether it was not there before.
+    fn stand_in_line(&mut self, destination: &Destination, now: Instant) -> bool {
+        let (missing, threads) = (self.missing(destination, now), self.threads(destination));
+        let waiting = &mut self.line_mut(destination.channel).waiting;
+        if missing == 0 {
+            waiting.remove(destination);
+            return false;
+        }
+        let new = !waiting.contains(destination);
+        waiting.set(destination, threads);
+        new
+    }
+
+    fn start(&mut self, destination: &Destination, now: Instant) -> bool {
+        let served = self.threads(destination) > 0;
+        let asker = if served { Asker::Served } else { Asker::Newcomer };
+        let Some(start) = self.slots.start(destination, asker, now) else { return false };
+        self.sites.entry(destination.clone()).or_default().threads += 1;
+        self.rank(destination);
+        self.orders.starts.push(start);
+        true
+    }
+
+    fn release(&mut self, thread: ThreadId) -> Option<Destination> {
+        let destination = self.slots.end(thread)?.destination;
+        let site = self.sites.get_mut(&destination)?;
+        site.threads -= 1;
+        if site.recalled > 0 {
+            site.recalled -= 1;
+            self.lines[usize::from(destination.channel.0)].recalled -= 1;
+        }
+        self.rank(&destination);
+        Some(destination)
+    }
+
+    fn rank(&mut self, destination: &Destination) {
+        let Some(site) = self.sites.get(destination) else { return };
+        let line = &mut self.lines[usize::from(destination.channel.0)];
+        match site.threads - site.recalled {
+            0 => line.holding.remove(destination),
+            threads => line.holding.set(destination, threads),
+        }
+    }
+
+    fn note_ready(&mut self, destination: &Destination, ready: usize) {
+        let site = match self.sites.get_mut(destination) {
+            Some(site) => site,
+            None if ready == 0 => return,
+            None => self.sites.entry(destination.clone()).or_default(),
+        };
+        let lane = self.slots.lane_mut(destination.channel);
+        lane.ready = lane.ready + ready - site.ready;
+        site.ready = ready;
+    }
+
+    fn forget_if_quiet(&mut self, destination: &Destination) {
+        let quiet = |site: &Site| site.ready == 0 && site.threads == 0;
+        if self.sites.get(destination).is_some_and(quiet) {
+            self.sites.remove(destination);
+        }
+    }
+
+    fn line(&self, channel: ChannelId) -> &Line {
+        &self.lines[usize::from(channel.0)]
+    }
+
+    fn line_mut(&mut self, channel: ChannelId) -> &mut Line {
+        &mut self.lines[usize::from(channel.0)]
+    }
+}

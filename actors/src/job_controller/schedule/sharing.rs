@@ -1,0 +1,187 @@
+//! Who gives way to whom: destinations to destinations of their channel, channels to channels of
+//! their pool.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Asker, Destination, JobId, Schedule};
+use crate::channels::ChannelId;
+
+impl Schedule {
+    /// Gives what is free to those in line: to the channel with fewest jobs first, and of those
+    /// to the one whose turn is longest ago. Then sees who is to give back.
+    pub(super) fn share(&mut self, pool: usize, now: Instant) {
+        while self.call_in(pool, now) {}
+        for channel in self.slots.pools()[pool].channels.clone() {
+            self.recall(channel, now);
+        }
+        self.reclaim(pool);
+    }
+
+    fn call_in(&mut self, pool: usize, now: Instant) -> bool {
+        let mut channels = self.waiting_channels(pool);
+        channels
+            .sort_by_key(|channel| (self.slots.lane(*channel).active(), self.line(*channel).turn));
+        channels.into_iter().any(|channel| self.call_first(channel, now))
+    }
+
+    fn call_first(&mut self, channel: ChannelId, now: Instant) -> bool {
+        while let Some((first, _)) = self.line(channel).waiting.poorest() {
+            let first = first.clone();
+            if self.missing(&first, now) > 0 {
+                if !self.start(&first, now) {
+                    return false;
+                }
+                self.stand_in_line(&first, now);
+                self.turns += 1;
+                self.line_mut(channel).turn = self.turns;
+                return true;
+            }
+            self.line_mut(channel).waiting.remove(&first);
+            self.forget_if_quiet(&first);
+        }
+        false
+    }
+
+    fn waiting_channels(&self, pool: usize) -> Vec<ChannelId> {
+        let here = self.slots.pools()[pool].channels.iter().copied();
+        let waits = |channel: &ChannelId| {
+            !self.line(*channel).waiting.is_empty() && !self.slots.lane(*channel).frozen
+        };
+        here.filter(waits).collect()
+    }
+
+    /// Asks threads back from whoever has most: for newcomers in line, one more so that the next of
+    /// them finds it free, and else for the first in line who has fewer.
+    pub(super) fn recall(&mut self, channel: ChannelId, now: Instant) {
+        if self.slots.lane(channel).frozen {
+            return;
+        }
+        let free = self.slots.free(channel, Asker::Newcomer);
+        let line = self.line(channel);
+        let newcomers = line.waiting.newcomers().take(AT_ONCE).count();
+        let coming = free + line.recalled;
+        self.ask_richest(channel, (newcomers + 1).saturating_sub(coming), 0);
+
+        let line = self.line(channel);
+        let Some((first, threads)) = line.waiting.poorest().filter(|(_, threads)| *threads > 0)
+        else {
+            return;
+        };
+        let most = line.holding.richest().map_or(0, |(_, most)| most);
+        let fair = (most.saturating_sub(threads) / 2).min(self.missing(first, now));
+        let kept = usize::from(free == 0);
+        let coming = self.slots.free(channel, Asker::Served) + line.recalled;
+        self.ask_richest(channel, (fair + kept).saturating_sub(coming), threads);
+    }
+
+    /// Asks back `threads`, each from the one with most, as long as that has two more than `poorest`.
+    fn ask_richest(&mut self, channel: ChannelId, threads: usize, poorest: usize) {
+        for _ in 0..threads {
+            let Some((richest, most)) = self.line(channel).holding.richest() else { return };
+            if most <= poorest + 1 {
+                return;
+            }
+            let richest = richest.clone();
+            self.ask_back(&richest);
+        }
+    }
+
+    fn ask_back(&mut self, destination: &Destination) {
+        let Some(site) = self.sites.get_mut(destination) else { return };
+        site.recalled += 1;
+        self.line_mut(destination.channel).recalled += 1;
+        self.rank(destination);
+        self.orders.recalled.push(destination.clone());
+    }
+
+    /// Channels in line that a slot would help, those with fewest jobs first.
+    fn claims(&self, pool: usize) -> Vec<ChannelId> {
+        let mut claims = self.waiting_channels(pool);
+        claims.retain(|channel| {
+            let lane = self.slots.lane(*channel);
+            let newcomer = self.line(*channel).waiting.newcomers().next().is_some();
+            let asker = if newcomer { Asker::Newcomer } else { Asker::Served };
+            lane.jobs() < lane.maxjobs && self.slots.free(*channel, asker) == 0
+        });
+        claims.sort_by_key(|channel| self.slots.lane(*channel).active());
+        claims
+    }
+
+    /// Ends jobs of the channel that has most, for channels in line that have fewer.
+    pub(super) fn reclaim(&mut self, pool: usize) {
+        for (index, claim) in self.claims(pool).into_iter().enumerate() {
+            let state = &self.slots.pools()[pool];
+            let coming = state.free().saturating_sub(self.slots.reserved(claim)) + state.retiring;
+            if index < coming {
+                continue;
+            }
+            let Some(busiest) = self.slots.busiest(pool) else { return };
+            if self.slots.lane(busiest).active() <= self.slots.lane(claim).active() + 1 {
+                return;
+            }
+            let retire = self.slots.retire_smallest(busiest);
+            self.orders.retired.extend(retire);
+        }
+    }
+
+    /// Where everybody has just one and others have none: those that had theirs for a while make
+    /// room, the oldest first.
+    pub(super) fn take_turns(&mut self, pool: usize, now: Instant) {
+        let claims = self.claims(pool);
+        let without = claims.iter().filter(|claim| self.slots.lane(**claim).active() == 0).count();
+        let jobs = without.saturating_sub(self.slots.pools()[pool].retiring);
+        for (channel, job) in self.oldest_jobs(pool, now).into_iter().take(jobs) {
+            let retire = self.slots.retire(channel, job);
+            self.orders.retired.extend(retire);
+        }
+        for channel in self.waiting_channels(pool) {
+            let line = self.line(channel);
+            if self.slots.free(channel, Asker::Newcomer) > 0 {
+                continue;
+            }
+            let wanted = line.waiting.newcomers().take(AT_ONCE).count();
+            let missing = wanted.saturating_sub(line.recalled);
+            for destination in self.oldest_threads(channel, missing, now) {
+                self.ask_back(&destination);
+            }
+        }
+    }
+
+    /// Jobs that had their turn, the oldest first.
+    fn oldest_jobs(&self, pool: usize, now: Instant) -> Vec<(ChannelId, JobId)> {
+        let mut jobs = Vec::new();
+        for channel in self.slots.pools()[pool].channels.iter().copied() {
+            let over = self.slots.jobs_of(channel).filter(|(_, job)| job.since + TURN <= now);
+            jobs.extend(over.map(|(id, job)| (job.since, channel, id)));
+        }
+        jobs.sort();
+        jobs.into_iter().map(|(_, channel, id)| (channel, id)).collect()
+    }
+
+    /// Destinations with one thread that had their turn.
+    fn oldest_threads(&self, channel: ChannelId, most: usize, now: Instant) -> Vec<Destination> {
+        if most == 0 {
+            return Vec::new();
+        }
+        let holds = &self.line(channel).holding;
+        self.slots
+            .threads()
+            .map(|(_, running)| running)
+            .take_while(|running| running.since + TURN <= now)
+            .map(|running| &running.destination)
+            .filter(|destination| destination.channel == channel && holds.contains(destination))
+            .filter(|destination| self.threads(destination) == 1)
+            .take(most)
+            .cloned()
+            .collect()
+    }
+}
+
+/// Threads that are asked back for newcomers at once, at most; the others follow with the ends
+/// of these.
+const AT_ONCE: usize = 16;
+
+/// How long a thread may serve a destination that has no other while others have none.
+pub const TURN: Duration = Duration::from_secs(2);

@@ -1,0 +1,469 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use relais_channels::mail::Enhanced;
+use relais_config::{Channel, channel::Program};
+
+use super::*;
+use crate::job_controller::suspension::FIRST;
+
+/// A schedule, and the threads that were started and have not ended.
+struct Engine {
+    schedule: Schedule,
+    running: BTreeMap<ThreadId, Start>,
+    retired: BTreeSet<JobId>,
+    now: Instant,
+}
+
+/// A channel of the pool `P`: `maxjobs`, `max_client_threads`.
+fn channel(name: &str, maxjobs: usize, threads: usize) -> Channel {
+    Channel {
+        maxjobs: maxjobs.try_into().unwrap(),
+        max_client_threads: threads.try_into().unwrap(),
+        pool: "P".to_owned(),
+        ..Channel::new(name, name, Program::Lmtp)
+    }
+}
+
+impl Engine {
+    fn of(channels: Vec<Channel>, job_limit: usize) -> Self {
+        let schedule = Schedule::new(&channels.into(), &[("P".to_owned(), job_limit)]);
+        Self { schedule, running: BTreeMap::new(), retired: BTreeSet::new(), now: Instant::now() }
+    }
+
+    /// Takes note of what was decided; returns how many threads of each host were started.
+    fn act(&mut self) -> (Vec<String>, Orders) {
+        let orders = self.schedule.orders();
+        for start in &orders.starts {
+            assert!(!self.retired.contains(&start.job), "{start:?} in a job that ends");
+            self.running.insert(start.thread, start.clone());
+        }
+        self.retired.extend(orders.retired.iter().map(|retire| retire.job));
+        let hosts = orders.starts.iter().map(|start| start.destination.host.to_string());
+        (hosts.collect(), orders)
+    }
+
+    fn wanted(&mut self, destination: &Destination, ready: usize) -> Vec<String> {
+        self.schedule.wanted(destination, ready, self.now);
+        self.act().0
+    }
+
+    /// As many as are wanted, whatever the window.
+    fn wanted_widely(&mut self, destination: &Destination, ready: usize) -> usize {
+        let mut started = self.wanted(destination, ready).len();
+        for _ in 0..200 {
+            self.schedule.reached(destination, self.now);
+            started += self.act().0.len();
+        }
+        started
+    }
+
+    /// The oldest thread of `host` ends.
+    fn end(&mut self, host: &str, ready: usize) -> (Vec<String>, Orders) {
+        let of = |(thread, start): (&ThreadId, &Start)| {
+            (*start.destination.host == *host).then_some(*thread)
+        };
+        let thread = self.running.iter().find_map(of).unwrap_or_else(|| panic!("none of {host}"));
+        self.running.remove(&thread);
+        self.schedule.ended(thread, ready, self.now);
+        self.act()
+    }
+
+    fn tick(&mut self, passed: Duration) -> (Vec<String>, Orders) {
+        self.now += passed;
+        self.schedule.tick(self.now);
+        self.act()
+    }
+
+    fn threads(&self, host: &str) -> usize {
+        self.running.values().filter(|start| *start.destination.host == *host).count()
+    }
+
+    fn jobs(&self) -> usize {
+        self.schedule.slots().pools()[0].running
+    }
+}
+
+fn to(channel: u16, host: &str) -> Destination {
+    Destination { channel: ChannelId(channel), host: host.into() }
+}
+
+fn down() -> Reply {
+    Reply::new(451, Enhanced(4, 4, 1), "connection refused")
+}
+
+#[tokio::test]
+async fn a_destination_gets_a_thread_for_each_threaddepth_entries_and_leaves_the_last_one() {
+    // ready, maxjobs, max_client_threads, job_limit; threads, jobs
+    let rows = [
+        (1, 7, 10, 10, 1, 1),
+        (10, 7, 10, 10, 1, 1),
+        (11, 7, 10, 10, 2, 1),
+        (101, 7, 10, 10, 11, 2),
+        (10_000, 7, 10, 10, 69, 7),
+        (10_000, 7, 10, 3, 29, 3),
+        (10_000, 7, 1, 10, 6, 6),
+        (10_000, 1, 1, 1, 1, 1),
+    ];
+    for (ready, maxjobs, threads, limit, want, jobs) in rows {
+        let mut engine = Engine::of(vec![channel("a", maxjobs, threads)], limit);
+        let got = engine.wanted_widely(&to(0, "h"), ready);
+        assert_eq!((got, engine.jobs()), (want, jobs), "{ready} ready, {maxjobs} x {threads}");
+        assert!(engine.wanted(&to(0, "h"), ready).is_empty(), "only once");
+    }
+}
+
+#[tokio::test]
+async fn files_per_job_ask_for_jobs_where_threads_would_do() {
+    let fewer = Channel { filesperjob: 20.try_into().ok(), ..channel("a", 7, 10) };
+    let deep = Channel { threaddepth: 1_000.try_into().unwrap(), ..fewer };
+    let mut engine = Engine::of(vec![deep], 10);
+    for (ready, jobs) in [(1, 1), (20, 1), (21, 2), (60, 3), (5, 3)] {
+        engine.wanted(&to(0, "h"), ready);
+        assert_eq!(engine.jobs(), jobs, "{ready} ready");
+    }
+}
+
+#[tokio::test]
+async fn a_fast_host_reaches_every_thread_within_a_few_messages_each() {
+    let mut engine = Engine::of(vec![channel("a", 7, 10)], 10);
+    engine.wanted(&to(0, "h"), 10_000);
+    assert_eq!(engine.threads("h"), 5, "to begin with");
+    let mut rounds = 0;
+    while engine.threads("h") < 69 {
+        // Each thread delivers one message.
+        for _ in 0..engine.threads("h") {
+            engine.schedule.reached(&to(0, "h"), engine.now);
+            engine.act();
+        }
+        rounds += 1;
+    }
+    assert_eq!(rounds, 4);
+}
+
+#[tokio::test]
+async fn a_newcomer_is_served_at_once_and_the_next_one_finds_room_again() {
+    let mut engine = Engine::of(vec![channel("a", 2, 5)], 10);
+    assert_eq!(engine.wanted_widely(&to(0, "big"), 10_000), 9);
+    engine.schedule.wanted(&to(0, "new"), 1, engine.now);
+    let (started, orders) = engine.act();
+    assert_eq!(started, ["new"]);
+    assert_eq!(orders.recalled, [to(0, "big")], "the last free thread is free again soon");
+    let (started, orders) = engine.end("big", 9_000);
+    assert!(started.is_empty() && orders.recalled.is_empty(), "{started:?}");
+    assert_eq!(engine.wanted(&to(0, "newer"), 1), ["newer"]);
+}
+
+#[tokio::test]
+async fn destinations_with_long_lines_end_up_with_equal_shares() {
+    let mut engine = Engine::of(vec![channel("a", 2, 10)], 10);
+    engine.wanted_widely(&to(0, "first"), 10_000);
+    assert_eq!(engine.threads("first"), 19);
+    engine.wanted_widely(&to(0, "second"), 10_000);
+    engine.wanted_widely(&to(0, "small"), 1);
+    for _ in 0..100 {
+        // Only what is asked back ends, at the next boundary.
+        let asked = engine.schedule.lines[0].recalled;
+        let host = if asked > 0 { "first" } else { "second" };
+        let owed = engine.schedule.sites[&to(0, host)].recalled;
+        if owed > 0 {
+            engine.end(host, 9_000);
+        }
+        engine.schedule.reached(&to(0, "second"), engine.now);
+        engine.act();
+        engine.tick(Duration::from_millis(250));
+    }
+    let shares = (engine.threads("first"), engine.threads("second"), engine.threads("small"));
+    assert!(shares.2 == 1 && shares.0.abs_diff(shares.1) <= 1, "{shares:?}");
+    assert_eq!(shares.0 + shares.1 + shares.2, 19, "one is left for who comes next");
+}
+
+#[tokio::test]
+async fn where_everybody_has_one_thread_they_take_turns() {
+    let mut engine = Engine::of(vec![channel("a", 1, 2)], 1);
+    for host in ["a", "b", "c", "d"] {
+        engine.wanted(&to(0, host), 1_000);
+    }
+    assert_eq!((engine.threads("a"), engine.threads("b")), (1, 1));
+    assert_eq!(engine.schedule.contended().len(), 1);
+    assert_eq!(engine.tick(TURN / 2).1, Orders::default(), "their time is not over");
+    let (_, orders) = engine.tick(TURN / 2);
+    assert_eq!(orders.recalled, [to(0, "a"), to(0, "b")]);
+    assert_eq!(engine.tick(TURN).1, Orders::default(), "asked once");
+    assert_eq!(engine.end("a", 900).0, ["c"]);
+    assert_eq!(engine.end("b", 900).0, ["d"]);
+    assert_eq!(engine.end("c", 0).0, ["a"]);
+    assert_eq!(engine.end("d", 0).0, ["b"]);
+    assert!(engine.schedule.contended().is_empty());
+}
+
+#[tokio::test]
+async fn channels_of_a_pool_share_its_slots() {
+    let mut engine = Engine::of(vec![channel("a", 10, 2), channel("b", 10, 2)], 4);
+    assert_eq!(
+        engine.wanted_widely(&to(0, "x"), 10_000),
+        6,
+        "a slot is left for the other channel"
+    );
+    assert_eq!(engine.wanted_widely(&to(1, "y"), 10_000), 1, "and a thread for its other hosts");
+    let (_, orders) = engine.tick(Duration::from_millis(250));
+    assert_eq!(orders.retired, [], "asked already");
+    assert_eq!(engine.retired.len(), 1, "three slots and one become two each");
+    let retiring = *engine.retired.first().unwrap();
+    let of_job = engine.running.iter().filter(|(_, start)| start.job == retiring);
+    let threads: Vec<_> = of_job.map(|(thread, _)| *thread).collect();
+    for thread in threads {
+        engine.running.remove(&thread);
+        engine.schedule.ended(thread, 9_000, engine.now);
+        engine.act();
+    }
+    let jobs = |channel| engine.schedule.slots().lane(ChannelId(channel)).jobs();
+    assert_eq!((jobs(0), jobs(1)), (2, 2));
+    engine.end("x", 9_000);
+    assert_eq!(
+        (engine.threads("x"), engine.threads("y")),
+        (3, 3),
+        "and one thread is free in each"
+    );
+}
+
+#[tokio::test]
+async fn a_full_pool_serves_its_line_in_turn() {
+    let mut engine = Engine::of(vec![channel("a", 10, 1), channel("b", 10, 1)], 1);
+    assert_eq!(engine.wanted(&to(0, "busy"), 1_000), ["busy"]);
+    assert!(engine.wanted(&to(0, "small"), 1).is_empty());
+    assert!(engine.wanted(&to(1, "other"), 1).is_empty());
+    assert_eq!(engine.schedule.contended().len(), 2, "both channels of the pool");
+    let (_, orders) = engine.tick(TURN);
+    assert_eq!(orders.retired.len(), 1, "its turn is over");
+    let mut order = Vec::new();
+    for (host, ready) in [("busy", 900), ("small", 0), ("other", 0), ("busy", 800)] {
+        order.append(&mut engine.end(host, ready).0);
+    }
+    assert_eq!(order.concat(), "smallotherbusybusy");
+}
+
+#[tokio::test]
+async fn a_dead_host_is_left_alone_and_then_probed_by_one_thread() {
+    let mut engine = Engine::of(vec![channel("a", 1, 10)], 10);
+    let (dead, alive) = (to(0, "dead"), to(0, "alive"));
+    assert_eq!(engine.wanted_widely(&dead, 100), 9);
+    let troubled = |engine: &mut Engine| engine.schedule.troubled(&dead, down(), engine.now);
+    assert_eq!(troubled(&mut engine), Some(FIRST));
+    for _ in 0..9 {
+        assert_eq!(troubled(&mut engine), None, "one suspension at a time");
+        assert!(engine.end("dead", 90).0.is_empty());
+    }
+    assert_eq!(engine.wanted_widely(&alive, 100), 9, "the other has all that is free");
+    for _ in 0..9 {
+        engine.end("alive", 0);
+    }
+    assert!(engine.tick(Duration::ZERO).0.is_empty());
+    assert_eq!(engine.tick(FIRST).0, ["dead"], "one probe");
+    assert!(engine.wanted(&dead, 100).is_empty());
+    assert_eq!(troubled(&mut engine), Some(FIRST * 2));
+    assert!(engine.end("dead", 90).0.is_empty());
+    assert_eq!(engine.tick(FIRST * 2).0, ["dead"]);
+    assert!(engine.schedule.reached(&dead, engine.now));
+    assert_eq!(engine.act().0.len(), 5, "what a new host gets");
+}
+
+#[tokio::test]
+async fn a_host_that_bears_a_few_connections_is_not_pressed_for_more() {
+    let mut engine = Engine::of(vec![channel("a", 7, 10)], 10);
+    let host = to(0, "h");
+    engine.wanted_widely(&host, 300);
+    assert_eq!(engine.threads("h"), 30);
+    // The last ten are refused, the others go on.
+    for _ in 0..10 {
+        engine.schedule.troubled(&host, down(), engine.now);
+        engine.end("h", 300);
+    }
+    engine.schedule.reached(&host, engine.now);
+    engine.act();
+    assert_eq!(engine.threads("h"), 21, "one more is tried, with an answer");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lowered_ends_jobs_and_one_that_is_raised_starts_them() {
+    let mut engine = Engine::of(vec![channel("a", 4, 2)], 10);
+    engine.wanted_widely(&to(0, "h"), 10_000);
+    assert_eq!(engine.schedule.maxjobs(ChannelId(0), 2, engine.now), 4);
+    let (started, orders) = engine.act();
+    assert_eq!((started.len(), orders.retired.len()), (0, 2));
+    for _ in 0..7 {
+        engine.end("h", 9_000);
+    }
+    assert!(engine.jobs() <= 2, "{}", engine.jobs());
+    assert_eq!(engine.schedule.limit(0, 1, engine.now), 10);
+    engine.act();
+    engine.end("h", 9_000);
+    engine.end("h", 9_000);
+    engine.end("h", 9_000);
+    assert_eq!(engine.jobs(), 1);
+    engine.schedule.limit(0, 10, engine.now);
+    assert_eq!(engine.schedule.maxjobs(ChannelId(0), 4, engine.now), 2);
+    engine.act();
+    assert_eq!(engine.threads("h"), 7);
+}
+
+#[tokio::test]
+async fn a_stopped_channel_ends_what_runs_and_starts_nothing() {
+    let mut engine = Engine::of(vec![channel("a", 2, 2), channel("b", 2, 2)], 10);
+    engine.wanted_widely(&to(0, "h"), 1_000);
+    assert!(!engine.schedule.freeze(ChannelId(0), true, engine.now));
+    assert_eq!(engine.act().1.retired.len(), 2);
+    for _ in 0..3 {
+        assert!(engine.end("h", 1_000).0.is_empty());
+    }
+    assert!(engine.wanted(&to(0, "new"), 1).is_empty());
+    assert!(engine.tick(TURN).0.is_empty());
+    assert!(engine.schedule.contended().is_empty(), "nobody is to make room for it");
+    assert_eq!(engine.wanted(&to(1, "other"), 1), ["other"]);
+    assert!(engine.schedule.freeze(ChannelId(0), false, engine.now));
+    assert_eq!(engine.act().0.len(), 3, "what waits");
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_destination_that_does_not_move() {
+    let mut engine = Engine::of(vec![channel("a", 1, 2)], 1);
+    for host in ["x", "y", "z", "last"] {
+        engine.wanted(&to(0, host), 50);
+    }
+    let last = engine.schedule.standing(&to(0, "last"));
+    assert_eq!((last.ready, last.threads, last.jobs, last.behind), (50, 0, 0, Some(1)));
+    let first = engine.schedule.standing(&to(0, "x"));
+    assert_eq!((first.threads, first.jobs, first.window), (1, 1, 5));
+    engine.schedule.troubled(&to(0, "x"), down(), engine.now);
+    let suspension = engine.schedule.standing(&to(0, "x")).suspension.unwrap();
+    assert_eq!((suspension.failures, suspension.until), (1, engine.now + FIRST));
+    assert_eq!(engine.schedule.standing(&to(0, "unheard of")).ready, 0);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wanted(u8, usize),
+    End(usize, usize),
+    Troubled(u8),
+    Reached(u8),
+    Tick(u64),
+    Freeze(u16, bool),
+    Maxjobs(u16, usize),
+    Limit(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0u8..12, 0usize..80).prop_map(|(d, ready)| Step::Wanted(d, ready)),
+        4 => (0usize..64, 0usize..40).prop_map(|(thread, ready)| Step::End(thread, ready)),
+        1 => (0u8..12).prop_map(Step::Troubled),
+        2 => (0u8..12).prop_map(Step::Reached),
+        2 => (0u64..3_000).prop_map(Step::Tick),
+        1 => (0u16..3, any::<bool>()).prop_map(|(channel, frozen)| Step::Freeze(channel, frozen)),
+        1 => (0u16..3, 1usize..5).prop_map(|(channel, jobs)| Step::Maxjobs(channel, jobs)),
+        1 => (1usize..7).prop_map(Step::Limit),
+    ]
+}
+
+impl Engine {
+    fn take(&mut self, step: &Step) {
+        let at = |d: u8| to(u16::from(d) % 3, &d.to_string());
+        match *step {
+            Step::Wanted(d, ready) => self.schedule.wanted(&at(d), ready, self.now),
+            Step::End(thread, ready) => {
+                let index = thread % self.running.len().max(1);
+                if let Some(thread) = self.running.keys().nth(index).copied() {
+                    self.running.remove(&thread);
+                    self.schedule.ended(thread, ready, self.now);
+                }
+            }
+            Step::Troubled(d) => drop(self.schedule.troubled(&at(d), down(), self.now)),
+            Step::Reached(d) => drop(self.schedule.reached(&at(d), self.now)),
+            Step::Tick(ms) => {
+                self.now += Duration::from_millis(ms);
+                self.schedule.tick(self.now);
+            }
+            Step::Freeze(channel, frozen) => {
+                self.schedule.freeze(ChannelId(channel), frozen, self.now);
+            }
+            Step::Maxjobs(channel, jobs) => {
+                self.schedule.maxjobs(ChannelId(channel), jobs, self.now);
+            }
+            Step::Limit(limit) => drop(self.schedule.limit(0, limit, self.now)),
+        }
+    }
+
+    fn holds(&mut self) -> Result<(), TestCaseError> {
+        let (_, orders) = self.act();
+        let slots = self.schedule.slots();
+        let pool = &slots.pools()[0];
+        prop_assert!(pool.running - pool.retiring <= pool.limit);
+        prop_assert!(
+            orders.starts.is_empty() || pool.running <= pool.limit || self.running.len() > 1
+        );
+        let jobs: usize = (0..3).map(|channel| slots.lane(ChannelId(channel)).jobs()).sum();
+        prop_assert_eq!(jobs, pool.running);
+        for channel in (0..3).map(ChannelId) {
+            let lane = slots.lane(channel);
+            prop_assert!(lane.active() <= lane.maxjobs);
+            prop_assert!(!lane.frozen || lane.active() == 0);
+            for (id, job) in slots.jobs_of(channel) {
+                let threads = self.running.values().filter(|start| start.job == id).count();
+                prop_assert_eq!(threads, job.threads);
+                prop_assert!((1..=3).contains(&threads), "{} threads", threads);
+            }
+        }
+        for (destination, site) in &self.schedule.sites {
+            let threads = self.threads(&destination.host);
+            prop_assert_eq!(threads, site.threads);
+            let suspended = self.schedule.suspensions.get(destination).is_some();
+            let free = slots.free(destination.channel, Asker::Newcomer);
+            prop_assert!(
+                site.ready == 0 || threads > 0 || suspended || free == 0,
+                "{:?} waits while {} threads are free",
+                destination,
+                free
+            );
+        }
+        for line in &self.schedule.lines {
+            let of = |line: &Line| line.waiting.newcomers().cloned().collect::<Vec<_>>();
+            prop_assert!(of(line).iter().all(|newcomer| self.threads(&newcomer.host) == 0));
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn limits_hold_and_nobody_waits_for_nothing(steps in prop::collection::vec(step(), 1..150)) {
+        let channels = ["a", "b", "c"].map(|name| channel(name, 3, 3)).to_vec();
+        let mut engine = Engine::of(channels, 4);
+        for step in &steps {
+            engine.take(step);
+            engine.holds()?;
+        }
+        // Everything ends, and nothing is left.
+        for channel in 0..3 {
+            engine.schedule.freeze(ChannelId(channel), false, engine.now);
+        }
+        for d in 0..12 {
+            engine.take(&Step::Wanted(d, 0));
+            engine.act();
+        }
+        while !engine.running.is_empty() {
+            engine.take(&Step::End(0, 0));
+            engine.holds()?;
+        }
+        engine.tick(Duration::from_secs(3_600));
+        engine.tick(Duration::from_secs(3_600));
+        let schedule = &engine.schedule;
+        prop_assert_eq!(schedule.slots().pools()[0].running, 0);
+        prop_assert_eq!(schedule.sites.len() + schedule.suspensions.iter().count(), 0);
+        for line in &schedule.lines {
+            prop_assert!(line.waiting.is_empty() && line.holding.is_empty() && line.recalled == 0);
+        }
+        for channel in (0..3).map(ChannelId) {
+            prop_assert_eq!(schedule.slots().lane(channel).ready, 0);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! What may run at once: the jobs of each pool and channel, and the threads inside the jobs. Pure.
+//!
+//! A job takes a slot of its channel's pool, and holds up to `max_client_threads` threads; a
+//! thread is one connection to one destination. Whatever asks for a thread gets it here or not at
+//! all, so the limits hold whoever asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use relais_config::Channel;
+use tokio::time::Instant;
+
+use crate::{
+    channels::{ChannelId, Channels, is_delivered},
+    queue::{Destination, ThreadId},
+};
+
+/// A job, for as long as it runs.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct JobId(pub u32);
+
+/// Pools, channels, jobs and threads.
+#[derive(Debug)]
+pub struct Slots {
+    pools: Vec<PoolState>,
+    lanes: Vec<Lane>,
+    threads: BTreeMap<ThreadId, Running>,
+    next_job: u32,
+    next_thread: u64,
+}
+
+/// A thread to start, in a new job or in one that runs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Start {
+    /// Its number.
+    pub thread: ThreadId,
+    /// The job it belongs to.
+    pub job: JobId,
+    /// What it is for.
+    pub destination: Destination,
+    /// Index of the pool it runs in.
+    pub pool: usize,
+}
+
+/// A job that takes no more threads, and whose threads end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Retire {
+    /// Which.
+    pub job: JobId,
+    /// Index of its pool.
+    pub pool: usize,
+}
+
+/// Who asks for a thread.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Asker {
+    /// A destination without one.
+    Newcomer,
+    /// A destination that has one: it leaves the last free thread to newcomers, and the last free
+    /// slot to the channels of the pool that have none.
+    Served,
+}
+
+/// A pool.
+#[derive(Debug)]
+pub struct PoolState {
+    /// Its name.
+    pub name: String,
+    /// Jobs at once.
+    pub limit: usize,
+    /// Jobs now, those that end included.
+    pub running: usize,
+    /// Jobs that end.
+    pub retiring: usize,
+    /// The channels that run here.
+    pub channels: Vec<ChannelId>,
+}
+
+/// A channel's part.
+#[derive(Debug)]
+pub struct Lane {
+    /// Index of its pool.
+    pub pool: usize,
+    /// Jobs at once.
+    pub maxjobs: usize,
+    /// Waiting entries of a destination for each of its threads.
+    pub threaddepth: usize,
+    /// Waiting entries for each job, if jobs are started for their number.
+    pub filesperjob: Option<usize>,
+    /// Nothing runs, and nothing is started.
+    pub frozen: bool,
+    /// Entries that wait, of all its destinations.
+    pub ready: usize,
+    max_client_threads: usize,
+    jobs: BTreeMap<JobId, Job>,
+    retiring: usize,
+    /// Threads that its jobs can still take.
+    room: usize,
+}
+
+/// A job.
+#[derive(Debug)]
+pub struct Job {
+    /// When it started.
+    pub since: Instant,
+    /// Threads now.
+    pub threads: usize,
+    /// It takes no more, and ends with the last.
+    pub retiring: bool,
+}
+
+/// A thread.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Running {
+    /// The job it belongs to.
+    pub job: JobId,
+    /// What it serves.
+    pub destination: Destination,
+    /// When it started.
+    pub since: Instant,
+}
+
+impl PoolState {
+    /// Slots that nobody has.
+    pub fn free(&self) -> usize {
+        self.limit.saturating_sub(self.running)
+    }
+}
+
+impl Lane {
+    fn of(channel: &Channel, pool: usize) -> Self {
+        Self {
+            pool,
+            maxjobs: channel.maxjobs.get(),
+            threaddepth: channel.threaddepth.get(),
+            filesperjob: channel.filesperjob.map(Into::into),
+            frozen: false,
+            ready: 0,
+            max_client_threads: channel.max_client_threads.get(),
+            jobs: BTreeMap::new(),
+            retiring: 0,
+            room: 0,
+        }
+    }
+
+    /// Jobs now, those that end included.
+    pub fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Jobs that take threads.
+    pub fn active(&self) -> usize {
+        self.jobs.len() - self.retiring
+    }
+
+    fn wants_more_jobs(&self) -> bool {
+        self.filesperjob.is_some_and(|files| self.jobs.len() < self.ready.div_ceil(files))
+    }
+
+    /// The job with most threads of those that have room, so that others can run empty and end.
+    fn roomy_job(&self) -> Option<JobId> {
+        let has_room = |job: &Job| !job.retiring && job.threads < self.max_client_threads;
+        let roomy = self.jobs.iter().filter(|(_, job)| has_room(job));
+        roomy.max_by_key(|(_, job)| job.threads).map(|(id, _)| *id)
+    }
+
+    /// The job that costs least to end.
+    fn smallest_job(&self) -> Option<JobId> {
+        let active = self.jobs.iter().filter(|(_, job)| !job.retiring);
+        active.min_by_key(|(_, job)| job.threads).map(|(id, _)| *id)
+    }
+}
+
+impl Slots {
+    /// Nothing runs. `pools` are names and limits; a channel whose pool is not among them uses
+    /// the first.
+    pub fn new(channels: &Channels, pools: &[(String, usize)]) -> Self {
+        let named = |name: &str| pools.iter().position(|(pool, _)| pool == name).unwrap_or(0);
+        let lanes: Vec<_> =
+            channels.iter().map(|(_, channel)| Lane::of(channel, named(&channel.pool))).collect();
+        let delivered: Vec<_> = channels
+            .iter()
+            .filter(|(_, channel)| is_delivered(channel))
+            .map(|(id, _)| id)
+            .collect();
+        let here = |pool| {
+            let of_pool = |id: &&ChannelId| lanes[usize::from(id.0)].pool == pool;
+            delivered.iter().filter(of_pool).copied().collect()
+        };
+        let pools = pools.iter().enumerate();
+        let pools = pools.map(|(index, (name, limit))| PoolState {
+            name: name.clone(),
+            limit: *limit,
+            running: 0,
+            retiring: 0,
+            channels: here(index),
+        });
+        let pools = pools.collect();
+        Self { pools, lanes, threads: BTreeMap::new(), next_job: 0, next_thread: 0 }
+    }
+
+    /// The pools.
+    pub fn pools(&self) -> &[PoolState] {
+        &self.pools
+    }
+
+    /// A channel's part.
+    pub fn lane(&self, channel: ChannelId) -> &Lane {
+        &self.lanes[usize::from(channel.0)]
+    }
+
+    /// A channel's part, to be tuned. [`Self::surplus`] says which jobs are then too many.
+    pub fn lane_mut(&mut self, channel: ChannelId) -> &mut Lane {
+        &mut self.lanes[usize::from(channel.0)]
+    }
+
+    /// The pool a channel runs in.
+    pub fn pool_of(&self, channel: ChannelId) -> &PoolState {
+        &self.pools[self.lane(channel).pool]
+    }
+
+    /// Every thread, the oldest first.
+    pub fn threads(&self) -> impl Iterator<Item = (ThreadId, &Running)> {
+        self.threads.iter().map(|(thread, running)| (*thread, running))
+    }
+
+    /// Jobs of a channel.
+    pub fn jobs_of(&self, channel: ChannelId) -> impl Iterator<Item = (JobId, &Job)> {
+        self.lane(channel).jobs.iter().map(|(id, job)| (*id, job))
+    }
+
+    /// Threads that a destination of `channel` could be given now.
+    pub fn free(&self, channel: ChannelId, asker: Asker) -> usize {
+        let lane = self.lane(channel);
+        if lane.frozen {
+            return 0;
+        }
+        let slots = |free: usize| lane.maxjobs.saturating_sub(lane.jobs.len()).min(free);
+        let threads = |free| lane.room + slots(free) * lane.max_client_threads;
+        let free = self.pool_of(channel).free();
+        match asker {
+            Asker::Newcomer => threads(free),
+            Asker::Served => {
+                let unreserved = free.saturating_sub(self.reserved(channel));
+                threads(unreserved).min(threads(free).saturating_sub(1))
+            }
+        }
+    }
+
+    /// Slots of the pool that `channel` leaves to others once it is served: one, if another
+    /// channel has none.
+    pub fn reserved(&self, channel: ChannelId) -> usize {
+        let idle = |other: &&ChannelId| **other != channel && self.lane(**other).jobs.is_empty();
+        usize::from(self.pool_of(channel).channels.iter().any(|other| idle(&other)))
+    }
+
+    /// Takes a thread for `destination`, if one is free.
+    pub fn start(
+        &mut self,
+        destination: &Destination,
+        asker: Asker,
+        now: Instant,
+    ) -> Option<Start> {
+        let channel = destination.channel;
+        if self.free(channel, asker) == 0 {
+            return None;
+        }
+        let lane = self.lane(channel);
+        let pool = lane.pool;
+        let reserved = if asker == Asker::Served { self.reserved(channel) } else { 0 };
+        let opens = lane.jobs.len() < lane.maxjobs && self.pools[pool].free() > reserved;
+        let roomy = if opens && lane.wants_more_jobs() { None } else { lane.roomy_job() };
+        let job = match roomy {
+            Some(job) => job,
+            None if opens => self.open(channel, now),
+            None => return None,
+        };
+        let lane = self.lane_mut(channel);
+        lane.room -= 1;
+        lane.jobs.get_mut(&job)?.threads += 1;
+        let thread = ThreadId(self.next_thread);
+        self.next_thread += 1;
+        let running = Running { job, destination: destination.clone(), since: now };
+        self.threads.insert(thread, running);
+        Some(Start { thread, job, destination: destination.clone(), pool })
+    }
+
+    /// A thread is gone, and with the last of its threads the job. Returns what it was.
+    pub fn end(&mut self, thread: ThreadId) -> Option<Running> {
+        let running = self.threads.remove(&thread)?;
+        let lane = &mut self.lanes[usize::from(running.destination.channel.0)];
+        let pool = &mut self.pools[lane.pool];
+        let job = lane.jobs.get_mut(&running.job)?;
+        job.threads -= 1;
+        let (empty, retiring) = (job.threads == 0, job.retiring);
+        if !retiring {
+            lane.room += 1;
+        }
+        if empty {
+            lane.jobs.remove(&running.job);
+            pool.running -= 1;
+            if retiring {
+                lane.retiring -= 1;
+                pool.retiring -= 1;
+            } else {
+                lane.room -= lane.max_client_threads;
+            }
+        }
+        Some(running)
+    }
+
+    /// Sets a pool's limit; returns the old one.
+    pub fn limit(&mut self, pool: usize, limit: usize) -> usize {
+        std::mem::replace(&mut self.pools[pool].limit, limit)
+    }
+
+    /// Ends the job of `channel` that costs least, if it has any that is not ending.
+    pub fn retire_smallest(&mut self, channel: ChannelId) -> Option<Retire> {
+        let job = self.lane(channel).smallest_job()?;
+        self.retire(channel, job)
+    }
+
+    /// Ends a job, unless it does already.
+    pub fn retire(&mut self, channel: ChannelId, job: JobId) -> Option<Retire> {
+        let lane = &mut self.lanes[usize::from(channel.0)];
+        let state = lane.jobs.get_mut(&job).filter(|state| !state.retiring)?;
+        state.retiring = true;
+        lane.room -= lane.max_client_threads - state.threads;
+        lane.retiring += 1;
+        self.pools[lane.pool].retiring += 1;
+        Some(Retire { job, pool: lane.pool })
+    }
+
+    /// Ends the jobs beyond the limits, and all of channels that are frozen.
+    pub fn surplus(&mut self) -> Vec<Retire> {
+        let mut retired = Vec::new();
+        for channel in (0..self.lanes.len()).map(|index| ChannelId(index as u16)) {
+            let lane = self.lane(channel);
+            let most = if lane.frozen { 0 } else { lane.maxjobs };
+            let surplus = lane.active().saturating_sub(most);
+            retired.extend((0..surplus).filter_map(|_| self.retire_smallest(channel)));
+        }
+        for pool in 0..self.pools.len() {
+            while self.pools[pool].running - self.pools[pool].retiring > self.pools[pool].limit {
+                let Some(retire) =
+                    self.busiest(pool).and_then(|channel| self.retire_smallest(channel))
+                else {
+                    break;
+                };
+                retired.push(retire);
+            }
+        }
+        retired
+    }
+
+    /// The channel of the pool with most jobs that are not ending.
+    pub fn busiest(&self, pool: usize) -> Option<ChannelId> {
+        let channels = self.pools[pool].channels.iter().copied();
+        channels.max_by_key(|channel| self.lane(*channel).active())
+    }
+
+    /// Jobs in which `destination` has threads. For a question now and then: it looks at all.
+    pub fn jobs_serving(&self, destination: &Destination) -> usize {
+        let of = self.threads.values().filter(|running| running.destination == *destination);
+        of.map(|running| running.job).collect::<BTreeSet<_>>().len()
+    }
+
+    fn open(&mut self, channel: ChannelId, now: Instant) -> JobId {
+        let job = JobId(self.next_job);
+        self.next_job = self.next_job.wrapping_add(1);
+        let lane = &mut self.lanes[usize::from(channel.0)];
+        lane.jobs.insert(job, Job { since: now, threads: 0, retiring: false });
+        lane.room += lane.max_client_threads;
+        self.pools[lane.pool].running += 1;
+        job
+    }
+}

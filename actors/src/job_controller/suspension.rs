@@ -1,0 +1,137 @@
+//! Destinations that could not be talked to: left alone, longer each time, and then probed. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use relais_channels::mail::Reply;
+use tokio::time::Instant;
+
+use crate::queue::Destination;
+
+/// Every destination in trouble. Looking for those whose time has come costs nothing for the
+/// others.
+#[derive(Debug, Default)]
+pub struct Suspensions {
+    of: HashMap<Destination, Suspension>,
+    /// When to look at which; one mark for each.
+    marks: BTreeMap<(Instant, u64), Destination>,
+    next_mark: u64,
+}
+
+/// One destination in trouble.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Suspension {
+    /// When it is probed.
+    pub until: Instant,
+    /// What it said last, or we in its place.
+    pub reply: Reply,
+    /// Suspensions in a row.
+    pub failures: u32,
+    mark: (Instant, u64),
+}
+
+impl Suspension {
+    /// A host that nobody writes to any more is not in trouble, it is gone.
+    pub fn is_long_over(&self, now: Instant) -> bool {
+        self.until + LONGEST <= now
+    }
+}
+
+impl Suspensions {
+    /// The trouble of `destination`, if it is in any.
+    pub fn get(&self, destination: &Destination) -> Option<&Suspension> {
+        self.of.get(destination)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&Destination, &Suspension)> {
+        self.of.iter()
+    }
+
+    /// It could not be talked to. Returns how long it is suspended, unless it is already.
+    pub fn troubled(
+        &mut self,
+        destination: &Destination,
+        reply: Reply,
+        now: Instant,
+    ) -> Option<Duration> {
+        let before = self.of.get(destination);
+        if before.is_some_and(|suspension| suspension.until > now) {
+            return None;
+        }
+        let failures = before.map_or(0, |suspension| suspension.failures);
+        let wait = (FIRST * 2u32.saturating_pow(failures)).min(LONGEST);
+        if let Some(before) = self.of.remove(destination) {
+            self.marks.remove(&before.mark);
+        }
+        let (until, failures) = (now + wait, (failures + 1).min(MAX_DOUBLINGS));
+        let mark = self.mark(until, destination);
+        self.of.insert(destination.clone(), Suspension { until, reply, failures, mark });
+        Some(wait)
+    }
+
+    /// It answered, or is forgotten. Returns whether it had been in trouble.
+    pub fn lift(&mut self, destination: &Destination) -> bool {
+        let Some(suspension) = self.of.remove(destination) else { return false };
+        self.marks.remove(&suspension.mark);
+        true
+    }
+
+    /// Those whose time has come; each is named again after the longest suspension.
+    pub fn wake(&mut self, now: Instant) -> Vec<Destination> {
+        let later = self.marks.split_off(&(now, u64::MAX));
+        let due = std::mem::replace(&mut self.marks, later);
+        let woken: Vec<_> = due.into_values().collect();
+        for destination in &woken {
+            let mark = self.mark(now + LONGEST, destination);
+            if let Some(suspension) = self.of.get_mut(destination) {
+                suspension.mark = mark;
+            }
+        }
+        woken
+    }
+
+    fn mark(&mut self, at: Instant, destination: &Destination) -> (Instant, u64) {
+        let mark = (at, self.next_mark);
+        self.next_mark += 1;
+        self.marks.insert(mark, destination.clone());
+        mark
+    }
+}
+
+/// The first failure may be a restart: look again soon.
+pub const FIRST: Duration = Duration::from_secs(1);
+/// However long a host is dead, it is probed this often.
+pub const LONGEST: Duration = Duration::from_secs(5 * 60);
+const MAX_DOUBLINGS: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use relais_channels::mail::Enhanced;
+
+    use super::*;
+    use crate::queue::ChannelId;
+
+    #[tokio::test]
+    async fn each_suspension_in_a_row_is_longer_up_to_a_limit() {
+        let dead = Destination { channel: ChannelId(0), host: "dead".into() };
+        let down = || Reply::new(451, Enhanced(4, 4, 1), "connection refused");
+        let mut suspensions = Suspensions::default();
+        let mut now = Instant::now();
+        for secs in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            let wait = Duration::from_secs(secs);
+            assert_eq!(suspensions.troubled(&dead, down(), now), Some(wait));
+            assert_eq!(suspensions.troubled(&dead, down(), now), None, "one at a time");
+            assert!(suspensions.wake(now).is_empty());
+            now += wait;
+            assert_eq!(suspensions.wake(now), std::slice::from_ref(&dead));
+            assert!(suspensions.wake(now).is_empty(), "named once");
+        }
+        assert!(suspensions.lift(&dead));
+        assert!(!suspensions.lift(&dead));
+        assert!(suspensions.marks.is_empty());
+        assert_eq!(suspensions.troubled(&dead, down(), now), Some(FIRST), "a new row");
+    }
+}

@@ -1,0 +1,242 @@
+//! Why a message is where it is, and what happened to it so far.
+
+use relais_actors::{
+    channels::is_delivered,
+    job_controller::{DestinationExplained, ExplainDestination},
+    queue::{Destination, ListEntries},
+    spool::{Change, EntryState as Stored, ScannedEntry, open_recipients},
+    status::{EntryState, HistoryLine, RecipientReply, Timestamp, Why},
+};
+use relais_channels::mail::{Envelope, MessageId};
+
+use super::{Parts, gone, trouble};
+use crate::admin::Answer;
+
+/// Why each entry of a message does not move. Empty: there is no such message.
+pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
+    let found = parts.spool.find(id).await.map_err(trouble)?;
+    let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    let mut accounts = Vec::new();
+    for entry in listed {
+        let (waits_for, text) = account(parts, &entry.scanned, entry.tracked).await?;
+        accounts.push(Why {
+            channel: entry.scanned.channel.to_string(),
+            host: entry.scanned.host.to_string(),
+            waits_for: waits_for.to_owned(),
+            text,
+        });
+    }
+    Ok(accounts)
+}
+
+async fn account(
+    parts: &Parts,
+    scanned: &ScannedEntry,
+    tracked: Option<&'static str>,
+) -> Answer<(&'static str, String)> {
+    let last = last_reply(parts, scanned).await;
+    let tried = match (scanned.state.attempts(), last) {
+        (0, _) => "It has not been tried yet.".to_owned(),
+        (attempts, None) => format!("It has been tried {}.", times(attempts)),
+        (attempts, Some(reply)) => {
+            format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
+        }
+    };
+    if matches!(scanned.state, Stored::Held { .. }) {
+        let why = hold_reason(parts, scanned).await;
+        let id = scanned.id;
+        let text = format!(
+            "It is held: {why}. No job looks at it until `relais queue release {id}`. {tried}"
+        );
+        return Ok(("held", text));
+    }
+    let Some(channel) = parts.channels.find(&scanned.channel) else {
+        let text = format!(
+            "The configuration has no channel {} any more: nobody delivers it. {tried}",
+            scanned.channel
+        );
+        return Ok(("no_program", text));
+    };
+    if !is_delivered(parts.channels.channel(channel)) {
+        let text = format!("No job delivers what is in channel {}. {tried}", scanned.channel);
+        return Ok(("no_program", text));
+    }
+    let destination = Destination { channel, host: scanned.host.clone() };
+    let explained = parts.controller.send(ExplainDestination(destination)).await.map_err(gone)?;
+    let now = Timestamp::now();
+    let due = match scanned.state {
+        Stored::Waiting { due, .. } if due > now.0 => Some(Timestamp(due)),
+        _ => None,
+    };
+    let (host, name) = (&scanned.host, &scanned.channel);
+    if tracked == Some("active") {
+        let text = format!(
+            "A job has it in hand now, or its sender is being told what became of it. {tried}"
+        );
+        return Ok(("active", text));
+    }
+    if explained.frozen {
+        let text = format!(
+            "Channel {name} is stopped: nothing leaves by it until `relais channel start {name}`. \
+             {tried}"
+        );
+        return Ok(("stopped", text));
+    }
+    if let Some(suspension) = &explained.standing.suspended {
+        let until = after(suspension.until);
+        let text = format!(
+            "{host} could not be talked to and is left alone until {until}, then it is probed; \
+             all mail for it goes as soon as it answers. It, or we in its place, said: {}. {tried}",
+            suspension.reply
+        );
+        return Ok(("suspended", text));
+    }
+    if let Some(due) = due {
+        let text = format!(
+            "It is tried again at {due}, as the backoff of channel {name} says; `relais queue \
+             retry {}` tries it now. {tried}",
+            scanned.id
+        );
+        return Ok(("due", text));
+    }
+    if tracked.is_none() {
+        let text = format!(
+            "Memory has as many messages as max_messages allows, and this one is only on the disk: \
+             it is fetched as soon as there is room. {tried}"
+        );
+        return Ok(("beyond_memory", text));
+    }
+    Ok(in_line(&explained, host, name, &tried))
+}
+
+/// It is ready, and somebody has to have a place for it.
+fn in_line(
+    explained: &DestinationExplained,
+    host: &str,
+    channel: &str,
+    tried: &str,
+) -> (&'static str, String) {
+    let standing = &explained.standing;
+    let DestinationExplained { pool, pool_jobs, job_limit, .. } = explained;
+    if standing.threads > 0 {
+        let text = format!(
+            "It is ready, and waits for its turn: {} to {host} of channel {channel} \
+             {} delivering what came before it. {tried}",
+            counted(standing.threads, "connection"),
+            if standing.threads == 1 { "is" } else { "are" },
+        );
+        return ("ready", text);
+    }
+    if explained.job_limit_reached() {
+        let text = format!(
+            "It is ready, but pool {pool} is full: {pool_jobs} of {job_limit} jobs run. A place \
+             is given to {host} as soon as one is free. {tried}"
+        );
+        return ("in_line", text);
+    }
+    if explained.maxjobs_reached() {
+        let text = format!(
+            "It is ready, but channel {channel} has all of its {} jobs (maxjobs). A place is given \
+             to {host} as soon as one is free. {tried}",
+            explained.maxjobs
+        );
+        return ("in_line", text);
+    }
+    ("ready", format!("It is ready, and a job is about to take it. {tried}"))
+}
+
+/// What happened to a message, oldest first. Empty: there is no such message, or nothing yet.
+pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
+    let found = parts.spool.find(id).await.map_err(trouble)?;
+    let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
+    let (envelope, _) = parts.spool.read(place).await.map_err(trouble)?;
+    let mut lines: Vec<_> = envelope.entries.iter().map(|entry| begun(&envelope, entry)).collect();
+    let changes = parts.spool.history(id, place).await.map_err(trouble)?;
+    lines.extend(changes.into_iter().map(|change| line_of(&envelope, change)));
+    Ok(Some(lines))
+}
+
+fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLine {
+    HistoryLine {
+        at: Timestamp(envelope.received),
+        channel: entry.channel.clone(),
+        host: entry.host.clone(),
+        state: Some(if envelope.held.is_some() { EntryState::Held } else { EntryState::Ready }),
+        due: None,
+        attempts: 0,
+        replies: Vec::new(),
+        reason: Some(match &envelope.held {
+            Some(why) => format!("accepted, and held: {why}"),
+            None => "accepted".to_owned(),
+        }),
+    }
+}
+
+fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
+    let entry = envelope.entries.get(usize::from(change.entry));
+    let address = |index: u8| {
+        let recipient = entry.and_then(|entry| entry.recipients.get(usize::from(index)));
+        recipient.map(|recipient| recipient.original.clone()).unwrap_or_default()
+    };
+    let due = match change.now {
+        Stored::Waiting { due, .. } if due > 0 => Some(Timestamp(due)),
+        _ => None,
+    };
+    HistoryLine {
+        at: Timestamp(change.at),
+        channel: change.channel.to_string(),
+        host: change.host.to_string(),
+        state: match change.now {
+            Stored::Held { .. } => Some(EntryState::Held),
+            Stored::Waiting { due: 0, .. } => Some(EntryState::Ready),
+            Stored::Waiting { .. } => Some(EntryState::Delayed),
+            Stored::Done => None,
+        },
+        due,
+        attempts: u32::from(change.now.attempts()),
+        replies: change
+            .replies
+            .iter()
+            .map(|(index, outcome)| RecipientReply {
+                address: address(*index),
+                reply: outcome.reply().to_string(),
+            })
+            .collect(),
+        reason: change.reason.map(|reason| reason.to_string()),
+    }
+}
+
+/// What was said last of any recipient that is still open.
+async fn last_reply(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
+    let history = parts.spool.history(scanned.id, scanned.place).await.ok()?;
+    let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
+    let of_entry = history.into_iter().rev().filter(|change| change.entry == scanned.entry);
+    let mut replies = of_entry.flat_map(|change| change.replies);
+    let (_, outcome) = replies.find(|(index, _)| open.contains(index))?;
+    Some(outcome.reply().to_string())
+}
+
+async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
+    let history = parts.spool.history(scanned.id, scanned.place).await.unwrap_or_default();
+    let held = |change: &&Change| {
+        change.entry == scanned.entry && matches!(change.now, Stored::Held { .. })
+    };
+    if let Some(reason) = history.iter().rev().find(held).and_then(|change| change.reason.clone()) {
+        return reason.to_string();
+    }
+    let envelope = parts.spool.read(scanned.place).await.ok();
+    let by_channel = || format!("channel {} holds all its mail", scanned.channel);
+    envelope.and_then(|(envelope, _)| envelope.held).unwrap_or_else(by_channel)
+}
+
+fn after(at: tokio::time::Instant) -> Timestamp {
+    Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
+}
+
+fn times(count: u16) -> String {
+    counted(usize::from(count), "time")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("one {what}") } else { format!("{count} {what}s") }
+}

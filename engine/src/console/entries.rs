@@ -1,0 +1,155 @@
+//! Entries of the queue as operators see them: index, memory and record put together, a bounded
+//! page at a time.
+
+use std::collections::HashMap;
+
+use relais_actors::{
+    queue::{ListEntries, ListedEntry},
+    spool::{
+        Class, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError, open_recipients,
+    },
+    status::{EntryState, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState, Timestamp},
+};
+use relais_channels::mail::{Envelope, Outcome};
+
+use super::{Parts, gone};
+use crate::admin::Answer;
+
+/// Where a listing goes on: a channel, a class, and the last entry seen there.
+#[derive(Clone, Copy)]
+pub struct Position {
+    channel: usize,
+    class: Class,
+    after: Option<Cursor>,
+}
+
+/// An entry with all that is known of it.
+pub(super) struct Described {
+    pub(super) scanned: ScannedEntry,
+    pub(super) envelope: Envelope,
+    pub(super) entry: QueuedEntry,
+}
+
+impl Position {
+    /// Before the first entry.
+    pub(super) fn first() -> Self {
+        Self { channel: 0, class: Class::Untried, after: None }
+    }
+
+    /// At most `limit` entries of the index from here on, as far as the filter can tell without
+    /// reading the messages; and where it goes on. Maybe none, when there are more elsewhere.
+    pub(super) async fn page(
+        mut self,
+        parts: &Parts,
+        filter: &QueueFilter,
+        limit: usize,
+    ) -> Result<(Vec<ScannedEntry>, Option<Self>), SpoolError> {
+        let names: Vec<&str> = parts.channels.iter().map(|(_, c)| c.name.as_str()).collect();
+        let Some(name) = names.get(self.channel) else { return Ok((Vec::new(), None)) };
+        let wanted = filter.channel.as_deref().is_none_or(|channel| channel == *name);
+        let mut ended = true;
+        let mut found = Vec::new();
+        if !wanted || !parts.spool.counts().contains_key(*name) {
+            self.class = Class::Held;
+        } else if !is_beside(filter, self.class) {
+            found = parts.spool.scan(name, self.class, self.after, limit).await?;
+            ended = found.len() < limit;
+        }
+        self.after = found.last().map(|entry| entry.cursor);
+        if ended {
+            (self.channel, self.class) = match self.class {
+                Class::Untried => (self.channel, Class::Tried),
+                Class::Tried => (self.channel, Class::Held),
+                Class::Held => (self.channel + 1, Class::Untried),
+            };
+            self.after = None;
+        }
+        let now = Timestamp::now();
+        found.retain(|entry| {
+            let received = Timestamp(entry.id.received_ms());
+            filter.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&entry.host))
+                && filter.older_than.is_none_or(|age| received.until(now).as_secs() >= age)
+                && filter.larger_than.is_none_or(|size| entry.size > size)
+        });
+        Ok((found, (self.channel < names.len()).then_some(self)))
+    }
+}
+
+/// No entry of this class can be in the state that is asked for.
+fn is_beside(filter: &QueueFilter, class: Class) -> bool {
+    filter.state.is_some_and(|state| (state == EntryState::Held) != (class == Class::Held))
+}
+
+/// Index entries, with what memory knows of them and what their records say.
+pub(super) async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<Vec<Described>> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    let mut entries = Vec::with_capacity(listed.len());
+    for ListedEntry { scanned, tracked } in listed {
+        // Delivered since the scan: its record may be gone, and it is no longer queued.
+        let Ok((envelope, _)) = parts.spool.read(scanned.place).await else { continue };
+        let state = match (scanned.state, tracked) {
+            (Stored::Held { .. }, _) => EntryState::Held,
+            (_, Some("active")) => EntryState::Active,
+            (_, Some("delayed")) => EntryState::Delayed,
+            (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
+            _ => EntryState::Ready,
+        };
+        let entry = QueuedEntry {
+            id: scanned.id.to_string(),
+            channel: scanned.channel.to_string(),
+            host: scanned.host.to_string(),
+            sender: envelope.sender.clone(),
+            size: envelope.size,
+            received: Timestamp(envelope.received),
+            state,
+            attempts: u32::from(scanned.state.attempts()),
+            due: match scanned.state {
+                Stored::Waiting { due, .. } if due > 0 => Some(Timestamp(due)),
+                _ => None,
+            },
+            priority: scanned.priority.name().to_owned(),
+            recipients: recipients(&parts.spool, &scanned, &envelope, state).await,
+        };
+        entries.push(Described { scanned, envelope, entry });
+    }
+    Ok(entries)
+}
+
+/// The entries alone.
+pub(super) fn entries_of(described: Vec<Described>) -> Vec<QueuedEntry> {
+    described.into_iter().map(|described| described.entry).collect()
+}
+
+async fn recipients(
+    spool: &Spool,
+    scanned: &ScannedEntry,
+    envelope: &Envelope,
+    state: EntryState,
+) -> Vec<QueuedRecipient> {
+    let mut last: HashMap<u8, Outcome> = HashMap::new();
+    if scanned.state.attempts() > 0 {
+        let history = spool.history(scanned.id, scanned.place).await.unwrap_or_default();
+        let of_entry = history.into_iter().filter(|change| change.entry == scanned.entry);
+        last.extend(of_entry.flat_map(|change| change.replies));
+    }
+    let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
+    let entry = envelope.entries.get(usize::from(scanned.entry));
+    let all = entry.map_or(&[][..], |entry| &entry.recipients).iter().zip(0u8..);
+    all.map(|(recipient, index)| {
+        let outcome = last.get(&index);
+        QueuedRecipient {
+            address: recipient.original.clone(),
+            state: match outcome {
+                _ if open.contains(&index) => state.into(),
+                Some(Outcome::Failed(_)) => RecipientState::Failed,
+                _ => RecipientState::Delivered,
+            },
+            last_reply: outcome.map(|outcome| outcome.reply().to_string()),
+        }
+    })
+    .collect()
+}
+

@@ -1,0 +1,132 @@
+//! What operators order: entries held, released, retried, returned, deleted; channels stopped and
+//! started; limits changed.
+
+use std::sync::Arc;
+
+use relais_actors::{
+    events::RecipientsReturned,
+    queue::{Action, Alter, Altered, BeginReading, EndReading, Reading},
+    spool::{Counts, ScannedEntry},
+    status::{OrderAction, OrderProgress, QueueOrder, Timestamp},
+};
+use relais_channels::mail::{Enhanced, MessageId, Reply};
+
+use super::{
+    Parts, gone, trouble,
+    entries::{Described, Position, describe},
+};
+use crate::admin::{Answer, Trouble};
+
+/// How far an order has come.
+pub struct OrderPosition {
+    next: Option<Position>,
+    progress: OrderProgress,
+}
+
+/// Carries out a bounded piece of an order, and says where it goes on; `None` at its end.
+pub(super) async fn go_on(
+    parts: &Parts,
+    order: &QueueOrder,
+    at: Option<OrderPosition>,
+) -> Answer<(OrderProgress, Option<OrderPosition>)> {
+    let OrderPosition { next, mut progress } = at.unwrap_or_else(|| begin(parts, order));
+    let Reading(reading) = parts.queue.send(BeginReading).await.map_err(gone)?;
+    let gone_on = async {
+        let (found, next) = match next {
+            Some(position) => position.page(parts, &order.filter, PAGE).await.map_err(trouble)?,
+            None => (named(parts, order).await?, None),
+        };
+        progress.seen += found.len() as u64;
+        let now = Timestamp::now();
+        let mut wanted = describe(parts, found).await?;
+        wanted.retain(|described| order.filter.admits(&described.entry, now));
+        if let Some(limit) = order.filter.limit {
+            let left = usize::try_from(limit.saturating_sub(progress.done)).unwrap_or(usize::MAX);
+            wanted.truncate(left);
+        }
+        let altered = if order.dry_run {
+            vec![Altered::Done; wanted.len()]
+        } else {
+            let action = action_of(order.action);
+            let reason: Arc<str> = reason(order).into();
+            let entries = wanted.iter().map(|described| described.scanned.clone()).collect();
+            let alter = Alter { reading, action, reason, entries };
+            parts.queue.send(alter).await.map_err(gone)?
+        };
+        for (described, altered) in wanted.iter().zip(&altered) {
+            match altered {
+                Altered::Done => progress.done += 1,
+                Altered::Later => progress.later += 1,
+                Altered::Idle => progress.idle += 1,
+                Altered::Moved => progress.moved += 1,
+            }
+            let deleted = order.action == OrderAction::Delete && !order.dry_run;
+            if deleted && *altered == Altered::Done {
+                log_deleted(parts, described, order);
+            }
+        }
+        Ok(next)
+    };
+    let next = gone_on.await;
+    parts.queue.do_send(EndReading(reading));
+    let next: Option<Position> = next?;
+    let full = order.filter.limit.is_some_and(|limit| progress.done >= limit);
+    let next = next.filter(|_| !full);
+    progress.ended = next.is_none();
+    Ok((progress, next.map(|next| OrderPosition { next: Some(next), progress })))
+}
+
+fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
+    let counts = parts.spool.counts();
+    let of = |channel: &str| order.filter.channel.as_deref().is_none_or(|only| only == channel);
+    let all = counts.iter().filter(|(channel, _)| of(channel)).map(|(_, counts)| counts.total());
+    let by_id = !order.ids.is_empty();
+    let of = if by_id { order.ids.len() as u64 } else { all.sum() };
+    OrderPosition {
+        next: (!by_id).then(Position::first),
+        progress: OrderProgress { of, ..OrderProgress::default() },
+    }
+}
+
+/// The entries of the messages that are named.
+async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
+    let mut found = Vec::new();
+    for id in &order.ids {
+        let id: MessageId =
+            id.parse().map_err(|error| Trouble(format!("{error}")))?;
+        found.append(&mut parts.spool.find(id).await.map_err(trouble)?);
+    }
+    Ok(found)
+}
+
+fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
+    let Described { scanned, envelope, .. } = described;
+    let reply = Reply::with_text(250, Enhanced(2, 0, 0), reason(order));
+    RecipientsReturned {
+        envelope,
+        entry: usize::from(scanned.entry),
+        recipients: scanned.state.open(),
+        attempts: u32::from(scanned.state.attempts()),
+        action: "X",
+        reply: &reply,
+    }
+    .emit(&parts.metrics);
+}
+
+fn reason(order: &QueueOrder) -> String {
+    let by = if order.by.is_empty() { "an operator" } else { &order.by };
+    format!("{} by {by}", order.action.done())
+}
+
+fn action_of(action: OrderAction) -> Action {
+    match action {
+        OrderAction::Hold => Action::Hold,
+        OrderAction::Release => Action::Release,
+        OrderAction::Retry => Action::Retry,
+        OrderAction::Return => Action::Return,
+        OrderAction::Delete => Action::Delete,
+    }
+}
+
+/// Entries dealt with at once.
+const PAGE: usize = 256;
