@@ -12,4 +12,5 @@ pub mod lock;
 pub mod logging;
 pub mod show;
 pub mod shutdown;
+pub mod stopped;
 pub mod wiring;

@@ -15,7 +15,7 @@ use relais_actors::{
     channels::Channels,
     directory::{Counters, Directory, DirectoryHandle, OpenError, Source},
     dispatcher::{Bound, Dispatcher, ListenError},
-    job_controller::{Connect, JobController},
+    job_controller::{Connect, Freeze, JobController},
     metrics::{self, Labels, Metrics},
     notary::{self, Notary},
     placement::Placement,
@@ -36,6 +36,8 @@ use relais_channels::{
 use relais_config::{
     self as config, Channel, Config, channel, directory::Cache, dispatcher::Program,
 };
+
+use crate::stopped::Stopped;
 
 /// An engine whose actors run. Lives on the system's own thread.
 pub struct Engine {
@@ -87,6 +89,9 @@ pub enum StartError {
     /// The directory cannot be read.
     #[error(transparent)]
     Directory(#[from] OpenError),
+    /// It cannot be told which channels are stopped.
+    #[error("cannot read the list of stopped channels, `stopped` in the data directory: {0}")]
+    Stopped(std::io::Error),
     /// The texts of notices cannot be used.
     #[error("notary.templates: {0}")]
     Templates(#[from] TemplateError),
@@ -117,22 +122,7 @@ impl Engine {
         let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
         let ids = Arc::new(MessageIds::after(recovered.last_id));
         let (router, lookups) = start_router(&config)?;
-        let notary = notary::Parts {
-            host: config.host.as_str().into(),
-            postmaster: postmaster(&config).into(),
-            language: config.notary.language.as_str().into(),
-            content_return_limit: config.notary.content_return_limit,
-            templates: Arc::new(templates(&config)?),
-            channels: channels.clone(),
-            spool: spool.clone(),
-            router: router.clone(),
-            ids: ids.clone(),
-            metrics: metrics.clone(),
-            looked: config.data.join("spool").join("looked"),
-        };
-        let notary =
-            Notary::new(notary, vital(&watch, metrics::Actor::Notary, "notary".to_owned()));
-        let notary = notary.start();
+        let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &watch)?;
         let (queue, controller) =
             start_queue(&config, &channels, &metrics, &spool, &watch, &notary);
         notary.do_send(notary::Connect(queue.clone()));
@@ -150,6 +140,10 @@ impl Engine {
             let lifeline = vital(&watch, metrics::Actor::Pool, format!("pool {name}"));
             Pool::new(limit, parts.clone(), lifeline).start()
         });
+        for channel in Stopped::new(&config.data).load().map_err(StartError::Stopped)? {
+            tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
+            controller.do_send(Freeze { channel, frozen: true });
+        }
         controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
 
         let store = open_store(&config)?;
@@ -270,6 +264,32 @@ fn open_store(config: &Config) -> Result<Option<Store>, StartError> {
     let Some(store) = &config.store else { return Ok(None) };
     let absolute = config::Store { path: config.path(&store.path), ..store.clone() };
     Ok(Some(Store::open(&absolute, &config.host)?))
+}
+
+fn start_notary(
+    config: &Config,
+    channels: &Arc<Channels>,
+    metrics: &Arc<Metrics>,
+    spool: &Spool,
+    router: &RouterHandle,
+    ids: &Arc<MessageIds>,
+    watch: &Addr<Watch>,
+) -> Result<Addr<Notary>, StartError> {
+    let parts = notary::Parts {
+        host: config.host.as_str().into(),
+        postmaster: postmaster(config).into(),
+        language: config.notary.language.as_str().into(),
+        content_return_limit: config.notary.content_return_limit,
+        templates: Arc::new(templates(config)?),
+        channels: channels.clone(),
+        spool: spool.clone(),
+        router: router.clone(),
+        ids: ids.clone(),
+        metrics: metrics.clone(),
+        looked: config.data.join("spool").join("looked"),
+    };
+    let lifeline = vital(watch, metrics::Actor::Notary, "notary".to_owned());
+    Ok(Notary::new(parts, lifeline).start())
 }
 
 fn postmaster(config: &Config) -> String {

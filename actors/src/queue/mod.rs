@@ -120,6 +120,11 @@ pub struct Settled {
 #[rtype(result = "()")]
 pub struct Contend(pub HashSet<ChannelId>);
 
+/// Changes `max_messages`, 1 to 100,000,000, until the engine stops. The answer is what it was.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct SetMaxMessages(pub usize);
+
 /// Hand out nothing more; answer when no job has anything in hand.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -451,6 +456,18 @@ impl Handler<Contend> for Queue {
         // Idle threads hold what others wait for: their replies are dropped, and they end.
         self.idle.retain(|destination, _| !channels.contains(&destination.channel));
         self.contended = channels;
+    }
+}
+
+impl Handler<SetMaxMessages> for Queue {
+    type Result = usize;
+
+    fn handle(&mut self, SetMaxMessages(max): SetMaxMessages, _: &mut Self::Context) -> usize {
+        let _busy = self.meter.handling("SetMaxMessages");
+        let was = self.tracker.thresholds().max;
+        self.tracker.set_max(max);
+        self.metrics.queue.max_messages.set(metrics::level(self.tracker.thresholds().max));
+        was
     }
 }
 

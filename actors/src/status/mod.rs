@@ -6,6 +6,7 @@
 //! and they sort as text.
 
 mod counters;
+mod orders;
 mod queue;
 mod route;
 mod timestamp;
@@ -13,6 +14,9 @@ mod timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use counters::{Counters, Event, Tally};
+pub use orders::{
+    HistoryLine, LimitSet, OrderAction, OrderProgress, QueueOrder, RecipientReply, SetLimit, Why,
+};
 pub use queue::{
     ChannelSummary, EntryState, HostSummary, QueueFilter, QueueSummary, QueuedEntry, QueuedMessage,
     QueuedRecipient, RecipientState,
@@ -145,6 +149,12 @@ pub struct ChannelStatus {
     pub maxjobs: usize,
     /// Jobs now.
     pub jobs: usize,
+    /// Connections of these.
+    #[serde(default)]
+    pub threads: usize,
+    /// An operator stopped it.
+    #[serde(default)]
+    pub stopped: bool,
     /// Entries that could go now.
     pub ready: u64,
     /// Entries that are being tried.

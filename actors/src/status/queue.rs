@@ -25,6 +25,9 @@ pub struct QueuedEntry {
     pub attempts: u32,
     /// When it is tried again; absent unless `delayed`.
     pub due: Option<Timestamp>,
+    /// `urgent`, `normal`, `nonurgent` or `second class`.
+    #[serde(default)]
+    pub priority: String,
     /// All of its recipients, those that are done included.
     pub recipients: Vec<QueuedRecipient>,
 }
@@ -109,6 +112,12 @@ pub struct QueueFilter {
     /// Accepted at least this many seconds ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub older_than: Option<u64>,
+    /// Of more octets than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub larger_than: Option<u64>,
+    /// The last reply to one of its recipients holds this text; without regard to case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
     /// In this state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<EntryState>,
@@ -212,11 +221,17 @@ impl QueueFilter {
             && self.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&entry.host))
             && self.state.is_none_or(|state| state == entry.state)
             && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
+            && self.larger_than.is_none_or(|size| entry.size > size)
             && self.from.as_ref().is_none_or(|from| holds(&entry.sender, from))
             && self
                 .to
                 .as_ref()
                 .is_none_or(|to| entry.recipients.iter().any(|r| holds(&r.address, to)))
+            && self.reply.as_ref().is_none_or(|reply| {
+                let said =
+                    |r: &QueuedRecipient| r.last_reply.as_ref().is_some_and(|s| holds(s, reply));
+                entry.recipients.iter().any(said)
+            })
     }
 }
 
@@ -235,6 +250,7 @@ mod tests {
             state: EntryState::Delayed,
             attempts: 2,
             due: Some(Timestamp(70_000)),
+            priority: "normal".to_owned(),
             recipients: vec![QueuedRecipient {
                 address: "bob".to_owned(),
                 state: EntryState::Delayed.into(),
@@ -249,7 +265,7 @@ mod tests {
         let want = concat!(
             r#"{"id":"0000000000001","channel":"tcp_lmtpcs","host":"store1.example","#,
             r#""sender":"Ann@example.org","size":4096,"received":"1970-01-01T00:00:10.000Z","#,
-            r#""state":"delayed","attempts":2,"due":"1970-01-01T00:01:10.000Z","#,
+            r#""state":"delayed","attempts":2,"due":"1970-01-01T00:01:10.000Z","priority":"normal","#,
             r#""recipients":[{"address":"bob","state":"delayed","last_reply":"451 4.3.0 later"}]}"#
         );
         assert_eq!(json, want);
@@ -272,6 +288,10 @@ mod tests {
             ("another recipient", QueueFilter { to: some("carol"), ..filter() }, false),
             ("its state", QueueFilter { state: Some(EntryState::Delayed), ..filter() }, true),
             ("another state", QueueFilter { state: Some(EntryState::Held), ..filter() }, false),
+            ("larger", QueueFilter { larger_than: Some(4_095), ..filter() }, true),
+            ("not larger", QueueFilter { larger_than: Some(4_096), ..filter() }, false),
+            ("what was said last", QueueFilter { reply: some("LATER"), ..filter() }, true),
+            ("what was not", QueueFilter { reply: some("never"), ..filter() }, false),
             ("just old enough", QueueFilter { older_than: Some(60), ..filter() }, true),
             ("too young", QueueFilter { older_than: Some(61), ..filter() }, false),
         ];

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
@@ -65,14 +65,22 @@ impl Client {
 
     /// Asks for one JSON value.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let body = self.request(Method::GET, path).await?.into_body();
-        let octets = in_time(body.collect()).await?.map_err(unusable)?.to_bytes();
-        serde_json::from_slice(&octets).map_err(unusable)
+        value(self.request(Method::GET, path, None).await?).await
+    }
+
+    /// Asks for something to be done, described by `what`, and for one JSON value about it.
+    pub async fn order<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        what: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let what = serde_json::to_vec(what).map_err(unusable)?;
+        value(self.request(Method::POST, path, Some(what)).await?).await
     }
 
     /// Asks for something to be done.
     pub async fn post(&self, path: &str) -> Result<(), ClientError> {
-        self.request(Method::POST, path).await.map(drop)
+        self.request(Method::POST, path, None).await.map(drop)
     }
 
     /// Asks for lines of JSON, and hands each over as it comes. `each` ends the listing by
@@ -80,33 +88,35 @@ impl Client {
     pub async fn lines<E: From<ClientError>>(
         &self,
         path: &str,
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+        each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut body = self.request(Method::GET, path).await?.into_body();
-        let mut rest = Vec::new();
-        while let Some(frame) = in_time(body.frame()).await? {
-            let Ok(octets) = frame.map_err(unusable)?.into_data() else { continue };
-            rest.extend_from_slice(&octets);
-            let whole = rest.iter().rposition(|c| *c == b'\n').map_or(0, |end| end + 1);
-            rest[..whole]
-                .split(|c| *c == b'\n')
-                .filter(|l| !l.is_empty())
-                .try_for_each(&mut each)?;
-            rest.drain(..whole);
-            if rest.len() > MAX_LINE {
-                return Err(unusable("a line is too long").into());
-            }
-        }
-        Ok(())
+        each_line(self.request(Method::GET, path, None).await?, each).await
     }
 
-    async fn request(&self, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
+    /// The same for something that is to be done.
+    pub async fn order_lines<E: From<ClientError>>(
+        &self,
+        path: &str,
+        what: &impl Serialize,
+        each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let what = serde_json::to_vec(what).map_err(unusable)?;
+        each_line(self.request(Method::POST, path, Some(what)).await?, each).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        what: Option<Vec<u8>>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let mut sender = self.connect().await?;
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "relais")
-            .body(Empty::<Bytes>::new())
+            .header("content-type", "application/json")
+            .body(Full::<Bytes>::new(what.unwrap_or_default().into()))
             .map_err(unusable)?;
         let response = in_time(sender.send_request(request)).await?.map_err(unusable)?;
         let code = response.status();
@@ -123,7 +133,7 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, ClientError> {
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
         let socket = socket::path(&self.data);
         let not_running = |why| ClientError::NotRunning { data: self.data.clone(), why };
         let stream = UnixStream::connect(&socket).await.map_err(|error| match error.kind() {
@@ -137,6 +147,30 @@ impl Client {
         tokio::spawn(connection);
         Ok(sender)
     }
+}
+
+async fn value<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, ClientError> {
+    let octets = in_time(response.into_body().collect()).await?.map_err(unusable)?.to_bytes();
+    serde_json::from_slice(&octets).map_err(unusable)
+}
+
+async fn each_line<E: From<ClientError>>(
+    response: Response<Incoming>,
+    mut each: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut body = response.into_body();
+    let mut rest = Vec::new();
+    while let Some(frame) = in_time(body.frame()).await? {
+        let Ok(octets) = frame.map_err(unusable)?.into_data() else { continue };
+        rest.extend_from_slice(&octets);
+        let whole = rest.iter().rposition(|c| *c == b'\n').map_or(0, |end| end + 1);
+        rest[..whole].split(|c| *c == b'\n').filter(|l| !l.is_empty()).try_for_each(&mut each)?;
+        rest.drain(..whole);
+        if rest.len() > MAX_LINE {
+            return Err(unusable("a line is too long").into());
+        }
+    }
+    Ok(())
 }
 
 /// `path?query`, with everything in its place escaped.

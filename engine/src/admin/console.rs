@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use relais_actors::status::{
-    Counters, QueueFilter, QueueSummary, QueuedEntry, QueuedMessage, RouteExplained, Status,
+    Counters, HistoryLine, LimitSet, OrderProgress, QueueFilter, QueueOrder, QueueSummary,
+    QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
 };
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub trait Console: Clone + Send + 'static {
     /// Where a listing goes on. Lives as long as one listing, and is shown to nobody.
     type Cursor: Send + 'static;
+    /// The same for an order.
+    type OrderCursor: Send + 'static;
 
     /// Services, pools, channels, queue.
     fn status(&self) -> impl Future<Output = Answer<Status>> + Send;
@@ -35,6 +38,34 @@ pub trait Console: Clone + Send + 'static {
 
     /// What waits, in sum.
     fn queue_summary(&self) -> impl Future<Output = Answer<QueueSummary>> + Send;
+
+    /// Carries out a bounded piece of an order, and says how far it has come in all, and where it
+    /// goes on; `None` at its end.
+    fn queue_order(
+        &self,
+        order: &QueueOrder,
+        at: Option<Self::OrderCursor>,
+    ) -> impl Future<Output = Answer<(OrderProgress, Option<Self::OrderCursor>)>> + Send;
+
+    /// Why each entry of a message does not move; none when there is no such message.
+    fn queue_why(&self, id: MessageId) -> impl Future<Output = Answer<Vec<Why>>> + Send;
+
+    /// What happened to a message that is in the queue; `None` when there is no such message.
+    fn queue_history(
+        &self,
+        id: MessageId,
+    ) -> impl Future<Output = Answer<Option<Vec<HistoryLine>>>> + Send;
+
+    /// Stops a channel, or starts it again, restarts of the engine included. Says whether it was
+    /// stopped.
+    fn freeze_channel(
+        &self,
+        channel: &str,
+        frozen: bool,
+    ) -> impl Future<Output = Answer<bool>> + Send;
+
+    /// Changes a limit until the engine stops.
+    fn set_limit(&self, order: &SetLimit) -> impl Future<Output = Answer<LimitSet>> + Send;
 
     /// The seven counters of every channel.
     fn counters(&self) -> impl Future<Output = Answer<Counters>> + Send;

@@ -11,10 +11,11 @@ use std::{
 use relais_actors::{
     metrics::{Labels, Metrics},
     status::{
-        ChannelStatus, ChannelSummary, Counters, EntryState, Event, HostSummary, Phase, PoolStatus,
-        QueueFilter, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
-        RouteExplained, RouteResult, RouteStep, ServiceStatus, Status, Tally, Timestamp,
-        WorkerState, WorkerStatus,
+        ChannelStatus, ChannelSummary, Counters, EntryState, Event, HistoryLine, HostSummary,
+        LimitSet, OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus,
+        QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient, RouteExplained, RouteResult,
+        RouteStep, ServiceStatus, SetLimit, Status, Tally, Timestamp, Why, WorkerState,
+        WorkerStatus,
     },
 };
 use relais_channels::mail::MessageId;
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) break_at: AtomicU64,
     pub(crate) largest_page: AtomicUsize,
     pub(crate) stops: AtomicU64,
+    /// Entries with which something was done.
+    pub(crate) ordered: AtomicU64,
     pub(crate) not_ready: Mutex<Option<String>>,
 }
 
@@ -47,6 +50,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
         state: EntryState::Ready,
         attempts: 0,
         due: None,
+        priority: "normal".to_owned(),
         recipients: vec![QueuedRecipient {
             address: "alice".to_owned(),
             state: EntryState::Ready.into(),
@@ -57,6 +61,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
 
 impl Console for Fake {
     type Cursor = u64;
+    type OrderCursor = u64;
 
     async fn status(&self) -> Answer<Status> {
         let now = Timestamp(1_788_133_501_123);
@@ -94,6 +99,8 @@ impl Console for Fake {
                 pool: "SMTP_POOL".to_owned(),
                 maxjobs: 7,
                 jobs: 1,
+                threads: 1,
+                stopped: false,
                 ready: 2,
                 active: 1,
                 delayed: 0,
@@ -145,6 +152,47 @@ impl Console for Fake {
             }],
             hosts: vec![HostSummary { channel, host, messages: 3, oldest: None }],
         })
+    }
+
+    async fn queue_order(
+        &self,
+        order: &QueueOrder,
+        at: Option<u64>,
+    ) -> Answer<(OrderProgress, Option<u64>)> {
+        let (first, of) = (at.unwrap_or(0), self.0.entries.load(Relaxed));
+        let seen = of.min(first + 100);
+        if !order.dry_run {
+            self.0.ordered.fetch_add(seen - first, Relaxed);
+        }
+        let ended = seen == of;
+        let progress = OrderProgress { seen, of, done: seen, ended, ..OrderProgress::default() };
+        Ok((progress, (!ended).then_some(seen)))
+    }
+
+    async fn queue_why(&self, id: MessageId) -> Answer<Vec<Why>> {
+        let why = || Why {
+            channel: "tcp_lmtpcs".to_owned(),
+            host: "store1.example".to_owned(),
+            waits_for: "suspended".to_owned(),
+            text: "store1.example could not be talked to.".to_owned(),
+        };
+        Ok((id == MessageId(1)).then(why).into_iter().collect())
+    }
+
+    async fn queue_history(&self, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
+        Ok((id == MessageId(1)).then(Vec::new))
+    }
+
+    async fn freeze_channel(&self, channel: &str, _: bool) -> Answer<bool> {
+        match channel {
+            "tcp_lmtpcs" => Ok(false),
+            _ => Err(Trouble(format!("there is no channel {channel:?}"))),
+        }
+    }
+
+    async fn set_limit(&self, order: &SetLimit) -> Answer<LimitSet> {
+        let line = format!("job_controller: (max_messages: {}, ...),", order.value);
+        Ok(LimitSet { key: order.key.clone(), was: 1, now: order.value, line })
     }
 
     async fn counters(&self) -> Answer<Counters> {

@@ -1,10 +1,11 @@
-//! A listing of the queue of any length, in constant memory.
+//! A listing of the queue, or an order about it, of any length, in constant memory.
 
 use std::io;
 
 use actix_web::{HttpResponse, web::Bytes};
 use futures_util::stream::try_unfold;
-use relais_actors::status::{QueueFilter, QueuedEntry};
+use relais_actors::status::{OrderProgress, QueueFilter, QueueOrder};
+use serde::Serialize;
 
 use super::{Console, pages::in_time};
 
@@ -13,9 +14,36 @@ use super::{Console, pages::in_time};
 pub(super) fn respond<C: Console>(console: C, filter: QueueFilter) -> HttpResponse {
     let listing =
         Listing { left: filter.limit.unwrap_or(u64::MAX), console, filter, next: Next::First };
-    HttpResponse::Ok()
-        .content_type("application/x-ndjson")
-        .streaming(try_unfold(listing, Listing::advance))
+    HttpResponse::Ok().content_type(LINES).streaming(try_unfold(listing, Listing::advance))
+}
+
+/// How far an order has come, a line for each piece. Ends like [`respond`]; a client that goes
+/// away ends the order where it is.
+pub(super) fn carry_out<C: Console>(console: C, order: QueueOrder) -> HttpResponse {
+    let work = Work { console, order, next: Next::First };
+    HttpResponse::Ok().content_type(LINES).streaming(try_unfold(work, Work::advance))
+}
+
+struct Work<C: Console> {
+    console: C,
+    order: QueueOrder,
+    next: Next<C::OrderCursor>,
+}
+
+impl<C: Console> Work<C> {
+    async fn advance(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        let at = match std::mem::replace(&mut self.next, Next::End) {
+            Next::First => None,
+            Next::Behind(cursor) => Some(cursor),
+            Next::End => return Ok(None),
+        };
+        let piece: (OrderProgress, _) =
+            in_time(self.console.queue_order(&self.order, at)).await.map_err(io::Error::other)?;
+        if let Some(cursor) = piece.1 {
+            self.next = Next::Behind(cursor);
+        }
+        Ok(Some((lines(&[piece.0])?, self)))
+    }
 }
 
 struct Listing<C: Console> {
@@ -58,7 +86,7 @@ impl<C: Console> Listing<C> {
     }
 }
 
-fn lines(entries: &[QueuedEntry]) -> io::Result<Bytes> {
+fn lines(entries: &[impl Serialize]) -> io::Result<Bytes> {
     let mut lines = Vec::with_capacity(entries.len() * 512);
     for entry in entries {
         serde_json::to_writer(&mut lines, entry)?;
@@ -67,5 +95,7 @@ fn lines(entries: &[QueuedEntry]) -> io::Result<Bytes> {
     Ok(lines.into())
 }
 
+/// A JSON object a line.
+const LINES: &str = "application/x-ndjson";
 /// Entries asked for at once.
 const PAGE: usize = 256;

@@ -12,6 +12,11 @@
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
 //! | `GET /api/v1/counters` | the seven counters of each channel | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&header=` | how an address is routed | yes |
+//! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
+//! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
+//! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`], a line for each piece | no: 403 |
+//! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
+//! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`](relais_actors::status::LimitSet) | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
 //! Errors are `{"error": "..."}`.
@@ -21,10 +26,11 @@ use std::{fmt, future::Future, time::Duration};
 use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header::CONTENT_TYPE},
-    web::{self, Data, Json, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
+    web::{self, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
 };
 use relais_actors::status::{
-    Counters, QueueFilter, QueueSummary, QueuedMessage, RouteExplained, Status,
+    Counters, HistoryLine, LimitSet, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
+    RouteExplained, SetLimit, Status, Why,
 };
 use relais_channels::mail::MessageId;
 use serde_json::json;
@@ -37,9 +43,12 @@ use crate::show;
 pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
     let wrong_query = QueryConfig::default()
         .error_handler(|error, _| Refusal::new(StatusCode::BAD_REQUEST, error).into());
+    let wrong_body = JsonConfig::default()
+        .error_handler(|error, _| Refusal::new(StatusCode::BAD_REQUEST, error).into());
     app.app_data(Data::new(console))
         .app_data(PayloadConfig::new(MAX_REQUEST))
         .app_data(wrong_query)
+        .app_data(wrong_body)
         .route("/", web::get().to(overview::<C>))
         .route("/metrics", web::get().to(metrics::<C>))
         .route("/healthz", web::get().to(async || "alive\n"))
@@ -48,7 +57,13 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/counters", web::get().to(counters::<C>))
         .route("/api/v1/queue", web::get().to(queue_list::<C>))
         .route("/api/v1/queue/summary", web::get().to(queue_summary::<C>))
+        .route("/api/v1/queue/orders", web::post().to(queue_order::<C>))
         .route("/api/v1/queue/{id}", web::get().to(queue_show::<C>))
+        .route("/api/v1/queue/{id}/why", web::get().to(queue_why::<C>))
+        .route("/api/v1/queue/{id}/history", web::get().to(queue_history::<C>))
+        .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
+        .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
+        .route("/api/v1/limits", web::post().to(set_limit::<C>))
         .route("/api/v1/route", web::get().to(route::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
         .default_service(web::to(nothing));
@@ -92,9 +107,75 @@ async fn queue_show<C: Console>(
     console: Data<C>,
     id: Path<String>,
 ) -> Result<Json<QueuedMessage>, Refusal> {
-    let id: MessageId = id.parse().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))?;
-    let unknown = || Refusal::new(StatusCode::NOT_FOUND, format!("no message {id} in the queue"));
-    in_time(console.queue_show(id)).await?.map(Json).ok_or_else(unknown)
+    let id = message_id(&id)?;
+    in_time(console.queue_show(id)).await?.map(Json).ok_or_else(|| unknown(id))
+}
+
+async fn queue_why<C: Console>(
+    console: Data<C>,
+    id: Path<String>,
+) -> Result<Json<Vec<Why>>, Refusal> {
+    let id = message_id(&id)?;
+    let why = in_time(console.queue_why(id)).await?;
+    if why.is_empty() { Err(unknown(id)) } else { Ok(Json(why)) }
+}
+
+async fn queue_history<C: Console>(
+    console: Data<C>,
+    id: Path<String>,
+) -> Result<Json<Vec<HistoryLine>>, Refusal> {
+    let id = message_id(&id)?;
+    in_time(console.queue_history(id)).await?.map(Json).ok_or_else(|| unknown(id))
+}
+
+async fn queue_order<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    order: Json<QueueOrder>,
+) -> Result<HttpResponse, Refusal> {
+    let order = order.into_inner();
+    for id in &order.ids {
+        message_id(id)?;
+    }
+    if order.ids.len() > MAX_IDS {
+        let many = format!("more than {MAX_IDS} ids in one order");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, many));
+    }
+    Ok(listing::carry_out(C::clone(&console), order))
+}
+
+async fn channel_stop<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    name: Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    let was = in_time(console.freeze_channel(&name, true)).await?;
+    Ok(HttpResponse::Ok().json(json!({"channel": *name, "stopped": true, "was_stopped": was})))
+}
+
+async fn channel_start<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    name: Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    let was = in_time(console.freeze_channel(&name, false)).await?;
+    Ok(HttpResponse::Ok().json(json!({"channel": *name, "stopped": false, "was_stopped": was})))
+}
+
+async fn set_limit<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    order: Json<SetLimit>,
+) -> Result<Json<LimitSet>, Refusal> {
+    Ok(Json(in_time(console.set_limit(&order)).await?))
+}
+
+fn message_id(text: &str) -> Result<MessageId, Refusal> {
+    text.parse().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))
+}
+
+fn unknown(id: MessageId) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("no message {id} in the queue"))
 }
 
 async fn route<C: Console>(
@@ -156,7 +237,9 @@ impl ResponseError for Refusal {
 
 /// The text format of metrics that ends with `# EOF`.
 const SCRAPE_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Octets of a request's body; nothing here takes one yet.
+/// Messages named in one order.
+const MAX_IDS: usize = 1_000;
+/// Octets of a request's body.
 const MAX_REQUEST: usize = 64 << 10;
 /// For the engine to answer one question.
 const ANSWER: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use relais_actors::status::EntryState;
+use relais_actors::status::{EntryState, QueueFilter};
 use relais_config::units;
 
 use crate::admin::RouteQuestion;
@@ -48,9 +48,26 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show what is in the queue
+    /// Show what is in the queue, and say what is to become of it
     #[command(subcommand)]
     Queue(Queue),
+    /// List channels; stop one, so that nothing leaves by it, and start it again
+    #[command(subcommand)]
+    Channel(Channel),
+    /// Change a limit of the running engine, until it stops
+    #[command(after_help = SET_HELP)]
+    Set {
+        /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.threaddepth`
+        key: String,
+        /// What it is to be
+        value: u64,
+        /// Also print the line for the configuration file; nothing is written to it
+        #[arg(long)]
+        save: bool,
+        /// One object
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what each channel has done since the engine started
     Counters {
         /// {channel: {event: {messages, recipients, bytes}}}
@@ -93,6 +110,32 @@ pub(super) enum Queue {
         #[arg(long)]
         json: bool,
     },
+    /// Say in a few sentences why a message is where it is
+    Why {
+        /// Its queue id
+        id: String,
+        /// A list of {channel, host, `waits_for`, text}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show everything that happened to a message so far
+    History {
+        /// Its queue id
+        id: String,
+        /// A list of {at, channel, host, state, due, attempts, replies, reason}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep entries until they are released
+    Hold(Order),
+    /// Deliver what was held, before all else
+    Release(Order),
+    /// Try entries now, whenever they are due
+    Retry(Order),
+    /// Return entries to their senders, with a notice
+    Return(Order),
+    /// Remove entries without a word to anybody
+    Delete(Order),
     /// Show what waits, by channel and by host
     Summary {
         /// {channels: [...], hosts: [...]}
@@ -101,8 +144,57 @@ pub(super) enum Queue {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Channel {
+    /// List channels with their jobs and what waits in them
+    List {
+        /// As in `relais status --json`
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let nothing leave by a channel any more, restarts included; mail for it is still taken
+    Stop {
+        /// Its name
+        name: String,
+    },
+    /// Let mail leave by a channel again
+    Start {
+        /// Its name
+        name: String,
+    },
+}
+
+/// What is to be done with which entries.
+#[derive(Args, Debug)]
+#[command(after_help = ORDER_HELP)]
+pub(super) struct Order {
+    /// Queue ids; else the entries that the options below name
+    pub(super) ids: Vec<String>,
+    #[command(flatten)]
+    pub(super) filter: Filter,
+    /// All entries of the queue
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Only say with how many it would be done
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// One object: {seen, of, done, later, idle, moved, ended}
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct List {
+    #[command(flatten)]
+    pub(super) filter: Filter,
+    /// One object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Which entries.
+#[derive(Args, Debug, Default)]
+pub(super) struct Filter {
     /// Leaving by this channel
     #[arg(long)]
     pub(super) channel: Option<String>,
@@ -124,12 +216,15 @@ pub(super) struct List {
     /// The same as --state held
     #[arg(long, conflicts_with = "state")]
     pub(super) held: bool,
+    /// Of more octets than this: 10000, 10MiB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) larger_than: Option<u64>,
+    /// Whose last reply holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reply: Option<String>,
     /// Entries at most
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
-    /// One object a line
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 impl Route {
@@ -145,6 +240,21 @@ impl Route {
     }
 }
 
+impl Filter {
+    /// As it is put to the engine.
+    pub(super) fn asked(self) -> QueueFilter {
+        let Self { channel, host, from, to, older_than, state, held, larger_than, reply, limit } =
+            self;
+        let state = if held { Some(EntryState::Held) } else { state };
+        let older_than = older_than.map(|age| age.as_secs());
+        QueueFilter { channel, host, from, to, older_than, larger_than, reply, state, limit }
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    units::parse_size(text).map_err(|error| error.to_string())
+}
+
 fn age(text: &str) -> Result<Duration, String> {
     units::parse_duration(text).map_err(|_| units::DURATION_FORMS.to_owned())
 }
@@ -154,6 +264,19 @@ fn state(text: &str) -> Result<EntryState, String> {
     let unknown = || "one of ready, active, delayed, held is expected".to_owned();
     EntryState::ALL.into_iter().find(named).ok_or_else(unknown)
 }
+
+const ORDER_HELP: &str = "\
+Without ids it is done with every entry that the options name; without any option --all must be said.
+An entry that a job has in hand is dealt with as soon as it is back (\"later\").
+Examples:
+  relais queue hold 1K80UO39M0000
+  relais queue delete --from spammer@example.org --dry-run
+  relais queue retry --host store1.example";
+
+const SET_HELP: &str = "\
+Examples:
+  relais set SMTP_POOL.job_limit 40
+  relais set tcp_lmtpcs.maxjobs 20 --save";
 
 const ROUTE_JSON: &str =
     "{input, accepted, reply, results: [{address, channel, tag, next_hop}], steps: [...]}";
@@ -165,7 +288,9 @@ Examples:
   relais config --default > relais.ron       a file to start from
   relais route alice@relais.example          where would this go, and why?
   relais queue list --older-than 1h --json   for scripts: one object a line
-  relais queue show 06C1FJ4V80000
+  relais queue why 06C1FJ4V80000             why does it not move?
+  relais queue retry --host store1.example
+  relais channel stop tcp_lmtpcs             its mail waits, over restarts too
   relais stop
 
 Every command that shows something takes --json. Times are RFC 3339 in UTC.

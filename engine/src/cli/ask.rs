@@ -6,14 +6,16 @@ use std::{
 };
 
 use relais_actors::status::{
-    Counters, EntryState, QueueFilter, QueueSummary, QueuedEntry, QueuedMessage, Status,
+    Counters, HistoryLine, OrderAction, QueueSummary, QueuedEntry, QueuedMessage, Status, Why,
 };
+use relais_channels::mail::MessageId;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Refusal,
     arguments::{List, Queue},
     configuration::{self, Source},
+    orders,
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
@@ -35,12 +37,22 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
     match queue {
         Queue::List(list) => queue_list(source, list, out),
         Queue::Show { id, json } => {
-            // What is no id at all must not become another path.
-            let id: relais_channels::mail::MessageId =
-                id.parse().map_err(|error| Refusal::WrongUse(format!("{error}")))?;
-            let path = format!("/api/v1/queue/{id}");
+            let path = message_path(&id, "")?;
             answer::<QueuedMessage>(source, &path, json, show::message, out)
         }
+        Queue::Why { id, json } => {
+            let path = message_path(&id, "/why")?;
+            answer::<Vec<Why>>(source, &path, json, show::why, out)
+        }
+        Queue::History { id, json } => {
+            let path = message_path(&id, "/history")?;
+            answer::<Vec<HistoryLine>>(source, &path, json, show::history, out)
+        }
+        Queue::Hold(order) => orders::carry_out(source, OrderAction::Hold, order, out),
+        Queue::Release(order) => orders::carry_out(source, OrderAction::Release, order, out),
+        Queue::Retry(order) => orders::carry_out(source, OrderAction::Retry, order, out),
+        Queue::Return(order) => orders::carry_out(source, OrderAction::Return, order, out),
+        Queue::Delete(order) => orders::carry_out(source, OrderAction::Delete, order, out),
         Queue::Summary { json } => {
             let path = "/api/v1/queue/summary";
             answer::<QueueSummary>(source, path, json, show::summary, out)
@@ -62,7 +74,7 @@ pub(super) fn json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()
     writeln!(out)
 }
 
-fn answer<T: DeserializeOwned>(
+pub(super) fn answer<T: DeserializeOwned>(
     source: &Source,
     path: &str,
     as_json: bool,
@@ -79,12 +91,15 @@ fn answer<T: DeserializeOwned>(
     Ok(out.write_all(show(&value).as_bytes())?)
 }
 
+/// What is no id at all must not become another path.
+fn message_path(id: &str, what: &str) -> Result<String, Refusal> {
+    let id: MessageId = id.parse().map_err(|error| Refusal::WrongUse(format!("{error}")))?;
+    Ok(format!("/api/v1/queue/{id}{what}"))
+}
+
 fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Refusal> {
-    let List { channel, host, from, to, older_than, state, held, limit, json } = list;
-    let state = if held { Some(EntryState::Held) } else { state };
-    let older_than = older_than.map(|age| age.as_secs());
-    let filter = QueueFilter { channel, host, from, to, older_than, state, limit };
-    let path = with_query("/api/v1/queue", &filter);
+    let List { filter, json } = list;
+    let path = with_query("/api/v1/queue", &filter.asked());
     let client = Client::new(&configuration::data(source)?);
     if json {
         let each = |line: &[u8]| {
@@ -117,7 +132,7 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
 }
 
 /// Runs one exchange with the engine on this thread.
-fn wait<F: Future>(exchange: F) -> Result<F::Output, Refusal> {
+pub(super) fn wait<F: Future>(exchange: F) -> Result<F::Output, Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Refusal::Because(format!("no runtime: {error}")))?;
     Ok(runtime.block_on(exchange))

@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod configuration;
+mod orders;
 mod run;
 
 use std::{
@@ -60,6 +61,10 @@ fn perform<E: Engine>(
         Command::Status { json } => ask::status(&source, json, out),
         Command::Counters { json } => ask::counters(&source, json, out),
         Command::Queue(queue) => ask::queue(&source, queue, out),
+        Command::Channel(channel) => orders::channel(&source, channel, out),
+        Command::Set { key, value, save, json } => {
+            orders::set(&source, (key, value), save, json, out)
+        }
         Command::Stop => ask::stop(&source, out),
     }
 }

@@ -82,7 +82,7 @@ async fn account(
         );
         return Ok(("stopped", text));
     }
-    if let Some(suspension) = &explained.standing.suspended {
+    if let Some(suspension) = &explained.standing.suspension {
         let until = after(suspension.until);
         let text = format!(
             "{host} could not be talked to and is left alone until {until}, then it is probed; \

@@ -152,4 +152,3 @@ async fn recipients(
     })
     .collect()
 }
-

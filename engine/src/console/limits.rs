@@ -68,9 +68,7 @@ fn find(parts: &Parts, key: &str) -> Result<Named, String> {
     let name = rest.last().copied();
     match (*field, name) {
         ("max_messages", None | Some("job_controller")) => Ok(Named::MaxMessages),
-        ("job_limit", Some(pool)) => {
-            Ok(Named::Tuned(Limit::JobLimit { pool: pool.to_owned() }))
-        }
+        ("job_limit", Some(pool)) => Ok(Named::Tuned(Limit::JobLimit { pool: pool.to_owned() })),
         ("maxjobs" | "threaddepth", Some(channel)) => {
             let channel = channel.to_owned();
             if parts.channels.find(&channel).is_none() {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use relais_actors::{
     events::RecipientsReturned,
     queue::{Action, Alter, Altered, BeginReading, EndReading, Reading},
-    spool::{Counts, ScannedEntry},
+    spool::ScannedEntry,
     status::{OrderAction, OrderProgress, QueueOrder, Timestamp},
 };
 use relais_channels::mail::{Enhanced, MessageId, Reply};
 
 use super::{
-    Parts, gone, trouble,
+    Parts,
     entries::{Described, Position, describe},
+    gone, trouble,
 };
 use crate::admin::{Answer, Trouble};
 
@@ -92,8 +93,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
 async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
     let mut found = Vec::new();
     for id in &order.ids {
-        let id: MessageId =
-            id.parse().map_err(|error| Trouble(format!("{error}")))?;
+        let id: MessageId = id.parse().map_err(|error| Trouble(format!("{error}")))?;
         found.append(&mut parts.spool.find(id).await.map_err(trouble)?);
     }
     Ok(found)

@@ -8,8 +8,9 @@ use std::fmt::Write;
 use relais_actors::{
     events::Printable,
     status::{
-        Counters, Event, QueueSummary, QueuedEntry, QueuedMessage, RouteExplained, ServiceStatus,
-        Status, Timestamp, WorkerState,
+        Counters, EntryState, Event, HistoryLine, OrderAction, OrderProgress, QueueSummary,
+        QueuedEntry, QueuedMessage, RecipientReply, RouteExplained, ServiceStatus, Status,
+        Timestamp, Why, WorkerState,
     },
 };
 
@@ -111,15 +112,22 @@ fn pools(status: &Status) -> Table {
 
 fn channels(status: &Status) -> Table {
     let now = Timestamp::now();
-    let titles =
-        ["CHANNEL", "PROGRAM", "POOL", ">JOBS", ">READY", ">ACTIVE", ">DELAYED", ">HELD", "OLDEST"];
+    let titles = [
+        "CHANNEL", "PROGRAM", "POOL", ">JOBS", ">THREADS", ">READY", ">ACTIVE", ">DELAYED",
+        ">HELD", "OLDEST",
+    ];
     let mut table = Table::new(&titles);
     for channel in &status.channels {
         table.row([
             &channel.name,
             &channel.program,
             &channel.pool,
-            &format_args!("{}/{}", channel.jobs, channel.maxjobs),
+            &if channel.stopped {
+                "stopped".to_owned()
+            } else {
+                format!("{}/{}", channel.jobs, channel.maxjobs)
+            },
+            &channel.threads,
             &channel.ready,
             &channel.active,
             &channel.delayed,
@@ -244,6 +252,63 @@ pub fn summary(summary: &QueueSummary) -> String {
         hosts.row([&host.host, &host.channel, &host.messages, &oldest]);
     }
     if hosts.is_empty() { channels.to_string() } else { format!("{channels}\n{hosts}") }
+}
+
+/// `relais channel list`.
+pub fn channel_list(status: &Status) -> String {
+    channels(status).to_string()
+}
+
+/// What came of an order, in a sentence.
+pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> String {
+    let OrderProgress { done, later, idle, moved, .. } = progress;
+    let entries =
+        |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+    if dry_run {
+        return format!("{} would be {}", entries(*done), action.done());
+    }
+    let mut text = format!("{} {}", entries(*done), action.done());
+    for (count, what) in [
+        (later, "in the hands of a job, as soon as back"),
+        (idle, "left as they are"),
+        (moved, "gone or changed meanwhile"),
+    ] {
+        if *count > 0 {
+            let _ = write!(text, "; {count} {what}");
+        }
+    }
+    text
+}
+
+/// `relais queue why`.
+pub fn why(why: &Vec<Why>) -> String {
+    let mut page = String::new();
+    for Why { channel, host, text, .. } in why {
+        if why.len() > 1 {
+            let _ = writeln!(page, "by {} to {}:", Printable(channel), Printable(host));
+        }
+        let _ = writeln!(page, "{}", Printable(text));
+    }
+    page
+}
+
+/// `relais queue history`.
+pub fn history(lines: &Vec<HistoryLine>) -> String {
+    let titles = ["TIME", "CHANNEL", "HOST", "STATE", ">TRIES", "NEXT", "WHAT"];
+    let mut table = Table::new(&titles);
+    for line in lines {
+        let state = line.state.map_or("done", EntryState::name);
+        let due = line.due.map_or_else(|| "-".to_owned(), |due| due.to_string());
+        let mut what: Vec<String> = line.reason.clone().into_iter().collect();
+        let said = |reply: &RecipientReply| format!("<{}> {}", reply.address, reply.reply);
+        what.extend(line.replies.iter().map(said));
+        let first = what.first().cloned().unwrap_or_default();
+        table.row([&line.at, &line.channel, &line.host, &state, &line.attempts, &due, &first]);
+        for more in what.iter().skip(1) {
+            table.row([&"", &"", &"", &"", &"", &"", more]);
+        }
+    }
+    table.to_string()
 }
 
 /// `relais counters`: messages, with recipients and size of those that moved.

@@ -1,5 +1,10 @@
 //! What the admin endpoint may ask, answered by the engine's actors.
 
+mod account;
+mod entries;
+mod limits;
+mod orders;
+
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -17,27 +22,29 @@ use relais_actors::{
     dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
     metrics::{Metrics, level},
-    queue::{DescribeQueue, ListEntries, ListedEntry, Queue, now_ms},
+    queue::{DescribeQueue, Queue, now_ms},
     router::RouterHandle,
-    spool::{
-        Class, Counts, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError,
-        open_recipients,
-    },
+    spool::{Class, Counts, Spool, SpoolError},
     status::{
-        ChannelStatus, ChannelSummary, Counters, DestinationTrouble, DirectoryStatus, EntryState,
-        HostSummary, Phase, PoolStatus, QueueFilter, QueueStatus, QueueSummary, QueuedEntry,
-        QueuedMessage, QueuedRecipient, RecipientState, RouteExplained, ServiceStatus, Status,
-        Timestamp, WorkerState, WorkerStatus,
+        ChannelStatus, ChannelSummary, Counters, DestinationTrouble, DirectoryStatus, HistoryLine,
+        HostSummary, LimitSet, OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder,
+        QueueStatus, QueueSummary, QueuedMessage, RouteExplained, ServiceStatus, SetLimit, Status,
+        Timestamp, Why, WorkerState, WorkerStatus,
     },
 };
-use relais_channels::mail::{Content, Envelope, MessageId, Outcome};
+use relais_channels::mail::{Content, MessageId};
 use relais_config::Config;
 use tokio::sync::Notify;
 
+use self::{
+    entries::{Position, describe, entries_of},
+    orders::OrderPosition,
+};
 use crate::{
     admin::console::{Answer, Console, QueuePage, RouteQuestion, Trouble},
     explain,
     logging::Sink,
+    stopped::Stopped,
     wiring::Engine,
 };
 
@@ -78,13 +85,6 @@ impl Parts {
             cache_hits: self.router.cache.hits(),
         }
     }
-}
-
-/// Where a listing goes on: a channel, a class, and the last entry seen there.
-pub struct Position {
-    channel: usize,
-    class: Class,
-    after: Option<Cursor>,
 }
 
 impl EngineConsole {
@@ -144,6 +144,7 @@ impl EngineConsole {
 
 impl Console for EngineConsole {
     type Cursor = Position;
+    type OrderCursor = OrderPosition;
 
     async fn status(&self) -> Answer<Status> {
         let parts = self.parts()?;
@@ -164,6 +165,8 @@ impl Console for EngineConsole {
                 pool: channel.pool.clone(),
                 maxjobs: jobs.map_or(channel.maxjobs.get(), |jobs| jobs.maxjobs),
                 jobs: jobs.map_or(0, |jobs| jobs.jobs),
+                threads: jobs.map_or(0, |jobs| jobs.threads),
+                stopped: jobs.is_some_and(|jobs| jobs.frozen),
                 ready: waiting.ready,
                 active: waiting.active,
                 delayed: waiting.delayed,
@@ -225,35 +228,11 @@ impl Console for EngineConsole {
         limit: usize,
     ) -> Answer<QueuePage<Position>> {
         let parts = self.parts()?;
-        let names: Vec<&str> = parts.channels.iter().map(|(_, c)| c.name.as_str()).collect();
-        let mut at = after.unwrap_or(Position { channel: 0, class: Class::Untried, after: None });
-        let Some(name) = names.get(at.channel) else {
-            return Ok(QueuePage { entries: Vec::new(), next: None });
-        };
-        let mut entries = Vec::new();
-        let wanted = filter.channel.as_deref().is_none_or(|channel| channel == *name);
-        let found = if wanted && parts.spool.counts().contains_key(*name) {
-            parts.spool.scan(name, at.class, at.after, limit).await.map_err(trouble)?
-        } else {
-            at.class = Class::Held;
-            Vec::new()
-        };
-        at.after = found.last().map(|entry| entry.cursor);
-        if found.len() < limit {
-            (at.channel, at.class) = match at.class {
-                Class::Untried => (at.channel, Class::Tried),
-                Class::Tried => (at.channel, Class::Held),
-                Class::Held => (at.channel + 1, Class::Untried),
-            };
-            at.after = None;
-        }
+        let at = after.unwrap_or_else(Position::first);
+        let (found, next) = at.page(parts, filter, limit).await.map_err(trouble)?;
         let now = Timestamp::now();
-        for entry in describe(parts, found).await? {
-            if filter.admits(&entry, now) {
-                entries.push(entry);
-            }
-        }
-        let next = (at.channel < names.len()).then_some(at);
+        let mut entries = entries_of(describe(parts, found).await?);
+        entries.retain(|entry| filter.admits(entry, now));
         Ok(QueuePage { entries, next })
     }
 
@@ -267,7 +246,7 @@ impl Console for EngineConsole {
             source_channel: envelope.source_channel,
             client: envelope.client,
             header: header_of(&content),
-            entries: describe(parts, found).await?,
+            entries: entries_of(describe(parts, found).await?),
         }))
     }
 
@@ -298,6 +277,30 @@ impl Console for EngineConsole {
         summary.hosts.sort_by(|a, b| b.messages.cmp(&a.messages).then(a.host.cmp(&b.host)));
         summary.hosts.truncate(TOP_HOSTS);
         Ok(summary)
+    }
+
+    async fn queue_order(
+        &self,
+        order: &QueueOrder,
+        at: Option<OrderPosition>,
+    ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
+        orders::go_on(self.parts()?, order, at).await
+    }
+
+    async fn queue_why(&self, id: MessageId) -> Answer<Vec<Why>> {
+        account::why(self.parts()?, id).await
+    }
+
+    async fn queue_history(&self, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
+        account::history(self.parts()?, id).await
+    }
+
+    async fn freeze_channel(&self, channel: &str, frozen: bool) -> Answer<bool> {
+        limits::freeze(self.parts()?, &Stopped::new(&self.0.data), channel, frozen).await
+    }
+
+    async fn set_limit(&self, order: &SetLimit) -> Answer<LimitSet> {
+        limits::set(self.parts()?, order).await
     }
 
     async fn counters(&self) -> Answer<Counters> {
@@ -358,72 +361,6 @@ fn service_status(
         refused: description.refused,
         workers,
     }
-}
-
-/// Index entries, with what memory knows of them and what their records say.
-async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<Vec<QueuedEntry>> {
-    if found.is_empty() {
-        return Ok(Vec::new());
-    }
-    let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
-    let mut entries = Vec::with_capacity(listed.len());
-    for ListedEntry { scanned, tracked } in listed {
-        // Delivered since the scan: its record may be gone, and it is no longer queued.
-        let Ok((envelope, _)) = parts.spool.read(scanned.place).await else { continue };
-        let state = match (scanned.state, tracked) {
-            (Stored::Held { .. }, _) => EntryState::Held,
-            (_, Some("active")) => EntryState::Active,
-            (_, Some("delayed")) => EntryState::Delayed,
-            (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
-            _ => EntryState::Ready,
-        };
-        entries.push(QueuedEntry {
-            id: scanned.id.to_string(),
-            channel: scanned.channel.to_string(),
-            host: scanned.host.to_string(),
-            sender: envelope.sender.clone(),
-            size: envelope.size,
-            received: Timestamp(envelope.received),
-            state,
-            attempts: u32::from(scanned.state.attempts()),
-            due: match scanned.state {
-                Stored::Waiting { due, .. } if due > 0 => Some(Timestamp(due)),
-                _ => None,
-            },
-            recipients: recipients(&parts.spool, &scanned, &envelope, state).await,
-        });
-    }
-    Ok(entries)
-}
-
-async fn recipients(
-    spool: &Spool,
-    scanned: &ScannedEntry,
-    envelope: &Envelope,
-    state: EntryState,
-) -> Vec<QueuedRecipient> {
-    let mut last: HashMap<u8, Outcome> = HashMap::new();
-    if scanned.state.attempts() > 0 {
-        let history = spool.history(scanned.id, scanned.place).await.unwrap_or_default();
-        let of_entry = history.into_iter().filter(|change| change.entry == scanned.entry);
-        last.extend(of_entry.flat_map(|change| change.replies));
-    }
-    let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
-    let entry = envelope.entries.get(usize::from(scanned.entry));
-    let all = entry.map_or(&[][..], |entry| &entry.recipients).iter().zip(0u8..);
-    all.map(|(recipient, index)| {
-        let outcome = last.get(&index);
-        QueuedRecipient {
-            address: recipient.original.clone(),
-            state: match outcome {
-                _ if open.contains(&index) => state.into(),
-                Some(Outcome::Failed(_)) => RecipientState::Failed,
-                _ => RecipientState::Delivered,
-            },
-            last_reply: outcome.map(|outcome| outcome.reply().to_string()),
-        }
-    })
-    .collect()
 }
 
 /// Adds up a channel's entries, a bounded piece at a time.
