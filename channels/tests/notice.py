@@ -15,6 +15,7 @@ text, status, returned = notice.iter_parts()
 original = returned.get_payload(0) if returned.get_content_maintype() == "message" else None
 json.dump(
     {
+        "header": [[name, str(value)] for name, value in notice.items()],
         "type": notice.get_content_type() + "; " + notice.get_param("report-type"),
         "from": str(notice["From"].addresses[0]),
         "to": str(notice["To"].addresses[0]),

@@ -42,6 +42,25 @@ impl Settings {
         self.edit(&format!("port: {lmtp}"), &format!("port: {port}"))
     }
 
+    /// Adds the channel `stores`, which delivers to `port` of several addresses: mail for
+    /// `one.test` to 127.0.0.1, for `two.test` to 127.0.0.2, and that for `gone.test` to a host
+    /// whose name nobody knows.
+    #[must_use]
+    pub fn stores(self, port: u16) -> Self {
+        let rule = |(domain, host)| {
+            format!("\n        (\"{domain}\", \"$U%{domain}@{host}@stores-daemon\"),")
+        };
+        let hosts = [("one", "[127.0.0.1]"), ("two", "[127.0.0.2]"), ("gone", "gone.invalid")];
+        let rules = hosts.map(|(domain, host)| rule((format!("{domain}.test"), host))).concat();
+        let channel = format!(
+            "(name: \"stores\", tag: \"stores-daemon\", program: Lmtp, port: {port}, mx: NoDns, \
+             multigate: true, private: false, dequeue_removeroute: true, pool: \"SMTP_POOL\"),"
+        );
+        self.edit("rewrite_rules: [", &format!("rewrite_rules: [{rules}"))
+            .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
+            .edit("program: Local),", &format!("program: Local),\n        {channel}"))
+    }
+
     /// Adds fields to a channel: `"maxjobs: 1"`.
     #[must_use]
     pub fn channel(self, name: &str, fields: &str) -> Self {

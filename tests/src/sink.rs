@@ -1,4 +1,5 @@
-//! An LMTP server that keeps nothing but books: how often each Message-ID was handed to it.
+//! An LMTP server that keeps nothing but books: how often each Message-ID was handed to it, and in
+//! which order. It can be told to refuse, to be slow, and to hang up.
 //!
 //! A message is counted when its last dot has come, before the reply goes out: what a client that
 //! dies waiting for that reply sends again is seen as a duplicate.
@@ -6,12 +7,13 @@
 use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader, BufWriter, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Condvar, Mutex, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use crate::free_port;
@@ -19,14 +21,19 @@ use crate::free_port;
 /// The server. Stops listening when dropped.
 #[derive(Debug)]
 pub struct Sink {
-    /// Where it listens, on 127.0.0.1.
+    /// Where it listens.
     pub port: u16,
+    address: SocketAddr,
     books: Arc<Books>,
 }
 
 #[derive(Debug, Default)]
 struct Books {
     seen: Mutex<HashMap<String, usize>>,
+    order: Mutex<Vec<String>>,
+    script: RwLock<Script>,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
     total: AtomicUsize,
     connections: AtomicUsize,
     announced: AtomicUsize,
@@ -36,20 +43,50 @@ struct Books {
     closed: AtomicBool,
 }
 
+/// What it does otherwise than an obliging server.
+#[derive(Debug, Default)]
+struct Script {
+    /// Part of a command, and the reply to it.
+    answers: Vec<(String, String)>,
+    /// Before every reply.
+    delay: Duration,
+}
+
 impl Sink {
-    /// Listens on a free port.
+    /// Listens on a free port of 127.0.0.1.
     pub fn start() -> Self {
         Self::on(free_port())
     }
 
-    /// Listens on this port.
+    /// Listens on this port of 127.0.0.1.
     pub fn on(port: u16) -> Self {
-        let listener =
-            TcpListener::bind(("127.0.0.1", port)).expect("the port of the sink is free");
+        Self::at(([127, 0, 0, 1], port).into())
+    }
+
+    /// Listens there.
+    pub fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("the port of the sink is free");
         let books = Arc::new(Books::default());
         let of_listener = Arc::clone(&books);
         thread::spawn(move || accept(&listener, &of_listener));
-        Self { port, books }
+        Self { port: address.port(), address, books }
+    }
+
+    /// From now on a command that holds `part` gets this reply. For a recipient's reply behind the
+    /// dot the command is `.` and the one that named it: `. RCPT TO:<a@b.test>`.
+    pub fn answer(&self, part: &str, reply: &str) {
+        let mut script = self.books.script.write().expect("no panic in the sink");
+        script.answers.push((part.to_owned(), format!("{reply}\r\n")));
+    }
+
+    /// Forgets every [`Sink::answer`].
+    pub fn oblige(&self) {
+        self.books.script.write().expect("no panic in the sink").answers.clear();
+    }
+
+    /// From now on every reply, but for the greeting, waits for so long.
+    pub fn slow_down(&self, delay: Duration) {
+        self.books.script.write().expect("no panic in the sink").delay = delay;
     }
 
     /// From now on the reply to a dot waits for [`Sink::resume`].
@@ -71,6 +108,16 @@ impl Sink {
     /// Connections so far.
     pub fn connections(&self) -> usize {
         self.books.connections.load(Ordering::Acquire)
+    }
+
+    /// Connections that were open at the same time, at most.
+    pub fn most_connections(&self) -> usize {
+        self.books.most_open.load(Ordering::Acquire)
+    }
+
+    /// The Message-IDs in the order in which they came, repetitions included.
+    pub fn order(&self) -> Vec<String> {
+        self.books.order.lock().expect("no panic in the sink").clone()
     }
 
     /// Messages whose commands came behind the content of another, before that had its reply.
@@ -107,7 +154,7 @@ impl Drop for Sink {
         self.books.closed.store(true, Ordering::Release);
         self.resume();
         // Wakes the thread that accepts, which then sees that it is over.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
     }
 }
 
@@ -120,7 +167,12 @@ fn accept(listener: &TcpListener, books: &Arc<Books>) {
         books.connections.fetch_add(1, Ordering::AcqRel);
         let books = Arc::clone(books);
         // An error is a client that went away: tests do that.
-        thread::spawn(move || serve(&stream, &books));
+        thread::spawn(move || {
+            let open = books.open.fetch_add(1, Ordering::AcqRel) + 1;
+            books.most_open.fetch_max(open, Ordering::AcqRel);
+            let _ = serve(&stream, &books);
+            books.open.fetch_sub(1, Ordering::AcqRel);
+        });
     }
 }
 
@@ -130,18 +182,24 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     let mut replies = BufWriter::new(stream);
     replies.write_all(b"220 sink LMTP\r\n")?;
     replies.flush()?;
-    let (mut line, mut recipients, mut messages) = (Vec::new(), 0, 0);
+    let (mut line, mut recipients, mut messages) = (Vec::new(), Vec::new(), 0);
     while next_line(&mut lines, &mut line)? {
+        if let Some(reply) = books.scripted("", &line) {
+            replies.write_all(reply.as_bytes())?;
+            replies.flush()?;
+            continue;
+        }
         let reply: &[u8] = match verb(&line).as_slice() {
             b"LHLO" => b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
             b"MAIL" | b"RSET" => {
-                recipients = 0;
+                recipients.clear();
                 b"250 2.0.0 OK\r\n"
             }
             b"RCPT" => {
-                recipients += 1;
+                recipients.push(line.clone());
                 b"250 2.1.5 OK\r\n"
             }
+            b"DATA" if recipients.is_empty() => b"503 5.5.1 no recipients\r\n",
             b"DATA" => {
                 replies.write_all(b"354 go on\r\n")?;
                 replies.flush()?;
@@ -150,8 +208,9 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
                     books.announced.fetch_add(1, Ordering::AcqRel);
                 }
                 books.enter(id);
-                for _ in 0..recipients {
-                    replies.write_all(b"250 2.0.0 OK\r\n")?;
+                for recipient in recipients.drain(..) {
+                    let reply = books.scripted(". ", &recipient);
+                    replies.write_all(reply.as_deref().unwrap_or("250 2.0.0 OK\r\n").as_bytes())?;
                 }
                 messages += 1;
                 if messages == books.close_every.load(Ordering::Acquire) {
@@ -175,7 +234,24 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
 }
 
 impl Books {
+    /// Waits as long as it is told to; then the reply that it is told to give to a command, if any.
+    fn scripted(&self, before: &str, command: &[u8]) -> Option<String> {
+        let delay = self.script.read().expect("no panic in the sink").delay;
+        thread::sleep(delay);
+        let script = self.script.read().expect("no panic in the sink");
+        if script.answers.is_empty() {
+            return None;
+        }
+        let command = format!("{before}{}", String::from_utf8_lossy(command));
+        let mut answers = script.answers.iter();
+        let fitting = |(part, _): &&(String, String)| {
+            command.contains(part) && part.starts_with('.') != before.is_empty()
+        };
+        answers.find(fitting).map(|(_, reply)| reply.clone())
+    }
+
     fn enter(&self, id: String) {
+        self.order.lock().expect("no panic in the sink").push(id.clone());
         *self.seen.lock().expect("no panic in the sink").entry(id).or_default() += 1;
         self.total.fetch_add(1, Ordering::AcqRel);
         let mut paused = self.paused.lock().expect("no panic in the sink");
@@ -234,5 +310,24 @@ mod tests {
         }
         assert_eq!((sink.total(), sink.repeated()), (2, vec!["one@load.test".to_owned()]));
         assert_eq!(sink.missing(&["two@load.test".to_owned()]), ["two@load.test"]);
+    }
+
+    #[test]
+    fn it_refuses_whom_it_is_told_to_refuse() {
+        let sink = Sink::start();
+        sink.answer("RCPT TO:<a@", "550 5.1.1 nobody");
+        sink.answer(". RCPT TO:<b@", "552 5.2.2 full");
+        let (mut client, _) = Dialogue::connect(sink.port).unwrap();
+        client.ask("LHLO x").expect(250);
+        client.ask("MAIL FROM:<a@x>").expect(250);
+        client.ask("RCPT TO:<a@y>").expect_start("550 5.1.1 nobody");
+        client.ask("DATA").expect(503);
+        client.message("a@x", &["b@y", "c@y"], &message("one", 500)).expect(552);
+        client.reply().unwrap().expect(250);
+        sink.oblige();
+        client.message("a@x", &["a@y", "b@y"], &message("two", 500)).expect(250);
+        client.reply().unwrap().expect(250);
+        assert_eq!(sink.order(), ["one@load.test", "two@load.test"]);
+        assert_eq!(sink.most_connections(), 1);
     }
 }
