@@ -43,14 +43,19 @@ impl Settings {
     }
 
     /// Adds the channel `stores`, which delivers to `port` of several addresses: mail for
-    /// `one.test` to 127.0.0.1, for `two.test` to 127.0.0.2, and that for `gone.test` to a host
-    /// whose name nobody knows.
+    /// `one.test` to 127.0.0.1, for `two.test` to 127.0.0.2, for `three.test` to 127.0.0.3, and
+    /// that for `gone.test` to a host whose name nobody knows.
     #[must_use]
     pub fn stores(self, port: u16) -> Self {
         let rule = |(domain, host)| {
             format!("\n        (\"{domain}\", \"$U%{domain}@{host}@stores-daemon\"),")
         };
-        let hosts = [("one", "[127.0.0.1]"), ("two", "[127.0.0.2]"), ("gone", "gone.invalid")];
+        let hosts = [
+            ("one", "[127.0.0.1]"),
+            ("two", "[127.0.0.2]"),
+            ("three", "[127.0.0.3]"),
+            ("gone", "gone.invalid"),
+        ];
         let rules = hosts.map(|(domain, host)| rule((format!("{domain}.test"), host))).concat();
         let channel = format!(
             "(name: \"stores\", tag: \"stores-daemon\", program: Lmtp, port: {port}, mx: NoDns, \

@@ -83,10 +83,19 @@ async fn account(
         return Ok(("stopped", text));
     }
     if let Some(suspension) = &explained.standing.suspension {
-        let until = after(suspension.until);
+        let rests = suspension.until > tokio::time::Instant::now();
+        let full = explained.job_limit_reached() || explained.maxjobs_reached();
+        if !rests && full && explained.standing.threads == 0 {
+            return Ok(in_line(&explained, host, name, &tried));
+        }
+        let probed = if rests {
+            format!("left alone until {}, then it is probed", after(suspension.until))
+        } else {
+            "being probed".to_owned()
+        };
         let text = format!(
-            "{host} could not be talked to and is left alone until {until}, then it is probed; \
-             all mail for it goes as soon as it answers. It, or we in its place, said: {}. {tried}",
+            "{host} could not be talked to and is {probed}; all mail for it goes as soon as it \
+             answers. It, or we in its place, said: {}. {tried}",
             suspension.reply
         );
         return Ok(("suspended", text));

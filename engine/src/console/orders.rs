@@ -7,7 +7,7 @@ use relais_actors::{
     events::RecipientsReturned,
     queue::{Action, Alter, Altered, BeginReading, EndReading, Reading},
     spool::ScannedEntry,
-    status::{OrderAction, OrderProgress, QueueOrder, Timestamp},
+    status::{EntryState, OrderAction, OrderProgress, QueueOrder, Timestamp},
 };
 use relais_channels::mail::{Enhanced, MessageId, Reply};
 
@@ -46,7 +46,7 @@ pub(super) async fn go_on(
             wanted.truncate(left);
         }
         let altered = if order.dry_run {
-            vec![Altered::Done; wanted.len()]
+            wanted.iter().map(|described| would_be(order.action, described.entry.state)).collect()
         } else {
             let action = action_of(order.action);
             let reason: Arc<str> = reason(order).into();
@@ -75,6 +75,17 @@ pub(super) async fn go_on(
     let next = next.filter(|_| !full);
     progress.ended = next.is_none();
     Ok((progress, next.map(|next| OrderPosition { next: Some(next), progress })))
+}
+
+/// What would come of an entry in this state.
+fn would_be(action: OrderAction, state: EntryState) -> Altered {
+    match (action, state) {
+        (OrderAction::Hold | OrderAction::Retry, EntryState::Held)
+        | (OrderAction::Retry, EntryState::Active) => Altered::Idle,
+        (OrderAction::Release, state) if state != EntryState::Held => Altered::Idle,
+        (_, EntryState::Active) => Altered::Later,
+        _ => Altered::Done,
+    }
 }
 
 fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
