@@ -43,11 +43,14 @@
 mod base;
 mod change;
 mod committer;
+mod compaction;
 pub mod disk;
 mod error;
 mod feed;
+mod forwarding;
 mod index;
 mod journal;
+mod journal_queue;
 mod large;
 mod ledger;
 pub mod memory_disk;
@@ -56,6 +59,7 @@ mod reader;
 mod record;
 mod recover;
 mod segment;
+mod state_file;
 mod store;
 
 #[cfg(test)]
@@ -64,7 +68,7 @@ mod crash_tests;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -79,14 +83,18 @@ use tokio::sync::oneshot;
 use self::{
     base::Base,
     committer::{CommitQueue, Committer},
+    compaction::{Compactor, Rest},
     feed::Feed,
+    forwarding::Forwarding,
     index::{Index, IndexQueue, Question},
-    journal::{Journal, JournalQueue},
+    journal::Journal,
+    journal_queue::JournalQueue,
     large::blocking,
     ledger::Ledger,
     message::Encoded,
     reader::Reader,
     recover::{Findings, RecoverError, recover},
+    segment::Numbers,
     store::{Broken, scanned},
 };
 pub use self::{
@@ -97,6 +105,7 @@ pub use self::{
     large::Draft,
     ledger::Counts,
     message::{NewContent, Place, Stored, StoredEntry},
+    reader::LastReplies,
     recover::Quarantined,
     store::{Cursor, ScannedEntry},
 };
@@ -142,8 +151,10 @@ struct Shared {
     base: Arc<Base>,
     feed: Arc<Feed>,
     reader: Arc<Reader>,
+    compactor: Compactor,
     commits: CommitQueue,
     journal: JournalQueue,
+    rest: Rest,
     index: IndexQueue,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -255,6 +266,17 @@ impl Spool {
         blocking(move || reader.history(id, place)).await
     }
 
+    /// The newest outcome of each recipient of these messages, as far as it was tried, from one
+    /// pass over the states of the segment they are in.
+    pub async fn last_replies(
+        &self,
+        segment: u32,
+        ids: &HashSet<MessageId>,
+    ) -> Result<LastReplies, SpoolError> {
+        let (reader, ids) = (Arc::clone(&self.shared.reader), ids.clone());
+        blocking(move || reader.last_replies(segment, &ids)).await
+    }
+
     /// Waiting or held entries of a channel in the order of the index, behind `after`, at most
     /// `limit`. Sees everything that was stored and amended before the call.
     pub async fn scan(
@@ -305,7 +327,12 @@ impl Spool {
         blocking(move || {
             let threads =
                 std::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
-            let ends = [Shared::close_commits, Shared::close_journal, Shared::close_index];
+            let ends = [
+                Shared::close_commits,
+                Shared::close_journal,
+                Shared::end_compaction,
+                Shared::close_index,
+            ];
             for (thread, close) in threads.into_iter().zip(ends) {
                 close(&shared);
                 if thread.join().is_err() {
@@ -353,23 +380,36 @@ impl Opened {
         let Self { base, index, ledger, next } = self;
         let base = Arc::new(base);
         let feed = Arc::new(Feed::new(ledger));
-        let reader = Arc::new(Reader::new(Arc::clone(&base)));
-        let appender = Committer::new(Arc::clone(&base), Arc::clone(&feed), next);
-        let journal = Journal::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&reader));
+        let forwarding = Arc::<Forwarding>::default();
+        let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
+        let numbers = Arc::new(Numbers::from(next));
+        let appender = Committer::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&numbers));
+        let journal = Journal::new(
+            Arc::clone(&base),
+            Arc::clone(&feed),
+            Arc::clone(&reader),
+            Arc::clone(&forwarding),
+        );
+        let compactor = Compactor::new(Arc::clone(&base), Arc::clone(&feed), forwarding, numbers);
         let shared = Arc::new(Shared {
             base,
             feed,
             reader,
+            compactor,
             commits: CommitQueue::default(),
             journal: JournalQueue::default(),
+            rest: Rest::default(),
             index: IndexQueue::default(),
             threads: Mutex::default(),
         });
-        let [one, two, three] = [(); 3].map(|()| Arc::clone(&shared));
+        let [one, two, three, four] = [(); 4].map(|()| Arc::clone(&shared));
         let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
         let threads = [
             spawn("committer", move || appender.run(&one.commits, committed))?,
             spawn("journal", move || journal.run(&two.journal))?,
+            spawn("compactor", move || {
+                four.compactor.run(&four.rest, |copied| four.journal.switch(copied));
+            })?,
             spawn("index", move || {
                 index.run(&three.feed, &three.index, |segments| three.journal.retire(segments));
             })?,
@@ -382,6 +422,10 @@ impl Opened {
 impl Shared {
     fn close_commits(&self) {
         self.commits.close();
+    }
+
+    fn end_compaction(&self) {
+        self.rest.end();
     }
 
     fn close_journal(&self) {
@@ -397,6 +441,7 @@ impl Shared {
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.close_commits();
+        self.0.end_compaction();
         self.0.close_journal();
         self.0.close_index();
     }

@@ -3,11 +3,12 @@
 //! *Torn*: written by the last batch before a crash and never acknowledged. It is cut off.
 //! *Damaged*: anything else that does not match its checksum. It is copied to `quarantine/` and
 //! reported, and what comes after it is kept. The durable length in each header tells the two
-//! apart; only the youngest segment is believed to be torn. Everything here can itself be
-//! interrupted at any point and done again.
+//! apart; only the youngest segment is believed to be torn. *Replaced*: compacted, and the copy
+//! counts; only its deletion is left to do. Everything here can itself be interrupted at any point
+//! and done again.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::Arc,
@@ -84,8 +85,13 @@ pub(crate) fn recover(
     let next = next_number(base, &segments, &known)?;
     let findings = Findings { ledger: known, next, ..Findings::default() };
     let mut recovery = Recovery { base, each, findings, from_scratch };
+    let copies = copies(base, &segments, &recovery.findings.ledger)?;
+    let youngest = youngest(base, &segments)?;
     for number in &segments {
-        recovery.segment(*number, Some(number) == segments.last())?;
+        match copies.get(number) {
+            Some(copy) => recovery.replaced(*number, *copy)?,
+            None => recovery.segment(*number, Some(*number) == youngest)?,
+        }
     }
     recovery.large_files(&segments)?;
     Ok(recovery.findings)
@@ -166,6 +172,48 @@ impl Recovery<'_> {
         let data_len = size(disk, &messages)?;
         let states_len = size(disk, &states)?.max(HEAD as u64);
         self.emit(Event::Closed { segment: number, data_len, states_len });
+        Ok(())
+    }
+
+    /// Lets an index that did not follow the compaction forget the segment; then removes it.
+    fn replaced(&mut self, number: u32, copy: u32) -> Result<(), RecoverError> {
+        if !self.from_scratch && !self.findings.ledger.segments.contains_key(&copy) {
+            self.retract(number)?;
+        }
+        self.remove(number)
+    }
+
+    /// Tells that everything in a segment is done. What is not will be found in the copy.
+    fn retract(&mut self, number: u32) -> Result<(), RecoverError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (path, states) = (layout.messages(number), layout.states(number));
+        let unreadable = || RecoverError::Index(format!("replaced segment {number} is damaged"));
+        let head = SegmentHead::load(disk, layout, number).map_err(at(&path))?;
+        let head = head.ok_or_else(unreadable)?;
+        let (data_len, states_len) = (size(disk, &path)?, size(disk, &states)?);
+        let known = self.findings.ledger.segments.get(&number).copied();
+        self.follow(head, &known.unwrap_or(SegmentLife::unread()), data_len, states_len)?;
+
+        let (mut states, _) = self.states(head, HEAD as u64, states_len)?;
+        let file = self.base.disk.open(&path).map_err(at(&path))?;
+        let mut records = Walker::new(&*file, head.salt(Part::Messages), HEAD as u64, data_len);
+        let mut changes = Vec::new();
+        while let Some(found) = records.next().map_err(at(&path))? {
+            let Found::Record { offset, header, payload } = found else { return Err(unreadable()) };
+            if header.kind == Kind::Seal {
+                break;
+            }
+            let stored = Stored::from_record(number, offset, &header, payload);
+            let stored = stored.ok_or_else(unreadable)?;
+            for (entry, name) in (0..).zip(stored.entries.iter()) {
+                let untried = Change::moved(&stored, entry, name);
+                let was = states.remove(&(stored.id, entry)).map_or(untried.now, |l| l.change.now);
+                if was != EntryState::Done {
+                    changes.push(Change { was, now: EntryState::Done, ..untried });
+                }
+            }
+        }
+        self.emit(Event::Changed { changes, states: Vec::new() });
         Ok(())
     }
 
@@ -480,13 +528,6 @@ impl Walked {
     }
 }
 
-impl SegmentLife {
-    /// A segment of which nothing is known yet.
-    fn unread() -> Self {
-        Self { data_len: HEAD as u64, states_len: HEAD as u64, ..Self::default() }
-    }
-}
-
 /// Equal names, kept once.
 #[derive(Default)]
 pub(crate) struct Names(HashSet<Arc<str>>);
@@ -539,6 +580,38 @@ fn check(base: &Base, known: &Ledger, segments: &BTreeSet<u32>) -> Result<(), Re
         }
     }
     Ok(())
+}
+
+/// The segments that do not count any more, each with the copy of what was alive in it. Of such a
+/// pair the index knows one at most, and the copy has the higher number.
+fn copies(
+    base: &Base,
+    segments: &BTreeSet<u32>,
+    known: &Ledger,
+) -> Result<BTreeMap<u32, u32>, RecoverError> {
+    let mut copies = BTreeMap::new();
+    let new = segments.iter().find(|number| !known.segments.contains_key(number));
+    for number in new.into_iter().flat_map(|new| segments.range(new..)) {
+        let path = base.layout.messages(*number);
+        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        let replaces = head.map_or(0, |head| head.replaces);
+        if segments.contains(&replaces) {
+            copies.insert(replaces, *number);
+        }
+    }
+    Ok(copies)
+}
+
+/// The segment that was appended to last: copies are made whole.
+fn youngest(base: &Base, segments: &BTreeSet<u32>) -> Result<Option<u32>, RecoverError> {
+    for number in segments.iter().rev() {
+        let path = base.layout.messages(*number);
+        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        if head.is_none_or(|head| head.replaces == 0) {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
 }
 
 /// Above every number that is or was in use, as far as can be seen.
