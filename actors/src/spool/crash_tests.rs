@@ -208,7 +208,7 @@ impl Engine {
         let Followed { ledger, mut live } = index;
         let mut each = |event: Event| follow(&mut live, &event);
         let Findings { ledger, next, quarantined, missing, .. } =
-            recover(&base, ledger, &mut each)?;
+            recover(&base, ledger, &mut |_, _| (), &mut each)?;
         assert_eq!(
             ledger.segments.values().map(|life| life.live as usize).sum::<usize>(),
             live.len(),

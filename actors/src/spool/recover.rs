@@ -73,10 +73,11 @@ pub(crate) enum RecoverError {
 }
 
 /// Brings everything up to date, starting from what the index knows (nothing, if it is empty).
-/// Each event is handed to `each` in order.
+/// Each event is handed to `each` in order; `progress` hears how many octets of how many are done.
 pub(crate) fn recover(
     base: &Base,
     known: Ledger,
+    progress: &mut dyn FnMut(u64, u64),
     each: &mut dyn FnMut(Event),
 ) -> Result<Findings, RecoverError> {
     let segments = tidy(base)?;
@@ -87,12 +88,20 @@ pub(crate) fn recover(
     let mut recovery = Recovery { base, each, findings, from_scratch };
     let copies = copies(base, &segments, &recovery.findings.ledger)?;
     let youngest = youngest(base, &segments)?;
+    let mut sizes = Vec::with_capacity(segments.len());
     for number in &segments {
+        sizes.push(size(&*base.disk, &base.layout.messages(*number))?);
+    }
+    let (mut done, all) = (0, sizes.iter().sum());
+    for (number, octets) in segments.iter().zip(sizes) {
+        progress(done, all);
+        done += octets;
         match copies.get(number) {
             Some(copy) => recovery.replaced(*number, *copy)?,
             None => recovery.segment(*number, Some(*number) == youngest)?,
         }
     }
+    progress(done, all);
     recovery.large_files(&segments)?;
     Ok(recovery.findings)
 }
@@ -128,13 +137,14 @@ struct Recovery<'a> {
 
 /// Where a walk through one file ended.
 #[derive(Debug, Default)]
-struct Walked {
+pub(crate) struct Walked {
     /// The end of the last intact record.
-    end: u64,
+    pub(crate) end: u64,
     /// Octets known to be durable.
-    durable: u64,
-    sealed: bool,
-    bad: Vec<(u64, u64, Option<MessageId>)>,
+    pub(crate) durable: u64,
+    pub(crate) sealed: bool,
+    /// Bad stretches: offset, length, and the message if known.
+    pub(crate) bad: Vec<(u64, u64, Option<MessageId>)>,
 }
 
 /// What has happened to an entry since the index looked.
@@ -500,7 +510,7 @@ impl Latest {
 }
 
 impl Walked {
-    fn from(at: u64) -> Self {
+    pub(crate) fn from(at: u64) -> Self {
         Self { end: at, durable: at, ..Self::default() }
     }
 
@@ -512,7 +522,7 @@ impl Walked {
     }
 
     /// Takes note of what was found; gives it back if it is a record.
-    fn step<'a>(&mut self, found: Found<'a>) -> Option<(u64, Header, &'a [u8])> {
+    pub(crate) fn step<'a>(&mut self, found: Found<'a>) -> Option<(u64, Header, &'a [u8])> {
         match found {
             Found::Record { offset, header, payload } => {
                 self.end = offset + header.length();
@@ -584,7 +594,7 @@ fn check(base: &Base, known: &Ledger, segments: &BTreeSet<u32>) -> Result<(), Re
 
 /// The segments that do not count any more, each with the copy of what was alive in it. Of such a
 /// pair the index knows one at most, and the copy has the higher number.
-fn copies(
+pub(crate) fn copies(
     base: &Base,
     segments: &BTreeSet<u32>,
     known: &Ledger,

@@ -8,6 +8,7 @@ mod arguments;
 mod ask;
 mod configuration;
 mod run;
+mod spool;
 
 use std::{
     ffi::OsString,
@@ -60,6 +61,7 @@ fn perform<E: Engine>(
         Command::Status { json } => ask::status(&source, json, out),
         Command::Counters { json } => ask::counters(&source, json, out),
         Command::Queue(queue) => ask::queue(&source, queue, out),
+        Command::Spool(spool) => spool::spool(&source, &spool, out),
         Command::Stop => ask::stop(&source, out),
     }
 }
