@@ -40,6 +40,7 @@ struct State {
     durable_names: BTreeMap<PathBuf, usize>,
     name_changes: Vec<NameChange>,
     operations: u64,
+    octets_read: u64,
     stop_at: Option<u64>,
     capacity: Option<u64>,
     failing_syncs: u32,
@@ -79,6 +80,11 @@ impl MemoryDisk {
     /// Changing operations so far.
     pub fn operations(&self) -> u64 {
         self.lock().operations
+    }
+
+    /// Octets read so far.
+    pub fn octets_read(&self) -> u64 {
+        self.lock().octets_read
     }
 
     /// The operation with this number (the first is 0) and all later ones fail. That operation
@@ -249,10 +255,11 @@ impl DiskFile for MemoryFile {
     }
 
     fn read_at(&self, octets: &mut [u8], at: u64) -> io::Result<usize> {
-        let state = self.disk.lock();
+        let mut state = self.disk.lock();
         let rest = state.files[self.file].now.get(at as usize..).unwrap_or_default();
         let read = rest.len().min(octets.len());
         octets[..read].copy_from_slice(&rest[..read]);
+        state.octets_read += read as u64;
         Ok(read)
     }
 

@@ -66,6 +66,8 @@ mod store;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod scale_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{

@@ -29,7 +29,7 @@ fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal
     let bar = bar("reading");
     let inspected = spool::inspect(&dir, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
-    let found = inspected.map_err(trouble)?;
+    let found = inspected.map_err(|error| trouble(&error))?;
     if json {
         ask::json(&found, out)?;
     } else {
@@ -75,7 +75,7 @@ fn rebuild(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refus
     let disk = Arc::new(RealDisk);
     let made = Files::rebuild(&dir, &config.spool, disk, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
-    let found = made.map_err(trouble)?;
+    let found = made.map_err(|error| trouble(&error))?;
     if json { as_json(&found, out) } else { tell(&dir, &found, out) }
 }
 
@@ -147,7 +147,7 @@ fn show(bar: &ProgressBar, done: u64, all: u64) {
     bar.set_position(done);
 }
 
-fn trouble(error: SpoolError) -> Refusal {
+fn trouble(error: &SpoolError) -> Refusal {
     Refusal::Because(error.to_string())
 }
 
