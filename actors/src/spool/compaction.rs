@@ -143,7 +143,7 @@ impl Compactor {
     }
 
     /// The segment to compact now.
-    fn next(&self, unfit: &BTreeSet<u32>) -> Option<u32> {
+    pub(crate) fn next(&self, unfit: &BTreeSet<u32>) -> Option<u32> {
         let settings = &self.base.settings;
         let free = self.base.disk.free_space(self.base.layout.root()).ok()?;
         let fits = |life: &SegmentLife| free > life.live_octets.saturating_add(RESERVE);
@@ -387,11 +387,11 @@ pub(crate) fn drop_copy(base: &Base, number: u32) {
 
 /// Whether a copy of what is alive frees enough.
 fn is_worth_it(life: &SegmentLife, segment_size: u64) -> bool {
-    let octets = life.data_len + life.states_len;
+    // The states do not count: those of survivors may be longer than the messages, and move along.
     life.closed
         && life.live > 0
-        && life.live_octets.saturating_mul(4) <= octets
-        && octets - life.live_octets >= segment_size / 64
+        && life.live_octets.saturating_mul(4) <= life.data_len
+        && life.data_len - life.live_octets >= segment_size / 64
 }
 
 fn damaged(segment: u32, offset: u64, length: u64) -> SpoolError {
@@ -409,3 +409,32 @@ const MIN_AGE: Duration = Duration::from_secs(600);
 const SHORT: u64 = 4;
 /// Messages in the table of old places; 16 MiB. Beyond, compaction waits until some are done.
 const MAX_FORWARDED: usize = 2_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compacted_frees_three_times_what_it_costs() {
+        const MIB: u64 = 1 << 20;
+        let life = |data_len, live_octets| SegmentLife {
+            data_len,
+            live_octets,
+            live: u32::from(live_octets > 0),
+            closed: true,
+            ..SegmentLife::unread()
+        };
+        let rows = [
+            ("nothing alive: it goes as it is", life(64 * MIB, 0), false),
+            ("one small message", life(64 * MIB, 4096), true),
+            ("a quarter", life(64 * MIB, 16 * MIB), true),
+            ("more than a quarter", life(64 * MIB, 17 * MIB), false),
+            ("a copy of a copy", life(4 * MIB, 4096), true),
+            ("too small to matter", life(MIB, 4096), false),
+            ("open", SegmentLife { closed: false, ..life(64 * MIB, 4096) }, false),
+        ];
+        for (name, life, want) in rows {
+            assert_eq!(is_worth_it(&life, 64 * MIB), want, "{name}");
+        }
+    }
+}

@@ -200,10 +200,15 @@ impl Spool {
         let (recovered, ledger, next) = Recovered::of(findings, rebuilt, started);
         let entries: u64 = recovered.entries.values().map(Counts::total).sum();
         let Recovered { replayed, cut, took, .. } = recovered;
+        let (damaged, missing) = (recovered.quarantined.len(), recovered.missing.len());
         tracing::info!(
             entries,
+            segments = ledger.segments.len(),
+            octets = ledger.octets(),
             replayed,
             cut,
+            damaged,
+            missing,
             took_ms = took.as_millis() as u64,
             "spool recovered"
         );

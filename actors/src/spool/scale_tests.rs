@@ -83,6 +83,27 @@ async fn survivors_move_and_nobody_notices() {
 }
 
 #[tokio::test]
+async fn a_segment_that_may_still_die_as_a_whole_is_compacted_only_when_room_is_short() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let settings = relais_config::Spool { min_free: 16 << 20, ..settings() };
+    let opened = Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    let stored = fill(&spool, 1..40).await;
+    for stored in &stored[1..] {
+        spool.amend(done(stored, 0));
+        spool.amend(done(stored, 1));
+    }
+    spool.flush().await.unwrap();
+    let next = |unfit: &[u32]| spool.shared.compactor.next(&unfit.iter().copied().collect());
+    assert_eq!(next(&[]), None);
+    disk.set_capacity(Some(40 << 20));
+    assert_eq!(next(&[]), Some(1));
+    assert_eq!(next(&[1]), None, "what could not be copied is left alone");
+    disk.set_capacity(Some(4 << 20));
+    assert_eq!(next(&[]), None, "there must be room for the copy");
+}
+
+#[tokio::test]
 async fn an_index_that_has_not_heard_of_a_compaction_follows_it() {
     let dir = tempfile::tempdir().unwrap();
     let (index, before) = (dir.path().join("index"), tempfile::tempdir().unwrap());

@@ -191,6 +191,7 @@ Examples:
   relais route alice@relais.example          where would this go, and why?
   relais queue list --older-than 1h --json   for scripts: one object a line
   relais queue show 06C1FJ4V80000
+  relais spool check                         is everything on the disk as it was written?
   relais stop
 
 Every command that shows something takes --json. Times are RFC 3339 in UTC.
