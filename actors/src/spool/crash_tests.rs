@@ -123,6 +123,31 @@ fn a_sync_that_fails_is_never_taken_for_one_that_did_not() {
     }
 }
 
+#[test]
+fn what_cannot_be_deleted_does_not_come_back_to_life() {
+    for (failing, compacted) in [(1, false), (1, true), (2, true)] {
+        let (disk, mut promised) = (MemoryDisk::new(), Promised::default());
+        let (mut engine, mut dice) = (Engine::start(&disk).unwrap(), Dice(failing));
+        let mut last_id = 0;
+        while engine.feed.live(|ledger| ledger.segments.len()) < 3 {
+            engine.append(&mut promised, &mut dice, &mut last_id);
+        }
+        engine.finish(|id| id != MessageId(1));
+        if compacted {
+            engine.copied = engine.compactor.copy(1, &mut || true).unwrap();
+            engine.compact(&mut promised, &mut dice);
+            assert!(engine.journal.is_replacing());
+        }
+        engine.finish(|_| true);
+        disk.fail_removals(failing as u32);
+        engine.delete_what_is_done(&mut promised);
+        for fate in [Fate::Kept, Fate::Dropped] {
+            let risen = Engine::start(&disk.after_crash(fate)).unwrap().live;
+            assert!(risen.is_empty(), "{failing}, {compacted}, {fate:?}: {risen:?}");
+        }
+    }
+}
+
 /// The parts of the spool without their threads, so that a run is the same each time.
 struct Engine {
     base: Arc<Base>,
@@ -307,6 +332,17 @@ impl Engine {
                 history.synced = history.written;
             }
         }
+    }
+
+    /// Finishes messages for good.
+    fn finish(&mut self, which: impl Fn(MessageId) -> bool) {
+        let finished = |((id, entry), (place, was)): (&(MessageId, u16), &(Place, EntryState))| {
+            which(*id).then(|| change(*id, *place, *entry, *was, EntryState::Done))
+        };
+        let changes: Vec<Change> = self.live.iter().filter_map(finished).collect();
+        changes.iter().for_each(|change| alter(&mut self.live, change));
+        self.journal.write(changes);
+        self.journal.sync().unwrap();
     }
 
     fn delete_what_is_done(&mut self, promised: &mut Promised) {

@@ -44,6 +44,7 @@ struct State {
     stop_at: Option<u64>,
     capacity: Option<u64>,
     failing_syncs: u32,
+    failing_removals: u32,
 }
 
 #[derive(Default)]
@@ -108,6 +109,11 @@ impl MemoryDisk {
     /// every later one, as on Linux.
     pub fn fail_syncs(&self, count: u32) {
         self.lock().failing_syncs = count;
+    }
+
+    /// The next `count` files that are to be removed stay.
+    pub fn fail_removals(&self, count: u32) {
+        self.lock().failing_removals = count;
     }
 
     /// The contents of a file, if it is there.
@@ -226,6 +232,10 @@ impl Disk for MemoryDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         let step = state.step().ok_or_else(power_cut)?;
+        if state.failing_removals > 0 {
+            state.failing_removals -= 1;
+            return Err(io::Error::other("the disk did not let go of it"));
+        }
         state.change_names(NameChange::Removed(path.to_owned()));
         step
     }
