@@ -6,7 +6,7 @@ use relais_channels::mail::{MessageId, Outcome, Priority};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Place,
+    Place, Stored, StoredEntry,
     record::{HEADER, Header, Kind, Salt},
 };
 
@@ -132,6 +132,24 @@ impl EntryState {
 }
 
 impl Change {
+    /// An untried entry that changes only its place.
+    pub(crate) fn moved(stored: &Stored, number: u16, entry: &StoredEntry) -> Self {
+        let untried = EntryState::fresh(entry.recipients.into());
+        Self {
+            id: stored.id,
+            place: stored.place,
+            entry: number,
+            channel: Arc::clone(&entry.channel),
+            host: Arc::clone(&entry.host),
+            priority: stored.priority,
+            at: stored.received,
+            was: untried,
+            now: untried,
+            replies: Vec::new(),
+            reason: None,
+        }
+    }
+
     /// Appends the record to `out`, which will be written so that the record begins at `at`.
     pub(crate) fn encode(&self, salt: Salt, at: u64, durable: u32, out: &mut Vec<u8>) {
         let start = out.len();

@@ -221,6 +221,12 @@ impl Index {
                     self.learn_change(change);
                 }
             }
+            Event::Moved { from, entries, .. } => {
+                for entry in entries {
+                    self.learn_change(entry);
+                }
+                self.emptied.push(from);
+            }
             Event::Emptied { segment } => self.emptied.push(segment),
             Event::Closed { .. } | Event::LargeGone { .. } => {}
         }
@@ -249,6 +255,7 @@ impl Index {
         let name = (change.id, change.entry);
         if let Some(young) = self.young.get_mut(&name) {
             young.now = change.now;
+            young.place = change.place;
             if young.was.is_none() && young.now == EntryState::Done {
                 self.young.remove(&name);
             }

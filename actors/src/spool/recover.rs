@@ -3,11 +3,17 @@
 //! *Torn*: written by the last batch before a crash and never acknowledged. It is cut off.
 //! *Damaged*: anything else that does not match its checksum. It is copied to `quarantine/` and
 //! reported, and what comes after it is kept. The durable length in each header tells the two
-//! apart; only the youngest segment is believed to be torn. Everything here can itself be
-//! interrupted at any point and done again.
+//! apart; only the youngest segment is believed to be torn. *Replaced*: compacted, and the copy
+//! counts; only its deletion is left to do. Everything here can itself be interrupted at any point
+//! and done again.
+//!
+//! With an index that is up to date, segments that have not changed since are not opened. Without
+//! one, every record is read once, and memory does not grow with their number: at most the state
+//! changes of one segment are held, some 300 octets for each entry that was ever tried, and 16 to
+//! 32 octets for each large message; what is alive goes into the index as it is found.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::Arc,
@@ -72,10 +78,11 @@ pub(crate) enum RecoverError {
 }
 
 /// Brings everything up to date, starting from what the index knows (nothing, if it is empty).
-/// Each event is handed to `each` in order.
+/// Each event is handed to `each` in order; `progress` hears how many octets of how many are done.
 pub(crate) fn recover(
     base: &Base,
     known: Ledger,
+    progress: &mut dyn FnMut(u64, u64),
     each: &mut dyn FnMut(Event),
 ) -> Result<Findings, RecoverError> {
     let segments = tidy(base)?;
@@ -84,9 +91,22 @@ pub(crate) fn recover(
     let next = next_number(base, &segments, &known)?;
     let findings = Findings { ledger: known, next, ..Findings::default() };
     let mut recovery = Recovery { base, each, findings, from_scratch };
+    let copies = copies(base, &segments, &recovery.findings.ledger)?;
+    let youngest = youngest(base, &segments)?;
+    let mut sizes = Vec::with_capacity(segments.len());
     for number in &segments {
-        recovery.segment(*number, Some(number) == segments.last())?;
+        sizes.push(size(&*base.disk, &base.layout.messages(*number))?);
     }
+    let (mut done, all) = (0, sizes.iter().sum());
+    for (number, octets) in segments.iter().zip(sizes) {
+        progress(done, all);
+        done += octets;
+        match copies.get(number) {
+            Some(copy) => recovery.replaced(*number, *copy)?,
+            None => recovery.segment(*number, Some(*number) == youngest)?,
+        }
+    }
+    progress(done, all);
     recovery.large_files(&segments)?;
     Ok(recovery.findings)
 }
@@ -122,13 +142,14 @@ struct Recovery<'a> {
 
 /// Where a walk through one file ended.
 #[derive(Debug, Default)]
-struct Walked {
+pub(crate) struct Walked {
     /// The end of the last intact record.
-    end: u64,
+    pub(crate) end: u64,
     /// Octets known to be durable.
-    durable: u64,
-    sealed: bool,
-    bad: Vec<(u64, u64, Option<MessageId>)>,
+    pub(crate) durable: u64,
+    pub(crate) sealed: bool,
+    /// Bad stretches: offset, length, and the message if known.
+    pub(crate) bad: Vec<(u64, u64, Option<MessageId>)>,
 }
 
 /// What has happened to an entry since the index looked.
@@ -166,6 +187,48 @@ impl Recovery<'_> {
         let data_len = size(disk, &messages)?;
         let states_len = size(disk, &states)?.max(HEAD as u64);
         self.emit(Event::Closed { segment: number, data_len, states_len });
+        Ok(())
+    }
+
+    /// Lets an index that did not follow the compaction forget the segment; then removes it.
+    fn replaced(&mut self, number: u32, copy: u32) -> Result<(), RecoverError> {
+        if !self.from_scratch && !self.findings.ledger.segments.contains_key(&copy) {
+            self.retract(number)?;
+        }
+        self.remove(number)
+    }
+
+    /// Tells that everything in a segment is done. What is not will be found in the copy.
+    fn retract(&mut self, number: u32) -> Result<(), RecoverError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (path, states) = (layout.messages(number), layout.states(number));
+        let unreadable = || RecoverError::Index(format!("replaced segment {number} is damaged"));
+        let head = SegmentHead::load(disk, layout, number).map_err(at(&path))?;
+        let head = head.ok_or_else(unreadable)?;
+        let (data_len, states_len) = (size(disk, &path)?, size(disk, &states)?);
+        let known = self.findings.ledger.segments.get(&number).copied();
+        self.follow(head, &known.unwrap_or(SegmentLife::unread()), data_len, states_len)?;
+
+        let (mut states, _) = self.states(head, HEAD as u64, states_len)?;
+        let file = self.base.disk.open(&path).map_err(at(&path))?;
+        let mut records = Walker::new(&*file, head.salt(Part::Messages), HEAD as u64, data_len);
+        let mut changes = Vec::new();
+        while let Some(found) = records.next().map_err(at(&path))? {
+            let Found::Record { offset, header, payload } = found else { return Err(unreadable()) };
+            if header.kind == Kind::Seal {
+                break;
+            }
+            let stored = Stored::from_record(number, offset, &header, payload);
+            let stored = stored.ok_or_else(unreadable)?;
+            for (entry, name) in (0..).zip(stored.entries.iter()) {
+                let untried = Change::moved(&stored, entry, name);
+                let was = states.remove(&(stored.id, entry)).map_or(untried.now, |l| l.change.now);
+                if was != EntryState::Done {
+                    changes.push(Change { was, now: EntryState::Done, ..untried });
+                }
+            }
+        }
+        self.emit(Event::Changed { changes, states: Vec::new() });
         Ok(())
     }
 
@@ -297,7 +360,7 @@ impl Recovery<'_> {
         }
         if walked.end < size {
             self.findings.cut += size - walked.end;
-            tracing::info!(?path, from = walked.end, to = size, "cut off a torn tail");
+            tracing::info!(?path, from = walked.end, to = size, "cut off what was not used");
             file.truncate(walked.end).map_err(at(path))?;
             changed = true;
         }
@@ -452,7 +515,7 @@ impl Latest {
 }
 
 impl Walked {
-    fn from(at: u64) -> Self {
+    pub(crate) fn from(at: u64) -> Self {
         Self { end: at, durable: at, ..Self::default() }
     }
 
@@ -464,7 +527,7 @@ impl Walked {
     }
 
     /// Takes note of what was found; gives it back if it is a record.
-    fn step<'a>(&mut self, found: Found<'a>) -> Option<(u64, Header, &'a [u8])> {
+    pub(crate) fn step<'a>(&mut self, found: Found<'a>) -> Option<(u64, Header, &'a [u8])> {
         match found {
             Found::Record { offset, header, payload } => {
                 self.end = offset + header.length();
@@ -477,13 +540,6 @@ impl Walked {
                 None
             }
         }
-    }
-}
-
-impl SegmentLife {
-    /// A segment of which nothing is known yet.
-    fn unread() -> Self {
-        Self { data_len: HEAD as u64, states_len: HEAD as u64, ..Self::default() }
     }
 }
 
@@ -539,6 +595,38 @@ fn check(base: &Base, known: &Ledger, segments: &BTreeSet<u32>) -> Result<(), Re
         }
     }
     Ok(())
+}
+
+/// The segments that do not count any more, each with the copy of what was alive in it. Of such a
+/// pair the index knows one at most, and the copy has the higher number.
+pub(crate) fn copies(
+    base: &Base,
+    segments: &BTreeSet<u32>,
+    known: &Ledger,
+) -> Result<BTreeMap<u32, u32>, RecoverError> {
+    let mut copies = BTreeMap::new();
+    let new = segments.iter().find(|number| !known.segments.contains_key(number));
+    for number in new.into_iter().flat_map(|new| segments.range(new..)) {
+        let path = base.layout.messages(*number);
+        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        let replaces = head.map_or(0, |head| head.replaces);
+        if segments.contains(&replaces) {
+            copies.insert(replaces, *number);
+        }
+    }
+    Ok(copies)
+}
+
+/// The segment that was appended to last: copies are made whole.
+fn youngest(base: &Base, segments: &BTreeSet<u32>) -> Result<Option<u32>, RecoverError> {
+    for number in segments.iter().rev() {
+        let path = base.layout.messages(*number);
+        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        if head.is_none_or(|head| head.replaces == 0) {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
 }
 
 /// Above every number that is or was in use, as far as can be seen.

@@ -340,4 +340,4 @@ const CACHE: u64 = 16 << 20;
 /// Entries that are counted one by one at start; it takes a fifth of a second.
 const VERIFIED_AT_ONCE: u64 = 100_000;
 const VERSION_KEY: &[u8] = b"version";
-const VERSION: &[u8] = b"2";
+const VERSION: &[u8] = b"3";
