@@ -233,6 +233,7 @@ impl Queue {
                 attempts: 0,
                 due: 0,
                 priority: lowered(self.channels.channel(channel), stored.priority, stored.size),
+                size: stored.size,
             };
             match self.channels.channel(channel).program {
                 _ if stored.held => {}
@@ -320,6 +321,7 @@ impl Queue {
             channel: self.channels.channel(destination.channel).name.as_str().into(),
             host: destination.host.clone(),
             priority: entry.priority,
+            size: entry.size,
             at: now_ms(),
             was,
             now,

@@ -218,6 +218,7 @@ mod tests {
                 attempts: 0,
                 due: 0,
                 priority: Priority::Normal,
+                size: 1,
             };
             let after = After::of(&channel, &entry, &outcomes, 1_000);
             assert_eq!((after.failed, after.state.open()), (failed, waits), "{name}");

@@ -48,6 +48,8 @@ pub struct Change {
     pub host: Arc<str>,
     /// The message's.
     pub priority: Priority,
+    /// Octets of the message's content.
+    pub size: u64,
     /// When it changed, in milliseconds since 1970.
     pub at: u64,
     /// The state it leaves.
@@ -80,6 +82,7 @@ struct Written<'a> {
     #[serde(borrow)]
     host: &'a str,
     priority: Priority,
+    size: u64,
     at: u64,
     was: EntryState,
     now: EntryState,
@@ -142,6 +145,7 @@ impl Change {
             channel: Arc::clone(&entry.channel),
             host: Arc::clone(&entry.host),
             priority: stored.priority,
+            size: stored.size,
             at: stored.received,
             was: untried,
             now: untried,
@@ -159,6 +163,7 @@ impl Change {
             channel: &self.channel,
             host: &self.host,
             priority: self.priority,
+            size: self.size,
             at: self.at,
             was: self.was,
             now: self.now,
@@ -189,6 +194,7 @@ impl Change {
             channel: written.channel.into(),
             host: written.host.into(),
             priority: written.priority,
+            size: written.size,
             at: written.at,
             was: written.was,
             now: written.now,

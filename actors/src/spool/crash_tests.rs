@@ -486,8 +486,9 @@ fn alter(live: &mut Live, change: &Change) {
 
 fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntryState) -> Change {
     let (channel, host) = ("tcp_local".into(), "example.org".into());
-    let (priority, at, replies, reason) = (Priority::Normal, 1, Vec::new(), None);
-    Change { id, place, entry, channel, host, priority, at, was, now, replies, reason }
+    let (priority, size) = (Priority::Normal, 0);
+    let (at, replies, reason) = (1, Vec::new(), None);
+    Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
 }
 
 fn envelope(id: MessageId, entries: u16) -> Envelope {

@@ -9,6 +9,8 @@ use std::{
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 
+use crate::status::Tally;
+
 use super::{Change, Class, EntryState, Stored, segment::HEAD};
 
 /// Something that happened to the spool, in the order in which it did.
@@ -68,6 +70,10 @@ pub struct Counts {
     pub tried: u64,
     /// Held.
     pub held: u64,
+    /// Their recipients that are still open.
+    pub recipients: u64,
+    /// Octets of content, counted once for each entry.
+    pub bytes: u64,
 }
 
 impl SegmentLife {
@@ -83,6 +89,11 @@ impl Counts {
         self.untried + self.tried + self.held
     }
 
+    /// As the counters show it.
+    pub fn tally(&self) -> Tally {
+        Tally { messages: self.total(), recipients: self.recipients, bytes: self.bytes }
+    }
+
     /// Entries of one class.
     pub fn of_class(&self, class: Class) -> u64 {
         match class {
@@ -92,10 +103,21 @@ impl Counts {
         }
     }
 
-    /// Counts one more.
-    pub(crate) fn add(&mut self, state: EntryState) {
+    /// Counts one more, of a message of `size` octets.
+    pub(crate) fn add(&mut self, state: EntryState, size: u64) {
         if let Some(count) = self.of(state) {
             *count += 1;
+            self.recipients += u64::from(state.open().count_ones());
+            self.bytes += size;
+        }
+    }
+
+    fn take_off(&mut self, state: EntryState, size: u64) {
+        if let Some(count) = self.of(state) {
+            *count = count.saturating_sub(1);
+            let open = u64::from(state.open().count_ones());
+            self.recipients = self.recipients.saturating_sub(open);
+            self.bytes = self.bytes.saturating_sub(size);
         }
     }
 
@@ -159,7 +181,7 @@ impl Ledger {
         life.live += entries;
         life.live_octets += u64::from(entries) * u64::from(stored.place.length);
         for entry in stored.entries.iter() {
-            self.channel(&entry.channel).add(stored.initial(entry));
+            self.channel(&entry.channel).add(stored.initial(entry), stored.size);
         }
         if stored.large {
             self.large.insert(stored.id, stored.entries.len() as u16);
@@ -168,10 +190,8 @@ impl Ledger {
 
     fn change(&mut self, change: &Change) {
         let counts = self.channel(&change.channel);
-        if let Some(count) = counts.of(change.was) {
-            *count = count.saturating_sub(1);
-        }
-        counts.add(change.now);
+        counts.take_off(change.was, change.size);
+        counts.add(change.now, change.size);
         if change.now != EntryState::Done || change.was == EntryState::Done {
             return;
         }

@@ -373,8 +373,9 @@ pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
 pub(super) fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
     let StoredEntry { channel, host, .. } = stored.entries[usize::from(entry)].clone();
     let (id, place, was) = (stored.id, stored.place, EntryState::fresh(1));
-    let (priority, at, replies, reason) = (stored.priority, 1, Vec::new(), None);
-    Change { id, place, entry, channel, host, priority, at, was, now, replies, reason }
+    let (priority, size) = (stored.priority, stored.size);
+    let (at, replies, reason) = (1, Vec::new(), None);
+    Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
 }
 
 pub(super) fn later(stored: &Stored, entry: u16, attempts: u16, due: u64) -> Change {

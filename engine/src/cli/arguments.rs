@@ -71,7 +71,7 @@ pub(super) enum Command {
     /// Look after the files that messages are kept in
     #[command(subcommand)]
     Spool(Spool),
-    /// Show what each channel has done since the engine started
+    /// Show what each channel has done so far, restarts included
     Counters {
         /// {channel: {event: {messages, recipients, bytes}}}
         #[arg(long)]

@@ -111,7 +111,7 @@ fn tell(dir: &Path, found: &Recovered, out: &mut dyn Write) -> Result<(), Refusa
         writeln!(out, "missing: the content of message {id}")?;
     }
     for (channel, counts) in &found.entries {
-        let Counts { untried, tried, held } = counts;
+        let Counts { untried, tried, held, .. } = counts;
         writeln!(out, "{channel}: {untried} untried, {tried} tried, {held} held")?;
     }
     let entries: u64 = found.entries.values().map(Counts::total).sum();
