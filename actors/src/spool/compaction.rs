@@ -132,7 +132,8 @@ impl Compactor {
                             unfit.insert(segment);
                         }
                     }
-                    Ok(None) => break,
+                    // It is told to stop, or somebody else took the room that was there.
+                    Ok(None) | Err(SpoolError::DiskFull { .. }) => break,
                     Err(error) => {
                         self.base.report(&error, "a segment was not compacted and stays");
                         unfit.insert(segment);

@@ -340,7 +340,9 @@ impl Engine {
             which(*id).then(|| change(*id, *place, *entry, *was, EntryState::Done))
         };
         let changes: Vec<Change> = self.live.iter().filter_map(finished).collect();
-        changes.iter().for_each(|change| alter(&mut self.live, change));
+        for change in &changes {
+            alter(&mut self.live, change);
+        }
         self.journal.write(changes);
         self.journal.sync().unwrap();
     }
@@ -464,7 +466,9 @@ fn follow(live: &mut Live, event: &Event) {
     match event {
         Event::Stored { messages, .. } => messages.iter().for_each(|stored| add(live, stored)),
         Event::Changed { changes, .. } | Event::Moved { entries: changes, .. } => {
-            changes.iter().for_each(|change| alter(live, change));
+            for change in changes {
+                alter(live, change);
+            }
         }
         _ => {}
     }

@@ -19,8 +19,9 @@ use super::{
     disk::ReadOnlyDisk,
     ledger::Ledger,
     record::{Header, Kind, Walker},
-    recover::{Walked, copies},
     segment::{HEAD, Part, SegmentHead, number_of},
+    tidy::copies,
+    walked::Walked,
 };
 
 /// What is in a spool.

@@ -62,6 +62,8 @@ mod recover;
 mod segment;
 mod state_file;
 mod store;
+mod tidy;
+mod walked;
 
 #[cfg(test)]
 mod crash_tests;

@@ -13,7 +13,7 @@
 //! 32 octets for each large message; what is alive goes into the index as it is found.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,11 +24,12 @@ use relais_channels::mail::MessageId;
 use super::{
     Change, EntryState, Stored,
     base::Base,
-    disk::{Disk, DiskFile},
-    large::DRAFT,
+    disk::DiskFile,
     ledger::{Event, Ledger, SegmentLife},
     record::{Found, HEADER, Header, Kind, Walker},
-    segment::{HEAD, Part, SegmentHead, number_of},
+    segment::{HEAD, Part, SegmentHead},
+    tidy::{at, check, copies, next_number, size, tidy, youngest},
+    walked::Walked,
 };
 
 /// A stretch of a file that is not what was written there.
@@ -138,18 +139,6 @@ struct Recovery<'a> {
     each: &'a mut dyn FnMut(Event),
     findings: Findings,
     from_scratch: bool,
-}
-
-/// Where a walk through one file ended.
-#[derive(Debug, Default)]
-pub(crate) struct Walked {
-    /// The end of the last intact record.
-    pub(crate) end: u64,
-    /// Octets known to be durable.
-    pub(crate) durable: u64,
-    pub(crate) sealed: bool,
-    /// Bad stretches: offset, length, and the message if known.
-    pub(crate) bad: Vec<(u64, u64, Option<MessageId>)>,
 }
 
 /// What has happened to an entry since the index looked.
@@ -514,35 +503,6 @@ impl Latest {
     }
 }
 
-impl Walked {
-    pub(crate) fn from(at: u64) -> Self {
-        Self { end: at, durable: at, ..Self::default() }
-    }
-
-    /// What a seal may call durable: everything, unless there are remains of a crash, which are
-    /// not to look like damage from then on.
-    fn certain(&self) -> u64 {
-        let remains = self.bad.iter().any(|(at, ..)| (self.durable..self.end).contains(at));
-        if remains { self.durable } else { self.end }
-    }
-
-    /// Takes note of what was found; gives it back if it is a record.
-    pub(crate) fn step<'a>(&mut self, found: Found<'a>) -> Option<(u64, Header, &'a [u8])> {
-        match found {
-            Found::Record { offset, header, payload } => {
-                self.end = offset + header.length();
-                self.durable = self.durable.max(header.durable.into());
-                self.sealed = header.kind == Kind::Seal;
-                Some((offset, header, payload))
-            }
-            Found::Bad { offset, length, id } => {
-                self.bad.push((offset, length, id));
-                None
-            }
-        }
-    }
-}
-
 /// Equal names, kept once.
 #[derive(Default)]
 pub(crate) struct Names(HashSet<Arc<str>>);
@@ -554,100 +514,6 @@ impl Names {
             None => drop(self.0.insert(Arc::clone(name))),
         }
     }
-}
-
-/// Makes the directories, removes what a crash left, and lists the segments.
-fn tidy(base: &Base) -> Result<BTreeSet<u32>, RecoverError> {
-    let (disk, layout) = (&*base.disk, &base.layout);
-    for dir in [layout.root().to_owned(), layout.large_dir(), layout.quarantine()] {
-        disk.create_dir(&dir).map_err(at(&dir))?;
-    }
-    let names = disk.list(layout.root()).map_err(at(layout.root()))?;
-    let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
-    let left_over = |name: &&String| {
-        let states = number_of(name, "st").is_some_and(|number| !segments.contains(&number));
-        states || number_of(name, "tmp").is_some()
-    };
-    for name in names.iter().filter(left_over) {
-        let path = layout.root().join(name);
-        disk.remove(&path).map_err(at(&path))?;
-    }
-    for name in disk.list(&layout.large_dir()).map_err(at(&layout.large_dir()))? {
-        if name.starts_with(DRAFT) {
-            let path = layout.large_dir().join(name);
-            disk.remove(&path).map_err(at(&path))?;
-        }
-    }
-    disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
-    Ok(segments)
-}
-
-/// Whether what the index knows fits the files: they may have grown, and nothing else.
-fn check(base: &Base, known: &Ledger, segments: &BTreeSet<u32>) -> Result<(), RecoverError> {
-    for (number, life) in &known.segments {
-        if !segments.contains(number) {
-            return Err(RecoverError::Index(format!("segment {number} is not there")));
-        }
-        let data_len = size(&*base.disk, &base.layout.messages(*number))?;
-        let states_len = size(&*base.disk, &base.layout.states(*number))?;
-        if data_len < life.data_len || states_len.max(HEAD as u64) < life.states_len {
-            return Err(RecoverError::Index(format!("segment {number} is shorter than it was")));
-        }
-    }
-    Ok(())
-}
-
-/// The segments that do not count any more, each with the copy of what was alive in it. Of such a
-/// pair the index knows one at most, and the copy has the higher number.
-pub(crate) fn copies(
-    base: &Base,
-    segments: &BTreeSet<u32>,
-    known: &Ledger,
-) -> Result<BTreeMap<u32, u32>, RecoverError> {
-    let mut copies = BTreeMap::new();
-    let new = segments.iter().find(|number| !known.segments.contains_key(number));
-    for number in new.into_iter().flat_map(|new| segments.range(new..)) {
-        let path = base.layout.messages(*number);
-        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
-        let replaces = head.map_or(0, |head| head.replaces);
-        if segments.contains(&replaces) {
-            copies.insert(replaces, *number);
-        }
-    }
-    Ok(copies)
-}
-
-/// The segment that was appended to last: copies are made whole.
-fn youngest(base: &Base, segments: &BTreeSet<u32>) -> Result<Option<u32>, RecoverError> {
-    for number in segments.iter().rev() {
-        let path = base.layout.messages(*number);
-        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
-        if head.is_none_or(|head| head.replaces == 0) {
-            return Ok(Some(*number));
-        }
-    }
-    Ok(None)
-}
-
-/// Above every number that is or was in use, as far as can be seen.
-fn next_number(base: &Base, segments: &BTreeSet<u32>, known: &Ledger) -> Result<u32, RecoverError> {
-    let dir = base.layout.quarantine();
-    let quarantined = base.disk.list(&dir).map_err(at(&dir))?;
-    let quarantined = quarantined.iter().filter_map(|name| name.get(..8)?.parse().ok());
-    let known = known.segments.keys().copied();
-    Ok(segments.iter().copied().chain(known).chain(quarantined).max().unwrap_or(0) + 1)
-}
-
-/// The length of a file; 0 if it is not there.
-fn size(disk: &dyn Disk, path: &Path) -> Result<u64, RecoverError> {
-    match disk.open(path).and_then(|file| file.size()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        size => size.map_err(at(path)),
-    }
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> RecoverError + '_ {
-    |source| RecoverError::Io { path: path.to_owned(), source }
 }
 
 /// Messages told of at once.

@@ -26,7 +26,7 @@ async fn survivors_move_and_nobody_notices() {
     let dir = tempfile::tempdir().unwrap();
     let spool = start(dir.path()).0;
     let mut draft = spool.draft();
-    draft.write(&[b'y'; 400_000]).await.unwrap();
+    draft.write(&vec![b'y'; 400_000]).await.unwrap();
     let large = spool.append(&mut envelope(1, &["a"]), NewContent::Large(draft)).await.unwrap();
     let stored = fill(&spool, 2..40).await;
     let (deferred, half_done) = (&stored[3], &stored[5]);
@@ -231,7 +231,7 @@ async fn an_inspection_finds_what_is_wrong_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let spool = start(dir.path()).0;
     let mut draft = spool.draft();
-    draft.write(&[b'y'; 400_000]).await.unwrap();
+    draft.write(&vec![b'y'; 400_000]).await.unwrap();
     let large = spool.append(&mut envelope(1, &["a"]), NewContent::Large(draft)).await.unwrap();
     let stored = fill(&spool, 2..40).await;
     spool.amend(done(&stored[0], 0));
