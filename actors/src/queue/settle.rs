@@ -38,7 +38,8 @@ impl Queue {
                 self.controller.do_send(Troubled { destination, reply: trouble.reply });
             }
             None if self.troubled.remove(destination) || telling => {
-                self.controller.do_send(Reached(destination.clone()));
+                let destination = destination.clone();
+                self.controller.do_send(Reached { destination, thread });
             }
             None => {}
         }
