@@ -35,10 +35,10 @@ impl Queue {
             self.controller.do_send(Troubled { destination, reply: trouble.reply });
         } else if self.troubled.remove(destination) {
             self.tracker.recover(destination);
-            self.controller.do_send(Reached(destination.clone()));
+            self.controller.do_send(Reached { destination: destination.clone(), thread });
             self.feed([destination.clone()]);
         } else if telling {
-            self.controller.do_send(Reached(destination.clone()));
+            self.controller.do_send(Reached { destination: destination.clone(), thread });
         }
         // It was taken before its time, to see whether the host is back. It is not.
         if in_trouble && entry.due > now {
