@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(show(Event::Delivered), (1, 2, 100));
         assert_eq!(show(Event::Attempted), (1, 1, 50));
         assert_eq!(show(Event::Failed), (0, 0, 0));
-        assert!(metrics.text().contains(r#"{channel="tcp_lmtpcs",event="stored"} 3"#));
+        assert!(metrics.text().contains(r#"{channel="tcp_lmtpcs",event="stored"} 2"#));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! Whatever happens here, an entry leaves the disk only after its recipients are settled.
 
 mod alter;
+#[cfg(test)]
+mod calendar_tests;
 mod listing;
 mod recalls;
 mod scan;

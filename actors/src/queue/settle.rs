@@ -136,18 +136,18 @@ impl Queue {
 
 /// What an attempt leaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct After {
+pub(super) struct After {
     /// The recipients that failed for good, a bit each: their sender is to be told.
-    failed: u64,
+    pub(super) failed: u64,
     /// What the entry is until then: those that failed are still open, and nobody who was
     /// reached is.
-    meanwhile: EntryState,
+    pub(super) meanwhile: EntryState,
     /// What it is then.
-    state: EntryState,
+    pub(super) state: EntryState,
 }
 
 impl After {
-    fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
+    pub(super) fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
         let (mut open, mut failed) = (entry.open, 0);
         let (mut waits, mut all_busy) = (false, true);
         for (index, outcome) in open_recipients(entry.open).zip(outcomes) {
