@@ -25,7 +25,7 @@ use relais_config::channel::Program;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-pub use self::alter::{Action, Alter, Altered, BeginReading, EndReading, Reading, Reserve};
+pub use self::alter::{Action, Alter, Altered, Reading, Reserve};
 pub use self::listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription};
 pub use self::recalls::Recall;
 use self::recalls::Recalls;
