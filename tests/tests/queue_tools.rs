@@ -121,6 +121,8 @@ fn each_filter_names_its_entries_and_a_dry_run_changes_nothing() {
     }
     assert_eq!(order(&instance, "hold", &["--all", "--limit", "2"]), 2);
     assert_eq!(instance.json("queue", &["list", "--held"]).len(), 2);
+    let rest = instance.json("queue", &["hold", "--all"]).remove(0);
+    assert_eq!((&rest["done"], &rest["idle"]), (&3.into(), &0.into()), "each is told of once");
     assert_eq!(instance.json("queue", &["list", "--limit", "3"]).len(), 3);
     assert_eq!(sink.total(), 0, "nothing has moved");
 }
