@@ -86,7 +86,7 @@ fn each_filter_names_its_entries_and_a_dry_run_changes_nothing() {
     let old = || instance.json("queue", &["list", "--older-than", "1s"]).len() == 5;
     eventually("all are older than a second", PATIENCE, old);
 
-    let all = ["alice", "busy@one.test", "x@one.test", "y@two.test", "z@one.test"];
+    let all = ["alice@relais.example", "busy@one.test", "x@one.test", "y@two.test", "z@one.test"];
     // The first one has to be the first: what was released is not delayed any more.
     let rows: [(&[&str], &[&str]); 15] = [
         (&["--state", "delayed"], &["busy@one.test"]),
@@ -189,10 +189,10 @@ fn wrong_use_ends_with_2_and_an_unknown_id_with_1() {
         (&["queue", "why", unknown], 1),
         (&["queue", "history", unknown], 1),
         (&["queue", "show", unknown], 1),
-        (&["channel", "stop", "no_such"], 1),
+        (&["channel", "stop", "no_such"], 2),
         (&["channel", "stop", "no such"], 2),
-        (&["set", "stores.maxjobs", "0"], 1),
-        (&["set", "no_such.limit", "1"], 1),
+        (&["set", "stores.maxjobs", "0"], 2),
+        (&["set", "no_such.limit", "1"], 2),
     ];
     for (command, status) in rows {
         let output = instance.relais(command[0], &command[1..]);
@@ -342,9 +342,10 @@ fn why_names_the_true_reason() {
     must(&instance, &["set", "SMTP_POOL.job_limit", "1"]);
     let other_channel = put("alice@relais.example");
     expect(&other_channel, "in_line", &["pool SMTP_POOL is full: 1 of 1 jobs"]);
-    must(&instance, &["set", "max_messages", "4"]);
-    // Which of them memory forgets is its own affair.
-    let all = [active, next, other_host, probed, other_channel, put("z@one.test")];
+    must(&instance, &["set", "max_messages", "8"]);
+    // Which of them memory leaves on the disk is its own affair.
+    let mut all = vec![active, next, other_host, probed, other_channel];
+    all.extend((0..5).map(|_| put("z@one.test")));
     let beyond = || all.iter().find(|id| why(&instance, id).0 == "beyond_memory");
     eventually("one that is only on the disk", PATIENCE, || beyond().is_some());
     expect(beyond().expect("it is there"), "beyond_memory", &["max_messages"]);

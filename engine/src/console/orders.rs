@@ -84,6 +84,17 @@ async fn alter(
     parts.queue.send(alter).await.map_err(gone)
 }
 
+/// What would come of an entry in this state.
+fn would_be(action: OrderAction, state: EntryState) -> Altered {
+    match (action, state) {
+        (OrderAction::Hold | OrderAction::Retry, EntryState::Held)
+        | (OrderAction::Retry, EntryState::Active) => Altered::Idle,
+        (OrderAction::Release, state) if state != EntryState::Held => Altered::Idle,
+        (_, EntryState::Active) => Altered::Later,
+        _ => Altered::Done,
+    }
+}
+
 fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
     let counts = parts.spool.counts();
     let of = |channel: &str| order.filter.channel.as_deref().is_none_or(|only| only == channel);
