@@ -64,7 +64,9 @@ fn line(text: &[u8]) -> usize {
 }
 
 fn is_by(received: &[u8], host: &[u8]) -> bool {
-    let mut words = received.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    // The date may follow the name at once, and so may a comment.
+    let ends = |c: &u8| c.is_ascii_whitespace() || matches!(c, b';' | b'(');
+    let mut words = received.split(ends).filter(|word| !word.is_empty());
     words.any(|word| word.eq_ignore_ascii_case(b"by"))
         && words.next().is_some_and(|word| word.eq_ignore_ascii_case(host))
 }
@@ -88,6 +90,8 @@ mod tests {
             ("Importance: high\r\n", glance(Some(Priority::Urgent), 0, 0)),
             ("Priority: soon\r\nPriority: non-urgent\r\n", glance(Some(Priority::Nonurgent), 0, 0)),
             ("Received: from a\r\n\tby Here.example with SMTP\r\n\r\n", glance(None, 1, 1)),
+            ("Received: from a by here.example; now\r\n", glance(None, 1, 1)),
+            ("Received: by here.example(us) with SMTP\r\n", glance(None, 1, 1)),
             ("Received: from by by here.example;\r\nReceived: x\r\n\r\n", glance(None, 2, 0)),
             ("Received: from a by elsewhere.example\r\n by here.example\r\n", glance(None, 1, 0)),
             ("no colon\r\nReceived: by here.example\r\n", glance(None, 1, 1)),
