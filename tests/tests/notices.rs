@@ -312,7 +312,6 @@ fn senders_hear_what_they_asked_for() {
 
 /// RFC 3461 section 4.3: RET is about failures.
 #[test]
-#[ignore = "the whole message comes back with good news"]
 fn good_news_bring_the_header_only() {
     let post = Post::office("maxjobs: 3", |settings| settings);
     let _running = post.start();

@@ -70,7 +70,9 @@ impl Parts {
         let header = header_block(&head);
         let mut languages = languages_of(header);
         languages.push(&self.language);
-        let wants_all = first.kind != Kind::Delayed && envelope.returned != Some(Return::Headers);
+        // RET is about failures; with other news the header comes back (RFC 3461 section 4.3).
+        let is_failure = matches!(first.kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
+        let wants_all = is_failure && envelope.returned != Some(Return::Headers);
         let whole = content.size() <= self.content_return_limit && wants_all;
         let notice = Report {
             kind: first.kind,
