@@ -206,7 +206,8 @@ fn mail_for_a_dead_host_goes_as_soon_as_the_host_is_back() {
     eventually("all of it", PATIENCE, || sink.total() == MESSAGES);
     let took = back.elapsed();
     println!("{MESSAGES} messages {took:?} after the host was back");
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    // The third look comes four seconds after the second.
+    assert!(took < Duration::from_secs(8), "{took:?}");
     eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
     assert_eq!(sink.repeated(), Vec::<String>::new());
     assert!(instance.log().contains("destination resumed"));
