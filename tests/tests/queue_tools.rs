@@ -384,16 +384,16 @@ fn history_tells_of_every_attempt() {
 
 #[test]
 fn twenty_thousand_entries_are_listed_and_deleted_in_flat_memory() {
-    const MESSAGES: usize = 1_000;
-    const RECIPIENTS: usize = 20;
-    const ENTRIES: usize = MESSAGES * RECIPIENTS;
+    const ENTRIES: usize = 20_000;
     let (instance, _sink) = office("copies: Single");
     let running = instance.start();
     must(&instance, &["channel", "stop", "stores"]);
     thread::scope(|threads| {
         for _ in 0..4 {
-            threads.spawn(|| put(&instance, MESSAGES / 4, RECIPIENTS));
+            threads.spawn(|| put(&instance, 225, 20));
         }
+        // The record of a message holds all of its recipients.
+        threads.spawn(|| put(&instance, 2, 1_000));
     });
     eventually("all are in the index", PATIENCE, || {
         (instance.metric("relais_queue_stored") - ENTRIES as f64).abs() < 0.5

@@ -1,7 +1,10 @@
 //! Entries of the queue as operators see them: index, memory and record put together, a bounded
 //! page at a time.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, hash_map},
+    sync::Arc,
+};
 
 use relais_actors::{
     queue::{ListEntries, ListedEntry},
@@ -27,7 +30,7 @@ pub struct Position {
 /// An entry with all that is known of it.
 pub(super) struct Described {
     pub(super) scanned: ScannedEntry,
-    pub(super) envelope: Envelope,
+    pub(super) envelope: Arc<Envelope>,
     pub(super) entry: QueuedEntry,
 }
 
@@ -89,9 +92,17 @@ pub(super) async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<
     let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
     let last = last_replies(&parts.spool, &listed).await;
     let mut entries = Vec::with_capacity(listed.len());
+    // The record of a message holds all of its entries, thousands maybe: read once, kept once.
+    let mut envelopes: HashMap<MessageId, Arc<Envelope>> = HashMap::new();
     for ListedEntry { scanned, tracked } in listed {
-        // Delivered since the scan: its record may be gone, and it is no longer queued.
-        let Ok((envelope, _)) = parts.spool.read(scanned.place).await else { continue };
+        let envelope = match envelopes.entry(scanned.id) {
+            hash_map::Entry::Occupied(known) => known.get().clone(),
+            hash_map::Entry::Vacant(new) => {
+                // Delivered since the scan: its record may be gone, and it is no longer queued.
+                let Ok((envelope, _)) = parts.spool.read(scanned.place).await else { continue };
+                new.insert(Arc::new(envelope)).clone()
+            }
+        };
         let state = match (scanned.state, tracked) {
             (Stored::Held { .. }, _) => EntryState::Held,
             (_, Some("active")) => EntryState::Active,
