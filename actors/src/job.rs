@@ -15,19 +15,21 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use relais_channels::{
+    dsn::header_block,
     lmtp::{Connection, Delivery, Rcpt, Settings},
     mail::{Attempt, Content, Enhanced, Envelope, NextHop, Outcome, Recipient, Reply, SiteTrouble},
 };
 use relais_config::Channel;
-use tokio::sync::oneshot;
+use tokio::{io::AsyncReadExt, sync::oneshot};
 
 use self::life::Life;
 use crate::{
     channels::{ChannelId, default_port, next_hop},
     events::EntrySettled,
     metrics::{self, ActorMeter},
+    notary::KnownMessage,
     pool::{JobParts, Presence},
-    queue::{Destination, Pull, Settle, Settled, ThreadId, Work},
+    queue::{Destination, GoodNews, Pull, Settle, Settled, ThreadId, Work},
     spool::{SpoolError, open_recipients},
 };
 
@@ -216,11 +218,10 @@ impl Thread {
             Ok((envelope, content)) => {
                 let attempt = self.deliver(&work, &envelope, &content, following).await;
                 self.report(&work, &envelope, &attempt);
-                let takes_over = attempt.peer.as_ref().is_some_and(|peer| peer.notifies);
-                let good_news = if takes_over { 0 } else { good_news(&work, &envelope, &attempt) };
+                let good_news = good_news(&work, envelope, content, &attempt).await;
                 (attempt, good_news)
             }
-            Err(error) => (unreadable(&error, work.entry.open), 0),
+            Err(error) => (unreadable(&error, work.entry.open), None),
         };
         Settled { entry: work.entry, attempt, good_news }
     }
@@ -283,14 +284,32 @@ impl Thread {
     }
 }
 
-/// Those who were reached and whose sender asked to be told of that, a bit each.
-fn good_news(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
-    let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else { return 0 };
+/// Of those who were reached and whose sender asked to be told of that, unless the next hop does.
+async fn good_news(
+    work: &Work,
+    envelope: Envelope,
+    content: Content,
+    attempt: &Attempt,
+) -> Option<GoodNews> {
+    let entry = envelope.entries.get(usize::from(work.entry.entry))?;
     let reached = open_recipients(work.entry.open).zip(&attempt.outcomes).filter(|(index, to)| {
         let recipient = entry.recipients.get(usize::from(*index));
         matches!(to, Outcome::Delivered(_)) && recipient.is_some_and(|r| r.notify.of_success())
     });
-    reached.fold(0, |all, (index, _)| all | 1 << index)
+    let recipients = reached.fold(0, |all, (index, _)| all | 1 << index);
+    if recipients == 0 || attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {
+        return None;
+    }
+    let header = match content {
+        Content::Whole(octets) => octets.slice_ref(header_block(&octets)),
+        Content::File { path, .. } => {
+            let mut head = Vec::new();
+            let file = tokio::fs::File::open(path).await.ok()?;
+            file.take(LONGEST_HEADER).read_to_end(&mut head).await.ok()?;
+            head.into()
+        }
+    };
+    Some(GoodNews { recipients, message: Arc::new(KnownMessage { envelope, header }) })
 }
 
 /// The recipients that are still open. `None` if the record lacks the entry.
@@ -339,3 +358,5 @@ const NO_SUCH_ENTRY: Reply =
 const NO_HOST: Reply = Reply::new(451, Enhanced(4, 4, 4), "the route names no host to connect to");
 const CLOSES_AT_ONCE: Reply =
     Reply::new(421, Enhanced(4, 4, 2), "the server closes every new connection at once");
+/// Octets of a large message in which its header is looked for.
+const LONGEST_HEADER: u64 = 64 << 10;

@@ -172,7 +172,7 @@ impl Handler<ThreadGone> for Pool {
             warn!(job = job.0, host, "a thread panicked; what it had in hand is tried again");
             self.parts.metrics.actor(metrics::Actor::Job).restarted(RestartCause::Panic);
         }
-        self.parts.queue.do_send(ThreadEnded { thread, destination });
+        self.parts.queue.do_send(ThreadEnded { thread, destination, panicked });
     }
 }
 

@@ -11,7 +11,7 @@ use relais_channels::{
 use relais_config::channel::{PostmasterCopy, Program};
 use tracing::{error, warn};
 
-use super::{Case, Parts};
+use super::{Case, KnownMessage, Parts, Told};
 use crate::{
     events::{MessageAccepted, RecipientsReturned},
     queue::now_ms,
@@ -39,41 +39,62 @@ enum TellError {
 }
 
 impl Parts {
-    /// Tells the sender of one message of these cases, all of one kind. `false`: not now.
-    pub(super) async fn tell(&self, cases: &[Case]) -> bool {
+    /// Tells the sender of one message of these cases, all of one kind.
+    pub(super) async fn tell(&self, cases: &[Case]) -> Told {
         match self.try_to_tell(cases).await {
-            Ok(()) => true,
+            Ok(()) => Told::Settled,
             Err(error) => {
                 let id = cases.first().map_or(MessageId(0), |case| case.entry.id);
-                error!(%id, %error, "a notice could not be written; once more later");
-                false
+                error!(%id, %error, "a notice could not be written");
+                let unreadable = matches!(
+                    error,
+                    TellError::Spool(SpoolError::Damaged { .. } | SpoolError::Gone { .. })
+                );
+                if unreadable { Told::Unreadable } else { Told::Later }
             }
         }
     }
 
     async fn try_to_tell(&self, cases: &[Case]) -> Result<(), TellError> {
         let Some(first) = cases.first() else { return Ok(()) };
-        let (envelope, content) = self.spool.read(first.entry.place).await?;
+        let known = match &first.known {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(self.read(first).await?),
+        };
+        let KnownMessage { envelope, header: head } = &*known;
+        self.write_to_sender(envelope, head, cases).await?;
         for case in cases {
-            self.log(&envelope, case);
+            self.log(envelope, case);
         }
-        let to = self.readers(&envelope, cases);
-        if to.is_empty() {
+        Ok(())
+    }
+
+    /// The message of a case, and as much of its content as may come back.
+    async fn read(&self, case: &Case) -> Result<KnownMessage, TellError> {
+        let (envelope, content) = self.spool.read(case.entry.place).await?;
+        let header = self.head_of(&content).await?;
+        Ok(KnownMessage { envelope, header })
+    }
+
+    async fn write_to_sender(
+        &self,
+        envelope: &Envelope,
+        head: &[u8],
+        cases: &[Case],
+    ) -> Result<(), TellError> {
+        let to = self.readers(envelope, cases);
+        let concerned: Vec<_> = cases.iter().flat_map(|case| concerned(envelope, case)).collect();
+        let Some(first) = cases.first().filter(|_| !to.is_empty() && !concerned.is_empty()) else {
             return Ok(());
-        }
-        let concerned: Vec<_> = cases.iter().flat_map(|case| concerned(&envelope, case)).collect();
-        if concerned.is_empty() {
-            return Ok(());
-        }
-        let head = self.head_of(&content).await?;
+        };
         let id = self.ids.next();
-        let header = header_block(&head);
+        let header = header_block(head);
         let mut languages = languages_of(header);
         languages.push(&self.language);
         // RET is about failures; with other news the header comes back (RFC 3461 section 4.3).
         let is_failure = matches!(first.kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
         let wants_all = is_failure && envelope.returned != Some(Return::Headers);
-        let whole = content.size() <= self.content_return_limit && wants_all;
+        let whole = envelope.size <= self.content_return_limit && wants_all;
         let notice = Report {
             kind: first.kind,
             id,
@@ -85,7 +106,7 @@ impl Parts {
             arrival: envelope.received,
             envelope_id: envelope.envelope_id.as_deref(),
             recipients: &concerned,
-            returned: if whole { Returned::Full(&head) } else { Returned::Headers(header) },
+            returned: if whole { Returned::Full(head) } else { Returned::Headers(header) },
             languages: &languages,
         }
         .compose(&self.templates);

@@ -15,9 +15,10 @@ pub mod timetable;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use bytes::Bytes;
 use relais_channels::{
     dsn::{Kind, Templates},
-    mail::{MessageId, MessageIds, Outcome},
+    mail::{Envelope, MessageId, MessageIds, Outcome},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -50,8 +51,19 @@ pub struct Case {
     /// What becomes of it when the sender has been told. `None`: nothing, this is a warning or
     /// good news.
     pub then: Option<EntryState>,
+    /// The message, if whoever brings the news has it; else it is read from the spool.
+    pub known: Option<Arc<KnownMessage>>,
     /// Bounds how many of a round are under way; free when this is dropped.
     pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// A message as far as good news of it want it.
+#[derive(Debug)]
+pub struct KnownMessage {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its header.
+    pub header: Bytes,
 }
 
 /// What was said last of one recipient.
@@ -76,10 +88,21 @@ pub struct Tell(pub Vec<Case>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Noticed {
-    /// Those that change something.
+    /// What it was about.
     pub cases: Vec<Case>,
+    /// What came of it.
+    pub told: Told,
+}
+
+/// What came of telling a sender.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Told {
     /// The notice is safe, or there is nobody to be told.
-    pub settled: bool,
+    Settled,
+    /// Not now: the spool does not take it, or it is not known where the sender lives.
+    Later,
+    /// Never: the message cannot be read any more.
+    Unreadable,
 }
 
 /// The queue, once it exists: the notary is made before it.
@@ -138,8 +161,7 @@ impl Notary {
     }
 
     /// Writes one notice, and tells the queue.
-    fn write(&mut self, mut cases: Vec<Case>, ctx: &mut Context<Self>) {
-        let Some(queue) = self.queue.clone() else { return };
+    fn write(&mut self, mut cases: Vec<Case>, tries: u32, ctx: &mut Context<Self>) {
         let (parts, writing) = (self.parts.clone(), self.writing.clone());
         let work = async move {
             // Nobody closes it.
@@ -148,13 +170,21 @@ impl Notary {
                 // An operator does not know what was said; the spool does.
                 parts.add_replies(&mut cases).await;
             }
-            let settled = parts.tell(&cases).await;
-            let cases: Vec<_> = cases.into_iter().filter(|case| case.then.is_some()).collect();
-            if !cases.is_empty() {
-                queue.do_send(Noticed { cases, settled });
-            }
+            let told = parts.tell(&cases).await;
+            (cases, told)
         };
-        ctx.spawn(work.into_actor(self));
+        ctx.spawn(work.into_actor(self).map(move |(cases, told), notary, ctx| {
+            // Nothing else would bring these up again.
+            let is_alone = cases.iter().all(|case| case.then.is_none());
+            if is_alone && told == Told::Later && tries < TRIES {
+                ctx.run_later(AGAIN, move |notary, ctx| notary.write(cases, tries + 1, ctx));
+            } else if let Some(queue) = &notary.queue {
+                // The queue does not wait for warnings.
+                let waits = |case: &Case| case.kind != Kind::Delayed;
+                let cases = cases.into_iter().filter(waits).collect();
+                queue.do_send(Noticed { cases, told });
+            }
+        }));
     }
 }
 
@@ -186,7 +216,7 @@ impl Handler<Tell> for Notary {
                 ctx.run_later(GATHER, move |notary, ctx| {
                     let _busy = notary.meter.busy();
                     if let Some(cases) = notary.pending.remove(&key) {
-                        notary.write(cases, ctx);
+                        notary.write(cases, 0, ctx);
                     }
                 });
             }
@@ -196,5 +226,8 @@ impl Handler<Tell> for Notary {
 
 /// How long a message's other entries have time to fail, too, and to share its notice.
 const GATHER: Duration = Duration::from_secs(1);
+/// Before news that nothing depends on are tried to be told once more, and how often.
+const AGAIN: Duration = Duration::from_secs(60);
+const TRIES: u32 = 3;
 /// Notices written at the same time: they share the syncs of the spool.
 const AT_ONCE: usize = 64;

@@ -31,10 +31,12 @@ pub(super) async fn walk(parts: Parts, queue: Addr<Queue>, notary: WeakAddr<Nota
     let room = Arc::new(Semaphore::new(UNDER_WAY));
     loop {
         let (began, now) = (Instant::now(), now_ms());
-        let (next, room) = (None, room.clone());
+        let (next, all, room) = (None, room.clone(), room.clone());
         let mut round = Round { parts: &parts, queue: &queue, looked, now, next, room };
         let wait = match round.go(&notary).await {
             Ok(()) => {
+                // What was due is told, or has been given up: only then it is dealt with.
+                drop(all.acquire_many(UNDER_WAY as u32).await);
                 looked = now;
                 write_looked(&parts.looked, looked);
                 round.pause(began.elapsed())
@@ -77,7 +79,7 @@ impl Round<'_> {
                     let found = self.parts.spool.scan(&channel.name, class, after, PORTION).await?;
                     after = found.last().map(|entry| entry.cursor);
                     let ended = found.len() < PORTION;
-                    self.deal_with(id, found, &reading, notary).await;
+                    self.deal_with(id, found, reading, notary).await;
                     if ended {
                         break;
                     }
@@ -91,7 +93,7 @@ impl Round<'_> {
         &mut self,
         channel: ChannelId,
         found: Vec<ScannedEntry>,
-        reading: &Reading,
+        reading: Reading,
         notary: &WeakAddr<Notary>,
     ) {
         let its = self.parts.channels.channel(channel);
@@ -122,6 +124,7 @@ impl Round<'_> {
                 cases.push(Case { then, ..case_of(channel, &entry, Kind::TimedOut) });
             }
         }
+        drop(reading);
         if cases.is_empty() {
             return;
         }
@@ -159,6 +162,7 @@ fn case_of(channel: ChannelId, entry: &ScannedEntry, kind: Kind) -> Case {
         recipients: entry.state.open(),
         replies: Vec::new(),
         until: None,
+        known: None,
         room: None,
         was: entry.state,
         then: None,

@@ -122,6 +122,8 @@ impl Queue {
             (Action::Hold | Action::Retry, true) | (Action::Release, false) => Altered::Idle,
             _ => match self.withdraw(found, reading) {
                 Ok((entry, was)) => {
+                    // A newer order stands above an older one.
+                    self.wishes.remove(&(entry.id, entry.entry));
                     let destination = Destination { channel, host: found.host.clone() };
                     self.carry_out(&destination, entry, was, action, reason);
                     Altered::Done
@@ -187,6 +189,7 @@ impl Queue {
                     until: None,
                     was,
                     then: Some(EntryState::Done),
+                    known: None,
                     room: None,
                 };
                 return self.notary.do_send(Tell(vec![case]));
@@ -206,12 +209,15 @@ impl Queue {
     /// An entry is back from its job: does what was wished for meanwhile.
     pub(super) fn grant_wish(&mut self, destination: &Destination, entry: Tracked) {
         let (id, number) = (entry.id, entry.entry);
-        let Some((action, reason)) = self.wishes.remove(&(id, number)) else { return };
+        if !self.wishes.contains_key(&(id, number)) {
+            return;
+        }
         let (entry, was) = match self.tracker.take_aside(id, number) {
             Aside::Tracked(entry) => (entry, entry.waiting()),
             Aside::Untracked => (entry, entry.waiting()),
             Aside::Busy => return,
         };
+        let Some((action, reason)) = self.wishes.remove(&(id, number)) else { return };
         self.carry_out(destination, entry, was, action, &reason);
     }
 }

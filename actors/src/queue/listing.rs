@@ -92,7 +92,12 @@ impl Tally {
 
 impl Queue {
     /// Sets the gauges of the queue and its channels.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
+        // Of hosts that nothing waits for any more there is nothing to remember.
+        if self.troubled.len() > MANY_TROUBLED {
+            let tracker = &self.tracker;
+            self.troubled.retain(|destination| tracker.knows(destination));
+        }
         let (counts, tally, oldest) =
             (self.spool.counts(), self.tracker.tally(), self.tracker.oldest());
         let mut stored = 0;
@@ -115,3 +120,6 @@ impl Queue {
         self.metrics.spool.bytes.set(level(self.spool.octets()));
     }
 }
+
+/// Destinations in trouble that are not worth looking through.
+const MANY_TROUBLED: usize = 10_000;

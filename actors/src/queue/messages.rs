@@ -7,7 +7,7 @@ use relais_channels::mail::Attempt;
 use tokio::sync::oneshot;
 
 use super::{ChannelId, tracker::Tracked};
-use crate::spool::Stored;
+use crate::{notary::KnownMessage, spool::Stored};
 
 /// Where an entry goes: a channel and one of its hosts. Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -63,6 +63,8 @@ pub struct ThreadEnded {
     pub thread: ThreadId,
     /// What it was for.
     pub destination: Destination,
+    /// It ended by a bug, maybe because of what it had in hand.
+    pub panicked: bool,
 }
 
 /// One entry to deliver.
@@ -81,8 +83,18 @@ pub struct Settled {
     pub entry: Tracked,
     /// One outcome for each open recipient, in order.
     pub attempt: Attempt,
-    /// The recipients that were reached and whose sender asked to be told, a bit each.
-    pub good_news: u64,
+    /// Recipients that were reached and whose sender asked to be told.
+    pub good_news: Option<GoodNews>,
+}
+
+/// What is to be told of recipients that were reached, taken along because their message may be
+/// gone from the disk by then.
+#[derive(Clone, Debug)]
+pub struct GoodNews {
+    /// Which, a bit each.
+    pub recipients: u64,
+    /// Their message.
+    pub message: Arc<KnownMessage>,
 }
 
 /// The channels whose threads end when they have nothing to do, because others wait for their

@@ -31,8 +31,8 @@ pub use self::{
     alter::{Action, Alter, Altered, Reading, Reserve},
     listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription},
     messages::{
-        Committed, Contend, Destination, DrainQueue, Pull, SetMaxMessages, Settle, Settled,
-        ThreadEnded, ThreadId, Work,
+        Committed, Contend, Destination, DrainQueue, GoodNews, Pull, SetMaxMessages, Settle,
+        Settled, ThreadEnded, ThreadId, Work,
     },
     recalls::Recall,
 };
@@ -66,6 +66,8 @@ pub struct Queue {
     contended: HashSet<ChannelId>,
     /// Active entries whose senders are being told.
     with_notary: usize,
+    /// Good news that the notary has yet to pass on.
+    telling: usize,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
     recalls: Recalls,
@@ -74,6 +76,7 @@ pub struct Queue {
     parallel_scans: usize,
     scanning: bool,
     no_scan_before: u64,
+    scanned_at: u64,
     _lifeline: Lifeline,
 }
 
@@ -123,6 +126,7 @@ impl Queue {
             troubled: HashSet::new(),
             contended: HashSet::new(),
             with_notary: 0,
+            telling: 0,
             wishes: HashMap::new(),
             recalls: Recalls::default(),
             draining: Vec::new(),
@@ -130,6 +134,7 @@ impl Queue {
             parallel_scans: parts.rebuild_parallel_channels,
             scanning: false,
             no_scan_before: 0,
+            scanned_at: now_ms(),
             _lifeline: parts.lifeline,
         }
     }
@@ -158,10 +163,12 @@ impl Queue {
             match self.channels.channel(channel).program {
                 _ if stored.held => {}
                 Program::Hold => {
+                    self.tracker.finish(entry.id, entry.entry);
                     let held = EntryState::Held { open, attempts: 0 };
                     self.amend(&destination, &entry, initial, held, Vec::new(), None);
                 }
                 Program::Bitbucket => {
+                    self.tracker.finish(entry.id, entry.entry);
                     self.amend(&destination, &entry, initial, EntryState::Done, Vec::new(), None);
                 }
                 _ if is_delivered(self.channels.channel(channel)) => {
@@ -176,7 +183,7 @@ impl Queue {
 
     /// Gives ready entries to idle threads, and tells the controller what is left.
     fn feed(&mut self, touched: impl IntoIterator<Item = Destination>) {
-        let mut waiting: Vec<(Destination, usize)> = Vec::new();
+        let mut waiting: HashMap<Destination, usize> = HashMap::new();
         for destination in touched {
             while self.tracker.ready(&destination) > 0 && self.hands_out() {
                 let Some((thread, reply)) = self.idle_thread(&destination) else { break };
@@ -184,18 +191,18 @@ impl Queue {
                 // A thread that just gave up waiting leaves its entry to the next one.
                 let more = self.tracker.ready(&destination) > 0;
                 if reply.send(Work { entry, more }).is_err() {
-                    self.tracker.give_back(entry.id, entry.entry);
+                    self.return_to_line(&destination, entry.id, entry.entry);
                 } else {
                     self.threads.entry(thread).or_default().entries.push((entry.id, entry.entry));
                 }
             }
             let ready = self.tracker.ready(&destination);
-            if ready > 0 && !waiting.iter().any(|(known, _)| *known == destination) {
-                waiting.push((destination, ready));
+            if ready > 0 {
+                waiting.insert(destination, ready);
             }
         }
         if !waiting.is_empty() {
-            self.controller.do_send(Waiting(waiting));
+            self.controller.do_send(Waiting(waiting.into_iter().collect()));
         }
     }
 
@@ -205,6 +212,14 @@ impl Queue {
         !self.drained
             && self.with_notary < MAX_WITH_NOTARY
             && self.spool.state_backlog() <= MAX_UNWRITTEN
+    }
+
+    /// An entry that was handed out and not tried waits again, in its old place.
+    fn return_to_line(&mut self, destination: &Destination, id: MessageId, entry: u16) {
+        self.tracker.give_back(id, entry);
+        if let Some((_, tracked)) = self.tracker.state_of(id, entry) {
+            self.grant_wish(destination, tracked);
+        }
     }
 
     /// The one that has been idle for the shortest time: what is not needed times out.
@@ -257,7 +272,7 @@ impl Queue {
     }
 
     fn finish_drain(&mut self) {
-        if self.drained && self.tracker.is_at_rest() {
+        if self.drained && self.tracker.is_at_rest() && self.telling == 0 {
             for waiting in self.draining.drain(..) {
                 // Whoever asked may have run out of patience.
                 let _ = waiting.send(());
@@ -307,7 +322,8 @@ impl Handler<Pull> for Queue {
         if self.drained || self.recalls.takes(pull.thread, &pull.destination) {
             return; // the reply is dropped; the thread ends when it has nothing in hand
         }
-        let work = if self.hands_out() { self.tracker.take(&pull.destination) } else { None };
+        let hands_out = self.hands_out();
+        let work = if hands_out { self.tracker.take(&pull.destination) } else { None };
         match work {
             // A thread that is gone is reported as ended, and its entry given back then.
             Some(entry) => {
@@ -317,7 +333,8 @@ impl Handler<Pull> for Queue {
                 let _ = pull.reply.send(Work { entry, more });
             }
             None if pull.ahead => {}
-            None if self.contended.contains(&pull.destination.channel) => {}
+            // While nothing is handed out, a thread in its place would fare no better.
+            None if hands_out && self.contended.contains(&pull.destination.channel) => {}
             None => {
                 let ready = self.tracker.ready(&pull.destination);
                 self.controller.do_send(Waiting(vec![(pull.destination.clone(), ready)]));
@@ -351,11 +368,15 @@ impl Handler<ThreadEnded> for Queue {
 
     fn handle(&mut self, ended: ThreadEnded, _: &mut Self::Context) {
         let _busy = self.meter.handling("ThreadEnded");
-        let ThreadEnded { thread, destination } = ended;
-        // The last one first: each goes before all that wait.
-        let hand = self.threads.remove(&thread).unwrap_or_default();
-        for (id, entry) in hand.entries.into_iter().rev() {
-            self.tracker.give_back(id, entry);
+        let ThreadEnded { thread, destination, panicked } = ended;
+        let mut hand = self.threads.remove(&thread).unwrap_or_default().entries;
+        if panicked && !hand.is_empty() {
+            // Whatever is wrong with it, it must not stand in front of the others for ever.
+            let (id, entry) = hand.remove(0);
+            self.defer_after_panic(&destination, id, entry);
+        }
+        for (id, entry) in hand {
+            self.return_to_line(&destination, id, entry);
         }
         if let Some(idle) = self.idle.get_mut(&destination) {
             idle.retain(|(other, _)| *other != thread);

@@ -26,8 +26,12 @@ struct Strand {
 impl Queue {
     /// Starts a scan when there is something to find and room for it.
     pub(super) fn scan_if_wanted(&mut self, ctx: &mut Context<Self>) {
-        let paused = now_ms() < self.no_scan_before;
-        if self.scanning || self.drained || paused || !self.tracker.wants_scan() {
+        let now = now_ms();
+        // Now and then without need: what was left on the disk for want of room must not wait for
+        // the day when memory is half empty.
+        let wanted = self.tracker.wants_scan()
+            || self.tracker.could_scan() && now >= self.scanned_at.saturating_add(SCAN_AGAIN_MS);
+        if self.scanning || self.drained || now < self.no_scan_before || !wanted {
             return;
         }
         self.scanning = true;
@@ -117,6 +121,7 @@ impl Queue {
 
     fn scan_ended(&mut self, more: bool) {
         self.scanning = false;
+        self.scanned_at = now_ms();
         if more {
             self.tracker.note_overflow();
         }
@@ -152,6 +157,9 @@ async fn read_portion(
 
 /// Before the next scan, after one that failed.
 const SCAN_PAUSE_MS: u64 = 1_000;
+
+/// Before a scan that nothing asks for, while the disk has more; a million entries cost a second.
+const SCAN_AGAIN_MS: u64 = 2 * 60_000;
 
 /// Entries of one channel that are read before the next channel has its turn.
 const PORTION: usize = 1_000;

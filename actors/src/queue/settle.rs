@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use relais_channels::{
     dsn::Kind,
-    mail::{Enhanced, Outcome},
+    mail::{Enhanced, MessageId, Outcome, Reply},
 };
 use relais_config::Channel;
 
-use super::{Destination, Queue, Settled, ThreadId, Tracked, now_ms};
+use super::{Destination, GoodNews, Queue, Settled, ThreadId, Tracked, now_ms};
 use crate::{
     job_controller::{Reached, Troubled, backoff},
-    notary::{Case, LastReply, Noticed, Tell},
+    notary::{Case, LastReply, Noticed, Tell, Told},
     spool::{EntryState, open_recipients},
 };
 
@@ -28,12 +28,14 @@ impl Queue {
         let now = now_ms();
         let in_trouble = attempt.trouble.is_some();
         let peer = attempt.peer;
+        let is_deferred = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(_));
+        let untried = peer.is_none() && attempt.outcomes.iter().all(is_deferred);
         if let Some(trouble) = attempt.trouble {
             let destination = destination.clone();
             self.troubled.insert(destination.clone());
             self.tracker.trouble(&destination);
             self.controller.do_send(Troubled { destination, reply: trouble.reply });
-        } else if self.troubled.remove(destination) {
+        } else if peer.is_some() && self.troubled.remove(destination) {
             self.tracker.recover(destination);
             self.controller.do_send(Reached { destination: destination.clone(), thread });
             self.feed([destination.clone()]);
@@ -41,8 +43,9 @@ impl Queue {
             self.controller.do_send(Reached { destination: destination.clone(), thread });
         }
         // It was taken before its time, to see whether the host is back. It is not.
-        if in_trouble && entry.due > now {
+        if in_trouble && untried && entry.due > now {
             self.tracker.defer(entry, true);
+            self.grant_wish(destination, entry);
             return self.finish_drain();
         }
         let channel = self.channels.channel(destination.channel);
@@ -70,10 +73,13 @@ impl Queue {
             until: None,
             was: after.meanwhile,
             then: None,
+            known: None,
             room: None,
         };
-        if good_news != 0 {
-            self.notary.do_send(Tell(vec![case(Kind::Delivered, good_news)]));
+        if let Some(GoodNews { recipients, message }) = good_news {
+            let known = Some(message);
+            self.telling += 1;
+            self.notary.do_send(Tell(vec![Case { known, ..case(Kind::Delivered, recipients) }]));
         }
         if after.failed != 0 {
             // The sender is told first; until then the entry stays in nobody's hands but ours.
@@ -89,18 +95,20 @@ impl Queue {
     }
 
     /// The senders of these have been told; or could not be, and then nothing is settled yet.
-    pub(super) fn noticed(&mut self, Noticed { cases, settled }: Noticed) {
+    pub(super) fn noticed(&mut self, Noticed { cases, told }: Noticed) {
         let mut touched = Vec::new();
         for case in cases {
-            let Case { entry, destination, was, then, .. } = case;
-            let Some(then) = then else { continue };
-            let again = EntryState::Waiting {
-                open: was.open(),
-                attempts: was.attempts(),
-                due: now_ms().saturating_add(NOT_TOLD_MS),
+            let Case { entry, destination, kind, was, then, .. } = case;
+            let Some(then) = then else {
+                self.telling = self.telling.saturating_sub(1);
+                continue;
             };
-            let then = if settled { then } else { again };
-            self.amend(&destination, &entry, was, then, Vec::new(), None);
+            let (then, reason) = match told {
+                Told::Settled => (then, None),
+                Told::Later => untold(kind, was, now_ms()),
+                Told::Unreadable => (held(was), Some("its record cannot be read")),
+            };
+            self.amend(&destination, &entry, was, then, Vec::new(), reason.map(Into::into));
             if self.tracker.is_aside(entry.id, entry.entry) {
                 match entry.now(then) {
                     Some(entry) => drop(self.tracker.put_back(&destination, entry)),
@@ -114,6 +122,23 @@ impl Queue {
         }
         self.feed(touched);
         self.finish_drain();
+    }
+
+    /// A thread panicked over this entry: it is deferred like after any other failure.
+    pub(super) fn defer_after_panic(
+        &mut self,
+        destination: &Destination,
+        id: MessageId,
+        number: u16,
+    ) {
+        let Some((_, entry)) = self.tracker.state_of(id, number) else { return };
+        let channel = self.channels.channel(destination.channel);
+        let broke_off = Outcome::Deferred(BROKE_OFF);
+        let outcomes = vec![broke_off.clone(); entry.open.count_ones() as usize];
+        let after = After::of(channel, &entry, &outcomes, now_ms());
+        let replies = open_recipients(entry.open).map(|index| (index, broke_off.clone())).collect();
+        self.amend(destination, &entry, entry.waiting(), after.state, replies, None);
+        self.move_on(destination, entry, after.state, false);
     }
 
     /// Memory follows: an entry that was active waits again, or goes.
@@ -132,6 +157,25 @@ impl Queue {
             self.wishes.remove(&(entry.id, entry.entry));
         }
     }
+}
+
+/// What becomes of an entry whose sender could not be told for now.
+fn untold(kind: Kind, was: EntryState, now: u64) -> (EntryState, Option<&'static str>) {
+    let (open, attempts) = (was.open(), was.attempts());
+    match (kind, was) {
+        // What is held stays so; what timed out is found again by the next round.
+        (_, EntryState::Held { .. }) | (Kind::TimedOut, _) => (was, None),
+        // What an operator returns must not be delivered after all.
+        (Kind::Bounced, _) => {
+            (held(was), Some("its sender could not be told; return it once more"))
+        }
+        // It is tried, refused and told of once more.
+        _ => (EntryState::Waiting { open, attempts, due: now.saturating_add(NOT_TOLD_MS) }, None),
+    }
+}
+
+fn held(was: EntryState) -> EntryState {
+    EntryState::Held { open: was.open(), attempts: was.attempts() }
 }
 
 /// What an attempt leaves.
@@ -183,12 +227,14 @@ impl After {
 
 /// The store is busy with this mailbox (sun-mta-addressing 5.5).
 const MAILBOX_BUSY: Enhanced = Enhanced(4, 2, 1);
+const BROKE_OFF: Reply =
+    Reply::new(451, Enhanced(4, 3, 0), "the delivery broke off by an error of ours");
 /// Before an entry is tried again whose sender could not be told.
 const NOT_TOLD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{MessageId, Priority, Reply};
+    use relais_channels::mail::Priority;
     use relais_config::channel::Program;
 
     use super::*;

@@ -38,6 +38,8 @@ pub(crate) struct Journal {
     reader: Arc<Reader>,
     forwarding: Arc<Forwarding>,
     files: BTreeMap<u32, StateFile>,
+    /// Changes whose file could not be opened so far.
+    unplaced: Vec<Change>,
     /// Changes not yet pushed to the feed: some of their octets could not be written.
     unpushed: Vec<Change>,
     dirty: BTreeSet<u32>,
@@ -74,6 +76,7 @@ impl Journal {
             reader,
             forwarding,
             files: BTreeMap::new(),
+            unplaced: Vec::new(),
             unpushed: Vec::new(),
             dirty: BTreeSet::new(),
             new_names: false,
@@ -122,14 +125,30 @@ impl Journal {
 
     /// Hands changes to the operating system and, then, to the index.
     pub(crate) fn write(&mut self, changes: Vec<Change>) {
-        if changes.is_empty() && self.unpushed.is_empty() {
+        if changes.is_empty() && self.unpushed.is_empty() && self.unplaced.is_empty() {
             return;
         }
-        for mut change in changes {
+        // Those that had to wait come first, and nothing of their segment overtakes them.
+        let mut shut: HashSet<u32> = HashSet::new();
+        let waited = mem::take(&mut self.unplaced);
+        for mut change in waited.into_iter().chain(changes) {
             change.place = self.forwarding.place(change.place);
-            if let Err(error) = self.encode(&change) {
-                self.base.report(&error, "a state change has no segment to go to");
+            if shut.contains(&change.place.segment) {
+                self.unplaced.push(change);
                 continue;
+            }
+            match self.encode(&change) {
+                Ok(()) => {}
+                Err(error @ SpoolError::Gone { .. }) => {
+                    self.base.report(&error, "a state change has no segment to go to");
+                    continue;
+                }
+                Err(error) => {
+                    self.base.report(&error, "state changes wait for their file");
+                    shut.insert(change.place.segment);
+                    self.unplaced.push(change);
+                    continue;
+                }
             }
             self.unpushed.push(Change { replies: Vec::new(), reason: None, ..change });
         }
@@ -171,12 +190,15 @@ impl Journal {
 
     /// Makes everything written durable; then deletes the files of large messages that are done.
     pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
-        if self.dirty.is_empty() && !self.new_names {
+        if self.dirty.is_empty() && !self.new_names && self.unplaced.is_empty() {
             self.dirty_since = None;
             return Ok(());
         }
-        if !self.unpushed.is_empty() {
+        if !self.unpushed.is_empty() || !self.unplaced.is_empty() {
             self.write(Vec::new());
+        }
+        if let Some(change) = self.unplaced.first() {
+            self.state_file(change.place.segment)?;
         }
         self.write_out()?;
         while let Some(number) = self.dirty.first().copied() {
@@ -414,10 +436,12 @@ impl Journal {
     }
 
     fn stuck(&self) -> usize {
+        let unplaced = self.unplaced.len() * mem::size_of::<Change>();
         if self.unpushed.is_empty() {
-            return 0;
+            return unplaced;
         }
-        self.files.values().map(|file| file.tail.len() - file.written).sum()
+        let unwritten = self.files.values().map(|file| file.tail.len() - file.written);
+        unplaced + unwritten.sum::<usize>()
     }
 
     /// Gives up the reserve, and says whether there was one.

@@ -324,8 +324,18 @@ impl Spool {
         self.ask(Question::Scan { channel, class, after, limit, answer }, answered).await
     }
 
+    /// The largest id that was ever stored, as far as the spool knows.
+    pub fn last_id(&self) -> MessageId {
+        MessageId(self.shared.feed.live(|ledger| ledger.last_id))
+    }
+
     /// Every entry of a message that is not done. Looks through the whole index.
     pub async fn find(&self, id: MessageId) -> Result<Vec<ScannedEntry>, SpoolError> {
+        self.find_all(HashSet::from([id])).await
+    }
+
+    /// Every entry of these messages that is not done. Looks through the whole index, once.
+    pub async fn find_all(&self, ids: HashSet<MessageId>) -> Result<Vec<ScannedEntry>, SpoolError> {
         let (answer, answered) = oneshot::channel();
         let trees = self.ask(Question::Trees(answer), answered).await?;
         let search = move || {
@@ -333,12 +343,13 @@ impl Spool {
             for (channel, tree) in trees {
                 for item in &tree {
                     let (key, value) = item?;
-                    if key[9..].starts_with(&id.0.to_be_bytes()) {
-                        found.push(scanned(&channel, &key, &value, &mut None)?);
+                    let entry = || scanned(&channel, &key, &value, &mut None);
+                    if store::id_of(&key).is_some_and(|id| ids.contains(&id)) {
+                        found.push(entry()?);
                     }
                 }
             }
-            found.sort_unstable_by_key(|entry: &ScannedEntry| entry.entry);
+            found.sort_unstable_by_key(|entry: &ScannedEntry| (entry.id, entry.entry));
             Ok(found)
         };
         blocking(|| store::guarded(search).map_err(|Broken(why)| SpoolError::Index(why))).await

@@ -305,6 +305,11 @@ pub(crate) fn key(state: EntryState, id: MessageId, entry: u16) -> Option<Key> {
     Some(key)
 }
 
+/// The message of a key.
+pub(crate) fn id_of(key: &[u8]) -> Option<MessageId> {
+    Some(MessageId(u64::from_be_bytes(key.get(9..17)?.try_into().ok()?)))
+}
+
 /// Puts key and value together again. Entries of one host often follow each other: `last_host`
 /// saves them from having a copy each.
 pub(crate) fn scanned(

@@ -68,9 +68,14 @@ impl Tracker {
             return;
         }
         self.troubled.insert(line);
+        self.weigh(line);
+        if !self.overflowed {
+            return;
+        }
+        // What is left to each has become less.
         for line in self.troubled.clone() {
             self.weigh(line);
-            while self.overflowed && self.hogs.contains(&line) && self.forget_newest(line) {}
+            while self.hogs.contains(&line) && self.forget_newest(line) {}
         }
     }
 
@@ -100,6 +105,11 @@ impl Tracker {
     /// How many entries a scan may still bring in.
     pub fn scan_room(&self) -> usize {
         self.thresholds.refill.saturating_sub(self.known.len())
+    }
+
+    /// Whether the disk has anything that memory does not know, and memory room for some of it.
+    pub fn could_scan(&self) -> bool {
+        (self.overflowed || !self.withheld.is_empty()) && self.scan_room() > 0
     }
 
     /// A scan begins: what overflows from now on is noted anew.

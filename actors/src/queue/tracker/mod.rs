@@ -235,9 +235,17 @@ impl Tracker {
         self.enter(slot, State::Free);
         let Thresholds { forget_known, forget_delayed, .. } = self.thresholds;
         if self.known.len() > forget_known && self.delayed_count > forget_delayed {
-            self.remove(slot);
-            self.overflowed = true;
-            return;
+            // The one that failed goes; or one of a destination with more than its share, when
+            // this one's has not: a host with a long line must not cost others their retries.
+            let line = self.slot(slot).line;
+            let hogs = self.hogs.clone();
+            let gave_way =
+                !hogs.contains(&line) && hogs.into_iter().any(|hog| self.forget_newest(hog));
+            if !gave_way {
+                self.remove(slot);
+                self.overflowed = true;
+                return;
+            }
         }
         let it = self.slot_mut(slot);
         (it.entry, it.jumps, it.stranded) = (entry, false, stranded);
@@ -330,6 +338,11 @@ impl Tracker {
     /// Entries that a job of this destination could have now.
     pub fn ready(&self, destination: &Destination) -> usize {
         self.line_of.get(destination).map_or(0, |line| self.line(*line).wanting())
+    }
+
+    /// Whether there is anything to remember of a destination.
+    pub fn knows(&self, destination: &Destination) -> bool {
+        self.line_of.contains_key(destination)
     }
 
     /// Every destination for which a job would find something.

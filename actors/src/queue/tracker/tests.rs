@@ -319,13 +319,36 @@ proptest! {
                 Step::Defer(id, due) => {
                     tracker.defer(failed(id, due), false);
                     let known = model.len();
-                    if let Some((_, state)) = model.get_mut(&id) {
-                        *state = Model::Active;
-                        let delayed = model.values().filter(|m| matches!(m.1, Model::Delayed(_))).count();
-                        if known > limits.forget_known && delayed > limits.forget_delayed {
+                    if let Some(&(host, _)) = model.get(&id) {
+                        let others = |wanted: u8| {
+                            let of = |(other, m): &(&u64, &(u8, Model))| **other != id && m.0 == wanted;
+                            model.iter().filter(of).count()
+                        };
+                        let idle = |hog: u8| {
+                            let idle = |(other, m): (&u64, &(u8, Model))| {
+                                *other != id && m.0 == hog && m.1 != Model::Active
+                            };
+                            model.iter().any(idle)
+                        };
+                        let delayed = model.iter().filter(|(other, m)| {
+                            **other != id && matches!(m.1, Model::Delayed(_))
+                        });
+                        let full = known > limits.forget_known
+                            && delayed.count() > limits.forget_delayed;
+                        let hogs = |hog: u8| others(hog) > limits.share;
+                        let gives_way = !hogs(host) && (0..3).any(|hog| hogs(hog) && idle(hog));
+                        if full && gives_way {
+                            let left = |id: &u64| tracker.state_of(MessageId(*id), 0).is_none();
+                            let left: Vec<u64> = model.keys().copied().filter(left).collect();
+                            prop_assert_eq!(left.len(), 1);
+                            let (hog, was) = model[&left[0]];
+                            prop_assert!(hogs(hog) && was != Model::Active);
+                            model.remove(&left[0]);
+                        }
+                        if full && !gives_way {
                             model.remove(&id);
-                        } else if let Some((_, state)) = model.get_mut(&id) {
-                            *state = Model::Delayed(due);
+                        } else {
+                            model.insert(id, (host, Model::Delayed(due)));
                         }
                     }
                 }
