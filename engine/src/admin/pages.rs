@@ -14,9 +14,9 @@
 //! | `GET /api/v1/route?address=&from=&channel=&header=` | how an address is routed | yes |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
-//! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`], a line for each piece | no: 403 |
+//! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](relais_actors::status::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
-//! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`](relais_actors::status::LimitSet) | no: 403 |
+//! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
 //! Errors are `{"error": "..."}`.
