@@ -127,6 +127,7 @@ impl Engine {
         let queue_address: Arc<OnceLock<Addr<Queue>>> = Arc::default();
         let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
         let ids = Arc::new(MessageIds::after(recovered.last_id));
+        tell_of_lost_channels(&channels, &recovered);
         let (router, lookups) = start_router(&config)?;
         let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &watch)?;
         let (queue, controller) =
@@ -229,6 +230,16 @@ fn setup(config: &Config, service: &relais_config::Service) -> Setup {
         Limits::of,
     );
     Setup { dialect, host: config.host.clone(), limits }
+}
+
+/// Mail may wait for channels that the configuration does not have any more.
+fn tell_of_lost_channels(channels: &Channels, recovered: &Recovered) {
+    for (channel, counts) in &recovered.entries {
+        if channels.find(channel).is_none() && counts.total() > 0 {
+            let messages = counts.total();
+            tracing::warn!(channel, messages, "there is no such channel any more: its mail stays");
+        }
+    }
 }
 
 /// Opens the spool and starts its threads; what they commit goes to the queue, once it exists.

@@ -9,13 +9,13 @@ use actix::prelude::*;
 use relais_channels::dsn::Kind;
 
 use super::{
-    Destination, Queue,
+    Destination, Queue, now_ms,
     tracker::{Aside, Ticket, Tracked},
 };
 use crate::{
     channels::lowered,
     notary::{Case, Tell},
-    spool::{EntryState, ScannedEntry},
+    spool::{Change, EntryState, ScannedEntry},
 };
 
 /// What to do with an entry.
@@ -116,7 +116,9 @@ impl Queue {
         action: Action,
         reason: &Arc<str>,
     ) -> Altered {
-        let Some(channel) = self.channels.find(&found.channel) else { return Altered::Idle };
+        let Some(channel) = self.channels.find(&found.channel) else {
+            return self.alter_lost(found, action, reason);
+        };
         let is_held = matches!(found.state, EntryState::Held { .. });
         match (action, is_held) {
             (Action::Hold | Action::Retry, true) | (Action::Release, false) => Altered::Idle,
@@ -136,6 +138,28 @@ impl Queue {
                 Err(refused) => refused,
             },
         }
+    }
+
+    /// Of a channel that the configuration has lost: nobody but an operator touches it.
+    fn alter_lost(&self, found: &ScannedEntry, action: Action, reason: &Arc<str>) -> Altered {
+        if action != Action::Delete {
+            return Altered::Idle;
+        }
+        self.spool.amend(Change {
+            id: found.id,
+            place: found.place,
+            entry: found.entry,
+            channel: Arc::clone(&found.channel),
+            host: Arc::clone(&found.host),
+            priority: found.priority,
+            size: found.size,
+            at: now_ms(),
+            was: found.state,
+            now: EntryState::Done,
+            replies: Vec::new(),
+            reason: Some(Arc::clone(reason)),
+        });
+        Altered::Done
     }
 
     /// Takes an entry aside, if it is still what `reading` found: the entry, and its state on

@@ -48,12 +48,17 @@ impl Position {
         filter: &QueueFilter,
         limit: usize,
     ) -> Result<(Vec<ScannedEntry>, Option<Self>), SpoolError> {
-        let names: Vec<&str> = parts.channels.iter().map(|(_, c)| c.name.as_str()).collect();
+        // Those that the configuration has lost, too: their mail is still there.
+        let counts = parts.spool.counts();
+        let configured = parts.channels.iter().map(|(_, channel)| channel.name.as_str());
+        let lost = counts.keys().map(String::as_str);
+        let lost = lost.filter(|name| parts.channels.find(name).is_none());
+        let names: Vec<&str> = configured.chain(lost).collect();
         let Some(name) = names.get(self.channel) else { return Ok((Vec::new(), None)) };
         let wanted = filter.channel.as_deref().is_none_or(|channel| channel == *name);
         let mut ended = true;
         let mut found = Vec::new();
-        if !wanted || !parts.spool.counts().contains_key(*name) {
+        if !wanted || !counts.contains_key(*name) {
             self.class = Class::Held;
         } else if !is_beside(filter, self.class) {
             found = parts.spool.scan(name, self.class, self.after, limit).await?;
@@ -98,8 +103,12 @@ pub(super) async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<
         let envelope = match envelopes.entry(scanned.id) {
             hash_map::Entry::Occupied(known) => known.get().clone(),
             hash_map::Entry::Vacant(new) => {
-                // Delivered since the scan: its record may be gone, and it is no longer queued.
-                let Ok((envelope, _)) = parts.spool.read(scanned.place).await else { continue };
+                let envelope = match parts.spool.read(scanned.place).await {
+                    Ok((envelope, _)) => envelope,
+                    // Delivered since the scan, and no longer queued.
+                    Err(SpoolError::Gone { .. }) => continue,
+                    Err(_) => unreadable(&scanned),
+                };
                 new.insert(Arc::new(envelope)).clone()
             }
         };
@@ -129,6 +138,24 @@ pub(super) async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<
         entries.push(Described { scanned, envelope, entry });
     }
     Ok(entries)
+}
+
+/// What stands for the envelope of a damaged record, so that operators see it and can act on it.
+fn unreadable(scanned: &ScannedEntry) -> Envelope {
+    Envelope {
+        id: scanned.id,
+        received: scanned.id.received_ms(),
+        sender: "(its record cannot be read)".to_owned(),
+        source_channel: String::new(),
+        client: String::new(),
+        eight_bit: false,
+        priority: scanned.priority,
+        envelope_id: None,
+        returned: None,
+        held: None,
+        size: scanned.size,
+        entries: Vec::new(),
+    }
 }
 
 /// The entries alone.

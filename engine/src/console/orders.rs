@@ -19,6 +19,8 @@ use crate::admin::{Answer, Trouble};
 /// How far an order has come.
 pub struct OrderPosition {
     next: Option<Position>,
+    /// What comes in later is not meant: least of all the notices that a return makes.
+    last: MessageId,
     progress: OrderProgress,
 }
 
@@ -28,12 +30,13 @@ pub(super) async fn go_on(
     order: &QueueOrder,
     at: Option<OrderPosition>,
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
-    let OrderPosition { next, mut progress } = at.unwrap_or_else(|| begin(parts, order));
+    let OrderPosition { next, last, mut progress } = at.unwrap_or_else(|| begin(parts, order));
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
-    let (found, next) = match next {
+    let (mut found, next) = match next {
         Some(position) => position.page(parts, &order.filter, PAGE).await.map_err(trouble)?,
         None => (named(parts, order).await?, None),
     };
+    found.retain(|entry| entry.id <= last);
     progress.seen += found.len() as u64;
     let now = Timestamp::now();
     let mut wanted = describe(parts, found).await?;
@@ -61,7 +64,7 @@ pub(super) async fn go_on(
     let full = order.filter.limit.is_some_and(|limit| progress.done >= limit);
     let next = next.filter(|_| !full);
     progress.ended = next.is_none();
-    Ok((progress, next.map(|next| OrderPosition { next: Some(next), progress })))
+    Ok((progress, next.map(|next| OrderPosition { next: Some(next), last, progress })))
 }
 
 /// Has it done; with a dry run, nothing.
@@ -103,18 +106,16 @@ fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
     let of = if by_id { order.ids.len() as u64 } else { all.sum() };
     OrderPosition {
         next: (!by_id).then(Position::first),
+        last: parts.spool.last_id(),
         progress: OrderProgress { of, ..OrderProgress::default() },
     }
 }
 
 /// The entries of the messages that are named.
 async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
-    let mut found = Vec::new();
-    for id in &order.ids {
-        let id: MessageId = id.parse().map_err(|error| Trouble(format!("{error}")))?;
-        found.append(&mut parts.spool.find(id).await.map_err(trouble)?);
-    }
-    Ok(found)
+    let ids = order.ids.iter().map(|id| id.parse::<MessageId>());
+    let ids = ids.collect::<Result<_, _>>().map_err(|error| Trouble(error.to_string()))?;
+    parts.spool.find_all(ids).await.map_err(trouble)
 }
 
 fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
