@@ -10,7 +10,7 @@ use crate::{
 /// What the Job Controller may do.
 #[derive(Clone, Debug)]
 pub struct JobController {
-    /// Queue entries held in memory at most; default 100,000.
+    /// Queue entries held in memory at most; 8 to 100,000,000, default 100,000.
     pub max_messages: usize,
     /// Channels that a scan of the disk reads at once; 1 to 100, default 12.
     pub rebuild_parallel_channels: usize,
@@ -50,7 +50,7 @@ impl Pool {
 
 impl Section for JobController {
     fn fields(&mut self, form: &mut impl Form) {
-        form.field("max_messages", Count(1..=100_000_000), &mut self.max_messages);
+        form.field("max_messages", Count(8..=100_000_000), &mut self.max_messages);
         form.field(
             "rebuild_parallel_channels",
             Count(1..=100),

@@ -30,7 +30,8 @@ use crate::{
     status::Timestamp,
 };
 
-/// A message is safe in the spool. Emitted before its entries can be tried.
+/// A message is safe in the spool. A job may have an entry of it already, and its line may come
+/// first.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageAccepted<'a> {
     /// As committed.

@@ -103,7 +103,7 @@ pub struct GoodNews {
 #[rtype(result = "()")]
 pub struct Contend(pub HashSet<ChannelId>);
 
-/// Changes `max_messages`, 1 to 100,000,000, until the engine stops. The answer is what it was.
+/// Changes `max_messages`, 8 to 100,000,000, until the engine stops. The answer is what it was.
 #[derive(Message)]
 #[rtype(result = "usize")]
 pub struct SetMaxMessages(pub usize);

@@ -25,13 +25,12 @@ pub(super) async fn set(parts: &Parts, order: &SetLimit) -> Answer<Result<LimitS
         Ok(named) => named,
         Err(why) => return Ok(Err(Nonsense(why))),
     };
-    let most = match &named {
-        Named::MaxMessages => 100_000_000,
-        Named::Tuned(Limit::Threaddepth { .. }) => 1_000_000,
-        Named::Tuned(_) => 10_000,
+    let fit = match &named {
+        Named::MaxMessages => 8..=100_000_000,
+        Named::Tuned(limit) => 1..=limit.most() as u64,
     };
-    if !(1..=most).contains(&order.value) {
-        let why = format!("{} does not fit; 1 to {most} does", order.value);
+    if !fit.contains(&order.value) {
+        let why = format!("{} does not fit; {} to {} does", order.value, fit.start(), fit.end());
         return Ok(Err(Nonsense(why)));
     }
     // Not above 100 millions.
