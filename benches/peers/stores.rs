@@ -1,8 +1,7 @@
 //! The stores of others.
 
+use relais_benches::Server;
 use relais_tests::ForeignStore;
-
-use crate::Server;
 
 impl Server for ForeignStore {
     fn name(&self) -> String {
