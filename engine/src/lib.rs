@@ -13,4 +13,5 @@ pub mod logging;
 pub mod show;
 pub mod shutdown;
 pub mod stopped;
+pub mod tallies;
 pub mod wiring;

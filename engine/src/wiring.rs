@@ -37,7 +37,7 @@ use relais_config::{
     self as config, Channel, Config, channel, directory::Cache, dispatcher::Program,
 };
 
-use crate::stopped::Stopped;
+use crate::{stopped::Stopped, tallies::Tallies};
 
 /// An engine whose actors run. Lives on the system's own thread.
 pub struct Engine {
@@ -63,6 +63,8 @@ pub struct Engine {
     pub controller: Addr<JobController>,
     /// Mailboxes.
     pub store: Option<Addr<Store>>,
+    /// The counters over restarts.
+    pub tallies: Tallies,
     /// Threads to end and to join, in this order.
     pub arbiters: Vec<Arbiter>,
     /// Where each service listens: its name and its places.
@@ -92,6 +94,9 @@ pub enum StartError {
     /// It cannot be told which channels are stopped.
     #[error("cannot read the list of stopped channels, `stopped` in the data directory: {0}")]
     Stopped(std::io::Error),
+    /// There is no thread for the counters.
+    #[error("cannot start the thread that keeps the counters: {0}")]
+    Tallies(std::io::Error),
     /// The texts of notices cannot be used.
     #[error("notary.templates: {0}")]
     Templates(#[from] TemplateError),
@@ -112,6 +117,7 @@ impl Engine {
     pub fn start(config: Arc<Config>, end: Box<dyn Fn(&str) + Send>) -> Result<Self, StartError> {
         let bound = bind(&config)?;
         let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
+        let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
         let channels = Arc::new(Channels::of(&config));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (placement, arbiters) = Placement::start(cores);
@@ -199,6 +205,7 @@ impl Engine {
             queue,
             controller,
             store: store.map(Store::start),
+            tallies,
             arbiters,
             listening,
         })

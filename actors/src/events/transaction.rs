@@ -154,7 +154,7 @@ impl MessageRefused<'_> {
 
 impl EntrySettled<'_> {
     /// Writes a line for each group of recipients with the same outcome; counts delivered,
-    /// attempted, failed and what is stored.
+    /// attempted and failed.
     pub fn emit(self, metrics: &Metrics) {
         let Self { envelope, entry, tried, outcomes, attempts } = self;
         let Some(entry) = envelope.entries.get(entry) else { return };
@@ -206,15 +206,11 @@ impl EntrySettled<'_> {
         if counts[Class::Delivered as usize] > 0 {
             channel.delivered_after(delay);
         }
-        let open = counts[Class::Deferred as usize];
-        let gone = self.outcomes.len() - open;
-        let (messages, bytes) = if open == 0 { (1, size) } else { (0, 0) };
-        channel.left(messages, gone, bytes);
     }
 }
 
 impl RecipientsReturned<'_> {
-    /// Writes a line; counts failed, and what is stored, unless it is only a warning. Of those
+    /// Writes a line; counts failed, unless it is only a warning. Of those
     /// who asked for no notice the line says `K`.
     pub fn emit(self, metrics: &Metrics) {
         let Self { envelope, entry, recipients, attempts, action, reply } = self;
@@ -224,7 +220,6 @@ impl RecipientsReturned<'_> {
             let gone = recipients.count_ones() as usize;
             let channel = metrics.channel(&entry.channel);
             channel.settled(Class::Failed, gone, envelope.size);
-            channel.left(1, gone, envelope.size);
         }
         let silent = open_recipients(recipients)
             .filter(|index| entry.recipients.get(usize::from(*index)).is_some_and(is_silent))
@@ -467,7 +462,6 @@ mod tests {
         );
         assert_eq!(tally(&metrics, "tcp_local", Event::Submitted), (1, 2, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Received), (1, 2, 4096));
-        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Stored), (1, 2, 4096));
     }
 
     #[test]
@@ -481,7 +475,6 @@ mod tests {
         ];
         let envelope = envelope(&["a", "b", "c", "d", "e"]);
         let (lines, metrics) = lines(|metrics| {
-            metrics.channel("tcp_lmtpcs").recovered(5, 4096);
             // The first was done in an earlier attempt.
             let (tried, outcomes) = (0b11110, &outcomes[..]);
             EntrySettled { envelope: &envelope, entry: 0, tried, outcomes, attempts: 2 }
@@ -508,8 +501,6 @@ mod tests {
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Delivered), (1, 2, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Failed), (1, 1, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Attempted), (1, 1, 4096));
-        // Those that were delivered are gone; what failed for good stays, held.
-        assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Stored), (1, 2, 4096));
         let results = r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 2"#;
         assert!(metrics.text().contains(results));
     }

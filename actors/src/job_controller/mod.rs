@@ -67,7 +67,12 @@ pub struct Troubled {
 /// second, the fourth time and so on.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Reached(pub Destination);
+pub struct Reached {
+    /// Which.
+    pub destination: Destination,
+    /// By which of its threads.
+    pub thread: ThreadId,
+}
 
 /// The queue and the pools, once they exist: the controller is made before them.
 #[derive(Message)]
@@ -237,9 +242,10 @@ impl Handler<Troubled> for JobController {
 impl Handler<Reached> for JobController {
     type Result = ();
 
-    fn handle(&mut self, Reached(destination): Reached, ctx: &mut Self::Context) {
+    fn handle(&mut self, reached: Reached, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Reached");
-        if self.schedule.reached(&destination, Instant::now()) {
+        let Reached { destination, thread } = reached;
+        if self.schedule.reached(&destination, thread, Instant::now()) {
             let (channel, host) = (self.name(&destination), &destination.host);
             DestinationResumed { channel, host }.emit();
         }

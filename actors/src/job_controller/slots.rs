@@ -4,7 +4,10 @@
 //! thread is one connection to one destination. Whatever asks for a thread gets it here or not at
 //! all, so the limits hold whoever asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use relais_config::Channel;
 use tokio::time::Instant;
@@ -117,6 +120,8 @@ pub struct Running {
     pub destination: Destination,
     /// When it started.
     pub since: Instant,
+    /// It got an answer.
+    answered: bool,
 }
 
 impl PoolState {
@@ -246,6 +251,19 @@ impl Slots {
         }
     }
 
+    /// Threads that the channel may have at most.
+    pub fn capacity(&self, channel: ChannelId) -> usize {
+        let lane = self.lane(channel);
+        lane.maxjobs.min(self.pool_of(channel).limit) * lane.max_client_threads
+    }
+
+    /// A thread got an answer; if it was the first, returns how long that took.
+    pub fn answered(&mut self, thread: ThreadId, now: Instant) -> Option<Duration> {
+        let running = self.threads.get_mut(&thread)?;
+        let first = !std::mem::replace(&mut running.answered, true);
+        first.then(|| now.saturating_duration_since(running.since))
+    }
+
     /// Slots of the pool that `channel` leaves to others once it is served: one, if another
     /// channel has none.
     pub fn reserved(&self, channel: ChannelId) -> usize {
@@ -279,7 +297,8 @@ impl Slots {
         lane.jobs.get_mut(&job)?.threads += 1;
         let thread = ThreadId(self.next_thread);
         self.next_thread += 1;
-        let running = Running { job, destination: destination.clone(), since: now };
+        let running =
+            Running { job, destination: destination.clone(), since: now, answered: false };
         self.threads.insert(thread, running);
         Some(Start { thread, job, destination: destination.clone(), pool })
     }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -27,7 +27,7 @@ pub struct ChannelMeter {
     /// Seconds since the arrival of the oldest entry; 0 when there is none.
     pub oldest: Gauge,
     events: [EventMeter; Event::ALL.len()],
-    stored_now: [AtomicI64; 3],
+    stored_now: [AtomicU64; 3],
     waiting: [Gauge; EntryState::ALL.len()],
     seconds: Histogram,
     results: [Counter; Class::ALL.len()],
@@ -89,13 +89,22 @@ impl ChannelMeter {
     pub fn received(&self, recipients: usize, bytes: u64) {
         self.count(Event::Received, recipients, bytes);
         self.count(Event::Stored, recipients, bytes);
-        self.store(1, recipients, bytes, 1);
     }
 
-    /// At start: an entry was found in the spool.
-    pub fn recovered(&self, recipients: usize, bytes: u64) {
-        self.count(Event::Stored, recipients, bytes);
-        self.store(1, recipients, bytes, 1);
+    /// What the spool holds for this channel now.
+    pub fn stored(&self, now: Tally) {
+        let Tally { messages, recipients, bytes } = now;
+        for (place, amount) in self.stored_now.iter().zip([messages, recipients, bytes]) {
+            place.store(amount, Relaxed);
+        }
+    }
+
+    /// Goes on from where the counters of an earlier engine ended.
+    pub(super) fn resume(&self, event: Event, earlier: Tally) {
+        let meter = &self.events[event as usize];
+        meter.messages.inc_by(earlier.messages);
+        meter.recipients.fetch_add(earlier.recipients, Relaxed);
+        meter.bytes.fetch_add(earlier.bytes, Relaxed);
     }
 
     /// This channel brought in a message.
@@ -119,12 +128,6 @@ impl ChannelMeter {
         self.results[class as usize].inc_by(recipients as u64);
     }
 
-    /// Recipients left the queue; `messages` is 1 when nothing is left of their entry, else 0,
-    /// and `bytes` what the entry took, or 0.
-    pub fn left(&self, messages: usize, recipients: usize, bytes: u64) {
-        self.store(messages, recipients, bytes, -1);
-    }
-
     /// A message was delivered this long after it had come.
     pub fn delivered_after(&self, delay: Duration) {
         self.seconds.observe(delay.as_secs_f64());
@@ -137,7 +140,7 @@ impl ChannelMeter {
 
     /// The seven counters; what is stored is what is there now, the others count up.
     pub fn tallies(&self) -> BTreeMap<Event, Tally> {
-        let now = |which: usize| self.stored_now[which].load(Relaxed).max(0).cast_unsigned();
+        let now = |which: usize| self.stored_now[which].load(Relaxed);
         let tally = |event: Event| {
             let meter = &self.events[event as usize];
             let tally = match event {
@@ -159,13 +162,6 @@ impl ChannelMeter {
         meter.recipients.fetch_add(recipients as u64, Relaxed);
         meter.bytes.fetch_add(bytes, Relaxed);
     }
-
-    fn store(&self, messages: usize, recipients: usize, bytes: u64, sign: i64) {
-        let amounts = [messages as u64, recipients as u64, bytes];
-        for (place, amount) in self.stored_now.iter().zip(amounts) {
-            place.fetch_add(sign * amount.cast_signed(), Relaxed);
-        }
-    }
 }
 
 impl Class {
@@ -186,7 +182,7 @@ impl Families {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::new();
         let Self { messages, waiting, oldest, job_waiting, seconds, results } = &families;
-        let help = "Queue entries by what became of them; stored counts those found at start too";
+        let help = "Queue entries by what became of them; goes on over restarts";
         registry.register("channel_messages", help, messages.clone());
         registry.register("channel_queue_messages", "Queue entries by state", waiting.clone());
         let help = "Age of the oldest queue entry";

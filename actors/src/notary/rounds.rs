@@ -4,6 +4,7 @@
 //! due before that is dealt with. The next one begins when something will be due.
 
 use std::{
+    collections::{BTreeMap, HashSet},
     fs,
     path::Path,
     sync::Arc,
@@ -13,7 +14,7 @@ use std::{
 use actix::{WeakAddr, prelude::*};
 use relais_channels::{
     dsn::Kind,
-    mail::{NextHop, Outcome},
+    mail::{MessageId, NextHop, Outcome},
 };
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
@@ -150,22 +151,27 @@ impl Round<'_> {
         }
     }
 
-    /// The last replies.
+    /// The last replies, read once for all messages of a segment.
     async fn add_replies(&self, cases: &mut [Case]) {
-        for case in cases {
-            let Tracked { place, id, .. } = case.entry;
-            let host = name_of(&case.destination.host);
-            let Ok(history) = self.parts.spool.history(id, place).await else { continue };
-            for change in history.into_iter().filter(|change| change.entry == case.entry.entry) {
-                for (recipient, outcome) in change.replies {
-                    case.replies.retain(|reply| reply.recipient != recipient);
-                    case.replies.push(LastReply {
-                        remote: remote(&outcome, &host),
-                        recipient,
-                        outcome,
-                        at: change.at,
-                    });
-                }
+        let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();
+        for case in cases.iter() {
+            let Tracked { place, id, attempts, .. } = case.entry;
+            if attempts > 0 {
+                segments.entry(place.segment).or_default().insert(id);
+            }
+        }
+        for (segment, ids) in segments {
+            // A notice without the last reply is better than none.
+            let Ok(replies) = self.parts.spool.last_replies(segment, &ids).await else { continue };
+            for case in cases.iter_mut().filter(|case| ids.contains(&case.entry.id)) {
+                let host = name_of(&case.destination.host);
+                let (id, entry) = (case.entry.id, case.entry.entry);
+                let of = |recipient| replies.get(&(id, entry, recipient)).cloned();
+                let last = crate::spool::open_recipients(case.recipients).filter_map(|recipient| {
+                    let (outcome, at) = of(recipient)?;
+                    Some(LastReply { remote: remote(&outcome, &host), recipient, outcome, at })
+                });
+                case.replies = last.collect();
             }
         }
     }

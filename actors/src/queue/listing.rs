@@ -107,6 +107,7 @@ impl Queue {
             meter.waiting(EntryState::Held).set(level(counts.held));
             let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
             meter.oldest.set(level(age / 1_000));
+            meter.stored(counts.tally());
             stored += counts.total();
         }
         self.metrics.queue.tracked.set(level(self.tracker.len()));

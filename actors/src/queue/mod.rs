@@ -5,6 +5,8 @@
 //! Whatever happens here, an entry leaves the disk only after its recipients are settled.
 
 mod alter;
+#[cfg(test)]
+mod calendar_tests;
 mod listing;
 mod recalls;
 mod scan;
@@ -233,6 +235,7 @@ impl Queue {
                 attempts: 0,
                 due: 0,
                 priority: lowered(self.channels.channel(channel), stored.priority, stored.size),
+                size: stored.size,
             };
             match self.channels.channel(channel).program {
                 _ if stored.held => {}
@@ -320,6 +323,7 @@ impl Queue {
             channel: self.channels.channel(destination.channel).name.as_str().into(),
             host: destination.host.clone(),
             priority: entry.priority,
+            size: entry.size,
             at: now_ms(),
             was,
             now,

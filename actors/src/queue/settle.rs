@@ -35,10 +35,10 @@ impl Queue {
             self.controller.do_send(Troubled { destination, reply: trouble.reply });
         } else if self.troubled.remove(destination) {
             self.tracker.recover(destination);
-            self.controller.do_send(Reached(destination.clone()));
+            self.controller.do_send(Reached { destination: destination.clone(), thread });
             self.feed([destination.clone()]);
         } else if telling {
-            self.controller.do_send(Reached(destination.clone()));
+            self.controller.do_send(Reached { destination: destination.clone(), thread });
         }
         // It was taken before its time, to see whether the host is back. It is not.
         if in_trouble && entry.due > now {
@@ -136,18 +136,18 @@ impl Queue {
 
 /// What an attempt leaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct After {
+pub(super) struct After {
     /// The recipients that failed for good, a bit each: their sender is to be told.
-    failed: u64,
+    pub(super) failed: u64,
     /// What the entry is until then: those that failed are still open, and nobody who was
     /// reached is.
-    meanwhile: EntryState,
+    pub(super) meanwhile: EntryState,
     /// What it is then.
-    state: EntryState,
+    pub(super) state: EntryState,
 }
 
 impl After {
-    fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
+    pub(super) fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
         let (mut open, mut failed) = (entry.open, 0);
         let (mut waits, mut all_busy) = (false, true);
         for (index, outcome) in open_recipients(entry.open).zip(outcomes) {
@@ -218,6 +218,7 @@ mod tests {
                 attempts: 0,
                 due: 0,
                 priority: Priority::Normal,
+                size: 1,
             };
             let after = After::of(&channel, &entry, &outcomes, 1_000);
             assert_eq!((after.failed, after.state.open()), (failed, waits), "{name}");

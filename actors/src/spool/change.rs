@@ -6,7 +6,7 @@ use relais_channels::mail::{MessageId, Outcome, Priority};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Place,
+    Place, Stored, StoredEntry,
     record::{HEADER, Header, Kind, Salt},
 };
 
@@ -48,6 +48,8 @@ pub struct Change {
     pub host: Arc<str>,
     /// The message's.
     pub priority: Priority,
+    /// Octets of the message's content.
+    pub size: u64,
     /// When it changed, in milliseconds since 1970.
     pub at: u64,
     /// The state it leaves.
@@ -80,6 +82,7 @@ struct Written<'a> {
     #[serde(borrow)]
     host: &'a str,
     priority: Priority,
+    size: u64,
     at: u64,
     was: EntryState,
     now: EntryState,
@@ -132,6 +135,25 @@ impl EntryState {
 }
 
 impl Change {
+    /// An untried entry that changes only its place.
+    pub(crate) fn moved(stored: &Stored, number: u16, entry: &StoredEntry) -> Self {
+        let untried = EntryState::fresh(entry.recipients.into());
+        Self {
+            id: stored.id,
+            place: stored.place,
+            entry: number,
+            channel: Arc::clone(&entry.channel),
+            host: Arc::clone(&entry.host),
+            priority: stored.priority,
+            size: stored.size,
+            at: stored.received,
+            was: untried,
+            now: untried,
+            replies: Vec::new(),
+            reason: None,
+        }
+    }
+
     /// Appends the record to `out`, which will be written so that the record begins at `at`.
     pub(crate) fn encode(&self, salt: Salt, at: u64, durable: u32, out: &mut Vec<u8>) {
         let start = out.len();
@@ -141,6 +163,7 @@ impl Change {
             channel: &self.channel,
             host: &self.host,
             priority: self.priority,
+            size: self.size,
             at: self.at,
             was: self.was,
             now: self.now,
@@ -171,6 +194,7 @@ impl Change {
             channel: written.channel.into(),
             host: written.host.into(),
             priority: written.priority,
+            size: written.size,
             at: written.at,
             was: written.was,
             now: written.now,

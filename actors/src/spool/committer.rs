@@ -23,7 +23,7 @@ use super::{
     ledger::Event,
     message::Encoded,
     record::{HEADER, Header, Salt},
-    segment::{HEAD, Part, SegmentHead, create_states},
+    segment::{HEAD, Numbers, Part, SegmentHead, create_states},
 };
 
 /// Messages on their way to the committer's thread.
@@ -47,8 +47,8 @@ type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
 pub(crate) struct Committer {
     base: Arc<Base>,
     feed: Arc<Feed>,
+    numbers: Arc<Numbers>,
     active: Option<Active>,
-    next: u32,
     space_checked: Option<Instant>,
 }
 
@@ -118,9 +118,9 @@ impl CommitQueue {
 }
 
 impl Committer {
-    /// Appends to segments from number `next` on, none of which is there yet.
-    pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, next: u32) -> Self {
-        Self { base, feed, active: None, next, space_checked: None }
+    /// Appends to segments of its own, none of which is there yet.
+    pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, numbers: Arc<Numbers>) -> Self {
+        Self { base, feed, numbers, active: None, space_checked: None }
     }
 
     /// The thread: commits what waits until the queue is closed.
@@ -222,10 +222,9 @@ impl Committer {
     }
 
     fn begin(&mut self) -> Result<Active, SpoolError> {
-        let head = SegmentHead::new(self.next, 0);
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
         // Used up even if this fails: what is left of it is in nobody's way then.
-        self.next += 1;
+        let head = SegmentHead::new(self.numbers.take(), 0);
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
         let path = layout.messages(head.number);
         let created = disk.create(&path).and_then(|file| {
             create_states(disk, layout, head)?;

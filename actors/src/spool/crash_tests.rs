@@ -1,48 +1,60 @@
 //! The world stops at every single write.
 //!
-//! A seeded run of appends, state changes, syncs and deletions is repeated on a disk in memory, and
-//! stopped at its first operation that changes anything, at its second, and so on. Each time the
-//! disk is looked at as a crash may have left it: with everything that was not synced kept, dropped,
-//! or torn in several ways. The spool must recover from each of these, and then:
+//! A seeded run of appends, state changes, syncs, compactions and deletions is repeated on a disk in
+//! memory, and stopped at its first operation that changes anything, at its second, and so on. Each
+//! time the disk is looked at as a crash may have left it: with everything that was not synced
+//! kept, dropped, or torn in several ways; writes in part and in any order, names of files made,
+//! renamed and removed each of them or not, and independently of what is in the files. The spool
+//! must recover from each of these, and then:
 //!
 //! - every message that was acknowledged is there, octet for octet, unless all its entries are done;
+//! - no message is there twice, however often it moved from segment to segment;
 //! - no entry is in a state older than its last synced one (promise 2), and after the death of the
-//!   process alone not even older than its last written one;
+//!   process alone not even older than its last written one; its history leads there step by step;
 //! - nothing is there that nobody stored: no record is seen in part;
+//! - an index that followed up to some moment before the crash comes to the same, or finds out that
+//!   it cannot, and is made anew;
 //! - recovering once more finds the same, and the spool works on.
+//!
+//! While it runs, everybody uses the places that messages were first stored at: none of them knows
+//! that there is such a thing as a compaction.
 
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
     sync::Arc,
+    thread,
 };
 
 use bytes::Bytes;
 use relais_channels::mail::{Content, Entry, Envelope, MessageId, Priority, Recipient};
+use tokio::sync::oneshot;
 
 use super::{
     Change, EntryState, Place, SpoolError, Stored,
     base::Base,
     committer::Committer,
+    compaction::{Compactor, Copied},
     disk::Disk,
     feed::Feed,
+    forwarding::Forwarding,
     journal::Journal,
     large::Draft,
-    ledger::{Event, Ledger},
+    ledger::{Event, Ledger, SegmentLife},
     memory_disk::{Dice, Fate, MemoryDisk},
     message::Encoded,
     reader::Reader,
-    recover::{Findings, recover},
+    recover::{Findings, RecoverError, recover},
+    segment::Numbers,
 };
 
 #[test]
 fn the_world_may_stop_at_every_write() {
-    let (mut crashes, mut ended) = (0, 0);
-    for seed in 0..SEEDS {
+    let stop_everywhere = |seed| {
         let whole = MemoryDisk::new();
-        run(&whole, seed);
-        let first = Path::new("/spool/00000001.msg");
-        ended += u32::from(whole.contents(first).is_none());
+        let moves = run(&whole, seed).moves;
+        let ended = whole.contents(Path::new("/spool/00000001.msg")).is_none();
+        let mut crashes = 0;
         for operation in 0..whole.operations() {
             let disk = MemoryDisk::new();
             disk.stop_at(operation);
@@ -54,9 +66,19 @@ fn the_world_may_stop_at_every_write() {
                 crashes += 1;
             }
         }
-    }
-    assert!(ended > 0, "no segment came to its end: the test has lost its teeth");
-    assert!(crashes > 3000, "only {crashes} crashes: the test has lost its teeth");
+        (crashes, moves, ended)
+    };
+    let runs: Vec<_> = thread::scope(|scope| {
+        let runs: Vec<_> =
+            (0..SEEDS).map(|seed| scope.spawn(move || stop_everywhere(seed))).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    let crashes: u64 = runs.iter().map(|run| run.0).sum();
+    let moves: u32 = runs.iter().map(|run| run.1).sum();
+    let ended = runs.iter().any(|run| run.2);
+    assert!(ended, "no segment came to its end: the test has lost its teeth");
+    assert!(moves > 10, "only {moves} compactions: the test has lost its teeth");
+    assert!(crashes > 5000, "only {crashes} crashes: the test has lost its teeth");
 }
 
 #[test]
@@ -64,7 +86,7 @@ fn the_world_may_stop_again_while_it_recovers() {
     for seed in 0..SEEDS {
         let whole = MemoryDisk::new();
         run(&whole, seed);
-        for operation in (0..whole.operations()).step_by(19) {
+        for operation in (0..whole.operations()).step_by(31) {
             let disk = MemoryDisk::new();
             disk.stop_at(operation);
             let promised = run(&disk, seed);
@@ -101,6 +123,31 @@ fn a_sync_that_fails_is_never_taken_for_one_that_did_not() {
     }
 }
 
+#[test]
+fn what_cannot_be_deleted_does_not_come_back_to_life() {
+    for (failing, compacted) in [(1, false), (1, true), (2, true)] {
+        let (disk, mut promised) = (MemoryDisk::new(), Promised::default());
+        let (mut engine, mut dice) = (Engine::start(&disk).unwrap(), Dice(failing));
+        let mut last_id = 0;
+        while engine.feed.live(|ledger| ledger.segments.len()) < 3 {
+            engine.append(&mut promised, &mut dice, &mut last_id);
+        }
+        engine.finish(|id| id != MessageId(1));
+        if compacted {
+            engine.copied = engine.compactor.copy(1, &mut || true).unwrap();
+            engine.compact(&mut promised, &mut dice);
+            assert!(engine.journal.is_replacing());
+        }
+        engine.finish(|_| true);
+        disk.fail_removals(failing as u32);
+        engine.delete_what_is_done(&mut promised);
+        for fate in [Fate::Kept, Fate::Dropped] {
+            let risen = Engine::start(&disk.after_crash(fate)).unwrap().live;
+            assert!(risen.is_empty(), "{failing}, {compacted}, {fate:?}: {risen:?}");
+        }
+    }
+}
+
 /// The parts of the spool without their threads, so that a run is the same each time.
 struct Engine {
     base: Arc<Base>,
@@ -108,7 +155,17 @@ struct Engine {
     reader: Arc<Reader>,
     committer: Committer,
     journal: Journal,
+    compactor: Compactor,
+    /// A copy that does not count yet.
+    copied: Option<Copied>,
     /// What the queue would know.
+    live: Live,
+}
+
+/// Stands in for the index: what was alive when it last followed.
+#[derive(Clone, Default)]
+struct Followed {
+    ledger: Ledger,
     live: Live,
 }
 
@@ -116,6 +173,8 @@ struct Engine {
 #[derive(Default)]
 struct Promised {
     messages: HashMap<MessageId, Message>,
+    index: Followed,
+    moves: u32,
 }
 
 struct Message {
@@ -145,14 +204,15 @@ fn run_with(disk: &MemoryDisk, seed: u64, before_step: impl Fn(u64)) -> Promised
     let mut last_id = 0;
     for step in 0..STEPS {
         before_step(step);
-        match dice.below(10) {
-            0..=2 => engine.append(&mut promised, &mut dice, &mut last_id),
-            3..=7 => engine.amend(&mut promised, &mut dice),
-            8 => {
+        match dice.below(16) {
+            0..=3 => engine.append(&mut promised, &mut dice, &mut last_id),
+            4..=8 => engine.amend(&mut promised, &mut dice),
+            9 | 10 => {
                 engine.sync(&mut promised);
-                engine.delete_what_is_done();
+                engine.delete_what_is_done(&mut promised);
             }
-            _ => engine.delete_what_is_done(),
+            11 => engine.delete_what_is_done(&mut promised),
+            _ => engine.compact(&mut promised, &mut dice),
         }
         if disk.has_stopped() {
             break;
@@ -162,14 +222,18 @@ fn run_with(disk: &MemoryDisk, seed: u64, before_step: impl Fn(u64)) -> Promised
 }
 
 impl Engine {
-    fn start(disk: &MemoryDisk) -> Result<Self, String> {
-        let settings = relais_config::Spool { segment_size: 2048, large_message: 400, min_free: 0 };
+    fn start(disk: &MemoryDisk) -> Result<Self, RecoverError> {
+        Self::start_with(disk, Followed::default())
+    }
+
+    fn start_with(disk: &MemoryDisk, index: Followed) -> Result<Self, RecoverError> {
+        let settings = relais_config::Spool { segment_size: 1500, large_message: 400, min_free: 0 };
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let base = Arc::new(Base::new(Path::new("/spool"), &settings, disk));
-        let mut live = Live::new();
+        let Followed { ledger, mut live } = index;
         let mut each = |event: Event| follow(&mut live, &event);
         let Findings { ledger, next, quarantined, missing, .. } =
-            recover(&base, Ledger::default(), &mut each).map_err(|error| error.to_string())?;
+            recover(&base, ledger, &mut |_, _| (), &mut each)?;
         assert_eq!(
             ledger.segments.values().map(|life| life.live as usize).sum::<usize>(),
             live.len(),
@@ -178,13 +242,18 @@ impl Engine {
         let alarming = quarantined.iter().find(|found| found.acknowledged);
         assert!(alarming.is_none() && missing.is_empty(), "a false alarm: {alarming:?}");
         let feed = Arc::new(Feed::new(ledger));
-        let reader = Arc::new(Reader::new(Arc::clone(&base)));
+        let numbers = Arc::new(Numbers::from(next));
+        let forwarding = Arc::<Forwarding>::default();
+        let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
+        let [one, two, three] = [(); 3].map(|()| (Arc::clone(&base), Arc::clone(&feed)));
         Ok(Self {
-            committer: Committer::new(Arc::clone(&base), Arc::clone(&feed), next),
-            journal: Journal::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&reader)),
+            committer: Committer::new(one.0, one.1, Arc::clone(&numbers)),
+            journal: Journal::new(two.0, two.1, Arc::clone(&reader), Arc::clone(&forwarding)),
+            compactor: Compactor::new(three.0, three.1, forwarding, numbers),
             base,
             feed,
             reader,
+            copied: None,
             live,
         })
     }
@@ -229,7 +298,7 @@ impl Engine {
         let mut changes: Vec<Change> = Vec::new();
         for _ in 0..=dice.below(8) {
             // The oldest, so that whole segments come to their end.
-            let nth = dice.below((self.live.len() as u64).min(8)) as usize;
+            let nth = dice.below((self.live.len() as u64).min(10)) as usize;
             let Some((&(id, entry), &(place, was))) = self.live.iter().nth(nth) else { break };
             if changes.iter().any(|change| (change.id, change.entry) == (id, entry)) {
                 continue;
@@ -265,15 +334,49 @@ impl Engine {
         }
     }
 
-    fn delete_what_is_done(&mut self) {
-        self.journal.sweep();
-        // Stands in for the index, which lets go of them.
-        let emptied = |event| match event {
-            Event::Emptied { segment } => Some(segment),
-            _ => None,
+    /// Finishes messages for good.
+    fn finish(&mut self, which: impl Fn(MessageId) -> bool) {
+        let finished = |((id, entry), (place, was)): (&(MessageId, u16), &(Place, EntryState))| {
+            which(*id).then(|| change(*id, *place, *entry, *was, EntryState::Done))
         };
-        let emptied: Vec<u32> = self.feed.take().into_iter().filter_map(emptied).collect();
+        let changes: Vec<Change> = self.live.iter().filter_map(finished).collect();
+        for change in &changes {
+            alter(&mut self.live, change);
+        }
+        self.journal.write(changes);
+        self.journal.sync().unwrap();
+    }
+
+    fn delete_what_is_done(&mut self, promised: &mut Promised) {
+        self.journal.sweep();
+        let mut emptied = Vec::new();
+        for event in self.feed.take() {
+            promised.index.ledger.apply(&event);
+            follow(&mut promised.index.live, &event);
+            if let Event::Emptied { segment: gone } | Event::Moved { from: gone, .. } = event {
+                emptied.push(gone);
+            }
+        }
         self.journal.delete(&emptied);
+    }
+
+    /// The next step of a compaction: copies what is alive in some closed segment, however much
+    /// that is; lets the copy count; lets the index follow, and what was copied go.
+    fn compact(&mut self, promised: &mut Promised, dice: &mut Dice) {
+        if self.journal.is_replacing() {
+            return self.delete_what_is_done(promised);
+        }
+        if let Some(copied) = self.copied.take() {
+            self.journal.switch(copied, oneshot::channel().0);
+            promised.moves += u32::from(self.journal.is_replacing());
+            return;
+        }
+        let closed = |(number, life): (&u32, &SegmentLife)| life.closed.then_some(*number);
+        let closed: Vec<u32> =
+            self.feed.live(|ledger| ledger.segments.iter().filter_map(closed).collect());
+        if let Some(segment) = closed.get(dice.below(closed.len() as u64) as usize) {
+            self.copied = self.compactor.copy(*segment, &mut || true).unwrap_or_default();
+        }
     }
 
     fn content(&self, place: Place, scene: &str) -> Vec<u8> {
@@ -300,7 +403,15 @@ impl Promised {
 
     /// Starts the spool on what a crash has left and looks whether every promise was kept.
     fn check(&self, disk: &MemoryDisk, fate: Fate, scene: &str) {
+        let copy = disk.after_crash(Fate::Kept);
         let mut engine = Engine::start(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
+        match Engine::start_with(&copy, self.index.clone()) {
+            Ok(followed) => {
+                assert!(followed.live == engine.live, "{scene}: the index comes to something else");
+            }
+            Err(RecoverError::Index(_)) => {}
+            Err(error) => panic!("{scene}: {error}"),
+        }
         for (&(id, entry), &(place, state)) in &engine.live {
             let message = self.messages.get(&id).unwrap_or_else(|| panic!("{scene}: who is {id}?"));
             assert!(
@@ -309,6 +420,12 @@ impl Promised {
             );
             let possible = message.entries[usize::from(entry)].possible(fate);
             assert!(possible.contains(&state), "{scene}: {id}.{entry} {state:?} not {possible:?}");
+            let history = engine.reader.history(id, place).unwrap();
+            let taken = history.iter().filter(|change| change.entry == entry);
+            let taken: Vec<EntryState> = taken.map(|change| change.now).collect();
+            let synced = &message.entries[usize::from(entry)];
+            let synced = &synced.states[1..=synced.synced];
+            assert!(taken.starts_with(synced), "{scene}: {id}.{entry} {taken:?} not {synced:?}");
         }
         for (id, message) in self.messages.iter().filter(|(_, message)| message.acknowledged) {
             for (entry, history) in message.entries.iter().enumerate() {
@@ -348,7 +465,11 @@ type Live = BTreeMap<(MessageId, u16), (Place, EntryState)>;
 fn follow(live: &mut Live, event: &Event) {
     match event {
         Event::Stored { messages, .. } => messages.iter().for_each(|stored| add(live, stored)),
-        Event::Changed { changes, .. } => changes.iter().for_each(|change| alter(live, change)),
+        Event::Changed { changes, .. } | Event::Moved { entries: changes, .. } => {
+            for change in changes {
+                alter(live, change);
+            }
+        }
         _ => {}
     }
 }
@@ -369,8 +490,9 @@ fn alter(live: &mut Live, change: &Change) {
 
 fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntryState) -> Change {
     let (channel, host) = ("tcp_local".into(), "example.org".into());
-    let (priority, at, replies, reason) = (Priority::Normal, 1, Vec::new(), None);
-    Change { id, place, entry, channel, host, priority, at, was, now, replies, reason }
+    let (priority, size) = (Priority::Normal, 0);
+    let (at, replies, reason) = (1, Vec::new(), None);
+    Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
 }
 
 fn envelope(id: MessageId, entries: u16) -> Envelope {
@@ -405,6 +527,6 @@ fn waiting<T>(work: impl Future<Output = T>) -> T {
 }
 
 const FRESH: EntryState = EntryState::Waiting { open: 1, attempts: 0, due: 0 };
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 5;
 const STEPS: u64 = 60;
-const TEARS: u64 = 6;
+const TEARS: u64 = 4;

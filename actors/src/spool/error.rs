@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use super::Place;
+use super::{Place, recover::RecoverError};
 
 /// Why the spool did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,6 +48,15 @@ pub enum SpoolError {
     /// The spool has been closed.
     #[error("the spool is closed")]
     Closed,
+}
+
+impl From<RecoverError> for SpoolError {
+    fn from(error: RecoverError) -> Self {
+        match error {
+            RecoverError::Io { path, source } => Self::at(&path)(source),
+            RecoverError::Index(why) => Self::Index(why),
+        }
+    }
 }
 
 impl SpoolError {

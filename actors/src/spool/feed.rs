@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Change,
-    ledger::{Event, Ledger},
-};
+use super::ledger::{Event, Ledger};
 
 /// Shared by committer, journal and index.
 #[derive(Default)]
@@ -33,7 +30,7 @@ struct Inner {
     events: VecDeque<Event>,
     /// Of the events, how many are durable.
     durable: usize,
-    /// The journal has pushed changes that it has not synced.
+    /// The journal has pushed something that it has not synced.
     unsynced: bool,
     /// Messages and changes in `events`.
     weight: usize,
@@ -69,9 +66,8 @@ impl Feed {
         drop(self.telling.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Takes in state changes that have been written; [`Feed::synced`] makes them count.
-    pub(crate) fn push_changes(&self, changes: Vec<Change>, states: Vec<(u32, u64)>) {
-        let event = Event::Changed { changes, states };
+    /// Takes in what has been written; [`Feed::synced`] makes it count.
+    pub(crate) fn push_unsynced(&self, event: Event) {
         let mut inner = self.lock();
         inner.live.apply(&event);
         inner.weight += weight(&event);
@@ -80,7 +76,7 @@ impl Feed {
         self.make_room(inner);
     }
 
-    /// Every change that was pushed is durable.
+    /// Everything that was pushed is durable.
     pub(crate) fn synced(&self) {
         let mut inner = self.lock();
         inner.unsynced = false;
@@ -127,7 +123,7 @@ impl Feed {
     pub(crate) fn start_over(&self) -> (Ledger, Vec<u32>) {
         let mut inner = self.lock();
         let emptied = |event| match event {
-            Event::Emptied { segment } => Some(segment),
+            Event::Emptied { segment: gone } | Event::Moved { from: gone, .. } => Some(gone),
             _ => None,
         };
         let emptied = inner.events.drain(..).filter_map(emptied).collect();
@@ -178,7 +174,7 @@ impl Feed {
 fn weight(event: &Event) -> usize {
     match event {
         Event::Stored { messages, .. } => messages.len(),
-        Event::Changed { changes, .. } => changes.len(),
+        Event::Changed { changes, .. } | Event::Moved { entries: changes, .. } => changes.len(),
         _ => 1,
     }
 }

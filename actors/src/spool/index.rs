@@ -79,7 +79,7 @@ struct Young {
     host: Arc<str>,
     place: Place,
     priority: Priority,
-    size: Option<u64>,
+    size: u64,
 }
 
 impl IndexQueue {
@@ -221,6 +221,12 @@ impl Index {
                     self.learn_change(change);
                 }
             }
+            Event::Moved { from, entries, .. } => {
+                for entry in entries {
+                    self.learn_change(entry);
+                }
+                self.emptied.push(from);
+            }
             Event::Emptied { segment } => self.emptied.push(segment),
             Event::Closed { .. } | Event::LargeGone { .. } => {}
         }
@@ -235,7 +241,7 @@ impl Index {
                 self.stale.extend(fresh.map(|key| (Arc::clone(&channel), key)));
             }
             let host = Arc::clone(&entry.host);
-            let (place, priority, size) = (stored.place, stored.priority, Some(stored.size));
+            let (place, priority, size) = (stored.place, stored.priority, stored.size);
             let young = Young { was: None, now, channel, host, place, priority, size };
             self.young.insert((stored.id, number), young);
         }
@@ -249,13 +255,14 @@ impl Index {
         let name = (change.id, change.entry);
         if let Some(young) = self.young.get_mut(&name) {
             young.now = change.now;
+            young.place = change.place;
             if young.was.is_none() && young.now == EntryState::Done {
                 self.young.remove(&name);
             }
             return;
         }
-        let Change { now, channel, host, place, priority, .. } = change;
-        self.young.insert(name, Young { was, now, channel, host, place, priority, size: None });
+        let Change { now, channel, host, place, priority, size, .. } = change;
+        self.young.insert(name, Young { was, now, channel, host, place, priority, size });
     }
 
     /// Brings the store's trees up to date.
@@ -263,10 +270,7 @@ impl Index {
         let Some(store) = &mut self.store else { return Ok(()) };
         let mut writes: Vec<(Arc<str>, Key, Option<Vec<u8>>)> = Vec::new();
         for ((id, entry), young) in self.young.drain() {
-            let size = match young.size {
-                Some(size) => size,
-                None => known_size(store, id, entry, &young)?,
-            };
+            let size = young.size;
             let now = key(young.now, id, entry);
             writes.extend(now.map(|now| {
                 let (place, host, priority) = (young.place, &*young.host, young.priority);
@@ -348,21 +352,6 @@ impl Index {
             }
         }
     }
-}
-
-/// The size of a message of which only a change is known: the store has it, or had it before a
-/// crash; for want of both, that of the record.
-fn known_size(store: &mut Store, id: MessageId, entry: u16, young: &Young) -> Result<u64, Broken> {
-    let tree = store.channel(&young.channel)?;
-    if young.now != EntryState::Done {
-        for key in young.was.into_iter().chain(key(young.now, id, entry)) {
-            if let Some(value) = tree.get(key)? {
-                let value: Value<'_> = postcard::from_bytes(&value).map_err(Broken::because)?;
-                return Ok(value.size);
-            }
-        }
-    }
-    Ok(young.place.length.into())
 }
 
 /// How long an entry has time to be done before the store hears of it.

@@ -7,9 +7,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    io::{self, IoSlice},
-    mem,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    io, mem,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -20,146 +19,68 @@ use tokio::sync::oneshot;
 use super::{
     Change, EntryState, SpoolError,
     base::{Base, RESERVE},
-    disk::{DiskFile, is_full},
+    compaction::{Copied, drop_copy, each_change},
+    disk::is_full,
     feed::Feed,
+    forwarding::Forwarding,
+    journal_queue::JournalQueue,
     ledger::Event,
     reader::Reader,
-    record::{Found, Kind, Salt, Walker},
-    segment::{HEAD, Part, SegmentHead, create_states},
+    record::{Found, Kind, Walker},
+    segment::HEAD,
+    state_file::StateFile,
 };
-
-/// Changes and wishes on their way to the journal's thread.
-#[derive(Default)]
-pub(crate) struct JournalQueue {
-    inner: Mutex<Wanted>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Wanted {
-    changes: Vec<Change>,
-    flushes: Vec<oneshot::Sender<Result<(), SpoolError>>>,
-    retired: Vec<u32>,
-    asleep: bool,
-    closed: bool,
-    /// Octets that could not be written yet.
-    stuck: usize,
-}
 
 /// Writes changes; one per spool.
 pub(crate) struct Journal {
     base: Arc<Base>,
     feed: Arc<Feed>,
     reader: Arc<Reader>,
+    forwarding: Arc<Forwarding>,
     files: BTreeMap<u32, StateFile>,
     /// Changes not yet pushed to the feed: some of their octets could not be written.
     unpushed: Vec<Change>,
     dirty: BTreeSet<u32>,
+    /// A name in the directory has not been synced.
+    new_names: bool,
     /// When the oldest unsynced change was written.
     dirty_since: Option<Instant>,
     /// Large messages that are done, and whose files go after the next sync.
     done: Vec<MessageId>,
+    /// Segments that nothing refers to any more.
+    doomed: BTreeSet<u32>,
+    replaced: Option<Replaced>,
     reserved: Option<Instant>,
 }
 
-/// One `.st` file.
-struct StateFile {
-    file: Arc<dyn DiskFile>,
-    salt: Salt,
-    /// Octets that are durable.
-    durable: u64,
-    /// What comes after them.
-    tail: Vec<u8>,
-    /// How much of the tail has been written.
-    written: usize,
-    /// The file was made just now; its name has not been synced.
-    fresh: bool,
-}
-
-impl JournalQueue {
-    /// Lets a change be written. Never waits.
-    pub(crate) fn push(&self, change: Change) {
-        let mut inner = self.lock();
-        inner.changes.push(change);
-        self.notify(inner);
-    }
-
-    /// Asks for everything before to be synced.
-    pub(crate) fn flush(&self) -> oneshot::Receiver<Result<(), SpoolError>> {
-        let (answer, answered) = oneshot::channel();
-        let mut inner = self.lock();
-        // After the end nobody answers: who asks then is told so by the dropped sender.
-        if !inner.closed {
-            inner.flushes.push(answer);
-            self.notify(inner);
-        }
-        answered
-    }
-
-    /// The index does not need these segments any more.
-    pub(crate) fn retire(&self, segments: Vec<u32>) {
-        let mut inner = self.lock();
-        inner.retired.extend(segments);
-        self.notify(inner);
-    }
-
-    /// Changes and octets that wait because the disk does not take them.
-    pub(crate) fn backlog(&self) -> usize {
-        let inner = self.lock();
-        inner.stuck + inner.changes.len() * mem::size_of::<Change>()
-    }
-
-    /// What is there is still written and synced.
-    pub(crate) fn close(&self) {
-        let mut inner = self.lock();
-        inner.closed = true;
-        self.notify(inner);
-    }
-
-    /// What there is to do, waiting for it until `deadline`. The flag: the queue is closed.
-    fn take(&self, deadline: Option<Instant>) -> (Wanted, bool) {
-        let idle = |inner: &mut Wanted| {
-            inner.asleep = inner.changes.is_empty()
-                && inner.flushes.is_empty()
-                && inner.retired.is_empty()
-                && !inner.closed;
-            inner.asleep
-        };
-        let mut inner = match deadline {
-            None => self.wake.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let waited = self.wake.wait_timeout_while(self.lock(), left, idle);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-        };
-        inner.asleep = false;
-        let (closed, stuck) = (inner.closed, inner.stuck);
-        (mem::replace(&mut *inner, Wanted { closed, stuck, ..Wanted::default() }), closed)
-    }
-
-    fn notify(&self, mut inner: MutexGuard<'_, Wanted>) {
-        if mem::take(&mut inner.asleep) {
-            self.wake.notify_one();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Wanted> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A segment that does not count any more, and is still there.
+struct Replaced {
+    from: u32,
+    /// Must not go before that one: it is what says that it does not count.
+    to: u32,
+    gone: oneshot::Sender<()>,
 }
 
 impl Journal {
-    pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, reader: Arc<Reader>) -> Self {
+    pub(crate) fn new(
+        base: Arc<Base>,
+        feed: Arc<Feed>,
+        reader: Arc<Reader>,
+        forwarding: Arc<Forwarding>,
+    ) -> Self {
         Self {
             base,
             feed,
             reader,
+            forwarding,
             files: BTreeMap::new(),
             unpushed: Vec::new(),
             dirty: BTreeSet::new(),
+            new_names: false,
             dirty_since: None,
             done: Vec::new(),
+            doomed: BTreeSet::new(),
+            replaced: None,
             reserved: None,
         }
     }
@@ -183,7 +104,10 @@ impl Journal {
                     thread::sleep(RETRY_AFTER);
                 }
             }
-            queue.lock().stuck = self.stuck();
+            queue.set_stuck(self.stuck());
+            if let Some((copied, gone)) = wanted.copied {
+                self.switch(copied, gone);
+            }
             self.delete(&wanted.retired);
             self.sweep();
             if closed {
@@ -201,7 +125,8 @@ impl Journal {
         if changes.is_empty() && self.unpushed.is_empty() {
             return;
         }
-        for change in changes {
+        for mut change in changes {
+            change.place = self.forwarding.place(change.place);
             if let Err(error) = self.encode(&change) {
                 self.base.report(&error, "a state change has no segment to go to");
                 continue;
@@ -224,7 +149,7 @@ impl Journal {
             .filter(|change| change.now == EntryState::Done)
             .map(|change| change.id)
             .collect();
-        self.feed.push_changes(changes, states);
+        self.feed.push_unsynced(Event::Changed { changes, states });
         self.feed.live(|ledger| {
             if !ledger.large.is_empty() {
                 self.done.extend(done.into_iter().filter(|id| ledger.large.get(id) == Some(&0)));
@@ -238,9 +163,15 @@ impl Journal {
         self.unpushed.is_empty()
     }
 
+    /// Whether a segment that does not count any more is still there.
+    #[cfg(test)]
+    pub(crate) fn is_replacing(&self) -> bool {
+        self.replaced.is_some()
+    }
+
     /// Makes everything written durable; then deletes the files of large messages that are done.
     pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
-        if self.dirty.is_empty() {
+        if self.dirty.is_empty() && !self.new_names {
             self.dirty_since = None;
             return Ok(());
         }
@@ -248,23 +179,18 @@ impl Journal {
             self.write(Vec::new());
         }
         self.write_out()?;
-        let mut new_names = false;
         while let Some(number) = self.dirty.first().copied() {
-            let Some(file) = self.files.get_mut(&number) else { continue };
-            if let Err(error) = file.file.sync_data() {
-                // The kernel may have given up on these pages: write them once more.
-                file.written = 0;
-                return Err(self.base.failure(&self.base.layout.states(number), error));
+            if let Some(file) = self.files.get_mut(&number) {
+                let path = self.base.layout.states(number);
+                file.sync().map_err(|error| self.base.failure(&path, error))?;
+                self.new_names |= mem::take(&mut file.fresh);
             }
-            file.durable = file.end();
-            file.tail.clear();
-            file.written = 0;
             self.dirty.remove(&number);
-            new_names |= mem::take(&mut file.fresh);
         }
-        if new_names {
+        if self.new_names {
             let root = self.base.layout.root();
             self.base.disk.sync_dir(root).map_err(|error| self.base.failure(root, error))?;
+            self.new_names = false;
         }
         self.dirty_since = None;
         self.feed.synced();
@@ -296,30 +222,113 @@ impl Journal {
         }
     }
 
+    /// Lets a copy take the place of its segment; `gone` hears when that is deleted. See
+    /// [`super::compaction`].
+    pub(crate) fn switch(&mut self, copied: Copied, gone: oneshot::Sender<()>) {
+        let (from, to) = (copied.from, copied.head.number);
+        match self.make_count(copied) {
+            Ok(true) => {
+                self.replaced = Some(Replaced { from, to, gone });
+                tracing::info!(segment = from, survivors = to, "segment compacted");
+                if let Err(error) = self.sync() {
+                    self.base.report(&error, "state changes are not on the disk yet");
+                }
+            }
+            Ok(false) => drop_copy(&self.base, to),
+            Err(error) => {
+                self.base.report(&error, "a segment was not compacted and stays");
+                drop_copy(&self.base, to);
+            }
+        }
+    }
+
+    /// Steps 2 to 5 of a compaction. `false`: the copy is of no use.
+    fn make_count(&mut self, mut copied: Copied) -> Result<bool, SpoolError> {
+        self.sync()?;
+        let (disk, layout) = (Arc::clone(&self.base.disk), self.base.layout.clone());
+        let (from, to) = (copied.from, copied.head.number);
+        let old = self.feed.live(|ledger| ledger.segments.get(&from).copied());
+        let Some(old) = old.filter(|old| old.live > 0) else { return Ok(false) };
+
+        let end = self.state_file(from)?.durable;
+        let mut states = StateFile::open(&self.base, to)?;
+        each_change(&self.base, from, copied.followed..end, &mut |change| {
+            if let Some(change) = copied.take_over(change) {
+                change.encode(states.salt, states.end(), states.durable as u32, &mut states.tail);
+            }
+            Ok(())
+        })?;
+        let synced = states.write_out().and_then(|()| states.sync());
+        synced.map_err(|error| self.base.failure(&layout.states(to), error))?;
+        disk.sync_dir(layout.root()).map_err(|error| self.base.failure(layout.root(), error))?;
+
+        let offsets = mem::take(&mut copied.offsets);
+        let (life, entries) = copied.into_life(states.end());
+        if life.live != old.live {
+            let (counted, copied) = (old.live, life.live);
+            tracing::error!(segment = from, counted, copied, "not as alive as it should be; kept");
+            return Ok(false);
+        }
+        let messages = layout.messages(to);
+        if let Err(error) = disk.rename(&layout.unfinished(to), &messages)
+            && disk.open(&messages).is_err()
+        {
+            return Err(self.base.failure(&messages, error));
+        }
+        self.forwarding.add(from, to, offsets);
+        self.files.insert(to, states);
+        self.new_names = true;
+        self.dirty_since.get_or_insert_with(Instant::now);
+        self.feed.push_unsynced(Event::Moved { from, to, life, entries });
+        Ok(true)
+    }
+
     /// Deletes segments, in an order in which a crash at any point leaves no message without its
-    /// states.
+    /// states, and none that has moved in two places. What fails is tried again the next time.
     pub(crate) fn delete(&mut self, segments: &[u32]) {
         if segments.is_empty() {
             return;
         }
-        let (disk, layout) = (&self.base.disk, &self.base.layout);
+        self.doomed.extend(segments);
+        if let Some(from) = self.replaced.as_ref().map(|replaced| replaced.from)
+            && self.doomed.contains(&from)
+        {
+            self.remove(&[from]);
+        }
+        let kept = self.replaced.as_ref().map(|replaced| replaced.to);
+        let rest: Vec<u32> = self.doomed.iter().copied().filter(|n| Some(*n) != kept).collect();
+        self.remove(&rest);
+    }
+
+    fn remove(&mut self, segments: &[u32]) {
+        let (disk, layout) = (Arc::clone(&self.base.disk), self.base.layout.clone());
+        let mut removed = Vec::new();
         for number in segments {
             self.files.remove(number);
+            self.dirty.remove(number);
             self.reader.forget(*number);
-            if let Err(error) = disk.remove(&layout.messages(*number))
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                let error = SpoolError::at(&layout.messages(*number))(error);
-                self.base.report(&error, "an empty segment was not deleted");
+            match disk.remove(&layout.messages(*number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let error = SpoolError::at(&layout.messages(*number))(error);
+                    self.base.report(&error, "an empty segment was not deleted");
+                }
+                _ => removed.push(*number),
             }
+        }
+        if removed.is_empty() {
+            return;
         }
         if let Err(error) = disk.sync_dir(layout.root()) {
             let error = SpoolError::at(layout.root())(error);
-            // The next start removes them.
             return self.base.report(&error, "state files of empty segments are left over");
         }
-        for number in segments {
-            let _ = disk.remove(&layout.states(*number));
+        for number in removed {
+            let _ = disk.remove(&layout.states(number));
+            self.doomed.remove(&number);
+            self.forwarding.forget(number);
+            if let Some(replaced) = self.replaced.take_if(|replaced| replaced.from == number) {
+                let _ = replaced.gone.send(());
+            }
         }
     }
 
@@ -435,40 +444,6 @@ impl Journal {
         if allocated.is_err() {
             let _ = disk.remove(&path);
         }
-    }
-}
-
-impl StateFile {
-    fn open(base: &Base, number: u32) -> Result<Self, SpoolError> {
-        let (disk, layout) = (&*base.disk, &base.layout);
-        let path = layout.states(number);
-        let place = super::Place { segment: number, offset: 0, length: 0 };
-        let head = SegmentHead::load(disk, layout, number).map_err(SpoolError::at(&path))?;
-        let head = head.ok_or(SpoolError::Gone { place })?;
-        let (file, fresh) = match disk.open(&path) {
-            Ok(file) => (file, false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (create_states(disk, layout, head).map_err(SpoolError::at(&path))?, true)
-            }
-            Err(error) => return Err(SpoolError::at(&path)(error)),
-        };
-        let durable = file.size().map_err(SpoolError::at(&path))?.max(HEAD as u64);
-        let salt = head.salt(Part::States);
-        Ok(Self { file, salt, durable, tail: Vec::new(), written: 0, fresh })
-    }
-
-    /// Where the next record goes.
-    fn end(&self) -> u64 {
-        self.durable + self.tail.len() as u64
-    }
-
-    fn write_out(&mut self) -> io::Result<()> {
-        if self.written < self.tail.len() {
-            let (at, rest) = (self.durable + self.written as u64, &self.tail[self.written..]);
-            self.file.write_at(&mut [IoSlice::new(rest)], at)?;
-            self.written = self.tail.len();
-        }
-        Ok(())
     }
 }
 

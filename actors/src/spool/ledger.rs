@@ -9,7 +9,9 @@ use std::{
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Class, EntryState, Stored};
+use crate::status::Tally;
+
+use super::{Change, Class, EntryState, Stored, segment::HEAD};
 
 /// Something that happened to the spool, in the order in which it did.
 #[derive(Clone, Debug)]
@@ -22,6 +24,9 @@ pub(crate) enum Event {
     Closed { segment: u32, data_len: u64, states_len: u64 },
     /// The segment is empty and about to be deleted.
     Emptied { segment: u32 },
+    /// What was alive in one segment is in another now, and the first is about to be deleted. Each
+    /// entry comes with its new place, in the state it has.
+    Moved { from: u32, to: u32, life: SegmentLife, entries: Vec<Change> },
     /// The file of a large message that is done is gone.
     LargeGone { id: MessageId },
 }
@@ -49,6 +54,9 @@ pub(crate) struct SegmentLife {
     pub(crate) entries: u32,
     /// Entries not done.
     pub(crate) live: u32,
+    /// Octets of their records. What several entries share is counted for each of them: it is
+    /// never less than what is alive.
+    pub(crate) live_octets: u64,
     /// It will not grow.
     pub(crate) closed: bool,
 }
@@ -62,12 +70,28 @@ pub struct Counts {
     pub tried: u64,
     /// Held.
     pub held: u64,
+    /// Their recipients that are still open.
+    pub recipients: u64,
+    /// Octets of content, counted once for each entry.
+    pub bytes: u64,
+}
+
+impl SegmentLife {
+    /// A segment of which nothing is known yet.
+    pub(crate) fn unread() -> Self {
+        Self { data_len: HEAD as u64, states_len: HEAD as u64, ..Self::default() }
+    }
 }
 
 impl Counts {
     /// Entries that are not done.
     pub fn total(&self) -> u64 {
         self.untried + self.tried + self.held
+    }
+
+    /// As the counters show it.
+    pub fn tally(&self) -> Tally {
+        Tally { messages: self.total(), recipients: self.recipients, bytes: self.bytes }
     }
 
     /// Entries of one class.
@@ -79,10 +103,21 @@ impl Counts {
         }
     }
 
-    /// Counts one more.
-    pub(crate) fn add(&mut self, state: EntryState) {
+    /// Counts one more, of a message of `size` octets.
+    pub(crate) fn add(&mut self, state: EntryState, size: u64) {
         if let Some(count) = self.of(state) {
             *count += 1;
+            self.recipients += u64::from(state.open().count_ones());
+            self.bytes += size;
+        }
+    }
+
+    fn take_off(&mut self, state: EntryState, size: u64) {
+        if let Some(count) = self.of(state) {
+            *count = count.saturating_sub(1);
+            let open = u64::from(state.open().count_ones());
+            self.recipients = self.recipients.saturating_sub(open);
+            self.bytes = self.bytes.saturating_sub(size);
         }
     }
 
@@ -103,7 +138,7 @@ impl Ledger {
                 for stored in messages {
                     self.add(stored);
                 }
-                self.segments.entry(*segment).or_default().data_len = *data_len;
+                self.life(*segment).data_len = *data_len;
             }
             Event::Changed { changes, states } => {
                 for change in changes {
@@ -116,7 +151,7 @@ impl Ledger {
                 }
             }
             Event::Closed { segment, data_len, states_len } => {
-                let life = self.segments.entry(*segment).or_default();
+                let life = self.life(*segment);
                 life.data_len = *data_len;
                 life.states_len = life.states_len.max(*states_len);
                 life.closed = true;
@@ -128,6 +163,10 @@ impl Ledger {
                 self.segments.remove(segment);
                 self.empty.remove(segment);
             }
+            Event::Moved { from, to, life, .. } => {
+                self.segments.remove(from);
+                self.segments.insert(*to, *life);
+            }
             Event::LargeGone { id } => {
                 self.large.remove(id);
             }
@@ -136,11 +175,13 @@ impl Ledger {
 
     fn add(&mut self, stored: &Stored) {
         self.last_id = self.last_id.max(stored.id.0);
-        let life = self.segments.entry(stored.place.segment).or_default();
-        life.entries += stored.entries.len() as u32;
-        life.live += stored.entries.len() as u32;
+        let life = self.life(stored.place.segment);
+        let entries = stored.entries.len() as u32;
+        life.entries += entries;
+        life.live += entries;
+        life.live_octets += u64::from(entries) * u64::from(stored.place.length);
         for entry in stored.entries.iter() {
-            self.channel(&entry.channel).add(stored.initial(entry));
+            self.channel(&entry.channel).add(stored.initial(entry), stored.size);
         }
         if stored.large {
             self.large.insert(stored.id, stored.entries.len() as u16);
@@ -149,15 +190,14 @@ impl Ledger {
 
     fn change(&mut self, change: &Change) {
         let counts = self.channel(&change.channel);
-        if let Some(count) = counts.of(change.was) {
-            *count = count.saturating_sub(1);
-        }
-        counts.add(change.now);
+        counts.take_off(change.was, change.size);
+        counts.add(change.now, change.size);
         if change.now != EntryState::Done || change.was == EntryState::Done {
             return;
         }
         if let Some(life) = self.segments.get_mut(&change.place.segment) {
             life.live = life.live.saturating_sub(1);
+            life.live_octets = life.live_octets.saturating_sub(change.place.length.into());
             if life.closed && life.live == 0 {
                 self.empty.insert(change.place.segment);
             }
@@ -165,6 +205,10 @@ impl Ledger {
         if let Some(left) = self.large.get_mut(&change.id) {
             *left = left.saturating_sub(1);
         }
+    }
+
+    fn life(&mut self, segment: u32) -> &mut SegmentLife {
+        self.segments.entry(segment).or_insert(SegmentLife::unread())
     }
 
     fn channel(&mut self, name: &Arc<str>) -> &mut Counts {

@@ -40,9 +40,11 @@ struct State {
     durable_names: BTreeMap<PathBuf, usize>,
     name_changes: Vec<NameChange>,
     operations: u64,
+    octets_read: u64,
     stop_at: Option<u64>,
     capacity: Option<u64>,
     failing_syncs: u32,
+    failing_removals: u32,
 }
 
 #[derive(Default)]
@@ -81,6 +83,11 @@ impl MemoryDisk {
         self.lock().operations
     }
 
+    /// Octets read so far.
+    pub fn octets_read(&self) -> u64 {
+        self.lock().octets_read
+    }
+
     /// The operation with this number (the first is 0) and all later ones fail. That operation
     /// itself may have taken effect, as far as a fate allows.
     pub fn stop_at(&self, operation: u64) {
@@ -102,6 +109,11 @@ impl MemoryDisk {
     /// every later one, as on Linux.
     pub fn fail_syncs(&self, count: u32) {
         self.lock().failing_syncs = count;
+    }
+
+    /// The next `count` files that are to be removed stay.
+    pub fn fail_removals(&self, count: u32) {
+        self.lock().failing_removals = count;
     }
 
     /// The contents of a file, if it is there.
@@ -220,6 +232,10 @@ impl Disk for MemoryDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         let step = state.step().ok_or_else(power_cut)?;
+        if state.failing_removals > 0 {
+            state.failing_removals -= 1;
+            return Err(io::Error::other("the disk did not let go of it"));
+        }
         state.change_names(NameChange::Removed(path.to_owned()));
         step
     }
@@ -249,10 +265,11 @@ impl DiskFile for MemoryFile {
     }
 
     fn read_at(&self, octets: &mut [u8], at: u64) -> io::Result<usize> {
-        let state = self.disk.lock();
+        let mut state = self.disk.lock();
         let rest = state.files[self.file].now.get(at as usize..).unwrap_or_default();
         let read = rest.len().min(octets.len());
         octets[..read].copy_from_slice(&rest[..read]);
+        state.octets_read += read as u64;
         Ok(read)
     }
 

@@ -22,6 +22,7 @@
 //! NNNNNNNN.msg   a segment: a head, then messages (envelope, content), then a seal; zeros behind
 //!                the last message while it is written to
 //! NNNNNNNN.st    changes to the states of that segment's entries, in the order they were made
+//! NNNNNNNN.tmp   a segment that is being copied from another one and does not count yet
 //! large/ID       the content of a large message, whose record holds its envelope only
 //! index/         sled: waiting entries by channel, class and due time, and a checkpoint
 //! quarantine/    copies of damaged stretches: FILE.OFFSET
@@ -29,25 +30,28 @@
 //! ```
 //!
 //! Appending always goes to the youngest segment, and after a start to a new one. A segment that is
-//! full is sealed; when nothing in it is alive it goes, states and all. Mostly dead segments are
-//! not compacted yet: the place for it is beside `journal::Journal::sweep`, which knows the live
-//! entries of each segment and owns the state files; `segment::SegmentHead::replaces` is there
-//! to say what a compacted segment stands for.
+//! full is sealed; when nothing in it is alive it goes, states and all. What is alive in a segment
+//! that is mostly dead is copied to another one, and then it goes as well: see [`compaction`].
 //!
 //! # Who does what
 //!
-//! Three threads: the *committer* appends batches and answers, the *journal* writes state changes
-//! and deletes what is done, the *index* follows both through the *feed*. Callers encode, check and
-//! mostly also read records in their own tasks. Nothing here knows of actors.
+//! Four threads: the *committer* appends batches and answers, the *journal* writes state changes
+//! and deletes what is done, the *compactor* copies what is not, the *index* follows them through
+//! the *feed*. Callers encode, check and mostly also read records in their own tasks. Nothing here
+//! knows of actors.
 
 mod base;
 mod change;
 mod committer;
+mod compaction;
 pub mod disk;
 mod error;
 mod feed;
+mod forwarding;
 mod index;
+mod inspect;
 mod journal;
+mod journal_queue;
 mod large;
 mod ledger;
 pub mod memory_disk;
@@ -56,15 +60,20 @@ mod reader;
 mod record;
 mod recover;
 mod segment;
+mod state_file;
 mod store;
+mod tidy;
+mod walked;
 
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod scale_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -79,14 +88,18 @@ use tokio::sync::oneshot;
 use self::{
     base::Base,
     committer::{CommitQueue, Committer},
+    compaction::{Compactor, Rest},
     feed::Feed,
+    forwarding::Forwarding,
     index::{Index, IndexQueue, Question},
-    journal::{Journal, JournalQueue},
+    journal::Journal,
+    journal_queue::JournalQueue,
     large::blocking,
     ledger::Ledger,
     message::Encoded,
     reader::Reader,
     recover::{Findings, RecoverError, recover},
+    segment::Numbers,
     store::{Broken, scanned},
 };
 pub use self::{
@@ -94,9 +107,11 @@ pub use self::{
     change::{Change, Class, EntryState, open_recipients},
     disk::{Disk, DiskFile, RealDisk},
     error::SpoolError,
+    inspect::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
     large::Draft,
     ledger::Counts,
     message::{NewContent, Place, Stored, StoredEntry},
+    reader::LastReplies,
     recover::Quarantined,
     store::{Cursor, ScannedEntry},
 };
@@ -138,12 +153,31 @@ pub struct Recovered {
     pub took: Duration,
 }
 
+impl Recovered {
+    fn of(findings: Findings, rebuilt: Option<String>, started: Instant) -> (Self, Ledger, u32) {
+        let Findings { ledger, quarantined, missing, cut, replayed, next } = findings;
+        let recovered = Self {
+            last_id: MessageId(ledger.last_id),
+            entries: counts_of(&ledger),
+            quarantined,
+            missing,
+            cut,
+            replayed,
+            rebuilt,
+            took: started.elapsed(),
+        };
+        (recovered, ledger, next)
+    }
+}
+
 struct Shared {
     base: Arc<Base>,
     feed: Arc<Feed>,
     reader: Arc<Reader>,
+    compactor: Compactor,
     commits: CommitQueue,
     journal: JournalQueue,
+    rest: Rest,
     index: IndexQueue,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -165,28 +199,38 @@ impl Spool {
         if let Some(reason) = &rebuilt {
             tracing::warn!(%reason, "the queue index was made anew from the spool");
         }
-        let Findings { ledger, quarantined, missing, cut, replayed, next } = findings;
-        let recovered = Recovered {
-            last_id: MessageId(ledger.last_id),
-            entries: counts_of(&ledger),
-            quarantined,
-            missing,
-            cut,
-            replayed,
-            rebuilt,
-            took: started.elapsed(),
-        };
+        let (recovered, ledger, next) = Recovered::of(findings, rebuilt, started);
         let entries: u64 = recovered.entries.values().map(Counts::total).sum();
         let Recovered { replayed, cut, took, .. } = recovered;
+        let (damaged, missing) = (recovered.quarantined.len(), recovered.missing.len());
         tracing::info!(
             entries,
+            segments = ledger.segments.len(),
+            octets = ledger.octets(),
             replayed,
             cut,
+            damaged,
+            missing,
             took_ms = took.as_millis() as u64,
             "spool recovered"
         );
         let base = Base::new(dir, settings, Arc::clone(&base.disk));
         Ok((Opened { base, index, ledger, next }, recovered))
+    }
+
+    /// Throws away the index of the spool in `dir` and makes it anew. Nobody else may be using it.
+    /// `progress` is told how many octets of how many have been followed.
+    pub fn rebuild(
+        dir: &Path,
+        settings: &relais_config::Spool,
+        disk: Arc<dyn Disk>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Recovered, SpoolError> {
+        let started = Instant::now();
+        let base = Arc::new(Base::new(dir, settings, disk));
+        base.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        let (_, findings) = make_anew(&base, progress)?;
+        Ok(Recovered::of(findings, Some("asked to".to_owned()), started).0)
     }
 
     /// Stores a message. `Ok` means that it is safe; an error, that it was not acknowledged. The
@@ -255,6 +299,17 @@ impl Spool {
         blocking(move || reader.history(id, place)).await
     }
 
+    /// The newest outcome of each recipient of these messages, as far as it was tried, from one
+    /// pass over the states of the segment they are in.
+    pub async fn last_replies(
+        &self,
+        segment: u32,
+        ids: &HashSet<MessageId>,
+    ) -> Result<LastReplies, SpoolError> {
+        let (reader, ids) = (Arc::clone(&self.shared.reader), ids.clone());
+        blocking(move || reader.last_replies(segment, &ids)).await
+    }
+
     /// Waiting or held entries of a channel in the order of the index, behind `after`, at most
     /// `limit`. Sees everything that was stored and amended before the call.
     pub async fn scan(
@@ -305,7 +360,12 @@ impl Spool {
         blocking(move || {
             let threads =
                 std::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
-            let ends = [Shared::close_commits, Shared::close_journal, Shared::close_index];
+            let ends = [
+                Shared::close_commits,
+                Shared::close_journal,
+                Shared::end_compaction,
+                Shared::close_index,
+            ];
             for (thread, close) in threads.into_iter().zip(ends) {
                 close(&shared);
                 if thread.join().is_err() {
@@ -353,23 +413,36 @@ impl Opened {
         let Self { base, index, ledger, next } = self;
         let base = Arc::new(base);
         let feed = Arc::new(Feed::new(ledger));
-        let reader = Arc::new(Reader::new(Arc::clone(&base)));
-        let appender = Committer::new(Arc::clone(&base), Arc::clone(&feed), next);
-        let journal = Journal::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&reader));
+        let forwarding = Arc::<Forwarding>::default();
+        let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
+        let numbers = Arc::new(Numbers::from(next));
+        let appender = Committer::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&numbers));
+        let journal = Journal::new(
+            Arc::clone(&base),
+            Arc::clone(&feed),
+            Arc::clone(&reader),
+            Arc::clone(&forwarding),
+        );
+        let compactor = Compactor::new(Arc::clone(&base), Arc::clone(&feed), forwarding, numbers);
         let shared = Arc::new(Shared {
             base,
             feed,
             reader,
+            compactor,
             commits: CommitQueue::default(),
             journal: JournalQueue::default(),
+            rest: Rest::default(),
             index: IndexQueue::default(),
             threads: Mutex::default(),
         });
-        let [one, two, three] = [(); 3].map(|()| Arc::clone(&shared));
+        let [one, two, three, four] = [(); 4].map(|()| Arc::clone(&shared));
         let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
         let threads = [
             spawn("committer", move || appender.run(&one.commits, committed))?,
             spawn("journal", move || journal.run(&two.journal))?,
+            spawn("compactor", move || {
+                four.compactor.run(&four.rest, |copied| four.journal.switch(copied));
+            })?,
             spawn("index", move || {
                 index.run(&three.feed, &three.index, |segments| three.journal.retire(segments));
             })?,
@@ -382,6 +455,10 @@ impl Opened {
 impl Shared {
     fn close_commits(&self) {
         self.commits.close();
+    }
+
+    fn end_compaction(&self) {
+        self.rest.end();
     }
 
     fn close_journal(&self) {
@@ -397,6 +474,7 @@ impl Shared {
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.close_commits();
+        self.0.end_compaction();
         self.0.close_journal();
         self.0.close_index();
     }
@@ -405,18 +483,27 @@ impl Drop for StopOnDrop {
 /// Recovers with the index that is there or, if that cannot be used, with a new one.
 fn follow_up(base: &Arc<Base>) -> Result<(Index, Findings, Option<String>), SpoolError> {
     let known_before = base.layout.index().exists();
-    let reason = match Index::open(Arc::clone(base)).map(|index| attempt(base, index)) {
-        Ok(Ok((index, findings))) => {
-            let rebuilt = !known_before && !findings.ledger.segments.is_empty();
-            return Ok((index, findings, rebuilt.then(|| "there was none".to_owned())));
-        }
-        Ok(Err(RecoverError::Io { path, source })) => return Err(SpoolError::at(&path)(source)),
-        Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
-    };
-    let again = || match Index::create(Arc::clone(base)).map(|index| attempt(base, index)) {
-        Ok(Err(RecoverError::Io { path, source })) => Err(SpoolError::at(&path)(source)),
-        Ok(Err(RecoverError::Index(why))) | Err(Broken(why)) => Err(SpoolError::Index(why)),
-        Ok(Ok((index, findings))) => Ok((index, findings)),
+    let reason =
+        match Index::open(Arc::clone(base)).map(|index| attempt(base, index, &mut |_, _| ())) {
+            Ok(Ok((index, findings))) => {
+                let rebuilt = !known_before && !findings.ledger.segments.is_empty();
+                return Ok((index, findings, rebuilt.then(|| "there was none".to_owned())));
+            }
+            Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
+            Ok(Err(error)) => return Err(error.into()),
+        };
+    make_anew(base, &mut |_, _| ()).map(|(index, findings)| (index, findings, Some(reason)))
+}
+
+/// Recovers with a new index.
+fn make_anew(
+    base: &Arc<Base>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Index, Findings), SpoolError> {
+    let mut again = || {
+        let index =
+            Index::create(Arc::clone(base)).map_err(|Broken(why)| SpoolError::Index(why))?;
+        Ok(attempt(base, index, progress)?)
     };
     let mut made = again();
     // On a full disk mail cannot leave, and make room, before there is an index.
@@ -427,13 +514,17 @@ fn follow_up(base: &Arc<Base>) -> Result<(Index, Findings, Option<String>), Spoo
         tracing::warn!(%why, "the index is made in the space reserved for a full disk");
         made = again();
     }
-    made.map(|(index, findings)| (index, findings, Some(reason)))
+    made
 }
 
-fn attempt(base: &Base, mut index: Index) -> Result<(Index, Findings), RecoverError> {
+fn attempt(
+    base: &Base,
+    mut index: Index,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Index, Findings), RecoverError> {
     let mut failed = Ok(());
     let known = index.ledger().clone();
-    let findings = recover(base, known, &mut |event| {
+    let findings = recover(base, known, progress, &mut |event| {
         if failed.is_ok() {
             failed = index.catch_up(event);
         }

@@ -1,18 +1,19 @@
 //! Reading messages back, mostly out of the page cache and then without leaving the thread.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::{Bytes, BytesMut};
-use relais_channels::mail::{Content, Envelope, MessageId};
+use relais_channels::mail::{Content, Envelope, MessageId, Outcome};
 
 use super::{
     Change, Place, SpoolError,
     base::Base,
     disk::DiskFile,
+    forwarding::Forwarding,
     large::blocking,
     record::{Found, HEADER, Header, Kind, Salt, Walker},
     segment::{HEAD, Part, SegmentHead},
@@ -21,6 +22,7 @@ use super::{
 /// Reads records; keeps the segments read last open.
 pub(crate) struct Reader {
     base: Arc<Base>,
+    forwarding: Arc<Forwarding>,
     open: Mutex<Open>,
 }
 
@@ -37,8 +39,8 @@ struct Segment {
 }
 
 impl Reader {
-    pub(crate) fn new(base: Arc<Base>) -> Self {
-        Self { base, open: Mutex::default() }
+    pub(crate) fn new(base: Arc<Base>, forwarding: Arc<Forwarding>) -> Self {
+        Self { base, forwarding, open: Mutex::default() }
     }
 
     /// The envelope and the content at `place`.
@@ -46,11 +48,12 @@ impl Reader {
         self: &Arc<Self>,
         place: Place,
     ) -> Result<(Envelope, Content), SpoolError> {
-        if let Some(segment) = self.cached(place.segment) {
-            let mut octets = BytesMut::zeroed(place.length as usize);
+        let at = self.forwarding.place(place);
+        if let Some(segment) = self.cached(at.segment) {
+            let mut octets = BytesMut::zeroed(at.length as usize);
             // Whatever goes wrong here goes wrong again below, and is told there.
-            if let Ok(true) = segment.file.read_cached(&mut octets, u64::from(place.offset)) {
-                return self.decode(place, segment.salt, &octets.freeze());
+            if let Ok(true) = segment.file.read_cached(&mut octets, u64::from(at.offset)) {
+                return self.decode(at, segment.salt, &octets.freeze());
             }
         }
         let reader = Arc::clone(self);
@@ -59,6 +62,10 @@ impl Reader {
 
     /// The same, waiting for the disk.
     pub(crate) fn read_waiting(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
+        self.following(place, |place| self.read_at(place))
+    }
+
+    fn read_at(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
         let segment = match self.cached(place.segment) {
             Some(segment) => segment,
             None => self.open(place)?,
@@ -78,23 +85,82 @@ impl Reader {
 
     /// Every change of a message, oldest first.
     pub(crate) fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, SpoolError> {
+        self.following(place, |place| {
+            let mut changes = Vec::new();
+            self.changes(place, |of| of == id, |change| changes.push(change))?;
+            Ok(changes)
+        })
+    }
+
+    /// The newest outcome, and when it was, for each recipient of these messages of a segment that
+    /// was ever tried.
+    pub(crate) fn last_replies(
+        &self,
+        segment: u32,
+        ids: &HashSet<MessageId>,
+    ) -> Result<LastReplies, SpoolError> {
+        let mut place = Place { segment, offset: 0, length: 0 };
+        loop {
+            place.segment = self.forwarding.segment(segment);
+            let mut last = LastReplies::new();
+            let read = self.changes(
+                place,
+                |id| ids.contains(&id),
+                |Change { id, entry, at, replies, .. }| {
+                    let replies = replies.into_iter();
+                    last.extend(replies.map(|(to, outcome)| ((id, entry, to), (outcome, at))));
+                },
+            );
+            if self.forwarding.segment(segment) == place.segment {
+                return read.map(|()| last);
+            }
+        }
+    }
+
+    /// Goes through the state file of a segment, oldest first.
+    fn changes(
+        &self,
+        place: Place,
+        of: impl Fn(MessageId) -> bool,
+        mut each: impl FnMut(Change),
+    ) -> Result<(), SpoolError> {
         let path = self.base.layout.states(place.segment);
         let (disk, layout) = (&*self.base.disk, &self.base.layout);
-        let file = disk.open(&path).map_err(|error| gone(place, &path)(error))?;
         let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
-        let salt = head.ok_or(SpoolError::Damaged { place })?.salt(Part::States);
+        let salt = head.ok_or(SpoolError::Gone { place })?.salt(Part::States);
+        let file = match disk.open(&path) {
+            Ok(file) => file,
+            // A crash may take it as long as there is nothing in it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(SpoolError::at(&path)(error)),
+        };
         let end = file.size().map_err(SpoolError::at(&path))?;
         let mut walker = Walker::new(&*file, salt, HEAD as u64, end);
-        let mut changes = Vec::new();
         while let Some(found) = walker.next().map_err(SpoolError::at(&path))? {
             if let Found::Record { header, payload, .. } = found
                 && header.kind == Kind::Change
-                && header.id == id
+                && of(header.id)
+                && let Some(change) = Change::decode(&header, payload, true)
             {
-                changes.extend(Change::decode(&header, payload, true));
+                each(change);
             }
         }
-        Ok(changes)
+        Ok(())
+    }
+
+    /// Does something where the message is now; once more if it has just moved on.
+    fn following<T>(
+        &self,
+        place: Place,
+        work: impl Fn(Place) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        loop {
+            let at = self.forwarding.place(place);
+            let done = work(at);
+            if self.forwarding.place(place) == at {
+                return done;
+            }
+        }
     }
 
     /// The segment is about to be deleted.
@@ -158,6 +224,10 @@ impl Reader {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// By message, entry and recipient of the entry: what it came to, and when (milliseconds since
+/// 1970).
+pub type LastReplies = HashMap<(MessageId, u16, u8), (Outcome, u64)>;
 
 fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {
     move |error| match error.kind() {

@@ -3,8 +3,14 @@
 //! *Torn*: written by the last batch before a crash and never acknowledged. It is cut off.
 //! *Damaged*: anything else that does not match its checksum. It is copied to `quarantine/` and
 //! reported, and what comes after it is kept. The durable length in each header tells the two
-//! apart; only the youngest segment is believed to be torn. Everything here can itself be
-//! interrupted at any point and done again.
+//! apart; only the youngest segment is believed to be torn. *Replaced*: compacted, and the copy
+//! counts; only its deletion is left to do. Everything here can itself be interrupted at any point
+//! and done again.
+//!
+//! With an index that is up to date, segments that have not changed since are not opened. Without
+//! one, every record is read once, and memory does not grow with their number: at most the state
+//! changes of one segment are held, some 300 octets for each entry that was ever tried, and 16 to
+//! 32 octets for each large message; what is alive goes into the index as it is found.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -18,11 +24,12 @@ use relais_channels::mail::MessageId;
 use super::{
     Change, EntryState, Stored,
     base::Base,
-    disk::{Disk, DiskFile},
-    large::DRAFT,
+    disk::DiskFile,
     ledger::{Event, Ledger, SegmentLife},
     record::{Found, HEADER, Header, Kind, Walker},
-    segment::{HEAD, Part, SegmentHead, number_of},
+    segment::{HEAD, Part, SegmentHead},
+    tidy::{at, check, copies, next_number, size, tidy, youngest},
+    walked::Walked,
 };
 
 /// A stretch of a file that is not what was written there.
@@ -72,10 +79,11 @@ pub(crate) enum RecoverError {
 }
 
 /// Brings everything up to date, starting from what the index knows (nothing, if it is empty).
-/// Each event is handed to `each` in order.
+/// Each event is handed to `each` in order; `progress` hears how many octets of how many are done.
 pub(crate) fn recover(
     base: &Base,
     known: Ledger,
+    progress: &mut dyn FnMut(u64, u64),
     each: &mut dyn FnMut(Event),
 ) -> Result<Findings, RecoverError> {
     let segments = tidy(base)?;
@@ -84,9 +92,22 @@ pub(crate) fn recover(
     let next = next_number(base, &segments, &known)?;
     let findings = Findings { ledger: known, next, ..Findings::default() };
     let mut recovery = Recovery { base, each, findings, from_scratch };
+    let copies = copies(base, &segments, &recovery.findings.ledger)?;
+    let youngest = youngest(base, &segments)?;
+    let mut sizes = Vec::with_capacity(segments.len());
     for number in &segments {
-        recovery.segment(*number, Some(number) == segments.last())?;
+        sizes.push(size(&*base.disk, &base.layout.messages(*number))?);
     }
+    let (mut done, all) = (0, sizes.iter().sum());
+    for (number, octets) in segments.iter().zip(sizes) {
+        progress(done, all);
+        done += octets;
+        match copies.get(number) {
+            Some(copy) => recovery.replaced(*number, *copy)?,
+            None => recovery.segment(*number, Some(*number) == youngest)?,
+        }
+    }
+    progress(done, all);
     recovery.large_files(&segments)?;
     Ok(recovery.findings)
 }
@@ -118,17 +139,6 @@ struct Recovery<'a> {
     each: &'a mut dyn FnMut(Event),
     findings: Findings,
     from_scratch: bool,
-}
-
-/// Where a walk through one file ended.
-#[derive(Debug, Default)]
-struct Walked {
-    /// The end of the last intact record.
-    end: u64,
-    /// Octets known to be durable.
-    durable: u64,
-    sealed: bool,
-    bad: Vec<(u64, u64, Option<MessageId>)>,
 }
 
 /// What has happened to an entry since the index looked.
@@ -166,6 +176,48 @@ impl Recovery<'_> {
         let data_len = size(disk, &messages)?;
         let states_len = size(disk, &states)?.max(HEAD as u64);
         self.emit(Event::Closed { segment: number, data_len, states_len });
+        Ok(())
+    }
+
+    /// Lets an index that did not follow the compaction forget the segment; then removes it.
+    fn replaced(&mut self, number: u32, copy: u32) -> Result<(), RecoverError> {
+        if !self.from_scratch && !self.findings.ledger.segments.contains_key(&copy) {
+            self.retract(number)?;
+        }
+        self.remove(number)
+    }
+
+    /// Tells that everything in a segment is done. What is not will be found in the copy.
+    fn retract(&mut self, number: u32) -> Result<(), RecoverError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (path, states) = (layout.messages(number), layout.states(number));
+        let unreadable = || RecoverError::Index(format!("replaced segment {number} is damaged"));
+        let head = SegmentHead::load(disk, layout, number).map_err(at(&path))?;
+        let head = head.ok_or_else(unreadable)?;
+        let (data_len, states_len) = (size(disk, &path)?, size(disk, &states)?);
+        let known = self.findings.ledger.segments.get(&number).copied();
+        self.follow(head, &known.unwrap_or(SegmentLife::unread()), data_len, states_len)?;
+
+        let (mut states, _) = self.states(head, HEAD as u64, states_len)?;
+        let file = self.base.disk.open(&path).map_err(at(&path))?;
+        let mut records = Walker::new(&*file, head.salt(Part::Messages), HEAD as u64, data_len);
+        let mut changes = Vec::new();
+        while let Some(found) = records.next().map_err(at(&path))? {
+            let Found::Record { offset, header, payload } = found else { return Err(unreadable()) };
+            if header.kind == Kind::Seal {
+                break;
+            }
+            let stored = Stored::from_record(number, offset, &header, payload);
+            let stored = stored.ok_or_else(unreadable)?;
+            for (entry, name) in (0..).zip(stored.entries.iter()) {
+                let untried = Change::moved(&stored, entry, name);
+                let was = states.remove(&(stored.id, entry)).map_or(untried.now, |l| l.change.now);
+                if was != EntryState::Done {
+                    changes.push(Change { was, now: EntryState::Done, ..untried });
+                }
+            }
+        }
+        self.emit(Event::Changed { changes, states: Vec::new() });
         Ok(())
     }
 
@@ -297,7 +349,7 @@ impl Recovery<'_> {
         }
         if walked.end < size {
             self.findings.cut += size - walked.end;
-            tracing::info!(?path, from = walked.end, to = size, "cut off a torn tail");
+            tracing::info!(?path, from = walked.end, to = size, "cut off what was not used");
             file.truncate(walked.end).map_err(at(path))?;
             changed = true;
         }
@@ -451,42 +503,6 @@ impl Latest {
     }
 }
 
-impl Walked {
-    fn from(at: u64) -> Self {
-        Self { end: at, durable: at, ..Self::default() }
-    }
-
-    /// What a seal may call durable: everything, unless there are remains of a crash, which are
-    /// not to look like damage from then on.
-    fn certain(&self) -> u64 {
-        let remains = self.bad.iter().any(|(at, ..)| (self.durable..self.end).contains(at));
-        if remains { self.durable } else { self.end }
-    }
-
-    /// Takes note of what was found; gives it back if it is a record.
-    fn step<'a>(&mut self, found: Found<'a>) -> Option<(u64, Header, &'a [u8])> {
-        match found {
-            Found::Record { offset, header, payload } => {
-                self.end = offset + header.length();
-                self.durable = self.durable.max(header.durable.into());
-                self.sealed = header.kind == Kind::Seal;
-                Some((offset, header, payload))
-            }
-            Found::Bad { offset, length, id } => {
-                self.bad.push((offset, length, id));
-                None
-            }
-        }
-    }
-}
-
-impl SegmentLife {
-    /// A segment of which nothing is known yet.
-    fn unread() -> Self {
-        Self { data_len: HEAD as u64, states_len: HEAD as u64, ..Self::default() }
-    }
-}
-
 /// Equal names, kept once.
 #[derive(Default)]
 pub(crate) struct Names(HashSet<Arc<str>>);
@@ -498,68 +514,6 @@ impl Names {
             None => drop(self.0.insert(Arc::clone(name))),
         }
     }
-}
-
-/// Makes the directories, removes what a crash left, and lists the segments.
-fn tidy(base: &Base) -> Result<BTreeSet<u32>, RecoverError> {
-    let (disk, layout) = (&*base.disk, &base.layout);
-    for dir in [layout.root().to_owned(), layout.large_dir(), layout.quarantine()] {
-        disk.create_dir(&dir).map_err(at(&dir))?;
-    }
-    let names = disk.list(layout.root()).map_err(at(layout.root()))?;
-    let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
-    let left_over = |name: &&String| {
-        let states = number_of(name, "st").is_some_and(|number| !segments.contains(&number));
-        states || number_of(name, "tmp").is_some()
-    };
-    for name in names.iter().filter(left_over) {
-        let path = layout.root().join(name);
-        disk.remove(&path).map_err(at(&path))?;
-    }
-    for name in disk.list(&layout.large_dir()).map_err(at(&layout.large_dir()))? {
-        if name.starts_with(DRAFT) {
-            let path = layout.large_dir().join(name);
-            disk.remove(&path).map_err(at(&path))?;
-        }
-    }
-    disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
-    Ok(segments)
-}
-
-/// Whether what the index knows fits the files: they may have grown, and nothing else.
-fn check(base: &Base, known: &Ledger, segments: &BTreeSet<u32>) -> Result<(), RecoverError> {
-    for (number, life) in &known.segments {
-        if !segments.contains(number) {
-            return Err(RecoverError::Index(format!("segment {number} is not there")));
-        }
-        let data_len = size(&*base.disk, &base.layout.messages(*number))?;
-        let states_len = size(&*base.disk, &base.layout.states(*number))?;
-        if data_len < life.data_len || states_len.max(HEAD as u64) < life.states_len {
-            return Err(RecoverError::Index(format!("segment {number} is shorter than it was")));
-        }
-    }
-    Ok(())
-}
-
-/// Above every number that is or was in use, as far as can be seen.
-fn next_number(base: &Base, segments: &BTreeSet<u32>, known: &Ledger) -> Result<u32, RecoverError> {
-    let dir = base.layout.quarantine();
-    let quarantined = base.disk.list(&dir).map_err(at(&dir))?;
-    let quarantined = quarantined.iter().filter_map(|name| name.get(..8)?.parse().ok());
-    let known = known.segments.keys().copied();
-    Ok(segments.iter().copied().chain(known).chain(quarantined).max().unwrap_or(0) + 1)
-}
-
-/// The length of a file; 0 if it is not there.
-fn size(disk: &dyn Disk, path: &Path) -> Result<u64, RecoverError> {
-    match disk.open(path).and_then(|file| file.size()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        size => size.map_err(at(path)),
-    }
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> RecoverError + '_ {
-    |source| RecoverError::Io { path: path.to_owned(), source }
 }
 
 /// Messages told of at once.

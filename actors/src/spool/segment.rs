@@ -8,7 +8,10 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, IoSlice},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -42,6 +45,11 @@ impl Layout {
     /// The state changes of a segment.
     pub(crate) fn states(&self, segment: u32) -> PathBuf {
         self.root.join(format!("{segment:08}.st"))
+    }
+
+    /// The messages of a segment that does not count yet.
+    pub(crate) fn unfinished(&self, segment: u32) -> PathBuf {
+        self.root.join(format!("{segment:08}.tmp"))
     }
 
     pub(crate) fn large_dir(&self) -> PathBuf {
@@ -141,6 +149,22 @@ impl SegmentHead {
         let mut octets = [0; HEAD];
         let read = file.read_at(&mut octets, 0)?;
         Ok(Self::from_octets(&octets, number).filter(|_| read == HEAD))
+    }
+}
+
+/// The numbers of segments, each given out once. Whoever has a higher one was begun later.
+#[derive(Debug)]
+pub(crate) struct Numbers(AtomicU32);
+
+impl Numbers {
+    /// Numbers from `next` on.
+    pub(crate) fn from(next: u32) -> Self {
+        Self(AtomicU32::new(next))
+    }
+
+    /// The next one.
+    pub(crate) fn take(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What each channel has done since the start.
+//! What each channel has done so far.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// `relais counters --json`: by channel, then by event. Every channel and every event is there.
 ///
-/// Nothing is kept over a restart but what is stored, which is counted anew from the spool.
+/// They go on over restarts; what is stored is what the spool holds now.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Counters(pub BTreeMap<String, BTreeMap<Event, Tally>>);

@@ -68,7 +68,10 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show what each channel has done since the engine started
+    /// Look after the files that messages are kept in
+    #[command(subcommand)]
+    Spool(Spool),
+    /// Show what each channel has done so far, restarts included
     Counters {
         /// {channel: {event: {messages, recipients, bytes}}}
         #[arg(long)]
@@ -183,6 +186,24 @@ pub(super) struct Order {
     pub(super) json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Spool {
+    /// Read every record and compare its checksum; changes nothing
+    ///
+    /// Tells what is damaged and where, how many messages are alive, held or done, which content is missing, and what has been put into quarantine. An engine may be running; the numbers are approximate then. Exit status 1: something that was safe is damaged or missing.
+    Check {
+        #[arg(long, help = SPOOL_CHECK_JSON)]
+        json: bool,
+    },
+    /// Throw the queue index away and make it anew from the segments; the engine must not run
+    ///
+    /// The index holds nothing that is not in the segments as well, and an engine makes it anew by itself when it finds it damaged: this is for when you would rather be sure.
+    Rebuild {
+        #[arg(long, help = SPOOL_REBUILD_JSON)]
+        json: bool,
+    },
+}
+
 #[derive(Args, Debug)]
 pub(super) struct List {
     #[command(flatten)]
@@ -281,6 +302,10 @@ Examples:
 const ROUTE_JSON: &str =
     "{input, accepted, reply, results: [{address, channel, tag, next_hop}], steps: [...]}";
 
+const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
+
+const SPOOL_REBUILD_JSON: &str = "{entries: {channel: {untried, tried, held}}, damage: [...], missing: [...], cut, replayed, seconds}";
+
 const EXAMPLES: &str = "\
 Examples:
   relais                                     run on the built-in default
@@ -291,6 +316,8 @@ Examples:
   relais queue why 06C1FJ4V80000             why does it not move?
   relais queue retry --host store1.example
   relais channel stop tcp_lmtpcs             its mail waits, over restarts too
+  relais queue show 06C1FJ4V80000
+  relais spool check                         is everything on the disk as it was written?
   relais stop
 
 Every command that shows something takes --json. Times are RFC 3339 in UTC.

@@ -9,6 +9,7 @@ mod ask;
 mod configuration;
 mod orders;
 mod run;
+mod spool;
 
 use std::{
     ffi::OsString,
@@ -65,6 +66,7 @@ fn perform<E: Engine>(
         Command::Set { key, value, save, json } => {
             orders::set(&source, (key, value), save, json, out)
         }
+        Command::Spool(spool) => spool::spool(&source, &spool, out),
         Command::Stop => ask::stop(&source, out),
     }
 }

@@ -1,6 +1,13 @@
 //! Commands as operators type them, against a console without an engine.
 
-use std::{path::Path, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use relais_actors::spool::{self, NewContent};
+use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
 
 use super::*;
 use crate::{
@@ -127,7 +134,7 @@ fn no_is_1_and_wrong_use_is_2() {
     let data = data.path().to_str().unwrap();
     let nobody = tempfile::tempdir().unwrap();
     let nobody = nobody.path().to_str().unwrap();
-    let rows: [(&[&str], u8); 14] = [
+    let rows: [(&[&str], u8); 16] = [
         (&["route", "bob@elsewhere.example"], 1),
         (&["status", "--data", nobody], 1),
         (&["stop", "--data", nobody], 1),
@@ -136,6 +143,8 @@ fn no_is_1_and_wrong_use_is_2() {
         (&["queue", "list", "--state", "lost", "--data", data], 2),
         (&["queue", "list", "--older-than", "soon", "--data", data], 2),
         (&["queue"], 2),
+        (&["spool"], 2),
+        (&["spool", "check", "--data", nobody], 1),
         (&["route"], 2),
         (&["route", "a@b", "--channel", "nowhere"], 2),
         (&["reload"], 2),
@@ -161,6 +170,75 @@ fn a_refusal_says_what_to_do() {
     let data = data.path().to_str().unwrap();
     let want = "no message 0000000000002 in the queue";
     assert_eq!(refusal(&["queue", "show", "0000000000002", "--data", data]), want);
+}
+
+#[test]
+fn a_spool_is_checked_and_its_index_rebuilt_without_an_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    assert!(refusal(&["spool", "check", "--data", data]).starts_with("there is no spool in "));
+    let place = store_two(&dir.path().join("spool"));
+
+    let (code, out) = relais(&["spool", "check", "--data", data]);
+    assert_eq!(code, ExitCode::SUCCESS, "{out}");
+    assert!(out.contains("messages: 2 alive, 0 held, 0 done"), "{out}");
+    assert!(out.ends_with("no damage\n"), "{out}");
+    let (code, out) = relais(&["spool", "rebuild", "--data", data]);
+    assert_eq!(code, ExitCode::SUCCESS, "{out}");
+    assert!(out.starts_with("tcp_local: 2 untried, 0 tried, 0 held\n"), "{out}");
+    assert!(out.contains("index of 2 entries made from "), "{out}");
+    let (_, out) = relais(&["spool", "rebuild", "--json", "--data", data]);
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["entries"]["tcp_local"]["untried"], 2, "{out}");
+    let lock = crate::lock::Lock::acquire(dir.path()).unwrap();
+    let refused = refusal(&["spool", "rebuild", "--data", data]);
+    assert!(refused.starts_with("another engine (process "), "{refused}");
+    drop(lock);
+
+    let path = dir.path().join("spool/00000001.msg");
+    let mut octets = std::fs::read(&path).unwrap();
+    octets[(place.offset + place.length) as usize - 1] ^= 1;
+    std::fs::write(&path, octets).unwrap();
+    let (code, out) = relais(&["spool", "check", "--data", data]);
+    assert_eq!(code, ExitCode::from(1), "{out}");
+    let want = format!("damaged: 00000001.msg, offset {}, ", place.offset);
+    assert!(out.starts_with(&want) && out.contains(", message 0000000000001\n"), "{out}");
+    assert!(out.ends_with("1 damaged, 0 missing\n"), "{out}");
+    let (code, out) = relais(&["spool", "check", "--json", "--data", data]);
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &answer["damage"][0]["acknowledged"]), (ExitCode::from(1), &true.into()));
+}
+
+/// Stores two messages; says where the first is.
+fn store_two(dir: &Path) -> spool::Place {
+    let settings = relais_config::Spool::default();
+    let (opened, _) = spool::Spool::open(dir, &settings, Arc::new(spool::RealDisk)).unwrap();
+    actix_rt::System::new().block_on(async {
+        let spool = opened.start(|_| ()).unwrap();
+        let mut places = Vec::new();
+        for id in 1..=2 {
+            let recipients = vec![Recipient::new("r@example.org", "r")];
+            let (channel, host) = ("tcp_local".into(), "example.org".into());
+            let mut envelope = Envelope {
+                id: MessageId(id),
+                received: id,
+                sender: "s@example.net".into(),
+                source_channel: "tcp_local".into(),
+                client: "client [192.0.2.1]".into(),
+                eight_bit: false,
+                priority: Priority::default(),
+                envelope_id: None,
+                returned: None,
+                held: None,
+                size: 0,
+                entries: vec![Entry { channel, host, recipients }],
+            };
+            let content = NewContent::Whole { head: Vec::new(), body: "hello".into() };
+            places.push(spool.append(&mut envelope, content).await.unwrap().place);
+        }
+        spool.close().await.unwrap();
+        places[0]
+    })
 }
 
 #[test]

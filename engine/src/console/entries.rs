@@ -1,16 +1,17 @@
 //! Entries of the queue as operators see them: index, memory and record put together, a bounded
 //! page at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
 
 use relais_actors::{
     queue::{ListEntries, ListedEntry},
     spool::{
-        Class, Cursor, EntryState as Stored, ScannedEntry, Spool, SpoolError, open_recipients,
+        Class, Cursor, EntryState as Stored, LastReplies, ScannedEntry, Spool, SpoolError,
+        open_recipients,
     },
     status::{EntryState, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState, Timestamp},
 };
-use relais_channels::mail::{Envelope, Outcome};
+use relais_channels::mail::{Envelope, MessageId, Outcome};
 
 use super::{Parts, gone};
 use crate::admin::Answer;
@@ -86,6 +87,7 @@ pub(super) async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<
         return Ok(Vec::new());
     }
     let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    let last = last_replies(&parts.spool, &listed).await;
     let mut entries = Vec::with_capacity(listed.len());
     for ListedEntry { scanned, tracked } in listed {
         // Delivered since the scan: its record may be gone, and it is no longer queued.
@@ -111,7 +113,7 @@ pub(super) async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<
                 _ => None,
             },
             priority: scanned.priority.name().to_owned(),
-            recipients: recipients(&parts.spool, &scanned, &envelope, state).await,
+            recipients: recipients(&scanned, &envelope, state, &last),
         };
         entries.push(Described { scanned, envelope, entry });
     }
@@ -123,23 +125,18 @@ pub(super) fn entries_of(described: Vec<Described>) -> Vec<QueuedEntry> {
     described.into_iter().map(|described| described.entry).collect()
 }
 
-async fn recipients(
-    spool: &Spool,
+/// The recipients of an entry, with what was said last of each.
+fn recipients(
     scanned: &ScannedEntry,
     envelope: &Envelope,
     state: EntryState,
+    last: &LastReplies,
 ) -> Vec<QueuedRecipient> {
-    let mut last: HashMap<u8, Outcome> = HashMap::new();
-    if scanned.state.attempts() > 0 {
-        let history = spool.history(scanned.id, scanned.place).await.unwrap_or_default();
-        let of_entry = history.into_iter().filter(|change| change.entry == scanned.entry);
-        last.extend(of_entry.flat_map(|change| change.replies));
-    }
     let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
     let entry = envelope.entries.get(usize::from(scanned.entry));
     let all = entry.map_or(&[][..], |entry| &entry.recipients).iter().zip(0u8..);
     all.map(|(recipient, index)| {
-        let outcome = last.get(&index);
+        let outcome = last.get(&(scanned.id, scanned.entry, index)).map(|(outcome, _)| outcome);
         QueuedRecipient {
             address: recipient.original.clone(),
             state: match outcome {
@@ -151,4 +148,20 @@ async fn recipients(
         }
     })
     .collect()
+}
+
+/// What was said last of those that were tried: each segment is gone through once.
+async fn last_replies(spool: &Spool, listed: &[ListedEntry]) -> LastReplies {
+    let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();
+    for ListedEntry { scanned, .. } in listed {
+        if scanned.state.attempts() > 0 {
+            segments.entry(scanned.place.segment).or_default().insert(scanned.id);
+        }
+    }
+    let mut last = LastReplies::new();
+    for (segment, ids) in segments {
+        // Of a segment that is gone there is nothing left to list.
+        last.extend(spool.last_replies(segment, &ids).await.unwrap_or_default());
+    }
+    last
 }

@@ -304,7 +304,11 @@ impl Console for EngineConsole {
     }
 
     async fn counters(&self) -> Answer<Counters> {
-        Ok(self.parts()?.metrics.counters())
+        let parts = self.parts()?;
+        for (channel, counts) in parts.spool.counts() {
+            parts.metrics.channel(&channel).stored(counts.tally());
+        }
+        Ok(parts.metrics.counters())
     }
 
     async fn explain_route(&self, question: RouteQuestion) -> Answer<RouteExplained> {

@@ -6,7 +6,8 @@
 //! threads comes first. Nobody takes the last free thread who has one already; where all are
 //! taken, the destination with most gives back, and where everybody has just one, those that had
 //! theirs longest. Channels share the slots of a pool by the same rule. A destination that cannot
-//! be talked to is suspended, longer each time, and then gets one thread to probe it.
+//! be talked to is suspended, longer each time, and then gets one thread to probe it. One that is
+//! slow gives back slowly, so it never has more than half of its channel's threads.
 
 mod sharing;
 #[cfg(test)]
@@ -74,6 +75,8 @@ struct Site {
     threads: usize,
     recalled: usize,
     window: Window,
+    /// Its last new thread waited long for the first answer.
+    slow: bool,
 }
 
 /// How one destination stands.
@@ -87,6 +90,8 @@ pub struct Standing {
     pub jobs: usize,
     /// Threads it may have at once, for now.
     pub window: usize,
+    /// It answers so slowly that half of the channel's threads are kept from it.
+    pub slow: bool,
     /// It stands in line behind this many.
     pub behind: Option<usize>,
     /// It could not be talked to.
@@ -131,6 +136,7 @@ impl Schedule {
             threads: site.threads,
             jobs: self.slots.jobs_serving(destination),
             window: site.window.size(),
+            slow: site.slow,
             behind: self.line(destination.channel).waiting.before(destination),
             suspension: self.suspensions.get(destination).cloned(),
         }
@@ -201,9 +207,10 @@ impl Schedule {
         wait
     }
 
-    /// The destination answered: it gets what it deserves now. Returns whether it had been in
-    /// trouble.
-    pub fn reached(&mut self, destination: &Destination, now: Instant) -> bool {
+    /// The destination answered one of its threads: it gets what it deserves now. Returns whether it
+    /// had been in trouble.
+    pub fn reached(&mut self, destination: &Destination, thread: ThreadId, now: Instant) -> bool {
+        let first_took = self.slots.answered(thread, now);
         let was_troubled = self.suspensions.lift(destination);
         if let Some(site) = self.sites.get_mut(destination) {
             if was_troubled && site.threads <= 1 {
@@ -211,6 +218,7 @@ impl Schedule {
                 site.window = Window::default();
             }
             site.window.answered(site.threads);
+            site.slow = first_took.map_or(site.slow, |took| took > SLOW);
         }
         self.serve(destination, now);
         was_troubled
@@ -281,7 +289,12 @@ impl Schedule {
         }
         let lane = self.slots.lane(destination.channel);
         let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));
-        site.ready.div_ceil(depth).min(site.window.size())
+        let most = site.ready.div_ceil(depth).min(site.window.size());
+        if site.slow {
+            most.min(self.slots.capacity(destination.channel).div_ceil(2))
+        } else {
+            most
+        }
     }
 
     fn threads(&self, destination: &Destination) -> usize {
@@ -380,3 +393,6 @@ impl Schedule {
         &mut self.lines[usize::from(channel.0)]
     }
 }
+
+/// A thread that waits longer for its first answer, connecting included, serves a slow destination.
+const SLOW: Duration = Duration::from_secs(5);

@@ -52,10 +52,17 @@ impl Engine {
     fn wanted_widely(&mut self, destination: &Destination, ready: usize) -> usize {
         let mut started = self.wanted(destination, ready).len();
         for _ in 0..200 {
-            self.schedule.reached(destination, self.now);
+            self.answered(destination);
             started += self.act().0.len();
         }
         started
+    }
+
+    /// The newest thread of `destination` gets an answer.
+    fn answered(&mut self, destination: &Destination) -> bool {
+        let of = |start: &&Start| start.destination == *destination;
+        let newest = self.running.values().rev().find(of).map_or(ThreadId(0), |start| start.thread);
+        self.schedule.reached(destination, newest, self.now)
     }
 
     /// The oldest thread of `host` ends.
@@ -133,12 +140,26 @@ async fn a_fast_host_reaches_every_thread_within_a_few_messages_each() {
     while engine.threads("h") < 69 {
         // Each thread delivers one message.
         for _ in 0..engine.threads("h") {
-            engine.schedule.reached(&to(0, "h"), engine.now);
+            engine.answered(&to(0, "h"));
             engine.act();
         }
         rounds += 1;
     }
     assert_eq!(rounds, 4);
+}
+
+#[tokio::test]
+async fn a_slow_host_leaves_half_of_the_threads_to_others() {
+    let mut engine = Engine::of(vec![channel("a", 2, 10)], 10);
+    engine.wanted(&to(0, "slow"), 10_000);
+    for _ in 0..30 {
+        engine.now += SLOW * 2;
+        engine.answered(&to(0, "slow"));
+        engine.act();
+    }
+    assert_eq!(engine.threads("slow"), 10);
+    assert!(engine.schedule.standing(&to(0, "slow")).slow);
+    assert_eq!(engine.wanted_widely(&to(0, "fast"), 10_000), 9, "at once, but for the last");
 }
 
 #[tokio::test]
@@ -169,7 +190,7 @@ async fn destinations_with_long_lines_end_up_with_equal_shares() {
         if owed > 0 {
             engine.end(host, 9_000);
         }
-        engine.schedule.reached(&to(0, "second"), engine.now);
+        engine.answered(&to(0, "second"));
         engine.act();
         engine.tick(Duration::from_millis(250));
     }
@@ -264,7 +285,7 @@ async fn a_dead_host_is_left_alone_and_then_probed_by_one_thread() {
     assert_eq!(troubled(&mut engine), Some(FIRST * 2));
     assert!(engine.end("dead", 90).0.is_empty());
     assert_eq!(engine.tick(FIRST * 2).0, ["dead"]);
-    assert!(engine.schedule.reached(&dead, engine.now));
+    assert!(engine.answered(&dead));
     assert_eq!(engine.act().0.len(), 5, "what a new host gets");
 }
 
@@ -279,7 +300,7 @@ async fn a_host_that_bears_a_few_connections_is_not_pressed_for_more() {
         engine.schedule.troubled(&host, down(), engine.now);
         engine.end("h", 300);
     }
-    engine.schedule.reached(&host, engine.now);
+    engine.answered(&host);
     engine.act();
     assert_eq!(engine.threads("h"), 21, "one more is tried, with an answer");
 }
@@ -378,7 +399,7 @@ impl Engine {
                 }
             }
             Step::Troubled(d) => drop(self.schedule.troubled(&at(d), down(), self.now)),
-            Step::Reached(d) => drop(self.schedule.reached(&at(d), self.now)),
+            Step::Reached(d) => drop(self.answered(&at(d))),
             Step::Tick(ms) => {
                 self.now += Duration::from_millis(ms);
                 self.schedule.tick(self.now);

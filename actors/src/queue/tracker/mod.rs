@@ -79,6 +79,8 @@ pub struct Tracked {
     pub due: u64,
     /// Which of two that are ready goes first.
     pub priority: Priority,
+    /// Octets of the message's content.
+    pub size: u64,
 }
 
 /// A message and which of its entries.
@@ -161,6 +163,7 @@ impl Tracked {
             attempts: scanned.state.attempts(),
             due,
             priority: scanned.priority,
+            size: scanned.size,
         }
     }
 

@@ -12,7 +12,7 @@ fn entry(id: u64, due: u64) -> Tracked {
     let place = Place { segment: 1, offset: 0, length: 1 };
     // Some of each kind, and the ids of the plain tests are normal.
     let priority = if id % 40 < 30 { Priority::Normal } else { Priority::ALL[id as usize % 4] };
-    Tracked { id: MessageId(id), entry: 0, place, open: 1, attempts: 0, due, priority }
+    Tracked { id: MessageId(id), entry: 0, place, open: 1, attempts: 0, due, priority, size: 1 }
 }
 
 /// After its first failure.

@@ -1,0 +1,441 @@
+//! Compaction: what is alive in a mostly dead segment moves to another one, and the first goes.
+//!
+//! # Which, when, how fast
+//!
+//! A closed segment of which at most a quarter is alive ([`is_worth_it`]): each octet written frees
+//! three or more, and a message that lies for days is copied three or four times until its segment
+//! is too small to matter. The oldest first, and none younger than [`MIN_AGE`]: most segments die as
+//! a whole soon, and then nothing needs to be copied; when the disk is short of room none is too
+//! young. One segment at a time, [`SLICE`] octets read and at most as many written in each
+//! [`PAUSE`]: 10 MiB/s at most, a segment of 64 MiB in seven seconds, 600 GiB freed in a day. It has
+//! a thread of its own and mail never waits for it; the journal is kept for the time of a few syncs.
+//!
+//! # How it is done
+//!
+//! Let `old` be the segment and `new` the next free number.
+//!
+//! 1. The compactor copies the messages that have an entry alive to `new.tmp`, under the head of
+//!    segment `new`, which says that it replaces `old`; then what `old.st` says of them, their
+//!    history, to `new.st`. A message that is done is done for good, so all that can change
+//!    meanwhile is that a copy was not necessary. Both files are synced. Until step 4 a start
+//!    removes them, and nothing has happened.
+//! 2. The journal, which alone writes states, makes `old.st` durable, appends to `new.st` what was
+//!    appended to `old.st` meanwhile, syncs it, and syncs the directory: the name of `new.st` is
+//!    safe before that of the messages.
+//! 3. It counts: as many entries must be alive in the copy as the ledger says of `old`, or the
+//!    copy is dropped and `old` stays.
+//! 4. It renames `new.tmp` to `new.msg`. From this moment `new` counts, and `old` does not.
+//! 5. Changes go to `new.st` from now on, whatever place they were made for: [`Forwarding`] knows.
+//!    None of them is called durable before the directory has been synced once more. So a power cut
+//!    leaves either `old` alone with everything that was ever promised, or `new`.
+//! 6. The index is told the new place of each entry ([`Event::Moved`]). When it does not refer to
+//!    `old` any more, the journal deletes that; `new` cannot go, nor be compacted itself, before
+//!    `old` is gone for good, so that nothing can come back from the dead.
+//!
+//! A start that finds both takes `new`, lets an index that did not follow so far forget what it
+//! knows of `old`, and removes that. Who holds an old place while the engine runs may use it as
+//! long as the message lives.
+//!
+//! A segment with damage in it is not compacted: it is left as it is, for inspection.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    io::{self, IoSlice},
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use relais_channels::mail::MessageId;
+use tokio::sync::oneshot;
+
+#[cfg(doc)]
+use super::ledger::Event;
+use super::{
+    Change, EntryState, Place, SpoolError, Stored,
+    base::{Base, RESERVE},
+    disk::DiskFile,
+    feed::Feed,
+    forwarding::Forwarding,
+    ledger::SegmentLife,
+    record::{Found, HEADER, Header, Kind, Salt, Walker},
+    recover::Names,
+    segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+};
+
+/// Decides what is compacted, and copies it; on a thread of its own.
+pub(crate) struct Compactor {
+    base: Arc<Base>,
+    feed: Arc<Feed>,
+    forwarding: Arc<Forwarding>,
+    numbers: Arc<Numbers>,
+}
+
+/// Lets the compactor rest, until it has to end.
+#[derive(Default)]
+pub(crate) struct Rest {
+    over: Mutex<bool>,
+    wake: Condvar,
+}
+
+/// A copy that is whole and does not count yet.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    pub(crate) from: u32,
+    pub(crate) head: SegmentHead,
+    /// Octets of the messages, seal included.
+    data_len: u64,
+    /// How much of the old state file has been taken over.
+    pub(crate) followed: u64,
+    /// Old offset and new one, sorted.
+    pub(crate) offsets: Vec<(u32, u32)>,
+    /// Each entry of the copied messages, changed from the state it has to the same.
+    entries: HashMap<(MessageId, u16), Change>,
+}
+
+impl Rest {
+    /// Waits that long; says whether to go on.
+    fn take(&self, time: Duration) -> bool {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.wake.wait_timeout_while(over, time, |over| !*over);
+        !*waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// It is over.
+    pub(crate) fn end(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+}
+
+impl Compactor {
+    pub(crate) fn new(
+        base: Arc<Base>,
+        feed: Arc<Feed>,
+        forwarding: Arc<Forwarding>,
+        numbers: Arc<Numbers>,
+    ) -> Self {
+        Self { base, feed, forwarding, numbers }
+    }
+
+    /// The thread. `switch` hands a copy to the journal, and is answered when the old segment is
+    /// gone.
+    pub(crate) fn run(&self, rest: &Rest, switch: impl Fn(Copied) -> oneshot::Receiver<()>) {
+        // They are left alone until the next start.
+        let mut unfit = BTreeSet::new();
+        while rest.take(LOOK_EVERY) {
+            while let Some(segment) = self.next(&unfit) {
+                match self.copy(segment, &mut || rest.take(PAUSE)) {
+                    Ok(Some(copied)) => {
+                        if switch(copied).blocking_recv().is_err() {
+                            unfit.insert(segment);
+                        }
+                    }
+                    // It is told to stop, or somebody else took the room that was there.
+                    Ok(None) | Err(SpoolError::DiskFull { .. }) => break,
+                    Err(error) => {
+                        self.base.report(&error, "a segment was not compacted and stays");
+                        unfit.insert(segment);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The segment to compact now.
+    pub(crate) fn next(&self, unfit: &BTreeSet<u32>) -> Option<u32> {
+        let settings = &self.base.settings;
+        let free = self.base.disk.free_space(self.base.layout.root()).ok()?;
+        let fits = |life: &SegmentLife| free > life.live_octets.saturating_add(RESERVE);
+        let worth = |(number, life): (&u32, &SegmentLife)| {
+            let worth = is_worth_it(life, settings.segment_size) && fits(life);
+            (worth && !unfit.contains(number)).then_some(*number)
+        };
+        let worth: Vec<u32> =
+            self.feed.live(|ledger| ledger.segments.iter().filter_map(worth).collect());
+        let short_of_room = free < settings.min_free.saturating_mul(SHORT);
+        // They are in the order in which they were begun.
+        let oldest = *worth.first()?;
+        let ripe = short_of_room || self.age(oldest).is_some_and(|age| age >= MIN_AGE);
+        (ripe && self.forwarding.len() < MAX_FORWARDED).then_some(oldest)
+    }
+
+    fn age(&self, segment: u32) -> Option<Duration> {
+        let head = SegmentHead::load(&*self.base.disk, &self.base.layout, segment).ok()??;
+        let begun = UNIX_EPOCH + Duration::from_millis(head.created);
+        SystemTime::now().duration_since(begun).ok()
+    }
+
+    /// Copies what is alive in a segment. `pause` is called after each [`SLICE`] and says whether to
+    /// go on. `None`: it does not, or the segment does not need it any more.
+    pub(crate) fn copy(
+        &self,
+        segment: u32,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Copied>, SpoolError> {
+        let life = self.feed.live(|ledger| ledger.segments.get(&segment).copied());
+        let Some(life) = life.filter(|life| life.closed && life.live > 0) else { return Ok(None) };
+        let head = SegmentHead::new(self.numbers.take(), segment);
+        let copied = self.copy_files(head, &life, pause);
+        if !matches!(copied, Ok(Some(_))) {
+            drop_copy(&self.base, head.number);
+        }
+        copied
+    }
+
+    fn copy_files(
+        &self,
+        head: SegmentHead,
+        life: &SegmentLife,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Copied>, SpoolError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let path = layout.messages(head.replaces);
+        let old = SegmentHead::load(disk, layout, head.replaces).map_err(SpoolError::at(&path))?;
+        let old = old.ok_or(damaged(head.replaces, 0, 0))?;
+        let mut done = HashSet::new();
+        each_change(&self.base, old.number, HEAD as u64..life.states_len, &mut |change| {
+            if change.now == EntryState::Done {
+                done.insert((change.id, change.entry));
+            }
+            Ok(())
+        })?;
+        let Some(mut copied) = self.copy_messages(old, head, life, &done, pause)? else {
+            return Ok(None);
+        };
+        drop(done);
+        let file = create_states(disk, layout, head);
+        let mut out = Output::new(&self.base, layout.states(head.number), file, HEAD as u64)?;
+        let salt = head.salt(Part::States);
+        each_change(&self.base, old.number, HEAD as u64..life.states_len, &mut |change| {
+            if let Some(change) = copied.take_over(change) {
+                change.encode(salt, out.end(), HEAD as u32, &mut out.buffer);
+            }
+            if out.buffer.len() < SLICE { Ok(()) } else { out.write_out() }
+        })?;
+        out.write_out()?;
+        Ok(Some(copied))
+    }
+
+    fn copy_messages(
+        &self,
+        old: SegmentHead,
+        head: SegmentHead,
+        life: &SegmentLife,
+        done: &HashSet<(MessageId, u16)>,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Copied>, SpoolError> {
+        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let path = layout.messages(old.number);
+        let file = disk.open(&path).map_err(SpoolError::at(&path))?;
+        let mut records = Walker::new(&*file, old.salt(Part::Messages), HEAD as u64, life.data_len);
+        let unfinished = layout.unfinished(head.number);
+        let mut out = Output::new(&self.base, unfinished.clone(), disk.create(&unfinished), 0)?;
+        out.buffer.extend(head.to_octets());
+        let mut copied = Copied::of(old.number, head, life.states_len);
+        let mut names = Names::default();
+        let mut paused_at = 0;
+        while let Some(found) = records.next().map_err(SpoolError::at(&path))? {
+            let (offset, header, payload) = match found {
+                Found::Record { offset, header, payload } => (offset, header, payload),
+                Found::Bad { offset, length, .. } => {
+                    return Err(damaged(old.number, offset, length));
+                }
+            };
+            if matches!(header.kind, Kind::Whole | Kind::Large) {
+                let to = out.end();
+                let stored = Stored::from_record(head.number, to, &header, payload)
+                    .ok_or(damaged(old.number, offset, header.length()))?;
+                let numbers = 0..stored.entries.len() as u16;
+                if !numbers.into_iter().all(|entry| done.contains(&(stored.id, entry))) {
+                    out.append(&header, payload, head.salt(Part::Messages));
+                    copied.add(offset as u32, &stored, &mut names);
+                }
+            }
+            if out.buffer.len() >= SLICE || offset - paused_at >= SLICE as u64 {
+                out.write_out()?;
+                paused_at = offset;
+                if !pause() {
+                    return Ok(None);
+                }
+            }
+        }
+        out.append(&Header::seal(out.end() as u32), &[], head.salt(Part::Messages));
+        out.write_out()?;
+        copied.data_len = out.end();
+        Ok(Some(copied))
+    }
+}
+
+impl Copied {
+    fn of(from: u32, head: SegmentHead, followed: u64) -> Self {
+        let (offsets, entries) = (Vec::new(), HashMap::new());
+        Self { from, head, data_len: 0, followed, offsets, entries }
+    }
+
+    fn add(&mut self, from: u32, stored: &Stored, names: &mut Names) {
+        self.offsets.push((from, stored.place.offset));
+        for (number, entry) in stored.entries.iter().enumerate() {
+            let mut change = Change::moved(stored, number as u16, entry);
+            names.share(&mut change.channel);
+            names.share(&mut change.host);
+            self.entries.insert((stored.id, number as u16), change);
+        }
+    }
+
+    /// A change made in the old segment, as it is made in the new one. `None`: its message was not
+    /// copied, for it is done.
+    pub(crate) fn take_over(&mut self, mut change: Change) -> Option<Change> {
+        let entry = self.entries.get_mut(&(change.id, change.entry))?;
+        change.place = entry.place;
+        (entry.was, entry.now) = (change.now, change.now);
+        Some(change)
+    }
+
+    /// What the ledger is to know, and the entries that are alive.
+    pub(crate) fn into_life(self, states_len: u64) -> (SegmentLife, Vec<Change>) {
+        let entries = self.entries.len() as u32;
+        let alive = self.entries.into_values().filter(|entry| entry.now != EntryState::Done);
+        let alive: Vec<Change> = alive.collect();
+        let live_octets = alive.iter().map(|entry| u64::from(entry.place.length)).sum();
+        let life = SegmentLife {
+            data_len: self.data_len,
+            states_len,
+            entries,
+            live: alive.len() as u32,
+            live_octets,
+            closed: true,
+        };
+        (life, alive)
+    }
+}
+
+/// A file that is written to its end and synced as it goes.
+struct Output<'a> {
+    base: &'a Base,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    /// Octets that are durable.
+    written: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Output<'a> {
+    fn new(
+        base: &'a Base,
+        path: PathBuf,
+        file: io::Result<Arc<dyn DiskFile>>,
+        written: u64,
+    ) -> Result<Self, SpoolError> {
+        let file = file.map_err(|error| base.failure(&path, error))?;
+        Ok(Self { base, path, file, written, buffer: Vec::new() })
+    }
+
+    fn end(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn append(&mut self, header: &Header, payload: &[u8], salt: Salt) {
+        let (start, end) = (self.buffer.len(), self.end());
+        let header = Header { durable: self.written as u32, ..*header };
+        self.buffer.resize(start + HEADER, 0);
+        header.write(salt, end, &mut self.buffer[start..]);
+        self.buffer.extend_from_slice(payload);
+    }
+
+    fn write_out(&mut self) -> Result<(), SpoolError> {
+        let written = self.file.write_at(&mut [IoSlice::new(&self.buffer)], self.written);
+        let synced = written.and_then(|()| self.file.sync_data());
+        synced.map_err(|error| self.base.failure(&self.path, error))?;
+        self.written = self.end();
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Goes through the changes in a stretch of a segment's state file.
+pub(crate) fn each_change(
+    base: &Base,
+    segment: u32,
+    stretch: Range<u64>,
+    each: &mut dyn FnMut(Change) -> Result<(), SpoolError>,
+) -> Result<(), SpoolError> {
+    if stretch.is_empty() {
+        return Ok(());
+    }
+    let (disk, path) = (&*base.disk, base.layout.states(segment));
+    let head = SegmentHead::load(disk, &base.layout, segment).map_err(SpoolError::at(&path))?;
+    let head = head.ok_or(damaged(segment, 0, 0))?;
+    let file = disk.open(&path).map_err(SpoolError::at(&path))?;
+    let mut walker = Walker::new(&*file, head.salt(Part::States), stretch.start, stretch.end);
+    while let Some(found) = walker.next().map_err(SpoolError::at(&path))? {
+        let change = match found {
+            Found::Record { header, payload, .. } => Change::decode(&header, payload, true),
+            Found::Bad { .. } => None,
+        };
+        each(change.ok_or(damaged(segment, 0, 0))?)?;
+    }
+    Ok(())
+}
+
+/// Removes a copy that is not to count.
+pub(crate) fn drop_copy(base: &Base, number: u32) {
+    // What is left over is removed at the next start.
+    let _ = base.disk.remove(&base.layout.unfinished(number));
+    let _ = base.disk.remove(&base.layout.states(number));
+}
+
+/// Whether a copy of what is alive frees enough.
+fn is_worth_it(life: &SegmentLife, segment_size: u64) -> bool {
+    // The states do not count: those of survivors may be longer than the messages, and move along.
+    life.closed
+        && life.live > 0
+        && life.live_octets.saturating_mul(4) <= life.data_len
+        && life.data_len - life.live_octets >= segment_size / 64
+}
+
+fn damaged(segment: u32, offset: u64, length: u64) -> SpoolError {
+    let place = Place { segment, offset: offset as u32, length: length as u32 };
+    SpoolError::Damaged { place }
+}
+
+/// Octets read, and written at most, before a pause.
+const SLICE: usize = 1 << 20;
+const PAUSE: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Most messages are done within this time.
+const MIN_AGE: Duration = Duration::from_secs(600);
+/// The disk is short of room when less than this many times `min_free` is free.
+const SHORT: u64 = 4;
+/// Messages in the table of old places; 16 MiB. Beyond, compaction waits until some are done.
+const MAX_FORWARDED: usize = 2_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compacted_frees_three_times_what_it_costs() {
+        const MIB: u64 = 1 << 20;
+        let life = |data_len, live_octets| SegmentLife {
+            data_len,
+            live_octets,
+            live: u32::from(live_octets > 0),
+            closed: true,
+            ..SegmentLife::unread()
+        };
+        let rows = [
+            ("nothing alive: it goes as it is", life(64 * MIB, 0), false),
+            ("one small message", life(64 * MIB, 4096), true),
+            ("a quarter", life(64 * MIB, 16 * MIB), true),
+            ("more than a quarter", life(64 * MIB, 17 * MIB), false),
+            ("a copy of a copy", life(4 * MIB, 4096), true),
+            ("too small to matter", life(MIB, 4096), false),
+            ("open", SegmentLife { closed: false, ..life(64 * MIB, 4096) }, false),
+        ];
+        for (name, life, want) in rows {
+            assert_eq!(is_worth_it(&life, 64 * MIB), want, "{name}");
+        }
+    }
+}

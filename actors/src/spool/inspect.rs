@@ -1,0 +1,353 @@
+//! A look at the whole spool that changes nothing: every record is read and its checksum compared.
+//!
+//! It may be taken while an engine works on the same files. What that is about to write or delete
+//! is not mistaken for damage; the counts are then those of a moment that never was.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    io,
+    path::Path,
+    sync::Arc,
+};
+
+use relais_channels::mail::MessageId;
+use serde::Serialize;
+
+use super::{
+    Change, Class, EntryState, SpoolError, Stored, StoredEntry,
+    base::Base,
+    disk::ReadOnlyDisk,
+    ledger::Ledger,
+    record::{Header, Kind, Walker},
+    segment::{HEAD, Part, SegmentHead, number_of},
+    tidy::copies,
+    walked::Walked,
+};
+
+/// What is in a spool.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Inspection {
+    /// Segments.
+    pub segments: u64,
+    /// Octets of all segments, states included.
+    pub octets: u64,
+    /// Messages.
+    pub messages: MessageCounts,
+    /// Octets behind the last whole record of a segment: not used yet, or half written at a crash.
+    pub tail: u64,
+    /// Stretches that are not what was written there; 10,000 of them
+    /// at most.
+    pub damage: Vec<Damage>,
+    /// How many of these there are, listed or not, that were certainly safe once.
+    pub damaged: u64,
+    /// Content in files of its own.
+    pub large: LargeFiles,
+    /// What was put into `quarantine/` at some start.
+    pub quarantine: Vec<QuarantinedFile>,
+}
+
+/// Messages, by the best any of their entries can hope for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct MessageCounts {
+    /// With an entry to be delivered.
+    pub alive: u64,
+    /// With an entry on hold, and none to be delivered.
+    pub held: u64,
+    /// Finished, and still there because others in their segment are not.
+    pub done: u64,
+}
+
+/// A stretch of a segment's file.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Damage {
+    /// The name of the file.
+    pub file: String,
+    /// Octets from its beginning.
+    pub offset: u64,
+    /// Octets.
+    pub length: u64,
+    /// The message, if so much can be read.
+    pub id: Option<String>,
+    /// It was certainly safe once. Otherwise it may be the remains of a crash, about which nobody
+    /// was promised anything.
+    pub acknowledged: bool,
+}
+
+/// The files in `large/`.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct LargeFiles {
+    /// Files.
+    pub files: u64,
+    /// Messages that are not done and whose content is gone or of another size; 10,000 of them at
+    /// most.
+    pub missing: Vec<String>,
+    /// How many of these there are.
+    pub missing_count: u64,
+    /// Files no message needs. The next start removes them; an engine that is running may be about
+    /// to need or remove them.
+    pub left_over: u64,
+}
+
+/// A copy of a damaged stretch.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct QuarantinedFile {
+    /// `FILE.OFFSET`.
+    pub name: String,
+    /// Octets.
+    pub octets: u64,
+}
+
+impl Inspection {
+    /// Whether something that was promised is not there.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged > 0 || self.large.missing_count > 0
+    }
+}
+
+/// Reads all of the spool in `dir`. `progress` is told how many octets of how many have been read.
+pub fn inspect(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Inspection, SpoolError> {
+    let base = Base::new(dir, &relais_config::Spool::default(), Arc::new(ReadOnlyDisk));
+    let names = base.disk.list(dir).map_err(SpoolError::at(dir))?;
+    let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
+    let replaced = copies(&base, &segments, &Ledger::default()).map_err(SpoolError::from)?;
+    let mut inspector = Inspector { base, found: Inspection::default(), needed: HashSet::new() };
+    let large = inspector.list(&inspector.base.layout.large_dir())?;
+    let sizes = segments.iter().map(|number| Ok((*number, inspector.octets_of(*number)?)));
+    let sizes: Vec<(u32, u64)> = sizes.collect::<Result<_, SpoolError>>()?;
+    let (mut done, all) = (0, sizes.iter().map(|(_, octets)| octets).sum());
+    for (number, octets) in sizes {
+        progress(done, all);
+        if !replaced.contains_key(&number) {
+            inspector.segment(number)?;
+        }
+        done += octets;
+    }
+    progress(done, all);
+    inspector.left_over(&large)?;
+    inspector.quarantine()?;
+    Ok(inspector.found)
+}
+
+struct Inspector {
+    base: Base,
+    found: Inspection,
+    /// Large files that messages need.
+    needed: HashSet<MessageId>,
+}
+
+type States = HashMap<(MessageId, u16), EntryState>;
+
+impl Inspector {
+    /// A segment that an engine has deleted meanwhile counts for nothing.
+    fn segment(&mut self, number: u32) -> Result<(), SpoolError> {
+        let path = self.base.layout.messages(number);
+        let octets = self.octets_of(number)?;
+        let head = SegmentHead::load(&*self.base.disk, &self.base.layout, number);
+        let Some(head) = head.map_err(SpoolError::at(&path))? else {
+            let length = self.size(&path)?.unwrap_or(0);
+            if length > HEAD as u64 {
+                // Once it was synced, at least one of two heads was safe.
+                self.damage(&path, 0, length, None, true);
+            }
+            return Ok(());
+        };
+        let states = self.states(head)?;
+        let Some(length) = self.size(&path)? else { return Ok(()) };
+        self.found.segments += 1;
+        self.found.octets += octets;
+        let mut large = Vec::new();
+        let (mut counts, mut unreadable) = (MessageCounts::default(), Vec::new());
+        let walked = self.walk(head, Part::Messages, length, &mut |offset, header, payload| {
+            if !matches!(header.kind, Kind::Whole | Kind::Large) {
+                return;
+            }
+            let Some(stored) = Stored::from_record(number, offset, header, payload) else {
+                unreadable.push((offset, header.length(), Some(header.id)));
+                return;
+            };
+            let class = best(&stored, &states);
+            counts.add(class);
+            if stored.large && class.is_some() {
+                large.push(stored);
+            }
+        })?;
+        let Some(walked) = walked else { return Ok(()) };
+        for (offset, length, id) in unreadable {
+            self.damage(&path, offset, length, id, true);
+        }
+        self.tell(&path, &walked, walked.sealed);
+        let MessageCounts { alive, held, done } = counts;
+        let all = &mut self.found.messages;
+        (all.alive, all.held, all.done) = (all.alive + alive, all.held + held, all.done + done);
+        self.large(head, &large)
+    }
+
+    fn states(&mut self, head: SegmentHead) -> Result<States, SpoolError> {
+        let path = self.base.layout.states(head.number);
+        let length = self.size(&path)?.unwrap_or(0);
+        let (mut states, mut unreadable) = (States::new(), Vec::new());
+        let walked = self.walk(head, Part::States, length, &mut |offset, header, payload| {
+            match Change::decode(header, payload, false) {
+                Some(change) => drop(states.insert((change.id, change.entry), change.now)),
+                None => unreadable.push((offset, header.length(), Some(header.id))),
+            }
+        })?;
+        for (offset, length, id) in unreadable {
+            self.damage(&path, offset, length, id, true);
+        }
+        if let Some(walked) = walked {
+            self.tell(&path, &walked, false);
+        }
+        Ok(states)
+    }
+
+    /// Goes through the records of a file, if it is (still) there.
+    fn walk(
+        &self,
+        head: SegmentHead,
+        part: Part,
+        length: u64,
+        each: &mut dyn FnMut(u64, &Header, &[u8]),
+    ) -> Result<Option<Walked>, SpoolError> {
+        let layout = &self.base.layout;
+        let path = match part {
+            Part::Messages => layout.messages(head.number),
+            Part::States => layout.states(head.number),
+        };
+        let file = match self.base.disk.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(SpoolError::at(&path))?,
+        };
+        let mut walked = Walked::from(HEAD as u64);
+        let mut records = Walker::new(&*file, head.salt(part), HEAD as u64, length);
+        while let Some(found) = records.next().map_err(SpoolError::at(&path))? {
+            if let Some((offset, header, payload)) = walked.step(found) {
+                each(offset, &header, payload);
+            }
+        }
+        Ok(Some(walked))
+    }
+
+    /// Tells of bad stretches. What is at the end of a file that has not been sealed is its tail.
+    fn tell(&mut self, path: &Path, walked: &Walked, sealed: bool) {
+        for (offset, length, id) in &walked.bad {
+            if *offset >= walked.end && !sealed {
+                self.found.tail += length;
+            } else {
+                self.damage(path, *offset, *length, *id, *offset < walked.durable);
+            }
+        }
+    }
+
+    fn damage(
+        &mut self,
+        path: &Path,
+        offset: u64,
+        length: u64,
+        id: Option<MessageId>,
+        acknowledged: bool,
+    ) {
+        self.found.damaged += u64::from(acknowledged);
+        if self.found.damage.len() < MAX_LISTED {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let id = id.map(|id| id.to_string());
+            self.found.damage.push(Damage { file, offset, length, id, acknowledged });
+        }
+    }
+
+    /// Looks for the content of messages that are not done.
+    fn large(&mut self, head: SegmentHead, messages: &[Stored]) -> Result<(), SpoolError> {
+        let mut missing = Vec::new();
+        for stored in messages {
+            self.needed.insert(stored.id);
+            if self.size(&self.base.layout.large(stored.id))? != Some(stored.size) {
+                missing.push(stored);
+            }
+        }
+        if missing.is_empty() || self.size(&self.base.layout.messages(head.number))?.is_none() {
+            return Ok(());
+        }
+        // An engine may have finished with them a moment ago.
+        let (mut states, length) =
+            (States::new(), self.size(&self.base.layout.states(head.number))?);
+        self.walk(head, Part::States, length.unwrap_or(0), &mut |_, header, payload| {
+            if let Some(change) = Change::decode(header, payload, false) {
+                states.insert((change.id, change.entry), change.now);
+            }
+        })?;
+        for stored in missing.into_iter().filter(|stored| best(stored, &states).is_some()) {
+            let found = &mut self.found.large;
+            found.missing_count += 1;
+            if found.missing.len() < MAX_LISTED {
+                found.missing.push(stored.id.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn left_over(&mut self, names: &[String]) -> Result<(), SpoolError> {
+        for name in names {
+            let needed = name.parse().is_ok_and(|id: MessageId| self.needed.contains(&id));
+            if self.size(&self.base.layout.large_dir().join(name))?.is_some() {
+                self.found.large.files += 1;
+                self.found.large.left_over += u64::from(!needed);
+            }
+        }
+        Ok(())
+    }
+
+    fn quarantine(&mut self) -> Result<(), SpoolError> {
+        let dir = self.base.layout.quarantine();
+        let mut names = self.list(&dir)?;
+        names.sort_unstable();
+        for name in names {
+            let octets = self.size(&dir.join(&name))?.unwrap_or(0);
+            self.found.quarantine.push(QuarantinedFile { name, octets });
+        }
+        Ok(())
+    }
+
+    fn octets_of(&self, number: u32) -> Result<u64, SpoolError> {
+        let layout = &self.base.layout;
+        let (messages, states) = (layout.messages(number), layout.states(number));
+        Ok(self.size(&messages)?.unwrap_or(0) + self.size(&states)?.unwrap_or(0))
+    }
+
+    /// The length of a file, if it is there.
+    fn size(&self, path: &Path) -> Result<Option<u64>, SpoolError> {
+        match self.base.disk.open(path).and_then(|file| file.size()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            size => size.map(Some).map_err(SpoolError::at(path)),
+        }
+    }
+
+    /// The names in a directory; none if it is not there.
+    fn list(&self, dir: &Path) -> Result<Vec<String>, SpoolError> {
+        match self.base.disk.list(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            names => names.map_err(SpoolError::at(dir)),
+        }
+    }
+}
+
+impl MessageCounts {
+    fn add(&mut self, class: Option<Class>) {
+        *match class {
+            None => &mut self.done,
+            Some(Class::Held) => &mut self.held,
+            Some(_) => &mut self.alive,
+        } += 1;
+    }
+}
+
+/// The best that any entry of a message can hope for; `None`: all are done.
+fn best(stored: &Stored, states: &States) -> Option<Class> {
+    let state = |(number, entry): (u16, &StoredEntry)| {
+        let untried = EntryState::fresh(entry.recipients.into());
+        states.get(&(stored.id, number)).unwrap_or(&untried).class()
+    };
+    (0..).zip(stored.entries.iter()).filter_map(state).min()
+}
+
+/// Bad stretches, or missing files, that are named one by one.
+const MAX_LISTED: usize = 10_000;

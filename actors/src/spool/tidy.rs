@@ -1,0 +1,119 @@
+//! What can be said at start before any record is read: which segments there are, which of them
+//! count, and whether the index can be about them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+};
+
+use super::{
+    base::Base,
+    disk::Disk,
+    large::DRAFT,
+    ledger::Ledger,
+    recover::RecoverError,
+    segment::{HEAD, SegmentHead, number_of},
+};
+
+/// Makes the directories, removes what a crash left, and lists the segments.
+pub(crate) fn tidy(base: &Base) -> Result<BTreeSet<u32>, RecoverError> {
+    let (disk, layout) = (&*base.disk, &base.layout);
+    for dir in [layout.root().to_owned(), layout.large_dir(), layout.quarantine()] {
+        disk.create_dir(&dir).map_err(at(&dir))?;
+    }
+    let names = disk.list(layout.root()).map_err(at(layout.root()))?;
+    let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
+    let left_over = |name: &&String| {
+        let states = number_of(name, "st").is_some_and(|number| !segments.contains(&number));
+        states || number_of(name, "tmp").is_some()
+    };
+    for name in names.iter().filter(left_over) {
+        let path = layout.root().join(name);
+        disk.remove(&path).map_err(at(&path))?;
+    }
+    for name in disk.list(&layout.large_dir()).map_err(at(&layout.large_dir()))? {
+        if name.starts_with(DRAFT) {
+            let path = layout.large_dir().join(name);
+            disk.remove(&path).map_err(at(&path))?;
+        }
+    }
+    disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
+    Ok(segments)
+}
+
+/// Whether what the index knows fits the files: they may have grown, and nothing else.
+pub(crate) fn check(
+    base: &Base,
+    known: &Ledger,
+    segments: &BTreeSet<u32>,
+) -> Result<(), RecoverError> {
+    for (number, life) in &known.segments {
+        if !segments.contains(number) {
+            return Err(RecoverError::Index(format!("segment {number} is not there")));
+        }
+        let data_len = size(&*base.disk, &base.layout.messages(*number))?;
+        let states_len = size(&*base.disk, &base.layout.states(*number))?;
+        if data_len < life.data_len || states_len.max(HEAD as u64) < life.states_len {
+            return Err(RecoverError::Index(format!("segment {number} is shorter than it was")));
+        }
+    }
+    Ok(())
+}
+
+/// The segments that do not count any more, each with the copy of what was alive in it. Of such a
+/// pair the index knows one at most, and the copy has the higher number.
+pub(crate) fn copies(
+    base: &Base,
+    segments: &BTreeSet<u32>,
+    known: &Ledger,
+) -> Result<BTreeMap<u32, u32>, RecoverError> {
+    let mut copies = BTreeMap::new();
+    let new = segments.iter().find(|number| !known.segments.contains_key(number));
+    for number in new.into_iter().flat_map(|new| segments.range(new..)) {
+        let path = base.layout.messages(*number);
+        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        let replaces = head.map_or(0, |head| head.replaces);
+        if segments.contains(&replaces) {
+            copies.insert(replaces, *number);
+        }
+    }
+    Ok(copies)
+}
+
+/// The segment that was appended to last: copies are made whole.
+pub(crate) fn youngest(base: &Base, segments: &BTreeSet<u32>) -> Result<Option<u32>, RecoverError> {
+    for number in segments.iter().rev() {
+        let path = base.layout.messages(*number);
+        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        if head.is_none_or(|head| head.replaces == 0) {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
+}
+
+/// Above every number that is or was in use, as far as can be seen.
+pub(crate) fn next_number(
+    base: &Base,
+    segments: &BTreeSet<u32>,
+    known: &Ledger,
+) -> Result<u32, RecoverError> {
+    let dir = base.layout.quarantine();
+    let quarantined = base.disk.list(&dir).map_err(at(&dir))?;
+    let quarantined = quarantined.iter().filter_map(|name| name.get(..8)?.parse().ok());
+    let known = known.segments.keys().copied();
+    Ok(segments.iter().copied().chain(known).chain(quarantined).max().unwrap_or(0) + 1)
+}
+
+/// The length of a file; 0 if it is not there.
+pub(crate) fn size(disk: &dyn Disk, path: &Path) -> Result<u64, RecoverError> {
+    match disk.open(path).and_then(|file| file.size()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        size => size.map_err(at(path)),
+    }
+}
+
+pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> RecoverError + '_ {
+    |source| RecoverError::Io { path: path.to_owned(), source }
+}
