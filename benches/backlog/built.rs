@@ -18,7 +18,7 @@ use crate::engine::{Dead, Site};
 /// and what lies there then.
 pub(crate) fn build(site: &Site, channels: &[Dead], messages: usize) -> (Duration, u64) {
     let start = Instant::now();
-    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let dir = site.instance.data().join("spool");
     std::fs::create_dir_all(&dir).expect("a folder for the spool");
     let settings = relais_config::Spool::default();

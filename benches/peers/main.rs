@@ -14,7 +14,6 @@
 mod floor;
 mod postfix;
 mod relais;
-mod stores;
 mod table;
 
 use clap::Parser;

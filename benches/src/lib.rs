@@ -6,6 +6,7 @@
 pub mod cpu;
 mod drive;
 pub mod packages;
+mod stores;
 mod tracked;
 
 pub use drive::{Load, Measured, Server, Sink, Source};

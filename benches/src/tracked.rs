@@ -60,6 +60,7 @@ fn ready(number: usize) -> Tracked {
         attempts: 0,
         due: 0,
         priority: Priority::Normal,
+        size: 2_048,
     }
 }
 

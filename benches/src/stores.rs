@@ -1,7 +1,8 @@
-//! The stores of others.
+//! The stores of others as servers under load.
 
-use relais_benches::Server;
 use relais_tests::ForeignStore;
+
+use crate::Server;
 
 impl Server for ForeignStore {
     fn name(&self) -> String {
