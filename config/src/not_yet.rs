@@ -82,11 +82,6 @@ const WHOLE: &[Row<Config>] = &[
         |c| !c.virtual_alias.is_empty(),
         "virtual aliases are not there yet: these addresses are not replaced",
     ),
-    row(
-        "job_controller.rebuild_parallel_channels",
-        |c| c.job_controller.as_ref().is_some_and(|jc| jc.rebuild_parallel_channels != 12),
-        "scanning several channels at once is not there yet: the number is not used",
-    ),
 ];
 
 const SERVICES: &[Row<Service>] = &[

@@ -111,10 +111,21 @@ impl Parts {
                 PostmasterCopy::Always => true,
             }
         };
-        if cases.iter().any(copy) {
+        // A notice that does not reach the postmaster is not told to the postmaster.
+        if cases.iter().any(copy) && !cases.iter().any(|case| self.is_to_postmaster(envelope, case))
+        {
             to.push(self.postmaster.to_string());
         }
         to
+    }
+
+    fn is_to_postmaster(&self, envelope: &Envelope, case: &Case) -> bool {
+        let entry = envelope.entries.get(usize::from(case.entry.entry));
+        entry.is_some_and(|entry| {
+            open_recipients(case.recipients)
+                .filter_map(|index| entry.recipients.get(usize::from(index)))
+                .any(|recipient| recipient.original.eq_ignore_ascii_case(&self.postmaster))
+        })
     }
 
     /// As much of the message as may come back.

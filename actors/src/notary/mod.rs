@@ -8,6 +8,7 @@
 //! through the index ([`rounds`]).
 
 mod letter;
+mod replies;
 mod rounds;
 pub mod timetable;
 
@@ -137,12 +138,16 @@ impl Notary {
     }
 
     /// Writes one notice, and tells the queue.
-    fn write(&mut self, cases: Vec<Case>, ctx: &mut Context<Self>) {
+    fn write(&mut self, mut cases: Vec<Case>, ctx: &mut Context<Self>) {
         let Some(queue) = self.queue.clone() else { return };
         let (parts, writing) = (self.parts.clone(), self.writing.clone());
         let work = async move {
             // Nobody closes it.
             let _permit = writing.acquire().await;
+            if cases.iter().any(|case| case.kind == Kind::Bounced) {
+                // An operator does not know what was said; the spool does.
+                parts.add_replies(&mut cases).await;
+            }
             let settled = parts.tell(&cases).await;
             let cases: Vec<_> = cases.into_iter().filter(|case| case.then.is_some()).collect();
             if !cases.is_empty() {

@@ -4,7 +4,6 @@
 //! due before that is dealt with. The next one begins when something will be due.
 
 use std::{
-    collections::{BTreeMap, HashSet},
     fs,
     path::Path,
     sync::Arc,
@@ -12,23 +11,17 @@ use std::{
 };
 
 use actix::{WeakAddr, prelude::*};
-use relais_channels::{
-    dsn::Kind,
-    mail::{MessageId, NextHop, Outcome},
-};
+use relais_channels::dsn::Kind;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::{
-    Case, LastReply, Notary, Parts, Tell,
+    Case, Notary, Parts, Tell,
     timetable::{self, Due},
 };
 use crate::{
     channels::{ChannelId, lowered},
-    queue::{
-        BeginReading, Destination, EndReading, Queue, Reading, Reserve, now_ms,
-        tracker::{Ticket, Tracked},
-    },
+    queue::{Destination, Queue, Reading, Reserve, now_ms, tracker::Tracked},
     spool::{Class, EntryState, ScannedEntry, SpoolError},
 };
 
@@ -80,21 +73,12 @@ impl Round<'_> {
             for class in [Class::Untried, Class::Tried] {
                 let mut after = None;
                 loop {
-                    let Ok(Reading(reading)) = self.queue.send(BeginReading).await else {
-                        return Ok(());
-                    };
-                    let found = self.parts.spool.scan(&channel.name, class, after, PORTION).await;
-                    let done = match found {
-                        Ok(found) => {
-                            after = found.last().map(|entry| entry.cursor);
-                            let ended = found.len() < PORTION;
-                            self.deal_with(id, found, reading, notary).await;
-                            Ok(ended)
-                        }
-                        Err(error) => Err(error),
-                    };
-                    self.queue.do_send(EndReading(reading));
-                    if done? {
+                    let Ok(reading) = Reading::begin(self.queue).await else { return Ok(()) };
+                    let found = self.parts.spool.scan(&channel.name, class, after, PORTION).await?;
+                    after = found.last().map(|entry| entry.cursor);
+                    let ended = found.len() < PORTION;
+                    self.deal_with(id, found, &reading, notary).await;
+                    if ended {
                         break;
                     }
                 }
@@ -107,7 +91,7 @@ impl Round<'_> {
         &mut self,
         channel: ChannelId,
         found: Vec<ScannedEntry>,
-        reading: Ticket,
+        reading: &Reading,
         notary: &WeakAddr<Notary>,
     ) {
         let its = self.parts.channels.channel(channel);
@@ -131,7 +115,7 @@ impl Round<'_> {
         }
         if !returns.is_empty() {
             // Those that a job has just now are for the next round.
-            let reserve = Reserve { reading, entries: returns };
+            let reserve = Reserve { reading: reading.ticket(), entries: returns };
             let reserved = self.queue.send(reserve).await.unwrap_or_default();
             for entry in reserved {
                 let then = Some(EntryState::Done);
@@ -142,37 +126,12 @@ impl Round<'_> {
             return;
         }
         debug!(cases = cases.len(), "notices are due");
-        self.add_replies(&mut cases).await;
+        self.parts.add_replies(&mut cases).await;
         for case in &mut cases {
             case.room = self.room.clone().acquire_owned().await.ok();
         }
         if let Some(notary) = notary.upgrade() {
             notary.do_send(Tell(cases));
-        }
-    }
-
-    /// The last replies, read once for all messages of a segment.
-    async fn add_replies(&self, cases: &mut [Case]) {
-        let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();
-        for case in cases.iter() {
-            let Tracked { place, id, attempts, .. } = case.entry;
-            if attempts > 0 {
-                segments.entry(place.segment).or_default().insert(id);
-            }
-        }
-        for (segment, ids) in segments {
-            // A notice without the last reply is better than none.
-            let Ok(replies) = self.parts.spool.last_replies(segment, &ids).await else { continue };
-            for case in cases.iter_mut().filter(|case| ids.contains(&case.entry.id)) {
-                let host = name_of(&case.destination.host);
-                let (id, entry) = (case.entry.id, case.entry.entry);
-                let of = |recipient| replies.get(&(id, entry, recipient)).cloned();
-                let last = crate::spool::open_recipients(case.recipients).filter_map(|recipient| {
-                    let (outcome, at) = of(recipient)?;
-                    Some(LastReply { remote: remote(&outcome, &host), recipient, outcome, at })
-                });
-                case.replies = last.collect();
-            }
         }
     }
 
@@ -189,22 +148,6 @@ impl Round<'_> {
         let due =
             self.next.map_or(shortest, |next| Duration::from_millis(next.saturating_sub(now_ms())));
         due.min(shortest).max(pace).max(took * SHARE)
-    }
-}
-
-/// The host whose words they are, as far as words tell: what we say in place of a host that did
-/// not answer is about the network (RFC 3463 section 3.5).
-fn remote(outcome: &Outcome, host: &Arc<str>) -> Option<Arc<str>> {
-    let ours = outcome.reply().enhanced.is_some_and(|code| code.1 == 4);
-    (!ours).then(|| host.clone())
-}
-
-/// The host of a next hop, without port and scheme.
-fn name_of(host: &str) -> Arc<str> {
-    match host.parse() {
-        Ok(NextHop::Host { name, .. }) => name.as_str().into(),
-        Ok(NextHop::Ip { address, .. }) => format!("[{address}]").into(),
-        _ => host.into(),
     }
 }
 

@@ -46,19 +46,42 @@ pub enum Altered {
     Moved,
 }
 
-/// The index is about to be read by somebody who means to [`Alter`] or [`Reserve`] something.
+/// A reading of the index by somebody who means to [`Alter`] or [`Reserve`] something. It ends
+/// when this is dropped, by whatever way.
+pub struct Reading {
+    queue: Addr<Queue>,
+    ticket: Ticket,
+}
+
 #[derive(Message)]
-#[rtype(result = "Reading")]
-pub struct BeginReading;
+#[rtype(result = "Begun")]
+struct BeginReading;
 
-/// The answer to [`BeginReading`].
-#[derive(Clone, Copy, Debug, MessageResponse)]
-pub struct Reading(pub Ticket);
+#[derive(MessageResponse)]
+struct Begun(Ticket);
 
-/// What was read has been used.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct EndReading(pub Ticket);
+struct EndReading(Ticket);
+
+impl Reading {
+    /// Begins one: what is read from now on can be told from what changes meanwhile.
+    pub async fn begin(queue: &Addr<Queue>) -> Result<Self, MailboxError> {
+        let Begun(ticket) = queue.send(BeginReading).await?;
+        Ok(Self { queue: queue.clone(), ticket })
+    }
+
+    /// What [`Alter`] and [`Reserve`] want to see.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.queue.do_send(EndReading(self.ticket));
+    }
+}
 
 /// Do this with each of these entries. The answer has one for each, in order.
 #[derive(Message)]
@@ -194,11 +217,11 @@ impl Queue {
 }
 
 impl Handler<BeginReading> for Queue {
-    type Result = Reading;
+    type Result = Begun;
 
-    fn handle(&mut self, _: BeginReading, _: &mut Self::Context) -> Reading {
+    fn handle(&mut self, _: BeginReading, _: &mut Self::Context) -> Begun {
         let _busy = self.meter.handling("BeginReading");
-        Reading(self.tracker.begin_reading())
+        Begun(self.tracker.begin_reading())
     }
 }
 

@@ -1,13 +1,15 @@
 //! The queue: the one actor that knows what is waiting, and the only writer of state changes.
 //!
 //! The spool is the truth, its index finds what memory does not hold, the [`tracker`] is what
-//! threads of jobs are fed from. They pull: one message says how the last entry ended and asks for the next.
-//! Whatever happens here, an entry leaves the disk only after its recipients are settled.
+//! threads of jobs are fed from. They pull: one message says how the last entry ended and asks for
+//! the next. Whatever happens here, an entry leaves the disk only after its recipients are settled,
+//! and after the senders of those that failed have been told.
 
 mod alter;
 #[cfg(test)]
 mod calendar_tests;
 mod listing;
+mod messages;
 mod recalls;
 mod scan;
 mod settle;
@@ -20,16 +22,24 @@ use std::{
 };
 
 use actix::prelude::*;
-use relais_channels::mail::{Attempt, MessageId, Outcome};
+use relais_channels::mail::{MessageId, Outcome};
 use relais_config::channel::Program;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-pub use self::alter::{Action, Alter, Altered, BeginReading, EndReading, Reading, Reserve};
-pub use self::listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription};
-pub use self::recalls::Recall;
-use self::recalls::Recalls;
-use self::tracker::{Tracked, Tracker};
+pub use self::{
+    alter::{Action, Alter, Altered, Reading, Reserve},
+    listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription},
+    messages::{
+        Committed, Contend, Destination, DrainQueue, Pull, SetMaxMessages, Settle, Settled,
+        ThreadEnded, ThreadId, Work,
+    },
+    recalls::Recall,
+};
+use self::{
+    recalls::Recalls,
+    tracker::{Tracked, Tracker},
+};
 pub use crate::channels::ChannelId;
 use crate::{
     channels::{Channels, is_delivered, lowered},
@@ -39,98 +49,6 @@ use crate::{
     spool::{Change, EntryState, Spool, Stored},
     watch::Lifeline,
 };
-
-/// Where an entry goes: a channel and one of its hosts. Cheap to clone.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Destination {
-    /// The channel.
-    pub channel: ChannelId,
-    /// The host as the router named it, in lower case.
-    pub host: Arc<str>,
-}
-
-/// A thread of a job, for as long as it runs. Later ones have larger numbers.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ThreadId(pub u64);
-
-/// The spool has made these safe; their senders have their 250.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Committed(pub Vec<Stored>);
-
-/// A thread is done with its last entry, if it had one, and wants the next.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Pull {
-    /// Who asks.
-    pub thread: ThreadId,
-    /// What it is connected to.
-    pub destination: Destination,
-    /// What became of the entry it had.
-    pub settled: Option<Settled>,
-    /// It still has one in hand and asks ahead: an answer now, or none.
-    pub ahead: bool,
-    /// Where to send the next. Kept while there is none; dropped when there will be none.
-    pub reply: oneshot::Sender<Work>,
-}
-
-/// A thread reports its last entry and asks for nothing.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Settle {
-    /// Who reports.
-    pub thread: ThreadId,
-    /// What it was connected to.
-    pub destination: Destination,
-    /// What became of the entry it had.
-    pub settled: Settled,
-}
-
-/// A pool says that a thread is gone, by whatever way.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ThreadEnded {
-    /// Which.
-    pub thread: ThreadId,
-    /// What it was for.
-    pub destination: Destination,
-}
-
-/// One entry to deliver.
-#[derive(Clone, Copy, Debug)]
-pub struct Work {
-    /// Which entry, and which of its recipients are open.
-    pub entry: Tracked,
-    /// Others wait for the same destination: it pays to ask ahead.
-    pub more: bool,
-}
-
-/// What became of one entry in one attempt.
-#[derive(Debug)]
-pub struct Settled {
-    /// As it was handed out.
-    pub entry: Tracked,
-    /// One outcome for each open recipient, in order.
-    pub attempt: Attempt,
-    /// The recipients that were reached and whose sender asked to be told, a bit each.
-    pub good_news: u64,
-}
-
-/// The channels whose threads end when they have nothing to do, because others wait for their
-/// place.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Contend(pub HashSet<ChannelId>);
-
-/// Changes `max_messages`, 1 to 100,000,000, until the engine stops. The answer is what it was.
-#[derive(Message)]
-#[rtype(result = "usize")]
-pub struct SetMaxMessages(pub usize);
-
-/// Hand out nothing more; answer when no job has anything in hand.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct DrainQueue;
 
 /// The actor. Lives beside the job controller, where strangers send nothing.
 pub struct Queue {

@@ -125,18 +125,27 @@ impl Queue {
     }
 }
 
+/// Reads all of them at the same time: they share one sync of the spool.
 async fn read_portion(
     spool: Spool,
     strands: Vec<Strand>,
     limit: usize,
 ) -> Vec<(Strand, Option<Vec<ScannedEntry>>)> {
-    let mut portion = Vec::with_capacity(strands.len());
-    for strand in strands {
-        let found = spool.scan(&strand.name, strand.class, strand.after, limit).await;
-        if let Err(error) = &found {
-            warn!(channel = strand.name, %error, "could not read the queue index");
-        }
-        portion.push((strand, found.ok()));
+    let read = |strand: Strand| {
+        let spool = spool.clone();
+        tokio::spawn(async move {
+            let found = spool.scan(&strand.name, strand.class, strand.after, limit).await;
+            if let Err(error) = &found {
+                warn!(channel = strand.name, %error, "could not read the queue index");
+            }
+            (strand, found.ok())
+        })
+    };
+    let reading: Vec<_> = strands.into_iter().map(read).collect();
+    let mut portion = Vec::with_capacity(reading.len());
+    for read in reading {
+        // It ends early only together with the engine.
+        portion.extend(read.await);
     }
     portion
 }

@@ -135,9 +135,9 @@ impl EntryState {
 }
 
 impl Change {
-    /// An untried entry that changes only its place.
+    /// An entry as it was stored, that changes only its place.
     pub(crate) fn moved(stored: &Stored, number: u16, entry: &StoredEntry) -> Self {
-        let untried = EntryState::fresh(entry.recipients.into());
+        let stored_as = stored.initial(entry);
         Self {
             id: stored.id,
             place: stored.place,
@@ -147,8 +147,8 @@ impl Change {
             priority: stored.priority,
             size: stored.size,
             at: stored.received,
-            was: untried,
-            now: untried,
+            was: stored_as,
+            now: stored_as,
             replies: Vec::new(),
             reason: None,
         }

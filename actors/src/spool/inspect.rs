@@ -343,8 +343,7 @@ impl MessageCounts {
 /// The best that any entry of a message can hope for; `None`: all are done.
 fn best(stored: &Stored, states: &States) -> Option<Class> {
     let state = |(number, entry): (u16, &StoredEntry)| {
-        let untried = EntryState::fresh(entry.recipients.into());
-        states.get(&(stored.id, number)).unwrap_or(&untried).class()
+        states.get(&(stored.id, number)).copied().unwrap_or(stored.initial(entry)).class()
     };
     (0..).zip(stored.entries.iter()).filter_map(state).min()
 }

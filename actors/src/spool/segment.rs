@@ -148,6 +148,10 @@ impl SegmentHead {
     pub(crate) fn read(file: &dyn DiskFile, number: u32) -> io::Result<Option<Self>> {
         let mut octets = [0; HEAD];
         let read = file.read_at(&mut octets, 0)?;
+        if is_of_another_release(&octets) {
+            let why = "another release wrote this; let that one deliver it first";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
         Ok(Self::from_octets(&octets, number).filter(|_| read == HEAD))
     }
 }
@@ -166,6 +170,12 @@ impl Numbers {
     pub(crate) fn take(&self) -> u32 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// An intact head, but of another layout.
+fn is_of_another_release(octets: &[u8; HEAD]) -> bool {
+    let crc = crc32c::crc32c(&octets[..32]).to_le_bytes();
+    octets.starts_with(b"relais") && &octets[..8] != MAGIC && octets[32..] == crc
 }
 
 /// Makes the state file of a segment, its head written and not yet synced.
@@ -188,4 +198,32 @@ pub(crate) fn number_of(name: &str, extension: &str) -> Option<u32> {
 
 /// Octets of a [`SegmentHead`].
 pub(crate) const HEAD: usize = 36;
-const MAGIC: &[u8; 8] = b"relais1\n";
+/// With the version of the layout of records and heads.
+const MAGIC: &[u8; 8] = b"relais2\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::memory_disk::MemoryDisk;
+
+    #[test]
+    fn a_spool_of_another_release_is_not_taken_for_damage() {
+        let whole = SegmentHead::new(1, 0).to_octets();
+        let mut other = whole;
+        other[6] = b'9';
+        let crc = crc32c::crc32c(&other[..32]);
+        other[32..].copy_from_slice(&crc.to_le_bytes());
+        let mut damaged = whole;
+        damaged[6] = b'9';
+        // octets of the head, whether it can be read, whether it is told
+        for (octets, readable, told) in
+            [(whole, true, false), (damaged, false, false), (other, false, true)]
+        {
+            let disk = MemoryDisk::new();
+            disk.put(Path::new("/f"), octets.to_vec());
+            let read = SegmentHead::read(&*disk.open(Path::new("/f")).unwrap(), 1);
+            assert_eq!(read.is_err(), told);
+            assert_eq!(read.is_ok_and(|head| head.is_some()), readable);
+        }
+    }
+}

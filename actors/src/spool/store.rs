@@ -10,6 +10,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use relais_channels::mail::{MessageId, Priority};
@@ -80,7 +82,7 @@ impl Store {
     /// Opens what is there, or begins an empty one.
     pub(crate) fn open(path: &Path) -> Result<Self, Broken> {
         let config = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None);
-        let db = config.open()?;
+        let db = open_patiently(&config)?;
         let checkpoint = db.open_tree(b"checkpoint")?;
         let mut store = Self { db, checkpoint, channels: HashMap::new() };
         for name in store.db.tree_names() {
@@ -264,6 +266,25 @@ impl From<sled::Error> for Broken {
     }
 }
 
+/// Opens a database. A handle that was dropped a moment ago may still have its lock: sled's own
+/// threads let go of it when they come to it.
+fn open_patiently(config: &sled::Config) -> Result<Db, Broken> {
+    let mut tries = 0;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if is_locked(&error) && tries < LOCK_TRIES => {
+                tries += 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("acquire lock")
+}
+
 /// Makes a panic of sled an error like any other.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
@@ -335,6 +356,9 @@ fn tagged(kind: u8, key: &[u8]) -> Vec<u8> {
     [&[kind], key].concat()
 }
 
+/// How often, and how long in between, a lock is asked for.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 /// Octets of sled's page cache.
 const CACHE: u64 = 16 << 20;
 /// Entries that are counted one by one at start; it takes a fifth of a second.

@@ -62,10 +62,13 @@ pub trait Console: Clone + Send + 'static {
         &self,
         channel: &str,
         frozen: bool,
-    ) -> impl Future<Output = Answer<bool>> + Send;
+    ) -> impl Future<Output = Answer<Result<bool, Nonsense>>> + Send;
 
     /// Changes a limit until the engine stops.
-    fn set_limit(&self, order: &SetLimit) -> impl Future<Output = Answer<LimitSet>> + Send;
+    fn set_limit(
+        &self,
+        order: &SetLimit,
+    ) -> impl Future<Output = Answer<Result<LimitSet, Nonsense>>> + Send;
 
     /// The seven counters of every channel.
     fn counters(&self) -> impl Future<Output = Answer<Counters>> + Send;
@@ -93,6 +96,11 @@ pub type Answer<T> = Result<T, Trouble>;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct Trouble(pub String);
+
+/// What was asked for is not there, or makes no sense; whoever asked must ask otherwise.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Nonsense(pub String);
 
 /// A piece of a listing.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use relais_actors::{
 };
 use relais_channels::mail::MessageId;
 
-use super::{Answer, Console, QueuePage, RouteQuestion, Trouble};
+use super::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble};
 
 /// Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
@@ -183,16 +183,14 @@ impl Console for Fake {
         Ok((id == MessageId(1)).then(Vec::new))
     }
 
-    async fn freeze_channel(&self, channel: &str, _: bool) -> Answer<bool> {
-        match channel {
-            "tcp_lmtpcs" => Ok(false),
-            _ => Err(Trouble(format!("there is no channel {channel:?}"))),
-        }
+    async fn freeze_channel(&self, channel: &str, _: bool) -> Answer<Result<bool, Nonsense>> {
+        let unknown = || Nonsense(format!("there is no channel {channel:?}"));
+        Ok((channel == "tcp_lmtpcs").then_some(false).ok_or_else(unknown))
     }
 
-    async fn set_limit(&self, order: &SetLimit) -> Answer<LimitSet> {
+    async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
         let line = format!("job_controller: (max_messages: {}, ...),", order.value);
-        Ok(LimitSet { key: order.key.clone(), was: 1, now: order.value, line })
+        Ok(Ok(LimitSet { key: order.key.clone(), was: 1, now: order.value, line }))
     }
 
     async fn counters(&self) -> Answer<Counters> {

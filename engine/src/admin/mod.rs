@@ -24,7 +24,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::ServerHandle};
 
-pub use console::{Answer, Console, QueuePage, RouteQuestion, Trouble};
+pub use console::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble};
 
 /// The endpoint while it serves.
 pub struct Endpoint {

@@ -36,7 +36,7 @@ use relais_channels::mail::MessageId;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Answer, Console, RouteQuestion, Trouble, guard::Owner, listing};
+use super::{Answer, Console, Nonsense, RouteQuestion, Trouble, guard::Owner, listing};
 use crate::show;
 
 /// Puts every page in its place.
@@ -149,7 +149,7 @@ async fn channel_stop<C: Console>(
     console: Data<C>,
     name: Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    let was = in_time(console.freeze_channel(&name, true)).await?;
+    let was = in_time(console.freeze_channel(&name, true)).await??;
     Ok(HttpResponse::Ok().json(json!({"channel": *name, "stopped": true, "was_stopped": was})))
 }
 
@@ -158,7 +158,7 @@ async fn channel_start<C: Console>(
     console: Data<C>,
     name: Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    let was = in_time(console.freeze_channel(&name, false)).await?;
+    let was = in_time(console.freeze_channel(&name, false)).await??;
     Ok(HttpResponse::Ok().json(json!({"channel": *name, "stopped": false, "was_stopped": was})))
 }
 
@@ -167,7 +167,7 @@ async fn set_limit<C: Console>(
     console: Data<C>,
     order: Json<SetLimit>,
 ) -> Result<Json<LimitSet>, Refusal> {
-    Ok(Json(in_time(console.set_limit(&order)).await?))
+    Ok(Json(in_time(console.set_limit(&order)).await??))
 }
 
 fn message_id(text: &str) -> Result<MessageId, Refusal> {
@@ -216,6 +216,12 @@ impl Refusal {
 impl From<Trouble> for Refusal {
     fn from(trouble: Trouble) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, trouble)
+    }
+}
+
+impl From<Nonsense> for Refusal {
+    fn from(nonsense: Nonsense) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, nonsense)
     }
 }
 

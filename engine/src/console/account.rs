@@ -46,7 +46,7 @@ async fn account(
         let why = hold_reason(parts, scanned).await;
         let id = scanned.id;
         let text = format!(
-            "It is held: {why}. No job looks at it until `relais queue release {id}`. {tried}"
+            "It is not delivered: {why}. No job looks at it until `relais queue release {id}`. {tried}"
         );
         return Ok(("held", text));
     }
@@ -101,8 +101,8 @@ async fn account(
     }
     if tracked.is_none() {
         let text = format!(
-            "Memory has as many messages as max_messages allows, and this one is only on the disk: \
-             it is fetched as soon as there is room. {tried}"
+            "Memory has as many messages as max_messages allows, or enough of this host's, and this \
+             one is only on the disk: it is fetched as soon as there is room. {tried}"
         );
         return Ok(("beyond_memory", text));
     }

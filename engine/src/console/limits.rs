@@ -8,7 +8,7 @@ use relais_actors::{
 
 use super::{Parts, gone};
 use crate::{
-    admin::{Answer, Trouble},
+    admin::{Answer, Nonsense, Trouble},
     stopped::Stopped,
 };
 
@@ -20,15 +20,19 @@ enum Named {
 }
 
 /// Sets a limit until the engine stops.
-pub(super) async fn set(parts: &Parts, order: &SetLimit) -> Answer<LimitSet> {
-    let named = find(parts, &order.key).map_err(Trouble)?;
+pub(super) async fn set(parts: &Parts, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
+    let named = match find(parts, &order.key) {
+        Ok(named) => named,
+        Err(why) => return Ok(Err(Nonsense(why))),
+    };
     let most = match &named {
         Named::MaxMessages => 100_000_000,
         Named::Tuned(Limit::Threaddepth { .. }) => 1_000_000,
         Named::Tuned(_) => 10_000,
     };
     if !(1..=most).contains(&order.value) {
-        return Err(Trouble(format!("{} does not fit; 1 to {most} does", order.value)));
+        let why = format!("{} does not fit; 1 to {most} does", order.value);
+        return Ok(Err(Nonsense(why)));
     }
     // Not above 100 millions.
     let value = order.value as usize;
@@ -36,11 +40,14 @@ pub(super) async fn set(parts: &Parts, order: &SetLimit) -> Answer<LimitSet> {
         Named::MaxMessages => parts.queue.send(SetMaxMessages(value)).await.map_err(gone)?,
         Named::Tuned(limit) => {
             let tuned = parts.controller.send(Tune { limit: limit.clone(), value }).await;
-            tuned.map_err(gone)?.map_err(|error| Trouble(error.to_string()))?
+            match tuned.map_err(gone)? {
+                Ok(was) => was,
+                Err(error) => return Ok(Err(Nonsense(error.to_string()))),
+            }
         }
     };
     let (key, line) = describe(&named, value);
-    Ok(LimitSet { key, was: was as u64, now: order.value, line })
+    Ok(Ok(LimitSet { key, was: was as u64, now: order.value, line }))
 }
 
 /// Stops a channel or starts it again, now and after the next start. Says whether it was stopped.
@@ -49,14 +56,14 @@ pub(super) async fn freeze(
     stopped: &Stopped,
     channel: &str,
     frozen: bool,
-) -> Answer<bool> {
+) -> Answer<Result<bool, Nonsense>> {
     let freeze = Freeze { channel: channel.to_owned(), frozen };
     let was = parts.controller.send(freeze).await.map_err(gone)?;
-    let was = was.map_err(|_| Trouble(no_channel(parts, channel)))?;
+    let Ok(was) = was else { return Ok(Err(Nonsense(no_channel(parts, channel)))) };
     stopped.note(channel, frozen).map_err(|error| {
         Trouble(format!("it is so now, but will not be after a restart: {error}"))
     })?;
-    Ok(was)
+    Ok(Ok(was))
 }
 
 /// `job_controller.max_messages` or `max_messages`, `job_controller.pools["P"].job_limit` or

@@ -41,7 +41,7 @@ use self::{
     orders::OrderPosition,
 };
 use crate::{
-    admin::console::{Answer, Console, QueuePage, RouteQuestion, Trouble},
+    admin::console::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble},
     explain,
     logging::Sink,
     stopped::Stopped,
@@ -295,11 +295,11 @@ impl Console for EngineConsole {
         account::history(self.parts()?, id).await
     }
 
-    async fn freeze_channel(&self, channel: &str, frozen: bool) -> Answer<bool> {
+    async fn freeze_channel(&self, channel: &str, frozen: bool) -> Answer<Result<bool, Nonsense>> {
         limits::freeze(self.parts()?, &Stopped::new(&self.0.data), channel, frozen).await
     }
 
-    async fn set_limit(&self, order: &SetLimit) -> Answer<LimitSet> {
+    async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
         limits::set(self.parts()?, order).await
     }
 

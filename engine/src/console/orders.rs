@@ -1,11 +1,9 @@
 //! What operators order: entries held, released, retried, returned, deleted; channels stopped and
 //! started; limits changed.
 
-use std::sync::Arc;
-
 use relais_actors::{
     events::RecipientsReturned,
-    queue::{Action, Alter, Altered, BeginReading, EndReading, Reading},
+    queue::{Action, Alter, Altered, Reading},
     spool::ScannedEntry,
     status::{OrderAction, OrderProgress, QueueOrder, Timestamp},
 };
@@ -31,50 +29,54 @@ pub(super) async fn go_on(
     at: Option<OrderPosition>,
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
     let OrderPosition { next, mut progress } = at.unwrap_or_else(|| begin(parts, order));
-    let Reading(reading) = parts.queue.send(BeginReading).await.map_err(gone)?;
-    let gone_on = async {
-        let (found, next) = match next {
-            Some(position) => position.page(parts, &order.filter, PAGE).await.map_err(trouble)?,
-            None => (named(parts, order).await?, None),
-        };
-        progress.seen += found.len() as u64;
-        let now = Timestamp::now();
-        let mut wanted = describe(parts, found).await?;
-        wanted.retain(|described| order.filter.admits(&described.entry, now));
-        if let Some(limit) = order.filter.limit {
-            let left = usize::try_from(limit.saturating_sub(progress.done)).unwrap_or(usize::MAX);
-            wanted.truncate(left);
-        }
-        let altered = if order.dry_run {
-            vec![Altered::Done; wanted.len()]
-        } else {
-            let action = action_of(order.action);
-            let reason: Arc<str> = reason(order).into();
-            let entries = wanted.iter().map(|described| described.scanned.clone()).collect();
-            let alter = Alter { reading, action, reason, entries };
-            parts.queue.send(alter).await.map_err(gone)?
-        };
-        for (described, altered) in wanted.iter().zip(&altered) {
-            match altered {
-                Altered::Done => progress.done += 1,
-                Altered::Later => progress.later += 1,
-                Altered::Idle => progress.idle += 1,
-                Altered::Moved => progress.moved += 1,
-            }
-            let deleted = order.action == OrderAction::Delete && !order.dry_run;
-            if deleted && *altered == Altered::Done {
-                log_deleted(parts, described, order);
-            }
-        }
-        Ok(next)
+    let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
+    let (found, next) = match next {
+        Some(position) => position.page(parts, &order.filter, PAGE).await.map_err(trouble)?,
+        None => (named(parts, order).await?, None),
     };
-    let next = gone_on.await;
-    parts.queue.do_send(EndReading(reading));
-    let next: Option<Position> = next?;
+    progress.seen += found.len() as u64;
+    let now = Timestamp::now();
+    let mut wanted = describe(parts, found).await?;
+    wanted.retain(|described| order.filter.admits(&described.entry, now));
+    if let Some(limit) = order.filter.limit {
+        let left = usize::try_from(limit.saturating_sub(progress.done)).unwrap_or(usize::MAX);
+        wanted.truncate(left);
+    }
+    for (described, altered) in wanted.iter().zip(alter(parts, order, &reading, &wanted).await?) {
+        match altered {
+            Altered::Done => progress.done += 1,
+            Altered::Later => progress.later += 1,
+            Altered::Idle => progress.idle += 1,
+            Altered::Moved => progress.moved += 1,
+        }
+        let deleted = order.action == OrderAction::Delete && !order.dry_run;
+        if deleted && altered == Altered::Done {
+            log_deleted(parts, described, order);
+        }
+    }
     let full = order.filter.limit.is_some_and(|limit| progress.done >= limit);
     let next = next.filter(|_| !full);
     progress.ended = next.is_none();
     Ok((progress, next.map(|next| OrderPosition { next: Some(next), progress })))
+}
+
+/// Has it done; with a dry run, nothing.
+async fn alter(
+    parts: &Parts,
+    order: &QueueOrder,
+    reading: &Reading,
+    wanted: &[Described],
+) -> Answer<Vec<Altered>> {
+    if order.dry_run {
+        return Ok(vec![Altered::Done; wanted.len()]);
+    }
+    let alter = Alter {
+        reading: reading.ticket(),
+        action: action_of(order.action),
+        reason: reason(order).into(),
+        entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
+    };
+    parts.queue.send(alter).await.map_err(gone)
 }
 
 fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {

@@ -219,6 +219,23 @@ async fn where_everybody_has_one_thread_they_take_turns() {
 }
 
 #[tokio::test]
+async fn twenty_thousand_hosts_with_a_message_each_are_served_in_the_order_they_came() {
+    let mut engine = Engine::of(vec![channel("a", 7, 10)], 10);
+    let hosts: Vec<_> = (0..20_000).map(|host: usize| host.to_string()).collect();
+    let mut order = Vec::new();
+    for host in &hosts {
+        order.append(&mut engine.wanted(&to(0, host), 1));
+    }
+    assert_eq!(order.len(), 70);
+    while let Some((thread, start)) = engine.running.pop_first() {
+        engine.schedule.wanted(&start.destination, 0, engine.now);
+        engine.schedule.ended(thread, 0, engine.now);
+        order.append(&mut engine.act().0);
+    }
+    assert!(order == hosts && engine.schedule.sites.is_empty());
+}
+
+#[tokio::test]
 async fn channels_of_a_pool_share_its_slots() {
     let mut engine = Engine::of(vec![channel("a", 10, 2), channel("b", 10, 2)], 4);
     assert_eq!(

@@ -1,0 +1,102 @@
+//! What the queue is told and asked by those who deliver, and what it hands them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use actix::prelude::*;
+use relais_channels::mail::Attempt;
+use tokio::sync::oneshot;
+
+use super::{ChannelId, tracker::Tracked};
+use crate::spool::Stored;
+
+/// Where an entry goes: a channel and one of its hosts. Cheap to clone.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Destination {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The host as the router named it, in lower case.
+    pub host: Arc<str>,
+}
+
+/// A thread of a job, for as long as it runs. Later ones have larger numbers.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ThreadId(pub u64);
+
+/// The spool has made these safe; their senders have their 250.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Committed(pub Vec<Stored>);
+
+/// A thread is done with its last entry, if it had one, and wants the next.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Pull {
+    /// Who asks.
+    pub thread: ThreadId,
+    /// What it is connected to.
+    pub destination: Destination,
+    /// What became of the entry it had.
+    pub settled: Option<Settled>,
+    /// It still has one in hand and asks ahead: an answer now, or none.
+    pub ahead: bool,
+    /// Where to send the next. Kept while there is none; dropped when there will be none.
+    pub reply: oneshot::Sender<Work>,
+}
+
+/// A thread reports its last entry and asks for nothing.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Settle {
+    /// Who reports.
+    pub thread: ThreadId,
+    /// What it was connected to.
+    pub destination: Destination,
+    /// What became of the entry it had.
+    pub settled: Settled,
+}
+
+/// A pool says that a thread is gone, by whatever way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ThreadEnded {
+    /// Which.
+    pub thread: ThreadId,
+    /// What it was for.
+    pub destination: Destination,
+}
+
+/// One entry to deliver.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Which entry, and which of its recipients are open.
+    pub entry: Tracked,
+    /// Others wait for the same destination: it pays to ask ahead.
+    pub more: bool,
+}
+
+/// What became of one entry in one attempt.
+#[derive(Debug)]
+pub struct Settled {
+    /// As it was handed out.
+    pub entry: Tracked,
+    /// One outcome for each open recipient, in order.
+    pub attempt: Attempt,
+    /// The recipients that were reached and whose sender asked to be told, a bit each.
+    pub good_news: u64,
+}
+
+/// The channels whose threads end when they have nothing to do, because others wait for their
+/// place.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Contend(pub HashSet<ChannelId>);
+
+/// Changes `max_messages`, 1 to 100,000,000, until the engine stops. The answer is what it was.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct SetMaxMessages(pub usize);
+
+/// Hand out nothing more; answer when no job has anything in hand.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DrainQueue;

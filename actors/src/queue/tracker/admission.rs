@@ -1,0 +1,196 @@
+//! What memory takes, and what it forgets, when there is more than it may hold.
+
+use super::line::Mark;
+use super::{
+    Admission, Destination, LineId, SlotId, Thresholds, Ticket, Tracked, Tracker,
+    line::NOBODY,
+    slots::{State, is_stranded},
+};
+
+impl Tracker {
+    /// Changes the limit. What is known beyond a lower one is forgotten until the next scan, but
+    /// for what jobs have in hand.
+    pub fn set_max(&mut self, max_messages: usize) {
+        self.thresholds = Thresholds::of(max_messages);
+        for slot in (0..self.slots.len() as SlotId).rev() {
+            if self.known.len() <= self.thresholds.max {
+                break;
+            }
+            if matches!(self.slot(slot).state, State::Ready | State::Delayed) {
+                self.overflowed = true;
+                self.forget(slot);
+            }
+        }
+        for line in 0..self.lines.len() as LineId {
+            self.weigh(line);
+        }
+    }
+
+    /// A new entry: taken while fewer than M are known; then only in the place of one whose
+    /// destination has more than its share.
+    pub fn offer(&mut self, destination: &Destination, entry: Tracked) -> Admission {
+        self.admit(destination, entry, false)
+    }
+
+    /// The same for an entry that goes before all others of its destination and priority.
+    pub fn offer_first(&mut self, destination: &Destination, entry: Tracked) -> Admission {
+        self.admit(destination, entry, true)
+    }
+
+    /// An entry that the reading `ticket` found. What changed while it was read is not believed,
+    /// and of a destination that has enough no more is taken.
+    pub fn offer_scanned(
+        &mut self,
+        destination: &Destination,
+        entry: Tracked,
+        ticket: Ticket,
+    ) -> Admission {
+        let key = (entry.id, entry.entry);
+        if self.readers.departed_since(ticket, key) || self.find(key).is_some() {
+            return Admission::Known;
+        }
+        if let Some(line) = self.line_of.get(destination).copied() {
+            let it = self.line(line);
+            let half_full = self.known.len() >= self.thresholds.low;
+            if (it.troubled || half_full) && it.len() >= self.cap(line) {
+                self.withheld.insert(line);
+                return Admission::Overflowed;
+            }
+        }
+        self.offer(destination, entry)
+    }
+
+    /// The destination cannot be talked to. While the disk has more for others, what memory
+    /// holds of it makes room.
+    pub fn trouble(&mut self, destination: &Destination) {
+        let Some(line) = self.line_of.get(destination).copied() else { return };
+        if std::mem::replace(&mut self.line_mut(line).troubled, true) {
+            return;
+        }
+        self.troubled.insert(line);
+        for line in self.troubled.clone() {
+            self.weigh(line);
+            while self.overflowed && self.hogs.contains(&line) && self.forget_newest(line) {}
+        }
+    }
+
+    /// The destination took something: what was stranded is ready.
+    pub fn recover(&mut self, destination: &Destination) {
+        let Some(line) = self.line_of.get(destination).copied() else { return };
+        self.line_mut(line).troubled = false;
+        loop {
+            let slots = &self.slots;
+            let valid = |mark: Mark| is_stranded(slots, line, mark);
+            let Some(slot) = self.lines[line as usize].first_stranded(valid) else { break };
+            self.make_ready(slot);
+        }
+        self.troubled.remove(&line);
+        self.weigh(line);
+        self.drop_if_unused(line);
+    }
+
+    /// Whether the disk should be scanned: memory is half empty and something overflowed, or a
+    /// destination has used up most of what it was allowed of a longer line.
+    pub fn wants_scan(&self) -> bool {
+        let hungry = |line: &LineId| self.line(*line).len() * 2 < self.cap(*line);
+        self.overflowed && self.known.len() < self.thresholds.low
+            || self.scan_room() > 0 && self.withheld.iter().any(hungry)
+    }
+
+    /// How many entries a scan may still bring in.
+    pub fn scan_room(&self) -> usize {
+        self.thresholds.refill.saturating_sub(self.known.len())
+    }
+
+    /// A scan begins: what overflows from now on is noted anew.
+    pub fn scan_begun(&mut self) {
+        self.overflowed = false;
+        for line in std::mem::take(&mut self.withheld) {
+            self.drop_if_unused(line);
+        }
+    }
+
+    /// A scan ended before the end of the disk, or a scan is needed at start.
+    pub fn note_overflow(&mut self) {
+        self.overflowed = true;
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        destination: &Destination,
+        entry: Tracked,
+        jumps: bool,
+    ) -> Admission {
+        let key = (entry.id, entry.entry);
+        if self.find(key).is_some() || self.aside.contains(&key) {
+            return Admission::Known;
+        }
+        if self.known.len() >= self.thresholds.max && !self.make_room(destination) {
+            self.overflowed = true;
+            return Admission::Overflowed;
+        }
+        let slot = self.insert(destination, entry);
+        self.slot_mut(slot).jumps = jumps;
+        if entry.due == 0 {
+            self.make_ready(slot);
+            Admission::Ready
+        } else {
+            self.delay(slot);
+            Admission::Delayed
+        }
+    }
+
+    /// With memory full: one that has more than its share gives way to one that has less, and
+    /// one in trouble to any that is not.
+    pub(super) fn make_room(&mut self, destination: &Destination) -> bool {
+        let line = self.line_of.get(destination);
+        let (has, troubled) = line.map_or((0, false), |line| {
+            let line = self.line(*line);
+            (line.len(), line.troubled)
+        });
+        let gives_way = |hog: &LineId| {
+            let hog = self.line(*hog);
+            hog.troubled && !troubled || hog.troubled == troubled && hog.len() > has + 1
+        };
+        let hogs: Vec<LineId> = self.hogs.iter().copied().filter(gives_way).collect();
+        hogs.into_iter().any(|hog| self.forget_newest(hog))
+    }
+
+    /// Forgets the last that became known of a line and is in nobody's hands. The disk has it.
+    pub(super) fn forget_newest(&mut self, line: LineId) -> bool {
+        let mut slot = self.line(line).newest;
+        while slot != NOBODY && self.slot(slot).state == State::Active {
+            slot = self.slot(slot).older;
+        }
+        if slot == NOBODY {
+            return false;
+        }
+        self.withheld.insert(line);
+        self.forget(slot);
+        true
+    }
+
+    pub(super) fn forget(&mut self, slot: SlotId) {
+        let Tracked { id, entry, .. } = self.slot(slot).entry;
+        self.readers.departs((id, entry));
+        self.remove(slot);
+    }
+
+    /// What a line may hold when others want room.
+    pub(super) fn cap(&self, line: LineId) -> usize {
+        if self.line(line).troubled {
+            self.thresholds.trickle(self.troubled.len())
+        } else {
+            self.thresholds.share
+        }
+    }
+
+    /// Notes whether a line has more than is its.
+    pub(super) fn weigh(&mut self, line: LineId) {
+        if self.line(line).len() > self.cap(line) {
+            self.hogs.insert(line);
+        } else {
+            self.hogs.remove(&line);
+        }
+    }
+}
