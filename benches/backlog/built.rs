@@ -14,9 +14,19 @@ use tokio::runtime::Builder;
 
 use crate::engine::{Dead, Site};
 
-/// Fills the site's spool with `messages` for these channels, in turn. Returns how long that took,
-/// and what lies there then.
-pub(crate) fn build(site: &Site, channels: &[Dead], messages: usize) -> (Duration, u64) {
+/// What was built.
+pub(crate) struct Built {
+    /// How long it took.
+    pub(crate) time: Duration,
+    /// What lies on the disk.
+    pub(crate) octets: u64,
+    /// Messages of each channel that are not to wait for a later time.
+    pub(crate) ready: usize,
+}
+
+/// Fills the site's spool with `messages` for these channels, in turn. Of each channel one in four
+/// was tried before, if they are to have a past at all.
+pub(crate) fn build(site: &Site, channels: &[Dead], messages: usize, past: bool) -> Built {
     let start = Instant::now();
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let dir = site.instance.data().join("spool");
@@ -29,6 +39,7 @@ pub(crate) fn build(site: &Site, channels: &[Dead], messages: usize) -> (Duratio
         spool: spool.clone(),
         channels: channels.iter().map(|dead| dead.channel.clone()).collect(),
         messages,
+        past,
         body: relais_tests::message("backlog", SIZE).into(),
         now: now as u64,
     });
@@ -40,13 +51,15 @@ pub(crate) fn build(site: &Site, channels: &[Dead], messages: usize) -> (Duratio
         }
         spool.close().await.expect("the spool closes");
     });
-    (start.elapsed(), spool.octets())
+    let ready = (0..messages / channels.len()).filter(|turn| !past || turn % 4 != 3).count();
+    Built { time: start.elapsed(), octets: spool.octets(), ready }
 }
 
 struct Filler {
     spool: Spool,
     channels: Vec<String>,
     messages: usize,
+    past: bool,
     body: Bytes,
     now: u64,
 }
@@ -58,10 +71,9 @@ impl Filler {
             let content = NewContent::Whole { head: Vec::new(), body: self.body.clone() };
             let mut envelope = self.envelope(number);
             let stored = self.spool.append(&mut envelope, content).await.expect("is stored");
-            // Of each channel every other one, tried once, twice, ... five times.
             let turn = number / self.channels.len();
-            if turn % 2 == 1 {
-                self.try_in_vain(&stored, 1 + (turn / 2 % 5) as u16);
+            if self.past && turn % 4 == 3 {
+                self.try_in_vain(&stored, 1 + (turn / 4 % 5) as u16);
             }
             while self.spool.state_backlog() > UNWRITTEN {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -81,6 +93,7 @@ impl Filler {
                 channel: stored.entries[0].channel.clone(),
                 host: stored.entries[0].host.clone(),
                 priority: stored.priority,
+                size: stored.size,
                 at: self.now,
                 was,
                 now,

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub(crate) struct Site {
     pub(crate) instance: Instance,
     pub(crate) dead: Vec<Dead>,
-    folder: Option<TempDir>,
+    _folder: Option<TempDir>,
 }
 
 /// A channel to a port on which nobody listens.
@@ -41,7 +41,8 @@ impl Site {
         let parent = here.parent().expect("it lies in a folder");
         let folder = tempfile::Builder::new().prefix("backlog-").tempdir_in(parent);
         let folder = folder.expect("a folder");
-        Self { folder: Some(folder), ..Self::in_data(&folder_data(&folder), sink) }
+        let site = Self::in_data(&folder.path().join("data"), sink);
+        Self { _folder: Some(folder), ..site }
     }
 
     /// In a folder that stays.
@@ -66,7 +67,7 @@ impl Site {
         let before = "        (name: \"process\",";
         let settings = Settings::standalone().deliver_to(sink);
         let settings = settings.edit(before, &format!("{channels}{before}"));
-        Self { instance: Instance::in_data(settings, data), dead, folder: None }
+        Self { instance: Instance::in_data(settings, data), dead, _folder: None }
     }
 
     /// Leaves the configuration beside the data.
@@ -140,10 +141,6 @@ impl Server for Engine {
     fn pid(&self) -> u32 {
         self.running.pid()
     }
-}
-
-fn folder_data(folder: &TempDir) -> PathBuf {
-    folder.path().join("data")
 }
 
 const READY: Duration = Duration::from_secs(120);
