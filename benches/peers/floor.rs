@@ -6,9 +6,8 @@
 
 use std::process::{Child, Command};
 
+use relais_benches::Server;
 use relais_tests::{free_port, is_root};
-
-use crate::Server;
 
 /// A sink that takes SMTP.
 pub(crate) struct Floor {
@@ -39,10 +38,6 @@ impl Server for Floor {
     /// Our own: the sink and every source are children of ours. The servers are, too, but idle.
     fn pid(&self) -> u32 {
         std::process::id()
-    }
-
-    fn share(&self, messages: usize) -> usize {
-        messages
     }
 }
 

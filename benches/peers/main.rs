@@ -11,36 +11,16 @@
 //!
 //! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
 
-mod cpu;
-mod drive;
 mod floor;
-mod packages;
 mod postfix;
 mod relais;
-mod stores;
 mod table;
 
 use clap::Parser;
+use relais_benches::{Load, Server, Sink, Source, packages};
 use relais_tests::ForeignStore;
 
-use crate::{
-    drive::{Load, Source},
-    floor::Floor,
-    postfix::Postfix,
-    table::Table,
-};
-
-/// A server that takes mail on one port; dropping it stops it.
-trait Server {
-    /// As it is called in the table.
-    fn name(&self) -> String;
-    /// Where it takes mail.
-    fn port(&self) -> u16;
-    /// Its oldest process.
-    fn pid(&self) -> u32;
-    /// How many messages of a load it is given, of `messages` asked for.
-    fn share(&self, messages: usize) -> usize;
-}
+use crate::{floor::Floor, postfix::Postfix, table::Table};
 
 /// Compares relais with Postfix as a relay, or with Dovecot and Cyrus as a store.
 #[derive(Debug, Parser)]
@@ -73,7 +53,7 @@ fn main() {
 
 /// SMTP in, durable queue, LMTP out.
 fn relays(options: &Options) {
-    let sink = drive::Sink::start();
+    let sink = Sink::start();
     let mut servers: Vec<Box<dyn Server>> = vec![Box::new(Postfix::start(sink.port))];
     if !options.peer_only {
         servers.insert(0, Box::new(relais::Relay::start(sink.port)));

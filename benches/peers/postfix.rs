@@ -11,10 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use relais_benches::Server;
 use relais_tests::{free_port, within};
 use tempfile::TempDir;
-
-use crate::Server;
 
 /// A running instance.
 pub(crate) struct Postfix {

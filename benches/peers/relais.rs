@@ -1,8 +1,7 @@
 //! relais, as a relay and as a store.
 
+use relais_benches::Server;
 use relais_tests::{Instance, Running, Settings};
-
-use crate::Server;
 
 /// SMTP in, LMTP out to a given port.
 pub(crate) struct Relay(Engine);
@@ -47,10 +46,6 @@ impl Server for Relay {
     fn pid(&self) -> u32 {
         self.0.running.pid()
     }
-
-    fn share(&self, messages: usize) -> usize {
-        messages
-    }
 }
 
 impl Server for Store {
@@ -64,9 +59,5 @@ impl Server for Store {
 
     fn pid(&self) -> u32 {
         self.0.running.pid()
-    }
-
-    fn share(&self, messages: usize) -> usize {
-        messages
     }
 }

@@ -1,8 +1,6 @@
 //! Rates and costs, and what they are in terms of the first row.
 
-use std::time::Duration;
-
-use crate::drive::Measured;
+use relais_benches::Measured;
 
 /// The rounds of each server under one load.
 pub(crate) struct Table {
@@ -17,7 +15,7 @@ impl Table {
 
     /// One more round; told at once, so that a long run shows that it lives.
     pub(crate) fn enter(&mut self, server: &str, measured: Measured) {
-        eprintln!("{server}: {:.0}/s, {:.0} us", rate(measured), cost(measured));
+        eprintln!("{server}: {:.0}/s, {:.0} us", measured.rate(), measured.cost());
         match self.rows.iter_mut().find(|(name, _)| name == server) {
             Some((_, rounds)) => rounds.push(measured),
             None => self.rows.push((server.to_owned(), vec![measured])),
@@ -29,38 +27,29 @@ impl Table {
         println!("\n{}\n", self.title);
         println!("| server | messages/s | lowest - highest | CPU us/message | rate of the first |");
         println!("| --- | ---: | ---: | ---: | ---: |");
-        let first = self.rows.first().map_or(1.0, |(_, rounds)| median(rounds, rate));
+        let first = self.rows.first().map_or(1.0, |(_, rounds)| median(rounds, Measured::rate));
         for (server, rounds) in &self.rows {
-            let rates = sorted(rounds, rate);
+            let rates = sorted(rounds, Measured::rate);
             println!(
                 "| {server} | {:.0} | {:.0} - {:.0} | {:.0} | {:.1} x |",
-                median(rounds, rate),
+                median(rounds, Measured::rate),
                 rates[0],
                 rates[rates.len() - 1],
-                median(rounds, cost),
-                first / median(rounds, rate),
+                median(rounds, Measured::cost),
+                first / median(rounds, Measured::rate),
             );
         }
         println!();
     }
 }
 
-fn rate(measured: Measured) -> f64 {
-    measured.messages as f64 / measured.time.as_secs_f64()
-}
-
-fn cost(measured: Measured) -> f64 {
-    let micros: Duration = measured.cpu;
-    micros.as_secs_f64() * 1e6 / measured.messages as f64
-}
-
-fn median(rounds: &[Measured], value: fn(Measured) -> f64) -> f64 {
+fn median(rounds: &[Measured], value: fn(&Measured) -> f64) -> f64 {
     let values = sorted(rounds, value);
     values[values.len() / 2]
 }
 
-fn sorted(rounds: &[Measured], value: fn(Measured) -> f64) -> Vec<f64> {
-    let mut values: Vec<_> = rounds.iter().copied().map(value).collect();
+fn sorted(rounds: &[Measured], value: fn(&Measured) -> f64) -> Vec<f64> {
+    let mut values: Vec<_> = rounds.iter().map(value).collect();
     values.sort_by(f64::total_cmp);
     values
 }

@@ -69,7 +69,7 @@ impl Instance {
             file.expect("a log file")
         };
         let child = self
-            .program("run", &[])
+            .command("run", &[])
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(log())
@@ -85,7 +85,7 @@ impl Instance {
 
     /// Runs `relais SUBCOMMAND ARGS...` on this configuration and data directory.
     pub fn relais(&self, subcommand: &str, args: &[&str]) -> Output {
-        self.program(subcommand, args).stdin(Stdio::null()).output().expect("relais runs")
+        self.command(subcommand, args).stdin(Stdio::null()).output().expect("relais runs")
     }
 
     /// Runs a command with `--json` that must succeed, and parses each line it prints, or all of it
@@ -148,7 +148,8 @@ impl Instance {
         self.path("log")
     }
 
-    fn program(&self, subcommand: &str, args: &[&str]) -> Command {
+    /// `relais SUBCOMMAND ARGS...` on this configuration and data directory, to be run.
+    pub fn command(&self, subcommand: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program());
         command
             .arg(subcommand)

@@ -1,11 +1,11 @@
-//! The peers come from Debian's packages.
+//! Peers, sources and sinks come from Debian's packages.
 
 use std::{path::Path, process::Command};
 
 use relais_tests::is_root;
 
-/// Installs what is missing; ends the program when it cannot.
-pub(crate) fn install(store: bool) {
+/// Installs what is missing, for a `store` or for a relay; ends the program when it cannot.
+pub fn install(store: bool) {
     let wanted: &[(&str, &str)] = if store { &STORE } else { &RELAY };
     let missing = || -> Vec<_> {
         let absent = wanted.iter().filter(|(_, file)| !Path::new(file).exists());

@@ -13,61 +13,93 @@ use std::{
 
 use relais_tests::{free_port, is_root};
 
-use crate::{Server, cpu};
+use crate::cpu;
+
+/// A server that takes mail on one port; dropping it stops it.
+pub trait Server {
+    /// As it is called in the table.
+    fn name(&self) -> String;
+    /// Where it takes mail.
+    fn port(&self) -> u16;
+    /// Its oldest process.
+    fn pid(&self) -> u32;
+    /// How many messages of a load it is given, of `messages` asked for.
+    fn share(&self, messages: usize) -> usize {
+        messages
+    }
+}
 
 /// How `smtp-source` is called.
 #[derive(Clone, Copy)]
-pub(crate) struct Source {
-    pub(crate) lmtp: bool,
+pub struct Source {
+    /// It speaks LMTP.
+    pub lmtp: bool,
     /// One connection for many messages.
-    pub(crate) keep: bool,
-    pub(crate) size: usize,
-    pub(crate) sessions: usize,
+    pub keep: bool,
+    /// Octets of a message.
+    pub size: usize,
+    /// Connections at once.
+    pub sessions: usize,
 }
 
 /// What one server is given in one round.
-pub(crate) struct Load {
-    pub(crate) source: Source,
-    pub(crate) messages: usize,
+pub struct Load {
+    /// How.
+    pub source: Source,
+    /// How many.
+    pub messages: usize,
 }
 
 /// What came of it.
 #[derive(Clone, Copy)]
-pub(crate) struct Measured {
-    pub(crate) messages: usize,
-    pub(crate) time: Duration,
-    pub(crate) cpu: Duration,
+pub struct Measured {
+    /// How many.
+    pub messages: usize,
+    /// Until the last of them.
+    pub time: Duration,
+    /// Of the server.
+    pub cpu: Duration,
 }
 
 /// A running `smtp-sink -L`; its counter is read as it prints it.
-pub(crate) struct Sink {
-    pub(crate) port: u16,
+pub struct Sink {
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
     arrived: Arc<AtomicUsize>,
     child: Child,
 }
 
 impl Load {
     /// Until `sink` has it all.
-    pub(crate) fn through(&self, server: &dyn Server, sink: &Sink) -> Measured {
+    pub fn through(&self, server: &dyn Server, sink: &Sink) -> Measured {
         let before = sink.arrived();
         self.measure(server, || {
             self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
-            let end = Instant::now() + PATIENCE;
-            while sink.arrived() < before + self.messages {
-                assert!(Instant::now() < end, "{} does not deliver", server.name());
-                thread::sleep(Duration::from_millis(2));
-            }
+            self.delivered(server, sink, before);
         })
     }
 
+    /// The time until the server has taken it all, and the CPU until `sink` has it.
+    pub fn into_queue(&self, server: &dyn Server, sink: &Sink) -> Measured {
+        let before = sink.arrived();
+        let mut taken = Duration::ZERO;
+        let measured = self.measure(server, || {
+            let start = Instant::now();
+            self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
+            taken = start.elapsed();
+            self.delivered(server, sink, before);
+        });
+        Measured { time: taken, ..measured }
+    }
+
     /// Until the source has sent it all.
-    pub(crate) fn straight_into(&self, server: &dyn Server) -> Measured {
+    pub fn straight_into(&self, server: &dyn Server) -> Measured {
         let Source { sessions, .. } = self.source;
         self.measure(server, || self.run(server.port(), RECIPIENTS[0], sessions, self.messages)())
     }
 
     /// Until every message was answered; some mailboxes share the load.
-    pub(crate) fn until_answered(&self, server: &dyn Server) -> Measured {
+    pub fn until_answered(&self, server: &dyn Server) -> Measured {
         let (sessions, messages) =
             (self.source.sessions / RECIPIENTS.len(), self.messages / RECIPIENTS.len());
         self.measure(server, || {
@@ -76,6 +108,14 @@ impl Load {
                 wait();
             }
         })
+    }
+
+    fn delivered(&self, server: &dyn Server, sink: &Sink, before: usize) {
+        let end = Instant::now() + PATIENCE;
+        while sink.arrived() < before + self.messages {
+            assert!(Instant::now() < end, "{} does not deliver", server.name());
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn measure(&self, server: &dyn Server, work: impl FnOnce()) -> Measured {
@@ -105,9 +145,26 @@ impl Load {
     }
 }
 
+impl Measured {
+    /// Messages a second.
+    pub fn rate(&self) -> f64 {
+        self.messages as f64 / self.time.as_secs_f64()
+    }
+
+    /// CPU microseconds for each message.
+    pub fn cost(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.messages as f64
+    }
+}
+
 impl Sink {
-    pub(crate) fn start() -> Self {
-        let port = free_port();
+    /// Listens on a free port.
+    pub fn start() -> Self {
+        Self::on(free_port())
+    }
+
+    /// Listens on this port.
+    pub fn on(port: u16) -> Self {
         let mut command = Command::new("/usr/sbin/smtp-sink");
         command.args(is_root().then_some(["-u", "nobody"]).iter().flatten());
         let mut child = command
@@ -123,7 +180,7 @@ impl Sink {
     }
 
     /// Messages so far.
-    fn arrived(&self) -> usize {
+    pub fn arrived(&self) -> usize {
         self.arrived.load(Ordering::Acquire)
     }
 }

@@ -1,4 +1,4 @@
-//! The stores of others.
+//! The stores of others as servers under load.
 
 use relais_tests::ForeignStore;
 

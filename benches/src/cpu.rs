@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 /// All of it so far. Exact to a clock tick for each process.
-pub(crate) fn time_of(pid: u32) -> Duration {
+pub fn time_of(pid: u32) -> Duration {
     let all: Vec<Process> = fs::read_dir("/proc")
         .expect("/proc is mounted")
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
