@@ -33,13 +33,16 @@ pub(super) async fn walk(parts: Parts, queue: Addr<Queue>, notary: WeakAddr<Nota
         let (began, now) = (Instant::now(), now_ms());
         let (next, all, room) = (None, room.clone(), room.clone());
         let mut round = Round { parts: &parts, queue: &queue, looked, now, next, room };
-        let wait = match round.go(&notary).await {
+        let gone = round.go(&notary).await;
+        // What follows is waiting, and costs nothing.
+        let took = began.elapsed();
+        let wait = match gone {
             Ok(()) => {
                 // What was due is told, or has been given up: only then it is dealt with.
                 drop(all.acquire_many(UNDER_WAY as u32).await);
                 looked = now;
                 write_looked(&parts.looked, looked);
-                round.pause(began.elapsed())
+                round.pause(took)
             }
             Err(error) => {
                 warn!(%error, "a round for notices broke off; once more in a while");
