@@ -89,13 +89,19 @@ fn is_beside(filter: &QueueFilter, class: Class) -> bool {
     filter.state.is_some_and(|state| (state == EntryState::Held) != (class == Class::Held))
 }
 
-/// Index entries, with what memory knows of them and what their records say.
-pub(super) async fn describe(parts: &Parts, found: Vec<ScannedEntry>) -> Answer<Vec<Described>> {
+/// Index entries, with what memory knows of them and what their records say. What was said last
+/// of them stands elsewhere, and costs as much as all the rest: only when `with_replies`.
+pub(super) async fn describe(
+    parts: &Parts,
+    found: Vec<ScannedEntry>,
+    with_replies: bool,
+) -> Answer<Vec<Described>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
     let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
-    let last = last_replies(&parts.spool, &listed).await;
+    let last =
+        if with_replies { last_replies(&parts.spool, &listed).await } else { LastReplies::new() };
     let mut entries = Vec::with_capacity(listed.len());
     // The record of a message holds all of its entries, thousands maybe: read once, kept once.
     let mut envelopes: HashMap<MessageId, Arc<Envelope>> = HashMap::new();

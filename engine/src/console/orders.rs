@@ -39,7 +39,7 @@ pub(super) async fn go_on(
     found.retain(|entry| entry.id <= last);
     progress.seen += found.len() as u64;
     let now = Timestamp::now();
-    let mut wanted = describe(parts, found).await?;
+    let mut wanted = describe(parts, found, order.filter.reply.is_some()).await?;
     wanted.retain(|described| order.filter.admits(&described.entry, now));
     if order.action == OrderAction::Hold && order.ids.is_empty() {
         // What was held a page ago is found once more among the held.
