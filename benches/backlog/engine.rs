@@ -74,7 +74,11 @@ impl Site {
     pub(crate) fn keep(&self) {
         let file = self.instance.data().with_file_name("relais.ron");
         std::fs::write(&file, self.instance.settings.text()).expect("a configuration");
-        println!("relais run --config {} --data {}", file.display(), self.instance.data().display());
+        println!(
+            "relais run --config {} --data {}",
+            file.display(),
+            self.instance.data().display()
+        );
     }
 }
 

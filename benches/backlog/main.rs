@@ -131,7 +131,8 @@ fn beside(options: &Options, engine: &Engine, sink: &Sink, report: &mut Report) 
     let load = Load { source, messages: options.load };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        for (measured, other, rounds) in [(engine, &idle, &mut with), (&idle, engine, &mut without)] {
+        for (measured, other, rounds) in [(engine, &idle, &mut with), (&idle, engine, &mut without)]
+        {
             other.pause();
             rounds.push(load.into_queue(measured, sink));
             other.resume();
@@ -139,9 +140,16 @@ fn beside(options: &Options, engine: &Engine, sink: &Sink, report: &mut Report) 
     }
     let [rate, bare_rate] = [&with, &without].map(|rounds| median(rounds, Measured::rate));
     let [cost, bare_cost] = [&with, &without].map(|rounds| median(rounds, Measured::cost));
-    report.note("new mail accepted, empty queue", &format!("{bare_rate:.0}/s, {bare_cost:.0} us CPU"));
+    report.note(
+        "new mail accepted, empty queue",
+        &format!("{bare_rate:.0}/s, {bare_cost:.0} us CPU"),
+    );
     report.note("new mail accepted, this queue", &format!("{rate:.0}/s, {cost:.0} us CPU"));
-    report.enter("accept rate beside the queue", rate / bare_rate * 100.0, Budget::Above(90.0, "%"));
+    report.enter(
+        "accept rate beside the queue",
+        rate / bare_rate * 100.0,
+        Budget::Above(90.0, "%"),
+    );
     report.enter("CPU for each message", cost / bare_cost * 100.0, Budget::Below(110.0, "%"));
 }
 

@@ -22,7 +22,9 @@ impl Report {
     pub(crate) fn enter(&mut self, what: &str, value: f64, budget: Budget) {
         let (within, unit, allowed) = match budget {
             Budget::Below(limit, unit) => (value <= limit, unit, format!("at most {limit} {unit}")),
-            Budget::Above(limit, unit) => (value >= limit, unit, format!("at least {limit} {unit}")),
+            Budget::Above(limit, unit) => {
+                (value >= limit, unit, format!("at least {limit} {unit}"))
+            }
         };
         let value = format!("{value:.*} {unit}", usize::from(unit == "s") * 2);
         self.row([what.to_owned(), value, allowed, if within { "" } else { "missed" }.to_owned()]);
