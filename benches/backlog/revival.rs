@@ -121,6 +121,6 @@ fn suspended_for(site: &Site, channel: &str) -> Duration {
 }
 
 /// How long a revived host is watched.
-const WATCHED: Duration = Duration::from_secs(20);
+const WATCHED: Duration = Duration::from_secs(60);
 /// The longest suspension, and a little more.
 const PATIENCE: Duration = Duration::from_secs(330);

@@ -39,7 +39,8 @@ impl Queue {
         self.metrics.queue.scans.inc();
         let strands = |class| {
             let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));
-            delivered
+            let sought = delivered.filter(|(id, _)| self.tracker.seeks(*id));
+            sought
                 .map(|(id, channel)| Strand {
                     channel: id,
                     name: channel.name.clone(),
@@ -59,6 +60,7 @@ impl Queue {
     /// so that a channel with a long line does not hide the others.
     fn scan_next(&mut self, mut todo: VecDeque<Strand>, ctx: &mut Context<Self>) {
         let room = self.tracker.scan_room();
+        todo.retain(|strand| self.tracker.seeks(strand.channel));
         let Some(class) = todo.front().map(|strand| strand.class) else {
             return self.scan_ended(false);
         };
@@ -85,6 +87,8 @@ impl Queue {
                 queue.take_scanned(&strand, &found, ticket);
                 if found.len() == limit {
                     unfinished.push_back(strand);
+                } else if strand.class == Class::Tried {
+                    queue.tracker.scanned_all_of(strand.channel);
                 }
             }
             queue.tracker.end_reading(ticket);

@@ -2,7 +2,7 @@
 
 use super::line::Mark;
 use super::{
-    Admission, Destination, LineId, SlotId, Thresholds, Ticket, Tracked, Tracker,
+    Admission, Destination, LineId, SlotId, Thresholds, Tracked, Tracker,
     line::NOBODY,
     slots::{State, is_stranded},
 };
@@ -37,29 +37,6 @@ impl Tracker {
         self.admit(destination, entry, true)
     }
 
-    /// An entry that the reading `ticket` found. What changed while it was read is not believed,
-    /// and of a destination that has enough no more is taken.
-    pub fn offer_scanned(
-        &mut self,
-        destination: &Destination,
-        entry: Tracked,
-        ticket: Ticket,
-    ) -> Admission {
-        let key = (entry.id, entry.entry);
-        if self.readers.departed_since(ticket, key) || self.find(key).is_some() {
-            return Admission::Known;
-        }
-        if let Some(line) = self.line_of.get(destination).copied() {
-            let it = self.line(line);
-            let half_full = self.known.len() >= self.thresholds.low;
-            if (it.troubled || half_full) && it.len() >= self.cap(line) {
-                self.withheld.insert(line);
-                return Admission::Overflowed;
-            }
-        }
-        self.offer(destination, entry)
-    }
-
     /// The destination cannot be talked to. While the disk has more for others, what memory
     /// holds of it makes room.
     pub fn trouble(&mut self, destination: &Destination) {
@@ -92,37 +69,6 @@ impl Tracker {
         self.troubled.remove(&line);
         self.weigh(line);
         self.drop_if_unused(line);
-    }
-
-    /// Whether the disk should be scanned: memory is half empty and something overflowed, or a
-    /// destination has used up most of what it was allowed of a longer line.
-    pub fn wants_scan(&self) -> bool {
-        let hungry = |line: &LineId| self.line(*line).len() * 2 < self.cap(*line);
-        self.overflowed && self.known.len() < self.thresholds.low
-            || self.scan_room() > 0 && self.withheld.iter().any(hungry)
-    }
-
-    /// How many entries a scan may still bring in.
-    pub fn scan_room(&self) -> usize {
-        self.thresholds.refill.saturating_sub(self.known.len())
-    }
-
-    /// Whether the disk has anything that memory does not know, and memory room for some of it.
-    pub fn could_scan(&self) -> bool {
-        (self.overflowed || !self.withheld.is_empty()) && self.scan_room() > 0
-    }
-
-    /// A scan begins: what overflows from now on is noted anew.
-    pub fn scan_begun(&mut self) {
-        self.overflowed = false;
-        for line in std::mem::take(&mut self.withheld) {
-            self.drop_if_unused(line);
-        }
-    }
-
-    /// A scan ended before the end of the disk, or a scan is needed at start.
-    pub fn note_overflow(&mut self) {
-        self.overflowed = true;
     }
 
     pub(super) fn admit(
@@ -175,7 +121,7 @@ impl Tracker {
         if slot == NOBODY {
             return false;
         }
-        self.withheld.insert(line);
+        self.leave(line, self.slot(slot).entry.due);
         self.forget(slot);
         true
     }

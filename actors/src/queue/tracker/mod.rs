@@ -16,6 +16,7 @@
 mod admission;
 mod line;
 mod readers;
+mod rest;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use relais_channels::mail::{MessageId, Priority};
 use self::{
     line::{Line, Mark},
     readers::Readers,
+    rest::Rest,
     slots::{Slot, State, is_stranded, is_valid, mark_of},
 };
 pub use self::{readers::Ticket, thresholds::Thresholds};
@@ -56,10 +58,12 @@ pub struct Tracker {
     troubled: BTreeSet<LineId>,
     /// Lines that hold more than is theirs when others want room.
     hogs: BTreeSet<LineId>,
-    /// Lines of which the disk has more, left there because the line has enough.
-    withheld: BTreeSet<LineId>,
+    /// What the disk has beside.
+    rest: Rest,
     /// Something exists on the disk that memory does not know, for want of room.
     overflowed: bool,
+    /// The last time that was told.
+    now: u64,
     /// Taken out by whoever does something else with them: not to be offered meanwhile.
     aside: HashSet<Key>,
     readers: Readers,
@@ -182,8 +186,9 @@ impl Tracker {
             line_of: HashMap::new(),
             troubled: BTreeSet::new(),
             hogs: BTreeSet::new(),
-            withheld: BTreeSet::new(),
+            rest: Rest::default(),
             overflowed: false,
+            now: 0,
             aside: HashSet::new(),
             readers: Readers::default(),
         }
@@ -268,6 +273,7 @@ impl Tracker {
 
     /// Makes what is due ready, and returns the destinations that got something.
     pub fn wake(&mut self, now: u64) -> Vec<Destination> {
+        self.now = now;
         let mut woken = BTreeSet::new();
         while let Some(&Reverse((due, slot))) = self.delayed.peek() {
             if due > now {

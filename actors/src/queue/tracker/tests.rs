@@ -185,6 +185,91 @@ fn what_waits_for_a_dead_host_does_not_keep_others_out_of_memory() {
     assert!(tracker.wants_scan());
 }
 
+/// A scan of an index that has these entries, due then.
+fn scan(tracker: &mut Tracker, of: &Destination, found: impl Iterator<Item = (u64, u64)>) {
+    tracker.scan_begun();
+    let ticket = tracker.begin_reading();
+    for (id, due) in found {
+        tracker.offer_scanned(of, entry(id, due), ticket);
+    }
+    tracker.end_reading(ticket);
+    tracker.scanned_all_of(of.channel);
+}
+
+fn deliver_all(tracker: &mut Tracker, to: &Destination) -> usize {
+    let taken = std::iter::from_fn(|| tracker.take(to).map(|it| tracker.finish(it.id, it.entry)));
+    taken.count()
+}
+
+#[test]
+fn what_waits_for_a_later_time_does_not_keep_out_what_could_go_now() {
+    let mut tracker = Tracker::new(64);
+    let (a, b) = (to(0, "a"), to(1, "b"));
+    tracker.note_overflow();
+    for id in 0..30 {
+        tracker.offer(&b, entry(id, 0));
+    }
+    // More than is allowed, then what failed before.
+    let index = || (100..150).map(|id| (id, 0)).chain((200..250).map(|id| (id, 9_000)));
+    let mut delivered = 0;
+    for round in 0.. {
+        scan(&mut tracker, &a, index().filter(|(id, _)| *id >= 100 + delivered as u64));
+        let more = deliver_all(&mut tracker, &a);
+        delivered += more;
+        assert!(more > 0 && round < 10, "{delivered} in {round} rounds");
+        if delivered == 50 {
+            break;
+        }
+        assert!(tracker.wants_scan(), "after {delivered}");
+    }
+    let later = || index().filter(|(_, due)| *due > 0);
+    scan(&mut tracker, &a, later());
+    assert!(!tracker.wants_scan(), "nothing can go before its time");
+    let woken = tracker.wake(9_000).len();
+    let some = deliver_all(&mut tracker, &a);
+    assert!(woken == 1 && some > 0 && tracker.wants_scan(), "{some}, and the disk has more");
+}
+
+#[test]
+fn a_line_of_failures_does_not_keep_out_what_was_not_tried() {
+    let mut tracker = Tracker::new(64);
+    let (a, b) = (to(0, "a"), to(1, "b"));
+    for id in 0..20 {
+        tracker.offer(&b, entry(id, 0));
+    }
+    scan(&mut tracker, &a, (100..200).map(|id| (id, 0)));
+    while let Some(taken) = tracker.take(&a) {
+        tracker.defer(failed(taken.id.0, 5_000), false);
+    }
+    assert!(tracker.wants_scan());
+    scan(&mut tracker, &a, (100..200).map(|id| (id, 0)));
+    assert!(tracker.ready(&a) > 0);
+}
+
+#[test]
+fn a_scan_for_one_destination_reads_its_channel_until_it_has_enough() {
+    let mut tracker = Tracker::new(64);
+    let (a, b) = (to(0, "a"), to(1, "b"));
+    assert!(tracker.seeks(a.channel) && tracker.seeks(b.channel), "the first reads everything");
+    for id in 0..32 {
+        tracker.offer(&b, entry(id, 0));
+    }
+    scan(&mut tracker, &a, (100..200).map(|id| (id, 0)));
+    deliver_all(&mut tracker, &a);
+    tracker.scan_begun();
+    assert!(tracker.seeks(a.channel) && !tracker.seeks(b.channel));
+    let ticket = tracker.begin_reading();
+    let taken = (116..200).take_while(|id| {
+        tracker.offer_scanned(&a, entry(*id, 0), ticket);
+        tracker.seeks(a.channel)
+    });
+    assert_eq!(taken.count(), tracker.thresholds().share);
+    tracker.end_reading(ticket);
+    assert!(!tracker.wants_scan());
+    deliver_all(&mut tracker, &a);
+    assert!(tracker.wants_scan(), "what was not read is not forgotten");
+}
+
 #[test]
 fn what_is_taken_aside_comes_back_only_when_it_is_put_back() {
     let mut tracker = Tracker::new(16);

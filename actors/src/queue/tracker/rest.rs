@@ -1,0 +1,157 @@
+//! What the disk has and memory has not, and what a scan is to bring of it.
+//!
+//! The index has entries in the order in which jobs want them: untried ones, then the others by
+//! due time. Of a destination that has enough a scan leaves the rest on the disk. Nothing behind
+//! that which waits for a later time is taken then: it would fill memory, and what could go now
+//! would wait for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Admission, ChannelId, Destination, LineId, Ticket, Tracked, Tracker};
+
+/// Lines of which the disk has more, left there because the line has enough.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    of: BTreeMap<LineId, Left>,
+    /// The number of the scan that is under way, or was the last.
+    scan: u64,
+    /// The lines for which it is made. `None`: for all that there is.
+    sought: Option<BTreeSet<LineId>>,
+}
+
+/// What is left of one line.
+#[derive(Debug)]
+struct Left {
+    /// When the first of it is due; 0 is at once.
+    due: u64,
+    /// The scan that saw it last.
+    scan: u64,
+}
+
+impl Rest {
+    /// Whether the disk may have more of the line.
+    pub(super) fn is_left(&self, line: LineId) -> bool {
+        self.of.contains_key(&line)
+    }
+
+    fn is_left_by_this_scan(&self, line: LineId) -> bool {
+        self.of.get(&line).is_some_and(|left| left.scan == self.scan)
+    }
+}
+
+impl Tracker {
+    /// An entry that the reading `ticket` found. What changed while it was read is not believed,
+    /// and of a destination that has enough no more is taken.
+    pub fn offer_scanned(
+        &mut self,
+        destination: &Destination,
+        entry: Tracked,
+        ticket: Ticket,
+    ) -> Admission {
+        let key = (entry.id, entry.entry);
+        if self.readers.departed_since(ticket, key) || self.find(key).is_some() {
+            return Admission::Known;
+        }
+        if let Some(line) = self.line_of.get(destination).copied()
+            && self.has_enough(line, entry.due)
+        {
+            if !self.rest.is_left_by_this_scan(line) {
+                // What an earlier scan left is among what this one sees.
+                self.rest.of.remove(&line);
+            }
+            self.leave(line, entry.due);
+            return Admission::Overflowed;
+        }
+        self.offer(destination, entry)
+    }
+
+    /// Whether the disk should be scanned: memory is half empty and something overflowed, or a
+    /// destination has used up most of what it was allowed of a longer line.
+    pub fn wants_scan(&self) -> bool {
+        self.is_half_empty() || self.scan_room() > 0 && self.hungry().next().is_some()
+    }
+
+    /// How many entries a scan may still bring in.
+    pub fn scan_room(&self) -> usize {
+        self.thresholds.refill.saturating_sub(self.known.len())
+    }
+
+    /// Whether the disk has anything that memory does not know, and memory room for some of it.
+    pub fn could_scan(&self) -> bool {
+        (self.overflowed || !self.rest.of.is_empty()) && self.scan_room() > 0
+    }
+
+    /// A scan begins. If it is for the sake of some destinations it reads their channels only,
+    /// else everything: what overflows from now on is noted anew.
+    pub fn scan_begun(&mut self) {
+        self.rest.scan += 1;
+        let hungry: BTreeSet<LineId> = self.hungry().collect();
+        self.rest.sought = (!self.is_half_empty() && !hungry.is_empty()).then_some(hungry);
+        if self.rest.sought.is_none() {
+            self.overflowed = false;
+        }
+    }
+
+    /// Whether the scan under way is to read on in this channel. Not when all destinations for
+    /// which it is made have enough.
+    pub fn seeks(&self, channel: ChannelId) -> bool {
+        let of_channel = |line: &LineId| self.line(*line).destination.channel == channel;
+        self.rest.sought.as_ref().is_none_or(|sought| sought.iter().any(of_channel))
+    }
+
+    /// The scan came to the end of a channel: what it did not leave there is not there.
+    pub fn scanned_all_of(&mut self, channel: ChannelId) {
+        let Rest { of, scan, .. } = &self.rest;
+        let gone = of.iter().filter(|(line, left)| {
+            left.scan < *scan && self.line(**line).destination.channel == channel
+        });
+        for line in gone.map(|(line, _)| *line).collect::<Vec<_>>() {
+            self.rest.of.remove(&line);
+            if let Some(sought) = &mut self.rest.sought {
+                sought.remove(&line);
+            }
+            self.drop_if_unused(line);
+        }
+    }
+
+    /// A scan ended before the end of the disk, or a scan is needed at start.
+    pub fn note_overflow(&mut self) {
+        // What was sought for some is noted with them.
+        self.overflowed |= self.rest.sought.is_none();
+    }
+
+    /// Notes that the disk has an entry of the line that memory does not have.
+    pub(super) fn leave(&mut self, line: LineId, due: u64) {
+        let Rest { of, scan, sought } = &mut self.rest;
+        let left = of.entry(line).or_insert(Left { due, scan: *scan });
+        *left = Left { due: left.due.min(due), scan: *scan };
+        if let Some(sought) = sought {
+            sought.remove(&line);
+        }
+    }
+
+    /// Whether a scan is to take no entry of the line that is due then. What could go now is not
+    /// kept out by what waits for a later time.
+    fn has_enough(&self, line: LineId, due: u64) -> bool {
+        let it = self.line(line);
+        let is_due = due <= self.now;
+        let has = if is_due && !it.troubled { it.ready + it.active } else { it.len() };
+        let half_full = self.known.len() >= self.thresholds.low;
+        (it.troubled || half_full) && has >= self.cap(line)
+            || !is_due && self.rest.is_left_by_this_scan(line)
+    }
+
+    fn is_half_empty(&self) -> bool {
+        self.overflowed && self.known.len() < self.thresholds.low
+    }
+
+    /// Lines that have used up most of what they were allowed, while the disk has more.
+    fn hungry(&self) -> impl Iterator<Item = LineId> {
+        self.rest.of.iter().filter_map(|(line, left)| {
+            let it = self.line(*line);
+            let has = if it.troubled { it.len() } else { it.ready + it.active };
+            let could_go = it.troubled || left.due <= self.now;
+            (could_go && has * 2 < self.cap(*line)).then_some(*line)
+        })
+    }
+}
