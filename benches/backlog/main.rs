@@ -67,8 +67,8 @@ fn main() {
 
     let site = Site::new(sink.port);
     let built = built::build(&site, &site.dead, options.messages, true);
-    let size = format!("{:.0} s, {} MiB", secs(built.time), built.octets >> 20);
-    report.note("building the queue", &size);
+    let built_in = format!("{:.0} s, {} MiB", secs(built.time), built.octets >> 20);
+    report.note("building the queue", &built_in);
 
     let engine = started(&site, &sink, &mut report);
     settled(&options, &engine, &mut report);
