@@ -54,7 +54,7 @@ impl Site {
         let dead: Vec<_> = (1..=4)
             .map(|number| Dead { channel: format!("dead{number}"), port: free_port() })
             .collect();
-        let channels: String = dead
+        let channels: Vec<_> = dead
             .iter()
             .map(|Dead { channel, port }| {
                 format!(
@@ -64,6 +64,7 @@ impl Site {
                 )
             })
             .collect();
+        let channels = channels.concat();
         let before = "        (name: \"process\",";
         let settings = Settings::standalone().deliver_to(sink);
         let settings = settings.edit(before, &format!("{channels}{before}"));

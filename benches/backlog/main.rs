@@ -115,7 +115,7 @@ fn started(site: &Site, sink: &Sink, report: &mut Report) -> Engine {
 fn settled(options: &Options, engine: &Engine, report: &mut Report) {
     let (before, start) = (engine.cpu(), Instant::now());
     thread::sleep(Duration::from_secs(options.settle).saturating_sub(engine.since.elapsed()));
-    let share = (engine.cpu() - before).as_secs_f64() / secs(start.elapsed()).max(1e-3);
+    let share = engine.cpu().saturating_sub(before).as_secs_f64() / secs(start.elapsed()).max(1e-3);
     let memory = engine.running.memory();
     let what = format!("resident after {} s", options.settle);
     report.enter(&what, mebibytes(memory.resident), Budget::Below(200.0, "MiB"));

@@ -98,7 +98,7 @@ pub(crate) fn follow(host: &Sink, engine: &Engine, messages: usize, limit: Durat
             (seen, at) = (arrived, Instant::now());
         }
     }
-    let cpu = engine.cpu() - cpu;
+    let cpu = engine.cpu().saturating_sub(cpu);
     Rate { messages: seen - first, time: at - start, cpu, gap, gap_at }
 }
 

@@ -60,7 +60,7 @@ impl Tools<'_> {
             thread::sleep(Duration::from_millis(5));
         };
         let time = start.elapsed().as_secs_f64();
-        let cpu = (self.engine.cpu() - cpu).as_secs_f64();
+        let cpu = self.engine.cpu().saturating_sub(cpu).as_secs_f64();
         let grown = (most - before) as f64 / f64::from(1 << 20);
         let broken_off = if ended { "" } else { "broken off after " };
         format!("{broken_off}{time:.2} s, {cpu:.2} s CPU, +{grown:.0} MiB")
