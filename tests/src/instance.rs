@@ -134,8 +134,9 @@ impl Instance {
         self.folder.path().join(name)
     }
 
-    /// Everything that all runs printed.
+    /// Everything that all runs printed, what happened just before the call included.
     pub fn log(&self) -> String {
+        thread::sleep(GATHERED);
         fs::read(self.log_path())
             .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -231,3 +232,5 @@ fn tail(log: &Path) -> String {
 /// Far more than the second that is promised: only `lifecycle.rs` measures that one.
 const READY: Duration = Duration::from_secs(20);
 const TAIL_LINES: usize = 40;
+/// The program gathers lines for 10 ms before it writes them.
+const GATHERED: Duration = Duration::from_millis(100);

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::free_port;
+use crate::{eventually, free_port};
 
 /// The server. Stops listening when dropped.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Sink {
 
     /// Listens there.
     pub fn at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).expect("the port of the sink is free");
+        let listener = listen(address);
         let books = Arc::new(Books::default());
         let of_listener = Arc::clone(&books);
         thread::spawn(move || accept(&listener, &of_listener));
@@ -156,6 +156,17 @@ impl Drop for Sink {
         // Wakes the thread that accepts, which then sees that it is over.
         let _ = TcpStream::connect(self.address);
     }
+}
+
+/// A program that another test starts at this moment holds every listener of this process until it
+/// runs, those closed meanwhile included: a free port may take a moment to be free.
+fn listen(address: SocketAddr) -> TcpListener {
+    let mut listener = None;
+    eventually("the port of the sink is free", PATIENCE, || {
+        listener = TcpListener::bind(address).ok();
+        listener.is_some()
+    });
+    listener.expect("it was waited for")
 }
 
 fn accept(listener: &TcpListener, books: &Arc<Books>) {
@@ -292,6 +303,9 @@ fn verb(line: &[u8]) -> Vec<u8> {
 }
 
 const NAME: &[u8] = b"message-id:";
+
+/// For other tests to start their programs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
