@@ -296,6 +296,8 @@ impl Copied {
     /// What the ledger is to know, and the entries that are alive.
     pub(crate) fn into_life(self, states_len: u64) -> (SegmentLife, Vec<Change>) {
         let entries = self.entries.len() as u32;
+        let ids = self.entries.keys().map(|(id, _)| id.0);
+        let ids = ids.clone().min().zip(ids.max());
         let alive = self.entries.into_values().filter(|entry| entry.now != EntryState::Done);
         let alive: Vec<Change> = alive.collect();
         let live_octets = alive.iter().map(|entry| u64::from(entry.place.length)).sum();
@@ -306,6 +308,7 @@ impl Copied {
             live: alive.len() as u32,
             live_octets,
             closed: true,
+            ids,
         };
         (life, alive)
     }

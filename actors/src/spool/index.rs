@@ -14,7 +14,6 @@ use std::{
 };
 
 use relais_channels::mail::{MessageId, Priority};
-use sled::Tree;
 use tokio::sync::oneshot;
 
 use super::{
@@ -48,8 +47,6 @@ pub(crate) enum Question {
         limit: usize,
         answer: oneshot::Sender<Vec<ScannedEntry>>,
     },
-    /// The trees themselves, for a search that would take too long on this thread.
-    Trees(oneshot::Sender<Vec<(Arc<str>, Tree)>>),
 }
 
 /// The index; on a thread of its own once it is up to date.
@@ -319,7 +316,6 @@ impl Index {
                 }
                 let _ = answer.send(entries);
             }
-            Question::Trees(answer) => drop(answer.send(store.trees())),
         }
         Ok(())
     }

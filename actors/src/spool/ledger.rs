@@ -59,6 +59,8 @@ pub(crate) struct SegmentLife {
     pub(crate) live_octets: u64,
     /// It will not grow.
     pub(crate) closed: bool,
+    /// The smallest and the largest id of the messages ever stored in it.
+    pub(crate) ids: Option<(u64, u64)>,
 }
 
 /// Entries of one channel.
@@ -80,6 +82,17 @@ impl SegmentLife {
     /// A segment of which nothing is known yet.
     pub(crate) fn unread() -> Self {
         Self { data_len: HEAD as u64, states_len: HEAD as u64, ..Self::default() }
+    }
+
+    /// Whether a message with this id may be in it.
+    pub(crate) fn spans(&self, id: MessageId) -> bool {
+        self.ids.is_some_and(|(first, last)| (first..=last).contains(&id.0))
+    }
+
+    /// A message with this id is in it.
+    pub(crate) fn span(&mut self, id: MessageId) {
+        let (first, last) = self.ids.unwrap_or((id.0, id.0));
+        self.ids = Some((first.min(id.0), last.max(id.0)));
     }
 }
 
@@ -180,6 +193,7 @@ impl Ledger {
         life.entries += entries;
         life.live += entries;
         life.live_octets += u64::from(entries) * u64::from(stored.place.length);
+        life.span(stored.id);
         for entry in stored.entries.iter() {
             self.channel(&entry.channel).add(stored.initial(entry), stored.size);
         }

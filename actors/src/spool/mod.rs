@@ -54,6 +54,7 @@ mod journal;
 mod journal_queue;
 mod large;
 mod ledger;
+mod lookup;
 pub mod memory_disk;
 mod message;
 mod reader;
@@ -100,7 +101,7 @@ use self::{
     reader::Reader,
     recover::{Findings, RecoverError, recover},
     segment::Numbers,
-    store::{Broken, scanned},
+    store::Broken,
 };
 pub use self::{
     base::{SpoolEvents, Unobserved},
@@ -293,6 +294,11 @@ impl Spool {
         self.shared.reader.read(place).await
     }
 
+    /// Reads the envelope of a message, whatever the size of its content.
+    pub async fn envelope(&self, place: Place) -> Result<Envelope, SpoolError> {
+        self.shared.reader.envelope(place).await
+    }
+
     /// Everything that happened to a message, oldest first.
     pub async fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, SpoolError> {
         let reader = Arc::clone(&self.shared.reader);
@@ -329,30 +335,19 @@ impl Spool {
         MessageId(self.shared.feed.live(|ledger| ledger.last_id))
     }
 
-    /// Every entry of a message that is not done. Looks through the whole index.
+    /// Every entry of a message that is not done. Looks through a segment or two.
     pub async fn find(&self, id: MessageId) -> Result<Vec<ScannedEntry>, SpoolError> {
         self.find_all(HashSet::from([id])).await
     }
 
-    /// Every entry of these messages that is not done. Looks through the whole index, once.
+    /// Every entry of these messages that is not done.
     pub async fn find_all(&self, ids: HashSet<MessageId>) -> Result<Vec<ScannedEntry>, SpoolError> {
-        let (answer, answered) = oneshot::channel();
-        let trees = self.ask(Question::Trees(answer), answered).await?;
-        let search = move || {
-            let mut found = Vec::new();
-            for (channel, tree) in trees {
-                for item in &tree {
-                    let (key, value) = item?;
-                    let entry = || scanned(&channel, &key, &value, &mut None);
-                    if store::id_of(&key).is_some_and(|id| ids.contains(&id)) {
-                        found.push(entry()?);
-                    }
-                }
-            }
-            found.sort_unstable_by_key(|entry: &ScannedEntry| (entry.id, entry.entry));
-            Ok(found)
-        };
-        blocking(|| store::guarded(search).map_err(|Broken(why)| SpoolError::Index(why))).await
+        // Changes are found where they were written.
+        self.flush().await?;
+        let shared = Arc::clone(&self.shared);
+        let found = blocking(move || lookup::find(&shared.reader, &shared.feed, &ids)).await;
+        self.shared.feed.all_told();
+        found
     }
 
     /// Entries that are not done, by channel, as of now.

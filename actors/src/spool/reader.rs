@@ -21,7 +21,7 @@ use super::{
 
 /// Reads records; keeps the segments read last open.
 pub(crate) struct Reader {
-    base: Arc<Base>,
+    pub(crate) base: Arc<Base>,
     forwarding: Arc<Forwarding>,
     open: Mutex<Open>,
 }
@@ -33,9 +33,9 @@ struct Open {
 }
 
 #[derive(Clone)]
-struct Segment {
-    file: Arc<dyn DiskFile>,
-    salt: Salt,
+pub(crate) struct Segment {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) salt: Salt,
 }
 
 impl Reader {
@@ -60,16 +60,39 @@ impl Reader {
         blocking(move || reader.read_waiting(place)).await
     }
 
-    /// The same, waiting for the disk.
+    /// The envelope at `place`. The content is neither read nor checked: it may be a thousand times
+    /// as long.
+    pub(crate) async fn envelope(self: &Arc<Self>, place: Place) -> Result<Envelope, SpoolError> {
+        let at = self.forwarding.place(place);
+        if let Some(segment) = self.cached(at.segment) {
+            let read = |octets: &mut [u8]| segment.file.read_cached(octets, u64::from(at.offset));
+            // As above.
+            if let Ok(Some(envelope)) = front_of(at, segment.salt, read) {
+                return Ok(envelope);
+            }
+        }
+        let reader = Arc::clone(self);
+        blocking(move || reader.following(place, |place| reader.envelope_at(place))).await
+    }
+
+    fn envelope_at(&self, place: Place) -> Result<Envelope, SpoolError> {
+        let segment = self.segment(place)?;
+        let read = |octets: &mut [u8]| {
+            let read = segment.file.read_at(octets, u64::from(place.offset))?;
+            Ok(read == octets.len())
+        };
+        let path = self.base.layout.messages(place.segment);
+        let envelope = front_of(place, segment.salt, read).map_err(SpoolError::at(&path))?;
+        envelope.ok_or(SpoolError::Damaged { place })
+    }
+
+    /// The same as [`Reader::read`], waiting for the disk.
     pub(crate) fn read_waiting(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
         self.following(place, |place| self.read_at(place))
     }
 
     fn read_at(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
-        let segment = match self.cached(place.segment) {
-            Some(segment) => segment,
-            None => self.open(place)?,
-        };
+        let segment = self.segment(place)?;
         let path = self.base.layout.messages(place.segment);
         let size = segment.file.size().map_err(SpoolError::at(&path))?;
         if u64::from(place.offset) + u64::from(place.length) > size {
@@ -118,7 +141,7 @@ impl Reader {
     }
 
     /// Goes through the state file of a segment, oldest first.
-    fn changes(
+    pub(crate) fn changes(
         &self,
         place: Place,
         of: impl Fn(MessageId) -> bool,
@@ -136,10 +159,9 @@ impl Reader {
         };
         let end = file.size().map_err(SpoolError::at(&path))?;
         let mut walker = Walker::new(&*file, salt, HEAD as u64, end);
-        while let Some(found) = walker.next().map_err(SpoolError::at(&path))? {
+        let wanted = |header: &Header| header.kind == Kind::Change && of(header.id);
+        while let Some(found) = walker.next_of(wanted).map_err(SpoolError::at(&path))? {
             if let Found::Record { header, payload, .. } = found
-                && header.kind == Kind::Change
-                && of(header.id)
                 && let Some(change) = Change::decode(&header, payload, true)
             {
                 each(change);
@@ -166,6 +188,11 @@ impl Reader {
     /// The segment is about to be deleted.
     pub(crate) fn forget(&self, segment: u32) {
         self.lock().segments.remove(&segment);
+    }
+
+    /// The message file of a segment.
+    pub(crate) fn segment(&self, place: Place) -> Result<Segment, SpoolError> {
+        self.cached(place.segment).map_or_else(|| self.open(place), Ok)
     }
 
     fn cached(&self, segment: u32) -> Option<Segment> {
@@ -229,6 +256,31 @@ impl Reader {
 /// 1970).
 pub type LastReplies = HashMap<(MessageId, u16, u8), (Outcome, u64)>;
 
+/// The envelope of the record at `place`, by as few calls of `read` as possible; it fills a slice
+/// from there on, or says that it cannot. `None` also when there is no such record.
+fn front_of(
+    place: Place,
+    salt: Salt,
+    read: impl Fn(&mut [u8]) -> io::Result<bool>,
+) -> io::Result<Option<Envelope>> {
+    let mut octets = vec![0; FRONT.min(place.length as usize)];
+    if !read(&mut octets)? {
+        return Ok(None);
+    }
+    let header = Header::read(&octets, salt, u64::from(place.offset));
+    let Some(header) = header.filter(|header| header.length() == u64::from(place.length)) else {
+        return Ok(None);
+    };
+    let end = HEADER + header.meta as usize;
+    if end > octets.len() {
+        octets.resize(end, 0);
+        if !read(&mut octets)? {
+            return Ok(None);
+        }
+    }
+    Ok(postcard::from_bytes(&octets[HEADER..end]).ok())
+}
+
 fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {
     move |error| match error.kind() {
         io::ErrorKind::NotFound => SpoolError::Gone { place },
@@ -236,5 +288,7 @@ fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolErro
     }
 }
 
+/// Octets in which most envelopes end.
+const FRONT: usize = 2 << 10;
 /// Segments kept open.
 const MAX_OPEN: usize = 64;

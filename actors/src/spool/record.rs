@@ -157,16 +157,30 @@ impl<'a> Walker<'a> {
 
     /// The next record or bad stretch; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Found<'_>>> {
-        let offset = self.at;
-        if offset >= self.end {
-            return Ok(None);
-        }
-        let Some(header) = self.header_at(offset)? else {
-            let next = self.next_header(offset + 1)?;
-            self.at = next;
-            return Ok(Some(Found::Bad { offset, length: next - offset, id: None }));
+        self.next_of(|_| true)
+    }
+
+    /// The same among the records that are wanted and stretches without a header. The others are
+    /// stepped over: their payload is neither read, where that can be saved, nor checked.
+    pub(crate) fn next_of(
+        &mut self,
+        wanted: impl Fn(&Header) -> bool,
+    ) -> io::Result<Option<Found<'_>>> {
+        let (offset, header) = loop {
+            let offset = self.at;
+            if offset >= self.end {
+                return Ok(None);
+            }
+            let Some(header) = self.header_at(offset)? else {
+                let next = self.next_header(offset + 1)?;
+                self.at = next;
+                return Ok(Some(Found::Bad { offset, length: next - offset, id: None }));
+            };
+            self.at = offset + header.length();
+            if wanted(&header) {
+                break (offset, header);
+            }
         };
-        self.at = offset + header.length();
         let payload = self.octets(offset + HEADER as u64, header.length() - HEADER as u64)?;
         if header.matches(payload) {
             Ok(Some(Found::Record { offset, header, payload }))

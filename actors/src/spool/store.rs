@@ -226,11 +226,6 @@ impl Store {
         Ok(())
     }
 
-    /// Every tree, for a search by something that is not in the key.
-    pub(crate) fn trees(&self) -> Vec<(Arc<str>, Tree)> {
-        self.channels.iter().map(|(name, tree)| (Arc::clone(name), tree.clone())).collect()
-    }
-
     /// Entries of a class behind `after`, and whether the end was reached.
     pub(crate) fn scan(
         &mut self,
@@ -305,11 +300,6 @@ pub(crate) fn key(state: EntryState, id: MessageId, entry: u16) -> Option<Key> {
     Some(key)
 }
 
-/// The message of a key.
-pub(crate) fn id_of(key: &[u8]) -> Option<MessageId> {
-    Some(MessageId(u64::from_be_bytes(key.get(9..17)?.try_into().ok()?)))
-}
-
 /// Puts key and value together again. Entries of one host often follow each other: `last_host`
 /// saves them from having a copy each.
 pub(crate) fn scanned(
@@ -369,4 +359,4 @@ const CACHE: u64 = 16 << 20;
 /// Entries that are counted one by one at start; it takes a fifth of a second.
 const VERIFIED_AT_ONCE: u64 = 100_000;
 const VERSION_KEY: &[u8] = b"version";
-const VERSION: &[u8] = b"4";
+const VERSION: &[u8] = b"5";

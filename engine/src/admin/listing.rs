@@ -12,8 +12,8 @@ use super::{Console, pages::in_time};
 /// Newline-delimited JSON, one entry a line. When the engine gets into trouble half-way, the
 /// connection ends without the last chunk, so that the client knows that it has not seen all.
 pub(super) fn respond<C: Console>(console: C, filter: QueueFilter) -> HttpResponse {
-    let listing =
-        Listing { left: filter.limit.unwrap_or(u64::MAX), console, filter, next: Next::First };
+    let left = filter.limit.unwrap_or(u64::MAX);
+    let listing = Listing { left, page: FIRST_PAGE, console, filter, next: Next::First };
     HttpResponse::Ok().content_type(LINES).streaming(try_unfold(listing, Listing::advance))
 }
 
@@ -50,6 +50,7 @@ struct Listing<C: Console> {
     console: C,
     filter: QueueFilter,
     left: u64,
+    page: usize,
     next: Next<C::Cursor>,
 }
 
@@ -68,16 +69,17 @@ impl<C: Console> Listing<C> {
                 Next::Behind(cursor) => Some(cursor),
                 Next::End => return Ok(None),
             };
-            let limit = usize::try_from(self.left).unwrap_or(PAGE).min(PAGE);
-            if limit == 0 {
+            if self.left == 0 {
                 return Ok(None);
             }
-            let page = in_time(self.console.queue_list(&self.filter, after, limit)).await;
+            let page = in_time(self.console.queue_list(&self.filter, after, self.page)).await;
             let page = page.map_err(io::Error::other)?;
+            self.page = LARGEST_PAGE.min(self.page * 2);
             if let Some(cursor) = page.next {
                 self.next = Next::Behind(cursor);
             }
-            let entries: Vec<_> = page.entries.into_iter().take(limit).collect();
+            let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let entries: Vec<_> = page.entries.into_iter().take(left).collect();
             self.left -= entries.len() as u64;
             if !entries.is_empty() {
                 return Ok(Some((lines(&entries)?, self)));
@@ -97,5 +99,8 @@ fn lines(entries: &[impl Serialize]) -> io::Result<Bytes> {
 
 /// A JSON object a line.
 const LINES: &str = "application/x-ndjson";
-/// Entries asked for at once.
-const PAGE: usize = 256;
+/// Entries asked for at first, so that the first line comes soon.
+const FIRST_PAGE: usize = 128;
+/// Entries asked for at once, later on. A page costs its entries, and a look through the states of
+/// every segment that they are in: of small pages a long queue has too many.
+const LARGEST_PAGE: usize = 4_096;

@@ -158,7 +158,7 @@ fn in_line(
 pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
     let found = parts.spool.find(id).await.map_err(trouble)?;
     let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
-    let (envelope, _) = parts.spool.read(place).await.map_err(trouble)?;
+    let envelope = parts.spool.envelope(place).await.map_err(trouble)?;
     let mut lines: Vec<_> = envelope.entries.iter().map(|entry| begun(&envelope, entry)).collect();
     let changes = parts.spool.history(id, place).await.map_err(trouble)?;
     lines.extend(changes.into_iter().map(|change| line_of(&envelope, change)));
@@ -233,9 +233,9 @@ async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
     if let Some(reason) = history.iter().rev().find(held).and_then(|change| change.reason.clone()) {
         return reason.to_string();
     }
-    let envelope = parts.spool.read(scanned.place).await.ok();
+    let envelope = parts.spool.envelope(scanned.place).await.ok();
     let by_channel = || format!("channel {} holds all its mail", scanned.channel);
-    envelope.and_then(|(envelope, _)| envelope.held).unwrap_or_else(by_channel)
+    envelope.and_then(|envelope| envelope.held).unwrap_or_else(by_channel)
 }
 
 fn after(at: tokio::time::Instant) -> Timestamp {

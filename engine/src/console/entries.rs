@@ -2,7 +2,7 @@
 //! page at a time.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, hash_map},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -102,22 +102,11 @@ pub(super) async fn describe(
     let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
     let last =
         if with_replies { last_replies(&parts.spool, &listed).await } else { LastReplies::new() };
+    let envelopes = envelopes(&parts.spool, &listed).await;
     let mut entries = Vec::with_capacity(listed.len());
-    // The record of a message holds all of its entries, thousands maybe: read once, kept once.
-    let mut envelopes: HashMap<MessageId, Arc<Envelope>> = HashMap::new();
     for ListedEntry { scanned, tracked } in listed {
-        let envelope = match envelopes.entry(scanned.id) {
-            hash_map::Entry::Occupied(known) => known.get().clone(),
-            hash_map::Entry::Vacant(new) => {
-                let envelope = match parts.spool.read(scanned.place).await {
-                    Ok((envelope, _)) => envelope,
-                    // Delivered since the scan, and no longer queued.
-                    Err(SpoolError::Gone { .. }) => continue,
-                    Err(_) => unreadable(&scanned),
-                };
-                new.insert(Arc::new(envelope)).clone()
-            }
-        };
+        // Delivered since the scan, and no longer queued.
+        let Some(envelope) = envelopes.get(&scanned.id).cloned() else { continue };
         let state = match (scanned.state, tracked) {
             (Stored::Held { .. }, _) => EntryState::Held,
             (_, Some("active")) => EntryState::Active,
@@ -144,6 +133,24 @@ pub(super) async fn describe(
         entries.push(Described { scanned, envelope, entry });
     }
     Ok(entries)
+}
+
+/// The envelopes of these entries, in the order in which they lie on the disk. The record of a
+/// message holds all of its entries, thousands maybe: read once, kept once.
+async fn envelopes(spool: &Spool, listed: &[ListedEntry]) -> HashMap<MessageId, Arc<Envelope>> {
+    let mut wanted: Vec<&ScannedEntry> = listed.iter().map(|entry| &entry.scanned).collect();
+    wanted.sort_unstable_by_key(|scanned| scanned.place);
+    wanted.dedup_by_key(|scanned| scanned.id);
+    let mut envelopes = HashMap::with_capacity(wanted.len());
+    for scanned in wanted {
+        let envelope = match spool.envelope(scanned.place).await {
+            Ok(envelope) => envelope,
+            Err(SpoolError::Gone { .. }) => continue,
+            Err(_) => unreadable(scanned),
+        };
+        envelopes.insert(scanned.id, Arc::new(envelope));
+    }
+    envelopes
 }
 
 /// What stands for the envelope of a damaged record, so that operators see it and can act on it.

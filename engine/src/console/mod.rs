@@ -255,7 +255,7 @@ impl Console for EngineConsole {
         let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
         let counts = parts.spool.counts();
         let mut summary = QueueSummary::default();
-        let mut hosts: HashMap<(String, String), HostSummary> = HashMap::new();
+        let mut hosts = 0;
         for (id, channel) in parts.channels.iter() {
             let Some(counts) = counts.get(&channel.name).filter(|counts| counts.total() > 0) else {
                 continue;
@@ -270,10 +270,15 @@ impl Console for EngineConsole {
                 held: counts.held,
                 ..ChannelSummary::default()
             };
-            sum_up(&parts.spool, &mut line, &mut hosts).await?;
+            let of_channel = sum_up(&parts.spool, &mut line, MAX_HOSTS - hosts).await?;
+            hosts += of_channel.len();
+            summary.hosts.extend(of_channel.into_iter().map(|(host, sum)| HostSummary {
+                channel: line.channel.clone(),
+                host: host.to_string(),
+                ..sum
+            }));
             summary.channels.push(line);
         }
-        summary.hosts = hosts.into_values().collect();
         summary.hosts.sort_by(|a, b| b.messages.cmp(&a.messages).then(a.host.cmp(&b.host)));
         summary.hosts.truncate(TOP_HOSTS);
         Ok(summary)
@@ -367,12 +372,14 @@ fn service_status(
     }
 }
 
-/// Adds up a channel's entries, a bounded piece at a time.
+/// Adds up a channel's entries, a bounded piece at a time; and, for as many hosts as told, those
+/// of each.
 async fn sum_up(
     spool: &Spool,
     line: &mut ChannelSummary,
-    hosts: &mut HashMap<(String, String), HostSummary>,
-) -> Answer<()> {
+    most_hosts: usize,
+) -> Answer<HashMap<Arc<str>, HostSummary>> {
+    let mut hosts: HashMap<Arc<str>, HostSummary> = HashMap::new();
     for class in [Class::Untried, Class::Tried, Class::Held] {
         let mut after = None;
         loop {
@@ -383,15 +390,10 @@ async fn sum_up(
                 line.recipients += u64::from(entry.state.open().count_ones());
                 line.bytes += entry.size;
                 earlier(&mut line.oldest, received);
-                let key = (line.channel.clone(), entry.host.to_string());
-                if hosts.len() >= MAX_HOSTS && !hosts.contains_key(&key) {
+                if hosts.len() >= most_hosts && !hosts.contains_key(&entry.host) {
                     continue;
                 }
-                let host = hosts.entry(key).or_insert_with_key(|(channel, host)| HostSummary {
-                    channel: channel.clone(),
-                    host: host.clone(),
-                    ..HostSummary::default()
-                });
+                let host = hosts.entry(entry.host.clone()).or_default();
                 host.messages += 1;
                 earlier(&mut host.oldest, received);
             }
@@ -401,7 +403,7 @@ async fn sum_up(
             }
         }
     }
-    Ok(())
+    Ok(hosts)
 }
 
 /// When the oldest entry of a channel came, of the next thousand of each class.

@@ -1,0 +1,118 @@
+//! Messages by their ids. The index cannot find them: it is sorted by what jobs want.
+//!
+//! Ids grow with time, so that a segment has those of some stretch of it, and the ledger knows of
+//! which. One segment, rarely two, is gone through; of all records but those that are sought only
+//! the header is looked at. What the ledger knows is in the files: so is what is found here.
+
+use std::collections::{HashMap, HashSet};
+
+use relais_channels::mail::MessageId;
+
+use super::{
+    Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
+    feed::Feed,
+    ledger::{Ledger, SegmentLife},
+    reader::Reader,
+    record::{Found, Header, Kind, Walker},
+    segment::HEAD,
+    store::key,
+};
+
+/// Every entry of these messages that is not done, by id and entry.
+pub(crate) fn find(
+    reader: &Reader,
+    feed: &Feed,
+    ids: &HashSet<MessageId>,
+) -> Result<Vec<ScannedEntry>, SpoolError> {
+    loop {
+        let segments = feed.live(|ledger| ledger.segments_of(ids));
+        let found: Result<Vec<_>, _> =
+            segments.iter().map(|(number, life)| reader.find_in(*number, life, ids)).collect();
+        let still_there = |ledger: &Ledger| {
+            segments.iter().all(|(number, _)| ledger.segments.contains_key(number))
+        };
+        // A segment that was compacted meanwhile is elsewhere now, and so are its messages.
+        if feed.live(still_there) {
+            let mut found: Vec<_> = found?.into_iter().flatten().collect();
+            found.sort_unstable_by_key(|entry| (entry.id, entry.entry));
+            return Ok(found);
+        }
+    }
+}
+
+impl Ledger {
+    /// The segments that may have an entry of these messages that is not done.
+    fn segments_of(&self, ids: &HashSet<MessageId>) -> Vec<(u32, SegmentLife)> {
+        let may_have = |life: &SegmentLife| life.live > 0 && ids.iter().any(|id| life.spans(*id));
+        let segments = self.segments.iter().filter(|(_, life)| may_have(life));
+        segments.map(|(number, life)| (*number, *life)).collect()
+    }
+}
+
+impl Reader {
+    fn find_in(
+        &self,
+        segment: u32,
+        life: &SegmentLife,
+        ids: &HashSet<MessageId>,
+    ) -> Result<Vec<ScannedEntry>, SpoolError> {
+        let messages = self.messages_in(segment, life, ids)?;
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut changed: HashMap<(MessageId, u16), EntryState> = HashMap::new();
+        self.changes(
+            Place { segment, offset: 0, length: 0 },
+            |id| messages.iter().any(|stored| stored.id == id),
+            |change| {
+                changed.insert((change.id, change.entry), change.now);
+            },
+        )?;
+        let state_of = |stored: &Stored, number: u16| changed.get(&(stored.id, number)).copied();
+        Ok(messages.iter().flat_map(|stored| entries(stored, state_of)).collect())
+    }
+
+    fn messages_in(
+        &self,
+        segment: u32,
+        life: &SegmentLife,
+        ids: &HashSet<MessageId>,
+    ) -> Result<Vec<Stored>, SpoolError> {
+        let path = self.base.layout.messages(segment);
+        let opened = self.segment(Place { segment, offset: 0, length: 0 })?;
+        let mut walker = Walker::new(&*opened.file, opened.salt, HEAD as u64, life.data_len);
+        let wanted = |header: &Header| {
+            matches!(header.kind, Kind::Whole | Kind::Large) && ids.contains(&header.id)
+        };
+        let mut messages = Vec::new();
+        while let Some(found) = walker.next_of(wanted).map_err(SpoolError::at(&path))? {
+            if let Found::Record { offset, header, payload } = found {
+                messages.extend(Stored::from_record(segment, offset, &header, payload));
+            }
+        }
+        Ok(messages)
+    }
+}
+
+/// The entries of a message that are not done.
+fn entries(
+    stored: &Stored,
+    state_of: impl Fn(&Stored, u16) -> Option<EntryState>,
+) -> Vec<ScannedEntry> {
+    let numbered = stored.entries.iter().zip(0u16..);
+    let alive = numbered.filter_map(|(entry, number)| {
+        let state = state_of(stored, number).unwrap_or(stored.initial(entry));
+        Some(ScannedEntry {
+            cursor: Cursor(key(state, stored.id, number)?),
+            id: stored.id,
+            entry: number,
+            channel: entry.channel.clone(),
+            place: stored.place,
+            host: entry.host.clone(),
+            state,
+            size: stored.size,
+            priority: stored.priority,
+        })
+    });
+    alive.collect()
+}
