@@ -77,6 +77,7 @@ pub struct Queue {
     scanning: bool,
     no_scan_before: u64,
     scanned_at: u64,
+    scan_again_at: u64,
     _lifeline: Lifeline,
 }
 
@@ -134,7 +135,8 @@ impl Queue {
             parallel_scans: parts.rebuild_parallel_channels,
             scanning: false,
             no_scan_before: 0,
-            scanned_at: now_ms(),
+            scanned_at: 0,
+            scan_again_at: 0,
             _lifeline: parts.lifeline,
         }
     }

@@ -29,12 +29,13 @@ impl Queue {
         let now = now_ms();
         // Now and then without need: what was left on the disk for want of room must not wait for
         // the day when memory is half empty.
-        let wanted = self.tracker.wants_scan()
-            || self.tracker.could_scan() && now >= self.scanned_at.saturating_add(SCAN_AGAIN_MS);
+        let wanted =
+            self.tracker.wants_scan() || self.tracker.could_scan() && now >= self.scan_again_at;
         if self.scanning || self.drained || now < self.no_scan_before || !wanted {
             return;
         }
         self.scanning = true;
+        self.scanned_at = now;
         self.tracker.scan_begun();
         self.metrics.queue.scans.inc();
         let strands = |class| {
@@ -125,7 +126,9 @@ impl Queue {
 
     fn scan_ended(&mut self, more: bool) {
         self.scanning = false;
-        self.scanned_at = now_ms();
+        let now = now_ms();
+        let took = now.saturating_sub(self.scanned_at);
+        self.scan_again_at = now + SCAN_AGAIN_MS.max(took * SCAN_SHARE);
         if more {
             self.tracker.note_overflow();
         }
@@ -162,8 +165,10 @@ async fn read_portion(
 /// Before the next scan, after one that failed.
 const SCAN_PAUSE_MS: u64 = 1_000;
 
-/// Before a scan that nothing asks for, while the disk has more; a million entries cost a second.
+/// Before a scan that nothing asks for, while the disk has more.
 const SCAN_AGAIN_MS: u64 = 2 * 60_000;
+/// That pause, in times of what the last scan took, for queues of many millions.
+const SCAN_SHARE: u64 = 50;
 
 /// Entries of one channel that are read before the next channel has its turn.
 const PORTION: usize = 1_000;

@@ -116,3 +116,56 @@ fn entries(
     });
     alive.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::spool::{
+        Class, Spool,
+        tests::{LAST_OF_THE_DAY, append, busy_day, done, later, segments, start},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_is_found_by_its_id_as_a_scan_finds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        busy_day(dir.path()).await;
+        assert!(segments(dir.path()).len() > 3);
+        let spool = start(dir.path()).0;
+        // One that was compacted, and some with a life behind the start.
+        let first = scanned(&spool).await[0].place.segment;
+        let compactor = &spool.shared.compactor;
+        let copied = compactor.copy(first, &mut || true).unwrap().expect("something is alive");
+        spool.shared.journal.switch(copied).await.expect("the old segment goes");
+        let next = LAST_OF_THE_DAY + 1;
+        for id in next..next + 3 {
+            let stored = append(&spool, id, &["a", "b"], &[b'x'; 200]).await.unwrap();
+            spool.amend(later(&stored, 1, 3, id));
+            if id == next {
+                spool.amend(done(&stored, 0));
+            }
+        }
+
+        let scanned = scanned(&spool).await;
+        let ids: HashSet<_> = scanned.iter().map(|entry| entry.id).collect();
+        for id in &ids {
+            let of_id: Vec<_> = scanned.iter().filter(|entry| entry.id == *id).cloned().collect();
+            assert_eq!(spool.find(*id).await.unwrap(), of_id);
+        }
+        assert_eq!(spool.find_all(ids).await.unwrap(), scanned);
+        for nobody in [MessageId(2), MessageId(next + 3)] {
+            assert_eq!(spool.find(nobody).await.unwrap(), [], "{nobody} is done, or never was");
+        }
+    }
+
+    async fn scanned(spool: &Spool) -> Vec<ScannedEntry> {
+        let mut all = Vec::new();
+        for channel in ["a", "b"] {
+            for class in [Class::Untried, Class::Tried, Class::Held] {
+                all.extend(spool.scan(channel, class, None, 100_000).await.unwrap());
+            }
+        }
+        all.sort_unstable_by_key(|entry| (entry.id, entry.entry));
+        all
+    }
+}

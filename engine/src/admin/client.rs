@@ -191,6 +191,6 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
 }
 
 /// For one piece of an answer; longer than the engine takes to give up by itself.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(65);
 /// An entry with 64 recipients of the longest kind, and their replies.
 const MAX_LINE: usize = 1 << 20;

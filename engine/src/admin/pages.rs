@@ -71,8 +71,13 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
 
 async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, Refusal> {
     let status = in_time(console.status()).await?;
-    let summary = in_time(console.queue_summary()).await?;
-    let page = show::overview(&status, &summary, console.ready().err().as_deref());
+    // It costs a look at every entry, and this is a page that is reloaded again and again.
+    let summary = if status.queue.stored <= SUMMED_UP {
+        Some(in_time(console.queue_summary()).await?)
+    } else {
+        None
+    };
+    let page = show::overview(&status, summary.as_ref(), console.ready().err().as_deref());
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(page))
 }
 
@@ -95,12 +100,15 @@ async fn counters<C: Console>(console: Data<C>) -> Result<Json<Counters>, Refusa
     Ok(Json(in_time(console.counters()).await?))
 }
 
-async fn queue_list<C: Console>(console: Data<C>, filter: Query<QueueFilter>) -> HttpResponse {
-    listing::respond(C::clone(&console), filter.into_inner())
+async fn queue_list<C: Console>(
+    console: Data<C>,
+    filter: Query<QueueFilter>,
+) -> Result<HttpResponse, Refusal> {
+    Ok(listing::respond(C::clone(&console), filter.into_inner()).await?)
 }
 
 async fn queue_summary<C: Console>(console: Data<C>) -> Result<Json<QueueSummary>, Refusal> {
-    Ok(Json(in_time(console.queue_summary()).await?))
+    Ok(Json(within(ADDING_UP, console.queue_summary()).await?))
 }
 
 async fn queue_show<C: Console>(
@@ -141,7 +149,7 @@ async fn queue_order<C: Console>(
         let many = format!("more than {MAX_IDS} ids in one order");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, many));
     }
-    Ok(listing::carry_out(C::clone(&console), order))
+    Ok(listing::carry_out(C::clone(&console), order).await?)
 }
 
 async fn channel_stop<C: Console>(
@@ -196,8 +204,12 @@ async fn nothing() -> Result<HttpResponse, Refusal> {
 
 /// Waits for the engine's answer, but not for ever.
 pub(super) async fn in_time<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
-    let late = |_| Trouble(format!("the engine did not answer within {} s", ANSWER.as_secs()));
-    timeout(ANSWER, answer).await.map_err(late)?
+    within(ANSWER, answer).await
+}
+
+async fn within<T>(limit: Duration, answer: impl Future<Output = Answer<T>>) -> Answer<T> {
+    let late = |_| Trouble(format!("the engine did not answer within {} s", limit.as_secs()));
+    timeout(limit, answer).await.map_err(late)?
 }
 
 /// An error on its way to the client.
@@ -249,3 +261,7 @@ const MAX_IDS: usize = 1_000;
 const MAX_REQUEST: usize = 64 << 10;
 /// For the engine to answer one question.
 const ANSWER: Duration = Duration::from_secs(10);
+/// For it to add up a queue: a million entries take two to three seconds.
+const ADDING_UP: Duration = Duration::from_secs(60);
+/// Entries that the overview adds up each time it is looked at.
+const SUMMED_UP: u64 = 100_000;

@@ -19,13 +19,13 @@ pub use units::{Relative, Size, Span};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
-/// `GET /`.
-pub fn overview(status: &Status, queue: &QueueSummary, not_ready: Option<&str>) -> String {
+/// `GET /`. A queue that is too long to be added up for a page has no sums.
+pub fn overview(status: &Status, queue: Option<&QueueSummary>, not_ready: Option<&str>) -> String {
     let mut page = self::status(status);
     if let Some(why) = not_ready {
         let _ = writeln!(page, "\nnot ready: {}", Printable(why));
     }
-    if !queue.channels.is_empty() {
+    if let Some(queue) = queue.filter(|queue| !queue.channels.is_empty()) {
         let _ = write!(page, "\n{}", summary(queue));
     }
     page + concat!(
