@@ -1,0 +1,242 @@
+//! From files on a disk to a spool that works: recovery with the index that is there or a new one,
+//! and the threads.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use relais_channels::mail::MessageId;
+
+use super::{
+    Counts, Disk, Quarantined, Shared, Spool, SpoolError, SpoolEvents, StopOnDrop, Stored,
+    base::Base,
+    committer::{CommitQueue, Committer},
+    compaction::{Compactor, Rest},
+    counts_of,
+    feed::Feed,
+    forwarding::Forwarding,
+    index::{Index, IndexQueue},
+    journal::Journal,
+    journal_queue::JournalQueue,
+    ledger::Ledger,
+    reader::Reader,
+    recover::{Findings, RecoverError, recover},
+    segment::Numbers,
+    store::Broken,
+};
+
+/// A spool that has been recovered and does not work yet.
+pub struct Opened {
+    base: Base,
+    index: Index,
+    ledger: Ledger,
+    next: u32,
+}
+
+/// What was found at start.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The largest id in use; new ones must be larger.
+    pub last_id: MessageId,
+    /// Entries that are not done, by channel.
+    pub entries: BTreeMap<String, Counts>,
+    /// What is damaged.
+    pub quarantined: Vec<Quarantined>,
+    /// Large messages that are not done and whose content is gone.
+    pub missing: Vec<MessageId>,
+    /// Octets cut off behind the last whole record: half written or not yet used at a crash.
+    pub cut: u64,
+    /// Records read because the index had not followed them.
+    pub replayed: u64,
+    /// Why the index was made anew, if it was.
+    pub rebuilt: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Recovered {
+    fn of(findings: Findings, rebuilt: Option<String>, started: Instant) -> (Self, Ledger, u32) {
+        let Findings { ledger, quarantined, missing, cut, replayed, next } = findings;
+        let recovered = Self {
+            last_id: MessageId(ledger.last_id),
+            entries: counts_of(&ledger),
+            quarantined,
+            missing,
+            cut,
+            replayed,
+            rebuilt,
+            took: started.elapsed(),
+        };
+        (recovered, ledger, next)
+    }
+}
+
+impl Spool {
+    /// Opens the spool in `dir`, which is made if it is not there, and recovers what is in it.
+    /// Nobody else may be using it.
+    pub fn open(
+        dir: &Path,
+        settings: &relais_config::Spool,
+        disk: Arc<dyn Disk>,
+    ) -> Result<(Opened, Recovered), SpoolError> {
+        let started = Instant::now();
+        let base = Arc::new(Base::new(dir, settings, disk));
+        base.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        let (index, findings, rebuilt) = follow_up(&base)?;
+        if let Some(reason) = &rebuilt {
+            tracing::warn!(%reason, "the queue index was made anew from the spool");
+        }
+        let (recovered, ledger, next) = Recovered::of(findings, rebuilt, started);
+        let entries: u64 = recovered.entries.values().map(Counts::total).sum();
+        let Recovered { replayed, cut, took, .. } = recovered;
+        let (damaged, missing) = (recovered.quarantined.len(), recovered.missing.len());
+        tracing::info!(
+            entries,
+            segments = ledger.segments.len(),
+            octets = ledger.octets(),
+            replayed,
+            cut,
+            damaged,
+            missing,
+            took_ms = took.as_millis() as u64,
+            "spool recovered"
+        );
+        let base = Base::new(dir, settings, Arc::clone(&base.disk));
+        Ok((Opened { base, index, ledger, next }, recovered))
+    }
+
+    /// Throws away the index of the spool in `dir` and makes it anew. Nobody else may be using it.
+    /// `progress` is told how many octets of how many have been followed.
+    pub fn rebuild(
+        dir: &Path,
+        settings: &relais_config::Spool,
+        disk: Arc<dyn Disk>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Recovered, SpoolError> {
+        let started = Instant::now();
+        let base = Arc::new(Base::new(dir, settings, disk));
+        base.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        let (_, findings) = make_anew(&base, progress)?;
+        Ok(Recovered::of(findings, Some("asked to".to_owned()), started).0)
+    }
+}
+
+impl Opened {
+    /// Has `events` told what the spool does.
+    #[must_use]
+    pub fn observed_by(mut self, events: Arc<dyn SpoolEvents>) -> Self {
+        self.base.events = events;
+        self
+    }
+
+    /// Starts the threads. `committed` is called once per batch, on the committer's thread, before
+    /// those who wait for the batch are answered.
+    pub fn start(
+        self,
+        committed: impl FnMut(Vec<Stored>) + Send + 'static,
+    ) -> Result<Spool, SpoolError> {
+        let Self { base, index, ledger, next } = self;
+        let base = Arc::new(base);
+        let feed = Arc::new(Feed::new(ledger));
+        let forwarding = Arc::<Forwarding>::default();
+        let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
+        let numbers = Arc::new(Numbers::from(next));
+        let appender = Committer::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&numbers));
+        let journal = Journal::new(
+            Arc::clone(&base),
+            Arc::clone(&feed),
+            Arc::clone(&reader),
+            Arc::clone(&forwarding),
+        );
+        let compactor = Compactor::new(Arc::clone(&base), Arc::clone(&feed), forwarding, numbers);
+        let shared = Arc::new(Shared {
+            base,
+            feed,
+            reader,
+            compactor,
+            commits: CommitQueue::default(),
+            journal: JournalQueue::default(),
+            rest: Rest::default(),
+            index: IndexQueue::default(),
+            threads: Mutex::default(),
+        });
+        let [one, two, three, four] = [(); 4].map(|()| Arc::clone(&shared));
+        let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
+        let threads = [
+            spawn("committer", move || appender.run(&one.commits, committed))?,
+            spawn("journal", move || journal.run(&two.journal))?,
+            spawn("compactor", move || {
+                four.compactor.run(&four.rest, |copied| four.journal.switch(copied));
+            })?,
+            spawn("index", move || {
+                index.run(&three.feed, &three.index, |segments| three.journal.retire(segments));
+            })?,
+        ];
+        shared.threads.lock().unwrap_or_else(PoisonError::into_inner).extend(threads);
+        Ok(Spool { shared, _stop: stop })
+    }
+}
+
+/// Recovers with the index that is there or, if that cannot be used, with a new one.
+fn follow_up(base: &Arc<Base>) -> Result<(Index, Findings, Option<String>), SpoolError> {
+    let known_before = base.layout.index().exists();
+    let reason =
+        match Index::open(Arc::clone(base)).map(|index| attempt(base, index, &mut |_, _| ())) {
+            Ok(Ok((index, findings))) => {
+                let rebuilt = !known_before && !findings.ledger.segments.is_empty();
+                return Ok((index, findings, rebuilt.then(|| "there was none".to_owned())));
+            }
+            Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
+            Ok(Err(error)) => return Err(error.into()),
+        };
+    make_anew(base, &mut |_, _| ()).map(|(index, findings)| (index, findings, Some(reason)))
+}
+
+/// Recovers with a new index.
+fn make_anew(
+    base: &Arc<Base>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Index, Findings), SpoolError> {
+    let mut again = || {
+        let index =
+            Index::create(Arc::clone(base)).map_err(|Broken(why)| SpoolError::Index(why))?;
+        Ok(attempt(base, index, progress)?)
+    };
+    let mut made = again();
+    // On a full disk mail cannot leave, and make room, before there is an index.
+    if let Err(SpoolError::Index(why)) = &made
+        && base.is_short_of_space()
+        && base.release_reserve()
+    {
+        tracing::warn!(%why, "the index is made in the space reserved for a full disk");
+        made = again();
+    }
+    made
+}
+
+fn attempt(
+    base: &Base,
+    mut index: Index,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Index, Findings), RecoverError> {
+    let mut failed = Ok(());
+    let known = index.ledger().clone();
+    let findings = recover(base, known, progress, &mut |event| {
+        if failed.is_ok() {
+            failed = index.catch_up(event);
+        }
+    })?;
+    let caught_up = failed.and_then(|()| index.caught_up());
+    caught_up.map_err(|Broken(why)| RecoverError::Index(why))?;
+    Ok((index, findings))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SpoolError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map_err(|error: io::Error| SpoolError::at(Path::new(name))(error))
+}

@@ -1,0 +1,110 @@
+//! Sums of the queue, by channel and host. They cost a look at every entry of the index, a bounded
+//! piece at a time.
+
+use std::{collections::HashMap, sync::Arc};
+
+use relais_actors::{
+    queue::DescribeQueue,
+    spool::{Class, Spool},
+    status::{ChannelSummary, HostSummary, QueueSummary, Timestamp},
+};
+use relais_channels::mail::MessageId;
+
+use super::{Parts, gone, trouble};
+use crate::admin::Answer;
+
+/// What waits, in sum.
+pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
+    let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
+    let counts = parts.spool.counts();
+    let mut summary = QueueSummary::default();
+    let mut hosts = 0;
+    for (id, channel) in parts.channels.iter() {
+        let Some(counts) = counts.get(&channel.name).filter(|counts| counts.total() > 0) else {
+            continue;
+        };
+        let tally = queue.channels.get(&id).copied().unwrap_or_default();
+        let waiting = tally.waiting(counts);
+        let mut line = ChannelSummary {
+            channel: channel.name.clone(),
+            ready: waiting.ready,
+            active: waiting.active,
+            delayed: waiting.delayed,
+            held: counts.held,
+            ..ChannelSummary::default()
+        };
+        let of_channel = sum_up(&parts.spool, &mut line, MAX_HOSTS - hosts).await?;
+        hosts += of_channel.len();
+        summary.hosts.extend(of_channel.into_iter().map(|(host, sum)| HostSummary {
+            channel: line.channel.clone(),
+            host: host.to_string(),
+            ..sum
+        }));
+        summary.channels.push(line);
+    }
+    summary.hosts.sort_by(|a, b| b.messages.cmp(&a.messages).then(a.host.cmp(&b.host)));
+    summary.hosts.truncate(TOP_HOSTS);
+    Ok(summary)
+}
+
+/// Adds up a channel's entries, a bounded piece at a time; and, for as many hosts as told, those
+/// of each.
+async fn sum_up(
+    spool: &Spool,
+    line: &mut ChannelSummary,
+    most_hosts: usize,
+) -> Answer<HashMap<Arc<str>, HostSummary>> {
+    let mut hosts: HashMap<Arc<str>, HostSummary> = HashMap::new();
+    for class in [Class::Untried, Class::Tried, Class::Held] {
+        let mut after = None;
+        loop {
+            let found = spool.scan(&line.channel, class, after, PORTION).await.map_err(trouble)?;
+            for entry in &found {
+                let received = received(entry.id);
+                line.messages += 1;
+                line.recipients += u64::from(entry.state.open().count_ones());
+                line.bytes += entry.size;
+                earlier(&mut line.oldest, received);
+                if hosts.len() >= most_hosts && !hosts.contains_key(&entry.host) {
+                    continue;
+                }
+                let host = hosts.entry(entry.host.clone()).or_default();
+                host.messages += 1;
+                earlier(&mut host.oldest, received);
+            }
+            after = found.last().map(|entry| entry.cursor);
+            if found.len() < PORTION {
+                break;
+            }
+        }
+    }
+    Ok(hosts)
+}
+
+/// When the oldest entry of a channel came, of the next thousand of each class.
+pub(super) async fn oldest(spool: &Spool, channel: &str, entries: u64) -> Option<Timestamp> {
+    let mut oldest = None;
+    if entries > 0 {
+        for class in [Class::Untried, Class::Tried, Class::Held] {
+            let found = spool.scan(channel, class, None, PORTION).await.unwrap_or_default();
+            for entry in found {
+                earlier(&mut oldest, received(entry.id));
+            }
+        }
+    }
+    oldest
+}
+
+/// A queue id begins with the time of its making.
+fn received(id: MessageId) -> Timestamp {
+    Timestamp(id.received_ms())
+}
+
+fn earlier(oldest: &mut Option<Timestamp>, other: Timestamp) {
+    *oldest = Some(oldest.map_or(other, |oldest| oldest.min(other)));
+}
+
+const PORTION: usize = 1_000;
+const TOP_HOSTS: usize = 20;
+/// Hosts told apart while adding up; more are in the channel's sum only.
+const MAX_HOSTS: usize = 100_000;
