@@ -56,6 +56,7 @@ mod large;
 mod ledger;
 mod lookup;
 pub mod memory_disk;
+mod mending;
 mod message;
 mod opening;
 mod reader;
@@ -104,10 +105,10 @@ pub use self::{
     inspect::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
     large::Draft,
     ledger::Counts,
+    mending::Quarantined,
     message::{NewContent, Place, Stored, StoredEntry},
     opening::{Opened, Recovered},
     reader::LastReplies,
-    recover::Quarantined,
     store::{Cursor, ScannedEntry},
 };
 

@@ -14,8 +14,8 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    io::{self, IoSlice},
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -24,33 +24,13 @@ use relais_channels::mail::MessageId;
 use super::{
     Change, EntryState, Stored,
     base::Base,
-    disk::DiskFile,
     ledger::{Event, Ledger, SegmentLife},
-    record::{Found, HEADER, Header, Kind, Walker},
+    mending::Quarantined,
+    record::{Found, Kind, Walker},
     segment::{HEAD, Part, SegmentHead},
     tidy::{at, check, copies, next_number, size, tidy, youngest},
     walked::Walked,
 };
-
-/// A stretch of a file that is not what was written there.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Quarantined {
-    /// The segment.
-    pub segment: u32,
-    /// Its message file; otherwise its state file.
-    pub messages: bool,
-    /// Octets from the beginning of the file.
-    pub offset: u64,
-    /// Octets.
-    pub length: u64,
-    /// The message, if so much can be read.
-    pub id: Option<MessageId>,
-    /// It was certainly safe once. Otherwise it may be the remains of a crash, about which nobody
-    /// was promised anything.
-    pub acknowledged: bool,
-    /// Where the octets are kept for inspection.
-    pub copy: PathBuf,
-}
 
 /// What recovery found.
 #[derive(Debug, Default)]
@@ -134,10 +114,10 @@ pub(crate) fn replay(
     Ok(())
 }
 
-struct Recovery<'a> {
-    base: &'a Base,
+pub(super) struct Recovery<'a> {
+    pub(super) base: &'a Base,
     each: &'a mut dyn FnMut(Event),
-    findings: Findings,
+    pub(super) findings: Findings,
     from_scratch: bool,
 }
 
@@ -315,105 +295,7 @@ impl Recovery<'_> {
         self.emit(Event::Changed { changes, states: Vec::new() });
     }
 
-    /// Keeps copies of what is damaged, cuts off what is torn, and seals.
-    fn mend(
-        &mut self,
-        head: SegmentHead,
-        part: Part,
-        path: &Path,
-        walked: &Walked,
-        size: u64,
-        youngest: bool,
-    ) -> Result<(), RecoverError> {
-        if size == 0 {
-            return Ok(());
-        }
-        let file = self.base.disk.open(path).map_err(at(path))?;
-        for (offset, length, id) in &walked.bad {
-            let torn = *offset >= walked.end && (youngest || part == Part::States);
-            if torn {
-                continue;
-            }
-            let acknowledged = *offset < walked.durable;
-            let messages = part == Part::Messages;
-            let copy = self.quarantine(&*file, path, *offset, *length)?;
-            let (segment, offset, length, id) = (head.number, *offset, *length, *id);
-            let found = Quarantined { segment, messages, offset, length, id, acknowledged, copy };
-            tracing::error!(?found, "damaged: copied to quarantine");
-            self.findings.quarantined.push(found);
-        }
-        let mut changed = false;
-        if SegmentHead::read(&*file, head.number).map_err(at(path))?.is_none() {
-            file.write_at(&mut [IoSlice::new(&head.to_octets())], 0).map_err(at(path))?;
-            changed = true;
-        }
-        if walked.end < size {
-            self.findings.cut += size - walked.end;
-            tracing::info!(?path, from = walked.end, to = size, "cut off what was not used");
-            file.truncate(walked.end).map_err(at(path))?;
-            changed = true;
-        }
-        if part == Part::Messages && !walked.sealed {
-            let mut seal = [0; HEADER];
-            Header::seal(walked.certain() as u32).write(head.salt(part), walked.end, &mut seal);
-            file.write_at(&mut [IoSlice::new(&seal)], walked.end).map_err(at(path))?;
-            changed = true;
-        }
-        if changed {
-            file.sync_data().map_err(at(path))?;
-        }
-        Ok(())
-    }
-
-    /// Neither file can say which secret its records were written with.
-    fn headless(&mut self, number: u32, data_len: u64) -> Result<(), RecoverError> {
-        if data_len > HEAD as u64 {
-            let path = self.base.layout.messages(number);
-            let file = self.base.disk.open(&path).map_err(at(&path))?;
-            let copy = self.quarantine(&*file, &path, 0, data_len)?;
-            let found = Quarantined {
-                segment: number,
-                messages: true,
-                offset: 0,
-                length: data_len,
-                id: None,
-                acknowledged: false,
-                copy,
-            };
-            tracing::error!(?found, "unreadable segment: moved to quarantine");
-            self.findings.quarantined.push(found);
-        }
-        self.remove(number)
-    }
-
-    fn quarantine(
-        &self,
-        file: &dyn DiskFile,
-        path: &Path,
-        offset: u64,
-        length: u64,
-    ) -> Result<PathBuf, RecoverError> {
-        let dir = self.base.layout.quarantine();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let copy = dir.join(format!("{name}.{offset}"));
-        let out = self.base.disk.create(&copy).map_err(at(&copy))?;
-        let mut piece = vec![0; (length as usize).min(COPY_PIECE)];
-        let mut done = 0;
-        while done < length {
-            let wanted = ((length - done) as usize).min(COPY_PIECE);
-            let read = file.read_at(&mut piece[..wanted], offset + done).map_err(at(path))?;
-            if read == 0 {
-                break;
-            }
-            out.write_at(&mut [IoSlice::new(&piece[..read])], done).map_err(at(&copy))?;
-            done += read as u64;
-        }
-        out.sync_data().map_err(at(&copy))?;
-        self.base.disk.sync_dir(&dir).map_err(at(&dir))?;
-        Ok(copy)
-    }
-
-    fn remove(&mut self, number: u32) -> Result<(), RecoverError> {
+    pub(super) fn remove(&mut self, number: u32) -> Result<(), RecoverError> {
         let (disk, layout) = (&*self.base.disk, &self.base.layout);
         let path = layout.messages(number);
         disk.remove(&path).map_err(at(&path))?;
@@ -518,4 +400,3 @@ impl Names {
 
 /// Messages told of at once.
 const BATCH: usize = 1000;
-const COPY_PIECE: usize = 1 << 20;
