@@ -89,31 +89,29 @@ fn is_beside(filter: &QueueFilter, class: Class) -> bool {
     filter.state.is_some_and(|state| (state == EntryState::Held) != (class == Class::Held))
 }
 
-/// Index entries, with what memory knows of them and what their records say. What was said last
-/// of them stands elsewhere, and costs as much as all the rest: only when `with_replies`.
+/// Index entries, those in `state` only if one is named, with what memory knows of them and what
+/// their records say. What was said last of them stands elsewhere, and costs as much as all the
+/// rest: only when `with_replies`.
 pub(super) async fn describe(
     parts: &Parts,
     found: Vec<ScannedEntry>,
+    wanted: Option<EntryState>,
     with_replies: bool,
 ) -> Answer<Vec<Described>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    let mut listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    listed.retain(|entry| wanted.is_none_or(|wanted| state_of(entry) == wanted));
     let last =
         if with_replies { last_replies(&parts.spool, &listed).await } else { LastReplies::new() };
     let envelopes = envelopes(&parts.spool, &listed).await;
     let mut entries = Vec::with_capacity(listed.len());
-    for ListedEntry { scanned, tracked } in listed {
+    for listed in listed {
         // Delivered since the scan, and no longer queued.
-        let Some(envelope) = envelopes.get(&scanned.id).cloned() else { continue };
-        let state = match (scanned.state, tracked) {
-            (Stored::Held { .. }, _) => EntryState::Held,
-            (_, Some("active")) => EntryState::Active,
-            (_, Some("delayed")) => EntryState::Delayed,
-            (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
-            _ => EntryState::Ready,
-        };
+        let Some(envelope) = envelopes.get(&listed.scanned.id).cloned() else { continue };
+        let state = state_of(&listed);
+        let scanned = listed.scanned;
         let entry = QueuedEntry {
             id: scanned.id.to_string(),
             channel: scanned.channel.to_string(),
@@ -133,6 +131,16 @@ pub(super) async fn describe(
         entries.push(Described { scanned, envelope, entry });
     }
     Ok(entries)
+}
+
+fn state_of(ListedEntry { scanned, tracked }: &ListedEntry) -> EntryState {
+    match (scanned.state, tracked) {
+        (Stored::Held { .. }, _) => EntryState::Held,
+        (_, Some("active")) => EntryState::Active,
+        (_, Some("delayed")) => EntryState::Delayed,
+        (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
+        _ => EntryState::Ready,
+    }
 }
 
 /// The envelopes of these entries, in the order in which they lie on the disk. The record of a

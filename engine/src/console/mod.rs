@@ -233,7 +233,7 @@ impl Console for EngineConsole {
         let at = after.unwrap_or_else(Position::first);
         let (found, next) = at.page(parts, filter, limit).await.map_err(trouble)?;
         let now = Timestamp::now();
-        let mut entries = entries_of(describe(parts, found, true).await?);
+        let mut entries = entries_of(describe(parts, found, filter.state, true).await?);
         entries.retain(|entry| filter.admits(entry, now));
         Ok(QueuePage { entries, next })
     }
@@ -248,7 +248,7 @@ impl Console for EngineConsole {
             source_channel: envelope.source_channel,
             client: envelope.client,
             header: header_of(&content),
-            entries: entries_of(describe(parts, found, true).await?),
+            entries: entries_of(describe(parts, found, None, true).await?),
         }))
     }
 

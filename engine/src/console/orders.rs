@@ -5,7 +5,7 @@ use relais_actors::{
     events::RecipientsReturned,
     queue::{Action, Alter, Altered, Reading},
     spool::ScannedEntry,
-    status::{EntryState, OrderAction, OrderProgress, QueueOrder, Timestamp},
+    status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
 use relais_channels::mail::{Enhanced, MessageId, Reply};
 
@@ -39,7 +39,8 @@ pub(super) async fn go_on(
     found.retain(|entry| entry.id <= last);
     progress.seen += found.len() as u64;
     let now = Timestamp::now();
-    let mut wanted = describe(parts, found, order.filter.reply.is_some()).await?;
+    let QueueFilter { state, reply, .. } = &order.filter;
+    let mut wanted = describe(parts, found, *state, reply.is_some()).await?;
     wanted.retain(|described| order.filter.admits(&described.entry, now));
     if order.action == OrderAction::Hold && order.ids.is_empty() {
         // What was held a page ago is found once more among the held.
