@@ -214,16 +214,20 @@ impl Thread {
     async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
         let _busy = self.meter.handling("Work");
         let Taken { work, record } = message;
-        let (attempt, good_news) = match record {
+        let entry = work.entry;
+        match record {
             Ok((envelope, content)) => {
                 let attempt = self.deliver(&work, &envelope, &content, following).await;
-                self.report(&work, &envelope, &attempt);
+                let counts = work.counts(&attempt);
+                self.report(&work, &envelope, &attempt, counts);
                 let good_news = good_news(&work, envelope, content, &attempt).await;
-                (attempt, good_news)
+                Settled { entry, attempt, counts, good_news }
             }
-            Err(error) => (unreadable(&error, work.entry.open), None),
-        };
-        Settled { entry: work.entry, attempt, good_news }
+            Err(error) => {
+                let attempt = unreadable(&error, entry.open);
+                Settled { entry, attempt, counts: true, good_news: None }
+            }
+        }
     }
 
     async fn deliver(
@@ -268,13 +272,13 @@ impl Thread {
         Connection::open(next_hop, default_port(self.channel()), &self.settings).await
     }
 
-    fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt) {
+    fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt, counts: bool) {
         EntrySettled {
             envelope,
             entry: usize::from(work.entry.entry),
             tried: work.entry.open,
             outcomes: &attempt.outcomes,
-            attempts: u32::from(work.entry.attempts) + 1,
+            attempts: u32::from(work.entry.attempts) + u32::from(counts),
         }
         .emit(&self.parts.metrics);
     }

@@ -15,7 +15,7 @@
 //! | `to` | recipients in angle brackets, separated by commas; those with the same outcome share a line |
 //! | `size` | octets of content; 0 when none was sent |
 //! | `delay` | seconds since it was accepted, with milliseconds |
-//! | `attempts` | attempts that ended, this one included |
+//! | `attempts` | attempts that ended, this one included; what was only taken before its time to see whether its host is back, and found it was not (`Q`), is none |
 //! | `reply` | what the next hop said, or we in its place; for `E` and `J` what we said |
 
 use std::{fmt, time::Duration};
@@ -83,7 +83,7 @@ pub struct EntrySettled<'a> {
     pub tried: u64,
     /// One for each of them, in order.
     pub outcomes: &'a [Outcome],
-    /// Attempts that ended, this one included.
+    /// Attempts that ended, this one included if it counts as one.
     pub attempts: u32,
 }
 

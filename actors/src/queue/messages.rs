@@ -3,10 +3,10 @@
 use std::{collections::HashSet, sync::Arc};
 
 use actix::prelude::*;
-use relais_channels::mail::Attempt;
+use relais_channels::mail::{Attempt, Outcome};
 use tokio::sync::oneshot;
 
-use super::{ChannelId, tracker::Tracked};
+use super::{ChannelId, now_ms, tracker::Tracked};
 use crate::{notary::KnownMessage, spool::Stored};
 
 /// Where an entry goes: a channel and one of its hosts. Cheap to clone.
@@ -76,6 +76,19 @@ pub struct Work {
     pub more: bool,
 }
 
+impl Work {
+    /// Whether this is an attempt of the message's own. It is none, and costs the message nothing,
+    /// when the message was taken before its time to see whether its host is back, and the host
+    /// is not.
+    pub fn counts(&self, attempt: &Attempt) -> bool {
+        let is_deferred = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(_));
+        let in_vain = attempt.trouble.is_some()
+            && attempt.peer.is_none()
+            && attempt.outcomes.iter().all(is_deferred);
+        !in_vain || self.entry.due <= now_ms()
+    }
+}
+
 /// What became of one entry in one attempt.
 #[derive(Debug)]
 pub struct Settled {
@@ -83,6 +96,8 @@ pub struct Settled {
     pub entry: Tracked,
     /// One outcome for each open recipient, in order.
     pub attempt: Attempt,
+    /// It is an attempt of the message's own; see [`Work::counts`].
+    pub counts: bool,
     /// Recipients that were reached and whose sender asked to be told.
     pub good_news: Option<GoodNews>,
 }
