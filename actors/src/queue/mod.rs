@@ -27,6 +27,11 @@ use relais_config::channel::Program;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use self::{
+    alter::Deletion,
+    recalls::Recalls,
+    tracker::{Tracked, Tracker},
+};
 pub use self::{
     alter::{Action, Alter, Altered, Reading, Reserve},
     listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription},
@@ -35,10 +40,6 @@ pub use self::{
         Settled, ThreadEnded, ThreadId, Work,
     },
     recalls::Recall,
-};
-use self::{
-    recalls::Recalls,
-    tracker::{Tracked, Tracker},
 };
 pub use crate::channels::ChannelId;
 use crate::{
@@ -70,6 +71,8 @@ pub struct Queue {
     telling: usize,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
+    /// Of these, what has come back and is to be deleted.
+    deletions: Vec<Deletion>,
     recalls: Recalls,
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
@@ -128,6 +131,7 @@ impl Queue {
             with_notary: 0,
             telling: 0,
             wishes: HashMap::new(),
+            deletions: Vec::new(),
             recalls: Recalls::default(),
             draining: Vec::new(),
             drained: false,
@@ -268,6 +272,7 @@ impl Queue {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let woken = self.tracker.wake(now_ms());
         self.feed(woken);
+        self.delete_granted(ctx);
         self.scan_if_wanted(ctx);
     }
 
