@@ -14,6 +14,7 @@ mod life;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use bytes::Bytes;
 use relais_channels::{
     dsn::header_block,
     lmtp::{Connection, Delivery, Rcpt, Settings},
@@ -305,7 +306,11 @@ async fn good_news(
         return None;
     }
     let header = match content {
-        Content::Whole(octets) => octets.slice_ref(header_block(&octets)),
+        // A copy: a slice would keep the whole message in memory.
+        Content::Whole(octets) => {
+            let header = header_block(&octets);
+            Bytes::copy_from_slice(&header[..header.len().min(LONGEST_HEADER as usize)])
+        }
         Content::File { path, .. } => {
             let mut head = Vec::new();
             let file = tokio::fs::File::open(path).await.ok()?;
@@ -362,5 +367,5 @@ const NO_SUCH_ENTRY: Reply =
 const NO_HOST: Reply = Reply::new(451, Enhanced(4, 4, 4), "the route names no host to connect to");
 const CLOSES_AT_ONCE: Reply =
     Reply::new(421, Enhanced(4, 4, 2), "the server closes every new connection at once");
-/// Octets of a large message in which its header is looked for.
+/// Octets of a message in which its header is looked for.
 const LONGEST_HEADER: u64 = 64 << 10;

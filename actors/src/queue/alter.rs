@@ -53,6 +53,7 @@ pub enum Altered {
 
 /// A reading of the index by somebody who means to [`Alter`] or [`Reserve`] something. It ends
 /// when this is dropped, by whatever way.
+#[derive(Debug)]
 pub struct Reading {
     queue: Addr<Queue>,
     ticket: Ticket,
@@ -228,6 +229,7 @@ impl Queue {
                     then: Some(EntryState::Done),
                     known: None,
                     room: None,
+                    reading: None,
                 };
                 return self.notary.do_send(Tell(vec![case]));
             }

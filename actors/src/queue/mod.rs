@@ -13,6 +13,7 @@ mod messages;
 mod recalls;
 mod scan;
 mod settle;
+mod standing;
 pub mod tracker;
 
 use std::{
@@ -40,13 +41,14 @@ pub use self::{
         Settled, ThreadEnded, ThreadId, Work,
     },
     recalls::Recall,
+    standing::{LookAgain, Standing},
 };
 pub use crate::channels::ChannelId;
 use crate::{
     channels::{Channels, is_delivered, lowered},
     job_controller::{JobController, ThreadSettled, Waiting},
     metrics::{self, ActorMeter, Metrics},
-    notary::{Notary, Noticed},
+    notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
     watch::Lifeline,
 };
@@ -215,6 +217,7 @@ impl Queue {
     fn hands_out(&self) -> bool {
         !self.drained
             && self.with_notary < MAX_WITH_NOTARY
+            && self.telling < MAX_TELLING
             && self.spool.state_backlog() <= MAX_UNWRITTEN
     }
 
@@ -426,6 +429,7 @@ impl Handler<DrainQueue> for Queue {
         let _busy = self.meter.handling("DrainQueue");
         self.drained = true;
         self.idle.clear();
+        self.notary.do_send(Hurry);
         let (tell, told) = oneshot::channel();
         self.draining.push(tell);
         self.finish_drain();
@@ -453,3 +457,7 @@ const MAX_UNWRITTEN: usize = 4 << 20;
 
 /// Entries whose senders are being told, while more are handed out.
 const MAX_WITH_NOTARY: usize = 10_000;
+
+/// Good news that the notary has, while more are made: each holds the header of a message. It
+/// gives up sooner than half of this is left untold.
+const MAX_TELLING: usize = 2_000;

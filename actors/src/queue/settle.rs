@@ -72,6 +72,7 @@ impl Queue {
             then: None,
             known: None,
             room: None,
+            reading: None,
         };
         if let Some(GoodNews { recipients, message }) = good_news {
             let known = Some(message);
@@ -98,6 +99,7 @@ impl Queue {
             let Case { entry, destination, kind, was, then, .. } = case;
             let Some(then) = then else {
                 self.telling = self.telling.saturating_sub(1);
+                touched.push(destination);
                 continue;
             };
             let (then, reason) = match told {
