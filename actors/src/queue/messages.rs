@@ -127,3 +127,48 @@ pub struct SetMaxMessages(pub usize);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DrainQueue;
+
+#[cfg(test)]
+mod tests {
+    use relais_channels::mail::{Enhanced, MessageId, Peer, Priority, Reply, SiteTrouble};
+
+    use super::*;
+    use crate::spool::Place;
+
+    #[test]
+    fn a_probe_that_nobody_answers_is_no_attempt() {
+        let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
+        let trouble = || Some(SiteTrouble { reply: reply.clone() });
+        let peer = || Some(Peer { host: "a".into(), notifies: false, answered: 1 });
+        let later = || Outcome::Deferred(reply.clone());
+        let hour = 3_600_000;
+        // name, when it is due, what came of it, whether it counts
+        let rows = [
+            ("in its time", now_ms() - 1, (later(), trouble(), None), true),
+            ("never tried", 0, (later(), trouble(), None), true),
+            ("a probe in vain", now_ms() + hour, (later(), trouble(), None), false),
+            ("a probe that is answered", now_ms() + hour, (later(), None, peer()), true),
+            ("it broke off half way", now_ms() + hour, (later(), trouble(), peer()), true),
+            (
+                "refused in its greeting",
+                now_ms() + hour,
+                (Outcome::Failed(reply.clone()), trouble(), None),
+                true,
+            ),
+        ];
+        for (name, due, (outcome, trouble, peer), want) in rows {
+            let entry = Tracked {
+                id: MessageId(7),
+                entry: 0,
+                place: Place { segment: 1, offset: 0, length: 10 },
+                open: 1,
+                attempts: 1,
+                due,
+                priority: Priority::Normal,
+                size: 1,
+            };
+            let attempt = Attempt { outcomes: vec![outcome], trouble, peer };
+            assert_eq!(Work { entry, more: false }.counts(&attempt), want, "{name}");
+        }
+    }
+}

@@ -5,6 +5,8 @@
 //! the next. Whatever happens here, an entry leaves the disk only after its recipients are settled,
 //! and after the senders of those that failed have been told.
 
+#[cfg(test)]
+mod actor_tests;
 mod alter;
 #[cfg(test)]
 mod calendar_tests;
