@@ -14,6 +14,7 @@ mod life;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use bytes::Bytes;
 use relais_channels::{
     dsn::header_block,
     lmtp::{Connection, Delivery, Rcpt, Settings},
@@ -214,16 +215,20 @@ impl Thread {
     async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
         let _busy = self.meter.handling("Work");
         let Taken { work, record } = message;
-        let (attempt, good_news) = match record {
+        let entry = work.entry;
+        match record {
             Ok((envelope, content)) => {
                 let attempt = self.deliver(&work, &envelope, &content, following).await;
-                self.report(&work, &envelope, &attempt);
+                let counts = work.counts(&attempt);
+                self.report(&work, &envelope, &attempt, counts);
                 let good_news = good_news(&work, envelope, content, &attempt).await;
-                (attempt, good_news)
+                Settled { entry, attempt, counts, good_news }
             }
-            Err(error) => (unreadable(&error, work.entry.open), None),
-        };
-        Settled { entry: work.entry, attempt, good_news }
+            Err(error) => {
+                let attempt = unreadable(&error, entry.open);
+                Settled { entry, attempt, counts: true, good_news: None }
+            }
+        }
     }
 
     async fn deliver(
@@ -268,13 +273,13 @@ impl Thread {
         Connection::open(next_hop, default_port(self.channel()), &self.settings).await
     }
 
-    fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt) {
+    fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt, counts: bool) {
         EntrySettled {
             envelope,
             entry: usize::from(work.entry.entry),
             tried: work.entry.open,
             outcomes: &attempt.outcomes,
-            attempts: u32::from(work.entry.attempts) + 1,
+            attempts: u32::from(work.entry.attempts) + u32::from(counts),
         }
         .emit(&self.parts.metrics);
     }
@@ -301,7 +306,11 @@ async fn good_news(
         return None;
     }
     let header = match content {
-        Content::Whole(octets) => octets.slice_ref(header_block(&octets)),
+        // A copy: a slice would keep the whole message in memory.
+        Content::Whole(octets) => {
+            let header = header_block(&octets);
+            Bytes::copy_from_slice(&header[..header.len().min(LONGEST_HEADER as usize)])
+        }
         Content::File { path, .. } => {
             let mut head = Vec::new();
             let file = tokio::fs::File::open(path).await.ok()?;
@@ -358,5 +367,5 @@ const NO_SUCH_ENTRY: Reply =
 const NO_HOST: Reply = Reply::new(451, Enhanced(4, 4, 4), "the route names no host to connect to");
 const CLOSES_AT_ONCE: Reply =
     Reply::new(421, Enhanced(4, 4, 2), "the server closes every new connection at once");
-/// Octets of a large message in which its header is looked for.
+/// Octets of a message in which its header is looked for.
 const LONGEST_HEADER: u64 = 64 << 10;

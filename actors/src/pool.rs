@@ -10,7 +10,7 @@ use actix::prelude::*;
 use tracing::warn;
 
 use crate::{
-    channels::Channels,
+    channels::{ChannelId, Channels},
     job::{EndJob, Job, RunThread},
     job_controller::slots::JobId,
     metrics::{self, ActorMeter, Metrics, RestartCause},
@@ -107,21 +107,55 @@ pub struct JobParts {
 pub struct Pool {
     job_limit: usize,
     running: HashMap<JobId, RunningJob>,
-    parts: JobParts,
+    start_job: StartJob,
+    queue: Addr<Queue>,
+    metrics: Arc<Metrics>,
     meter: ActorMeter,
     _lifeline: Lifeline,
 }
 
+/// Starts a job of a channel.
+pub(crate) type StartJob = Box<dyn Fn(ChannelId) -> JobAddress>;
+
+/// Who is told what a job has to do. The job ends when this is dropped.
+pub(crate) struct JobAddress {
+    pub(crate) run: Recipient<RunThread>,
+    pub(crate) end: Recipient<EndJob>,
+}
+
 struct RunningJob {
-    job: Addr<Job>,
+    job: JobAddress,
     threads: usize,
 }
 
 impl Pool {
     /// A pool with no job running.
     pub fn new(job_limit: usize, parts: JobParts, lifeline: Lifeline) -> Self {
-        let meter = parts.metrics.actor(metrics::Actor::Pool);
-        Self { job_limit, running: HashMap::new(), parts, meter, _lifeline: lifeline }
+        let (queue, metrics) = (parts.queue.clone(), parts.metrics.clone());
+        let start = move |channel| JobAddress::of(Job::new(channel, parts.clone()).start());
+        Self::of_jobs(job_limit, Box::new(start), queue, metrics, lifeline)
+    }
+
+    /// A pool of whatever jobs `start_job` starts.
+    pub(crate) fn of_jobs(
+        job_limit: usize,
+        start_job: StartJob,
+        queue: Addr<Queue>,
+        metrics: Arc<Metrics>,
+        lifeline: Lifeline,
+    ) -> Self {
+        let (meter, running) = (metrics.actor(metrics::Actor::Pool), HashMap::new());
+        Self { job_limit, running, start_job, queue, metrics, meter, _lifeline: lifeline }
+    }
+}
+
+impl JobAddress {
+    /// The two of an actor.
+    pub(crate) fn of<J>(job: Addr<J>) -> Self
+    where
+        J: Actor<Context = Context<J>> + Handler<RunThread> + Handler<EndJob>,
+    {
+        Self { run: job.clone().recipient(), end: job.recipient() }
     }
 }
 
@@ -139,12 +173,12 @@ impl Handler<OfferThread> for Pool {
             return Err(PoolFull { job_limit: self.job_limit });
         }
         let running = self.running.entry(job).or_insert_with(|| {
-            let job = Job::new(destination.channel, self.parts.clone()).start();
+            let job = (self.start_job)(destination.channel);
             RunningJob { job, threads: 0 }
         });
         running.threads += 1;
         let pool = ctx.address();
-        running.job.do_send(RunThread(Presence {
+        running.job.run.do_send(RunThread(Presence {
             thread,
             destination,
             job,
@@ -170,9 +204,9 @@ impl Handler<ThreadGone> for Pool {
         if panicked {
             let host = &*destination.host;
             warn!(job = job.0, host, "a thread panicked; what it had in hand is tried again");
-            self.parts.metrics.actor(metrics::Actor::Job).restarted(RestartCause::Panic);
+            self.metrics.actor(metrics::Actor::Job).restarted(RestartCause::Panic);
         }
-        self.parts.queue.do_send(ThreadEnded { thread, destination, panicked });
+        self.queue.do_send(ThreadEnded { thread, destination, panicked });
     }
 }
 
@@ -182,7 +216,7 @@ impl Handler<RetireJob> for Pool {
     fn handle(&mut self, RetireJob(job): RetireJob, _: &mut Self::Context) {
         let _busy = self.meter.handling("RetireJob");
         if let Some(running) = self.running.get(&job) {
-            running.job.do_send(EndJob);
+            running.job.end.do_send(EndJob);
         }
     }
 }

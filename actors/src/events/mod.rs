@@ -6,6 +6,8 @@
 //! happens more often is `debug`.
 
 mod life;
+#[cfg(test)]
+pub(crate) mod lines;
 mod printable;
 mod session;
 pub mod transaction;

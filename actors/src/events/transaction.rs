@@ -15,7 +15,7 @@
 //! | `to` | recipients in angle brackets, separated by commas; those with the same outcome share a line |
 //! | `size` | octets of content; 0 when none was sent |
 //! | `delay` | seconds since it was accepted, with milliseconds |
-//! | `attempts` | attempts that ended, this one included |
+//! | `attempts` | attempts that ended, this one included; what was only taken before its time to see whether its host is back, and found it was not (`Q`), is none |
 //! | `reply` | what the next hop said, or we in its place; for `E` and `J` what we said |
 
 use std::{fmt, time::Duration};
@@ -83,7 +83,7 @@ pub struct EntrySettled<'a> {
     pub tried: u64,
     /// One for each of them, in order.
     pub outcomes: &'a [Outcome],
-    /// Attempts that ended, this one included.
+    /// Attempts that ended, this one included if it counts as one.
     pub attempts: u32,
 }
 
@@ -353,70 +353,19 @@ pub const TARGET: &str = "relais::transaction";
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fmt::Write as _,
-        sync::{Arc, Mutex},
-    };
-
     use relais_channels::mail::{Enhanced, Priority};
-    use tracing::{
-        Metadata, Subscriber,
-        field::{Field, Visit},
-        span,
-    };
 
     use super::*;
-    use crate::{metrics::Labels, status::Event};
-
-    /// Keeps what is written, one line per event: `name=value` of each field.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<String>>>);
-
-    impl Subscriber for Lines {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            metadata.target() == TARGET
-        }
-
-        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-            span::Id::from_u64(1)
-        }
-
-        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-        fn event(&self, event: &tracing::Event<'_>) {
-            let mut line = Line(String::new());
-            event.record(&mut line);
-            self.0.lock().unwrap().push(line.0);
-        }
-
-        fn enter(&self, _: &span::Id) {}
-
-        fn exit(&self, _: &span::Id) {}
-    }
-
-    struct Line(String);
-
-    impl Visit for Line {
-        fn record_str(&mut self, field: &Field, value: &str) {
-            self.record_debug(field, &format_args!("{value}"));
-        }
-
-        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-            let _ = write!(self.0, "{}={value:?}|", field.name());
-        }
-    }
+    use crate::{events::lines::Lines, metrics::Labels, status::Event};
 
     fn lines(emit: impl FnOnce(&Metrics)) -> (Vec<String>, Metrics) {
         let metrics = Metrics::new(&Labels {
             channels: vec!["tcp_local".to_owned(), "tcp_lmtpcs".to_owned()],
             ..Labels::default()
         });
-        let lines = Lines::default();
+        let lines = Lines::of(TARGET);
         tracing::subscriber::with_default(lines.clone(), || emit(&metrics));
-        let lines = std::mem::take(&mut *lines.0.lock().unwrap());
-        (lines, metrics)
+        (lines.taken(), metrics)
     }
 
     fn envelope(recipients: &[&str]) -> Envelope {

@@ -8,11 +8,13 @@
 //! through the index ([`rounds`]).
 
 mod letter;
+mod looked;
 mod replies;
 mod rounds;
+mod standing;
 pub mod timetable;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -21,11 +23,13 @@ use relais_channels::{
     mail::{Envelope, MessageId, MessageIds, Outcome},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
 
+use self::looked::Looked;
 use crate::{
     channels::Channels,
     metrics::{self, ActorMeter, Metrics},
-    queue::{Destination, Queue, tracker::Tracked},
+    queue::{Destination, Queue, Reading, tracker::Tracked},
     router::RouterHandle,
     spool::{EntryState, Spool},
     watch::Lifeline,
@@ -55,6 +59,8 @@ pub struct Case {
     pub known: Option<Arc<KnownMessage>>,
     /// Bounds how many of a round are under way; free when this is dropped.
     pub room: Option<OwnedSemaphorePermit>,
+    /// For a warning, the reading that found the entry: it tells whether that still waits.
+    pub reading: Option<Arc<Reading>>,
 }
 
 /// A message as far as good news of it want it.
@@ -110,6 +116,11 @@ pub enum Told {
 #[rtype(result = "()")]
 pub struct Connect(pub Addr<Queue>);
 
+/// The engine stops: what is to be told once more in a while is told now, or given up.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Hurry;
+
 /// What the notary works with.
 #[derive(Clone)]
 pub struct Parts {
@@ -133,7 +144,7 @@ pub struct Parts {
     pub ids: Arc<MessageIds>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// The file that says up to when the rounds have looked.
+    /// The file that says up to when the rounds have looked, and whom they warned since.
     pub looked: PathBuf,
 }
 
@@ -143,6 +154,10 @@ pub struct Notary {
     queue: Option<Addr<Queue>>,
     pending: HashMap<(MessageId, Kind), Vec<Case>>,
     writing: Arc<Semaphore>,
+    looked: Rc<RefCell<Looked>>,
+    /// News that nothing depends on, to be told once more, and how often that was tried.
+    untold: Vec<(Vec<Case>, u32)>,
+    hurries: bool,
     meter: ActorMeter,
     _lifeline: Lifeline,
 }
@@ -152,10 +167,13 @@ impl Notary {
     pub fn new(parts: Parts, lifeline: Lifeline) -> Self {
         Self {
             meter: parts.metrics.actor(metrics::Actor::Notary),
+            looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone()))),
             parts,
             queue: None,
             pending: HashMap::new(),
             writing: Arc::new(Semaphore::new(AT_ONCE)),
+            untold: Vec::new(),
+            hurries: false,
             _lifeline: lifeline,
         }
     }
@@ -163,33 +181,67 @@ impl Notary {
     /// Writes one notice, and tells the queue.
     fn write(&mut self, mut cases: Vec<Case>, tries: u32, ctx: &mut Context<Self>) {
         let (parts, writing) = (self.parts.clone(), self.writing.clone());
+        let queue = self.queue.clone();
         let work = async move {
             // Nobody closes it.
             let _permit = writing.acquire().await;
-            if cases.iter().any(|case| case.kind == Kind::Bounced) {
+            match (cases.first().map(|case| case.kind), queue) {
                 // An operator does not know what was said; the spool does.
-                parts.add_replies(&mut cases).await;
+                (Some(Kind::Bounced), _) => parts.add_replies(&mut cases).await,
+                (Some(Kind::Delayed), Some(queue)) => parts.keep_waiting(&queue, &mut cases).await,
+                _ => {}
             }
             let told = parts.tell(&cases).await;
             (cases, told)
         };
-        ctx.spawn(work.into_actor(self).map(move |(cases, told), notary, ctx| {
-            // Nothing else would bring these up again.
-            let is_alone = cases.iter().all(|case| case.then.is_none());
-            if is_alone && told == Told::Later && tries < TRIES {
-                ctx.run_later(AGAIN, move |notary, ctx| notary.write(cases, tries + 1, ctx));
-            } else if let Some(queue) = &notary.queue {
-                // The queue does not wait for warnings.
-                let waits = |case: &Case| case.kind != Kind::Delayed;
-                let cases = cases.into_iter().filter(waits).collect();
-                queue.do_send(Noticed { cases, told });
-            }
+        ctx.spawn(work.into_actor(self).map(move |(cases, told), notary, _| {
+            notary.written(cases, told, tries + 1);
         }));
+    }
+
+    fn written(&mut self, mut cases: Vec<Case>, told: Told, tries: u32) {
+        // Nothing else would bring these up again.
+        let is_alone = cases.iter().all(|case| case.then.is_none());
+        if is_alone && told == Told::Later {
+            if tries < TRIES && !self.hurries && self.untold.len() < MAX_UNTOLD {
+                // It would remember all that changes until then.
+                for case in &mut cases {
+                    case.reading = None;
+                }
+                return self.untold.push((cases, tries));
+            }
+            if let Some(Case { entry, kind, .. }) = cases.first() {
+                warn!(id = %entry.id, ?kind, tries, "given up: its sender is not told");
+            }
+        }
+        let (warnings, cases): (Vec<_>, Vec<_>) =
+            cases.into_iter().partition(|case| case.kind == Kind::Delayed);
+        if told == Told::Settled && !warnings.is_empty() {
+            let warned = warnings.iter().map(|case| (case.entry.id, case.entry.entry));
+            self.looked.borrow().warned(warned);
+        }
+        // The queue does not wait for warnings.
+        if let Some(queue) = self.queue.as_ref().filter(|_| !cases.is_empty()) {
+            queue.do_send(Noticed { cases, told });
+        }
+    }
+
+    fn write_untold(&mut self, ctx: &mut Context<Self>) {
+        for (cases, tries) in std::mem::take(&mut self.untold) {
+            self.write(cases, tries, ctx);
+        }
     }
 }
 
 impl Actor for Notary {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(AGAIN, |notary, ctx| {
+            let _busy = notary.meter.busy();
+            notary.write_untold(ctx);
+        });
+    }
 }
 
 impl Handler<Connect> for Notary {
@@ -198,7 +250,8 @@ impl Handler<Connect> for Notary {
     fn handle(&mut self, Connect(queue): Connect, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Connect");
         self.queue = Some(queue.clone());
-        let rounds = rounds::walk(self.parts.clone(), queue, ctx.address().downgrade());
+        let looked = self.looked.clone();
+        let rounds = rounds::walk(self.parts.clone(), looked, queue, ctx.address().downgrade());
         ctx.spawn(rounds.into_actor(self));
     }
 }
@@ -224,10 +277,22 @@ impl Handler<Tell> for Notary {
     }
 }
 
+impl Handler<Hurry> for Notary {
+    type Result = ();
+
+    fn handle(&mut self, _: Hurry, ctx: &mut Self::Context) {
+        let _busy = self.meter.handling("Hurry");
+        self.hurries = true;
+        self.write_untold(ctx);
+    }
+}
+
 /// How long a message's other entries have time to fail, too, and to share its notice.
 const GATHER: Duration = Duration::from_secs(1);
-/// Before news that nothing depends on are tried to be told once more, and how often.
+/// News that nothing depends on are tried to be told this often, and with this in between.
+const TRIES: u32 = 4;
 const AGAIN: Duration = Duration::from_secs(60);
-const TRIES: u32 = 3;
+/// Notices that wait for that. Each may hold the header of a message; the others are given up.
+const MAX_UNTOLD: usize = 1_000;
 /// Notices written at the same time: they share the syncs of the spool.
 const AT_ONCE: usize = 64;

@@ -2,10 +2,23 @@
 //!
 //! A round reads the whole index, a portion at a time, and writes down when it began: what was
 //! due before that is dealt with. The next one begins when something will be due.
+//!
+//! # Clocks that are wrong
+//!
+//! A message's age is told by its queue id, which is the time when it came in, and larger than
+//! all ids before it.
+//!
+//! - The clock was ahead and is right again: ids go on from the time that it showed, until that
+//!   has come. Of such messages the envelope is read, which has the true time. Only what came in
+//!   while the clock was ahead is told of late, by as much.
+//! - The clock is set ahead, or was behind and is right now: everything looks older than it is,
+//!   as after a time in which the engine was down. What seems too old then is tried once more before
+//!   it is returned: see [`Unseen`].
+//! - The clock is set back: a warning that was given may be given once more.
 
 use std::{
-    fs,
-    path::Path,
+    cell::RefCell,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,10 +26,11 @@ use std::{
 use actix::{WeakAddr, prelude::*};
 use relais_channels::dsn::Kind;
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Case, Notary, Parts, Tell,
+    looked::Looked,
     timetable::{self, Due},
 };
 use crate::{
@@ -26,22 +40,35 @@ use crate::{
 };
 
 /// Rounds for as long as the notary lives.
-pub(super) async fn walk(parts: Parts, queue: Addr<Queue>, notary: WeakAddr<Notary>) {
-    let mut looked = read_looked(&parts.looked);
+pub(super) async fn walk(
+    parts: Parts,
+    looked: Rc<RefCell<Looked>>,
+    queue: Addr<Queue>,
+    notary: WeakAddr<Notary>,
+) {
     let room = Arc::new(Semaphore::new(UNDER_WAY));
+    let mut unseen = Unseen::since(looked.borrow().until());
     loop {
         let (began, now) = (Instant::now(), now_ms());
-        let (next, all, room) = (None, room.clone(), room.clone());
-        let mut round = Round { parts: &parts, queue: &queue, looked, now, next, room };
+        let returns_in = unseen.returns_in(began, now);
+        let mut round = Round {
+            parts: &parts,
+            queue: &queue,
+            looked: &looked,
+            since: looked.borrow().until(),
+            now,
+            returns_in,
+            next: None,
+            room: room.clone(),
+        };
         let gone = round.go(&notary).await;
         // What follows is waiting, and costs nothing.
         let took = began.elapsed();
         let wait = match gone {
             Ok(()) => {
                 // What was due is told, or has been given up: only then it is dealt with.
-                drop(all.acquire_many(UNDER_WAY as u32).await);
-                looked = now;
-                write_looked(&parts.looked, looked);
+                drop(room.acquire_many(UNDER_WAY as u32).await);
+                looked.borrow_mut().round_ended(now);
                 round.pause(took)
             }
             Err(error) => {
@@ -56,11 +83,49 @@ pub(super) async fn walk(parts: Parts, queue: Addr<Queue>, notary: WeakAddr<Nota
     }
 }
 
+/// Time in which nobody looked, by the clock on the wall: the engine was down, the machine was
+/// asleep, or the clock was set ahead. What became too old in it gets as long for one more
+/// attempt, up to [`GRACE`], before it is returned.
+struct Unseen {
+    looked: (Instant, u64),
+    returns_from: Instant,
+}
+
+impl Unseen {
+    /// At the start of the engine, when the last round before was at `looked`; 0: there was none.
+    fn since(looked: u64) -> Self {
+        let (now, at) = (Instant::now(), now_ms());
+        Self { looked: (now, if looked == 0 { at } else { looked }), returns_from: now }
+    }
+
+    /// A round begins. When it may return messages, if not yet.
+    fn returns_in(&mut self, began: Instant, now: u64) -> Option<Duration> {
+        let (before, at) = std::mem::replace(&mut self.looked, (began, now));
+        let passed = Duration::from_millis(now.saturating_sub(at));
+        let unseen = passed.saturating_sub(began.saturating_duration_since(before));
+        if unseen >= UNSEEN {
+            let grace = unseen.min(GRACE);
+            info!(
+                ?unseen,
+                ?grace,
+                "nobody looked for so long, or the clock was set: no returns yet"
+            );
+            self.returns_from = self.returns_from.max(began + grace);
+        }
+        let wait = self.returns_from.saturating_duration_since(began);
+        (!wait.is_zero()).then_some(wait)
+    }
+}
+
 struct Round<'a> {
     parts: &'a Parts,
     queue: &'a Addr<Queue>,
-    looked: u64,
+    looked: &'a RefCell<Looked>,
+    /// Up to when the rounds before have looked.
+    since: u64,
     now: u64,
+    /// Until then nothing is returned.
+    returns_in: Option<Duration>,
     /// When the next of those seen will be due.
     next: Option<u64>,
     room: Arc<Semaphore>,
@@ -78,7 +143,8 @@ impl Round<'_> {
             for class in [Class::Untried, Class::Tried] {
                 let mut after = None;
                 loop {
-                    let Ok(reading) = Reading::begin(self.queue).await else { return Ok(()) };
+                    let reading = Reading::begin(self.queue).await;
+                    let reading = reading.map_err(|_| SpoolError::Closed)?;
                     let found = self.parts.spool.scan(&channel.name, class, after, PORTION).await?;
                     after = found.last().map(|entry| entry.cursor);
                     let ended = found.len() < PORTION;
@@ -103,19 +169,27 @@ impl Round<'_> {
         let (mut warnings, mut returns) = (Vec::new(), Vec::new());
         for entry in found {
             let ages = timetable::notices(its, lowered(its, entry.priority, entry.size));
-            let received = entry.id.received_ms();
-            match timetable::due(ages, received, self.looked, self.now) {
-                Some(Due::Return) => returns.push(entry),
-                Some(Due::Warning { until }) => warnings.push((entry, until)),
-                None => {}
+            let received = self.received(&entry).await;
+            let mut next = timetable::next(ages, received, self.now);
+            match timetable::due(ages, received, self.since, self.now) {
+                Some(Due::Return) => match self.returns_in {
+                    None => returns.push(entry),
+                    Some(wait) => next = Some(self.now.saturating_add(wait.as_millis() as u64)),
+                },
+                Some(Due::Warning { until })
+                    if self.looked.borrow_mut().chooses((entry.id, entry.entry)) =>
+                {
+                    warnings.push((entry, until));
+                }
+                Some(Due::Warning { .. }) | None => {}
             }
-            let next = timetable::next(ages, received, self.now);
             self.next = self.next.into_iter().chain(next).min();
         }
+        let reading = Arc::new(reading);
         let mut cases: Vec<Case> = Vec::new();
         for (entry, until) in warnings {
             let mut case = case_of(channel, &entry, Kind::Delayed);
-            case.until = Some(until);
+            (case.until, case.reading) = (Some(until), Some(reading.clone()));
             cases.push(case);
         }
         if !returns.is_empty() {
@@ -139,6 +213,17 @@ impl Round<'_> {
         if let Some(notary) = notary.upgrade() {
             notary.do_send(Tell(cases));
         }
+    }
+
+    /// When the message came in, in milliseconds since 1970. Its id says it, unless the clock was
+    /// ahead when ids were handed out: later ones go on from there until time has caught up.
+    async fn received(&self, entry: &ScannedEntry) -> u64 {
+        let at = entry.id.received_ms();
+        if at <= self.now.saturating_add(AHEAD) {
+            return at;
+        }
+        let record = self.parts.spool.read(entry.place).await;
+        record.map_or(self.now, |(envelope, _)| envelope.received.min(self.now))
     }
 
     /// Until something is due, but not so long that what comes in meanwhile is overlooked, and
@@ -167,22 +252,9 @@ fn case_of(channel: ChannelId, entry: &ScannedEntry, kind: Kind) -> Case {
         until: None,
         known: None,
         room: None,
+        reading: None,
         was: entry.state,
         then: None,
-    }
-}
-
-/// Up to when rounds have looked, in milliseconds since 1970. Nothing known: from the beginning.
-fn read_looked(path: &Path) -> u64 {
-    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
-}
-
-/// Not synced: what a crash loses is a warning said twice.
-fn write_looked(path: &Path, looked: u64) {
-    let new = path.with_extension("new");
-    let written = fs::write(&new, format!("{looked}\n")).and_then(|()| fs::rename(&new, path));
-    if let Err(error) = written {
-        warn!(path = %path.display(), %error, "the time of the last round is not noted");
     }
 }
 
@@ -194,3 +266,39 @@ const UNDER_WAY: usize = 2 * PORTION;
 const SHARE: u32 = 20;
 /// Before the next round, after one that broke off.
 const BROKEN_OFF: Duration = Duration::from_secs(10);
+/// Ids may be this many milliseconds ahead of the clock before they are not believed.
+const AHEAD: u64 = 60_000;
+/// Time in which nobody looked that is worth a grace, and the longest grace. Every host that is up
+/// is tried in it.
+const UNSEEN: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_too_old_unseen_is_returned_a_little_later() {
+        let began = Instant::now();
+        let at = |secs| began + Duration::from_secs(secs);
+        let day = 24 * 60 * 60;
+        // name, seconds of the engine since the round before, of the clock on the wall, the grace
+        let rows = [
+            ("as time goes by", 300, 300, 0),
+            ("a clock that drifts", 300, 301, 0),
+            ("a clock that is set back", 300, -day, 0),
+            ("a nap", 10, 10 + 120, 120),
+            ("down for days, or a clock that is set ahead", 10, 5 * day, 60 * 60),
+        ];
+        for (name, engine, wall, grace) in rows {
+            let noon = 1_700_000_000_000_u64;
+            let mut unseen = Unseen { looked: (began, noon), returns_from: began };
+            let now = noon.saturating_add_signed(wall * 1_000);
+            let wait = unseen.returns_in(at(engine), now);
+            assert_eq!(wait.map_or(0, |wait| wait.as_secs()), grace, "{name}");
+            // What is left of the grace; and no second one.
+            let wait = unseen.returns_in(at(engine + 60), now + 60_000);
+            assert_eq!(wait.map_or(0, |wait| wait.as_secs()), grace.saturating_sub(60), "{name}");
+        }
+    }
+}

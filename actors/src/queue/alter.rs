@@ -6,7 +6,11 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use relais_channels::dsn::Kind;
+use relais_channels::{
+    dsn::Kind,
+    mail::{Enhanced, Envelope, Reply},
+};
+use tracing::warn;
 
 use super::{
     Destination, Queue, now_ms,
@@ -14,6 +18,7 @@ use super::{
 };
 use crate::{
     channels::lowered,
+    events::RecipientsReturned,
     notary::{Case, Tell},
     spool::{Change, EntryState, ScannedEntry},
 };
@@ -48,6 +53,7 @@ pub enum Altered {
 
 /// A reading of the index by somebody who means to [`Alter`] or [`Reserve`] something. It ends
 /// when this is dropped, by whatever way.
+#[derive(Debug)]
 pub struct Reading {
     queue: Addr<Queue>,
     ticket: Ticket,
@@ -106,6 +112,14 @@ pub struct Reserve {
     pub reading: Ticket,
     /// Which.
     pub entries: Vec<ScannedEntry>,
+}
+
+/// An entry that is back from its job, and is to go. It has been taken aside.
+pub(super) struct Deletion {
+    destination: Destination,
+    entry: Tracked,
+    was: EntryState,
+    reason: Arc<str>,
 }
 
 impl Queue {
@@ -215,6 +229,7 @@ impl Queue {
                     then: Some(EntryState::Done),
                     known: None,
                     room: None,
+                    reading: None,
                 };
                 return self.notary.do_send(Tell(vec![case]));
             }
@@ -242,7 +257,43 @@ impl Queue {
             Aside::Busy => return,
         };
         let Some((action, reason)) = self.wishes.remove(&(id, number)) else { return };
-        self.carry_out(destination, entry, was, action, &reason);
+        if action == Action::Delete {
+            // Aside it stays until the log has its line: whoever ordered this has gone.
+            let destination = destination.clone();
+            self.deletions.push(Deletion { destination, entry, was, reason });
+        } else {
+            self.carry_out(destination, entry, was, action, &reason);
+        }
+    }
+
+    /// Deletes what was to be deleted as soon as it is back from its job.
+    pub(super) fn delete_granted(&mut self, ctx: &mut Context<Self>) {
+        for deletion in std::mem::take(&mut self.deletions) {
+            let (spool, place) = (self.spool.clone(), deletion.entry.place);
+            let read = async move { spool.read(place).await };
+            let delete = read.into_actor(self).map(move |record, queue, _| {
+                let Deletion { destination, entry, was, reason } = deletion;
+                match record {
+                    Ok((envelope, _)) => queue.log_deleted(&envelope, entry, &reason),
+                    Err(error) => warn!(id = %entry.id, %error, %reason, "not readable any more"),
+                }
+                queue.carry_out(&destination, entry, was, Action::Delete, &reason);
+                queue.finish_drain();
+            });
+            ctx.spawn(delete);
+        }
+    }
+
+    fn log_deleted(&self, envelope: &Envelope, entry: Tracked, reason: &str) {
+        RecipientsReturned {
+            envelope,
+            entry: usize::from(entry.entry),
+            recipients: entry.open,
+            attempts: u32::from(entry.attempts),
+            action: "X",
+            reply: &Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned()),
+        }
+        .emit(&self.metrics);
     }
 }
 

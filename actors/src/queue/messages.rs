@@ -3,10 +3,10 @@
 use std::{collections::HashSet, sync::Arc};
 
 use actix::prelude::*;
-use relais_channels::mail::Attempt;
+use relais_channels::mail::{Attempt, Outcome};
 use tokio::sync::oneshot;
 
-use super::{ChannelId, tracker::Tracked};
+use super::{ChannelId, now_ms, tracker::Tracked};
 use crate::{notary::KnownMessage, spool::Stored};
 
 /// Where an entry goes: a channel and one of its hosts. Cheap to clone.
@@ -76,6 +76,19 @@ pub struct Work {
     pub more: bool,
 }
 
+impl Work {
+    /// Whether this is an attempt of the message's own. It is none, and costs the message nothing,
+    /// when the message was taken before its time to see whether its host is back, and the host
+    /// is not.
+    pub fn counts(&self, attempt: &Attempt) -> bool {
+        let is_deferred = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(_));
+        let in_vain = attempt.trouble.is_some()
+            && attempt.peer.is_none()
+            && attempt.outcomes.iter().all(is_deferred);
+        !in_vain || self.entry.due <= now_ms()
+    }
+}
+
 /// What became of one entry in one attempt.
 #[derive(Debug)]
 pub struct Settled {
@@ -83,6 +96,8 @@ pub struct Settled {
     pub entry: Tracked,
     /// One outcome for each open recipient, in order.
     pub attempt: Attempt,
+    /// It is an attempt of the message's own; see [`Work::counts`].
+    pub counts: bool,
     /// Recipients that were reached and whose sender asked to be told.
     pub good_news: Option<GoodNews>,
 }
@@ -112,3 +127,48 @@ pub struct SetMaxMessages(pub usize);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DrainQueue;
+
+#[cfg(test)]
+mod tests {
+    use relais_channels::mail::{Enhanced, MessageId, Peer, Priority, Reply, SiteTrouble};
+
+    use super::*;
+    use crate::spool::Place;
+
+    #[test]
+    fn a_probe_that_nobody_answers_is_no_attempt() {
+        let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
+        let trouble = || Some(SiteTrouble { reply: reply.clone() });
+        let peer = || Some(Peer { host: "a".into(), notifies: false, answered: 1 });
+        let later = || Outcome::Deferred(reply.clone());
+        let hour = 3_600_000;
+        // name, when it is due, what came of it, whether it counts
+        let rows = [
+            ("in its time", now_ms() - 1, (later(), trouble(), None), true),
+            ("never tried", 0, (later(), trouble(), None), true),
+            ("a probe in vain", now_ms() + hour, (later(), trouble(), None), false),
+            ("a probe that is answered", now_ms() + hour, (later(), None, peer()), true),
+            ("it broke off half way", now_ms() + hour, (later(), trouble(), peer()), true),
+            (
+                "refused in its greeting",
+                now_ms() + hour,
+                (Outcome::Failed(reply.clone()), trouble(), None),
+                true,
+            ),
+        ];
+        for (name, due, (outcome, trouble, peer), want) in rows {
+            let entry = Tracked {
+                id: MessageId(7),
+                entry: 0,
+                place: Place { segment: 1, offset: 0, length: 10 },
+                open: 1,
+                attempts: 1,
+                due,
+                priority: Priority::Normal,
+                size: 1,
+            };
+            let attempt = Attempt { outcomes: vec![outcome], trouble, peer };
+            assert_eq!(Work { entry, more: false }.counts(&attempt), want, "{name}");
+        }
+    }
+}

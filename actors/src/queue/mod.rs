@@ -5,6 +5,8 @@
 //! the next. Whatever happens here, an entry leaves the disk only after its recipients are settled,
 //! and after the senders of those that failed have been told.
 
+#[cfg(test)]
+mod actor_tests;
 mod alter;
 #[cfg(test)]
 mod calendar_tests;
@@ -13,6 +15,7 @@ mod messages;
 mod recalls;
 mod scan;
 mod settle;
+mod standing;
 pub mod tracker;
 
 use std::{
@@ -27,6 +30,11 @@ use relais_config::channel::Program;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use self::{
+    alter::Deletion,
+    recalls::Recalls,
+    tracker::{Tracked, Tracker},
+};
 pub use self::{
     alter::{Action, Alter, Altered, Reading, Reserve},
     listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription},
@@ -35,17 +43,14 @@ pub use self::{
         Settled, ThreadEnded, ThreadId, Work,
     },
     recalls::Recall,
-};
-use self::{
-    recalls::Recalls,
-    tracker::{Tracked, Tracker},
+    standing::{LookAgain, Standing},
 };
 pub use crate::channels::ChannelId;
 use crate::{
     channels::{Channels, is_delivered, lowered},
     job_controller::{JobController, ThreadSettled, Waiting},
     metrics::{self, ActorMeter, Metrics},
-    notary::{Notary, Noticed},
+    notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
     watch::Lifeline,
 };
@@ -70,6 +75,8 @@ pub struct Queue {
     telling: usize,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
+    /// Of these, what has come back and is to be deleted.
+    deletions: Vec<Deletion>,
     recalls: Recalls,
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
@@ -129,6 +136,7 @@ impl Queue {
             with_notary: 0,
             telling: 0,
             wishes: HashMap::new(),
+            deletions: Vec::new(),
             recalls: Recalls::default(),
             draining: Vec::new(),
             drained: false,
@@ -213,6 +221,7 @@ impl Queue {
     fn hands_out(&self) -> bool {
         !self.drained
             && self.with_notary < MAX_WITH_NOTARY
+            && self.telling < MAX_TELLING
             && self.spool.state_backlog() <= MAX_UNWRITTEN
     }
 
@@ -270,6 +279,7 @@ impl Queue {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let woken = self.tracker.wake(now_ms());
         self.feed(woken);
+        self.delete_granted(ctx);
         self.scan_if_wanted(ctx);
     }
 
@@ -423,6 +433,7 @@ impl Handler<DrainQueue> for Queue {
         let _busy = self.meter.handling("DrainQueue");
         self.drained = true;
         self.idle.clear();
+        self.notary.do_send(Hurry);
         let (tell, told) = oneshot::channel();
         self.draining.push(tell);
         self.finish_drain();
@@ -450,3 +461,7 @@ const MAX_UNWRITTEN: usize = 4 << 20;
 
 /// Entries whose senders are being told, while more are handed out.
 const MAX_WITH_NOTARY: usize = 10_000;
+
+/// Good news that the notary has, while more are made: each holds the header of a message. It
+/// gives up sooner than half of this is left untold.
+const MAX_TELLING: usize = 2_000;

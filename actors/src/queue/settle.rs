@@ -19,7 +19,7 @@ impl Queue {
     /// Writes down what became of an entry that `thread` had, and tells the controller how its
     /// destination does.
     pub(super) fn settle(&mut self, thread: ThreadId, destination: &Destination, settled: Settled) {
-        let Settled { entry, attempt, good_news } = settled;
+        let Settled { entry, attempt, counts, good_news } = settled;
         let hand = self.threads.entry(thread).or_default();
         hand.entries.retain(|in_hand| *in_hand != (entry.id, entry.entry));
         hand.done += 1;
@@ -28,8 +28,6 @@ impl Queue {
         let now = now_ms();
         let in_trouble = attempt.trouble.is_some();
         let peer = attempt.peer;
-        let is_deferred = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(_));
-        let untried = peer.is_none() && attempt.outcomes.iter().all(is_deferred);
         if let Some(trouble) = attempt.trouble {
             let destination = destination.clone();
             self.troubled.insert(destination.clone());
@@ -42,8 +40,7 @@ impl Queue {
         } else if telling {
             self.controller.do_send(Reached { destination: destination.clone(), thread });
         }
-        // It was taken before its time, to see whether the host is back. It is not.
-        if in_trouble && untried && entry.due > now {
+        if !counts {
             self.tracker.defer(entry, true);
             self.grant_wish(destination, entry);
             return self.finish_drain();
@@ -75,6 +72,7 @@ impl Queue {
             then: None,
             known: None,
             room: None,
+            reading: None,
         };
         if let Some(GoodNews { recipients, message }) = good_news {
             let known = Some(message);
@@ -101,6 +99,7 @@ impl Queue {
             let Case { entry, destination, kind, was, then, .. } = case;
             let Some(then) = then else {
                 self.telling = self.telling.saturating_sub(1);
+                touched.push(destination);
                 continue;
             };
             let (then, reason) = match told {

@@ -1,0 +1,72 @@
+//! A log for tests: keeps what is written.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::{Arc, Mutex},
+};
+
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+/// One line per event of a target: `name=value|` of each field. Clones are the same log.
+#[derive(Clone)]
+pub(crate) struct Lines {
+    target: &'static str,
+    kept: Arc<Mutex<Vec<String>>>,
+}
+
+impl Lines {
+    /// Of targets that begin with this.
+    pub(crate) fn of(target: &'static str) -> Self {
+        Self { target, kept: Arc::default() }
+    }
+
+    /// What was written so far; it is forgotten.
+    pub(crate) fn taken(&self) -> Vec<String> {
+        std::mem::take(&mut *self.kept.lock().unwrap())
+    }
+
+    /// How many of the lines have this text in them.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.kept.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with(self.target)
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.kept.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = write!(self.0, "{}={value:?}|", field.name());
+    }
+}

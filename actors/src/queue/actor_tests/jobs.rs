@@ -1,0 +1,225 @@
+//! Jobs that connect to nobody: they pull, and do what the script says.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use actix::prelude::*;
+use relais_channels::mail::{Attempt, Enhanced, MessageId, Outcome, Peer, Reply, SiteTrouble};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::{
+    job::{EndJob, RunThread},
+    notary::KnownMessage,
+    pool::Presence,
+    queue::{GoodNews, Pull, Queue, Settle, Settled, Work},
+    spool::{Spool, open_recipients},
+};
+
+/// What happens to the messages of a host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Deed {
+    Deliver,
+    /// And tell the sender.
+    DeliverAndTell,
+    Defer,
+    /// The first recipient is refused, the others are deferred.
+    RefuseFirst,
+    Panic,
+    /// Nobody answers.
+    Trouble,
+}
+
+/// What all stand-ins go by, and what they did.
+#[derive(Default)]
+pub(super) struct Script {
+    deeds: RefCell<HashMap<String, Deed>>,
+    /// They wait for leave before each message they have taken.
+    gate: RefCell<Option<Rc<Semaphore>>>,
+    taken: RefCell<Vec<MessageId>>,
+    in_hand: Cell<usize>,
+    threads: Cell<usize>,
+    spool: RefCell<Option<Spool>>,
+}
+
+/// A job.
+pub(super) struct StandIn {
+    queue: Addr<Queue>,
+    script: Rc<Script>,
+    ended: Rc<watch::Sender<bool>>,
+}
+
+/// Counts one more for as long as it lives, panics included.
+struct Counted<'a>(&'a Cell<usize>);
+
+impl<'a> Counted<'a> {
+    fn one(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Script {
+    /// From now on, this becomes of what goes to `host`. Else it is delivered.
+    pub(super) fn set(&self, host: &str, deed: Deed) {
+        self.deeds.borrow_mut().insert(host.to_owned(), deed);
+    }
+
+    /// From now on, each message waits for leave to be dealt with.
+    pub(super) fn close_gate(&self) {
+        *self.gate.borrow_mut() = Some(Rc::new(Semaphore::new(0)));
+    }
+
+    /// Lets so many messages pass.
+    pub(super) fn let_pass(&self, messages: usize) {
+        self.gate.borrow().as_ref().expect("a gate").add_permits(messages);
+    }
+
+    /// Lets all pass that come.
+    pub(super) fn open_gate(&self) {
+        if let Some(gate) = self.gate.borrow_mut().take() {
+            gate.add_permits(10_000);
+        }
+    }
+
+    /// Good news want to be read.
+    pub(super) fn reads(&self, spool: &Spool) {
+        *self.spool.borrow_mut() = Some(spool.clone());
+    }
+
+    /// Every message that was taken, in order.
+    pub(super) fn taken(&self) -> Vec<MessageId> {
+        self.taken.borrow().clone()
+    }
+
+    /// Messages that threads have taken and not dealt with.
+    pub(super) fn in_hand(&self) -> usize {
+        self.in_hand.get()
+    }
+
+    /// Threads now.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.get()
+    }
+}
+
+impl StandIn {
+    pub(super) fn new(queue: Addr<Queue>, script: Rc<Script>) -> Self {
+        Self { queue, script, ended: Rc::new(watch::Sender::new(false)) }
+    }
+}
+
+impl Actor for StandIn {
+    type Context = Context<Self>;
+}
+
+impl Handler<RunThread> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, RunThread(presence): RunThread, _: &mut Self::Context) {
+        let (queue, script) = (self.queue.clone(), self.script.clone());
+        let ended = self.ended.subscribe();
+        actix::spawn(async move {
+            serve(&queue, &script, &presence, ended).await;
+            presence.finish();
+        });
+    }
+}
+
+impl Handler<EndJob> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, _: EndJob, _: &mut Self::Context) {
+        self.ended.send_replace(true);
+    }
+}
+
+async fn serve(
+    queue: &Addr<Queue>,
+    script: &Script,
+    presence: &Presence,
+    mut ended: watch::Receiver<bool>,
+) {
+    let _thread = Counted::one(&script.threads);
+    let (thread, destination) = (presence.thread, presence.destination.clone());
+    let mut settled = None;
+    loop {
+        if *ended.borrow() {
+            if let Some(settled) = settled {
+                queue.do_send(Settle { thread, destination, settled });
+            }
+            return;
+        }
+        let (reply, mut next) = oneshot::channel();
+        let pulled = destination.clone();
+        let settled_before = settled.take();
+        let pull =
+            Pull { thread, destination: pulled, settled: settled_before, ahead: false, reply };
+        queue.do_send(pull);
+        let work = tokio::select! {
+            biased;
+            work = &mut next => work.ok(),
+            _ = ended.wait_for(|ended| *ended) => {
+                next.close();
+                next.try_recv().ok()
+            }
+        };
+        let Some(work) = work else { return };
+        let done = deal_with(script, &destination.host, work).await;
+        if done.attempt.trouble.is_some() {
+            queue.do_send(Settle { thread, destination, settled: done });
+            return;
+        }
+        settled = Some(done);
+    }
+}
+
+async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
+    let _message = Counted::one(&script.in_hand);
+    script.taken.borrow_mut().push(work.entry.id);
+    let gate = script.gate.borrow().clone();
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
+    }
+    let deed = script.deeds.borrow().get(host).copied().unwrap_or(Deed::Deliver);
+    let peer = Some(Peer { host: host.into(), notifies: false, answered: u64::MAX });
+    let all =
+        |outcome: Outcome| open_recipients(work.entry.open).map(|_| outcome.clone()).collect();
+    let later = || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "not now"));
+    let (outcomes, trouble, peer) = match deed {
+        Deed::Deliver | Deed::DeliverAndTell => {
+            (all(Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "OK"))), None, peer)
+        }
+        Deed::Defer => (all(later()), None, peer),
+        Deed::RefuseFirst => {
+            let mut outcomes: Vec<_> = all(later());
+            outcomes[0] = Outcome::Failed(Reply::new(550, Enhanced(5, 1, 1), "who?"));
+            (outcomes, None, peer)
+        }
+        Deed::Panic => panic!("as the test wants it"),
+        Deed::Trouble => {
+            let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
+            (all(Outcome::Deferred(reply.clone())), Some(SiteTrouble { reply }), None)
+        }
+    };
+    let attempt = Attempt { outcomes, trouble, peer };
+    let counts = work.counts(&attempt);
+    let spool = script.spool.borrow().clone();
+    let good_news = match spool.filter(|_| deed == Deed::DeliverAndTell) {
+        Some(spool) => {
+            let (envelope, _) = spool.read(work.entry.place).await.unwrap();
+            let message = KnownMessage { envelope, header: "Subject: hello\r\n".into() }.into();
+            Some(GoodNews { recipients: work.entry.open, message })
+        }
+        None => None,
+    };
+    Settled { entry: work.entry, attempt, counts, good_news }
+}

@@ -1,0 +1,254 @@
+//! The actors that move mail, together and alive: queue, job controller, pools and notary on a
+//! real spool. Only the jobs are stand-ins, which do what a test wants.
+
+mod jobs;
+mod orders;
+mod senders;
+mod threads;
+
+use std::{
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use relais_channels::{
+    dsn::Templates,
+    mail::{Entry, Envelope, MessageId, MessageIds, Notify, Priority, Recipient},
+};
+use relais_config::{Channel, Config, channel::Program};
+use tempfile::TempDir;
+
+use self::jobs::{Script, StandIn};
+use super::{Committed, Destination, Parts, Queue, now_ms};
+use crate::{
+    channels::Channels,
+    directory::{Directory, DirectoryHandle, Source},
+    events::lines::Lines,
+    job_controller::{Connect, Freeze, JobController, Limit, Tune},
+    metrics::{self, Labels, Metrics},
+    notary::{self, Notary},
+    pool::{JobAddress, Pool},
+    router::{RouteCache, Router, RouterHandle, Routes},
+    spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
+    watch::{Lifeline, Watch},
+};
+
+/// The engine without its ends: nothing listens, and nobody is connected to.
+struct House {
+    queue: Addr<Queue>,
+    controller: Addr<JobController>,
+    spool: Spool,
+    script: Rc<Script>,
+    log: Lines,
+    metrics: Arc<Metrics>,
+    channels: Arc<Channels>,
+    ids: Arc<MessageIds>,
+    _log: tracing::subscriber::DefaultGuard,
+    _dir: TempDir,
+}
+
+/// A house is built like this, unless a test wants it otherwise.
+struct Plan {
+    /// The channel `stores`, whose hosts are what tests name.
+    stores: Channel,
+    job_limit: usize,
+    /// The notary may tell the queue what it did.
+    notary_answers: bool,
+    disk: Arc<dyn Disk>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let stores = Channel {
+            max_client_threads: 1.try_into().unwrap(),
+            maxjobs: 10.try_into().unwrap(),
+            pool: "SMTP_POOL".to_owned(),
+            ..Channel::new("stores", "stores-daemon", Program::Lmtp)
+        };
+        Self { stores, job_limit: 10, notary_answers: true, disk: Arc::new(RealDisk) }
+    }
+}
+
+impl House {
+    fn new(plan: Plan) -> Self {
+        let log = Lines::of("relais");
+        let guard = tracing::subscriber::set_default(log.clone());
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::parse("standalone", relais_config::STANDALONE).unwrap().0;
+        config.channels.push(plan.stores);
+        let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
+        let channels = Arc::new(Channels::of(&config));
+        let watch = Watch::new(metrics.clone(), Box::new(|_| ())).start();
+        let lifeline = |actor| Lifeline::new(watch.clone().recipient(), actor, "it");
+
+        let settings = relais_config::Spool { min_free: MIN_FREE, ..config.spool.clone() };
+        let address: Arc<OnceLock<Addr<Queue>>> = Arc::default();
+        let told = address.clone();
+        let opened = Spool::open(&dir.path().join("spool"), &settings, plan.disk).unwrap().0;
+        let committed = move |batch| told.get().unwrap().do_send(Committed(batch));
+        let spool = opened.start(committed).unwrap();
+
+        let ids = Arc::new(MessageIds::after(MessageId(0)));
+        let parts = notary::Parts {
+            host: "localhost".into(),
+            postmaster: "postmaster@relais.example".into(),
+            language: "en".into(),
+            content_return_limit: 1 << 20,
+            templates: Arc::new(Templates::load(None).unwrap()),
+            channels: channels.clone(),
+            spool: spool.clone(),
+            router: router(&config),
+            ids: ids.clone(),
+            metrics: metrics.clone(),
+            looked: dir.path().join("looked"),
+        };
+        let notary = Notary::new(parts, lifeline(metrics::Actor::Notary)).start();
+        let pools = [("DEFAULT".to_owned(), 10), ("SMTP_POOL".to_owned(), plan.job_limit)];
+        let controller_lifeline = lifeline(metrics::Actor::JobController);
+        let controller =
+            JobController::new(channels.clone(), &pools, metrics.clone(), controller_lifeline)
+                .start();
+        let queue = Queue::new(Parts {
+            spool: spool.clone(),
+            channels: channels.clone(),
+            controller: controller.clone(),
+            notary: notary.clone(),
+            metrics: metrics.clone(),
+            max_messages: 1_000,
+            rebuild_parallel_channels: 4,
+            lifeline: lifeline(metrics::Actor::Queue),
+        })
+        .start();
+        assert!(address.set(queue.clone()).is_ok());
+        if plan.notary_answers {
+            notary.do_send(notary::Connect(queue.clone()));
+        }
+        let script = Rc::<Script>::default();
+        let pools = pools.iter().map(|(_, limit)| {
+            let (queue, script) = (queue.clone(), script.clone());
+            let start_job = {
+                let queue = queue.clone();
+                move |_| JobAddress::of(StandIn::new(queue.clone(), script.clone()).start())
+            };
+            let lifeline = lifeline(metrics::Actor::Pool);
+            Pool::of_jobs(*limit, Box::new(start_job), queue, metrics.clone(), lifeline).start()
+        });
+        controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
+        Self {
+            queue,
+            controller,
+            spool,
+            script,
+            log,
+            metrics,
+            channels,
+            ids,
+            _log: guard,
+            _dir: dir,
+        }
+    }
+
+    /// Mail from alice for a host of the channel `stores`.
+    async fn post(&self, host: &str) -> MessageId {
+        self.post_for(host, &["bob@else.test"], Notify::Unsaid).await
+    }
+
+    /// The same, for these.
+    async fn post_for(&self, host: &str, to: &[&str], notify: Notify) -> MessageId {
+        let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
+        let mut envelope = Envelope {
+            id: self.ids.next(),
+            received: now_ms(),
+            sender: "alice@relais.example".to_owned(),
+            source_channel: "tcp_local".to_owned(),
+            client: "a.example [192.0.2.1]".to_owned(),
+            eight_bit: false,
+            priority: Priority::Normal,
+            envelope_id: None,
+            returned: None,
+            held: None,
+            size: 0,
+            entries: vec![Entry {
+                channel: "stores".to_owned(),
+                host: host.to_owned(),
+                recipients: to.iter().map(recipient).collect(),
+            }],
+        };
+        let body = Bytes::from_static(b"Subject: hello\r\n\r\nHello.\r\n");
+        let content = NewContent::Whole { head: Vec::new(), body };
+        self.spool.append(&mut envelope, content).await.unwrap().id
+    }
+
+    /// What the disk has of a message, if it is not done.
+    async fn found(&self, id: MessageId) -> Option<ScannedEntry> {
+        self.spool.find(id).await.unwrap().pop()
+    }
+
+    /// Waits until the disk has it like this.
+    async fn until(&self, id: MessageId, what: &str, is: impl Fn(&EntryState) -> bool) {
+        let mut last = None;
+        for _ in 0..PATIENCE {
+            last = self.found(id).await.map(|found| found.state);
+            if is(&last.unwrap_or(EntryState::Done)) {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        panic!("{what}: {last:?}, {:#?}", self.log.taken());
+    }
+
+    async fn until_done(&self, id: MessageId) {
+        self.until(id, "it is done", |state| *state == EntryState::Done).await;
+    }
+
+    async fn freeze(&self, frozen: bool) {
+        let freeze = Freeze { channel: "stores".to_owned(), frozen };
+        self.controller.send(freeze).await.unwrap().unwrap();
+    }
+
+    async fn tune(&self, limit: Limit, value: usize) -> usize {
+        self.controller.send(Tune { limit, value }).await.unwrap().unwrap()
+    }
+
+    fn to(&self, host: &str) -> Destination {
+        Destination { channel: self.channels.find("stores").unwrap(), host: host.into() }
+    }
+
+    /// Lines of the transaction log with this action for a message.
+    fn logged(&self, action: &str, id: MessageId) -> usize {
+        self.log.count(&format!("action={action}|id={id}|"))
+    }
+}
+
+fn router(config: &Config) -> RouterHandle {
+    let source = Source::open(config).unwrap();
+    let directory = DirectoryHandle(Directory::new(source, Arc::default()).start());
+    let routes = Arc::new(Routes::new(config).unwrap());
+    let cache = Arc::new(RouteCache::new(routes, relais_config::directory::Cache::default()));
+    RouterHandle { addr: Router::new(cache.clone(), directory).start(), cache }
+}
+
+/// Waits until it is so.
+async fn eventually(what: &str, is: impl Fn() -> bool) {
+    for _ in 0..PATIENCE {
+        if is() {
+            return;
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    panic!("{what}: not in time");
+}
+
+/// Long enough for what should not happen to happen: a few ticks of every actor.
+async fn a_while() {
+    tokio::time::sleep(Duration::from_millis(600)).await;
+}
+
+/// Octets that the disk has to have left for a message.
+const MIN_FREE: u64 = 1 << 20;
+const STEP: Duration = Duration::from_millis(20);
+/// Steps, for a busy machine.
+const PATIENCE: u32 = 1_000;

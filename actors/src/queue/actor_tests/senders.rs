@@ -1,0 +1,129 @@
+//! What senders are told, and what stays on the disk until they are.
+
+use std::{sync::Arc, time::Duration};
+
+use relais_channels::{
+    dsn::Kind,
+    mail::{MessageId, Notify},
+};
+use tokio::time::timeout;
+
+use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
+use crate::{
+    notary::{Case, Noticed, Told},
+    queue::{DrainQueue, now_ms, tracker::Tracked},
+    spool::{EntryState, memory_disk::MemoryDisk},
+};
+
+impl House {
+    /// What the notary has of a message whose first recipient failed.
+    async fn case(&self, id: MessageId, then: EntryState) -> Case {
+        let found = self.found(id).await.unwrap();
+        Case {
+            entry: Tracked::of(&found),
+            destination: self.to(&found.host),
+            kind: Kind::Failed,
+            recipients: 1,
+            replies: Vec::new(),
+            until: None,
+            was: found.state,
+            then: Some(then),
+            known: None,
+            room: None,
+            reading: None,
+        }
+    }
+}
+
+#[actix::test]
+async fn a_recipient_that_failed_stays_until_the_sender_is_told() {
+    let plan = Plan { notary_answers: false, ..Plan::default() };
+    let house = House::new(plan);
+    house.script.set("one.test", Deed::RefuseFirst);
+    let [ann, ben] = ["ann@else.test", "ben@else.test"];
+    let id = house.post_for("one.test", &[ann, ben], Notify::Unsaid).await;
+    let open = |want| move |state: &EntryState| state.open() == want && state.attempts() == 1;
+    house.until(id, "both are open, the one that failed too", open(0b11)).await;
+    // Longer than the notary gathers: it is as good as dead, for it never says anything.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    house.until(id, "still", open(0b11)).await;
+    let times = house.script.taken().into_iter().filter(|taken| *taken == id).count();
+    assert_eq!(times, 1, "and nobody is given it meanwhile");
+
+    let due = now_ms() + 3_600_000;
+    let then = EntryState::Waiting { open: 0b10, attempts: 1, due };
+    let cases = vec![house.case(id, then).await];
+    house.queue.do_send(Noticed { cases, told: Told::Later });
+    let later = |state: &EntryState| matches!(state, EntryState::Waiting { open: 0b11, due, .. } if *due > now_ms() + 30_000);
+    house.until(id, "its sender could not be told: it is tried once more", later).await;
+
+    let cases = vec![house.case(id, then).await];
+    house.queue.do_send(Noticed { cases, told: Told::Settled });
+    house.until(id, "the sender knows of the first", |state| *state == then).await;
+}
+
+#[actix::test]
+async fn a_sender_is_warned_once_and_not_of_what_was_delivered_meanwhile() {
+    let mut plan = Plan::default();
+    let ages = [Duration::from_millis(500), Duration::from_secs(86_400)];
+    plan.stores.notices = Some(ages.to_vec());
+    plan.stores.backoff = Some(vec![Duration::from_millis(100)]);
+    let house = House::new(plan);
+    house.script.close_gate();
+    let delivered = house.post("one.test").await;
+    eventually("it is taken", || house.script.in_hand() == 1).await;
+    // Old enough, so a round chooses it; the notary gathers for a second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    house.script.open_gate();
+    house.script.set("later.test", Deed::Defer);
+    let waits = house.post("later.test").await;
+    eventually("the other is warned of", || house.logged("W", waits) == 1).await;
+    assert_eq!(house.logged("W", delivered), 0, "{:#?}", house.log.taken());
+    assert_eq!(house.log.count("it does not wait any more"), 1, "it had been chosen");
+    let attempts = house.script.taken().len();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(house.script.taken().len() > attempts, "it is tried, and rounds go by");
+    assert_eq!(house.logged("W", waits), 1, "but it is warned of once");
+    assert_eq!(house.log.count("a notice to the sender"), 1);
+}
+
+/// A house on a disk that takes state changes and no more messages, with good news to tell.
+async fn full_house() -> (House, MemoryDisk) {
+    let disk = MemoryDisk::new();
+    let house = House::new(Plan { disk: Arc::new(disk.clone()), ..Plan::default() });
+    house.script.reads(&house.spool);
+    house.script.set("one.test", Deed::DeliverAndTell);
+    let notify = Notify::On { success: true, failure: true, delay: true };
+    house.script.close_gate();
+    let id = house.post_for("one.test", &["bob@else.test"], notify).await;
+    eventually("it is taken", || house.script.in_hand() == 1).await;
+    house.spool.flush().await.unwrap();
+    let files = disk.paths().into_iter().filter_map(|path| disk.contents(&path));
+    let used: usize = files.map(|file| file.len()).sum();
+    disk.set_capacity(Some(used as u64 + MIN_FREE / 2));
+    house.script.let_pass(1);
+    house.until_done(id).await;
+    eventually("it cannot be told", || house.log.count("a notice could not be written") == 1).await;
+    a_while().await;
+    assert_eq!(house.log.count("given up"), 0, "it is told later");
+    (house, disk)
+}
+
+#[actix::test]
+async fn good_news_that_a_full_disk_did_not_take_is_told_at_the_stop_when_there_is_room() {
+    let (house, disk) = full_house().await;
+    disk.set_capacity(None);
+    let drained = timeout(Duration::from_secs(10), house.queue.send(DrainQueue)).await;
+    drained.expect("the drain ends").unwrap();
+    assert_eq!(house.log.count("a notice to the sender"), 1);
+    assert_eq!(house.log.count("given up"), 0);
+}
+
+#[actix::test]
+async fn good_news_that_cannot_be_told_holds_up_no_stop_and_is_in_the_log() {
+    let (house, _disk) = full_house().await;
+    let drained = timeout(Duration::from_secs(10), house.queue.send(DrainQueue)).await;
+    drained.expect("the drain ends").unwrap();
+    assert_eq!(house.log.count("a notice to the sender"), 0);
+    assert_eq!(house.log.count("given up: its sender is not told"), 1);
+}
