@@ -68,12 +68,15 @@ impl Post {
         notices.filter(of).collect()
     }
 
-    /// The action letters of the log, for this message.
+    /// The action letters of the log, for this message: E first, though a job that is quick may
+    /// have its line before the session.
     fn actions(&self, id: &str) -> String {
         let log = self.instance.log();
         let of_id = log.lines().filter(|line| line.contains(&format!("\"id\":\"{id}\"")));
         let letter = |line: &str| line.split("\"action\":\"").nth(1)?.chars().next();
-        of_id.filter_map(letter).collect()
+        let mut letters: Vec<char> = of_id.filter_map(letter).collect();
+        letters.sort_by_key(|letter| *letter != 'E');
+        letters.into_iter().collect()
     }
 
     #[track_caller]

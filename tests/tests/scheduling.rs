@@ -214,6 +214,26 @@ fn mail_for_a_dead_host_goes_as_soon_as_the_host_is_back() {
 }
 
 #[test]
+fn an_operator_who_knows_that_a_host_is_back_need_not_wait_for_its_probe() {
+    let (instance, sink) = office("backoff: [\"1h\"]", |settings| settings);
+    let port = sink.port;
+    drop(sink);
+    let _running = instance.start();
+    for n in 0..3 {
+        send(&instance, &["x@one.test"], "", &format!("waits-{n}"), 500);
+    }
+    // The fourth look comes four seconds after the third.
+    let looks = || instance.log().matches("destination suspended").count();
+    eventually("it was looked at three times", PATIENCE, || looks() >= 3);
+    let (sink, back) = (Sink::on(port), Instant::now());
+    let output = instance.relais("queue", &["retry", "--host", "[127.0.0.1]"]);
+    assert!(output.status.success(), "{output:?}");
+    eventually("all of it", PATIENCE, || sink.total() == 3);
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+}
+
+#[test]
 fn a_server_sees_no_more_connections_than_the_limits_allow() {
     const MESSAGES: usize = 200;
     // fields of the channel, job_limit of its pool, connections at least and at most: where there

@@ -74,6 +74,11 @@ pub struct Reached {
     pub thread: ThreadId,
 }
 
+/// An operator wants mail for these destinations tried now: those that are left alone are probed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Probe(pub Vec<Destination>);
+
 /// The queue and the pools, once they exist: the controller is made before them.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -248,6 +253,19 @@ impl Handler<Reached> for JobController {
         if self.schedule.reached(&destination, thread, Instant::now()) {
             let (channel, host) = (self.name(&destination), &destination.host);
             DestinationResumed { channel, host }.emit();
+        }
+        self.carry_out(ctx);
+    }
+}
+
+impl Handler<Probe> for JobController {
+    type Result = ();
+
+    fn handle(&mut self, Probe(destinations): Probe, ctx: &mut Self::Context) {
+        let _busy = self.meter.handling("Probe");
+        let now = Instant::now();
+        for destination in destinations {
+            self.schedule.probe(&destination, now);
         }
         self.carry_out(ctx);
     }

@@ -72,6 +72,16 @@ impl Suspensions {
         Some(wait)
     }
 
+    /// It is to be probed without waiting any longer. What it did so far still counts.
+    pub fn cut_short(&mut self, destination: &Destination, now: Instant) {
+        let Some(before) = self.of.get(destination).filter(|its| its.until > now) else { return };
+        self.marks.remove(&before.mark);
+        let mark = self.mark(now, destination);
+        if let Some(suspension) = self.of.get_mut(destination) {
+            (suspension.until, suspension.mark) = (now, mark);
+        }
+    }
+
     /// It answered, or is forgotten. Returns whether it had been in trouble.
     pub fn lift(&mut self, destination: &Destination) -> bool {
         let Some(suspension) = self.of.remove(destination) else { return false };
@@ -129,6 +139,11 @@ mod tests {
             assert_eq!(suspensions.wake(now), std::slice::from_ref(&dead));
             assert!(suspensions.wake(now).is_empty(), "named once");
         }
+        suspensions.cut_short(&dead, now);
+        assert_eq!(suspensions.troubled(&dead, down(), now), Some(LONGEST), "it was over");
+        suspensions.cut_short(&dead, now);
+        assert_eq!(suspensions.wake(now), std::slice::from_ref(&dead), "no need to wait");
+        assert_eq!(suspensions.troubled(&dead, down(), now), Some(LONGEST), "the row goes on");
         assert!(suspensions.lift(&dead));
         assert!(!suspensions.lift(&dead));
         assert!(suspensions.marks.is_empty());

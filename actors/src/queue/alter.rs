@@ -3,7 +3,7 @@
 //! They read the index first, and come with what they read: whatever changed in between is told
 //! by the [`Ticket`] of their reading, and is not touched.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use actix::prelude::*;
 use relais_channels::{
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     channels::lowered,
     events::RecipientsReturned,
+    job_controller::Probe,
     notary::{Case, Tell},
     spool::{Change, EntryState, ScannedEntry},
 };
@@ -328,8 +329,11 @@ impl Handler<Alter> for Queue {
                 let channel = self.channels.find(&found.channel)?;
                 Some(Destination { channel, host: found.host.clone() })
             });
-            let touched: std::collections::HashSet<_> = touched.collect();
-            self.feed(touched);
+            let touched: HashSet<_> = touched.collect();
+            self.feed(touched.iter().cloned());
+            if action == Action::Retry {
+                self.controller.do_send(Probe(touched.into_iter().collect()));
+            }
         }
         MessageResult(altered)
     }

@@ -89,7 +89,11 @@ async fn account(
             return Ok(in_line(&explained, host, name, &tried));
         }
         let probed = if rests {
-            format!("left alone until {}, then it is probed", after(suspension.until))
+            format!(
+                "left alone until {}, then it is probed (`relais queue retry {}` probes it now)",
+                after(suspension.until),
+                scanned.id
+            )
         } else {
             "being probed".to_owned()
         };

@@ -224,6 +224,12 @@ impl Schedule {
         was_troubled
     }
 
+    /// Somebody has reason to believe that the destination can be talked to again.
+    pub fn probe(&mut self, destination: &Destination, now: Instant) {
+        self.suspensions.cut_short(destination, now);
+        self.serve(destination, now);
+    }
+
     /// Time has passed: suspended destinations whose time has come are probed, and who had a
     /// thread for long gives it to those without.
     pub fn tick(&mut self, now: Instant) {

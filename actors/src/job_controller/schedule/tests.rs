@@ -301,7 +301,11 @@ async fn a_dead_host_is_left_alone_and_then_probed_by_one_thread() {
     assert!(engine.wanted(&dead, 100).is_empty());
     assert_eq!(troubled(&mut engine), Some(FIRST * 2));
     assert!(engine.end("dead", 90).0.is_empty());
-    assert_eq!(engine.tick(FIRST * 2).0, ["dead"]);
+    engine.schedule.probe(&dead, engine.now);
+    assert_eq!(engine.act().0, ["dead"], "an operator need not wait");
+    assert_eq!(troubled(&mut engine), Some(FIRST * 4));
+    assert!(engine.end("dead", 90).0.is_empty());
+    assert_eq!(engine.tick(FIRST * 4).0, ["dead"]);
     assert!(engine.answered(&dead));
     assert_eq!(engine.act().0.len(), 5, "what a new host gets");
 }
