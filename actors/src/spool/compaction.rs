@@ -387,7 +387,7 @@ pub(crate) fn drop_copy(base: &Base, number: u32) {
 }
 
 /// Whether a copy of what is alive frees enough.
-fn is_worth_it(life: &SegmentLife, segment_size: u64) -> bool {
+pub(crate) fn is_worth_it(life: &SegmentLife, segment_size: u64) -> bool {
     // The states do not count: those of survivors may be longer than the messages, and move along.
     life.closed
         && life.live > 0

@@ -212,31 +212,6 @@ async fn a_large_message_has_a_file_of_its_own_until_it_is_done() {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_mail_takes_states_and_recovers_by_itself() {
-    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
-    let settings = relais_config::Spool { min_free: 0, ..settings() };
-    let opened = Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap().0;
-    let spool = opened.start(|_| ()).unwrap();
-    let first = append(&spool, 1, &["a"], &[b'x'; 500]).await.unwrap();
-    let used: usize =
-        disk.paths().iter().filter_map(|path| disk.contents(path)).map(|file| file.len()).sum();
-
-    disk.set_capacity(Some(used as u64 + 300));
-    let refused = append(&spool, 2, &["a"], &[b'x'; 500]).await;
-    assert!(matches!(refused, Err(SpoolError::DiskFull { .. })), "{refused:?}");
-    spool.amend(done(&first, 0));
-    spool.flush().await.expect("a state change is small enough");
-
-    disk.set_capacity(None);
-    let second = append(&spool, 3, &["a"], &[b'x'; 500]).await.unwrap();
-    assert_eq!(second.place.segment, first.place.segment, "the segment is still good");
-    spool.read(second.place).await.unwrap();
-    spool.close().await.unwrap();
-    let opened = Spool::open(dir.path(), &settings, Arc::new(disk)).unwrap();
-    assert_eq!(opened.1.entries["a"].total(), 1, "nothing of the refused message is left");
-}
-
-#[tokio::test]
 async fn a_failed_sync_is_an_error_and_ends_the_segment() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
     let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
