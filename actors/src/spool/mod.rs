@@ -63,6 +63,7 @@ mod segment;
 mod state_file;
 mod store;
 mod tidy;
+mod unfit;
 mod walked;
 
 #[cfg(test)]
