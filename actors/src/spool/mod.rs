@@ -57,6 +57,7 @@ mod ledger;
 pub mod memory_disk;
 mod message;
 mod reader;
+mod recent;
 mod record;
 mod recover;
 mod segment;
@@ -292,7 +293,7 @@ impl Spool {
     }
 
     /// Reads a message.
-    pub async fn read(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
+    pub async fn read(&self, place: Place) -> Result<(Arc<Envelope>, Content), SpoolError> {
         self.shared.reader.read(place).await
     }
 

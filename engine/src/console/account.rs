@@ -235,7 +235,7 @@ async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
     }
     let envelope = parts.spool.read(scanned.place).await.ok();
     let by_channel = || format!("channel {} holds all its mail", scanned.channel);
-    envelope.and_then(|(envelope, _)| envelope.held).unwrap_or_else(by_channel)
+    envelope.and_then(|(envelope, _)| envelope.held.clone()).unwrap_or_else(by_channel)
 }
 
 fn after(at: tokio::time::Instant) -> Timestamp {

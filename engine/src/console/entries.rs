@@ -113,9 +113,9 @@ pub(super) async fn describe(
                     Ok((envelope, _)) => envelope,
                     // Delivered since the scan, and no longer queued.
                     Err(SpoolError::Gone { .. }) => continue,
-                    Err(_) => unreadable(&scanned),
+                    Err(_) => Arc::new(unreadable(&scanned)),
                 };
-                new.insert(Arc::new(envelope)).clone()
+                new.insert(envelope).clone()
             }
         };
         let state = match (scanned.state, tracked) {
