@@ -69,7 +69,7 @@ struct Thread {
 /// An entry in hand, and its message as the spool has it.
 struct Taken {
     work: Work,
-    record: Result<(Envelope, Content), SpoolError>,
+    record: Result<(Arc<Envelope>, Content), SpoolError>,
 }
 
 impl Job {
@@ -292,7 +292,7 @@ impl Thread {
 /// Of those who were reached and whose sender asked to be told of that, unless the next hop does.
 async fn good_news(
     work: &Work,
-    envelope: Envelope,
+    envelope: Arc<Envelope>,
     content: Content,
     attempt: &Attempt,
 ) -> Option<GoodNews> {

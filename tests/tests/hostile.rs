@@ -258,18 +258,31 @@ fn a_full_disk_refuses_new_mail_and_loses_none() {
         return;
     }
     let disk = SmallDisk::mounted("24m");
-    for (name, min_free) in [("a reserve is kept", "8MiB"), ("to the last octet", "0B")] {
+    // what the disk is like, octets that are kept free, whether others take all that is left
+    let rows = [
+        ("a reserve is kept", "8MiB", false),
+        ("to the last octet", "0B", false),
+        ("not an octet free", "0B", true),
+    ];
+    for (name, min_free, crowded) in rows {
         let sink = Sink::start();
         sink.pause();
         let settings = Settings::standalone()
             .deliver_to(sink.port)
             .section(&format!("spool: (segment_size: \"1MiB\", min_free: \"{min_free}\")"));
-        let data = disk.path().join(min_free);
+        let data = disk.path().join("data");
+        let rest = disk.path().join("rest");
         let instance = Instance::in_data(settings, &data);
         let running = instance.start();
         let acknowledged = fill(&instance);
         println!("{name}: full after {} messages", acknowledged.len());
         assert!(acknowledged.len() > 20, "{name}: full after {}", acknowledged.len());
+        if crowded {
+            take_all(&rest);
+            // The index is written about once a second, and fails.
+            thread::sleep(Duration::from_millis(1500));
+            take_all(&rest);
+        }
 
         sink.resume();
         eventually("what was accepted is delivered", Duration::from_secs(60), || {
@@ -283,6 +296,7 @@ fn a_full_disk_refuses_new_mail_and_loses_none() {
         });
         drop(running);
         fs::remove_dir_all(&data).unwrap();
+        let _ = fs::remove_file(&rest);
     }
 }
 
@@ -303,8 +317,7 @@ fn what_is_on_a_full_disk_survives_a_kill() {
     running.kill();
     // The worst start: not an octet free, and the index to be made anew.
     fs::remove_dir_all(disk.path().join("data/spool/index")).unwrap();
-    let mut rest = fs::File::create(disk.path().join("rest")).unwrap();
-    while rest.write_all(&[0; 512]).is_ok() {}
+    take_all(&disk.path().join("rest"));
     sink.resume();
     let _running = instance.start();
     eventually("what was accepted is delivered", Duration::from_secs(60), || {
@@ -433,6 +446,12 @@ fn fill(instance: &Instance) -> Vec<String> {
         }
     }
     panic!("2,000 messages of 64 KiB fit on the small disk");
+}
+
+/// Writes to a file until its disk is full.
+fn take_all(path: &Path) {
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    while file.write_all(&[0; 512]).is_ok() {}
 }
 
 /// The reply to the message, or the first that is not the one that lets it go on.

@@ -67,7 +67,7 @@ pub struct Case {
 #[derive(Debug)]
 pub struct KnownMessage {
     /// Its envelope.
-    pub envelope: Envelope,
+    pub envelope: Arc<Envelope>,
     /// Its header.
     pub header: Bytes,
 }

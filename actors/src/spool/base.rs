@@ -55,15 +55,32 @@ impl Base {
         SpoolError::at(path)(error)
     }
 
-    /// Less is free than the reserve has.
-    pub(crate) fn is_short_of_space(&self) -> bool {
-        let free = self.disk.free_space(self.layout.root());
-        free.is_ok_and(|free| free < RESERVE)
+    /// Gives up the space kept for a full disk, and says whether there was any.
+    pub(crate) fn release_reserve(&self, what: &'static str) -> bool {
+        let released = self.disk.remove(&self.layout.reserve()).is_ok();
+        if released {
+            tracing::warn!("the disk is full: {what} in the space reserved for that");
+        }
+        released
     }
 
-    /// Gives up the space kept for a full disk, and says whether there was any.
-    pub(crate) fn release_reserve(&self) -> bool {
-        self.disk.remove(&self.layout.reserve()).is_ok()
+    /// The same, if less is free than the reserve has.
+    pub(crate) fn release_reserve_if_full(&self, what: &'static str) -> bool {
+        let free = self.disk.free_space(self.layout.root());
+        free.is_ok_and(|free| free < RESERVE) && self.release_reserve(what)
+    }
+
+    /// Takes the reserve (again) when new mail does not need that room.
+    pub(crate) fn keep_reserve(&self) {
+        let (disk, path) = (&self.disk, self.layout.reserve());
+        let free = disk.free_space(self.layout.root()).unwrap_or(0);
+        if free < self.settings.min_free.saturating_add(RESERVE) || disk.open(&path).is_ok() {
+            return;
+        }
+        let allocated = disk.create(&path).and_then(|file| file.allocate(RESERVE));
+        if allocated.is_err() {
+            let _ = disk.remove(&path);
+        }
     }
 
     /// Free octets, or an error when mail should not be taken.

@@ -3,10 +3,12 @@
 //! [`Committer::commit`] writes a batch with one call, syncs it with one call, and only then is
 //! anybody answered. Nothing of a batch that failed stays behind: it is cut off, and if even that
 //! fails or a sync has failed (the kernel does not report such an error twice), the segment is
-//! closed for good and the next batch begins another one.
+//! closed for good and the next batch begins another one. It is also closed when there is no room
+//! and most of its mail has left: what is still appended to cannot be deleted.
 
 use std::{
     io::{self, IoSlice},
+    mem::{self, Discriminant},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -18,9 +20,10 @@ use tokio::sync::oneshot;
 use super::{
     SpoolError, Stored,
     base::Base,
+    compaction::is_worth_it,
     disk::{DiskFile, is_full},
     feed::Feed,
-    ledger::Event,
+    ledger::{Event, SegmentLife},
     message::Encoded,
     record::{HEADER, Header, Salt},
     segment::{HEAD, Numbers, Part, SegmentHead, create_states},
@@ -50,6 +53,14 @@ pub(crate) struct Committer {
     numbers: Arc<Numbers>,
     active: Option<Active>,
     space_checked: Option<Instant>,
+    refusing: Option<Refusing>,
+}
+
+/// Nothing can be stored for a while.
+struct Refusing {
+    since: Instant,
+    /// What was told of it last, and when.
+    told: Option<(Discriminant<SpoolError>, Instant)>,
 }
 
 /// The segment that is appended to.
@@ -82,7 +93,7 @@ impl CommitQueue {
         }
         inner.octets += octets;
         inner.messages.push((message, answer));
-        if std::mem::take(&mut inner.asleep) {
+        if mem::take(&mut inner.asleep) {
             self.wake.notify_one();
         }
         Ok(answered)
@@ -109,7 +120,7 @@ impl CommitQueue {
             inner = self.lock();
         }
         inner.octets = 0;
-        std::mem::take(&mut inner.messages)
+        mem::take(&mut inner.messages)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -120,7 +131,7 @@ impl CommitQueue {
 impl Committer {
     /// Appends to segments of its own, none of which is there yet.
     pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, numbers: Arc<Numbers>) -> Self {
-        Self { base, feed, numbers, active: None, space_checked: None }
+        Self { base, feed, numbers, active: None, space_checked: None, refusing: None }
     }
 
     /// The thread: commits what waits until the queue is closed.
@@ -134,13 +145,17 @@ impl Committer {
             company = batch.len() > 1;
             match self.commit(&mut batch, &mut committed) {
                 Ok(stored) => {
+                    if let Some(Refusing { since, .. }) = self.refusing.take() {
+                        let seconds = since.elapsed().as_secs_f64();
+                        tracing::info!(seconds, "messages are stored again");
+                    }
                     for (answer, stored) in answers.into_iter().zip(stored) {
                         // Who does not wait any longer need not be told.
                         let _ = answer.send(Ok(stored));
                     }
                 }
                 Err(error) => {
-                    self.base.report(&error, "messages were not stored");
+                    self.refuse(&error);
                     for answer in answers {
                         let _ = answer.send(Err(error.clone()));
                     }
@@ -201,6 +216,32 @@ impl Committer {
                 states_len: HEAD as u64,
             });
         }
+    }
+
+    /// Tells of a failure, but not of each of the many that may follow.
+    fn refuse(&mut self, error: &SpoolError) {
+        let (now, what) = (Instant::now(), mem::discriminant(error));
+        let refusing = self.refusing.get_or_insert(Refusing { since: now, told: None });
+        if refusing.told.is_some_and(|(told, at)| told == what && now - at < TOLD_EVERY) {
+            self.base.events.failed(error);
+        } else {
+            refusing.told = Some((what, now));
+            self.base.report(error, "messages were not stored");
+        }
+        if matches!(error, SpoolError::DiskFull { .. }) && self.is_spent() {
+            self.close();
+        }
+    }
+
+    /// The active segment would free room if it could be deleted or compacted.
+    fn is_spent(&self) -> bool {
+        let size = self.base.settings.segment_size;
+        let spent = |life: &SegmentLife| {
+            life.live == 0 || is_worth_it(&SegmentLife { closed: true, ..*life }, size)
+        };
+        self.active.as_ref().is_some_and(|Active { head, .. }| {
+            self.feed.live(|ledger| ledger.segments.get(&head.number).is_some_and(spent))
+        })
     }
 
     fn check_space(&mut self, now: Instant) -> Result<(), SpoolError> {
@@ -329,5 +370,7 @@ const MAX_OCTETS: usize = 64 << 20;
 const MAX_SEGMENT: u64 = 1 << 30;
 /// What a file is prepared with.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// How often it is told that there is still the same trouble.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Often enough to stop well before `min_free` is used up.
 const SPACE_CHECKED_EVERY: Duration = Duration::from_millis(100);

@@ -36,15 +36,16 @@
 //! knows of `old`, and removes that. Who holds an old place while the engine runs may use it as
 //! long as the message lives.
 //!
-//! A segment with damage in it is not compacted: it is left as it is, for inspection.
+//! A segment with damage in it is not compacted: it is left as it is, for inspection. What fails
+//! for another reason is tried again later, see [`Unfit`].
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     io::{self, IoSlice},
     ops::Range,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use relais_channels::mail::MessageId;
@@ -62,6 +63,7 @@ use super::{
     record::{Found, HEADER, Header, Kind, Salt, Walker},
     recover::Names,
     segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    unfit::Unfit,
 };
 
 /// Decides what is compacted, and copies it; on a thread of its own.
@@ -122,21 +124,24 @@ impl Compactor {
     /// The thread. `switch` hands a copy to the journal, and is answered when the old segment is
     /// gone.
     pub(crate) fn run(&self, rest: &Rest, switch: impl Fn(Copied) -> oneshot::Receiver<()>) {
-        // They are left alone until the next start.
-        let mut unfit = BTreeSet::new();
+        let mut unfit = Unfit::default();
         while rest.take(LOOK_EVERY) {
-            while let Some(segment) = self.next(&unfit) {
+            while let Some(segment) = self.next(&mut unfit, Instant::now()) {
                 match self.copy(segment, &mut || rest.take(PAUSE)) {
                     Ok(Some(copied)) => {
                         if switch(copied).blocking_recv().is_err() {
-                            unfit.insert(segment);
+                            unfit.put_off(segment, Instant::now());
                         }
                     }
                     // It is told to stop, or somebody else took the room that was there.
                     Ok(None) | Err(SpoolError::DiskFull { .. }) => break,
                     Err(error) => {
                         self.base.report(&error, "a segment was not compacted and stays");
-                        unfit.insert(segment);
+                        if matches!(error, SpoolError::Damaged { .. }) {
+                            unfit.give_up(segment);
+                        } else {
+                            unfit.put_off(segment, Instant::now());
+                        }
                     }
                 }
             }
@@ -144,16 +149,18 @@ impl Compactor {
     }
 
     /// The segment to compact now.
-    pub(crate) fn next(&self, unfit: &BTreeSet<u32>) -> Option<u32> {
+    pub(crate) fn next(&self, unfit: &mut Unfit, now: Instant) -> Option<u32> {
         let settings = &self.base.settings;
         let free = self.base.disk.free_space(self.base.layout.root()).ok()?;
         let fits = |life: &SegmentLife| free > life.live_octets.saturating_add(RESERVE);
-        let worth = |(number, life): (&u32, &SegmentLife)| {
-            let worth = is_worth_it(life, settings.segment_size) && fits(life);
-            (worth && !unfit.contains(number)).then_some(*number)
-        };
-        let worth: Vec<u32> =
-            self.feed.live(|ledger| ledger.segments.iter().filter_map(worth).collect());
+        let worth: Vec<u32> = self.feed.live(|ledger| {
+            unfit.retain(|number| ledger.segments.contains_key(&number));
+            let worth = |(number, life): (&u32, &SegmentLife)| {
+                let worth = is_worth_it(life, settings.segment_size) && fits(life);
+                (worth && !unfit.contains(*number, now)).then_some(*number)
+            };
+            ledger.segments.iter().filter_map(worth).collect()
+        });
         let short_of_room = free < settings.min_free.saturating_mul(SHORT);
         // They are in the order in which they were begun.
         let oldest = *worth.first()?;
@@ -390,7 +397,7 @@ pub(crate) fn drop_copy(base: &Base, number: u32) {
 }
 
 /// Whether a copy of what is alive frees enough.
-fn is_worth_it(life: &SegmentLife, segment_size: u64) -> bool {
+pub(crate) fn is_worth_it(life: &SegmentLife, segment_size: u64) -> bool {
     // The states do not count: those of survivors may be longer than the messages, and move along.
     life.closed
         && life.live > 0

@@ -122,11 +122,7 @@ impl Feed {
     /// the segments it would have been told to forget.
     pub(crate) fn start_over(&self) -> (Ledger, Vec<u32>) {
         let mut inner = self.lock();
-        let emptied = |event| match event {
-            Event::Emptied { segment: gone } | Event::Moved { from: gone, .. } => Some(gone),
-            _ => None,
-        };
-        let emptied = inner.events.drain(..).filter_map(emptied).collect();
+        let emptied = inner.events.drain(..).filter_map(|event| event.leaves()).collect();
         (inner.durable, inner.weight) = (0, 0);
         self.room.notify_all();
         (inner.live.clone(), emptied)

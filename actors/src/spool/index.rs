@@ -47,6 +47,9 @@ pub(crate) enum Question {
         limit: usize,
         answer: oneshot::Sender<Vec<ScannedEntry>>,
     },
+    /// Takes the first entry of a channel out, and says whether there was one.
+    #[cfg(test)]
+    LoseFirst(Arc<str>, oneshot::Sender<bool>),
 }
 
 /// The index; on a thread of its own once it is up to date.
@@ -54,6 +57,8 @@ pub(crate) struct Index {
     base: Arc<Base>,
     /// Nothing while it is out of order.
     store: Option<Store>,
+    /// It is out of order, and nothing is left of it that could refer to a segment.
+    removed: bool,
     /// What it has been told.
     ledger: Ledger,
     /// What the checkpoint says it has been told.
@@ -129,6 +134,7 @@ impl Index {
         Self {
             base,
             store: Some(store),
+            removed: false,
             ledger: Ledger::default(),
             saved: Ledger::default(),
             young: HashMap::new(),
@@ -173,7 +179,9 @@ impl Index {
             if let Err(broken) = guarded(|| self.follow(events, closed)) {
                 self.repair(feed, &broken);
             }
-            if self.store.is_some() && !self.emptied.is_empty() {
+            // On a full disk there is no room for another one before something is deleted.
+            let knows_none = self.store.is_some() || self.removed;
+            if knows_none && !self.emptied.is_empty() {
                 retire(mem::take(&mut self.emptied));
             }
             for question in questions {
@@ -189,6 +197,7 @@ impl Index {
 
     fn follow(&mut self, events: Vec<Event>, closed: bool) -> Result<(), Broken> {
         if self.store.is_none() {
+            self.emptied.extend(events.iter().filter_map(Event::leaves));
             return Err(Broken("it could not be repaired so far".to_owned()));
         }
         if !events.is_empty() {
@@ -207,6 +216,7 @@ impl Index {
 
     fn learn(&mut self, event: Event) {
         self.ledger.apply(&event);
+        self.emptied.extend(event.leaves());
         match event {
             Event::Stored { messages, .. } => {
                 for stored in &messages {
@@ -218,14 +228,12 @@ impl Index {
                     self.learn_change(change);
                 }
             }
-            Event::Moved { from, entries, .. } => {
+            Event::Moved { entries, .. } => {
                 for entry in entries {
                     self.learn_change(entry);
                 }
-                self.emptied.push(from);
             }
-            Event::Emptied { segment } => self.emptied.push(segment),
-            Event::Closed { .. } | Event::LargeGone { .. } => {}
+            Event::Closed { .. } | Event::Emptied { .. } | Event::LargeGone { .. } => {}
         }
     }
 
@@ -316,18 +324,23 @@ impl Index {
                 }
                 let _ = answer.send(entries);
             }
+            #[cfg(test)]
+            Question::LoseFirst(channel, answer) => {
+                let _ = answer.send(store.channel(&channel)?.pop_min()?.is_some());
+            }
         }
         Ok(())
     }
 
     /// Starts over from the spool.
     fn repair(&mut self, feed: &Feed, broken: &Broken) {
-        self.base.report(&SpoolError::Index(broken.to_string()), "the index is made anew");
         // Its destructor would wait for what is broken.
         if let Some(store) = self.store.take() {
+            self.base.report(&SpoolError::Index(broken.to_string()), "the index is made anew");
             mem::forget(store);
         }
         let (until, emptied) = feed.start_over();
+        self.emptied.extend(emptied);
         let made = Self::create(Arc::clone(&self.base)).and_then(|mut index| {
             let mut failed = Ok(());
             let mut each = |event| {
@@ -341,10 +354,14 @@ impl Index {
             Ok(index)
         });
         match made {
-            Ok(index) => *self = Self { emptied, ..index },
+            Ok(index) => {
+                tracing::info!("the index is in order again");
+                *self = Self { emptied: mem::take(&mut self.emptied), ..index };
+            }
             Err(broken) => {
                 tracing::error!(%broken, "the index could not be made anew; once more in a second");
-                self.emptied.extend(emptied);
+                self.removed = Store::remove(&self.base.layout.index()).is_ok();
+                self.base.release_reserve_if_full("the index is made");
             }
         }
     }

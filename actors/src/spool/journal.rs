@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Change, EntryState, SpoolError,
-    base::{Base, RESERVE},
+    base::Base,
     compaction::{Copied, drop_copy, each_change},
     disk::is_full,
     feed::Feed,
@@ -51,6 +51,8 @@ pub(crate) struct Journal {
     done: Vec<MessageId>,
     /// Segments that nothing refers to any more.
     doomed: BTreeSet<u32>,
+    /// When it was last tried to delete them.
+    deleted: Option<Instant>,
     replaced: Option<Replaced>,
     reserved: Option<Instant>,
 }
@@ -83,6 +85,7 @@ impl Journal {
             dirty_since: None,
             done: Vec::new(),
             doomed: BTreeSet::new(),
+            deleted: None,
             replaced: None,
             reserved: None,
         }
@@ -92,7 +95,11 @@ impl Journal {
     pub(crate) fn run(mut self, queue: &JournalQueue) {
         self.keep_reserve();
         loop {
-            let (wanted, closed) = queue.take(self.dirty_since.map(|since| since + SYNC_EVERY));
+            let deadline = match self.dirty_since {
+                Some(since) => since + SYNC_EVERY,
+                None => Instant::now() + LOOK_EVERY,
+            };
+            let (wanted, closed) = queue.take(deadline);
             let wrote = !wanted.changes.is_empty();
             self.write(wanted.changes);
             let due = self.dirty_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
@@ -203,8 +210,12 @@ impl Journal {
         self.write_out()?;
         while let Some(number) = self.dirty.first().copied() {
             if let Some(file) = self.files.get_mut(&number) {
-                let path = self.base.layout.states(number);
-                file.sync().map_err(|error| self.base.failure(&path, error))?;
+                if let Err(error) = file.sync() {
+                    if is_full(&error) {
+                        self.release_reserve();
+                    }
+                    return Err(self.base.failure(&self.base.layout.states(number), error));
+                }
                 self.new_names |= mem::take(&mut file.fresh);
             }
             self.dirty.remove(&number);
@@ -308,10 +319,18 @@ impl Journal {
     /// Deletes segments, in an order in which a crash at any point leaves no message without its
     /// states, and none that has moved in two places. What fails is tried again the next time.
     pub(crate) fn delete(&mut self, segments: &[u32]) {
-        if segments.is_empty() {
+        let due = || self.deleted.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        if segments.is_empty() && (self.doomed.is_empty() || !due()) {
             return;
         }
+        self.deleted = Some(Instant::now());
         self.doomed.extend(segments);
+        // What takes the place of a segment must have its name for good before that goes.
+        if self.new_names
+            && let Err(error) = self.sync()
+        {
+            return self.base.report(&error, "segments that are done are not deleted yet");
+        }
         if let Some(from) = self.replaced.as_ref().map(|replaced| replaced.from)
             && self.doomed.contains(&from)
         {
@@ -387,7 +406,12 @@ impl Journal {
 
     fn state_file(&mut self, number: u32) -> Result<&mut StateFile, SpoolError> {
         if !self.files.contains_key(&number) {
-            let file = StateFile::open(&self.base, number)?;
+            let file = match StateFile::open(&self.base, number) {
+                Err(SpoolError::DiskFull { .. }) if self.release_reserve() => {
+                    StateFile::open(&self.base, number)?
+                }
+                opened => opened?,
+            };
             self.files.insert(number, file);
         }
         let (segment, offset, length) = (number, 0, 0);
@@ -447,11 +471,7 @@ impl Journal {
     /// Gives up the reserve, and says whether there was one.
     fn release_reserve(&mut self) -> bool {
         self.reserved = Some(Instant::now());
-        let released = self.base.release_reserve();
-        if released {
-            tracing::warn!("the disk is full: state changes go on in the space reserved for them");
-        }
-        released
+        self.base.release_reserve("state changes go on")
     }
 
     /// Takes the reserve (again) when there is room for it.
@@ -460,17 +480,13 @@ impl Journal {
             return;
         }
         self.reserved = Some(Instant::now());
-        let (disk, path) = (&self.base.disk, self.base.layout.reserve());
-        if disk.open(&path).is_ok() || self.base.check_space().is_err() {
-            return;
-        }
-        let allocated = disk.create(&path).and_then(|file| file.allocate(RESERVE));
-        if allocated.is_err() {
-            let _ = disk.remove(&path);
-        }
+        self.base.keep_reserve();
     }
 }
 
+/// How often it is looked for what can be deleted when nothing changes: a segment may have been
+/// closed after the last of its mail had left.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a change may be lost by a power cut.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(150);
 /// How long the next write may wait for company. A crash of the process repeats what was delivered

@@ -90,7 +90,7 @@ impl JournalQueue {
     }
 
     /// What there is to do, waiting for it until `deadline`. The flag: the queue is closed.
-    pub(crate) fn take(&self, deadline: Option<Instant>) -> (Wanted, bool) {
+    pub(crate) fn take(&self, deadline: Instant) -> (Wanted, bool) {
         let idle = |inner: &mut Wanted| {
             inner.asleep = inner.changes.is_empty()
                 && inner.flushes.is_empty()
@@ -99,14 +99,9 @@ impl JournalQueue {
                 && !inner.closed;
             inner.asleep
         };
-        let mut inner = match deadline {
-            None => self.wake.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let waited = self.wake.wait_timeout_while(self.lock(), left, idle);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.wake.wait_timeout_while(self.lock(), left, idle);
+        let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         inner.asleep = false;
         let (closed, stuck) = (inner.closed, inner.stuck);
         (mem::replace(&mut *inner, Wanted { closed, stuck, ..Wanted::default() }), closed)

@@ -78,6 +78,16 @@ pub struct Counts {
     pub bytes: u64,
 }
 
+impl Event {
+    /// The segment that nothing refers to any more.
+    pub(crate) fn leaves(&self) -> Option<u32> {
+        match self {
+            Self::Emptied { segment: gone } | Self::Moved { from: gone, .. } => Some(*gone),
+            _ => None,
+        }
+    }
+}
+
 impl SegmentLife {
     /// A segment of which nothing is known yet.
     pub(crate) fn unread() -> Self {

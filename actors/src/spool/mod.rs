@@ -60,16 +60,20 @@ mod mending;
 mod message;
 mod opening;
 mod reader;
+mod recent;
 mod record;
 mod recover;
 mod segment;
 mod state_file;
 mod store;
 mod tidy;
+mod unfit;
 mod walked;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod full_disk_tests;
 #[cfg(test)]
 mod scale_tests;
 #[cfg(test)]
@@ -191,7 +195,7 @@ impl Spool {
     }
 
     /// Reads a message.
-    pub async fn read(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
+    pub async fn read(&self, place: Place) -> Result<(Arc<Envelope>, Content), SpoolError> {
         self.shared.reader.read(place).await
     }
 

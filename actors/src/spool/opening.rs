@@ -209,11 +209,9 @@ fn make_anew(
     };
     let mut made = again();
     // On a full disk mail cannot leave, and make room, before there is an index.
-    if let Err(SpoolError::Index(why)) = &made
-        && base.is_short_of_space()
-        && base.release_reserve()
+    if matches!(made, Err(SpoolError::Index(_)))
+        && base.release_reserve_if_full("the index is made")
     {
-        tracing::warn!(%why, "the index is made in the space reserved for a full disk");
         made = again();
     }
     made

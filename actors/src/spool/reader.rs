@@ -15,6 +15,7 @@ use super::{
     disk::DiskFile,
     forwarding::Forwarding,
     large::blocking,
+    recent::{Message, Recent},
     record::{Found, HEADER, Header, Kind, Salt, Walker},
     segment::{HEAD, Part, SegmentHead},
 };
@@ -30,6 +31,7 @@ pub(crate) struct Reader {
 struct Open {
     segments: HashMap<u32, (Segment, u64)>,
     clock: u64,
+    recent: Recent,
 }
 
 #[derive(Clone)]
@@ -44,11 +46,12 @@ impl Reader {
     }
 
     /// The envelope and the content at `place`.
-    pub(crate) async fn read(
-        self: &Arc<Self>,
-        place: Place,
-    ) -> Result<(Envelope, Content), SpoolError> {
+    pub(crate) async fn read(self: &Arc<Self>, place: Place) -> Result<Message, SpoolError> {
         let at = self.forwarding.place(place);
+        let recent = self.lock().recent.find(at);
+        if let Some(message) = recent {
+            return Ok(message);
+        }
         if let Some(segment) = self.cached(at.segment) {
             let mut octets = BytesMut::zeroed(at.length as usize);
             // Whatever goes wrong here goes wrong again below, and is told there.
@@ -87,11 +90,11 @@ impl Reader {
     }
 
     /// The same as [`Reader::read`], waiting for the disk.
-    pub(crate) fn read_waiting(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
+    pub(crate) fn read_waiting(&self, place: Place) -> Result<Message, SpoolError> {
         self.following(place, |place| self.read_at(place))
     }
 
-    fn read_at(&self, place: Place) -> Result<(Envelope, Content), SpoolError> {
+    fn read_at(&self, place: Place) -> Result<Message, SpoolError> {
         let segment = self.segment(place)?;
         let path = self.base.layout.messages(place.segment);
         let size = segment.file.size().map_err(SpoolError::at(&path))?;
@@ -187,7 +190,9 @@ impl Reader {
 
     /// The segment is about to be deleted.
     pub(crate) fn forget(&self, segment: u32) {
-        self.lock().segments.remove(&segment);
+        let mut open = self.lock();
+        open.segments.remove(&segment);
+        open.recent.forget(segment);
     }
 
     /// The message file of a segment.
@@ -223,12 +228,7 @@ impl Reader {
         Ok(segment)
     }
 
-    fn decode(
-        &self,
-        place: Place,
-        salt: Salt,
-        octets: &Bytes,
-    ) -> Result<(Envelope, Content), SpoolError> {
+    fn decode(&self, place: Place, salt: Salt, octets: &Bytes) -> Result<Message, SpoolError> {
         let damaged = || SpoolError::Damaged { place };
         let header = Header::read(octets, salt, u64::from(place.offset)).ok_or_else(damaged)?;
         if !header.matches(&octets[HEADER..]) {
@@ -244,7 +244,9 @@ impl Reader {
             }
             Kind::Change | Kind::Seal => return Err(damaged()),
         };
-        Ok((envelope, content))
+        let message = (Arc::new(envelope), content);
+        self.lock().recent.keep(place, &message);
+        Ok(message)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Open> {

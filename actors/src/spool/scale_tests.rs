@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use relais_channels::mail::{Content, Enhanced, MessageId, Outcome, Reply};
@@ -19,6 +20,7 @@ use super::{
         LAST_OF_THE_DAY, append, busy_day, copy_dir, done, envelope, eventually, later, live,
         segments, settings, start,
     },
+    unfit::Unfit,
 };
 
 #[tokio::test]
@@ -94,13 +96,18 @@ async fn a_segment_that_may_still_die_as_a_whole_is_compacted_only_when_room_is_
         spool.amend(done(stored, 1));
     }
     spool.flush().await.unwrap();
-    let next = |unfit: &[u32]| spool.shared.compactor.next(&unfit.iter().copied().collect());
-    assert_eq!(next(&[]), None);
+    let (mut unfit, now) = (Unfit::default(), Instant::now());
+    let mut next = |now| spool.shared.compactor.next(&mut unfit, now);
+    assert_eq!(next(now), None);
     disk.set_capacity(Some(40 << 20));
-    assert_eq!(next(&[]), Some(1));
-    assert_eq!(next(&[1]), None, "what could not be copied is left alone");
+    assert_eq!(next(now), Some(1));
     disk.set_capacity(Some(4 << 20));
-    assert_eq!(next(&[]), None, "there must be room for the copy");
+    assert_eq!(next(now), None, "there must be room for the copy");
+    disk.set_capacity(Some(40 << 20));
+    unfit.put_off(1, now);
+    let mut next = |now| spool.shared.compactor.next(&mut unfit, now);
+    assert_eq!(next(now), None, "what could not be copied is left alone for a while");
+    assert_eq!(next(now + Duration::from_secs(3600)), Some(1));
 }
 
 #[tokio::test]

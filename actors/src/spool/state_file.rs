@@ -38,7 +38,12 @@ impl StateFile {
         let (file, fresh) = match disk.open(&path) {
             Ok(file) => (file, false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (create_states(disk, layout, head).map_err(SpoolError::at(&path))?, true)
+                let made = create_states(disk, layout, head).map_err(|error| {
+                    // Its head may be missing.
+                    let _ = disk.remove(&path);
+                    base.failure(&path, error)
+                });
+                (made?, true)
             }
             Err(error) => return Err(SpoolError::at(&path)(error)),
         };

@@ -96,15 +96,23 @@ impl Store {
 
     /// Begins an empty one in place of whatever is there.
     pub(crate) fn create(path: &Path) -> Result<Self, Broken> {
-        match fs::remove_dir_all(path).or_else(|_| fs::remove_file(path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Broken(format!("{}: {error}", path.display())));
-            }
-            _ => {}
-        }
+        Self::remove(path)?;
         let store = Self::open(path)?;
         store.checkpoint.insert(VERSION_KEY, VERSION)?;
         Ok(store)
+    }
+
+    /// Removes whatever is there.
+    pub(crate) fn remove(path: &Path) -> Result<(), Broken> {
+        // One that was given up is still open: its room would not be free before the next start.
+        let db = fs::OpenOptions::new().write(true).open(path.join("db"));
+        let _ = db.and_then(|db| db.set_len(0));
+        match fs::remove_dir_all(path).or_else(|_| fs::remove_file(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Broken(format!("{}: {error}", path.display())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The ledger as of the last checkpoint.

@@ -15,13 +15,14 @@ use std::{
 use tokio::{
     fs::File,
     io::AsyncReadExt,
-    net::{TcpStream, UnixStream, lookup_host},
+    net::{TcpStream, UnixStream},
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     exchange::{Before, Delivery, Exchange, Next},
     line_ends::{self, LineEnds},
+    lookup::{Unresolved, look_up},
     offer::Offer,
     replies::Replies,
     settings::Settings,
@@ -101,7 +102,8 @@ impl Connection {
                 ("", vec![SocketAddr::new(*address, port.unwrap_or(default_port))])
             }
             NextHop::Host { name, port } => {
-                (name.as_str(), resolve(name, port.unwrap_or(default_port), settings).await?)
+                let found = look_up(name, port.unwrap_or(default_port), settings.connect_time);
+                (name.as_str(), found.await.map_err(|error| unresolved(name, &error))?)
             }
         };
         let mut trouble = None;
@@ -112,7 +114,8 @@ impl Connection {
                 result => return result,
             }
         }
-        Err(trouble.unwrap_or_else(|| unresolved(name, &Lost::Io(io::ErrorKind::NotFound.into()))))
+        let none = || unresolved(name, &Unresolved::NoSuchHost(io::ErrorKind::NotFound.into()));
+        Err(trouble.unwrap_or_else(none))
     }
 
     /// Whether a message may be announced while another is handed over.
@@ -411,16 +414,6 @@ impl Connection {
     }
 }
 
-async fn resolve(
-    name: &str,
-    port: u16,
-    settings: &Settings,
-) -> Result<Vec<SocketAddr>, SiteTrouble> {
-    let lookup = limited(settings.connect_time, lookup_host((name, port)));
-    let addresses = lookup.await.map_err(|lost| unresolved(name, &lost))?;
-    Ok(addresses.take(MAX_ADDRESSES).collect())
-}
-
 async fn limited<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> Result<T, Lost> {
     Ok(timeout(limit, work).await.map_err(|_| Lost::TimedOut)??)
 }
@@ -433,8 +426,6 @@ fn bare_line_end() -> Outcome {
 const PIECE: usize = 64 << 10;
 /// For words that change nothing any more.
 const QUIT_TIME: Duration = Duration::from_secs(5);
-/// Addresses of one next hop that are tried.
-const MAX_ADDRESSES: usize = 8;
 
 #[cfg(test)]
 #[path = "client_tests.rs"]

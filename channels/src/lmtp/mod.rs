@@ -4,6 +4,7 @@
 pub mod client;
 mod exchange;
 mod line_ends;
+mod lookup;
 mod offer;
 mod replies;
 mod settings;

@@ -7,7 +7,7 @@
 
 use std::{fmt, io};
 
-use super::replies::Garbled;
+use super::{lookup::Unresolved, replies::Garbled};
 use crate::mail::{Enhanced, Outcome, Reply, SiteTrouble};
 
 /// What was going on.
@@ -104,10 +104,16 @@ pub(crate) fn unreachable(peer: &str, lost: &Lost) -> SiteTrouble {
     SiteTrouble { reply: Reply::with_text(451, Enhanced(4, 4, 1), text) }
 }
 
-/// The next hop's name has no address, or none could be asked for.
-pub(crate) fn unresolved(peer: &str, lost: &Lost) -> SiteTrouble {
-    let text = format!("look up {peer}: {lost}");
-    SiteTrouble { reply: Reply::with_text(451, Enhanced(4, 4, 3), text) }
+/// The next hop's name has no address, or none could be asked for. Both are tried again: a name
+/// that does not exist may be a slip in the configuration, or exist tomorrow. RFC 3463 section 3.5
+/// tells them apart as "unable to route" and "directory server failure".
+pub(crate) fn unresolved(peer: &str, unresolved: &Unresolved) -> SiteTrouble {
+    let detail = match unresolved {
+        Unresolved::NoSuchHost(_) => 4,
+        Unresolved::NoAnswer(_) => 3,
+    };
+    let text = format!("look up {peer}: {unresolved}");
+    SiteTrouble { reply: Reply::with_text(451, Enhanced(4, 4, detail), text) }
 }
 
 fn as_temporary(reply: Reply) -> Reply {

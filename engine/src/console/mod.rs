@@ -245,8 +245,8 @@ impl Console for EngineConsole {
         let (envelope, content) = parts.spool.read(place).await.map_err(trouble)?;
         Ok(Some(QueuedMessage {
             id: id.to_string(),
-            source_channel: envelope.source_channel,
-            client: envelope.client,
+            source_channel: envelope.source_channel.clone(),
+            client: envelope.client.clone(),
             header: header_of(&content),
             entries: entries_of(describe(parts, found, None, true).await?),
         }))

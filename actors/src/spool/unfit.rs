@@ -1,0 +1,82 @@
+//! Segments that the compactor leaves alone: for a while, or for ever.
+//!
+//! A copy may fail for reasons that pass (a disk that errs, a state that could not be synced), and
+//! its segment is then tried again after a pause that grows from [`FIRST`] to [`LONGEST`]: each try
+//! may cost a copy. Damage does not pass.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// The segments, and when each may be tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Unfit(BTreeMap<u32, Rejected>);
+
+#[derive(Debug)]
+struct Rejected {
+    /// The pause after the next failure.
+    pause: Duration,
+    /// `None`: never.
+    again: Option<Instant>,
+}
+
+impl Unfit {
+    /// It did not work now.
+    pub(crate) fn put_off(&mut self, segment: u32, now: Instant) {
+        let rejected = self.0.entry(segment).or_insert(Rejected { pause: FIRST, again: None });
+        rejected.again = Some(now + rejected.pause);
+        rejected.pause = (rejected.pause * 2).min(LONGEST);
+    }
+
+    /// It will not work before somebody has looked at it.
+    pub(crate) fn give_up(&mut self, segment: u32) {
+        self.0.insert(segment, Rejected { pause: LONGEST, again: None });
+    }
+
+    /// Whether the segment is to be left alone.
+    pub(crate) fn contains(&self, segment: u32, now: Instant) -> bool {
+        let again = self.0.get(&segment).map(|rejected| rejected.again);
+        again.is_some_and(|again| again.is_none_or(|again| now < again))
+    }
+
+    /// Forgets those that are gone.
+    pub(crate) fn retain(&mut self, is_there: impl Fn(u32) -> bool) {
+        self.0.retain(|segment, _| is_there(*segment));
+    }
+}
+
+const FIRST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_secs(4 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_tried_again_after_pauses_that_grow() {
+        let mut unfit = Unfit::default();
+        let mut now = Instant::now();
+        assert!(!unfit.contains(1, now));
+        for minutes in [5, 10, 20, 40, 80, 160, 240, 240] {
+            unfit.put_off(1, now);
+            let pause = Duration::from_secs(minutes * 60);
+            assert!(unfit.contains(1, now + pause.mul_f64(0.99)), "{minutes}");
+            assert!(!unfit.contains(1, now + pause), "{minutes}");
+            assert!(!unfit.contains(2, now), "it is the only one");
+            now += pause;
+        }
+        unfit.retain(|segment| segment != 1);
+        unfit.put_off(1, now);
+        assert!(!unfit.contains(1, now + FIRST), "another of its number begins anew");
+    }
+
+    #[test]
+    fn a_damaged_segment_is_never_tried_again() {
+        let mut unfit = Unfit::default();
+        let now = Instant::now();
+        unfit.put_off(1, now);
+        unfit.give_up(1);
+        assert!(unfit.contains(1, now + 10 * LONGEST));
+    }
+}
