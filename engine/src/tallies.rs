@@ -39,14 +39,22 @@ impl Tallies {
         let metrics = Arc::clone(metrics);
         let mut written = metrics.counters();
         let work = move || {
+            let mut failing = false;
             loop {
-                let over = ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
+                let pause = if failing { AFTER_FAILURE } else { EVERY };
+                let over = ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
                 let counters = metrics.counters();
                 if counters != written {
-                    if let Err(error) = save(&path, &counters) {
+                    let saved = save(&path, &counters);
+                    if let Err(error) = &saved
+                        && !failing
+                    {
                         warn!(path = %path.display(), %error, "the counters are not kept");
                     }
-                    written = counters;
+                    failing = saved.is_err();
+                    if !failing {
+                        written = counters;
+                    }
                 }
                 if over {
                     return;
@@ -83,6 +91,8 @@ fn save(path: &PathBuf, counters: &Counters) -> io::Result<()> {
 }
 
 const EVERY: Duration = Duration::from_millis(100);
+/// The next try on a disk that takes nothing, of which the log hears once.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
