@@ -16,6 +16,7 @@ mod recalls;
 mod scan;
 mod settle;
 mod standing;
+mod threads;
 pub mod tracker;
 
 use std::{
@@ -25,7 +26,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use relais_channels::mail::{MessageId, Outcome};
+use relais_channels::mail::Outcome;
 use relais_config::channel::Program;
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -33,6 +34,7 @@ use tracing::warn;
 use self::{
     alter::Deletion,
     recalls::Recalls,
+    threads::InHand,
     tracker::{Tracked, Tracker},
 };
 pub use self::{
@@ -48,7 +50,7 @@ pub use self::{
 pub use crate::channels::ChannelId;
 use crate::{
     channels::{Channels, is_delivered, lowered},
-    job_controller::{JobController, ThreadSettled, Waiting},
+    job_controller::JobController,
     metrics::{self, ActorMeter, Metrics},
     notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
@@ -86,14 +88,6 @@ pub struct Queue {
     scanned_at: u64,
     scan_again_at: u64,
     _lifeline: Lifeline,
-}
-
-/// What a thread has, and how much it has done.
-#[derive(Debug, Default)]
-struct InHand {
-    /// The one it delivers and the one it asked for ahead.
-    entries: Vec<(MessageId, u16)>,
-    done: u32,
 }
 
 /// What the queue is made of.
@@ -191,66 +185,6 @@ impl Queue {
         touched
     }
 
-    /// Gives ready entries to idle threads, and tells the controller what is left.
-    fn feed(&mut self, touched: impl IntoIterator<Item = Destination>) {
-        let mut waiting: HashMap<Destination, usize> = HashMap::new();
-        for destination in touched {
-            while self.tracker.ready(&destination) > 0 && self.hands_out() {
-                let Some((thread, reply)) = self.idle_thread(&destination) else { break };
-                let Some(entry) = self.tracker.take(&destination) else { break };
-                // A thread that just gave up waiting leaves its entry to the next one.
-                let more = self.tracker.ready(&destination) > 0;
-                if reply.send(Work { entry, more }).is_err() {
-                    self.return_to_line(&destination, entry.id, entry.entry);
-                } else {
-                    self.threads.entry(thread).or_default().entries.push((entry.id, entry.entry));
-                }
-            }
-            let ready = self.tracker.ready(&destination);
-            if ready > 0 {
-                waiting.insert(destination, ready);
-            }
-        }
-        if !waiting.is_empty() {
-            self.controller.do_send(Waiting(waiting.into_iter().collect()));
-        }
-    }
-
-    /// Deliveries that could not be written down would be repeated after a crash; and senders who
-    /// cannot be told fast enough must not pile up.
-    fn hands_out(&self) -> bool {
-        !self.drained
-            && self.with_notary < MAX_WITH_NOTARY
-            && self.telling < MAX_TELLING
-            && self.spool.state_backlog() <= MAX_UNWRITTEN
-    }
-
-    /// An entry that was handed out and not tried waits again, in its old place.
-    fn return_to_line(&mut self, destination: &Destination, id: MessageId, entry: u16) {
-        self.tracker.give_back(id, entry);
-        if let Some((_, tracked)) = self.tracker.state_of(id, entry) {
-            self.grant_wish(destination, tracked);
-        }
-    }
-
-    /// The one that has been idle for the shortest time: what is not needed times out.
-    fn idle_thread(
-        &mut self,
-        destination: &Destination,
-    ) -> Option<(ThreadId, oneshot::Sender<Work>)> {
-        let idle = self.idle.get_mut(destination)?;
-        let reply = loop {
-            match idle.pop_back() {
-                Some((_, reply)) if reply.is_closed() => {}
-                other => break other,
-            }
-        };
-        if idle.is_empty() {
-            self.idle.remove(destination);
-        }
-        reply
-    }
-
     fn amend(
         &self,
         destination: &Destination,
@@ -323,40 +257,6 @@ impl Handler<Committed> for Queue {
     }
 }
 
-impl Handler<Pull> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, pull: Pull, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Pull");
-        if let Some(settled) = pull.settled {
-            self.settle(pull.thread, &pull.destination, settled);
-        }
-        if self.drained || self.recalls.takes(pull.thread, &pull.destination) {
-            return; // the reply is dropped; the thread ends when it has nothing in hand
-        }
-        let hands_out = self.hands_out();
-        let work = if hands_out { self.tracker.take(&pull.destination) } else { None };
-        match work {
-            // A thread that is gone is reported as ended, and its entry given back then.
-            Some(entry) => {
-                let hand = self.threads.entry(pull.thread).or_default();
-                hand.entries.push((entry.id, entry.entry));
-                let more = self.tracker.ready(&pull.destination) > 0;
-                let _ = pull.reply.send(Work { entry, more });
-            }
-            None if pull.ahead => {}
-            // While nothing is handed out, a thread in its place would fare no better.
-            None if hands_out && self.contended.contains(&pull.destination.channel) => {}
-            None => {
-                let ready = self.tracker.ready(&pull.destination);
-                self.controller.do_send(Waiting(vec![(pull.destination.clone(), ready)]));
-                let idle = self.idle.entry(pull.destination).or_default();
-                idle.push_back((pull.thread, pull.reply));
-            }
-        }
-    }
-}
-
 impl Handler<Settle> for Queue {
     type Result = ();
 
@@ -372,45 +272,6 @@ impl Handler<Noticed> for Queue {
     fn handle(&mut self, noticed: Noticed, _: &mut Self::Context) {
         let _busy = self.meter.handling("Noticed");
         self.noticed(noticed);
-    }
-}
-
-impl Handler<ThreadEnded> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, ended: ThreadEnded, _: &mut Self::Context) {
-        let _busy = self.meter.handling("ThreadEnded");
-        let ThreadEnded { thread, destination, panicked } = ended;
-        let mut hand = self.threads.remove(&thread).unwrap_or_default().entries;
-        if panicked && !hand.is_empty() {
-            // Whatever is wrong with it, it must not stand in front of the others for ever.
-            let (id, entry) = hand.remove(0);
-            self.defer_after_panic(&destination, id, entry);
-        }
-        for (id, entry) in hand {
-            self.return_to_line(&destination, id, entry);
-        }
-        if let Some(idle) = self.idle.get_mut(&destination) {
-            idle.retain(|(other, _)| *other != thread);
-            if idle.is_empty() {
-                self.idle.remove(&destination);
-            }
-        }
-        self.recalls.ended(thread, &destination);
-        let ready = self.tracker.ready(&destination);
-        self.controller.do_send(ThreadSettled { thread, ready });
-        self.finish_drain();
-    }
-}
-
-impl Handler<Contend> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, Contend(channels): Contend, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Contend");
-        // Idle threads hold what others wait for: their replies are dropped, and they end.
-        self.idle.retain(|destination, _| !channels.contains(&destination.channel));
-        self.contended = channels;
     }
 }
 
@@ -455,13 +316,3 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How often the gauges follow.
 const PUBLISH: Duration = Duration::from_secs(1);
-
-/// Octets of state changes that may be unwritten while deliveries go on.
-const MAX_UNWRITTEN: usize = 4 << 20;
-
-/// Entries whose senders are being told, while more are handed out.
-const MAX_WITH_NOTARY: usize = 10_000;
-
-/// Good news that the notary has, while more are made: each holds the header of a message. It
-/// gives up sooner than half of this is left untold.
-const MAX_TELLING: usize = 2_000;

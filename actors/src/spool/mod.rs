@@ -51,7 +51,6 @@ mod forwarding;
 mod index;
 mod inspect;
 mod journal;
-mod journal_queue;
 mod large;
 mod ledger;
 mod lookup;
@@ -64,7 +63,6 @@ mod recent;
 mod record;
 mod recover;
 mod segment;
-mod state_file;
 mod store;
 mod tidy;
 mod unfit;
@@ -95,7 +93,7 @@ use self::{
     compaction::{Compactor, Rest},
     feed::Feed,
     index::{IndexQueue, Question},
-    journal_queue::JournalQueue,
+    journal::JournalQueue,
     large::blocking,
     ledger::Ledger,
     message::Encoded,

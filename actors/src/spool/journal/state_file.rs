@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    SpoolError,
+use super::super::{
+    Place, SpoolError,
     base::Base,
     disk::DiskFile,
     record::Salt,
@@ -32,7 +32,7 @@ impl StateFile {
     pub(crate) fn open(base: &Base, number: u32) -> Result<Self, SpoolError> {
         let (disk, layout) = (&*base.disk, &base.layout);
         let path = layout.states(number);
-        let place = super::Place { segment: number, offset: 0, length: 0 };
+        let place = Place { segment: number, offset: 0, length: 0 };
         let head = SegmentHead::load(disk, layout, number).map_err(SpoolError::at(&path))?;
         let head = head.ok_or(SpoolError::Gone { place })?;
         let (file, fresh) = match disk.open(&path) {

@@ -1,0 +1,207 @@
+//! Segments that go: those that are replaced by a copy, and those in which nothing is alive.
+
+use std::{collections::HashSet, io, mem, sync::Arc, time::Instant};
+
+use tokio::sync::oneshot;
+
+use super::{
+    super::{
+        Change, EntryState, SpoolError,
+        compaction::{Copied, drop_copy, each_change},
+        ledger::Event,
+        record::{Found, Kind, Walker},
+        segment::HEAD,
+    },
+    Journal, LOOK_EVERY,
+    state_file::StateFile,
+};
+
+/// A segment that does not count any more, and is still there.
+pub(super) struct Replaced {
+    from: u32,
+    /// Must not go before that one: it is what says that it does not count.
+    to: u32,
+    gone: oneshot::Sender<()>,
+}
+
+impl Journal {
+    /// Finds closed segments in which nothing is alive and lets the index forget them. They are
+    /// deleted when it has, so that it never refers to a segment that is not there.
+    pub(crate) fn sweep(&mut self) {
+        if self.dirty_since.is_some() {
+            return;
+        }
+        for (number, entries) in self.feed.take_empty() {
+            match self.is_done(number, entries) {
+                Ok(true) => self.feed.push(Event::Emptied { segment: number }),
+                Ok(false) => {
+                    tracing::error!(
+                        segment = number,
+                        "its log does not say that all is done; kept"
+                    );
+                }
+                Err(error) => {
+                    self.base.report(&error, "a segment could not be checked; kept");
+                }
+            }
+        }
+    }
+
+    /// Lets a copy take the place of its segment; `gone` hears when that is deleted. See
+    /// [`super::compaction`].
+    pub(crate) fn switch(&mut self, copied: Copied, gone: oneshot::Sender<()>) {
+        let (from, to) = (copied.from, copied.head.number);
+        match self.make_count(copied) {
+            Ok(true) => {
+                self.replaced = Some(Replaced { from, to, gone });
+                tracing::info!(segment = from, survivors = to, "segment compacted");
+                if let Err(error) = self.sync() {
+                    self.base.report(&error, "state changes are not on the disk yet");
+                }
+            }
+            Ok(false) => drop_copy(&self.base, to),
+            Err(error) => {
+                self.base.report(&error, "a segment was not compacted and stays");
+                drop_copy(&self.base, to);
+            }
+        }
+    }
+
+    /// Steps 2 to 5 of a compaction. `false`: the copy is of no use.
+    fn make_count(&mut self, mut copied: Copied) -> Result<bool, SpoolError> {
+        self.sync()?;
+        let (disk, layout) = (Arc::clone(&self.base.disk), self.base.layout.clone());
+        let (from, to) = (copied.from, copied.head.number);
+        let old = self.feed.live(|ledger| ledger.segments.get(&from).copied());
+        let Some(old) = old.filter(|old| old.live > 0) else { return Ok(false) };
+
+        let end = self.state_file(from)?.durable;
+        let mut states = StateFile::open(&self.base, to)?;
+        each_change(&self.base, from, copied.followed..end, &mut |change| {
+            if let Some(change) = copied.take_over(change) {
+                change.encode(states.salt, states.end(), states.durable as u32, &mut states.tail);
+            }
+            Ok(())
+        })?;
+        let synced = states.write_out().and_then(|()| states.sync());
+        synced.map_err(|error| self.base.failure(&layout.states(to), error))?;
+        disk.sync_dir(layout.root()).map_err(|error| self.base.failure(layout.root(), error))?;
+
+        let offsets = mem::take(&mut copied.offsets);
+        let (life, entries) = copied.into_life(states.end());
+        if life.live != old.live {
+            let (counted, copied) = (old.live, life.live);
+            tracing::error!(segment = from, counted, copied, "not as alive as it should be; kept");
+            return Ok(false);
+        }
+        let messages = layout.messages(to);
+        if let Err(error) = disk.rename(&layout.unfinished(to), &messages)
+            && disk.open(&messages).is_err()
+        {
+            return Err(self.base.failure(&messages, error));
+        }
+        self.forwarding.add(from, to, offsets);
+        self.files.insert(to, states);
+        self.new_names = true;
+        self.dirty_since.get_or_insert_with(Instant::now);
+        self.feed.push_unsynced(Event::Moved { from, to, life, entries });
+        Ok(true)
+    }
+
+    /// Deletes segments, in an order in which a crash at any point leaves no message without its
+    /// states, and none that has moved in two places. What fails is tried again the next time.
+    pub(crate) fn delete(&mut self, segments: &[u32]) {
+        let due = || self.deleted.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        if segments.is_empty() && (self.doomed.is_empty() || !due()) {
+            return;
+        }
+        self.deleted = Some(Instant::now());
+        self.doomed.extend(segments);
+        // What takes the place of a segment must have its name for good before that goes.
+        if self.new_names
+            && let Err(error) = self.sync()
+        {
+            return self.base.report(&error, "segments that are done are not deleted yet");
+        }
+        if let Some(from) = self.replaced.as_ref().map(|replaced| replaced.from)
+            && self.doomed.contains(&from)
+        {
+            self.remove(&[from]);
+        }
+        let kept = self.replaced.as_ref().map(|replaced| replaced.to);
+        let rest: Vec<u32> = self.doomed.iter().copied().filter(|n| Some(*n) != kept).collect();
+        self.remove(&rest);
+    }
+
+    fn remove(&mut self, segments: &[u32]) {
+        let (disk, layout) = (Arc::clone(&self.base.disk), self.base.layout.clone());
+        let mut removed = Vec::new();
+        for number in segments {
+            self.files.remove(number);
+            self.dirty.remove(number);
+            self.reader.forget(*number);
+            match disk.remove(&layout.messages(*number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let error = SpoolError::at(&layout.messages(*number))(error);
+                    self.base.report(&error, "an empty segment was not deleted");
+                }
+                _ => removed.push(*number),
+            }
+        }
+        if removed.is_empty() {
+            return;
+        }
+        if let Err(error) = disk.sync_dir(layout.root()) {
+            let error = SpoolError::at(layout.root())(error);
+            return self.base.report(&error, "state files of empty segments are left over");
+        }
+        for number in removed {
+            let _ = disk.remove(&layout.states(number));
+            self.doomed.remove(&number);
+            self.forwarding.forget(number);
+            if let Some(replaced) = self.replaced.take_if(|replaced| replaced.from == number) {
+                let _ = replaced.gone.send(());
+            }
+        }
+    }
+
+    /// Whether the segment's own log says that all its entries are done. The ledger only counts;
+    /// before anything is deleted, this looks.
+    fn is_done(&mut self, number: u32, entries: u32) -> Result<bool, SpoolError> {
+        let path = self.base.layout.states(number);
+        let file = self.state_file(number)?;
+        let mut walker = Walker::new(&*file.file, file.salt, HEAD as u64, file.durable);
+        let mut done = HashSet::new();
+        while let Some(found) = walker.next().map_err(SpoolError::at(&path))? {
+            if let Found::Record { header, payload, .. } = found
+                && header.kind == Kind::Change
+                && let Some(change) = Change::decode(&header, payload, false)
+            {
+                if change.now == EntryState::Done {
+                    done.insert((change.id, change.entry));
+                } else {
+                    done.remove(&(change.id, change.entry));
+                }
+            }
+        }
+        Ok(done.len() >= entries as usize)
+    }
+
+    pub(super) fn remove_large(&mut self) {
+        let (disk, layout) = (&self.base.disk, &self.base.layout);
+        let done = mem::take(&mut self.done);
+        for id in &done {
+            if let Err(error) = disk.remove(&layout.large(*id))
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                let error = SpoolError::at(&layout.large(*id))(error);
+                self.base.report(&error, "the content of a finished message was not deleted");
+            }
+        }
+        if !done.is_empty() && disk.sync_dir(&layout.large_dir()).is_ok() {
+            for id in done {
+                self.feed.push(Event::LargeGone { id });
+            }
+        }
+    }
+}
