@@ -94,6 +94,12 @@ async fn full_house() -> (House, MemoryDisk) {
     house.script.reads(&house.spool);
     house.script.set("one.test", Deed::DeliverAndTell);
     let notify = Notify::On { success: true, failure: true, delay: true };
+    // What waits in the same segment: it must not make room by going.
+    house.script.set("two.test", Deed::Defer);
+    for _ in 0..3 {
+        let waits = house.post("two.test").await;
+        house.until(waits, "it waits", |state| state.attempts() == 1).await;
+    }
     house.script.close_gate();
     let id = house.post_for("one.test", &["bob@else.test"], notify).await;
     eventually("it is taken", || house.script.in_hand() == 1).await;
