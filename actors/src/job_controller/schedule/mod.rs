@@ -7,7 +7,8 @@
 //! taken, the destination with most gives back, and where everybody has just one, those that had
 //! theirs longest. Channels share the slots of a pool by the same rule. A destination that cannot
 //! be talked to is suspended, longer each time, and then gets one thread to probe it. One that is
-//! slow gives back slowly, so it never has more than half of its channel's threads.
+//! slow gives back slowly, so it keeps a tenth of its channel's threads, and its neighbour loses no
+//! more than that.
 
 mod sharing;
 #[cfg(test)]
@@ -90,7 +91,7 @@ pub struct Standing {
     pub jobs: usize,
     /// Threads it may have at once, for now.
     pub window: usize,
-    /// It answers so slowly that half of the channel's threads are kept from it.
+    /// It answers so slowly that nine of ten threads of the channel are kept from it.
     pub slow: bool,
     /// It stands in line behind this many.
     pub behind: Option<usize>,
@@ -220,6 +221,7 @@ impl Schedule {
             site.window.answered(site.threads);
             site.slow = first_took.map_or(site.slow, |took| took > SLOW);
         }
+        self.take_from_slow(destination);
         self.serve(destination, now);
         was_troubled
     }
@@ -296,11 +298,19 @@ impl Schedule {
         let lane = self.slots.lane(destination.channel);
         let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));
         let most = site.ready.div_ceil(depth).min(site.window.size());
-        if site.slow {
-            most.min(self.slots.capacity(destination.channel).div_ceil(2))
-        } else {
-            most
+        if site.slow { most.min(self.slow_share(destination.channel)) } else { most }
+    }
+
+    /// Before it was known to be slow it may have been given more than a slow one has.
+    fn take_from_slow(&mut self, destination: &Destination) {
+        let Some(site) = self.sites.get(destination).filter(|site| site.slow) else { return };
+        for _ in self.slow_share(destination.channel)..site.threads - site.recalled {
+            self.ask_back(destination);
         }
+    }
+
+    fn slow_share(&self, channel: ChannelId) -> usize {
+        self.slots.capacity(channel).div_ceil(SLOW_SHARE)
     }
 
     fn threads(&self, destination: &Destination) -> usize {
@@ -402,3 +412,5 @@ impl Schedule {
 
 /// A thread that waits longer for its first answer, connecting included, serves a slow destination.
 const SLOW: Duration = Duration::from_secs(5);
+/// It has one of so many threads.
+const SLOW_SHARE: usize = 10;

@@ -88,7 +88,7 @@ impl Schedule {
         }
     }
 
-    fn ask_back(&mut self, destination: &Destination) {
+    pub(super) fn ask_back(&mut self, destination: &Destination) {
         let Some(site) = self.sites.get_mut(destination) else { return };
         site.recalled += 1;
         self.line_mut(destination.channel).recalled += 1;
