@@ -298,7 +298,7 @@ fn start_notary(
         postmaster: postmaster(config).into(),
         language: config.notary.language.as_str().into(),
         content_return_limit: config.notary.content_return_limit,
-        templates: Arc::new(templates(config)?),
+        templates: Arc::new(notice_templates(config)?),
         channels: channels.clone(),
         spool: spool.clone(),
         router: router.clone(),
@@ -315,7 +315,8 @@ fn postmaster(config: &Config) -> String {
     config.notary.postmaster.clone().unwrap_or_else(default)
 }
 
-fn templates(config: &Config) -> Result<Templates, TemplateError> {
+/// The words of notices, with those of the operator.
+pub(crate) fn notice_templates(config: &Config) -> Result<Templates, TemplateError> {
     let folder = config.notary.templates.as_deref().map(|folder| config.path(folder));
     Templates::load(folder.as_deref())
 }

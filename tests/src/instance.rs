@@ -190,6 +190,11 @@ impl Running {
         process::send(self.pid(), Signal::TERM);
     }
 
+    /// SIGHUP, without waiting.
+    pub fn hang_up(&self) {
+        process::send(self.pid(), Signal::HUP);
+    }
+
     /// SIGINT, without waiting.
     pub fn interrupt(&self) {
         process::send(self.pid(), Signal::INT);

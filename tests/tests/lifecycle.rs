@@ -60,6 +60,11 @@ fn an_idle_engine_ends_at_once_on_sigint_and_on_stop() {
     let instance = Instance::new(Settings::standalone());
     let mut running = instance.start();
     let _idle = Dialogue::open(instance.settings.smtp);
+    running.hang_up();
+    eventually("it says what it makes of SIGHUP", Duration::from_secs(10), || {
+        instance.log().contains("SIGHUP changes nothing")
+    });
+    assert!(instance.is_ready(), "SIGHUP ends nothing");
     running.interrupt();
     let (status, took) = running.wait(Duration::from_secs(10));
     assert!(status.success(), "{status}");

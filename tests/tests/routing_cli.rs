@@ -131,6 +131,23 @@ fn check_looks_into_the_file_of_the_directory() {
 }
 
 #[test]
+fn check_looks_into_the_words_of_notices() {
+    let settings = Settings::standalone().section("notary: (templates: \"words\")");
+    let instance = Instance::new(settings);
+    let words = instance.data().join("words/de");
+    fs::create_dir_all(&words).unwrap();
+    for (content, want) in [("Hallo %{foo}\n", Some("%{foo}")), ("Hallo %{id}\n", None)] {
+        fs::write(words.join("return_prefix.txt"), content).unwrap();
+        let output = instance.relais("check", &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(want.is_some())), "{text}");
+        let want = want.unwrap_or(": 0 mistakes");
+        assert!(text.contains(want), "{want:?} is not in\n{text}");
+        assert_eq!(text.contains("notary.templates: "), !want.starts_with(": 0"), "{text}");
+    }
+}
+
+#[test]
 fn text_that_is_no_ron_at_all_is_refused_with_its_place() {
     let instance = Instance::new(Settings::standalone());
     fs::write(instance.path("relais.ron"), "(\n    host: \"x\",\n    ports = 25\n)\n").unwrap();

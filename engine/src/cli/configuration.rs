@@ -9,7 +9,7 @@ use relais_actors::directory;
 use relais_config::{Config, Directory, Mistake, STANDALONE, Warning};
 
 use super::{Explain, Refusal, arguments::Route};
-use crate::show;
+use crate::{show, wiring::notice_templates};
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Source {
 /// `relais check`.
 pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
     let (mistakes, warnings) = match source.read() {
-        Ok((config, warnings)) => (unusable_directory(source, &config), warnings),
+        Ok((config, warnings)) => (unusable_files(source, &config), warnings),
         // A file with mistakes is read to its end for warnings, too, where it can be read at all.
         Err(mistakes) => {
             let text = source.file.as_deref().map(std::fs::read_to_string);
@@ -81,13 +81,22 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
     if mistakes.is_empty() { Ok(()) } else { Err(Refusal::No) }
 }
 
-/// Looks into the directory's file, without which the engine does not start.
-fn unusable_directory(source: &Source, config: &Config) -> Vec<Mistake> {
-    let Some(Directory::Ldif { file }) = &config.directory else { return Vec::new() };
-    let Err(error) = directory::Source::open(config) else { return Vec::new() };
-    let file = file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
-    let (field, why) = ("directory.file", error.to_string());
-    vec![Mistake::beyond(&source.name(), field, &file, &why)]
+/// Looks into the files that the configuration names and without which the engine does not start.
+fn unusable_files(source: &Source, config: &Config) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut note = |field, file: Option<&Path>, why: &dyn std::fmt::Display| {
+        let file = file.map(|file| file.display().to_string()).unwrap_or_default();
+        mistakes.push(Mistake::beyond(&source.name(), field, &file, &why.to_string()));
+    };
+    if let Some(Directory::Ldif { file }) = &config.directory
+        && let Err(error) = directory::Source::open(config)
+    {
+        note("directory.file", file.as_deref(), &error);
+    }
+    if let Err(error) = notice_templates(config) {
+        note("notary.templates", config.notary.templates.as_deref(), &error);
+    }
+    mistakes
 }
 
 /// `relais config`.

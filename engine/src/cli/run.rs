@@ -109,16 +109,24 @@ fn heed(warnings: &[Warning]) -> Result<(), Refusal> {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
+/// Waits for SIGTERM or SIGINT. SIGHUP, with which log rotation and habit greet daemons, ends
+/// nothing.
 async fn signalled() -> String {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+    let [terminate, interrupt, hangup] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup)
+    else {
         // Without handlers the kernel's default ends the process; the spool bears that.
         return std::future::pending().await;
     };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM".to_owned(),
-        _ = interrupt.recv() => "SIGINT".to_owned(),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return "SIGTERM".to_owned(),
+            _ = interrupt.recv() => return "SIGINT".to_owned(),
+            _ = hangup.recv() => {
+                warn!("SIGHUP changes nothing: another configuration needs a restart");
+            }
+        }
     }
 }
 
