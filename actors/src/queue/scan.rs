@@ -29,14 +29,14 @@ impl Queue {
         let now = now_ms();
         // Now and then without need: what was left on the disk for want of room must not wait for
         // the day when memory is half empty.
-        let wanted =
-            self.tracker.wants_scan() || self.tracker.could_scan() && now >= self.scan_again_at;
+        let again = now >= self.scan_again_at;
+        let wanted = self.tracker.wants_scan() || self.tracker.could_scan() && again;
         if self.scanning || self.drained || now < self.no_scan_before || !wanted {
             return;
         }
         self.scanning = true;
         self.scanned_at = now;
-        self.tracker.scan_begun();
+        self.tracker.scan_begun(again);
         self.metrics.queue.scans.inc();
         let strands = |class| {
             let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));
@@ -128,7 +128,9 @@ impl Queue {
         self.scanning = false;
         let now = now_ms();
         let took = now.saturating_sub(self.scanned_at);
-        self.scan_again_at = now + SCAN_AGAIN_MS.max(took * SCAN_SHARE);
+        if self.tracker.reads_all() {
+            self.scan_again_at = now + SCAN_AGAIN_MS.max(took * SCAN_SHARE);
+        }
         if more {
             self.tracker.note_overflow();
         }

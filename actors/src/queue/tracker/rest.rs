@@ -82,14 +82,21 @@ impl Tracker {
     }
 
     /// A scan begins. If it is for the sake of some destinations it reads their channels only,
-    /// else everything: what overflows from now on is noted anew.
-    pub fn scan_begun(&mut self) {
+    /// else everything: what overflows from now on is noted anew. `again`: it is time for one
+    /// that reads everything, and what overflowed does not wait until nobody is hungry.
+    pub fn scan_begun(&mut self, again: bool) {
         self.rest.scan += 1;
+        let for_all = self.is_half_empty() || self.overflowed && again;
         let hungry: BTreeSet<LineId> = self.hungry().collect();
-        self.rest.sought = (!self.is_half_empty() && !hungry.is_empty()).then_some(hungry);
-        if self.rest.sought.is_none() {
+        self.rest.sought = (!for_all && !hungry.is_empty()).then_some(hungry);
+        if self.reads_all() {
             self.overflowed = false;
         }
+    }
+
+    /// Whether the scan under way, or the last one, is for all that there is.
+    pub fn reads_all(&self) -> bool {
+        self.rest.sought.is_none()
     }
 
     /// Whether the scan under way is to read on in this channel. Not when all destinations for
@@ -117,7 +124,7 @@ impl Tracker {
     /// A scan ended before the end of the disk, or a scan is needed at start.
     pub fn note_overflow(&mut self) {
         // What was sought for some is noted with them.
-        self.overflowed |= self.rest.sought.is_none();
+        self.overflowed |= self.reads_all();
     }
 
     /// Notes that the disk has an entry of the line that memory does not have.

@@ -167,7 +167,7 @@ fn what_waits_for_a_dead_host_does_not_keep_others_out_of_memory() {
     }
     assert!(tracker.len() < tracker.thresholds().low, "{}", tracker.len());
     assert!(tracker.wants_scan());
-    tracker.scan_begun();
+    tracker.scan_begun(false);
     let ticket = tracker.begin_reading();
     for id in 0..400 {
         tracker.offer_scanned(&dead[id as usize % 4], entry(id, 0), ticket);
@@ -187,7 +187,7 @@ fn what_waits_for_a_dead_host_does_not_keep_others_out_of_memory() {
 
 /// A scan of an index that has these entries, due then.
 fn scan(tracker: &mut Tracker, of: &Destination, found: impl Iterator<Item = (u64, u64)>) {
-    tracker.scan_begun();
+    tracker.scan_begun(false);
     let ticket = tracker.begin_reading();
     for (id, due) in found {
         tracker.offer_scanned(of, entry(id, due), ticket);
@@ -256,7 +256,7 @@ fn a_scan_for_one_destination_reads_its_channel_until_it_has_enough() {
     }
     scan(&mut tracker, &a, (100..200).map(|id| (id, 0)));
     deliver_all(&mut tracker, &a);
-    tracker.scan_begun();
+    tracker.scan_begun(false);
     assert!(tracker.seeks(a.channel) && !tracker.seeks(b.channel));
     let ticket = tracker.begin_reading();
     let taken = (116..200).take_while(|id| {
@@ -268,6 +268,27 @@ fn a_scan_for_one_destination_reads_its_channel_until_it_has_enough() {
     assert!(!tracker.wants_scan());
     deliver_all(&mut tracker, &a);
     assert!(tracker.wants_scan(), "what was not read is not forgotten");
+}
+
+#[test]
+fn what_overflowed_is_found_although_another_is_always_hungry() {
+    let mut tracker = Tracker::new(800);
+    let (long, x) = (to(0, "long"), to(2, "x"));
+    // Memory is more than half full: only a scan for all finds what overflowed.
+    for id in 0..500 {
+        tracker.offer(&to(1, &(id % 20).to_string()), failed(id, 1 << 40));
+    }
+    scan(&mut tracker, &long, (100_000..100_900).map(|id| (id, 0)));
+    deliver_all(&mut tracker, &long);
+    tracker.overflowed = true;
+    assert!(tracker.wants_scan());
+    tracker.scan_begun(false);
+    assert!(!tracker.reads_all() && !tracker.seeks(x.channel), "it is not time yet");
+    tracker.scan_begun(true);
+    assert!(tracker.reads_all() && tracker.seeks(x.channel));
+    assert!(!tracker.overflowed);
+    tracker.scan_begun(true);
+    assert!(!tracker.reads_all(), "nothing overflowed since");
 }
 
 #[test]
