@@ -28,7 +28,7 @@ use std::{
 use actix::prelude::*;
 use relais_channels::mail::Outcome;
 use relais_config::channel::Program;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
 use self::{
@@ -84,9 +84,10 @@ pub struct Queue {
     drained: bool,
     parallel_scans: usize,
     scanning: bool,
-    no_scan_before: u64,
-    scanned_at: u64,
-    scan_again_at: u64,
+    no_scan_before: Instant,
+    scanned_at: Instant,
+    seek_again_at: Instant,
+    scan_again_at: Instant,
     _lifeline: Lifeline,
 }
 
@@ -115,6 +116,7 @@ impl Queue {
     pub fn new(parts: Parts) -> Self {
         let mut tracker = Tracker::new(parts.max_messages);
         tracker.note_overflow();
+        let now = Instant::now();
         Self {
             tracker,
             spool: parts.spool,
@@ -136,9 +138,10 @@ impl Queue {
             drained: false,
             parallel_scans: parts.rebuild_parallel_channels,
             scanning: false,
-            no_scan_before: 0,
-            scanned_at: 0,
-            scan_again_at: 0,
+            no_scan_before: now,
+            scanned_at: now,
+            seek_again_at: now,
+            scan_again_at: now,
             _lifeline: parts.lifeline,
         }
     }
