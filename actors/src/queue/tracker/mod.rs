@@ -243,10 +243,7 @@ impl Tracker {
             // The one that failed goes; or one of a destination with more than its share, when
             // this one's has not: a host with a long line must not cost others their retries.
             let line = self.slot(slot).line;
-            let hogs = self.hogs.clone();
-            let gave_way =
-                !hogs.contains(&line) && hogs.into_iter().any(|hog| self.forget_newest(hog));
-            if !gave_way {
+            if self.hogs.contains(&line) || !self.displace(|_| true) {
                 self.remove(slot);
                 self.overflowed = true;
                 return;
