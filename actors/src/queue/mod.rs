@@ -10,6 +10,7 @@ mod actor_tests;
 mod alter;
 #[cfg(test)]
 mod calendar_tests;
+mod clock;
 mod listing;
 mod messages;
 mod recalls;
@@ -33,6 +34,7 @@ use tracing::warn;
 
 use self::{
     alter::Deletion,
+    clock::Clock,
     recalls::Recalls,
     threads::InHand,
     tracker::{Tracked, Tracker},
@@ -88,6 +90,7 @@ pub struct Queue {
     scanned_at: Instant,
     seek_again_at: Instant,
     scan_again_at: Instant,
+    clock: Clock,
     _lifeline: Lifeline,
 }
 
@@ -142,6 +145,7 @@ impl Queue {
             scanned_at: now,
             seek_again_at: now,
             scan_again_at: now,
+            clock: Clock::new(now, now_ms()),
             _lifeline: parts.lifeline,
         }
     }
@@ -214,7 +218,9 @@ impl Queue {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let woken = self.tracker.wake(now_ms());
+        let now = now_ms();
+        self.mind_the_clock(now);
+        let woken = self.tracker.wake(now);
         self.feed(woken);
         self.delete_granted(ctx);
         self.scan_if_wanted(ctx);

@@ -9,7 +9,9 @@ use tracing::{info, warn};
 
 use super::{
     ChannelId, Destination, Queue,
-    tracker::{Ticket, Tracked},
+    clock::latest_due,
+    now_ms,
+    tracker::{Admission, Ticket, Tracked},
 };
 use crate::{
     channels::{is_delivered, lowered},
@@ -106,12 +108,18 @@ impl Queue {
 
     fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry], ticket: Ticket) {
         let channel = self.channels.channel(strand.channel);
+        let now = now_ms();
         let mut touched: Vec<Destination> = Vec::new();
         for scanned in found {
             let destination = Destination { channel: strand.channel, host: scanned.host.clone() };
             let priority = lowered(channel, scanned.priority, scanned.size);
             let entry = Tracked { priority, ..Tracked::of(scanned) };
-            self.tracker.offer_scanned(&destination, entry, ticket);
+            let due = entry.due.min(latest_due(channel, priority, now));
+            let entry = Tracked { due, ..entry };
+            let admission = self.tracker.offer_scanned(&destination, entry, ticket);
+            if admission == Admission::Delayed && entry.waiting() != scanned.state {
+                self.write_due(&destination, scanned.state, entry);
+            }
             if !touched.contains(&destination) {
                 touched.push(destination);
             }

@@ -287,6 +287,29 @@ impl Tracker {
         woken.into_iter().map(|line| self.line(line).destination.clone()).collect()
     }
 
+    /// Lets no entry be delayed beyond what `latest` says for its channel and priority. Returns
+    /// those that were, each with its state so far.
+    pub fn bring_forward(
+        &mut self,
+        latest: impl Fn(ChannelId, Priority) -> u64,
+    ) -> Vec<(Destination, EntryState, Tracked)> {
+        let mut brought = Vec::new();
+        for slot in self.slots.iter_mut().filter(|slot| slot.state == State::Delayed) {
+            let destination = &self.lines[slot.line as usize].destination;
+            let due = latest(destination.channel, slot.entry.priority);
+            if slot.entry.due > due {
+                let was = slot.entry.waiting();
+                slot.entry.due = due;
+                brought.push((destination.clone(), was, slot.entry));
+            }
+        }
+        if !brought.is_empty() {
+            let delayed = (0..).zip(&self.slots).filter(|(_, slot)| slot.state == State::Delayed);
+            self.delayed = delayed.map(|(id, slot)| Reverse((slot.entry.due, id))).collect();
+        }
+        brought
+    }
+
     /// Takes an entry out, for something else than a delivery. It is not offered to jobs, nor
     /// taken from a scan, before [`Tracker::put_back`] or [`Tracker::done_aside`].
     pub fn take_aside(&mut self, id: MessageId, entry: u16) -> Aside {

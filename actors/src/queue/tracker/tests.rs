@@ -356,6 +356,31 @@ fn many_hosts_that_die_at_once_do_not_stop_the_queue() {
 }
 
 #[test]
+fn what_waits_for_too_long_is_brought_forward_and_nothing_else_is() {
+    let mut tracker = Tracker::new(100);
+    let (a, b) = (to(0, "a"), to(1, "b"));
+    tracker.offer(&a, failed(1, 1 << 40));
+    tracker.offer(&a, failed(2, 3_000));
+    tracker.offer(&b, failed(3, 8_000));
+    tracker.offer(&b, failed(4, 10_000));
+    let latest = |channel: ChannelId, _| if channel == a.channel { 5_000 } else { 9_000 };
+    let brought = tracker.bring_forward(latest);
+    let (early, late) = (failed(1, 5_000), failed(4, 9_000));
+    let expected = [
+        (a.clone(), failed(1, 1 << 40).waiting(), early),
+        (b.clone(), failed(4, 10_000).waiting(), late),
+    ];
+    assert_eq!(brought, expected);
+    assert_eq!(tracker.bring_forward(latest), [], "once");
+    for (now, to, taken) in [(3_000, &a, failed(2, 3_000)), (5_000, &a, early)] {
+        assert_eq!(tracker.wake(now).len(), 1);
+        assert_eq!(tracker.take(to), Some(taken));
+    }
+    assert_eq!((tracker.wake(9_000).len(), tracker.ready(&b)), (1, 2));
+    assert!(tracker.wake(u64::MAX).is_empty(), "nobody is woken twice");
+}
+
+#[test]
 fn what_is_taken_aside_comes_back_only_when_it_is_put_back() {
     let mut tracker = Tracker::new(16);
     let a = to(0, "a");
@@ -422,6 +447,7 @@ enum Step {
     Defer(u64, u64),
     GiveBack(u64),
     Wake(u64),
+    BringForward(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -438,6 +464,7 @@ fn step() -> impl Strategy<Value = Step> {
         (id.clone(), 1u64..50).prop_map(|(i, d)| Step::Defer(i, d)),
         id.prop_map(Step::GiveBack),
         (0u64..50).prop_map(Step::Wake),
+        (1u64..50).prop_map(Step::BringForward),
     ]
 }
 
@@ -554,6 +581,15 @@ proptest! {
                     if let Some((_, state @ Model::Active)) = model.get_mut(&id) {
                         *state = Model::Ready;
                     }
+                }
+                Step::BringForward(latest) => {
+                    let mut expected = 0;
+                    for (_, state) in model.values_mut() {
+                        if let Model::Delayed(due) = state && *due > latest {
+                            (*due, expected) = (latest, expected + 1);
+                        }
+                    }
+                    prop_assert_eq!(tracker.bring_forward(|_, _| latest).len(), expected);
                 }
                 Step::Wake(now) => {
                     tracker.wake(now);
