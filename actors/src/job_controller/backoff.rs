@@ -27,6 +27,14 @@ pub fn delay(series: &[Duration], attempts: u16, seed: u64) -> Duration {
     base + (base / 10).mul_f64(fraction(seed, attempts))
 }
 
+/// The longest wait that there is for messages of this priority: of the series, or the minute for
+/// which some are tried again without it; and the tenth that comes to it.
+pub fn longest(channel: &Channel, priority: Priority) -> Duration {
+    let longest = series(channel, priority).iter().max().copied().unwrap_or_default();
+    let longest = longest.max(Duration::from_secs(60));
+    longest + longest / 10
+}
+
 /// A mailbox that is busy now is free soon: 1 to 60 seconds (sun-mta-addressing 5.5).
 pub fn mailbox_busy(seed: u64, attempts: u16) -> Duration {
     Duration::from_secs(1) + Duration::from_secs(59).mul_f64(fraction(seed, attempts))
@@ -75,7 +83,9 @@ mod tests {
         ];
         for (channel, priority, failures, secs) in rows {
             for seed in 0..200 {
-                let wait = delay(&series(channel, priority), failures, seed).as_secs_f64();
+                let wait = delay(&series(channel, priority), failures, seed);
+                assert!(wait <= longest(channel, priority));
+                let wait = wait.as_secs_f64();
                 let secs = f64::from(secs);
                 assert!((secs..secs * 1.1).contains(&wait), "{priority:?} {failures}: {wait}");
             }

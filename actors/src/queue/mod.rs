@@ -10,6 +10,7 @@ mod actor_tests;
 mod alter;
 #[cfg(test)]
 mod calendar_tests;
+mod clock;
 mod listing;
 mod messages;
 mod recalls;
@@ -28,11 +29,12 @@ use std::{
 use actix::prelude::*;
 use relais_channels::mail::Outcome;
 use relais_config::channel::Program;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
 use self::{
     alter::Deletion,
+    clock::Clock,
     recalls::Recalls,
     threads::InHand,
     tracker::{Tracked, Tracker},
@@ -84,9 +86,11 @@ pub struct Queue {
     drained: bool,
     parallel_scans: usize,
     scanning: bool,
-    no_scan_before: u64,
-    scanned_at: u64,
-    scan_again_at: u64,
+    no_scan_before: Instant,
+    scanned_at: Instant,
+    seek_again_at: Instant,
+    scan_again_at: Instant,
+    clock: Clock,
     _lifeline: Lifeline,
 }
 
@@ -115,6 +119,7 @@ impl Queue {
     pub fn new(parts: Parts) -> Self {
         let mut tracker = Tracker::new(parts.max_messages);
         tracker.note_overflow();
+        let now = Instant::now();
         Self {
             tracker,
             spool: parts.spool,
@@ -136,9 +141,11 @@ impl Queue {
             drained: false,
             parallel_scans: parts.rebuild_parallel_channels,
             scanning: false,
-            no_scan_before: 0,
-            scanned_at: 0,
-            scan_again_at: 0,
+            no_scan_before: now,
+            scanned_at: now,
+            seek_again_at: now,
+            scan_again_at: now,
+            clock: Clock::new(now, now_ms()),
             _lifeline: parts.lifeline,
         }
     }
@@ -211,7 +218,9 @@ impl Queue {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let woken = self.tracker.wake(now_ms());
+        let now = now_ms();
+        self.mind_the_clock(now);
+        let woken = self.tracker.wake(now);
         self.feed(woken);
         self.delete_granted(ctx);
         self.scan_if_wanted(ctx);

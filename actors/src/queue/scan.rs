@@ -1,14 +1,17 @@
 //! Finding on the disk what memory does not hold: at start, and whenever something overflowed
 //! and memory has room again.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use actix::prelude::*;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    ChannelId, Destination, Queue, now_ms,
-    tracker::{Ticket, Tracked},
+    ChannelId, Destination, Queue,
+    clock::latest_due,
+    now_ms,
+    tracker::{Admission, Ticket, Tracked},
 };
 use crate::{
     channels::{is_delivered, lowered},
@@ -26,17 +29,19 @@ struct Strand {
 impl Queue {
     /// Starts a scan when there is something to find and room for it.
     pub(super) fn scan_if_wanted(&mut self, ctx: &mut Context<Self>) {
-        let now = now_ms();
+        let now = Instant::now();
         // Now and then without need: what was left on the disk for want of room must not wait for
         // the day when memory is half empty.
-        let wanted =
-            self.tracker.wants_scan() || self.tracker.could_scan() && now >= self.scan_again_at;
+        let again = now >= self.scan_again_at;
+        let wanted = self.tracker.is_half_empty()
+            || self.tracker.is_hungry() && now >= self.seek_again_at
+            || self.tracker.could_scan() && again;
         if self.scanning || self.drained || now < self.no_scan_before || !wanted {
             return;
         }
         self.scanning = true;
         self.scanned_at = now;
-        self.tracker.scan_begun();
+        self.tracker.scan_begun(again);
         self.metrics.queue.scans.inc();
         let strands = |class| {
             let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));
@@ -60,12 +65,11 @@ impl Queue {
     /// Reads a little of the next few channels at once, then goes on with the ones behind them,
     /// so that a channel with a long line does not hide the others.
     fn scan_next(&mut self, mut todo: VecDeque<Strand>, ctx: &mut Context<Self>) {
-        let room = self.tracker.scan_room();
         todo.retain(|strand| self.tracker.seeks(strand.channel));
         let Some(class) = todo.front().map(|strand| strand.class) else {
             return self.scan_ended(false);
         };
-        if room == 0 {
+        if self.tracker.scan_room() == 0 {
             return self.scan_ended(true);
         }
         let together = todo
@@ -73,10 +77,9 @@ impl Queue {
             .take(self.parallel_scans)
             .take_while(|strand| strand.class == class)
             .count();
-        let limit = (room / together).clamp(1, PORTION);
         let strands: Vec<Strand> = todo.drain(..together).collect();
         let ticket = self.tracker.begin_reading();
-        let portion = read_portion(self.spool.clone(), strands, limit);
+        let portion = read_portion(self.spool.clone(), strands);
         let portion = portion.into_actor(self).map(move |portion, queue, ctx| {
             let mut unfinished = VecDeque::new();
             for (mut strand, found) in portion {
@@ -86,7 +89,7 @@ impl Queue {
                 };
                 strand.after = found.last().map(|entry| entry.cursor);
                 queue.take_scanned(&strand, &found, ticket);
-                if found.len() == limit {
+                if found.len() == PORTION {
                     unfinished.push_back(strand);
                 } else if strand.class == Class::Tried {
                     queue.tracker.scanned_all_of(strand.channel);
@@ -105,12 +108,18 @@ impl Queue {
 
     fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry], ticket: Ticket) {
         let channel = self.channels.channel(strand.channel);
+        let now = now_ms();
         let mut touched: Vec<Destination> = Vec::new();
         for scanned in found {
             let destination = Destination { channel: strand.channel, host: scanned.host.clone() };
             let priority = lowered(channel, scanned.priority, scanned.size);
             let entry = Tracked { priority, ..Tracked::of(scanned) };
-            self.tracker.offer_scanned(&destination, entry, ticket);
+            let due = entry.due.min(latest_due(channel, priority, now));
+            let entry = Tracked { due, ..entry };
+            let admission = self.tracker.offer_scanned(&destination, entry, ticket);
+            if admission == Admission::Delayed && entry.waiting() != scanned.state {
+                self.write_due(&destination, scanned.state, entry);
+            }
             if !touched.contains(&destination) {
                 touched.push(destination);
             }
@@ -120,15 +129,18 @@ impl Queue {
 
     /// The index could not be read: nothing is known of what is left, so it is looked for again.
     fn scan_failed(&mut self) {
-        self.no_scan_before = now_ms() + SCAN_PAUSE_MS;
+        self.no_scan_before = Instant::now() + FAILED_PAUSE;
         self.scan_ended(true);
     }
 
     fn scan_ended(&mut self, more: bool) {
         self.scanning = false;
-        let now = now_ms();
-        let took = now.saturating_sub(self.scanned_at);
-        self.scan_again_at = now + SCAN_AGAIN_MS.max(took * SCAN_SHARE);
+        let now = Instant::now();
+        let took = now - self.scanned_at;
+        self.seek_again_at = now + took * SEEK_SHARE;
+        if self.tracker.reads_all() {
+            self.scan_again_at = now + (took * SCAN_SHARE).clamp(SCAN_AGAIN, SCAN_AGAIN_AT_MOST);
+        }
         if more {
             self.tracker.note_overflow();
         }
@@ -141,12 +153,11 @@ impl Queue {
 async fn read_portion(
     spool: Spool,
     strands: Vec<Strand>,
-    limit: usize,
 ) -> Vec<(Strand, Option<Vec<ScannedEntry>>)> {
     let read = |strand: Strand| {
         let spool = spool.clone();
         tokio::spawn(async move {
-            let found = spool.scan(&strand.name, strand.class, strand.after, limit).await;
+            let found = spool.scan(&strand.name, strand.class, strand.after, PORTION).await;
             if let Err(error) = &found {
                 warn!(channel = strand.name, %error, "could not read the queue index");
             }
@@ -163,12 +174,19 @@ async fn read_portion(
 }
 
 /// Before the next scan, after one that failed.
-const SCAN_PAUSE_MS: u64 = 1_000;
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before the next scan for some destinations, in times of what the last scan took: one that finds
+/// little must not become the next at once.
+const SEEK_SHARE: u32 = 2;
 
 /// Before a scan that nothing asks for, while the disk has more.
-const SCAN_AGAIN_MS: u64 = 2 * 60_000;
+const SCAN_AGAIN: Duration = Duration::from_secs(2 * 60);
 /// That pause, in times of what the last scan took, for queues of many millions.
-const SCAN_SHARE: u64 = 50;
+const SCAN_SHARE: u32 = 50;
+/// That pause at most: what overflowed waits no longer for its turn.
+const SCAN_AGAIN_AT_MOST: Duration = Duration::from_secs(15 * 60);
 
-/// Entries of one channel that are read before the next channel has its turn.
+/// Entries of one channel that are read before the next channel has its turn. However little room
+/// there is: most of what is read may be known already.
 const PORTION: usize = 1_000;

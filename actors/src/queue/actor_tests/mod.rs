@@ -1,6 +1,7 @@
 //! The actors that move mail, together and alive: queue, job controller, pools and notary on a
 //! real spool. Only the jobs are stand-ins, which do what a test wants.
 
+mod clock;
 mod jobs;
 mod orders;
 mod senders;

@@ -1,9 +1,8 @@
 //! What memory takes, and what it forgets, when there is more than it may hold.
 
-use super::line::Mark;
 use super::{
     Admission, Destination, LineId, SlotId, Thresholds, Tracked, Tracker,
-    line::NOBODY,
+    line::{Line, Mark, NOBODY},
     slots::{State, is_stranded},
 };
 
@@ -44,15 +43,22 @@ impl Tracker {
         if std::mem::replace(&mut self.line_mut(line).troubled, true) {
             return;
         }
+        let was = self.thresholds.trickle(self.troubled.len());
         self.troubled.insert(line);
         self.weigh(line);
-        if !self.overflowed {
-            return;
+        // What is left to each becomes less, but of many seldom: not each one that dies is to
+        // cost a look at all the others.
+        if self.thresholds.trickle(self.troubled.len()) < was {
+            for line in self.troubled.clone() {
+                self.weigh(line);
+            }
         }
-        // What is left to each has become less.
-        for line in self.troubled.clone() {
-            self.weigh(line);
-            while self.hogs.contains(&line) && self.forget_newest(line) {}
+        if self.overflowed {
+            let hogs = self.hogs.iter().copied().filter(|hog| self.line(*hog).troubled);
+            for hog in hogs.collect::<Vec<_>>() {
+                self.weigh(hog);
+                while self.hogs.contains(&hog) && self.forget_newest(hog) {}
+            }
         }
     }
 
@@ -104,12 +110,19 @@ impl Tracker {
             let line = self.line(*line);
             (line.len(), line.troubled)
         });
-        let gives_way = |hog: &LineId| {
-            let hog = self.line(*hog);
+        self.displace(|hog| {
             hog.troubled && !troubled || hog.troubled == troubled && hog.len() > has + 1
+        })
+    }
+
+    /// The first of those that have more than their share forgets one, if it is to give way.
+    pub(super) fn displace(&mut self, gives_way: impl Fn(&Line) -> bool) -> bool {
+        let gives_way = |hog: &&LineId| {
+            let hog = self.line(**hog);
+            hog.len() > hog.active && gives_way(hog)
         };
-        let hogs: Vec<LineId> = self.hogs.iter().copied().filter(gives_way).collect();
-        hogs.into_iter().any(|hog| self.forget_newest(hog))
+        let hog = self.hogs.iter().find(gives_way).copied();
+        hog.is_some_and(|hog| self.forget_newest(hog))
     }
 
     /// Forgets the last that became known of a line and is in nobody's hands. The disk has it.

@@ -243,10 +243,7 @@ impl Tracker {
             // The one that failed goes; or one of a destination with more than its share, when
             // this one's has not: a host with a long line must not cost others their retries.
             let line = self.slot(slot).line;
-            let hogs = self.hogs.clone();
-            let gave_way =
-                !hogs.contains(&line) && hogs.into_iter().any(|hog| self.forget_newest(hog));
-            if !gave_way {
+            if self.hogs.contains(&line) || !self.displace(|_| true) {
                 self.remove(slot);
                 self.overflowed = true;
                 return;
@@ -288,6 +285,29 @@ impl Tracker {
             }
         }
         woken.into_iter().map(|line| self.line(line).destination.clone()).collect()
+    }
+
+    /// Lets no entry be delayed beyond what `latest` says for its channel and priority. Returns
+    /// those that were, each with its state so far.
+    pub fn bring_forward(
+        &mut self,
+        latest: impl Fn(ChannelId, Priority) -> u64,
+    ) -> Vec<(Destination, EntryState, Tracked)> {
+        let mut brought = Vec::new();
+        for slot in self.slots.iter_mut().filter(|slot| slot.state == State::Delayed) {
+            let destination = &self.lines[slot.line as usize].destination;
+            let due = latest(destination.channel, slot.entry.priority);
+            if slot.entry.due > due {
+                let was = slot.entry.waiting();
+                slot.entry.due = due;
+                brought.push((destination.clone(), was, slot.entry));
+            }
+        }
+        if !brought.is_empty() {
+            let delayed = (0..).zip(&self.slots).filter(|(_, slot)| slot.state == State::Delayed);
+            self.delayed = delayed.map(|(id, slot)| Reverse((slot.entry.due, id))).collect();
+        }
+        brought
     }
 
     /// Takes an entry out, for something else than a delivery. It is not offered to jobs, nor

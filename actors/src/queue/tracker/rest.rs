@@ -34,6 +34,13 @@ impl Rest {
         self.of.contains_key(&line)
     }
 
+    fn forget(&mut self, line: LineId) {
+        self.of.remove(&line);
+        if let Some(sought) = &mut self.sought {
+            sought.remove(&line);
+        }
+    }
+
     fn is_left_by_this_scan(&self, line: LineId) -> bool {
         self.of.get(&line).is_some_and(|left| left.scan == self.scan)
     }
@@ -52,8 +59,9 @@ impl Tracker {
         if self.readers.departed_since(ticket, key) || self.find(key).is_some() {
             return Admission::Known;
         }
+        let no_room = self.known.len() >= self.thresholds.scanned;
         if let Some(line) = self.line_of.get(destination).copied()
-            && self.has_enough(line, entry.due)
+            && (no_room || self.has_enough(line, entry.due))
         {
             if !self.rest.is_left_by_this_scan(line) {
                 // What an earlier scan left is among what this one sees.
@@ -62,16 +70,25 @@ impl Tracker {
             self.leave(line, entry.due);
             return Admission::Overflowed;
         }
+        if no_room {
+            self.overflowed = true;
+            return Admission::Overflowed;
+        }
         self.offer(destination, entry)
     }
 
-    /// Whether the disk should be scanned: memory is half empty and something overflowed, or a
-    /// destination has used up most of what it was allowed of a longer line.
-    pub fn wants_scan(&self) -> bool {
-        self.is_half_empty() || self.scan_room() > 0 && self.hungry().next().is_some()
+    /// Whether the disk should be scanned at once: memory is half empty and something overflowed.
+    pub fn is_half_empty(&self) -> bool {
+        self.overflowed && self.known.len() < self.thresholds.low
     }
 
-    /// How many entries a scan may still bring in.
+    /// Whether it should be scanned soon: a destination has used up most of what it was allowed
+    /// of a longer line.
+    pub fn is_hungry(&self) -> bool {
+        self.scan_room() > 0 && self.hungry().next().is_some()
+    }
+
+    /// How many entries a scan may still bring in. What it has read by then may come in beyond.
     pub fn scan_room(&self) -> usize {
         self.thresholds.refill.saturating_sub(self.known.len())
     }
@@ -82,14 +99,21 @@ impl Tracker {
     }
 
     /// A scan begins. If it is for the sake of some destinations it reads their channels only,
-    /// else everything: what overflows from now on is noted anew.
-    pub fn scan_begun(&mut self) {
+    /// else everything: what overflows from now on is noted anew. `again`: it is time for one
+    /// that reads everything, and what overflowed does not wait until nobody is hungry.
+    pub fn scan_begun(&mut self, again: bool) {
         self.rest.scan += 1;
+        let for_all = self.is_half_empty() || self.overflowed && again;
         let hungry: BTreeSet<LineId> = self.hungry().collect();
-        self.rest.sought = (!self.is_half_empty() && !hungry.is_empty()).then_some(hungry);
-        if self.rest.sought.is_none() {
+        self.rest.sought = (!for_all && !hungry.is_empty()).then_some(hungry);
+        if self.reads_all() {
             self.overflowed = false;
         }
+    }
+
+    /// Whether the scan under way, or the last one, is for all that there is.
+    pub fn reads_all(&self) -> bool {
+        self.rest.sought.is_none()
     }
 
     /// Whether the scan under way is to read on in this channel. Not when all destinations for
@@ -106,10 +130,7 @@ impl Tracker {
             left.scan < *scan && self.line(**line).destination.channel == channel
         });
         for line in gone.map(|(line, _)| *line).collect::<Vec<_>>() {
-            self.rest.of.remove(&line);
-            if let Some(sought) = &mut self.rest.sought {
-                sought.remove(&line);
-            }
+            self.rest.forget(line);
             self.drop_if_unused(line);
         }
     }
@@ -117,7 +138,7 @@ impl Tracker {
     /// A scan ended before the end of the disk, or a scan is needed at start.
     pub fn note_overflow(&mut self) {
         // What was sought for some is noted with them.
-        self.overflowed |= self.rest.sought.is_none();
+        self.overflowed |= self.reads_all();
     }
 
     /// Notes that the disk has an entry of the line that memory does not have.
@@ -127,6 +148,15 @@ impl Tracker {
         *left = Left { due: left.due.min(due), scan: *scan };
         if let Some(sought) = sought {
             sought.remove(&line);
+        }
+    }
+
+    /// Of lines of which memory has nothing no more than `max_messages` are remembered: millions of
+    /// dead hosts must not cost more than their mail may. A scan for all finds what they have.
+    pub(super) fn forget_rest_of_dead(&mut self, line: LineId) {
+        if self.line(line).troubled && self.rest.of.len() > self.thresholds.max {
+            self.rest.forget(line);
+            self.overflowed = true;
         }
     }
 
@@ -141,17 +171,12 @@ impl Tracker {
             || !is_due && self.rest.is_left_by_this_scan(line)
     }
 
-    fn is_half_empty(&self) -> bool {
-        self.overflowed && self.known.len() < self.thresholds.low
-    }
-
     /// Lines that have used up most of what they were allowed, while the disk has more.
     fn hungry(&self) -> impl Iterator<Item = LineId> {
         self.rest.of.iter().filter_map(|(line, left)| {
             let it = self.line(*line);
             let has = if it.troubled { it.len() } else { it.ready + it.active };
-            let could_go = it.troubled || left.due <= self.now;
-            (could_go && has * 2 < self.cap(*line)).then_some(*line)
+            (left.due <= self.now && has * 2 < self.cap(*line)).then_some(*line)
         })
     }
 }

@@ -161,7 +161,11 @@ impl Tracker {
 
     /// A line is kept while it has entries, or the disk has more for it.
     pub(super) fn drop_if_unused(&mut self, line: LineId) {
-        if self.line(line).len() > 0 || self.rest.is_left(line) {
+        if self.line(line).len() > 0 {
+            return;
+        }
+        self.forget_rest_of_dead(line);
+        if self.rest.is_left(line) {
             return;
         }
         let destination = self.line(line).destination.clone();

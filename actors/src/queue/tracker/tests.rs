@@ -1,4 +1,7 @@
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -92,14 +95,14 @@ fn memory_is_bounded_and_says_when_the_disk_has_more() {
     assert_eq!(tracker.offer(&host(8), entry(8, 0)), Admission::Overflowed);
     assert_eq!(tracker.offer(&host(3), entry(3, 0)), Admission::Known);
     for id in 0..4 {
-        assert!(!tracker.wants_scan(), "{id}");
+        assert!(!wants_scan(&tracker), "{id}");
         tracker.take(&host(id));
         tracker.finish(MessageId(id), 0);
     }
-    assert!(!tracker.wants_scan(), "only below half");
+    assert!(!wants_scan(&tracker), "only below half");
     tracker.take(&host(4));
     tracker.finish(MessageId(4), 0);
-    assert!(tracker.wants_scan());
+    assert!(wants_scan(&tracker));
     assert_eq!(tracker.scan_room(), 3, "up to three quarters");
 }
 
@@ -166,8 +169,8 @@ fn what_waits_for_a_dead_host_does_not_keep_others_out_of_memory() {
         tracker.trouble(host);
     }
     assert!(tracker.len() < tracker.thresholds().low, "{}", tracker.len());
-    assert!(tracker.wants_scan());
-    tracker.scan_begun();
+    assert!(wants_scan(&tracker));
+    tracker.scan_begun(false);
     let ticket = tracker.begin_reading();
     for id in 0..400 {
         tracker.offer_scanned(&dead[id as usize % 4], entry(id, 0), ticket);
@@ -176,18 +179,22 @@ fn what_waits_for_a_dead_host_does_not_keep_others_out_of_memory() {
         assert_eq!(tracker.offer_scanned(&alive, entry(id, 0), ticket), Admission::Ready);
     }
     tracker.end_reading(ticket);
-    assert!(!tracker.wants_scan(), "what the disk has beside is for the dead");
+    assert!(!wants_scan(&tracker), "what the disk has beside is for the dead");
     // One of them is back: what is on the disk for it is fetched.
     tracker.recover(&dead[0]);
     while let Some(taken) = tracker.take(&dead[0]) {
         tracker.finish(taken.id, 0);
     }
-    assert!(tracker.wants_scan());
+    assert!(wants_scan(&tracker));
+}
+
+fn wants_scan(tracker: &Tracker) -> bool {
+    tracker.is_half_empty() || tracker.is_hungry()
 }
 
 /// A scan of an index that has these entries, due then.
 fn scan(tracker: &mut Tracker, of: &Destination, found: impl Iterator<Item = (u64, u64)>) {
-    tracker.scan_begun();
+    tracker.scan_begun(false);
     let ticket = tracker.begin_reading();
     for (id, due) in found {
         tracker.offer_scanned(of, entry(id, due), ticket);
@@ -220,14 +227,14 @@ fn what_waits_for_a_later_time_does_not_keep_out_what_could_go_now() {
         if delivered == 50 {
             break;
         }
-        assert!(tracker.wants_scan(), "after {delivered}");
+        assert!(wants_scan(&tracker), "after {delivered}");
     }
     let later = || index().filter(|(_, due)| *due > 0);
     scan(&mut tracker, &a, later());
-    assert!(!tracker.wants_scan(), "nothing can go before its time");
+    assert!(!wants_scan(&tracker), "nothing can go before its time");
     let woken = tracker.wake(9_000).len();
     let some = deliver_all(&mut tracker, &a);
-    assert!(woken == 1 && some > 0 && tracker.wants_scan(), "{some}, and the disk has more");
+    assert!(woken == 1 && some > 0 && wants_scan(&tracker), "{some}, and the disk has more");
 }
 
 #[test]
@@ -241,7 +248,7 @@ fn a_line_of_failures_does_not_keep_out_what_was_not_tried() {
     while let Some(taken) = tracker.take(&a) {
         tracker.defer(failed(taken.id.0, 5_000), false);
     }
-    assert!(tracker.wants_scan());
+    assert!(wants_scan(&tracker));
     scan(&mut tracker, &a, (100..200).map(|id| (id, 0)));
     assert!(tracker.ready(&a) > 0);
 }
@@ -256,7 +263,7 @@ fn a_scan_for_one_destination_reads_its_channel_until_it_has_enough() {
     }
     scan(&mut tracker, &a, (100..200).map(|id| (id, 0)));
     deliver_all(&mut tracker, &a);
-    tracker.scan_begun();
+    tracker.scan_begun(false);
     assert!(tracker.seeks(a.channel) && !tracker.seeks(b.channel));
     let ticket = tracker.begin_reading();
     let taken = (116..200).take_while(|id| {
@@ -265,9 +272,112 @@ fn a_scan_for_one_destination_reads_its_channel_until_it_has_enough() {
     });
     assert_eq!(taken.count(), tracker.thresholds().share);
     tracker.end_reading(ticket);
-    assert!(!tracker.wants_scan());
+    assert!(!wants_scan(&tracker));
     deliver_all(&mut tracker, &a);
-    assert!(tracker.wants_scan(), "what was not read is not forgotten");
+    assert!(wants_scan(&tracker), "what was not read is not forgotten");
+}
+
+#[test]
+fn what_overflowed_is_found_although_another_is_always_hungry() {
+    let mut tracker = Tracker::new(800);
+    let (long, x) = (to(0, "long"), to(2, "x"));
+    // Memory is more than half full: only a scan for all finds what overflowed.
+    for id in 0..500 {
+        tracker.offer(&to(1, &(id % 20).to_string()), failed(id, 1 << 40));
+    }
+    scan(&mut tracker, &long, (100_000..100_900).map(|id| (id, 0)));
+    deliver_all(&mut tracker, &long);
+    tracker.overflowed = true;
+    assert!(wants_scan(&tracker));
+    tracker.scan_begun(false);
+    assert!(!tracker.reads_all() && !tracker.seeks(x.channel), "it is not time yet");
+    tracker.scan_begun(true);
+    assert!(tracker.reads_all() && tracker.seeks(x.channel));
+    assert!(!tracker.overflowed);
+    tracker.scan_begun(true);
+    assert!(!tracker.reads_all(), "nothing overflowed since");
+}
+
+#[test]
+fn what_a_scan_has_read_may_come_in_beyond_three_quarters_and_never_fills_memory() {
+    let mut tracker = Tracker::new(64);
+    for id in 0..47 {
+        tracker.offer(&to(1, &id.to_string()), entry(id, 0));
+    }
+    tracker.scan_begun(false);
+    let ticket = tracker.begin_reading();
+    let mut offer = |id: u64| tracker.offer_scanned(&to(0, &id.to_string()), entry(id, 0), ticket);
+    let taken = (100..200).filter(|id| offer(*id) == Admission::Ready).count();
+    assert_eq!((taken, tracker.len()), (9, 56));
+    assert!(tracker.overflowed, "the rest is not forgotten");
+}
+
+#[test]
+fn dead_hosts_of_which_memory_has_nothing_are_bounded_and_wait_for_their_time() {
+    let mut tracker = Tracker::new(8);
+    tracker.scan_begun(false);
+    let ticket = tracker.begin_reading();
+    for n in 0..100 {
+        let dead = to(0, &n.to_string());
+        tracker.offer(&dead, entry(10 * n, 0));
+        tracker.trouble(&dead);
+        let mut found = 10 * n + 1..;
+        let mut offer = |id| tracker.offer_scanned(&dead, entry(id, 5_000), ticket);
+        assert!(found.any(|id| offer(id) == Admission::Overflowed), "more than a trickle");
+        (10 * n..found.start).for_each(|id| {
+            tracker.finish(MessageId(id), 0);
+        });
+        assert_eq!(tracker.overflowed, n >= 8, "a scan for all finds what is not remembered");
+    }
+    tracker.end_reading(ticket);
+    assert_eq!((tracker.len(), tracker.line_of.len()), (0, 8));
+    assert!(!tracker.is_hungry(), "nothing of theirs could go");
+    tracker.wake(5_000);
+    assert!(tracker.is_hungry());
+}
+
+#[test]
+fn many_hosts_that_die_at_once_do_not_stop_the_queue() {
+    let mut tracker = Tracker::new(100_000);
+    let hosts: Vec<_> = (0..20_000).map(|n: u64| to(0, &n.to_string())).collect();
+    for (id, host) in (0..).step_by(2).zip(&hosts) {
+        tracker.offer(host, entry(id, 0));
+        tracker.offer(host, entry(id + 1, 0));
+    }
+    tracker.note_overflow();
+    let started = Instant::now();
+    for host in &hosts {
+        tracker.trouble(host);
+    }
+    let took = started.elapsed();
+    // A look at all the others for each takes several times as long.
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert_eq!(tracker.len(), 20_000, "one of each is kept");
+}
+
+#[test]
+fn what_waits_for_too_long_is_brought_forward_and_nothing_else_is() {
+    let mut tracker = Tracker::new(100);
+    let (a, b) = (to(0, "a"), to(1, "b"));
+    tracker.offer(&a, failed(1, 1 << 40));
+    tracker.offer(&a, failed(2, 3_000));
+    tracker.offer(&b, failed(3, 8_000));
+    tracker.offer(&b, failed(4, 10_000));
+    let latest = |channel: ChannelId, _| if channel == a.channel { 5_000 } else { 9_000 };
+    let brought = tracker.bring_forward(latest);
+    let (early, late) = (failed(1, 5_000), failed(4, 9_000));
+    let expected = [
+        (a.clone(), failed(1, 1 << 40).waiting(), early),
+        (b.clone(), failed(4, 10_000).waiting(), late),
+    ];
+    assert_eq!(brought, expected);
+    assert_eq!(tracker.bring_forward(latest), [], "once");
+    for (now, to, taken) in [(3_000, &a, failed(2, 3_000)), (5_000, &a, early)] {
+        assert_eq!(tracker.wake(now).len(), 1);
+        assert_eq!(tracker.take(to), Some(taken));
+    }
+    assert_eq!((tracker.wake(9_000).len(), tracker.ready(&b)), (1, 2));
+    assert!(tracker.wake(u64::MAX).is_empty(), "nobody is woken twice");
 }
 
 #[test]
@@ -330,11 +440,14 @@ enum Model {
 #[derive(Clone, Debug)]
 enum Step {
     Offer(u64, u8, u64),
+    /// By a scan.
+    Find(u64, u8, u64),
     Take(u8),
     Finish(u64),
     Defer(u64, u64),
     GiveBack(u64),
     Wake(u64),
+    BringForward(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -345,11 +458,13 @@ fn step() -> impl Strategy<Value = Step> {
             h,
             d.saturating_sub(25)
         )),
+        (id.clone(), 0u8..3, 0u64..50).prop_map(|(i, h, d)| Step::Find(i, h, d.saturating_sub(25))),
         (0u8..3).prop_map(Step::Take),
         id.clone().prop_map(Step::Finish),
         (id.clone(), 1u64..50).prop_map(|(i, d)| Step::Defer(i, d)),
         id.prop_map(Step::GiveBack),
         (0u64..50).prop_map(Step::Wake),
+        (1u64..50).prop_map(Step::BringForward),
     ]
 }
 
@@ -386,6 +501,30 @@ proptest! {
                     if !known && (!full || displaces) {
                         let state = if due == 0 { Model::Ready } else { Model::Delayed(due) };
                         model.insert(id, (host, state));
+                    }
+                }
+                Step::Find(id, host, due) => {
+                    let host = (host + id as u8) % 3;
+                    let host = model.get(&id).map_or(host, |(host, _)| *host);
+                    let to = &hosts[usize::from(host)];
+                    let ticket = tracker.begin_reading();
+                    let answer = tracker.offer_scanned(to, entry(id, due), ticket);
+                    tracker.end_reading(ticket);
+                    let known = model.len();
+                    match answer {
+                        Admission::Known => prop_assert!(model.contains_key(&id)),
+                        Admission::Overflowed => {
+                            let left = tracker.line_of.get(to);
+                            let left = left.is_some_and(|line| tracker.rest.is_left(*line));
+                            prop_assert!(tracker.overflowed || left, "nothing is lost");
+                            // What could go at once stays out only for want of room.
+                            prop_assert!(known >= limits.low || due > 0);
+                        }
+                        Admission::Ready | Admission::Delayed => {
+                            prop_assert!(!model.contains_key(&id) && known < limits.scanned);
+                            let state = if due == 0 { Model::Ready } else { Model::Delayed(due) };
+                            model.insert(id, (host, state));
+                        }
                     }
                 }
                 Step::Take(host) => match tracker.take(&hosts[usize::from(host)]) {
@@ -442,6 +581,15 @@ proptest! {
                     if let Some((_, state @ Model::Active)) = model.get_mut(&id) {
                         *state = Model::Ready;
                     }
+                }
+                Step::BringForward(latest) => {
+                    let mut expected = 0;
+                    for (_, state) in model.values_mut() {
+                        if let Model::Delayed(due) = state && *due > latest {
+                            (*due, expected) = (latest, expected + 1);
+                        }
+                    }
+                    prop_assert_eq!(tracker.bring_forward(|_, _| latest).len(), expected);
                 }
                 Step::Wake(now) => {
                     tracker.wake(now);

@@ -9,6 +9,9 @@ pub struct Thresholds {
     pub low: usize,
     /// 3M/4: a scan stops here, so that new mail finds room.
     pub refill: usize,
+    /// 7M/8: what a scan has read beyond `refill` it brings up to this. Ours, not the seed's: a
+    /// portion is large, and most of it may be known.
+    pub scanned: usize,
     /// 5M/8 known and 3M/8 delayed: a message that fails is forgotten until the next scan.
     pub forget_known: usize,
     /// See `forget_known`.
@@ -25,6 +28,7 @@ impl Thresholds {
             max,
             low: max / 2,
             refill: max / 4 * 3,
+            scanned: max / 8 * 7,
             forget_known: max / 8 * 5,
             forget_delayed: max / 8 * 3,
             share: max / 4,
