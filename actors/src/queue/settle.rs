@@ -109,10 +109,7 @@ impl Queue {
             };
             self.amend(&destination, &entry, was, then, Vec::new(), reason.map(Into::into));
             if self.tracker.is_aside(entry.id, entry.entry) {
-                match entry.now(then) {
-                    Some(entry) => drop(self.tracker.put_back(&destination, entry)),
-                    None => self.tracker.done_aside(entry.id, entry.entry),
-                }
+                self.end_aside(&destination, entry, then, false);
             } else {
                 self.with_notary = self.with_notary.saturating_sub(1);
                 self.move_on(&destination, entry, then, false);

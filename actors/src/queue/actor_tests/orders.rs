@@ -1,6 +1,6 @@
 //! What operators order while a job has the entry in hand.
 
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{MessageId, Notify};
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
@@ -65,4 +65,25 @@ async fn what_was_delivered_meanwhile_is_not_deleted() {
     house.until_done(id).await;
     a_while().await;
     assert_eq!(house.logged("X", id), 0);
+}
+
+#[actix::test]
+async fn no_order_gives_a_job_what_nobody_delivers() {
+    let house = House::new(Plan::default());
+    // channel, what a retry does
+    for (channel, is_held) in [("tcp_local", false), ("process", false), ("hold", true)] {
+        let id = house.post_in(channel, "far.test", &["bob@else.test"], Notify::Unsaid).await;
+        if is_held {
+            house.until(id, channel, |state| matches!(state, EntryState::Held { .. })).await;
+        } else {
+            assert_eq!(house.order(Action::Retry, id).await, Altered::Idle, "{channel}");
+            assert_eq!(house.order(Action::Hold, id).await, Altered::Done, "{channel}");
+        }
+        assert_eq!(house.order(Action::Release, id).await, Altered::Done, "{channel}");
+        house.until(id, channel, |state| matches!(state, EntryState::Waiting { .. })).await;
+        assert_eq!(house.order(Action::Retry, id).await, Altered::Idle, "{channel}");
+        a_while().await;
+        assert!(house.found(id).await.is_some(), "{channel}");
+    }
+    assert_eq!(house.script.taken(), []);
 }
