@@ -1,6 +1,6 @@
 //! What is in the queue, entry by entry and in sum.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Timestamp;
 
@@ -93,21 +93,22 @@ pub struct QueuedMessage {
     pub entries: Vec<QueuedEntry>,
 }
 
-/// Which entries a listing is about. A field that is absent lets everything through.
+/// Which entries a listing is about. A field that is absent lets everything through; an empty text
+/// would, too, and is refused: whoever wrote it meant something.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueueFilter {
     /// Leaving by this channel.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// Going to this destination; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The sender holds this text; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// A recipient holds this text; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// Accepted at least this many seconds ago.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +117,7 @@ pub struct QueueFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub larger_than: Option<u64>,
     /// The last reply to one of its recipients holds this text; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// In this state.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,6 +236,14 @@ impl QueueFilter {
     }
 }
 
+fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(value)?;
+    if text.as_deref() == Some("") {
+        return Err(de::Error::custom("channel, host, from, to and reply must not be empty"));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +306,16 @@ mod tests {
         ];
         for (name, filter, want) in rows {
             assert_eq!(filter.admits(&entry(), Timestamp(70_000)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_text_is_no_filter() {
+        for field in ["channel", "host", "from", "to", "reply"] {
+            let read =
+                |value| serde_json::from_str::<QueueFilter>(&format!("{{\"{field}\":{value}}}"));
+            assert!(read("\"\"").unwrap_err().to_string().contains("must not be empty"), "{field}");
+            assert!(read("\"x\"").is_ok() && read("null").is_ok(), "{field}");
         }
     }
 }

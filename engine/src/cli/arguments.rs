@@ -217,16 +217,16 @@ pub(super) struct List {
 #[derive(Args, Debug, Default)]
 pub(super) struct Filter {
     /// Leaving by this channel
-    #[arg(long)]
+    #[arg(long, value_parser = text)]
     pub(super) channel: Option<String>,
     /// Going to this host
-    #[arg(long)]
+    #[arg(long, value_parser = text)]
     pub(super) host: Option<String>,
     /// Whose sender holds this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) from: Option<String>,
     /// With a recipient that holds this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) to: Option<String>,
     /// Accepted at least this long ago: 10m, 2h, 1d, PT10M
     #[arg(long, value_name = "TIME", value_parser = age)]
@@ -241,7 +241,7 @@ pub(super) struct Filter {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(super) larger_than: Option<u64>,
     /// Whose last reply holds this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) reply: Option<String>,
     /// Entries at most
     #[arg(long, value_name = "N")]
@@ -270,6 +270,11 @@ impl Filter {
         let older_than = older_than.map(|age| age.as_secs());
         QueueFilter { channel, host, from, to, older_than, larger_than, reply, state, limit }
     }
+}
+
+/// An empty one would name every entry.
+fn text(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn size(text: &str) -> Result<u64, String> {
