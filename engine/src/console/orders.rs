@@ -46,10 +46,7 @@ pub(super) async fn go_on(
         // What was held a page ago is found once more among the held.
         wanted.retain(|described| described.entry.state != EntryState::Held);
     }
-    if let Some(limit) = order.filter.limit {
-        let left = usize::try_from(limit.saturating_sub(progress.done)).unwrap_or(usize::MAX);
-        wanted.truncate(left);
-    }
+    wanted.truncate(left(&order.filter, &progress));
     for (described, altered) in wanted.iter().zip(alter(parts, order, &reading, &wanted).await?) {
         match altered {
             Altered::Done => progress.done += 1,
@@ -62,10 +59,16 @@ pub(super) async fn go_on(
             log_deleted(parts, described, order);
         }
     }
-    let full = order.filter.limit.is_some_and(|limit| progress.done >= limit);
-    let next = next.filter(|_| !full);
+    let next = next.filter(|_| left(&order.filter, &progress) > 0);
     progress.ended = next.is_none();
     Ok((progress, next.map(|next| OrderPosition { next: Some(next), last, progress })))
+}
+
+/// Entries that the order may still reach. What a job has in hand is reached, too.
+fn left(filter: &QueueFilter, progress: &OrderProgress) -> usize {
+    let reached = progress.done + progress.later;
+    let left = filter.limit.map_or(u64::MAX, |limit| limit.saturating_sub(reached));
+    usize::try_from(left).unwrap_or(usize::MAX)
 }
 
 /// Has it done; with a dry run, nothing.
@@ -150,3 +153,20 @@ fn action_of(action: OrderAction) -> Action {
 
 /// Entries dealt with at once: the queue looks at nothing else meanwhile.
 const PAGE: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_counts_what_jobs_have_in_hand() {
+        // limit, done, later, left
+        let rows =
+            [(None, 7, 7, usize::MAX), (Some(5), 2, 1, 2), (Some(5), 0, 5, 0), (Some(5), 9, 0, 0)];
+        for (limit, done, later, want) in rows {
+            let filter = QueueFilter { limit, ..QueueFilter::default() };
+            let progress = OrderProgress { done, later, ..OrderProgress::default() };
+            assert_eq!(left(&filter, &progress), want, "{limit:?} {done} {later}");
+        }
+    }
+}
