@@ -299,7 +299,7 @@ impl Queue {
         }
     }
 
-    fn log_deleted(&self, envelope: &Envelope, entry: Tracked, reason: &str) {
+    pub(super) fn log_deleted(&self, envelope: &Envelope, entry: Tracked, reason: &str) {
         RecipientsReturned {
             envelope,
             entry: usize::from(entry.entry),

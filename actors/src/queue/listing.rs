@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use actix::prelude::*;
 
-use super::{ChannelId, Queue, now_ms, tracker::Tally};
+use super::{Action, ChannelId, Queue, now_ms, tracker::Tally};
 use crate::{
     metrics::level,
     spool::{Counts, ScannedEntry},
@@ -39,6 +39,8 @@ pub struct ListedEntry {
     pub scanned: ScannedEntry,
     /// `ready`, `active` or `delayed` when memory tracks it.
     pub tracked: Option<&'static str>,
+    /// What is to be done with it as soon as its job gives it back.
+    pub ordered: Option<Action>,
 }
 
 impl Handler<DescribeQueue> for Queue {
@@ -61,7 +63,8 @@ impl Handler<ListEntries> for Queue {
         let _busy = self.meter.handling("ListEntries");
         let list = |scanned: ScannedEntry| {
             let tracked = self.tracker.state_of(scanned.id, scanned.entry).map(|(word, _)| word);
-            ListedEntry { scanned, tracked }
+            let ordered = self.wishes.get(&(scanned.id, scanned.entry)).map(|(action, _)| *action);
+            ListedEntry { scanned, tracked, ordered }
         };
         MessageResult(found.into_iter().map(list).collect())
     }

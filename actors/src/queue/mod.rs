@@ -18,6 +18,7 @@ mod settle;
 mod standing;
 mod threads;
 pub mod tracker;
+mod wishes;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -46,6 +47,7 @@ pub use self::{
     },
     recalls::Recall,
     standing::{LookAgain, Standing},
+    wishes::GiveUpJobs,
 };
 pub use crate::channels::ChannelId;
 use crate::{

@@ -40,6 +40,9 @@ impl Queue {
         } else if telling {
             self.controller.do_send(Reached { destination: destination.clone(), thread });
         }
+        if !self.minds((entry.id, entry.entry)) {
+            return self.finish_drain();
+        }
         if !counts {
             self.tracker.defer(entry, true);
             self.grant_wish(destination, entry);
@@ -102,6 +105,10 @@ impl Queue {
                 touched.push(destination);
                 continue;
             };
+            if !self.minds((entry.id, entry.entry)) {
+                self.with_notary = self.with_notary.saturating_sub(1);
+                continue;
+            }
             let (then, reason) = match told {
                 Told::Settled => (then, None),
                 Told::Later => untold(kind, was, now_ms()),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Timestamp;
+use super::{OrderAction, Timestamp};
 
 /// One line of `relais queue list --json`: the recipients of a message that leave together.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -28,6 +28,10 @@ pub struct QueuedEntry {
     /// `urgent`, `normal`, `nonurgent` or `second class`.
     #[serde(default)]
     pub priority: String,
+    /// What an operator ordered while a job had it in hand: done as soon as it is given back, if
+    /// it is then still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<OrderAction>,
     /// All of its recipients, those that are done included.
     pub recipients: Vec<QueuedRecipient>,
 }
@@ -260,6 +264,7 @@ mod tests {
             attempts: 2,
             due: Some(Timestamp(70_000)),
             priority: "normal".to_owned(),
+            ordered: None,
             recipients: vec![QueuedRecipient {
                 address: "bob".to_owned(),
                 state: EntryState::Delayed.into(),

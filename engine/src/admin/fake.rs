@@ -51,6 +51,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
         attempts: 0,
         due: None,
         priority: "normal".to_owned(),
+        ordered: None,
         recipients: vec![QueuedRecipient {
             address: "alice".to_owned(),
             state: EntryState::Ready.into(),

@@ -7,12 +7,15 @@ use std::{
 };
 
 use relais_actors::{
-    queue::{ListEntries, ListedEntry},
+    queue::{Action, ListEntries, ListedEntry},
     spool::{
         Class, Cursor, EntryState as Stored, LastReplies, ScannedEntry, Spool, SpoolError,
         open_recipients,
     },
-    status::{EntryState, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState, Timestamp},
+    status::{
+        EntryState, OrderAction, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState,
+        Timestamp,
+    },
 };
 use relais_channels::mail::{Envelope, MessageId, Outcome};
 
@@ -111,7 +114,7 @@ pub(super) async fn describe(
         // Delivered since the scan, and no longer queued.
         let Some(envelope) = envelopes.get(&listed.scanned.id).cloned() else { continue };
         let state = state_of(&listed);
-        let scanned = listed.scanned;
+        let ListedEntry { scanned, ordered, .. } = listed;
         let entry = QueuedEntry {
             id: scanned.id.to_string(),
             channel: scanned.channel.to_string(),
@@ -126,6 +129,7 @@ pub(super) async fn describe(
                 _ => None,
             },
             priority: scanned.priority.name().to_owned(),
+            ordered: ordered.map(order_of),
             recipients: recipients(&scanned, &envelope, state, &last),
         };
         entries.push(Described { scanned, envelope, entry });
@@ -133,13 +137,24 @@ pub(super) async fn describe(
     Ok(entries)
 }
 
-fn state_of(ListedEntry { scanned, tracked }: &ListedEntry) -> EntryState {
+fn state_of(ListedEntry { scanned, tracked, .. }: &ListedEntry) -> EntryState {
     match (scanned.state, tracked) {
         (Stored::Held { .. }, _) => EntryState::Held,
         (_, Some("active")) => EntryState::Active,
         (_, Some("delayed")) => EntryState::Delayed,
         (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
         _ => EntryState::Ready,
+    }
+}
+
+/// What was ordered, in the words of orders.
+pub(super) fn order_of(action: Action) -> OrderAction {
+    match action {
+        Action::Hold => OrderAction::Hold,
+        Action::Release => OrderAction::Release,
+        Action::Retry => OrderAction::Retry,
+        Action::Return => OrderAction::Return,
+        Action::Delete => OrderAction::Delete,
     }
 }
 

@@ -161,7 +161,7 @@ pub fn entries(entries: &[QueuedEntry]) -> String {
         };
         table.row([
             &entry.id,
-            &entry.state.name(),
+            &state_of(entry),
             &Size(entry.size),
             &Span(entry.received.until(now)),
             &entry.attempts,
@@ -173,6 +173,12 @@ pub fn entries(entries: &[QueuedEntry]) -> String {
         ]);
     }
     table.to_string()
+}
+
+/// With what an operator ordered meanwhile.
+fn state_of(entry: &QueuedEntry) -> String {
+    let state = entry.state.name();
+    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("{state}, to be {}", to.done()))
 }
 
 /// `relais queue show`.
@@ -199,6 +205,9 @@ pub fn message(message: &QueuedMessage) -> String {
             entry.attempts,
             due.unwrap_or_default()
         );
+        if let Some(ordered) = entry.ordered {
+            let _ = writeln!(page, "to be {} as soon as its job gives it back", ordered.done());
+        }
         let mut table = Table::new(&["RECIPIENT", "STATE", "LAST REPLY"]);
         for recipient in &entry.recipients {
             let reply = recipient.last_reply.as_deref().unwrap_or("-");

@@ -4,7 +4,7 @@ use relais_channels::mail::{MessageId, Notify};
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
-    queue::{Action, Alter, Altered, Reading},
+    queue::{Action, Alter, Altered, GiveUpJobs, Reading},
     spool::EntryState,
 };
 
@@ -86,4 +86,34 @@ async fn no_order_gives_a_job_what_nobody_delivers() {
         assert!(house.found(id).await.is_some(), "{channel}");
     }
     assert_eq!(house.script.taken(), []);
+}
+
+#[actix::test]
+async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_ends() {
+    let house = House::new(Plan::default());
+    house.script.close_gate();
+    let actions = [Action::Delete, Action::Hold, Action::Return];
+    let mut ordered = Vec::new();
+    for (action, host) in actions.into_iter().zip(["a.test", "b.test", "c.test"]) {
+        house.script.set(host, Deed::Defer);
+        ordered.push((action, house.post(host).await));
+    }
+    eventually("all are taken", || house.script.in_hand() == 3).await;
+    for (action, id) in &ordered {
+        assert_eq!(house.order(*action, *id).await, Altered::Later);
+    }
+    house.queue.send(GiveUpJobs).await.unwrap();
+    let after = async || {
+        for (action, id) in &ordered {
+            let state = house.found(*id).await.map(|found| found.state);
+            let is_held = matches!(state, Some(EntryState::Held { attempts: 0, .. }));
+            assert!(if *action == Action::Delete { state.is_none() } else { is_held }, "{state:?}");
+        }
+    };
+    after().await;
+    assert_eq!(house.logged("X", ordered[0].1), 1, "{:#?}", house.log.taken());
+    house.script.open_gate();
+    eventually("the jobs are done", || house.script.in_hand() == 0).await;
+    a_while().await;
+    after().await;
 }
