@@ -111,7 +111,7 @@ pub struct QueueFilter {
     /// The sender holds this text; without regard to case.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// A recipient holds this text; without regard to case.
+    /// A recipient that is still open holds this text; without regard to case.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// Accepted at least this many seconds ago.
@@ -120,7 +120,7 @@ pub struct QueueFilter {
     /// Of more octets than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub larger_than: Option<u64>,
-    /// The last reply to one of its recipients holds this text; without regard to case.
+    /// The last reply to one of its open recipients holds this text; without regard to case.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// In this state.
@@ -191,7 +191,19 @@ impl EntryState {
     }
 }
 
+impl QueuedEntry {
+    /// Its recipients that are neither reached nor given up.
+    pub fn open(&self) -> impl Iterator<Item = &QueuedRecipient> {
+        self.recipients.iter().filter(|recipient| recipient.state.is_open())
+    }
+}
+
 impl RecipientState {
+    /// Whether it is still to be delivered.
+    pub const fn is_open(self) -> bool {
+        !matches!(self, Self::Delivered | Self::Failed)
+    }
+
     /// In lower case.
     pub const fn name(self) -> &'static str {
         match self {
@@ -228,14 +240,11 @@ impl QueueFilter {
             && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
             && self.larger_than.is_none_or(|size| entry.size > size)
             && self.from.as_ref().is_none_or(|from| holds(&entry.sender, from))
-            && self
-                .to
-                .as_ref()
-                .is_none_or(|to| entry.recipients.iter().any(|r| holds(&r.address, to)))
+            && self.to.as_ref().is_none_or(|to| entry.open().any(|r| holds(&r.address, to)))
             && self.reply.as_ref().is_none_or(|reply| {
                 let said =
                     |r: &QueuedRecipient| r.last_reply.as_ref().is_some_and(|s| holds(s, reply));
-                entry.recipients.iter().any(said)
+                entry.open().any(said)
             })
     }
 }
@@ -311,6 +320,27 @@ mod tests {
         ];
         for (name, filter, want) in rows {
             assert_eq!(filter.admits(&entry(), Timestamp(70_000)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn recipients_that_are_done_match_nothing() {
+        let done = |address: &str, state, reply: &str| QueuedRecipient {
+            address: address.to_owned(),
+            state,
+            last_reply: Some(reply.to_owned()),
+        };
+        let mut entry = entry();
+        entry.recipients.push(done("carol", RecipientState::Delivered, "250 2.1.5 thanks"));
+        entry.recipients.push(done("dave", RecipientState::Failed, "550 5.1.1 unknown"));
+        let some = |text: &str| Some(text.to_owned());
+        for (text, want) in [("bob", true), ("carol", false), ("dave", false)] {
+            let filter = QueueFilter { to: some(text), ..QueueFilter::default() };
+            assert_eq!(filter.admits(&entry, Timestamp(70_000)), want, "{text}");
+        }
+        for (text, want) in [("later", true), ("thanks", false), ("unknown", false)] {
+            let filter = QueueFilter { reply: some(text), ..QueueFilter::default() };
+            assert_eq!(filter.admits(&entry, Timestamp(70_000)), want, "{text}");
         }
     }
 

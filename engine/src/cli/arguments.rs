@@ -225,7 +225,7 @@ pub(super) struct Filter {
     /// Whose sender holds this text
     #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) from: Option<String>,
-    /// With a recipient that holds this text
+    /// With a recipient, not done yet, that holds this text
     #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) to: Option<String>,
     /// Accepted at least this long ago: 10m, 2h, 1d, PT10M
@@ -240,7 +240,7 @@ pub(super) struct Filter {
     /// Of more octets than this: 10000, 10MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(super) larger_than: Option<u64>,
-    /// Whose last reply holds this text
+    /// With such a recipient of whom the last reply holds this text
     #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) reply: Option<String>,
     /// Entries at most

@@ -154,10 +154,11 @@ pub fn entries(entries: &[QueuedEntry]) -> String {
     let titles = ["ID", "STATE", ">SIZE", "AGE", ">TRIES", "NEXT", "CHANNEL", "HOST", "FROM", "TO"];
     let mut table = Table::new(&titles);
     for entry in entries {
-        let to = match entry.recipients.as_slice() {
-            [] => String::new(),
-            [only] => only.address.clone(),
-            [first, rest @ ..] => format!("{} and {} more", first.address, rest.len()),
+        let mut open = entry.open();
+        let to = match (open.next(), open.count()) {
+            (None, _) => String::new(),
+            (Some(only), 0) => only.address.clone(),
+            (Some(first), more) => format!("{} and {more} more", first.address),
         };
         table.row([
             &entry.id,
@@ -357,4 +358,34 @@ pub fn route(route: &RouteExplained) -> String {
         let _ = write!(page, "{table}");
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use relais_actors::status::{QueuedRecipient, RecipientState};
+
+    use super::*;
+    use crate::admin::fake::entry;
+
+    #[test]
+    fn a_listing_names_recipients_that_are_open() {
+        use RecipientState::{Active, Delivered, Failed};
+        // recipients, what stands under TO
+        let rows: [(&[RecipientState], &str); 4] = [
+            (&[Active], " r0\n"),
+            (&[Delivered, Active], " r1\n"),
+            (&[Failed, Active, Delivered, Active, Active], " r1 and 2 more\n"),
+            (&[Delivered], "<ann@example.org>\n"),
+        ];
+        for (states, want) in rows {
+            let recipient = |(n, state): (usize, &RecipientState)| QueuedRecipient {
+                address: format!("r{n}"),
+                state: *state,
+                last_reply: None,
+            };
+            let recipients = states.iter().enumerate().map(recipient).collect();
+            let text = entries(&[QueuedEntry { recipients, ..entry(1) }]);
+            assert!(text.ends_with(want), "{states:?}: {text}");
+        }
+    }
 }
