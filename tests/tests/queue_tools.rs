@@ -175,7 +175,7 @@ fn wrong_use_ends_with_2_and_an_unknown_id_with_1() {
     let _running = instance.start();
     must(&instance, &["channel", "stop", "stores"]);
     let id = send(&instance, "a@a.test", "x@one.test", "x", 500);
-    let rows: [(&[&str], i32); 17] = [
+    let rows: [(&[&str], i32); 19] = [
         (&["queue", "hold"], 2),
         (&["queue", "delete"], 2),
         (&["queue", "delete", "--limit", "5"], 2),
@@ -184,6 +184,8 @@ fn wrong_use_ends_with_2_and_an_unknown_id_with_1() {
         (&["queue", "delete", "--older-than", "soon"], 2),
         (&["queue", "delete", "--state", "lost"], 2),
         (&["queue", "delete", "rubbish"], 2),
+        (&["queue", "delete", "--from", ""], 2),
+        (&["queue", "delete", "--channel", "no_such"], 2),
         (&["queue", "why"], 2),
         (&["queue", "delete", unknown], 1),
         (&["queue", "why", unknown], 1),
@@ -200,6 +202,14 @@ fn wrong_use_ends_with_2_and_an_unknown_id_with_1() {
         assert!(!output.stderr.is_empty(), "{command:?} does not say why");
     }
     assert_eq!(instance.queue().len(), 1, "and nothing has happened");
+    let output = instance.relais("queue", &["hold", unknown, &id, "ZZZ"]);
+    assert_eq!(output.status.code(), Some(2), "not an id at all");
+    let output = instance.relais("queue", &["hold", unknown, &id]);
+    let (said, why) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}{why}");
+    assert_eq!(said, "1 entry held\n");
+    assert_eq!(why, format!("relais: no message {unknown} in the queue\n"));
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct QueueOrder {
 }
 
 /// One line of the answer to an order; the last one has `ended`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct OrderProgress {
     /// Entries looked at so far.
     pub seen: u64,
@@ -56,6 +56,9 @@ pub struct OrderProgress {
     pub idle: u64,
     /// Entries that went, or changed, before it could be done.
     pub moved: u64,
+    /// Ids that were named and of which nothing is in the queue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
     /// All is done.
     pub ended: bool,
 }

@@ -105,7 +105,7 @@ pub struct QueueFilter {
     /// Leaving by this channel.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// Going to this destination; without regard to case.
+    /// Going to this destination; without regard to case, and to the brackets of an address.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The sender holds this text; without regard to case.
@@ -229,13 +229,20 @@ impl From<EntryState> for RecipientState {
 }
 
 impl QueueFilter {
+    /// Whether it lets this destination through.
+    pub fn names_host(&self, host: &str) -> bool {
+        let bare =
+            |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        self.host.as_deref().is_none_or(|named| bare(named) == bare(host))
+    }
+
     /// Whether an entry passes; [`QueueFilter::limit`] is the caller's business.
     pub fn admits(&self, entry: &QueuedEntry, now: Timestamp) -> bool {
         let holds = |text: &str, part: &String| {
             text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
         };
         self.channel.as_ref().is_none_or(|channel| *channel == entry.channel)
-            && self.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&entry.host))
+            && self.names_host(&entry.host)
             && self.state.is_none_or(|state| state == entry.state)
             && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
             && self.larger_than.is_none_or(|size| entry.size > size)
@@ -341,6 +348,21 @@ mod tests {
         for (text, want) in [("later", true), ("thanks", false), ("unknown", false)] {
             let filter = QueueFilter { reply: some(text), ..QueueFilter::default() };
             assert_eq!(filter.admits(&entry, Timestamp(70_000)), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_named_with_or_without_its_brackets() {
+        let rows = [
+            ("127.0.0.1", "[127.0.0.1]", true),
+            ("[127.0.0.1]", "[127.0.0.1]", true),
+            ("[127.0.0.1]", "127.0.0.1", true),
+            ("127.0.0.1", "[127.0.0.11]", false),
+            ("A.example", "a.example", true),
+        ];
+        for (named, host, want) in rows {
+            let filter = QueueFilter { host: Some(named.to_owned()), ..QueueFilter::default() };
+            assert_eq!(filter.names_host(host), want, "{named} {host}");
         }
     }
 

@@ -115,6 +115,12 @@ impl Console for Fake {
         })
     }
 
+    fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
+        let unknown = |channel: &String| Err(Nonsense(format!("there is no channel {channel:?}")));
+        let channel = filter.channel.as_ref().filter(|channel| *channel != "tcp_lmtpcs");
+        channel.map_or(Ok(()), unknown)
+    }
+
     async fn queue_list(
         &self,
         filter: &QueueFilter,

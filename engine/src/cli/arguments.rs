@@ -181,7 +181,7 @@ pub(super) struct Order {
     /// Only say with how many it would be done
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// One object: {seen, of, done, later, idle, moved, ended}
+    /// One object: {seen, of, done, later, idle, moved, ended}, and `unknown` ids
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -79,7 +79,7 @@ impl Position {
         let now = Timestamp::now();
         found.retain(|entry| {
             let received = Timestamp(entry.id.received_ms());
-            filter.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&entry.host))
+            filter.names_host(&entry.host)
                 && filter.older_than.is_none_or(|age| received.until(now).as_secs() >= age)
                 && filter.larger_than.is_none_or(|size| entry.size > size)
         });

@@ -223,6 +223,14 @@ impl Console for EngineConsole {
         })
     }
 
+    fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
+        // What cannot be told while the engine starts is told by what comes next.
+        let (Some(parts), Some(channel)) = (self.0.parts.get(), &filter.channel) else {
+            return Ok(());
+        };
+        limits::check_channel(parts, channel)
+    }
+
     async fn queue_list(
         &self,
         filter: &QueueFilter,

@@ -1,6 +1,8 @@
 //! What operators order: entries held, released, retried, returned, deleted; channels stopped and
 //! started; limits changed.
 
+use std::collections::HashSet;
+
 use relais_actors::{
     events::RecipientsReturned,
     queue::{Action, Alter, Altered, Reading},
@@ -32,9 +34,12 @@ pub(super) async fn go_on(
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
     let OrderPosition { next, last, mut progress } = at.unwrap_or_else(|| begin(parts, order));
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
-    let (mut found, next) = match next {
-        Some(position) => position.page(parts, &order.filter, PAGE).await.map_err(trouble)?,
-        None => (named(parts, order).await?, None),
+    let (mut found, next) = if let Some(position) = next {
+        position.page(parts, &order.filter, PAGE).await.map_err(trouble)?
+    } else {
+        let found = named(parts, order).await?;
+        progress.unknown = unknown(order, &found);
+        (found, None)
     };
     found.retain(|entry| entry.id <= last);
     progress.seen += found.len() as u64;
@@ -61,7 +66,9 @@ pub(super) async fn go_on(
     }
     let next = next.filter(|_| left(&order.filter, &progress) > 0);
     progress.ended = next.is_none();
-    Ok((progress, next.map(|next| OrderPosition { next: Some(next), last, progress })))
+    let next =
+        next.map(|next| OrderPosition { next: Some(next), last, progress: progress.clone() });
+    Ok((progress, next))
 }
 
 /// Entries that the order may still reach. What a job has in hand is reached, too.
@@ -120,6 +127,13 @@ async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
     let ids = order.ids.iter().map(|id| id.parse::<MessageId>());
     let ids = ids.collect::<Result<_, _>>().map_err(|error| Trouble(error.to_string()))?;
     parts.spool.find_all(ids).await.map_err(trouble)
+}
+
+/// Ids of which nothing was found.
+fn unknown(order: &QueueOrder, found: &[ScannedEntry]) -> Vec<String> {
+    let found: HashSet<MessageId> = found.iter().map(|entry| entry.id).collect();
+    let known = |id: &String| id.parse().is_ok_and(|id: MessageId| found.contains(&id));
+    order.ids.iter().filter(|id| !known(id)).cloned().collect()
 }
 
 fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
