@@ -132,7 +132,7 @@ impl Queue {
         reason: &Arc<str>,
     ) -> Altered {
         let Some(channel) = self.channels.find(&found.channel) else {
-            return self.alter_lost(found, action, reason);
+            return self.alter_lost(found, reading, action, reason);
         };
         let is_held = matches!(found.state, EntryState::Held { .. });
         match (action, is_held) {
@@ -157,9 +157,18 @@ impl Queue {
     }
 
     /// Of a channel that the configuration has lost: nobody but an operator touches it.
-    fn alter_lost(&self, found: &ScannedEntry, action: Action, reason: &Arc<str>) -> Altered {
+    fn alter_lost(
+        &mut self,
+        found: &ScannedEntry,
+        reading: Ticket,
+        action: Action,
+        reason: &Arc<str>,
+    ) -> Altered {
         if action != Action::Delete {
             return Altered::Idle;
+        }
+        if self.tracker.changed_since(reading, found.id, found.entry) {
+            return Altered::Moved;
         }
         self.spool.amend(Change {
             id: found.id,
@@ -175,6 +184,8 @@ impl Queue {
             replies: Vec::new(),
             reason: Some(Arc::clone(reason)),
         });
+        // Whoever read it before this must not delete it once more.
+        self.tracker.done_aside(found.id, found.entry);
         Altered::Done
     }
 

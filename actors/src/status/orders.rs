@@ -54,6 +54,10 @@ pub struct OrderProgress {
     pub later: u64,
     /// Entries that are so already, or with which it cannot be done.
     pub idle: u64,
+    /// Those of `idle` in channels that no job delivers, or that the configuration has lost, which
+    /// is why.
+    #[serde(default)]
+    pub undelivered: u64,
     /// Entries that went, or changed, before it could be done.
     pub moved: u64,
     /// Ids that were named and of which nothing is in the queue.

@@ -134,7 +134,7 @@ pub struct QueueFilter {
 /// `relais queue summary --json`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct QueueSummary {
-    /// Channels with something in the queue, in name order.
+    /// Channels with something in the queue, those that the configuration has lost included.
     pub channels: Vec<ChannelSummary>,
     /// The destinations with most entries, at most 20, the fullest first.
     pub hosts: Vec<HostSummary>,

@@ -48,6 +48,14 @@ async fn account(
             format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
         }
     };
+    let Some(channel) = parts.channels.find(&scanned.channel) else {
+        let text = format!(
+            "The configuration has no channel {} any more: nobody delivers it until there is one \
+             again; until then it can be deleted and nothing else. {tried}",
+            scanned.channel
+        );
+        return Ok(("no_program", text));
+    };
     if matches!(scanned.state, Stored::Held { .. }) {
         let why = hold_reason(parts, scanned).await;
         let id = scanned.id;
@@ -56,13 +64,6 @@ async fn account(
         );
         return Ok(("held", text));
     }
-    let Some(channel) = parts.channels.find(&scanned.channel) else {
-        let text = format!(
-            "The configuration has no channel {} any more: nobody delivers it. {tried}",
-            scanned.channel
-        );
-        return Ok(("no_program", text));
-    };
     if !is_delivered(parts.channels.channel(channel)) {
         let text = format!("No job delivers what is in channel {}. {tried}", scanned.channel);
         return Ok(("no_program", text));

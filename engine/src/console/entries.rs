@@ -19,7 +19,7 @@ use relais_actors::{
 };
 use relais_channels::mail::{Envelope, MessageId, Outcome};
 
-use super::{Parts, gone};
+use super::{Parts, gone, summary::names};
 use crate::admin::Answer;
 
 /// Where a listing goes on: a channel, a class, and the last entry seen there.
@@ -53,10 +53,7 @@ impl Position {
     ) -> Result<(Vec<ScannedEntry>, Option<Self>), SpoolError> {
         // Those that the configuration has lost, too: their mail is still there.
         let counts = parts.spool.counts();
-        let configured = parts.channels.iter().map(|(_, channel)| channel.name.as_str());
-        let lost = counts.keys().map(String::as_str);
-        let lost = lost.filter(|name| parts.channels.find(name).is_none());
-        let names: Vec<&str> = configured.chain(lost).collect();
+        let names: Vec<&str> = names(parts, &counts).collect();
         let Some(name) = names.get(self.channel) else { return Ok((Vec::new(), None)) };
         let wanted = filter.channel.as_deref().is_none_or(|channel| channel == *name);
         let mut ended = true;

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use relais_actors::{
+    channels::is_delivered,
     events::RecipientsReturned,
     queue::{Action, Alter, Altered, Reading},
     spool::ScannedEntry,
@@ -56,7 +57,11 @@ pub(super) async fn go_on(
         match altered {
             Altered::Done => progress.done += 1,
             Altered::Later => progress.later += 1,
-            Altered::Idle => progress.idle += 1,
+            Altered::Idle => {
+                progress.idle += 1;
+                let beyond = is_beyond(parts, order.action, &described.entry.channel);
+                progress.undelivered += u64::from(beyond);
+            }
             Altered::Moved => progress.moved += 1,
         }
         let deleted = order.action == OrderAction::Delete && !order.dry_run;
@@ -86,7 +91,10 @@ async fn alter(
     wanted: &[Described],
 ) -> Answer<Vec<Altered>> {
     if order.dry_run {
-        let would_be = |described: &Described| would_be(order.action, described.entry.state);
+        let would_be = |Described { entry, .. }: &Described| {
+            let beyond = is_beyond(parts, order.action, &entry.channel);
+            if beyond { Altered::Idle } else { would_be(order.action, entry.state) }
+        };
         return Ok(wanted.iter().map(would_be).collect());
     }
     let alter = Alter {
@@ -96,6 +104,14 @@ async fn alter(
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
     parts.queue.send(alter).await.map_err(gone)
+}
+
+/// Whether it cannot be done with anything in this channel.
+fn is_beyond(parts: &Parts, action: OrderAction, channel: &str) -> bool {
+    match parts.channels.find(channel) {
+        Some(id) => action == OrderAction::Retry && !is_delivered(parts.channels.channel(id)),
+        None => action != OrderAction::Delete,
+    }
 }
 
 /// What would come of an entry in this state.

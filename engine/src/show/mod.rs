@@ -271,7 +271,7 @@ pub fn channel_list(status: &Status) -> String {
 
 /// What came of an order, in a sentence.
 pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> String {
-    let OrderProgress { done, later, idle, moved, .. } = progress;
+    let OrderProgress { done, later, idle, undelivered, moved, .. } = progress;
     let entries =
         |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
     if dry_run {
@@ -286,6 +286,10 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
         if *count > 0 {
             let _ = write!(text, "; {count} {what}");
         }
+    }
+    if *undelivered > 0 {
+        let why = "in channels that no job delivers or that the configuration has lost";
+        let _ = write!(text, "; {undelivered} of those left are {why}");
     }
     text
 }

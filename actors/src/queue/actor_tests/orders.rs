@@ -117,3 +117,18 @@ async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_
     a_while().await;
     after().await;
 }
+
+#[actix::test]
+async fn what_the_configuration_has_lost_is_deleted_once() {
+    let house = House::new(Plan::default());
+    let id = house.post_in("gone", "far.test", &["bob@else.test"], Notify::Unsaid).await;
+    assert_eq!(house.order(Action::Hold, id).await, Altered::Idle);
+    let reading = Reading::begin(&house.queue).await.unwrap();
+    let entries = vec![house.found(id).await.unwrap()];
+    for want in [Altered::Done, Altered::Moved] {
+        let (entries, reason) = (entries.clone(), "as the test wants it".into());
+        let alter = Alter { reading: reading.ticket(), action: Action::Delete, reason, entries };
+        assert_eq!(house.queue.send(alter).await.unwrap(), [want]);
+    }
+    house.until_done(id).await;
+}
