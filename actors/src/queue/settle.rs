@@ -215,7 +215,7 @@ impl After {
             return Self { failed, meanwhile, state: EntryState::Done };
         }
         let fast = channel.mailbox_busy_fast_retry && all_busy && !silent;
-        let seed = entry.id.0 ^ u64::from(entry.entry);
+        let seed = backoff::seed(entry.id, entry.entry);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
             backoff::mailbox_busy(seed, attempts)
         } else {

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use relais_actors::{
     channels::is_delivered,
     events::RecipientsReturned,
-    queue::{Action, Alter, Altered, Reading},
+    job_controller::backoff,
+    queue::{Action, Alter, Altered, Reading, now_ms, tracker::Tracked},
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
@@ -24,6 +25,8 @@ pub struct OrderPosition {
     next: Option<Position>,
     /// What comes in later is not meant: least of all the notices that a return makes.
     last: MessageId,
+    /// What failed since is not tried once more: it would go on for as long as it fails.
+    began: u64,
     progress: OrderProgress,
 }
 
@@ -33,7 +36,8 @@ pub(super) async fn go_on(
     order: &QueueOrder,
     at: Option<OrderPosition>,
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
-    let OrderPosition { next, last, mut progress } = at.unwrap_or_else(|| begin(parts, order));
+    let OrderPosition { next, last, began, mut progress } =
+        at.unwrap_or_else(|| begin(parts, order));
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
     let (mut found, next) = if let Some(position) = next {
         position.page(parts, &order.filter, PAGE).await.map_err(trouble)?
@@ -51,6 +55,9 @@ pub(super) async fn go_on(
     if order.action == OrderAction::Hold && order.ids.is_empty() {
         // What was held a page ago is found once more among the held.
         wanted.retain(|described| described.entry.state != EntryState::Held);
+    }
+    if order.action == OrderAction::Retry && order.ids.is_empty() {
+        wanted.retain(|described| !tried_since(parts, &described.scanned, began));
     }
     wanted.truncate(left(&order.filter, &progress));
     for (described, altered) in wanted.iter().zip(alter(parts, order, &reading, &wanted).await?) {
@@ -71,9 +78,19 @@ pub(super) async fn go_on(
     }
     let next = next.filter(|_| left(&order.filter, &progress) > 0);
     progress.ended = next.is_none();
-    let next =
-        next.map(|next| OrderPosition { next: Some(next), last, progress: progress.clone() });
+    let next = next.map(|next| OrderPosition {
+        next: Some(next),
+        last,
+        began,
+        progress: progress.clone(),
+    });
     Ok((progress, next))
+}
+
+/// It has failed since the order began.
+fn tried_since(parts: &Parts, scanned: &ScannedEntry, began: u64) -> bool {
+    let Some(channel) = parts.channels.find(&scanned.channel) else { return false };
+    backoff::tried_between(parts.channels.channel(channel), &Tracked::of(scanned), began, now_ms())
 }
 
 /// Entries that the order may still reach. What a job has in hand is reached, too.
@@ -134,6 +151,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
     OrderPosition {
         next: (!by_id).then(Position::first),
         last: parts.spool.last_id(),
+        began: now_ms(),
         progress: OrderProgress { of, ..OrderProgress::default() },
     }
 }
