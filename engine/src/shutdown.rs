@@ -6,8 +6,11 @@
 use std::{future::Future, time::Duration};
 
 use relais_actors::{
-    dispatcher::DrainDispatcher, job_controller::StopStarting, queue::DrainQueue,
-    store::DrainStore, watch::StandDown,
+    dispatcher::DrainDispatcher,
+    job_controller::StopStarting,
+    queue::{DrainQueue, GiveUpJobs},
+    store::DrainStore,
+    watch::StandDown,
 };
 use tracing::{info, warn};
 
@@ -24,6 +27,8 @@ pub async fn drain(engine: &Engine) {
         within(SESSIONS, "sessions did not finish in time; their clients will try again", sessions),
         within(JOBS, "jobs did not finish in time; their messages are tried again", jobs),
     );
+    let forgotten = "orders about entries in the hands of jobs are forgotten";
+    within(FLUSH, forgotten, engine.queue.send(GiveUpJobs)).await;
     if let Some(store) = &engine.store {
         let unfinished = "the store's deliveries are made again at the next start";
         within(FLUSH, unfinished, store.send(DrainStore)).await;

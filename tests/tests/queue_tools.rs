@@ -2,7 +2,7 @@
 //! released, retried, returned, deleted; channels stopped and started; limits set; questions why.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -175,7 +175,7 @@ fn wrong_use_ends_with_2_and_an_unknown_id_with_1() {
     let _running = instance.start();
     must(&instance, &["channel", "stop", "stores"]);
     let id = send(&instance, "a@a.test", "x@one.test", "x", 500);
-    let rows: [(&[&str], i32); 17] = [
+    let rows: [(&[&str], i32); 19] = [
         (&["queue", "hold"], 2),
         (&["queue", "delete"], 2),
         (&["queue", "delete", "--limit", "5"], 2),
@@ -184,6 +184,8 @@ fn wrong_use_ends_with_2_and_an_unknown_id_with_1() {
         (&["queue", "delete", "--older-than", "soon"], 2),
         (&["queue", "delete", "--state", "lost"], 2),
         (&["queue", "delete", "rubbish"], 2),
+        (&["queue", "delete", "--from", ""], 2),
+        (&["queue", "delete", "--channel", "no_such"], 2),
         (&["queue", "why"], 2),
         (&["queue", "delete", unknown], 1),
         (&["queue", "why", unknown], 1),
@@ -200,6 +202,43 @@ fn wrong_use_ends_with_2_and_an_unknown_id_with_1() {
         assert!(!output.stderr.is_empty(), "{command:?} does not say why");
     }
     assert_eq!(instance.queue().len(), 1, "and nothing has happened");
+    let output = instance.relais("queue", &["hold", unknown, &id, "ZZZ"]);
+    assert_eq!(output.status.code(), Some(2), "not an id at all");
+    let output = instance.relais("queue", &["hold", unknown, &id]);
+    let (said, why) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}{why}");
+    assert_eq!(said, "1 entry held\n");
+    assert_eq!(why, format!("relais: no message {unknown} in the queue\n"));
+}
+
+#[test]
+fn mail_of_a_channel_that_the_configuration_has_lost_is_seen_and_deleted() {
+    let (instance, _sink) = office("maxjobs: 1");
+    let mut running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let id = send(&instance, "a@a.test", "x@one.test", "x", 500);
+    running.terminate();
+    running.wait(PATIENCE);
+    let file = instance.data().with_file_name("relais.ron");
+    let text = instance.settings.text().replace("name: \"stores\"", "name: \"shops\"");
+    fs::write(file, text).unwrap();
+    let _running = instance.start();
+    assert_eq!(of_channel(&instance, "stores", "ready"), 1);
+    let summary = instance.json("queue", &["summary"]).remove(0);
+    assert_eq!(summary["channels"][0]["channel"], "stores", "{summary}");
+    eventually("the gauge", PATIENCE, || instance.metric("relais_queue_lost") > 0.5);
+    assert!(instance.metric("relais_queue_stored") > 0.5);
+    assert_eq!(why(&instance, &id).0, "no_program");
+    for (action, done) in [("hold", 0), ("retry", 0), ("return", 0), ("delete", 1)] {
+        for args in [&["--channel", "stores", "--dry-run"][..], &["--channel", "stores"]] {
+            let answer = instance.json("queue", &[&[action], args].concat()).remove(0);
+            assert_eq!(answer["done"], done, "{action} {args:?}: {answer}");
+            assert_eq!(answer["undelivered"], 1 - done, "{action} {args:?}: {answer}");
+        }
+    }
+    assert!(instance.queue().is_empty());
+    assert_eq!(instance.relais("queue", &["list", "--channel", "stores"]).status.code(), Some(2));
 }
 
 #[test]

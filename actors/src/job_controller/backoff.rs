@@ -2,8 +2,10 @@
 
 use std::{borrow::Cow, hash::Hasher, time::Duration};
 
-use relais_channels::mail::Priority;
+use relais_channels::mail::{MessageId, Priority};
 use relais_config::Channel;
+
+use crate::queue::tracker::Tracked;
 
 /// The waits of a channel for messages of this priority: its own series for these, else its
 /// `backoff`, else the original's.
@@ -40,6 +42,28 @@ pub fn mailbox_busy(seed: u64, attempts: u16) -> Duration {
     Duration::from_secs(1) + Duration::from_secs(59).mul_f64(fraction(seed, attempts))
 }
 
+/// What makes the waits of one entry differ from those of others.
+pub fn seed(id: MessageId, entry: u16) -> u64 {
+    id.0 ^ u64::from(entry)
+}
+
+/// Whether an entry's last attempt ended between `since` and `now`, in milliseconds since 1970, as
+/// its next one tells. Of one that waits for a busy mailbox this may be said by mistake, within the
+/// minute before it is tried again.
+pub fn tried_between(channel: &Channel, entry: &Tracked, since: u64, now: u64) -> bool {
+    let Tracked { attempts, due, .. } = *entry;
+    if attempts == 0 || due == 0 {
+        return false;
+    }
+    let seed = seed(entry.id, entry.entry);
+    let usual = delay(&series(channel, entry.priority), attempts, seed);
+    let is_fast = channel.mailbox_busy_fast_retry && attempts <= FAST_RETRIES;
+    let busy = is_fast.then(|| mailbox_busy(seed, attempts));
+    let ended = |wait: Duration| due.checked_sub(u64::try_from(wait.as_millis()).ok()?);
+    let ended = [Some(usual), busy].into_iter().flatten().filter_map(ended);
+    ended.into_iter().any(|at| (since..=now).contains(&at))
+}
+
 /// A number from 0 to 1 that differs between entries and attempts and is the same when asked
 /// again: nothing to store, and tests need no luck.
 fn fraction(seed: u64, attempts: u16) -> f64 {
@@ -62,6 +86,7 @@ mod tests {
     use relais_config::channel::Program;
 
     use super::*;
+    use crate::spool::Place;
 
     #[test]
     fn the_series_with_its_jitter() {
@@ -99,6 +124,39 @@ mod tests {
         waits.sort();
         waits.dedup();
         assert!(waits.len() > 95, "{}", waits.len());
+    }
+
+    #[test]
+    fn the_next_attempt_tells_when_the_last_one_was() {
+        let channel = Channel::new("c", "c-daemon", Program::Lmtp);
+        let fast = Channel { mailbox_busy_fast_retry: true, ..channel.clone() };
+        let ended = 1_000_000_000;
+        let (id, entry) = (MessageId(7), 1);
+        let usual =
+            |attempts| delay(&series(&channel, Priority::Normal), attempts, seed(id, entry));
+        let busy = |attempts| mailbox_busy(seed(id, entry), attempts);
+        // name, channel, attempts, wait, tried since then
+        let rows = [
+            ("the usual wait", &channel, 3, usual(3), true),
+            ("a busy mailbox", &fast, 3, busy(3), true),
+            ("of another attempt", &channel, 3, usual(1), false),
+            ("never tried", &channel, 0, usual(1), false),
+        ];
+        for (name, channel, attempts, wait, want) in rows {
+            let entry = Tracked {
+                id,
+                entry,
+                place: Place { segment: 1, offset: 0, length: 10 },
+                open: 1,
+                attempts,
+                due: ended + wait.as_millis() as u64,
+                priority: Priority::Normal,
+                size: 1,
+            };
+            let since = |since| tried_between(channel, &entry, since, ended + 10);
+            assert_eq!((since(ended), since(ended + 1)), (want, false), "{name}");
+            assert!(!tried_between(channel, &Tracked { due: 0, ..entry }, 0, u64::MAX), "{name}");
+        }
     }
 
     #[test]

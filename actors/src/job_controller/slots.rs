@@ -93,6 +93,8 @@ pub struct Lane {
     pub frozen: bool,
     /// Entries that wait, of all its destinations.
     pub ready: usize,
+    /// There is something that its jobs can do.
+    delivered: bool,
     max_client_threads: usize,
     jobs: BTreeMap<JobId, Job>,
     retiring: usize,
@@ -140,6 +142,7 @@ impl Lane {
             filesperjob: channel.filesperjob.map(Into::into),
             frozen: false,
             ready: 0,
+            delivered: is_delivered(channel),
             max_client_threads: channel.max_client_threads.get(),
             jobs: BTreeMap::new(),
             retiring: 0,
@@ -236,7 +239,7 @@ impl Slots {
     /// Threads that a destination of `channel` could be given now.
     pub fn free(&self, channel: ChannelId, asker: Asker) -> usize {
         let lane = self.lane(channel);
-        if lane.frozen {
+        if lane.frozen || !lane.delivered {
             return 0;
         }
         let slots = |free: usize| lane.maxjobs.saturating_sub(lane.jobs.len()).min(free);

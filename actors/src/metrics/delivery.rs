@@ -27,6 +27,8 @@ pub struct QueueMeter {
     pub tracked: Gauge,
     /// Entries on disk.
     pub stored: Gauge,
+    /// Of those, entries of channels that the configuration has lost.
+    pub lost: Gauge,
     /// Entries held in memory at most.
     pub max_messages: Gauge,
     /// Times that the disk was scanned for more.
@@ -96,13 +98,16 @@ impl QueueMeter {
         let meter = Self {
             tracked: Gauge::default(),
             stored: Gauge::default(),
+            lost: Gauge::default(),
             max_messages: Gauge::default(),
             scans: Counter::default(),
         };
         meter.max_messages.set(level(max_messages));
-        let Self { tracked, stored, max_messages, scans } = meter.clone();
+        let Self { tracked, stored, lost, max_messages, scans } = meter.clone();
         registry.register("queue_tracked", "Queue entries held in memory", tracked);
         registry.register("queue_stored", "Queue entries on disk", stored);
+        let help = "Queue entries on disk of channels that the configuration has lost";
+        registry.register("queue_lost", help, lost);
         let help = "Queue entries held in memory at most";
         registry.register("queue_max_messages", help, max_messages);
         registry.register("queue_scans", "Scans of the disk for more entries", scans);

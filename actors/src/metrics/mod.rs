@@ -189,6 +189,7 @@ mod tests {
             r#"relais_job_waiting{channel="tcp_lmtpcs"} 0"#,
             "relais_queue_tracked 0",
             "relais_queue_stored 0",
+            "relais_queue_lost 0",
             "relais_queue_max_messages 100000",
             "relais_queue_scans_total 0",
             "relais_spool_commit_seconds_count 0",

@@ -17,7 +17,7 @@ use super::{
     tracker::{Aside, Ticket, Tracked},
 };
 use crate::{
-    channels::lowered,
+    channels::{is_delivered, lowered},
     events::RecipientsReturned,
     job_controller::Probe,
     notary::{Case, Tell},
@@ -132,11 +132,12 @@ impl Queue {
         reason: &Arc<str>,
     ) -> Altered {
         let Some(channel) = self.channels.find(&found.channel) else {
-            return self.alter_lost(found, action, reason);
+            return self.alter_lost(found, reading, action, reason);
         };
         let is_held = matches!(found.state, EntryState::Held { .. });
         match (action, is_held) {
             (Action::Hold | Action::Retry, true) | (Action::Release, false) => Altered::Idle,
+            (Action::Retry, _) if !is_delivered(self.channels.channel(channel)) => Altered::Idle,
             _ => match self.withdraw(found, reading) {
                 Ok((entry, was)) => {
                     // A newer order stands above an older one.
@@ -156,9 +157,18 @@ impl Queue {
     }
 
     /// Of a channel that the configuration has lost: nobody but an operator touches it.
-    fn alter_lost(&self, found: &ScannedEntry, action: Action, reason: &Arc<str>) -> Altered {
+    fn alter_lost(
+        &mut self,
+        found: &ScannedEntry,
+        reading: Ticket,
+        action: Action,
+        reason: &Arc<str>,
+    ) -> Altered {
         if action != Action::Delete {
             return Altered::Idle;
+        }
+        if self.tracker.changed_since(reading, found.id, found.entry) {
+            return Altered::Moved;
         }
         self.spool.amend(Change {
             id: found.id,
@@ -174,6 +184,8 @@ impl Queue {
             replies: Vec::new(),
             reason: Some(Arc::clone(reason)),
         });
+        // Whoever read it before this must not delete it once more.
+        self.tracker.done_aside(found.id, found.entry);
         Altered::Done
     }
 
@@ -236,13 +248,26 @@ impl Queue {
             }
         };
         self.amend(destination, &entry, was, now, Vec::new(), Some(Arc::clone(reason)));
-        match (entry.now(now), action) {
-            (Some(entry), Action::Release) => {
-                self.tracker.done_aside(entry.id, entry.entry);
-                self.tracker.offer_first(destination, entry);
-            }
-            (Some(entry), _) => drop(self.tracker.put_back(destination, entry)),
-            (None, _) => self.tracker.done_aside(entry.id, entry.entry),
+        self.end_aside(destination, entry, now, action == Action::Release);
+    }
+
+    /// An entry that was taken aside waits in memory again if a job can deliver it, before all
+    /// others when `first`. Of everything else memory knows nothing: the disk keeps it.
+    pub(super) fn end_aside(
+        &mut self,
+        destination: &Destination,
+        entry: Tracked,
+        now: EntryState,
+        first: bool,
+    ) {
+        let delivered = is_delivered(self.channels.channel(destination.channel));
+        let waits = entry.now(now).filter(|_| delivered);
+        match waits {
+            Some(entry) if !first => drop(self.tracker.put_back(destination, entry)),
+            _ => self.tracker.done_aside(entry.id, entry.entry),
+        }
+        if let Some(entry) = waits.filter(|_| first) {
+            self.tracker.offer_first(destination, entry);
         }
     }
 
@@ -285,7 +310,7 @@ impl Queue {
         }
     }
 
-    fn log_deleted(&self, envelope: &Envelope, entry: Tracked, reason: &str) {
+    pub(super) fn log_deleted(&self, envelope: &Envelope, entry: Tracked, reason: &str) {
         RecipientsReturned {
             envelope,
             entry: usize::from(entry.entry),
@@ -327,7 +352,8 @@ impl Handler<Alter> for Queue {
         if matches!(action, Action::Release | Action::Retry) {
             let touched = entries.iter().filter_map(|found| {
                 let channel = self.channels.find(&found.channel)?;
-                Some(Destination { channel, host: found.host.clone() })
+                let delivered = is_delivered(self.channels.channel(channel));
+                delivered.then(|| Destination { channel, host: found.host.clone() })
             });
             let touched: HashSet<_> = touched.collect();
             self.feed(touched.iter().cloned());

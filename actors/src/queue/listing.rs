@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use actix::prelude::*;
 
-use super::{ChannelId, Queue, now_ms, tracker::Tally};
+use super::{Action, ChannelId, Queue, now_ms, tracker::Tally};
 use crate::{
     metrics::level,
     spool::{Counts, ScannedEntry},
@@ -39,6 +39,8 @@ pub struct ListedEntry {
     pub scanned: ScannedEntry,
     /// `ready`, `active` or `delayed` when memory tracks it.
     pub tracked: Option<&'static str>,
+    /// What is to be done with it as soon as its job gives it back.
+    pub ordered: Option<Action>,
 }
 
 impl Handler<DescribeQueue> for Queue {
@@ -61,7 +63,8 @@ impl Handler<ListEntries> for Queue {
         let _busy = self.meter.handling("ListEntries");
         let list = |scanned: ScannedEntry| {
             let tracked = self.tracker.state_of(scanned.id, scanned.entry).map(|(word, _)| word);
-            ListedEntry { scanned, tracked }
+            let ordered = self.wishes.get(&(scanned.id, scanned.entry)).map(|(action, _)| *action);
+            ListedEntry { scanned, tracked, ordered }
         };
         MessageResult(found.into_iter().map(list).collect())
     }
@@ -100,7 +103,6 @@ impl Queue {
         }
         let (counts, tally, oldest) =
             (self.spool.counts(), self.tracker.tally(), self.tracker.oldest());
-        let mut stored = 0;
         for (id, channel) in self.channels.iter() {
             let counts = counts.get(&channel.name).copied().unwrap_or_default();
             let tally = tally.get(&id).copied().unwrap_or_default();
@@ -113,8 +115,11 @@ impl Queue {
             let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
             meter.oldest.set(level(age / 1_000));
             meter.stored(counts.tally());
-            stored += counts.total();
         }
+        let is_lost = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
+        let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();
+        let stored: u64 = counts.values().map(Counts::total).sum();
+        self.metrics.queue.lost.set(level(lost));
         self.metrics.queue.tracked.set(level(self.tracker.len()));
         self.metrics.queue.stored.set(level(stored));
         self.metrics.spool.bytes.set(level(self.spool.octets()));

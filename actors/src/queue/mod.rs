@@ -19,6 +19,7 @@ mod settle;
 mod standing;
 mod threads;
 pub mod tracker;
+mod wishes;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -48,6 +49,7 @@ pub use self::{
     },
     recalls::Recall,
     standing::{LookAgain, Standing},
+    wishes::GiveUpJobs,
 };
 pub use crate::channels::ChannelId;
 use crate::{

@@ -40,6 +40,9 @@ impl Queue {
         } else if telling {
             self.controller.do_send(Reached { destination: destination.clone(), thread });
         }
+        if !self.minds((entry.id, entry.entry)) {
+            return self.finish_drain();
+        }
         if !counts {
             self.tracker.defer(entry, true);
             self.grant_wish(destination, entry);
@@ -102,6 +105,10 @@ impl Queue {
                 touched.push(destination);
                 continue;
             };
+            if !self.minds((entry.id, entry.entry)) {
+                self.with_notary = self.with_notary.saturating_sub(1);
+                continue;
+            }
             let (then, reason) = match told {
                 Told::Settled => (then, None),
                 Told::Later => untold(kind, was, now_ms()),
@@ -109,10 +116,7 @@ impl Queue {
             };
             self.amend(&destination, &entry, was, then, Vec::new(), reason.map(Into::into));
             if self.tracker.is_aside(entry.id, entry.entry) {
-                match entry.now(then) {
-                    Some(entry) => drop(self.tracker.put_back(&destination, entry)),
-                    None => self.tracker.done_aside(entry.id, entry.entry),
-                }
+                self.end_aside(&destination, entry, then, false);
             } else {
                 self.with_notary = self.with_notary.saturating_sub(1);
                 self.move_on(&destination, entry, then, false);
@@ -211,7 +215,7 @@ impl After {
             return Self { failed, meanwhile, state: EntryState::Done };
         }
         let fast = channel.mailbox_busy_fast_retry && all_busy && !silent;
-        let seed = entry.id.0 ^ u64::from(entry.entry);
+        let seed = backoff::seed(entry.id, entry.entry);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
             backoff::mailbox_busy(seed, attempts)
         } else {

@@ -47,7 +47,7 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// Pools, in name order.
     pub pools: Vec<PoolStatus>,
-    /// Channels, in file order.
+    /// Channels, in file order; behind them those that the configuration has lost, with mail.
     pub channels: Vec<ChannelStatus>,
     /// The queue as a whole.
     pub queue: QueueStatus,
@@ -137,11 +137,12 @@ pub struct PoolStatus {
 }
 
 /// One channel and its part of the queue.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct ChannelStatus {
     /// `"tcp_lmtpcs"`.
     pub name: String,
-    /// What its jobs do: `"lmtp"`.
+    /// What its jobs do: `"lmtp"`; `"lost"` when the configuration has no such channel any more
+    /// and there is still mail of it, which can be deleted and nothing else.
     pub program: String,
     /// The pool its jobs run in.
     pub pool: String,

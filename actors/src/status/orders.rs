@@ -42,7 +42,7 @@ pub struct QueueOrder {
 }
 
 /// One line of the answer to an order; the last one has `ended`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct OrderProgress {
     /// Entries looked at so far.
     pub seen: u64,
@@ -54,8 +54,15 @@ pub struct OrderProgress {
     pub later: u64,
     /// Entries that are so already, or with which it cannot be done.
     pub idle: u64,
+    /// Those of `idle` in channels that no job delivers, or that the configuration has lost, which
+    /// is why.
+    #[serde(default)]
+    pub undelivered: u64,
     /// Entries that went, or changed, before it could be done.
     pub moved: u64,
+    /// Ids that were named and of which nothing is in the queue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
     /// All is done.
     pub ended: bool,
 }

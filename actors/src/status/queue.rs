@@ -1,8 +1,8 @@
 //! What is in the queue, entry by entry and in sum.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Timestamp;
+use super::{OrderAction, Timestamp};
 
 /// One line of `relais queue list --json`: the recipients of a message that leave together.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -28,6 +28,10 @@ pub struct QueuedEntry {
     /// `urgent`, `normal`, `nonurgent` or `second class`.
     #[serde(default)]
     pub priority: String,
+    /// What an operator ordered while a job had it in hand: done as soon as it is given back, if
+    /// it is then still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<OrderAction>,
     /// All of its recipients, those that are done included.
     pub recipients: Vec<QueuedRecipient>,
 }
@@ -93,21 +97,22 @@ pub struct QueuedMessage {
     pub entries: Vec<QueuedEntry>,
 }
 
-/// Which entries a listing is about. A field that is absent lets everything through.
+/// Which entries a listing is about. A field that is absent lets everything through; an empty text
+/// would, too, and is refused: whoever wrote it meant something.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueueFilter {
     /// Leaving by this channel.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// Going to this destination; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Going to this destination; without regard to case, and to the brackets of an address.
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The sender holds this text; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// A recipient holds this text; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// A recipient that is still open holds this text; without regard to case.
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// Accepted at least this many seconds ago.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,8 +120,8 @@ pub struct QueueFilter {
     /// Of more octets than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub larger_than: Option<u64>,
-    /// The last reply to one of its recipients holds this text; without regard to case.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The last reply to one of its open recipients holds this text; without regard to case.
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// In this state.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,7 +134,7 @@ pub struct QueueFilter {
 /// `relais queue summary --json`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct QueueSummary {
-    /// Channels with something in the queue, in name order.
+    /// Channels with something in the queue, those that the configuration has lost included.
     pub channels: Vec<ChannelSummary>,
     /// The destinations with most entries, at most 20, the fullest first.
     pub hosts: Vec<HostSummary>,
@@ -186,7 +191,19 @@ impl EntryState {
     }
 }
 
+impl QueuedEntry {
+    /// Its recipients that are neither reached nor given up.
+    pub fn open(&self) -> impl Iterator<Item = &QueuedRecipient> {
+        self.recipients.iter().filter(|recipient| recipient.state.is_open())
+    }
+}
+
 impl RecipientState {
+    /// Whether it is still to be delivered.
+    pub const fn is_open(self) -> bool {
+        !matches!(self, Self::Delivered | Self::Failed)
+    }
+
     /// In lower case.
     pub const fn name(self) -> &'static str {
         match self {
@@ -212,27 +229,39 @@ impl From<EntryState> for RecipientState {
 }
 
 impl QueueFilter {
+    /// Whether it lets this destination through.
+    pub fn names_host(&self, host: &str) -> bool {
+        let bare =
+            |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        self.host.as_deref().is_none_or(|named| bare(named) == bare(host))
+    }
+
     /// Whether an entry passes; [`QueueFilter::limit`] is the caller's business.
     pub fn admits(&self, entry: &QueuedEntry, now: Timestamp) -> bool {
         let holds = |text: &str, part: &String| {
             text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
         };
         self.channel.as_ref().is_none_or(|channel| *channel == entry.channel)
-            && self.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&entry.host))
+            && self.names_host(&entry.host)
             && self.state.is_none_or(|state| state == entry.state)
             && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
             && self.larger_than.is_none_or(|size| entry.size > size)
             && self.from.as_ref().is_none_or(|from| holds(&entry.sender, from))
-            && self
-                .to
-                .as_ref()
-                .is_none_or(|to| entry.recipients.iter().any(|r| holds(&r.address, to)))
+            && self.to.as_ref().is_none_or(|to| entry.open().any(|r| holds(&r.address, to)))
             && self.reply.as_ref().is_none_or(|reply| {
                 let said =
                     |r: &QueuedRecipient| r.last_reply.as_ref().is_some_and(|s| holds(s, reply));
-                entry.recipients.iter().any(said)
+                entry.open().any(said)
             })
     }
+}
+
+fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(value)?;
+    if text.as_deref() == Some("") {
+        return Err(de::Error::custom("channel, host, from, to and reply must not be empty"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -251,6 +280,7 @@ mod tests {
             attempts: 2,
             due: Some(Timestamp(70_000)),
             priority: "normal".to_owned(),
+            ordered: None,
             recipients: vec![QueuedRecipient {
                 address: "bob".to_owned(),
                 state: EntryState::Delayed.into(),
@@ -297,6 +327,52 @@ mod tests {
         ];
         for (name, filter, want) in rows {
             assert_eq!(filter.admits(&entry(), Timestamp(70_000)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn recipients_that_are_done_match_nothing() {
+        let done = |address: &str, state, reply: &str| QueuedRecipient {
+            address: address.to_owned(),
+            state,
+            last_reply: Some(reply.to_owned()),
+        };
+        let mut entry = entry();
+        entry.recipients.push(done("carol", RecipientState::Delivered, "250 2.1.5 thanks"));
+        entry.recipients.push(done("dave", RecipientState::Failed, "550 5.1.1 unknown"));
+        let some = |text: &str| Some(text.to_owned());
+        for (text, want) in [("bob", true), ("carol", false), ("dave", false)] {
+            let filter = QueueFilter { to: some(text), ..QueueFilter::default() };
+            assert_eq!(filter.admits(&entry, Timestamp(70_000)), want, "{text}");
+        }
+        for (text, want) in [("later", true), ("thanks", false), ("unknown", false)] {
+            let filter = QueueFilter { reply: some(text), ..QueueFilter::default() };
+            assert_eq!(filter.admits(&entry, Timestamp(70_000)), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_named_with_or_without_its_brackets() {
+        let rows = [
+            ("127.0.0.1", "[127.0.0.1]", true),
+            ("[127.0.0.1]", "[127.0.0.1]", true),
+            ("[127.0.0.1]", "127.0.0.1", true),
+            ("127.0.0.1", "[127.0.0.11]", false),
+            ("A.example", "a.example", true),
+        ];
+        for (named, host, want) in rows {
+            let filter = QueueFilter { host: Some(named.to_owned()), ..QueueFilter::default() };
+            assert_eq!(filter.names_host(host), want, "{named} {host}");
+        }
+    }
+
+    #[test]
+    fn an_empty_text_is_no_filter() {
+        for field in ["channel", "host", "from", "to", "reply"] {
+            let read =
+                |value| serde_json::from_str::<QueueFilter>(&format!("{{\"{field}\":{value}}}"));
+            assert!(read("\"\"").unwrap_err().to_string().contains("must not be empty"), "{field}");
+            assert!(read("\"x\"").is_ok() && read("null").is_ok(), "{field}");
         }
     }
 }

@@ -20,6 +20,9 @@ pub trait Console: Clone + Send + 'static {
     /// Services, pools, channels, queue.
     fn status(&self) -> impl Future<Output = Answer<Status>> + Send;
 
+    /// What a filter names has to be there: a channel that is configured, or that has mail.
+    fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense>;
+
     /// At most `limit` entries that the filter admits, behind `after`. May return fewer, even
     /// none, as long as [`QueuePage::next`] says that there is more: each call does a bounded
     /// amount of work. [`QueueFilter::limit`] is the caller's business.

@@ -51,6 +51,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
         attempts: 0,
         due: None,
         priority: "normal".to_owned(),
+        ordered: None,
         recipients: vec![QueuedRecipient {
             address: "alice".to_owned(),
             state: EntryState::Ready.into(),
@@ -112,6 +113,12 @@ impl Console for Fake {
             directory: None,
             log_lines_lost: 0,
         })
+    }
+
+    fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
+        let unknown = |channel: &String| Err(Nonsense(format!("there is no channel {channel:?}")));
+        let channel = filter.channel.as_ref().filter(|channel| *channel != "tcp_lmtpcs");
+        channel.map_or(Ok(()), unknown)
     }
 
     async fn queue_list(

@@ -196,6 +196,8 @@ mod tests {
             ("GET /api/v1/queue", "200", "200", "application/x-ndjson"),
             ("GET /api/v1/queue?state=lost", "400", "400", "{\"error\":"),
             ("GET /api/v1/queue?chanel=x", "400", "400", "unknown field `chanel`"),
+            ("GET /api/v1/queue?channel=x", "400", "400", "there is no channel"),
+            ("GET /api/v1/queue?to=", "400", "400", "must not be empty"),
             ("GET /api/v1/queue/summary", "200", "200", "\"hosts\":["),
             ("GET /api/v1/queue/0000000000001", "200", "200", "\"header\":["),
             ("GET /api/v1/queue/0000000000ZZZ", "400", "400", "is not a queue id"),

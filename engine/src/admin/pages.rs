@@ -104,6 +104,7 @@ async fn queue_list<C: Console>(
     console: Data<C>,
     filter: Query<QueueFilter>,
 ) -> Result<HttpResponse, Refusal> {
+    console.check(&filter)?;
     Ok(listing::respond(C::clone(&console), filter.into_inner()).await?)
 }
 
@@ -149,6 +150,7 @@ async fn queue_order<C: Console>(
         let many = format!("more than {MAX_IDS} ids in one order");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, many));
     }
+    console.check(&order.filter)?;
     Ok(listing::carry_out(C::clone(&console), order).await?)
 }
 

@@ -181,7 +181,7 @@ pub(super) struct Order {
     /// Only say with how many it would be done
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// One object: {seen, of, done, later, idle, moved, ended}
+    /// One object: {seen, of, done, later, idle, moved, ended}, and `unknown` ids
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -217,16 +217,16 @@ pub(super) struct List {
 #[derive(Args, Debug, Default)]
 pub(super) struct Filter {
     /// Leaving by this channel
-    #[arg(long)]
+    #[arg(long, value_parser = text)]
     pub(super) channel: Option<String>,
     /// Going to this host
-    #[arg(long)]
+    #[arg(long, value_parser = text)]
     pub(super) host: Option<String>,
     /// Whose sender holds this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) from: Option<String>,
-    /// With a recipient that holds this text
-    #[arg(long, value_name = "TEXT")]
+    /// With a recipient, not done yet, that holds this text
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) to: Option<String>,
     /// Accepted at least this long ago: 10m, 2h, 1d, PT10M
     #[arg(long, value_name = "TIME", value_parser = age)]
@@ -240,8 +240,8 @@ pub(super) struct Filter {
     /// Of more octets than this: 10000, 10MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(super) larger_than: Option<u64>,
-    /// Whose last reply holds this text
-    #[arg(long, value_name = "TEXT")]
+    /// With such a recipient of whom the last reply holds this text
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) reply: Option<String>,
     /// Entries at most
     #[arg(long, value_name = "N")]
@@ -272,6 +272,11 @@ impl Filter {
     }
 }
 
+/// An empty one would name every entry.
+fn text(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 fn size(text: &str) -> Result<u64, String> {
     units::parse_size(text).map_err(|error| error.to_string())
 }
@@ -288,7 +293,7 @@ fn state(text: &str) -> Result<EntryState, String> {
 
 const ORDER_HELP: &str = "\
 Without ids it is done with every entry that the options name; without any option --all must be said.
-An entry that a job has in hand is dealt with as soon as it is back (\"later\").
+An entry that a job has in hand is dealt with as soon as it is back (\"later\"), or when the engine stops; if the engine is killed before that, the order is forgotten.
 Examples:
   relais queue hold 1K80UO39M0000
   relais queue delete --from spammer@example.org --dry-run

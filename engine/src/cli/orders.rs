@@ -40,7 +40,6 @@ pub(super) fn carry_out(
     if action == OrderAction::Release {
         filter.state = filter.state.or(Some(relais_actors::status::EntryState::Held));
     }
-    let by_id = ids.len();
     let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
     let order = QueueOrder { action, ids, filter, dry_run, by };
     let client = Client::new(&configuration::data(source)?);
@@ -61,10 +60,9 @@ pub(super) fn carry_out(
     } else {
         writeln!(out, "{}", show::order(action, dry_run, &last))?;
     }
-    if by_id > 0 && last.seen == 0 {
-        return Err(Refusal::Because("no such message in the queue".to_owned()));
-    }
-    Ok(())
+    let unknown = last.unknown.iter().map(|id| format!("no message {id} in the queue"));
+    let unknown: Vec<_> = unknown.collect();
+    if unknown.is_empty() { Ok(()) } else { Err(Refusal::Because(unknown.join("\nrelais: "))) }
 }
 
 /// `relais channel ...`.

@@ -134,7 +134,7 @@ fn no_is_1_and_wrong_use_is_2() {
     let data = data.path().to_str().unwrap();
     let nobody = tempfile::tempdir().unwrap();
     let nobody = nobody.path().to_str().unwrap();
-    let rows: [(&[&str], u8); 16] = [
+    let rows: [(&[&str], u8); 18] = [
         (&["route", "bob@elsewhere.example"], 1),
         (&["status", "--data", nobody], 1),
         (&["stop", "--data", nobody], 1),
@@ -142,6 +142,8 @@ fn no_is_1_and_wrong_use_is_2() {
         (&["queue", "show", "../status", "--data", data], 2),
         (&["queue", "list", "--state", "lost", "--data", data], 2),
         (&["queue", "list", "--older-than", "soon", "--data", data], 2),
+        (&["queue", "delete", "--from", "", "--data", data], 2),
+        (&["queue", "list", "--channel", "", "--data", data], 2),
         (&["queue"], 2),
         (&["spool"], 2),
         (&["spool", "check", "--data", nobody], 1),

@@ -1,5 +1,7 @@
 //! Why a message is where it is, and what happened to it so far.
 
+use std::fmt::Write;
+
 use relais_actors::{
     channels::is_delivered,
     job_controller::{DestinationExplained, ExplainDestination},
@@ -9,7 +11,7 @@ use relais_actors::{
 };
 use relais_channels::mail::{Envelope, MessageId};
 
-use super::{Parts, gone, trouble};
+use super::{Parts, entries::order_of, gone, trouble};
 use crate::admin::Answer;
 
 /// Why each entry of a message does not move. Empty: there is no such message.
@@ -18,7 +20,11 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
     let mut accounts = Vec::new();
     for entry in listed {
-        let (waits_for, text) = account(parts, &entry.scanned, entry.tracked).await?;
+        let (waits_for, mut text) = account(parts, &entry.scanned, entry.tracked).await?;
+        if let Some(action) = entry.ordered {
+            let done = order_of(action).done();
+            let _ = write!(text, " It is to be {done} as soon as its job gives it back.");
+        }
         accounts.push(Why {
             channel: entry.scanned.channel.to_string(),
             host: entry.scanned.host.to_string(),
@@ -42,6 +48,14 @@ async fn account(
             format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
         }
     };
+    let Some(channel) = parts.channels.find(&scanned.channel) else {
+        let text = format!(
+            "The configuration has no channel {} any more: nobody delivers it until there is one \
+             again; until then it can be deleted and nothing else. {tried}",
+            scanned.channel
+        );
+        return Ok(("no_program", text));
+    };
     if matches!(scanned.state, Stored::Held { .. }) {
         let why = hold_reason(parts, scanned).await;
         let id = scanned.id;
@@ -50,13 +64,6 @@ async fn account(
         );
         return Ok(("held", text));
     }
-    let Some(channel) = parts.channels.find(&scanned.channel) else {
-        let text = format!(
-            "The configuration has no channel {} any more: nobody delivers it. {tried}",
-            scanned.channel
-        );
-        return Ok(("no_program", text));
-    };
     if !is_delivered(parts.channels.channel(channel)) {
         let text = format!("No job delivers what is in channel {}. {tried}", scanned.channel);
         return Ok(("no_program", text));

@@ -7,16 +7,19 @@ use std::{
 };
 
 use relais_actors::{
-    queue::{ListEntries, ListedEntry},
+    queue::{Action, ListEntries, ListedEntry},
     spool::{
         Class, Cursor, EntryState as Stored, LastReplies, ScannedEntry, Spool, SpoolError,
         open_recipients,
     },
-    status::{EntryState, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState, Timestamp},
+    status::{
+        EntryState, OrderAction, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState,
+        Timestamp,
+    },
 };
 use relais_channels::mail::{Envelope, MessageId, Outcome};
 
-use super::{Parts, gone};
+use super::{Parts, gone, summary::names};
 use crate::admin::Answer;
 
 /// Where a listing goes on: a channel, a class, and the last entry seen there.
@@ -50,10 +53,7 @@ impl Position {
     ) -> Result<(Vec<ScannedEntry>, Option<Self>), SpoolError> {
         // Those that the configuration has lost, too: their mail is still there.
         let counts = parts.spool.counts();
-        let configured = parts.channels.iter().map(|(_, channel)| channel.name.as_str());
-        let lost = counts.keys().map(String::as_str);
-        let lost = lost.filter(|name| parts.channels.find(name).is_none());
-        let names: Vec<&str> = configured.chain(lost).collect();
+        let names: Vec<&str> = names(parts, &counts).collect();
         let Some(name) = names.get(self.channel) else { return Ok((Vec::new(), None)) };
         let wanted = filter.channel.as_deref().is_none_or(|channel| channel == *name);
         let mut ended = true;
@@ -76,7 +76,7 @@ impl Position {
         let now = Timestamp::now();
         found.retain(|entry| {
             let received = Timestamp(entry.id.received_ms());
-            filter.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&entry.host))
+            filter.names_host(&entry.host)
                 && filter.older_than.is_none_or(|age| received.until(now).as_secs() >= age)
                 && filter.larger_than.is_none_or(|size| entry.size > size)
         });
@@ -111,7 +111,7 @@ pub(super) async fn describe(
         // Delivered since the scan, and no longer queued.
         let Some(envelope) = envelopes.get(&listed.scanned.id).cloned() else { continue };
         let state = state_of(&listed);
-        let scanned = listed.scanned;
+        let ListedEntry { scanned, ordered, .. } = listed;
         let entry = QueuedEntry {
             id: scanned.id.to_string(),
             channel: scanned.channel.to_string(),
@@ -126,6 +126,7 @@ pub(super) async fn describe(
                 _ => None,
             },
             priority: scanned.priority.name().to_owned(),
+            ordered: ordered.map(order_of),
             recipients: recipients(&scanned, &envelope, state, &last),
         };
         entries.push(Described { scanned, envelope, entry });
@@ -133,13 +134,24 @@ pub(super) async fn describe(
     Ok(entries)
 }
 
-fn state_of(ListedEntry { scanned, tracked }: &ListedEntry) -> EntryState {
+fn state_of(ListedEntry { scanned, tracked, .. }: &ListedEntry) -> EntryState {
     match (scanned.state, tracked) {
         (Stored::Held { .. }, _) => EntryState::Held,
         (_, Some("active")) => EntryState::Active,
         (_, Some("delayed")) => EntryState::Delayed,
         (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
         _ => EntryState::Ready,
+    }
+}
+
+/// What was ordered, in the words of orders.
+pub(super) fn order_of(action: Action) -> OrderAction {
+    match action {
+        Action::Hold => OrderAction::Hold,
+        Action::Release => OrderAction::Release,
+        Action::Retry => OrderAction::Retry,
+        Action::Return => OrderAction::Return,
+        Action::Delete => OrderAction::Delete,
     }
 }
 

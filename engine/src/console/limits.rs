@@ -3,6 +3,7 @@
 use relais_actors::{
     job_controller::{Freeze, Limit, Tune},
     queue::SetMaxMessages,
+    spool::Counts,
     status::{LimitSet, SetLimit},
 };
 
@@ -107,6 +108,14 @@ fn describe(named: &Named, value: usize) -> (String, String) {
         Named::Tuned(Limit::Maxjobs { channel }) => of_channel(channel, "maxjobs"),
         Named::Tuned(Limit::Threaddepth { channel }) => of_channel(channel, "threaddepth"),
     }
+}
+
+/// Whether there is such a channel, or mail of one that the configuration has lost.
+pub(super) fn check_channel(parts: &Parts, channel: &str) -> Result<(), Nonsense> {
+    let has_mail = |counts: &Counts| counts.total() > 0;
+    let known = parts.channels.find(channel).is_some()
+        || parts.spool.counts().get(channel).is_some_and(has_mail);
+    if known { Ok(()) } else { Err(Nonsense(no_channel(parts, channel))) }
 }
 
 fn no_channel(parts: &Parts, channel: &str) -> String {

@@ -176,6 +176,20 @@ impl Console for EngineConsole {
                 oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
             });
         }
+        for name in summary::lost(parts, &counts) {
+            let Some(counts) = counts.get(name).filter(|counts| counts.total() > 0) else {
+                continue;
+            };
+            channels.push(ChannelStatus {
+                name: name.to_owned(),
+                program: "lost".to_owned(),
+                ready: counts.untried,
+                delayed: counts.tried,
+                held: counts.held,
+                oldest: oldest(&parts.spool, name, counts.total()).await,
+                ..ChannelStatus::default()
+            });
+        }
         let until = |at: tokio::time::Instant| {
             Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
         };
@@ -221,6 +235,14 @@ impl Console for EngineConsole {
             directory: Some(parts.directory()),
             log_lines_lost: self.0.log.lost(),
         })
+    }
+
+    fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
+        // What cannot be told while the engine starts is told by what comes next.
+        let (Some(parts), Some(channel)) = (self.0.parts.get(), &filter.channel) else {
+            return Ok(());
+        };
+        limits::check_channel(parts, channel)
     }
 
     async fn queue_list(

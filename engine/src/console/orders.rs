@@ -1,9 +1,13 @@
 //! What operators order: entries held, released, retried, returned, deleted; channels stopped and
 //! started; limits changed.
 
+use std::collections::HashSet;
+
 use relais_actors::{
+    channels::is_delivered,
     events::RecipientsReturned,
-    queue::{Action, Alter, Altered, Reading},
+    job_controller::backoff,
+    queue::{Action, Alter, Altered, Reading, now_ms, tracker::Tracked},
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
@@ -21,6 +25,8 @@ pub struct OrderPosition {
     next: Option<Position>,
     /// What comes in later is not meant: least of all the notices that a return makes.
     last: MessageId,
+    /// What failed since is not tried once more: it would go on for as long as it fails.
+    began: u64,
     progress: OrderProgress,
 }
 
@@ -30,11 +36,15 @@ pub(super) async fn go_on(
     order: &QueueOrder,
     at: Option<OrderPosition>,
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
-    let OrderPosition { next, last, mut progress } = at.unwrap_or_else(|| begin(parts, order));
+    let OrderPosition { next, last, began, mut progress } =
+        at.unwrap_or_else(|| begin(parts, order));
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
-    let (mut found, next) = match next {
-        Some(position) => position.page(parts, &order.filter, PAGE).await.map_err(trouble)?,
-        None => (named(parts, order).await?, None),
+    let (mut found, next) = if let Some(position) = next {
+        position.page(parts, &order.filter, PAGE).await.map_err(trouble)?
+    } else {
+        let found = named(parts, order).await?;
+        progress.unknown = unknown(order, &found);
+        (found, None)
     };
     found.retain(|entry| entry.id <= last);
     progress.seen += found.len() as u64;
@@ -46,15 +56,19 @@ pub(super) async fn go_on(
         // What was held a page ago is found once more among the held.
         wanted.retain(|described| described.entry.state != EntryState::Held);
     }
-    if let Some(limit) = order.filter.limit {
-        let left = usize::try_from(limit.saturating_sub(progress.done)).unwrap_or(usize::MAX);
-        wanted.truncate(left);
+    if order.action == OrderAction::Retry && order.ids.is_empty() {
+        wanted.retain(|described| !tried_since(parts, &described.scanned, began));
     }
+    wanted.truncate(left(&order.filter, &progress));
     for (described, altered) in wanted.iter().zip(alter(parts, order, &reading, &wanted).await?) {
         match altered {
             Altered::Done => progress.done += 1,
             Altered::Later => progress.later += 1,
-            Altered::Idle => progress.idle += 1,
+            Altered::Idle => {
+                progress.idle += 1;
+                let beyond = is_beyond(parts, order.action, &described.entry.channel);
+                progress.undelivered += u64::from(beyond);
+            }
             Altered::Moved => progress.moved += 1,
         }
         let deleted = order.action == OrderAction::Delete && !order.dry_run;
@@ -62,10 +76,28 @@ pub(super) async fn go_on(
             log_deleted(parts, described, order);
         }
     }
-    let full = order.filter.limit.is_some_and(|limit| progress.done >= limit);
-    let next = next.filter(|_| !full);
+    let next = next.filter(|_| left(&order.filter, &progress) > 0);
     progress.ended = next.is_none();
-    Ok((progress, next.map(|next| OrderPosition { next: Some(next), last, progress })))
+    let next = next.map(|next| OrderPosition {
+        next: Some(next),
+        last,
+        began,
+        progress: progress.clone(),
+    });
+    Ok((progress, next))
+}
+
+/// It has failed since the order began.
+fn tried_since(parts: &Parts, scanned: &ScannedEntry, began: u64) -> bool {
+    let Some(channel) = parts.channels.find(&scanned.channel) else { return false };
+    backoff::tried_between(parts.channels.channel(channel), &Tracked::of(scanned), began, now_ms())
+}
+
+/// Entries that the order may still reach. What a job has in hand is reached, too.
+fn left(filter: &QueueFilter, progress: &OrderProgress) -> usize {
+    let reached = progress.done + progress.later;
+    let left = filter.limit.map_or(u64::MAX, |limit| limit.saturating_sub(reached));
+    usize::try_from(left).unwrap_or(usize::MAX)
 }
 
 /// Has it done; with a dry run, nothing.
@@ -76,7 +108,10 @@ async fn alter(
     wanted: &[Described],
 ) -> Answer<Vec<Altered>> {
     if order.dry_run {
-        let would_be = |described: &Described| would_be(order.action, described.entry.state);
+        let would_be = |Described { entry, .. }: &Described| {
+            let beyond = is_beyond(parts, order.action, &entry.channel);
+            if beyond { Altered::Idle } else { would_be(order.action, entry.state) }
+        };
         return Ok(wanted.iter().map(would_be).collect());
     }
     let alter = Alter {
@@ -86,6 +121,14 @@ async fn alter(
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
     parts.queue.send(alter).await.map_err(gone)
+}
+
+/// Whether it cannot be done with anything in this channel.
+fn is_beyond(parts: &Parts, action: OrderAction, channel: &str) -> bool {
+    match parts.channels.find(channel) {
+        Some(id) => action == OrderAction::Retry && !is_delivered(parts.channels.channel(id)),
+        None => action != OrderAction::Delete,
+    }
 }
 
 /// What would come of an entry in this state.
@@ -108,6 +151,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
     OrderPosition {
         next: (!by_id).then(Position::first),
         last: parts.spool.last_id(),
+        began: now_ms(),
         progress: OrderProgress { of, ..OrderProgress::default() },
     }
 }
@@ -117,6 +161,13 @@ async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
     let ids = order.ids.iter().map(|id| id.parse::<MessageId>());
     let ids = ids.collect::<Result<_, _>>().map_err(|error| Trouble(error.to_string()))?;
     parts.spool.find_all(ids).await.map_err(trouble)
+}
+
+/// Ids of which nothing was found.
+fn unknown(order: &QueueOrder, found: &[ScannedEntry]) -> Vec<String> {
+    let found: HashSet<MessageId> = found.iter().map(|entry| entry.id).collect();
+    let known = |id: &String| id.parse().is_ok_and(|id: MessageId| found.contains(&id));
+    order.ids.iter().filter(|id| !known(id)).cloned().collect()
 }
 
 fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
@@ -150,3 +201,20 @@ fn action_of(action: OrderAction) -> Action {
 
 /// Entries dealt with at once: the queue looks at nothing else meanwhile.
 const PAGE: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_counts_what_jobs_have_in_hand() {
+        // limit, done, later, left
+        let rows =
+            [(None, 7, 7, usize::MAX), (Some(5), 2, 1, 2), (Some(5), 0, 5, 0), (Some(5), 9, 0, 0)];
+        for (limit, done, later, want) in rows {
+            let filter = QueueFilter { limit, ..QueueFilter::default() };
+            let progress = OrderProgress { done, later, ..OrderProgress::default() };
+            assert_eq!(left(&filter, &progress), want, "{limit:?} {done} {later}");
+        }
+    }
+}

@@ -1,11 +1,14 @@
 //! Sums of the queue, by channel and host. They cost a look at every entry of the index, a bounded
 //! piece at a time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use relais_actors::{
     queue::DescribeQueue,
-    spool::{Class, Spool},
+    spool::{Class, Counts, Spool},
     status::{ChannelSummary, HostSummary, QueueSummary, Timestamp},
 };
 use relais_channels::mail::MessageId;
@@ -19,14 +22,14 @@ pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
     let counts = parts.spool.counts();
     let mut summary = QueueSummary::default();
     let mut hosts = 0;
-    for (id, channel) in parts.channels.iter() {
-        let Some(counts) = counts.get(&channel.name).filter(|counts| counts.total() > 0) else {
+    for name in names(parts, &counts) {
+        let Some(counts) = counts.get(name).filter(|counts| counts.total() > 0) else {
             continue;
         };
-        let tally = queue.channels.get(&id).copied().unwrap_or_default();
-        let waiting = tally.waiting(counts);
+        let tally = parts.channels.find(name).and_then(|id| queue.channels.get(&id).copied());
+        let waiting = tally.unwrap_or_default().waiting(counts);
         let mut line = ChannelSummary {
-            channel: channel.name.clone(),
+            channel: name.to_owned(),
             ready: waiting.ready,
             active: waiting.active,
             delayed: waiting.delayed,
@@ -45,6 +48,23 @@ pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
     summary.hosts.sort_by(|a, b| b.messages.cmp(&a.messages).then(a.host.cmp(&b.host)));
     summary.hosts.truncate(TOP_HOSTS);
     Ok(summary)
+}
+
+/// Every channel: those of the configuration in file order, then those that it has lost.
+pub(super) fn names<'a>(
+    parts: &'a Parts,
+    counts: &'a BTreeMap<String, Counts>,
+) -> impl Iterator<Item = &'a str> {
+    let configured = parts.channels.iter().map(|(_, channel)| channel.name.as_str());
+    configured.chain(lost(parts, counts))
+}
+
+/// Channels that the configuration has lost, and that had mail when the engine started.
+pub(super) fn lost<'a>(
+    parts: &'a Parts,
+    counts: &'a BTreeMap<String, Counts>,
+) -> impl Iterator<Item = &'a str> {
+    counts.keys().map(String::as_str).filter(|name| parts.channels.find(name).is_none())
 }
 
 /// Adds up a channel's entries, a bounded piece at a time; and, for as many hosts as told, those

@@ -154,14 +154,15 @@ pub fn entries(entries: &[QueuedEntry]) -> String {
     let titles = ["ID", "STATE", ">SIZE", "AGE", ">TRIES", "NEXT", "CHANNEL", "HOST", "FROM", "TO"];
     let mut table = Table::new(&titles);
     for entry in entries {
-        let to = match entry.recipients.as_slice() {
-            [] => String::new(),
-            [only] => only.address.clone(),
-            [first, rest @ ..] => format!("{} and {} more", first.address, rest.len()),
+        let mut open = entry.open();
+        let to = match (open.next(), open.count()) {
+            (None, _) => String::new(),
+            (Some(only), 0) => only.address.clone(),
+            (Some(first), more) => format!("{} and {more} more", first.address),
         };
         table.row([
             &entry.id,
-            &entry.state.name(),
+            &state_of(entry),
             &Size(entry.size),
             &Span(entry.received.until(now)),
             &entry.attempts,
@@ -173,6 +174,12 @@ pub fn entries(entries: &[QueuedEntry]) -> String {
         ]);
     }
     table.to_string()
+}
+
+/// With what an operator ordered meanwhile.
+fn state_of(entry: &QueuedEntry) -> String {
+    let state = entry.state.name();
+    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("{state}, to be {}", to.done()))
 }
 
 /// `relais queue show`.
@@ -199,6 +206,9 @@ pub fn message(message: &QueuedMessage) -> String {
             entry.attempts,
             due.unwrap_or_default()
         );
+        if let Some(ordered) = entry.ordered {
+            let _ = writeln!(page, "to be {} as soon as its job gives it back", ordered.done());
+        }
         let mut table = Table::new(&["RECIPIENT", "STATE", "LAST REPLY"]);
         for recipient in &entry.recipients {
             let reply = recipient.last_reply.as_deref().unwrap_or("-");
@@ -261,7 +271,7 @@ pub fn channel_list(status: &Status) -> String {
 
 /// What came of an order, in a sentence.
 pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> String {
-    let OrderProgress { done, later, idle, moved, .. } = progress;
+    let OrderProgress { done, later, idle, undelivered, moved, .. } = progress;
     let entries =
         |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
     if dry_run {
@@ -276,6 +286,10 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
         if *count > 0 {
             let _ = write!(text, "; {count} {what}");
         }
+    }
+    if *undelivered > 0 {
+        let why = "in channels that no job delivers or that the configuration has lost";
+        let _ = write!(text, "; {undelivered} of those left are {why}");
     }
     text
 }
@@ -348,4 +362,34 @@ pub fn route(route: &RouteExplained) -> String {
         let _ = write!(page, "{table}");
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use relais_actors::status::{QueuedRecipient, RecipientState};
+
+    use super::*;
+    use crate::admin::fake::entry;
+
+    #[test]
+    fn a_listing_names_recipients_that_are_open() {
+        use RecipientState::{Active, Delivered, Failed};
+        // recipients, what stands under TO
+        let rows: [(&[RecipientState], &str); 4] = [
+            (&[Active], " r0\n"),
+            (&[Delivered, Active], " r1\n"),
+            (&[Failed, Active, Delivered, Active, Active], " r1 and 2 more\n"),
+            (&[Delivered], "<ann@example.org>\n"),
+        ];
+        for (states, want) in rows {
+            let recipient = |(n, state): (usize, &RecipientState)| QueuedRecipient {
+                address: format!("r{n}"),
+                state: *state,
+                last_reply: None,
+            };
+            let recipients = states.iter().enumerate().map(recipient).collect();
+            let text = entries(&[QueuedEntry { recipients, ..entry(1) }]);
+            assert!(text.ends_with(want), "{states:?}: {text}");
+        }
+    }
 }

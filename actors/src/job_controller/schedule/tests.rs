@@ -100,6 +100,16 @@ fn down() -> Reply {
 }
 
 #[tokio::test]
+async fn a_channel_that_nobody_delivers_gets_no_thread() {
+    for program in [Program::Smtp, Program::Hold, Program::Process] {
+        let mut engine = Engine::of(vec![Channel { program, ..channel("c", 5, 5) }], 5);
+        assert_eq!(engine.wanted(&to(0, "a"), 3), Vec::<String>::new());
+        engine.schedule.probe(&to(0, "a"), engine.now);
+        assert_eq!((engine.act().0.len(), engine.jobs()), (0, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_destination_gets_a_thread_for_each_threaddepth_entries_and_leaves_the_last_one() {
     // ready, maxjobs, max_client_threads, job_limit; threads, jobs
     let rows = [

@@ -159,6 +159,11 @@ impl House {
 
     /// The same, for these.
     async fn post_for(&self, host: &str, to: &[&str], notify: Notify) -> MessageId {
+        self.post_in("stores", host, to, notify).await
+    }
+
+    /// The same, in another channel.
+    async fn post_in(&self, channel: &str, host: &str, to: &[&str], notify: Notify) -> MessageId {
         let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
         let mut envelope = Envelope {
             id: self.ids.next(),
@@ -173,7 +178,7 @@ impl House {
             held: None,
             size: 0,
             entries: vec![Entry {
-                channel: "stores".to_owned(),
+                channel: channel.to_owned(),
                 host: host.to_owned(),
                 recipients: to.iter().map(recipient).collect(),
             }],

@@ -1,10 +1,10 @@
 //! What operators order while a job has the entry in hand.
 
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{MessageId, Notify};
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
-    queue::{Action, Alter, Altered, Reading},
+    queue::{Action, Alter, Altered, GiveUpJobs, Reading},
     spool::EntryState,
 };
 
@@ -65,4 +65,70 @@ async fn what_was_delivered_meanwhile_is_not_deleted() {
     house.until_done(id).await;
     a_while().await;
     assert_eq!(house.logged("X", id), 0);
+}
+
+#[actix::test]
+async fn no_order_gives_a_job_what_nobody_delivers() {
+    let house = House::new(Plan::default());
+    // channel, what a retry does
+    for (channel, is_held) in [("tcp_local", false), ("process", false), ("hold", true)] {
+        let id = house.post_in(channel, "far.test", &["bob@else.test"], Notify::Unsaid).await;
+        if is_held {
+            house.until(id, channel, |state| matches!(state, EntryState::Held { .. })).await;
+        } else {
+            assert_eq!(house.order(Action::Retry, id).await, Altered::Idle, "{channel}");
+            assert_eq!(house.order(Action::Hold, id).await, Altered::Done, "{channel}");
+        }
+        assert_eq!(house.order(Action::Release, id).await, Altered::Done, "{channel}");
+        house.until(id, channel, |state| matches!(state, EntryState::Waiting { .. })).await;
+        assert_eq!(house.order(Action::Retry, id).await, Altered::Idle, "{channel}");
+        a_while().await;
+        assert!(house.found(id).await.is_some(), "{channel}");
+    }
+    assert_eq!(house.script.taken(), []);
+}
+
+#[actix::test]
+async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_ends() {
+    let house = House::new(Plan::default());
+    house.script.close_gate();
+    let actions = [Action::Delete, Action::Hold, Action::Return];
+    let mut ordered = Vec::new();
+    for (action, host) in actions.into_iter().zip(["a.test", "b.test", "c.test"]) {
+        house.script.set(host, Deed::Defer);
+        ordered.push((action, house.post(host).await));
+    }
+    eventually("all are taken", || house.script.in_hand() == 3).await;
+    for (action, id) in &ordered {
+        assert_eq!(house.order(*action, *id).await, Altered::Later);
+    }
+    house.queue.send(GiveUpJobs).await.unwrap();
+    let after = async || {
+        for (action, id) in &ordered {
+            let state = house.found(*id).await.map(|found| found.state);
+            let is_held = matches!(state, Some(EntryState::Held { attempts: 0, .. }));
+            assert!(if *action == Action::Delete { state.is_none() } else { is_held }, "{state:?}");
+        }
+    };
+    after().await;
+    assert_eq!(house.logged("X", ordered[0].1), 1, "{:#?}", house.log.taken());
+    house.script.open_gate();
+    eventually("the jobs are done", || house.script.in_hand() == 0).await;
+    a_while().await;
+    after().await;
+}
+
+#[actix::test]
+async fn what_the_configuration_has_lost_is_deleted_once() {
+    let house = House::new(Plan::default());
+    let id = house.post_in("gone", "far.test", &["bob@else.test"], Notify::Unsaid).await;
+    assert_eq!(house.order(Action::Hold, id).await, Altered::Idle);
+    let reading = Reading::begin(&house.queue).await.unwrap();
+    let entries = vec![house.found(id).await.unwrap()];
+    for want in [Altered::Done, Altered::Moved] {
+        let (entries, reason) = (entries.clone(), "as the test wants it".into());
+        let alter = Alter { reading: reading.ticket(), action: Action::Delete, reason, entries };
+        assert_eq!(house.queue.send(alter).await.unwrap(), [want]);
+    }
+    house.until_done(id).await;
 }
