@@ -92,6 +92,11 @@ impl Feed {
         self.lock().weight >= LIMIT / 2
     }
 
+    /// Messages and changes that the index has not taken yet.
+    pub(crate) fn weight(&self) -> usize {
+        self.lock().weight
+    }
+
     /// The index's side: waits until there is a batch, somebody poked, or the time is over.
     pub(crate) fn wait(&self, timeout: Duration) {
         let idle = |inner: &mut Inner| {

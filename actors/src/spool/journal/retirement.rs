@@ -55,9 +55,8 @@ impl Journal {
             Ok(true) => {
                 self.replaced = Some(Replaced { from, to, gone });
                 tracing::info!(segment = from, survivors = to, "segment compacted");
-                if let Err(error) = self.sync() {
-                    self.base.report(&error, "state changes are not on the disk yet");
-                }
+                // What fails is told of, and done again.
+                let _ = self.sync();
             }
             Ok(false) => drop_copy(&self.base, to),
             Err(error) => {
@@ -83,8 +82,7 @@ impl Journal {
             }
             Ok(())
         })?;
-        let synced = states.write_out().and_then(|()| states.sync());
-        synced.map_err(|error| self.base.failure(&layout.states(to), error))?;
+        states.sync().map_err(|error| self.base.failure(&layout.states(to), error))?;
         disk.sync_dir(layout.root()).map_err(|error| self.base.failure(layout.root(), error))?;
 
         let offsets = mem::take(&mut copied.offsets);
@@ -117,11 +115,11 @@ impl Journal {
         }
         self.deleted = Some(Instant::now());
         self.doomed.extend(segments);
-        // What takes the place of a segment must have its name for good before that goes.
-        if self.new_names
-            && let Err(error) = self.sync()
-        {
-            return self.base.report(&error, "segments that are done are not deleted yet");
+        // What takes the place of a segment must have its name for good before that goes; its
+        // states have been synced.
+        if let Err(error) = self.sync_names() {
+            self.undeleted.tell(&self.base, &error, "segments that are done are not deleted yet");
+            return;
         }
         if let Some(from) = self.replaced.as_ref().map(|replaced| replaced.from)
             && self.doomed.contains(&from)
@@ -131,6 +129,10 @@ impl Journal {
         let kept = self.replaced.as_ref().map(|replaced| replaced.to);
         let rest: Vec<u32> = self.doomed.iter().copied().filter(|n| Some(*n) != kept).collect();
         self.remove(&rest);
+        if self.doomed.iter().all(|number| Some(*number) == kept) && self.undeleted.over().is_some()
+        {
+            tracing::info!("segments that are done are deleted again");
+        }
     }
 
     fn remove(&mut self, segments: &[u32]) {
@@ -143,7 +145,7 @@ impl Journal {
             match disk.remove(&layout.messages(*number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let error = SpoolError::at(&layout.messages(*number))(error);
-                    self.base.report(&error, "an empty segment was not deleted");
+                    self.undeleted.tell(&self.base, &error, "an empty segment was not deleted");
                 }
                 _ => removed.push(*number),
             }
@@ -153,7 +155,8 @@ impl Journal {
         }
         if let Err(error) = disk.sync_dir(layout.root()) {
             let error = SpoolError::at(layout.root())(error);
-            return self.base.report(&error, "state files of empty segments are left over");
+            self.undeleted.tell(&self.base, &error, "state files of empty segments are left over");
+            return;
         }
         for number in removed {
             let _ = disk.remove(&layout.states(number));
