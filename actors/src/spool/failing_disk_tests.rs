@@ -12,7 +12,12 @@ use tokio::time::sleep;
 
 use super::{
     Class, Spool, SpoolError, SpoolEvents,
+    base::Base,
+    feed::Feed,
+    journal::Journal,
+    ledger::{Event, Ledger},
     memory_disk::{Fate, MemoryDisk},
+    reader::Reader,
     segment::{HEAD, Layout, SegmentHead},
     tests::{append, done, later, settings},
 };
@@ -110,4 +115,24 @@ fn a_head_is_read_from_whichever_file_can_be_read() {
     assert_eq!(SegmentHead::load(&disk, &layout, 1).unwrap(), Some(head));
     disk.put(&states, vec![0; HEAD]);
     assert!(SegmentHead::load(&disk, &layout, 1).is_err(), "not the same as that it has none");
+}
+
+#[test]
+fn a_segment_whose_log_cannot_be_read_is_looked_at_again() {
+    let disk = MemoryDisk::new();
+    let base = Arc::new(Base::new("/spool".as_ref(), &settings(), Arc::new(disk.clone())));
+    let head = SegmentHead::new(1, 0).to_octets().to_vec();
+    disk.put(&base.layout.messages(1), head.clone());
+    disk.put(&base.layout.states(1), [head, vec![0; 100]].concat());
+    disk.fail_file(&base.layout.states(1));
+    let mut ledger = Ledger::default();
+    ledger.apply(&Event::Closed { segment: 1, data_len: HEAD as u64, states_len: 136 });
+    let (feed, forwarding) = (Arc::new(Feed::new(ledger)), Arc::default());
+    let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
+    let mut journal = Journal::new(base, Arc::clone(&feed), reader, forwarding);
+    for _ in 0..2 {
+        journal.sweep();
+        assert!(feed.live(|ledger| ledger.empty.contains(&1)));
+        assert!(feed.take().is_empty(), "the index is not told to forget it");
+    }
 }

@@ -46,7 +46,10 @@ pub(crate) fn find(
 impl Ledger {
     /// The segments that may have an entry of these messages that is not done.
     fn segments_of(&self, ids: &HashSet<MessageId>) -> Vec<(u32, SegmentLife)> {
-        let may_have = |life: &SegmentLife| life.live > 0 && ids.iter().any(|id| life.spans(*id));
+        // What is counted of a closed segment is checked against its log when it comes to nothing.
+        let may_have = |life: &SegmentLife| {
+            (life.live > 0 || !life.closed) && ids.iter().any(|id| life.spans(*id))
+        };
         let segments = self.segments.iter().filter(|(_, life)| may_have(life));
         segments.map(|(number, life)| (*number, *life)).collect()
     }
@@ -171,7 +174,9 @@ mod tests {
         Class, Disk, Spool,
         memory_disk::MemoryDisk,
         record::HEADER,
-        tests::{LAST_OF_THE_DAY, append, busy_day, done, later, segments, settings, start},
+        tests::{
+            LAST_OF_THE_DAY, append, busy_day, done, eventually, later, segments, settings, start,
+        },
     };
 
     use super::*;
@@ -232,6 +237,26 @@ mod tests {
         assert_eq!(spool.find(MessageId(1)).await.unwrap(), want[..2]);
         assert_eq!(spool.find(MessageId(2)).await.unwrap(), want[2..3], "what has changed");
         assert_eq!(spool.find_all([1, 2].map(MessageId).into()).await.unwrap(), want[..3]);
+    }
+
+    /// However it comes about: what is counted must not hide what is there.
+    #[tokio::test]
+    async fn an_entry_that_is_done_twice_hides_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = start(dir.path()).0;
+        let stored = append(&spool, 1, &["a", "b"], b"").await.unwrap();
+        for _ in 0..2 {
+            spool.amend(done(&stored, 0));
+        }
+        assert_eq!(spool.find(stored.id).await.unwrap().len(), 1, "while it is appended to");
+        let last = append(&spool, 2, &["a"], &[b'x'; 10_000]).await.unwrap();
+        spool.amend(done(&last, 0));
+        spool.flush().await.unwrap();
+        let next = append(&spool, 3, &["a"], b"").await.unwrap();
+        assert_ne!(next.place.segment, stored.place.segment);
+        let alive = || spool.shared.feed.live(|ledger| ledger.segments[&1].live);
+        eventually(|| alive() == 1, "the log is believed").await;
+        assert_eq!(spool.find(stored.id).await.unwrap().len(), 1, "and afterwards");
     }
 
     async fn scanned(spool: &Spool) -> Vec<ScannedEntry> {

@@ -23,7 +23,7 @@ pub(crate) use self::queue::JournalQueue;
 use self::{retirement::Replaced, state_file::StateFile};
 use super::{
     Change, EntryState, SpoolError, base::Base, disk::is_full, feed::Feed, forwarding::Forwarding,
-    ledger::Event, reader::Reader, trouble::Trouble,
+    ledger::Event, reader::Reader, trouble::Trouble, unfit::Unfit,
 };
 
 /// Writes changes; one per spool.
@@ -48,6 +48,8 @@ pub(crate) struct Journal {
     done: Vec<MessageId>,
     /// Segments that nothing refers to any more.
     doomed: BTreeSet<u32>,
+    /// Segments whose states could not be read when they should have gone.
+    unchecked: Unfit,
     /// When it was last tried to delete them.
     deleted: Option<Instant>,
     replaced: Option<Replaced>,
@@ -79,6 +81,7 @@ impl Journal {
             dirty_since: None,
             done: Vec::new(),
             doomed: BTreeSet::new(),
+            unchecked: Unfit::default(),
             deleted: None,
             replaced: None,
             reserved: None,

@@ -28,20 +28,25 @@ impl Journal {
     /// Finds closed segments in which nothing is alive and lets the index forget them. They are
     /// deleted when it has, so that it never refers to a segment that is not there.
     pub(crate) fn sweep(&mut self) {
-        if self.dirty_since.is_some() {
-            return;
-        }
-        for (number, entries) in self.feed.take_empty() {
-            match self.is_done(number, entries) {
-                Ok(true) => self.feed.push(Event::Emptied { segment: number }),
-                Ok(false) => {
-                    tracing::error!(
-                        segment = number,
-                        "its log does not say that all is done; kept"
-                    );
+        let now = Instant::now();
+        let waiting: HashSet<u32> =
+            self.unplaced.iter().chain(&self.unpushed).map(|change| change.place.segment).collect();
+        let ready = |number: u32| {
+            let unsynced = self.dirty.contains(&number) || waiting.contains(&number);
+            !unsynced && !self.unchecked.contains(number, now)
+        };
+        for (number, entries) in self.feed.take_empty(ready) {
+            match self.alive(number, entries) {
+                Ok(0) => self.feed.push(Event::Emptied { segment: number }),
+                Ok(alive) => {
+                    let segment = number;
+                    tracing::error!(segment, alive, "its log does not say that all is done; kept");
+                    self.feed.recount(number, alive);
                 }
                 Err(error) => {
-                    self.base.report(&error, "a segment could not be checked; kept");
+                    self.base.report(&error, "a segment could not be checked; kept for now");
+                    self.unchecked.put_off(number, now);
+                    self.feed.recount(number, 0);
                 }
             }
         }
@@ -161,6 +166,7 @@ impl Journal {
         for number in removed {
             let _ = disk.remove(&layout.states(number));
             self.doomed.remove(&number);
+            self.unchecked.retain(|unchecked| unchecked != number);
             self.forwarding.forget(number);
             if let Some(replaced) = self.replaced.take_if(|replaced| replaced.from == number) {
                 let _ = replaced.gone.send(());
@@ -168,9 +174,9 @@ impl Journal {
         }
     }
 
-    /// Whether the segment's own log says that all its entries are done. The ledger only counts;
-    /// before anything is deleted, this looks.
-    fn is_done(&mut self, number: u32, entries: u32) -> Result<bool, SpoolError> {
+    /// How many of the segment's entries are not done according to its own log. The ledger only
+    /// counts; before anything is deleted, this looks.
+    fn alive(&mut self, number: u32, entries: u32) -> Result<u32, SpoolError> {
         let path = self.base.layout.states(number);
         let file = self.state_file(number)?;
         let mut walker = Walker::new(&*file.file, file.salt, HEAD as u64, file.durable);
@@ -187,7 +193,7 @@ impl Journal {
                 }
             }
         }
-        Ok(done.len() >= entries as usize)
+        Ok(entries.saturating_sub(done.len() as u32))
     }
 
     pub(super) fn remove_large(&mut self) {
