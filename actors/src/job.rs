@@ -18,7 +18,10 @@ use bytes::Bytes;
 use relais_channels::{
     dsn::header_block,
     lmtp::{Connection, Delivery, Rcpt, Settings},
-    mail::{Attempt, Content, Enhanced, Envelope, NextHop, Outcome, Recipient, Reply, SiteTrouble},
+    mail::{
+        Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
+        SiteTrouble,
+    },
 };
 use relais_config::Channel;
 use tokio::{io::AsyncReadExt, sync::oneshot};
@@ -225,7 +228,7 @@ impl Thread {
                 Settled { entry, attempt, counts, good_news }
             }
             Err(error) => {
-                let attempt = unreadable(&error, entry.open);
+                let attempt = unreadable(entry.id, &error, entry.open);
                 Settled { entry, attempt, counts: true, good_news: None }
             }
         }
@@ -357,8 +360,8 @@ fn unreachable_host(trouble: SiteTrouble, open: u64) -> Attempt {
     Attempt { trouble: Some(trouble), ..all(open, &outcome) }
 }
 
-fn unreadable(error: &SpoolError, open: u64) -> Attempt {
-    tracing::error!(%error, "a queued message cannot be read; it is kept and tried again");
+fn unreadable(id: MessageId, error: &SpoolError, open: u64) -> Attempt {
+    tracing::error!(%id, %error, "a queued message cannot be read; it is kept and tried again");
     all(open, &Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), error.to_string())))
 }
 

@@ -8,7 +8,7 @@
 
 use std::{
     io::{self, IoSlice},
-    mem::{self, Discriminant},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -27,6 +27,7 @@ use super::{
     message::Encoded,
     record::{HEADER, Header, Salt},
     segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    trouble::Trouble,
 };
 
 /// Messages on their way to the committer's thread.
@@ -53,14 +54,8 @@ pub(crate) struct Committer {
     numbers: Arc<Numbers>,
     active: Option<Active>,
     space_checked: Option<Instant>,
-    refusing: Option<Refusing>,
-}
-
-/// Nothing can be stored for a while.
-struct Refusing {
-    since: Instant,
-    /// What was told of it last, and when.
-    told: Option<(Discriminant<SpoolError>, Instant)>,
+    /// Nothing can be stored for a while.
+    refusing: Trouble,
 }
 
 /// The segment that is appended to.
@@ -131,7 +126,14 @@ impl CommitQueue {
 impl Committer {
     /// Appends to segments of its own, none of which is there yet.
     pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, numbers: Arc<Numbers>) -> Self {
-        Self { base, feed, numbers, active: None, space_checked: None, refusing: None }
+        Self {
+            base,
+            feed,
+            numbers,
+            active: None,
+            space_checked: None,
+            refusing: Trouble::default(),
+        }
     }
 
     /// The thread: commits what waits until the queue is closed.
@@ -145,9 +147,8 @@ impl Committer {
             company = batch.len() > 1;
             match self.commit(&mut batch, &mut committed) {
                 Ok(stored) => {
-                    if let Some(Refusing { since, .. }) = self.refusing.take() {
-                        let seconds = since.elapsed().as_secs_f64();
-                        tracing::info!(seconds, "messages are stored again");
+                    if let Some(after) = self.refusing.over() {
+                        tracing::info!(seconds = after.as_secs_f64(), "messages are stored again");
                     }
                     for (answer, stored) in answers.into_iter().zip(stored) {
                         // Who does not wait any longer need not be told.
@@ -220,13 +221,9 @@ impl Committer {
 
     /// Tells of a failure, but not of each of the many that may follow.
     fn refuse(&mut self, error: &SpoolError) {
-        let (now, what) = (Instant::now(), mem::discriminant(error));
-        let refusing = self.refusing.get_or_insert(Refusing { since: now, told: None });
-        if refusing.told.is_some_and(|(told, at)| told == what && now - at < TOLD_EVERY) {
+        if !self.refusing.tell(&self.base, error, "messages were not stored") {
+            // Each of them was refused to somebody.
             self.base.events.failed(error);
-        } else {
-            refusing.told = Some((what, now));
-            self.base.report(error, "messages were not stored");
         }
         if matches!(error, SpoolError::DiskFull { .. }) && self.is_spent() {
             self.close();
@@ -370,7 +367,5 @@ const MAX_OCTETS: usize = 64 << 20;
 const MAX_SEGMENT: u64 = 1 << 30;
 /// What a file is prepared with.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
-/// How often it is told that there is still the same trouble.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Often enough to stop well before `min_free` is used up.
 const SPACE_CHECKED_EVERY: Duration = Duration::from_millis(100);

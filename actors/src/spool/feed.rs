@@ -6,7 +6,7 @@
 //! is bounded, and what they promise to others has been kept by then.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -92,6 +92,11 @@ impl Feed {
         self.lock().weight >= LIMIT / 2
     }
 
+    /// Messages and changes that the index has not taken yet.
+    pub(crate) fn weight(&self) -> usize {
+        self.lock().weight
+    }
+
     /// The index's side: waits until there is a batch, somebody poked, or the time is over.
     pub(crate) fn wait(&self, timeout: Duration) {
         let idle = |inner: &mut Inner| {
@@ -133,11 +138,25 @@ impl Feed {
         look(&self.lock().live)
     }
 
-    /// Closed segments without a live entry, with the number of their entries; each is told once.
-    pub(crate) fn take_empty(&self) -> Vec<(u32, u32)> {
+    /// Closed segments without a live entry that are `ready`, with the number of their entries;
+    /// each is told once.
+    pub(crate) fn take_empty(&self, ready: impl Fn(u32) -> bool) -> Vec<(u32, u32)> {
         let live = &mut self.lock().live;
         let empty = std::mem::take(&mut live.empty);
-        empty.iter().filter_map(|n| Some((*n, live.segments.get(n)?.entries))).collect()
+        let (taken, left): (BTreeSet<u32>, _) = empty.into_iter().partition(|n| ready(*n));
+        live.empty = left;
+        taken.iter().filter_map(|n| Some((*n, live.segments.get(n)?.entries))).collect()
+    }
+
+    /// Of a closed segment that much is alive, whatever was counted.
+    pub(crate) fn recount(&self, segment: u32, alive: u32) {
+        let live = &mut self.lock().live;
+        if let Some(life) = live.segments.get_mut(&segment) {
+            life.live = alive;
+            if alive == 0 {
+                live.empty.insert(segment);
+            }
+        }
     }
 
     fn enter(&self, event: Event) -> MutexGuard<'_, Inner> {

@@ -3,13 +3,16 @@
 //! Ids grow with time, so that a segment has those of some stretch of it, and the ledger knows of
 //! which. One segment, rarely two, is gone through; of all records but those that are sought only
 //! the header is looked at. What the ledger knows is in the files: so is what is found here.
+//!
+//! A damaged message is found as well, for it must be possible to hold or delete it: by its envelope
+//! if that can be made out, by the changes of its states otherwise.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use relais_channels::mail::MessageId;
 
 use super::{
-    Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
+    Change, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
     feed::Feed,
     ledger::{Ledger, SegmentLife},
     reader::Reader,
@@ -43,7 +46,10 @@ pub(crate) fn find(
 impl Ledger {
     /// The segments that may have an entry of these messages that is not done.
     fn segments_of(&self, ids: &HashSet<MessageId>) -> Vec<(u32, SegmentLife)> {
-        let may_have = |life: &SegmentLife| life.live > 0 && ids.iter().any(|id| life.spans(*id));
+        // What is counted of a closed segment is checked against its log when it comes to nothing.
+        let may_have = |life: &SegmentLife| {
+            (life.live > 0 || !life.closed) && ids.iter().any(|id| life.spans(*id))
+        };
         let segments = self.segments.iter().filter(|(_, life)| may_have(life));
         segments.map(|(number, life)| (*number, *life)).collect()
     }
@@ -56,41 +62,69 @@ impl Reader {
         life: &SegmentLife,
         ids: &HashSet<MessageId>,
     ) -> Result<Vec<ScannedEntry>, SpoolError> {
-        let messages = self.messages_in(segment, life, ids)?;
-        if messages.is_empty() {
+        let (messages, illegible) = self.messages_in(segment, life, ids)?;
+        if messages.is_empty() && illegible.is_empty() {
             return Ok(Vec::new());
         }
         let mut changed: HashMap<(MessageId, u16), EntryState> = HashMap::new();
+        let mut newest: BTreeMap<(MessageId, u16), Change> = BTreeMap::new();
         self.changes(
             Place { segment, offset: 0, length: 0 },
-            |id| messages.iter().any(|stored| stored.id == id),
+            |id| illegible.contains(&id) || messages.iter().any(|stored| stored.id == id),
             |change| {
+                if illegible.contains(&change.id) {
+                    newest.insert((change.id, change.entry), change);
+                    return;
+                }
                 changed.insert((change.id, change.entry), change.now);
             },
         )?;
         let state_of = |stored: &Stored, number: u16| changed.get(&(stored.id, number)).copied();
-        Ok(messages.iter().flat_map(|stored| entries(stored, state_of)).collect())
+        let legible = messages.iter().flat_map(|stored| entries(stored, state_of));
+        Ok(legible.chain(newest.values().filter_map(entry_of)).collect())
     }
 
+    /// These messages, and those of them whose envelope cannot be made out.
     fn messages_in(
         &self,
         segment: u32,
         life: &SegmentLife,
         ids: &HashSet<MessageId>,
-    ) -> Result<Vec<Stored>, SpoolError> {
+    ) -> Result<(Vec<Stored>, HashSet<MessageId>), SpoolError> {
         let path = self.base.layout.messages(segment);
         let opened = self.segment(Place { segment, offset: 0, length: 0 })?;
         let mut walker = Walker::new(&*opened.file, opened.salt, HEAD as u64, life.data_len);
         let wanted = |header: &Header| {
             matches!(header.kind, Kind::Whole | Kind::Large) && ids.contains(&header.id)
         };
-        let mut messages = Vec::new();
+        let (mut messages, mut illegible) = (Vec::new(), HashSet::new());
         while let Some(found) = walker.next_of(wanted).map_err(SpoolError::at(&path))? {
-            if let Found::Record { offset, header, payload } = found {
-                messages.extend(Stored::from_record(segment, offset, &header, payload));
+            match found {
+                Found::Record { offset, header, payload } => {
+                    match Stored::from_record(segment, offset, &header, payload) {
+                        Some(stored) => messages.push(stored),
+                        None => drop(illegible.insert(header.id)),
+                    }
+                }
+                Found::Bad { offset, length, id: Some(id) } => {
+                    let place = Place { segment, offset: offset as u32, length: length as u32 };
+                    match self.damaged(place, id)? {
+                        Some(stored) => messages.push(stored),
+                        None => drop(illegible.insert(id)),
+                    }
+                }
+                Found::Bad { id: None, .. } => {}
             }
         }
-        Ok(messages)
+        Ok((messages, illegible))
+    }
+
+    /// What can be made out of a damaged message.
+    fn damaged(&self, place: Place, id: MessageId) -> Result<Option<Stored>, SpoolError> {
+        let front = self.front_at(place)?.filter(|(header, envelope)| {
+            envelope.id == id && envelope.entries.len() == usize::from(header.entries)
+        });
+        Ok(front.map(|(header, envelope)| Stored::of(&envelope, header.kind, place)))
     }
 }
 
@@ -117,11 +151,32 @@ fn entries(
     alive.collect()
 }
 
+/// An entry of a message of which nothing but this is known; `None` if it is done.
+fn entry_of(change: &Change) -> Option<ScannedEntry> {
+    Some(ScannedEntry {
+        cursor: Cursor(key(change.now, change.id, change.entry)?),
+        id: change.id,
+        entry: change.entry,
+        channel: change.channel.clone(),
+        place: change.place,
+        host: change.host.clone(),
+        state: change.now,
+        size: change.size,
+        priority: change.priority,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{io::IoSlice, sync::Arc};
+
     use crate::spool::{
-        Class, Spool,
-        tests::{LAST_OF_THE_DAY, append, busy_day, done, later, segments, start},
+        Class, Disk, Spool,
+        memory_disk::MemoryDisk,
+        record::HEADER,
+        tests::{
+            LAST_OF_THE_DAY, append, busy_day, done, eventually, later, segments, settings, start,
+        },
     };
 
     use super::*;
@@ -156,6 +211,52 @@ mod tests {
         for nobody in [MessageId(2), MessageId(next + 3)] {
             assert_eq!(spool.find(nobody).await.unwrap(), [], "{nobody} is done, or never was");
         }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_message_is_found_by_its_id() {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+        let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
+        let spool = opened.start(|_| ()).unwrap();
+        let content = append(&spool, 1, &["a", "b"], &[b'x'; 500]).await.unwrap();
+        let envelope = append(&spool, 2, &["a", "b"], &[b'x'; 500]).await.unwrap();
+        for stored in [&content, &envelope] {
+            let first = later(stored, 0, 1, 5);
+            let second = Change { was: first.now, ..later(stored, 0, 2, 9) };
+            spool.amend(first);
+            spool.amend(second);
+        }
+        let want = scanned(&spool).await;
+        assert_eq!(want.len(), 4);
+        let file = disk.open(&dir.path().join("00000001.msg")).unwrap();
+        for (stored, at) in [(&content, content.place.length - 1), (&envelope, HEADER as u32)] {
+            let at = u64::from(stored.place.offset + at);
+            file.write_at(&mut [IoSlice::new(&[0xff; 1])], at).unwrap();
+            assert!(spool.read(stored.place).await.is_err());
+        }
+        assert_eq!(spool.find(MessageId(1)).await.unwrap(), want[..2]);
+        assert_eq!(spool.find(MessageId(2)).await.unwrap(), want[2..3], "what has changed");
+        assert_eq!(spool.find_all([1, 2].map(MessageId).into()).await.unwrap(), want[..3]);
+    }
+
+    /// However it comes about: what is counted must not hide what is there.
+    #[tokio::test]
+    async fn an_entry_that_is_done_twice_hides_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = start(dir.path()).0;
+        let stored = append(&spool, 1, &["a", "b"], b"").await.unwrap();
+        for _ in 0..2 {
+            spool.amend(done(&stored, 0));
+        }
+        assert_eq!(spool.find(stored.id).await.unwrap().len(), 1, "while it is appended to");
+        let last = append(&spool, 2, &["a"], &[b'x'; 10_000]).await.unwrap();
+        spool.amend(done(&last, 0));
+        spool.flush().await.unwrap();
+        let next = append(&spool, 3, &["a"], b"").await.unwrap();
+        assert_ne!(next.place.segment, stored.place.segment);
+        let alive = || spool.shared.feed.live(|ledger| ledger.segments[&1].live);
+        eventually(|| alive() == 1, "the log is believed").await;
+        assert_eq!(spool.find(stored.id).await.unwrap().len(), 1, "and afterwards");
     }
 
     async fn scanned(spool: &Spool) -> Vec<ScannedEntry> {

@@ -7,7 +7,7 @@
 //! whose directory was not synced is gone), and as kind where they do (a rename is atomic).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -45,6 +45,8 @@ struct State {
     capacity: Option<u64>,
     failing_syncs: u32,
     failing_removals: u32,
+    failing_opens: u32,
+    failing_files: BTreeSet<usize>,
 }
 
 #[derive(Default)]
@@ -109,6 +111,18 @@ impl MemoryDisk {
     /// every later one, as on Linux.
     pub fn fail_syncs(&self, count: u32) {
         self.lock().failing_syncs = count;
+    }
+
+    /// The next `count` state files that are to be opened are not.
+    pub fn fail_opens(&self, count: u32) {
+        self.lock().failing_opens = count;
+    }
+
+    /// From now on nothing can be read from this file, nor made durable in it.
+    pub fn fail_file(&self, path: &Path) {
+        let mut state = self.lock();
+        let file = state.names.get(path).copied();
+        state.failing_files.extend(file);
     }
 
     /// The next `count` files that are to be removed stay.
@@ -212,8 +226,12 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.lock();
+        let mut state = self.lock();
         let file = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        if state.failing_opens > 0 && path.extension().is_some_and(|kind| kind == "st") {
+            state.failing_opens -= 1;
+            return Err(io::Error::other("too many files are open"));
+        }
         Ok(Arc::new(MemoryFile { disk: self.clone(), file }))
     }
 
@@ -266,6 +284,9 @@ impl DiskFile for MemoryFile {
 
     fn read_at(&self, octets: &mut [u8], at: u64) -> io::Result<usize> {
         let mut state = self.disk.lock();
+        if state.failing_files.contains(&self.file) {
+            return Err(io::Error::other("the disk cannot read it"));
+        }
         let rest = state.files[self.file].now.get(at as usize..).unwrap_or_default();
         let read = rest.len().min(octets.len());
         octets[..read].copy_from_slice(&rest[..read]);
@@ -307,8 +328,8 @@ impl DiskFile for MemoryFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.step().ok_or_else(power_cut)??;
-        if state.failing_syncs > 0 {
-            state.failing_syncs -= 1;
+        if state.failing_syncs > 0 || state.failing_files.contains(&self.file) {
+            state.failing_syncs = state.failing_syncs.saturating_sub(1);
             state.files[self.file].unsynced.clear();
             return Err(io::Error::other("the disk did not take it"));
         }

@@ -36,6 +36,14 @@ pub struct Quarantined {
     pub copy: PathBuf,
 }
 
+impl Quarantined {
+    fn tell(&self, what: &'static str) {
+        let Self { segment, messages, offset, length, id, acknowledged, copy } = self;
+        let (id, copy) = (id.map(tracing::field::display), copy.display());
+        tracing::error!(segment, messages, offset, length, id, acknowledged, %copy, "{what}");
+    }
+}
+
 impl Recovery<'_> {
     /// Keeps copies of what is damaged, cuts off what is torn, and seals.
     pub(super) fn mend(
@@ -61,7 +69,7 @@ impl Recovery<'_> {
             let copy = self.quarantine(&*file, path, *offset, *length)?;
             let (segment, offset, length, id) = (head.number, *offset, *length, *id);
             let found = Quarantined { segment, messages, offset, length, id, acknowledged, copy };
-            tracing::error!(?found, "damaged: copied to quarantine");
+            found.tell("damaged: copied to quarantine");
             self.findings.quarantined.push(found);
         }
         let mut changed = false;
@@ -102,7 +110,7 @@ impl Recovery<'_> {
                 acknowledged: false,
                 copy,
             };
-            tracing::error!(?found, "unreadable segment: moved to quarantine");
+            found.tell("unreadable segment: moved to quarantine");
             self.findings.quarantined.push(found);
         }
         self.remove(number)

@@ -166,16 +166,22 @@ impl Stored {
         payload: &[u8],
     ) -> Option<Self> {
         let envelope: Envelope = postcard::from_bytes(payload.get(..header.meta as usize)?).ok()?;
-        Some(Self {
+        let place = Place { segment, offset: offset as u32, length: header.length() as u32 };
+        Some(Self::of(&envelope, header.kind, place))
+    }
+
+    /// What is known of a message from its envelope.
+    pub(crate) fn of(envelope: &Envelope, kind: Kind, place: Place) -> Self {
+        Self {
             id: envelope.id,
             received: envelope.received,
             size: envelope.size,
             priority: envelope.priority,
             held: envelope.held.is_some(),
-            large: header.kind == Kind::Large,
-            place: Place { segment, offset: offset as u32, length: header.length() as u32 },
-            entries: entries_of(&envelope),
-        })
+            large: kind == Kind::Large,
+            place,
+            entries: entries_of(envelope),
+        }
     }
 }
 

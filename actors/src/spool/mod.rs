@@ -65,11 +65,14 @@ mod recover;
 mod segment;
 mod store;
 mod tidy;
+mod trouble;
 mod unfit;
 mod walked;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod failing_disk_tests;
 #[cfg(test)]
 mod full_disk_tests;
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Reader {
         if let Some(segment) = self.cached(at.segment) {
             let read = |octets: &mut [u8]| segment.file.read_cached(octets, u64::from(at.offset));
             // As above.
-            if let Ok(Some(envelope)) = front_of(at, segment.salt, read) {
+            if let Ok(Some((_, envelope))) = front_of(at, segment.salt, read) {
                 return Ok(envelope);
             }
         }
@@ -79,14 +79,19 @@ impl Reader {
     }
 
     fn envelope_at(&self, place: Place) -> Result<Envelope, SpoolError> {
+        let front = self.front_at(place)?;
+        front.map(|(_, envelope)| envelope).ok_or(SpoolError::Damaged { place })
+    }
+
+    /// Header and envelope at `place`, as far as they can be made out; the content may be damaged.
+    pub(crate) fn front_at(&self, place: Place) -> Result<Option<(Header, Envelope)>, SpoolError> {
         let segment = self.segment(place)?;
         let read = |octets: &mut [u8]| {
             let read = segment.file.read_at(octets, u64::from(place.offset))?;
             Ok(read == octets.len())
         };
         let path = self.base.layout.messages(place.segment);
-        let envelope = front_of(place, segment.salt, read).map_err(SpoolError::at(&path))?;
-        envelope.ok_or(SpoolError::Damaged { place })
+        front_of(place, segment.salt, read).map_err(SpoolError::at(&path))
     }
 
     /// The same as [`Reader::read`], waiting for the disk.
@@ -258,13 +263,13 @@ impl Reader {
 /// 1970).
 pub type LastReplies = HashMap<(MessageId, u16, u8), (Outcome, u64)>;
 
-/// The envelope of the record at `place`, by as few calls of `read` as possible; it fills a slice
+/// Header and envelope of the record at `place`, by as few calls of `read` as possible; it fills a slice
 /// from there on, or says that it cannot. `None` also when there is no such record.
 fn front_of(
     place: Place,
     salt: Salt,
     read: impl Fn(&mut [u8]) -> io::Result<bool>,
-) -> io::Result<Option<Envelope>> {
+) -> io::Result<Option<(Header, Envelope)>> {
     let mut octets = vec![0; FRONT.min(place.length as usize)];
     if !read(&mut octets)? {
         return Ok(None);
@@ -280,7 +285,7 @@ fn front_of(
             return Ok(None);
         }
     }
-    Ok(postcard::from_bytes(&octets[HEADER..end]).ok())
+    Ok(postcard::from_bytes(&octets[HEADER..end]).ok().map(|envelope| (header, envelope)))
 }
 
 fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {

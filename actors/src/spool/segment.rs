@@ -130,18 +130,16 @@ impl SegmentHead {
 
     /// Reads the head of segment `number`, from whichever file still has it. `None`: neither.
     pub(crate) fn load(disk: &dyn Disk, layout: &Layout, number: u32) -> io::Result<Option<Self>> {
+        let mut failed = None;
         for path in [layout.messages(number), layout.states(number)] {
-            match disk.open(&path) {
-                Ok(file) => {
-                    if let Some(head) = Self::read(&*file, number)? {
-                        return Ok(Some(head));
-                    }
-                }
+            match disk.open(&path).and_then(|file| Self::read(&*file, number)) {
+                Ok(Some(head)) => return Ok(Some(head)),
+                Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
     }
 
     /// Reads the head at the beginning of an open file.

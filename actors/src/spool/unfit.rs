@@ -1,8 +1,8 @@
-//! Segments that the compactor leaves alone: for a while, or for ever.
+//! Segments that the compactor, or the journal, leaves alone: for a while, or for ever.
 //!
 //! A copy may fail for reasons that pass (a disk that errs, a state that could not be synced), and
 //! its segment is then tried again after a pause that grows from [`FIRST`] to [`LONGEST`]: each try
-//! may cost a copy. Damage does not pass.
+//! may cost a copy. Damage does not pass. So may the look at a log before its segment is deleted.
 
 use std::{
     collections::BTreeMap,

@@ -11,7 +11,7 @@ mod state_file;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    mem,
+    io, mem,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -23,7 +23,7 @@ pub(crate) use self::queue::JournalQueue;
 use self::{retirement::Replaced, state_file::StateFile};
 use super::{
     Change, EntryState, SpoolError, base::Base, disk::is_full, feed::Feed, forwarding::Forwarding,
-    ledger::Event, reader::Reader,
+    ledger::Event, reader::Reader, trouble::Trouble, unfit::Unfit,
 };
 
 /// Writes changes; one per spool.
@@ -40,16 +40,24 @@ pub(crate) struct Journal {
     dirty: BTreeSet<u32>,
     /// A name in the directory has not been synced.
     new_names: bool,
+    /// The last sync failed.
+    failing: bool,
     /// When the oldest unsynced change was written.
     dirty_since: Option<Instant>,
     /// Large messages that are done, and whose files go after the next sync.
     done: Vec<MessageId>,
     /// Segments that nothing refers to any more.
     doomed: BTreeSet<u32>,
+    /// Segments whose states could not be read when they should have gone.
+    unchecked: Unfit,
     /// When it was last tried to delete them.
     deleted: Option<Instant>,
     replaced: Option<Replaced>,
     reserved: Option<Instant>,
+    /// State changes are not on the disk.
+    unsafe_changes: Trouble,
+    /// Segments that are done stay.
+    undeleted: Trouble,
 }
 
 impl Journal {
@@ -69,12 +77,16 @@ impl Journal {
             unpushed: Vec::new(),
             dirty: BTreeSet::new(),
             new_names: false,
+            failing: false,
             dirty_since: None,
             done: Vec::new(),
             doomed: BTreeSet::new(),
+            unchecked: Unfit::default(),
             deleted: None,
             replaced: None,
             reserved: None,
+            unsafe_changes: Trouble::default(),
+            undeleted: Trouble::default(),
         }
     }
 
@@ -95,8 +107,7 @@ impl Journal {
                 for answer in wanted.flushes {
                     let _ = answer.send(synced.clone());
                 }
-                if let Err(error) = synced {
-                    self.base.report(&error, "state changes are not on the disk yet");
+                if synced.is_err() {
                     // Let the disk recover; what waits is in memory.
                     thread::sleep(RETRY_AFTER);
                 }
@@ -117,11 +128,24 @@ impl Journal {
         }
     }
 
-    /// Hands changes to the operating system and, then, to the index.
+    /// Hands changes to the operating system and, then, to the index. Those for which that fails
+    /// wait for the next time.
     pub(crate) fn write(&mut self, changes: Vec<Change>) {
-        if changes.is_empty() && self.unpushed.is_empty() && self.unplaced.is_empty() {
+        if changes.is_empty() && !self.has_waiting() {
             return;
         }
+        if let Err(error) = self.hand_over(changes) {
+            self.unsafe_changes.tell(&self.base, &error, "state changes wait in memory");
+        }
+    }
+
+    /// Whether there are changes that the operating system does not have.
+    fn has_waiting(&self) -> bool {
+        !self.unpushed.is_empty() || !self.unplaced.is_empty()
+    }
+
+    fn hand_over(&mut self, changes: Vec<Change>) -> Result<(), SpoolError> {
+        let mut placed = Ok(());
         // Those that had to wait come first, and nothing of their segment overtakes them.
         let mut shut: HashSet<u32> = HashSet::new();
         let waited = mem::take(&mut self.unplaced);
@@ -138,20 +162,31 @@ impl Journal {
                     continue;
                 }
                 Err(error) => {
-                    self.base.report(&error, "state changes wait for their file");
                     shut.insert(change.place.segment);
                     self.unplaced.push(change);
+                    placed = placed.and(Err(error));
                     continue;
                 }
             }
             self.unpushed.push(Change { replies: Vec::new(), reason: None, ..change });
         }
         self.dirty_since.get_or_insert_with(Instant::now);
-        if let Err(error) = self.write_out() {
-            self.base.report(&error, "state changes wait in memory");
+        let written = self.write_out();
+        self.push_written();
+        placed.and(written)
+    }
+
+    /// Tells the feed of the changes whose file has them.
+    fn push_written(&mut self) {
+        let is_written = |change: &Change| {
+            self.files.get(&change.place.segment).is_none_or(StateFile::is_written)
+        };
+        let (changes, waiting): (Vec<_>, _) =
+            mem::take(&mut self.unpushed).into_iter().partition(is_written);
+        self.unpushed = waiting;
+        if changes.is_empty() {
             return;
         }
-        let changes = mem::take(&mut self.unpushed);
         let mut segments: Vec<u32> = changes.iter().map(|change| change.place.segment).collect();
         segments.sort_unstable();
         segments.dedup();
@@ -182,41 +217,50 @@ impl Journal {
         self.replaced.is_some()
     }
 
-    /// Makes everything written durable; then deletes the files of large messages that are done.
+    /// Makes everything durable, or as much as the disk takes; then deletes the files of large
+    /// messages that are done.
     pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
-        if self.dirty.is_empty() && !self.new_names && self.unplaced.is_empty() {
-            self.dirty_since = None;
-            return Ok(());
+        let synced = self.sync_all();
+        self.failing = synced.is_err();
+        if let Err(error) = &synced {
+            self.unsafe_changes.tell(&self.base, error, "state changes are not on the disk yet");
+            return synced;
         }
-        if !self.unpushed.is_empty() || !self.unplaced.is_empty() {
-            self.write(Vec::new());
-        }
-        if let Some(change) = self.unplaced.first() {
-            self.state_file(change.place.segment)?;
-        }
-        self.write_out()?;
-        while let Some(number) = self.dirty.first().copied() {
-            if let Some(file) = self.files.get_mut(&number) {
-                if let Err(error) = file.sync() {
-                    if is_full(&error) {
-                        self.release_reserve();
-                    }
-                    return Err(self.base.failure(&self.base.layout.states(number), error));
-                }
-                self.new_names |= mem::take(&mut file.fresh);
-            }
-            self.dirty.remove(&number);
-        }
-        if self.new_names {
-            let root = self.base.layout.root();
-            self.base.disk.sync_dir(root).map_err(|error| self.base.failure(root, error))?;
-            self.new_names = false;
+        if let Some(after) = self.unsafe_changes.over() {
+            tracing::info!(seconds = after.as_secs_f64(), "state changes are on the disk again");
         }
         self.dirty_since = None;
         self.feed.synced();
         self.forget_idle_files();
         self.remove_large();
         self.keep_reserve();
+        Ok(())
+    }
+
+    /// One file that fails does not keep the others from being synced. The first error.
+    fn sync_all(&mut self) -> Result<(), SpoolError> {
+        let mut synced = if self.has_waiting() { self.hand_over(Vec::new()) } else { Ok(()) };
+        let dirty: Vec<u32> = self.dirty.iter().copied().collect();
+        for number in dirty {
+            match self.with_file(number, StateFile::sync) {
+                Ok(()) => {
+                    self.dirty.remove(&number);
+                    let file = self.files.get_mut(&number);
+                    self.new_names |= file.is_some_and(|file| mem::take(&mut file.fresh));
+                }
+                Err(error) => synced = synced.and(Err(error)),
+            }
+        }
+        synced.and(self.sync_names())
+    }
+
+    /// Makes the names of files durable.
+    fn sync_names(&mut self) -> Result<(), SpoolError> {
+        if self.new_names {
+            let root = self.base.layout.root();
+            self.base.disk.sync_dir(root).map_err(|error| self.base.failure(root, error))?;
+            self.new_names = false;
+        }
         Ok(())
     }
 
@@ -246,18 +290,31 @@ impl Journal {
 
     fn write_out(&mut self) -> Result<(), SpoolError> {
         let dirty: Vec<u32> = self.dirty.iter().copied().collect();
+        let mut written = Ok(());
         for number in dirty {
-            let Some(file) = self.files.get_mut(&number) else { continue };
-            let mut written = file.write_out();
-            if written.as_ref().is_err_and(is_full) && self.release_reserve() {
-                // The room that was kept for exactly this.
-                let Some(file) = self.files.get_mut(&number) else { continue };
-                written = file.write_out();
-            }
-            let path = self.base.layout.states(number);
-            written.map_err(|error| self.base.failure(&path, error))?;
+            written = written.and(self.with_file(number, StateFile::write_out));
         }
-        Ok(())
+        written
+    }
+
+    /// Does something with a state file; once more if only the room for it was missing.
+    fn with_file(
+        &mut self,
+        number: u32,
+        work: fn(&mut StateFile) -> io::Result<()>,
+    ) -> Result<(), SpoolError> {
+        loop {
+            let Some(file) = self.files.get_mut(&number) else { return Ok(()) };
+            match work(file) {
+                // The room that was kept for exactly this.
+                Err(error) if is_full(&error) && self.release_reserve() => {}
+                done => {
+                    let failure =
+                        |error| self.base.failure(&self.base.layout.states(number), error);
+                    return done.map_err(failure);
+                }
+            }
+        }
     }
 
     fn forget_idle_files(&mut self) {
@@ -266,13 +323,18 @@ impl Journal {
         }
     }
 
+    /// Octets in memory that the disk does not take.
     fn stuck(&self) -> usize {
-        let unplaced = self.unplaced.len() * mem::size_of::<Change>();
-        if self.unpushed.is_empty() {
-            return unplaced;
+        let mut changes = self.unplaced.len();
+        if !self.failing && self.unpushed.is_empty() {
+            return changes * mem::size_of::<Change>();
         }
-        let unwritten = self.files.values().map(|file| file.tail.len() - file.written);
-        unplaced + unwritten.sum::<usize>()
+        if self.failing {
+            // They wait there until they are durable.
+            changes += self.feed.weight();
+        }
+        let tails = self.files.values().map(|file| file.tail.len());
+        changes * mem::size_of::<Change>() + tails.sum::<usize>()
     }
 
     /// Gives up the reserve, and says whether there was one.

@@ -28,20 +28,25 @@ impl Journal {
     /// Finds closed segments in which nothing is alive and lets the index forget them. They are
     /// deleted when it has, so that it never refers to a segment that is not there.
     pub(crate) fn sweep(&mut self) {
-        if self.dirty_since.is_some() {
-            return;
-        }
-        for (number, entries) in self.feed.take_empty() {
-            match self.is_done(number, entries) {
-                Ok(true) => self.feed.push(Event::Emptied { segment: number }),
-                Ok(false) => {
-                    tracing::error!(
-                        segment = number,
-                        "its log does not say that all is done; kept"
-                    );
+        let now = Instant::now();
+        let waiting: HashSet<u32> =
+            self.unplaced.iter().chain(&self.unpushed).map(|change| change.place.segment).collect();
+        let ready = |number: u32| {
+            let unsynced = self.dirty.contains(&number) || waiting.contains(&number);
+            !unsynced && !self.unchecked.contains(number, now)
+        };
+        for (number, entries) in self.feed.take_empty(ready) {
+            match self.alive(number, entries) {
+                Ok(0) => self.feed.push(Event::Emptied { segment: number }),
+                Ok(alive) => {
+                    let segment = number;
+                    tracing::error!(segment, alive, "its log does not say that all is done; kept");
+                    self.feed.recount(number, alive);
                 }
                 Err(error) => {
-                    self.base.report(&error, "a segment could not be checked; kept");
+                    self.base.report(&error, "a segment could not be checked; kept for now");
+                    self.unchecked.put_off(number, now);
+                    self.feed.recount(number, 0);
                 }
             }
         }
@@ -55,9 +60,8 @@ impl Journal {
             Ok(true) => {
                 self.replaced = Some(Replaced { from, to, gone });
                 tracing::info!(segment = from, survivors = to, "segment compacted");
-                if let Err(error) = self.sync() {
-                    self.base.report(&error, "state changes are not on the disk yet");
-                }
+                // What fails is told of, and done again.
+                let _ = self.sync();
             }
             Ok(false) => drop_copy(&self.base, to),
             Err(error) => {
@@ -83,8 +87,7 @@ impl Journal {
             }
             Ok(())
         })?;
-        let synced = states.write_out().and_then(|()| states.sync());
-        synced.map_err(|error| self.base.failure(&layout.states(to), error))?;
+        states.sync().map_err(|error| self.base.failure(&layout.states(to), error))?;
         disk.sync_dir(layout.root()).map_err(|error| self.base.failure(layout.root(), error))?;
 
         let offsets = mem::take(&mut copied.offsets);
@@ -117,11 +120,11 @@ impl Journal {
         }
         self.deleted = Some(Instant::now());
         self.doomed.extend(segments);
-        // What takes the place of a segment must have its name for good before that goes.
-        if self.new_names
-            && let Err(error) = self.sync()
-        {
-            return self.base.report(&error, "segments that are done are not deleted yet");
+        // What takes the place of a segment must have its name for good before that goes; its
+        // states have been synced.
+        if let Err(error) = self.sync_names() {
+            self.undeleted.tell(&self.base, &error, "segments that are done are not deleted yet");
+            return;
         }
         if let Some(from) = self.replaced.as_ref().map(|replaced| replaced.from)
             && self.doomed.contains(&from)
@@ -131,6 +134,10 @@ impl Journal {
         let kept = self.replaced.as_ref().map(|replaced| replaced.to);
         let rest: Vec<u32> = self.doomed.iter().copied().filter(|n| Some(*n) != kept).collect();
         self.remove(&rest);
+        if self.doomed.iter().all(|number| Some(*number) == kept) && self.undeleted.over().is_some()
+        {
+            tracing::info!("segments that are done are deleted again");
+        }
     }
 
     fn remove(&mut self, segments: &[u32]) {
@@ -143,7 +150,7 @@ impl Journal {
             match disk.remove(&layout.messages(*number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let error = SpoolError::at(&layout.messages(*number))(error);
-                    self.base.report(&error, "an empty segment was not deleted");
+                    self.undeleted.tell(&self.base, &error, "an empty segment was not deleted");
                 }
                 _ => removed.push(*number),
             }
@@ -153,11 +160,13 @@ impl Journal {
         }
         if let Err(error) = disk.sync_dir(layout.root()) {
             let error = SpoolError::at(layout.root())(error);
-            return self.base.report(&error, "state files of empty segments are left over");
+            self.undeleted.tell(&self.base, &error, "state files of empty segments are left over");
+            return;
         }
         for number in removed {
             let _ = disk.remove(&layout.states(number));
             self.doomed.remove(&number);
+            self.unchecked.retain(|unchecked| unchecked != number);
             self.forwarding.forget(number);
             if let Some(replaced) = self.replaced.take_if(|replaced| replaced.from == number) {
                 let _ = replaced.gone.send(());
@@ -165,9 +174,9 @@ impl Journal {
         }
     }
 
-    /// Whether the segment's own log says that all its entries are done. The ledger only counts;
-    /// before anything is deleted, this looks.
-    fn is_done(&mut self, number: u32, entries: u32) -> Result<bool, SpoolError> {
+    /// How many of the segment's entries are not done according to its own log. The ledger only
+    /// counts; before anything is deleted, this looks.
+    fn alive(&mut self, number: u32, entries: u32) -> Result<u32, SpoolError> {
         let path = self.base.layout.states(number);
         let file = self.state_file(number)?;
         let mut walker = Walker::new(&*file.file, file.salt, HEAD as u64, file.durable);
@@ -184,7 +193,7 @@ impl Journal {
                 }
             }
         }
-        Ok(done.len() >= entries as usize)
+        Ok(entries.saturating_sub(done.len() as u32))
     }
 
     pub(super) fn remove_large(&mut self) {

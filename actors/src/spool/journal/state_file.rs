@@ -57,9 +57,14 @@ impl StateFile {
         self.durable + self.tail.len() as u64
     }
 
+    /// Whether the operating system has all of it.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written == self.tail.len()
+    }
+
     /// Hands the tail to the operating system.
     pub(crate) fn write_out(&mut self) -> io::Result<()> {
-        if self.written < self.tail.len() {
+        if !self.is_written() {
             let (at, rest) = (self.durable + self.written as u64, &self.tail[self.written..]);
             self.file.write_at(&mut [IoSlice::new(rest)], at)?;
             self.written = self.tail.len();
@@ -67,8 +72,9 @@ impl StateFile {
         Ok(())
     }
 
-    /// Makes durable what was written out.
+    /// Makes it durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.write_out()?;
         if let Err(error) = self.file.sync_data() {
             // The kernel may have given up on these pages: write them once more.
             self.written = 0;

@@ -1,0 +1,82 @@
+//! Something that does not work for a while, and what is told of it: at once, then every
+//! [`TOLD_EVERY`], and once when it is over. A full disk fails a hundred times a second, and would
+//! fill the disk with the log.
+
+use std::{
+    mem::{self, Discriminant},
+    time::{Duration, Instant},
+};
+
+use super::{SpoolError, base::Base};
+
+/// One thing that may not work.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    since: Option<Instant>,
+    /// Each kind of failure, and when it was told last.
+    told: Vec<(Discriminant<SpoolError>, Instant)>,
+}
+
+impl Trouble {
+    /// It did not work. Reports that, unless it has been reported a moment ago; says whether it did.
+    pub(crate) fn tell(
+        &mut self,
+        base: &Base,
+        error: &SpoolError,
+        consequence: &'static str,
+    ) -> bool {
+        let due = self.is_due(error, Instant::now());
+        if due {
+            base.report(error, consequence);
+        }
+        due
+    }
+
+    /// It works. Says for how long it did not, the first time.
+    pub(crate) fn over(&mut self) -> Option<Duration> {
+        self.told.clear();
+        self.since.take().map(|since| since.elapsed())
+    }
+
+    fn is_due(&mut self, error: &SpoolError, now: Instant) -> bool {
+        self.since.get_or_insert(now);
+        let what = mem::discriminant(error);
+        match self.told.iter_mut().find(|(told, _)| *told == what) {
+            Some((_, at)) if now - *at < TOLD_EVERY => return false,
+            Some((_, at)) => *at = now,
+            None => self.told.push((what, now)),
+        }
+        true
+    }
+}
+
+/// How often it is told that there is still the same trouble.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_failure_is_told_at_once_and_then_every_ten_seconds() {
+        let (mut trouble, start) = (Trouble::default(), Instant::now());
+        let (one, other) = (SpoolError::Closed, SpoolError::Envelope("of another kind"));
+        // seconds since it began, what failed, whether it is told
+        for (seconds, error, want) in [
+            (0.0, &one, true),
+            (0.1, &other, true),
+            (0.2, &one, false),
+            (9.9, &one, false),
+            (9.9, &other, false),
+            (10.0, &one, true),
+            (11.0, &other, true),
+            (19.0, &one, false),
+        ] {
+            let due = trouble.is_due(error, start + Duration::from_secs_f64(seconds));
+            assert_eq!(due, want, "{seconds}, {error}");
+        }
+        assert!(trouble.over().is_some());
+        assert!(trouble.over().is_none(), "once");
+        assert!(trouble.is_due(&one, start), "another time is told at once");
+    }
+}
