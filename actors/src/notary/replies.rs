@@ -12,7 +12,7 @@ use crate::{queue::tracker::Tracked, spool::open_recipients};
 
 impl Parts {
     /// The last replies, read once for all messages of a segment.
-    pub(super) async fn add_replies(&self, cases: &mut [Case]) {
+    pub(super) async fn add_replies(&self, cases: &mut [&mut Case]) {
         let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();
         for case in cases.iter() {
             let Tracked { place, id, attempts, .. } = case.entry;

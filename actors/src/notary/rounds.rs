@@ -206,7 +206,7 @@ impl Round<'_> {
             return;
         }
         debug!(cases = cases.len(), "notices are due");
-        self.parts.add_replies(&mut cases).await;
+        self.parts.add_replies(&mut cases.iter_mut().collect::<Vec<_>>()).await;
         for case in &mut cases {
             case.room = self.room.clone().acquire_owned().await.ok();
         }

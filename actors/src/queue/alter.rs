@@ -3,13 +3,14 @@
 //! They read the index first, and come with what they read: whatever changed in between is told
 //! by the [`Ticket`] of their reading, and is not touched.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, future::ready, sync::Arc};
 
 use actix::prelude::*;
 use relais_channels::{
     dsn::Kind,
     mail::{Enhanced, Envelope, Reply},
 };
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{
@@ -90,7 +91,8 @@ impl Drop for Reading {
     }
 }
 
-/// Do this with each of these entries. The answer has one for each, in order.
+/// Do this with each of these entries. The answer has one for each, in order. It comes only when
+/// there is room for more returns.
 #[derive(Message)]
 #[rtype(result = "Vec<Altered>")]
 pub struct Alter {
@@ -232,6 +234,7 @@ impl Queue {
                     room: None,
                     reading: None,
                 };
+                self.returning += 1;
                 return self.notary.do_send(Tell(vec![case]));
             }
         };
@@ -243,6 +246,22 @@ impl Queue {
             }
             (Some(entry), _) => drop(self.tracker.put_back(destination, entry)),
             (None, _) => self.tracker.done_aside(entry.id, entry.entry),
+        }
+    }
+
+    fn has_room_for_returns(&self) -> bool {
+        self.returning < MAX_RETURNING
+    }
+
+    /// The notary is done with one that an operator returned. Who ordered more may go on when
+    /// there is room.
+    pub(super) fn returned(&mut self) {
+        self.returning = self.returning.saturating_sub(1);
+        if self.has_room_for_returns() {
+            for waiting in self.returners.drain(..) {
+                // Whoever ordered it may have run out of patience.
+                let _ = waiting.send(());
+            }
         }
     }
 
@@ -317,7 +336,7 @@ impl Handler<EndReading> for Queue {
 }
 
 impl Handler<Alter> for Queue {
-    type Result = MessageResult<Alter>;
+    type Result = ResponseFuture<Vec<Altered>>;
 
     fn handle(&mut self, alter: Alter, _: &mut Self::Context) -> Self::Result {
         let _busy = self.meter.handling("Alter");
@@ -335,7 +354,16 @@ impl Handler<Alter> for Queue {
                 self.controller.do_send(Probe(touched.into_iter().collect()));
             }
         }
-        MessageResult(altered)
+        if action != Action::Return || self.has_room_for_returns() {
+            return Box::pin(ready(altered));
+        }
+        let (tell, told) = oneshot::channel();
+        self.returners.push(tell);
+        Box::pin(async move {
+            // The queue itself going away also means that nothing is returned any more.
+            let _ = told.await;
+            altered
+        })
     }
 }
 
@@ -359,3 +387,6 @@ impl Handler<Reserve> for Queue {
         MessageResult(entries.into_iter().filter_map(reserve).collect())
     }
 }
+
+/// Entries that operators return and the notary has, while more are taken.
+const MAX_RETURNING: usize = 2_000;

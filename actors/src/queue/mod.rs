@@ -79,6 +79,10 @@ pub struct Queue {
     wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
     /// Of these, what has come back and is to be deleted.
     deletions: Vec<Deletion>,
+    /// Entries that operators return and the notary has.
+    returning: usize,
+    /// Who waits until these are fewer.
+    returners: Vec<oneshot::Sender<()>>,
     recalls: Recalls,
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
@@ -131,6 +135,8 @@ impl Queue {
             telling: 0,
             wishes: HashMap::new(),
             deletions: Vec::new(),
+            returning: 0,
+            returners: Vec::new(),
             recalls: Recalls::default(),
             draining: Vec::new(),
             drained: false,

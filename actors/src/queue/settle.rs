@@ -108,6 +108,9 @@ impl Queue {
                 Told::Unreadable => (held(was), Some("its record cannot be read")),
             };
             self.amend(&destination, &entry, was, then, Vec::new(), reason.map(Into::into));
+            if kind == Kind::Bounced {
+                self.returned();
+            }
             if self.tracker.is_aside(entry.id, entry.entry) {
                 match entry.now(then) {
                     Some(entry) => drop(self.tracker.put_back(&destination, entry)),

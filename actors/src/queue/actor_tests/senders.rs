@@ -1,6 +1,6 @@
 //! What senders are told, and what stays on the disk until they are.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use relais_channels::{
     dsn::Kind,
@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     notary::{Case, Noticed, Told},
-    queue::{DrainQueue, now_ms, tracker::Tracked},
-    spool::{EntryState, memory_disk::MemoryDisk},
+    queue::{Action, Alter, Altered, DrainQueue, Reading, now_ms, tracker::Tracked},
+    spool::{Class, EntryState, memory_disk::MemoryDisk},
 };
 
 impl House {
@@ -132,4 +132,35 @@ async fn good_news_that_cannot_be_told_holds_up_no_stop_and_is_in_the_log() {
     drained.expect("the drain ends").unwrap();
     assert_eq!(house.log.count("a notice to the sender"), 0);
     assert_eq!(house.log.count("given up: its sender is not told"), 1);
+}
+
+#[actix::test]
+async fn who_returns_a_whole_queue_goes_on_only_as_senders_are_told() {
+    let house = Rc::new(House::new(Plan::default()));
+    house.freeze(true).await;
+    let post = |_| {
+        let house = house.clone();
+        actix::spawn(async move { house.post("one.test").await })
+    };
+    for posted in (0..4_000).map(post).collect::<Vec<_>>() {
+        posted.await.unwrap();
+    }
+    let (mut after, mut ordered) = (None, 0);
+    loop {
+        let reading = Reading::begin(&house.queue).await.unwrap();
+        let entries = house.spool.scan("stores", Class::Untried, after, 1_000).await.unwrap();
+        let Some(last) = entries.last() else { break };
+        after = Some(last.cursor);
+        ordered += entries.len();
+        let (action, reason) = (Action::Return, "as the test wants it".into());
+        let alter = Alter { reading: reading.ticket(), action, reason, entries };
+        let altered = house.queue.send(alter).await.unwrap();
+        assert!(altered.iter().all(|altered| *altered == Altered::Done));
+        let under_way = ordered - house.log.count("action=R|");
+        assert!(under_way < 2_000, "{under_way} of {ordered}");
+    }
+    assert_eq!(ordered, 4_000);
+    let drained = timeout(Duration::from_secs(60), house.queue.send(DrainQueue)).await;
+    drained.expect("the drain ends").unwrap();
+    assert_eq!(house.log.count("action=R|"), 4_000);
 }
