@@ -13,6 +13,7 @@ mod replies;
 mod rounds;
 mod standing;
 pub mod timetable;
+mod unseen;
 
 use std::{
     cell::RefCell,
@@ -36,7 +37,7 @@ use self::looked::Looked;
 use crate::{
     channels::Channels,
     metrics::{self, ActorMeter, Metrics},
-    queue::{Destination, Queue, Reading, tracker::Tracked},
+    queue::{Destination, Queue, Reading, now_ms, tracker::Tracked},
     router::RouterHandle,
     spool::{EntryState, Spool},
     watch::Lifeline,
@@ -189,9 +190,10 @@ pub struct Notary {
 impl Notary {
     /// A notary that has yet to be connected.
     pub fn new(parts: Parts, lifeline: Lifeline) -> Self {
+        let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
         Self {
             meter: parts.metrics.actor(metrics::Actor::Notary),
-            looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone()))),
+            looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone(), has_mail))),
             parts,
             queue: None,
             pending: HashMap::new(),
@@ -294,6 +296,9 @@ impl Notary {
             let warned = warnings.iter().map(|case| (case.entry.id, case.entry.entry));
             self.looked.borrow().warned(warned);
         }
+        if told == Told::Later && cases.iter().any(|case| case.kind == Kind::TimedOut) {
+            self.looked.borrow_mut().falls_behind();
+        }
         // The queue does not wait for warnings.
         if let Some(queue) = self.queue.as_ref().filter(|_| !cases.is_empty()) {
             queue.do_send(Noticed { cases, told });
@@ -313,6 +318,7 @@ impl Actor for Notary {
         ctx.run_interval(AGAIN, |notary, ctx| {
             let _busy = notary.meter.busy();
             notary.write_untold(ctx);
+            notary.looked.borrow_mut().look(Instant::now(), now_ms());
         });
     }
 }
@@ -361,7 +367,8 @@ impl Handler<Hurry> for Notary {
 const GATHER: Duration = Duration::from_secs(1);
 /// What was gathered is looked through at most this often.
 const STEP: Duration = Duration::from_millis(50);
-/// News that nothing depends on are tried to be told this often, and with this in between.
+/// News that nothing depends on are tried to be told this often, and with this in between. As often
+/// there is a sign of life.
 const TRIES: u32 = 4;
 const AGAIN: Duration = Duration::from_secs(60);
 /// Notices that wait for that. Each may hold the header of a message; the others are given up.

@@ -217,7 +217,9 @@ impl Queue {
         let Tracked { open, attempts, .. } = entry;
         let now = match action {
             Action::Hold => EntryState::Held { open, attempts },
-            Action::Release | Action::Retry => EntryState::Waiting { open, attempts, due: 0 },
+            // By this a round sees that it has to be tried before it is returned.
+            Action::Release => EntryState::Waiting { open, attempts, due: now_ms() },
+            Action::Retry => EntryState::Waiting { open, attempts, due: 0 },
             Action::Delete => EntryState::Done,
             Action::Return => {
                 // It stays aside until its sender has been told.

@@ -40,6 +40,7 @@ use crate::{
 struct House {
     queue: Addr<Queue>,
     controller: Addr<JobController>,
+    notary: Addr<Notary>,
     spool: Spool,
     script: Rc<Script>,
     log: Lines,
@@ -140,6 +141,7 @@ impl House {
         Self {
             queue,
             controller,
+            notary,
             spool,
             script,
             log,
@@ -158,9 +160,14 @@ impl House {
 
     /// The same, for these.
     async fn post_for(&self, host: &str, to: &[&str], notify: Notify) -> MessageId {
+        self.post_as(self.ids.next(), host, to, notify).await
+    }
+
+    /// The same, as if it had come in when its id says.
+    async fn post_as(&self, id: MessageId, host: &str, to: &[&str], notify: Notify) -> MessageId {
         let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
         let mut envelope = Envelope {
-            id: self.ids.next(),
+            id,
             received: now_ms(),
             sender: "alice@relais.example".to_owned(),
             source_channel: "tcp_local".to_owned(),

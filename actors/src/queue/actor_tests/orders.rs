@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl House {
-    async fn order(&self, action: Action, id: MessageId) -> Altered {
+    pub(super) async fn order(&self, action: Action, id: MessageId) -> Altered {
         let reading = Reading::begin(&self.queue).await.unwrap();
         let entries = vec![self.found(id).await.expect("it is in the queue")];
         let reason = "as the test wants it".into();
