@@ -34,6 +34,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
 use self::looked::Looked;
+pub use self::replies::speaker;
 use crate::{
     channels::Channels,
     metrics::{self, ActorMeter, Metrics},
@@ -341,9 +342,13 @@ impl Handler<Tell> for Notary {
     fn handle(&mut self, Tell(cases): Tell, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Tell");
         let now = Instant::now();
-        for case in cases {
+        for mut case in cases {
             let about = (case.entry.id, case.kind);
             let gathered = self.pending.entry(about).or_default();
+            // One copy of the message is enough for all.
+            if let Some(known) = gathered.first().and_then(|first| first.known.as_ref()) {
+                case.known = Some(Arc::clone(known));
+            }
             gathered.push(case);
             if gathered.len() == 1 {
                 self.gathering.push_back((now, about));

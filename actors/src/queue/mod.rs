@@ -16,6 +16,7 @@ mod recalls;
 mod scan;
 mod settle;
 mod standing;
+mod telling;
 mod threads;
 pub mod tracker;
 
@@ -34,6 +35,7 @@ use tracing::warn;
 use self::{
     alter::Deletion,
     recalls::Recalls,
+    telling::Telling,
     threads::InHand,
     tracker::{Tracked, Tracker},
 };
@@ -74,7 +76,7 @@ pub struct Queue {
     /// Active entries whose senders are being told.
     with_notary: usize,
     /// Good news that the notary has yet to pass on.
-    telling: usize,
+    telling: Telling,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
     /// Of these, what has come back and is to be deleted.
@@ -132,7 +134,7 @@ impl Queue {
             troubled: HashSet::new(),
             contended: HashSet::new(),
             with_notary: 0,
-            telling: 0,
+            telling: Telling::default(),
             wishes: HashMap::new(),
             deletions: Vec::new(),
             returning: 0,
@@ -224,7 +226,7 @@ impl Queue {
     }
 
     fn finish_drain(&mut self) {
-        if self.drained && self.tracker.is_at_rest() && self.telling == 0 {
+        if self.drained && self.tracker.is_at_rest() && self.telling.is_done() {
             for waiting in self.draining.drain(..) {
                 // Whoever asked may have run out of patience.
                 let _ = waiting.send(());
