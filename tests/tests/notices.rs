@@ -142,6 +142,18 @@ fn a_refused_recipient_is_reported_in_every_field() {
 }
 
 #[test]
+fn a_host_that_refuses_us_by_lhlo_is_quoted_in_its_own_words() {
+    let post = Post::office("maxjobs: 3", |settings| settings);
+    let _running = post.start();
+    post.one.answer("LHLO", "554 we do not talk to you");
+    post.send("<alice@relais.example>", &["<nobody@one.test>"], &message("lhlo", 500));
+    let notice = post.notice();
+    let fields = notice.recipient();
+    assert_eq!(fields.get("Remote-MTA"), Some("dns; [127.0.0.1]"));
+    assert_eq!(fields.get("Diagnostic-Code"), Some("smtp; 554 we do not talk to you"));
+}
+
+#[test]
 fn one_of_three_refused_behind_the_dot_is_reported_alone() {
     let post = Post::office("maxjobs: 3", |settings| settings);
     let _running = post.start();

@@ -2,9 +2,10 @@
 //! said twice when a round breaks off, meets an entry twice because it was tried meanwhile, or
 //! ends with the engine.
 //!
-//! One small file: the time of the last whole round, in milliseconds since 1970, and behind it a
-//! line for each entry that was warned of in the round that is under way. It is not synced: what a
-//! power cut loses is a warning said twice.
+//! One small file. Its first line has three times in milliseconds since 1970, twenty digits each:
+//! of the last whole round, of the last sign of life, and up to when nothing is returned because
+//! the engine was not there to try it. Behind it comes a line for each entry that was warned of in
+//! the round that is under way. It is not synced: what a power cut loses is a warning said twice.
 
 use std::{
     collections::HashSet,
@@ -12,43 +13,76 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::queue::tracker::Key;
+use super::unseen::{GRACE, Unseen, after};
+use crate::queue::{now_ms, tracker::Key};
 
 /// What was dealt with.
 #[derive(Debug)]
 pub(super) struct Looked {
     path: PathBuf,
     until: u64,
+    unseen: Unseen,
     warned: HashSet<Key>,
+    /// Something that is due was not told in this round.
+    is_behind: bool,
 }
 
 impl Looked {
-    /// As the file has it. Nothing known: from the beginning.
-    pub(super) fn load(path: PathBuf) -> Self {
+    /// As the file has it. Nothing known: from the beginning; and where there is mail already,
+    /// nobody knows for how long nobody has looked.
+    pub(super) fn load(path: PathBuf, has_mail: bool) -> Self {
         let octets = fs::read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&octets);
         let mut lines = text.lines();
-        let until = lines.next().and_then(|line| line.trim().parse().ok());
+        let mut times = lines.next().unwrap_or_default().split(' ');
+        let mut time = || times.next().and_then(|time| time.parse().ok());
+        let until: Option<u64> = time();
+        let alive = time().or(until).unwrap_or_else(now_ms);
+        let lost = until.is_none() && has_mail;
+        let returns_from = if lost { after(alive, GRACE) } else { time().unwrap_or(0) };
         let key = |line: &str| {
             let (id, entry) = line.split_once(' ')?;
             Some((id.parse().ok()?, entry.parse().ok()?))
         };
         // The last line may be half written.
         let warned = lines.filter_map(key).take(MOST_WARNED).collect();
-        let looked = Self { path, until: until.unwrap_or(0), warned };
-        if until.is_none() {
-            looked.write();
-        }
+        let (until, unseen) = (until.unwrap_or(0), Unseen::since(alive, returns_from));
+        let looked = Self { path, until, unseen, warned, is_behind: false };
+        looked.write();
         looked
     }
 
     /// Up to when, in milliseconds since 1970; 0 when there never was a round.
     pub(super) fn until(&self) -> u64 {
         self.until
+    }
+
+    /// A sign of life. Nothing is returned before the time of the answer, in milliseconds since
+    /// 1970.
+    pub(super) fn look(&mut self, at: Instant, now: u64) -> u64 {
+        let seen = self.unseen.seen();
+        if let Some(grace) = self.unseen.look(at, now) {
+            let unseen = Duration::from_millis(now.saturating_sub(seen));
+            info!(
+                ?unseen,
+                ?grace,
+                "nobody looked for so long, or the clock was set: no returns yet"
+            );
+        }
+        let file = File::options().write(true).open(&self.path);
+        // In its place: what comes behind it stays.
+        self.complain(file.and_then(|mut file| file.write_all(self.times().as_bytes())));
+        self.unseen.returns_from()
+    }
+
+    /// Something is due, and could not be told in this round.
+    pub(super) fn falls_behind(&mut self) {
+        self.is_behind = true;
     }
 
     /// Whether this round has yet to warn of the entry; from now on it has.
@@ -68,16 +102,26 @@ impl Looked {
         self.complain(file.and_then(|mut file| file.write_all(lines.as_bytes())));
     }
 
-    /// A whole round is over that began at `now`.
-    pub(super) fn round_ended(&mut self, now: u64) {
+    /// A whole round is over that began at `now`. Whether something that is due was left.
+    pub(super) fn round_ended(&mut self, now: u64) -> bool {
         self.until = now;
         self.warned = HashSet::new();
         self.write();
+        std::mem::take(&mut self.is_behind)
+    }
+
+    fn times(&self) -> String {
+        let (alive, returns_from) = (self.unseen.seen(), self.unseen.returns_from());
+        format!("{:020} {alive:020} {returns_from:020}\n", self.until)
     }
 
     fn write(&self) {
         let new = self.path.with_extension("new");
-        let written = fs::write(&new, format!("{}\n", self.until));
+        let mut text = self.times();
+        for (id, entry) in &self.warned {
+            let _ = write!(text, "\n{id} {entry}");
+        }
+        let written = fs::write(&new, text);
         self.complain(written.and_then(|()| fs::rename(&new, &self.path)));
     }
 
@@ -104,13 +148,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("looked");
         let [one, two, three] = [1, 2, 3].map(|id| (MessageId(id << 40), 0));
-        let mut looked = Looked::load(path.clone());
+        let mut looked = Looked::load(path.clone(), false);
         assert_eq!(looked.until(), 0);
         assert!(looked.chooses(one) && looked.chooses(two));
         assert!(!looked.chooses(one), "met again in the same round, or in one that goes on");
         looked.warned([one]);
 
-        let mut looked = Looked::load(path.clone());
+        let mut looked = Looked::load(path.clone(), false);
         assert!(!looked.chooses(one), "the engine was started anew");
         assert!(looked.chooses(two), "it was chosen, but its sender was not told");
         looked.warned([two]);
@@ -120,9 +164,37 @@ mod tests {
 
         let octets = fs::read(&path).unwrap();
         fs::write(&path, &octets[..octets.len() - 4]).unwrap();
-        let mut looked = Looked::load(path);
+        let mut looked = Looked::load(path, false);
         assert_eq!(looked.until(), 5_000);
         assert!(!looked.chooses(one));
         assert!(looked.chooses(three), "its line was half written");
+    }
+
+    #[test]
+    fn a_grace_outlives_the_engine_and_a_lost_file_is_worth_a_whole_one() {
+        const NOON: u64 = 1_700_000_000_000;
+        const MINUTE: u64 = 60_000;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("looked");
+        // As an older version has it.
+        fs::write(&path, format!("{NOON}\n\n{} 0", MessageId(7 << 40))).unwrap();
+        let mut looked = Looked::load(path.clone(), true);
+        let loaded = Instant::now();
+        let from = looked.look(loaded, NOON + 30 * MINUTE);
+        assert_eq!(from.abs_diff(NOON + 60 * MINUTE) / MINUTE, 0, "as long as it was away");
+        let from = looked.look(loaded + Duration::from_secs(60), NOON + 31 * MINUTE);
+
+        let mut looked = Looked::load(path.clone(), true);
+        assert_eq!(looked.until(), NOON, "no round has ended");
+        assert!(!looked.chooses((MessageId(7 << 40), 0)), "who was warned is still known");
+        assert_eq!(looked.look(Instant::now(), NOON + 32 * MINUTE), from, "no longer by this");
+
+        for (has_mail, grace) in [(false, 0), (true, 60 * MINUTE)] {
+            fs::remove_file(&path).unwrap();
+            let now = now_ms();
+            let mut looked = Looked::load(path.clone(), has_mail);
+            let from = looked.look(Instant::now(), now_ms());
+            assert!(from.saturating_sub(now) / MINUTE == grace / MINUTE, "{from} {now}");
+        }
     }
 }

@@ -13,8 +13,16 @@ mod replies;
 mod rounds;
 mod standing;
 pub mod timetable;
+mod unseen;
 
-use std::{cell::RefCell, collections::HashMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -22,14 +30,15 @@ use relais_channels::{
     dsn::{Kind, Templates},
     mail::{Envelope, MessageId, MessageIds, Outcome},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
 use self::looked::Looked;
+pub use self::replies::speaker;
 use crate::{
     channels::Channels,
     metrics::{self, ActorMeter, Metrics},
-    queue::{Destination, Queue, Reading, tracker::Tracked},
+    queue::{Destination, Queue, Reading, now_ms, tracker::Tracked},
     router::RouterHandle,
     spool::{EntryState, Spool},
     watch::Lifeline,
@@ -148,15 +157,32 @@ pub struct Parts {
     pub looked: PathBuf,
 }
 
+/// A message, and what there is to say of it.
+type About = (MessageId, Kind);
+
+/// Cases that share a notice.
+struct Letter {
+    cases: Vec<Case>,
+    /// How often it was tried.
+    tries: u32,
+}
+
 /// The actor.
 pub struct Notary {
     parts: Parts,
     queue: Option<Addr<Queue>>,
-    pending: HashMap<(MessageId, Kind), Vec<Case>>,
-    writing: Arc<Semaphore>,
+    pending: HashMap<About, Vec<Case>>,
+    /// Since when news of each of these is gathered, the oldest first.
+    gathering: VecDeque<(Instant, About)>,
+    /// A timer runs for the first of them.
+    is_timed: bool,
+    /// Gathered, and to be written in this order.
+    letters: VecDeque<Letter>,
+    /// Notices that are being written.
+    writing: usize,
     looked: Rc<RefCell<Looked>>,
     /// News that nothing depends on, to be told once more, and how often that was tried.
-    untold: Vec<(Vec<Case>, u32)>,
+    untold: Vec<Letter>,
     hurries: bool,
     meter: ActorMeter,
     _lifeline: Lifeline,
@@ -165,38 +191,89 @@ pub struct Notary {
 impl Notary {
     /// A notary that has yet to be connected.
     pub fn new(parts: Parts, lifeline: Lifeline) -> Self {
+        let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
         Self {
             meter: parts.metrics.actor(metrics::Actor::Notary),
-            looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone()))),
+            looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone(), has_mail))),
             parts,
             queue: None,
             pending: HashMap::new(),
-            writing: Arc::new(Semaphore::new(AT_ONCE)),
+            gathering: VecDeque::new(),
+            is_timed: false,
+            letters: VecDeque::new(),
+            writing: 0,
             untold: Vec::new(),
             hurries: false,
             _lifeline: lifeline,
         }
     }
 
-    /// Writes one notice, and tells the queue.
-    fn write(&mut self, mut cases: Vec<Case>, tries: u32, ctx: &mut Context<Self>) {
-        let (parts, writing) = (self.parts.clone(), self.writing.clone());
-        let queue = self.queue.clone();
-        let work = async move {
-            // Nobody closes it.
-            let _permit = writing.acquire().await;
-            match (cases.first().map(|case| case.kind), queue) {
-                // An operator does not know what was said; the spool does.
-                (Some(Kind::Bounced), _) => parts.add_replies(&mut cases).await,
-                (Some(Kind::Delayed), Some(queue)) => parts.keep_waiting(&queue, &mut cases).await,
-                _ => {}
+    /// One timer for all that is gathered: what is spawned costs all others at each wake-up.
+    fn gather(&mut self, ctx: &mut Context<Self>) {
+        let Some((since, _)) = self.gathering.front().filter(|_| !self.is_timed) else { return };
+        let wait = (*since + GATHER).saturating_duration_since(Instant::now()).max(STEP);
+        self.is_timed = true;
+        ctx.run_later(wait, |notary, ctx| {
+            let _busy = notary.meter.busy();
+            notary.is_timed = false;
+            notary.gathered(ctx);
+            notary.gather(ctx);
+        });
+    }
+
+    fn gathered(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        let mut unsaid = Vec::new();
+        while let Some((since, about)) = self.gathering.front().copied()
+            && since + GATHER <= now
+        {
+            self.gathering.pop_front();
+            let Some(cases) = self.pending.remove(&about) else { continue };
+            let letter = Letter { cases, tries: 0 };
+            if about.1 == Kind::Bounced {
+                unsaid.push(letter);
+            } else {
+                self.letters.push_back(letter);
             }
-            let told = parts.tell(&cases).await;
-            (cases, told)
-        };
-        ctx.spawn(work.into_actor(self).map(move |(cases, told), notary, _| {
-            notary.written(cases, told, tries + 1);
-        }));
+        }
+        if !unsaid.is_empty() {
+            // An operator does not know what was said; the spool does.
+            let parts = self.parts.clone();
+            let work = async move {
+                let cases = unsaid.iter_mut().flat_map(|letter| &mut letter.cases);
+                parts.add_replies(&mut cases.collect::<Vec<_>>()).await;
+                unsaid
+            };
+            ctx.spawn(work.into_actor(self).map(|said, notary, ctx| {
+                notary.letters.extend(said);
+                notary.write(ctx);
+            }));
+        }
+        self.write(ctx);
+    }
+
+    /// Writes what is gathered, a few notices at once, and tells the queue.
+    fn write(&mut self, ctx: &mut Context<Self>) {
+        while self.writing < AT_ONCE
+            && let Some(Letter { mut cases, tries }) = self.letters.pop_front()
+        {
+            self.writing += 1;
+            let parts = self.parts.clone();
+            let is_warning = cases.first().is_some_and(|case| case.kind == Kind::Delayed);
+            let queue = self.queue.clone().filter(|_| is_warning);
+            let work = async move {
+                if let Some(queue) = queue {
+                    parts.keep_waiting(&queue, &mut cases).await;
+                }
+                let told = parts.tell(&cases).await;
+                (cases, told)
+            };
+            ctx.spawn(work.into_actor(self).map(move |(cases, told), notary, ctx| {
+                notary.writing -= 1;
+                notary.written(cases, told, tries + 1);
+                notary.write(ctx);
+            }));
+        }
     }
 
     fn written(&mut self, mut cases: Vec<Case>, told: Told, tries: u32) {
@@ -208,7 +285,7 @@ impl Notary {
                 for case in &mut cases {
                     case.reading = None;
                 }
-                return self.untold.push((cases, tries));
+                return self.untold.push(Letter { cases, tries });
             }
             if let Some(Case { entry, kind, .. }) = cases.first() {
                 warn!(id = %entry.id, ?kind, tries, "given up: its sender is not told");
@@ -220,6 +297,9 @@ impl Notary {
             let warned = warnings.iter().map(|case| (case.entry.id, case.entry.entry));
             self.looked.borrow().warned(warned);
         }
+        if told == Told::Later && cases.iter().any(|case| case.kind == Kind::TimedOut) {
+            self.looked.borrow_mut().falls_behind();
+        }
         // The queue does not wait for warnings.
         if let Some(queue) = self.queue.as_ref().filter(|_| !cases.is_empty()) {
             queue.do_send(Noticed { cases, told });
@@ -227,9 +307,8 @@ impl Notary {
     }
 
     fn write_untold(&mut self, ctx: &mut Context<Self>) {
-        for (cases, tries) in std::mem::take(&mut self.untold) {
-            self.write(cases, tries, ctx);
-        }
+        self.letters.extend(self.untold.drain(..));
+        self.write(ctx);
     }
 }
 
@@ -240,6 +319,7 @@ impl Actor for Notary {
         ctx.run_interval(AGAIN, |notary, ctx| {
             let _busy = notary.meter.busy();
             notary.write_untold(ctx);
+            notary.looked.borrow_mut().look(Instant::now(), now_ms());
         });
     }
 }
@@ -261,19 +341,20 @@ impl Handler<Tell> for Notary {
 
     fn handle(&mut self, Tell(cases): Tell, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Tell");
-        for case in cases {
-            let key = (case.entry.id, case.kind);
-            let gathered = self.pending.entry(key).or_default();
+        let now = Instant::now();
+        for mut case in cases {
+            let about = (case.entry.id, case.kind);
+            let gathered = self.pending.entry(about).or_default();
+            // One copy of the message is enough for all.
+            if let Some(known) = gathered.first().and_then(|first| first.known.as_ref()) {
+                case.known = Some(Arc::clone(known));
+            }
             gathered.push(case);
             if gathered.len() == 1 {
-                ctx.run_later(GATHER, move |notary, ctx| {
-                    let _busy = notary.meter.busy();
-                    if let Some(cases) = notary.pending.remove(&key) {
-                        notary.write(cases, 0, ctx);
-                    }
-                });
+                self.gathering.push_back((now, about));
             }
         }
+        self.gather(ctx);
     }
 }
 
@@ -289,10 +370,13 @@ impl Handler<Hurry> for Notary {
 
 /// How long a message's other entries have time to fail, too, and to share its notice.
 const GATHER: Duration = Duration::from_secs(1);
-/// News that nothing depends on are tried to be told this often, and with this in between.
+/// What was gathered is looked through at most this often.
+const STEP: Duration = Duration::from_millis(50);
+/// News that nothing depends on are tried to be told this often, and with this in between. As often
+/// there is a sign of life.
 const TRIES: u32 = 4;
 const AGAIN: Duration = Duration::from_secs(60);
 /// Notices that wait for that. Each may hold the header of a message; the others are given up.
 const MAX_UNTOLD: usize = 1_000;
 /// Notices written at the same time: they share the syncs of the spool.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 48;

@@ -6,13 +6,14 @@ use std::{
 };
 
 use relais_channels::mail::{MessageId, NextHop, Outcome};
+use relais_config::Channel;
 
 use super::{Case, LastReply, Parts};
-use crate::{queue::tracker::Tracked, spool::open_recipients};
+use crate::{channels::next_hop, queue::tracker::Tracked, spool::open_recipients};
 
 impl Parts {
     /// The last replies, read once for all messages of a segment.
-    pub(super) async fn add_replies(&self, cases: &mut [Case]) {
+    pub(super) async fn add_replies(&self, cases: &mut [&mut Case]) {
         let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();
         for case in cases.iter() {
             let Tracked { place, id, attempts, .. } = case.entry;
@@ -24,12 +25,14 @@ impl Parts {
             // A notice without the last reply is better than none.
             let Ok(replies) = self.spool.last_replies(segment, &ids).await else { continue };
             for case in cases.iter_mut().filter(|case| ids.contains(&case.entry.id)) {
-                let host = name_of(&case.destination.host);
+                let channel = self.channels.channel(case.destination.channel);
+                let host = &case.destination.host;
                 let (id, entry) = (case.entry.id, case.entry.entry);
                 let of = |recipient| replies.get(&(id, entry, recipient)).cloned();
                 let last = open_recipients(case.recipients).filter_map(|recipient| {
                     let (outcome, at) = of(recipient)?;
-                    Some(LastReply { remote: remote(&outcome, &host), recipient, outcome, at })
+                    let remote = speaker(&outcome, channel, host);
+                    Some(LastReply { recipient, outcome, at, remote })
                 });
                 case.replies = last.collect();
             }
@@ -39,16 +42,17 @@ impl Parts {
 
 /// The host whose words they are, as far as words tell: what we say in place of a host that did
 /// not answer is about the network (RFC 3463 section 3.5).
-fn remote(outcome: &Outcome, host: &Arc<str>) -> Option<Arc<str>> {
+pub fn speaker(outcome: &Outcome, channel: &Channel, host: &str) -> Option<Arc<str>> {
     let ours = outcome.reply().enhanced.is_some_and(|code| code.1 == 4);
-    (!ours).then(|| host.clone())
+    (!ours).then(|| name_of(channel, host))
 }
 
-/// The host of a next hop, without port and scheme.
-fn name_of(host: &str) -> Arc<str> {
-    match host.parse() {
-        Ok(NextHop::Host { name, .. }) => name.as_str().into(),
-        Ok(NextHop::Ip { address, .. }) => format!("[{address}]").into(),
-        _ => host.into(),
+/// As [`relais_channels::mail::Peer::host`] has it.
+fn name_of(channel: &Channel, host: &str) -> Arc<str> {
+    match next_hop(channel, host) {
+        Some(NextHop::Host { name, .. }) => name.as_str().into(),
+        Some(NextHop::Ip { address, .. }) => format!("[{address}]").into(),
+        Some(NextHop::Unix(path)) => path.display().to_string().into(),
+        None => host.into(),
     }
 }

@@ -13,7 +13,7 @@
 //!   while the clock was ahead is told of late, by as much.
 //! - The clock is set ahead, or was behind and is right now: everything looks older than it is,
 //!   as after a time in which the engine was down. What seems too old then is tried once more before
-//!   it is returned: see [`Unseen`].
+//!   it is returned: see [`super::unseen`].
 //! - The clock is set back: a warning that was given may be given once more.
 
 use std::{
@@ -26,12 +26,13 @@ use std::{
 use actix::{WeakAddr, prelude::*};
 use relais_channels::dsn::Kind;
 use tokio::sync::Semaphore;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
     Case, Notary, Parts, Tell,
     looked::Looked,
     timetable::{self, Due},
+    unseen::{GRACE, after},
 };
 use crate::{
     channels::{ChannelId, lowered},
@@ -47,17 +48,16 @@ pub(super) async fn walk(
     notary: WeakAddr<Notary>,
 ) {
     let room = Arc::new(Semaphore::new(UNDER_WAY));
-    let mut unseen = Unseen::since(looked.borrow().until());
     loop {
         let (began, now) = (Instant::now(), now_ms());
-        let returns_in = unseen.returns_in(began, now);
+        let returns_from = looked.borrow_mut().look(began, now);
         let mut round = Round {
             parts: &parts,
             queue: &queue,
             looked: &looked,
             since: looked.borrow().until(),
             now,
-            returns_in,
+            returns_from,
             next: None,
             room: room.clone(),
         };
@@ -68,7 +68,9 @@ pub(super) async fn walk(
             Ok(()) => {
                 // What was due is told, or has been given up: only then it is dealt with.
                 drop(room.acquire_many(UNDER_WAY as u32).await);
-                looked.borrow_mut().round_ended(now);
+                if looked.borrow_mut().round_ended(now) {
+                    round.next = Some(now);
+                }
                 round.pause(took)
             }
             Err(error) => {
@@ -83,40 +85,6 @@ pub(super) async fn walk(
     }
 }
 
-/// Time in which nobody looked, by the clock on the wall: the engine was down, the machine was
-/// asleep, or the clock was set ahead. What became too old in it gets as long for one more
-/// attempt, up to [`GRACE`], before it is returned.
-struct Unseen {
-    looked: (Instant, u64),
-    returns_from: Instant,
-}
-
-impl Unseen {
-    /// At the start of the engine, when the last round before was at `looked`; 0: there was none.
-    fn since(looked: u64) -> Self {
-        let (now, at) = (Instant::now(), now_ms());
-        Self { looked: (now, if looked == 0 { at } else { looked }), returns_from: now }
-    }
-
-    /// A round begins. When it may return messages, if not yet.
-    fn returns_in(&mut self, began: Instant, now: u64) -> Option<Duration> {
-        let (before, at) = std::mem::replace(&mut self.looked, (began, now));
-        let passed = Duration::from_millis(now.saturating_sub(at));
-        let unseen = passed.saturating_sub(began.saturating_duration_since(before));
-        if unseen >= UNSEEN {
-            let grace = unseen.min(GRACE);
-            info!(
-                ?unseen,
-                ?grace,
-                "nobody looked for so long, or the clock was set: no returns yet"
-            );
-            self.returns_from = self.returns_from.max(began + grace);
-        }
-        let wait = self.returns_from.saturating_duration_since(began);
-        (!wait.is_zero()).then_some(wait)
-    }
-}
-
 struct Round<'a> {
     parts: &'a Parts,
     queue: &'a Addr<Queue>,
@@ -124,8 +92,8 @@ struct Round<'a> {
     /// Up to when the rounds before have looked.
     since: u64,
     now: u64,
-    /// Until then nothing is returned.
-    returns_in: Option<Duration>,
+    /// Before this nothing is returned.
+    returns_from: u64,
     /// When the next of those seen will be due.
     next: Option<u64>,
     room: Arc<Semaphore>,
@@ -172,10 +140,12 @@ impl Round<'_> {
             let received = self.received(&entry).await;
             let mut next = timetable::next(ages, received, self.now);
             match timetable::due(ages, received, self.since, self.now) {
-                Some(Due::Return) => match self.returns_in {
-                    None => returns.push(entry),
-                    Some(wait) => next = Some(self.now.saturating_add(wait.as_millis() as u64)),
-                },
+                Some(Due::Return) if self.now < self.returns_from => {
+                    next = Some(self.returns_from);
+                }
+                // It was released, or its host is back: its turn comes first.
+                Some(Due::Return) if self.has_just_become_due(&entry) => next = Some(self.now),
+                Some(Due::Return) => returns.push(entry),
                 Some(Due::Warning { until })
                     if self.looked.borrow_mut().chooses((entry.id, entry.entry)) =>
                 {
@@ -193,9 +163,13 @@ impl Round<'_> {
             cases.push(case);
         }
         if !returns.is_empty() {
-            // Those that a job has just now are for the next round.
+            let wanted = returns.len();
             let reserve = Reserve { reading: reading.ticket(), entries: returns };
             let reserved = self.queue.send(reserve).await.unwrap_or_default();
+            if reserved.len() < wanted {
+                // Those that a job has just now are for the next round, which is soon.
+                self.looked.borrow_mut().falls_behind();
+            }
             for entry in reserved {
                 let then = Some(EntryState::Done);
                 cases.push(Case { then, ..case_of(channel, &entry, Kind::TimedOut) });
@@ -206,13 +180,18 @@ impl Round<'_> {
             return;
         }
         debug!(cases = cases.len(), "notices are due");
-        self.parts.add_replies(&mut cases).await;
+        self.parts.add_replies(&mut cases.iter_mut().collect::<Vec<_>>()).await;
         for case in &mut cases {
             case.room = self.room.clone().acquire_owned().await.ok();
         }
         if let Some(notary) = notary.upgrade() {
             notary.do_send(Tell(cases));
         }
+    }
+
+    fn has_just_become_due(&self, entry: &ScannedEntry) -> bool {
+        let EntryState::Waiting { due, .. } = entry.state else { return false };
+        due <= self.now && self.now < after(due, GRACE)
     }
 
     /// When the message came in, in milliseconds since 1970. Its id says it, unless the clock was
@@ -268,37 +247,3 @@ const SHARE: u32 = 20;
 const BROKEN_OFF: Duration = Duration::from_secs(10);
 /// Ids may be this many milliseconds ahead of the clock before they are not believed.
 const AHEAD: u64 = 60_000;
-/// Time in which nobody looked that is worth a grace, and the longest grace. Every host that is up
-/// is tried in it.
-const UNSEEN: Duration = Duration::from_secs(60);
-const GRACE: Duration = Duration::from_secs(60 * 60);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_became_too_old_unseen_is_returned_a_little_later() {
-        let began = Instant::now();
-        let at = |secs| began + Duration::from_secs(secs);
-        let day = 24 * 60 * 60;
-        // name, seconds of the engine since the round before, of the clock on the wall, the grace
-        let rows = [
-            ("as time goes by", 300, 300, 0),
-            ("a clock that drifts", 300, 301, 0),
-            ("a clock that is set back", 300, -day, 0),
-            ("a nap", 10, 10 + 120, 120),
-            ("down for days, or a clock that is set ahead", 10, 5 * day, 60 * 60),
-        ];
-        for (name, engine, wall, grace) in rows {
-            let noon = 1_700_000_000_000_u64;
-            let mut unseen = Unseen { looked: (began, noon), returns_from: began };
-            let now = noon.saturating_add_signed(wall * 1_000);
-            let wait = unseen.returns_in(at(engine), now);
-            assert_eq!(wait.map_or(0, |wait| wait.as_secs()), grace, "{name}");
-            // What is left of the grace; and no second one.
-            let wait = unseen.returns_in(at(engine + 60), now + 60_000);
-            assert_eq!(wait.map_or(0, |wait| wait.as_secs()), grace.saturating_sub(60), "{name}");
-        }
-    }
-}

@@ -3,13 +3,14 @@
 //! They read the index first, and come with what they read: whatever changed in between is told
 //! by the [`Ticket`] of their reading, and is not touched.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, future::ready, sync::Arc};
 
 use actix::prelude::*;
 use relais_channels::{
     dsn::Kind,
     mail::{Enhanced, Envelope, Reply},
 };
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{
@@ -90,7 +91,8 @@ impl Drop for Reading {
     }
 }
 
-/// Do this with each of these entries. The answer has one for each, in order.
+/// Do this with each of these entries. The answer has one for each, in order. It comes only when
+/// there is room for more returns.
 #[derive(Message)]
 #[rtype(result = "Vec<Altered>")]
 pub struct Alter {
@@ -227,7 +229,9 @@ impl Queue {
         let Tracked { open, attempts, .. } = entry;
         let now = match action {
             Action::Hold => EntryState::Held { open, attempts },
-            Action::Release | Action::Retry => EntryState::Waiting { open, attempts, due: 0 },
+            // By this a round sees that it has to be tried before it is returned.
+            Action::Release => EntryState::Waiting { open, attempts, due: now_ms() },
+            Action::Retry => EntryState::Waiting { open, attempts, due: 0 },
             Action::Delete => EntryState::Done,
             Action::Return => {
                 // It stays aside until its sender has been told.
@@ -244,6 +248,7 @@ impl Queue {
                     room: None,
                     reading: None,
                 };
+                self.returning += 1;
                 return self.notary.do_send(Tell(vec![case]));
             }
         };
@@ -268,6 +273,22 @@ impl Queue {
         }
         if let Some(entry) = waits.filter(|_| first) {
             self.tracker.offer_first(destination, entry);
+        }
+    }
+
+    fn has_room_for_returns(&self) -> bool {
+        self.returning < MAX_RETURNING
+    }
+
+    /// The notary is done with one that an operator returned. Who ordered more may go on when
+    /// there is room.
+    pub(super) fn returned(&mut self) {
+        self.returning = self.returning.saturating_sub(1);
+        if self.has_room_for_returns() {
+            for waiting in self.returners.drain(..) {
+                // Whoever ordered it may have run out of patience.
+                let _ = waiting.send(());
+            }
         }
     }
 
@@ -342,7 +363,7 @@ impl Handler<EndReading> for Queue {
 }
 
 impl Handler<Alter> for Queue {
-    type Result = MessageResult<Alter>;
+    type Result = ResponseFuture<Vec<Altered>>;
 
     fn handle(&mut self, alter: Alter, _: &mut Self::Context) -> Self::Result {
         let _busy = self.meter.handling("Alter");
@@ -361,7 +382,16 @@ impl Handler<Alter> for Queue {
                 self.controller.do_send(Probe(touched.into_iter().collect()));
             }
         }
-        MessageResult(altered)
+        if action != Action::Return || self.has_room_for_returns() {
+            return Box::pin(ready(altered));
+        }
+        let (tell, told) = oneshot::channel();
+        self.returners.push(tell);
+        Box::pin(async move {
+            // The queue itself going away also means that nothing is returned any more.
+            let _ = told.await;
+            altered
+        })
     }
 }
 
@@ -385,3 +415,6 @@ impl Handler<Reserve> for Queue {
         MessageResult(entries.into_iter().filter_map(reserve).collect())
     }
 }
+
+/// Entries that operators return and the notary has, while more are taken.
+const MAX_RETURNING: usize = 2_000;

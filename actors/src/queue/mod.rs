@@ -17,6 +17,7 @@ mod recalls;
 mod scan;
 mod settle;
 mod standing;
+mod telling;
 mod threads;
 pub mod tracker;
 mod wishes;
@@ -37,6 +38,7 @@ use self::{
     alter::Deletion,
     clock::Clock,
     recalls::Recalls,
+    telling::Telling,
     threads::InHand,
     tracker::{Tracked, Tracker},
 };
@@ -78,11 +80,15 @@ pub struct Queue {
     /// Active entries whose senders are being told.
     with_notary: usize,
     /// Good news that the notary has yet to pass on.
-    telling: usize,
+    telling: Telling,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
     /// Of these, what has come back and is to be deleted.
     deletions: Vec<Deletion>,
+    /// Entries that operators return and the notary has.
+    returning: usize,
+    /// Who waits until these are fewer.
+    returners: Vec<oneshot::Sender<()>>,
     recalls: Recalls,
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
@@ -135,9 +141,11 @@ impl Queue {
             troubled: HashSet::new(),
             contended: HashSet::new(),
             with_notary: 0,
-            telling: 0,
+            telling: Telling::default(),
             wishes: HashMap::new(),
             deletions: Vec::new(),
+            returning: 0,
+            returners: Vec::new(),
             recalls: Recalls::default(),
             draining: Vec::new(),
             drained: false,
@@ -229,7 +237,7 @@ impl Queue {
     }
 
     fn finish_drain(&mut self) {
-        if self.drained && self.tracker.is_at_rest() && self.telling == 0 {
+        if self.drained && self.tracker.is_at_rest() && self.telling.is_done() {
             for waiting in self.draining.drain(..) {
                 // Whoever asked may have run out of patience.
                 let _ = waiting.send(());

@@ -11,7 +11,7 @@ use relais_config::Channel;
 use super::{Destination, GoodNews, Queue, Settled, ThreadId, Tracked, now_ms};
 use crate::{
     job_controller::{Reached, Troubled, backoff},
-    notary::{Case, LastReply, Noticed, Tell, Told},
+    notary::{Case, LastReply, Noticed, Tell, Told, speaker},
     spool::{EntryState, open_recipients},
 };
 
@@ -64,10 +64,12 @@ impl Queue {
                     recipient: *recipient,
                     outcome: outcome.clone(),
                     at: now,
-                    remote: peer
-                        .as_ref()
-                        .filter(|peer| peer.has_answered(nth))
-                        .map(|peer| Arc::clone(&peer.host)),
+                    remote: match &peer {
+                        Some(peer) => peer.has_answered(nth).then(|| Arc::clone(&peer.host)),
+                        // Refused before anything was said of a message.
+                        None if in_trouble => speaker(outcome, channel, &destination.host),
+                        None => None,
+                    },
                 })
                 .collect(),
             until: None,
@@ -77,9 +79,10 @@ impl Queue {
             room: None,
             reading: None,
         };
-        if let Some(GoodNews { recipients, message }) = good_news {
+        if let Some(GoodNews { recipients, message }) = good_news
+            && self.telling.takes(&message)
+        {
             let known = Some(message);
-            self.telling += 1;
             self.notary.do_send(Tell(vec![Case { known, ..case(Kind::Delivered, recipients) }]));
         }
         if after.failed != 0 {
@@ -99,9 +102,11 @@ impl Queue {
     pub(super) fn noticed(&mut self, Noticed { cases, told }: Noticed) {
         let mut touched = Vec::new();
         for case in cases {
-            let Case { entry, destination, kind, was, then, .. } = case;
+            let Case { entry, destination, kind, was, then, known, .. } = case;
             let Some(then) = then else {
-                self.telling = self.telling.saturating_sub(1);
+                if let Some(message) = known {
+                    self.telling.told(&message);
+                }
                 touched.push(destination);
                 continue;
             };
@@ -115,6 +120,9 @@ impl Queue {
                 Told::Unreadable => (held(was), Some("its record cannot be read")),
             };
             self.amend(&destination, &entry, was, then, Vec::new(), reason.map(Into::into));
+            if kind == Kind::Bounced {
+                self.returned();
+            }
             if self.tracker.is_aside(entry.id, entry.entry) {
                 self.end_aside(&destination, entry, then, false);
             } else {

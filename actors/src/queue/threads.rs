@@ -45,11 +45,10 @@ impl Queue {
     }
 
     /// Deliveries that could not be written down would be repeated after a crash; and senders who
-    /// cannot be told fast enough must not pile up.
+    /// cannot be told of failures fast enough must not pile up.
     pub(super) fn hands_out(&self) -> bool {
         !self.drained
             && self.with_notary < MAX_WITH_NOTARY
-            && self.telling < MAX_TELLING
             && self.spool.state_backlog() <= MAX_UNWRITTEN
     }
 
@@ -158,7 +157,3 @@ const MAX_UNWRITTEN: usize = 4 << 20;
 
 /// Entries whose senders are being told, while more are handed out.
 const MAX_WITH_NOTARY: usize = 10_000;
-
-/// Good news that the notary has, while more are made: each holds the header of a message. It
-/// gives up sooner than half of this is left untold.
-const MAX_TELLING: usize = 2_000;

@@ -41,6 +41,7 @@ use crate::{
 struct House {
     queue: Addr<Queue>,
     controller: Addr<JobController>,
+    notary: Addr<Notary>,
     spool: Spool,
     script: Rc<Script>,
     log: Lines,
@@ -141,6 +142,7 @@ impl House {
         Self {
             queue,
             controller,
+            notary,
             spool,
             script,
             log,
@@ -164,9 +166,25 @@ impl House {
 
     /// The same, in another channel.
     async fn post_in(&self, channel: &str, host: &str, to: &[&str], notify: Notify) -> MessageId {
+        self.store(self.ids.next(), channel, host, to, notify).await
+    }
+
+    /// In the channel `stores`, as if it had come in when its id says.
+    async fn post_as(&self, id: MessageId, host: &str, to: &[&str], notify: Notify) -> MessageId {
+        self.store(id, "stores", host, to, notify).await
+    }
+
+    async fn store(
+        &self,
+        id: MessageId,
+        channel: &str,
+        host: &str,
+        to: &[&str],
+        notify: Notify,
+    ) -> MessageId {
         let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
         let mut envelope = Envelope {
-            id: self.ids.next(),
+            id,
             received: now_ms(),
             sender: "alice@relais.example".to_owned(),
             source_channel: "tcp_local".to_owned(),

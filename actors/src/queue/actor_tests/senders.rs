@@ -1,6 +1,6 @@
 //! What senders are told, and what stays on the disk until they are.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use relais_channels::{
     dsn::Kind,
@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
 use crate::{
-    notary::{Case, Noticed, Told},
-    queue::{DrainQueue, now_ms, tracker::Tracked},
-    spool::{EntryState, memory_disk::MemoryDisk},
+    notary::{self, Case, Noticed, Told},
+    queue::{Action, Alter, Altered, DrainQueue, Reading, now_ms, tracker::Tracked},
+    spool::{Class, EntryState, memory_disk::MemoryDisk},
 };
 
 impl House {
@@ -87,6 +87,45 @@ async fn a_sender_is_warned_once_and_not_of_what_was_delivered_meanwhile() {
     assert_eq!(house.log.count("a notice to the sender"), 1);
 }
 
+/// A house whose rounds have yet to begin, with a message that is older than the last notice.
+async fn late_house() -> (House, MessageId) {
+    let mut plan = Plan { notary_answers: false, ..Plan::default() };
+    // A round in which nothing is left undone is followed by another in 20 seconds.
+    plan.stores.notices = Some([20, 25].map(Duration::from_secs).to_vec());
+    let house = House::new(plan);
+    house.freeze(true).await;
+    let a_minute_ago = MessageId((now_ms() - 60_000) << 20);
+    assert!(now_ms() - a_minute_ago.received_ms() < 61_000);
+    let id = house.post_as(a_minute_ago, "one.test", &["bob@else.test"], Notify::Unsaid).await;
+    (house, id)
+}
+
+#[actix::test]
+async fn what_a_job_has_in_hand_when_it_is_too_old_is_returned_soon_after() {
+    let (house, id) = late_house().await;
+    house.script.close_gate();
+    house.script.set("one.test", Deed::Defer);
+    house.freeze(false).await;
+    eventually("it is taken", || house.script.in_hand() == 1).await;
+    house.notary.do_send(notary::Connect(house.queue.clone()));
+    a_while().await;
+    house.script.open_gate();
+    timeout(Duration::from_secs(8), house.until_done(id)).await.expect("it is soon");
+    assert_eq!(house.logged("R", id), 1);
+}
+
+#[actix::test]
+async fn what_was_held_for_too_long_is_tried_before_it_is_returned() {
+    let (house, id) = late_house().await;
+    assert_eq!(house.order(Action::Hold, id).await, Altered::Done);
+    assert_eq!(house.order(Action::Release, id).await, Altered::Done);
+    house.notary.do_send(notary::Connect(house.queue.clone()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    house.freeze(false).await;
+    house.until_done(id).await;
+    assert_eq!((house.script.taken(), house.logged("R", id)), (vec![id], 0));
+}
+
 /// A house on a disk that takes state changes and no more messages, with good news to tell.
 async fn full_house() -> (House, MemoryDisk) {
     let disk = MemoryDisk::new();
@@ -132,4 +171,35 @@ async fn good_news_that_cannot_be_told_holds_up_no_stop_and_is_in_the_log() {
     drained.expect("the drain ends").unwrap();
     assert_eq!(house.log.count("a notice to the sender"), 0);
     assert_eq!(house.log.count("given up: its sender is not told"), 1);
+}
+
+#[actix::test]
+async fn who_returns_a_whole_queue_goes_on_only_as_senders_are_told() {
+    let house = Rc::new(House::new(Plan::default()));
+    house.freeze(true).await;
+    let post = |_| {
+        let house = house.clone();
+        actix::spawn(async move { house.post("one.test").await })
+    };
+    for posted in (0..4_000).map(post).collect::<Vec<_>>() {
+        posted.await.unwrap();
+    }
+    let (mut after, mut ordered) = (None, 0);
+    loop {
+        let reading = Reading::begin(&house.queue).await.unwrap();
+        let entries = house.spool.scan("stores", Class::Untried, after, 1_000).await.unwrap();
+        let Some(last) = entries.last() else { break };
+        after = Some(last.cursor);
+        ordered += entries.len();
+        let (action, reason) = (Action::Return, "as the test wants it".into());
+        let alter = Alter { reading: reading.ticket(), action, reason, entries };
+        let altered = house.queue.send(alter).await.unwrap();
+        assert!(altered.iter().all(|altered| *altered == Altered::Done));
+        let under_way = ordered - house.log.count("action=R|");
+        assert!(under_way < 2_000, "{under_way} of {ordered}");
+    }
+    assert_eq!(ordered, 4_000);
+    let drained = timeout(Duration::from_secs(60), house.queue.send(DrainQueue)).await;
+    drained.expect("the drain ends").unwrap();
+    assert_eq!(house.log.count("action=R|"), 4_000);
 }

@@ -93,7 +93,7 @@ impl Tracker {
         }
         let slot = self.insert(destination, entry);
         self.slot_mut(slot).jumps = jumps;
-        if entry.due == 0 {
+        if entry.due == 0 || jumps {
             self.make_ready(slot);
             Admission::Ready
         } else {
