@@ -1,6 +1,12 @@
 //! A full disk: mail is refused, nothing is lost, and every way in which room is found again.
 
-use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinSet;
 
@@ -151,6 +157,29 @@ async fn it_is_known_in_advance_whether_mail_is_taken() {
     disk.set_capacity(None);
     eventually(|| spool.room().is_ok(), "mail is taken").await;
     append(&spool, 1, &["a"], b"x").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_index_is_not_made_anew_before_there_is_room_for_it() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    for id in 1..=40 {
+        append(&spool, id, &["a"], b"x").await.unwrap();
+    }
+    let waiting = || spool.scan("a", Class::Untried, None, 100);
+    assert_eq!(waiting().await.unwrap().len(), 40);
+    damage_index(&spool).await;
+    disk.set_capacity(Some(used(&disk) + 3999));
+    assert!(waiting().await.is_err());
+    assert!(waiting().await.is_err());
+    assert!(!dir.path().join("index").exists(), "the old one leaves its room");
+    disk.set_capacity(None);
+    let started = Instant::now();
+    while waiting().await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20), "it is made when there is room");
+    }
+    assert_eq!(waiting().await.unwrap().len(), 40);
 }
 
 #[test]
