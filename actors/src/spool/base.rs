@@ -1,11 +1,17 @@
 //! What every part of the spool works on: the disk, the names on it, the settings, the observer.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use super::{
     SpoolError,
     disk::{Disk, is_full},
     segment::Layout,
+    trouble::Trouble,
 };
 
 /// Told what the spool does, for the metrics. Called from the spool's threads: be quick.
@@ -32,12 +38,23 @@ pub(crate) struct Base {
     pub(crate) layout: Layout,
     pub(crate) settings: relais_config::Spool,
     pub(crate) events: Arc<dyn SpoolEvents>,
+    space: Mutex<Space>,
+}
+
+/// The disk's free space as it was seen, and what mail has taken of it since.
+#[derive(Debug, Default)]
+struct Space {
+    seen: Option<Instant>,
+    free: u64,
+    taken: u64,
+    /// Mail is refused before it is sent.
+    refusing: Trouble,
 }
 
 impl Base {
     pub(crate) fn new(dir: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> Self {
         let (layout, settings) = (Layout::new(dir), settings.clone());
-        Self { disk, layout, settings, events: Arc::new(Unobserved) }
+        Self { disk, layout, settings, events: Arc::new(Unobserved), space: Mutex::default() }
     }
 
     /// Logs a failure and counts it.
@@ -50,7 +67,7 @@ impl Base {
     pub(crate) fn failure(&self, path: &Path, error: io::Error) -> SpoolError {
         if is_full(&error) {
             let free = self.disk.free_space(self.layout.root()).unwrap_or(0);
-            return SpoolError::DiskFull { free };
+            return SpoolError::DiskFull { free, needed: self.settings.min_free };
         }
         SpoolError::at(path)(error)
     }
@@ -83,16 +100,68 @@ impl Base {
         }
     }
 
-    /// Free octets, or an error when mail should not be taken.
+    /// An error while no mail is taken. Cheap: the disk is asked at most every [`LOOK_EVERY`].
     pub(crate) fn check_space(&self) -> Result<(), SpoolError> {
-        let root = self.layout.root();
-        let free = self.disk.free_space(root).map_err(SpoolError::at(root))?;
-        if free < self.settings.min_free {
-            return Err(SpoolError::DiskFull { free });
+        let mut space = self.lock();
+        if !space.is_fresh() {
+            self.look(&mut space)?;
         }
+        let checked = self.suffices(&space, 0);
+        if let Err(error) = &checked {
+            space.refusing.tell(self, error, "no mail is taken");
+        } else if let Some(after) = space.refusing.over() {
+            tracing::info!(seconds = after.as_secs_f64(), "mail is taken again");
+        }
+        checked
+    }
+
+    /// Takes space for mail, and says how much more could be taken before `min_free` is touched.
+    /// Mail that comes while `min_free` is left may use up to half of it: how much a batch has is
+    /// not up to us.
+    pub(crate) fn take_space(&self, octets: u64) -> Result<u64, SpoolError> {
+        let mut space = self.lock();
+        // By time alone, a fast sender would use up all that is kept between two looks.
+        let little = space.taken + octets <= self.settings.min_free / LOOKS;
+        if !(little && space.is_fresh() && self.suffices(&space, octets).is_ok()) {
+            self.look(&mut space)?;
+        }
+        self.suffices(&space, octets)?;
+        space.taken += octets;
+        Ok(space.left().saturating_sub(self.settings.min_free))
+    }
+
+    fn look(&self, space: &mut Space) -> Result<(), SpoolError> {
+        let root = self.layout.root();
+        space.seen = None;
+        let free = self.disk.free_space(root).map_err(SpoolError::at(root))?;
+        (space.seen, space.free, space.taken) = (Some(Instant::now()), free, 0);
         Ok(())
+    }
+
+    fn suffices(&self, space: &Space, octets: u64) -> Result<(), SpoolError> {
+        let min_free = self.settings.min_free;
+        let (free, needed) = (space.left(), min_free.max(octets.saturating_add(min_free / 2)));
+        if free < needed { Err(SpoolError::DiskFull { free, needed }) } else { Ok(()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Space {
+    fn is_fresh(&self) -> bool {
+        self.seen.is_some_and(|at| at.elapsed() < LOOK_EVERY)
+    }
+
+    fn left(&self) -> u64 {
+        self.free.saturating_sub(self.taken)
+    }
+}
+
+/// How long what was seen of the free space is believed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the free space is looked at while mail takes as much as `min_free`.
+const LOOKS: u64 = 16;
 /// Octets kept for a full disk: some 50,000 state changes, or the index.
 pub(crate) const RESERVE: u64 = 8 << 20;

@@ -42,6 +42,8 @@ struct Waiting {
     messages: Vec<(Encoded, Answer)>,
     octets: usize,
     asleep: bool,
+    /// Mail is refused elsewhere: there may be a segment to close.
+    poked: bool,
     closed: bool,
 }
 
@@ -53,7 +55,6 @@ pub(crate) struct Committer {
     feed: Arc<Feed>,
     numbers: Arc<Numbers>,
     active: Option<Active>,
-    space_checked: Option<Instant>,
     /// Nothing can be stored for a while.
     refusing: Trouble,
 }
@@ -94,17 +95,26 @@ impl CommitQueue {
         Ok(answered)
     }
 
+    /// Lets the committer make room if it can.
+    pub(crate) fn poke(&self) {
+        let mut inner = self.lock();
+        inner.poked = true;
+        if mem::take(&mut inner.asleep) {
+            self.wake.notify_one();
+        }
+    }
+
     /// Nothing is taken any more; what waits is still committed.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_one();
     }
 
-    /// All that is waiting, at least one; nothing when closed. `company`: others were on their way
+    /// All that is waiting; nothing when poked or closed, and whether it is closed. `company`: others were on their way
     /// a moment ago, so a short wait gathers more of them for the same sync.
-    fn take(&self, company: bool) -> Vec<(Encoded, Answer)> {
+    fn take(&self, company: bool) -> (Vec<(Encoded, Answer)>, bool) {
         let idle = |inner: &mut Waiting| {
-            inner.asleep = inner.messages.is_empty() && !inner.closed;
+            inner.asleep = inner.messages.is_empty() && !inner.poked && !inner.closed;
             inner.asleep
         };
         let waited = self.wake.wait_while(self.lock(), idle);
@@ -114,8 +124,8 @@ impl CommitQueue {
             thread::sleep(GATHER);
             inner = self.lock();
         }
-        inner.octets = 0;
-        mem::take(&mut inner.messages)
+        (inner.octets, inner.poked) = (0, false);
+        (mem::take(&mut inner.messages), inner.closed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -126,23 +136,23 @@ impl CommitQueue {
 impl Committer {
     /// Appends to segments of its own, none of which is there yet.
     pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, numbers: Arc<Numbers>) -> Self {
-        Self {
-            base,
-            feed,
-            numbers,
-            active: None,
-            space_checked: None,
-            refusing: Trouble::default(),
-        }
+        Self { base, feed, numbers, active: None, refusing: Trouble::default() }
     }
 
     /// The thread: commits what waits until the queue is closed.
     pub(crate) fn run(mut self, queue: &CommitQueue, mut committed: impl FnMut(Vec<Stored>)) {
         let mut company = false;
         loop {
-            let (mut batch, answers): (Vec<_>, Vec<_>) = queue.take(company).into_iter().unzip();
+            let (waiting, closed) = queue.take(company);
+            let (mut batch, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
             if batch.is_empty() {
-                return self.close();
+                if closed || self.is_spent() {
+                    self.close();
+                }
+                if closed {
+                    return;
+                }
+                continue;
             }
             company = batch.len() > 1;
             match self.commit(&mut batch, &mut committed) {
@@ -172,14 +182,15 @@ impl Committer {
         committed: &mut dyn FnMut(Vec<Stored>),
     ) -> Result<Vec<Stored>, SpoolError> {
         let started = Instant::now();
-        self.check_space(started)?;
+        let octets = batch.iter().map(|message| u64::from(message.length())).sum();
+        let spare = self.base.take_space(octets)?;
         self.roll();
         let mut active = match self.active.take() {
             Some(active) => active,
             None => self.begin()?,
         };
         let durable = active.durable;
-        match self.write(&mut active, batch) {
+        match self.write(&mut active, batch, spare) {
             Ok(stored) => {
                 let octets = u64::from(active.durable - durable);
                 let event = Event::Stored {
@@ -241,16 +252,6 @@ impl Committer {
         })
     }
 
-    fn check_space(&mut self, now: Instant) -> Result<(), SpoolError> {
-        if self.space_checked.is_some_and(|at| now - at < SPACE_CHECKED_EVERY) {
-            return Ok(());
-        }
-        self.space_checked = None;
-        self.base.check_space()?;
-        self.space_checked = Some(now);
-        Ok(())
-    }
-
     /// Closes the active segment when it is long enough.
     fn roll(&mut self) {
         let size = self.base.settings.segment_size.min(MAX_SEGMENT);
@@ -283,7 +284,12 @@ impl Committer {
         })
     }
 
-    fn write(&self, active: &mut Active, batch: &mut [Encoded]) -> io::Result<Vec<Stored>> {
+    fn write(
+        &self,
+        active: &mut Active,
+        batch: &mut [Encoded],
+        spare: u64,
+    ) -> io::Result<Vec<Stored>> {
         let head = active.head.to_octets();
         let mut end = if active.fresh { HEAD as u32 } else { active.durable };
         let stored = batch
@@ -300,7 +306,7 @@ impl Committer {
         }
         parts.extend(batch.iter().flat_map(Encoded::parts).map(IoSlice::new));
         if end > active.prepared {
-            let ahead = self.ahead(end);
+            let ahead = self.ahead(end, spare);
             parts.push(IoSlice::new(&ZEROS[..ahead]));
             active.prepared = end + ahead as u32;
         }
@@ -315,15 +321,16 @@ impl Committer {
     }
 
     /// How far to write zeros behind a batch. A sync costs half as much when the next batches find
-    /// their blocks allocated and the length of the file as it will be.
-    fn ahead(&self, end: u32) -> usize {
+    /// their blocks allocated and the length of the file as it will be. Not more than there is to
+    /// `spare`.
+    fn ahead(&self, end: u32, spare: u64) -> usize {
         let size = self.base.settings.segment_size.min(MAX_SEGMENT);
-        (size / 64).min(size.saturating_sub(end.into())).min(ZEROS.len() as u64) as usize
+        let left = size.saturating_sub(end.into()).min(spare);
+        (size / 64).min(left).min(ZEROS.len() as u64) as usize
     }
 
     /// After a failed batch: removes its traces, and says what to tell those who waited.
     fn fail(&mut self, mut active: Active, error: io::Error) -> SpoolError {
-        self.space_checked = None;
         active.prepared = active.durable;
         let cut = active.file.truncate(u64::from(active.durable));
         let path = self.base.layout.messages(active.head.number);
@@ -367,5 +374,3 @@ const MAX_OCTETS: usize = 64 << 20;
 const MAX_SEGMENT: u64 = 1 << 30;
 /// What a file is prepared with.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
-/// Often enough to stop well before `min_free` is used up.
-const SPACE_CHECKED_EVERY: Duration = Duration::from_millis(100);

@@ -14,10 +14,12 @@ pub enum SpoolError {
         waiting: usize,
     },
     /// The disk is full, or nearly so. The operator should make room; mail is taken again then.
-    #[error("the spool's disk has {free} octets left, fewer than it needs")]
+    #[error("the spool's disk has {free} octets left and needs {needed} (spool.min_free)")]
     DiskFull {
         /// Octets free when it was noticed.
         free: u64,
+        /// Octets that must be free.
+        needed: u64,
     },
     /// The operating system refused. The operator should look at the disk.
     #[error("{path}: {source}")]

@@ -1,9 +1,17 @@
 //! A full disk: mail is refused, nothing is lost, and every way in which room is found again.
 
-use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
 
 use super::{
-    Class, Spool, SpoolError, Stored,
+    Class, Disk, Spool, SpoolError, Stored,
     base::{Base, RESERVE},
     index::Question,
     memory_disk::MemoryDisk,
@@ -55,6 +63,21 @@ async fn a_full_disk_lets_go_of_its_last_segment_when_the_mail_in_it_has_left() 
     append(&spool, 4, &["a"], &content).await.unwrap();
 }
 
+/// The same when mail is refused before it comes so far.
+#[tokio::test]
+async fn who_asks_whether_there_is_room_has_the_last_segment_let_go() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let settings = relais_config::Spool { segment_size: 4 << 20, min_free: 1 << 20, ..settings() };
+    let opened = Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    let stored = append(&spool, 1, &["a"], &vec![b'x'; 300_000]).await.unwrap();
+    disk.set_capacity(Some(used(&disk) + (1 << 20) - 1));
+    eventually(|| spool.room().is_err(), "no mail is taken").await;
+    spool.amend(done(&stored, 0));
+    eventually(|| spool.room().is_ok(), "mail is taken").await;
+    append(&spool, 2, &["a"], b"x").await.unwrap();
+}
+
 /// There is no room for an index before something is deleted: so that must not wait for one.
 #[tokio::test]
 async fn an_index_that_cannot_be_made_anew_keeps_no_segment() {
@@ -90,6 +113,73 @@ async fn an_index_that_cannot_be_made_anew_keeps_no_segment() {
         found = waiting().await;
     }
     assert_eq!(found.unwrap().len(), stored.len() - gone.len(), "all that is left is found again");
+}
+
+/// As fast as the disk can: by the clock alone nobody would look before it is full.
+#[tokio::test]
+async fn a_fast_sender_leaves_half_of_what_is_to_be_free() {
+    const MIN_FREE: u64 = 2 << 20;
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let settings =
+        relais_config::Spool { segment_size: 64 << 20, min_free: MIN_FREE, ..settings() };
+    let opened = Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    disk.set_capacity(Some(used(&disk) + MIN_FREE + (1 << 20)));
+    for (messages, octets) in [(100, 100_000), (10, 1_900_000)] {
+        let content = vec![b'x'; octets];
+        let mut senders = JoinSet::new();
+        for id in 1..=messages {
+            let (spool, content) = (spool.clone(), content.clone());
+            senders.spawn(async move { append(&spool, id, &["a"], &content).await });
+        }
+        let appended = senders.join_all().await;
+        let refused = appended.into_iter().find_map(Result::err).expect("there is no room");
+        let SpoolError::DiskFull { needed, .. } = refused else { panic!("{refused}") };
+        assert!(needed >= MIN_FREE, "{refused}");
+        let free = disk.free_space(dir.path()).unwrap();
+        assert!(free >= MIN_FREE / 2, "{free} octets are left");
+    }
+}
+
+#[tokio::test]
+async fn it_is_known_in_advance_whether_mail_is_taken() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let settings = relais_config::Spool { min_free: 1 << 20, ..settings() };
+    let opened = Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    spool.room().unwrap();
+    disk.set_capacity(Some(used(&disk) + (1 << 20) - 1));
+    eventually(|| spool.room().is_err(), "no mail is taken").await;
+    let told = spool.room().unwrap_err().to_string();
+    let want = "the spool's disk has 1048575 octets left and needs 1048576 (spool.min_free)";
+    assert_eq!(told, want);
+    assert_eq!(append(&spool, 1, &["a"], b"x").await.unwrap_err().to_string(), want);
+    disk.set_capacity(None);
+    eventually(|| spool.room().is_ok(), "mail is taken").await;
+    append(&spool, 1, &["a"], b"x").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_index_is_not_made_anew_before_there_is_room_for_it() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    for id in 1..=40 {
+        append(&spool, id, &["a"], b"x").await.unwrap();
+    }
+    let waiting = || spool.scan("a", Class::Untried, None, 100);
+    assert_eq!(waiting().await.unwrap().len(), 40);
+    damage_index(&spool).await;
+    disk.set_capacity(Some(used(&disk) + 3999));
+    assert!(waiting().await.is_err());
+    assert!(waiting().await.is_err());
+    assert!(!dir.path().join("index").exists(), "the old one leaves its room");
+    disk.set_capacity(None);
+    let started = Instant::now();
+    while waiting().await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20), "it is made when there is room");
+    }
+    assert_eq!(waiting().await.unwrap().len(), 40);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use relais_channels::mail::{MessageId, Priority};
 use tokio::sync::oneshot;
 
 use super::{
-    Change, Class, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
+    Change, Class, Counts, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
     base::Base,
     feed::Feed,
     ledger::{Event, Ledger},
@@ -59,6 +59,8 @@ pub(crate) struct Index {
     store: Option<Store>,
     /// It is out of order, and nothing is left of it that could refer to a segment.
     removed: bool,
+    /// Making it anew has failed.
+    retry: Option<Retry>,
     /// What it has been told.
     ledger: Ledger,
     /// What the checkpoint says it has been told.
@@ -70,6 +72,16 @@ pub(crate) struct Index {
     stale: Vec<(Arc<str>, Key)>,
     emptied: Vec<u32>,
     flushed: Instant,
+}
+
+/// When it is tried again to make the index anew: each try reads the whole spool.
+#[derive(Debug)]
+struct Retry {
+    at: Instant,
+    /// The pause after the next failure.
+    pause: Duration,
+    /// Octets that were free.
+    free: u64,
 }
 
 /// An entry that the store is about to learn of.
@@ -107,6 +119,28 @@ impl IndexQueue {
     }
 }
 
+impl Retry {
+    /// It failed.
+    fn after(last: Option<Self>, now: Instant, free: u64) -> Self {
+        let pause = last.map_or(FIRST_PAUSE, |last| last.pause);
+        Self { at: now + pause, pause: (pause * 2).min(LONGEST_PAUSE), free }
+    }
+
+    /// There may be room now.
+    fn soon(&mut self, now: Instant) {
+        self.at = self.at.min(now + FIRST_PAUSE);
+        self.pause = FIRST_PAUSE;
+    }
+
+    fn is_due(&mut self, now: Instant, free: u64) -> bool {
+        if free.saturating_sub(self.free) >= ROOM_AGAIN {
+            self.free = free;
+            self.soon(now);
+        }
+        now >= self.at
+    }
+}
+
 impl Index {
     /// Opens what is there.
     pub(crate) fn open(base: Arc<Base>) -> Result<Self, Broken> {
@@ -135,6 +169,7 @@ impl Index {
             base,
             store: Some(store),
             removed: false,
+            retry: None,
             ledger: Ledger::default(),
             saved: Ledger::default(),
             young: HashMap::new(),
@@ -183,6 +218,7 @@ impl Index {
             let knows_none = self.store.is_some() || self.removed;
             if knows_none && !self.emptied.is_empty() {
                 retire(mem::take(&mut self.emptied));
+                self.retry.iter_mut().for_each(|retry| retry.soon(Instant::now()));
             }
             for question in questions {
                 if let Err(broken) = guarded(|| self.answer(question)) {
@@ -339,9 +375,19 @@ impl Index {
             self.base.report(&SpoolError::Index(broken.to_string()), "the index is made anew");
             mem::forget(store);
         }
+        let free = self.base.disk.free_space(self.base.layout.root()).unwrap_or(0);
+        if self.retry.as_mut().is_some_and(|retry| !retry.is_due(Instant::now(), free)) {
+            return;
+        }
         let (until, emptied) = feed.start_over();
         self.emptied.extend(emptied);
-        let made = Self::create(Arc::clone(&self.base)).and_then(|mut index| {
+        let needed = until.counts.values().map(Counts::total).sum::<u64>() * OCTETS_OF_ENTRY;
+        let begun = if free < needed {
+            Err(Broken(format!("{free} octets are free, and it needs some {needed}")))
+        } else {
+            Self::create(Arc::clone(&self.base))
+        };
+        let made = begun.and_then(|mut index| {
             let mut failed = Ok(());
             let mut each = |event| {
                 if failed.is_ok() {
@@ -359,7 +405,10 @@ impl Index {
                 *self = Self { emptied: mem::take(&mut self.emptied), ..index };
             }
             Err(broken) => {
-                tracing::error!(%broken, "the index could not be made anew; once more in a second");
+                let retry = Retry::after(self.retry.take(), Instant::now(), free);
+                let pause = retry.at.saturating_duration_since(Instant::now());
+                tracing::error!(%broken, ?pause, "the index could not be made anew; once more then");
+                self.retry = Some(retry);
                 self.removed = Store::remove(&self.base.layout.index()).is_ok();
                 self.base.release_reserve_if_full("the index is made");
             }
@@ -373,3 +422,33 @@ const EVERY: Duration = Duration::from_secs(1);
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Entries written at once while catching up.
 const CATCH_UP: usize = 20_000;
+/// Pauses between attempts to make it anew.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// So many octets more than at the last attempt are worth another one.
+const ROOM_AGAIN: u64 = 1 << 20;
+/// What an entry takes in the index, at least.
+const OCTETS_OF_ENTRY: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_between_attempts_grow_until_there_is_room() {
+        let mut now = Instant::now();
+        let mut retry = None;
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            let mut next = Retry::after(retry, now, 500);
+            assert!(!next.is_due(now + Duration::from_secs(seconds - 1), 500), "{seconds}");
+            now += Duration::from_secs(seconds);
+            assert!(next.is_due(now, 500), "{seconds}");
+            retry = Some(next);
+        }
+        let mut next = Retry::after(retry, now, 500);
+        assert!(!next.is_due(now, 500 + ROOM_AGAIN));
+        assert!(next.is_due(now + FIRST_PAUSE, 500 + ROOM_AGAIN), "room came back");
+        let next = Retry::after(Some(next), now, 500);
+        assert_eq!(next.at, now + FIRST_PAUSE, "and the pauses grow from the beginning");
+    }
+}

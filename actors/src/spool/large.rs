@@ -78,7 +78,7 @@ impl Draft {
                 }
                 Ok(file)
             };
-            base.check_space()?;
+            base.take_space(buffer.len() as u64)?;
             let file = written().map_err(|error| base.failure(&path, error))?;
             Ok((file, buffer))
         })

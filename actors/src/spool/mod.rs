@@ -147,11 +147,7 @@ impl Spool {
         envelope: &mut Envelope,
         content: NewContent,
     ) -> Result<Stored, SpoolError> {
-        if self.shared.journal.backlog() > MAX_STATE_BACKLOG {
-            let root = self.shared.base.layout.root();
-            let free = self.shared.base.disk.free_space(root).unwrap_or(0);
-            return Err(SpoolError::DiskFull { free });
-        }
+        self.check_backlog()?;
         match content {
             NewContent::Whole { head, body } => {
                 self.commit(Encoded::new(envelope, &head, body, None)?).await
@@ -177,6 +173,18 @@ impl Spool {
     /// A file for the content of a large message.
     pub fn draft(&self) -> Draft {
         Draft::new(Arc::clone(&self.shared.base))
+    }
+
+    /// Whether mail is taken now: an error is what [`Spool::append`] would give. Never waits; the
+    /// disk is asked for its free space at most every 100 ms.
+    pub fn room(&self) -> Result<(), SpoolError> {
+        self.check_backlog()?;
+        let checked = self.shared.base.check_space();
+        if checked.is_err() {
+            // It may have the room that is missing, and nobody else comes to it now.
+            self.shared.commits.poke();
+        }
+        checked
     }
 
     /// Records a change of an entry's state. Never waits; see [`Spool::state_backlog`].
@@ -287,6 +295,15 @@ impl Spool {
             Ok(())
         })
         .await
+    }
+
+    fn check_backlog(&self) -> Result<(), SpoolError> {
+        let base = &self.shared.base;
+        if self.shared.journal.backlog() > MAX_STATE_BACKLOG {
+            let free = base.disk.free_space(base.layout.root()).unwrap_or(0);
+            return Err(SpoolError::DiskFull { free, needed: base.settings.min_free });
+        }
+        Ok(())
     }
 
     async fn commit(&self, encoded: Encoded) -> Result<Stored, SpoolError> {
