@@ -170,7 +170,8 @@ impl Intake for SmtpIntake {
 
     async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
         self.transaction.from = Some(from.clone());
-        Ok(())
+        // What will be refused need not be sent first.
+        self.side.spool.room().map_err(|error| self.refuse_message(&error))
     }
 
     async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
