@@ -56,6 +56,7 @@ use crate::{
     metrics::{self, ActorMeter, Metrics},
     notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
+    status::Pause,
     watch::Lifeline,
 };
 
@@ -85,6 +86,8 @@ pub struct Queue {
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
     parallel_scans: usize,
+    /// Why nothing is handed out, as far as the log has been told.
+    paused: Option<Pause>,
     scanning: bool,
     no_scan_before: u64,
     scanned_at: u64,
@@ -137,6 +140,7 @@ impl Queue {
             draining: Vec::new(),
             drained: false,
             parallel_scans: parts.rebuild_parallel_channels,
+            paused: None,
             scanning: false,
             no_scan_before: 0,
             scanned_at: 0,

@@ -53,6 +53,9 @@ pub fn status(status: &Status) -> String {
         queue.max_messages,
         Size(queue.spool_bytes)
     );
+    if let Some(paused) = queue.paused {
+        let _ = writeln!(page, "no message is handed to a job now: {}", paused.words());
+    }
     if let Some(directory) = &status.directory {
         let _ = writeln!(
             page,
