@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use actix::prelude::*;
 
-use super::{Action, ChannelId, Queue, now_ms, tracker::Tally};
+use tracing::{info, warn};
+
+use super::{Action, ChannelId, Queue, now_ms, threads::MAX_UNWRITTEN, tracker::Tally};
 use crate::{
     metrics::level,
     spool::{Counts, ScannedEntry},
-    status::EntryState,
+    status::{EntryState, Pause},
 };
 
 /// Asks for numbers only: cheap, answered at once.
@@ -23,6 +25,8 @@ pub struct QueueDescription {
     pub tracked: usize,
     /// Entries in memory at most.
     pub max_messages: usize,
+    /// Why nothing is handed to jobs, if that is so.
+    pub paused: Option<Pause>,
     /// By channel.
     pub channels: HashMap<ChannelId, Tally>,
 }
@@ -39,6 +43,8 @@ pub struct ListedEntry {
     pub scanned: ScannedEntry,
     /// `ready`, `active` or `delayed` when memory tracks it.
     pub tracked: Option<&'static str>,
+    /// Its sender is being told, or somebody alters it: no job gets it meanwhile.
+    pub aside: bool,
     /// What is to be done with it as soon as its job gives it back.
     pub ordered: Option<Action>,
 }
@@ -51,6 +57,7 @@ impl Handler<DescribeQueue> for Queue {
         QueueDescription {
             tracked: self.tracker.len(),
             max_messages: self.tracker.thresholds().max,
+            paused: self.pause(),
             channels: self.tracker.tally(),
         }
     }
@@ -64,7 +71,8 @@ impl Handler<ListEntries> for Queue {
         let list = |scanned: ScannedEntry| {
             let tracked = self.tracker.state_of(scanned.id, scanned.entry).map(|(word, _)| word);
             let ordered = self.wishes.get(&(scanned.id, scanned.entry)).map(|(action, _)| *action);
-            ListedEntry { scanned, tracked, ordered }
+            let aside = self.tracker.is_aside(scanned.id, scanned.entry);
+            ListedEntry { scanned, tracked, aside, ordered }
         };
         MessageResult(found.into_iter().map(list).collect())
     }
@@ -94,8 +102,33 @@ impl Tally {
 }
 
 impl Queue {
+    fn pause(&self) -> Option<Pause> {
+        let is_full = || self.spool.state_backlog() > MAX_UNWRITTEN;
+        match self.hands_out() {
+            true => None,
+            false if self.drained => Some(Pause::Draining),
+            false if is_full() => Some(Pause::Disk),
+            false => Some(Pause::Notary),
+        }
+    }
+
+    /// Says once that nothing is handed out, and once that it is again.
+    fn tell_of_pause(&mut self) {
+        let paused = self.pause();
+        if std::mem::replace(&mut self.paused, paused) == paused {
+            return;
+        }
+        match paused {
+            // The drain has words of its own.
+            Some(Pause::Draining) => {}
+            Some(pause) => warn!(why = pause.words(), "no message is handed to a job for now"),
+            None => info!("messages are handed to jobs again"),
+        }
+    }
+
     /// Sets the gauges of the queue and its channels.
     pub(super) fn publish(&mut self) {
+        self.tell_of_pause();
         // Of hosts that nothing waits for any more there is nothing to remember.
         if self.troubled.len() > MANY_TROUBLED {
             let tracker = &self.tracker;

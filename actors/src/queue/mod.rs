@@ -60,6 +60,7 @@ use crate::{
     metrics::{self, ActorMeter, Metrics},
     notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
+    status::Pause,
     watch::Lifeline,
 };
 
@@ -93,6 +94,8 @@ pub struct Queue {
     draining: Vec<oneshot::Sender<()>>,
     drained: bool,
     parallel_scans: usize,
+    /// Why nothing is handed out, as far as the log has been told.
+    paused: Option<Pause>,
     scanning: bool,
     no_scan_before: Instant,
     scanned_at: Instant,
@@ -150,6 +153,7 @@ impl Queue {
             draining: Vec::new(),
             drained: false,
             parallel_scans: parts.rebuild_parallel_channels,
+            paused: None,
             scanning: false,
             no_scan_before: now,
             scanned_at: now,

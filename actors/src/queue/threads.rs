@@ -153,7 +153,7 @@ impl Handler<Contend> for Queue {
 }
 
 /// Octets of state changes that may be unwritten while deliveries go on.
-const MAX_UNWRITTEN: usize = 4 << 20;
+pub(super) const MAX_UNWRITTEN: usize = 4 << 20;
 
 /// Entries whose senders are being told, while more are handed out.
 const MAX_WITH_NOTARY: usize = 10_000;

@@ -18,8 +18,8 @@ pub use orders::{
     HistoryLine, LimitSet, OrderAction, OrderProgress, QueueOrder, RecipientReply, SetLimit, Why,
 };
 pub use queue::{
-    ChannelSummary, EntryState, HostSummary, QueueFilter, QueueSummary, QueuedEntry, QueuedMessage,
-    QueuedRecipient, RecipientState,
+    ChannelSummary, EntryState, HostSummary, Pause, QueueFilter, QueueSummary, QueuedEntry,
+    QueuedMessage, QueuedRecipient, RecipientState,
 };
 pub use route::{RouteExplained, RouteResult, RouteStep};
 pub use timestamp::{MalformedTime, Timestamp};
@@ -179,6 +179,9 @@ pub struct QueueStatus {
     pub max_messages: u64,
     /// Octets of the spool's files.
     pub spool_bytes: u64,
+    /// Why nothing is handed to jobs; absent when all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 /// A destination that is left alone for a while because it could not be talked to.
@@ -260,7 +263,13 @@ mod tests {
             }],
             pools: vec![PoolStatus { name: "DEFAULT".to_owned(), job_limit: 10, running: 3 }],
             channels: vec![],
-            queue: QueueStatus { tracked: 1, stored: 2, max_messages: 3, spool_bytes: 4 },
+            queue: QueueStatus {
+                tracked: 1,
+                stored: 2,
+                max_messages: 3,
+                spool_bytes: 4,
+                paused: None,
+            },
             troubles: vec![],
             directory: None,
             log_lines_lost: 0,

@@ -105,7 +105,7 @@ pub struct Why {
     /// Its destination.
     pub host: String,
     /// What it waits for, in a word that scripts may rely upon: `held`, `stopped`, `suspended`,
-    /// `due`, `active`, `notice`, `in_line`, `beyond_memory`, `no_program`, `ready`.
+    /// `due`, `active`, `notice`, `paused`, `in_line`, `beyond_memory`, `no_program`, `ready`.
     pub waits_for: String,
     /// The same in a few sentences.
     pub text: String,

@@ -64,6 +64,18 @@ pub enum EntryState {
     Held,
 }
 
+/// Why the queue hands nothing to jobs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pause {
+    /// The engine ends.
+    Draining,
+    /// What is delivered could not be written down.
+    Disk,
+    /// Too many senders are yet to be told what became of their mail.
+    Notary,
+}
+
 /// What became of a recipient so far.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -195,6 +207,17 @@ impl QueuedEntry {
     /// Its recipients that are neither reached nor given up.
     pub fn open(&self) -> impl Iterator<Item = &QueuedRecipient> {
         self.recipients.iter().filter(|recipient| recipient.state.is_open())
+    }
+}
+
+impl Pause {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Draining => "the engine is stopping",
+            Self::Disk => "what is delivered cannot be written down: the disk is full, or too slow",
+            Self::Notary => "too many senders are yet to be told what became of their mail",
+        }
     }
 }
 

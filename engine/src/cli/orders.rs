@@ -48,13 +48,26 @@ pub(super) fn carry_out(
     let each = |line: &[u8]| {
         last = serde_json::from_slice(line)
             .map_err(|error| ClientError::Unusable(error.to_string()))?;
-        bar.set_length(last.of.max(last.seen));
-        bar.set_position(last.seen);
+        // What was held meanwhile is seen once more among the held.
+        bar.set_length(last.of);
+        bar.set_position(last.seen.min(last.of));
         bar.set_message(format!("{} {}", last.done, action.done()));
         Ok::<(), Refusal>(())
     };
-    wait(client.order_lines("/api/v1/queue/orders", &order, each))??;
+    let carried_out = wait(async {
+        tokio::select! {
+            ended = client.order_lines("/api/v1/queue/orders", &order, each) => ended,
+            _ = tokio::signal::ctrl_c() => Err(Refusal::Because("interrupted".to_owned())),
+        }
+    })?;
     bar.finish_and_clear();
+    if let Err(Refusal::Because(why)) = &carried_out
+        && last.seen > 0
+    {
+        let so_far = show::order(action, dry_run, &last);
+        return Err(Refusal::Because(format!("{why}; so far: {so_far}")));
+    }
+    carried_out?;
     if as_json {
         json(&last, out)?;
     } else {
@@ -130,6 +143,6 @@ fn bar(hidden: bool) -> ProgressBar {
     }
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
     // The template is ours, and right.
-    let style = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} {msg}, {eta} left");
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use relais_actors::{
     channels::is_delivered,
     job_controller::{DestinationExplained, ExplainDestination},
-    queue::{Destination, ListEntries},
+    queue::{DescribeQueue, Destination, ListEntries, ListedEntry},
     spool::{Change, EntryState as Stored, ScannedEntry, open_recipients},
-    status::{EntryState, HistoryLine, RecipientReply, Timestamp, Why},
+    status::{EntryState, HistoryLine, Pause, RecipientReply, Timestamp, Why},
 };
 use relais_channels::mail::{Envelope, MessageId};
 
@@ -18,9 +18,10 @@ use crate::admin::Answer;
 pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let found = parts.spool.find(id).await.map_err(trouble)?;
     let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    let paused = parts.queue.send(DescribeQueue).await.map_err(gone)?.paused;
     let mut accounts = Vec::new();
     for entry in listed {
-        let (waits_for, mut text) = account(parts, &entry.scanned, entry.tracked).await?;
+        let (waits_for, mut text) = account(parts, &entry, paused).await?;
         if let Some(action) = entry.ordered {
             let done = order_of(action).done();
             let _ = write!(text, " It is to be {done} as soon as its job gives it back.");
@@ -37,17 +38,10 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
 
 async fn account(
     parts: &Parts,
-    scanned: &ScannedEntry,
-    tracked: Option<&'static str>,
+    ListedEntry { scanned, tracked, aside, .. }: &ListedEntry,
+    paused: Option<Pause>,
 ) -> Answer<(&'static str, String)> {
-    let last = last_reply(parts, scanned).await;
-    let tried = match (scanned.state.attempts(), last) {
-        (0, _) => "It has not been tried yet.".to_owned(),
-        (attempts, None) => format!("It has been tried {}.", times(attempts)),
-        (attempts, Some(reply)) => {
-            format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
-        }
-    };
+    let tried = so_far(parts, scanned).await;
     let Some(channel) = parts.channels.find(&scanned.channel) else {
         let text = format!(
             "The configuration has no channel {} any more: nobody delivers it until there is one \
@@ -56,6 +50,13 @@ async fn account(
         );
         return Ok(("no_program", text));
     };
+    if *aside {
+        let text = format!(
+            "Its sender is being told what became of it, or an order about it is being carried \
+             out: no job gets it before that is done. {tried}"
+        );
+        return Ok(("notice", text));
+    }
     if matches!(scanned.state, Stored::Held { .. }) {
         let why = hold_reason(parts, scanned).await;
         let id = scanned.id;
@@ -76,7 +77,7 @@ async fn account(
         _ => None,
     };
     let (host, name) = (&scanned.host, &scanned.channel);
-    if tracked == Some("active") {
+    if *tracked == Some("active") {
         let text = format!(
             "A job has it in hand now, or its sender is being told what became of it. {tried}"
         );
@@ -119,6 +120,11 @@ async fn account(
         );
         return Ok(("due", text));
     }
+    if let Some(paused) = paused {
+        let words = paused.words();
+        let text = format!("It could go, but no message is handed to a job now: {words}. {tried}");
+        return Ok(("paused", text));
+    }
     if tracked.is_none() {
         let text = format!(
             "Memory has as many messages as max_messages allows, or enough of this host's, and this \
@@ -127,6 +133,18 @@ async fn account(
         return Ok(("beyond_memory", text));
     }
     Ok(in_line(&explained, host, name, &tried))
+}
+
+/// How often it was tried, and what came of it.
+async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
+    let last = last_reply(parts, scanned).await;
+    match (scanned.state.attempts(), last) {
+        (0, _) => "It has not been tried yet.".to_owned(),
+        (attempts, None) => format!("It has been tried {}.", times(attempts)),
+        (attempts, Some(reply)) => {
+            format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
+        }
+    }
 }
 
 /// It is ready, and somebody has to have a place for it.

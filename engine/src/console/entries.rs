@@ -122,7 +122,9 @@ pub(super) async fn describe(
             state,
             attempts: u32::from(scanned.state.attempts()),
             due: match scanned.state {
-                Stored::Waiting { due, .. } if due > 0 => Some(Timestamp(due)),
+                Stored::Waiting { due, .. } if due > 0 && state == EntryState::Delayed => {
+                    Some(Timestamp(due))
+                }
                 _ => None,
             },
             priority: scanned.priority.name().to_owned(),

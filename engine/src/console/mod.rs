@@ -221,6 +221,7 @@ impl Console for EngineConsole {
                 stored: counts.values().map(Counts::total).sum(),
                 max_messages: queue.max_messages as u64,
                 spool_bytes: parts.spool.octets(),
+                paused: queue.paused,
             },
             troubles: controller
                 .suspended

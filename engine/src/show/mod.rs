@@ -8,7 +8,7 @@ use std::fmt::Write;
 use relais_actors::{
     events::Printable,
     status::{
-        Counters, EntryState, Event, HistoryLine, OrderAction, OrderProgress, QueueSummary,
+        Counters, EntryState, Event, HistoryLine, OrderAction, OrderProgress, Phase, QueueSummary,
         QueuedEntry, QueuedMessage, RecipientReply, RouteExplained, ServiceStatus, Status,
         Timestamp, Why, WorkerState,
     },
@@ -42,8 +42,12 @@ pub fn status(status: &Status) -> String {
     let uptime = Span(std::time::Duration::from_secs(status.uptime_seconds));
     let _ = writeln!(
         page,
-        "relais {version} on {host}: {} for {uptime}, process {pid}, data in {data}",
-        phase.name()
+        "relais {version} on {host}: {} {uptime}, process {pid}, data in {data}",
+        match phase {
+            Phase::Running => "running for",
+            Phase::Starting => "starting, up for",
+            Phase::Draining => "draining, up for",
+        },
     );
     let _ = writeln!(
         page,
@@ -53,6 +57,9 @@ pub fn status(status: &Status) -> String {
         queue.max_messages,
         Size(queue.spool_bytes)
     );
+    if let Some(paused) = queue.paused {
+        let _ = writeln!(page, "no message is handed to a job now: {}", paused.words());
+    }
     if let Some(directory) = &status.directory {
         let _ = writeln!(
             page,
@@ -196,10 +203,11 @@ pub fn message(message: &QueuedMessage) -> String {
     }
     let _ = writeln!(page, "by      {} from {}", Printable(source_channel), Printable(client));
     for entry in entries {
+        let attempts = if entry.attempts == 1 { "attempt" } else { "attempts" };
         let due = entry.due.map(|due| format!(", next {}", Relative { time: Some(due), now }));
         let _ = writeln!(
             page,
-            "\nby {} to {}: {}, {} attempts{}",
+            "\nby {} to {}: {}, {} {attempts}{}",
             Printable(&entry.channel),
             Printable(&entry.host),
             entry.state.name(),
@@ -220,7 +228,7 @@ pub fn message(message: &QueuedMessage) -> String {
         page.push('\n');
     }
     for line in header {
-        let _ = writeln!(page, "  {}", Printable(line));
+        let _ = writeln!(page, "  {}", Printable(line.replace('\t', "    ")));
     }
     page
 }
@@ -274,10 +282,11 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
     let OrderProgress { done, later, idle, undelivered, moved, .. } = progress;
     let entries =
         |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
-    if dry_run {
-        return format!("{} would be {}", entries(*done), action.done());
-    }
-    let mut text = format!("{} {}", entries(*done), action.done());
+    let mut text = if dry_run {
+        format!("{} would be {}", entries(*done), action.done().trim_start_matches("to be "))
+    } else {
+        format!("{} {}", entries(*done), action.done())
+    };
     for (count, what) in [
         (later, "in the hands of a job, as soon as back"),
         (idle, "left as they are"),
@@ -390,6 +399,38 @@ mod tests {
             let recipients = states.iter().enumerate().map(recipient).collect();
             let text = entries(&[QueuedEntry { recipients, ..entry(1) }]);
             assert!(text.ends_with(want), "{states:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_message_and_its_header_are_told_in_good_english() {
+        let entry = QueuedEntry { attempts: 1, ..entry(1) };
+        let page = message(&QueuedMessage {
+            id: entry.id.clone(),
+            source_channel: "tcp_local".to_owned(),
+            client: "a.example".to_owned(),
+            header: vec!["Received: from a".to_owned(), "\tby b".to_owned()],
+            entries: vec![entry],
+        });
+        assert!(page.contains(": ready, 1 attempt\n"), "{page}");
+        assert!(page.ends_with("  Received: from a\n      by b\n"), "{page}");
+    }
+
+    #[test]
+    fn an_order_says_what_came_of_it() {
+        let left = OrderProgress { later: 1, idle: 3, undelivered: 3, ..OrderProgress::default() };
+        let rest = "; 1 in the hands of a job, as soon as back; 3 left as they are; 3 of those left \
+                    are in channels that no job delivers or that the configuration has lost";
+        let rows = [
+            (OrderAction::Retry, true, "2 entries would be tried now"),
+            (OrderAction::Hold, true, "2 entries would be held"),
+            (OrderAction::Retry, false, "2 entries to be tried now"),
+        ];
+        for (action, dry_run, want) in rows {
+            let done = OrderProgress { done: 2, ..OrderProgress::default() };
+            assert_eq!(order(action, dry_run, &done), want);
+            let some = OrderProgress { done: 2, ..left.clone() };
+            assert_eq!(order(action, dry_run, &some), format!("{want}{rest}"));
         }
     }
 }

@@ -4,8 +4,9 @@ use relais_channels::mail::{MessageId, Notify};
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
-    queue::{Action, Alter, Altered, GiveUpJobs, Reading},
+    queue::{Action, Alter, Altered, DescribeQueue, DrainQueue, GiveUpJobs, ListEntries, Reading},
     spool::EntryState,
+    status::Pause,
 };
 
 impl House {
@@ -131,4 +132,22 @@ async fn what_the_configuration_has_lost_is_deleted_once() {
         assert_eq!(house.queue.send(alter).await.unwrap(), [want]);
     }
     house.until_done(id).await;
+}
+
+#[actix::test]
+async fn it_is_told_when_no_job_gets_anything() {
+    let house = House::new(Plan { notary_answers: false, ..Plan::default() });
+    house.freeze(true).await;
+    let id = house.post("one.test").await;
+    let is_aside = async || {
+        let entries = vec![house.found(id).await.unwrap()];
+        house.queue.send(ListEntries(entries)).await.unwrap()[0].aside
+    };
+    assert!(!is_aside().await);
+    assert_eq!(house.order(Action::Return, id).await, Altered::Done);
+    assert!(is_aside().await, "its sender is being told");
+    let paused = async || house.queue.send(DescribeQueue).await.unwrap().paused;
+    assert_eq!(paused().await, None);
+    house.queue.do_send(DrainQueue);
+    assert_eq!(paused().await, Some(Pause::Draining));
 }
