@@ -169,7 +169,7 @@ pub struct ChannelStatus {
 }
 
 /// The queue as a whole.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct QueueStatus {
     /// Entries held in memory.
     pub tracked: u64,
@@ -182,6 +182,9 @@ pub struct QueueStatus {
     /// Why nothing is handed to jobs; absent when all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
+    /// Why new mail is refused; absent when it is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusing: Option<String>,
 }
 
 /// A destination that is left alone for a while because it could not be talked to.
@@ -269,6 +272,7 @@ mod tests {
                 max_messages: 3,
                 spool_bytes: 4,
                 paused: None,
+                refusing: None,
             },
             troubles: vec![],
             directory: None,

@@ -114,6 +114,7 @@ impl Console for Fake {
                 max_messages: 100,
                 spool_bytes: 1 << 20,
                 paused: None,
+                refusing: None,
             },
             troubles: vec![],
             directory: None,

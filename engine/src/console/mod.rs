@@ -222,6 +222,7 @@ impl Console for EngineConsole {
                 max_messages: queue.max_messages as u64,
                 spool_bytes: parts.spool.octets(),
                 paused: queue.paused,
+                refusing: parts.spool.room().err().map(|error| error.to_string()),
             },
             troubles: controller
                 .suspended

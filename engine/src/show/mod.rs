@@ -57,6 +57,9 @@ pub fn status(status: &Status) -> String {
         queue.max_messages,
         Size(queue.spool_bytes)
     );
+    if let Some(refusing) = &queue.refusing {
+        let _ = writeln!(page, "new mail is refused now: {}", Printable(refusing));
+    }
     if let Some(paused) = queue.paused {
         let _ = writeln!(page, "no message is handed to a job now: {}", paused.words());
     }
