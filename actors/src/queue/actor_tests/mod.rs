@@ -165,6 +165,27 @@ impl House {
 
     /// The same, as if it had come in when its id says.
     async fn post_as(&self, id: MessageId, host: &str, to: &[&str], notify: Notify) -> MessageId {
+        let body = Bytes::from_static(CONTENT);
+        let content = NewContent::Whole { head: Vec::new(), body };
+        self.store(id, host, to, notify, content).await
+    }
+
+    /// The same, in a file of its own.
+    async fn post_large(&self, host: &str) -> MessageId {
+        let mut draft = self.spool.draft();
+        draft.write(CONTENT).await.unwrap();
+        let content = NewContent::Large(draft);
+        self.store(self.ids.next(), host, &["bob@else.test"], Notify::Unsaid, content).await
+    }
+
+    async fn store(
+        &self,
+        id: MessageId,
+        host: &str,
+        to: &[&str],
+        notify: Notify,
+        content: NewContent,
+    ) -> MessageId {
         let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
         let mut envelope = Envelope {
             id,
@@ -184,8 +205,6 @@ impl House {
                 recipients: to.iter().map(recipient).collect(),
             }],
         };
-        let body = Bytes::from_static(b"Subject: hello\r\n\r\nHello.\r\n");
-        let content = NewContent::Whole { head: Vec::new(), body };
         self.spool.append(&mut envelope, content).await.unwrap().id
     }
 
@@ -254,6 +273,7 @@ async fn a_while() {
     tokio::time::sleep(Duration::from_millis(600)).await;
 }
 
+const CONTENT: &[u8] = b"Subject: hello\r\n\r\nHello.\r\n";
 /// Octets that the disk has to have left for a message.
 const MIN_FREE: u64 = 1 << 20;
 const STEP: Duration = Duration::from_millis(20);
