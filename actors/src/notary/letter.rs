@@ -94,7 +94,8 @@ impl Parts {
         // RET is about failures; with other news the header comes back (RFC 3461 section 4.3).
         let is_failure = matches!(first.kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
         let wants_all = is_failure && envelope.returned != Some(Return::Headers);
-        let whole = envelope.size <= self.content_return_limit && wants_all;
+        let fits = envelope.size <= self.content_return_limit && !head.is_empty();
+        let whole = fits && wants_all;
         let notice = Report {
             kind: first.kind,
             id,
@@ -151,14 +152,22 @@ impl Parts {
         })
     }
 
-    /// As much of the message as may come back.
+    /// As much of the message as may come back; nothing of one whose content is lost: that will
+    /// not be better later.
     async fn head_of(&self, content: &Content) -> Result<bytes::Bytes, TellError> {
         match content {
             Content::Whole(octets) => Ok(octets.clone()),
             Content::File { path, .. } => {
                 use tokio::io::AsyncReadExt;
                 let mut head = Vec::new();
-                let file = tokio::fs::File::open(path).await?;
+                let file = match tokio::fs::File::open(path).await {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        let path = path.display();
+                        warn!(%path, %error, "a notice goes without the message");
+                        return Ok(bytes::Bytes::new());
+                    }
+                    file => file?,
+                };
                 let most = self.content_return_limit.max(LONGEST_HEADER);
                 file.take(most).read_to_end(&mut head).await?;
                 Ok(head.into())

@@ -78,10 +78,20 @@ pub(super) async fn walk(
                 BROKEN_OFF
             }
         };
-        tokio::time::sleep(wait).await;
+        sleep(wait).await;
         if notary.upgrade().is_none() {
             return;
         }
+    }
+}
+
+/// By the clock on the wall, too: that of the engine stands still while the machine sleeps.
+async fn sleep(wait: Duration) {
+    let (began, until) = (Instant::now(), after(now_ms(), wait));
+    while now_ms() < until
+        && let Some(left) = wait.checked_sub(began.elapsed())
+    {
+        tokio::time::sleep(left.min(PIECE)).await;
     }
 }
 
@@ -243,6 +253,8 @@ const PORTION: usize = 1_000;
 const UNDER_WAY: usize = 2 * PORTION;
 /// A round takes at most a twentieth of the time.
 const SHARE: u32 = 20;
+/// Slept at once.
+const PIECE: Duration = Duration::from_secs(5 * 60);
 /// Before the next round, after one that broke off.
 const BROKEN_OFF: Duration = Duration::from_secs(10);
 /// Ids may be this many milliseconds ahead of the clock before they are not believed.

@@ -91,8 +91,8 @@ impl Drop for Reading {
     }
 }
 
-/// Do this with each of these entries. The answer has one for each, in order. It comes only when
-/// there is room for more returns.
+/// Do this with each of these entries. The answer has one for each, in order. That to a
+/// return comes when there is room for more of them.
 #[derive(Message)]
 #[rtype(result = "Vec<Altered>")]
 pub struct Alter {

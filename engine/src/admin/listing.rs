@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Console,
     console::{Answer, Trouble},
-    pages::in_time,
+    pages::{in_time, within},
 };
 
 /// Newline-delimited JSON, one entry a line. When the engine gets into trouble half-way, the
@@ -61,7 +61,8 @@ impl<C: Console> Work<C> {
             Next::Behind(cursor) => Some(cursor),
             Next::End => return Ok(None),
         };
-        let piece: (OrderProgress, _) = in_time(self.console.queue_order(&self.order, at)).await?;
+        let piece: (OrderProgress, _) =
+            within(ORDERED, self.console.queue_order(&self.order, at)).await?;
         if let Some(cursor) = piece.1 {
             self.next = Next::Behind(cursor);
         }
@@ -129,6 +130,8 @@ fn lines(entries: &[impl Serialize]) -> Answer<Bytes> {
 const LINES: &str = "application/x-ndjson";
 /// How long a client hears nothing at most.
 const SILENCE: Duration = Duration::from_secs(5);
+/// For a piece of an order: of returns the next one waits until senders are told of those before.
+const ORDERED: Duration = Duration::from_secs(60);
 /// Entries asked for at first, so that the first line comes soon.
 const FIRST_PAGE: usize = 128;
 /// Entries asked for at once, later on. A page costs its entries, and a look through the states of

@@ -209,7 +209,10 @@ pub(super) async fn in_time<T>(answer: impl Future<Output = Answer<T>>) -> Answe
     within(ANSWER, answer).await
 }
 
-async fn within<T>(limit: Duration, answer: impl Future<Output = Answer<T>>) -> Answer<T> {
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Answer<T>>,
+) -> Answer<T> {
     let late = |_| Trouble(format!("the engine did not answer within {} s", limit.as_secs()));
     timeout(limit, answer).await.map_err(late)?
 }

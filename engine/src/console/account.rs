@@ -217,7 +217,7 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
         recipient.map(|recipient| recipient.original.clone()).unwrap_or_default()
     };
     let due = match change.now {
-        Stored::Waiting { due, .. } if due > 0 => Some(Timestamp(due)),
+        Stored::Waiting { due, .. } if due > change.at => Some(Timestamp(due)),
         _ => None,
     };
     HistoryLine {
@@ -226,8 +226,8 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
         host: change.host.to_string(),
         state: match change.now {
             Stored::Held { .. } => Some(EntryState::Held),
-            Stored::Waiting { due: 0, .. } => Some(EntryState::Ready),
-            Stored::Waiting { .. } => Some(EntryState::Delayed),
+            Stored::Waiting { .. } if due.is_some() => Some(EntryState::Delayed),
+            Stored::Waiting { .. } => Some(EntryState::Ready),
             Stored::Done => None,
         },
         due,

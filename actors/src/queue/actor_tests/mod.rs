@@ -166,12 +166,20 @@ impl House {
 
     /// The same, in another channel.
     async fn post_in(&self, channel: &str, host: &str, to: &[&str], notify: Notify) -> MessageId {
-        self.store(self.ids.next(), channel, host, to, notify).await
+        self.store(self.ids.next(), channel, host, to, notify, small()).await
     }
 
     /// In the channel `stores`, as if it had come in when its id says.
     async fn post_as(&self, id: MessageId, host: &str, to: &[&str], notify: Notify) -> MessageId {
-        self.store(id, "stores", host, to, notify).await
+        self.store(id, "stores", host, to, notify, small()).await
+    }
+
+    /// The same, in a file of its own.
+    async fn post_large(&self, host: &str) -> MessageId {
+        let mut draft = self.spool.draft();
+        draft.write(CONTENT).await.unwrap();
+        let (id, to) = (self.ids.next(), ["bob@else.test"]);
+        self.store(id, "stores", host, &to, Notify::Unsaid, NewContent::Large(draft)).await
     }
 
     async fn store(
@@ -181,6 +189,7 @@ impl House {
         host: &str,
         to: &[&str],
         notify: Notify,
+        content: NewContent,
     ) -> MessageId {
         let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
         let mut envelope = Envelope {
@@ -201,8 +210,6 @@ impl House {
                 recipients: to.iter().map(recipient).collect(),
             }],
         };
-        let body = Bytes::from_static(b"Subject: hello\r\n\r\nHello.\r\n");
-        let content = NewContent::Whole { head: Vec::new(), body };
         self.spool.append(&mut envelope, content).await.unwrap().id
     }
 
@@ -247,6 +254,10 @@ impl House {
     }
 }
 
+fn small() -> NewContent {
+    NewContent::Whole { head: Vec::new(), body: Bytes::from_static(CONTENT) }
+}
+
 fn router(config: &Config) -> RouterHandle {
     let source = Source::open(config).unwrap();
     let directory = DirectoryHandle(Directory::new(source, Arc::default()).start());
@@ -271,6 +282,7 @@ async fn a_while() {
     tokio::time::sleep(Duration::from_millis(600)).await;
 }
 
+const CONTENT: &[u8] = b"Subject: hello\r\n\r\nHello.\r\n";
 /// Octets that the disk has to have left for a message.
 const MIN_FREE: u64 = 1 << 20;
 const STEP: Duration = Duration::from_millis(20);

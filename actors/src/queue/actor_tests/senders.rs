@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use relais_channels::{
     dsn::Kind,
-    mail::{MessageId, Notify},
+    mail::{Content, MessageId, Notify},
 };
 use tokio::time::timeout;
 
@@ -124,6 +124,20 @@ async fn what_was_held_for_too_long_is_tried_before_it_is_returned() {
     house.freeze(false).await;
     house.until_done(id).await;
     assert_eq!((house.script.taken(), house.logged("R", id)), (vec![id], 0));
+}
+
+#[actix::test]
+async fn a_message_whose_content_is_lost_is_returned_without_it() {
+    let house = House::new(Plan::default());
+    house.freeze(true).await;
+    let id = house.post_large("one.test").await;
+    let (_, content) = house.spool.read(house.found(id).await.unwrap().place).await.unwrap();
+    let Content::File { path, .. } = content else { panic!("it is large") };
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(house.order(Action::Return, id).await, Altered::Done);
+    house.until_done(id).await;
+    assert_eq!(house.logged("R", id), 1);
+    assert_eq!(house.log.count("a notice to the sender"), 1);
 }
 
 /// A house on a disk that takes state changes and no more messages, with good news to tell.
