@@ -40,6 +40,19 @@ async fn a_flush_that_succeeds_has_written_every_change() {
 }
 
 #[tokio::test]
+async fn a_failure_that_passes_loses_nothing_at_the_end() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
+    let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;
+    let spool = opened.start(|_| ()).unwrap();
+    let stored = append(&spool, 1, &["a"], b"x").await.unwrap();
+    disk.fail_opens(7);
+    spool.amend(done(&stored, 0));
+    spool.close().await.unwrap();
+    let recovered = Spool::open(dir.path(), &settings(), Arc::new(disk)).unwrap().1;
+    assert_eq!(recovered.entries["a"].total(), 0, "it was delivered");
+}
+
+#[tokio::test]
 async fn what_cannot_be_synced_counts_as_backlog() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
     let opened = Spool::open(dir.path(), &settings(), Arc::new(disk.clone())).unwrap().0;

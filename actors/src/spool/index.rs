@@ -22,6 +22,7 @@ use super::{
     feed::Feed,
     ledger::{Event, Ledger},
     recover::replay,
+    retry::Retry,
     store::{Broken, Key, Store, Value, encode, guarded, key},
 };
 
@@ -74,16 +75,6 @@ pub(crate) struct Index {
     flushed: Instant,
 }
 
-/// When it is tried again to make the index anew: each try reads the whole spool.
-#[derive(Debug)]
-struct Retry {
-    at: Instant,
-    /// The pause after the next failure.
-    pause: Duration,
-    /// Octets that were free.
-    free: u64,
-}
-
 /// An entry that the store is about to learn of.
 struct Young {
     /// Under what the store has it so far.
@@ -116,28 +107,6 @@ impl IndexQueue {
 
     fn lock(&self) -> MutexGuard<'_, Asked> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Retry {
-    /// It failed.
-    fn after(last: Option<Self>, now: Instant, free: u64) -> Self {
-        let pause = last.map_or(FIRST_PAUSE, |last| last.pause);
-        Self { at: now + pause, pause: (pause * 2).min(LONGEST_PAUSE), free }
-    }
-
-    /// There may be room now.
-    fn soon(&mut self, now: Instant) {
-        self.at = self.at.min(now + FIRST_PAUSE);
-        self.pause = FIRST_PAUSE;
-    }
-
-    fn is_due(&mut self, now: Instant, free: u64) -> bool {
-        if free.saturating_sub(self.free) >= ROOM_AGAIN {
-            self.free = free;
-            self.soon(now);
-        }
-        now >= self.at
     }
 }
 
@@ -422,33 +391,5 @@ const EVERY: Duration = Duration::from_secs(1);
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Entries written at once while catching up.
 const CATCH_UP: usize = 20_000;
-/// Pauses between attempts to make it anew.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// So many octets more than at the last attempt are worth another one.
-const ROOM_AGAIN: u64 = 1 << 20;
 /// What an entry takes in the index, at least.
 const OCTETS_OF_ENTRY: u64 = 100;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_between_attempts_grow_until_there_is_room() {
-        let mut now = Instant::now();
-        let mut retry = None;
-        for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-            let mut next = Retry::after(retry, now, 500);
-            assert!(!next.is_due(now + Duration::from_secs(seconds - 1), 500), "{seconds}");
-            now += Duration::from_secs(seconds);
-            assert!(next.is_due(now, 500), "{seconds}");
-            retry = Some(next);
-        }
-        let mut next = Retry::after(retry, now, 500);
-        assert!(!next.is_due(now, 500 + ROOM_AGAIN));
-        assert!(next.is_due(now + FIRST_PAUSE, 500 + ROOM_AGAIN), "room came back");
-        let next = Retry::after(Some(next), now, 500);
-        assert_eq!(next.at, now + FIRST_PAUSE, "and the pauses grow from the beginning");
-    }
-}

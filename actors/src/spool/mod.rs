@@ -62,6 +62,7 @@ mod reader;
 mod recent;
 mod record;
 mod recover;
+mod retry;
 mod segment;
 mod store;
 mod tidy;

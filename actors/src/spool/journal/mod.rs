@@ -90,9 +90,10 @@ impl Journal {
         }
     }
 
-    /// The thread: works until the queue is closed and everything is synced.
+    /// The thread: works until the queue is closed and everything is synced, or cannot be.
     pub(crate) fn run(mut self, queue: &JournalQueue) {
         self.keep_reserve();
+        let mut last_tries = LAST_TRIES;
         loop {
             let deadline = match self.dirty_since {
                 Some(since) => since + SYNC_EVERY,
@@ -119,7 +120,10 @@ impl Journal {
             self.delete(&wanted.retired);
             self.sweep();
             if closed {
-                return;
+                if !self.failing || last_tries == 0 {
+                    return;
+                }
+                last_tries -= 1;
             }
             if wrote {
                 // Whoever comes within this time shares the next call.
@@ -362,6 +366,8 @@ pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(150);
 /// within this time; a write costs as much as parsing several messages.
 const PACE: Duration = Duration::from_micros(250);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// How often what fails at the end is tried again.
+const LAST_TRIES: u32 = 10;
 const RESERVE_CHECKED_EVERY: Duration = Duration::from_secs(10);
 /// State files kept open.
 const MAX_OPEN: usize = 128;
