@@ -242,6 +242,27 @@ fn mail_of_a_channel_that_the_configuration_has_lost_is_seen_and_deleted() {
 }
 
 #[test]
+fn what_was_deleted_in_the_hands_of_a_job_stays_deleted_when_the_engine_stops() {
+    let (instance, sink) = office("maxjobs: 1");
+    let mut running = instance.start();
+    sink.pause();
+    let id = send(&instance, "a@a.test", "x@one.test", "x", 500);
+    eventually("a job has it", PATIENCE, || instance.queue()[0]["state"] == "active");
+    let answer = instance.json("queue", &["delete", &id]).remove(0);
+    assert_eq!((&answer["done"], &answer["later"]), (&0.into(), &1.into()), "{answer}");
+    assert_eq!(instance.queue()[0]["ordered"], "delete");
+    let (word, text) = why(&instance, &id);
+    let ordered = "to be deleted as soon as its job gives it back";
+    assert!(word == "active" && text.contains(ordered), "{word}: {text}");
+    let shown = instance.relais("queue", &["show", &id]).stdout;
+    assert!(String::from_utf8_lossy(&shown).contains(ordered));
+    running.terminate();
+    running.wait(Duration::from_secs(60));
+    let _running = instance.start();
+    assert!(instance.queue().is_empty(), "{:?}", instance.queue());
+}
+
+#[test]
 fn what_is_released_goes_before_what_waited() {
     let (instance, sink) = office("maxjobs: 1, max_client_threads: 1");
     let _running = instance.start();

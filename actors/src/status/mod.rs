@@ -6,6 +6,7 @@
 //! and they sort as text.
 
 mod counters;
+mod filter;
 mod orders;
 mod queue;
 mod route;
@@ -14,12 +15,13 @@ mod timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use counters::{Counters, Event, Tally};
+pub use filter::QueueFilter;
 pub use orders::{
     HistoryLine, LimitSet, OrderAction, OrderProgress, QueueOrder, RecipientReply, SetLimit, Why,
 };
 pub use queue::{
-    ChannelSummary, EntryState, HostSummary, Pause, QueueFilter, QueueSummary, QueuedEntry,
-    QueuedMessage, QueuedRecipient, RecipientState,
+    ChannelSummary, EntryState, HostSummary, Pause, QueueSummary, QueuedEntry, QueuedMessage,
+    QueuedRecipient, RecipientState,
 };
 pub use route::{RouteExplained, RouteResult, RouteStep};
 pub use timestamp::{MalformedTime, Timestamp};

@@ -1,0 +1,251 @@
+//! What is in the queue, and what was done with it.
+
+use std::fmt::Write;
+
+use relais_actors::{
+    events::Printable,
+    status::{
+        EntryState, HistoryLine, OrderAction, OrderProgress, QueueSummary, QueuedEntry,
+        QueuedMessage, RecipientReply, Timestamp, Why,
+    },
+};
+
+use super::{Relative, Size, Span, Table};
+
+// Writing to a string cannot fail; the results are dropped for that reason in this file.
+
+/// A page of `relais queue list`, with its heading.
+pub fn entries(entries: &[QueuedEntry]) -> String {
+    let now = Timestamp::now();
+    let titles = ["ID", "STATE", ">SIZE", "AGE", ">TRIES", "NEXT", "CHANNEL", "HOST", "FROM", "TO"];
+    let mut table = Table::new(&titles);
+    for entry in entries {
+        let mut open = entry.open();
+        let to = match (open.next(), open.count()) {
+            (None, _) => String::new(),
+            (Some(only), 0) => only.address.clone(),
+            (Some(first), more) => format!("{} and {more} more", first.address),
+        };
+        table.row([
+            &entry.id,
+            &state_of(entry),
+            &Size(entry.size),
+            &Span(entry.received.until(now)),
+            &entry.attempts,
+            &Relative { time: entry.due, now },
+            &entry.channel,
+            &entry.host,
+            &format_args!("<{}>", entry.sender),
+            &to,
+        ]);
+    }
+    table.to_string()
+}
+
+/// With what an operator ordered meanwhile.
+fn state_of(entry: &QueuedEntry) -> String {
+    let state = entry.state.name();
+    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("{state}, to be {}", to.done()))
+}
+
+/// `relais queue show`.
+pub fn message(message: &QueuedMessage) -> String {
+    let now = Timestamp::now();
+    let mut page = String::new();
+    let QueuedMessage { id, source_channel, client, header, entries } = message;
+    let _ = writeln!(page, "message {}", Printable(id));
+    if let Some(first) = entries.first() {
+        let received = Relative { time: Some(first.received), now };
+        let _ = writeln!(page, "from    <{}>", Printable(&first.sender));
+        let _ = writeln!(page, "size    {}", Size(first.size));
+        let _ = writeln!(page, "came    {} ({received})", first.received);
+    }
+    let _ = writeln!(page, "by      {} from {}", Printable(source_channel), Printable(client));
+    for entry in entries {
+        let attempts = if entry.attempts == 1 { "attempt" } else { "attempts" };
+        let due = entry.due.map(|due| format!(", next {}", Relative { time: Some(due), now }));
+        let _ = writeln!(
+            page,
+            "\nby {} to {}: {}, {} {attempts}{}",
+            Printable(&entry.channel),
+            Printable(&entry.host),
+            entry.state.name(),
+            entry.attempts,
+            due.unwrap_or_default()
+        );
+        if let Some(ordered) = entry.ordered {
+            let _ = writeln!(page, "to be {} as soon as its job gives it back", ordered.done());
+        }
+        let mut table = Table::new(&["RECIPIENT", "STATE", "LAST REPLY"]);
+        for recipient in &entry.recipients {
+            let reply = recipient.last_reply.as_deref().unwrap_or("-");
+            table.row([&recipient.address, &recipient.state.name(), &reply]);
+        }
+        let _ = write!(page, "{table}");
+    }
+    if !header.is_empty() {
+        page.push('\n');
+    }
+    for line in header {
+        let _ = writeln!(page, "  {}", Printable(line.replace('\t', "    ")));
+    }
+    page
+}
+
+/// `relais queue summary`.
+pub fn summary(summary: &QueueSummary) -> String {
+    let now = Timestamp::now();
+    if summary.channels.is_empty() {
+        return "the queue is empty\n".to_owned();
+    }
+    let titles = [
+        "CHANNEL",
+        ">MESSAGES",
+        ">RECIPIENTS",
+        ">SIZE",
+        ">READY",
+        ">ACTIVE",
+        ">DELAYED",
+        ">HELD",
+        "OLDEST",
+    ];
+    let mut channels = Table::new(&titles);
+    for channel in &summary.channels {
+        channels.row([
+            &channel.channel,
+            &channel.messages,
+            &channel.recipients,
+            &Size(channel.bytes),
+            &channel.ready,
+            &channel.active,
+            &channel.delayed,
+            &channel.held,
+            &Relative { time: channel.oldest, now },
+        ]);
+    }
+    let mut hosts = Table::new(&["HOST", "CHANNEL", ">MESSAGES", "OLDEST"]);
+    for host in &summary.hosts {
+        let oldest = Relative { time: host.oldest, now };
+        hosts.row([&host.host, &host.channel, &host.messages, &oldest]);
+    }
+    if hosts.is_empty() { channels.to_string() } else { format!("{channels}\n{hosts}") }
+}
+
+/// What came of an order, in a sentence.
+pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> String {
+    let OrderProgress { done, later, idle, undelivered, moved, .. } = progress;
+    let entries =
+        |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+    let mut text = if dry_run {
+        format!("{} would be {}", entries(*done), action.done().trim_start_matches("to be "))
+    } else {
+        format!("{} {}", entries(*done), action.done())
+    };
+    for (count, what) in [
+        (later, "in the hands of a job, as soon as back"),
+        (idle, "left as they are"),
+        (moved, "gone or changed meanwhile"),
+    ] {
+        if *count > 0 {
+            let _ = write!(text, "; {count} {what}");
+        }
+    }
+    if *undelivered > 0 {
+        let why = "in channels that no job delivers or that the configuration has lost";
+        let _ = write!(text, "; {undelivered} of those left are {why}");
+    }
+    text
+}
+
+/// `relais queue why`.
+pub fn why(why: &Vec<Why>) -> String {
+    let mut page = String::new();
+    for Why { channel, host, text, .. } in why {
+        if why.len() > 1 {
+            let _ = writeln!(page, "by {} to {}:", Printable(channel), Printable(host));
+        }
+        let _ = writeln!(page, "{}", Printable(text));
+    }
+    page
+}
+
+/// `relais queue history`.
+pub fn history(lines: &Vec<HistoryLine>) -> String {
+    let titles = ["TIME", "CHANNEL", "HOST", "STATE", ">TRIES", "NEXT", "WHAT"];
+    let mut table = Table::new(&titles);
+    for line in lines {
+        let state = line.state.map_or("done", EntryState::name);
+        let due = line.due.map_or_else(|| "-".to_owned(), |due| due.to_string());
+        let mut what: Vec<String> = line.reason.clone().into_iter().collect();
+        let said = |reply: &RecipientReply| format!("<{}> {}", reply.address, reply.reply);
+        what.extend(line.replies.iter().map(said));
+        let first = what.first().cloned().unwrap_or_default();
+        table.row([&line.at, &line.channel, &line.host, &state, &line.attempts, &due, &first]);
+        for more in what.iter().skip(1) {
+            table.row([&"", &"", &"", &"", &"", &"", more]);
+        }
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use relais_actors::status::{QueuedRecipient, RecipientState};
+
+    use super::*;
+    use crate::admin::fake::entry;
+
+    #[test]
+    fn a_listing_names_recipients_that_are_open() {
+        use RecipientState::{Active, Delivered, Failed};
+        // recipients, what stands under TO
+        let rows: [(&[RecipientState], &str); 4] = [
+            (&[Active], " r0\n"),
+            (&[Delivered, Active], " r1\n"),
+            (&[Failed, Active, Delivered, Active, Active], " r1 and 2 more\n"),
+            (&[Delivered], "<ann@example.org>\n"),
+        ];
+        for (states, want) in rows {
+            let recipient = |(n, state): (usize, &RecipientState)| QueuedRecipient {
+                address: format!("r{n}"),
+                state: *state,
+                last_reply: None,
+            };
+            let recipients = states.iter().enumerate().map(recipient).collect();
+            let text = entries(&[QueuedEntry { recipients, ..entry(1) }]);
+            assert!(text.ends_with(want), "{states:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_message_and_its_header_are_told_in_good_english() {
+        let entry = QueuedEntry { attempts: 1, ..entry(1) };
+        let page = message(&QueuedMessage {
+            id: entry.id.clone(),
+            source_channel: "tcp_local".to_owned(),
+            client: "a.example".to_owned(),
+            header: vec!["Received: from a".to_owned(), "\tby b".to_owned()],
+            entries: vec![entry],
+        });
+        assert!(page.contains(": ready, 1 attempt\n"), "{page}");
+        assert!(page.ends_with("  Received: from a\n      by b\n"), "{page}");
+    }
+
+    #[test]
+    fn an_order_says_what_came_of_it() {
+        let left = OrderProgress { later: 1, idle: 3, undelivered: 3, ..OrderProgress::default() };
+        let rest = "; 1 in the hands of a job, as soon as back; 3 left as they are; 3 of those left \
+                    are in channels that no job delivers or that the configuration has lost";
+        let rows = [
+            (OrderAction::Retry, true, "2 entries would be tried now"),
+            (OrderAction::Hold, true, "2 entries would be held"),
+            (OrderAction::Retry, false, "2 entries to be tried now"),
+        ];
+        for (action, dry_run, want) in rows {
+            let done = OrderProgress { done: 2, ..OrderProgress::default() };
+            assert_eq!(order(action, dry_run, &done), want);
+            let some = OrderProgress { done: 2, ..left.clone() };
+            assert_eq!(order(action, dry_run, &some), format!("{want}{rest}"));
+        }
+    }
+}
