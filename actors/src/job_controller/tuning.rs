@@ -1,5 +1,7 @@
 //! What operators may change while the engine runs: limits, and which channels stand still.
 
+use std::fmt;
+
 use actix::prelude::*;
 use tokio::time::Instant;
 use tracing::info;
@@ -78,6 +80,17 @@ impl Limit {
     }
 }
 
+/// As `relais set` names it.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JobLimit { pool } => write!(f, "{pool}.job_limit"),
+            Self::Maxjobs { channel } => write!(f, "{channel}.maxjobs"),
+            Self::Threaddepth { channel } => write!(f, "{channel}.threaddepth"),
+        }
+    }
+}
+
 impl JobController {
     fn tune(&mut self, Tune { limit, value }: Tune) -> Result<usize, TuneError> {
         if !(1..=limit.most()).contains(&value) {
@@ -121,7 +134,7 @@ impl Handler<Tune> for JobController {
         let _busy = self.meter.handling("Tune");
         let (limit, value) = (tune.limit.clone(), tune.value);
         let old = self.tune(tune)?;
-        info!(?limit, old, new = value, "a limit was changed by an operator");
+        info!(%limit, old, new = value, "a limit was changed by an operator");
         self.carry_out(ctx);
         Ok(old)
     }
@@ -134,7 +147,8 @@ impl Handler<Freeze> for JobController {
         let _busy = self.meter.handling("Freeze");
         let Freeze { channel, frozen } = freeze;
         let was = self.schedule.freeze(self.find(&channel)?, frozen, Instant::now());
-        info!(channel, frozen, "a channel was stopped or started by an operator");
+        let said = if frozen { "the channel is stopped" } else { "the channel is started" };
+        info!(channel, "{said}: an operator wants it so");
         self.carry_out(ctx);
         Ok(was)
     }
