@@ -16,5 +16,6 @@ pub use life::{DestinationResumed, DestinationSuspended};
 pub use printable::{MAX_CHARS, Printable};
 pub use session::{ConnectionRefused, SessionEnd, SessionEnded, SessionStarted};
 pub use transaction::{
-    EntrySettled, MessageAccepted, MessageRefused, RecipientRefused, RecipientsReturned,
+    EntryDeleted, EntrySettled, MessageAccepted, MessageRefused, RecipientRefused,
+    RecipientsReturned,
 };

@@ -20,7 +20,9 @@
 
 use std::{fmt, time::Duration};
 
-use relais_channels::mail::{Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply};
+use relais_channels::mail::{
+    Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply,
+};
 use tracing::info;
 
 use super::Printable;
@@ -102,6 +104,21 @@ pub struct RecipientsReturned<'a> {
     pub action: &'static str,
     /// Why.
     pub reply: &'a Reply,
+}
+
+/// An operator had an entry deleted: nobody is told.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryDeleted<'a> {
+    /// The message.
+    pub envelope: &'a Envelope,
+    /// Which of its entries.
+    pub entry: u16,
+    /// Its recipients that were still open, a bit each.
+    pub recipients: u64,
+    /// Attempts so far.
+    pub attempts: u16,
+    /// By whose order.
+    pub reason: &'a str,
 }
 
 /// One line. Everything is written as it stands here.
@@ -207,6 +224,22 @@ impl EntrySettled<'_> {
         if counts[Class::Delivered as usize] > 0 {
             channel.delivered_after(delay);
         }
+    }
+}
+
+impl EntryDeleted<'_> {
+    /// Writes an `X` line for each recipient; counts as [`RecipientsReturned`] does.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, entry, recipients, attempts, reason } = self;
+        RecipientsReturned {
+            envelope,
+            entry: usize::from(entry),
+            recipients,
+            attempts: u32::from(attempts),
+            action: "X",
+            reply: &Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned()),
+        }
+        .emit(metrics);
     }
 }
 

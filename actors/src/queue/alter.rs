@@ -6,10 +6,7 @@
 use std::{collections::HashSet, future::ready, sync::Arc};
 
 use actix::prelude::*;
-use relais_channels::{
-    dsn::Kind,
-    mail::{Enhanced, Envelope, Reply},
-};
+use relais_channels::{dsn::Kind, mail::Envelope};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -19,10 +16,10 @@ use super::{
 };
 use crate::{
     channels::{is_delivered, lowered},
-    events::RecipientsReturned,
+    events::EntryDeleted,
     job_controller::Probe,
     notary::{Case, Tell},
-    spool::{Change, EntryState, ScannedEntry},
+    spool::{Change, EntryState, ScannedEntry, SpoolError},
 };
 
 /// What to do with an entry.
@@ -298,11 +295,12 @@ impl Queue {
         if !self.wishes.contains_key(&(id, number)) {
             return;
         }
-        let (entry, was) = match self.tracker.take_aside(id, number) {
-            Aside::Tracked(entry) => (entry, entry.waiting()),
-            Aside::Untracked => (entry, entry.waiting()),
+        let entry = match self.tracker.take_aside(id, number) {
+            Aside::Tracked(entry) => entry,
+            Aside::Untracked => entry,
             Aside::Busy => return,
         };
+        let was = entry.waiting();
         let Some((action, reason)) = self.wishes.remove(&(id, number)) else { return };
         if action == Action::Delete {
             // Aside it stays until the log has its line: whoever ordered this has gone.
@@ -317,13 +315,10 @@ impl Queue {
     pub(super) fn delete_granted(&mut self, ctx: &mut Context<Self>) {
         for deletion in std::mem::take(&mut self.deletions) {
             let (spool, place) = (self.spool.clone(), deletion.entry.place);
-            let read = async move { spool.read(place).await };
-            let delete = read.into_actor(self).map(move |record, queue, _| {
+            let read = async move { spool.envelope(place).await };
+            let delete = read.into_actor(self).map(move |envelope, queue, _| {
                 let Deletion { destination, entry, was, reason } = deletion;
-                match record {
-                    Ok((envelope, _)) => queue.log_deleted(&envelope, entry, &reason),
-                    Err(error) => warn!(id = %entry.id, %error, %reason, "not readable any more"),
-                }
+                queue.log_deleted(&envelope, entry, &reason);
                 queue.carry_out(&destination, entry, was, Action::Delete, &reason);
                 queue.finish_drain();
             });
@@ -331,16 +326,19 @@ impl Queue {
         }
     }
 
-    pub(super) fn log_deleted(&self, envelope: &Envelope, entry: Tracked, reason: &str) {
-        RecipientsReturned {
-            envelope,
-            entry: usize::from(entry.entry),
-            recipients: entry.open,
-            attempts: u32::from(entry.attempts),
-            action: "X",
-            reply: &Reply::with_text(250, Enhanced(2, 0, 0), reason.to_owned()),
+    pub(super) fn log_deleted(
+        &self,
+        envelope: &Result<Envelope, SpoolError>,
+        entry: Tracked,
+        reason: &str,
+    ) {
+        let Tracked { id, entry, open: recipients, attempts, .. } = entry;
+        match envelope {
+            Ok(envelope) => {
+                EntryDeleted { envelope, entry, recipients, attempts, reason }.emit(&self.metrics);
+            }
+            Err(error) => warn!(%id, %error, %reason, "not readable any more"),
         }
-        .emit(&self.metrics);
     }
 }
 

@@ -41,10 +41,7 @@ impl Queue {
         let (now, reason) = match action {
             Action::Hold => (held, reason),
             Action::Delete => {
-                match envelope {
-                    Ok(envelope) => self.log_deleted(envelope, entry, &reason),
-                    Err(error) => warn!(id = %entry.id, %error, %reason, "not readable any more"),
-                }
+                self.log_deleted(envelope, entry, &reason);
                 (EntryState::Done, reason)
             }
             Action::Return => {

@@ -110,8 +110,9 @@ impl CommitQueue {
         self.wake.notify_one();
     }
 
-    /// All that is waiting; nothing when poked or closed, and whether it is closed. `company`: others were on their way
-    /// a moment ago, so a short wait gathers more of them for the same sync.
+    /// All that is waiting, nothing when poked or closed; and whether it is closed. `company`:
+    /// others were on their way a moment ago, so a short wait gathers more of them for the same
+    /// sync.
     fn take(&self, company: bool) -> (Vec<(Encoded, Answer)>, bool) {
         let idle = |inner: &mut Waiting| {
             inner.asleep = inner.messages.is_empty() && !inner.poked && !inner.closed;

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 
 use relais_actors::{
     channels::is_delivered,
-    events::RecipientsReturned,
+    events::EntryDeleted,
     job_controller::backoff,
     queue::{Action, Alter, Altered, Reading, now_ms, tracker::Tracked},
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
-use relais_channels::mail::{Enhanced, MessageId, Reply};
+use relais_channels::mail::MessageId;
 
 use super::{
     Parts,
@@ -172,14 +172,12 @@ fn unknown(order: &QueueOrder, found: &[ScannedEntry]) -> Vec<String> {
 
 fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
     let Described { scanned, envelope, .. } = described;
-    let reply = Reply::with_text(250, Enhanced(2, 0, 0), reason(order));
-    RecipientsReturned {
+    EntryDeleted {
         envelope,
-        entry: usize::from(scanned.entry),
+        entry: scanned.entry,
         recipients: scanned.state.open(),
-        attempts: u32::from(scanned.state.attempts()),
-        action: "X",
-        reply: &reply,
+        attempts: scanned.state.attempts(),
+        reason: &reason(order),
     }
     .emit(&parts.metrics);
 }
