@@ -99,6 +99,22 @@ impl fmt::Display for Mistake {
     }
 }
 
+impl Warning {
+    /// One that shows only when what the configuration names is looked at: it has no place in the
+    /// file.
+    pub fn beyond(file: &str, field: &str, message: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            field: field.to_owned(),
+            message: message.to_owned(),
+            blocks_run: false,
+            spot: Spot::default(),
+        }
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print(f, &self.file, &self.spot, "warning: ", &self.field, &self.message)

@@ -148,6 +148,18 @@ fn check_looks_into_the_words_of_notices() {
 }
 
 #[test]
+fn check_warns_of_a_language_without_words() {
+    for (language, warned) in [("xx", true), ("de-AT", false)] {
+        let notary = format!("notary: (language: \"{language}\")");
+        let instance = Instance::new(Settings::standalone().section(&notary));
+        let output = instance.relais("check", &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}");
+        assert_eq!(text.contains("notary.language: there are no words"), warned, "{text}");
+    }
+}
+
+#[test]
 fn text_that_is_no_ron_at_all_is_refused_with_its_place() {
     let instance = Instance::new(Settings::standalone());
     fs::write(instance.path("relais.ron"), "(\n    host: \"x\",\n    ports = 25\n)\n").unwrap();

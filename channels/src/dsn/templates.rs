@@ -128,20 +128,26 @@ impl Templates {
     /// The words in the first of the languages that there is, also in a more general form of it;
     /// else English.
     pub(super) fn words(&self, languages: &[&str]) -> &Words {
-        let known = |language: &&str| {
-            let language = language.to_ascii_lowercase();
-            let mut tag = language.as_str();
-            loop {
-                if tag == ENGLISH {
-                    return Some(&self.english);
-                }
-                match self.others.get(tag) {
-                    Some(words) => return Some(words),
-                    None => tag = tag.rsplit_once('-')?.0,
-                }
+        languages.iter().find_map(|language| self.known(language)).unwrap_or(&self.english)
+    }
+
+    /// Whether there are words in this language, or in a more general form of it.
+    pub fn speaks(&self, language: &str) -> bool {
+        self.known(language).is_some()
+    }
+
+    fn known(&self, language: &str) -> Option<&Words> {
+        let language = language.to_ascii_lowercase();
+        let mut tag = language.as_str();
+        loop {
+            if tag == ENGLISH {
+                return Some(&self.english);
             }
-        };
-        languages.iter().find_map(known).unwrap_or(&self.english)
+            match self.others.get(tag) {
+                Some(words) => return Some(words),
+                None => tag = tag.rsplit_once('-')?.0,
+            }
+        }
     }
 
     fn load_language(&mut self, directory: &Path) -> Result<(), TemplateError> {

@@ -56,7 +56,11 @@ impl Source {
 /// `relais check`.
 pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
     let (mistakes, warnings) = match source.read() {
-        Ok((config, warnings)) => (unusable_files(source, &config), warnings),
+        Ok((config, mut warnings)) => {
+            let mistakes = unusable_files(source, &config);
+            warnings.extend(unspoken_language(source, &config));
+            (mistakes, warnings)
+        }
         // A file with mistakes is read to its end for warnings, too, where it can be read at all.
         Err(mistakes) => {
             let text = source.file.as_deref().map(std::fs::read_to_string);
@@ -97,6 +101,17 @@ fn unusable_files(source: &Source, config: &Config) -> Vec<Mistake> {
         note("notary.templates", config.notary.templates.as_deref(), &error);
     }
     mistakes
+}
+
+/// English stands in for a language without words, and somebody should know.
+pub(super) fn unspoken_language(source: &Source, config: &Config) -> Option<Warning> {
+    let language = &config.notary.language;
+    // A folder that cannot be read is a mistake of its own.
+    let words = notice_templates(config).ok().filter(|words| !words.speaks(language));
+    let message = format!(
+        "there are no words in {language:?}: notices are in English until notary.templates has some"
+    );
+    words.map(|_| Warning::beyond(&source.name(), "notary.language", &message))
 }
 
 /// `relais config`.

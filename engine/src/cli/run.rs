@@ -6,7 +6,10 @@ use actix_rt::signal::unix::{SignalKind, signal};
 use relais_config::{Config, Directory, Warning, dispatcher::Program};
 use tracing::{error, info, warn};
 
-use super::{Refusal, configuration::Source};
+use super::{
+    Refusal,
+    configuration::{Source, unspoken_language},
+};
 use crate::{
     admin::{Console, Endpoint},
     lock::Lock,
@@ -51,7 +54,8 @@ pub struct Listening {
 
 /// Runs until a signal, `relais stop` or a failure that cannot be survived.
 pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
-    let (config, warnings) = source.load()?;
+    let (config, mut warnings) = source.load()?;
+    warnings.extend(unspoken_language(source, &config));
     heed(&warnings)?;
     let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
     let _lock = Lock::acquire(&config.data).map_err(|error| because(&error))?;
