@@ -8,6 +8,7 @@
 mod counters;
 mod filter;
 mod orders;
+mod pattern;
 mod queue;
 mod route;
 mod timestamp;
@@ -19,6 +20,7 @@ pub use filter::QueueFilter;
 pub use orders::{
     HistoryLine, LimitSet, OrderAction, OrderProgress, QueueOrder, RecipientReply, SetLimit, Why,
 };
+pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{
     ChannelSummary, EntryState, HostSummary, Pause, QueueSummary, QueuedEntry, QueuedMessage,
     QueuedRecipient, RecipientState,

@@ -123,9 +123,8 @@ impl Console for Fake {
     }
 
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
-        let unknown = |channel: &String| Err(Nonsense(format!("there is no channel {channel:?}")));
-        let channel = filter.channel.as_ref().filter(|channel| *channel != "tcp_lmtpcs");
-        channel.map_or(Ok(()), unknown)
+        let known = filter.names_channel("tcp_lmtpcs");
+        if known { Ok(()) } else { Err(Nonsense("there is no channel of this name".to_owned())) }
     }
 
     async fn queue_list(

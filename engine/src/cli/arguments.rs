@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use relais_actors::status::{EntryState, QueueFilter};
+use relais_actors::status::{AddressPattern, EntryState, NamePattern, QueueFilter};
 use relais_config::units;
 
 use crate::admin::RouteQuestion;
@@ -215,19 +215,20 @@ pub(super) struct List {
 
 /// Which entries.
 #[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Which entries")]
 pub(super) struct Filter {
-    /// Leaving by this channel
-    #[arg(long, value_parser = text)]
-    pub(super) channel: Option<String>,
-    /// Going to this host
-    #[arg(long, value_parser = text)]
-    pub(super) host: Option<String>,
-    /// Whose sender holds this text
-    #[arg(long, value_name = "TEXT", value_parser = text)]
-    pub(super) from: Option<String>,
-    /// With a recipient, not done yet, that holds this text
-    #[arg(long, value_name = "TEXT", value_parser = text)]
-    pub(super) to: Option<String>,
+    /// Leaving by this channel; ~TEXT: by those whose name holds the text
+    #[arg(long, value_name = "NAME")]
+    pub(super) channel: Option<NamePattern>,
+    /// Going to this host; ~TEXT: to those whose name holds the text
+    #[arg(long, value_name = "NAME")]
+    pub(super) host: Option<NamePattern>,
+    /// From this sender; @DOMAIN: from all of a domain; ~TEXT: from those that hold the text; '<>': the null sender
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) from: Option<AddressPattern>,
+    /// With this recipient, not done yet; @DOMAIN and ~TEXT as with --from. The entry's other recipients come with it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Option<AddressPattern>,
     /// Accepted at least this long ago: 10m, 2h, 1d, PT10M
     #[arg(long, value_name = "TIME", value_parser = age)]
     pub(super) older_than: Option<Duration>,
@@ -240,7 +241,7 @@ pub(super) struct Filter {
     /// Of more octets than this: 10000, 10MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(super) larger_than: Option<u64>,
-    /// With such a recipient of whom the last reply holds this text
+    /// With such a recipient of whom the last reply holds this text, without regard to case
     #[arg(long, value_name = "TEXT", value_parser = text)]
     pub(super) reply: Option<String>,
     /// Entries at most
@@ -262,6 +263,17 @@ impl Route {
 }
 
 impl Filter {
+    /// Said when nothing was found: what is exact may have been meant for a part.
+    pub(super) fn hint(&self) -> Option<String> {
+        let exact = |pattern: &&AddressPattern| pattern.may_be_a_part();
+        let pattern = self.from.iter().chain(&self.to).find(exact)?;
+        let text = pattern.to_string();
+        let text = text.trim_matches(['<', '>']);
+        Some(format!(
+            "{text:?} names exactly this address; \"~{text}\" names those that hold the text"
+        ))
+    }
+
     /// As it is put to the engine.
     pub(super) fn asked(self) -> QueueFilter {
         let Self { channel, host, from, to, older_than, state, held, larger_than, reply, limit } =
@@ -274,7 +286,11 @@ impl Filter {
 
 /// An empty one would name every entry.
 fn text(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+    if text.is_empty() || text == "~" {
+        Err("must not be empty".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -292,6 +308,7 @@ fn state(text: &str) -> Result<EntryState, String> {
 }
 
 const ORDER_HELP: &str = "\
+Addresses are exact: domains compare without regard to case, local parts octet by octet, as the queue keeps them. @DOMAIN names a domain, ~TEXT a part, without regard to case.
 Without ids it is done with every entry that the options name; without any option --all must be said.
 An entry that a job has in hand is dealt with as soon as it is back (\"later\"), or when the engine stops; if the engine is killed before that, the order is forgotten.
 Examples:

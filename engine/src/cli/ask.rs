@@ -99,6 +99,7 @@ fn message_path(id: &str, what: &str) -> Result<String, Refusal> {
 
 fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Refusal> {
     let List { filter, json } = list;
+    let hint = filter.hint();
     let path = with_query("/api/v1/queue", &filter.asked());
     let client = Client::new(&configuration::data(source)?);
     if json {
@@ -128,6 +129,10 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
     }
     let entries = if count == 1 { "entry" } else { "entries" };
     writeln!(out, "{count} {entries}")?;
+    if count == 0 {
+        out.flush()?;
+        orders::note(hint.as_deref());
+    }
     Ok(())
 }
 

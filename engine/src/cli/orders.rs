@@ -27,6 +27,7 @@ pub(super) fn carry_out(
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     let Order { ids, filter, all, dry_run, json: as_json } = order;
+    let hint = filter.hint();
     let mut filter = filter.asked();
     let limits_nothing = QueueFilter { limit: None, ..filter.clone() } == QueueFilter::default();
     if ids.is_empty() && limits_nothing && !all {
@@ -73,9 +74,20 @@ pub(super) fn carry_out(
     } else {
         writeln!(out, "{}", show::order(action, dry_run, &last))?;
     }
+    if last.done + last.later + last.idle == 0 {
+        note(hint.as_deref());
+    }
     let unknown = last.unknown.iter().map(|id| format!("no message {id} in the queue"));
     let unknown: Vec<_> = unknown.collect();
     if unknown.is_empty() { Ok(()) } else { Err(Refusal::Because(unknown.join("\nrelais: "))) }
+}
+
+/// Something worth knowing that is no part of the answer.
+pub(super) fn note(text: Option<&str>) {
+    if let Some(text) = text {
+        // Where standard error is closed nobody reads it.
+        let _ = writeln!(io::stderr(), "relais: {text}");
+    }
 }
 
 /// `relais channel ...`.

@@ -55,7 +55,7 @@ impl Position {
         let counts = parts.spool.counts();
         let names: Vec<&str> = names(parts, &counts).collect();
         let Some(name) = names.get(self.channel) else { return Ok((Vec::new(), None)) };
-        let wanted = filter.channel.as_deref().is_none_or(|channel| channel == *name);
+        let wanted = filter.names_channel(name);
         let mut ended = true;
         let mut found = Vec::new();
         if !wanted || !counts.contains_key(*name) {

@@ -4,7 +4,7 @@ use relais_actors::{
     job_controller::{Freeze, Limit, Tune},
     queue::SetMaxMessages,
     spool::Counts,
-    status::{LimitSet, SetLimit},
+    status::{LimitSet, NamePattern, SetLimit},
 };
 
 use super::{Parts, gone};
@@ -111,11 +111,13 @@ fn describe(named: &Named, value: usize) -> (String, String) {
 }
 
 /// Whether there is such a channel, or mail of one that the configuration has lost.
-pub(super) fn check_channel(parts: &Parts, channel: &str) -> Result<(), Nonsense> {
-    let has_mail = |counts: &Counts| counts.total() > 0;
-    let known = parts.channels.find(channel).is_some()
-        || parts.spool.counts().get(channel).is_some_and(has_mail);
-    if known { Ok(()) } else { Err(Nonsense(no_channel(parts, channel))) }
+pub(super) fn check_channel(parts: &Parts, named: &NamePattern) -> Result<(), Nonsense> {
+    let counts = parts.spool.counts();
+    let has_mail = |(_, counts): &(&String, &Counts)| counts.total() > 0;
+    let mut with_mail = counts.iter().filter(has_mail).map(|(name, _)| name.as_str());
+    let known = parts.channels.iter().any(|(_, channel)| named.names(&channel.name))
+        || with_mail.any(|name| named.names(name));
+    if known { Ok(()) } else { Err(Nonsense(no_channel(parts, &named.to_string()))) }
 }
 
 fn no_channel(parts: &Parts, channel: &str) -> String {

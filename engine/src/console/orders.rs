@@ -144,7 +144,7 @@ fn would_be(action: OrderAction, state: EntryState) -> Altered {
 
 fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
     let counts = parts.spool.counts();
-    let of = |channel: &str| order.filter.channel.as_deref().is_none_or(|only| only == channel);
+    let of = |channel: &str| order.filter.names_channel(channel);
     let all = counts.iter().filter(|(channel, _)| of(channel)).map(|(_, counts)| counts.total());
     let by_id = !order.ids.is_empty();
     let of = if by_id { order.ids.len() as u64 } else { all.sum() };
