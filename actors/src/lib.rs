@@ -30,6 +30,7 @@ pub mod notary;
 pub mod placement;
 pub mod pool;
 pub mod queue;
+pub mod readiness;
 pub mod router;
 pub mod service;
 pub mod session;

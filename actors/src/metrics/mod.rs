@@ -23,7 +23,10 @@ pub use channel::{ChannelMeter, Class};
 pub use delivery::{DirectoryMeter, LookUp, PoolMeter, QueueMeter, SpoolMeter};
 pub use service::{Admission, ServiceMeter};
 
-use crate::status::{Counters, Event};
+use crate::{
+    readiness::Readiness,
+    status::{Counters, Event},
+};
 
 /// All metrics of one engine. Made once at start-up and shared in an [`Arc`].
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Metrics {
     channels: BTreeMap<String, Arc<ChannelMeter>>,
     unknown_channel: Arc<ChannelMeter>,
     pools: BTreeMap<String, PoolMeter>,
+    /// Why mail is not taken, or not delivered into the store.
+    pub readiness: Readiness,
     /// The queue as a whole.
     pub queue: QueueMeter,
     /// The spool.
@@ -73,6 +78,7 @@ impl Metrics {
             channels,
             unknown_channel: channel::Families::unregistered(),
             pools: delivery::pools(&mut registry, &labels.pools),
+            readiness: Readiness::registered(&mut registry),
             queue: QueueMeter::register(&mut registry, labels.max_messages),
             spool: SpoolMeter::register(&mut registry),
             directory: DirectoryMeter::register(&mut registry),

@@ -24,6 +24,7 @@ use relais_actors::{
     job_controller::{DescribeController, JobController},
     metrics::{Metrics, level},
     queue::{DescribeQueue, Queue, now_ms},
+    readiness::Cause,
     router::RouterHandle,
     spool::{Counts, Spool, SpoolError},
     status::{
@@ -78,6 +79,16 @@ struct Parts {
 }
 
 impl Parts {
+    /// Why mail is not taken, or not delivered into the store; looked at now.
+    fn troubles(&self) -> Vec<String> {
+        let readiness = &self.metrics.readiness;
+        match self.spool.room() {
+            Ok(()) => readiness.clear(Cause::Room, ""),
+            Err(error) => readiness.raise(Cause::Room, "", format!("new mail is refused: {error}")),
+        };
+        readiness.reasons()
+    }
+
     fn directory(&self) -> DirectoryStatus {
         let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         DirectoryStatus {
@@ -318,9 +329,11 @@ impl Console for EngineConsole {
 
     fn ready(&self) -> Result<(), String> {
         match self.phase() {
-            Phase::Running => Ok(()),
-            phase => Err(format!("the engine is {}", phase.name())),
+            Phase::Running => {}
+            phase => return Err(format!("the engine is {}", phase.name())),
         }
+        let reasons = self.0.parts.get().map(Parts::troubles).unwrap_or_default();
+        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
 
     fn stop(&self) {
