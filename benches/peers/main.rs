@@ -8,6 +8,7 @@
 //!
 //!     cargo run --release -p relais-benches --bin peers
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store
+//!     cargo run --release -p relais-benches --bin peers -- --beside OLD/relais
 //!
 //! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
 
@@ -16,11 +17,13 @@ mod postfix;
 mod relais;
 mod table;
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use relais_benches::{Load, Server, Sink, Source, packages};
 use relais_tests::ForeignStore;
 
-use crate::{floor::Floor, postfix::Postfix, table::Table};
+use crate::{floor::Floor, postfix::Postfix, relais::Build, table::Table};
 
 /// Compares relais with Postfix as a relay, or with Dovecot and Cyrus as a store.
 #[derive(Debug, Parser)]
@@ -40,9 +43,20 @@ struct Options {
     /// LMTP in, mailbox out, against Dovecot and Cyrus; else SMTP in, LMTP out, against Postfix.
     #[arg(long)]
     lmtp_store: bool,
+    /// Another build of the program, given the same in each round.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<PathBuf>,
     /// Only the peer: what this machine does without us.
     #[arg(long)]
     peer_only: bool,
+}
+
+impl Options {
+    /// The builds of relais that take part, this one first.
+    fn builds(&self) -> Vec<Build<'_>> {
+        let this = (!self.peer_only).then_some(Build::This);
+        this.into_iter().chain(self.beside.as_deref().map(Build::Other)).collect()
+    }
 }
 
 fn main() {
@@ -55,8 +69,8 @@ fn main() {
 fn relays(options: &Options) {
     let sink = Sink::start();
     let mut servers: Vec<Box<dyn Server>> = vec![Box::new(Postfix::start(sink.port))];
-    if !options.peer_only {
-        servers.insert(0, Box::new(relais::Relay::start(sink.port)));
+    for (place, build) in options.builds().into_iter().enumerate() {
+        servers.insert(place, Box::new(relais::Relay::start(build, sink.port)));
     }
     let floor = Floor::start();
     for keep in [true, false] {
@@ -79,8 +93,8 @@ fn relays(options: &Options) {
 fn stores(options: &Options) {
     let mut servers: Vec<Box<dyn Server>> =
         vec![Box::new(ForeignStore::dovecot()), Box::new(ForeignStore::cyrus())];
-    if !options.peer_only {
-        servers.insert(0, Box::new(relais::Store::start()));
+    for (place, build) in options.builds().into_iter().enumerate() {
+        servers.insert(place, Box::new(relais::Store::start(build)));
     }
     let source = Source { lmtp: true, keep: true, size: options.size, sessions: options.sessions };
     let mut table = Table::new("LMTP in -> Maildir, kept connections");

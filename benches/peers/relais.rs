@@ -1,7 +1,18 @@
-//! relais, as a relay and as a store.
+//! relais, as a relay and as a store, in any build.
+
+use std::path::Path;
 
 use relais_benches::Server;
 use relais_tests::{Instance, Running, Settings};
+
+/// Which build of the program takes part.
+#[derive(Clone, Copy)]
+pub(crate) enum Build<'a> {
+    /// This work tree's.
+    This,
+    /// Another one: an earlier release, say.
+    Other(&'a Path),
+}
 
 /// SMTP in, LMTP out to a given port.
 pub(crate) struct Relay(Engine);
@@ -10,33 +21,38 @@ pub(crate) struct Relay(Engine);
 pub(crate) struct Store(Engine);
 
 struct Engine {
+    name: &'static str,
     running: Running,
     instance: Instance,
 }
 
 impl Relay {
-    pub(crate) fn start(sink: u16) -> Self {
-        Self(Engine::start(Settings::standalone().deliver_to(sink)))
+    pub(crate) fn start(build: Build<'_>, sink: u16) -> Self {
+        Self(Engine::start(build, Settings::standalone().deliver_to(sink)))
     }
 }
 
 impl Store {
-    pub(crate) fn start() -> Self {
-        Self(Engine::start(Settings::standalone()))
+    pub(crate) fn start(build: Build<'_>) -> Self {
+        Self(Engine::start(build, Settings::standalone()))
     }
 }
 
 impl Engine {
-    fn start(settings: Settings) -> Self {
+    fn start(build: Build<'_>, settings: Settings) -> Self {
         let instance = Instance::new(settings);
+        let (name, instance) = match build {
+            Build::This => ("relais", instance),
+            Build::Other(program) => ("the other build", instance.running(program)),
+        };
         let running = instance.start();
-        Self { running, instance }
+        Self { name, running, instance }
     }
 }
 
 impl Server for Relay {
     fn name(&self) -> String {
-        "relais".to_owned()
+        self.0.name.to_owned()
     }
 
     fn port(&self) -> u16 {
@@ -50,7 +66,7 @@ impl Server for Relay {
 
 impl Server for Store {
     fn name(&self) -> String {
-        "relais".to_owned()
+        self.0.name.to_owned()
     }
 
     fn port(&self) -> u16 {

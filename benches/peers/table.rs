@@ -31,7 +31,7 @@ impl Table {
         for (server, rounds) in &self.rows {
             let rates = sorted(rounds, Measured::rate);
             println!(
-                "| {server} | {:.0} | {:.0} - {:.0} | {:.0} | {:.1} x |",
+                "| {server} | {:.0} | {:.0} - {:.0} | {:.0} | {:.2} x |",
                 median(rounds, Measured::rate),
                 rates[0],
                 rates[rates.len() - 1],

@@ -19,6 +19,7 @@ use crate::{Memory, Settings, fetch, process, program, within};
 pub struct Instance {
     /// Its ports and its configuration.
     pub settings: Settings,
+    program: PathBuf,
     data: PathBuf,
     folder: TempDir,
 }
@@ -46,7 +47,13 @@ impl Instance {
 
     fn with_data(settings: Settings, folder: TempDir, data: PathBuf) -> Self {
         fs::write(folder.path().join("relais.ron"), settings.text()).expect("a configuration");
-        Self { settings, data, folder }
+        Self { settings, program: program().to_owned(), data, folder }
+    }
+
+    /// Runs another build of the program than [`program()`].
+    #[must_use]
+    pub fn running(self, program: &Path) -> Self {
+        Self { program: program.to_owned(), ..self }
     }
 
     /// Starts the program and waits until it says that it is ready.
@@ -74,7 +81,7 @@ impl Instance {
             .stdout(log())
             .stderr(log())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program().display()));
+            .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         Running { child, log: self.log_path() }
     }
 
@@ -151,7 +158,7 @@ impl Instance {
 
     /// `relais SUBCOMMAND ARGS...` on this configuration and data directory, to be run.
     pub fn command(&self, subcommand: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(&self.program);
         command
             .arg(subcommand)
             .args(args)
