@@ -1,8 +1,14 @@
 //! Orders about the queue hit what they name, and say what they do before and after.
 
-use std::{process::Output, time::Duration};
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
 
-use relais_tests::{Dialogue, Instance, Settings, Sink, eventually, free_port, message};
+use relais_tests::{
+    Dialogue, Instance, Notice, Settings, Sink, eventually, free_port, mailbox, message,
+};
 use serde_json::Value;
 
 /// An engine whose mail for `one.test` goes to a sink, and nothing that listens at `two.test`.
@@ -102,6 +108,126 @@ fn an_address_names_itself_and_no_other() {
     });
     let left = ids(&instance, &[]);
     assert!(left.contains(&longer) && left.contains(&nobody), "{left:?}");
+}
+
+#[test]
+fn a_dry_run_shows_the_first_twenty_and_what_was_asked_about_is_what_is_hit() {
+    let (instance, _sink) = office("backoff: [\"1h\"]");
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    for n in 0..23 {
+        send(&instance, "ann@a.test", &[&format!("u{n}@one.test"), "v@one.test"], "many");
+    }
+    let text = must(&instance, &["queue", "delete", "--all", "--dry-run"]);
+    let last = text.lines().last().expect("a line");
+    assert_eq!(last, "23 entries would be deleted; the first 20 are shown");
+    assert_eq!(text.lines().count(), 1 + 20 + 1, "{text}");
+    let dry = instance.json("queue", &["delete", "--all", "--dry-run"]).remove(0);
+    let first = dry["first"].as_array().expect("a list");
+    assert_eq!((first.len(), &dry["done"], &dry["recipients"]), (20, &23.into(), &46.into()));
+    assert_eq!(first[0], instance.queue()[0]);
+    let held = instance.json("queue", &["hold", "--all"]).remove(0);
+    assert!(held.get("first").is_none(), "only a dry run shows them: {held}");
+
+    // On a terminal it is asked, once, with the number.
+    let on_terminal = |words: &str, answer: &str| {
+        let program = format!(
+            "{} {words} --config {} --data {}",
+            relais_tests::program().display(),
+            instance.path("relais.ron").display(),
+            instance.data().display()
+        );
+        let mut child = Command::new("script")
+            .args(["-qec", &program, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script, of bsdutils");
+        writeln!(child.stdin.take().expect("a pipe"), "{answer}").expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), said(&output))
+    };
+    let number = "delete 23 entries with 46 recipients, without a word to anybody? [y/N]";
+    let (code, text) = on_terminal("queue delete --all", "n");
+    assert!(code == Some(1) && text.contains(number), "{text}");
+    assert!(text.contains("nothing was done"), "{text}");
+    let (_, text) = on_terminal("queue delete --all", "");
+    assert!(text.contains("nothing was done"), "Enter alone is no yes: {text}");
+    assert_eq!(instance.queue().len(), 23);
+    let (code, text) = on_terminal("queue release --all", "y");
+    assert!(code == Some(0) && text.contains("release 23 entries with 46 rec"), "{text}");
+    let (code, text) = on_terminal("queue hold --held", "");
+    assert!(code == Some(0) && !text.contains("[y/N]"), "it reaches nothing: {text}");
+    let (code, text) = on_terminal("queue delete --to u3@one.test --yes", "");
+    assert!(code == Some(0) && !text.contains("[y/N]"), "{text}");
+    let (code, text) = on_terminal("queue delete --from ann@a.test", "y");
+    assert!(code == Some(0) && text.contains("delete 22 entries"), "{text}");
+    assert!(instance.queue().is_empty());
+}
+
+#[test]
+fn what_was_deleted_counts_as_deleted_and_an_order_is_logged_with_its_reason() {
+    let (instance, _sink) = office("backoff: [\"1h\"]");
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let ids: Vec<_> = (0..3)
+        .map(|_| send(&instance, "ann@a.test", &["x@one.test", "y@one.test"], "counted"))
+        .collect();
+    must(&instance, &["queue", "delete", &ids[0], "--reason", "spam run of Monday"]);
+    must(&instance, &["queue", "hold", &ids[1], "--reason", "wait for legal"]);
+    let counters = instance.json("counters", &[]).remove(0);
+    let of = |event: &str| {
+        let tally = &counters["stores"][event];
+        (tally["messages"].as_u64(), tally["recipients"].as_u64())
+    };
+    assert_eq!(of("deleted"), (Some(1), Some(2)), "{counters}");
+    assert_eq!(of("failed"), (Some(0), Some(0)), "{counters}");
+    let text = must(&instance, &["counters"]);
+    assert!(text.lines().any(|line| line.contains("stores") && line.contains("deleted")), "{text}");
+    let log = instance.log();
+    let transaction = |line: &&str| line.contains("\"action\":\"X\"") && line.contains(&ids[0]);
+    let line = log.lines().find(transaction).expect("a line of the deletion");
+    assert!(line.contains(": spam run of Monday"), "{line}");
+    let order = |line: &&str| line.contains("order about the queue") && line.contains("legal");
+    let line = log.lines().find(order).expect("a line of the order");
+    assert!(line.contains("\"action\":\"hold\"") && line.contains("\"done\":1"), "{line}");
+    let history = instance.json("queue", &["history", &ids[1]]).remove(0);
+    let reason = history[1]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("held by") && reason.ends_with(": wait for legal"), "{reason}");
+    for wrong in ["", "two\nlines", &"x".repeat(501)] {
+        let output = instance.relais("queue", &["hold", &ids[2], "--reason", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+}
+
+#[test]
+fn the_reason_of_a_return_stands_in_the_notice_and_the_return_is_visible_at_once() {
+    let (instance, _sink) = office("backoff: [\"1h\"]");
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let alice = "alice@relais.example";
+    let id = send(&instance, alice, &["x@one.test", "y@one.test"], "returned");
+    let reason = "Büro geschlossen";
+    must(&instance, &["queue", "return", &id, "--reason", reason]);
+    // The notice waits for a second, for others that it could share.
+    let listed = instance.queue();
+    assert_eq!(listed[0]["ordered"], "return", "{listed:?}");
+    let text = must(&instance, &["queue", "why", &id]);
+    assert!(text.contains("An operator returns it"), "{text}");
+    let text = must(&instance, &["queue", "show", &id]);
+    assert!(text.contains("to be returned as soon as its sender has been told"), "{text}");
+    let mail = || mailbox(&instance.store(), "relais.example", "alice");
+    eventually("the notice", PATIENCE, || mail().len() == 1);
+    let notice = Notice::read(&mail()[0]);
+    assert!(notice.text.contains(reason), "{}", notice.text);
+    let shown = notice.message().get("X-relais-Reason");
+    assert_eq!(shown, Some("B?ro geschlossen"), "{:?}", notice.message());
+    assert!(!String::from_utf8_lossy(&mail()[0]).contains("returned by"), "and not by whom");
+    let log = instance.log();
+    let returned = |line: &&str| line.contains("\"action\":\"R\"") && line.contains(&id);
+    let line = log.lines().find(returned).expect("a line of the return");
+    assert!(line.contains("returned by") && line.contains(&format!(": {reason}")), "{line}");
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -228,7 +228,7 @@ impl EntrySettled<'_> {
 }
 
 impl EntryDeleted<'_> {
-    /// Writes an `X` line for each recipient; counts as [`RecipientsReturned`] does.
+    /// Writes an `X` line for each recipient; counts deleted.
     pub fn emit(self, metrics: &Metrics) {
         let Self { envelope, entry, recipients, attempts, reason } = self;
         RecipientsReturned {
@@ -244,16 +244,18 @@ impl EntryDeleted<'_> {
 }
 
 impl RecipientsReturned<'_> {
-    /// Writes a line; counts failed, unless it is only a warning. Of those
+    /// Writes a line; counts failed, or deleted, unless it is only a warning. Of those
     /// who asked for no notice the line says `K`.
     pub fn emit(self, metrics: &Metrics) {
         let Self { envelope, entry, recipients, attempts, action, reply } = self;
         let Some(entry) = envelope.entries.get(entry) else { return };
         let delay = Timestamp(envelope.received).until(Timestamp::now());
-        if action != "W" {
-            let gone = recipients.count_ones() as usize;
-            let channel = metrics.channel(&entry.channel);
-            channel.settled(Class::Failed, gone, envelope.size);
+        let gone = recipients.count_ones() as usize;
+        let channel = metrics.channel(&entry.channel);
+        match action {
+            "W" => {}
+            "X" => channel.deleted(gone, envelope.size),
+            _ => channel.settled(Class::Failed, gone, envelope.size),
         }
         let silent = open_recipients(recipients)
             .filter(|index| entry.recipients.get(usize::from(*index)).is_some_and(is_silent))

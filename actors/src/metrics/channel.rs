@@ -1,4 +1,4 @@
-//! What every channel is measured by: the seven events, its part of the queue, its deliveries.
+//! What every channel is measured by: the events, its part of the queue, its deliveries.
 
 use std::{
     collections::BTreeMap,
@@ -117,6 +117,11 @@ impl ChannelMeter {
         self.count(Event::Rejected, recipients, bytes);
     }
 
+    /// An operator removed these recipients of an entry.
+    pub fn deleted(&self, recipients: usize, bytes: u64) {
+        self.count(Event::Deleted, recipients, bytes);
+    }
+
     /// Some recipients of an entry came out of an attempt in this way.
     pub fn settled(&self, class: Class, recipients: usize, bytes: u64) {
         let event = match class {
@@ -138,7 +143,7 @@ impl ChannelMeter {
         &self.waiting[state as usize]
     }
 
-    /// The seven counters; what is stored is what is there now, the others count up.
+    /// The counters; what is stored is what is there now, the others count up.
     pub fn tallies(&self) -> BTreeMap<Event, Tally> {
         let now = |which: usize| self.stored_now[which].load(Relaxed);
         let tally = |event: Event| {

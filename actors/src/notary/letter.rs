@@ -107,6 +107,7 @@ impl Parts {
             arrival: envelope.received,
             envelope_id: envelope.envelope_id.as_deref(),
             recipients: &concerned,
+            reason: first.ordered.as_ref().and_then(|reason| reason.text.as_deref()),
             returned: if whole { Returned::Full(head) } else { Returned::Headers(header) },
             languages: &languages,
         }
@@ -230,7 +231,7 @@ impl Parts {
             recipients: case.recipients,
             attempts: u32::from(case.entry.attempts),
             action,
-            reply: &verdict(case.kind),
+            reply: &verdict(case),
         }
         .emit(&self.metrics);
     }
@@ -285,11 +286,15 @@ fn concerned<'a>(
 }
 
 /// Our own words for what a peer said nothing of.
-fn verdict(kind: Kind) -> Reply {
-    match kind {
+fn verdict(case: &Case) -> Reply {
+    match case.kind {
         Kind::TimedOut => Reply::new(550, Enhanced(4, 4, 7), "waited for too long"),
         Kind::Delayed => Reply::new(450, Enhanced(4, 4, 7), "the sender is warned"),
-        _ => Reply::new(550, Enhanced(5, 0, 0), "returned by an operator"),
+        _ => {
+            let words = case.ordered.as_ref().map(|reason| &*reason.words);
+            let words = words.unwrap_or("returned by an operator").to_owned();
+            Reply::with_text(550, Enhanced(5, 0, 0), words)
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub use self::replies::speaker;
 use crate::{
     channels::Channels,
     metrics::{self, ActorMeter, Metrics},
-    queue::{Destination, Queue, Reading, now_ms, tracker::Tracked},
+    queue::{Destination, Queue, Reading, Reason, now_ms, tracker::Tracked},
     router::RouterHandle,
     spool::{EntryState, Spool},
     watch::Lifeline,
@@ -70,6 +70,8 @@ pub struct Case {
     pub room: Option<OwnedSemaphorePermit>,
     /// For a warning, the reading that found the entry: it tells whether that still waits.
     pub reading: Option<Arc<Reading>>,
+    /// Why an operator wants it returned.
+    pub ordered: Option<Reason>,
 }
 
 /// A message as far as good news of it want it.

@@ -242,6 +242,7 @@ fn case_of(channel: ChannelId, entry: &ScannedEntry, kind: Kind) -> Case {
         known: None,
         room: None,
         reading: None,
+        ordered: None,
         was: entry.state,
         then: None,
     }

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::{
     Destination, Queue, now_ms,
-    tracker::{Aside, Ticket, Tracked},
+    tracker::{Aside, Key, Ticket, Tracked},
 };
 use crate::{
     channels::{is_delivered, lowered},
@@ -88,6 +88,21 @@ impl Drop for Reading {
     }
 }
 
+/// Why an operator has something done. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reason {
+    /// Who wants it, and why: for the message's history and the log.
+    pub words: Arc<str>,
+    /// The operator's own text: what a sender is told who gets a message back.
+    pub text: Option<Arc<str>>,
+}
+
+impl From<&str> for Reason {
+    fn from(words: &str) -> Self {
+        Self { words: words.into(), text: None }
+    }
+}
+
 /// Do this with each of these entries. The answer has one for each, in order. That to a
 /// return comes when there is room for more of them.
 #[derive(Message)]
@@ -97,8 +112,8 @@ pub struct Alter {
     pub reading: Ticket,
     /// What to do.
     pub action: Action,
-    /// Who wants it, for the message's history.
-    pub reason: Arc<str>,
+    /// Who wants it, and why.
+    pub reason: Reason,
     /// With which.
     pub entries: Vec<ScannedEntry>,
 }
@@ -119,7 +134,7 @@ pub(super) struct Deletion {
     destination: Destination,
     entry: Tracked,
     was: EntryState,
-    reason: Arc<str>,
+    reason: Reason,
 }
 
 impl Queue {
@@ -128,7 +143,7 @@ impl Queue {
         found: &ScannedEntry,
         reading: Ticket,
         action: Action,
-        reason: &Arc<str>,
+        reason: &Reason,
     ) -> Altered {
         let Some(channel) = self.channels.find(&found.channel) else {
             return self.alter_lost(found, reading, action, reason);
@@ -147,7 +162,7 @@ impl Queue {
                 }
                 Err(Altered::Later) if action == Action::Retry => Altered::Idle,
                 Err(Altered::Later) => {
-                    self.wishes.insert((found.id, found.entry), (action, Arc::clone(reason)));
+                    self.wishes.insert((found.id, found.entry), (action, reason.clone()));
                     Altered::Later
                 }
                 Err(refused) => refused,
@@ -161,7 +176,7 @@ impl Queue {
         found: &ScannedEntry,
         reading: Ticket,
         action: Action,
-        reason: &Arc<str>,
+        reason: &Reason,
     ) -> Altered {
         if action != Action::Delete {
             return Altered::Idle;
@@ -181,7 +196,7 @@ impl Queue {
             was: found.state,
             now: EntryState::Done,
             replies: Vec::new(),
-            reason: Some(Arc::clone(reason)),
+            reason: Some(Arc::clone(&reason.words)),
         });
         // Whoever read it before this must not delete it once more.
         self.tracker.done_aside(found.id, found.entry);
@@ -221,7 +236,7 @@ impl Queue {
         entry: Tracked,
         was: EntryState,
         action: Action,
-        reason: &Arc<str>,
+        reason: &Reason,
     ) {
         let Tracked { open, attempts, .. } = entry;
         let now = match action {
@@ -244,12 +259,13 @@ impl Queue {
                     known: None,
                     room: None,
                     reading: None,
+                    ordered: Some(reason.clone()),
                 };
-                self.returning += 1;
+                self.returning.insert((entry.id, entry.entry));
                 return self.notary.do_send(Tell(vec![case]));
             }
         };
-        self.amend(destination, &entry, was, now, Vec::new(), Some(Arc::clone(reason)));
+        self.amend(destination, &entry, was, now, Vec::new(), Some(Arc::clone(&reason.words)));
         self.end_aside(destination, entry, now, action == Action::Release);
     }
 
@@ -274,13 +290,13 @@ impl Queue {
     }
 
     fn has_room_for_returns(&self) -> bool {
-        self.returning < MAX_RETURNING
+        self.returning.len() < MAX_RETURNING
     }
 
     /// The notary is done with one that an operator returned. Who ordered more may go on when
     /// there is room.
-    pub(super) fn returned(&mut self) {
-        self.returning = self.returning.saturating_sub(1);
+    pub(super) fn returned(&mut self, key: Key) {
+        self.returning.remove(&key);
         if self.has_room_for_returns() {
             for waiting in self.returners.drain(..) {
                 // Whoever ordered it may have run out of patience.
@@ -318,7 +334,7 @@ impl Queue {
             let read = async move { spool.envelope(place).await };
             let delete = read.into_actor(self).map(move |envelope, queue, _| {
                 let Deletion { destination, entry, was, reason } = deletion;
-                queue.log_deleted(&envelope, entry, &reason);
+                queue.log_deleted(&envelope, entry, &reason.words);
                 queue.carry_out(&destination, entry, was, Action::Delete, &reason);
                 queue.finish_drain();
             });

@@ -45,7 +45,8 @@ pub struct ListedEntry {
     pub tracked: Option<&'static str>,
     /// Its sender is being told, or somebody alters it: no job gets it meanwhile.
     pub aside: bool,
-    /// What is to be done with it as soon as its job gives it back.
+    /// What is to be done with it as soon as its job gives it back; of one that is being returned,
+    /// as soon as its sender has been told.
     pub ordered: Option<Action>,
 }
 
@@ -70,7 +71,9 @@ impl Handler<ListEntries> for Queue {
         let _busy = self.meter.handling("ListEntries");
         let list = |scanned: ScannedEntry| {
             let tracked = self.tracker.state_of(scanned.id, scanned.entry).map(|(word, _)| word);
-            let ordered = self.wishes.get(&(scanned.id, scanned.entry)).map(|(action, _)| *action);
+            let key = (scanned.id, scanned.entry);
+            let returns = || self.returning.contains(&key).then_some(Action::Return);
+            let ordered = self.wishes.get(&key).map(|(action, _)| *action).or_else(returns);
             let aside = self.tracker.is_aside(scanned.id, scanned.entry);
             ListedEntry { scanned, tracked, aside, ordered }
         };

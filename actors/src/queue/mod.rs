@@ -43,7 +43,7 @@ use self::{
     tracker::{Tracked, Tracker},
 };
 pub use self::{
-    alter::{Action, Alter, Altered, Reading, Reserve},
+    alter::{Action, Alter, Altered, Reading, Reason, Reserve},
     listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription},
     messages::{
         Committed, Contend, Destination, DrainQueue, GoodNews, Pull, SetMaxMessages, Settle,
@@ -83,11 +83,11 @@ pub struct Queue {
     /// Good news that the notary has yet to pass on.
     telling: Telling,
     /// What operators want done with entries that jobs have in hand.
-    wishes: HashMap<tracker::Key, (Action, Arc<str>)>,
+    wishes: HashMap<tracker::Key, (Action, Reason)>,
     /// Of these, what has come back and is to be deleted.
     deletions: Vec<Deletion>,
     /// Entries that operators return and the notary has.
-    returning: usize,
+    returning: HashSet<tracker::Key>,
     /// Who waits until these are fewer.
     returners: Vec<oneshot::Sender<()>>,
     recalls: Recalls,
@@ -147,7 +147,7 @@ impl Queue {
             telling: Telling::default(),
             wishes: HashMap::new(),
             deletions: Vec::new(),
-            returning: 0,
+            returning: HashSet::new(),
             returners: Vec::new(),
             recalls: Recalls::default(),
             draining: Vec::new(),

@@ -78,6 +78,7 @@ impl Queue {
             known: None,
             room: None,
             reading: None,
+            ordered: None,
         };
         if let Some(GoodNews { recipients, message }) = good_news
             && self.telling.takes(&message)
@@ -102,7 +103,7 @@ impl Queue {
     pub(super) fn noticed(&mut self, Noticed { cases, told }: Noticed) {
         let mut touched = Vec::new();
         for case in cases {
-            let Case { entry, destination, kind, was, then, known, .. } = case;
+            let Case { entry, destination, kind, was, then, known, ordered, .. } = case;
             let Some(then) = then else {
                 if let Some(message) = known {
                     self.telling.told(&message);
@@ -115,13 +116,16 @@ impl Queue {
                 continue;
             }
             let (then, reason) = match told {
-                Told::Settled => (then, None),
-                Told::Later => untold(kind, was, now_ms()),
-                Told::Unreadable => (held(was), Some("its record cannot be read")),
+                Told::Settled => (then, ordered.map(|reason| reason.words)),
+                Told::Later => {
+                    let (then, why) = untold(kind, was, now_ms());
+                    (then, why.map(Into::into))
+                }
+                Told::Unreadable => (held(was), Some("its record cannot be read".into())),
             };
-            self.amend(&destination, &entry, was, then, Vec::new(), reason.map(Into::into));
+            self.amend(&destination, &entry, was, then, Vec::new(), reason);
             if kind == Kind::Bounced {
-                self.returned();
+                self.returned((entry.id, entry.entry));
             }
             if self.tracker.is_aside(entry.id, entry.entry) {
                 self.end_aside(&destination, entry, then, false);

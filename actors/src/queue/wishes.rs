@@ -39,14 +39,14 @@ impl Queue {
         let (entry, was) = (Tracked::of(scanned), scanned.state);
         let held = EntryState::Held { open: was.open(), attempts: was.attempts() };
         let (now, reason) = match action {
-            Action::Hold => (held, reason),
+            Action::Hold => (held, reason.words),
             Action::Delete => {
-                self.log_deleted(envelope, entry, &reason);
-                (EntryState::Done, reason)
+                self.log_deleted(envelope, entry, &reason.words);
+                (EntryState::Done, reason.words)
             }
             Action::Return => {
                 let ended = "held in place, as the engine stopped: return it once more";
-                (held, format!("{reason}; {ended}").into())
+                (held, format!("{}; {ended}", reason.words).into())
             }
             Action::Release | Action::Retry => return,
         };

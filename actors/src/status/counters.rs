@@ -28,8 +28,10 @@ pub enum Event {
     Attempted,
     /// Refused when this channel wanted to bring it in.
     Rejected,
-    /// Refused for good by the next hop.
+    /// Refused for good by the next hop, timed out, or returned by an operator.
     Failed,
+    /// Removed by an operator; nobody is told.
+    Deleted,
 }
 
 /// How much of it.
@@ -45,7 +47,7 @@ pub struct Tally {
 
 impl Event {
     /// Every event, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Received,
         Self::Stored,
         Self::Delivered,
@@ -53,6 +55,7 @@ impl Event {
         Self::Attempted,
         Self::Rejected,
         Self::Failed,
+        Self::Deleted,
     ];
 
     /// In lower case; the label of metrics and the key in JSON.
@@ -65,6 +68,7 @@ impl Event {
             Self::Attempted => "attempted",
             Self::Rejected => "rejected",
             Self::Failed => "failed",
+            Self::Deleted => "deleted",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntryState, QueueFilter, Timestamp};
+use super::{EntryState, QueueFilter, QueuedEntry, Timestamp};
 
 /// What is to be done with entries of the queue.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -39,6 +39,14 @@ pub struct QueueOrder {
     /// Who orders it, for the history of the messages.
     #[serde(default)]
     pub by: String,
+    /// Why, in the operator's words: for the log, the history, and the notice of a return. One
+    /// line of at most [`MAX_REASON`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Nothing that came in later than this message: what [`OrderProgress::last`] of a dry run
+    /// said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<String>,
 }
 
 /// One line of the answer to an order; the last one has `ended`.
@@ -50,6 +58,9 @@ pub struct OrderProgress {
     pub of: u64,
     /// Entries with which it was done; with a dry run, would be.
     pub done: u64,
+    /// Open recipients of those of `done` and `later`.
+    #[serde(default)]
+    pub recipients: u64,
     /// Entries that a job has in hand; it is done as soon as they are back.
     pub later: u64,
     /// Entries that are so already, or with which it cannot be done.
@@ -63,6 +74,13 @@ pub struct OrderProgress {
     /// Ids that were named and of which nothing is in the queue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// With a dry run, the first of those with which it would be done; at most
+    /// [`FIRST_SHOWN`](Self::FIRST_SHOWN).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<QueuedEntry>,
+    /// The last message that had come in when it began; later ones are not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
     /// All is done.
     pub ended: bool,
 }
@@ -134,6 +152,19 @@ pub struct LimitSet {
     pub line: String,
 }
 
+/// Characters of the reason of an order.
+pub const MAX_REASON: usize = 500;
+
+impl OrderProgress {
+    /// Entries that a dry run shows.
+    pub const FIRST_SHOWN: usize = 20;
+
+    /// Entries that it reached, or will.
+    pub fn reached(&self) -> u64 {
+        self.done + self.later
+    }
+}
+
 impl OrderAction {
     /// In lower case.
     pub const fn name(self) -> &'static str {
@@ -144,6 +175,11 @@ impl OrderAction {
             Self::Return => "return",
             Self::Delete => "delete",
         }
+    }
+
+    /// What would be: `held`, `released`, `tried now`, ...
+    pub fn would_be(self) -> &'static str {
+        self.done().trim_start_matches("to be ")
     }
 
     /// What was done: `held`, `released`, ...

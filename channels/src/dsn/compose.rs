@@ -110,6 +110,9 @@ impl Report<'_> {
                 None => writeln!(list, "    {reply}"),
             };
         }
+        if let Some(reason) = self.reason {
+            let _ = writeln!(list, "\n  {}", plain(reason));
+        }
         list
     }
 
@@ -133,6 +136,11 @@ fn mailbox<'a>(name: Option<&'a str>, address: &str) -> Mailbox<'a> {
         }
         _ => Mailbox::new_group(Some(name.unwrap_or(NOBODY)), Vec::new()),
     }
+}
+
+/// One line in any script, whatever an operator's terminal made of it.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Right of the `@` in a Message-ID.

@@ -13,6 +13,10 @@ pub(super) fn delivery_status(report: &Report<'_>) -> Vec<u8> {
         put(&mut out, "Original-Envelope-Id", id);
     }
     put(&mut out, "Arrival-Date", &date(report.arrival));
+    if let Some(reason) = report.reason {
+        // An extension field (RFC 3464 section 2.4).
+        put(&mut out, "X-relais-Reason", reason);
+    }
     for recipient in report.recipients {
         out.extend_from_slice(b"\r\n");
         put_recipient(&mut out, report.kind, recipient);

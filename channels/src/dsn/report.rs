@@ -27,6 +27,8 @@ pub struct Report<'a> {
     /// Whom it concerns, in the order in which they are shown; at least one. Each adds its
     /// address and its reply twice.
     pub recipients: &'a [RecipientReport<'a>],
+    /// Why an operator returns it, in the operator's words, on one line.
+    pub reason: Option<&'a str>,
     /// What comes back of the message.
     pub returned: Returned<'a>,
     /// The languages its reader would like, the dearest first (`"de-AT"`).

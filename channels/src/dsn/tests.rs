@@ -33,6 +33,7 @@ fn report<'a>(kind: Kind, recipients: &'a [RecipientReport<'a>]) -> Report<'a> {
         message: MessageId(ARRIVAL << 20),
         arrival: ARRIVAL,
         envelope_id: None,
+        reason: None,
         recipients,
         returned: Returned::Full(MESSAGE),
         languages: &[],
@@ -320,6 +321,7 @@ proptest! {
                 postmaster: sender,
                 now: times[2],
                 envelope_id: Some(id),
+                reason: None,
                 returned: Returned::Full(&header),
                 languages: &[language],
                 ..report(kind, &recipients)

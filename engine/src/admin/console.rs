@@ -73,7 +73,7 @@ pub trait Console: Clone + Send + 'static {
         order: &SetLimit,
     ) -> impl Future<Output = Answer<Result<LimitSet, Nonsense>>> + Send;
 
-    /// The seven counters of every channel.
+    /// The counters of every channel.
     fn counters(&self) -> impl Future<Output = Answer<Counters>> + Send;
 
     /// How an address would be routed.

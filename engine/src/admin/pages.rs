@@ -10,7 +10,7 @@
 //! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line | yes |
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
-//! | `GET /api/v1/counters` | the seven counters of each channel | yes |
+//! | `GET /api/v1/counters` | the counters of each channel | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&header=` | how an address is routed | yes |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
@@ -29,8 +29,8 @@ use actix_web::{
     web::{self, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
 };
 use relais_actors::status::{
-    Counters, HistoryLine, LimitSet, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
-    RouteExplained, SetLimit, Status, Why,
+    Counters, HistoryLine, LimitSet, MAX_REASON, QueueFilter, QueueOrder, QueueSummary,
+    QueuedMessage, RouteExplained, SetLimit, Status, Why,
 };
 use relais_channels::mail::MessageId;
 use serde_json::json;
@@ -143,8 +143,14 @@ async fn queue_order<C: Console>(
     order: Json<QueueOrder>,
 ) -> Result<HttpResponse, Refusal> {
     let order = order.into_inner();
-    for id in &order.ids {
+    for id in order.ids.iter().chain(&order.up_to) {
         message_id(id)?;
+    }
+    let is_plain = |text: &str| text.len() <= 4 * MAX_REASON && !text.contains(char::is_control);
+    if !is_plain(&order.reason) || order.reason.chars().count() > MAX_REASON || !is_plain(&order.by)
+    {
+        let wrong = format!("a reason is one line of at most {MAX_REASON} characters");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, wrong));
     }
     if order.ids.len() > MAX_IDS {
         let many = format!("more than {MAX_IDS} ids in one order");

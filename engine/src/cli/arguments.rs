@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use relais_actors::status::{AddressPattern, EntryState, NamePattern, QueueFilter};
+use relais_actors::status::{AddressPattern, EntryState, MAX_REASON, NamePattern, QueueFilter};
 use relais_config::units;
 
 use crate::admin::RouteQuestion;
@@ -170,6 +170,7 @@ pub(super) enum Channel {
 /// What is to be done with which entries.
 #[derive(Args, Debug)]
 #[command(after_help = ORDER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Order {
     /// Queue ids; else the entries that the options below name
     pub(super) ids: Vec<String>,
@@ -178,10 +179,16 @@ pub(super) struct Order {
     /// All entries of the queue
     #[arg(long)]
     pub(super) all: bool,
-    /// Only say with how many it would be done
+    /// Show the first twenty with which it would be done and say how many there are; do nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// One object: {seen, of, done, later, idle, moved, ended}, and `unknown` ids
+    /// Do not ask: on a terminal `return`, `delete` and whatever has --all ask once
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Why: for the log, the history and, with `return`, the notice to the sender
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(super) reason: Option<String>,
+    /// One object: {seen, of, done, recipients, later, idle, moved, ended}, `unknown` ids and, with --dry-run, the `first` entries
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -293,6 +300,16 @@ fn text(text: &str) -> Result<String, String> {
     }
 }
 
+fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty()
+        || text.contains(char::is_control)
+        || text.chars().count() > MAX_REASON
+    {
+        return Err(format!("one line of 1 to {MAX_REASON} characters is expected"));
+    }
+    Ok(text.to_owned())
+}
+
 fn size(text: &str) -> Result<u64, String> {
     units::parse_size(text).map_err(|error| error.to_string())
 }
@@ -314,6 +331,7 @@ An entry that a job has in hand is dealt with as soon as it is back (\"later\"),
 Examples:
   relais queue hold 1K80UO39M0000
   relais queue delete --from spammer@example.org --dry-run
+  relais queue return --to @closed.example --reason \"closed.example has closed\"
   relais queue retry --host store1.example";
 
 const SET_HELP: &str = "\

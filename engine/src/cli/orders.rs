@@ -1,10 +1,10 @@
 //! Commands that change something in a running engine: entries, channels, limits.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use relais_actors::status::{
-    LimitSet, OrderAction, OrderProgress, QueueFilter, QueueOrder, SetLimit, Status,
+    EntryState, LimitSet, OrderAction, OrderProgress, QueueFilter, QueueOrder, SetLimit, Status,
 };
 use serde_json::Value;
 
@@ -26,9 +26,44 @@ pub(super) fn carry_out(
     order: Order,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let Order { ids, filter, all, dry_run, json: as_json } = order;
+    let Order { ids, filter, all, dry_run, yes, reason, json: as_json } = order;
     let hint = filter.hint();
     let mut filter = filter.asked();
+    check_meant(&ids, &filter, all)?;
+    if action == OrderAction::Release {
+        filter.state = filter.state.or(Some(EntryState::Held));
+    }
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+    let reason = reason.unwrap_or_default();
+    let mut order = QueueOrder { action, ids, filter, dry_run, by, reason, up_to: None };
+    let client = Client::new(&configuration::data(source)?);
+    if !yes && !dry_run && asks_first(action, all) {
+        let would = put(&client, &QueueOrder { dry_run: true, ..order.clone() }, as_json)?;
+        if would.reached() > 0 && !is_confirmed(action, &would)? {
+            return Err(Refusal::Because("nothing was done".to_owned()));
+        }
+        // What comes in while the question stands was not asked about.
+        order.up_to = would.last;
+    }
+    let last = put(&client, &order, as_json)?;
+    if as_json {
+        json(&last, out)?;
+    } else {
+        if !last.first.is_empty() {
+            write!(out, "{}", show::entries(&last.first))?;
+        }
+        writeln!(out, "{}", show::order(action, dry_run, &last))?;
+    }
+    if last.reached() + last.idle == 0 {
+        out.flush()?;
+        note(hint.as_deref());
+    }
+    let unknown = last.unknown.iter().map(|id| format!("no message {id} in the queue"));
+    let unknown: Vec<_> = unknown.collect();
+    if unknown.is_empty() { Ok(()) } else { Err(Refusal::Because(unknown.join("\nrelais: "))) }
+}
+
+fn check_meant(ids: &[String], filter: &QueueFilter, all: bool) -> Result<(), Refusal> {
     let limits_nothing = QueueFilter { limit: None, ..filter.clone() } == QueueFilter::default();
     if ids.is_empty() && limits_nothing && !all {
         let what = "say which entries: by queue id, by options such as --host, or --all";
@@ -38,12 +73,28 @@ pub(super) fn carry_out(
         let what = "either queue ids or options that name entries, not both";
         return Err(Refusal::WrongUse(what.to_owned()));
     }
-    if action == OrderAction::Release {
-        filter.state = filter.state.or(Some(relais_actors::status::EntryState::Held));
-    }
-    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-    let order = QueueOrder { action, ids, filter, dry_run, by };
-    let client = Client::new(&configuration::data(source)?);
+    Ok(())
+}
+
+/// What cannot be taken back, or reaches everything, is asked about where somebody can answer.
+fn asks_first(action: OrderAction, all: bool) -> bool {
+    let is_final = matches!(action, OrderAction::Return | OrderAction::Delete);
+    (is_final || all) && io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks on standard error, so that standard output holds the answer alone.
+fn is_confirmed(action: OrderAction, would: &OrderProgress) -> Result<bool, Refusal> {
+    let mut stderr = io::stderr();
+    write!(stderr, "{} [y/N] ", show::question(action, would))?;
+    stderr.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().take(MAX_ANSWER).read_line(&mut line)?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Has the engine carry an order out, and watches it; how far it came.
+fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgress, Refusal> {
+    let QueueOrder { action, dry_run, .. } = *order;
     let bar = bar(as_json);
     let mut last = OrderProgress::default();
     let each = |line: &[u8]| {
@@ -57,29 +108,18 @@ pub(super) fn carry_out(
     };
     let carried_out = wait(async {
         tokio::select! {
-            ended = client.order_lines("/api/v1/queue/orders", &order, each) => ended,
+            ended = client.order_lines("/api/v1/queue/orders", order, each) => ended,
             _ = tokio::signal::ctrl_c() => Err(Refusal::Because("interrupted".to_owned())),
         }
     })?;
     bar.finish_and_clear();
-    if let Err(Refusal::Because(why)) = &carried_out
-        && last.seen > 0
-    {
-        let so_far = show::order(action, dry_run, &last);
-        return Err(Refusal::Because(format!("{why}; so far: {so_far}")));
+    match carried_out {
+        Err(Refusal::Because(why)) if last.seen > 0 => {
+            let so_far = show::order(action, dry_run, &last);
+            Err(Refusal::Because(format!("{why}; so far: {so_far}")))
+        }
+        carried_out => carried_out.map(|()| last),
     }
-    carried_out?;
-    if as_json {
-        json(&last, out)?;
-    } else {
-        writeln!(out, "{}", show::order(action, dry_run, &last))?;
-    }
-    if last.done + last.later + last.idle == 0 {
-        note(hint.as_deref());
-    }
-    let unknown = last.unknown.iter().map(|id| format!("no message {id} in the queue"));
-    let unknown: Vec<_> = unknown.collect();
-    if unknown.is_empty() { Ok(()) } else { Err(Refusal::Because(unknown.join("\nrelais: "))) }
 }
 
 /// Something worth knowing that is no part of the answer.
@@ -158,3 +198,6 @@ fn bar(hidden: bool) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
+
+/// Octets of an answer.
+const MAX_ANSWER: u64 = 256;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use relais_actors::{
     channels::is_delivered,
     job_controller::{DestinationExplained, ExplainDestination},
-    queue::{DescribeQueue, Destination, ListEntries, ListedEntry},
+    queue::{Action, DescribeQueue, Destination, ListEntries, ListedEntry},
     spool::{Change, EntryState as Stored, ScannedEntry, open_recipients},
     status::{EntryState, HistoryLine, Pause, RecipientReply, Timestamp, Why},
 };
@@ -22,8 +22,8 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let mut accounts = Vec::new();
     for entry in listed {
         let (waits_for, mut text) = account(parts, &entry, paused).await?;
-        if let Some(action) = entry.ordered {
-            let done = order_of(action).done();
+        if let Some(action) = entry.ordered.filter(|_| !entry.aside) {
+            let done = order_of(action).would_be();
             let _ = write!(text, " It is to be {done} as soon as its job gives it back.");
         }
         accounts.push(Why {
@@ -38,7 +38,7 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
 
 async fn account(
     parts: &Parts,
-    ListedEntry { scanned, tracked, aside, .. }: &ListedEntry,
+    ListedEntry { scanned, tracked, aside, ordered }: &ListedEntry,
     paused: Option<Pause>,
 ) -> Answer<(&'static str, String)> {
     let tried = so_far(parts, scanned).await;
@@ -50,6 +50,12 @@ async fn account(
         );
         return Ok(("no_program", text));
     };
+    if *aside && *ordered == Some(Action::Return) {
+        let text = format!(
+            "An operator returns it: it goes as soon as its sender's notice is safe. {tried}"
+        );
+        return Ok(("notice", text));
+    }
     if *aside {
         let text = format!(
             "Its sender is being told what became of it, or an order about it is being carried \

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 
 use relais_actors::{
     channels::is_delivered,
-    events::EntryDeleted,
+    events::{EntryDeleted, Printable},
     job_controller::backoff,
-    queue::{Action, Alter, Altered, Reading, now_ms, tracker::Tracked},
+    queue::{Action, Alter, Altered, Reading, Reason, now_ms, tracker::Tracked},
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
 use relais_channels::mail::MessageId;
+use tracing::info;
 
 use super::{
     Parts,
@@ -27,7 +28,33 @@ pub struct OrderPosition {
     last: MessageId,
     /// What failed since is not tried once more: it would go on for as long as it fails.
     began: u64,
+    account: Account,
+}
+
+/// What the log is told of an order when it ends, or when whoever ordered it goes away.
+struct Account {
+    action: OrderAction,
+    dry_run: bool,
+    /// By whom, and why.
+    words: String,
     progress: OrderProgress,
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if self.dry_run {
+            return;
+        }
+        let Self { action, words, progress, .. } = self;
+        let OrderProgress { done, later, idle, moved, ended, .. } = *progress;
+        let (action, words) = (action.name(), Printable(words));
+        let said = if ended {
+            "an order about the queue was carried out"
+        } else {
+            "an order about the queue was broken off"
+        };
+        info!(action, order = %words, done, later, idle, moved, "{said}");
+    }
 }
 
 /// Carries out a bounded piece of an order, and says where it goes on; `None` at its end.
@@ -36,8 +63,11 @@ pub(super) async fn go_on(
     order: &QueueOrder,
     at: Option<OrderPosition>,
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
-    let OrderPosition { next, last, began, mut progress } =
-        at.unwrap_or_else(|| begin(parts, order));
+    let OrderPosition { next, last, began, mut account } = match at {
+        Some(at) => at,
+        None => begin(parts, order)?,
+    };
+    let progress = &mut account.progress;
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
     let (mut found, next) = if let Some(position) = next {
         position.page(parts, &order.filter, PAGE).await.map_err(trouble)?
@@ -59,7 +89,7 @@ pub(super) async fn go_on(
     if order.action == OrderAction::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, began));
     }
-    wanted.truncate(left(&order.filter, &progress));
+    wanted.truncate(left(&order.filter, progress));
     for (described, altered) in wanted.iter().zip(alter(parts, order, &reading, &wanted).await?) {
         match altered {
             Altered::Done => progress.done += 1,
@@ -71,20 +101,22 @@ pub(super) async fn go_on(
             }
             Altered::Moved => progress.moved += 1,
         }
+        if matches!(altered, Altered::Done | Altered::Later) {
+            progress.recipients += u64::from(described.scanned.state.open().count_ones());
+            if order.dry_run && progress.first.len() < OrderProgress::FIRST_SHOWN {
+                progress.first.push(described.entry.clone());
+            }
+        }
         let deleted = order.action == OrderAction::Delete && !order.dry_run;
         if deleted && altered == Altered::Done {
             log_deleted(parts, described, order);
         }
     }
-    let next = next.filter(|_| left(&order.filter, &progress) > 0);
+    let next = next.filter(|_| left(&order.filter, progress) > 0);
     progress.ended = next.is_none();
-    let next = next.map(|next| OrderPosition {
-        next: Some(next),
-        last,
-        began,
-        progress: progress.clone(),
-    });
-    Ok((progress, next))
+    let so_far = progress.clone();
+    let next = next.map(|next| OrderPosition { next: Some(next), last, began, account });
+    Ok((so_far, next))
 }
 
 /// It has failed since the order began.
@@ -95,8 +127,7 @@ fn tried_since(parts: &Parts, scanned: &ScannedEntry, began: u64) -> bool {
 
 /// Entries that the order may still reach. What a job has in hand is reached, too.
 fn left(filter: &QueueFilter, progress: &OrderProgress) -> usize {
-    let reached = progress.done + progress.later;
-    let left = filter.limit.map_or(u64::MAX, |limit| limit.saturating_sub(reached));
+    let left = filter.limit.map_or(u64::MAX, |limit| limit.saturating_sub(progress.reached()));
     usize::try_from(left).unwrap_or(usize::MAX)
 }
 
@@ -117,7 +148,10 @@ async fn alter(
     let alter = Alter {
         reading: reading.ticket(),
         action: action_of(order.action),
-        reason: reason(order).into(),
+        reason: Reason {
+            words: reason(order).into(),
+            text: (!order.reason.is_empty()).then(|| order.reason.as_str().into()),
+        },
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
     parts.queue.send(alter).await.map_err(gone)
@@ -142,18 +176,28 @@ fn would_be(action: OrderAction, state: EntryState) -> Altered {
     }
 }
 
-fn begin(parts: &Parts, order: &QueueOrder) -> OrderPosition {
+fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
     let counts = parts.spool.counts();
     let of = |channel: &str| order.filter.names_channel(channel);
     let all = counts.iter().filter(|(channel, _)| of(channel)).map(|(_, counts)| counts.total());
     let by_id = !order.ids.is_empty();
     let of = if by_id { order.ids.len() as u64 } else { all.sum() };
-    OrderPosition {
+    let last = match &order.up_to {
+        Some(id) => id.parse().map_err(|error| Trouble(format!("{error}")))?,
+        None => parts.spool.last_id(),
+    };
+    let last_told = Some(last.to_string());
+    Ok(OrderPosition {
         next: (!by_id).then(Position::first),
-        last: parts.spool.last_id(),
+        last,
         began: now_ms(),
-        progress: OrderProgress { of, ..OrderProgress::default() },
-    }
+        account: Account {
+            action: order.action,
+            dry_run: order.dry_run,
+            words: reason(order),
+            progress: OrderProgress { of, last: last_told, ..OrderProgress::default() },
+        },
+    })
 }
 
 /// The entries of the messages that are named.
@@ -184,7 +228,8 @@ fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
 
 fn reason(order: &QueueOrder) -> String {
     let by = if order.by.is_empty() { "an operator" } else { &order.by };
-    format!("{} by {by}", order.action.done())
+    let done = format!("{} by {by}", order.action.done());
+    if order.reason.is_empty() { done } else { format!("{done}: {}", order.reason) }
 }
 
 fn action_of(action: OrderAction) -> Action {

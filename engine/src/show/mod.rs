@@ -14,7 +14,7 @@ use relais_actors::{
     },
 };
 
-pub use queue::{entries, history, message, order, summary, why};
+pub use queue::{entries, history, message, order, question, summary, why};
 pub use table::Table;
 pub use units::{Relative, Size, Span};
 

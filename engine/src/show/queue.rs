@@ -45,7 +45,7 @@ pub fn entries(entries: &[QueuedEntry]) -> String {
 /// With what an operator ordered meanwhile.
 fn state_of(entry: &QueuedEntry) -> String {
     let state = entry.state.name();
-    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("{state}, to be {}", to.done()))
+    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("{state}, to be {}", to.would_be()))
 }
 
 /// `relais queue show`.
@@ -74,7 +74,11 @@ pub fn message(message: &QueuedMessage) -> String {
             due.unwrap_or_default()
         );
         if let Some(ordered) = entry.ordered {
-            let _ = writeln!(page, "to be {} as soon as its job gives it back", ordered.done());
+            let when = match entry.state {
+                EntryState::Active => "its job gives it back",
+                _ => "its sender has been told",
+            };
+            let _ = writeln!(page, "to be {} as soon as {when}", ordered.would_be());
         }
         let mut table = Table::new(&["RECIPIENT", "STATE", "LAST REPLY"]);
         for recipient in &entry.recipients {
@@ -133,13 +137,11 @@ pub fn summary(summary: &QueueSummary) -> String {
 
 /// What came of an order, in a sentence.
 pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> String {
-    let OrderProgress { done, later, idle, undelivered, moved, .. } = progress;
-    let entries =
-        |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+    let OrderProgress { done, later, idle, undelivered, moved, first, .. } = progress;
     let mut text = if dry_run {
-        format!("{} would be {}", entries(*done), action.done().trim_start_matches("to be "))
+        format!("{} would be {}", counted(*done, "entry", "entries"), action.would_be())
     } else {
-        format!("{} {}", entries(*done), action.done())
+        format!("{} {}", counted(*done, "entry", "entries"), action.done())
     };
     for (count, what) in [
         (later, "in the hands of a job, as soon as back"),
@@ -150,11 +152,30 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
             let _ = write!(text, "; {count} {what}");
         }
     }
+    if !first.is_empty() && (first.len() as u64) < progress.reached() {
+        let _ = write!(text, "; the first {} are shown", first.len());
+    }
     if *undelivered > 0 {
         let why = "in channels that no job delivers or that the configuration has lost";
         let _ = write!(text, "; {undelivered} of those left are {why}");
     }
     text
+}
+
+/// What is asked before an order is carried out.
+pub fn question(action: OrderAction, would: &OrderProgress) -> String {
+    let then = match action {
+        OrderAction::Delete => ", without a word to anybody",
+        OrderAction::Return => " to the senders, with a notice",
+        OrderAction::Hold | OrderAction::Release | OrderAction::Retry => "",
+    };
+    let entries = counted(would.reached(), "entry", "entries");
+    let recipients = counted(would.recipients, "recipient", "recipients");
+    format!("{} {entries} with {recipients}{then}?", action.name())
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// `relais queue why`.

@@ -31,6 +31,7 @@ impl House {
             known: None,
             room: None,
             reading: None,
+            ordered: None,
         }
     }
 }
