@@ -3,7 +3,8 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use crate::{
-    kinds::{Choice, Count, Few, List, Maybe, Named, Parsed, Path, Text, Time, WAIT},
+    kinds::{Choice, Count, Few, List, Maybe, Mode, Named, Parsed, Path, Text, Time, WAIT},
+    names::ACCOUNT,
     section::{Form, Section},
 };
 
@@ -31,6 +32,12 @@ pub struct Service {
     pub tls_ports: Vec<u16>,
     /// A UNIX socket instead of ports.
     pub socket: Option<PathBuf>,
+    /// Who may connect to the socket, as permissions; default 0600.
+    pub socket_mode: u32,
+    /// Whose the socket is, by name or number; default is whoever runs the engine.
+    pub socket_owner: Option<String>,
+    /// The group of the socket, by name or number.
+    pub socket_group: Option<String>,
     /// Workers and sessions.
     pub limits: Limits,
 }
@@ -98,6 +105,9 @@ impl Service {
             ports: Vec::new(),
             tls_ports: Vec::new(),
             socket: None,
+            socket_mode: DEFAULT_SOCKET_MODE,
+            socket_owner: None,
+            socket_group: None,
             limits,
         }
     }
@@ -128,6 +138,9 @@ impl Section for Service {
         form.field("ports", ports(), &mut self.ports);
         form.field("tls_ports", ports(), &mut self.tls_ports);
         form.field("socket", Maybe(Path), &mut self.socket);
+        form.field("socket_mode", Mode, &mut self.socket_mode);
+        form.field("socket_owner", Maybe(ACCOUNT), &mut self.socket_owner);
+        form.field("socket_group", Maybe(ACCOUNT), &mut self.socket_group);
         self.limits.fields(form);
     }
 }
@@ -148,5 +161,7 @@ impl Section for Limits {
     }
 }
 
+/// The engine's own user alone.
+pub(crate) const DEFAULT_SOCKET_MODE: u32 = 0o600;
 const PROGRAMS: &[(&str, Program)] =
     &[("Smtp", Program::Smtp), ("Lmtp", Program::Lmtp), ("LmtpNative", Program::LmtpNative)];

@@ -116,6 +116,31 @@ impl Kind<bool> for Flag {
     }
 }
 
+/// Permissions of a file, in octal and in quotes: `"0660"`.
+pub(crate) struct Mode;
+
+impl Kind<u32> for Mode {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<u32> {
+        let expected = "octal permissions in quotes are expected, such as \"0660\"";
+        if !node.text.starts_with(['"', 'r']) {
+            reader.unfit(node, expected);
+            return None;
+        }
+        let text = Text.read(node, reader)?;
+        let octal = text.len() <= 4 && text.bytes().all(|c| (b'0'..=b'7').contains(&c));
+        let mode = octal.then(|| u32::from_str_radix(&text, 8).ok()).flatten();
+        let mode = mode.filter(|mode| *mode <= 0o777);
+        if mode.is_none() {
+            reader.unfit(node, expected);
+        }
+        mode
+    }
+
+    fn print(&self, value: &u32) -> Document {
+        Document::text(&format!("{value:04o}"))
+    }
+}
+
 /// A whole number.
 pub(crate) struct Count(pub(crate) RangeInclusive<u64>);
 

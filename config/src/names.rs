@@ -26,6 +26,12 @@ pub(crate) const NEXT_HOP: Formed = Formed {
     expected: "a host name, \"[address]\", \"inet:host:port\" or \"unix:/path\" is expected",
 };
 
+/// A user or a group of this machine.
+pub(crate) const ACCOUNT: Formed = Formed {
+    is: is_account,
+    expected: "the name or number of an account of this machine is expected, such as \"mail\"",
+};
+
 /// `channel:next hop`.
 pub(crate) const TRANSPORT: Formed = Formed {
     is: is_transport,
@@ -44,6 +50,12 @@ pub(crate) fn is_mailbox(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(user, domain)| {
         (1..=64).contains(&user.len()) && user.bytes().all(plain) && is_domain(domain)
     })
+}
+
+/// What useradd takes, and numbers.
+fn is_account(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"._-$@".contains(&c);
+    (1..=64).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-')
 }
 
 /// Labels of letters, digits, `-` and `_`, joined by dots.

@@ -367,6 +367,46 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "a mode that is no mode",
+        "ports: [25]",
+        r#"socket: "/s", socket_mode: "0888""#,
+        &[
+            r#"6:82: dispatcher.services["SMTP"].socket_mode: "0888" does not fit here; octal permissions in quotes are expected, such as "0660""#,
+        ],
+    ),
+    (
+        "a mode without quotes",
+        "ports: [25]",
+        r#"socket: "/s", socket_mode: 660"#,
+        &[
+            r#"6:82: dispatcher.services["SMTP"].socket_mode: 660 does not fit here; octal permissions in quotes are expected, such as "0660""#,
+        ],
+    ),
+    (
+        "a mode of no socket",
+        "ports: [25]",
+        r#"ports: [25], socket_mode: "0660""#,
+        &[
+            r#"6:81: dispatcher.services["SMTP"].socket_mode: the service has no socket that this could be said of; leave it out"#,
+        ],
+    ),
+    (
+        "a group that the mode leaves out",
+        "ports: [25]",
+        r#"socket: "/s", socket_group: "mail""#,
+        &[
+            r#"6:83: warning: dispatcher.services["SMTP"].socket_group: with socket_mode "0600" the group mail cannot connect: "0660" lets it"#,
+        ],
+    ),
+    (
+        "a socket for others where they do not get",
+        "ports: [25]",
+        r#"socket: "s", socket_mode: "0666""#,
+        &[
+            r#"6:63: warning: dispatcher.services["SMTP"].socket: the socket lies below /d, which is for the engine alone: others cannot connect; an absolute path elsewhere lets them"#,
+        ],
+    ),
+    (
         "ports and socket",
         "ports: [25]",
         r#"ports: [25], socket: "s""#,

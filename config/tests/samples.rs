@@ -60,6 +60,7 @@ fn samples_say_what_is_not_there_yet() {
                 "channels[1].program",
                 "channels[1].mx",
                 "channels[1].tls",
+                "channels[1].switchchannel",
                 "channels[1].saslswitchchannel",
                 "channels[1].remotehost",
                 "channels[2].program",

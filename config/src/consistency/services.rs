@@ -3,7 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::list;
-use crate::{Config, Service, channel, dispatcher::Program, names::LONGEST_SOCKET, reader::Reader};
+use crate::{
+    Config, Service, channel,
+    dispatcher::{self, Program},
+    names::LONGEST_SOCKET,
+    reader::Reader,
+};
 
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     let services = &config.dispatcher.services;
@@ -12,6 +17,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     }
     for service in services {
         listens(config, service, reader);
+        socket_access(config, service, reader);
         limits(service, reader);
         has_channel(config, service, reader);
         has_store(config, service, reader);
@@ -48,6 +54,41 @@ fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {
             "the path is too long for a socket",
             &accepted,
         );
+    }
+}
+
+/// Who may connect to a socket is said of one that is there, and so that those who are named can.
+fn socket_access(config: &Config, service: &Service, reader: &mut Reader<'_>) {
+    let Some(socket) = &service.socket else {
+        let given = [
+            (".socket_mode", service.socket_mode != dispatcher::DEFAULT_SOCKET_MODE),
+            (".socket_owner", service.socket_owner.is_some()),
+            (".socket_group", service.socket_group.is_some()),
+        ];
+        for (field, given) in given {
+            if given {
+                let message = "the service has no socket that this could be said of";
+                reader.mistake_at(&path(service, field), message, "leave it out");
+            }
+        }
+        return;
+    };
+    let group = service.socket_group.as_ref();
+    if let Some(group) = group.filter(|_| service.socket_mode & 0o020 == 0) {
+        let mode = service.socket_mode;
+        let message = format!(
+            "with socket_mode \"{mode:04o}\" the group {group} cannot connect: \"0660\" lets it"
+        );
+        reader.warning_at(&path(service, ".socket_group"), &message, false);
+    }
+    let others = service.socket_mode & 0o022 != 0 || service.socket_owner.is_some();
+    if others && socket.is_relative() {
+        let data = config.data.display();
+        let message = format!(
+            "the socket lies below {data}, which is for the engine alone: others cannot connect; an \
+             absolute path elsewhere lets them"
+        );
+        reader.warning_at(&path(service, ".socket"), &message, false);
     }
 }
 
