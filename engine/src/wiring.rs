@@ -153,7 +153,7 @@ impl Engine {
         }
         controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
 
-        let store = open_store(&config)?;
+        let store = open_store(&config, &metrics)?;
         let deliveries = store.as_ref().map(Store::deliveries);
         let queue_side = |channel: &str| QueueSide {
             host: config.host.as_str().into(),
@@ -278,10 +278,14 @@ fn start_router(config: &Config) -> Result<(RouterHandle, Arc<Counters>), StartE
     Ok((RouterHandle { cache, addr }, lookups))
 }
 
-fn open_store(config: &Config) -> Result<Option<Store>, StartError> {
+fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, StartError> {
     let Some(store) = &config.store else { return Ok(None) };
-    let absolute = config::Store { path: config.path(&store.path), ..store.clone() };
-    Ok(Some(Store::open(&absolute, &config.host)?))
+    let path = config.path(&store.path);
+    // What is remembered of it holds wherever the engine is started from.
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let absolute = config::Store { path, ..store.clone() };
+    let known = config.data.join(KNOWN_STORES);
+    Ok(Some(Store::open(&absolute, &config.host, &known, &metrics.readiness)?))
 }
 
 fn start_notary(
@@ -382,6 +386,9 @@ fn start_queue(
     });
     (queue.start(), controller)
 }
+
+/// In the data directory: the partitions that have been there.
+const KNOWN_STORES: &str = "stores";
 
 impl SpoolEvents for SpoolMeters {
     fn committed(&self, messages: usize, _octets: u64, took: Duration) {

@@ -2,13 +2,12 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use relais_channels::{
     mail::{Enhanced, Reply},
-    mailbox::{Delivery, MailboxName, Partition},
+    mailbox::{Delivery, MailboxName, spill::SpillDir},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -35,23 +34,36 @@ pub(super) struct Pending {
 #[derive(Debug)]
 struct Shared {
     writer: std::sync::mpsc::Sender<Work>,
-    spill: Threads,
-    spill_dir: PathBuf,
+    threads: Threads,
+    spill: SpillSlot,
     permits: Arc<Semaphore>,
     limit: usize,
+}
+
+/// Where large messages wait, while the partition is there. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SpillSlot(Arc<RwLock<Option<SpillDir>>>);
+
+impl SpillSlot {
+    pub(super) fn set(&self, dir: Option<SpillDir>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = dir;
+    }
+
+    fn get(&self) -> Option<SpillDir> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Deliveries {
     /// `limit`: deliveries at once.
     pub(super) fn new(
         writer: std::sync::mpsc::Sender<Work>,
-        spill: Threads,
-        root: &Path,
+        threads: Threads,
+        spill: SpillSlot,
         limit: usize,
     ) -> Self {
-        let spill_dir = Partition::spill_dir(root);
         let permits = Arc::new(Semaphore::new(limit));
-        Self(Arc::new(Shared { writer, spill, spill_dir, permits, limit }))
+        Self(Arc::new(Shared { writer, threads, spill, permits, limit }))
     }
 
     /// Delivers one message; a reply for each recipient, in order. Every 250 is durable. The
@@ -83,12 +95,12 @@ impl Deliveries {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
-        self.0.spill.run(work).await
+        self.0.threads.run(work).await
     }
 
-    /// Where messages that are too large for memory wait.
-    pub(super) fn spill_dir(&self) -> &Path {
-        &self.0.spill_dir
+    /// Where messages that are too large for memory wait; nothing while the partition is away.
+    pub(super) fn spill_dir(&self) -> Option<SpillDir> {
+        self.0.spill.get()
     }
 
     /// From now on everything new is refused; what has been taken is finished.

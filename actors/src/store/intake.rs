@@ -11,7 +11,7 @@ use relais_channels::{
     mailbox::{Body, Delivery, MailboxName, Rcpt, spill::Spill},
 };
 
-use super::Deliveries;
+use super::{Deliveries, writer::AWAY};
 
 /// One session's end of the store.
 #[derive(Debug)]
@@ -43,7 +43,9 @@ impl LmtpIntake {
         if !spill.is_file() {
             return Ok(spill.into_memory());
         }
-        let chunk = spill.chunk(self.deliveries.spill_dir());
+        let dir =
+            self.deliveries.spill_dir().ok_or_else(|| io::Error::other("the store is away"))?;
+        let chunk = spill.chunk(&dir);
         self.deliveries.blocking(|| chunk.finish()).await?
     }
 
@@ -57,6 +59,10 @@ impl LmtpIntake {
 impl Intake for LmtpIntake {
     async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
         self.reset();
+        if self.deliveries.spill_dir().is_none() {
+            // What will be refused need not be sent first.
+            return Err(AWAY);
+        }
         from.path.as_str().clone_into(&mut self.sender);
         Ok(())
     }
@@ -84,7 +90,7 @@ impl Intake for LmtpIntake {
 
     async fn write(&mut self, octets: &[u8]) -> Result<(), Reply> {
         if self.spill.push(octets) {
-            let chunk = self.spill.chunk(self.deliveries.spill_dir());
+            let chunk = self.spill.chunk(&self.deliveries.spill_dir().ok_or(AWAY)?);
             let written = self.deliveries.blocking(|| chunk.write()).await;
             let chunk = written.and_then(|chunk| chunk).map_err(|error| trouble(&error))?;
             self.spill.written(chunk);

@@ -10,18 +10,25 @@ mod intake;
 mod threads;
 mod writer;
 
-use std::{io, path::PathBuf, thread::JoinHandle};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+};
 
 use actix::prelude::*;
 use relais_channels::{
     mail::Reply,
-    mailbox::{Delivery, MailboxName, PartitionError, maildir},
+    mailbox::{self, Delivery, MailboxName, PartitionError},
 };
 use tracing::error;
 
+use deliveries::SpillSlot;
 pub use deliveries::{Busy, Deliveries};
 pub use intake::LmtpIntake;
 use threads::Threads;
+
+use crate::readiness::Readiness;
 
 /// Delivers one message; a reply for each recipient, in order. Every 250 is durable.
 #[derive(Debug, Message)]
@@ -54,18 +61,26 @@ pub struct DrainStore;
 pub struct Store {
     root: PathBuf,
     deliveries: Deliveries,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Store {
     /// Opens the partition, and recovers what a power cut left unfinished; may take as long as
-    /// reading the journal does. `host` goes into the names of files.
-    pub fn open(config: &relais_config::Store, host: &str) -> Result<Self, PartitionError> {
-        let spill = Threads::new("spill", SPILL_THREADS)
+    /// reading the journal does. A partition that was there once and is not now is waited for, with
+    /// its cause raised in `readiness`; the file `known` remembers it. `host` goes into the names of
+    /// files.
+    pub fn open(
+        config: &relais_config::Store,
+        host: &str,
+        known: &Path,
+        readiness: &Readiness,
+    ) -> Result<Self, PartitionError> {
+        let threads = Threads::new("spill", SPILL_THREADS)
             .map_err(|source| PartitionError::Io { path: config.path.clone(), source })?;
-        let (writer, threads) = writer::start(config, host)?;
-        let deliveries = Deliveries::new(writer, spill, &config.path, MAX_IN_FLIGHT);
-        Ok(Self { root: config.path.clone(), deliveries, threads })
+        let spill = SpillSlot::default();
+        let (writer, thread) = writer::start(config, host, known, readiness, &spill)?;
+        let deliveries = Deliveries::new(writer, threads, spill, MAX_IN_FLIGHT);
+        Ok(Self { root: config.path.clone(), deliveries, thread: Some(thread) })
     }
 
     /// The handle that sessions use.
@@ -105,7 +120,7 @@ impl Handler<ListMailboxes> for Store {
 
     fn handle(&mut self, _: ListMailboxes, _: &mut Self::Context) -> Self::Result {
         let (deliveries, root) = (self.deliveries.clone(), self.root.clone());
-        Box::pin(async move { deliveries.blocking(move || maildir::list(&root)).await? })
+        Box::pin(async move { deliveries.blocking(move || mailbox::mailboxes(&root)).await? })
     }
 }
 
@@ -122,11 +137,11 @@ impl Handler<DrainStore> for Store {
 
     fn handle(&mut self, _: DrainStore, _: &mut Self::Context) -> Self::Result {
         self.deliveries.close();
-        let threads = std::mem::take(&mut self.threads);
+        let thread = self.thread.take();
         let deliveries = self.deliveries.clone();
         let drain = async move {
-            let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
-            if let Err(error) = deliveries.blocking(join).await {
+            let join = move || thread.map(JoinHandle::join);
+            if let Err(error) = deliveries.blocking(|| drop(join())).await {
                 error!(%error, "the store could not be drained");
             }
         };

@@ -23,7 +23,8 @@ fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
 }
 
 fn open(root: &Path, autocreate: Autocreate) -> Store {
-    Store::open(&config(root, autocreate), "host.example").expect("a store")
+    let (known, readiness) = (root.join("known"), Readiness::default());
+    Store::open(&config(root, autocreate), "host.example", &known, &readiness).expect("a store")
 }
 
 fn messages(root: &Path, dir: &str) -> Vec<String> {
@@ -139,10 +140,9 @@ async fn a_drained_store_has_finished_everything_and_takes_nothing_more() {
 
 #[actix::test]
 async fn more_deliveries_than_fit_are_refused_and_not_queued() {
-    let root = tempfile::tempdir().expect("a directory");
     let (writer, work) = std::sync::mpsc::channel();
     let threads = Threads::new("test", 1).expect("a thread");
-    let deliveries = Deliveries::new(writer, threads, root.path(), 2);
+    let deliveries = Deliveries::new(writer, threads, SpillSlot::default(), 2);
     let empty = || Delivery { body: Body::Whole(Vec::new()), recipients: Vec::new() };
     for _ in 0..2 {
         let deliveries = deliveries.clone();

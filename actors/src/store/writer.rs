@@ -1,20 +1,27 @@
 //! The thread that has the partition, and the one that makes its checkpoints.
 //!
 //! Deliveries that come while one batch is being written form the next: the more there are, the
-//! less each costs.
+//! less each costs. A partition that is not there, because its file system is not mounted, is let
+//! go and looked for until it comes back; meanwhile every delivery is put off.
 
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{Receiver, Sender, channel},
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread::{Builder, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use relais_channels::mailbox::{MailboxName, Partition, PartitionError};
+use relais_channels::{
+    mail::{Enhanced, Reply},
+    mailbox::{Delivery, MailboxName, Partition, PartitionError},
+};
 use tokio::sync::oneshot;
-use tracing::error;
+use tracing::{error, info};
 
-use super::deliveries::Pending;
+use super::deliveries::{Pending, SpillSlot};
+use crate::readiness::{Cause, Readiness};
 
 /// What the thread can be asked for.
 #[derive(Debug)]
@@ -27,63 +34,178 @@ pub(super) enum Work {
     Stop,
 }
 
-/// Opens the partition and starts both threads.
+/// Opens the partition and starts its thread. Without the partition, the thread waits for it.
 pub(super) fn start(
     config: &relais_config::Store,
     host: &str,
-) -> Result<(Sender<Work>, Vec<JoinHandle<()>>), PartitionError> {
-    let (mut partition, checkpoints) = Partition::open(config, host)?;
+    known: &Path,
+    readiness: &Readiness,
+    spill: &SpillSlot,
+) -> Result<(Sender<Work>, JoinHandle<()>), PartitionError> {
+    let mut writer = Writer {
+        config: config.clone(),
+        host: host.to_owned(),
+        known: known.to_owned(),
+        readiness: readiness.clone(),
+        spill: spill.clone(),
+        partition: None,
+        looked: Instant::now(),
+    };
+    match writer.open() {
+        Err(away @ PartitionError::Away(_)) => writer.leave(&away.to_string()),
+        opened => opened?,
+    }
     let fails = |source| PartitionError::Io { path: config.path.clone(), source };
     let (sender, work) = channel();
-    let writer = Builder::new().name("store".to_owned()).spawn(move || run(&mut partition, &work));
-    let checkpoints = Builder::new().name("checkpoint".to_owned()).spawn(move || {
-        if let Err(error) = checkpoints.run() {
-            error!(%error, "the store cannot be synced; deliveries are refused until it is restarted");
-        }
-    });
-    Ok((sender, vec![writer.map_err(fails)?, checkpoints.map_err(fails)?]))
+    let thread = Builder::new().name("store".to_owned()).spawn(move || writer.run(&work));
+    Ok((sender, thread.map_err(fails)?))
 }
 
-fn run(partition: &mut Partition, work: &Receiver<Work>) {
-    let mut pending = Vec::new();
-    while let Ok(first) = work.recv() {
-        let mut next = Some(first);
-        while let Some(now) = next.take() {
-            match now {
-                Work::Deliver(delivery) => pending.push(delivery),
-                Work::Create(name, answer) => {
-                    // Nobody may be waiting any more.
-                    let _ = answer.send(partition.create(&name));
+struct Writer {
+    config: relais_config::Store,
+    host: String,
+    known: PathBuf,
+    readiness: Readiness,
+    spill: SpillSlot,
+    /// Nothing while it is away.
+    partition: Option<Opened>,
+    looked: Instant,
+}
+
+struct Opened {
+    partition: Partition,
+    checkpoints: JoinHandle<()>,
+}
+
+impl Writer {
+    fn run(mut self, work: &Receiver<Work>) {
+        let mut pending = Vec::new();
+        loop {
+            let mut next = match work.recv_timeout(LOOK) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    continue;
                 }
-                Work::Stop => return deliver(partition, &mut pending),
+                Err(RecvTimeoutError::Disconnected) => return self.end(),
+            };
+            while let Some(now) = next.take() {
+                match now {
+                    Work::Deliver(delivery) => pending.push(delivery),
+                    Work::Create(name, answer) => {
+                        // Nobody may be waiting any more.
+                        let _ = answer.send(self.create(&name));
+                    }
+                    Work::Stop => {
+                        self.deliver(&mut pending);
+                        return self.end();
+                    }
+                }
+                if pending.len() < MAX_BATCH {
+                    next = work.try_recv().ok();
+                }
             }
-            if pending.len() < MAX_BATCH {
-                next = work.try_recv().ok();
-            }
+            self.deliver(&mut pending);
         }
-        deliver(partition, &mut pending);
+    }
+
+    /// Sees whether the partition is there, or there again.
+    fn look(&mut self) {
+        if let Some(Opened { partition, .. }) = &self.partition {
+            if let Err(away) = partition.check() {
+                self.leave(&away.to_string());
+            }
+        } else if self.looked.elapsed() >= LOOK
+            && let Err(error) = self.open()
+        {
+            self.leave(&error.to_string());
+        }
+    }
+
+    fn open(&mut self) -> Result<(), PartitionError> {
+        self.looked = Instant::now();
+        let (partition, checkpoints) = Partition::open(&self.config, &self.host, &self.known)?;
+        let path = &self.config.path;
+        let fails = |source| PartitionError::Io { path: path.clone(), source };
+        let checkpoints = Builder::new().name("checkpoint".to_owned()).spawn(move || {
+            if let Err(error) = checkpoints.run() {
+                error!(%error, "the store cannot be synced; deliveries are refused until it is restarted");
+            }
+        });
+        self.spill.set(Some(partition.spill_dir()));
+        self.partition = Some(Opened { partition, checkpoints: checkpoints.map_err(fails)? });
+        if self.readiness.clear(Cause::Partition, &path.to_string_lossy()) {
+            info!(path = %path.display(), "the store is there again");
+        }
+        Ok(())
+    }
+
+    /// Lets the partition go, so that it can be mounted.
+    fn leave(&mut self, why: &str) {
+        self.spill.set(None);
+        // Its last checkpoint may take as long as the system tries; nobody waits for it.
+        self.partition = None;
+        let path = self.config.path.to_string_lossy();
+        if self.readiness.raise(Cause::Partition, &path, why) {
+            error!("{why}; until it is there, all deliveries are put off");
+        }
+    }
+
+    /// Makes the mailboxes durable.
+    fn end(self) {
+        if let Some(Opened { partition, checkpoints }) = self.partition {
+            drop(partition);
+            // A panic there has been told.
+            let _ = checkpoints.join();
+        }
+    }
+
+    fn create(&mut self, name: &MailboxName) -> io::Result<bool> {
+        self.look();
+        let away = || io::Error::other("the store is not there");
+        self.partition.as_mut().ok_or_else(away)?.partition.create(name)
+    }
+
+    /// Answers everybody after one sync.
+    fn deliver(&mut self, pending: &mut Vec<Pending>) {
+        if pending.is_empty() {
+            return;
+        }
+        self.look();
+        let mut answers = Vec::with_capacity(pending.len());
+        let mut batch = Vec::with_capacity(pending.len());
+        for Pending { delivery, answer, permit } in pending.drain(..) {
+            batch.push(delivery);
+            answers.push((answer, permit));
+        }
+        let replies = match &mut self.partition {
+            Some(Opened { partition, .. }) => {
+                // The mailboxes are on disk and the journal is whole or marked as failed: there is
+                // nothing in memory that a panic could leave half done. Those who wait see their
+                // senders dropped.
+                let delivered = catch_unwind(AssertUnwindSafe(|| partition.deliver(&batch)));
+                let Ok(replies) = delivered else {
+                    return error!(messages = batch.len(), "a delivery ended in a panic");
+                };
+                replies
+            }
+            None => batch.iter().map(put_off).collect(),
+        };
+        for ((answer, permit), replies) in answers.into_iter().zip(replies) {
+            drop(permit);
+            // Nobody may be waiting any more.
+            let _ = answer.send(replies);
+        }
     }
 }
 
-/// Answers everybody after one sync.
-fn deliver(partition: &mut Partition, pending: &mut Vec<Pending>) {
-    let mut answers = Vec::with_capacity(pending.len());
-    let mut batch = Vec::with_capacity(pending.len());
-    for Pending { delivery, answer, permit } in pending.drain(..) {
-        batch.push(delivery);
-        answers.push((answer, permit));
-    }
-    // The mailboxes are on disk and the journal is whole or marked as failed: there is nothing
-    // in memory that a panic could leave half done. Those who wait see their senders dropped.
-    let Ok(replies) = catch_unwind(AssertUnwindSafe(|| partition.deliver(&batch))) else {
-        return error!(messages = batch.len(), "a delivery ended in a panic");
-    };
-    for ((answer, permit), replies) in answers.into_iter().zip(replies) {
-        drop(permit);
-        // Nobody may be waiting any more.
-        let _ = answer.send(replies);
-    }
+fn put_off(delivery: &Delivery) -> Vec<Reply> {
+    vec![AWAY; delivery.recipients.len()]
 }
 
+/// What clients are told while the partition is not there.
+pub(super) const AWAY: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store is not available");
+/// How often an idle store is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Deliveries answered together at most.
 const MAX_BATCH: usize = 256;

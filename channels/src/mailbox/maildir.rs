@@ -4,30 +4,31 @@
 //! when these functions return is the caller's business; see [`super::Partition`].
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    process,
+    fs::File,
+    io, process,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use rustix::{fs::FileType, io::Errno};
+
+use super::dir::Dir;
+
 /// Makes names that no other file in any mailbox has.
 #[derive(Debug)]
-pub struct FileNames {
+pub(super) struct FileNames {
     host: String,
     count: u64,
 }
 
 impl FileNames {
     /// For files made by this process on `host`.
-    pub fn new(host: &str) -> Self {
+    pub(super) fn new(host: &str) -> Self {
         // As the Maildir specification wants it: neither path nor flags can be read out of it.
         Self { host: host.replace('/', "\\057").replace(':', "\\072"), count: 0 }
     }
 
     /// `seconds.MmicrosecondsPpidQcount.host,S=octets`; the size saves readers a `stat`.
-    pub fn next(&mut self, size: u64) -> String {
+    pub(super) fn next(&mut self, size: u64) -> String {
         self.count += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, micros) = (now.as_secs(), now.subsec_micros());
@@ -36,36 +37,81 @@ impl FileNames {
     }
 }
 
-/// Whether there is a mailbox or folder at `dir`.
-pub fn exists(dir: &Path) -> bool {
-    dir.join("new").is_dir()
+/// A mailbox or folder, and the place for its new messages.
+#[derive(Debug)]
+pub(super) struct Maildir {
+    /// The directory itself.
+    pub(super) dir: Dir,
+    /// Where messages lie that nobody has seen yet.
+    pub(super) new: Dir,
 }
 
-/// Makes a mailbox or folder, and everything above it. One that is there already is left alone.
-pub fn create(dir: &Path) -> io::Result<()> {
-    // `new` comes last: where it is, the rest is.
-    ["tmp", "cur", "new"].into_iter().try_for_each(|sub| create_dir(&dir.join(sub)))
-}
+impl Maildir {
+    /// The mailbox or folder at `path` below `root`, when its directory is there: what is missing
+    /// inside is made again.
+    pub(super) fn open(root: &Dir, path: &str) -> io::Result<Option<Self>> {
+        match root.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            dir => Self::whole(dir?).map(Some),
+        }
+    }
 
-/// Makes a directory and everything above it, closed to others.
-pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
+    /// As [`Self::open`], and makes it, and everything above it, when it is not there.
+    pub(super) fn make(root: &Dir, path: &str) -> io::Result<Self> {
+        Self::whole(root.make(path)?)
+    }
 
-/// Makes a folder of the mailbox at `maildir`.
-pub fn create_folder(maildir: &Path, folder: &str) -> io::Result<()> {
-    let dir = maildir.join(format!(".{folder}"));
-    create(&dir)?;
-    // Tells a Maildir++ reader that this is not a mailbox of its own.
-    create_file(&dir.join("maildirfolder")).map(drop)
+    fn whole(dir: Dir) -> io::Result<Self> {
+        for sub in ["tmp", "cur"] {
+            if !dir.has(sub)? {
+                dir.make(sub)?;
+            }
+        }
+        let new = dir.make("new")?;
+        Ok(Self { dir, new })
+    }
+
+    /// Makes a folder of this mailbox.
+    pub(super) fn make_folder(&self, name: &str) -> io::Result<Self> {
+        let folder = Self::make(&self.dir, &format!(".{name}"))?;
+        // Tells a Maildir++ reader that this is not a mailbox of its own.
+        if !folder.dir.has(FOLDER_MARK)? {
+            folder.dir.create(FOLDER_MARK)?;
+        }
+        Ok(folder)
+    }
+
+    /// Replaces the file `name` of this mailbox: readers see the old one or the new one.
+    pub(super) fn replace(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+        let tmp = self.dir.make("tmp")?;
+        let draft = format!("{name}.relais");
+        tmp.write(&draft, octets)?;
+        tmp.rename(&draft, &self.dir, name).inspect_err(|_| drop(tmp.remove(&draft)))
+    }
+
+    /// Puts a copy of the file `source` in `from` into this mailbox and makes it durable: where a
+    /// file cannot have another name, because it would lie on another file system, say.
+    pub(super) fn copy(&self, from: &Dir, source: &str, name: &str) -> io::Result<()> {
+        let mut source = existing(from, source)?;
+        let tmp = self.dir.make("tmp")?;
+        let mut copy = || {
+            let mut file = tmp.create(name)?;
+            io::copy(&mut source, &mut file)?;
+            file.sync_data()?;
+            tmp.rename(name, &self.new, name)?;
+            self.new.sync()
+        };
+        copy().inspect_err(|_| drop(tmp.remove(name)))
+    }
 }
 
 /// All mailboxes of a partition, as `(domain, uid)`, in order.
-pub fn list(root: &Path) -> io::Result<Vec<(String, String)>> {
+pub(super) fn list(root: &Dir) -> io::Result<Vec<(String, String)>> {
     let mut mailboxes = Vec::new();
     for domain in names(root)? {
-        for uid in names(&root.join(&domain))? {
-            if exists(&root.join(&domain).join(&uid).join("Maildir")) {
+        let Some(users) = opened(root, &domain)? else { continue };
+        for uid in names(&users)? {
+            if opened(&users, &format!("{uid}/Maildir"))?.is_some() {
                 mailboxes.push((domain.clone(), uid));
             }
         }
@@ -74,68 +120,43 @@ pub fn list(root: &Path) -> io::Result<Vec<(String, String)>> {
     Ok(mailboxes)
 }
 
-/// Opens a file for writing, making it if need be; readable by its owner only.
-pub(super) fn create_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-/// Writes a new file with `octets`; removes it when that fails half way.
-pub(super) fn write_file(path: &Path, octets: &[u8]) -> io::Result<File> {
-    let mut file = create_file(path)?;
-    match file.write_all(octets) {
-        Ok(()) => Ok(file),
-        Err(error) => {
-            // It is of no use and takes room that may be what is missing.
-            let _ = fs::remove_file(path);
-            Err(error)
-        }
-    }
-}
-
-/// Puts a copy of the file at `source` into `dir` and makes it durable: for a mailbox that is not
-/// on the partition's file system.
-pub(super) fn copy_into(source: &Path, dir: &Path, name: &str) -> io::Result<()> {
-    let tmp = dir.join("tmp").join(name);
-    let copy = || {
-        let mut file = create_file(&tmp)?;
-        io::copy(&mut File::open(source)?, &mut file)?;
-        file.sync_data()?;
-        fs::rename(&tmp, message(dir, name))?;
-        File::open(dir.join("new"))?.sync_all()
-    };
-    copy().inspect_err(|_| {
-        let _ = fs::remove_file(&tmp);
-    })
-}
-
-/// Where a message that nobody has seen yet lies.
-pub(super) fn message(dir: &Path, name: &str) -> PathBuf {
-    dir.join("new").join(name)
-}
-
 /// Whether linking failed for a reason that copying does not have.
 pub(super) fn wants_a_copy(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    // EPERM: a file system without hard links.
-    [Errno::XDEV, Errno::MLINK, Errno::PERM]
+    // Another file system, one without links, or more names than it allows a file.
+    [Errno::XDEV, Errno::MLINK, Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS]
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// The directories in `dir` that are not hidden.
-fn names(dir: &Path) -> io::Result<Vec<String>> {
+/// What may be a directory in `dir` and is not hidden.
+fn names(dir: &Dir) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if let Ok(name) = entry.file_name().into_string()
-            && !name.starts_with('.')
-            && entry.path().is_dir()
-        {
-            names.push(name);
+    dir.entries(|name, kind| {
+        if !name.starts_with('.') && matches!(kind, FileType::Directory | FileType::Unknown) {
+            names.push(name.to_owned());
         }
-    }
+        Ok(())
+    })?;
     Ok(names)
 }
+
+/// A directory, unless it is none or gone.
+fn opened(dir: &Dir, path: &str) -> io::Result<Option<Dir>> {
+    match dir.open(path) {
+        Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            _ => Err(error),
+        },
+        dir => dir.map(Some),
+    }
+}
+
+/// Opens a file that must be there.
+pub(super) fn existing(dir: &Dir, name: &str) -> io::Result<File> {
+    Ok(dir.read(name)?.ok_or(Errno::NOENT)?)
+}
+
+const FOLDER_MARK: &str = "maildirfolder";
 
 #[cfg(test)]
 mod tests {
@@ -155,15 +176,18 @@ mod tests {
 
     #[test]
     fn mailboxes_are_listed_and_what_is_none_is_not() {
-        let root = tempfile::tempdir().expect("a directory");
+        let folder = tempfile::tempdir().expect("a directory");
+        let root = Dir::root(folder.path()).expect("a directory");
         for (domain, uid) in [("siroe.com", "jdoe"), ("sesta.com", "amy"), ("siroe.com", "bob")] {
-            create(&root.path().join(domain).join(uid).join("Maildir")).expect("room");
+            let maildir = Maildir::make(&root, &format!("{domain}/{uid}/Maildir")).expect("room");
+            maildir.make_folder("Work").expect("room");
         }
-        create_folder(&root.path().join("siroe.com/jdoe/Maildir"), "Work").expect("room");
-        fs::create_dir_all(root.path().join("siroe.com/nobody")).expect("room");
-        fs::create_dir_all(root.path().join(".tmp/x/Maildir/new")).expect("room");
+        root.make("siroe.com/nobody").expect("room");
+        root.make(".tmp/x/Maildir/new").expect("room");
+        root.create("file").expect("room");
+        std::os::unix::fs::symlink("jdoe", folder.path().join("siroe.com/link")).expect("room");
         let want = [("sesta.com", "amy"), ("siroe.com", "bob"), ("siroe.com", "jdoe")];
-        let got = list(root.path()).expect("readable");
+        let got = list(&root).expect("readable");
         assert_eq!(got, want.map(|(domain, uid)| (domain.to_owned(), uid.to_owned())));
     }
 }

@@ -4,17 +4,27 @@
 //! to it durable. It is driven by one thread; what a server session may do beside that thread
 //! is in [`spill`].
 
+mod dir;
 pub mod journal;
-pub mod maildir;
+mod maildir;
+mod marker;
 mod name;
 mod partition;
 mod quota;
 mod recovery;
 pub mod spill;
 mod subscriptions;
+mod troubles;
 
+use std::{io, path::Path};
+
+pub use marker::{Away, MARKER};
 pub use name::{MailboxName, NameError};
 pub use partition::{
     Body, Delivery, Partition, PartitionError, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA,
 };
-pub use quota::Limit;
+
+/// All mailboxes of the partition at `root`, as `(domain, uid)`, in order.
+pub fn mailboxes(root: &Path) -> io::Result<Vec<(String, String)>> {
+    maildir::list(&dir::Dir::root(root)?)
+}

@@ -62,6 +62,11 @@ impl MailboxName {
         format!("{}/{}/Maildir", self.domain, self.uid)
     }
 
+    /// What everything of its user lies in, relative to the root of the partition.
+    pub(super) fn user(&self) -> String {
+        format!("{}/{}", self.domain, self.uid)
+    }
+
     /// The folder with dots between its levels; `None` is the INBOX.
     pub fn folder(&self) -> Option<&str> {
         self.folder.as_deref()

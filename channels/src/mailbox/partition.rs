@@ -8,23 +8,21 @@
 //! moved by its reader, may come back; and so may what was refused in them because the disk was
 //! full.
 
-use std::{
-    collections::HashSet,
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 
 use relais_config::store::{Autocreate, Quota, Store};
-use rustix::fs::syncfs;
 
 use super::{
     MailboxName,
+    dir::Dir,
     journal::{CAPACITY, Checkpoints, Journal, JournalError, Opened},
-    maildir::{self, FileNames},
-    quota::{self, Limit, Refused},
+    maildir::{self, FileNames, Maildir},
+    marker::{Away, Marker},
+    quota::{Account, Limit, Refused},
     recovery,
+    spill::SpillDir,
     subscriptions::subscribe,
+    troubles::Troubles,
 };
 use crate::{
     intake::XQuota,
@@ -34,13 +32,14 @@ use crate::{
 /// The tree and everything known about it. Blocks; one thread drives it.
 #[derive(Debug)]
 pub struct Partition {
-    root: PathBuf,
+    root: Arc<Dir>,
+    marker: Marker,
+    spill: SpillDir,
     journal: Journal,
     names: FileNames,
     autocreate: Autocreate,
     default_quota: Quota,
-    /// Mailboxes and folders that were there when they were last looked at.
-    known: HashSet<String>,
+    troubles: Troubles,
 }
 
 /// One message to be delivered here.
@@ -57,11 +56,11 @@ pub struct Delivery {
 pub enum Body {
     /// In memory.
     Whole(Vec<u8>),
-    /// In a file below [`Partition::spill_dir`], synced, with its directory entry not yet. It is
+    /// In a file in [`Partition::spill_dir`], synced, with its directory entry not yet. It is
     /// the partition's from now on.
     File {
-        /// The file.
-        path: PathBuf,
+        /// Its name.
+        name: String,
         /// Octets.
         size: u64,
     },
@@ -83,6 +82,9 @@ pub struct Rcpt {
 /// Why a partition cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
+    /// It is not there; it may come back.
+    #[error(transparent)]
+    Away(#[from] Away),
     /// Another process has it, or its journal cannot be read.
     #[error("{path}: {source}")]
     Journal {
@@ -101,36 +103,78 @@ pub enum PartitionError {
     },
 }
 
-/// One recipient's way through a delivery.
-enum Step {
-    /// Its mailbox or folder, relative to the root; what it holds has been counted there.
-    Charged { maildir: String, dir: String },
-    /// Its reply is known.
+/// A delivery under way.
+struct Plan {
+    /// The name of its file.
+    name: String,
+    /// Each directory once, however many recipients share it.
+    targets: Vec<Target>,
+    /// For each recipient, in order.
+    ways: Vec<Way>,
+}
+
+/// A mailbox or folder that gets the message.
+#[derive(Clone)]
+struct Target {
+    /// The mailbox, relative to the root; what it holds has been counted there.
+    maildir: String,
+    /// The mailbox, or the folder in it.
+    dir: String,
+    /// It did not get the message after all.
+    refused: Option<Reply>,
+}
+
+/// What became of a recipient.
+enum Way {
+    /// As of this target.
+    To(usize),
+    /// Its reply was known before anything was written.
     Settled(Reply),
+}
+
+/// What the deliveries of one batch have looked at, and what they have counted there.
+#[derive(Default)]
+struct Batch {
+    open: HashMap<String, Arc<Maildir>>,
+    accounts: HashMap<String, Account>,
 }
 
 impl Partition {
     /// Opens a partition, making it if need be, and puts into its mailboxes what a power cut kept
-    /// from getting there. `host` goes into the names of files. The checkpoints want a thread of
-    /// their own.
-    pub fn open(store: &Store, host: &str) -> Result<(Self, Checkpoints), PartitionError> {
-        let root = store.path.clone();
-        let fails = |source| PartitionError::Io { path: root.clone(), source };
-        maildir::create_dir(&root.join(SPILL)).map_err(fails)?;
-        let opened = Journal::open(&root, CAPACITY, |record| recovery::replay(&root, record));
+    /// from getting there. `host` goes into the names of files; the file `known` remembers that the
+    /// partition has been there. The checkpoints want a thread of their own.
+    pub fn open(
+        store: &Store,
+        host: &str,
+        known: &std::path::Path,
+    ) -> Result<(Self, Checkpoints), PartitionError> {
+        let path = &store.path;
+        let fails = |source| PartitionError::Io { path: path.clone(), source };
+        let (root, marker) = Marker::open(path, known).map_err(fails)??;
+        let root = Arc::new(root);
+        let spill = SpillDir::open(root.clone()).map_err(fails)?;
+        let opened = Journal::open(path, CAPACITY, |record| recovery::replay(&root, record));
         let Opened { journal, checkpoints } =
-            opened.map_err(|source| PartitionError::Journal { path: root.clone(), source })?;
+            opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.
-        recovery::sweep(&root.join(SPILL)).map_err(fails)?;
+        recovery::sweep(&spill.dir()).map_err(fails)?;
         let partition = Self {
             root,
+            marker,
+            spill,
             journal,
             names: FileNames::new(host),
             autocreate: store.autocreate,
             default_quota: store.default_quota,
-            known: HashSet::new(),
+            troubles: Troubles::default(),
         };
         Ok((partition, checkpoints))
+    }
+
+    /// Whether the partition is there. Asked before each batch: what is delivered into a file
+    /// system that is not mounted any more would be seen by nobody.
+    pub fn check(&self) -> Result<(), Away> {
+        self.marker.check()
     }
 
     /// Delivers a batch; the replies for each recipient of each delivery, in order.
@@ -147,19 +191,24 @@ impl Partition {
 
     /// Makes a mailbox and says whether it is new.
     pub fn create(&mut self, name: &MailboxName) -> io::Result<bool> {
-        let dir = self.root.join(name.maildir());
-        if maildir::exists(&dir) {
+        let path = name.maildir();
+        if Maildir::open(&self.root, &path)?.is_some() {
             return Ok(false);
         }
-        maildir::create(&dir)?;
+        Maildir::make(&self.root, &path)?;
         // Rare, and the way up to the root may be new too.
-        syncfs(File::open(&self.root)?)?;
+        self.root.sync_all()?;
         Ok(true)
     }
 
     /// Where messages that are too large for memory wait, in files of any name.
-    pub fn spill_dir(root: &Path) -> PathBuf {
-        root.join(SPILL)
+    pub fn spill_dir(&self) -> SpillDir {
+        self.spill.clone()
+    }
+
+    /// Mailboxes that could not be written when it was last tried.
+    pub fn troubled(&self) -> usize {
+        self.troubles.len()
     }
 
     /// How many deliveries fit into one batch of the journal; at least one.
@@ -173,171 +222,318 @@ impl Partition {
         batch.iter().take_while(fits).count().max(1)
     }
 
-    fn deliver_together(&mut self, batch: &[Delivery], replies: &mut Vec<Vec<Reply>>) {
-        let mut started = Vec::with_capacity(batch.len());
-        for delivery in batch {
+    fn deliver_together(&mut self, deliveries: &[Delivery], replies: &mut Vec<Vec<Reply>>) {
+        let mut batch = Batch::default();
+        let mut plans = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
             let name = self.names.next(delivery.body.size());
-            let steps: Vec<_> = self.charge(delivery);
-            if let (Body::Whole(octets), dirs @ [_, ..]) = (&delivery.body, &*dirs(&steps)) {
-                self.journal.add(&recovery::record(dirs, &name, octets).parts());
+            let plan = self.plan(name, delivery, &mut batch);
+            if let (Body::Whole(octets), false) = (&delivery.body, plan.targets.is_empty()) {
+                let dirs: Vec<_> = plan.targets.iter().map(|target| &*target.dir).collect();
+                self.journal.add(&recovery::record(&dirs, &plan.name, octets).parts());
             }
-            started.push((name, steps));
+            plans.push(plan);
         }
         let safe = self.journal.append();
-        for (delivery, (name, mut steps)) in batch.iter().zip(started) {
-            match (&safe, &delivery.body) {
-                (Err(error), body) => {
-                    self.refuse(&mut steps, delivery, error);
-                    body.discard();
-                }
-                (Ok(()), Body::Whole(_)) if dirs(&steps).is_empty() => {}
-                (Ok(()), Body::Whole(octets)) => {
-                    let tmp = self.root.join(SPILL).join(&name);
-                    match maildir::write_file(&tmp, octets) {
-                        Ok(_) => self.place(&tmp, &name, delivery, &mut steps),
-                        Err(error) => self.refuse(&mut steps, delivery, &error),
-                    }
-                }
-                (Ok(()), Body::File { path, .. }) => {
-                    self.place(path, &name, delivery, &mut steps);
-                    self.sync(delivery, &mut steps);
+        for (delivery, plan) in deliveries.iter().zip(&mut plans) {
+            match &safe {
+                Ok(()) => self.place(plan, delivery, &mut batch),
+                Err(error) => {
+                    let reply = trouble(error);
+                    plan.targets
+                        .iter_mut()
+                        .for_each(|target| batch.refuse(target, delivery, &reply));
+                    self.discard(&delivery.body);
                 }
             }
-            replies.push(answer(steps, delivery));
         }
+        self.close_accounts(&mut batch);
         if safe.is_ok() {
             self.journal.placed();
         }
+        replies.extend(plans.iter().zip(deliveries).map(|(plan, delivery)| plan.answer(delivery)));
     }
 
-    /// Finds each recipient's mailbox, and counts the message there.
-    fn charge(&mut self, delivery: &Delivery) -> Vec<Step> {
-        delivery.recipients.iter().map(|rcpt| self.charge_one(rcpt, &delivery.body)).collect()
+    /// Finds each recipient's mailbox, and counts the message there: once for each file.
+    fn plan(&mut self, name: String, delivery: &Delivery, batch: &mut Batch) -> Plan {
+        let mut plan = Plan { name, targets: Vec::new(), ways: Vec::new() };
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for rcpt in &delivery.recipients {
+            let way = match self.find(rcpt, batch) {
+                Ok(Some(target)) => match seen.get(&target.dir) {
+                    Some(at) => Way::To(*at),
+                    None => match self.charge(rcpt, &target, delivery.body.size(), batch) {
+                        Ok(()) => {
+                            let at = plan.targets.len();
+                            if delivery.recipients.len() > 1 {
+                                seen.insert(target.dir.clone(), at);
+                            }
+                            plan.targets.push(target);
+                            Way::To(at)
+                        }
+                        Err(reply) => Way::Settled(reply),
+                    },
+                },
+                Ok(None) => Way::Settled(NONEXISTENT),
+                Err(error) => Way::Settled(self.report(&rcpt.mailbox.maildir(), &error)),
+            };
+            plan.ways.push(way);
+        }
+        plan
     }
 
-    fn charge_one(&mut self, rcpt: &Rcpt, body: &Body) -> Step {
-        let maildir = rcpt.mailbox.maildir();
-        let dir = match self.find(&maildir, rcpt) {
-            Ok(Some(dir)) => dir,
-            Ok(None) => return Step::Settled(NONEXISTENT),
-            Err(error) => return Step::Settled(trouble(&error)),
-        };
+    fn charge(
+        &mut self,
+        rcpt: &Rcpt,
+        target: &Target,
+        size: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Reply> {
         let limit = Limit::of(rcpt.quota, self.default_quota);
         let bypass = rcpt.flags & WITHOUT_QUOTA != 0;
-        match quota::charge(&self.root.join(&maildir), limit, body.size(), bypass) {
-            Ok(()) => Step::Charged { maildir, dir },
-            Err(Refused::Exceeded) => Step::Settled(OVER_QUOTA),
-            Err(Refused::TooLarge) => Step::Settled(TOO_LARGE),
-            Err(Refused::Io(error)) => Step::Settled(trouble(&error)),
-        }
+        let charged = batch.open(&self.root, &target.maildir).map_err(Refused::Io);
+        let charged = charged.and_then(|maildir| {
+            let maildir = maildir.ok_or_else(|| Refused::Io(io::ErrorKind::NotFound.into()))?;
+            batch.account(&target.maildir).charge(&maildir, limit, size, bypass)
+        });
+        charged.map_err(|refused| match refused {
+            Refused::Exceeded => OVER_QUOTA,
+            Refused::TooLarge => TOO_LARGE,
+            Refused::Io(error) => self.report(&target.maildir, &error),
+        })
     }
 
-    /// The mailbox or folder, made if that is allowed; `None`: there is no such mailbox.
-    fn find(&mut self, maildir: &str, rcpt: &Rcpt) -> io::Result<Option<String>> {
-        if !self.exists(maildir) {
-            if self.autocreate == Autocreate::No {
-                return Ok(None);
+    /// The mailbox or folder, made if that is allowed; `None`: there is no such mailbox, and that
+    /// was looked at now.
+    fn find(&mut self, rcpt: &Rcpt, batch: &mut Batch) -> io::Result<Option<Target>> {
+        let maildir = rcpt.mailbox.maildir();
+        let inbox = match batch.open(&self.root, &maildir)? {
+            Some(inbox) => inbox,
+            None if self.may_make(&rcpt.mailbox)? => {
+                batch.keep(&maildir, Maildir::make(&self.root, &maildir)?)
             }
-            maildir::create(&self.root.join(maildir))?;
-        }
-        let Some(folder) = rcpt.mailbox.folder() else { return Ok(Some(maildir.to_owned())) };
+            None => return Ok(None),
+        };
+        let target = |maildir: String, dir| Ok(Some(Target { maildir, dir, refused: None }));
+        let Some(folder) = rcpt.mailbox.folder() else { return target(maildir.clone(), maildir) };
         let dir = format!("{maildir}/.{folder}");
-        if self.exists(&dir) {
-            return Ok(Some(dir));
-        }
-        if self.autocreate != Autocreate::All && rcpt.flags & TRUSTED_FOLDER == 0 {
-            return Ok(Some(maildir.to_owned()));
-        }
-        let maildir = self.root.join(maildir);
-        maildir::create_folder(&maildir, folder)?;
-        subscribe(&maildir, folder)?;
-        Ok(Some(dir))
-    }
-
-    fn exists(&mut self, dir: &str) -> bool {
-        if self.known.contains(dir) {
-            return true;
-        }
-        let exists = maildir::exists(&self.root.join(dir));
-        if exists {
-            if self.known.len() >= MAX_KNOWN {
-                self.known.clear();
+        if batch.open(&self.root, &dir)?.is_none() {
+            if self.autocreate != Autocreate::All && rcpt.flags & TRUSTED_FOLDER == 0 {
+                return target(maildir.clone(), maildir);
             }
-            self.known.insert(dir.to_owned());
+            batch.keep(&dir, inbox.make_folder(folder)?);
+            if let Err(error) = subscribe(&inbox, folder) {
+                // The message is worth more than the list.
+                self.troubles.tell(&maildir, &error, "a new folder could not be subscribed");
+            }
         }
-        exists
+        target(maildir, dir)
     }
 
-    /// Gives the file at `source` its name in each mailbox; the last one takes it away.
-    fn place(&mut self, source: &Path, name: &str, delivery: &Delivery, steps: &mut [Step]) {
-        let dirs: Vec<_> = dirs(steps).into_iter().map(str::to_owned).collect();
-        let mut moved = false;
-        for (i, dir) in dirs.iter().enumerate() {
-            let last = i + 1 == dirs.len();
-            match self.enter(source, name, dir, last) {
+    /// A user who is there gets a mailbox again that somebody removed.
+    fn may_make(&self, mailbox: &MailboxName) -> io::Result<bool> {
+        if self.autocreate != Autocreate::No {
+            return Ok(true);
+        }
+        match self.root.open(&mailbox.user()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            user => user.map(|_| true),
+        }
+    }
+
+    /// Gives the message its name in each mailbox.
+    fn place(&mut self, plan: &mut Plan, delivery: &Delivery, batch: &mut Batch) {
+        if plan.targets.is_empty() {
+            return self.discard(&delivery.body);
+        }
+        let source = match &delivery.body {
+            Body::Whole(octets) => self.write(&plan.name, octets).map(|()| &plan.name),
+            Body::File { name, .. } => Ok(name),
+        };
+        let source = match source {
+            Ok(source) => source.clone(),
+            Err(error) => return self.refuse_all(plan, delivery, batch, &error),
+        };
+        let (last, mut moved) = (plan.targets.len() - 1, false);
+        for at in 0..=last {
+            let target = &mut plan.targets[at];
+            match self.enter(&source, &plan.name, &target.dir, at == last, batch) {
                 Ok(gone) => moved |= gone,
-                Err(error) => {
-                    let only =
-                        |step: &&mut Step| matches!(step, Step::Charged { dir: d, .. } if d == dir);
-                    for step in steps.iter_mut().filter(only) {
-                        self.refuse_one(step, delivery, &error);
-                    }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Somebody removed it since it was looked at.
+                    self.place_again(plan, at, &source, delivery, batch);
                 }
+                Err(error) => {
+                    let reply = self.report(&target.dir, &error);
+                    batch.refuse(target, delivery, &reply);
+                }
+            }
+            let target = &plan.targets[at];
+            if target.refused.is_none() {
+                batch.account(&target.maildir).placed(delivery.body.size());
+                self.troubles.over(&target.maildir);
+                self.troubles.over(&target.dir);
+                self.troubles.over(WHOLE);
             }
         }
         if !moved {
             // Left over: somebody was refused, or got a copy.
-            let _ = fs::remove_file(source);
+            let _ = self.spill.dir().remove(&source);
         }
+        // What did not go through the journal is made durable here and now.
+        if let Body::File { .. } = &delivery.body
+            && plan.targets.iter().any(|target| target.refused.is_none())
+            && let Err(error) = self.root.sync_all()
+        {
+            self.refuse_all(plan, delivery, batch, &error);
+        }
+    }
+
+    /// Looks for the mailbox again, and for what stands in for a folder.
+    fn place_again(
+        &mut self,
+        plan: &mut Plan,
+        at: usize,
+        source: &str,
+        delivery: &Delivery,
+        batch: &mut Batch,
+    ) {
+        batch.forget(&plan.targets[at]);
+        let whose = |way: &Way| matches!(way, Way::To(target) if *target == at);
+        let rcpt = plan.ways.iter().position(whose).map(|rcpt| &delivery.recipients[rcpt]);
+        let Some(rcpt) = rcpt else { return };
+        let refusal = match self.find(rcpt, batch) {
+            Ok(Some(found)) => {
+                plan.targets[at].dir = found.dir;
+                let entered = self.enter(source, &plan.name, &plan.targets[at].dir, false, batch);
+                entered.err().map(|error| self.report(&plan.targets[at].dir, &error))
+            }
+            Ok(None) => Some(NONEXISTENT),
+            Err(error) => Some(self.report(&plan.targets[at].dir, &error)),
+        };
+        if let Some(reply) = refusal {
+            batch.refuse(&mut plan.targets[at], delivery, &reply);
+        }
+    }
+
+    fn write(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+        use io::Write;
+        let mut file = self.spill.create(name)?;
+        file.write_all(octets).inspect_err(|_| {
+            // It is of no use and takes room that may be what is missing.
+            let _ = self.spill.dir().remove(name);
+        })
     }
 
     /// Says whether the source was moved and not linked.
-    fn enter(&mut self, source: &Path, name: &str, dir: &str, last: bool) -> io::Result<bool> {
-        let path = self.root.join(dir);
-        let target = maildir::message(&path, name);
-        let link = || {
-            if last {
-                return fs::rename(source, &target).map(|()| true);
-            }
-            fs::hard_link(source, &target).map(|()| false)
+    fn enter(
+        &self,
+        source: &str,
+        name: &str,
+        dir: &str,
+        last: bool,
+        batch: &mut Batch,
+    ) -> io::Result<bool> {
+        let spill = self.spill.dir();
+        let maildir = batch.open(&self.root, dir)?.ok_or(io::ErrorKind::NotFound)?;
+        let entered = if last {
+            spill.rename(source, &maildir.new, name)
+        } else {
+            spill.link(source, &maildir.new, name)
         };
-        match link() {
+        match entered {
             Err(error) if maildir::wants_a_copy(&error) => {
-                maildir::copy_into(source, &path, name).map(|()| false)
+                maildir.copy(&spill, source, name).map(|()| false)
             }
-            // Somebody removed the mailbox since it was looked at.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.known.remove(dir);
-                if self.autocreate == Autocreate::No {
-                    return Err(error);
-                }
-                maildir::create(&path)?;
-                link()
+            entered => entered.map(|()| last),
+        }
+    }
+
+    fn refuse_all(
+        &mut self,
+        plan: &mut Plan,
+        delivery: &Delivery,
+        batch: &mut Batch,
+        error: &io::Error,
+    ) {
+        let reply = self.report(WHOLE, error);
+        plan.targets.iter_mut().for_each(|target| batch.refuse(target, delivery, &reply));
+    }
+
+    fn close_accounts(&mut self, batch: &mut Batch) {
+        for (path, mut account) in std::mem::take(&mut batch.accounts) {
+            let closed = batch
+                .open(&self.root, &path)
+                .and_then(|maildir| maildir.map_or(Ok(()), |maildir| account.close(&maildir)));
+            if let Err(error) = closed {
+                // The messages are there; the estimate is too low until somebody counts anew.
+                self.troubles.tell(&path, &error, "a delivery could not be counted");
             }
-            result => result,
         }
     }
 
-    /// What did not go through the journal is made durable here and now.
-    fn sync(&self, delivery: &Delivery, steps: &mut [Step]) {
-        if !dirs(steps).is_empty()
-            && let Err(error) = File::open(&self.root).and_then(|root| Ok(syncfs(root)?))
-        {
-            self.refuse(steps, delivery, &error);
-        }
+    /// Tells the operator once for each trouble; what the client is told.
+    fn report(&mut self, path: &str, error: &io::Error) -> Reply {
+        self.troubles.begin(path, error);
+        trouble(error)
     }
 
-    fn refuse(&self, steps: &mut [Step], delivery: &Delivery, error: &io::Error) {
-        for step in steps {
-            self.refuse_one(step, delivery, error);
+    fn discard(&self, body: &Body) {
+        if let Body::File { name, .. } = body {
+            // The next start would do it.
+            let _ = self.spill.dir().remove(name);
         }
     }
+}
 
-    fn refuse_one(&self, step: &mut Step, delivery: &Delivery, error: &io::Error) {
-        if let Step::Charged { maildir, .. } = step {
-            quota::refund(&self.root.join(maildir), delivery.body.size());
-            let gone = error.kind() == io::ErrorKind::NotFound && self.autocreate == Autocreate::No;
-            *step = Step::Settled(if gone { NONEXISTENT } else { trouble(error) });
+impl Plan {
+    fn answer(&self, delivery: &Delivery) -> Vec<Reply> {
+        let reply = |(way, rcpt): (&Way, &Rcpt)| match way {
+            Way::Settled(reply) => reply.clone(),
+            Way::To(target) => self.targets[*target].refused.clone().unwrap_or_else(|| {
+                Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given))
+            }),
+        };
+        self.ways.iter().zip(&delivery.recipients).map(reply).collect()
+    }
+}
+
+impl Batch {
+    /// The mailbox or folder at `path`, looked at once for each batch.
+    fn open(&mut self, root: &Dir, path: &str) -> io::Result<Option<Arc<Maildir>>> {
+        if let Some(maildir) = self.open.get(path) {
+            return Ok(Some(maildir.clone()));
+        }
+        let opened = Maildir::open(root, path)?;
+        Ok(opened.map(|maildir| self.keep(path, maildir)))
+    }
+
+    fn keep(&mut self, path: &str, maildir: Maildir) -> Arc<Maildir> {
+        if self.open.len() >= MAX_OPEN {
+            self.open.clear();
+        }
+        let maildir = Arc::new(maildir);
+        self.open.insert(path.to_owned(), maildir.clone());
+        maildir
+    }
+
+    fn forget(&mut self, target: &Target) {
+        self.open.remove(&target.dir);
+        self.open.remove(&target.maildir);
+    }
+
+    fn account(&mut self, maildir: &str) -> &mut Account {
+        if !self.accounts.contains_key(maildir) {
+            self.accounts.insert(maildir.to_owned(), Account::default());
+        }
+        self.accounts.entry(maildir.to_owned()).or_default()
+    }
+
+    /// Gives back what was counted.
+    fn refuse(&mut self, target: &mut Target, delivery: &Delivery, reply: &Reply) {
+        if target.refused.is_none() {
+            self.account(&target.maildir).refund(delivery.body.size());
+            target.refused = Some(reply.clone());
         }
     }
 }
@@ -350,36 +546,6 @@ impl Body {
             Self::File { size, .. } => *size,
         }
     }
-
-    fn discard(&self) {
-        if let Self::File { path, .. } = self {
-            // The next start would do it.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-/// The directories to deliver to, each once, however many recipients share it.
-fn dirs(steps: &[Step]) -> Vec<&str> {
-    let mut dirs: Vec<&str> = Vec::with_capacity(steps.len());
-    for step in steps {
-        if let Step::Charged { dir, .. } = step
-            && !dirs.contains(&dir.as_str())
-        {
-            dirs.push(dir);
-        }
-    }
-    dirs
-}
-
-fn answer(steps: Vec<Step>, delivery: &Delivery) -> Vec<Reply> {
-    let reply = |(step, rcpt): (Step, &Rcpt)| match step {
-        Step::Settled(reply) => reply,
-        Step::Charged { .. } => {
-            Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given))
-        }
-    };
-    steps.into_iter().zip(&delivery.recipients).map(reply).collect()
 }
 
 /// Octets of journal that a delivery takes at most.
@@ -408,11 +574,12 @@ const NONEXISTENT: Reply = Reply::new(511, Enhanced(5, 1, 1), "mailbox nonexiste
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 
-const SPILL: &str = ".tmp";
+/// In the log, for what no mailbox is to blame for.
+const WHOLE: &str = ".tmp";
 /// Octets of a directory's name in a record, and of a file's.
 const MAX_PATHS: usize = 800;
-/// Mailboxes remembered.
-const MAX_KNOWN: usize = 100_000;
+/// Mailboxes and folders that are open at once, two descriptors each.
+const MAX_OPEN: usize = 64;
 
 #[cfg(test)]
 #[path = "partition_tests.rs"]

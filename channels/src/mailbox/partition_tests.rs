@@ -1,16 +1,49 @@
 //! Deliveries into a partition in a temporary directory.
 
-use std::os::unix::fs::MetadataExt;
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::Path,
+};
+
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::*;
-use crate::mail::Address;
+use crate::{mail::Address, mailbox::spill::SPILL};
 
 fn store(root: &Path, autocreate: Autocreate) -> Store {
     Store { path: root.to_owned(), autocreate, default_quota: Quota::default() }
 }
 
 fn open(root: &Path, autocreate: Autocreate) -> Partition {
-    Partition::open(&store(root, autocreate), "host.example").expect("a partition").0
+    open_with(root, autocreate).0
+}
+
+/// What is remembered lies beside the root, under a name that only this root has.
+fn open_with(root: &Path, autocreate: Autocreate) -> (Partition, Checkpoints) {
+    let known = root.with_extension("known");
+    Partition::open(&store(root, autocreate), "host.example", &known).expect("a partition")
+}
+
+/// A place for a partition.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("store")
+    }
+
+    fn make(&self, maildir: &str) -> PathBuf {
+        let path = self.path().join(maildir);
+        for sub in ["tmp", "cur", "new"] {
+            fs::create_dir_all(path.join(sub)).expect("room");
+        }
+        path
+    }
 }
 
 fn rcpt(address: &str) -> Rcpt {
@@ -37,14 +70,14 @@ fn messages(root: &Path, dir: &str) -> Vec<PathBuf> {
 
 #[test]
 fn one_file_serves_all_recipients_and_each_is_told() {
-    let root = tempfile::tempdir().expect("a directory");
-    let mut partition = open(root.path(), Autocreate::Inbox);
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
     let to = ["jdoe", "amy@sesta.com", "JDoe@Siroe.com", "bob+work"];
     let replies = deliver(&mut partition, whole("text", &to));
     assert_eq!(replies, to.map(|to| format!("250 2.5.0 {to} OK")));
     let mut inodes = Vec::new();
     for dir in ["siroe.com/jdoe/Maildir", "sesta.com/amy/Maildir", "siroe.com/bob/Maildir"] {
-        let [file] = &*messages(root.path(), dir) else { panic!("one message in {dir}") };
+        let [file] = &*messages(&root.path(), dir) else { panic!("one message in {dir}") };
         assert_eq!(fs::read_to_string(file).expect("readable"), "text");
         inodes.push(fs::metadata(file).expect("a file").ino());
     }
@@ -67,15 +100,15 @@ fn unknown_mailboxes_and_folders_are_made_as_configured() {
         ("an unknown user is not trusted", Autocreate::No, "amy+New", 1, None),
     ];
     for (name, autocreate, to, flags, want) in rows {
-        let root = tempfile::tempdir().expect("a directory");
-        maildir::create(&root.path().join(existing)).expect("room");
-        maildir::create(&root.path().join(inbox)).expect("room");
-        let mut partition = open(root.path(), autocreate);
+        let root = Place::new();
+        root.make(existing);
+        root.make(inbox);
+        let mut partition = open(&root.path(), autocreate);
         let mut delivery = whole("text", &[to]);
         delivery.recipients[0].flags = flags;
         let replies = deliver(&mut partition, delivery);
         match want {
-            Some(dir) => assert_eq!(messages(root.path(), dir).len(), 1, "{name}: {replies:?}"),
+            Some(dir) => assert_eq!(messages(&root.path(), dir).len(), 1, "{name}: {replies:?}"),
             None => assert_eq!(replies, ["511 5.1.1 mailbox nonexistent"], "{name}"),
         }
         if want.is_some_and(|dir| dir.ends_with("New")) {
@@ -87,8 +120,8 @@ fn unknown_mailboxes_and_folders_are_made_as_configured() {
 
 #[test]
 fn a_full_mailbox_refuses_and_the_others_do_not() {
-    let root = tempfile::tempdir().expect("a directory");
-    let mut partition = open(root.path(), Autocreate::Inbox);
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
     let said = |size| Some(XQuota { size, messages: 100 });
     for (size, flags, want) in [
         (10, 0, "250 2.5.0 jdoe OK"),
@@ -101,81 +134,213 @@ fn a_full_mailbox_refuses_and_the_others_do_not() {
         delivery.recipients[0].flags = flags;
         assert_eq!(deliver(&mut partition, delivery), [want, "250 2.5.0 amy OK"]);
     }
-    assert_eq!(messages(root.path(), "siroe.com/jdoe/Maildir").len(), 2);
+    assert_eq!(messages(&root.path(), "siroe.com/jdoe/Maildir").len(), 2);
 }
 
 #[test]
 fn what_is_counted_for_a_delivery_that_fails_is_given_back() {
-    let root = tempfile::tempdir().expect("a directory");
-    let mut partition = open(root.path(), Autocreate::No);
-    let maildir = root.path().join("siroe.com/jdoe/Maildir");
-    maildir::create(&maildir).expect("room");
-    let mut delivery = whole("text", &["jdoe"]);
-    delivery.recipients[0].quota = Some(XQuota { size: 100, messages: 10 });
-    // Known to be there, and then gone.
-    assert_eq!(deliver(&mut partition, whole("text", &["jdoe"])), ["250 2.5.0 jdoe OK"]);
-    fs::remove_dir_all(maildir.join("new")).expect("allowed");
-    assert_eq!(deliver(&mut partition, delivery), ["511 5.1.1 mailbox nonexistent"]);
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::No);
+    let maildir = root.make("siroe.com/jdoe/Maildir");
+    let mut batch = vec![whole("text", &["jdoe"])];
+    batch[0].recipients[0].quota = Some(XQuota { size: 100, messages: 10 });
+    let name = "gone".to_owned();
+    let file = Delivery { body: Body::File { name, size: 50 }, ..whole("", &["jdoe"]) };
+    batch.insert(0, file);
+    batch[0].recipients[0].quota = batch[1].recipients[0].quota;
+    let replies = partition.deliver(&batch).concat();
+    assert_eq!(replies.iter().map(|reply| reply.code).collect::<Vec<_>>(), [430, 250]);
     let file = fs::read_to_string(maildir.join("maildirsize")).expect("a file");
-    assert_eq!(file, "100S,10C\n0 0\n4 1\n-4 -1\n");
+    assert_eq!(file, "100S,10C\n0 0\n4 1\n");
+}
+
+#[test]
+fn a_quota_is_a_limit_within_a_batch_too() {
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
+    let mut batch: Vec<_> = (0..60).map(|_| whole(&"x".repeat(100), &["jdoe"])).collect();
+    for delivery in &mut batch {
+        delivery.recipients[0].quota = Some(XQuota { size: 1_050, messages: -1 });
+    }
+    let replies = partition.deliver(&batch).concat();
+    assert_eq!(replies.iter().filter(|reply| reply.code == 250).count(), 10);
+    assert_eq!(replies.iter().filter(|reply| reply.code == 422).count(), 50);
+    let maildir = "siroe.com/jdoe/Maildir";
+    assert_eq!(messages(&root.path(), maildir).len(), 10);
+    let file = fs::read_to_string(root.path().join(maildir).join("maildirsize"));
+    assert_eq!(file.expect("a file"), "1050S\n0 0\n1000 10\n");
+}
+
+#[test]
+fn a_mailbox_that_is_named_often_is_charged_once_for_each_file() {
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
+    let maildir = root.make("siroe.com/jdoe/Maildir");
+    root.make("siroe.com/jdoe/Maildir/.Work");
+    // The INBOX four times over, for it stands in for folders that are not there, and a folder.
+    let mut delivery =
+        whole("text", &["jdoe", "jdoe+a", "JDOE", "jdoe+Work", "jdoe+b", "jdoe+Work"]);
+    for rcpt in &mut delivery.recipients {
+        rcpt.quota = Some(XQuota { size: 8, messages: 2 });
+    }
+    let replies = deliver(&mut partition, delivery);
+    assert!(replies.iter().all(|reply| reply.starts_with("250")), "{replies:?}");
+    let file = fs::read_to_string(maildir.join("maildirsize")).expect("a file");
+    assert_eq!(file, "8S,2C\n0 0\n8 2\n");
 }
 
 #[test]
 fn a_message_in_a_file_is_moved_into_its_mailboxes() {
-    let root = tempfile::tempdir().expect("a directory");
-    let mut partition = open(root.path(), Autocreate::Inbox);
-    let path = Partition::spill_dir(root.path()).join("spill.0");
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
+    let path = root.path().join(SPILL).join("spill.0");
     fs::write(&path, "large").expect("room");
     let recipients = vec![rcpt("jdoe"), rcpt("amy")];
-    let delivery = Delivery { body: Body::File { path: path.clone(), size: 5 }, recipients };
+    let delivery =
+        Delivery { body: Body::File { name: "spill.0".to_owned(), size: 5 }, recipients };
     assert_eq!(deliver(&mut partition, delivery), ["250 2.5.0 jdoe OK", "250 2.5.0 amy OK"]);
     for dir in ["siroe.com/jdoe/Maildir", "siroe.com/amy/Maildir"] {
-        assert_eq!(fs::read_to_string(&messages(root.path(), dir)[0]).expect("a file"), "large");
+        assert_eq!(fs::read_to_string(&messages(&root.path(), dir)[0]).expect("a file"), "large");
     }
     assert!(!path.exists());
 }
 
 #[test]
+fn what_is_missing_inside_a_mailbox_is_made_again() {
+    let maildir = "siroe.com/jdoe/Maildir";
+    for autocreate in [Autocreate::No, Autocreate::Inbox] {
+        let root = Place::new();
+        let mut partition = open(&root.path(), autocreate);
+        root.make(maildir);
+        for missing in ["siroe.com/jdoe/Maildir/new", "siroe.com/jdoe/Maildir/tmp", maildir, SPILL]
+        {
+            fs::remove_dir_all(root.path().join(missing)).expect("allowed");
+            let replies = deliver(&mut partition, whole("text", &["jdoe"]));
+            assert_eq!(replies, ["250 2.5.0 jdoe OK"], "{missing}");
+            assert!(root.path().join(missing).exists(), "{missing}");
+        }
+    }
+}
+
+#[test]
+fn no_such_mailbox_is_said_only_of_users_and_domains_that_are_not_there() {
+    for missing in ["siroe.com/jdoe", "siroe.com"] {
+        let root = Place::new();
+        let mut partition = open(&root.path(), Autocreate::No);
+        root.make("siroe.com/jdoe/Maildir");
+        assert_eq!(deliver(&mut partition, whole("text", &["jdoe"])), ["250 2.5.0 jdoe OK"]);
+        fs::remove_dir_all(root.path().join(missing)).expect("allowed");
+        let replies = deliver(&mut partition, whole("text", &["jdoe"]));
+        assert_eq!(replies, ["511 5.1.1 mailbox nonexistent"], "{missing}");
+    }
+}
+
+#[test]
+fn mail_for_a_folder_that_was_deleted_goes_where_the_configuration_says_at_once() {
+    let folder = "siroe.com/jdoe/Maildir/.Work";
+    let rows = [
+        (Autocreate::No, 0, "siroe.com/jdoe/Maildir"),
+        (Autocreate::Inbox, 0, "siroe.com/jdoe/Maildir"),
+        (Autocreate::All, 0, folder),
+        (Autocreate::No, TRUSTED_FOLDER, folder),
+    ];
+    for (autocreate, flags, want) in rows {
+        let root = Place::new();
+        let mut partition = open(&root.path(), autocreate);
+        root.make("siroe.com/jdoe/Maildir");
+        root.make(folder);
+        let delivery = || {
+            let mut delivery = whole("text", &["jdoe+Work"]);
+            delivery.recipients[0].flags = flags;
+            delivery
+        };
+        assert_eq!(deliver(&mut partition, delivery()), ["250 2.5.0 jdoe+Work OK"]);
+        fs::remove_dir_all(root.path().join(folder)).expect("allowed");
+        assert_eq!(deliver(&mut partition, delivery()), ["250 2.5.0 jdoe+Work OK"]);
+        assert_eq!(messages(&root.path(), want).len(), 1, "{autocreate:?} {flags}");
+    }
+}
+
+#[test]
+fn a_mailbox_that_its_user_can_write_does_not_lead_outside() {
+    let maildir = "siroe.com/jdoe/Maildir";
+    let quota = Some(XQuota { size: 1_000, messages: 100 });
+    for (name, want) in [
+        ("new", "430 4.3.0"),
+        ("tmp", "430 4.3.0"),
+        (".Work", "430 4.3.0"),
+        ("maildirsize", "250 2.5.0"),
+        ("subscriptions", "250 2.5.0"),
+        ("tmp/maildirsize.relais", "250 2.5.0"),
+        ("tmp/subscriptions.relais", "250 2.5.0"),
+    ] {
+        for hole in ["a link to a directory", "a link to a file", "a FIFO"] {
+            let outside = tempfile::tempdir().expect("a directory");
+            let theirs = outside.path().join("theirs");
+            fs::write(&theirs, "1 1\n").expect("room");
+            let root = Place::new();
+            let mut partition = open(&root.path(), Autocreate::All);
+            let path = root.make(maildir).join(name);
+            let _ = fs::remove_dir(&path);
+            match hole {
+                "a FIFO" => mkfifoat(CWD, &path, Mode::RWXU).expect("room"),
+                "a link to a file" => symlink(&theirs, &path).expect("room"),
+                _ => symlink(outside.path(), &path).expect("room"),
+            }
+            let mut delivery = whole("text", &["jdoe+Work"]);
+            delivery.recipients[0].quota = quota;
+            let replies = deliver(&mut partition, delivery);
+            assert!(replies[0].starts_with(want), "{name}, {hole}: {replies:?}");
+            let kept = fs::read_to_string(&theirs).expect("a file");
+            let files = fs::read_dir(outside.path()).expect("readable").count();
+            assert_eq!((kept.as_str(), files), ("1 1\n", 1), "{name}, {hole}");
+            // The others are served, and so is this one when it is whole again.
+            assert_eq!(deliver(&mut partition, whole("text", &["amy"])), ["250 2.5.0 amy OK"]);
+        }
+    }
+}
+
+#[test]
 fn a_mailbox_removed_behind_our_back_is_made_again_if_allowed() {
-    let root = tempfile::tempdir().expect("a directory");
-    let mut partition = open(root.path(), Autocreate::Inbox);
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
     deliver(&mut partition, whole("text", &["jdoe"]));
     deliver(&mut partition, whole("text", &["jdoe"]));
     fs::remove_dir_all(root.path().join("siroe.com")).expect("allowed");
     assert_eq!(deliver(&mut partition, whole("text", &["jdoe"])), ["250 2.5.0 jdoe OK"]);
-    assert_eq!(messages(root.path(), "siroe.com/jdoe/Maildir").len(), 1);
+    assert_eq!(messages(&root.path(), "siroe.com/jdoe/Maildir").len(), 1);
 }
 
 #[test]
 fn a_batch_larger_than_the_journal_is_delivered_in_parts() {
-    let root = tempfile::tempdir().expect("a directory");
-    let (mut partition, checkpoints) =
-        Partition::open(&store(root.path(), Autocreate::Inbox), "h").expect("a partition");
+    let root = Place::new();
+    let (mut partition, checkpoints) = open_with(&root.path(), Autocreate::Inbox);
     let checkpoints = std::thread::spawn(move || checkpoints.run());
     let text = "x".repeat(200 << 10);
     let batch: Vec<_> = (0..250).map(|_| whole(&text, &["jdoe"])).collect();
     assert!(partition.fitting(&batch) < batch.len());
     let replies = partition.deliver(&batch);
     assert!(replies.iter().all(|replies| replies[0].code == 250));
-    assert_eq!(messages(root.path(), "siroe.com/jdoe/Maildir").len(), batch.len());
+    assert_eq!(messages(&root.path(), "siroe.com/jdoe/Maildir").len(), batch.len());
     drop(partition);
     checkpoints.join().expect("no panic").expect("checkpoints");
 }
 
 #[test]
 fn leftovers_are_swept_at_the_start() {
-    let root = tempfile::tempdir().expect("a directory");
-    drop(open(root.path(), Autocreate::No));
-    let path = Partition::spill_dir(root.path()).join("spill.7");
+    let root = Place::new();
+    drop(open(&root.path(), Autocreate::No));
+    let path = root.path().join(SPILL).join("spill.7");
     fs::write(&path, "half a mess").expect("room");
-    drop(open(root.path(), Autocreate::No));
-    assert!(!path.exists());
+    fs::create_dir_all(root.path().join(SPILL).join("stray/inner")).expect("room");
+    drop(open(&root.path(), Autocreate::No));
+    assert!(!path.exists() && root.path().join(SPILL).join("stray").exists());
 }
 
 #[test]
 fn what_was_answered_is_there_after_a_power_cut() {
-    let root = tempfile::tempdir().expect("a directory");
-    let mut partition = open(root.path(), Autocreate::Inbox);
+    let root = Place::new();
+    let mut partition = open(&root.path(), Autocreate::Inbox);
     for n in 0..5 {
         let replies = deliver(&mut partition, whole(&format!("text {n}"), &["jdoe", "amy+Work"]));
         assert!(replies.iter().all(|reply| reply.starts_with("250")));
@@ -183,14 +348,14 @@ fn what_was_answered_is_there_after_a_power_cut() {
     // Of the mailboxes nothing had reached the disk, or only names, or a message too few.
     drop(partition);
     fs::remove_dir_all(root.path().join("siroe.com/amy")).expect("allowed");
-    let inbox = messages(root.path(), "siroe.com/jdoe/Maildir");
+    let inbox = messages(&root.path(), "siroe.com/jdoe/Maildir");
     fs::remove_file(&inbox[0]).expect("allowed");
     fs::write(&inbox[1], "").expect("room");
-    super::super::journal::tests::cut_power(root.path());
-    drop(open(root.path(), Autocreate::Inbox));
+    super::super::journal::tests::cut_power(&root.path());
+    drop(open(&root.path(), Autocreate::Inbox));
     for dir in ["siroe.com/jdoe/Maildir", "siroe.com/amy/Maildir"] {
         let read = |path: &PathBuf| fs::read_to_string(path).expect("a message");
-        let mut texts: Vec<_> = messages(root.path(), dir).iter().map(read).collect();
+        let mut texts: Vec<_> = messages(&root.path(), dir).iter().map(read).collect();
         texts.sort();
         assert_eq!(texts, [0, 1, 2, 3, 4].map(|n| format!("text {n}")), "{dir}");
     }

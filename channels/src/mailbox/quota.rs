@@ -1,28 +1,30 @@
 //! How full a mailbox is: the file `maildirsize` of Maildir++, shared with the IMAP server.
 //!
 //! Its first line holds the limits, each other line octets and messages that came or went. It is
-//! an estimate that heals: whoever finds it too long, made for other limits, or over the limit,
-//! counts anew.
+//! an estimate that heals: whoever finds it too long, broken, impossible, or over the limit, counts
+//! anew. A batch of deliveries has one [`Account`] for each mailbox: what is charged to it counts
+//! at once for the deliveries behind it, and the file learns of what was placed, in one line.
 
 use std::{
-    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    path::Path,
     time::Duration,
 };
 
 use relais_config::store::Quota;
+use rustix::fs::{FileType, fstatvfs};
 
-use super::maildir::write_file;
+use super::{dir::Dir, maildir::Maildir};
 use crate::intake::XQuota;
 
 /// What a mailbox may hold; `None` is without end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Limit {
+pub(super) struct Limit {
     /// Octets.
     pub size: Option<u64>,
     /// Messages.
     pub messages: Option<u64>,
+    /// The directory says so, and the file is to say it too.
+    pub said: bool,
 }
 
 /// Why a message was not counted.
@@ -48,9 +50,9 @@ struct Usage {
 
 impl Limit {
     /// What the relay said about the user, or what is configured where it said nothing.
-    pub fn of(said: Option<XQuota>, default: Quota) -> Self {
+    pub(super) fn of(said: Option<XQuota>, default: Quota) -> Self {
         let Some(said) = said else {
-            return Self { size: default.size, messages: default.messages };
+            return Self { size: default.size, messages: default.messages, said: false };
         };
         let pick = |said: i64, default| match said {
             STORE_DEFAULT => default,
@@ -59,14 +61,23 @@ impl Limit {
         Self {
             size: pick(said.size, default.size),
             messages: pick(said.messages, default.messages),
+            said: true,
         }
     }
 
-    /// The first line of the file; a limit that is not there is not written.
+    fn is_none(self) -> bool {
+        self.size.is_none() && self.messages.is_none()
+    }
+
+    /// The first line of the file; a limit that is not there is not written, unless there is none.
     fn header(self) -> String {
         let size = self.size.map(|size| format!("{size}S"));
         let messages = self.messages.map(|messages| format!("{messages}C"));
-        [size, messages].into_iter().flatten().collect::<Vec<_>>().join(",")
+        match [size, messages].into_iter().flatten().collect::<Vec<_>>().join(",") {
+            // As Dovecot writes it.
+            none if none.is_empty() => "0S".to_owned(),
+            header => header,
+        }
     }
 
     fn holds(self, usage: Usage) -> bool {
@@ -77,114 +88,206 @@ impl Limit {
     }
 }
 
-/// Counts a message of `size` octets into the mailbox at `maildir`. `bypass`: even if that is more
-/// than it may hold.
-pub(super) fn charge(maildir: &Path, limit: Limit, size: u64, bypass: bool) -> Result<(), Refused> {
-    let message = Usage { size: size.cast_signed(), messages: 1 };
-    if limit == Limit::default() {
-        // Without a limit the file need not be there; where it is, it stays true.
-        return Ok(append(maildir, message)?);
-    }
-    if !bypass && limit.size.is_some_and(|limit| size > limit) {
-        return Err(Refused::TooLarge);
-    }
-    let estimate = read(maildir, limit)?;
-    let after = |usage: Usage| Usage {
-        size: usage.size.saturating_add(message.size),
-        messages: usage.messages.saturating_add(1),
-    };
-    let fits = match estimate {
-        Some((usage, exact)) if exact || limit.holds(after(usage)) => limit.holds(after(usage)),
-        _ => limit.holds(after(recount(maildir, limit)?)),
-    };
-    if !fits && !bypass {
-        return Err(Refused::Exceeded);
-    }
-    Ok(append(maildir, message)?)
+/// What a batch of deliveries does to one mailbox.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// What the file says, once it was read; and whether counting anew is of no use.
+    estimate: Option<(Usage, bool)>,
+    /// Taken into account, and not given back.
+    charged: Usage,
+    /// Of that, what lies in the mailbox.
+    placed: Usage,
 }
 
-/// Takes back what [`charge`] has counted.
-pub(super) fn refund(maildir: &Path, size: u64) {
-    // Failing here makes the mailbox look fuller than it is, until somebody counts anew.
-    let _ = append(maildir, Usage { size: -size.cast_signed(), messages: -1 });
+impl Account {
+    /// Counts a message of `size` octets. `bypass`: even if that is more than the mailbox may hold.
+    pub(super) fn charge(
+        &mut self,
+        maildir: &Maildir,
+        limit: Limit,
+        size: u64,
+        bypass: bool,
+    ) -> Result<(), Refused> {
+        let message = Usage::message(size);
+        if !limit.is_none() {
+            if !bypass && limit.size.is_some_and(|limit| size > limit) {
+                return Err(Refused::TooLarge);
+            }
+            let fits = self.fits(maildir, limit, message)?;
+            if !fits && !bypass {
+                return Err(Refused::Exceeded);
+            }
+        }
+        self.charged = self.charged.plus(message);
+        Ok(())
+    }
+
+    fn fits(&mut self, maildir: &Maildir, limit: Limit, message: Usage) -> io::Result<bool> {
+        let (usage, exact) = match self.estimate {
+            Some(estimate) => estimate,
+            None => read(maildir, limit)?.map_or_else(|| recount(maildir, limit), Ok)?,
+        };
+        self.estimate = Some((usage, exact));
+        let after = |usage: Usage| usage.plus(self.charged).plus(message);
+        if limit.holds(after(usage)) || (exact && is_possible(maildir, usage)?) {
+            return Ok(limit.holds(after(usage)));
+        }
+        // What this batch has placed is counted with the rest.
+        let (usage, exact) = recount(maildir, limit)?;
+        self.charged = self.charged.minus(self.placed);
+        self.placed = Usage::default();
+        self.estimate = Some((usage, exact));
+        Ok(limit.holds(usage.plus(self.charged).plus(message)))
+    }
+
+    /// A message that was charged lies in the mailbox.
+    pub(super) fn placed(&mut self, size: u64) {
+        self.placed = self.placed.plus(Usage::message(size));
+    }
+
+    /// A message that was charged will not lie there.
+    pub(super) fn refund(&mut self, size: u64) {
+        self.charged = self.charged.minus(Usage::message(size));
+    }
+
+    /// Adds what was placed to the file, in one write, if it is there.
+    pub(super) fn close(&mut self, maildir: &Maildir) -> io::Result<()> {
+        let placed = std::mem::take(&mut self.placed);
+        self.charged = self.charged.minus(placed);
+        if placed == Usage::default() {
+            return Ok(());
+        }
+        if let Some((usage, _)) = &mut self.estimate {
+            *usage = usage.plus(placed);
+        }
+        let mut file = match maildir.dir.append(FILE) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(()),
+            // It is none of ours: whoever has a limit counts anew.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        file.write_all(format!("{} {}\n", placed.size, placed.messages).as_bytes())?;
+        if self.estimate.is_none() && file.metadata()?.len() > MAX_FILE as u64 {
+            // Nobody has a limit here, so nobody would ever make it shorter.
+            recount(maildir, Limit::default())?;
+        }
+        Ok(())
+    }
 }
 
-/// Adds a line, in one write, to a file that is there.
-fn append(maildir: &Path, usage: Usage) -> io::Result<()> {
-    let path = maildir.join(FILE);
-    match OpenOptions::new().append(true).open(path) {
-        Ok(mut file) => file.write_all(format!("{} {}\n", usage.size, usage.messages).as_bytes()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+impl Usage {
+    fn message(size: u64) -> Self {
+        Self { size: i64::try_from(size).unwrap_or(i64::MAX), messages: 1 }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            size: self.size.saturating_add(other.size),
+            messages: self.messages.saturating_add(other.messages),
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            size: self.size.saturating_sub(other.size),
+            messages: self.messages.saturating_sub(other.messages),
+        }
+    }
+
+    /// Whether a mailbox can hold this: every message has an octet.
+    fn makes_sense(self) -> bool {
+        self.messages >= 0 && self.size >= self.messages && (self.messages > 0 || self.size == 0)
     }
 }
 
 /// The estimate, and whether it was counted so lately that counting anew is of no use. `None`:
-/// there is none for these limits.
-fn read(maildir: &Path, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
-    let mut file = match File::open(maildir.join(FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+/// there is none that makes sense.
+fn read(maildir: &Maildir, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
+    let file = match maildir.dir.read(FILE) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
         file => file?,
     };
-    let mut text = Vec::with_capacity(MAX_FILE + 1);
+    let Some(mut file) = file else { return Ok(None) };
+    let mut text = Vec::with_capacity(512);
     Read::by_ref(&mut file).take(MAX_FILE as u64 + 1).read_to_end(&mut text)?;
-    let Some((usage, lines)) = parse(&text, limit) else { return Ok(None) };
+    let Some(Sum { usage, lines, header, rest }) = parse(&text) else { return Ok(None) };
+    if limit.said && header != limit.header() {
+        // Other limits make the sum no less true.
+        // The line of nothing keeps a sum that was counted long ago from looking fresh.
+        let text = format!("{}\n{}\n0 0\n", limit.header(), rest.trim_end());
+        maildir.replace(FILE, text.as_bytes())?;
+    }
     let exact = lines == 1 && file.metadata()?.modified()?.elapsed().is_ok_and(|age| age < RECENT);
     Ok(Some((usage, exact)))
 }
 
-/// The sum of the lines, and their number.
-fn parse(text: &[u8], limit: Limit) -> Option<(Usage, usize)> {
+/// What the file says.
+struct Sum<'a> {
+    usage: Usage,
+    /// How many lines make the sum.
+    lines: usize,
+    header: &'a str,
+    /// Everything behind the header.
+    rest: &'a str,
+}
+
+/// `None`: it is too long, broken, or says what cannot be.
+fn parse(text: &[u8]) -> Option<Sum<'_>> {
     if text.len() > MAX_FILE {
         return None;
     }
-    let mut lines = std::str::from_utf8(text).ok()?.lines();
-    if lines.next()? != limit.header() {
-        return None;
-    }
-    let (mut usage, mut count) = (Usage::default(), 0);
-    for line in lines {
+    let (header, rest) = std::str::from_utf8(text).ok()?.split_once('\n')?;
+    let (mut usage, mut lines) = (Usage::default(), 0);
+    for line in rest.lines() {
         let (size, messages) = line.trim().split_once(' ')?;
-        usage.size = usage.size.saturating_add(size.parse().ok()?);
-        usage.messages = usage.messages.saturating_add(messages.trim().parse().ok()?);
-        count += 1;
+        usage.size = usage.size.checked_add(size.parse().ok()?)?;
+        usage.messages = usage.messages.checked_add(messages.trim().parse().ok()?)?;
+        lines += 1;
     }
-    Some((usage, count))
+    (lines > 0 && usage.makes_sense()).then_some(Sum { usage, lines, header, rest })
+}
+
+/// Whether the mailbox's file system can hold so much: what it cannot was not counted.
+fn is_possible(maildir: &Maildir, usage: Usage) -> io::Result<bool> {
+    let space = fstatvfs(&maildir.dir)?;
+    let all = space.f_blocks.saturating_mul(space.f_frsize);
+    // Some network file systems do not tell.
+    Ok(all == 0 || u64::try_from(usage.size).is_ok_and(|size| size <= all))
 }
 
 /// Looks at every message of every folder, and writes the file anew.
-fn recount(maildir: &Path, limit: Limit) -> io::Result<Usage> {
-    let mut usage = count(maildir)?;
-    for entry in fs::read_dir(maildir)? {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") && entry.file_type()?.is_dir() {
-            let folder = count(&entry.path())?;
-            usage.size += folder.size;
-            usage.messages += folder.messages;
+fn recount(maildir: &Maildir, limit: Limit) -> io::Result<(Usage, bool)> {
+    let mut usage = count(&maildir.dir)?;
+    maildir.dir.entries(|name, kind| {
+        if name.starts_with('.') && matches!(kind, FileType::Directory | FileType::Unknown) {
+            // A link is no folder of this mailbox.
+            if let Ok(folder) = maildir.dir.open(name) {
+                usage = usage.plus(count(&folder)?);
+            }
         }
-    }
-    let tmp = maildir.join("tmp/maildirsize.relais");
+        Ok(())
+    })?;
     let text = format!("{}\n{} {}\n", limit.header(), usage.size, usage.messages);
-    write_file(&tmp, text.as_bytes())?;
-    fs::rename(tmp, maildir.join(FILE))?;
-    Ok(usage)
+    maildir.replace(FILE, text.as_bytes())?;
+    Ok((usage, true))
 }
 
 /// The messages of one folder.
-fn count(dir: &Path) -> io::Result<Usage> {
+fn count(dir: &Dir) -> io::Result<Usage> {
     let mut usage = Usage::default();
     for sub in ["new", "cur"] {
-        let entries = match fs::read_dir(dir.join(sub)) {
+        let sub = match dir.open(sub) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
+            sub => sub?,
         };
-        for entry in entries {
-            let entry = entry?;
+        sub.entries(|name, _| {
             // It may have been deleted between the two calls.
-            let size = || entry.metadata().map_or(0, |file| file.len().cast_signed());
-            usage.size += size_in(&entry.file_name().to_string_lossy()).unwrap_or_else(size);
-            usage.messages += 1;
-        }
+            let size = || sub.size(name).map_or(0, u64::cast_signed);
+            let size = size_in(name).unwrap_or_else(size);
+            usage = usage.plus(Usage { size, messages: 1 });
+            Ok(())
+        })?;
     }
     Ok(usage)
 }
@@ -193,7 +296,7 @@ fn count(dir: &Path) -> io::Result<Usage> {
 fn size_in(name: &str) -> Option<i64> {
     let (_, rest) = name.split_once(",S=")?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    rest[..end].parse().ok()
+    rest[..end].parse().ok().filter(|size| *size > 0)
 }
 
 const FILE: &str = "maildirsize";
@@ -206,33 +309,57 @@ const STORE_DEFAULT: i64 = -2;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
+    struct Mailbox {
+        dir: tempfile::TempDir,
+        maildir: Maildir,
+    }
+
     fn limit(size: u64, messages: u64) -> Limit {
-        Limit { size: Some(size), messages: Some(messages) }
+        Limit { size: Some(size), messages: Some(messages), said: true }
     }
 
-    fn mailbox(messages: &[(&str, usize)]) -> tempfile::TempDir {
+    fn mailbox(messages: &[(&str, usize)]) -> Mailbox {
         let dir = tempfile::tempdir().expect("a directory");
-        super::super::maildir::create(dir.path()).expect("room");
-        super::super::maildir::create_folder(dir.path(), "Work").expect("room");
+        let root = Dir::root(dir.path()).expect("a directory");
+        let maildir = Maildir::make(&root, "Maildir").expect("room");
+        maildir.make_folder("Work").expect("room");
         for (name, size) in messages {
-            fs::write(dir.path().join(name), vec![b'x'; *size]).expect("room");
+            fs::write(dir.path().join("Maildir").join(name), vec![b'x'; *size]).expect("room");
         }
-        dir
+        Mailbox { dir, maildir }
     }
 
-    fn file(dir: &tempfile::TempDir) -> String {
-        fs::read_to_string(dir.path().join(FILE)).unwrap_or_default()
+    impl Mailbox {
+        /// A delivery of its own.
+        fn charge(&self, limit: Limit, size: u64, bypass: bool) -> String {
+            let mut account = Account::default();
+            let charged = account.charge(&self.maildir, limit, size, bypass);
+            if charged.is_ok() {
+                account.placed(size);
+            }
+            account.close(&self.maildir).expect("room");
+            charged.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+        }
+
+        fn file(&self) -> String {
+            fs::read_to_string(self.dir.path().join("Maildir").join(FILE)).unwrap_or_default()
+        }
+
+        fn set(&self, text: &str) {
+            fs::write(self.dir.path().join("Maildir").join(FILE), text).expect("room");
+        }
     }
 
     #[test]
     fn the_first_message_counts_what_is_there() {
-        let dir = mailbox(&[("cur/1.x,S=300:2,S", 5), ("new/2.x", 50), (".Work/new/3.x,S=7", 1)]);
-        charge(dir.path(), limit(1_000, 10), 100, false).expect("room");
-        assert_eq!(file(&dir), "1000S,10C\n357 3\n100 1\n");
-        refund(dir.path(), 100);
-        assert_eq!(file(&dir), "1000S,10C\n357 3\n100 1\n-100 -1\n");
+        let mailbox =
+            mailbox(&[("cur/1.x,S=300:2,S", 5), ("new/2.x", 50), (".Work/new/3.x,S=7", 1)]);
+        assert_eq!(mailbox.charge(limit(1_000, 10), 100, false), "ok");
+        assert_eq!(mailbox.file(), "1000S,10C\n357 3\n100 1\n");
     }
 
     #[test]
@@ -245,41 +372,94 @@ mod tests {
             ("one message more", limit(1_000, 1), 1, false, "Quota Exceeded"),
             ("never", limit(100, 10), 101, false, "Message too large"),
             ("no limit", Limit::default(), 1 << 40, false, "ok"),
-            ("messages only", Limit { size: None, messages: Some(2) }, 1 << 40, false, "ok"),
+            ("messages only", Limit { size: None, ..limit(0, 2) }, 1 << 40, false, "ok"),
         ];
         for (name, limit, size, bypass, want) in rows {
-            let dir = mailbox(&[("new/1.x,S=50", 50)]);
-            let got = charge(dir.path(), limit, size, bypass);
-            assert_eq!(got.map_or_else(|e| e.to_string(), |()| "ok".to_owned()), want, "{name}");
+            let mailbox = mailbox(&[("new/1.x,S=50", 50)]);
+            assert_eq!(mailbox.charge(limit, size, bypass), want, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_batch_has_charged_counts_before_it_is_placed() {
+        let mailbox = mailbox(&[]);
+        let mut account = Account::default();
+        let mut charge = |size| account.charge(&mailbox.maildir, limit(100, 10), size, false);
+        charge(60).expect("room");
+        // Over the limit, and nothing is in the mailbox yet: counting anew changes nothing.
+        assert!(matches!(charge(60), Err(Refused::Exceeded)));
+        charge(40).expect("room");
+        assert!(matches!(charge(1), Err(Refused::Exceeded)));
+        account.refund(40);
+        account.placed(60);
+        account.close(&mailbox.maildir).expect("room");
+        assert_eq!(mailbox.file(), "100S,10C\n0 0\n60 1\n");
+        account.charge(&mailbox.maildir, limit(100, 10), 40, false).expect("room");
+        account.close(&mailbox.maildir).expect("room");
+        assert_eq!(mailbox.file(), "100S,10C\n0 0\n60 1\n");
     }
 
     #[test]
     fn what_others_removed_is_noticed_before_refusing() {
-        let dir = mailbox(&[]);
-        fs::write(dir.path().join(FILE), "100S,10C\n60 1\n30 1\n").expect("room");
-        charge(dir.path(), limit(100, 10), 90, false).expect("the mailbox is empty");
-        assert_eq!(file(&dir), "100S,10C\n0 0\n90 1\n");
+        let mailbox = mailbox(&[]);
+        mailbox.set("100S,10C\n60 1\n30 1\n");
+        assert_eq!(mailbox.charge(limit(100, 10), 90, false), "ok");
+        assert_eq!(mailbox.file(), "100S,10C\n0 0\n90 1\n");
     }
 
     #[test]
-    fn a_file_that_is_too_long_or_broken_or_for_other_limits_is_made_anew() {
+    fn a_file_that_is_too_long_or_broken_or_impossible_is_made_anew() {
         let long = format!("100S,10C\n{}", "0 0\n".repeat(1_300));
-        for before in [long.as_str(), "100S,10C\n7\n", "200S\n90 1\n", "", "\u{fffd}\n"] {
-            let dir = mailbox(&[]);
-            fs::write(dir.path().join(FILE), before).expect("room");
-            charge(dir.path(), limit(100, 10), 10, false).expect("room");
-            assert_eq!(file(&dir), "100S,10C\n0 0\n10 1\n");
+        let rows = [
+            ("too long", long.as_str()),
+            ("broken", "100S,10C\n7\n"),
+            ("empty", ""),
+            ("without a sum", "100S,10C\n"),
+            ("no text", "\u{fffd}\n"),
+            ("negative octets", "100S,10C\n-90000 3\n"),
+            ("negative messages", "100S,10C\n90 -3\n"),
+            ("octets without a message", "100S,10C\n50 0\n"),
+            ("more messages than octets", "100S,10C\n5 6\n"),
+            ("a sum without end", "100S,10C\n9223372036854775807 1\n1 1\n"),
+            ("more than the disk holds", "100S,10C\n9223372036854775807 1\n"),
+        ];
+        for (name, before) in rows {
+            let mailbox = mailbox(&[]);
+            mailbox.set(before);
+            assert_eq!(mailbox.charge(limit(100, 10), 10, false), "ok", "{name}");
+            assert_eq!(mailbox.file(), "100S,10C\n0 0\n10 1\n", "{name}");
         }
+    }
+
+    #[test]
+    fn other_limits_in_the_file_are_no_reason_to_count_anew() {
+        let header = |said| {
+            let mailbox = mailbox(&[]);
+            mailbox.set("200S\n90 1\n");
+            let limit = Limit { said, ..limit(100, 10) };
+            assert_eq!(mailbox.charge(limit, 10, false), "ok");
+            mailbox.file()
+        };
+        // The directory's word is passed on to the IMAP server; a default is not.
+        assert_eq!(header(true), "100S,10C\n90 1\n0 0\n10 1\n");
+        assert_eq!(header(false), "200S\n90 1\n10 1\n");
+    }
+
+    #[test]
+    fn without_a_limit_the_file_stays_short_all_the_same() {
+        let mailbox = mailbox(&[("new/1.x,S=50", 50)]);
+        mailbox.set(&format!("0S\n{}", "1 1\n".repeat(1_300)));
+        assert_eq!(mailbox.charge(Limit::default(), 10, false), "ok");
+        assert!(mailbox.file().ends_with("\n50 1\n"), "{}", mailbox.file());
     }
 
     #[test]
     fn the_directory_may_speak_of_defaults_and_of_no_limit() {
         let default = Quota { size: Some(1), messages: Some(2) };
         let rows = [
-            (None, limit(1, 2)),
+            (None, Limit { said: false, ..limit(1, 2) }),
             (Some(XQuota { size: 7, messages: 8 }), limit(7, 8)),
-            (Some(XQuota { size: -2, messages: -1 }), Limit { size: Some(1), messages: None }),
+            (Some(XQuota { size: -2, messages: -1 }), Limit { messages: None, ..limit(1, 0) }),
         ];
         for (said, want) in rows {
             assert_eq!(Limit::of(said, default), want);

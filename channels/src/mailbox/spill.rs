@@ -4,13 +4,51 @@
 //! [`Chunk`] to be written elsewhere.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Write},
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::{Body, maildir};
+use super::{Body, dir::Dir};
+
+/// Where a partition keeps files on their way into mailboxes. Cheap to clone: all clones are one.
+#[derive(Clone, Debug)]
+pub struct SpillDir(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    root: Arc<Dir>,
+    dir: RwLock<Arc<Dir>>,
+}
+
+impl SpillDir {
+    /// The one of the partition at `root`, made if it is not there.
+    pub(super) fn open(root: Arc<Dir>) -> io::Result<Self> {
+        let dir = RwLock::new(Arc::new(root.make(SPILL)?));
+        Ok(Self(Arc::new(Shared { root, dir })))
+    }
+
+    /// The directory as it was last opened.
+    pub(super) fn dir(&self) -> Arc<Dir> {
+        self.0.dir.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A new file; the directory is made again when somebody has removed it.
+    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+        match self.dir().create(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let dir = Arc::new(self.0.root.make(SPILL)?);
+                let file = dir.create(name);
+                *self.0.dir.write().unwrap_or_else(PoisonError::into_inner) = dir;
+                file
+            }
+            created => created,
+        }
+    }
+}
 
 /// The octets received so far.
 #[derive(Debug, Default)]
@@ -24,14 +62,15 @@ pub struct Spill {
 pub struct Chunk {
     octets: Vec<u8>,
     file: Option<SpillFile>,
-    directory: PathBuf,
+    directory: SpillDir,
 }
 
 /// A file that is removed when nobody wants it any more.
 #[derive(Debug)]
 struct SpillFile {
     file: File,
-    path: PathBuf,
+    name: String,
+    directory: SpillDir,
     size: u64,
     kept: bool,
 }
@@ -43,11 +82,11 @@ impl Spill {
         self.memory.len() > MEMORY
     }
 
-    /// Takes everything that is in memory, to be written below `directory`; give it back by
-    /// [`Self::written`].
-    pub fn chunk(&mut self, directory: &Path) -> Chunk {
+    /// Takes everything that is in memory, to be written to a file in `directory`; give it back
+    /// by [`Self::written`].
+    pub fn chunk(&mut self, directory: &SpillDir) -> Chunk {
         let octets = std::mem::take(&mut self.memory);
-        Chunk { octets, file: self.file.take(), directory: directory.to_owned() }
+        Chunk { octets, file: self.file.take(), directory: directory.clone() }
     }
 
     /// The chunk has been written.
@@ -88,16 +127,17 @@ impl Chunk {
         let Some(mut file) = chunk.file.take() else { return Ok(Body::Whole(Vec::new())) };
         file.file.sync_data()?;
         file.kept = true;
-        Ok(Body::File { path: std::mem::take(&mut file.path), size: file.size })
+        Ok(Body::File { name: std::mem::take(&mut file.name), size: file.size })
     }
 }
 
 impl SpillFile {
-    fn create(directory: &Path) -> io::Result<Self> {
+    fn create(directory: &SpillDir) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         // Message names begin with a digit: these are others.
-        let path = directory.join(format!("spill.{}", COUNT.fetch_add(1, Ordering::Relaxed)));
-        Ok(Self { file: maildir::create_file(&path)?, path, size: 0, kept: false })
+        let name = format!("spill.{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let file = directory.create(&name)?;
+        Ok(Self { file, name, directory: directory.clone(), size: 0, kept: false })
     }
 }
 
@@ -105,48 +145,62 @@ impl Drop for SpillFile {
     fn drop(&mut self) {
         if !self.kept {
             // The next start would do it.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.directory.dir().remove(&self.name);
         }
     }
 }
 
+pub(super) const SPILL: &str = ".tmp";
 /// Octets of one message in memory.
 const MEMORY: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn spill_dir(root: &tempfile::TempDir) -> SpillDir {
+        SpillDir::open(Arc::new(Dir::root(root.path()).expect("a directory"))).expect("room")
+    }
 
     #[test]
     fn what_is_large_goes_to_a_file_and_arrives_whole() {
-        let dir = tempfile::tempdir().expect("a directory");
+        let root = tempfile::tempdir().expect("a directory");
+        let dir = spill_dir(&root);
         let mut spill = Spill::default();
         let piece = vec![b'x'; 100 << 10];
         let mut chunks = 0;
         for _ in 0..10 {
             if spill.push(&piece) {
-                let chunk = spill.chunk(dir.path()).write().expect("room");
+                let chunk = spill.chunk(&dir).write().expect("room");
                 spill.written(chunk);
                 chunks += 1;
             }
         }
         assert_eq!((chunks, spill.is_file()), (3, true));
-        let Body::File { path, size } = spill.chunk(dir.path()).finish().expect("room") else {
+        let Body::File { name, size } = spill.chunk(&dir).finish().expect("room") else {
             panic!("a file");
         };
-        assert_eq!((size, fs::metadata(&path).expect("a file").len()), (1_000 << 10, 1_000 << 10));
+        let file = fs::metadata(root.path().join(SPILL).join(name)).expect("a file");
+        assert_eq!((size, file.len()), (1_000 << 10, 1_000 << 10));
     }
 
     #[test]
-    fn a_message_given_up_leaves_no_file() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut spill = Spill::default();
-        assert!(!spill.push(&vec![b'x'; MEMORY]));
-        assert!(spill.push(b"x"));
-        let chunk = spill.chunk(dir.path()).write().expect("room");
-        spill.written(chunk);
-        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1);
-        drop(spill);
-        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0);
+    fn a_message_given_up_leaves_no_file_and_a_missing_directory_is_made_again() {
+        let root = tempfile::tempdir().expect("a directory");
+        let dir = spill_dir(&root);
+        let files = || fs::read_dir(root.path().join(SPILL)).expect("readable").count();
+        for _ in 0..2 {
+            let mut spill = Spill::default();
+            assert!(!spill.push(&vec![b'x'; MEMORY]));
+            assert!(spill.push(b"x"));
+            let chunk = spill.chunk(&dir).write().expect("room");
+            spill.written(chunk);
+            assert_eq!(files(), 1);
+            drop(spill);
+            assert_eq!(files(), 0);
+            fs::remove_dir(root.path().join(SPILL)).expect("allowed");
+        }
     }
 }

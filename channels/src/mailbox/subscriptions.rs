@@ -1,16 +1,18 @@
 //! The list of folders that a user's mail program shows, as Dovecot keeps it.
 
-use std::{fs, io, path::Path};
+use std::io::{self, Read};
 
-use super::maildir::write_file;
+use super::maildir::Maildir;
 
-/// Adds `folder`, with dots between its levels, to the list of the mailbox at `maildir`.
-pub(super) fn subscribe(maildir: &Path, folder: &str) -> io::Result<()> {
-    let path = maildir.join("subscriptions");
-    let mut list = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        list => list?,
-    };
+/// Adds `folder`, with dots between its levels, to the list of a mailbox.
+pub(super) fn subscribe(maildir: &Maildir, folder: &str) -> io::Result<()> {
+    let mut list = String::new();
+    if let Some(file) = maildir.dir.read(FILE)? {
+        file.take(MAX_LIST + 1).read_to_string(&mut list)?;
+        if list.len() as u64 > MAX_LIST {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "subscriptions is too long"));
+        }
+    }
     // The second version of the format has a head, and tabs between the levels.
     let line = if list.starts_with("V\t2") { folder.replace('.', "\t") } else { folder.to_owned() };
     if list.lines().any(|subscribed| subscribed == line) {
@@ -21,15 +23,19 @@ pub(super) fn subscribe(maildir: &Path, folder: &str) -> io::Result<()> {
     }
     list.push_str(&line);
     list.push('\n');
-    // Readers see the old list or the new one.
-    let tmp = maildir.join("tmp/subscriptions.relais");
-    write_file(&tmp, list.as_bytes())?;
-    fs::rename(tmp, path)
+    maildir.replace(FILE, list.as_bytes())
 }
+
+const FILE: &str = "subscriptions";
+/// Octets; no user has so many folders.
+const MAX_LIST: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::mailbox::dir::Dir;
 
     #[test]
     fn a_folder_is_added_once_in_the_format_of_the_list() {
@@ -42,12 +48,13 @@ mod tests {
         ];
         for (name, before, want) in rows {
             let dir = tempfile::tempdir().expect("a directory");
-            super::super::maildir::create(dir.path()).expect("room");
-            let path = dir.path().join("subscriptions");
+            let root = Dir::root(dir.path()).expect("a directory");
+            let maildir = Maildir::make(&root, "Maildir").expect("room");
+            let path = dir.path().join("Maildir/subscriptions");
             if let Some(before) = before {
                 fs::write(&path, before).expect("room");
             }
-            subscribe(dir.path(), "Work.Projects").expect("room");
+            subscribe(&maildir, "Work.Projects").expect("room");
             assert_eq!(fs::read_to_string(&path).expect("readable"), want, "{name}");
         }
     }

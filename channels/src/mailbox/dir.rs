@@ -1,0 +1,251 @@
+//! Directories and files below a partition, reached from an open directory and never through a
+//! link.
+//!
+//! A user may be able to write in a Maildir of the store: what lies there may be a link that leads
+//! elsewhere, a FIFO that nobody reads, a file that is somebody else's. Nothing here follows a
+//! link, waits for a peer, or writes into a file that has another name.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Dir(OwnedFd);
+
+impl Dir {
+    /// The directory where everything begins. Its own path is the operator's, who may have links.
+    pub(super) fn root(path: &Path) -> io::Result<Self> {
+        Ok(Self(fs::open(path, DIRECTORY, Mode::empty())?))
+    }
+
+    /// The directory at `path` below this one.
+    pub(super) fn open(&self, path: &str) -> io::Result<Self> {
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match fs::openat2(&self.0, path, DIRECTORY, Mode::empty(), beneath) {
+            // An old kernel, or a sandbox that does not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => self.walk(path),
+            opened => Ok(Self(opened?)),
+        }
+    }
+
+    /// As [`Self::open`]; what is missing on the way is made, closed to others.
+    pub(super) fn make(&self, path: &str) -> io::Result<Self> {
+        match self.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        let mut dir: Option<Self> = None;
+        for name in path.split('/') {
+            dir = Some(dir.as_ref().unwrap_or(self).make_one(name)?);
+        }
+        dir.ok_or_else(|| Errno::INVAL.into())
+    }
+
+    fn make_one(&self, name: &str) -> io::Result<Self> {
+        match fs::mkdirat(&self.0, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => self.step(name),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn walk(&self, path: &str) -> io::Result<Self> {
+        let mut dir: Option<Self> = None;
+        for name in path.split('/') {
+            dir = Some(dir.as_ref().unwrap_or(self).step(name)?);
+        }
+        dir.ok_or_else(|| Errno::INVAL.into())
+    }
+
+    fn step(&self, name: &str) -> io::Result<Self> {
+        if name.is_empty() || name == ".." {
+            return Err(Errno::INVAL.into());
+        }
+        Ok(Self(fs::openat(&self.0, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
+    }
+
+    /// Whether something is called `name` here, whatever it is.
+    pub(super) fn has(&self, name: &str) -> io::Result<bool> {
+        match fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            stat => Ok(stat.map(|_| true)?),
+        }
+    }
+
+    /// A new, empty file, readable by its owner only. What had its name before loses it.
+    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let created = match fs::openat(&self.0, name, flags, mode) {
+            Err(Errno::EXIST) => {
+                self.remove(name)?;
+                fs::openat(&self.0, name, flags, mode)
+            }
+            created => created,
+        };
+        Ok(created?.into())
+    }
+
+    /// A new file with `octets`; it is removed when writing fails half way.
+    pub(super) fn write(&self, name: &str, octets: &[u8]) -> io::Result<File> {
+        use io::Write;
+        let mut file = self.create(name)?;
+        match file.write_all(octets) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                // It is of no use and takes room that may be what is missing.
+                let _ = self.remove(name);
+                Err(error)
+            }
+        }
+    }
+
+    /// The regular file `name`, for reading. `None`: there is none.
+    pub(super) fn read(&self, name: &str) -> io::Result<Option<File>> {
+        self.file(name, OFlags::RDONLY)
+    }
+
+    /// The regular file `name`, for adding to its end. `None`: there is none.
+    pub(super) fn append(&self, name: &str) -> io::Result<Option<File>> {
+        self.file(name, OFlags::WRONLY | OFlags::APPEND)
+    }
+
+    fn file(&self, name: &str, how: OFlags) -> io::Result<Option<File>> {
+        match fs::openat(&self.0, name, how | FILE, Mode::empty()) {
+            Err(Errno::NOENT) => Ok(None),
+            // ENXIO: a FIFO without a reader, or a socket.
+            Err(Errno::LOOP | Errno::NXIO) => Err(not_its_own(name)),
+            Ok(fd) => {
+                let stat = fs::fstat(&fd)?;
+                let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+                // Under its other name a file that is written to may be anybody's.
+                let alone = !how.contains(OFlags::APPEND) || stat.st_nlink == 1;
+                if regular && alone { Ok(Some(fd.into())) } else { Err(not_its_own(name)) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Size of the file `name`, without following a link.
+    pub(super) fn size(&self, name: &str) -> io::Result<u64> {
+        Ok(fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?.st_size.cast_unsigned())
+    }
+
+    /// Gives the file `name` another name, in `to`; what was called so before is gone.
+    pub(super) fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
+        Ok(fs::renameat(&self.0, name, &to.0, new)?)
+    }
+
+    /// Gives the file `name` a second name, in `to`.
+    pub(super) fn link(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
+        match fs::linkat(&self.0, name, &to.0, new, AtFlags::empty()) {
+            // Names are never used twice, so this is the same file.
+            Err(Errno::EXIST) => Ok(()),
+            linked => Ok(linked?),
+        }
+    }
+
+    /// Removes the file `name`.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    /// Makes the names in this directory durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(self.readable()?)?)
+    }
+
+    /// Makes everything on its file system durable.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        Ok(fs::syncfs(self.readable()?)?)
+    }
+
+    /// Calls `each` for every name in this directory; the type may be unknown.
+    pub(super) fn entries(
+        &self,
+        mut each: impl FnMut(&str, FileType) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for entry in fs::Dir::new(self.readable()?)? {
+            let entry = entry?;
+            // No name of ours and no folder has other octets.
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if !matches!(name, "." | "..") {
+                each(name, entry.file_type())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn readable(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(fs::openat(&self.0, ".", flags, Mode::empty())?)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn not_its_own(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no file of its own"))
+}
+
+/// For finding what lies below; a directory that may not be listed can still be passed.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Follows no link, waits for no peer of a FIFO, takes no terminal.
+const FILE: OFlags =
+    OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+#[cfg(test)]
+mod tests {
+    use std::{fs as path, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_and_odd_files_are_not_followed_and_hang_nobody() {
+        let root = tempfile::tempdir().expect("a directory");
+        let outside = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| root.path().join(name);
+        path::create_dir_all(at("a/b")).expect("room");
+        path::write(outside.path().join("file"), "theirs").expect("room");
+        symlink(outside.path(), at("a/link")).expect("room");
+        symlink("b", at("a/inner")).expect("room");
+        symlink(outside.path().join("file"), at("a/file")).expect("room");
+        path::write(at("other"), "another's").expect("room");
+        path::hard_link(at("other"), at("a/hard")).expect("room");
+        fs::mkfifoat(fs::CWD, at("a/fifo"), Mode::RUSR | Mode::WUSR).expect("room");
+        let dir = Dir::root(root.path()).expect("a directory");
+        for name in ["a/link", "a/inner", "a/link/x", "../etc", "/etc", "a/fifo", "a/file"] {
+            assert!(dir.open(name).is_err(), "{name}");
+            assert!(dir.walk(name).is_err(), "{name}, walking");
+            assert!(dir.make(name).is_err(), "{name}, making");
+        }
+        assert!(dir.walk("a/b").is_ok());
+        let dir = dir.open("a").expect("a directory");
+        for name in ["file", "fifo", "b"] {
+            assert!(dir.read(name).is_err(), "{name}");
+            assert!(dir.append(name).is_err(), "{name}");
+        }
+        assert!(dir.append("hard").is_err());
+        assert!(dir.read("nothing").expect("readable").is_none());
+        // Writing takes the name and leaves what it led to.
+        for name in ["file", "fifo", "hard"] {
+            dir.write(name, b"ours").expect("room");
+            assert_eq!(path::read_to_string(at("a").join(name)).expect("a file"), "ours");
+        }
+        let theirs = path::read_to_string(outside.path().join("file")).expect("a file");
+        assert_eq!(theirs, "theirs");
+        assert_eq!(path::read_to_string(at("other")).expect("a file"), "another's");
+    }
+}

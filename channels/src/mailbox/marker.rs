@@ -1,0 +1,190 @@
+//! How a partition is recognised, and an empty mount point is not taken for one.
+//!
+//! The root of a partition holds a marker file. That it was seen there once is remembered beside
+//! the other data of the engine: a root without its marker is then a file system that is not
+//! mounted, and neither an empty store nor a place to grow one.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{dir::Dir, maildir};
+
+/// Why a partition is not there.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Away {
+    /// The system cannot reach it.
+    #[error("the store {path}: {error}", path = .path.display())]
+    Unreachable {
+        /// Its root.
+        path: PathBuf,
+        /// In the system's words.
+        error: String,
+    },
+    /// There is a directory, and it is not the one that was there before.
+    #[error(
+        "the store {path} has lost its marker {MARKER}: is its file system mounted? \
+         (Where a new store is to begin, remove {known})",
+        path = .path.display(), known = .known.display()
+    )]
+    Unmarked {
+        /// Its root.
+        path: PathBuf,
+        /// Where it is remembered.
+        known: PathBuf,
+    },
+}
+
+/// A root that was found to be one.
+#[derive(Debug)]
+pub(super) struct Marker {
+    root: PathBuf,
+    known: PathBuf,
+    /// Device and inode of the marker.
+    file: (u64, u64),
+}
+
+impl Marker {
+    /// Opens the root of a partition. A new one is made and marked, and so is one of an older
+    /// release; `known` is the file that remembers which roots have been marked.
+    pub(super) fn open(root: &Path, known: &Path) -> io::Result<Result<(Dir, Self), Away>> {
+        let remembered = remembers(known, root)?;
+        let unmarked = || Away::Unmarked { path: root.to_owned(), known: known.to_owned() };
+        let dir = match Dir::root(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !remembered => {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+                Dir::root(root)?
+            }
+            Err(error) if remembered => return Ok(Err(unreachable(root, &error))),
+            dir => dir?,
+        };
+        if !dir.has(MARKER)? {
+            if remembered && maildir::list(&dir)?.is_empty() {
+                return Ok(Err(unmarked()));
+            }
+            dir.write(MARKER, TEXT.as_bytes())?.sync_all()?;
+            dir.sync()?;
+        }
+        if !remembered {
+            remember(known, root)?;
+        }
+        let mut marker = Self { root: root.to_owned(), known: known.to_owned(), file: (0, 0) };
+        Ok(marker.look().map(|file| {
+            marker.file = file;
+            (dir, marker)
+        }))
+    }
+
+    /// Whether the root is still the one that was opened.
+    pub(super) fn check(&self) -> Result<(), Away> {
+        let file = self.look()?;
+        if file == self.file { Ok(()) } else { Err(self.unmarked()) }
+    }
+
+    fn look(&self) -> Result<(u64, u64), Away> {
+        match fs::symlink_metadata(self.root.join(MARKER)) {
+            Ok(file) => Ok((file.dev(), file.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.unmarked()),
+            Err(error) => Err(unreachable(&self.root, &error)),
+        }
+    }
+
+    fn unmarked(&self) -> Away {
+        Away::Unmarked { path: self.root.clone(), known: self.known.clone() }
+    }
+}
+
+fn unreachable(root: &Path, error: &io::Error) -> Away {
+    Away::Unreachable { path: root.to_owned(), error: error.to_string() }
+}
+
+fn remembers(known: &Path, root: &Path) -> io::Result<bool> {
+    match fs::read(known) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        list => Ok(list?.split(|octet| *octet == b'\n').any(|line| line == line_of(root))),
+    }
+}
+
+fn remember(known: &Path, root: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).create(true).mode(0o600).open(known)?;
+    file.write_all(&[line_of(root), b"\n"].concat())?;
+    file.sync_all()
+}
+
+fn line_of(root: &Path) -> &[u8] {
+    root.as_os_str().as_encoded_bytes()
+}
+
+/// In the root of every partition.
+pub const MARKER: &str = ".relais-store";
+const TEXT: &str =
+    "This directory is a store of relais. The file tells it from an empty mount point.\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            Self { dir: tempfile::tempdir().expect("a directory") }
+        }
+
+        fn root(&self) -> PathBuf {
+            self.dir.path().join("store")
+        }
+
+        fn open(&self) -> Result<Marker, Away> {
+            let known = self.dir.path().join("known");
+            Marker::open(&self.root(), &known).expect("readable").map(|(_, marker)| marker)
+        }
+    }
+
+    #[test]
+    fn a_new_root_is_marked_and_one_that_was_marked_before_is_missed() {
+        let place = Place::new();
+        let marker = place.open().expect("a new store");
+        assert!(place.root().join(MARKER).is_file());
+        assert_eq!(marker.check(), Ok(()));
+        assert!(place.open().is_ok());
+        // As if the file system were not mounted.
+        fs::rename(place.root(), place.dir.path().join("elsewhere")).expect("allowed");
+        assert!(matches!(place.open(), Err(Away::Unreachable { .. })));
+        fs::create_dir(place.root()).expect("room");
+        assert!(matches!(place.open(), Err(Away::Unmarked { .. })));
+        assert!(matches!(marker.check(), Err(Away::Unmarked { .. })));
+        assert_eq!(fs::read_dir(place.root()).expect("readable").count(), 0);
+        fs::remove_dir(place.root()).expect("allowed");
+        fs::rename(place.dir.path().join("elsewhere"), place.root()).expect("allowed");
+        assert_eq!(marker.check(), Ok(()));
+        assert!(place.open().is_ok());
+    }
+
+    #[test]
+    fn a_store_of_an_older_release_is_marked_when_it_is_first_opened() {
+        let rows = [("with mailboxes", "siroe.com/jdoe/Maildir/new"), ("empty", ""), ("odd", "x")];
+        for (name, inside) in rows {
+            let place = Place::new();
+            fs::create_dir_all(place.root().join(inside)).expect("room");
+            assert!(place.open().is_ok(), "{name}");
+            assert!(place.root().join(MARKER).is_file(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_came_back_without_its_marker_is_known_by_its_mailboxes() {
+        let place = Place::new();
+        place.open().expect("a new store");
+        fs::remove_file(place.root().join(MARKER)).expect("allowed");
+        fs::create_dir_all(place.root().join("siroe.com/jdoe/Maildir/new")).expect("room");
+        assert!(place.open().is_ok());
+        assert!(place.root().join(MARKER).is_file());
+    }
+}

@@ -1,0 +1,57 @@
+//! What cannot be written, told once for each trouble and not for each message.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
+
+use tracing::{info, warn};
+
+/// The troubles there are now.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    /// What is in trouble, relative to the root, and what the system says.
+    now: HashMap<String, String>,
+    /// Lesser ones that were told.
+    told: HashSet<String>,
+}
+
+impl Troubles {
+    /// A message cannot be written to `path`. Tells the operator unless that is known.
+    pub(super) fn begin(&mut self, path: &str, error: &io::Error) {
+        let said = error.to_string();
+        if self.now.get(path) == Some(&said) {
+            return;
+        }
+        if self.now.len() >= MAX_TROUBLES {
+            // Better told twice than not at all.
+            self.now.clear();
+        }
+        warn!(path, error = %said, "a mailbox cannot be written: its mail is refused for now");
+        self.now.insert(path.to_owned(), said);
+    }
+
+    /// A message was written to `path`.
+    pub(super) fn over(&mut self, path: &str) {
+        if !self.now.is_empty() && self.now.remove(path).is_some() {
+            info!(path, "a mailbox can be written again");
+        }
+    }
+
+    /// Something went wrong that keeps no message from its place.
+    pub(super) fn tell(&mut self, path: &str, error: &io::Error, what: &str) {
+        if self.told.len() >= MAX_TROUBLES {
+            self.told.clear();
+        }
+        if self.told.insert(format!("{path} {what} {error}")) {
+            warn!(path, %error, "{what}");
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.now.len()
+    }
+}
+
+const MAX_TROUBLES: usize = 10_000;
