@@ -24,7 +24,6 @@ use crate::{
     placement::Placement,
     router::{Access, RouteCache},
     session::{Connection, SessionParts},
-    status::WorkerState,
     watch::{Died, Lifeline},
     worker::{TakeConnection, Worker},
 };
@@ -169,7 +168,6 @@ impl Service {
         let slot =
             Slot { worker, arbiter, connections: 0, peak: 0, served: 0, since: Instant::now() };
         self.workers.insert(id, slot);
-        self.publish();
         id
     }
 
@@ -204,10 +202,6 @@ impl Service {
         ConnectionRefused { service, peer: format_args!("{peer}"), why, text: Some(text) }
             .emit(&self.parts.session.metrics);
         connection.socket.refuse(text);
-    }
-
-    fn publish(&self) {
-        self.parts.meter.workers(WorkerState::Active).set(metrics::level(self.workers.len()));
     }
 
     fn finish_drain(&mut self) {

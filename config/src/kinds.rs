@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     document::Document,
+    names::LABEL,
     pieces,
     reader::{Node, Reader, suggest},
     section::{Kind, Section, print_section, read_into},
@@ -425,6 +426,11 @@ impl<S: Section + Clone, B: Fn(String) -> S> Kind<Vec<S>> for Named<S, B> {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Vec<S>> {
         let mut sections = Vec::new();
         Table::<()>::each(node, reader, |key, node, reader| {
+            if !(LABEL.is)(&key) {
+                // It is the label of metrics and the key of `relais set`.
+                let message = format!("{:?} is not a name", shorten(&key));
+                reader.mistake_at(&node.path, &message, LABEL.expected);
+            }
             let mut section = (self.blank)(key);
             // Kept even when it cannot be read: others may speak of its name.
             read_into(node, reader, &mut section);

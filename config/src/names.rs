@@ -16,6 +16,12 @@ pub(crate) const CHANNEL: Formed = Formed {
     expected: "1 to 32 of lower-case letters, digits, '_', '-' and '$' are expected, such as \"tcp_local\"",
 };
 
+/// The name of a service or a pool: that of a channel, in any case.
+pub(crate) const LABEL: Formed = Formed {
+    is: is_label,
+    expected: "1 to 32 of letters, digits, '_', '-' and '$' are expected, such as \"SMTP_POOL\"",
+};
+
 /// The name that rewrite rules route to.
 pub(crate) const TAG: Formed =
     Formed { is: is_domain, expected: "a host name is expected, such as \"tcp_local-daemon\"" };
@@ -75,6 +81,10 @@ fn is_channel(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.chars().all(plain)
 }
 
+fn is_label(text: &str) -> bool {
+    is_channel(&text.to_ascii_lowercase())
+}
+
 /// What a channel can connect to.
 fn is_next_hop(text: &str) -> bool {
     if let Some(path) = text.strip_prefix("unix:") {
@@ -130,7 +140,7 @@ mod tests {
 
     #[test]
     fn forms_of_names() {
-        let rows: [Row; 5] = [
+        let rows: [Row; 6] = [
             (
                 "domains",
                 is_domain,
@@ -138,6 +148,7 @@ mod tests {
                 &["", ".", "a..b", "a.", "-a.b", "a b", "ü.de", "[1.2.3.4]", "a/b"],
             ),
             ("channels", is_channel, &["l", "tcp_local"], &["", "Tcp", "a b", "a.b"]),
+            ("services", is_label, &["SMTP", "tcp_Local"], &["", "A B", "a.b", "a\"b", "é"]),
             (
                 "next hops",
                 is_next_hop,

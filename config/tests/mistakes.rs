@@ -57,6 +57,14 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         &["3:17: data: this field is given twice; once is enough"],
     ),
     (
+        "a name that no label may have",
+        r#"{"SMTP_POOL""#,
+        r#"{"a\"b": (), "SMTP_POOL""#,
+        &[
+            r#"14:30: job_controller.pools["a\"b"]: "a\"b" is not a name; 1 to 32 of letters, digits, '_', '-' and '$' are expected, such as "SMTP_POOL""#,
+        ],
+    ),
+    (
         "duplicate key",
         r#"{"SMTP_POOL""#,
         r#"{"SMTP_POOL": (), "SMTP_POOL""#,

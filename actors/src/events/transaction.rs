@@ -391,7 +391,11 @@ mod tests {
     use relais_channels::mail::{Enhanced, Priority};
 
     use super::*;
-    use crate::{events::lines::Lines, metrics::Labels, status::Event};
+    use crate::{
+        events::lines::Lines,
+        metrics::{Format, Labels},
+        status::Event,
+    };
 
     fn lines(emit: impl FnOnce(&Metrics)) -> (Vec<String>, Metrics) {
         let metrics = Metrics::new(&Labels {
@@ -487,7 +491,7 @@ mod tests {
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Failed), (1, 1, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Attempted), (1, 1, 4096));
         let results = r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 2"#;
-        assert!(metrics.text().contains(results));
+        assert!(metrics.page(Format::Text).contains(results));
     }
 
     #[test]

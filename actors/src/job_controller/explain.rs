@@ -41,6 +41,8 @@ pub struct ChannelJobs {
     pub threaddepth: usize,
     /// Threads of all its jobs.
     pub threads: usize,
+    /// Threads that its jobs may have at most.
+    pub thread_limit: usize,
     /// Destinations that wait for their first thread.
     pub waiting: usize,
 }
@@ -128,6 +130,7 @@ impl JobController {
                 maxjobs: lane.maxjobs,
                 threaddepth: lane.threaddepth,
                 threads: slots.jobs_of(channel).map(|(_, job)| job.threads).sum(),
+                thread_limit: slots.capacity(channel),
                 waiting: self.schedule.waiting_of(channel),
             }
         };

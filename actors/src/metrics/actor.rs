@@ -223,8 +223,16 @@ pub(super) fn meters(registry: &mut Registry) -> BTreeMap<Actor, ActorMeter> {
     registry.register("actor_messages", "Messages handled", messages.clone());
     let help = "Time spent handling messages and timers";
     registry.register_with_unit("actor_busy", help, Unit::Seconds, busy.clone());
-    registry.register("actor_mailbox_depth", "Messages waiting to be handled", depth.clone());
-    registry.register("actor_restarts", "Actors started again", restarts.clone());
+    registry.register(
+        "actor_mailbox_depth",
+        "Messages waiting to be handled; when it grows, the actor is too slow",
+        depth.clone(),
+    );
+    registry.register(
+        "actor_restarts",
+        "Actors started again; the log says why, and a panic is a bug to report",
+        restarts.clone(),
+    );
     let meter = |actor: Actor| {
         let labels = ActorLabels { actor: actor.name() };
         let restarts = |cause: RestartCause| {

@@ -15,6 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::level;
 use crate::status::{EntryState, Event, Tally};
 
 /// What one channel holds. A *message* is an entry here, as in [`Event`].
@@ -26,8 +27,11 @@ pub struct ChannelMeter {
     pub job_waiting: Gauge,
     /// Seconds since the arrival of the oldest entry; 0 when there is none.
     pub oldest: Gauge,
+    /// Jobs and their connections now, and at most; hosts that are left alone for now.
+    pub work: WorkMeter,
     events: [EventMeter; Event::ALL.len()],
-    stored_now: [AtomicU64; 3],
+    /// Messages, recipients, octets.
+    stored_now: [Gauge; 3],
     waiting: [Gauge; EntryState::ALL.len()],
     seconds: Histogram,
     results: [Counter; Class::ALL.len()],
@@ -44,6 +48,21 @@ pub enum Class {
     Failed,
 }
 
+/// What a channel runs.
+#[derive(Clone, Debug, Default)]
+pub struct WorkMeter {
+    /// Jobs now.
+    pub jobs: Gauge,
+    /// `maxjobs`, as it is now.
+    pub job_limit: Gauge,
+    /// Connections of these jobs.
+    pub threads: Gauge,
+    /// Connections that all its jobs could have.
+    pub thread_limit: Gauge,
+    /// Hosts that could not be talked to.
+    pub hosts_suspended: Gauge,
+}
+
 #[derive(Debug, Default)]
 struct EventMeter {
     messages: Counter,
@@ -55,6 +74,8 @@ struct EventMeter {
 pub(super) struct Families {
     messages: Family<EventLabels, Counter>,
     waiting: Family<StateLabels, Gauge>,
+    stored: [Family<ChannelLabels, Gauge>; 3],
+    work: [Family<ChannelLabels, Gauge>; 5],
     oldest: Family<ChannelLabels, Gauge>,
     job_waiting: Family<ChannelLabels, Gauge>,
     seconds: Family<ChannelLabels, Histogram, fn() -> Histogram>,
@@ -88,14 +109,13 @@ impl ChannelMeter {
     /// An entry was put into the queue, to leave by this channel.
     pub fn received(&self, recipients: usize, bytes: u64) {
         self.count(Event::Received, recipients, bytes);
-        self.count(Event::Stored, recipients, bytes);
     }
 
     /// What the spool holds for this channel now.
     pub fn stored(&self, now: Tally) {
         let Tally { messages, recipients, bytes } = now;
         for (place, amount) in self.stored_now.iter().zip([messages, recipients, bytes]) {
-            place.store(amount, Relaxed);
+            place.set(level(amount));
         }
     }
 
@@ -145,7 +165,7 @@ impl ChannelMeter {
 
     /// The counters; what is stored is what is there now, the others count up.
     pub fn tallies(&self) -> BTreeMap<Event, Tally> {
-        let now = |which: usize| self.stored_now[which].load(Relaxed);
+        let now = |which: usize| self.stored_now[which].get().unsigned_abs();
         let tally = |event: Event| {
             let meter = &self.events[event as usize];
             let tally = match event {
@@ -186,17 +206,50 @@ impl Class {
 impl Families {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::new();
-        let Self { messages, waiting, oldest, job_waiting, seconds, results } = &families;
-        let help = "Queue entries by what became of them; goes on over restarts";
+        let Self { messages, waiting, stored, work, oldest, job_waiting, seconds, results } =
+            &families;
+        let help = "Queue entries by what became of them; goes on over restarts (relais counters)";
         registry.register("channel_messages", help, messages.clone());
-        registry.register("channel_queue_messages", "Queue entries by state", waiting.clone());
-        let help = "Age of the oldest queue entry";
+        let help = "Queue entries by state; of what does not move, relais queue why ID tells more";
+        registry.register("channel_queue_messages", help, waiting.clone());
+        let [entries, recipients, bytes] = stored.clone();
+        let help = "Queue entries on disk to leave by the channel; stored in relais counters";
+        registry.register("channel_stored_messages", help, entries);
+        let help = "Recipients of the queue entries on disk";
+        registry.register("channel_stored_recipients", help, recipients);
+        let help = "Content of the queue entries on disk";
+        registry.register_with_unit("channel_stored", help, Unit::Bytes, bytes);
+        let helps = [
+            ("channel_jobs", "Jobs running now"),
+            (
+                "channel_job_limit",
+                "Jobs that may run at once (maxjobs); relais set NAME.maxjobs changes it",
+            ),
+            ("channel_threads", "Connections of the jobs now"),
+            (
+                "channel_thread_limit",
+                "Connections that the jobs may have at most (maxjobs or job_limit, times \
+                 max_client_threads)",
+            ),
+            (
+                "channel_hosts_suspended",
+                "Hosts that could not be talked to and are left alone; relais status names them",
+            ),
+        ];
+        for ((name, help), family) in helps.into_iter().zip(work) {
+            registry.register(name, help, family.clone());
+        }
+        let help = "Age of the oldest queue entry; when it grows, look at relais queue list \
+                    --older-than 1h";
         registry.register_with_unit("channel_oldest", help, Unit::Seconds, oldest.clone());
-        let help = "Jobs that could run if their pool had room";
+        let help = "Jobs that could run if their pool had room; above 0 for long: raise job_limit \
+                    or maxjobs";
         registry.register("job_waiting", help, job_waiting.clone());
         let help = "Time from the arrival of a message to its delivery";
         registry.register_with_unit("delivery", help, Unit::Seconds, seconds.clone());
-        registry.register("delivery_results", "Recipients tried, by outcome", results.clone());
+        let help =
+            "Recipients tried, by outcome; relais queue list --reply TEXT finds the deferred";
+        registry.register("delivery_results", help, results.clone());
         families
     }
 
@@ -204,9 +257,15 @@ impl Families {
     pub(super) fn meter(&self, channel: &str) -> Arc<ChannelMeter> {
         let channel = channel.to_owned();
         let labels = ChannelLabels { channel: channel.clone() };
+        let [jobs, job_limit, threads, thread_limit, hosts_suspended] =
+            self.work.each_ref().map(|family| family.get_or_create_owned(&labels));
         let messages = |event: Event| {
             let labels = EventLabels { channel: channel.clone(), event: event.name() };
-            let messages = self.messages.get_or_create_owned(&labels);
+            let messages = match event {
+                // It goes up and down: gauges tell it.
+                Event::Stored => Counter::default(),
+                _ => self.messages.get_or_create_owned(&labels),
+            };
             EventMeter { messages, ..EventMeter::default() }
         };
         let waiting = |state: EntryState| {
@@ -221,7 +280,8 @@ impl Families {
             job_waiting: self.job_waiting.get_or_create_owned(&labels),
             oldest: self.oldest.get_or_create_owned(&labels),
             events: Event::ALL.map(messages),
-            stored_now: Default::default(),
+            stored_now: self.stored.each_ref().map(|family| family.get_or_create_owned(&labels)),
+            work: WorkMeter { jobs, job_limit, threads, thread_limit, hosts_suspended },
             waiting: EntryState::ALL.map(waiting),
             seconds: self.seconds.get_or_create_owned(&labels),
             results: Class::ALL.map(results),
@@ -238,6 +298,8 @@ impl Families {
         Self {
             messages: Family::default(),
             waiting: Family::default(),
+            stored: Default::default(),
+            work: Default::default(),
             oldest: Family::default(),
             job_waiting: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(DELIVERY_SECONDS)),

@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use super::level;
-use crate::status::DirectoryStatus;
+use crate::status::{DirectoryStatus, Pause};
 
 /// What one pool holds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ pub struct QueueMeter {
     pub max_messages: Gauge,
     /// Times that the disk was scanned for more.
     pub scans: Counter,
+    paused: Family<PauseLabels, Gauge>,
 }
 
 /// What the spool holds. Cheap to clone.
@@ -40,6 +41,12 @@ pub struct QueueMeter {
 pub struct SpoolMeter {
     /// Octets of all its files.
     pub bytes: Gauge,
+    /// Octets free on its disk.
+    pub free: Gauge,
+    /// Octets that are to stay free.
+    pub min_free: Gauge,
+    /// 1 while no mail is taken for want of room.
+    pub refusing: Gauge,
     commit_seconds: Histogram,
     batch_messages: Histogram,
 }
@@ -68,6 +75,11 @@ struct PoolLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PauseLabels {
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct LookUpLabels {
     result: &'static str,
 }
@@ -80,7 +92,8 @@ pub(super) fn pools(
     let jobs = Family::<PoolLabels, Gauge>::default();
     let limits = Family::<PoolLabels, Gauge>::default();
     registry.register("pool_jobs", "Jobs running now", jobs.clone());
-    registry.register("pool_job_limit", "Jobs that may run at once", limits.clone());
+    let help = "Jobs that may run at once; relais set NAME.job_limit changes it";
+    registry.register("pool_job_limit", help, limits.clone());
     let meter = |(pool, limit): &(String, usize)| {
         let labels = PoolLabels { pool: pool.clone() };
         let meter = PoolMeter {
@@ -101,17 +114,30 @@ impl QueueMeter {
             lost: Gauge::default(),
             max_messages: Gauge::default(),
             scans: Counter::default(),
+            paused: Family::default(),
         };
+        meter.pause(None);
         meter.max_messages.set(level(max_messages));
-        let Self { tracked, stored, lost, max_messages, scans } = meter.clone();
+        let Self { tracked, stored, lost, max_messages, scans, paused } = meter.clone();
         registry.register("queue_tracked", "Queue entries held in memory", tracked);
         registry.register("queue_stored", "Queue entries on disk", stored);
-        let help = "Queue entries on disk of channels that the configuration has lost";
+        let help = "Queue entries on disk of channels that the configuration has lost: bring the \
+                    channel back, or delete them";
         registry.register("queue_lost", help, lost);
         let help = "Queue entries held in memory at most";
         registry.register("queue_max_messages", help, max_messages);
         registry.register("queue_scans", "Scans of the disk for more entries", scans);
+        let help = "Whether nothing is handed to jobs, and why; relais status says it in words";
+        registry.register("queue_paused", help, paused);
         meter
+    }
+
+    /// Why nothing is handed to jobs.
+    pub fn pause(&self, pause: Option<Pause>) {
+        for why in Pause::ALL {
+            let gauge = self.paused.get_or_create_owned(&PauseLabels { why: why.name() });
+            gauge.set(i64::from(pause == Some(why)));
+        }
     }
 }
 
@@ -119,12 +145,23 @@ impl SpoolMeter {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let meter = Self {
             bytes: Gauge::default(),
+            free: Gauge::default(),
+            min_free: Gauge::default(),
+            refusing: Gauge::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             batch_messages: Histogram::new(BATCH_MESSAGES),
         };
-        let Self { bytes, commit_seconds, batch_messages } = meter.clone();
+        let Self { bytes, free, min_free, refusing, commit_seconds, batch_messages } =
+            meter.clone();
         registry.register_with_unit("spool", "Size of the spool's files", Unit::Bytes, bytes);
-        let help = "Time from taking a batch to its being safe";
+        let help = "Room on the spool's disk; below relais_spool_min_free_bytes mail is refused: \
+                    make room";
+        registry.register_with_unit("spool_free", help, Unit::Bytes, free);
+        let help = "Room that is to stay free (spool.min_free)";
+        registry.register_with_unit("spool_min_free", help, Unit::Bytes, min_free);
+        let help = "Whether new mail is refused because the disk has no room; /readyz tells why";
+        registry.register("spool_refusing", help, refusing);
+        let help = "Time from taking a batch to its being safe; the disk's speed";
         registry.register_with_unit("spool_commit", help, Unit::Seconds, commit_seconds);
         let help = "Messages made safe together";
         registry.register("spool_batch_messages", help, batch_messages);
@@ -141,7 +178,8 @@ impl SpoolMeter {
 impl DirectoryMeter {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let lookups = Family::<LookUpLabels, Counter>::default();
-        registry.register("directory_lookups", "Look-ups by result", lookups.clone());
+        let help = "Look-ups by result; failed: the directory does not answer, mail is put off";
+        registry.register("directory_lookups", help, lookups.clone());
         let cache_hits = Counter::default();
         let help = "Look-ups answered from memory";
         registry.register("directory_cache_hits", help, cache_hits.clone());

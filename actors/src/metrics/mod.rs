@@ -10,19 +10,29 @@
 mod actor;
 mod channel;
 mod delivery;
+mod exposition;
+mod notices;
+mod process;
 mod service;
 mod tally;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use prometheus_client::{encoding::text::encode, registry::Registry};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode_registry},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
 use relais_config::Config;
 
 pub use actor::{Actor, ActorMeter, Busy, RestartCause};
-pub use channel::{ChannelMeter, Class};
+pub use channel::{ChannelMeter, Class, WorkMeter};
 pub use delivery::{DirectoryMeter, LookUp, PoolMeter, QueueMeter, SpoolMeter};
+pub use exposition::Format;
+pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{Admission, ServiceMeter};
 
+use self::process::ProcessMeter;
 use crate::{
     readiness::Readiness,
     status::{Counters, Event},
@@ -32,6 +42,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Of figures that have no prefix.
+    unprefixed: Registry,
+    process: ProcessMeter,
     actors: BTreeMap<Actor, ActorMeter>,
     services: BTreeMap<String, Arc<ServiceMeter>>,
     channels: BTreeMap<String, Arc<ChannelMeter>>,
@@ -45,6 +58,10 @@ pub struct Metrics {
     pub spool: SpoolMeter,
     /// Look-ups in the directory.
     pub directory: DirectoryMeter,
+    /// Notices to senders.
+    pub notices: NoticeMeter,
+    /// Log lines thrown away because nobody took them.
+    pub log_lines_lost: Counter,
 }
 
 /// What a gauge shows for a count; the most it can for one that is larger still.
@@ -69,6 +86,11 @@ impl Metrics {
     /// Registers every metric for the given labels.
     pub fn new(labels: &Labels) -> Self {
         let mut registry = Registry::with_prefix("relais");
+        let mut unprefixed = Registry::default();
+        build_info(&mut registry);
+        let log_lines_lost = Counter::default();
+        let help = "Log lines thrown away because nobody took them: look at what reads the log";
+        registry.register("log_lines_lost", help, log_lines_lost.clone());
         let channel = channel::Families::register(&mut registry);
         let channels = labels.channels.iter().map(|name| (name.clone(), channel.meter(name)));
         let channels: BTreeMap<_, _> = channels.collect();
@@ -82,6 +104,10 @@ impl Metrics {
             queue: QueueMeter::register(&mut registry, labels.max_messages),
             spool: SpoolMeter::register(&mut registry),
             directory: DirectoryMeter::register(&mut registry),
+            notices: NoticeMeter::register(&mut registry),
+            log_lines_lost,
+            process: ProcessMeter::register(&mut unprefixed),
+            unprefixed,
             registry,
         }
     }
@@ -126,23 +152,35 @@ impl Metrics {
     pub fn resume(&self, earlier: &Counters) {
         for (channel, events) in &earlier.0 {
             let Some(meter) = self.channels.get(channel) else { continue };
-            // What is stored is counted as it comes in, and its sum now is the spool's to tell.
+            // The spool tells what is stored.
             for (event, tally) in events.iter().filter(|(event, _)| **event != Event::Stored) {
                 meter.resume(*event, *tally);
-                if *event == Event::Received {
-                    meter.resume(Event::Stored, *tally);
-                }
             }
         }
     }
 
-    /// What a scrape reads: the text format that ends with `# EOF`.
-    pub fn text(&self) -> String {
-        let mut page = String::with_capacity(32 << 10);
-        // Writing to a string cannot fail, and no metric of ours refuses to be encoded.
-        let _ = encode(&mut page, &self.registry);
-        page
+    /// What a scrape reads.
+    pub fn page(&self, format: Format) -> String {
+        self.process.update();
+        let mut page = String::with_capacity(64 << 10);
+        for registry in [&self.registry, &self.unprefixed] {
+            // Writing to a string cannot fail, and no metric of ours refuses to be encoded.
+            let _ = encode_registry(&mut page, registry);
+        }
+        exposition::written(&page, format)
     }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// One series that is always 1, and whose label says what runs.
+fn build_info(registry: &mut Registry) {
+    let family = Family::<BuildLabels, Gauge>::default();
+    registry.register("build_info", "The program that runs; always 1", family.clone());
+    family.get_or_create_owned(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
 }
 
 impl Labels {
@@ -178,12 +216,14 @@ mod tests {
     fn a_scrape_shows_every_metric_before_the_first_message() {
         let metrics = metrics();
         metrics.actor(Actor::Queue).declare(&["Settle"]);
-        let page = metrics.text();
+        let page = metrics.page(Format::OpenMetrics);
         for line in [
             r#"relais_actor_messages_total{actor="queue",message="Settle"} 0"#,
             r#"relais_actor_busy_seconds_total{actor="job_controller"} 0.0"#,
             r#"relais_actor_mailbox_depth{actor="dispatcher"} 0"#,
             r#"relais_actor_restarts_total{actor="watch",cause="panic"} 0"#,
+            concat!(r#"relais_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            r#"relais_not_ready{cause="room"} 0"#,
             r#"relais_dispatcher_workers{service="SMTP",state="active"} 0"#,
             r#"relais_dispatcher_connections{service="SMTP"} 0"#,
             r#"relais_dispatcher_connections_total{service="SMTP",result="accepted"} 0"#,
@@ -201,6 +241,15 @@ mod tests {
             "relais_spool_commit_seconds_count 0",
             "relais_spool_batch_messages_count 0",
             "relais_spool_bytes 0",
+            "relais_spool_free_bytes 0",
+            "relais_spool_refusing 0",
+            r#"relais_queue_paused{why="disk"} 0"#,
+            r#"relais_channel_stored_messages{channel="tcp_local"} 0"#,
+            r#"relais_channel_jobs{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_channel_threads{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_channel_hosts_suspended{channel="tcp_lmtpcs"} 0"#,
+            r#"relais_notices_total{result="written"} 0"#,
+            "relais_log_lines_lost_total 0",
             r#"relais_delivery_seconds_count{channel="tcp_lmtpcs"} 0"#,
             r#"relais_delivery_results_total{channel="tcp_lmtpcs",class="delivered"} 0"#,
             r#"relais_directory_lookups_total{result="found"} 0"#,
@@ -213,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_scrape_names_each_family_once_and_says_what_it_is() {
-        let page = metrics().text();
+        let page = metrics().page(Format::OpenMetrics);
         let mut types: Vec<_> = page.lines().filter(|l| l.starts_with("# TYPE ")).collect();
         let all = types.len();
         types.sort_by_key(|l| l.split(' ').nth(2));
@@ -241,14 +290,17 @@ mod tests {
         assert_eq!(show(Event::Delivered), (1, 2, 100));
         assert_eq!(show(Event::Attempted), (1, 1, 50));
         assert_eq!(show(Event::Failed), (0, 0, 0));
-        assert!(metrics.text().contains(r#"{channel="tcp_lmtpcs",event="stored"} 2"#));
+        let page = metrics.page(Format::Text);
+        assert!(page.contains("relais_channel_stored_messages{channel=\"tcp_lmtpcs\"} 2\n"));
+        assert!(page.contains("relais_channel_stored_bytes{channel=\"tcp_lmtpcs\"} 60\n"));
+        assert!(!page.contains("event=\"stored\""), "what counts up cannot tell it");
     }
 
     #[test]
     fn a_channel_that_the_configuration_lost_makes_no_label() {
         let metrics = metrics();
         metrics.channel("gone").received(1, 1);
-        assert!(!metrics.text().contains("gone"));
+        assert!(!metrics.page(Format::Text).contains("gone"));
         assert_eq!(metrics.counters().0.len(), 2);
     }
 }

@@ -49,7 +49,7 @@ struct ResultLabels {
 }
 
 impl ServiceMeter {
-    /// Workers in this state.
+    /// Workers in this state; set when somebody looks.
     pub fn workers(&self, state: WorkerState) -> &Gauge {
         &self.workers[state as usize]
     }
@@ -87,9 +87,13 @@ pub(super) fn meters(
     let workers = Family::<WorkerLabels, Gauge>::default();
     let connections = Family::<ServiceLabels, Gauge>::default();
     let totals = Family::<ResultLabels, PlainTotal>::default();
-    registry.register("dispatcher_workers", "Workers by state", workers.clone());
+    registry.register(
+        "dispatcher_workers",
+        "Workers by state; all full: connections wait (max_procs, max_conns)",
+        workers.clone(),
+    );
     registry.register("dispatcher_connections", "Sessions now", connections.clone());
-    let help = "Connections by what became of them";
+    let help = "Connections by what became of them; refused by PORT_ACCESS, full: raise max_procs";
     registry.register("dispatcher_connections_total", help, totals.clone());
     let meter = |service: &String| {
         let labels = ServiceLabels { service: service.clone() };

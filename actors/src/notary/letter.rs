@@ -14,6 +14,7 @@ use tracing::{error, warn};
 use super::{Case, KnownMessage, Parts, Told};
 use crate::{
     events::{MessageAccepted, RecipientsReturned},
+    metrics::NoticeResult,
     queue::now_ms,
     router::{Question, grouped},
     spool::{NewContent, SpoolError, open_recipients},
@@ -194,6 +195,7 @@ impl Parts {
                 Ok(ways) => routes.push((Recipient::new("", address), ways)),
                 Err(reply) if reply.is_permanent() => {
                     warn!(%id, to = address, %reply, "a notice has nowhere to go");
+                    self.metrics.notices.count(NoticeResult::NoWay);
                 }
                 Err(reply) => {
                     return Err(TellError::Route { address: address.clone(), reply });
@@ -209,6 +211,7 @@ impl Parts {
         self.spool.append(&mut envelope, content).await?;
         let reply = Reply::new(250, Enhanced(2, 0, 0), "a notice to the sender");
         MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.metrics);
+        self.metrics.notices.count(NoticeResult::Written);
         Ok(())
     }
 

@@ -37,7 +37,7 @@ use self::looked::Looked;
 pub use self::replies::speaker;
 use crate::{
     channels::Channels,
-    metrics::{self, ActorMeter, Metrics},
+    metrics::{self, ActorMeter, Metrics, NoticeResult},
     queue::{Destination, Queue, Reading, Reason, now_ms, tracker::Tracked},
     router::RouterHandle,
     spool::{EntryState, Spool},
@@ -280,6 +280,10 @@ impl Notary {
 
     fn written(&mut self, mut cases: Vec<Case>, told: Told, tries: u32) {
         // Nothing else would bring these up again.
+        let notices = &self.parts.metrics.notices;
+        if told == Told::Later {
+            notices.count(NoticeResult::PutOff);
+        }
         let is_alone = cases.iter().all(|case| case.then.is_none());
         if is_alone && told == Told::Later {
             if tries < TRIES && !self.hurries && self.untold.len() < MAX_UNTOLD {
@@ -291,6 +295,7 @@ impl Notary {
             }
             if let Some(Case { entry, kind, .. }) = cases.first() {
                 warn!(id = %entry.id, ?kind, tries, "given up: its sender is not told");
+                notices.count(NoticeResult::GivenUp);
             }
         }
         let (warnings, cases): (Vec<_>, Vec<_>) =

@@ -188,6 +188,12 @@ impl Spool {
         checked
     }
 
+    /// Octets free on the disk, and how many of them are to stay free.
+    pub fn free_room(&self) -> (Option<u64>, u64) {
+        let base = &self.shared.base;
+        (base.disk.free_space(base.layout.root()).ok(), base.settings.min_free)
+    }
+
     /// Records a change of an entry's state. Never waits; see [`Spool::state_backlog`].
     pub fn amend(&self, change: Change) {
         self.shared.journal.push(change);

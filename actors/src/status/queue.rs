@@ -177,6 +177,18 @@ impl QueuedEntry {
 }
 
 impl Pause {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Draining, Self::Disk, Self::Notary];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Disk => "disk",
+            Self::Notary => "notary",
+        }
+    }
+
     /// In words.
     pub const fn words(self) -> &'static str {
         match self {

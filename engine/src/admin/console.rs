@@ -2,9 +2,12 @@
 
 use std::future::Future;
 
-use relais_actors::status::{
-    Counters, HistoryLine, LimitSet, OrderProgress, QueueFilter, QueueOrder, QueueSummary,
-    QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+use relais_actors::{
+    metrics::Format,
+    status::{
+        Counters, HistoryLine, LimitSet, OrderProgress, QueueFilter, QueueOrder, QueueSummary,
+        QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+    },
 };
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
@@ -88,8 +91,8 @@ pub trait Console: Clone + Send + 'static {
     /// Asks the engine to drain and end. Returns at once; asking twice is asking once.
     fn stop(&self);
 
-    /// What a scrape reads.
-    fn metrics_text(&self) -> String;
+    /// What a scrape reads. What the engine's actors do not tell in time stays as it was.
+    fn metrics_page(&self, format: Format) -> impl Future<Output = String> + Send;
 }
 
 /// An answer, or why there is none.

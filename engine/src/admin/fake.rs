@@ -9,7 +9,7 @@ use std::{
 };
 
 use relais_actors::{
-    metrics::{Labels, Metrics},
+    metrics::{Format, Labels, Metrics},
     status::{
         ChannelStatus, ChannelSummary, Counters, EntryState, Event, HistoryLine, HostSummary,
         LimitSet, OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus,
@@ -224,8 +224,8 @@ impl Console for Fake {
         self.0.stops.fetch_add(1, Relaxed);
     }
 
-    fn metrics_text(&self) -> String {
-        Metrics::new(&Labels::default()).text()
+    async fn metrics_page(&self, format: Format) -> String {
+        Metrics::new(&Labels::default()).page(format)
     }
 }
 

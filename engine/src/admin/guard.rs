@@ -1,16 +1,29 @@
-//! Who may change something: whoever may open the UNIX socket.
+//! How a request came, and who may change something: whoever may open the UNIX socket.
 
 use std::{
     any::Any,
     future::{Ready, ready},
+    net::IpAddr,
 };
 
 use actix_web::{
     Error, FromRequest, HttpRequest,
     dev::{Extensions, Payload},
     error::ErrorForbidden,
-    rt::net::UnixStream,
+    rt::net::{TcpStream, UnixStream},
 };
+
+/// How a connection came in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Arrived {
+    /// By `DATA/admin.sock`.
+    Unix,
+    /// By TCP, to this address of ours.
+    Tcp {
+        /// Nothing when it is gone again.
+        local: Option<IpAddr>,
+    },
+}
 
 /// Proof that a request came by the UNIX socket.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +32,11 @@ pub(super) struct Owner(());
 /// Remembers how a connection came in; called once for each.
 pub(super) fn mark(io: &dyn Any, connection: &mut Extensions) {
     if io.is::<UnixStream>() {
-        connection.insert(Owner(()));
+        connection.insert(Arrived::Unix);
+    } else {
+        let tcp = io.downcast_ref::<TcpStream>();
+        let local = tcp.and_then(|tcp| tcp.local_addr().ok()).map(|address| address.ip());
+        connection.insert(Arrived::Tcp { local });
     }
 }
 
@@ -28,8 +45,8 @@ impl FromRequest for Owner {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let owner = request.conn_data::<Self>().copied();
+        let is_owner = request.conn_data::<Arrived>() == Some(&Arrived::Unix);
         let refusal = || ErrorForbidden("changes are made through DATA/admin.sock only");
-        ready(owner.ok_or_else(refusal))
+        ready(is_owner.then_some(Self(())).ok_or_else(refusal))
     }
 }

@@ -10,6 +10,7 @@ pub mod console;
 pub(crate) mod fake;
 mod guard;
 mod listing;
+mod names;
 mod pages;
 pub mod socket;
 
@@ -22,7 +23,9 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle};
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Data};
+
+pub use names::Names;
 
 pub use console::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble};
 
@@ -60,11 +63,12 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// Serves `console` on `DATA/admin.sock` and, when given, on `listen`.
+    /// Serves `console` on `DATA/admin.sock` and, when given, on `listen`, there under `names` only.
     pub fn start(
         console: impl Console,
         data: &Path,
         listen: Option<SocketAddr>,
+        names: Names,
     ) -> Result<Self, EndpointError> {
         let tcp = listen.map(|address| {
             TcpListener::bind(address).map_err(|source| EndpointError::Tcp { address, source })
@@ -79,10 +83,14 @@ impl Endpoint {
             places.push(format!("http://{address}"));
         }
         let (started, handle) = mpsc::channel();
+        let names = Data::new(names);
         let serve = move || {
             let served = actix_rt::System::new().block_on(async move {
                 let mut server = HttpServer::new(move || {
-                    App::new().configure(|app| pages::configure(app, console.clone()))
+                    App::new()
+                        .app_data(names.clone())
+                        .wrap(from_fn(names::known_only))
+                        .configure(|app| pages::configure(app, console.clone()))
                 })
                 .workers(1)
                 .on_connect(guard::mark)
@@ -154,7 +162,8 @@ mod tests {
     fn serve() -> Served {
         let (fake, data) = (Fake::default(), tempfile::tempdir().unwrap());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let endpoint = Endpoint::start(fake.clone(), data.path(), Some(any)).unwrap();
+        let endpoint =
+            Endpoint::start(fake.clone(), data.path(), Some(any), Names::default()).unwrap();
         Served { fake, endpoint, data }
     }
 
@@ -169,10 +178,14 @@ mod tests {
         }
     }
 
-    fn talk(mut stream: impl Read + Write, request: &str) -> String {
-        let rest = "HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    fn talk(stream: impl Read + Write, request: &str) -> String {
+        let rest = "HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        talk_raw(stream, &format!("{request} {rest}"))
+    }
+
+    fn talk_raw(mut stream: impl Read + Write, request: &str) -> String {
         // A server that has read enough answers and closes while we still write.
-        let _ = write!(stream, "{request} {rest}");
+        let _ = write!(stream, "{request}");
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
         answer
@@ -188,7 +201,10 @@ mod tests {
         // request, by TCP, by the socket, what the answer holds
         let rows = [
             ("GET /", "200", "200", "SERVICE"),
-            ("GET /metrics", "200", "200", "application/openmetrics-text; version=1.0.0"),
+            ("GET /metrics", "200", "200", "content-type: text/plain; version=0.0.4"),
+            ("HEAD /metrics", "200", "200", "content-type: text/plain; version=0.0.4"),
+            ("HEAD /readyz", "200", "200", "content-length: 6"),
+            ("HEAD /api/v1/stop", "405", "405", ""),
             ("GET /healthz", "200", "200", "alive"),
             ("GET /readyz", "200", "200", "ready"),
             ("GET /api/v1/status", "200", "200", "\"max_messages\":100"),
@@ -227,6 +243,61 @@ mod tests {
         assert!(answer.ends_with("recovering the spool\n"));
         assert_eq!(code(&served.tcp("GET /healthz")), "200");
         assert_eq!(code(&served.tcp("GET /metrics")), "200");
+    }
+
+    #[test]
+    fn only_names_of_ours_are_answered_by_tcp() {
+        let served = serve();
+        let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+        let request = |stream: TcpStream, target: &str, host: &str| {
+            let head = format!("GET {target} HTTP/1.1\r\n{host}connection: close\r\n\r\n");
+            code(&talk_raw(stream, &head)).to_owned()
+        };
+        for (target, host, want) in [
+            ("/api/v1/status", "host: localhost\r\n", "200"),
+            ("/api/v1/status", "host: 127.0.0.1:9225\r\n", "200"),
+            ("/api/v1/status", "host: evil.example:9225\r\n", "421"),
+            ("/healthz", "host: evil.example\r\n", "421"),
+            ("/metrics", "host: localhost\r\nhost: evil.example\r\n", "400"),
+            ("http://evil.example/metrics", "host: localhost\r\n", "421"),
+            ("/metrics", "host: \r\n", "421"),
+        ] {
+            let tcp = TcpStream::connect(address).unwrap();
+            assert_eq!(request(tcp, target, host), want, "{target} {host:?}");
+        }
+        let unix = UnixStream::connect(socket::path(served.data.path())).unwrap();
+        let head = "GET /healthz HTTP/1.1\r\nhost: relais\r\nconnection: close\r\n\r\n";
+        assert_eq!(code(&talk_raw(unix, head)), "200");
+    }
+
+    #[test]
+    fn the_format_of_metrics_is_the_one_that_is_asked_for() {
+        let served = serve();
+        let address = served.endpoint.places[1].strip_prefix("http://").unwrap();
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,\
+                          application/openmetrics-text;version=0.0.1;q=0.4,\
+                          text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let by_text = "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;q=0.2";
+        for (accept, open) in [
+            (prometheus, true),
+            (by_text, false),
+            ("*/*", false),
+            ("text/html", false),
+            ("application/openmetrics-text", true),
+            ("application/openmetrics-text; version=2.0.0, text/plain", false),
+            ("application/vnd.google.protobuf", false),
+            ("?;;,q=", false),
+        ] {
+            let stream = TcpStream::connect(address).unwrap();
+            let head = format!(
+                "GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\n\
+                 connection: close\r\n\r\n"
+            );
+            let answer = talk_raw(stream, &head);
+            assert_eq!(code(&answer), "200", "{accept}");
+            assert_eq!(answer.contains("application/openmetrics-text; version=1.0.0"), open);
+            assert_eq!(answer.ends_with("# EOF\n"), open, "{accept}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! | request | answer | by TCP |
 //! | --- | --- | --- |
 //! | `GET /` | a page for people, plain text | yes |
-//! | `GET /metrics` | what Prometheus and its kin scrape | yes |
+//! | `GET /metrics` | what Prometheus and its kin scrape: text, or `OpenMetrics` by `Accept` | yes |
 //! | `GET /healthz` | 200 as long as the process lives | yes |
-//! | `GET /readyz` | 200 once mail is taken, else 503 with the reason | yes |
+//! | `GET /readyz` | 200 while mail is taken and delivered, else 503 with the reason | yes |
 //! | `GET /api/v1/status` | [`Status`] | yes |
 //! | `GET /api/v1/queue?channel=&host=&from=&to=&older_than=&state=&limit=` | one entry a line | yes |
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
@@ -19,18 +19,27 @@
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
+//! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others.
+//!
 //! Errors are `{"error": "..."}`.
 
 use std::{fmt, future::Future, time::Duration};
 
 use actix_web::{
-    HttpResponse, ResponseError,
-    http::{StatusCode, header::CONTENT_TYPE},
+    HttpRequest, HttpResponse, ResponseError, Route, guard as guards,
+    http::{
+        StatusCode,
+        header::{Accept, CONTENT_TYPE, Header},
+    },
+    mime::Mime,
     web::{self, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
 };
-use relais_actors::status::{
-    Counters, HistoryLine, LimitSet, MAX_REASON, QueueFilter, QueueOrder, QueueSummary,
-    QueuedMessage, RouteExplained, SetLimit, Status, Why,
+use relais_actors::{
+    metrics::Format,
+    status::{
+        Counters, HistoryLine, LimitSet, MAX_REASON, QueueFilter, QueueOrder, QueueSummary,
+        QueuedMessage, RouteExplained, SetLimit, Status, Why,
+    },
 };
 use relais_channels::mail::MessageId;
 use serde_json::json;
@@ -49,24 +58,29 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .app_data(PayloadConfig::new(MAX_REQUEST))
         .app_data(wrong_query)
         .app_data(wrong_body)
-        .route("/", web::get().to(overview::<C>))
-        .route("/metrics", web::get().to(metrics::<C>))
-        .route("/healthz", web::get().to(async || "alive\n"))
-        .route("/readyz", web::get().to(ready::<C>))
-        .route("/api/v1/status", web::get().to(status::<C>))
-        .route("/api/v1/counters", web::get().to(counters::<C>))
-        .route("/api/v1/queue", web::get().to(queue_list::<C>))
-        .route("/api/v1/queue/summary", web::get().to(queue_summary::<C>))
+        .route("/", get().to(overview::<C>))
+        .route("/metrics", get().to(metrics::<C>))
+        .route("/healthz", get().to(async || "alive\n"))
+        .route("/readyz", get().to(ready::<C>))
+        .route("/api/v1/status", get().to(status::<C>))
+        .route("/api/v1/counters", get().to(counters::<C>))
+        .route("/api/v1/queue", get().to(queue_list::<C>))
+        .route("/api/v1/queue/summary", get().to(queue_summary::<C>))
         .route("/api/v1/queue/orders", web::post().to(queue_order::<C>))
-        .route("/api/v1/queue/{id}", web::get().to(queue_show::<C>))
-        .route("/api/v1/queue/{id}/why", web::get().to(queue_why::<C>))
-        .route("/api/v1/queue/{id}/history", web::get().to(queue_history::<C>))
+        .route("/api/v1/queue/{id}", get().to(queue_show::<C>))
+        .route("/api/v1/queue/{id}/why", get().to(queue_why::<C>))
+        .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
         .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
         .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
-        .route("/api/v1/route", web::get().to(route::<C>))
+        .route("/api/v1/route", get().to(route::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
         .default_service(web::to(nothing));
+}
+
+/// For GET, and for HEAD, which gets the same answer without its body.
+fn get() -> Route {
+    web::route().guard(guards::Any(guards::Get()).or(guards::Head()))
 }
 
 async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, Refusal> {
@@ -81,8 +95,25 @@ async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, Refusal>
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(page))
 }
 
-async fn metrics<C: Console>(console: Data<C>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, SCRAPE_TYPE)).body(console.metrics_text())
+async fn metrics<C: Console>(request: HttpRequest, console: Data<C>) -> HttpResponse {
+    let format = format_for(&request);
+    let page = console.metrics_page(format).await;
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, format.content_type())).body(page)
+}
+
+/// The first of the formats that a scraper asks for and that is there; text for all who do not ask.
+fn format_for(request: &HttpRequest) -> Format {
+    let Ok(accept) = Accept::parse(request) else { return Format::default() };
+    let format = |kind: Mime| match (kind.type_().as_str(), kind.subtype().as_str()) {
+        ("application", "openmetrics-text") => {
+            let version = kind.get_param("version").map(|version| version.as_str().to_owned());
+            let known = version.is_none_or(|version| matches!(&*version, "1.0.0" | "0.0.1"));
+            known.then_some(Format::OpenMetrics)
+        }
+        ("text" | "*", "plain" | "*") => Some(Format::Text),
+        _ => None,
+    };
+    accept.ranked().into_iter().find_map(format).unwrap_or_default()
 }
 
 async fn ready<C: Console>(console: Data<C>) -> HttpResponse {
@@ -264,8 +295,6 @@ impl ResponseError for Refusal {
     }
 }
 
-/// The text format of metrics that ends with `# EOF`.
-const SCRAPE_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Messages named in one order.
 const MAX_IDS: usize = 1_000;
 /// Octets of a request's body.

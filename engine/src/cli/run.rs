@@ -11,7 +11,7 @@ use super::{
     configuration::{Source, unspoken_language},
 };
 use crate::{
-    admin::{Console, Endpoint},
+    admin::{Console, Endpoint, Names},
     lock::Lock,
     logging::{self, Sink},
 };
@@ -64,10 +64,11 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
         warn!(file, line, column, field, "{message}");
     }
     let ran = actix_rt::System::new().block_on(async {
-        let (admin, summary) = (config.admin.listen, Summary::of(&config));
+        let (admin, summary) = (config.admin.clone(), Summary::of(&config));
+        let names = Names(admin.names.into_iter().chain([config.host.clone()]).collect());
         let data = config.data.clone();
         let mut engine = E::new(config, log.clone());
-        let endpoint = Endpoint::start(engine.console(), &data, admin);
+        let endpoint = Endpoint::start(engine.console(), &data, admin.listen, names);
         let endpoint = endpoint.map_err(|error| because(&error))?;
         let listening = match engine.start().await {
             Ok(listening) => listening,

@@ -12,7 +12,7 @@ use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
 use super::*;
 use crate::{
     admin::{
-        Console, Endpoint, RouteQuestion,
+        Console, Endpoint, Names, RouteQuestion,
         client::Client,
         fake::{Fake, explain},
     },
@@ -77,7 +77,7 @@ fn refusal(arguments: &[&str]) -> String {
 fn answering() -> (tempfile::TempDir, Fake, Endpoint) {
     let (data, fake) = (tempfile::tempdir().unwrap(), Fake::default());
     fake.0.entries.store(600, Relaxed);
-    let endpoint = Endpoint::start(fake.clone(), data.path(), None).unwrap();
+    let endpoint = Endpoint::start(fake.clone(), data.path(), None, Names::default()).unwrap();
     (data, fake, endpoint)
 }
 

@@ -2,12 +2,15 @@
 
 mod account;
 mod entries;
+mod gauges;
 mod limits;
 mod orders;
+mod sockets;
 mod summary;
 
 use std::{
     collections::HashMap,
+    iter,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -22,7 +25,7 @@ use relais_actors::{
     directory::Counters as Lookups,
     dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
-    metrics::{Metrics, level},
+    metrics::{Format, Metrics},
     queue::{DescribeQueue, Queue, now_ms},
     readiness::Cause,
     router::RouterHandle,
@@ -41,10 +44,14 @@ use tokio::sync::Notify;
 use self::{
     entries::{Position, describe, entries_of},
     orders::OrderPosition,
+    sockets::SocketFile,
     summary::oldest,
 };
 use crate::{
-    admin::console::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble},
+    admin::{
+        console::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble},
+        socket,
+    },
     explain,
     logging::Sink,
     stopped::Stopped,
@@ -74,6 +81,8 @@ struct Parts {
     queue: Addr<Queue>,
     controller: Addr<JobController>,
     listening: HashMap<String, Vec<String>>,
+    /// The UNIX sockets among these.
+    sockets: Vec<(String, Vec<SocketFile>)>,
     router: RouterHandle,
     lookups: Arc<Lookups>,
 }
@@ -86,6 +95,12 @@ impl Parts {
             Ok(()) => readiness.clear(Cause::Room, ""),
             Err(error) => readiness.raise(Cause::Room, "", format!("new mail is refused: {error}")),
         };
+        for (service, sockets) in &self.sockets {
+            match sockets.iter().find(|socket| !socket.is_there()) {
+                None => readiness.clear(Cause::Service, service),
+                Some(socket) => readiness.raise(Cause::Service, service, socket.words(service)),
+            };
+        }
         readiness.reasons()
     }
 
@@ -123,6 +138,7 @@ impl EngineConsole {
             dispatcher: engine.dispatcher.clone(),
             queue: engine.queue.clone(),
             controller: engine.controller.clone(),
+            sockets: SocketFile::of(&engine.listening),
             listening: engine.listening.iter().cloned().collect(),
             router: engine.router.clone(),
             lookups: engine.lookups.clone(),
@@ -212,7 +228,9 @@ impl Console for EngineConsole {
             phase: self.phase(),
             started: self.0.started.0,
             uptime_seconds: self.0.started.1.elapsed().as_secs(),
-            admin: config.admin.listen.iter().map(ToString::to_string).collect(),
+            admin: iter::once(format!("unix:{}", socket::path(&self.0.data).display()))
+                .chain(config.admin.listen.map(|address| format!("http://{address}")))
+                .collect(),
             services: services
                 .into_iter()
                 .filter_map(|description| {
@@ -340,13 +358,13 @@ impl Console for EngineConsole {
         self.0.stop.notify_one();
     }
 
-    fn metrics_text(&self) -> String {
-        let Some(parts) = self.0.parts.get() else { return "# EOF\n".to_owned() };
-        parts.metrics.directory.counted(parts.directory());
-        let stored: u64 = parts.spool.counts().values().map(Counts::total).sum();
-        parts.metrics.queue.stored.set(level(stored));
-        parts.metrics.spool.bytes.set(level(parts.spool.octets()));
-        parts.metrics.text()
+    async fn metrics_page(&self, format: Format) -> String {
+        let Some(parts) = self.0.parts.get() else {
+            return if format == Format::OpenMetrics { "# EOF\n" } else { "" }.to_owned();
+        };
+        parts.metrics.log_lines_lost.inner().store(self.0.log.lost(), Ordering::Relaxed);
+        gauges::update(parts, &self.0.config).await;
+        parts.metrics.page(format)
     }
 }
 
@@ -357,11 +375,7 @@ fn service_status(
 ) -> ServiceStatus {
     let workers = description.workers.into_iter().map(|worker| WorkerStatus {
         id: u64::from(worker.id.0),
-        state: if worker.connections < service.limits.max_conns {
-            WorkerState::Active
-        } else {
-            WorkerState::Full
-        },
+        state: worker_state(service, &worker),
         arbiter: worker.arbiter,
         connections: worker.connections,
         peak: worker.peak,
@@ -378,6 +392,18 @@ fn service_status(
         accepted: description.accepted,
         refused: description.refused,
         workers,
+    }
+}
+
+/// What `relais status` and the gauges say of a worker.
+fn worker_state(
+    service: &relais_config::Service,
+    worker: &relais_actors::service::WorkerDescription,
+) -> WorkerState {
+    if worker.connections < service.limits.max_conns {
+        WorkerState::Active
+    } else {
+        WorkerState::Full
     }
 }
 

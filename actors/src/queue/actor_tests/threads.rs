@@ -3,6 +3,7 @@
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     job_controller::{Limit, StopStarting},
+    metrics::Format,
     queue::{DescribeQueue, DrainQueue, SetMaxMessages, now_ms},
     spool::EntryState,
 };
@@ -27,7 +28,8 @@ async fn a_thread_that_panics_costs_its_message_an_attempt_and_the_others_nothin
     assert_eq!(history[0].replies[0].1.reply().text, "the delivery broke off by an error of ours");
     assert_eq!(house.log.count("a thread panicked"), 1);
     let restarts = r#"relais_actor_restarts_total{actor="job",cause="panic"} 1"#;
-    assert!(house.metrics.text().contains(restarts), "{}", house.metrics.text());
+    let page = house.metrics.page(Format::Text);
+    assert!(page.contains(restarts), "{page}");
 
     house.script.set("bad.test", Deed::Deliver);
     let next = house.post("bad.test").await;

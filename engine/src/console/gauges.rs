@@ -1,0 +1,90 @@
+//! Gauges that are taken anew at each scrape, from the same answers that `relais status` is made of.
+
+use std::{collections::HashMap, time::Duration};
+
+use relais_actors::{
+    channels::ChannelId,
+    dispatcher::DescribeDispatcher,
+    job_controller::{ControllerDescription, DescribeController},
+    metrics::level,
+    queue::DescribeQueue,
+    service::ServiceDescription,
+    spool::Counts,
+    status::WorkerState,
+};
+use relais_config::Config;
+use tokio::time::timeout;
+
+use super::{Parts, worker_state};
+
+/// Sets them. An actor that does not answer in time leaves its gauges as they were.
+pub(super) async fn update(parts: &Parts, config: &Config) {
+    let metrics = &parts.metrics;
+    // Of the causes why the engine is not ready.
+    let _ = parts.troubles();
+    metrics.directory.counted(parts.directory());
+    let counts = parts.spool.counts();
+    metrics.queue.stored.set(level(counts.values().map(Counts::total).sum::<u64>()));
+    for (channel, counts) in &counts {
+        metrics.channel(channel).stored(counts.tally());
+    }
+    metrics.spool.bytes.set(level(parts.spool.octets()));
+    let (free, min_free) = parts.spool.free_room();
+    if let Some(free) = free {
+        metrics.spool.free.set(level(free));
+    }
+    metrics.spool.min_free.set(level(min_free));
+    metrics.spool.refusing.set(i64::from(parts.spool.room().is_err()));
+    let (services, queue, controller) = tokio::join!(
+        timeout(PATIENCE, parts.dispatcher.send(DescribeDispatcher)),
+        timeout(PATIENCE, parts.queue.send(DescribeQueue)),
+        timeout(PATIENCE, parts.controller.send(DescribeController)),
+    );
+    if let Ok(Ok(services)) = services {
+        workers(parts, config, &services);
+    }
+    if let Ok(Ok(queue)) = queue {
+        metrics.queue.pause(queue.paused);
+    }
+    if let Ok(Ok(controller)) = controller {
+        work(parts, &controller);
+    }
+}
+
+fn workers(parts: &Parts, config: &Config, described: &[ServiceDescription]) {
+    for service in &config.dispatcher.services {
+        let Some(meter) = parts.metrics.service(&service.name) else { continue };
+        let described = described.iter().find(|described| described.name == service.name);
+        let workers = described.map_or(&[][..], |described| &described.workers);
+        for state in WorkerState::ALL {
+            let in_state = |worker: &&_| worker_state(service, worker) == state;
+            meter.workers(state).set(level(workers.iter().filter(in_state).count()));
+        }
+    }
+}
+
+fn work(parts: &Parts, described: &ControllerDescription) {
+    let mut suspended: HashMap<ChannelId, usize> = HashMap::new();
+    for host in &described.suspended {
+        *suspended.entry(host.destination.channel).or_default() += 1;
+    }
+    for jobs in &described.channels {
+        let name = &parts.channels.channel(jobs.channel).name;
+        let meter = parts.metrics.channel(name);
+        meter.work.jobs.set(level(jobs.jobs));
+        meter.work.job_limit.set(level(jobs.maxjobs));
+        meter.work.threads.set(level(jobs.threads));
+        meter.work.thread_limit.set(level(jobs.thread_limit));
+        let hosts = suspended.get(&jobs.channel).copied().unwrap_or_default();
+        meter.work.hosts_suspended.set(level(hosts));
+    }
+    for (pool, limit, running) in &described.pools {
+        if let Some(meter) = parts.metrics.pool(pool) {
+            meter.jobs.set(level(*running));
+            meter.job_limit.set(level(*limit));
+        }
+    }
+}
+
+/// For the answer of an actor that is busy.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,261 @@
+//! What operators are told is so: readiness, metrics, the names under which they are served.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixListener,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use relais_tests::{
+    Dialogue, Instance, Page, Settings, Sink, eventually, fetch, message, needs, needs_root, within,
+};
+
+#[test]
+fn promtool_finds_nothing_in_the_metrics_and_their_order_is_stable() {
+    if !needs(&["promtool"]) {
+        return;
+    }
+    let sink = Sink::start();
+    sink.answer("RCPT TO:<bob", "450 4.2.0 later");
+    let instance = Instance::new(Settings::standalone().deliver_to(sink.port));
+    let _running = instance.start();
+    for user in ["alice", "bob"] {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        let to = format!("{user}@relais.example");
+        client.message("a@sender.test", &[&to], &message("m", 500)).expect(250);
+    }
+    eventually("one is delivered, one put off", Duration::from_secs(20), || {
+        instance.metric("relais_delivery_results_total") >= 2.0
+    });
+    let page = fetch(instance.settings.admin, "/metrics").unwrap();
+    assert!(page.head.contains("content-type: text/plain; version=0.0.4"), "{}", page.head);
+    assert_eq!(promtool(&page.body), "", "promtool check metrics");
+
+    let series = |page: &Page| -> Vec<String> {
+        let lines = page.body.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name.to_owned()).collect()
+    };
+    let again = fetch(instance.settings.admin, "/metrics").unwrap();
+    assert_eq!(series(&page), series(&again));
+
+    let open = ask(
+        instance.settings.admin,
+        "GET /metrics HTTP/1.0\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\n\r\n",
+    );
+    assert!(open.head.contains("application/openmetrics-text; version=1.0.0"), "{}", open.head);
+    assert!(open.body.ends_with("# EOF\n"));
+    let head = ask(instance.settings.admin, "HEAD /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+
+    for name in [
+        "relais_build_info",
+        "relais_spool_free_bytes",
+        "relais_channel_job_limit",
+        "relais_channel_thread_limit",
+        "relais_pool_job_limit",
+        "process_open_fds",
+        "process_max_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_threads",
+    ] {
+        assert!(instance.metric(name) > 0.0, "{name}");
+    }
+    assert_eq!(labelled(&instance, "relais_not_ready", ""), 0);
+}
+
+#[test]
+fn workers_and_what_is_stored_are_the_same_in_status_and_metrics() {
+    let sink = Sink::start();
+    sink.pause();
+
+    let settings = Settings::standalone()
+        .deliver_to(sink.port)
+        .dispatcher("min_conns: 1, max_conns: 1, min_procs: 1, max_procs: 20");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let sessions: Vec<_> = (0..5).map(|_| Dialogue::open(instance.settings.smtp)).collect();
+    for _ in 0..3 {
+        // The store of the sample has a port of its own, with workers of its own.
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.message("a@sender.test", &["alice@relais.example"], &message("m", 700)).expect(250);
+    }
+    eventually("both say the same", Duration::from_secs(20), || {
+        let status = instance.json("status", &[]).remove(0);
+        let workers: Vec<_> = status["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|service| service["workers"].as_array().unwrap().clone())
+            .collect();
+        let in_state = |state: &str| workers.iter().filter(|w| w["state"] == state).count() as u64;
+        let full = labelled(&instance, "relais_dispatcher_workers", "state=\"full\"");
+        let active = labelled(&instance, "relais_dispatcher_workers", "state=\"active\"");
+        full > 0 && (full, active) == (in_state("full"), in_state("active"))
+    });
+    drop(sessions);
+    let counters = instance.json("counters", &[]).remove(0);
+    let stored = &counters["tcp_lmtpcs"]["stored"];
+    assert_eq!(stored["messages"], 3);
+    let gauge = |name: &str| labelled(&instance, name, "channel=\"tcp_lmtpcs\"");
+    assert_eq!(gauge("relais_channel_stored_messages"), 3);
+    assert_eq!(gauge("relais_channel_stored_bytes"), stored["bytes"].as_u64().unwrap());
+    assert_eq!(labelled(&instance, "relais_queue_stored", ""), 3);
+    sink.resume();
+    eventually("nothing is stored", Duration::from_secs(20), || {
+        gauge("relais_channel_stored_messages") == 0
+            && instance.json("counters", &[])[0]["tcp_lmtpcs"]["stored"]["messages"] == 0
+    });
+}
+
+#[test]
+fn readyz_says_that_mail_is_refused_for_want_of_room() {
+    if !needs_root() || !needs(&["mount"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = TemporaryDisk::mounted(folder.path());
+    let settings = Settings::standalone().section("spool: (min_free: \"8MiB\")");
+    let instance = Instance::in_data(settings, &disk.0.join("data"));
+    let running = instance.start();
+    let admin = instance.settings.admin;
+    assert_eq!(labelled(&instance, "relais_spool_refusing", ""), 0);
+    let filler = disk.0.join("filler");
+    // As much as there is room for.
+    let _ = fs::write(&filler, vec![0; 24 << 20]);
+    eventually("not ready", Duration::from_secs(10), || !instance.is_ready());
+    let page = fetch(admin, "/readyz").unwrap();
+    assert_eq!(page.status, 503);
+    assert!(
+        page.body.contains("new mail is refused: ") && page.body.contains("min_free"),
+        "{page:?}"
+    );
+    assert_eq!(labelled(&instance, "relais_spool_refusing", ""), 1);
+    assert_eq!(labelled(&instance, "relais_not_ready", "cause=\"room\""), 1);
+    assert!(instance.metric("relais_spool_free_bytes") < 8.0 * 1024.0 * 1024.0);
+    fs::remove_file(&filler).unwrap();
+    eventually("ready again", Duration::from_secs(10), || instance.is_ready());
+    assert_eq!(labelled(&instance, "relais_not_ready", ""), 0);
+    drop(running);
+}
+
+#[test]
+fn readyz_says_that_a_service_cannot_be_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("lmtp.sock");
+    let settings = Settings::standalone();
+    let lmtp = settings.lmtp;
+    let settings = settings.edit(
+        &format!("interface_address: \"127.0.0.1\", ports: [{lmtp}]"),
+        &format!("socket: {:?}", socket.display().to_string()),
+    );
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    fs::remove_file(&socket).unwrap();
+    let page = fetch(instance.settings.admin, "/readyz").unwrap();
+    assert_eq!(page.status, 503);
+    assert!(page.body.contains("service ") && page.body.contains("lmtp.sock"), "{page:?}");
+    // Somebody else's socket in its place is not ours.
+    let _other = UnixListener::bind(&socket).unwrap();
+    assert!(!instance.is_ready());
+    assert_eq!(labelled(&instance, "relais_not_ready", "cause=\"service\""), 1);
+}
+
+#[test]
+fn a_name_that_would_break_the_metrics_is_a_mistake() {
+    for (from, to) in [("\"SMTP\":", "\"S\\\"MTP\":"), ("\"SMTP_POOL\"", "\"SMTP POOL\"")] {
+        let instance = Instance::new(Settings::standalone().edit(from, to));
+        let output = instance.relais("check", &[]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("is not a name"), "{text}");
+    }
+}
+
+#[test]
+fn the_endpoint_answers_only_under_names_that_it_knows() {
+    let instance =
+        Instance::new(Settings::standalone().edit("admin: (", "admin: (names: [\"relais.svc\"], "));
+    let _running = instance.start();
+    let admin = instance.settings.admin;
+    for (host, status) in [
+        ("localhost", 200),
+        ("127.0.0.1", 200),
+        ("[::1]", 200),
+        ("relais.svc", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("10.0.0.1", 421),
+    ] {
+        for path in ["/api/v1/status", "/metrics", "/"] {
+            let request = format!("GET {path} HTTP/1.0\r\nHost: {host}:{admin}\r\n\r\n");
+            let page = ask(admin, &request);
+            assert_eq!(page.status, status, "{host} {path}");
+            assert_eq!(page.body.contains("admin.names"), status == 421, "{host}: {}", page.body);
+        }
+    }
+    // The command line goes by the socket, where names mean nothing.
+    assert!(instance.relais("status", &[]).status.success());
+}
+
+/// The sum of those samples of a metric whose line holds this.
+fn labelled(instance: &Instance, name: &str, label: &str) -> u64 {
+    let page = fetch(instance.settings.admin, "/metrics").unwrap();
+    let of_name = |line: &&str| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
+    };
+    let lines = page.body.lines().filter(of_name);
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// What it finds, and "" when that is nothing.
+fn promtool(page: &str) -> String {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if output.status.success() { text } else { format!("{}: {text}", output.status) }
+}
+
+fn ask(port: u16, request: &str) -> Page {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP answer");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Page { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// A file system in memory of 24 MiB; unmounted when dropped.
+struct TemporaryDisk(std::path::PathBuf);
+
+impl TemporaryDisk {
+    fn mounted(at: &Path) -> Self {
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(at).status();
+        assert!(mount.is_ok_and(|status| status.success()), "mount -t tmpfs");
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for TemporaryDisk {
+    fn drop(&mut self) {
+        within(Duration::from_secs(5), || {
+            Command::new("umount").arg(&self.0).status().is_ok_and(|status| status.success())
+        });
+    }
+}
