@@ -43,6 +43,34 @@ fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Runs `relais WORDS` with these variables on a terminal of so many columns, and types an answer.
+fn on_terminal(
+    instance: &Instance,
+    variables: &str,
+    columns: usize,
+    words: &str,
+    answer: &str,
+) -> (Option<i32>, String) {
+    let program = format!(
+        "stty cols {columns} rows 24; {variables} {} {words} --config {} --data {}",
+        relais_tests::program().display(),
+        instance.path("relais.ron").display(),
+        instance.data().display()
+    );
+    let mut child = Command::new("script")
+        .args(["-qec", &program, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of bsdutils");
+    // Closed after the end: script dawdles when it is before.
+    let mut input = child.stdin.take().expect("a pipe");
+    writeln!(input, "{answer}").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    drop(input);
+    (output.status.code(), said(&output))
+}
+
 /// The queue ids that a listing with these options names, sorted.
 #[track_caller]
 fn ids(instance: &Instance, options: &[&str]) -> Vec<String> {
@@ -130,23 +158,8 @@ fn a_dry_run_shows_the_first_twenty_and_what_was_asked_about_is_what_is_hit() {
     assert!(held.get("first").is_none(), "only a dry run shows them: {held}");
 
     // On a terminal it is asked, once, with the number.
-    let on_terminal = |words: &str, answer: &str| {
-        let program = format!(
-            "{} {words} --config {} --data {}",
-            relais_tests::program().display(),
-            instance.path("relais.ron").display(),
-            instance.data().display()
-        );
-        let mut child = Command::new("script")
-            .args(["-qec", &program, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script, of bsdutils");
-        writeln!(child.stdin.take().expect("a pipe"), "{answer}").expect("it reads");
-        let output = child.wait_with_output().expect("it ends");
-        (output.status.code(), said(&output))
-    };
+    let on_terminal =
+        |words: &str, answer: &str| on_terminal(&instance, "TERM=xterm", 80, words, answer);
     let number = "delete 23 entries with 46 recipients, without a word to anybody? [y/N]";
     let (code, text) = on_terminal("queue delete --all", "n");
     assert!(code == Some(1) && text.contains(number), "{text}");
@@ -228,6 +241,86 @@ fn the_reason_of_a_return_stands_in_the_notice_and_the_return_is_visible_at_once
     let line = log.lines().find(returned).expect("a line of the return");
     assert!(line.contains("returned by") && line.contains(&format!(": {reason}")), "{line}");
     eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+}
+
+#[test]
+fn a_host_in_trouble_is_tried_again_at_one_time_everywhere_and_hours_have_minutes() {
+    let (instance, sink) = office("backoff: [\"90m\"]");
+    let _running = instance.start();
+    sink.answer("RCPT TO:<busy@", "451 4.7.1 greylisted, come back");
+    let gone = send(&instance, "ann@a.test", &["x@two.test"], "probed");
+    let busy = send(&instance, "ann@a.test", &["busy@one.test"], "busy");
+    let entry = |id: &str| instance.queue().into_iter().find(|entry| entry["id"] == *id);
+    let is_delayed = |id: &str| entry(id).is_some_and(|entry| entry["state"] == "delayed");
+    eventually("failed attempts", PATIENCE, || is_delayed(&gone) && is_delayed(&busy));
+    let same_second = || {
+        let status = instance.json("status", &[]).remove(0);
+        let until = status["troubles"][0]["until"].as_str().expect("a time").to_owned();
+        let listed = entry(&gone).expect("it waits");
+        listed["due"].as_str().expect("a time")[..19] == until[..19]
+    };
+    eventually("the same time in both", PATIENCE, same_second);
+    let text = must(&instance, &["queue", "list"]);
+    let line = |id: &str| text.lines().find(|line| line.starts_with(id)).expect("its line");
+    assert!(!line(&gone).contains("in 1h"), "{text}");
+    let next = line(&busy).split(" in ").nth(1).expect("a time");
+    let next = next.split(' ').next().unwrap_or_default();
+    assert!(next.starts_with("1h") && next.ends_with('m'), "{next}: {text}");
+    assert!(line(&busy).ends_with("451 4.7.1 greylisted, come back"), "the last reply: {text}");
+    let younger = ids(&instance, &["--older-than", "1h20m"]);
+    assert!(younger.is_empty(), "{younger:?}");
+}
+
+#[test]
+fn no_listing_wraps_on_a_terminal_and_a_pipe_gets_everything() {
+    let (instance, sink) = office("backoff: [\"90m\"]");
+    let _running = instance.start();
+    let said = "451 4.7.1 greylisted: please come back in a while, or in another while after that";
+    sink.answer("RCPT TO:<", said);
+    let from = "newsletter-bounces+recipient=far.away.example@mailing-lists.example.org";
+    let to = "a.user.with.a.very.long.name.indeed@one.test";
+    let id = send(&instance, from, &[to, "b@one.test"], "wide");
+    send(&instance, "", &["x@two.test"], "wide");
+    eventually("failed attempts", PATIENCE, || {
+        instance.queue().iter().all(|entry| entry["state"] == "delayed")
+    });
+    let commands = [
+        "queue list".to_owned(),
+        format!("queue show {id}"),
+        format!("queue history {id}"),
+        format!("queue why {id}"),
+        "queue summary".to_owned(),
+        "queue delete --all --dry-run".to_owned(),
+        "channel list".to_owned(),
+        "counters".to_owned(),
+        "status".to_owned(),
+    ];
+    let is_escape = |c: char| c == '\u{1b}';
+    // A colour is `ESC [ digits m`.
+    let plain = |line: &str| {
+        let mut pieces = line.trim_end().split(is_escape);
+        let first = pieces.next().unwrap_or_default().to_owned();
+        pieces.fold(first, |text, piece| text + piece.split_once('m').map_or("", |(_, t)| t))
+    };
+    for command in &commands {
+        for columns in [60, 80, 132] {
+            let (code, text) = on_terminal(&instance, "TERM=xterm", columns, command, "");
+            assert_eq!(code, Some(0), "{command}: {text}");
+            // A progress bar is overwritten.
+            for line in text.lines().filter_map(|line| line.trim_end().rsplit('\r').next()) {
+                let line = plain(line);
+                assert!(line.chars().count() <= columns, "{columns}, {command}: {line}");
+            }
+        }
+    }
+    let (_, text) = on_terminal(&instance, "TERM=xterm", 80, "queue list", "");
+    assert!(text.contains("\u{1b}[33mdelayed"), "a colour for those that wait: {text:?}");
+    assert!(text.contains("LAST REPLY") && text.contains("451 4.7.1"), "{text}");
+    let (_, text) = on_terminal(&instance, "TERM=xterm NO_COLOR=1", 80, "queue list", "");
+    assert!(text.contains("delayed") && !text.contains(is_escape), "{text:?}");
+    let text = must(&instance, &["queue", "list"]);
+    assert!(text.contains(from) && text.contains(to) && text.contains(said), "{text}");
+    assert!(!text.contains(is_escape), "{text}");
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

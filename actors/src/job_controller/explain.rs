@@ -1,6 +1,6 @@
 //! What operators may ask the job controller: what runs, and why something does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use actix::prelude::*;
 use tokio::time::Instant;
@@ -106,6 +106,12 @@ pub struct DestinationExplained {
     pub pool_held_by: Vec<(ChannelId, usize)>,
 }
 
+/// Asks which of these destinations are in trouble, and when each of those is probed: then all
+/// that waits for it goes, or nothing does.
+#[derive(Message)]
+#[rtype(result = "HashMap<Destination, Instant>")]
+pub struct ProbedAt(pub HashSet<Destination>);
+
 impl DestinationExplained {
     /// The channel has all the jobs it may have.
     pub fn maxjobs_reached(&self) -> bool {
@@ -175,6 +181,20 @@ impl Handler<DescribeController> for JobController {
                 })
                 .collect(),
         }
+    }
+}
+
+impl Handler<ProbedAt> for JobController {
+    type Result = MessageResult<ProbedAt>;
+
+    fn handle(&mut self, ProbedAt(asked): ProbedAt, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("ProbedAt");
+        let suspensions = self.schedule.suspensions();
+        let at = |destination: Destination| {
+            let until = suspensions.get(&destination)?.until;
+            Some((destination, until))
+        };
+        MessageResult(asked.into_iter().filter_map(at).collect())
     }
 }
 

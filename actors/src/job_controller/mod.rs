@@ -20,7 +20,7 @@ use tracing::error;
 pub use self::{
     explain::{
         ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
-        ExplainDestination, RunningJob, RunningThread, Suspended,
+        ExplainDestination, ProbedAt, RunningJob, RunningThread, Suspended,
     },
     tuning::{Freeze, Limit, Tune, TuneError},
 };

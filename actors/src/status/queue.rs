@@ -23,7 +23,8 @@ pub struct QueuedEntry {
     pub state: EntryState,
     /// Attempts that ended so far.
     pub attempts: u32,
-    /// When it is tried again; absent unless `delayed`.
+    /// When it is tried again: of one that is `delayed`, and of any whose destination is in trouble
+    /// the time at which that is probed; else absent.
     pub due: Option<Timestamp>,
     /// `urgent`, `normal`, `nonurgent` or `second class`.
     #[serde(default)]

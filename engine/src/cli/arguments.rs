@@ -236,7 +236,7 @@ pub(super) struct Filter {
     /// With this recipient, not done yet; @DOMAIN and ~TEXT as with --from. The entry's other recipients come with it
     #[arg(long, value_name = "ADDRESS")]
     pub(super) to: Option<AddressPattern>,
-    /// Accepted at least this long ago: 10m, 2h, 1d, PT10M
+    /// Accepted at least this long ago: 10m, 1h20m, 1d, PT10M
     #[arg(long, value_name = "TIME", value_parser = age)]
     pub(super) older_than: Option<Duration>,
     /// In this state: ready, active, delayed, held

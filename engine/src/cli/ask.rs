@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
-    show,
+    show::{self, Listing, Look},
 };
 
 /// `relais status`.
@@ -78,7 +78,7 @@ pub(super) fn answer<T: DeserializeOwned>(
     source: &Source,
     path: &str,
     as_json: bool,
-    show: fn(&T) -> String,
+    show: fn(&T, Look) -> String,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     let client = Client::new(&configuration::data(source)?);
@@ -88,7 +88,8 @@ pub(super) fn answer<T: DeserializeOwned>(
         return Ok(json(&value, out)?);
     }
     let value: T = wait(client.get(path))??;
-    Ok(out.write_all(show(&value).as_bytes())?)
+    let look = Look::of_stdout();
+    Ok(out.write_all(look.fit(&show(&value, look)).as_bytes())?)
 }
 
 /// What is no id at all must not become another path.
@@ -111,6 +112,7 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
     }
     // Columns are as wide as they need to be among the entries that are printed together, so
     // that a listing of any length takes no memory to speak of.
+    let mut listing = Listing::new(Look::of_stdout());
     let (mut page, mut count) = (Vec::with_capacity(PAGE), 0u64);
     let each = |line: &[u8]| {
         let entry: QueuedEntry = serde_json::from_slice(line)
@@ -118,14 +120,14 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
         count += 1;
         page.push(entry);
         if page.len() == PAGE {
-            out.write_all(show::entries(&page).as_bytes())?;
+            out.write_all(listing.page(&page).as_bytes())?;
             page.clear();
         }
         Ok::<(), Refusal>(())
     };
     wait(client.lines(&path, each))??;
     if !page.is_empty() {
-        out.write_all(show::entries(&page).as_bytes())?;
+        out.write_all(listing.page(&page).as_bytes())?;
     }
     let entries = if count == 1 { "entry" } else { "entries" };
     writeln!(out, "{count} {entries}")?;

@@ -145,7 +145,8 @@ pub(super) fn route(
     if route.json {
         super::ask::json(&explained, out)?;
     } else {
-        out.write_all(show::route(&explained).as_bytes())?;
+        let look = show::Look::of_stdout();
+        out.write_all(look.fit(&show::route(&explained, look)).as_bytes())?;
     }
     if explained.accepted { Ok(()) } else { Err(Refusal::No) }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError},
-    show,
+    show::{self, Listing, Look},
 };
 
 /// `relais queue hold|release|retry|return|delete`.
@@ -49,10 +49,12 @@ pub(super) fn carry_out(
     if as_json {
         json(&last, out)?;
     } else {
+        let look = Look::of_stdout();
         if !last.first.is_empty() {
-            write!(out, "{}", show::entries(&last.first))?;
+            write!(out, "{}", Listing::new(look).page(&last.first))?;
         }
-        writeln!(out, "{}", show::order(action, dry_run, &last))?;
+        let said = show::order(action, dry_run, &last) + "\n";
+        write!(out, "{}", look.fit(&said))?;
     }
     if last.reached() + last.idle == 0 {
         out.flush()?;

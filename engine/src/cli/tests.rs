@@ -124,6 +124,7 @@ fn a_listing_holds_every_entry() {
     assert_eq!(text.lines().count(), 600);
     let (_, text) = relais(&["queue", "list", "--data", data]);
     assert!(text.ends_with("\n600 entries\n"), "{text}");
+    assert_eq!(text.matches("STATE").count(), 1, "in a pipe there is one heading");
     let (code, text) = relais(&["queue", "list", "--held", "--data", data]);
     assert_eq!((code, text.as_str()), (ExitCode::SUCCESS, "0 entries\n"));
 }

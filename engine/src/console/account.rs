@@ -11,7 +11,11 @@ use relais_actors::{
 };
 use relais_channels::mail::{Envelope, MessageId};
 
-use super::{Parts, entries::order_of, gone, trouble};
+use super::{
+    Parts,
+    entries::{after, order_of},
+    gone, trouble,
+};
 use crate::admin::Answer;
 
 /// Why each entry of a message does not move. Empty: there is no such message.
@@ -271,10 +275,6 @@ async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
     let envelope = parts.spool.envelope(scanned.place).await.ok();
     let by_channel = || format!("channel {} holds all its mail", scanned.channel);
     envelope.and_then(|envelope| envelope.held).unwrap_or_else(by_channel)
-}
-
-fn after(at: tokio::time::Instant) -> Timestamp {
-    Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
 }
 
 fn times(count: u16) -> String {

@@ -7,7 +7,8 @@ use std::{
 };
 
 use relais_actors::{
-    queue::{Action, ListEntries, ListedEntry},
+    job_controller::ProbedAt,
+    queue::{Action, Destination, ListEntries, ListedEntry},
     spool::{
         Class, Cursor, EntryState as Stored, LastReplies, ScannedEntry, Spool, SpoolError,
         open_recipients,
@@ -106,11 +107,14 @@ pub(super) async fn describe(
     let last =
         if with_replies { last_replies(&parts.spool, &listed).await } else { LastReplies::new() };
     let envelopes = envelopes(&parts.spool, &listed).await;
+    let probed = probed_at(parts, &listed).await?;
     let mut entries = Vec::with_capacity(listed.len());
     for listed in listed {
         // Delivered since the scan, and no longer queued.
         let Some(envelope) = envelopes.get(&listed.scanned.id).cloned() else { continue };
         let state = state_of(&listed);
+        let destination = destination_of(parts, &listed);
+        let probed = destination.and_then(|destination| probed.get(&destination).copied());
         let ListedEntry { scanned, ordered, .. } = listed;
         let entry = QueuedEntry {
             id: scanned.id.to_string(),
@@ -121,8 +125,13 @@ pub(super) async fn describe(
             received: Timestamp(envelope.received),
             state,
             attempts: u32::from(scanned.state.attempts()),
-            due: match scanned.state {
-                Stored::Waiting { due, .. } if due > 0 && state == EntryState::Delayed => {
+            due: match (scanned.state, state) {
+                (Stored::Waiting { .. }, EntryState::Ready | EntryState::Delayed)
+                    if probed.is_some() =>
+                {
+                    probed
+                }
+                (Stored::Waiting { due, .. }, EntryState::Delayed) if due > 0 => {
                     Some(Timestamp(due))
                 }
                 _ => None,
@@ -134,6 +143,28 @@ pub(super) async fn describe(
         entries.push(Described { scanned, envelope, entry });
     }
     Ok(entries)
+}
+
+/// When the destinations of these that are in trouble are probed. All that waits for one goes
+/// with the probe, whenever it is due by itself.
+async fn probed_at(
+    parts: &Parts,
+    listed: &[ListedEntry],
+) -> Answer<HashMap<Destination, Timestamp>> {
+    let destinations = listed.iter().filter_map(|entry| destination_of(parts, entry)).collect();
+    let probed = parts.controller.send(ProbedAt(destinations)).await.map_err(gone)?;
+    Ok(probed.into_iter().map(|(destination, at)| (destination, after(at))).collect())
+}
+
+/// `None` of a channel that the configuration has lost.
+fn destination_of(parts: &Parts, ListedEntry { scanned, .. }: &ListedEntry) -> Option<Destination> {
+    let channel = parts.channels.find(&scanned.channel)?;
+    Some(Destination { channel, host: Arc::clone(&scanned.host) })
+}
+
+/// The time on the wall at an instant.
+pub(super) fn after(at: tokio::time::Instant) -> Timestamp {
+    Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
 }
 
 fn state_of(ListedEntry { scanned, tracked, .. }: &ListedEntry) -> EntryState {

@@ -42,7 +42,7 @@ use relais_config::Config;
 use tokio::sync::Notify;
 
 use self::{
-    entries::{Position, describe, entries_of},
+    entries::{Position, after, describe, entries_of},
     orders::OrderPosition,
     sockets::SocketFile,
     summary::oldest,
@@ -217,9 +217,6 @@ impl Console for EngineConsole {
                 ..ChannelStatus::default()
             });
         }
-        let until = |at: tokio::time::Instant| {
-            Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
-        };
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: config.host.clone(),
@@ -259,7 +256,7 @@ impl Console for EngineConsole {
                 .map(|suspended| DestinationTrouble {
                     channel: parts.channels.channel(suspended.destination.channel).name.clone(),
                     host: suspended.destination.host.to_string(),
-                    until: until(suspended.suspension.until),
+                    until: after(suspended.suspension.until),
                     reply: suspended.suspension.reply.to_string(),
                 })
                 .collect(),

@@ -80,7 +80,9 @@ pub(super) async fn go_on(
     progress.seen += found.len() as u64;
     let now = Timestamp::now();
     let QueueFilter { state, reply, .. } = &order.filter;
-    let mut wanted = describe(parts, found, *state, reply.is_some()).await?;
+    let is_shown = order.dry_run && progress.first.len() < OrderProgress::FIRST_SHOWN;
+    let with_replies = reply.is_some() || is_shown;
+    let mut wanted = describe(parts, found, *state, with_replies).await?;
     wanted.retain(|described| order.filter.admits(&described.entry, now));
     if order.action == OrderAction::Hold && order.ids.is_empty() {
         // What was held a page ago is found once more among the held.

@@ -1,5 +1,6 @@
 //! Status, queue, counters and routes as text for people; what scripts read is JSON.
 
+mod look;
 mod queue;
 mod table;
 mod units;
@@ -14,7 +15,8 @@ use relais_actors::{
     },
 };
 
-pub use queue::{entries, history, message, order, question, summary, why};
+pub use look::{Colour, Look};
+pub use queue::{Listing, history, message, order, question, summary, why};
 pub use table::Table;
 pub use units::{Relative, Size, Span};
 
@@ -22,12 +24,12 @@ pub use units::{Relative, Size, Span};
 
 /// `GET /`. A queue that is too long to be added up for a page has no sums.
 pub fn overview(status: &Status, queue: Option<&QueueSummary>, not_ready: Option<&str>) -> String {
-    let mut page = self::status(status);
+    let mut page = self::status(status, Look::PLAIN);
     if let Some(why) = not_ready {
         let _ = writeln!(page, "\nnot ready: {}", Printable(why));
     }
     if let Some(queue) = queue.filter(|queue| !queue.channels.is_empty()) {
-        let _ = write!(page, "\n{}", summary(queue));
+        let _ = write!(page, "\n{}", summary(queue, Look::PLAIN));
     }
     page + concat!(
         "\nMore: /metrics  /healthz  /readyz  /api/v1/status  /api/v1/queue  ",
@@ -37,7 +39,7 @@ pub fn overview(status: &Status, queue: Option<&QueueSummary>, not_ready: Option
 }
 
 /// `relais status`.
-pub fn status(status: &Status) -> String {
+pub fn status(status: &Status, look: Look) -> String {
     let mut page = String::new();
     let Status { version, host, pid, data, phase, queue, .. } = status;
     let uptime = Span(std::time::Duration::from_secs(status.uptime_seconds));
@@ -77,7 +79,7 @@ pub fn status(status: &Status) -> String {
     let _ = writeln!(page, "admin: {}", status.admin.join(", "));
     for table in [services(&status.services), pools(status), channels(status), troubles(status)] {
         if !table.is_empty() {
-            let _ = write!(page, "\n{table}");
+            let _ = write!(page, "\n{}", table.fit(look));
         }
     }
     page
@@ -86,10 +88,10 @@ pub fn status(status: &Status) -> String {
 fn services(services: &[ServiceStatus]) -> Table {
     let mut table = Table::new(&[
         "SERVICE",
-        "CHANNEL",
-        "LISTENS ON",
+        "2=CHANNEL",
+        "~LISTENS ON",
         ">SESSIONS",
-        ">WORKERS",
+        "1>WORKERS",
         ">TAKEN",
         ">REFUSED",
     ]);
@@ -124,8 +126,16 @@ fn pools(status: &Status) -> Table {
 fn channels(status: &Status) -> Table {
     let now = Timestamp::now();
     let titles = [
-        "CHANNEL", "PROGRAM", "POOL", ">JOBS", ">THREADS", ">READY", ">ACTIVE", ">DELAYED",
-        ">HELD", "OLDEST",
+        "CHANNEL",
+        "2PROGRAM",
+        "1=POOL",
+        ">JOBS",
+        "3>THREADS",
+        ">READY",
+        "4>ACTIVE",
+        ">DELAYED",
+        ">HELD",
+        "5OLDEST",
     ];
     let mut table = Table::new(&titles);
     for channel in &status.channels {
@@ -145,27 +155,34 @@ fn channels(status: &Status) -> Table {
             &channel.held,
             &Relative { time: channel.oldest, now },
         ]);
+        if channel.stopped {
+            table.mark(3, Colour::Red);
+        }
+        if channel.held > 0 {
+            table.mark(8, Colour::Yellow);
+        }
     }
     table
 }
 
 fn troubles(status: &Status) -> Table {
     let now = Timestamp::now();
-    let mut table = Table::new(&["IN TROUBLE", "CHANNEL", "TRIED AGAIN", "LAST REPLY"]);
+    let mut table = Table::new(&["=IN TROUBLE", "1=CHANNEL", "TRIED AGAIN", "&LAST REPLY"]);
     for trouble in &status.troubles {
         let until = Relative { time: Some(trouble.until), now };
-        table.row([&trouble.host, &trouble.channel, &until, &trouble.reply]);
+        table.row([&trouble.host, &trouble.channel, &until.next(), &trouble.reply]);
+        table.mark(0, Colour::Red);
     }
     table
 }
 
 /// `relais channel list`.
-pub fn channel_list(status: &Status) -> String {
-    channels(status).to_string()
+pub fn channel_list(status: &Status, look: Look) -> String {
+    channels(status).fit(look)
 }
 
 /// `relais counters`: messages, with recipients and size of those that moved.
-pub fn counters(counters: &Counters) -> String {
+pub fn counters(counters: &Counters, look: Look) -> String {
     let mut table = Table::new(&["CHANNEL", "EVENT", ">MESSAGES", ">RECIPIENTS", ">SIZE"]);
     for (channel, events) in &counters.0 {
         for event in Event::ALL {
@@ -177,11 +194,11 @@ pub fn counters(counters: &Counters) -> String {
             table.row([channel, &event.name(), &tally.messages, &tally.recipients, &size]);
         }
     }
-    if table.is_empty() { "nothing has been counted yet\n".to_owned() } else { table.to_string() }
+    if table.is_empty() { "nothing has been counted yet\n".to_owned() } else { table.fit(look) }
 }
 
 /// `relais route`: the steps, then what came of them.
-pub fn route(route: &RouteExplained) -> String {
+pub fn route(route: &RouteExplained, look: Look) -> String {
     let mut page = String::new();
     let widest = route.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
     for step in &route.steps {
@@ -193,12 +210,12 @@ pub fn route(route: &RouteExplained) -> String {
     }
     let verdict = if route.accepted { "accepted" } else { "refused" };
     let _ = writeln!(page, "<{}> {verdict}: {}", Printable(&route.input), Printable(&route.reply));
-    let mut table = Table::new(&["ADDRESS", "CHANNEL", "TAG", "NEXT HOP"]);
+    let mut table = Table::new(&["=ADDRESS", "CHANNEL", "1TAG", "=NEXT HOP"]);
     for result in &route.results {
         table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
     }
     if !table.is_empty() {
-        let _ = write!(page, "{table}");
+        let _ = write!(page, "{}", table.fit(look));
     }
     page
 }

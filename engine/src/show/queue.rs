@@ -10,36 +10,97 @@ use relais_actors::{
     },
 };
 
-use super::{Relative, Size, Span, Table};
+use super::{Colour, Look, Relative, Size, Span, Table};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
-/// A page of `relais queue list`, with its heading.
-pub fn entries(entries: &[QueuedEntry]) -> String {
+/// `relais queue list`, page by page.
+#[derive(Debug, Default)]
+pub struct Listing {
+    look: Look,
+    /// Of the columns so far.
+    widths: Option<Vec<usize>>,
+}
+
+impl Listing {
+    /// For a reader whose screen is like this.
+    pub fn new(look: Look) -> Self {
+        Self { look, widths: None }
+    }
+
+    /// The next page. On a terminal each has a heading, elsewhere the first.
+    pub fn page(&mut self, entries: &[QueuedEntry]) -> String {
+        let mut table = table_of(entries);
+        if let Some(widths) = self.widths.as_ref().filter(|_| self.look.width.is_none()) {
+            table.below(widths);
+        }
+        self.widths = Some(table.widths());
+        table.fit(self.look)
+    }
+}
+
+fn table_of(entries: &[QueuedEntry]) -> Table {
     let now = Timestamp::now();
-    let titles = ["ID", "STATE", ">SIZE", "AGE", ">TRIES", "NEXT", "CHANNEL", "HOST", "FROM", "TO"];
+    let titles = [
+        "ID",
+        "STATE",
+        "1>SIZE",
+        "5AGE",
+        "3>TRIES",
+        "6NEXT",
+        "2=CHANNEL",
+        "4=HOST",
+        "7=FROM",
+        "=TO",
+        "~LAST REPLY",
+    ];
     let mut table = Table::new(&titles);
     for entry in entries {
         let mut open = entry.open();
         let to = match (open.next(), open.count()) {
-            (None, _) => String::new(),
+            (None, _) => "-".to_owned(),
             (Some(only), 0) => only.address.clone(),
             (Some(first), more) => format!("{} and {more} more", first.address),
         };
+        let reply = entry.open().find_map(|recipient| recipient.last_reply.as_deref());
         table.row([
             &entry.id,
             &state_of(entry),
             &Size(entry.size),
             &Span(entry.received.until(now)),
             &entry.attempts,
-            &Relative { time: entry.due, now },
+            &Relative { time: entry.due, now }.next(),
             &entry.channel,
             &entry.host,
             &format_args!("<{}>", entry.sender),
             &to,
+            &reply.unwrap_or("-"),
         ]);
+        if let Some(colour) = colour_of(entry.state) {
+            table.mark(1, colour);
+        }
+        if let Some(colour) = reply.and_then(colour_of_reply) {
+            table.mark(10, colour);
+        }
     }
-    table.to_string()
+    table
+}
+
+fn colour_of(state: EntryState) -> Option<Colour> {
+    match state {
+        EntryState::Ready => None,
+        EntryState::Active => Some(Colour::Green),
+        EntryState::Delayed => Some(Colour::Yellow),
+        EntryState::Held => Some(Colour::Red),
+    }
+}
+
+fn colour_of_reply(reply: &str) -> Option<Colour> {
+    match reply.as_bytes().first() {
+        Some(b'4') => Some(Colour::Yellow),
+        Some(b'5') => Some(Colour::Red),
+        _ => None,
+    }
 }
 
 /// With what an operator ordered meanwhile.
@@ -49,7 +110,7 @@ fn state_of(entry: &QueuedEntry) -> String {
 }
 
 /// `relais queue show`.
-pub fn message(message: &QueuedMessage) -> String {
+pub fn message(message: &QueuedMessage, look: Look) -> String {
     let now = Timestamp::now();
     let mut page = String::new();
     let QueuedMessage { id, source_channel, client, header, entries } = message;
@@ -63,7 +124,8 @@ pub fn message(message: &QueuedMessage) -> String {
     let _ = writeln!(page, "by      {} from {}", Printable(source_channel), Printable(client));
     for entry in entries {
         let attempts = if entry.attempts == 1 { "attempt" } else { "attempts" };
-        let due = entry.due.map(|due| format!(", next {}", Relative { time: Some(due), now }));
+        let due =
+            entry.due.map(|due| format!(", next {}", Relative { time: Some(due), now }.next()));
         let _ = writeln!(
             page,
             "\nby {} to {}: {}, {} {attempts}{}",
@@ -80,12 +142,15 @@ pub fn message(message: &QueuedMessage) -> String {
             };
             let _ = writeln!(page, "to be {} as soon as {when}", ordered.would_be());
         }
-        let mut table = Table::new(&["RECIPIENT", "STATE", "LAST REPLY"]);
+        let mut table = Table::new(&["=RECIPIENT", "STATE", "&LAST REPLY"]);
         for recipient in &entry.recipients {
             let reply = recipient.last_reply.as_deref().unwrap_or("-");
             table.row([&recipient.address, &recipient.state.name(), &reply]);
+            if let Some(colour) = colour_of_reply(reply) {
+                table.mark(2, colour);
+            }
         }
-        let _ = write!(page, "{table}");
+        let _ = write!(page, "{}", table.fit(look));
     }
     if !header.is_empty() {
         page.push('\n');
@@ -97,16 +162,16 @@ pub fn message(message: &QueuedMessage) -> String {
 }
 
 /// `relais queue summary`.
-pub fn summary(summary: &QueueSummary) -> String {
+pub fn summary(summary: &QueueSummary, look: Look) -> String {
     let now = Timestamp::now();
     if summary.channels.is_empty() {
         return "the queue is empty\n".to_owned();
     }
     let titles = [
-        "CHANNEL",
+        "=CHANNEL",
         ">MESSAGES",
-        ">RECIPIENTS",
-        ">SIZE",
+        "1>RECIPIENTS",
+        "2>SIZE",
         ">READY",
         ">ACTIVE",
         ">DELAYED",
@@ -127,12 +192,13 @@ pub fn summary(summary: &QueueSummary) -> String {
             &Relative { time: channel.oldest, now },
         ]);
     }
-    let mut hosts = Table::new(&["HOST", "CHANNEL", ">MESSAGES", "OLDEST"]);
+    let mut hosts = Table::new(&["=HOST", "=CHANNEL", ">MESSAGES", "OLDEST"]);
     for host in &summary.hosts {
         let oldest = Relative { time: host.oldest, now };
         hosts.row([&host.host, &host.channel, &host.messages, &oldest]);
     }
-    if hosts.is_empty() { channels.to_string() } else { format!("{channels}\n{hosts}") }
+    let channels = channels.fit(look);
+    if hosts.is_empty() { channels } else { format!("{channels}\n{}", hosts.fit(look)) }
 }
 
 /// What came of an order, in a sentence.
@@ -179,7 +245,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 /// `relais queue why`.
-pub fn why(why: &Vec<Why>) -> String {
+pub fn why(why: &Vec<Why>, _: Look) -> String {
     let mut page = String::new();
     for Why { channel, host, text, .. } in why {
         if why.len() > 1 {
@@ -191,12 +257,12 @@ pub fn why(why: &Vec<Why>) -> String {
 }
 
 /// `relais queue history`.
-pub fn history(lines: &Vec<HistoryLine>) -> String {
-    let titles = ["TIME", "CHANNEL", "HOST", "STATE", ">TRIES", "NEXT", "WHAT"];
+pub fn history(lines: &Vec<HistoryLine>, look: Look) -> String {
+    let titles = ["TIME", "1=CHANNEL", "2=HOST", "STATE", ">TRIES", "NEXT", "&WHAT"];
     let mut table = Table::new(&titles);
     for line in lines {
         let state = line.state.map_or("done", EntryState::name);
-        let due = line.due.map_or_else(|| "-".to_owned(), |due| due.to_string());
+        let due = Relative { time: line.due, now: line.at };
         let mut what: Vec<String> = line.reason.clone().into_iter().collect();
         let said = |reply: &RecipientReply| format!("<{}> {}", reply.address, reply.reply);
         what.extend(line.replies.iter().map(said));
@@ -206,7 +272,7 @@ pub fn history(lines: &Vec<HistoryLine>) -> String {
             table.row([&"", &"", &"", &"", &"", &"", more]);
         }
     }
-    table.to_string()
+    table.fit(look)
 }
 
 #[cfg(test)]
@@ -221,10 +287,10 @@ mod tests {
         use RecipientState::{Active, Delivered, Failed};
         // recipients, what stands under TO
         let rows: [(&[RecipientState], &str); 4] = [
-            (&[Active], " r0\n"),
-            (&[Delivered, Active], " r1\n"),
-            (&[Failed, Active, Delivered, Active, Active], " r1 and 2 more\n"),
-            (&[Delivered], "<ann@example.org>\n"),
+            (&[Active], " r0  -\n"),
+            (&[Delivered, Active], " r1  -\n"),
+            (&[Failed, Active, Delivered, Active, Active], " r1 and 2 more  -\n"),
+            (&[Delivered], "<ann@example.org>  -   -\n"),
         ];
         for (states, want) in rows {
             let recipient = |(n, state): (usize, &RecipientState)| QueuedRecipient {
@@ -233,7 +299,7 @@ mod tests {
                 last_reply: None,
             };
             let recipients = states.iter().enumerate().map(recipient).collect();
-            let text = entries(&[QueuedEntry { recipients, ..entry(1) }]);
+            let text = Listing::new(Look::PLAIN).page(&[QueuedEntry { recipients, ..entry(1) }]);
             assert!(text.ends_with(want), "{states:?}: {text}");
         }
     }
@@ -241,13 +307,16 @@ mod tests {
     #[test]
     fn a_message_and_its_header_are_told_in_good_english() {
         let entry = QueuedEntry { attempts: 1, ..entry(1) };
-        let page = message(&QueuedMessage {
-            id: entry.id.clone(),
-            source_channel: "tcp_local".to_owned(),
-            client: "a.example".to_owned(),
-            header: vec!["Received: from a".to_owned(), "\tby b".to_owned()],
-            entries: vec![entry],
-        });
+        let page = message(
+            &QueuedMessage {
+                id: entry.id.clone(),
+                source_channel: "tcp_local".to_owned(),
+                client: "a.example".to_owned(),
+                header: vec!["Received: from a".to_owned(), "\tby b".to_owned()],
+                entries: vec![entry],
+            },
+            Look::PLAIN,
+        );
         assert!(page.contains(": ready, 1 attempt\n"), "{page}");
         assert!(page.ends_with("  Received: from a\n      by b\n"), "{page}");
     }

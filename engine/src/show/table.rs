@@ -1,36 +1,78 @@
-//! Columns of text, as wide as they need to be.
+//! Columns of text, as wide as they need to be, or as a terminal is.
 
 use std::fmt::{self, Write};
 
 use relais_actors::events::Printable;
 
+use super::look::{Colour, Look, split, width_of};
+
 /// A heading and rows below it. Cells are made fit for a terminal here and nowhere else.
 #[derive(Debug)]
 pub struct Table {
     columns: Vec<Column>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<Cell>>,
+    /// Widths that a column has at least, from a table above that it goes on from.
+    least: Vec<usize>,
+    has_heading: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Column {
     title: &'static str,
     numbers: bool,
+    /// Left out where there is no room; the lowest first.
+    spare: Option<u8>,
+    fit: Fit,
+}
+
+/// What is done with a cell that is wider than its column.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Fit {
+    /// Nothing: it needs what it needs.
+    #[default]
+    Whole,
+    /// Its end is cut off.
+    Cut,
+    /// Its middle is left out: of an address both ends matter.
+    Middle,
+    /// It goes on in the lines below.
+    Fold,
+}
+
+#[derive(Debug)]
+struct Cell {
+    text: String,
+    colour: Option<Colour>,
 }
 
 impl Table {
-    /// With these columns; a title that begins with `>` makes a column of numbers, set to the
-    /// right.
+    /// With these columns. In front of a title may stand, in this order: a digit, and the column
+    /// is left out where there is no room, the lowest first; what is done with its cells where
+    /// there is no room: `~`, their end is cut off, `=`, their middle, or `&`, and they go on
+    /// below (in the last column only); `>`, and it is one of numbers, set to the right.
     pub fn new(titles: &[&'static str]) -> Self {
-        let column = |title: &&'static str| match title.strip_prefix('>') {
-            Some(title) => Column { title, numbers: true },
-            None => Column { title, numbers: false },
-        };
-        Self { columns: titles.iter().map(column).collect(), rows: Vec::new() }
+        let columns = titles.iter().map(|title| Column::new(title)).collect();
+        Self { columns, rows: Vec::new(), least: Vec::new(), has_heading: true }
     }
 
     /// One more row, with a cell for each column.
     pub fn row<const N: usize>(&mut self, cells: [&dyn fmt::Display; N]) {
-        self.rows.push(cells.iter().map(|cell| Printable(cell).to_string()).collect());
+        let cell =
+            |cell: &&dyn fmt::Display| Cell { text: Printable(cell).to_string(), colour: None };
+        self.rows.push(cells.iter().map(cell).collect());
+    }
+
+    /// Gives a cell of the last row a colour.
+    pub fn mark(&mut self, column: usize, colour: Colour) {
+        if let Some(cell) = self.rows.last_mut().and_then(|row| row.get_mut(column)) {
+            cell.colour = Some(colour);
+        }
+    }
+
+    /// Goes on from a table above: no heading again, and no column narrower.
+    pub fn below(&mut self, widths: &[usize]) {
+        self.has_heading = false;
+        self.least = widths.to_vec();
     }
 
     /// Whether nothing stands below the heading.
@@ -38,35 +80,178 @@ impl Table {
         self.rows.is_empty()
     }
 
-    fn widths(&self) -> Vec<usize> {
+    /// The width of each column where there is room enough.
+    pub fn widths(&self) -> Vec<usize> {
         let width = |(i, column): (usize, &Column)| {
             let cells = self.rows.iter().filter_map(|row| row.get(i));
-            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-            widest.max(column.title.len())
+            let widest = cells.map(|cell| width_of(&cell.text)).max().unwrap_or(0);
+            widest.max(column.title.len()).max(self.least.get(i).copied().unwrap_or(0))
         };
         self.columns.iter().enumerate().map(width).collect()
     }
-}
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.widths();
-        let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-            let mut line = String::new();
-            for ((cell, column), width) in cells.zip(&self.columns).zip(&widths) {
-                // Writing to a string cannot fail.
-                let _ = if column.numbers {
-                    write!(line, "{cell:>width$}  ")
-                } else {
-                    write!(line, "{cell:<width$}  ")
-                };
+    /// As text for a reader whose screen is like this.
+    pub fn fit(&self, look: Look) -> String {
+        let mut text = String::new();
+        let widths = self.fitting(look.width);
+        if self.has_heading {
+            let titles = self.columns.iter().map(|column| (column.title, Some(Colour::Bold)));
+            self.line(&mut text, look, &widths, &titles.collect::<Vec<_>>());
+        }
+        for row in &self.rows {
+            let cells: Vec<_> = row.iter().map(|cell| (cell.text.as_str(), cell.colour)).collect();
+            self.line(&mut text, look, &widths, &cells);
+        }
+        text
+    }
+
+    /// The width of each column, 0 for those that are left out.
+    fn fitting(&self, room: Option<usize>) -> Vec<usize> {
+        let mut widths = self.widths();
+        let Some(room) = room else { return widths };
+        let mut spare: Vec<_> = self.columns.iter().enumerate().collect();
+        spare.retain(|(_, column)| column.spare.is_some());
+        spare.sort_by_key(|(_, column)| column.spare);
+        let folds = self.columns.iter().any(|column| column.fit == Fit::Fold);
+        let comfortable = if folds { COMFORTABLE_TO_READ } else { COMFORTABLE };
+        for (i, _) in spare {
+            if self.cap(&widths, room) >= comfortable {
+                break;
             }
-            writeln!(f, "{}", line.trim_end())
-        };
-        line(&mut self.columns.iter().map(|column| column.title))?;
-        self.rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
+            widths[i] = 0;
+        }
+        let cap = self.cap(&widths, room);
+        for (width, column) in widths.iter_mut().zip(&self.columns) {
+            if column.fit != Fit::Whole {
+                *width = (*width).min(cap.max(column.title.len()).max(LEAST));
+            }
+        }
+        // What the others leave is for the last one.
+        let shown = widths.iter().filter(|width| **width > 0).count();
+        let taken = widths.iter().sum::<usize>() + GAP * shown.saturating_sub(1);
+        let last = widths.last_mut().filter(|width| **width > 0);
+        if let (Some(width), Some(full)) = (last, self.widths().last()) {
+            *width = (*width + room.saturating_sub(taken)).min(*full);
+        }
+        widths
+    }
+
+    /// How wide the columns may be that can be narrower, so that all fit.
+    fn cap(&self, widths: &[usize], room: usize) -> usize {
+        let shown = widths.iter().filter(|width| **width > 0).count();
+        let between = GAP * shown.saturating_sub(1);
+        let is_whole = |(_, column): &(&usize, &Column)| column.fit == Fit::Whole;
+        let whole: usize =
+            widths.iter().zip(&self.columns).filter(is_whole).map(|(width, _)| *width).sum();
+        let mut left = room.saturating_sub(between + whole);
+        let others = widths.iter().zip(&self.columns).filter(|both| !is_whole(both));
+        let mut others: Vec<_> = others.map(|(width, _)| *width).filter(|w| *w > 0).collect();
+        others.sort_unstable();
+        // Those that need little leave the rest to the others.
+        let mut count = others.len();
+        for width in others {
+            if width * count > left {
+                return left / count;
+            }
+            left -= width;
+            count -= 1;
+        }
+        if between + whole > room { 0 } else { usize::MAX }
+    }
+
+    fn line(
+        &self,
+        text: &mut String,
+        look: Look,
+        widths: &[usize],
+        cells: &[(&str, Option<Colour>)],
+    ) {
+        let mut line = String::new();
+        let mut below = "";
+        for (((cell, colour), column), width) in cells.iter().zip(&self.columns).zip(widths) {
+            if *width == 0 {
+                continue;
+            }
+            let shown = match column.fit {
+                Fit::Fold => {
+                    let (head, rest) = split(cell, *width);
+                    below = rest;
+                    head.to_owned()
+                }
+                Fit::Cut if width_of(cell) > *width => cut(cell, *width, 0),
+                Fit::Middle if width_of(cell) > *width => cut(cell, *width, *width / 2),
+                _ => (*cell).to_owned(),
+            };
+            let blanks = width.saturating_sub(width_of(&shown));
+            let shown = look.paint(*colour, &shown);
+            // Writing to a string cannot fail.
+            let _ = if column.numbers {
+                write!(line, "{:blanks$}{shown}{:GAP$}", "", "")
+            } else {
+                write!(line, "{shown}{:blanks$}{:GAP$}", "", "")
+            };
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+        if !below.is_empty() {
+            let shown = || widths.iter().filter(|width| **width > 0);
+            let last = shown().next_back().copied().unwrap_or(0);
+            let indent = shown().map(|width| width + GAP).sum::<usize>() - last - GAP;
+            while !below.is_empty() {
+                let (head, rest) = split(below, last);
+                let _ = writeln!(text, "{:indent$}{head}", "");
+                below = rest;
+            }
+        }
     }
 }
+
+impl Column {
+    fn new(title: &'static str) -> Self {
+        let digit = title.chars().next().and_then(|c| c.to_digit(10));
+        let spare = digit.and_then(|digit| u8::try_from(digit).ok());
+        let title = title.trim_start_matches(|c: char| c.is_ascii_digit());
+        let fit = match title.chars().next() {
+            Some('~') => Fit::Cut,
+            Some('=') => Fit::Middle,
+            Some('&') => Fit::Fold,
+            _ => Fit::Whole,
+        };
+        let title = title.trim_start_matches(['~', '=', '&']);
+        let numbers = title.starts_with('>');
+        Self { title: title.trim_start_matches('>'), numbers, spare, fit }
+    }
+}
+
+/// As much as fits, with a sign that there is more in front of the last `tail` columns.
+fn cut(text: &str, width: usize, tail: usize) -> String {
+    let fitting = |chars: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut used = 0;
+        let fits = |c: &char| {
+            used += width_of(c.encode_utf8(&mut [0; 4]));
+            used <= room
+        };
+        chars.take_while(fits).collect::<Vec<_>>()
+    };
+    let end = fitting(&mut text.chars().rev(), tail);
+    let head = fitting(&mut text.chars(), width.saturating_sub(tail + 1));
+    head.into_iter().chain(['…']).chain(end.into_iter().rev()).collect()
+}
+
+/// As long as its lines need to be.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.fit(Look::PLAIN))
+    }
+}
+
+/// Blanks between columns.
+const GAP: usize = 2;
+/// Narrower than this no cell is cut while a column can be left out instead.
+const COMFORTABLE: usize = 14;
+/// The same of text that goes on below.
+const COMFORTABLE_TO_READ: usize = 24;
+/// Narrower than this no cell is cut.
+const LEAST: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -78,5 +263,56 @@ mod tests {
         table.row([&"a", &10, &"x\ny"]);
         table.row([&"longer", &7, &""]);
         assert_eq!(table.to_string(), "NAME     N  LAST\na       10  x?y\nlonger   7\n");
+    }
+
+    #[test]
+    fn where_there_is_no_room_columns_are_left_out_and_cells_cut_or_folded() {
+        let mut table = Table::new(&["ID", "2>SIZE", "1POOL", "=FROM", "&REPLY"]);
+        table.row([&"id1", &1024, &"POOL", &"ann@long.example.org", &"451 4.7.1 come back later"]);
+        let rows = [
+            (
+                None,
+                "ID   SIZE  POOL  FROM                  REPLY\nid1  1024  POOL  ann@long.example.org  451 4.7.1 come back later\n",
+            ),
+            (
+                Some(62),
+                "ID   SIZE  FROM                  REPLY\nid1  1024  ann@long.example.org  451 4.7.1 come back later\n",
+            ),
+            (
+                Some(50),
+                "ID   FROM                  REPLY\nid1  ann@long.example.org  451 4.7.1 come back\n                           later\n",
+            ),
+            (
+                Some(30),
+                "ID   FROM         REPLY\nid1  ann@l…e.org  451 4.7.1\n                  come back\n                  later\n",
+            ),
+        ];
+        for (width, want) in rows {
+            let text = table.fit(Look { width, colour: false });
+            assert_eq!(text, want, "{width:?}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut table = Table::new(&["ID", "1>SIZE", "2HOST", "~FROM", "~TO", "&REPLY"]);
+        let long = "x".repeat(90);
+        table.row([&"1K80UO39M0000", &1, &long, &long, &long, &format!("{long} {long}")]);
+        table.row([&"1K80UO39M0001", &1, &"a", &"b", &"c", &"d"]);
+        for width in 40..200 {
+            for line in table.fit(Look { width: Some(width), colour: true }).lines() {
+                assert!(width_of(line) <= width, "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_that_goes_on_has_no_heading_and_the_same_columns() {
+        let mut first = Table::new(&["NAME", ">N"]);
+        first.row([&"longer", &10]);
+        let mut second = Table::new(&["NAME", ">N"]);
+        second.row([&"a", &7]);
+        second.below(&first.widths());
+        assert_eq!(format!("{first}{second}"), "NAME     N\nlonger  10\na        7\n");
     }
 }

@@ -8,7 +8,7 @@ use relais_actors::status::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub struct Size(pub u64);
 
-/// A stretch of time by its largest unit: `12s`, `3m`, `5h`, `2d`.
+/// A stretch of time by its two largest units: `12s`, `3m`, `1h20m`, `2d5h`.
 #[derive(Clone, Copy, Debug)]
 pub struct Span(pub Duration);
 
@@ -44,8 +44,28 @@ impl fmt::Display for Span {
         match self.0.as_secs() {
             secs @ ..60 => write!(f, "{secs}s"),
             secs @ ..3_600 => write!(f, "{}m", secs / 60),
-            secs @ ..86_400 => write!(f, "{}h", secs / 3_600),
-            secs => write!(f, "{}d", secs / 86_400),
+            secs @ ..86_400 => two(f, (secs / 3_600, "h"), (secs / 60 % 60, "m")),
+            secs => two(f, (secs / 86_400, "d"), (secs / 3_600 % 24, "h")),
+        }
+    }
+}
+
+/// The smaller one where there is some of it.
+fn two(
+    f: &mut fmt::Formatter<'_>,
+    (large, of_large): (u64, &str),
+    (small, of_small): (u64, &str),
+) -> fmt::Result {
+    write!(f, "{large}{of_large}")?;
+    if small == 0 { Ok(()) } else { write!(f, "{small}{of_small}") }
+}
+
+impl Relative {
+    /// Of something that is to come: what was to come already comes `now`.
+    pub fn next(self) -> String {
+        match self.time {
+            Some(time) if self.now.until(time) < SOON => "now".to_owned(),
+            _ => self.to_string(),
         }
     }
 }
@@ -59,6 +79,9 @@ impl fmt::Display for Relative {
         }
     }
 }
+
+/// What comes within this comes now.
+const SOON: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -77,8 +100,17 @@ mod tests {
         for (octets, want) in rows {
             assert_eq!(Size(octets).to_string(), want);
         }
-        let rows =
-            [(0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_800, "2d")];
+        let rows = [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (3_599, "59m"),
+            (3_600, "1h"),
+            (4_859, "1h20m"),
+            (86_399, "23h59m"),
+            (172_800, "2d"),
+            (192_000, "2d5h"),
+        ];
         for (secs, want) in rows {
             assert_eq!(Span(Duration::from_secs(secs)).to_string(), want);
         }
@@ -86,5 +118,9 @@ mod tests {
         assert_eq!(at(Some(Timestamp(820_000))), "3m ago");
         assert_eq!(at(Some(Timestamp(1_300_000))), "in 5m");
         assert_eq!(at(None), "-");
+        let next = |time| Relative { time, now: Timestamp(1_000_000) }.next();
+        assert_eq!(next(Some(Timestamp(999_999))), "now");
+        assert_eq!(next(Some(Timestamp(5_800_000))), "in 1h20m");
+        assert_eq!(next(None), "-");
     }
 }
