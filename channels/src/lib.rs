@@ -6,10 +6,12 @@
 //! server has to ask the engine (may this recipient in? is this message safe now?) it asks an
 //! [`intake::Intake`].
 
+pub mod disk;
 pub mod dsn;
 pub mod intake;
 pub mod lmtp;
 pub mod mail;
 pub mod mailbox;
+pub mod memory_disk;
 pub mod smtp;
 pub mod wire;

@@ -44,7 +44,6 @@ mod base;
 mod change;
 mod committer;
 mod compaction;
-pub mod disk;
 mod error;
 mod feed;
 mod forwarding;
@@ -54,7 +53,6 @@ mod journal;
 mod large;
 mod ledger;
 mod lookup;
-pub mod memory_disk;
 mod mending;
 mod message;
 mod opening;
@@ -103,10 +101,14 @@ use self::{
     message::Encoded,
     reader::Reader,
 };
+pub use relais_channels::{
+    disk::{self, Disk, DiskFile, RealDisk},
+    memory_disk,
+};
+
 pub use self::{
     base::{SpoolEvents, Unobserved},
     change::{Change, Class, EntryState, open_recipients},
-    disk::{Disk, DiskFile, RealDisk},
     error::SpoolError,
     inspect::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
     large::Draft,

@@ -15,7 +15,7 @@ use std::{
 
 use relais_channels::{
     mail::{Enhanced, Reply},
-    mailbox::{Delivery, MailboxName, Partition, PartitionError},
+    mailbox::{Delivery, MailboxName, Partition, PartitionError, journal::Happening},
 };
 use tokio::sync::oneshot;
 use tracing::{error, info};
@@ -127,17 +127,38 @@ impl Writer {
         let (partition, checkpoints) = Partition::open(&self.config, &self.host, &self.known)?;
         let path = &self.config.path;
         let fails = |source| PartitionError::Io { path: path.clone(), source };
-        let checkpoints = Builder::new().name("checkpoint".to_owned()).spawn(move || {
-            if let Err(error) = checkpoints.run() {
-                error!(%error, "the store cannot be synced; deliveries are refused until it is restarted");
-            }
-        });
+        self.readiness.clear(Cause::Journal, &path.to_string_lossy());
+        let tell = self.teller();
+        let checkpoints = Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || checkpoints.run(|happening| tell(&happening)));
         self.spill.set(Some(partition.spill_dir()));
         self.partition = Some(Opened { partition, checkpoints: checkpoints.map_err(fails)? });
         if self.readiness.clear(Cause::Partition, &path.to_string_lossy()) {
             info!(path = %path.display(), "the store is there again");
         }
         Ok(())
+    }
+
+    /// Tells the operator what becomes of the journal.
+    fn teller(&self) -> impl Fn(&Happening) + Send + 'static {
+        let readiness = self.readiness.clone();
+        let path = self.config.path.to_string_lossy().into_owned();
+        move |happening| match happening {
+            Happening::Failed(error) => {
+                let why = format!(
+                    "the store {path}: its journal or its file system failed ({error}): deliveries \
+                     into mailboxes are put off until another journal can be begun"
+                );
+                readiness.raise(Cause::Journal, &path, &*why);
+                error!("{why}");
+            }
+            Happening::Mended { after } => {
+                readiness.clear(Cause::Journal, &path);
+                let seconds = after.as_secs_f64();
+                info!(path, seconds, "the store has begun another journal: deliveries go on");
+            }
+        }
     }
 
     /// Lets the partition go, so that it can be mounted.

@@ -25,6 +25,7 @@ use super::{
     troubles::Troubles,
 };
 use crate::{
+    disk::RealDisk,
     intake::XQuota,
     mail::{Enhanced, Reply},
 };
@@ -153,7 +154,8 @@ impl Partition {
         let (root, marker) = Marker::open(path, known).map_err(fails)??;
         let root = Arc::new(root);
         let spill = SpillDir::open(root.clone()).map_err(fails)?;
-        let opened = Journal::open(path, CAPACITY, |record| recovery::replay(&root, record));
+        let mailboxes = Box::new(recovery::Mailboxes::of(root.clone()));
+        let opened = Journal::open(Arc::new(RealDisk), path, CAPACITY, mailboxes);
         let Opened { journal, checkpoints } =
             opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.

@@ -1,7 +1,12 @@
 //! What a start does about an end that was not orderly: the records of the journal that may
 //! not have reached the mailboxes, and files that belong to nobody.
 
-use std::io::{self, Read};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read},
+    sync::Arc,
+};
 
 use rustix::fs::FileType;
 use tracing::warn;
@@ -10,6 +15,7 @@ use super::{
     dir::Dir,
     maildir::{Maildir, existing},
 };
+use crate::disk::DiskFile;
 
 /// The parts of a journal record: the directories it is for, its file name, its octets.
 pub(super) fn record<'a>(dirs: &[&str], name: &str, octets: &'a [u8]) -> Record<'a> {
@@ -34,40 +40,134 @@ impl Record<'_> {
     }
 }
 
-/// Puts the message of a record where it belongs, unless it is there already.
-pub(super) fn replay(root: &Dir, record: &[u8]) -> io::Result<()> {
-    let malformed = || io::Error::other("a record of the journal is malformed");
-    let (dirs, name, octets) = parse(record).ok_or_else(malformed)?;
-    for dir in dirs {
-        match put(root, dir, name, octets) {
-            // What its user made of a mailbox must not keep the others' from being opened.
-            Err(error) if is_obstacle(&error) => {
-                warn!(dir, %error, "a message cannot be put into its mailbox: it is kept in {LOST}");
-                root.make(LOST)?.write(name, octets)?;
-            }
-            put => put?,
-        }
-    }
-    Ok(())
+/// The mailboxes of a partition, as its journal sees them.
+#[derive(Debug)]
+pub(super) struct Mailboxes {
+    root: Arc<Dir>,
+    /// What readers have seen in each directory: names with flags, by those without. A mailbox
+    /// may hold a hundred thousand messages, and the journal as many for it.
+    seen: HashMap<String, HashMap<String, String>>,
+    names: usize,
 }
 
-fn put(root: &Dir, dir: &str, name: &str, octets: &[u8]) -> io::Result<()> {
-    let maildir = Maildir::make(root, dir)?;
-    let old = find(&maildir, name)?;
-    if let Some((sub, name)) = &old {
-        let mut there = Vec::with_capacity(octets.len());
-        existing(sub, name)?.take(octets.len() as u64 + 1).read_to_end(&mut there)?;
-        if there == octets {
+impl Mailboxes {
+    /// Of the partition at `root`.
+    pub(super) fn of(root: Arc<Dir>) -> Self {
+        Self { root, seen: HashMap::new(), names: 0 }
+    }
+
+    fn put(&mut self, dir: &str, name: &str, octets: &[u8]) -> io::Result<()> {
+        let maildir = Maildir::make(&self.root, dir)?;
+        let old = self.find(&maildir, dir, name)?;
+        if let Some((sub, old)) = &old
+            && is_on_disk(&mut existing(sub, old)?, octets)?
+        {
             return Ok(());
         }
+        write(&maildir, name, octets, old)
     }
-    // Each gets a file of its own here: after a power cut, simple is better than small.
+
+    /// A message may have been seen since, and then its name has grown flags.
+    fn find(
+        &mut self,
+        maildir: &Maildir,
+        dir: &str,
+        name: &str,
+    ) -> io::Result<Option<(Dir, String)>> {
+        if maildir.new.has(name)? {
+            return Ok(Some((maildir.dir.open("new")?, name.to_owned())));
+        }
+        let cur = maildir.dir.open("cur")?;
+        if !self.seen.contains_key(dir) {
+            let names = seen(&cur)?;
+            self.names += names.len();
+            if self.names > MAX_NAMES {
+                self.seen.clear();
+                self.names = names.len();
+            }
+            self.seen.insert(dir.to_owned(), names);
+        }
+        match self.seen.get(dir).and_then(|names| names.get(name)) {
+            Some(seen) if cur.has(seen)? => Ok(Some((cur, seen.clone()))),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl super::journal::Mailboxes for Mailboxes {
+    fn restore(&mut self, record: &[u8]) -> io::Result<()> {
+        let (dirs, name, octets) = parse(record)?;
+        for dir in dirs {
+            match self.put(dir, name, octets) {
+                // What its user made of a mailbox must not keep the others' from being opened.
+                Err(error) if is_obstacle(&error) => {
+                    warn!(
+                        dir, %error,
+                        "a message cannot be put into its mailbox: it is kept in {LOST}"
+                    );
+                    self.root.make(LOST)?.write(name, octets)?;
+                }
+                put => put?,
+            }
+        }
+        Ok(())
+    }
+
+    fn rewrite(&mut self, record: &[u8]) -> io::Result<()> {
+        let (dirs, name, octets) = parse(record)?;
+        for dir in dirs {
+            let mut again = || {
+                let Some(maildir) = Maildir::open(&self.root, dir)? else { return Ok(()) };
+                // Readers may have moved it since it was last looked for.
+                if !maildir.new.has(name)? {
+                    self.seen.remove(dir);
+                }
+                let old = self.find(&maildir, dir, name)?;
+                if old.is_some() { write(&maildir, name, octets, old) } else { Ok(()) }
+            };
+            match again() {
+                Err(error) if is_obstacle(&error) => {}
+                again => again?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each gets a file of its own here: after a crash, simple is better than small.
+fn write(
+    maildir: &Maildir,
+    name: &str,
+    octets: &[u8],
+    old: Option<(Dir, String)>,
+) -> io::Result<()> {
     let tmp = maildir.dir.make("tmp")?;
     tmp.write(name, octets)?;
     match old {
         Some((sub, old)) => tmp.rename(name, &sub, &old),
         None => tmp.rename(name, &maildir.new, name),
     }
+}
+
+/// Whether the disk has these octets in a file, and not only the memory of the system.
+fn is_on_disk(file: &mut File, octets: &[u8]) -> io::Result<bool> {
+    file.forget_cached()?;
+    let mut there = Vec::with_capacity(octets.len());
+    // What cannot be read is written anew.
+    let read = file.take(octets.len() as u64 + 1).read_to_end(&mut there);
+    Ok(read.is_ok() && there == octets)
+}
+
+/// The names in `cur`, by what they were in `new`.
+fn seen(cur: &Dir) -> io::Result<HashMap<String, String>> {
+    let mut names = HashMap::new();
+    cur.entries(|seen, _| {
+        if let Some((name, _)) = seen.rsplit_once(':') {
+            names.insert(name.to_owned(), seen.to_owned());
+        }
+        Ok(())
+    })?;
+    Ok(names)
 }
 
 /// A link, a file or something odder lies where a directory or a message should.
@@ -92,7 +192,11 @@ pub(super) fn sweep(dir: &Dir) -> io::Result<()> {
     })
 }
 
-fn parse(record: &[u8]) -> Option<(Vec<&str>, &str, &[u8])> {
+fn parse(record: &[u8]) -> io::Result<(Vec<&str>, &str, &[u8])> {
+    parts(record).ok_or_else(|| io::Error::other("a record of the journal is malformed"))
+}
+
+fn parts(record: &[u8]) -> Option<(Vec<&str>, &str, &[u8])> {
     let (count, mut rest) = number(record)?;
     let mut texts = Vec::new();
     for _ in 0..=count {
@@ -110,22 +214,8 @@ fn number(octets: &[u8]) -> Option<(usize, &[u8])> {
     Some((u16::from_le_bytes(*number).into(), rest))
 }
 
-/// A message may have been seen since, and then its name has grown flags.
-fn find(maildir: &Maildir, name: &str) -> io::Result<Option<(Dir, String)>> {
-    if maildir.new.has(name)? {
-        return Ok(Some((maildir.dir.open("new")?, name.to_owned())));
-    }
-    let cur = maildir.dir.open("cur")?;
-    let mut found = None;
-    cur.entries(|seen, _| {
-        if seen.strip_prefix(name).is_some_and(|flags| flags.starts_with(':')) {
-            found = Some(seen.to_owned());
-        }
-        Ok(())
-    })?;
-    Ok(found.map(|found| (cur, found)))
-}
-
+/// Names of files kept in memory.
+const MAX_NAMES: usize = 500_000;
 /// Where messages are kept that have no other place.
 const LOST: &str = ".lost";
 
@@ -133,7 +223,7 @@ const LOST: &str = ".lost";
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
-    use super::*;
+    use super::{super::journal::Mailboxes as _, *};
 
     #[test]
     fn a_message_comes_back_only_where_it_is_missing_or_torn() {
@@ -153,7 +243,7 @@ mod tests {
             .map(|uid| format!("d/{uid}/Maildir"));
         let dirs: Vec<_> = all.iter().map(String::as_str).collect();
         let octets = record(&dirs, "n", b"text").parts().concat();
-        replay(&root, &octets).expect("room");
+        Mailboxes::of(Arc::new(root)).restore(&octets).expect("room");
         for path in [
             "d/there/Maildir/new/n",
             "d/seen/Maildir/cur/n:2,S",

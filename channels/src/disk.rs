@@ -1,9 +1,10 @@
-//! The file system as the spool uses it: a dozen calls behind two traits.
+//! The file system as the spool and the store's journal use it: a dozen calls behind two traits.
 //!
-//! [`RealDisk`] makes them system calls. [`super::memory_disk::MemoryDisk`] keeps files in
+//! [`RealDisk`] makes them system calls. [`crate::memory_disk::MemoryDisk`] keeps files in
 //! memory, counts every call and forgets what was not synced, so that a test can stop the world
-//! at each of them. What the spool may assume of either: octets are safe after
-//! [`DiskFile::sync_data`], names after [`Disk::sync_dir`], and nothing before.
+//! at each of them. What anybody may assume of either: octets are safe after
+//! [`DiskFile::sync_data`], names after [`Disk::sync_dir`], both after [`DiskFile::sync_fs`], and
+//! nothing before.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, statvfs},
+    fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock, statvfs, syncfs},
     io::{Errno, ReadWriteFlags, preadv2, pwritev},
 };
 
@@ -54,6 +55,14 @@ pub trait DiskFile: Send + Sync + 'static {
     fn allocate(&self, size: u64) -> io::Result<()>;
     /// Makes contents and length durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Makes everything on the file's file system durable: all octets, all names. Tells of every
+    /// failure to write any of it since the file was opened or this was last called.
+    fn sync_fs(&self) -> io::Result<()>;
+    /// Lets the next read of what is said to be durable come from the disk: after a failed sync,
+    /// the system still has in memory what the disk did not take.
+    fn forget_cached(&self) -> io::Result<()>;
+    /// Takes the file for this process; `false`: another one has it.
+    fn lock(&self) -> io::Result<bool>;
 }
 
 /// The file system of this machine.
@@ -193,10 +202,36 @@ impl DiskFile for File {
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
     }
+
+    fn sync_fs(&self) -> io::Result<()> {
+        match syncfs(self) {
+            // A sandbox that does not know the call. What is left is to sync all of the machine.
+            Err(Errno::NOSYS | Errno::OPNOTSUPP) => {
+                rustix::fs::sync();
+                Ok(())
+            }
+            synced => Ok(synced?),
+        }
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        match fadvise(self, 0, None, Advice::DontNeed) {
+            // A file system without a cache.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            advised => Ok(advised?),
+        }
+    }
+
+    fn lock(&self) -> io::Result<bool> {
+        match flock(self, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            locked => Ok(locked.map(|()| true)?),
+        }
+    }
 }
 
 /// Whether an error means that there is no room: the disk, or the quota.
-pub(crate) fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

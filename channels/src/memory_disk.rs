@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile};
 
 /// What a crash does to everything that was not synced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -107,8 +107,8 @@ impl MemoryDisk {
         self.lock().capacity = octets;
     }
 
-    /// The next `count` calls of `sync_data` fail, and what they should have synced is lost to
-    /// every later one, as on Linux.
+    /// The next `count` calls of `sync_data` and `sync_fs` fail, and the octets that they should
+    /// have synced are lost to every later one, as on Linux.
     pub fn fail_syncs(&self, count: u32) {
         self.lock().failing_syncs = count;
     }
@@ -173,6 +173,14 @@ impl MemoryDisk {
             left.put(&path, files[file].clone());
         }
         left
+    }
+
+    /// The process died, and another one works on with the same kernel: what a failed sync has
+    /// lost can still be read.
+    #[must_use]
+    pub fn after_kill(&self) -> Self {
+        self.lock().stop_at = None;
+        self.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -333,11 +341,31 @@ impl DiskFile for MemoryFile {
             state.files[self.file].unsynced.clear();
             return Err(io::Error::other("the disk did not take it"));
         }
-        let file = &mut state.files[self.file];
-        for change in std::mem::take(&mut file.unsynced) {
-            change.apply(&mut file.durable);
-        }
+        state.files[self.file].sync();
         Ok(())
+    }
+
+    fn sync_fs(&self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.step().ok_or_else(power_cut)??;
+        if state.failing_syncs > 0 {
+            state.failing_syncs -= 1;
+            state.files.iter_mut().for_each(|file| file.unsynced.clear());
+            return Err(io::Error::other("the disk did not take all of it"));
+        }
+        state.files.iter_mut().for_each(Inode::sync);
+        state.name_changes.clear();
+        state.durable_names = state.names.clone();
+        Ok(())
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.disk.lock().files[self.file].forget_cached();
+        Ok(())
+    }
+
+    fn lock(&self) -> io::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -345,6 +373,18 @@ impl Inode {
     fn change(&mut self, change: Unsynced) {
         change.apply(&mut self.now);
         self.unsynced.push(change);
+    }
+
+    fn sync(&mut self) {
+        for change in std::mem::take(&mut self.unsynced) {
+            change.apply(&mut self.durable);
+        }
+    }
+
+    /// What is still to be written stays in memory.
+    fn forget_cached(&mut self) {
+        self.now = self.durable.clone();
+        self.unsynced.iter().for_each(|change| change.apply(&mut self.now));
     }
 
     fn survives(&self, fate: Fate, dice: &mut Dice) -> Vec<u8> {
@@ -424,10 +464,12 @@ impl NameChange {
 }
 
 /// Numbers that look random and are the same each time (splitmix64).
-pub(crate) struct Dice(pub(crate) u64);
+#[derive(Debug)]
+pub struct Dice(pub u64);
 
 impl Dice {
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+    /// One from 0 on, below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
