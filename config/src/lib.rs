@@ -58,7 +58,7 @@ pub mod template;
 pub mod tls;
 pub mod units;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub use admin::Admin;
 pub use channel::Channel;
@@ -121,6 +121,9 @@ pub struct Config {
     pub spool: Spool,
     /// The operator's endpoint.
     pub admin: Admin,
+    /// How long clients and next hops may delay the end of the engine; 0 to 10 minutes, default 8
+    /// seconds.
+    pub max_shutdown: Duration,
 }
 
 /// The embedded default: one machine, both tiers in one process.

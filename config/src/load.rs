@@ -8,6 +8,7 @@ use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     consistency,
     directory::AnyDirectory,
     document::Document,
-    kinds::{self, Count, List, Maybe, Pair, Table, Text},
+    kinds::{self, Count, List, Maybe, Pair, Table, Text, Time},
     mistake::{Mistake, Mistakes, Report, Warning},
     names::{DOMAIN, TRANSPORT},
     not_yet, pieces,
@@ -81,6 +82,7 @@ impl Config {
             notary: Notary::default(),
             max_received_lines: 50,
             max_local_received_lines: 10,
+            max_shutdown: Duration::from_secs(8),
             spool: Spool::default(),
             admin: Admin::default(),
         }
@@ -128,6 +130,8 @@ impl Section for Config {
         let lines = || Count(1..=1_000);
         form.field("max_received_lines", lines(), &mut self.max_received_lines);
         form.field("max_local_received_lines", lines(), &mut self.max_local_received_lines);
+        let up_to = Duration::from_secs(600);
+        form.field("max_shutdown", Time(Duration::ZERO..=up_to), &mut self.max_shutdown);
         form.field("spool", Nested(Spool::default), &mut self.spool);
         form.field("admin", Nested(Admin::default), &mut self.admin);
     }

@@ -65,6 +65,15 @@ impl Lock {
     }
 }
 
+/// Whether an engine is on this data directory, one that starts or ends included. Takes nothing.
+pub fn is_taken(data: &Path) -> bool {
+    let Ok(file) = File::open(data.join("lock")) else { return false };
+    // A shared lock is given back as soon as it is had; whoever starts an engine meanwhile would be
+    // told that another runs, so it is held for no time to speak of.
+    let taken = flock(&file, FlockOperation::NonBlockingLockShared);
+    taken == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
 fn pid_in(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(20).read_to_string(&mut text).ok()?;

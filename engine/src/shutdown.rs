@@ -16,16 +16,18 @@ use tracing::{info, warn};
 
 use crate::wiring::Engine;
 
-/// Stops accepting, lets sessions and jobs finish, and makes the last state changes durable.
+/// Stops accepting, lets sessions and jobs finish for as long as `max_shutdown` allows, and makes
+/// the last state changes durable.
 pub async fn drain(engine: &Engine) {
     info!("draining: no new connections, no new jobs");
     engine.watch.do_send(StandDown);
     engine.controller.do_send(StopStarting);
     let sessions = engine.dispatcher.send(DrainDispatcher);
     let jobs = engine.queue.send(DrainQueue);
+    let peers = engine.config.max_shutdown;
     tokio::join!(
-        within(SESSIONS, "sessions did not finish in time; their clients will try again", sessions),
-        within(JOBS, "jobs did not finish in time; their messages are tried again", jobs),
+        within(peers, "sessions did not finish in time; their clients will try again", sessions),
+        within(peers, "jobs did not finish in time; their messages are tried again", jobs),
     );
     let forgotten = "orders about entries in the hands of jobs are forgotten";
     within(FLUSH, forgotten, engine.queue.send(GiveUpJobs)).await;
@@ -43,9 +45,5 @@ async fn within<F: Future>(limit: Duration, otherwise: &str, step: F) {
     }
 }
 
-/// For a message in the middle of its data to arrive whole.
-const SESSIONS: Duration = Duration::from_secs(20);
-/// For a next hop to answer the data it has.
-const JOBS: Duration = Duration::from_secs(20);
 /// For one write and one sync of the disk.
 const FLUSH: Duration = Duration::from_secs(10);

@@ -202,6 +202,12 @@ impl Running {
         process::send(self.pid(), Signal::HUP);
     }
 
+    /// SIGUSR1 and SIGUSR2, without waiting.
+    pub fn user_signals(&self) {
+        process::send(self.pid(), Signal::USR1);
+        process::send(self.pid(), Signal::USR2);
+    }
+
     /// SIGINT, without waiting.
     pub fn interrupt(&self) {
         process::send(self.pid(), Signal::INT);

@@ -78,7 +78,13 @@ pub(super) enum Command {
         json: bool,
     },
     /// Let the running engine finish what it does, and end
-    Stop,
+    ///
+    /// Clients and next hops may delay its end by at most `max_shutdown`.
+    Stop {
+        /// Return when it has ended
+        #[arg(long)]
+        wait: bool,
+    },
 }
 
 #[derive(Args, Debug)]

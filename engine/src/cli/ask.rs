@@ -3,6 +3,8 @@
 use std::{
     future::Future,
     io::{self, Write},
+    thread,
+    time::{Duration, Instant},
 };
 
 use relais_actors::status::{
@@ -19,6 +21,7 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
+    lock,
     show::{self, Listing, Look},
 };
 
@@ -60,11 +63,27 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
     }
 }
 
-/// `relais stop`. Returns as soon as the engine knows; it may take a while to drain.
-pub(super) fn stop(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
+/// `relais stop`. Returns as soon as the engine knows, for it may take a while to drain; or when it
+/// has ended.
+pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Result<(), Refusal> {
     let data = configuration::data(source)?;
+    let began = Instant::now();
     wait(Client::new(&data).post("/api/v1/stop"))??;
     writeln!(out, "the engine on {} drains and ends", data.display())?;
+    if !to_the_end {
+        return Ok(());
+    }
+    out.flush()?;
+    while lock::is_taken(&data) {
+        if began.elapsed() > LONGEST_END {
+            let seconds = LONGEST_END.as_secs();
+            let why =
+                format!("it has not ended within {seconds} s; its log says what it waits for");
+            return Err(Refusal::Because(why));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    writeln!(out, "it has ended after {:.1} s", began.elapsed().as_secs_f64())?;
     Ok(())
 }
 
@@ -145,5 +164,9 @@ pub(super) fn wait<F: Future>(exchange: F) -> Result<F::Output, Refusal> {
     Ok(runtime.block_on(exchange))
 }
 
+/// More than the longest `max_shutdown` and what is to be made durable behind it.
+const LONGEST_END: Duration = Duration::from_secs(660);
+/// For the end of an engine.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Entries that share their columns' widths.
 const PAGE: usize = 500;

@@ -10,6 +10,7 @@ mod configuration;
 mod orders;
 mod run;
 mod spool;
+mod state;
 
 use std::{
     ffi::OsString,
@@ -67,7 +68,7 @@ fn perform<E: Engine>(
             orders::set(&source, (key, value), save, json, out)
         }
         Command::Spool(spool) => spool::spool(&source, &spool, out),
-        Command::Stop => ask::stop(&source, out),
+        Command::Stop { wait } => ask::stop(&source, wait, out),
     }
 }
 

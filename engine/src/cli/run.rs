@@ -2,13 +2,14 @@
 
 use std::{fmt::Write as _, future::Future, io::Write, path::Path, time::Duration};
 
-use actix_rt::signal::unix::{SignalKind, signal};
+use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use relais_config::{Config, Directory, Warning, dispatcher::Program};
 use tracing::{error, info, warn};
 
 use super::{
     Refusal,
     configuration::{Source, unspoken_language},
+    state,
 };
 use crate::{
     admin::{Console, Endpoint, Names},
@@ -64,6 +65,8 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
         warn!(file, line, column, field, "{message}");
     }
     let ran = actix_rt::System::new().block_on(async {
+        // From now on they end nothing, during a long recovery neither.
+        let mut harmless = Harmless::listen();
         let (admin, summary) = (config.admin.clone(), Summary::of(&config));
         let names = Names(admin.names.into_iter().chain([config.host.clone()]).collect());
         let data = config.data.clone();
@@ -81,6 +84,8 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
         // An engine that nobody watches runs all the same.
         let _ = out.write_all(banner.as_bytes()).and_then(|()| out.flush());
         info!(config = source.name(), data = %data.display(), "engine started");
+        let console = engine.console();
+        let asked = actix_rt::spawn(async move { harmless.answer(&console).await });
         let ended = tokio::select! {
             ended = engine.ended() => ended,
             why = signalled() => Ok(why),
@@ -94,6 +99,7 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
             () = engine.drain() => {}
             why = signalled() => error!(why, "engine stops at once"),
         }
+        asked.abort();
         endpoint.stop().await;
         ended.map(|_| ()).map_err(Refusal::Because)
     });
@@ -114,24 +120,51 @@ fn heed(warnings: &[Warning]) -> Result<(), Refusal> {
     }
 }
 
-/// Waits for SIGTERM or SIGINT. SIGHUP, with which log rotation and habit greet daemons, ends
-/// nothing.
+/// Waits for SIGTERM or SIGINT.
 async fn signalled() -> String {
-    let [terminate, interrupt, hangup] =
-        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup)
-    else {
+    let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
         // Without handlers the kernel's default ends the process; the spool bears that.
         return std::future::pending().await;
     };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return "SIGTERM".to_owned(),
-            _ = interrupt.recv() => return "SIGINT".to_owned(),
-            _ = hangup.recv() => {
-                warn!("SIGHUP changes nothing: another configuration needs a restart");
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM".to_owned(),
+        _ = interrupt.recv() => "SIGINT".to_owned(),
+    }
+}
+
+/// Signals that end nothing, though the kernel's default does: SIGHUP, with which log rotation and
+/// habit greet daemons, and those that stand for whatever a program makes of them.
+struct Harmless([Option<Signal>; 3]);
+
+impl Harmless {
+    fn listen() -> Self {
+        let kinds =
+            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()];
+        Self(kinds.map(|kind| signal(kind).ok()))
+    }
+
+    async fn answer(&mut self, console: &impl Console) {
+        let [hangup, summary, other] = &mut self.0;
+        loop {
+            tokio::select! {
+                () = came(hangup) => {
+                    warn!("SIGHUP changes nothing: another configuration needs a restart");
+                }
+                () = came(summary) => state::tell(console).await,
+                () = came(other) => info!("SIGUSR2 does nothing; SIGUSR1 logs the state"),
             }
         }
+    }
+}
+
+async fn came(signal: &mut Option<Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if came.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 
