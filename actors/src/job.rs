@@ -17,7 +17,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use relais_channels::{
     dsn::header_block,
-    lmtp::{Connection, Delivery, Rcpt, Settings},
+    lmtp::{Connection, Delivery, Handover, Rcpt, Settings, Transacted},
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
         SiteTrouble,
@@ -245,33 +245,59 @@ impl Thread {
         let Some(recipients) = recipients_of(work, envelope) else {
             return all(open, &Outcome::Deferred(NO_SUCH_ENTRY));
         };
-        let delivery = delivery_of(envelope, &recipients);
+        let base = delivery_of(envelope, &recipients);
         let following = following.and_then(|message| {
             let (envelope, _) = message.record.as_ref().ok()?;
             Some((envelope, recipients_of(&message.work, envelope)?))
         });
+        let following =
+            following.as_ref().map(|(envelope, to)| (envelope, self.handover(to).batch()));
         let following = following.as_ref().map(|(envelope, to)| delivery_of(envelope, to));
+        let mut handover = self.handover(&recipients);
+        let mut goes_on = true;
+        while goes_on {
+            let batch = handover.batch();
+            let delivery = Delivery { recipients: &batch, ..base };
+            match self.transact(&delivery, content, following.as_ref()).await {
+                Ok(transacted) => goes_on = handover.take(transacted),
+                Err(trouble) => {
+                    handover.give_up(trouble);
+                    goes_on = false;
+                }
+            }
+        }
+        handover.finish()
+    }
+
+    fn handover<'r>(&self, recipients: &'r [Rcpt<'r>]) -> Handover<'r> {
+        let Settings { max_rcpt, private, .. } = self.settings;
+        Handover::new(recipients, max_rcpt, private)
+    }
+
+    async fn transact(
+        &mut self,
+        delivery: &Delivery<'_>,
+        content: &Content,
+        following: Option<&Delivery<'_>>,
+    ) -> Result<Transacted, SiteTrouble> {
         // A kept connection may have been closed while it was idle: that is no failed attempt.
         for _ in 0..2 {
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => match self.connect().await {
-                    Ok(connection) => connection,
-                    Err(trouble) => return unreachable_host(trouble, open),
-                },
+                None => self.connect().await?,
             };
-            if let Ok(attempt) = connection.deliver(&delivery, content, following.as_ref()).await {
+            if let Ok(transacted) = connection.deliver(delivery, content, following).await {
                 self.connection = connection.is_usable().then_some(connection);
-                return attempt;
+                return Ok(transacted);
             }
             self.announces = false;
         }
-        unreachable_host(SiteTrouble { reply: CLOSES_AT_ONCE }, open)
+        Err(SiteTrouble::deferred(CLOSES_AT_ONCE))
     }
 
     async fn connect(&self) -> Result<Connection, SiteTrouble> {
         let Some(next_hop) = &self.next_hop else {
-            return Err(SiteTrouble { reply: NO_HOST });
+            return Err(SiteTrouble::deferred(NO_HOST));
         };
         Connection::open(next_hop, default_port(self.channel()), &self.settings).await
     }
@@ -353,11 +379,6 @@ fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [Rcpt<'e>]) -> Delive
 fn all(open: u64, outcome: &Outcome) -> Attempt {
     let outcomes = open_recipients(open).map(|_| outcome.clone()).collect();
     Attempt { outcomes, trouble: None, peer: None }
-}
-
-fn unreachable_host(trouble: SiteTrouble, open: u64) -> Attempt {
-    let outcome = trouble.outcome();
-    Attempt { trouble: Some(trouble), ..all(open, &outcome) }
 }
 
 fn unreadable(id: MessageId, error: &SpoolError, open: u64) -> Attempt {

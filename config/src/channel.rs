@@ -34,6 +34,10 @@ pub struct Channel {
     pub copies: Copies,
     /// Recipients of one queue entry at most; 1 to 64, default 64.
     pub addrsperfile: usize,
+    /// As a client: recipients of one transaction at most; the others of an entry follow in the
+    /// next ones. 1 for servers that answer the data once for all; default 64, which is a whole
+    /// entry.
+    pub max_rcpt: usize,
     /// Jobs of this channel at once; default 10.
     pub maxjobs: NonZeroUsize,
     /// Waiting messages of one host for each of its jobs; default 10.
@@ -117,8 +121,9 @@ pub struct Channel {
     pub recipientlimit: usize,
     /// As a server: octets of a command line, CRLF included; default 2,048 (RFC 5321 wants 512).
     pub commandlinelimit: usize,
-    /// As a server: octets of a line of content, CRLF included; default 65,536. (RFC 5321: 1,000.)
-    pub linelimit: usize,
+    /// Octets of a line of content, CRLF included, as a server and as a client; a message with a
+    /// longer one is refused. Default 1 MiB (RFC 5321 asks for 1,000).
+    pub max_line: usize,
     /// As a server: commands without a message handed over before 421; default 1,000.
     pub disconnectcommandlimit: usize,
     /// As a server: commands in error before 421; default 20.
@@ -227,6 +232,7 @@ impl Channel {
             mx: Mx::default(),
             copies: Copies::default(),
             addrsperfile: MAX_ADDRSPERFILE,
+            max_rcpt: MAX_ADDRSPERFILE,
             maxjobs: DEFAULT_MAXJOBS,
             threaddepth: DEFAULT_THREADDEPTH,
             pool: "DEFAULT".to_owned(),
@@ -267,7 +273,7 @@ impl Channel {
             sourceblocklimit: 50 << 20,
             recipientlimit: 1_000,
             commandlinelimit: 2_048,
-            linelimit: 65_536,
+            max_line: 1 << 20,
             disconnectcommandlimit: 1_000,
             disconnectbadcommandlimit: 20,
             command_receive_time: minutes(5),

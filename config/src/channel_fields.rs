@@ -106,6 +106,7 @@ impl Channel {
     fn queue_fields(&mut self, form: &mut impl Form) {
         form.field("copies", Choice(COPIES), &mut self.copies);
         form.field("addrsperfile", Count(1..=MAX_ADDRSPERFILE as u64), &mut self.addrsperfile);
+        form.field("max_rcpt", Count(1..=1_000_000), &mut self.max_rcpt);
         form.field("maxjobs", Count(1..=10_000), &mut self.maxjobs);
         form.field("threaddepth", Count(1..=1_000_000), &mut self.threaddepth);
         form.field("pool", Text, &mut self.pool);
@@ -162,7 +163,7 @@ impl Channel {
         form.field("holdlimit", Maybe(Count(1..=1_000_000)), &mut self.holdlimit);
         form.field("recipientlimit", Count(1..=1_000_000), &mut self.recipientlimit);
         form.field("commandlinelimit", Size(512..=1 << 16), &mut self.commandlinelimit);
-        form.field("linelimit", Size(1_000..=16 << 20), &mut self.linelimit);
+        form.field("max_line", Size(1_000..=16 << 20), &mut self.max_line);
         let count = || Count(1..=1_000_000_000);
         form.field("disconnectcommandlimit", count(), &mut self.disconnectcommandlimit);
         form.field("disconnectbadcommandlimit", count(), &mut self.disconnectbadcommandlimit);

@@ -184,16 +184,16 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
     (
         "strange size",
         r#"pool: "SMTP"#,
-        r#"linelimit: "2M", pool: "SMTP"#,
+        r#"max_line: "2M", pool: "SMTP"#,
         &[
-            r#"11:74: channels[1].linelimit: "2M" does not fit here; a number of octets is expected, alone or with a unit: 65536, "512KiB", "10MiB", "10MB", "1GiB""#,
+            r#"11:73: channels[1].max_line: "2M" does not fit here; a number of octets is expected, alone or with a unit: 65536, "512KiB", "10MiB", "10MB", "1GiB""#,
         ],
     ),
     (
         "size too small",
         r#"pool: "SMTP"#,
-        r#"linelimit: 10, pool: "SMTP"#,
-        &["11:74: channels[1].linelimit: 10 does not fit here; 1kB to 16MiB are allowed"],
+        r#"max_line: 10, pool: "SMTP"#,
+        &["11:73: channels[1].max_line: 10 does not fit here; 1kB to 16MiB are allowed"],
     ),
     (
         "flag",

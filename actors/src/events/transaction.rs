@@ -74,7 +74,9 @@ pub struct MessageRefused<'a> {
     pub reply: &'a Reply,
 }
 
-/// An attempt at an entry ended, and what it came to is safe in the spool.
+/// An attempt at an entry ended: this is what the other side said, or we in its place. The spool
+/// has yet to write it down, and a crash before that means another attempt; the line says
+/// `attempt ended`, and not that the entry is what it says.
 #[derive(Clone, Copy, Debug)]
 pub struct EntrySettled<'a> {
     /// The message.
@@ -135,6 +137,8 @@ struct Record<'a, To> {
     delay: Duration,
     attempts: u32,
     reply: &'a Reply,
+    /// What happened, where the other fields do not say it all.
+    message: Option<&'static str>,
 }
 
 impl MessageAccepted<'_> {
@@ -202,7 +206,8 @@ impl EntrySettled<'_> {
             written |= same;
             let to = Recipients { entry, which: same };
             let record = Record::of(envelope, entry, action, to, outcome.reply());
-            Record { delay, attempts, ..record }.write();
+            let message = Some("attempt ended");
+            Record { delay, attempts, message, ..record }.write();
         }
     }
 
@@ -297,6 +302,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             delay: Duration::ZERO,
             attempts: 0,
             reply,
+            message: None,
         }
     }
 
@@ -323,6 +329,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             delay,
             attempts,
             reply,
+            message: None,
         }
     }
 
@@ -342,6 +349,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             delay = self.delay.as_millis() as f64 / 1000.0,
             attempts = self.attempts,
             reply = %Printable(self.reply),
+            message = self.message,
         );
     }
 }

@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn a_probe_that_nobody_answers_is_no_attempt() {
         let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
-        let trouble = || Some(SiteTrouble { reply: reply.clone() });
-        let peer = || Some(Peer { host: "a".into(), notifies: false, answered: 1 });
+        let trouble = || Some(SiteTrouble::deferred(reply.clone()));
+        let peer = || Some(Peer { host: "a".into(), notifies: false, answered: 1, unsure: false });
         let later = || Outcome::Deferred(reply.clone());
         let hour = 3_600_000;
         // name, when it is due, what came of it, whether it counts

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relais_channels::{
     dsn::Kind,
-    mail::{Enhanced, MessageId, Outcome, Reply},
+    mail::{Attempt, Enhanced, MessageId, Outcome, Reply},
 };
 use relais_config::Channel;
 
@@ -27,12 +27,14 @@ impl Queue {
         let telling = hand.done.is_power_of_two();
         let now = now_ms();
         let in_trouble = attempt.trouble.is_some();
+        let stranded = is_stranded(self.channels.channel(destination.channel), &attempt);
         let peer = attempt.peer;
         if let Some(trouble) = attempt.trouble {
             let destination = destination.clone();
             self.troubled.insert(destination.clone());
             self.tracker.trouble(&destination);
-            self.controller.do_send(Troubled { destination, reply: trouble.reply });
+            let reply = trouble.reply().clone();
+            self.controller.do_send(Troubled { destination, reply });
         } else if peer.is_some() && self.troubled.remove(destination) {
             self.tracker.recover(destination);
             self.controller.do_send(Reached { destination: destination.clone(), thread });
@@ -95,7 +97,7 @@ impl Queue {
             return;
         }
         self.amend(destination, &entry, entry.waiting(), after.state, replies, None);
-        self.move_on(destination, entry, after.state, in_trouble);
+        self.move_on(destination, entry, after.state, stranded);
         self.finish_drain();
     }
 
@@ -174,6 +176,15 @@ impl Queue {
     }
 }
 
+/// Whether a message that waits does so because of its host, and not of itself: it goes as soon
+/// as the host is back. Not when it may have been taken, since then each time may be a copy; and a
+/// store of ours that fails (430) may do so because its disk is full, which it says of others.
+fn is_stranded(channel: &Channel, attempt: &Attempt) -> bool {
+    let fails = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(reply) if reply.is_no_room() || reply.code == 430);
+    let unsure = attempt.peer.as_ref().is_some_and(|peer| peer.unsure);
+    !unsure && (attempt.trouble.is_some() || channel.private && attempt.outcomes.iter().any(fails))
+}
+
 /// What becomes of an entry whose sender could not be told for now.
 fn untold(kind: Kind, was: EntryState, now: u64) -> (EntryState, Option<&'static str>) {
     let (open, attempts) = (was.open(), was.attempts());
@@ -208,13 +219,14 @@ pub(super) struct After {
 impl After {
     pub(super) fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
         let (mut open, mut failed) = (entry.open, 0);
-        let (mut waits, mut all_busy) = (false, true);
+        let (mut waits, mut all_busy, mut no_room) = (false, true, false);
         for (index, outcome) in open_recipients(entry.open).zip(outcomes) {
             match outcome {
                 Outcome::Delivered(_) => open &= !(1 << index),
                 Outcome::Deferred(reply) => {
                     waits = true;
                     all_busy &= reply.enhanced == Some(MAILBOX_BUSY);
+                    no_room |= channel.private && reply.is_no_room();
                 }
                 Outcome::Failed(_) => failed |= 1 << index,
             }
@@ -228,10 +240,14 @@ impl After {
         }
         let fast = channel.mailbox_busy_fast_retry && all_busy && !silent;
         let seed = backoff::seed(entry.id, entry.entry);
+        let usual = backoff::delay(&backoff::series(channel, entry.priority), attempts, seed);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
             backoff::mailbox_busy(seed, attempts)
+        } else if no_room {
+            // The store is probed all the time, and this one due when it has room again.
+            usual.min(backoff::mailbox_busy(seed, attempts))
         } else {
-            backoff::delay(&backoff::series(channel, entry.priority), attempts, seed)
+            usual
         };
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let due = now.saturating_add(wait);
@@ -249,7 +265,7 @@ const NOT_TOLD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::Priority;
+    use relais_channels::mail::{Peer, Priority, SiteTrouble};
     use relais_config::channel::Program;
 
     use super::*;
@@ -289,6 +305,48 @@ mod tests {
                 continue;
             };
             assert!(attempts == 1 && due >= 3_601_000, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_its_host_and_what_for_itself() {
+        let own = Channel { private: true, ..Channel::new("c", "c-daemon", Program::Lmtp) };
+        let foreign = Channel { private: false, ..own.clone() };
+        let no_room = || Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
+        let fails = || Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
+        let closed = || Reply::new(451, Enhanced(4, 4, 2), "lost connection");
+        // name, channel, reply, in trouble, may have been taken, goes when the host is back, within
+        // a minute
+        let rows = [
+            ("a store of ours without room", &own, no_room(), true, false, true, true),
+            ("a store of ours that fails", &own, fails(), false, false, true, false),
+            ("others say the same of one mailbox", &foreign, no_room(), false, false, false, false),
+            ("another one's 430", &foreign, fails(), false, false, false, false),
+            ("an unreachable host", &foreign, closed(), true, false, true, false),
+            ("a host that hangs behind the dot", &foreign, closed(), true, true, false, false),
+        ];
+        for (name, channel, reply, in_trouble, unsure, stranded, soon) in rows {
+            let outcomes = vec![Outcome::Deferred(reply.clone())];
+            let trouble = in_trouble.then(|| SiteTrouble::deferred(reply));
+            let peer = Some(Peer { host: "h".into(), notifies: false, answered: 0, unsure });
+            let attempt = Attempt { outcomes, trouble, peer };
+            assert_eq!(is_stranded(channel, &attempt), stranded, "{name}");
+            let entry = Tracked {
+                id: MessageId(7),
+                entry: 0,
+                place: Place { segment: 1, offset: 0, length: 10 },
+                open: 1,
+                attempts: 0,
+                due: 0,
+                priority: Priority::Normal,
+                size: 1,
+            };
+            let EntryState::Waiting { due, .. } =
+                After::of(channel, &entry, &attempt.outcomes, 0).state
+            else {
+                panic!("{name}: it waits");
+            };
+            assert_eq!(due <= 60_000, soon, "{name}: {due}");
         }
     }
 }

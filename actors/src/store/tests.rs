@@ -189,8 +189,8 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         let delivery =
             lmtp::Delivery { eight_bit: true, ..lmtp::Delivery::new("", &to, content.size()) };
         let attempt = connection.deliver(&delivery, &content, None).await.expect("it is open");
-        assert_eq!(attempt.trouble, None);
-        let replies: Vec<_> = attempt.outcomes.iter().map(Outcome::reply).collect();
+        assert_eq!(attempt.attempt.trouble, None);
+        let replies: Vec<_> = attempt.attempt.outcomes.iter().map(Outcome::reply).collect();
         let want = ["250 2.5.0 jdoe OK", "523 5.2.3 Message too large", "250 2.5.0 bob+New OK"];
         assert_eq!(replies.iter().map(ToString::to_string).collect::<Vec<_>>(), want);
         assert!(connection.is_usable());

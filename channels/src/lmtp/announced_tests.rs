@@ -69,10 +69,10 @@ async fn the_next_message_is_announced_behind_the_content() {
     for (status, want) in rows {
         let (mut connection, server) = connect_patient(status).await;
         let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
-        assert_eq!(short(&one.outcomes[0]), want);
+        assert_eq!(short(&one.attempt.outcomes[0]), want);
         assert!(connection.is_usable(), "replies to what was announced are expected");
         let two = connection.deliver(&second, &content, None).await.expect("it was announced");
-        assert_eq!(short(&two.outcomes[0]), "D 2.5.0");
+        assert_eq!(short(&two.attempt.outcomes[0]), "D 2.5.0");
         connection.quit().await;
         let message = |id, to| {
             let envelope =
@@ -93,7 +93,7 @@ async fn an_announced_message_is_not_lost_with_its_connection() {
     for (status, want) in [("", "T 4.4.2"), ("421 4.3.2 bye", "T 4.3.2")] {
         let (mut connection, _server) = connect_patient(status).await;
         let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
-        assert_eq!(short(&one.outcomes[0]), want);
+        assert_eq!(short(&one.attempt.outcomes[0]), want);
         assert!(!connection.is_usable());
     }
     // Another message than the announced one cannot take its place, and QUIT would be content.
@@ -121,7 +121,7 @@ async fn what_cannot_be_about_an_announced_message_is_asked_on_another_connectio
     for (name, status, want) in rows {
         let (mut connection, _server) = connect_patient(status).await;
         let one = connection.deliver(&first, &content, Some(&second)).await.expect("it is new");
-        assert_eq!(short(&one.outcomes[0]), want, "{name}");
+        assert_eq!(short(&one.attempt.outcomes[0]), want, "{name}");
         assert_eq!(connection.deliver(&second, &content, None).await, Err(Stale), "{name}");
         assert!(!connection.is_usable(), "{name}");
     }

@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use super::{
-    exchange::{Before, Delivery, Exchange, Next},
-    line_ends::{self, LineEnds},
+    exchange::{Before, Delivery, Exchange, Next, Transacted},
+    line_ends::{self, LineEnds, Unsendable},
     lookup::{Unresolved, look_up},
     offer::Offer,
     replies::Replies,
@@ -30,7 +30,7 @@ use super::{
     trouble::{Lost, Stage, unreachable, unresolved},
 };
 use crate::{
-    mail::{Attempt, Content, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
+    mail::{Content, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
     wire::stuff::Stuffer,
 };
 
@@ -50,6 +50,8 @@ pub struct Connection {
     broken: bool,
     /// The commands of the next message, if they have already been sent.
     announced: Option<Vec<u8>>,
+    /// When the dot of the last message was sent.
+    dot_at: Instant,
 }
 
 /// A kept connection is not good for this message, and none of its content has been sent: the peer
@@ -66,6 +68,8 @@ enum Broken {
     Sending(Unsent),
     /// It is of no use to send it: our side's fault, and the whole message's fate.
     Content(Outcome),
+    /// The peer answers, or closes, while there is more to come.
+    Early(Lost),
 }
 
 /// A write that failed.
@@ -110,7 +114,7 @@ impl Connection {
         for address in addresses {
             match Self::open_tcp(name, address, settings).await {
                 // A refusal by LHLO is meant; anything else, another address may do better.
-                Err(other) if !other.reply.is_permanent() => trouble = Some(other),
+                Err(other) if !other.is_final() => trouble = Some(other),
                 result => return result,
             }
         }
@@ -123,7 +127,7 @@ impl Connection {
         self.offer.pipelining
     }
 
-    /// Hands one message over. Afterwards [`Self::is_usable`] says whether it can have another.
+    /// Hands one message over to recipients that fit into one transaction. Afterwards [`Self::is_usable`] says whether it can have another.
     ///
     /// `following` is the message that this connection is given next. When the server allows it,
     /// its commands leave in one piece with this content (RFC 2920 section 3.1), which saves a
@@ -133,7 +137,7 @@ impl Connection {
         delivery: &Delivery<'_>,
         content: &Content,
         following: Option<&Delivery<'_>>,
-    ) -> Result<Attempt, Stale> {
+    ) -> Result<Transacted, Stale> {
         let announced = self.announced.take();
         let before = if self.kept { Before::Kept } else { Before::New };
         let reset = self.reset_due && announced.is_none();
@@ -142,9 +146,9 @@ impl Connection {
         self.broken = true;
         let mut next = exchange.begin();
         if let Content::Whole(octets) = content
-            && line_ends::check_whole(octets).is_err()
+            && let Err(unsendable) = line_ends::check_whole(octets, self.settings.max_line)
         {
-            exchange.settle_all(&bare_line_end());
+            exchange.settle_all(&refused(unsendable));
             next = Next::Done;
         }
         if let Some(commands) = announced {
@@ -229,6 +233,7 @@ impl Connection {
             reset_due: false,
             broken: false,
             announced: None,
+            dot_at: Instant::now(),
         };
         let lhlo = format!("LHLO {}\r\n", settings.host);
         connection.introduce(Stage::Greeting, b"").await?;
@@ -240,16 +245,18 @@ impl Connection {
     /// Sends a command and takes nothing but success for an answer.
     async fn introduce(&mut self, stage: Stage, command: &[u8]) -> Result<Reply, SiteTrouble> {
         let limit = self.settings.command_time;
-        let said = match self.write(&[command], limit).await {
-            Ok(()) => self.reply(limit).await,
-            Err(unsent) => Err(unsent.lost),
+        let early = if stage == Stage::Greeting { None } else { self.unasked() };
+        let said = match early {
+            Some(lost) => Err(lost),
+            None => match self.write(&[command], limit).await {
+                Ok(()) => self.reply(limit).await,
+                Err(unsent) => Err(unsent.lost),
+            },
         };
-        let reply = said
-            .map_err(|lost| SiteTrouble { reply: stage.lost(&self.peer, &lost) })
-            .map(|reply| stage.outcome(reply))?;
-        match reply {
+        let reply = said.map_err(|lost| SiteTrouble::deferred(stage.lost(&self.peer, &lost)))?;
+        match stage.outcome(reply) {
             Outcome::Delivered(reply) => Ok(reply),
-            Outcome::Deferred(reply) | Outcome::Failed(reply) => Err(SiteTrouble { reply }),
+            outcome => Err(SiteTrouble { outcome }),
         }
     }
 
@@ -263,17 +270,25 @@ impl Connection {
     ) -> Result<Next, Lost> {
         match next {
             Next::Send => {
+                if let Some(lost) = self.unasked() {
+                    return Err(lost);
+                }
                 let mut commands = Vec::with_capacity(512);
                 exchange.commands(&mut commands);
                 self.write(&[&commands], self.settings.command_time).await?;
             }
             Next::Content => {
+                if let Some(lost) = self.unasked() {
+                    let stale = exchange.answered_early(&self.peer, &lost);
+                    return Ok(if stale { Next::Stale } else { Next::Done });
+                }
                 let announced = following.and_then(|following| exchange.announce(following));
                 let behind = announced.as_deref().unwrap_or_default();
                 match self.send(content, behind).await {
                     Ok(()) => {
                         exchange.content_sent();
                         self.announced = announced;
+                        self.dot_at = Instant::now();
                     }
                     // The dot is out, and may have been answered.
                     Err(Broken::Sending(unsent)) if unsent.left <= behind.len() => {
@@ -308,6 +323,8 @@ impl Connection {
         exchange.close();
         match broken {
             Broken::Content(outcome) => exchange.settle_all(&outcome),
+            Broken::Early(Lost::Unasked(reply)) if reply.code >= 400 => exchange.cut_short(reply),
+            Broken::Early(lost) => return Err(lost),
             Broken::Sending(unsent) => match self.reply(QUIT_TIME).await {
                 Ok(reply) if reply.code >= 400 => exchange.cut_short(reply),
                 _ => return Err(unsent.lost),
@@ -319,26 +336,26 @@ impl Connection {
     /// Sends the content, its dot, and what may follow it at once.
     async fn send(&mut self, content: &Content, behind: &[u8]) -> Result<(), Broken> {
         match content {
-            Content::Whole(octets) => {
-                self.send_whole(octets, behind).await.map_err(Broken::Sending)
-            }
+            Content::Whole(octets) => self.send_whole(octets, behind).await,
             Content::File { path, size } => self.send_file(path, *size, behind).await,
         }
     }
 
-    async fn send_whole(&mut self, octets: &[u8], behind: &[u8]) -> Result<(), Unsent> {
+    async fn send_whole(&mut self, octets: &[u8], behind: &[u8]) -> Result<(), Broken> {
         let mut stuffer = Stuffer::new();
         let (pieces, last) = octets.split_at((octets.len().max(1) - 1) / PIECE * PIECE);
         let mut slices = Vec::with_capacity(4);
         for piece in pieces.chunks(PIECE) {
             slices.clear();
             slices.extend(stuffer.feed(piece));
-            self.write(&slices, self.settings.data_time).await.map_err(Unsent::amid)?;
+            let sent = self.write(&slices, self.settings.data_time).await;
+            sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
+            self.still_listens()?;
         }
         slices.clear();
         slices.extend(stuffer.feed(last));
         slices.extend([stuffer.finish(), behind]);
-        self.write(&slices, self.settings.data_time).await
+        self.write(&slices, self.settings.data_time).await.map_err(Broken::Sending)
     }
 
     async fn send_file(&mut self, path: &Path, size: u64, behind: &[u8]) -> Result<(), Broken> {
@@ -347,7 +364,7 @@ impl Connection {
             Broken::Content(Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), text)))
         };
         let mut file = File::open(path).await.map_err(unreadable)?.take(size);
-        let (mut stuffer, mut line_ends) = (Stuffer::new(), LineEnds::default());
+        let (mut stuffer, mut line_ends) = (Stuffer::new(), LineEnds::new(self.settings.max_line));
         let mut piece = Vec::with_capacity(PIECE);
         let mut left = size;
         while left > 0 {
@@ -357,14 +374,38 @@ impl Connection {
                 return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
             }
             left -= piece.len() as u64;
-            line_ends.check(&piece).map_err(|_| Broken::Content(bare_line_end()))?;
+            line_ends.check(&piece).map_err(|error| Broken::Content(refused(error)))?;
             let slices: Vec<_> = stuffer.feed(&piece).collect();
             let sent = self.write(&slices, self.settings.data_time).await;
             sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
+            self.still_listens()?;
         }
-        line_ends.end().map_err(|_| Broken::Content(bare_line_end()))?;
+        line_ends.end().map_err(|error| Broken::Content(refused(error)))?;
         let end = stuffer.finish();
         self.write(&[end, behind], self.settings.data_time).await.map_err(Broken::Sending)
+    }
+
+    /// The peer has nothing to say while the content is on its way. Whatever it says is about
+    /// something else than all of the message.
+    fn still_listens(&mut self) -> Result<(), Broken> {
+        self.unasked().map_or(Ok(()), |lost| Err(Broken::Early(lost)))
+    }
+
+    /// What has come though nothing is due.
+    fn unasked(&mut self) -> Option<Lost> {
+        if self.replies.is_empty() {
+            match self.stream.try_read(self.replies.room()) {
+                Ok(0) => return Some(Lost::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) => return Some(error.into()),
+            }
+        }
+        Some(match self.replies.take() {
+            Ok(Some(reply)) => Lost::Unasked(reply),
+            Ok(None) => Lost::Unasked(Reply::plain(451, "a piece of a reply")),
+            Err(garbled) => garbled.into(),
+        })
     }
 
     /// Writes all of the slices, in as few calls as the system allows.
@@ -408,7 +449,12 @@ impl Connection {
         match exchange.stage() {
             // It announced that it closes; what it does not say now it will not say.
             _ if exchange.is_closing() => QUIT_TIME,
-            Stage::Status(_) => self.settings.status_time,
+            Stage::Status(0) => self.settings.status_time,
+            // Servers say what became of all recipients in one breath. One that is slow with the
+            // first is given time for each of the others, too.
+            Stage::Status(_) => {
+                (2 * self.dot_at.elapsed()).max(GRACE).min(self.settings.status_time)
+            }
             _ => self.settings.command_time,
         }
     }
@@ -418,12 +464,15 @@ async fn limited<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) 
     Ok(timeout(limit, work).await.map_err(|_| Lost::TimedOut)??)
 }
 
-fn bare_line_end() -> Outcome {
-    Outcome::Failed(Reply::new(550, Enhanced(5, 6, 11), "the content holds a bare CR or LF"))
+fn refused(unsendable: Unsendable) -> Outcome {
+    let detail = if unsendable == Unsendable::Bare { 11 } else { 0 };
+    Outcome::Failed(Reply::with_text(550, Enhanced(5, 6, detail), unsendable.to_string()))
 }
 
 /// Octets of content sent at once.
 const PIECE: usize = 64 << 10;
+/// After the reply for one recipient, for that of the next.
+const GRACE: Duration = Duration::from_secs(2);
 /// For words that change nothing any more.
 const QUIT_TIME: Duration = Duration::from_secs(5);
 

@@ -10,7 +10,7 @@ use tokio::{
 use super::*;
 use crate::{
     lmtp::Rcpt,
-    mail::{Notify, OriginalRecipient, Return},
+    mail::{Attempt, Notify, OriginalRecipient, Return},
 };
 
 /// What the server says where; `""` closes the connection, `-` says nothing at all.
@@ -52,6 +52,8 @@ pub(super) fn settings(private: bool) -> Settings {
         data_time: second,
         status_time: second,
         private,
+        max_line: 1_000,
+        max_rcpt: 64,
     }
 }
 
@@ -139,14 +141,14 @@ async fn attempt(script: Script, private: bool) -> String {
     let content = message();
     let mut connection = match connection {
         Ok(connection) => connection,
-        Err(trouble) => return format!("{} !x", short(&trouble.outcome())),
+        Err(trouble) => return format!("{} !x", short(&trouble.outcome)),
     };
     let attempt = connection
         .deliver(&delivery(&TWO, &content), &content, None)
         .await
         .expect("a new connection");
-    let mut all = attempt.outcomes.iter().map(short).collect::<Vec<_>>().join(", ");
-    let marks = [(attempt.trouble.is_some(), '!'), (connection.broken, 'x')];
+    let mut all = attempt.attempt.outcomes.iter().map(short).collect::<Vec<_>>().join(", ");
+    let marks = [(attempt.attempt.trouble.is_some(), '!'), (connection.broken, 'x')];
     let marks: String = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| mark).collect();
     if !marks.is_empty() {
         all.push(' ');
@@ -162,7 +164,8 @@ async fn every_reply_at_every_stage_means_what_it_should() {
     let rows: Vec<(&str, Script, &str)> = vec![
         ("all is well", s(), "D 2.5.0, D 2.5.0"),
         ("greeting 4xx", Script { greeting: "450 4.3.2 later", ..s() }, "T 4.3.2 !x"),
-        ("greeting 5xx defers", Script { greeting: "554 5.3.2 no", ..s() }, "T 4.3.2 !x"),
+        ("greeting 5xx defers", Script { greeting: "554 5.3.2 no", ..s() }, "T 5.3.2 !x"),
+        ("two greetings", Script { greeting: "220 a\r\n220 b", ..s() }, "T 4.4.2 !x"),
         ("greeting 421", Script { greeting: "421 4.3.2 full", ..s() }, "T 4.3.2 !x"),
         ("greeting never comes", Script { greeting: "-", ..s() }, "T 4.4.2 !x"),
         ("closed instead of greeting", Script { greeting: "", ..s() }, "T 4.4.2 !x"),
@@ -174,6 +177,12 @@ async fn every_reply_at_every_stage_means_what_it_should() {
         ("MAIL 4xx", Script { mail: "451 4.3.0 x", ..refused() }, "T 4.3.0, T 4.3.0"),
         ("MAIL 5xx", Script { mail: "550 5.1.8 x", ..refused() }, "F 5.1.8, F 5.1.8"),
         ("MAIL 421", Script { mail: "421 4.3.2 x", ..s() }, "T 4.3.2, T 4.3.2 !x"),
+        ("MAIL 430 wants a login", Script { mail: "430 auth", ..refused() }, "T 430, T 430 !"),
+        (
+            "MAIL 530 wants a login",
+            Script { mail: "530 5.7.0 x", ..refused() },
+            "T 5.7.0, T 5.7.0 !",
+        ),
         ("MAIL 3xx", Script { mail: "354 x", ..refused() }, "F 5.5.0, F 5.5.0"),
         ("closed after MAIL", Script { mail: "", ..s() }, "T 4.4.2, T 4.4.2 !x"),
         (
@@ -202,6 +211,11 @@ async fn every_reply_at_every_stage_means_what_it_should() {
         ("DATA 5xx", Script { data: "554 5.3.0 x", ..s() }, "F 5.3.0, F 5.3.0"),
         ("DATA 421", Script { data: "421 4.3.2 x", ..s() }, "T 4.3.2, T 4.3.2 !x"),
         ("DATA 2xx", Script { data: "250 x", ..s() }, "F 5.5.0, F 5.5.0 x"),
+        ("DATA 350 says go on", Script { data: "350 x", ..s() }, "D 2.5.0, D 2.5.0"),
+        ("DATA 334 says go on", Script { data: "334 x", ..s() }, "D 2.5.0, D 2.5.0"),
+        ("DATA 399 says go on", Script { data: "399 5.7.1 x", ..s() }, "D 2.5.0, D 2.5.0"),
+        ("answered before", Script { data: "354 x\r\n250 2.0.0 OK", ..s() }, "T 4.4.2, T 4.4.2 x"),
+        ("refused before", Script { data: "354 x\r\n550 5.7.1 no", ..s() }, "T 4.4.2, T 4.4.2 x"),
         ("closed after DATA", Script { data: "", ..s() }, "T 4.4.2, T 4.4.2 !x"),
         ("dot 4xx", after_dot(&["450 4.2.2 x", "250 2.5.0 u2 OK"]), "T 4.2.2, D 2.5.0"),
         ("dot 5xx", after_dot(&["250 2.5.0 u1 OK", "511 5.1.1 x"]), "D 2.5.0, F 5.1.1"),
@@ -211,9 +225,10 @@ async fn every_reply_at_every_stage_means_what_it_should() {
             after_dot(&["221 bye", "250 2.5.0 u2 OK"]),
             "T 4.4.2, D 2.5.0 x",
         ),
-        ("dot garbage", after_dot(&["250 2.5.0 u1 OK", "huh"]), "D 2.5.0, T 4.4.2 !x"),
-        ("garbage never shifts replies", after_dot(&["huh", "550 5.1.1 x"]), "T 4.4.2, T 4.4.2 !x"),
-        ("one reply is missing", after_dot(&["250 2.5.0 u1 OK"]), "D 2.5.0, T 4.4.2 !x"),
+        ("dot garbage", after_dot(&["250 2.5.0 u1 OK", "huh"]), "D 2.5.0, T 4.4.2 x"),
+        ("garbage never shifts replies", after_dot(&["huh", "550 5.1.1 x"]), "T 4.4.2, T 4.4.2 x"),
+        ("one reply is missing", after_dot(&["250 2.5.0 u1 OK"]), "D 2.5.0, T 4.4.2 x"),
+        ("no reply at all", after_dot(&[]), "T 4.4.2, T 4.4.2 !x"),
         (
             "dot 421, and closed",
             Script { then_close: true, ..after_dot(&["421 4.3.2 x"]) },
@@ -222,7 +237,7 @@ async fn every_reply_at_every_stage_means_what_it_should() {
         (
             "closed after the dot",
             Script { then_close: true, ..after_dot(&[]) },
-            "T 4.4.2, T 4.4.2 !x",
+            "T 4.4.2, T 4.4.2 x",
         ),
     ];
     let mut wrong = Vec::new();
@@ -267,7 +282,7 @@ async fn a_busy_mailbox_of_our_own_store_closes_nothing() {
 async fn our_own_store_calling_the_message_too_big_defers_everybody() {
     let script = Script { then_close: true, ..after_dot(&["500 message too big"]) };
     assert_eq!(attempt(script.clone(), true).await, "T 4.3.0, T 4.3.0 x");
-    assert_eq!(attempt(script, false).await, "F 500, T 4.4.2 !x");
+    assert_eq!(attempt(script, false).await, "F 500, T 4.4.2 x");
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +373,7 @@ async fn an_attempt_tells_whose_words_its_replies_are() {
         let content = message();
         let mut connection = connection.expect("a connection");
         let attempt = connection.deliver(&delivery(&TWO, &content), &content, None).await;
-        let peer = attempt.expect("a new connection").peer.expect("a peer");
+        let peer = attempt.expect("a new connection").attempt.peer.expect("a peer");
         let whose = |i| if peer.has_answered(i) { 'p' } else { 'o' };
         let whose: String = (0..2).map(whose).collect();
         assert_eq!(format!("{} {} {whose}", peer.host, peer.notifies), want, "{name}");
@@ -375,7 +390,7 @@ async fn a_message_over_the_offered_size_fails_before_it_is_sent() {
         let delivery = Delivery { size: 20, ..delivery(&TWO, &message()) };
         let attempt =
             connection.deliver(&delivery, &message(), None).await.expect("a new connection");
-        assert_eq!(short(&attempt.outcomes[0]), want, "{limit}");
+        assert_eq!(short(&attempt.attempt.outcomes[0]), want, "{limit}");
         assert_eq!(connection.broken, want == "T 4.4.2", "{limit}");
     }
 }
@@ -383,7 +398,7 @@ async fn a_message_over_the_offered_size_fails_before_it_is_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_kept_connection_begins_with_rset_after_a_refusal_only() {
     let (connection, server) =
-        connect(Script { mail: "451 4.3.0 x", data: "503 5.5.1 x", ..one() }, false).await;
+        connect(Script { mail: "451 4.3.0 x", rcpt: ["503 5.5.1 x"; 2], ..refused() }, false).await;
     let mut connection = connection.expect("a connection");
     let (content, to) = (message(), [TWO[0]]);
     for _ in 0..2 {
@@ -404,7 +419,10 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_no_failed_attempt() {
     let content = message();
     let attempt =
         connection.deliver(&delivery(&TWO, &content), &content, None).await.expect("it is new");
-    assert_eq!(attempt.outcomes.iter().map(short).collect::<Vec<_>>(), ["D 2.5.0", "D 2.5.0"]);
+    assert_eq!(
+        attempt.attempt.outcomes.iter().map(short).collect::<Vec<_>>(),
+        ["D 2.5.0", "D 2.5.0"]
+    );
     server.await.expect("the server");
     assert_eq!(connection.deliver(&delivery(&TWO, &content), &content, None).await, Err(Stale));
     assert!(!connection.is_usable());
@@ -418,7 +436,7 @@ async fn a_server_that_may_miscount_its_replies_is_told_of_one_message_at_a_time
     let mut connection = connection.expect("a connection");
     let next = delivery(&second, &content);
     let both = connection.deliver(&delivery(&TWO, &content), &content, Some(&next)).await;
-    let both: Vec<_> = both.expect("it is new").outcomes.iter().map(short).collect();
+    let both: Vec<_> = both.expect("it is new").attempt.outcomes.iter().map(short).collect();
     assert_eq!(both, ["D 2.5.0", "T 4.4.2"], "the reply to MAIL is nobody's delivery");
 }
 
@@ -436,7 +454,7 @@ async fn content_that_could_smuggle_a_message_is_never_sent() {
         let mut connection = connection.expect("a connection");
         let attempt =
             connection.deliver(&delivery(&TWO, &content), &content, None).await.expect("it is new");
-        assert_eq!(short(&attempt.outcomes[0]), "F 5.6.11");
+        assert_eq!(short(&attempt.attempt.outcomes[0]), "F 5.6.11");
         drop(connection);
         assert!(!server.await.expect("the server").contains("evil"));
     }
@@ -454,7 +472,7 @@ async fn a_large_file_arrives_as_it_is() {
         let mut connection = connection.expect("a connection");
         let attempt =
             connection.deliver(&delivery(&TWO, &content), &content, None).await.expect("it is new");
-        assert_eq!(short(&attempt.outcomes[1]), "D 2.5.0");
+        assert_eq!(short(&attempt.attempt.outcomes[1]), "D 2.5.0");
         drop(connection);
         let heard = server.await.expect("the server");
         assert_eq!(heard.matches("\n..a line").count(), 10_000);
@@ -485,5 +503,167 @@ async fn a_server_that_drips_is_cut_off_in_time() {
 async fn an_address_that_refuses_is_trouble_of_the_site() {
     let next_hop = "unix:/nonexistent/socket".parse().expect("a next hop");
     let trouble = Connection::open(&next_hop, 24, &settings(false)).await.expect_err("no socket");
-    assert_eq!(short(&trouble.outcome()), "T 4.4.1");
+    assert_eq!(short(&trouble.outcome), "T 4.4.1");
+}
+
+/// What a server says to nobody is taken for a reply to the next message by no means.
+#[tokio::test(start_paused = true)]
+async fn a_stray_reply_on_a_kept_connection_makes_it_stale() {
+    for stray in ["250 OK", "550 5.1.1 no", "451 4.3.0 later", "421 bye", "354 x", "huh"] {
+        for (when, lhlo) in [("at once", true), ("at once", false), ("late", true), ("late", false)]
+        {
+            let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+            let server = tokio::spawn(straying(theirs, stray, when == "late", lhlo));
+            let settings = settings(false);
+            let (peer, stream) = ("store".to_owned(), Stream::Unix(ours));
+            let connection = Connection::greet(stream, peer, "store".into(), &settings).await;
+            let (mut connection, content) = (connection.expect("a connection"), message());
+            let to = &delivery(&TWO, &content);
+            let first = connection.deliver(to, &content, None).await.expect("it is new");
+            assert_eq!(short(&first.attempt.outcomes[1]), "D 2.5.0");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let second = connection.deliver(to, &content, None).await;
+            if let Ok(Transacted { attempt, .. }) = &second {
+                // Nothing that is told of the second message may be final. It was not taken.
+                let deferred = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(_));
+                assert!(attempt.outcomes.iter().all(deferred), "{stray} {when}: {second:?}");
+            }
+            drop(connection);
+            assert_eq!(server.await.expect("the server"), 1, "{stray} {when}: messages");
+        }
+    }
+}
+
+/// Takes messages, says something more behind the first, and knows nobody of the second. Returns
+/// how many messages it took. `late`: the stray reply comes with the reply to the next command.
+async fn straying(stream: UnixStream, stray: &'static str, late: bool, pipelining: bool) -> usize {
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader).lines();
+    let (mut messages, mut in_content, mut owed) = (0, false, false);
+    let mut say = "220 store".to_owned();
+    loop {
+        if !say.is_empty() && writer.write_all(format!("{say}\r\n").as_bytes()).await.is_err() {
+            return messages;
+        }
+        let Ok(Some(line)) = lines.next_line().await else { return messages };
+        say = match line.as_str() {
+            "." => {
+                (messages, in_content, owed) = (messages + 1, false, late);
+                let replies = "250 2.5.0 u1 OK\r\n250 2.5.0 u2 OK";
+                if !late {
+                    // Behind the moment in which the client looks whether there is more.
+                    writer.write_all(format!("{replies}\r\n").as_bytes()).await.unwrap_or(());
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                if late { replies.to_owned() } else { stray.to_owned() }
+            }
+            _ if in_content => String::new(),
+            line if line.starts_with("LHLO") && pipelining => "250-store\r\n250 PIPELINING".into(),
+            line if line.starts_with("RCPT") && messages > 0 => "550 5.1.1 who?".to_owned(),
+            "DATA" if messages > 0 => "503 5.5.1 nobody".to_owned(),
+            "DATA" => {
+                in_content = true;
+                "354 go on".to_owned()
+            }
+            _ if std::mem::take(&mut owed) => format!("{stray}\r\n250 OK"),
+            _ => "250 OK".to_owned(),
+        };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_in_the_midst_of_the_content_is_no_delivery() {
+    let content = Content::Whole(bytes::Bytes::from(b"a line\r\n".repeat(1 << 17)));
+    for (say, want) in [("250 2.5.0 OK", "T 4.4.2"), ("552 5.3.4 too big", "F 5.3.4")] {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        let server = tokio::spawn(async move {
+            let (reader, mut writer) = theirs.into_split();
+            let mut lines = BufReader::new(reader).lines();
+            writer.write_all(b"220 store\r\n").await.expect("a client");
+            let mut count = 0;
+            while let Ok(Some(line)) = lines.next_line().await {
+                count += usize::from(line == "a line");
+                let reply = match (line.as_str(), count) {
+                    ("DATA", _) => "354 go on",
+                    ("a line", 1_000) => say,
+                    (".", _) => return true,
+                    ("a line", _) => continue,
+                    _ => "250 OK",
+                };
+                if writer.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
+                    return false;
+                }
+            }
+            false
+        });
+        let (settings, stream) = (settings(false), Stream::Unix(ours));
+        let connection = Connection::greet(stream, "store".into(), "store".into(), &settings).await;
+        let mut connection = connection.expect("a connection");
+        let to = delivery(&TWO, &content);
+        let transacted = connection.deliver(&to, &content, None).await.expect("it is new");
+        assert_eq!(transacted.attempt.outcomes.iter().map(short).collect::<Vec<_>>(), [want; 2]);
+        assert_eq!(transacted.attempt.trouble, None);
+        assert!(!connection.is_usable());
+        drop(connection);
+        assert!(!server.await.expect("the server"), "no dot was sent");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_are_missing_are_not_waited_for() {
+    let (connection, _server) = connect(after_dot(&["250 2.5.0 u1 OK"]), false).await;
+    let mut connection = connection.expect("a connection");
+    connection.settings.status_time = Duration::from_secs(600);
+    let (content, before) = (message(), Instant::now());
+    let delivery = delivery(&TWO, &content);
+    let transacted = connection.deliver(&delivery, &content, None).await.expect("it is new");
+    assert!(before.elapsed() <= GRACE, "{:?}", before.elapsed());
+    let Attempt { outcomes, trouble, peer } = transacted.attempt;
+    let text = outcomes[1].reply().to_string();
+    assert!(text.starts_with("451 4.4.2 1 replies for 2 recipients with store"), "{text}");
+    assert_eq!((trouble, peer.map(|peer| peer.unsure)), (None, Some(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn recipients_that_were_too_many_are_left_for_the_next_transaction() {
+    let rows = [
+        ("others were taken", ["250 ok", "452 4.5.3 many"], 0b10),
+        ("no enhanced code", ["250 ok", "452 many"], 0b10),
+        ("nobody was taken", ["452 4.5.3 many", "452 4.5.3 many"], 0),
+        ("nobody before it was taken", ["452 4.5.3 many", "250 ok"], 0),
+        ("a full mailbox is so later, too", ["250 ok", "452 4.2.2 full"], 0),
+    ];
+    for (name, rcpt, left) in rows {
+        let (connection, _server) = connect(Script { rcpt, ..one() }, false).await;
+        let (mut connection, content) = (connection.expect("a connection"), message());
+        let to = delivery(&TWO, &content);
+        let transacted = connection.deliver(&to, &content, None).await.expect("it is new");
+        assert_eq!(transacted.left, left, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_beyond_max_line_is_refused_and_not_sent() {
+    let long = [b"Subject: x\r\n\r\n", [b'x'; 999].as_slice(), b"\r\n"].concat();
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(&long).expect("room");
+    let (path, size) = (file.path().to_owned(), long.len() as u64);
+    for content in [Content::Whole(long.into()), Content::File { path, size }] {
+        let (connection, server) = connect(Script::default(), false).await;
+        let mut connection = connection.expect("a connection");
+        let to = delivery(&TWO, &content);
+        let transacted = connection.deliver(&to, &content, None).await.expect("it is new");
+        let reply = transacted.attempt.outcomes[0].reply().to_string();
+        let want = "550 5.6.0 a line of the message is longer than the 1000 octets of max_line";
+        assert_eq!(reply, want);
+        drop(connection);
+        assert!(!server.await.expect("the server").contains("xxx"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_store_without_room_is_in_trouble() {
+    let script = after_dot(&["452 4.3.1 no space left for mail", "452 4.3.1 no space"]);
+    assert_eq!(attempt(script.clone(), true).await, "T 4.3.1, T 4.3.1 !");
+    assert_eq!(attempt(script, false).await, "T 4.3.1, T 4.3.1");
 }

@@ -106,8 +106,22 @@ pub(crate) struct Exchange<'a> {
     /// As in [`Peer::answered`].
     answered: u64,
     trouble: Option<SiteTrouble>,
+    /// Recipients that were too many for this transaction, a bit each.
+    left: u64,
+    /// As in [`Peer::unsure`].
+    unsure: bool,
     reset_due: bool,
     closing: bool,
+}
+
+/// What became of one transaction.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transacted {
+    /// Its outcomes.
+    pub attempt: Attempt,
+    /// Recipients that the server had no more room for in this transaction, while it took others:
+    /// a bit each, the first in the lowest. Their turn is in the next one.
+    pub left: u64,
 }
 
 /// What the connection did before this message.
@@ -140,6 +154,8 @@ impl<'a> Exchange<'a> {
             outcomes,
             answered: 0,
             trouble: None,
+            left: 0,
+            unsure: false,
             reset_due: reset,
             closing: false,
         }
@@ -182,7 +198,7 @@ impl<'a> Exchange<'a> {
     /// theirs for a delivery.
     pub(crate) fn announce(&self, following: &Delivery<'_>) -> Option<Vec<u8>> {
         let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
-        let allowed = self.offer.pipelining && self.accepted.len() == 1;
+        let allowed = self.offer.pipelining && self.accepted.len() == 1 && self.left == 0;
         (allowed && exchange.begin() == Next::Send).then(|| {
             let mut commands = Vec::with_capacity(512);
             exchange.commands(&mut commands);
@@ -201,7 +217,7 @@ impl<'a> Exchange<'a> {
 
     /// A reply came.
     pub(crate) fn take(&mut self, reply: Reply) -> Next {
-        if self.before == Before::Announced && !self.is_credible(&reply) {
+        if !self.is_credible(&reply) {
             return Next::Stale;
         }
         if reply.code == 421 && !matches!(self.stage, Stage::Status(_)) {
@@ -249,24 +265,44 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The reply will never come. `true`: the connection was stale, and the message not seen.
+    /// Something else came than the reply that was due, or nothing. `true`: the connection was
+    /// stale, and the message not seen.
     pub(crate) fn lost(&mut self, peer: &str, lost: &Lost) -> bool {
+        let timed_out = matches!(lost, Lost::TimedOut);
         let stale = match self.before {
             Before::New => false,
-            Before::Kept => {
-                let unseen = matches!(self.stage, Stage::Reset | Stage::Mail);
-                unseen && matches!(lost, Lost::Closed | Lost::Io(_))
-            }
+            Before::Kept => self.is_before_content() && !timed_out,
             Before::Announced => self.is_before_content(),
         };
         if stale {
             return true;
         }
         self.closing = true;
-        let reply = self.stage.lost(peer, lost);
+        let reply = match self.stage {
+            Stage::Status(replies @ 1..) => Stage::fewer(peer, replies, self.accepted.len()),
+            of => of.lost(peer, lost),
+        };
         self.settle_all(&Outcome::Deferred(reply.clone()));
-        self.trouble.get_or_insert(SiteTrouble { reply });
+        self.unsure = matches!(self.stage, Stage::Status(_));
+        // Who closes over a message, or falls silent between two replies to it, has something
+        // against this message; the others are not to wait for it.
+        let of_message = match self.stage {
+            Stage::Content | Stage::Status(0) => !timed_out,
+            Stage::Status(_) => true,
+            _ => false,
+        };
+        if !of_message {
+            self.trouble.get_or_insert(SiteTrouble::deferred(reply));
+        }
         false
+    }
+
+    /// The content is due, and something came that cannot be about it. `true`: as for `lost`.
+    pub(crate) fn answered_early(&mut self, peer: &str, lost: &Lost) -> bool {
+        if self.before != Before::New {
+            return true;
+        }
+        self.lost(peer, lost)
     }
 
     /// Whose reply is due.
@@ -286,12 +322,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// One outcome for each recipient. `host`: who they come from.
-    pub(crate) fn finish(self, host: Arc<str>) -> Attempt {
+    pub(crate) fn finish(self, host: Arc<str>) -> Transacted {
         let open =
             || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "the conversation broke off"));
         let outcomes = self.outcomes.into_iter().map(|o| o.unwrap_or_else(open)).collect();
-        let peer = Peer { host, notifies: self.offer.dsn, answered: self.answered };
-        Attempt { outcomes, trouble: self.trouble, peer: Some(peer) }
+        let Self { answered, unsure, left, trouble, .. } = self;
+        let peer = Peer { host, notifies: self.offer.dsn, answered, unsure };
+        Transacted { attempt: Attempt { outcomes, trouble, peer: Some(peer) }, left }
     }
 
     fn command(&self, stage: Stage, out: &mut Vec<u8>) {
@@ -344,9 +381,13 @@ impl<'a> Exchange<'a> {
     }
 
     fn mail(&mut self, reply: Reply) -> Next {
+        let demand = Stage::Mail.is_demand_for_login(&reply);
         match Stage::Mail.outcome(reply) {
             Outcome::Delivered(_) => self.proceed(Stage::Rcpt(0)),
             outcome => {
+                if demand {
+                    self.trouble.get_or_insert(SiteTrouble { outcome: outcome.clone() });
+                }
                 self.answer_all(&outcome);
                 self.reset_due = true;
                 // The replies to what was pipelined behind it have to be read all the same.
@@ -357,6 +398,9 @@ impl<'a> Exchange<'a> {
 
     fn rcpt(&mut self, i: usize, reply: Reply) -> Next {
         if self.outcomes[i].is_none() {
+            if is_too_many(&reply) && !self.accepted.is_empty() {
+                self.left |= Peer::bit(i);
+            }
             match self.stage.outcome(reply) {
                 Outcome::Delivered(_) => self.accepted.push(i),
                 outcome => self.answer(i, outcome),
@@ -377,7 +421,7 @@ impl<'a> Exchange<'a> {
             self.reset_due = true;
             return if reply.code / 100 == 3 { Next::LoneDot } else { Next::Done };
         }
-        let understood = reply.code == 354 || reply.code >= 400;
+        let understood = reply.code >= 300;
         match Stage::Data.outcome(reply) {
             Outcome::Delivered(_) => {
                 self.stage = Stage::Content;
@@ -400,8 +444,10 @@ impl<'a> Exchange<'a> {
         }
         // Our store's way to write 4.2.1; anybody else's way to say that it closes.
         let closing = reply.code == 421 && !self.offer.private;
-        if closing {
-            self.trouble.get_or_insert(SiteTrouble { reply: reply.clone() });
+        // Its disk is full, for everybody.
+        let no_room = self.offer.private && reply.is_no_room();
+        if closing || no_room {
+            self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
         }
         self.closing |= closing || (200..250).contains(&reply.code);
         let outcome = self.stage.outcome(reply);
@@ -421,7 +467,7 @@ impl<'a> Exchange<'a> {
         }
         self.closing = true;
         self.answer_all(&Outcome::Deferred(reply.clone()));
-        self.trouble.get_or_insert(SiteTrouble { reply });
+        self.trouble.get_or_insert(SiteTrouble::deferred(reply));
         Next::Done
     }
 
@@ -440,16 +486,34 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether a reply to an announced command is about it. It is not when the server sent too
-    /// many replies or too few to the message before, threw away what was sent ahead, or did not
-    /// leave the transaction whose content it refused. None of that is this message's fault, and
-    /// none of its content has been sent: another connection tells.
+    /// Whether a reply on a connection that served other messages is about this one. None of this
+    /// message's content has been sent: another connection tells.
     fn is_credible(&self, reply: &Reply) -> bool {
-        match self.stage {
-            Stage::Mail => reply.is_success(),
-            Stage::Rcpt(_) => reply.code != 421 && reply.code / 100 != 3,
-            Stage::Data => reply.code == 354 || self.accepted.is_empty(),
-            _ => true,
+        match self.before {
+            Before::New => true,
+            // Something the server said to nobody, late, is taken for the reply to MAIL, and each
+            // reply that follows for one to the command behind its own. Where all commands went
+            // out together that shows before the content is due: MAIL was refused and a recipient
+            // taken, or recipients were taken and DATA got the reply of the last of them.
+            Before::Kept => match self.stage {
+                Stage::Mail => reply.code / 100 != 3 && (self.offer.pipelining || reply.code < 500),
+                // It has an outcome where MAIL was refused.
+                Stage::Rcpt(i) => {
+                    reply.code >= 400 || reply.is_success() && self.outcomes[i].is_none()
+                }
+                Stage::Data if self.accepted.is_empty() => true,
+                Stage::Data => reply.code / 100 == 3 || reply.code == 421,
+                _ => true,
+            },
+            // It is not when the server sent too many replies or too few to the message before,
+            // threw away what was sent ahead, or did not leave the transaction whose content it
+            // refused.
+            Before::Announced => match self.stage {
+                Stage::Mail => reply.is_success(),
+                Stage::Rcpt(_) => reply.code != 421 && reply.code / 100 != 3,
+                Stage::Data => reply.code / 100 == 3 || self.accepted.is_empty(),
+                _ => true,
+            },
         }
     }
 
@@ -488,6 +552,12 @@ fn failed(enhanced: Enhanced, text: String) -> Outcome {
 
 fn requeued(reply: &Reply) -> Reply {
     Reply::with_text(451, Enhanced(4, 3, 0), format!("the store counts otherwise: {reply:.200}"))
+}
+
+/// Whether a recipient came one too late for this transaction (RFC 5321 section 4.5.3.1.10). A
+/// mailbox that is full, 4.2.2, is so in the next one, too.
+fn is_too_many(reply: &Reply) -> bool {
+    reply.code == 452 && reply.enhanced.is_none_or(|Enhanced(_, subject, _)| subject != 2)
 }
 
 /// Whether an address can stand in a command line.

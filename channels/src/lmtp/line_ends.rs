@@ -1,4 +1,4 @@
-//! The last check before content leaves: CR and LF only as CRLF.
+//! The last check before content leaves: CR and LF only as CRLF, and no line too long.
 //!
 //! Everything that came in by our own servers has been checked there. This one stands between
 //! what came into the spool by other ways and a next hop that would see the end of the data,
@@ -7,45 +7,77 @@
 use memchr::memchr2_iter;
 
 /// Follows content that comes in pieces.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct LineEnds {
     /// The last octet was a CR.
     cr: bool,
+    /// Octets of the current line in the pieces before.
+    column: usize,
+    /// Octets of a line, its CRLF included.
+    limit: usize,
 }
 
 /// Looks at content that is all there.
-pub(crate) fn check_whole(octets: &[u8]) -> Result<(), BareLineEnd> {
-    let mut line_ends = LineEnds::default();
+pub(crate) fn check_whole(octets: &[u8], limit: usize) -> Result<(), Unsendable> {
+    let mut line_ends = LineEnds::new(limit);
     line_ends.check(octets)?;
     line_ends.end()
 }
 
-/// A CR without LF or an LF without CR.
+/// Why content is not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the content holds a bare CR or LF")]
-pub(crate) struct BareLineEnd;
+pub(crate) enum Unsendable {
+    /// A CR without LF or an LF without CR.
+    #[error("the content holds a bare CR or LF")]
+    Bare,
+    /// A line is longer than this.
+    #[error("a line of the message is longer than the {0} octets of max_line")]
+    LongLine(usize),
+}
 
 impl LineEnds {
+    /// `limit`: octets of a line, its CRLF included.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { cr: false, column: 0, limit }
+    }
+
     /// Looks at the next piece.
-    pub(crate) fn check(&mut self, piece: &[u8]) -> Result<(), BareLineEnd> {
+    pub(crate) fn check(&mut self, piece: &[u8]) -> Result<(), Unsendable> {
         // Where the LF of the CR seen last has to stand.
         let mut expected = self.cr.then_some(0);
+        let (mut start, mut before) = (0, self.column);
         for at in memchr2_iter(b'\r', b'\n', piece) {
             expected = match (piece[at], expected) {
                 (b'\r', None) => Some(at + 1),
-                (b'\n', Some(lf)) if lf == at => None,
-                _ => return Err(BareLineEnd),
+                (b'\n', Some(lf)) if lf == at => {
+                    self.measure(before + at + 1 - start)?;
+                    (start, before) = (at + 1, 0);
+                    None
+                }
+                _ => return Err(Unsendable::Bare),
             };
         }
         self.cr = expected.is_some();
-        if expected.is_none_or(|lf| lf == piece.len()) { Ok(()) } else { Err(BareLineEnd) }
+        self.column = before + piece.len() - start;
+        self.measure(self.column)?;
+        if expected.is_none_or(|lf| lf == piece.len()) { Ok(()) } else { Err(Unsendable::Bare) }
     }
 
     /// The content is complete.
-    pub(crate) fn end(self) -> Result<(), BareLineEnd> {
-        if self.cr { Err(BareLineEnd) } else { Ok(()) }
+    pub(crate) fn end(self) -> Result<(), Unsendable> {
+        if self.cr {
+            return Err(Unsendable::Bare);
+        }
+        // The last line gets the CRLF that it lacks.
+        self.measure(if self.column > 0 { self.column + CRLF } else { 0 })
+    }
+
+    fn measure(&self, line: usize) -> Result<(), Unsendable> {
+        if line > self.limit { Err(Unsendable::LongLine(self.limit)) } else { Ok(()) }
     }
 }
+
+const CRLF: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -54,7 +86,7 @@ mod tests {
     use super::*;
 
     fn check(pieces: &[&[u8]]) -> bool {
-        let mut line_ends = LineEnds::default();
+        let mut line_ends = LineEnds::new(usize::MAX);
         pieces.iter().all(|piece| line_ends.check(piece).is_ok()) && line_ends.end().is_ok()
     }
 
@@ -65,6 +97,28 @@ mod tests {
         }
         for content in [&b"\n"[..], b"\r", b"a\nb", b"a\rb\r\n", b"a\r", b"\r\r\n", b"\r\n\n"] {
             assert!(!check(&[content]), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_it_is_in_all_pieces_together() {
+        let rows = [
+            ("at the limit", "abc\r\nabc\r\n", true),
+            ("one past it", "abc\r\nabcd\r\n", false),
+            ("the first", "abcd\r\n", false),
+            ("at the limit with the CRLF that is added", "abc", true),
+            ("one past it with the CRLF that is added", "abcd", false),
+            ("far past it", "abcdefghijklm", false),
+        ];
+        for (name, content, want) in rows {
+            for piece in 1..=content.len() {
+                let mut line_ends = LineEnds::new(5);
+                let mut pieces = content.as_bytes().chunks(piece);
+                let checked = pieces.try_for_each(|piece| line_ends.check(piece));
+                let got = checked.and_then(|()| line_ends.end());
+                let want = if want { Ok(()) } else { Err(Unsendable::LongLine(5)) };
+                assert_eq!(got, want, "{name} by {piece}");
+            }
         }
     }
 

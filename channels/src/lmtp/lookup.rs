@@ -70,9 +70,9 @@ mod tests {
         ];
         for (name, code, detail) in rows {
             let trouble = unresolved("gone.test", &LookupError::new(code).into());
-            assert_eq!(trouble.reply.enhanced, Some(Enhanced(4, 4, detail)), "{name}");
-            assert_eq!(trouble.reply.code, 451, "{name}: it is tried again");
-            assert!(trouble.reply.text.starts_with("look up gone.test: "), "{name}: {trouble}");
+            assert_eq!(trouble.reply().enhanced, Some(Enhanced(4, 4, detail)), "{name}");
+            assert_eq!(trouble.reply().code, 451, "{name}: it is tried again");
+            assert!(trouble.reply().text.starts_with("look up gone.test: "), "{name}: {trouble}");
         }
         let late = unresolved("gone.test", &Unresolved::NoAnswer(Lost::TimedOut));
         assert_eq!(late.to_string(), "451 4.4.3 look up gone.test: timed out");

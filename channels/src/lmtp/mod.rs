@@ -3,6 +3,7 @@
 
 pub mod client;
 mod exchange;
+mod handover;
 mod line_ends;
 mod lookup;
 mod offer;
@@ -12,5 +13,6 @@ mod stream;
 mod trouble;
 
 pub use client::{Connection, Stale};
-pub use exchange::{Delivery, Rcpt};
+pub use exchange::{Delivery, Rcpt, Transacted};
+pub use handover::Handover;
 pub use settings::Settings;

@@ -17,6 +17,10 @@ pub struct Settings {
     pub status_time: Duration,
     /// The server is one of ours: SIZE, XQUOTA and XDFLG need not be offered.
     pub private: bool,
+    /// Octets of a line of content, CRLF included; a message with a longer one is not sent.
+    pub max_line: usize,
+    /// Recipients of one transaction.
+    pub max_rcpt: usize,
 }
 
 impl Settings {
@@ -29,6 +33,8 @@ impl Settings {
             data_time: DATA_TIME,
             status_time: channel.status_data_receive_time,
             private: channel.private,
+            max_line: channel.max_line,
+            max_rcpt: channel.max_rcpt,
         }
     }
 }

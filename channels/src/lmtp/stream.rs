@@ -31,13 +31,17 @@ impl Stream {
         }
     }
 
-    /// Open, with nothing to read.
+    /// What has come already, without waiting; 0 when the peer has closed.
+    pub(super) fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            Self::Unix(stream) => stream.try_read_buf(buffer),
+        }
+    }
+
+    /// Open, with nothing to read. If there is something, an octet of it is gone.
     pub(super) fn is_silent(&self) -> bool {
-        let mut octet = [0];
-        let read = match self {
-            Self::Tcp(stream) => stream.try_read(&mut octet),
-            Self::Unix(stream) => stream.try_read(&mut octet),
-        };
+        let read = self.try_read(&mut Vec::with_capacity(1));
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }

@@ -46,6 +46,9 @@ pub(crate) enum Lost {
     /// Something came that is not a reply.
     #[error("{0}")]
     Garbled(#[from] Garbled),
+    /// A reply was there before what it could be about.
+    #[error("{0}")]
+    Unasked(Reply),
 }
 
 impl Stage {
@@ -53,10 +56,13 @@ impl Stage {
     pub(crate) fn outcome(self, reply: Reply) -> Outcome {
         match (self, reply.code) {
             // Nobody is being refused here, a server is having a bad day.
-            (Self::Greeting, 500..) => Outcome::Deferred(as_temporary(reply)),
+            (Self::Greeting, 500..) => Outcome::Deferred(reply),
+            // It is ours to log in, or to be let in: no fault of the message.
+            _ if self.is_demand_for_login(&reply) => Outcome::Deferred(reply),
             (_, 400..=499) => Outcome::Deferred(reply),
             (_, 500..) => Outcome::Failed(reply),
-            (Self::Data, 354) | (Self::Status(_), 250..=259) => Outcome::Delivered(reply),
+            // RFC 5321 section 4.2: the first digit says it all.
+            (Self::Data, 300..=399) | (Self::Status(_), 250..=259) => Outcome::Delivered(reply),
             (Self::Status(_), 200..=299) => Outcome::Deferred(self.unknown(&reply)),
             (Self::Data | Self::Content, _) | (_, 300..=399) => {
                 Outcome::Failed(self.protocol_error(&reply))
@@ -65,10 +71,33 @@ impl Stage {
         }
     }
 
+    /// Whether the server wants to know first who we are: 430 is Cyrus's way to say so, 530 that
+    /// of RFC 4954. None of its mail fares better before somebody has seen to that.
+    pub(crate) fn is_demand_for_login(self, reply: &Reply) -> bool {
+        self == Self::Mail && matches!(reply.code, 430 | 530)
+    }
+
     /// What it means for a recipient that its reply never came.
     pub(crate) fn lost(self, peer: &str, lost: &Lost) -> Reply {
-        let after = if matches!(self, Self::Status(_)) { UNKNOWN } else { "" };
-        Reply::with_text(451, CONNECTION, format!("{lost} with {peer} {self}{after}"))
+        let text = match (self, lost) {
+            (Self::Status(_), _) => format!("{lost} with {peer} {self}{UNKNOWN}"),
+            (Self::Content, Lost::Unasked(reply)) => {
+                format!("{peer} answered before the message was sent: {reply:.200}")
+            }
+            (_, Lost::Unasked(reply)) => format!("{peer} said without being asked: {reply:.200}"),
+            _ => format!("{lost} with {peer} {self}"),
+        };
+        Reply::with_text(451, CONNECTION, text)
+    }
+
+    /// Of `recipients`, whose replies are due one by one, only so many got theirs. Servers are
+    /// known that answer once for all, or once for spellings that they hold to be the same.
+    pub(crate) fn fewer(peer: &str, replies: usize, recipients: usize) -> Reply {
+        let text = format!(
+            "{replies} replies for {recipients} recipients with {peer}{UNKNOWN} (max_rcpt: 1 on \
+             the channel is for such servers)"
+        );
+        Reply::with_text(451, CONNECTION, text)
     }
 
     fn protocol_error(self, reply: &Reply) -> Reply {
@@ -101,7 +130,7 @@ impl fmt::Display for Stage {
 /// No address of the next hop could be connected to.
 pub(crate) fn unreachable(peer: &str, lost: &Lost) -> SiteTrouble {
     let text = format!("connect to {peer}: {lost}");
-    SiteTrouble { reply: Reply::with_text(451, Enhanced(4, 4, 1), text) }
+    SiteTrouble::deferred(Reply::with_text(451, Enhanced(4, 4, 1), text))
 }
 
 /// The next hop's name has no address, or none could be asked for. Both are tried again: a name
@@ -113,12 +142,7 @@ pub(crate) fn unresolved(peer: &str, unresolved: &Unresolved) -> SiteTrouble {
         Unresolved::NoAnswer(_) => 3,
     };
     let text = format!("look up {peer}: {unresolved}");
-    SiteTrouble { reply: Reply::with_text(451, Enhanced(4, 4, detail), text) }
-}
-
-fn as_temporary(reply: Reply) -> Reply {
-    let enhanced = reply.enhanced.map(|Enhanced(_, subject, detail)| Enhanced(4, subject, detail));
-    Reply { code: reply.code - 100, enhanced, text: reply.text }
+    SiteTrouble::deferred(Reply::with_text(451, Enhanced(4, 4, detail), text))
 }
 
 const CONNECTION: Enhanced = Enhanced(4, 4, 2);

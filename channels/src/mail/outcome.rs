@@ -39,14 +39,18 @@ pub struct Peer {
     /// One bit for each outcome, the first in the lowest: the peer's own reply led to it. Else it
     /// is our word alone.
     pub answered: u64,
+    /// All of the content went out and a reply to it never came: who tries again may deliver twice.
+    pub unsure: bool,
 }
 
 /// The destination could not be talked to. Its other messages would fare no better now.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{reply}")]
+#[error("{}", self.reply())]
 pub struct SiteTrouble {
-    /// The peer's own words, or ours (4.4.1, 4.4.2, ...) when it had none.
-    pub reply: Reply,
+    /// What it means for every recipient that was to go there: refused for good when the peer
+    /// said so in reply to LHLO, else deferred. With the peer's own words, or ours (4.4.1, 4.4.2,
+    /// ...) when it had none.
+    pub outcome: Outcome,
 }
 
 impl Peer {
@@ -71,10 +75,18 @@ impl Outcome {
 }
 
 impl SiteTrouble {
-    /// What it means for every recipient that was to go there: refused for good when the peer
-    /// said so (a 5xx to LHLO), else deferred.
-    pub fn outcome(&self) -> Outcome {
-        let reply = self.reply.clone();
-        if reply.is_permanent() { Outcome::Failed(reply) } else { Outcome::Deferred(reply) }
+    /// Its mail waits, for this reason.
+    pub const fn deferred(reply: Reply) -> Self {
+        Self { outcome: Outcome::Deferred(reply) }
+    }
+
+    /// What the peer said, or what we say in its place.
+    pub fn reply(&self) -> &Reply {
+        self.outcome.reply()
+    }
+
+    /// Whether the peer refused for good.
+    pub fn is_final(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
     }
 }

@@ -40,6 +40,11 @@ impl Reply {
         self.code / 100 == 2
     }
 
+    /// `452 4.3.1`: the disk is full.
+    pub fn is_no_room(&self) -> bool {
+        self.code == 452 && self.enhanced == Some(Enhanced(4, 3, 1))
+    }
+
     /// 5xx.
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5

@@ -47,7 +47,7 @@ impl Limits {
             message_size: channel.sourceblocklimit,
             recipients: channel.recipientlimit,
             command_line: channel.commandlinelimit,
-            content_line: channel.linelimit,
+            content_line: channel.max_line,
             commands: channel.disconnectcommandlimit,
             bad_commands: channel.disconnectbadcommandlimit,
             command_time: channel.command_receive_time,

@@ -190,7 +190,7 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
         gate.acquire().await.unwrap().forget();
     }
     let deed = script.deeds.borrow().get(host).copied().unwrap_or(Deed::Deliver);
-    let peer = Some(Peer { host: host.into(), notifies: false, answered: u64::MAX });
+    let peer = Some(Peer { host: host.into(), notifies: false, answered: u64::MAX, unsure: false });
     let all =
         |outcome: Outcome| open_recipients(work.entry.open).map(|_| outcome.clone()).collect();
     let later = || Outcome::Deferred(Reply::new(451, Enhanced(4, 3, 0), "not now"));
@@ -207,7 +207,7 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
         Deed::Panic => panic!("as the test wants it"),
         Deed::Trouble => {
             let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
-            (all(Outcome::Deferred(reply.clone())), Some(SiteTrouble { reply }), None)
+            (all(Outcome::Deferred(reply.clone())), Some(SiteTrouble::deferred(reply)), None)
         }
     };
     let attempt = Attempt { outcomes, trouble, peer };

@@ -674,7 +674,7 @@ fn limits_come_from_the_channel() {
     let limits = Limits::of(&channel);
     assert_eq!(limits.message_size, 50 << 20);
     assert_eq!((limits.recipients, limits.commands, limits.bad_commands), (1_000, 1_000, 20));
-    assert_eq!((limits.command_line, limits.content_line), (2_048, 65_536));
+    assert_eq!((limits.command_line, limits.content_line), (2_048, 1 << 20));
 }
 
 /// Commands, pieces of commands, and rubbish.

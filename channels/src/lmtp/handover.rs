@@ -1,0 +1,192 @@
+//! One message and all its recipients, in as many transactions as the server wants.
+//!
+//! Which recipients go together, and what their transactions come to. Guaranteed: each
+//! transaction settles at least one recipient, so there are no more of them than recipients.
+
+use super::{Rcpt, Transacted};
+use crate::mail::{Attempt, Outcome, Peer, SiteTrouble};
+
+/// A message on its way.
+#[derive(Debug)]
+pub struct Handover<'a> {
+    recipients: &'a [Rcpt<'a>],
+    most: usize,
+    /// The server is one of ours.
+    private: bool,
+    /// Those of the transaction at hand, by their places.
+    batch: Vec<usize>,
+    /// Those that wait for their turn, the last to go first.
+    waiting: Vec<usize>,
+    outcomes: Vec<Option<Outcome>>,
+    trouble: Option<SiteTrouble>,
+    peer: Option<Peer>,
+}
+
+impl<'a> Handover<'a> {
+    /// To these, at most `most` at once. Those whose addresses differ only in case go together to
+    /// servers of our own alone (`private`): others are known to give one reply for both.
+    pub fn new(recipients: &'a [Rcpt<'a>], most: usize, private: bool) -> Self {
+        let mut handover = Self {
+            recipients,
+            most: most.max(1),
+            private,
+            batch: Vec::new(),
+            waiting: (0..recipients.len()).rev().collect(),
+            outcomes: vec![None; recipients.len()],
+            trouble: None,
+            peer: None,
+        };
+        handover.gather();
+        handover
+    }
+
+    /// The recipients of the transaction at hand.
+    pub fn batch(&self) -> Vec<Rcpt<'a>> {
+        self.batch.iter().map(|place| self.recipients[*place]).collect()
+    }
+
+    /// The transaction at hand came to this. Returns whether there is another one.
+    pub fn take(&mut self, transacted: Transacted) -> bool {
+        let Transacted { attempt: Attempt { outcomes, trouble, peer }, left } = transacted;
+        let batch = std::mem::take(&mut self.batch);
+        let mut answered = self.peer.as_ref().map_or(0, |peer| peer.answered);
+        let unsure = self.peer.as_ref().is_some_and(|peer| peer.unsure);
+        let is_left = |nth| left & Peer::bit(nth) != 0;
+        let goes_on = trouble.is_none() && (0..batch.len()).any(|nth| !is_left(nth));
+        for (nth, (place, outcome)) in batch.into_iter().zip(outcomes).enumerate().rev() {
+            if goes_on && is_left(nth) {
+                self.waiting.push(place);
+                continue;
+            }
+            if peer.as_ref().is_some_and(|peer| peer.has_answered(nth)) {
+                answered |= Peer::bit(place);
+            }
+            self.outcomes[place] = Some(outcome);
+        }
+        if let Some(peer) = peer {
+            self.peer = Some(Peer { answered, unsure: unsure || peer.unsure, ..peer });
+        }
+        match trouble {
+            Some(trouble) => self.give_up(trouble),
+            None => self.gather(),
+        }
+        !self.batch.is_empty()
+    }
+
+    /// The server cannot be talked to: so much for those that are left.
+    pub fn give_up(&mut self, trouble: SiteTrouble) {
+        self.batch.clear();
+        self.waiting.clear();
+        for open in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *open = Some(trouble.outcome.clone());
+        }
+        self.trouble = Some(trouble);
+    }
+
+    /// One outcome for each recipient.
+    pub fn finish(self) -> Attempt {
+        let Self { outcomes, trouble, peer, .. } = self;
+        Attempt { outcomes: outcomes.into_iter().flatten().collect(), trouble, peer }
+    }
+
+    fn gather(&mut self) {
+        let Self { recipients, batch, waiting, .. } = self;
+        let address = |place: usize| recipients[place].address;
+        let mut put_off = Vec::new();
+        while batch.len() < self.most
+            && let Some(place) = waiting.pop()
+        {
+            let alike = |other: &usize| address(place).eq_ignore_ascii_case(address(*other));
+            if !self.private && batch.iter().any(alike) {
+                put_off.push(place);
+            } else {
+                batch.push(place);
+            }
+        }
+        waiting.extend(put_off.into_iter().rev());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Enhanced, Reply};
+
+    fn delivered() -> Outcome {
+        Outcome::Delivered(Reply::new(250, Enhanced(2, 5, 0), "OK"))
+    }
+
+    fn too_many() -> Outcome {
+        Outcome::Deferred(Reply::new(452, Enhanced(4, 5, 3), "too many"))
+    }
+
+    fn transacted(outcomes: Vec<Outcome>, left: u64, trouble: Option<SiteTrouble>) -> Transacted {
+        let peer = Peer { host: "s".into(), notifies: false, answered: u64::MAX, unsure: false };
+        Transacted { attempt: Attempt { outcomes, trouble, peer: Some(peer) }, left }
+    }
+
+    /// The batches of a server that takes everything.
+    fn batches(addresses: &str, most: usize, private: bool) -> String {
+        let recipients: Vec<_> = addresses.split(' ').map(Rcpt::new).collect();
+        let mut handover = Handover::new(&recipients, most, private);
+        let mut batches = Vec::new();
+        loop {
+            let batch: Vec<_> = handover.batch().iter().map(|to| to.address).collect();
+            batches.push(batch.join(" "));
+            let outcomes = vec![delivered(); batch.len()];
+            if !handover.take(transacted(outcomes, 0, None)) {
+                break;
+            }
+        }
+        let attempt = handover.finish();
+        assert_eq!(attempt.outcomes, vec![delivered(); recipients.len()]);
+        batches.join("|")
+    }
+
+    #[test]
+    fn who_goes_together() {
+        // name, addresses, at once, a server of ours, transactions
+        let rows = [
+            ("all", "a b c", 64, false, "a b c"),
+            ("one at a time", "a b c", 1, false, "a|b|c"),
+            ("two at a time", "a b c", 2, false, "a b|c"),
+            ("spellings", "a@x b@x A@x A@X c@x", 9, false, "a@x b@x c@x|A@x|A@X"),
+            ("spellings, two at a time", "a A b B", 2, false, "a b|A B"),
+            ("spellings, to a store of ours", "a@x A@x", 9, true, "a@x A@x"),
+        ];
+        for (name, addresses, most, private, want) in rows {
+            assert_eq!(batches(addresses, most, private), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_too_much_goes_next_as_long_as_others_are_taken() {
+        let recipients = ["a", "b", "c", "d"].map(Rcpt::new);
+        let mut handover = Handover::new(&recipients, 9, false);
+        let addresses = |handover: &Handover<'_>| {
+            handover.batch().iter().map(|to| to.address).collect::<Vec<_>>().join(" ")
+        };
+        let outcomes = vec![delivered(), too_many(), delivered(), too_many()];
+        assert!(handover.take(transacted(outcomes, 0b1010, None)));
+        assert_eq!(addresses(&handover), "b d");
+        assert!(handover.take(transacted(vec![delivered(), too_many()], 0b10, None)));
+        assert_eq!(addresses(&handover), "d");
+        // Nobody is taken any more: that is all for now.
+        assert!(!handover.take(transacted(vec![too_many()], 0b1, None)));
+        let outcomes = handover.finish().outcomes;
+        assert_eq!(outcomes, [delivered(), delivered(), delivered(), too_many()]);
+    }
+
+    #[test]
+    fn trouble_is_the_end_for_those_that_are_left() {
+        let recipients = ["a", "b", "c"].map(Rcpt::new);
+        let mut handover = Handover::new(&recipients, 1, false);
+        assert!(handover.take(transacted(vec![delivered()], 0, None)));
+        let trouble = SiteTrouble::deferred(Reply::new(421, Enhanced(4, 3, 2), "bye"));
+        assert!(!handover.take(transacted(vec![too_many()], 0, Some(trouble.clone()))));
+        let attempt = handover.finish();
+        assert_eq!(attempt.outcomes, [delivered(), too_many(), trouble.outcome.clone()]);
+        assert_eq!(attempt.trouble, Some(trouble));
+        assert_eq!(attempt.peer.expect("a peer").answered, 0b11);
+    }
+}
