@@ -7,7 +7,7 @@ use std::{
 };
 
 use relais_tests::{
-    Dialogue, Instance, Notice, Settings, Sink, eventually, free_port, mailbox, message,
+    Dialogue, Instance, Notice, Settings, Sink, eventually, fetch, free_port, mailbox, message,
 };
 use serde_json::Value;
 
@@ -321,6 +321,53 @@ fn no_listing_wraps_on_a_terminal_and_a_pipe_gets_everything() {
     let text = must(&instance, &["queue", "list"]);
     assert!(text.contains(from) && text.contains(to) && text.contains(said), "{text}");
     assert!(!text.contains(is_escape), "{text}");
+}
+
+#[test]
+fn content_is_shown_octet_by_octet_in_a_pipe_and_harmless_on_a_terminal() {
+    let fields = "backoff: [\"90m\"]";
+    let port = free_port();
+    let settings = Settings::standalone().stores(port).channel("stores", fields);
+    let settings = settings.section("spool: (large_message: \"64KiB\")");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let put = |content: &[u8]| {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        let reply = client.message("ann@a.test", &["x@one.test"], content);
+        let text = &reply.expect(250).text;
+        text.trim_end().rsplit(' ').next().expect("a queue id").to_owned()
+    };
+    let hostile = b"Subject: bell\r\n\r\n\x1b]0;owned\x07\x1b[2Jtext \xe2\x80\xaetxet\r\n";
+    let small = put(hostile);
+    let line = format!("{}\r\n", "0123456789".repeat(7));
+    let body = format!("Subject: large\r\n\r\n{}", line.repeat(40_000));
+    let large = put(body.as_bytes());
+    for (id, sent) in [(&small, &hostile[..]), (&large, body.as_bytes())] {
+        let output = instance.relais("queue", &["show", id, "--content"]);
+        assert!(output.status.success(), "{:?}", complaint(&output));
+        assert!(output.stdout.starts_with(b"Received: "), "ours stands before it");
+        assert!(output.stdout.ends_with(sent), "{} octets", output.stdout.len());
+        let head = instance.relais("queue", &["show", id, "--content", "--head", "3"]).stdout;
+        assert!(output.stdout.starts_with(&head) && head.ends_with(b"\r\n"));
+        assert_eq!(String::from_utf8_lossy(&head).lines().count(), 3);
+    }
+    let (_, text) =
+        on_terminal(&instance, "TERM=xterm", 80, &format!("queue show {small} --content"), "");
+    assert!(text.contains("^[]0;owned^G^[[2Jtext ?txet"), "{text:?}");
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    let shown = must(&instance, &["queue", "show", &large]);
+    assert!(shown.contains("Subject: large"), "a large message has its header, too: {shown}");
+    let page = fetch(instance.settings.admin, &format!("/api/v1/queue/{small}/content"));
+    assert_eq!(page.expect("an answer").status, 403, "on the socket only");
+    for (args, code) in [
+        (&["show", "0000000000000", "--content"][..], 1),
+        (&["show", &small, "--head", "3"], 2),
+        (&["show", &small, "--content", "--head", "0"], 2),
+        (&["show", &small, "--content", "--json"], 2),
+    ] {
+        assert_eq!(instance.relais("queue", args).status.code(), Some(code), "{args:?}");
+    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -41,7 +41,7 @@ impl fmt::Write for Filter<'_, '_> {
 }
 
 /// Whether a character may move, hide or reorder what stands around it.
-fn is_hostile(c: char) -> bool {
+pub fn is_hostile(c: char) -> bool {
     let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     c.is_control() || turns
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -102,6 +103,23 @@ impl Client {
     ) -> Result<(), E> {
         let what = serde_json::to_vec(what).map_err(unusable)?;
         each_line(self.request(Method::POST, path, Some(what)).await?, each).await
+    }
+
+    /// Asks for octets, and hands them over as they come. `each` ends it by saying that it has
+    /// seen enough.
+    pub async fn octets<E: From<ClientError>>(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let mut body = self.request(Method::GET, path, None).await?.into_body();
+        while let Some(frame) = in_time(body.frame()).await? {
+            let Ok(octets) = frame.map_err(unusable)?.into_data() else { continue };
+            if each(&octets)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn request(

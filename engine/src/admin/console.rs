@@ -9,7 +9,7 @@ use relais_actors::{
         QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
     },
 };
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{Content, MessageId};
 use serde::{Deserialize, Serialize};
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -41,6 +41,9 @@ pub trait Console: Clone + Send + 'static {
         &self,
         id: MessageId,
     ) -> impl Future<Output = Answer<Option<QueuedMessage>>> + Send;
+
+    /// The content of one message; `None` when there is no such message.
+    fn queue_content(&self, id: MessageId) -> impl Future<Output = Answer<Option<Content>>> + Send;
 
     /// What waits, in sum.
     fn queue_summary(&self) -> impl Future<Output = Answer<QueueSummary>> + Send;

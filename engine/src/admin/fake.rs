@@ -18,7 +18,7 @@ use relais_actors::{
         WorkerStatus,
     },
 };
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{Content, MessageId};
 
 use super::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble};
 
@@ -153,6 +153,11 @@ impl Console for Fake {
             header: vec!["Subject: hello".to_owned()],
             entries: vec![entry(1)],
         }))
+    }
+
+    async fn queue_content(&self, id: MessageId) -> Answer<Option<Content>> {
+        let content = || Content::Whole("Subject: hello\r\n\r\nIt works.\r\n".into());
+        Ok((id == MessageId(1)).then(content))
     }
 
     async fn queue_summary(&self) -> Answer<QueueSummary> {

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod console;
+mod content;
 #[cfg(test)]
 pub(crate) mod fake;
 mod guard;

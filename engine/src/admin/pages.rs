@@ -14,6 +14,7 @@
 //! | `GET /api/v1/route?address=&from=&channel=&header=` | how an address is routed | yes |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
+//! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
 //! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](relais_actors::status::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
@@ -45,7 +46,7 @@ use relais_channels::mail::MessageId;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Answer, Console, Nonsense, RouteQuestion, Trouble, guard::Owner, listing};
+use super::{Answer, Console, Nonsense, RouteQuestion, Trouble, content, guard::Owner, listing};
 use crate::show;
 
 /// Puts every page in its place.
@@ -68,6 +69,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/queue/summary", get().to(queue_summary::<C>))
         .route("/api/v1/queue/orders", web::post().to(queue_order::<C>))
         .route("/api/v1/queue/{id}", get().to(queue_show::<C>))
+        .route("/api/v1/queue/{id}/content", get().to(queue_content::<C>))
         .route("/api/v1/queue/{id}/why", get().to(queue_why::<C>))
         .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
         .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
@@ -149,6 +151,17 @@ async fn queue_show<C: Console>(
 ) -> Result<Json<QueuedMessage>, Refusal> {
     let id = message_id(&id)?;
     in_time(console.queue_show(id)).await?.map(Json).ok_or_else(|| unknown(id))
+}
+
+/// Other people's letters are nobody's business who may not act for the engine's user.
+async fn queue_content<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    id: Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    let id = message_id(&id)?;
+    let content = in_time(console.queue_content(id)).await?.ok_or_else(|| unknown(id))?;
+    Ok(content::respond(content).await?)
 }
 
 async fn queue_why<C: Console>(

@@ -115,6 +115,12 @@ pub(super) enum Queue {
     Show {
         /// Its queue id, as in the log and in `queue list`
         id: String,
+        /// Its content, header and body; on a terminal with control characters made harmless, else octet by octet
+        #[arg(long, conflicts_with = "json")]
+        content: bool,
+        /// The first lines of it only
+        #[arg(long, value_name = "N", requires = "content", value_parser = clap::value_parser!(u64).range(1..))]
+        head: Option<u64>,
         /// One object
         #[arg(long)]
         json: bool,

@@ -2,7 +2,8 @@
 
 use std::{
     future::Future,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
+    ops::ControlFlow,
     thread,
     time::{Duration, Instant},
 };
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     admin::client::{Client, ClientError, with_query},
     lock,
-    show::{self, Listing, Look},
+    show::{self, ContentView, Listing, Look},
 };
 
 /// `relais status`.
@@ -39,7 +40,8 @@ pub(super) fn counters(source: &Source, json: bool, out: &mut dyn Write) -> Resu
 pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Result<(), Refusal> {
     match queue {
         Queue::List(list) => queue_list(source, list, out),
-        Queue::Show { id, json } => {
+        Queue::Show { id, content: true, head, .. } => content(source, &id, head, out),
+        Queue::Show { id, json, .. } => {
             let path = message_path(&id, "")?;
             answer::<QueuedMessage>(source, &path, json, show::message, out)
         }
@@ -115,6 +117,25 @@ pub(super) fn answer<T: DeserializeOwned>(
 fn message_path(id: &str, what: &str) -> Result<String, Refusal> {
     let id: MessageId = id.parse().map_err(|error| Refusal::WrongUse(format!("{error}")))?;
     Ok(format!("/api/v1/queue/{id}{what}"))
+}
+
+/// `relais queue show ID --content`.
+fn content(
+    source: &Source,
+    id: &str,
+    head: Option<u64>,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let path = message_path(id, "/content")?;
+    let client = Client::new(&configuration::data(source)?);
+    let mut view = ContentView::new(io::stdout().is_terminal(), head);
+    let each = |octets: &[u8]| {
+        out.write_all(&view.take(octets))?;
+        let more = if view.is_done() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        Ok::<_, Refusal>(more)
+    };
+    wait(client.octets(&path, each))??;
+    Ok(out.write_all(&view.finish())?)
 }
 
 fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Refusal> {

@@ -39,7 +39,7 @@ use relais_actors::{
 };
 use relais_channels::mail::{Content, MessageId};
 use relais_config::Config;
-use tokio::sync::Notify;
+use tokio::{io::AsyncReadExt, sync::Notify};
 
 use self::{
     entries::{Position, after, describe, entries_of},
@@ -297,9 +297,17 @@ impl Console for EngineConsole {
             id: id.to_string(),
             source_channel: envelope.source_channel.clone(),
             client: envelope.client.clone(),
-            header: header_of(&content),
+            header: header_of(&content).await,
             entries: entries_of(describe(parts, found, None, true).await?),
         }))
+    }
+
+    async fn queue_content(&self, id: MessageId) -> Answer<Option<Content>> {
+        let parts = self.parts()?;
+        let found = parts.spool.find(id).await.map_err(trouble)?;
+        let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
+        let (_, content) = parts.spool.read(place).await.map_err(trouble)?;
+        Ok(Some(content))
     }
 
     async fn queue_summary(&self) -> Answer<QueueSummary> {
@@ -404,10 +412,20 @@ fn worker_state(
     }
 }
 
-/// The header's lines, as far as they are in memory and fit a page.
-fn header_of(content: &Content) -> Vec<String> {
-    let Content::Whole(octets) = content else { return Vec::new() };
-    let text = String::from_utf8_lossy(&octets[..octets.len().min(HEADER_SHOWN)]).into_owned();
+/// The header's lines, as far as they fit a page.
+async fn header_of(content: &Content) -> Vec<String> {
+    let octets = match content {
+        Content::Whole(octets) => octets.slice(..octets.len().min(HEADER_SHOWN)),
+        Content::File { path, .. } => {
+            let mut head = Vec::new();
+            // What cannot be read is told by whatever wants all of it.
+            if let Ok(file) = tokio::fs::File::open(path).await {
+                let _ = file.take(HEADER_SHOWN as u64).read_to_end(&mut head).await;
+            }
+            head.into()
+        }
+    };
+    let text = String::from_utf8_lossy(&octets).into_owned();
     text.split("\r\n").take_while(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Status, queue, counters and routes as text for people; what scripts read is JSON.
 
+mod content;
 mod look;
 mod queue;
 mod table;
@@ -15,6 +16,7 @@ use relais_actors::{
     },
 };
 
+pub use content::ContentView;
 pub use look::{Colour, Look};
 pub use queue::{Listing, history, message, order, question, summary, why};
 pub use table::Table;
