@@ -2,7 +2,8 @@
 //!
 //! A probe runs over the entries from top to bottom and ends at the first that matches, unless
 //! its template says otherwise. Inputs come from strangers: whatever they hold, a probe takes
-//! time in proportion to the table, makes no text longer than [`MAX_TEXT`], and ends.
+//! time in proportion to the table, but no more than so many steps, makes no text longer than
+//! [`MAX_TEXT`], and ends.
 
 mod pattern;
 mod template;
@@ -64,6 +65,7 @@ enum Next {
 /// The work that one probe may still do, tables called by it included.
 struct Fuel {
     matches: u32,
+    steps: u32,
     depth: u32,
 }
 
@@ -86,7 +88,7 @@ impl MappingTable {
     /// Probes the table. `None`: no entry matched. A probe that never ends, or whose text grows
     /// too long, comes out flagged `$N` and `$F`: a table that stands guard stays shut.
     pub fn lookup(&self, input: &str, tables: &Tables<'_>) -> Option<Mapped> {
-        let mut fuel = Fuel { matches: MAX_MATCHES, depth: 0 };
+        let mut fuel = Fuel { matches: MAX_MATCHES, steps: MAX_STEPS, depth: 0 };
         self.probe(input, tables, &mut fuel).unwrap_or_else(|Overrun| {
             let mut flags = Flags::default();
             flags.set('N');
@@ -141,7 +143,7 @@ impl Entry {
         tables: &Tables<'_>,
         fuel: &mut Fuel,
     ) -> Result<Option<(Mapped, Next)>, Overrun> {
-        let Some(wildcards) = self.pattern.match_text(input)? else { return Ok(None) };
+        let Some(wildcards) = self.pattern.match_text(input, &mut fuel.steps)? else { return Ok(None) };
         fuel.matches = fuel.matches.checked_sub(1).ok_or(Overrun)?;
         self.template.expand(&wildcards, flags, tables, fuel)
     }
@@ -190,6 +192,9 @@ impl Flags {
 const MAX_PASSES: u32 = 50;
 /// Entries that may match in one probe, tables called by it included.
 const MAX_MATCHES: u32 = 5_000;
+/// Steps of matching in one probe, tables called by it included: some 50 ms. A pattern that names
+/// its text outright takes a few.
+const MAX_STEPS: u32 = 5_000_000;
 /// Tables that may call one another.
 const MAX_DEPTH: u32 = 10;
 /// Octets of a text that a template makes.
@@ -322,6 +327,36 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_many_wildcards_costs_a_session_little() {
+        // A sender chooses what is matched; the rules are the operator's.
+        let input = format!("tcp_local|{}|tcp_local|x@example.org", "a".repeat(500));
+        for pattern in ["*a".repeat(30), "$_*a".repeat(30), "$[^!]*a".repeat(30)] {
+            let entries: Vec<_> = (0..2_000).map(|n| (format!("{pattern}{n}!"), "$N")).collect();
+            let entries: Vec<_> = entries.iter().map(|(a, b)| (a.as_str(), *b)).collect();
+            let (parsed, tables) = (table(&entries), (BTreeMap::new(), BTreeMap::new()));
+            let tables = Tables { mappings: &tables.0, general: &tables.1 };
+            let started = Instant::now();
+            let mapped = parsed.lookup(&input, &tables);
+            let took = started.elapsed();
+            assert!(took < Duration::from_secs(2), "{pattern}: {took:?}");
+            // A class goes out of its stock of steps, and the table stays shut.
+            let shut = mapped.is_some_and(|mapped| mapped.flags.has('N'));
+            assert_eq!(shut, pattern.starts_with("$["), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let nested = |n: usize| format!("$|T;{}$0{}|", "${".repeat(n), "}".repeat(n));
+        let parse = |n| MappingTable::parse(vec![("*".to_owned(), nested(n))]);
+        assert!(parse(9).is_ok());
+        for n in [10, 16_000, 300_000] {
+            let (_, error) = parse(n).map(|_| ()).expect_err("too deep");
+            assert_eq!((error.offset, error.message.as_str()), (22, "this is nested too deeply"));
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_with_its_place() {
         let rows = [
             ("$", "", 0),
@@ -369,6 +404,25 @@ mod tests {
                 let _ = table.lookup(&input, &tables);
                 prop_assert!(started.elapsed() < Duration::from_secs(1));
             }
+        }
+
+        #[test]
+        fn one_pass_finds_what_trying_in_order_finds(
+            pattern in prop::collection::vec("[ab%*]|[*]|\\$@[*]", 1..10),
+            minimal in any::<bool>(),
+            input in "[ab]{0,14}",
+        ) {
+            let pattern = pattern.concat();
+            let pattern = if minimal { pattern.replace('*', "$_*") } else { pattern };
+            let parsed = Pattern::parse(&pattern).unwrap();
+            let [fast, slow] = [parsed.clone(), parsed.tried_in_order()].map(|parsed| {
+                let matched = parsed.match_text(&input, &mut 1_000_000).ok().flatten();
+                let get = |found: pattern::Wildcards<'_>| {
+                    (0..parsed.wildcards()).map(|n| found.get(n).into_owned()).collect::<Vec<_>>()
+                };
+                matched.map(get)
+            });
+            prop_assert_eq!(fast, slow, "{}", pattern);
         }
 
         #[test]

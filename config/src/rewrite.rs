@@ -327,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn nesting_has_an_end() {
+        let nested = |n: usize| format!("$U%{}x{}@t", "${T,".repeat(n), "}".repeat(n));
+        assert!(RewriteRule::parse("a", &nested(10)).is_ok());
+        for n in [11, 16_000, 300_000] {
+            let error = RewriteRule::parse("a", &nested(n)).map(|_| ()).expect_err("too deep");
+            assert_eq!(error.offset, 3 + 4 * 10, "{error}");
+        }
+        // What the general database says is parsed when a stranger's address comes.
+        assert!(Rewriting::parse(&nested(16_000)).is_err());
+    }
+
+    #[test]
     fn general_keys_are_cut_out() {
         let rule = RewriteRule::parse(".siroenet", "$E$($H).x$$(@t").unwrap();
         let h = Piece::Part(Part::Unmatched, None);

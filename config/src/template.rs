@@ -122,6 +122,19 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// One level deeper into what may be nested: parsing, filling in and dropping it all go down by
+/// as many calls, on stacks that strangers' addresses share.
+pub(crate) fn deeper(depth: usize, offset: usize) -> Result<usize, TemplateError> {
+    if depth == MAX_NESTED {
+        let message = "this is nested too deeply";
+        let accepted = format!("{MAX_NESTED} within one another at most");
+        return Err(TemplateError::new(offset, message, &accepted));
+    }
+    Ok(depth + 1)
+}
+
+const MAX_NESTED: usize = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;

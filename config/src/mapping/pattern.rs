@@ -1,9 +1,10 @@
 //! Patterns of mapping tables.
 //!
-//! Matching is by octets, blind to ASCII case. Greedy and minimal wildcards are tried in the
+//! Matching is by octets, blind to ASCII case. A pattern whose wildcards take anything, all greedy
+//! or all minimal, is matched in one pass over the input. In others the wildcards are tried in the
 //! original's order; what has failed once at a place is not tried there again, so that the time
 //! is bounded by pattern x input. Back references cannot be remembered like that: a pattern that
-//! has them gets a fixed number of steps.
+//! has them gets a fixed number of steps. All entries of a probe share one stock of steps.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,12 +18,27 @@ pub(super) struct Pattern {
     wildcards: usize,
     /// Holds a back reference.
     refers: bool,
+    /// Can be matched in one pass.
+    straight: Option<Straight>,
 }
+
+/// A pattern that is matched in one pass: some `*`, all of one kind, and between them only what
+/// has a fixed length.
+#[derive(Clone, Debug)]
+struct Straight {
+    /// From the beginning to the end rather than back.
+    minimal: bool,
+    /// Where among the elements the wildcards are.
+    stars: Box<[usize]>,
+}
+
+/// Begin and end of what each saved wildcard stood for.
+type Spans = [(usize, usize); MAX_WILDCARDS];
 
 /// What the saved wildcards of a pattern stood for.
 pub(super) struct Wildcards<'a> {
     input: &'a str,
-    spans: [(usize, usize); MAX_WILDCARDS],
+    spans: Spans,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +73,7 @@ impl Pattern {
         }
         parser.flush();
         let Parser { elements, wildcards, refers, .. } = parser;
-        Ok(Self { elements, wildcards, refers })
+        Ok(Self { straight: Straight::of(&elements), elements, wildcards, refers })
     }
 
     /// How many wildcards a template may name.
@@ -65,18 +81,128 @@ impl Pattern {
         self.wildcards
     }
 
-    /// Matches the whole of `input`.
-    pub(super) fn match_text<'a>(&self, input: &'a str) -> Result<Option<Wildcards<'a>>, Overrun> {
+    /// The same pattern without its short way.
+    #[cfg(test)]
+    pub(super) fn tried_in_order(self) -> Self {
+        Self { straight: None, ..self }
+    }
+
+    /// Matches the whole of `input`, and takes what it costs from `fuel`.
+    pub(super) fn match_text<'a>(
+        &self,
+        input: &'a str,
+        fuel: &mut u32,
+    ) -> Result<Option<Wildcards<'a>>, Overrun> {
+        if let Some(straight) = &self.straight {
+            let cost = 1 + input.len() / OCTETS_OF_A_STEP;
+            *fuel = fuel.checked_sub(cost as u32).ok_or(Overrun)?;
+            let spans = straight.match_octets(&self.elements, input.as_bytes());
+            return Ok(spans.map(|spans| Wildcards { input, spans }));
+        }
+        let stock = if self.refers { MAX_STEPS.min(*fuel) } else { *fuel };
         let mut run = Run {
             elements: &self.elements,
             input: input.as_bytes(),
-            spans: [(0, 0); MAX_WILDCARDS],
+            spans: Spans::default(),
             failed: Vec::new(),
-            steps: if self.refers { MAX_STEPS } else { u32::MAX },
+            steps: stock,
             remember: !self.refers,
         };
-        Ok(run.from(0, 0)?.then_some(Wildcards { input, spans: run.spans }))
+        let matched = run.from(0, 0)?;
+        *fuel -= stock - run.steps;
+        Ok(matched.then_some(Wildcards { input, spans: run.spans }))
     }
+}
+
+impl Straight {
+    /// `None` when something between the wildcards has no fixed length, when a wildcard takes a
+    /// class only, and when some are greedy and others minimal.
+    fn of(elements: &[Element]) -> Option<Self> {
+        let mut stars = Vec::new();
+        let mut minimal = None;
+        for (n, element) in elements.iter().enumerate() {
+            match element {
+                Element::Literal(_) | Element::One(..) => {}
+                Element::Many { class: Class::Any, minimal: this, .. }
+                    if *minimal.get_or_insert(*this) == *this =>
+                {
+                    stars.push(n);
+                }
+                _ => return None,
+            }
+        }
+        Some(Self { minimal: minimal?, stars: stars.into() })
+    }
+
+    /// Spans of the saved wildcards, or `None`: no match. What stands between two wildcards is
+    /// taken as far right as it can lie when they are greedy, as far left when they are minimal:
+    /// where that leaves no room for the rest, no other choice does.
+    fn match_octets(&self, elements: &[Element], input: &[u8]) -> Option<Spans> {
+        let mut spans = Spans::default();
+        let (first, last) = (*self.stars.first()?, *self.stars.last()?);
+        let (head, tail) = (&elements[..first], &elements[last + 1..]);
+        let mut from = length(head);
+        let mut to = input.len().checked_sub(length(tail)).filter(|to| *to >= from)?;
+        if !stands_at(head, input, 0, &mut spans) || !stands_at(tail, input, to, &mut spans) {
+            return None;
+        }
+        let pairs = self.stars.windows(2).map(|pair| (pair[0], pair[1]));
+        if self.minimal {
+            for (star, next) in pairs {
+                let fixed = &elements[star + 1..next];
+                let most = to.checked_sub(length(fixed))?;
+                let at = (from..=most).find(|at| stands_at(fixed, input, *at, &mut spans))?;
+                elements[star].save((from, at), &mut spans);
+                from = at + length(fixed);
+            }
+            elements[last].save((from, to), &mut spans);
+        } else {
+            for (before, star) in pairs.rev() {
+                let fixed = &elements[before + 1..star];
+                let most = to.checked_sub(length(fixed))?;
+                let at = (from..=most).rev().find(|at| stands_at(fixed, input, *at, &mut spans))?;
+                elements[star].save((at + length(fixed), to), &mut spans);
+                to = at;
+            }
+            elements[first].save((from, to), &mut spans);
+        }
+        Some(spans)
+    }
+}
+
+impl Element {
+    fn save(&self, span: (usize, usize), spans: &mut Spans) {
+        if let Self::One(_, Some(n)) | Self::Many { save: Some(n), .. } = self {
+            spans[*n] = span;
+        }
+    }
+}
+
+/// Octets that elements of fixed length take.
+fn length(fixed: &[Element]) -> usize {
+    let octets = |element: &Element| match element {
+        Element::Literal(text) => text.len(),
+        _ => 1,
+    };
+    fixed.iter().map(octets).sum()
+}
+
+/// Whether elements of fixed length match the input at a place that leaves room for them.
+fn stands_at(fixed: &[Element], input: &[u8], mut at: usize, spans: &mut Spans) -> bool {
+    for element in fixed {
+        let taken = length(std::slice::from_ref(element));
+        let matches = match element {
+            Element::Literal(text) => input[at..at + taken].eq_ignore_ascii_case(text),
+            Element::One(class, _) => class.has(input[at]),
+            _ => false,
+        };
+        if !matches {
+            return false;
+        }
+        element.save((at, at + taken), spans);
+        at += taken;
+    }
+    true
 }
 
 impl Wildcards<'_> {
@@ -92,7 +218,7 @@ impl Wildcards<'_> {
 struct Run<'a> {
     elements: &'a [Element],
     input: &'a [u8],
-    spans: [(usize, usize); MAX_WILDCARDS],
+    spans: Spans,
     /// For each element the places from which the rest is known not to match.
     failed: Vec<Failed>,
     steps: u32,
@@ -172,6 +298,7 @@ impl Run<'_> {
         for step in 0..=span {
             let end = if minimal { at + step } else { last - step };
             if self.has_failed(n, end) {
+                self.steps = self.steps.checked_sub(1).ok_or(Overrun)?;
                 continue;
             }
             // Saved first: a back reference behind it reads it.
@@ -443,5 +570,7 @@ fn v6(input: &[u8], net: u128, mask: u128) -> Option<usize> {
 const MAX_WILDCARDS: usize = 10;
 /// Steps of a match with back references.
 const MAX_STEPS: u32 = 200_000;
+/// Octets that one pass looks at in the time of a step.
+const OCTETS_OF_A_STEP: usize = 16;
 const ELEMENTS: &str = "* % $_* $@* $^ $n* $A $B $D $H $O $S $T $X $[a-z] each before * or %, \
                         $(v4/bits), ${v6/bits}, and $ before * % $ or a blank";

@@ -5,7 +5,7 @@
 //! quoting are refused until they are there: each is to become an [`Op`].
 
 use super::{Flags, Fuel, MAX_DEPTH, MAX_TEXT, Mapped, Next, Overrun, Tables, pattern::Wildcards};
-use crate::template::{Case, Scanner, TemplateError};
+use crate::template::{self, Case, Scanner, TemplateError};
 
 /// One template.
 #[derive(Clone, Debug)]
@@ -40,6 +40,7 @@ impl Template {
             wildcards,
             flags: Flags::default(),
             next: Next::End,
+            depth: 0,
         };
         let ops = parser.ops(None)?;
         Ok(Self { ops, flags: parser.flags, next: parser.next })
@@ -113,6 +114,8 @@ struct Parser<'a> {
     wildcards: usize,
     flags: Flags,
     next: Next,
+    /// Calls and keys around this place.
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -147,6 +150,14 @@ impl Parser<'_> {
         }
     }
 
+    /// The argument of a call or a key that begins at `offset`.
+    fn nested(&mut self, offset: usize, end: char) -> Result<Vec<Op>, TemplateError> {
+        self.depth = template::deeper(self.depth, offset)?;
+        let ops = self.ops(Some(end));
+        self.depth -= 1;
+        ops
+    }
+
     fn dollar(&mut self, inside: bool) -> Result<Option<Op>, TemplateError> {
         let offset = self.scanner.offset();
         self.scanner.next();
@@ -161,7 +172,7 @@ impl Parser<'_> {
             '|' if inside => Op::Text(c.into()),
             '|' => self.table(offset)?,
             '0'..='9' => self.wildcard(offset, c)?,
-            '{' => Op::General(self.ops(Some('}'))?),
+            '{' => Op::General(self.nested(offset, '}')?),
             'Y' | 'N' | 'F' | 'T' | 'C' | 'E' | 'L' | 'R' if inside => {
                 return Err(refuse(offset, c));
             }
@@ -203,7 +214,7 @@ impl Parser<'_> {
             return Err(error());
         }
         let name = name.to_owned();
-        Ok(Op::Table { name, argument: self.ops(Some('|'))? })
+        Ok(Op::Table { name, argument: self.nested(offset, '|')? })
     }
 }
 

@@ -4,7 +4,7 @@
 //! anywhere and belong to no part.
 
 use super::{Chunk, Condition, ErrorText, Location, Outcome, Part, Piece, Rewriting};
-use crate::template::{Case, Scanner, TemplateError};
+use crate::template::{self, Case, Scanner, TemplateError};
 
 /// Collects what a template says.
 pub(super) struct Parser<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Parser<'a> {
     conditions: Vec<Condition>,
     error: Option<ErrorText>,
     set_tag: Option<String>,
+    /// `${` and `$(` around this place.
+    depth: usize,
 }
 
 /// What `$` introduced.
@@ -39,6 +41,7 @@ impl<'a> Parser<'a> {
             conditions: Vec::new(),
             error: None,
             set_tag: None,
+            depth: 0,
         }
     }
 
@@ -148,6 +151,7 @@ impl<'a> Parser<'a> {
         end: char,
         accepted: &str,
     ) -> Result<Vec<Piece>, TemplateError> {
+        self.depth = template::deeper(self.depth, offset)?;
         let mut pieces = Vec::new();
         loop {
             let here = self.scanner.offset();
@@ -164,6 +168,7 @@ impl<'a> Parser<'a> {
                 Some(c) => {
                     self.scanner.next();
                     if c == end {
+                        self.depth -= 1;
                         return Ok(pieces);
                     }
                     push(&mut pieces, Piece::Text(c.into()));
