@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     channel::{Channel, Copies, MAX_ADDRSPERFILE, Mx, PostmasterCopy, Program, Switch},
+    delivery_option,
     document::Document,
     kinds::{Choice, Count, Flag, Formed, Maybe, PATIENCE, Series, Size, Text, Time},
     names::{CHANNEL, NEXT_HOP, TAG, TRANSPORT},
@@ -139,7 +140,7 @@ impl Channel {
         form.field("viaaliasrequired", Flag, &mut self.viaaliasrequired);
         form.field("flagtransfer", Flag, &mut self.flagtransfer);
         form.field("defragment", Flag, &mut self.defragment);
-        form.field("fileinto", Maybe(Text), &mut self.fileinto);
+        form.field("fileinto", Maybe(FileInto), &mut self.fileinto);
         form.field("tls", TlsSides, &mut self.tls);
         form.field("sasl", SaslSides, &mut self.sasl);
         form.field("submit", Flag, &mut self.submit);
@@ -174,6 +175,26 @@ impl Channel {
         form.field("status_data_receive_time", PATIENCE, &mut self.status_data_receive_time);
         let from_zero = Time(Duration::ZERO..=*PATIENCE.0.end());
         form.field("idle_time", from_zero, &mut self.idle_time);
+    }
+}
+
+/// The address form of a Sieve `fileinto`.
+struct FileInto;
+
+impl Kind<String> for FileInto {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<String> {
+        let text = Text.read(node, reader)?;
+        match delivery_option::check_address(&text) {
+            Ok(()) => Some(text),
+            Err(error) => {
+                reader.wrong_template(node, &error);
+                None
+            }
+        }
+    }
+
+    fn print(&self, value: &String) -> Document {
+        Document::text(value)
     }
 }
 

@@ -110,6 +110,14 @@ impl DeliveryOption {
     }
 }
 
+impl DeliveryOption {
+    /// Whether its address goes by way of `mailHost`.
+    pub fn names_mail_host(&self) -> bool {
+        matches!(&self.template, Template::Address(pieces)
+            if pieces.iter().any(|piece| matches!(piece, Piece::Value(Value::MailHost))))
+    }
+}
+
 impl Flags {
     fn parse(text: &str) -> Self {
         let bit = |c| FLAGS.find(c).map_or(0, |n| 1 << n);
@@ -135,6 +143,11 @@ impl Flags {
         self.has('#')
     }
 
+    /// The characters that were given.
+    pub fn characters(self) -> impl Iterator<Item = char> {
+        FLAGS.chars().filter(move |c| self.has(*c))
+    }
+
     /// `@`: through the reprocess channel.
     pub fn reprocess(self) -> bool {
         self.has('@')
@@ -154,6 +167,11 @@ impl Flags {
     pub fn autoreply(self) -> bool {
         self.has('!')
     }
+}
+
+/// Checks the address form of a Sieve `fileinto`, which is written like an option's template.
+pub(crate) fn check_address(text: &str) -> Result<(), TemplateError> {
+    pieces(text).map(|_| ())
 }
 
 impl Template {

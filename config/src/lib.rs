@@ -39,13 +39,14 @@ pub mod delivery_option;
 pub mod directory;
 pub mod dispatcher;
 mod document;
+mod in_force;
 pub mod job_controller;
 mod kinds;
 mod load;
 pub mod mapping;
 pub mod mistake;
 mod names;
-mod not_yet;
+mod not_ron;
 pub mod notary;
 mod pieces;
 mod reader;
@@ -66,9 +67,9 @@ pub use delivery_option::DeliveryOption;
 pub use directory::Directory;
 pub use dispatcher::{Dispatcher, Service};
 pub use job_controller::{JobController, Pool};
-pub use load::check;
+pub use load::{Reading, check};
 pub use mapping::MappingTable;
-pub use mistake::{Mistake, Mistakes, Report, Warning};
+pub use mistake::{Mistake, Mistakes, Places, Report, Warning};
 pub use notary::Notary;
 pub use rewrite::RewriteRule;
 pub use spool::Spool;
@@ -79,7 +80,8 @@ pub use store::{Native, Store};
 pub struct Config {
     /// Official host name: banners, `Received:`, DSNs.
     pub host: String,
-    /// Spool, queue index, store and admin socket lie below this folder.
+    /// Spool, queue index, store and admin socket lie below this folder; a relative one lies beside
+    /// the file, or in the working folder where there is none.
     pub data: PathBuf,
     /// The domain whose users are stored without `@domain`.
     pub default_domain: String,

@@ -18,35 +18,68 @@ use crate::{
     consistency,
     directory::AnyDirectory,
     document::Document,
+    in_force,
     kinds::{self, Count, List, Maybe, Pair, Table, Text, Time},
-    mistake::{Mistake, Mistakes, Report, Warning},
+    mistake::{Mistake, Mistakes, Places, Report, Warning},
     names::{DOMAIN, TRANSPORT},
-    not_yet, pieces,
+    pieces,
     reader::{Node, Reader},
     section::{Form, Kind, Nested, Section, print_section, read_into},
     source::Spot,
-    template::TemplateError,
     tls::Tls,
 };
 
-impl Config {
-    /// Reads the file at `path`; files above 16 MiB are refused.
-    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), Mistakes> {
+/// A file that was read, whatever came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// What it says; as far as it goes when there are mistakes, and `None` when it is no RON.
+    pub config: Option<Config>,
+    /// What is to be said about it.
+    pub report: Report,
+    /// Where its fields stand.
+    pub places: Places,
+}
+
+impl Reading {
+    /// Reads the file at `path`; files above 16 MiB are refused. A relative `data` lies beside the
+    /// file; `data` given here stands above it.
+    pub fn of_file(path: &Path, data: Option<&Path>) -> Self {
         let file = path.display().to_string();
-        let text = read_file(path).map_err(|reason| {
-            let message = format!("the file cannot be used: {reason}");
-            Mistakes(vec![Mistake::new(&file, Spot::default(), "", "", &message, "")])
-        })?;
-        Self::parse(&file, &text)
+        match read_file(path) {
+            Ok(text) => read(&file, &text, path.parent(), data),
+            Err(reason) => {
+                let message = format!("the file cannot be used: {reason}");
+                let mistake = Mistake::new(&file, Spot::default(), "", "", &message, "");
+                let report = Report { mistakes: vec![mistake], warnings: Vec::new() };
+                Self { report, ..Self::default() }
+            }
+        }
+    }
+
+    /// Reads `text`, which is no file: a relative `data` lies in the working folder. `file` only
+    /// serves to say where something stands.
+    pub fn of_text(file: &str, text: &str, data: Option<&Path>) -> Self {
+        read(file, text, None, data)
+    }
+
+    /// The configuration if there is no mistake, with what it asks for and will not get.
+    pub fn into_config(self) -> Result<(Config, Vec<Warning>), Mistakes> {
+        match self.config {
+            Some(config) if self.report.mistakes.is_empty() => Ok((config, self.report.warnings)),
+            _ => Err(Mistakes(self.report.mistakes)),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file at `path`, as [`Reading::of_file`] does.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), Mistakes> {
+        Reading::of_file(path, None).into_config()
     }
 
     /// Reads `text`; `file` only serves to say where something stands.
     pub fn parse(file: &str, text: &str) -> Result<(Self, Vec<Warning>), Mistakes> {
-        let (config, report) = read(file, text);
-        match config {
-            Some(config) if report.mistakes.is_empty() => Ok((config, report.warnings)),
-            _ => Err(Mistakes(report.mistakes)),
-        }
+        Reading::of_text(file, text, None).into_config()
     }
 
     /// The configuration in force, every default filled in, as RON that loads to the same.
@@ -57,6 +90,19 @@ impl Config {
     /// Where a path of the file leads: relative ones lie below [`Config::data`].
     pub fn path(&self, path: &Path) -> PathBuf {
         self.data.join(path)
+    }
+
+    /// Says where the data directory lies: beside the file, unless it is given otherwise.
+    fn place_data(&mut self, folder: Option<&Path>, data: Option<&Path>) {
+        if let Some(data) = data {
+            data.clone_into(&mut self.data);
+        } else if let Some(folder) = folder
+            && self.data.is_relative()
+            && !self.data.as_os_str().is_empty()
+        {
+            let beside = folder.join(&self.data);
+            self.data = std::path::absolute(&beside).unwrap_or(beside);
+        }
     }
 
     /// Nothing but defaults.
@@ -91,7 +137,7 @@ impl Config {
 
 /// Everything that is to be said about `text`, in the order of the file.
 pub fn check(file: &str, text: &str) -> Report {
-    read(file, text).1
+    Reading::of_text(file, text, None).report
 }
 
 impl Section for Config {
@@ -146,7 +192,7 @@ impl Kind<RewriteRule> for Rule {
         let rule = RewriteRule::parse(&pattern, &template);
         let pattern_is_wrong = || RewriteRule::parse(&pattern, "$U%$H@tag").is_err();
         rule.map_err(|error| {
-            wrong_template(&half(node, pattern_is_wrong()), &error, reader);
+            reader.wrong_template(&half(node, pattern_is_wrong()), &error);
         })
         .ok()
     }
@@ -183,7 +229,7 @@ impl Kind<(String, String)> for Entry {
         if let Err((_, error)) = MappingTable::parse(vec![entry.clone()]) {
             let pattern_alone = vec![(entry.0, "$Y".to_owned())];
             let pattern_is_wrong = MappingTable::parse(pattern_alone).is_err();
-            wrong_template(&half(node, pattern_is_wrong), &error, reader);
+            reader.wrong_template(&half(node, pattern_is_wrong), &error);
             return None;
         }
         Some(entry)
@@ -201,7 +247,7 @@ impl Kind<DeliveryOption> for Delivery {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<DeliveryOption> {
         let text = Text.read(node, reader)?;
         let option = DeliveryOption::parse(&text);
-        option.map_err(|error| wrong_template(node, &error, reader)).ok()
+        option.map_err(|error| reader.wrong_template(node, &error)).ok()
     }
 
     fn print(&self, value: &DeliveryOption) -> Document {
@@ -216,21 +262,20 @@ fn half<'a>(node: &Node<'a>, pattern: bool) -> Node<'a> {
     Node { text, path: node.path.clone() }
 }
 
-fn wrong_template<'a>(node: &Node<'a>, error: &TemplateError, reader: &mut Reader<'a>) {
-    let place = node.inside(error.offset);
-    let accepted = format!("accepted: {}", error.accepted);
-    reader.mistake(place, &node.path, &error.message, &accepted);
-}
-
-fn read(file: &str, text: &str) -> (Option<Config>, Report) {
+fn read(file: &str, text: &str, folder: Option<&Path>, data: Option<&Path>) -> Reading {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::new(file, text);
-    let config = read_text(text, &mut reader);
-    let (mistakes, warnings) = reader.into_findings();
-    (config, Report { mistakes, warnings })
+    let config = read_text(text, folder, data, &mut reader);
+    let (report, places) = reader.into_findings();
+    Reading { config, report, places }
 }
 
-fn read_text<'a>(text: &'a str, reader: &mut Reader<'a>) -> Option<Config> {
+fn read_text<'a>(
+    text: &'a str,
+    folder: Option<&Path>,
+    data: Option<&Path>,
+    reader: &mut Reader<'a>,
+) -> Option<Config> {
     if let Err(error) = pieces::fields(text) {
         reader.not_ron(&error);
         return None;
@@ -239,11 +284,12 @@ fn read_text<'a>(text: &'a str, reader: &mut Reader<'a>) -> Option<Config> {
     reader.record(&whole);
     let mut config = Config::blank();
     read_into(&whole, reader, &mut config)?;
+    config.place_data(folder, data);
     if let Some(controller) = &mut config.job_controller {
         controller.complete();
     }
     consistency::check(&config, reader);
-    not_yet::warn(&config, reader);
+    in_force::warn(&config, reader);
     Some(config)
 }
 

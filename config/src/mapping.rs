@@ -10,6 +10,7 @@ mod template;
 
 use std::collections::BTreeMap;
 
+pub(crate) use self::pattern::Field;
 use self::{pattern::Pattern, template::Template};
 use crate::template::TemplateError;
 
@@ -62,6 +63,27 @@ enum Next {
     Restart,
 }
 
+/// What can be said of an entry without an input.
+pub(crate) struct Shape {
+    /// What the bars of its pattern divide.
+    pub(crate) fields: Vec<Field>,
+    /// It matches whatever comes.
+    pub(crate) takes_all: bool,
+    /// The probe is over when it matches.
+    pub(crate) ends: bool,
+    /// It sets `$T`.
+    pub(crate) test_flag: bool,
+}
+
+/// What the templates of a table ask for.
+#[derive(Default)]
+pub(crate) struct Calls {
+    /// Other tables.
+    pub(crate) tables: Vec<String>,
+    /// Keys of the general database; `None`: one that the input decides.
+    pub(crate) keys: Vec<Option<String>>,
+}
+
 /// The work that one probe may still do, tables called by it included.
 struct Fuel {
     matches: u32,
@@ -83,6 +105,23 @@ impl MappingTable {
         };
         let parsed = entries.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
         Ok(Self { entries, parsed })
+    }
+
+    /// What can be said of each entry without an input.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = Shape> {
+        self.parsed.iter().map(|Entry { pattern, template }| Shape {
+            fields: pattern.fields(),
+            takes_all: pattern.takes_all(),
+            ends: template.always_ends(),
+            test_flag: template.sets('T'),
+        })
+    }
+
+    /// What its templates ask for.
+    pub(crate) fn calls(&self) -> Calls {
+        let mut calls = Calls::default();
+        self.parsed.iter().for_each(|entry| entry.template.calls(&mut calls));
+        calls
     }
 
     /// Probes the table. `None`: no entry matched. A probe that never ends, or whose text grows
@@ -143,7 +182,9 @@ impl Entry {
         tables: &Tables<'_>,
         fuel: &mut Fuel,
     ) -> Result<Option<(Mapped, Next)>, Overrun> {
-        let Some(wildcards) = self.pattern.match_text(input, &mut fuel.steps)? else { return Ok(None) };
+        let Some(wildcards) = self.pattern.match_text(input, &mut fuel.steps)? else {
+            return Ok(None);
+        };
         fuel.matches = fuel.matches.checked_sub(1).ok_or(Overrun)?;
         self.template.expand(&wildcards, flags, tables, fuel)
     }

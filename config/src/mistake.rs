@@ -3,7 +3,7 @@
 //! All of it at once, in the order of the file. Texts from the file are shortened and free of
 //! control characters, so that they may go to a terminal.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use serde::Serialize;
 
@@ -62,12 +62,56 @@ pub struct Report {
     pub warnings: Vec<Warning>,
 }
 
-impl Mistake {
-    /// One that shows only when what `field` names is looked at: it has no place in the file.
-    pub fn beyond(file: &str, field: &str, offending: &str, message: &str) -> Self {
-        Self::new(file, Spot::default(), field, offending, message, "")
+/// Where the fields of a file stand, for what shows only when what they name is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    pub(crate) file: String,
+    /// Of fields that are not elements of lists or maps.
+    pub(crate) spots: HashMap<String, Spot>,
+}
+
+impl Places {
+    /// A mistake in what the field names.
+    pub fn mistake(&self, field: &str, offending: &str, message: &str, accepted: &str) -> Mistake {
+        Mistake::new(&self.file, self.spot(field), field, offending, message, accepted)
     }
 
+    /// A warning about what the field names.
+    pub fn warning(&self, field: &str, message: &str) -> Warning {
+        let (spot, file, field) = (self.spot(field), self.file.clone(), field.to_owned());
+        let (line, column, message) = (spot.line, spot.column, message.to_owned());
+        Warning { file, line, column, field, message, blocks_run: false, spot }
+    }
+
+    /// Where the field stands, or what it would be a part of.
+    fn spot(&self, field: &str) -> Spot {
+        let mut around = field;
+        loop {
+            if let Some(spot) = self.spots.get(around) {
+                return spot.clone();
+            }
+            match around.rfind('.') {
+                Some(end) => around = &around[..end],
+                None => return self.spots.get("").cloned().unwrap_or_default(),
+            }
+        }
+    }
+}
+
+impl Report {
+    /// In the order of the file; what concerns the file as a whole comes last.
+    pub fn sort(&mut self) {
+        self.mistakes.sort_by_key(|m| (m.line == 0, m.line, m.column));
+        self.warnings.sort_by_key(|w| (w.line == 0, w.line, w.column));
+    }
+
+    /// Whether the engine can run: there is no mistake, and no warning that forbids it.
+    pub fn lets_run(&self) -> bool {
+        self.mistakes.is_empty() && !self.warnings.iter().any(|warning| warning.blocks_run)
+    }
+}
+
+impl Mistake {
     pub(crate) fn new(
         file: &str,
         spot: Spot,
@@ -99,25 +143,10 @@ impl fmt::Display for Mistake {
     }
 }
 
-impl Warning {
-    /// One that shows only when what the configuration names is looked at: it has no place in the
-    /// file.
-    pub fn beyond(file: &str, field: &str, message: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            line: 0,
-            column: 0,
-            field: field.to_owned(),
-            message: message.to_owned(),
-            blocks_run: false,
-            spot: Spot::default(),
-        }
-    }
-}
-
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        print(f, &self.file, &self.spot, "warning: ", &self.field, &self.message)
+        let kind = if self.blocks_run { "" } else { "warning: " };
+        print(f, &self.file, &self.spot, kind, &self.field, &self.message)
     }
 }
 

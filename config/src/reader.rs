@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    mistake::{Mistake, Warning},
+    mistake::{Mistake, Places, Report, Warning},
+    not_ron::first_slip,
     pieces,
     section::{Form, Kind, Section},
     source::{Source, Spot, shorten},
+    template::TemplateError,
 };
 
 /// The file while it is read: what was wrong so far, and where each field stands.
@@ -60,6 +62,12 @@ impl<'a> Reader<'a> {
         self.mistake(node.text, &node.path, &message, expected);
     }
 
+    /// Notes that a rule or template in `node` is wrong.
+    pub(crate) fn wrong_template(&mut self, node: &Node<'a>, error: &TemplateError) {
+        let accepted = format!("accepted: {}", error.accepted);
+        self.mistake(node.inside(error.offset), &node.path, &error.message, &accepted);
+    }
+
     /// Notes that the field at `path`, read before, is wrong; once, and not when something in
     /// it or around it is wrong already: then this may be no more than the consequence.
     pub(crate) fn mistake_at(&mut self, path: &str, message: &str, accepted: &str) {
@@ -89,27 +97,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text that is not RON.
+    /// A text that is not RON: the slip that may have been made, or else the parser's words.
     pub(crate) fn not_ron(&mut self, error: &ron::error::SpannedError) {
+        if let Some(slip) = first_slip(self.source.text) {
+            return self.mistake(slip.place, "", &slip.message, &slip.accepted);
+        }
         let start = error.span.end;
         let spot = self.source.spot_of_position(start.line, start.col);
-        let hint = match error.code {
-            ron::Error::ExpectedComma
-            | ron::Error::ExpectedArrayEnd
-            | ron::Error::ExpectedMapEnd
-            | ron::Error::ExpectedStructLikeEnd
-            | ron::Error::ExpectedMapColon
-            | ron::Error::UnexpectedChar(_)
-            | ron::Error::TrailingCharacters => {
-                "before this place a comma, a colon, a closing bracket or a double quote is missing, \
-                 or one too many; names, paths, addresses and times stand in double quotes"
-            }
-            ron::Error::ExpectedStringEnd => "a text ends with a double quote",
-            _ => "",
-        };
         let message = format!("this is not RON: {}", sentence(&error.code.to_string()));
         let seen = spot.excerpt.chars().skip(spot.indent).collect::<String>();
-        self.note(spot, "", &seen, &message, hint);
+        self.note(spot, "", &seen, &message, "");
     }
 
     /// Whether `path` was read, and nothing in it or around it is wrong.
@@ -130,18 +127,31 @@ impl<'a> Reader<'a> {
         !self.mistakes.iter().any(|mistake| breaks(&mistake.field))
     }
 
+    /// Whether nothing was wrong so far.
+    pub(crate) fn is_free_of_mistakes(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
+    /// Whether the file gives this field, and not only a default for it.
+    pub(crate) fn is_given_itself(&self, path: &str) -> bool {
+        self.places.contains_key(path)
+    }
+
     /// Whether the file gives this field, or a default for it.
     pub(crate) fn is_given(&self, path: &str) -> bool {
         let given = |path: &str| self.places.contains_key(path);
         given(path) || default_of(path).is_some_and(|path| given(&path))
     }
 
-    /// Everything noted, in the order of the file.
-    pub(crate) fn into_findings(mut self) -> (Vec<Mistake>, Vec<Warning>) {
-        // What concerns the file as a whole comes last.
-        self.mistakes.sort_by_key(|m| (m.line == 0, m.line, m.column));
-        self.warnings.sort_by_key(|warning| (warning.line, warning.column));
-        (self.mistakes, self.warnings)
+    /// Everything noted, in the order of the file; and where the fields stand, for what shows only
+    /// later.
+    pub(crate) fn into_findings(self) -> (Report, Places) {
+        let outside_lists = self.places.iter().filter(|(path, _)| !path.contains('['));
+        let spots = outside_lists.map(|(path, text)| (path.clone(), self.spot_of(text))).collect();
+        let places = Places { file: self.source.file.to_owned(), spots };
+        let mut report = Report { mistakes: self.mistakes, warnings: self.warnings };
+        report.sort();
+        (report, places)
     }
 
     /// Whether there is no room for another mistake.
@@ -151,7 +161,10 @@ impl<'a> Reader<'a> {
 
     /// Remembers where `node` stands.
     pub(crate) fn record(&mut self, node: &Node<'a>) {
-        self.places.insert(node.path.clone(), node.text);
+        // Beyond that a place is told by what it is a part of.
+        if self.places.len() < MOST_PLACES {
+            self.places.insert(node.path.clone(), node.text);
+        }
     }
 
     /// The place of `path`: where it is given, else the default that stands for it, else what it
@@ -309,15 +322,16 @@ pub(crate) fn suggest(wrong: &str, known: &[&str], introduction: &str) -> String
     // The distance costs the product of both lengths.
     let wrong: String = wrong.chars().take(100).map(|c| c.to_ascii_lowercase()).collect();
     let distance = |name: &&str| strsim::damerau_levenshtein(&wrong, &name.to_ascii_lowercase());
-    let mut sorted: Vec<&str> = known.to_vec();
+    let mut sorted: Vec<&str> = known.iter().copied().take(MOST_COMPARED).collect();
     sorted.sort_by_cached_key(distance);
-    let all = sorted.join(", ");
+    let more = if known.len() > MOST_NAMED { ", ..." } else { "" };
+    let named = format!("{}{more}", sorted[..sorted.len().min(MOST_NAMED)].join(", "));
     match sorted.first() {
         None => format!("{introduction} none"),
         Some(nearest) if distance(nearest) <= nearest.len().min(6) / 2 => {
-            format!("did you mean {nearest}? {introduction} {all}")
+            format!("did you mean {nearest}? {introduction} {named}")
         }
-        Some(_) => format!("{introduction} {all}"),
+        Some(_) => format!("{introduction} {named}"),
     }
 }
 
@@ -346,8 +360,14 @@ fn sentence(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
+/// Names in a sentence.
+const MOST_NAMED: usize = 8;
+/// Names that are compared with one that is wrong.
+const MOST_COMPARED: usize = 500;
 /// Mistakes, and warnings, kept at most.
 const MOST: usize = 1_000;
+/// Places kept at most: a file of the largest size has millions of elements.
+const MOST_PLACES: usize = 300_000;
 
 #[cfg(test)]
 mod tests {
@@ -378,6 +398,11 @@ mod tests {
             ("POOL", "did you mean pool? there are pool, port, private"),
             ("xyzzy", "there are port, pool, private"),
         ];
+        let many: Vec<String> = (0..2_000).map(|n| format!("channel{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let said = suggest("chanel7", &many, "there are");
+        assert!(said.starts_with("did you mean channel7? there are channel7, "), "{said}");
+        assert!(said.ends_with(", ...") && said.matches(", ").count() == 8, "{said}");
         for (wrong, want) in rows {
             assert_eq!(suggest(wrong, &names, "there are"), want, "{wrong}");
         }

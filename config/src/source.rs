@@ -3,6 +3,8 @@
 //! Every piece that the reader hands around is a slice of this text, so its place is a matter of
 //! subtraction, and only asked for when there is something to say about it.
 
+use std::cell::Cell;
+
 /// The file as it was read.
 pub(crate) struct Source<'a> {
     /// As the operator named it.
@@ -11,6 +13,9 @@ pub(crate) struct Source<'a> {
     pub(crate) text: &'a str,
     /// Where each line begins.
     lines: Vec<usize>,
+    /// The last place that was asked for, with its column: what is asked for next mostly lies
+    /// behind it, and a file may be one long line.
+    last: Cell<(usize, usize)>,
 }
 
 /// A place in the file and what is seen there.
@@ -32,7 +37,7 @@ impl<'a> Source<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, c)| *c == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(i, _)| i + 1)).collect();
-        Self { file, text, lines }
+        Self { file, text, lines, last: Cell::new((0, 1)) }
     }
 
     /// Where `piece`, a slice of the text, stands.
@@ -51,14 +56,26 @@ impl<'a> Source<'a> {
     fn spot_at(&self, offset: usize, marked: &str) -> Spot {
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];
-        let whole = self.text[start..].lines().next().unwrap_or_default();
-        let column = self.text[start..offset].chars().count() + 1;
+        let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        let column = self.column(start, offset);
         let from = if column > BEFORE + AFTER / 2 { column - 1 - BEFORE } else { 0 };
-        let shown = whole.chars().skip(from).take(BEFORE + AFTER);
+        let before = self.text[start..offset].chars().rev().take(column - 1 - from);
+        let shown = offset - before.map(char::len_utf8).sum::<usize>();
+        let shown = self.text[shown..end].trim_end_matches('\r').chars().take(BEFORE + AFTER);
         let excerpt = shown.map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
         let indent = column - 1 - from;
         let room = excerpt.chars().count().saturating_sub(indent);
         Spot { line, column, width: marked.chars().count().min(room).max(1), excerpt, indent }
+    }
+
+    /// The column of a place in the line that begins at `start`.
+    fn column(&self, start: usize, offset: usize) -> usize {
+        let (known, column) = Some(self.last.get())
+            .filter(|(known, _)| (start..=offset).contains(known))
+            .unwrap_or((start, 1));
+        let column = column + self.text[known..offset].chars().count();
+        self.last.set((offset, column));
+        column
     }
 }
 

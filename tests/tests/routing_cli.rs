@@ -60,12 +60,17 @@ fn route_for_people_shows_the_steps_and_the_result() {
 }
 
 #[test]
-fn every_shipped_sample_passes_check() {
-    for name in ["standalone", "relay", "store", "postfix"] {
+fn every_shipped_sample_loads_and_check_says_which_of_them_run_refuses() {
+    for (name, runs) in
+        [("standalone", true), ("relay", false), ("store", false), ("postfix", true)]
+    {
         let instance = Instance::new(Settings::standalone());
         fs::write(instance.path("relais.ron"), example(name)).unwrap();
         let output = instance.relais("check", &[]);
-        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(!runs)), "{name}: {text}");
+        assert!(text.contains(": 0 mistakes"), "{name}: {text}");
+        assert_eq!(text.contains("the engine will not start"), !runs, "{name}: {text}");
     }
 }
 

@@ -131,6 +131,11 @@ impl Templates {
         languages.iter().find_map(|language| self.known(language)).unwrap_or(&self.english)
     }
 
+    /// The languages that there are words in.
+    pub fn languages(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(ENGLISH).chain(self.others.keys().map(AsRef::as_ref))
+    }
+
     /// Whether there are words in this language, or in a more general form of it.
     pub fn speaks(&self, language: &str) -> bool {
         self.known(language).is_some()

@@ -1,6 +1,6 @@
 //! Channels: names, and what they refer to.
 
-use super::list;
+use super::{Known, list};
 use crate::{
     Channel, Config,
     channel::Program,
@@ -9,24 +9,24 @@ use crate::{
     tls::{Insist, Sides},
 };
 
-pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     if config.channels.is_empty() && reader.is_sound("channels") {
         reader.mistake_at("channels", "there is no channel", "at least one is expected");
     }
     for (i, channel) in config.channels.iter().enumerate() {
         let path = |field: &str| format!("channels[{i}].{field}");
-        is_unique(config, i, reader);
-        has_pool(config, channel, &path("pool"), reader);
+        is_unique(config, known, i, reader);
+        has_pool(config, known, channel, &path("pool"), reader);
         if let Some(name) = &channel.saslswitchchannel {
-            exists(config, name, &path("saslswitchchannel"), reader);
+            exists(config, known, name, &path("saslswitchchannel"), reader);
         }
         for (field, transport) in transports(channel) {
-            has_transport(config, transport, &path(field), reader);
+            has_transport(config, known, transport, &path(field), reader);
         }
         has_credentials(config, channel, &path, reader);
     }
     for (key, transport) in &config.transport {
-        has_transport(config, transport, &format!("transport[{key:?}]"), reader);
+        has_transport(config, known, transport, &format!("transport[{key:?}]"), reader);
     }
     has_local_channel(config, reader);
 }
@@ -42,23 +42,31 @@ pub(crate) fn transports(channel: &Channel) -> impl Iterator<Item = (&'static st
     .filter_map(|(field, transport)| Some((field, transport.as_deref()?)))
 }
 
-fn is_unique(config: &Config, i: usize, reader: &mut Reader<'_>) {
+fn is_unique(config: &Config, known: &Known<'_>, i: usize, reader: &mut Reader<'_>) {
     let channel = &config.channels[i];
-    let before = &config.channels[..i];
-    if !channel.name.is_empty() && before.iter().any(|other| other.name == channel.name) {
+    let earlier = |found: Option<usize>| found.filter(|first| *first < i);
+    if !channel.name.is_empty()
+        && earlier(known.channels.get(channel.name.as_str()).copied()).is_some()
+    {
         let message = format!("there is a channel {:?} already", channel.name);
         reader.mistake_at(&format!("channels[{i}].name"), &message, "another name is expected");
     }
-    let same_tag = |other: &&Channel| other.tag.eq_ignore_ascii_case(&channel.tag);
     if !channel.tag.is_empty()
-        && let Some(other) = before.iter().find(same_tag)
+        && let Some(first) = earlier(known.tag(&channel.tag))
     {
+        let other = &config.channels[first];
         let message = format!("channel {:?} has the tag {:?} already", other.name, other.tag);
         reader.mistake_at(&format!("channels[{i}].tag"), &message, "another tag is expected");
     }
 }
 
-fn has_pool(config: &Config, channel: &Channel, path: &str, reader: &mut Reader<'_>) {
+fn has_pool(
+    config: &Config,
+    known: &Known<'_>,
+    channel: &Channel,
+    path: &str,
+    reader: &mut Reader<'_>,
+) {
     let Some(controller) = &config.job_controller else {
         if channel.pool != DEFAULT_POOL && reader.is_sound("job_controller") {
             let message = "without a job_controller there are no pools, and no job is started";
@@ -67,26 +75,31 @@ fn has_pool(config: &Config, channel: &Channel, path: &str, reader: &mut Reader<
         return;
     };
     if reader.are_sound("job_controller.pools", "name")
-        && !controller.pools.iter().any(|pool| pool.name == channel.pool)
+        && !known.pools.contains(channel.pool.as_str())
     {
         let message = format!("no pool is called {:?}", channel.pool);
         let names = controller.pools.iter().map(|pool| pool.name.as_str());
-        reader.mistake_at(path, &message, &list(names));
+        reader.mistake_at(path, &message, &list(&channel.pool, names));
     }
 }
 
-fn exists(config: &Config, name: &str, path: &str, reader: &mut Reader<'_>) {
-    let known = config.channels.iter().any(|channel| channel.name == name);
-    if !known && reader.are_sound("channels", "name") {
+fn exists(config: &Config, known: &Known<'_>, name: &str, path: &str, reader: &mut Reader<'_>) {
+    if !known.channels.contains_key(name) && reader.are_sound("channels", "name") {
         let names = config.channels.iter().map(|channel| channel.name.as_str());
-        reader.mistake_at(path, &format!("no channel is called {name:?}"), &list(names));
+        reader.mistake_at(path, &format!("no channel is called {name:?}"), &list(name, names));
     }
 }
 
-fn has_transport(config: &Config, transport: &str, path: &str, reader: &mut Reader<'_>) {
+fn has_transport(
+    config: &Config,
+    known: &Known<'_>,
+    transport: &str,
+    path: &str,
+    reader: &mut Reader<'_>,
+) {
     let channel = transport.split(':').next().unwrap_or_default();
     if !channel.is_empty() {
-        exists(config, channel, path, reader);
+        exists(config, known, channel, path, reader);
     }
 }
 

@@ -3,13 +3,50 @@
 //! A contradiction is only named when both sides could be read; the mistakes in them come first.
 
 mod channels;
+mod mappings;
 mod routing;
+mod rules;
 mod services;
 
-pub(crate) use channels::transports;
-pub(crate) use routing::{KNOWN_TABLES, literal_tags};
+use std::collections::{HashMap, HashSet};
 
-use crate::{Config, reader::Reader, store::Quota};
+pub(crate) use channels::transports;
+pub(crate) use mappings::warn as warn_of_mappings;
+pub(crate) use routing::literal_tags;
+pub(crate) use rules::{Tag, tag_of};
+
+use crate::{
+    Config,
+    reader::{Reader, suggest},
+    store::Quota,
+};
+
+/// What fields may refer to, found by name: a file may hold thousands of each.
+pub(crate) struct Known<'a> {
+    /// Channels by name; of several the first.
+    pub(crate) channels: HashMap<&'a str, usize>,
+    /// Channels by tag, in lower case; of several the first.
+    pub(crate) tags: HashMap<String, usize>,
+    pools: HashSet<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn of(config: &'a Config) -> Self {
+        let (mut channels, mut tags) = (HashMap::new(), HashMap::new());
+        for (i, channel) in config.channels.iter().enumerate() {
+            channels.entry(channel.name.as_str()).or_insert(i);
+            tags.entry(channel.tag.to_ascii_lowercase()).or_insert(i);
+        }
+        let controller = config.job_controller.iter();
+        let pools = controller.flat_map(|c| &c.pools).map(|pool| pool.name.as_str()).collect();
+        Self { channels, tags, pools }
+    }
+
+    /// The channel of this tag, in any case.
+    pub(crate) fn tag(&self, tag: &str) -> Option<usize> {
+        self.tags.get(&tag.to_ascii_lowercase()).copied()
+    }
+}
 
 /// Notes every contradiction as a mistake, and as a warning what is legal but foolish.
 pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
@@ -23,9 +60,12 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
             return reader.mistake_at(path, &format!("there are {count} {path}"), &accepted);
         }
     }
-    services::check(config, reader);
-    channels::check(config, reader);
-    routing::check(config, reader);
+    let known = Known::of(config);
+    services::check(config, &known, reader);
+    channels::check(config, &known, reader);
+    routing::check(config, &known, reader);
+    rules::check(config, &known, reader);
+    mappings::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen
         && !listen.ip().is_loopback()
@@ -55,17 +95,12 @@ fn sizes(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// `there are: a, b`, for names.
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+/// `did you mean a? there are: a, b`, for names.
+fn list<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
-    match names.len() {
-        0 => "there is none".to_owned(),
-        1..=MOST_NAMED => format!("there are: {}", names.join(", ")),
-        _ => format!("there are: {}, ...", names[..MOST_NAMED].join(", ")),
-    }
+    if names.is_empty() { "there is none".to_owned() } else { suggest(wrong, &names, "there are:") }
 }
 
-/// The work of some checks grows with the square of these.
+/// Far more than anybody has.
 const MOST_SERVICES: usize = 500;
 const MOST_CHANNELS: usize = 10_000;
-const MOST_NAMED: usize = 50;

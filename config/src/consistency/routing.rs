@@ -1,11 +1,15 @@
 //! Rules, mappings and options: whether they lead anywhere.
 
-use super::list;
-use crate::{Config, dispatcher, reader::Reader};
+use std::collections::HashSet;
 
-pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
-    rules_lead_to_channels(config, reader);
-    tables_are_consulted(config, reader);
+use super::{Known, list};
+use crate::{
+    Config, dispatcher,
+    reader::{Reader, suggest},
+};
+
+pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
+    options_lead_to_channels(config, known, reader);
     if !config.delivery_options.is_empty() && config.directory.is_none() {
         let message = "delivery_options need a directory, which is not there";
         let accepted = "directory: Ldif(...) or Ldap(...) is expected beside them";
@@ -35,56 +39,49 @@ pub(crate) fn literal_tags(template: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn rules_lead_to_channels(config: &Config, reader: &mut Reader<'_>) {
+/// The domain of an option's address is a tag, unless a rule makes something else of it.
+fn options_lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     if !reader.are_sound("channels", "tag") || !reader.is_sound("rewrite_rules") {
         return;
     }
-    for (i, rule) in config.rewrite_rules.iter().enumerate() {
-        // The channel's tag stands last; what lies before it names hosts.
-        let last = rule.template.rfind('@').map_or("", |at| &rule.template[at..]);
-        let Some(tag) = literal_tags(last).next() else { continue };
-        if !config.channels.iter().any(|channel| channel.tag.eq_ignore_ascii_case(tag)) {
-            let tags = list(config.channels.iter().map(|channel| channel.tag.as_str()));
-            let message =
-                format!("no channel has the tag {tag:?}: the rule will never apply; {tags}");
-            reader.warning_at(&format!("rewrite_rules[{i}]"), &message, false);
+    let patterns: HashSet<&str> = config.rewrite_rules.iter().map(|r| r.key.as_str()).collect();
+    for (i, option) in config.delivery_options.iter().enumerate() {
+        let text = &option.text;
+        let last = text.rfind('@').map_or("", |at| &text[at..]);
+        let Some(tag) = literal_tags(last).last() else { continue };
+        if known.tag(tag).is_none() && !patterns.contains(tag.to_ascii_lowercase().as_str()) {
+            let tags = list(tag, config.channels.iter().map(|channel| channel.tag.as_str()));
+            let message = format!(
+                "no channel has the tag {tag:?}, and no rule's pattern is that: mail for this \
+                 option will be refused; {tags}"
+            );
+            reader.warning_at(&format!("delivery_options[{i}]"), &message, false);
+        }
+        if !OPTION_NAMES.contains(&option.name.as_str()) {
+            let names = suggest(&option.name, OPTION_NAMES, "the names of the original are");
+            let message = format!(
+                "{:?} is the name of no delivery option of the original: only entries whose \
+                 mailDeliveryOption says just that use it; {names}",
+                option.name
+            );
+            reader.warning_at(&format!("delivery_options[{i}]"), &message, false);
         }
     }
 }
 
-/// A misspelt table protects nobody.
-fn tables_are_consulted(config: &Config, reader: &mut Reader<'_>) {
-    for name in config.mappings.keys().filter(|name| !KNOWN_TABLES.contains(&name.as_str())) {
-        let called = config.rewrite_rules.iter().any(|rule| rule.template.contains(name.as_str()))
-            || config.mappings.values().any(|table| {
-                table.entries.iter().any(|(_, template)| template.contains(name.as_str()))
-            });
-        let close = |known: &&&str| strsim::damerau_levenshtein(name, known) <= 2;
-        if !called
-            && name.len() <= 64
-            && let Some(known) = KNOWN_TABLES.iter().find(close)
-        {
-            let message = format!("nothing consults a table of this name; did you mean {known}?");
-            reader.warning_at(&format!("mappings[{name:?}]"), &message, false);
-        }
-    }
-}
-
-/// Tables that the original consults by itself.
-pub(crate) const KNOWN_TABLES: &[&str] = &[
-    "PORT_ACCESS",
-    "INTERNAL_IP",
-    "SEND_ACCESS",
-    "ORIG_SEND_ACCESS",
-    "MAIL_ACCESS",
-    "ORIG_MAIL_ACCESS",
-    "FROM_ACCESS",
-    "AUTH_ACCESS",
-    "FORWARD",
-    "REVERSE",
-    "PERSONAL_NAMES",
-    "CHARSET-CONVERSION",
-    "CONVERSIONS",
+/// Values of `mailDeliveryOption` that the original knows.
+const OPTION_NAMES: &[&str] = &[
+    "mailbox",
+    "members",
+    "members_offline",
+    "hold",
+    "program",
+    "forward",
+    "autoreply",
+    "native",
+    "unix",
+    "file",
+    "shared",
 ];
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Services: what they listen on, and whether something stands behind them.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
-use super::list;
+use super::{Known, list};
 use crate::{
     Config, Service, channel,
     dispatcher::{self, Program},
@@ -10,7 +14,7 @@ use crate::{
     reader::Reader,
 };
 
-pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     let services = &config.dispatcher.services;
     if services.is_empty() && reader.is_sound("dispatcher") {
         reader.warning_at("dispatcher.services", "no service listens: nothing comes in", false);
@@ -19,7 +23,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
         listens(config, service, reader);
         socket_access(config, service, reader);
         limits(service, reader);
-        has_channel(config, service, reader);
+        has_channel(config, known, service, reader);
         has_store(config, service, reader);
     }
     addresses_differ(config, reader);
@@ -112,15 +116,15 @@ fn limits(service: &Service, reader: &mut Reader<'_>) {
     }
 }
 
-fn has_channel(config: &Config, service: &Service, reader: &mut Reader<'_>) {
+fn has_channel(config: &Config, known: &Known<'_>, service: &Service, reader: &mut Reader<'_>) {
     if !reader.is_sound(&path(service, ".channel")) || !reader.are_sound("channels", "name") {
         return;
     }
     let place = path(service, ".channel");
-    let Some(i) = config.channels.iter().position(|channel| channel.name == service.channel) else {
+    let Some(i) = known.channels.get(service.channel.as_str()).copied() else {
         let message = format!("no channel is called {:?}", service.channel);
         let names = config.channels.iter().map(|channel| channel.name.as_str());
-        return reader.mistake_at(&place, &message, &list(names));
+        return reader.mistake_at(&place, &message, &list(&service.channel, names));
     };
     let program = config.channels[i].program;
     let wanted = match service.program {
@@ -137,7 +141,7 @@ fn has_channel(config: &Config, service: &Service, reader: &mut Reader<'_>) {
         let fitting = config.channels.iter().filter(|channel| channel.program == wanted);
         let accepted = format!(
             "a channel of program {wanted:?} is expected, {}",
-            list(fitting.map(|channel| channel.name.as_str()))
+            list(&service.channel, fitting.map(|channel| channel.name.as_str()))
         );
         reader.mistake_at(&place, &message, &accepted);
     }
@@ -161,10 +165,13 @@ fn has_store(config: &Config, service: &Service, reader: &mut Reader<'_>) {
     }
 }
 
+/// Who listens where, by port.
+type Taken<'a> = HashMap<u16, Vec<(&'a str, Option<IpAddr>)>>;
+
 /// No two may take the same address.
 fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
-    let mut taken: Vec<(String, Option<IpAddr>, u16)> = Vec::new();
-    let mut sockets = Vec::new();
+    let mut taken = Taken::new();
+    let mut sockets: HashMap<PathBuf, &str> = HashMap::new();
     for service in &config.dispatcher.services {
         let lists = [("ports", &service.ports), ("tls_ports", &service.tls_ports)];
         for (field, ports) in lists {
@@ -173,38 +180,38 @@ fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
                 take(&mut taken, &service.name, service.interface_address, *port, &place, reader);
             }
         }
-        if let Some(socket) = &service.socket {
-            let socket = config.path(socket);
-            if let Some((name, _)) = sockets.iter().find(|(_, other)| *other == socket) {
-                let message = format!("service {name} listens on this socket already");
-                reader.mistake_at(&path(service, ".socket"), &message, "another path is expected");
-            }
-            sockets.push((&service.name, socket));
+        if let Some(socket) = &service.socket
+            && let Some(name) = sockets.insert(config.path(socket), &service.name)
+        {
+            let message = format!("service {name} listens on this socket already");
+            reader.mistake_at(&path(service, ".socket"), &message, "another path is expected");
         }
     }
     if let Some(listen) = config.admin.listen {
-        let ip = Some(listen.ip()).filter(|ip| !ip.is_unspecified());
-        take(&mut taken, "admin", ip, listen.port(), "admin.listen", reader);
+        take(&mut taken, "admin", Some(listen.ip()), listen.port(), "admin.listen", reader);
     }
 }
 
-fn take(
-    taken: &mut Vec<(String, Option<IpAddr>, u16)>,
-    name: &str,
+fn take<'a>(
+    taken: &mut Taken<'a>,
+    name: &'a str,
     ip: Option<IpAddr>,
     port: u16,
     place: &str,
     reader: &mut Reader<'_>,
 ) {
-    // Every interface, spelled out.
+    // Port 0 is any that is free; an unspecified address is every interface, spelled out.
+    if port == 0 {
+        return;
+    }
     let ip = ip.filter(|ip| !ip.is_unspecified());
     let overlaps = |other: &Option<IpAddr>| other.is_none() || ip.is_none() || *other == ip;
-    let found = taken.iter().find(|(_, other, used)| port != 0 && *used == port && overlaps(other));
-    if let Some((other, other_ip, _)) = found {
+    let here = taken.entry(port).or_default();
+    if let Some((other, other_ip)) = here.iter().find(|(_, other)| overlaps(other)) {
         let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let address = SocketAddr::new(other_ip.unwrap_or(everywhere), port);
         let message = format!("{other} listens on {address} already");
         reader.mistake_at(place, &message, "another port or interface_address is expected");
     }
-    taken.push((name.to_owned(), ip, port));
+    here.push((name, ip));
 }

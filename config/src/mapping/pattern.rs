@@ -35,6 +35,14 @@ struct Straight {
 /// Begin and end of what each saved wildcard stood for.
 type Spans = [(usize, usize); MAX_WILDCARDS];
 
+/// What stands between two bars of a pattern.
+pub(crate) struct Field {
+    /// Its text, in lower case, when no wildcard is in it.
+    pub(crate) text: Option<String>,
+    /// A wildcard in it can take bars, too.
+    pub(crate) spans: bool,
+}
+
 /// What the saved wildcards of a pattern stood for.
 pub(super) struct Wildcards<'a> {
     input: &'a str,
@@ -79,6 +87,39 @@ impl Pattern {
     /// How many wildcards a template may name.
     pub(super) fn wildcards(&self) -> usize {
         self.wildcards
+    }
+
+    /// What its bars divide.
+    pub(super) fn fields(&self) -> Vec<Field> {
+        let mut fields = vec![Field { text: Some(String::new()), spans: false }];
+        for element in &self.elements {
+            let last = fields.len() - 1;
+            match element {
+                Element::Literal(text) => {
+                    for (n, part) in text.split(|c| *c == b'|').enumerate() {
+                        if n > 0 {
+                            fields.push(Field { text: Some(String::new()), spans: false });
+                        }
+                        let last = fields.len() - 1;
+                        if let Some(text) = &mut fields[last].text {
+                            text.push_str(&String::from_utf8_lossy(part));
+                        }
+                    }
+                }
+                element => {
+                    let any = matches!(element, Element::Many { class: Class::Any, .. });
+                    fields[last].spans |= any;
+                    fields[last].text = None;
+                }
+            }
+        }
+        fields
+    }
+
+    /// Whether it is nothing but wildcards that take anything.
+    pub(super) fn takes_all(&self) -> bool {
+        let open = |element: &Element| matches!(element, Element::Many { class: Class::Any, .. });
+        !self.elements.is_empty() && self.elements.iter().all(open)
     }
 
     /// The same pattern without its short way.

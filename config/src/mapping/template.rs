@@ -4,7 +4,9 @@
 //! the result. URL look-ups, site routines, sequence numbers, chance, input flags and LDAP
 //! quoting are refused until they are there: each is to become an [`Op`].
 
-use super::{Flags, Fuel, MAX_DEPTH, MAX_TEXT, Mapped, Next, Overrun, Tables, pattern::Wildcards};
+use super::{
+    Calls, Flags, Fuel, MAX_DEPTH, MAX_TEXT, Mapped, Next, Overrun, Tables, pattern::Wildcards,
+};
 use crate::template::{self, Case, Scanner, TemplateError};
 
 /// One template.
@@ -46,6 +48,22 @@ impl Template {
         Ok(Self { ops, flags: parser.flags, next: parser.next })
     }
 
+    /// Whether a probe is over when its pattern matches: nothing in it can fail.
+    pub(super) fn always_ends(&self) -> bool {
+        let fails = |op: &Op| matches!(op, Op::Table { .. } | Op::General(_));
+        self.next == Next::End && !self.ops.iter().any(fails)
+    }
+
+    /// Whether it sets a flag.
+    pub(super) fn sets(&self, letter: char) -> bool {
+        self.flags.has(letter)
+    }
+
+    /// Adds what it asks for.
+    pub(super) fn calls(&self, calls: &mut Calls) {
+        add_calls(&self.ops, calls);
+    }
+
     /// The result, on top of `flags` set before; `None` when a call or a key fails.
     pub(super) fn expand(
         &self,
@@ -57,6 +75,25 @@ impl Template {
         let Some(text) = expand(&self.ops, wildcards, tables, fuel)? else { return Ok(None) };
         let flags = Flags(flags.0 | self.flags.0);
         Ok(Some((Mapped { flags, text }, self.next)))
+    }
+}
+
+fn add_calls(ops: &[Op], calls: &mut Calls) {
+    for op in ops {
+        match op {
+            Op::Table { name, argument } => {
+                calls.tables.push(name.clone());
+                add_calls(argument, calls);
+            }
+            Op::General(key) => {
+                calls.keys.push(match key.as_slice() {
+                    [Op::Text(text)] => Some(text.clone()),
+                    _ => None,
+                });
+                add_calls(key, calls);
+            }
+            Op::Text(_) | Op::Case(_) | Op::Wildcard(_) => {}
+        }
     }
 }
 

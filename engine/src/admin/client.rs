@@ -29,9 +29,9 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("no engine is running on {} ({why}); start it with: relais run", .data.display())]
+    #[error("no engine is running on {} ({why})", .data.display())]
     NotRunning {
-        /// The data directory.
+        /// The data directory, absolute.
         data: PathBuf,
         /// What was found in place of an engine.
         why: &'static str,
@@ -153,7 +153,7 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
         let socket = socket::path(&self.data);
-        let not_running = |why| ClientError::NotRunning { data: self.data.clone(), why };
+        let not_running = |why| ClientError::NotRunning { data: absolute(&self.data), why };
         let stream = UnixStream::connect(&socket).await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => not_running("no admin.sock"),
             io::ErrorKind::ConnectionRefused => not_running("its admin.sock is left over"),
@@ -165,6 +165,10 @@ impl Client {
         tokio::spawn(connection);
         Ok(sender)
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 async fn value<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, ClientError> {

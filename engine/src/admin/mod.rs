@@ -355,8 +355,7 @@ mod tests {
         served.endpoint.stop().await;
         let error = client.get::<Status>("/api/v1/status").await.unwrap_err().to_string();
         let shown = data.display();
-        let want =
-            format!("no engine is running on {shown} (no admin.sock); start it with: relais run");
+        let want = format!("no engine is running on {shown} (no admin.sock)");
         assert_eq!(error, want);
         drop(socket::bind(&data).unwrap());
         let error = client.get::<Status>("/api/v1/status").await.unwrap_err().to_string();

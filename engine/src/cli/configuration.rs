@@ -6,7 +6,8 @@ use std::{
 };
 
 use relais_actors::directory;
-use relais_config::{Config, Directory, Mistake, STANDALONE, Warning};
+use relais_channels::dsn::Templates;
+use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning};
 
 use super::{Explain, Refusal, arguments::Route};
 use crate::{show, wiring::notice_templates};
@@ -16,6 +17,8 @@ use crate::{show, wiring::notice_templates};
 pub(super) struct Source {
     /// `None` is the built-in one.
     file: Option<PathBuf>,
+    /// The file was named on the command line.
+    named: bool,
     data: Option<PathBuf>,
 }
 
@@ -23,7 +26,7 @@ impl Source {
     /// The file that was named, or the first of the usual ones that is there.
     pub(super) fn find(file: Option<PathBuf>, data: Option<PathBuf>) -> Self {
         let usual = || USUAL.iter().map(PathBuf::from).find(|path| path.exists());
-        Self { file: file.or_else(usual), data }
+        Self { named: file.is_some(), file: file.or_else(usual), data }
     }
 
     /// For messages.
@@ -38,80 +41,148 @@ impl Source {
             let s = if count == 1 { "" } else { "s" };
             Refusal::Because(format!("{count} mistake{s} in {}\n{mistakes}", self.name()))
         };
-        self.read().map_err(because)
+        self.read().into_config().map_err(because)
     }
 
-    fn read(&self) -> Result<(Config, Vec<Warning>), relais_config::Mistakes> {
-        let (mut config, warnings) = match &self.file {
-            Some(file) => Config::load(file),
-            None => Config::parse(BUILT_IN, STANDALONE),
-        }?;
-        if let Some(data) = &self.data {
-            config.data.clone_from(data);
+    /// Reads it, and says everything that is to be said of it.
+    pub(super) fn read(&self) -> Reading {
+        let data = self.data.as_deref();
+        match &self.file {
+            Some(file) => Reading::of_file(file, data),
+            None => Reading::of_text(BUILT_IN, STANDALONE, data),
         }
-        Ok((config, warnings))
+    }
+
+    /// Where the data directory is looked for, and why there: for whoever finds nothing in it.
+    pub(super) fn looked_in(&self) -> String {
+        let folder = std::env::current_dir().unwrap_or_default();
+        match (&self.data, &self.file) {
+            (Some(_), _) => {
+                "that is what --data says; is it the one the engine runs with?".to_owned()
+            }
+            (None, Some(file)) if self.named => format!(
+                "that is what {} says; if the engine runs with --data, say it here, too",
+                file.display()
+            ),
+            (None, Some(file)) => format!(
+                "that is what {} says, which is read where neither --config nor --data is given; \
+                 if the engine runs with another file, name it: --config FILE",
+                absolute(file).display()
+            ),
+            (None, None) => format!(
+                "that is where the built-in default has it; there is no {} in {} and no {}: if the \
+                 engine runs with a file or in another folder, name it: --config FILE or --data DIR",
+                USUAL[0],
+                folder.display(),
+                USUAL[1],
+            ),
+        }
     }
 }
 
 /// `relais check`.
 pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
-    let (mistakes, warnings) = match source.read() {
-        Ok((config, mut warnings)) => {
-            let mistakes = unusable_files(source, &config);
-            warnings.extend(unspoken_language(source, &config));
-            (mistakes, warnings)
-        }
-        // A file with mistakes is read to its end for warnings, too, where it can be read at all.
-        Err(mistakes) => {
-            let text = source.file.as_deref().map(std::fs::read_to_string);
-            let report = text.and_then(Result::ok);
-            let report = report.map(|text| relais_config::check(&source.name(), &text));
-            (mistakes.0, report.unwrap_or_default().warnings)
-        }
-    };
+    let Reading { config, mut report, places } = source.read();
+    if let Some(config) = config.filter(|_| report.mistakes.is_empty()) {
+        look_into_files(&config, &places, &mut report);
+    }
+    report.sort();
+    let fallback = format!(
+        "no file was named, and there is neither {} nor {}: this is the built-in default",
+        USUAL[0], USUAL[1]
+    );
     if json {
-        serde_json::to_writer(&mut *out, &mistakes).map_err(std::io::Error::from)?;
-        writeln!(out)?;
-        for warning in &warnings {
-            eprintln!("{}", warning.to_string().trim_end());
+        super::ask::json(&findings(&report), out)?;
+        if source.file.is_none() {
+            eprintln!("relais: {fallback}");
         }
     } else {
-        mistakes.iter().try_for_each(|mistake| write!(out, "{mistake}"))?;
-        warnings.iter().try_for_each(|warning| write!(out, "{warning}"))?;
-        let (m, w) = (mistakes.len(), warnings.len());
+        write!(out, "{report}")?;
+        if source.file.is_none() {
+            writeln!(out, "{fallback}")?;
+        }
+        let blocking = report.warnings.iter().filter(|warning| warning.blocks_run).count();
+        let (m, w) = (report.mistakes.len(), report.warnings.len() - blocking);
         let s = |n: usize| if n == 1 { "" } else { "s" };
-        writeln!(out, "{}: {m} mistake{}, {w} warning{}", source.name(), s(m), s(w))?;
+        let refused = match blocking {
+            0 => String::new(),
+            n => format!(", {n} setting{} with which the engine will not start", s(n)),
+        };
+        writeln!(out, "{}: {m} mistake{}{refused}, {w} warning{}", source.name(), s(m), s(w))?;
     }
-    if mistakes.is_empty() { Ok(()) } else { Err(Refusal::No) }
+    if report.lets_run() { Ok(()) } else { Err(Refusal::No) }
 }
 
-/// Looks into the files that the configuration names and without which the engine does not start.
-fn unusable_files(source: &Source, config: &Config) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
-    let mut note = |field, file: Option<&Path>, why: &dyn std::fmt::Display| {
-        let file = file.map(|file| file.display().to_string()).unwrap_or_default();
-        mistakes.push(Mistake::beyond(&source.name(), field, &file, &why.to_string()));
+/// Everything that was found, for programs, in the order of the file: `error` is what `run`
+/// refuses.
+fn findings(report: &Report) -> Vec<serde_json::Value> {
+    let severity = |value: serde_json::Result<serde_json::Value>, severity: &str| {
+        let mut value = value.unwrap_or_default();
+        value["severity"] = severity.into();
+        value
     };
+    let mistakes = report.mistakes.iter().map(|m| severity(serde_json::to_value(m), "error"));
+    let of = |w: &Warning| if w.blocks_run { "error" } else { "warning" };
+    let warnings = report.warnings.iter().map(|w| severity(serde_json::to_value(w), of(w)));
+    let mut all: Vec<_> = mistakes.chain(warnings).collect();
+    let place = |value: &serde_json::Value, key: &str| value[key].as_u64().unwrap_or_default();
+    all.sort_by_key(|value| {
+        let line = place(value, "line");
+        (line == 0, line, place(value, "column"))
+    });
+    all
+}
+
+/// Looks into the files that the configuration names: without some of them the engine does not
+/// start.
+fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
+    let shown = |file: Option<&Path>| file.map(|f| config.path(f).display().to_string());
     if let Some(Directory::Ldif { file }) = &config.directory
         && let Err(error) = directory::Source::open(config)
     {
-        note("directory.file", file.as_deref(), &error);
+        let file = shown(file.as_deref()).unwrap_or_default();
+        let accepted = "a file of LDIF records (RFC 2849) is expected, absolute or below data";
+        let mistake = places.mistake("directory.file", &file, &error.to_string(), accepted);
+        report.mistakes.push(mistake);
     }
-    if let Err(error) = notice_templates(config) {
-        note("notary.templates", config.notary.templates.as_deref(), &error);
+    match notice_templates(config) {
+        Err(error) => {
+            let folder = shown(config.notary.templates.as_deref()).unwrap_or_default();
+            let accepted = "a folder is expected that holds a folder of texts for each language";
+            let mistake = places.mistake("notary.templates", &folder, &error.to_string(), accepted);
+            report.mistakes.push(mistake);
+        }
+        Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
     }
-    mistakes
 }
 
 /// English stands in for a language without words, and somebody should know.
-pub(super) fn unspoken_language(source: &Source, config: &Config) -> Option<Warning> {
+fn unspoken_language(config: &Config, words: &Templates, places: &Places) -> Option<Warning> {
     let language = &config.notary.language;
-    // A folder that cannot be read is a mistake of its own.
-    let words = notice_templates(config).ok().filter(|words| !words.speaks(language));
     let message = format!(
-        "there are no words in {language:?}: notices are in English until notary.templates has some"
+        "there are no words in {language:?}: notices are in English until notary.templates has \
+         some; there are words in {}",
+        words.languages().collect::<Vec<_>>().join(", ")
     );
-    words.map(|_| Warning::beyond(&source.name(), "notary.language", &message))
+    let warning = || places.warning("notary.language", &message);
+    (!words.speaks(language)).then(warning)
+}
+
+/// What is to be said at start: all that `check` tells, and nothing that forbids to run.
+pub(super) fn load_to_run(source: &Source) -> Result<(Config, Vec<Warning>), Refusal> {
+    let Reading { config, mut report, places } = source.read();
+    if let Some(config) = config.as_ref().filter(|_| report.mistakes.is_empty()) {
+        look_into_files(config, &places, &mut report);
+    }
+    match config {
+        Some(config) if report.lets_run() => Ok((config, report.warnings)),
+        _ => {
+            report.warnings.retain(|warning| warning.blocks_run);
+            let count = report.mistakes.len() + report.warnings.len();
+            let s = if count == 1 { "" } else { "s" };
+            Err(Refusal::Because(format!("{count} mistake{s} in {}\n{report}", source.name())))
+        }
+    }
 }
 
 /// `relais config`.
@@ -158,6 +229,10 @@ pub(super) fn data(source: &Source) -> Result<PathBuf, Refusal> {
         Some(data) => Ok(Path::to_owned(data)),
         None => Ok(source.load()?.0.data),
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 const USUAL: [&str; 2] = ["relais.ron", "/etc/relais/relais.ron"];

@@ -55,20 +55,33 @@ fn perform<E: Engine>(
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     let source = configuration::Source::find(config, data);
+    let done = obey::<E>(&source, command, explain, out);
+    done.map_err(|refusal| match refusal {
+        Refusal::NotRunning(why) => Refusal::Because(format!("{why}; {}", source.looked_in())),
+        refusal => refusal,
+    })
+}
+
+fn obey<E: Engine>(
+    source: &configuration::Source,
+    command: Option<Command>,
+    explain: Explain,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
     match command.unwrap_or(Command::Run) {
-        Command::Run => run::run::<E>(&source, out),
-        Command::Check { json } => configuration::check(&source, json, out),
-        Command::Config { default } => configuration::print(&source, default, out),
-        Command::Route(route) => configuration::route(&source, &route, explain, out),
-        Command::Status { json } => ask::status(&source, json, out),
-        Command::Counters { json } => ask::counters(&source, json, out),
-        Command::Queue(queue) => ask::queue(&source, queue, out),
-        Command::Channel(channel) => orders::channel(&source, channel, out),
+        Command::Run => run::run::<E>(source, out),
+        Command::Check { json } => configuration::check(source, json, out),
+        Command::Config { default } => configuration::print(source, default, out),
+        Command::Route(route) => configuration::route(source, &route, explain, out),
+        Command::Status { json } => ask::status(source, json, out),
+        Command::Counters { json } => ask::counters(source, json, out),
+        Command::Queue(queue) => ask::queue(source, queue, out),
+        Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Set { key, value, save, json } => {
-            orders::set(&source, (key, value), save, json, out)
+            orders::set(source, (key, value), save, json, out)
         }
-        Command::Spool(spool) => spool::spool(&source, &spool, out),
-        Command::Stop { wait } => ask::stop(&source, wait, out),
+        Command::Spool(spool) => spool::spool(source, &spool, out),
+        Command::Stop { wait } => ask::stop(source, wait, out),
     }
 }
 
@@ -79,6 +92,8 @@ enum Refusal {
     No,
     /// The answer is "no"; this says why.
     Because(String),
+    /// No engine answers where one was looked for.
+    NotRunning(String),
     /// The command is wrong; this says why.
     WrongUse(String),
     /// Standard output.
@@ -94,7 +109,7 @@ impl Refusal {
                 return ExitCode::SUCCESS;
             }
             Self::Output(error) => (NO, format!("cannot write the answer: {error}")),
-            Self::Because(why) => (NO, why),
+            Self::Because(why) | Self::NotRunning(why) => (NO, why),
             Self::WrongUse(why) => (WRONG_USE, why),
         };
         // Where standard error is closed, too, the exit status has to do.
@@ -113,6 +128,7 @@ impl From<ClientError> for Refusal {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused { code: 400, error } => Self::WrongUse(error),
+            error @ ClientError::NotRunning { .. } => Self::NotRunning(error.to_string()),
             error => Self::Because(error.to_string()),
         }
     }

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Refusal,
-    configuration::{Source, unspoken_language},
+    configuration::{Source, load_to_run},
     state,
 };
 use crate::{
@@ -55,9 +55,7 @@ pub struct Listening {
 
 /// Runs until a signal, `relais stop` or a failure that cannot be survived.
 pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
-    let (config, mut warnings) = source.load()?;
-    warnings.extend(unspoken_language(source, &config));
-    heed(&warnings)?;
+    let (config, warnings) = load_to_run(source)?;
     let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
     let _lock = Lock::acquire(&config.data).map_err(|error| because(&error))?;
     let log = logging::start().map_err(|error| because(&error))?;
@@ -108,16 +106,6 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
     }
     log.flush(LAST_LINES);
     ran
-}
-
-/// Refuses to run with warnings that make running pointless.
-fn heed(warnings: &[Warning]) -> Result<(), Refusal> {
-    let blocking = warnings.iter().filter(|warning| warning.blocks_run);
-    let text: String = blocking.map(Warning::to_string).collect();
-    match text.as_str() {
-        "" => Ok(()),
-        text => Err(Refusal::Because(format!("cannot run this configuration\n{text}"))),
-    }
 }
 
 /// Waits for SIGTERM or SIGINT.

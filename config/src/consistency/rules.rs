@@ -1,0 +1,213 @@
+//! Rewrite rules: whether they lead anywhere, and whether they are ever reached.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Known, list};
+use crate::{
+    Config, RewriteRule,
+    channel::Program,
+    dispatcher,
+    reader::Reader,
+    rewrite::{Condition, Outcome, Piece, Rewriting, Template},
+};
+
+/// Where a rule's template leads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Tag {
+    /// To the channel of this tag.
+    Named(String),
+    /// To whatever the address or the database says.
+    Open,
+    /// To no channel: the result is rewritten again, or refused.
+    None,
+}
+
+/// Where the rule leads.
+pub(crate) fn tag_of(rule: &RewriteRule) -> Tag {
+    let Template::Plain(rewriting) = &rule.parsed else { return Tag::Open };
+    match &rewriting.outcome {
+        Outcome::Finish { tag: Some(pieces), .. } | Outcome::Finish { host: pieces, .. } => {
+            literal(pieces).map_or(Tag::Open, Tag::Named)
+        }
+        Outcome::Restart { .. } | Outcome::Unchanged => Tag::None,
+    }
+}
+
+pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
+    if !reader.are_sound("channels", "tag")
+        || !reader.are_sound("channels", "name")
+        || !reader.is_sound("rewrite_rules")
+    {
+        return;
+    }
+    lead_to_channels(config, known, reader);
+    let sources = Sources::of(config, known);
+    let mut settled: HashMap<&str, usize> = HashMap::new();
+    for (i, rule) in config.rewrite_rules.iter().enumerate() {
+        let path = format!("rewrite_rules[{i}]");
+        if let Some(before) = settled.get(rule.key.as_str()) {
+            let message = format!(
+                "the rule is never reached: rule {} has the same pattern and always applies",
+                before + 1
+            );
+            reader.warning_at(&path, &message, false);
+            continue;
+        }
+        if let Template::Plain(rewriting) = &rule.parsed {
+            warn_of_conditions(rewriting, &sources, &path, reader);
+            if always_applies(rewriting) {
+                settled.insert(&rule.key, i);
+            }
+        }
+    }
+    warn_of_tags(config, reader);
+}
+
+/// A rule whose tag no channel has refuses all mail that it applies to. One with `$?text` is meant
+/// to.
+fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
+    for (i, rule) in config.rewrite_rules.iter().enumerate() {
+        let Tag::Named(tag) = tag_of(rule) else { continue };
+        let refuses = matches!(&rule.parsed, Template::Plain(Rewriting { error: Some(_), .. }));
+        if !refuses && known.tag(&tag).is_none() {
+            let tags = list(&tag, config.channels.iter().map(|channel| channel.tag.as_str()));
+            let message =
+                format!("no channel has the tag {tag:?}: mail by this rule would be refused");
+            reader.mistake_at(&format!("rewrite_rules[{i}]"), &message, &tags);
+        }
+    }
+}
+
+/// By which channels mail comes to the rules.
+struct Sources<'a> {
+    /// Names in lower case, and whether mail comes by the channel.
+    channels: HashMap<String, bool>,
+    config: &'a Config,
+}
+
+impl<'a> Sources<'a> {
+    fn of(config: &'a Config, known: &Known<'_>) -> Self {
+        let mut channels: HashMap<String, bool> = HashMap::new();
+        for channel in &config.channels {
+            let within = matches!(
+                channel.program,
+                Program::Local | Program::Process | Program::Reprocess | Program::Hold
+            );
+            channels.insert(channel.name.to_ascii_lowercase(), within);
+        }
+        for service in &config.dispatcher.services {
+            let smtp = service.program == dispatcher::Program::Smtp;
+            if smtp && known.channels.contains_key(service.channel.as_str()) {
+                channels.insert(service.channel.to_ascii_lowercase(), true);
+            }
+        }
+        Self { channels, config }
+    }
+
+    /// Why no mail comes by this channel.
+    fn silent(&self, name: &str) -> Option<String> {
+        match self.channels.get(&name.to_ascii_lowercase()) {
+            Some(true) => None,
+            Some(false) => Some(format!("no mail comes in by the channel {name:?}")),
+            None => Some(format!("no channel is called {name:?}")),
+        }
+    }
+}
+
+/// Conditions that never hold, and those that are not looked at.
+fn warn_of_conditions(
+    rewriting: &Rewriting,
+    sources: &Sources<'_>,
+    path: &str,
+    reader: &mut Reader<'_>,
+) {
+    let channels = || sources.config.channels.iter();
+    for condition in &rewriting.conditions {
+        let message = match condition {
+            Condition::Forward(false) => {
+                "rewriting senders is not there yet: a rule with $R never applies".to_owned()
+            }
+            Condition::Envelope(false) if !channels().any(|channel| channel.connectcanonical) => {
+                "a rule with $B never applies: headers are not rewritten yet, and no channel is \
+                 connectcanonical"
+                    .to_owned()
+            }
+            Condition::Destination(_) | Condition::NotDestination(_) => {
+                "conditions on the destination are not there yet: $Q and $C are not looked at, \
+                 the rule applies without them"
+                    .to_owned()
+            }
+            Condition::Source(names) => {
+                let silent: Option<Vec<_>> =
+                    names.iter().map(|name| sources.silent(name)).collect();
+                let Some(reasons) = silent else { continue };
+                format!("the rule never applies: {}", reasons.join(", "))
+            }
+            Condition::NotSource(names) => {
+                let Some(reason) = names.iter().find_map(|name| sources.silent(name)) else {
+                    continue;
+                };
+                format!("this $N excludes nothing: {reason}")
+            }
+            Condition::Internal(true)
+                if !channels().any(|channel| {
+                    matches!(channel.program, Program::Process | Program::Reprocess)
+                }) =>
+            {
+                "a rule with $1M never applies: there is no channel of program Process or \
+                 Reprocess"
+                    .to_owned()
+            }
+            _ => continue,
+        };
+        reader.warning_at(path, &message, false);
+    }
+}
+
+/// Whether nothing can keep the rule from applying to a host that its pattern matches.
+fn always_applies(rewriting: &Rewriting) -> bool {
+    let ignored = |condition: &Condition| {
+        matches!(condition, Condition::Destination(_) | Condition::NotDestination(_))
+    };
+    let pieces: Vec<&[Piece]> = match &rewriting.outcome {
+        Outcome::Unchanged => Vec::new(),
+        Outcome::Restart { user, host } => vec![user, host],
+        Outcome::Finish { user, host, route, tag } => {
+            let more = [route, tag].into_iter().flatten().map(Vec::as_slice);
+            [user.as_slice(), host].into_iter().chain(more).collect()
+        }
+    };
+    let may_fail = |piece: &Piece| matches!(piece, Piece::Label { .. } | Piece::Mapping { .. });
+    rewriting.conditions.iter().all(ignored) && !pieces.into_iter().flatten().any(may_fail)
+}
+
+/// `$Tx|` looks for patterns `x|...` from then on.
+fn warn_of_tags(config: &Config, reader: &mut Reader<'_>) {
+    let tag = |key: &str| key.rfind('|').map(|bar| key[..=bar].to_owned());
+    let wanted: HashSet<String> =
+        config.rewrite_rules.iter().filter_map(|rule| tag(&rule.key)).collect();
+    let set_by = |rule: &'_ RewriteRule| match &rule.parsed {
+        Template::Plain(rewriting) => rewriting.set_tag.clone(),
+        Template::General(_) => None,
+    };
+    let set: HashSet<String> = config.rewrite_rules.iter().filter_map(set_by).collect();
+    let open = config.rewrite_rules.iter().any(|rule| matches!(rule.parsed, Template::General(_)));
+    for (i, rule) in config.rewrite_rules.iter().enumerate() {
+        let path = format!("rewrite_rules[{i}]");
+        if let Some(tag) = set_by(rule).filter(|tag| !wanted.contains(tag)) {
+            let message = format!("no pattern begins with {tag:?}: after this $T no rule applies");
+            reader.warning_at(&path, &message, false);
+        }
+        if let Some(tag) = tag(&rule.key).filter(|tag| !open && !set.contains(tag)) {
+            let message = format!("no rule says $T{tag}: the rule never applies");
+            reader.warning_at(&path, &message, false);
+        }
+    }
+}
+
+fn literal(pieces: &[Piece]) -> Option<String> {
+    match pieces {
+        [Piece::Text(text)] => Some(text.clone()),
+        _ => None,
+    }
+}

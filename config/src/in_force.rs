@@ -1,0 +1,690 @@
+//! Which fields do something.
+//!
+//! A field that is given and does nothing is named, whatever its value: because what it asks for
+//! is not there yet, or because its channel is not there for that. Every field of the file stands
+//! in [`FIELDS`]; a row changes when the behaviour comes.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::{
+    Config, Directory, Service,
+    channel::Program,
+    consistency::{Known, Tag, literal_tags, tag_of, transports, warn_of_mappings},
+    dispatcher,
+    reader::Reader,
+    tls::{Insist, Sides},
+};
+
+/// When a field does something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need {
+    /// Always.
+    Nothing,
+    /// Never yet; and what to say about it.
+    Behaviour(&'static str),
+    /// When its channel is that.
+    Role(Role),
+}
+
+/// What a channel must be for a field of it to do something.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Role {
+    /// A service takes mail in by it.
+    Source,
+    /// An SMTP service does.
+    SmtpSource,
+    /// An LMTP service does.
+    LmtpSource,
+    /// Recipients are routed to it.
+    Destination,
+    /// They are routed to it, or it is the local one.
+    DestinationOrLocal,
+    /// Its jobs deliver what is routed to it.
+    Delivering,
+    /// It is the first one of program Local.
+    Local,
+}
+
+/// Which roles each channel has.
+pub(crate) struct Roles<'a> {
+    config: &'a Config,
+    /// Programs of the services that take mail in, by the channel's place.
+    sources: Vec<(bool, bool)>,
+    /// Rules, options, aliases or transports lead to it.
+    destinations: Vec<bool>,
+    local: Option<usize>,
+}
+
+impl<'a> Roles<'a> {
+    pub(crate) fn of(config: &'a Config) -> Self {
+        let known = Known::of(config);
+        let mut sources = vec![(false, false); config.channels.len()];
+        for service in &config.dispatcher.services {
+            if let Some(i) = known.channels.get(service.channel.as_str()) {
+                match service.program {
+                    dispatcher::Program::Smtp => sources[*i].0 = true,
+                    _ => sources[*i].1 = true,
+                }
+            }
+        }
+        let local = config.channels.iter().position(|c| c.program == Program::Local);
+        Self { sources, destinations: destinations(config, &known), local, config }
+    }
+
+    /// Why a field with this need does nothing for the `i`th channel.
+    fn lacks(&self, i: usize, role: Role) -> Option<String> {
+        let (smtp, lmtp) = self.sources[i];
+        let program = self.config.channels[i].program;
+        let unreached = || "no rule and no option leads to this channel".to_owned();
+        let unless = |holds: bool, why: &str| (!holds).then(|| why.to_owned());
+        match role {
+            Role::Source => unless(smtp || lmtp, "no service takes mail in by this channel"),
+            Role::SmtpSource => unless(smtp, "no SMTP service takes mail in by this channel"),
+            Role::LmtpSource => unless(lmtp, "no LMTP service takes mail in by this channel"),
+            Role::Destination if program == Program::Local => {
+                Some("mail for a channel of program Local goes on by others".to_owned())
+            }
+            Role::DestinationOrLocal if program == Program::Local => None,
+            // Where the engine itself sends recipients to.
+            Role::Destination | Role::DestinationOrLocal
+                if matches!(program, Program::Process | Program::Reprocess | Program::Hold) =>
+            {
+                None
+            }
+            Role::Destination | Role::DestinationOrLocal => (!self.destinations[i]).then(unreached),
+            Role::Delivering => match program {
+                Program::Lmtp => (!self.destinations[i]).then(unreached),
+                Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
+                Program::Pipe => Some("delivery to programs is not there yet".to_owned()),
+                program => Some(format!("a channel of program {program:?} connects to no host")),
+            },
+            Role::Local => unless(
+                self.local == Some(i),
+                "only the first channel of program Local divides names into user and detail",
+            ),
+        }
+    }
+}
+
+/// The channels that recipients can be routed to.
+fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
+    let mut reached = vec![false; config.channels.len()];
+    let mut reach = |i: Option<usize>| {
+        if let Some(i) = i {
+            reached[i] = true;
+        }
+    };
+    let tags: Vec<Tag> = config.rewrite_rules.iter().map(tag_of).collect();
+    for tag in &tags {
+        if let Tag::Named(tag) = tag {
+            reach(known.tag(tag));
+        }
+    }
+    let aliases = config.aliases.values().flatten();
+    let texts = config.delivery_options.iter().map(|option| &option.text).chain(aliases);
+    for tag in texts.flat_map(|text| literal_tags(text)) {
+        reach(known.tag(tag));
+    }
+    let own = config.channels.iter().flat_map(transports).map(|(_, transport)| transport);
+    for transport in config.transport.values().map(String::as_str).chain(own) {
+        let name = transport.split(':').next().unwrap_or_default();
+        reach(known.channels.get(name).copied());
+    }
+    if tags.contains(&Tag::Open) {
+        reached.fill(true);
+    }
+    reached
+}
+
+/// Warns about everything in `config` that will not be done.
+pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
+    for row in BLOCKING {
+        if (row.needed)(config) {
+            reader.warning_at(row.field, row.message, true);
+        }
+    }
+    let roles = Roles::of(config);
+    warn_of_sections(reader);
+    warn_of_services(config, reader);
+    warn_of_channels(&roles, reader);
+    // What follows speaks of how parts fit together; mistakes come first.
+    if reader.is_free_of_mistakes() {
+        warn_of_roles(&roles, reader);
+        warn_of_pools(&roles, reader);
+        warn_of_shadows(config, reader);
+    }
+    warn_of_store(config, reader);
+    warn_of_options(config, reader);
+    warn_of_mappings(config, reader);
+    warn_of_aliases(config, reader);
+}
+
+/// A field of the file as a whole with which the engine does not start.
+struct Blocking {
+    field: &'static str,
+    needed: fn(&Config) -> bool,
+    message: &'static str,
+}
+
+const BLOCKING: &[Blocking] = &[Blocking {
+    field: "directory",
+    needed: |c| matches!(c.directory, Some(Directory::Ldap(_))),
+    message: "LDAP is not there yet: the engine will not start with it; Ldif(file: \"...\") works",
+}];
+
+/// Fields outside of channels and services.
+fn warn_of_sections(reader: &mut Reader<'_>) {
+    for (field, need) in FIELDS {
+        let listed = field.starts_with("channels.") || field.starts_with("dispatcher.");
+        if let Need::Behaviour(message) = need
+            && !listed
+            && reader.is_given(field)
+        {
+            reader.warning_at(field, message, false);
+        }
+    }
+}
+
+fn warn_of_services(config: &Config, reader: &mut Reader<'_>) {
+    for service in &config.dispatcher.services {
+        let name = crate::source::shorten(&service.name);
+        let path = |field: &str| format!("dispatcher.services[{name:?}].{field}");
+        if service.program == dispatcher::Program::LmtpNative {
+            let message = "LMTP into UNIX mailboxes is not there yet: the engine will not start \
+                           with this service";
+            reader.warning_at(&path("program"), message, true);
+        }
+        for (field, need) in in_section("dispatcher.services.") {
+            if let Need::Behaviour(message) = need
+                && reader.is_given(&path(field))
+            {
+                reader.warning_at(&path(field), message, false);
+            }
+        }
+    }
+}
+
+fn in_section(section: &str) -> impl Iterator<Item = (&'static str, Need)> {
+    FIELDS.iter().filter_map(move |(path, need)| Some((path.strip_prefix(section)?, *need)))
+}
+
+/// What channels ask for that is not there yet.
+fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let not_yet: Vec<_> = in_section("channels.")
+        .filter_map(|(field, need)| match need {
+            Need::Behaviour(message) => Some((field, message)),
+            _ => None,
+        })
+        .collect();
+    for (i, channel) in roles.config.channels.iter().enumerate() {
+        let path = |field: &str| format!("channels[{i}].{field}");
+        for (field, message) in &not_yet {
+            let insists = match *field {
+                "tls" => insists(&channel.tls).then_some(INSISTS_ON_TLS),
+                "sasl" => insists(&channel.sasl).then_some(INSISTS_ON_SASL),
+                _ => None,
+            };
+            if let Some(message) = insists {
+                reader.warning_at(&path(field), message, true);
+            } else if reader.is_given(&path(field)) {
+                reader.warning_at(&path(field), message, false);
+            }
+        }
+        if let Some(message) = program_not_yet(channel.program).filter(|_| roles.destinations[i]) {
+            reader.warning_at(&path("program"), message, false);
+        }
+    }
+}
+
+/// What channels ask for that they are not there for. Defaults are meant for whom they suit: they
+/// are named when they suit nobody.
+fn warn_of_roles(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let by_role: Vec<_> = in_section("channels.")
+        .filter_map(|(field, need)| match need {
+            Need::Role(role) => Some((field, role)),
+            _ => None,
+        })
+        .collect();
+    for i in 0..roles.config.channels.len() {
+        let mut idle: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (field, role) in &by_role {
+            if reader.is_given_itself(&format!("channels[{i}].{field}"))
+                && let Some(why) = roles.lacks(i, *role)
+            {
+                idle.entry(why).or_default().push(field);
+            }
+        }
+        for (why, fields) in idle {
+            let place = format!("channels[{i}].{}", fields[0]);
+            reader.warning_at(&place, &without_effect(&why, &fields), false);
+        }
+    }
+    let mut idle: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (field, role) in &by_role {
+        let place = format!("channel_defaults.{field}");
+        let mut reasons = (0..roles.config.channels.len()).map(|i| roles.lacks(i, *role));
+        if reader.is_given_itself(&place) && reasons.all(|why| why.is_some()) {
+            idle.entry("it suits none of the channels".to_owned()).or_default().push(field);
+        }
+    }
+    for (why, fields) in idle {
+        let place = format!("channel_defaults.{}", fields[0]);
+        reader.warning_at(&place, &without_effect(&why, &fields), false);
+    }
+}
+
+fn without_effect(why: &str, fields: &[&str]) -> String {
+    format!("{why}: nothing comes of {}", fields.join(", "))
+}
+
+/// Pools in which no job runs.
+fn warn_of_pools(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let delivering = |i: &usize| roles.lacks(*i, Role::Delivering).is_none();
+    let channels = &roles.config.channels;
+    let used: HashSet<&str> =
+        (0..channels.len()).filter(delivering).map(|i| channels[i].pool.as_str()).collect();
+    for pool in roles.config.job_controller.iter().flat_map(|controller| &controller.pools) {
+        let path = format!("job_controller.pools[{:?}]", crate::source::shorten(&pool.name));
+        let is_default = pool.name == crate::job_controller::DEFAULT_POOL;
+        if !is_default && !used.contains(pool.name.as_str()) {
+            let message = "no channel that delivers is in this pool: no job runs in it";
+            reader.warning_at(&path, message, false);
+        }
+    }
+}
+
+/// Fields that another field of the same channel puts out of force.
+fn warn_of_shadows(config: &Config, reader: &mut Reader<'_>) {
+    use crate::channel::Copies;
+    for (i, channel) in config.channels.iter().enumerate() {
+        let daemon = channel.daemon.as_deref();
+        let names_port = daemon.is_some_and(|daemon| {
+            daemon.starts_with("unix:")
+                || daemon.rsplit_once(':').is_some_and(|(host, port)| {
+                    let inside = host.contains('[') && !host.contains(']');
+                    !inside && port.parse::<u16>().is_ok()
+                })
+        });
+        let rows = [
+            (
+                "daemon",
+                channel.multigate && daemon.is_some(),
+                "multigate connects to the host of the route: daemon is not used",
+            ),
+            (
+                "port",
+                !channel.multigate && names_port && channel.port.is_some(),
+                "daemon says where to connect to, port and all: this port is not used",
+            ),
+            (
+                "addrsperfile",
+                channel.copies == Copies::Single,
+                "copies: Single makes an entry of each recipient: addrsperfile is not used",
+            ),
+        ];
+        for (field, shadowed, message) in rows {
+            let path = format!("channels[{i}].{field}");
+            if shadowed && reader.is_given(&path) {
+                reader.warning_at(&path, message, false);
+            }
+        }
+    }
+}
+
+fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
+    let lmtp = |service: &Service| service.program == dispatcher::Program::Lmtp;
+    if config.store.is_some() && !config.dispatcher.services.iter().any(lmtp) {
+        let message = "no service of program Lmtp delivers into the store: it is not used";
+        reader.warning_at("store", message, false);
+    }
+}
+
+/// Flags of options that are not heeded.
+fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
+    let known = Known::of(config);
+    for (i, option) in config.delivery_options.iter().enumerate() {
+        let held = literal_tags(&option.text)
+            .filter_map(|tag| known.tag(tag))
+            .any(|channel| config.channels[channel].program == Program::Hold);
+        for flag in option.flags.characters() {
+            let message = match flag {
+                '!' => "automatic replies are not there yet: the flag ! sends none",
+                '@' => {
+                    "the flag @ is not there yet: the option is applied at once, not by the \
+                        reprocess channel"
+                }
+                '/' if !held => {
+                    "the flag / is not there yet: mail is held where the template \
+                                 leads to a channel of program Hold, and only there"
+                }
+                _ => continue,
+            };
+            reader.warning_at(&format!("delivery_options[{i}]"), message, false);
+        }
+    }
+}
+
+/// Plain addresses work; what names a command or a file does not.
+fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
+    let local = config.channels.iter().any(|channel| channel.program == Program::Local);
+    if !config.aliases.is_empty() && !local {
+        let message = "there is no channel of program Local: no alias is looked at";
+        reader.warning_at("aliases", message, false);
+    }
+    for (name, values) in &config.aliases {
+        let name = crate::source::shorten(name);
+        for (i, value) in values.iter().enumerate() {
+            let value = value.trim_start_matches([' ', '"']);
+            let what = match value {
+                _ if value.starts_with('|') => "commands",
+                _ if value.starts_with('/') => "files",
+                _ if value.starts_with(":include:") => "included lists",
+                _ => continue,
+            };
+            let message = format!(
+                "aliases to {what} are not there yet: mail for this name is refused for now (451)"
+            );
+            reader.warning_at(&format!("aliases[{name:?}][{i}]"), &message, false);
+        }
+    }
+}
+
+fn insists(sides: &Sides) -> bool {
+    sides.server == Insist::Must || sides.client == Insist::Must
+}
+
+fn program_not_yet(program: Program) -> Option<&'static str> {
+    match program {
+        Program::Smtp => {
+            Some("outbound SMTP is not there yet: mail for this channel waits in the queue")
+        }
+        Program::Process | Program::Reprocess => {
+            Some("reprocessing is not there yet: mail for this channel waits in the queue")
+        }
+        Program::Pipe => {
+            Some("delivery to programs is not there yet: mail for this channel waits in the queue")
+        }
+        Program::Local | Program::Lmtp | Program::Hold | Program::Bitbucket => None,
+    }
+}
+
+const INSISTS_ON_TLS: &str =
+    "TLS is not there yet: the engine will not start with a channel that insists on it";
+const INSISTS_ON_SASL: &str =
+    "authentication is not there yet: the engine will not start with a channel that insists on it";
+const REPLACING: &str = "replacing workers is not there yet: they live as long as the engine";
+const TRANSPORT: &str = "the local channel's transports are not there yet: mail that would go to them is refused for \
+     now (451)";
+
+/// Every field of the file.
+const FIELDS: &[(&str, Need)] = {
+    use Need::{Behaviour, Nothing, Role as Of};
+    use Role::{
+        Delivering, Destination, DestinationOrLocal, LmtpSource, Local, SmtpSource, Source,
+    };
+    &[
+        ("host", Nothing),
+        ("data", Nothing),
+        ("default_domain", Nothing),
+        ("dispatcher.services.program", Nothing),
+        ("dispatcher.services.channel", Nothing),
+        ("dispatcher.services.interface_address", Nothing),
+        ("dispatcher.services.ports", Nothing),
+        (
+            "dispatcher.services.tls_ports",
+            Behaviour("TLS is not there yet: nothing listens on these ports"),
+        ),
+        ("dispatcher.services.socket", Nothing),
+        ("dispatcher.services.socket_mode", Nothing),
+        ("dispatcher.services.socket_owner", Nothing),
+        ("dispatcher.services.socket_group", Nothing),
+        ("dispatcher.services.min_procs", Nothing),
+        ("dispatcher.services.max_procs", Nothing),
+        ("dispatcher.services.min_conns", Nothing),
+        ("dispatcher.services.max_conns", Nothing),
+        (
+            "dispatcher.services.max_shutdown",
+            Behaviour("replacing workers is not there yet: max_shutdown is not used"),
+        ),
+        ("dispatcher.services.max_life_time", Behaviour(REPLACING)),
+        (
+            "dispatcher.services.max_life_conns",
+            Behaviour("replacing workers is not there yet: they take any number of sessions"),
+        ),
+        (
+            "dispatcher.services.max_idle_time",
+            Behaviour("ending idle workers is not there yet: they live as long as the engine"),
+        ),
+        (
+            "dispatcher.services.historical_time",
+            Behaviour("statistics of ended workers are not there yet: the time is not used"),
+        ),
+        ("dispatcher.services.backlog", Nothing),
+        ("tls", Behaviour("TLS is not there yet: the certificate is not used")),
+        ("mappings", Nothing),
+        ("general", Nothing),
+        ("rewrite_rules", Nothing),
+        ("channels.name", Nothing),
+        ("channels.tag", Nothing),
+        ("channels.program", Nothing),
+        ("channels.port", Of(Delivering)),
+        ("channels.daemon", Of(Destination)),
+        ("channels.multigate", Of(Destination)),
+        ("channels.connectcanonical", Of(Destination)),
+        ("channels.dequeue_removeroute", Of(Destination)),
+        ("channels.private", Of(Delivering)),
+        (
+            "channels.mx",
+            Behaviour(
+                "MX look-ups are not there yet: hosts are found by their addresses, whatever this says",
+            ),
+        ),
+        ("channels.copies", Of(Destination)),
+        ("channels.addrsperfile", Of(Destination)),
+        ("channels.maxjobs", Of(Delivering)),
+        ("channels.threaddepth", Of(Delivering)),
+        ("channels.pool", Of(Delivering)),
+        ("channels.backoff", Of(Delivering)),
+        ("channels.urgentbackoff", Of(Delivering)),
+        ("channels.normalbackoff", Of(Delivering)),
+        ("channels.nonurgentbackoff", Of(Delivering)),
+        ("channels.mailbox_busy_fast_retry", Of(Delivering)),
+        ("channels.max_client_threads", Of(Delivering)),
+        ("channels.filesperjob", Of(Delivering)),
+        ("channels.max_life_time", Of(Delivering)),
+        ("channels.max_life_conns", Of(Delivering)),
+        ("channels.notices", Of(Destination)),
+        ("channels.urgentnotices", Of(Destination)),
+        ("channels.normalnotices", Of(Destination)),
+        ("channels.nonurgentnotices", Of(Destination)),
+        ("channels.sendpost", Of(Destination)),
+        ("channels.warnpost", Of(Destination)),
+        ("channels.viaaliasrequired", Of(DestinationOrLocal)),
+        ("channels.flagtransfer", Of(LmtpSource)),
+        (
+            "channels.defragment",
+            Behaviour("defragmentation is not there yet: partial messages pass as they are"),
+        ),
+        (
+            "channels.fileinto",
+            Behaviour("Sieve is not there yet: no filter files mail into folders by this address"),
+        ),
+        (
+            "channels.tls",
+            Behaviour("TLS is not there yet: connections of this channel stay in clear"),
+        ),
+        (
+            "channels.sasl",
+            Behaviour("authentication is not there yet: it is neither offered nor tried"),
+        ),
+        (
+            "channels.submit",
+            Behaviour("message submission is not there yet: mail is taken as from any other host"),
+        ),
+        (
+            "channels.switchchannel",
+            Behaviour(
+                "switching channels is not there yet: connections stay with the channel of their \
+                 service",
+            ),
+        ),
+        (
+            "channels.saslswitchchannel",
+            Behaviour("authentication is not there yet: nothing switches to this channel"),
+        ),
+        (
+            "channels.remotehost",
+            Behaviour(
+                "completing addresses is not there yet: an address without a domain stays as it is",
+            ),
+        ),
+        (
+            "channels.reverse",
+            Behaviour("address reversal is not there yet: no channel does it, whatever this says"),
+        ),
+        ("channels.mailbox_transport", Behaviour(TRANSPORT)),
+        ("channels.local_transport", Behaviour(TRANSPORT)),
+        ("channels.fallback_transport", Behaviour(TRANSPORT)),
+        ("channels.recipient_delimiter", Of(Local)),
+        ("channels.sourceblocklimit", Of(Source)),
+        ("channels.urgentblocklimit", Of(Destination)),
+        ("channels.normalblocklimit", Of(Destination)),
+        ("channels.nonurgentblocklimit", Of(Destination)),
+        ("channels.holdlimit", Of(SmtpSource)),
+        ("channels.recipientlimit", Of(Source)),
+        ("channels.commandlinelimit", Of(Source)),
+        ("channels.linelimit", Of(Source)),
+        ("channels.disconnectcommandlimit", Of(Source)),
+        ("channels.disconnectbadcommandlimit", Of(Source)),
+        ("channels.command_receive_time", Of(Source)),
+        ("channels.data_receive_time", Of(Source)),
+        ("channels.connect_time", Of(Delivering)),
+        ("channels.command_transmit_time", Of(Delivering)),
+        ("channels.status_data_receive_time", Of(Delivering)),
+        ("channels.idle_time", Of(Delivering)),
+        ("job_controller.max_messages", Nothing),
+        ("job_controller.rebuild_parallel_channels", Nothing),
+        ("job_controller.pools.job_limit", Nothing),
+        ("directory.file", Nothing),
+        // Of Ldap, with which the engine does not start.
+        ("directory.servers", Nothing),
+        ("directory.bind_dn", Nothing),
+        ("directory.bind_password_file", Nothing),
+        ("directory.user_base", Nothing),
+        ("directory.schema", Nothing),
+        ("directory.timeout", Nothing),
+        ("directory.max_connections", Nothing),
+        ("directory.cache.entries", Nothing),
+        ("directory.cache.ttl", Nothing),
+        ("directory.cache.negative_ttl", Nothing),
+        ("delivery_options", Nothing),
+        (
+            "transport",
+            Behaviour(
+                "the transport map is not there yet: mail is routed by the rewrite rules alone",
+            ),
+        ),
+        (
+            "virtual_alias",
+            Behaviour("virtual aliases are not there yet: these addresses are not replaced"),
+        ),
+        ("aliases", Nothing),
+        ("store.path", Nothing),
+        ("store.autocreate", Nothing),
+        ("store.default_quota.size", Nothing),
+        ("store.default_quota.messages", Nothing),
+        ("native", Behaviour("UNIX mailboxes are not there yet: nothing is delivered to them")),
+        ("notary.postmaster", Nothing),
+        ("notary.language", Nothing),
+        ("notary.templates", Nothing),
+        ("notary.content_return_limit", Nothing),
+        ("max_shutdown", Nothing),
+        ("max_received_lines", Nothing),
+        ("max_local_received_lines", Nothing),
+        ("spool.segment_size", Nothing),
+        ("spool.large_message", Nothing),
+        ("spool.min_free", Nothing),
+        ("admin.listen", Nothing),
+        ("admin.names", Nothing),
+    ]
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{document::Document, section::print_section};
+
+    /// Every section there is.
+    const FULL: &str = r#"(
+        host: "a.example", data: "/d", default_domain: "a.example",
+        dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
+        tls: (certificate: "c", key: "k"),
+        channels: [(name: "c", tag: "t", program: Smtp)],
+        job_controller: (pools: {"P": ()}),
+        directory: DIRECTORY,
+        delivery_options: ["*mailbox=$M@t"],
+        store: (path: "s"),
+        native: (path: "n"),
+    )"#;
+
+    fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
+        let below = |name: &str| match path {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        };
+        match document {
+            Document::Section(fields) => {
+                for (name, value) in fields {
+                    walk(&below(name), value, found);
+                }
+            }
+            Document::Variant(_, inner) => walk(path, inner, found),
+            Document::List(items) if path == "channels" => {
+                for item in items {
+                    walk(path, item, found);
+                }
+            }
+            Document::Map(items) if path.ends_with("services") || path.ends_with("pools") => {
+                for (_, item) in items {
+                    walk(path, item, found);
+                }
+            }
+            _ => {
+                found.insert(path.to_owned());
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_is_in_force_or_named() {
+        let mut found = BTreeSet::new();
+        for directory in ["Ldif()", r#"Ldap(servers: ["ldap://x"], user_base: "o=x")"#] {
+            let (config, _) = Config::parse("full", &FULL.replace("DIRECTORY", directory)).unwrap();
+            walk("", &print_section(&config), &mut found);
+        }
+        // What is not there yet as a whole has one row for all of it.
+        let row = |field: &String| {
+            let mut around = field.as_str();
+            loop {
+                if FIELDS.iter().any(|(path, _)| *path == around) {
+                    return true;
+                }
+                let Some(end) = around.rfind('.') else { return false };
+                around = &around[..end];
+                let whole = FIELDS.iter().find(|(path, _)| *path == around);
+                if !matches!(whole, Some((_, Need::Behaviour(_)))) {
+                    return false;
+                }
+            }
+        };
+        let without: Vec<_> = found.iter().filter(|field| !row(field)).collect();
+        assert!(without.is_empty(), "say in FIELDS what these need: {without:?}");
+        let part_of = |path: &str| {
+            found.iter().any(|field| field == path || field.starts_with(&format!("{path}.")))
+        };
+        let gone: Vec<_> = FIELDS.iter().map(|(path, _)| path).filter(|p| !part_of(p)).collect();
+        assert!(gone.is_empty(), "there is no such field: {gone:?}");
+    }
+}

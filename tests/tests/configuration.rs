@@ -1,0 +1,179 @@
+//! What the configuration says, and what `relais check` and `relais config` tell of it.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use relais_tests::{Instance, Settings, example, program};
+use serde_json::Value;
+
+/// `relais ARGS...` in a folder, with nothing named but what `args` name.
+fn relais_in(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.args(args).current_dir(folder).stdin(Stdio::null());
+    command.output().expect("relais runs")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// What `check --json` finds, and its exit status.
+#[track_caller]
+fn findings(instance: &Instance) -> (Vec<Value>, Option<i32>) {
+    let output = instance.relais("check", &["--json"]);
+    let found: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (found.as_array().expect("a list").clone(), output.status.code())
+}
+
+#[test]
+fn check_says_no_to_whatever_run_refuses() {
+    let rows = [
+        ("nothing", Settings::standalone(), 0),
+        (
+            "a service that is not there yet",
+            Settings::standalone().section("native: (path: \"mail\")").edit(
+                "program: Lmtp, channel: \"tcp_lmtpss\"",
+                "program: LmtpNative, channel: \"tcp_lmtpss\"",
+            ),
+            1,
+        ),
+        (
+            "a channel that insists on what is not there yet",
+            Settings::standalone().channel("tcp_lmtpcs", "sasl: (server: Must)"),
+            1,
+        ),
+        (
+            "a directory that is not there yet",
+            Settings::standalone().edit(
+                "directory: Ldif()",
+                "directory: Ldap(servers: [\"ldap://localhost\"], user_base: \"o=x\")",
+            ),
+            1,
+        ),
+        (
+            "a file that is not there",
+            Settings::standalone().edit("directory: Ldif()", "directory: Ldif(file: \"none\")"),
+            1,
+        ),
+        (
+            "a rule to a tag that no channel has",
+            Settings::standalone().edit("H@localhost\"", "H@locahlost\""),
+            1,
+        ),
+        ("a guard that would stop nobody", Settings::standalone().edit("TCP|*|", "TCP|"), 1),
+    ];
+    for (name, settings, want) in rows {
+        let instance = Instance::new(settings);
+        let (found, code) = findings(&instance);
+        assert_eq!(code, Some(want), "{name}: {found:#?}");
+        let errors = found.iter().filter(|finding| finding["severity"] == "error").count();
+        assert_eq!(errors > 0, want == 1, "{name}: {found:#?}");
+        if want == 1 {
+            let run = instance.relais("run", &[]);
+            assert_eq!(run.status.code(), Some(1), "{name}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn check_as_json_lists_warnings_with_their_severity_in_the_order_of_the_file() {
+    let settings = Settings::standalone()
+        .channel("tcp_lmtpcs", "reverse: true")
+        .edit("program: Bitbucket", "program: Bitbuckets");
+    let (found, code) = findings(&Instance::new(settings));
+    assert_eq!(code, Some(1), "{found:#?}");
+    let named = |field: &str| found.iter().find(|finding| finding["field"] == field);
+    let warning = named("channels[2].reverse").unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!(warning["severity"], "warning");
+    let error = named("channels[7].program").unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!(error["severity"], "error");
+    let places: Vec<_> = found.iter().map(|f| (f["line"].as_u64(), f["column"].as_u64())).collect();
+    assert!(places.is_sorted(), "{found:#?}");
+}
+
+#[test]
+fn what_shows_only_in_other_files_has_a_place_and_says_what_is_accepted() {
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", "directory: Ldif(file: \"none.ldif\")")
+        .section("notary: (language: \"xx\")");
+    let text = settings.text().to_owned();
+    let (found, _) = findings(&Instance::new(settings));
+    for (field, mark, accepted) in [
+        ("directory.file", "\"none.ldif\"", "a file of LDIF records"),
+        ("notary.language", "\"xx\"", "words in en, de, fr"),
+    ] {
+        let finding = found.iter().find(|finding| finding["field"] == field);
+        let finding = finding.unwrap_or_else(|| panic!("{field}: {found:#?}"));
+        let line = text.lines().position(|line| line.contains(mark)).unwrap();
+        let column = text.lines().nth(line).unwrap().find(mark).unwrap();
+        assert_eq!(finding["line"], line + 1, "{finding}");
+        assert_eq!(finding["column"], column + 1, "{finding}");
+        let message = finding["message"].as_str().unwrap();
+        assert!(message.contains(accepted), "{message}");
+    }
+}
+
+#[test]
+fn nobody_running_is_told_with_the_absolute_place_and_the_likely_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().canonicalize().unwrap();
+    let shown = here.display();
+    let said = |args: &[&str]| {
+        let output = relais_in(&here, args);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        text(&output.stderr)
+    };
+    // Nothing named, and no file: the built-in default of this folder.
+    let none = said(&["status"]);
+    assert!(none.contains(&format!("no engine is running on {shown}/relais-data ")), "{none}");
+    assert!(none.contains(&format!("no relais.ron in {shown}")), "{none}");
+    assert!(none.contains("--config FILE or --data DIR"), "{none}");
+    let data = said(&["queue", "list", "--data", "elsewhere"]);
+    assert!(data.contains(&format!("no engine is running on {shown}/elsewhere ")), "{data}");
+    assert!(data.contains("--data"), "{data}");
+    fs::create_dir(here.join("etc")).unwrap();
+    fs::write(here.join("etc/relais.ron"), example("standalone")).unwrap();
+    let file = said(&["counters", "--config", "etc/relais.ron"]);
+    assert!(file.contains(&format!("running on {shown}/etc/relais-data ")), "{file}");
+    assert!(file.contains("that is what etc/relais.ron says"), "{file}");
+}
+
+#[test]
+fn a_relative_data_lies_beside_the_file() {
+    let instance = Instance::new(Settings::standalone());
+    let beside = instance.path("relais-data");
+    let file = instance.path("relais.ron");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program());
+    command.arg("run").arg("--config").arg(&file).current_dir(elsewhere.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    let ask = |folder: &Path, args: &[&str]| relais_in(folder, args).status.success();
+    let config = file.to_str().unwrap();
+    while !ask(elsewhere.path(), &["status", "--config", config]) {
+        assert!(started.elapsed() < Duration::from_secs(60), "the engine does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(beside.join("admin.sock").exists());
+    assert!(!elsewhere.path().join("relais-data").exists());
+    // In the file's folder nothing need be named.
+    assert!(ask(beside.parent().unwrap(), &["status"]));
+    assert!(ask(elsewhere.path(), &["stop", "--config", config]));
+    child.wait().unwrap();
+}
+
+#[test]
+fn check_without_a_file_says_that_it_checked_the_built_in_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = relais_in(folder.path(), &["check"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("this is the built-in default"), "{output:?}");
+    let json = relais_in(folder.path(), &["check", "--json"]);
+    serde_json::from_slice::<Value>(&json.stdout).unwrap();
+    assert!(text(&json.stderr).contains("this is the built-in default"), "{json:?}");
+}
