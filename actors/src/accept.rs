@@ -1,37 +1,56 @@
 //! Accepting: one task for each listening socket.
 //!
 //! What is accepted is a plain descriptor that no runtime knows of yet: the thread that will serve
-//! it may be another one.
+//! it may be another one. A connection that there is no room for waits in the kernel, unaccepted.
+//! Room is taken only for somebody who is there, so that a quiet port keeps none from a busy one.
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
-    os::unix::net::UnixListener,
-    sync::Arc,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use actix::Addr;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::warn;
 
 use crate::{
+    listening::{Listening, SocketFile},
     service::{Accepted, Service},
     session::{Connection, Socket},
 };
 
-/// A socket that listens, bound by the dispatcher, which keeps it beyond the life of a service.
-#[derive(Debug)]
-pub enum Listening {
-    /// TCP, and the address it is bound to.
-    Tcp(TcpListener, SocketAddr),
-    /// A UNIX socket.
-    Unix(UnixListener),
+/// What bounds the connections of a service, shared by its listening sockets.
+pub(crate) struct Room {
+    service: Arc<str>,
+    most: usize,
+    bound: Bound,
+    free: Arc<Semaphore>,
+    told: AtomicBool,
 }
+
+/// What makes a service's room as large as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Bound {
+    /// `max_procs` x `max_conns`.
+    Workers,
+    /// Its share of the open files.
+    Descriptors,
+}
+
+/// Room for one connection, given back when the service no longer counts it.
+#[derive(Debug)]
+pub struct Permit(
+    #[expect(dead_code, reason = "it is the holding that counts")] OwnedSemaphorePermit,
+);
 
 enum Listener {
     Tcp(tokio::net::TcpListener, SocketAddr),
-    Unix(tokio::net::UnixListener),
+    Unix { socket: tokio::net::UnixListener, _file: Arc<SocketFile> },
 }
 
 /// A connection, who connected, and to which of our addresses.
@@ -40,7 +59,7 @@ type Arrival = (Socket, Option<SocketAddr>, Option<SocketAddr>);
 /// Accepts connections for as long as there is room for them and nobody says stop.
 pub(crate) async fn accept(
     listening: Listening,
-    slots: Arc<Semaphore>,
+    room: Arc<Room>,
     mut stopped: watch::Receiver<bool>,
     service: Addr<Service>,
 ) {
@@ -48,24 +67,70 @@ pub(crate) async fn accept(
         Ok(listener) => listener,
         Err(error) => return warn!(%error, "a listening socket is unusable"),
     };
+    let mut told = false;
     loop {
-        let Ok(permit) = slots.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+        let next = async {
+            drop(room.take().await?);
+            let arrival = listener.accept().await;
+            // Another listener may have taken the room meanwhile.
+            Some((arrival, room.take().await?))
         };
-        match accepted {
-            Ok((socket, peer, local)) => {
+        let next = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            next = next => next,
+        };
+        match next {
+            Some((Ok((socket, peer, local)), permit)) => {
+                told = false;
                 let client = peer.map(|peer| peer.ip().to_canonical());
                 let connection = Connection { socket, client, permit };
                 service.do_send(Accepted { connection, peer, local });
             }
-            Err(error) => {
+            Some((Err(error), permit)) => {
                 // Out of descriptors, or a client that left again: neither may spin.
-                warn!(%error, "could not accept a connection");
+                if !std::mem::replace(&mut told, true) {
+                    warn!(%error, "could not accept a connection");
+                }
+                drop(permit);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+            None => return,
         }
+    }
+}
+
+impl Room {
+    /// Room for so many connections.
+    pub(crate) fn new(service: Arc<str>, most: usize, bound: Bound) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        let free = Arc::new(Semaphore::new(most));
+        Self { service, most, bound, free, told: AtomicBool::new(false) }
+    }
+
+    /// Waits until there is room for another connection; says once that others have to wait.
+    async fn take(&self) -> Option<Permit> {
+        if let Ok(permit) = self.free.clone().try_acquire_owned() {
+            // The next time that it is full is worth another line.
+            if self.free.available_permits() > self.most / 2 {
+                self.told.store(false, Ordering::Relaxed);
+            }
+            return Some(Permit(permit));
+        }
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let Self { service, most, .. } = self;
+            let cure = match self.bound {
+                Bound::Workers => "raise max_procs or max_conns",
+                Bound::Descriptors => "raise the limit of open files (LimitNOFILE=, ulimit -n)",
+            };
+            warn!(
+                service = &**service,
+                connections = most,
+                cure,
+                "no room for more connections: they wait"
+            );
+        }
+        self.free.clone().acquire_owned().await.ok().map(Permit)
     }
 }
 
@@ -75,7 +140,9 @@ impl Listener {
             Listening::Tcp(socket, bound) => {
                 Self::Tcp(tokio::net::TcpListener::from_std(socket)?, bound)
             }
-            Listening::Unix(socket) => Self::Unix(tokio::net::UnixListener::from_std(socket)?),
+            Listening::Unix(socket, file) => {
+                Self::Unix { socket: tokio::net::UnixListener::from_std(socket)?, _file: file }
+            }
         })
     }
 
@@ -88,8 +155,8 @@ impl Listener {
                 let local = if any { socket.local_addr()? } else { *bound };
                 Ok((Socket::Tcp(socket.into_std()?), Some(peer), Some(local)))
             }
-            Self::Unix(listener) => {
-                let (socket, _) = listener.accept().await?;
+            Self::Unix { socket, .. } => {
+                let (socket, _) = socket.accept().await?;
                 Ok((Socket::Unix(socket.into_std()?), None, None))
             }
         }

@@ -1,17 +1,12 @@
 //! The dispatcher: owns the listening sockets and the services behind them.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use actix::prelude::*;
 use relais_config::dispatcher;
 
 use crate::{
-    accept::Listening,
+    listening::Listening,
     metrics::{self, ActorMeter, Metrics},
     placement::Placement,
     router::RouteCache,
@@ -19,15 +14,6 @@ use crate::{
     session::SessionParts,
     watch::{Died, Guard, Lifeline, Remedy},
 };
-
-/// A service that cannot listen where the configuration says. The administrator must act.
-#[derive(Debug, thiserror::Error)]
-#[error("service {service}: cannot listen on {place}: {source}")]
-pub struct ListenError {
-    service: String,
-    place: String,
-    source: io::Error,
-}
 
 /// A service with its sockets bound; nothing is accepted yet.
 pub struct Bound {
@@ -37,6 +23,8 @@ pub struct Bound {
     pub listening: Vec<Listening>,
     /// What its sessions need.
     pub session: SessionParts,
+    /// Connections at most.
+    pub connections: usize,
 }
 
 /// Drains every service; answered when the last session is over.
@@ -98,6 +86,7 @@ impl Dispatcher {
             limits: bound.service.limits.clone(),
             session: bound.session.clone(),
             access: self.access.clone(),
+            connections: bound.connections,
             placement: self.placement.clone(),
             watch: watch.clone(),
             meter: self.metrics.service(&name)?,
@@ -171,86 +160,4 @@ impl Handler<DescribeDispatcher> for Dispatcher {
             descriptions
         })
     }
-}
-
-impl Listening {
-    /// Binds every socket of a service.
-    pub fn bind(service: &dispatcher::Service) -> Result<Vec<Self>, ListenError> {
-        let error = |place: String| {
-            let service = service.name.clone();
-            move |source| ListenError { service, place, source }
-        };
-        let limits = &service.limits;
-        let most = limits.max_procs.saturating_mul(limits.max_conns).max(5);
-        let backlog = limits.backlog.unwrap_or(u32::try_from(most).unwrap_or(u32::MAX));
-        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        if let Some(path) = &service.socket {
-            return bind_unix(path).map(|l| vec![l]).map_err(error(path.display().to_string()));
-        }
-        let mut listening = Vec::new();
-        for &port in &service.ports {
-            // Without an address: every interface, IPv4 as well where the system maps it.
-            let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-            let address = SocketAddr::new(service.interface_address.unwrap_or(any), port);
-            let bound = bind_tcp(address, backlog).or_else(|failed| {
-                let v4 = SocketAddr::from(([0, 0, 0, 0], port));
-                if service.interface_address.is_none() {
-                    bind_tcp(v4, backlog)
-                } else {
-                    Err(failed)
-                }
-            });
-            listening.push(bound.map_err(error(address.to_string()))?);
-        }
-        Ok(listening)
-    }
-
-    fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Self::Tcp(socket, address) => socket.try_clone().map(|s| Self::Tcp(s, *address)),
-            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
-        }
-    }
-
-    /// Where it listens, for people.
-    pub fn place(&self) -> String {
-        match self {
-            Self::Tcp(_, address) => address.to_string(),
-            Self::Unix(socket) => {
-                let address = socket.local_addr().ok();
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                path.map_or_else(|| "a UNIX socket".to_owned(), |path| path.display().to_string())
-            }
-        }
-    }
-}
-
-fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    // Replies are small and answered at once: nothing is gained by waiting for more. What is
-    // accepted inherits it.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    let socket = std::net::TcpListener::from(socket);
-    let address = socket.local_addr()?;
-    Ok(Listening::Tcp(socket, address))
-}
-
-/// A socket file left behind by an engine that is gone is in the way; the data directory's lock
-/// says that it is gone.
-fn bind_unix(path: &PathBuf) -> io::Result<Listening> {
-    use std::os::unix::{fs::FileTypeExt, net::UnixListener};
-    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
-        std::fs::remove_file(path)?;
-    }
-    let socket = UnixListener::bind(path)?;
-    socket.set_nonblocking(true)?;
-    Ok(Listening::Unix(socket))
 }

@@ -20,11 +20,13 @@
 
 pub mod accept;
 pub mod channels;
+pub mod descriptors;
 pub mod directory;
 pub mod dispatcher;
 pub mod events;
 pub mod job;
 pub mod job_controller;
+pub mod listening;
 pub mod metrics;
 pub mod notary;
 pub mod placement;

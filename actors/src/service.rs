@@ -1,7 +1,7 @@
 //! A service: listening sockets, and the choice of the worker that serves each connection.
 //!
-//! At most `max_procs` x `max_conns` connections are open; beyond that they wait in the kernel's
-//! backlog, unaccepted. `PORT_ACCESS` is asked before the first byte.
+//! At most `max_procs` x `max_conns` connections are open, fewer when open files are short; beyond
+//! that they wait in the kernel's backlog, unaccepted. `PORT_ACCESS` is asked before the first byte.
 
 use std::{
     collections::HashMap,
@@ -14,12 +14,13 @@ use std::{
 use actix::prelude::*;
 use relais_channels::smtp::Stop;
 use relais_config::dispatcher::Limits;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 use crate::{
-    accept::{Listening, accept},
+    accept::{self, Permit, Room, accept},
     events::{ConnectionRefused, SessionStarted},
+    listening::Listening,
     metrics::{self, ActorMeter, Admission, ServiceMeter},
     placement::Placement,
     router::{Access, RouteCache},
@@ -50,6 +51,8 @@ pub(crate) struct Accepted {
 pub struct ConnectionClosed {
     /// Whose it was.
     pub worker: WorkerId,
+    /// Its room, free only once it is no longer counted: who gets it finds a worker.
+    pub permit: Option<Permit>,
 }
 
 /// Accept nothing more, let sessions finish what they are at; answered when the last is over.
@@ -100,6 +103,8 @@ pub struct ServiceParts {
     pub session: SessionParts,
     /// Who may connect.
     pub access: Arc<RouteCache>,
+    /// Connections at most; less than `max_procs` x `max_conns` when open files are short.
+    pub connections: usize,
     /// Which threads its workers run on.
     pub placement: Arc<Placement>,
     /// Who is told when a worker dies.
@@ -112,7 +117,7 @@ pub struct ServiceParts {
 pub struct Service {
     parts: ServiceParts,
     listening: Vec<Listening>,
-    slots: Arc<Semaphore>,
+    room: Arc<Room>,
     workers: HashMap<WorkerId, Slot>,
     next_worker: u32,
     stop: watch::Sender<bool>,
@@ -137,9 +142,13 @@ impl Service {
     /// A service on sockets that are already bound.
     pub fn new(parts: ServiceParts, listening: Vec<Listening>, lifeline: Lifeline) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let most = parts.limits.max_procs.saturating_mul(parts.limits.max_conns);
+        let bound = if parts.connections < parts.limits.connections() {
+            accept::Bound::Descriptors
+        } else {
+            accept::Bound::Workers
+        };
         Self {
-            slots: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            room: Arc::new(Room::new(parts.session.service.clone(), parts.connections, bound)),
             meter: parts.session.metrics.actor(metrics::Actor::Service),
             parts,
             listening,
@@ -223,7 +232,7 @@ impl Actor for Service {
         }
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
-                accept(listening, self.slots.clone(), self.stopped.clone(), ctx.address());
+                accept(listening, self.room.clone(), self.stopped.clone(), ctx.address());
             ctx.spawn(accepting.into_actor(self));
         }
     }
@@ -265,6 +274,7 @@ impl Handler<ConnectionClosed> for Service {
         if let Some(slot) = self.workers.get_mut(&closed.worker) {
             slot.connections = slot.connections.saturating_sub(1);
         }
+        drop(closed.permit);
         self.finish_drain();
     }
 }

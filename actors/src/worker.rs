@@ -5,6 +5,7 @@ use relais_channels::smtp::Stop;
 use tracing::warn;
 
 use crate::{
+    accept::Permit,
     metrics::{self, ActorMeter, RestartCause},
     service::{ConnectionClosed, Service, WorkerId},
     session::{Connection, Session, SessionParts},
@@ -22,6 +23,8 @@ pub struct TakeConnection(pub Connection);
 pub struct SessionGone {
     /// It did not end by itself.
     pub panicked: bool,
+    /// The room of its connection.
+    pub permit: Option<Permit>,
 }
 
 /// The actor.
@@ -71,6 +74,6 @@ impl Handler<SessionGone> for Worker {
             warn!(service = &*self.parts.service, "a session panicked; its connection is closed");
             self.parts.metrics.actor(metrics::Actor::Session).restarted(RestartCause::Panic);
         }
-        self.service.do_send(ConnectionClosed { worker: self.id });
+        self.service.do_send(ConnectionClosed { worker: self.id, permit: gone.permit });
     }
 }

@@ -95,6 +95,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Sessions of all workers at most.
+    pub fn connections(&self) -> usize {
+        self.max_procs.saturating_mul(self.max_conns)
+    }
+}
+
 impl Service {
     fn blank(name: String, limits: Limits) -> Self {
         Self {

@@ -11,11 +11,12 @@ use std::{
 
 use actix::prelude::*;
 use relais_actors::{
-    accept::Listening,
     channels::Channels,
+    descriptors::Descriptors,
     directory::{Counters, Directory, DirectoryHandle, OpenError, Source},
-    dispatcher::{Bound, Dispatcher, ListenError},
+    dispatcher::{Bound, Dispatcher},
     job_controller::{Connect, Freeze, JobController},
+    listening::{ListenError, Listening},
     metrics::{self, Labels, Metrics},
     notary::{self, Notary},
     placement::Placement,
@@ -115,6 +116,7 @@ impl Engine {
     /// Starts everything. Sockets are bound first, so that the commonest mistake is told before
     /// anything else happens; they are accepted from last, when the queue is ready for it.
     pub fn start(config: Arc<Config>, end: Box<dyn Fn(&str) + Send>) -> Result<Self, StartError> {
+        let shares = shares(&config);
         let bound = bind(&config)?;
         let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
         let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
@@ -168,7 +170,7 @@ impl Engine {
         };
         let mut services = Vec::new();
         let mut listening = Vec::new();
-        for (service, sockets) in bound {
+        for ((service, sockets), connections) in bound.into_iter().zip(shares) {
             let places = sockets.iter().map(Listening::place).collect();
             listening.push((service.name.clone(), places));
             let behind = match (service.program, &deliveries) {
@@ -184,7 +186,7 @@ impl Engine {
                 behind,
                 metrics: metrics.clone(),
             };
-            services.push(Bound { service, listening: sockets, session });
+            services.push(Bound { service, listening: sockets, session, connections });
         }
         let dispatcher = Dispatcher::new(
             services,
@@ -215,7 +217,36 @@ impl Engine {
 
 fn bind(config: &Config) -> Result<Vec<(relais_config::Service, Vec<Listening>)>, ListenError> {
     let services = config.dispatcher.services.iter();
-    services.map(|service| Ok((service.clone(), Listening::bind(service)?))).collect()
+    services.map(|service| Ok((service.clone(), Listening::bind(service, &config.data)?))).collect()
+}
+
+/// Open files that are no connections from outside: the disk's, the operators', and for each thread
+/// of a job a connection and a message.
+fn reserved(config: &Config) -> usize {
+    let threads = config.channels.iter().map(|channel| channel.max_client_threads.get()).max();
+    let jobs = pools(config).iter().map(|(_, limit)| limit).sum::<usize>();
+    ENGINE_FILES.saturating_add(jobs.saturating_mul(threads.unwrap_or(0)).saturating_mul(2))
+}
+
+/// Raises the limit of open files, and says how many connections each service may have; tells when
+/// that is less than the configuration allows.
+fn shares(config: &Config) -> Vec<usize> {
+    let descriptors = Descriptors::raise(reserved(config));
+    let services = config.dispatcher.services.iter();
+    let wanted: Vec<_> = services.map(|service| service.limits.connections()).collect();
+    let shares = descriptors.shares(&wanted);
+    let wanted = wanted.into_iter().fold(0, usize::saturating_add);
+    let connections = shares.iter().sum::<usize>();
+    if connections < wanted {
+        tracing::warn!(
+            limit = descriptors.limit,
+            connections,
+            wanted,
+            "the limit of open files allows fewer connections than the services do: those beyond \
+             will wait; raise it (LimitNOFILE=, ulimit -n)"
+        );
+    }
+    shares
 }
 
 fn setup(config: &Config, service: &relais_config::Service) -> Setup {
@@ -387,6 +418,8 @@ fn start_queue(
     (queue.start(), controller)
 }
 
+/// Spool, index, store, log, threads and the admin endpoint, generously.
+const ENGINE_FILES: usize = 256;
 /// In the data directory: the partitions that have been there.
 const KNOWN_STORES: &str = "stores";
 

@@ -14,10 +14,10 @@ use relais_channels::{
     mail::MessageIds,
     smtp::{Farewell, Reason, Setup, Stop, serve},
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::{smtp_intake::SmtpIntake, socket::Socket};
 use crate::{
+    accept::Permit,
     events::{SessionEnd, SessionEnded},
     metrics::{self, ActorMeter, Metrics},
     router::RouterHandle,
@@ -32,8 +32,8 @@ pub struct Connection {
     pub socket: Socket,
     /// The client; `None` on a UNIX socket.
     pub client: Option<IpAddr>,
-    /// Returned when the session is over: the service's bound on connections.
-    pub permit: OwnedSemaphorePermit,
+    /// Returned to the service when the session is over: its bound on connections.
+    pub permit: Permit,
 }
 
 /// What every session of a service needs.
@@ -105,7 +105,9 @@ pub struct HoldLimits {
 
 /// The actor.
 pub struct Session {
-    connection: Option<Connection>,
+    /// The socket and the client, until the session begins.
+    connection: Option<(Socket, Option<IpAddr>)>,
+    permit: Option<Permit>,
     parts: SessionParts,
     stop: Stop,
     worker: Addr<Worker>,
@@ -122,7 +124,16 @@ impl Session {
         worker: Addr<Worker>,
     ) -> Self {
         let meter = parts.metrics.actor(metrics::Actor::Session);
-        Self { connection: Some(connection), parts, stop, worker, meter, finished: false }
+        let Connection { socket, client, permit } = connection;
+        Self {
+            connection: Some((socket, client)),
+            permit: Some(permit),
+            parts,
+            stop,
+            worker,
+            meter,
+            finished: false,
+        }
     }
 }
 
@@ -131,8 +142,8 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Begin");
-        let Some(connection) = self.connection.take() else { return ctx.stop() };
-        let task = actix::spawn(converse(connection, self.parts.clone(), self.stop.clone()));
+        let Some((socket, client)) = self.connection.take() else { return ctx.stop() };
+        let task = actix::spawn(converse(socket, client, self.parts.clone(), self.stop.clone()));
         ctx.spawn(task.into_actor(self).map(|ended, session, ctx| {
             session.finished = ended.is_ok();
             ctx.stop();
@@ -142,13 +153,13 @@ impl Actor for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.worker.do_send(SessionGone { panicked: !self.finished });
+        let permit = self.permit.take();
+        self.worker.do_send(SessionGone { panicked: !self.finished, permit });
     }
 }
 
 /// From the greeting to the end of one connection.
-async fn converse(connection: Connection, parts: SessionParts, mut stop: Stop) {
-    let Connection { socket, client, permit: _permit } = connection;
+async fn converse(socket: Socket, client: Option<IpAddr>, parts: SessionParts, mut stop: Stop) {
     let begun = Instant::now();
     let farewell = match socket {
         Socket::Tcp(socket) => match tokio::net::TcpStream::from_std(socket) {

@@ -1,0 +1,294 @@
+//! Sockets that listen: bound before anything else happens, so that the commonest mistake is told
+//! at once.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nix::unistd::{Group, User};
+use relais_config::dispatcher::Service;
+
+/// A socket that listens. The dispatcher keeps it beyond the life of a service: connections wait in
+/// it while none serves.
+#[derive(Debug)]
+pub enum Listening {
+    /// TCP, and the address it is bound to.
+    Tcp(TcpListener, SocketAddr),
+    /// A UNIX socket.
+    Unix(UnixListener, Arc<SocketFile>),
+}
+
+/// The name of a UNIX socket, taken away with the last listener on it.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// A service that cannot listen where the configuration says. The administrator must act.
+#[derive(Debug, thiserror::Error)]
+#[error("service {service}: cannot listen on {place}: {source}")]
+pub struct ListenError {
+    service: String,
+    place: String,
+    source: BindError,
+}
+
+/// Why a place cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system refuses.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// The socket is there, and somebody answers on it.
+    #[error("another program listens there")]
+    Alive,
+    /// Neither a socket nor nothing.
+    #[error("what is there is no socket")]
+    NoSocket,
+    /// Its folder is not there.
+    #[error("there is no folder {}", .0.display())]
+    NoFolder(PathBuf),
+    /// `socket_owner` or `socket_group`.
+    #[error("this machine has no {kind} {name}")]
+    NoAccount {
+        /// User or group.
+        kind: &'static str,
+        /// As it stands in the configuration.
+        name: String,
+    },
+    /// Only root gives files away.
+    #[error("its owner, group or mode cannot be set: {0}")]
+    Access(io::Error),
+}
+
+impl Listening {
+    /// Binds every socket of a service. A relative path of a UNIX socket lies below `data`.
+    pub fn bind(service: &Service, data: &Path) -> Result<Vec<Self>, ListenError> {
+        let error = |place: String| {
+            let service = service.name.clone();
+            move |source: BindError| ListenError { service, place, source }
+        };
+        let backlog = backlog(service);
+        if let Some(path) = &service.socket {
+            let path = data.join(path);
+            let bound = bind_unix(&path, backlog, service);
+            return bound.map(|bound| vec![bound]).map_err(error(path.display().to_string()));
+        }
+        let mut listening = Vec::new();
+        for &port in &service.ports {
+            // Without an address: every interface, IPv4 as well where the system maps it.
+            let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+            let address = SocketAddr::new(service.interface_address.unwrap_or(any), port);
+            let bound = bind_tcp(address, backlog).or_else(|failed| {
+                let v4 = SocketAddr::from(([0, 0, 0, 0], port));
+                if service.interface_address.is_none() {
+                    bind_tcp(v4, backlog)
+                } else {
+                    Err(failed)
+                }
+            });
+            listening.push(bound.map_err(|e| error(address.to_string())(e.into()))?);
+        }
+        Ok(listening)
+    }
+
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket, address) => socket.try_clone().map(|s| Self::Tcp(s, *address)),
+            Self::Unix(socket, file) => socket.try_clone().map(|s| Self::Unix(s, file.clone())),
+        }
+    }
+
+    /// Where it listens, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Tcp(_, address) => address.to_string(),
+            Self::Unix(_, file) => format!("unix:{}", file.path.display()),
+        }
+    }
+}
+
+/// Whether the accounts of a service's socket are there.
+pub fn accounts(service: &Service) -> Result<(), BindError> {
+    owner(service).and(group(service)).map(|_| ())
+}
+
+fn backlog(service: &Service) -> i32 {
+    let limits = &service.limits;
+    let most = limits.connections().max(5);
+    let backlog = limits.backlog.unwrap_or(u32::try_from(most).unwrap_or(u32::MAX));
+    i32::try_from(backlog).unwrap_or(i32::MAX)
+}
+
+fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    // Replies are small and answered at once: nothing is gained by waiting for more. What is
+    // accepted inherits it.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    let socket = TcpListener::from(socket);
+    let address = socket.local_addr()?;
+    Ok(Listening::Tcp(socket, address))
+}
+
+/// Nobody can connect before the socket listens, and it listens only when its owner, group and mode
+/// are right.
+fn bind_unix(path: &Path, backlog: i32, service: &Service) -> Result<Listening, BindError> {
+    let (owner, group) = (owner(service)?, group(service)?);
+    make_way(path)?;
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    let file = SocketFile::of(path)?;
+    if owner.is_some() || group.is_some() {
+        lchown(path, owner, group).map_err(BindError::Access)?;
+    }
+    let mode = fs::Permissions::from_mode(service.socket_mode);
+    fs::set_permissions(path, mode).map_err(BindError::Access)?;
+    socket.listen(backlog)?;
+    Ok(Listening::Unix(UnixListener::from(std::os::fd::OwnedFd::from(socket)), Arc::new(file)))
+}
+
+/// A socket that nobody listens on was left behind by a program that is gone; anything else stays.
+fn make_way(path: &Path) -> Result<(), BindError> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.exists());
+            return folder.map_or(Ok(()), |folder| Err(BindError::NoFolder(folder.to_owned())));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if !meta.file_type().is_socket() {
+        return Err(BindError::NoSocket);
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Ok(fs::remove_file(path)?)
+        }
+        // Also a socket of another type, or one that we may not connect to: it is not ours.
+        Ok(_) | Err(_) => Err(BindError::Alive),
+    }
+}
+
+fn owner(service: &Service) -> Result<Option<u32>, BindError> {
+    let by_name = |name: &str| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()));
+    account("user", service.socket_owner.as_deref(), by_name)
+}
+
+fn group(service: &Service) -> Result<Option<u32>, BindError> {
+    let by_name = |name: &str| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()));
+    account("group", service.socket_group.as_deref(), by_name)
+}
+
+/// A name first: there are accounts whose names are numbers.
+fn account(
+    kind: &'static str,
+    name: Option<&str>,
+    by_name: impl Fn(&str) -> Result<Option<u32>, nix::Error>,
+) -> Result<Option<u32>, BindError> {
+    let Some(name) = name else { return Ok(None) };
+    let id = by_name(name).map_err(io::Error::from)?.or_else(|| name.parse().ok());
+    id.map(Some).ok_or_else(|| BindError::NoAccount { kind, name: name.to_owned() })
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let meta = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = |meta: &fs::Metadata| (meta.dev(), meta.ino()) == (self.device, self.inode);
+        if fs::symlink_metadata(&self.path).is_ok_and(|meta| ours(&meta)) {
+            // What stays behind is made way for at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relais_config::Config;
+
+    use super::*;
+
+    /// A service on a socket `name`, with further fields.
+    fn service(fields: &str) -> Service {
+        let ports = r#"interface_address: "127.0.0.1", ports: [2525]"#;
+        let text = relais_config::STANDALONE.replace(ports, fields);
+        let (config, _) = Config::parse("f", &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        config.dispatcher.services.into_iter().find(|service| service.name == "SMTP").unwrap()
+    }
+
+    #[test]
+    fn a_socket_lies_below_data_with_its_mode_and_goes_with_its_last_listener() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("lmtp");
+        let service = service(r#"socket: "lmtp", socket_mode: "0620""#);
+        let bound = Listening::bind(&service, data.path()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o620);
+        assert!(UnixStream::connect(&path).is_ok());
+        let again = Listening::bind(&service, data.path()).unwrap_err().to_string();
+        assert!(again.ends_with("/lmtp: another program listens there"), "{again}");
+        let clone = bound[0].try_clone().unwrap();
+        drop(bound);
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(clone);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_was_left_over_is_replaced_and_nothing_else_is() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("lmtp");
+        let service = service(r#"socket: "lmtp""#);
+        // The listener of the standard library leaves its name behind.
+        drop(UnixListener::bind(&path).unwrap());
+        let bound = Listening::bind(&service, data.path()).unwrap();
+        // Whoever took our place is not thrown out of it.
+        fs::remove_file(&path).unwrap();
+        let other = UnixListener::bind(&path).unwrap();
+        drop(bound);
+        assert!(path.exists());
+        drop(other);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a file").unwrap();
+        let refused = Listening::bind(&service, data.path()).unwrap_err().to_string();
+        assert!(refused.ends_with("what is there is no socket"), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), b"a file");
+    }
+
+    #[test]
+    fn what_keeps_a_socket_from_being_there_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let rows = [
+            (r#"socket: "a/lmtp""#, "there is no folder"),
+            (r#"socket: "s", socket_group: "nobody-of-that-name""#, "has no group nobody-of-"),
+            (r#"socket: "s", socket_owner: "nobody-of-that-name""#, "has no user nobody-of-"),
+        ];
+        for (fields, want) in rows {
+            let error = Listening::bind(&service(fields), data.path()).unwrap_err().to_string();
+            assert!(error.contains(want), "{fields}: {error}");
+            assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "{fields}");
+        }
+    }
+}
