@@ -89,6 +89,9 @@ pub struct Channel {
     pub viaaliasrequired: bool,
     /// The LMTP server takes delivery flags (folder, quota bypass) from the client.
     pub flagtransfer: bool,
+    /// Of an LMTP service: the store puts `Delivered-To` and `Received` in front of a message; when
+    /// not given, it does so unless `flagtransfer` says that the client is a relay of ours.
+    pub trace: Option<bool>,
     /// `message/partial` is put together first.
     pub defragment: bool,
     /// Address form of a Sieve fileinto.
@@ -257,6 +260,7 @@ impl Channel {
             max_life_conns: DEFAULT_MAX_LIFE_CONNS,
             viaaliasrequired: false,
             flagtransfer: false,
+            trace: None,
             defragment: false,
             fileinto: None,
             tls: Sides::default(),
@@ -283,6 +287,11 @@ impl Channel {
             status_data_receive_time: minutes(10),
             idle_time: Duration::from_secs(2),
         }
+    }
+
+    /// Whether the store puts its trace in front of what comes by this channel.
+    pub fn traces(&self) -> bool {
+        self.trace.unwrap_or(!self.flagtransfer)
     }
 }
 

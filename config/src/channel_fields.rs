@@ -139,6 +139,7 @@ impl Channel {
     fn policy_fields(&mut self, form: &mut impl Form) {
         form.field("viaaliasrequired", Flag, &mut self.viaaliasrequired);
         form.field("flagtransfer", Flag, &mut self.flagtransfer);
+        form.field("trace", Maybe(Flag), &mut self.trace);
         form.field("defragment", Flag, &mut self.defragment);
         form.field("fileinto", Maybe(FileInto), &mut self.fileinto);
         form.field("tls", TlsSides, &mut self.tls);

@@ -23,9 +23,9 @@ use relais_actors::{
     pool::{JobParts, Pool},
     queue::{Committed, Parts, Queue},
     router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
-    session::{Behind, HoldLimits, QueueSide, SessionParts, StoreSide},
+    session::{Behind, HoldLimits, QueueSide, SessionParts},
     spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
-    store::{Deliveries, Store},
+    store::{Deliveries, Store, StoreSide},
     watch::{Guard, Lifeline, Remedy, Watch},
 };
 use relais_channels::{
@@ -176,7 +176,7 @@ impl Engine {
             let behind = match (service.program, &deliveries) {
                 (Program::Smtp, _) => Behind::Queue(queue_side(&service.channel)),
                 (Program::Lmtp, Some(deliveries)) => {
-                    Behind::Store(store_side(&config, &service.channel, deliveries))
+                    Behind::Store(store_side(&config, &service.channel, deliveries, &ids, &metrics))
                 }
                 _ => return Err(StartError::NoStore { service: service.name }),
             };
@@ -365,12 +365,24 @@ fn hold_limits(config: &Config, channel: &str) -> HoldLimits {
     }
 }
 
-fn store_side(config: &Config, channel: &str, deliveries: &Deliveries) -> StoreSide {
+fn store_side(
+    config: &Config,
+    channel: &str,
+    deliveries: &Deliveries,
+    ids: &Arc<MessageIds>,
+    metrics: &Arc<Metrics>,
+) -> StoreSide {
+    let source_channel = channel.into();
     let channel = config.channels.iter().find(|its| its.name == channel);
     StoreSide {
+        host: config.host.as_str().into(),
+        source_channel,
         deliveries: deliveries.clone(),
         default_domain: config.default_domain.as_str().into(),
         flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
+        trace: channel.is_some_and(Channel::traces),
+        ids: ids.clone(),
+        metrics: metrics.clone(),
     }
 }
 

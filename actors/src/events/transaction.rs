@@ -16,7 +16,13 @@
 //! | `size` | octets of content; 0 when none was sent |
 //! | `delay` | seconds since it was accepted, with milliseconds |
 //! | `attempts` | attempts that ended, this one included; what was only taken before its time to see whether its host is back, and found it was not (`Q`), is none |
-//! | `reply` | what the next hop said, or we in its place; for `E` and `J` what we said |
+//! | `reply` | what the next hop said, or we in its place; for `E` and `J`, and for the store, what we said |
+//! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
+//! | `peer_id` | only of the store: what the client calls the message, from its `Received` line |
+//!
+//! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when
+//! it was refused, whether for now or for good. `channel` is then the one it came in by, `delay` the
+//! time since its content was asked for.
 
 use std::{fmt, time::Duration};
 
@@ -39,6 +45,36 @@ pub struct MessageAccepted<'a> {
     /// As committed.
     pub envelope: &'a Envelope,
     /// The reply to the end of data.
+    pub reply: &'a Reply,
+}
+
+/// A message that came over LMTP was delivered into mailboxes of ours, or refused.
+#[derive(Clone, Copy, Debug)]
+pub struct IntoMailboxes<'a> {
+    /// What it is called here.
+    pub id: Option<MessageId>,
+    /// `name [address]`.
+    pub client: &'a str,
+    /// The channel it came in by.
+    pub source_channel: &'a str,
+    /// Without angle brackets.
+    pub sender: &'a str,
+    /// Octets of content, what the store puts in front included.
+    pub size: u64,
+    /// Since its content was asked for.
+    pub took: Duration,
+    /// What the client calls it; empty when that is not known.
+    pub peer_id: &'a str,
+}
+
+/// One recipient of [`IntoMailboxes`].
+#[derive(Clone, Copy, Debug)]
+pub struct StoredFor<'a> {
+    /// As the client wrote it, without angle brackets.
+    pub recipient: &'a str,
+    /// Where it lies, or should have; empty when that is not known.
+    pub mailbox: &'a str,
+    /// What the client was told.
     pub reply: &'a Reply,
 }
 
@@ -139,6 +175,8 @@ struct Record<'a, To> {
     reply: &'a Reply,
     /// What happened, where the other fields do not say it all.
     message: Option<&'static str>,
+    mailbox: &'a str,
+    peer_id: &'a str,
 }
 
 impl MessageAccepted<'_> {
@@ -152,6 +190,44 @@ impl MessageAccepted<'_> {
             let to = Recipients { entry, which: u64::MAX };
             Record::of(envelope, entry, "E", to, reply).write();
         }
+    }
+}
+
+impl IntoMailboxes<'_> {
+    /// Writes a line for each recipient; counts submitted and rejected, and the outcomes.
+    pub fn emit<'r>(self, recipients: impl Iterator<Item = StoredFor<'r>>, metrics: &Metrics) {
+        let channel = metrics.channel(self.source_channel);
+        let mut counts = [0; Class::ALL.len()];
+        for stored in recipients {
+            let class = Class::of(stored.reply.code);
+            counts[class as usize] += 1;
+            self.write(stored, class);
+        }
+        for class in Class::ALL {
+            if counts[class as usize] > 0 {
+                channel.settled(class, counts[class as usize], self.size);
+            }
+        }
+        let [delivered, deferred, failed] = counts;
+        if delivered > 0 {
+            channel.submitted(delivered, self.size);
+            channel.delivered_after(self.took);
+        }
+        if deferred + failed > 0 {
+            channel.rejected(deferred + failed, self.size);
+        }
+    }
+
+    fn write(&self, stored: StoredFor<'_>, class: Class) {
+        let Self { id, client, source_channel, sender, size, took, peer_id } = *self;
+        let StoredFor { recipient, mailbox, reply } = stored;
+        let refused =
+            Record::refused(client, source_channel, sender, Bracketed(recipient), size, reply);
+        let (action, channel, attempts) = match class {
+            Class::Delivered => ("D", source_channel, 1),
+            _ => ("J", "", 0),
+        };
+        Record { action, id, channel, attempts, delay: took, mailbox, peer_id, ..refused }.write();
     }
 }
 
@@ -303,6 +379,8 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             attempts: 0,
             reply,
             message: None,
+            mailbox: "",
+            peer_id: "",
         }
     }
 
@@ -330,6 +408,8 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             attempts,
             reply,
             message: None,
+            mailbox: "",
+            peer_id: "",
         }
     }
 
@@ -350,6 +430,8 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             attempts = self.attempts,
             reply = %Printable(self.reply),
             message = self.message,
+            mailbox = (!self.mailbox.is_empty()).then_some(self.mailbox),
+            peer_id = (!self.peer_id.is_empty()).then(|| tracing::field::display(Printable(self.peer_id))),
         );
     }
 }

@@ -193,6 +193,15 @@ impl Class {
     /// Every class.
     pub const ALL: [Self; 3] = [Self::Delivered, Self::Deferred, Self::Failed];
 
+    /// What a reply code of ours says.
+    pub const fn of(code: u16) -> Self {
+        match code / 100 {
+            2 => Self::Delivered,
+            4 => Self::Deferred,
+            _ => Self::Failed,
+        }
+    }
+
     /// In lower case; the label.
     pub const fn name(self) -> &'static str {
         match self {

@@ -15,6 +15,7 @@ use relais_channels::{
     smtp::{Farewell, Reason, Setup, Stop, serve},
 };
 
+pub(crate) use self::received::Received;
 pub use self::{smtp_intake::SmtpIntake, socket::Socket};
 use crate::{
     accept::Permit,
@@ -22,7 +23,7 @@ use crate::{
     metrics::{self, ActorMeter, Metrics},
     router::RouterHandle,
     spool::Spool,
-    store::{Deliveries, LmtpIntake},
+    store::{LmtpIntake, StoreSide},
     worker::{SessionGone, Worker},
 };
 
@@ -56,17 +57,6 @@ pub enum Behind {
     Queue(QueueSide),
     /// Mail goes into mailboxes.
     Store(StoreSide),
-}
-
-/// What an LMTP session needs of the store.
-#[derive(Clone)]
-pub struct StoreSide {
-    /// The way into the mailboxes.
-    pub deliveries: Deliveries,
-    /// The domain of users that are presented without one.
-    pub default_domain: Arc<str>,
-    /// The client may say how to deliver (XDFLG).
-    pub flag_transfer: bool,
 }
 
 /// What an SMTP session needs of the engine.
@@ -207,8 +197,7 @@ where
             serve(socket, &parts.setup, &mut intake, stop).await
         }
         Behind::Store(store) => {
-            let StoreSide { deliveries, default_domain, flag_transfer } = store;
-            let mut intake = LmtpIntake::new(deliveries.clone(), default_domain, *flag_transfer);
+            let mut intake = LmtpIntake::new(store.clone(), client);
             serve(socket, &parts.setup, &mut intake, stop).await
         }
     }

@@ -5,24 +5,24 @@ use std::{net::IpAddr, time::SystemTime};
 use relais_channels::mail::MessageId;
 
 /// What the line says.
-pub(super) struct Received<'a> {
+pub(crate) struct Received<'a> {
     /// What the client called itself.
-    pub(super) hello: &'a str,
+    pub(crate) hello: &'a str,
     /// Where it came from; `None` on a UNIX socket.
-    pub(super) client: Option<IpAddr>,
+    pub(crate) client: Option<IpAddr>,
     /// Our official name.
-    pub(super) host: &'a str,
+    pub(crate) host: &'a str,
     /// `SMTP`, `ESMTP` or `LMTP` (RFC 3848).
-    pub(super) protocol: &'a str,
+    pub(crate) protocol: &'a str,
     /// The queue id.
-    pub(super) id: MessageId,
+    pub(crate) id: MessageId,
     /// The recipient when there is only one: of several, none may learn of the others.
-    pub(super) only_recipient: Option<&'a str>,
+    pub(crate) only_recipient: Option<&'a str>,
 }
 
 impl Received<'_> {
     /// The folded line, CRLF included.
-    pub(super) fn write(&self, at: SystemTime, header: &mut Vec<u8>) {
+    pub(crate) fn write(&self, at: SystemTime, header: &mut Vec<u8>) {
         use std::io::Write;
         let Self { hello, host, protocol, id, .. } = self;
         // Writing to a vector cannot fail.

@@ -5,28 +5,31 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use relais_channels::{
-    mail::{Enhanced, Reply},
-    mailbox::{Delivery, MailboxName, spill::SpillDir},
-};
+use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{threads::Threads, writer::Work};
 
-/// A handle on the store; cheap to clone. Bounded: see [`Busy`].
+/// A handle on the store; cheap to clone. Bounded: see [`Refused`].
 #[derive(Clone, Debug)]
 pub struct Deliveries(Arc<Shared>);
 
-/// Too many deliveries are under way, or the store is closing. Nothing happened to the message.
+/// Why a delivery has no answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the store is busy")]
-pub struct Busy;
+pub enum Refused {
+    /// Too many deliveries are under way, or the store is closing. Nothing happened to the message.
+    #[error("the store is busy")]
+    Busy,
+    /// Nobody knows what happened to it: to be tried again.
+    #[error("the store failed")]
+    Unknown,
+}
 
 /// A delivery on its way, and the one who waits for it.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) delivery: Delivery,
-    pub(super) answer: oneshot::Sender<Vec<Reply>>,
+    pub(super) answer: oneshot::Sender<Vec<Answer>>,
     /// Released when the delivery is done, also when nobody waits for it any more.
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -66,16 +69,14 @@ impl Deliveries {
         Self(Arc::new(Shared { writer, threads, spill, permits, limit }))
     }
 
-    /// Delivers one message; a reply for each recipient, in order. Every 250 is durable. The
+    /// Delivers one message; an answer for each recipient, in order. Every 250 is durable. The
     /// delivery goes on if the future is dropped.
-    pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Reply>, Busy> {
-        let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Busy)?;
-        let recipients = delivery.recipients.len();
+    pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Answer>, Refused> {
+        let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
         let (answer, answered) = oneshot::channel();
         let pending = Pending { delivery, answer, permit };
-        self.0.writer.send(Work::Deliver(pending)).map_err(|_| Busy)?;
-        // Without an answer nobody knows what happened to it: to be tried again.
-        Ok(answered.await.unwrap_or_else(|_| vec![UNKNOWN; recipients]))
+        self.0.writer.send(Work::Deliver(pending)).map_err(|_| Refused::Busy)?;
+        answered.await.map_err(|_| Refused::Unknown)
     }
 
     /// Makes a mailbox; `false`: it was there already.
@@ -110,5 +111,3 @@ impl Deliveries {
         let _ = self.0.writer.send(Work::Stop);
     }
 }
-
-const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");

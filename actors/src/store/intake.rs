@@ -3,113 +3,263 @@
 //! As in the original, addresses are not looked up at RCPT; what became of each recipient is said
 //! after the data.
 
-use std::io;
+use std::{
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
-    mail::{Enhanced, Reply},
-    mailbox::{Body, Delivery, MailboxName, Rcpt, spill::Spill},
+    mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
+    mailbox::{Answer, Body, Delivery, MailboxName, Rcpt, spill::Spill},
 };
 
-use super::{Deliveries, writer::AWAY};
+use super::{Deliveries, Refused, writer::AWAY};
+use crate::{
+    events::{IntoMailboxes, MessageRefused, RecipientRefused, StoredFor},
+    metrics::Metrics,
+    session::Received,
+};
+
+/// What an LMTP session needs of the store.
+#[derive(Clone)]
+pub struct StoreSide {
+    /// Our official name.
+    pub host: Arc<str>,
+    /// The channel mail comes in by.
+    pub source_channel: Arc<str>,
+    /// The way into the mailboxes.
+    pub deliveries: Deliveries,
+    /// The domain of users that are presented without one.
+    pub default_domain: Arc<str>,
+    /// The client may say how to deliver (XDFLG).
+    pub flag_transfer: bool,
+    /// `Delivered-To` and `Received` are put in front.
+    pub trace: bool,
+    /// What messages are called in the log.
+    pub ids: Arc<MessageIds>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
 
 /// One session's end of the store.
-#[derive(Debug)]
 pub struct LmtpIntake {
-    deliveries: Deliveries,
-    default_domain: String,
-    /// Whether the client may say how to deliver (XDFLG).
-    flag_transfer: bool,
+    side: StoreSide,
+    client: Option<IpAddr>,
+    hello: String,
     sender: String,
     recipients: Vec<Rcpt>,
+    content: Content,
+}
+
+/// The content that is coming in.
+#[derive(Default)]
+struct Content {
     spill: Spill,
+    /// Octets, what we put in front included.
+    size: u64,
+    /// Octets that we put in front.
+    ours: usize,
+    id: Option<MessageId>,
+    /// What the client calls the message.
+    peer_id: String,
+    begun: Option<Instant>,
 }
 
 impl LmtpIntake {
-    /// `default_domain`: of users without one. `flag_transfer`: as the channel says.
-    pub fn new(deliveries: Deliveries, default_domain: &str, flag_transfer: bool) -> Self {
+    /// For one connection from `client`.
+    pub fn new(side: StoreSide, client: Option<IpAddr>) -> Self {
         Self {
-            deliveries,
-            default_domain: default_domain.to_owned(),
-            flag_transfer,
+            side,
+            client,
+            hello: String::new(),
             sender: String::new(),
             recipients: Vec::new(),
-            spill: Spill::default(),
+            content: Content::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.side.metrics
     }
 
     async fn body(&mut self) -> io::Result<Body> {
-        let mut spill = std::mem::take(&mut self.spill);
+        let mut spill = std::mem::take(&mut self.content.spill);
         if !spill.is_file() {
             return Ok(spill.into_memory());
         }
-        let dir =
-            self.deliveries.spill_dir().ok_or_else(|| io::Error::other("the store is away"))?;
-        let chunk = spill.chunk(&dir);
-        self.deliveries.blocking(|| chunk.finish()).await?
+        let dir = self.side.deliveries.spill_dir();
+        let chunk = spill.chunk(&dir.ok_or_else(|| io::Error::other("the store is away"))?);
+        self.side.deliveries.blocking(|| chunk.finish()).await?
     }
 
-    async fn deliver(&mut self) -> Result<Vec<Reply>, Reply> {
+    async fn deliver(&mut self, recipients: Vec<Rcpt>) -> Result<Vec<Answer>, Reply> {
         let body = self.body().await.map_err(|error| trouble(&error))?;
-        let recipients = std::mem::take(&mut self.recipients);
-        self.deliveries.deliver(Delivery { body, recipients }).await.map_err(|_| BUSY)
+        let delivered = self.side.deliveries.deliver(Delivery { body, recipients }).await;
+        delivered.map_err(|refused| match refused {
+            Refused::Busy => BUSY,
+            Refused::Unknown => UNKNOWN,
+        })
+    }
+
+    fn client_text(&self) -> String {
+        self.client.map_or_else(|| self.hello.clone(), |ip| format!("{} [{ip}]", self.hello))
+    }
+
+    /// The header is at the beginning of what is in memory, until that is written to a file.
+    fn look_for_the_id(&mut self) {
+        if !self.content.spill.is_file() {
+            let header = self.content.spill.memory().get(self.content.ours..);
+            self.content.peer_id = header.and_then(peer_id).unwrap_or_default().to_owned();
+        }
+    }
+
+    /// What stands in front of the content. Of several recipients none may learn of the others, and
+    /// they share one file.
+    fn trace(&self, id: MessageId) -> Vec<u8> {
+        let mut header = Vec::with_capacity(HEADER_ROOM);
+        let only_recipient = match self.recipients.as_slice() {
+            [only] => Some(self.complete(&only.as_given)),
+            _ => None,
+        };
+        if let Some(recipient) = &only_recipient {
+            header.extend_from_slice(b"Delivered-To: ");
+            header.extend_from_slice(recipient.as_bytes());
+            header.extend_from_slice(b"\r\n");
+        }
+        Received {
+            hello: &self.hello,
+            client: self.client,
+            host: &self.side.host,
+            protocol: "LMTP",
+            id,
+            only_recipient: only_recipient.as_deref(),
+        }
+        .write(SystemTime::now(), &mut header);
+        header
+    }
+
+    fn complete(&self, recipient: &str) -> String {
+        // A quoted local part may have an at sign; an address without a domain ends behind it.
+        let bare = recipient.ends_with('"') || !recipient.contains('@');
+        if bare {
+            format!("{recipient}@{}", self.side.default_domain)
+        } else {
+            recipient.to_owned()
+        }
     }
 }
 
 impl Intake for LmtpIntake {
+    fn hello(&mut self, name: &str, _: bool) {
+        name.clone_into(&mut self.hello);
+    }
+
     async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
         self.reset();
-        if self.deliveries.spill_dir().is_none() {
+        from.path.as_str().clone_into(&mut self.sender);
+        if self.side.deliveries.spill_dir().is_none() {
             // What will be refused need not be sent first.
+            MessageRefused {
+                client: &self.client_text(),
+                source_channel: &self.side.source_channel,
+                sender: &self.sender,
+                recipients: 0,
+                size: from.size.unwrap_or(0),
+                reply: &AWAY,
+            }
+            .emit(&self.side.metrics);
             return Err(AWAY);
         }
-        from.path.as_str().clone_into(&mut self.sender);
         Ok(())
     }
 
     async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
-        let mailbox = MailboxName::of(&to.address, &self.default_domain)
-            .map_err(|error| Reply::with_text(501, Enhanced(5, 1, 3), error.to_string()))?;
+        let named = MailboxName::of(&to.address, &self.side.default_domain);
+        let mailbox = named.map_err(|error| {
+            let reply = Reply::with_text(501, Enhanced(5, 1, 3), error.to_string());
+            RecipientRefused {
+                client: &self.client_text(),
+                source_channel: &self.side.source_channel,
+                sender: &self.sender,
+                recipient: &to.as_given,
+                reply: &reply,
+            }
+            .emit(&self.side.metrics);
+            reply
+        })?;
         self.recipients.push(Rcpt {
             mailbox,
             as_given: to.as_given.clone(),
             quota: to.quota,
-            flags: if self.flag_transfer { to.delivery_flags } else { 0 },
+            flags: if self.side.flag_transfer { to.delivery_flags } else { 0 },
         });
         Ok(())
     }
 
     /// RFC 5321 section 4.4: the last server writes down the sender.
     async fn open(&mut self) -> Result<(), Reply> {
-        self.spill = Spill::default();
-        self.spill.push(b"Return-Path: <");
-        self.spill.push(self.sender.as_bytes());
-        self.spill.push(b">\r\n");
+        let id = self.side.ids.next();
+        let mut spill = Spill::default();
+        spill.push(b"Return-Path: <");
+        spill.push(self.sender.as_bytes());
+        spill.push(b">\r\n");
+        if self.side.trace {
+            spill.push(&self.trace(id));
+        }
+        let ours = spill.memory().len();
+        let (size, id, begun) = (ours as u64, Some(id), Some(Instant::now()));
+        self.content = Content { spill, size, ours, id, peer_id: String::new(), begun };
         Ok(())
     }
 
     async fn write(&mut self, octets: &[u8]) -> Result<(), Reply> {
-        if self.spill.push(octets) {
-            let chunk = self.spill.chunk(&self.deliveries.spill_dir().ok_or(AWAY)?);
-            let written = self.deliveries.blocking(|| chunk.write()).await;
+        self.content.size += octets.len() as u64;
+        if self.content.spill.push(octets) {
+            self.look_for_the_id();
+            let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
+            let chunk = self.content.spill.chunk(&dir);
+            let written = self.side.deliveries.blocking(|| chunk.write()).await;
             let chunk = written.and_then(|chunk| chunk).map_err(|error| trouble(&error))?;
-            self.spill.written(chunk);
+            self.content.spill.written(chunk);
         }
         Ok(())
     }
 
     async fn commit(&mut self) -> Verdict {
-        let recipients = self.recipients.len();
-        Verdict::Each(match self.deliver().await {
-            Ok(replies) => replies,
-            Err(reply) => vec![reply; recipients],
-        })
+        self.look_for_the_id();
+        let recipients = std::mem::take(&mut self.recipients);
+        let given: Vec<String> = recipients.iter().map(|rcpt| rcpt.as_given.clone()).collect();
+        let (replies, places): (Vec<_>, Vec<_>) = match self.deliver(recipients).await {
+            Ok(answers) => {
+                answers.into_iter().map(|Answer { reply, place }| (reply, place)).unzip()
+            }
+            Err(reply) => given.iter().map(|_| (reply.clone(), String::new())).unzip(),
+        };
+        let stored = given.iter().zip(&places).zip(&replies);
+        IntoMailboxes {
+            id: self.content.id,
+            client: &self.client_text(),
+            source_channel: &self.side.source_channel,
+            sender: &self.sender,
+            size: self.content.size,
+            took: self.content.begun.map(|begun| begun.elapsed()).unwrap_or_default(),
+            peer_id: &self.content.peer_id,
+        }
+        .emit(
+            stored.map(|((recipient, mailbox), reply)| StoredFor { recipient, mailbox, reply }),
+            &self.side.metrics,
+        );
+        Verdict::Each(replies)
     }
 
     fn reset(&mut self) {
         self.sender.clear();
         self.recipients.clear();
-        self.spill = Spill::default();
+        self.content = Content::default();
     }
 }
 
@@ -122,5 +272,8 @@ fn trouble(error: &io::Error) -> Reply {
 
 // The original writes an enhanced code without its dots; 421 closes nothing here.
 const BUSY: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
+const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
+/// What we put in front of a message, generously.
+const HEADER_ROOM: usize = 512;

@@ -17,22 +17,19 @@ use std::{
 };
 
 use actix::prelude::*;
-use relais_channels::{
-    mail::Reply,
-    mailbox::{self, Delivery, MailboxName, PartitionError},
-};
+use relais_channels::mailbox::{self, Answer, Delivery, MailboxName, PartitionError};
 use tracing::error;
 
 use deliveries::SpillSlot;
-pub use deliveries::{Busy, Deliveries};
-pub use intake::LmtpIntake;
+pub use deliveries::{Deliveries, Refused};
+pub use intake::{LmtpIntake, StoreSide};
 use threads::Threads;
 
 use crate::readiness::Readiness;
 
-/// Delivers one message; a reply for each recipient, in order. Every 250 is durable.
+/// Delivers one message; an answer for each recipient, in order. Every 250 is durable.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Reply>, Busy>")]
+#[rtype(result = "Result<Vec<Answer>, Refused>")]
 pub struct Deliver(pub Delivery);
 
 /// Makes a mailbox; `false`: it was there already.
@@ -94,7 +91,7 @@ impl Actor for Store {
 }
 
 impl Handler<Deliver> for Store {
-    type Result = ResponseFuture<Result<Vec<Reply>, Busy>>;
+    type Result = ResponseFuture<Result<Vec<Answer>, Refused>>;
 
     fn handle(&mut self, Deliver(delivery): Deliver, _: &mut Self::Context) -> Self::Result {
         let deliveries = self.deliveries.clone();

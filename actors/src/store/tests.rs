@@ -1,11 +1,11 @@
 //! The store behind a session.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict, XQuota},
     lmtp::{self, Connection, Settings},
-    mail::{Address, Content, NextHop, Outcome, ReversePath},
+    mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath},
     mailbox::{Body, Rcpt},
     smtp::{Dialect, Limits, Setup, Stop, serve},
 };
@@ -17,6 +17,11 @@ use relais_config::{
 use tokio::{net::UnixListener, sync::watch};
 
 use super::*;
+use crate::{
+    events::{lines::Lines, transaction},
+    metrics::{Labels, Metrics},
+    status::Event,
+};
 
 fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
     relais_config::Store { path: root.to_owned(), autocreate, default_quota: Quota::default() }
@@ -25,6 +30,22 @@ fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
 fn open(root: &Path, autocreate: Autocreate) -> Store {
     let (known, readiness) = (root.join("known"), Readiness::default());
     Store::open(&config(root, autocreate), "host.example", &known, &readiness).expect("a store")
+}
+
+/// As a session of the channel `tcp_lmtpss` would be, in which relays of ours speak.
+fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
+    let labels = Labels { channels: vec!["tcp_lmtpss".to_owned()], ..Labels::default() };
+    let side = StoreSide {
+        host: "store.example".into(),
+        source_channel: "tcp_lmtpss".into(),
+        deliveries,
+        default_domain: "siroe.com".into(),
+        flag_transfer,
+        trace: false,
+        ids: Arc::new(MessageIds::after(MessageId(0))),
+        metrics: Arc::new(Metrics::new(&labels)),
+    };
+    LmtpIntake::new(side, Some([192, 0, 2, 1].into()))
 }
 
 fn messages(root: &Path, dir: &str) -> Vec<String> {
@@ -59,7 +80,7 @@ async fn receive(intake: &mut LmtpIntake, to: &[RcptTo], pieces: &[&[u8]]) -> Ve
 async fn a_message_arrives_as_it_was_sent_behind_its_return_path() {
     let root = tempfile::tempdir().expect("a directory");
     let store = open(root.path(), Autocreate::Inbox);
-    let mut intake = LmtpIntake::new(store.deliveries(), "siroe.com", false);
+    let mut intake = intake(store.deliveries(), false);
     let to = [rcpt_to("jdoe", 0), rcpt_to("Amy@sesta.com", 0)];
     let replies = receive(&mut intake, &to, &[b"Subject: x\r\n", b"\r\ntext\r\n"]).await;
     assert_eq!(replies, ["250 2.5.0 jdoe OK", "250 2.5.0 Amy@sesta.com OK"]);
@@ -70,10 +91,65 @@ async fn a_message_arrives_as_it_was_sent_behind_its_return_path() {
 }
 
 #[actix::test]
+async fn each_recipient_has_a_line_that_says_where_the_message_is_and_whose_it_was() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = open(root.path(), Autocreate::No);
+    let deliveries = store.deliveries();
+    for (uid, folder) in [("jdoe", ""), ("amy", "")] {
+        let name = MailboxName::new(uid, "siroe.com", folder).expect("a name");
+        deliveries.create(name).await.expect("room");
+    }
+    let mut intake = intake(deliveries, false);
+    intake.hello("mail.example", true);
+    let full = Some(XQuota { size: 1, messages: 1 });
+    let to = [
+        rcpt_to("jdoe+New", 0),
+        RcptTo { quota: full, ..rcpt_to("amy", 0) },
+        rcpt_to("nobody@siroe.com", 0),
+    ];
+    let lines = Lines::of(transaction::TARGET);
+    let _logged = tracing::subscriber::set_default(lines.clone());
+    let text = b"Received: from a by b with ESMTP id 4XyZ12;\r\n\tnow\r\n\r\n";
+    receive(&mut intake, &to, &[text]).await;
+    let bad = intake.recipient(&rcpt_to("\"../x\"", 0)).await;
+    assert!(bad.is_err());
+    let taken = lines.taken();
+    let field = |line: &str, name: &str| {
+        let mut fields = line.split('|').filter_map(|field| field.split_once('='));
+        fields.find(|(field, _)| *field == name).map(|(_, value)| value.to_owned())
+    };
+    let show = |line: &String| {
+        let shown = ["action", "client", "channel", "to", "size", "reply", "mailbox", "peer_id"];
+        shown.map(|name| field(line, name).unwrap_or("none".to_owned())).join(" ")
+    };
+    assert_eq!(
+        taken.iter().map(show).collect::<Vec<_>>(),
+        [
+            "D mail.example [192.0.2.1] tcp_lmtpss <jdoe+New> 81 250 2.5.0 jdoe+New OK \
+             siroe.com/jdoe/Maildir 4XyZ12",
+            "J mail.example [192.0.2.1]  <amy> 81 523 5.2.3 Message too large \
+             siroe.com/amy/Maildir 4XyZ12",
+            "J mail.example [192.0.2.1]  <nobody@siroe.com> 81 511 5.1.1 mailbox nonexistent \
+             siroe.com/nobody/Maildir 4XyZ12",
+            "J mail.example [192.0.2.1]  <\"../x\"> 0 501 5.1.3 the user name is malformed none none",
+        ]
+    );
+    let counters = intake.metrics().counters();
+    let tally = |event| {
+        let tally = counters.0["tcp_lmtpss"][&event];
+        (tally.messages, tally.recipients)
+    };
+    assert_eq!(tally(Event::Submitted), (1, 1));
+    assert_eq!(tally(Event::Delivered), (1, 1));
+    assert_eq!(tally(Event::Rejected), (2, 3));
+    assert_eq!(tally(Event::Failed), (1, 2));
+}
+
+#[actix::test]
 async fn a_large_message_takes_the_way_over_a_file() {
     let root = tempfile::tempdir().expect("a directory");
     let store = open(root.path(), Autocreate::Inbox);
-    let mut intake = LmtpIntake::new(store.deliveries(), "siroe.com", false);
+    let mut intake = intake(store.deliveries(), false);
     let line = b"a line of a large message\r\n".repeat(5_000);
     let pieces = [line.as_slice(); 7];
     let replies = receive(&mut intake, &[rcpt_to("jdoe", 0)], &pieces).await;
@@ -95,7 +171,7 @@ async fn refusals_come_after_the_data_with_the_codes_of_the_original() {
     assert_eq!(listed, [("siroe.com".to_owned(), "jdoe".to_owned())]);
 
     let deliveries = store.send(Access).await.expect("alive");
-    let mut intake = LmtpIntake::new(deliveries, "siroe.com", false);
+    let mut intake = intake(deliveries, false);
     let to = [rcpt_to("amy", 0), rcpt_to("jdoe+New", 1)];
     let replies = receive(&mut intake, &to, &[b"\r\n"]).await;
     assert_eq!(replies, ["511 5.1.1 mailbox nonexistent", "250 2.5.0 jdoe+New OK"]);
@@ -128,12 +204,12 @@ async fn a_drained_store_has_finished_everything_and_takes_nothing_more() {
     tokio::task::yield_now().await;
     store.send(DrainStore).await.expect("alive");
     for answer in waiting {
-        let replies = answer.await.expect("no panic").expect("it was taken");
-        assert_eq!(replies[0].to_string(), "250 2.5.0 jdoe OK");
+        let answers = answer.await.expect("no panic").expect("it was taken");
+        assert_eq!(answers[0].reply.to_string(), "250 2.5.0 jdoe OK");
     }
     assert_eq!(deliveries.in_flight(), 0);
     assert_eq!(messages(root.path(), "siroe.com/jdoe").len(), 50);
-    assert_eq!(deliveries.deliver(delivery()).await, Err(Busy));
+    assert_eq!(deliveries.deliver(delivery()).await, Err(Refused::Busy));
     // Everything is let go: the partition can be opened again.
     open(root.path(), Autocreate::Inbox);
 }
@@ -150,7 +226,7 @@ async fn more_deliveries_than_fit_are_refused_and_not_queued() {
     }
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(deliveries.in_flight(), 2);
-    assert_eq!(deliveries.deliver(empty()).await, Err(Busy));
+    assert_eq!(deliveries.deliver(empty()).await, Err(Refused::Busy));
     drop(work.recv());
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(deliveries.in_flight(), 1);
@@ -167,7 +243,7 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
     let listener = UnixListener::bind(&path).expect("a socket");
     let limits = Limits::of(&channel);
     let setup = Setup { dialect: Dialect::Lmtp, host: "store.example".to_owned(), limits };
-    let mut intake = LmtpIntake::new(store.deliveries(), "siroe.com", true);
+    let mut intake = intake(store.deliveries(), true);
     let server = actix::spawn(async move {
         let (socket, _) = listener.accept().await.expect("a client");
         let (_never, stop) = watch::channel(false);

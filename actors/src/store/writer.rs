@@ -15,7 +15,7 @@ use std::{
 
 use relais_channels::{
     mail::{Enhanced, Reply},
-    mailbox::{Delivery, MailboxName, Partition, PartitionError, journal::Happening},
+    mailbox::{Answer, Delivery, MailboxName, Partition, PartitionError, journal::Happening},
 };
 use tokio::sync::oneshot;
 use tracing::{error, info};
@@ -199,29 +199,29 @@ impl Writer {
             batch.push(delivery);
             answers.push((answer, permit));
         }
-        let replies = match &mut self.partition {
+        let delivered = match &mut self.partition {
             Some(Opened { partition, .. }) => {
                 // The mailboxes are on disk and the journal is whole or marked as failed: there is
                 // nothing in memory that a panic could leave half done. Those who wait see their
                 // senders dropped.
-                let delivered = catch_unwind(AssertUnwindSafe(|| partition.deliver(&batch)));
-                let Ok(replies) = delivered else {
+                let caught = catch_unwind(AssertUnwindSafe(|| partition.deliver(&batch)));
+                let Ok(delivered) = caught else {
                     return error!(messages = batch.len(), "a delivery ended in a panic");
                 };
-                replies
+                delivered
             }
             None => batch.iter().map(put_off).collect(),
         };
-        for ((answer, permit), replies) in answers.into_iter().zip(replies) {
+        for ((answer, permit), delivered) in answers.into_iter().zip(delivered) {
             drop(permit);
             // Nobody may be waiting any more.
-            let _ = answer.send(replies);
+            let _ = answer.send(delivered);
         }
     }
 }
 
-fn put_off(delivery: &Delivery) -> Vec<Reply> {
-    vec![AWAY; delivery.recipients.len()]
+fn put_off(delivery: &Delivery) -> Vec<Answer> {
+    delivery.recipients.iter().map(|rcpt| Answer::refused(rcpt, &AWAY)).collect()
 }
 
 /// What clients are told while the partition is not there.

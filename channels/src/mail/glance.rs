@@ -37,6 +37,18 @@ impl Glance {
     }
 }
 
+/// What the server that sent a message calls it: the id in the first `Received` line of `content`,
+/// if it is near the beginning and fit for a log.
+pub fn peer_id(content: &[u8]) -> Option<&str> {
+    let near = &content[..content.len().min(NEAR)];
+    let (_, value) = fields(near).find(|(name, _)| name.eq_ignore_ascii_case(b"received"))?;
+    let stops = |c: &u8| c.is_ascii_whitespace() || *c == b';';
+    let mut words = value.split(stops).filter(|word| !word.is_empty());
+    words.find(|word| word.eq_ignore_ascii_case(b"id"))?;
+    let id = std::str::from_utf8(words.next()?).ok()?;
+    (id.len() <= MAX_ID && id.bytes().all(|c| c.is_ascii_graphic())).then_some(id)
+}
+
 /// The fields of a header, folded lines with the line they belong to.
 fn fields(content: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = &content[..content.len().min(LONGEST_HEADER)];
@@ -73,6 +85,9 @@ fn is_by(received: &[u8], host: &[u8]) -> bool {
 
 /// A header that is longer is looked at this far.
 const LONGEST_HEADER: usize = 256 << 10;
+/// How far the line of the last server may be from the beginning: others may have put theirs before.
+const NEAR: usize = 8 << 10;
+const MAX_ID: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -101,5 +116,31 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(Glance::at(text.as_bytes(), "here.example"), *want, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_id_of_the_last_server_is_found_where_servers_write_it() {
+        let rows = [
+            (
+                "Postfix",
+                "Received: from a (b [192.0.2.1])\r\n\tby c (Postfix) with ESMTP id 4XyZ12\r\n\tfor <d@e>; now\r\n",
+                Some("4XyZ12"),
+            ),
+            (
+                "Exim",
+                "Received: from [192.0.2.1] (helo=a)\r\n\tby b with esmtp (Exim 4.96)\r\n\t(envelope-from <a@b>)\r\n\tid 1rabc-000001-2X;\r\n\tnow\r\n",
+                Some("1rabc-000001-2X"),
+            ),
+            ("behind other lines", "X: y\r\nreceived: by a ID q1; now\r\n", Some("q1")),
+            ("the first counts", "Received: by a; now\r\nReceived: by b id 2; now\r\n", None),
+            ("nothing behind it", "Received: by a id", None),
+            ("no text", "Received: by a id \u{e9}; now\r\n", None),
+            ("none", "Subject: id 5\r\n\r\nReceived: by a id 6; now\r\n", None),
+        ];
+        for (name, text, want) in rows {
+            assert_eq!(peer_id(text.as_bytes()), want, "{name}");
+        }
+        let long = format!("Received: by a id {}; now\r\n", "x".repeat(MAX_ID + 1));
+        assert_eq!(peer_id(long.as_bytes()), None);
     }
 }

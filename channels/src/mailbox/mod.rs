@@ -21,7 +21,7 @@ use std::{io, path::Path};
 pub use marker::{Away, MARKER};
 pub use name::{MailboxName, NameError};
 pub use partition::{
-    Body, Delivery, Partition, PartitionError, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA,
+    Answer, Body, Delivery, Partition, PartitionError, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA,
 };
 
 /// All mailboxes of the partition at `root`, as `(domain, uid)`, in order.

@@ -80,6 +80,15 @@ pub struct Rcpt {
     pub flags: u32,
 }
 
+/// What became of one recipient of a [`Delivery`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// What its client is told. A 250 is durable.
+    pub reply: Reply,
+    /// The mailbox or folder, relative to the root: where the message lies, or should have lain.
+    pub place: String,
+}
+
 /// Why a partition cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
@@ -179,16 +188,16 @@ impl Partition {
         self.marker.check()
     }
 
-    /// Delivers a batch; the replies for each recipient of each delivery, in order.
-    pub fn deliver(&mut self, batch: &[Delivery]) -> Vec<Vec<Reply>> {
-        let mut replies = Vec::with_capacity(batch.len());
+    /// Delivers a batch; the answers for each recipient of each delivery, in order.
+    pub fn deliver(&mut self, batch: &[Delivery]) -> Vec<Vec<Answer>> {
+        let mut answers = Vec::with_capacity(batch.len());
         let mut rest = batch;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(self.fitting(rest));
-            self.deliver_together(now, &mut replies);
+            self.deliver_together(now, &mut answers);
             rest = later;
         }
-        replies
+        answers
     }
 
     /// Makes a mailbox and says whether it is new.
@@ -224,7 +233,7 @@ impl Partition {
         batch.iter().take_while(fits).count().max(1)
     }
 
-    fn deliver_together(&mut self, deliveries: &[Delivery], replies: &mut Vec<Vec<Reply>>) {
+    fn deliver_together(&mut self, deliveries: &[Delivery], answers: &mut Vec<Vec<Answer>>) {
         let mut batch = Batch::default();
         let mut plans = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
@@ -253,7 +262,7 @@ impl Partition {
         if safe.is_ok() {
             self.journal.placed();
         }
-        replies.extend(plans.iter().zip(deliveries).map(|(plan, delivery)| plan.answer(delivery)));
+        answers.extend(plans.iter().zip(deliveries).map(|(plan, delivery)| plan.answer(delivery)));
     }
 
     /// Finds each recipient's mailbox, and counts the message there: once for each file.
@@ -489,14 +498,24 @@ impl Partition {
 }
 
 impl Plan {
-    fn answer(&self, delivery: &Delivery) -> Vec<Reply> {
-        let reply = |(way, rcpt): (&Way, &Rcpt)| match way {
-            Way::Settled(reply) => reply.clone(),
-            Way::To(target) => self.targets[*target].refused.clone().unwrap_or_else(|| {
-                Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given))
-            }),
+    fn answer(&self, delivery: &Delivery) -> Vec<Answer> {
+        let answer = |(way, rcpt): (&Way, &Rcpt)| match way {
+            Way::Settled(reply) => Answer::refused(rcpt, reply),
+            Way::To(target) => {
+                let Target { dir, refused, .. } = &self.targets[*target];
+                let delivered =
+                    || Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given));
+                Answer { reply: refused.clone().unwrap_or_else(delivered), place: dir.clone() }
+            }
         };
-        self.ways.iter().zip(&delivery.recipients).map(reply).collect()
+        self.ways.iter().zip(&delivery.recipients).map(answer).collect()
+    }
+}
+
+impl Answer {
+    /// A recipient that nothing was tried for.
+    pub fn refused(rcpt: &Rcpt, reply: &Reply) -> Self {
+        Self { reply: reply.clone(), place: rcpt.mailbox.maildir() }
     }
 }
 

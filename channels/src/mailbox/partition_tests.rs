@@ -59,7 +59,7 @@ fn whole(text: &str, recipients: &[&str]) -> Delivery {
 
 fn deliver(partition: &mut Partition, delivery: Delivery) -> Vec<String> {
     let replies = partition.deliver(&[delivery]).remove(0);
-    replies.iter().map(ToString::to_string).collect()
+    replies.iter().map(|answer| answer.reply.to_string()).collect()
 }
 
 /// The messages in `new` below a directory of the partition.
@@ -149,7 +149,7 @@ fn what_is_counted_for_a_delivery_that_fails_is_given_back() {
     batch.insert(0, file);
     batch[0].recipients[0].quota = batch[1].recipients[0].quota;
     let replies = partition.deliver(&batch).concat();
-    assert_eq!(replies.iter().map(|reply| reply.code).collect::<Vec<_>>(), [430, 250]);
+    assert_eq!(replies.iter().map(|answer| answer.reply.code).collect::<Vec<_>>(), [430, 250]);
     let file = fs::read_to_string(maildir.join("maildirsize")).expect("a file");
     assert_eq!(file, "100S,10C\n0 0\n4 1\n");
 }
@@ -163,8 +163,8 @@ fn a_quota_is_a_limit_within_a_batch_too() {
         delivery.recipients[0].quota = Some(XQuota { size: 1_050, messages: -1 });
     }
     let replies = partition.deliver(&batch).concat();
-    assert_eq!(replies.iter().filter(|reply| reply.code == 250).count(), 10);
-    assert_eq!(replies.iter().filter(|reply| reply.code == 422).count(), 50);
+    assert_eq!(replies.iter().filter(|answer| answer.reply.code == 250).count(), 10);
+    assert_eq!(replies.iter().filter(|answer| answer.reply.code == 422).count(), 50);
     let maildir = "siroe.com/jdoe/Maildir";
     assert_eq!(messages(&root.path(), maildir).len(), 10);
     let file = fs::read_to_string(root.path().join(maildir).join("maildirsize"));
@@ -320,7 +320,7 @@ fn a_batch_larger_than_the_journal_is_delivered_in_parts() {
     let batch: Vec<_> = (0..250).map(|_| whole(&text, &["jdoe"])).collect();
     assert!(partition.fitting(&batch) < batch.len());
     let replies = partition.deliver(&batch);
-    assert!(replies.iter().all(|replies| replies[0].code == 250));
+    assert!(replies.iter().all(|replies| replies[0].reply.code == 250));
     assert_eq!(messages(&root.path(), "siroe.com/jdoe/Maildir").len(), batch.len());
     drop(partition);
     checkpoints.join().expect("no panic");

@@ -82,6 +82,11 @@ impl Spill {
         self.memory.len() > MEMORY
     }
 
+    /// What is in memory: everything, until a file is begun.
+    pub fn memory(&self) -> &[u8] {
+        &self.memory
+    }
+
     /// Takes everything that is in memory, to be written to a file in `directory`; give it back
     /// by [`Self::written`].
     pub fn chunk(&mut self, directory: &SpillDir) -> Chunk {
