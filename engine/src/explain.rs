@@ -1,66 +1,179 @@
-//! How an address would be routed, from the configuration alone: nothing has to run for it.
+//! How an address would be routed: by a running engine's routes and directory, or by those that the
+//! configuration names, for which nothing has to run.
+
+use std::{net::IpAddr, sync::Arc};
 
 use relais_actors::{
     channels::{Channels, default_port, next_hop},
     directory::Source,
-    router::{Question, Route, Routes, Step},
+    router::{Access, Explain, Question, Route, RouterHandle, Routes, Routing, Step, internal_ip},
     status::{RouteExplained, RouteResult, RouteStep},
 };
-use relais_channels::mail::{Address, NextHop, Reply};
+use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
 use relais_config::{Config, dispatcher::Program};
 
-use crate::admin::RouteQuestion;
+use crate::admin::{Nonsense, RouteQuestion};
 
-/// Routes `question.address` for a stranger, telling each step: what is asked is what anybody's
-/// mail would meet. `Err` when the configuration or the question makes no sense.
-pub async fn route(config: &Config, question: &RouteQuestion) -> Result<RouteExplained, String> {
+/// Answers from files alone: routes and directory are read once, however much is asked.
+pub struct Files {
+    config: Config,
+    channels: Channels,
+    routes: Arc<Routes>,
+    directory: Source,
+}
+
+/// A question, as far as it can be answered without routing.
+struct Prepared {
+    address: Address,
+    source_channel: String,
+    may_relay: bool,
+    steps: Vec<RouteStep>,
+}
+
+impl Files {
+    /// Reads what the configuration names. `Err` when it cannot be used.
+    pub fn open(config: &Config) -> Result<Self, String> {
+        let routes = Routes::new(config).map_err(|error| error.to_string())?;
+        let directory = Source::open(config).map_err(|error| error.to_string())?;
+        let (channels, routes) = (Channels::of(config), Arc::new(routes));
+        Ok(Self { config: config.clone(), channels, routes, directory })
+    }
+
+    /// Routes `question.address`, telling each step.
+    pub async fn route(&self, question: &RouteQuestion) -> Result<RouteExplained, Nonsense> {
+        let prepared = match prepare(&self.config, &self.routes, question)? {
+            Ok(prepared) => prepared,
+            Err(refused) => return Ok(*refused),
+        };
+        let asked = Question {
+            address: &prepared.address,
+            sender: question.from.as_deref().unwrap_or_default(),
+            source_channel: &prepared.source_channel,
+            may_relay: prepared.may_relay,
+            trace: true,
+            header: question.header,
+        };
+        let routing = self.routes.route(&asked, &self.directory).await;
+        Ok(explained(&self.channels, question, prepared, &routing))
+    }
+}
+
+/// Routes `question.address` as the engine does now. The outer error: its router is gone.
+pub async fn by_engine(
+    config: &Config,
+    channels: &Channels,
+    router: &RouterHandle,
+    question: &RouteQuestion,
+) -> Result<Result<RouteExplained, Nonsense>, actix::MailboxError> {
+    let prepared = match prepare(config, &router.cache.routes(), question) {
+        Ok(Ok(prepared)) => prepared,
+        Ok(Err(refused)) => return Ok(Ok(*refused)),
+        Err(nonsense) => return Ok(Err(nonsense)),
+    };
+    let asked = Explain {
+        address: prepared.address.clone(),
+        sender: question.from.clone().unwrap_or_default(),
+        source_channel: prepared.source_channel.clone(),
+        may_relay: prepared.may_relay,
+        header: question.header,
+    };
+    let routing = router.addr.send(asked).await?;
+    Ok(Ok(explained(channels, question, prepared, &routing)))
+}
+
+/// Answers from files, for callers that have no runtime.
+pub fn files_blocking(config: &Config) -> Result<crate::cli::Explained, String> {
+    let files = Files::open(config)?;
+    let system = actix::System::new();
+    Ok(Box::new(move |question| system.block_on(files.route(question)).map_err(|n| n.0)))
+}
+
+/// What the client and the text of the address decide. The inner error is the answer.
+fn prepare(
+    config: &Config,
+    routes: &Routes,
+    question: &RouteQuestion,
+) -> Result<Result<Prepared, Box<RouteExplained>>, Nonsense> {
     let source_channel = match &question.channel {
         Some(name) if config.channels.iter().any(|channel| channel.name == *name) => name.clone(),
         Some(name) => {
             let known: Vec<_> = config.channels.iter().map(|c| c.name.as_str()).collect();
-            return Err(format!("there is no channel {name:?}; there are: {}", known.join(", ")));
+            let known = known.join(", ");
+            return Err(Nonsense(format!("there is no channel {name:?}; there are: {known}")));
         }
         None => incoming_channel(config),
     };
-    let address = match Address::parse(&question.address) {
-        Ok(address) => address,
-        Err(error) => return Ok(unparsed(&question.address, &error.to_string())),
+    let mut steps = Vec::new();
+    let mut may_relay = false;
+    if let Some(client) = question.client {
+        may_relay = internal_ip(&routes.tables(), client);
+        let words = if may_relay { "vouches for it: it may relay" } else { "says nothing for it" };
+        steps.push(step("client", format!("{client}: INTERNAL_IP {words}")));
+        if let Err(refused) = admit(config, routes, &source_channel, client, &mut steps) {
+            let reply = refused.to_string();
+            let input = question.address.clone();
+            let refused = RouteExplained { input, reply, steps, ..RouteExplained::default() };
+            return Ok(Err(Box::new(refused)));
+        }
+    }
+    Ok(match Address::parse(&question.address) {
+        Ok(address) => Ok(Prepared { address, source_channel, may_relay, steps }),
+        Err(error) => Err(Box::new(unparsed(&question.address, &error.to_string()))),
+    })
+}
+
+/// `PORT_ACCESS`, as the service of the channel asks it.
+fn admit(
+    config: &Config,
+    routes: &Routes,
+    channel: &str,
+    client: IpAddr,
+    steps: &mut Vec<RouteStep>,
+) -> Result<(), Reply> {
+    let services = config.dispatcher.services.iter();
+    let mut of_channel = services.filter(|service| service.channel == channel);
+    let place = |service: &relais_config::Service| {
+        Some((service.interface_address?, *service.ports.first()?))
     };
-    let routes = Routes::new(config).map_err(|error| error.to_string())?;
-    let directory = Source::open(config).map_err(|error| error.to_string())?;
-    let asked = Question {
-        address: &address,
-        sender: question.from.as_deref().unwrap_or_default(),
-        source_channel: &source_channel,
-        may_relay: false,
-        trace: true,
-        header: question.header,
-    };
-    let routing = routes.route(&asked, &directory).await;
-    let channels = Channels::of(config);
+    let Some((server, port)) = of_channel.find_map(place) else { return Ok(()) };
+    match Access::port(&routes.tables(), server, port, client, SOME_PORT) {
+        Access::Silent => Ok(()),
+        Access::Accept => {
+            steps.push(step(
+                "client",
+                format!("{client}: PORT_ACCESS lets it in at {server}|{port}"),
+            ));
+            Ok(())
+        }
+        Access::Reject(text) => {
+            steps.push(step("client", format!("{client}: PORT_ACCESS keeps it out: {text}")));
+            let refused = Reply::new(550, Enhanced(5, 7, 1), "access denied");
+            Err(Access::Reject(text).reply().unwrap_or(refused))
+        }
+    }
+}
+
+fn explained(
+    channels: &Channels,
+    question: &RouteQuestion,
+    prepared: Prepared,
+    routing: &Routing,
+) -> RouteExplained {
     let (accepted, reply, results) = match &routing.outcome {
         Ok(found) => {
-            let results = found.iter().map(|route| result(&channels, route)).collect();
+            let results = found.iter().map(|route| result(channels, route)).collect();
             (true, ACCEPTED.to_owned(), results)
         }
         Err(reply) => (false, reply.to_string(), Vec::new()),
     };
-    let steps = routing
-        .steps
-        .iter()
-        .map(|step| RouteStep { step: step_name(step), detail: step.to_string() });
-    Ok(RouteExplained {
-        input: question.address.clone(),
-        accepted,
-        reply,
-        results,
-        steps: steps.collect(),
-    })
+    let mut steps = prepared.steps;
+    steps.extend(routing.steps.iter().map(|taken| step(&step_name(taken), taken.to_string())));
+    let input = question.address.clone();
+    RouteExplained { input, accepted, reply, results, steps, ..RouteExplained::default() }
 }
 
-/// The same for callers that have no runtime.
-pub fn route_blocking(config: &Config, question: &RouteQuestion) -> Result<RouteExplained, String> {
-    actix::System::new().block_on(route(config, question))
+fn step(step: &str, detail: String) -> RouteStep {
+    RouteStep { step: step.to_owned(), detail }
 }
 
 fn result(channels: &Channels, route: &Route) -> RouteResult {
@@ -82,7 +195,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
 }
 
 fn unparsed(input: &str, error: &str) -> RouteExplained {
-    let reply = Reply::with_text(501, relais_channels::mail::Enhanced(5, 1, 3), error.to_owned());
+    let reply = Reply::with_text(501, Enhanced(5, 1, 3), error.to_owned());
     RouteExplained {
         input: input.to_owned(),
         reply: reply.to_string(),
@@ -104,3 +217,5 @@ fn incoming_channel(config: &Config) -> String {
 }
 
 const ACCEPTED: &str = "250 2.1.5 recipient ok";
+/// Whatever port of its own a client has.
+const SOME_PORT: u16 = 40_000;

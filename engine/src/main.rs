@@ -7,5 +7,5 @@ use relais::{cli, explain, life::Life};
 fn main() -> ExitCode {
     // Not locked: the engine runs below, and its other threads may want to write, too.
     let mut out = io::BufWriter::new(io::stdout());
-    cli::main::<Life>(std::env::args_os(), explain::route_blocking, &mut out)
+    cli::main::<Life>(std::env::args_os(), explain::files_blocking, &mut out)
 }

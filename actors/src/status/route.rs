@@ -15,6 +15,9 @@ pub struct RouteExplained {
     pub results: Vec<RouteResult>,
     /// What led there, in order.
     pub steps: Vec<RouteStep>,
+    /// Who was asked: the running engine, or files.
+    #[serde(default)]
+    pub asked: String,
 }
 
 /// One recipient that came out.

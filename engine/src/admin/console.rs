@@ -1,6 +1,6 @@
 //! What the admin endpoint asks of the engine behind it.
 
-use std::future::Future;
+use std::{future::Future, net::IpAddr};
 
 use relais_actors::{
     metrics::Format,
@@ -86,7 +86,7 @@ pub trait Console: Clone + Send + 'static {
     fn explain_route(
         &self,
         question: RouteQuestion,
-    ) -> impl Future<Output = Answer<RouteExplained>> + Send;
+    ) -> impl Future<Output = Answer<Result<RouteExplained, Nonsense>>> + Send;
 
     /// Whether the spool is recovered and every service listens; if not, why.
     fn ready(&self) -> Result<(), String>;
@@ -132,6 +132,9 @@ pub struct RouteQuestion {
     /// The channel the message comes in by; the SMTP service's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// The address of the client; a stranger, whom no table lets relay, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
     /// The address stands in a header line and not in the envelope.
     #[serde(default, skip_serializing_if = "is_false")]
     pub header: bool,

@@ -217,8 +217,11 @@ impl Console for Fake {
         Ok(Counters(BTreeMap::from([("tcp_local".to_owned(), events)])))
     }
 
-    async fn explain_route(&self, question: RouteQuestion) -> Answer<RouteExplained> {
-        Ok(explain(&question))
+    async fn explain_route(
+        &self,
+        question: RouteQuestion,
+    ) -> Answer<Result<RouteExplained, Nonsense>> {
+        Ok(Ok(explain(&question)))
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -254,5 +257,6 @@ pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
         results: vec![result],
         steps: vec![step],
         input,
+        asked: String::new(),
     }
 }

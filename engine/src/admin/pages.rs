@@ -11,7 +11,7 @@
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
 //! | `GET /api/v1/counters` | the counters of each channel | yes |
-//! | `GET /api/v1/route?address=&from=&channel=&header=` | how an address is routed | yes |
+//! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed | yes |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
@@ -242,7 +242,7 @@ async fn route<C: Console>(
     console: Data<C>,
     question: Query<RouteQuestion>,
 ) -> Result<Json<RouteExplained>, Refusal> {
-    Ok(Json(in_time(console.explain_route(question.into_inner())).await?))
+    Ok(Json(in_time(console.explain_route(question.into_inner())).await??))
 }
 
 async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {

@@ -1,6 +1,6 @@
 //! What may be typed. The texts here are the manual: `relais --help`, `relais queue list --help`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use relais_actors::status::{AddressPattern, EntryState, MAX_REASON, NamePattern, QueueFilter};
@@ -40,7 +40,8 @@ pub(super) enum Command {
         #[arg(long)]
         default: bool,
     },
-    /// Show step by step how an address is routed; needs no running engine
+    /// Show step by step how an address is routed: by the running engine, else by the configuration
+    #[command(after_help = ROUTE_HELP)]
     Route(Route),
     /// Show services and workers, pools and jobs, channels, queue
     Status {
@@ -89,17 +90,27 @@ pub(super) enum Command {
 
 #[derive(Args, Debug)]
 pub(super) struct Route {
-    /// The recipient, without angle brackets
-    pub(super) address: String,
+    /// The recipient, without angle brackets; of several there is a line each
+    #[arg(value_name = "ADDRESS")]
+    pub(super) addresses: Vec<String>,
+    /// Also every address in this file, one a line; -: standard input
+    #[arg(long, value_name = "LIST")]
+    pub(super) file: Option<PathBuf>,
     /// The sender
     #[arg(long, value_name = "ADDRESS")]
     pub(super) from: Option<String>,
     /// The channel the message comes in by
     #[arg(long, value_name = "CHANNEL")]
     pub(super) channel: Option<String>,
+    /// The address of the client: what the access tables say of it counts; else it is a stranger
+    #[arg(long, value_name = "IP")]
+    pub(super) client: Option<IpAddr>,
     /// The address stands in a header line, not in the envelope
     #[arg(long)]
     pub(super) header: bool,
+    /// Ask the configuration and the files that it names, even if an engine runs
+    #[arg(long)]
+    pub(super) offline: bool,
     #[arg(long, help = ROUTE_JSON)]
     pub(super) json: bool,
 }
@@ -270,13 +281,13 @@ pub(super) struct Filter {
 
 impl Route {
     /// As it is put to the router.
-    pub(super) fn question(&self) -> RouteQuestion {
-        let Self { address, from, channel, header, json: _ } = self;
+    pub(super) fn question(&self, address: &str) -> RouteQuestion {
         RouteQuestion {
-            address: address.clone(),
-            from: from.clone(),
-            channel: channel.clone(),
-            header: *header,
+            address: address.to_owned(),
+            from: self.from.clone(),
+            channel: self.channel.clone(),
+            client: self.client,
+            header: self.header,
         }
     }
 }
@@ -351,8 +362,14 @@ Examples:
   relais set SMTP_POOL.job_limit 40
   relais set tcp_lmtpcs.maxjobs 20 --save";
 
-const ROUTE_JSON: &str =
-    "{input, accepted, reply, results: [{address, channel, tag, next_hop}], steps: [...]}";
+const ROUTE_HELP: &str = "\
+Examples:
+  relais route alice@relais.example
+  relais route bob@example.net --client 192.0.2.7    may this client send there?
+  relais route --file addresses.txt --json           for scripts: one object a line
+  relais route alice@relais.example --config new.ron --offline";
+
+const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop}], steps: [...], asked}";
 
 const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
 

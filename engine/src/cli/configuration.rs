@@ -9,8 +9,8 @@ use relais_actors::directory;
 use relais_channels::dsn::Templates;
 use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning};
 
-use super::{Explain, Refusal, arguments::Route};
-use crate::{show, wiring::notice_templates};
+use super::Refusal;
+use crate::wiring::notice_templates;
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -194,32 +194,6 @@ pub(super) fn print(source: &Source, default: bool, out: &mut dyn Write) -> Resu
     writeln!(out, "// {}, every default filled in.", source.name())?;
     writeln!(out, "{}", config.to_ron().trim_end())?;
     Ok(())
-}
-
-/// `relais route`.
-pub(super) fn route(
-    source: &Source,
-    route: &Route,
-    explain: Explain,
-    out: &mut dyn Write,
-) -> Result<(), Refusal> {
-    let (config, _) = source.load()?;
-    if let Some(channel) = &route.channel {
-        let names: Vec<_> = config.channels.iter().map(|channel| channel.name.as_str()).collect();
-        if !names.contains(&channel.as_str()) {
-            let names = names.join(", ");
-            let why = format!("no channel is called {channel:?}; there are: {names}");
-            return Err(Refusal::WrongUse(why));
-        }
-    }
-    let explained = explain(&config, &route.question()).map_err(Refusal::Because)?;
-    if route.json {
-        super::ask::json(&explained, out)?;
-    } else {
-        let look = show::Look::of_stdout();
-        out.write_all(look.fit(&show::route(&explained, look)).as_bytes())?;
-    }
-    if explained.accepted { Ok(()) } else { Err(Refusal::No) }
 }
 
 /// The data directory of the configuration, for commands that ask a running engine.

@@ -8,6 +8,7 @@ mod arguments;
 mod ask;
 mod configuration;
 mod orders;
+mod route;
 mod run;
 mod spool;
 mod state;
@@ -26,8 +27,11 @@ use self::arguments::{Arguments, Command};
 pub use self::run::{Engine, Listening};
 use crate::admin::{RouteQuestion, client::ClientError};
 
-/// Explains a route from the configuration alone, without a running engine.
-pub type Explain = fn(&Config, &RouteQuestion) -> Result<RouteExplained, String>;
+/// Reads what the configuration names, to explain routes without a running engine.
+pub type Explain = fn(&Config) -> Result<Explained, String>;
+
+/// Explains a route by what was read.
+pub type Explained = Box<dyn FnMut(&RouteQuestion) -> Result<RouteExplained, String>>;
 
 /// Does what the arguments ask. `E` is the engine that `run` runs.
 pub fn main<E: Engine>(
@@ -72,7 +76,7 @@ fn obey<E: Engine>(
         Command::Run => run::run::<E>(source, out),
         Command::Check { json } => configuration::check(source, json, out),
         Command::Config { default } => configuration::print(source, default, out),
-        Command::Route(route) => configuration::route(source, &route, explain, out),
+        Command::Route(route) => route::route(source, &route, explain, out),
         Command::Status { json } => ask::status(source, json, out),
         Command::Counters { json } => ask::counters(source, json, out),
         Command::Queue(queue) => ask::queue(source, queue, out),

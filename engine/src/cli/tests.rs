@@ -11,11 +11,8 @@ use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
 
 use super::*;
 use crate::{
-    admin::{
-        Console, Endpoint, Names, RouteQuestion,
-        client::Client,
-        fake::{Fake, explain},
-    },
+    admin::{Console, Endpoint, Names, client::Client, fake::Fake},
+    explain::files_blocking,
     logging::Sink,
 };
 
@@ -59,15 +56,14 @@ impl Engine for Idle {
 fn relais(arguments: &[&str]) -> (ExitCode, String) {
     let mut out = Vec::new();
     let arguments = ["relais"].iter().chain(arguments).map(OsString::from);
-    let explain: Explain = |_, question: &RouteQuestion| Ok(explain(question));
-    let code = main::<Idle>(arguments, explain, &mut out);
+    let code = main::<Idle>(arguments, files_blocking, &mut out);
     (code, String::from_utf8(out).unwrap())
 }
 
 fn refusal(arguments: &[&str]) -> String {
     let arguments = ["relais"].iter().chain(arguments);
     let arguments = Arguments::try_parse_from(arguments).unwrap();
-    match perform::<Idle>(arguments, |_, q| Ok(explain(q)), &mut Vec::new()) {
+    match perform::<Idle>(arguments, files_blocking, &mut Vec::new()) {
         Err(Refusal::Because(why) | Refusal::WrongUse(why)) => why,
         other => panic!("{other:?}"),
     }
@@ -169,7 +165,7 @@ fn a_refusal_says_what_to_do() {
          the engine runs with?"
     );
     assert_eq!(refusal(&["status", "--data", data]), want);
-    let want = "no channel is called \"nowhere\"; there are: l, tcp_local, tcp_lmtpcs, \
+    let want = "there is no channel \"nowhere\"; there are: l, tcp_local, tcp_lmtpcs, \
                 tcp_lmtpss, process, reprocess, hold, bitbucket";
     assert_eq!(refusal(&["route", "a@b", "--channel", "nowhere"]), want);
     let (data, _fake, _endpoint) = answering();

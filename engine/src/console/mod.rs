@@ -346,8 +346,17 @@ impl Console for EngineConsole {
         Ok(parts.metrics.counters())
     }
 
-    async fn explain_route(&self, question: RouteQuestion) -> Answer<RouteExplained> {
-        explain::route(&self.0.config, &question).await.map_err(Trouble)
+    async fn explain_route(
+        &self,
+        question: RouteQuestion,
+    ) -> Answer<Result<RouteExplained, Nonsense>> {
+        let (parts, config) = (self.parts()?, &self.0.config);
+        let asked = explain::by_engine(config, &parts.channels, &parts.router, &question).await;
+        let mut explained = asked.map_err(gone)?;
+        if let Ok(explained) = &mut explained {
+            explained.asked = format!("the running engine, process {}", std::process::id());
+        }
+        Ok(explained)
     }
 
     fn ready(&self) -> Result<(), String> {

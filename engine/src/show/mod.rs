@@ -3,6 +3,7 @@
 mod content;
 mod look;
 mod queue;
+mod routes;
 mod table;
 mod units;
 
@@ -19,6 +20,7 @@ use relais_actors::{
 pub use content::ContentView;
 pub use look::{Colour, Look};
 pub use queue::{Listing, history, message, order, question, summary, why};
+pub use routes::Routes;
 pub use table::Table;
 pub use units::{Relative, Size, Span};
 
@@ -218,6 +220,9 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
     }
     if !table.is_empty() {
         let _ = write!(page, "{}", table.fit(look));
+    }
+    if !route.asked.is_empty() {
+        let _ = writeln!(page, "asked: {}", Printable(&route.asked));
     }
     page
 }

@@ -1,0 +1,133 @@
+//! `relais route`: the running engine is asked when there is one, else the files.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+};
+
+use relais_actors::status::RouteExplained;
+
+use super::{
+    Explain, Explained, Refusal,
+    arguments::Route,
+    ask::{json, wait},
+    configuration::{self, Source},
+};
+use crate::{
+    admin::{
+        RouteQuestion,
+        client::{Client, ClientError, with_query},
+    },
+    show::{self, Look, Routes},
+};
+
+/// Shows how each address is routed. One is told step by step, many a line each.
+pub(super) fn route(
+    source: &Source,
+    route: &Route,
+    explain: Explain,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let many = route.file.is_some() || route.addresses.len() != 1;
+    if route.addresses.is_empty() && route.file.is_none() {
+        return Err(Refusal::WrongUse("an address, or --file LIST, is expected".to_owned()));
+    }
+    let mut asked = Asked::find(source, route, explain)?;
+    let mut listing = Routes::new(Look::of_stdout());
+    let (mut count, mut refused) = (0u64, 0u64);
+    each_address(route, |address| {
+        let explained = asked.ask(&route.question(address))?;
+        (count, refused) = (count + 1, refused + u64::from(!explained.accepted));
+        if route.json {
+            json(&explained, out)?;
+        } else if many {
+            listing.add(explained);
+            out.write_all(listing.full_page().as_bytes())?;
+        } else {
+            out.write_all(show::route(&explained, Look::of_stdout()).as_bytes())?;
+        }
+        Ok(())
+    })?;
+    if many && !route.json {
+        out.write_all(listing.last_page().as_bytes())?;
+        let s = if count == 1 { "" } else { "es" };
+        writeln!(out, "{count} address{s}, {refused} refused; asked: {}", asked.name)?;
+    }
+    if refused == 0 { Ok(()) } else { Err(Refusal::No) }
+}
+
+/// Whom the questions go to.
+struct Asked {
+    who: Who,
+    name: String,
+}
+
+enum Who {
+    Engine(Client),
+    Files(Explained),
+}
+
+impl Asked {
+    /// The engine if one runs and may be asked, unless it is not to be.
+    fn find(source: &Source, route: &Route, explain: Explain) -> Result<Self, Refusal> {
+        let why_not = if route.offline {
+            "as --offline says".to_owned()
+        } else {
+            let client = Client::new(&configuration::data(source)?);
+            match wait(client.get::<relais_actors::status::Status>("/api/v1/status"))? {
+                Ok(status) => {
+                    let name = format!("the running engine, process {}", status.pid);
+                    return Ok(Self { who: Who::Engine(client), name });
+                }
+                Err(ClientError::NotRunning { .. }) => "no engine is running".to_owned(),
+                // It starts or ends.
+                Err(ClientError::Refused { code: 503, error }) => error,
+                Err(error @ ClientError::NotAllowed { .. }) => error.to_string(),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let (config, _) = source.load()?;
+        let files = explain(&config).map_err(Refusal::Because)?;
+        let name = format!("the files of {} ({why_not})", source.name());
+        Ok(Self { who: Who::Files(files), name })
+    }
+
+    fn ask(&mut self, question: &RouteQuestion) -> Result<RouteExplained, Refusal> {
+        match &mut self.who {
+            Who::Engine(client) => Ok(wait(client.get(&with_query("/api/v1/route", question)))??),
+            Who::Files(files) => {
+                let mut explained = files(question).map_err(Refusal::WrongUse)?;
+                explained.asked.clone_from(&self.name);
+                Ok(explained)
+            }
+        }
+    }
+}
+
+/// Those that were typed, then those of the list, a line each; blank lines are none.
+fn each_address(
+    route: &Route,
+    mut each: impl FnMut(&str) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    route.addresses.iter().try_for_each(|address| each(address))?;
+    let Some(list) = &route.file else { return Ok(()) };
+    let unreadable = |error: io::Error| {
+        Refusal::Because(format!("cannot read the list of addresses {}: {error}", list.display()))
+    };
+    let reader: Box<dyn BufRead> = if list.as_os_str() == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(list).map_err(unreadable)?))
+    };
+    for line in reader.split(b'\n') {
+        let line = line.map_err(unreadable)?;
+        let line = String::from_utf8_lossy(&line);
+        let address = line.trim();
+        let address =
+            address.strip_prefix('<').and_then(|a| a.strip_suffix('>')).unwrap_or(address);
+        if !address.is_empty() {
+            each(address)?;
+        }
+    }
+    Ok(())
+}
