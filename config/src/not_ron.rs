@@ -49,6 +49,8 @@ struct Frame<'a> {
     indent: usize,
     /// Fields or keys were seen in it.
     keyed: bool,
+    /// It is a value of a map.
+    in_map: bool,
 }
 
 /// The first slip of a text that is not RON; `None`: it is none of the usual ones.
@@ -88,7 +90,8 @@ pub(crate) fn first_slip(text: &str) -> Option<Slip<'_>> {
             Token::Comma(_) => field = "",
             Token::Open(open) => {
                 let indent = line.indent;
-                stack.push(Frame { open, field, indent, keyed: false });
+                let in_map = frame.is_some_and(|around| around.open == "{");
+                stack.push(Frame { open, field, indent, keyed: false, in_map });
                 (opened, field) = (true, "");
             }
             Token::Close(close) => {
@@ -135,7 +138,7 @@ fn one<'a>(
             let message = "this text has no closing double quote on its line";
             Some(slip(s.lines().next().unwrap_or(s), message, "a text ends with a double quote"))
         }
-        Token::Text(s) if in_section && is_key => Some(quoted_name(s, frame)),
+        Token::Text(s) if in_section && is_key => Some(quoted_name(text, s, frame)),
         Token::Word(s) if !is_key && !is_plain(s) => Some(unquoted(s)),
         Token::Word(s)
             if matches!(before, Some(Token::Colon(_))) && matches!(next, Some(Token::Colon(_))) =>
@@ -148,12 +151,7 @@ fn one<'a>(
                 && matches!(before, Some(Token::Comma(_)))
                 && frame.is_some_and(|frame| frame.open == "(" && frame.keyed) =>
         {
-            frame.map(|frame| {
-                let message = format!("the ({} that was opened here is not closed", of(frame));
-                let line = line_of(text, s);
-                let accepted = format!("a ) is missing before line {line}, where another ( begins");
-                slip(frame.open, &message, &accepted)
-            })
+            frame.map(|frame| unclosed_before(text, frame, s))
         }
         Token::Text(_) | Token::Word(_) | Token::Open(_) => comma_missing(before, token, next),
         _ => None,
@@ -205,8 +203,9 @@ fn no_section<'a>(text: &'a str, first: Token<'a>) -> Option<Slip<'a>> {
 }
 
 /// `"host": ...` in a section, or `(` for `{` where a map is expected.
-fn quoted_name<'a>(s: &'a str, frame: Option<&Frame<'a>>) -> Slip<'a> {
+fn quoted_name<'a>(text: &'a str, s: &'a str, frame: Option<&Frame<'a>>) -> Slip<'a> {
     match frame {
+        Some(frame) if frame.keyed && frame.in_map => unclosed_before(text, frame, s),
         Some(frame) if MAPS.contains(&frame.field) => {
             let message = format!("{} is a map: it stands in braces", frame.field);
             slip(frame.open, &message, &format!("{}: {{{s}: ...}} is expected", frame.field))
@@ -217,6 +216,14 @@ fn quoted_name<'a>(s: &'a str, frame: Option<&Frame<'a>>) -> Slip<'a> {
             slip(s, &message, &format!("{name}: value is expected"))
         }
     }
+}
+
+/// What begins at `next` is no part of the section that is still open.
+fn unclosed_before<'a>(text: &str, frame: &Frame<'a>, next: &str) -> Slip<'a> {
+    let message = format!("the ({} that was opened here is not closed", of(frame));
+    let (line, next) = (line_of(text, next), crate::source::shorten(next));
+    let accepted = format!("a ) is missing before line {line}, where {next} begins");
+    slip(frame.open, &message, &accepted)
 }
 
 fn unquoted(s: &str) -> Slip<'_> {

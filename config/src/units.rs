@@ -19,14 +19,14 @@ pub enum UnitError {
     TooLarge(String),
 }
 
-/// Reads a time: numbers with `ms`, `s`, `m`, `h`, `d` or `w` (`"1h30m"`), or ISO 8601
-/// (`"P1DT2H"`), in upper or lower case. Seconds may have up to three decimals. A year has 365
-/// days, a month 30.
+/// Reads a time: numbers with `ms`, `s`, `m`, `h`, `d` or `w` (`"1h30m"`), with these units
+/// written out or cut short (`"1 hour 30 min"`), or ISO 8601 (`"P1DT2H"`), in upper or lower case.
+/// Seconds may have up to three decimals. A year has 365 days, a month 30.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    let lower = text.to_ascii_lowercase();
+    let lower = text.trim().to_ascii_lowercase();
     let millis = match lower.strip_prefix('p') {
         Some(iso) => iso_millis(iso),
-        None => sum_millis(&lower, FRIENDLY),
+        None => sum_millis(&lower, FRIENDLY, true),
     };
     match millis {
         Parts::Sum(millis) => Ok(Duration::from_millis(millis)),
@@ -50,9 +50,13 @@ pub fn format_duration(duration: Duration) -> String {
 /// Reads a size in octets: a number with `B`, `kB`, `MB`, `GB`, `TB` (powers of 1,000) or `KiB`,
 /// `MiB`, `GiB`, `TiB` (powers of 1,024), in upper or lower case, or a number alone.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit = unit.trim_start();
+    let trimmed = text.trim();
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = trimmed.split_at(digits);
+    let unit = match unit.trim_start() {
+        unit if OCTETS.iter().any(|name| name.eq_ignore_ascii_case(unit)) => "B",
+        unit => unit,
+    };
     let factor = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
     let factor = match factor {
         Some((_, factor)) if digits > 0 => *factor,
@@ -87,8 +91,9 @@ fn iso_millis(iso: &str) -> Parts {
         Some((date, time)) => (date, time),
         None => (iso, ""),
     };
-    let part =
-        |text: &str, units| if text.is_empty() { Parts::Sum(0) } else { sum_millis(text, units) };
+    let part = |text: &str, units| {
+        if text.is_empty() { Parts::Sum(0) } else { sum_millis(text, units, false) }
+    };
     match (part(date, ISO_DATE), part(time, ISO_TIME)) {
         _ if date.is_empty() && time.is_empty() => Parts::Malformed,
         (Parts::Malformed, _) | (_, Parts::Malformed) => Parts::Malformed,
@@ -99,14 +104,32 @@ fn iso_millis(iso: &str) -> Parts {
     }
 }
 
-/// Adds up `1h30m`; each unit may come once, in any order.
-fn sum_millis(text: &str, units: &[(&str, u64)]) -> Parts {
+/// The short name of a unit that may be written out; itself when it is no unit.
+fn friendly(unit: &str) -> &str {
+    match unit {
+        "msec" | "msecs" | "millisecond" | "milliseconds" => "ms",
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "min" | "mins" | "minute" | "minutes" => "m",
+        "hr" | "hrs" | "hour" | "hours" => "h",
+        "day" | "days" => "d",
+        "week" | "weeks" => "w",
+        unit => unit,
+    }
+}
+
+/// Adds up `1h30m`; each unit may come once, in any order. `free`: units may be written out, and
+/// blanks may stand between; ISO 8601 knows neither.
+fn sum_millis(text: &str, units: &[(&str, u64)], free: bool) -> Parts {
+    fn skip(text: &str, free: bool) -> &str {
+        if free { text.trim_start() } else { text }
+    }
     let mut rest = text;
     let mut seen = Vec::new();
     let mut sum = Some(0_u64);
     while !rest.is_empty() {
         let (number, after) = split_where(rest, |c| c.is_ascii_digit() || c == '.');
-        let (unit, after) = split_where(after, |c| c.is_ascii_alphabetic());
+        let (unit, after) = split_where(skip(after, free), |c| c.is_ascii_alphabetic());
+        let unit = if free { friendly(unit) } else { unit };
         let Some((name, factor)) = units.iter().find(|(name, _)| *name == unit) else {
             return Parts::Malformed;
         };
@@ -119,7 +142,7 @@ fn sum_millis(text: &str, units: &[(&str, u64)]) -> Parts {
         let whole = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(*factor));
         sum = sum.and_then(|sum| sum.checked_add(whole?)?.checked_add(thousandths));
         seen.push(name);
-        rest = after;
+        rest = skip(after, free);
     }
     match sum {
         _ if seen.is_empty() => Parts::Malformed,
@@ -139,10 +162,10 @@ fn split_where(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
 }
 
 /// What a time may look like, for messages.
-pub const DURATION_FORMS: &str = "a time with its unit is expected: \"500ms\", \"30s\", \"10m\", \"2h\", \"1d\", \"1w\", or ISO 8601 such as \"PT10M\"";
+pub const DURATION_FORMS: &str = "a time with its unit is expected: \"500ms\", \"30s\", \"10m\" or \"10 min\", \"2h\", \"1d\", \"1w\", or ISO 8601 such as \"PT10M\"";
 
 /// What a size may look like, for messages.
-pub const SIZE_FORMS: &str = "a number of octets is expected, alone or with a unit: 65536, \"512KiB\", \"10MiB\", \"10MB\", \"1GiB\"";
+pub const SIZE_FORMS: &str = "a number of octets is expected, alone or with a unit: 65536, \"512KiB\", \"10MiB\", \"10MB\", \"1 GiB\"";
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -154,6 +177,8 @@ const FRIENDLY: &[(&str, u64)] =
 const ISO_DATE: &[(&str, u64)] = &[("y", 365 * DAY), ("m", 30 * DAY), ("w", 7 * DAY), ("d", DAY)];
 const ISO_TIME: &[(&str, u64)] = &[("h", HOUR), ("m", MINUTE), ("s", SECOND)];
 
+/// Other words for an octet.
+const OCTETS: &[&str] = &["byte", "bytes", "octet", "octets"];
 /// Largest first, binary before decimal.
 const SIZES: &[(&str, u64)] = &[
     ("TiB", 1 << 40),
@@ -184,6 +209,11 @@ mod tests {
             ("days", "1D", DAY),
             ("weeks", "1w", 7 * DAY),
             ("several units", "1h30m", 90 * MINUTE),
+            ("with a blank", "10 m", 10 * MINUTE),
+            ("cut short", "15 min", 15 * MINUTE),
+            ("written out", "2 Hours", 2 * HOUR),
+            ("written out without a blank", "3days", 3 * DAY),
+            ("several written out", " 1 hour 30 minutes ", 90 * MINUTE),
             ("nothing is a time too", "0s", 0),
             ("ISO minutes", "PT10M", 10 * MINUTE),
             ("ISO in lower case", "pt10m", 10 * MINUTE),
@@ -204,7 +234,10 @@ mod tests {
             "",
             "10",
             "m",
-            "10 m",
+            "10 mi",
+            "P 1D",
+            "PT10 M",
+            "PT10MIN",
             "10x",
             "1m1m",
             "-1s",
@@ -218,7 +251,7 @@ mod tests {
             "PT1D",
             "1y",
             "ten minutes",
-            "1h 30m",
+            "1 month",
         ] {
             assert_eq!(parse_duration(text), Err(UnitError::Duration(text.to_owned())), "{text}");
         }
@@ -243,6 +276,9 @@ mod tests {
             ("decimal", "10MB", 10_000_000),
             ("lower case", "512kib", 512 << 10),
             ("with a blank", "1 GiB", 1 << 30),
+            ("decimal with a blank", "1 GB", 1_000_000_000),
+            ("in mixed letters", "1Gb", 1_000_000_000),
+            ("written out", "10 octets", 10),
             ("the largest", "18446744073709551615", u64::MAX),
         ];
         for (name, text, want) in rows {

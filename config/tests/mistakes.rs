@@ -172,7 +172,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         r#"pool: "SMTP"#,
         r#"connect_time: 30, pool: "SMTP"#,
         &[
-            r#"11:77: channels[1].connect_time: 30 does not fit here; a time with its unit is expected: "500ms", "30s", "10m", "2h", "1d", "1w", or ISO 8601 such as "PT10M""#,
+            r#"11:77: channels[1].connect_time: 30 does not fit here; a time with its unit is expected: "500ms", "30s", "10m" or "10 min", "2h", "1d", "1w", or ISO 8601 such as "PT10M""#,
         ],
     ),
     (
@@ -186,7 +186,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         r#"pool: "SMTP"#,
         r#"connect_time: "soon", pool: "SMTP"#,
         &[
-            r#"11:77: channels[1].connect_time: "soon" does not fit here; a time with its unit is expected: "500ms", "30s", "10m", "2h", "1d", "1w", or ISO 8601 such as "PT10M""#,
+            r#"11:77: channels[1].connect_time: "soon" does not fit here; a time with its unit is expected: "500ms", "30s", "10m" or "10 min", "2h", "1d", "1w", or ISO 8601 such as "PT10M""#,
         ],
     ),
     (
@@ -194,7 +194,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         r#"pool: "SMTP"#,
         r#"max_line: "2M", pool: "SMTP"#,
         &[
-            r#"11:73: channels[1].max_line: "2M" does not fit here; a number of octets is expected, alone or with a unit: 65536, "512KiB", "10MiB", "10MB", "1GiB""#,
+            r#"11:73: channels[1].max_line: "2M" does not fit here; a number of octets is expected, alone or with a unit: 65536, "512KiB", "10MiB", "10MB", "1 GiB""#,
         ],
     ),
     (

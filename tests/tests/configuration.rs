@@ -177,3 +177,99 @@ fn check_without_a_file_says_that_it_checked_the_built_in_default() {
     serde_json::from_slice::<Value>(&json.stdout).unwrap();
     assert!(text(&json.stderr).contains("this is the built-in default"), "{json:?}");
 }
+
+#[test]
+fn templates_nest_so_deep_and_no_deeper_in_the_file_and_when_an_address_comes() {
+    let deep = |n: usize| format!("$U%{}x{}@localhost", "${T,".repeat(n), "}".repeat(n));
+    // In the file: a mistake with its place.
+    let rule = format!("rewrite_rules: [\n        (\"deep.test\", \"{}\"),", deep(16_000));
+    let settings = Settings::standalone().edit("rewrite_rules: [", &rule);
+    let (found, code) = findings(&Instance::new(settings));
+    assert_eq!(code, Some(1));
+    let finding = found.iter().find(|f| f["field"] == "rewrite_rules[0]").expect("named");
+    assert!(finding["message"].as_str().unwrap().contains("nested too deeply"), "{finding}");
+    // From the general database: parsed when a stranger's recipient comes.
+    let settings = Settings::standalone()
+        .edit("rewrite_rules: [", "rewrite_rules: [\n        (\"deep.test\", \"$($H$D)\"),")
+        .section(&format!("general: {{\"deep.test\": \"{}\"}}", deep(16_000)));
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let reply = rcpt(instance.settings.smtp, "x@deep.test");
+    assert!(reply.starts_with("550 "), "{reply}");
+    assert!(instance.is_ready(), "{}", instance.log());
+}
+
+/// What a stranger's RCPT is answered with.
+fn rcpt(port: u16, address: &str) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    let (mut lines, mut stream) = (BufReader::new(stream.try_clone().unwrap()).lines(), stream);
+    let mut reply = String::new();
+    for command in ["", "HELO x.test\r\n", "MAIL FROM:<>\r\n", &format!("RCPT TO:<{address}>\r\n")]
+    {
+        stream.write_all(command.as_bytes()).unwrap();
+        reply = lines.next().expect("a reply").unwrap();
+    }
+    reply
+}
+
+#[test]
+fn check_takes_time_and_memory_in_proportion_to_the_file_and_refuses_what_is_too_large() {
+    let tables = |n: usize| {
+        let table = |i| format!("        \"T{i}\": [(\"*\", \"$Y$0\"), (\"x{i}\", \"$N\")],\n");
+        let tables: String = (0..n).map(table).collect();
+        Settings::standalone().edit("mappings: {", &format!("mappings: {{\n{tables}"))
+    };
+    let took = |settings: Settings| {
+        let instance = Instance::new(settings);
+        let started = Instant::now();
+        let output = instance.relais("check", &[]);
+        assert!(output.status.success(), "{output:?}");
+        started.elapsed()
+    };
+    let (few, many) = (took(tables(500)), took(tables(4_000)));
+    assert!(many < few * 8 * 4 + Duration::from_secs(2), "{few:?} for 500, {many:?} for 4,000");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large.ron");
+    fs::write(&file, vec![b' '; 50_000_000]).unwrap();
+    let mut command = Command::new("sh");
+    command.arg("-c").arg("ulimit -v 1000000; exec \"$0\" check --config \"$1\"");
+    let output = command.arg(program()).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains("larger than 16 MiB"), "{output:?}");
+}
+
+#[test]
+fn a_slip_is_told_in_words_of_the_file_with_its_place() {
+    // what is changed, where the slip is shown, and what is said
+    let rows = [
+        ("// admin", "# admin", "\"#\" begins no comment here", "behind //"),
+        ("host: \"localhost\"", "\"host\": \"localhost\"", "without quotes: host", "host: value"),
+        ("pools: { ", "pools: ( ", "pools is a map: it stands in braces", "pools: {\"DEFAULT\""),
+        (
+            "interface_address: \"127.0.0.1\", ports: [2525]),",
+            "interface_address: \"127.0.0.1\", ports: [2525],",
+            "the ( of \"SMTP\" that was opened here is not closed",
+            "a ) is missing before line",
+        ),
+        ("maxjobs: 7", "idle_time: 15 min", "15 min stands without quotes", "\"15 min\""),
+    ];
+    let base = example("standalone").replace("    admin: (", "    // admin\n    admin: (");
+    for (from, to, message, accepted) in rows {
+        assert!(base.contains(from), "{from}");
+        let instance = Instance::new(Settings::standalone());
+        fs::write(instance.path("relais.ron"), base.replacen(from, to, 1)).unwrap();
+        let (found, code) = findings(&instance);
+        assert_eq!(code, Some(1), "{to}");
+        assert_eq!(found.len(), 1, "{to}: {found:#?}");
+        let said = found[0]["message"].as_str().unwrap();
+        assert!(said.contains(message) && said.contains(accepted), "{to}: {said}");
+        assert!(found[0]["line"].as_u64() > Some(1), "{to}: {found:#?}");
+    }
+    let instance = Instance::new(Settings::standalone());
+    fs::write(instance.path("relais.ron"), "myhostname = mail.example.org\n").unwrap();
+    let (found, _) = findings(&instance);
+    let said = found[0]["message"].as_str().unwrap();
+    assert!(said.contains("no configuration of relais"), "{said}");
+}
