@@ -10,7 +10,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, IoSlice},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::disk::{Disk, DiskFile};
@@ -47,6 +50,10 @@ struct State {
     failing_removals: u32,
     failing_opens: u32,
     failing_files: BTreeSet<usize>,
+    /// Syncs that failed.
+    failures: u64,
+    /// Directories that were ever made.
+    dirs: BTreeSet<PathBuf>,
 }
 
 #[derive(Default)]
@@ -54,6 +61,7 @@ struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Unsynced>,
+    is_dir: bool,
 }
 
 #[derive(Clone)]
@@ -72,6 +80,14 @@ enum NameChange {
 struct MemoryFile {
     disk: MemoryDisk,
     file: usize,
+    /// Of those of the disk, how many it has told of.
+    failures: AtomicU64,
+}
+
+impl MemoryFile {
+    fn of(disk: &MemoryDisk, state: &State, file: usize) -> Arc<dyn DiskFile> {
+        Arc::new(Self { disk: disk.clone(), file, failures: AtomicU64::new(state.failures) })
+    }
 }
 
 impl MemoryDisk {
@@ -130,6 +146,43 @@ impl MemoryDisk {
         self.lock().failing_removals = count;
     }
 
+    /// Makes a directory, which is there after a crash as any other name is. Directories that were
+    /// not made like this are there always.
+    pub fn make_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let step = state.step().ok_or_else(power_cut)?;
+        let file = state.files.len();
+        state.files.push(Inode { is_dir: true, ..Inode::default() });
+        state.dirs.insert(path.to_owned());
+        state.change_names(NameChange::Made(path.to_owned(), file));
+        step
+    }
+
+    /// Whether a directory was made there.
+    pub fn is_dir(&self, path: &Path) -> bool {
+        let state = self.lock();
+        state.names.get(path).is_some_and(|file| state.files[*file].is_dir)
+    }
+
+    /// Whether something has this name.
+    pub fn has(&self, path: &Path) -> bool {
+        self.lock().names.contains_key(path)
+    }
+
+    /// Gives a file a second name.
+    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let step = state.step().ok_or_else(power_cut)?;
+        state.change_names(NameChange::Made(to.to_owned(), file));
+        step
+    }
+
+    /// See [`DiskFile::sync_fs`].
+    pub fn sync_fs(&self) -> io::Result<()> {
+        self.lock().sync_fs(None)
+    }
+
     /// The contents of a file, if it is there.
     pub fn contents(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.lock();
@@ -140,7 +193,7 @@ impl MemoryDisk {
     pub fn put(&self, path: &Path, contents: Vec<u8>) {
         let mut state = self.lock();
         let file = state.files.len();
-        state.files.push(Inode { now: contents.clone(), durable: contents, unsynced: Vec::new() });
+        state.files.push(Inode { now: contents.clone(), durable: contents, ..Inode::default() });
         state.names.insert(path.to_owned(), file);
         state.durable_names.insert(path.to_owned(), file);
     }
@@ -169,8 +222,16 @@ impl MemoryDisk {
             }
         }
         let left = Self::new();
-        for (path, file) in names {
-            left.put(&path, files[file].clone());
+        for (path, file) in &names {
+            // What is in a directory that is gone cannot be found.
+            let gone = |dir: &Path| state.was_made(dir) && !names.contains_key(dir);
+            if path.ancestors().skip(1).any(gone) {
+                continue;
+            }
+            left.put(path, files[*file].clone());
+            if state.files[*file].is_dir {
+                left.lock().made_dir(path);
+            }
         }
         left
     }
@@ -206,6 +267,41 @@ impl State {
         self.name_changes.push(change);
     }
 
+    /// What was put at `path` is a directory.
+    fn made_dir(&mut self, path: &Path) {
+        if let Some(file) = self.names.get(path) {
+            self.files[*file].is_dir = true;
+        }
+        self.dirs.insert(path.to_owned());
+    }
+
+    fn was_made(&self, dir: &Path) -> bool {
+        self.dirs.contains(dir)
+    }
+
+    /// `seen`: the failures that this file has told of.
+    fn sync_fs(&mut self, seen: Option<&AtomicU64>) -> io::Result<()> {
+        self.step().ok_or_else(power_cut)??;
+        if self.failing_syncs > 0 {
+            self.failing_syncs -= 1;
+            self.failures += 1;
+            self.files.iter_mut().for_each(|file| file.unsynced.clear());
+        } else {
+            self.files.iter_mut().for_each(Inode::sync);
+            self.name_changes.clear();
+            self.durable_names = self.names.clone();
+            let Some(seen) = seen else { return Ok(()) };
+            // What failed since this file was opened is told, whoever was told of it, too.
+            if seen.swap(self.failures, Ordering::Relaxed) == self.failures {
+                return Ok(());
+            }
+        }
+        if let Some(seen) = seen {
+            seen.store(self.failures, Ordering::Relaxed);
+        }
+        Err(io::Error::other("the disk did not take all of it"))
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|file| self.files[*file].now.len() as u64).sum()
     }
@@ -230,7 +326,7 @@ impl Disk for MemoryDisk {
         state.files.push(Inode::default());
         state.change_names(NameChange::Made(path.to_owned(), file));
         step?;
-        Ok(Arc::new(MemoryFile { disk: self.clone(), file }))
+        Ok(MemoryFile::of(self, &state, file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -240,7 +336,7 @@ impl Disk for MemoryDisk {
             state.failing_opens -= 1;
             return Err(io::Error::other("too many files are open"));
         }
-        Ok(Arc::new(MemoryFile { disk: self.clone(), file }))
+        Ok(MemoryFile::of(self, &state, file))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -338,6 +434,7 @@ impl DiskFile for MemoryFile {
         state.step().ok_or_else(power_cut)??;
         if state.failing_syncs > 0 || state.failing_files.contains(&self.file) {
             state.failing_syncs = state.failing_syncs.saturating_sub(1);
+            state.failures += 1;
             state.files[self.file].unsynced.clear();
             return Err(io::Error::other("the disk did not take it"));
         }
@@ -346,17 +443,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync_fs(&self) -> io::Result<()> {
-        let mut state = self.disk.lock();
-        state.step().ok_or_else(power_cut)??;
-        if state.failing_syncs > 0 {
-            state.failing_syncs -= 1;
-            state.files.iter_mut().for_each(|file| file.unsynced.clear());
-            return Err(io::Error::other("the disk did not take all of it"));
-        }
-        state.files.iter_mut().for_each(Inode::sync);
-        state.name_changes.clear();
-        state.durable_names = state.names.clone();
-        Ok(())
+        self.disk.lock().sync_fs(Some(&self.failures))
     }
 
     fn forget_cached(&self) -> io::Result<()> {

@@ -5,40 +5,52 @@
 //! elsewhere, a FIFO that nobody reads, a file that is somebody else's. Nothing here follows a
 //! link, waits for a peer, or writes into a file that has another name.
 
-use std::{
-    fs::File,
-    io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
-};
+use std::{fs::File, io, os::fd::OwnedFd, path::Path};
 
 use rustix::{
     fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
+use super::open_file::OpenFile;
+use crate::disk::DiskFile;
+
 /// An open directory.
 #[derive(Debug)]
-pub(super) struct Dir(OwnedFd);
+pub(super) enum Dir {
+    /// Of the machine.
+    Real(OwnedFd),
+    /// On a disk that forgets.
+    #[cfg(test)]
+    Memory(super::memory_dir::MemoryDir),
+}
 
 impl Dir {
     /// The directory where everything begins. Its own path is the operator's, who may have links.
     pub(super) fn root(path: &Path) -> io::Result<Self> {
-        Ok(Self(fs::open(path, DIRECTORY, Mode::empty())?))
+        Ok(Self::Real(fs::open(path, DIRECTORY, Mode::empty())?))
     }
 
     /// The directory at `path` below this one.
     pub(super) fn open(&self, path: &str) -> io::Result<Self> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.open(path).map(Self::Memory);
+        }
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        match fs::openat2(&self.0, path, DIRECTORY, Mode::empty(), beneath) {
+        match fs::openat2(self.fd(), path, DIRECTORY, Mode::empty(), beneath) {
             // An old kernel, or a sandbox that does not know the call.
             Err(Errno::NOSYS | Errno::PERM) => self.walk(path),
-            opened => Ok(Self(opened?)),
+            opened => Ok(Self::Real(opened?)),
         }
     }
 
     /// As [`Self::open`]; what is missing on the way is made, closed to others.
     pub(super) fn make(&self, path: &str) -> io::Result<Self> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.make(path).map(Self::Memory);
+        }
         match self.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened,
@@ -51,7 +63,7 @@ impl Dir {
     }
 
     fn make_one(&self, name: &str) -> io::Result<Self> {
-        match fs::mkdirat(&self.0, name, Mode::RWXU) {
+        match fs::mkdirat(self.fd(), name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => self.step(name),
             Err(error) => Err(error.into()),
         }
@@ -69,33 +81,41 @@ impl Dir {
         if name.is_empty() || name == ".." {
             return Err(Errno::INVAL.into());
         }
-        Ok(Self(fs::openat(&self.0, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
+        Ok(Self::Real(fs::openat(self.fd(), name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
     }
 
     /// Whether something is called `name` here, whatever it is.
     pub(super) fn has(&self, name: &str) -> io::Result<bool> {
-        match fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return Ok(dir.has(name));
+        }
+        match fs::statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(false),
             stat => Ok(stat.map(|_| true)?),
         }
     }
 
     /// A new, empty file, readable by its owner only. What had its name before loses it.
-    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+    pub(super) fn create(&self, name: &str) -> io::Result<OpenFile> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.create(name);
+        }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
         let mode = Mode::RUSR | Mode::WUSR;
-        let created = match fs::openat(&self.0, name, flags, mode) {
+        let created = match fs::openat(self.fd(), name, flags, mode) {
             Err(Errno::EXIST) => {
                 self.remove(name)?;
-                fs::openat(&self.0, name, flags, mode)
+                fs::openat(self.fd(), name, flags, mode)
             }
             created => created,
         };
-        Ok(created?.into())
+        Ok(OpenFile::Real(created?.into()))
     }
 
     /// A new file with `octets`; it is removed when writing fails half way.
-    pub(super) fn write(&self, name: &str, octets: &[u8]) -> io::Result<File> {
+    pub(super) fn write(&self, name: &str, octets: &[u8]) -> io::Result<OpenFile> {
         use io::Write;
         let mut file = self.create(name)?;
         match file.write_all(octets) {
@@ -109,17 +129,21 @@ impl Dir {
     }
 
     /// The regular file `name`, for reading. `None`: there is none.
-    pub(super) fn read(&self, name: &str) -> io::Result<Option<File>> {
+    pub(super) fn read(&self, name: &str) -> io::Result<Option<OpenFile>> {
         self.file(name, OFlags::RDONLY)
     }
 
     /// The regular file `name`, for adding to its end. `None`: there is none.
-    pub(super) fn append(&self, name: &str) -> io::Result<Option<File>> {
+    pub(super) fn append(&self, name: &str) -> io::Result<Option<OpenFile>> {
         self.file(name, OFlags::WRONLY | OFlags::APPEND)
     }
 
-    fn file(&self, name: &str, how: OFlags) -> io::Result<Option<File>> {
-        match fs::openat(&self.0, name, how | FILE, Mode::empty()) {
+    fn file(&self, name: &str, how: OFlags) -> io::Result<Option<OpenFile>> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.file(name, how.contains(OFlags::APPEND));
+        }
+        match fs::openat(self.fd(), name, how | FILE, Mode::empty()) {
             Err(Errno::NOENT) => Ok(None),
             // ENXIO: a FIFO without a reader, or a socket.
             Err(Errno::LOOP | Errno::NXIO) => Err(not_its_own(name)),
@@ -128,7 +152,11 @@ impl Dir {
                 let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
                 // Under its other name a file that is written to may be anybody's.
                 let alone = !how.contains(OFlags::APPEND) || stat.st_nlink == 1;
-                if regular && alone { Ok(Some(fd.into())) } else { Err(not_its_own(name)) }
+                if regular && alone {
+                    Ok(Some(OpenFile::Real(fd.into())))
+                } else {
+                    Err(not_its_own(name))
+                }
             }
             Err(error) => Err(error.into()),
         }
@@ -136,17 +164,29 @@ impl Dir {
 
     /// Size of the file `name`, without following a link.
     pub(super) fn size(&self, name: &str) -> io::Result<u64> {
-        Ok(fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?.st_size.cast_unsigned())
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.size(name);
+        }
+        Ok(fs::statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?.st_size.cast_unsigned())
     }
 
     /// Gives the file `name` another name, in `to`; what was called so before is gone.
     pub(super) fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
-        Ok(fs::renameat(&self.0, name, &to.0, new)?)
+        #[cfg(test)]
+        if let (Self::Memory(dir), Self::Memory(to)) = (self, to) {
+            return dir.rename(name, to, new);
+        }
+        Ok(fs::renameat(self.fd(), name, to.fd(), new)?)
     }
 
     /// Gives the file `name` a second name, in `to`.
     pub(super) fn link(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
-        match fs::linkat(&self.0, name, &to.0, new, AtFlags::empty()) {
+        #[cfg(test)]
+        if let (Self::Memory(dir), Self::Memory(to)) = (self, to) {
+            return dir.link(name, to, new);
+        }
+        match fs::linkat(self.fd(), name, to.fd(), new, AtFlags::empty()) {
             // Names are never used twice, so this is the same file.
             Err(Errno::EXIST) => Ok(()),
             linked => Ok(linked?),
@@ -155,17 +195,29 @@ impl Dir {
 
     /// Removes the file `name`.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.remove(name);
+        }
+        Ok(fs::unlinkat(self.fd(), name, AtFlags::empty())?)
     }
 
     /// Makes the names in this directory durable.
     pub(super) fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.sync();
+        }
         Ok(fs::fsync(self.readable()?)?)
     }
 
     /// Makes everything on its file system durable.
     pub(super) fn sync_all(&self) -> io::Result<()> {
-        Ok(fs::syncfs(self.readable()?)?)
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.sync_all();
+        }
+        File::from(self.readable()?).sync_fs()
     }
 
     /// Calls `each` for every name in this directory; the type may be unknown.
@@ -173,6 +225,10 @@ impl Dir {
         &self,
         mut each: impl FnMut(&str, FileType) -> io::Result<()>,
     ) -> io::Result<()> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.entries(each);
+        }
         for entry in fs::Dir::new(self.readable()?)? {
             let entry = entry?;
             // No name of ours and no folder has other octets.
@@ -184,15 +240,27 @@ impl Dir {
         Ok(())
     }
 
+    /// Octets that its file system has, free or not; 0 when it does not tell.
+    pub(super) fn capacity(&self) -> io::Result<u64> {
+        #[cfg(test)]
+        if let Self::Memory(_) = self {
+            return Ok(0);
+        }
+        let space = fs::fstatvfs(self.fd())?;
+        Ok(space.f_blocks.saturating_mul(space.f_frsize))
+    }
+
+    fn fd(&self) -> &OwnedFd {
+        match self {
+            Self::Real(fd) => fd,
+            #[cfg(test)]
+            Self::Memory(_) => unreachable!("a directory in memory has no descriptor"),
+        }
+    }
+
     fn readable(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(fs::openat(&self.0, ".", flags, Mode::empty())?)
-    }
-}
-
-impl AsFd for Dir {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        Ok(fs::openat(self.fd(), ".", flags, Mode::empty())?)
     }
 }
 

@@ -31,6 +31,8 @@ use crate::disk::{Disk, DiskFile};
 pub struct Journal {
     shared: Arc<Shared>,
     batch: Vec<u8>,
+    /// How long a delivery waits for another journal.
+    patience: Duration,
 }
 
 /// Makes the mailboxes durable, and room in the journal. Another thread has it, since it takes
@@ -184,11 +186,15 @@ impl Journal {
             mailboxes,
             doubtful: false,
         };
-        Ok(Opened { journal: Self { shared, batch: Vec::new() }, checkpoints })
+        Ok(Opened { journal: Self { shared, batch: Vec::new(), patience: PATIENCE }, checkpoints })
     }
 
-    /// Adds a record to the batch; `parts` are its octets, one behind the other.
-    pub fn add(&mut self, parts: &[&[u8]]) {
+    /// Adds a record to the batch; `parts` are its octets, one behind the other. `false`: it is
+    /// larger than half of the journal, and has not been added.
+    pub fn add(&mut self, parts: &[&[u8]]) -> bool {
+        if Self::record_size(parts.iter().map(|part| part.len()).sum()) > self.max_batch() {
+            return false;
+        }
         let start = self.batch.len();
         self.batch.extend_from_slice(&[0; RECORD_HEAD]);
         for part in parts {
@@ -197,6 +203,7 @@ impl Journal {
         let length = self.batch.len() - start - RECORD_HEAD;
         self.batch.resize(self.batch.len().next_multiple_of(ALIGN), 0);
         self.batch[start + 8..start + 12].copy_from_slice(&(length as u32).to_le_bytes());
+        true
     }
 
     /// Octets of records that can be in one batch, their heads included.
@@ -256,7 +263,7 @@ impl Journal {
         let mut state = self.shared.lock();
         // Who appends is not placing any more, whatever became of it.
         self.shared.placed(&mut state);
-        let patience = Instant::now() + PATIENCE;
+        let patience = Instant::now() + self.patience;
         loop {
             match &state.health {
                 Health::Well if octets > state.capacity => {
@@ -272,7 +279,7 @@ impl Journal {
                 Health::Mending(_) if Instant::now() < patience => {}
                 Health::Mending(error) | Health::Failing(error) => return Err(again(error)),
             }
-            state = self.shared.wait(state, PATIENCE);
+            state = self.shared.wait(state, self.patience);
         }
     }
 }
@@ -747,7 +754,7 @@ const ALIGN: usize = 16;
 /// What was delivered within it before a power cut and then deleted by its reader comes back.
 const INTERVAL: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(3_600);
-/// How long a delivery waits for another journal.
+/// See [`Journal`].
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is tried to begin another journal while that fails.
 const RETRY: Duration = Duration::from_secs(1);

@@ -4,14 +4,13 @@
 //! when these functions return is the caller's business; see [`super::Partition`].
 
 use std::{
-    fs::File,
     io, process,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustix::{fs::FileType, io::Errno};
 
-use super::dir::Dir;
+use super::{dir::Dir, open_file::OpenFile};
 
 /// Makes names that no other file in any mailbox has.
 #[derive(Debug)]
@@ -152,7 +151,7 @@ fn opened(dir: &Dir, path: &str) -> io::Result<Option<Dir>> {
 }
 
 /// Opens a file that must be there.
-pub(super) fn existing(dir: &Dir, name: &str) -> io::Result<File> {
+pub(super) fn existing(dir: &Dir, name: &str) -> io::Result<OpenFile> {
     Ok(dir.read(name)?.ok_or(Errno::NOENT)?)
 }
 

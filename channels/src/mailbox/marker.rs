@@ -65,7 +65,7 @@ impl Marker {
             if remembered && maildir::list(&dir)?.is_empty() {
                 return Ok(Err(unmarked()));
             }
-            dir.write(MARKER, TEXT.as_bytes())?.sync_all()?;
+            dir.write(MARKER, TEXT.as_bytes())?.sync_data()?;
             dir.sync()?;
         }
         if !remembered {
@@ -76,6 +76,12 @@ impl Marker {
             marker.file = file;
             (dir, marker)
         }))
+    }
+
+    /// Of a root that is on no disk of this machine.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        Self { root: PathBuf::new(), known: PathBuf::new(), file: (0, 0) }
     }
 
     /// Whether the root is still the one that was opened.

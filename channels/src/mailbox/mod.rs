@@ -8,7 +8,10 @@ mod dir;
 pub mod journal;
 mod maildir;
 mod marker;
+#[cfg(test)]
+mod memory_dir;
 mod name;
+mod open_file;
 mod partition;
 mod quota;
 mod recovery;

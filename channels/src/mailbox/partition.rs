@@ -25,7 +25,7 @@ use super::{
     troubles::Troubles,
 };
 use crate::{
-    disk::RealDisk,
+    disk::{Disk, RealDisk},
     intake::XQuota,
     mail::{Enhanced, Reply},
 };
@@ -121,6 +121,8 @@ struct Plan {
     targets: Vec<Target>,
     /// For each recipient, in order.
     ways: Vec<Way>,
+    /// It does not go through the journal: what it needs is made durable when it is placed.
+    direct: bool,
 }
 
 /// A mailbox or folder that gets the message.
@@ -158,13 +160,26 @@ impl Partition {
         host: &str,
         known: &std::path::Path,
     ) -> Result<(Self, Checkpoints), PartitionError> {
+        let fails = |source| PartitionError::Io { path: store.path.clone(), source };
+        let (root, marker) = Marker::open(&store.path, known).map_err(fails)??;
+        Self::open_at(root, marker, Arc::new(RealDisk), CAPACITY, store, host)
+    }
+
+    /// Opens the partition at `root`, which is on `disk`.
+    fn open_at(
+        root: Dir,
+        marker: Marker,
+        disk: Arc<dyn Disk>,
+        journal: u64,
+        store: &Store,
+        host: &str,
+    ) -> Result<(Self, Checkpoints), PartitionError> {
         let path = &store.path;
         let fails = |source| PartitionError::Io { path: path.clone(), source };
-        let (root, marker) = Marker::open(path, known).map_err(fails)??;
         let root = Arc::new(root);
         let spill = SpillDir::open(root.clone()).map_err(fails)?;
         let mailboxes = Box::new(recovery::Mailboxes::of(root.clone()));
-        let opened = Journal::open(Arc::new(RealDisk), path, CAPACITY, mailboxes);
+        let opened = Journal::open(disk, path, journal, mailboxes);
         let Opened { journal, checkpoints } =
             opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.
@@ -238,10 +253,11 @@ impl Partition {
         let mut plans = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             let name = self.names.next(delivery.body.size());
-            let plan = self.plan(name, delivery, &mut batch);
+            let mut plan = self.plan(name, delivery, &mut batch);
             if let (Body::Whole(octets), false) = (&delivery.body, plan.targets.is_empty()) {
                 let dirs: Vec<_> = plan.targets.iter().map(|target| &*target.dir).collect();
-                self.journal.add(&recovery::record(&dirs, &plan.name, octets).parts());
+                let record = recovery::record(&dirs, &plan.name, octets);
+                plan.direct = record.is_none_or(|record| !self.journal.add(&record.parts()));
             }
             plans.push(plan);
         }
@@ -267,7 +283,8 @@ impl Partition {
 
     /// Finds each recipient's mailbox, and counts the message there: once for each file.
     fn plan(&mut self, name: String, delivery: &Delivery, batch: &mut Batch) -> Plan {
-        let mut plan = Plan { name, targets: Vec::new(), ways: Vec::new() };
+        let direct = matches!(delivery.body, Body::File { .. });
+        let mut plan = Plan { name, targets: Vec::new(), ways: Vec::new(), direct };
         let mut seen: HashMap<String, usize> = HashMap::new();
         for rcpt in &delivery.recipients {
             let way = match self.find(rcpt, batch) {
@@ -358,7 +375,7 @@ impl Partition {
             return self.discard(&delivery.body);
         }
         let source = match &delivery.body {
-            Body::Whole(octets) => self.write(&plan.name, octets).map(|()| &plan.name),
+            Body::Whole(octets) => self.write(&plan.name, octets, plan.direct).map(|()| &plan.name),
             Body::File { name, .. } => Ok(name),
         };
         let source = match source {
@@ -392,7 +409,7 @@ impl Partition {
             let _ = self.spill.dir().remove(&source);
         }
         // What did not go through the journal is made durable here and now.
-        if let Body::File { .. } = &delivery.body
+        if plan.direct
             && plan.targets.iter().any(|target| target.refused.is_none())
             && let Err(error) = self.root.sync_all()
         {
@@ -427,10 +444,15 @@ impl Partition {
         }
     }
 
-    fn write(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+    /// `durable`: its content is on the disk, too.
+    fn write(&self, name: &str, octets: &[u8], durable: bool) -> io::Result<()> {
         use io::Write;
         let mut file = self.spill.create(name)?;
-        file.write_all(octets).inspect_err(|_| {
+        let mut written = file.write_all(octets);
+        if durable {
+            written = written.and_then(|()| file.sync_data());
+        }
+        written.inspect_err(|_| {
             // It is of no use and takes room that may be what is missing.
             let _ = self.spill.dir().remove(name);
         })
@@ -601,6 +623,10 @@ const WHOLE: &str = ".tmp";
 const MAX_PATHS: usize = 800;
 /// Mailboxes and folders that are open at once, two descriptors each.
 const MAX_OPEN: usize = 64;
+
+#[cfg(test)]
+#[path = "crash_tests.rs"]
+mod crash_tests;
 
 #[cfg(test)]
 #[path = "partition_tests.rs"]

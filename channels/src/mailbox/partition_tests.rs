@@ -359,3 +359,23 @@ fn what_was_answered_is_there_after_a_power_cut() {
         assert_eq!(texts, [0, 1, 2, 3, 4].map(|n| format!("text {n}")), "{dir}");
     }
 }
+
+#[test]
+fn a_message_for_more_mailboxes_than_the_journal_can_name_is_delivered_and_hangs_nobody() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("store");
+    fs::create_dir(&path).expect("room");
+    let root = Dir::root(&path).expect("a directory");
+    let store = Store { path, autocreate: Autocreate::Inbox, default_quota: Quota::default() };
+    let (marker, disk) = (Marker::nowhere(), Arc::new(RealDisk));
+    let opened = Partition::open_at(root, marker, disk, 16 << 10, &store, "h");
+    let (mut partition, _checkpoints) = opened.expect("a partition");
+    let to: Vec<_> = (0..400).map(|n| format!("a-user-with-a-long-name-{n}")).collect();
+    let to: Vec<_> = to.iter().map(String::as_str).collect();
+    let replies = deliver(&mut partition, whole("text", &to));
+    assert!(replies.iter().all(|reply| reply.starts_with("250")), "{replies:?}");
+    for user in to {
+        let new = store.path.join(format!("siroe.com/{user}/Maildir/new"));
+        assert_eq!(fs::read_dir(new).expect("a mailbox").count(), 1, "{user}");
+    }
+}

@@ -11,7 +11,7 @@ use std::{
 };
 
 use relais_config::store::Quota;
-use rustix::fs::{FileType, fstatvfs};
+use rustix::fs::FileType;
 
 use super::{dir::Dir, maildir::Maildir};
 use crate::intake::XQuota;
@@ -168,7 +168,7 @@ impl Account {
             Err(error) => return Err(error),
         };
         file.write_all(format!("{} {}\n", placed.size, placed.messages).as_bytes())?;
-        if self.estimate.is_none() && file.metadata()?.len() > MAX_FILE as u64 {
+        if self.estimate.is_none() && file.size()? > MAX_FILE as u64 {
             // Nobody has a limit here, so nobody would ever make it shorter.
             recount(maildir, Limit::default())?;
         }
@@ -218,7 +218,7 @@ fn read(maildir: &Maildir, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
         let text = format!("{}\n{}\n0 0\n", limit.header(), rest.trim_end());
         maildir.replace(FILE, text.as_bytes())?;
     }
-    let exact = lines == 1 && file.metadata()?.modified()?.elapsed().is_ok_and(|age| age < RECENT);
+    let exact = lines == 1 && file.age()?.is_some_and(|age| age < RECENT);
     Ok(Some((usage, exact)))
 }
 
@@ -250,8 +250,7 @@ fn parse(text: &[u8]) -> Option<Sum<'_>> {
 
 /// Whether the mailbox's file system can hold so much: what it cannot was not counted.
 fn is_possible(maildir: &Maildir, usage: Usage) -> io::Result<bool> {
-    let space = fstatvfs(&maildir.dir)?;
-    let all = space.f_blocks.saturating_mul(space.f_frsize);
+    let all = maildir.dir.capacity()?;
     // Some network file systems do not tell.
     Ok(all == 0 || u64::try_from(usage.size).is_ok_and(|size| size <= all))
 }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{self, Read},
     sync::Arc,
 };
@@ -14,17 +13,18 @@ use tracing::warn;
 use super::{
     dir::Dir,
     maildir::{Maildir, existing},
+    open_file::OpenFile,
 };
-use crate::disk::DiskFile;
 
-/// The parts of a journal record: the directories it is for, its file name, its octets.
-pub(super) fn record<'a>(dirs: &[&str], name: &str, octets: &'a [u8]) -> Record<'a> {
-    let mut head = (dirs.len() as u16).to_le_bytes().to_vec();
+/// The parts of a journal record: the directories it is for, its file name, its octets. `None`:
+/// there are too many directories for one.
+pub(super) fn record<'a>(dirs: &[&str], name: &str, octets: &'a [u8]) -> Option<Record<'a>> {
+    let mut head = u16::try_from(dirs.len()).ok()?.to_le_bytes().to_vec();
     for text in dirs.iter().copied().chain([name]) {
-        head.extend_from_slice(&(text.len() as u16).to_le_bytes());
+        head.extend_from_slice(&u16::try_from(text.len()).ok()?.to_le_bytes());
         head.extend_from_slice(text.as_bytes());
     }
-    Record { head, octets }
+    Some(Record { head, octets })
 }
 
 /// A record to be written.
@@ -74,9 +74,6 @@ impl Mailboxes {
         dir: &str,
         name: &str,
     ) -> io::Result<Option<(Dir, String)>> {
-        if maildir.new.has(name)? {
-            return Ok(Some((maildir.dir.open("new")?, name.to_owned())));
-        }
         let cur = maildir.dir.open("cur")?;
         if !self.seen.contains_key(dir) {
             let names = seen(&cur)?;
@@ -87,8 +84,16 @@ impl Mailboxes {
             }
             self.seen.insert(dir.to_owned(), names);
         }
+        let is_new = maildir.new.has(name)?;
         match self.seen.get(dir).and_then(|names| names.get(name)) {
-            Some(seen) if cur.has(seen)? => Ok(Some((cur, seen.clone()))),
+            Some(seen) if cur.has(seen)? => {
+                if is_new {
+                    // The disk has taken half of what its reader did.
+                    maildir.new.remove(name)?;
+                }
+                Ok(Some((cur, seen.clone())))
+            }
+            _ if is_new => Ok(Some((maildir.dir.open("new")?, name.to_owned()))),
             _ => Ok(None),
         }
     }
@@ -150,7 +155,7 @@ fn write(
 }
 
 /// Whether the disk has these octets in a file, and not only the memory of the system.
-fn is_on_disk(file: &mut File, octets: &[u8]) -> io::Result<bool> {
+fn is_on_disk(file: &mut OpenFile, octets: &[u8]) -> io::Result<bool> {
     file.forget_cached()?;
     let mut there = Vec::with_capacity(octets.len());
     // What cannot be read is written anew.
@@ -242,7 +247,7 @@ mod tests {
         let all = ["there", "seen", "torn", "astray", "missing", "gone"]
             .map(|uid| format!("d/{uid}/Maildir"));
         let dirs: Vec<_> = all.iter().map(String::as_str).collect();
-        let octets = record(&dirs, "n", b"text").parts().concat();
+        let octets = record(&dirs, "n", b"text").expect("few").parts().concat();
         Mailboxes::of(Arc::new(root)).restore(&octets).expect("room");
         for path in [
             "d/there/Maildir/new/n",

@@ -4,7 +4,6 @@
 //! [`Chunk`] to be written elsewhere.
 
 use std::{
-    fs::File,
     io::{self, Write},
     sync::{
         Arc, PoisonError, RwLock,
@@ -12,7 +11,7 @@ use std::{
     },
 };
 
-use super::{Body, dir::Dir};
+use super::{Body, dir::Dir, open_file::OpenFile};
 
 /// Where a partition keeps files on their way into mailboxes. Cheap to clone: all clones are one.
 #[derive(Clone, Debug)]
@@ -37,7 +36,7 @@ impl SpillDir {
     }
 
     /// A new file; the directory is made again when somebody has removed it.
-    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+    pub(super) fn create(&self, name: &str) -> io::Result<OpenFile> {
         match self.dir().create(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let dir = Arc::new(self.0.root.make(SPILL)?);
@@ -68,7 +67,7 @@ pub struct Chunk {
 /// A file that is removed when nobody wants it any more.
 #[derive(Debug)]
 struct SpillFile {
-    file: File,
+    file: OpenFile,
     name: String,
     directory: SpillDir,
     size: u64,

@@ -1,0 +1,305 @@
+//! The world stops at every single write of the store.
+//!
+//! A seeded run of deliveries, small and large, of checkpoints, of readers who see and remove
+//! messages, and of syncs that fail, is repeated on a disk in memory, and stopped at its first
+//! operation that changes anything, at its second, and so on. Each time the disk is looked at as
+//! that may have left it: with the kernel alive and another process at work; or with the file
+//! system mounted anew, with or without a reboot, and everything that was not synced kept, dropped,
+//! or torn in several ways. The store must open on each of these, and then:
+//!
+//! - every message that got its 250 is in its mailbox, octet for octet, unless its reader removed
+//!   it (promise 1);
+//! - no message is there twice, in part, or without having been sent;
+//! - what a reader removed before the last checkpoint does not come back;
+//! - all this is on the disk, not only in the memory of the kernel, and the store works on.
+
+use std::{collections::BTreeMap, thread};
+
+use super::*;
+use crate::{
+    mail::Address,
+    mailbox::{memory_dir::MemoryDir, spill::Spill},
+    memory_disk::{Dice, Fate, MemoryDisk},
+};
+
+#[test]
+fn the_world_may_stop_at_every_write_of_the_store() {
+    let stop_everywhere = |seed| {
+        let whole = MemoryDisk::new();
+        let mended = run(&whole, seed).mended;
+        let mut crashes = 0;
+        for operation in 0..whole.operations() {
+            let disk = MemoryDisk::new();
+            disk.stop_at(operation);
+            let promised = run(&disk, seed);
+            let torn = (0..TEARS).map(|tear| Fate::Torn(seed << 32 | operation << 8 | tear));
+            for fate in [Fate::Kept, Fate::Dropped].into_iter().chain(torn) {
+                let scene = format!("seed {seed}, operation {operation}, {fate:?}");
+                promised.check(&disk.after_crash(fate), &scene);
+                crashes += 1;
+            }
+            let scene = format!("seed {seed}, operation {operation}, killed");
+            promised.check(&disk.after_kill(), &scene);
+            crashes += 1;
+        }
+        (crashes, mended)
+    };
+    let runs: Vec<(u64, u32)> = thread::scope(|scope| {
+        let runs: Vec<_> =
+            (0..SEEDS).map(|seed| scope.spawn(move || stop_everywhere(seed))).collect();
+        runs.into_iter().map(|run| run.join().expect("every promise was kept")).collect()
+    });
+    let crashes: u64 = runs.iter().map(|run| run.0).sum();
+    let mended: u32 = runs.iter().map(|run| run.1).sum();
+    println!("{crashes} crash points, {mended} journals begun after a failed sync");
+    assert!(mended > 5, "only {mended} journals begun: the test has lost its teeth");
+    assert!(crashes > 5_000, "only {crashes} crashes: the test has lost its teeth");
+}
+
+#[test]
+fn the_world_may_stop_again_while_the_store_recovers() {
+    for seed in 0..SEEDS {
+        let whole = MemoryDisk::new();
+        run(&whole, seed);
+        for operation in (0..whole.operations()).step_by(67) {
+            let disk = MemoryDisk::new();
+            disk.stop_at(operation);
+            let promised = run(&disk, seed);
+            for second in 0.. {
+                let crashed = disk.after_crash(Fate::Torn(seed << 32 | operation));
+                crashed.stop_at(second);
+                let recovered = Engine::open(&crashed).is_ok() && !crashed.has_stopped();
+                for again in [Fate::Kept, Fate::Dropped, Fate::Torn(second)] {
+                    let scene = format!("seed {seed}, operations {operation} and {second}");
+                    promised.check(&crashed.after_crash(again), &scene);
+                }
+                if recovered {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The store without its threads, so that a run is the same each time.
+struct Engine {
+    partition: Partition,
+    checkpoints: Checkpoints,
+}
+
+/// What was said to clients, and what readers did.
+#[derive(Default)]
+struct Promised {
+    /// By directory and content.
+    messages: BTreeMap<(String, Vec<u8>), Message>,
+    sent: u64,
+    mended: u32,
+}
+
+#[derive(Default)]
+struct Message {
+    acknowledged: bool,
+    /// Its reader removed it.
+    removed: bool,
+    /// And a checkpoint has seen that.
+    gone: bool,
+}
+
+fn run(disk: &MemoryDisk, seed: u64) -> Promised {
+    let mut promised = Promised::default();
+    let Ok(mut engine) = Engine::open(disk) else { return promised };
+    let mut dice = Dice(seed);
+    for _ in 0..STEPS {
+        match dice.below(14) {
+            0..=4 => engine.deliver(&mut promised, &mut dice),
+            5 => engine.deliver_large(&mut promised, &mut dice),
+            6 | 7 => see(disk, &mut dice),
+            8 => promised.remove(disk, &mut dice),
+            9..=12 => engine.step(&mut promised),
+            _ => disk.fail_syncs(1 + dice.below(2) as u32),
+        }
+        if disk.has_stopped() {
+            break;
+        }
+    }
+    promised
+}
+
+impl Engine {
+    fn open(disk: &MemoryDisk) -> Result<Self, PartitionError> {
+        let store = Store {
+            path: ROOT.into(),
+            autocreate: Autocreate::All,
+            default_quota: Quota::default(),
+        };
+        let root = Dir::Memory(MemoryDir::root(disk, ROOT.as_ref()));
+        let (marker, shared) = (Marker::nowhere(), Arc::new(disk.clone()));
+        let opened = Partition::open_at(root, marker, shared, JOURNAL, &store, "h")?;
+        let (mut partition, checkpoints) = opened;
+        partition.journal.set_impatient();
+        Ok(Self { partition, checkpoints })
+    }
+
+    fn deliver(&mut self, promised: &mut Promised, dice: &mut Dice) {
+        // The thread of the checkpoints would make room.
+        if self.partition.journal.is_half_full() {
+            self.step(promised);
+        }
+        let batch: Vec<Delivery> = (0..=dice.below(3))
+            .map(|_| Delivery { body: Body::Whole(promised.content(dice)), recipients: to(dice) })
+            .collect();
+        self.hand_over(promised, &batch);
+    }
+
+    fn deliver_large(&mut self, promised: &mut Promised, dice: &mut Dice) {
+        let content = promised.content(dice);
+        let mut spill = Spill::default();
+        spill.push(&content);
+        let recipients = to(dice);
+        promised.sending(&content, &recipients);
+        let Ok(body) = spill.chunk(&self.partition.spill_dir()).finish() else { return };
+        let replies = self.partition.deliver(&[Delivery { body, recipients: recipients.clone() }]);
+        promised.answered(&content, &recipients, &replies[0]);
+    }
+
+    fn hand_over(&mut self, promised: &mut Promised, batch: &[Delivery]) {
+        for delivery in batch {
+            let Body::Whole(content) = &delivery.body else { continue };
+            promised.sending(content, &delivery.recipients);
+        }
+        let replies = self.partition.deliver(batch);
+        for (delivery, replies) in batch.iter().zip(replies) {
+            let Body::Whole(content) = &delivery.body else { continue };
+            promised.answered(content, &delivery.recipients, &replies);
+        }
+    }
+
+    fn step(&mut self, promised: &mut Promised) {
+        let before = self.partition.journal.is_well();
+        if self.checkpoints.step().is_ok() {
+            promised.mended += u32::from(!before);
+            for message in promised.messages.values_mut() {
+                message.gone |= message.removed;
+            }
+        }
+    }
+}
+
+impl Promised {
+    fn content(&mut self, dice: &mut Dice) -> Vec<u8> {
+        self.sent += 1;
+        let filler = (0..dice.below(700)).map(|_| dice.below(256) as u8);
+        format!("message {}: ", self.sent).into_bytes().into_iter().chain(filler).collect()
+    }
+
+    fn sending(&mut self, content: &[u8], recipients: &[Rcpt]) {
+        for rcpt in recipients {
+            self.messages.entry((dir_of(rcpt), content.to_vec())).or_default();
+        }
+    }
+
+    fn answered(&mut self, content: &[u8], recipients: &[Rcpt], replies: &[Answer]) {
+        for (rcpt, answer) in recipients.iter().zip(replies) {
+            let message = self.messages.entry((dir_of(rcpt), content.to_vec())).or_default();
+            message.acknowledged |= answer.reply.code == 250;
+        }
+    }
+
+    /// A reader removes a message.
+    fn remove(&mut self, disk: &MemoryDisk, dice: &mut Dice) {
+        let all = found(disk);
+        if let Some((path, dir, content)) = all.into_iter().nth(dice.below(8) as usize)
+            && let Some(message) = self.messages.get_mut(&(dir, content))
+        {
+            message.removed = true;
+            let _ = disk.remove(path.as_ref());
+        }
+    }
+
+    /// Opens the store on what is left and looks whether every promise was kept.
+    fn check(&self, disk: &MemoryDisk, scene: &str) {
+        disk.fail_syncs(0);
+        let mut engine = Engine::open(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
+        self.look(disk, scene);
+        // It is on the disk, whatever the kernel has in memory.
+        let later = disk.after_crash(Fate::Dropped);
+        let again = Engine::open(&later);
+        again.unwrap_or_else(|error| panic!("{scene}, later: {error}"));
+        self.look(&later, &format!("{scene}, later"));
+        let mut works = Promised::default();
+        let rcpt = rcpt("amy");
+        let body = Body::Whole(b"hello".to_vec());
+        engine.hand_over(&mut works, &[Delivery { body, recipients: vec![rcpt] }]);
+        assert!(works.messages.values().all(|message| message.acknowledged), "{scene}: broken");
+    }
+
+    fn look(&self, disk: &MemoryDisk, scene: &str) {
+        let mut there = BTreeMap::new();
+        for (path, dir, content) in found(disk) {
+            let twice = there.insert((dir, content), path.clone());
+            assert!(twice.is_none(), "{scene}: {path} is there twice");
+        }
+        for (name, path) in &there {
+            let message = self.messages.get(name);
+            let message = message.unwrap_or_else(|| panic!("{scene}: nobody sent {path}"));
+            assert!(!message.gone, "{scene}: {path} came back");
+        }
+        for (name, message) in &self.messages {
+            assert!(
+                !message.acknowledged || message.removed || there.contains_key(name),
+                "{scene}: {} in {} was acknowledged and is lost",
+                String::from_utf8_lossy(&name.1[..12]),
+                name.0
+            );
+        }
+    }
+}
+
+/// A reader sees a message: its name grows flags.
+fn see(disk: &MemoryDisk, dice: &mut Dice) {
+    let new: Vec<_> = found(disk).into_iter().filter(|(path, ..)| path.contains("/new/")).collect();
+    if let Some((path, ..)) = new.get(dice.below(new.len() as u64) as usize) {
+        let seen = format!("{}:2,S", path.replace("/new/", "/cur/"));
+        let _ = disk.rename(path.as_ref(), seen.as_ref());
+    }
+}
+
+/// Every message in every mailbox and folder: path, directory, content.
+fn found(disk: &MemoryDisk) -> Vec<(String, String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for path in disk.paths() {
+        let path = path.to_string_lossy().into_owned();
+        let Some((dir, _)) = path.split_once("/new/").or_else(|| path.split_once("/cur/")) else {
+            continue;
+        };
+        let dir = dir.trim_start_matches("/store/").to_owned();
+        let content = disk.contents(path.as_ref()).expect("it was listed");
+        found.push((path, dir, content));
+    }
+    // Names have the time in them, which no run has twice.
+    found.sort_by(|one, other| (&one.1, &one.2).cmp(&(&other.1, &other.2)));
+    found
+}
+
+fn to(dice: &mut Dice) -> Vec<Rcpt> {
+    let names = ["jdoe", "amy", "bob+Work", "amy+Lists"];
+    let first = dice.below(4) as usize;
+    (0..=dice.below(3) as usize).map(|n| rcpt(names[(first + n) % names.len()])).collect()
+}
+
+fn rcpt(address: &str) -> Rcpt {
+    let parsed = Address::parse(address).expect(address);
+    let mailbox = MailboxName::of(&parsed, "d").expect(address);
+    Rcpt { mailbox, as_given: address.to_owned(), quota: None, flags: 0 }
+}
+
+fn dir_of(rcpt: &Rcpt) -> String {
+    let maildir = rcpt.mailbox.maildir();
+    rcpt.mailbox.folder().map_or_else(|| maildir.clone(), |folder| format!("{maildir}/.{folder}"))
+}
+
+const ROOT: &str = "/store";
+const JOURNAL: u64 = 32 << 10;
+const SEEDS: u64 = 4;
+const STEPS: u64 = 50;
+const TEARS: u64 = 4;

@@ -1,0 +1,85 @@
+//! An open file of a partition.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    time::Duration,
+};
+
+use crate::disk::DiskFile;
+
+/// On the machine's disk; in tests also on one that forgets.
+#[derive(Debug)]
+pub(super) enum OpenFile {
+    /// Of the machine.
+    Real(File),
+    /// In memory; where to go on reading or writing.
+    #[cfg(test)]
+    Memory(super::memory_dir::Handle, u64),
+}
+
+impl OpenFile {
+    fn file(&self) -> &dyn DiskFile {
+        match self {
+            Self::Real(file) => file,
+            #[cfg(test)]
+            Self::Memory(file, _) => file.file(),
+        }
+    }
+
+    /// Octets in it.
+    pub(super) fn size(&self) -> io::Result<u64> {
+        self.file().size()
+    }
+
+    /// How long ago it was changed. `None`: the clock has been put back since, or nobody knows.
+    pub(super) fn age(&self) -> io::Result<Option<Duration>> {
+        match self {
+            Self::Real(file) => Ok(file.metadata()?.modified()?.elapsed().ok()),
+            #[cfg(test)]
+            Self::Memory(..) => Ok(None),
+        }
+    }
+
+    /// Makes its contents durable.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        self.file().sync_data()
+    }
+
+    /// See [`DiskFile::forget_cached`].
+    pub(super) fn forget_cached(&self) -> io::Result<()> {
+        self.file().forget_cached()
+    }
+}
+
+impl Read for OpenFile {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Real(file) => file.read(octets),
+            #[cfg(test)]
+            Self::Memory(file, at) => {
+                let read = file.file().read_at(octets, *at)?;
+                *at += read as u64;
+                Ok(read)
+            }
+        }
+    }
+}
+
+impl Write for OpenFile {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Real(file) => file.write(octets),
+            #[cfg(test)]
+            Self::Memory(file, at) => {
+                file.file().write_at(&mut [io::IoSlice::new(octets)], *at)?;
+                *at += octets.len() as u64;
+                Ok(octets.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
