@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 
 use relais_channels::mail::{NextHop, Priority};
-use relais_config::{
-    Channel, Config,
-    channel::{Program, Switch},
-};
+use relais_config::{Channel, Config, channel::Program};
 
 /// A channel by its place in the configuration file.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -41,12 +38,16 @@ impl Channels {
     }
 }
 
-/// Whether jobs of this channel can deliver. What they cannot deliver waits on the disk, and
-/// takes no room from what moves.
+/// Whether jobs serve this channel. What nobody serves waits on the disk, and takes no room from
+/// what moves. That a channel is only there for mail that comes in is not told by its settings:
+/// nothing is routed to it.
 pub fn is_delivered(channel: &Channel) -> bool {
-    // A channel whose mail only ever comes in has a server side and no destination.
-    let incoming = channel.flagtransfer && channel.switchchannel == Switch::Allow;
-    channel.program == Program::Lmtp && !incoming
+    matches!(channel.program, Program::Lmtp | Program::Bitbucket) || reroutes(channel)
+}
+
+/// Whether jobs of this channel run its mail through the router again.
+pub fn reroutes(channel: &Channel) -> bool {
+    matches!(channel.program, Program::Process | Program::Reprocess | Program::Hold)
 }
 
 /// How urgent a message of `size` octets is for a channel: what the sender asked for, lowered step

@@ -23,12 +23,12 @@ use relais_channels::{
         SiteTrouble,
     },
 };
-use relais_config::Channel;
+use relais_config::{Channel, channel::Program};
 use tokio::{io::AsyncReadExt, sync::oneshot};
 
 use self::life::Life;
 use crate::{
-    channels::{ChannelId, default_port, next_hop},
+    channels::{ChannelId, default_port, next_hop, reroutes},
     events::EntrySettled,
     metrics::{self, ActorMeter},
     notary::KnownMessage,
@@ -221,9 +221,17 @@ impl Thread {
         let entry = work.entry;
         match record {
             Ok((envelope, content)) => {
-                let attempt = self.deliver(&work, &envelope, &content, following).await;
+                let attempt = match self.channel().program {
+                    Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
+                    _ if reroutes(self.channel()) => self.reroute(&work, &envelope, &content).await,
+                    _ => self.deliver(&work, &envelope, &content, following).await,
+                };
                 let counts = work.counts(&attempt);
                 self.report(&work, &envelope, &attempt, counts);
+                if self.channel().program != Program::Lmtp {
+                    // Nobody was reached.
+                    return Settled { entry, attempt, counts, good_news: None };
+                }
                 let good_news = good_news(&work, envelope, content, &attempt).await;
                 Settled { entry, attempt, counts, good_news }
             }
@@ -293,6 +301,16 @@ impl Thread {
             self.announces = false;
         }
         Err(SiteTrouble::deferred(CLOSES_AT_ONCE))
+    }
+
+    /// What is in a hold channel and comes here was released.
+    async fn reroute(&self, work: &Work, envelope: &Envelope, content: &Content) -> Attempt {
+        let Work { entry, .. } = work;
+        let rerouter = &self.parts.rerouter;
+        let released = self.channel().program == Program::Hold;
+        let plan = rerouter.plan(envelope, entry.entry, entry.open, released).await;
+        let outcomes = rerouter.carry_out(envelope, content, entry.entry, plan).await;
+        Attempt { outcomes, trouble: None, peer: None }
     }
 
     async fn connect(&self) -> Result<Connection, SiteTrouble> {
@@ -386,6 +404,7 @@ fn unreadable(id: MessageId, error: &SpoolError, open: u64) -> Attempt {
     all(open, &Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), error.to_string())))
 }
 
+const DISCARDED: Reply = Reply::new(250, Enhanced(2, 0, 0), "discarded");
 const NO_SUCH_ENTRY: Reply =
     Reply::new(451, Enhanced(4, 3, 0), "the spool's record has no such entry");
 const NO_HOST: Reply = Reply::new(451, Enhanced(4, 4, 4), "the route names no host to connect to");

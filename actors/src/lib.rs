@@ -33,6 +33,7 @@ pub mod placement;
 pub mod pool;
 pub mod queue;
 pub mod readiness;
+pub mod rerouting;
 pub mod router;
 pub mod service;
 pub mod session;

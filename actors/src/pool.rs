@@ -16,6 +16,7 @@ use crate::{
     metrics::{self, ActorMeter, Metrics, RestartCause},
     placement::Placement,
     queue::{Destination, Queue, ThreadEnded, ThreadId},
+    rerouting::Rerouter,
     spool::Spool,
     watch::Lifeline,
 };
@@ -97,6 +98,8 @@ pub struct JobParts {
     pub spool: Spool,
     /// Where work comes from.
     pub queue: Addr<Queue>,
+    /// Who runs mail through the router again.
+    pub rerouter: Rerouter,
     /// Which arbiter a thread runs on.
     pub placement: Arc<Placement>,
     /// Counters.

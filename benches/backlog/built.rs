@@ -124,6 +124,7 @@ impl Filler {
             envelope_id: None,
             returned: None,
             held: None,
+            rerouted: None,
             size: 0,
             entries: vec![entry],
         }

@@ -29,6 +29,7 @@ fn routes(criterion: &mut Criterion) {
             may_relay: false,
             trace: false,
             header: false,
+            released: false,
         };
         group.bench_function(name, |bench| {
             bench.iter(|| runtime.block_on(routes.route(&question, &directory)));

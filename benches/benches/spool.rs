@@ -119,6 +119,7 @@ fn envelope(id: MessageId) -> Envelope {
         envelope_id: None,
         returned: None,
         held: None,
+        rerouted: None,
         size: 0,
         entries: vec![entry],
     }

@@ -52,6 +52,7 @@ impl Files {
             may_relay: prepared.may_relay,
             trace: true,
             header: question.header,
+            released: false,
         };
         let routing = self.routes.route(&asked, &self.directory).await;
         Ok(explained(&self.channels, question, prepared, &routing))
@@ -188,9 +189,9 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
     });
     RouteResult {
         address: route.address.clone(),
-        channel: route.channel.clone(),
-        tag: route.tag.clone(),
-        next_hop: hop.unwrap_or_else(|| route.host.clone()),
+        channel: route.channel.to_string(),
+        tag: route.tag.to_string(),
+        next_hop: hop.unwrap_or_else(|| route.host.to_string()),
     }
 }
 

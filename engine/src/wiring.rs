@@ -22,6 +22,7 @@ use relais_actors::{
     placement::Placement,
     pool::{JobParts, Pool},
     queue::{Committed, Parts, Queue},
+    rerouting::Rerouter,
     router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
     session::{Behind, HoldLimits, QueueSide, SessionParts},
     spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
@@ -142,6 +143,12 @@ impl Engine {
             channels: channels.clone(),
             spool: spool.clone(),
             queue: queue.clone(),
+            rerouter: Rerouter {
+                channels: channels.clone(),
+                spool: spool.clone(),
+                router: router.clone(),
+                metrics: metrics.clone(),
+            },
             placement: placement.clone(),
             metrics: metrics.clone(),
         };

@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub domain: &'a Domain,
     /// For vacation dates.
     pub now: SystemTime,
+    /// The mail was released from a hold channel: the status `hold` does not count.
+    pub released: bool,
 }
 
 /// Whom an entry stands for.
@@ -75,6 +77,8 @@ pub struct Applied<'a> {
     pub option: &'a str,
     /// It only answers; nothing is delivered by it.
     pub autoreply: bool,
+    /// It leads to a place of the entry's own, by an address that stands for nobody else.
+    pub is_way: bool,
     /// Where it leads.
     pub targets: Result<Vec<Target>, OptionFailure>,
 }
@@ -191,7 +195,7 @@ pub fn evaluate<'a>(
     request: &Request<'_>,
 ) -> Result<Vec<Applied<'a>>, EntryError> {
     let kind = Kind::of(entry).ok_or(EntryError::NotMail)?;
-    let standing = standing(kind, entry, request.domain)?;
+    let standing = standing(kind, entry, request.domain, request.released)?;
     if kind == Kind::User {
         check_uid(entry)?;
     } else {
@@ -262,7 +266,7 @@ fn smart_host(request: &Request<'_>) -> Result<Applied<'static>, EntryError> {
 
 fn routed<'a>(option: &'a str, host: &str, request: &Request<'_>) -> Applied<'a> {
     let address = format!("@{host}:{}", request.address.mailbox());
-    Applied { option, autoreply: false, targets: Ok(vec![Target::Address(address)]) }
+    Applied { option, autoreply: false, is_way: true, targets: Ok(vec![Target::Address(address)]) }
 }
 
 fn apply<'a>(
@@ -272,8 +276,10 @@ fn apply<'a>(
     request: &Request<'_>,
 ) -> Applied<'a> {
     let autoreply = option.flags.autoreply();
+    let is_way = matches!(option.template, Template::Address(_));
     if option.flags.vacation() && !on_vacation(entry, request.now) {
-        return Applied { option: &option.text, autoreply, targets: Err(OptionFailure::NotNow) };
+        let targets = Err(OptionFailure::NotNow);
+        return Applied { option: &option.text, autoreply, is_way, targets };
     }
     let addresses =
         |name: &str| -> Vec<_> { entry.all(name).iter().cloned().map(Target::Address).collect() };
@@ -294,7 +300,7 @@ fn apply<'a>(
                 .map_err(OptionFailure::Absent),
         },
     };
-    Applied { option: &option.text, autoreply, targets }
+    Applied { option: &option.text, autoreply, is_way, targets }
 }
 
 fn names_host(pieces: &[Piece]) -> bool {
@@ -460,7 +466,9 @@ mod tests {
         };
         let address = Address::parse("J.Doe+Work@Siroe.com").unwrap();
         let now = SystemTime::UNIX_EPOCH;
-        let request = Request { address: &address, subaddress: Some("Work"), domain: &domain, now };
+        let subaddress = Some("Work");
+        let request =
+            Request { address: &address, subaddress, domain: &domain, now, released: false };
         let applied = evaluate(policy, entry, &request)?;
         let targets = applied.into_iter().filter_map(|applied| applied.targets.ok()).flatten();
         let text = |target| match target {

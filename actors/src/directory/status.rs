@@ -12,8 +12,13 @@ pub(super) enum Standing {
 }
 
 /// Goes through the chain of statuses, domain first; the first that is not `active` decides. A
-/// missing one is active, an unknown one inactive.
-pub(super) fn standing(kind: Kind, entry: &Entry, domain: &Domain) -> Result<Standing, EntryError> {
+/// missing one is active, an unknown one inactive; and `hold` is active for what was `released`.
+pub(super) fn standing(
+    kind: Kind,
+    entry: &Entry,
+    domain: &Domain,
+    released: bool,
+) -> Result<Standing, EntryError> {
     let own: &[&str] = match kind {
         Kind::User => &["inetuserstatus", "mailuserstatus"],
         Kind::Group => &["inetmailgroupstatus"],
@@ -27,6 +32,7 @@ pub(super) fn standing(kind: Kind, entry: &Entry, domain: &Domain) -> Result<Sta
         let of_mail = name.starts_with("mail") || name == "inetmailgroupstatus";
         match value.as_str() {
             "active" => {}
+            "hold" if of_mail && released => {}
             "hold" if of_mail => return Ok(Standing::Held),
             "overquota" if of_mail => return Err(EntryError::OverQuota),
             "disabled" if of_mail => return Err(EntryError::Disabled(kind)),
@@ -78,7 +84,10 @@ mod tests {
             set(&mut entry, "mailUserStatus", statuses[3]);
             let entry_of = Arc::new(organization);
             let domain = Domain { name: "x".to_owned(), base: "o=x".to_owned(), entry: entry_of };
-            assert_eq!(standing(Kind::User, &entry, &domain), want, "{statuses:?}");
+            assert_eq!(standing(Kind::User, &entry, &domain, false), want, "{statuses:?}");
+            let released = standing(Kind::User, &entry, &domain, true);
+            let want = want.map(|_| Standing::Active);
+            assert_eq!(released, want, "{statuses:?}, released");
         }
     }
 }

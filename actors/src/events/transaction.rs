@@ -5,7 +5,7 @@
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `action` | `E` enqueued, `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in |
+//! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in |
 //! | `id` | queue id; empty for `J` |
 //! | `client` | who brought it: `name [address]` |
 //! | `source_channel` | the channel it came in by |
@@ -76,6 +76,15 @@ pub struct StoredFor<'a> {
     pub mailbox: &'a str,
     /// What the client was told.
     pub reply: &'a Reply,
+}
+
+/// A message that was in the queue went through the router again, and what it goes on as is safe.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRerouted<'a> {
+    /// What it goes on as.
+    pub envelope: &'a Envelope,
+    /// The channel where it waited.
+    pub left: &'a str,
 }
 
 /// A recipient was refused on the way in.
@@ -228,6 +237,25 @@ impl IntoMailboxes<'_> {
             _ => ("J", "", 0),
         };
         Record { action, id, channel, attempts, delay: took, mailbox, peer_id, ..refused }.write();
+    }
+}
+
+impl MessageRerouted<'_> {
+    /// Writes an `E` line for each new entry, under the message's id; counts submitted by the channel
+    /// that it left, and received.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { envelope, left } = self;
+        let new = || envelope.entries.iter().filter(|entry| !entry.recipients.is_empty());
+        let all = new().map(|entry| entry.recipients.len()).sum();
+        metrics.channel(left).submitted(all, envelope.size);
+        let text = format!("routed again, from channel {left}");
+        let reply = Reply::with_text(250, Enhanced(2, 1, 5), text);
+        let delay = Timestamp(envelope.received).until(Timestamp::now());
+        for entry in new() {
+            metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
+            let to = Recipients { entry, which: u64::MAX };
+            Record { delay, ..Record::of(envelope, entry, "E", to, &reply) }.write();
+        }
     }
 }
 
@@ -510,6 +538,7 @@ mod tests {
             envelope_id: None,
             returned: None,
             held: None,
+            rerouted: None,
             size: 4096,
             entries: vec![Entry {
                 channel: "tcp_lmtpcs".to_owned(),

@@ -190,6 +190,7 @@ impl Parts {
                 may_relay: true,
                 trace: false,
                 header: false,
+                released: false,
             };
             match self.router.resolve(&question).await {
                 Ok(ways) => routes.push((Recipient::new("", address), ways)),
@@ -258,6 +259,7 @@ fn envelope_of(
         envelope_id: None,
         returned: None,
         held: None,
+        rerouted: None,
         size: 0,
         entries,
     }

@@ -40,7 +40,7 @@ use crate::{
     metrics::{self, ActorMeter, Metrics, NoticeResult},
     queue::{Destination, Queue, Reading, Reason, now_ms, tracker::Tracked},
     router::RouterHandle,
-    spool::{EntryState, Spool},
+    spool::{EntryState, Place, Spool},
     watch::Lifeline,
 };
 
@@ -159,8 +159,9 @@ pub struct Parts {
     pub looked: PathBuf,
 }
 
-/// A message, and what there is to say of it.
-type About = (MessageId, Kind);
+/// A message, the record that has its recipients, and what there is to say of it. One that was routed
+/// again has several records.
+type About = (MessageId, Place, Kind);
 
 /// Cases that share a notice.
 struct Letter {
@@ -232,7 +233,7 @@ impl Notary {
             self.gathering.pop_front();
             let Some(cases) = self.pending.remove(&about) else { continue };
             let letter = Letter { cases, tries: 0 };
-            if about.1 == Kind::Bounced {
+            if about.2 == Kind::Bounced {
                 unsaid.push(letter);
             } else {
                 self.letters.push_back(letter);
@@ -350,7 +351,7 @@ impl Handler<Tell> for Notary {
         let _busy = self.meter.handling("Tell");
         let now = Instant::now();
         for mut case in cases {
-            let about = (case.entry.id, case.kind);
+            let about = (case.entry.id, case.entry.place, case.kind);
             let gathered = self.pending.entry(about).or_default();
             // One copy of the message is enough for all.
             if let Some(known) = gathered.first().and_then(|first| first.known.as_ref()) {

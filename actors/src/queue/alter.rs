@@ -7,6 +7,7 @@ use std::{collections::HashSet, future::ready, sync::Arc};
 
 use actix::prelude::*;
 use relais_channels::{dsn::Kind, mail::Envelope};
+use relais_config::channel::Program;
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -243,7 +244,12 @@ impl Queue {
             Action::Hold => EntryState::Held { open, attempts },
             // By this a round sees that it has to be tried before it is returned.
             Action::Release => EntryState::Waiting { open, attempts, due: now_ms() },
-            Action::Retry => EntryState::Waiting { open, attempts, due: 0 },
+            Action::Retry => {
+                let channel = self.channels.channel(destination.channel);
+                // What nobody has released yet is told by this, after a crash.
+                let due = if channel.program == Program::Hold { now_ms() } else { 0 };
+                EntryState::Waiting { open, attempts, due }
+            }
             Action::Delete => EntryState::Done,
             Action::Return => {
                 // It stays aside until its sender has been told.

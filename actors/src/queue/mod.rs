@@ -166,7 +166,7 @@ impl Queue {
 
     fn take_in(&mut self, stored: &Stored) -> Vec<Destination> {
         let mut touched = Vec::new();
-        for (number, entry) in stored.entries.iter().enumerate() {
+        for (number, entry) in stored.own_entries() {
             let Some(channel) = self.channels.find(&entry.channel) else {
                 // The router only names channels of this configuration.
                 warn!(id = %stored.id, channel = &*entry.channel, "no such channel; entry left on disk");
@@ -177,11 +177,11 @@ impl Queue {
             let open = initial.open();
             let entry = Tracked {
                 id: stored.id,
-                entry: number as u16,
+                entry: number,
                 place: stored.place,
                 open,
                 attempts: 0,
-                due: 0,
+                due: stored.rerouted,
                 priority: lowered(self.channels.channel(channel), stored.priority, stored.size),
                 size: stored.size,
             };
@@ -191,10 +191,6 @@ impl Queue {
                     self.tracker.finish(entry.id, entry.entry);
                     let held = EntryState::Held { open, attempts: 0 };
                     self.amend(&destination, &entry, initial, held, Vec::new(), None);
-                }
-                Program::Bitbucket => {
-                    self.tracker.finish(entry.id, entry.entry);
-                    self.amend(&destination, &entry, initial, EntryState::Done, Vec::new(), None);
                 }
                 _ if is_delivered(self.channels.channel(channel)) => {
                     self.tracker.offer(&destination, entry);

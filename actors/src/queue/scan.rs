@@ -1,9 +1,10 @@
 //! Finding on the disk what memory does not hold: at start, and whenever something overflowed
 //! and memory has room again.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use relais_config::channel::Program;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     channels::{is_delivered, lowered},
-    spool::{Class, Cursor, ScannedEntry, Spool},
+    spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
 };
 
 /// One channel's share of a scan, and where it goes on.
@@ -107,11 +108,16 @@ impl Queue {
     }
 
     fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry], ticket: Ticket) {
-        let channel = self.channels.channel(strand.channel);
+        let channels = Arc::clone(&self.channels);
+        let channel = channels.channel(strand.channel);
         let now = now_ms();
         let mut touched: Vec<Destination> = Vec::new();
         for scanned in found {
             let destination = Destination { channel: strand.channel, host: scanned.host.clone() };
+            if channel.program == Program::Hold && is_fresh(scanned.state) {
+                self.hold_at_last(&destination, scanned, ticket);
+                continue;
+            }
             let priority = lowered(channel, scanned.priority, scanned.size);
             let entry = Tracked { priority, ..Tracked::of(scanned) };
             let due = entry.due.min(latest_due(channel, priority, now));
@@ -125,6 +131,18 @@ impl Queue {
             }
         }
         self.feed(touched);
+    }
+
+    /// It came to a hold channel just before the engine ended.
+    fn hold_at_last(&mut self, destination: &Destination, found: &ScannedEntry, ticket: Ticket) {
+        let (id, entry, was) = (found.id, found.entry, found.state);
+        let known = self.tracker.state_of(id, entry).is_some();
+        if known || self.tracker.changed_since(ticket, id, entry) {
+            return;
+        }
+        self.tracker.finish(id, entry);
+        let held = EntryState::Held { open: was.open(), attempts: 0 };
+        self.amend(destination, &Tracked::of(found), was, held, Vec::new(), None);
     }
 
     /// The index could not be read: nothing is known of what is left, so it is looked for again.
@@ -147,6 +165,11 @@ impl Queue {
         info!(known = self.tracker.len(), more, "scan ended");
         self.publish();
     }
+}
+
+/// Nobody has released it: what was is due since then.
+fn is_fresh(state: EntryState) -> bool {
+    matches!(state, EntryState::Waiting { attempts: 0, due: 0, .. })
 }
 
 /// Reads all of them at the same time: they share one sync of the spool.

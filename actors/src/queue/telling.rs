@@ -74,6 +74,7 @@ mod tests {
             envelope_id: None,
             returned: None,
             held: None,
+            rerouted: None,
             size: 0,
             entries: Vec::new(),
         };

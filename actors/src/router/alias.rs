@@ -15,6 +15,17 @@ use super::{
 };
 use crate::directory::{Domain, Entry, EntryError, Lookup, Request, Target, evaluate};
 
+/// Whom an address stands for.
+#[derive(Default)]
+pub(super) struct Targets {
+    /// Addresses; and of each whether it is only the way to what it was found for.
+    pub(super) addresses: Vec<(String, bool)>,
+    /// Members by name that have no address.
+    pub(super) missing: Vec<String>,
+    /// Who hears of failures in the sender's place.
+    pub(super) errors_to: Option<String>,
+}
+
 /// The names under which one address is looked for.
 struct Names<'a> {
     /// Local part without quotes, in lower case.
@@ -32,9 +43,10 @@ impl Routes {
     pub(super) async fn expand_alias(
         &self,
         address: &Address,
+        released: bool,
         lookup: &impl Lookup,
         trace: &mut Trace,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Targets, Refusal> {
         let unquoted = address.unquoted_local();
         let names = Names::of(&unquoted, address, &self.delimiter);
         let domain = lookup.domain(&names.domain).await?;
@@ -43,17 +55,17 @@ impl Routes {
             found: domain.as_ref().map(|domain| domain.name.clone()),
         });
         if let Some(domain) = &domain {
-            let found = self.in_directory(address, &names, domain, lookup, trace).await?;
+            let found = self.in_directory(address, released, &names, domain, lookup, trace).await?;
             if let Some(targets) = found {
                 return Ok(targets);
             }
         }
-        if let Some(targets) = self.in_aliases(&names, trace)? {
+        if let Some(targets) = self.in_aliases(&names, trace) {
             return Ok(targets);
         }
         // Every host of ours has a postmaster (RFC 5321 section 4.5.1).
         if names.local == "postmaster" && names.domain != self.completion {
-            return Ok(vec![format!("postmaster@{}", self.completion)]);
+            return Ok(Targets::one(format!("postmaster@{}", self.completion), false));
         }
         Err(if self.has_transport { Refusal::Transport } else { Refusal::UnknownAlias })
     }
@@ -62,32 +74,34 @@ impl Routes {
     async fn in_directory(
         &self,
         address: &Address,
+        released: bool,
         names: &Names<'_>,
         domain: &Arc<Domain>,
         lookup: &impl Lookup,
         trace: &mut Trace,
-    ) -> Result<Option<Vec<String>>, Refusal> {
+    ) -> Result<Option<Targets>, Refusal> {
         for (probe, subaddress) in names.probes() {
             let entry = find(domain, &probe, lookup, trace).await?;
             let Some(entry) = entry else { continue };
-            return self
-                .evaluate(address, subaddress, domain, &entry, lookup, trace)
-                .await
-                .map(Some);
+            let request = Request { address, subaddress, domain, now: SystemTime::now(), released };
+            return self.evaluate(&request, &entry, lookup, trace).await.map(Some);
         }
         let replaced = |attribute: &'static str| domain.entry.first(attribute);
         if let Some(catch_all) = replaced("maildomaincatchalladdress") {
-            return Ok(Some(instead("mailDomainCatchallAddress", catch_all.to_owned(), trace)));
+            let catch_all = catch_all.to_owned();
+            return Ok(Some(instead("mailDomainCatchallAddress", catch_all, false, trace)));
         }
         if let Some(host) = replaced("mailroutingsmarthost") {
             let routed = format!("@{host}:{}", address.mailbox());
-            return Ok(Some(instead("mailRoutingSmartHost", routed, trace)));
+            return Ok(Some(instead("mailRoutingSmartHost", routed, true, trace)));
         }
         // An entry may be there for everybody else of its domain.
         let everybody = format!("@{}", names.domain);
         match find(domain, &everybody, lookup, trace).await? {
             Some(entry) => {
-                self.evaluate(address, None, domain, &entry, lookup, trace).await.map(Some)
+                let now = SystemTime::now();
+                let request = Request { address, subaddress: None, domain, now, released };
+                self.evaluate(&request, &entry, lookup, trace).await.map(Some)
             }
             None => Ok(None),
         }
@@ -95,51 +109,61 @@ impl Routes {
 
     async fn evaluate(
         &self,
-        address: &Address,
-        subaddress: Option<&str>,
-        domain: &Domain,
+        request: &Request<'_>,
         entry: &Entry,
         lookup: &impl Lookup,
         trace: &mut Trace,
-    ) -> Result<Vec<String>, Refusal> {
-        let request = Request { address, subaddress, domain, now: SystemTime::now() };
-        let applied = evaluate(&self.policy, entry, &request).inspect_err(|error| {
+    ) -> Result<Targets, Refusal> {
+        let applied = evaluate(&self.policy, entry, request).inspect_err(|error| {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
         })?;
-        let mut all = Vec::new();
+        let mut all = Targets { errors_to: errors_to(entry), ..Targets::default() };
         for applied in applied {
             let (targets, failure) = match applied.targets {
                 Ok(targets) => (targets, None),
                 Err(failure) => (Vec::new(), Some(failure)),
             };
-            let before = all.len();
+            let before = all.addresses.len();
             for target in targets {
-                all.extend(address_of(target, lookup).await?);
+                match target {
+                    Target::Address(address) => all.addresses.push((address, applied.is_way)),
+                    Target::Member(dn) => match address_of(&dn, lookup).await? {
+                        Some(address) => all.addresses.push((address, false)),
+                        None => all.missing.push(dn),
+                    },
+                }
             }
             trace.note(|| Step::Option {
                 option: applied.option.to_owned(),
-                targets: all[before..].to_vec(),
+                targets: all.addresses[before..]
+                    .iter()
+                    .map(|(address, _)| address.clone())
+                    .collect(),
                 failure: failure.map(|failure| failure.to_string()),
             });
         }
         Ok(all)
     }
 
-    fn in_aliases(
-        &self,
-        names: &Names<'_>,
-        trace: &mut Trace,
-    ) -> Result<Option<Vec<String>>, Refusal> {
+    fn in_aliases(&self, names: &Names<'_>, trace: &mut Trace) -> Option<Targets> {
         let with_domain = names.probes().map(|(probe, _)| probe);
         let bare = [Some(names.local.clone()), names.name.clone()].into_iter().flatten();
-        let found = with_domain.chain(bare).find_map(|probe| self.aliases.get(&probe));
-        let Some(targets) = found else { return Ok(None) };
+        let mut probes = with_domain.chain(bare);
+        let (name, targets) = probes.find_map(|probe| self.aliases.get_key_value(&probe))?;
         trace.note(|| Step::Alias { source: "aliases", targets: targets.clone() });
-        let special = |target: &&String| target.starts_with(['|', '/', ':']);
-        match targets.iter().find(special) {
-            Some(target) => Err(Refusal::Alias(target.clone())),
-            None => Ok(Some(targets.clone())),
-        }
+        // As in sendmail's and Postfix's alias files.
+        let owner = format!("owner-{name}");
+        Some(Targets {
+            addresses: targets.iter().map(|target| (target.clone(), false)).collect(),
+            missing: Vec::new(),
+            errors_to: self.aliases.contains_key(&owner).then_some(owner),
+        })
+    }
+}
+
+impl Targets {
+    fn one(address: String, is_way: bool) -> Self {
+        Self { addresses: vec![(address, is_way)], ..Self::default() }
     }
 }
 
@@ -192,21 +216,24 @@ async fn find(
     }
 }
 
-/// Members of a group by name are asked for their address; those without are passed over.
-async fn address_of(target: Target, lookup: &impl Lookup) -> Result<Option<String>, Refusal> {
-    let dn = match target {
-        Target::Address(address) => return Ok(Some(address)),
-        Target::Member(dn) => dn,
-    };
-    let entry = lookup.entry(&dn).await?;
-    let address = entry.and_then(|entry| entry.first("mail").map(str::to_owned));
-    if address.is_none() {
-        warn!(?dn, "a group's member has no mail address");
-    }
-    Ok(address)
+/// Members of a group by name are asked for their address.
+async fn address_of(dn: &str, lookup: &impl Lookup) -> Result<Option<String>, Refusal> {
+    let entry = lookup.entry(dn).await?;
+    Ok(entry.and_then(|entry| entry.first("mail").map(str::to_owned)))
 }
 
-fn instead(source: &'static str, target: String, trace: &mut Trace) -> Vec<String> {
-    trace.note(|| Step::Alias { source, targets: vec![target.clone()] });
-    vec![target]
+/// Whom a list wants to hear of failures: an address, or a URL of one.
+fn errors_to(entry: &Entry) -> Option<String> {
+    let value = entry.first("mgrperrorsto")?.trim();
+    let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"));
+    let address = scheme.map_or(value, |_| &value[7..]);
+    Address::parse(address).is_ok().then(|| address.to_owned())
 }
+
+fn instead(source: &'static str, target: String, is_way: bool, trace: &mut Trace) -> Targets {
+    trace.note(|| Step::Alias { source, targets: vec![target.clone()] });
+    Targets::one(target, is_way)
+}
+
+/// What targets of alias files begin with that are no addresses: commands, files, lists in files.
+pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];

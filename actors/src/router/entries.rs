@@ -1,8 +1,8 @@
 //! From routes to queue entries: the recipients that leave together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use relais_channels::mail::{Entry, Recipient};
+use relais_channels::mail::{Entry, Origin, Recipient};
 use relais_config::channel::Copies;
 
 use super::Route;
@@ -17,31 +17,57 @@ pub fn grouped<'a>(
 ) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut seen: HashSet<(&str, &str, &str)> = HashSet::new();
+    // The groups that still have room, by where they go.
+    let mut open: HashMap<(&str, &str), usize> = HashMap::new();
     for (recipient, routes) in recipients {
         for route in routes {
-            if !seen.insert((&route.channel, &route.host, &route.address)) {
+            let way = (&*route.channel, &*route.host);
+            if !seen.insert((way.0, way.1, &route.address)) {
                 continue;
             }
             let channel = channels.find(&route.channel).map(|id| channels.channel(id));
             let (copies, most) =
                 channel.map_or((Copies::Single, 1), |c| (c.copies, c.addrsperfile));
-            let fits = |entry: &&mut Entry| {
-                copies != Copies::Single
-                    && entry.channel == route.channel
-                    && entry.host == route.host
-                    && entry.recipients.len() < most
-            };
-            let recipient = Recipient { address: route.address.clone(), ..recipient.clone() };
-            // The groups that still have room are the last ones.
-            match entries.iter_mut().rev().find(fits) {
-                Some(entry) => entry.recipients.push(recipient),
-                None => entries.push(Entry {
-                    channel: route.channel.clone(),
-                    host: route.host.clone(),
-                    recipients: vec![recipient],
-                }),
+            let recipient = recipient_of(recipient, route);
+            let group = open.get(&way).and_then(|at| entries.get_mut(*at));
+            if let Some(entry) = group.filter(|entry| entry.recipients.len() < most) {
+                entry.recipients.push(recipient);
+                continue;
             }
+            if copies != Copies::Single {
+                open.insert(way, entries.len());
+            }
+            entries.push(Entry {
+                channel: route.channel.to_string(),
+                host: route.host.to_string(),
+                recipients: vec![recipient],
+            });
         }
     }
     entries
+}
+
+/// A recipient that goes this way.
+fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
+    let member = route.member.as_deref();
+    let by_itself = member.is_none_or(|member| member.eq_ignore_ascii_case(&recipient.original));
+    let plain = by_itself && route.errors_to.is_none() && route.refused.is_none();
+    let inherited = recipient.origin.as_deref();
+    let origin = if plain {
+        recipient.origin.clone()
+    } else {
+        Some(Box::new(Origin {
+            member: member.map_or_else(
+                || inherited.map_or_else(|| recipient.original.clone(), |its| its.member.clone()),
+                str::to_owned,
+            ),
+            errors_to: route
+                .errors_to
+                .as_deref()
+                .map(str::to_owned)
+                .or_else(|| inherited.and_then(|its| its.errors_to.clone())),
+            refused: route.refused.as_deref().cloned(),
+        }))
+    };
+    Recipient { address: route.address.clone(), origin, ..recipient.clone() }
 }

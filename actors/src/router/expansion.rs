@@ -1,15 +1,23 @@
 //! From a recipient's own channel to the ends of all its ways.
 //!
 //! Aliases are followed depth first and in order; every address once, every way once. Depth and
-//! number are limited. One that leads nowhere does not hold up the others.
+//! number are limited.
+//!
+//! # Members that lead nowhere
+//!
+//! When no member leads anywhere the recipient is refused: for now if there is hope for one of
+//! them, else for good, with what was said of the first. Otherwise the others get theirs, and each
+//! that failed goes by the channel of [`Program::Reprocess`], which tries it again or has the list's
+//! owner told.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::Address;
 use relais_config::{Channel, channel::Program};
 use tracing::warn;
 
 use super::{
+    alias::{SPECIAL, Targets},
     refusal::Refusal,
     rewrite::{Purpose, Rewritten},
     routes::{Route, Routes},
@@ -21,6 +29,23 @@ use crate::directory::{Lookup, quote};
 struct Pending {
     address: String,
     depth: usize,
+    lineage: Lineage,
+}
+
+/// Where an address comes from.
+#[derive(Clone, Default)]
+pub(super) struct Lineage {
+    /// What to look up to come by the same way once more; `None`: the recipient itself.
+    member: Option<Arc<str>>,
+    /// Who hears of failures in the sender's place.
+    errors_to: Option<Arc<str>>,
+}
+
+/// A member that leads nowhere.
+struct Failed {
+    member: String,
+    errors_to: Option<Arc<str>>,
+    refusal: Refusal,
 }
 
 /// What has been found so far.
@@ -28,10 +53,12 @@ struct Pending {
 pub(super) struct Expansion {
     pending: Vec<Pending>,
     routes: Vec<Route>,
-    known: HashSet<Route>,
+    known: HashSet<(Arc<str>, Arc<str>, String)>,
     /// Addresses whose aliases were looked up, in lower case.
     seen: HashSet<String>,
-    refusals: Vec<Refusal>,
+    failed: Vec<Failed>,
+    /// Hosts, once each.
+    hosts: HashSet<Arc<str>>,
 }
 
 impl Routes {
@@ -43,20 +70,13 @@ impl Routes {
         expansion: &mut Expansion,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
-        while let Some(Pending { address, depth }) = expansion.pending.pop() {
-            let followed =
-                self.follow_alias(&address, depth, purpose, lookup, expansion, trace).await;
-            match followed {
+        while let Some(pending) = expansion.pending.pop() {
+            match self.follow_alias(&pending, purpose, lookup, expansion, trace).await {
                 Ok(()) => {}
                 Err(refusal @ Refusal::TooMany) => return Err(refusal),
                 Err(refusal) => {
-                    // The others still get theirs; if there are none, this is what is said.
-                    trace.note(|| Step::Refused {
-                        address: address.clone(),
-                        reply: refusal.reply(),
-                    });
-                    warn!(?address, %refusal, "an alias leads nowhere");
-                    expansion.refusals.push(refusal);
+                    let Pending { address, lineage: Lineage { errors_to, .. }, .. } = pending;
+                    expansion.fail(address, errors_to, refusal, trace);
                 }
             }
         }
@@ -65,24 +85,29 @@ impl Routes {
 
     async fn follow_alias(
         &self,
-        address: &str,
-        depth: usize,
+        Pending { address, depth, lineage }: &Pending,
         purpose: Purpose<'_>,
         lookup: &impl Lookup,
         expansion: &mut Expansion,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
+        if address.starts_with(SPECIAL) {
+            return Err(Refusal::Alias(address.clone()));
+        }
         let malformed = |_| Refusal::Malformed(address.chars().take(200).collect());
         let address = Address::parse(address).map_err(malformed)?;
         let rewritten = self.rewrite(address, purpose, lookup, trace).await?;
-        self.take(rewritten, depth, purpose, lookup, expansion, trace).await
+        self.take(rewritten, *depth, lineage, purpose, lookup, expansion, trace).await
     }
 
     /// Goes on with a rewritten address: to its aliases, or out.
+    // What it takes beside the address is the same for all of an expansion.
+    #[allow(clippy::too_many_arguments)]
     pub(super) async fn take(
         &self,
         rewritten: Rewritten,
         depth: usize,
+        lineage: &Lineage,
         purpose: Purpose<'_>,
         lookup: &impl Lookup,
         expansion: &mut Expansion,
@@ -96,7 +121,7 @@ impl Routes {
             if channel.viaaliasrequired && depth == 0 {
                 return Err(Refusal::NotByAlias);
             }
-            return self.deliver(&rewritten, purpose, lookup, expansion, trace).await;
+            return self.deliver(&rewritten, lineage, purpose, lookup, expansion, trace).await;
         }
         let address = &rewritten.address;
         if !expansion.seen.insert(address.as_str().to_ascii_lowercase()) {
@@ -106,12 +131,25 @@ impl Routes {
         if depth == MAX_DEPTH {
             return Err(Refusal::TooDeep);
         }
-        let targets = self.expand_alias(address, lookup, trace).await?;
-        if expansion.pending.len() + expansion.routes.len() + targets.len() > MAX_EXPANSION {
+        let Targets { addresses, missing, errors_to } =
+            self.expand_alias(address, purpose.released, lookup, trace).await?;
+        let found = expansion.pending.len() + expansion.routes.len() + expansion.failed.len();
+        if found + addresses.len() + missing.len() > MAX_EXPANSION {
             return Err(Refusal::TooMany);
         }
-        let pending = |address| Pending { address, depth: depth + 1 };
-        expansion.pending.extend(targets.into_iter().rev().map(pending));
+        let errors_to = errors_to.map(Arc::from).or_else(|| lineage.errors_to.clone());
+        for dn in missing {
+            let refusal = Refusal::NoAddress(dn.clone());
+            expansion.fail(dn, errors_to.clone(), refusal, trace);
+        }
+        // Where a user's mail goes is asked of the user once more, and not of the way.
+        let this: Option<Arc<str>> = if depth == 0 { None } else { Some(address.mailbox().into()) };
+        let pending = |(address, is_way): (String, bool)| {
+            let member = if is_way { this.clone() } else { Some(address.as_str().into()) };
+            let lineage = Lineage { member, errors_to: errors_to.clone() };
+            Pending { address, depth: depth + 1, lineage }
+        };
+        expansion.pending.extend(addresses.into_iter().rev().map(pending));
         Ok(())
     }
 
@@ -119,6 +157,7 @@ impl Routes {
     pub(super) async fn deliver(
         &self,
         rewritten: &Rewritten,
+        lineage: &Lineage,
         purpose: Purpose<'_>,
         lookup: &impl Lookup,
         expansion: &mut Expansion,
@@ -129,21 +168,52 @@ impl Routes {
         };
         let channel = &self.channels[n];
         let host = self.destination(channel, &rewritten.address, purpose, lookup, trace).await?;
+        let (name, tag) = &self.names[n];
         let route = Route {
-            channel: channel.name.clone(),
-            host,
+            channel: Arc::clone(name),
+            host: expansion.host(&host),
             address: presented(channel, &rewritten.address),
-            tag: rewritten.tag.clone(),
+            tag: if **tag == *rewritten.tag { Arc::clone(tag) } else { (&*rewritten.tag).into() },
+            member: lineage.member.clone(),
+            errors_to: lineage.errors_to.clone(),
+            refused: None,
         };
-        trace.note(|| Step::Routed {
-            channel: route.channel.clone(),
-            host: route.host.clone(),
-            address: route.address.clone(),
-        });
-        if expansion.known.insert(route.clone()) {
-            expansion.routes.push(route);
-        }
+        expansion.push(route, trace);
         Ok(())
+    }
+
+    /// The ways that were found; those of members that failed lead to whoever tries them again.
+    pub(super) fn finish(
+        &self,
+        mut expansion: Expansion,
+        trace: &mut Trace,
+    ) -> Result<Vec<Route>, Refusal> {
+        let failed = std::mem::take(&mut expansion.failed);
+        let again = self.reprocess.filter(|_| !expansion.routes.is_empty());
+        let Some(n) = again else {
+            if failed.is_empty() {
+                let circle = expansion.routes.is_empty().then_some(Refusal::Circle);
+                return circle.map_or(Ok(expansion.routes), Err);
+            }
+            let hope = failed.iter().position(|failed| !failed.refusal.reply().is_permanent());
+            let refusal = failed.into_iter().nth(hope.unwrap_or(0)).map(|failed| failed.refusal);
+            return Err(refusal.unwrap_or(Refusal::Circle));
+        };
+        let (channel, tag) = &self.names[n];
+        let host = tag.to_ascii_lowercase();
+        for Failed { member, errors_to, refusal } in failed {
+            let route = Route {
+                channel: Arc::clone(channel),
+                host: expansion.host(&host),
+                address: member.clone(),
+                tag: Arc::clone(tag),
+                member: Some(member.into()),
+                errors_to,
+                refused: Some(Arc::new(refusal.reply())),
+            };
+            expansion.push(route, trace);
+        }
+        Ok(expansion.routes)
     }
 
     /// Where the channel connects for this address.
@@ -178,15 +248,38 @@ impl Routes {
 }
 
 impl Expansion {
-    pub(super) fn finish(mut self) -> Result<Vec<Route>, Refusal> {
-        // A temporary failure of one is a temporary failure of all: trying again loses nobody.
-        if let Some(n) = self.refusals.iter().position(|refusal| !refusal.reply().is_permanent()) {
-            return Err(self.refusals.swap_remove(n));
+    /// One copy of the name of a host.
+    fn host(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.hosts.get(name) {
+            return Arc::clone(known);
         }
-        if !self.routes.is_empty() {
-            return Ok(self.routes);
+        let host: Arc<str> = name.into();
+        self.hosts.insert(Arc::clone(&host));
+        host
+    }
+
+    fn push(&mut self, route: Route, trace: &mut Trace) {
+        trace.note(|| Step::Routed {
+            channel: route.channel.to_string(),
+            host: route.host.to_string(),
+            address: route.address.clone(),
+        });
+        let way = (Arc::clone(&route.channel), Arc::clone(&route.host), route.address.clone());
+        if self.known.insert(way) {
+            self.routes.push(route);
         }
-        Err(self.refusals.into_iter().next().unwrap_or(Refusal::Circle))
+    }
+
+    fn fail(
+        &mut self,
+        member: String,
+        errors_to: Option<Arc<str>>,
+        refusal: Refusal,
+        trace: &mut Trace,
+    ) {
+        trace.note(|| Step::Refused { address: member.clone(), reply: refusal.reply() });
+        warn!(?member, %refusal, "a member leads nowhere");
+        self.failed.push(Failed { member, errors_to, refusal });
     }
 }
 
@@ -218,6 +311,6 @@ fn mailbox(address: &Address) -> String {
 }
 
 /// Aliases within aliases.
-const MAX_DEPTH: usize = 10;
-/// Recipients that one address may stand for.
-const MAX_EXPANSION: usize = 100_000;
+pub(super) const MAX_DEPTH: usize = 10;
+/// Recipients that one address may stand for: as many as a message may have, all lists expanded.
+pub(crate) const MAX_EXPANSION: usize = 50_000;

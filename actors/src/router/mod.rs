@@ -39,6 +39,8 @@ pub struct Resolve {
     pub address: Address,
     /// The channel the mail comes in by.
     pub source_channel: String,
+    /// As in [`Question`].
+    pub released: bool,
 }
 
 /// Asks for the whole way, told step by step.
@@ -103,6 +105,7 @@ impl Handler<Resolve> for Router {
                 may_relay: false,
                 trace: false,
                 header: false,
+                released: resolve.released,
             };
             Arc::new(routes.resolve(&question, &directory).await)
         })
@@ -122,6 +125,7 @@ impl Handler<Explain> for Router {
                 may_relay: explain.may_relay,
                 trace: true,
                 header: explain.header,
+                released: false,
             };
             routes.route(&question, &directory).await
         })
@@ -140,23 +144,40 @@ impl RouterHandle {
     /// The ways of a recipient, or what the client gets to read. `trace` and `header` of the
     /// question are not looked at: [`Explain`] is for those.
     pub async fn resolve(&self, question: &Question<'_>) -> Result<Arc<[Route]>, Reply> {
-        let resolution = match self.cache.find(question) {
-            Some(resolution) => resolution,
-            None => self.ask(question).await?,
+        let resolution = if let Some(resolution) = self.cache.find(question) {
+            resolution
+        } else {
+            let generation = self.cache.generation();
+            let resolution = self.ask(question).await?;
+            self.cache.remember(question, &resolution, generation);
+            resolution
         };
         self.cache.routes().admit(&resolution, question)?;
         resolution.routes.clone()
     }
 
+    /// The same as things are now, whatever was found before; and for everybody.
+    pub async fn resolve_anew(&self, question: &Question<'_>) -> Result<Arc<[Route]>, Reply> {
+        self.ask(question).await?.routes.clone()
+    }
+
+    /// The same, where access checks have a say.
+    pub async fn resolve_anew_and_admit(
+        &self,
+        question: &Question<'_>,
+    ) -> Result<Arc<[Route]>, Reply> {
+        let resolution = self.ask(question).await?;
+        self.cache.routes().admit(&resolution, question)?;
+        resolution.routes.clone()
+    }
+
     async fn ask(&self, question: &Question<'_>) -> Result<Arc<Resolution>, Reply> {
-        let generation = self.cache.generation();
         let resolve = Resolve {
             address: question.address.clone(),
             source_channel: question.source_channel.to_owned(),
+            released: question.released,
         };
         let gone = |_| Reply::new(451, Enhanced(4, 3, 0), "routing is not available");
-        let resolution = self.addr.send(resolve).await.map_err(gone)?;
-        self.cache.remember(question, &resolution, generation);
-        Ok(resolution)
+        self.addr.send(resolve).await.map_err(gone)
     }
 }

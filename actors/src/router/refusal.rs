@@ -3,6 +3,10 @@
 use relais_channels::mail::{Enhanced, Reply};
 use relais_config::rewrite::ErrorText;
 
+use super::{
+    expansion::{MAX_DEPTH, MAX_EXPANSION},
+    rewrite::MAX_PASSES,
+};
 use crate::directory::{EntryError, LookupError};
 
 /// Why an address leads nowhere, and so what its sender gets to read.
@@ -24,6 +28,8 @@ pub(super) enum Refusal {
     Circle,
     #[error("the address expands to too many")]
     TooMany,
+    #[error("the list's member {0:?} has no mail address")]
+    NoAddress(String),
     #[error("rewriting left no address: {0:?}")]
     Malformed(String),
     #[error(
@@ -51,11 +57,21 @@ impl Refusal {
             Self::UnknownAlias | Self::NotByAlias => {
                 Reply::new(550, Enhanced(5, 1, 1), "unknown or illegal alias")
             }
-            Self::Loop => Reply::new(554, Enhanced(5, 4, 6), "address rewriting does not end"),
-            Self::TooDeep => Reply::new(554, Enhanced(5, 4, 6), "aliases are nested too deeply"),
+            Self::Loop => {
+                let text = format!("address rewriting does not end within {MAX_PASSES} passes");
+                Reply::with_text(554, Enhanced(5, 4, 6), text)
+            }
+            Self::TooDeep => {
+                let text = format!("aliases are nested more than {MAX_DEPTH} deep");
+                Reply::with_text(554, Enhanced(5, 4, 6), text)
+            }
             Self::Circle => Reply::new(554, Enhanced(5, 4, 6), "the address leads back to itself"),
             Self::TooMany => {
-                Reply::new(554, Enhanced(5, 5, 3), "the address stands for too many recipients")
+                let text = format!("the address stands for more than {MAX_EXPANSION} recipients");
+                Reply::with_text(554, Enhanced(5, 5, 3), text)
+            }
+            Self::NoAddress(_) => {
+                Reply::new(550, Enhanced(5, 1, 1), "a member of the list has no mail address")
             }
             Self::Malformed(_) => Reply::new(550, Enhanced(5, 1, 3), "malformed address"),
             Self::Alias(_) | Self::Transport => {

@@ -35,6 +35,8 @@ pub(super) struct Purpose<'a> {
     pub(super) forward: bool,
     /// The channel the mail came in by.
     pub(super) source: &'a str,
+    /// The mail was released from a hold channel.
+    pub(super) released: bool,
 }
 
 /// What rewriting came to.
@@ -408,4 +410,4 @@ fn name_of(location: Location) -> &'static str {
 }
 
 /// Passes over one address. The original warns of loops and names no limit; ours is inferred.
-const MAX_PASSES: usize = 10;
+pub(super) const MAX_PASSES: usize = 10;

@@ -14,7 +14,7 @@ use relais_config::{Channel, Config, MappingTable, channel::Program, mapping::Ta
 
 use super::{
     access::{self, Access, ORIG_SEND_ACCESS},
-    expansion::Expansion,
+    expansion::{Expansion, Lineage},
     refusal::{Refusal, relaying},
     rewrite::{Purpose, Rewritten},
     rules::Rules,
@@ -27,6 +27,10 @@ use crate::directory::{Lookup, Policy};
 pub struct Routes {
     pub(super) rules: Rules,
     pub(super) channels: Vec<Channel>,
+    /// Name and tag of each of them.
+    pub(super) names: Vec<(Arc<str>, Arc<str>)>,
+    /// The one that tries again what could not be routed.
+    pub(super) reprocess: Option<usize>,
     by_tag: HashMap<Box<str>, usize>,
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
@@ -43,6 +47,8 @@ pub struct Routes {
 
 /// A recipient to find the way of.
 #[derive(Clone, Copy, Debug)]
+// Each flag says something else about who asks, and for what.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Question<'a> {
     /// The recipient.
     pub address: &'a Address,
@@ -56,6 +62,8 @@ pub struct Question<'a> {
     pub trace: bool,
     /// Rewrite as an address of a header; aliases are then left alone.
     pub header: bool,
+    /// The mail was released from a hold channel: the status `hold` does not count.
+    pub released: bool,
 }
 
 /// The answer.
@@ -72,16 +80,22 @@ pub struct Routing {
 }
 
 /// One way that a recipient goes.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
     /// The name of the channel.
-    pub channel: String,
+    pub channel: Arc<str>,
     /// The destination by which the channel tells hosts apart, in lower case.
-    pub host: String,
+    pub host: Arc<str>,
     /// What is presented to the next hop.
     pub address: String,
     /// The tag that selected the channel.
-    pub tag: String,
+    pub tag: Arc<str>,
+    /// The address that was looked up last, when it is not the recipient's own.
+    pub member: Option<Arc<str>>,
+    /// Who hears of failures in the sender's place.
+    pub errors_to: Option<Arc<str>>,
+    /// It leads nowhere, for good or for now; the channel is the one that sees to that.
+    pub refused: Option<Arc<Reply>>,
 }
 
 /// What does not depend on who asks.
@@ -141,8 +155,12 @@ impl Routes {
                 || channel.local_transport.is_some()
                 || channel.fallback_transport.is_some()
         };
+        let named = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
+        let of = |program| config.channels.iter().position(|its| its.program == program);
         Ok(Self {
             rules: Rules::new(config.rewrite_rules.clone()),
+            names: config.channels.iter().map(named).collect(),
+            reprocess: of(Program::Reprocess).or_else(|| of(Program::Process)),
             channels: config.channels.clone(),
             by_tag,
             policy: Policy::new(config),
@@ -244,8 +262,12 @@ impl Routes {
         lookup: &impl Lookup,
         trace: &mut Trace,
     ) -> Resolution {
-        let purpose =
-            Purpose { envelope: !question.header, forward: true, source: question.source_channel };
+        let purpose = Purpose {
+            envelope: !question.header,
+            forward: true,
+            source: question.source_channel,
+            released: question.released,
+        };
         let address = question.address.clone();
         match self.rewrite(address, purpose, lookup, trace).await {
             Ok(rewritten) => self.follow(question, purpose, rewritten, lookup, trace).await,
@@ -278,17 +300,18 @@ impl Routes {
             channel: channel.map(|channel| channel.name.as_str().into()),
         };
         let mut expansion = Expansion::default();
+        let lineage = Lineage::default();
         let taken = if question.header {
-            self.deliver(&first, purpose, lookup, &mut expansion, trace).await
+            self.deliver(&first, &lineage, purpose, lookup, &mut expansion, trace).await
         } else {
-            self.take(first, 0, purpose, lookup, &mut expansion, trace).await
+            self.take(first, 0, &lineage, purpose, lookup, &mut expansion, trace).await
         };
         let expanded = match taken {
             Ok(()) => self.expand_all(purpose, lookup, &mut expansion, trace).await,
             Err(refusal) => Err(refusal),
         };
         resolution.routes = expanded
-            .and_then(|()| expansion.finish())
+            .and_then(|()| self.finish(expansion, trace))
             .map(Arc::from)
             .map_err(|refusal| refusal.reply());
         resolution

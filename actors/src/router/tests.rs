@@ -161,6 +161,7 @@ fn question(address: &Address, may_relay: bool) -> Question<'_> {
         may_relay,
         trace: false,
         header: false,
+        released: false,
     }
 }
 
@@ -243,7 +244,7 @@ async fn the_relay_asks_the_directory_where_each_recipient_lives() {
             "all@siroe.com",
             format!(
                 "{lmtp} jdoe\ntcp_local elsewhere.example guest@elsewhere.example\n\
-                 {lmtp} jdoe@sesta.com"
+                 {lmtp} jdoe@sesta.com\nreprocess reprocess-daemon nobody@siroe.com"
             ),
         ),
         ("away@siroe.com", "tcp_local elsewhere.example away@elsewhere.example".to_owned()),
@@ -340,7 +341,7 @@ fn config(rules: &[(&str, &str)], tags: &[&str]) -> Config {
 
 async fn rewritten(config: &Config, from: &str, envelope: bool, source: &str) -> String {
     let routes = Routes::new(config).unwrap();
-    let purpose = Purpose { envelope, forward: true, source };
+    let purpose = Purpose { envelope, forward: true, source, released: false };
     let directory = LdifDirectory::standalone().unwrap();
     let done = routes.rewrite(address(from), purpose, &directory, &mut Trace::default()).await;
     done.map_or_else(
@@ -469,6 +470,8 @@ async fn only_what_a_rule_names_is_ours() {
 
 #[tokio::test]
 async fn aliases_come_after_the_directory_and_end() {
+    const INFO: &str = "tcp_lmtpcs localhost bob\ntcp_lmtpcs localhost alice\n\
+                        reprocess reprocess-daemon nobody";
     let mut config = sample("standalone.ron");
     let mut alias = |name: &str, targets: &[&str]| {
         let targets = targets.iter().map(|target| (*target).to_owned()).collect();
@@ -489,16 +492,60 @@ async fn aliases_come_after_the_directory_and_end() {
     let rows = [
         ("alice@relais.example", "tcp_lmtpcs localhost alice"),
         ("alice@localhost", "tcp_lmtpcs localhost bob"),
-        ("info@relais.example", "tcp_lmtpcs localhost bob\ntcp_lmtpcs localhost alice"),
-        ("INFO+x@localhost", "tcp_lmtpcs localhost bob\ntcp_lmtpcs localhost alice"),
+        ("info@relais.example", INFO),
+        ("INFO+x@localhost", INFO),
         ("loop", "554 5.4.6 the address leads back to itself"),
         ("run", "451 4.3.5 this address cannot be served yet"),
-        ("deep3", "554 5.4.6 aliases are nested too deeply"),
+        ("deep3", "554 5.4.6 aliases are nested more than 10 deep"),
         ("deep4", "tcp_lmtpcs localhost alice"),
     ];
     for (text, want) in rows {
         assert_eq!(way(&routes, text, false, &directory).await, want, "{text}");
     }
+}
+
+/// The rule: all fail for good, all fail and one for now, some fail.
+#[tokio::test]
+async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_others() {
+    let mut config = sample("standalone.ron");
+    let mut alias = |name: &str, targets: &[&str]| {
+        let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+        config.aliases.insert(name.to_owned(), targets);
+    };
+    alias("gone", &["nobody", "no-one@else.where@x"]);
+    alias("later", &["nobody", "|/bin/sh", "no-one"]);
+    alias("some", &["nobody", "alice", "|/bin/sh"]);
+    alias("owner-some", &["bob"]);
+    alias("nested", &["bob", "some"]);
+    alias("forward", &["nobody"]);
+    let mut routes = Routes::new(&config).unwrap();
+    let directory = LdifDirectory::standalone().unwrap();
+    let unknown = "550 5.1.1 unknown or illegal alias";
+    let not_yet = "451 4.3.5 this address cannot be served yet";
+    for (text, want) in [("gone", unknown), ("later", not_yet), ("forward", unknown)] {
+        assert_eq!(way(&routes, text, false, &directory).await, want, "{text}");
+    }
+    for (text, members) in [("some", 3), ("nested", 4)] {
+        let to = address(text);
+        let ways = routes.route(&question(&to, false), &directory).await.outcome.unwrap();
+        assert_eq!(ways.len(), members, "{text}: {ways:?}");
+        let refused: Vec<_> = ways
+            .iter()
+            .filter_map(|way| {
+                let reply = way.refused.as_ref()?.to_string();
+                Some((&*way.channel, way.member.as_deref()?, reply, way.errors_to.as_deref()))
+            })
+            .collect();
+        let owner = Some("owner-some");
+        let want = [
+            ("reprocess", "nobody", unknown.to_owned(), owner),
+            ("reprocess", "|/bin/sh", not_yet.to_owned(), owner),
+        ];
+        assert_eq!(refused, want, "{text}");
+    }
+    // Where nobody would see to them, none is taken.
+    routes.reprocess = None;
+    assert_eq!(way(&routes, "some", false, &directory).await, not_yet);
 }
 
 #[tokio::test]

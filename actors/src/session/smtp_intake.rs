@@ -85,6 +85,7 @@ impl SmtpIntake {
             eight_bit: from.is_some_and(|from| from.eight_bit),
             priority: transaction.glance.priority.unwrap_or_default(),
             held: self.hold_reason(),
+            rerouted: None,
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),
             size: transaction.size,
@@ -183,6 +184,7 @@ impl Intake for SmtpIntake {
             may_relay: self.may_relay,
             trace: false,
             header: false,
+            released: false,
         };
         match self.side.router.resolve(&question).await {
             Ok(routes) if self.transaction.ways + routes.len() > MAX_WAYS => {

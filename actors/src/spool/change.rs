@@ -174,6 +174,7 @@ impl Change {
         let payload = &out[start + HEADER..];
         let header = Header {
             kind: Kind::Change,
+            continued: false,
             entries: self.entry,
             id: self.id,
             meta: payload.len() as u32,

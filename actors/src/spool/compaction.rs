@@ -254,8 +254,7 @@ impl Compactor {
                 let to = out.end();
                 let stored = Stored::from_record(head.number, to, &header, payload)
                     .ok_or(damaged(old.number, offset, header.length()))?;
-                let numbers = 0..stored.entries.len() as u16;
-                if !numbers.into_iter().all(|entry| done.contains(&(stored.id, entry))) {
+                if !stored.own_entries().all(|(entry, _)| done.contains(&(stored.id, entry))) {
                     out.append(&header, payload, head.salt(Part::Messages));
                     copied.add(offset as u32, &stored, &mut names);
                 }
@@ -283,11 +282,11 @@ impl Copied {
 
     fn add(&mut self, from: u32, stored: &Stored, names: &mut Names) {
         self.offsets.push((from, stored.place.offset));
-        for (number, entry) in stored.entries.iter().enumerate() {
-            let mut change = Change::moved(stored, number as u16, entry);
+        for (number, entry) in stored.own_entries() {
+            let mut change = Change::moved(stored, number, entry);
             names.share(&mut change.channel);
             names.share(&mut change.host);
-            self.entries.insert((stored.id, number as u16), change);
+            self.entries.insert((stored.id, number), change);
         }
     }
 

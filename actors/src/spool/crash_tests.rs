@@ -513,6 +513,7 @@ fn envelope(id: MessageId, entries: u16) -> Envelope {
         envelope_id: None,
         returned: None,
         held: is_held(id).then(|| "from the beginning".into()),
+        rerouted: None,
         size: 0,
         entries: (0..entries).map(entry).collect(),
     }

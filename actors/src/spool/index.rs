@@ -243,8 +243,8 @@ impl Index {
     }
 
     fn learn_message(&mut self, stored: &Stored) {
-        for (number, entry) in stored.entries.iter().enumerate() {
-            let (channel, number) = (Arc::clone(&entry.channel), number as u16);
+        for (number, entry) in stored.own_entries() {
+            let channel = Arc::clone(&entry.channel);
             let now = stored.initial(entry);
             if self.replaying {
                 let fresh = key(now, stored.id, number);

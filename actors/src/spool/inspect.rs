@@ -345,7 +345,7 @@ fn best(stored: &Stored, states: &States) -> Option<Class> {
     let state = |(number, entry): (u16, &StoredEntry)| {
         states.get(&(stored.id, number)).copied().unwrap_or(stored.initial(entry)).class()
     };
-    (0..).zip(stored.entries.iter()).filter_map(state).min()
+    stored.own_entries().filter_map(state).min()
 }
 
 /// Bad stretches, or missing files, that are named one by one.

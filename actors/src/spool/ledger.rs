@@ -199,16 +199,17 @@ impl Ledger {
     fn add(&mut self, stored: &Stored) {
         self.last_id = self.last_id.max(stored.id.0);
         let life = self.life(stored.place.segment);
-        let entries = stored.entries.len() as u32;
+        let entries = stored.own_entries().count() as u32;
         life.entries += entries;
         life.live += entries;
         life.live_octets += u64::from(entries) * u64::from(stored.place.length);
         life.span(stored.id);
-        for entry in stored.entries.iter() {
+        for (_, entry) in stored.own_entries() {
             self.channel(&entry.channel).add(stored.initial(entry), stored.size);
         }
         if stored.large {
-            self.large.insert(stored.id, stored.entries.len() as u16);
+            let left = self.large.entry(stored.id).or_default();
+            *left = left.saturating_add(entries as u16);
         }
     }
 

@@ -43,6 +43,32 @@ pub(crate) fn find(
     }
 }
 
+/// Where the records of a message are that can be read, the oldest first.
+pub(crate) fn places(
+    reader: &Reader,
+    feed: &Feed,
+    id: MessageId,
+) -> Result<Vec<Place>, SpoolError> {
+    let ids = HashSet::from([id]);
+    let segments: Vec<(u32, SegmentLife)> = feed.live(|ledger| {
+        let spans = ledger.segments.iter().filter(|(_, life)| life.spans(id));
+        spans.map(|(number, life)| (*number, *life)).collect()
+    });
+    let mut records: Vec<(u64, Place)> = Vec::new();
+    for (number, life) in segments {
+        match reader.messages_in(number, &life, &ids) {
+            Ok((messages, _)) => {
+                records.extend(messages.iter().map(|stored| (stored.rerouted, stored.place)));
+            }
+            // It was compacted meanwhile; what happened until then is not lost, but not told now.
+            Err(SpoolError::Gone { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    records.sort_unstable();
+    Ok(records.into_iter().map(|(_, place)| place).collect())
+}
+
 impl Ledger {
     /// The segments that may have an entry of these messages that is not done.
     fn segments_of(&self, ids: &HashSet<MessageId>) -> Vec<(u32, SegmentLife)> {
@@ -133,8 +159,7 @@ fn entries(
     stored: &Stored,
     state_of: impl Fn(&Stored, u16) -> Option<EntryState>,
 ) -> Vec<ScannedEntry> {
-    let numbered = stored.entries.iter().zip(0u16..);
-    let alive = numbered.filter_map(|(entry, number)| {
+    let alive = stored.own_entries().filter_map(|(number, entry)| {
         let state = state_of(stored, number).unwrap_or(stored.initial(entry));
         Some(ScannedEntry {
             cursor: Cursor(key(state, stored.id, number)?),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relais_channels::mail::{Envelope, MessageId, Priority};
+use relais_channels::mail::{Envelope, MessageId, Origin, Priority};
 use relais_config::channel::MAX_ADDRSPERFILE;
 use serde::{Deserialize, Serialize};
 
@@ -52,11 +52,14 @@ pub struct Stored {
     pub priority: Priority,
     /// It is held from the beginning.
     pub held: bool,
+    /// When it was routed again, in milliseconds since 1970; 0: never.
+    pub rerouted: u64,
     /// The content is in a file of its own.
     pub large: bool,
     /// Where it is.
     pub place: Place,
-    /// Its entries, in the order of the envelope; each of them as [`Stored::initial`] says.
+    /// Its entries, in the order of the envelope; each of them as [`Stored::initial`] says. See
+    /// [`Stored::own_entries`].
     pub entries: Arc<[StoredEntry]>,
 }
 
@@ -67,7 +70,7 @@ pub struct StoredEntry {
     pub channel: Arc<str>,
     /// The host it goes to.
     pub host: Arc<str>,
-    /// How many recipients it has; 1 to 64.
+    /// How many recipients it has; 1 to 64. None: it stands for one of an earlier record.
     pub recipients: u8,
 }
 
@@ -82,6 +85,7 @@ pub(crate) struct Encoded {
     size: u64,
     priority: Priority,
     held: bool,
+    rerouted: u64,
     entries: Arc<[StoredEntry]>,
 }
 
@@ -97,7 +101,7 @@ impl Encoded {
         envelope.size = large.unwrap_or((head.len() + body.len()) as u64);
         let mut front = Vec::with_capacity(HEADER + 256 + head.len());
         front.resize(HEADER, 0);
-        append_postcard(&*envelope, &mut front);
+        append_envelope(envelope, &mut front);
         let meta = front.len() - HEADER;
         front.extend_from_slice(head);
         let content = head.len() + body.len();
@@ -107,6 +111,7 @@ impl Encoded {
         let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&front[HEADER..]), &body);
         let header = Header {
             kind: if large.is_some() { Kind::Large } else { Kind::Whole },
+            continued: envelope.entries[0].recipients.is_empty(),
             entries: envelope.entries.len() as u16,
             id: envelope.id,
             meta: meta as u32,
@@ -116,8 +121,9 @@ impl Encoded {
         };
         let entries = entries_of(envelope);
         let Envelope { received, size, priority, .. } = *envelope;
+        let rerouted = envelope.rerouted.unwrap_or(0);
         let is_held = envelope.held.is_some();
-        Ok(Self { front, body, header, received, size, priority, held: is_held, entries })
+        Ok(Self { front, body, header, received, size, priority, held: is_held, rerouted, entries })
     }
 
     /// Octets of the record.
@@ -139,6 +145,7 @@ impl Encoded {
             size: self.size,
             priority: self.priority,
             held: self.held,
+            rerouted: self.rerouted,
             large: self.is_large(),
             place: Place { segment, offset, length: self.length() },
             entries: Arc::clone(&self.entries),
@@ -152,10 +159,21 @@ impl Encoded {
 }
 
 impl Stored {
-    /// The state in which an entry begins.
+    /// The entries that this record brings, each with its number. The others are of an earlier
+    /// record of the same message.
+    pub fn own_entries(&self) -> impl Iterator<Item = (u16, &StoredEntry)> {
+        (0..).zip(self.entries.iter()).filter(|(_, entry)| entry.recipients > 0)
+    }
+
+    /// The state in which an entry begins. What was routed again is due since then: by this a round
+    /// sees that it has to be tried before it is returned.
     pub fn initial(&self, entry: &StoredEntry) -> EntryState {
-        let fresh = EntryState::fresh(entry.recipients.into());
-        if self.held { EntryState::Held { open: fresh.open(), attempts: 0 } } else { fresh }
+        let open = EntryState::fresh(entry.recipients.into()).open();
+        if self.held {
+            EntryState::Held { open, attempts: 0 }
+        } else {
+            EntryState::Waiting { open, attempts: 0, due: self.rerouted }
+        }
     }
 
     /// What is known of a message from its record.
@@ -165,7 +183,7 @@ impl Stored {
         header: &Header,
         payload: &[u8],
     ) -> Option<Self> {
-        let envelope: Envelope = postcard::from_bytes(payload.get(..header.meta as usize)?).ok()?;
+        let envelope = decode_envelope(payload.get(..header.meta as usize)?)?;
         let place = Place { segment, offset: offset as u32, length: header.length() as u32 };
         Some(Self::of(&envelope, header.kind, place))
     }
@@ -178,6 +196,7 @@ impl Stored {
             size: envelope.size,
             priority: envelope.priority,
             held: envelope.held.is_some(),
+            rerouted: envelope.rerouted.unwrap_or(0),
             large: kind == Kind::Large,
             place,
             entries: entries_of(envelope),
@@ -194,12 +213,48 @@ fn entries_of(envelope: &Envelope) -> Arc<[StoredEntry]> {
     envelope.entries.iter().map(entry).collect()
 }
 
+/// The envelope, and behind it what few have: an older version of the program steps over it.
+fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
+    append_postcard(envelope, out);
+    let numbered = (0..).zip(&envelope.entries).flat_map(|(number, entry)| {
+        (0..).zip(&entry.recipients).map(move |(index, recipient)| (number, index, recipient))
+    });
+    let origins: Vec<(u16, u8, &Origin)> = numbered
+        .filter_map(|(number, index, to)| Some((number, index, to.origin.as_deref()?)))
+        .collect();
+    if !origins.is_empty() || envelope.rerouted.is_some() {
+        append_postcard(&(envelope.rerouted, origins), out);
+    }
+}
+
+/// What stands behind an envelope: when it was routed again, and what is known of recipients that
+/// the sender did not name.
+type Behind = (Option<u64>, Vec<(u16, u8, Origin)>);
+
+/// Reads it back.
+pub(crate) fn decode_envelope(octets: &[u8]) -> Option<Envelope> {
+    let (mut envelope, rest) = postcard::take_from_bytes::<Envelope>(octets).ok()?;
+    if !rest.is_empty() {
+        let (rerouted, origins) = postcard::from_bytes::<Behind>(rest).ok()?;
+        envelope.rerouted = rerouted;
+        for (number, index, origin) in origins {
+            let entry = envelope.entries.get_mut(usize::from(number))?;
+            entry.recipients.get_mut(usize::from(index))?.origin = Some(Box::new(origin));
+        }
+    }
+    Some(envelope)
+}
+
 fn check(envelope: &Envelope) -> Result<(), SpoolError> {
     let entries = &envelope.entries;
     if entries.is_empty() || entries.len() > usize::from(u16::MAX) {
         return Err(SpoolError::Envelope("it must have 1 to 65535 entries"));
     }
-    if entries.iter().any(|entry| !(1..=MAX_ADDRSPERFILE).contains(&entry.recipients.len())) {
+    let own = entries.iter().skip_while(|entry| entry.recipients.is_empty());
+    if own.clone().next().is_none() {
+        return Err(SpoolError::Envelope("it must have an entry of its own"));
+    }
+    if own.clone().any(|entry| !(1..=MAX_ADDRSPERFILE).contains(&entry.recipients.len())) {
         return Err(SpoolError::Envelope("an entry must have 1 to 64 recipients"));
     }
     Ok(())

@@ -44,6 +44,7 @@ mod base;
 mod change;
 mod committer;
 mod compaction;
+mod continued;
 mod error;
 mod feed;
 mod forwarding;
@@ -86,13 +87,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use relais_channels::mail::{Content, Envelope, MessageId};
+use relais_channels::mail::{Content, Entry, Envelope, MessageId};
 use tokio::sync::oneshot;
 
 use self::{
     base::Base,
     committer::CommitQueue,
     compaction::{Compactor, Rest},
+    continued::Continued,
     feed::Feed,
     index::{IndexQueue, Question},
     journal::JournalQueue,
@@ -137,6 +139,7 @@ struct Shared {
     journal: JournalQueue,
     rest: Rest,
     index: IndexQueue,
+    continued: Continued,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -171,6 +174,36 @@ impl Spool {
                 committed
             }
         }
+    }
+
+    /// Lets a message that is in the spool go on to more entries, under its id: those of `envelope`,
+    /// which was read with the `content`. They get numbers of their own. `known` is how many entries
+    /// it had when it was read.
+    pub async fn append_more(
+        &self,
+        mut envelope: Envelope,
+        known: usize,
+        content: &Content,
+    ) -> Result<(Envelope, Stored), SpoolError> {
+        self.check_backlog()?;
+        let (id, count) = (envelope.id, envelope.entries.len());
+        let shared = Arc::clone(&self.shared);
+        let first = blocking(move || {
+            let Shared { reader, feed, continued, .. } = &*shared;
+            continued.reserve(reader, feed, id, known, count)
+        })
+        .await?;
+        let earlier = Entry { channel: String::new(), host: String::new(), recipients: Vec::new() };
+        envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
+        let encoded = match content {
+            Content::Whole(octets) => Encoded::new(&mut envelope, &[], octets.clone(), None)?,
+            // The file is there, and goes when the last entry of the message is done.
+            Content::File { size, .. } => {
+                Encoded::new(&mut envelope, &[], Bytes::new(), Some(*size))?
+            }
+        };
+        let stored = self.commit(encoded).await?;
+        Ok((envelope, stored))
     }
 
     /// A file for the content of a large message.
@@ -261,6 +294,13 @@ impl Spool {
     /// Every entry of a message that is not done. Looks through a segment or two.
     pub async fn find(&self, id: MessageId) -> Result<Vec<ScannedEntry>, SpoolError> {
         self.find_all(HashSet::from([id])).await
+    }
+
+    /// The records of a message, the oldest first, as far as they are there: the first may be done
+    /// and gone.
+    pub async fn places(&self, id: MessageId) -> Result<Vec<Place>, SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || lookup::places(&shared.reader, &shared.feed, id)).await
     }
 
     /// Every entry of these messages that is not done.

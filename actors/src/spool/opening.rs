@@ -17,6 +17,7 @@ use super::{
     base::Base,
     committer::{CommitQueue, Committer},
     compaction::{Compactor, Rest},
+    continued::Continued,
     counts_of,
     feed::Feed,
     forwarding::Forwarding,
@@ -162,6 +163,7 @@ impl Opened {
             journal: JournalQueue::default(),
             rest: Rest::default(),
             index: IndexQueue::default(),
+            continued: Continued::default(),
             threads: Mutex::default(),
         });
         let [one, two, three, four] = [(); 4].map(|()| Arc::clone(&shared));

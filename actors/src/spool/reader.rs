@@ -15,6 +15,7 @@ use super::{
     disk::DiskFile,
     forwarding::Forwarding,
     large::blocking,
+    message::decode_envelope,
     recent::{Message, Recent},
     record::{Found, HEADER, Header, Kind, Salt, Walker},
     segment::{HEAD, Part, SegmentHead},
@@ -240,8 +241,7 @@ impl Reader {
             return Err(damaged());
         }
         let content_at = HEADER + header.meta as usize;
-        let envelope: Envelope =
-            postcard::from_bytes(&octets[HEADER..content_at]).map_err(|_| damaged())?;
+        let envelope = decode_envelope(&octets[HEADER..content_at]).ok_or_else(damaged)?;
         let content = match header.kind {
             Kind::Whole => Content::Whole(octets.slice(content_at..)),
             Kind::Large => {
@@ -285,7 +285,7 @@ fn front_of(
             return Ok(None);
         }
     }
-    Ok(postcard::from_bytes(&octets[HEADER..end]).ok().map(|envelope| (header, envelope)))
+    Ok(decode_envelope(&octets[HEADER..end]).map(|envelope| (header, envelope)))
 }
 
 fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {

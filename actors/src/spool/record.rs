@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  4  "rSp" and the version of this layout, 1
-//!  4  1  kind                       5  1  zero
+//!  4  1  kind                       5  1  1: a message goes on, with more entries; else zero
 //!  6  2  entries of the message, or the entry that changed
 //!  8  8  message id
 //! 16  4  length of the meta part    20  4  length of the content
@@ -42,6 +42,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
+    /// The message has an earlier record, and has gone on to more entries.
+    pub(crate) continued: bool,
     /// How many entries the message has, or which of them changed.
     pub(crate) entries: u16,
     pub(crate) id: MessageId,
@@ -59,7 +61,16 @@ impl Header {
     /// The seal of a file of which `durable` octets are safe.
     pub(crate) fn seal(durable: u32) -> Self {
         let (kind, id) = (Kind::Seal, MessageId(0));
-        Self { kind, entries: 0, id, meta: 0, content: 0, durable, payload_crc: 0 }
+        Self {
+            kind,
+            continued: false,
+            entries: 0,
+            id,
+            meta: 0,
+            content: 0,
+            durable,
+            payload_crc: 0,
+        }
     }
 
     /// Octets of the whole record.
@@ -71,7 +82,7 @@ impl Header {
     pub(crate) fn write(&self, salt: Salt, at: u64, out: &mut [u8]) {
         out[..4].copy_from_slice(MAGIC);
         out[4] = self.kind as u8;
-        out[5] = 0;
+        out[5] = self.continued.into();
         out[6..8].copy_from_slice(&self.entries.to_le_bytes());
         out[8..16].copy_from_slice(&self.id.0.to_le_bytes());
         out[16..20].copy_from_slice(&self.meta.to_le_bytes());
@@ -100,6 +111,7 @@ impl Header {
         };
         Some(Self {
             kind,
+            continued: octets[5] == 1,
             entries: u16::from_le_bytes([octets[6], octets[7]]),
             id: MessageId(u64::from(word(8)) | u64::from(word(12)) << 32),
             meta: word(16),
@@ -323,6 +335,7 @@ mod tests {
         let mut octets = vec![0; HEADER];
         let header = Header {
             kind: Kind::Whole,
+            continued: false,
             entries: 1,
             id: MessageId(at + 1),
             meta: payload.len() as u32,

@@ -189,7 +189,7 @@ impl Recovery<'_> {
             }
             let stored = Stored::from_record(number, offset, &header, payload);
             let stored = stored.ok_or_else(unreadable)?;
-            for (entry, name) in (0..).zip(stored.entries.iter()) {
+            for (entry, name) in stored.own_entries() {
                 let untried = Change::moved(&stored, entry, name);
                 let was = states.remove(&(stored.id, entry)).map_or(untried.now, |l| l.change.now);
                 if was != EntryState::Done {
@@ -286,8 +286,8 @@ impl Recovery<'_> {
         let messages = std::mem::take(batch);
         let mut changes = Vec::new();
         for stored in &messages {
-            for number in 0..stored.entries.len() {
-                let latest = states.remove(&(stored.id, number as u16));
+            for (number, _) in stored.own_entries() {
+                let latest = states.remove(&(stored.id, number));
                 changes.extend(latest.into_iter().flat_map(Latest::steps));
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use relais_channels::mail::{
-    Content, Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply,
+    Content, Enhanced, Entry, Envelope, MessageId, Origin, Outcome, Priority, Recipient, Reply,
 };
 
 use super::{
@@ -49,6 +49,108 @@ async fn what_was_stored_is_read_scanned_and_found_again() {
     assert_eq!((counts["a"].untried, counts["a"].tried, counts["b"].held), (1, 1, 1));
     spool.close().await.unwrap();
     assert!(matches!(append(&spool, 3, &["a"], b"").await, Err(SpoolError::Closed)));
+}
+
+/// Records of one message in one segment, over a copy of that, over a start with the index and one
+/// without.
+#[tokio::test]
+async fn a_message_goes_on_under_its_id_to_more_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    let first = append(&spool, 7, &["a", "b", "c"], b"hello").await.unwrap();
+    let (read, content) = spool.read(first.place).await.unwrap();
+    let more = |channels: &[&str], at: u64| {
+        let mut more = envelope(7, channels);
+        let origin = Origin { member: "m@example.org".to_owned(), ..Origin::default() };
+        more.entries[0].recipients[0].origin = Some(Box::new(origin));
+        Envelope { rerouted: Some(at), ..more }
+    };
+    let (on, stored) = spool.append_more(more(&["a", "d"], 9), 3, &content).await.unwrap();
+    spool.amend(done(&first, 0));
+    let numbers: Vec<u16> = stored.own_entries().map(|(number, _)| number).collect();
+    assert_eq!(numbers, [3, 4]);
+    let (again, _) =
+        spool.append_more(more(&["e"], 10), read.entries.len(), &content).await.unwrap();
+    assert_eq!(again.entries.len(), 6, "a number is given once");
+    spool.amend(done(&first, 1));
+    spool.amend(change_of(&stored, 4, EntryState::Held { open: 1, attempts: 0 }));
+
+    let want = [(7, 2), (7, 3), (7, 4), (7, 5)];
+    let look = async |spool: &Spool, when: &str| {
+        let found = spool.find(MessageId(7)).await.unwrap();
+        assert_eq!(names(&found), want, "{when}");
+        let channels: Vec<_> = found.iter().map(|entry| entry.channel.to_string()).collect();
+        assert_eq!(channels, ["c", "a", "d", "e"], "{when}");
+        let due = EntryState::Waiting { open: 1, attempts: 0, due: 9 };
+        assert_eq!(found[1].state, due, "{when}: it is due since it was routed again");
+        for entry in &found {
+            let (envelope, content) = spool.read(entry.place).await.unwrap();
+            let own = &envelope.entries[usize::from(entry.entry)];
+            assert_eq!(own.channel, *entry.channel, "{when}");
+            assert!(matches!(content, Content::Whole(octets) if octets == "I: hello"), "{when}");
+        }
+        let (envelope, _) = spool.read(found[1].place).await.unwrap();
+        assert_eq!(*envelope, on, "{when}");
+        let counts = spool.counts();
+        let of = |name: &str| (counts[name].untried, counts[name].held);
+        assert_eq!(
+            [of("c"), of("a"), of("d"), of("e")],
+            [(1, 0), (1, 0), (0, 1), (1, 0)],
+            "{when}"
+        );
+        assert_eq!(counts["b"].total(), 0, "{when}");
+        for (name, class, entry) in [("a", Class::Untried, 3), ("d", Class::Held, 4)] {
+            let page = spool.scan(name, class, None, 10).await.unwrap();
+            assert_eq!(names(&page), [(7, entry)], "{when}");
+        }
+        assert_eq!(spool.places(MessageId(7)).await.unwrap().len(), 3, "{when}");
+    };
+    look(&spool, "as it was stored").await;
+    spool.close().await.unwrap();
+    let spool = start(dir.path()).0;
+    look(&spool, "after a start").await;
+    let copied = spool.shared.compactor.copy(first.place.segment, &mut || true).unwrap();
+    spool.shared.journal.switch(copied.expect("it is alive")).await.expect("the old one goes");
+    look(&spool, "compacted").await;
+    spool.close().await.unwrap();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let spool = start(dir.path()).0;
+    look(&spool, "without an index").await;
+    let (last, _) = spool.append_more(more(&["f"], 11), 3, &content).await.unwrap();
+    assert_eq!(last.entries.len(), 7, "numbers of an earlier run are known");
+}
+
+#[tokio::test]
+async fn the_file_of_a_large_message_stays_for_what_it_goes_on_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = start(dir.path()).0;
+    let mut draft = spool.draft();
+    draft.write(&[b'x'; 5_000]).await.unwrap();
+    let first = spool.append(&mut envelope(7, &["a"]), NewContent::Large(draft)).await.unwrap();
+    let (_, content) = spool.read(first.place).await.unwrap();
+    let (_, more) = spool.append_more(envelope(7, &["b", "c"]), 1, &content).await.unwrap();
+    spool.amend(done(&first, 0));
+    spool.amend(change_of(&more, 1, EntryState::Done));
+    let file = || fs::read_dir(dir.path().join("large")).unwrap().count();
+    for how in ["at once", "after a start", "without an index"] {
+        spool.flush().await.unwrap();
+        assert_eq!(file(), 1, "{how}");
+        let copy = tempfile::tempdir().unwrap();
+        let copied = copy.path().join("spool");
+        copy_dir(dir.path(), &copied);
+        if how == "without an index" {
+            fs::remove_dir_all(copied.join("index")).unwrap();
+        }
+        let spool = start(&copied).0;
+        assert_eq!(names(&spool.find(MessageId(7)).await.unwrap()), [(7, 2)], "{how}");
+        let (_, content) = spool.read(more.place).await.unwrap();
+        assert!(matches!(content, Content::File { size: 5_000, .. }), "{how}");
+        let large = copied.join("large");
+        assert_eq!(fs::read_dir(&large).unwrap().count(), 1, "{how}");
+        spool.amend(change_of(&more, 2, EntryState::Done));
+        spool.flush().await.unwrap();
+        eventually(|| fs::read_dir(&large).unwrap().count() == 0, how).await;
+    }
 }
 
 #[tokio::test]
@@ -358,6 +460,7 @@ pub(super) fn envelope(id: u64, channels: &[&str]) -> Envelope {
         envelope_id: None,
         returned: None,
         held: None,
+        rerouted: None,
         size: 0,
         entries: channels.iter().map(entry).collect(),
     }
@@ -369,6 +472,12 @@ pub(super) fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
     let (priority, size) = (stored.priority, stored.size);
     let (at, replies, reason) = (1, Vec::new(), None);
     Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
+}
+
+/// A change of an entry that was routed again.
+fn change_of(stored: &Stored, entry: u16, now: EntryState) -> Change {
+    let was = stored.initial(&stored.entries[usize::from(entry)]);
+    Change { was, ..change(stored, entry, now) }
 }
 
 pub(super) fn later(stored: &Stored, entry: u16, attempts: u16, due: u64) -> Change {

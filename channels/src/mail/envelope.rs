@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MessageId, Notify, OriginalRecipient, Priority, Return};
+use super::{MessageId, Notify, OriginalRecipient, Priority, Reply, Return};
 
 /// Everything the queue knows about a message beside its content. Stored once, with the content;
 /// what happens to the recipients later is appended as state changes.
@@ -28,9 +28,14 @@ pub struct Envelope {
     pub returned: Option<Return>,
     /// Why it is not to be delivered until an operator says so; `None` for nearly all mail.
     pub held: Option<String>,
+    /// When it was routed again, in milliseconds since 1970: this is what it goes on as. Kept beside
+    /// the envelope.
+    #[serde(skip)]
+    pub rerouted: Option<u64>,
     /// Octets of content, our own header lines included.
     pub size: u64,
-    /// Recipients, grouped by the way they go.
+    /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,
+    /// entries without recipients come first: they stand for those of the earlier records.
     pub entries: Vec<Entry>,
 }
 
@@ -56,6 +61,20 @@ pub struct Recipient {
     pub notify: Notify,
     /// ORCPT: what the sender's sender called it.
     pub original_recipient: Option<OriginalRecipient>,
+    /// How it came about, when the sender did not name it itself. Kept beside the envelope.
+    #[serde(skip)]
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Of a recipient that an alias, a list or a forward led to.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Origin {
+    /// The address that was looked up last: what is routed when the recipient is routed again.
+    pub member: String,
+    /// Who hears of failures in the sender's place.
+    pub errors_to: Option<String>,
+    /// Why it could not be routed; for good, or for the time being.
+    pub refused: Option<Reply>,
 }
 
 impl Recipient {
@@ -66,6 +85,7 @@ impl Recipient {
             original: original.into(),
             notify: Notify::default(),
             original_recipient: None,
+            origin: None,
         }
     }
 }

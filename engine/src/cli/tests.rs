@@ -232,6 +232,7 @@ fn store_two(dir: &Path) -> spool::Place {
                 envelope_id: None,
                 returned: None,
                 held: None,
+                rerouted: None,
                 size: 0,
                 entries: vec![Entry { channel, host, recipients }],
             };

@@ -196,17 +196,30 @@ fn in_line(
 /// What happened to a message, oldest first. Empty: there is no such message, or nothing yet.
 pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
     let found = parts.spool.find(id).await.map_err(trouble)?;
-    let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
-    let envelope = parts.spool.envelope(place).await.map_err(trouble)?;
-    let mut lines: Vec<_> = envelope.entries.iter().map(|entry| begun(&envelope, entry)).collect();
-    let changes = parts.spool.history(id, place).await.map_err(trouble)?;
-    lines.extend(changes.into_iter().map(|change| line_of(&envelope, change)));
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let mut lines = Vec::new();
+    // One that was routed again has a record, and a history, for each time.
+    for place in parts.spool.places(id).await.map_err(trouble)? {
+        let envelope = parts.spool.envelope(place).await.map_err(trouble)?;
+        let entries = envelope.entries.iter().filter(|entry| !entry.recipients.is_empty());
+        lines.extend(entries.map(|entry| begun(&envelope, entry)));
+        let of_record = |change: &Change| {
+            let entry = envelope.entries.get(usize::from(change.entry));
+            entry.is_some_and(|entry| !entry.recipients.is_empty())
+        };
+        let changes = parts.spool.history(id, place).await.map_err(trouble)?;
+        lines
+            .extend(changes.into_iter().filter(of_record).map(|change| line_of(&envelope, change)));
+    }
+    lines.sort_by_key(|line| line.at);
     Ok(Some(lines))
 }
 
 fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLine {
     HistoryLine {
-        at: Timestamp(envelope.received),
+        at: Timestamp(envelope.rerouted.unwrap_or(envelope.received)),
         channel: entry.channel.clone(),
         host: entry.host.clone(),
         state: Some(if envelope.held.is_some() { EntryState::Held } else { EntryState::Ready }),
@@ -215,6 +228,7 @@ fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLi
         replies: Vec::new(),
         reason: Some(match &envelope.held {
             Some(why) => format!("accepted, and held: {why}"),
+            None if envelope.rerouted.is_some() => "routed again".to_owned(),
             None => "accepted".to_owned(),
         }),
     }

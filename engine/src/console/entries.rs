@@ -10,7 +10,7 @@ use relais_actors::{
     job_controller::ProbedAt,
     queue::{Action, Destination, ListEntries, ListedEntry},
     spool::{
-        Class, Cursor, EntryState as Stored, LastReplies, ScannedEntry, Spool, SpoolError,
+        Class, Cursor, EntryState as Stored, LastReplies, Place, ScannedEntry, Spool, SpoolError,
         open_recipients,
     },
     status::{
@@ -111,7 +111,7 @@ pub(super) async fn describe(
     let mut entries = Vec::with_capacity(listed.len());
     for listed in listed {
         // Delivered since the scan, and no longer queued.
-        let Some(envelope) = envelopes.get(&listed.scanned.id).cloned() else { continue };
+        let Some(envelope) = envelopes.get(&listed.scanned.place).cloned() else { continue };
         let state = state_of(&listed);
         let destination = destination_of(parts, &listed);
         let probed = destination.and_then(|destination| probed.get(&destination).copied());
@@ -189,11 +189,12 @@ pub(super) fn order_of(action: Action) -> OrderAction {
 }
 
 /// The envelopes of these entries, in the order in which they lie on the disk. The record of a
-/// message holds all of its entries, thousands maybe: read once, kept once.
-async fn envelopes(spool: &Spool, listed: &[ListedEntry]) -> HashMap<MessageId, Arc<Envelope>> {
+/// message holds all of its entries, thousands maybe: read once, kept once. One that was routed
+/// again has several.
+async fn envelopes(spool: &Spool, listed: &[ListedEntry]) -> HashMap<Place, Arc<Envelope>> {
     let mut wanted: Vec<&ScannedEntry> = listed.iter().map(|entry| &entry.scanned).collect();
     wanted.sort_unstable_by_key(|scanned| scanned.place);
-    wanted.dedup_by_key(|scanned| scanned.id);
+    wanted.dedup_by_key(|scanned| scanned.place);
     let mut envelopes = HashMap::with_capacity(wanted.len());
     for scanned in wanted {
         let envelope = match spool.envelope(scanned.place).await {
@@ -201,7 +202,7 @@ async fn envelopes(spool: &Spool, listed: &[ListedEntry]) -> HashMap<MessageId, 
             Err(SpoolError::Gone { .. }) => continue,
             Err(_) => unreadable(scanned),
         };
-        envelopes.insert(scanned.id, Arc::new(envelope));
+        envelopes.insert(scanned.place, Arc::new(envelope));
     }
     envelopes
 }
@@ -219,6 +220,7 @@ fn unreadable(scanned: &ScannedEntry) -> Envelope {
         envelope_id: None,
         returned: None,
         held: None,
+        rerouted: None,
         size: scanned.size,
         entries: Vec::new(),
     }

@@ -203,6 +203,7 @@ impl House {
             envelope_id: None,
             returned: None,
             held: None,
+            rerouted: None,
             size: 0,
             entries: vec![Entry {
                 channel: channel.to_owned(),

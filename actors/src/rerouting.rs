@@ -1,0 +1,256 @@
+//! Mail that is in the queue already runs through the router again: what is released from a hold
+//! channel, what waits in `process` and `reprocess`, and whatever else somebody wants routed anew.
+//!
+//! [`Rerouter::plan`] asks the router, as things are now, and changes nothing.
+//! [`Rerouter::carry_out`] puts what came of it into the queue: the message goes on under its id, in
+//! a record of its own with more entries. Only when that is safe are the recipients done where they
+//! were, so a crash in between may deliver a copy twice, and loses none.
+
+use std::{collections::HashSet, sync::Arc};
+
+use relais_channels::mail::{
+    Address, Content, Enhanced, Entry, Envelope, Outcome, Recipient, Reply,
+};
+use relais_config::channel::Program;
+use tracing::info;
+
+use crate::{
+    channels::Channels,
+    events::MessageRerouted,
+    metrics::Metrics,
+    queue::now_ms,
+    router::{Question, Route, RouterHandle, grouped},
+    spool::{Spool, SpoolError, open_recipients},
+};
+
+/// Runs entries through the router again. Cheap to clone.
+#[derive(Clone)]
+pub struct Rerouter {
+    /// The channels of the configuration.
+    pub channels: Arc<Channels>,
+    /// Where the messages are.
+    pub spool: Spool,
+    /// Where recipients go.
+    pub router: RouterHandle,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Some recipients of an entry, and where they would go now.
+#[derive(Debug)]
+pub struct Plan {
+    /// Each of them by its place in the entry, and how the router decided.
+    pub recipients: Vec<(u8, Verdict)>,
+    /// The entries that they would be in: at least one unless nobody can go on.
+    pub entries: Vec<Entry>,
+}
+
+/// How the router decided about one recipient.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It goes these ways.
+    Ways(Arc<[Route]>),
+    /// It cannot be routed, for good or for now.
+    Refused(Reply),
+}
+
+impl Rerouter {
+    /// Where the recipients `open`, a bit each, of an entry would go now. `released`: the status
+    /// `hold` of a user does not count, this once.
+    pub async fn plan(&self, envelope: &Envelope, entry: u16, open: u64, released: bool) -> Plan {
+        let Some(entry) = envelope.entries.get(usize::from(entry)) else {
+            return Plan { recipients: Vec::new(), entries: Vec::new() };
+        };
+        let mut recipients = Vec::new();
+        for index in open_recipients(open) {
+            let Some(recipient) = entry.recipients.get(usize::from(index)) else { continue };
+            let verdict = match self.verdict(envelope, entry, recipient, released).await {
+                Ok(ways) => Verdict::Ways(ways),
+                Err(reply) => Verdict::Refused(reply),
+            };
+            recipients.push((index, verdict));
+        }
+        let elsewhere = elsewhere(envelope, entry);
+        let ways = |(index, verdict): &(u8, Verdict)| {
+            let Verdict::Ways(ways) = verdict else { return None };
+            let has_a_copy = |way: &&Route| {
+                elsewhere.contains(&(&*way.channel, &*way.host, way.address.as_str()))
+            };
+            let ways: Vec<Route> = ways.iter().filter(|way| !has_a_copy(way)).cloned().collect();
+            Some((&entry.recipients[usize::from(*index)], ways))
+        };
+        let ways: Vec<_> = recipients.iter().filter_map(ways).collect();
+        let ways = ways.iter().map(|(recipient, ways)| (*recipient, &ways[..]));
+        Plan { entries: grouped(&self.channels, ways), recipients }
+    }
+
+    /// Puts a plan into the queue, and says what that is for each of its recipients: delivered when
+    /// they go on. Nothing is delivered when it cannot be stored.
+    pub async fn carry_out(
+        &self,
+        envelope: &Envelope,
+        content: &Content,
+        entry: u16,
+        plan: Plan,
+    ) -> Vec<Outcome> {
+        let Plan { recipients, entries } = plan;
+        let stored = if entries.is_empty() {
+            Ok(())
+        } else {
+            self.store(envelope, content, entry, entries).await
+        };
+        let outcome = |(_, verdict): (u8, Verdict)| match (verdict, &stored) {
+            (Verdict::Refused(reply), _) if reply.is_permanent() => Outcome::Failed(reply),
+            (Verdict::Refused(reply), _) => Outcome::Deferred(reply),
+            (Verdict::Ways(ways), Ok(())) => Outcome::Delivered(goes_on(&ways)),
+            (Verdict::Ways(_), Err(error)) => Outcome::Deferred(not_stored(error)),
+        };
+        recipients.into_iter().map(outcome).collect()
+    }
+
+    async fn store(
+        &self,
+        envelope: &Envelope,
+        content: &Content,
+        number: u16,
+        entries: Vec<Entry>,
+    ) -> Result<(), SpoolError> {
+        let known = envelope.entries.len();
+        let left = envelope.entries.get(usize::from(number)).map(|entry| entry.channel.clone());
+        // Why it was held at first says nothing of where it goes now.
+        let rerouted = Some(now_ms());
+        let goes_on = Envelope { entries, held: None, rerouted, ..envelope.clone() };
+        let (envelope, _stored) = self.spool.append_more(goes_on, known, content).await?;
+        let channel = left.unwrap_or_default();
+        MessageRerouted { envelope: &envelope, left: &channel }.emit(&self.metrics);
+        Ok(())
+    }
+
+    /// The ways of one recipient, as far as channels lead that put mail through rewriting again.
+    async fn verdict(
+        &self,
+        envelope: &Envelope,
+        entry: &Entry,
+        recipient: &Recipient,
+        released: bool,
+    ) -> Result<Arc<[Route]>, Reply> {
+        let origin = recipient.origin.as_deref();
+        if let Some(reply) = origin.and_then(|origin| origin.refused.as_ref())
+            && reply.is_permanent()
+        {
+            return Err(reply.clone());
+        }
+        let address = origin.map_or(&*recipient.original, |origin| &origin.member);
+        let mut pending = vec![(address.to_owned(), entry.channel.clone())];
+        let mut ends: Vec<Route> = Vec::new();
+        let mut passes = 0;
+        while let Some((address, source)) = pending.pop() {
+            passes += 1;
+            if passes > MAX_PASSES {
+                return Err(CIRCLE);
+            }
+            let ways = self.resolve(envelope, &address, &source, released).await?;
+            info!(
+                id = %envelope.id,
+                ?address,
+                by = source,
+                to = %Ways(&ways),
+                "routed anew"
+            );
+            for way in &*ways {
+                let again = way.refused.is_none() && self.puts_through_again(&way.channel);
+                match (again, *way.channel == *source && way.address == address) {
+                    (true, true) => return Err(CIRCLE),
+                    (true, false) => pending.push((way.address.clone(), way.channel.to_string())),
+                    (false, _) => ends.push(way.clone()),
+                }
+            }
+        }
+        Ok(ends.into())
+    }
+
+    async fn resolve(
+        &self,
+        envelope: &Envelope,
+        address: &str,
+        source_channel: &str,
+        released: bool,
+    ) -> Result<Arc<[Route]>, Reply> {
+        let address = Address::parse(address).map_err(|_| MALFORMED)?;
+        let question = Question {
+            address: &address,
+            sender: &envelope.sender,
+            source_channel,
+            may_relay: true,
+            trace: false,
+            header: false,
+            released,
+        };
+        if self.program(source_channel) == Some(Program::Process) {
+            // The only one of these that access checks see.
+            return self.router.resolve_anew_and_admit(&question).await;
+        }
+        self.router.resolve_anew(&question).await
+    }
+
+    fn puts_through_again(&self, channel: &str) -> bool {
+        matches!(self.program(channel), Some(Program::Process | Program::Reprocess))
+    }
+
+    fn program(&self, channel: &str) -> Option<Program> {
+        let id = self.channels.find(channel)?;
+        Some(self.channels.channel(id).program)
+    }
+}
+
+/// Where the other recipients of the message go: they have their copies, or get them.
+fn elsewhere<'a>(envelope: &'a Envelope, but: &Entry) -> HashSet<(&'a str, &'a str, &'a str)> {
+    let others = envelope.entries.iter().filter(|entry| !std::ptr::eq(*entry, but));
+    others
+        .flat_map(|entry| {
+            let way = |to: &'a Recipient| (&*entry.channel, &*entry.host, &*to.address);
+            entry.recipients.iter().map(way)
+        })
+        .collect()
+}
+
+fn goes_on(ways: &[Route]) -> Reply {
+    let text = match ways {
+        [only] => format!("goes on by {} to {}", only.channel, only.host),
+        ways => format!("goes on by {} ways", ways.len()),
+    };
+    Reply::with_text(250, Enhanced(2, 1, 5), text)
+}
+
+fn not_stored(error: &SpoolError) -> Reply {
+    match error {
+        SpoolError::Envelope(what) => {
+            Reply::with_text(554, Enhanced(5, 3, 4), format!("it cannot be routed again: {what}"))
+        }
+        error => Reply::with_text(451, Enhanced(4, 3, 0), format!("not stored: {error}")),
+    }
+}
+
+/// Ways in a few words, for the log.
+struct Ways<'a>(&'a [Route]);
+
+impl std::fmt::Display for Ways<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (n, Route { channel, host, .. }) in self.0.iter().take(3).enumerate() {
+            if n > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{channel} {host}")?;
+        }
+        match self.0.len() {
+            0..=3 => Ok(()),
+            more => write!(f, " and {} more", more - 3),
+        }
+    }
+}
+
+/// Addresses that one recipient leads to by channels that put mail through rewriting again.
+const MAX_PASSES: usize = 20;
+const CIRCLE: Reply =
+    Reply::new(554, Enhanced(5, 4, 6), "the address leads back to where it is rewritten again");
+const MALFORMED: Reply = Reply::new(550, Enhanced(5, 1, 3), "malformed address");

@@ -1,0 +1,97 @@
+//! The numbers of entries that a message gets after it was stored: when it is routed again, it goes
+//! on in another record, under the same id.
+//!
+//! An entry's number is its own among all records of the message that are still there. A record
+//! that continues a message says so in its header, and has as many entries as there are numbers up
+//! to its last. Nothing of this is kept on the disk beside it: the headers of a segment are looked
+//! through when the first message of it goes on, once for each run of the engine.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use relais_channels::mail::MessageId;
+
+use super::{
+    Place, SpoolError,
+    feed::Feed,
+    reader::Reader,
+    record::{Found, Header, Walker},
+    segment::HEAD,
+};
+
+/// What is known of messages that went on.
+#[derive(Default)]
+pub(crate) struct Continued(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// The first number that is free.
+    next: HashMap<MessageId, u16>,
+    /// Segments whose headers were looked through. What is appended later is known anyway.
+    read: HashSet<u32>,
+}
+
+impl Continued {
+    /// Gives `count` numbers to a message whose first record has `least` entries, and says which is
+    /// the first. Waits for the disk.
+    pub(crate) fn reserve(
+        &self,
+        reader: &Reader,
+        feed: &Feed,
+        id: MessageId,
+        least: usize,
+        count: usize,
+    ) -> Result<u16, SpoolError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.next.len() >= MOST_KNOWN {
+            *known = Known::default();
+        }
+        let spans: Vec<(u32, u64)> = feed.live(|ledger| {
+            let spans = ledger.segments.iter().filter(|(_, life)| life.spans(id));
+            spans.map(|(number, life)| (*number, life.data_len)).collect()
+        });
+        for (number, data_len) in spans {
+            if !known.read.contains(&number) {
+                known.look_through(reader, number, data_len)?;
+            }
+        }
+        let first = usize::from(known.next.get(&id).copied().unwrap_or(0)).max(least);
+        let next = u16::try_from(first + count);
+        let next = next.map_err(|_| SpoolError::Envelope("it was routed again too often"))?;
+        known.next.insert(id, next);
+        // It is not larger than what has just been found to fit.
+        Ok(first as u16)
+    }
+}
+
+impl Known {
+    fn look_through(
+        &mut self,
+        reader: &Reader,
+        segment: u32,
+        data_len: u64,
+    ) -> Result<(), SpoolError> {
+        let path = reader.base.layout.messages(segment);
+        let opened = match reader.segment(Place { segment, offset: 0, length: 0 }) {
+            // It was compacted or deleted meanwhile: its copy has another number.
+            Err(SpoolError::Gone { .. }) => return Ok(()),
+            opened => opened?,
+        };
+        let mut walker = Walker::new(&*opened.file, opened.salt, HEAD as u64, data_len);
+        let continues = |header: &Header| header.continued;
+        while let Some(found) = walker.next_of(continues).map_err(SpoolError::at(&path))? {
+            if let Found::Record { header, .. } = found {
+                let next = self.next.entry(header.id).or_default();
+                *next = header.entries.max(*next);
+            }
+        }
+        self.read.insert(segment);
+        Ok(())
+    }
+}
+
+/// Messages of which it is known that they went on; 24 MiB. When there are more, segments are looked
+/// through once more.
+const MOST_KNOWN: usize = 1 << 20;
