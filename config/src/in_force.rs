@@ -41,6 +41,8 @@ pub(crate) enum Role {
     DestinationOrLocal,
     /// Its jobs deliver what is routed to it.
     Delivering,
+    /// One of the two.
+    SourceOrDelivering,
     /// It is the first one of program Local.
     Local,
 }
@@ -92,7 +94,8 @@ impl<'a> Roles<'a> {
                 None
             }
             Role::Destination | Role::DestinationOrLocal => (!self.destinations[i]).then(unreached),
-            Role::Delivering => match program {
+            Role::SourceOrDelivering if smtp || lmtp => None,
+            Role::Delivering | Role::SourceOrDelivering => match program {
                 Program::Lmtp => (!self.destinations[i]).then(unreached),
                 Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
                 Program::Pipe => Some("delivery to programs is not there yet".to_owned()),
@@ -421,6 +424,7 @@ const FIELDS: &[(&str, Need)] = {
     use Need::{Behaviour, Nothing, Role as Of};
     use Role::{
         Delivering, Destination, DestinationOrLocal, LmtpSource, Local, SmtpSource, Source,
+        SourceOrDelivering,
     };
     &[
         ("host", Nothing),
@@ -481,6 +485,7 @@ const FIELDS: &[(&str, Need)] = {
         ),
         ("channels.copies", Of(Destination)),
         ("channels.addrsperfile", Of(Destination)),
+        ("channels.max_rcpt", Of(Delivering)),
         ("channels.maxjobs", Of(Delivering)),
         ("channels.threaddepth", Of(Delivering)),
         ("channels.pool", Of(Delivering)),
@@ -501,6 +506,7 @@ const FIELDS: &[(&str, Need)] = {
         ("channels.warnpost", Of(Destination)),
         ("channels.viaaliasrequired", Of(DestinationOrLocal)),
         ("channels.flagtransfer", Of(LmtpSource)),
+        ("channels.trace", Of(LmtpSource)),
         (
             "channels.defragment",
             Behaviour("defragmentation is not there yet: partial messages pass as they are"),
@@ -553,7 +559,7 @@ const FIELDS: &[(&str, Need)] = {
         ("channels.holdlimit", Of(SmtpSource)),
         ("channels.recipientlimit", Of(Source)),
         ("channels.commandlinelimit", Of(Source)),
-        ("channels.linelimit", Of(Source)),
+        ("channels.max_line", Of(SourceOrDelivering)),
         ("channels.disconnectcommandlimit", Of(Source)),
         ("channels.disconnectbadcommandlimit", Of(Source)),
         ("channels.command_receive_time", Of(Source)),
