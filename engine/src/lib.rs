@@ -10,6 +10,7 @@ pub mod explain;
 pub mod life;
 pub mod lock;
 pub mod logging;
+pub mod loose;
 pub mod show;
 pub mod shutdown;
 pub mod stopped;

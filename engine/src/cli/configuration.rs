@@ -10,7 +10,7 @@ use relais_channels::dsn::Templates;
 use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning};
 
 use super::Refusal;
-use crate::wiring::notice_templates;
+use crate::{loose, wiring::notice_templates};
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -154,6 +154,8 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
         }
         Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
     }
+    let open = loose::told(config).into_iter();
+    report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
 }
 
 /// English stands in for a language without words, and somebody should know.
