@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
-    mail::{Enhanced, Envelope, Glance, MessageId, Recipient, Reply},
+    mail::{Enhanced, Envelope, Glance, Glancer, MessageId, Recipient, Reply},
 };
 
 use super::{QueueSide, received::Received};
@@ -35,7 +35,7 @@ struct Transaction {
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
-    /// What the header says, once it is complete.
+    /// What the header says, once the message is complete.
     glance: Glance,
 }
 
@@ -48,7 +48,7 @@ struct Accepted {
 
 enum Gathered {
     Memory { head: Vec<u8>, body: Vec<u8> },
-    Streamed(Draft),
+    Streamed { draft: Draft, glancer: Glancer },
 }
 
 impl Default for Gathered {
@@ -134,7 +134,10 @@ impl SmtpIntake {
                 self.transaction.glance = Glance::at(&body, &self.side.host);
                 NewContent::Whole { head, body: body.into() }
             }
-            Gathered::Streamed(draft) => NewContent::Large(draft),
+            Gathered::Streamed { draft, glancer } => {
+                self.transaction.glance = glancer.finish(&self.side.host);
+                NewContent::Large(draft)
+            }
         };
         let mut envelope = self.envelope(id);
         match self.side.spool.append(&mut envelope, content).await {
@@ -243,14 +246,18 @@ impl Intake for SmtpIntake {
                 return Ok(());
             }
             let (head, body) = (std::mem::take(head), std::mem::take(body));
-            transaction.glance = Glance::at(&body, &self.side.host);
+            let mut glancer = Glancer::default();
+            glancer.feed(&body, &self.side.host);
             let mut draft = self.side.spool.draft();
             draft.write(&head).await.map_err(|error| refusal(&error))?;
             draft.write(&body).await.map_err(|error| refusal(&error))?;
-            transaction.gathered = Gathered::Streamed(draft);
+            transaction.gathered = Gathered::Streamed { draft, glancer };
         }
         match &mut transaction.gathered {
-            Gathered::Streamed(draft) => draft.write(octets).await.map_err(|e| refusal(&e)),
+            Gathered::Streamed { draft, glancer } => {
+                glancer.feed(octets, &self.side.host);
+                draft.write(octets).await.map_err(|e| refusal(&e))
+            }
             Gathered::Memory { .. } => Ok(()),
         }
     }

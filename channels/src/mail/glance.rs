@@ -1,5 +1,6 @@
 //! What routing and queueing want to know of a message's header: how urgent it is, and how often
-//! it has been passed on. One walk over the header's lines, nothing is decoded or kept.
+//! it has been passed on. One walk over the header's lines, nothing is decoded; all of it is looked
+//! at, however long it is and in whatever pieces it comes.
 
 use memchr::memchr;
 
@@ -16,24 +17,92 @@ pub struct Glance {
     pub received_here: usize,
 }
 
+/// Looks at a header that comes in pieces. Keeps the start of one field, and no more.
+#[derive(Debug, Default)]
+pub struct Glancer {
+    glance: Glance,
+    importance: Option<Priority>,
+    /// The field at hand, as far as it may matter.
+    field: Vec<u8>,
+    line: Line,
+}
+
+/// Where in the header the next octet stands.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Line {
+    /// At the start of one.
+    #[default]
+    Start,
+    /// In the first line of a field. `blank`: nothing but white space so far.
+    First { blank: bool },
+    /// In a line that continues a field.
+    Folded,
+    /// Behind the header.
+    Behind,
+}
+
 impl Glance {
     /// Looks at the header in front of `content`, as far as it is there; `host` is our name.
     pub fn at(content: &[u8], host: &str) -> Self {
-        let mut glance = Self::default();
-        let mut importance = None;
-        for (name, value) in fields(content) {
-            let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-            if is(b"received") {
-                glance.received += 1;
-                glance.received_here += usize::from(is_by(value, host.as_bytes()));
-            } else if is(b"priority") {
-                glance.priority = glance.priority.or_else(|| Priority::from_header(value));
-            } else if is(b"importance") {
-                importance = importance.or_else(|| Priority::from_header(value));
+        let mut glancer = Glancer::default();
+        for field in fields(content) {
+            glancer.note(field, host);
+        }
+        glancer.finish(host)
+    }
+}
+
+impl Glancer {
+    /// Looks at the next piece of the message; `host` is our name.
+    pub fn feed(&mut self, mut piece: &[u8], host: &str) {
+        while let Some(first) = piece.first().filter(|_| self.line != Line::Behind) {
+            if self.line == Line::Start {
+                let folded = !self.field.is_empty() && matches!(first, b' ' | b'\t');
+                if folded {
+                    self.line = Line::Folded;
+                } else {
+                    self.end_field(host);
+                    self.line = Line::First { blank: true };
+                }
+            }
+            let (now, rest) = piece.split_at(line(piece));
+            piece = rest;
+            let room = LONGEST_FIELD - self.field.len();
+            self.field.extend_from_slice(&now[..now.len().min(room)]);
+            if let Line::First { blank } = &mut self.line {
+                *blank &= now.trim_ascii_end().is_empty();
+            }
+            if now.ends_with(b"\n") {
+                let behind = self.line == Line::First { blank: true };
+                self.line = if behind { Line::Behind } else { Line::Start };
             }
         }
-        glance.priority = glance.priority.or(importance);
-        glance
+    }
+
+    /// What the header said; `host` is our name.
+    pub fn finish(mut self, host: &str) -> Glance {
+        self.end_field(host);
+        Glance { priority: self.glance.priority.or(self.importance), ..self.glance }
+    }
+
+    fn end_field(&mut self, host: &str) {
+        let field = std::mem::take(&mut self.field);
+        self.note(&field, host);
+        self.field = field;
+        self.field.clear();
+    }
+
+    fn note(&mut self, field: &[u8], host: &str) {
+        let Some((name, value)) = named(field) else { return };
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        if is(b"received") {
+            self.glance.received += 1;
+            self.glance.received_here += usize::from(is_by(value, host.as_bytes()));
+        } else if is(b"priority") {
+            self.glance.priority = self.glance.priority.or_else(|| Priority::from_header(value));
+        } else if is(b"importance") {
+            self.importance = self.importance.or_else(|| Priority::from_header(value));
+        }
     }
 }
 
@@ -41,7 +110,8 @@ impl Glance {
 /// if it is near the beginning and fit for a log.
 pub fn peer_id(content: &[u8]) -> Option<&str> {
     let near = &content[..content.len().min(NEAR)];
-    let (_, value) = fields(near).find(|(name, _)| name.eq_ignore_ascii_case(b"received"))?;
+    let mut all = fields(near).filter_map(named);
+    let (_, value) = all.find(|(name, _)| name.eq_ignore_ascii_case(b"received"))?;
     let stops = |c: &u8| c.is_ascii_whitespace() || *c == b';';
     let mut words = value.split(stops).filter(|word| !word.is_empty());
     words.find(|word| word.eq_ignore_ascii_case(b"id"))?;
@@ -50,24 +120,26 @@ pub fn peer_id(content: &[u8]) -> Option<&str> {
 }
 
 /// The fields of a header, folded lines with the line they belong to.
-fn fields(content: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = &content[..content.len().min(LONGEST_HEADER)];
+fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = content;
     std::iter::from_fn(move || {
-        loop {
-            let mut end = line(rest);
-            if rest[..end].trim_ascii_end().is_empty() {
-                return None;
-            }
-            while rest.get(end).is_some_and(|c| matches!(c, b' ' | b'\t')) {
-                end += line(&rest[end..]);
-            }
-            let (field, behind) = rest.split_at(end);
-            rest = behind;
-            if let Some(colon) = memchr(b':', field) {
-                return Some((field[..colon].trim_ascii_end(), &field[colon + 1..]));
-            }
+        let mut end = line(rest);
+        if rest[..end].trim_ascii_end().is_empty() {
+            return None;
         }
+        while rest.get(end).is_some_and(|c| matches!(c, b' ' | b'\t')) {
+            end += line(&rest[end..]);
+        }
+        let (field, behind) = rest.split_at(end);
+        rest = behind;
+        Some(field)
     })
+}
+
+/// A field's name and value, if it has a name.
+fn named(field: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', field)?;
+    Some((field[..colon].trim_ascii_end(), &field[colon + 1..]))
 }
 
 /// Octets of the first line, its end included.
@@ -83,14 +155,16 @@ fn is_by(received: &[u8], host: &[u8]) -> bool {
         && words.next().is_some_and(|word| word.eq_ignore_ascii_case(host))
 }
 
-/// A header that is longer is looked at this far.
-const LONGEST_HEADER: usize = 256 << 10;
+/// Octets of a field that are kept: of those that matter, what matters stands at the front.
+const LONGEST_FIELD: usize = 8 << 10;
 /// How far the line of the last server may be from the beginning: others may have put theirs before.
 const NEAR: usize = 8 << 10;
 const MAX_ID: usize = 100;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -115,6 +189,50 @@ mod tests {
         ];
         for (text, want) in rows {
             assert_eq!(Glance::at(text.as_bytes(), "here.example"), *want, "{text:?}");
+            for piece in 1..=text.len() {
+                let mut glancer = Glancer::default();
+                text.as_bytes().chunks(piece).for_each(|piece| glancer.feed(piece, "here.example"));
+                assert_eq!(glancer.finish("here.example"), *want, "{text:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_header_and_no_field_is_too_long() {
+        let header = [
+            b"X-Long: ".to_vec(),
+            vec![b'x'; 1 << 20],
+            b"\r\nReceived: by here.example".repeat(20_000),
+            b"\r\nPriority: urgent\r\n\r\nPriority: normal\r\n".to_vec(),
+        ]
+        .concat();
+        let want =
+            Glance { priority: Some(Priority::Urgent), received: 20_000, received_here: 20_000 };
+        assert_eq!(Glance::at(&header, "here.example"), want);
+        let mut glancer = Glancer::default();
+        for piece in header.chunks(4_099) {
+            glancer.feed(piece, "here.example");
+            assert!(glancer.field.capacity() <= 2 * LONGEST_FIELD, "memory is bounded");
+        }
+        assert_eq!(glancer.finish("here.example"), want);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(
+            text in "((Received: by h|Priority: urgent|Importance:low|x| |\t|:)?(\r?\n)?){0,12}",
+            pieces in prop::collection::vec(1usize..9, 1..20),
+        ) {
+            let (mut rest, mut glancer) = (text.as_bytes(), Glancer::default());
+            for piece in pieces.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, behind) = rest.split_at((*piece).min(rest.len()));
+                glancer.feed(piece, "h");
+                rest = behind;
+            }
+            prop_assert_eq!(glancer.finish("h"), Glance::at(text.as_bytes(), "h"));
         }
     }
 

@@ -14,7 +14,7 @@ mod reply;
 pub use address::{Address, AddressError, MAX_PATH, ReversePath, is_domain};
 pub use content::Content;
 pub use envelope::{Entry, Envelope, Origin, Recipient};
-pub use glance::{Glance, peer_id};
+pub use glance::{Glance, Glancer, peer_id};
 pub use message_id::{MessageId, MessageIds};
 pub use next_hop::{NextHop, NextHopError};
 pub use notify::{Notify, OriginalRecipient, Return};
