@@ -45,10 +45,19 @@ impl ForeignStore {
 
     /// Cyrus.
     pub fn cyrus() -> Self {
+        Self::cyrus_with("-a")
+    }
+
+    /// Cyrus as it is without further ado: whoever delivers over TCP has to log in.
+    pub fn cyrus_that_wants_a_login() -> Self {
+        Self::cyrus_with("")
+    }
+
+    fn cyrus_with(option: &str) -> Self {
         let (folder, port) = (folder(), free_port());
         let (imapd, master) = (folder.path().join("imapd.conf"), folder.path().join("cyrus.conf"));
         fs::write(&imapd, imapd_conf(folder.path())).expect("a configuration");
-        fs::write(&master, cyrus_conf(folder.path(), port)).expect("a configuration");
+        fs::write(&master, cyrus_conf(folder.path(), port, option)).expect("a configuration");
         fs::create_dir(folder.path().join("lib")).expect("a fresh folder");
         give(folder.path(), "cyrus:mail");
         let mut command = process::command("cyrmaster");
@@ -172,7 +181,7 @@ autocreate_quota: 0
 }
 
 /// `-a`: whoever reaches the port may deliver; it is on the loopback interface.
-fn cyrus_conf(folder: &Path, port: u16) -> String {
+fn cyrus_conf(folder: &Path, port: u16, option: &str) -> String {
     let folder = folder.display();
     format!(
         "START {{
@@ -180,7 +189,7 @@ fn cyrus_conf(folder: &Path, port: u16) -> String {
 }}
 SERVICES {{
   lmtpunix cmd=\"lmtpd -C {folder}/imapd.conf\" listen=\"{folder}/lmtp\" prefork=0
-  lmtp cmd=\"lmtpd -C {folder}/imapd.conf -a\" listen=\"127.0.0.1:{port}\" prefork=0
+  lmtp cmd=\"lmtpd -C {folder}/imapd.conf {option}\" listen=\"127.0.0.1:{port}\" prefork=0
 }}
 EVENTS {{
 }}

@@ -14,6 +14,7 @@
 // A harness reports by panicking; saying so on every function helps nobody.
 #![allow(clippy::missing_panics_doc)]
 
+mod aiosmtpd;
 mod build;
 mod dovecot;
 mod foreign_store;
@@ -29,9 +30,11 @@ mod random;
 mod samples;
 mod settings;
 mod sink;
+mod small_disk;
 mod smtp;
 mod wait;
 
+pub use aiosmtpd::Aiosmtpd;
 pub use build::program;
 pub use dovecot::Dovecot;
 pub use foreign_store::ForeignStore;
@@ -47,5 +50,6 @@ pub use random::Random;
 pub use samples::{Sample, python_samples, rust_samples};
 pub use settings::{Settings, example};
 pub use sink::Sink;
+pub use small_disk::SmallDisk;
 pub use smtp::{Dialogue, Reply};
 pub use wait::{eventually, within};

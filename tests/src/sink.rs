@@ -31,6 +31,7 @@ pub struct Sink {
 struct Books {
     seen: Mutex<HashMap<String, usize>>,
     order: Mutex<Vec<String>>,
+    handed: Mutex<Vec<(String, Vec<String>)>>,
     script: RwLock<Script>,
     open: AtomicUsize,
     most_open: AtomicUsize,
@@ -50,6 +51,16 @@ struct Script {
     answers: Vec<(String, String)>,
     /// Before every reply.
     delay: Duration,
+    /// Instead of the usual greeting.
+    greeting: Option<String>,
+    /// The reply to DATA.
+    go_ahead: Option<String>,
+    /// Said once more behind the replies to a dot.
+    stray: Option<String>,
+    /// Part of the Message-IDs over which the connection is closed without a reply.
+    hangs_up: Option<String>,
+    /// Recipients of a transaction; those beyond get 452.
+    most: Option<usize>,
 }
 
 impl Sink {
@@ -79,9 +90,39 @@ impl Sink {
         script.answers.push((part.to_owned(), format!("{reply}\r\n")));
     }
 
-    /// Forgets every [`Sink::answer`].
+    /// Forgets every [`Sink::answer`] and whatever else it was told to do.
     pub fn oblige(&self) {
-        self.books.script.write().expect("no panic in the sink").answers.clear();
+        *self.books.script.write().expect("no panic in the sink") = Script::default();
+    }
+
+    /// From now on it greets with this.
+    pub fn greet(&self, greeting: &str) {
+        self.script(|script| script.greeting = Some(greeting.to_owned()));
+    }
+
+    /// From now on this is the reply to DATA.
+    pub fn go_ahead(&self, reply: &str) {
+        self.script(|script| script.go_ahead = Some(reply.to_owned()));
+    }
+
+    /// From now on it says this, too, a moment after the replies to a dot.
+    pub fn stray(&self, reply: &str) {
+        self.script(|script| script.stray = Some(reply.to_owned()));
+    }
+
+    /// From now on it closes the connection instead of replying to a message whose Message-ID has
+    /// this in it. Counted it is all the same.
+    pub fn hang_up_on(&self, part: &str) {
+        self.script(|script| script.hangs_up = Some(part.to_owned()));
+    }
+
+    /// From now on a transaction has at most so many recipients; others get 452.
+    pub fn take_at_most(&self, recipients: usize) {
+        self.script(|script| script.most = Some(recipients));
+    }
+
+    fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.books.script.write().expect("no panic in the sink"));
     }
 
     /// From now on every reply, but for the greeting, waits for so long.
@@ -118,6 +159,12 @@ impl Sink {
     /// The Message-IDs in the order in which they came, repetitions included.
     pub fn order(&self) -> Vec<String> {
         self.books.order.lock().expect("no panic in the sink").clone()
+    }
+
+    /// The transactions in the order in which they came: Message-ID, and the recipients as they
+    /// stood between the angle brackets.
+    pub fn handed(&self) -> Vec<(String, Vec<String>)> {
+        self.books.handed.lock().expect("no panic in the sink").clone()
     }
 
     /// Messages whose commands came behind the content of another, before that had its reply.
@@ -191,7 +238,9 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut lines = BufReader::with_capacity(64 << 10, stream);
     let mut replies = BufWriter::new(stream);
-    replies.write_all(b"220 sink LMTP\r\n")?;
+    let greeting = books.says(|script| script.greeting.clone());
+    replies.write_all(greeting.as_deref().unwrap_or("220 sink LMTP").as_bytes())?;
+    replies.write_all(b"\r\n")?;
     replies.flush()?;
     let (mut line, mut recipients, mut messages) = (Vec::new(), Vec::new(), 0);
     while next_line(&mut lines, &mut line)? {
@@ -206,22 +255,38 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
                 recipients.clear();
                 b"250 2.0.0 OK\r\n"
             }
+            b"RCPT" if books.says(|script| script.most).is_some_and(|n| recipients.len() >= n) => {
+                b"452 4.5.3 too many recipients\r\n"
+            }
             b"RCPT" => {
                 recipients.push(line.clone());
                 b"250 2.1.5 OK\r\n"
             }
             b"DATA" if recipients.is_empty() => b"503 5.5.1 no recipients\r\n",
             b"DATA" => {
-                replies.write_all(b"354 go on\r\n")?;
+                let go_ahead = books.says(|script| script.go_ahead.clone());
+                replies.write_all(go_ahead.as_deref().unwrap_or("354 go on").as_bytes())?;
+                replies.write_all(b"\r\n")?;
                 replies.flush()?;
                 let id = content(&mut lines, &mut line)?;
                 if !lines.buffer().is_empty() {
                     books.announced.fetch_add(1, Ordering::AcqRel);
                 }
-                books.enter(id);
+                books.enter(&id, &recipients);
+                if books
+                    .says(|script| script.hangs_up.clone())
+                    .is_some_and(|part| id.contains(&part))
+                {
+                    return Ok(());
+                }
                 for recipient in recipients.drain(..) {
                     let reply = books.scripted(". ", &recipient);
                     replies.write_all(reply.as_deref().unwrap_or("250 2.0.0 OK\r\n").as_bytes())?;
+                }
+                if let Some(stray) = books.says(|script| script.stray.clone()) {
+                    replies.flush()?;
+                    thread::sleep(Duration::from_millis(20));
+                    replies.write_all(format!("{stray}\r\n").as_bytes())?;
                 }
                 messages += 1;
                 if messages == books.close_every.load(Ordering::Acquire) {
@@ -261,9 +326,15 @@ impl Books {
         answers.find(fitting).map(|(_, reply)| reply.clone())
     }
 
-    fn enter(&self, id: String) {
-        self.order.lock().expect("no panic in the sink").push(id.clone());
-        *self.seen.lock().expect("no panic in the sink").entry(id).or_default() += 1;
+    fn says<T>(&self, what: impl FnOnce(&Script) -> T) -> T {
+        what(&self.script.read().expect("no panic in the sink"))
+    }
+
+    fn enter(&self, id: &str, recipients: &[Vec<u8>]) {
+        let recipients = recipients.iter().map(|command| bracketed(command)).collect();
+        self.handed.lock().expect("no panic in the sink").push((id.to_owned(), recipients));
+        self.order.lock().expect("no panic in the sink").push(id.to_owned());
+        *self.seen.lock().expect("no panic in the sink").entry(id.to_owned()).or_default() += 1;
         self.total.fetch_add(1, Ordering::AcqRel);
         let mut paused = self.paused.lock().expect("no panic in the sink");
         while *paused {
@@ -287,6 +358,13 @@ fn content(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<String> {
         }
     }
     Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// `a@b.test` of `RCPT TO:<a@b.test>`.
+fn bracketed(command: &[u8]) -> String {
+    let command = String::from_utf8_lossy(command);
+    let path = command.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    path.map_or_else(String::new, |(path, _)| path.to_owned())
 }
 
 fn is_message_id(field: &[u8]) -> bool {

@@ -470,35 +470,6 @@ fn offer(client: &mut Dialogue, content: &[u8]) -> Reply {
     client.finish(content)
 }
 
-/// A file system in memory, of a few MiB; unmounted when dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mounted(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .status();
-        assert!(done.is_ok_and(|status| status.success()), "mount -t tmpfs");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = || {
-            let done = Command::new("umount").arg(self.0.path()).status();
-            done.is_ok_and(|status| status.success())
-        };
-        within(Duration::from_secs(5), unmounted);
-    }
-}
-
 /// alice is as she should be; the others ask for what cannot be.
 const NONSENSE: &str = "\
 dn: o=relais.example,dc=example

@@ -115,9 +115,15 @@ async fn account(
         } else {
             "being probed".to_owned()
         };
+        let ails = if matches!(suspension.reply.code, 430 | 530) {
+            "wants relais to log in before it takes mail, which it does not do: let that server \
+             trust this host (Cyrus: `lmtpd -a`, or its UNIX socket). It"
+        } else {
+            "could not be talked to. It"
+        };
         let text = format!(
-            "{host} could not be talked to and is {probed}; all mail for it goes as soon as it \
-             answers. It, or we in its place, said: {}. {tried}",
+            "{host} {ails} is {probed}; all mail for it goes as soon as it answers. It, or we in \
+             its place, said: {}. {tried}",
             suspension.reply
         );
         return Ok(("suspended", text));

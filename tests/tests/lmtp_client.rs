@@ -1,0 +1,268 @@
+//! What the LMTP client makes of what a server says, or does not say.
+
+use std::time::Duration;
+
+use relais_tests::{
+    Aiosmtpd, Dialogue, ForeignStore, Instance, Settings, Sink, SmallDisk, eventually, message,
+    needs, needs_root, within,
+};
+
+#[test]
+fn any_3yz_reply_to_data_means_go_on() {
+    let (instance, sink) = office("maxjobs: 1");
+    let _running = instance.start();
+    for (count, reply) in ["350 go on", "334 go on", "351 go on", "352 go on"].iter().enumerate() {
+        sink.go_ahead(reply);
+        send(&instance, &["a@one.test"], &format!("m{count}"));
+        eventually(reply, PATIENCE, || sink.total() == count + 1);
+    }
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    assert_eq!(sink.repeated(), [""; 0]);
+}
+
+#[test]
+fn a_stray_reply_bounces_nobody() {
+    for stray in ["550 5.1.1 nobody asked", "250 2.0.0 nobody asked", "421 4.4.2 nobody asked"] {
+        let (instance, sink) = office("maxjobs: 1, max_client_threads: 1");
+        sink.stray(stray);
+        let _running = instance.start();
+        for count in 0..12 {
+            send(&instance, &["a@one.test"], &format!("m{count}"));
+            // On some the next message finds the connection idle, on others it is announced.
+            if count % 3 == 0 {
+                std::thread::sleep(Duration::from_millis(60));
+            }
+        }
+        eventually("all", PATIENCE, || sink.total() >= 12 && instance.queue().is_empty());
+        assert_eq!((sink.seen().len(), sink.repeated()), (12, Vec::new()), "{stray}");
+        assert_eq!(actions(&instance, "D"), 12, "{stray}");
+    }
+}
+
+#[test]
+fn a_reply_before_the_content_is_no_delivery() {
+    let (instance, sink) = office("maxjobs: 1");
+    let _running = instance.start();
+    sink.go_ahead("354 go on\r\n250 2.0.0 taken");
+    send(&instance, &["a@one.test"], "early");
+    eventually("an attempt", PATIENCE, || actions(&instance, "Q") == 1);
+    assert_eq!(sink.total(), 0, "no content was sent");
+    let why = why(&instance);
+    assert!(why.contains("answered before the message was sent: 250 2.0.0 taken"), "{why}");
+    sink.oblige();
+    assert!(instance.relais("queue", &["retry", "--all", "--yes"]).status.success());
+    eventually("it goes when the server behaves", PATIENCE, || instance.queue().is_empty());
+    assert_eq!(sink.total(), 1);
+}
+
+#[test]
+fn a_message_that_closes_the_connection_waits_alone() {
+    let (instance, sink) = office("maxjobs: 1, max_client_threads: 1, backoff: [\"10m\"]");
+    sink.hang_up_on("poison");
+    let _running = instance.start();
+    for count in 0..10 {
+        send(&instance, &["a@one.test"], &format!("before{count}"));
+    }
+    send(&instance, &["a@one.test"], "poison");
+    for count in 0..20 {
+        send(&instance, &["a@one.test"], &format!("behind{count}"));
+    }
+    eventually("the others", PATIENCE, || sink.seen().len() == 31 && instance.queue().len() == 1);
+    assert!(!within(Duration::from_secs(3), || sink.total() > 31), "no second copy so soon");
+    assert_eq!(sink.repeated(), [""; 0]);
+    let left = instance.queue().remove(0);
+    assert_eq!((left["attempts"].as_u64(), &left["state"]), (Some(1), &"delayed".into()), "{left}");
+    let log = instance.log();
+    assert!(!log.contains("suspended"), "the host is not suspended");
+    let why = why(&instance);
+    assert!(why.contains("lost connection"), "{why}");
+}
+
+#[test]
+fn recipients_that_were_too_many_go_next_at_once_on_the_same_connection() {
+    let (instance, sink) = office("maxjobs: 1");
+    sink.take_at_most(3);
+    let _running = instance.start();
+    let to: Vec<_> = (0..8).map(|n| format!("user{n}@one.test")).collect();
+    let to: Vec<_> = to.iter().map(String::as_str).collect();
+    send(&instance, &to, "many");
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    let handed: Vec<_> = sink.handed().into_iter().map(|(_, to)| to.join(" ")).collect();
+    let want = [&to[..3], &to[3..6], &to[6..]].map(|to| to.join(" "));
+    assert_eq!((handed, sink.connections()), (want.to_vec(), 1));
+    // One line tells of all: it was one attempt.
+    assert_eq!(actions(&instance, "D"), 1);
+    // Nobody is taken: that is no progress, and everybody waits.
+    sink.take_at_most(0);
+    send(&instance, &["a@one.test", "b@one.test"], "nobody");
+    eventually("an attempt", PATIENCE, || actions(&instance, "Q") == 1);
+    assert_eq!(sink.total(), 3);
+}
+
+#[test]
+fn what_the_peer_said_is_quoted_as_it_said_it() {
+    let (instance, sink) = office("maxjobs: 1");
+    let _running = instance.start();
+    let rows: [(&str, &dyn Fn()); 3] = [
+        ("500 5.3.2 no service today", &|| sink.greet("500 5.3.2 no service today")),
+        ("451 4.7.1 greylisted", &|| sink.answer("MAIL", "451 4.7.1 greylisted")),
+        ("452-4.2.2 over", &|| sink.answer("RCPT", "452-4.2.2 over\r\n452 4.2.2 quota")),
+    ];
+    for (said, misbehave) in rows {
+        sink.oblige();
+        misbehave();
+        let before = actions(&instance, "Q");
+        send(&instance, &["a@one.test"], "m");
+        eventually("an attempt", PATIENCE, || actions(&instance, "Q") > before);
+        let want = if said.starts_with("452") { "452 4.2.2 over quota" } else { said };
+        let why = why(&instance);
+        assert!(why.contains(want), "{want}: {why}");
+        let last_reply = instance.queue().remove(0)["recipients"][0]["last_reply"].to_string();
+        assert!(last_reply.contains(want), "{want}: {last_reply}");
+        assert!(instance.relais("queue", &["delete", "--all", "--yes"]).status.success());
+        eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+        // The host may be left alone for a while.
+        assert!(instance.log().contains(&format!("\"reply\":\"{want}\"")), "{want} in the log");
+    }
+}
+
+#[test]
+fn a_demand_for_a_login_is_trouble_of_the_site_that_why_names() {
+    if !needs_root() || !needs(&["/usr/lib/cyrus/bin/lmtpd"]) {
+        return;
+    }
+    let store = ForeignStore::cyrus_that_wants_a_login();
+    let place = format!("inet:[127.0.0.1]:{}", store.port);
+    let settings =
+        Settings::standalone().edit("multigate: true,", &format!("daemon: \"{place}\","));
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    for count in 0..5 {
+        send(&instance, &["alice@relais.example"], &format!("m{count}"));
+    }
+    let mut said = String::new();
+    eventually("why names it", PATIENCE, || {
+        said = why(&instance);
+        said.contains("430 Authentication required")
+    });
+    assert!(said.contains("wants relais to log in"), "{said}");
+    // The host is probed with one of them now and then.
+    assert_eq!(instance.queue().len(), 5);
+    assert!(instance.log().contains("suspended"), "{}", instance.log());
+}
+
+#[test]
+fn a_server_with_fewer_replies_than_recipients_is_not_waited_for() {
+    if !needs(&["/usr/lib/python3/dist-packages/aiosmtpd/lmtp.py"]) {
+        return;
+    }
+    let to = ["a@one.test", "b@one.test", "c@one.test"];
+    for (fields, want) in [("maxjobs: 1", 1), ("maxjobs: 1, max_rcpt: 1", 3)] {
+        let server = Aiosmtpd::start();
+        let instance =
+            Instance::new(Settings::standalone().stores(server.port).channel("stores", fields));
+        let _running = instance.start();
+        send(&instance, &to, "fewer");
+        if want == 1 {
+            // Far below `status_data_receive_time`, ten minutes.
+            eventually("an attempt", PATIENCE, || actions(&instance, "Q") == 1);
+            let (log, left) = (instance.log(), instance.queue().remove(0));
+            assert!(log.contains("1 replies for 3 recipients"), "{log}");
+            let states = left["recipients"].as_array().into_iter().flatten().map(|to| &to["state"]);
+            assert_eq!(states.collect::<Vec<_>>(), ["delivered", "delayed", "delayed"], "{left}");
+            assert!(!log.contains("suspended"), "{log}");
+        } else {
+            eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+        }
+        assert_eq!(server.taken().len(), want, "{fields}");
+    }
+}
+
+#[test]
+fn spellings_of_an_address_go_together_to_stores_of_our_own_only() {
+    let to = ["ann@one.test", "Ann@one.test", "ben@one.test", "ANN@one.test"];
+    for (private, want) in [
+        ("private: false", vec!["ann@one.test ben@one.test", "Ann@one.test", "ANN@one.test"]),
+        ("private: true", vec!["ann@one.test Ann@one.test ben@one.test ANN@one.test"]),
+    ] {
+        let sink = Sink::start();
+        let settings = Settings::standalone().stores(sink.port).edit("private: false", private);
+        let instance = Instance::new(settings);
+        let _running = instance.start();
+        send(&instance, &to, "spellings");
+        eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+        let handed: Vec<_> = sink.handed().into_iter().map(|(_, to)| to.join(" ")).collect();
+        assert_eq!(handed, want, "{private}");
+    }
+}
+
+/// The store has a small disk of its own, the spool has room.
+#[test]
+fn what_a_full_store_refused_is_due_at_once_when_it_has_room() {
+    const MESSAGES: usize = 20;
+    if !needs_root() || !needs(&["mount"]) {
+        return;
+    }
+    let disk = SmallDisk::mounted("40m");
+    let store = disk.path().join("store");
+    let settings = Settings::standalone()
+        .edit("path: \"store\"", &format!("path: {:?}", store.display().to_string()));
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    // The mailbox is there before the disk is full.
+    send(&instance, &["alice@relais.example"], "first");
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    let filler = disk.path().join("filler");
+    fill(&filler);
+    for count in 0..MESSAGES {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        let content = message(&format!("m{count}"), 300 << 10);
+        client.message("a@sender.test", &["alice@relais.example"], &content).expect(250);
+    }
+    eventually("refusals", PATIENCE, || actions(&instance, "Q") >= 2);
+    assert!(instance.queue().len() >= MESSAGES - 2, "the disk is full");
+    std::fs::remove_file(filler).expect("it was there");
+    // The usual wait would be an hour; the store is probed after 1, 2, 4, ... seconds.
+    eventually("all of it", Duration::from_secs(70), || instance.queue().is_empty());
+    let log = instance.log();
+    assert!(log.contains("452 4.3.1"), "{log}");
+}
+
+/// A relay in front of hosts that are all one sink.
+fn office(fields: &str) -> (Instance, Sink) {
+    let sink = Sink::start();
+    let settings = Settings::standalone().stores(sink.port).channel("stores", fields);
+    (Instance::new(settings), sink)
+}
+
+#[track_caller]
+fn send(instance: &Instance, to: &[&str], name: &str) {
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@sender.test", to, &message(name, 500)).expect(250);
+}
+
+/// Transaction lines with this action letter.
+fn actions(instance: &Instance, action: &str) -> usize {
+    instance.log().matches(&format!("\"action\":\"{action}\"")).count()
+}
+
+/// What is said of the first message that waits.
+fn why(instance: &Instance) -> String {
+    let queue = instance.queue();
+    let id = queue.first().and_then(|entry| entry["id"].as_str()).expect("one that waits");
+    String::from_utf8_lossy(&instance.relais("queue", &["why", id]).stdout).into_owned()
+}
+
+fn fill(path: &std::path::Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).expect("a file");
+    let mut piece = 1 << 20;
+    while piece > 0 {
+        if file.write_all(&vec![0; piece]).is_err() {
+            piece /= 2;
+        }
+    }
+}
+
+/// For a machine that does other things, too.
+const PATIENCE: Duration = Duration::from_secs(60);
