@@ -78,8 +78,8 @@ fn memory_does_not_grow_with_the_line() {
             .map(|_| {
                 thread::spawn(move || {
                     let mut client = begin();
-                    for _ in 0..line >> 16 {
-                        client.write_all(&[b'x'; 1 << 16]).expect("content");
+                    for _ in 0..line >> 14 {
+                        client.write_all(&[b'x'; 1 << 14]).expect("content");
                     }
                     client
                 })
