@@ -5,16 +5,14 @@ use std::{
     fs,
     io::{self, Write},
     path::Path,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use relais_tests::{
-    Dialogue, Instance, Load, Reply, Settings, Sink, eventually, mailbox, message, needs,
-    needs_root, within,
+    Dialogue, Instance, Load, Reply, Settings, Sink, SmallDisk, eventually, mailbox, message,
+    needs, needs_root,
 };
-use tempfile::TempDir;
 
 #[test]
 fn garbage_gets_the_right_reply() {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use relais_actors::{
     channels::is_delivered,
-    job_controller::{DestinationExplained, ExplainDestination},
+    job_controller::{DestinationExplained, ExplainDestination, suspension::Suspension},
     queue::{Action, DescribeQueue, Destination, ListEntries, ListedEntry},
     spool::{Change, EntryState as Stored, ScannedEntry, open_recipients},
     status::{EntryState, HistoryLine, Pause, RecipientReply, Timestamp, Why},
@@ -106,26 +106,7 @@ async fn account(
         if !rests && full && explained.standing.threads == 0 {
             return Ok(in_line(&explained, host, name, &tried));
         }
-        let probed = if rests {
-            format!(
-                "left alone until {}, then it is probed (`relais queue retry {}` probes it now)",
-                after(suspension.until),
-                scanned.id
-            )
-        } else {
-            "being probed".to_owned()
-        };
-        let ails = if matches!(suspension.reply.code, 430 | 530) {
-            "wants relais to log in before it takes mail, which it does not do: let that server \
-             trust this host (Cyrus: `lmtpd -a`, or its UNIX socket). It"
-        } else {
-            "could not be talked to. It"
-        };
-        let text = format!(
-            "{host} {ails} is {probed}; all mail for it goes as soon as it answers. It, or we in \
-             its place, said: {}. {tried}",
-            suspension.reply
-        );
+        let text = format!("{} {tried}", of_suspended(host, suspension, scanned.id));
         return Ok(("suspended", text));
     }
     if let Some(due) = due {
@@ -161,6 +142,29 @@ async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
             format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
         }
     }
+}
+
+/// Why nothing leaves for a host in trouble.
+fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
+    let ails = if matches!(suspension.reply.code, 430 | 530) {
+        "wants relais to log in before it takes mail, which relais does not do: let that server \
+         trust this host (Cyrus: `lmtpd -a`, or its UNIX socket). It"
+    } else {
+        "could not be talked to. It"
+    };
+    let probed = if suspension.until > tokio::time::Instant::now() {
+        format!(
+            "left alone until {}, then it is probed (`relais queue retry {id}` probes it now)",
+            after(suspension.until)
+        )
+    } else {
+        "being probed".to_owned()
+    };
+    format!(
+        "{host} {ails} is {probed}; all mail for it goes as soon as it answers. It, or we in its \
+         place, said: {}.",
+        suspension.reply
+    )
 }
 
 /// It is ready, and somebody has to have a place for it.
