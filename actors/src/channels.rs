@@ -1,6 +1,10 @@
 //! The channels of the configuration, numbered once so that actors pass two octets about.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use relais_channels::mail::{NextHop, Priority};
 use relais_config::{Channel, Config, channel::Program};
@@ -14,6 +18,41 @@ pub struct ChannelId(pub u16);
 pub struct Channels {
     list: Vec<Channel>,
     by_name: HashMap<String, ChannelId>,
+    live: Vec<[LiveTime; LiveTimes::ALL.len()]>,
+}
+
+/// A time that operators may change while the engine runs, in milliseconds.
+#[derive(Debug)]
+struct LiveTime(AtomicU64);
+
+/// Which times these are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LiveTimes {
+    /// `idle_time`: how long a connection without work is kept.
+    IdleTime,
+    /// `max_life_time`: after this a job ends, and another one begins where it is wanted.
+    MaxLifeTime,
+}
+
+impl LiveTimes {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::IdleTime, Self::MaxLifeTime];
+
+    /// The field of the configuration file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IdleTime => "idle_time",
+            Self::MaxLifeTime => "max_life_time",
+        }
+    }
+
+    /// What the configuration says.
+    pub fn configured(self, channel: &Channel) -> Duration {
+        match self {
+            Self::IdleTime => channel.idle_time,
+            Self::MaxLifeTime => channel.max_life_time,
+        }
+    }
 }
 
 impl Channels {
@@ -30,6 +69,18 @@ impl Channels {
     /// Its configuration.
     pub fn channel(&self, id: ChannelId) -> &Channel {
         &self.list[usize::from(id.0)]
+    }
+
+    /// A time as it is now.
+    pub fn time(&self, id: ChannelId, which: LiveTimes) -> Duration {
+        Duration::from_millis(self.live[usize::from(id.0)][which as usize].0.load(Relaxed))
+    }
+
+    /// Changes a time until the engine stops; returns the old one.
+    pub fn set_time(&self, id: ChannelId, which: LiveTimes, time: Duration) -> Duration {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let old = self.live[usize::from(id.0)][which as usize].0.swap(time, Relaxed);
+        Duration::from_millis(old)
     }
 
     /// All of them, in file order.
@@ -84,6 +135,11 @@ impl From<Vec<Channel>> for Channels {
     fn from(list: Vec<Channel>) -> Self {
         let number = |(i, channel): (usize, &Channel)| (channel.name.clone(), ChannelId(i as u16));
         let by_name = list.iter().enumerate().map(number).collect();
-        Self { list, by_name }
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let times = |channel: &Channel| {
+            LiveTimes::ALL.map(|which| LiveTime(millis(which.configured(channel)).into()))
+        };
+        let live = list.iter().map(times).collect();
+        Self { list, by_name, live }
     }
 }

@@ -28,7 +28,7 @@ use tokio::{io::AsyncReadExt, sync::oneshot};
 
 use self::life::Life;
 use crate::{
-    channels::{ChannelId, default_port, next_hop, reroutes},
+    channels::{ChannelId, LiveTimes, default_port, next_hop, reroutes},
     events::EntrySettled,
     metrics::{self, ActorMeter},
     notary::KnownMessage,
@@ -78,9 +78,14 @@ struct Taken {
 impl Job {
     /// A job of `channel` without a thread.
     pub fn new(channel: ChannelId, parts: JobParts) -> Self {
-        let life = Arc::new(Life::of(parts.channels.channel(channel)));
+        let life = Arc::new(life_of(&parts, channel));
         Self { parts, channel, life }
     }
+}
+
+fn life_of(parts: &JobParts, channel: ChannelId) -> Life {
+    let time = parts.channels.time(channel, LiveTimes::MaxLifeTime);
+    Life::of(parts.channels.channel(channel), time)
 }
 
 impl Actor for Job {
@@ -93,7 +98,7 @@ impl Handler<RunThread> for Job {
     fn handle(&mut self, RunThread(presence): RunThread, _: &mut Self::Context) {
         if self.life.is_over() {
             self.life.end();
-            self.life = Arc::new(Life::of(self.parts.channels.channel(self.channel)));
+            self.life = Arc::new(life_of(&self.parts, self.channel));
         }
         let (parts, life) = (self.parts.clone(), self.life.clone());
         // Where the arbiter is gone the presence is dropped with the task, and says so.
@@ -169,7 +174,7 @@ impl Thread {
         tokio::select! {
             biased;
             work = &mut next => return work.ok(),
-            () = tokio::time::sleep(self.channel().idle_time) => {}
+            () = tokio::time::sleep(self.parts.channels.time(self.destination.channel, LiveTimes::IdleTime)) => {}
             () = self.life.ended() => {}
         }
         // The queue may have answered in this very moment: what was sent is ours to do.

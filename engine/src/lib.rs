@@ -6,8 +6,10 @@
 pub mod admin;
 pub mod cli;
 pub mod console;
+pub mod durable;
 pub mod explain;
 pub mod life;
+pub mod limits;
 pub mod lock;
 pub mod logging;
 pub mod loose;

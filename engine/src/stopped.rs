@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use crate::durable;
 
 /// `DATA/stopped`, a name a line.
 #[derive(Clone, Debug)]
@@ -34,15 +35,8 @@ impl Stopped {
         if !changed {
             return Ok(());
         }
-        let new = self.0.with_extension("new");
-        let mut file = File::create(&new)?;
-        for name in &names {
-            writeln!(file, "{name}")?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, &self.0)?;
-        let folder = self.0.parent().unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        let text: String = names.iter().flat_map(|name| [name.as_str(), "\n"]).collect();
+        durable::replace(&self.0, &text)
     }
 }
 

@@ -15,13 +15,13 @@ use relais_actors::{
     descriptors::Descriptors,
     directory::{Counters, Directory, DirectoryHandle, OpenError, Source},
     dispatcher::{Bound, Dispatcher},
-    job_controller::{Connect, Freeze, JobController},
+    job_controller::{Connect, Freeze, JobController, Tune},
     listening::{ListenError, Listening},
     metrics::{self, Labels, Metrics},
     notary::{self, Notary},
     placement::Placement,
     pool::{JobParts, Pool},
-    queue::{Committed, Parts, Queue},
+    queue::{Committed, Parts, Queue, SetMaxMessages},
     rerouting::Rerouter,
     router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
     session::{Behind, HoldLimits, QueueSide, SessionParts},
@@ -39,7 +39,11 @@ use relais_config::{
     self as config, Channel, Config, channel, directory::Cache, dispatcher::Program,
 };
 
-use crate::{stopped::Stopped, tallies::Tallies};
+use crate::{
+    limits::{Named, Names, Saved},
+    stopped::Stopped,
+    tallies::Tallies,
+};
 
 /// An engine whose actors run. Lives on the system's own thread.
 pub struct Engine {
@@ -161,6 +165,7 @@ impl Engine {
             controller.do_send(Freeze { channel, frozen: true });
         }
         controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
+        restore_limits(&config, &channels, &queue, &controller);
 
         let store = open_store(&config, &metrics)?;
         let deliveries = store.as_ref().map(Store::deliveries);
@@ -361,6 +366,39 @@ fn postmaster(config: &Config) -> String {
 pub(crate) fn notice_templates(config: &Config) -> Result<Templates, TemplateError> {
     let folder = config.notary.templates.as_deref().map(|folder| config.path(folder));
     Templates::load(folder.as_deref())
+}
+
+/// Limits that an operator saved stand above the configuration file, and are said to.
+fn restore_limits(
+    config: &Config,
+    channels: &Channels,
+    queue: &Addr<Queue>,
+    controller: &Addr<JobController>,
+) {
+    let saved = Saved::new(&config.data);
+    let path = saved.path().display().to_string();
+    let all = match saved.load() {
+        Ok(all) => all,
+        Err(error) => {
+            return tracing::warn!(path, %error, "saved limits cannot be read: the configuration's hold");
+        }
+    };
+    let known = Names { config, channels };
+    for (key, value) in all {
+        let read = known.find(&key).and_then(|named| Ok((named.read(&value)?, named)));
+        match read {
+            Ok((Some(number), named)) => {
+                tracing::info!(key, %value, path, "a saved limit stands above the configuration");
+                let number = usize::try_from(number).unwrap_or(usize::MAX);
+                match named {
+                    Named::MaxMessages => queue.do_send(SetMaxMessages(number)),
+                    Named::Tuned(limit) => controller.do_send(Tune { limit, value: Some(number) }),
+                }
+            }
+            Ok((None, _)) => {}
+            Err(error) => tracing::warn!(key, %value, path, %error, "a saved limit does nothing"),
+        }
+    }
 }
 
 fn hold_limits(config: &Config, channel: &str) -> HoldLimits {

@@ -8,6 +8,7 @@ use std::{
 
 use relais_tests::{
     Dialogue, Instance, Notice, Settings, Sink, eventually, fetch, free_port, mailbox, message,
+    within,
 };
 use serde_json::Value;
 
@@ -368,6 +369,99 @@ fn content_is_shown_octet_by_octet_in_a_pipe_and_harmless_on_a_terminal() {
     ] {
         assert_eq!(instance.relais("queue", args).status.code(), Some(code), "{args:?}");
     }
+}
+
+#[test]
+fn set_shows_what_is_and_what_it_changes_and_keeps_what_it_is_told_to() {
+    let (instance, _sink) = office("maxjobs: 2");
+    let running = instance.start();
+    let limit = |key: &str| {
+        let shown = instance.json("set", &[key]).remove(0);
+        let shown = shown.as_array().expect("a list")[0].clone();
+        assert_eq!(shown["key"], key, "{shown}");
+        [shown["value"].clone(), shown["configured"].clone(), shown["saved"].clone()]
+    };
+    let all = must(&instance, &["set"]);
+    for key in ["max_messages ", "SMTP_POOL.job_limit ", "stores.maxjobs ", "stores.idle_time "] {
+        assert!(all.lines().any(|line| line.starts_with(key)), "{key}: {all}");
+    }
+    assert_eq!(limit("stores.maxjobs"), [2.into(), 2.into(), Value::Null]);
+    let text = must(&instance, &["set", "stores.maxjobs", "4", "--save"]);
+    let line = "channels: [(name: \"stores\", ..., maxjobs: 4), ...],";
+    assert!(text.contains("4, was 2; after a restart, too") && text.contains(line), "{text}");
+    let text = must(&instance, &["set", "SMTP_POOL.job_limit", "7"]);
+    assert!(text.contains("7, was 10; until the engine stops, then 10"), "{text}");
+    must(&instance, &["set", "stores.idle_time", "1h20m", "--save"]);
+    must(&instance, &["set", "stores@127.0.0.1.connections", "3", "--save"]);
+    assert_eq!(limit("stores.idle_time")[0], "80m");
+    running.kill();
+
+    let mut running = instance.start();
+    assert_eq!(limit("stores.maxjobs"), [4, 2, 4].map(Value::from));
+    assert_eq!(limit("SMTP_POOL.job_limit"), [10.into(), 10.into(), Value::Null]);
+    assert_eq!(limit("stores.idle_time")[0], "80m");
+    assert_eq!(limit("stores@[127.0.0.1].connections")[0], 3);
+    assert!(instance.log().contains("a saved limit stands above the configuration"));
+    let text = must(&instance, &["set", "stores.maxjobs", "default", "--save"]);
+    assert!(text.contains("2, was 4; after a restart, too"), "{text}");
+    must(&instance, &["set", "stores@[127.0.0.1].connections", "none", "--save"]);
+    running.terminate();
+    running.wait(PATIENCE);
+
+    let _running = instance.start();
+    assert_eq!(limit("stores.maxjobs"), [2.into(), 2.into(), Value::Null]);
+    assert_eq!(limit("stores@[127.0.0.1].connections")[0], Value::Null);
+    // what is typed, what the error lists
+    let rows: [(&[&str], &str); 8] = [
+        (&["stores.jobs", "1"], "CHANNEL.max_client_threads"),
+        (&["stores.jobs"], "CHANNEL@HOST.connections"),
+        (&["NO_POOL.job_limit", "1"], "there are: DEFAULT, SMTP_POOL"),
+        (&["shops.maxjobs", "1"], "there are: l, stores, tcp_local"),
+        (&["stores.maxjobs", "many"], "1 to 10000 does"),
+        (&["stores.idle_time", "5"], "such as 90s or 5m"),
+        (&["stores@127.0.0.1.connections", "0"], "1 to 10000 does, or none"),
+        (&["stores@127.0.0.1.maxjobs", "1"], "stores@HOST.connections"),
+    ];
+    for (args, want) in rows {
+        let output = instance.relais("set", args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+        assert!(complaint(&output).contains(want), "{args:?}: {}", complaint(&output));
+    }
+}
+
+#[test]
+fn connections_follow_the_limits_of_a_job_and_of_a_host_at_once() {
+    let (instance, sink) = office("maxjobs: 1, max_client_threads: 6, threaddepth: 1");
+    let _running = instance.start();
+    let connections = |wanted: u64| {
+        let threads = || {
+            let list = instance.json("channel", &["list"]).remove(0);
+            let list = list.as_array().expect("a list");
+            let stores = list.iter().find(|one| one["name"] == "stores").expect("it is there");
+            stores["threads"].as_u64().expect("a number")
+        };
+        assert!(within(PATIENCE, || threads() == wanted), "{} instead of {wanted}", threads());
+    };
+    must(&instance, &["set", "stores@127.0.0.1.connections", "2"]);
+    sink.pause();
+    for _ in 0..40 {
+        send(&instance, "a@a.test", &["x@one.test"], "limits");
+    }
+    connections(2);
+    must(&instance, &["set", "stores@127.0.0.1.connections", "4"]);
+    connections(4);
+    sink.slow_down(Duration::from_millis(200));
+    sink.resume();
+    // They end between two messages.
+    must(&instance, &["set", "stores@127.0.0.1.connections", "1"]);
+    connections(1);
+    must(&instance, &["set", "stores.max_client_threads", "3"]);
+    must(&instance, &["set", "stores@127.0.0.1.connections", "none"]);
+    // The last one is kept for the mail of another host.
+    connections(2);
+    sink.slow_down(Duration::ZERO);
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    assert_eq!(sink.total(), 40);
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

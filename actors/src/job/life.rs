@@ -1,6 +1,9 @@
 //! How long a job lasts. Shared by its threads, on whatever arbiter they run.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use relais_config::Channel;
 use tokio::{sync::watch, time::Instant};
@@ -16,9 +19,9 @@ pub(super) struct Life {
 
 impl Life {
     /// It begins now.
-    pub(super) fn of(channel: &Channel) -> Self {
+    pub(super) fn of(channel: &Channel, time: Duration) -> Self {
         Self {
-            until: Instant::now() + channel.max_life_time,
+            until: Instant::now() + time,
             asks_left: AtomicUsize::new(channel.max_life_conns.get()),
             ended: watch::Sender::new(false),
         }
@@ -52,8 +55,6 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use relais_config::channel::Program;
 
     use super::*;
@@ -61,16 +62,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_ends_a_life() {
         let channel = Channel {
-            max_life_time: Duration::from_secs(60),
             max_life_conns: 3.try_into().unwrap(),
             ..Channel::new("c", "c", Program::Lmtp)
         };
-        let life = Life::of(&channel);
+        let life = Life::of(&channel, Duration::from_secs(60));
         assert!(!life.is_over());
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(life.is_over(), "its time");
 
-        let life = Life::of(&channel);
+        let life = Life::of(&channel, Duration::from_secs(60));
         life.ask();
         life.ask();
         assert!(!life.is_over());
@@ -78,7 +78,7 @@ mod tests {
         life.ask();
         assert!(life.is_over(), "its asks for work");
 
-        let life = Life::of(&channel);
+        let life = Life::of(&channel, Duration::from_secs(60));
         let mut idle = std::pin::pin!(life.ended());
         assert!(tokio::time::timeout(Duration::from_secs(1), &mut idle).await.is_err());
         life.end();

@@ -24,6 +24,8 @@ pub struct ControllerDescription {
     pub jobs: Vec<RunningJob>,
     /// Destinations in trouble.
     pub suspended: Vec<Suspended>,
+    /// Threads that an operator lets single destinations have at most.
+    pub host_limits: Vec<(Destination, usize)>,
 }
 
 /// What a channel runs.
@@ -39,6 +41,8 @@ pub struct ChannelJobs {
     pub maxjobs: usize,
     /// Waiting entries of one host for each of its threads, as it is tuned now.
     pub threaddepth: usize,
+    /// Threads of each job, as it is tuned now.
+    pub max_client_threads: usize,
     /// Threads of all its jobs.
     pub threads: usize,
     /// Threads that its jobs may have at most.
@@ -135,6 +139,7 @@ impl JobController {
                 jobs: lane.jobs(),
                 maxjobs: lane.maxjobs,
                 threaddepth: lane.threaddepth,
+                max_client_threads: lane.max_client_threads,
                 threads: slots.jobs_of(channel).map(|(_, job)| job.threads).sum(),
                 thread_limit: slots.capacity(channel),
                 waiting: self.schedule.waiting_of(channel),
@@ -170,7 +175,9 @@ impl Handler<DescribeController> for JobController {
         let _busy = self.meter.handling("DescribeController");
         let pools = self.schedule.slots().pools().iter();
         let suspended = self.schedule.suspensions().iter();
+        let host_limits = self.schedule.host_limits();
         ControllerDescription {
+            host_limits: host_limits.map(|(host, limit)| (host.clone(), limit)).collect(),
             pools: pools.map(|pool| (pool.name.clone(), pool.limit, pool.running)).collect(),
             channels: self.describe_channels(),
             jobs: self.describe_jobs(),

@@ -95,7 +95,8 @@ pub struct Lane {
     pub ready: usize,
     /// There is something that its jobs can do.
     delivered: bool,
-    max_client_threads: usize,
+    /// Threads of a job.
+    pub max_client_threads: usize,
     jobs: BTreeMap<JobId, Job>,
     retiring: usize,
     /// Threads that its jobs can still take.
@@ -315,7 +316,8 @@ impl Slots {
         job.threads -= 1;
         let (empty, retiring) = (job.threads == 0, job.retiring);
         if !retiring {
-            lane.room += 1;
+            // Of a job that has more than it may have, one less makes no room.
+            lane.room += usize::from(job.threads < lane.max_client_threads);
         }
         if empty {
             lane.jobs.remove(&running.job);
@@ -335,6 +337,15 @@ impl Slots {
         std::mem::replace(&mut self.pools[pool].limit, limit)
     }
 
+    /// Sets `max_client_threads` of a channel; returns the old one. [`Self::surplus`] says which
+    /// jobs then have too many.
+    pub fn client_threads(&mut self, channel: ChannelId, threads: usize) -> usize {
+        let lane = self.lane_mut(channel);
+        let active = lane.jobs.values().filter(|job| !job.retiring);
+        lane.room = active.map(|job| threads.saturating_sub(job.threads)).sum();
+        std::mem::replace(&mut lane.max_client_threads, threads)
+    }
+
     /// Ends the job of `channel` that costs least, if it has any that is not ending.
     pub fn retire_smallest(&mut self, channel: ChannelId) -> Option<Retire> {
         let job = self.lane(channel).smallest_job()?;
@@ -346,7 +357,7 @@ impl Slots {
         let lane = &mut self.lanes[usize::from(channel.0)];
         let state = lane.jobs.get_mut(&job).filter(|state| !state.retiring)?;
         state.retiring = true;
-        lane.room -= lane.max_client_threads - state.threads;
+        lane.room -= lane.max_client_threads.saturating_sub(state.threads);
         lane.retiring += 1;
         self.pools[lane.pool].retiring += 1;
         Some(Retire { job, pool: lane.pool })
@@ -356,6 +367,10 @@ impl Slots {
     pub fn surplus(&mut self) -> Vec<Retire> {
         let mut retired = Vec::new();
         for channel in (0..self.lanes.len()).map(|index| ChannelId(index as u16)) {
+            let lane = self.lane(channel);
+            let crowded = |(_, job): &(&JobId, &Job)| job.threads > lane.max_client_threads;
+            let crowded: Vec<_> = lane.jobs.iter().filter(crowded).map(|(id, _)| *id).collect();
+            retired.extend(crowded.into_iter().filter_map(|job| self.retire(channel, job)));
             let lane = self.lane(channel);
             let most = if lane.frozen { 0 } else { lane.maxjobs };
             let surplus = lane.active().saturating_sub(most);

@@ -1,23 +1,28 @@
 //! What operators may change while the engine runs: limits, and which channels stand still.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use actix::prelude::*;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::JobController;
-use crate::{channels::ChannelId, metrics::level, pool::SetJobLimit};
+use super::{JobController, schedule::MAX_HOST_LIMITS};
+use crate::{
+    channels::{ChannelId, LiveTimes},
+    metrics::level,
+    pool::SetJobLimit,
+    queue::Destination,
+};
 
 /// Changes a limit until the engine stops; answers with the old value. Jobs that are too many end
 /// at their next message boundary; where there is more room, more start at once.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<usize, TuneError>")]
+#[rtype(result = "Result<Option<usize>, TuneError>")]
 pub struct Tune {
     /// Which.
     pub limit: Limit,
-    /// From now on.
-    pub value: usize,
+    /// From now on. `None` lifts a limit that need not be there.
+    pub value: Option<usize>,
 }
 
 /// A limit that may be changed.
@@ -37,6 +42,25 @@ pub enum Limit {
     Threaddepth {
         /// By its name in the file.
         channel: String,
+    },
+    /// Connections of a job; 1 to 1,000.
+    MaxClientThreads {
+        /// By its name in the file.
+        channel: String,
+    },
+    /// Connections to one host, of all jobs of the channel; 1 to 10,000, or none.
+    Connections {
+        /// By its name in the file.
+        channel: String,
+        /// As the queue names it, in lower case.
+        host: String,
+    },
+    /// A time of a channel, in milliseconds; a second to a year.
+    Time {
+        /// By its name in the file.
+        channel: String,
+        /// Which.
+        which: LiveTimes,
     },
 }
 
@@ -61,21 +85,26 @@ pub enum TuneError {
     #[error("there is no channel {0:?}")]
     NoSuchChannel(String),
     /// The configuration would not take it either.
-    #[error("{value} does not fit here; a whole number from 1 to {most} is expected")]
+    #[error("{value} does not fit; {} to {} does", range.start(), range.end())]
     OutOfRange {
         /// As it was given.
         value: usize,
-        /// The largest that fits.
-        most: usize,
+        /// What fits.
+        range: RangeInclusive<u64>,
     },
+    /// Each is looked up whenever its host is served.
+    #[error("{MAX_HOST_LIMITS} hosts have a limit of their own already")]
+    TooManyHosts,
 }
 
 impl Limit {
-    /// The largest value that fits; the least is 1.
-    pub fn most(&self) -> usize {
+    /// What fits.
+    pub fn range(&self) -> RangeInclusive<u64> {
         match self {
-            Self::JobLimit { .. } | Self::Maxjobs { .. } => 10_000,
-            Self::Threaddepth { .. } => 1_000_000,
+            Self::JobLimit { .. } | Self::Maxjobs { .. } | Self::Connections { .. } => 1..=10_000,
+            Self::MaxClientThreads { .. } => 1..=1_000,
+            Self::Threaddepth { .. } => 1..=1_000_000,
+            Self::Time { .. } => 1_000..=365 * 24 * 60 * 60 * 1_000,
         }
     }
 }
@@ -87,25 +116,50 @@ impl fmt::Display for Limit {
             Self::JobLimit { pool } => write!(f, "{pool}.job_limit"),
             Self::Maxjobs { channel } => write!(f, "{channel}.maxjobs"),
             Self::Threaddepth { channel } => write!(f, "{channel}.threaddepth"),
+            Self::MaxClientThreads { channel } => write!(f, "{channel}.max_client_threads"),
+            Self::Connections { channel, host } => write!(f, "{channel}@{host}.connections"),
+            Self::Time { channel, which } => write!(f, "{channel}.{}", which.name()),
         }
     }
 }
 
 impl JobController {
-    fn tune(&mut self, Tune { limit, value }: Tune) -> Result<usize, TuneError> {
-        if !(1..=limit.most()).contains(&value) {
-            return Err(TuneError::OutOfRange { value, most: limit.most() });
-        }
+    fn tune(&mut self, Tune { limit, value }: Tune) -> Result<Option<usize>, TuneError> {
         let now = Instant::now();
-        match limit {
-            Limit::JobLimit { pool } => self.tune_pool(pool, value, now),
-            Limit::Maxjobs { channel } => {
-                Ok(self.schedule.maxjobs(self.find(&channel)?, value, now))
-            }
-            Limit::Threaddepth { channel } => {
-                Ok(self.schedule.threaddepth(self.find(&channel)?, value, now))
-            }
+        if let (Limit::Connections { channel, host }, None) = (&limit, value) {
+            let destination = self.destination(channel, host)?;
+            let lifted = self.schedule.host_limit(&destination, None, now);
+            return lifted.map_err(|_| TuneError::TooManyHosts);
         }
+        let fits = |value: &usize| limit.range().contains(&(*value as u64));
+        let Some(value) = value.filter(fits) else {
+            return Err(TuneError::OutOfRange { value: value.unwrap_or(0), range: limit.range() });
+        };
+        let old = match limit {
+            Limit::JobLimit { pool } => self.tune_pool(pool, value, now)?,
+            Limit::Maxjobs { channel } => self.schedule.maxjobs(self.find(&channel)?, value, now),
+            Limit::Threaddepth { channel } => {
+                self.schedule.threaddepth(self.find(&channel)?, value, now)
+            }
+            Limit::MaxClientThreads { channel } => {
+                self.schedule.client_threads(self.find(&channel)?, value, now)
+            }
+            Limit::Connections { channel, host } => {
+                let destination = self.destination(&channel, &host)?;
+                let old = self.schedule.host_limit(&destination, Some(value), now);
+                return old.map_err(|_| TuneError::TooManyHosts);
+            }
+            Limit::Time { channel, which } => {
+                let time = Duration::from_millis(value as u64);
+                let old = self.channels.set_time(self.find(&channel)?, which, time);
+                usize::try_from(old.as_millis()).unwrap_or(usize::MAX)
+            }
+        };
+        Ok(Some(old))
+    }
+
+    fn destination(&self, channel: &str, host: &str) -> Result<Destination, TuneError> {
+        Ok(Destination { channel: self.find(channel)?, host: host.into() })
     }
 
     fn tune_pool(&mut self, pool: String, value: usize, now: Instant) -> Result<usize, TuneError> {
@@ -128,13 +182,13 @@ impl JobController {
 }
 
 impl Handler<Tune> for JobController {
-    type Result = Result<usize, TuneError>;
+    type Result = Result<Option<usize>, TuneError>;
 
     fn handle(&mut self, tune: Tune, ctx: &mut Self::Context) -> Self::Result {
         let _busy = self.meter.handling("Tune");
         let (limit, value) = (tune.limit.clone(), tune.value);
         let old = self.tune(tune)?;
-        info!(%limit, old, new = value, "a limit was changed by an operator");
+        info!(%limit, ?old, new = ?value, "a limit was changed by an operator");
         self.carry_out(ctx);
         Ok(old)
     }

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use counters::{Counters, Event, Tally};
 pub use filter::QueueFilter;
 pub use orders::{
-    HistoryLine, LimitSet, MAX_REASON, OrderAction, OrderProgress, QueueOrder, RecipientReply,
-    SetLimit, Why,
+    HistoryLine, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderAction, OrderProgress,
+    QueueOrder, RecipientReply, SetLimit, Why,
 };
 pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{

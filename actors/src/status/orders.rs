@@ -1,5 +1,7 @@
 //! What operators order, and how far it has come.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{EntryState, QueueFilter, QueuedEntry, Timestamp};
@@ -133,10 +135,23 @@ pub struct Why {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetLimit {
-    /// `SMTP_POOL.job_limit`, `tcp_local.maxjobs`, `tcp_local.threaddepth`, `max_messages`.
+    /// `SMTP_POOL.job_limit`, `tcp_local.maxjobs`, `tcp_local@host.example.connections`, ...
     pub key: String,
-    /// What it is to be.
-    pub value: u64,
+    /// What it is to be: a number, a time (`"5m"`), or `"default"`: what the configuration says.
+    pub value: LimitValue,
+    /// Over restarts, too.
+    #[serde(default)]
+    pub save: bool,
+}
+
+/// A number, or a time as the configuration file writes it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum LimitValue {
+    /// Of jobs, connections, messages.
+    Number(u64),
+    /// A time, or a word.
+    Text(String),
 }
 
 /// What was set.
@@ -144,12 +159,37 @@ pub struct SetLimit {
 pub struct LimitSet {
     /// The full name of the limit: `job_controller.pools["SMTP_POOL"].job_limit`.
     pub key: String,
-    /// What it was.
-    pub was: u64,
+    /// What it was; nothing when there was no limit.
+    pub was: Option<LimitValue>,
     /// What it is.
-    pub now: u64,
-    /// The line for the configuration file.
+    pub now: Option<LimitValue>,
+    /// What it will be after a restart.
+    #[serde(default)]
+    pub after_restart: Option<LimitValue>,
+    /// The line for the configuration file; empty of what has no place there.
     pub line: String,
+}
+
+/// `relais set` without a value: a limit as it is now.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LimitShown {
+    /// As `relais set` takes it: `SMTP_POOL.job_limit`.
+    pub key: String,
+    /// What it is; nothing when there is none.
+    pub value: Option<LimitValue>,
+    /// What the configuration says.
+    pub configured: Option<LimitValue>,
+    /// What `relais set --save` keeps over restarts.
+    pub saved: Option<LimitValue>,
+}
+
+impl fmt::Display for LimitValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// Characters of the reason of an order.

@@ -5,8 +5,8 @@ use std::{future::Future, net::IpAddr};
 use relais_actors::{
     metrics::Format,
     status::{
-        Counters, HistoryLine, LimitSet, OrderProgress, QueueFilter, QueueOrder, QueueSummary,
-        QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+        Counters, HistoryLine, LimitSet, LimitShown, OrderProgress, QueueFilter, QueueOrder,
+        QueueSummary, QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
     },
 };
 use relais_channels::mail::{Content, MessageId};
@@ -73,11 +73,17 @@ pub trait Console: Clone + Send + 'static {
         frozen: bool,
     ) -> impl Future<Output = Answer<Result<bool, Nonsense>>> + Send;
 
-    /// Changes a limit until the engine stops.
+    /// Changes a limit until the engine stops, or for good.
     fn set_limit(
         &self,
         order: &SetLimit,
     ) -> impl Future<Output = Answer<Result<LimitSet, Nonsense>>> + Send;
+
+    /// The limit of this name as it is now, or all of them.
+    fn show_limits(
+        &self,
+        key: Option<&str>,
+    ) -> impl Future<Output = Answer<Result<Vec<LimitShown>, Nonsense>>> + Send;
 
     /// The counters of every channel.
     fn counters(&self) -> impl Future<Output = Answer<Counters>> + Send;

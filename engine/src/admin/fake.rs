@@ -12,10 +12,10 @@ use relais_actors::{
     metrics::{Format, Labels, Metrics},
     status::{
         ChannelStatus, ChannelSummary, Counters, EntryState, Event, HistoryLine, HostSummary,
-        LimitSet, OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus,
-        QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient, RouteExplained, RouteResult,
-        RouteStep, ServiceStatus, SetLimit, Status, Tally, Timestamp, Why, WorkerState,
-        WorkerStatus,
+        LimitSet, LimitShown, LimitValue, OrderProgress, Phase, PoolStatus, QueueFilter,
+        QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
+        RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Tally, Timestamp,
+        Why, WorkerState, WorkerStatus,
     },
 };
 use relais_channels::mail::{Content, MessageId};
@@ -208,7 +208,14 @@ impl Console for Fake {
 
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
         let line = format!("job_controller: (max_messages: {}, ...),", order.value);
-        Ok(Ok(LimitSet { key: order.key.clone(), was: 1, now: order.value, line }))
+        let (was, now) = (Some(LimitValue::Number(1)), Some(order.value.clone()));
+        Ok(Ok(LimitSet { key: order.key.clone(), was: was.clone(), now, after_restart: was, line }))
+    }
+
+    async fn show_limits(&self, key: Option<&str>) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
+        let key = key.unwrap_or("max_messages").to_owned();
+        let value = Some(LimitValue::Number(1));
+        Ok(Ok(vec![LimitShown { key, value: value.clone(), configured: value, saved: None }]))
     }
 
     async fn counters(&self) -> Answer<Counters> {

@@ -17,6 +17,7 @@
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
 //! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](relais_actors::status::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
+//! | `GET /api/v1/limits?key=` | a limit as it is now, or all: [`LimitShown`] | yes |
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
@@ -38,11 +39,12 @@ use actix_web::{
 use relais_actors::{
     metrics::Format,
     status::{
-        Counters, HistoryLine, LimitSet, MAX_REASON, QueueFilter, QueueOrder, QueueSummary,
-        QueuedMessage, RouteExplained, SetLimit, Status, Why,
+        Counters, HistoryLine, LimitSet, LimitShown, MAX_REASON, QueueFilter, QueueOrder,
+        QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
     },
 };
 use relais_channels::mail::MessageId;
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -74,6 +76,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
         .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
         .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
+        .route("/api/v1/limits", get().to(show_limits::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
         .route("/api/v1/route", get().to(route::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
@@ -228,6 +231,20 @@ async fn set_limit<C: Console>(
     order: Json<SetLimit>,
 ) -> Result<Json<LimitSet>, Refusal> {
     Ok(Json(in_time(console.set_limit(&order)).await??))
+}
+
+/// Which limit is asked about.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhichLimit {
+    key: Option<String>,
+}
+
+async fn show_limits<C: Console>(
+    console: Data<C>,
+    which: Query<WhichLimit>,
+) -> Result<Json<Vec<LimitShown>>, Refusal> {
+    Ok(Json(in_time(console.show_limits(which.key.as_deref())).await??))
 }
 
 fn message_id(text: &str) -> Result<MessageId, Refusal> {

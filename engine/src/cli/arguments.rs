@@ -55,15 +55,15 @@ pub(super) enum Command {
     /// List channels; stop one, so that nothing leaves by it, and start it again
     #[command(subcommand)]
     Channel(Channel),
-    /// Change a limit of the running engine, until it stops
+    /// Show the limits of the running engine, or change one
     #[command(after_help = SET_HELP)]
     Set {
-        /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.threaddepth`
-        key: String,
-        /// What it is to be
-        value: u64,
-        /// Also print the line for the configuration file; nothing is written to it
-        #[arg(long)]
+        /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.max_client_threads`, `CHANNEL.threaddepth`, `CHANNEL.idle_time`, `CHANNEL.max_life_time`, `CHANNEL@HOST.connections`; without one all are shown
+        key: Option<String>,
+        /// What it is to be: a number, a time (90s, 5m), `none` (connections of a host), `default` (as the configuration file says); without one it is shown
+        value: Option<String>,
+        /// Keep it over restarts, in `DATA/limits.ron`, and print the line for the configuration file
+        #[arg(long, requires = "value")]
         save: bool,
         /// One object
         #[arg(long)]
@@ -360,7 +360,10 @@ Examples:
 const SET_HELP: &str = "\
 Examples:
   relais set SMTP_POOL.job_limit 40
-  relais set tcp_lmtpcs.maxjobs 20 --save";
+  relais set tcp_lmtpcs.maxjobs 20 --save
+  relais set tcp_lmtpcs.maxjobs default --save
+  relais set tcp_lmtpcs@store1.example.connections 4
+  relais set tcp_lmtpcs.idle_time 5m";
 
 const ROUTE_HELP: &str = "\
 Examples:

@@ -82,7 +82,7 @@ fn obey<E: Engine>(
         Command::Queue(queue) => ask::queue(source, queue, out),
         Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Set { key, value, save, json } => {
-            orders::set(source, (key, value), save, json, out)
+            orders::set(source, key.as_deref(), value, save, json, out)
         }
         Command::Spool(spool) => spool::spool(source, &spool, out),
         Command::Stop { wait } => ask::stop(source, wait, out),

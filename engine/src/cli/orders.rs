@@ -4,7 +4,8 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use relais_actors::status::{
-    EntryState, LimitSet, OrderAction, OrderProgress, QueueFilter, QueueOrder, SetLimit, Status,
+    EntryState, LimitSet, LimitShown, LimitValue, OrderAction, OrderProgress, QueueFilter,
+    QueueOrder, SetLimit, Status,
 };
 use serde_json::Value;
 
@@ -15,7 +16,8 @@ use super::{
     configuration::{self, Source},
 };
 use crate::{
-    admin::client::{Client, ClientError},
+    admin::client::{Client, ClientError, with_query},
+    limits::{self, Saved},
     show::{self, Listing, Look},
 };
 
@@ -155,18 +157,35 @@ pub(super) fn channel(
 /// `relais set`.
 pub(super) fn set(
     source: &Source,
-    (key, value): (String, u64),
+    key: Option<&str>,
+    value: Option<String>,
     save: bool,
     as_json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let client = Client::new(&configuration::data(source)?);
-    let set: LimitSet = wait(client.order("/api/v1/limits", &SetLimit { key, value }))??;
+    let (Some(key), Some(value)) = (key, value) else {
+        let asked: Vec<_> = key.iter().map(|key| ("key", key)).collect();
+        let path = with_query("/api/v1/limits", &asked);
+        return answer::<Vec<LimitShown>>(source, &path, as_json, show::limits, out);
+    };
+    let value = value.parse().map_or(LimitValue::Text(value), LimitValue::Number);
+    let order = SetLimit { key: key.to_owned(), value, save };
+    let data = configuration::data(source)?;
+    let set: LimitSet = wait(Client::new(&data).order("/api/v1/limits", &order))??;
     if as_json {
         return Ok(json(&set, out)?);
     }
-    writeln!(out, "{}: {}, was {}; until the engine stops", set.key, set.now, set.was)?;
-    if save {
+    let shown = |value: &Option<LimitValue>| {
+        value.as_ref().map_or_else(|| limits::NONE.to_owned(), ToString::to_string)
+    };
+    let (now, after) = (shown(&set.now), shown(&set.after_restart));
+    let until = match (now == after, save) {
+        (true, true) => format!("after a restart, too ({})", Saved::new(&data).path().display()),
+        (true, false) => "after a restart, too".to_owned(),
+        (false, _) => format!("until the engine stops, then {after}"),
+    };
+    writeln!(out, "{}: {now}, was {}; {until}", set.key, shown(&set.was))?;
+    if save && !set.line.is_empty() {
         writeln!(out, "for the configuration file:\n  {}", set.line)?;
     }
     Ok(())

@@ -1,53 +1,146 @@
 //! Limits that operators change while the engine runs, and channels that they stop.
 
 use relais_actors::{
-    job_controller::{Freeze, Limit, Tune},
-    queue::SetMaxMessages,
+    job_controller::{ControllerDescription, DescribeController, Freeze, Limit, Tune, TuneError},
+    queue::{DescribeQueue, Destination, QueueDescription, SetMaxMessages},
     spool::Counts,
-    status::{LimitSet, NamePattern, SetLimit},
+    status::{LimitSet, LimitShown, LimitValue, NamePattern, SetLimit},
 };
+use relais_config::Config;
 
 use super::{Parts, gone};
 use crate::{
     admin::{Answer, Nonsense, Trouble},
+    limits::{DEFAULT, Named, Names, Saved},
     stopped::Stopped,
 };
 
-/// A limit by the name that an operator gave it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Named {
-    MaxMessages,
-    Tuned(Limit),
-}
-
-/// Sets a limit until the engine stops.
-pub(super) async fn set(parts: &Parts, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
-    let named = match find(parts, &order.key) {
-        Ok(named) => named,
+/// Sets a limit until the engine stops, or for good.
+pub(super) async fn set(
+    parts: &Parts,
+    config: &Config,
+    order: &SetLimit,
+) -> Answer<Result<LimitSet, Nonsense>> {
+    let known = Names { config, channels: &parts.channels };
+    let by_default = matches!(&order.value, LimitValue::Text(text) if text == DEFAULT);
+    let read = known.find(&order.key).and_then(|named| {
+        let configured = known.configured(&named);
+        let value = if by_default { configured } else { named.read(&order.value)? };
+        Ok((named, value))
+    });
+    let (named, value) = match read {
+        Ok(read) => read,
         Err(why) => return Ok(Err(Nonsense(why))),
     };
-    let fit = match &named {
-        Named::MaxMessages => 8..=100_000_000,
-        Named::Tuned(limit) => 1..=limit.most() as u64,
+    let was = match tune(parts, &named, value).await? {
+        Ok(was) => was,
+        Err(error) => return Ok(Err(Nonsense(error.to_string()))),
     };
-    if !fit.contains(&order.value) {
-        let why = format!("{} does not fit; {} to {} does", order.value, fit.start(), fit.end());
-        return Ok(Err(Nonsense(why)));
+    let shown = |value: Option<u64>| value.map(|value| named.shown(value));
+    let (saved, key) = (Saved::new(&config.data), named.key());
+    if order.save {
+        // What the configuration says need not be kept.
+        let kept = if by_default { None } else { shown(value) };
+        saved.note(&key, kept.as_ref()).map_err(|error| {
+            let path = saved.path().display();
+            Trouble(format!("it is so now, but will not be after a restart: {path}: {error}"))
+        })?;
     }
-    // Not above 100 millions.
-    let value = order.value as usize;
-    let was = match &named {
-        Named::MaxMessages => parts.queue.send(SetMaxMessages(value)).await.map_err(gone)?,
-        Named::Tuned(limit) => {
-            let tuned = parts.controller.send(Tune { limit: limit.clone(), value }).await;
-            match tuned.map_err(gone)? {
-                Ok(was) => was,
-                Err(error) => return Ok(Err(Nonsense(error.to_string()))),
-            }
+    let kept = saved.load().unwrap_or_default().remove(&key);
+    let after_restart = kept.or_else(|| shown(known.configured(&named)));
+    let now = shown(value);
+    let (key, line) = named.describe(now.as_ref());
+    Ok(Ok(LimitSet { key, was: shown(was), now, after_restart, line }))
+}
+
+/// Has a limit changed by whoever keeps it; what it was.
+async fn tune(
+    parts: &Parts,
+    named: &Named,
+    value: Option<u64>,
+) -> Answer<Result<Option<u64>, TuneError>> {
+    // Nothing that fits is larger.
+    let value = value.map(|value| usize::try_from(value).unwrap_or(usize::MAX));
+    let was = match (named, value) {
+        (Named::MaxMessages, Some(value)) => {
+            Ok(Some(parts.queue.send(SetMaxMessages(value)).await.map_err(gone)?))
+        }
+        (Named::MaxMessages, None) => Ok(None),
+        (Named::Tuned(limit), value) => {
+            parts.controller.send(Tune { limit: limit.clone(), value }).await.map_err(gone)?
         }
     };
-    let (key, line) = describe(&named, value);
-    Ok(Ok(LimitSet { key, was: was as u64, now: order.value, line }))
+    Ok(was.map(|was| was.map(|was| was as u64)))
+}
+
+/// The limits as they are now: that one, or all.
+pub(super) async fn show(
+    parts: &Parts,
+    config: &Config,
+    key: Option<&str>,
+) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
+    let known = Names { config, channels: &parts.channels };
+    let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
+    let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+    let saved = Saved::new(&config.data).load().unwrap_or_default();
+    let of_hosts = controller.host_limits.iter().map(|(destination, _)| {
+        Named::Tuned(Limit::Connections {
+            channel: parts.channels.channel(destination.channel).name.clone(),
+            host: destination.host.to_string(),
+        })
+    });
+    let wanted = match key.map(|key| known.find(key)) {
+        Some(Ok(named)) => vec![named],
+        Some(Err(why)) => return Ok(Err(Nonsense(why))),
+        None => known.all().into_iter().chain(of_hosts).collect(),
+    };
+    let shown = wanted.into_iter().map(|named| {
+        let value = now(parts, &named, &queue, &controller);
+        let shown = |value: Option<u64>| value.map(|value| named.shown(value));
+        LimitShown {
+            value: shown(value),
+            configured: shown(known.configured(&named)),
+            saved: saved.get(&named.key()).cloned(),
+            key: named.key(),
+        }
+    });
+    Ok(Ok(shown.collect()))
+}
+
+/// What a limit is now.
+fn now(
+    parts: &Parts,
+    named: &Named,
+    queue: &QueueDescription,
+    controller: &ControllerDescription,
+) -> Option<u64> {
+    let of_channel = |name: &str| {
+        let id = parts.channels.find(name)?;
+        controller.channels.iter().find(|jobs| jobs.channel == id)
+    };
+    let number = match named {
+        Named::MaxMessages => queue.max_messages,
+        Named::Tuned(Limit::JobLimit { pool }) => {
+            controller.pools.iter().find(|(name, ..)| name == pool)?.1
+        }
+        Named::Tuned(Limit::Maxjobs { channel }) => of_channel(channel)?.maxjobs,
+        Named::Tuned(Limit::Threaddepth { channel }) => of_channel(channel)?.threaddepth,
+        Named::Tuned(Limit::MaxClientThreads { channel }) => {
+            of_channel(channel)?.max_client_threads
+        }
+        Named::Tuned(Limit::Connections { channel, host }) => {
+            let id = parts.channels.find(channel)?;
+            let is_it = |destination: &Destination| {
+                destination.channel == id && *destination.host == **host
+            };
+            controller.host_limits.iter().find(|(destination, _)| is_it(destination))?.1
+        }
+        Named::Tuned(Limit::Time { channel, which }) => {
+            let time = parts.channels.time(parts.channels.find(channel)?, *which);
+            return u64::try_from(time.as_millis()).ok();
+        }
+    };
+    Some(number as u64)
 }
 
 /// Stops a channel or starts it again, now and after the next start. Says whether it was stopped.
@@ -66,50 +159,6 @@ pub(super) async fn freeze(
     Ok(Ok(was))
 }
 
-/// `job_controller.max_messages` or `max_messages`, `job_controller.pools["P"].job_limit` or
-/// `P.job_limit`, `channels["c"].maxjobs` or `c.maxjobs`.
-fn find(parts: &Parts, key: &str) -> Result<Named, String> {
-    let plain: String = key.chars().map(|c| if "[]\"".contains(c) { '.' } else { c }).collect();
-    let words: Vec<&str> = plain.split('.').filter(|word| !word.is_empty()).collect();
-    let (field, rest) = words.split_last().ok_or_else(|| NO_LIMIT.to_owned())?;
-    let name = rest.last().copied();
-    match (*field, name) {
-        ("max_messages", None | Some("job_controller")) => Ok(Named::MaxMessages),
-        ("job_limit", Some(pool)) => Ok(Named::Tuned(Limit::JobLimit { pool: pool.to_owned() })),
-        ("maxjobs" | "threaddepth", Some(channel)) => {
-            let channel = channel.to_owned();
-            if parts.channels.find(&channel).is_none() {
-                return Err(no_channel(parts, &channel));
-            }
-            Ok(Named::Tuned(match *field {
-                "maxjobs" => Limit::Maxjobs { channel },
-                _ => Limit::Threaddepth { channel },
-            }))
-        }
-        _ => Err(NO_LIMIT.to_owned()),
-    }
-}
-
-/// The full name, and the line for the configuration file.
-fn describe(named: &Named, value: usize) -> (String, String) {
-    let of_channel = |channel: &str, field: &str| {
-        let line = format!("channels: [(name: {channel:?}, ..., {field}: {value}), ...],");
-        (format!("channels[{channel:?}].{field}"), line)
-    };
-    match named {
-        Named::MaxMessages => (
-            "job_controller.max_messages".to_owned(),
-            format!("job_controller: (max_messages: {value}, ...),"),
-        ),
-        Named::Tuned(Limit::JobLimit { pool }) => (
-            format!("job_controller.pools[{pool:?}].job_limit"),
-            format!("job_controller: (pools: {{{pool:?}: (job_limit: {value}), ...}}, ...),"),
-        ),
-        Named::Tuned(Limit::Maxjobs { channel }) => of_channel(channel, "maxjobs"),
-        Named::Tuned(Limit::Threaddepth { channel }) => of_channel(channel, "threaddepth"),
-    }
-}
-
 /// Whether there is such a channel, or mail of one that the configuration has lost.
 pub(super) fn check_channel(parts: &Parts, named: &NamePattern) -> Result<(), Nonsense> {
     let counts = parts.spool.counts();
@@ -124,6 +173,3 @@ fn no_channel(parts: &Parts, channel: &str) -> String {
     let known: Vec<_> = parts.channels.iter().map(|(_, c)| c.name.as_str()).collect();
     format!("there is no channel {channel:?}; there are: {}", known.join(", "))
 }
-
-const NO_LIMIT: &str = "no such limit; there are: max_messages, POOL.job_limit, CHANNEL.maxjobs, \
-                        CHANNEL.threaddepth";

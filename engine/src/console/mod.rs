@@ -32,9 +32,9 @@ use relais_actors::{
     spool::{Counts, Spool, SpoolError},
     status::{
         ChannelStatus, Counters, DestinationTrouble, DirectoryStatus, HistoryLine, LimitSet,
-        OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
-        QueuedMessage, RouteExplained, ServiceStatus, SetLimit, Status, Timestamp, Why,
-        WorkerState, WorkerStatus,
+        LimitShown, OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus,
+        QueueSummary, QueuedMessage, RouteExplained, ServiceStatus, SetLimit, Status, Timestamp,
+        Why, WorkerState, WorkerStatus,
     },
 };
 use relais_channels::mail::{Content, MessageId};
@@ -335,7 +335,11 @@ impl Console for EngineConsole {
     }
 
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
-        limits::set(self.parts()?, order).await
+        limits::set(self.parts()?, &self.0.config, order).await
+    }
+
+    async fn show_limits(&self, key: Option<&str>) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
+        limits::show(self.parts()?, &self.0.config, key).await
     }
 
     async fn counters(&self) -> Answer<Counters> {

@@ -12,8 +12,8 @@ use std::fmt::Write;
 use relais_actors::{
     events::Printable,
     status::{
-        Counters, Event, Phase, QueueSummary, RouteExplained, ServiceStatus, Status, Timestamp,
-        WorkerState,
+        Counters, Event, LimitShown, LimitValue, Phase, QueueSummary, RouteExplained,
+        ServiceStatus, Status, Timestamp, WorkerState,
     },
 };
 
@@ -183,6 +183,22 @@ fn troubles(status: &Status) -> Table {
 /// `relais channel list`.
 pub fn channel_list(status: &Status, look: Look) -> String {
     channels(status).fit(look)
+}
+
+/// `relais set` without a value. What an operator changed stands out.
+pub fn limits(limits: &Vec<LimitShown>, look: Look) -> String {
+    let mut table = Table::new(&["=LIMIT", ">NOW", ">CONFIGURED", ">SAVED"]);
+    for limit in limits {
+        let shown = |value: &Option<LimitValue>| {
+            value.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)
+        };
+        let LimitShown { key, value, configured, saved } = limit;
+        table.row([key, &shown(value), &shown(configured), &shown(saved)]);
+        if value != configured {
+            table.mark(1, Colour::Yellow);
+        }
+    }
+    table.fit(look)
 }
 
 /// `relais counters`: messages, with recipients and size of those that moved.

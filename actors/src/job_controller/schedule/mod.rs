@@ -42,6 +42,8 @@ pub struct Schedule {
     lines: Vec<Line>,
     sites: HashMap<Destination, Site>,
     suspensions: Suspensions,
+    /// Threads that an operator lets a destination have at most.
+    host_limits: HashMap<Destination, usize>,
     /// Threads given to those in line, ever.
     turns: u64,
     orders: Orders,
@@ -99,6 +101,10 @@ pub struct Standing {
     pub suspension: Option<Suspension>,
 }
 
+/// As many hosts have a limit of their own as may.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TooMany;
+
 impl Schedule {
     /// Nothing runs. `pools` are names and limits; a channel whose pool is not among them uses
     /// the first.
@@ -108,6 +114,7 @@ impl Schedule {
             lines: channels.iter().map(|_| Line::default()).collect(),
             sites: HashMap::new(),
             suspensions: Suspensions::default(),
+            host_limits: HashMap::new(),
             turns: 0,
             orders: Orders::default(),
         }
@@ -275,6 +282,45 @@ impl Schedule {
         old
     }
 
+    /// Sets `max_client_threads` of a channel; returns the old one. Jobs that have more end.
+    pub fn client_threads(&mut self, channel: ChannelId, threads: usize, now: Instant) -> usize {
+        let old = self.slots.client_threads(channel, threads);
+        self.adjusted(self.slots.lane(channel).pool, now);
+        old
+    }
+
+    /// What operators said of single destinations.
+    pub fn host_limits(&self) -> impl Iterator<Item = (&Destination, usize)> {
+        self.host_limits.iter().map(|(destination, limit)| (destination, *limit))
+    }
+
+    /// Sets how many threads a destination may have, or lets it have what it deserves again;
+    /// returns what was set before. What is too much is asked back. `Err` when so many others have
+    /// a limit that there is no room for one more.
+    pub fn host_limit(
+        &mut self,
+        destination: &Destination,
+        limit: Option<usize>,
+        now: Instant,
+    ) -> Result<Option<usize>, TooMany> {
+        let Some(limit) = limit else {
+            let old = self.host_limits.remove(destination);
+            self.serve(destination, now);
+            return Ok(old);
+        };
+        if self.host_limits.len() >= MAX_HOST_LIMITS && !self.host_limits.contains_key(destination)
+        {
+            return Err(TooMany);
+        }
+        let old = self.host_limits.insert(destination.clone(), limit);
+        let has = self.sites.get(destination).map_or(0, |site| site.threads - site.recalled);
+        for _ in limit..has {
+            self.ask_back(destination);
+        }
+        self.serve(destination, now);
+        Ok(old)
+    }
+
     /// Stops a channel, or starts it again; returns whether it was stopped.
     pub fn freeze(&mut self, channel: ChannelId, frozen: bool, now: Instant) -> bool {
         let lane = self.slots.lane_mut(channel);
@@ -297,7 +343,8 @@ impl Schedule {
         }
         let lane = self.slots.lane(destination.channel);
         let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));
-        let most = site.ready.div_ceil(depth).min(site.window.size());
+        let allowed = self.host_limits.get(destination).copied().unwrap_or(usize::MAX);
+        let most = site.ready.div_ceil(depth).min(site.window.size()).min(allowed);
         if site.slow { most.min(self.slow_share(destination.channel)) } else { most }
     }
 
@@ -412,5 +459,7 @@ impl Schedule {
 
 /// A thread that waits longer for its first answer, connecting included, serves a slow destination.
 const SLOW: Duration = Duration::from_secs(5);
+/// Hosts with a limit of their own: each is looked up whenever its host is served.
+pub const MAX_HOST_LIMITS: usize = 1_000;
 /// It has one of so many threads.
 const SLOW_SHARE: usize = 10;

@@ -242,7 +242,8 @@ impl House {
     }
 
     async fn tune(&self, limit: Limit, value: usize) -> usize {
-        self.controller.send(Tune { limit, value }).await.unwrap().unwrap()
+        let value = Some(value);
+        self.controller.send(Tune { limit, value }).await.unwrap().unwrap().unwrap()
     }
 
     fn to(&self, host: &str) -> Destination {

@@ -1,0 +1,394 @@
+//! Limits that operators change while the engine runs: their names, what fits, and the file that
+//! keeps them over restarts.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::IpAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use relais_actors::{
+    channels::{Channels, LiveTimes},
+    job_controller::Limit,
+    status::LimitValue,
+};
+use relais_config::{Config, job_controller::Pool, units};
+
+use crate::durable;
+
+/// A limit by the name that an operator gave it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Named {
+    /// Entries in memory.
+    MaxMessages,
+    /// What the job controller looks after.
+    Tuned(Limit),
+}
+
+/// What there is to be named.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Its channels.
+    pub channels: &'a Channels,
+}
+
+impl Names<'_> {
+    /// The limit of this name: `max_messages` or `job_controller.max_messages`, `P.job_limit` or
+    /// `job_controller.pools["P"].job_limit`, `c.maxjobs` or `channels["c"].maxjobs`,
+    /// `c@host.connections`. Else what there is.
+    pub fn find(self, key: &str) -> Result<Named, String> {
+        if let Some((channel, rest)) = key.split_once('@') {
+            return self.of_host(channel, rest);
+        }
+        let plain: String = key.chars().map(|c| if "[]\"".contains(c) { '.' } else { c }).collect();
+        let words: Vec<&str> = plain.split('.').filter(|word| !word.is_empty()).collect();
+        let Some((field, rest)) = words.split_last() else { return Err(no_limit(key)) };
+        match (*field, rest.last()) {
+            ("max_messages", None | Some(&"job_controller")) => Ok(Named::MaxMessages),
+            ("job_limit", Some(pool)) => self.pool(pool),
+            (field, Some(channel)) => {
+                let channel = (*channel).to_owned();
+                let limit = match field {
+                    "maxjobs" => Limit::Maxjobs { channel: channel.clone() },
+                    "threaddepth" => Limit::Threaddepth { channel: channel.clone() },
+                    "max_client_threads" => Limit::MaxClientThreads { channel: channel.clone() },
+                    field => {
+                        let mut times = LiveTimes::ALL.into_iter();
+                        let which = times.find(|which| which.name() == field);
+                        let which = which.ok_or_else(|| no_limit(key))?;
+                        Limit::Time { channel: channel.clone(), which }
+                    }
+                };
+                self.check_channel(&channel)?;
+                Ok(Named::Tuned(limit))
+            }
+            _ => Err(no_limit(key)),
+        }
+    }
+
+    /// All that are always there: not those of single hosts.
+    pub fn all(self) -> Vec<Named> {
+        let pools = self.pools().map(|pool| Limit::JobLimit { pool: pool.name.clone() });
+        let of_channel = |name: &str| {
+            let channel = || name.to_owned();
+            let times = LiveTimes::ALL.map(|which| Limit::Time { channel: channel(), which });
+            let limits = [
+                Limit::Maxjobs { channel: channel() },
+                Limit::MaxClientThreads { channel: channel() },
+                Limit::Threaddepth { channel: channel() },
+            ];
+            limits.into_iter().chain(times)
+        };
+        let channels = self.channels.iter().flat_map(|(_, channel)| of_channel(&channel.name));
+        let tuned = pools.chain(channels).map(Named::Tuned);
+        std::iter::once(Named::MaxMessages).chain(tuned).collect()
+    }
+
+    /// What the configuration says.
+    pub fn configured(self, named: &Named) -> Option<u64> {
+        let channel = |name: &String| self.channels.find(name).map(|id| self.channels.channel(id));
+        let number = match named {
+            Named::MaxMessages => self.config.job_controller.as_ref()?.max_messages,
+            Named::Tuned(Limit::JobLimit { pool }) => {
+                self.pools().find(|state| state.name == *pool)?.job_limit.get()
+            }
+            Named::Tuned(Limit::Maxjobs { channel: name }) => channel(name)?.maxjobs.get(),
+            Named::Tuned(Limit::Threaddepth { channel: name }) => channel(name)?.threaddepth.get(),
+            Named::Tuned(Limit::MaxClientThreads { channel: name }) => {
+                channel(name)?.max_client_threads.get()
+            }
+            Named::Tuned(Limit::Connections { .. }) => return None,
+            Named::Tuned(Limit::Time { channel: name, which }) => {
+                let time = which.configured(channel(name)?);
+                return u64::try_from(time.as_millis()).ok();
+            }
+        };
+        Some(number as u64)
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.config.job_controller.iter().flat_map(|controller| &controller.pools)
+    }
+
+    fn of_host(self, channel: &str, rest: &str) -> Result<Named, String> {
+        let Some((host, "connections")) = rest.rsplit_once('.') else {
+            return Err(format!("of a host there is: {channel}@HOST.connections"));
+        };
+        self.check_channel(channel)?;
+        let host = host.to_ascii_lowercase();
+        let host = if host.parse::<IpAddr>().is_ok() { format!("[{host}]") } else { host };
+        let plain = |c: char| c.is_ascii_graphic() && c != '"';
+        if host.is_empty() || host.len() > MAX_HOST || !host.chars().all(plain) {
+            return Err(format!("{host:?} is no host"));
+        }
+        Ok(Named::Tuned(Limit::Connections { channel: channel.to_owned(), host }))
+    }
+
+    fn pool(self, pool: &str) -> Result<Named, String> {
+        if self.pools().any(|known| known.name == pool) {
+            return Ok(Named::Tuned(Limit::JobLimit { pool: pool.to_owned() }));
+        }
+        let known: Vec<_> = self.pools().map(|pool| pool.name.as_str()).collect();
+        Err(format!("there is no pool {pool:?}; there are: {}", known.join(", ")))
+    }
+
+    fn check_channel(self, channel: &str) -> Result<(), String> {
+        if self.channels.find(channel).is_some() {
+            return Ok(());
+        }
+        let known: Vec<_> = self.channels.iter().map(|(_, c)| c.name.as_str()).collect();
+        Err(format!("there is no channel {channel:?}; there are: {}", known.join(", ")))
+    }
+}
+
+impl Named {
+    /// As short as `relais set` takes it.
+    pub fn key(&self) -> String {
+        match self {
+            Self::MaxMessages => "max_messages".to_owned(),
+            Self::Tuned(limit) => limit.to_string(),
+        }
+    }
+
+    /// The full name, and the line for the configuration file, if it has a place there.
+    pub fn describe(&self, value: Option<&LimitValue>) -> (String, String) {
+        let value = match value {
+            Some(LimitValue::Text(text)) => format!("{text:?}"),
+            Some(LimitValue::Number(number)) => number.to_string(),
+            None => String::new(),
+        };
+        let of_channel = |channel: &str, field: &str| {
+            let line = format!("channels: [(name: {channel:?}, ..., {field}: {value}), ...],");
+            (format!("channels[{channel:?}].{field}"), line)
+        };
+        match self {
+            Self::MaxMessages => (
+                "job_controller.max_messages".to_owned(),
+                format!("job_controller: (max_messages: {value}, ...),"),
+            ),
+            Self::Tuned(Limit::JobLimit { pool }) => (
+                format!("job_controller.pools[{pool:?}].job_limit"),
+                format!("job_controller: (pools: {{{pool:?}: (job_limit: {value}), ...}}, ...),"),
+            ),
+            Self::Tuned(Limit::Maxjobs { channel }) => of_channel(channel, "maxjobs"),
+            Self::Tuned(Limit::Threaddepth { channel }) => of_channel(channel, "threaddepth"),
+            Self::Tuned(Limit::MaxClientThreads { channel }) => {
+                of_channel(channel, "max_client_threads")
+            }
+            Self::Tuned(Limit::Time { channel, which }) => of_channel(channel, which.name()),
+            Self::Tuned(limit @ Limit::Connections { .. }) => (limit.to_string(), String::new()),
+        }
+    }
+
+    /// What an operator says it is to be: numbers, or times in milliseconds. Nothing: no limit.
+    pub fn read(&self, value: &LimitValue) -> Result<Option<u64>, String> {
+        let (range, wrong) = (self.range(), || format!("{value} does not fit; {}", self.forms()));
+        let number = match (self, value) {
+            (Self::Tuned(Limit::Connections { .. }), LimitValue::Text(text)) if text == NONE => {
+                return Ok(None);
+            }
+            (Self::Tuned(Limit::Time { .. }), LimitValue::Text(text)) => {
+                let time = units::parse_duration(text).map_err(|_| wrong())?;
+                u64::try_from(time.as_millis()).map_err(|_| wrong())?
+            }
+            // A bare number is no time: of what?
+            (Self::Tuned(Limit::Time { .. }), LimitValue::Number(_)) => return Err(wrong()),
+            (_, LimitValue::Number(number)) => *number,
+            (_, LimitValue::Text(text)) => text.parse().map_err(|_| wrong())?,
+        };
+        if range.contains(&number) { Ok(Some(number)) } else { Err(wrong()) }
+    }
+
+    /// As an operator reads it.
+    pub fn shown(&self, value: u64) -> LimitValue {
+        match self {
+            Self::Tuned(Limit::Time { .. }) => {
+                LimitValue::Text(units::format_duration(Duration::from_millis(value)))
+            }
+            _ => LimitValue::Number(value),
+        }
+    }
+
+    fn range(&self) -> RangeInclusive<u64> {
+        match self {
+            Self::MaxMessages => 8..=100_000_000,
+            Self::Tuned(limit) => limit.range(),
+        }
+    }
+
+    fn forms(&self) -> String {
+        let (range, shown) = (self.range(), |value: &u64| self.shown(*value));
+        let (least, most) = (shown(range.start()), shown(range.end()));
+        match self {
+            Self::Tuned(Limit::Connections { .. }) => {
+                format!("{least} to {most} does, or {NONE}, or {DEFAULT}")
+            }
+            Self::Tuned(Limit::Time { .. }) => {
+                format!("a time from {least} to {most} does, such as 90s or 5m, or {DEFAULT}")
+            }
+            _ => format!("{least} to {most} does, or {DEFAULT}"),
+        }
+    }
+}
+
+/// `DATA/limits.ron`: what stands above the configuration file, by short name.
+#[derive(Clone, Debug)]
+pub struct Saved(PathBuf);
+
+impl Saved {
+    /// Of the engine on `data`.
+    pub fn new(data: &Path) -> Self {
+        Self(data.join("limits.ron"))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What is kept; nothing when there is no file.
+    pub fn load(&self) -> io::Result<BTreeMap<String, LimitValue>> {
+        let text = match fs::read_to_string(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(error) => return Err(error),
+        };
+        ron::from_str(&text).map_err(io::Error::other)
+    }
+
+    /// Keeps a value, or forgets it. Durable when this returns.
+    pub fn note(&self, key: &str, value: Option<&LimitValue>) -> io::Result<()> {
+        let mut all = self.load()?;
+        let old = match value {
+            Some(value) => all.insert(key.to_owned(), value.clone()),
+            None => all.remove(key),
+        };
+        if old.as_ref() == value {
+            return Ok(());
+        }
+        let pretty = ron::ser::PrettyConfig::default();
+        let text = ron::ser::to_string_pretty(&all, pretty).map_err(io::Error::other)?;
+        durable::replace(&self.0, &format!("{HEAD}{text}\n"))
+    }
+}
+
+fn no_limit(key: &str) -> String {
+    format!(
+        "there is no limit {key:?}; there are: max_messages, POOL.job_limit, CHANNEL.maxjobs, \
+         CHANNEL.max_client_threads, CHANNEL.threaddepth, CHANNEL.idle_time, \
+         CHANNEL.max_life_time, CHANNEL@HOST.connections; `relais set` lists them with their \
+         values"
+    )
+}
+
+/// What the configuration says.
+pub const DEFAULT: &str = "default";
+/// No limit.
+pub const NONE: &str = "none";
+const HEAD: &str = "// Written by `relais set --save`. Stands above the configuration file.\n";
+/// Octets (RFC 5321 section 4.5.3.1.2), or the path of a socket.
+const MAX_HOST: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_has_several_names_and_what_is_none_is_told_what_there_is() {
+        let (config, _) = Config::parse("built in", relais_config::STANDALONE).unwrap();
+        let channels = Channels::of(&config);
+        let known = Names { config: &config, channels: &channels };
+        let rows = [
+            ("max_messages", Ok("max_messages")),
+            ("job_controller.max_messages", Ok("max_messages")),
+            ("SMTP_POOL.job_limit", Ok("SMTP_POOL.job_limit")),
+            ("job_controller.pools[\"SMTP_POOL\"].job_limit", Ok("SMTP_POOL.job_limit")),
+            ("channels[\"tcp_lmtpcs\"].maxjobs", Ok("tcp_lmtpcs.maxjobs")),
+            ("tcp_lmtpcs.max_client_threads", Ok("tcp_lmtpcs.max_client_threads")),
+            ("tcp_lmtpcs.idle_time", Ok("tcp_lmtpcs.idle_time")),
+            ("tcp_lmtpcs@Store1.example.connections", Ok("tcp_lmtpcs@store1.example.connections")),
+            ("tcp_lmtpcs@192.0.2.1.connections", Ok("tcp_lmtpcs@[192.0.2.1].connections")),
+            ("tcp_lmtpcs@[192.0.2.1].connections", Ok("tcp_lmtpcs@[192.0.2.1].connections")),
+            ("tcp_lmtpcs@host.maxjobs", Err("tcp_lmtpcs@HOST.connections")),
+            ("tcp_lmtpcs@.connections", Err("is no host")),
+            ("POOL.job_limit", Err("there are: DEFAULT, SMTP_POOL")),
+            ("tcp.maxjobs", Err("there are: l, tcp_local, tcp_lmtpcs")),
+            ("tcp_lmtpcs.backoff", Err("CHANNEL.max_life_time")),
+            ("", Err("POOL.job_limit")),
+        ];
+        for (key, want) in rows {
+            match (known.find(key), want) {
+                (Ok(named), Ok(want)) => {
+                    assert_eq!(named.key(), want, "{key}");
+                    assert_eq!(known.find(want), Ok(named), "{key}");
+                }
+                (Err(error), Err(want)) => assert!(error.contains(want), "{key}: {error}"),
+                (found, _) => panic!("{key}: {found:?}"),
+            }
+        }
+        assert!(known.all().len() > 40);
+        for named in known.all() {
+            assert_eq!(known.find(&named.key()), Ok(named.clone()));
+            assert!(known.configured(&named).is_some(), "{named:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_read_as_it_is_shown() {
+        let channel = || "c".to_owned();
+        let time = Named::Tuned(Limit::Time { channel: channel(), which: LiveTimes::IdleTime });
+        let jobs = Named::Tuned(Limit::Maxjobs { channel: channel() });
+        let host = "h".to_owned();
+        let host = Named::Tuned(Limit::Connections { channel: channel(), host });
+        let text = |text: &str| LimitValue::Text(text.to_owned());
+        let rows = [
+            (&time, text("5m"), Ok(Some(300_000))),
+            (&time, text("PT5M"), Ok(Some(300_000))),
+            (&time, LimitValue::Number(5), Err("a time from 1s to")),
+            (&time, text("soon"), Err("such as 90s or 5m")),
+            (&time, text("1ms"), Err("a time from 1s to")),
+            (&jobs, LimitValue::Number(7), Ok(Some(7))),
+            (&jobs, text("7"), Ok(Some(7))),
+            (&jobs, LimitValue::Number(0), Err("1 to 10000 does")),
+            (&jobs, text("none"), Err("1 to 10000 does")),
+            (&host, text("none"), Ok(None)),
+            (&host, LimitValue::Number(10_001), Err("or none")),
+        ];
+        for (named, value, want) in rows {
+            match (named.read(&value), want) {
+                (Ok(got), Ok(want)) => {
+                    assert_eq!(got, want, "{named:?} {value}");
+                    let shown = got.map(|got| named.shown(got));
+                    assert_eq!(shown.map(|shown| named.read(&shown)), got.map(|got| Ok(Some(got))));
+                }
+                (Err(error), Err(want)) => assert!(error.contains(want), "{value}: {error}"),
+                (got, _) => panic!("{named:?} {value}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_there_after_a_restart() {
+        let data = tempfile::tempdir().unwrap();
+        let saved = Saved::new(data.path());
+        assert!(saved.load().unwrap().is_empty());
+        saved.note("c@h.connections", Some(&LimitValue::Number(3))).unwrap();
+        saved.note("c.idle_time", Some(&LimitValue::Text("5m".to_owned()))).unwrap();
+        saved.note("c.maxjobs", Some(&LimitValue::Number(9))).unwrap();
+        saved.note("c.maxjobs", None).unwrap();
+        let all: Vec<_> = saved.load().unwrap().into_iter().collect();
+        let text = LimitValue::Text("5m".to_owned());
+        let want = [("c.idle_time", text), ("c@h.connections", LimitValue::Number(3))];
+        assert_eq!(all, want.map(|(key, value)| (key.to_owned(), value)));
+        let file = fs::read_to_string(saved.path()).unwrap();
+        assert!(file.starts_with("// Written by `relais set --save`"), "{file}");
+        fs::write(saved.path(), "{").unwrap();
+        assert!(saved.load().is_err());
+        assert!(saved.note("c.maxjobs", None).is_err(), "what cannot be read is not overwritten");
+    }
+}
