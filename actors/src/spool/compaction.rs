@@ -391,8 +391,8 @@ pub(crate) fn each_change(
 /// Removes a copy that is not to count.
 pub(crate) fn drop_copy(base: &Base, number: u32) {
     // What is left over is removed at the next start.
-    let _ = base.disk.remove(&base.layout.unfinished(number));
     let _ = base.disk.remove(&base.layout.states(number));
+    let _ = base.disk.remove(&base.layout.unfinished(number));
 }
 
 /// Whether a copy of what is alive frees enough.

@@ -19,8 +19,8 @@ use super::{
     disk::ReadOnlyDisk,
     ledger::Ledger,
     record::{Header, Kind, Walker},
-    segment::{HEAD, Part, SegmentHead, number_of},
-    tidy::copies,
+    segment::{HEAD, Part, SegmentHead, messages_of, number_of},
+    tidy::{copies, lost},
     walked::Walked,
 };
 
@@ -40,6 +40,8 @@ pub struct Inspection {
     pub damage: Vec<Damage>,
     /// How many of these there are, listed or not, that were certainly safe once.
     pub damaged: u64,
+    /// Segments whose file of messages is gone, while that of their states is there.
+    pub lost: Vec<String>,
     /// Content in files of its own.
     pub large: LargeFiles,
     /// What was put into `quarantine/` at some start.
@@ -98,9 +100,14 @@ pub struct QuarantinedFile {
 }
 
 impl Inspection {
+    /// Files that are not there.
+    pub fn missing(&self) -> u64 {
+        self.large.missing_count + self.lost.len() as u64
+    }
+
     /// Whether something that was promised is not there.
     pub fn is_damaged(&self) -> bool {
-        self.damaged > 0 || self.large.missing_count > 0
+        self.damaged > 0 || self.missing() > 0
     }
 }
 
@@ -111,6 +118,8 @@ pub fn inspect(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Inspect
     let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
     let replaced = copies(&base, &segments, &Ledger::default()).map_err(SpoolError::from)?;
     let mut inspector = Inspector { base, found: Inspection::default(), needed: HashSet::new() };
+    let lost = lost(&*inspector.base.disk, &inspector.base.layout, &names);
+    inspector.found.lost = lost.into_iter().map(messages_of).collect();
     let large = inspector.list(&inspector.base.layout.large_dir())?;
     let sizes = segments.iter().map(|number| Ok((*number, inspector.octets_of(*number)?)));
     let sizes: Vec<(u32, u64)> = sizes.collect::<Result<_, SpoolError>>()?;

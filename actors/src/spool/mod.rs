@@ -23,6 +23,8 @@
 //!                the last message while it is written to
 //! NNNNNNNN.st    changes to the states of that segment's entries, in the order they were made
 //! NNNNNNNN.tmp   a segment that is being copied from another one and does not count yet
+//! NNNNNNNN.old   a segment that is being deleted; a `.st` without any of these is what is left of
+//!                a segment whose messages were taken away by somebody else
 //! large/ID       the content of a large message, whose record holds its envelope only
 //! index/         sled: waiting entries by channel, class and due time, and a checkpoint
 //! quarantine/    copies of damaged stretches: FILE.OFFSET

@@ -26,7 +26,7 @@ use super::{
     ledger::Ledger,
     reader::Reader,
     recover::{Findings, RecoverError, recover},
-    segment::Numbers,
+    segment::{Numbers, messages_of},
     store::Broken,
 };
 
@@ -49,6 +49,8 @@ pub struct Recovered {
     pub quarantined: Vec<Quarantined>,
     /// Large messages that are not done and whose content is gone.
     pub missing: Vec<MessageId>,
+    /// Segments whose file of messages is gone; their states are kept.
+    pub lost: Vec<String>,
     /// Octets cut off behind the last whole record: half written or not yet used at a crash.
     pub cut: u64,
     /// Records read because the index had not followed them.
@@ -61,12 +63,13 @@ pub struct Recovered {
 
 impl Recovered {
     fn of(findings: Findings, rebuilt: Option<String>, started: Instant) -> (Self, Ledger, u32) {
-        let Findings { ledger, quarantined, missing, cut, replayed, next } = findings;
+        let Findings { ledger, quarantined, missing, lost, cut, replayed, next } = findings;
         let recovered = Self {
             last_id: MessageId(ledger.last_id),
             entries: counts_of(&ledger),
             quarantined,
             missing,
+            lost: lost.into_iter().map(messages_of).collect(),
             cut,
             replayed,
             rebuilt,
@@ -94,7 +97,15 @@ impl Spool {
         let (recovered, ledger, next) = Recovered::of(findings, rebuilt, started);
         let entries: u64 = recovered.entries.values().map(Counts::total).sum();
         let Recovered { replayed, cut, took, .. } = recovered;
-        let (damaged, missing) = (recovered.quarantined.len(), recovered.missing.len());
+        for file in &recovered.lost {
+            tracing::error!(
+                path = %dir.join(file).display(),
+                "a segment of the spool is gone, and the mail in it: put the file back while no \
+                 engine runs, or remove the .st beside it to let the matter rest"
+            );
+        }
+        let missing = recovered.missing.len() + recovered.lost.len();
+        let damaged = recovered.quarantined.len();
         tracing::info!(
             entries,
             segments = ledger.segments.len(),

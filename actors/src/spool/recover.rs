@@ -28,7 +28,7 @@ use super::{
     mending::Quarantined,
     record::{Found, Kind, Walker},
     segment::{HEAD, Part, SegmentHead},
-    tidy::{at, check, copies, next_number, size, tidy, youngest},
+    tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
     walked::Walked,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Findings {
     pub(crate) quarantined: Vec<Quarantined>,
     /// Large messages that are not done and whose content is gone.
     pub(crate) missing: Vec<MessageId>,
+    /// Segments of which only the states are left.
+    pub(crate) lost: BTreeSet<u32>,
     /// Octets behind the last records.
     pub(crate) cut: u64,
     /// Records read.
@@ -66,11 +68,11 @@ pub(crate) fn recover(
     progress: &mut dyn FnMut(u64, u64),
     each: &mut dyn FnMut(Event),
 ) -> Result<Findings, RecoverError> {
-    let segments = tidy(base)?;
+    let (segments, lost) = tidy(base)?;
     check(base, &known, &segments)?;
     let from_scratch = known.segments.is_empty();
-    let next = next_number(base, &segments, &known)?;
-    let findings = Findings { ledger: known, next, ..Findings::default() };
+    let next = next_number(base, segments.union(&lost), &known)?;
+    let findings = Findings { ledger: known, lost, next, ..Findings::default() };
     let mut recovery = Recovery { base, each, findings, from_scratch };
     let copies = copies(base, &segments, &recovery.findings.ledger)?;
     let youngest = youngest(base, &segments)?;
@@ -297,10 +299,10 @@ impl Recovery<'_> {
 
     pub(super) fn remove(&mut self, number: u32) -> Result<(), RecoverError> {
         let (disk, layout) = (&*self.base.disk, &self.base.layout);
-        let path = layout.messages(number);
-        disk.remove(&path).map_err(at(&path))?;
+        let (path, finished) = (layout.messages(number), layout.finished(number));
+        disk.rename(&path, &finished).map_err(at(&path))?;
         disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
-        let _ = disk.remove(&layout.states(number));
+        remove_finished(disk, layout, number)?;
         self.emit(Event::Emptied { segment: number });
         Ok(())
     }

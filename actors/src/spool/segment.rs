@@ -39,7 +39,7 @@ impl Layout {
 
     /// The messages of a segment.
     pub(crate) fn messages(&self, segment: u32) -> PathBuf {
-        self.root.join(format!("{segment:08}.msg"))
+        self.root.join(messages_of(segment))
     }
 
     /// The state changes of a segment.
@@ -50,6 +50,11 @@ impl Layout {
     /// The messages of a segment that does not count yet.
     pub(crate) fn unfinished(&self, segment: u32) -> PathBuf {
         self.root.join(format!("{segment:08}.tmp"))
+    }
+
+    /// The messages of a segment that is being deleted: nothing in it is alive.
+    pub(crate) fn finished(&self, segment: u32) -> PathBuf {
+        self.root.join(format!("{segment:08}.old"))
     }
 
     pub(crate) fn large_dir(&self) -> PathBuf {
@@ -72,6 +77,11 @@ impl Layout {
     pub(crate) fn reserve(&self) -> PathBuf {
         self.root.join("reserve")
     }
+}
+
+/// The name of the file of a segment's messages.
+pub(crate) fn messages_of(segment: u32) -> String {
+    format!("{segment:08}.msg")
 }
 
 /// The head of both files of a segment.

@@ -13,25 +13,32 @@ use super::{
     large::DRAFT,
     ledger::Ledger,
     recover::RecoverError,
-    segment::{HEAD, SegmentHead, number_of},
+    segment::{HEAD, Layout, SegmentHead, number_of},
 };
 
-/// Makes the directories, removes what a crash left, and lists the segments.
-pub(crate) fn tidy(base: &Base) -> Result<BTreeSet<u32>, RecoverError> {
+/// Makes the directories, removes what a crash left, and lists the segments; and those of which
+/// only the states are left.
+pub(crate) fn tidy(base: &Base) -> Result<(BTreeSet<u32>, BTreeSet<u32>), RecoverError> {
     let (disk, layout) = (&*base.disk, &base.layout);
     for dir in [layout.root().to_owned(), layout.large_dir(), layout.quarantine()] {
         disk.create_dir(&dir).map_err(at(&dir))?;
     }
     let names = disk.list(layout.root()).map_err(at(layout.root()))?;
     let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
-    let left_over = |name: &&String| {
-        let states = number_of(name, "st").is_some_and(|number| !segments.contains(&number));
-        states || number_of(name, "tmp").is_some()
-    };
-    for name in names.iter().filter(left_over) {
-        let path = layout.root().join(name);
-        disk.remove(&path).map_err(at(&path))?;
+    for finished in names.iter().filter_map(|name| number_of(name, "old")) {
+        remove_finished(disk, layout, finished)?;
     }
+    for number in names.iter().filter_map(|name| number_of(name, "tmp")) {
+        for path in [layout.states(number), layout.unfinished(number)] {
+            match disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(at(&path)(error));
+                }
+                _ => {}
+            }
+        }
+    }
+    let lost = lost(disk, layout, &names);
     for name in disk.list(&layout.large_dir()).map_err(at(&layout.large_dir()))? {
         if name.starts_with(DRAFT) {
             let path = layout.large_dir().join(name);
@@ -39,7 +46,40 @@ pub(crate) fn tidy(base: &Base) -> Result<BTreeSet<u32>, RecoverError> {
         }
     }
     disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
-    Ok(segments)
+    Ok((segments, lost))
+}
+
+/// Removes what is left of a segment in which nothing is alive, its states first.
+pub(crate) fn remove_finished(
+    disk: &dyn Disk,
+    layout: &Layout,
+    number: u32,
+) -> Result<(), RecoverError> {
+    let states = layout.states(number);
+    match disk.remove(&states) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&states)(error)),
+        _ => {}
+    }
+    disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
+    let path = layout.finished(number);
+    disk.remove(&path).map_err(at(&path))
+}
+
+/// Segments of which only the states are there, among the names in the spool's directory: the
+/// messages were taken away by somebody else. An engine at work is not mistaken for that one.
+pub(crate) fn lost(disk: &dyn Disk, layout: &Layout, names: &[String]) -> BTreeSet<u32> {
+    let is_lost = |number: &u32| {
+        let others =
+            [layout.messages(*number), layout.unfinished(*number), layout.finished(*number)];
+        let nothing = others.iter().all(|path| is_missing(disk, path));
+        // Looked for last: the states go before what is being deleted.
+        nothing && !is_missing(disk, &layout.states(*number))
+    };
+    names.iter().filter_map(|name| number_of(name, "st")).filter(is_lost).collect()
+}
+
+fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
+    disk.open(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Whether what the index knows fits the files: they may have grown, and nothing else.
@@ -50,7 +90,11 @@ pub(crate) fn check(
 ) -> Result<(), RecoverError> {
     for (number, life) in &known.segments {
         if !segments.contains(number) {
-            return Err(RecoverError::Index(format!("segment {number} is not there")));
+            let what = match life.live {
+                0 => String::new(),
+                live => format!(", with {live} entries that were not done,"),
+            };
+            return Err(RecoverError::Index(format!("segment {number}{what} is not there")));
         }
         let data_len = size(&*base.disk, &base.layout.messages(*number))?;
         let states_len = size(&*base.disk, &base.layout.states(*number))?;
@@ -94,16 +138,16 @@ pub(crate) fn youngest(base: &Base, segments: &BTreeSet<u32>) -> Result<Option<u
 }
 
 /// Above every number that is or was in use, as far as can be seen.
-pub(crate) fn next_number(
+pub(crate) fn next_number<'a>(
     base: &Base,
-    segments: &BTreeSet<u32>,
+    segments: impl Iterator<Item = &'a u32>,
     known: &Ledger,
 ) -> Result<u32, RecoverError> {
     let dir = base.layout.quarantine();
     let quarantined = base.disk.list(&dir).map_err(at(&dir))?;
     let quarantined = quarantined.iter().filter_map(|name| name.get(..8)?.parse().ok());
     let known = known.segments.keys().copied();
-    Ok(segments.iter().copied().chain(known).chain(quarantined).max().unwrap_or(0) + 1)
+    Ok(segments.copied().chain(known).chain(quarantined).max().unwrap_or(0) + 1)
 }
 
 /// The length of a file; 0 if it is not there.

@@ -374,9 +374,9 @@ Examples:
 
 const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop}], steps: [...], asked}";
 
-const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
+const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, lost: [FILE], large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
 
-const SPOOL_REBUILD_JSON: &str = "{entries: {channel: {untried, tried, held}}, damage: [...], missing: [...], cut, replayed, seconds}";
+const SPOOL_REBUILD_JSON: &str = "{entries: {channel: {untried, tried, held}}, damage: [...], lost: [FILE], missing: [...], cut, replayed, seconds}";
 
 const EXAMPLES: &str = "\
 Examples:

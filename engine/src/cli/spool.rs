@@ -46,6 +46,9 @@ fn print(dir: &Path, found: &Inspection, out: &mut dyn Write) -> Result<(), Refu
         let (file, offset, length) = (&damage.file, damage.offset, Size(damage.length));
         writeln!(out, "{what}: {file}, offset {offset}, {length}{id}")?;
     }
+    for file in &found.lost {
+        writeln!(out, "missing: the segment {file}, and the mail in it")?;
+    }
     for id in &large.missing {
         writeln!(out, "missing: the content of message {id}")?;
     }
@@ -59,7 +62,7 @@ fn print(dir: &Path, found: &Inspection, out: &mut dyn Write) -> Result<(), Refu
     let (files, left_over) = (large.files, large.left_over);
     writeln!(out, "large messages: {files} files, {left_over} of them needed by no message")?;
     writeln!(out, "ends of segments: {} not used, or half written at a crash", Size(*tail))?;
-    let verdict = match (found.damaged, large.missing_count) {
+    let verdict = match (found.damaged, found.missing()) {
         (0, 0) => "no damage".to_owned(),
         (damaged, missing) => format!("{damaged} damaged, {missing} missing"),
     };
@@ -93,6 +96,7 @@ fn as_json(found: &Recovered, out: &mut dyn Write) -> Result<(), Refusal> {
     let answer = json!({
         "entries": found.entries,
         "damage": damage.collect::<Vec<_>>(),
+        "lost": found.lost,
         "missing": found.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "cut": found.cut,
         "replayed": found.replayed,
@@ -106,6 +110,9 @@ fn tell(dir: &Path, found: &Recovered, out: &mut dyn Write) -> Result<(), Refusa
         let what = if damage.acknowledged { "damaged" } else { "remains of a crash" };
         let id = damage.id.map(|id| format!(", message {id}")).unwrap_or_default();
         writeln!(out, "{what}{id}: kept as {}", damage.copy.display())?;
+    }
+    for file in &found.lost {
+        writeln!(out, "missing: the segment {file}, and the mail in it")?;
     }
     for id in &found.missing {
         writeln!(out, "missing: the content of message {id}")?;

@@ -147,7 +147,7 @@ impl Journal {
             self.files.remove(number);
             self.dirty.remove(number);
             self.reader.forget(*number);
-            match disk.remove(&layout.messages(*number)) {
+            match disk.rename(&layout.messages(*number), &layout.finished(*number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let error = SpoolError::at(&layout.messages(*number))(error);
                     self.undeleted.tell(&self.base, &error, "an empty segment was not deleted");
@@ -163,8 +163,16 @@ impl Journal {
             self.undeleted.tell(&self.base, &error, "state files of empty segments are left over");
             return;
         }
+        // States without messages would be taken for what is left of a lost segment.
+        for number in &removed {
+            let _ = disk.remove(&layout.states(*number));
+        }
+        let _ = disk.sync_dir(layout.root());
         for number in removed {
-            let _ = disk.remove(&layout.states(number));
+            if let Err(error) = self.remove_finished(number) {
+                self.undeleted.tell(&self.base, &error, "a segment that is done was not deleted");
+                continue;
+            }
             self.doomed.remove(&number);
             self.unchecked.retain(|unchecked| unchecked != number);
             self.forwarding.forget(number);
@@ -172,6 +180,20 @@ impl Journal {
                 let _ = replaced.gone.send(());
             }
         }
+    }
+
+    /// Once its states are gone. What stays here goes at the next start.
+    fn remove_finished(&self, number: u32) -> Result<(), SpoolError> {
+        let (disk, layout) = (&self.base.disk, &self.base.layout);
+        for path in [layout.states(number), layout.finished(number)] {
+            match disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(SpoolError::at(&path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// How many of the segment's entries are not done according to its own log. The ledger only
