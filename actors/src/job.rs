@@ -32,7 +32,7 @@ use crate::{
     events::EntrySettled,
     metrics::{self, ActorMeter},
     notary::KnownMessage,
-    pool::{JobParts, Presence},
+    pool::{JobParts, Presence, ThreadProgress},
     queue::{Destination, GoodNews, Pull, Settle, Settled, ThreadId, Work},
     spool::{SpoolError, open_recipients},
 };
@@ -67,6 +67,27 @@ struct Thread {
     connection: Option<Connection>,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
+}
+
+/// Keeps a thread among those that can be asked about, for as long as it lives: a panic ends that,
+/// too.
+struct Registered {
+    id: ThreadId,
+    all: ThreadProgress,
+}
+
+impl Registered {
+    fn of(thread: &Thread) -> Self {
+        let all = thread.parts.progress.clone();
+        all.begun(thread.id, thread.settings.progress.clone());
+        Self { id: thread.id, all }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.all.ended(self.id);
+    }
 }
 
 /// An entry in hand, and its message as the spool has it.
@@ -105,7 +126,10 @@ impl Handler<RunThread> for Job {
         self.parts.placement.of_jobs().spawn_fn(move || {
             actix::spawn(async move {
                 let destination = presence.destination.clone();
-                Thread::new(presence.thread, destination, life, parts).run().await;
+                let thread = Thread::new(presence.thread, destination, life, parts);
+                let progress = Registered::of(&thread);
+                thread.run().await;
+                drop(progress);
                 presence.finish();
             });
         });

@@ -4,9 +4,13 @@
 //! `Err(PoolFull)`, and the job controller offers it again when a slot is free. A job lives from
 //! its first thread to its last.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use actix::prelude::*;
+use relais_channels::lmtp::{Progress, WaitsFor};
 use tracing::warn;
 
 use crate::{
@@ -104,6 +108,29 @@ pub struct JobParts {
     pub placement: Arc<Placement>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What the threads wait for.
+    pub progress: ThreadProgress,
+}
+
+/// What each thread waits for, for those who want to know. Cheap to clone: all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct ThreadProgress(Arc<Mutex<HashMap<ThreadId, Progress>>>);
+
+impl ThreadProgress {
+    /// That of a new thread.
+    pub(crate) fn begun(&self, thread: ThreadId, progress: Progress) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(thread, progress);
+    }
+
+    /// It has ended.
+    pub(crate) fn ended(&self, thread: ThreadId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&thread);
+    }
+
+    /// What a thread waits for, and since when in milliseconds since 1970.
+    pub fn of(&self, thread: ThreadId) -> Option<(WaitsFor, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&thread)?.seen()
+    }
 }
 
 /// The actor.

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::{
-    kinds::{Count, Named},
+    kinds::{Count, Flag, Named},
     section::{Form, Section},
 };
 
@@ -14,6 +14,8 @@ pub struct JobController {
     pub max_messages: usize,
     /// Channels that a scan of the disk reads at once; 1 to 100, default 12.
     pub rebuild_parallel_channels: usize,
+    /// The default of pools: whether the last slot is kept free for who has none; default true.
+    pub keep_last_slot: bool,
     /// Pools in name order; `DEFAULT` serves channels that name none, and is always there.
     pub pools: Vec<Pool>,
 }
@@ -25,26 +27,34 @@ pub struct Pool {
     pub name: String,
     /// Jobs at once; default 10.
     pub job_limit: NonZeroUsize,
+    /// A host with a connection leaves the last free one to hosts without, and a channel with jobs the
+    /// last free slot to channels without; default what the job controller says.
+    pub keep_last_slot: bool,
 }
 
 impl JobController {
     /// Every default, and no pool.
     pub(crate) fn blank() -> Self {
-        Self { max_messages: 100_000, rebuild_parallel_channels: 12, pools: Vec::new() }
+        Self {
+            max_messages: 100_000,
+            rebuild_parallel_channels: 12,
+            keep_last_slot: true,
+            pools: Vec::new(),
+        }
     }
 
     /// Adds the pool of channels that name none.
     pub(crate) fn complete(&mut self) {
         if !self.pools.iter().any(|pool| pool.name == DEFAULT_POOL) {
-            self.pools.push(Pool::blank(DEFAULT_POOL.to_owned()));
+            self.pools.push(Pool::blank(DEFAULT_POOL.to_owned(), self.keep_last_slot));
             self.pools.sort_by(|a, b| a.name.cmp(&b.name));
         }
     }
 }
 
 impl Pool {
-    fn blank(name: String) -> Self {
-        Self { name, job_limit: DEFAULT_JOB_LIMIT }
+    fn blank(name: String, keep_last_slot: bool) -> Self {
+        Self { name, job_limit: DEFAULT_JOB_LIMIT, keep_last_slot }
     }
 }
 
@@ -56,13 +66,17 @@ impl Section for JobController {
             Count(1..=100),
             &mut self.rebuild_parallel_channels,
         );
-        form.field("pools", Named::new(Pool::blank, |pool: &Pool| &pool.name), &mut self.pools);
+        form.field("keep_last_slot", Flag, &mut self.keep_last_slot);
+        let keep = self.keep_last_slot;
+        let blank = move |name| Pool::blank(name, keep);
+        form.field("pools", Named::new(blank, |pool: &Pool| &pool.name), &mut self.pools);
     }
 }
 
 impl Section for Pool {
     fn fields(&mut self, form: &mut impl Form) {
         form.field("job_limit", Count(1..=10_000), &mut self.job_limit);
+        form.field("keep_last_slot", Flag, &mut self.keep_last_slot);
     }
 }
 

@@ -20,7 +20,7 @@ use relais_actors::{
     metrics::{self, Labels, Metrics},
     notary::{self, Notary},
     placement::Placement,
-    pool::{JobParts, Pool},
+    pool::{JobParts, Pool, ThreadProgress},
     queue::{Committed, Parts, Queue, SetMaxMessages},
     rerouting::Rerouter,
     router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
@@ -67,6 +67,8 @@ pub struct Engine {
     pub queue: Addr<Queue>,
     /// What runs.
     pub controller: Addr<JobController>,
+    /// What the threads of jobs wait for.
+    pub progress: ThreadProgress,
     /// Mailboxes.
     pub store: Option<Addr<Store>>,
     /// The counters over restarts.
@@ -142,6 +144,7 @@ impl Engine {
         notary.do_send(notary::Connect(queue.clone()));
         // Nothing is committed before the sessions start, so the address is always there in time.
         let _ = queue_address.set(queue.clone());
+        let progress = ThreadProgress::default();
         let parts = JobParts {
             host: config.host.as_str().into(),
             channels: channels.clone(),
@@ -155,6 +158,7 @@ impl Engine {
             },
             placement: placement.clone(),
             metrics: metrics.clone(),
+            progress: progress.clone(),
         };
         let pools = pools(&config).into_iter().map(|(name, limit)| {
             let lifeline = vital(&watch, metrics::Actor::Pool, format!("pool {name}"));
@@ -219,6 +223,7 @@ impl Engine {
             watch,
             queue,
             controller,
+            progress,
             store: store.map(Store::start),
             tallies,
             arbiters,
@@ -455,8 +460,12 @@ fn start_queue(
     let pools = pools(config);
     let vital = |actor: metrics::Actor| vital(watch, actor, actor.name().to_owned());
     let lifeline = vital(metrics::Actor::JobController);
+    let controller = JobController::new(channels.clone(), &pools, metrics.clone(), lifeline);
+    let all = config.job_controller.iter().flat_map(|controller| &controller.pools);
+    let giving = all.filter(|pool| !pool.keep_last_slot);
     let controller =
-        JobController::new(channels.clone(), &pools, metrics.clone(), lifeline).start();
+        giving.fold(controller, |controller, pool| controller.giving_last_slot(&pool.name));
+    let controller = controller.start();
     // A store without an MTA queues nothing.
     let (max_messages, rebuild_parallel_channels) = config
         .job_controller

@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use super::{JobController, schedule::Standing, slots::JobId, suspension::Suspension};
+use super::{
+    JobController,
+    schedule::Standing,
+    slots::{JobId, Limited},
+    suspension::Suspension,
+};
 use crate::{channels::ChannelId, queue::Destination};
 
 /// Asks for numbers.
@@ -106,6 +111,16 @@ pub struct DestinationExplained {
     pub pool_jobs: usize,
     /// Jobs of the pool at once.
     pub job_limit: usize,
+    /// Threads of all jobs of the channel.
+    pub channel_threads: usize,
+    /// Threads of each of them at most.
+    pub max_client_threads: usize,
+    /// Waiting entries for each thread.
+    pub threaddepth: usize,
+    /// Threads that an operator allows it.
+    pub host_limit: Option<usize>,
+    /// What keeps it from another thread, if anything does.
+    pub limited: Option<Limited>,
     /// Whose they are.
     pub pool_held_by: Vec<(ChannelId, usize)>,
 }
@@ -225,6 +240,14 @@ impl Handler<ExplainDestination> for JobController {
             pool: pool.name.clone(),
             pool_jobs: pool.running,
             job_limit: pool.limit,
+            channel_threads: slots.jobs_of(destination.channel).map(|(_, job)| job.threads).sum(),
+            max_client_threads: lane.max_client_threads(),
+            threaddepth: lane.threaddepth,
+            host_limit: self
+                .schedule
+                .host_limits()
+                .find_map(|(host, limit)| (*host == destination).then_some(limit)),
+            limited: self.schedule.binds(&destination, Instant::now()),
             pool_held_by: jobs.filter(|(_, jobs)| *jobs > 0).collect(),
         }
     }

@@ -17,6 +17,7 @@ use relais_channels::mail::Reply;
 use tokio::time::Instant;
 use tracing::error;
 
+pub use self::slots::Limited;
 pub use self::{
     explain::{
         ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
@@ -126,6 +127,13 @@ impl JobController {
             metrics,
             _lifeline: lifeline,
         }
+    }
+
+    /// Lets who is served take the last free slot of this pool, too.
+    #[must_use]
+    pub fn giving_last_slot(mut self, pool: &str) -> Self {
+        self.schedule.keep_last(pool, false);
+        self
     }
 
     /// Does what the schedule decided.

@@ -63,6 +63,19 @@ pub enum Asker {
     Served,
 }
 
+/// What keeps a destination from another thread.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limited {
+    /// All jobs of the pool run.
+    JobLimit,
+    /// All jobs of the channel run, with all their threads.
+    Maxjobs,
+    /// The last one is kept free for destinations and channels that have none.
+    LastSlot,
+    /// It has as many threads as its waiting entries deserve, or as it has shown to bear.
+    Threads,
+}
+
 /// A pool.
 #[derive(Debug)]
 pub struct PoolState {
@@ -76,6 +89,8 @@ pub struct PoolState {
     pub retiring: usize,
     /// The channels that run here.
     pub channels: Vec<ChannelId>,
+    /// Who is served leaves the last free thread, and the last free slot, to who is not.
+    pub keeps_last: bool,
 }
 
 /// A channel's part.
@@ -156,6 +171,11 @@ impl Lane {
         self.jobs.len()
     }
 
+    /// Threads of each of its jobs at most.
+    pub fn max_client_threads(&self) -> usize {
+        self.max_client_threads
+    }
+
     /// Jobs that take threads.
     pub fn active(&self) -> usize {
         self.jobs.len() - self.retiring
@@ -202,6 +222,7 @@ impl Slots {
             running: 0,
             retiring: 0,
             channels: here(index),
+            keeps_last: true,
         });
         let pools = pools.collect();
         Self { pools, lanes, threads: BTreeMap::new(), next_job: 0, next_thread: 0 }
@@ -249,8 +270,9 @@ impl Slots {
         match asker {
             Asker::Newcomer => threads(free),
             Asker::Served => {
+                let kept = usize::from(self.pool_of(channel).keeps_last);
                 let unreserved = free.saturating_sub(self.reserved(channel));
-                threads(unreserved).min(threads(free).saturating_sub(1))
+                threads(unreserved).min(threads(free).saturating_sub(kept))
             }
         }
     }
@@ -272,6 +294,9 @@ impl Slots {
     /// channel has none.
     pub fn reserved(&self, channel: ChannelId) -> usize {
         let idle = |other: &&ChannelId| **other != channel && self.lane(**other).jobs.is_empty();
+        if !self.pool_of(channel).keeps_last {
+            return 0;
+        }
         usize::from(self.pool_of(channel).channels.iter().any(|other| idle(&other)))
     }
 
@@ -330,6 +355,28 @@ impl Slots {
             }
         }
         Some(running)
+    }
+
+    /// Whether the last slot of a pool is kept free for who has none.
+    pub fn keep_last(&mut self, pool: &str, keeps: bool) {
+        for state in self.pools.iter_mut().filter(|state| state.name == pool) {
+            state.keeps_last = keeps;
+        }
+    }
+
+    /// Which limit keeps a destination of `channel` from another thread now.
+    pub fn binds(&self, channel: ChannelId, asker: Asker) -> Option<Limited> {
+        if self.free(channel, asker) > 0 {
+            return None;
+        }
+        let lane = self.lane(channel);
+        Some(if self.free(channel, Asker::Newcomer) > 0 {
+            Limited::LastSlot
+        } else if lane.jobs.len() >= lane.maxjobs {
+            Limited::Maxjobs
+        } else {
+            Limited::JobLimit
+        })
     }
 
     /// Sets a pool's limit; returns the old one.

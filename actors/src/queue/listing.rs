@@ -6,7 +6,11 @@ use actix::prelude::*;
 
 use tracing::{info, warn};
 
-use super::{Action, ChannelId, Queue, now_ms, threads::MAX_UNWRITTEN, tracker::Tally};
+use super::{
+    Action, ChannelId, Queue, ThreadId, now_ms,
+    threads::MAX_UNWRITTEN,
+    tracker::{Key, Tally},
+};
 use crate::{
     metrics::level,
     spool::{Counts, ScannedEntry},
@@ -48,6 +52,8 @@ pub struct ListedEntry {
     /// What is to be done with it as soon as its job gives it back; of one that is being returned,
     /// as soon as its sender has been told.
     pub ordered: Option<Action>,
+    /// The thread that has it in hand, and whether that delivers another one first.
+    pub thread: Option<(ThreadId, bool)>,
 }
 
 impl Handler<DescribeQueue> for Queue {
@@ -75,7 +81,8 @@ impl Handler<ListEntries> for Queue {
             let returns = || self.returning.contains(&key).then_some(Action::Return);
             let ordered = self.wishes.get(&key).map(|(action, _)| *action).or_else(returns);
             let aside = self.tracker.is_aside(scanned.id, scanned.entry);
-            ListedEntry { scanned, tracked, aside, ordered }
+            let thread = tracked.filter(|word| *word == "active").and_then(|_| self.holder(key));
+            ListedEntry { scanned, tracked, aside, ordered, thread }
         };
         MessageResult(found.into_iter().map(list).collect())
     }
@@ -105,6 +112,14 @@ impl Tally {
 }
 
 impl Queue {
+    /// The thread that has this entry in hand, and whether it delivers another one first.
+    fn holder(&self, key: Key) -> Option<(ThreadId, bool)> {
+        self.threads.iter().find_map(|(thread, hand)| {
+            let place = hand.entries.iter().position(|entry| *entry == key)?;
+            Some((*thread, place > 0))
+        })
+    }
+
     fn pause(&self) -> Option<Pause> {
         let is_full = || self.spool.state_backlog() > MAX_UNWRITTEN;
         match self.hands_out() {

@@ -127,6 +127,13 @@ pub struct Why {
     /// What it waits for, in a word that scripts may rely upon: `held`, `stopped`, `suspended`,
     /// `due`, `active`, `notice`, `paused`, `in_line`, `beyond_memory`, `no_program`, `ready`.
     pub waits_for: String,
+    /// The limit that keeps it from going now: `job_limit`, `maxjobs`, `threads` (its host has as many
+    /// connections as it deserves), `last_slot`, `max_messages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// Since when an active entry waits for what the text says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// The same in a few sentences.
     pub text: String,
 }

@@ -24,6 +24,7 @@ use super::{
     line_ends::{self, LineEnds, Unsendable},
     lookup::{Unresolved, look_up},
     offer::Offer,
+    progress::WaitsFor,
     replies::Replies,
     settings::Settings,
     stream::Stream,
@@ -100,6 +101,7 @@ impl Connection {
         default_port: u16,
         settings: &Settings,
     ) -> Result<Self, SiteTrouble> {
+        settings.progress.waits(WaitsFor::Connect);
         let (name, addresses) = match next_hop {
             NextHop::Unix(path) => return Self::open_unix(path, settings).await,
             NextHop::Ip { address, port } => {
@@ -165,6 +167,7 @@ impl Connection {
             };
         }
         self.kept = true;
+        self.settings.progress.rests();
         self.reset_due = exchange.reset_due();
         self.broken = exchange.is_closing();
         Ok(exchange.finish(self.host.clone()))
@@ -245,6 +248,7 @@ impl Connection {
     /// Sends a command and takes nothing but success for an answer.
     async fn introduce(&mut self, stage: Stage, command: &[u8]) -> Result<Reply, SiteTrouble> {
         let limit = self.settings.command_time;
+        self.settings.progress.waits(stage.into());
         let early = if stage == Stage::Greeting { None } else { self.unasked() };
         let said = match early {
             Some(lost) => Err(lost),
@@ -268,6 +272,7 @@ impl Connection {
         content: &Content,
         following: Option<&Delivery<'_>>,
     ) -> Result<Next, Lost> {
+        self.settings.progress.waits(exchange.stage().into());
         match next {
             Next::Send => {
                 if let Some(lost) = self.unasked() {
@@ -309,6 +314,7 @@ impl Connection {
             }
             Next::Await | Next::Done | Next::Stale => {}
         }
+        self.settings.progress.waits(exchange.stage().into());
         let reply = self.reply(self.limit(exchange)).await?;
         Ok(exchange.take(reply))
     }

@@ -46,6 +46,7 @@ impl Default for Script {
 pub(super) fn settings(private: bool) -> Settings {
     let second = Duration::from_secs(1);
     Settings {
+        progress: crate::lmtp::Progress::default(),
         host: "relay.example".to_owned(),
         connect_time: second,
         command_time: second,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Progress;
+
 /// What the client has to know about its channel.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub max_line: usize,
     /// Recipients of one transaction.
     pub max_rcpt: usize,
+    /// Told what the client waits for.
+    pub progress: Progress,
 }
 
 impl Settings {
@@ -35,6 +39,7 @@ impl Settings {
             private: channel.private,
             max_line: channel.max_line,
             max_rcpt: channel.max_rcpt,
+            progress: Progress::default(),
         }
     }
 }

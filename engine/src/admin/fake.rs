@@ -192,6 +192,8 @@ impl Console for Fake {
             channel: "tcp_lmtpcs".to_owned(),
             host: "store1.example".to_owned(),
             waits_for: "suspended".to_owned(),
+            limit: None,
+            since: None,
             text: "store1.example could not be talked to.".to_owned(),
         };
         Ok((id == MessageId(1)).then(why).into_iter().collect())

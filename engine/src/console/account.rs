@@ -4,19 +4,20 @@ use std::fmt::Write;
 
 use relais_actors::{
     channels::is_delivered,
-    job_controller::{DestinationExplained, ExplainDestination, suspension::Suspension},
-    queue::{Action, DescribeQueue, Destination, ListEntries, ListedEntry},
+    job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
+    queue::{Action, DescribeQueue, Destination, ListEntries, ListedEntry, ThreadId},
+    router::{Question, Route},
     spool::{Change, EntryState as Stored, ScannedEntry, open_recipients},
     status::{EntryState, HistoryLine, Pause, RecipientReply, Timestamp, Why},
 };
-use relais_channels::mail::{Envelope, MessageId};
+use relais_channels::mail::{Address, Envelope, MessageId};
 
 use super::{
     Parts,
     entries::{after, order_of},
     gone, trouble,
 };
-use crate::admin::Answer;
+use crate::{admin::Answer, show::Span};
 
 /// Why each entry of a message does not move. Empty: there is no such message.
 pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
@@ -25,26 +26,46 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let paused = parts.queue.send(DescribeQueue).await.map_err(gone)?.paused;
     let mut accounts = Vec::new();
     for entry in listed {
-        let (waits_for, mut text) = account(parts, &entry, paused).await?;
+        let Account { waits_for, limit, since, mut text } = account(parts, &entry, paused).await?;
         if let Some(action) = entry.ordered.filter(|_| !entry.aside) {
             let done = order_of(action).would_be();
             let _ = write!(text, " It is to be {done} as soon as its job gives it back.");
+        }
+        if let Some(other) = other_route(parts, &entry.scanned).await {
+            let _ = write!(text, " {other}");
         }
         accounts.push(Why {
             channel: entry.scanned.channel.to_string(),
             host: entry.scanned.host.to_string(),
             waits_for: waits_for.to_owned(),
+            limit: limit.map(str::to_owned),
+            since,
             text,
         });
     }
     Ok(accounts)
 }
 
+/// Why an entry does not move.
+#[derive(Debug)]
+struct Account {
+    waits_for: &'static str,
+    limit: Option<&'static str>,
+    since: Option<Timestamp>,
+    text: String,
+}
+
+impl From<(&'static str, String)> for Account {
+    fn from((waits_for, text): (&'static str, String)) -> Self {
+        Self { waits_for, limit: None, since: None, text }
+    }
+}
+
 async fn account(
     parts: &Parts,
-    ListedEntry { scanned, tracked, aside, ordered }: &ListedEntry,
+    ListedEntry { scanned, tracked, aside, ordered, thread }: &ListedEntry,
     paused: Option<Pause>,
-) -> Answer<(&'static str, String)> {
+) -> Answer<Account> {
     let tried = so_far(parts, scanned).await;
     let Some(channel) = parts.channels.find(&scanned.channel) else {
         let text = format!(
@@ -52,20 +73,20 @@ async fn account(
              again; until then it can be deleted and nothing else. {tried}",
             scanned.channel
         );
-        return Ok(("no_program", text));
+        return Ok(("no_program", text).into());
     };
     if *aside && *ordered == Some(Action::Return) {
         let text = format!(
             "An operator returns it: it goes as soon as its sender's notice is safe. {tried}"
         );
-        return Ok(("notice", text));
+        return Ok(("notice", text).into());
     }
     if *aside {
         let text = format!(
             "Its sender is being told what became of it, or an order about it is being carried \
              out: no job gets it before that is done. {tried}"
         );
-        return Ok(("notice", text));
+        return Ok(("notice", text).into());
     }
     if matches!(scanned.state, Stored::Held { .. }) {
         let why = hold_reason(parts, scanned).await;
@@ -73,11 +94,11 @@ async fn account(
         let text = format!(
             "It is not delivered: {why}. No job looks at it until `relais queue release {id}`. {tried}"
         );
-        return Ok(("held", text));
+        return Ok(("held", text).into());
     }
     if !is_delivered(parts.channels.channel(channel)) {
         let text = format!("No job delivers what is in channel {}. {tried}", scanned.channel);
-        return Ok(("no_program", text));
+        return Ok(("no_program", text).into());
     }
     let destination = Destination { channel, host: scanned.host.clone() };
     let explained = parts.controller.send(ExplainDestination(destination)).await.map_err(gone)?;
@@ -88,17 +109,14 @@ async fn account(
     };
     let (host, name) = (&scanned.host, &scanned.channel);
     if *tracked == Some("active") {
-        let text = format!(
-            "A job has it in hand now, or its sender is being told what became of it. {tried}"
-        );
-        return Ok(("active", text));
+        return Ok(in_hand(parts, *thread, host, &tried));
     }
     if explained.frozen {
         let text = format!(
             "Channel {name} is stopped: nothing leaves by it until `relais channel start {name}`. \
              {tried}"
         );
-        return Ok(("stopped", text));
+        return Ok(("stopped", text).into());
     }
     if let Some(suspension) = &explained.standing.suspension {
         let rests = suspension.until > tokio::time::Instant::now();
@@ -107,7 +125,7 @@ async fn account(
             return Ok(in_line(&explained, host, name, &tried));
         }
         let text = format!("{} {tried}", of_suspended(host, suspension, scanned.id));
-        return Ok(("suspended", text));
+        return Ok(("suspended", text).into());
     }
     if let Some(due) = due {
         let text = format!(
@@ -115,19 +133,19 @@ async fn account(
              retry {}` tries it now. {tried}",
             scanned.id
         );
-        return Ok(("due", text));
+        return Ok(("due", text).into());
     }
     if let Some(paused) = paused {
         let words = paused.words();
         let text = format!("It could go, but no message is handed to a job now: {words}. {tried}");
-        return Ok(("paused", text));
+        return Ok(("paused", text).into());
     }
     if tracked.is_none() {
         let text = format!(
             "Memory has as many messages as max_messages allows, or enough of this host's, and this \
              one is only on the disk: it is fetched as soon as there is room. {tried}"
         );
-        return Ok(("beyond_memory", text));
+        return Ok(Account { limit: Some("max_messages"), ..("beyond_memory", text).into() });
     }
     Ok(in_line(&explained, host, name, &tried))
 }
@@ -167,40 +185,145 @@ fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
     )
 }
 
+/// A job has it: what it waits for.
+fn in_hand(parts: &Parts, thread: Option<(ThreadId, bool)>, host: &str, tried: &str) -> Account {
+    let Some((thread, behind)) = thread else {
+        let text = format!("Its attempt has ended, and what came of it is being written. {tried}");
+        return ("active", text).into();
+    };
+    let Some((waits_for, since)) = parts.progress.of(thread) else {
+        return ("active", format!("A job has it in hand. {tried}")).into();
+    };
+    let since = Timestamp(since);
+    let span = Span(since.until(Timestamp::now()));
+    let what = if behind {
+        "A job has it in hand, behind another message that goes by the same connection: that"
+    } else {
+        "A job has it in hand and"
+    };
+    let waits_for = waits_for.words();
+    let text =
+        format!("{what} waits for {waits_for} from {host}, for {span}, since {since}. {tried}");
+    Account { since: Some(since), ..("active", text).into() }
+}
+
 /// It is ready, and somebody has to have a place for it.
-fn in_line(
-    explained: &DestinationExplained,
-    host: &str,
-    channel: &str,
-    tried: &str,
-) -> (&'static str, String) {
+fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &str) -> Account {
     let standing = &explained.standing;
-    let DestinationExplained { pool, pool_jobs, job_limit, .. } = explained;
-    if standing.threads > 0 {
-        let text = format!(
-            "It is ready, and waits for its turn: {} to {host} of channel {channel} \
-             {} delivering what came before it. {tried}",
-            counted(standing.threads, "connection"),
-            if standing.threads == 1 { "is" } else { "are" },
-        );
-        return ("ready", text);
+    let DestinationExplained { pool, pool_jobs, job_limit, maxjobs, .. } = explained;
+    let DestinationExplained { channel_threads, max_client_threads, threaddepth, .. } = explained;
+    let served = standing.threads > 0;
+    let so_far = if served {
+        let connections = counted(standing.threads, "connection");
+        let are = if standing.threads == 1 { "is" } else { "are" };
+        format!(
+            "It is ready, and waits for its turn: {connections} to {host} of channel {channel} \
+             {are} delivering what came before it"
+        )
+    } else {
+        "It is ready".to_owned()
+    };
+    let place = format!("A place is given to {host} as soon as one is free");
+    let (limit, why) = match explained.limited {
+        Some(Limited::JobLimit) => (
+            Some("job_limit"),
+            format!(
+                "pool {pool} is full: {pool_jobs} of {job_limit} jobs run (job_limit), and those of \
+                 channel {channel} have no connection free (max_client_threads). {place}"
+            ),
+        ),
+        Some(Limited::Maxjobs) => (
+            Some("maxjobs"),
+            format!(
+                "channel {channel} has all of its {} (maxjobs), with {channel_threads} of {} \
+                 connections (max_client_threads). {place}",
+                counted(*maxjobs, "job"),
+                maxjobs * max_client_threads,
+            ),
+        ),
+        Some(Limited::LastSlot) => (
+            Some("last_slot"),
+            format!(
+                "the last place in pool {pool} is kept free for hosts and channels that have none \
+                 (keep_last_slot)"
+            ),
+        ),
+        Some(Limited::Threads) => {
+            let window = standing.window;
+            let why = if standing.slow {
+                "it answers so slowly that nine of ten connections of the channel are kept from it"
+                    .to_owned()
+            } else if let Some(limit) =
+                explained.host_limit.filter(|most| standing.threads >= *most)
+            {
+                let most = counted(limit, "connection");
+                format!("an operator allows it {most} (relais set {channel}@{host}.connections)")
+            } else if standing.threads >= window {
+                format!(
+                    "it may have {} for now, and more as it shows that it bears them",
+                    counted(window, "connection")
+                )
+            } else {
+                let entries = if *threaddepth == 1 {
+                    "entry".to_owned()
+                } else {
+                    format!("{threaddepth} entries")
+                };
+                format!("it has a connection for each {entries} that wait (threaddepth)")
+            };
+            (Some("threads"), why)
+        }
+        None => (None, String::new()),
+    };
+    let text = match (limit, served) {
+        (None, true) => format!("{so_far}. {tried}"),
+        (None, false) => format!("It is ready, and a job is about to take it. {tried}"),
+        (Some(_), true) => format!("{so_far}. It gets no further connection now: {why}. {tried}"),
+        (Some(_), false) => format!("{so_far}, but {why}. {tried}"),
+    };
+    let waits_for = if served || limit.is_none() { "ready" } else { "in_line" };
+    Account { limit, ..(waits_for, text).into() }
+}
+
+/// What routing would make of its recipients now, if that is something else.
+async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
+    let envelope = parts.spool.envelope(scanned.place).await.ok()?;
+    let entry = envelope.entries.get(usize::from(scanned.entry))?;
+    let open = open_recipients(scanned.state.open());
+    for recipient in open.filter_map(|i| entry.recipients.get(usize::from(i))).take(MOST_ROUTED) {
+        let Ok(address) = Address::parse(&recipient.original) else { continue };
+        let question = Question {
+            address: &address,
+            sender: &envelope.sender,
+            source_channel: &envelope.source_channel,
+            may_relay: true,
+            trace: false,
+            header: false,
+            released: false,
+        };
+        let now = match parts.router.resolve(&question).await {
+            Ok(ways) => {
+                let same = |way: &Route| {
+                    *way.channel == *scanned.channel
+                        && way.host.eq_ignore_ascii_case(&scanned.host)
+                        && way.address == recipient.address
+                };
+                if ways.iter().any(same) {
+                    continue;
+                }
+                let way = ways.first()?;
+                format!("by {} to {}, as {}", way.channel, way.host, way.address)
+            }
+            Err(reply) => format!("it would be refused: {reply}"),
+        };
+        let original = &recipient.original;
+        let id = scanned.id;
+        return Some(format!(
+            "The route of {original} would be another one now: {now}; `relais queue reroute {id}` \
+             takes it."
+        ));
     }
-    if explained.job_limit_reached() {
-        let text = format!(
-            "It is ready, but pool {pool} is full: {pool_jobs} of {job_limit} jobs run. A place \
-             is given to {host} as soon as one is free. {tried}"
-        );
-        return ("in_line", text);
-    }
-    if explained.maxjobs_reached() {
-        let text = format!(
-            "It is ready, but channel {channel} has all of its {} jobs (maxjobs). A place is given \
-             to {host} as soon as one is free. {tried}",
-            explained.maxjobs
-        );
-        return ("in_line", text);
-    }
-    ("ready", format!("It is ready, and a job is about to take it. {tried}"))
+    None
 }
 
 /// What happened to a message, oldest first. Empty: there is no such message, or nothing yet.
@@ -308,3 +431,6 @@ fn times(count: u16) -> String {
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("one {what}") } else { format!("{count} {what}s") }
 }
+
+/// Recipients whose routes are looked at anew.
+const MOST_ROUTED: usize = 10;

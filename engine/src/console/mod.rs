@@ -26,6 +26,7 @@ use relais_actors::{
     dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
     metrics::{Format, Metrics},
+    pool::ThreadProgress,
     queue::{DescribeQueue, Queue, now_ms},
     readiness::Cause,
     router::RouterHandle,
@@ -80,6 +81,7 @@ struct Parts {
     dispatcher: Addr<Dispatcher>,
     queue: Addr<Queue>,
     controller: Addr<JobController>,
+    progress: ThreadProgress,
     listening: HashMap<String, Vec<String>>,
     /// The UNIX sockets among these.
     sockets: Vec<(String, Vec<SocketFile>)>,
@@ -138,6 +140,7 @@ impl EngineConsole {
             dispatcher: engine.dispatcher.clone(),
             queue: engine.queue.clone(),
             controller: engine.controller.clone(),
+            progress: engine.progress.clone(),
             sockets: SocketFile::of(&engine.listening),
             listening: engine.listening.iter().cloned().collect(),
             router: engine.router.clone(),

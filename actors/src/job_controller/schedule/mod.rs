@@ -26,7 +26,7 @@ pub use self::sharing::TURN;
 pub use super::slots::{JobId, Retire, Slots, Start};
 use super::{
     ranks::Ranks,
-    slots::Asker,
+    slots::{Asker, Limited},
     suspension::{Suspension, Suspensions},
     window::Window,
 };
@@ -333,6 +333,21 @@ impl Schedule {
         let mut surplus = self.slots.surplus();
         self.orders.retired.append(&mut surplus);
         self.share(pool, now);
+    }
+
+    /// Whether the last slot of a pool is kept free for who has none.
+    pub fn keep_last(&mut self, pool: &str, keeps: bool) {
+        self.slots.keep_last(pool, keeps);
+    }
+
+    /// Which limit keeps a destination from another thread now.
+    pub fn binds(&self, destination: &Destination, now: Instant) -> Option<Limited> {
+        if self.missing(destination, now) == 0 && self.threads(destination) > 0 {
+            return Some(Limited::Threads);
+        }
+        let served = self.threads(destination) > 0;
+        let asker = if served { Asker::Served } else { Asker::Newcomer };
+        self.slots.binds(destination.channel, asker)
     }
 
     /// Threads that a destination should have.

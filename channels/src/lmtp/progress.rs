@@ -1,0 +1,132 @@
+//! What a client waits for, for whoever wants to know why nothing moves.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::trouble::Stage;
+
+/// Shared between a connection and those who look. Noting something costs two stores and a look at
+/// the clock; what is read may be of two moments, which is good enough to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    waits_for: AtomicU8,
+    /// Milliseconds since 1970.
+    since: AtomicU64,
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WaitsFor {
+    /// The connection.
+    Connect,
+    /// The greeting.
+    Greeting,
+    /// The reply to LHLO.
+    Lhlo,
+    /// The reply to RSET.
+    Rset,
+    /// The reply to MAIL.
+    Mail,
+    /// The reply to RCPT.
+    Rcpt,
+    /// The reply to DATA.
+    Data,
+    /// Room for more of the content.
+    Content,
+    /// The reply to the content.
+    Dot,
+}
+
+impl WaitsFor {
+    const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Greeting,
+        Self::Lhlo,
+        Self::Rset,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Content,
+        Self::Dot,
+    ];
+
+    /// In words, behind "waits for".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Connect => "the connection",
+            Self::Greeting => "the greeting",
+            Self::Lhlo => "the reply to LHLO",
+            Self::Rset => "the reply to RSET",
+            Self::Mail => "the reply to MAIL FROM",
+            Self::Rcpt => "the reply to RCPT TO",
+            Self::Data => "the reply to DATA",
+            Self::Content => "the content to be taken",
+            Self::Dot => "the reply to the content",
+        }
+    }
+}
+
+impl From<Stage> for WaitsFor {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Greeting => Self::Greeting,
+            Stage::Lhlo => Self::Lhlo,
+            Stage::Reset => Self::Rset,
+            Stage::Mail => Self::Mail,
+            Stage::Rcpt(_) => Self::Rcpt,
+            Stage::Data => Self::Data,
+            Stage::Content => Self::Content,
+            Stage::Status(_) => Self::Dot,
+        }
+    }
+}
+
+impl Progress {
+    /// From now on the client waits for this; of what it waits for already, the time stays.
+    pub(crate) fn waits(&self, what: WaitsFor) {
+        let number = what as u8 + 1;
+        if self.0.waits_for.swap(number, Relaxed) != number {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.0.since.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        }
+    }
+
+    /// It waits for nothing of the peer's.
+    pub(crate) fn rests(&self) {
+        self.0.waits_for.store(0, Relaxed);
+    }
+
+    /// What it waits for, and since when in milliseconds since 1970.
+    pub fn seen(&self) -> Option<(WaitsFor, u64)> {
+        let number = usize::from(self.0.waits_for.load(Relaxed));
+        let what = *WaitsFor::ALL.get(number.checked_sub(1)?)?;
+        Some((what, self.0.since.load(Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wait_is_read_as_it_was_noted() {
+        let progress = Progress::default();
+        assert_eq!(progress.seen(), None);
+        for what in WaitsFor::ALL {
+            progress.waits(what);
+            let (seen, since) = progress.clone().seen().unwrap();
+            assert_eq!(seen, what);
+            assert!(since > 0);
+        }
+        progress.rests();
+        assert_eq!(progress.seen(), None);
+    }
+}
