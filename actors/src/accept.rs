@@ -84,7 +84,8 @@ pub(crate) async fn accept(
             Some((Ok((socket, peer, local)), permit)) => {
                 told = false;
                 let client = peer.map(|peer| peer.ip().to_canonical());
-                let connection = Connection { socket, client, permit };
+                let ours = local.map(|local| local.ip().to_canonical());
+                let connection = Connection { socket, client, local: ours, permit };
                 service.do_send(Accepted { connection, peer, local });
             }
             Some((Err(error), permit)) => {

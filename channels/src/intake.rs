@@ -31,6 +31,17 @@ pub trait Intake {
     /// The content is complete. Returns when it is safe, or when it is certain that it is not.
     fn commit(&mut self) -> impl Future<Output = Verdict>;
 
+    /// MAIL was refused with this reply before [`Intake::sender`] was asked.
+    fn sender_refused(&mut self, from: &MailFrom, reply: &Reply) {
+        let _ = (from, reply);
+    }
+
+    /// The message is refused with this reply, after so many octets of content, without
+    /// [`Intake::commit`] having been asked.
+    fn refused(&mut self, reply: &Reply, octets: u64) {
+        let _ = (reply, octets);
+    }
+
     /// The transaction is over or given up: forget it. Also called after [`Intake::commit`].
     fn reset(&mut self);
 }

@@ -124,6 +124,12 @@ pub struct Channel {
     pub recipientlimit: usize,
     /// As a server: octets of a command line, CRLF included; default 2,048 (RFC 5321 wants 512).
     pub commandlinelimit: usize,
+    /// Envelopes must be written as the RFCs say: no dots where none may be, addresses in brackets,
+    /// upper-case hexadecimal in xtext.
+    pub strict_envelopes: bool,
+    /// A client that sends commands before the reply which they have to wait for (RFC 2920 section
+    /// 3.1) is cut off; default true.
+    pub forbid_unauth_pipelining: bool,
     /// Octets of a line of content, CRLF included, as a server and as a client; a message with a
     /// longer one is refused. Default 1 MiB (RFC 5321 asks for 1,000).
     pub max_line: usize,
@@ -277,6 +283,8 @@ impl Channel {
             sourceblocklimit: 50 << 20,
             recipientlimit: 1_000,
             commandlinelimit: 2_048,
+            strict_envelopes: false,
+            forbid_unauth_pipelining: true,
             max_line: 1 << 20,
             disconnectcommandlimit: 1_000,
             disconnectbadcommandlimit: 20,

@@ -164,6 +164,8 @@ impl Channel {
         form.field("nonurgentblocklimit", blocks(), &mut self.nonurgentblocklimit);
         form.field("holdlimit", Maybe(Count(1..=1_000_000)), &mut self.holdlimit);
         form.field("recipientlimit", Count(1..=1_000_000), &mut self.recipientlimit);
+        form.field("strict_envelopes", Flag, &mut self.strict_envelopes);
+        form.field("forbid_unauth_pipelining", Flag, &mut self.forbid_unauth_pipelining);
         form.field("commandlinelimit", Size(512..=1 << 16), &mut self.commandlinelimit);
         form.field("max_line", Size(1_000..=16 << 20), &mut self.max_line);
         let count = || Count(1..=1_000_000_000);

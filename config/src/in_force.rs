@@ -541,7 +541,7 @@ const FIELDS: &[(&str, Need)] = {
         (
             "channels.remotehost",
             Behaviour(
-                "completing addresses is not there yet: an address without a domain stays as it is",
+                "completing addresses with the client's name is not there yet: default_domain completes those of clients we vouch for",
             ),
         ),
         (

@@ -175,6 +175,7 @@ impl Engine {
         let deliveries = store.as_ref().map(Store::deliveries);
         let queue_side = |channel: &str| QueueSide {
             host: config.host.as_str().into(),
+            default_domain: config.default_domain.as_str().into(),
             source_channel: channel.into(),
             router: router.clone(),
             spool: spool.clone(),

@@ -55,6 +55,12 @@ pub enum SessionEnd {
     TimedOut,
     /// We had enough: too many commands, too many errors.
     Dismissed,
+    /// It named recipients without end and sent no message.
+    NoMessage,
+    /// It did not wait for our replies.
+    OutOfTurn,
+    /// It spoke another protocol.
+    Foreign,
     /// The engine stops.
     Drained,
     /// A bug ended it; nothing but this session was lost.
@@ -115,6 +121,9 @@ impl fmt::Display for SessionEnd {
             Self::Closed => f.write_str("closed by the client"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Dismissed => f.write_str("dismissed"),
+            Self::NoMessage => f.write_str("dismissed: recipients without end, no message"),
+            Self::OutOfTurn => f.write_str("dismissed: commands before the reply to the last one"),
+            Self::Foreign => f.write_str("dismissed: that was no mail command"),
             Self::Drained => f.write_str("drained"),
             Self::Panicked => f.write_str("panicked"),
         }

@@ -33,6 +33,8 @@ pub struct Connection {
     pub socket: Socket,
     /// The client; `None` on a UNIX socket.
     pub client: Option<IpAddr>,
+    /// Which of our addresses it connected to; `None` on a UNIX socket.
+    pub local: Option<IpAddr>,
     /// Returned to the service when the session is over: its bound on connections.
     pub permit: Permit,
 }
@@ -64,6 +66,8 @@ pub enum Behind {
 pub struct QueueSide {
     /// Our official name.
     pub host: Arc<str>,
+    /// The domain of senders that clients we vouch for give without one.
+    pub default_domain: Arc<str>,
     /// The channel mail comes in by.
     pub source_channel: Arc<str>,
     /// Where recipients go.
@@ -93,10 +97,17 @@ pub struct HoldLimits {
     pub recipients: Option<usize>,
 }
 
+/// Who talks to which of our addresses; nothing on a UNIX socket.
+#[derive(Clone, Copy)]
+struct Ends {
+    client: Option<IpAddr>,
+    local: Option<IpAddr>,
+}
+
 /// The actor.
 pub struct Session {
-    /// The socket and the client, until the session begins.
-    connection: Option<(Socket, Option<IpAddr>)>,
+    /// The socket and its ends, until the session begins.
+    connection: Option<(Socket, Ends)>,
     permit: Option<Permit>,
     parts: SessionParts,
     stop: Stop,
@@ -114,9 +125,9 @@ impl Session {
         worker: Addr<Worker>,
     ) -> Self {
         let meter = parts.metrics.actor(metrics::Actor::Session);
-        let Connection { socket, client, permit } = connection;
+        let Connection { socket, client, local, permit } = connection;
         Self {
-            connection: Some((socket, client)),
+            connection: Some((socket, Ends { client, local })),
             permit: Some(permit),
             parts,
             stop,
@@ -132,8 +143,8 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Begin");
-        let Some((socket, client)) = self.connection.take() else { return ctx.stop() };
-        let task = actix::spawn(converse(socket, client, self.parts.clone(), self.stop.clone()));
+        let Some((socket, ends)) = self.connection.take() else { return ctx.stop() };
+        let task = actix::spawn(converse(socket, ends, self.parts.clone(), self.stop.clone()));
         ctx.spawn(task.into_actor(self).map(|ended, session, ctx| {
             session.finished = ended.is_ok();
             ctx.stop();
@@ -149,19 +160,19 @@ impl Drop for Session {
 }
 
 /// From the greeting to the end of one connection.
-async fn converse(socket: Socket, client: Option<IpAddr>, parts: SessionParts, mut stop: Stop) {
+async fn converse(socket: Socket, ends: Ends, parts: SessionParts, mut stop: Stop) {
     let begun = Instant::now();
     let farewell = match socket {
         Socket::Tcp(socket) => match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => speak(socket, client, &parts, &mut stop).await,
+            Ok(socket) => speak(socket, ends, &parts, &mut stop).await,
             Err(_gone) => return,
         },
         Socket::Unix(socket) => match tokio::net::UnixStream::from_std(socket) {
-            Ok(socket) => speak(socket, client, &parts, &mut stop).await,
+            Ok(socket) => speak(socket, ends, &parts, &mut stop).await,
             Err(_gone) => return,
         },
     };
-    let client = client.map_or_else(|| "local".to_owned(), |client| format!("[{client}]"));
+    let client = ends.client.map_or_else(|| "local".to_owned(), |client| format!("[{client}]"));
     SessionEnded {
         service: &parts.service,
         client: &client,
@@ -178,13 +189,16 @@ fn session_end(reason: Reason) -> SessionEnd {
         Reason::Lost => SessionEnd::Closed,
         Reason::Timeout => SessionEnd::TimedOut,
         Reason::Abuse => SessionEnd::Dismissed,
+        Reason::NoMessage => SessionEnd::NoMessage,
+        Reason::OutOfTurn => SessionEnd::OutOfTurn,
+        Reason::Foreign => SessionEnd::Foreign,
         Reason::Stopped => SessionEnd::Drained,
     }
 }
 
 async fn speak<S>(
     socket: S,
-    client: Option<IpAddr>,
+    Ends { client, local }: Ends,
     parts: &SessionParts,
     stop: &mut Stop,
 ) -> Farewell
@@ -193,7 +207,7 @@ where
 {
     match &parts.behind {
         Behind::Queue(side) => {
-            let mut intake = SmtpIntake::new(side.clone(), client);
+            let mut intake = SmtpIntake::new(side.clone(), client, local);
             serve(socket, &parts.setup, &mut intake, stop).await
         }
         Behind::Store(store) => {

@@ -5,7 +5,9 @@ use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
-    mail::{Enhanced, Envelope, Glance, Glancer, MessageId, Recipient, Reply},
+    mail::{
+        Address, Enhanced, Envelope, Glance, Glancer, MessageId, Recipient, Reply, ReversePath,
+    },
 };
 
 use super::{QueueSide, received::Received};
@@ -20,7 +22,11 @@ use crate::{
 pub struct SmtpIntake {
     side: QueueSide,
     client: Option<IpAddr>,
+    /// Which of our addresses the client connected to.
+    local: Option<IpAddr>,
     may_relay: bool,
+    /// What recipients came to, lists expanded, that no message was sent to; since the last message.
+    abandoned: usize,
     hello: String,
     protocol: &'static str,
     transaction: Transaction,
@@ -32,6 +38,8 @@ struct Transaction {
     accepted: Vec<Accepted>,
     /// What the accepted recipients came to, lists expanded.
     ways: usize,
+    /// It is in the queue.
+    stored: bool,
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
@@ -58,14 +66,16 @@ impl Default for Gathered {
 }
 
 impl SmtpIntake {
-    /// For one connection from `client`.
-    pub fn new(side: QueueSide, client: Option<IpAddr>) -> Self {
+    /// For one connection from `client` to our address `local`.
+    pub fn new(side: QueueSide, client: Option<IpAddr>, local: Option<IpAddr>) -> Self {
         let may_relay =
             client.is_none_or(|client| internal_ip(&side.router.cache.routes().tables(), client));
         Self {
             side,
             client,
+            local,
             may_relay,
+            abandoned: 0,
             hello: String::new(),
             protocol: "SMTP",
             transaction: Transaction::default(),
@@ -144,6 +154,8 @@ impl SmtpIntake {
             Ok(_stored) => {
                 let reply = Reply::with_text(250, Enhanced(2, 0, 0), format!("queued as {id}"));
                 MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.side.metrics);
+                self.transaction.stored = true;
+                self.abandoned = 0;
                 Ok(reply)
             }
             Err(error) => Err(self.refuse_message(&error)),
@@ -153,16 +165,42 @@ impl SmtpIntake {
     /// What the client reads when the spool cannot take its message.
     fn refuse_message(&self, error: &SpoolError) -> Reply {
         let reply = refusal(error);
+        self.tell_refused(self.transaction.from.as_ref(), self.transaction.size, &reply);
+        reply
+    }
+
+    fn tell_refused(&self, from: Option<&MailFrom>, size: u64, reply: &Reply) {
         MessageRefused {
             client: &self.client_text(),
             source_channel: &self.side.source_channel,
-            sender: self.transaction.from.as_ref().map_or("", |from| from.path.as_str()),
+            sender: from.map_or("", |from| from.path.as_str()),
             recipients: self.transaction.accepted.len(),
-            size: self.transaction.size,
-            reply: &reply,
+            size,
+            reply,
         }
         .emit(&self.side.metrics);
-        reply
+    }
+
+    /// A sender without a domain is one of ours when the client is.
+    fn complete_sender(&self, from: &MailFrom) -> Result<MailFrom, Reply> {
+        let address = match &from.path.0 {
+            Some(address) if address.domain().is_none() => address,
+            _ => return Ok(from.clone()),
+        };
+        let completed = self.may_relay.then(|| address.completed(&self.side.default_domain));
+        match completed.flatten() {
+            Some(address) => Ok(MailFrom { path: ReversePath(Some(address)), ..from.clone() }),
+            None => Err(UNQUALIFIED_SENDER),
+        }
+    }
+
+    /// The postmaster of our own address (RFC 1123 section 5.2.17) is that of this host.
+    fn own_postmaster(&self, address: &Address) -> Option<Address> {
+        let ours = address.literal().is_some_and(|ip| self.local == Some(ip.to_canonical()));
+        let named = address.local().eq_ignore_ascii_case(POSTMASTER);
+        (ours && named && address.route().next().is_none())
+            .then(|| Address::parse(POSTMASTER).ok())
+            .flatten()
     }
 }
 
@@ -173,15 +211,23 @@ impl Intake for SmtpIntake {
     }
 
     async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
-        self.transaction.from = Some(from.clone());
+        let from = self.complete_sender(from).inspect_err(|reply| {
+            self.tell_refused(Some(from), 0, reply);
+        })?;
+        self.transaction.from = Some(from);
         // What will be refused need not be sent first.
         self.side.spool.room().map_err(|error| self.refuse_message(&error))
     }
 
     async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
+        if self.abandoned > MAX_WAYS {
+            self.refuse(to, &NO_MESSAGE);
+            return Err(NO_MESSAGE);
+        }
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        let own_postmaster = self.own_postmaster(&to.address);
         let question = Question {
-            address: &to.address,
+            address: own_postmaster.as_ref().unwrap_or(&to.address),
             sender,
             source_channel: &self.side.source_channel,
             may_relay: self.may_relay,
@@ -199,7 +245,7 @@ impl Intake for SmtpIntake {
                 let recipient = Recipient {
                     notify: to.notify,
                     original_recipient: to.original_recipient.clone(),
-                    ..Recipient::new("", &to.as_given)
+                    ..Recipient::new("", to.address.as_str())
                 };
                 self.transaction.accepted.push(Accepted { recipient, routes });
                 Ok(())
@@ -267,8 +313,19 @@ impl Intake for SmtpIntake {
         Verdict::Whole(reply)
     }
 
+    fn sender_refused(&mut self, from: &MailFrom, reply: &Reply) {
+        self.tell_refused(Some(from), from.size.unwrap_or(0), reply);
+    }
+
+    fn refused(&mut self, reply: &Reply, octets: u64) {
+        self.tell_refused(self.transaction.from.as_ref(), octets, reply);
+    }
+
     fn reset(&mut self) {
-        self.transaction = Transaction::default();
+        let given_up = std::mem::take(&mut self.transaction);
+        if !given_up.stored {
+            self.abandoned = self.abandoned.saturating_add(given_up.ways);
+        }
     }
 }
 
@@ -288,6 +345,11 @@ fn refusal(error: &SpoolError) -> Reply {
 /// Recipients of one message with all lists expanded; the rest is for another transaction.
 const MAX_WAYS: usize = 50_000;
 const TOO_MANY: Reply = Reply::new(452, Enhanced(4, 5, 3), "too many recipients");
+const NO_MESSAGE: Reply =
+    Reply::new(421, Enhanced(4, 7, 0), "too many recipients and no message, closing");
+const UNQUALIFIED_SENDER: Reply =
+    Reply::new(501, Enhanced(5, 1, 7), "the sender address has no domain");
+const POSTMASTER: &str = "postmaster";
 /// Our own `Received:` line, generously.
 const HEADER_ROOM: usize = 320;
 /// Most messages are larger than this; what is smaller wastes little.

@@ -1,13 +1,17 @@
 //! Mail addresses as they stand between the angle brackets of MAIL and RCPT.
 
-use std::fmt;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// A forward path: `user@domain`, `"quoted user"@domain`, `user@[literal]`, `@a,@b:user@domain`,
 /// or a bare `user` (postmaster, and mailboxes over LMTP).
 ///
 /// RFC 5321 section 4.1.2; source routes as in its appendix C. The `%`-hack is left in the local
 /// part: what it means is for rewrite rules to say. Octets above 127 are refused (SMTPUTF8 is
-/// not offered).
+/// not offered). A local part whose dots stand where none may (`a..b`, `.a`, `abc.`) is taken, as
+/// other MTAs take it, and held in quotes from then on: so it goes out as RFC 5321 wants it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Address {
     text: Box<str>,
@@ -45,6 +49,12 @@ pub enum AddressError {
 }
 
 impl Address {
+    /// Parses what stood between `<` and `>`, and no dots where none may be.
+    pub fn parse_strictly(text: &str) -> Result<Self, AddressError> {
+        let address = Self::parse(text)?;
+        if address.as_str() == text { Ok(address) } else { Err(AddressError::Local) }
+    }
+
     /// Parses what stood between `<` and `>`.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
@@ -57,13 +67,15 @@ impl Address {
             return Err(AddressError::Character);
         }
         let mailbox = if text.starts_with('@') { end_of_route(text)? } else { 0 };
-        let after_local = mailbox + end_of_local(&text[mailbox..])?;
+        let (local, odd_dots) = end_of_local(&text[mailbox..])?;
+        let after_local = mailbox + local;
         let at = match text.as_bytes().get(after_local) {
             None => None,
             Some(_) if is_domain(&text[after_local + 1..]) => Some(after_local as u16),
             Some(_) => return Err(AddressError::Domain),
         };
-        Ok(Self { text: text.into(), mailbox: mailbox as u16, at })
+        let address = Self { text: text.into(), mailbox: mailbox as u16, at };
+        if odd_dots { Self::parse(&address.quoted()) } else { Ok(address) }
     }
 
     /// All of it, as it was written.
@@ -103,6 +115,32 @@ impl Address {
         local.chars().filter(keep).collect()
     }
 
+    /// The same address with its whole local part in one pair of quotes.
+    fn quoted(&self) -> String {
+        let (before, local) = self.text.split_at(usize::from(self.mailbox));
+        let rest = &local[self.local().len()..];
+        let mut quoted = format!("{before}\"");
+        for c in self.unquoted_local().chars() {
+            if matches!(c, '"' | '\\') {
+                quoted.push('\\');
+            }
+            quoted.push(c);
+        }
+        quoted + "\"" + rest
+    }
+
+    /// The address of this user at a domain, if it names none itself.
+    #[must_use]
+    pub fn completed(&self, domain: &str) -> Option<Self> {
+        let completed = || Self::parse(&format!("{}@{domain}", self.text)).ok();
+        if self.at.is_some() { Some(self.clone()) } else { completed() }
+    }
+
+    /// The address literal right of the `@`.
+    pub fn literal(&self) -> Option<IpAddr> {
+        self.domain().and_then(literal)
+    }
+
     /// Right of the `@`, as it was written.
     pub fn domain(&self) -> Option<&str> {
         self.at.map(|at| &self.text[usize::from(at) + 1..])
@@ -127,14 +165,22 @@ impl ReversePath {
     }
 }
 
+/// Reads `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 section 4.1.3).
+pub fn literal(text: &str) -> Option<IpAddr> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    match inner.split_at_checked(IPV6_TAG.len()) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case(IPV6_TAG) => {
+            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+        }
+        _ => inner.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
 /// Whether `text` is a domain name or an address literal. Underscores are let through: real
 /// hosts have them.
 pub fn is_domain(text: &str) -> bool {
-    if let Some(literal) = text.strip_prefix('[') {
-        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-');
-        return literal
-            .strip_suffix(']')
-            .is_some_and(|literal| !literal.is_empty() && literal.chars().all(inner));
+    if text.starts_with('[') {
+        return literal(text).is_some();
     }
     let label = |label: &str| {
         let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -157,10 +203,10 @@ fn end_of_route(text: &str) -> Result<usize, AddressError> {
     if text[..colon].split(',').all(hop) { Ok(colon + 1) } else { Err(AddressError::Route) }
 }
 
-/// Where the local part ends: at an `@` or at the end. A dot-string, a quoted string, or, as the
-/// original allows, several of them joined by dots.
-fn end_of_local(text: &str) -> Result<usize, AddressError> {
-    let (mut quoted, mut escaped) = (false, false);
+/// Where the local part ends: at an `@` or at the end; and whether dots stand in it where none may.
+/// A dot-string, a quoted string, or, as the original allows, several of them joined by dots.
+fn end_of_local(text: &str) -> Result<(usize, bool), AddressError> {
+    let (mut quoted, mut escaped, mut odd_dots) = (false, false, false);
     let mut previous = b'.';
     for (i, c) in text.bytes().enumerate() {
         if quoted {
@@ -170,15 +216,16 @@ fn end_of_local(text: &str) -> Result<usize, AddressError> {
             continue;
         }
         match c {
-            b'@' if previous != b'.' => return Ok(i),
+            b'@' if i > 0 => return Ok((i, odd_dots || previous == b'.')),
             b'"' if previous == b'.' => quoted = true,
-            b'.' if previous != b'.' => {}
+            b'.' => odd_dots |= previous == b'.',
             _ if previous == b'"' || !is_atom(c) => return Err(AddressError::Local),
             _ => {}
         }
         previous = c;
     }
-    if quoted || previous == b'.' { Err(AddressError::Local) } else { Ok(text.len()) }
+    let odd_dots = odd_dots || previous == b'.';
+    if quoted || text.is_empty() { Err(AddressError::Local) } else { Ok((text.len(), odd_dots)) }
 }
 
 /// RFC 5322 `atext`.
@@ -186,6 +233,8 @@ fn is_atom(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
 }
 
+/// In any case.
+const IPV6_TAG: &str = "IPv6:";
 /// Octets of a path without its brackets. RFC 5321 section 4.5.3.1.3 asks for 256; source routes
 /// and hashed senders are longer. What we write around one makes a header line of less than 998.
 pub const MAX_PATH: usize = 900;
@@ -234,9 +283,7 @@ mod tests {
             ("a b@c", AddressError::Local),
             ("@c", AddressError::Route),
             ("@a:@c", AddressError::Local),
-            (".a@c", AddressError::Local),
-            ("a.@c", AddressError::Local),
-            ("a..b@c", AddressError::Local),
+            ("@a:", AddressError::Local),
             ("\"a@c", AddressError::Local),
             ("\"a\"b@c", AddressError::Local),
             ("a@", AddressError::Domain),
@@ -244,6 +291,12 @@ mod tests {
             ("a@b..c", AddressError::Domain),
             ("a@[]", AddressError::Domain),
             ("a@[1.2.3.4", AddressError::Domain),
+            ("a@[127.0.0.256]", AddressError::Domain),
+            ("a@[1.2.3]", AddressError::Domain),
+            ("a@[AA]", AddressError::Domain),
+            ("a@[::1]", AddressError::Domain),
+            ("a@[IPv6:1.2.3.4]", AddressError::Domain),
+            ("a@[x-tag:1.2.3.4]", AddressError::Domain),
             ("a\r\n@c", AddressError::Character),
             ("j\u{f6}rg@c", AddressError::Character),
         ];
@@ -252,5 +305,41 @@ mod tests {
         }
         let long = format!("{}@c", "a".repeat(MAX_PATH));
         assert_eq!(Address::parse(&long), Err(AddressError::TooLong));
+    }
+    #[test]
+    fn dots_where_none_may_be_are_taken_and_quoted_from_then_on() {
+        // text, as it is held, without quotes
+        let rows = [
+            ("a..b@c", "\"a..b\"@c", "a..b"),
+            (".a@c", "\".a\"@c", ".a"),
+            ("abc.@c", "\"abc.\"@c", "abc."),
+            ("..@c", "\"..\"@c", ".."),
+            ("abc.", "\"abc.\"", "abc."),
+            ("a.+Work@c", "a.+Work@c", "a.+Work"),
+            ("@h:a..b@c", "@h:\"a..b\"@c", "a..b"),
+            ("a..\"x\\\"y\"@c", "\"a..x\\\"y\"@c", "a..x\"y"),
+        ];
+        for (text, held, unquoted) in rows {
+            let address = Address::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!((address.as_str(), &*address.unquoted_local()), (held, unquoted), "{text}");
+            assert_eq!(Address::parse_strictly(held), Ok(address), "{text}");
+            assert_eq!(Address::parse_strictly(text).is_ok(), text == held, "{text}");
+        }
+    }
+
+    #[test]
+    fn address_literals_in_any_case() {
+        let v6: IpAddr = Ipv6Addr::LOCALHOST.into();
+        let v4: IpAddr = [192, 0, 2, 1].into();
+        let rows = [
+            ("u@[192.0.2.1]", Some(v4)),
+            ("u@[IPv6:::1]", Some(v6)),
+            ("u@[ipv6:::1]", Some(v6)),
+            ("u@[IPV6:0:0:0:0:0:0:0:1]", Some(v6)),
+            ("u@192.0.2.1", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(Address::parse(text).unwrap().literal(), want, "{text}");
+        }
     }
 }

@@ -11,7 +11,7 @@ mod outcome;
 mod priority;
 mod reply;
 
-pub use address::{Address, AddressError, MAX_PATH, ReversePath, is_domain};
+pub use address::{Address, AddressError, MAX_PATH, ReversePath, is_domain, literal};
 pub use content::Content;
 pub use envelope::{Entry, Envelope, Origin, Recipient};
 pub use glance::{Glance, Glancer, peer_id};

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     intake::{MailFrom, RcptTo, XQuota},
-    mail::{Address, Enhanced, Notify, OriginalRecipient, Reply, Return, ReversePath},
+    mail::{
+        Address, AddressError, Enhanced, Notify, OriginalRecipient, Reply, Return, ReversePath,
+    },
     wire::xtext,
 };
 
@@ -78,28 +80,47 @@ pub enum CommandError {
     /// SMTPUTF8 (RFC 6531), which is not offered.
     #[error("SMTPUTF8 is not offered")]
     SmtpUtf8,
+    /// Another protocol, or the header of a message: who says this is not here for mail.
+    #[error("this is no mail command, closing")]
+    Foreign,
+}
+
+/// How exactly envelopes must be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Envelopes {
+    /// As RFC 5321 and RFC 3461 say.
+    Strict,
+    /// As other MTAs take them: without brackets, with dots anywhere, with lower-case xtext.
+    Tolerant,
 }
 
 impl<'a> Command<'a> {
     /// Parses one line, given without its CRLF. Blanks at its end pass (RFC 5321 section 4.1.1).
-    pub fn parse(line: &'a [u8], dialect: Dialect) -> Result<Self, CommandError> {
+    pub fn parse(
+        line: &'a [u8],
+        dialect: Dialect,
+        envelopes: Envelopes,
+    ) -> Result<Self, CommandError> {
         let line = line.trim_ascii_end();
         let (verb, rest) = match line.iter().position(|c| *c == b' ') {
             Some(at) => (&line[..at], &line[at + 1..]),
             None => (line, &line[line.len()..]),
         };
+        if is_foreign(verb) {
+            return Err(CommandError::Foreign);
+        }
         let mut upper = [0; LONGEST_VERB];
         let upper = upper.get_mut(..verb.len()).ok_or(CommandError::UnknownVerb)?;
         upper.copy_from_slice(verb);
         upper.make_ascii_uppercase();
         match &*upper {
-            b"MAIL" => mail(rest, dialect).map(Self::Mail),
-            b"RCPT" => rcpt(rest, dialect).map(Self::Rcpt),
+            b"MAIL" => mail(rest, dialect, envelopes).map(Self::Mail),
+            b"RCPT" => rcpt(rest, dialect, envelopes).map(Self::Rcpt),
             b"DATA" => bare(rest, Self::Data, "DATA"),
             b"BDAT" => bdat(rest),
-            b"EHLO" => some(rest, Self::Ehlo(rest), "EHLO name"),
-            b"HELO" => some(rest, Self::Helo(rest), "HELO name"),
-            b"LHLO" => Ok(Self::Lhlo(rest)),
+            b"EHLO" => some(rest, Self::Ehlo(rest.trim_ascii_start()), "EHLO name"),
+            b"HELO" => some(rest, Self::Helo(rest.trim_ascii_start()), "HELO name"),
+            b"LHLO" => Ok(Self::Lhlo(rest.trim_ascii_start())),
             b"RSET" => bare(rest, Self::Rset, "RSET"),
             b"QUIT" => bare(rest, Self::Quit, "QUIT"),
             b"NOOP" => Ok(Self::Noop),
@@ -115,7 +136,7 @@ impl CommandError {
     /// What the peer is told (codes: RFC 5321 section 4.2.2; enhanced codes: RFC 3463).
     pub fn reply(&self) -> Reply {
         let (code, enhanced) = match self {
-            Self::UnknownVerb => (500, Enhanced(5, 5, 1)),
+            Self::UnknownVerb | Self::Foreign => (500, Enhanced(5, 5, 1)),
             Self::Sender(PathError::NotAscii) | Self::Recipient(PathError::NotAscii) => {
                 (553, Enhanced(5, 6, 7))
             }
@@ -145,13 +166,13 @@ fn some<'a>(
     if rest.is_empty() { Err(CommandError::Usage(usage)) } else { Ok(command) }
 }
 
-fn mail(rest: &[u8], dialect: Dialect) -> Result<MailFrom, CommandError> {
+fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom, CommandError> {
     let rest = after_keyword(rest, b"FROM:").ok_or(CommandError::Usage("MAIL FROM:<address>"))?;
-    let argument = split(rest, dialect).map_err(CommandError::Sender)?;
+    let argument = split(rest, dialect, envelopes).map_err(CommandError::Sender)?;
     let path = if argument.path.is_empty() {
         ReversePath(None)
     } else {
-        let address = Address::parse(argument.path);
+        let address = envelopes.address(argument.path);
         ReversePath(Some(address.map_err(|e| CommandError::Sender(e.into()))?))
     };
     let mut from = MailFrom::new(path);
@@ -167,6 +188,7 @@ fn mail(rest: &[u8], dialect: Dialect) -> Result<MailFrom, CommandError> {
             let returned = value.and_then(Return::parse).ok_or(CommandError::Value("RET"))?;
             once(&mut from.returned, returned, "RET")?;
         } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"ENVID") {
+            let value = value.filter(|value| envelopes.allow_xtext(value));
             let id = value.and_then(envelope_id).ok_or(CommandError::Value("ENVID"))?;
             once(&mut from.envelope_id, id, "ENVID")?;
         } else {
@@ -177,10 +199,11 @@ fn mail(rest: &[u8], dialect: Dialect) -> Result<MailFrom, CommandError> {
     Ok(from)
 }
 
-fn rcpt(rest: &[u8], dialect: Dialect) -> Result<RcptTo, CommandError> {
+fn rcpt(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<RcptTo, CommandError> {
     let rest = after_keyword(rest, b"TO:").ok_or(CommandError::Usage("RCPT TO:<address>"))?;
-    let argument = split(rest, dialect).map_err(CommandError::Recipient)?;
-    let address = Address::parse(argument.path).map_err(|e| CommandError::Recipient(e.into()))?;
+    let argument = split(rest, dialect, envelopes).map_err(CommandError::Recipient)?;
+    let address = envelopes.address(argument.path);
+    let address = address.map_err(|e| CommandError::Recipient(e.into()))?;
     let mut to = RcptTo::new(address, argument.path);
     let (mut flags, mut notify) = (None, None);
     for (name, value) in argument.parameters() {
@@ -194,6 +217,7 @@ fn rcpt(rest: &[u8], dialect: Dialect) -> Result<RcptTo, CommandError> {
             let wanted = value.and_then(Notify::parse).ok_or(CommandError::Value("NOTIFY"))?;
             once(&mut notify, wanted, "NOTIFY")?;
         } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"ORCPT") {
+            let value = value.filter(|value| envelopes.allow_xtext(value));
             let original = value.and_then(OriginalRecipient::parse);
             let original = original.ok_or(CommandError::Value("ORCPT"))?;
             once(&mut to.original_recipient, original, "ORCPT")?;
@@ -218,14 +242,35 @@ fn bdat<'a>(rest: &[u8]) -> Result<Command<'a>, CommandError> {
     if words.next().is_some() { Err(CommandError::Bdat) } else { Ok(Command::Bdat { size, last }) }
 }
 
+impl Envelopes {
+    fn address(self, path: &str) -> Result<Address, AddressError> {
+        match self {
+            Self::Strict => Address::parse_strictly(path),
+            Self::Tolerant => Address::parse(path),
+        }
+    }
+
+    fn allow_xtext(self, value: &[u8]) -> bool {
+        self == Self::Tolerant || xtext::is_strict(value)
+    }
+}
+
+/// The verbs of HTTP, a line of a header, or no text at all, such as a TLS hello on a plain port.
+fn is_foreign(verb: &[u8]) -> bool {
+    let is_header = verb.contains(&b':');
+    let no_text = verb.first().is_some_and(|first| !first.is_ascii_alphabetic());
+    is_header || no_text || HTTP.iter().any(|http| verb.eq_ignore_ascii_case(http))
+}
+
 fn after_keyword<'a>(rest: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
     let (head, tail) = rest.trim_ascii_start().split_at_checked(keyword.len())?;
     head.eq_ignore_ascii_case(keyword).then_some(tail)
 }
 
 /// An empty path is the null sender only between brackets.
-fn split(rest: &[u8], dialect: Dialect) -> Result<Argument<'_>, PathError> {
-    let argument = Argument::split(rest, dialect == Dialect::Lmtp)?;
+fn split(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<Argument<'_>, PathError> {
+    let bare = dialect == Dialect::Lmtp || envelopes == Envelopes::Tolerant;
+    let argument = Argument::split(rest, bare)?;
     if argument.path.is_empty() && !argument.bracketed {
         return Err(PathError::Brackets);
     }
@@ -277,6 +322,10 @@ fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// RFC 9110 section 9, RFC 5789, and the preface of HTTP/2.
+const HTTP: [&[u8]; 10] = [
+    b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI",
+];
 /// Octets of `STARTTLS`.
 const LONGEST_VERB: usize = 8;
 /// Octets of an unknown parameter's name that are shown to its sender.
@@ -291,7 +340,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str, dialect: Dialect) -> Result<Command<'_>, CommandError> {
-        Command::parse(line.as_bytes(), dialect)
+        Command::parse(line.as_bytes(), dialect, Envelopes::Tolerant)
     }
 
     #[test]
@@ -323,10 +372,21 @@ mod tests {
             ("BDAT 1 FIRST", Err(CommandError::Bdat)),
             ("BDAT 1 LAST 2", Err(CommandError::Bdat)),
             ("BDAT 18446744073709551616", Err(CommandError::Bdat)),
+            ("EHLO   a.example", Ok(Command::Ehlo(b"a.example"))),
+            ("HELO   a.example", Ok(Command::Helo(b"a.example"))),
+            ("LHLO   a.example", Ok(Command::Lhlo(b"a.example"))),
+            ("EHLO   ", usage("EHLO name")),
             ("", Err(CommandError::UnknownVerb)),
             (" NOOP", Err(CommandError::UnknownVerb)),
             ("STARTTLSX", Err(CommandError::UnknownVerb)),
-            ("GET / HTTP/1.1", Err(CommandError::UnknownVerb)),
+            ("GETS", Err(CommandError::UnknownVerb)),
+            ("GET / HTTP/1.1", Err(CommandError::Foreign)),
+            ("post /", Err(CommandError::Foreign)),
+            ("CONNECT a.example:25 HTTP/1.0", Err(CommandError::Foreign)),
+            ("PRI * HTTP/2.0", Err(CommandError::Foreign)),
+            ("Host: a.example", Err(CommandError::Foreign)),
+            ("Content-Type:text/plain", Err(CommandError::Foreign)),
+            ("\u{16}\u{3}\u{1}", Err(CommandError::Foreign)),
             ("MAIL", usage("MAIL FROM:<address>")),
             ("MAIL TO:<a@b>", usage("MAIL FROM:<address>")),
             ("RCPT FROM:<a@b>", usage("RCPT TO:<address>")),
@@ -346,6 +406,10 @@ mod tests {
             ("MAIL FROM:<@x,@y:a@b>  SIZE=0 ", "@x,@y:a@b", Some(0), false),
             ("MAIL FROM:<\"a>\\\" b\"@c> SIZE=1", "\"a>\\\" b\"@c", Some(1), false),
             ("MAIL FROM:<a@b> SIZE=99999999999999999999", "a@b", Some(u64::MAX), false),
+            ("MAIL FROM:a@b", "a@b", None, false),
+            ("MAIL FROM: a=c@b SIZE=5", "a=c@b", Some(5), false),
+            ("MAIL FROM:<a..b@c>", "\"a..b\"@c", None, false),
+            ("MAIL FROM:.a@c BODY=8BITMIME", "\".a\"@c", None, true),
         ];
         for (line, path, size, eight_bit) in rows {
             for dialect in [Dialect::Smtp, Dialect::Lmtp] {
@@ -419,7 +483,14 @@ mod tests {
         let (smtp, lmtp) = (Dialect::Smtp, Dialect::Lmtp);
         let long_id = format!("MAIL FROM:<a@b> ENVID={}", "x".repeat(101));
         let rows = [
-            (smtp, "MAIL FROM:a@b", "501 5.1.7"),
+            (smtp, "MAIL FROM: BODY=7BIT", "501 5.1.7"),
+            (smtp, "RCPT TO: NOTIFY=NEVER", "501 5.1.3"),
+            (lmtp, "MAIL FROM: BODY=7BIT", "501 5.1.7"),
+            (lmtp, "RCPT TO: XDFLG=1", "501 5.1.3"),
+            (smtp, "MAIL FROM:<a@[127.0.0.256]>", "501 5.1.7"),
+            (smtp, "RCPT TO:<a@[1.2.3]>", "501 5.1.3"),
+            (smtp, "RCPT TO:<a@[AA]>", "501 5.1.3"),
+            (smtp, "MAIL FROM:a@b>", "501 5.1.7"),
             (smtp, "MAIL FROM:", "501 5.1.7"),
             (lmtp, "MAIL FROM:", "501 5.1.7"),
             (smtp, "MAIL FROM:<a@b", "501 5.1.7"),
@@ -443,7 +514,6 @@ mod tests {
             (smtp, "MAIL FROM:<a@b> SIZE=1 SIZE=1", "501 5.5.4"),
             (smtp, "MAIL FROM:<a@b> BODY=BINARYMIME", "501 5.5.4"),
             (smtp, "RCPT TO:<>", "501 5.1.3"),
-            (smtp, "RCPT TO:jdoe", "501 5.1.3"),
             (smtp, "RCPT TO:<a@b> XQUOTA=1,1", "555 5.5.4"),
             (smtp, "RCPT TO:<a@b> NOTIFY=NEVER,DELAY", "501 5.5.4"),
             (smtp, "RCPT TO:<a@b> NOTIFY=", "501 5.5.4"),
@@ -468,12 +538,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn strict_envelopes_are_those_of_the_rfcs() {
+        let rows = [
+            ("MAIL FROM:a@b", Err("501 5.1.7")),
+            ("RCPT TO:jdoe", Err("501 5.1.3")),
+            ("MAIL FROM:<a..b@c>", Err("501 5.1.7")),
+            ("MAIL FROM:<.a@c>", Err("501 5.1.7")),
+            ("RCPT TO:<abc.@c>", Err("501 5.1.3")),
+            ("MAIL FROM:<a@b> ENVID=a+2bc", Err("501 5.5.4")),
+            ("RCPT TO:<a@b> ORCPT=rfc822;c+2bd@e", Err("501 5.5.4")),
+            ("RCPT TO:<a@b> ORCPT=rfc822;c+2Bd@e", Ok(())),
+            ("RCPT TO:<\"a..b\"@c>", Ok(())),
+        ];
+        for (line, strict) in rows {
+            let parsed = Command::parse(line.as_bytes(), Dialect::Smtp, Envelopes::Strict);
+            match (parsed, strict) {
+                (Ok(_), Ok(())) => {}
+                (Err(error), Err(want)) => {
+                    let reply = error.reply().to_string();
+                    assert!(reply.starts_with(want), "{line}: {reply}");
+                }
+                (got, _) => panic!("{line}: {got:?}"),
+            }
+            assert!(parse(line, Dialect::Smtp).is_ok(), "{line}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_line_panics(line in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Command::parse(&line, Dialect::Smtp);
-            let _ = Command::parse(&[b"RCPT TO:".as_slice(), &line].concat(), Dialect::Lmtp);
-            let _ = Command::parse(&[b"MAIL FROM:<".as_slice(), &line].concat(), Dialect::Lmtp);
+            let parse = |start: &[u8], dialect| {
+                for envelopes in [Envelopes::Strict, Envelopes::Tolerant] {
+                    let _ = Command::parse(&[start, &line].concat(), dialect, envelopes);
+                }
+            };
+            parse(b"", Dialect::Smtp);
+            parse(b"RCPT TO:", Dialect::Lmtp);
+            parse(b"MAIL FROM:<", Dialect::Lmtp);
         }
     }
 }

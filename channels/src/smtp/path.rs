@@ -26,7 +26,8 @@ pub(super) struct Argument<'a> {
 
 impl<'a> Argument<'a> {
     /// Takes apart what follows `FROM:` or `TO:`. Blanks before the address pass; `bare` lets
-    /// one without brackets pass too, as the original's LMTP prints it.
+    /// one without brackets pass too, as the original's LMTP prints it and real clients do. A
+    /// parameter in its place is no address.
     pub(super) fn split(rest: &'a [u8], bare: bool) -> Result<Self, PathError> {
         let rest = rest.trim_ascii_start();
         let (path, parameters, bracketed) = match rest.strip_prefix(b"<") {
@@ -36,6 +37,9 @@ impl<'a> Argument<'a> {
             }
             None if bare => {
                 let (path, after) = rest.split_at(end_of_path(rest, b' ').unwrap_or(rest.len()));
+                if path.contains(&b'=') && !path.contains(&b'@') {
+                    return Err(PathError::Brackets);
+                }
                 (path, after, false)
             }
             None => return Err(PathError::Brackets),

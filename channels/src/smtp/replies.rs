@@ -18,6 +18,8 @@ pub(super) const BARE_IN_COMMAND: Reply =
 /// As the original says it, without enhanced code.
 pub(super) const MORE_THAN_ANNOUNCED: Reply =
     Reply { code: 500, enhanced: None, text: Cow::Borrowed("message too big") };
+pub(super) const OUT_OF_TURN: Reply =
+    Reply::new(554, Enhanced(5, 5, 0), "wait for the reply before you send more, closing");
 pub(super) const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
 pub(super) const HELLO_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "say who you are first");
 pub(super) const MAIL_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL first");

@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     Reason, Session, Setup, Stop,
     link::Link,
+    replies::TOO_BIG,
     session::Event,
     setup::{DATA_PROGRESS, Limits},
 };
@@ -43,7 +44,7 @@ where
         intake.reset();
     }
     let told = link.write(session.outgoing(), setup.limits.command_time.min(PARTING)).await;
-    if told.is_ok() && reason == Reason::Abuse {
+    if told.is_ok() && reason.is_ours() {
         link.linger().await;
     }
     Farewell { messages: session.messages(), reason }
@@ -87,6 +88,11 @@ where
                 }
             }
             Event::Commit => session.committed(intake.commit().await),
+            Event::SenderRefused(from) => intake.sender_refused(&from, &TOO_BIG),
+            Event::Refused(reply, octets) => {
+                intake.refused(&reply, octets);
+                session.refused(&reply);
+            }
             Event::Close(reason) => return reason,
         }
         link.consume(used);

@@ -6,10 +6,10 @@
 
 use super::{
     Dialect, Setup,
-    command::{Command, CommandError},
+    command::{Command, CommandError, Envelopes},
     replies::{
         BARE_IN_COMMAND, GO_AHEAD, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST, MORE_THAN_ANNOUNCED,
-        NESTED_MAIL, NO_RESULT, NOT_OFFERED, OK, RECIPIENT_OK, SENDER_OK, TOO_BIG,
+        NESTED_MAIL, NO_RESULT, NOT_OFFERED, OK, OUT_OF_TURN, RECIPIENT_OK, SENDER_OK, TOO_BIG,
         TOO_MANY_RECIPIENTS, VRFY,
     },
     transaction::Transaction,
@@ -40,6 +40,12 @@ pub struct Session<'s> {
     /// Since the last message.
     commands: usize,
     bad_commands: usize,
+    /// Recipients that were accepted and came to no message, since the last one.
+    abandoned: usize,
+    /// What was understood last did not end what the peer has sent so far.
+    more: bool,
+    /// The session is over, for this reason, once what is to be said has been said.
+    closing: Option<Reason>,
     messages: u64,
     out: Vec<u8>,
 }
@@ -63,6 +69,10 @@ pub enum Event<'a> {
     Content(&'a [u8]),
     /// Make the message safe, and tell [`Session::committed`].
     Commit,
+    /// The sender was refused and told so, for what else MAIL said.
+    SenderRefused(MailFrom),
+    /// The message cannot be taken, of which so many octets came; tell [`Session::refused`].
+    Refused(Reply, u64),
     /// Write what is outgoing and close.
     Close(Reason),
 }
@@ -88,8 +98,21 @@ pub enum Reason {
     Timeout,
     /// Too many commands, too many of them in error, or more octets than announced.
     Abuse,
+    /// Recipients without end, and no message.
+    NoMessage,
+    /// Commands that came before the reply which they have to wait for.
+    OutOfTurn,
+    /// The peer speaks another protocol.
+    Foreign,
     /// The host is shutting down.
     Stopped,
+}
+
+impl Reason {
+    /// We close in the middle of what the peer has to say.
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, Self::Abuse | Self::NoMessage | Self::OutOfTurn | Self::Foreign)
+    }
 }
 
 #[derive(Debug)]
@@ -117,6 +140,9 @@ impl<'s> Session<'s> {
             forgotten: false,
             commands: 0,
             bad_commands: 0,
+            abandoned: 0,
+            more: false,
+            closing: None,
             messages: 0,
             out: Vec::new(),
         };
@@ -126,9 +152,13 @@ impl<'s> Session<'s> {
 
     /// Takes octets from the front of what the peer sent, and says how many.
     pub fn take<'a>(&mut self, octets: &'a [u8]) -> (usize, Event<'a>) {
+        if let Some(reason) = self.closing {
+            return (0, Event::Close(reason));
+        }
         match &mut self.phase {
             Phase::Command => {
                 let (used, line) = self.lines.cut(octets);
+                self.more = used < octets.len();
                 (used, line.map_or(Event::Hungry, |line| self.line(line)))
             }
             Phase::Data(_) => self.data(octets),
@@ -143,7 +173,7 @@ impl<'s> Session<'s> {
             self.mail_refused = true;
             self.forget();
         }
-        self.say(&answer.err().unwrap_or(SENDER_OK));
+        self.say_or_close(&answer.err().unwrap_or(SENDER_OK));
     }
 
     /// The answer to [`Event::Recipient`].
@@ -152,7 +182,7 @@ impl<'s> Session<'s> {
             transaction.recipients += 1;
             self.commands = self.commands.saturating_sub(1);
         }
-        self.say(&answer.err().unwrap_or(RECIPIENT_OK));
+        self.say_or_close(&answer.err().unwrap_or(RECIPIENT_OK));
     }
 
     /// The answer to [`Event::Open`].
@@ -182,12 +212,23 @@ impl<'s> Session<'s> {
             Verdict::Whole(reply) => reply.is_success(),
             Verdict::Each(replies) => replies.iter().any(Reply::is_success),
         };
+        self.conclude(verdict);
         if success {
             self.messages += 1;
             self.commands = 0;
             self.bad_commands = 0;
+            self.abandoned = 0;
         }
-        self.conclude(verdict);
+    }
+
+    /// [`Event::Refused`] was noted: its reply may be said.
+    pub fn refused(&mut self, reply: &Reply) {
+        if self.closing.is_some() {
+            self.say(reply);
+            self.forget();
+        } else {
+            self.conclude(Verdict::Whole(reply.clone()));
+        }
     }
 
     /// Replies to be written, in order.
@@ -221,9 +262,10 @@ impl<'s> Session<'s> {
     pub fn abandon(&mut self, reason: Reason) {
         self.forget();
         let (enhanced, text) = match reason {
-            Reason::Quit | Reason::Lost => return,
+            Reason::Quit | Reason::Lost | Reason::OutOfTurn | Reason::Foreign => return,
             Reason::Timeout => (Enhanced(4, 4, 2), "took too long, closing"),
             Reason::Abuse => (Enhanced(4, 7, 0), "too many commands or errors, closing"),
+            Reason::NoMessage => (Enhanced(4, 7, 0), "too many recipients and no message, closing"),
             Reason::Stopped => (Enhanced(4, 3, 2), "shutting down"),
         };
         let text = format!("{} {text}", self.setup.host);
@@ -254,6 +296,9 @@ impl<'s> Session<'s> {
         if self.commands > self.setup.limits.commands {
             return self.close(Reason::Abuse);
         }
+        if self.abandoned > self.setup.limits.recipients {
+            return self.close(Reason::NoMessage);
+        }
         let line = match line {
             Ok(line) => line,
             Err(LineError::Bare) => return self.bad(&BARE_IN_COMMAND),
@@ -261,8 +306,23 @@ impl<'s> Session<'s> {
                 return self.bad(&Reply::with_text(500, Enhanced(5, 5, 2), error.to_string()));
             }
         };
-        match Command::parse(line, self.setup.dialect) {
+        let limits = &self.setup.limits;
+        let envelopes =
+            if limits.strict_envelopes { Envelopes::Strict } else { Envelopes::Tolerant };
+        let command = Command::parse(line, self.setup.dialect, envelopes);
+        let out_of_turn = self.more && limits.forbid_pipelining;
+        if out_of_turn && self.must_be_last(&command) {
+            self.say(&OUT_OF_TURN);
+            self.forget();
+            return Event::Close(Reason::OutOfTurn);
+        }
+        match command {
             Ok(command) => self.command(command),
+            Err(error @ CommandError::Foreign) => {
+                self.say(&error.reply());
+                self.forget();
+                Event::Close(Reason::Foreign)
+            }
             Err(CommandError::Bdat) => {
                 // The chunk cannot be told from the commands behind it.
                 self.say(&CommandError::Bdat.reply());
@@ -330,7 +390,8 @@ impl<'s> Session<'s> {
         }
         self.mail_refused = from.size.is_some_and(|size| size > self.setup.limits.message_size);
         if self.mail_refused {
-            return self.answer(&TOO_BIG);
+            self.say(&TOO_BIG);
+            return Event::SenderRefused(from);
         }
         self.transaction = Some(Transaction { announced: from.size, ..Transaction::default() });
         Event::Sender(from)
@@ -398,10 +459,9 @@ impl<'s> Session<'s> {
             used += fed.consumed;
             transaction.received += fed.content.len() as u64;
             let too_long = transaction.announced.is_some_and(|size| transaction.received > size);
-            if too_long && self.setup.dialect == Dialect::Lmtp {
-                self.say(&MORE_THAN_ANNOUNCED);
-                self.forget();
-                return (used, Event::Close(Reason::Abuse));
+            if too_long && self.setup.limits.size_binds {
+                self.closing = Some(Reason::Abuse);
+                return (used, Event::Refused(MORE_THAN_ANNOUNCED, transaction.received));
             }
             transaction.judge(unstuffer.fault(), self.setup.limits.message_size);
             if fed.ended {
@@ -473,11 +533,9 @@ impl<'s> Session<'s> {
 
     /// All of the content has come.
     fn complete<'a>(&mut self) -> Event<'a> {
-        match self.transaction.as_mut().and_then(|t| t.refusal.take()) {
-            Some(refusal) => {
-                self.conclude(Verdict::Whole(refusal));
-                Event::Answered
-            }
+        let Some(transaction) = &mut self.transaction else { return Event::Commit };
+        match transaction.refusal.take() {
+            Some(refusal) => Event::Refused(refusal, transaction.received),
             None => Event::Commit,
         }
     }
@@ -523,7 +581,36 @@ impl<'s> Session<'s> {
     }
 
     fn forget(&mut self) {
-        self.forgotten |= self.transaction.take().is_some();
+        if let Some(transaction) = self.transaction.take() {
+            self.forgotten = true;
+            self.abandoned = self.abandoned.saturating_add(transaction.recipients);
+        }
+    }
+
+    /// Whether the peer has to wait for the reply to this before it says more (RFC 2920 section
+    /// 3.1; before EHLO, and after HELO, to every reply).
+    fn must_be_last(&self, command: &Result<Command<'_>, CommandError>) -> bool {
+        let may_pipeline = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        match command {
+            Ok(Command::Quit) | Err(CommandError::Foreign) => false,
+            Ok(
+                Command::Ehlo(_)
+                | Command::Helo(_)
+                | Command::Lhlo(_)
+                | Command::Data
+                | Command::Vrfy
+                | Command::Noop,
+            ) => true,
+            _ => !may_pipeline,
+        }
+    }
+
+    /// Says the engine's reply to a command; 421 ends the session.
+    fn say_or_close(&mut self, reply: &Reply) {
+        self.say(reply);
+        if reply.code == 421 {
+            self.closing = Some(Reason::NoMessage);
+        }
     }
 
     fn say(&mut self, reply: &Reply) {

@@ -38,6 +38,12 @@ pub struct Limits {
     pub command_time: Duration,
     /// For each [`DATA_PROGRESS`] octets of content.
     pub data_time: Duration,
+    /// Envelopes must be written as RFC 5321 and RFC 3461 say.
+    pub strict_envelopes: bool,
+    /// `SIZE=` binds, as in the dialogue of our own relays; else it is an estimate.
+    pub size_binds: bool,
+    /// Commands that come before the reply which they have to wait for end the session.
+    pub forbid_pipelining: bool,
 }
 
 impl Limits {
@@ -52,6 +58,9 @@ impl Limits {
             bad_commands: channel.disconnectbadcommandlimit,
             command_time: channel.command_receive_time,
             data_time: channel.data_receive_time,
+            strict_envelopes: channel.strict_envelopes,
+            size_binds: channel.flagtransfer,
+            forbid_pipelining: channel.forbid_unauth_pipelining,
         }
     }
 }

@@ -2,8 +2,14 @@
 
 use std::fmt;
 
-/// Decodes xtext that stands for printable ASCII, blanks included. Strict: `+` is followed by two
-/// hexadecimal digits in upper case, and nothing else than `!` to `~` without `=` occurs.
+/// Whether all hexadecimal digits are in upper case, as RFC 3461 wants them.
+pub fn is_strict(xtext: &[u8]) -> bool {
+    let escapes = xtext.windows(3).filter(|window| window[0] == b'+');
+    escapes.flat_map(|window| &window[1..]).all(|digit| !digit.is_ascii_lowercase())
+}
+
+/// Decodes xtext that stands for printable ASCII, blanks included. `+` is followed by two
+/// hexadecimal digits, and nothing else than `!` to `~` without `=` occurs.
 pub fn decode(xtext: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(xtext.len());
     let mut rest = xtext;
@@ -42,6 +48,7 @@ fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
     }
 }
@@ -62,7 +69,8 @@ mod tests {
             ("~!", Some("~!")),
             ("a=b", None),
             ("a b", None),
-            ("a+2bb", None),
+            ("a+2bb", Some("a+b")),
+            ("a+3Db+3d", Some("a=b=")),
             ("+", None),
             ("+2", None),
             ("+2G", None),

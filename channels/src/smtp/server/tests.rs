@@ -79,6 +79,9 @@ fn limits() -> Limits {
         bad_commands: 20,
         command_time: Duration::from_secs(300),
         data_time: Duration::from_secs(200),
+        strict_envelopes: false,
+        size_binds: false,
+        forbid_pipelining: false,
     }
 }
 
@@ -289,7 +292,7 @@ async fn an_abuser_reads_why_and_is_cut_off() {
         let mut replies = Vec::new();
         let (mut reader, mut writer) = tokio::io::split(&mut served.peer);
         let writing = async {
-            while writer.write_all(b"\x16\x03\x01 garbage \xff\r\n").await.is_ok() {}
+            while writer.write_all(b"garbage \xff\r\n").await.is_ok() {}
             pending::<()>().await;
         };
         tokio::select! {

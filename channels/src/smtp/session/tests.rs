@@ -16,6 +16,8 @@ struct Engine {
     resets: usize,
     /// Content of the messages that were committed.
     stored: Vec<String>,
+    /// What was refused without it.
+    refused: Vec<String>,
 }
 
 impl Engine {
@@ -64,6 +66,7 @@ impl Engine {
 fn refusal_of(address: &str) -> Result<(), Reply> {
     match address.split('@').next() {
         Some("nobody") => Err(Reply::new(550, Enhanced(5, 1, 1), "no such user")),
+        Some("tired") => Err(Reply::new(421, Enhanced(4, 7, 0), "tired")),
         Some("later") => Err(Reply::new(450, Enhanced(4, 2, 1), "later")),
         _ => Ok(()),
     }
@@ -90,6 +93,11 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
                 }
             }
             Event::Commit => session.committed(engine.commit()),
+            Event::SenderRefused(from) => engine.refused.push(from.path.as_str().to_owned()),
+            Event::Refused(reply, octets) => {
+                engine.refused.push(format!("{} {octets}", reply.code));
+                session.refused(&reply);
+            }
             Event::Close(reason) => return Some(reason),
         }
         octets.drain(..used);
@@ -112,6 +120,9 @@ fn setup(dialect: Dialect) -> Setup {
             bad_commands: 3,
             command_time: Duration::from_secs(300),
             data_time: Duration::from_secs(300),
+            strict_envelopes: false,
+            size_binds: dialect == Dialect::Lmtp,
+            forbid_pipelining: false,
         },
     }
 }
@@ -524,7 +535,7 @@ fn too_many_bad_commands() {
     smtp(
         "C: one
          S: 500 5.5.1
-         C: MAIL FROM:a
+         C: MAIL FROM:<a
          S: 501 5.1.7
          C: EHLO
          S: 501 5.5.4
@@ -532,6 +543,131 @@ fn too_many_bad_commands() {
          S: 421 4.7.0 mx.example too many
          X: Abuse",
     );
+}
+
+#[test]
+fn recipients_without_end_and_no_message() {
+    let named = "C> MAIL FROM:<a@b>\\r\\nRCPT TO:<c>\\r\\nRSET\\r\\n\nS: 250\nS: 250\nS: 250\n";
+    let sent = "C> MAIL FROM:<a@b>\\r\\nRCPT TO:<c>\\r\\nDATA\\r\\nx\\r\\n.\\r\\n
+                S: 250\nS: 250\nS: 354\nS: 250\n";
+    let end = "C: NOOP\nS: 421 4.7.0 mx.example too many recipients\nX: NoMessage";
+    smtp(&format!("{}{end}", named.repeat(4)));
+    smtp(&format!("{}{sent}{}{end}", named.repeat(3), named.repeat(4)));
+}
+
+#[test]
+fn a_reply_of_421_ends_the_session() {
+    smtp(
+        "C> MAIL FROM:<tired@b>\\r\\nRCPT TO:<a@b>\\r\\n
+         S: 421 4.7.0 tired
+         X: NoMessage",
+    );
+}
+
+#[test]
+fn who_speaks_another_protocol_is_let_go() {
+    for line in ["GET / HTTP/1.1", "Host: a.example", "\\0\\0"] {
+        let line = line.replace("\\0", "\u{1}");
+        smtp(&format!("C> {line}\\r\\nMAIL FROM:<a@b>\\r\\n\nS: 500 5.5.1 \nX: Foreign"));
+    }
+}
+
+/// Feeds all of it at once to a session that forbids pipelining out of turn; what it replies, the
+/// greeting aside, and how it ends.
+fn at_once(dialect: Dialect, octets: &str) -> (String, Option<Reason>) {
+    let mut setup = setup(dialect);
+    setup.limits.forbid_pipelining = true;
+    let mut session = Session::new(&setup);
+    take_line(&mut session);
+    let mut held = octets.as_bytes().to_vec();
+    let closed = drive(&mut session, &mut Engine::default(), &mut held);
+    let codes = String::from_utf8_lossy(session.outgoing());
+    let codes = codes.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| &line[..3]);
+    (codes.collect::<Vec<_>>().join(" "), closed)
+}
+
+#[test]
+fn commands_out_of_turn_end_the_session_and_those_in_turn_do_not() {
+    use Dialect::{Lmtp, Smtp};
+    let out = Some(Reason::OutOfTurn);
+    let rows = [
+        (Smtp, "EHLO c\r\nMAIL FROM:<a@b>\r\n", "554", out),
+        (Smtp, "HELO c\r\nMAIL FROM:<a@b>\r\n", "554", out),
+        (Lmtp, "LHLO c\r\nMAIL FROM:<a@b>\r\n", "554", out),
+        (Smtp, "RSET\r\nEHLO c\r\n", "554", out),
+        (Smtp, "EHLO c\r\n", "250", None),
+        (Smtp, "QUIT\r\nxyz", "221", Some(Reason::Quit)),
+    ];
+    for (dialect, octets, codes, reason) in rows {
+        assert_eq!(at_once(dialect, octets), (codes.to_owned(), reason), "{octets:?}");
+    }
+    let after_hello = [
+        ("EHLO c", "MAIL FROM:<a@b>\r\nRCPT TO:<c>\r\nDATA\r\n", "250 250 250 354", None),
+        ("EHLO c", "MAIL FROM:<a@b>\r\nRCPT TO:<c>\r\nDATA\r\nx\r\n", "250 250 250 554", out),
+        (
+            "EHLO c",
+            "RSET\r\nMAIL FROM:<a@b>\r\nRSET\r\nQUIT\r\n",
+            "250 250 250 250 221",
+            Some(Reason::Quit),
+        ),
+        ("EHLO c", "NOOP\r\nRSET\r\n", "250 554", out),
+        ("HELO c", "MAIL FROM:<a@b>\r\nRCPT TO:<c>\r\n", "250 554", out),
+        ("HELO c", "MAIL FROM:<a@b>\r\n", "250 250", None),
+    ];
+    for (hello, octets, codes, reason) in after_hello {
+        let mut setup = setup(Smtp);
+        setup.limits.forbid_pipelining = true;
+        let mut session = Session::new(&setup);
+        take_line(&mut session);
+        let mut engine = Engine::default();
+        assert_eq!(
+            drive(&mut session, &mut engine, &mut format!("{hello}\r\n").into_bytes()),
+            None
+        );
+        let closed = drive(&mut session, &mut engine, &mut octets.as_bytes().to_vec());
+        let said = String::from_utf8_lossy(session.outgoing()).into_owned();
+        let said = said.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| &line[..3]);
+        assert_eq!((&*said.collect::<Vec<_>>().join(" "), closed), (codes, reason), "{octets:?}");
+    }
+}
+
+#[test]
+fn the_engine_hears_of_every_message_that_is_refused() {
+    let start = "C: MAIL FROM:<a@b>\nS: 250\nC: RCPT TO:<c>\nS: 250\nC: DATA\nS: 354\n";
+    let long = "x".repeat(50);
+    let engine = smtp(&format!(
+        "C: MAIL FROM:<big@b> SIZE=101
+         S: 552
+         {start}C> a\\nb\\r\\n.\\r\\n
+         S: 550 5.6.11
+         {start}C> {long}\\r\\n.\\r\\n
+         S: 550 5.6.0"
+    ));
+    assert_eq!(engine.refused, ["big@b", "550 5", "550 52"]);
+    let start = "C: MAIL FROM:<a@b> SIZE=5\nS: 250\nC: RCPT TO:<c>\nS: 250\nC: DATA\nS: 354\n";
+    let engine = lmtp(&format!("{start}C: 123456789\nS: 500 message too big\nX: Abuse"));
+    assert_eq!(engine.refused.len(), 1, "{:?}", engine.refused);
+}
+
+#[test]
+fn a_size_that_does_not_bind_is_an_estimate() {
+    for dialect in [Dialect::Smtp, Dialect::Lmtp] {
+        let mut setup = setup(dialect);
+        setup.limits.size_binds = false;
+        let mut session = Session::new(&setup);
+        let (mut engine, hello) = (
+            Engine::default(),
+            match dialect {
+                Dialect::Smtp => "EHLO c",
+                Dialect::Lmtp => "LHLO c",
+            },
+        );
+        let script = format!(
+            "{hello}\r\nMAIL FROM:<a@b> SIZE=5\r\nRCPT TO:<c>\r\nDATA\r\nmore than that\r\n.\r\n"
+        );
+        assert_eq!(drive(&mut session, &mut engine, &mut script.into_bytes()), None);
+        assert_eq!(engine.stored, ["more than that\r\n"], "{dialect:?}");
+    }
 }
 
 #[test]
