@@ -558,6 +558,8 @@ const FIELDS: &[(&str, Need)] = {
         ("channels.nonurgentblocklimit", Of(Destination)),
         ("channels.holdlimit", Of(SmtpSource)),
         ("channels.recipientlimit", Of(Source)),
+        ("channels.strict_envelopes", Of(Source)),
+        ("channels.forbid_unauth_pipelining", Of(Source)),
         ("channels.commandlinelimit", Of(Source)),
         ("channels.max_line", Of(SourceOrDelivering)),
         ("channels.disconnectcommandlimit", Of(Source)),
