@@ -4,14 +4,17 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relais_channels::{
-    smtp::{Dialect, command::Command},
+    smtp::{
+        Dialect,
+        command::{Command, Envelopes},
+    },
     wire::{dot::Unstuffer, line::Lines, stuff::Stuffer},
 };
 
 fn commands(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wire/command");
     for (name, line) in COMMANDS {
-        let parse = || Command::parse(black_box(line), Dialect::Smtp);
+        let parse = || Command::parse(black_box(line), Dialect::Smtp, Envelopes::Tolerant);
         parse().expect("a command");
         group.bench_function(name, |bencher| bencher.iter(parse));
     }
