@@ -26,6 +26,7 @@ pub mod dispatcher;
 pub mod events;
 pub mod job;
 pub mod job_controller;
+pub mod lint;
 pub mod listening;
 pub mod metrics;
 pub mod notary;

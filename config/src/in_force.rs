@@ -39,7 +39,9 @@ pub(crate) enum Role {
     Destination,
     /// They are routed to it, or it is the local one.
     DestinationOrLocal,
-    /// Its jobs deliver what is routed to it.
+    /// Its jobs do something with what is routed to it.
+    Served,
+    /// Its jobs connect to hosts and deliver there.
     Delivering,
     /// One of the two.
     SourceOrDelivering,
@@ -95,7 +97,15 @@ impl<'a> Roles<'a> {
             }
             Role::Destination | Role::DestinationOrLocal => (!self.destinations[i]).then(unreached),
             Role::SourceOrDelivering if smtp || lmtp => None,
-            Role::Delivering | Role::SourceOrDelivering => match program {
+            Role::Served
+                if matches!(program, Program::Process | Program::Reprocess | Program::Hold) =>
+            {
+                None
+            }
+            Role::Served if program == Program::Bitbucket => {
+                (!self.destinations[i]).then(unreached)
+            }
+            Role::Served | Role::Delivering | Role::SourceOrDelivering => match program {
                 Program::Lmtp => (!self.destinations[i]).then(unreached),
                 Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
                 Program::Pipe => Some("delivery to programs is not there yet".to_owned()),
@@ -282,15 +292,15 @@ fn without_effect(why: &str, fields: &[&str]) -> String {
 
 /// Pools in which no job runs.
 fn warn_of_pools(roles: &Roles<'_>, reader: &mut Reader<'_>) {
-    let delivering = |i: &usize| roles.lacks(*i, Role::Delivering).is_none();
+    let served = |i: &usize| roles.lacks(*i, Role::Served).is_none();
     let channels = &roles.config.channels;
     let used: HashSet<&str> =
-        (0..channels.len()).filter(delivering).map(|i| channels[i].pool.as_str()).collect();
+        (0..channels.len()).filter(served).map(|i| channels[i].pool.as_str()).collect();
     for pool in roles.config.job_controller.iter().flat_map(|controller| &controller.pools) {
         let path = format!("job_controller.pools[{:?}]", crate::source::shorten(&pool.name));
         let is_default = pool.name == crate::job_controller::DEFAULT_POOL;
         if !is_default && !used.contains(pool.name.as_str()) {
-            let message = "no channel that delivers is in this pool: no job runs in it";
+            let message = "no channel that jobs serve is in this pool: no job runs in it";
             reader.warning_at(&path, message, false);
         }
     }
@@ -401,13 +411,15 @@ fn program_not_yet(program: Program) -> Option<&'static str> {
         Program::Smtp => {
             Some("outbound SMTP is not there yet: mail for this channel waits in the queue")
         }
-        Program::Process | Program::Reprocess => {
-            Some("reprocessing is not there yet: mail for this channel waits in the queue")
-        }
         Program::Pipe => {
             Some("delivery to programs is not there yet: mail for this channel waits in the queue")
         }
-        Program::Local | Program::Lmtp | Program::Hold | Program::Bitbucket => None,
+        Program::Local
+        | Program::Lmtp
+        | Program::Process
+        | Program::Reprocess
+        | Program::Hold
+        | Program::Bitbucket => None,
     }
 }
 
@@ -423,7 +435,7 @@ const TRANSPORT: &str = "the local channel's transports are not there yet: mail 
 const FIELDS: &[(&str, Need)] = {
     use Need::{Behaviour, Nothing, Role as Of};
     use Role::{
-        Delivering, Destination, DestinationOrLocal, LmtpSource, Local, SmtpSource, Source,
+        Delivering, Destination, DestinationOrLocal, LmtpSource, Local, Served, SmtpSource, Source,
         SourceOrDelivering,
     };
     &[
@@ -486,18 +498,18 @@ const FIELDS: &[(&str, Need)] = {
         ("channels.copies", Of(Destination)),
         ("channels.addrsperfile", Of(Destination)),
         ("channels.max_rcpt", Of(Delivering)),
-        ("channels.maxjobs", Of(Delivering)),
-        ("channels.threaddepth", Of(Delivering)),
-        ("channels.pool", Of(Delivering)),
-        ("channels.backoff", Of(Delivering)),
-        ("channels.urgentbackoff", Of(Delivering)),
-        ("channels.normalbackoff", Of(Delivering)),
-        ("channels.nonurgentbackoff", Of(Delivering)),
+        ("channels.maxjobs", Of(Served)),
+        ("channels.threaddepth", Of(Served)),
+        ("channels.pool", Of(Served)),
+        ("channels.backoff", Of(Served)),
+        ("channels.urgentbackoff", Of(Served)),
+        ("channels.normalbackoff", Of(Served)),
+        ("channels.nonurgentbackoff", Of(Served)),
         ("channels.mailbox_busy_fast_retry", Of(Delivering)),
-        ("channels.max_client_threads", Of(Delivering)),
-        ("channels.filesperjob", Of(Delivering)),
-        ("channels.max_life_time", Of(Delivering)),
-        ("channels.max_life_conns", Of(Delivering)),
+        ("channels.max_client_threads", Of(Served)),
+        ("channels.filesperjob", Of(Served)),
+        ("channels.max_life_time", Of(Served)),
+        ("channels.max_life_conns", Of(Served)),
         ("channels.notices", Of(Destination)),
         ("channels.urgentnotices", Of(Destination)),
         ("channels.normalnotices", Of(Destination)),

@@ -146,8 +146,9 @@ impl<'a> Reader<'a> {
     /// Everything noted, in the order of the file; and where the fields stand, for what shows only
     /// later.
     pub(crate) fn into_findings(self) -> (Report, Places) {
-        let outside_lists = self.places.iter().filter(|(path, _)| !path.contains('['));
-        let spots = outside_lists.map(|(path, text)| (path.clone(), self.spot_of(text))).collect();
+        let late = |path: &str| !path.contains('[') || path.starts_with("aliases[");
+        let spots = self.places.iter().filter(|(path, _)| late(path)).take(MOST_LATE);
+        let spots = spots.map(|(path, text)| (path.clone(), self.spot_of(text))).collect();
         let places = Places { file: self.source.file.to_owned(), spots };
         let mut report = Report { mistakes: self.mistakes, warnings: self.warnings };
         report.sort();
@@ -360,6 +361,8 @@ fn sentence(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
+/// Fields whose place is kept when the text is gone.
+const MOST_LATE: usize = 10_000;
 /// Names in a sentence.
 const MOST_NAMED: usize = 8;
 /// Names that are compared with one that is wrong.

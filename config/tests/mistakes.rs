@@ -35,7 +35,7 @@ fn said(from: &str, to: &str) -> Vec<String> {
 /// What is to be said of the file without a mistake.
 const OF_BASE: &[&str] = &[
     "channels[1].pool: outbound SMTP is not there yet: nothing comes of pool",
-    "pools[\"SMTP_POOL\"]: no channel that delivers is in this pool: no job runs in it",
+    "pools[\"SMTP_POOL\"]: no channel that jobs serve is in this pool: no job runs in it",
 ];
 
 /// What is changed in the file, and what is then said: `line:column: field: message`. Three dots at

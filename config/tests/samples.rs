@@ -171,7 +171,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            urgentblocklimit: "1MiB", normalblocklimit: "2MiB", nonurgentblocklimit: "3MiB",
            mailbox_busy_fast_retry: false,
            max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
-           viaaliasrequired: true, flagtransfer: true, defragment: true, fileinto: r"a\b",
+           viaaliasrequired: true, flagtransfer: true, trace: false, defragment: true, fileinto: r"a\b",
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true,
            switchchannel: No, saslswitchchannel: "hold", remotehost: true, reverse: false,
            mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold",

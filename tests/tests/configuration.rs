@@ -273,3 +273,114 @@ fn a_slip_is_told_in_words_of_the_file_with_its_place() {
     let said = found[0]["message"].as_str().unwrap();
     assert!(said.contains("no configuration of relais"), "{said}");
 }
+
+/// A directory with one slip of each kind.
+const SLIPS: &str = "\
+dn: o=x.test,dc=test
+objectClass: sunManagedOrganization
+sunPreferredDomain: x.test
+
+dn: uid=jo,o=x.test,dc=test
+objectClass: inetMailUser
+uid: jo
+mail: jo@x.test \x20
+mailHost: localhost \x20
+
+dn: uid=homeless,o=x.test,dc=test
+objectClass: inetMailUser
+uid: homeless
+mail: homeless@x.test
+mailDeliveryOption: mailbox
+
+dn: uid=twin1,o=x.test,dc=test
+objectClass: inetMailUser
+uid: twin1
+mail: twin@x.test
+mailHost: localhost
+
+dn: uid=twin2,o=x.test,dc=test
+objectClass: inetMailUser
+uid: twin2
+mail: twin@x.test
+mailHost: localhost
+
+dn: uid=far,o=x.test,dc=test
+objectClass: inetMailUser
+uid: far
+mail: far@undeclared.test
+mailHost: localhost
+
+dn: cn=lost,o=x.test,dc=test
+objectClass: inetMailGroup
+mail: lost@x.test
+mgrpRFC822MailMember: jo@x.test
+mgrpRFC822MailMember: nobody@x.test
+
+dn: cn=a,o=x.test,dc=test
+objectClass: inetMailGroup
+mail: a@x.test
+mgrpRFC822MailMember: b@x.test
+
+dn: cn=b,o=x.test,dc=test
+objectClass: inetMailGroup
+mail: b@x.test
+mgrpRFC822MailMember: a@x.test
+
+dn: uid=quota,o=x.test,dc=test
+objectClass: inetMailUser
+uid: quota
+mail: quota@x.test
+mailHost: localhost
+mailQuota: 1000
+mailDeliveryOption: mailbx
+mailUserStatus: enabled
+";
+
+#[test]
+fn check_finds_the_slips_of_a_directory_and_our_own_mistakes_defer() {
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", "directory: Ldif(file: \"people.ldif\")")
+        .edit("default_domain: \"relais.example\"", "default_domain: \"x.test\"")
+        .section("aliases: {\"sales\": [\"jo\"], \"gone\": [\"nobody@x.test\"]}");
+    let instance = Instance::new(settings);
+    fs::create_dir_all(instance.data()).unwrap();
+    fs::write(instance.data().join("people.ldif"), SLIPS).unwrap();
+    let (found, code) = findings(&instance);
+    assert_eq!(code, Some(0), "{found:#?}");
+    let said = |field: &str, words: &[&str]| {
+        found.iter().any(|finding| {
+            let message = finding["message"].as_str().unwrap();
+            finding["field"].as_str().unwrap().starts_with(field)
+                && finding["line"].as_u64() > Some(1)
+                && words.iter().all(|word| message.contains(word))
+        })
+    };
+    for words in [
+        &["uid=homeless", "homeless@x.test", "451 4.3.5 no host is known"][..],
+        &["2 entries have the address twin@x.test", "uid=twin1", "uid=twin2"],
+        &["uid=far", "declares the domain undeclared.test"],
+        &["cn=lost", "leads to nobody@x.test", "550 5.1.1"],
+        &["cn=a", "a@x.test", "leads back to itself"],
+        &["uid=quota", "mailquota: not there yet"],
+        &["uid=quota", "no option \"mailbx\""],
+        &["uid=quota", "mailuserstatus \"enabled\" is not known"],
+    ] {
+        assert!(said("directory.file", words), "{words:?} is not in {found:#?}");
+    }
+    assert!(said("aliases[\"gone\"]", &["the alias gone", "nobody@x.test"]), "{found:#?}");
+    // What is right is not spoken of.
+    let of_jo = found.iter().any(|f| f["message"].as_str().unwrap().starts_with("uid=jo,"));
+    assert!(!of_jo && !said("aliases[\"sales\"]", &[]), "{found:#?}");
+
+    let _running = instance.start();
+    for (address, reply) in [
+        ("jo@x.test", "250 "),
+        ("sales@x.test", "250 "),
+        ("homeless@x.test", "451 4.3.5"),
+        ("twin@x.test", "451 4.3.5"),
+        ("nobody@x.test", "550 5.1.1"),
+    ] {
+        let said = rcpt(instance.settings.smtp, address);
+        assert!(said.starts_with(reply), "{address}: {said}");
+    }
+}

@@ -383,7 +383,8 @@ impl EntryError {
         let damaged = "the directory entry of this mailbox cannot be used";
         match self {
             Self::NotMail => Reply::new(550, Enhanced(5, 1, 1), "unknown or illegal alias"),
-            Self::Ambiguous(_) => Reply::new(550, Enhanced(5, 1, 4), "ambiguous address"),
+            // What is wrong here is ours to mend; the mail waits for that.
+            Self::Ambiguous(_) => Reply::new(451, Enhanced(4, 3, 5), "ambiguous address"),
             Self::Inactive(Kind::User) => {
                 Reply::new(450, Enhanced(4, 2, 1), "user inactive; cannot receive new mail")
             }
@@ -399,7 +400,7 @@ impl EntryError {
             Self::Deleted => Reply::new(550, Enhanced(5, 1, 6), "recipient no longer on server"),
             Self::OverQuota => Reply::new(452, Enhanced(4, 2, 2), "mailbox over quota"),
             Self::NoMailHost => {
-                Reply::new(550, Enhanced(5, 3, 5), "no host is known for this mailbox")
+                Reply::new(451, Enhanced(4, 3, 5), "no host is known for this mailbox")
             }
             Self::NoUid | Self::BadUid(_) | Self::BadMailHost(_) | Self::NoDelivery => {
                 Reply::new(451, Enhanced(4, 3, 0), damaged)

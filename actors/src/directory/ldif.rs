@@ -2,7 +2,8 @@
 //!
 //! Strict: anything that is not a content record is an error with its line. Change records and
 //! values by URL (`attribute:< file:...`) are refused. Base64 values that are not UTF-8 text
-//! (certificates, pictures) are read and dropped: nothing here routes by them.
+//! (certificates, pictures) are read and dropped: nothing here routes by them. Blanks around a
+//! value do not count (RFC 4518 section 2.6.1), which editors leave behind and nobody sees.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
@@ -77,7 +78,7 @@ fn attribute(line: usize, text: &str) -> Result<(String, Option<String>), LdifEr
         return Err(error(line, "a value by URL: only values in the file can be read"));
     }
     let Some(encoded) = rest.strip_prefix(':') else {
-        let value = rest.trim_start_matches(' ');
+        let value = rest.trim_matches(' ');
         if value.starts_with(['<', ':']) || !value.is_ascii() || value.contains('\0') {
             return Err(error(line, "a value that must be in base64 is not"));
         }
@@ -86,7 +87,8 @@ fn attribute(line: usize, text: &str) -> Result<(String, Option<String>), LdifEr
     let octets = BASE64_STANDARD
         .decode(encoded.trim_matches(' '))
         .map_err(|cause| error(line, format!("not base64: {cause}")))?;
-    Ok((name, String::from_utf8(octets).ok()))
+    let text = String::from_utf8(octets).ok();
+    Ok((name, text.map(|text| text.trim_matches(' ').to_owned())))
 }
 
 fn expect_version_1(line: usize, value: Option<&str>) -> Result<(), LdifError> {
@@ -131,6 +133,21 @@ mod tests {
         assert_eq!(entries[1].dn, "o=x");
         assert_eq!(entries[1].first("mail;lang-en"), Some("a:b"));
         assert_eq!(parse("").unwrap(), []);
+    }
+
+    #[test]
+    fn blanks_around_a_value_do_not_count() {
+        let text = "dn: uid=jo,o=x  \nmail: jo@x \nmailHost:  store.x\ncn:: IEogbyAg\nmaildelivery\n option: \n mailbox \n";
+        let entries = parse(text).unwrap();
+        assert_eq!(entries[0].dn, "uid=jo,o=x");
+        for (name, want) in [
+            ("mail", "jo@x"),
+            ("mailhost", "store.x"),
+            ("cn", "J o"),
+            ("maildeliveryoption", "mailbox"),
+        ] {
+            assert_eq!(entries[0].first(name), Some(want), "{name}");
+        }
     }
 
     #[test]

@@ -125,6 +125,13 @@ impl LdifDirectory {
     }
 }
 
+impl LdifDirectory {
+    /// Every entry, by its normalized name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.names.iter().map(|(dn, entry)| (dn.as_str(), &**entry))
+    }
+}
+
 impl Lookup for LdifDirectory {
     async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
         Ok(self.domains.get(name).cloned())
@@ -146,9 +153,14 @@ impl Lookup for LdifDirectory {
 }
 
 /// What entries may say and is not heeded yet: told when a file is read.
-const NOT_YET: [(&str, &str); 2] = [
+pub(crate) const NOT_YET: [(&str, &str); 7] = [
     ("mailroutingaddress", "not there yet: mail is delivered as if the entry did not have it"),
-    ("mgrperrorsto", "not there yet: notices about this list's mail go to the sender"),
+    ("mailquota", "not there yet: the store's own limit holds for this mailbox"),
+    ("mailmsgquota", "not there yet: the store's own limit holds for this mailbox"),
+    ("mailsieverulesource", "Sieve is not there yet: mail is delivered as if there were no filter"),
+    ("mailautoreplytext", "not there yet: no automatic reply is sent"),
+    ("mailautoreplytextinternal", "not there yet: no automatic reply is sent"),
+    ("mgrpaddheader", "not there yet: no header is added to this list's mail"),
 ];
 
 /// The domain that an organization's entry stands for (Schema 2).
@@ -167,7 +179,7 @@ fn domain_names(entry: &Entry) -> Vec<String> {
 }
 
 /// The attributes by which entries are found.
-const ADDRESSES: [&str; 3] = ["mail", "mailalternateaddress", "mailequivalentaddress"];
+pub(crate) const ADDRESSES: [&str; 3] = ["mail", "mailalternateaddress", "mailequivalentaddress"];
 const STANDALONE: &str = include_str!("standalone.ldif");
 
 #[cfg(test)]

@@ -22,7 +22,11 @@ use std::{
 
 use actix::prelude::*;
 
-pub(crate) use self::delivery::quote;
+pub(crate) use self::{
+    delivery::quote,
+    local::{ADDRESSES, NOT_YET},
+    status::VALUES,
+};
 pub use self::{
     entry::{Domain, Entry, normalize_dn},
     evaluate::{Applied, EntryError, Kind, OptionFailure, Policy, Request, Target, evaluate},

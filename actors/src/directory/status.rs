@@ -44,6 +44,19 @@ pub(super) fn standing(
     Ok(Standing::Active)
 }
 
+/// The values that are known of each status; any other counts as inactive.
+pub(crate) const VALUES: [(&str, &[&str]); 3] = [
+    ("inetuserstatus", &["active", "inactive", "deleted"]),
+    (
+        "mailuserstatus",
+        &["active", "inactive", "disabled", "deleted", "removed", "hold", "overquota"],
+    ),
+    (
+        "inetmailgroupstatus",
+        &["active", "inactive", "disabled", "deleted", "removed", "hold", "overquota"],
+    ),
+];
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

@@ -257,7 +257,7 @@ async fn the_relay_asks_the_directory_where_each_recipient_lives() {
             "nouid@siroe.com",
             "451 4.3.0 the directory entry of this mailbox cannot be used".to_owned(),
         ),
-        ("twin@siroe.com", "550 5.1.4 ambiguous address".to_owned()),
+        ("twin@siroe.com", "451 4.3.5 ambiguous address".to_owned()),
         ("nobody@siroe.com", "550 5.1.1 unknown or illegal alias".to_owned()),
         ("nobody@sesta.com", "550 5.1.1 unknown or illegal alias".to_owned()),
         ("postmaster@relay1.siroe.com", "550 5.1.1 unknown or illegal alias".to_owned()),

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_actors::directory;
+use relais_actors::{directory, lint};
 use relais_channels::dsn::Templates;
 use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning};
 
@@ -85,6 +85,11 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
     let Reading { config, mut report, places } = source.read();
     if let Some(config) = config.filter(|_| report.mistakes.is_empty()) {
         look_into_files(&config, &places, &mut report);
+        if let Ok(source) = directory::Source::open(&config) {
+            let found = super::ask::wait(lint::lint(&config, &source))?;
+            let warnings = found.iter().map(|found| places.warning(&found.field, &found.message));
+            report.warnings.extend(warnings);
+        }
     }
     report.sort();
     let fallback = format!(

@@ -1,0 +1,220 @@
+//! What is wrong with a directory or the aliases, before a recipient meets it.
+//!
+//! Every address that they hold is routed as a recipient's would be, so that what is said is what
+//! would happen.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use relais_channels::mail::{Address, Enhanced, Reply};
+use relais_config::Config;
+
+use crate::{
+    directory::{ADDRESSES, Entry, LdifDirectory, Lookup, NOT_YET, Source, VALUES},
+    router::{Question, Routes, Step},
+};
+
+/// Something that will not do what its writer may expect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// Where in the configuration: `directory.file`, `aliases["name"]`.
+    pub field: String,
+    /// A whole sentence.
+    pub message: String,
+}
+
+/// Looks through the directory and the aliases; at most so many findings, and no longer than a few
+/// seconds.
+pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
+    let Ok(routes) = Routes::new(config) else { return Vec::new() };
+    let ends = Instant::now() + LONGEST;
+    let mut lint =
+        Lint { routes: &routes, source, findings: Vec::new(), said: HashSet::new(), ends };
+    if let Source::Ldif(directory) = source {
+        lint.directory(config, directory).await;
+    }
+    for name in config.aliases.keys() {
+        // A name with a domain stands for itself; a bare one is one of this host.
+        let address = if name.contains('@') {
+            name.clone()
+        } else {
+            format!("{name}@{}", local_domain(config))
+        };
+        let field = format!("aliases[{name:?}]");
+        lint.address(&field, &format!("the alias {name}"), &address).await;
+    }
+    lint.findings
+}
+
+struct Lint<'a> {
+    routes: &'a Routes,
+    source: &'a Source,
+    findings: Vec<Finding>,
+    said: HashSet<String>,
+    ends: Instant,
+}
+
+impl Lint<'_> {
+    async fn directory(&mut self, config: &Config, directory: &LdifDirectory) {
+        // In an order that does not change from run to run.
+        let entries: BTreeMap<&str, &Entry> = directory.all().collect();
+        self.attributes(entries.values().copied());
+        let options: HashSet<&str> =
+            config.delivery_options.iter().map(|option| option.name.as_str()).collect();
+        for entry in entries.values().filter(|entry| entry.is_mail()) {
+            let dn = &entry.dn;
+            for value in entry.all("maildeliveryoption") {
+                if !options.contains(value.to_ascii_lowercase().as_str()) {
+                    self.note(FILE, format!(
+                        "{dn}: delivery_options have no option {value:?}: mailDeliveryOption says it \
+                         in vain"
+                    ));
+                }
+            }
+            self.statuses(entry);
+            let addresses: Vec<&String> =
+                ADDRESSES.iter().flat_map(|name| entry.all(name)).collect();
+            if addresses.is_empty() {
+                self.note(FILE, format!("{dn}: the entry has no address: mail never finds it"));
+            }
+            for address in addresses {
+                self.entry_address(entry, address).await;
+            }
+        }
+    }
+
+    /// An address of an entry: whether it is found by it, and where it leads.
+    async fn entry_address(&mut self, entry: &Entry, address: &str) {
+        let dn = &entry.dn;
+        let lower = address.to_ascii_lowercase();
+        let Some((local, domain)) = lower.rsplit_once('@') else {
+            return self.note(FILE, format!("{dn}: {address:?} is no address: it has no domain"));
+        };
+        // An in-memory directory answers at once and never fails.
+        let Ok(Some(domain_entry)) = self.source.domain(domain).await else {
+            return self.note(FILE, format!(
+                "{dn}: no sunManagedOrganization declares the domain {domain}: {address} is not found \
+                 here"
+            ));
+        };
+        let Ok(found) = self.source.entries(&domain_entry, &lower).await else { return };
+        let found: Vec<_> = found.into_iter().filter(|entry| entry.is_mail()).collect();
+        if !found.iter().any(|found| found.dn == entry.dn) {
+            return self.note(FILE, format!(
+                "{dn}: the entry does not lie below {}, the domain {domain}: {address} is not found",
+                domain_entry.entry.dn
+            ));
+        }
+        if found.len() > 1 {
+            let mut names: Vec<_> = found.iter().map(|entry| entry.dn.as_str()).collect();
+            names.sort_unstable();
+            let names = names.join("; ");
+            return self.note(
+                FILE,
+                format!("{} entries have the address {address}: {names}", found.len()),
+            );
+        }
+        // `@domain` stands for everybody else, and `name+*` for any subaddress.
+        let local = if local.is_empty() { "x" } else { local };
+        self.address(FILE, dn, &format!("{local}@{domain}")).await;
+    }
+
+    /// Routes an address, and tells what of it leads nowhere.
+    async fn address(&mut self, field: &str, whose: &str, address: &str) {
+        if Instant::now() > self.ends || self.findings.len() >= MOST {
+            return;
+        }
+        let Ok(parsed) = Address::parse(address) else {
+            return self.note(field, format!("{whose}: {address:?} is no address"));
+        };
+        let question = Question {
+            address: &parsed,
+            sender: "",
+            source_channel: "",
+            may_relay: true,
+            trace: true,
+            header: false,
+            released: false,
+        };
+        let routing = self.routes.route(&question, self.source).await;
+        let mut told = false;
+        for step in &routing.steps {
+            if let Step::Refused { address: member, reply } = step
+                && !is_meant(reply)
+                && !member.eq_ignore_ascii_case(address)
+            {
+                told = true;
+                self.note(
+                    field,
+                    format!("{whose}: {address} leads to {member}, and nowhere: {reply}"),
+                );
+            }
+        }
+        if let Err(reply) = routing.outcome
+            && !told
+            && !is_meant(&reply)
+        {
+            self.note(field, format!("{whose}: mail for {address} is refused: {reply}"));
+        }
+    }
+
+    /// Attributes that are read and do nothing.
+    fn attributes<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) {
+        let mut counts: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for entry in entries {
+            for (attribute, _) in NOT_YET {
+                if entry.first(attribute).is_some() {
+                    counts.entry(attribute).or_insert((0, &entry.dn)).0 += 1;
+                }
+            }
+        }
+        for (attribute, consequence) in NOT_YET {
+            if let Some((count, first)) = counts.get(attribute) {
+                let more =
+                    if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+                self.note(FILE, format!("{first}{more}: {attribute}: {consequence}"));
+            }
+        }
+    }
+
+    /// A status that is not known counts as inactive.
+    fn statuses(&mut self, entry: &Entry) {
+        for (attribute, known) in VALUES {
+            let Some(value) = entry.first(attribute) else { continue };
+            if !known.iter().any(|known| known.eq_ignore_ascii_case(value)) {
+                let known = known.join(", ");
+                self.note(FILE, format!(
+                    "{}: {attribute} {value:?} is not known and counts as inactive; known are {known}",
+                    entry.dn
+                ));
+            }
+        }
+    }
+
+    fn note(&mut self, field: &str, message: String) {
+        if self.findings.len() < MOST && self.said.insert(message.clone()) {
+            self.findings.push(Finding { field: field.to_owned(), message });
+        }
+    }
+}
+
+/// A refusal that somebody set down in the directory: not now, no more, no room.
+fn is_meant(reply: &Reply) -> bool {
+    matches!(reply.enhanced, Some(Enhanced(4 | 5, 2, 1 | 2) | Enhanced(5, 1, 6)))
+}
+
+/// The domain of bare names.
+fn local_domain(config: &Config) -> &str {
+    let local = relais_config::channel::Program::Local;
+    let channel = config.channels.iter().find(|channel| channel.program == local);
+    match (&config.directory, channel) {
+        (None, Some(channel)) => &channel.tag,
+        _ => &config.default_domain,
+    }
+}
+
+const FILE: &str = "directory.file";
+const MOST: usize = 200;
+const LONGEST: Duration = Duration::from_secs(10);
