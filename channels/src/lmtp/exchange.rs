@@ -381,11 +381,11 @@ impl<'a> Exchange<'a> {
     }
 
     fn mail(&mut self, reply: Reply) -> Next {
-        let demand = Stage::Mail.is_demand_for_login(&reply);
+        let of_site = Stage::Mail.is_of_site(&reply);
         match Stage::Mail.outcome(reply) {
             Outcome::Delivered(_) => self.proceed(Stage::Rcpt(0)),
             outcome => {
-                if demand {
+                if of_site {
                     self.trouble.get_or_insert(SiteTrouble { outcome: outcome.clone() });
                 }
                 self.answer_all(&outcome);

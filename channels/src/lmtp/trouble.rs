@@ -58,7 +58,7 @@ impl Stage {
             // Nobody is being refused here, a server is having a bad day.
             (Self::Greeting, 500..) => Outcome::Deferred(reply),
             // It is ours to log in, or to be let in: no fault of the message.
-            _ if self.is_demand_for_login(&reply) => Outcome::Deferred(reply),
+            (Self::Mail, _) if reply.wants_login() => Outcome::Deferred(reply),
             (_, 400..=499) => Outcome::Deferred(reply),
             (_, 500..) => Outcome::Failed(reply),
             // RFC 5321 section 4.2: the first digit says it all.
@@ -71,10 +71,11 @@ impl Stage {
         }
     }
 
-    /// Whether the server wants to know first who we are: 430 is Cyrus's way to say so, 530 that
-    /// of RFC 4954. None of its mail fares better before somebody has seen to that.
-    pub(crate) fn is_demand_for_login(self, reply: &Reply) -> bool {
-        self == Self::Mail && matches!(reply.code, 430 | 530)
+    /// Whether a refusal of a sender is about all senders: the server wants a login, or its
+    /// mailboxes are away (430, of ours), or its disk is full. None of its mail fares better
+    /// before somebody has seen to that.
+    pub(crate) fn is_of_site(self, reply: &Reply) -> bool {
+        self == Self::Mail && (reply.wants_login() || reply.code == 430 || reply.is_no_room())
     }
 
     /// What it means for a recipient that its reply never came.

@@ -45,6 +45,12 @@ impl Reply {
         self.code == 452 && self.enhanced == Some(Enhanced(4, 3, 1))
     }
 
+    /// The server takes nothing before it knows who we are: `430` without further codes is Cyrus's
+    /// way to say so, 530 that of RFC 4954.
+    pub fn wants_login(&self) -> bool {
+        self.code == 530 || self.code == 430 && self.enhanced.is_none()
+    }
+
     /// 5xx.
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5

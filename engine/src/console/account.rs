@@ -164,7 +164,7 @@ async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
 
 /// Why nothing leaves for a host in trouble.
 fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
-    let ails = if matches!(suspension.reply.code, 430 | 530) {
+    let ails = if suspension.reply.wants_login() {
         "wants relais to log in before it takes mail, which relais does not do: let that server \
          trust this host (Cyrus: `lmtpd -a`, or its UNIX socket). It"
     } else {
