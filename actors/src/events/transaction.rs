@@ -1,7 +1,9 @@
 //! The transaction record: one line for each queue entry and each thing that was done with it.
 //!
-//! Target [`TARGET`], level `info`, no message, and these fields, always in this order. Keys may
-//! be added at the end; those that are there keep their name and meaning.
+//! Target [`TARGET`], level `info`, and these fields, always in this order. Keys may be added at the
+//! end; those that are there keep their name and meaning. The line of an attempt has the message
+//! `attempt ended` as well: what it says was answered, and the spool may not have written it down
+//! yet.
 //!
 //! | field | is |
 //! | --- | --- |

@@ -129,7 +129,8 @@ impl Connection {
         self.offer.pipelining
     }
 
-    /// Hands one message over to recipients that fit into one transaction. Afterwards [`Self::is_usable`] says whether it can have another.
+    /// Hands one message over to recipients that fit into one transaction. Afterwards
+    /// [`Self::is_usable`] says whether it can have another.
     ///
     /// `following` is the message that this connection is given next. When the server allows it,
     /// its commands leave in one piece with this content (RFC 2920 section 3.1), which saves a
@@ -330,6 +331,10 @@ impl Connection {
         match broken {
             Broken::Content(outcome) => exchange.settle_all(&outcome),
             Broken::Early(Lost::Unasked(reply)) if reply.code >= 400 => exchange.cut_short(reply),
+            Broken::Early(Lost::Piece) => match self.reply(QUIT_TIME).await? {
+                reply if reply.code >= 400 => exchange.cut_short(reply),
+                reply => return Err(Lost::Unasked(reply)),
+            },
             Broken::Early(lost) => return Err(lost),
             Broken::Sending(unsent) => match self.reply(QUIT_TIME).await {
                 Ok(reply) if reply.code >= 400 => exchange.cut_short(reply),
@@ -409,7 +414,7 @@ impl Connection {
         }
         Some(match self.replies.take() {
             Ok(Some(reply)) => Lost::Unasked(reply),
-            Ok(None) => Lost::Unasked(Reply::plain(451, "a piece of a reply")),
+            Ok(None) => Lost::Piece,
             Err(garbled) => garbled.into(),
         })
     }

@@ -279,7 +279,7 @@ impl<'a> Exchange<'a> {
         }
         self.closing = true;
         let reply = match self.stage {
-            Stage::Status(replies @ 1..) => Stage::fewer(peer, replies, self.accepted.len()),
+            Stage::Status(replies @ 1..) => Stage::fewer(peer, lost, replies, self.accepted.len()),
             of => of.lost(peer, lost),
         };
         self.settle_all(&Outcome::Deferred(reply.clone()));

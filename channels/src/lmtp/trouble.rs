@@ -49,6 +49,9 @@ pub(crate) enum Lost {
     /// A reply was there before what it could be about.
     #[error("{0}")]
     Unasked(Reply),
+    /// The beginning of such a reply.
+    #[error("a piece of a reply came early")]
+    Piece,
 }
 
 impl Stage {
@@ -93,11 +96,14 @@ impl Stage {
 
     /// Of `recipients`, whose replies are due one by one, only so many got theirs. Servers are
     /// known that answer once for all, or once for spellings that they hold to be the same.
-    pub(crate) fn fewer(peer: &str, replies: usize, recipients: usize) -> Reply {
-        let text = format!(
-            "{replies} replies for {recipients} recipients with {peer}{UNKNOWN} (max_rcpt: 1 on \
-             the channel is for such servers)"
-        );
+    pub(crate) fn fewer(peer: &str, lost: &Lost, replies: usize, recipients: usize) -> Reply {
+        let count = format!("{replies} replies for {recipients} recipients");
+        let text = match lost {
+            Lost::TimedOut => format!(
+                "{count} with {peer}{UNKNOWN} (max_rcpt: 1 on the channel is for such servers)"
+            ),
+            _ => format!("{lost} with {peer} after {count}{UNKNOWN}"),
+        };
         Reply::with_text(451, CONNECTION, text)
     }
 
