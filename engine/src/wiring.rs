@@ -41,6 +41,7 @@ use relais_config::{
 
 use crate::{
     limits::{Named, Names, Saved},
+    rerouting::Intents,
     stopped::Stopped,
     tallies::Tallies,
 };
@@ -102,6 +103,9 @@ pub enum StartError {
     /// It cannot be told which channels are stopped.
     #[error("cannot read the list of stopped channels, `stopped` in the data directory: {0}")]
     Stopped(std::io::Error),
+    /// What was being routed again when the engine ended cannot be told from what was not.
+    #[error("cannot find out how far messages were routed again: {0}")]
+    Rerouting(SpoolError),
     /// There is no thread for the counters.
     #[error("cannot start the thread that keeps the counters: {0}")]
     Tallies(std::io::Error),
@@ -139,6 +143,8 @@ impl Engine {
         tell_of_lost_channels(&channels, &recovered);
         let (router, lookups) = start_router(&config)?;
         let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &watch)?;
+        // Before anything is delivered.
+        Intents::new(&config.data).conclude(&spool).map_err(StartError::Rerouting)?;
         let (queue, controller) =
             start_queue(&config, &channels, &metrics, &spool, &watch, &notary);
         notary.do_send(notary::Connect(queue.clone()));

@@ -464,4 +464,91 @@ fn connections_follow_the_limits_of_a_job_and_of_a_host_at_once() {
     assert_eq!(sink.total(), 40);
 }
 
+/// Puts another rule for `two.test` in the place of the one that names 127.0.0.2.
+fn move_host(instance: &Instance) {
+    let file = instance.path("relais.ron");
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    assert!(text.contains("two.test@[127.0.0.2]"), "{text}");
+    let text = text.replace("two.test@[127.0.0.2]", "two.test@[127.0.0.1]");
+    std::fs::write(file, text).expect("room");
+}
+
+#[test]
+fn what_waits_for_a_host_that_was_given_up_is_routed_again() {
+    let (instance, sink) = office("backoff: [\"90m\"]");
+    let mut running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let moves = send(&instance, "ann@a.test", &["x@two.test", "y@two.test"], "moves");
+    let stays = send(&instance, "ann@a.test", &["z@three.test"], "stays");
+    let text = must(&instance, &["queue", "retry", &moves]);
+    let stopped = "channel stores is stopped: nothing moves until `relais channel start stores`";
+    assert!(text.contains(stopped), "{text}");
+    let same = instance.json("queue", &["reroute", "--all", "--dry-run"]).remove(0);
+    assert_eq!((&same["done"], &same["idle"]), (&0.into(), &2.into()), "{same}");
+    running.terminate();
+    running.wait(PATIENCE);
+    move_host(&instance);
+
+    let _running = instance.start();
+    let before = instance.queue();
+    let text = must(&instance, &["queue", "reroute", "--all", "--dry-run"]);
+    assert!(text.contains("1 entry would be routed again; 1 left as they are"), "{text}");
+    let line = text.lines().find(|line| line.contains("x@two.test")).expect("a line");
+    assert!(line.starts_with(&moves) && line.contains("stores [127.0.0.2]"), "{text}");
+    assert!(line.ends_with("stores [127.0.0.1]"), "{text}");
+    assert_eq!(instance.queue(), before, "a dry run changes nothing");
+    let done = instance.json("queue", &["reroute", "--to", "@two.test"]).remove(0);
+    assert_eq!((&done["done"], &done["recipients"]), (&1.into(), &2.into()), "{done}");
+    assert_eq!(
+        ids(&instance, &["--host", "127.0.0.1"]),
+        std::slice::from_ref(&moves),
+        "under its id"
+    );
+    assert!(ids(&instance, &["--host", "127.0.0.2"]).is_empty());
+    let again = instance.json("queue", &["reroute", "--all"]).remove(0);
+    assert_eq!((&again["done"], &again["idle"]), (&0.into(), &2.into()), "{again}");
+    must(&instance, &["channel", "start", "stores"]);
+    eventually("it is delivered", PATIENCE, || sink.total() == 1);
+    eventually("and gone", PATIENCE, || ids(&instance, &[]) == [stays.clone()]);
+    let log = instance.log();
+    let delivered = |line: &&str| line.contains("\"action\":\"D\"") && line.contains(&moves);
+    let line = log.lines().find(delivered).expect("a line of the delivery");
+    assert!(line.contains("<x@two.test>,<y@two.test>"), "{line}");
+}
+
+#[test]
+fn a_kill_while_mail_is_routed_again_neither_loses_nor_doubles_a_recipient() {
+    const MESSAGES: usize = 150;
+    let (instance, _sink) = office("backoff: [\"90m\"]");
+    let mut running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let mut sent: Vec<_> = (0..MESSAGES)
+        .map(|_| send(&instance, "ann@a.test", &["x@two.test", "y@two.test"], "moves"))
+        .collect();
+    sent.sort();
+    running.terminate();
+    running.wait(PATIENCE);
+    move_host(&instance);
+    let both = |entry: &Value| entry["recipients"].as_array().is_some_and(|all| all.len() == 2);
+    let mut interrupted = 0;
+    let mut after = Duration::from_millis(15);
+    loop {
+        let running = instance.start();
+        assert_eq!(ids(&instance, &[]), sent, "one entry of each message");
+        assert!(instance.queue().iter().all(both), "each with both recipients");
+        let moved = ids(&instance, &["--host", "127.0.0.1"]).len();
+        if moved == MESSAGES {
+            break;
+        }
+        interrupted += usize::from(moved > 0);
+        let mut order = instance.command("queue", &["reroute", "--all"]);
+        let mut order = order.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("relais");
+        std::thread::sleep(after);
+        running.kill();
+        order.wait().expect("it ends");
+        after += Duration::from_millis(15);
+    }
+    println!("{interrupted} kills were in the middle");
+}
+
 const PATIENCE: Duration = Duration::from_secs(30);

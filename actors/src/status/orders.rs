@@ -1,6 +1,6 @@
 //! What operators order, and how far it has come.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub enum OrderAction {
     Return,
     /// Forget them.
     Delete,
+    /// Run them through the router again.
+    Reroute,
 }
 
 /// An order: one action, and the entries it is for: those of `ids`, or those that `filter` lets
@@ -80,11 +82,30 @@ pub struct OrderProgress {
     /// [`FIRST_SHOWN`](Self::FIRST_SHOWN).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first: Vec<QueuedEntry>,
+    /// When routing again, recipients that go another way, or cannot be routed; the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rerouted: Vec<Rerouted>,
+    /// When trying now, the channels of those that are stopped: nothing moves before they start.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stopped: BTreeSet<String>,
     /// The last message that had come in when it began; later ones are not meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
     /// All is done.
     pub ended: bool,
+}
+
+/// A recipient that is routed again.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Rerouted {
+    /// The queue id.
+    pub id: String,
+    /// As the sender wrote it.
+    pub recipient: String,
+    /// Channel and host so far.
+    pub from: String,
+    /// Channel and host from now on, or why it stays.
+    pub to: String,
 }
 
 /// `relais queue history --json`: one line for each thing that happened to an entry.
@@ -221,6 +242,7 @@ impl OrderAction {
             Self::Retry => "retry",
             Self::Return => "return",
             Self::Delete => "delete",
+            Self::Reroute => "reroute",
         }
     }
 
@@ -237,6 +259,7 @@ impl OrderAction {
             Self::Retry => "to be tried now",
             Self::Return => "returned",
             Self::Delete => "deleted",
+            Self::Reroute => "routed again",
         }
     }
 }

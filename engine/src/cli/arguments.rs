@@ -162,6 +162,10 @@ pub(super) enum Queue {
     Return(Order),
     /// Remove entries without a word to anybody
     Delete(Order),
+    /// Run entries through the router again, as things are now: a new mail host, a new rule
+    ///
+    /// Recipients that would go another way do; the others stay where they are, and so do those that cannot be routed. What is held stays held: it is routed again when it is released.
+    Reroute(Order),
     /// Show what waits, by channel and by host
     Summary {
         /// {channels: [...], hosts: [...]}
@@ -355,7 +359,8 @@ Examples:
   relais queue hold 1K80UO39M0000
   relais queue delete --from spammer@example.org --dry-run
   relais queue return --to @closed.example --reason \"closed.example has closed\"
-  relais queue retry --host store1.example";
+  relais queue retry --host store1.example
+  relais queue reroute --host store1.example --dry-run";
 
 const SET_HELP: &str = "\
 Examples:

@@ -58,6 +58,7 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
         Queue::Retry(order) => orders::carry_out(source, OrderAction::Retry, order, out),
         Queue::Return(order) => orders::carry_out(source, OrderAction::Return, order, out),
         Queue::Delete(order) => orders::carry_out(source, OrderAction::Delete, order, out),
+        Queue::Reroute(order) => orders::carry_out(source, OrderAction::Reroute, order, out),
         Queue::Summary { json } => {
             let path = "/api/v1/queue/summary";
             answer::<QueueSummary>(source, path, json, show::summary, out)

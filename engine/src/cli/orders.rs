@@ -52,7 +52,9 @@ pub(super) fn carry_out(
         json(&last, out)?;
     } else {
         let look = Look::of_stdout();
-        if !last.first.is_empty() {
+        if action == OrderAction::Reroute {
+            write!(out, "{}", show::rerouted(&last.rerouted, look))?;
+        } else if !last.first.is_empty() {
             write!(out, "{}", Listing::new(look).page(&last.first))?;
         }
         let said = show::order(action, dry_run, &last) + "\n";

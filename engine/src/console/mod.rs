@@ -5,6 +5,7 @@ mod entries;
 mod gauges;
 mod limits;
 mod orders;
+mod reroutes;
 mod sockets;
 mod summary;
 
@@ -29,6 +30,7 @@ use relais_actors::{
     pool::ThreadProgress,
     queue::{DescribeQueue, Queue, now_ms},
     readiness::Cause,
+    rerouting::Rerouter,
     router::RouterHandle,
     spool::{Counts, Spool, SpoolError},
     status::{
@@ -87,6 +89,10 @@ struct Parts {
     sockets: Vec<(String, Vec<SocketFile>)>,
     router: RouterHandle,
     lookups: Arc<Lookups>,
+    rerouter: Rerouter,
+    /// Of those who reroute one is at work.
+    reroutes: tokio::sync::Mutex<()>,
+    data: PathBuf,
 }
 
 impl Parts {
@@ -145,6 +151,14 @@ impl EngineConsole {
             listening: engine.listening.iter().cloned().collect(),
             router: engine.router.clone(),
             lookups: engine.lookups.clone(),
+            rerouter: Rerouter {
+                channels: engine.channels.clone(),
+                spool: engine.spool.clone(),
+                router: engine.router.clone(),
+                metrics: engine.metrics.clone(),
+            },
+            reroutes: tokio::sync::Mutex::default(),
+            data: self.0.data.clone(),
         };
         // An engine starts once in the life of a console.
         let _ = self.0.parts.set(parts);

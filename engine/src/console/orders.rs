@@ -1,12 +1,12 @@
 //! What operators order: entries held, released, retried, returned, deleted; channels stopped and
 //! started; limits changed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use relais_actors::{
     channels::is_delivered,
     events::{EntryDeleted, Printable},
-    job_controller::backoff,
+    job_controller::{DescribeController, backoff},
     queue::{Action, Alter, Altered, Reading, Reason, now_ms, tracker::Tracked},
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
@@ -17,7 +17,9 @@ use tracing::info;
 use super::{
     Parts,
     entries::{Described, Position, describe},
-    gone, trouble,
+    gone,
+    reroutes::reroute,
+    trouble,
 };
 use crate::admin::{Answer, Trouble};
 
@@ -92,7 +94,15 @@ pub(super) async fn go_on(
         wanted.retain(|described| !tried_since(parts, &described.scanned, began));
     }
     wanted.truncate(left(&order.filter, progress));
-    for (described, altered) in wanted.iter().zip(alter(parts, order, &reading, &wanted).await?) {
+    let altered = if order.action == OrderAction::Reroute {
+        reroute(parts, order, reason_of(order), &reading, &wanted, progress).await?
+    } else {
+        alter(parts, order, &reading, &wanted).await?
+    };
+    if order.action == OrderAction::Retry {
+        progress.stopped.extend(stopped(parts, &wanted).await?);
+    }
+    for (described, altered) in wanted.iter().zip(altered) {
         match altered {
             Altered::Done => progress.done += 1,
             Altered::Later => progress.later += 1,
@@ -150,10 +160,7 @@ async fn alter(
     let alter = Alter {
         reading: reading.ticket(),
         action: action_of(order.action),
-        reason: Reason {
-            words: reason(order).into(),
-            text: (!order.reason.is_empty()).then(|| order.reason.as_str().into()),
-        },
+        reason: reason_of(order),
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
     parts.queue.send(alter).await.map_err(gone)
@@ -228,6 +235,25 @@ fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
     .emit(&parts.metrics);
 }
 
+/// The channels of these that are stopped.
+async fn stopped(parts: &Parts, wanted: &[Described]) -> Answer<BTreeSet<String>> {
+    let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+    let frozen = controller.channels.iter().filter(|channel| channel.frozen);
+    let frozen: HashSet<_> = frozen.map(|channel| channel.channel).collect();
+    let is_stopped = |described: &&Described| {
+        let id = parts.channels.find(&described.scanned.channel);
+        id.is_some_and(|id| frozen.contains(&id))
+    };
+    Ok(wanted.iter().filter(is_stopped).map(|entry| entry.scanned.channel.to_string()).collect())
+}
+
+fn reason_of(order: &QueueOrder) -> Reason {
+    Reason {
+        words: reason(order).into(),
+        text: (!order.reason.is_empty()).then(|| order.reason.as_str().into()),
+    }
+}
+
 fn reason(order: &QueueOrder) -> String {
     let by = if order.by.is_empty() { "an operator" } else { &order.by };
     let done = format!("{} by {by}", order.action.done());
@@ -240,7 +266,8 @@ fn action_of(action: OrderAction) -> Action {
         OrderAction::Release => Action::Release,
         OrderAction::Retry => Action::Retry,
         OrderAction::Return => Action::Return,
-        OrderAction::Delete => Action::Delete,
+        // Rerouting has a way of its own.
+        OrderAction::Delete | OrderAction::Reroute => Action::Delete,
     }
 }
 

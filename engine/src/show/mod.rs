@@ -19,7 +19,7 @@ use relais_actors::{
 
 pub use content::ContentView;
 pub use look::{Colour, Look};
-pub use queue::{Listing, history, message, order, question, summary, why};
+pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
 pub use routes::Routes;
 pub use table::Table;
 pub use units::{Relative, Size, Span};

@@ -6,7 +6,7 @@ use relais_actors::{
     events::Printable,
     status::{
         EntryState, HistoryLine, OrderAction, OrderProgress, QueueSummary, QueuedEntry,
-        QueuedMessage, RecipientReply, Timestamp, Why,
+        QueuedMessage, RecipientReply, Rerouted, Timestamp, Why,
     },
 };
 
@@ -221,6 +221,10 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
     if !first.is_empty() && (first.len() as u64) < progress.reached() {
         let _ = write!(text, "; the first {} are shown", first.len());
     }
+    for channel in &progress.stopped {
+        let start = format!("relais channel start {channel}");
+        let _ = write!(text, "; channel {channel} is stopped: nothing moves until `{start}`");
+    }
     if *undelivered > 0 {
         let why = "in channels that no job delivers or that the configuration has lost";
         let _ = write!(text, "; {undelivered} of those left are {why}");
@@ -228,12 +232,21 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
     text
 }
 
+/// Which way recipients go that are routed again.
+pub fn rerouted(rerouted: &[Rerouted], look: Look) -> String {
+    let mut table = Table::new(&["ID", "=RECIPIENT", "=FROM", "=TO"]);
+    for Rerouted { id, recipient, from, to } in rerouted {
+        table.row([id, recipient, from, to]);
+    }
+    if table.is_empty() { String::new() } else { table.fit(look) }
+}
+
 /// What is asked before an order is carried out.
 pub fn question(action: OrderAction, would: &OrderProgress) -> String {
     let then = match action {
         OrderAction::Delete => ", without a word to anybody",
         OrderAction::Return => " to the senders, with a notice",
-        OrderAction::Hold | OrderAction::Release | OrderAction::Retry => "",
+        OrderAction::Hold | OrderAction::Release | OrderAction::Retry | OrderAction::Reroute => "",
     };
     let entries = counted(would.reached(), "entry", "entries");
     let recipients = counted(would.recipients, "recipient", "recipients");

@@ -1,0 +1,184 @@
+//! Entries that run through the router again: a new mail host, a new rule, a channel that is gone.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use relais_actors::{
+    notary::{Case, Noticed, Told},
+    queue::{
+        Action, Alter, Altered, Destination, ListEntries, Reading, Reason, Reserve,
+        tracker::Tracked,
+    },
+    rerouting::{Plan, Verdict},
+    spool::{EntryState as Stored, ScannedEntry, open_recipients},
+    status::{OrderProgress, QueueOrder, Rerouted},
+};
+use relais_channels::{
+    dsn::Kind,
+    mail::{Envelope, Outcome},
+};
+
+use super::{Parts, entries::Described, gone, trouble};
+use crate::{
+    admin::{Answer, Trouble},
+    rerouting::{Intents, left_of},
+};
+
+/// Routes these entries again; with a dry run only says what would change.
+pub(super) async fn reroute(
+    parts: &Parts,
+    order: &QueueOrder,
+    reason: Reason,
+    reading: &Reading,
+    wanted: &[Described],
+    progress: &mut OrderProgress,
+) -> Answer<Vec<Altered>> {
+    // One page after the other: what is under way stands in one file.
+    let _turn = parts.reroutes.lock().await;
+    let mut altered = vec![Altered::Idle; wanted.len()];
+    let mut changing = Vec::new();
+    for (at, Described { scanned, envelope, .. }) in wanted.iter().enumerate() {
+        // What is held is routed again when it is released.
+        if matches!(scanned.state, Stored::Held { .. }) {
+            continue;
+        }
+        let open = scanned.state.open();
+        let plan = parts.rerouter.plan(envelope, scanned.entry, open, false).await;
+        tell(progress, scanned, envelope, &plan);
+        if changes(scanned, envelope, &plan) {
+            altered[at] = Altered::Done;
+            changing.push((at, plan));
+        }
+    }
+    if order.dry_run || changing.is_empty() {
+        return Ok(altered);
+    }
+    let intents = Intents::new(&parts.data);
+    let all = changing.iter().map(|(at, _)| &wanted[*at].scanned);
+    intents.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
+    for (at, plan) in changing {
+        altered[at] = carry_out(parts, &reason, reading, &wanted[at], plan).await?;
+    }
+    // The queue has written down what became of all of them.
+    parts.queue.send(ListEntries(Vec::new())).await.map_err(gone)?;
+    parts.spool.flush().await.map_err(trouble)?;
+    intents.forget().map_err(|error| Trouble(error.to_string()))?;
+    Ok(altered)
+}
+
+/// The new entries are safe before the old one is done.
+async fn carry_out(
+    parts: &Parts,
+    reason: &Reason,
+    reading: &Reading,
+    Described { scanned, envelope, .. }: &Described,
+    plan: Plan,
+) -> Answer<Altered> {
+    let Some(channel) = parts.channels.find(&scanned.channel) else {
+        return from_lost_channel(parts, reason, reading, scanned, plan).await;
+    };
+    let reserve = Reserve { reading: reading.ticket(), entries: vec![scanned.clone()] };
+    let reserved = parts.queue.send(reserve).await.map_err(gone)?;
+    // A job has it, or it has changed.
+    let Some(old) = reserved.into_iter().next() else { return Ok(Altered::Moved) };
+    let same = old.state.open() == scanned.state.open();
+    let went = if same { put(parts, envelope, &old, plan).await } else { Ok(0) };
+    let went_on = went.as_ref().copied().unwrap_or(0);
+    let case = Case {
+        entry: Tracked::of(&old),
+        destination: Destination { channel, host: Arc::clone(&old.host) },
+        kind: Kind::Relayed,
+        recipients: went_on,
+        replies: Vec::new(),
+        until: None,
+        was: old.state,
+        then: Some(left_of(old.state, went_on)),
+        known: None,
+        room: None,
+        reading: None,
+        ordered: (went_on != 0).then(|| reason.clone()),
+    };
+    parts.queue.do_send(Noticed { cases: vec![case], told: Told::Settled });
+    let went_on = went?;
+    Ok(if went_on == 0 { Altered::Moved } else { Altered::Done })
+}
+
+/// Nobody but operators touches it, and nothing has to be given back.
+async fn from_lost_channel(
+    parts: &Parts,
+    reason: &Reason,
+    reading: &Reading,
+    old: &ScannedEntry,
+    plan: Plan,
+) -> Answer<Altered> {
+    let envelope = parts.spool.envelope(old.place).await.map_err(trouble)?;
+    if put(parts, &envelope, old, plan).await? != old.state.open() {
+        return Ok(Altered::Moved);
+    }
+    let alter = Alter {
+        reading: reading.ticket(),
+        action: Action::Delete,
+        reason: reason.clone(),
+        entries: vec![old.clone()],
+    };
+    let altered = parts.queue.send(alter).await.map_err(gone)?;
+    Ok(altered.into_iter().next().unwrap_or(Altered::Moved))
+}
+
+/// Stores what the plan says; the recipients that go on, a bit each.
+async fn put(parts: &Parts, envelope: &Envelope, old: &ScannedEntry, plan: Plan) -> Answer<u64> {
+    let (_, content) = parts.spool.read(old.place).await.map_err(trouble)?;
+    let places: Vec<u8> = plan.recipients.iter().map(|(index, _)| *index).collect();
+    let outcomes = parts.rerouter.carry_out(envelope, &content, old.entry, plan).await;
+    let went = places.into_iter().zip(outcomes);
+    let went = went.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));
+    Ok(went.fold(0, |all, (index, _)| all | 1 << index))
+}
+
+/// Whether any open recipient would go another way. One that cannot be routed stays.
+fn changes(scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) -> bool {
+    let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else { return false };
+    let routed =
+        |(index, verdict): &(u8, Verdict)| matches!(verdict, Verdict::Ways(_)).then_some(*index);
+    let now: BTreeSet<_> = plan
+        .recipients
+        .iter()
+        .filter_map(routed)
+        .filter_map(|index| entry.recipients.get(usize::from(index)))
+        .map(|to| (&*entry.channel, &*entry.host, &*to.address))
+        .collect();
+    let then: BTreeSet<_> = plan
+        .entries
+        .iter()
+        .flat_map(|new| new.recipients.iter().map(|to| (&*new.channel, &*new.host, &*to.address)))
+        .collect();
+    !now.is_empty() && now != then
+}
+
+/// What would change, for a dry run; some of it.
+fn tell(progress: &mut OrderProgress, scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) {
+    let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else { return };
+    let from = format!("{} {}", scanned.channel, scanned.host);
+    let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
+    for (index, verdict) in plan.recipients.iter().filter(|(index, _)| open.contains(index)) {
+        if progress.rerouted.len() >= OrderProgress::FIRST_SHOWN {
+            return;
+        }
+        let Some(recipient) = entry.recipients.get(usize::from(*index)) else { continue };
+        let to = match verdict {
+            Verdict::Refused(reply) => format!("stays: {reply}"),
+            Verdict::Ways(ways) => {
+                let ways = ways.iter().take(3).map(|way| format!("{} {}", way.channel, way.host));
+                ways.collect::<Vec<_>>().join(", ")
+            }
+        };
+        if to == from {
+            continue;
+        }
+        progress.rerouted.push(Rerouted {
+            id: scanned.id.to_string(),
+            recipient: recipient.original.clone(),
+            from: from.clone(),
+            to,
+        });
+    }
+}

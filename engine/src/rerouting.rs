@@ -1,0 +1,156 @@
+//! What is about to be routed again, so that a crash in the middle leaves no recipient twice.
+//!
+//! A recipient that goes on gets an entry in another record before it is done in the old one. The
+//! names of the old entries are on the disk meanwhile: where the engine ends in between, the next
+//! start finds which of them have gone on, and takes these recipients off before anything is
+//! delivered.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use relais_actors::{
+    queue::now_ms,
+    spool::{Change, EntryState, ScannedEntry, Spool, SpoolError, open_recipients},
+};
+use relais_channels::mail::MessageId;
+use tracing::{info, warn};
+
+use crate::durable;
+
+/// `DATA/rerouting`: since when, and a line for each entry.
+#[derive(Clone, Debug)]
+pub struct Intents(PathBuf);
+
+impl Intents {
+    /// Of the engine on `data`.
+    pub fn new(data: &Path) -> Self {
+        Self(data.join("rerouting"))
+    }
+
+    /// These entries are about to be routed again. Durable when this returns.
+    pub fn note<'a>(&self, entries: impl Iterator<Item = &'a ScannedEntry>) -> io::Result<()> {
+        let mut text = format!("{}\n", now_ms());
+        for ScannedEntry { id, entry, .. } in entries {
+            text += &format!("{id} {entry}\n");
+        }
+        durable::replace(&self.0, &text)
+    }
+
+    /// What was about to be is done.
+    pub fn forget(&self) -> io::Result<()> {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// After a crash: takes off the recipients that have gone on. Nothing may be delivered before.
+    /// Blocks; does nothing after an orderly end.
+    pub fn conclude(&self, spool: &Spool) -> Result<(), SpoolError> {
+        let Some((since, wanted)) = self.load() else { return Ok(()) };
+        // The caller's thread may have a runtime of its own, which must not wait inside itself.
+        thread::scope(|threads| {
+            let work = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build();
+                let runtime = runtime.map_err(|_| SpoolError::Closed)?;
+                runtime.block_on(self.take_off(spool, since, &wanted))
+            };
+            threads.spawn(work).join().unwrap_or(Err(SpoolError::Closed))
+        })
+    }
+
+    async fn take_off(
+        &self,
+        spool: &Spool,
+        since: u64,
+        wanted: &HashSet<(MessageId, u16)>,
+    ) -> Result<(), SpoolError> {
+        let ids: HashSet<MessageId> = wanted.iter().map(|(id, _)| *id).collect();
+        let found = spool.find_all(ids).await?;
+        let mut concluded = 0;
+        for old in found.iter().filter(|found| wanted.contains(&(found.id, found.entry))) {
+            let gone_on = gone_on(spool, old, since).await?;
+            if gone_on != 0 {
+                concluded += 1;
+                spool.amend(without(old, gone_on));
+            }
+        }
+        spool.flush().await?;
+        info!(
+            entries = wanted.len(),
+            concluded, "the end of what was being routed again was found"
+        );
+        if let Err(error) = self.forget() {
+            warn!(path = %self.0.display(), %error, "not removed");
+        }
+        Ok(())
+    }
+
+    /// `None`: nothing was going on, or it was not even written down to its end.
+    fn load(&self) -> Option<(u64, HashSet<(MessageId, u16)>)> {
+        let text = fs::read_to_string(&self.0).ok()?;
+        let mut lines = text.lines();
+        let since = lines.next()?.parse().ok()?;
+        let entry = |line: &str| {
+            let (id, entry) = line.split_once(' ')?;
+            Some((id.parse().ok()?, entry.parse().ok()?))
+        };
+        Some((since, lines.filter_map(entry).collect()))
+    }
+}
+
+/// The open recipients of an entry that another record has taken over since then, a bit each.
+async fn gone_on(spool: &Spool, old: &ScannedEntry, since: u64) -> Result<u64, SpoolError> {
+    let mut taken = HashSet::new();
+    for place in spool.places(old.id).await? {
+        let envelope = spool.envelope(place).await?;
+        if place != old.place && envelope.rerouted.is_some_and(|at| at >= since) {
+            let recipients = envelope.entries.into_iter().flat_map(|entry| entry.recipients);
+            taken.extend(recipients.map(|recipient| recipient.original));
+        }
+    }
+    if taken.is_empty() {
+        return Ok(0);
+    }
+    let envelope = spool.envelope(old.place).await?;
+    let Some(entry) = envelope.entries.get(usize::from(old.entry)) else { return Ok(0) };
+    let has_gone = |index: &u8| {
+        let recipient = entry.recipients.get(usize::from(*index));
+        recipient.is_some_and(|recipient| taken.contains(&recipient.original))
+    };
+    let gone = open_recipients(old.state.open()).filter(has_gone);
+    Ok(gone.fold(0, |all, index| all | 1 << index))
+}
+
+fn without(old: &ScannedEntry, gone: u64) -> Change {
+    Change {
+        id: old.id,
+        place: old.place,
+        entry: old.entry,
+        channel: Arc::clone(&old.channel),
+        host: Arc::clone(&old.host),
+        priority: old.priority,
+        size: old.size,
+        at: now_ms(),
+        was: old.state,
+        now: left_of(old.state, gone),
+        replies: Vec::new(),
+        reason: Some("routed again".into()),
+    }
+}
+
+/// A state without these recipients.
+pub fn left_of(state: EntryState, gone: u64) -> EntryState {
+    let (open, attempts) = (state.open() & !gone, state.attempts());
+    match state {
+        _ if open == 0 => EntryState::Done,
+        EntryState::Waiting { due, .. } => EntryState::Waiting { open, attempts, due },
+        EntryState::Held { .. } => EntryState::Held { open, attempts },
+        EntryState::Done => EntryState::Done,
+    }
+}
