@@ -139,7 +139,7 @@ impl Engine {
 
         let queue_address: Arc<OnceLock<Addr<Queue>>> = Arc::default();
         let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
-        let ids = Arc::new(MessageIds::after(recovered.last_id));
+        let ids = Arc::new(MessageIds::after(recovered.last_id, recovered.generation));
         tell_of_lost_channels(&channels, &recovered);
         let (router, lookups) = start_router(&config)?;
         let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &watch)?;

@@ -35,6 +35,8 @@ pub(crate) enum Event {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Ledger {
     pub(crate) last_id: u64,
+    /// The largest generation of an id.
+    pub(crate) generation: u64,
     pub(crate) segments: BTreeMap<u32, SegmentLife>,
     pub(crate) counts: HashMap<Arc<str>, Counts>,
     /// Entries left of each message whose content is in a file of its own.
@@ -198,6 +200,7 @@ impl Ledger {
 
     fn add(&mut self, stored: &Stored) {
         self.last_id = self.last_id.max(stored.id.0);
+        self.generation = self.generation.max(stored.id.generation());
         let life = self.life(stored.place.segment);
         let entries = stored.own_entries().count() as u32;
         life.entries += entries;

@@ -41,8 +41,10 @@ pub struct Opened {
 /// What was found at start.
 #[derive(Clone, Debug)]
 pub struct Recovered {
-    /// The largest id in use; new ones must be larger.
+    /// The largest id in use.
     pub last_id: MessageId,
+    /// The largest generation of an id in use.
+    pub generation: u64,
     /// Entries that are not done, by channel.
     pub entries: BTreeMap<String, Counts>,
     /// What is damaged.
@@ -66,6 +68,7 @@ impl Recovered {
         let Findings { ledger, quarantined, missing, lost, cut, replayed, next } = findings;
         let recovered = Self {
             last_id: MessageId(ledger.last_id),
+            generation: ledger.generation,
             entries: counts_of(&ledger),
             quarantined,
             missing,

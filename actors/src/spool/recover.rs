@@ -31,6 +31,7 @@ use super::{
     tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
     walked::Walked,
 };
+use crate::queue::now_ms;
 
 /// What recovery found.
 #[derive(Debug, Default)]
@@ -356,8 +357,9 @@ impl Recovery<'_> {
                     return Ok(true);
                 }
             }
-            // Ids begin with the time: an older segment was full before this one was given out.
-            if head.created <= id.0 >> 20 {
+            // Ids begin with the time: an older segment was full before this one was given out, unless
+            // the clock was ahead then.
+            if head.created <= id.received_ms() && id.received_ms() <= now_ms() {
                 break;
             }
         }

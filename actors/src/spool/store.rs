@@ -144,6 +144,7 @@ impl Store {
                     ledger.large.insert(id, decode(&value)?);
                 }
                 b'i' => ledger.last_id = decode(&value)?,
+                b'g' => ledger.generation = decode(&value)?,
                 _ => {}
             }
         }
@@ -175,6 +176,9 @@ impl Store {
             batch.remove(tagged(b'l', &id.0.to_be_bytes()));
         }
         batch.insert(tagged(b'i', b""), encode(&ledger.last_id));
+        if ledger.generation != saved.generation {
+            batch.insert(tagged(b'g', b""), encode(&ledger.generation));
+        }
         Ok(self.checkpoint.apply_batch(batch)?)
     }
 

@@ -42,7 +42,7 @@ fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
         default_domain: "siroe.com".into(),
         flag_transfer,
         trace: false,
-        ids: Arc::new(MessageIds::after(MessageId(0))),
+        ids: Arc::new(MessageIds::after(MessageId(0), 0)),
         metrics: Arc::new(Metrics::new(&labels)),
     };
     LmtpIntake::new(side, Some([192, 0, 2, 1].into()))

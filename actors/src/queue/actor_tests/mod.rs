@@ -93,7 +93,7 @@ impl House {
         let committed = move |batch| told.get().unwrap().do_send(Committed(batch));
         let spool = opened.start(committed).unwrap();
 
-        let ids = Arc::new(MessageIds::after(MessageId(0)));
+        let ids = Arc::new(MessageIds::after(MessageId(0), 0));
         let parts = notary::Parts {
             host: "localhost".into(),
             postmaster: "postmaster@relais.example".into(),

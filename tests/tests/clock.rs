@@ -1,0 +1,60 @@
+//! A clock that was ahead: what comes after it was set right has the right age.
+
+use std::{fs::File, process::Stdio, thread, time::Duration};
+
+use relais_tests::{Dialogue, Instance, Settings, Sink, eventually, fetch, message, needs};
+
+#[test]
+fn ages_are_right_after_the_clock_was_ahead() {
+    if !needs(&["faketime"]) {
+        return;
+    }
+    let sink = Sink::start();
+    sink.answer("RCPT TO:", "450 4.2.0 later");
+    let instance = Instance::new(Settings::standalone().deliver_to(sink.port));
+    // A day ahead.
+    let log = File::create(instance.path("ahead.log")).unwrap();
+    let mut ahead = instance
+        .command("run", &[])
+        .env("LD_PRELOAD", LIBRARY)
+        .env("FAKETIME", "+86400")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    eventually("ready", Duration::from_secs(30), || instance.is_ready());
+    send(&instance);
+    let first = instance.queue()[0].clone();
+    ahead.kill().unwrap();
+    ahead.wait().unwrap();
+
+    let _running = instance.start();
+    send(&instance);
+    thread::sleep(Duration::from_secs(3));
+    let old = instance.json("queue", &["list", "--older-than", "2s"]);
+    assert_eq!(old.len(), 1, "the one that came when the clock was right: {old:?}");
+    assert_ne!(old[0]["id"], first["id"]);
+    let received = old[0]["received"].as_str().unwrap();
+    assert!(received < first["received"].as_str().unwrap(), "{received} {first}");
+    let status = instance.json("status", &[]).remove(0);
+    let channel = status["channels"].as_array().unwrap().iter();
+    let mut channel = channel.filter(|channel| channel["name"] == "tcp_lmtpcs");
+    let oldest = channel.next().unwrap()["oldest"].as_str().unwrap().to_owned();
+    assert_eq!(oldest[..19], received[..19], "status says when the oldest came");
+    eventually("the gauge says the same", Duration::from_secs(10), || {
+        let page = fetch(instance.settings.admin, "/metrics").unwrap().body;
+        let start = "relais_channel_oldest_seconds{channel=\"tcp_lmtpcs\"} ";
+        let age = page.lines().find_map(|line| line.strip_prefix(start));
+        age.and_then(|age| age.parse::<u64>().ok()).is_some_and(|age| (2..600).contains(&age))
+    });
+}
+
+fn send(instance: &Instance) {
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@sender.test", &["alice@relais.example"], &message("m", 500)).expect(250);
+}
+
+/// Debian's.
+const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
