@@ -5,11 +5,14 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::Duration,
 };
 
-use relais_tests::{Dialogue, Instance, Running, Settings, eventually, fetch};
+use relais_tests::{
+    Dialogue, Instance, Running, Settings, eventually, fetch, needs, needs_root, within,
+};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -168,6 +171,79 @@ fn a_store_that_is_not_mounted_puts_mail_off_and_is_told_and_comes_back() {
     assert!(deliver(&mut lmtp(&instance), &to, TEXT)[0].starts_with("250"));
     let maildir = instance.store().join("relais.example/alice/Maildir");
     assert_eq!(messages(&maildir).len(), 3);
+}
+
+#[test]
+fn an_empty_file_system_over_the_store_is_not_taken_for_it() {
+    if !needs_root() || !needs(&["mount"]) {
+        return;
+    }
+    let (instance, _running) = start(settings("autocreate: Inbox"));
+    let to = ["alice@relais.example"];
+    assert!(deliver(&mut lmtp(&instance), &to, TEXT)[0].starts_with("250"));
+    let over = Mounted::at(&instance.store());
+    eventually("not ready", PATIENCE, || !instance.is_ready());
+    let mut client = lmtp(&instance);
+    client.ask("MAIL FROM:<a@sender.test>").expect_start("430 4.3.0");
+    assert_eq!(fs::read_dir(instance.store()).expect("readable").count(), 0);
+    drop(over);
+    eventually("ready again", PATIENCE, || instance.is_ready());
+    assert!(deliver(&mut lmtp(&instance), &to, TEXT)[0].starts_with("250"));
+    assert_eq!(messages(&instance.store().join("relais.example/alice/Maildir")).len(), 2);
+}
+
+#[test]
+fn a_mailbox_on_another_file_system_gets_a_copy() {
+    if !needs_root() || !needs(&["mount"]) {
+        return;
+    }
+    let (instance, _running) = start(settings("autocreate: Inbox"));
+    let bob = instance.store().join("relais.example/bob");
+    fs::create_dir_all(&bob).expect("room");
+    let elsewhere = Mounted::at(&bob);
+    let large = format!("{TEXT}{}", "The horses are changed at the next relay.\r\n".repeat(9_000));
+    for text in [TEXT, &large] {
+        let (alice, bob) = ("alice@relais.example", "bob@relais.example");
+        for to in [[alice, bob], [bob, alice]] {
+            let replies = deliver(&mut lmtp(&instance), &to, text);
+            assert!(replies.iter().all(|reply| reply.starts_with("250")), "{replies:?}");
+        }
+    }
+    for user in ["alice", "bob"] {
+        let maildir = instance.store().join("relais.example").join(user).join("Maildir");
+        let mut sizes: Vec<_> = messages(&maildir).iter().map(String::len).collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes.len(), 4, "{user}");
+        assert!(
+            sizes[0] == sizes[1] && sizes[2] == sizes[3] && sizes[2] > large.len(),
+            "{sizes:?}"
+        );
+        assert_eq!(fs::read_dir(maildir.join("tmp")).expect("readable").count(), 0);
+    }
+    assert_eq!(fs::read_dir(instance.store().join(".tmp")).expect("readable").count(), 0);
+    drop(elsewhere);
+}
+
+/// A small file system in memory; unmounted when dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(path: &Path) -> Self {
+        let tmpfs = ["-t", "tmpfs", "-o", "size=16m", "tmpfs"];
+        let done = Command::new("mount").args(tmpfs).arg(path).status();
+        assert!(done.is_ok_and(|status| status.success()), "mount -t tmpfs");
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = || {
+            let done = Command::new("umount").arg(&self.0).status();
+            done.is_ok_and(|status| status.success())
+        };
+        within(PATIENCE, unmounted);
+    }
 }
 
 #[test]

@@ -174,6 +174,24 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_made_where_a_second_name_is_not_to_be_had() {
+        for errno in [Errno::XDEV, Errno::MLINK, Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
+            assert!(wants_a_copy(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::NOENT, Errno::ACCESS] {
+            assert!(!wants_a_copy(&errno.into()), "{errno}");
+        }
+        let folder = tempfile::tempdir().expect("a directory");
+        let root = Dir::root(folder.path()).expect("a directory");
+        let maildir = Maildir::make(&root, "d/u/Maildir").expect("room");
+        root.write("source", b"text").expect("room");
+        maildir.copy(&root, "source", "name").expect("room");
+        let copied = std::fs::read(folder.path().join("d/u/Maildir/new/name"));
+        assert_eq!(copied.expect("a message"), b"text");
+        assert!(!maildir.dir.open("tmp").expect("a directory").has("name").expect("readable"));
+    }
+
+    #[test]
     fn mailboxes_are_listed_and_what_is_none_is_not() {
         let folder = tempfile::tempdir().expect("a directory");
         let root = Dir::root(folder.path()).expect("a directory");

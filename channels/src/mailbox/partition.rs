@@ -566,9 +566,6 @@ impl Batch {
     }
 
     fn account(&mut self, maildir: &str) -> &mut Account {
-        if !self.accounts.contains_key(maildir) {
-            self.accounts.insert(maildir.to_owned(), Account::default());
-        }
         self.accounts.entry(maildir.to_owned()).or_default()
     }
 
