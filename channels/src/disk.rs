@@ -37,6 +37,11 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Octets that an unprivileged process may still write.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
+    /// Files that may still be made.
+    fn free_files(&self, dir: &Path) -> io::Result<u64> {
+        let _ = dir;
+        Ok(u64::MAX)
+    }
 }
 
 /// An open file. Positions are given with each call, so that threads can share it.
@@ -105,6 +110,12 @@ impl Disk for RealDisk {
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
         let free = statvfs(dir)?;
         Ok(free.f_bavail.saturating_mul(free.f_frsize))
+    }
+
+    fn free_files(&self, dir: &Path) -> io::Result<u64> {
+        let free = statvfs(dir)?;
+        // Some file systems make them as they are needed, and count none.
+        Ok(if free.f_files == 0 { u64::MAX } else { free.f_favail })
     }
 }
 

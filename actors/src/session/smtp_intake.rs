@@ -332,7 +332,7 @@ impl Intake for SmtpIntake {
 /// What the client reads when the spool cannot take its message.
 fn refusal(error: &SpoolError) -> Reply {
     match error {
-        SpoolError::DiskFull { .. } => {
+        SpoolError::DiskFull { .. } | SpoolError::NoInodes => {
             Reply::new(452, Enhanced(4, 3, 1), "no room on disk, try again later")
         }
         SpoolError::Busy { .. } => {

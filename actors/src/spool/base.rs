@@ -66,7 +66,11 @@ impl Base {
     /// What to tell those who wait when writing `path` failed.
     pub(crate) fn failure(&self, path: &Path, error: io::Error) -> SpoolError {
         if is_full(&error) {
-            let free = self.disk.free_space(self.layout.root()).unwrap_or(0);
+            let root = self.layout.root();
+            if self.disk.free_files(root).is_ok_and(|free| free == 0) {
+                return SpoolError::NoInodes;
+            }
+            let free = self.disk.free_space(root).unwrap_or(0);
             return SpoolError::DiskFull { free, needed: self.settings.min_free };
         }
         SpoolError::at(path)(error)

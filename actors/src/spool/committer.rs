@@ -237,7 +237,7 @@ impl Committer {
             // Each of them was refused to somebody.
             self.base.events.failed(error);
         }
-        if matches!(error, SpoolError::DiskFull { .. }) && self.is_spent() {
+        if matches!(error, SpoolError::DiskFull { .. } | SpoolError::NoInodes) && self.is_spent() {
             self.close();
         }
     }

@@ -21,6 +21,9 @@ pub enum SpoolError {
         /// Octets that must be free.
         needed: u64,
     },
+    /// The disk has room for octets, but not for one more file.
+    #[error("the spool's disk has no inodes left: no file can be made on it")]
+    NoInodes,
     /// The operating system refused. The operator should look at the disk.
     #[error("{path}: {source}")]
     Io {

@@ -250,6 +250,15 @@ impl Dir {
         Ok(space.f_blocks.saturating_mul(space.f_frsize))
     }
 
+    /// Whether no file can be made on its file system any more, whatever room there is.
+    pub(super) fn lacks_inodes(&self) -> bool {
+        #[cfg(test)]
+        if let Self::Memory(_) = self {
+            return false;
+        }
+        fs::fstatvfs(self.fd()).is_ok_and(|space| space.f_files > 0 && space.f_favail == 0)
+    }
+
     fn fd(&self) -> &OwnedFd {
         match self {
             Self::Real(fd) => fd,

@@ -507,8 +507,14 @@ impl Partition {
 
     /// Tells the operator once for each trouble; what the client is told.
     fn report(&mut self, path: &str, error: &io::Error) -> Reply {
+        let reply = trouble(error);
+        if reply == NO_SPACE && self.root.lacks_inodes() {
+            let error = io::Error::new(error.kind(), "no inodes left on the file system");
+            self.troubles.begin(path, &error);
+            return NO_INODES;
+        }
         self.troubles.begin(path, error);
-        trouble(error)
+        reply
     }
 
     fn discard(&self, body: &Body) {
@@ -613,6 +619,7 @@ const TOO_LARGE: Reply = Reply::new(523, Enhanced(5, 2, 3), "Message too large")
 const NONEXISTENT: Reply = Reply::new(511, Enhanced(5, 1, 1), "mailbox nonexistent");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
+const NO_INODES: Reply = Reply::new(452, Enhanced(4, 3, 1), "no inodes left for mail");
 
 /// In the log, for what no mailbox is to blame for.
 const WHOLE: &str = ".tmp";

@@ -21,6 +21,23 @@ pub fn path(data: &Path) -> PathBuf {
 /// The socket is born in a folder that nobody else may enter, so that there is no moment in
 /// which others could connect to it.
 pub(super) fn bind(data: &Path) -> io::Result<UnixListener> {
+    match give_birth(data) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            tracing::warn!(
+                %error,
+                "no room for the admin socket: the spool's reserve goes, so that the queue can drain"
+            );
+            // Two inodes, where they are what is missing. The spool takes its reserve again.
+            for path in [path(data), data.join("spool").join("reserve")] {
+                let _ = fs::remove_file(path);
+            }
+            give_birth(data)
+        }
+        bound => bound,
+    }
+}
+
+fn give_birth(data: &Path) -> io::Result<UnixListener> {
     let nursery = data.join(format!(".admin-{}", std::process::id()));
     fs::DirBuilder::new().mode(0o700).recursive(true).create(&nursery)?;
     let born = nursery.join("s");

@@ -280,7 +280,9 @@ impl Journal {
     fn state_file(&mut self, number: u32) -> Result<&mut StateFile, SpoolError> {
         if !self.files.contains_key(&number) {
             let file = match StateFile::open(&self.base, number) {
-                Err(SpoolError::DiskFull { .. }) if self.release_reserve() => {
+                Err(SpoolError::DiskFull { .. } | SpoolError::NoInodes)
+                    if self.release_reserve() =>
+                {
                     StateFile::open(&self.base, number)?
                 }
                 opened => opened?,
