@@ -258,8 +258,14 @@ fn a_message_that_is_refused_is_logged_and_counted_with_the_peer() {
         counters["tcp_local"]["rejected"]["messages"].as_u64()
     };
     assert!(within(LIMIT, || rejected() == Some(4)), "{:?}", rejected());
+    let mut lmtp = Dialogue::connect(instance.settings.lmtp).unwrap().0;
+    lmtp.ask("LHLO client.test").expect(250);
+    lmtp.ask("MAIL FROM:<vast@x.test> SIZE=99999999999").expect_start("552 5.3.4");
+    lmtp.begin("lmtp@x.test", &to);
+    lmtp.send(b"Subject: x\n\nbare\r\n.\r\n").unwrap();
+    lmtp.reply().unwrap().expect_start("550 5.6.11");
     let log = instance.log();
-    for sender in ["big", "large", "bare", "long"] {
+    for sender in ["big", "large", "bare", "long", "vast", "lmtp"] {
         let sender = format!("{sender}@x.test");
         let line =
             log.lines().find(|line| line.contains(&sender)).unwrap_or_else(|| panic!("{log}"));

@@ -109,6 +109,18 @@ impl LmtpIntake {
         self.client.map_or_else(|| self.hello.clone(), |ip| format!("{} [{ip}]", self.hello))
     }
 
+    fn tell_refused(&self, sender: &str, size: u64, reply: &Reply) {
+        MessageRefused {
+            client: &self.client_text(),
+            source_channel: &self.side.source_channel,
+            sender,
+            recipients: self.recipients.len(),
+            size,
+            reply,
+        }
+        .emit(&self.side.metrics);
+    }
+
     /// The header is at the beginning of what is in memory, until that is written to a file.
     fn look_for_the_id(&mut self) {
         if !self.content.spill.is_file() {
@@ -160,18 +172,16 @@ impl Intake for LmtpIntake {
 
     async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
         self.reset();
-        from.path.as_str().clone_into(&mut self.sender);
+        let sender = from.path.0.as_ref().map(|address| {
+            match address.completed(&self.side.default_domain) {
+                Some(completed) => completed.to_string(),
+                None => address.to_string(),
+            }
+        });
+        self.sender = sender.unwrap_or_default();
         if self.side.deliveries.spill_dir().is_none() {
             // What will be refused need not be sent first.
-            MessageRefused {
-                client: &self.client_text(),
-                source_channel: &self.side.source_channel,
-                sender: &self.sender,
-                recipients: 0,
-                size: from.size.unwrap_or(0),
-                reply: &AWAY,
-            }
-            .emit(&self.side.metrics);
+            self.sender_refused(from, &AWAY);
             return Err(AWAY);
         }
         Ok(())
@@ -254,6 +264,14 @@ impl Intake for LmtpIntake {
             &self.side.metrics,
         );
         Verdict::Each(replies)
+    }
+
+    fn sender_refused(&mut self, from: &MailFrom, reply: &Reply) {
+        self.tell_refused(from.path.as_str(), from.size.unwrap_or(0), reply);
+    }
+
+    fn refused(&mut self, reply: &Reply, octets: u64) {
+        self.tell_refused(&self.sender, octets, reply);
     }
 
     fn reset(&mut self) {
