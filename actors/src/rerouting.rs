@@ -158,6 +158,9 @@ impl Rerouter {
                 "routed anew"
             );
             for way in &*ways {
+                if let Some(reply) = way.refused.as_deref().filter(|_| way.address == address) {
+                    return Err(reply.clone());
+                }
                 let again = way.refused.is_none() && self.puts_through_again(&way.channel);
                 match (again, *way.channel == *source && way.address == address) {
                     (true, true) => return Err(CIRCLE),

@@ -18,6 +18,7 @@ const BASE: &str = r#"(
         (name: "lmtp", tag: "lmtp-daemon", program: Lmtp),
     ],
     job_controller: (pools: {"SMTP_POOL": (job_limit: 4)}),
+    notary: (postmaster: "admin@example.org"),
 )"#;
 
 /// What is said about the file when `from` is replaced by `to`, a line each.

@@ -29,6 +29,8 @@ pub struct QueueMeter {
     pub stored: Gauge,
     /// Of those, entries of channels that the configuration has lost.
     pub lost: Gauge,
+    /// Entries on disk that nobody delivers.
+    pub unserved: Gauge,
     /// Entries held in memory at most.
     pub max_messages: Gauge,
     /// Times that the disk was scanned for more.
@@ -112,18 +114,22 @@ impl QueueMeter {
             tracked: Gauge::default(),
             stored: Gauge::default(),
             lost: Gauge::default(),
+            unserved: Gauge::default(),
             max_messages: Gauge::default(),
             scans: Counter::default(),
             paused: Family::default(),
         };
         meter.pause(None);
         meter.max_messages.set(level(max_messages));
-        let Self { tracked, stored, lost, max_messages, scans, paused } = meter.clone();
+        let Self { tracked, stored, lost, unserved, max_messages, scans, paused } = meter.clone();
         registry.register("queue_tracked", "Queue entries held in memory", tracked);
         registry.register("queue_stored", "Queue entries on disk", stored);
         let help = "Queue entries on disk of channels that the configuration has lost: bring the \
                     channel back, or delete them";
         registry.register("queue_lost", help, lost);
+        let help = "Queue entries on disk that nobody delivers, those of lost channels included: \
+                    relais status names the channels";
+        registry.register("queue_unserved", help, unserved);
         let help = "Queue entries held in memory at most";
         registry.register("queue_max_messages", help, max_messages);
         registry.register("queue_scans", "Scans of the disk for more entries", scans);

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc};
 
+use bytes::Bytes;
 use relais_channels::{
     dsn::{Kind, Notice, RecipientReport, Report, Returned, header_block, languages_of},
     mail::{
@@ -16,7 +17,7 @@ use crate::{
     events::{MessageAccepted, RecipientsReturned},
     metrics::NoticeResult,
     queue::now_ms,
-    router::{Question, grouped},
+    router::{Question, Route, grouped},
     spool::{NewContent, SpoolError, open_recipients},
 };
 
@@ -63,7 +64,9 @@ impl Parts {
             None => Arc::new(self.read(first).await?),
         };
         let KnownMessage { envelope, header: head } = &*known;
-        self.write_to_sender(envelope, head, cases).await?;
+        for owner in owners(envelope, cases) {
+            self.write_to(owner, envelope, head, cases).await?;
+        }
         for case in cases {
             self.log(envelope, case);
         }
@@ -77,14 +80,17 @@ impl Parts {
         Ok(KnownMessage { envelope, header })
     }
 
-    async fn write_to_sender(
+    /// Tells of those recipients whose news go to `owner`; `None` is the sender.
+    async fn write_to(
         &self,
+        owner: Option<&str>,
         envelope: &Envelope,
         head: &[u8],
         cases: &[Case],
     ) -> Result<(), TellError> {
-        let to = self.readers(envelope, cases);
-        let concerned: Vec<_> = cases.iter().flat_map(|case| concerned(envelope, case)).collect();
+        let to = self.readers(owner, envelope, cases);
+        let concerned: Vec<_> =
+            cases.iter().flat_map(|case| concerned(owner, envelope, case)).collect();
         let Some(first) = cases.first().filter(|_| !to.is_empty() && !concerned.is_empty()) else {
             return Ok(());
         };
@@ -102,7 +108,11 @@ impl Parts {
             id,
             host: &self.host,
             postmaster: &self.postmaster,
-            to: if envelope.sender.is_empty() { &self.postmaster } else { &envelope.sender },
+            to: match owner {
+                Some(owner) => owner,
+                None if envelope.sender.is_empty() => &self.postmaster,
+                None => &envelope.sender,
+            },
             now: now_ms(),
             message: envelope.id,
             arrival: envelope.received,
@@ -117,11 +127,13 @@ impl Parts {
     }
 
     /// The sender, if it wants to hear and is somebody; the postmaster, as the channels say.
-    fn readers(&self, envelope: &Envelope, cases: &[Case]) -> Vec<String> {
+    fn readers(&self, owner: Option<&str>, envelope: &Envelope, cases: &[Case]) -> Vec<String> {
         let mut to = Vec::new();
         let nobody = envelope.sender.is_empty();
-        if !nobody {
-            to.push(envelope.sender.clone());
+        match owner {
+            Some(owner) => to.push(owner.to_owned()),
+            None if nobody => {}
+            None => to.push(envelope.sender.clone()),
         }
         let copy = |case: &Case| {
             let channel = self.channels.channel(case.destination.channel);
@@ -177,43 +189,96 @@ impl Parts {
         }
     }
 
-    /// Puts the notice into the queue, from nobody.
+    /// Puts the notice into the queue, from nobody. Who cannot be reached is told by way of the
+    /// postmaster; and what does not even reach him is held.
     async fn store(&self, id: MessageId, notice: Notice, to: &[String]) -> Result<(), TellError> {
-        let mut routes: Vec<(Recipient, Arc<[crate::router::Route]>)> = Vec::new();
-        let source_channel = self.source_channel();
+        let mut routes: Vec<(Recipient, Arc<[Route]>)> = Vec::new();
+        let mut lost: Vec<(String, Reply)> = Vec::new();
         for address in to {
-            let Ok(parsed) = Address::parse(address) else { continue };
-            let question = Question {
-                address: &parsed,
-                sender: "",
-                source_channel,
-                may_relay: true,
-                trace: false,
-                header: false,
-                released: false,
-            };
-            match self.router.resolve(&question).await {
+            match self.way_to(address).await? {
                 Ok(ways) => routes.push((Recipient::new("", address), ways)),
-                Err(reply) if reply.is_permanent() => {
-                    warn!(%id, to = address, %reply, "a notice has nowhere to go");
-                    self.metrics.notices.count(NoticeResult::NoWay);
-                }
-                Err(reply) => {
-                    return Err(TellError::Route { address: address.clone(), reply });
-                }
+                Err(reply) => lost.push((address.clone(), reply)),
             }
         }
-        let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
-        if entries.is_empty() {
-            return Ok(());
+        if !lost.is_empty() && !to.iter().any(|to| to.eq_ignore_ascii_case(&self.postmaster)) {
+            match self.way_to(&self.postmaster).await? {
+                Ok(ways) => {
+                    for (address, reply) in lost.drain(..) {
+                        let postmaster = &self.postmaster;
+                        warn!(%id, to = address, %reply, %postmaster, "a notice goes to the postmaster");
+                    }
+                    routes.push((Recipient::new("", &*self.postmaster), ways));
+                }
+                Err(reply) => lost.push((self.postmaster.to_string(), reply)),
+            }
         }
-        let mut envelope = envelope_of(id, source_channel, notice.eight_bit, entries);
-        let content = NewContent::Whole { head: Vec::new(), body: notice.content.into() };
-        self.spool.append(&mut envelope, content).await?;
-        let reply = Reply::new(250, Enhanced(2, 0, 0), "a notice to the sender");
-        MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.metrics);
-        self.metrics.notices.count(NoticeResult::Written);
+        let body: Bytes = notice.content.into();
+        let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
+        if !entries.is_empty() {
+            let envelope = envelope_of(id, self.source_channel(), notice.eight_bit, entries);
+            self.append(envelope, body.clone(), "a notice to the sender").await?;
+            self.metrics.notices.count(NoticeResult::Written);
+        }
+        if !lost.is_empty() {
+            let id = if routes.is_empty() { id } else { self.ids.next() };
+            let envelope = self.held(id, notice.eight_bit, lost);
+            self.append(envelope, body, "a notice that is held: it has nowhere to go").await?;
+            self.metrics.notices.count(NoticeResult::NoWay);
+        }
         Ok(())
+    }
+
+    async fn append(
+        &self,
+        mut envelope: Envelope,
+        body: Bytes,
+        what: &'static str,
+    ) -> Result<(), TellError> {
+        let content = NewContent::Whole { head: Vec::new(), body };
+        self.spool.append(&mut envelope, content).await?;
+        let reply = Reply::new(250, Enhanced(2, 0, 0), what);
+        MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.metrics);
+        Ok(())
+    }
+
+    /// Where somebody lives; or why nobody will ever know.
+    async fn way_to(&self, address: &str) -> Result<Result<Arc<[Route]>, Reply>, TellError> {
+        let Ok(parsed) = Address::parse(address) else {
+            return Ok(Err(Reply::new(550, Enhanced(5, 1, 3), "malformed address")));
+        };
+        let question = Question {
+            address: &parsed,
+            sender: "",
+            source_channel: self.source_channel(),
+            may_relay: true,
+            trace: false,
+            header: false,
+            released: false,
+        };
+        match self.router.resolve(&question).await {
+            Ok(ways) => Ok(Ok(ways)),
+            Err(reply) if reply.is_permanent() => Ok(Err(reply)),
+            Err(reply) => Err(TellError::Route { address: address.to_owned(), reply }),
+        }
+    }
+
+    /// A notice that has nowhere to go. When it is released, the channel that puts mail through
+    /// rewriting again asks once more where its readers live.
+    fn held(&self, id: MessageId, eight_bit: bool, lost: Vec<(String, Reply)>) -> Envelope {
+        let said: Vec<_> = lost.iter().map(|(to, reply)| format!("<{to}>: {reply}")).collect();
+        let reason = format!("a notice that has nowhere to go: {}", said.join("; "));
+        error!(%id, %reason, "a notice is held");
+        let of = |program| self.channels.iter().find(move |(_, its)| its.program == program);
+        let channel = of(Program::Reprocess).or_else(|| of(Program::Process));
+        let channel = channel.map(|(_, channel)| channel);
+        let recipients = lost.into_iter().map(|(to, _)| Recipient::new(to.clone(), to)).collect();
+        let entry = Entry {
+            channel: channel.map_or(self.source_channel(), |its| &its.name).to_owned(),
+            host: channel.map_or("process", |its| &its.tag).to_ascii_lowercase(),
+            recipients,
+        };
+        let envelope = envelope_of(id, self.source_channel(), eight_bit, vec![entry]);
+        Envelope { held: Some(reason), ..envelope }
     }
 
     /// The channel that notices come in by: `process`, as in the original, when there is one.
@@ -265,14 +330,43 @@ fn envelope_of(
     }
 }
 
-/// Those whose sender wants to hear of this, with what there is to say.
+/// Who is to be told of these: the sender, the owners of lists, or both. Of what came from nobody no
+/// owner hears: notices would beget notices.
+fn owners<'a>(envelope: &'a Envelope, cases: &[Case]) -> Vec<Option<&'a str>> {
+    let mut owners = Vec::new();
+    for case in cases {
+        let entry = envelope.entries.get(usize::from(case.entry.entry));
+        for index in open_recipients(case.recipients) {
+            let recipient = entry.and_then(|entry| entry.recipients.get(usize::from(index)));
+            let Some(recipient) = recipient else { continue };
+            let owner = owner_of(envelope, recipient, case.kind);
+            if !owners.contains(&owner) {
+                owners.push(owner);
+            }
+        }
+    }
+    owners
+}
+
+/// Who hears of this recipient in the sender's place.
+fn owner_of<'a>(envelope: &Envelope, recipient: &'a Recipient, kind: Kind) -> Option<&'a str> {
+    let is_bad = !matches!(kind, Kind::Delivered | Kind::Relayed | Kind::Expanded);
+    let origin = recipient.origin.as_deref().filter(|_| is_bad && !envelope.sender.is_empty());
+    origin.and_then(|origin| origin.errors_to.as_deref())
+}
+
+/// Those of whom `owner` wants to hear this, with what there is to say.
 fn concerned<'a>(
+    owner: Option<&'a str>,
     envelope: &'a Envelope,
     case: &'a Case,
 ) -> impl Iterator<Item = RecipientReport<'a>> {
     let entry = envelope.entries.get(usize::from(case.entry.entry));
     open_recipients(case.recipients).filter_map(move |index| {
         let recipient = entry?.recipients.get(usize::from(index))?;
+        if owner_of(envelope, recipient, case.kind) != owner {
+            return None;
+        }
         let wanted = match case.kind {
             Kind::Failed | Kind::TimedOut | Kind::Bounced => recipient.notify.of_failure(),
             Kind::Delayed => recipient.notify.of_delay(),

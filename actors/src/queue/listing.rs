@@ -12,6 +12,7 @@ use super::{
     tracker::{Key, Tally},
 };
 use crate::{
+    channels::is_delivered,
     metrics::level,
     spool::{Counts, ScannedEntry},
     status::{EntryState, Pause},
@@ -169,6 +170,12 @@ impl Queue {
         }
         let is_lost = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
         let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();
+        let is_unserved = |(name, _): &(&String, &Counts)| {
+            self.channels.find(name).is_none_or(|id| !is_delivered(self.channels.channel(id)))
+        };
+        let waiting = |(_, counts): (&String, &Counts)| counts.untried + counts.tried;
+        let unserved: u64 = counts.iter().filter(is_unserved).map(waiting).sum();
+        self.metrics.queue.unserved.set(level(unserved));
         let stored: u64 = counts.values().map(Counts::total).sum();
         self.metrics.queue.lost.set(level(lost));
         self.metrics.queue.tracked.set(level(self.tracker.len()));

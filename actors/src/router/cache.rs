@@ -1,12 +1,14 @@
 //! What routing found, remembered and shared by all sessions.
 //!
-//! Holds only what does not depend on who asks. Bounded: when it is full, what is out of date
-//! goes first, and then a part of the rest. A cached answer costs one look-up and no message.
+//! Holds only what does not depend on who asks. Bounded, in answers and in octets: when it is full,
+//! what is out of date goes first, and then a part of the rest. What lists came to is counted once,
+//! however many answers share it. A cached answer costs one look-up and no message.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,7 +17,7 @@ use dashmap::DashMap;
 use relais_channels::mail::Address;
 use relais_config::directory::Cache as Limits;
 
-use super::routes::{Question, Resolution, Routes};
+use super::routes::{Question, Resolution, Route, Routes};
 
 /// The cache, with the routes that its answers came from.
 #[derive(Debug)]
@@ -27,6 +29,9 @@ pub struct RouteCache {
     limits: Limits,
     hits: AtomicU64,
     misses: AtomicU64,
+    octets: AtomicUsize,
+    /// Answers that share what a list came to, by its place in memory, and its octets.
+    shared: Mutex<HashMap<usize, (usize, usize)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ impl RouteCache {
             limits,
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            octets: AtomicUsize::new(0),
+            shared: Mutex::default(),
         }
     }
 
@@ -62,7 +69,8 @@ impl RouteCache {
     /// Forgets every answer: the directory has changed.
     pub fn clear(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        self.answers.clear();
+        self.routes().lists.forget();
+        self.forget_all();
     }
 
     /// Answers from the cache, for `directory_cache_hits_total`.
@@ -73,6 +81,11 @@ impl RouteCache {
     /// Answers that were not there.
     pub fn misses(&self) -> u64 {
         self.misses.load(Ordering::Relaxed)
+    }
+
+    /// Octets of the answers held.
+    pub fn octets(&self) -> usize {
+        self.octets.load(Ordering::Relaxed)
     }
 
     /// Answers held.
@@ -115,28 +128,85 @@ impl RouteCache {
         self.make_room(now);
         let key = key(question.source_channel, question.address);
         let answer = Answer { resolution: Arc::clone(resolution), until };
-        self.answers.insert(key.into(), answer);
+        self.charge(key.len(), resolution);
+        if let Some(before) = self.answers.insert(key.as_str().into(), answer) {
+            self.discharge(key.len(), &before.resolution);
+        }
         // Read last: a clear that came before the insertion is seen here.
         if self.generation() != generation {
-            self.answers.clear();
+            self.forget_all();
         }
     }
 
-    fn make_room(&self, now: Instant) {
-        if self.answers.len() < self.limits.entries {
-            return;
-        }
-        self.answers.retain(|_, answer| now < answer.until);
-        if self.answers.len() < self.limits.entries {
-            return;
-        }
-        // Every eighth at least, so that the work is shared by many answers to come.
-        let mut n = 0_usize;
-        self.answers.retain(|_, _| {
-            n += 1;
-            n % 8 != 1
+    fn forget_all(&self) {
+        self.keep(|_| false);
+    }
+
+    /// Forgets the other answers.
+    fn keep(&self, mut wanted: impl FnMut(&Answer) -> bool) {
+        self.answers.retain(|key, answer| {
+            let stays = wanted(answer);
+            if !stays {
+                self.discharge(key.len(), &answer.resolution);
+            }
+            stays
         });
     }
+
+    fn charge(&self, key: usize, resolution: &Resolution) {
+        self.octets.fetch_add(key + ANSWER, Ordering::Relaxed);
+        let Some(list) = list_of(resolution) else { return };
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let (answers, octets) =
+            shared.entry(list.as_ptr() as usize).or_insert_with(|| (0, octets_of(list)));
+        *answers += 1;
+        if *answers == 1 {
+            self.octets.fetch_add(*octets, Ordering::Relaxed);
+        }
+    }
+
+    fn discharge(&self, key: usize, resolution: &Resolution) {
+        self.octets.fetch_sub(key + ANSWER, Ordering::Relaxed);
+        let Some(list) = list_of(resolution) else { return };
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = list.as_ptr() as usize;
+        let Some((answers, octets)) = shared.get_mut(&place) else { return };
+        *answers -= 1;
+        if *answers == 0 {
+            self.octets.fetch_sub(*octets, Ordering::Relaxed);
+            shared.remove(&place);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.answers.len() >= self.limits.entries || self.octets() >= MAX_OCTETS
+    }
+
+    fn make_room(&self, now: Instant) {
+        if !self.is_full() {
+            return;
+        }
+        self.keep(|answer| now < answer.until);
+        while self.is_full() && !self.is_empty() {
+            // Every eighth at least, so that the work is shared by many answers to come.
+            let mut n = 0_usize;
+            self.keep(|_| {
+                n += 1;
+                n % 8 != 1
+            });
+        }
+    }
+}
+
+/// What several answers may share.
+fn list_of(resolution: &Resolution) -> Option<&[Route]> {
+    resolution.routes.as_deref().ok().filter(|routes| routes.len() > 1)
+}
+
+/// What the ways of a list take; names of channels and hosts are shared by them.
+fn octets_of(routes: &[Route]) -> usize {
+    let text = |route: &Route| route.address.len() + route.member.as_ref().map_or(0, |m| m.len());
+    routes.iter().map(|route| size_of::<Route>() + text(route) + HEAP).sum()
 }
 
 /// Source channel and address; the case of a domain does not matter.
@@ -152,6 +222,12 @@ fn key(channel: &str, address: &Address) -> String {
     key
 }
 
+/// What an answer takes beside its key, with a single way.
+const ANSWER: usize = 400;
+/// What allocations of a way take beside their octets.
+const HEAP: usize = 64;
+/// Octets of all answers, about.
+const MAX_OCTETS: usize = 64 << 20;
 /// How long a temporary failure is remembered, so that a dead directory is not asked for each
 /// recipient.
 const TEMPORARY: Duration = Duration::from_secs(2);

@@ -18,6 +18,7 @@ use tracing::warn;
 
 use super::{
     alias::{SPECIAL, Targets},
+    lists::{Fingerprint, LONG},
     refusal::Refusal,
     rewrite::{Purpose, Rewritten},
     routes::{Route, Routes},
@@ -59,6 +60,10 @@ pub(super) struct Expansion {
     failed: Vec<Failed>,
     /// Hosts, once each.
     hosts: HashSet<Arc<str>>,
+    /// The list that the recipient is, if it is one.
+    pub(super) list: Option<Fingerprint>,
+    /// What that list came to a moment ago.
+    pub(super) shared: Option<Arc<[Route]>>,
 }
 
 impl Routes {
@@ -136,6 +141,17 @@ impl Routes {
         let found = expansion.pending.len() + expansion.routes.len() + expansion.failed.len();
         if found + addresses.len() + missing.len() > MAX_EXPANSION {
             return Err(Refusal::TooMany);
+        }
+        if depth == 0 && addresses.len() >= LONG && !trace.is_on() {
+            let list = self.lists.fingerprint(&(
+                (purpose.source, purpose.envelope, purpose.forward, purpose.released),
+                (&addresses, &missing, &errors_to),
+            ));
+            expansion.list = Some(list);
+            expansion.shared = self.lists.find(list);
+            if expansion.shared.is_some() {
+                return Ok(());
+            }
         }
         let errors_to = errors_to.map(Arc::from).or_else(|| lineage.errors_to.clone());
         for dn in missing {

@@ -8,6 +8,8 @@ mod alias;
 mod cache;
 mod entries;
 mod expansion;
+mod lists;
+mod postmaster;
 mod refusal;
 mod rewrite;
 mod routes;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use relais_channels::mail::{Address, Enhanced, Reply};
 
+pub(crate) use self::expansion::MAX_EXPANSION;
 pub use self::{
     access::{Access, internal_ip},
     cache::RouteCache,

@@ -15,6 +15,8 @@ use relais_config::{Channel, Config, MappingTable, channel::Program, mapping::Ta
 use super::{
     access::{self, Access, ORIG_SEND_ACCESS},
     expansion::{Expansion, Lineage},
+    lists::Lists,
+    postmaster::{Postmaster, is_our_postmaster},
     refusal::{Refusal, relaying},
     rewrite::{Purpose, Rewritten},
     rules::Rules,
@@ -43,6 +45,10 @@ pub struct Routes {
     pub(super) delimiter: String,
     /// The local channel hands on to a transport.
     pub(super) has_transport: bool,
+    /// Who else stands in for a postmaster that nobody knows.
+    pub(super) postmaster: Postmaster,
+    /// What lists came to a moment ago.
+    pub(super) lists: Lists,
 }
 
 /// A recipient to find the way of.
@@ -170,6 +176,8 @@ impl Routes {
             completion: completion.to_ascii_lowercase(),
             delimiter: local.map_or("+".to_owned(), |local| local.recipient_delimiter.clone()),
             has_transport: local.is_some_and(transports),
+            postmaster: Postmaster::of(config),
+            lists: Lists::default(),
         })
     }
 
@@ -268,6 +276,21 @@ impl Routes {
             source: question.source_channel,
             released: question.released,
         };
+        let resolution = self.resolve_once(question, purpose, lookup, trace).await;
+        let refused = matches!(&resolution.routes, Err(reply) if reply.is_permanent());
+        if refused && !question.header && is_our_postmaster(question.address, &resolution) {
+            return self.stand_in(question, purpose, resolution, lookup, trace).await;
+        }
+        resolution
+    }
+
+    pub(super) async fn resolve_once(
+        &self,
+        question: &Question<'_>,
+        purpose: Purpose<'_>,
+        lookup: &impl Lookup,
+        trace: &mut Trace,
+    ) -> Resolution {
         let address = question.address.clone();
         match self.rewrite(address, purpose, lookup, trace).await {
             Ok(rewritten) => self.follow(question, purpose, rewritten, lookup, trace).await,
@@ -310,10 +333,18 @@ impl Routes {
             Ok(()) => self.expand_all(purpose, lookup, &mut expansion, trace).await,
             Err(refusal) => Err(refusal),
         };
+        if let Some(shared) = expansion.shared.take() {
+            resolution.routes = Ok(shared);
+            return resolution;
+        }
+        let list = expansion.list;
         resolution.routes = expanded
             .and_then(|()| self.finish(expansion, trace))
             .map(Arc::from)
             .map_err(|refusal| refusal.reply());
+        if let (Some(list), Ok(routes)) = (list, &resolution.routes) {
+            self.lists.keep(list, routes);
+        }
         resolution
     }
 

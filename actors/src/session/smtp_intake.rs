@@ -14,7 +14,7 @@ use super::{QueueSide, received::Received};
 use crate::{
     events::{MessageAccepted, MessageRefused, RecipientRefused},
     queue::now_ms,
-    router::{Question, Route, grouped, internal_ip},
+    router::{MAX_EXPANSION, Question, Route, grouped, internal_ip},
     spool::{Draft, NewContent, SpoolError},
 };
 
@@ -220,7 +220,7 @@ impl Intake for SmtpIntake {
     }
 
     async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
-        if self.abandoned > MAX_WAYS {
+        if self.abandoned > MAX_EXPANSION {
             self.refuse(to, &NO_MESSAGE);
             return Err(NO_MESSAGE);
         }
@@ -236,7 +236,8 @@ impl Intake for SmtpIntake {
             released: false,
         };
         match self.side.router.resolve(&question).await {
-            Ok(routes) if self.transaction.ways + routes.len() > MAX_WAYS => {
+            // The router takes none that no transaction could take.
+            Ok(routes) if self.transaction.ways + routes.len() > MAX_EXPANSION => {
                 self.refuse(to, &TOO_MANY);
                 Err(TOO_MANY)
             }
@@ -338,13 +339,17 @@ fn refusal(error: &SpoolError) -> Reply {
         SpoolError::Busy { .. } => {
             Reply::new(452, Enhanced(4, 3, 1), "too much mail at once, try again later")
         }
+        // Once more would be no better.
+        SpoolError::Envelope(limit) => {
+            Reply::with_text(554, Enhanced(5, 3, 4), format!("not stored: {limit}"))
+        }
         _ => Reply::new(451, Enhanced(4, 3, 0), "the message could not be stored, try again later"),
     }
 }
 
-/// Recipients of one message with all lists expanded; the rest is for another transaction.
-const MAX_WAYS: usize = 50_000;
-const TOO_MANY: Reply = Reply::new(452, Enhanced(4, 5, 3), "too many recipients");
+/// Together with those before it; the rest is for another transaction.
+const TOO_MANY: Reply =
+    Reply::new(452, Enhanced(4, 5, 3), "too many recipients of one message, lists expanded");
 const NO_MESSAGE: Reply =
     Reply::new(421, Enhanced(4, 7, 0), "too many recipients and no message, closing");
 const UNQUALIFIED_SENDER: Reply =

@@ -161,6 +161,10 @@ pub struct ChannelStatus {
     /// An operator stopped it.
     #[serde(default)]
     pub stopped: bool,
+    /// Nobody delivers what is in it: this release has no jobs of its program, or the configuration
+    /// no such channel.
+    #[serde(default)]
+    pub unserved: bool,
     /// Entries that could go now.
     pub ready: u64,
     /// Entries that are being tried.

@@ -4,8 +4,11 @@ use std::collections::HashSet;
 
 use super::{Known, list};
 use crate::{
-    Config, dispatcher,
+    Config, RewriteRule,
+    channel::Program,
+    dispatcher,
     reader::{Reader, suggest},
+    rewrite::{Condition, Rewriting, Template},
 };
 
 pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
@@ -25,6 +28,42 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
     let takes_mail = services.any(|service| service.program == dispatcher::Program::Smtp);
     if takes_mail && config.rewrite_rules.is_empty() && reader.is_sound("rewrite_rules") {
         let message = "there are no rewrite rules: every recipient will be refused";
+        reader.warning_at("rewrite_rules", message, false);
+    }
+    if takes_mail && reader.is_sound("rewrite_rules") && reader.are_sound("channels", "program") {
+        somebody_hears(config, reader);
+    }
+}
+
+/// Whether senders, owners of lists and the postmaster can be reached.
+fn somebody_hears(config: &Config, reader: &mut Reader<'_>) {
+    let is_for_ours = |rewriting: &Rewriting| {
+        rewriting.conditions.iter().any(|its| matches!(its, Condition::Local(_)))
+    };
+    let reaches_others = |rule: &RewriteRule| {
+        rule.kind.is_catch_all()
+            && !matches!(&rule.parsed, Template::Plain(rewriting) if is_for_ours(rewriting))
+    };
+    let others = config.rewrite_rules.iter().any(reaches_others);
+    if !others && !config.rewrite_rules.is_empty() {
+        let message = "no rule is for all other domains (\".\" or \"$*\"): senders there cannot be \
+                       told what became of their mail, and their notices go to notary.postmaster";
+        reader.warning_at("rewrite_rules", message, false);
+    }
+    let has = |programs: &[Program]| {
+        config.channels.iter().any(|channel| programs.contains(&channel.program))
+    };
+    let lists = config.directory.is_some() || !config.aliases.is_empty();
+    if lists && !has(&[Program::Reprocess, Program::Process]) {
+        let message = "there is no channel of program Reprocess: a list with a member that leads \
+                       nowhere, for now or for good, is refused as a whole";
+        reader.warning_at("channels", message, false);
+    }
+    let aliased = config.aliases.keys().any(|name| name.eq_ignore_ascii_case("postmaster"));
+    let somebody = config.notary.postmaster.is_some() || config.store.is_some() || aliased;
+    if !somebody && config.directory.is_none() && !config.rewrite_rules.is_empty() {
+        let message = "nobody is postmaster: name one in notary.postmaster or in aliases; until then \
+                       his mail is held";
         reader.warning_at("rewrite_rules", message, false);
     }
 }

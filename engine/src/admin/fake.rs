@@ -102,6 +102,7 @@ impl Console for Fake {
                 jobs: 1,
                 threads: 1,
                 stopped: false,
+                unserved: false,
                 ready: 2,
                 active: 1,
                 delayed: 0,

@@ -22,7 +22,7 @@ use std::{
 
 use actix::Addr;
 use relais_actors::{
-    channels::Channels,
+    channels::{Channels, is_delivered},
     directory::Counters as Lookups,
     dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
@@ -213,6 +213,7 @@ impl Console for EngineConsole {
                 jobs: jobs.map_or(0, |jobs| jobs.jobs),
                 threads: jobs.map_or(0, |jobs| jobs.threads),
                 stopped: jobs.is_some_and(|jobs| jobs.frozen),
+                unserved: !is_delivered(channel),
                 ready: waiting.ready,
                 active: waiting.active,
                 delayed: waiting.delayed,
@@ -227,6 +228,7 @@ impl Console for EngineConsole {
             channels.push(ChannelStatus {
                 name: name.to_owned(),
                 program: "lost".to_owned(),
+                unserved: true,
                 ready: counts.untried,
                 delayed: counts.tried,
                 held: counts.held,

@@ -147,7 +147,9 @@ fn channels(status: &Status) -> Table {
             &channel.name,
             &channel.program,
             &channel.pool,
-            &if channel.stopped {
+            &if channel.unserved {
+                "nobody".to_owned()
+            } else if channel.stopped {
                 "stopped".to_owned()
             } else {
                 format!("{}/{}", channel.jobs, channel.maxjobs)
