@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashSet,
+    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -36,7 +37,8 @@ impl Intents {
     pub fn note<'a>(&self, entries: impl Iterator<Item = &'a ScannedEntry>) -> io::Result<()> {
         let mut text = format!("{}\n", now_ms());
         for ScannedEntry { id, entry, .. } in entries {
-            text += &format!("{id} {entry}\n");
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{id} {entry}");
         }
         durable::replace(&self.0, &text)
     }

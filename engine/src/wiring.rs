@@ -170,12 +170,7 @@ impl Engine {
             let lifeline = vital(&watch, metrics::Actor::Pool, format!("pool {name}"));
             Pool::new(limit, parts.clone(), lifeline).start()
         });
-        for channel in Stopped::new(&config.data).load().map_err(StartError::Stopped)? {
-            tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
-            controller.do_send(Freeze { channel, frozen: true });
-        }
-        controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
-        restore_limits(&config, &channels, &queue, &controller);
+        connect(&config, &channels, &queue, &controller, pools.collect())?;
 
         let store = open_store(&config, &metrics)?;
         let deliveries = store.as_ref().map(Store::deliveries);
@@ -378,6 +373,23 @@ fn postmaster(config: &Config) -> String {
 pub(crate) fn notice_templates(config: &Config) -> Result<Templates, TemplateError> {
     let folder = config.notary.templates.as_deref().map(|folder| config.path(folder));
     Templates::load(folder.as_deref())
+}
+
+/// Lets jobs start, as far as operators have not said otherwise.
+fn connect(
+    config: &Config,
+    channels: &Channels,
+    queue: &Addr<Queue>,
+    controller: &Addr<JobController>,
+    pools: Vec<Addr<Pool>>,
+) -> Result<(), StartError> {
+    for channel in Stopped::new(&config.data).load().map_err(StartError::Stopped)? {
+        tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
+        controller.do_send(Freeze { channel, frozen: true });
+    }
+    controller.do_send(Connect { queue: queue.clone(), pools });
+    restore_limits(config, channels, queue, controller);
+    Ok(())
 }
 
 /// Limits that an operator saved stand above the configuration file, and are said to.
