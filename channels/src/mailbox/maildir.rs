@@ -16,6 +16,7 @@ use super::{dir::Dir, open_file::OpenFile};
 #[derive(Debug)]
 pub(super) struct FileNames {
     host: String,
+    pid: u32,
     count: u64,
 }
 
@@ -23,7 +24,8 @@ impl FileNames {
     /// For files made by this process on `host`.
     pub(super) fn new(host: &str) -> Self {
         // As the Maildir specification wants it: neither path nor flags can be read out of it.
-        Self { host: host.replace('/', "\\057").replace(':', "\\072"), count: 0 }
+        let host = host.replace('/', "\\057").replace(':', "\\072");
+        Self { host, pid: process::id(), count: 0 }
     }
 
     /// `seconds.MmicrosecondsPpidQcount.host,S=octets`; the size saves readers a `stat`.
@@ -31,7 +33,7 @@ impl FileNames {
         self.count += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, micros) = (now.as_secs(), now.subsec_micros());
-        let (pid, count, host) = (process::id(), self.count, &self.host);
+        let Self { pid, count, host } = self;
         format!("{seconds}.M{micros}P{pid}Q{count}.{host},S={size}")
     }
 }
