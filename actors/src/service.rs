@@ -23,9 +23,10 @@ use crate::{
     listening::Listening,
     metrics::{self, ActorMeter, Admission, ServiceMeter},
     placement::Placement,
+    readiness::Cause,
     router::{Access, RouteCache},
     session::{Connection, SessionParts},
-    watch::{Died, Lifeline},
+    watch::{Died, Lifeline, life_of},
     worker::{TakeConnection, Worker},
 };
 
@@ -235,6 +236,8 @@ impl Actor for Service {
                 accept(listening, self.room.clone(), self.stopped.clone(), ctx.address());
             ctx.spawn(accepting.into_actor(self));
         }
+        let session = &self.parts.session;
+        session.metrics.readiness.clear(Cause::Service, &life_of(&session.service));
     }
 }
 

@@ -12,7 +12,10 @@ use std::{collections::HashMap, time::Duration};
 use actix::prelude::*;
 use tracing::{error, warn};
 
-use crate::metrics::{self, Metrics, RestartCause};
+use crate::{
+    metrics::{self, Metrics, RestartCause},
+    readiness::Cause,
+};
 
 /// Held by a watched actor.
 pub struct Lifeline {
@@ -130,6 +133,13 @@ impl Handler<Died> for Watch {
         let restart = if died.panicked { RestartCause::Panic } else { RestartCause::Stopped };
         self.metrics.actor(died.actor).restarted(restart);
         let cause = restart.name();
+        if died.actor == metrics::Actor::Service {
+            let words = format!(
+                "service {} does not take connections: it ended ({cause}), and is started again",
+                died.name
+            );
+            self.metrics.readiness.raise(Cause::Service, &life_of(&died.name), words);
+        }
         let Some(guarded) = self.guarded.get_mut(&died.name) else { return };
         match guarded.remedy {
             Remedy::End => {
@@ -160,6 +170,11 @@ impl Handler<Died> for Watch {
             }
         }
     }
+}
+
+/// What the end of a service is raised for, beside other troubles that it may have.
+pub(crate) fn life_of(service: &str) -> String {
+    format!("{service}: its life")
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -159,6 +159,8 @@ fn readyz_says_that_a_service_cannot_be_reached() {
     let page = fetch(instance.settings.admin, "/readyz").unwrap();
     assert_eq!(page.status, 503);
     assert!(page.body.contains("service ") && page.body.contains("lmtp.sock"), "{page:?}");
+    let status = instance.json("status", &[]).remove(0);
+    assert_eq!(status["not_ready"][0], page.body.trim_end(), "status says the same");
     // Somebody else's socket in its place is not ours.
     let _other = UnixListener::bind(&socket).unwrap();
     assert!(!instance.is_ready());

@@ -46,6 +46,9 @@ pub struct Status {
     pub started: Timestamp,
     /// Seconds since then.
     pub uptime_seconds: u64,
+    /// Why mail is not taken or not delivered, as `/readyz` says it; absent when all is well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_ready: Vec<String>,
     /// Where the admin endpoint is reached: `"unix:/…/admin.sock"`, `"http://127.0.0.1:9225"`.
     pub admin: Vec<String>,
     /// Listening services, in name order.
@@ -262,6 +265,7 @@ mod tests {
             phase: Phase::Running,
             started: Timestamp(0),
             uptime_seconds: 0,
+            not_ready: vec![],
             admin: vec![],
             services: vec![ServiceStatus {
                 name: "SMTP".to_owned(),

@@ -74,6 +74,7 @@ impl Console for Fake {
             phase: Phase::Running,
             started: now,
             uptime_seconds: 60,
+            not_ready: vec![],
             admin: vec!["unix:relais-data/admin.sock".to_owned()],
             services: vec![ServiceStatus {
                 name: "SMTP".to_owned(),

@@ -244,6 +244,7 @@ impl Console for EngineConsole {
             phase: self.phase(),
             started: self.0.started.0,
             uptime_seconds: self.0.started.1.elapsed().as_secs(),
+            not_ready: parts.troubles(),
             admin: iter::once(format!("unix:{}", socket::path(&self.0.data).display()))
                 .chain(config.admin.listen.map(|address| format!("http://{address}")))
                 .collect(),

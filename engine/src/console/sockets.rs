@@ -18,7 +18,8 @@ impl SocketFile {
     /// Of every service that has one.
     pub(super) fn of(listening: &[(String, Vec<String>)]) -> Vec<(String, Vec<Self>)> {
         let files = |places: &[String]| -> Vec<Self> {
-            let paths = places.iter().filter(|place| place.starts_with('/')).map(PathBuf::from);
+            let paths = places.iter().filter_map(|place| place.strip_prefix("unix:"));
+            let paths = paths.map(PathBuf::from);
             paths.map(|path| Self { identity: identity(&path), path }).collect()
         };
         let services = listening.iter().map(|(service, places)| (service.clone(), files(places)));

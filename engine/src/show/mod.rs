@@ -64,6 +64,11 @@ pub fn status(status: &Status, look: Look) -> String {
         queue.max_messages,
         Size(queue.spool_bytes)
     );
+    // Want of room is told in words of its own below.
+    let refused = |why: &&String| queue.refusing.as_ref().is_some_and(|it| why.ends_with(it));
+    for why in status.not_ready.iter().filter(|why| !refused(why)) {
+        let _ = writeln!(page, "not ready: {}", Printable(why));
+    }
     if let Some(refusing) = &queue.refusing {
         let _ = writeln!(page, "new mail is refused now: {}", Printable(refusing));
     }
