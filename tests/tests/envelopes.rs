@@ -251,8 +251,8 @@ fn a_message_that_is_refused_is_logged_and_counted_with_the_peer() {
     client.begin("bare@x.test", &to);
     client.send(b"Subject: x\n\nbare\r\n.\r\n").unwrap();
     client.reply().unwrap().expect_start("550 5.6.11");
-    let long = format!("Subject: x\r\n\r\n{}\r\n", "x".repeat(1_200));
-    client.message("long@x.test", &to, long.as_bytes()).expect(550);
+    let line_too_long = format!("Subject: x\r\n\r\n{}\r\n", "x".repeat(1_200));
+    client.message("long@x.test", &to, line_too_long.as_bytes()).expect(550);
     let rejected = || {
         let counters = instance.json("counters", &[]).remove(0);
         counters["tcp_local"]["rejected"]["messages"].as_u64()
