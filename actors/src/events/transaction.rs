@@ -2,8 +2,8 @@
 //!
 //! Target [`TARGET`], level `info`, and these fields, always in this order. Keys may be added at the
 //! end; those that are there keep their name and meaning. The line of an attempt has the message
-//! `attempt ended` as well: what it says was answered, and the spool may not have written it down
-//! yet.
+//! `attempt ended` as well, and that of a deletion `deletion ordered`: so it was answered, or
+//! ordered, and the spool may not have written it down yet.
 //!
 //! | field | is |
 //! | --- | --- |
@@ -376,7 +376,9 @@ impl RecipientsReturned<'_> {
             if which != 0 {
                 let to = Recipients { entry, which };
                 let record = Record::of(envelope, entry, action, to, reply);
-                Record { delay, attempts, ..record }.write();
+                // The spool forgets it behind this line.
+                let message = (action == "X").then_some("deletion ordered");
+                Record { delay, attempts, message, ..record }.write();
             }
         }
     }
