@@ -303,6 +303,15 @@ impl Channel {
     }
 }
 
+/// The waits between attempts at urgent messages where no `backoff` is given, in minutes, as in the
+/// original (sun-mta-engine 3.7).
+pub const URGENT_BACKOFF_MINUTES: [u64; 7] = [30, 60, 60, 120, 120, 120, 240];
+/// The same for normal messages.
+pub const NORMAL_BACKOFF_MINUTES: [u64; 7] = [60, 120, 120, 240, 240, 240, 480];
+/// The same for non-urgent messages.
+pub const NONURGENT_BACKOFF_MINUTES: [u64; 7] = [120, 240, 240, 480, 480, 480, 960];
+/// The ages of notices where no `notices` are given, in days.
+pub const NOTICES_DAYS: [u64; 4] = [3, 6, 9, 12];
 /// The open recipients of an entry are one machine word in the queue.
 pub const MAX_ADDRSPERFILE: usize = 64;
 const DEFAULT_MAXJOBS: NonZeroUsize = NonZeroUsize::new(10).unwrap();

@@ -103,6 +103,12 @@ impl Limits {
 }
 
 impl Service {
+    /// One that says nothing, with what the engine makes of that.
+    pub(crate) fn by_default() -> Self {
+        let limits = Limits { backlog: Some(500), ..Limits::default() };
+        Self::blank(String::new(), limits)
+    }
+
     fn blank(name: String, limits: Limits) -> Self {
         Self {
             name,

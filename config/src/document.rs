@@ -77,7 +77,7 @@ impl Document {
     }
 
     /// Everything on one line.
-    fn flat(&self) -> String {
+    pub(crate) fn flat(&self) -> String {
         let parts = || {
             let parts = self.parts().into_iter();
             parts.map(|(prefix, part)| prefix + &part.flat()).collect::<Vec<_>>().join(", ")

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::{
-    Config, Directory, Service,
+    Channel, Config, Directory, Service,
     channel::Program,
     consistency::{Known, Tag, literal_tags, tag_of, transports, warn_of_mappings},
     dispatcher,
@@ -75,6 +75,21 @@ impl<'a> Roles<'a> {
         Self { sources, destinations: destinations(config, &known), local, config }
     }
 
+    /// The `i`th channel.
+    pub(crate) fn channel(&self, i: usize) -> &Channel {
+        &self.config.channels[i]
+    }
+
+    /// Whether this field of the `i`th channel does something.
+    pub(crate) fn is_in_force(&self, i: usize, field: &str) -> bool {
+        let found = in_section("channels.").find(|(name, _)| *name == field);
+        match found.map(|(_, need)| need) {
+            Some(Need::Role(role)) => self.lacks(i, role).is_none(),
+            Some(Need::Behaviour(_)) => false,
+            Some(Need::Nothing) | None => true,
+        }
+    }
+
     /// Why a field with this need does nothing for the `i`th channel.
     fn lacks(&self, i: usize, role: Role) -> Option<String> {
         let (smtp, lmtp) = self.sources[i];
@@ -117,6 +132,11 @@ impl<'a> Roles<'a> {
             ),
         }
     }
+}
+
+/// Whether this field, `tls` or `dispatcher.services.tls_ports`, never does anything yet.
+pub(crate) fn never(field: &str) -> bool {
+    FIELDS.iter().any(|(path, need)| *path == field && matches!(need, Need::Behaviour(_)))
 }
 
 /// The channels that recipients can be routed to.
@@ -584,7 +604,9 @@ const FIELDS: &[(&str, Need)] = {
         ("channels.idle_time", Of(Delivering)),
         ("job_controller.max_messages", Nothing),
         ("job_controller.rebuild_parallel_channels", Nothing),
+        ("job_controller.keep_last_slot", Nothing),
         ("job_controller.pools.job_limit", Nothing),
+        ("job_controller.pools.keep_last_slot", Nothing),
         ("directory.file", Nothing),
         // Of Ldap, with which the engine does not start.
         ("directory.servers", Nothing),

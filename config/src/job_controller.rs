@@ -53,6 +53,11 @@ impl JobController {
 }
 
 impl Pool {
+    /// One that says nothing.
+    pub(crate) fn by_default() -> Self {
+        Self::blank(String::new(), true)
+    }
+
     fn blank(name: String, keep_last_slot: bool) -> Self {
         Self { name, job_limit: DEFAULT_JOB_LIMIT, keep_last_slot }
     }

@@ -40,6 +40,7 @@ pub mod directory;
 pub mod dispatcher;
 mod document;
 mod in_force;
+mod in_words;
 pub mod job_controller;
 mod kinds;
 mod load;

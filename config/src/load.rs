@@ -24,7 +24,7 @@ use crate::{
     names::{DOMAIN, TRANSPORT},
     pieces,
     reader::{Node, Reader},
-    section::{Form, Kind, Nested, Section, print_section, read_into},
+    section::{Form, Kind, Nested, Section, read_into},
     source::Spot,
     tls::Tls,
 };
@@ -82,11 +82,6 @@ impl Config {
         Reading::of_text(file, text, None).into_config()
     }
 
-    /// The configuration in force, every default filled in, as RON that loads to the same.
-    pub fn to_ron(&self) -> String {
-        print_section(self).render()
-    }
-
     /// Where a path of the file leads: relative ones lie below [`Config::data`].
     pub fn path(&self, path: &Path) -> PathBuf {
         self.data.join(path)
@@ -106,7 +101,7 @@ impl Config {
     }
 
     /// Nothing but defaults.
-    fn blank() -> Self {
+    pub(crate) fn blank() -> Self {
         Self {
             host: String::new(),
             data: PathBuf::new(),

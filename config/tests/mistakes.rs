@@ -56,7 +56,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "job_limit: 4",
         "colour: 4",
         &[
-            r#"14:44: job_controller.pools["SMTP_POOL"].colour: there is no field colour; the fields here are job_limit"#,
+            r#"14:44: job_controller.pools["SMTP_POOL"].colour: there is no field colour; the fields here are job_limit, keep_last_slot"#,
         ],
     ),
     (

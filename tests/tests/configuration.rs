@@ -384,3 +384,61 @@ fn check_finds_the_slips_of_a_directory_and_our_own_mistakes_defer() {
         assert!(said.starts_with(reply), "{address}: {said}");
     }
 }
+
+#[test]
+fn config_is_what_is_in_force_live_changes_included_and_loads_again() {
+    let instance = Instance::new(Settings::standalone());
+    let printed = |args: &[&str]| {
+        let output = instance.relais("config", args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        text(&output.stdout)
+    };
+    let loads = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("relais.ron"), text).unwrap();
+        let output = relais_in(folder.path(), &["check", "--json"]);
+        assert!(output.status.success(), "{output:?}\n{text}");
+    };
+    assert!(printed(&[]).contains("no engine runs on "), "{}", printed(&[]));
+    let _running = instance.start();
+    for (key, value) in [("tcp_lmtpcs.maxjobs", "3"), ("SMTP_POOL.job_limit", "44")] {
+        let set = instance.relais("set", &[key, value]);
+        assert!(set.status.success(), "{set:?}");
+    }
+    // The file is edited, but the engine has not read it.
+    let edited = instance.settings.text().replace("max_messages: 100000", "max_messages: 5000");
+    fs::write(instance.path("relais.ron"), edited).unwrap();
+    let all = printed(&[]);
+    for word in [
+        "the engine that runs on",
+        "live: tcp_lmtpcs.maxjobs is 3",
+        "the file says 7",
+        "maxjobs: 3",
+        "job_limit: 44",
+        "max_messages: 100000",
+        "normalbackoff: [\"1h\", \"2h\"",
+        "notices: [\"3d\", \"6d\", \"9d\", \"12d\"]",
+        "max_client_threads: 10",
+    ] {
+        assert!(all.contains(word), "{word} is not in\n{all}");
+    }
+    loads(&all);
+    let changed = printed(&["--changed"]);
+    loads(&changed);
+    assert!(changed.contains("maxjobs: 3") && changed.contains("job_limit: 44"), "{changed}");
+    for word in ["backoff", "max_messages", "min_free", "postmaster", "connect_time"] {
+        assert!(!changed.contains(word), "{word} is in\n{changed}");
+    }
+    for (key, want) in [
+        ("tcp_lmtpcs.maxjobs", "3 // 3 by relais set, until it stops; the file says 7"),
+        ("spool.min_free", "\"64MiB\""),
+        ("channels[2].notices", "[\"3d\", \"6d\", \"9d\", \"12d\"]"),
+        ("SMTP.max_conns", "50"),
+        ("default_domain", "\"relais.example\""),
+    ] {
+        assert_eq!(printed(&[key]).trim_end(), want, "{key}");
+    }
+    let output = instance.relais("config", &["spool.min_fre"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("min_free"), "{output:?}");
+}

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, hash::Hasher, time::Duration};
 
 use relais_channels::mail::{MessageId, Priority};
-use relais_config::Channel;
+use relais_config::{
+    Channel,
+    channel::{NONURGENT_BACKOFF_MINUTES, NORMAL_BACKOFF_MINUTES, URGENT_BACKOFF_MINUTES},
+};
 
 use crate::queue::tracker::Tracked;
 
@@ -11,9 +14,11 @@ use crate::queue::tracker::Tracked;
 /// `backoff`, else the original's.
 pub fn series(channel: &Channel, priority: Priority) -> Cow<'_, [Duration]> {
     let (own, minutes) = match priority {
-        Priority::Urgent => (&channel.urgentbackoff, URGENT),
-        Priority::Normal => (&channel.normalbackoff, NORMAL),
-        Priority::Nonurgent | Priority::SecondClass => (&channel.nonurgentbackoff, NONURGENT),
+        Priority::Urgent => (&channel.urgentbackoff, URGENT_BACKOFF_MINUTES),
+        Priority::Normal => (&channel.normalbackoff, NORMAL_BACKOFF_MINUTES),
+        Priority::Nonurgent | Priority::SecondClass => {
+            (&channel.nonurgentbackoff, NONURGENT_BACKOFF_MINUTES)
+        }
     };
     let given = own.as_deref().or(channel.backoff.as_deref()).filter(|given| !given.is_empty());
     let built_in = || minutes.map(|minutes| Duration::from_secs(60 * minutes)).to_vec();
@@ -72,11 +77,6 @@ fn fraction(seed: u64, attempts: u16) -> f64 {
     hasher.write_u16(attempts);
     (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64
 }
-
-/// The original's built-in series, in minutes (sun-mta-engine 3.7).
-const URGENT: [u64; 7] = [30, 60, 60, 120, 120, 120, 240];
-const NORMAL: [u64; 7] = [60, 120, 120, 240, 240, 240, 480];
-const NONURGENT: [u64; 7] = [120, 240, 240, 480, 480, 480, 960];
 
 /// Busy answers in a row that are retried fast; then the series applies.
 pub const FAST_RETRIES: u16 = 10;

@@ -79,6 +79,9 @@ pub trait Console: Clone + Send + 'static {
         order: &SetLimit,
     ) -> impl Future<Output = Answer<Result<LimitSet, Nonsense>>> + Send;
 
+    /// The configuration that the engine runs with, as RON; limits as they were at the start.
+    fn configuration(&self) -> String;
+
     /// The limit of this name as it is now, or all of them.
     fn show_limits(
         &self,

@@ -216,6 +216,10 @@ impl Console for Fake {
         Ok(Ok(LimitSet { key: order.key.clone(), was: was.clone(), now, after_restart: was, line }))
     }
 
+    fn configuration(&self) -> String {
+        relais_config::STANDALONE.to_owned()
+    }
+
     async fn show_limits(&self, key: Option<&str>) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
         let key = key.unwrap_or("max_messages").to_owned();
         let value = Some(LimitValue::Number(1));

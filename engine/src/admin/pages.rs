@@ -17,6 +17,7 @@
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
 //! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](relais_actors::status::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
+//! | `GET /api/v1/configuration` | the configuration as the engine read it: `{ron}` | no: 403 |
 //! | `GET /api/v1/limits?key=` | a limit as it is now, or all: [`LimitShown`] | yes |
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
@@ -76,6 +77,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/queue/{id}/history", get().to(queue_history::<C>))
         .route("/api/v1/channels/{name}/stop", web::post().to(channel_stop::<C>))
         .route("/api/v1/channels/{name}/start", web::post().to(channel_start::<C>))
+        .route("/api/v1/configuration", get().to(configuration::<C>))
         .route("/api/v1/limits", get().to(show_limits::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
         .route("/api/v1/route", get().to(route::<C>))
@@ -238,6 +240,11 @@ async fn set_limit<C: Console>(
 #[serde(deny_unknown_fields)]
 struct WhichLimit {
     key: Option<String>,
+}
+
+/// Paths of passwords and keys stand in it: it is for the owner of the engine.
+async fn configuration<C: Console>(_: Owner, console: Data<C>) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "ron": console.configuration() }))
 }
 
 async fn show_limits<C: Console>(

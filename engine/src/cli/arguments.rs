@@ -34,8 +34,14 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the configuration in force, all defaults filled in, as RON
+    /// Print the configuration in force, all defaults filled in, as RON: of the engine when one runs, else of the file
     Config {
+        /// One value: `spool.min_free`, `channels[2].maxjobs`, `tcp_local.maxjobs`
+        #[arg(conflicts_with = "default")]
+        key: Option<String>,
+        /// Only what differs from the defaults
+        #[arg(long, conflicts_with_all = ["default", "key"])]
+        changed: bool,
         /// The one that is built in, with its comments
         #[arg(long)]
         default: bool,

@@ -2,15 +2,23 @@
 
 use std::{
     io::Write,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
-use relais_actors::{directory, lint};
+use relais_actors::{
+    directory, lint,
+    status::{LimitShown, LimitValue},
+};
 use relais_channels::dsn::Templates;
 use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning};
 
 use super::Refusal;
-use crate::{loose, wiring::notice_templates};
+use crate::{
+    admin::client::{Client, ClientError},
+    loose,
+    wiring::notice_templates,
+};
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -193,14 +201,102 @@ pub(super) fn load_to_run(source: &Source) -> Result<(Config, Vec<Warning>), Ref
 }
 
 /// `relais config`.
-pub(super) fn print(source: &Source, default: bool, out: &mut dyn Write) -> Result<(), Refusal> {
+pub(super) fn print(
+    source: &Source,
+    default: bool,
+    key: Option<&str>,
+    changed: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
     if default {
         return Ok(out.write_all(STANDALONE.as_bytes())?);
     }
-    let (config, _) = source.load()?;
-    writeln!(out, "// {}, every default filled in.", source.name())?;
-    writeln!(out, "{}", config.to_ron().trim_end())?;
-    Ok(())
+    let InForce { config, of, live } = in_force(source)?;
+    if let Some(key) = key {
+        let value = config.value(key).map_err(|names| {
+            let names = names.join(", ");
+            Refusal::Because(format!("there is no {key:?} in it; there are: {names}"))
+        })?;
+        let note = live.iter().find(|(name, _)| key == name);
+        let note = note.map_or_else(String::new, |(_, note)| format!(" // {note}"));
+        return Ok(writeln!(out, "{value}{note}")?);
+    }
+    let what = if changed { "what differs from the defaults" } else { "every default filled in" };
+    writeln!(out, "// {of}: {what}.")?;
+    for (name, note) in &live {
+        writeln!(out, "// live: {name} is {note}")?;
+    }
+    let text = if changed { config.changes_to_ron() } else { config.to_ron() };
+    Ok(writeln!(out, "{}", text.trim_end())?)
+}
+
+/// The configuration that holds now.
+struct InForce {
+    config: Config,
+    /// Whose it is.
+    of: String,
+    /// Limits that were changed since the start, and what to say about each.
+    live: Vec<(String, String)>,
+}
+
+/// Of the engine that runs, live changes included; of the file where none runs.
+fn in_force(source: &Source) -> Result<InForce, Refusal> {
+    let data = data(source)?;
+    let client = Client::new(&data);
+    let asked: Result<serde_json::Value, _> =
+        super::ask::wait(client.get("/api/v1/configuration"))?;
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(ClientError::NotRunning { .. }) => {
+            let of = format!("{}, no engine runs on {}", source.name(), absolute(&data).display());
+            return Ok(InForce { config: source.load()?.0, of, live: Vec::new() });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let parsed = Config::parse("(running)", answer["ron"].as_str().unwrap_or_default());
+    let unusable = |error| Refusal::Because(format!("the engine's answer is unusable: {error}"));
+    let (mut config, _) = parsed.map_err(unusable)?;
+    let limits: Vec<LimitShown> = super::ask::wait(client.get("/api/v1/limits"))??;
+    let mut live = Vec::new();
+    for limit in limits.into_iter().filter(|limit| limit.value != limit.configured) {
+        let shown = |value: &Option<LimitValue>| {
+            value.as_ref().map_or_else(|| "no limit".to_owned(), ToString::to_string)
+        };
+        let (now, was) = (shown(&limit.value), shown(&limit.configured));
+        let kept = if limit.saved.is_some() { ", kept over restarts" } else { ", until it stops" };
+        live.push((limit.key.clone(), format!("{now} by relais set{kept}; the file says {was}")));
+        if let Some(LimitValue::Number(value)) = limit.value {
+            take_over(&mut config, &limit.key, usize::try_from(value).unwrap_or(usize::MAX));
+        }
+    }
+    let of = format!("the engine that runs on {}", absolute(&data).display());
+    Ok(InForce { config, of, live })
+}
+
+/// Puts a limit that is set while the engine runs into its place.
+fn take_over(config: &mut Config, key: &str, value: usize) {
+    let controller = config.job_controller.as_mut();
+    let Some((name, limit)) = key.split_once('.') else {
+        if let (Some(controller), "max_messages") = (controller, key) {
+            controller.max_messages = value;
+        }
+        return;
+    };
+    let Ok(count) = NonZeroUsize::try_from(value) else { return };
+    if limit == "job_limit" {
+        let pools = controller.into_iter().flat_map(|controller| &mut controller.pools);
+        pools.filter(|pool| pool.name == name).for_each(|pool| pool.job_limit = count);
+        return;
+    }
+    for channel in config.channels.iter_mut().filter(|channel| channel.name == name) {
+        match limit {
+            "maxjobs" => channel.maxjobs = count,
+            "threaddepth" => channel.threaddepth = count,
+            "max_client_threads" => channel.max_client_threads = count,
+            "filesperjob" => channel.filesperjob = Some(count),
+            _ => {}
+        }
+    }
 }
 
 /// The data directory of the configuration, for commands that ask a running engine.

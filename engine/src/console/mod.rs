@@ -358,6 +358,10 @@ impl Console for EngineConsole {
         limits::set(self.parts()?, &self.0.config, order).await
     }
 
+    fn configuration(&self) -> String {
+        self.0.config.to_ron()
+    }
+
     async fn show_limits(&self, key: Option<&str>) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
         limits::show(self.parts()?, &self.0.config, key).await
     }
