@@ -394,7 +394,7 @@ fn why_names_the_true_reason() {
     let next = put("y@one.test");
     expect(&next, "ready", &["waits for its turn", "one connection to [127.0.0.1]"]);
     let other_host = put("x@three.test");
-    let all_jobs = "channel stores has all of its 1 jobs (maxjobs)";
+    let all_jobs = "channel stores has all of its one job (maxjobs)";
     expect(&other_host, "in_line", &[all_jobs]);
     // Nobody can probe it, so it is not the suspension that it waits for when that is over.
     let probed = put("x@two.test");
