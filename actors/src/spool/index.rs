@@ -374,9 +374,18 @@ impl Index {
                 *self = Self { emptied: mem::take(&mut self.emptied), ..index };
             }
             Err(broken) => {
+                // A disk that cannot be written fails each attempt, and the first says all.
+                let first = self.retry.is_none();
                 let retry = Retry::after(self.retry.take(), Instant::now(), free);
                 let pause = retry.at.saturating_duration_since(Instant::now());
-                tracing::error!(%broken, ?pause, "the index could not be made anew; once more then");
+                if first {
+                    tracing::error!(
+                        %broken, ?pause,
+                        "the index could not be made anew; it is tried again until that works"
+                    );
+                } else {
+                    tracing::debug!(%broken, ?pause, "the index could not be made anew again");
+                }
                 self.retry = Some(retry);
                 self.removed = Store::remove(&self.base.layout.index()).is_ok();
                 self.base.release_reserve_if_full("the index is made");
