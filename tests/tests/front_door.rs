@@ -138,6 +138,16 @@ fn a_unix_socket_lies_below_data_with_its_mode_and_group_and_goes_at_stop() {
 }
 
 #[test]
+fn check_names_an_account_that_is_not_there() {
+    let instance =
+        with_socket("socket: \"lmtp\", socket_mode: \"0660\", socket_group: \"no-such-group\"");
+    let output = instance.relais("check", &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("socket_group: this machine has no group no-such-group"), "{text}");
+}
+
+#[test]
 fn a_live_socket_of_another_program_is_not_taken_away() {
     let instance = with_socket("socket: \"lmtp\"");
     std::fs::create_dir(instance.data()).expect("data");

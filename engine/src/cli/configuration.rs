@@ -8,6 +8,7 @@ use std::{
 
 use relais_actors::{
     directory, lint,
+    listening::{self, BindError},
     status::{LimitShown, LimitValue},
 };
 use relais_channels::dsn::Templates;
@@ -166,6 +167,15 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
             report.mistakes.push(mistake);
         }
         Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
+    }
+    for service in &config.dispatcher.services {
+        if let Err(error @ BindError::NoAccount { kind, name }) = &listening::accounts(service) {
+            let field = if *kind == "user" { "socket_owner" } else { "socket_group" };
+            let field = format!("dispatcher.services[{:?}].{field}", service.name);
+            let accepted = "the name or number of an account of this machine is expected";
+            let mistake = places.mistake(&field, name, &error.to_string(), accepted);
+            report.mistakes.push(mistake);
+        }
     }
     let open = loose::told(config).into_iter();
     report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
