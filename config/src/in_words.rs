@@ -137,6 +137,7 @@ fn channels(value: Document, roles: &Roles<'_>, changed: bool) -> Document {
     let Document::List(list) = value else { return value };
     let pruned = list.into_iter().enumerate().map(|(i, channel)| {
         blank.private = roles.channel(i).multigate;
+        blank.warnpost = Some(roles.channel(i).sendpost);
         blank.port = None;
         blank.program = roles.channel(i).program;
         blank.complete();
