@@ -103,6 +103,8 @@ fn workers_and_what_is_stored_are_the_same_in_status_and_metrics() {
     assert_eq!(stored["messages"], 3);
     let gauge = |name: &str| labelled(&instance, name, "channel=\"tcp_lmtpcs\"");
     assert_eq!(gauge("relais_channel_stored_messages"), 3);
+    let event = "channel=\"tcp_lmtpcs\",event=\"stored\"";
+    assert_eq!(labelled(&instance, "relais_channel_messages_total", event), 3);
     assert_eq!(gauge("relais_channel_stored_bytes"), stored["bytes"].as_u64().unwrap());
     assert_eq!(labelled(&instance, "relais_queue_stored", ""), 3);
     sink.resume();

@@ -117,6 +117,8 @@ impl ChannelMeter {
         for (place, amount) in self.stored_now.iter().zip([messages, recipients, bytes]) {
             place.set(level(amount));
         }
+        // One of the seven counters by name, it says what `relais counters` says.
+        self.events[Event::Stored as usize].messages.inner().store(messages, Relaxed);
     }
 
     /// Goes on from where the counters of an earlier engine ended.
@@ -217,7 +219,8 @@ impl Families {
         let families = Self::new();
         let Self { messages, waiting, stored, work, oldest, job_waiting, seconds, results } =
             &families;
-        let help = "Queue entries by what became of them; goes on over restarts (relais counters)";
+        let help = "Queue entries by what became of them; goes on over restarts (relais counters); \
+                    stored is what is there now, as channel_stored_messages";
         registry.register("channel_messages", help, messages.clone());
         let help = "Queue entries by state; of what does not move, relais queue why ID tells more";
         registry.register("channel_queue_messages", help, waiting.clone());
@@ -270,11 +273,7 @@ impl Families {
             self.work.each_ref().map(|family| family.get_or_create_owned(&labels));
         let messages = |event: Event| {
             let labels = EventLabels { channel: channel.clone(), event: event.name() };
-            let messages = match event {
-                // It goes up and down: gauges tell it.
-                Event::Stored => Counter::default(),
-                _ => self.messages.get_or_create_owned(&labels),
-            };
+            let messages = self.messages.get_or_create_owned(&labels);
             EventMeter { messages, ..EventMeter::default() }
         };
         let waiting = |state: EntryState| {
