@@ -36,6 +36,21 @@ fn channel(instance: &Instance, verb: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
+#[test]
+fn memory_is_filled_to_three_quarters_from_the_disk_with_one_destination_too() {
+    const LIMIT: usize = 1_000;
+    let limit = |settings: Settings| settings.edit("max_messages: 100000", "max_messages: 1000");
+    let (instance, _sink) = office("", limit);
+    let running = instance.start();
+    channel(&instance, "stop");
+    Load::new(instance.settings.smtp, "x@one.test", 500).run(10, 2 * LIMIT);
+    running.kill();
+    let _running = instance.start();
+    let tracked = || instance.metric("relais_queue_tracked") as usize;
+    eventually("three quarters", PATIENCE, || tracked() >= LIMIT / 4 * 3);
+    assert!(tracked() < LIMIT, "{} leave no room for new mail", tracked());
+}
+
 const ONE_CONNECTION: &str = "maxjobs: 1, max_client_threads: 1";
 
 #[test]

@@ -44,23 +44,24 @@ impl Queue {
         self.scanned_at = now;
         self.tracker.scan_begun(again);
         self.metrics.queue.scans.inc();
-        let strands = |class| {
-            let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));
-            let sought = delivered.filter(|(id, _)| self.tracker.seeks(*id));
-            sought
-                .map(|(id, channel)| Strand {
-                    channel: id,
-                    name: channel.name.clone(),
-                    class,
-                    after: None,
-                })
-                .collect::<VecDeque<_>>()
-        };
-        // Untried mail of every channel comes before tried mail of any.
-        let mut todo = strands(Class::Untried);
-        todo.append(&mut strands(Class::Tried));
+        let todo = self.strands();
         info!(known = self.tracker.len(), "scanning the disk for more");
         self.scan_next(todo, ctx);
+    }
+
+    /// What the scan is to read. Untried mail of every channel comes before tried mail of any.
+    fn strands(&self) -> VecDeque<Strand> {
+        let of = |class| {
+            let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));
+            let sought = delivered.filter(|(id, _)| self.tracker.seeks(*id));
+            sought.map(move |(channel, its)| Strand {
+                channel,
+                name: its.name.clone(),
+                class,
+                after: None,
+            })
+        };
+        of(Class::Untried).chain(of(Class::Tried)).collect()
     }
 
     /// Reads a little of the next few channels at once, then goes on with the ones behind them,
@@ -68,6 +69,10 @@ impl Queue {
     fn scan_next(&mut self, mut todo: VecDeque<Strand>, ctx: &mut Context<Self>) {
         todo.retain(|strand| self.tracker.seeks(strand.channel));
         let Some(class) = todo.front().map(|strand| strand.class) else {
+            if self.tracker.goes_on_filling() {
+                let todo = self.strands();
+                return self.scan_next(todo, ctx);
+            }
             return self.scan_ended(false);
         };
         if self.tracker.scan_room() == 0 {

@@ -17,6 +17,8 @@ pub(super) struct Rest {
     scan: u64,
     /// The lines for which it is made. `None`: for all that there is.
     sought: Option<BTreeSet<LineId>>,
+    /// The scan has read everything and goes on with what it left, since there is room.
+    filling: bool,
 }
 
 /// What is left of one line.
@@ -106,9 +108,27 @@ impl Tracker {
         let for_all = self.is_half_empty() || self.overflowed && again;
         let hungry: BTreeSet<LineId> = self.hungry().collect();
         self.rest.sought = (!for_all && !hungry.is_empty()).then_some(hungry);
+        self.rest.filling = false;
         if self.reads_all() {
             self.overflowed = false;
         }
+    }
+
+    /// The scan has read everything. Where it left mail that could go now, and nobody else wants
+    /// the room, it reads once more and takes that, too: up to three quarters. Returns whether.
+    pub fn goes_on_filling(&mut self) -> bool {
+        let could_go = |(line, left): (&LineId, &Left)| {
+            left.scan == self.rest.scan && left.due <= self.now && !self.line(*line).troubled
+        };
+        let goes_on = !self.rest.filling
+            && self.reads_all()
+            && self.scan_room() > 0
+            && self.rest.of.iter().any(could_go);
+        if goes_on {
+            self.rest.scan += 1;
+            self.rest.filling = true;
+        }
+        goes_on
     }
 
     /// Whether the scan under way, or the last one, is for all that there is.
@@ -143,7 +163,7 @@ impl Tracker {
 
     /// Notes that the disk has an entry of the line that memory does not have.
     pub(super) fn leave(&mut self, line: LineId, due: u64) {
-        let Rest { of, scan, sought } = &mut self.rest;
+        let Rest { of, scan, sought, .. } = &mut self.rest;
         let left = of.entry(line).or_insert(Left { due, scan: *scan });
         *left = Left { due: left.due.min(due), scan: *scan };
         if let Some(sought) = sought {
@@ -167,6 +187,9 @@ impl Tracker {
         let is_due = due <= self.now;
         let has = if is_due && !it.troubled { it.ready + it.active } else { it.len() };
         let half_full = self.known.len() >= self.thresholds.low;
+        if self.rest.filling && is_due && !it.troubled {
+            return false;
+        }
         (it.troubled || half_full) && has >= self.cap(line)
             || !is_due && self.rest.is_left_by_this_scan(line)
     }

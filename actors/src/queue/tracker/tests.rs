@@ -278,6 +278,35 @@ fn a_scan_for_one_destination_reads_its_channel_until_it_has_enough() {
 }
 
 #[test]
+fn a_scan_fills_memory_to_three_quarters_with_one_destination_too() {
+    let mut tracker = Tracker::new(640);
+    let (long, other, dead) = (to(0, "long"), to(0, "other"), to(0, "dead"));
+    tracker.trouble(&dead);
+    let read = |tracker: &mut Tracker| {
+        let ticket = tracker.begin_reading();
+        for id in 0..2_000 {
+            if tracker.scan_room() > 0 {
+                tracker.offer_scanned(&long, entry(id, 0), ticket);
+            }
+        }
+        for id in 2_000..2_100 {
+            tracker.offer_scanned(&dead, entry(id, 0), ticket);
+        }
+        tracker.offer_scanned(&other, entry(3_000, 0), ticket);
+        tracker.end_reading(ticket);
+    };
+    tracker.scan_begun(false);
+    read(&mut tracker);
+    assert!(tracker.len() < 480, "room for what lies behind the long line: {}", tracker.len());
+    assert_eq!(tracker.ready(&other), 1, "which has come in by it");
+    assert!(tracker.goes_on_filling());
+    read(&mut tracker);
+    assert_eq!(tracker.scan_room(), 0);
+    assert!(tracker.ready(&long) > 320, "{}", tracker.ready(&long));
+    assert!(!tracker.goes_on_filling(), "once for a scan");
+}
+
+#[test]
 fn what_overflowed_is_found_although_another_is_always_hungry() {
     let mut tracker = Tracker::new(800);
     let (long, x) = (to(0, "long"), to(2, "x"));
