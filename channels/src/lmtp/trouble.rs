@@ -59,10 +59,9 @@ impl Stage {
     pub(crate) fn outcome(self, reply: Reply) -> Outcome {
         match (self, reply.code) {
             // Nobody is being refused here, a server is having a bad day.
-            (Self::Greeting, 500..) => Outcome::Deferred(reply),
+            (Self::Greeting, 500..) | (_, 400..=499) => Outcome::Deferred(reply),
             // It is ours to log in, or to be let in: no fault of the message.
             (Self::Mail, _) if reply.wants_login() => Outcome::Deferred(reply),
-            (_, 400..=499) => Outcome::Deferred(reply),
             (_, 500..) => Outcome::Failed(reply),
             // RFC 5321 section 4.2: the first digit says it all.
             (Self::Data, 300..=399) | (Self::Status(_), 250..=259) => Outcome::Delivered(reply),
