@@ -188,7 +188,8 @@ impl Handler<Tune> for JobController {
         let _busy = self.meter.handling("Tune");
         let (limit, value) = (tune.limit.clone(), tune.value);
         let old = self.tune(tune)?;
-        info!(%limit, ?old, new = ?value, "a limit was changed by an operator");
+        let said = |value: Option<usize>| value.map_or("none".to_owned(), |n| n.to_string());
+        info!(%limit, old = said(old), new = said(value), "a limit was changed by an operator");
         self.carry_out(ctx);
         Ok(old)
     }
