@@ -175,7 +175,7 @@ fn the_metrics_page_has_every_metric_and_can_be_parsed() {
 
     let page = fetch(instance.settings.admin, "/metrics").unwrap();
     assert_eq!(page.status, 200);
-    assert!(page.body.ends_with("# EOF\n"), "OpenMetrics ends with # EOF");
+    assert!(page.body.ends_with("# EOF\n"), "a page that is whole ends with # EOF");
     for name in METRICS {
         assert!(declares(&page.body, name), "relais_{name} is missing from:\n{}", page.body);
     }

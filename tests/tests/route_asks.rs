@@ -11,10 +11,7 @@ const OTHER: &str = "carol.test";
 fn the_running_engine_is_asked_and_not_the_file_that_was_changed_since() {
     let settings = Settings::standalone()
         .edit("mappings: {", "mappings: {\n        \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],")
-        .edit(
-            "rewrite_rules: [",
-            "rewrite_rules: [\n        (\".\", \"$U%$H@tcp_lmtpcs-daemon\"),",
-        );
+        .edit("rewrite_rules: [", "rewrite_rules: [\n        (\".\", \"$U%$H@lmtpcs-daemon\"),");
     let instance = Instance::new(settings);
     // Nothing runs: the files are asked.
     let alone = route(&instance, &["alice@relais.example"]);

@@ -12,7 +12,7 @@ pub enum Format {
     /// The text format, version 0.0.4: what `promtool` and most scripts read.
     #[default]
     Text,
-    /// `OpenMetrics` 1.0.0, which ends with `# EOF`.
+    /// `OpenMetrics` 1.0.0.
     OpenMetrics,
 }
 
@@ -53,9 +53,8 @@ pub(super) fn written(page: &str, format: Format) -> String {
         }
     }
     family.write(format, &mut text);
-    if format == Format::OpenMetrics {
-        text.push_str("# EOF\n");
-    }
+    // A comment to the text format; whoever sees it knows that the page is whole.
+    text.push_str("# EOF\n");
     text
 }
 
@@ -142,6 +141,7 @@ b_seconds_bucket{c=\"q\",le=\"+Inf\"} 0
 # HELP c_total Connections.
 # TYPE c_total counter
 c_total 3
+# EOF
 ";
         assert_eq!(text, want);
         let open = written(PAGE, Format::OpenMetrics);

@@ -297,7 +297,7 @@ mod tests {
             let answer = talk_raw(stream, &head);
             assert_eq!(code(&answer), "200", "{accept}");
             assert_eq!(answer.contains("application/openmetrics-text; version=1.0.0"), open);
-            assert_eq!(answer.ends_with("# EOF\n"), open, "{accept}");
+            assert!(answer.ends_with("# EOF\n"), "{accept}");
         }
     }
 

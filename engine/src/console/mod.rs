@@ -402,7 +402,7 @@ impl Console for EngineConsole {
 
     async fn metrics_page(&self, format: Format) -> String {
         let Some(parts) = self.0.parts.get() else {
-            return if format == Format::OpenMetrics { "# EOF\n" } else { "" }.to_owned();
+            return "# EOF\n".to_owned();
         };
         parts.metrics.log_lines_lost.inner().store(self.0.log.lost(), Ordering::Relaxed);
         gauges::update(parts, &self.0.config).await;

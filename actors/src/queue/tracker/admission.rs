@@ -139,9 +139,8 @@ impl Tracker {
         true
     }
 
+    /// The entry is as the disk has it: whoever is reading it there may believe what he reads.
     pub(super) fn forget(&mut self, slot: SlotId) {
-        let Tracked { id, entry, .. } = self.slot(slot).entry;
-        self.readers.departs((id, entry));
         self.remove(slot);
     }
 
