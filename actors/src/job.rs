@@ -14,9 +14,7 @@ mod life;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use bytes::Bytes;
 use relais_channels::{
-    dsn::header_block,
     lmtp::{Connection, Delivery, Handover, Rcpt, Settings, Transacted},
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
@@ -24,16 +22,15 @@ use relais_channels::{
     },
 };
 use relais_config::{Channel, channel::Program};
-use tokio::{io::AsyncReadExt, sync::oneshot};
+use tokio::sync::oneshot;
 
 use self::life::Life;
 use crate::{
     channels::{ChannelId, LiveTimes, default_port, next_hop, reroutes},
     events::EntrySettled,
     metrics::{self, ActorMeter},
-    notary::KnownMessage,
     pool::{JobParts, Presence, ThreadProgress},
-    queue::{Destination, GoodNews, Pull, Settle, Settled, ThreadId, Work},
+    queue::{Destination, Pull, Settle, Settled, ThreadId, Work},
     spool::{SpoolError, open_recipients},
 };
 
@@ -257,16 +254,13 @@ impl Thread {
                 };
                 let counts = work.counts(&attempt);
                 self.report(&work, &envelope, &attempt, counts);
-                if self.channel().program != Program::Lmtp {
-                    // Nobody was reached.
-                    return Settled { entry, attempt, counts, good_news: None };
-                }
-                let good_news = good_news(&work, envelope, content, &attempt).await;
+                let reaches = self.channel().program == Program::Lmtp;
+                let good_news = if reaches { good_news(&work, &envelope, &attempt) } else { 0 };
                 Settled { entry, attempt, counts, good_news }
             }
             Err(error) => {
                 let attempt = unreadable(entry.id, &error, entry.open);
-                Settled { entry, attempt, counts: true, good_news: None }
+                Settled { entry, attempt, counts: true, good_news: 0 }
             }
         }
     }
@@ -365,36 +359,18 @@ impl Thread {
     }
 }
 
-/// Of those who were reached and whose sender asked to be told of that, unless the next hop does.
-async fn good_news(
-    work: &Work,
-    envelope: Arc<Envelope>,
-    content: Content,
-    attempt: &Attempt,
-) -> Option<GoodNews> {
-    let entry = envelope.entries.get(usize::from(work.entry.entry))?;
+/// Those who were reached and whose sender asked to be told of that, a bit each, unless the next hop
+/// does.
+fn good_news(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
+    let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else { return 0 };
+    if attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {
+        return 0;
+    }
     let reached = open_recipients(work.entry.open).zip(&attempt.outcomes).filter(|(index, to)| {
         let recipient = entry.recipients.get(usize::from(*index));
         matches!(to, Outcome::Delivered(_)) && recipient.is_some_and(|r| r.notify.of_success())
     });
-    let recipients = reached.fold(0, |all, (index, _)| all | 1 << index);
-    if recipients == 0 || attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {
-        return None;
-    }
-    let header = match content {
-        // A copy: a slice would keep the whole message in memory.
-        Content::Whole(octets) => {
-            let header = header_block(&octets);
-            Bytes::copy_from_slice(&header[..header.len().min(LONGEST_HEADER as usize)])
-        }
-        Content::File { path, .. } => {
-            let mut head = Vec::new();
-            let file = tokio::fs::File::open(path).await.ok()?;
-            file.take(LONGEST_HEADER).read_to_end(&mut head).await.ok()?;
-            head.into()
-        }
-    };
-    Some(GoodNews { recipients, message: Arc::new(KnownMessage { envelope, header }) })
+    reached.fold(0, |all, (index, _)| all | 1 << index)
 }
 
 /// The recipients that are still open. `None` if the record lacks the entry.
@@ -439,5 +415,3 @@ const NO_SUCH_ENTRY: Reply =
 const NO_HOST: Reply = Reply::new(451, Enhanced(4, 4, 4), "the route names no host to connect to");
 const CLOSES_AT_ONCE: Reply =
     Reply::new(421, Enhanced(4, 4, 2), "the server closes every new connection at once");
-/// Octets of a message in which its header is looked for.
-const LONGEST_HEADER: u64 = 64 << 10;

@@ -150,6 +150,9 @@ fn without(old: &ScannedEntry, gone: u64) -> Change {
 pub fn left_of(state: EntryState, gone: u64) -> EntryState {
     let (open, attempts) = (state.open() & !gone, state.attempts());
     match state {
+        EntryState::Owing { due, reached, .. } => {
+            EntryState::Owing { open, attempts, due, reached }
+        }
         _ if open == 0 => EntryState::Done,
         EntryState::Waiting { due, .. } => EntryState::Waiting { open, attempts, due },
         EntryState::Held { .. } => EntryState::Held { open, attempts },

@@ -395,6 +395,121 @@ fn a_sender_who_was_told_is_not_told_again_after_kill_9() {
     }
 }
 
+/// Killed when all 50 are delivered and none is told of; while notices are gathered; while they are
+/// written; and when most are.
+#[test]
+fn no_notice_of_a_success_is_lost_by_kill_9_after_the_delivery_and_nobody_gets_the_mail_again() {
+    const EACH: usize = 50;
+    let post = Post::office("maxjobs: 3", |settings| settings);
+    let moments = [0, 600, 950, 1_050, 1_300].map(Duration::from_millis);
+    let mut names: Vec<String> = Vec::new();
+    for (round, moment) in moments.into_iter().enumerate() {
+        let running = post.start();
+        let mut client = Dialogue::open(post.instance.settings.smtp);
+        for nth in 0..EACH {
+            let name = format!("told-{round}-{nth}");
+            client.ask("MAIL FROM:<alice@relais.example>").expect(250);
+            client.ask("RCPT TO:<bob@one.test> NOTIFY=SUCCESS").expect(250);
+            client.ask("DATA").expect(354);
+            client.finish(&message(&name, 500)).expect(250);
+            names.push(name);
+        }
+        eventually("all are delivered", PATIENCE, || post.one.total() >= names.len());
+        // What is delivered is no mail that waits, whether its sender knows or not.
+        eventually("none waits", PATIENCE, || {
+            post.instance.json("queue", &["list", "--channel", "stores"]).is_empty()
+        });
+        std::thread::sleep(moment);
+        let told = mailbox(&post.instance.store(), "relais.example", "alice").len();
+        println!("killed after {moment:?}: {told} of {} are told of", names.len());
+        running.kill();
+    }
+    let _running = post.start();
+    let untold = || {
+        let mail = mailbox(&post.instance.store(), "relais.example", "alice");
+        let text = as_text(&mail);
+        names
+            .iter()
+            .filter(|name| !text.contains(&format!("In-Reply-To: <{name}@load.test>")))
+            .count()
+    };
+    eventually("everybody is told of", PATIENCE, || untold() == 0);
+    eventually("an empty queue", PATIENCE, || post.instance.queue().is_empty());
+    assert_eq!(post.one.total(), names.len(), "what is delivered is never delivered again");
+    let notices = mailbox(&post.instance.store(), "relais.example", "alice").len();
+    println!("{notices} notices of {} messages", names.len());
+    assert!(notices <= names.len() + moments.len() * EACH / 2, "{notices}");
+}
+
+/// The sender cannot be told while its account is away: the notice waits, and no mail does.
+#[test]
+fn mail_that_is_delivered_is_named_for_what_it_is_while_its_sender_cannot_be_told() {
+    let post = Post::office("maxjobs: 3, backoff: [\"1h\"]", |settings| {
+        settings.edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
+    });
+    fs::create_dir_all(post.instance.data()).expect("the data directory");
+    let users = post.instance.data().join("users.ldif");
+    let directory = |status: &str| {
+        let user = |name: &str, status: &str| {
+            format!(
+                "dn: uid={name},o=relais.example,dc=relais,dc=example\nobjectClass: inetMailUser\n\
+                 uid: {name}\nmail: {name}@relais.example\nmailHost: localhost\n\
+                 mailUserStatus: {status}\n\n"
+            )
+        };
+        let domain = "dn: o=relais.example,dc=relais,dc=example\n\
+                      objectClass: sunManagedOrganization\nsunPreferredDomain: relais.example\n\n";
+        let text = format!("{domain}{}{}", user("alice", status), user("bob", "active"));
+        fs::write(&users, text).expect("the directory is written");
+    };
+    directory("inactive");
+    post.one.answer("RCPT TO:<nobody@", "550 5.1.1 no such user here");
+    post.one.answer("RCPT TO:<busy@", "451 4.3.0 come back later");
+    let running = post.start();
+    let told = "NOTIFY=SUCCESS,FAILURE";
+    let whole = post.send(
+        "<alice@relais.example>",
+        &[&format!("<a@one.test> {told}")],
+        &message("whole", 500),
+    );
+    let to = ["a", "nobody", "busy"].map(|user| format!("<{user}@one.test> {told}"));
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let part = post.send("<alice@relais.example>", &to, &message("part", 500));
+    eventually("both are delivered", PATIENCE, || post.one.total() == 2);
+    eventually("their sender cannot be told", PATIENCE, || {
+        post.instance.log().matches("a notice could not be written").count() >= 2
+    });
+    let listed = || post.instance.json("queue", &["list"]);
+    let waits = |id: &str| listed().iter().filter(|entry| entry["id"] == id).count();
+    assert_eq!((waits(&whole), waits(&part)), (0, 1), "{:?}", listed());
+    for (id, words) in [(&whole, "It is delivered."), (&part, "Some of its recipients have it.")] {
+        let why = post.instance.json("queue", &["why", id]).remove(0)[0].clone();
+        assert_eq!(why["waits_for"], "notice", "{why}");
+        assert!(why["text"].as_str().expect("a text").starts_with(words), "{why}");
+    }
+    let orders = post.instance.json("queue", &["delete", "--all", "--yes", "--dry-run"]).remove(0);
+    assert_eq!(orders["seen"], 1, "{orders}");
+    running.kill();
+
+    directory("active");
+    let _running = post.start();
+    let good = post.notices(3, "delivered");
+    assert_eq!(good.len(), 2);
+    for notice in good {
+        assert_eq!(notice.recipient().get("Final-Recipient"), Some("rfc822;a@one.test"));
+        assert_eq!(notice.recipient().get("Status"), Some("2.0.0"), "{:?}", notice.recipient());
+    }
+    let bad = post.notices(3, "failed").remove(0);
+    assert_eq!(bad.recipient().get("Final-Recipient"), Some("rfc822;nobody@one.test"));
+    eventually("one waits", PATIENCE, || listed().len() == 1 && waits(&part) == 1);
+    let states = |user: &str| {
+        let recipients = listed()[0]["recipients"].as_array().cloned().expect("recipients");
+        let of = recipients.iter().find(|to| to["address"] == format!("{user}@one.test"));
+        of.expect("it is listed")["state"].as_str().expect("a state").to_owned()
+    };
+    assert_eq!(["a", "nobody", "busy"].map(states), ["delivered", "failed", "delayed"]);
+}
+
 #[test]
 fn as_much_comes_back_as_the_sender_wants_and_the_operator_allows() {
     let limit = "notary: (content_return_limit: \"4KiB\")";

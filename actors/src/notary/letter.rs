@@ -12,7 +12,7 @@ use relais_channels::{
 use relais_config::channel::{PostmasterCopy, Program};
 use tracing::{error, warn};
 
-use super::{Case, KnownMessage, Parts, Told};
+use super::{Case, Parts, Told};
 use crate::{
     events::{MessageAccepted, RecipientsReturned},
     metrics::NoticeResult,
@@ -59,25 +59,15 @@ impl Parts {
 
     async fn try_to_tell(&self, cases: &[Case]) -> Result<(), TellError> {
         let Some(first) = cases.first() else { return Ok(()) };
-        let known = match &first.known {
-            Some(known) => Arc::clone(known),
-            None => Arc::new(self.read(first).await?),
-        };
-        let KnownMessage { envelope, header: head } = &*known;
-        for owner in owners(envelope, cases) {
-            self.write_to(owner, envelope, head, cases).await?;
+        let (envelope, content) = self.spool.read(first.entry.place).await?;
+        let head = self.head_of(&content).await?;
+        for owner in owners(&envelope, cases) {
+            self.write_to(owner, &envelope, &head, cases).await?;
         }
         for case in cases {
-            self.log(envelope, case);
+            self.log(&envelope, case);
         }
         Ok(())
-    }
-
-    /// The message of a case, and as much of its content as may come back.
-    async fn read(&self, case: &Case) -> Result<KnownMessage, TellError> {
-        let (envelope, content) = self.spool.read(case.entry.place).await?;
-        let header = self.head_of(&content).await?;
-        Ok(KnownMessage { envelope, header })
     }
 
     /// Tells of those recipients whose news go to `owner`; `None` is the sender.

@@ -1,8 +1,9 @@
 //! The notary ("return job"): tells senders what became of their mail.
 //!
-//! The queue hands it [`Case`]s: entries of which recipients failed for good, timed out, or were
-//! returned by an operator. It gathers for a moment, so that a message that failed in several
-//! places is told of once, writes the notice, puts it into the spool as mail like any other, and
+//! The queue hands it [`Case`]s: entries of which recipients failed for good, timed out, were
+//! returned by an operator, or were reached and their sender wants to hear of that. It gathers for a
+//! moment, so that a message that failed in several places is told of once, writes the notice,
+//! puts it into the spool as mail like any other, and
 //! only then lets the queue take the recipients off ([`Noticed`]). A crash in between repeats a
 //! notice; it never loses one. Warnings and returns for age it finds itself, on its rounds
 //! through the index ([`rounds`]).
@@ -25,10 +26,9 @@ use std::{
 };
 
 use actix::prelude::*;
-use bytes::Bytes;
 use relais_channels::{
     dsn::{Kind, Templates},
-    mail::{Envelope, MessageId, MessageIds, Outcome},
+    mail::{MessageId, MessageIds, Outcome},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
@@ -61,26 +61,16 @@ pub struct Case {
     pub until: Option<u64>,
     /// The entry as the disk has it.
     pub was: EntryState,
-    /// What becomes of it when the sender has been told. `None`: nothing, this is a warning or
-    /// good news.
+    /// What becomes of it when the sender has been told. `None`: nothing, this is a warning.
     pub then: Option<EntryState>,
-    /// The message, if whoever brings the news has it; else it is read from the spool.
-    pub known: Option<Arc<KnownMessage>>,
+    /// Other news of the same entry, to be told when these are settled.
+    pub behind: Option<Box<Case>>,
     /// Bounds how many of a round are under way; free when this is dropped.
     pub room: Option<OwnedSemaphorePermit>,
     /// For a warning, the reading that found the entry: it tells whether that still waits.
     pub reading: Option<Arc<Reading>>,
     /// Why an operator wants it returned.
     pub ordered: Option<Reason>,
-}
-
-/// A message as far as good news of it want it.
-#[derive(Debug)]
-pub struct KnownMessage {
-    /// Its envelope.
-    pub envelope: Arc<Envelope>,
-    /// Its header.
-    pub header: Bytes,
 }
 
 /// What was said last of one recipient.
@@ -233,14 +223,14 @@ impl Notary {
             self.gathering.pop_front();
             let Some(cases) = self.pending.remove(&about) else { continue };
             let letter = Letter { cases, tries: 0 };
-            if about.2 == Kind::Bounced {
+            if needs_replies(&letter.cases) {
                 unsaid.push(letter);
             } else {
                 self.letters.push_back(letter);
             }
         }
         if !unsaid.is_empty() {
-            // An operator does not know what was said; the spool does.
+            // An operator does not know what was said, nor does a new start; the spool does.
             let parts = self.parts.clone();
             let work = async move {
                 let cases = unsaid.iter_mut().flat_map(|letter| &mut letter.cases);
@@ -350,13 +340,9 @@ impl Handler<Tell> for Notary {
     fn handle(&mut self, Tell(cases): Tell, ctx: &mut Self::Context) {
         let _busy = self.meter.handling("Tell");
         let now = Instant::now();
-        for mut case in cases {
+        for case in cases {
             let about = (case.entry.id, case.entry.place, case.kind);
             let gathered = self.pending.entry(about).or_default();
-            // One copy of the message is enough for all.
-            if let Some(known) = gathered.first().and_then(|first| first.known.as_ref()) {
-                case.known = Some(Arc::clone(known));
-            }
             gathered.push(case);
             if gathered.len() == 1 {
                 self.gathering.push_back((now, about));
@@ -374,6 +360,15 @@ impl Handler<Hurry> for Notary {
         self.hurries = true;
         self.write_untold(ctx);
     }
+}
+
+/// Whoever brings these does not know what was said.
+fn needs_replies(cases: &[Case]) -> bool {
+    cases.iter().any(|case| match case.kind {
+        Kind::Bounced => true,
+        Kind::Delivered => case.replies.is_empty(),
+        _ => false,
+    })
 }
 
 /// How long a message's other entries have time to fail, too, and to share its notice.

@@ -239,7 +239,7 @@ fn case_of(channel: ChannelId, entry: &ScannedEntry, kind: Kind) -> Case {
         recipients: entry.state.open(),
         replies: Vec::new(),
         until: None,
-        known: None,
+        behind: None,
         room: None,
         reading: None,
         ordered: None,

@@ -53,7 +53,7 @@ impl Parts {
                 let last = changes.into_iter().rfind(|change| change.entry == entry.entry);
                 last.map_or(Some(entry), |change| match change.now {
                     now @ EntryState::Waiting { .. } => entry.now(now),
-                    EntryState::Held { .. } | EntryState::Done => None,
+                    EntryState::Held { .. } | EntryState::Done | EntryState::Owing { .. } => None,
                 })
             }
             Err(SpoolError::Gone { .. }) => None,

@@ -262,7 +262,7 @@ impl Queue {
                     until: None,
                     was,
                     then: Some(EntryState::Done),
-                    known: None,
+                    behind: None,
                     room: None,
                     reading: None,
                     ordered: Some(reason.clone()),

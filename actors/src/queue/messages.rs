@@ -7,7 +7,7 @@ use relais_channels::mail::{Attempt, Outcome};
 use tokio::sync::oneshot;
 
 use super::{ChannelId, now_ms, tracker::Tracked};
-use crate::{notary::KnownMessage, spool::Stored};
+use crate::spool::Stored;
 
 /// Where an entry goes: a channel and one of its hosts. Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -98,18 +98,8 @@ pub struct Settled {
     pub attempt: Attempt,
     /// It is an attempt of the message's own; see [`Work::counts`].
     pub counts: bool,
-    /// Recipients that were reached and whose sender asked to be told.
-    pub good_news: Option<GoodNews>,
-}
-
-/// What is to be told of recipients that were reached, taken along because their message may be
-/// gone from the disk by then.
-#[derive(Clone, Debug)]
-pub struct GoodNews {
-    /// Which, a bit each.
-    pub recipients: u64,
-    /// Their message.
-    pub message: Arc<KnownMessage>,
+    /// Recipients that were reached and whose sender asked to be told, a bit each.
+    pub good_news: u64,
 }
 
 /// The channels whose threads end when they have nothing to do, because others wait for their

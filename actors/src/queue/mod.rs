@@ -13,11 +13,11 @@ mod calendar_tests;
 mod clock;
 mod listing;
 mod messages;
+mod owing;
 mod recalls;
 mod scan;
 mod settle;
 mod standing;
-mod telling;
 mod threads;
 pub mod tracker;
 mod wishes;
@@ -37,8 +37,8 @@ use tracing::warn;
 use self::{
     alter::Deletion,
     clock::Clock,
+    owing::Owing,
     recalls::Recalls,
-    telling::Telling,
     threads::InHand,
     tracker::{Tracked, Tracker},
 };
@@ -46,8 +46,8 @@ pub use self::{
     alter::{Action, Alter, Altered, Reading, Reason, Reserve},
     listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription},
     messages::{
-        Committed, Contend, Destination, DrainQueue, GoodNews, Pull, SetMaxMessages, Settle,
-        Settled, ThreadEnded, ThreadId, Work,
+        Committed, Contend, Destination, DrainQueue, Pull, SetMaxMessages, Settle, Settled,
+        ThreadEnded, ThreadId, Work,
     },
     recalls::Recall,
     standing::{LookAgain, Standing},
@@ -80,8 +80,8 @@ pub struct Queue {
     contended: HashSet<ChannelId>,
     /// Active entries whose senders are being told.
     with_notary: usize,
-    /// Good news that the notary has yet to pass on.
-    telling: Telling,
+    /// Senders who have yet to be told who has their mail.
+    owing: Owing,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Reason)>,
     /// Of these, what has come back and is to be deleted.
@@ -144,7 +144,7 @@ impl Queue {
             troubled: HashSet::new(),
             contended: HashSet::new(),
             with_notary: 0,
-            telling: Telling::default(),
+            owing: Owing::at(now),
             wishes: HashMap::new(),
             deletions: Vec::new(),
             returning: HashSet::new(),
@@ -234,10 +234,11 @@ impl Queue {
         self.feed(woken);
         self.delete_granted(ctx);
         self.scan_if_wanted(ctx);
+        self.tell_who_is_owed(ctx);
     }
 
     fn finish_drain(&mut self) {
-        if self.drained && self.tracker.is_at_rest() && self.telling.is_done() {
+        if self.drained && self.tracker.is_at_rest() {
             for waiting in self.draining.drain(..) {
                 // Whoever asked may have run out of patience.
                 let _ = waiting.send(());

@@ -8,7 +8,7 @@ use relais_channels::{
 };
 use relais_config::Channel;
 
-use super::{Destination, GoodNews, Queue, Settled, ThreadId, Tracked, now_ms};
+use super::{Destination, Queue, Settled, ThreadId, Tracked, now_ms};
 use crate::{
     job_controller::{Reached, Troubled, backoff},
     notary::{Case, LastReply, Noticed, Tell, Told, speaker},
@@ -77,16 +77,18 @@ impl Queue {
             until: None,
             was: after.meanwhile,
             then: None,
-            known: None,
+            behind: None,
             room: None,
             reading: None,
             ordered: None,
         };
-        if let Some(GoodNews { recipients, message }) = good_news
-            && self.telling.takes(&message)
-        {
-            let known = Some(message);
-            self.notary.do_send(Tell(vec![Case { known, ..case(Kind::Delivered, recipients) }]));
+        if good_news != 0 {
+            let failed = (after.failed != 0)
+                .then(|| Case { then: Some(after.state), ..case(Kind::Failed, after.failed) });
+            let news = Case { behind: failed.map(Box::new), ..case(Kind::Delivered, good_news) };
+            let waits = after.failed == 0 && after.state != EntryState::Done;
+            let left = if waits { after.state } else { after.meanwhile };
+            return self.owe(news, left, replies);
         }
         if after.failed != 0 {
             // The sender is told first; until then the entry stays in nobody's hands but ours.
@@ -105,11 +107,13 @@ impl Queue {
     pub(super) fn noticed(&mut self, Noticed { cases, told }: Noticed) {
         let mut touched = Vec::new();
         for case in cases {
-            let Case { entry, destination, kind, was, then, known, ordered, .. } = case;
+            if case.kind == Kind::Delivered {
+                touched.push(case.destination.clone());
+                self.has_been_told(case, told);
+                continue;
+            }
+            let Case { entry, destination, kind, was, then, ordered, .. } = case;
             let Some(then) = then else {
-                if let Some(message) = known {
-                    self.telling.told(&message);
-                }
                 touched.push(destination);
                 continue;
             };

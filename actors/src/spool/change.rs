@@ -31,6 +31,18 @@ pub enum EntryState {
     },
     /// Nothing is left to do. An entry that is done stays done.
     Done,
+    /// Some were reached, and their sender, who asked for it, has yet to be told. Nobody delivers
+    /// it before that. It is the last, so that what was written before it existed is read as ever.
+    Owing {
+        /// The recipients that are still to be delivered; 0 when it is done but for the notice.
+        open: u64,
+        /// As above.
+        attempts: u16,
+        /// When the others are due.
+        due: u64,
+        /// Those of whom the sender is to be told, a bit each.
+        reached: u64,
+    },
 }
 
 /// A change of one entry's state.
@@ -71,6 +83,8 @@ pub enum Class {
     Tried = 1,
     /// Held.
     Held = 2,
+    /// Its sender has yet to be told who has it.
+    Owing = 3,
 }
 
 /// [`Change`] as written; what is not here stands in the record's header.
@@ -110,7 +124,9 @@ impl EntryState {
     /// The recipients still open.
     pub fn open(&self) -> u64 {
         match self {
-            Self::Waiting { open, .. } | Self::Held { open, .. } => *open,
+            Self::Waiting { open, .. } | Self::Held { open, .. } | Self::Owing { open, .. } => {
+                *open
+            }
             Self::Done => 0,
         }
     }
@@ -118,8 +134,33 @@ impl EntryState {
     /// Attempts made.
     pub fn attempts(&self) -> u16 {
         match self {
-            Self::Waiting { attempts, .. } | Self::Held { attempts, .. } => *attempts,
+            Self::Waiting { attempts, .. }
+            | Self::Held { attempts, .. }
+            | Self::Owing { attempts, .. } => *attempts,
             Self::Done => 0,
+        }
+    }
+
+    /// The recipients that were reached and whose sender has yet to be told, a bit each.
+    pub fn reached(&self) -> u64 {
+        if let Self::Owing { reached, .. } = self { *reached } else { 0 }
+    }
+
+    /// The same with these recipients reached, and their sender not told.
+    #[must_use]
+    pub fn owing(self, reached: u64) -> Self {
+        let (open, attempts) = (self.open(), self.attempts());
+        let due = if let Self::Waiting { due, .. } = self { due } else { 0 };
+        Self::Owing { open, attempts, due, reached }
+    }
+
+    /// What it is once its sender has been told.
+    #[must_use]
+    pub fn told(self) -> Self {
+        match self {
+            Self::Owing { open: 0, .. } => Self::Done,
+            Self::Owing { open, attempts, due, .. } => Self::Waiting { open, attempts, due },
+            other => other,
         }
     }
 
@@ -129,6 +170,7 @@ impl EntryState {
             Self::Waiting { attempts: 0, .. } => Some(Class::Untried),
             Self::Waiting { .. } => Some(Class::Tried),
             Self::Held { .. } => Some(Class::Held),
+            Self::Owing { .. } => Some(Class::Owing),
             Self::Done => None,
         }
     }
@@ -217,6 +259,31 @@ pub(crate) fn append_postcard(value: &impl Serialize, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As version 1 of the records has them.
+    #[test]
+    fn states_are_read_that_were_written_before_notices_were_owed() {
+        let rows: [(&[u8], EntryState); 3] = [
+            (&[0, 5, 2, 100], EntryState::Waiting { open: 5, attempts: 2, due: 100 }),
+            (&[1, 3, 1], EntryState::Held { open: 3, attempts: 1 }),
+            (&[2], EntryState::Done),
+        ];
+        for (octets, state) in rows {
+            assert_eq!(postcard::from_bytes::<EntryState>(octets).unwrap(), state);
+            assert_eq!(postcard::to_stdvec(&state).unwrap(), octets);
+        }
+    }
+
+    #[test]
+    fn what_an_owed_notice_leaves() {
+        let waiting = EntryState::Waiting { open: 0b10, attempts: 1, due: 9 };
+        for state in [waiting, EntryState::Done] {
+            let owing = state.owing(0b01);
+            assert_eq!((owing.reached(), owing.open()), (0b01, state.open()));
+            assert_eq!(owing.class(), Some(Class::Owing), "nobody delivers it meanwhile");
+            assert_eq!(owing.told(), state);
+        }
+    }
 
     #[test]
     fn a_fresh_entry_is_open_for_each_of_its_recipients() {

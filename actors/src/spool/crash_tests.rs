@@ -311,6 +311,8 @@ impl Engine {
             let now = match dice.below(8) {
                 0 => EntryState::Waiting { open: 1, attempts, due: u64::from(attempts) * 1000 },
                 1 => EntryState::Held { open: 1, attempts },
+                2 => EntryState::Owing { open: 0, attempts, due: 0, reached: 1 },
+                3 => EntryState::Owing { open: 1, attempts, due: 5, reached: 2 },
                 _ => EntryState::Done,
             };
             promised.history(id, entry).states.push(now);

@@ -285,7 +285,9 @@ impl Index {
             writes.extend(now.map(|now| {
                 let (place, host, priority) = (young.place, &*young.host, young.priority);
                 let (open, attempts) = (young.now.open(), young.now.attempts());
-                let value = encode(&Value { place, host, open, attempts, size, priority });
+                let reached = young.now.reached();
+                let value = Value { place, host, open, attempts, size, priority, reached };
+                let value = encode(&value);
                 (Arc::clone(&young.channel), now, Some(value))
             }));
             let was = young.was.filter(|was| Some(*was) != now);

@@ -78,6 +78,9 @@ pub struct Counts {
     pub recipients: u64,
     /// Octets of content, counted once for each entry.
     pub bytes: u64,
+    /// Entries whose senders have yet to be told who has them. They do not wait, and count nowhere
+    /// else.
+    pub owing: u64,
 }
 
 impl Event {
@@ -109,7 +112,7 @@ impl SegmentLife {
 }
 
 impl Counts {
-    /// Entries that are not done.
+    /// Entries that wait, or are held.
     pub fn total(&self) -> u64 {
         self.untried + self.tried + self.held
     }
@@ -125,12 +128,15 @@ impl Counts {
             Class::Untried => self.untried,
             Class::Tried => self.tried,
             Class::Held => self.held,
+            Class::Owing => self.owing,
         }
     }
 
     /// Counts one more, of a message of `size` octets.
     pub(crate) fn add(&mut self, state: EntryState, size: u64) {
-        if let Some(count) = self.of(state) {
+        if state.class() == Some(Class::Owing) {
+            self.owing += 1;
+        } else if let Some(count) = self.of(state) {
             *count += 1;
             self.recipients += u64::from(state.open().count_ones());
             self.bytes += size;
@@ -138,7 +144,9 @@ impl Counts {
     }
 
     fn take_off(&mut self, state: EntryState, size: u64) {
-        if let Some(count) = self.of(state) {
+        if state.class() == Some(Class::Owing) {
+            self.owing = self.owing.saturating_sub(1);
+        } else if let Some(count) = self.of(state) {
             *count = count.saturating_sub(1);
             let open = u64::from(state.open().count_ones());
             self.recipients = self.recipients.saturating_sub(open);
@@ -151,6 +159,7 @@ impl Counts {
             Class::Untried => &mut self.untried,
             Class::Tried => &mut self.tried,
             Class::Held => &mut self.held,
+            Class::Owing => &mut self.owing,
         })
     }
 }

@@ -64,6 +64,7 @@ pub(crate) struct Value<'a> {
     pub(crate) attempts: u16,
     pub(crate) size: u64,
     pub(crate) priority: Priority,
+    pub(crate) reached: u64,
 }
 
 /// Sled failed, by error or by panic, or holds what cannot be.
@@ -303,7 +304,10 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Broken>) -> Result<T, 
 
 /// Where an entry in this state is found; nowhere when it is done.
 pub(crate) fn key(state: EntryState, id: MessageId, entry: u16) -> Option<Key> {
-    let due = if let EntryState::Waiting { due, .. } = state { due } else { 0 };
+    let due = match state {
+        EntryState::Waiting { due, .. } | EntryState::Owing { due, .. } => due,
+        EntryState::Held { .. } | EntryState::Done => 0,
+    };
     let mut key = Key::default();
     key[0] = state.class()? as u8;
     key[1..9].copy_from_slice(&due.to_be_bytes());
@@ -324,10 +328,11 @@ pub(crate) fn scanned(
     let value: Value<'_> = postcard::from_bytes(value).map_err(Broken::because)?;
     let long =
         |at: usize| key[at..at + 8].iter().fold(0, |sum, octet| sum << 8 | u64::from(*octet));
-    let Value { place, open, attempts, size, priority, .. } = value;
+    let Value { place, open, attempts, size, priority, reached, .. } = value;
     let state = match key[0] {
         0 | 1 => EntryState::Waiting { open, attempts, due: long(1) },
         2 => EntryState::Held { open, attempts },
+        3 => EntryState::Owing { open, attempts, due: long(1), reached },
         other => return Err(Broken(format!("a key of class {other}"))),
     };
     let host = match last_host.take().filter(|host| **host == *value.host) {
@@ -371,4 +376,4 @@ const CACHE: u64 = 16 << 20;
 /// Entries that are counted one by one at start; it takes a fifth of a second.
 const VERIFIED_AT_ONCE: u64 = 100_000;
 const VERSION_KEY: &[u8] = b"version";
-const VERSION: &[u8] = b"5";
+const VERSION: &[u8] = b"6";

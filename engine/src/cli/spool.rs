@@ -118,8 +118,12 @@ fn tell(dir: &Path, found: &Recovered, out: &mut dyn Write) -> Result<(), Refusa
         writeln!(out, "missing: the content of message {id}")?;
     }
     for (channel, counts) in &found.entries {
-        let Counts { untried, tried, held, .. } = counts;
-        writeln!(out, "{channel}: {untried} untried, {tried} tried, {held} held")?;
+        let Counts { untried, tried, held, owing, .. } = counts;
+        write!(out, "{channel}: {untried} untried, {tried} tried, {held} held")?;
+        if *owing > 0 {
+            write!(out, ", {owing} delivered with a notice to write")?;
+        }
+        writeln!(out)?;
     }
     let entries: u64 = found.entries.values().map(Counts::total).sum();
     let (records, took) = (found.replayed, found.took.as_secs_f64());

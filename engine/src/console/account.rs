@@ -75,6 +75,13 @@ async fn account(
         );
         return Ok(("no_program", text).into());
     };
+    if let Stored::Owing { open, .. } = scanned.state {
+        let text = format!(
+            "{} It stays until the notice of that is safe, which its sender asked for. {tried}",
+            if open == 0 { "It is delivered." } else { "Some of its recipients have it." },
+        );
+        return Ok(("notice", text).into());
+    }
     if *aside && *ordered == Some(Action::Return) {
         let text = format!(
             "An operator returns it: it goes as soon as its sender's notice is safe. {tried}"
@@ -385,7 +392,8 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
             Stored::Held { .. } => Some(EntryState::Held),
             Stored::Waiting { .. } if due.is_some() => Some(EntryState::Delayed),
             Stored::Waiting { .. } => Some(EntryState::Ready),
-            Stored::Done => None,
+            Stored::Done | Stored::Owing { open: 0, .. } => None,
+            Stored::Owing { .. } => Some(EntryState::Delayed),
         },
         due,
         attempts: u32::from(change.now.attempts()),
@@ -397,7 +405,10 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
                 reply: outcome.reply().to_string(),
             })
             .collect(),
-        reason: change.reason.map(|reason| reason.to_string()),
+        reason: match change.now {
+            Stored::Owing { .. } => Some("the sender has yet to be told who has it".to_owned()),
+            _ => change.reason.map(|reason| reason.to_string()),
+        },
     }
 }
 

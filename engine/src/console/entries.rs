@@ -60,7 +60,7 @@ impl Position {
         let mut ended = true;
         let mut found = Vec::new();
         if !wanted || !counts.contains_key(*name) {
-            self.class = Class::Held;
+            self.class = Class::Owing;
         } else if !is_beside(filter, self.class) {
             found = parts.spool.scan(name, self.class, self.after, limit).await?;
             ended = found.len() < limit;
@@ -70,12 +70,16 @@ impl Position {
             (self.channel, self.class) = match self.class {
                 Class::Untried => (self.channel, Class::Tried),
                 Class::Tried => (self.channel, Class::Held),
-                Class::Held => (self.channel + 1, Class::Untried),
+                Class::Held => (self.channel, Class::Owing),
+                Class::Owing => (self.channel + 1, Class::Untried),
             };
             self.after = None;
         }
         let now = Timestamp::now();
         found.retain(|entry| {
+            if is_delivered_to_all(entry) {
+                return false;
+            }
             let received = Timestamp(entry.id.received_ms());
             filter.names_host(&entry.host)
                 && filter.older_than.is_none_or(|age| received.until(now).as_secs() >= age)
@@ -88,6 +92,11 @@ impl Position {
 /// No entry of this class can be in the state that is asked for.
 fn is_beside(filter: &QueueFilter, class: Class) -> bool {
     filter.state.is_some_and(|state| (state == EntryState::Held) != (class == Class::Held))
+}
+
+/// Only a notice is left to do of it: it is no mail that waits.
+pub(super) fn is_delivered_to_all(entry: &ScannedEntry) -> bool {
+    matches!(entry.state, Stored::Owing { open: 0, .. })
 }
 
 /// Index entries, those in `state` only if one is named, with what memory knows of them and what
@@ -172,7 +181,9 @@ fn state_of(ListedEntry { scanned, tracked, .. }: &ListedEntry) -> EntryState {
         (Stored::Held { .. }, _) => EntryState::Held,
         (_, Some("active")) => EntryState::Active,
         (_, Some("delayed")) => EntryState::Delayed,
-        (state, None) if state.class() == Some(Class::Tried) => EntryState::Delayed,
+        (state, None) if matches!(state.class(), Some(Class::Tried | Class::Owing)) => {
+            EntryState::Delayed
+        }
         _ => EntryState::Ready,
     }
 }

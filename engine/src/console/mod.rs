@@ -45,7 +45,7 @@ use relais_config::Config;
 use tokio::{io::AsyncReadExt, sync::Notify};
 
 use self::{
-    entries::{Position, after, describe, entries_of},
+    entries::{Position, after, describe, entries_of, is_delivered_to_all},
     orders::OrderPosition,
     sockets::SocketFile,
     summary::oldest,
@@ -310,7 +310,8 @@ impl Console for EngineConsole {
 
     async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {
         let parts = self.parts()?;
-        let found = parts.spool.find(id).await.map_err(trouble)?;
+        let mut found = parts.spool.find(id).await.map_err(trouble)?;
+        found.retain(|entry| !is_delivered_to_all(entry));
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
         let (envelope, content) = parts.spool.read(place).await.map_err(trouble)?;
         Ok(Some(QueuedMessage {
@@ -324,7 +325,8 @@ impl Console for EngineConsole {
 
     async fn queue_content(&self, id: MessageId) -> Answer<Option<Content>> {
         let parts = self.parts()?;
-        let found = parts.spool.find(id).await.map_err(trouble)?;
+        let mut found = parts.spool.find(id).await.map_err(trouble)?;
+        found.retain(|entry| !is_delivered_to_all(entry));
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
         let (_, content) = parts.spool.read(place).await.map_err(trouble)?;
         Ok(Some(content))

@@ -16,7 +16,7 @@ use tracing::info;
 
 use super::{
     Parts,
-    entries::{Described, Position, describe},
+    entries::{Described, Position, describe, is_delivered_to_all},
     gone,
     reroutes::reroute,
     trouble,
@@ -213,7 +213,9 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
 async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
     let ids = order.ids.iter().map(|id| id.parse::<MessageId>());
     let ids = ids.collect::<Result<_, _>>().map_err(|error| Trouble(error.to_string()))?;
-    parts.spool.find_all(ids).await.map_err(trouble)
+    let mut found = parts.spool.find_all(ids).await.map_err(trouble)?;
+    found.retain(|entry| !is_delivered_to_all(entry));
+    Ok(found)
 }
 
 /// Ids of which nothing was found.

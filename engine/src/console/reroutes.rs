@@ -92,7 +92,7 @@ async fn carry_out(
         until: None,
         was: old.state,
         then: Some(left_of(old.state, went_on)),
-        known: None,
+        behind: None,
         room: None,
         reading: None,
         ordered: (went_on != 0).then(|| reason.clone()),

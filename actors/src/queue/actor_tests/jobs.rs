@@ -12,10 +12,9 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     job::{EndJob, RunThread},
-    notary::KnownMessage,
     pool::Presence,
-    queue::{GoodNews, Pull, Queue, Settle, Settled, Work},
-    spool::{Spool, open_recipients},
+    queue::{Pull, Queue, Settle, Settled, Work},
+    spool::open_recipients,
 };
 
 /// What happens to the messages of a host.
@@ -24,6 +23,8 @@ pub(super) enum Deed {
     Deliver,
     /// And tell the sender.
     DeliverAndTell,
+    /// The sender is told of the first, the second is refused, the others are deferred.
+    TellOfFirst,
     Defer,
     /// The first recipient is refused, the others are deferred.
     RefuseFirst,
@@ -41,7 +42,6 @@ pub(super) struct Script {
     taken: RefCell<Vec<MessageId>>,
     in_hand: Cell<usize>,
     threads: Cell<usize>,
-    spool: RefCell<Option<Spool>>,
 }
 
 /// A job.
@@ -88,11 +88,6 @@ impl Script {
         if let Some(gate) = self.gate.borrow_mut().take() {
             gate.add_permits(10_000);
         }
-    }
-
-    /// Good news want to be read.
-    pub(super) fn reads(&self, spool: &Spool) {
-        *self.spool.borrow_mut() = Some(spool.clone());
     }
 
     /// Every message that was taken, in order.
@@ -198,6 +193,14 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
         Deed::Deliver | Deed::DeliverAndTell => {
             (all(Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "OK"))), None, peer)
         }
+        Deed::TellOfFirst => {
+            let mut outcomes: Vec<_> = all(later());
+            outcomes[0] = Outcome::Delivered(Reply::new(250, Enhanced(2, 0, 0), "OK"));
+            if let Some(second) = outcomes.get_mut(1) {
+                *second = Outcome::Failed(Reply::new(550, Enhanced(5, 1, 1), "who?"));
+            }
+            (outcomes, None, peer)
+        }
         Deed::Defer => (all(later()), None, peer),
         Deed::RefuseFirst => {
             let mut outcomes: Vec<_> = all(later());
@@ -212,14 +215,9 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
     };
     let attempt = Attempt { outcomes, trouble, peer };
     let counts = work.counts(&attempt);
-    let spool = script.spool.borrow().clone();
-    let good_news = match spool.filter(|_| deed == Deed::DeliverAndTell) {
-        Some(spool) => {
-            let (envelope, _) = spool.read(work.entry.place).await.unwrap();
-            let message = KnownMessage { envelope, header: "Subject: hello\r\n".into() }.into();
-            Some(GoodNews { recipients: work.entry.open, message })
-        }
-        None => None,
-    };
+    let reached = open_recipients(work.entry.open).zip(&attempt.outcomes);
+    let reached = reached.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));
+    let tells = matches!(deed, Deed::DeliverAndTell | Deed::TellOfFirst);
+    let good_news = if tells { reached.fold(0, |all, (index, _)| all | 1 << index) } else { 0 };
     Settled { entry: work.entry, attempt, counts, good_news }
 }

@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     notary::{self, Case, Noticed, Told},
-    queue::{Action, Alter, Altered, DrainQueue, Reading, now_ms, tracker::Tracked},
+    queue::{
+        Action, Alter, Altered, DrainQueue, Reading, now_ms, owing::LookForOwed, tracker::Tracked,
+    },
     spool::{Class, EntryState, memory_disk::MemoryDisk},
 };
 
@@ -28,7 +30,7 @@ impl House {
             until: None,
             was: found.state,
             then: Some(then),
-            known: None,
+            behind: None,
             room: None,
             reading: None,
             ordered: None,
@@ -142,10 +144,9 @@ async fn a_message_whose_content_is_lost_is_returned_without_it() {
 }
 
 /// A house on a disk that takes state changes and no more messages, with good news to tell.
-async fn full_house() -> (House, MemoryDisk) {
+async fn full_house() -> (House, MemoryDisk, MessageId) {
     let disk = MemoryDisk::new();
     let house = House::new(Plan { disk: Arc::new(disk.clone()), ..Plan::default() });
-    house.script.reads(&house.spool);
     house.script.set("one.test", Deed::DeliverAndTell);
     let notify = Notify::On { success: true, failure: true, delay: true };
     // What waits in the same segment: it must not make room by going.
@@ -162,30 +163,80 @@ async fn full_house() -> (House, MemoryDisk) {
     let used: usize = files.map(|file| file.len()).sum();
     disk.set_capacity(Some(used as u64 + MIN_FREE / 2));
     house.script.let_pass(1);
-    house.until_done(id).await;
+    house.until(id, "its sender is owed a notice", owes(0b1, 0)).await;
     eventually("it cannot be told", || house.log.count("a notice could not be written") == 1).await;
     a_while().await;
     assert_eq!(house.log.count("given up"), 0, "it is told later");
-    (house, disk)
+    (house, disk, id)
+}
+
+/// A state in which the sender is owed a notice of those that were `reached`, with others `open`.
+fn owes(reached: u64, open: u64) -> impl Fn(&EntryState) -> bool {
+    move |state| {
+        matches!(state, EntryState::Owing { .. })
+            && (state.reached(), state.open(), state.attempts()) == (reached, open, 1)
+    }
 }
 
 #[actix::test]
-async fn good_news_that_a_full_disk_did_not_take_is_told_at_the_stop_when_there_is_room() {
-    let (house, disk) = full_house().await;
-    disk.set_capacity(None);
-    let drained = timeout(Duration::from_secs(10), house.queue.send(DrainQueue)).await;
-    drained.expect("the drain ends").unwrap();
-    assert_eq!(house.log.count("a notice to the sender"), 1);
-    assert_eq!(house.log.count("given up"), 0);
-}
-
-#[actix::test]
-async fn good_news_that_cannot_be_told_holds_up_no_stop_and_is_in_the_log() {
-    let (house, _disk) = full_house().await;
+async fn good_news_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_stop() {
+    let (house, _disk, id) = full_house().await;
     let drained = timeout(Duration::from_secs(10), house.queue.send(DrainQueue)).await;
     drained.expect("the drain ends").unwrap();
     assert_eq!(house.log.count("a notice to the sender"), 0);
-    assert_eq!(house.log.count("given up: its sender is not told"), 1);
+    assert_eq!(house.log.count("given up"), 0, "the next start tells it");
+    house.until(id, "it is owed", owes(0b1, 0)).await;
+}
+
+#[actix::test]
+async fn good_news_that_a_full_disk_did_not_take_is_told_when_there_is_room() {
+    let (house, disk, id) = full_house().await;
+    disk.set_capacity(None);
+    house.queue.do_send(LookForOwed);
+    house.until_done(id).await;
+    assert_eq!(house.log.count("a notice to the sender"), 1);
+    assert_eq!(house.script.taken().iter().filter(|taken| **taken == id).count(), 1);
+}
+
+#[actix::test]
+async fn who_was_reached_is_told_of_before_who_was_refused_and_nobody_gets_it_twice() {
+    let house = House::new(Plan { notary_answers: false, ..Plan::default() });
+    house.script.set("one.test", Deed::TellOfFirst);
+    let to = ["ann@else.test", "ben@else.test", "cat@else.test"];
+    let id = house.post_for("one.test", &to, Notify::Unsaid).await;
+    house.until(id, "one was reached, two are open", owes(0b001, 0b110)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    house.until(id, "still: nobody has said anything", owes(0b001, 0b110)).await;
+    let times = || house.script.taken().into_iter().filter(|taken| *taken == id).count();
+    assert_eq!(times(), 1, "and nobody is given it meanwhile");
+    assert_eq!(house.order(Action::Hold, id).await, Altered::Moved, "nor may anybody alter it");
+
+    // A stop in between leaves this, and the next start goes on from it.
+    let found = house.found(id).await.unwrap();
+    let left = found.state.told();
+    let due = now_ms() + 3_600_000;
+    let failed = Case {
+        kind: Kind::Failed,
+        recipients: 0b010,
+        ..house.case(id, EntryState::Waiting { open: 0b100, attempts: 1, due }).await
+    };
+    let news = Case {
+        kind: Kind::Delivered,
+        recipients: 0b001,
+        behind: Some(Box::new(failed)),
+        ..house.case(id, left).await
+    };
+    house.queue.do_send(Noticed { cases: vec![news], told: Told::Settled });
+    house.until(id, "the sender knows who has it", |state| *state == left).await;
+    assert_eq!(left.open(), 0b110);
+    let failed = Case {
+        kind: Kind::Failed,
+        recipients: 0b010,
+        ..house.case(id, EntryState::Waiting { open: 0b100, attempts: 1, due }).await
+    };
+    house.queue.do_send(Noticed { cases: vec![failed], told: Told::Settled });
+    house.until(id, "and who does not", |state| state.open() == 0b100).await;
+    assert_eq!(times(), 1);
 }
 
 #[actix::test]

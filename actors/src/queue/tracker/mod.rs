@@ -137,7 +137,7 @@ impl Tracked {
     /// As a scan of the index found it; its priority is the message's.
     pub fn of(scanned: &ScannedEntry) -> Self {
         let due = match scanned.state {
-            EntryState::Waiting { due, .. } => due,
+            EntryState::Waiting { due, .. } | EntryState::Owing { due, .. } => due,
             EntryState::Held { .. } | EntryState::Done => 0,
         };
         Self {
@@ -164,7 +164,7 @@ impl Tracked {
             EntryState::Waiting { open, attempts, due } => {
                 Some(Self { open, attempts, due, ..self })
             }
-            EntryState::Held { .. } | EntryState::Done => None,
+            EntryState::Held { .. } | EntryState::Done | EntryState::Owing { .. } => None,
         }
     }
 }

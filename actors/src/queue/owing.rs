@@ -1,0 +1,247 @@
+//! Senders who asked to be told of a delivery. The state of an entry says that its sender has yet
+//! to be told, so that neither a crash nor a full disk loses the notice; where nobody asked for one
+//! nothing more is written than without this.
+//!
+//! Until it has been told the entry is aside: no job gets it. What the notary cannot tell now, or
+//! has no room for, stays on the disk, and is looked for there again. So is at start what was left.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use relais_channels::{dsn::Kind, mail::Outcome};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{
+    ChannelId, Destination, Queue, now_ms,
+    tracker::{Aside, Ticket, Tracked},
+};
+use crate::{
+    channels::lowered,
+    metrics::NoticeResult,
+    notary::{Case, Tell, Told, timetable},
+    spool::{Class, EntryState, ScannedEntry, Spool, SpoolError},
+};
+
+/// What is known of senders that are owed a notice.
+#[derive(Debug)]
+pub(super) struct Owing {
+    /// Entries that the notary has.
+    told: usize,
+    /// The disk may have others.
+    left: bool,
+    /// They are being read.
+    reading: bool,
+    /// Not before this they are read again.
+    again_at: Instant,
+    /// Before that, after one that could not be told.
+    pause: Duration,
+}
+
+/// What was read of one channel.
+type Portion = (ChannelId, Vec<ScannedEntry>);
+
+impl Owing {
+    /// At start nobody knows what the disk has.
+    pub(super) fn at(now: Instant) -> Self {
+        Self { told: 0, left: true, reading: false, again_at: now, pause: PAUSE }
+    }
+
+    /// The disk has some that are to be read after a while.
+    fn leave(&mut self, after: Duration) {
+        let at = Instant::now() + after;
+        self.again_at = if self.left { self.again_at.min(at) } else { at };
+        self.left = true;
+    }
+}
+
+impl Queue {
+    /// Writes down of whom the sender is owed `news`, and lets the notary tell. `left` has those
+    /// recipients of the entry, which a job had, who still wait, or failed; maybe none.
+    pub(super) fn owe(&mut self, news: Case, left: EntryState, replies: Vec<(u8, Outcome)>) {
+        let entry = news.entry;
+        let was = left.owing(news.recipients);
+        self.amend(&news.destination, &entry, entry.waiting(), was, replies, None);
+        self.tracker.finish(entry.id, entry.entry);
+        if was.open() == 0 {
+            self.wishes.remove(&(entry.id, entry.entry));
+        }
+        if self.owing.told >= MAX_TOLD {
+            self.owing.leave(SOON);
+            return self.finish_drain();
+        }
+        self.tracker.take_aside(entry.id, entry.entry);
+        self.owing.told += 1;
+        self.notary.do_send(Tell(vec![Case { was, then: Some(was.told()), ..news }]));
+    }
+
+    /// The sender knows who has it, or cannot be told now.
+    pub(super) fn has_been_told(&mut self, case: Case, told: Told) {
+        let Case { entry, destination, was, then, behind, .. } = case;
+        self.owing.told = self.owing.told.saturating_sub(1);
+        if !self.minds((entry.id, entry.entry)) {
+            return;
+        }
+        let reason = match told {
+            Told::Settled => {
+                self.owing.pause = PAUSE;
+                "its sender has been told"
+            }
+            Told::Later if self.drained || !self.is_too_late(&destination, &entry, was) => {
+                self.owing.leave(self.owing.pause);
+                self.owing.pause = (self.owing.pause * 2).min(LONGEST_PAUSE);
+                // The disk has it, and this start or the next tells it.
+                return self.tracker.done_aside(entry.id, entry.entry);
+            }
+            Told::Later | Told::Unreadable => {
+                warn!(id = %entry.id, kind = ?Kind::Delivered, "given up: its sender is not told");
+                self.metrics.notices.count(NoticeResult::GivenUp);
+                "its sender could not be told"
+            }
+        };
+        let then = then.unwrap_or(was.told());
+        self.amend(&destination, &entry, was, then, Vec::new(), Some(reason.into()));
+        if let Some(next) = behind {
+            // It stays aside until that has been told, too.
+            return self.notary.do_send(Tell(vec![Case { was: then, ..*next }]));
+        }
+        self.end_aside(&destination, entry, then, false);
+        if let Some(entry) = entry.now(then) {
+            self.grant_wish(&destination, entry);
+        }
+    }
+
+    /// Whether to give up: those who still wait must not wait for a notice, and mail that is
+    /// delivered does not stay for longer than mail that is not.
+    fn is_too_late(&self, destination: &Destination, entry: &Tracked, was: EntryState) -> bool {
+        let EntryState::Owing { open, due, .. } = was else { return true };
+        let channel = self.channels.channel(destination.channel);
+        let ages = timetable::notices(channel, entry.priority);
+        let (since, patience) = match ages.last() {
+            Some(longest) if open == 0 => (entry.id.received_ms(), *longest),
+            _ => (due, OTHERS_WAIT),
+        };
+        now_ms() > since.saturating_add(patience.as_millis() as u64)
+    }
+
+    /// Looks for those that memory does not know, when there may be some and the notary has room.
+    pub(super) fn tell_who_is_owed(&mut self, ctx: &mut Context<Self>) {
+        let Owing { told, left, reading, again_at, .. } = self.owing;
+        if !left || reading || self.drained || Instant::now() < again_at || told > MAX_TOLD / 2 {
+            return;
+        }
+        self.owing.left = false;
+        let counts = self.spool.counts();
+        let has_some = |name: &String| counts.get(name).is_some_and(|counts| counts.owing > 0);
+        let channels = self.channels.iter().filter(|(_, channel)| has_some(&channel.name));
+        let channels: Vec<_> = channels.map(|(id, channel)| (id, channel.name.clone())).collect();
+        if channels.is_empty() {
+            return;
+        }
+        self.owing.reading = true;
+        let ticket = self.tracker.begin_reading();
+        let room = MAX_TOLD - told;
+        let found = read(self.spool.clone(), channels, room).into_actor(self);
+        ctx.spawn(found.map(move |found, queue, _| {
+            queue.owing.reading = false;
+            match found {
+                Ok((found, all)) => {
+                    for (channel, found) in found {
+                        queue.tell_of_scanned(channel, &found, ticket);
+                    }
+                    if !all {
+                        queue.owing.leave(SOON);
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "could not read who is owed a notice; once more in a while");
+                    queue.owing.leave(PAUSE);
+                }
+            }
+            queue.tracker.end_reading(ticket);
+            queue.finish_drain();
+        }));
+    }
+
+    fn tell_of_scanned(&mut self, channel: ChannelId, found: &[ScannedEntry], ticket: Ticket) {
+        let its = self.channels.channel(channel);
+        let mut cases = Vec::new();
+        for scanned in found {
+            let (id, entry, was) = (scanned.id, scanned.entry, scanned.state);
+            let gone = self.drained || self.tracker.changed_since(ticket, id, entry);
+            if gone || self.tracker.take_aside(id, entry) != Aside::Untracked {
+                continue;
+            }
+            let priority = lowered(its, scanned.priority, scanned.size);
+            cases.push(Case {
+                entry: Tracked { priority, ..Tracked::of(scanned) },
+                destination: Destination { channel, host: Arc::clone(&scanned.host) },
+                kind: Kind::Delivered,
+                recipients: was.reached(),
+                replies: Vec::new(),
+                until: None,
+                was,
+                then: Some(was.told()),
+                behind: None,
+                room: None,
+                reading: None,
+                ordered: None,
+            });
+        }
+        self.owing.told += cases.len();
+        self.notary.do_send(Tell(cases));
+    }
+}
+
+/// Looks for those that the disk has, now.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct LookForOwed;
+
+#[cfg(test)]
+impl Handler<LookForOwed> for Queue {
+    type Result = ();
+
+    fn handle(&mut self, _: LookForOwed, _: &mut Self::Context) {
+        self.owing.again_at = Instant::now();
+    }
+}
+
+/// At least `room` of them, or all; and whether these are all.
+async fn read(
+    spool: Spool,
+    channels: Vec<(ChannelId, String)>,
+    room: usize,
+) -> Result<(Vec<Portion>, bool), SpoolError> {
+    let (mut portions, mut read) = (Vec::new(), 0);
+    for (id, name) in channels {
+        let mut after = None;
+        loop {
+            if read >= room {
+                return Ok((portions, false));
+            }
+            let found = spool.scan(&name, Class::Owing, after, PORTION).await?;
+            after = found.last().map(|entry| entry.cursor);
+            let ended = found.len() < PORTION;
+            read += found.len();
+            portions.push((id, found));
+            if ended {
+                break;
+            }
+        }
+    }
+    Ok((portions, true))
+}
+
+/// Entries that the notary has at the same time.
+const MAX_TOLD: usize = 10_000;
+/// Entries read at once.
+const PORTION: usize = 1_000;
+/// Before the disk is looked at for what the notary had no room for.
+const SOON: Duration = Duration::from_secs(1);
+/// The same for what could not be told, at first and at most.
+const PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// How long beyond their time others wait for a notice that cannot be written.
+const OTHERS_WAIT: Duration = Duration::from_secs(5 * 60);
