@@ -244,6 +244,65 @@ fn the_reason_of_a_return_stands_in_the_notice_and_the_return_is_visible_at_once
     eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
 }
 
+/// In text and in JSON, before and after; and so it is.
+#[test]
+fn a_return_says_of_whom_nobody_can_be_told() {
+    let (instance, _sink) = office("backoff: [\"1h\"]");
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let alice = "alice@relais.example";
+    let nobody = "; nobody can be told of 1 of 1 recipient: their mail has no sender (<>)";
+    let never = "; nobody is told of 1 of 2 recipients: the sender asked for no notice (NOTIFY)";
+    let no_way = "; the postmaster is told of 1 of 1 recipient: no rule leads to the sender";
+    // sender, recipients with what they want, what is said, null_sender, notify_never, no_way
+    let rows: [(&str, &[&str], String, [u64; 3]); 5] = [
+        (alice, &["<a@one.test>"], "returned".to_owned(), [0, 0, 0]),
+        ("", &["<a@one.test>"], format!("removed{nobody}"), [1, 0, 0]),
+        (
+            alice,
+            &["<a@one.test> NOTIFY=NEVER"],
+            format!("removed{}", never.replace("2 recipients", "1 recipient")),
+            [0, 1, 0],
+        ),
+        (
+            alice,
+            &["<a@one.test> NOTIFY=NEVER", "<b@one.test> NOTIFY=FAILURE"],
+            format!("returned{never}"),
+            [0, 1, 0],
+        ),
+        ("x@elsewhere.test", &["<a@one.test>"], format!("returned{no_way}"), [0, 0, 1]),
+    ];
+    for (from, to, said, untold) in &rows {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.ask(&format!("MAIL FROM:<{from}>")).expect(250);
+        for to in *to {
+            client.ask(&format!("RCPT TO:{to}")).expect(250);
+        }
+        client.ask("DATA").expect(354);
+        let reply = client.finish(&message("untold", 500));
+        let id = reply.expect(250).text.trim_end().rsplit(' ').next().expect("an id").to_owned();
+        let json = instance.json("queue", &["return", &id, "--dry-run"]).remove(0);
+        let told = ["null_sender", "notify_never", "no_way"];
+        let found = told.map(|what| json["untold"][what].as_u64().unwrap_or(0));
+        assert_eq!(found, *untold, "{from} {to:?}: {json}");
+        let text = must(&instance, &["queue", "return", &id, "--dry-run"]);
+        let would = said.replacen("re", "would be re", 1);
+        assert!(text.contains(&format!("1 entry {would}")), "{from} {to:?}: {text}");
+        let text = must(&instance, &["queue", "return", &id]);
+        assert_eq!(text.trim_end(), format!("1 entry {said}"), "{from} {to:?}");
+        let why = instance.relais("queue", &["why", &id]);
+        let is_wrong =
+            said.starts_with("removed") && self::said(&why).contains("its sender's notice");
+        assert!(!is_wrong, "{from} {to:?}: {why:?}");
+    }
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    // She is the postmaster, too.
+    let mail = mailbox(&instance.store(), "relais.example", "alice");
+    let of_others =
+        mail.iter().filter(|mail| Notice::read(mail).header.get("To") == Some("x@elsewhere.test"));
+    assert_eq!((mail.len(), of_others.count()), (3, 1), "and nobody else");
+}
+
 #[test]
 fn a_host_in_trouble_is_tried_again_at_one_time_everywhere_and_hours_have_minutes() {
     let (instance, sink) = office("backoff: [\"90m\"]");

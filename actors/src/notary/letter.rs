@@ -9,11 +9,15 @@ use relais_channels::{
         Address, Content, Enhanced, Entry, Envelope, MessageId, Priority, Recipient, Reply, Return,
     },
 };
-use relais_config::channel::{PostmasterCopy, Program};
+use relais_config::{
+    Channel,
+    channel::{PostmasterCopy, Program},
+};
 use tracing::{error, warn};
 
 use super::{Case, Parts, Told};
 use crate::{
+    channels::Channels,
     events::{MessageAccepted, RecipientsReturned},
     metrics::NoticeResult,
     queue::now_ms,
@@ -127,17 +131,7 @@ impl Parts {
         }
         let copy = |case: &Case| {
             let channel = self.channels.channel(case.destination.channel);
-            let which = match case.kind {
-                Kind::Failed | Kind::TimedOut | Kind::Bounced => channel.sendpost,
-                Kind::Delayed => channel.warnpost.unwrap_or(channel.sendpost),
-                Kind::Delivered | Kind::Relayed | Kind::Expanded => PostmasterCopy::Never,
-            };
-            match which {
-                PostmasterCopy::Never => false,
-                PostmasterCopy::Error => nobody,
-                PostmasterCopy::Copy => !nobody,
-                PostmasterCopy::Always => true,
-            }
+            goes_to_postmaster(channel, case.kind, nobody)
         };
         // A notice that does not reach the postmaster is not told to the postmaster.
         if cases.iter().any(copy) && !cases.iter().any(|case| self.is_to_postmaster(envelope, case))
@@ -205,7 +199,8 @@ impl Parts {
         let body: Bytes = notice.content.into();
         let entries = grouped(&self.channels, routes.iter().map(|(to, ways)| (to, &ways[..])));
         if !entries.is_empty() {
-            let envelope = envelope_of(id, self.source_channel(), notice.eight_bit, entries);
+            let envelope =
+                envelope_of(id, source_channel(&self.channels), notice.eight_bit, entries);
             self.append(envelope, body.clone(), "a notice to the sender").await?;
             self.metrics.notices.count(NoticeResult::Written);
         }
@@ -236,16 +231,7 @@ impl Parts {
         let Ok(parsed) = Address::parse(address) else {
             return Ok(Err(Reply::new(550, Enhanced(5, 1, 3), "malformed address")));
         };
-        let question = Question {
-            address: &parsed,
-            sender: "",
-            source_channel: self.source_channel(),
-            may_relay: true,
-            trace: false,
-            header: false,
-            released: false,
-        };
-        match self.router.resolve(&question).await {
+        match self.router.resolve(&question_of(&self.channels, &parsed)).await {
             Ok(ways) => Ok(Ok(ways)),
             Err(reply) if reply.is_permanent() => Ok(Err(reply)),
             Err(reply) => Err(TellError::Route { address: address.to_owned(), reply }),
@@ -263,18 +249,12 @@ impl Parts {
         let channel = channel.map(|(_, channel)| channel);
         let recipients = lost.into_iter().map(|(to, _)| Recipient::new(to.clone(), to)).collect();
         let entry = Entry {
-            channel: channel.map_or(self.source_channel(), |its| &its.name).to_owned(),
+            channel: channel.map_or(source_channel(&self.channels), |its| &its.name).to_owned(),
             host: channel.map_or("process", |its| &its.tag).to_ascii_lowercase(),
             recipients,
         };
-        let envelope = envelope_of(id, self.source_channel(), eight_bit, vec![entry]);
+        let envelope = envelope_of(id, source_channel(&self.channels), eight_bit, vec![entry]);
         Envelope { held: Some(reason), ..envelope }
-    }
-
-    /// The channel that notices come in by: `process`, as in the original, when there is one.
-    fn source_channel(&self) -> &str {
-        let process = self.channels.iter().find(|(_, c)| c.program == Program::Process);
-        process.map_or("process", |(_, channel)| &channel.name)
     }
 
     /// What the log says of recipients that the queue did not just try.
@@ -293,6 +273,70 @@ impl Parts {
             reply: &verdict(case),
         }
         .emit(&self.metrics);
+    }
+}
+
+/// Who is told when a recipient is returned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Audience<'a> {
+    /// The sender, or the owner of a list in its place.
+    Address(&'a str),
+    /// The postmaster alone.
+    Postmaster,
+    /// Nobody: it has no sender.
+    NoSender,
+    /// Nobody: its sender does not want to hear of it.
+    NotWanted,
+}
+
+/// Who is told when this recipient is returned from a channel.
+pub fn audience_of_return<'a>(
+    channel: &Channel,
+    envelope: &'a Envelope,
+    recipient: &'a Recipient,
+) -> Audience<'a> {
+    if !recipient.notify.of_failure() {
+        return Audience::NotWanted;
+    }
+    match owner_of(envelope, recipient, Kind::Bounced) {
+        Some(owner) => Audience::Address(owner),
+        None if !envelope.sender.is_empty() => Audience::Address(&envelope.sender),
+        None if goes_to_postmaster(channel, Kind::Bounced, true) => Audience::Postmaster,
+        None => Audience::NoSender,
+    }
+}
+
+/// What the router is asked about the reader of a notice.
+pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question<'a> {
+    Question {
+        address,
+        sender: "",
+        source_channel: source_channel(channels),
+        may_relay: true,
+        trace: false,
+        header: false,
+        released: false,
+    }
+}
+
+/// The channel that notices come in by: `process`, as in the original, when there is one.
+fn source_channel(channels: &Channels) -> &str {
+    let process = channels.iter().find(|(_, c)| c.program == Program::Process);
+    process.map_or("process", |(_, channel)| &channel.name)
+}
+
+/// Whether the channel wants the postmaster to have this; `nobody`: the message has no sender.
+fn goes_to_postmaster(channel: &Channel, kind: Kind, nobody: bool) -> bool {
+    let which = match kind {
+        Kind::Failed | Kind::TimedOut | Kind::Bounced => channel.sendpost,
+        Kind::Delayed => channel.warnpost.unwrap_or(channel.sendpost),
+        Kind::Delivered | Kind::Relayed | Kind::Expanded => PostmasterCopy::Never,
+    };
+    match which {
+        PostmasterCopy::Never => false,
+        PostmasterCopy::Error => nobody,
+        PostmasterCopy::Copy => !nobody,
+        PostmasterCopy::Always => true,
     }
 }
 

@@ -34,7 +34,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
 use self::looked::Looked;
-pub use self::replies::speaker;
+pub use self::{
+    letter::{Audience, audience_of_return, question_of},
+    replies::speaker,
+};
 use crate::{
     channels::Channels,
     metrics::{self, ActorMeter, Metrics, NoticeResult},

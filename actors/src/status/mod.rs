@@ -19,7 +19,7 @@ pub use counters::{Counters, Event, Tally};
 pub use filter::QueueFilter;
 pub use orders::{
     HistoryLine, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderAction, OrderProgress,
-    QueueOrder, RecipientReply, Rerouted, SetLimit, Why,
+    QueueOrder, RecipientReply, Rerouted, SetLimit, Untold, Why,
 };
 pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{

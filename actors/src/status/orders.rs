@@ -88,11 +88,40 @@ pub struct OrderProgress {
     /// When trying now, the channels of those that are stopped: nothing moves before they start.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stopped: BTreeSet<String>,
+    /// When returning, recipients whose senders are not told by it.
+    #[serde(default, skip_serializing_if = "Untold::is_empty")]
+    pub untold: Untold,
     /// The last message that had come in when it began; later ones are not meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
     /// All is done.
     pub ended: bool,
+}
+
+/// Recipients, of those that an order returns, of whom no sender is told, by what is in the way.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Untold {
+    /// Their messages have no sender: nobody is told, but for a postmaster who gets copies.
+    #[serde(default)]
+    pub null_sender: u64,
+    /// Their senders asked for no notice of a failure: nobody is told.
+    #[serde(default)]
+    pub notify_never: u64,
+    /// No rule leads to their senders: their notices go to the postmaster.
+    #[serde(default)]
+    pub no_way: u64,
+}
+
+impl Untold {
+    /// Whether all are told.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Of whom nobody is told.
+    pub fn nobody(&self) -> u64 {
+        self.null_sender + self.notify_never
+    }
 }
 
 /// A recipient that is routed again.

@@ -16,6 +16,7 @@ use super::{
     Parts,
     entries::{after, order_of},
     gone, trouble,
+    untold::is_anybody_told,
 };
 use crate::{admin::Answer, show::Span};
 
@@ -83,9 +84,12 @@ async fn account(
         return Ok(("notice", text).into());
     }
     if *aside && *ordered == Some(Action::Return) {
-        let text = format!(
-            "An operator returns it: it goes as soon as its sender's notice is safe. {tried}"
-        );
+        let what = if is_anybody_told(parts, scanned).await {
+            "An operator returns it: it goes as soon as its sender's notice is safe."
+        } else {
+            "An operator returns it, and nobody can be told: it goes in a moment."
+        };
+        let text = format!("{what} {tried}");
         return Ok(("notice", text).into());
     }
     if *aside {

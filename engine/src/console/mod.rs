@@ -8,6 +8,7 @@ mod orders;
 mod reroutes;
 mod sockets;
 mod summary;
+mod untold;
 
 use std::{
     collections::HashMap,

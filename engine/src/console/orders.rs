@@ -20,6 +20,7 @@ use super::{
     gone,
     reroutes::reroute,
     trouble,
+    untold::{self, NoWay},
 };
 use crate::admin::{Answer, Trouble};
 
@@ -102,7 +103,12 @@ pub(super) async fn go_on(
     if order.action == OrderAction::Retry {
         progress.stopped.extend(stopped(parts, &wanted).await?);
     }
+    let mut asked = NoWay::new();
     for (described, altered) in wanted.iter().zip(altered) {
+        let goes = matches!(altered, Altered::Done | Altered::Later);
+        if goes && order.action == OrderAction::Return {
+            untold::count(parts, described, &mut asked, &mut progress.untold).await;
+        }
         match altered {
             Altered::Done => progress.done += 1,
             Altered::Later => progress.later += 1,
@@ -113,7 +119,7 @@ pub(super) async fn go_on(
             }
             Altered::Moved => progress.moved += 1,
         }
-        if matches!(altered, Altered::Done | Altered::Later) {
+        if goes {
             progress.recipients += u64::from(described.scanned.state.open().count_ones());
             if order.dry_run && progress.first.len() < OrderProgress::FIRST_SHOWN {
                 progress.first.push(described.entry.clone());

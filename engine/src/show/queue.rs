@@ -6,7 +6,7 @@ use relais_actors::{
     events::Printable,
     status::{
         EntryState, HistoryLine, OrderAction, OrderProgress, QueueSummary, QueuedEntry,
-        QueuedMessage, RecipientReply, Rerouted, Timestamp, Why,
+        QueuedMessage, RecipientReply, Rerouted, Timestamp, Untold, Why,
     },
 };
 
@@ -204,11 +204,17 @@ pub fn summary(summary: &QueueSummary, look: Look) -> String {
 /// What came of an order, in a sentence.
 pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> String {
     let OrderProgress { done, later, idle, undelivered, moved, first, .. } = progress;
-    let mut text = if dry_run {
-        format!("{} would be {}", counted(*done, "entry", "entries"), action.would_be())
-    } else {
-        format!("{} {}", counted(*done, "entry", "entries"), action.done())
+    let nobody = progress.untold.nobody();
+    let is_untold = nobody > 0 && nobody == progress.recipients;
+    let entries = counted(*done, "entry", "entries");
+    let mut text = match (is_untold, dry_run) {
+        // Nothing returns to anybody.
+        (true, true) => format!("{entries} would be removed"),
+        (true, false) => format!("{entries} removed"),
+        (false, true) => format!("{entries} would be {}", action.would_be()),
+        (false, false) => format!("{entries} {}", action.done()),
     };
+    text += &untold(progress);
     for (count, what) in [
         (later, "in the hands of a job, as soon as back"),
         (idle, "left as they are"),
@@ -232,6 +238,23 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
     text
 }
 
+/// Whose senders do not hear of what is returned, and why.
+fn untold(progress: &OrderProgress) -> String {
+    let Untold { null_sender, notify_never, no_way } = progress.untold;
+    let all = counted(progress.recipients, "recipient", "recipients");
+    let mut text = String::new();
+    for (count, whom, why) in [
+        (null_sender, "nobody can be told", "their mail has no sender (<>)"),
+        (notify_never, "nobody is told", "the sender asked for no notice (NOTIFY)"),
+        (no_way, "the postmaster is told", "no rule leads to the sender"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "; {whom} of {count} of {all}: {why}");
+        }
+    }
+    text
+}
+
 /// Which way recipients go that are routed again.
 pub fn rerouted(rerouted: &[Rerouted], look: Look) -> String {
     let mut table = Table::new(&["ID", "=RECIPIENT", "=FROM", "=TO"]);
@@ -250,7 +273,7 @@ pub fn question(action: OrderAction, would: &OrderProgress) -> String {
     };
     let entries = counted(would.reached(), "entry", "entries");
     let recipients = counted(would.recipients, "recipient", "recipients");
-    format!("{} {entries} with {recipients}{then}?", action.name())
+    format!("{} {entries} with {recipients}{then}{}?", action.name(), untold(would))
 }
 
 fn counted(count: u64, one: &str, many: &str) -> String {

@@ -1,0 +1,64 @@
+//! Who is not told of what an operator returns.
+
+use std::collections::HashMap;
+
+use relais_actors::{
+    notary::{Audience, audience_of_return, question_of},
+    spool::{ScannedEntry, open_recipients},
+    status::Untold,
+};
+use relais_channels::mail::Address;
+
+use super::{Parts, entries::Described};
+
+/// Senders that no rule reaches, as far as they were asked about.
+pub(super) type NoWay = HashMap<String, bool>;
+
+/// Counts the open recipients of an entry that is returned whose senders are not told.
+pub(super) async fn count(
+    parts: &Parts,
+    Described { scanned, envelope, .. }: &Described,
+    asked: &mut NoWay,
+    untold: &mut Untold,
+) {
+    let Some(channel) = parts.channels.find(&scanned.channel) else { return };
+    let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else { return };
+    let channel = parts.channels.channel(channel);
+    let open = open_recipients(scanned.state.open());
+    for recipient in open.filter_map(|index| entry.recipients.get(usize::from(index))) {
+        match audience_of_return(channel, envelope, recipient) {
+            Audience::Address(address) => {
+                let has_no_way = match asked.get(address) {
+                    Some(known) => *known,
+                    None => has_no_way(parts, address).await,
+                };
+                asked.insert(address.to_owned(), has_no_way);
+                untold.no_way += u64::from(has_no_way);
+            }
+            Audience::Postmaster => {}
+            Audience::NoSender => untold.null_sender += 1,
+            Audience::NotWanted => untold.notify_never += 1,
+        }
+    }
+}
+
+/// Whether anybody is told when this entry is returned, as far as that is known without the router.
+pub(super) async fn is_anybody_told(parts: &Parts, scanned: &ScannedEntry) -> bool {
+    let Some(channel) = parts.channels.find(&scanned.channel) else { return true };
+    let Ok(envelope) = parts.spool.envelope(scanned.place).await else { return true };
+    let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else { return true };
+    let channel = parts.channels.channel(channel);
+    open_recipients(scanned.state.open()).any(|index| {
+        entry.recipients.get(usize::from(index)).is_some_and(|recipient| {
+            let audience = audience_of_return(channel, &envelope, recipient);
+            matches!(audience, Audience::Address(_) | Audience::Postmaster)
+        })
+    })
+}
+
+/// For good: what cannot be said now is no reason.
+async fn has_no_way(parts: &Parts, address: &str) -> bool {
+    let Ok(parsed) = Address::parse(address) else { return true };
+    let question = question_of(&parts.channels, &parsed);
+    parts.router.resolve(&question).await.is_err_and(|reply| reply.is_permanent())
+}
