@@ -482,8 +482,9 @@ fn refused(unsendable: Unsendable) -> Outcome {
 
 /// Octets of content sent at once.
 const PIECE: usize = 64 << 10;
-/// After the reply for one recipient, for that of the next.
-const GRACE: Duration = Duration::from_secs(2);
+/// After the reply for one recipient, for that of the next: a store whose disk stalls for a moment is
+/// not to get copies for it.
+const GRACE: Duration = Duration::from_secs(5);
 /// For words that change nothing any more.
 const QUIT_TIME: Duration = Duration::from_secs(5);
 
