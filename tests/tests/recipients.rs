@@ -159,6 +159,8 @@ fn what_is_released_from_a_hold_channel_is_delivered_once_under_its_id() {
     eventually("it is held", PATIENCE, || {
         house.entries(&id).first().is_some_and(|entry| entry["state"] == "held")
     });
+    // Lines are gathered for a moment before they are written.
+    eventually("the log has it", PATIENCE, || house.instance.log().contains("\"action\":\"E\""));
     running.kill();
     let running = house.instance.start();
     assert_eq!(house.entries(&id)[0]["state"], "held", "it stays so over a crash");
@@ -174,8 +176,7 @@ fn what_is_released_from_a_hold_channel_is_delivered_once_under_its_id() {
     let history = house.instance.relais("queue", &["history", &id]);
     let history = String::from_utf8_lossy(&history.stdout).into_owned();
     assert!(history.contains("routed again"), "{history}");
-    // Lines are gathered for a moment before they are written.
-    eventually("the log has it", PATIENCE, || house.instance.log().contains("from channel hold"));
+    eventually("the log has that", PATIENCE, || house.instance.log().contains("from channel hold"));
     running.kill();
     let _running = house.instance.start();
     assert_eq!(house.entries(&id).len(), 1, "over a crash, too");

@@ -40,7 +40,7 @@ fn channel(instance: &Instance, verb: &str) {
 fn memory_is_filled_to_three_quarters_from_the_disk_with_one_destination_too() {
     const LIMIT: usize = 1_000;
     let limit = |settings: Settings| settings.edit("max_messages: 100000", "max_messages: 1000");
-    let (instance, _sink) = office("", limit);
+    let (instance, _sink) = office("maxjobs: 1", limit);
     let running = instance.start();
     channel(&instance, "stop");
     Load::new(instance.settings.smtp, "x@one.test", 500).run(10, 2 * LIMIT);

@@ -5,13 +5,12 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::Duration,
 };
 
 use relais_tests::{
-    Dialogue, Instance, Running, Settings, eventually, fetch, needs, needs_root, within,
+    Dialogue, Instance, Running, Settings, SmallDisk, eventually, fetch, needs, needs_root,
 };
 use rustix::fs::{CWD, Mode, mkfifoat};
 
@@ -181,7 +180,7 @@ fn an_empty_file_system_over_the_store_is_not_taken_for_it() {
     let (instance, _running) = start(settings("autocreate: Inbox"));
     let to = ["alice@relais.example"];
     assert!(deliver(&mut lmtp(&instance), &to, TEXT)[0].starts_with("250"));
-    let over = Mounted::at(&instance.store());
+    let over = SmallDisk::over(&instance.store(), "16m");
     eventually("not ready", PATIENCE, || !instance.is_ready());
     let mut client = lmtp(&instance);
     client.ask("MAIL FROM:<a@sender.test>").expect_start("430 4.3.0");
@@ -200,7 +199,7 @@ fn a_mailbox_on_another_file_system_gets_a_copy() {
     let (instance, _running) = start(settings("autocreate: Inbox"));
     let bob = instance.store().join("relais.example/bob");
     fs::create_dir_all(&bob).expect("room");
-    let elsewhere = Mounted::at(&bob);
+    let elsewhere = SmallDisk::over(&bob, "16m");
     let large = format!("{TEXT}{}", "The horses are changed at the next relay.\r\n".repeat(9_000));
     for text in [TEXT, &large] {
         let (alice, bob) = ("alice@relais.example", "bob@relais.example");
@@ -222,28 +221,6 @@ fn a_mailbox_on_another_file_system_gets_a_copy() {
     }
     assert_eq!(fs::read_dir(instance.store().join(".tmp")).expect("readable").count(), 0);
     drop(elsewhere);
-}
-
-/// A small file system in memory; unmounted when dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn at(path: &Path) -> Self {
-        let tmpfs = ["-t", "tmpfs", "-o", "size=16m", "tmpfs"];
-        let done = Command::new("mount").args(tmpfs).arg(path).status();
-        assert!(done.is_ok_and(|status| status.success()), "mount -t tmpfs");
-        Self(path.to_owned())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let unmounted = || {
-            let done = Command::new("umount").arg(&self.0).status();
-            done.is_ok_and(|status| status.success())
-        };
-        within(PATIENCE, unmounted);
-    }
 }
 
 #[test]

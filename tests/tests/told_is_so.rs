@@ -5,13 +5,13 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::net::UnixListener,
-    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use relais_tests::{
-    Dialogue, Instance, Page, Settings, Sink, eventually, fetch, message, needs, needs_root, within,
+    Dialogue, Instance, Page, Settings, Sink, SmallDisk, eventually, fetch, message, needs,
+    needs_root,
 };
 
 #[test]
@@ -57,11 +57,11 @@ fn promtool_finds_nothing_in_the_metrics_and_their_order_is_stable() {
         "relais_channel_job_limit",
         "relais_channel_thread_limit",
         "relais_pool_job_limit",
-        "process_open_fds",
-        "process_max_fds",
-        "process_resident_memory_bytes",
-        "process_start_time_seconds",
-        "process_threads",
+        "relais_process_open_fds",
+        "relais_process_max_fds",
+        "relais_process_resident_memory_bytes",
+        "relais_process_start_time_seconds",
+        "relais_process_threads",
     ] {
         assert!(instance.metric(name) > 0.0, "{name}");
     }
@@ -119,14 +119,13 @@ fn readyz_says_that_mail_is_refused_for_want_of_room() {
     if !needs_root() || !needs(&["mount"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let disk = TemporaryDisk::mounted(folder.path());
+    let disk = SmallDisk::mounted("24m");
     let settings = Settings::standalone().section("spool: (min_free: \"8MiB\")");
-    let instance = Instance::in_data(settings, &disk.0.join("data"));
+    let instance = Instance::in_data(settings, &disk.path().join("data"));
     let running = instance.start();
     let admin = instance.settings.admin;
     assert_eq!(labelled(&instance, "relais_spool_refusing", ""), 0);
-    let filler = disk.0.join("filler");
+    let filler = disk.path().join("filler");
     // As much as there is room for.
     let _ = fs::write(&filler, vec![0; 24 << 20]);
     eventually("not ready", Duration::from_secs(10), || !instance.is_ready());
@@ -242,24 +241,4 @@ fn ask(port: u16, request: &str) -> Page {
     let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP answer");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Page { status, head: head.to_owned(), body: body.to_owned() }
-}
-
-/// A file system in memory of 24 MiB; unmounted when dropped.
-struct TemporaryDisk(std::path::PathBuf);
-
-impl TemporaryDisk {
-    fn mounted(at: &Path) -> Self {
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(at).status();
-        assert!(mount.is_ok_and(|status| status.success()), "mount -t tmpfs");
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for TemporaryDisk {
-    fn drop(&mut self) {
-        within(Duration::from_secs(5), || {
-            Command::new("umount").arg(&self.0).status().is_ok_and(|status| status.success())
-        });
-    }
 }

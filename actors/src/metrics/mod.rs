@@ -42,8 +42,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Of figures that have no prefix.
-    unprefixed: Registry,
     process: ProcessMeter,
     actors: BTreeMap<Actor, ActorMeter>,
     services: BTreeMap<String, Arc<ServiceMeter>>,
@@ -86,7 +84,6 @@ impl Metrics {
     /// Registers every metric for the given labels.
     pub fn new(labels: &Labels) -> Self {
         let mut registry = Registry::with_prefix("relais");
-        let mut unprefixed = Registry::default();
         build_info(&mut registry);
         let log_lines_lost = Counter::default();
         let help = "Log lines thrown away because nobody took them: look at what reads the log";
@@ -106,8 +103,7 @@ impl Metrics {
             directory: DirectoryMeter::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
             log_lines_lost,
-            process: ProcessMeter::register(&mut unprefixed),
-            unprefixed,
+            process: ProcessMeter::register(&mut registry),
             registry,
         }
     }
@@ -163,10 +159,8 @@ impl Metrics {
     pub fn page(&self, format: Format) -> String {
         self.process.update();
         let mut page = String::with_capacity(64 << 10);
-        for registry in [&self.registry, &self.unprefixed] {
-            // Writing to a string cannot fail, and no metric of ours refuses to be encoded.
-            let _ = encode_registry(&mut page, registry);
-        }
+        // Writing to a string cannot fail, and no metric of ours refuses to be encoded.
+        let _ = encode_registry(&mut page, &self.registry);
         exposition::written(&page, format)
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel says of the process, under the names that every exporter uses.
+//! What the kernel says of the process, under the names that every exporter uses, behind the prefix.
 
 use std::{fs, sync::atomic::AtomicU64};
 
@@ -22,11 +22,11 @@ pub(super) struct ProcessMeter {
 }
 
 impl ProcessMeter {
-    /// Registers them in a registry without a prefix.
+    /// Registers them.
     pub(super) fn register(registry: &mut Registry) -> Self {
         let meter = Self::default();
         let mut register = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
-        let help = "Descriptors in use; near process_max_fds connections wait: raise the limit \
+        let help = "Descriptors in use; near relais_process_max_fds connections wait: raise the limit \
                     (LimitNOFILE, ulimit -n)";
         register("process_open_fds", help, &meter.descriptors);
         register("process_max_fds", "Descriptors that may be in use", &meter.most_descriptors);

@@ -6,7 +6,7 @@ use relais_channels::{
     dsn::Kind,
     mail::{Attempt, Enhanced, MessageId, Outcome, Reply},
 };
-use relais_config::Channel;
+use relais_config::{Channel, channel::Program};
 
 use super::{Destination, Queue, Settled, ThreadId, Tracked, now_ms};
 use crate::{
@@ -242,7 +242,9 @@ impl After {
         if !waits && !silent {
             return Self { failed, meanwhile, state: EntryState::Done };
         }
-        let fast = channel.mailbox_busy_fast_retry && all_busy && !silent;
+        // Where no peer speaks the words are those of the directory: a user who may not receive.
+        let by_peer = channel.program == Program::Lmtp;
+        let fast = by_peer && channel.mailbox_busy_fast_retry && all_busy && !silent;
         let seed = backoff::seed(entry.id, entry.entry);
         let usual = backoff::delay(&backoff::series(channel, entry.priority), attempts, seed);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
