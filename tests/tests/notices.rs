@@ -395,15 +395,18 @@ fn a_sender_who_was_told_is_not_told_again_after_kill_9() {
     }
 }
 
-/// Killed when all 50 are delivered and none is told of; while notices are gathered; while they are
-/// written; and when most are.
+/// Killed in the very moment of the last delivery; when all are written down and none is told of;
+/// and while notices are gathered, and written.
 #[test]
 fn no_notice_of_a_success_is_lost_by_kill_9_after_the_delivery_and_nobody_gets_the_mail_again() {
     const EACH: usize = 50;
+    /// Notices that are written at the same time.
+    const AT_ONCE: usize = 48;
     let post = Post::office("maxjobs: 3", |settings| settings);
-    let moments = [0, 600, 950, 1_050, 1_300].map(Duration::from_millis);
+    let after = [0, 950, 1_100].map(|ms| Some(Duration::from_millis(ms)));
+    let moments = [None; 2].into_iter().chain(after);
     let mut names: Vec<String> = Vec::new();
-    for (round, moment) in moments.into_iter().enumerate() {
+    for (round, moment) in moments.enumerate() {
         let running = post.start();
         let mut client = Dialogue::open(post.instance.settings.smtp);
         for nth in 0..EACH {
@@ -414,7 +417,11 @@ fn no_notice_of_a_success_is_lost_by_kill_9_after_the_delivery_and_nobody_gets_t
             client.finish(&message(&name, 500)).expect(250);
             names.push(name);
         }
-        eventually("all are delivered", PATIENCE, || post.one.total() >= names.len());
+        eventually("all are delivered", PATIENCE, || post.one.missing(&ids_of(&names)).is_empty());
+        let Some(moment) = moment else {
+            running.kill();
+            continue;
+        };
         // What is delivered is no mail that waits, whether its sender knows or not.
         eventually("none waits", PATIENCE, || {
             post.instance.json("queue", &["list", "--channel", "stores"]).is_empty()
@@ -428,17 +435,25 @@ fn no_notice_of_a_success_is_lost_by_kill_9_after_the_delivery_and_nobody_gets_t
     let untold = || {
         let mail = mailbox(&post.instance.store(), "relais.example", "alice");
         let text = as_text(&mail);
-        names
-            .iter()
-            .filter(|name| !text.contains(&format!("In-Reply-To: <{name}@load.test>")))
-            .count()
+        let is_told = |id: &&String| text.contains(&format!("In-Reply-To: <{id}>"));
+        let ids = ids_of(&names);
+        ids.len() - ids.iter().filter(is_told).count()
     };
     eventually("everybody is told of", PATIENCE, || untold() == 0);
     eventually("an empty queue", PATIENCE, || post.instance.queue().is_empty());
-    assert_eq!(post.one.total(), names.len(), "what is delivered is never delivered again");
+    let written_down = |id: &&String| !["-0-", "-1-"].iter().any(|round| id.contains(round));
+    let again = post.one.repeated();
+    let never_again: Vec<_> = again.iter().filter(written_down).collect();
+    assert!(never_again.is_empty(), "what is written down is not delivered again: {never_again:?}");
     let notices = mailbox(&post.instance.store(), "relais.example", "alice").len();
-    println!("{notices} notices of {} messages", names.len());
-    assert!(notices <= names.len() + moments.len() * EACH / 2, "{notices}");
+    println!("{notices} notices of {} messages, {} delivered again", names.len(), again.len());
+    // Those that are being written at a kill may be written once more.
+    assert!(notices <= names.len() + again.len() + 5 * AT_ONCE, "{notices}");
+}
+
+/// As the sink's books have them.
+fn ids_of(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| format!("{name}@load.test")).collect()
 }
 
 /// The sender cannot be told while its account is away: the notice waits, and no mail does.
@@ -489,6 +504,8 @@ fn mail_that_is_delivered_is_named_for_what_it_is_while_its_sender_cannot_be_tol
     }
     let orders = post.instance.json("queue", &["delete", "--all", "--yes", "--dry-run"]).remove(0);
     assert_eq!(orders["seen"], 1, "{orders}");
+    let owed = || post.instance.metric("relais_queue_owed_notices");
+    eventually("the gauge", PATIENCE, || owed() > 1.5);
     running.kill();
 
     directory("active");

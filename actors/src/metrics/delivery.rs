@@ -29,6 +29,8 @@ pub struct QueueMeter {
     pub stored: Gauge,
     /// Of those, entries of channels that the configuration has lost.
     pub lost: Gauge,
+    /// Entries beside, that are delivered but whose senders have yet to be told.
+    pub owing: Gauge,
     /// Entries on disk that nobody delivers.
     pub unserved: Gauge,
     /// Entries held in memory at most.
@@ -114,6 +116,7 @@ impl QueueMeter {
             tracked: Gauge::default(),
             stored: Gauge::default(),
             lost: Gauge::default(),
+            owing: Gauge::default(),
             unserved: Gauge::default(),
             max_messages: Gauge::default(),
             scans: Counter::default(),
@@ -121,12 +124,16 @@ impl QueueMeter {
         };
         meter.pause(None);
         meter.max_messages.set(level(max_messages));
-        let Self { tracked, stored, lost, unserved, max_messages, scans, paused } = meter.clone();
+        let Self { tracked, stored, lost, owing, unserved, max_messages, scans, paused } =
+            meter.clone();
         registry.register("queue_tracked", "Queue entries held in memory", tracked);
         registry.register("queue_stored", "Queue entries on disk", stored);
         let help = "Queue entries on disk of channels that the configuration has lost: bring the \
                     channel back, or delete them";
         registry.register("queue_lost", help, lost);
+        let help = "Entries that were reached and whose senders have yet to be told, as they asked; \
+                    when this stays: look for notices put_off";
+        registry.register("queue_owed_notices", help, owing);
         let help = "Queue entries on disk that nobody delivers, those of lost channels included: \
                     relais status names the channels";
         registry.register("queue_unserved", help, unserved);

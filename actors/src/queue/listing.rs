@@ -178,6 +178,8 @@ impl Queue {
         self.metrics.queue.unserved.set(level(unserved));
         let stored: u64 = counts.values().map(Counts::total).sum();
         self.metrics.queue.lost.set(level(lost));
+        let owing: u64 = counts.values().map(|counts| counts.owing).sum();
+        self.metrics.queue.owing.set(level(owing));
         self.metrics.queue.tracked.set(level(self.tracker.len()));
         self.metrics.queue.stored.set(level(stored));
         self.metrics.spool.bytes.set(level(self.spool.octets()));

@@ -20,7 +20,7 @@ use crate::{
     channels::lowered,
     metrics::NoticeResult,
     notary::{Case, Tell, Told, timetable},
-    spool::{Class, EntryState, ScannedEntry, Spool, SpoolError},
+    spool::{Class, Cursor, EntryState, ScannedEntry, Spool, SpoolError},
 };
 
 /// What is known of senders that are owed a notice.
@@ -32,6 +32,9 @@ pub(super) struct Owing {
     left: bool,
     /// They are being read.
     reading: bool,
+    /// Where the last reading had to end before it had seen all. Those who cannot be told for long
+    /// must not be all that is ever read.
+    resume: Option<(ChannelId, Cursor)>,
     /// Not before this they are read again.
     again_at: Instant,
     /// Before that, after one that could not be told.
@@ -44,7 +47,7 @@ type Portion = (ChannelId, Vec<ScannedEntry>);
 impl Owing {
     /// At start nobody knows what the disk has.
     pub(super) fn at(now: Instant) -> Self {
-        Self { told: 0, left: true, reading: false, again_at: now, pause: PAUSE }
+        Self { told: 0, left: true, reading: false, resume: None, again_at: now, pause: PAUSE }
     }
 
     /// The disk has some that are to be read after a while.
@@ -89,7 +92,6 @@ impl Queue {
             }
             Told::Later if self.drained || !self.is_too_late(&destination, &entry, was) => {
                 self.owing.leave(self.owing.pause);
-                self.owing.pause = (self.owing.pause * 2).min(LONGEST_PAUSE);
                 // The disk has it, and this start or the next tells it.
                 return self.tracker.done_aside(entry.id, entry.entry);
             }
@@ -135,21 +137,25 @@ impl Queue {
         let has_some = |name: &String| counts.get(name).is_some_and(|counts| counts.owing > 0);
         let channels = self.channels.iter().filter(|(_, channel)| has_some(&channel.name));
         let channels: Vec<_> = channels.map(|(id, channel)| (id, channel.name.clone())).collect();
+        let resume = self.owing.resume.take();
         if channels.is_empty() {
             return;
         }
         self.owing.reading = true;
         let ticket = self.tracker.begin_reading();
         let room = MAX_TOLD - told;
-        let found = read(self.spool.clone(), channels, room).into_actor(self);
+        let found = read(self.spool.clone(), channels, resume, room).into_actor(self);
         ctx.spawn(found.map(move |found, queue, _| {
             queue.owing.reading = false;
             match found {
-                Ok((found, all)) => {
+                Ok((found, resume)) => {
+                    // Until somebody is told; each of them may be in vain once more.
+                    queue.owing.pause = (queue.owing.pause * 2).min(LONGEST_PAUSE);
                     for (channel, found) in found {
                         queue.tell_of_scanned(channel, &found, ticket);
                     }
-                    if !all {
+                    if resume.is_some() {
+                        queue.owing.resume = resume;
                         queue.owing.leave(SOON);
                     }
                 }
@@ -208,19 +214,18 @@ impl Handler<LookForOwed> for Queue {
     }
 }
 
-/// At least `room` of them, or all; and whether these are all.
+/// At least `room` of them, or all that are left; and where to go on when these are not all.
 async fn read(
     spool: Spool,
     channels: Vec<(ChannelId, String)>,
+    resume: Option<(ChannelId, Cursor)>,
     room: usize,
-) -> Result<(Vec<Portion>, bool), SpoolError> {
+) -> Result<(Vec<Portion>, Option<(ChannelId, Cursor)>), SpoolError> {
     let (mut portions, mut read) = (Vec::new(), 0);
-    for (id, name) in channels {
-        let mut after = None;
+    let (first, mut after) = resume.map_or((ChannelId(0), None), |(id, at)| (id, Some(at)));
+    for (id, name) in channels.into_iter().filter(|(id, _)| *id >= first) {
+        after = after.filter(|_| id == first);
         loop {
-            if read >= room {
-                return Ok((portions, false));
-            }
             let found = spool.scan(&name, Class::Owing, after, PORTION).await?;
             after = found.last().map(|entry| entry.cursor);
             let ended = found.len() < PORTION;
@@ -229,9 +234,12 @@ async fn read(
             if ended {
                 break;
             }
+            if read >= room {
+                return Ok((portions, after.map(|at| (id, at))));
+            }
         }
     }
-    Ok((portions, true))
+    Ok((portions, None))
 }
 
 /// Entries that the notary has at the same time.
