@@ -242,3 +242,53 @@ fn ask(port: u16, request: &str) -> Page {
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Page { status, head: head.to_owned(), body: body.to_owned() }
 }
+
+#[test]
+fn a_start_that_fails_half_way_ends_in_order() {
+    for _ in 0..15 {
+        let settings = Settings::standalone().edit("path: \"store\"", "path: \"/proc/store\"");
+        let instance = Instance::new(settings);
+        let mut running = instance.spawn();
+        let (status, _) = running.wait(Duration::from_secs(30));
+        let log = instance.log();
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(log.contains("relais: /proc/store: "), "{log}");
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+#[test]
+fn what_is_refused_counts_as_received_only_as_far_as_it_came() {
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.start();
+    for (port, hello) in [(instance.settings.smtp, "EHLO"), (instance.settings.lmtp, "LHLO")] {
+        let (mut client, _) = Dialogue::connect(port).unwrap();
+        client.ask(&format!("{hello} client.test")).expect(250);
+        client.ask("MAIL FROM:<a@sender.test> SIZE=99999999999").expect(552);
+    }
+    let counters = instance.json("counters", &[]).remove(0);
+    let channels = counters.as_object().unwrap();
+    let rejected = |field: &str| -> u64 {
+        channels.values().filter_map(|channel| channel["rejected"][field].as_u64()).sum()
+    };
+    assert_eq!((rejected("messages"), rejected("bytes")), (2, 0), "{counters}");
+}
+
+#[test]
+fn stopping_a_channel_says_what_waits_and_tcp_says_why_it_shows_no_content() {
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.start();
+    let stop = |name: &str| {
+        let output = instance.relais("channel", &["stop", name]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = stop("tcp_lmtpcs");
+    assert!(said.contains("what leaves by it waits") && said.contains("taken as before"), "{said}");
+    for name in ["tcp_lmtpss", "tcp_local", "l"] {
+        let said = stop(name);
+        assert!(said.contains("nothing leaves by it") && !said.contains("its mail"), "{said}");
+    }
+    let page = fetch(instance.settings.admin, "/api/v1/queue/0000000000000001/content").unwrap();
+    assert_eq!(page.status, 403, "{page:?}");
+    assert!(page.body.contains("shown through DATA/admin.sock only"), "{page:?}");
+}

@@ -315,7 +315,8 @@ impl Intake for SmtpIntake {
     }
 
     fn sender_refused(&mut self, from: &MailFrom, reply: &Reply) {
-        self.tell_refused(Some(from), from.size.unwrap_or(0), reply);
+        // What was announced has not been received.
+        self.tell_refused(Some(from), 0, reply);
     }
 
     fn refused(&mut self, reply: &Reply, octets: u64) {

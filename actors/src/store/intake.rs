@@ -267,7 +267,8 @@ impl Intake for LmtpIntake {
     }
 
     fn sender_refused(&mut self, from: &MailFrom, reply: &Reply) {
-        self.tell_refused(from.path.as_str(), from.size.unwrap_or(0), reply);
+        // What was announced has not been received.
+        self.tell_refused(from.path.as_str(), 0, reply);
     }
 
     fn refused(&mut self, reply: &Reply, octets: u64) {

@@ -65,13 +65,13 @@ pub trait Console: Clone + Send + 'static {
         id: MessageId,
     ) -> impl Future<Output = Answer<Option<Vec<HistoryLine>>>> + Send;
 
-    /// Stops a channel, or starts it again, restarts of the engine included. Says whether it was
-    /// stopped.
+    /// Stops a channel, or starts it again, restarts of the engine included. Says what it
+    /// was before.
     fn freeze_channel(
         &self,
         channel: &str,
         frozen: bool,
-    ) -> impl Future<Output = Answer<Result<bool, Nonsense>>> + Send;
+    ) -> impl Future<Output = Answer<Result<Frozen, Nonsense>>> + Send;
 
     /// Changes a limit until the engine stops, or for good.
     fn set_limit(
@@ -109,6 +109,15 @@ pub trait Console: Clone + Send + 'static {
 
 /// An answer, or why there is none.
 pub type Answer<T> = Result<T, Trouble>;
+
+/// What a channel was that is stopped, or started again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Frozen {
+    /// It was stopped.
+    pub was_stopped: bool,
+    /// Something leaves by it.
+    pub delivers: bool,
+}
 
 /// The engine cannot answer now: it starts, it stops, or a part of it has died.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

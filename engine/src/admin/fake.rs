@@ -20,7 +20,7 @@ use relais_actors::{
 };
 use relais_channels::mail::{Content, MessageId};
 
-use super::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble};
+use super::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble};
 
 /// Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
@@ -205,9 +205,11 @@ impl Console for Fake {
         Ok((id == MessageId(1)).then(Vec::new))
     }
 
-    async fn freeze_channel(&self, channel: &str, _: bool) -> Answer<Result<bool, Nonsense>> {
+    async fn freeze_channel(&self, channel: &str, _: bool) -> Answer<Result<Frozen, Nonsense>> {
         let unknown = || Nonsense(format!("there is no channel {channel:?}"));
-        Ok((channel == "tcp_lmtpcs").then_some(false).ok_or_else(unknown))
+        Ok((channel == "tcp_lmtpcs")
+            .then_some(Frozen { was_stopped: false, delivers: true })
+            .ok_or_else(unknown))
     }
 
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {

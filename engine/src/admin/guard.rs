@@ -10,6 +10,7 @@ use actix_web::{
     Error, FromRequest, HttpRequest,
     dev::{Extensions, Payload},
     error::ErrorForbidden,
+    http::Method,
     rt::net::{TcpStream, UnixStream},
 };
 
@@ -46,7 +47,11 @@ impl FromRequest for Owner {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let is_owner = request.conn_data::<Arrived>() == Some(&Arrived::Unix);
-        let refusal = || ErrorForbidden("changes are made through DATA/admin.sock only");
-        ready(is_owner.then_some(Self(())).ok_or_else(refusal))
+        let words = if request.method() == Method::GET {
+            "this is shown through DATA/admin.sock only"
+        } else {
+            "changes are made through DATA/admin.sock only"
+        };
+        ready(is_owner.then_some(Self(())).ok_or_else(|| ErrorForbidden(words)))
     }
 }

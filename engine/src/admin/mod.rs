@@ -28,7 +28,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Da
 
 pub use names::Names;
 
-pub use console::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble};
+pub use console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble};
 
 /// The endpoint while it serves.
 pub struct Endpoint {

@@ -49,7 +49,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Answer, Console, Nonsense, RouteQuestion, Trouble, content, guard::Owner, listing};
+use super::{
+    Answer, Console, Frozen, Nonsense, RouteQuestion, Trouble, content, guard::Owner, listing,
+};
 use crate::show;
 
 /// Puts every page in its place.
@@ -214,8 +216,7 @@ async fn channel_stop<C: Console>(
     console: Data<C>,
     name: Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    let was = in_time(console.freeze_channel(&name, true)).await??;
-    Ok(HttpResponse::Ok().json(json!({"channel": *name, "stopped": true, "was_stopped": was})))
+    Ok(frozen(&name, true, in_time(console.freeze_channel(&name, true)).await??))
 }
 
 async fn channel_start<C: Console>(
@@ -223,8 +224,14 @@ async fn channel_start<C: Console>(
     console: Data<C>,
     name: Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    let was = in_time(console.freeze_channel(&name, false)).await??;
-    Ok(HttpResponse::Ok().json(json!({"channel": *name, "stopped": false, "was_stopped": was})))
+    Ok(frozen(&name, false, in_time(console.freeze_channel(&name, false)).await??))
+}
+
+fn frozen(name: &str, stopped: bool, was: Frozen) -> HttpResponse {
+    let Frozen { was_stopped, delivers } = was;
+    HttpResponse::Ok().json(json!({
+        "channel": name, "stopped": stopped, "was_stopped": was_stopped, "delivers": delivers,
+    }))
 }
 
 async fn set_limit<C: Console>(

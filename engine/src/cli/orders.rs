@@ -203,9 +203,16 @@ fn freeze(source: &Source, name: &str, verb: &str, out: &mut dyn Write) -> Resul
     let path = format!("/api/v1/channels/{}/{verb}", name.replace('$', "%24"));
     let done: Value = wait(client.order(&path, &()))??;
     let text = match (verb, done["was_stopped"].as_bool().unwrap_or(false)) {
-        ("stop", false) => "stopped: its mail waits until it is started again",
+        ("stop", false) if done["delivers"] == false => {
+            "stopped, but nothing leaves by it, so that nothing waits; mail that comes in by it is \
+             taken as before: where a service listens is set in the configuration file"
+        }
+        ("stop", false) => {
+            "stopped: what leaves by it waits until it is started again; what comes in by it is \
+             taken as before"
+        }
         ("stop", true) => "was stopped already",
-        (_, true) => "started: its mail goes again",
+        (_, true) => "started: what leaves by it goes again",
         (_, false) => "was not stopped",
     };
     Ok(writeln!(out, "channel {name} {text}")?)

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, future::Future, io::Write, path::Path, time::Duration};
 
-use actix_rt::signal::unix::{Signal, SignalKind, signal};
+use actix_rt::{
+    System, SystemRunner,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use relais_config::{Config, Directory, Warning, dispatcher::Program};
 use tracing::{error, info, warn};
 
@@ -62,7 +65,8 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
     for Warning { file, line, column, field, message, .. } in &warnings {
         warn!(file, line, column, field, "{message}");
     }
-    let ran = actix_rt::System::new().block_on(async {
+    let system = System::new();
+    let ran = system.block_on(async {
         // From now on they end nothing, during a long recovery neither.
         let mut harmless = Harmless::listen();
         let (admin, summary) = (config.admin.clone(), Summary::of(&config));
@@ -101,11 +105,21 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
         endpoint.stop().await;
         ended.map(|_| ()).map_err(Refusal::Because)
     });
+    run_out(system);
     if ran.is_ok() {
         info!("engine stopped");
     }
     log.flush(LAST_LINES);
     ran
+}
+
+/// Ends a system in order. Actors that a failed start leaves behind have not taken their first step,
+/// which wants the runtime: they take it here, and not when the runtime is gone.
+fn run_out(system: SystemRunner) {
+    System::current().stop();
+    if let Err(error) = system.run() {
+        warn!(%error, "the system did not end in order");
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.

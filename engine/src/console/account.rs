@@ -11,6 +11,7 @@ use relais_actors::{
     status::{EntryState, HistoryLine, Pause, RecipientReply, Timestamp, Why},
 };
 use relais_channels::mail::{Address, Envelope, MessageId};
+use relais_config::{Channel, channel::Program};
 
 use super::{
     Parts,
@@ -108,7 +109,7 @@ async fn account(
         return Ok(("held", text).into());
     }
     if !is_delivered(parts.channels.channel(channel)) {
-        let text = format!("No job delivers what is in channel {}. {tried}", scanned.channel);
+        let text = format!("{} {tried}", of_unserved(parts.channels.channel(channel), scanned.id));
         return Ok(("no_program", text).into());
     }
     let destination = Destination { channel, host: scanned.host.clone() };
@@ -171,6 +172,21 @@ async fn so_far(parts: &Parts, scanned: &ScannedEntry) -> String {
             format!("It has been tried {}; the last answer was: {reply}.", times(attempts))
         }
     }
+}
+
+/// Why nothing leaves by a channel that no job serves, and what can be done.
+fn of_unserved(channel: &Channel, id: MessageId) -> String {
+    let reason = match channel.program {
+        Program::Smtp => "this release does not send by SMTP",
+        Program::Pipe => "this release does not hand mail to programs",
+        _ => "nothing is delivered by a channel of program Local",
+    };
+    format!(
+        "No job delivers what is in channel {}: {reason}. Let the rewrite rules lead elsewhere (to a \
+         channel of program Lmtp, say), then `relais queue reroute {id}`; or `relais queue return \
+         {id}`.",
+        channel.name
+    )
 }
 
 /// Why nothing leaves for a host in trouble.

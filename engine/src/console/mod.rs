@@ -42,7 +42,7 @@ use relais_actors::{
     },
 };
 use relais_channels::mail::{Content, MessageId};
-use relais_config::Config;
+use relais_config::{Config, dispatcher::Program};
 use tokio::{io::AsyncReadExt, sync::Notify};
 
 use self::{
@@ -53,7 +53,7 @@ use self::{
 };
 use crate::{
     admin::{
-        console::{Answer, Console, Nonsense, QueuePage, RouteQuestion, Trouble},
+        console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble},
         socket,
     },
     explain,
@@ -182,6 +182,16 @@ impl EngineConsole {
 
     fn phase(&self) -> Phase {
         *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything leaves by a channel: jobs serve it, and it is not only there for mail that
+    /// comes in by LMTP.
+    fn delivers(&self, parts: &Parts, name: &str) -> bool {
+        let served = parts.channels.find(name).map(|id| is_delivered(parts.channels.channel(id)));
+        let services = &self.0.config.dispatcher.services;
+        let takes = services.iter().any(|s| s.program == Program::Lmtp && s.channel == name);
+        let has_mail = || parts.spool.counts().get(name).is_some_and(|counts| counts.total() > 0);
+        served == Some(true) && (!takes || has_mail())
     }
 
     fn parts(&self) -> Answer<&Parts> {
@@ -353,8 +363,15 @@ impl Console for EngineConsole {
         account::history(self.parts()?, id).await
     }
 
-    async fn freeze_channel(&self, channel: &str, frozen: bool) -> Answer<Result<bool, Nonsense>> {
-        limits::freeze(self.parts()?, &Stopped::new(&self.0.data), channel, frozen).await
+    async fn freeze_channel(
+        &self,
+        channel: &str,
+        frozen: bool,
+    ) -> Answer<Result<Frozen, Nonsense>> {
+        let parts = self.parts()?;
+        let was = limits::freeze(parts, &Stopped::new(&self.0.data), channel, frozen).await?;
+        let delivers = self.delivers(parts, channel);
+        Ok(was.map(|was_stopped| Frozen { was_stopped, delivers }))
     }
 
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
