@@ -1,7 +1,10 @@
 //! How an address would be routed: by a running engine's routes and directory, or by those that the
 //! configuration names, for which nothing has to run.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, UdpSocket},
+    sync::Arc,
+};
 
 use relais_actors::{
     channels::{Channels, default_port, next_hop},
@@ -117,10 +120,31 @@ fn prepare(
             return Ok(Err(Box::new(refused)));
         }
     }
-    Ok(match Address::parse(&question.address) {
-        Ok(address) => Ok(Prepared { address, source_channel, may_relay, steps }),
+    let bracketed = question.address.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+    Ok(match Address::parse(bracketed.unwrap_or(&question.address)) {
+        Ok(address) => {
+            let address = own_postmaster(config, &source_channel, &address).unwrap_or(address);
+            Ok(Prepared { address, source_channel, may_relay, steps })
+        }
         Err(error) => Err(Box::new(unparsed(&question.address, &error.to_string()))),
     })
+}
+
+/// What a session makes of the postmaster at the address that its client has connected to: that of
+/// this host. Here it may be any address that a service of the channel takes connections at.
+fn own_postmaster(config: &Config, channel: &str, address: &Address) -> Option<Address> {
+    let ip = address.literal()?.to_canonical();
+    let services = config.dispatcher.services.iter();
+    let mut of_channel = services.filter(|service| service.channel == channel);
+    let takes = |at: Option<IpAddr>| match at {
+        Some(at) if !at.is_unspecified() => at.to_canonical() == ip,
+        // Only addresses of this machine can be bound.
+        _ => UdpSocket::bind((ip, 0)).is_ok(),
+    };
+    let named = address.local().eq_ignore_ascii_case("postmaster");
+    (named && address.route().next().is_none() && of_channel.any(|s| takes(s.interface_address)))
+        .then(|| Address::parse("postmaster").ok())
+        .flatten()
 }
 
 /// `PORT_ACCESS`, as the service of the channel asks it.

@@ -292,3 +292,23 @@ fn stopping_a_channel_says_what_waits_and_tcp_says_why_it_shows_no_content() {
     assert_eq!(page.status, 403, "{page:?}");
     assert!(page.body.contains("shown through DATA/admin.sock only"), "{page:?}");
 }
+
+#[test]
+fn route_says_of_our_own_postmaster_what_a_session_says() {
+    let instance = Instance::new(Settings::standalone());
+    let says_yes = |address: &str| instance.relais("route", &[address]).status.success();
+    let ours = ["postmaster@[127.0.0.1]", "<postmaster>", "postmaster"];
+    for address in ours {
+        assert!(says_yes(address), "{address}, by the files");
+    }
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("MAIL FROM:<a@sender.test>").expect(250);
+    for address in ours {
+        let bare = address.trim_matches(['<', '>']);
+        client.ask(&format!("RCPT TO:<{bare}>")).expect(250);
+        assert!(says_yes(address), "{address}, by the engine");
+    }
+    client.ask("RCPT TO:<postmaster@[127.0.0.9]>").expect(550);
+    assert!(!says_yes("postmaster@[127.0.0.9]"));
+}
