@@ -14,7 +14,8 @@ use std::{
 };
 
 use relais_tests::{
-    Dialogue, Instance, Settings, Sink, eventually, fetch, needs, needs_root, within,
+    Dialogue, Instance, Settings, Sink, SmallDisk, eventually, fetch, mailbox, message, needs,
+    needs_root, within,
 };
 use tempfile::TempDir;
 
@@ -39,7 +40,7 @@ fn what_the_store_acknowledged_outlives_a_file_system_that_fails_and_is_mounted_
         return;
     }
     let mut all = Load::default();
-    let mut disk = Disk::new("64M", &[]);
+    let mut disk = Disk::new("1G", &[]);
     let instance = Instance::new(on(&disk));
     for round in 0..rounds(2) {
         let running = instance.start();
@@ -58,6 +59,35 @@ fn what_the_store_acknowledged_outlives_a_file_system_that_fails_and_is_mounted_
     }
     drop(instance.start());
     all.is_all_in(&disk.path(), "remounted");
+}
+
+#[test]
+fn a_full_store_keeps_nothing_else_from_starting_and_gets_its_mail_when_there_is_room() {
+    if !needs_root() || !needs(&["mount"]) {
+        return;
+    }
+    let disk = SmallDisk::mounted("24m");
+    let store = disk.path().join("store");
+    let path = format!("path: \"{}\"", store.display());
+    let instance = Instance::new(Settings::standalone().edit("path: \"store\"", &path));
+    let running = instance.start();
+    let (mut client, _) = Dialogue::connect(instance.settings.lmtp).expect("a session");
+    client.ask("LHLO a.test").expect(250);
+    client.message("a@a.test", &["alice"], &message("kept", 50_000)).expect(250);
+    running.kill();
+    // Only the journal has it now.
+    let new = store.join("relais.example/alice/Maildir/new");
+    for file in fs::read_dir(&new).expect("a mailbox") {
+        fs::remove_file(file.expect("readable").path()).expect("ours");
+    }
+    let filler = disk.path().join("filler");
+    let _ = fs::write(&filler, vec![0; 24 << 20]);
+    let _running = instance.spawn();
+    let told = || fetch(instance.settings.admin, "/readyz").is_ok_and(|p| p.body.contains("room"));
+    eventually("it runs, and says what it waits for", Duration::from_secs(20), told);
+    fs::remove_file(filler).expect("ours");
+    eventually("it is ready", Duration::from_secs(20), || instance.is_ready());
+    assert_eq!(mailbox(&store, "relais.example", "alice").len(), 1);
 }
 
 #[test]

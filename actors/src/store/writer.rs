@@ -52,7 +52,10 @@ pub(super) fn start(
         looked: Instant::now(),
     };
     match writer.open() {
-        Err(away @ PartitionError::Away(_)) => writer.leave(&away.to_string()),
+        // The relay in the same process goes on without it.
+        Err(error) if error.wants_room() || matches!(error, PartitionError::Away(_)) => {
+            writer.leave(&error.to_string());
+        }
         opened => opened?,
     }
     let fails = |source| PartitionError::Io { path: config.path.clone(), source };

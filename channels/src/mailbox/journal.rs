@@ -719,7 +719,7 @@ fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => "; mount the file system for writing and start again",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room on the file system (octets and inodes) and start again"
+            "; make room on the file system (octets and inodes)"
         }
         io::ErrorKind::PermissionDenied => "; the store must belong to the user of the program",
         _ => "",

@@ -113,6 +113,20 @@ pub enum PartitionError {
     },
 }
 
+impl PartitionError {
+    /// Whether it opens as soon as there is room on its file system.
+    pub fn wants_room(&self) -> bool {
+        let full = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        };
+        match self {
+            Self::Journal { source: JournalError::Io { source, .. }, .. }
+            | Self::Io { source, .. } => full(source),
+            Self::Away(_) | Self::Journal { .. } => false,
+        }
+    }
+}
+
 /// A delivery under way.
 struct Plan {
     /// The name of its file.
