@@ -21,7 +21,10 @@ pub fn close_to_others() {
 pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
     let data = &config.data;
     let mut open = Vec::new();
-    look(data, &mut open);
+    // What is no folder is no data directory: nobody is to close somebody else's file.
+    if data.is_dir() {
+        look(data, &mut open);
+    }
     for inside in [data.clone(), data.join("spool")] {
         // One that is not there, or may not be read, has nothing to tell.
         let entries = fs::read_dir(&inside).into_iter().flatten().take(MAX_ENTRIES);
@@ -31,7 +34,7 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
     if let Some(store) = &config.store {
         let path = config.path(&store.path);
         let mut open = Vec::new();
-        if !path.starts_with(data) {
+        if !path.starts_with(data) && path.is_dir() {
             look(&path, &mut open);
         }
         told.extend(words("store.path", &open));
@@ -92,5 +95,10 @@ mod tests {
         let spool = config.data.join("spool");
         assert!(message.contains(&format!("{} (0755)", spool.display())), "{message}");
         assert!(message.contains("lock (0644)"), "{message}");
+        config.data = config.data.join("lock");
+        if let Some(store) = &mut config.store {
+            store.path = config.data.clone();
+        }
+        assert_eq!(super::told(&config), [], "a file is no data directory and no store");
     }
 }

@@ -401,7 +401,9 @@ fn config_is_what_is_in_force_live_changes_included_and_loads_again() {
     };
     assert!(printed(&[]).contains("no engine runs on "), "{}", printed(&[]));
     let _running = instance.start();
-    for (key, value) in [("tcp_lmtpcs.maxjobs", "3"), ("SMTP_POOL.job_limit", "44")] {
+    for (key, value) in
+        [("tcp_lmtpcs.maxjobs", "3"), ("SMTP_POOL.job_limit", "44"), ("tcp_lmtpcs.idle_time", "7s")]
+    {
         let set = instance.relais("set", &[key, value]);
         assert!(set.status.success(), "{set:?}");
     }
@@ -415,6 +417,7 @@ fn config_is_what_is_in_force_live_changes_included_and_loads_again() {
         "the file says 7",
         "maxjobs: 3",
         "job_limit: 44",
+        "idle_time: \"7s\"",
         "max_messages: 100000",
         "normalbackoff: [\"1h\", \"2h\"",
         "notices: [\"3d\", \"6d\", \"9d\", \"12d\"]",
@@ -431,6 +434,7 @@ fn config_is_what_is_in_force_live_changes_included_and_loads_again() {
     }
     for (key, want) in [
         ("tcp_lmtpcs.maxjobs", "3 // 3 by relais set, until it stops; the file says 7"),
+        ("tcp_lmtpcs.idle_time", "\"7s\" // 7s by relais set, until it stops; the file says 2s"),
         ("spool.min_free", "\"64MiB\""),
         ("channels[2].notices", "[\"3d\", \"6d\", \"9d\", \"12d\"]"),
         ("SMTP.max_conns", "50"),

@@ -243,10 +243,7 @@ impl Handler<ExplainDestination> for JobController {
             channel_threads: slots.jobs_of(destination.channel).map(|(_, job)| job.threads).sum(),
             max_client_threads: lane.max_client_threads(),
             threaddepth: lane.threaddepth,
-            host_limit: self
-                .schedule
-                .host_limits()
-                .find_map(|(host, limit)| (*host == destination).then_some(limit)),
+            host_limit: self.schedule.limit_of(&destination),
             limited: self.schedule.binds(&destination, Instant::now()),
             pool_held_by: jobs.filter(|(_, jobs)| *jobs > 0).collect(),
         }

@@ -12,7 +12,7 @@ use relais_actors::{
     status::{LimitShown, LimitValue},
 };
 use relais_channels::dsn::Templates;
-use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning};
+use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning, units};
 
 use super::Refusal;
 use crate::{
@@ -275,8 +275,12 @@ fn in_force(source: &Source) -> Result<InForce, Refusal> {
         let (now, was) = (shown(&limit.value), shown(&limit.configured));
         let kept = if limit.saved.is_some() { ", kept over restarts" } else { ", until it stops" };
         live.push((limit.key.clone(), format!("{now} by relais set{kept}; the file says {was}")));
-        if let Some(LimitValue::Number(value)) = limit.value {
-            take_over(&mut config, &limit.key, usize::try_from(value).unwrap_or(usize::MAX));
+        match limit.value {
+            Some(LimitValue::Number(value)) => {
+                take_over(&mut config, &limit.key, usize::try_from(value).unwrap_or(usize::MAX));
+            }
+            Some(LimitValue::Text(time)) => take_over_time(&mut config, &limit.key, &time),
+            None => {}
         }
     }
     let of = format!("the engine that runs on {}", absolute(&data).display());
@@ -304,6 +308,19 @@ fn take_over(config: &mut Config, key: &str, value: usize) {
             "threaddepth" => channel.threaddepth = count,
             "max_client_threads" => channel.max_client_threads = count,
             "filesperjob" => channel.filesperjob = Some(count),
+            _ => {}
+        }
+    }
+}
+
+/// The same for a time of a channel.
+fn take_over_time(config: &mut Config, key: &str, time: &str) {
+    let Some((name, limit)) = key.split_once('.') else { return };
+    let Ok(time) = units::parse_duration(time) else { return };
+    for channel in config.channels.iter_mut().filter(|channel| channel.name == name) {
+        match limit {
+            "idle_time" => channel.idle_time = time,
+            "max_life_time" => channel.max_life_time = time,
             _ => {}
         }
     }

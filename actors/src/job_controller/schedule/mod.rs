@@ -16,6 +16,7 @@ mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -306,6 +307,9 @@ impl Schedule {
         let Some(limit) = limit else {
             let old = self.host_limits.remove(destination);
             self.serve(destination, now);
+            if let Some(bare) = without_brackets(destination) {
+                self.serve(&bare, now);
+            }
             return Ok(old);
         };
         if self.host_limits.len() >= MAX_HOST_LIMITS && !self.host_limits.contains_key(destination)
@@ -313,12 +317,29 @@ impl Schedule {
             return Err(TooMany);
         }
         let old = self.host_limits.insert(destination.clone(), limit);
-        let has = self.sites.get(destination).map_or(0, |site| site.threads - site.recalled);
-        for _ in limit..has {
-            self.ask_back(destination);
+        let spellings = [Some(destination.clone()), without_brackets(destination)];
+        for destination in spellings.iter().flatten() {
+            let has = self.sites.get(destination).map_or(0, |site| site.threads - site.recalled);
+            for _ in limit..has {
+                self.ask_back(destination);
+            }
+            self.serve(destination, now);
         }
-        self.serve(destination, now);
         Ok(old)
+    }
+
+    /// What an operator said of this destination. An address is in brackets there; a route may name
+    /// it without.
+    pub fn limit_of(&self, destination: &Destination) -> Option<usize> {
+        if self.host_limits.is_empty() {
+            return None;
+        }
+        let found = self.host_limits.get(destination).copied();
+        found.or_else(|| {
+            destination.host.parse::<IpAddr>().ok()?;
+            let host = format!("[{}]", destination.host).into();
+            self.host_limits.get(&Destination { channel: destination.channel, host }).copied()
+        })
     }
 
     /// Stops a channel, or starts it again; returns whether it was stopped.
@@ -358,7 +379,7 @@ impl Schedule {
         }
         let lane = self.slots.lane(destination.channel);
         let depth = lane.filesperjob.map_or(lane.threaddepth, |files| files.min(lane.threaddepth));
-        let allowed = self.host_limits.get(destination).copied().unwrap_or(usize::MAX);
+        let allowed = self.limit_of(destination).unwrap_or(usize::MAX);
         let most = site.ready.div_ceil(depth).min(site.window.size()).min(allowed);
         if site.slow { most.min(self.slow_share(destination.channel)) } else { most }
     }
@@ -478,3 +499,10 @@ const SLOW: Duration = Duration::from_secs(5);
 pub const MAX_HOST_LIMITS: usize = 1_000;
 /// It has one of so many threads.
 const SLOW_SHARE: usize = 10;
+
+/// The same address as a route may also name it.
+fn without_brackets(destination: &Destination) -> Option<Destination> {
+    let bare = destination.host.strip_prefix('[')?.strip_suffix(']')?;
+    bare.parse::<IpAddr>().ok()?;
+    Some(Destination { channel: destination.channel, host: bare.into() })
+}

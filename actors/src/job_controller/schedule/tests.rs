@@ -366,6 +366,17 @@ async fn a_limit_that_is_lowered_ends_jobs_and_one_that_is_raised_starts_them() 
     assert_eq!(engine.threads("h"), 7);
 }
 
+#[actix_rt::test]
+async fn a_limit_of_an_address_holds_however_the_route_spells_it() {
+    let mut engine = Engine::of(vec![channel("c", 10, 10)], 10);
+    let limited = engine.schedule.host_limit(&to(0, "[127.0.0.4]"), Some(1), engine.now);
+    assert!(matches!(limited, Ok(None)));
+    assert_eq!(engine.wanted_widely(&to(0, "127.0.0.4"), 1_000), 1);
+    assert_eq!(engine.schedule.limit_of(&to(0, "127.0.0.4")), Some(1));
+    assert_eq!(engine.schedule.limit_of(&to(0, "[127.0.0.4]")), Some(1));
+    assert_eq!(engine.schedule.limit_of(&to(0, "127.0.0.5")), None);
+}
+
 #[tokio::test]
 async fn a_stopped_channel_ends_what_runs_and_starts_nothing() {
     let mut engine = Engine::of(vec![channel("a", 2, 2), channel("b", 2, 2)], 10);
