@@ -312,3 +312,21 @@ fn route_says_of_our_own_postmaster_what_a_session_says() {
     client.ask("RCPT TO:<postmaster@[127.0.0.9]>").expect(550);
     assert!(!says_yes("postmaster@[127.0.0.9]"));
 }
+
+#[test]
+fn why_says_of_a_host_without_room_that_it_answers() {
+    let sink = Sink::start();
+    sink.answer("MAIL FROM", "452 4.3.1 no space left for mail");
+    let instance = Instance::new(Settings::standalone().deliver_to(sink.port));
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@sender.test", &["alice@relais.example"], &message("m", 500)).expect(250);
+    let mut text = String::new();
+    let told = relais_tests::within(Duration::from_secs(20), || {
+        let id = instance.queue()[0]["id"].as_str().unwrap().to_owned();
+        text = String::from_utf8(instance.relais("queue", &["why", &id]).stdout).unwrap();
+        text.contains("takes no mail now")
+    });
+    assert!(told && text.contains("no space left for mail"), "{text}");
+    assert!(!text.contains("could not be talked to"), "{text}");
+}

@@ -194,6 +194,8 @@ fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
     let ails = if suspension.reply.wants_login() {
         "wants relais to log in before it takes mail, which relais does not do: let that server \
          trust this host (Cyrus: `lmtpd -a`, or its UNIX socket). It"
+    } else if matches!(suspension.reply.code, 430 | 452) {
+        "answers, but takes no mail now. It"
     } else {
         "could not be talked to. It"
     };
@@ -206,7 +208,7 @@ fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
         "being probed".to_owned()
     };
     format!(
-        "{host} {ails} is {probed}; all mail for it goes as soon as it answers. It, or we in its \
+        "{host} {ails} is {probed}; all mail for it goes as soon as it takes mail. It, or we in its \
          place, said: {}.",
         suspension.reply
     )
