@@ -175,12 +175,14 @@ fn seen(cur: &Dir) -> io::Result<HashMap<String, String>> {
     Ok(names)
 }
 
-/// A link, a file or something odder lies where a directory or a message should.
+/// A link, a file or something odder lies where a directory or a message should, or its user has
+/// closed it: one mailbox that cannot be written is not to stop the others.
 fn is_obstacle(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let odd = matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST));
-    odd || error.kind() == io::ErrorKind::InvalidData
+    let closed = matches!(errno, Some(Errno::ACCESS | Errno::PERM));
+    odd || closed || error.kind() == io::ErrorKind::InvalidData
 }
 
 /// Removes every file of a directory.
