@@ -152,7 +152,7 @@ impl Rerouter {
             let ways = self.resolve(envelope, &address, &source, released).await?;
             info!(
                 id = %envelope.id,
-                ?address,
+                address,
                 by = source,
                 to = %Ways(&ways),
                 "routed anew"

@@ -285,12 +285,36 @@ fn a_notice_that_nobody_can_be_sent_is_never_dropped() {
             let id = notice().unwrap()["id"].as_str().unwrap().to_owned();
             let why = house.instance.relais("queue", &["why", &id]);
             let why = String::from_utf8_lossy(&why.stdout).into_owned();
-            for words in ["a notice that has nowhere to go", "<stranger@nowhere.test>: 550 5.1.2"] {
+            for words in [
+                "a notice that has nowhere to go",
+                "<stranger@nowhere.test>: 550 5.1.2",
+                "before that it is only held again",
+            ] {
                 assert!(why.contains(words), "{words}: {why}");
             }
+            let said = |action: &str, rest: &[&str]| {
+                let done = house.instance.relais("queue", &[&[action], rest].concat());
+                assert!(done.status.success(), "{action}: {done:?}");
+                String::from_utf8_lossy(&done.stdout).into_owned()
+            };
+            for dry_run in [&["--dry-run"][..], &[]] {
+                let returned = said("return", &[&["--state", "held"], dry_run].concat());
+                let words = "nobody can be told of 1 notice that has nowhere to go: left as";
+                assert!(returned.contains(words), "{returned}");
+                assert!(returned.starts_with("0 entries"), "{returned}");
+            }
+            said("release", &[&id]);
+            let history = || said("history", &[&id]);
+            eventually("it is held again", PATIENCE, || history().contains("nowhere to go still"));
+            let entry = notice().expect("it is held");
+            assert_eq!(entry["recipients"].as_array().map(Vec::len), Some(2), "{entry}");
+            let why = said("why", &[&id]);
+            assert!(why.contains("nowhere to go still: 550 5.1.2"), "{why}");
             running.kill();
             let _running = house.instance.start();
             assert!(notice().is_some(), "over a crash, too");
+            said("delete", &[&id]);
+            assert!(house.instance.queue().is_empty(), "but by an operator who deletes it");
         } else {
             let notices = house.mail_of("bob", 1);
             let notice = Notice::read(&notices[0]);

@@ -48,7 +48,7 @@ impl Parts {
     /// Tells the sender of one message of these cases, all of one kind.
     pub(super) async fn tell(&self, cases: &[Case]) -> Told {
         match self.try_to_tell(cases).await {
-            Ok(()) => Told::Settled,
+            Ok(told) => told,
             Err(error) => {
                 let id = cases.first().map_or(MessageId(0), |case| case.entry.id);
                 error!(%id, %error, "a notice could not be written");
@@ -61,9 +61,14 @@ impl Parts {
         }
     }
 
-    async fn try_to_tell(&self, cases: &[Case]) -> Result<(), TellError> {
-        let Some(first) = cases.first() else { return Ok(()) };
+    async fn try_to_tell(&self, cases: &[Case]) -> Result<Told, TellError> {
+        let Some(first) = cases.first() else { return Ok(Told::Settled) };
         let (envelope, content) = self.spool.read(first.entry.place).await?;
+        if cases.iter().any(|case| reached_nobody(&envelope, case)) {
+            let id = envelope.id;
+            error!(%id, "a notice is held again: it has nowhere to go still");
+            return Ok(Told::Kept);
+        }
         let head = self.head_of(&content).await?;
         for owner in owners(&envelope, cases) {
             self.write_to(owner, &envelope, &head, cases).await?;
@@ -71,7 +76,7 @@ impl Parts {
         for case in cases {
             self.log(&envelope, case);
         }
-        Ok(())
+        Ok(Told::Settled)
     }
 
     /// Tells of those recipients whose news go to `owner`; `None` is the sender.
@@ -242,7 +247,7 @@ impl Parts {
     /// rewriting again asks once more where its readers live.
     fn held(&self, id: MessageId, eight_bit: bool, lost: Vec<(String, Reply)>) -> Envelope {
         let said: Vec<_> = lost.iter().map(|(to, reply)| format!("<{to}>: {reply}")).collect();
-        let reason = format!("a notice that has nowhere to go: {}", said.join("; "));
+        let reason = format!("{NOWHERE}: {}", said.join("; "));
         error!(%id, %reason, "a notice is held");
         let of = |program| self.channels.iter().find(move |(_, its)| its.program == program);
         let channel = of(Program::Reprocess).or_else(|| of(Program::Process));
@@ -274,6 +279,22 @@ impl Parts {
         }
         .emit(&self.metrics);
     }
+}
+
+/// Whether this is a notice that was held since neither its reader nor the postmaster can be
+/// reached. It stays until an operator deletes it: nobody could be told that it is lost.
+pub fn has_nowhere_to_go(envelope: &Envelope) -> bool {
+    let held = envelope.held.as_deref();
+    envelope.sender.is_empty() && held.is_some_and(|reason| reason.starts_with(NOWHERE))
+}
+
+/// Whether it gives up a notice that had nowhere to go, and that nobody has got since.
+fn reached_nobody(envelope: &Envelope, case: &Case) -> bool {
+    let entry = envelope.entries.get(usize::from(case.entry.entry));
+    let gives_up = matches!(case.kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
+    let open = case.was.open().count_ones() as usize;
+    let all_wait = entry.is_some_and(|entry| entry.recipients.len() == open);
+    gives_up && all_wait && has_nowhere_to_go(envelope)
 }
 
 /// Who is told when a recipient is returned.
@@ -431,5 +452,7 @@ fn verdict(case: &Case) -> Reply {
     }
 }
 
+/// Why such notices are held, as their records say it.
+const NOWHERE: &str = "a notice that has nowhere to go";
 /// Octets of a large message in which its header is looked for.
 const LONGEST_HEADER: u64 = 64 << 10;

@@ -35,7 +35,7 @@ use tracing::warn;
 
 use self::looked::Looked;
 pub use self::{
-    letter::{Audience, audience_of_return, question_of},
+    letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
     replies::speaker,
 };
 use crate::{
@@ -113,6 +113,8 @@ pub enum Told {
     Later,
     /// Never: the message cannot be read any more.
     Unreadable,
+    /// There is nobody to be told, and it is a notice that nobody has got: it stays, held.
+    Kept,
 }
 
 /// The queue, once it exists: the notary is made before it.

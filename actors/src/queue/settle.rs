@@ -1,6 +1,6 @@
 //! What becomes of an entry after an attempt, and after its sender has been told.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use relais_channels::{
     dsn::Kind,
@@ -112,7 +112,7 @@ impl Queue {
                 self.has_been_told(case, told);
                 continue;
             }
-            let Case { entry, destination, kind, was, then, ordered, .. } = case;
+            let Case { entry, destination, kind, was, then, ordered, replies, .. } = case;
             let Some(then) = then else {
                 touched.push(destination);
                 continue;
@@ -128,6 +128,7 @@ impl Queue {
                     (then, why.map(Into::into))
                 }
                 Told::Unreadable => (held(was), Some("its record cannot be read".into())),
+                Told::Kept => (held(was), Some(still_nowhere(&replies).into())),
             };
             self.amend(&destination, &entry, was, then, Vec::new(), reason);
             if kind == Kind::Bounced {
@@ -184,7 +185,7 @@ impl Queue {
 /// as the host is back. Not when it may have been taken, since then each time may be a copy; and a
 /// store of ours that fails (430) may do so because its disk is full, which it says of others.
 fn is_stranded(channel: &Channel, attempt: &Attempt) -> bool {
-    let fails = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(reply) if reply.is_no_room() || reply.code == 430);
+    let fails = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(reply) if reply.is_store_trouble() || reply.code == 430);
     let unsure = attempt.peer.as_ref().is_some_and(|peer| peer.unsure);
     !unsure && (attempt.trouble.is_some() || channel.private && attempt.outcomes.iter().any(fails))
 }
@@ -202,6 +203,15 @@ fn untold(kind: Kind, was: EntryState, now: u64) -> (EntryState, Option<&'static
         // It is tried, refused and told of once more.
         _ => (EntryState::Waiting { open, attempts, due: now.saturating_add(NOT_TOLD_MS) }, None),
     }
+}
+
+/// Why a notice is held once more that has nowhere to go, with what was said of its readers now.
+fn still_nowhere(replies: &[LastReply]) -> String {
+    let said = replies.iter().map(|reply| reply.outcome.reply().to_string());
+    let said: BTreeSet<String> = said.collect();
+    let said: Vec<String> = said.into_iter().collect();
+    let colon = if said.is_empty() { "" } else { ": " };
+    format!("a notice that has nowhere to go still{colon}{}", said.join("; "))
 }
 
 fn held(was: EntryState) -> EntryState {
@@ -223,14 +233,14 @@ pub(super) struct After {
 impl After {
     pub(super) fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
         let (mut open, mut failed) = (entry.open, 0);
-        let (mut waits, mut all_busy, mut no_room) = (false, true, false);
+        let (mut waits, mut all_busy, mut no_store) = (false, true, false);
         for (index, outcome) in open_recipients(entry.open).zip(outcomes) {
             match outcome {
                 Outcome::Delivered(_) => open &= !(1 << index),
                 Outcome::Deferred(reply) => {
                     waits = true;
                     all_busy &= reply.enhanced == Some(MAILBOX_BUSY);
-                    no_room |= channel.private && reply.is_no_room();
+                    no_store |= channel.private && reply.is_store_trouble();
                 }
                 Outcome::Failed(_) => failed |= 1 << index,
             }
@@ -249,8 +259,8 @@ impl After {
         let usual = backoff::delay(&backoff::series(channel, entry.priority), attempts, seed);
         let wait = if fast && attempts <= backoff::FAST_RETRIES {
             backoff::mailbox_busy(seed, attempts)
-        } else if no_room {
-            // The store is probed all the time, and this one due when it has room again.
+        } else if no_store {
+            // The store is probed all the time, and this one due when it takes mail again.
             usual.min(backoff::mailbox_busy(seed, attempts))
         } else {
             usual
@@ -319,12 +329,14 @@ mod tests {
         let own = Channel { private: true, ..Channel::new("c", "c-daemon", Program::Lmtp) };
         let foreign = Channel { private: false, ..own.clone() };
         let no_room = || Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
+        let away = || Reply::STORE_AWAY;
         let fails = || Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
         let closed = || Reply::new(451, Enhanced(4, 4, 2), "lost connection");
         // name, channel, reply, in trouble, may have been taken, goes when the host is back, within
         // a minute
         let rows = [
             ("a store of ours without room", &own, no_room(), true, false, true, true),
+            ("a store of ours that is away", &own, away(), true, false, true, true),
             ("a store of ours that fails", &own, fails(), false, false, true, false),
             ("others say the same of one mailbox", &foreign, no_room(), false, false, false, false),
             ("another one's 430", &foreign, fails(), false, false, false, false),

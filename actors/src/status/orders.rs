@@ -110,6 +110,10 @@ pub struct Untold {
     /// No rule leads to their senders: their notices go to the postmaster.
     #[serde(default)]
     pub no_way: u64,
+    /// Entries, not recipients: notices that have nowhere to go. Nobody could be told that they are
+    /// lost, so they are left as they are.
+    #[serde(default)]
+    pub kept: u64,
 }
 
 impl Untold {

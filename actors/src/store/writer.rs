@@ -14,7 +14,7 @@ use std::{
 };
 
 use relais_channels::{
-    mail::{Enhanced, Reply},
+    mail::Reply,
     mailbox::{Answer, Delivery, MailboxName, Partition, PartitionError, journal::Happening},
 };
 use tokio::sync::oneshot;
@@ -228,7 +228,7 @@ fn put_off(delivery: &Delivery) -> Vec<Answer> {
 }
 
 /// What clients are told while the partition is not there.
-pub(super) const AWAY: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store is not available");
+pub(super) const AWAY: Reply = Reply::STORE_AWAY;
 /// How often an idle store is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Deliveries answered together at most.

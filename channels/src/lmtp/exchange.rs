@@ -444,9 +444,9 @@ impl<'a> Exchange<'a> {
         }
         // Our store's way to write 4.2.1; anybody else's way to say that it closes.
         let closing = reply.code == 421 && !self.offer.private;
-        // Its disk is full, for everybody.
-        let no_room = self.offer.private && reply.is_no_room();
-        if closing || no_room {
+        // Its disk is full, or away, for everybody.
+        let no_store = self.offer.private && reply.is_store_trouble();
+        if closing || no_store {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
         }
         self.closing |= closing || (200..250).contains(&reply.code);

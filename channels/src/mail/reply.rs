@@ -20,6 +20,9 @@ pub struct Reply {
 pub struct Enhanced(pub u8, pub u16, pub u16);
 
 impl Reply {
+    /// What our store says while its partition is not there.
+    pub const STORE_AWAY: Self = Self::new(430, Enhanced(4, 3, 0), "the store is not available");
+
     /// A reply with an enhanced code and a fixed text.
     pub const fn new(code: u16, enhanced: Enhanced, text: &'static str) -> Self {
         Self { code, enhanced: Some(enhanced), text: Cow::Borrowed(text) }
@@ -43,6 +46,12 @@ impl Reply {
     /// `452 4.3.1`: the disk is full.
     pub fn is_no_room(&self) -> bool {
         self.code == 452 && self.enhanced == Some(Enhanced(4, 3, 1))
+    }
+
+    /// The store cannot take mail now, for anybody: [no room](Self::is_no_room), or
+    /// [not there](Self::STORE_AWAY). Any other 430 may be about one mailbox.
+    pub fn is_store_trouble(&self) -> bool {
+        self.is_no_room() || *self == Self::STORE_AWAY
     }
 
     /// The server takes nothing before it knows who we are: `430` without further codes is Cyrus's

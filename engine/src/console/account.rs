@@ -5,6 +5,7 @@ use std::fmt::Write;
 use relais_actors::{
     channels::is_delivered,
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
+    notary::has_nowhere_to_go,
     queue::{Action, DescribeQueue, Destination, ListEntries, ListedEntry, ThreadId},
     router::{Question, Route},
     spool::{Change, EntryState as Stored, ScannedEntry, open_recipients},
@@ -101,11 +102,7 @@ async fn account(
         return Ok(("notice", text).into());
     }
     if matches!(scanned.state, Stored::Held { .. }) {
-        let why = hold_reason(parts, scanned).await;
-        let id = scanned.id;
-        let text = format!(
-            "It is not delivered: {why}. No job looks at it until `relais queue release {id}`. {tried}"
-        );
+        let text = why_held(parts, scanned, &tried).await;
         return Ok(("held", text).into());
     }
     if !is_delivered(parts.channels.channel(channel)) {
@@ -330,6 +327,7 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
             header: false,
             released: false,
         };
+        let (original, id) = (&recipient.original, scanned.id);
         let now = match parts.router.resolve(&question).await {
             Ok(ways) => {
                 let same = |way: &Route| {
@@ -343,10 +341,13 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
                 let way = ways.first()?;
                 format!("by {} to {}, as {}", way.channel, way.host, way.address)
             }
-            Err(reply) => format!("it would be refused: {reply}"),
+            Err(reply) => {
+                return Some(format!(
+                    "{original} would be refused by now: {reply}; `relais queue reroute` leaves it \
+                     where it is."
+                ));
+            }
         };
-        let original = &recipient.original;
-        let id = scanned.id;
         return Some(format!(
             "The route of {original} would be another one now: {now}; `relais queue reroute {id}` \
              takes it."
@@ -442,6 +443,27 @@ async fn last_reply(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     let mut replies = of_entry.flat_map(|change| change.replies);
     let (_, outcome) = replies.find(|(index, _)| open.contains(index))?;
     Some(outcome.reply().to_string())
+}
+
+/// Why nobody looks at what is held, and what to do about it.
+async fn why_held(parts: &Parts, scanned: &ScannedEntry, tried: &str) -> String {
+    let why = hold_reason(parts, scanned).await;
+    let id = scanned.id;
+    if is_lost_notice(parts, scanned).await {
+        return format!(
+            "It is not delivered: {why}. Once a rule leads to a reader of it, or to \
+             notary.postmaster, `relais queue release {id}` sends it; before that it is only held \
+             again. It cannot be returned; `relais queue delete {id}` gives it up. {tried}"
+        );
+    }
+    format!(
+        "It is not delivered: {why}. No job looks at it until `relais queue release {id}`. {tried}"
+    )
+}
+
+async fn is_lost_notice(parts: &Parts, scanned: &ScannedEntry) -> bool {
+    let envelope = parts.spool.envelope(scanned.place).await;
+    envelope.is_ok_and(|envelope| has_nowhere_to_go(&envelope))
 }
 
 async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {

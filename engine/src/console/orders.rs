@@ -7,6 +7,7 @@ use relais_actors::{
     channels::is_delivered,
     events::{EntryDeleted, Printable},
     job_controller::{DescribeController, backoff},
+    notary::has_nowhere_to_go,
     queue::{Action, Alter, Altered, Reading, Reason, now_ms, tracker::Tracked},
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
@@ -95,6 +96,14 @@ pub(super) async fn go_on(
         wanted.retain(|described| !tried_since(parts, &described.scanned, began));
     }
     wanted.truncate(left(&order.filter, progress));
+    if order.action == OrderAction::Return {
+        // Nobody would ever hear of these: they are left.
+        let before = wanted.len();
+        wanted.retain(|described| !has_nowhere_to_go(&described.envelope));
+        let kept = (before - wanted.len()) as u64;
+        progress.idle += kept;
+        progress.untold.kept += kept;
+    }
     let altered = if order.action == OrderAction::Reroute {
         reroute(parts, order, reason_of(order), &reading, &wanted, progress).await?
     } else {

@@ -240,7 +240,7 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
 
 /// Whose senders do not hear of what is returned, and why.
 fn untold(progress: &OrderProgress) -> String {
-    let Untold { null_sender, notify_never, no_way } = progress.untold;
+    let Untold { null_sender, notify_never, no_way, kept } = progress.untold;
     let all = counted(progress.recipients, "recipient", "recipients");
     let mut text = String::new();
     for (count, whom, why) in [
@@ -251,6 +251,10 @@ fn untold(progress: &OrderProgress) -> String {
         if count > 0 {
             let _ = write!(text, "; {whom} of {count} of {all}: {why}");
         }
+    }
+    if kept > 0 {
+        let notices = counted(kept, "notice that has", "notices that have");
+        let _ = write!(text, "; nobody can be told of {notices} nowhere to go: left as they are");
     }
     text
 }
