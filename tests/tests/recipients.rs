@@ -51,6 +51,32 @@ objectClass: inetMailGroup
 mail: waiting@relais.example
 mgrpRFC822MailMember: alice@relais.example
 mgrpRFC822MailMember: dave@relais.example
+
+dn: uid=eve,o=relais.example,dc=relais,dc=example
+objectClass: inetMailUser
+uid: eve
+mail: eve@relais.example
+mailHost: localhost
+mailDeliveryOption: forward
+mailForwardingAddress: eve@relais.example
+
+dn: uid=frank,o=relais.example,dc=relais,dc=example
+objectClass: inetMailUser
+uid: frank
+mail: frank@relais.example
+mailHost: localhost
+mailDeliveryOption: mailbox
+mailDeliveryOption: forward
+mailForwardingAddress: frank@relais.example
+
+dn: cn=circle,o=relais.example,dc=relais,dc=example
+objectClass: inetMailGroup
+mail: circle@relais.example
+mgrpErrorsTo: mailto:bob@relais.example
+mgrpRFC822MailMember: alice@relais.example
+mgrpRFC822MailMember: eve@relais.example
+mgrpRFC822MailMember: frank@relais.example
+mgrpRFC822MailMember: circle@relais.example
 ";
 
 struct House {
@@ -132,7 +158,10 @@ fn a_member_of_a_list_that_leads_nowhere_is_told_of_and_never_lost() {
     let notices = house.mail_of("bob", 1);
     let notice = Notice::read(&notices[0]);
     assert_eq!(notice.header.get("To"), Some("bob@relais.example"));
-    assert_eq!(notice.recipients().len(), 2, "{notice:?}");
+    // The owner learns which members they are.
+    let named = notice.recipients().iter().map(|of| of.get("Final-Recipient").unwrap().to_owned());
+    let ghost = "X-relais;uid=ghost,o=relais.example,dc=relais,dc=example";
+    assert_eq!(named.collect::<Vec<_>>(), [ghost, "rfc822;nobody@relais.example"], "{notice:?}");
     let log = house.instance.log();
     assert!(log.contains("\"channel\":\"reprocess\""), "each step is in the log");
 
@@ -149,6 +178,27 @@ fn a_member_of_a_list_that_leads_nowhere_is_told_of_and_never_lost() {
     house.mail_of("dave", 1);
     eventually("nothing is left", PATIENCE, || house.instance.queue().is_empty());
     house.mail_of("alice", 4);
+}
+
+#[test]
+fn a_member_that_leads_only_back_to_itself_is_told_of_too() {
+    let house = House::new(|settings| settings);
+    let _running = house.instance.start();
+    let circle = "the address leads back to itself";
+    assert_eq!(house.refused("eve@relais.example"), format!("554 5.4.6 {circle}"), "alone");
+    house.send("alice@relais.example", "circle@relais.example");
+    // Who has a mailbox beside the forward, and the list that names itself, lose nothing.
+    house.mail_of("alice", 1);
+    house.mail_of("frank", 1);
+    let notices = house.mail_of("bob", 1);
+    let notice = Notice::read(&notices[0]);
+    assert_eq!(notice.recipients().len(), 1, "{notice:?}");
+    assert_eq!(notice.recipient().get("Final-Recipient"), Some("rfc822;eve@relais.example"));
+    assert_eq!(
+        notice.recipient().get("Diagnostic-Code"),
+        Some(&*format!("X-relais; 554 5.4.6 {circle}"))
+    );
+    eventually("nothing is left", PATIENCE, || house.instance.queue().is_empty());
 }
 
 #[test]

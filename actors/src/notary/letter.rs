@@ -428,9 +428,11 @@ fn concerned<'a>(
             Kind::Delivered | Kind::Relayed | Kind::Expanded => recipient.notify.of_success(),
         };
         let last = case.replies.iter().find(|last| last.recipient == index);
+        // The owner of a list wants to know which member it is; its address is no sender's business.
+        let member = owner.and_then(|_| Some(&*recipient.origin.as_deref()?.member));
         wanted.then(|| RecipientReport {
             original: recipient.original_recipient.as_ref(),
-            address: &recipient.original,
+            address: member.unwrap_or(&recipient.original),
             reply: last.map(|last| last.outcome.reply()),
             remote: last.and_then(|last| last.remote.as_deref()),
             last_attempt: last.map(|last| last.at),

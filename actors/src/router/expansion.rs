@@ -5,6 +5,8 @@
 //!
 //! # Members that lead nowhere
 //!
+//! A member that leads only back to itself is one of them ([`Circles`]).
+//!
 //! When no member leads anywhere the recipient is refused: for now if there is hope for one of
 //! them, else for good, with what was said of the first. Otherwise the others get theirs, and each
 //! that failed goes by the channel of [`Program::Reprocess`], which tries it again or has the list's
@@ -18,6 +20,7 @@ use tracing::warn;
 
 use super::{
     alias::{SPECIAL, Targets},
+    circles::{Circles, Circular},
     lists::{Fingerprint, LONG},
     refusal::Refusal,
     rewrite::{Purpose, Rewritten},
@@ -40,6 +43,8 @@ pub(super) struct Lineage {
     member: Option<Arc<str>>,
     /// Who hears of failures in the sender's place.
     errors_to: Option<Arc<str>>,
+    /// Whose alias led to it, in [`Expansion::circles`]; `None`: the recipient itself.
+    from: Option<usize>,
 }
 
 /// A member that leads nowhere.
@@ -55,8 +60,8 @@ pub(super) struct Expansion {
     pending: Vec<Pending>,
     routes: Vec<Route>,
     known: HashSet<(Arc<str>, Arc<str>, String)>,
-    /// Addresses whose aliases were looked up, in lower case.
-    seen: HashSet<String>,
+    /// Addresses whose aliases were looked up.
+    circles: Circles,
     failed: Vec<Failed>,
     /// Hosts, once each.
     hosts: HashSet<Arc<str>>,
@@ -80,7 +85,8 @@ impl Routes {
                 Ok(()) => {}
                 Err(refusal @ Refusal::TooMany) => return Err(refusal),
                 Err(refusal) => {
-                    let Pending { address, lineage: Lineage { errors_to, .. }, .. } = pending;
+                    let Pending { address, lineage: Lineage { errors_to, from, .. }, .. } = pending;
+                    expansion.circles.leads(from);
                     expansion.fail(address, errors_to, refusal, trace);
                 }
             }
@@ -129,15 +135,20 @@ impl Routes {
             return self.deliver(&rewritten, lineage, purpose, lookup, expansion, trace).await;
         }
         let address = &rewritten.address;
-        if !expansion.seen.insert(address.as_str().to_ascii_lowercase()) {
+        let Lineage { errors_to, from, .. } = lineage;
+        let this = expansion.circles.enter(address.as_str(), *from, errors_to.as_ref());
+        let Some(node) = this else {
             trace.note(|| Step::Seen { address: address.to_string() });
             return Ok(());
-        }
+        };
         if depth == MAX_DEPTH {
             return Err(Refusal::TooDeep);
         }
         let Targets { addresses, missing, errors_to } =
             self.expand_alias(address, purpose.released, lookup, trace).await?;
+        if addresses.is_empty() && missing.is_empty() {
+            return Err(Refusal::Nobody);
+        }
         let found = expansion.pending.len() + expansion.routes.len() + expansion.failed.len();
         if found + addresses.len() + missing.len() > MAX_EXPANSION {
             return Err(Refusal::TooMany);
@@ -154,7 +165,9 @@ impl Routes {
             }
         }
         let errors_to = errors_to.map(Arc::from).or_else(|| lineage.errors_to.clone());
+        expansion.circles.hangs_on_members(node);
         for dn in missing {
+            expansion.circles.leads(Some(node));
             let refusal = Refusal::NoAddress(dn.clone());
             expansion.fail(dn, errors_to.clone(), refusal, trace);
         }
@@ -162,7 +175,7 @@ impl Routes {
         let this: Option<Arc<str>> = if depth == 0 { None } else { Some(address.mailbox().into()) };
         let pending = |(address, is_way): (String, bool)| {
             let member = if is_way { this.clone() } else { Some(address.as_str().into()) };
-            let lineage = Lineage { member, errors_to: errors_to.clone() };
+            let lineage = Lineage { member, errors_to: errors_to.clone(), from: Some(node) };
             Pending { address, depth: depth + 1, lineage }
         };
         expansion.pending.extend(addresses.into_iter().rev().map(pending));
@@ -194,6 +207,7 @@ impl Routes {
             errors_to: lineage.errors_to.clone(),
             refused: None,
         };
+        expansion.circles.leads(lineage.from);
         expansion.push(route, trace);
         Ok(())
     }
@@ -204,6 +218,9 @@ impl Routes {
         mut expansion: Expansion,
         trace: &mut Trace,
     ) -> Result<Vec<Route>, Refusal> {
+        for Circular { address, errors_to } in std::mem::take(&mut expansion.circles).circular() {
+            expansion.fail(address, errors_to, Refusal::Circle, trace);
+        }
         let failed = std::mem::take(&mut expansion.failed);
         let again = self.reprocess.filter(|_| !expansion.routes.is_empty());
         let Some(n) = again else {

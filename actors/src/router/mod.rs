@@ -6,6 +6,7 @@
 mod access;
 mod alias;
 mod cache;
+mod circles;
 mod entries;
 mod expansion;
 mod lists;

@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     Text(ErrorText),
     #[error("nobody has this address")]
     UnknownAlias,
+    #[error("the alias stands for nobody")]
+    Nobody,
     #[error("the channel only takes what an alias led to")]
     NotByAlias,
     #[error("rewriting does not end")]
@@ -57,6 +59,7 @@ impl Refusal {
             Self::UnknownAlias | Self::NotByAlias => {
                 Reply::new(550, Enhanced(5, 1, 1), "unknown or illegal alias")
             }
+            Self::Nobody => Reply::new(550, Enhanced(5, 1, 1), "the alias stands for nobody"),
             Self::Loop => {
                 let text = format!("address rewriting does not end within {MAX_PASSES} passes");
                 Reply::with_text(554, Enhanced(5, 4, 6), text)

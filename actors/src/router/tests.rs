@@ -483,6 +483,7 @@ async fn aliases_come_after_the_directory_and_end() {
     alias("sales@relais.example", &["bob@relais.example"]);
     alias("loop", &["pool"]);
     alias("pool", &["loop"]);
+    alias("empty", &[]);
     alias("run", &["|/bin/sh"]);
     for n in 0..12 {
         alias(&format!("deep{n}"), &[&format!("deep{}", n + 1)]);
@@ -496,6 +497,7 @@ async fn aliases_come_after_the_directory_and_end() {
         ("info@relais.example", INFO),
         ("INFO+x@localhost", INFO),
         ("loop", "554 5.4.6 the address leads back to itself"),
+        ("empty", "550 5.1.1 the alias stands for nobody"),
         ("run", "451 4.3.5 this address cannot be served yet"),
         ("deep3", "554 5.4.6 aliases are nested more than 10 deep"),
         ("deep4", "tcp_lmtpcs localhost alice"),
@@ -519,6 +521,10 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
     alias("owner-some", &["bob"]);
     alias("nested", &["bob", "some"]);
     alias("forward", &["nobody"]);
+    alias("narcissus", &["narcissus@localhost"]);
+    alias("keeps", &["keeps", "bob"]);
+    alias("mirrors", &["alice", "narcissus", "keeps", "empty"]);
+    alias("empty", &[]);
     let mut routes = Routes::new(&config).unwrap();
     let directory = LdifDirectory::standalone().unwrap();
     let unknown = "550 5.1.1 unknown or illegal alias";
@@ -544,6 +550,18 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
         ];
         assert_eq!(refused, want, "{text}");
     }
+    // Who leads only back to itself is one of them; who has another way as well is not.
+    let to = address("mirrors@localhost");
+    let ways = routes.route(&question(&to, false), &directory).await.outcome.unwrap();
+    let refused =
+        ways.iter().filter_map(|way| Some((way.member.as_deref()?, way.refused.clone()?)));
+    let refused: Vec<_> = refused.map(|(member, reply)| format!("{member}: {reply}")).collect();
+    let circle = "554 5.4.6 the address leads back to itself";
+    let want = [
+        "empty: 550 5.1.1 the alias stands for nobody".to_owned(),
+        format!("narcissus@relais.example: {circle}"),
+    ];
+    assert_eq!(refused, want, "{ways:?}");
     // Where nobody would see to them, none is taken.
     routes.reprocess = None;
     assert_eq!(way(&routes, "some", false, &directory).await, not_yet);

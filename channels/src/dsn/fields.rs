@@ -3,7 +3,7 @@
 use mail_builder::headers::date::Date;
 
 use super::{Kind, RecipientReport, Report};
-use crate::mail::{Enhanced, Reply};
+use crate::mail::{Address, Enhanced, Reply};
 
 /// The fields of the message, and behind a blank line those of each recipient. ASCII.
 pub(super) fn delivery_status(report: &Report<'_>) -> Vec<u8> {
@@ -40,7 +40,9 @@ fn put_recipient(out: &mut Vec<u8>, kind: Kind, recipient: &RecipientReport<'_>)
         let value = format!("{};{}", original.address_type, original.address);
         put(out, "Original-Recipient", &value);
     }
-    put(out, "Final-Recipient", &format!("rfc822;{address}"));
+    // A list may name a member otherwise, by the name of its entry in a directory.
+    let address_type = if Address::parse(address).is_ok() { "rfc822" } else { "X-relais" };
+    put(out, "Final-Recipient", &format!("{address_type};{address}"));
     put(out, "Action", kind.action());
     put(out, "Status", &status(kind, *reply).to_string());
     if let Some(host) = remote {

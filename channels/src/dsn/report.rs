@@ -59,7 +59,8 @@ pub enum Kind {
 pub struct RecipientReport<'a> {
     /// ORCPT: `Original-Recipient`.
     pub original: Option<&'a OriginalRecipient>,
-    /// The address to show, without angle brackets: `Final-Recipient`.
+    /// The address to show, without angle brackets: `Final-Recipient`. One that is no address, as
+    /// the name of a list's member in a directory, is shown with the type `X-relais`.
     pub address: &'a str,
     /// The last reply: `Diagnostic-Code`, and `Status` where the kind leaves it open.
     pub reply: Option<&'a Reply>,
