@@ -49,6 +49,8 @@ struct State {
     failing_syncs: u32,
     failing_removals: u32,
     failing_opens: u32,
+    /// See [`MemoryDisk::refuse_names`].
+    refused_names: u64,
     failing_files: BTreeSet<usize>,
     /// Syncs that failed.
     failures: u64,
@@ -123,6 +125,18 @@ impl MemoryDisk {
         self.lock().capacity = octets;
     }
 
+    /// From now on there is room for so many octets more.
+    pub fn fill_up_to(&self, octets: u64) {
+        let mut state = self.lock();
+        state.capacity = Some(state.used() + octets);
+    }
+
+    /// There is no room for some of the next names that files are to get by a link or a rename: for
+    /// the first when the lowest bit is set, for the second when the next is, and so on.
+    pub fn refuse_names(&self, which: u64) {
+        self.lock().refused_names = which;
+    }
+
     /// The next `count` calls of `sync_data` and `sync_fs` fail, and the octets that they should
     /// have synced are lost to every later one, as on Linux.
     pub fn fail_syncs(&self, count: u32) {
@@ -173,6 +187,7 @@ impl MemoryDisk {
     pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
         let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        state.room_for_a_name()?;
         let step = state.step().ok_or_else(power_cut)?;
         state.change_names(NameChange::Made(to.to_owned(), file));
         step
@@ -262,6 +277,12 @@ impl State {
         }
     }
 
+    fn room_for_a_name(&mut self) -> io::Result<()> {
+        let refused = self.refused_names & 1 == 1;
+        self.refused_names >>= 1;
+        if refused { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
     fn change_names(&mut self, change: NameChange) {
         change.apply(&mut self.names);
         self.name_changes.push(change);
@@ -342,6 +363,7 @@ impl Disk for MemoryDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
         let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        state.room_for_a_name()?;
         let step = state.step().ok_or_else(power_cut)?;
         let (from, to) = (from.to_owned(), to.to_owned());
         state.change_names(NameChange::Renamed { from, to, file });

@@ -90,6 +90,43 @@ fn a_full_store_keeps_nothing_else_from_starting_and_gets_its_mail_when_there_is
     assert_eq!(mailbox(&store, "relais.example", "alice").len(), 1);
 }
 
+/// Alice's mailbox lies on a disk of its own, which is full; later all of the store is.
+#[test]
+fn what_the_store_refused_is_not_delivered_by_a_start_after_kill_9() {
+    if !needs_root() || !needs(&["mount"]) {
+        return;
+    }
+    let disk = SmallDisk::mounted("24m");
+    let store = disk.path().join("store");
+    let path = format!("path: \"{}\"", store.display());
+    let instance = Instance::new(Settings::standalone().edit("path: \"store\"", &path));
+    let running = instance.start();
+    let to = ["alice@relais.example", "bob@relais.example"];
+    assert!(deliver_to(&instance, &to[1..], "first")[0].starts_with("250"));
+    let alice = store.join("relais.example/alice");
+    fs::create_dir(&alice).expect("room");
+    let hers = SmallDisk::over(&alice, "1m");
+    assert!(deliver_to(&instance, &to[..1], "second")[0].starts_with("250"));
+    let filler = alice.join("filler");
+    let _ = fs::write(&filler, vec![0; 2 << 20]);
+    let replies = deliver_to(&instance, &to, "refused by one");
+    running.kill();
+    assert!(replies[0].starts_with("452 4.3.1") && replies[1].starts_with("250"), "{replies:?}");
+    fs::remove_file(&filler).expect("ours");
+    let running = instance.start();
+    let count = |user| mailbox(&store, "relais.example", user).len();
+    assert_eq!((count("alice"), count("bob")), (1, 2));
+    let filler = disk.path().join("filler");
+    let _ = fs::write(&filler, vec![0; 24 << 20]);
+    let replies = deliver_to(&instance, &to[1..], "refused by all");
+    running.kill();
+    assert!(replies[0].starts_with("452 4.3.1"), "{replies:?}");
+    fs::remove_file(&filler).expect("ours");
+    let running = instance.start();
+    assert_eq!((count("alice"), count("bob")), (1, 2));
+    drop((running, hers));
+}
+
 #[test]
 fn a_failed_sync_of_the_journal_is_told_once_and_deliveries_go_on() {
     if !needs_root() || !needs(&["strace"]) {
@@ -432,6 +469,16 @@ fn attempt(port: u16, user: &str, id: &str) -> std::io::Result<String> {
 #[track_caller]
 fn deliver(port: u16, id: &str) -> String {
     attempt(port, "user0", id).expect("a reply")
+}
+
+/// One message of some size for all of them; a reply for each.
+fn deliver_to(instance: &Instance, to: &[&str], name: &str) -> Vec<String> {
+    let (mut client, _) = Dialogue::connect(instance.settings.lmtp).expect("a session");
+    client.patience(Duration::from_secs(30));
+    client.ask("LHLO a.test").expect(250);
+    let mut replies = vec![client.message("a@a.test", to, &message(name, 60_000))];
+    replies.extend(to[1..].iter().map(|_| client.reply().expect("a reply for each")));
+    replies.into_iter().map(|reply| reply.text.trim_end().to_owned()).collect()
 }
 
 fn on(disk: &Disk) -> Settings {

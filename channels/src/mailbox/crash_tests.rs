@@ -1,14 +1,15 @@
 //! The world stops at every single write of the store.
 //!
 //! A seeded run of deliveries, small and large, of checkpoints, of readers who see and remove
-//! messages, and of syncs that fail, is repeated on a disk in memory, and stopped at its first
-//! operation that changes anything, at its second, and so on. Each time the disk is looked at as
+//! messages, of syncs that fail, and of a disk that is full for octets or for names, is repeated on
+//! a disk in memory, and stopped at its first operation that changes anything, at its second, and so on. Each time the disk is looked at as
 //! that may have left it: with the kernel alive and another process at work; or with the file
 //! system mounted anew, with or without a reboot, and everything that was not synced kept, dropped,
 //! or torn in several ways. The store must open on each of these, and then:
 //!
 //! - every message that got its 250 is in its mailbox, octet for octet, unless its reader removed
 //!   it (promise 1);
+//! - what was refused is not in the mailbox that refused it, whoever else got it;
 //! - no message is there twice, in part, or without having been sent;
 //! - what a reader removed before the last checkpoint does not come back;
 //! - all this is on the disk, not only in the memory of the kernel, and the store works on.
@@ -26,7 +27,7 @@ use crate::{
 fn the_world_may_stop_at_every_write_of_the_store() {
     let stop_everywhere = |seed| {
         let whole = MemoryDisk::new();
-        let mended = run(&whole, seed).mended;
+        let Promised { mended, refused, .. } = run(&whole, seed);
         let mut crashes = 0;
         for operation in 0..whole.operations() {
             let disk = MemoryDisk::new();
@@ -42,16 +43,20 @@ fn the_world_may_stop_at_every_write_of_the_store() {
             promised.check(&disk.after_kill(), &scene);
             crashes += 1;
         }
-        (crashes, mended)
+        (crashes, mended, refused)
     };
-    let runs: Vec<(u64, u32)> = thread::scope(|scope| {
+    let runs: Vec<(u64, u32, u32)> = thread::scope(|scope| {
         let runs: Vec<_> =
             (0..SEEDS).map(|seed| scope.spawn(move || stop_everywhere(seed))).collect();
         runs.into_iter().map(|run| run.join().expect("every promise was kept")).collect()
     });
     let crashes: u64 = runs.iter().map(|run| run.0).sum();
     let mended: u32 = runs.iter().map(|run| run.1).sum();
-    println!("{crashes} crash points, {mended} journals begun after a failed sync");
+    let refused: u32 = runs.iter().map(|run| run.2).sum();
+    println!(
+        "{crashes} crash points, {mended} journals begun after a failed sync, {refused} refusals"
+    );
+    assert!(refused > 50, "only {refused} refusals: the test has lost its teeth");
     assert!(mended > 5, "only {mended} journals begun: the test has lost its teeth");
     assert!(crashes > 5_000, "only {crashes} crashes: the test has lost its teeth");
 }
@@ -92,31 +97,48 @@ struct Engine {
 struct Promised {
     /// By directory and content.
     messages: BTreeMap<(String, Vec<u8>), Message>,
+    disk: MemoryDisk,
     sent: u64,
     mended: u32,
+    refused: u32,
 }
 
 #[derive(Default)]
 struct Message {
     acknowledged: bool,
+    refused: Refusal,
     /// Its reader removed it.
     removed: bool,
     /// And a checkpoint has seen that.
     gone: bool,
 }
 
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+enum Refusal {
+    #[default]
+    None,
+    /// The journal failed: it holds from the next one on.
+    Doubtful,
+    /// It holds.
+    Firm,
+}
+
 fn run(disk: &MemoryDisk, seed: u64) -> Promised {
     let mut promised = Promised::default();
+    promised.disk = disk.clone();
     let Ok(mut engine) = Engine::open(disk) else { return promised };
     let mut dice = Dice(seed);
     for _ in 0..STEPS {
-        match dice.below(14) {
+        match dice.below(22) {
             0..=4 => engine.deliver(&mut promised, &mut dice),
             5 => engine.deliver_large(&mut promised, &mut dice),
             6 | 7 => see(disk, &mut dice),
             8 => promised.remove(disk, &mut dice),
-            9..=12 => engine.step(&mut promised),
-            _ => disk.fail_syncs(1 + dice.below(2) as u32),
+            9..=13 => engine.step(&mut promised),
+            14 | 15 => disk.fail_syncs(1 + dice.below(2) as u32),
+            16 => disk.fill_up_to(dice.below(2_000)),
+            17 | 18 => disk.refuse_names(dice.below(1 << 8)),
+            _ => disk.set_capacity(None),
         }
         if disk.has_stopped() {
             break;
@@ -159,7 +181,7 @@ impl Engine {
         promised.sending(&content, &recipients);
         let Ok(body) = spill.chunk(&self.partition.spill_dir()).finish() else { return };
         let replies = self.partition.deliver(&[Delivery { body, recipients: recipients.clone() }]);
-        promised.answered(&content, &recipients, &replies[0]);
+        promised.answered(&content, &recipients, &replies[0], self.partition.journal.is_well());
     }
 
     fn hand_over(&mut self, promised: &mut Promised, batch: &[Delivery]) {
@@ -170,7 +192,8 @@ impl Engine {
         let replies = self.partition.deliver(batch);
         for (delivery, replies) in batch.iter().zip(replies) {
             let Body::Whole(content) = &delivery.body else { continue };
-            promised.answered(content, &delivery.recipients, &replies);
+            let well = self.partition.journal.is_well();
+            promised.answered(content, &delivery.recipients, &replies, well);
         }
     }
 
@@ -180,6 +203,9 @@ impl Engine {
             promised.mended += u32::from(!before);
             for message in promised.messages.values_mut() {
                 message.gone |= message.removed;
+                if message.refused == Refusal::Doubtful {
+                    message.refused = Refusal::Firm;
+                }
             }
         }
     }
@@ -198,10 +224,18 @@ impl Promised {
         }
     }
 
-    fn answered(&mut self, content: &[u8], recipients: &[Rcpt], replies: &[Answer]) {
+    /// `well`: the journal is.
+    fn answered(&mut self, content: &[u8], recipients: &[Rcpt], replies: &[Answer], well: bool) {
+        // Who stopped with the rest of the world told nobody anything.
+        let told = !self.disk.has_stopped();
         for (rcpt, answer) in recipients.iter().zip(replies) {
             let message = self.messages.entry((dir_of(rcpt), content.to_vec())).or_default();
-            message.acknowledged |= answer.reply.code == 250;
+            if answer.reply.code == 250 {
+                message.acknowledged = true;
+            } else if told {
+                message.refused = if well { Refusal::Firm } else { Refusal::Doubtful };
+                self.refused += 1;
+            }
         }
     }
 
@@ -219,6 +253,8 @@ impl Promised {
     /// Opens the store on what is left and looks whether every promise was kept.
     fn check(&self, disk: &MemoryDisk, scene: &str) {
         disk.fail_syncs(0);
+        disk.set_capacity(None);
+        disk.refuse_names(0);
         let mut engine = Engine::open(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
         self.look(disk, scene);
         // It is on the disk, whatever the kernel has in memory.
@@ -243,6 +279,7 @@ impl Promised {
             let message = self.messages.get(name);
             let message = message.unwrap_or_else(|| panic!("{scene}: nobody sent {path}"));
             assert!(!message.gone, "{scene}: {path} came back");
+            assert!(message.refused != Refusal::Firm, "{scene}: {path} was refused");
         }
         for (name, message) in &self.messages {
             assert!(
@@ -301,5 +338,5 @@ fn dir_of(rcpt: &Rcpt) -> String {
 const ROOT: &str = "/store";
 const JOURNAL: u64 = 32 << 10;
 const SEEDS: u64 = 4;
-const STEPS: u64 = 50;
+const STEPS: u64 = 70;
 const TEARS: u64 = 4;

@@ -52,6 +52,8 @@ pub struct Checkpoints {
 
 /// Where records go.
 pub trait Mailboxes: Send {
+    /// Sees every record before the first is restored: a later one may take an earlier one back.
+    fn foresee(&mut self, record: &[u8]) -> io::Result<()>;
     /// Puts the message of a record where it belongs, unless the disk has it there already.
     fn restore(&mut self, record: &[u8]) -> io::Result<()>;
     /// Writes the message of a record again wherever it still is, whatever is there.
@@ -166,6 +168,7 @@ impl Journal {
         let lock = lock(&*disk, root)?;
         let (file, mut header) = existing(&*disk, root, wanted)?;
         let unplaced = "what the journal holds cannot be put into the mailboxes";
+        scan(&*file, &header, |record| mailboxes.foresee(record)).map_err(failed(unplaced))?;
         let end =
             scan(&*file, &header, |record| mailboxes.restore(record)).map_err(failed(unplaced))?;
         if file.sync_fs().is_err() {

@@ -102,7 +102,10 @@ impl Maildir {
             tmp.rename(name, &self.new, name)?;
             self.new.sync()
         };
-        copy().inspect_err(|_| drop(tmp.remove(name)))
+        copy().inspect_err(|_| {
+            // Where it is depends on what failed.
+            let _ = tmp.remove(name).or_else(|_| self.new.remove(name));
+        })
     }
 }
 

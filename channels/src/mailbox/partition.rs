@@ -2,11 +2,12 @@
 //!
 //! Guaranteed: a reply 250 means that the message survives a crash of the process, of the
 //! kernel and a power cut. A message for several mailboxes is one file with several names. What
-//! is refused lies in no mailbox and counts towards no quota.
+//! is refused lies in no mailbox and counts towards no quota, and no crash brings it there: a
+//! record that it was taken back is safe in the journal before anybody is told.
 //!
 //! Not guaranteed: what was delivered in the last seconds before a power cut, and then deleted or
-//! moved by its reader, may come back; and so may what was refused in them because the disk was
-//! full.
+//! moved by its reader, may come back; and so may what was refused because the journal or the disk
+//! failed, until another journal is begun.
 
 use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 
@@ -137,6 +138,8 @@ struct Plan {
     ways: Vec<Way>,
     /// It does not go through the journal: what it needs is made durable when it is placed.
     direct: bool,
+    /// It lay in its mailboxes and was removed from there, and nobody knows what the disk has.
+    removed: bool,
 }
 
 /// A mailbox or folder that gets the message.
@@ -146,6 +149,8 @@ struct Target {
     maildir: String,
     /// The mailbox, or the folder in it.
     dir: String,
+    /// Where it lies as far as the journal knows, when that is somewhere else.
+    recorded: Option<String>,
     /// It did not get the message after all.
     refused: Option<Reply>,
 }
@@ -290,15 +295,37 @@ impl Partition {
         }
         self.close_accounts(&mut batch);
         if safe.is_ok() {
+            self.take_back(&mut plans);
             self.journal.placed();
         }
         answers.extend(plans.iter().zip(deliveries).map(|(plan, delivery)| plan.answer(delivery)));
     }
 
+    /// Lets the journal know who did not get what it has for them, before they are told.
+    fn take_back(&mut self, plans: &mut [Plan]) {
+        let void = |plan: &Plan| {
+            let dirs = plan.astray();
+            if dirs.is_empty() { None } else { recovery::void(&dirs, &plan.name) }
+        };
+        let mut known = Ok(());
+        for record in plans.iter().filter_map(void) {
+            if !self.journal.add(&[&record]) {
+                known = Err(io::Error::other("a record is larger than the journal"));
+            }
+        }
+        if let Err(error) = self.journal.append().and(known) {
+            // A start may find the message: so nobody is told that it will never come.
+            let reply = trouble(&error);
+            let targets = plans.iter_mut().flat_map(|plan| &mut plan.targets);
+            targets.filter_map(|target| target.refused.as_mut()).for_each(|r| *r = reply.clone());
+        }
+    }
+
     /// Finds each recipient's mailbox, and counts the message there: once for each file.
     fn plan(&mut self, name: String, delivery: &Delivery, batch: &mut Batch) -> Plan {
         let direct = matches!(delivery.body, Body::File { .. });
-        let mut plan = Plan { name, targets: Vec::new(), ways: Vec::new(), direct };
+        let (targets, ways) = (Vec::new(), Vec::new());
+        let mut plan = Plan { name, targets, ways, direct, removed: false };
         let mut seen: HashMap<String, usize> = HashMap::new();
         for rcpt in &delivery.recipients {
             let way = match self.find(rcpt, batch) {
@@ -356,7 +383,8 @@ impl Partition {
             }
             None => return Ok(None),
         };
-        let target = |maildir: String, dir| Ok(Some(Target { maildir, dir, refused: None }));
+        let target =
+            |maildir, dir| Ok(Some(Target { maildir, dir, recorded: None, refused: None }));
         let Some(folder) = rcpt.mailbox.folder() else { return target(maildir.clone(), maildir) };
         let dir = format!("{maildir}/.{folder}");
         if batch.open(&self.root, &dir)?.is_none() {
@@ -423,12 +451,27 @@ impl Partition {
             let _ = self.spill.dir().remove(&source);
         }
         // What did not go through the journal is made durable here and now.
-        if plan.direct
-            && plan.targets.iter().any(|target| target.refused.is_none())
+        let unknown = |target: &Target| {
+            target.refused.is_none() && (plan.direct || target.recorded.is_some())
+        };
+        if plan.targets.iter().any(unknown)
             && let Err(error) = self.root.sync_all()
         {
+            self.remove(plan, delivery, batch);
             self.refuse_all(plan, delivery, batch, &error);
         }
+    }
+
+    /// Takes the message out of its mailboxes again.
+    fn remove(&self, plan: &mut Plan, delivery: &Delivery, batch: &mut Batch) {
+        for target in plan.targets.iter().filter(|target| target.refused.is_none()) {
+            batch.account(&target.maildir).removed(delivery.body.size());
+            if let Ok(Some(maildir)) = batch.open(&self.root, &target.dir) {
+                // Its reader may have been faster.
+                let _ = maildir.new.remove(&plan.name);
+            }
+        }
+        plan.removed = true;
     }
 
     /// Looks for the mailbox again, and for what stands in for a folder.
@@ -446,7 +489,11 @@ impl Partition {
         let Some(rcpt) = rcpt else { return };
         let refusal = match self.find(rcpt, batch) {
             Ok(Some(found)) => {
-                plan.targets[at].dir = found.dir;
+                let target = &mut plan.targets[at];
+                if target.dir != found.dir {
+                    let dir = std::mem::replace(&mut target.dir, found.dir);
+                    target.recorded.get_or_insert(dir);
+                }
                 let entered = self.enter(source, &plan.name, &plan.targets[at].dir, false, batch);
                 entered.err().map(|error| self.report(&plan.targets[at].dir, &error))
             }
@@ -540,6 +587,20 @@ impl Partition {
 }
 
 impl Plan {
+    /// Where a start would put the message, or find it, against what is answered.
+    fn astray(&self) -> Vec<&str> {
+        let mut dirs = Vec::new();
+        for Target { dir, recorded, refused, .. } in &self.targets {
+            if !self.direct && (refused.is_some() || recorded.is_some()) {
+                dirs.push(recorded.as_deref().unwrap_or(dir));
+            }
+            if self.removed {
+                dirs.push(dir);
+            }
+        }
+        dirs
+    }
+
     fn answer(&self, delivery: &Delivery) -> Vec<Answer> {
         let answer = |(way, rcpt): (&Way, &Rcpt)| match way {
             Way::Settled(reply) => Answer::refused(rcpt, reply),

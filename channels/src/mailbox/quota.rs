@@ -145,6 +145,11 @@ impl Account {
         self.placed = self.placed.plus(Usage::message(size));
     }
 
+    /// A message that lay in the mailbox was removed before anybody counted it.
+    pub(super) fn removed(&mut self, size: u64) {
+        self.placed = self.placed.minus(Usage::message(size));
+    }
+
     /// A message that was charged will not lie there.
     pub(super) fn refund(&mut self, size: u64) {
         self.charged = self.charged.minus(Usage::message(size));

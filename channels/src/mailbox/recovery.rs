@@ -2,7 +2,7 @@
 //! not have reached the mailboxes, and files that belong to nobody.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, Read},
     sync::Arc,
 };
@@ -27,6 +27,13 @@ pub(super) fn record<'a>(dirs: &[&str], name: &str, octets: &'a [u8]) -> Option<
     Some(Record { head, octets })
 }
 
+/// The record that takes the message `name` back from directories: one that is for none, so that an
+/// older release puts it nowhere, with the directories as its octets.
+pub(super) fn void(dirs: &[&str], name: &str) -> Option<Vec<u8>> {
+    let from = record(dirs, "", &[])?.head;
+    Some(record(&[], name, &from)?.parts().concat())
+}
+
 /// A record to be written.
 pub(super) struct Record<'a> {
     head: Vec<u8>,
@@ -48,12 +55,26 @@ pub(super) struct Mailboxes {
     /// may hold a hundred thousand messages, and the journal as many for it.
     seen: HashMap<String, HashMap<String, String>>,
     names: usize,
+    /// The directories that each message was taken back from.
+    void: HashMap<String, HashSet<String>>,
 }
 
 impl Mailboxes {
     /// Of the partition at `root`.
     pub(super) fn of(root: Arc<Dir>) -> Self {
-        Self { root, seen: HashMap::new(), names: 0 }
+        Self { root, seen: HashMap::new(), names: 0, void: HashMap::new() }
+    }
+
+    fn is_void(&self, dir: &str, name: &str) -> bool {
+        self.void.get(name).is_some_and(|dirs| dirs.contains(dir))
+    }
+
+    /// What was refused may have got as far as the mailbox before it was.
+    fn take_back(&self, dir: &str, name: &str) -> io::Result<()> {
+        match Maildir::open(&self.root, dir)? {
+            Some(maildir) if maildir.new.has(name)? => maildir.new.remove(name),
+            _ => Ok(()),
+        }
     }
 
     fn put(&mut self, dir: &str, name: &str, octets: &[u8]) -> io::Result<()> {
@@ -100,9 +121,30 @@ impl Mailboxes {
 }
 
 impl super::journal::Mailboxes for Mailboxes {
+    fn foresee(&mut self, record: &[u8]) -> io::Result<()> {
+        let (dirs, name, octets) = parse(record)?;
+        if dirs.is_empty() {
+            let (from, ..) = parse(octets)?;
+            let void = self.void.entry(name.to_owned()).or_default();
+            void.extend(from.into_iter().map(str::to_owned));
+        }
+        Ok(())
+    }
+
     fn restore(&mut self, record: &[u8]) -> io::Result<()> {
         let (dirs, name, octets) = parse(record)?;
+        if dirs.is_empty() {
+            for dir in parse(octets)?.0 {
+                match self.take_back(dir, name) {
+                    Err(error) if is_obstacle(&error) => {}
+                    taken => taken?,
+                }
+            }
+        }
         for dir in dirs {
+            if self.is_void(dir, name) {
+                continue;
+            }
             match self.put(dir, name, octets) {
                 // What its user made of a mailbox must not keep the others' from being opened.
                 Err(error) if is_obstacle(&error) => {
@@ -264,6 +306,30 @@ mod tests {
         }
         assert!(!dir("seen").join("new/n").exists());
         assert_eq!(fs::read_dir(outside.path()).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn a_message_that_was_taken_back_stays_away_from_there_and_comes_back_elsewhere() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let root = Dir::root(folder.path()).expect("a directory");
+        let dirs = ["d/amy/Maildir", "d/bob/Maildir", "d/cat/Maildir"];
+        let file = |dir: &str, name: &str| folder.path().join(dir).join("new").join(name);
+        Maildir::make(&root, dirs[1]).expect("room");
+        fs::write(file(dirs[1], "n"), "half").expect("room");
+        let records = [
+            record(&dirs, "n", b"text").expect("few").parts().concat(),
+            record(&dirs, "other", b"text").expect("few").parts().concat(),
+            void(&dirs[..2], "n").expect("few"),
+        ];
+        let mut mailboxes = Mailboxes::of(Arc::new(root));
+        for record in &records {
+            mailboxes.foresee(record).expect("well formed");
+        }
+        for record in &records {
+            mailboxes.restore(record).expect("room");
+        }
+        let there = |name| dirs.map(|dir| file(dir, name).exists());
+        assert_eq!((there("n"), there("other")), ([false, false, true], [true; 3]));
     }
 
     #[test]
