@@ -124,8 +124,7 @@ enum Refusal {
 }
 
 fn run(disk: &MemoryDisk, seed: u64) -> Promised {
-    let mut promised = Promised::default();
-    promised.disk = disk.clone();
+    let mut promised = Promised { disk: disk.clone(), ..Promised::default() };
     let Ok(mut engine) = Engine::open(disk) else { return promised };
     let mut dice = Dice(seed);
     for _ in 0..STEPS {
