@@ -251,28 +251,34 @@ fn an_operator_who_knows_that_a_host_is_back_need_not_wait_for_its_probe() {
 #[test]
 fn a_server_sees_no_more_connections_than_the_limits_allow() {
     const MESSAGES: usize = 200;
-    // fields of the channel, job_limit of its pool, connections at least and at most: where there
-    // is more than one, one host does not get them all
+    // fields of the channel, job_limit of its pool, the host's own limit set while it runs,
+    // connections at least and at most: where there is more than one, one host does not get them all
     let rows = [
-        ("maxjobs: 1, max_client_threads: 1", 10, 1..=1),
-        ("maxjobs: 1, max_client_threads: 5", 10, 3..=5),
-        ("maxjobs: 3, max_client_threads: 2", 10, 4..=6),
-        ("maxjobs: 10, max_client_threads: 2", 3, 4..=6),
+        ("maxjobs: 1, max_client_threads: 1", 10, None, 1..=1),
+        ("maxjobs: 1, max_client_threads: 5", 10, None, 3..=5),
+        ("maxjobs: 3, max_client_threads: 2", 10, None, 4..=6),
+        ("maxjobs: 10, max_client_threads: 2", 3, None, 4..=6),
+        ("maxjobs: 3, max_client_threads: 2", 10, Some("stores@127.0.0.1.connections"), 2..=2),
+        ("maxjobs: 3, max_client_threads: 2", 10, Some("stores@[127.0.0.1].connections"), 2..=2),
     ];
     thread::scope(|threads| {
-        for (fields, job_limit, want) in rows {
+        for (fields, job_limit, own, want) in rows {
             threads.spawn(move || {
                 let (instance, sink) = office(fields, |settings| {
                     let pool = format!("\"SMTP_POOL\": (job_limit: {job_limit})");
                     settings.edit("\"SMTP_POOL\": (job_limit: 10)", &pool)
                 });
                 let _running = instance.start();
+                if let Some(own) = own {
+                    let set = instance.relais("set", &[own, "2"]);
+                    assert!(set.status.success(), "{set:?}");
+                }
                 sink.slow_down(Duration::from_millis(5));
                 let load = Load::new(instance.settings.smtp, "x@one.test", 500);
                 load.run(4, MESSAGES);
                 eventually("all of them", PATIENCE, || sink.total() == MESSAGES);
                 let most = sink.most_connections();
-                assert!(want.contains(&most), "{fields}, job_limit: {job_limit}: {most}");
+                assert!(want.contains(&most), "{fields}, job_limit: {job_limit}, {own:?}: {most}");
             });
         }
     });
