@@ -199,6 +199,12 @@ fn a_member_that_leads_only_back_to_itself_is_told_of_too() {
         Some(&*format!("X-relais; 554 5.4.6 {circle}"))
     );
     eventually("nothing is left", PATIENCE, || house.instance.queue().is_empty());
+    // The log says of whom it speaks.
+    let log = house.instance.log();
+    let line = log.lines().find(|line| line.contains("\"action\":\"R\"")).expect("its line");
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["to"], "<circle@relais.example>", "{line}");
+    assert_eq!(line["members"], "<eve@relais.example>", "{line}");
 }
 
 #[test]

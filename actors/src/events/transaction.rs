@@ -21,6 +21,7 @@
 //! | `reply` | what the next hop said, or we in its place; for `E` and `J`, and for the store, what we said |
 //! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
 //! | `peer_id` | only of the store: what the client calls the message, from its `Received` line |
+//! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
 //!
 //! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when
 //! it was refused, whether for now or for good. `channel` is then the one it came in by, `delay` the
@@ -188,6 +189,7 @@ struct Record<'a, To> {
     message: Option<&'static str>,
     mailbox: &'a str,
     peer_id: &'a str,
+    members: Option<Members<'a>>,
 }
 
 impl MessageAccepted<'_> {
@@ -198,8 +200,7 @@ impl MessageAccepted<'_> {
         metrics.channel(&envelope.source_channel).submitted(all, envelope.size);
         for entry in &envelope.entries {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
-            let to = Recipients { entry, which: u64::MAX };
-            Record::of(envelope, entry, "E", to, reply).write();
+            Record::of(envelope, entry, u64::MAX, "E", reply).write();
         }
     }
 }
@@ -255,8 +256,7 @@ impl MessageRerouted<'_> {
         let delay = Timestamp(envelope.received).until(Timestamp::now());
         for entry in new() {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
-            let to = Recipients { entry, which: u64::MAX };
-            Record { delay, ..Record::of(envelope, entry, "E", to, &reply) }.write();
+            Record { delay, ..Record::of(envelope, entry, u64::MAX, "E", &reply) }.write();
         }
     }
 }
@@ -310,8 +310,7 @@ impl EntrySettled<'_> {
                 .filter(|(bit, other)| *other == outcome && action_of(*bit, other) == action);
             let same = same.fold(0, |all, (bit, _)| all | bit);
             written |= same;
-            let to = Recipients { entry, which: same };
-            let record = Record::of(envelope, entry, action, to, outcome.reply());
+            let record = Record::of(envelope, entry, same, action, outcome.reply());
             let message = Some("attempt ended");
             Record { delay, attempts, message, ..record }.write();
         }
@@ -374,8 +373,7 @@ impl RecipientsReturned<'_> {
         let told = if action == "X" { recipients } else { recipients & !silent };
         for (action, which) in [(action, told), ("K", recipients & !told)] {
             if which != 0 {
-                let to = Recipients { entry, which };
-                let record = Record::of(envelope, entry, action, to, reply);
+                let record = Record::of(envelope, entry, which, action, reply);
                 // The spool forgets it behind this line.
                 let message = (action == "X").then_some("deletion ordered");
                 Record { delay, attempts, message, ..record }.write();
@@ -389,12 +387,12 @@ fn is_silent(recipient: &Recipient) -> bool {
     recipient.notify == Notify::Never
 }
 
-impl<'a, To: fmt::Display> Record<'a, To> {
+impl<'a> Record<'a, Recipients<'a>> {
     fn of(
         envelope: &'a Envelope,
         entry: &'a Entry,
+        which: u64,
         action: &'static str,
-        to: To,
         reply: &'a Reply,
     ) -> Self {
         Self {
@@ -405,7 +403,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             channel: &entry.channel,
             host: &entry.host,
             from: &envelope.sender,
-            to,
+            to: Recipients { entry, which },
             size: envelope.size,
             delay: Duration::ZERO,
             attempts: 0,
@@ -413,9 +411,12 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             message: None,
             mailbox: "",
             peer_id: "",
+            members: Members(Recipients { entry, which }).some(),
         }
     }
+}
 
+impl<'a, To: fmt::Display> Record<'a, To> {
     fn refused(
         client: &'a str,
         source_channel: &'a str,
@@ -442,6 +443,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             message: None,
             mailbox: "",
             peer_id: "",
+            members: None,
         }
     }
 
@@ -464,33 +466,67 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             message = self.message,
             mailbox = (!self.mailbox.is_empty()).then_some(self.mailbox),
             peer_id = (!self.peer_id.is_empty()).then(|| tracing::field::display(Printable(self.peer_id))),
+            members = self.members.as_ref().map(tracing::field::display),
         );
     }
 }
 
 /// `<alice@relais.example>,<bob@relais.example>`: originals, because that is what senders and
 /// operators ask about.
+#[derive(Clone, Copy)]
 struct Recipients<'a> {
     entry: &'a Entry,
     which: u64,
 }
 
+/// Whom aliases, lists and forwards made of them.
+struct Members<'a>(Recipients<'a>);
+
 struct Bracketed<'a>(&'a str);
 
 struct Written(Option<MessageId>);
 
+impl<'a> Recipients<'a> {
+    fn iter(self) -> impl Iterator<Item = &'a Recipient> {
+        let Self { entry: Entry { recipients, .. }, which } = self;
+        open_recipients(which).map_while(|index| recipients.get(usize::from(index)))
+    }
+}
+
+impl<'a> Members<'a> {
+    /// `None` when all are who the sender named.
+    fn some(self) -> Option<Self> {
+        self.0.iter().any(|recipient| member(recipient) != recipient.original).then_some(self)
+    }
+}
+
+/// Whom an alias, a list or a forward made of a recipient; else the recipient itself.
+fn member(recipient: &Recipient) -> &str {
+    recipient.origin.as_deref().map_or(&recipient.original, |origin| &origin.member)
+}
+
 impl fmt::Display for Recipients<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        let recipients = &self.entry.recipients;
-        let named =
-            open_recipients(self.which).map_while(|index| recipients.get(usize::from(index)));
-        for recipient in named {
-            write!(f, "{separator}{}", Bracketed(&recipient.original))?;
-            separator = ",";
-        }
-        Ok(())
+        write_all(f, self.iter().map(|recipient| &*recipient.original))
     }
+}
+
+impl fmt::Display for Members<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_all(f, self.0.iter().map(member))
+    }
+}
+
+fn write_all<'a>(
+    f: &mut fmt::Formatter<'_>,
+    addresses: impl Iterator<Item = &'a str>,
+) -> fmt::Result {
+    let mut separator = "";
+    for address in addresses {
+        write!(f, "{separator}{}", Bracketed(address))?;
+        separator = ",";
+    }
+    Ok(())
 }
 
 impl fmt::Display for Bracketed<'_> {
@@ -510,7 +546,7 @@ pub const TARGET: &str = "relais::transaction";
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Enhanced, Priority};
+    use relais_channels::mail::{Enhanced, Origin, Priority};
 
     use super::*;
     use crate::{
@@ -560,19 +596,39 @@ mod tests {
     #[test]
     fn an_accepted_message_has_a_line_for_each_entry() {
         let reply = Reply::new(250, Enhanced(2, 0, 0), "Ok");
-        let envelope = envelope(&["alice", "bob"]);
+        let mut envelope = envelope(&["alice", "bob"]);
+        envelope.entries.push(Entry {
+            channel: "tcp_local".to_owned(),
+            host: String::new(),
+            recipients: vec![Recipient {
+                origin: Some(Box::new(Origin {
+                    member: "m@x.example".into(),
+                    ..Origin::default()
+                })),
+                ..Recipient::new("m", "list@relais.example")
+            }],
+        });
         let (lines, metrics) =
             lines(|metrics| MessageAccepted { envelope: &envelope, reply: &reply }.emit(metrics));
         assert_eq!(
             lines,
-            [concat!(
-                "action=E|id=0000000000001|client=a.example [192.0.2.1]|source_channel=tcp_local|",
-                "channel=tcp_lmtpcs|host=store1.example|from=<ann@example.org>|",
-                "to=<alice@relais.example>,<bob@relais.example>|size=4096|delay=0.0|attempts=0|",
-                "reply=250 2.0.0 Ok|"
-            )]
+            [
+                concat!(
+                    "action=E|id=0000000000001|client=a.example [192.0.2.1]|",
+                    "source_channel=tcp_local|",
+                    "channel=tcp_lmtpcs|host=store1.example|from=<ann@example.org>|",
+                    "to=<alice@relais.example>,<bob@relais.example>|size=4096|delay=0.0|",
+                    "attempts=0|reply=250 2.0.0 Ok|"
+                ),
+                concat!(
+                    "action=E|id=0000000000001|client=a.example [192.0.2.1]|",
+                    "source_channel=tcp_local|channel=tcp_local|host=|from=<ann@example.org>|",
+                    "to=<list@relais.example>|size=4096|delay=0.0|attempts=0|reply=250 2.0.0 Ok|",
+                    "members=<m@x.example>|"
+                ),
+            ]
         );
-        assert_eq!(tally(&metrics, "tcp_local", Event::Submitted), (1, 2, 4096));
+        assert_eq!(tally(&metrics, "tcp_local", Event::Submitted), (1, 3, 4096));
         assert_eq!(tally(&metrics, "tcp_lmtpcs", Event::Received), (1, 2, 4096));
     }
 
