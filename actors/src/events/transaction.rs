@@ -493,7 +493,7 @@ impl<'a> Recipients<'a> {
     }
 }
 
-impl<'a> Members<'a> {
+impl Members<'_> {
     /// `None` when all are who the sender named.
     fn some(self) -> Option<Self> {
         self.0.iter().any(|recipient| member(recipient) != recipient.original).then_some(self)
