@@ -14,6 +14,7 @@ use std::{
 
 use nix::unistd::{Group, User};
 use relais_config::dispatcher::Service;
+use rustix::fs::Access;
 
 /// A socket that listens. The dispatcher keeps it beyond the life of a service: connections wait in
 /// it while none serves.
@@ -88,14 +89,7 @@ impl Listening {
             // Without an address: every interface, IPv4 as well where the system maps it.
             let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
             let address = SocketAddr::new(service.interface_address.unwrap_or(any), port);
-            let bound = bind_tcp(address, backlog).or_else(|failed| {
-                let v4 = SocketAddr::from(([0, 0, 0, 0], port));
-                if service.interface_address.is_none() {
-                    bind_tcp(v4, backlog)
-                } else {
-                    Err(failed)
-                }
-            });
+            let bound = bound_tcp(address, service).and_then(|socket| listen_tcp(socket, backlog));
             listening.push(bound.map_err(|e| error(address.to_string())(e.into()))?);
         }
         Ok(listening)
@@ -122,6 +116,64 @@ pub fn accounts(service: &Service) -> Result<(), BindError> {
     owner(service).and(group(service)).map(|_| ())
 }
 
+/// A field of a service because of which [`Listening::bind`] would fail.
+#[derive(Debug)]
+pub struct Obstacle {
+    /// `socket`, `ports[0]`.
+    pub field: String,
+    /// Where it was to listen.
+    pub place: String,
+    /// Why it cannot.
+    pub why: BindError,
+}
+
+/// Why [`Listening::bind`] would fail, found without listening and without leaving anything behind.
+/// What `ours` knows of is where an engine of this configuration listens already. The accounts of a
+/// socket are taken to be there.
+pub fn obstacles(service: &Service, data: &Path, ours: &dyn Fn(Ours<'_>) -> bool) -> Vec<Obstacle> {
+    if let Some(path) = &service.socket {
+        let path = data.join(path);
+        let found = if ours(Ours::Socket(&path)) { Ok(()) } else { probe_unix(&path, data) };
+        let found = found.map_err(|why| ("socket", why)).and_then(|()| may_be_given(service));
+        let place = path.display().to_string();
+        let obstacle = |(field, why)| Obstacle { field: String::from(field), place, why };
+        return found.map_err(obstacle).err().into_iter().collect();
+    }
+    let ports = service.ports.iter().enumerate().filter(|(_, port)| !ours(Ours::Port(**port)));
+    let mut found = Vec::new();
+    for (i, &port) in ports {
+        let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let address = SocketAddr::new(service.interface_address.unwrap_or(any), port);
+        let Err(error) = bound_tcp(address, service) else { continue };
+        let elsewhere = error.kind() == io::ErrorKind::AddrNotAvailable;
+        let (field, place) = if elsewhere {
+            ("interface_address".to_owned(), address.ip().to_string())
+        } else {
+            (format!("ports[{i}]"), address.to_string())
+        };
+        found.push(Obstacle { field, place, why: error.into() });
+        if elsewhere {
+            break;
+        }
+    }
+    found
+}
+
+/// Why [`obstacles`] would be found for a TCP address that something else than a service is to
+/// listen on.
+pub fn tcp_obstacle(address: SocketAddr) -> Option<BindError> {
+    bind_only(address).err().map(BindError::from)
+}
+
+/// What an engine may be listening on already.
+#[derive(Clone, Copy, Debug)]
+pub enum Ours<'a> {
+    /// Of any address.
+    Port(u16),
+    /// The file of a socket.
+    Socket(&'a Path),
+}
+
 fn backlog(service: &Service) -> i32 {
     let limits = &service.limits;
     let most = limits.connections().max(5);
@@ -129,7 +181,16 @@ fn backlog(service: &Service) -> i32 {
     i32::try_from(backlog).unwrap_or(i32::MAX)
 }
 
-fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
+/// Bound to the address; without one in the configuration to that of IPv4 where there is no IPv6.
+fn bound_tcp(address: SocketAddr, service: &Service) -> io::Result<socket2::Socket> {
+    bind_only(address).or_else(|failed| match service.interface_address {
+        None => bind_only(SocketAddr::from(([0, 0, 0, 0], address.port()))),
+        Some(_) => Err(failed),
+    })
+}
+
+/// Nobody notices a socket that is bound and does not listen: others may be bound to the same place.
+fn bind_only(address: SocketAddr) -> io::Result<socket2::Socket> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -141,6 +202,10 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
     // accepted inherits it.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen_tcp(socket: socket2::Socket, backlog: i32) -> io::Result<Listening> {
     socket.listen(backlog)?;
     let socket = TcpListener::from(socket);
     let address = socket.local_addr()?;
@@ -167,11 +232,16 @@ fn bind_unix(path: &Path, backlog: i32, service: &Service) -> Result<Listening, 
 
 /// A socket that nobody listens on was left behind by a program that is gone; anything else stays.
 fn make_way(path: &Path) -> Result<(), BindError> {
+    if is_left_over(path)? { Ok(fs::remove_file(path)?) } else { Ok(()) }
+}
+
+/// Whether a socket is there that nobody listens on; nothing is there otherwise.
+fn is_left_over(path: &Path) -> Result<bool, BindError> {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().filter(|folder| !folder.exists());
-            return folder.map_or(Ok(()), |folder| Err(BindError::NoFolder(folder.to_owned())));
+            return folder.map_or(Ok(false), |folder| Err(BindError::NoFolder(folder.to_owned())));
         }
         Err(error) => return Err(error.into()),
     };
@@ -179,12 +249,48 @@ fn make_way(path: &Path) -> Result<(), BindError> {
         return Err(BindError::NoSocket);
     }
     match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Ok(fs::remove_file(path)?)
-        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
         // Also a socket of another type, or one that we may not connect to: it is not ours.
         Ok(_) | Err(_) => Err(BindError::Alive),
     }
+}
+
+/// Whether a socket could be bound to this path. The engine makes `data`, and no other folder.
+fn probe_unix(path: &Path, data: &Path) -> Result<(), BindError> {
+    match is_left_over(path) {
+        Err(BindError::NoFolder(folder)) if folder == data => return Ok(()),
+        found => found?,
+    };
+    let folder = path.parent().unwrap_or(path);
+    let allowed = Access::WRITE_OK | Access::EXEC_OK;
+    Ok(rustix::fs::access(folder, allowed).map_err(io::Error::from)?)
+}
+
+/// Whether this process may give the socket to those whom the configuration names.
+fn may_be_given(service: &Service) -> Result<(), (&'static str, BindError)> {
+    let refused = || BindError::Access(rustix::io::Errno::PERM.into());
+    if gives_files_away() {
+        return Ok(());
+    }
+    let others = |uid: u32| uid != rustix::process::geteuid().as_raw();
+    if owner(service).is_ok_and(|owner| owner.is_some_and(others)) {
+        return Err(("socket_owner", refused()));
+    }
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let mut own: Vec<_> = groups.iter().map(|gid| gid.as_raw()).collect();
+    own.push(rustix::process::getegid().as_raw());
+    if group(service).is_ok_and(|group| group.is_some_and(|gid| !own.contains(&gid))) {
+        return Err(("socket_group", refused()));
+    }
+    Ok(())
+}
+
+/// Whether this process has `CAP_CHOWN`; said to be so where that cannot be told.
+fn gives_files_away() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+    capabilities.is_none_or(|capabilities| capabilities & 1 != 0)
 }
 
 fn owner(service: &Service) -> Result<Option<u32>, BindError> {

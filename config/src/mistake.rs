@@ -7,7 +7,7 @@ use std::{collections::HashMap, fmt};
 
 use serde::Serialize;
 
-use crate::source::Spot;
+use crate::{reader::default_of, source::Spot};
 
 /// Something in the file that must be changed before the engine runs.
 #[derive(Clone, Debug, Serialize)]
@@ -66,7 +66,7 @@ pub struct Report {
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     pub(crate) file: String,
-    /// Of fields that are not elements of lists or maps.
+    /// Of fields that are not elements of lists or maps, of services and of aliases.
     pub(crate) spots: HashMap<String, Spot>,
 }
 
@@ -83,14 +83,19 @@ impl Places {
         Warning { file, line, column, field, message, blocks_run: false, spot }
     }
 
-    /// Where the field stands, or what it would be a part of.
+    /// Where the field or its default stands, or what it would be a part of.
     fn spot(&self, field: &str) -> Spot {
+        if let Some(default) = default_of(field).filter(|_| !self.spots.contains_key(field))
+            && let Some(spot) = self.spots.get(&default)
+        {
+            return spot.clone();
+        }
         let mut around = field;
         loop {
             if let Some(spot) = self.spots.get(around) {
                 return spot.clone();
             }
-            match around.rfind('.') {
+            match around.rfind(['.', '[']) {
                 Some(end) => around = &around[..end],
                 None => return self.spots.get("").cloned().unwrap_or_default(),
             }

@@ -146,8 +146,12 @@ impl<'a> Reader<'a> {
     /// Everything noted, in the order of the file; and where the fields stand, for what shows only
     /// later.
     pub(crate) fn into_findings(self) -> (Report, Places) {
+        let services = "dispatcher.services[";
         let late = |path: &str| !path.contains('[') || path.starts_with("aliases[");
-        let spots = self.places.iter().filter(|(path, _)| late(path)).take(MOST_LATE);
+        let of_services = self.places.iter().filter(|(path, _)| path.starts_with(services));
+        let others = self.places.iter().filter(|(path, _)| late(path)).take(MOST_LATE);
+        // There are few services, and what they ask for shows late more often than anything else.
+        let spots = of_services.take(MOST_LATE).chain(others);
         let spots = spots.map(|(path, text)| (path.clone(), self.spot_of(text))).collect();
         let places = Places { file: self.source.file.to_owned(), spots };
         let mut report = Report { mistakes: self.mistakes, warnings: self.warnings };
@@ -344,7 +348,7 @@ fn lies_in(inner: &str, outer: &str) -> bool {
 }
 
 /// Where the default of a channel's or a service's field is written.
-fn default_of(path: &str) -> Option<String> {
+pub(crate) fn default_of(path: &str) -> Option<String> {
     for (list, defaults) in
         [("channels[", "channel_defaults"), ("dispatcher.services[", "dispatcher")]
     {

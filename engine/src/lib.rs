@@ -13,6 +13,7 @@ pub mod limits;
 pub mod lock;
 pub mod logging;
 pub mod loose;
+mod obstacles;
 pub mod rerouting;
 pub mod show;
 pub mod shutdown;

@@ -67,7 +67,12 @@ impl Lock {
 
 /// Whether an engine is on this data directory, one that starts or ends included. Takes nothing.
 pub fn is_taken(data: &Path) -> bool {
-    let Ok(file) = File::open(data.join("lock")) else { return false };
+    is_locked(&data.join("lock"))
+}
+
+/// Whether another process has locked this file. Takes nothing.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
     // A shared lock is given back as soon as it is had; whoever starts an engine meanwhile would be
     // told that another runs, so it is held for no time to speak of.
     let taken = flock(&file, FlockOperation::NonBlockingLockShared);

@@ -506,7 +506,7 @@ fn start_queue(
 /// Spool, index, store, log, threads and the admin endpoint, generously.
 const ENGINE_FILES: usize = 256;
 /// In the data directory: the partitions that have been there.
-const KNOWN_STORES: &str = "stores";
+pub(crate) const KNOWN_STORES: &str = "stores";
 
 impl SpoolEvents for SpoolMeters {
     fn committed(&self, messages: usize, _octets: u64, took: Duration) {

@@ -740,8 +740,8 @@ fn again(error: &io::Error) -> io::Error {
 /// Octets of journal when there is plenty of room.
 pub const CAPACITY: u64 = 32 << 20;
 const MIN_CAPACITY: u64 = 1 << 20;
-const FILE: &str = ".journal";
-const LOCK: &str = ".lock";
+pub(super) const FILE: &str = ".journal";
+pub(super) const LOCK: &str = ".lock";
 /// A journal that is being made.
 const DRAFT: &str = ".journal.new";
 /// A journal that could not be read.

@@ -107,7 +107,7 @@ fn unreachable(root: &Path, error: &io::Error) -> Away {
     Away::Unreachable { path: root.to_owned(), error: error.to_string() }
 }
 
-fn remembers(known: &Path, root: &Path) -> io::Result<bool> {
+pub(super) fn remembers(known: &Path, root: &Path) -> io::Result<bool> {
     match fs::read(known) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         list => Ok(list?.split(|octet| *octet == b'\n').any(|line| line == line_of(root))),

@@ -27,6 +27,18 @@ pub use partition::{
     Answer, Body, Delivery, Partition, PartitionError, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA,
 };
 
+/// Whether a partition has been at `root` before, as the file `known` remembers it.
+pub fn was_there(root: &Path, known: &Path) -> bool {
+    marker::remembers(known, root).unwrap_or(false)
+}
+
+/// Folders that a partition makes in its root, and cannot do without.
+pub const FOLDERS: &[&str] = &[spill::SPILL];
+/// Files that a partition makes in its root, and cannot do without.
+pub const FILES: &[&str] = &[journal::FILE, LOCK];
+/// The file of a partition that is locked while somebody has it.
+pub const LOCK: &str = journal::LOCK;
+
 /// All mailboxes of the partition at `root`, as `(domain, uid)`, in order.
 pub fn mailboxes(root: &Path) -> io::Result<Vec<(String, String)>> {
     maildir::list(&dir::Dir::root(root)?)

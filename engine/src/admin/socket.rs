@@ -38,9 +38,9 @@ pub(super) fn bind(data: &Path) -> io::Result<UnixListener> {
 }
 
 fn give_birth(data: &Path) -> io::Result<UnixListener> {
-    let nursery = data.join(format!(".admin-{}", std::process::id()));
-    fs::DirBuilder::new().mode(0o700).recursive(true).create(&nursery)?;
-    let born = nursery.join("s");
+    let born = birthplace(data, std::process::id());
+    let nursery = born.parent().unwrap_or(data);
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(nursery)?;
     let bound = (|| {
         // Left over by a process of the same number.
         let _ = fs::remove_file(&born);
@@ -49,8 +49,13 @@ fn give_birth(data: &Path) -> io::Result<UnixListener> {
         fs::rename(&born, path(data))?;
         Ok(listener)
     })();
-    let _ = fs::remove_dir_all(&nursery);
+    let _ = fs::remove_dir_all(nursery);
     bound
+}
+
+/// Where the socket of the engine in this process is bound, before it is moved to its place.
+pub(crate) fn birthplace(data: &Path, process: u32) -> PathBuf {
+    data.join(format!(".admin-{process}")).join("s")
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warn
 use super::Refusal;
 use crate::{
     admin::client::{Client, ClientError},
-    loose,
+    lock, loose,
+    obstacles::{self, Obstacle, Running},
     wiring::notice_templates,
 };
 
@@ -94,6 +95,7 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
     let Reading { config, mut report, places } = source.read();
     if let Some(config) = config.filter(|_| report.mistakes.is_empty()) {
         look_into_files(&config, &places, &mut report);
+        look_for_obstacles(&config, &places, &mut report)?;
         if let Ok(source) = directory::Source::open(&config) {
             let found = super::ask::wait(lint::lint(&config, &source))?;
             let warnings = found.iter().map(|found| places.warning(&found.field, &found.message));
@@ -181,6 +183,34 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
 }
 
+/// Looks at this machine: whatever is in the way of a start.
+fn look_for_obstacles(
+    config: &Config,
+    places: &Places,
+    report: &mut Report,
+) -> Result<(), Refusal> {
+    let running = if lock::is_taken(&config.data) {
+        let asked: Result<serde_json::Value, _> =
+            super::ask::wait(Client::new(&config.data).get("/api/v1/configuration"))?;
+        let told = asked.ok().and_then(|answer| of_engine(&answer).ok());
+        // Whatever it calls its data directory, it is this one.
+        Running::Engine(told.map(|told| Box::new(Config { data: config.data.clone(), ..told })))
+    } else {
+        Running::Nobody
+    };
+    let found = obstacles::find(config, &running).into_iter();
+    report.mistakes.extend(found.map(|Obstacle { field, named, why, accepted }| {
+        places.mistake(&field, &named, &why, &accepted)
+    }));
+    Ok(())
+}
+
+/// As the engine that runs tells it.
+fn of_engine(answer: &serde_json::Value) -> Result<Config, relais_config::Mistakes> {
+    let parsed = Config::parse("(running)", answer["ron"].as_str().unwrap_or_default());
+    parsed.map(|(config, _)| config)
+}
+
 /// English stands in for a language without words, and somebody should know.
 fn unspoken_language(config: &Config, words: &Templates, places: &Places) -> Option<Warning> {
     let language = &config.notary.language;
@@ -263,9 +293,8 @@ fn in_force(source: &Source) -> Result<InForce, Refusal> {
         }
         Err(error) => return Err(error.into()),
     };
-    let parsed = Config::parse("(running)", answer["ron"].as_str().unwrap_or_default());
     let unusable = |error| Refusal::Because(format!("the engine's answer is unusable: {error}"));
-    let (mut config, _) = parsed.map_err(unusable)?;
+    let mut config = of_engine(&answer).map_err(unusable)?;
     let limits: Vec<LimitShown> = super::ask::wait(client.get("/api/v1/limits"))??;
     let mut live = Vec::new();
     for limit in limits.into_iter().filter(|limit| limit.value != limit.configured) {
