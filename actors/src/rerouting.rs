@@ -140,7 +140,7 @@ impl Rerouter {
         {
             return Err(reply.clone());
         }
-        let address = origin.map_or(&*recipient.original, |origin| &origin.member);
+        let address = recipient.member();
         let mut pending = vec![(address.to_owned(), entry.channel.clone())];
         let mut ends: Vec<Route> = Vec::new();
         let mut passes = 0;

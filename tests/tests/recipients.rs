@@ -168,6 +168,15 @@ fn a_member_of_a_list_that_leads_nowhere_is_told_of_and_never_lost() {
     // One that fails for now holds up nobody, and is tried again until it can go.
     let id = house.send("alice@relais.example", "waiting@relais.example");
     house.mail_of("alice", 4);
+    // An operator finds it by the list and by the member.
+    for to in ["waiting@relais.example", "dave@relais.example"] {
+        let found = house.instance.json("queue", &["list", "--to", to]);
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+        assert_eq!(found[0]["id"], id, "{to}: {found:?}");
+    }
+    let shown = house.instance.relais("queue", &["show", &id]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("waiting@relais.example -> dave@relais.example"), "{shown}");
     eventually("it was tried", PATIENCE, || {
         house.entries(&id).first().is_some_and(|entry| entry["attempts"].as_u64() > Some(0))
     });

@@ -496,13 +496,8 @@ impl<'a> Recipients<'a> {
 impl Members<'_> {
     /// `None` when all are who the sender named.
     fn some(self) -> Option<Self> {
-        self.0.iter().any(|recipient| member(recipient) != recipient.original).then_some(self)
+        self.0.iter().any(|recipient| recipient.member() != recipient.original).then_some(self)
     }
-}
-
-/// Whom an alias, a list or a forward made of a recipient; else the recipient itself.
-fn member(recipient: &Recipient) -> &str {
-    recipient.origin.as_deref().map_or(&recipient.original, |origin| &origin.member)
 }
 
 impl fmt::Display for Recipients<'_> {
@@ -513,7 +508,7 @@ impl fmt::Display for Recipients<'_> {
 
 impl fmt::Display for Members<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_all(f, self.0.iter().map(member))
+        write_all(f, self.0.iter().map(Recipient::member))
     }
 }
 

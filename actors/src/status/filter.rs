@@ -60,7 +60,10 @@ impl QueueFilter {
             && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
             && self.larger_than.is_none_or(|size| entry.size > size)
             && self.from.as_ref().is_none_or(|from| from.names(&entry.sender))
-            && self.to.as_ref().is_none_or(|to| entry.open().any(|r| to.names(&r.address)))
+            && self
+                .to
+                .as_ref()
+                .is_none_or(|to| entry.open().any(|r| r.names().any(|name| to.names(name))))
             && self.reply.as_ref().is_none_or(|reply| {
                 // It is a part, whether it is said to be one or not.
                 let part = reply.strip_prefix('~').unwrap_or(reply);
@@ -122,6 +125,7 @@ mod tests {
     #[test]
     fn recipients_that_are_done_match_nothing() {
         let done = |address: &str, state, reply: &str| QueuedRecipient {
+            member: None,
             address: address.to_owned(),
             state,
             last_reply: Some(reply.to_owned()),

@@ -40,8 +40,11 @@ pub struct QueuedEntry {
 /// One recipient of an entry.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct QueuedRecipient {
-    /// What is presented to the next hop.
+    /// As the sender wrote it.
     pub address: String,
+    /// Whom an alias, a list or a forward made of it, where that is another address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// The entry's state while it is open, else how it ended.
     pub state: RecipientState,
     /// What the next hop, or we in its place, said last.
@@ -170,6 +173,13 @@ impl EntryState {
     }
 }
 
+impl QueuedRecipient {
+    /// The addresses that it goes by.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [Some(&*self.address), self.member.as_deref()].into_iter().flatten()
+    }
+}
+
 impl QueuedEntry {
     /// Its recipients that are neither reached nor given up.
     pub fn open(&self) -> impl Iterator<Item = &QueuedRecipient> {
@@ -249,6 +259,7 @@ pub(super) mod tests {
             ordered: None,
             recipients: vec![QueuedRecipient {
                 address: "bob".to_owned(),
+                member: None,
                 state: EntryState::Delayed.into(),
                 last_reply: Some("451 4.3.0 later".to_owned()),
             }],

@@ -78,6 +78,11 @@ pub struct Origin {
 }
 
 impl Recipient {
+    /// Whom an alias, a list or a forward made of it; else what the sender wrote.
+    pub fn member(&self) -> &str {
+        self.origin.as_deref().map_or(&self.original, |origin| &origin.member)
+    }
+
     /// One about which nothing else was said.
     pub fn new(address: impl Into<String>, original: impl Into<String>) -> Self {
         Self {

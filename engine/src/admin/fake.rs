@@ -54,6 +54,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
         ordered: None,
         recipients: vec![QueuedRecipient {
             address: "alice".to_owned(),
+            member: None,
             state: EntryState::Ready.into(),
             last_reply: None,
         }],

@@ -266,7 +266,7 @@ pub(super) struct Filter {
     /// From this sender; @DOMAIN: from all of a domain; ~TEXT: from those that hold the text; '<>': the null sender
     #[arg(long, value_name = "ADDRESS")]
     pub(super) from: Option<AddressPattern>,
-    /// With this recipient, not done yet; @DOMAIN and ~TEXT as with --from. The entry's other recipients come with it
+    /// With this recipient, not done yet, or one that a list made of it; @DOMAIN and ~TEXT as with --from. The entry's other recipients come with it
     #[arg(long, value_name = "ADDRESS")]
     pub(super) to: Option<AddressPattern>,
     /// Accepted at least this long ago: 10m, 1h20m, 1d, PT10M

@@ -145,7 +145,8 @@ pub fn message(message: &QueuedMessage, look: Look) -> String {
         let mut table = Table::new(&["=RECIPIENT", "STATE", "&LAST REPLY"]);
         for recipient in &entry.recipients {
             let reply = recipient.last_reply.as_deref().unwrap_or("-");
-            table.row([&recipient.address, &recipient.state.name(), &reply]);
+            let names = recipient.names().collect::<Vec<_>>().join(" -> ");
+            table.row([&names, &recipient.state.name(), &reply]);
             if let Some(colour) = colour_of_reply(reply) {
                 table.mark(2, colour);
             }
@@ -335,6 +336,7 @@ mod tests {
         for (states, want) in rows {
             let recipient = |(n, state): (usize, &RecipientState)| QueuedRecipient {
                 address: format!("r{n}"),
+                member: None,
                 state: *state,
                 last_reply: None,
             };
