@@ -335,7 +335,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, Start
     let path = std::path::absolute(&path).unwrap_or(path);
     let absolute = config::Store { path, ..store.clone() };
     let known = config.data.join(KNOWN_STORES);
-    Ok(Some(Store::open(&absolute, &config.host, &known, &metrics.readiness)?))
+    Ok(Some(Store::open(&absolute, &config.host, &known, metrics)?))
 }
 
 fn start_notary(

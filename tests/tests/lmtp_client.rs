@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relais_tests::{
-    Aiosmtpd, Dialogue, ForeignStore, Instance, Settings, Sink, SmallDisk, eventually, message,
-    needs, needs_root, within,
+    Aiosmtpd, Dialogue, ForeignStore, Instance, Settings, Sink, SmallDisk, eventually, fetch,
+    message, needs, needs_root, within,
 };
 
 #[test]
@@ -212,6 +212,7 @@ fn what_a_full_store_refused_is_due_at_once_when_it_has_room() {
     // The mailbox is there before the disk is full.
     send(&instance, &["alice@relais.example"], "first");
     eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    assert!(instance.is_ready() && instance.metric("relais_store_free_bytes") > 1e6);
     let filler = disk.path().join("filler");
     fill(&filler);
     for count in 0..MESSAGES {
@@ -221,11 +222,25 @@ fn what_a_full_store_refused_is_due_at_once_when_it_has_room() {
     }
     eventually("refusals", PATIENCE, || actions(&instance, "Q") >= 2);
     assert!(instance.queue().len() >= MESSAGES - 2, "the disk is full");
+    eventually("it is told", PATIENCE, || !instance.is_ready());
+    let page = fetch(instance.settings.admin, "/readyz").expect("a page");
+    let want = format!("the store {}: no space left on its file system", store.display());
+    assert!(page.status == 503 && page.body.starts_with(&want), "{page:?}");
+    let status = instance.relais("status", &[]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains(&format!("not ready: {want}")), "{status}");
+    assert_eq!(instance.metric("relais_store_refusing").to_string(), "1");
+    assert!(instance.metric("relais_store_free_bytes") < 1e6);
     std::fs::remove_file(filler).expect("it was there");
     // The usual wait would be an hour; the store is probed after 1, 2, 4, ... seconds.
     eventually("all of it", Duration::from_secs(70), || instance.queue().is_empty());
+    eventually("ready again", PATIENCE, || instance.is_ready());
+    assert_eq!(instance.metric("relais_store_refusing").to_string(), "0");
     let log = instance.log();
     assert!(log.contains("452 4.3.1"), "{log}");
+    let told = |what| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((told("no space left on its file"), told("the store has room again")), (1, 1));
+    assert_eq!(told("cannot be written"), 0, "no mailbox is to blame: {log}");
 }
 
 /// A relay in front of hosts that are all one sink.

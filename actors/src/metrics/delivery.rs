@@ -55,6 +55,15 @@ pub struct SpoolMeter {
     batch_messages: Histogram,
 }
 
+/// The disk of the store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StoreMeter {
+    /// Octets free on it.
+    pub free: Gauge,
+    /// 1 while mail for mailboxes is refused for want of room.
+    pub refusing: Gauge,
+}
+
 /// What the directory holds. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DirectoryMeter {
@@ -185,6 +194,20 @@ impl SpoolMeter {
     pub fn committed(&self, messages: usize, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
         self.batch_messages.observe(messages as f64);
+    }
+}
+
+impl StoreMeter {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let meter = Self { free: Gauge::default(), refusing: Gauge::default() };
+        let Self { free, refusing } = meter.clone();
+        let help = "Room on the store's disk, quotas aside, as of the last second; 0 while the \
+                    store is not there: make room before mail for mailboxes is refused";
+        registry.register_with_unit("store_free", help, Unit::Bytes, free);
+        let help = "Whether mail for mailboxes is refused because the store's disk has no room; \
+                    /readyz tells why";
+        registry.register("store_refusing", help, refusing);
+        meter
     }
 }
 

@@ -27,7 +27,7 @@ use relais_config::Config;
 
 pub use actor::{Actor, ActorMeter, Busy, RestartCause};
 pub use channel::{ChannelMeter, Class, WorkMeter};
-pub use delivery::{DirectoryMeter, LookUp, PoolMeter, QueueMeter, SpoolMeter};
+pub use delivery::{DirectoryMeter, LookUp, PoolMeter, QueueMeter, SpoolMeter, StoreMeter};
 pub use exposition::Format;
 pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{Admission, ServiceMeter};
@@ -54,6 +54,8 @@ pub struct Metrics {
     pub queue: QueueMeter,
     /// The spool.
     pub spool: SpoolMeter,
+    /// The store, where the configuration has one.
+    pub store: Option<StoreMeter>,
     /// Look-ups in the directory.
     pub directory: DirectoryMeter,
     /// Notices to senders.
@@ -78,6 +80,8 @@ pub struct Labels {
     pub pools: Vec<(String, usize)>,
     /// Queue entries held in memory at most.
     pub max_messages: usize,
+    /// Whether there is a store.
+    pub store: bool,
 }
 
 impl Metrics {
@@ -100,6 +104,7 @@ impl Metrics {
             readiness: Readiness::registered(&mut registry),
             queue: QueueMeter::register(&mut registry, labels.max_messages),
             spool: SpoolMeter::register(&mut registry),
+            store: labels.store.then(|| StoreMeter::register(&mut registry)),
             directory: DirectoryMeter::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
             log_lines_lost,
@@ -188,6 +193,7 @@ impl Labels {
                 .map(|c| c.pools.iter().map(|p| (p.name.clone(), p.job_limit.get())).collect())
                 .unwrap_or_default(),
             max_messages: controller.map_or(0, |c| c.max_messages),
+            store: config.store.is_some(),
         }
     }
 }
@@ -203,6 +209,7 @@ mod tests {
             channels: vec!["tcp_local".to_owned(), "tcp_lmtpcs".to_owned()],
             pools: vec![("SMTP_POOL".to_owned(), 10)],
             max_messages: 100_000,
+            store: true,
         })
     }
 
@@ -237,6 +244,8 @@ mod tests {
             "relais_spool_bytes 0",
             "relais_spool_free_bytes 0",
             "relais_spool_refusing 0",
+            "relais_store_free_bytes 0",
+            "relais_store_refusing 0",
             r#"relais_queue_paused{why="disk"} 0"#,
             r#"relais_channel_stored_messages{channel="tcp_local"} 0"#,
             r#"relais_channel_jobs{channel="tcp_lmtpcs"} 0"#,

@@ -86,6 +86,12 @@ impl Deliveries {
         answered.await.map_err(io::Error::other)?
     }
 
+    /// A message that is coming in could not be written, this many octets of it.
+    pub(super) fn spill_failed(&self, error: io::Error, octets: u64) {
+        // If it is gone, the engine ends.
+        let _ = self.0.writer.send(Work::SpillFailed(error, octets));
+    }
+
     /// Deliveries waiting or under way.
     pub fn in_flight(&self) -> usize {
         self.0.limit.saturating_sub(self.0.permits.available_permits())

@@ -11,6 +11,7 @@ use std::{
 };
 
 use relais_channels::{
+    disk::is_full,
     intake::{Intake, MailFrom, RcptTo, Verdict},
     mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
     mailbox::{Answer, Body, Delivery, MailboxName, Rcpt, spill::Spill},
@@ -86,18 +87,26 @@ impl LmtpIntake {
         &self.side.metrics
     }
 
-    async fn body(&mut self) -> io::Result<Body> {
+    async fn body(&mut self) -> Result<Body, Reply> {
         let mut spill = std::mem::take(&mut self.content.spill);
         if !spill.is_file() {
             return Ok(spill.into_memory());
         }
-        let dir = self.side.deliveries.spill_dir();
-        let chunk = spill.chunk(&dir.ok_or_else(|| io::Error::other("the store is away"))?);
-        self.side.deliveries.blocking(|| chunk.finish()).await?
+        let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
+        let chunk = spill.chunk(&dir);
+        let finished = self.side.deliveries.blocking(|| chunk.finish()).await;
+        finished.flatten().map_err(|error| self.trouble(error))
+    }
+
+    /// What the client is told of it; the operator hears of it from the partition.
+    fn trouble(&self, error: io::Error) -> Reply {
+        let reply = if is_full(&error) { NO_SPACE } else { IO_ERROR };
+        self.side.deliveries.spill_failed(error, self.content.size);
+        reply
     }
 
     async fn deliver(&mut self, recipients: Vec<Rcpt>) -> Result<Vec<Answer>, Reply> {
-        let body = self.body().await.map_err(|error| trouble(&error))?;
+        let body = self.body().await?;
         let delivered = self.side.deliveries.deliver(Delivery { body, recipients }).await;
         delivered.map_err(|refused| match refused {
             Refused::Busy => BUSY,
@@ -233,7 +242,7 @@ impl Intake for LmtpIntake {
             let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
             let chunk = self.content.spill.chunk(&dir);
             let written = self.side.deliveries.blocking(|| chunk.write()).await;
-            let chunk = written.and_then(|chunk| chunk).map_err(|error| trouble(&error))?;
+            let chunk = written.flatten().map_err(|error| self.trouble(error))?;
             self.content.spill.written(chunk);
         }
         Ok(())
@@ -279,13 +288,6 @@ impl Intake for LmtpIntake {
         self.sender.clear();
         self.recipients.clear();
         self.content = Content::default();
-    }
-}
-
-fn trouble(error: &io::Error) -> Reply {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => NO_SPACE,
-        _ => IO_ERROR,
     }
 }
 

@@ -25,7 +25,7 @@ pub use deliveries::{Deliveries, Refused};
 pub use intake::{LmtpIntake, StoreSide};
 use threads::Threads;
 
-use crate::readiness::Readiness;
+use crate::metrics::Metrics;
 
 /// Delivers one message; an answer for each recipient, in order. Every 250 is durable.
 #[derive(Debug, Message)]
@@ -64,18 +64,18 @@ pub struct Store {
 impl Store {
     /// Opens the partition, and recovers what a power cut left unfinished; may take as long as
     /// reading the journal does. A partition that was there once and is not now is waited for, with
-    /// its cause raised in `readiness`; the file `known` remembers it. `host` goes into the names of
+    /// its cause raised in the readiness; the file `known` remembers it. `host` goes into the names of
     /// files.
     pub fn open(
         config: &relais_config::Store,
         host: &str,
         known: &Path,
-        readiness: &Readiness,
+        metrics: &Metrics,
     ) -> Result<Self, PartitionError> {
         let threads = Threads::new("spill", SPILL_THREADS)
             .map_err(|source| PartitionError::Io { path: config.path.clone(), source })?;
         let spill = SpillSlot::default();
-        let (writer, thread) = writer::start(config, host, known, readiness, &spill)?;
+        let (writer, thread) = writer::start(config, host, known, metrics, &spill)?;
         let deliveries = Deliveries::new(writer, threads, spill, MAX_IN_FLIGHT);
         Ok(Self { root: config.path.clone(), deliveries, thread: Some(thread) })
     }

@@ -28,8 +28,8 @@ fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
 }
 
 fn open(root: &Path, autocreate: Autocreate) -> Store {
-    let (known, readiness) = (root.join("known"), Readiness::default());
-    Store::open(&config(root, autocreate), "host.example", &known, &readiness).expect("a store")
+    let (known, metrics) = (root.join("known"), Metrics::new(&Labels::default()));
+    Store::open(&config(root, autocreate), "host.example", &known, &metrics).expect("a store")
 }
 
 /// As a session of the channel `tcp_lmtpss` would be, in which relays of ours speak.

@@ -21,7 +21,10 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use super::deliveries::{Pending, SpillSlot};
-use crate::readiness::{Cause, Readiness};
+use crate::{
+    metrics::{Metrics, StoreMeter, level},
+    readiness::{Cause, Readiness},
+};
 
 /// What the thread can be asked for.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(super) enum Work {
     Deliver(Pending),
     /// To make a mailbox.
     Create(MailboxName, oneshot::Sender<io::Result<bool>>),
+    /// To tell the operator that so many octets of a message that is coming in could not be written.
+    SpillFailed(io::Error, u64),
     /// To end; what was asked for before is done first.
     Stop,
 }
@@ -39,14 +44,15 @@ pub(super) fn start(
     config: &relais_config::Store,
     host: &str,
     known: &Path,
-    readiness: &Readiness,
+    metrics: &Metrics,
     spill: &SpillSlot,
 ) -> Result<(Sender<Work>, JoinHandle<()>), PartitionError> {
     let mut writer = Writer {
         config: config.clone(),
         host: host.to_owned(),
         known: known.to_owned(),
-        readiness: readiness.clone(),
+        readiness: metrics.readiness.clone(),
+        meter: metrics.store.clone(),
         spill: spill.clone(),
         partition: None,
         looked: Instant::now(),
@@ -54,7 +60,7 @@ pub(super) fn start(
     match writer.open() {
         // The relay in the same process goes on without it.
         Err(error) if error.wants_room() || matches!(error, PartitionError::Away(_)) => {
-            writer.leave(&error.to_string());
+            writer.leave(&error);
         }
         opened => opened?,
     }
@@ -69,6 +75,7 @@ struct Writer {
     host: String,
     known: PathBuf,
     readiness: Readiness,
+    meter: Option<StoreMeter>,
     spill: SpillSlot,
     /// Nothing while it is away.
     partition: Option<Opened>,
@@ -99,6 +106,12 @@ impl Writer {
                         // Nobody may be waiting any more.
                         let _ = answer.send(self.create(&name));
                     }
+                    Work::SpillFailed(error, octets) => {
+                        if let Some(Opened { partition, .. }) = &mut self.partition {
+                            partition.spill_failed(&error, octets);
+                        }
+                        self.tell_of_room();
+                    }
                     Work::Stop => {
                         self.deliver(&mut pending);
                         return self.end();
@@ -114,14 +127,46 @@ impl Writer {
 
     /// Sees whether the partition is there, or there again.
     fn look(&mut self) {
-        if let Some(Opened { partition, .. }) = &self.partition {
+        let now_and_then = self.looked.elapsed() >= LOOK;
+        if let Some(Opened { partition, .. }) = &mut self.partition {
             if let Err(away) = partition.check() {
-                self.leave(&away.to_string());
+                self.leave(&PartitionError::Away(away));
+            } else if now_and_then {
+                self.looked = Instant::now();
+                partition.look_for_room();
+                self.tell_of_room();
             }
-        } else if self.looked.elapsed() >= LOOK
-            && let Err(error) = self.open()
-        {
-            self.leave(&error.to_string());
+        } else if now_and_then && let Err(error) = self.open() {
+            self.leave(&error);
+        }
+    }
+
+    /// Tells the operator what the disk has none left of, and that it has some again.
+    fn tell_of_room(&self) {
+        let Some(Opened { partition, .. }) = &self.partition else { return };
+        let path = self.config.path.to_string_lossy();
+        match partition.lack() {
+            Some(lack) => {
+                let why = format!(
+                    "the store {path}: {lack} on its file system: deliveries into mailboxes are \
+                     put off until there is room"
+                );
+                if self.readiness.raise(Cause::Room, &path, &*why) {
+                    error!("{why}");
+                }
+            }
+            None if self.readiness.clear(Cause::Room, &path) => {
+                info!(%path, "the store has room again: deliveries go on");
+            }
+            None => {}
+        }
+        self.measure(partition.free_space().unwrap_or_default(), partition.lack().is_some());
+    }
+
+    fn measure(&self, free: u64, refusing: bool) {
+        if let Some(meter) = &self.meter {
+            meter.free.set(level(free));
+            meter.refusing.set(i64::from(refusing));
         }
     }
 
@@ -140,6 +185,7 @@ impl Writer {
         if self.readiness.clear(Cause::Partition, &path.to_string_lossy()) {
             info!(path = %path.display(), "the store is there again");
         }
+        self.tell_of_room();
         Ok(())
     }
 
@@ -165,12 +211,14 @@ impl Writer {
     }
 
     /// Lets the partition go, so that it can be mounted.
-    fn leave(&mut self, why: &str) {
+    fn leave(&mut self, why: &PartitionError) {
         self.spill.set(None);
         // Its last checkpoint may take as long as the system tries; nobody waits for it.
         self.partition = None;
         let path = self.config.path.to_string_lossy();
-        if self.readiness.raise(Cause::Partition, &path, why) {
+        self.readiness.clear(Cause::Room, &path);
+        self.measure(0, why.wants_room());
+        if self.readiness.raise(Cause::Partition, &path, why.to_string()) {
             error!("{why}; until it is there, all deliveries are put off");
         }
     }
@@ -215,6 +263,9 @@ impl Writer {
             }
             None => batch.iter().map(put_off).collect(),
         };
+        if self.partition.as_ref().is_some_and(|opened| opened.partition.lack().is_some()) {
+            self.tell_of_room();
+        }
         for ((answer, permit), delivered) in answers.into_iter().zip(delivered) {
             drop(permit);
             // Nobody may be waiting any more.

@@ -250,6 +250,16 @@ impl Dir {
         Ok(space.f_blocks.saturating_mul(space.f_frsize))
     }
 
+    /// Octets that this process may still write on its file system, quotas aside.
+    pub(super) fn free_space(&self) -> io::Result<u64> {
+        #[cfg(test)]
+        if let Self::Memory(dir) = self {
+            return dir.free_space();
+        }
+        let space = fs::fstatvfs(self.fd())?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
     /// Whether no file can be made on its file system any more, whatever room there is.
     pub(super) fn lacks_inodes(&self) -> bool {
         #[cfg(test)]

@@ -100,6 +100,10 @@ impl MemoryDir {
         self.disk.sync_fs()
     }
 
+    pub(super) fn free_space(&self) -> io::Result<u64> {
+        self.disk.free_space(&self.path)
+    }
+
     pub(super) fn entries(
         &self,
         mut each: impl FnMut(&str, FileType) -> io::Result<()>,

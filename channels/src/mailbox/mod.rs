@@ -15,6 +15,7 @@ mod open_file;
 mod partition;
 mod quota;
 mod recovery;
+mod room;
 pub mod spill;
 mod subscriptions;
 mod troubles;
@@ -26,6 +27,7 @@ pub use name::{MailboxName, NameError};
 pub use partition::{
     Answer, Body, Delivery, Partition, PartitionError, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA,
 };
+pub use room::Lack;
 
 /// Whether a partition has been at `root` before, as the file `known` remembers it.
 pub fn was_there(root: &Path, known: &Path) -> bool {

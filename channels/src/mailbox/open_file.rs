@@ -41,6 +41,11 @@ impl OpenFile {
         }
     }
 
+    /// See [`DiskFile::allocate`].
+    pub(super) fn allocate(&self, size: u64) -> io::Result<()> {
+        self.file().allocate(size)
+    }
+
     /// Makes its contents durable.
     pub(super) fn sync_data(&self) -> io::Result<()> {
         self.file().sync_data()

@@ -21,12 +21,13 @@ use super::{
     marker::{Away, Marker},
     quota::{Account, Limit, Refused},
     recovery,
+    room::{Lack, Room},
     spill::SpillDir,
     subscriptions::subscribe,
     troubles::Troubles,
 };
 use crate::{
-    disk::{Disk, RealDisk},
+    disk::{Disk, RealDisk, is_full},
     intake::XQuota,
     mail::{Enhanced, Reply},
 };
@@ -42,6 +43,7 @@ pub struct Partition {
     autocreate: Autocreate,
     default_quota: Quota,
     troubles: Troubles,
+    room: Room,
 }
 
 /// One message to be delivered here.
@@ -117,12 +119,9 @@ pub enum PartitionError {
 impl PartitionError {
     /// Whether it opens as soon as there is room on its file system.
     pub fn wants_room(&self) -> bool {
-        let full = |error: &io::Error| {
-            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        };
         match self {
             Self::Journal { source: JournalError::Io { source, .. }, .. }
-            | Self::Io { source, .. } => full(source),
+            | Self::Io { source, .. } => is_full(source),
             Self::Away(_) | Self::Journal { .. } => false,
         }
     }
@@ -212,6 +211,7 @@ impl Partition {
             autocreate: store.autocreate,
             default_quota: store.default_quota,
             troubles: Troubles::default(),
+            room: Room::default(),
         };
         Ok((partition, checkpoints))
     }
@@ -249,6 +249,30 @@ impl Partition {
     /// Where messages that are too large for memory wait, in files of any name.
     pub fn spill_dir(&self) -> SpillDir {
         self.spill.clone()
+    }
+
+    /// What its file system has none left of. Found out by those who are refused for it, and by
+    /// [`Self::look_for_room`].
+    pub fn lack(&self) -> Option<Lack> {
+        self.room.lack()
+    }
+
+    /// Looks whether what was refused for want of room would be taken now.
+    pub fn look_for_room(&mut self) {
+        if self.room.lack().is_some() {
+            self.room.look(&self.root, &self.spill);
+        }
+    }
+
+    /// Octets that may still be written on its file system; `None`: that cannot be told.
+    pub fn free_space(&self) -> Option<u64> {
+        self.root.free_space().ok()
+    }
+
+    /// A message that is coming in, and was to wait in [`Self::spill_dir`], was refused: so many of
+    /// its octets were to be written.
+    pub fn spill_failed(&mut self, error: &io::Error, octets: u64) {
+        self.report(WHOLE, error, octets);
     }
 
     /// Mailboxes that could not be written when it was last tried.
@@ -344,7 +368,10 @@ impl Partition {
                     },
                 },
                 Ok(None) => Way::Settled(NONEXISTENT),
-                Err(error) => Way::Settled(self.report(&rcpt.mailbox.maildir(), &error)),
+                Err(error) => {
+                    let size = delivery.body.size();
+                    Way::Settled(self.report(&rcpt.mailbox.maildir(), &error, size))
+                }
             };
             plan.ways.push(way);
         }
@@ -368,7 +395,7 @@ impl Partition {
         charged.map_err(|refused| match refused {
             Refused::Exceeded => OVER_QUOTA,
             Refused::TooLarge => TOO_LARGE,
-            Refused::Io(error) => self.report(&target.maildir, &error),
+            Refused::Io(error) => self.report(&target.maildir, &error, size),
         })
     }
 
@@ -434,7 +461,7 @@ impl Partition {
                     self.place_again(plan, at, &source, delivery, batch);
                 }
                 Err(error) => {
-                    let reply = self.report(&target.dir, &error);
+                    let reply = self.report(&target.dir, &error, delivery.body.size());
                     batch.refuse(target, delivery, &reply);
                 }
             }
@@ -487,6 +514,7 @@ impl Partition {
         let whose = |way: &Way| matches!(way, Way::To(target) if *target == at);
         let rcpt = plan.ways.iter().position(whose).map(|rcpt| &delivery.recipients[rcpt]);
         let Some(rcpt) = rcpt else { return };
+        let size = delivery.body.size();
         let refusal = match self.find(rcpt, batch) {
             Ok(Some(found)) => {
                 let target = &mut plan.targets[at];
@@ -495,10 +523,10 @@ impl Partition {
                     target.recorded.get_or_insert(dir);
                 }
                 let entered = self.enter(source, &plan.name, &plan.targets[at].dir, false, batch);
-                entered.err().map(|error| self.report(&plan.targets[at].dir, &error))
+                entered.err().map(|error| self.report(&plan.targets[at].dir, &error, size))
             }
             Ok(None) => Some(NONEXISTENT),
-            Err(error) => Some(self.report(&plan.targets[at].dir, &error)),
+            Err(error) => Some(self.report(&plan.targets[at].dir, &error, size)),
         };
         if let Some(reply) = refusal {
             batch.refuse(&mut plan.targets[at], delivery, &reply);
@@ -550,7 +578,7 @@ impl Partition {
         batch: &mut Batch,
         error: &io::Error,
     ) {
-        let reply = self.report(WHOLE, error);
+        let reply = self.report(WHOLE, error, delivery.body.size());
         plan.targets.iter_mut().for_each(|target| batch.refuse(target, delivery, &reply));
     }
 
@@ -566,16 +594,16 @@ impl Partition {
         }
     }
 
-    /// Tells the operator once for each trouble; what the client is told.
-    fn report(&mut self, path: &str, error: &io::Error) -> Reply {
-        let reply = trouble(error);
-        if reply == NO_SPACE && self.root.lacks_inodes() {
-            let error = io::Error::new(error.kind(), "no inodes left on the file system");
-            self.troubles.begin(path, &error);
-            return NO_INODES;
+    /// A message of this size could not be written. Tells the operator once for each trouble, unless
+    /// it is one of all mailboxes: see [`Self::lack`]. What the client is told.
+    fn report(&mut self, path: &str, error: &io::Error, size: u64) -> Reply {
+        if is_full(error)
+            && let Some(lack) = self.room.refused(&self.root, &self.spill, size)
+        {
+            return if lack == Lack::Files { NO_INODES } else { NO_SPACE };
         }
         self.troubles.begin(path, error);
-        reply
+        trouble(error)
     }
 
     fn discard(&self, body: &Body) {
@@ -677,10 +705,7 @@ fn journal_size(delivery: &Delivery) -> usize {
 
 /// What the system's words mean for the client.
 fn trouble(error: &io::Error) -> Reply {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => NO_SPACE,
-        _ => IO_ERROR,
-    }
+    if is_full(error) { NO_SPACE } else { IO_ERROR }
 }
 
 /// In [`Rcpt::flags`]: the folder comes from the user's own rules, and is made if need be.

@@ -49,6 +49,15 @@ impl SpillDir {
     }
 }
 
+impl SpillDir {
+    /// Takes room for so many octets and gives it back.
+    pub(super) fn try_room(&self, octets: u64) -> io::Result<()> {
+        let allocated = self.create(TRIAL)?.allocate(octets);
+        let removed = self.dir().remove(TRIAL);
+        allocated.and(removed)
+    }
+}
+
 /// The octets received so far.
 #[derive(Debug, Default)]
 pub struct Spill {
@@ -155,6 +164,8 @@ impl Drop for SpillFile {
 }
 
 pub(super) const SPILL: &str = ".tmp";
+/// A file that is never read.
+const TRIAL: &str = "trial";
 /// Octets of one message in memory.
 const MEMORY: usize = 256 << 10;
 
