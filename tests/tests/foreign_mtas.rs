@@ -9,11 +9,13 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use relais_tests::{Instance, Running, Settings, free_port, mailbox, needs, needs_root, within};
+use relais_tests::{
+    Dialogue, Instance, Running, Settings, free_port, mailbox, needs, needs_root, within,
+};
 use tempfile::TempDir;
 
 const MESSAGES: usize = 100;
@@ -250,8 +252,71 @@ fn exim_delivers_odd_messages_and_bounces_none() {
     assert!(!log().contains(" ** ") && !log().contains(" == "), "{}", log());
 }
 
+/// `smtpd` in a world of its own: its package lies elsewhere, and its users are not of this machine.
+/// Arguments: the unpacked package, a folder of ours, the configuration.
+const SMTPD: &str = r#"
+set -e
+mount --make-rprivate /
+for place in /var/spool /var/lib /run; do mount -t tmpfs none $place; done
+mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd
+chmod 711 /var/spool/smtpd
+[ -L /var/run ] || mount -t tmpfs none /var/run
+mount --bind "$1/usr/libexec" /usr/libexec
+for file in passwd group; do
+    cp /etc/$file "$2/$file"
+    mount --bind "$2/$file" /etc/$file
+done
+for user in opensmtpd:961 opensmtpq:962; do
+    echo "${user%:*}:x:${user#*:}:${user#*:}::/var/lib/opensmtpd/empty:/usr/sbin/nologin" >>/etc/passwd
+    echo "${user%:*}:x:${user#*:}:" >>/etc/group
+done
+exec "$1/usr/sbin/smtpd" -d -v -f "$3"
+"#;
+
+/// Ends with everything that it started.
+struct Smtpd(Child);
+
+impl Drop for Smtpd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
-fn opensmtpd_delivers_odd_messages_and_bounces_none() {
+fn opensmtpd_relays_odd_messages_and_bounces_none() {
+    let Some(package) = unpacked("usr/sbin/smtpd").filter(|_| needs_root()) else { return };
+    let package = package.ancestors().nth(3).expect("where it was unpacked");
+    let store = Store::start();
+    let (port, config, log) = (free_port(), store.path("smtpd.conf"), store.path("smtpd.log"));
+    let text = format!(
+        "action \"store\" relay host \"lmtp://127.0.0.1:{}\"\nlisten on 127.0.0.1 port {port}\n\
+         match from any for any action \"store\"\n",
+        store.port
+    );
+    fs::write(&config, text).expect("a configuration");
+    fs::set_permissions(&config, Permissions::from_mode(0o600)).expect("our file");
+    let output = fs::File::create(&log).expect("a fresh file");
+    let mut world = Command::new("unshare");
+    world.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SMTPD, "smtpd"]);
+    world.arg(package).arg(store.folder.path()).arg(&config);
+    world.stdin(Stdio::null()).stdout(output.try_clone().expect("a second one")).stderr(output);
+    let _smtpd = Smtpd(world.spawn().expect("unshare runs"));
+    let up = within(LIMIT, || Dialogue::connect(port).is_ok());
+    assert!(up, "smtpd does not listen:\n{}", read(&log));
+    let mut client = Dialogue::open(port);
+    for n in 0..MESSAGES {
+        let content = String::from_utf8(odd(n)).expect("UTF-8").replace('\n', "\r\n");
+        let content = if content.ends_with('\n') { content } else { content + "\r\n" };
+        client.message("a@client.test", &["alice@relais.example"], content.as_bytes()).expect(250);
+    }
+    store.has_all_once("OpenSMTPD", || read(&log));
+    let log = read(&log);
+    assert!(!log.contains("stat=\"4") && !log.contains("stat=\"5"), "{log}");
+}
+
+#[test]
+fn opensmtpds_mail_lmtp_delivers_odd_messages_and_bounces_none() {
     let Some(lmtp) = unpacked("usr/libexec/opensmtpd/mail.lmtp").filter(|_| needs_root()) else {
         return;
     };
