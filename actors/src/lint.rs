@@ -9,7 +9,7 @@ use std::{
 };
 
 use relais_channels::mail::{Address, Enhanced, Reply};
-use relais_config::Config;
+use relais_config::{Config, channel::Program};
 
 use crate::{
     directory::{ADDRESSES, Entry, LdifDirectory, Lookup, NOT_YET, Source, VALUES},
@@ -34,6 +34,9 @@ pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
         Lint { routes: &routes, source, findings: Vec::new(), said: HashSet::new(), ends };
     if let Source::Ldif(directory) = source {
         lint.directory(config, directory).await;
+    }
+    if !config.rewrite_rules.is_empty() {
+        lint.postmaster(config).await;
     }
     for name in config.aliases.keys() {
         // A name with a domain stands for itself; a bare one is one of this host.
@@ -60,6 +63,10 @@ impl Lint<'_> {
     async fn directory(&mut self, config: &Config, directory: &LdifDirectory) {
         // In an order that does not change from run to run.
         let entries: BTreeMap<&str, &Entry> = directory.all().collect();
+        if entries.is_empty() {
+            let message = "the file has no entries: no domain, no user and no group is known";
+            return self.note(FILE, message.to_owned());
+        }
         self.attributes(entries.values().copied());
         let options: HashSet<&str> =
             config.delivery_options.iter().map(|option| option.name.as_str()).collect();
@@ -121,6 +128,34 @@ impl Lint<'_> {
         self.address(FILE, dn, &format!("{local}@{domain}")).await;
     }
 
+    /// Whoever gets what nobody else can be told.
+    async fn postmaster(&mut self, config: &Config) {
+        let default = || format!("postmaster@{}", config.default_domain);
+        let address = config.notary.postmaster.clone().unwrap_or_else(default);
+        let Ok(parsed) = Address::parse(&address) else { return };
+        let routing = self.routes.route(&question(&parsed), self.source).await;
+        let held = |channel: &str| {
+            let channel = config.channels.iter().find(|its| its.name == channel);
+            channel.is_some_and(|its| its.program == Program::Hold)
+        };
+        let (why, consequence) = match &routing.outcome {
+            Err(reply) if is_meant(reply) => return,
+            Err(reply) if reply.is_permanent() => (reply.to_string(), "are held"),
+            Err(reply) => (reply.to_string(), "wait until that is mended"),
+            Ok(routes) if routes.iter().all(|route| held(&route.channel)) => {
+                ("nobody is postmaster".to_owned(), "are held")
+            }
+            Ok(_) => return,
+        };
+        self.note(
+            "notary.postmaster",
+            format!(
+                "mail for the postmaster, {address}, leads nowhere: {why}; notices that only he \
+                 could get {consequence}: notary.postmaster may name somebody else"
+            ),
+        );
+    }
+
     /// Routes an address, and tells what of it leads nowhere.
     async fn address(&mut self, field: &str, whose: &str, address: &str) {
         if Instant::now() > self.ends || self.findings.len() >= MOST {
@@ -129,16 +164,7 @@ impl Lint<'_> {
         let Ok(parsed) = Address::parse(address) else {
             return self.note(field, format!("{whose}: {address:?} is no address"));
         };
-        let question = Question {
-            address: &parsed,
-            sender: "",
-            source_channel: "",
-            may_relay: true,
-            trace: true,
-            header: false,
-            released: false,
-        };
-        let routing = self.routes.route(&question, self.source).await;
+        let routing = self.routes.route(&question(&parsed), self.source).await;
         let mut told = false;
         for step in &routing.steps {
             if let Step::Refused { address: member, reply } = step
@@ -200,6 +226,19 @@ impl Lint<'_> {
     }
 }
 
+/// As the engine asks it for itself.
+fn question(address: &Address) -> Question<'_> {
+    Question {
+        address,
+        sender: "",
+        source_channel: "",
+        may_relay: true,
+        trace: true,
+        header: false,
+        released: false,
+    }
+}
+
 /// A refusal that somebody set down in the directory: not now, no more, no room.
 fn is_meant(reply: &Reply) -> bool {
     matches!(reply.enhanced, Some(Enhanced(4 | 5, 2, 1 | 2) | Enhanced(5, 1, 6)))
@@ -207,8 +246,7 @@ fn is_meant(reply: &Reply) -> bool {
 
 /// The domain of bare names.
 fn local_domain(config: &Config) -> &str {
-    let local = relais_config::channel::Program::Local;
-    let channel = config.channels.iter().find(|channel| channel.program == local);
+    let channel = config.channels.iter().find(|channel| channel.program == Program::Local);
     match (&config.directory, channel) {
         (None, Some(channel)) => &channel.tag,
         _ => &config.default_domain,

@@ -117,11 +117,13 @@ impl MappingTable {
         })
     }
 
-    /// What its templates ask for.
-    pub(crate) fn calls(&self) -> Calls {
-        let mut calls = Calls::default();
-        self.parsed.iter().for_each(|entry| entry.template.calls(&mut calls));
-        calls
+    /// What the template of each entry asks for.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = Calls> {
+        self.parsed.iter().map(|entry| {
+            let mut calls = Calls::default();
+            entry.template.calls(&mut calls);
+            calls
+        })
     }
 
     /// Probes the table. `None`: no entry matched. A probe that never ends, or whose text grows

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
 };
 
+use super::list;
 use crate::{
     Config, DeliveryOption,
     mapping::{Calls, Field, MappingTable},
@@ -124,6 +125,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         }
         warn_of_entries(table, &path, reader);
     }
+    warn_of_calls(config, reader);
     warn_of_general(config, reader);
 }
 
@@ -177,11 +179,39 @@ fn called(config: &Config) -> BTreeSet<String> {
             }
         });
     }
-    for table in config.mappings.values() {
-        let Calls { tables, .. } = table.calls();
+    for Calls { tables, .. } in config.mappings.values().flat_map(MappingTable::calls) {
         names.extend(tables.into_iter().map(|name| name.to_ascii_uppercase()));
     }
     names
+}
+
+/// A call of a table that is not there fails.
+fn warn_of_calls(config: &Config, reader: &mut Reader<'_>) {
+    let known: HashSet<String> =
+        config.mappings.keys().map(|name| name.to_ascii_uppercase()).collect();
+    let missing = |name: &str| !known.contains(&name.to_ascii_uppercase());
+    let mut warn = |path: String, table: &str, consequence: &str| {
+        let tables = list(table, config.mappings.keys().map(String::as_str));
+        let table = crate::source::shorten(table);
+        let message = format!("{consequence}: there is no mapping table {table:?}; {tables}");
+        reader.warning_at(&path, &message, false);
+    };
+    for (i, rule) in config.rewrite_rules.iter().enumerate() {
+        each_piece(&rule.parsed, &mut |piece| {
+            if let Piece::Mapping { table, .. } = piece
+                && missing(table)
+            {
+                warn(format!("rewrite_rules[{i}]"), table, "the rule never applies");
+            }
+        });
+    }
+    for (name, table) in &config.mappings {
+        for (i, Calls { tables, .. }) in table.calls().enumerate() {
+            for called in tables.iter().filter(|called| missing(called)) {
+                warn(format!("mappings[{name:?}][{i}]"), called, "the entry never applies");
+            }
+        }
+    }
 }
 
 /// Calls `each` for every piece of a template, arguments included.
@@ -253,7 +283,7 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
         }
     }
     for table in config.mappings.values() {
-        table.calls().keys.into_iter().for_each(&mut ask);
+        table.calls().flat_map(|calls| calls.keys).for_each(&mut ask);
     }
     if open {
         return;

@@ -8,7 +8,10 @@ mod routing;
 mod rules;
 mod services;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Component, Path, PathBuf},
+};
 
 pub(crate) use channels::transports;
 pub(crate) use mappings::warn as warn_of_mappings;
@@ -84,6 +87,27 @@ fn sizes(config: &Config, reader: &mut Reader<'_>) {
         let accepted = "a message that shares a segment must fit into it";
         reader.mistake_at("spool.large_message", message, accepted);
     }
+    if let Some(store) = &config.store {
+        let path = resolved(&config.path(&store.path));
+        let spool = resolved(&config.data.join("spool"));
+        let accepted = "a folder of its own is expected for the mailboxes, such as \"store\"";
+        let message = if path.starts_with(&spool) {
+            Some(
+                "the store lies in the spool, DATA/spool: each would take the other's files for its own",
+            )
+        } else {
+            let message =
+                "the spool, DATA/spool, lies in the store: it would be taken for a domain";
+            spool.starts_with(&path).then_some(message)
+        };
+        if let Some(message) = message {
+            reader.mistake_at("store.path", message, accepted);
+        } else if let Some(taken) = in_the_way(config, &path).filter(|taken| *taken != "mailboxes")
+        {
+            let message = format!("the engine itself keeps {taken} there");
+            reader.mistake_at("store.path", &message, accepted);
+        }
+    }
     if let Some(store) = &config.store
         && matches!(
             store.default_quota,
@@ -95,12 +119,46 @@ fn sizes(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
+/// What of the engine's own lies at this path, or around it.
+fn in_the_way(config: &Config, path: &Path) -> Option<&'static str> {
+    let path = resolved(path);
+    let store = config.store.as_ref().map(|store| resolved(&config.path(&store.path)));
+    let own = OWN_FILES.iter().map(|(name, what)| (resolved(&config.data.join(name)), *what));
+    let mut own = own.chain(store.map(|store| (store, "mailboxes")));
+    own.find(|(own, _)| path.starts_with(own)).map(|(_, what)| what)
+}
+
+/// The path from the root, as far as it can be told without asking the disk.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut resolved = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            part => resolved.push(part),
+        }
+    }
+    resolved
+}
+
 /// `did you mean a? there are: a, b`, for names.
 fn list<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
     if names.is_empty() { "there is none".to_owned() } else { suggest(wrong, &names, "there are:") }
 }
 
+/// In the data directory.
+const OWN_FILES: &[(&str, &str)] = &[
+    ("admin.sock", "the admin socket"),
+    ("lock", "its lock"),
+    ("spool", "the spool"),
+    ("stores", "the list of stores"),
+    ("stopped", "the list of stopped channels"),
+    ("limits.ron", "saved limits"),
+    ("counters.json", "the counters"),
+];
 /// Far more than anybody has.
 const MOST_SERVICES: usize = 500;
 const MOST_CHANNELS: usize = 10_000;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Known, list};
 use crate::{
-    Config, RewriteRule,
+    Config,
     channel::Program,
     dispatcher,
     reader::{Reader, suggest},
@@ -13,6 +13,7 @@ use crate::{
 
 pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     options_lead_to_channels(config, known, reader);
+    options_have_names(config, reader);
     if !config.delivery_options.is_empty() && config.directory.is_none() {
         let message = "delivery_options need a directory, which is not there";
         let accepted = "directory: Ldif(...) or Ldap(...) is expected beside them";
@@ -37,19 +38,7 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 
 /// Whether senders, owners of lists and the postmaster can be reached.
 fn somebody_hears(config: &Config, reader: &mut Reader<'_>) {
-    let is_for_ours = |rewriting: &Rewriting| {
-        rewriting.conditions.iter().any(|its| matches!(its, Condition::Local(_)))
-    };
-    let reaches_others = |rule: &RewriteRule| {
-        rule.kind.is_catch_all()
-            && !matches!(&rule.parsed, Template::Plain(rewriting) if is_for_ours(rewriting))
-    };
-    let others = config.rewrite_rules.iter().any(reaches_others);
-    if !others && !config.rewrite_rules.is_empty() {
-        let message = "no rule is for all other domains (\".\" or \"$*\"): senders there cannot be \
-                       told what became of their mail, and their notices go to notary.postmaster";
-        reader.warning_at("rewrite_rules", message, false);
-    }
+    warn_of_others(config, reader);
     let has = |programs: &[Program]| {
         config.channels.iter().any(|channel| programs.contains(&channel.program))
     };
@@ -65,6 +54,44 @@ fn somebody_hears(config: &Config, reader: &mut Reader<'_>) {
         let message = "nobody is postmaster: name one in notary.postmaster or in aliases; until then \
                        his mail is held";
         reader.warning_at("rewrite_rules", message, false);
+    }
+}
+
+/// Where mail for domains that are not ours leads: notices to senders there, if nothing else.
+fn warn_of_others(config: &Config, reader: &mut Reader<'_>) {
+    let is_for_ours = |rewriting: &Rewriting| {
+        rewriting.conditions.iter().any(|its| matches!(its, Condition::Local(_)))
+    };
+    let mut ours = None;
+    for (i, rule) in config.rewrite_rules.iter().enumerate() {
+        match &rule.parsed {
+            _ if !rule.kind.is_catch_all() => {}
+            Template::Plain(rewriting) if is_for_ours(rewriting) => {
+                ours.get_or_insert((i, &rule.pattern));
+            }
+            // It is for everybody.
+            _ => return,
+        }
+    }
+    let postmaster = config.notary.postmaster.clone();
+    let postmaster = postmaster.unwrap_or_else(|| format!("postmaster@{}", config.default_domain));
+    let consequence = format!(
+        "senders at domains that neither a rule nor the directory knows cannot be told what became \
+         of their mail: their notices go to {postmaster} (notary.postmaster)"
+    );
+    let pattern = ours.map(|(_, pattern)| crate::source::shorten(pattern));
+    let path =
+        ours.map_or_else(|| "rewrite_rules".to_owned(), |(i, _)| format!("rewrite_rules[{i}]"));
+    let remedy = pattern.map_or_else(
+        || "a rule with the pattern \"$*\" or \".\" would lead there".to_owned(),
+        |pattern| {
+            format!(
+                "$V keeps the rule {pattern:?} for our own; one without $V behind it would lead there"
+            )
+        },
+    );
+    if !config.rewrite_rules.is_empty() {
+        reader.warning_at(&path, &format!("{consequence}; {remedy}"), false);
     }
 }
 
@@ -96,6 +123,12 @@ fn options_lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Rea
             );
             reader.warning_at(&format!("delivery_options[{i}]"), &message, false);
         }
+    }
+}
+
+/// Entries of the directory ask for options by name.
+fn options_have_names(config: &Config, reader: &mut Reader<'_>) {
+    for (i, option) in config.delivery_options.iter().enumerate() {
         if !OPTION_NAMES.contains(&option.name.as_str()) {
             let names = suggest(&option.name, OPTION_NAMES, "the names of the original are");
             let message = format!(

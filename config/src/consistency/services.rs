@@ -51,6 +51,10 @@ fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {
         reader.mistake_at(&path(service, ".tls_ports"), message, accepted);
     }
     let socket = service.socket.as_ref().map(|socket| config.path(socket));
+    if let Some(taken) = socket.as_ref().and_then(|socket| super::in_the_way(config, socket)) {
+        let message = format!("the engine itself keeps {taken} there");
+        reader.mistake_at(&path(service, ".socket"), &message, "another path is expected");
+    }
     if socket.is_some_and(|socket| socket.as_os_str().len() > LONGEST_SOCKET) {
         let accepted = format!("{LONGEST_SOCKET} octets at most, data included, are allowed");
         reader.mistake_at(
