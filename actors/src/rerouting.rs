@@ -3,13 +3,14 @@
 //!
 //! [`Rerouter::plan`] asks the router, as things are now, and changes nothing.
 //! [`Rerouter::carry_out`] puts what came of it into the queue: the message goes on under its id, in
-//! a record of its own with more entries. Only when that is safe are the recipients done where they
-//! were, so a crash in between may deliver a copy twice, and loses none.
+//! a record of its own with more entries, which says whose recipients these are. Only when that is
+//! safe are the recipients done where they were; after a crash in between they are found to have
+//! gone on.
 
 use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::{
-    Address, Content, Enhanced, Entry, Envelope, Outcome, Recipient, Reply,
+    Address, Content, Enhanced, Entry, Envelope, Outcome, Recipient, Reply, Rerouted,
 };
 use relais_config::channel::Program;
 use tracing::info;
@@ -50,6 +51,8 @@ pub struct Plan {
 pub enum Verdict {
     /// It goes these ways.
     Ways(Arc<[Route]>),
+    /// It has gone on before, and the engine ended before its old entry was told so.
+    Gone,
     /// It cannot be routed, for good or for now.
     Refused(Reply),
 }
@@ -57,16 +60,21 @@ pub enum Verdict {
 impl Rerouter {
     /// Where the recipients `open`, a bit each, of an entry would go now. `released`: the status
     /// `hold` of a user does not count, this once.
-    pub async fn plan(&self, envelope: &Envelope, entry: u16, open: u64, released: bool) -> Plan {
-        let Some(entry) = envelope.entries.get(usize::from(entry)) else {
+    pub async fn plan(&self, envelope: &Envelope, number: u16, open: u64, released: bool) -> Plan {
+        let Some(entry) = envelope.entries.get(usize::from(number)) else {
             return Plan { recipients: Vec::new(), entries: Vec::new() };
         };
+        let gone = self.spool.gone_on(envelope.id, number).await;
         let mut recipients = Vec::new();
         for index in open_recipients(open) {
             let Some(recipient) = entry.recipients.get(usize::from(index)) else { continue };
-            let verdict = match self.verdict(envelope, entry, recipient, released).await {
-                Ok(ways) => Verdict::Ways(ways),
-                Err(reply) => Verdict::Refused(reply),
+            let verdict = match &gone {
+                Ok(gone) if gone & 1 << index != 0 => Verdict::Gone,
+                Ok(_) => match self.verdict(envelope, entry, recipient, released).await {
+                    Ok(ways) => Verdict::Ways(ways),
+                    Err(reply) => Verdict::Refused(reply),
+                },
+                Err(error) => Verdict::Refused(not_stored(error)),
             };
             recipients.push((index, verdict));
         }
@@ -97,11 +105,16 @@ impl Rerouter {
         let stored = if entries.is_empty() {
             Ok(())
         } else {
-            self.store(envelope, content, entry, entries).await
+            let goes_on =
+                recipients.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Ways(_)));
+            let goes_on = goes_on.fold(0, |all, (index, _)| all | 1 << index);
+            let rerouted = Rerouted { at: now_ms(), entry, recipients: goes_on };
+            self.store(envelope, content, rerouted, entries).await
         };
         let outcome = |(_, verdict): (u8, Verdict)| match (verdict, &stored) {
             (Verdict::Refused(reply), _) if reply.is_permanent() => Outcome::Failed(reply),
             (Verdict::Refused(reply), _) => Outcome::Deferred(reply),
+            (Verdict::Gone, _) => Outcome::Delivered(HAS_GONE_ON),
             (Verdict::Ways(ways), Ok(())) => Outcome::Delivered(goes_on(&ways)),
             (Verdict::Ways(_), Err(error)) => Outcome::Deferred(not_stored(error)),
         };
@@ -112,13 +125,14 @@ impl Rerouter {
         &self,
         envelope: &Envelope,
         content: &Content,
-        number: u16,
+        rerouted: Rerouted,
         entries: Vec<Entry>,
     ) -> Result<(), SpoolError> {
         let known = envelope.entries.len();
-        let left = envelope.entries.get(usize::from(number)).map(|entry| entry.channel.clone());
+        let left = envelope.entries.get(usize::from(rerouted.entry));
+        let left = left.map(|entry| entry.channel.clone());
         // Why it was held at first says nothing of where it goes now.
-        let rerouted = Some(now_ms());
+        let rerouted = Some(rerouted);
         let goes_on = Envelope { entries, held: None, rerouted, ..envelope.clone() };
         let (envelope, _stored) = self.spool.append_more(goes_on, known, content).await?;
         let channel = left.unwrap_or_default();
@@ -252,6 +266,7 @@ impl std::fmt::Display for Ways<'_> {
     }
 }
 
+const HAS_GONE_ON: Reply = Reply::new(250, Enhanced(2, 1, 5), "has gone on before");
 /// Addresses that one recipient leads to by channels that put mail through rewriting again.
 const MAX_PASSES: usize = 20;
 const CIRCLE: Reply =

@@ -16,7 +16,7 @@ use std::{
 
 use relais_actors::{
     queue::now_ms,
-    spool::{Change, EntryState, ScannedEntry, Spool, SpoolError, open_recipients},
+    spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
 };
 use relais_channels::mail::MessageId;
 use tracing::{info, warn};
@@ -54,13 +54,13 @@ impl Intents {
     /// After a crash: takes off the recipients that have gone on. Nothing may be delivered before.
     /// Blocks; does nothing after an orderly end.
     pub fn conclude(&self, spool: &Spool) -> Result<(), SpoolError> {
-        let Some((since, wanted)) = self.load() else { return Ok(()) };
+        let Some(wanted) = self.load() else { return Ok(()) };
         // The caller's thread may have a runtime of its own, which must not wait inside itself.
         thread::scope(|threads| {
             let work = || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build();
                 let runtime = runtime.map_err(|_| SpoolError::Closed)?;
-                runtime.block_on(self.take_off(spool, since, &wanted))
+                runtime.block_on(self.take_off(spool, &wanted))
             };
             threads.spawn(work).join().unwrap_or(Err(SpoolError::Closed))
         })
@@ -69,14 +69,13 @@ impl Intents {
     async fn take_off(
         &self,
         spool: &Spool,
-        since: u64,
         wanted: &HashSet<(MessageId, u16)>,
     ) -> Result<(), SpoolError> {
         let ids: HashSet<MessageId> = wanted.iter().map(|(id, _)| *id).collect();
         let found = spool.find_all(ids).await?;
         let mut concluded = 0;
         for old in found.iter().filter(|found| wanted.contains(&(found.id, found.entry))) {
-            let gone_on = gone_on(spool, old, since).await?;
+            let gone_on = old.state.open() & spool.gone_on(old.id, old.entry).await?;
             if gone_on != 0 {
                 concluded += 1;
                 spool.amend(without(old, gone_on));
@@ -94,39 +93,16 @@ impl Intents {
     }
 
     /// `None`: nothing was going on, or it was not even written down to its end.
-    fn load(&self) -> Option<(u64, HashSet<(MessageId, u16)>)> {
+    fn load(&self) -> Option<HashSet<(MessageId, u16)>> {
         let text = fs::read_to_string(&self.0).ok()?;
         let mut lines = text.lines();
-        let since = lines.next()?.parse().ok()?;
+        let _since: u64 = lines.next()?.parse().ok()?;
         let entry = |line: &str| {
             let (id, entry) = line.split_once(' ')?;
             Some((id.parse().ok()?, entry.parse().ok()?))
         };
-        Some((since, lines.filter_map(entry).collect()))
+        Some(lines.filter_map(entry).collect())
     }
-}
-
-/// The open recipients of an entry that another record has taken over since then, a bit each.
-async fn gone_on(spool: &Spool, old: &ScannedEntry, since: u64) -> Result<u64, SpoolError> {
-    let mut taken = HashSet::new();
-    for place in spool.places(old.id).await? {
-        let envelope = spool.envelope(place).await?;
-        if place != old.place && envelope.rerouted.is_some_and(|at| at >= since) {
-            let recipients = envelope.entries.into_iter().flat_map(|entry| entry.recipients);
-            taken.extend(recipients.map(|recipient| recipient.original));
-        }
-    }
-    if taken.is_empty() {
-        return Ok(0);
-    }
-    let envelope = spool.envelope(old.place).await?;
-    let Some(entry) = envelope.entries.get(usize::from(old.entry)) else { return Ok(0) };
-    let has_gone = |index: &u8| {
-        let recipient = entry.recipients.get(usize::from(*index));
-        recipient.is_some_and(|recipient| taken.contains(&recipient.original))
-    };
-    let gone = open_recipients(old.state.open()).filter(has_gone);
-    Ok(gone.fold(0, |all, index| all | 1 << index))
 }
 
 fn without(old: &ScannedEntry, gone: u64) -> Change {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use relais_tests::{
-    Dialogue, Instance, Notice, Settings, Sink, eventually, fetch, free_port, mailbox, message,
-    within,
+    Dialogue, Instance, Load, Notice, Settings, Sink, eventually, fetch, free_port, mailbox,
+    message, within,
 };
 use serde_json::Value;
 
@@ -608,6 +608,59 @@ fn a_kill_while_mail_is_routed_again_neither_loses_nor_doubles_a_recipient() {
         after += Duration::from_millis(15);
     }
     println!("{interrupted} kills were in the middle");
+}
+
+/// What is released from a hold channel goes on in a record of its own before its old entry is done.
+#[test]
+fn a_kill_while_held_mail_is_released_neither_loses_nor_doubles_a_message() {
+    const MESSAGES: usize = 300;
+    let instance = hold_office();
+    let mut running = instance.start();
+    must(&instance, &["channel", "stop", "tcp_lmtpcs"]);
+    let load = Load::new(instance.settings.smtp, "carol@relais.example", 600);
+    load.run(20, MESSAGES);
+    let in_channel = |name: &str| ids(&instance, &["--channel", name]);
+    eventually("all is held", PATIENCE, || ids(&instance, &["--held"]).len() == MESSAGES);
+    let sent = in_channel("hold");
+    let (mut interrupted, mut life) = (0, Duration::from_millis(10));
+    while !in_channel("hold").is_empty() {
+        let mut order = instance.command("queue", &["release", "--all", "--yes"]);
+        let mut order = order.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("relais");
+        std::thread::sleep(life);
+        running.kill();
+        order.wait().expect("it ends");
+        life += Duration::from_millis(15);
+        running = instance.start();
+        interrupted += usize::from(!in_channel("hold").is_empty());
+    }
+    println!("{interrupted} kills were in the middle");
+    assert!(interrupted > 0, "no kill was in the middle");
+    assert_eq!(in_channel("tcp_lmtpcs"), sent, "each once, under its id");
+    must(&instance, &["channel", "start", "tcp_lmtpcs"]);
+    let delivered = || mailbox(&instance.store(), "relais.example", "carol").len();
+    eventually("all is delivered", PATIENCE, || instance.queue().is_empty());
+    assert_eq!(delivered(), MESSAGES, "each once");
+}
+
+/// A user whose mail goes into a hold channel, and one who gets hers.
+fn hold_office() -> Instance {
+    let settings = Settings::standalone()
+        .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
+        .edit("\"#*forward=**\",", "\"#*forward=**\",\n        \"#/hold=@hold-daemon:$A\",");
+    let instance = Instance::new(settings);
+    let user = |name: &str, more: &str| {
+        format!(
+            "dn: uid={name},o=relais.example,dc=relais,dc=example\nobjectClass: inetMailUser\n\
+             uid: {name}\nmail: {name}@relais.example\nmailHost: localhost\n{more}\n"
+        )
+    };
+    let users = user("alice", "") + &user("carol", "mailUserStatus: hold\n");
+    let organisation = "dn: o=relais.example,dc=relais,dc=example\n\
+                        objectClass: sunManagedOrganization\nsunPreferredDomain: relais.example\n\n";
+    std::fs::create_dir_all(instance.data()).expect("room");
+    std::fs::write(instance.data().join("users.ldif"), organisation.to_owned() + &users)
+        .expect("room");
+    instance
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

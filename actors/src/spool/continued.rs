@@ -5,17 +5,21 @@
 //! that continues a message says so in its header, and has as many entries as there are numbers up
 //! to its last. Nothing of this is kept on the disk beside it: the headers of a segment are looked
 //! through when the first message of it goes on, once for each run of the engine.
+//!
+//! Such a record says of which recipients it is, and that decides who has gone on: it is on the disk
+//! before the old entry is done, and an engine that ends in between must not send them on once more.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::mail::{MessageId, Rerouted};
 
 use super::{
     Place, SpoolError,
     feed::Feed,
+    message::decode_envelope,
     reader::Reader,
     record::{Found, Header, Walker},
     segment::HEAD,
@@ -29,6 +33,8 @@ pub(crate) struct Continued(Mutex<Known>);
 struct Known {
     /// The first number that is free.
     next: HashMap<MessageId, u16>,
+    /// The recipients of an entry that have gone on, a bit each.
+    gone: HashMap<(MessageId, u16), u64>,
     /// Segments whose headers were looked through. What is appended later is known anyway.
     read: HashSet<u32>,
 }
@@ -45,18 +51,7 @@ impl Continued {
         count: usize,
     ) -> Result<u16, SpoolError> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.next.len() >= MOST_KNOWN {
-            *known = Known::default();
-        }
-        let spans: Vec<(u32, u64)> = feed.live(|ledger| {
-            let spans = ledger.segments.iter().filter(|(_, life)| life.spans(id));
-            spans.map(|(number, life)| (*number, life.data_len)).collect()
-        });
-        for (number, data_len) in spans {
-            if !known.read.contains(&number) {
-                known.look_through(reader, number, data_len)?;
-            }
-        }
+        known.learn(reader, feed, id)?;
         let first = usize::from(known.next.get(&id).copied().unwrap_or(0)).max(least);
         let next = u16::try_from(first + count);
         let next = next.map_err(|_| SpoolError::Envelope("it was routed again too often"))?;
@@ -64,9 +59,47 @@ impl Continued {
         // It is not larger than what has just been found to fit.
         Ok(first as u16)
     }
+
+    /// The recipients of an entry that another record has taken over, a bit each. Waits for the disk.
+    pub(crate) fn gone(
+        &self,
+        reader: &Reader,
+        feed: &Feed,
+        (id, entry): (MessageId, u16),
+    ) -> Result<u64, SpoolError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.learn(reader, feed, id)?;
+        Ok(known.gone.get(&(id, entry)).copied().unwrap_or(0))
+    }
+
+    /// A record that takes over recipients is safe.
+    pub(crate) fn went(&self, id: MessageId, rerouted: Rerouted) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).went(id, rerouted);
+    }
 }
 
 impl Known {
+    /// Looks through whatever may hold records of this message and has not been looked through.
+    fn learn(&mut self, reader: &Reader, feed: &Feed, id: MessageId) -> Result<(), SpoolError> {
+        if self.next.len().max(self.gone.len()) >= MOST_KNOWN {
+            *self = Self::default();
+        }
+        let spans: Vec<(u32, u64)> = feed.live(|ledger| {
+            let spans = ledger.segments.iter().filter(|(_, life)| life.spans(id));
+            spans.map(|(number, life)| (*number, life.data_len)).collect()
+        });
+        for (number, data_len) in spans {
+            if !self.read.contains(&number) {
+                self.look_through(reader, number, data_len)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn went(&mut self, id: MessageId, Rerouted { entry, recipients, .. }: Rerouted) {
+        *self.gone.entry((id, entry)).or_default() |= recipients;
+    }
+
     fn look_through(
         &mut self,
         reader: &Reader,
@@ -82,9 +115,13 @@ impl Known {
         let mut walker = Walker::new(&*opened.file, opened.salt, HEAD as u64, data_len);
         let continues = |header: &Header| header.continued;
         while let Some(found) = walker.next_of(continues).map_err(SpoolError::at(&path))? {
-            if let Found::Record { header, .. } = found {
+            if let Found::Record { header, payload, .. } = found {
                 let next = self.next.entry(header.id).or_default();
                 *next = header.entries.max(*next);
+                let envelope = payload.get(..header.meta as usize).and_then(decode_envelope);
+                if let Some(rerouted) = envelope.and_then(|envelope| envelope.rerouted) {
+                    self.went(header.id, rerouted);
+                }
             }
         }
         self.read.insert(segment);
@@ -92,6 +129,6 @@ impl Known {
     }
 }
 
-/// Messages of which it is known that they went on; 24 MiB. When there are more, segments are looked
+/// Messages of which it is known that they went on; some 50 MiB. When there are more, segments are looked
 /// through once more.
 const MOST_KNOWN: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relais_channels::mail::{Envelope, MessageId, Origin, Priority};
+use relais_channels::mail::{Envelope, MessageId, Origin, Priority, Rerouted};
 use relais_config::channel::MAX_ADDRSPERFILE;
 use serde::{Deserialize, Serialize};
 
@@ -121,7 +121,7 @@ impl Encoded {
         };
         let entries = entries_of(envelope);
         let Envelope { received, size, priority, .. } = *envelope;
-        let rerouted = envelope.rerouted.unwrap_or(0);
+        let rerouted = rerouted_at(envelope);
         let is_held = envelope.held.is_some();
         Ok(Self { front, body, header, received, size, priority, held: is_held, rerouted, entries })
     }
@@ -196,7 +196,7 @@ impl Stored {
             size: envelope.size,
             priority: envelope.priority,
             held: envelope.held.is_some(),
-            rerouted: envelope.rerouted.unwrap_or(0),
+            rerouted: rerouted_at(envelope),
             large: kind == Kind::Large,
             place,
             entries: entries_of(envelope),
@@ -223,7 +223,10 @@ fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         .filter_map(|(number, index, to)| Some((number, index, to.origin.as_deref()?)))
         .collect();
     if !origins.is_empty() || envelope.rerouted.is_some() {
-        append_postcard(&(envelope.rerouted, origins), out);
+        append_postcard(&(envelope.rerouted.map(|rerouted| rerouted.at), origins), out);
+    }
+    if let Some(Rerouted { entry, recipients, .. }) = envelope.rerouted {
+        append_postcard(&(entry, recipients), out);
     }
 }
 
@@ -231,12 +234,22 @@ fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
 /// the sender did not name.
 type Behind = (Option<u64>, Vec<(u16, u8, Origin)>);
 
+/// And behind that, which recipients of which entry these were.
+type Left = (u16, u64);
+
+fn rerouted_at(envelope: &Envelope) -> u64 {
+    envelope.rerouted.map_or(0, |rerouted| rerouted.at)
+}
+
 /// Reads it back.
 pub(crate) fn decode_envelope(octets: &[u8]) -> Option<Envelope> {
     let (mut envelope, rest) = postcard::take_from_bytes::<Envelope>(octets).ok()?;
     if !rest.is_empty() {
-        let (rerouted, origins) = postcard::from_bytes::<Behind>(rest).ok()?;
-        envelope.rerouted = rerouted;
+        let ((at, origins), rest) = postcard::take_from_bytes::<Behind>(rest).ok()?;
+        // An older version of the program did not write it down.
+        let left = postcard::from_bytes::<Left>(rest).ok();
+        let (entry, recipients) = left.unwrap_or_default();
+        envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients });
         for (number, index, origin) in origins {
             let entry = envelope.entries.get_mut(usize::from(number))?;
             entry.recipients.get_mut(usize::from(index))?.origin = Some(Box::new(origin));

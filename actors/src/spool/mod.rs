@@ -205,7 +205,18 @@ impl Spool {
             }
         };
         let stored = self.commit(encoded).await?;
+        if let Some(rerouted) = envelope.rerouted {
+            self.shared.continued.went(id, rerouted);
+        }
         Ok((envelope, stored))
+    }
+
+    /// The recipients of an entry that have gone on to others, a bit each; also when the engine ended
+    /// before the entry was told so.
+    pub async fn gone_on(&self, id: MessageId, entry: u16) -> Result<u64, SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        let gone = move || shared.continued.gone(&shared.reader, &shared.feed, (id, entry));
+        blocking(gone).await
     }
 
     /// A file for the content of a large message.

@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use relais_channels::mail::{
     Content, Enhanced, Entry, Envelope, MessageId, Origin, Outcome, Priority, Recipient, Reply,
+    Rerouted,
 };
 
 use super::{
@@ -63,14 +64,15 @@ async fn a_message_goes_on_under_its_id_to_more_entries() {
         let mut more = envelope(7, channels);
         let origin = Origin { member: "m@example.org".to_owned(), ..Origin::default() };
         more.entries[0].recipients[0].origin = Some(Box::new(origin));
-        Envelope { rerouted: Some(at), ..more }
+        Envelope { rerouted: Some(Rerouted { at, entry: 0, recipients: 1 }), ..more }
     };
     let (on, stored) = spool.append_more(more(&["a", "d"], 9), 3, &content).await.unwrap();
     spool.amend(done(&first, 0));
     let numbers: Vec<u16> = stored.own_entries().map(|(number, _)| number).collect();
     assert_eq!(numbers, [3, 4]);
-    let (again, _) =
-        spool.append_more(more(&["e"], 10), read.entries.len(), &content).await.unwrap();
+    let rerouted = Some(Rerouted { at: 10, entry: 1, recipients: 0b110 });
+    let from_second = Envelope { rerouted, ..more(&["e"], 10) };
+    let (again, _) = spool.append_more(from_second, read.entries.len(), &content).await.unwrap();
     assert_eq!(again.entries.len(), 6, "a number is given once");
     spool.amend(done(&first, 1));
     spool.amend(change_of(&stored, 4, EntryState::Held { open: 1, attempts: 0 }));
@@ -104,6 +106,9 @@ async fn a_message_goes_on_under_its_id_to_more_entries() {
             assert_eq!(names(&page), [(7, entry)], "{when}");
         }
         assert_eq!(spool.places(MessageId(7)).await.unwrap().len(), 3, "{when}");
+        assert_eq!(spool.gone_on(MessageId(7), 0).await.unwrap(), 1, "{when}");
+        assert_eq!(spool.gone_on(MessageId(7), 1).await.unwrap(), 0b110, "{when}");
+        assert_eq!(spool.gone_on(MessageId(7), 2).await.unwrap(), 0, "{when}");
     };
     look(&spool, "as it was stored").await;
     spool.close().await.unwrap();

@@ -28,15 +28,26 @@ pub struct Envelope {
     pub returned: Option<Return>,
     /// Why it is not to be delivered until an operator says so; `None` for nearly all mail.
     pub held: Option<String>,
-    /// When it was routed again, in milliseconds since 1970: this is what it goes on as. Kept beside
-    /// the envelope.
+    /// It was routed again, and this is what it goes on as. Kept beside the envelope.
     #[serde(skip)]
-    pub rerouted: Option<u64>,
+    pub rerouted: Option<Rerouted>,
     /// Octets of content, our own header lines included.
     pub size: u64,
     /// Recipients, grouped by the way they go. Where a message goes on after it was routed again,
     /// entries without recipients come first: they stand for those of the earlier records.
     pub entries: Vec<Entry>,
+}
+
+/// Where a message that was routed again comes from. Its recipients are here as soon as this is on
+/// the disk, whatever the old entry still says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rerouted {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// The number of the entry that they were in.
+    pub entry: u16,
+    /// Which of that entry's recipients, a bit each.
+    pub recipients: u64,
 }
 
 /// The recipients that leave together: one channel, one host. Scheduled, tried and counted as one.

@@ -13,7 +13,7 @@ mod reply;
 
 pub use address::{Address, AddressError, MAX_PATH, ReversePath, is_domain, literal};
 pub use content::Content;
-pub use envelope::{Entry, Envelope, Origin, Recipient};
+pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
 pub use glance::{Glance, Glancer, peer_id};
 pub use message_id::{MessageId, MessageIds};
 pub use next_hop::{NextHop, NextHopError};

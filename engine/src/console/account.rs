@@ -382,7 +382,7 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
 
 fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLine {
     HistoryLine {
-        at: Timestamp(envelope.rerouted.unwrap_or(envelope.received)),
+        at: Timestamp(envelope.rerouted.map_or(envelope.received, |rerouted| rerouted.at)),
         channel: entry.channel.clone(),
         host: entry.host.clone(),
         state: Some(if envelope.held.is_some() { EntryState::Held } else { EntryState::Ready }),

@@ -166,6 +166,7 @@ fn tell(progress: &mut OrderProgress, scanned: &ScannedEntry, envelope: &Envelop
         let Some(recipient) = entry.recipients.get(usize::from(*index)) else { continue };
         let to = match verdict {
             Verdict::Refused(reply) => format!("stays: {reply}"),
+            Verdict::Gone => continue,
             Verdict::Ways(ways) => {
                 let ways = ways.iter().take(3).map(|way| format!("{} {}", way.channel, way.host));
                 ways.collect::<Vec<_>>().join(", ")
