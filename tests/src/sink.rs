@@ -59,8 +59,8 @@ struct Script {
     stray: Option<String>,
     /// Part of the Message-IDs over which the connection is closed without a reply.
     hangs_up: Option<String>,
-    /// Recipients of a transaction; those beyond get 452.
-    most: Option<usize>,
+    /// Recipients of a transaction, and what those beyond get.
+    most: Option<(usize, String)>,
 }
 
 impl Sink {
@@ -118,7 +118,12 @@ impl Sink {
 
     /// From now on a transaction has at most so many recipients; others get 452.
     pub fn take_at_most(&self, recipients: usize) {
-        self.script(|script| script.most = Some(recipients));
+        self.answer_beyond(recipients, "452 4.5.3 too many recipients");
+    }
+
+    /// The same in other words.
+    pub fn answer_beyond(&self, recipients: usize, reply: &str) {
+        self.script(|script| script.most = Some((recipients, format!("{reply}\r\n"))));
     }
 
     fn script(&self, change: impl FnOnce(&mut Script)) {
@@ -244,7 +249,12 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
     replies.flush()?;
     let (mut line, mut recipients, mut messages) = (Vec::new(), Vec::new(), 0);
     while next_line(&mut lines, &mut line)? {
-        if let Some(reply) = books.scripted("", &line) {
+        let beyond = || {
+            let most = books.says(|script| script.most.clone());
+            let is_beyond = verb(&line) == b"RCPT";
+            most.filter(|(most, _)| is_beyond && recipients.len() >= *most).map(|(_, reply)| reply)
+        };
+        if let Some(reply) = books.scripted("", &line).or_else(beyond) {
             replies.write_all(reply.as_bytes())?;
             replies.flush()?;
             continue;
@@ -254,9 +264,6 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
             b"MAIL" | b"RSET" => {
                 recipients.clear();
                 b"250 2.0.0 OK\r\n"
-            }
-            b"RCPT" if books.says(|script| script.most).is_some_and(|n| recipients.len() >= n) => {
-                b"452 4.5.3 too many recipients\r\n"
             }
             b"RCPT" => {
                 recipients.push(line.clone());

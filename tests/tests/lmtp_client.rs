@@ -127,6 +127,29 @@ fn what_the_peer_said_is_quoted_as_it_said_it() {
 }
 
 #[test]
+fn what_is_no_reply_is_quoted_as_it_came() {
+    let (instance, sink) = office("maxjobs: 1");
+    let _running = instance.start();
+    let rows = [
+        ("MAIL", "199 odd", "no reply code: \"199 odd\" with"),
+        ("RCPT", "600 too much", "no reply code: \"600 too much\" with"),
+        ("DATA", "what is it\u{7}[1m", "no reply code: \"what is it?[1m\" with"),
+        ("MAIL", "250-a\r\n251 b", "different codes: \"251 b\" with"),
+    ];
+    send(&instance, &["a@one.test"], "m");
+    for (command, said, want) in rows {
+        sink.oblige();
+        sink.answer(command, said);
+        let quoted = || !instance.queue().is_empty() && why(&instance).contains(want);
+        eventually(want, PATIENCE, || {
+            instance.relais("queue", &["retry", "--all", "--yes"]);
+            quoted()
+        });
+    }
+    assert_eq!(actions(&instance, "R"), 0, "{}", instance.log());
+}
+
+#[test]
 fn a_demand_for_a_login_is_trouble_of_the_site_that_why_names() {
     if !needs_root() || !needs(&["/usr/lib/cyrus/bin/lmtpd"]) {
         return;
@@ -149,6 +172,55 @@ fn a_demand_for_a_login_is_trouble_of_the_site_that_why_names() {
     // The host is probed with one of them now and then.
     assert_eq!(instance.queue().len(), 5);
     assert!(instance.log().contains("suspended"), "{}", instance.log());
+}
+
+/// Whichever command it answers so: no mail of its hosts is returned for it.
+#[test]
+fn a_demand_for_a_login_bounces_nobody_at_any_command() {
+    let (instance, sink) = office("maxjobs: 1");
+    let _running = instance.start();
+    let rows = [
+        ("LHLO", "530 5.7.0 Authentication required"),
+        ("MAIL", "530 5.7.0 Authentication required"),
+        ("RCPT", "430 Authentication required"),
+        ("RCPT", "530 5.7.1 Please log in"),
+        ("DATA", "530 5.7.0 Authentication required"),
+    ];
+    let script = |command, reply| {
+        sink.oblige();
+        sink.answer(command, reply);
+    };
+    script(rows[0].0, rows[0].1);
+    send(&instance, &["a@one.test", "b@one.test"], "m");
+    for (command, reply) in rows {
+        script(command, reply);
+        eventually(&format!("why names {reply} at {command}"), PATIENCE, || {
+            instance.relais("queue", &["retry", "--all", "--yes"]);
+            let said = why(&instance);
+            said.contains(reply) && said.contains("wants relais to log in")
+        });
+    }
+    sink.oblige();
+    eventually("all of it goes in the end", PATIENCE, || {
+        instance.relais("queue", &["retry", "--all", "--yes"]);
+        instance.queue().is_empty()
+    });
+    assert_eq!(actions(&instance, "R"), 0, "{}", instance.log());
+}
+
+/// RFC 5321 section 4.5.3.1.10: 552 is an old way to say 452.
+#[test]
+fn recipients_that_were_too_many_in_other_words_go_next_at_once() {
+    for reply in ["552 too many recipients", "552 5.5.3 too many", "452 4.5.3 too many"] {
+        let (instance, sink) = office("maxjobs: 1");
+        sink.answer_beyond(2, reply);
+        let _running = instance.start();
+        let to = ["a@one.test", "b@one.test", "c@one.test", "d@one.test", "e@one.test"];
+        send(&instance, &to, "five");
+        eventually("three transactions", PATIENCE, || sink.total() == 3);
+        eventually("nothing waits", PATIENCE, || instance.queue().is_empty());
+        assert_eq!((sink.connections(), actions(&instance, "R")), (1, 0), "{reply}");
+    }
 }
 
 #[test]

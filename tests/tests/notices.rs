@@ -355,21 +355,33 @@ fn nobody_is_told_of_mail_from_nobody_but_the_postmaster_who_wants_to_know() {
     post.mail_of("bob", 1);
 }
 
-/// Without `sendpost` the message is gone without a word, as RFC 5321 section 6.1 wants it.
+/// Without `sendpost` nobody is written to, as RFC 5321 section 6.1 wants it; the log and a counter
+/// tell.
 #[test]
-fn mail_from_nobody_that_fails_leaves_nothing_but_a_line_in_the_log() {
+fn of_mail_from_nobody_that_fails_the_log_and_a_counter_tell() {
     let bob = "notary: (postmaster: \"bob@relais.example\")";
     let post = Post::office("sendpost: Copy", |settings| settings.section(bob));
     let _running = post.start();
     post.one.answer("RCPT TO:<", "550 5.1.1 no such user here");
     let id = post.send("<>", &["<a@one.test>"], &message("from-nobody", 500));
     eventually("it is given up", PATIENCE, || post.actions(&id) == "ER");
+    let died = || post.instance.metric("relais_notices_total{result=\"died\"}");
+    eventually("it is counted", PATIENCE, || died() > 0.0);
+    eventually("it is told", PATIENCE, || {
+        let log = post.instance.log();
+        let mut lines = log.lines().filter(|line| line.contains("nobody is told"));
+        lines.any(|line| {
+            let words = ["WARN", &id, "<a@one.test>", "550 5.1.1 no such user here"];
+            words.iter().all(|word| line.contains(word))
+        })
+    });
     // What would have been said would have come first.
     post.send("<alice@relais.example>", &["<a@one.test>"], &message("from-alice", 500));
     let copy = Notice::read(&post.mail_of("bob", 1)[0]);
     assert_eq!(copy.header.get("To"), Some("alice@relais.example"), "a copy");
     assert_eq!(post.notice().header.get("Message-ID"), copy.header.get("Message-ID"));
     eventually("an empty queue", PATIENCE, || post.instance.queue().is_empty());
+    assert!(died() < 2.0, "whoever has a sender is told");
 }
 
 #[test]

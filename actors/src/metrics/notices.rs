@@ -21,6 +21,8 @@ pub enum NoticeResult {
     PutOff,
     /// It could not be written again and again: nobody is told.
     GivenUp,
+    /// It was refused itself, or returned (a double bounce): its reader never gets it.
+    Died,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -30,7 +32,8 @@ struct ResultLabels {
 
 impl NoticeResult {
     /// Every result.
-    pub const ALL: [Self; 4] = [Self::Written, Self::NoWay, Self::PutOff, Self::GivenUp];
+    pub const ALL: [Self; 5] =
+        [Self::Written, Self::NoWay, Self::PutOff, Self::GivenUp, Self::Died];
 
     /// In lower case; the label.
     pub const fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl NoticeResult {
             Self::NoWay => "no_way",
             Self::PutOff => "put_off",
             Self::GivenUp => "given_up",
+            Self::Died => "died",
         }
     }
 }
@@ -46,7 +50,8 @@ impl NoticeResult {
 impl NoticeMeter {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let family = Family::<ResultLabels, Counter>::default();
-        let help = "Notices to senders by result; no_way: look for rules that lead to your senders";
+        let help = "Notices to senders by result; no_way: look for rules that lead to your senders; \
+                    died: the log names those whose readers refused them";
         registry.register("notices", help, family.clone());
         let counter = |result: NoticeResult| {
             family.get_or_create_owned(&ResultLabels { result: result.name() })

@@ -18,7 +18,7 @@ use tracing::{error, warn};
 use super::{Case, Parts, Told};
 use crate::{
     channels::Channels,
-    events::{MessageAccepted, RecipientsReturned},
+    events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
     queue::now_ms,
     router::{Question, Route, grouped},
@@ -76,7 +76,34 @@ impl Parts {
         for case in cases {
             self.log(&envelope, case);
         }
+        self.log_death(&envelope, cases);
         Ok(Told::Settled)
+    }
+
+    /// Mail without a sender is a notice, or stands for one. That it failed is told to the
+    /// postmaster at most.
+    fn log_death(&self, envelope: &Envelope, cases: &[Case]) {
+        let gives_up = |kind| matches!(kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
+        let Some(first) = cases.first().filter(|case| gives_up(case.kind)) else { return };
+        if !envelope.sender.is_empty() {
+            return;
+        }
+        let mut to = Vec::new();
+        for case in cases {
+            let entry = envelope.entries.get(usize::from(case.entry.entry));
+            let of_place = |index| entry?.recipients.get(usize::from(index));
+            let named = open_recipients(case.recipients).filter_map(of_place);
+            to.extend(named.map(|to| format!("<{}>", to.original)));
+        }
+        let said = first.replies.first().map(|reply| reply.outcome.reply().clone());
+        let reply = said.unwrap_or_else(|| verdict(first));
+        let heard = if self.readers(None, envelope, cases).is_empty() {
+            "a notice failed itself, and nobody is told"
+        } else {
+            "a notice failed itself; the postmaster is told"
+        };
+        warn!(id = %envelope.id, to = %Printable(to.join(",")), reply = %Printable(reply), "{heard}");
+        self.metrics.notices.count(NoticeResult::Died);
     }
 
     /// Tells of those recipients whose news go to `owner`; `None` is the sender.

@@ -398,7 +398,7 @@ impl<'a> Exchange<'a> {
 
     fn rcpt(&mut self, i: usize, reply: Reply) -> Next {
         if self.outcomes[i].is_none() {
-            if is_too_many(&reply) && !self.accepted.is_empty() {
+            if reply.is_too_many() && !self.accepted.is_empty() {
                 self.left |= Peer::bit(i);
             }
             match self.stage.outcome(reply) {
@@ -411,17 +411,36 @@ impl<'a> Exchange<'a> {
         }
         if self.accepted.is_empty() && !self.offer.pipelining {
             self.reset_due = true;
+            self.note_login();
             return Next::Done;
         }
         self.proceed(Stage::Data)
     }
 
+    /// A server that asks every recipient for a login takes no mail of ours before somebody has seen
+    /// to that.
+    fn note_login(&mut self) {
+        let wants_login = |outcome: &Option<Outcome>| match outcome {
+            Some(Outcome::Deferred(reply)) => reply.wants_login_for_recipient(),
+            _ => false,
+        };
+        if self.outcomes.iter().all(wants_login)
+            && let Some(Some(Outcome::Deferred(reply))) = self.outcomes.first()
+        {
+            self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
+        }
+    }
+
     fn data(&mut self, reply: Reply) -> Next {
         if self.accepted.is_empty() {
             self.reset_due = true;
+            self.note_login();
             return if reply.code / 100 == 3 { Next::LoneDot } else { Next::Done };
         }
         let understood = reply.code >= 300;
+        if reply.wants_login() {
+            self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
+        }
         match Stage::Data.outcome(reply) {
             Outcome::Delivered(_) => {
                 self.stage = Stage::Content;
@@ -552,12 +571,6 @@ fn failed(enhanced: Enhanced, text: String) -> Outcome {
 
 fn requeued(reply: &Reply) -> Reply {
     Reply::with_text(451, Enhanced(4, 3, 0), format!("the store counts otherwise: {reply:.200}"))
-}
-
-/// Whether a recipient came one too late for this transaction (RFC 5321 section 4.5.3.1.10). A
-/// mailbox that is full, 4.2.2, is so in the next one, too.
-fn is_too_many(reply: &Reply) -> bool {
-    reply.code == 452 && reply.enhanced.is_none_or(|Enhanced(_, subject, _)| subject != 2)
 }
 
 /// Whether an address can stand in a command line.

@@ -4,7 +4,7 @@
 //! comes out is safe to log and to store: printable ASCII and LF, of bounded length. Memory is
 //! bounded by [`MAX_LINE`] and [`MAX_TEXT`], whatever the peer sends.
 
-use std::mem;
+use std::{fmt, mem};
 
 use crate::mail::{Enhanced, Reply};
 
@@ -19,20 +19,37 @@ pub(crate) struct Replies {
 }
 
 /// What came is not a reply. Which reply belongs to which command is unknown from here on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Garbled {
     /// No line end within [`MAX_LINE`].
-    #[error("a reply line is longer than {MAX_LINE} octets")]
-    LineTooLong,
+    #[error("a reply line is longer than {MAX_LINE} octets: {0}")]
+    LineTooLong(Words),
     /// More than [`MAX_LINES`].
     #[error("a reply has more than {MAX_LINES} lines")]
     TooManyLines,
     /// The line does not begin with a code from 200 to 599 and a blank or hyphen.
-    #[error("a reply line begins with no reply code")]
-    NoCode,
+    #[error("a reply line begins with no reply code: {0}")]
+    NoCode(Words),
     /// The code changed between the lines of one reply.
-    #[error("the lines of a reply have different codes")]
-    CodeChanged,
+    #[error("the lines of a reply have different codes: {0}")]
+    CodeChanged(Words),
+}
+
+/// The beginning of what a peer said that cannot be understood.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Words(Box<str>);
+
+impl Words {
+    fn of(line: &[u8]) -> Self {
+        Self(printable(line, MAX_WORDS).collect())
+    }
+}
+
+/// Between quotation marks.
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
 }
 
 #[derive(Debug)]
@@ -56,10 +73,15 @@ impl Replies {
         loop {
             let rest = &self.buffer[self.taken..];
             let Some(end) = memchr::memchr(b'\n', rest) else {
-                return if rest.len() >= MAX_LINE { Err(Garbled::LineTooLong) } else { Ok(None) };
+                let too_long = rest.len() >= MAX_LINE;
+                return if too_long {
+                    Err(Garbled::LineTooLong(Words::of(rest)))
+                } else {
+                    Ok(None)
+                };
             };
             if end >= MAX_LINE {
-                return Err(Garbled::LineTooLong);
+                return Err(Garbled::LineTooLong(Words::of(rest)));
             }
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
             let last = add(&mut self.begun, line)?;
@@ -78,7 +100,7 @@ impl Replies {
 
 /// Adds one line to the reply it belongs to; says whether it was the last.
 fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
-    let (code, last, text) = split(line).ok_or(Garbled::NoCode)?;
+    let (code, last, text) = split(line).ok_or_else(|| Garbled::NoCode(Words::of(line)))?;
     let (enhanced, text) = enhanced(code, text);
     let Some(begun) = begun else {
         let text = printable(text, MAX_TEXT).collect();
@@ -86,7 +108,7 @@ fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
         return Ok(last);
     };
     if begun.code != code {
-        return Err(Garbled::CodeChanged);
+        return Err(Garbled::CodeChanged(Words::of(line)));
     }
     begun.lines += 1;
     if begun.lines > MAX_LINES {
@@ -146,6 +168,8 @@ const MAX_LINE: usize = 2_048;
 const MAX_LINES: usize = 100;
 /// Octets of text that are kept of a reply. The keywords of a greeting fit.
 const MAX_TEXT: usize = 1_024;
+/// Octets that are quoted of a line that is no reply.
+const MAX_WORDS: usize = 200;
 /// Octets read at once.
 const READ: usize = 4_096;
 
@@ -191,18 +215,26 @@ mod tests {
     #[test]
     fn what_is_no_reply_is_called_so() {
         let long = [b"250 ".as_slice(), &[b'x'; MAX_LINE]].concat();
-        let rows: [(&str, &[u8], Garbled); 8] = [
-            ("words", b"hello\r\n", Garbled::NoCode),
-            ("a code out of range", b"199 x\r\n", Garbled::NoCode),
-            ("a code out of range above", b"600 x\r\n", Garbled::NoCode),
-            ("a sign is no digit", b"+25 x\r\n", Garbled::NoCode),
-            ("an empty line", b"\r\n", Garbled::NoCode),
-            ("four digits", b"2500 x\r\n", Garbled::NoCode),
-            ("a code that changes", b"250-a\r\n251 b\r\n", Garbled::CodeChanged),
-            ("a line without end", &long, Garbled::LineTooLong),
+        let no_code = |words: &[u8]| Garbled::NoCode(Words::of(words));
+        let rows: [(&str, &[u8], Garbled); 9] = [
+            ("words", b"hello\r\n", no_code(b"hello")),
+            ("a code out of range", b"199 x\r\n", no_code(b"199 x")),
+            ("a code out of range above", b"600 x\r\n", no_code(b"600 x")),
+            ("a sign is no digit", b"+25 x\r\n", no_code(b"+25 x")),
+            ("an empty line", b"\r\n", no_code(b"")),
+            ("four digits", b"2500 x\r\n", no_code(b"2500 x")),
+            ("no text", b"\x1b[2J\xff\r\n", no_code(b"?[2J?")),
+            (
+                "a code that changes",
+                b"250-a\r\n251 b\r\n",
+                Garbled::CodeChanged(Words::of(b"251 b")),
+            ),
+            ("a line without end", &long, Garbled::LineTooLong(Words::of(&long))),
         ];
         for (name, octets, want) in rows {
-            assert_eq!(parse(octets), Err(want), "{name}");
+            let garbled = parse(octets).expect_err(name);
+            assert!(garbled.to_string().len() < 300, "{name}: {garbled}");
+            assert_eq!(garbled, want, "{name}");
         }
     }
 
@@ -210,7 +242,7 @@ mod tests {
     fn limits_hold_at_the_edge_and_break_one_past_it() {
         let line = |octets: usize| [b"250 ".as_slice(), &vec![b'x'; octets - 6], b"\r\n"].concat();
         assert_eq!(parse(&line(MAX_LINE)).expect("at the limit").len(), 1);
-        assert_eq!(parse(&line(MAX_LINE + 1)), Err(Garbled::LineTooLong));
+        assert!(matches!(parse(&line(MAX_LINE + 1)), Err(Garbled::LineTooLong(_))));
         let lines = |n: usize| [b"250-x\r\n".repeat(n - 1), b"250 x\r\n".to_vec()].concat();
         assert_eq!(parse(&lines(MAX_LINES)).expect("at the limit").len(), 1);
         assert_eq!(parse(&lines(MAX_LINES + 1)), Err(Garbled::TooManyLines));

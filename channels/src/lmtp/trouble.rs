@@ -61,7 +61,11 @@ impl Stage {
             // Nobody is being refused here, a server is having a bad day.
             (Self::Greeting, 500..) | (_, 400..=499) => Outcome::Deferred(reply),
             // It is ours to log in, or to be let in: no fault of the message.
-            (Self::Mail, _) if reply.wants_login() => Outcome::Deferred(reply),
+            (Self::Lhlo | Self::Mail | Self::Rcpt(_) | Self::Data, _) if reply.wants_login() => {
+                Outcome::Deferred(reply)
+            }
+            // What RFC 821 had as a code for that: there is room in another transaction.
+            (Self::Rcpt(_), _) if reply.is_too_many() => Outcome::Deferred(reply),
             (_, 500..) => Outcome::Failed(reply),
             // RFC 5321 section 4.2: the first digit says it all.
             (Self::Data, 300..=399) | (Self::Status(_), 250..=259) => Outcome::Delivered(reply),

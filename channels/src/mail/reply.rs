@@ -60,6 +60,31 @@ impl Reply {
         self.code == 530 || self.code == 430 && self.enhanced.is_none()
     }
 
+    /// The same from a server that asks at each recipient, where a 430 may be about one mailbox: it has
+    /// to say so.
+    pub fn wants_login_for_recipient(&self) -> bool {
+        let says = || {
+            let text = self.text.to_ascii_lowercase();
+            text.contains("authenticat") || text.contains("log in")
+        };
+        self.wants_login() && (self.code == 530 || says())
+    }
+
+    /// A recipient came one too late for this transaction (RFC 5321 section 4.5.3.1.10). A mailbox
+    /// that is full, 4.2.2, is so in the next one, too; and 552 is said of such a mailbox by most, so
+    /// that it has to name what it is about.
+    pub fn is_too_many(&self) -> bool {
+        match (self.code, self.enhanced) {
+            (452 | 552, Some(Enhanced(_, 5, 3))) => true,
+            (452, enhanced) => enhanced.is_none_or(|Enhanced(_, subject, _)| subject != 2),
+            (552, None) => {
+                let text = self.text.to_ascii_lowercase();
+                text.contains("too many") && text.contains("recipient")
+            }
+            _ => false,
+        }
+    }
+
     /// 5xx.
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5
