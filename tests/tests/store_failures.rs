@@ -90,6 +90,50 @@ fn a_full_store_keeps_nothing_else_from_starting_and_gets_its_mail_when_there_is
     assert_eq!(mailbox(&store, "relais.example", "alice").len(), 1);
 }
 
+/// A relay of ours in front of a store of ours, whose folder is taken away under load.
+#[test]
+fn mail_for_a_store_that_is_away_waits_is_probed_and_goes_as_soon_as_it_is_back() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let store = Instance::new(Settings::standalone());
+    let _store = store.start();
+    let backoff = "backoff: [\"1h\"]";
+    let settings = Settings::standalone().deliver_to(store.settings.lmtp);
+    let relay = Instance::new(settings.channel("tcp_lmtpcs", backoff));
+    let _relay = relay.start();
+    let load = relais_tests::Load::new(relay.settings.smtp, "alice@relais.example", 2 << 10);
+    load.run(1, 20);
+    eventually("an empty queue", PATIENCE, || relay.queue().is_empty());
+    let delivered = load.acknowledged().len();
+    let elsewhere = store.path("elsewhere");
+    fs::rename(store.store(), &elsewhere).expect("allowed");
+    load.run(2, 50);
+    let mut client = Dialogue::open(relay.settings.smtp);
+    // One that the store would keep in a file while it comes in.
+    let large = message("a large one", 600 << 10);
+    client.message("a@sender.test", &["alice@relais.example"], &large).expect(250);
+    let waiting = load.acknowledged().len() - delivered + 1;
+    let why = || {
+        let id = relay.queue().first().and_then(|entry| Some(entry["id"].as_str()?.to_owned()));
+        let why = relay.relais("queue", &["why", &id.unwrap_or_default()]);
+        String::from_utf8_lossy(&why.stdout).into_owned()
+    };
+    eventually("it waits, and why is told", PATIENCE, || {
+        why().contains("430 4.3.0 the store is not available")
+    });
+    assert_eq!(relay.queue().len(), waiting);
+    assert!(!store.store().exists(), "nothing has grown there");
+    let tried = || relay.log().matches("the store is not available").count();
+    let before = tried();
+    eventually("it is probed", PATIENCE, || tried() > before + 1);
+    assert!(tried() < before + 10, "and no more than that: {}", relay.log());
+    fs::rename(&elsewhere, store.store()).expect("nothing is in the way");
+    // The usual wait is an hour.
+    eventually("all of it goes", PATIENCE, || relay.queue().is_empty());
+    let there = mailbox(&store.store(), "relais.example", "alice");
+    assert_eq!(there.len(), load.acknowledged().len() + 1);
+    assert_eq!(relay.metric("relais_notices_total").to_string(), "0", "nobody was told");
+}
+
 /// Alice's mailbox lies on a disk of its own, which is full; later all of the store is.
 #[test]
 fn what_the_store_refused_is_not_delivered_by_a_start_after_kill_9() {
