@@ -24,18 +24,25 @@ impl Document {
         Self::Atom(format!("\"{}\"", text.escape_debug()).replace("\\'", "'"))
     }
 
-    /// Lays the tree out; lines are at most [`WIDTH`] characters where values allow it.
-    pub(crate) fn render(&self) -> String {
+    /// What a text in quotes says.
+    pub(crate) fn as_text(&self) -> Option<String> {
+        let Self::Atom(atom) = self else { return None };
+        atom.starts_with('"').then(|| ron::from_str(atom).ok()).flatten()
+    }
+
+    /// Lays the tree out; lines are at most `width` characters where values allow it.
+    pub(crate) fn render(&self, width: usize) -> String {
         let mut out = String::new();
-        self.lay_out(0, 0, true, &mut out);
+        self.lay_out(Place { indent: 0, column: 0, width }, true, &mut out);
         out.push('\n');
         out
     }
 
-    /// Writes the value at `column`, its inner lines indented by `indent` and four more.
-    fn lay_out(&self, indent: usize, column: usize, top: bool, out: &mut String) {
+    /// Writes the value at its place, its inner lines indented by four more.
+    fn lay_out(&self, place: Place, top: bool, out: &mut String) {
+        let Place { indent, column, width } = place;
         let flat = self.flat();
-        if !top && column + flat.chars().count() <= WIDTH {
+        if !top && column + flat.chars().count() < width {
             out.push_str(&flat);
             return;
         }
@@ -43,7 +50,7 @@ impl Document {
             Self::Atom(atom) => return out.push_str(atom),
             Self::Variant(name, inner) => {
                 out.push_str(name);
-                return inner.lay_out(indent, column + name.len(), true, out);
+                return inner.lay_out(Place { column: column + name.len(), ..place }, true, out);
             }
             Self::Section(_) | Self::Pair(_) => ('(', ')'),
             Self::List(_) => ('[', ']'),
@@ -56,7 +63,7 @@ impl Document {
             let length = prefix.chars().count() + part.flat().chars().count() + 2;
             // Short fields share lines; elements of lists and maps have one each.
             at = match at.filter(|_| matches!(self, Self::Section(_)) && !top) {
-                Some(at) if at + length <= WIDTH => {
+                Some(at) if at + length <= width => {
                     out.push(' ');
                     Some(at + 1)
                 }
@@ -67,9 +74,10 @@ impl Document {
                 }
             };
             out.push_str(&prefix);
-            part.lay_out(inner, at.unwrap_or(inner) + prefix.chars().count(), false, out);
+            let column = at.unwrap_or(inner) + prefix.chars().count();
+            part.lay_out(Place { indent: inner, column, width }, false, out);
             out.push(',');
-            at = at.map(|at| at + length - 1).filter(|at| *at <= WIDTH);
+            at = at.map(|at| at + length - 1).filter(|at| *at <= width);
         }
         out.push('\n');
         out.push_str(&" ".repeat(indent));
@@ -108,7 +116,16 @@ impl Document {
     }
 }
 
-const WIDTH: usize = 110;
+/// Where a value is written.
+#[derive(Clone, Copy)]
+struct Place {
+    indent: usize,
+    column: usize,
+    width: usize,
+}
+
+/// Of lines that are no terminal's.
+pub(crate) const WIDTH: usize = 110;
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +140,7 @@ mod tests {
             ("b".to_owned(), Document::Section(fields)),
             ("c".to_owned(), Document::Map(vec![("k\"y".to_owned(), atom("None"))])),
         ]);
-        let text = document.render();
+        let text = document.render(WIDTH);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[..3], ["(", "    a: [1, 2],", "    b: ("]);
         assert_eq!(lines[lines.len() - 2..], ["    c: {\"k\\\"y\": None},", ")"]);

@@ -11,7 +11,7 @@ use crate::{
     channel::Program,
     consistency::{Known, Tag, literal_tags, tag_of, transports, warn_of_mappings},
     dispatcher,
-    reader::Reader,
+    reader::{Reader, lies_in},
     tls::{Insist, Sides},
 };
 
@@ -82,11 +82,16 @@ impl<'a> Roles<'a> {
 
     /// Whether this field of the `i`th channel does something.
     pub(crate) fn is_in_force(&self, i: usize, field: &str) -> bool {
-        let found = in_section("channels.").find(|(name, _)| *name == field);
-        match found.map(|(_, need)| need) {
-            Some(Need::Role(role)) => self.lacks(i, role).is_none(),
-            Some(Need::Behaviour(_)) => false,
-            Some(Need::Nothing) | None => true,
+        self.why_idle(i, field).is_none()
+    }
+
+    /// Why this field of the `i`th channel does nothing, if it does nothing.
+    pub(crate) fn why_idle(&self, i: usize, field: &str) -> Option<String> {
+        let (_, need) = in_section("channels.").find(|(name, _)| *name == field)?;
+        match need {
+            Need::Role(role) => self.lacks(i, role),
+            Need::Behaviour(why) => Some(why.to_owned()),
+            Need::Nothing => None,
         }
     }
 
@@ -136,7 +141,15 @@ impl<'a> Roles<'a> {
 
 /// Whether this field, `tls` or `dispatcher.services.tls_ports`, never does anything yet.
 pub(crate) fn never(field: &str) -> bool {
-    FIELDS.iter().any(|(path, need)| *path == field && matches!(need, Need::Behaviour(_)))
+    why_never(field).is_some()
+}
+
+/// And why it does not. A part of such a field does not either.
+pub(crate) fn why_never(field: &str) -> Option<&'static str> {
+    FIELDS.iter().find_map(|(path, need)| match need {
+        Need::Behaviour(why) if lies_in(field, path) => Some(*why),
+        _ => None,
+    })
 }
 
 /// The channels that recipients can be routed to.

@@ -6,7 +6,7 @@ use crate::{
         NONURGENT_BACKOFF_MINUTES, NORMAL_BACKOFF_MINUTES, NOTICES_DAYS, Program,
         URGENT_BACKOFF_MINUTES,
     },
-    document::Document,
+    document::{Document, WIDTH},
     in_force::{Roles, never},
     section::print_section,
 };
@@ -16,39 +16,15 @@ impl Config {
     /// The configuration in force, every default filled in, as RON that loads to the same. A field
     /// that does nothing is only there when it was given another value than its default.
     pub fn to_ron(&self) -> String {
-        self.document(false).render()
+        self.document(false).render(WIDTH)
     }
 
     /// The same without what is as it would be by default.
     pub fn changes_to_ron(&self) -> String {
-        self.document(true).render()
+        self.document(true).render(WIDTH)
     }
 
-    /// One value of it: `spool.min_free`, `channels[2].maxjobs`, and by the name of a channel, pool
-    /// or service `tcp_local.maxjobs`. `Err`: the names that there are where it was looked for.
-    pub fn value(&self, key: &str) -> Result<String, Vec<String>> {
-        let whole = self.document(false);
-        let named = Document::flat;
-        let direct = find(&whole, key);
-        if let Ok(found) = direct {
-            return Ok(named(found));
-        }
-        if let Some((name, field)) = key.split_once('.') {
-            let channel = self.channels.iter().position(|channel| channel.name == name);
-            let ways = [
-                channel.map(|i| format!("channels[{i}].{field}")),
-                Some(format!("job_controller.pools[{name:?}].{field}")),
-                Some(format!("dispatcher.services[{name:?}].{field}")),
-            ];
-            let mut found = ways.iter().flatten().filter_map(|way| find(&whole, way).ok());
-            if let Some(found) = found.next() {
-                return Ok(named(found));
-            }
-        }
-        direct.map(named)
-    }
-
-    fn document(&self, changed: bool) -> Document {
+    pub(crate) fn document(&self, changed: bool) -> Document {
         let completed = self.completed();
         let roles = Roles::of(&completed);
         let Document::Section(fields) = print_section(&completed) else {
@@ -75,7 +51,7 @@ impl Config {
     }
 
     /// What is built in where the file says nothing.
-    fn completed(&self) -> Self {
+    pub(crate) fn completed(&self) -> Self {
         let mut config = self.clone();
         config.channels.iter_mut().for_each(Channel::complete);
         let postmaster = || format!("postmaster@{}", self.default_domain);
@@ -179,40 +155,6 @@ fn each(value: Document, name: &str, change: &dyn Fn(Document) -> Document) -> D
 fn field<'d>(document: &'d Document, name: &str) -> Option<&'d Document> {
     let Document::Section(fields) = document else { return None };
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
-}
-
-/// Follows a path as `check` writes it.
-fn find<'d>(document: &'d Document, path: &str) -> Result<&'d Document, Vec<String>> {
-    let path = path.trim_start_matches('.');
-    if path.is_empty() {
-        return Ok(document);
-    }
-    match document {
-        Document::Variant(_, inner) => find(inner, path),
-        Document::Section(fields) => {
-            let end = path.find(['.', '[']).unwrap_or(path.len());
-            let found = fields.iter().find(|(name, _)| *name == path[..end]);
-            let names = || fields.iter().map(|(name, _)| name.clone()).collect();
-            found.map_or_else(|| Err(names()), |(_, value)| find(value, &path[end..]))
-        }
-        Document::List(items) => {
-            let index = path.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-            let item =
-                index.and_then(|(n, rest)| Some((items.get(n.parse::<usize>().ok()?)?, rest)));
-            let count = || vec![format!("[0] to [{}]", items.len().saturating_sub(1))];
-            item.map_or_else(|| Err(count()), |(item, rest)| find(item, rest))
-        }
-        Document::Map(entries) => {
-            let key = path.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-            let found = key.and_then(|(key, rest)| {
-                let key = key.trim_matches('"');
-                Some((&entries.iter().find(|(name, _)| name == key)?.1, rest))
-            });
-            let names = || entries.iter().map(|(name, _)| format!("[{name:?}]")).collect();
-            found.map_or_else(|| Err(names()), |(value, rest)| find(value, rest))
-        }
-        Document::Atom(_) | Document::Pair(_) => Err(Vec::new()),
-    }
 }
 
 /// Fields that have no default.

@@ -53,6 +53,7 @@ mod pieces;
 mod reader;
 pub mod rewrite;
 mod section;
+mod shown;
 mod source;
 pub mod spool;
 pub mod store;
@@ -73,6 +74,7 @@ pub use mapping::MappingTable;
 pub use mistake::{Mistake, Mistakes, Places, Report, Warning};
 pub use notary::Notary;
 pub use rewrite::RewriteRule;
+pub use shown::Shown;
 pub use spool::Spool;
 pub use store::{Native, Store};
 

@@ -341,7 +341,7 @@ pub(crate) fn suggest(wrong: &str, known: &[&str], introduction: &str) -> String
 }
 
 /// Whether the field `inner` is `outer` or a part of it.
-fn lies_in(inner: &str, outer: &str) -> bool {
+pub(crate) fn lies_in(inner: &str, outer: &str) -> bool {
     inner
         .strip_prefix(outer)
         .is_some_and(|rest| !outer.is_empty() && (rest.is_empty() || rest.starts_with(['.', '['])))

@@ -37,7 +37,7 @@ pub struct Names<'a> {
     pub channels: &'a Channels,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
     /// The limit of this name: `max_messages` or `job_controller.max_messages`, `P.job_limit` or
     /// `job_controller.pools["P"].job_limit`, `c.maxjobs` or `channels["c"].maxjobs`,
     /// `c@host.connections`. Else what there is.
@@ -87,6 +87,31 @@ impl Names<'_> {
         let channels = self.channels.iter().flat_map(|(_, channel)| of_channel(&channel.name));
         let tuned = pools.chain(channels).map(Named::Tuned);
         std::iter::once(Named::MaxMessages).chain(tuned).collect()
+    }
+
+    /// Why a limit does nothing, as far as the configuration goes: what waits in a channel from
+    /// before leaves by it all the same.
+    pub fn idle(self, named: &Named) -> Option<String> {
+        match named {
+            Named::MaxMessages => self
+                .config
+                .job_controller
+                .is_none()
+                .then(|| "there is no job_controller, and nothing is queued".to_owned()),
+            Named::Tuned(Limit::JobLimit { pool }) => self.config.idle_pool(pool),
+            Named::Tuned(limit) => self.config.idle_channel_field(limit.channel()?, field(limit)),
+        }
+    }
+
+    /// The channels that a limit is about.
+    pub fn channels_of(self, named: &Named) -> Vec<&'a str> {
+        let is_meant = |channel: &&relais_config::Channel| match named {
+            Named::MaxMessages => false,
+            Named::Tuned(Limit::JobLimit { pool }) => channel.pool == *pool,
+            Named::Tuned(limit) => limit.channel() == Some(&channel.name),
+        };
+        let channels = self.config.channels.iter().filter(is_meant);
+        channels.map(|channel| channel.name.as_str()).collect()
     }
 
     /// What the configuration says.
@@ -274,6 +299,18 @@ impl Saved {
         let pretty = ron::ser::PrettyConfig::default();
         let text = ron::ser::to_string_pretty(&all, pretty).map_err(io::Error::other)?;
         durable::replace(&self.0, &format!("{HEAD}{text}\n"))
+    }
+}
+
+/// The field of a channel that decides whether a limit does something.
+fn field(limit: &Limit) -> &'static str {
+    match limit {
+        Limit::JobLimit { .. } => "pool",
+        Limit::Maxjobs { .. } => "maxjobs",
+        Limit::Threaddepth { .. } => "threaddepth",
+        // How many connections there may be to a host, of those of a job.
+        Limit::MaxClientThreads { .. } | Limit::Connections { .. } => "max_client_threads",
+        Limit::Time { which, .. } => which.name(),
     }
 }
 

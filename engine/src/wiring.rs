@@ -412,6 +412,9 @@ fn restore_limits(
         let read = known.find(&key).and_then(|named| Ok((named.read(&value)?, named)));
         match read {
             Ok((Some(number), named)) => {
+                if let Some(why) = known.idle(&named) {
+                    tracing::warn!(key, %value, path, why, "a saved limit does nothing");
+                }
                 tracing::info!(key, %value, path, "a saved limit stands above the configuration");
                 let number = usize::try_from(number).unwrap_or(usize::MAX);
                 match named {

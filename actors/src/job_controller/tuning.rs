@@ -64,6 +64,20 @@ pub enum Limit {
     },
 }
 
+impl Limit {
+    /// The channel that it is about, if it is about one.
+    pub fn channel(&self) -> Option<&str> {
+        match self {
+            Self::JobLimit { .. } => None,
+            Self::Maxjobs { channel }
+            | Self::Threaddepth { channel }
+            | Self::MaxClientThreads { channel }
+            | Self::Connections { channel, .. }
+            | Self::Time { channel, .. } => Some(channel),
+        }
+    }
+}
+
 /// Stops a channel, or starts it again; answers whether it was stopped. Its threads end at their
 /// next message boundary, idle ones at once.
 #[derive(Clone, Debug, Message)]

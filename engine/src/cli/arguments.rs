@@ -35,17 +35,8 @@ pub(super) enum Command {
         json: bool,
     },
     /// Print the configuration in force, all defaults filled in, as RON: of the engine when one runs, else of the file
-    Config {
-        /// One value: `spool.min_free`, `channels[2].maxjobs`, `tcp_local.maxjobs`
-        #[arg(conflicts_with = "default")]
-        key: Option<String>,
-        /// Only what differs from the defaults
-        #[arg(long, conflicts_with_all = ["default", "key"])]
-        changed: bool,
-        /// The one that is built in, with its comments
-        #[arg(long)]
-        default: bool,
-    },
+    #[command(after_help = CONFIG_HELP)]
+    Config(Print),
     /// Show step by step how an address is routed: by the running engine, else by the configuration
     #[command(after_help = ROUTE_HELP)]
     Route(Route),
@@ -92,6 +83,21 @@ pub(super) enum Command {
         #[arg(long)]
         wait: bool,
     },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Print {
+    /// One value, or a part: `spool.min_free`, `max_messages`, `tcp_local.maxjobs`, `tcp_local`, `dispatcher.services.SMTP.ports`
+    #[arg(conflicts_with = "default")]
+    pub(super) key: Option<String>,
+    /// Only what differs from the defaults
+    #[arg(long, conflicts_with_all = ["default", "key"])]
+    pub(super) changed: bool,
+    /// The one that is built in, with its comments
+    #[arg(long)]
+    pub(super) default: bool,
+    #[arg(long, conflicts_with = "default", help = CONFIG_JSON)]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -375,6 +381,15 @@ Examples:
   relais set tcp_lmtpcs.maxjobs default --save
   relais set tcp_lmtpcs@store1.example.connections 4
   relais set tcp_lmtpcs.idle_time 5m";
+
+const CONFIG_HELP: &str = "\
+Examples:
+  relais config tcp_lmtpcs                 a channel, pool or service by its name
+  relais config 'channels[\"tcp_lmtpcs\"].maxjobs'
+  relais config max_messages               a field of which there is one
+  relais config --json | jq '.configuration.channels[].name'";
+
+const CONFIG_JSON: &str = "One object: {asked, configuration, live}, with a key {asked, key, value, idle, live}. Sections and maps are objects, lists and pairs are arrays, times and sizes are strings; live: {limit: {value, configured, saved}}";
 
 const ROUTE_HELP: &str = "\
 Examples:

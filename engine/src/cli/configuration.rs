@@ -12,13 +12,17 @@ use relais_actors::{
     status::{LimitShown, LimitValue},
 };
 use relais_channels::dsn::Templates;
-use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Warning, units};
+use relais_config::{
+    Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, units,
+};
+use serde_json::json;
 
-use super::Refusal;
+use super::{Refusal, arguments::Print};
 use crate::{
     admin::client::{Client, ClientError},
     lock, loose,
     obstacles::{self, Obstacle, Running},
+    show::Look,
     wiring::notice_templates,
 };
 
@@ -241,33 +245,69 @@ pub(super) fn load_to_run(source: &Source) -> Result<(Config, Vec<Warning>), Ref
 }
 
 /// `relais config`.
-pub(super) fn print(
-    source: &Source,
-    default: bool,
-    key: Option<&str>,
-    changed: bool,
-    out: &mut dyn Write,
-) -> Result<(), Refusal> {
-    if default {
+pub(super) fn print(source: &Source, asked: &Print, out: &mut dyn Write) -> Result<(), Refusal> {
+    if asked.default {
         return Ok(out.write_all(STANDALONE.as_bytes())?);
     }
     let InForce { config, of, live } = in_force(source)?;
-    if let Some(key) = key {
-        let value = config.value(key).map_err(|names| {
-            let names = names.join(", ");
-            Refusal::Because(format!("there is no {key:?} in it; there are: {names}"))
-        })?;
-        let note = live.iter().find(|(name, _)| key == name);
-        let note = note.map_or_else(String::new, |(_, note)| format!(" // {note}"));
-        return Ok(writeln!(out, "{value}{note}")?);
+    let shown = match &asked.key {
+        Some(key) => config.value(key).map_err(Refusal::Because)?,
+        None if asked.changed => config.changes(),
+        None => config.shown(),
+    };
+    // Of one value only what was changed in it.
+    let is_in = |(limit, _): &&(LimitShown, String)| {
+        asked.key.is_none()
+            || config.value(&limit.key).is_ok_and(|its| its.path().starts_with(shown.path()))
+    };
+    let live: Vec<_> = live.iter().filter(is_in).collect();
+    if asked.json {
+        return Ok(super::ask::json(&as_json(asked, &of, &shown, &live), out)?);
     }
-    let what = if changed { "what differs from the defaults" } else { "every default filled in" };
-    writeln!(out, "// {of}: {what}.")?;
-    for (name, note) in &live {
-        writeln!(out, "// live: {name} is {note}")?;
+    let look = Look::of_stdout();
+    let comment = |text: &str| look.fit_behind("// ", text);
+    let text = shown.ron(look.width.unwrap_or(WIDTH));
+    if asked.key.is_some() {
+        let of_itself = |(limit, _): &&&(LimitShown, String)| {
+            config.value(&limit.key).is_ok_and(|its| its.path() == shown.path())
+        };
+        let note = live.iter().find(of_itself).map(|(_, note)| note.as_str()).or(shown.idle());
+        let below = live.iter().filter(|its| !of_itself(its));
+        for (limit, note) in below {
+            write!(out, "{}", comment(&format!("live: {} is {note}", limit.key)))?;
+        }
+        let Some(note) = note else { return Ok(writeln!(out, "{text}")?) };
+        let flat = format!("{text} // {note}");
+        let flat = if look.holds(&flat) { flat } else { format!("{}{text}", comment(note)) };
+        return Ok(writeln!(out, "{flat}")?);
     }
-    let text = if changed { config.changes_to_ron() } else { config.to_ron() };
-    Ok(writeln!(out, "{}", text.trim_end())?)
+    let what =
+        if asked.changed { "what differs from the defaults" } else { "every default filled in" };
+    write!(out, "{}", comment(&format!("{of}: {what}.")))?;
+    for (limit, note) in &live {
+        write!(out, "{}", comment(&format!("live: {} is {note}", limit.key)))?;
+    }
+    Ok(writeln!(out, "{text}")?)
+}
+
+/// What is in force, for programs.
+fn as_json(
+    asked: &Print,
+    of: &str,
+    shown: &Shown,
+    live: &[&(LimitShown, String)],
+) -> serde_json::Value {
+    let live = live.iter().map(|(limit, _)| {
+        let LimitShown { key, value, configured, saved } = limit;
+        (key.clone(), json!({"value": value, "configured": configured, "saved": saved}))
+    });
+    let live: serde_json::Map<_, _> = live.collect();
+    if asked.key.is_some() {
+        let (key, idle) = (shown.path(), shown.idle());
+        json!({"asked": of, "key": key, "value": shown, "idle": idle, "live": live})
+    } else {
+        json!({"asked": of, "configuration": shown, "live": live})
+    }
 }
 
 /// The configuration that holds now.
@@ -276,7 +316,7 @@ struct InForce {
     /// Whose it is.
     of: String,
     /// Limits that were changed since the start, and what to say about each.
-    live: Vec<(String, String)>,
+    live: Vec<(LimitShown, String)>,
 }
 
 /// Of the engine that runs, live changes included; of the file where none runs.
@@ -303,14 +343,15 @@ fn in_force(source: &Source) -> Result<InForce, Refusal> {
         };
         let (now, was) = (shown(&limit.value), shown(&limit.configured));
         let kept = if limit.saved.is_some() { ", kept over restarts" } else { ", until it stops" };
-        live.push((limit.key.clone(), format!("{now} by relais set{kept}; the file says {was}")));
-        match limit.value {
+        let note = format!("{now} by relais set{kept}; the file says {was}");
+        match limit.value.clone() {
             Some(LimitValue::Number(value)) => {
                 take_over(&mut config, &limit.key, usize::try_from(value).unwrap_or(usize::MAX));
             }
             Some(LimitValue::Text(time)) => take_over_time(&mut config, &limit.key, &time),
             None => {}
         }
+        live.push((limit, note));
     }
     let of = format!("the engine that runs on {}", absolute(&data).display());
     Ok(InForce { config, of, live })
@@ -368,5 +409,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// Columns of what is no terminal.
+const WIDTH: usize = 110;
 const USUAL: [&str; 2] = ["relais.ron", "/etc/relais/relais.ron"];
 const BUILT_IN: &str = "(built-in default)";

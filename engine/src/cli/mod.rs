@@ -75,9 +75,7 @@ fn obey<E: Engine>(
     match command.unwrap_or(Command::Run) {
         Command::Run => run::run::<E>(source, out),
         Command::Check { json } => configuration::check(source, json, out),
-        Command::Config { key, changed, default } => {
-            configuration::print(source, default, key.as_deref(), changed, out)
-        }
+        Command::Config(asked) => configuration::print(source, &asked, out),
         Command::Route(route) => route::route(source, &route, explain, out),
         Command::Status { json } => ask::status(source, json, out),
         Command::Counters { json } => ask::counters(source, json, out),

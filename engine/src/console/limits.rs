@@ -24,6 +24,10 @@ pub(super) async fn set(
     let known = Names { config, channels: &parts.channels };
     let by_default = matches!(&order.value, LimitValue::Text(text) if text == DEFAULT);
     let read = known.find(&order.key).and_then(|named| {
+        let idle = known.idle(&named).filter(|_| !by_default);
+        if let Some(why) = idle.filter(|_| !has_mail(parts, known, &named)) {
+            return Err(format!("{} would do nothing: {why}", named.key()));
+        }
         let configured = known.configured(&named);
         let value = if by_default { configured } else { named.read(&order.value)? };
         Ok((named, value))
@@ -51,6 +55,13 @@ pub(super) async fn set(
     let now = shown(value);
     let (key, line) = named.describe(now.as_ref());
     Ok(Ok(LimitSet { key, was: shown(was), now, after_restart, line }))
+}
+
+/// Whether mail waits for what the limit is about, however it came there.
+fn has_mail(parts: &Parts, known: Names<'_>, named: &Named) -> bool {
+    let counts = parts.spool.counts();
+    let waits = |channel: &&str| counts.get(*channel).is_some_and(|counts| counts.total() > 0);
+    known.channels_of(named).iter().any(waits)
 }
 
 /// Has a limit changed by whoever keeps it; what it was.
@@ -94,15 +105,18 @@ pub(super) async fn show(
         Some(Err(why)) => return Ok(Err(Nonsense(why))),
         None => known.all().into_iter().chain(of_hosts).collect(),
     };
-    let shown = wanted.into_iter().map(|named| {
+    let shown = wanted.into_iter().filter_map(|named| {
         let value = now(parts, &named, &queue, &controller);
         let shown = |value: Option<u64>| value.map(|value| named.shown(value));
-        LimitShown {
+        let limit = LimitShown {
             value: shown(value),
             configured: shown(known.configured(&named)),
             saved: saved.get(&named.key()).cloned(),
             key: named.key(),
-        }
+        };
+        let stands_out = key.is_some() || limit.saved.is_some() || limit.value != limit.configured;
+        // Those that do nothing would hide the others.
+        (stands_out || known.idle(&named).is_none()).then_some(limit)
     });
     Ok(Ok(shown.collect()))
 }

@@ -74,6 +74,19 @@ impl Look {
         }
         folded
     }
+
+    /// Whether a text takes a line at most.
+    pub fn holds(self, text: &str) -> bool {
+        !text.contains('\n') && self.width.is_none_or(|width| width_of(text) <= width)
+    }
+
+    /// The text in lines that each begin with `mark`: comments.
+    pub fn fit_behind(self, mark: &str, text: &str) -> String {
+        let width = self.width.map_or(usize::MAX, |width| width.saturating_sub(mark.len()).max(1));
+        let lines: Vec<_> =
+            fold(text, width, HANGING).iter().map(|line| [mark, line, "\n"].concat()).collect();
+        lines.concat()
+    }
 }
 
 /// A line in pieces that are at most `width` wide, cut between words where that is possible;
