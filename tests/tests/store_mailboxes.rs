@@ -260,9 +260,59 @@ fn a_maildir_that_its_user_writes_leads_nowhere_hangs_nobody_and_is_told_once() 
     let log = instance.log();
     let told: Vec<_> = log.lines().filter(|l| l.contains("a mailbox cannot be written")).collect();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("relais.example/mallory/Maildir"), "{}", told[0]);
+    assert!(told[0].contains("relais.example/mallory/Maildir/new\""), "{}", told[0]);
     assert!(told[0].contains("(os error "), "{}", told[0]);
     assert_eq!(log.matches("a mailbox can be written again").count(), 1, "{log}");
+}
+
+#[test]
+fn what_is_odd_in_a_mailbox_is_named_once_and_keeps_no_mail_away_that_can_be_taken() {
+    let (instance, _running) = start(settings("autocreate: All, default_quota: (size: \"1MiB\")"));
+    let mut client = lmtp(&instance);
+    client.patience(PATIENCE);
+    // What lies where a directory or a file should, the folder that is written to, and what the log
+    // says and names; with mail that is refused last.
+    let rows = [
+        ("maildirsize", "a directory", "", "set aside", "/maildirsize"),
+        ("tmp", "a file", "", "the quota file cannot be used", "/tmp"),
+        ("cur", "a file", "", "a mailbox cannot be counted", "/cur"),
+        (".Work", "a file", "+Work", "its mail goes to the INBOX", "/.Work"),
+        ("subscriptions", "a directory", "+New", "could not be subscribed", "/subscriptions"),
+        ("dovecot-uidlist", "a directory", "", "", ""),
+        ("maildirfolder", "a directory", "", "", ""),
+        ("new", "a file", "", "a mailbox cannot be written", "/new"),
+        ("", "a file", "", "a mailbox cannot be written", ""),
+    ];
+    for (n, (name, kind, folder, said, named)) in rows.into_iter().enumerate() {
+        let maildir = make(&instance, &format!("relais.example/user{n}/Maildir"));
+        let odd = if name.is_empty() { maildir.clone() } else { maildir.join(name) };
+        let _ = fs::remove_dir_all(&odd);
+        if kind == "a file" {
+            fs::write(&odd, "no directory").expect("room");
+        } else {
+            fs::create_dir_all(odd.join("inside")).expect("room");
+        }
+        let to = format!("user{n}{folder}@relais.example");
+        let want = if n < 7 { format!("250 2.5.0 {to} OK") } else { "430 4.3.0".to_owned() };
+        for _ in 0..3 {
+            let reply = deliver(&mut client, &[&to], TEXT).remove(0);
+            assert!(reply.starts_with(&want), "{name}: {reply}");
+        }
+        if n < 7 {
+            let into = if folder == "+New" { maildir.join(".New") } else { maildir.clone() };
+            assert_eq!(messages(&into).len(), 3, "{name}");
+        }
+        if !said.is_empty() {
+            let log = instance.log();
+            let path = format!("\"path\":\"relais.example/user{n}/Maildir{named}\"");
+            let mine = |line: &&str| line.contains(said) && line.contains(&path);
+            let lines: Vec<_> = log.lines().filter(mine).collect();
+            let warned = lines.iter().filter(|line| line.contains("WARN")).count();
+            assert_eq!((lines.len(), warned), (1, 1), "{name}: {log}");
+        }
+    }
+    let aside = instance.store().join("relais.example/user0/Maildir/maildirsize.aside/inside");
+    assert!(aside.is_dir(), "nothing was thrown away");
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use std::{fs::File, io, os::fd::OwnedFd, path::Path};
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags},
+    fs::{self, Access, AtFlags, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -145,8 +145,8 @@ impl Dir {
         }
         match fs::openat(self.fd(), name, how | FILE, Mode::empty()) {
             Err(Errno::NOENT) => Ok(None),
-            // ENXIO: a FIFO without a reader, or a socket.
-            Err(Errno::LOOP | Errno::NXIO) => Err(not_its_own(name)),
+            // ENXIO: a FIFO without a reader, or a socket. EISDIR: only reading opens a directory.
+            Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => Err(not_its_own(name)),
             Ok(fd) => {
                 let stat = fs::fstat(&fd)?;
                 let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
@@ -160,6 +160,16 @@ impl Dir {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether this process may look things up in this directory; with `write`, also make them.
+    pub(super) fn allows(&self, write: bool) -> bool {
+        #[cfg(test)]
+        if let Self::Memory(_) = self {
+            return true;
+        }
+        let write = if write { Access::WRITE_OK } else { Access::empty() };
+        fs::accessat(self.fd(), ".", Access::EXEC_OK | write, AtFlags::EACCESS).is_ok()
     }
 
     /// Size of the file `name`, without following a link.
@@ -321,8 +331,9 @@ mod tests {
         assert!(dir.walk("a/b").is_ok());
         let dir = dir.open("a").expect("a directory");
         for name in ["file", "fifo", "b"] {
-            assert!(dir.read(name).is_err(), "{name}");
-            assert!(dir.append(name).is_err(), "{name}");
+            for opened in [dir.read(name), dir.append(name)] {
+                assert_eq!(opened.expect_err(name).kind(), io::ErrorKind::InvalidData, "{name}");
+            }
         }
         assert!(dir.append("hard").is_err());
         assert!(dir.read("nothing").expect("readable").is_none());

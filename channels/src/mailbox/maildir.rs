@@ -124,6 +124,31 @@ pub(super) fn list(root: &Dir) -> io::Result<Vec<(String, String)>> {
     Ok(mailboxes)
 }
 
+/// What keeps the mailbox or folder at `path` from being used: of the directories on the way there
+/// and in it, the first that is none or is closed; `path` where all of them are well.
+pub(super) fn culprit(root: &Dir, path: &str) -> String {
+    let is_odd = |path: &str, write| match root.open(path) {
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Ok(dir) => !dir.allows(write),
+    };
+    let way = path.match_indices('/').map(|(end, _)| &path[..end]).chain([path]);
+    let inside = ["new", "cur", "tmp"].map(|sub| format!("{path}/{sub}"));
+    way.into_iter()
+        .find(|dir| is_odd(dir, false))
+        .map(str::to_owned)
+        .or_else(|| inside.into_iter().find(|dir| is_odd(dir, true)))
+        .unwrap_or_else(|| path.to_owned())
+}
+
+/// A link, a file or something odder lies where a directory or a message should, or its user has
+/// closed it: one mailbox that cannot be written is not to stop the others.
+pub(super) fn is_obstacle(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    let odd = matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST));
+    let closed = matches!(errno, Some(Errno::ACCESS | Errno::PERM));
+    odd || closed || error.kind() == io::ErrorKind::InvalidData
+}
+
 /// Whether linking failed for a reason that copying does not have.
 pub(super) fn wants_a_copy(error: &io::Error) -> bool {
     // Another file system, one without links, or more names than it allows a file.
@@ -194,6 +219,27 @@ mod tests {
         let copied = std::fs::read(folder.path().join("d/u/Maildir/new/name"));
         assert_eq!(copied.expect("a message"), b"text");
         assert!(!maildir.dir.open("tmp").expect("a directory").has("name").expect("readable"));
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let rows = [
+            ("d", "d"),
+            ("d/u", "d/u"),
+            ("d/u/Maildir", "d/u/Maildir"),
+            ("d/u/Maildir/new", "d/u/Maildir/new"),
+            ("d/u/Maildir/cur", "d/u/Maildir/cur"),
+            ("d/u/Maildir/maildirsize", "d/u/Maildir"),
+        ];
+        for (odd, want) in rows {
+            let folder = tempfile::tempdir().expect("a directory");
+            let root = Dir::root(folder.path()).expect("a directory");
+            Maildir::make(&root, "d/u/Maildir").expect("room");
+            let path = folder.path().join(odd);
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::write(&path, "no directory").expect("room");
+            assert_eq!(culprit(&root, "d/u/Maildir"), want);
+        }
     }
 
     #[test]

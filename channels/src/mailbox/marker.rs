@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{dir::Dir, maildir};
+use super::{dir::Dir, maildir, partition::PartitionError};
 
 /// Why a partition is not there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -50,32 +50,38 @@ pub(super) struct Marker {
 impl Marker {
     /// Opens the root of a partition. A new one is made and marked, and so is one of an older
     /// release; `known` is the file that remembers which roots have been marked.
-    pub(super) fn open(root: &Path, known: &Path) -> io::Result<Result<(Dir, Self), Away>> {
-        let remembered = remembers(known, root)?;
+    pub(super) fn open(root: &Path, known: &Path) -> Result<(Dir, Self), PartitionError> {
+        let fails = |path: &Path| {
+            let path = path.to_owned();
+            move |source| PartitionError::Io { path, source }
+        };
+        let remembered = remembers(known, root).map_err(fails(known))?;
         let unmarked = || Away::Unmarked { path: root.to_owned(), known: known.to_owned() };
         let dir = match Dir::root(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !remembered => {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-                Dir::root(root)?
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(root)
+                    .map_err(fails(root))?;
+                Dir::root(root).map_err(fails(root))?
             }
-            Err(error) if remembered => return Ok(Err(unreachable(root, &error))),
-            dir => dir?,
+            Err(error) if remembered => return Err(unreachable(root, &error).into()),
+            dir => dir.map_err(fails(root))?,
         };
-        if !dir.has(MARKER)? {
-            if remembered && maildir::list(&dir)?.is_empty() {
-                return Ok(Err(unmarked()));
+        if !dir.has(MARKER).map_err(fails(root))? {
+            if remembered && maildir::list(&dir).map_err(fails(root))?.is_empty() {
+                return Err(unmarked().into());
             }
-            dir.write(MARKER, TEXT.as_bytes())?.sync_data()?;
-            dir.sync()?;
+            let written = dir.write(MARKER, TEXT.as_bytes()).and_then(|file| file.sync_data());
+            written.and_then(|()| dir.sync()).map_err(fails(&root.join(MARKER)))?;
         }
         if !remembered {
-            remember(known, root)?;
+            remember(known, root).map_err(fails(known))?;
         }
         let mut marker = Self { root: root.to_owned(), known: known.to_owned(), file: (0, 0) };
-        Ok(marker.look().map(|file| {
-            marker.file = file;
-            (dir, marker)
-        }))
+        marker.file = marker.look()?;
+        Ok((dir, marker))
     }
 
     /// Of a root that is on no disk of this machine.
@@ -149,7 +155,10 @@ mod tests {
 
         fn open(&self) -> Result<Marker, Away> {
             let known = self.dir.path().join("known");
-            Marker::open(&self.root(), &known).expect("readable").map(|(_, marker)| marker)
+            match Marker::open(&self.root(), &known) {
+                Err(PartitionError::Away(away)) => Err(away),
+                opened => Ok(opened.expect("readable").1),
+            }
         }
     }
 

@@ -19,11 +19,11 @@ use super::{
     journal::{CAPACITY, Checkpoints, Journal, JournalError, Opened},
     maildir::{self, FileNames, Maildir},
     marker::{Away, Marker},
-    quota::{Account, Limit, Refused},
+    quota::{self, Account, Limit, Refused},
     recovery,
     room::{Lack, Room},
     spill::SpillDir,
-    subscriptions::subscribe,
+    subscriptions::{FILE as SUBSCRIPTIONS, subscribe},
     troubles::Troubles,
 };
 use crate::{
@@ -178,8 +178,7 @@ impl Partition {
         host: &str,
         known: &std::path::Path,
     ) -> Result<(Self, Checkpoints), PartitionError> {
-        let fails = |source| PartitionError::Io { path: store.path.clone(), source };
-        let (root, marker) = Marker::open(&store.path, known).map_err(fails)??;
+        let (root, marker) = Marker::open(&store.path, known)?;
         Self::open_at(root, marker, Arc::new(RealDisk), CAPACITY, store, host)
     }
 
@@ -193,7 +192,7 @@ impl Partition {
         host: &str,
     ) -> Result<(Self, Checkpoints), PartitionError> {
         let path = &store.path;
-        let fails = |source| PartitionError::Io { path: path.clone(), source };
+        let fails = |source| PartitionError::Io { path: path.join(WHOLE), source };
         let root = Arc::new(root);
         let spill = SpillDir::open(root.clone()).map_err(fails)?;
         let mailboxes = Box::new(recovery::Mailboxes::of(root.clone()));
@@ -414,15 +413,28 @@ impl Partition {
             |maildir, dir| Ok(Some(Target { maildir, dir, recorded: None, refused: None }));
         let Some(folder) = rcpt.mailbox.folder() else { return target(maildir.clone(), maildir) };
         let dir = format!("{maildir}/.{folder}");
-        if batch.open(&self.root, &dir)?.is_none() {
-            if self.autocreate != Autocreate::All && rcpt.flags & TRUSTED_FOLDER == 0 {
+        let made = match batch.open(&self.root, &dir) {
+            Ok(Some(_)) => return target(maildir, dir),
+            Ok(None) if self.autocreate != Autocreate::All && rcpt.flags & TRUSTED_FOLDER == 0 => {
                 return target(maildir.clone(), maildir);
             }
-            batch.keep(&dir, inbox.make_folder(folder)?);
-            if let Err(error) = subscribe(&inbox, folder) {
-                // The message is worth more than the list.
-                self.troubles.tell(&maildir, &error, "a new folder could not be subscribed");
+            Ok(None) => inbox.make_folder(folder).map(|made| batch.keep(&dir, made)),
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok(_) => {}
+            // As where the folder is not there.
+            Err(error) if maildir::is_obstacle(&error) => {
+                let what = "a folder cannot be used: its mail goes to the INBOX";
+                self.troubles.tell(&maildir::culprit(&self.root, &dir), &error, what);
+                return target(maildir.clone(), maildir);
             }
+            Err(error) => return Err(error),
+        }
+        if let Err(error) = subscribe(&inbox, folder) {
+            // The message is worth more than the list.
+            let list = format!("{maildir}/{SUBSCRIPTIONS}");
+            self.troubles.tell(&list, &error, "a new folder could not be subscribed");
         }
         target(maildir, dir)
     }
@@ -587,9 +599,14 @@ impl Partition {
             let closed = batch
                 .open(&self.root, &path)
                 .and_then(|maildir| maildir.map_or(Ok(()), |maildir| account.close(&maildir)));
-            if let Err(error) = closed {
-                // The messages are there; the estimate is too low until somebody counts anew.
-                self.troubles.tell(&path, &error, "a delivery could not be counted");
+            // The messages are there; the estimate is too low until somebody counts anew.
+            let uncounted = closed.err().map(|error| ("a delivery could not be counted", error));
+            for (what, error) in uncounted.into_iter().chain(account.trouble()) {
+                let mut culprit = maildir::culprit(&self.root, &path);
+                if culprit == path {
+                    culprit = format!("{path}/{}", quota::FILE);
+                }
+                self.troubles.tell(&culprit, &error, what);
             }
         }
     }
@@ -602,7 +619,7 @@ impl Partition {
         {
             return if lack == Lack::Files { NO_INODES } else { NO_SPACE };
         }
-        self.troubles.begin(path, error);
+        self.troubles.begin(path, error, || maildir::culprit(&self.root, path));
         trouble(error)
     }
 

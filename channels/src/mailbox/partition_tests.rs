@@ -267,8 +267,8 @@ fn a_mailbox_that_its_user_can_write_does_not_lead_outside() {
     let quota = Some(XQuota { size: 1_000, messages: 100 });
     for (name, want) in [
         ("new", "430 4.3.0"),
-        ("tmp", "430 4.3.0"),
-        (".Work", "430 4.3.0"),
+        ("tmp", "250 2.5.0"),
+        (".Work", "250 2.5.0"),
         ("maildirsize", "250 2.5.0"),
         ("subscriptions", "250 2.5.0"),
         ("tmp/maildirsize.relais", "250 2.5.0"),
@@ -335,6 +335,35 @@ fn leftovers_are_swept_at_the_start() {
     fs::create_dir_all(root.path().join(SPILL).join("stray/inner")).expect("room");
     drop(open(&root.path(), Autocreate::No));
     assert!(!path.exists() && root.path().join(SPILL).join("stray").exists());
+}
+
+#[test]
+fn a_start_that_fails_names_what_is_in_the_way() {
+    for odd in [".tmp", ".lost", "known"] {
+        let root = Place::new();
+        let mut partition = open(&root.path(), Autocreate::Inbox);
+        assert_eq!(deliver(&mut partition, whole("text", &["jdoe"])), ["250 2.5.0 jdoe OK"]);
+        drop(partition);
+        // Nobody can get the message back into this.
+        let path = root.path().join("siroe.com");
+        fs::remove_dir_all(&path).expect("allowed");
+        fs::write(&path, "no directory").expect("room");
+        let path = match odd {
+            "known" => root.path().with_extension(odd),
+            odd => root.path().join(odd),
+        };
+        let _ = fs::remove_dir_all(&path);
+        let _ = fs::remove_file(&path);
+        if odd == "known" {
+            fs::create_dir(&path).expect("room");
+        } else {
+            fs::write(&path, "no directory").expect("room");
+        }
+        let known = root.path().with_extension("known");
+        let opened = Partition::open(&store(&root.path(), Autocreate::Inbox), "host", &known);
+        let error = opened.expect_err(odd).to_string();
+        assert!(error.contains(&format!("{odd}: ")), "{error}");
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! an estimate that heals: whoever finds it too long, broken, impossible, or over the limit, counts
 //! anew. A batch of deliveries has one [`Account`] for each mailbox: what is charged to it counts
 //! at once for the deliveries behind it, and the file learns of what was placed, in one line.
+//!
+//! What is wrong with the file keeps no mail away, and neither does what keeps the mailbox from being
+//! counted: the operator is told, and the mail is taken, as by Dovecot.
 
 use std::{
     io::{self, Read, Write},
@@ -36,8 +39,8 @@ pub(super) enum Refused {
     /// There will never be room.
     #[error("Message too large")]
     TooLarge,
-    /// The file could not be read or written.
-    #[error("maildirsize: {0}")]
+    /// The mailbox could not be opened.
+    #[error("{0}")]
     Io(#[from] io::Error),
 }
 
@@ -97,7 +100,11 @@ pub(super) struct Account {
     charged: Usage,
     /// Of that, what lies in the mailbox.
     placed: Usage,
+    trouble: Option<Trouble>,
 }
+
+/// What went wrong, and what is done about it.
+type Trouble = (&'static str, io::Error);
 
 impl Account {
     /// Counts a message of `size` octets. `bypass`: even if that is more than the mailbox may hold.
@@ -113,7 +120,7 @@ impl Account {
             if !bypass && limit.size.is_some_and(|limit| size > limit) {
                 return Err(Refused::TooLarge);
             }
-            let fits = self.fits(maildir, limit, message)?;
+            let fits = self.fits(maildir, limit, message);
             if !fits && !bypass {
                 return Err(Refused::Exceeded);
             }
@@ -122,22 +129,58 @@ impl Account {
         Ok(())
     }
 
-    fn fits(&mut self, maildir: &Maildir, limit: Limit, message: Usage) -> io::Result<bool> {
-        let (usage, exact) = match self.estimate {
-            Some(estimate) => estimate,
-            None => read(maildir, limit)?.map_or_else(|| recount(maildir, limit), Ok)?,
+    fn fits(&mut self, maildir: &Maildir, limit: Limit, message: Usage) -> bool {
+        let known = self.estimate.or_else(|| {
+            let read = read(maildir, limit);
+            read.unwrap_or_else(|error| self.unusable(error))
+        });
+        let Some((usage, exact)) = known.or_else(|| self.recount(maildir, limit)) else {
+            return true;
         };
         self.estimate = Some((usage, exact));
         let after = |usage: Usage| usage.plus(self.charged).plus(message);
-        if limit.holds(after(usage)) || (exact && is_possible(maildir, usage)?) {
-            return Ok(limit.holds(after(usage)));
+        if limit.holds(after(usage)) || (exact && is_possible(maildir, usage)) {
+            return limit.holds(after(usage));
         }
+        let Some((usage, exact)) = self.recount(maildir, limit) else { return true };
         // What this batch has placed is counted with the rest.
-        let (usage, exact) = recount(maildir, limit)?;
         self.charged = self.charged.minus(self.placed);
         self.placed = Usage::default();
         self.estimate = Some((usage, exact));
-        Ok(limit.holds(usage.plus(self.charged).plus(message)))
+        limit.holds(usage.plus(self.charged).plus(message))
+    }
+
+    /// `None`: the mailbox cannot be counted.
+    fn recount(&mut self, maildir: &Maildir, limit: Limit) -> Option<(Usage, bool)> {
+        let usage = match count_all(maildir) {
+            Ok(usage) => usage,
+            Err(error) => {
+                self.trouble = Some((UNCOUNTED, error));
+                return None;
+            }
+        };
+        let mut written = write(maildir, limit, usage);
+        if let Err(error) = &written
+            && error.kind() == io::ErrorKind::IsADirectory
+            && maildir.dir.rename(FILE, &maildir.dir, ASIDE).is_ok()
+        {
+            self.trouble = Some((SET_ASIDE, io::ErrorKind::IsADirectory.into()));
+            written = write(maildir, limit, usage);
+        }
+        if let Err(error) = written {
+            self.unusable::<()>(error);
+        }
+        Some((usage, true))
+    }
+
+    fn unusable<T>(&mut self, error: io::Error) -> Option<T> {
+        self.trouble = Some((UNUSABLE, error));
+        None
+    }
+
+    /// What went wrong since this was last asked.
+    pub(super) fn trouble(&mut self) -> Option<Trouble> {
+        self.trouble.take()
     }
 
     /// A message that was charged lies in the mailbox.
@@ -175,7 +218,7 @@ impl Account {
         file.write_all(format!("{} {}\n", placed.size, placed.messages).as_bytes())?;
         if self.estimate.is_none() && file.size()? > MAX_FILE as u64 {
             // Nobody has a limit here, so nobody would ever make it shorter.
-            recount(maildir, Limit::default())?;
+            write(maildir, Limit::default(), count_all(maildir)?)?;
         }
         Ok(())
     }
@@ -254,14 +297,14 @@ fn parse(text: &[u8]) -> Option<Sum<'_>> {
 }
 
 /// Whether the mailbox's file system can hold so much: what it cannot was not counted.
-fn is_possible(maildir: &Maildir, usage: Usage) -> io::Result<bool> {
-    let all = maildir.dir.capacity()?;
+fn is_possible(maildir: &Maildir, usage: Usage) -> bool {
     // Some network file systems do not tell.
-    Ok(all == 0 || u64::try_from(usage.size).is_ok_and(|size| size <= all))
+    let all = maildir.dir.capacity().unwrap_or_default();
+    all == 0 || u64::try_from(usage.size).is_ok_and(|size| size <= all)
 }
 
-/// Looks at every message of every folder, and writes the file anew.
-fn recount(maildir: &Maildir, limit: Limit) -> io::Result<(Usage, bool)> {
+/// Looks at every message of every folder.
+fn count_all(maildir: &Maildir) -> io::Result<Usage> {
     let mut usage = count(&maildir.dir)?;
     maildir.dir.entries(|name, kind| {
         if name.starts_with('.') && matches!(kind, FileType::Directory | FileType::Unknown) {
@@ -272,9 +315,13 @@ fn recount(maildir: &Maildir, limit: Limit) -> io::Result<(Usage, bool)> {
         }
         Ok(())
     })?;
+    Ok(usage)
+}
+
+/// Makes the file anew.
+fn write(maildir: &Maildir, limit: Limit, usage: Usage) -> io::Result<()> {
     let text = format!("{}\n{} {}\n", limit.header(), usage.size, usage.messages);
-    maildir.replace(FILE, text.as_bytes())?;
-    Ok((usage, true))
+    maildir.replace(FILE, text.as_bytes())
 }
 
 /// The messages of one folder.
@@ -303,7 +350,12 @@ fn size_in(name: &str) -> Option<i64> {
     rest[..end].parse().ok().filter(|size| *size > 0)
 }
 
-const FILE: &str = "maildirsize";
+pub(super) const FILE: &str = "maildirsize";
+/// What a directory is called that had its name.
+const ASIDE: &str = "maildirsize.aside";
+const SET_ASIDE: &str = "the quota file was set aside as maildirsize.aside and another one begun";
+const UNUSABLE: &str = "the quota file cannot be used: the mailbox is counted anew each time";
+const UNCOUNTED: &str = "a mailbox cannot be counted: its mail is taken whatever its quota";
 /// Octets beyond which the file is made anew; from the specification of Maildir++.
 const MAX_FILE: usize = 5_120;
 /// For so long nobody counts again; from the same place.
@@ -447,6 +499,23 @@ mod tests {
         // The directory's word is passed on to the IMAP server; a default is not.
         assert_eq!(header(true), "100S,10C\n90 1\n0 0\n10 1\n");
         assert_eq!(header(false), "200S\n90 1\n10 1\n");
+    }
+
+    #[test]
+    fn a_limit_holds_although_the_file_cannot_be_kept() {
+        for odd in ["tmp", "maildirsize.aside"] {
+            let mailbox = mailbox(&[("new/1.x,S=50", 50)]);
+            let path = mailbox.dir.path().join("Maildir");
+            // A directory that cannot be set aside, for what has its name is no directory.
+            fs::create_dir(path.join(FILE)).expect("room");
+            let _ = fs::remove_dir(path.join(odd));
+            fs::write(path.join(odd), "no directory").expect("room");
+            assert_eq!(mailbox.charge(limit(100, 10), 50, false), "ok", "{odd}");
+            assert_eq!(mailbox.charge(limit(100, 10), 51, false), "Quota Exceeded", "{odd}");
+            let mut account = Account::default();
+            account.charge(&mailbox.maildir, limit(100, 10), 1, false).expect("room");
+            assert_eq!(account.trouble().map(|trouble| trouble.0), Some(UNUSABLE), "{odd}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::{
     dir::Dir,
-    maildir::{Maildir, existing},
+    maildir::{Maildir, culprit, existing, is_obstacle},
     open_file::OpenFile,
 };
 
@@ -148,13 +148,15 @@ impl super::journal::Mailboxes for Mailboxes {
             match self.put(dir, name, octets) {
                 // What its user made of a mailbox must not keep the others' from being opened.
                 Err(error) if is_obstacle(&error) => {
+                    let path = culprit(&self.root, dir);
                     warn!(
-                        dir, %error,
+                        mailbox = dir, path, %error, name,
                         "a message cannot be put into its mailbox: it is kept in {LOST}"
                     );
-                    self.root.make(LOST)?.write(name, octets)?;
+                    let lost = self.root.make(LOST).and_then(|lost| lost.write(name, octets));
+                    lost.map_err(|error| of(LOST, &error))?;
                 }
-                put => put?,
+                put => put.map_err(|error| of(dir, &error))?,
             }
         }
         Ok(())
@@ -217,14 +219,9 @@ fn seen(cur: &Dir) -> io::Result<HashMap<String, String>> {
     Ok(names)
 }
 
-/// A link, a file or something odder lies where a directory or a message should, or its user has
-/// closed it: one mailbox that cannot be written is not to stop the others.
-fn is_obstacle(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    let odd = matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST));
-    let closed = matches!(errno, Some(Errno::ACCESS | Errno::PERM));
-    odd || closed || error.kind() == io::ErrorKind::InvalidData
+/// The same error, with what it is about.
+fn of(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
 /// Removes every file of a directory.

@@ -26,7 +26,7 @@ pub(super) fn subscribe(maildir: &Maildir, folder: &str) -> io::Result<()> {
     maildir.replace(FILE, list.as_bytes())
 }
 
-const FILE: &str = "subscriptions";
+pub(super) const FILE: &str = "subscriptions";
 /// Octets; no user has so many folders.
 const MAX_LIST: u64 = 4 << 20;
 

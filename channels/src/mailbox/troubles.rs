@@ -17,24 +17,34 @@ pub(super) struct Troubles {
 }
 
 impl Troubles {
-    /// A message cannot be written to `path`. Tells the operator unless that is known.
-    pub(super) fn begin(&mut self, path: &str, error: &io::Error) {
+    /// A message cannot be written to the mailbox, or the folder, or the place on the way there,
+    /// `mailbox`. Tells the operator unless that is known; `culprit` finds what is to blame.
+    pub(super) fn begin(
+        &mut self,
+        mailbox: &str,
+        error: &io::Error,
+        culprit: impl FnOnce() -> String,
+    ) {
         let said = error.to_string();
-        if self.now.get(path) == Some(&said) {
+        if self.now.get(mailbox) == Some(&said) {
             return;
         }
         if self.now.len() >= MAX_TROUBLES {
             // Better told twice than not at all.
             self.now.clear();
         }
-        warn!(path, error = %said, "a mailbox cannot be written: its mail is refused for now");
-        self.now.insert(path.to_owned(), said);
+        let path = culprit();
+        warn!(
+            mailbox, path, error = %said,
+            "a mailbox cannot be written: its mail is refused for now"
+        );
+        self.now.insert(mailbox.to_owned(), said);
     }
 
-    /// A message was written to `path`.
-    pub(super) fn over(&mut self, path: &str) {
-        if !self.now.is_empty() && self.now.remove(path).is_some() {
-            info!(path, "a mailbox can be written again");
+    /// A message was written to it.
+    pub(super) fn over(&mut self, mailbox: &str) {
+        if !self.now.is_empty() && self.now.remove(mailbox).is_some() {
+            info!(mailbox, "a mailbox can be written again");
         }
     }
 
