@@ -35,6 +35,24 @@ impl Settings {
             .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
     }
 
+    /// The shipped back end without an MTA: LMTP into our store on [`Settings::lmtp`], no queue in
+    /// use, no job controller. Its native mailboxes and its fixed socket are left out.
+    pub fn store() -> Self {
+        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        let mut settings = Self { smtp, lmtp, admin, text: example("store") }
+            .edit("ports: [225]", &format!("interface_address: \"127.0.0.1\", ports: [{lmtp}]"))
+            .edit("(\"TCP|*|225|192.18.74.206|*\"", &format!("(\"TCP|*|{lmtp}|127.0.0.1|*\""))
+            .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
+            .edit("path: \"/var/spool/relais/store\"", "path: \"store\"")
+            .edit("native: (path: \"/var/mail\"),", "")
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"));
+        for name in ["LMTPSN", "LMTPUX", "tcp_lmtpsn", "tcp_lmtpux", "|226|"] {
+            let is_other = |line: &&str| line.contains("//") || !line.contains(name);
+            settings.text = settings.text.lines().filter(is_other).collect::<Vec<_>>().join("\n");
+        }
+        settings
+    }
+
     /// What the channel `tcp_lmtpcs` delivers to: a port of 127.0.0.1 instead of our own store.
     #[must_use]
     pub fn deliver_to(self, port: u16) -> Self {

@@ -168,6 +168,48 @@ fn readyz_says_that_a_service_cannot_be_reached() {
     assert_eq!(labelled(&instance, "relais_not_ready", "cause=\"service\""), 1);
 }
 
+/// A back end without a queue, rules and pools is an engine like any other.
+#[test]
+fn a_store_without_an_mta_answers_whatever_it_is_asked() {
+    let instance = Instance::new(Settings::store());
+    let mut running = instance.start();
+    for path in ["/", "/metrics", "/healthz", "/api/v1/status", "/api/v1/limits", "/api/v1/queue"] {
+        let page = fetch(instance.settings.admin, path).expect(path);
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+    }
+    let asked = [
+        "status",
+        "counters",
+        "config",
+        "set",
+        "set tcp_lmtpss.maxjobs 3",
+        "channel list",
+        "channel stop tcp_lmtpss",
+        "channel start tcp_lmtpss",
+        "queue list",
+        "queue summary",
+        "queue retry --all --yes",
+        "queue retry --host x.example",
+        "queue why 1K8HVLIFS0000",
+        "route alice@siroe.com",
+    ];
+    for command in asked {
+        let mut words = command.split(' ');
+        let first = words.next().expect("a command");
+        let output = instance.relais(first, &words.collect::<Vec<_>>());
+        assert!(running.exited().is_none(), "{command}: {}", instance.log());
+        assert_ne!(output.status.code(), None, "{command}: {output:?}");
+    }
+    running.user_signals();
+    let mut relay = Dialogue::connect(instance.settings.lmtp).expect("a connection").0;
+    relay.ask("LHLO relay.siroe.com").expect(250);
+    relay.message("a@siroe.com", &["alice"], &message("stored", 500)).expect(250);
+    eventually("its state in the log", Duration::from_secs(20), || {
+        instance.log().contains("state: engine")
+    });
+    assert!(running.exited().is_none(), "{}", instance.log());
+}
+
 #[test]
 fn a_name_that_would_break_the_metrics_is_a_mistake() {
     for (from, to) in [("\"SMTP\":", "\"S\\\"MTP\":"), ("\"SMTP_POOL\"", "\"SMTP POOL\"")] {

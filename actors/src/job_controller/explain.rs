@@ -189,6 +189,7 @@ impl Handler<DescribeController> for JobController {
     fn handle(&mut self, _: DescribeController, _: &mut Self::Context) -> Self::Result {
         let _busy = self.meter.handling("DescribeController");
         let pools = self.schedule.slots().pools().iter();
+        let pools = pools.filter(|pool| !pool.name.is_empty());
         let suspended = self.schedule.suspensions().iter();
         let host_limits = self.schedule.host_limits();
         ControllerDescription {

@@ -201,8 +201,11 @@ impl Lane {
 
 impl Slots {
     /// Nothing runs. `pools` are names and limits; a channel whose pool is not among them uses
-    /// the first.
+    /// the first. Where there are none, nothing is ever run: every channel is in a pool without a
+    /// name and without slots.
     pub fn new(channels: &Channels, pools: &[(String, usize)]) -> Self {
+        let none = [(String::new(), 0)];
+        let pools = if pools.is_empty() { &none } else { pools };
         let named = |name: &str| pools.iter().position(|(pool, _)| pool == name).unwrap_or(0);
         let lanes: Vec<_> =
             channels.iter().map(|(_, channel)| Lane::of(channel, named(&channel.pool))).collect();
@@ -228,7 +231,7 @@ impl Slots {
         Self { pools, lanes, threads: BTreeMap::new(), next_job: 0, next_thread: 0 }
     }
 
-    /// The pools.
+    /// The pools; at least one.
     pub fn pools(&self) -> &[PoolState] {
         &self.pools
     }
