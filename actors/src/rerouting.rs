@@ -38,12 +38,24 @@ pub struct Rerouter {
 }
 
 /// Some recipients of an entry, and where they would go now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// Each of them by its place in the entry, and how the router decided.
     pub recipients: Vec<(u8, Verdict)>,
     /// The entries that they would be in: at least one unless nobody can go on.
     pub entries: Vec<Entry>,
+    /// Why they are held where they go on to, if they are.
+    pub held: Option<String>,
+    /// What was asked of the router, and answered, for the log.
+    steps: Vec<Step>,
+}
+
+/// One pass of an address through the router.
+#[derive(Debug)]
+struct Step {
+    address: String,
+    by: String,
+    to: String,
 }
 
 /// How the router decided about one recipient.
@@ -62,15 +74,17 @@ impl Rerouter {
     /// `hold` of a user does not count, this once.
     pub async fn plan(&self, envelope: &Envelope, number: u16, open: u64, released: bool) -> Plan {
         let Some(entry) = envelope.entries.get(usize::from(number)) else {
-            return Plan { recipients: Vec::new(), entries: Vec::new() };
+            return Plan::default();
         };
+        let mut steps = Vec::new();
         let gone = self.spool.gone_on(envelope.id, number).await;
         let mut recipients = Vec::new();
         for index in open_recipients(open) {
             let Some(recipient) = entry.recipients.get(usize::from(index)) else { continue };
             let verdict = match &gone {
                 Ok(gone) if gone & 1 << index != 0 => Verdict::Gone,
-                Ok(_) => match self.verdict(envelope, entry, recipient, released).await {
+                Ok(_) => match self.verdict(envelope, entry, recipient, released, &mut steps).await
+                {
                     Ok(ways) => Verdict::Ways(ways),
                     Err(reply) => Verdict::Refused(reply),
                 },
@@ -89,7 +103,7 @@ impl Rerouter {
         };
         let ways: Vec<_> = recipients.iter().filter_map(ways).collect();
         let ways = ways.iter().map(|(recipient, ways)| (*recipient, &ways[..]));
-        Plan { entries: grouped(&self.channels, ways), recipients }
+        Plan { entries: grouped(&self.channels, ways), recipients, held: None, steps }
     }
 
     /// Puts a plan into the queue, and says what that is for each of its recipients: delivered when
@@ -101,7 +115,10 @@ impl Rerouter {
         entry: u16,
         plan: Plan,
     ) -> Vec<Outcome> {
-        let Plan { recipients, entries } = plan;
+        let Plan { recipients, entries, held, steps } = plan;
+        for Step { address, by, to } in steps {
+            info!(id = %envelope.id, address, by, to, "routed anew");
+        }
         let stored = if entries.is_empty() {
             Ok(())
         } else {
@@ -109,7 +126,7 @@ impl Rerouter {
                 recipients.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Ways(_)));
             let goes_on = goes_on.fold(0, |all, (index, _)| all | 1 << index);
             let rerouted = Rerouted { at: now_ms(), entry, recipients: goes_on };
-            self.store(envelope, content, rerouted, entries).await
+            self.store(envelope, content, rerouted, (entries, held)).await
         };
         let outcome = |(_, verdict): (u8, Verdict)| match (verdict, &stored) {
             (Verdict::Refused(reply), _) if reply.is_permanent() => Outcome::Failed(reply),
@@ -126,14 +143,13 @@ impl Rerouter {
         envelope: &Envelope,
         content: &Content,
         rerouted: Rerouted,
-        entries: Vec<Entry>,
+        (entries, held): (Vec<Entry>, Option<String>),
     ) -> Result<(), SpoolError> {
         let known = envelope.entries.len();
         let left = envelope.entries.get(usize::from(rerouted.entry));
         let left = left.map(|entry| entry.channel.clone());
-        // Why it was held at first says nothing of where it goes now.
         let rerouted = Some(rerouted);
-        let goes_on = Envelope { entries, held: None, rerouted, ..envelope.clone() };
+        let goes_on = Envelope { entries, held, rerouted, ..envelope.clone() };
         let (envelope, _stored) = self.spool.append_more(goes_on, known, content).await?;
         let channel = left.unwrap_or_default();
         MessageRerouted { envelope: &envelope, left: &channel }.emit(&self.metrics);
@@ -147,6 +163,7 @@ impl Rerouter {
         entry: &Entry,
         recipient: &Recipient,
         released: bool,
+        steps: &mut Vec<Step>,
     ) -> Result<Arc<[Route]>, Reply> {
         let origin = recipient.origin.as_deref();
         if let Some(reply) = origin.and_then(|origin| origin.refused.as_ref())
@@ -164,13 +181,8 @@ impl Rerouter {
                 return Err(CIRCLE);
             }
             let ways = self.resolve(envelope, &address, &source, released).await?;
-            info!(
-                id = %envelope.id,
-                address,
-                by = source,
-                to = %Ways(&ways),
-                "routed anew"
-            );
+            let to = Ways(&ways).to_string();
+            steps.push(Step { address: address.clone(), by: source.clone(), to });
             for way in &*ways {
                 if let Some(reply) = way.refused.as_deref().filter(|_| way.address == address) {
                     return Err(reply.clone());

@@ -576,6 +576,62 @@ fn what_waits_for_a_host_that_was_given_up_is_routed_again() {
 }
 
 #[test]
+fn what_is_held_is_routed_again_and_stays_held_and_what_is_left_is_said_why() {
+    let (instance, sink) = office("backoff: [\"90m\"]");
+    let mut running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let held = send(&instance, "ann@a.test", &["x@two.test"], "held");
+    let lost = send(&instance, "ann@a.test", &["y@gone.test"], "lost");
+    let stays = send(&instance, "ann@a.test", &["z@one.test"], "stays");
+    must(&instance, &["queue", "hold", &held, "--reason", "look at it"]);
+    running.terminate();
+    running.wait(PATIENCE);
+    move_host(&instance);
+    // Nothing leads there any more.
+    let file = instance.path("relais.ron");
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    let rule = text.lines().find(|line| line.contains("(\"gone.test\"")).expect("a rule");
+    std::fs::write(&file, text.replace(rule, "")).expect("room");
+
+    let mut running = instance.start();
+    let why = must(&instance, &["queue", "why", &held]);
+    assert!(why.contains("another one now: by stores to [127.0.0.1]"), "{why}");
+    assert!(why.contains(&format!("`relais queue reroute {held}` takes it")), "{why}");
+    let before = instance.queue();
+    let told = must(&instance, &["queue", "reroute", "--all", "--dry-run"]);
+    let want = "1 entry would be routed again; 2 left as they are (1, their recipients go that way \
+                already; 1, no recipient of theirs can be routed); 1 held as before, until `relais \
+                queue release`";
+    assert!(told.contains(want), "{told}");
+    assert_eq!(instance.queue(), before, "a dry run changes nothing");
+    assert!(!instance.log().contains("routed anew"), "and nothing is said to have been");
+    let told = must(&instance, &["queue", "reroute", "--all"]);
+    assert!(told.contains(&want.replace("would be ", "")), "{told}");
+    assert!(instance.log().contains("routed anew"), "what was done is in the log");
+    assert_eq!(ids(&instance, &["--held"]), std::slice::from_ref(&held), "under its id");
+    assert_eq!(ids(&instance, &["--held", "--host", "127.0.0.1"]).len(), 1, "where it goes now");
+    let why = must(&instance, &["queue", "why", &held]);
+    assert!(why.contains("held by") && why.contains("look at it"), "its reason stays: {why}");
+    running.terminate();
+    running.wait(PATIENCE);
+    let _running = instance.start();
+    assert_eq!(ids(&instance, &["--held"]), std::slice::from_ref(&held), "over a start, too");
+
+    must(&instance, &["queue", "delete", &lost]);
+    sink.pause();
+    must(&instance, &["channel", "start", "stores"]);
+    eventually("a job has it", PATIENCE, || ids(&instance, &["--state", "active"]) == [&*stays]);
+    let told = must(&instance, &["queue", "reroute", &stays]);
+    assert!(
+        told.contains("0 entries routed again; 1 left as they are (1, a job has them"),
+        "{told}"
+    );
+    sink.resume();
+    must(&instance, &["queue", "release", &held]);
+    eventually("both are delivered", PATIENCE, || instance.queue().is_empty() && sink.total() == 2);
+}
+
+#[test]
 fn a_kill_while_mail_is_routed_again_neither_loses_nor_doubles_a_recipient() {
     const MESSAGES: usize = 150;
     let (instance, _sink) = office("backoff: [\"90m\"]");

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use counters::{Counters, Event, Tally};
 pub use filter::QueueFilter;
 pub use orders::{
-    HistoryLine, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderAction, OrderProgress,
+    HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderAction, OrderProgress,
     QueueOrder, RecipientReply, Rerouted, SetLimit, Untold, Why,
 };
 pub use pattern::{AddressPattern, NamePattern, PatternError};

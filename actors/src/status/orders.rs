@@ -91,6 +91,12 @@ pub struct OrderProgress {
     /// When returning, recipients whose senders are not told by it.
     #[serde(default, skip_serializing_if = "Untold::is_empty")]
     pub untold: Untold,
+    /// When routing again, entries that are left as they are, by what keeps them; all are of `idle`.
+    #[serde(default, skip_serializing_if = "Left::is_empty")]
+    pub left: Left,
+    /// When routing again, those of `done` that are held, and stay so where they are now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub still_held: u64,
     /// The last message that had come in when it began; later ones are not meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
@@ -126,6 +132,35 @@ impl Untold {
     pub fn nobody(&self) -> u64 {
         self.null_sender + self.notify_never
     }
+}
+
+/// Entries that an order to route again leaves as they are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Left {
+    /// Their recipients would go the way that they go already.
+    #[serde(default)]
+    pub same_way: u64,
+    /// None of their recipients can be routed.
+    #[serde(default)]
+    pub refused: u64,
+    /// A job, or the notary, has them in hand.
+    #[serde(default)]
+    pub in_hand: u64,
+    /// Their records cannot be read.
+    #[serde(default)]
+    pub unreadable: u64,
+}
+
+impl Left {
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A recipient that is routed again.

@@ -176,7 +176,7 @@ pub(super) enum Queue {
     Delete(Order),
     /// Run entries through the router again, as things are now: a new mail host, a new rule
     ///
-    /// Recipients that would go another way do; the others stay where they are, and so do those that cannot be routed. What is held stays held: it is routed again when it is released.
+    /// Recipients that would go another way do; the others stay where they are, and so do those that cannot be routed. So does what a job has in hand. What is held goes the new way, too, and stays held there.
     Reroute(Order),
     /// Show what waits, by channel and by host
     Summary {

@@ -466,7 +466,8 @@ async fn is_lost_notice(parts: &Parts, scanned: &ScannedEntry) -> bool {
     envelope.is_ok_and(|envelope| has_nowhere_to_go(&envelope))
 }
 
-async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
+/// Why an entry is held.
+pub(super) async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
     let history = parts.spool.history(scanned.id, scanned.place).await.unwrap_or_default();
     let held = |change: &&Change| {
         change.entry == scanned.entry && matches!(change.now, Stored::Held { .. })

@@ -95,6 +95,10 @@ pub(super) async fn go_on(
     if order.action == OrderAction::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, began));
     }
+    if order.action == OrderAction::Reroute {
+        // What went on a page ago is found once more where it is now.
+        wanted.retain(|found| found.envelope.rerouted.is_none_or(|it| it.at < began));
+    }
     wanted.truncate(left(&order.filter, progress));
     if order.action == OrderAction::Return {
         // Nobody would ever hear of these: they are left.

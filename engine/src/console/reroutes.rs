@@ -10,14 +10,14 @@ use relais_actors::{
     },
     rerouting::{Plan, Verdict},
     spool::{EntryState as Stored, ScannedEntry, open_recipients},
-    status::{OrderProgress, QueueOrder, Rerouted},
+    status::{EntryState, OrderProgress, QueueOrder, Rerouted},
 };
 use relais_channels::{
     dsn::Kind,
     mail::{Envelope, Outcome},
 };
 
-use super::{Parts, entries::Described, gone, trouble};
+use super::{Parts, account::hold_reason, entries::Described, gone, trouble};
 use crate::{
     admin::{Answer, Trouble},
     rerouting::{Intents, left_of},
@@ -36,20 +36,30 @@ pub(super) async fn reroute(
     let _turn = parts.reroutes.lock().await;
     let mut altered = vec![Altered::Idle; wanted.len()];
     let mut changing = Vec::new();
-    for (at, Described { scanned, envelope, .. }) in wanted.iter().enumerate() {
-        // What is held is routed again when it is released.
-        if matches!(scanned.state, Stored::Held { .. }) {
+    for (at, Described { scanned, envelope, entry }) in wanted.iter().enumerate() {
+        if entry.state == EntryState::Active {
+            progress.left.in_hand += 1;
             continue;
         }
         let open = scanned.state.open();
-        let plan = parts.rerouter.plan(envelope, scanned.entry, open, false).await;
+        let mut plan = parts.rerouter.plan(envelope, scanned.entry, open, false).await;
         tell(progress, scanned, envelope, &plan);
-        if changes(scanned, envelope, &plan) {
-            altered[at] = Altered::Done;
-            changing.push((at, plan));
+        match change(scanned, envelope, &plan) {
+            Change::SameWay => progress.left.same_way += 1,
+            Change::Refused => progress.left.refused += 1,
+            Change::Unreadable => progress.left.unreadable += 1,
+            Change::OtherWay => {
+                if matches!(scanned.state, Stored::Held { .. }) {
+                    plan.held = Some(hold_reason(parts, scanned).await);
+                }
+                altered[at] = Altered::Done;
+                changing.push((at, plan));
+            }
         }
     }
+    let is_held = |at: usize| wanted[at].entry.state == EntryState::Held;
     if order.dry_run || changing.is_empty() {
+        progress.still_held += changing.iter().filter(|(at, _)| is_held(*at)).count() as u64;
         return Ok(altered);
     }
     let intents = Intents::new(&parts.data);
@@ -57,6 +67,7 @@ pub(super) async fn reroute(
     intents.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
     for (at, plan) in changing {
         altered[at] = carry_out(parts, &reason, reading, &wanted[at], plan).await?;
+        progress.still_held += u64::from(altered[at] == Altered::Done && is_held(at));
     }
     // The queue has written down what became of all of them.
     parts.queue.send(ListEntries(Vec::new())).await.map_err(gone)?;
@@ -134,9 +145,24 @@ async fn put(parts: &Parts, envelope: &Envelope, old: &ScannedEntry, plan: Plan)
     Ok(went.fold(0, |all, (index, _)| all | 1 << index))
 }
 
+/// What routing again would make of an entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Change {
+    /// Some open recipient would go another way.
+    OtherWay,
+    /// None would.
+    SameWay,
+    /// None can be routed.
+    Refused,
+    /// Nobody knows whose it is.
+    Unreadable,
+}
+
 /// Whether any open recipient would go another way. One that cannot be routed stays.
-fn changes(scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) -> bool {
-    let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else { return false };
+fn change(scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) -> Change {
+    let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else {
+        return Change::Unreadable;
+    };
     let routed =
         |(index, verdict): &(u8, Verdict)| matches!(verdict, Verdict::Ways(_)).then_some(*index);
     let now: BTreeSet<_> = plan
@@ -151,7 +177,11 @@ fn changes(scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) -> bool {
         .iter()
         .flat_map(|new| new.recipients.iter().map(|to| (&*new.channel, &*new.host, &*to.address)))
         .collect();
-    !now.is_empty() && now != then
+    match (now.is_empty(), now == then) {
+        (true, _) => Change::Refused,
+        (false, true) => Change::SameWay,
+        (false, false) => Change::OtherWay,
+    }
 }
 
 /// What would change, for a dry run; some of it.

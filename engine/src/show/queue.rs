@@ -5,7 +5,7 @@ use std::fmt::Write;
 use relais_actors::{
     events::Printable,
     status::{
-        EntryState, HistoryLine, OrderAction, OrderProgress, QueueSummary, QueuedEntry,
+        EntryState, HistoryLine, Left, OrderAction, OrderProgress, QueueSummary, QueuedEntry,
         QueuedMessage, RecipientReply, Rerouted, Timestamp, Untold, Why,
     },
 };
@@ -217,9 +217,9 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
     };
     text += &untold(progress);
     for (count, what) in [
-        (later, "in the hands of a job, as soon as back"),
-        (idle, "left as they are"),
-        (moved, "gone or changed meanwhile"),
+        (later, "in the hands of a job, as soon as back".to_owned()),
+        (idle, format!("left as they are{}", left(progress))),
+        (moved, "gone or changed meanwhile".to_owned()),
     ] {
         if *count > 0 {
             let _ = write!(text, "; {count} {what}");
@@ -227,6 +227,10 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
     }
     if !first.is_empty() && (first.len() as u64) < progress.reached() {
         let _ = write!(text, "; the first {} are shown", first.len());
+    }
+    if progress.still_held > 0 {
+        let held = progress.still_held;
+        let _ = write!(text, "; {held} held as before, until `relais queue release`");
     }
     for channel in &progress.stopped {
         let start = format!("relais channel start {channel}");
@@ -256,6 +260,25 @@ fn untold(progress: &OrderProgress) -> String {
     if kept > 0 {
         let notices = counted(kept, "notice that has", "notices that have");
         let _ = write!(text, "; nobody can be told of {notices} nowhere to go: left as they are");
+    }
+    text
+}
+
+/// When routing again, why entries are left as they are.
+fn left(progress: &OrderProgress) -> String {
+    let Left { same_way, refused, in_hand, unreadable } = progress.left;
+    let all = [
+        (same_way, "their recipients go that way already"),
+        (refused, "no recipient of theirs can be routed"),
+        (in_hand, "a job has them in hand (order it once more when they are back)"),
+        (unreadable, "their records cannot be read"),
+    ];
+    let mut text = String::new();
+    for (nth, (count, why)) in all.iter().filter(|(count, _)| *count > 0).enumerate() {
+        let _ = write!(text, "{}{count}, {why}", if nth == 0 { " (" } else { "; " });
+    }
+    if !text.is_empty() {
+        text.push(')');
     }
     text
 }
