@@ -118,7 +118,10 @@ fn an_address_names_itself_and_no_other() {
     ];
     for (options, want) in rows {
         assert_eq!(ids(&instance, options), want, "{options:?}");
-        let dry = instance.json("queue", &[&["delete", "--dry-run"], options].concat()).remove(0);
+        let dry = instance.relais("queue", &[&["delete", "--dry-run", "--json"], options].concat());
+        let found = i32::from(want.is_empty());
+        assert_eq!(dry.status.code(), Some(found), "{options:?}: {dry:?}");
+        let dry: Value = serde_json::from_slice(&dry.stdout).expect("one object");
         assert_eq!(dry["done"], want.len() as u64, "delete {options:?}: {dry}");
     }
     let output = instance.relais("queue", &["delete", "--from", "ann"]);
@@ -171,7 +174,7 @@ fn a_dry_run_shows_the_first_twenty_and_what_was_asked_about_is_what_is_hit() {
     let (code, text) = on_terminal("queue release --all", "y");
     assert!(code == Some(0) && text.contains("release 23 entries with 46 rec"), "{text}");
     let (code, text) = on_terminal("queue hold --held", "");
-    assert!(code == Some(0) && !text.contains("[y/N]"), "it reaches nothing: {text}");
+    assert!(code == Some(1) && !text.contains("[y/N]"), "it reaches nothing: {text}");
     let (code, text) = on_terminal("queue delete --to u3@one.test --yes", "");
     assert!(code == Some(0) && !text.contains("[y/N]"), "{text}");
     let (code, text) = on_terminal("queue delete --from ann@a.test", "y");
@@ -329,6 +332,107 @@ fn a_host_in_trouble_is_tried_again_at_one_time_everywhere_and_hours_have_minute
     assert!(line(&busy).ends_with("451 4.7.1 greylisted, come back"), "the last reply: {text}");
     let younger = ids(&instance, &["--older-than", "1h20m"]);
     assert!(younger.is_empty(), "{younger:?}");
+}
+
+/// Untried mail for a host that is left alone is not ready: it goes with the probe.
+#[test]
+fn what_waits_for_a_probe_is_delayed_until_then_in_every_listing() {
+    let (instance, _sink) = office("backoff: [\"90m\"], maxjobs: 1");
+    let _running = instance.start();
+    let first = send(&instance, "ann@a.test", &["x@two.test"], "probe");
+    eventually("an attempt", PATIENCE, || {
+        instance.queue().iter().any(|entry| entry["attempts"].as_u64() > Some(0))
+    });
+    let behind = send(&instance, "ann@a.test", &["y@two.test"], "behind");
+    // Where a probe runs in between all are asked once more.
+    eventually("one state and one time", PATIENCE, || {
+        let listed = instance.queue();
+        let of = |id: &str| listed.iter().find(|entry| entry["id"] == *id).expect("it waits");
+        let same = |id: &str| {
+            let history = instance.json("queue", &["history", id]).remove(0);
+            let newest = history.as_array().and_then(|lines| lines.last().cloned());
+            let newest = newest.expect("a line");
+            let second = |due: &Value| due.as_str().map(|due| due[..19].to_owned());
+            newest["state"] == "delayed"
+                && of(id)["state"] == "delayed"
+                && second(&newest["due"]).is_some()
+                && second(&newest["due"]) == second(&of(id)["due"])
+        };
+        let summary = instance.json("queue", &["summary"]).remove(0);
+        let sum = &summary["channels"][0];
+        same(&first)
+            && same(&behind)
+            && (&sum["ready"], &sum["delayed"]) == (&0.into(), &2.into())
+            && ids(&instance, &["--state", "ready"]).is_empty()
+            && ids(&instance, &["--state", "delayed"]).len() == 2
+    });
+}
+
+#[test]
+fn what_was_ordered_of_an_entry_in_hand_is_withdrawn_by_a_release() {
+    let (instance, sink) = office("maxjobs: 1");
+    let _running = instance.start();
+    sink.pause();
+    let id = send(&instance, "ann@a.test", &["x@one.test"], "one");
+    eventually("a job has it", PATIENCE, || instance.queue()[0]["state"] == "active");
+    let other = send(&instance, "ann@a.test", &["x@two.test"], "two");
+    must(&instance, &["queue", "hold", &other]);
+    let ordered = || {
+        let entry = instance.queue().into_iter().find(|entry| entry["id"] == *id);
+        entry.expect("it waits")["ordered"].as_str().map(str::to_owned)
+    };
+    let releases: [&[&str]; 4] =
+        [&[&id], &["--all", "--yes"], &["--to", "x@one.test"], &["--host", "127.0.0.1", "--held"]];
+    for (order, release) in ["hold", "return", "delete", "hold"].into_iter().zip(releases) {
+        must(&instance, &["queue", order, &id]);
+        assert_eq!(ordered().as_deref(), Some(order));
+        // Its column is no wider for that: nothing else has to go.
+        let (_, text) = on_terminal(&instance, "TERM=xterm NO_COLOR=1", 80, "queue list", "");
+        assert!(text.contains(&format!(" to {order} ")) && text.contains("AGE"), "{text}");
+        let asked = [&["release", "--dry-run"], release].concat();
+        let would = instance.json("queue", &asked).remove(0);
+        let done = instance.json("queue", &[&["release"], release].concat()).remove(0);
+        assert_eq!(would["done"], done["done"], "{release:?}: {would} {done}");
+        assert_eq!(ordered(), None, "{release:?}");
+    }
+    sink.resume();
+    eventually("it is delivered", PATIENCE, || ids(&instance, &[]) == [&*other]);
+    assert!(!instance.log().contains("\"action\":\"X\""), "{}", instance.log());
+}
+
+/// Exit status 1: no.
+#[test]
+fn an_order_whose_options_name_nothing_says_so_by_its_exit_status() {
+    let (instance, _sink) = office("backoff: [\"90m\"]");
+    let _running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let orders = ["hold", "release", "retry", "return", "delete", "reroute"];
+    for order in orders {
+        must(&instance, &["queue", order, "--all", "--yes"]);
+    }
+    let id = send(&instance, "ann@a.test", &["x@one.test"], "one");
+    for order in orders {
+        for options in [&["--from", "bob@a.test"][..], &["--from", "bob@a.test", "--dry-run"]] {
+            let output = instance.relais("queue", &[&[order], options].concat());
+            let said = complaint(&output);
+            assert_eq!(output.status.code(), Some(1), "{order} {options:?}: {output:?}");
+            assert!(said.contains("in the queue is named by these options"), "{order}: {said}");
+        }
+        let output = instance.relais("queue", &[order, "06C1FJ4V80000"]);
+        assert_eq!(output.status.code(), Some(1), "{order}: {output:?}");
+        assert_eq!(instance.relais("queue", &[order]).status.code(), Some(2), "{order}");
+    }
+    let release = instance.relais("queue", &["release", "--from", "ann@a.test"]);
+    assert_eq!(release.status.code(), Some(1), "nothing of hers is held: {release:?}");
+    for order in ["show", "why", "history"] {
+        let unknown = instance.relais("queue", &[order, "06C1FJ4V80000"]);
+        assert_eq!(unknown.status.code(), Some(1), "{order}: {unknown:?}");
+        must(&instance, &["queue", order, &id]);
+    }
+    // What is so already has been found; and nothing is a listing, too.
+    must(&instance, &["queue", "hold", &id]);
+    must(&instance, &["queue", "hold", &id]);
+    must(&instance, &["queue", "list", "--from", "bob@a.test"]);
 }
 
 #[test]

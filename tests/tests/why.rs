@@ -127,6 +127,38 @@ fn why_says_that_the_route_would_be_another_one_now() {
     assert!(text.contains("127.0.0.3"), "{text}");
 }
 
+#[test]
+fn why_says_of_a_channel_that_nobody_delivers_what_can_be_done() {
+    let rows = [
+        ("Smtp", "this release does not send by SMTP"),
+        ("Pipe", "this release does not hand mail to programs"),
+        ("Local", "nothing is delivered by a channel of program Local"),
+    ];
+    for (program, want) in rows {
+        let instance = Instance::new(Settings::standalone().stores(relais_tests::free_port()));
+        let mut running = instance.start();
+        send(&instance, "b@one.test");
+        running.terminate();
+        running.wait(Duration::from_secs(20));
+        // Whatever leads there, its mail is there.
+        let file = instance.path("relais.ron");
+        let text = fs::read_to_string(&file).unwrap();
+        let other = format!("stores-daemon\", program: {program}");
+        fs::write(&file, text.replace("stores-daemon\", program: Lmtp", &other)).unwrap();
+        let _running = instance.start();
+        let why = why(&instance, "one.test");
+        let text = why["text"].as_str().expect("a text");
+        assert_eq!(why["waits_for"], "no_program", "{text}");
+        for said in ["No job delivers what is in channel stores", want, "`relais queue reroute "] {
+            assert!(text.contains(said), "{program}: {text}");
+        }
+        let id = instance.queue()[0]["id"].as_str().expect("an id").to_owned();
+        let retried = instance.json("queue", &["retry", &id]).remove(0);
+        let left = (&retried["idle"], &retried["undelivered"]);
+        assert_eq!(left, (&1.into(), &1.into()), "{retried}");
+    }
+}
+
 fn send(instance: &Instance, to: &str) {
     let mut client = Dialogue::open(instance.settings.smtp);
     client.message("a@sender.test", &[to], &message("m", 500)).expect(250);

@@ -28,7 +28,7 @@ use crate::{
 pub enum Action {
     /// Keep it until it is released.
     Hold,
-    /// Deliver what was held, before all else.
+    /// Deliver what was held, before all else; forget what was ordered of an entry in hand.
     Release,
     /// Try it now, whenever it is due.
     Retry,
@@ -150,6 +150,10 @@ impl Queue {
             return self.alter_lost(found, reading, action, reason);
         };
         let is_held = matches!(found.state, EntryState::Held { .. });
+        if action == Action::Release && self.wishes.remove(&(found.id, found.entry)).is_some() {
+            // Whatever was to become of it: its job gives it back, and it waits as before.
+            return Altered::Done;
+        }
         match (action, is_held) {
             (Action::Hold | Action::Retry, true) | (Action::Release, false) => Altered::Idle,
             (Action::Retry, _) if !is_delivered(self.channels.channel(channel)) => Altered::Idle,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use actix::prelude::*;
-
+use relais_channels::mail::MessageId;
 use tracing::{info, warn};
 
 use super::{
@@ -40,6 +40,11 @@ pub struct QueueDescription {
 #[derive(Message)]
 #[rtype(result = "Vec<ListedEntry>")]
 pub struct ListEntries(pub Vec<ScannedEntry>);
+
+/// Asks of which entries something is ordered that waits for their jobs.
+#[derive(Message)]
+#[rtype(result = "Vec<(MessageId, u16)>")]
+pub struct ListOrdered;
 
 /// One entry of the index, with what memory knows of it.
 #[derive(Clone, Debug)]
@@ -86,6 +91,15 @@ impl Handler<ListEntries> for Queue {
             ListedEntry { scanned, tracked, aside, ordered, thread }
         };
         MessageResult(found.into_iter().map(list).collect())
+    }
+}
+
+impl Handler<ListOrdered> for Queue {
+    type Result = MessageResult<ListOrdered>;
+
+    fn handle(&mut self, _: ListOrdered, _: &mut Self::Context) -> Self::Result {
+        let _busy = self.meter.handling("ListOrdered");
+        MessageResult(self.wishes.keys().copied().collect())
     }
 }
 

@@ -44,7 +44,7 @@ use self::{
 };
 pub use self::{
     alter::{Action, Alter, Altered, Reading, Reason, Reserve},
-    listing::{DescribeQueue, ListEntries, ListedEntry, QueueDescription},
+    listing::{DescribeQueue, ListEntries, ListOrdered, ListedEntry, QueueDescription},
     messages::{
         Committed, Contend, Destination, DrainQueue, Pull, SetMaxMessages, Settle, Settled,
         ThreadEnded, ThreadId, Work,

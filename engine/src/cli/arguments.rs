@@ -167,6 +167,8 @@ pub(super) enum Queue {
     /// Keep entries until they are released
     Hold(Order),
     /// Deliver what was held, before all else
+    ///
+    /// Of an entry that a job has in hand, and that is to be held, returned or deleted as soon as it is back, the order is withdrawn.
     Release(Order),
     /// Try entries now, whenever they are due
     Retry(Order),
@@ -419,4 +421,4 @@ Examples:
   relais stop
 
 Every command that shows something takes --json. Times are RFC 3339 in UTC.
-Exit status: 0 yes, 1 no (refused, a mistake, nothing runs, nothing found), 2 wrong use.";
+Exit status: 0 yes, 1 no (refused, a mistake, nothing runs, no such message, nothing that an order's options name), 2 wrong use. A listing of nothing is a listing: 0.";

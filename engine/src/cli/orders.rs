@@ -32,7 +32,7 @@ pub(super) fn carry_out(
     let hint = filter.hint();
     let mut filter = filter.asked();
     check_meant(&ids, &filter, all)?;
-    if action == OrderAction::Release {
+    if action == OrderAction::Release && ids.is_empty() {
         filter.state = filter.state.or(Some(EntryState::Held));
     }
     let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
@@ -60,9 +60,19 @@ pub(super) fn carry_out(
         let said = show::order(action, dry_run, &last) + "\n";
         write!(out, "{}", look.fit(&said))?;
     }
-    if last.reached() + last.idle == 0 {
+    let found = last.reached() + last.idle + last.moved;
+    if found == 0 {
         out.flush()?;
         note(hint.as_deref());
+    }
+    // All of an empty queue is nothing, and rightly so.
+    if found == 0 && !all && order.ids.is_empty() {
+        let what = match action {
+            OrderAction::Hold => "nothing that is not held already",
+            OrderAction::Release => "nothing that is held",
+            _ => "nothing",
+        };
+        return Err(Refusal::Because(format!("{what} in the queue is named by these options")));
     }
     let unknown = last.unknown.iter().map(|id| format!("no message {id} in the queue"));
     let unknown: Vec<_> = unknown.collect();

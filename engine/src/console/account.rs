@@ -16,7 +16,7 @@ use relais_config::{Channel, channel::Program};
 
 use super::{
     Parts,
-    entries::{after, order_of},
+    entries::{Described, after, describe, order_of},
     gone, trouble,
     untold::is_anybody_told,
 };
@@ -32,7 +32,11 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
         let Account { waits_for, limit, since, mut text } = account(parts, &entry, paused).await?;
         if let Some(action) = entry.ordered.filter(|_| !entry.aside) {
             let done = order_of(action).would_be();
-            let _ = write!(text, " It is to be {done} as soon as its job gives it back.");
+            let _ = write!(
+                text,
+                " It is to be {done} as soon as its job gives it back; `relais queue release {id}` \
+                 withdraws that."
+            );
         }
         if let Some(other) = other_route(parts, &entry.scanned).await {
             let _ = write!(text, " {other}");
@@ -362,22 +366,30 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
     if found.is_empty() {
         return Ok(None);
     }
-    let mut lines = Vec::new();
+    let mut lines: Vec<(u16, HistoryLine)> = Vec::new();
     // One that was routed again has a record, and a history, for each time.
     for place in parts.spool.places(id).await.map_err(trouble)? {
         let envelope = parts.spool.envelope(place).await.map_err(trouble)?;
-        let entries = envelope.entries.iter().filter(|entry| !entry.recipients.is_empty());
-        lines.extend(entries.map(|entry| begun(&envelope, entry)));
+        let entries = (0..).zip(&envelope.entries);
+        let entries = entries.filter(|(_, entry)| !entry.recipients.is_empty());
+        lines.extend(entries.map(|(number, entry)| (number, begun(&envelope, entry))));
         let of_record = |change: &Change| {
             let entry = envelope.entries.get(usize::from(change.entry));
             entry.is_some_and(|entry| !entry.recipients.is_empty())
         };
         let changes = parts.spool.history(id, place).await.map_err(trouble)?;
-        lines
-            .extend(changes.into_iter().filter(of_record).map(|change| line_of(&envelope, change)));
+        let changes = changes.into_iter().filter(of_record);
+        lines.extend(changes.map(|change| (change.entry, line_of(&envelope, change))));
     }
-    lines.sort_by_key(|line| line.at);
-    Ok(Some(lines))
+    lines.sort_by_key(|(_, line)| line.at);
+    // The newest state of an entry is the one that it has: here as in the listing.
+    for Described { scanned, entry, .. } in describe(parts, found, None, false).await? {
+        let newest = lines.iter_mut().rfind(|(number, _)| *number == scanned.entry);
+        if let Some((_, line)) = newest.filter(|(_, line)| line.state.is_some()) {
+            (line.state, line.due) = (Some(entry.state), entry.due);
+        }
+    }
+    Ok(Some(lines.into_iter().map(|(_, line)| line).collect()))
 }
 
 fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLine {

@@ -112,18 +112,21 @@ pub(super) async fn describe(
         return Ok(Vec::new());
     }
     let mut listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
-    listed.retain(|entry| wanted.is_none_or(|wanted| state_of(entry) == wanted));
+    let probed = probed_at(parts, &listed).await?;
+    let probe_of = |listed: &ListedEntry| {
+        let destination = destination_of(parts, listed)?;
+        probed.get(&destination).copied()
+    };
+    listed.retain(|entry| wanted.is_none_or(|wanted| state_of(entry, probe_of(entry)) == wanted));
     let last =
         if with_replies { last_replies(&parts.spool, &listed).await } else { LastReplies::new() };
     let envelopes = envelopes(&parts.spool, &listed).await;
-    let probed = probed_at(parts, &listed).await?;
     let mut entries = Vec::with_capacity(listed.len());
     for listed in listed {
         // Delivered since the scan, and no longer queued.
         let Some(envelope) = envelopes.get(&listed.scanned.place).cloned() else { continue };
-        let state = state_of(&listed);
-        let destination = destination_of(parts, &listed);
-        let probed = destination.and_then(|destination| probed.get(&destination).copied());
+        let probed = probe_of(&listed);
+        let state = state_of(&listed, probed);
         let ListedEntry { scanned, ordered, .. } = listed;
         let entry = QueuedEntry {
             id: scanned.id.to_string(),
@@ -176,10 +179,17 @@ pub(super) fn after(at: tokio::time::Instant) -> Timestamp {
     Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
 }
 
-fn state_of(ListedEntry { scanned, tracked, .. }: &ListedEntry) -> EntryState {
+/// What waits for its host to be `probed` is not ready, whether it was tried before or not.
+fn state_of(
+    ListedEntry { scanned, tracked, .. }: &ListedEntry,
+    probed: Option<Timestamp>,
+) -> EntryState {
     match (scanned.state, tracked) {
         (Stored::Held { .. }, _) => EntryState::Held,
         (_, Some("active")) => EntryState::Active,
+        (Stored::Waiting { .. }, _) if probed.is_some_and(|at| at > Timestamp::now()) => {
+            EntryState::Delayed
+        }
         (_, Some("delayed")) => EntryState::Delayed,
         (state, None) if matches!(state.class(), Some(Class::Tried | Class::Owing)) => {
             EntryState::Delayed

@@ -8,7 +8,7 @@ use relais_actors::{
     events::{EntryDeleted, Printable},
     job_controller::{DescribeController, backoff},
     notary::has_nowhere_to_go,
-    queue::{Action, Alter, Altered, Reading, Reason, now_ms, tracker::Tracked},
+    queue::{Action, Alter, Altered, ListOrdered, Reading, Reason, now_ms, tracker::Tracked},
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
@@ -67,6 +67,7 @@ pub(super) async fn go_on(
     order: &QueueOrder,
     at: Option<OrderPosition>,
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
+    let begins = at.is_none();
     let OrderPosition { next, last, began, mut account } = match at {
         Some(at) => at,
         None => begin(parts, order)?,
@@ -88,6 +89,9 @@ pub(super) async fn go_on(
     let with_replies = reply.is_some() || is_shown;
     let mut wanted = describe(parts, found, *state, with_replies).await?;
     wanted.retain(|described| order.filter.admits(&described.entry, now));
+    if begins && order.action == OrderAction::Release && order.ids.is_empty() {
+        wanted.extend(to_be_held(parts, &order.filter, last, now).await?);
+    }
     if order.action == OrderAction::Hold && order.ids.is_empty() {
         // What was held a page ago is found once more among the held.
         wanted.retain(|described| described.entry.state != EntryState::Held);
@@ -172,7 +176,11 @@ async fn alter(
     if order.dry_run {
         let would_be = |Described { entry, .. }: &Described| {
             let beyond = is_beyond(parts, order.action, &entry.channel);
-            if beyond { Altered::Idle } else { would_be(order.action, entry.state) }
+            match (order.action, entry.ordered) {
+                _ if beyond => Altered::Idle,
+                (OrderAction::Release, Some(_)) => Altered::Done,
+                (action, _) => would_be(action, entry.state),
+            }
         };
         return Ok(wanted.iter().map(would_be).collect());
     }
@@ -183,6 +191,38 @@ async fn alter(
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
     parts.queue.send(alter).await.map_err(gone)
+}
+
+/// Entries that are in the hands of jobs, and of which something is ordered: to release them is to
+/// forget that.
+async fn to_be_held(
+    parts: &Parts,
+    filter: &QueueFilter,
+    last: MessageId,
+    now: Timestamp,
+) -> Answer<Vec<Described>> {
+    if filter.state.is_some_and(|state| state != EntryState::Held) {
+        return Ok(Vec::new());
+    }
+    let keys = parts.queue.send(ListOrdered).await.map_err(gone)?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: HashSet<(MessageId, u16)> = keys.into_iter().collect();
+    let ids = keys.iter().map(|(id, _)| *id).filter(|id| *id <= last).collect();
+    let mut found = parts.spool.find_all(ids).await.map_err(trouble)?;
+    found.retain(|entry| keys.contains(&(entry.id, entry.entry)));
+    let filter = QueueFilter { state: None, ..filter.clone() };
+    let mut wanted = describe(parts, found, None, filter.reply.is_some()).await?;
+    wanted.retain(|described| {
+        let Described { entry, scanned, .. } = described;
+        entry.state == EntryState::Active
+            && filter.names_channel(&scanned.channel)
+            && filter.names_host(&scanned.host)
+            && filter.larger_than.is_none_or(|size| scanned.size > size)
+            && filter.admits(entry, now)
+    });
+    Ok(wanted)
 }
 
 /// Whether it cannot be done with anything in this channel.

@@ -2,12 +2,13 @@
 //! piece at a time.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use relais_actors::{
-    queue::DescribeQueue,
+    job_controller::DescribeController,
+    queue::{DescribeQueue, Destination},
     spool::{Class, Counts, Spool},
     status::{ChannelSummary, HostSummary, QueueSummary, Timestamp},
 };
@@ -20,6 +21,13 @@ use crate::admin::Answer;
 pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
     let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
     let counts = parts.spool.counts();
+    let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+    let now = tokio::time::Instant::now();
+    let suspended = controller.suspended.into_iter();
+    let resting: HashSet<Destination> = suspended
+        .filter(|suspended| suspended.suspension.until > now)
+        .map(|suspended| suspended.destination)
+        .collect();
     let mut summary = QueueSummary::default();
     let mut hosts = 0;
     for name in names(parts, &counts) {
@@ -36,7 +44,14 @@ pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
             held: counts.held,
             ..ChannelSummary::default()
         };
-        let of_channel = sum_up(&parts.spool, &mut line, MAX_HOSTS - hosts).await?;
+        let channel = parts.channels.find(name);
+        let rests = |host: &Arc<str>| {
+            channel.is_some_and(|channel| {
+                !resting.is_empty()
+                    && resting.contains(&Destination { channel, host: Arc::clone(host) })
+            })
+        };
+        let of_channel = sum_up(&parts.spool, &mut line, MAX_HOSTS - hosts, rests).await?;
         hosts += of_channel.len();
         summary.hosts.extend(of_channel.into_iter().map(|(host, sum)| HostSummary {
             channel: line.channel.clone(),
@@ -68,11 +83,12 @@ pub(super) fn lost<'a>(
 }
 
 /// Adds up a channel's entries, a bounded piece at a time; and, for as many hosts as told, those
-/// of each.
+/// of each. What was not tried yet and goes to a host that `rests` is delayed, as in the listing.
 async fn sum_up(
     spool: &Spool,
     line: &mut ChannelSummary,
     most_hosts: usize,
+    rests: impl Fn(&Arc<str>) -> bool,
 ) -> Answer<HashMap<Arc<str>, HostSummary>> {
     let mut hosts: HashMap<Arc<str>, HostSummary> = HashMap::new();
     for class in [Class::Untried, Class::Tried, Class::Held] {
@@ -82,6 +98,10 @@ async fn sum_up(
             for entry in &found {
                 let received = received(entry.id);
                 line.messages += 1;
+                if matches!(class, Class::Untried) && line.ready > 0 && rests(&entry.host) {
+                    line.ready -= 1;
+                    line.delayed += 1;
+                }
                 line.recipients += u64::from(entry.state.open().count_ones());
                 line.bytes += entry.size;
                 earlier(&mut line.oldest, received);

@@ -103,10 +103,11 @@ fn colour_of_reply(reply: &str) -> Option<Colour> {
     }
 }
 
-/// With what an operator ordered meanwhile.
+/// Of an active entry, what an operator ordered meanwhile: as short as the others, for the column is
+/// never left out.
 fn state_of(entry: &QueuedEntry) -> String {
     let state = entry.state.name();
-    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("{state}, to be {}", to.would_be()))
+    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("to {}", to.name()))
 }
 
 /// `relais queue show`.
