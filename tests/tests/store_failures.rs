@@ -156,8 +156,10 @@ fn what_the_store_refused_is_not_delivered_by_a_start_after_kill_9() {
     let replies = deliver_to(&instance, &to, "refused by one");
     running.kill();
     assert!(replies[0].starts_with("452 4.3.1") && replies[1].starts_with("250"), "{replies:?}");
-    fs::remove_file(&filler).expect("ours");
     let running = instance.start();
+    let log = instance.log();
+    assert!(!log.contains("it is kept in .lost"), "{log}");
+    fs::remove_file(&filler).expect("ours");
     let count = |user| mailbox(&store, "relais.example", user).len();
     assert_eq!((count("alice"), count("bob")), (1, 2));
     let filler = disk.path().join("filler");
@@ -168,6 +170,36 @@ fn what_the_store_refused_is_not_delivered_by_a_start_after_kill_9() {
     fs::remove_file(&filler).expect("ours");
     let running = instance.start();
     assert_eq!((count("alice"), count("bob")), (1, 2));
+    drop((running, hers));
+}
+
+/// Only the journal has their message, and the disk of Alice's mailbox is full.
+#[test]
+fn a_mailbox_that_is_full_alone_keeps_no_other_from_being_opened_by_a_start() {
+    if !needs_root() || !needs(&["mount"]) {
+        return;
+    }
+    let instance = Instance::new(Settings::standalone());
+    let alice = instance.store().join("relais.example/alice");
+    fs::create_dir_all(&alice).expect("room");
+    let hers = SmallDisk::over(&alice, "1m");
+    let running = instance.start();
+    let to = ["alice@relais.example", "bob@relais.example"];
+    assert!(deliver_to(&instance, &to, "both").iter().all(|reply| reply.starts_with("250")));
+    running.kill();
+    for user in ["alice", "bob"] {
+        let new = instance.store().join(format!("relais.example/{user}/Maildir/new"));
+        for file in fs::read_dir(new).expect("a mailbox") {
+            fs::remove_file(file.expect("readable").path()).expect("ours");
+        }
+    }
+    let _ = fs::write(alice.join("filler"), vec![0; 2 << 20]);
+    let running = instance.start();
+    assert!(instance.is_ready());
+    assert_eq!(mailbox(&instance.store(), "relais.example", "bob").len(), 1);
+    let log = instance.log();
+    assert!(log.contains("kept in .lost") && log.contains("relais.example/alice/Mail"), "{log}");
+    assert_eq!(fs::read_dir(instance.store().join(".lost")).expect("a folder").count(), 1);
     drop((running, hers));
 }
 

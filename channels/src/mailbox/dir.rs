@@ -250,6 +250,15 @@ impl Dir {
         Ok(())
     }
 
+    /// The file system that it is on.
+    pub(super) fn device(&self) -> io::Result<u64> {
+        #[cfg(test)]
+        if let Self::Memory(_) = self {
+            return Ok(0);
+        }
+        Ok(fs::fstat(self.fd())?.st_dev)
+    }
+
     /// Octets that its file system has, free or not; 0 when it does not tell.
     pub(super) fn capacity(&self) -> io::Result<u64> {
         #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     maildir::{Maildir, culprit, existing, is_obstacle},
     open_file::OpenFile,
 };
+use crate::disk::is_full;
 
 /// The parts of a journal record: the directories it is for, its file name, its octets. `None`:
 /// there are too many directories for one.
@@ -88,6 +89,14 @@ impl Mailboxes {
         write(&maildir, name, octets, old)
     }
 
+    /// Whether only this mailbox is in trouble: what its user made of it, or a file system of its own
+    /// that is full, must not keep the others' from being opened.
+    fn is_alone(&self, dir: &str, error: &io::Error) -> bool {
+        let device = |dir: io::Result<Dir>| dir.and_then(|dir| dir.device()).ok();
+        let elsewhere = || device(self.root.open(dir)) != self.root.device().ok();
+        is_obstacle(error) || is_full(error) && elsewhere()
+    }
+
     /// A message may have been seen since, and then its name has grown flags.
     fn find(
         &mut self,
@@ -146,8 +155,7 @@ impl super::journal::Mailboxes for Mailboxes {
                 continue;
             }
             match self.put(dir, name, octets) {
-                // What its user made of a mailbox must not keep the others' from being opened.
-                Err(error) if is_obstacle(&error) => {
+                Err(error) if self.is_alone(dir, &error) => {
                     let path = culprit(&self.root, dir);
                     warn!(
                         mailbox = dir, path, %error, name,
@@ -175,7 +183,8 @@ impl super::journal::Mailboxes for Mailboxes {
                 if old.is_some() { write(&maildir, name, octets, old) } else { Ok(()) }
             };
             match again() {
-                Err(error) if is_obstacle(&error) => {}
+                // What lies on a file system of its own was made durable when it was placed.
+                Err(error) if self.is_alone(dir, &error) => {}
                 again => again?,
             }
         }
