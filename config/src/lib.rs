@@ -71,7 +71,7 @@ pub use dispatcher::{Dispatcher, Service};
 pub use job_controller::{JobController, Pool};
 pub use load::{Reading, check};
 pub use mapping::MappingTable;
-pub use mistake::{Mistake, Mistakes, Places, Report, Warning};
+pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
 pub use notary::Notary;
 pub use rewrite::RewriteRule;
 pub use shown::Shown;

@@ -144,15 +144,37 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        print(f, &self.file, &self.spot, "", &self.field, &self.message)
+        self.told(None).fmt(f)
     }
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.blocks_run { "" } else { "warning: " };
-        print(f, &self.file, &self.spot, kind, &self.field, &self.message)
+        self.told(None).fmt(f)
     }
+}
+
+impl Mistake {
+    fn told(&self, width: Option<usize>) -> Told {
+        Told::new(&self.file, &self.spot, "", &self.field, &self.message, width)
+    }
+}
+
+impl Warning {
+    fn told(&self, width: Option<usize>) -> Told {
+        let kind = if self.blocks_run { "" } else { "warning: " };
+        Told::new(&self.file, &self.spot, kind, &self.field, &self.message, width)
+    }
+}
+
+/// Something that is to be told, as it is shown to people.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// `file:line:column: field: message`.
+    pub said: String,
+    /// The line, or as much of it as there is room for, and a mark below what is meant; each with
+    /// its end. Empty for the file as a whole.
+    pub seen: String,
 }
 
 impl fmt::Display for Mistakes {
@@ -165,34 +187,50 @@ impl std::error::Error for Mistakes {}
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.mistakes.iter().try_for_each(|mistake| mistake.fmt(f))?;
-        self.warnings.iter().try_for_each(|warning| warning.fmt(f))
+        self.told(None).try_for_each(|told| told.fmt(f))
     }
 }
 
-/// `file:line:column: field: message`, the line, and a mark below what is meant.
-fn print(
-    f: &mut fmt::Formatter<'_>,
-    file: &str,
-    spot: &Spot,
-    kind: &str,
-    field: &str,
-    message: &str,
-) -> fmt::Result {
-    f.write_str(file)?;
-    if spot.line > 0 {
-        write!(f, ":{}:{}", spot.line, spot.column)?;
+impl Report {
+    /// Mistakes, then warnings, for a screen of so many columns.
+    pub fn told(&self, width: Option<usize>) -> impl Iterator<Item = Told> {
+        let mistakes = self.mistakes.iter().map(move |mistake| mistake.told(width));
+        mistakes.chain(self.warnings.iter().map(move |warning| warning.told(width)))
     }
-    write!(f, ": {kind}")?;
-    if !field.is_empty() {
-        write!(f, "{field}: ")?;
-    }
-    writeln!(f, "{message}")?;
-    if spot.line == 0 {
-        return Ok(());
-    }
-    let gutter = spot.line.to_string();
-    writeln!(f, " {gutter} | {}", spot.excerpt.trim_end())?;
-    let (margin, indent) = (gutter.len(), spot.indent);
-    writeln!(f, " {:margin$} | {:indent$}{}", "", "", "^".repeat(spot.width))
 }
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.said)?;
+        f.write_str(&self.seen)
+    }
+}
+
+impl Told {
+    fn new(
+        file: &str,
+        spot: &Spot,
+        kind: &str,
+        field: &str,
+        message: &str,
+        width: Option<usize>,
+    ) -> Self {
+        let place =
+            if spot.line > 0 { format!(":{}:{}", spot.line, spot.column) } else { String::new() };
+        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        let said = format!("{file}{place}: {kind}{field}{message}");
+        if spot.line == 0 {
+            return Self { said, seen: String::new() };
+        }
+        let gutter = spot.line.to_string();
+        let room = width.map(|width| width.saturating_sub(gutter.len() + GUTTER).max(1));
+        let Spot { excerpt, indent, width, .. } = &spot.within(room);
+        let margin = gutter.len();
+        let (line, mark) = (excerpt.trim_end(), "^".repeat(*width));
+        let seen = format!(" {gutter} | {line}\n {:margin$} | {:indent$}{mark}\n", "", "");
+        Self { said, seen }
+    }
+}
+
+/// Columns beside the number of a line and the line.
+const GUTTER: usize = 4;

@@ -79,6 +79,29 @@ impl<'a> Source<'a> {
     }
 }
 
+impl Spot {
+    /// The same in so many columns: as much of the line as there is room for, what is marked in it.
+    pub(crate) fn within(&self, room: Option<usize>) -> Self {
+        let line: Vec<char> = self.excerpt.trim_end().chars().collect();
+        let Some(room) = room.filter(|room| line.len() > *room) else { return self.clone() };
+        // What is marked may be longer than there is room for: its beginning is what matters.
+        let end = (self.indent + self.width.min(room / 2)).min(line.len());
+        let from = if end < room { 0 } else { (end + 1 - room).min(self.indent.saturating_sub(1)) };
+        let mut shown: Vec<char> = line[from..].iter().copied().take(room).collect();
+        if from > 0 {
+            shown[0] = '…';
+        }
+        if from + shown.len() < line.len()
+            && let Some(last) = shown.last_mut()
+        {
+            *last = '…';
+        }
+        let indent = self.indent - from;
+        let width = self.width.min(shown.len().saturating_sub(indent)).max(1);
+        Self { excerpt: shown.into_iter().collect(), indent, width, ..self.clone() }
+    }
+}
+
 /// Makes a text of the file fit to stand in a sentence: one line, no control characters, short.
 pub(crate) fn shorten(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default().trim_end();
@@ -122,6 +145,30 @@ mod tests {
         assert_eq!(spot.excerpt.chars().nth(spot.indent), Some('X'));
         assert_eq!(spot.excerpt.len(), BEFORE + AFTER);
         assert_eq!(spot.width, AFTER);
+    }
+
+    #[test]
+    fn a_narrow_screen_shows_what_is_marked() {
+        let text = "    (name: \"a\", tag: \"b\", program: Lmtp, maxjobs: 77, pool: \"NOWHERE\"),";
+        let source = Source::new("f", text);
+        let rows = [
+            ("name", 30, "    (name: \"a\", tag: \"b\", pro…", "name"),
+            ("77", 30, "", ""),
+            ("\"NOWHERE\"", 30, "", "\"NOWHERE\""),
+            ("\"NOWHERE\"", 12, "", ""),
+            ("77", 200, text, "77"),
+        ];
+        for (mark, room, line, marked) in rows {
+            let at = text.find(mark).unwrap();
+            let spot = source.spot(&text[at..at + mark.len()]).within(Some(room));
+            let shown: Vec<char> = spot.excerpt.chars().collect();
+            assert!(shown.len() <= room, "{mark}: {}", spot.excerpt);
+            assert!(spot.indent + spot.width <= shown.len(), "{mark}: {spot:?}");
+            assert!(line.is_empty() || spot.excerpt == line, "{mark}: {}", spot.excerpt);
+            let under: String = shown[spot.indent..][..spot.width].iter().collect();
+            assert!(marked.is_empty() || under == marked, "{mark}: {under}");
+            assert!(mark.starts_with(under.trim_end_matches('…')), "{mark}: {under}");
+        }
     }
 
     #[test]

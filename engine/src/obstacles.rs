@@ -22,8 +22,6 @@ use crate::{admin::socket, lock, wiring::KNOWN_STORES};
 pub(crate) struct Obstacle {
     /// Of the configuration.
     pub(crate) field: String,
-    /// What the field names.
-    pub(crate) named: String,
     /// Why the engine cannot start with it.
     pub(crate) why: String,
     /// What to do.
@@ -50,7 +48,7 @@ pub(crate) fn find(config: &Config, running: &Running) -> Vec<Obstacle> {
     let admin = config.admin.listen.filter(|listen| !running.listens(Ours::Port(listen.port())));
     if let Some((listen, why)) = admin.and_then(|at| Some((at, listening::tcp_obstacle(at)?))) {
         let (why, accepted) = in_words(&listen.ip().to_string(), &listen.to_string(), why);
-        found.push(obstacle("admin.listen", &listen, why, accepted));
+        found.push(obstacle("admin.listen", why, accepted));
     }
     found
 }
@@ -99,20 +97,15 @@ fn data(config: &Config) -> Option<Obstacle> {
     if let Some(why) = found {
         let accepted =
             "a folder is expected that the engine can use, or a path where it can make one";
-        return Some(obstacle("data", &data.display(), why, accepted));
+        return Some(obstacle("data", why, accepted));
     }
     if data.join("admin.sock").is_dir() {
         let why = format!("{} is a folder", socket::path(data).display());
-        return Some(obstacle(
-            "data",
-            &data.display(),
-            why,
-            "it must be removed: the admin socket lies there",
-        ));
+        return Some(obstacle("data", why, "it must be removed: the admin socket lies there"));
     }
     UnixAddr::from_pathname(socket::birthplace(data, LARGEST_PROCESS)).is_err().then(|| {
         let why = "the path is too long for the admin socket in it".to_owned();
-        obstacle("data", &data.display(), why, "a shorter path is expected: some 80 octets do")
+        obstacle("data", why, "a shorter path is expected: some 80 octets do")
     })
 }
 
@@ -120,8 +113,7 @@ fn store(config: &Config, running: &Running) -> Option<Obstacle> {
     let path = config.path(&config.store.as_ref()?.path);
     let path = std::path::absolute(&path).unwrap_or(path);
     let known = config.data.join(KNOWN_STORES);
-    let refused =
-        |why, accepted: &str| Some(obstacle("store.path", &path.display(), why, accepted));
+    let refused = |why, accepted: &str| Some(obstacle("store.path", why, accepted));
     // One that was there and is not now is waited for.
     if !path.exists() && mailbox::was_there(&path, &known) {
         return None;
@@ -147,7 +139,7 @@ fn sockets(config: &Config, service: &Service, running: &Running) -> Vec<Obstacl
     let found = listening::obstacles(service, &config.data, &ours).into_iter();
     let told = found.map(|listening::Obstacle { field, place, why }| {
         let (why, accepted) = in_words(&place, &place, why);
-        obstacle(&format!("dispatcher.services[{:?}].{field}", service.name), &place, why, accepted)
+        obstacle(&format!("dispatcher.services[{:?}].{field}", service.name), why, accepted)
     });
     told.collect()
 }
@@ -197,13 +189,8 @@ fn in_words(host: &str, place: &str, why: BindError) -> (String, &'static str) {
     }
 }
 
-fn obstacle(
-    field: &str,
-    named: &dyn std::fmt::Display,
-    why: String,
-    accepted: impl Into<String>,
-) -> Obstacle {
-    Obstacle { field: field.to_owned(), named: named.to_string(), why, accepted: accepted.into() }
+fn obstacle(field: &str, why: String, accepted: impl Into<String>) -> Obstacle {
+    Obstacle { field: field.to_owned(), why, accepted: accepted.into() }
 }
 
 /// Whether a folder is there that can be used, or can be made.

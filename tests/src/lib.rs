@@ -32,6 +32,7 @@ mod settings;
 mod sink;
 mod small_disk;
 mod smtp;
+mod terminal;
 mod wait;
 
 pub use aiosmtpd::Aiosmtpd;

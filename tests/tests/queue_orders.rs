@@ -1,8 +1,7 @@
 //! Orders about the queue hit what they name, and say what they do before and after.
 
 use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
     time::Duration,
 };
 
@@ -52,24 +51,7 @@ fn on_terminal(
     words: &str,
     answer: &str,
 ) -> (Option<i32>, String) {
-    let program = format!(
-        "stty cols {columns} rows 24; {variables} {} {words} --config {} --data {}",
-        relais_tests::program().display(),
-        instance.path("relais.ron").display(),
-        instance.data().display()
-    );
-    let mut child = Command::new("script")
-        .args(["-qec", &program, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("script, of bsdutils");
-    // Closed after the end: script dawdles when it is before.
-    let mut input = child.stdin.take().expect("a pipe");
-    writeln!(input, "{answer}").expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
-    drop(input);
-    (output.status.code(), said(&output))
+    instance.on_terminal(variables, columns, words, answer)
 }
 
 /// The queue ids that a listing with these options names, sorted.

@@ -65,7 +65,11 @@ fn every_shipped_sample_loads_and_check_says_which_of_them_run_refuses() {
         [("standalone", true), ("relay", false), ("store", false), ("postfix", true)]
     {
         let instance = Instance::new(Settings::standalone());
-        fs::write(instance.path("relais.ron"), example(name)).unwrap();
+        // Other programs may have these ports, and who runs the test may not have the low ones.
+        let text = ["[25]", "[2525]", "[2225]"].iter().fold(example(name), |text, ports| {
+            text.replace(&format!("ports: {ports}"), "ports: [0]")
+        });
+        fs::write(instance.path("relais.ron"), text.replace(":9225", ":0")).unwrap();
         let output = instance.relais("check", &[]);
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(i32::from(!runs)), "{name}: {text}");

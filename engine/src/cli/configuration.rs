@@ -53,7 +53,9 @@ impl Source {
         let because = |mistakes: relais_config::Mistakes| {
             let count = mistakes.0.len();
             let s = if count == 1 { "" } else { "s" };
-            Refusal::Because(format!("{count} mistake{s} in {}\n{mistakes}", self.name()))
+            let report = Report { mistakes: mistakes.0, warnings: Vec::new() };
+            let told = Look::of_stderr().report(&report);
+            Refusal::Because(format!("{count} mistake{s} in {}\n{told}", self.name()))
         };
         self.read().into_config().map_err(because)
     }
@@ -117,9 +119,10 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
             eprintln!("relais: {fallback}");
         }
     } else {
-        write!(out, "{report}")?;
+        let look = Look::of_stdout();
+        write!(out, "{}", look.report(&report))?;
         if source.file.is_none() {
-            writeln!(out, "{fallback}")?;
+            write!(out, "{}", look.fit(&format!("{fallback}\n")))?;
         }
         let blocking = report.warnings.iter().filter(|warning| warning.blocks_run).count();
         let (m, w) = (report.mistakes.len(), report.warnings.len() - blocking);
@@ -128,7 +131,9 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
             0 => String::new(),
             n => format!(", {n} setting{} with which the engine will not start", s(n)),
         };
-        writeln!(out, "{}: {m} mistake{}{refused}, {w} warning{}", source.name(), s(m), s(w))?;
+        let name = source.name();
+        let summary = format!("{name}: {m} mistake{}{refused}, {w} warning{}\n", s(m), s(w));
+        write!(out, "{}", look.fit(&summary))?;
     }
     if report.lets_run() { Ok(()) } else { Err(Refusal::No) }
 }
@@ -203,8 +208,11 @@ fn look_for_obstacles(
         Running::Nobody
     };
     let found = obstacles::find(config, &running).into_iter();
-    report.mistakes.extend(found.map(|Obstacle { field, named, why, accepted }| {
-        places.mistake(&field, &named, &why, &accepted)
+    report.warnings.extend(found.map(|Obstacle { field, why, accepted }| {
+        // The file is right, but not for this machine as it is now.
+        let mut warning = places.warning(&field, &format!("{why}; {accepted}"));
+        warning.blocks_run = true;
+        warning
     }));
     Ok(())
 }
@@ -239,7 +247,8 @@ pub(super) fn load_to_run(source: &Source) -> Result<(Config, Vec<Warning>), Ref
             report.warnings.retain(|warning| warning.blocks_run);
             let count = report.mistakes.len() + report.warnings.len();
             let s = if count == 1 { "" } else { "s" };
-            Err(Refusal::Because(format!("{count} mistake{s} in {}\n{report}", source.name())))
+            let told = Look::of_stderr().report(&report);
+            Err(Refusal::Because(format!("{count} mistake{s} in {}\n{told}", source.name())))
         }
     }
 }

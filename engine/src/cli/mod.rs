@@ -25,7 +25,10 @@ use relais_config::Config;
 
 use self::arguments::{Arguments, Command};
 pub use self::run::{Engine, Listening};
-use crate::admin::{RouteQuestion, client::ClientError};
+use crate::{
+    admin::{RouteQuestion, client::ClientError},
+    show::Look,
+};
 
 /// Reads what the configuration names, to explain routes without a running engine.
 pub type Explain = fn(&Config) -> Result<Explained, String>;
@@ -117,7 +120,8 @@ impl Refusal {
             Self::WrongUse(why) => (WRONG_USE, why),
         };
         // Where standard error is closed, too, the exit status has to do.
-        let _ = writeln!(io::stderr(), "relais: {}", why.trim_end());
+        let why = Look::of_stderr().fit(&format!("relais: {}\n", why.trim_end()));
+        let _ = write!(io::stderr(), "{why}");
         ExitCode::from(code)
     }
 }

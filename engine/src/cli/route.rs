@@ -51,7 +51,8 @@ pub(super) fn route(
     if many && !route.json {
         out.write_all(listing.last_page().as_bytes())?;
         let s = if count == 1 { "" } else { "es" };
-        writeln!(out, "{count} address{s}, {refused} refused; asked: {}", asked.name)?;
+        let sums = format!("{count} address{s}, {refused} refused; asked: {}\n", asked.name);
+        out.write_all(Look::of_stdout().fit(&sums).as_bytes())?;
     }
     if refused == 0 { Ok(()) } else { Err(Refusal::No) }
 }

@@ -3,9 +3,11 @@
 
 use std::{
     fmt::Write,
-    io::{IsTerminal, stdout},
+    io::{IsTerminal, stderr, stdout},
+    os::fd::AsFd,
 };
 
+use relais_config::{Report, Told};
 use terminal_size::{Width, terminal_size_of};
 
 /// What the reader's screen is like.
@@ -36,10 +38,19 @@ impl Look {
 
     /// Of standard output. `NO_COLOR` (no-color.org) and `TERM=dumb` are heeded.
     pub fn of_stdout() -> Self {
-        if !stdout().is_terminal() {
+        Self::of(&stdout())
+    }
+
+    /// Of standard error.
+    pub fn of_stderr() -> Self {
+        Self::of(&stderr())
+    }
+
+    fn of(stream: &(impl IsTerminal + AsFd)) -> Self {
+        if !stream.is_terminal() {
             return Self::PLAIN;
         }
-        let width = terminal_size_of(stdout()).map(|(Width(width), _)| usize::from(width));
+        let width = terminal_size_of(stream).map(|(Width(width), _)| usize::from(width));
         // A terminal that does not know says 0.
         let width = width.filter(|width| *width > 0).unwrap_or(USUAL_WIDTH);
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -78,6 +89,20 @@ impl Look {
     /// Whether a text takes a line at most.
     pub fn holds(self, text: &str) -> bool {
         !text.contains('\n') && self.width.is_none_or(|width| width_of(text) <= width)
+    }
+
+    /// A word at the side, and beside it the text, with its own indentation in every line.
+    pub fn fit_beside(self, word: &str, text: &str) -> String {
+        let own = text.len() - text.trim_start().len();
+        let line = format!("{word}{text}");
+        let width = self.width.unwrap_or(usize::MAX);
+        fold(&line, width, width_of(word) + own + HANGING).join("\n") + "\n"
+    }
+
+    /// A report on the file, what is said folded and what is seen of the file as it fits.
+    pub fn report(self, report: &Report) -> String {
+        let told = report.told(self.width);
+        told.map(|Told { said, seen }| self.fit(&format!("{said}\n")) + &seen).collect()
     }
 
     /// The text in lines that each begin with `mark`: comments.

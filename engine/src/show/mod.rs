@@ -230,22 +230,23 @@ pub fn route(route: &RouteExplained, look: Look) -> String {
     let widest = route.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
     for step in &route.steps {
         let (name, detail) = (Printable(&step.step).to_string(), Printable(&step.detail));
-        let _ = writeln!(page, "{name:widest$}  {detail}");
+        page += &look.fit_beside(&format!("{name:widest$}  "), &detail.to_string());
     }
     if !route.steps.is_empty() {
         page.push('\n');
     }
     let verdict = if route.accepted { "accepted" } else { "refused" };
-    let _ = writeln!(page, "<{}> {verdict}: {}", Printable(&route.input), Printable(&route.reply));
+    let (input, reply) = (Printable(&route.input), Printable(&route.reply));
+    page += &look.fit(&format!("<{input}> {verdict}: {reply}\n"));
     let mut table = Table::new(&["=ADDRESS", "CHANNEL", "1TAG", "=NEXT HOP"]);
     for result in &route.results {
         table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
     }
     if !table.is_empty() {
-        let _ = write!(page, "{}", table.fit(look));
+        page += &if table.is_narrow(look) { table.fit(look) } else { table.records(look) };
     }
     if !route.asked.is_empty() {
-        let _ = writeln!(page, "asked: {}", Printable(&route.asked));
+        page += &look.fit(&format!("asked: {}\n", Printable(&route.asked)));
     }
     page
 }

@@ -1,6 +1,9 @@
 //! Many routes, a line for each recipient that comes out.
 
-use relais_actors::status::RouteExplained;
+use relais_actors::{
+    events::Printable,
+    status::{RouteExplained, RouteResult},
+};
 
 use super::{Look, Table};
 
@@ -34,21 +37,38 @@ impl Routes {
             return String::new();
         }
         let mut table = Table::new(&["=ADDRESS", "2CHANNEL", "=TO", "=NEXT HOP", "1~REPLY"]);
-        for route in self.page.drain(..) {
+        let routes: Vec<_> = self.page.drain(..).collect();
+        for route in &routes {
             let RouteExplained { input, reply, results, .. } = route;
             if results.is_empty() {
-                table.row([&input, &"-", &"refused", &"-", &reply]);
+                table.row([input, &"-", &"refused", &"-", reply]);
             }
             for result in results {
-                table.row([&input, &result.channel, &result.address, &result.next_hop, &""]);
+                table.row([input, &result.channel, &result.address, &result.next_hop, &""]);
             }
         }
         if let Some(widths) = self.widths.as_ref().filter(|_| self.look.width.is_none()) {
             table.below(widths);
         }
         self.widths = Some(table.widths());
-        table.fit(self.look)
+        if table.is_narrow(self.look) { table.fit(self.look) } else { in_lines(&routes, self.look) }
     }
+}
+
+/// Each address, and below it what comes of it: for screens too narrow for columns.
+fn in_lines(routes: &[RouteExplained], look: Look) -> String {
+    let mut page = String::new();
+    for RouteExplained { input, reply, results, .. } in routes {
+        page += &look.fit(&format!("{}\n", Printable(input)));
+        if results.is_empty() {
+            page += &look.fit(&format!("  refused: {}\n", Printable(reply)));
+        }
+        for RouteResult { address, channel, next_hop, .. } in results {
+            let (address, next_hop) = (Printable(address), Printable(next_hop));
+            page += &look.fit(&format!("  => {address} by {channel} to {next_hop}\n"));
+        }
+    }
+    page
 }
 
 /// Addresses that share their columns' widths.

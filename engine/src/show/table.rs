@@ -105,6 +105,26 @@ impl Table {
         text
     }
 
+    /// Whether all of it fits, with nothing left out and nothing cut.
+    pub fn is_narrow(&self, look: Look) -> bool {
+        let widths = self.widths();
+        let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        look.width.is_none_or(|width| all <= width)
+    }
+
+    /// Each row as lines of their own, a title and what stands below it.
+    pub fn records(&self, look: Look) -> String {
+        let widest = self.columns.iter().map(|column| column.title.len()).max().unwrap_or(0);
+        let record = |row: &Vec<Cell>| {
+            let cells = self.columns.iter().zip(row).filter(|(_, cell)| !cell.text.is_empty());
+            let line = |(column, cell): (&Column, &Cell)| {
+                look.fit_beside(&format!("{:widest$}  ", column.title), &cell.text)
+            };
+            cells.map(line).collect::<String>()
+        };
+        self.rows.iter().map(record).collect::<Vec<_>>().join("\n")
+    }
+
     /// The width of each column, 0 for those that are left out.
     fn fitting(&self, room: Option<usize>) -> Vec<usize> {
         let mut widths = self.widths();
