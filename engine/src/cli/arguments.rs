@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use relais_actors::status::{AddressPattern, EntryState, MAX_REASON, NamePattern, QueueFilter};
-use relais_config::units;
+use relais_config::units::{self, UnitError};
 
 use crate::admin::RouteQuestion;
 
@@ -196,7 +196,7 @@ pub(super) enum Channel {
         #[arg(long)]
         json: bool,
     },
-    /// Let nothing leave by a channel any more, restarts included; mail for it is still taken
+    /// Let nothing leave by a channel any more, restarts included; mail for it is still taken, and so is what comes in by it
     Stop {
         /// Its name
         name: String,
@@ -352,7 +352,10 @@ fn reason(text: &str) -> Result<String, String> {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    units::parse_size(text).map_err(|error| error.to_string())
+    units::parse_size(text).map_err(|error| match error {
+        UnitError::TooLarge(_) => error.to_string(),
+        _ => units::SIZE_FORMS.to_owned(),
+    })
 }
 
 fn age(text: &str) -> Result<Duration, String> {
@@ -415,7 +418,7 @@ Examples:
   relais queue list --older-than 1h --json   for scripts: one object a line
   relais queue why 06C1FJ4V80000             why does it not move?
   relais queue retry --host store1.example
-  relais channel stop tcp_lmtpcs             its mail waits, over restarts too
+  relais channel stop tcp_lmtpcs             what leaves by it waits, over restarts too
   relais queue show 06C1FJ4V80000
   relais spool check                         is everything on the disk as it was written?
   relais stop

@@ -211,6 +211,37 @@ fn a_spool_is_checked_and_its_index_rebuilt_without_an_engine() {
     assert_eq!((code, &answer["damage"][0]["acknowledged"]), (ExitCode::from(1), &true.into()));
 }
 
+#[test]
+fn every_command_that_shows_something_takes_json() {
+    fn walk(command: &clap::Command, path: &str, without: &mut Vec<String>) {
+        let inner: Vec<_> =
+            command.get_subcommands().filter(|inner| inner.get_name() != "help").collect();
+        for inner in &inner {
+            walk(inner, format!("{path} {}", inner.get_name()).trim_start(), without);
+        }
+        if inner.is_empty() && !command.get_arguments().any(|its| its.get_id() == "json") {
+            without.push(path.to_owned());
+        }
+    }
+    let mut without = Vec::new();
+    walk(&<arguments::Arguments as clap::CommandFactory>::command(), "", &mut without);
+    assert_eq!(without, ["run", "channel stop", "channel start", "stop"], "these show nothing");
+}
+
+#[test]
+fn a_size_that_is_none_is_answered_by_what_is_taken() {
+    for (size, want) in [
+        ("1k", relais_config::units::SIZE_FORMS),
+        ("much", relais_config::units::SIZE_FORMS),
+        ("99999999999GiB", "is too large"),
+    ] {
+        let typed = ["relais", "queue", "list", "--larger-than", size];
+        let refused = <arguments::Arguments as clap::Parser>::try_parse_from(typed);
+        let said = refused.expect_err(size).to_string();
+        assert!(said.contains(want), "{said}");
+    }
+}
+
 /// Stores two messages; says where the first is.
 fn store_two(dir: &Path) -> spool::Place {
     let settings = relais_config::Spool::default();
