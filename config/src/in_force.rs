@@ -80,6 +80,11 @@ impl<'a> Roles<'a> {
         &self.config.channels[i]
     }
 
+    /// Whether recipients can be routed to the `i`th channel.
+    pub(crate) fn is_reached(&self, i: usize) -> bool {
+        self.lacks(i, Role::DestinationOrLocal).is_none()
+    }
+
     /// Whether this field of the `i`th channel does something.
     pub(crate) fn is_in_force(&self, i: usize, field: &str) -> bool {
         self.why_idle(i, field).is_none()

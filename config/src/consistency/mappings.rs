@@ -2,26 +2,27 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
 };
 
-use super::list;
+use super::{Known, list, rules::Sources};
 use crate::{
-    Config, DeliveryOption,
+    Config, DeliveryOption, Service,
+    in_force::Roles,
     mapping::{Calls, Field, MappingTable},
     reader::Reader,
     rewrite::{Chunk, Condition, Outcome, Piece, Template},
 };
 
-/// Whether a text can be a field.
-type Fits = fn(&str) -> bool;
+/// How a text is written in a probe, in lower case; `None`: it never stands there.
+type Written = fn(&str) -> Option<String>;
 
 /// What probes of a table look like.
 struct Probe {
     /// The table that is probed with it.
     table: &'static str,
     /// What its fields are called, and which texts they can be.
-    fields: &'static [(&'static str, Fits)],
+    fields: &'static [(&'static str, Written)],
     /// The last field can hold bars.
     open: bool,
 }
@@ -29,24 +30,24 @@ struct Probe {
 /// Tables that are consulted, and with what.
 const PROBES: &[Probe] = &[
     Probe {
-        table: "PORT_ACCESS",
+        table: PORT_ACCESS,
         fields: &[
-            ("TCP", |text| text == "tcp"),
-            ("server", is_address),
-            ("port", is_port),
-            ("client", is_address),
-            ("client port", is_port),
+            ("TCP", |text| (text == "tcp").then(|| text.to_owned())),
+            ("server", address),
+            ("port", port),
+            ("client", address),
+            ("client port", port),
         ],
         open: false,
     },
-    Probe { table: "INTERNAL_IP", fields: &[("client", is_address)], open: false },
+    Probe { table: INTERNAL_IP, fields: &[("client", address)], open: false },
     Probe {
-        table: "ORIG_SEND_ACCESS",
+        table: ORIG_SEND_ACCESS,
         fields: &[
-            ("source channel", |_| true),
-            ("sender", |_| true),
-            ("destination channel", |_| true),
-            ("recipient", |_| true),
+            ("source channel", anything),
+            ("sender", anything),
+            ("destination channel", anything),
+            ("recipient", anything),
         ],
         open: true,
     },
@@ -56,7 +57,7 @@ impl Probe {
     /// Why no probe matches a pattern of these fields.
     fn mismatch(&self, fields: &[Field]) -> Option<String> {
         let (has, wants) = (fields.len(), self.fields.len());
-        let open_end = fields.last().is_some_and(|field| field.spans);
+        let open_end = fields.last().is_some_and(Field::spans);
         if has < wants && !open_end || has > wants && !self.open {
             let s = if has == 1 { "" } else { "s" };
             return Some(format!(
@@ -64,19 +65,44 @@ impl Probe {
                  seems to"
             ));
         }
-        // Behind a wildcard that may stand for several fields none has a place of its own.
-        let fixed = match fields.iter().position(|field| field.spans) {
-            Some(spans) if has < wants => spans,
-            _ => has,
+        let mut pairs = self.placed(fields).iter().zip(self.fields).enumerate();
+        pairs.find_map(|(n, (field, (name, written)))| {
+            let n = n + 1;
+            match field {
+                Field::Text(text) => {
+                    let shown = crate::source::shorten(text);
+                    match written(text) {
+                        Some(written) if written == *text => None,
+                        Some(written) => Some(format!(
+                            "field {n} of this pattern is matched with {name}, letter by letter: \
+                             {shown:?} is always written {written:?} there"
+                        )),
+                        None => Some(format!(
+                            "field {n} of this pattern is matched with {name}: {shown:?} is none"
+                        )),
+                    }
+                }
+                Field::V6 { net, mask } if *mask >> 32 == u128::MAX >> 32 => {
+                    let v4 = Ipv6Addr::from(*net).to_ipv4_mapped()?;
+                    let bits = mask.count_ones().saturating_sub(96);
+                    Some(format!(
+                        "field {n} of this pattern is matched with {name}: addresses of IPv4 are \
+                         written as such, and $({v4}/{bits}) finds these"
+                    ))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The fields that have a place of their own: behind a wildcard that may stand for several
+    /// none has.
+    fn placed<'a>(&self, fields: &'a [Field]) -> &'a [Field] {
+        let fixed = match fields.iter().position(Field::spans) {
+            Some(spans) if fields.len() < self.fields.len() => spans,
+            _ => fields.len(),
         };
-        let wrong = fields[..fixed.min(wants)].iter().zip(self.fields).enumerate();
-        wrong
-            .filter_map(|(n, (field, (name, fits)))| Some((n, field.text.as_ref()?, name, fits)))
-            .find(|(_, text, _, fits)| !fits(text))
-            .map(|(n, text, name, _)| {
-                let text = crate::source::shorten(text);
-                format!("field {} of this pattern is matched with {name}: {text:?} is none", n + 1)
-            })
+        &fields[..fixed.min(self.fields.len())]
     }
 
     fn shown(&self) -> String {
@@ -84,12 +110,17 @@ impl Probe {
     }
 }
 
-fn is_address(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok()
+fn address(text: &str) -> Option<String> {
+    text.parse::<IpAddr>().ok().map(|address| address.to_canonical().to_string())
 }
 
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok()
+fn port(text: &str) -> Option<String> {
+    text.parse::<u16>().ok().map(|port| port.to_string())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is one of several")]
+fn anything(text: &str) -> Option<String> {
+    Some(text.to_owned())
 }
 
 /// An entry that no probe can match protects nobody, and the table lets pass what it was to stop.
@@ -111,6 +142,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
 pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     let called = called(config);
     let mut seen = HashSet::new();
+    let known = Known::of(config);
     for (name, table) in &config.mappings {
         let upper = name.to_ascii_uppercase();
         let path = format!("mappings[{name:?}]");
@@ -118,15 +150,98 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         if !consulted {
             let message = unconsulted(&upper);
             reader.warning_at(&path, &message, false);
-        } else if !seen.insert(upper) {
+        } else if !seen.insert(upper.clone()) {
             let message = "there is a table of this name already, spelled otherwise: it alone is \
                            consulted";
             reader.warning_at(&path, message, false);
+        } else if reader.is_free_of_mistakes() {
+            match upper.as_str() {
+                PORT_ACCESS => warn_of_places(config, table, &path, reader),
+                ORIG_SEND_ACCESS => warn_of_channels(config, &known, table, &path, reader),
+                _ => {}
+            }
         }
         warn_of_entries(table, &path, reader);
     }
     warn_of_calls(config, reader);
     warn_of_general(config, reader);
+}
+
+/// Entries of `PORT_ACCESS` for places where no service listens.
+fn warn_of_places(config: &Config, table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
+    let Some(probe) = PROBES.iter().find(|probe| probe.table == PORT_ACCESS) else { return };
+    let services = &config.dispatcher.services;
+    let at_sockets = |service: &Service| service.ports.is_empty() && service.tls_ports.is_empty();
+    if !services.is_empty() && services.iter().all(at_sockets) {
+        let message = "no service listens on a port, and nobody is asked at a socket who he is: the \
+                       table is not consulted";
+        return reader.warning_at(path, message, false);
+    }
+    for (i, shape) in table.shapes().enumerate() {
+        let [_, server, rest @ ..] = probe.placed(&shape.fields) else { continue };
+        let text = |field: Option<&Field>| match field {
+            Some(Field::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let server = text(Some(server)).and_then(|text| text.parse::<IpAddr>().ok());
+        let port = text(rest.first()).and_then(|text| text.parse::<u16>().ok());
+        let is_there = |service: &Service| {
+            let own = service.interface_address.filter(|own| !own.is_unspecified());
+            let mut ports = service.ports.iter().chain(&service.tls_ports);
+            let there = |own: IpAddr, server: IpAddr| own.to_canonical() == server;
+            (own.is_none() || server.is_none() || own.zip(server).is_some_and(|(a, b)| there(a, b)))
+                && port.is_none_or(|port| ports.any(|own| *own == port || *own == 0))
+        };
+        if server.is_none() && port.is_none() || services.iter().any(is_there) {
+            continue;
+        }
+        let place = match (server, port) {
+            (Some(server), Some(port)) => format!("port {port} of {server}"),
+            (Some(server), None) => server.to_string(),
+            (None, port) => format!("port {}", port.unwrap_or_default()),
+        };
+        let message = format!("the entry never applies: no service listens at {place}");
+        reader.warning_at(&format!("{path}[{i}]"), &message, false);
+    }
+}
+
+/// Entries of `ORIG_SEND_ACCESS` for channels by which no mail comes or goes.
+fn warn_of_channels(
+    config: &Config,
+    known: &Known<'_>,
+    table: &MappingTable,
+    path: &str,
+    reader: &mut Reader<'_>,
+) {
+    let Some(probe) = PROBES.iter().find(|probe| probe.table == ORIG_SEND_ACCESS) else { return };
+    let (sources, roles) = (Sources::of(config, known), Roles::of(config));
+    let names = || config.channels.iter().map(|channel| channel.name.as_str());
+    for (i, shape) in table.shapes().enumerate() {
+        let fields = probe.placed(&shape.fields);
+        let text = |n: usize| match fields.get(n) {
+            Some(Field::Text(text)) => Some(text),
+            _ => None,
+        };
+        let is_known = |name: &str| names().position(|known| known.eq_ignore_ascii_case(name));
+        let unknown =
+            [text(0), text(2)].into_iter().flatten().find(|name| is_known(name).is_none());
+        let why = if let Some(name) = unknown {
+            let shown = crate::source::shorten(name);
+            Some(format!("no channel is called {shown:?}; {}", list(name, names())))
+        } else if let Some(why) = text(0).and_then(|name| sources.silent(name)) {
+            Some(why)
+        } else {
+            let unreached =
+                |name: &String| is_known(name).is_some_and(|channel| !roles.is_reached(channel));
+            text(2)
+                .filter(|name| unreached(name))
+                .map(|name| format!("nothing leads to the channel {name:?}"))
+        };
+        if let Some(why) = why {
+            let message = format!("the entry never applies: {why}");
+            reader.warning_at(&format!("{path}[{i}]"), &message, false);
+        }
+    }
 }
 
 fn unconsulted(name: &str) -> String {
@@ -147,8 +262,10 @@ fn unconsulted(name: &str) -> String {
 fn warn_of_entries(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
     let mut settled: Option<usize> = None;
     let mut patterns: HashSet<&str> = HashSet::new();
+    let mut wide: Vec<(usize, Vec<Field>)> = Vec::new();
     for (i, ((pattern, _), shape)) in table.entries.iter().zip(table.shapes()).enumerate() {
         let here = format!("{path}[{i}]");
+        let covering = || wide.iter().find(|(_, fields)| Field::all_cover(fields, &shape.fields));
         if let Some(before) = settled {
             let message =
                 format!("the entry is never reached: entry {} takes everything", before + 1);
@@ -156,15 +273,29 @@ fn warn_of_entries(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
         } else if patterns.contains(pattern.as_str()) {
             let message = "the entry is never reached: one before it has the same pattern";
             reader.warning_at(&here, message, false);
+        } else if let Some((before, _)) = covering() {
+            let message = format!(
+                "the entry is never reached: entry {} takes whatever it would take",
+                before + 1
+            );
+            reader.warning_at(&here, &message, false);
         } else if shape.test_flag {
             let message = "$T is not there yet: nothing asks for this flag";
             reader.warning_at(&here, message, false);
         }
-        if shape.ends {
-            patterns.insert(pattern);
-            if shape.takes_all {
-                settled = settled.or(Some(i));
-            }
+        if !shape.ends {
+            // What comes behind it may be another text.
+            patterns.clear();
+            wide.clear();
+            continue;
+        }
+        patterns.insert(pattern);
+        if shape.takes_all {
+            settled = settled.or(Some(i));
+        }
+        let is_wide = shape.fields.iter().any(|field| !matches!(field, Field::Text(_)));
+        if is_wide && wide.len() < MOST_WIDE {
+            wide.push((i, shape.fields));
         }
     }
 }
@@ -299,6 +430,11 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
+const PORT_ACCESS: &str = "PORT_ACCESS";
+const INTERNAL_IP: &str = "INTERNAL_IP";
+const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
+/// Entries with wildcards that those behind them are compared with.
+const MOST_WIDE: usize = 1_000;
 /// Tables that the original consults by itself, and that are not consulted here yet.
 const NOT_YET: &[&str] = &[
     "SEND_ACCESS",

@@ -79,14 +79,14 @@ fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 }
 
 /// By which channels mail comes to the rules.
-struct Sources<'a> {
+pub(super) struct Sources<'a> {
     /// Names in lower case, and whether mail comes by the channel.
     channels: HashMap<String, bool>,
     config: &'a Config,
 }
 
 impl<'a> Sources<'a> {
-    fn of(config: &'a Config, known: &Known<'_>) -> Self {
+    pub(super) fn of(config: &'a Config, known: &Known<'_>) -> Self {
         let mut channels: HashMap<String, bool> = HashMap::new();
         for channel in &config.channels {
             let within = matches!(
@@ -105,7 +105,7 @@ impl<'a> Sources<'a> {
     }
 
     /// Why no mail comes by this channel.
-    fn silent(&self, name: &str) -> Option<String> {
+    pub(super) fn silent(&self, name: &str) -> Option<String> {
         match self.channels.get(&name.to_ascii_lowercase()) {
             Some(true) => None,
             Some(false) => Some(format!("no mail comes in by the channel {name:?}")),

@@ -36,11 +36,21 @@ struct Straight {
 type Spans = [(usize, usize); MAX_WILDCARDS];
 
 /// What stands between two bars of a pattern.
-pub(crate) struct Field {
-    /// Its text, in lower case, when no wildcard is in it.
-    pub(crate) text: Option<String>,
-    /// A wildcard in it can take bars, too.
-    pub(crate) spans: bool,
+#[derive(Debug)]
+pub(crate) enum Field {
+    /// This and nothing else, in lower case.
+    Text(String),
+    /// Nothing but wildcards that take anything, bars too.
+    Anything,
+    /// `$(net/bits)` alone.
+    V4 { net: u32, mask: u32 },
+    /// `${net/bits}` alone.
+    V6 { net: u128, mask: u128 },
+    /// Wildcards and other things.
+    Mixed {
+        /// One of the wildcards can take bars, too.
+        spans: bool,
+    },
 }
 
 /// What the saved wildcards of a pattern stood for.
@@ -91,28 +101,23 @@ impl Pattern {
 
     /// What its bars divide.
     pub(super) fn fields(&self) -> Vec<Field> {
-        let mut fields = vec![Field { text: Some(String::new()), spans: false }];
+        let mut fields = Vec::new();
+        let mut field = Field::Text(String::new());
         for element in &self.elements {
-            let last = fields.len() - 1;
-            match element {
-                Element::Literal(text) => {
-                    for (n, part) in text.split(|c| *c == b'|').enumerate() {
-                        if n > 0 {
-                            fields.push(Field { text: Some(String::new()), spans: false });
-                        }
-                        let last = fields.len() - 1;
-                        if let Some(text) = &mut fields[last].text {
-                            text.push_str(&String::from_utf8_lossy(part));
-                        }
-                    }
+            let Element::Literal(text) = element else {
+                field = field.and(element);
+                continue;
+            };
+            for (n, part) in text.split(|c| *c == b'|').enumerate() {
+                if n > 0 {
+                    fields.push(std::mem::replace(&mut field, Field::Text(String::new())));
                 }
-                element => {
-                    let any = matches!(element, Element::Many { class: Class::Any, .. });
-                    fields[last].spans |= any;
-                    fields[last].text = None;
+                if !part.is_empty() {
+                    field = field.and_text(&String::from_utf8_lossy(part));
                 }
             }
         }
+        fields.push(field);
         fields
     }
 
@@ -152,6 +157,63 @@ impl Pattern {
         let matched = run.from(0, 0)?;
         *fuel -= stock - run.steps;
         Ok(matched.then_some(Wildcards { input, spans: run.spans }))
+    }
+}
+
+impl Field {
+    /// Whether a wildcard in it can take bars, too.
+    pub(crate) fn spans(&self) -> bool {
+        matches!(self, Self::Anything | Self::Mixed { spans: true })
+    }
+
+    /// Whether it takes whatever `other` takes.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Anything, _) => true,
+            (Self::Text(own), Self::Text(text)) => own == text,
+            (Self::V4 { net, mask }, Self::Text(text)) => {
+                text.parse::<Ipv4Addr>().is_ok_and(|address| u32::from(address) & mask == *net)
+            }
+            (Self::V4 { net, mask }, Self::V4 { net: part, mask: finer }) => {
+                mask & finer == *mask && part & mask == *net
+            }
+            (Self::V6 { net, mask }, Self::Text(text)) => {
+                text.parse::<Ipv6Addr>().is_ok_and(|address| u128::from(address) & mask == *net)
+            }
+            (Self::V6 { net, mask }, Self::V6 { net: part, mask: finer }) => {
+                mask & finer == *mask && part & mask == *net
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a pattern of the fields `all` takes whatever one of the fields `some` takes.
+    pub(crate) fn all_cover(all: &[Self], some: &[Self]) -> bool {
+        let open = all.len() < some.len() && matches!(all.last(), Some(Self::Anything));
+        let fixed = if open { all.len() - 1 } else { all.len() };
+        (open || all.len() == some.len())
+            && all[..fixed].iter().zip(some).all(|(own, other)| own.covers(other))
+    }
+
+    fn and(self, element: &Element) -> Self {
+        let any = matches!(element, Element::Many { class: Class::Any, .. });
+        match (self, element) {
+            (Self::Text(text), element) if text.is_empty() => match element {
+                Element::V4 { net, mask } => Self::V4 { net: *net, mask: *mask },
+                Element::V6 { net, mask } => Self::V6 { net: *net, mask: *mask },
+                _ if any => Self::Anything,
+                _ => Self::Mixed { spans: false },
+            },
+            (Self::Anything, _) if any => Self::Anything,
+            (field, _) => Self::Mixed { spans: any || field.spans() },
+        }
+    }
+
+    fn and_text(self, more: &str) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text + more),
+            field => Self::Mixed { spans: field.spans() },
+        }
     }
 }
 

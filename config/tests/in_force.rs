@@ -1,0 +1,120 @@
+//! What a file asks for and nothing comes of is named.
+
+use relais_config::{STANDALONE, check};
+
+const STORE: &str = include_str!("../examples/store.ron");
+
+/// What is said of `text` and is not said of `before`: the field, and the message.
+fn news(before: &str, text: &str) -> Vec<(String, String)> {
+    let said = |text: &str| -> Vec<(String, String)> {
+        let report = check("f.ron", text);
+        let mistakes = report.mistakes.into_iter().map(|said| (said.field, said.message));
+        let warnings = report.warnings.into_iter().map(|said| (said.field, said.message));
+        mistakes.chain(warnings).collect()
+    };
+    let before = said(before);
+    said(text).into_iter().filter(|said| !before.contains(said)).collect()
+}
+
+fn edit(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1)
+}
+
+/// Whether that is said, and nothing else; nothing when `want` is empty.
+#[track_caller]
+fn is_said(before: &str, text: &str, field: &str, want: &str) {
+    let news = news(before, text);
+    let found = news.iter().any(|(at, message)| at == field && message.contains(want));
+    let right = if want.is_empty() { news.is_empty() } else { found && news.len() == 1 };
+    assert!(right, "{field}: {want}: {news:#?}");
+}
+
+#[test]
+fn an_access_pattern_that_never_matches_is_named_with_the_spelling_that_does() {
+    let rows = [
+        ("PORT_ACCESS", "TCP|*|+2525|*|*", "\"+2525\" is always written \"2525\" there"),
+        ("PORT_ACCESS", "TCP|*|02525|*|*", "\"02525\" is always written \"2525\" there"),
+        ("PORT_ACCESS", "TCP|::ffff:127.0.0.1|2525|*|*", "is always written \"127.0.0.1\" there"),
+        ("PORT_ACCESS", "TCP|*|2525|::FFFF:10.0.0.1|*", "is always written \"10.0.0.1\" there"),
+        ("PORT_ACCESS", "TCP|*|2525|0:0:0:0:0:0:0:1|*", "is always written \"::1\" there"),
+        ("PORT_ACCESS", "TCP|*|*|2001:DB8:0:0::1|*", "is always written \"2001:db8::1\" there"),
+        ("PORT_ACCESS", "TCP|*|*|${::ffff:10.0.0.0/104}|*", "$(10.0.0.0/8) finds these"),
+        ("PORT_ACCESS", "TCP|*|*|2001:DB8::1|*", ""),
+        ("PORT_ACCESS", "TCP|*|*|${2001:db8::/32}|*", ""),
+        ("PORT_ACCESS", "TCP|*|2526|*|*", "no service listens at port 2526"),
+        ("PORT_ACCESS", "TCP|10.0.0.1|2525|*|*", "no service listens at port 2525 of 10.0.0.1"),
+        ("PORT_ACCESS", "TCP|10.0.0.1|*", "no service listens at 10.0.0.1"),
+        ("PORT_ACCESS", "TCP|127.0.0.1|2525|*|*", ""),
+        ("INTERNAL_IP", "2001:DB8:0:0:0:0:0:1", "is always written \"2001:db8::1\" there"),
+        ("INTERNAL_IP", "::ffff:10.0.0.1", "is always written \"10.0.0.1\" there"),
+        ("INTERNAL_IP", "2001:DB8::1", ""),
+        ("ORIG_SEND_ACCESS", "nosuch|*|*|*", "no channel is called \"nosuch\""),
+        (
+            "ORIG_SEND_ACCESS",
+            "tcp_locl|*",
+            "no channel is called \"tcp_locl\"; did you mean tcp_local?",
+        ),
+        ("ORIG_SEND_ACCESS", "tcp_local|*|nosuch|*", "no channel is called \"nosuch\""),
+        ("ORIG_SEND_ACCESS", "tcp_lmtpss|*|*|*", "no mail comes in by the channel \"tcp_lmtpss\""),
+        ("ORIG_SEND_ACCESS", "*|*|tcp_lmtpss|*", "nothing leads to the channel \"tcp_lmtpss\""),
+        ("ORIG_SEND_ACCESS", "TCP_LOCAL|a@b.test|tcp_lmtpcs|*", ""),
+        ("ORIG_SEND_ACCESS", "reprocess|*|hold|*", ""),
+        ("ORIG_SEND_ACCESS", "tcp_local|*@x.test|l|*", ""),
+    ];
+    let empty = edit(STANDALONE, "mappings: {", "mappings: {\"INTERNAL_IP\": [],");
+    let empty = edit(&empty, "mappings: {", "mappings: {\"ORIG_SEND_ACCESS\": [],");
+    for (table, pattern, want) in rows {
+        let from = format!("\"{table}\": [");
+        let text = edit(&empty, &from, &format!("{from}({pattern:?}, \"$N\"),"));
+        is_said(&empty, &text, &format!("mappings[{table:?}][0]"), want);
+    }
+}
+
+#[test]
+fn an_entry_that_a_wider_one_before_it_takes_everything_of_is_named() {
+    let rows = [
+        ("$(127.0.0.0/8)", "127.0.0.1", true),
+        ("$(127.0.0.0/8)", "$(127.1.0.0/16)", true),
+        ("$(127.1.0.0/16)", "$(127.0.0.0/8)", false),
+        ("$(127.0.0.0/8)", "128.0.0.1", false),
+        ("${2001:db8::/32}", "2001:db8::1", true),
+        ("*", "10.0.0.1", true),
+        ("10.*", "10.0.0.1", false),
+    ];
+    for (first, second, covered) in rows {
+        for (table, around) in [("INTERNAL_IP", ("", "")), ("PORT_ACCESS", ("TCP|*|2525|", "|*"))] {
+            let mappings = |patterns: &[(&str, &str)]| {
+                let entry = |(pattern, template): &(&str, &str)| {
+                    format!("({:?}, {template:?}),", format!("{}{pattern}{}", around.0, around.1))
+                };
+                let entries: String = patterns.iter().map(entry).collect();
+                let start = STANDALONE.find("    mappings: {").unwrap();
+                let end = start + STANDALONE[start..].find("    rewrite_rules").unwrap();
+                let section = format!("    mappings: {{{table:?}: [{entries}]}},\n");
+                format!("{}{section}{}", &STANDALONE[..start], &STANDALONE[end..])
+            };
+            let place = format!("mappings[{table:?}][1]");
+            let want = if covered { "the entry is never reached: entry 1 takes" } else { "" };
+            let one = mappings(&[(first, "$Y")]);
+            is_said(&one, &mappings(&[(first, "$Y"), (second, "$N")]), &place, want);
+            // Behind a template that goes on nothing is certain.
+            if first != "*" {
+                is_said(&one, &mappings(&[(first, "$C$Y"), (second, "$N")]), &place, "");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_may_connect_is_not_asked_at_sockets() {
+    let socket = edit(STORE, "ports: [225]", "socket: \"/run/a\"");
+    let native = socket.lines().filter(|line| !line.contains("\"LMTPSN\"")).collect::<Vec<_>>();
+    let text = native.join("\n");
+    let at = "mappings[\"PORT_ACCESS\"]";
+    assert!(
+        news(STORE, &text).iter().any(|(field, message)| {
+            field == at && message.contains("the table is not consulted")
+        })
+    );
+}
