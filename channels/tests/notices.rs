@@ -56,6 +56,7 @@ fn a_notice_in_another_languages_eyes() {
         reason: None,
         recipients: &[bob, eve],
         returned: Returned::Full(content.as_bytes()),
+        omission: None,
         languages: &["de"],
     };
     let templates = Templates::load(None).expect("the built-in words");
@@ -126,6 +127,7 @@ fn a_header_that_comes_back_in_another_languages_eyes() {
         reason: None,
         recipients: &[recipient],
         returned: Returned::Headers(b"Subject: x\r\nX: y\r\n"),
+        omission: None,
         languages: &[],
     };
     let templates = Templates::load(None).expect("the built-in words");
@@ -137,7 +139,7 @@ fn a_header_that_comes_back_in_another_languages_eyes() {
     assert_eq!(
         found["fields"][1],
         json!([
-            ["Final-Recipient", format!("rfc822;{shown}")],
+            ["Final-Recipient", format!("X-relais;{shown}")],
             ["Action", "delayed"],
             ["Status", "4.2.0"],
             ["Remote-MTA", format!("dns; {shown}")],

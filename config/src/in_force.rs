@@ -658,6 +658,7 @@ const FIELDS: &[(&str, Need)] = {
         ("notary.language", Nothing),
         ("notary.templates", Nothing),
         ("notary.content_return_limit", Nothing),
+        ("notary.double_bounces", Nothing),
         ("max_shutdown", Nothing),
         ("max_received_lines", Nothing),
         ("max_local_received_lines", Nothing),

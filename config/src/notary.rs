@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    kinds::{Formed, Maybe, Path, Size},
+    kinds::{Choice, Formed, Maybe, Path, Size},
     names::is_mailbox,
     section::{Form, Section},
 };
@@ -22,6 +22,18 @@ pub struct Notary {
     /// A message of more octets comes back as its header alone, whatever the sender asked for;
     /// default 64 KiB. (The original: `CONTENT_RETURN_BLOCK_LIMIT`.)
     pub content_return_limit: u64,
+    /// What becomes of a notice that is refused itself; default `Postmaster`.
+    pub double_bounces: DoubleBounces,
+}
+
+/// What becomes of a notice of ours that is refused itself, or waits for too long.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DoubleBounces {
+    /// The postmaster gets it; one that even the postmaster does not get is held.
+    #[default]
+    Postmaster,
+    /// It ends, with a warning in the log. (The channels' `sendpost` still has its say.)
+    Log,
 }
 
 impl Default for Notary {
@@ -31,6 +43,7 @@ impl Default for Notary {
             language: "en".to_owned(),
             templates: None,
             content_return_limit: 64 << 10,
+            double_bounces: DoubleBounces::default(),
         }
     }
 }
@@ -42,8 +55,12 @@ impl Section for Notary {
         form.field("templates", Maybe(Path), &mut self.templates);
         let most = 0..=16 << 20;
         form.field("content_return_limit", Size(most), &mut self.content_return_limit);
+        form.field("double_bounces", Choice(DOUBLE_BOUNCES), &mut self.double_bounces);
     }
 }
+
+const DOUBLE_BOUNCES: &[(&str, DoubleBounces)] =
+    &[("Postmaster", DoubleBounces::Postmaster), ("Log", DoubleBounces::Log)];
 
 const MAILBOX: Formed = Formed {
     is: is_mailbox,

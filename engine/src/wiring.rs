@@ -352,6 +352,7 @@ fn start_notary(
         postmaster: postmaster(config).into(),
         language: config.notary.language.as_str().into(),
         content_return_limit: config.notary.content_return_limit,
+        double_bounces: config.notary.double_bounces,
         templates: Arc::new(notice_templates(config)?),
         channels: channels.clone(),
         spool: spool.clone(),

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use relais_channels::{
-    dsn::{Kind, Notice, RecipientReport, Report, Returned, header_block, languages_of},
+    dsn::{Kind, Notice, Omission, RecipientReport, Report, Returned, header_block, languages_of},
     mail::{
         Address, Content, Enhanced, Entry, Envelope, MessageId, Priority, Recipient, Reply, Return,
     },
@@ -12,6 +12,7 @@ use relais_channels::{
 use relais_config::{
     Channel,
     channel::{PostmasterCopy, Program},
+    notary::DoubleBounces,
 };
 use tracing::{error, warn};
 
@@ -69,6 +70,15 @@ impl Parts {
             error!(%id, "a notice is held again: it has nowhere to go still");
             return Ok(Told::Kept);
         }
+        if self.is_dead(&envelope, cases) && !self.postmaster_hears(&envelope, cases).await? {
+            self.log_death(&envelope, cases, "it is held, since the postmaster cannot be told");
+            if self.can_be_held(cases) {
+                return Ok(Told::Dead);
+            }
+            error!(id = %envelope.id, "a notice is lost: {MOST_DEAD} are held already in its place");
+            self.metrics.notices.count(NoticeResult::GivenUp);
+            return Ok(Told::Settled);
+        }
         let head = self.head_of(&content).await?;
         for owner in owners(&envelope, cases) {
             self.write_to(owner, &envelope, &head, cases).await?;
@@ -76,13 +86,50 @@ impl Parts {
         for case in cases {
             self.log(&envelope, case);
         }
-        self.log_death(&envelope, cases);
+        let consequence = if self.readers(None, &envelope, cases).is_empty() {
+            "nobody is told"
+        } else {
+            "the postmaster is told"
+        };
+        self.log_death(&envelope, cases, consequence);
         Ok(Told::Settled)
+    }
+
+    /// Whether this is a notice of ours that its reader never gets, and that must not vanish.
+    fn is_dead(&self, envelope: &Envelope, cases: &[Case]) -> bool {
+        let is_ours = envelope.sender.is_empty()
+            && envelope.client.is_empty()
+            && envelope.source_channel == source_channel(&self.channels);
+        let gave_up = |case: &Case| matches!(case.kind, Kind::Failed | Kind::TimedOut);
+        is_ours && self.double_bounces == DoubleBounces::Postmaster && cases.iter().all(gave_up)
+    }
+
+    /// Whether the postmaster can be told of it, who is not told of what the postmaster did not get.
+    async fn postmaster_hears(
+        &self,
+        envelope: &Envelope,
+        cases: &[Case],
+    ) -> Result<bool, TellError> {
+        if cases.iter().any(|case| self.is_to_postmaster(envelope, case)) {
+            return Ok(false);
+        }
+        Ok(self.way_to(&self.postmaster).await?.is_ok())
+    }
+
+    /// Nothing that others still wait for is held with it, and what nobody can be told of does not fill
+    /// the queue.
+    fn can_be_held(&self, cases: &[Case]) -> bool {
+        let counts = self.spool.counts();
+        cases.iter().all(|case| {
+            let channel = &self.channels.channel(case.destination.channel).name;
+            let held = counts.get(channel).map_or(0, |counts| counts.held);
+            held < MOST_DEAD && case.recipients == case.was.open()
+        })
     }
 
     /// Mail without a sender is a notice, or stands for one. That it failed is told to the
     /// postmaster at most.
-    fn log_death(&self, envelope: &Envelope, cases: &[Case]) {
+    fn log_death(&self, envelope: &Envelope, cases: &[Case], consequence: &str) {
         let gives_up = |kind| matches!(kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
         let Some(first) = cases.first().filter(|case| gives_up(case.kind)) else { return };
         if !envelope.sender.is_empty() {
@@ -97,12 +144,8 @@ impl Parts {
         }
         let said = first.replies.first().map(|reply| reply.outcome.reply().clone());
         let reply = said.unwrap_or_else(|| verdict(first));
-        let heard = if self.readers(None, envelope, cases).is_empty() {
-            "a notice failed itself, and nobody is told"
-        } else {
-            "a notice failed itself; the postmaster is told"
-        };
-        warn!(id = %envelope.id, to = %Printable(to.join(",")), reply = %Printable(reply), "{heard}");
+        let (to, reply) = (Printable(to.join(",")), Printable(reply));
+        warn!(id = %envelope.id, %to, %reply, "a notice failed itself: {consequence}");
         self.metrics.notices.count(NoticeResult::Died);
     }
 
@@ -127,8 +170,14 @@ impl Parts {
         // RET is about failures; with other news the header comes back (RFC 3461 section 4.3).
         let is_failure = matches!(first.kind, Kind::Failed | Kind::TimedOut | Kind::Bounced);
         let wants_all = is_failure && envelope.returned != Some(Return::Headers);
-        let fits = envelope.size <= self.content_return_limit && !head.is_empty();
-        let whole = fits && wants_all;
+        let mut replies = cases.iter().flat_map(|case| &case.replies);
+        let omission = if replies.any(|last| last.outcome.reply().blames_content()) {
+            Some(Omission::Refused)
+        } else {
+            (envelope.size > self.content_return_limit).then_some(Omission::TooLarge)
+        };
+        let omission = omission.filter(|_| wants_all && !head.is_empty());
+        let whole = wants_all && omission.is_none() && !head.is_empty();
         let notice = Report {
             kind: first.kind,
             id,
@@ -146,6 +195,7 @@ impl Parts {
             recipients: &concerned,
             reason: first.ordered.as_ref().and_then(|reason| reason.text.as_deref()),
             returned: if whole { Returned::Full(head) } else { Returned::Headers(header) },
+            omission,
             languages: &languages,
         }
         .compose(&self.templates);
@@ -165,9 +215,9 @@ impl Parts {
             let channel = self.channels.channel(case.destination.channel);
             goes_to_postmaster(channel, case.kind, nobody)
         };
+        let wanted = cases.iter().any(copy) || self.is_dead(envelope, cases);
         // A notice that does not reach the postmaster is not told to the postmaster.
-        if cases.iter().any(copy) && !cases.iter().any(|case| self.is_to_postmaster(envelope, case))
-        {
+        if wanted && !cases.iter().any(|case| self.is_to_postmaster(envelope, case)) {
             to.push(self.postmaster.to_string());
         }
         to
@@ -483,5 +533,7 @@ fn verdict(case: &Case) -> Reply {
 
 /// Why such notices are held, as their records say it.
 const NOWHERE: &str = "a notice that has nowhere to go";
+/// Notices that failed themselves are held as long as fewer than these are held in their channel.
+const MOST_DEAD: u64 = 1_000;
 /// Octets of a large message in which its header is looked for.
 const LONGEST_HEADER: u64 = 64 << 10;

@@ -30,6 +30,7 @@ use relais_channels::{
     dsn::{Kind, Templates},
     mail::{MessageId, MessageIds, Outcome},
 };
+use relais_config::notary::DoubleBounces;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
@@ -115,6 +116,8 @@ pub enum Told {
     Unreadable,
     /// There is nobody to be told, and it is a notice that nobody has got: it stays, held.
     Kept,
+    /// The same of a notice that was refused itself.
+    Dead,
 }
 
 /// The queue, once it exists: the notary is made before it.
@@ -138,6 +141,8 @@ pub struct Parts {
     pub language: Arc<str>,
     /// Messages of more octets come back as their header.
     pub content_return_limit: u64,
+    /// What becomes of notices that are refused themselves.
+    pub double_bounces: DoubleBounces,
     /// The words.
     pub templates: Arc<Templates>,
     /// The channels of the configuration.

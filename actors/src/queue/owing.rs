@@ -95,7 +95,7 @@ impl Queue {
                 // The disk has it, and this start or the next tells it.
                 return self.tracker.done_aside(entry.id, entry.entry);
             }
-            Told::Later | Told::Unreadable | Told::Kept => {
+            Told::Later | Told::Unreadable | Told::Kept | Told::Dead => {
                 warn!(id = %entry.id, kind = ?Kind::Delivered, "given up: its sender is not told");
                 self.metrics.notices.count(NoticeResult::GivenUp);
                 "its sender could not be told"

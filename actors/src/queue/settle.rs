@@ -128,7 +128,8 @@ impl Queue {
                     (then, why.map(Into::into))
                 }
                 Told::Unreadable => (held(was), Some("its record cannot be read".into())),
-                Told::Kept => (held(was), Some(still_nowhere(&replies).into())),
+                Told::Kept => (held(was), Some(with_replies(NOWHERE, &replies).into())),
+                Told::Dead => (held(was), Some(with_replies(DEAD, &replies).into())),
             };
             self.amend(&destination, &entry, was, then, Vec::new(), reason);
             if kind == Kind::Bounced {
@@ -206,12 +207,12 @@ fn untold(kind: Kind, was: EntryState, now: u64) -> (EntryState, Option<&'static
 }
 
 /// Why a notice is held once more that has nowhere to go, with what was said of its readers now.
-fn still_nowhere(replies: &[LastReply]) -> String {
+fn with_replies(reason: &str, replies: &[LastReply]) -> String {
     let said = replies.iter().map(|reply| reply.outcome.reply().to_string());
     let said: BTreeSet<String> = said.collect();
     let said: Vec<String> = said.into_iter().collect();
     let colon = if said.is_empty() { "" } else { ": " };
-    format!("a notice that has nowhere to go still{colon}{}", said.join("; "))
+    format!("{reason}{colon}{}", said.join("; "))
 }
 
 fn held(was: EntryState) -> EntryState {
@@ -276,6 +277,9 @@ impl After {
 const MAILBOX_BUSY: Enhanced = Enhanced(4, 2, 1);
 const BROKE_OFF: Reply =
     Reply::new(451, Enhanced(4, 3, 0), "the delivery broke off by an error of ours");
+/// Why notices are held that nobody has got.
+const NOWHERE: &str = "a notice that has nowhere to go still";
+const DEAD: &str = "a notice that failed itself, and that the postmaster cannot get";
 /// Before an entry is tried again whose sender could not be told.
 const NOT_TOLD_MS: u64 = 60_000;
 

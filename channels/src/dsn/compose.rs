@@ -12,9 +12,9 @@ use mail_builder::{
 use memchr::memmem;
 
 use super::{
-    Notice, Report, Returned, Templates,
+    Notice, Omission, Report, Returned, Templates,
     fields::{date, delivery_status, printable},
-    returned::{header_block, message_id_of, with_line_ends},
+    returned::{header_block, is_safe, message_id_of, quotable, with_line_ends},
     template::Word,
     templates::Words,
 };
@@ -23,10 +23,23 @@ use crate::mail::Address;
 impl Report<'_> {
     /// Makes the notice, in the first of the reader's languages that there are words for.
     pub fn compose(&self, templates: &Templates) -> Notice {
+        match self.returned {
+            Returned::Full(octets) if !is_safe(octets) => {
+                let returned = Returned::Headers(header_block(octets));
+                Self { returned, omission: Some(Omission::LongLines), ..*self }.written(templates)
+            }
+            _ => self.written(templates),
+        }
+    }
+
+    fn written(&self, templates: &Templates) -> Notice {
         let words = templates.words(self.languages);
         let text = self.text(words);
         let status = delivery_status(self);
-        let returned = with_line_ends(self.returned.octets());
+        let returned = match self.returned {
+            Returned::Full(octets) => with_line_ends(octets),
+            Returned::Headers(octets) => quotable(octets, self.omission == Some(Omission::Refused)),
+        };
         let eight_bit = !returned.is_ascii();
         let boundary = self.boundary(&[text.as_bytes(), &status, &returned]);
 
@@ -75,7 +88,9 @@ impl Report<'_> {
 
     fn text(&self, words: &Words) -> String {
         let mut text = String::new();
-        for template in [words.prefix(), words.news(self.kind), words.suffix()] {
+        let omission = self.omission.map(|omission| words.omission(omission));
+        let news = [words.prefix(), words.news(self.kind)].into_iter().chain(omission);
+        for template in news.chain([words.suffix()]) {
             template.render(&mut text, |word| self.filled(word));
         }
         text.lines().flat_map(|line| [line.trim_end(), "\r\n"]).collect()

@@ -8,7 +8,9 @@
 //! Addresses, replies and the returned message are strangers' words. Whatever they hold, the
 //! notice has each header line once, its lines end in CRLF, and its boundary occurs nowhere else.
 //! The returned part is the message octet for octet, so the notice holds octets above 127 when
-//! the message does ([`Notice::eight_bit`]).
+//! the message does ([`Notice::eight_bit`]). But no notice is worse than what a server has to take:
+//! of a message with longer lines, and of one that was refused for its content, the header comes
+//! back, with what is too long in it cut ([`Omission`]).
 //!
 //! `mail-builder` writes the header (folding, encoded words, display names), the frame of the
 //! parts, and the encoding of the words. The fields for programs are written here: they take
@@ -23,6 +25,6 @@ mod template;
 mod templates;
 
 pub use languages::languages_of;
-pub use report::{Kind, Notice, RecipientReport, Report, Returned};
+pub use report::{Kind, Notice, Omission, RecipientReport, Report, Returned};
 pub use returned::{header_block, message_id_of};
 pub use templates::{TemplateError, Templates};

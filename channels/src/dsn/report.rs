@@ -31,6 +31,8 @@ pub struct Report<'a> {
     pub reason: Option<&'a str>,
     /// What comes back of the message.
     pub returned: Returned<'a>,
+    /// Why that is not all of it, though the sender would have it.
+    pub omission: Option<Omission>,
     /// The languages its reader would like, the dearest first (`"de-AT"`).
     pub languages: &'a [&'a str],
 }
@@ -76,10 +78,23 @@ pub struct RecipientReport<'a> {
 /// What comes back of the message. Lines end in CRLF; an end of line that does not is made one.
 #[derive(Clone, Copy, Debug)]
 pub enum Returned<'a> {
-    /// All of it.
+    /// All of it, unless it holds what a mail server need not take: [`Omission::LongLines`].
     Full(&'a [u8]),
-    /// Its header ([`super::header_block`]). Empty: nothing comes back.
+    /// Its header ([`super::header_block`]), as much of it as any mail server takes. Empty: nothing
+    /// comes back.
     Headers(&'a [u8]),
+}
+
+/// Why the content of a message does not come back. The notice would be refused for it, and nobody
+/// would be told of anything.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Omission {
+    /// A line has more than 998 octets (RFC 5321 section 4.5.3.1.6), or there is a NUL in it.
+    LongLines,
+    /// The message was refused for what is in it, or for its size.
+    Refused,
+    /// It is larger than what comes back here.
+    TooLarge,
 }
 
 /// A notice ready to be sent.

@@ -65,6 +65,52 @@ pub(super) fn with_line_ends(octets: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(fixed)
 }
 
+/// Whether any server takes this content: none of its lines is too long, and no octet is NUL (RFC 5321
+/// section 4.5.3.1.6, RFC 5322 section 3.5).
+pub(super) fn is_safe(content: &[u8]) -> bool {
+    let mut start = 0;
+    let ends = memchr2_iter(b'\r', b'\n', content).chain([content.len()]);
+    let fits = |end| end - std::mem::replace(&mut start, end + 1) <= MAX_LINE;
+    memchr::memchr(0, content).is_none() && ends.into_iter().all(fits)
+}
+
+/// A header as any server takes it: lines that are too long are cut, and it ends where it gets too
+/// large. `refused`: the message was refused for what is in it, so that less of it, and printable
+/// ASCII only, is repeated.
+pub(super) fn quotable(header: &[u8], refused: bool) -> Cow<'_, [u8]> {
+    let most = if refused { MAX_REFUSED_HEADER } else { MAX_HEADER };
+    let whole = with_line_ends(header);
+    if is_safe(&whole) && whole.len() <= most && !(refused && whole.iter().copied().any(is_odd)) {
+        return whole;
+    }
+    let mut quoted = Vec::with_capacity(whole.len().min(most));
+    for line in whole.split_inclusive(|c| *c == b'\n') {
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let kept = if line.len() > MAX_LINE { cut(line) } else { line };
+        let cut = if kept.len() < line.len() { CUT } else { b"" };
+        if quoted.len() + kept.len() + cut.len() + 2 > most {
+            break;
+        }
+        let plain = |c: &u8| if *c == 0 || refused && is_odd(*c) { b'?' } else { *c };
+        quoted.extend(kept.iter().map(plain));
+        quoted.extend_from_slice(cut);
+        quoted.extend_from_slice(b"\r\n");
+    }
+    quoted.into()
+}
+
+/// The beginning of a line, up to the end of a character.
+fn cut(line: &[u8]) -> &[u8] {
+    let is_inside = |at: &usize| line[*at] & 0xc0 == 0x80;
+    // A character of UTF-8 has at most 4 octets; anything else is cut where it happens to be.
+    let end = (MAX_CUT - 3..=MAX_CUT).rev().find(|at| !is_inside(at));
+    &line[..end.unwrap_or(MAX_CUT)]
+}
+
+fn is_odd(c: u8) -> bool {
+    !matches!(c, b'\t' | b'\r' | b'\n' | b' '..=b'~')
+}
+
 /// Where the line and those that continue it end.
 fn end_of_field(header: &[u8]) -> usize {
     let next = |at: &usize| !matches!(header.get(at + 1), Some(b' ' | b'\t'));
@@ -73,6 +119,16 @@ fn end_of_field(header: &[u8]) -> usize {
 
 /// Octets. A header line holds 998 (RFC 5322 section 2.1.1).
 const MAX_MESSAGE_ID: usize = 900;
+/// Octets of a line without its CRLF, of header and content (RFC 5322 section 2.1.1).
+const MAX_LINE: usize = 998;
+/// Octets that are left of a longer line.
+const MAX_CUT: usize = 900;
+/// What stands in place of the rest.
+const CUT: &[u8] = b" [...]";
+/// Octets of a header that comes back.
+const MAX_HEADER: usize = 64 << 10;
+/// The same of a message that was refused for its content or its size.
+const MAX_REFUSED_HEADER: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -114,6 +170,28 @@ mod tests {
         for (header, want) in rows {
             assert_eq!(message_id_of(header.as_bytes()), want, "{header:?}");
         }
+    }
+
+    #[test]
+    fn a_header_is_repeated_as_any_server_takes_it() {
+        let x = |count| "x".repeat(count);
+        let many = "X: yyyyyyyyyyyyyyyyyyyyyyyyyy\r\n".repeat(10_000);
+        let rows = [
+            ("A: \u{e9}\r\n".to_owned(), false, "A: \u{e9}\r\n".to_owned()),
+            ("A: \u{e9}\x07\r\n".to_owned(), true, "A: ???\r\n".to_owned()),
+            ("A: \0\r\n".to_owned(), false, "A: ?\r\n".to_owned()),
+            (format!("{}\r\nB\r\n", x(998)), false, format!("{}\r\nB\r\n", x(998))),
+            (format!("{}\r\nB\r\n", x(999)), false, format!("{} [...]\r\nB\r\n", x(900))),
+            (format!("{}\u{2713}{}\n", x(898), x(200)), false, format!("{} [...]\r\n", x(898))),
+            (many.clone(), false, many[..31 * (MAX_HEADER / 31)].to_owned()),
+            (many.clone(), true, many[..31 * (MAX_REFUSED_HEADER / 31)].to_owned()),
+        ];
+        for (header, refused, want) in rows {
+            let got = quotable(header.as_bytes(), refused);
+            assert_eq!(String::from_utf8_lossy(&got), want, "{header:?}");
+            assert!(is_safe(&got), "{header:?}");
+        }
+        assert!(!is_safe(x(999).as_bytes()) && !is_safe(b"a\0") && is_safe(x(998).as_bytes()));
     }
 
     #[test]

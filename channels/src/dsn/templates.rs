@@ -12,6 +12,15 @@
 //! | `return_forwarded.txt` | handed to a system that does not notify | relayed |
 //! | `return_expanded.txt` | sent on to the members of a list | expanded |
 //!
+//! Where the content does not come back although its sender would have it, one of these follows the
+//! file of the kind:
+//!
+//! | file | the content is left out because |
+//! | --- | --- |
+//! | `return_long_lines.txt` | a line of it is longer than mail servers have to take |
+//! | `return_refused.txt` | the message was refused for what is in it, or for its size |
+//! | `return_large.txt` | it is larger than `notary.content_return_limit` |
+//!
 //! English, German and French are built in. A file `<templates>/<language>/return_*.txt` stands
 //! in for the built-in one; what a language lacks is taken from the shorter tag (`de` for
 //! `de-AT`), else from English. Files are UTF-8, at most 64 KiB. The file of a kind may begin
@@ -37,7 +46,7 @@ use std::{
 };
 
 use super::{
-    Kind,
+    Kind, Omission,
     languages::is_tag,
     template::{Mistake, Template},
 };
@@ -195,6 +204,16 @@ impl Words {
         &self.files[at.unwrap_or(0)]
     }
 
+    /// Why the content is left out.
+    pub(super) fn omission(&self, omission: Omission) -> &Template {
+        let behind_the_news = match omission {
+            Omission::LongLines => 0,
+            Omission::Refused => 1,
+            Omission::TooLarge => 2,
+        };
+        &self.files[1 + Kind::ALL.len() + behind_the_news]
+    }
+
     /// What stands behind it.
     pub(super) fn suffix(&self) -> &Template {
         &self.files[FILES.len() - 1]
@@ -252,7 +271,7 @@ fn file_name(path: &Path) -> &str {
 }
 
 /// The files of a language, and the news that each is for.
-const FILES: [(&str, Option<Kind>); 9] = [
+const FILES: [(&str, Option<Kind>); 12] = [
     ("return_prefix.txt", None),
     ("return_failed.txt", Some(Kind::Failed)),
     ("return_timedout.txt", Some(Kind::TimedOut)),
@@ -261,6 +280,9 @@ const FILES: [(&str, Option<Kind>); 9] = [
     ("return_delivered.txt", Some(Kind::Delivered)),
     ("return_forwarded.txt", Some(Kind::Relayed)),
     ("return_expanded.txt", Some(Kind::Expanded)),
+    ("return_long_lines.txt", None),
+    ("return_refused.txt", None),
+    ("return_large.txt", None),
     ("return_suffix.txt", None),
 ];
 
@@ -278,6 +300,9 @@ macro_rules! built_in {
                 include_str!(concat!("templates/", $language, "/return_delivered.txt")),
                 include_str!(concat!("templates/", $language, "/return_forwarded.txt")),
                 include_str!(concat!("templates/", $language, "/return_expanded.txt")),
+                include_str!(concat!("templates/", $language, "/return_long_lines.txt")),
+                include_str!(concat!("templates/", $language, "/return_refused.txt")),
+                include_str!(concat!("templates/", $language, "/return_large.txt")),
                 include_str!(concat!("templates/", $language, "/return_suffix.txt")),
             ],
         )
@@ -322,6 +347,11 @@ mod tests {
             }
             assert!(text(words.prefix()).contains("<Id>"), "{language}");
             assert!(text(words.suffix()).contains("<Postmaster>"), "{language}");
+            let [long, refused, large] =
+                [Omission::LongLines, Omission::Refused, Omission::TooLarge]
+                    .map(|omission| text(words.omission(omission)));
+            assert!(long.contains("998") && !refused.is_empty() && !large.is_empty());
+            assert!(refused != large && !refused.contains("998") && !large.contains("998"));
         }
     }
 

@@ -85,6 +85,31 @@ impl Reply {
         }
     }
 
+    /// The message is refused for what is in it, or for its size, as far as words tell: whatever
+    /// repeats it is refused, too.
+    pub fn blames_content(&self) -> bool {
+        const WORDS: [&str; 9] = [
+            "virus",
+            "malware",
+            "spam",
+            "attachment",
+            "content",
+            "too long",
+            "too large",
+            "too big",
+            "size limit",
+        ];
+        match self.enhanced {
+            Some(Enhanced(_, 6, _) | Enhanced(_, 3, 4) | Enhanced(_, 2, 3)) => true,
+            Some(Enhanced(_, 1 | 2 | 4, _)) => false,
+            _ => {
+                let text = self.text.to_ascii_lowercase();
+                let says = WORDS.iter().any(|word| text.contains(word));
+                says || self.code == 552 && self.enhanced.is_none()
+            }
+        }
+    }
+
     /// 5xx.
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5

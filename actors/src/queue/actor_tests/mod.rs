@@ -19,7 +19,7 @@ use relais_channels::{
     dsn::Templates,
     mail::{Entry, Envelope, MessageId, MessageIds, Notify, Priority, Recipient},
 };
-use relais_config::{Channel, Config, channel::Program};
+use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
@@ -99,6 +99,7 @@ impl House {
             postmaster: "postmaster@relais.example".into(),
             language: "en".into(),
             content_return_limit: 1 << 20,
+            double_bounces: DoubleBounces::default(),
             templates: Arc::new(Templates::load(None).unwrap()),
             channels: channels.clone(),
             spool: spool.clone(),
