@@ -148,8 +148,8 @@ impl Writer {
         match partition.lack() {
             Some(lack) => {
                 let why = format!(
-                    "the store {path}: {lack} on its file system: deliveries into mailboxes are \
-                     put off until there is room"
+                    "the store {path}: {lack}: mail for which there is none is put off until \
+                     there is"
                 );
                 if self.readiness.raise(Cause::Room, &path, &*why) {
                     error!("{why}");

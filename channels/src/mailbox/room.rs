@@ -4,7 +4,10 @@
 //! since of quotas a file system does not tell. A mailbox may lie on a file system of its own, and
 //! be full alone: that is no trouble of the partition's.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use super::{dir::Dir, spill::SpillDir};
 use crate::disk::is_full;
@@ -12,8 +15,8 @@ use crate::disk::is_full;
 /// What there is none left of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lack {
-    /// Room for octets.
-    Octets,
+    /// Room for a message of so many octets.
+    Octets(u64),
     /// Inodes: no file can be made.
     Files,
 }
@@ -22,8 +25,9 @@ pub enum Lack {
 #[derive(Debug, Default)]
 pub(super) struct Room {
     lack: Option<Lack>,
-    /// The size of the largest message that was refused.
+    /// The size of the largest message that was refused, and when one was.
     wanted: u64,
+    refused: Option<Instant>,
 }
 
 impl Room {
@@ -35,6 +39,7 @@ impl Room {
     /// A message of this size did not fit somewhere. Says whether it is the partition that is full.
     pub(super) fn refused(&mut self, root: &Dir, spill: &SpillDir, size: u64) -> Option<Lack> {
         self.wanted = self.wanted.max(size);
+        self.refused = Some(Instant::now());
         if self.lack.is_none() {
             self.look(root, spill);
         }
@@ -43,7 +48,11 @@ impl Room {
 
     /// Looks whether the largest message that was refused would fit now.
     pub(super) fn look(&mut self, root: &Dir, spill: &SpillDir) {
-        self.lack = lack(root, spill, self.wanted.saturating_add(MARGIN));
+        // Its sender may have given up, and smaller ones fit.
+        if self.refused.is_none_or(|refused| refused.elapsed() > MEMORY) {
+            self.wanted = 0;
+        }
+        self.lack = lack(root, spill, self.wanted);
         if self.lack.is_none() {
             self.wanted = 0;
         }
@@ -52,22 +61,52 @@ impl Room {
 
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Octets => "no space left",
-            Self::Files => "no inodes left",
-        })
+        match self {
+            Self::Octets(wanted) => {
+                write!(f, "no space left on its file system for a message of {wanted} octets")
+            }
+            Self::Files => f.write_str("no inodes left on its file system"),
+        }
     }
 }
 
-fn lack(root: &Dir, spill: &SpillDir, octets: u64) -> Option<Lack> {
+fn lack(root: &Dir, spill: &SpillDir, wanted: u64) -> Option<Lack> {
+    let octets = wanted.saturating_add(MARGIN);
     if root.lacks_inodes() {
         return Some(Lack::Files);
     }
     let full = root.free_space().is_ok_and(|free| free < octets)
         || spill.try_room(octets).is_err_and(|error| is_full(&error));
-    full.then_some(Lack::Octets)
+    full.then_some(Lack::Octets(wanted))
 }
 
 /// Octets beside a message's own that it may take: of directories, and of the journals of the file
 /// system.
 const MARGIN: u64 = 64 << 10;
+/// For so long a refusal is a reason to look for as much room as it wanted.
+const MEMORY: Duration = Duration::from_secs(10 * 60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_never_fits_is_forgotten_when_nobody_comes_with_it_again() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let root = Arc::new(Dir::root(folder.path()).expect("a directory"));
+        let spill = SpillDir::open(root.clone()).expect("room");
+        let mut known = Room::default();
+        assert_eq!(known.refused(&root, &spill, 1_000), None, "the mailbox was full alone");
+        let huge = 1 << 60;
+        assert_eq!(known.refused(&root, &spill, huge), Some(Lack::Octets(huge)));
+        assert_eq!(known.refused(&root, &spill, 1_000), Some(Lack::Octets(huge)));
+        known.look(&root, &spill);
+        assert_eq!(known.lack(), Some(Lack::Octets(huge)));
+        known.refused = Instant::now().checked_sub(MEMORY * 2);
+        known.look(&root, &spill);
+        assert_eq!(known.lack(), None);
+        assert_eq!(std::fs::read_dir(folder.path().join(".tmp")).expect("readable").count(), 0);
+    }
+}
