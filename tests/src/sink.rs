@@ -156,6 +156,11 @@ impl Sink {
         self.books.connections.load(Ordering::Acquire)
     }
 
+    /// Connections now.
+    pub fn open_connections(&self) -> usize {
+        self.books.open.load(Ordering::Acquire)
+    }
+
     /// Connections that were open at the same time, at most.
     pub fn most_connections(&self) -> usize {
         self.books.most_open.load(Ordering::Acquire)

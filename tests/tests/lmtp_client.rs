@@ -39,6 +39,35 @@ fn a_stray_reply_bounces_nobody() {
     }
 }
 
+/// One reply too many or too few, and each of the next is taken for that to another command.
+#[test]
+fn replies_out_of_step_bounce_nobody() {
+    let (instance, sink) = office("maxjobs: 1, command_transmit_time: \"5s\"");
+    let _running = instance.start();
+    let rows = [
+        ("MAIL", "250 one\r\n250 and another", "451 4.5.0 protocol error: the peer said 250"),
+        ("MAIL", "354 go on", "451 4.5.0 protocol error: the peer said 354 go on"),
+        ("RCPT TO:<b@", "354 go on", "451 4.5.0 protocol error: the peer said 354 go on"),
+        (". RCPT TO:<a@", "354 go on", "unknown whether it was taken"),
+    ];
+    for (command, said, want) in rows {
+        sink.oblige();
+        eventually("nothing waits", PATIENCE, || {
+            instance.relais("queue", &["retry", "--all", "--yes"]);
+            instance.queue().is_empty()
+        });
+        // The kept connection is not asked for what shows on a new one.
+        eventually("it is closed", PATIENCE, || sink.open_connections() == 0);
+        sink.answer(command, said);
+        send(&instance, &["a@one.test", "b@one.test"], "m");
+        eventually(want, PATIENCE, || {
+            let queue = instance.queue();
+            !queue.is_empty() && why(&instance).contains(want)
+        });
+    }
+    assert_eq!(actions(&instance, "R"), 0, "{}", instance.log());
+}
+
 #[test]
 fn a_reply_before_the_content_is_no_delivery() {
     let (instance, sink) = office("maxjobs: 1");

@@ -223,6 +223,9 @@ impl<'a> Exchange<'a> {
         if reply.code == 421 && !matches!(self.stage, Stage::Status(_)) {
             return self.closed(reply);
         }
+        if matches!(self.stage, Stage::Mail | Stage::Rcpt(_)) && reply.code / 100 == 3 {
+            return self.out_of_step(reply);
+        }
         match self.stage {
             Stage::Reset if !reply.is_success() => Next::Stale,
             Stage::Rcpt(i) => self.rcpt(i, reply),
@@ -468,7 +471,8 @@ impl<'a> Exchange<'a> {
         if closing || no_store {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
         }
-        self.closing |= closing || (200..250).contains(&reply.code);
+        // 25x alone says what became of it; other replies may be about something else.
+        self.closing |= closing || (200..250).contains(&reply.code) || reply.code / 100 == 3;
         let outcome = self.stage.outcome(reply);
         self.reset_due |= !matches!(outcome, Outcome::Delivered(_));
         self.answer(self.accepted[i], outcome);
@@ -477,6 +481,16 @@ impl<'a> Exchange<'a> {
         }
         self.stage = Stage::Status(i + 1);
         Next::Await
+    }
+
+    /// No command asks for such a reply before DATA: those that follow are not about what they seem to
+    /// be about.
+    fn out_of_step(&mut self, reply: Reply) -> Next {
+        self.closing = true;
+        let outcome = self.stage.outcome(reply);
+        self.answer_all(&outcome);
+        self.trouble.get_or_insert(SiteTrouble { outcome });
+        Next::Done
     }
 
     /// 421 before the data: the whole connection goes, not only this command.

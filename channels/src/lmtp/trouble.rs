@@ -1,9 +1,9 @@
 //! The one place that decides whether a reply, or the lack of one, means delivered, deferred or
 //! failed.
 //!
-//! The matrix of stage and reply is the one that MTAs agree on, with two corrections: after the
-//! data only 25x is a delivery, and what cannot be understood there is "unknown", which is
-//! tried again at the price of a possible duplicate.
+//! The matrix of stage and reply is the one that MTAs agree on, with three corrections: after the
+//! data only 25x is a delivery; what cannot be understood there is "unknown", which is tried again at
+//! the price of a possible duplicate; and a reply that makes no sense where it comes bounces nobody.
 
 use std::{fmt, io};
 
@@ -69,9 +69,11 @@ impl Stage {
             (_, 500..) => Outcome::Failed(reply),
             // RFC 5321 section 4.2: the first digit says it all.
             (Self::Data, 300..=399) | (Self::Status(_), 250..=259) => Outcome::Delivered(reply),
-            (Self::Status(_), 200..=299) => Outcome::Deferred(self.unknown(&reply)),
+            (Self::Status(_), 200..=399) => Outcome::Deferred(self.unknown(&reply)),
+            // One reply too many or too few, and all that follow are about other commands: it says
+            // nothing of this message.
             (Self::Data | Self::Content, _) | (_, 300..=399) => {
-                Outcome::Failed(self.protocol_error(&reply))
+                Outcome::Deferred(self.protocol_error(&reply))
             }
             _ => Outcome::Delivered(reply),
         }
@@ -112,7 +114,7 @@ impl Stage {
 
     fn protocol_error(self, reply: &Reply) -> Reply {
         let text = format!("protocol error: the peer said {reply:.200} {self}");
-        Reply::with_text(554, Enhanced(5, 5, 0), text)
+        Reply::with_text(451, Enhanced(4, 5, 0), text)
     }
 
     fn unknown(self, reply: &Reply) -> Reply {
