@@ -8,6 +8,7 @@ use crate::{
     names::LDAP_SERVER,
     reader::{Node, Reader, suggest},
     section::{Form, Kind, Nested, Section, print_section, read_into},
+    source::shorten,
 };
 
 /// The directory.
@@ -135,6 +136,11 @@ impl Kind<Directory> for AnyDirectory {
         let (name, text) = crate::pieces::variant(node.text).unwrap_or((node.text, ""));
         let fields = Node { text: if text.is_empty() { "()" } else { text }, ..node.clone() };
         match name {
+            "Ldif" if text.trim_start_matches(['(', ' ', '\n']).starts_with('"') => {
+                let file = text.trim_matches(['(', ')', ' ', '\n']);
+                reader.unfit(node, &format!("Ldif(file: {}) is expected", shorten(file)));
+                None
+            }
             "Ldif" => {
                 let mut ldif = Ldif::default();
                 read_into(&fields, reader, &mut ldif)?;
@@ -145,6 +151,10 @@ impl Kind<Directory> for AnyDirectory {
                 let mut ldap = Ldap::blank();
                 read_into(&fields, reader, &mut ldap)?;
                 Some(Directory::Ldap(ldap))
+            }
+            file if file.starts_with('"') => {
+                reader.unfit(node, &format!("Ldif(file: {}) is expected", shorten(file)));
+                None
             }
             wrong => {
                 let expected = suggest(

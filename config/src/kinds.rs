@@ -50,11 +50,16 @@ pub(crate) struct Formed {
 impl Kind<String> for Formed {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<String> {
         let text = Text.read(node, reader)?;
-        if !(self.is)(&text) {
-            reader.unfit(node, self.expected);
-            return None;
+        if (self.is)(&text) {
+            return Some(text);
         }
-        Some(text)
+        // Blanks around it, the dot of the DNS, capitals.
+        let plain = text.trim().trim_end_matches('.');
+        let meant = [plain.to_owned(), plain.to_ascii_lowercase()];
+        let meant = meant.iter().find(|meant| (self.is)(meant));
+        let hint = meant.map_or_else(String::new, |meant| format!("did you mean {meant:?}? "));
+        reader.unfit(node, &format!("{hint}{}", self.expected));
+        None
     }
 
     fn print(&self, value: &String) -> Document {
@@ -88,7 +93,8 @@ pub(crate) struct Parsed {
 
 impl<T: FromStr + Display> Kind<T> for Parsed {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<T> {
-        let value = Text.read(node, reader)?.parse().ok();
+        let text: Option<String> = ron::from_str(node.text).ok();
+        let value = text.and_then(|text| text.parse().ok());
         if value.is_none() {
             reader.unfit(node, self.expected);
         }
@@ -107,7 +113,13 @@ impl Kind<bool> for Flag {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<bool> {
         let value = ron::from_str(node.text).ok();
         if value.is_none() {
-            reader.unfit(node, "true or false is expected");
+            let said = bare(node.text).to_ascii_lowercase();
+            let meant = match said.as_str() {
+                "true" | "yes" | "on" | "1" => "true is expected, without quotes",
+                "false" | "no" | "off" | "0" => "false is expected, without quotes",
+                _ => "true or false is expected",
+            };
+            reader.unfit(node, meant);
         }
         value
     }
@@ -157,7 +169,11 @@ impl<N: Number> Kind<N> for Count {
         let number = count.and_then(N::from_count);
         if number.is_none() {
             let (least, most) = (self.0.start(), self.0.end());
-            reader.unfit(node, &format!("a whole number from {least} to {most} is expected"));
+            let said = bare(node.text);
+            let fits = said.parse().is_ok_and(|count| self.0.contains(&count));
+            let meant = if fits { format!(": {said}") } else { String::new() };
+            reader
+                .unfit(node, &format!("a whole number from {least} to {most} is expected{meant}"));
         }
         number
     }
@@ -301,7 +317,9 @@ pub(crate) struct List<K>(pub(crate) K);
 impl<T, K: Kind<T>> Kind<Vec<T>> for List<K> {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Vec<T>> {
         let Ok(items) = pieces::items(node.text) else {
-            reader.unfit(node, "a list is expected: [value, ...]");
+            let one = node.text.len() <= LONGEST_SHOWN && !node.text.starts_with(['(', '{', '[']);
+            let example = if one { node.text } else { "value, ..." };
+            reader.unfit(node, &format!("a list is expected: [{example}]"));
             return None;
         };
         let mut values = Vec::with_capacity(items.len());
@@ -477,6 +495,12 @@ impl Number for NonZeroUsize {
     }
 }
 
+/// Without quotes around it, and without `Some`.
+fn bare(text: &str) -> &str {
+    let inner = text.strip_prefix("Some(").and_then(|text| text.strip_suffix(')'));
+    inner.unwrap_or(text).trim().trim_matches('"').trim()
+}
+
 fn sized(octets: u64) -> Document {
     let text = format_size(octets);
     match text.parse::<u64>() {
@@ -484,6 +508,9 @@ fn sized(octets: u64) -> Document {
         Err(_) => Document::text(&text),
     }
 }
+
+/// Octets of a value that is shown as part of a list.
+const LONGEST_SHOWN: usize = 60;
 
 /// Waiting for something that may take up to months.
 pub(crate) const WAIT: Time =

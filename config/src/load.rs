@@ -297,10 +297,13 @@ fn read_file(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
     }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is UTF-16; it must be saved as UTF-8".to_owned());
+    }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid].split(|c| *c == b'\n').count();
-        format!("line {line} holds an octet that is not UTF-8")
+        format!("line {line} holds an octet that is not UTF-8; it must be saved as UTF-8")
     })
 }
 

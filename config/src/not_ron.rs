@@ -77,7 +77,9 @@ pub(crate) fn first_slip(text: &str) -> Option<Slip<'_>> {
             return Some(slip(token.slice(), message, "a ) too many is before it, or a ( missing"));
         }
         let frame = stack.last_mut();
-        if let Some(slip) = one(text, before, token, next, frame.as_deref()) {
+        if let Some(slip) = no_colon(before, token, field, frame.as_deref())
+            .or_else(|| one(text, before, token, next, frame.as_deref()))
+        {
             return Some(slip);
         }
         match token {
@@ -107,10 +109,36 @@ pub(crate) fn first_slip(text: &str) -> Option<Slip<'_>> {
         }
         before = Some(token);
     }
+    if let Some(comment) = open_comment(text) {
+        let message = "the comment that begins here does not end";
+        return Some(slip(
+            comment,
+            message,
+            "*/ is missing; // makes a comment of the rest of a line",
+        ));
+    }
     let frame = doubtful.or(stack.pop()).filter(|_| opened)?;
     let close = closing(frame.open);
     let message = format!("the {}{} that was opened here is not closed", frame.open, of(&frame));
     Some(slip(frame.open, &message, &format!("a {close} is missing, here or further on")))
+}
+
+/// `maxjobs 7`: a value right behind the name of a field.
+fn no_colon<'a>(
+    before: Option<Token<'a>>,
+    token: Token<'a>,
+    field: &str,
+    frame: Option<&Frame<'a>>,
+) -> Option<Slip<'a>> {
+    let in_section = frame.is_some_and(|frame| frame.open == "(") && field.is_empty();
+    let Some(Token::Word(name)) = before.filter(|_| in_section) else { return None };
+    let value = match token {
+        Token::Word(value) | Token::Text(value) if is_name(name) => value,
+        _ => return None,
+    };
+    let message = format!("a colon is missing behind {}", crate::source::shorten(name));
+    let value = crate::source::shorten(value);
+    Some(slip(name, &message, &format!("{name}: {value} is expected")))
 }
 
 /// What may be wrong with one token, by those around it.
@@ -126,6 +154,14 @@ fn one<'a>(
     match token {
         Token::Other(s) if s.starts_with('#') => {
             Some(slip(s, "\"#\" begins no comment here", "comments stand behind //"))
+        }
+        Token::Other(s) if text[offset(text, s)..].starts_with("=>") => {
+            let accepted = "a rule is a pair: (\"pattern\", \"template\")";
+            Some(slip(s, "\"=>\" has no place here", accepted))
+        }
+        Token::Word(s) if s.ends_with(';') => {
+            let end = &s[s.len() - 1..];
+            Some(slip(end, "\";\" has no place here", "a comma stands behind a value"))
         }
         Token::Other(s) if s.starts_with('=') => {
             let accepted = "a colon stands between a name and its value: name: value";
@@ -210,6 +246,10 @@ fn quoted_name<'a>(text: &'a str, s: &'a str, frame: Option<&Frame<'a>>) -> Slip
             let message = format!("{} is a map: it stands in braces", frame.field);
             slip(frame.open, &message, &format!("{}: {{{s}: ...}} is expected", frame.field))
         }
+        _ if !is_name(s.trim_matches('"')) => {
+            let accepted = "a comma stands between its two texts: (\"pattern\", \"template\")";
+            slip(s, "this is no name of a field, and a pair has no colon", accepted)
+        }
         _ => {
             let name = s.trim_matches('"');
             let message = format!("the name of a field stands without quotes: {name}");
@@ -262,11 +302,17 @@ fn closing(open: &str) -> &'static str {
     }
 }
 
+/// Of a field, or one of several names.
+fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && word.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+}
+
 /// `true`, `Smtp`, `25`, `-1.5`.
 fn is_plain(word: &str) -> bool {
-    let name = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && word.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-    name || word.parse::<f64>().is_ok() || word.bytes().all(|c| c.is_ascii_digit() || c == b'_')
+    is_name(word)
+        || word.parse::<f64>().is_ok()
+        || word.bytes().all(|c| c.is_ascii_digit() || c == b'_')
 }
 
 /// A text without quotes, colons and all, up to a comma or the end of the line.
@@ -415,6 +461,28 @@ fn raw_text_length(rest: &str) -> Option<usize> {
     Some(1 + hashes + 1 + length)
 }
 
+/// The block comment that goes on to the end of the text, if one does.
+fn open_comment(text: &str) -> Option<&str> {
+    let mut tokens = Tokens { text, at: 0 };
+    loop {
+        let rest = tokens.rest();
+        let blanks = rest.len() - rest.trim_start().len();
+        tokens.at += blanks;
+        let rest = tokens.rest();
+        if rest.starts_with("/*") {
+            let length = block_comment(rest);
+            if length == rest.len() && !rest.ends_with("*/") {
+                return Some(&rest[..2]);
+            }
+            tokens.at += length;
+        } else if rest.starts_with("//") {
+            tokens.at += rest.find('\n').unwrap_or(rest.len());
+        } else {
+            tokens.next()?;
+        }
+    }
+}
+
 /// Block comments may hold others.
 fn block_comment(rest: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
@@ -460,6 +528,13 @@ mod tests {
                 "pools: {\"A\": ...}",
             ),
             ("(host = \"a\")", "=", "has no place", "a colon stands between"),
+            ("(maxjobs 7)", "maxjobs", "a colon is missing behind maxjobs", "maxjobs: 7"),
+            ("(a: 1, host \"x\")", "host", "a colon is missing behind host", "host: \"x\""),
+            ("(host: \"a\";\n)", ";", "has no place", "a comma stands behind a value"),
+            ("(maxjobs: 7; a: 1)", ";", "has no place", "a comma stands behind a value"),
+            ("(a: [\"$*\" => \"b\"])", "=", "\"=>\" has no place", "(\"pattern\", \"template\")"),
+            ("(a: [(\"$*\": \"b\")])", "\"$*\"", "a pair has no colon", "a comma stands between"),
+            ("(a: 1, /* b\n)", "/*", "the comment that begins here", "*/ is missing"),
             (
                 "(host: mail.example.org)",
                 "mail.example.org",

@@ -109,6 +109,12 @@ impl<'a> Reader<'a> {
         self.note(spot, "", &seen, &message, "");
     }
 
+    /// The line of a field that was read before.
+    pub(crate) fn line_of(&self, path: &str) -> usize {
+        let (_, text) = self.place(path);
+        self.spot_of(text).line
+    }
+
     /// Whether `path` was read, and nothing in it or around it is wrong.
     pub(crate) fn is_sound(&self, path: &str) -> bool {
         !self.mistakes.iter().any(|m| lies_in(path, &m.field) || lies_in(&m.field, path))

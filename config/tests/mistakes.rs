@@ -111,7 +111,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "[25]",
         "25",
         &[
-            r#"6:62: dispatcher.services["SMTP"].ports: 25 does not fit here; a list is expected: [value, ...]"#,
+            r#"6:62: dispatcher.services["SMTP"].ports: 25 does not fit here; a list is expected: [25]"#,
         ],
     ),
     (
@@ -208,7 +208,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "flag",
         r#"pool: "SMTP"#,
         r#"multigate: yes, pool: "SMTP"#,
-        &["11:74: channels[1].multigate: yes does not fit here; true or false is expected"],
+        &["11:74: channels[1].multigate: yes does not fit here; true is expected, without quotes"],
     ),
     (
         "falling series",
@@ -325,7 +325,9 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "same name",
         r#"name: "lmtp""#,
         r#"name: "l""#,
-        &[r#"12:16: channels[2].name: there is a channel "l" already; another name is expected"#],
+        &[
+            r#"12:16: channels[2].name: there is a channel "l" already, in line 10; another name is expected"#,
+        ],
     ),
     (
         "same tag",
@@ -348,7 +350,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         r#"channel: "tcp_local""#,
         r#"channel: "tcp_locl""#,
         &[
-            r#"6:42: dispatcher.services["SMTP"].channel: no channel is called "tcp_locl"; did you mean tcp_local? there are: tcp_local, l, lmtp"#,
+            r#"6:42: dispatcher.services["SMTP"].channel: no channel is called "tcp_locl"; did you mean tcp_local? there are: tcp_local (of program Smtp)"#,
         ],
     ),
     (
@@ -678,7 +680,7 @@ fn files_that_cannot_be_read() {
     let missing = "/no.ron: the file cannot be used: No such file or directory (os error 2)\n";
     assert_eq!(said(&folder.join("no.ron")), missing);
     std::fs::write(&file, b"(\n host: \"\xff\")").unwrap();
-    let not_text = "/f.ron: the file cannot be used: line 2 holds an octet that is not UTF-8\n";
+    let not_text = "/f.ron: the file cannot be used: line 2 holds an octet that is not UTF-8; it must be saved as UTF-8\n";
     assert_eq!(said(&file), not_text);
     // One octet too many, and exactly as many as there may be.
     let mut text = BASE.to_owned();

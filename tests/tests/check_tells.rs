@@ -134,3 +134,81 @@ fn a_rule_for_everybody_ends_the_word_about_those_who_cannot_be_told() {
         assert!(!found.iter().any(said), "{found:#?}");
     }
 }
+
+/// What people write, and what they are told: `line:column` in the file below, and words.
+const SLIPS: &[(&str, &str, &str, &str)] = &[
+    ("maxjobs: 7", "maxjobs: \"4\"", "34:46", "1 to 10000 is expected: 4"),
+    ("maxjobs: 7", "maxjobs: Some(4)", "34:46", "1 to 10000 is expected: 4"),
+    ("maxjobs: 7", "maxjobs 7", "34:37", "a colon is missing behind maxjobs; maxjobs: 7"),
+    ("maxjobs: 7", "MaxJobs: 7", "34:37", "did you mean maxjobs?"),
+    ("maxjobs: 7,", "maxjobs: 7", "34:48", "a comma is missing before this"),
+    ("maxjobs: 7,", "maxjobs: 7;", "34:47", "\";\" has no place here; a comma"),
+    ("maxjobs: 7", "idle_time: 300", "34:48", "a time with its unit is expected"),
+    ("maxjobs: 7", "max_line: \"10 megs\"", "34:47", "a number of octets is expected"),
+    ("multigate: true", "multigate: yes", "33:21", "true is expected, without quotes"),
+    ("[2525]", "2525", "11:101", "a list is expected: [2525]"),
+    ("[2525]", "[70000]", "11:102", "a whole number from 0 to 65535 is expected"),
+    (", ports: [2525]", "", "11:13", "the service listens nowhere; ports, "),
+    ("program: Smtp, ", "program: SMTP, ", "11:33", "did you mean Smtp?"),
+    (
+        "channel: \"tcp_local\"",
+        "channel: \"smtp\"",
+        "11:48",
+        "there are: tcp_local (of program Smtp)",
+    ),
+    ("name: \"tcp_lmtpss\"", "name: \"tcp_lmtpcs\"", "35:16", "already, in line 32; another name"),
+    ("pool: \"SMTP_POOL\"", "pool: \"smtp_pool\"", "34:55", "did you mean SMTP_POOL?"),
+    (".lmtp@lmtpcs-daemon", ".lmtp@tcp_lmtpcs", "25:9", "its tag, lmtpcs-daemon, is expected here"),
+    ("V$H@localhost", "V$H", "24:9", "the rule leads back to itself"),
+    ("(\"$*\",    ", "(\"$*\":   ", "24:10", "a comma stands between its two texts"),
+    ("(\"$*\",    ", "\"$*\" => (", "24:14", "a rule is a pair: (\"pattern\", \"template\")"),
+    (
+        "host: \"localhost\"",
+        "host: \"mail.example.org.\"",
+        "5:11",
+        "did you mean \"mail.example.org\"?",
+    ),
+    (
+        "directory: Ldif()",
+        "directory: \"people.ldif\"",
+        "50:16",
+        "Ldif(file: \"people.ldif\") is expected",
+    ),
+    ("directory: Ldif()", "directory: Ldif(file: \"none\")", "50:27", "No such file or directory"),
+    ("listen: \"127.0.0.1:9225\"", "listen: 9225", "59:21", "such as \"127.0.0.1:9225\""),
+    ("// metrics", "/* metrics", "59:45", "*/ is missing"),
+];
+
+#[test]
+fn a_usual_slip_is_told_with_its_place_and_what_would_be_right() {
+    let instance = Instance::new(Settings::standalone());
+    let base = relais_tests::example("standalone");
+    let told = |octets: &[u8]| {
+        fs::write(instance.path("relais.ron"), octets).unwrap();
+        check(&instance).0
+    };
+    for (from, to, place, says) in SLIPS {
+        assert!(base.contains(from), "{from}");
+        let text = base.replacen(from, to, 1);
+        // The ends of lines of Windows, and its mark before the text, change nothing.
+        let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        for text in [text, windows] {
+            let found = told(text.as_bytes());
+            let is_it = |finding: &&Value| {
+                *place == format!("{}:{}", finding["line"], finding["column"])
+                    && finding["message"].as_str().unwrap().contains(says)
+            };
+            assert_eq!(found.iter().filter(is_it).count(), 1, "{to}: {place} {says}: {found:#?}");
+            let mistakes = found.iter().filter(|finding| finding["accepted"].is_string()).count();
+            assert!(mistakes <= 1, "one slip, one mistake: {found:#?}");
+        }
+    }
+    let wide: Vec<u8> = base.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let found = told(&[&[0xff, 0xfe], &wide[..]].concat());
+    assert!(found[0]["message"].as_str().unwrap().contains("must be saved as UTF-8"), "{found:#?}");
+    // What is a matter of taste is none of ours.
+    for (from, to) in [("    host", "\thost"), ("maxjobs: 7", "idle_time: \"5 m\"")] {
+        let found = told(base.replacen(from, to, 1).as_bytes());
+        assert!(found.iter().all(|finding| finding["accepted"].is_null()), "{to}: {found:#?}");
+    }
+}

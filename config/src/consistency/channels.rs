@@ -50,7 +50,9 @@ fn is_unique(config: &Config, known: &Known<'_>, i: usize, reader: &mut Reader<'
     if !channel.name.is_empty()
         && earlier(known.channels.get(channel.name.as_str()).copied()).is_some()
     {
-        let message = format!("there is a channel {:?} already", channel.name);
+        let first = known.channels.get(channel.name.as_str()).copied().unwrap_or_default();
+        let line = reader.line_of(&format!("channels[{first}].name"));
+        let message = format!("there is a channel {:?} already, in line {line}", channel.name);
         reader.mistake_at(&format!("channels[{i}].name"), &message, "another name is expected");
     }
     if !channel.tag.is_empty()

@@ -64,8 +64,9 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
         }
     }
     let known = Known::of(config);
-    services::check(config, &known, reader);
+    // Who speaks of channels is told only when their names are right.
     channels::check(config, &known, reader);
+    services::check(config, &known, reader);
     routing::check(config, &known, reader);
     rules::check(config, &known, reader);
     mappings::check(config, reader);

@@ -8,7 +8,7 @@ use crate::{
     channel::Program,
     dispatcher,
     reader::Reader,
-    rewrite::{Condition, Outcome, Piece, Rewriting, Template},
+    rewrite::{Condition, Outcome, Part, Piece, Rewriting, Template},
 };
 
 /// Where a rule's template leads.
@@ -54,6 +54,11 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
             continue;
         }
         if let Template::Plain(rewriting) = &rule.parsed {
+            if rule.kind.is_catch_all() && stays_the_same(rewriting) {
+                let message = "the rule leads back to itself, and the address is refused (554): a \
+                               template for the last step ends with @ and the tag of a channel";
+                reader.warning_at(&path, message, false);
+            }
             warn_of_conditions(rewriting, &sources, &path, reader);
             if always_applies(rewriting) {
                 settled.insert(&rule.key, i);
@@ -70,7 +75,11 @@ fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         let Tag::Named(tag) = tag_of(rule) else { continue };
         let refuses = matches!(&rule.parsed, Template::Plain(Rewriting { error: Some(_), .. }));
         if !refuses && known.tag(&tag).is_none() {
-            let tags = list(&tag, config.channels.iter().map(|channel| channel.tag.as_str()));
+            let named = known.channels.get(tag.as_str()).map(|i| &config.channels[*i].tag);
+            let tags = || list(&tag, config.channels.iter().map(|channel| channel.tag.as_str()));
+            let tags = named.map_or_else(tags, |named| {
+                format!("{tag} is the name of a channel: its tag, {named}, is expected here")
+            });
             let message =
                 format!("no channel has the tag {tag:?}: mail by this rule would be refused");
             reader.mistake_at(&format!("rewrite_rules[{i}]"), &message, &tags);
@@ -162,6 +171,13 @@ fn warn_of_conditions(
         };
         reader.warning_at(path, &message, false);
     }
+}
+
+/// Whether the address is rewritten from the start just as it was.
+fn stays_the_same(rewriting: &Rewriting) -> bool {
+    let Outcome::Restart { user, host } = &rewriting.outcome else { return false };
+    let whole = [Piece::Part(Part::Unmatched, None)];
+    rewriting.set_tag.is_none() && user[..] == [Piece::User] && host[..] == whole
 }
 
 /// Whether nothing can keep the rule from applying to a host that its pattern matches.

@@ -125,16 +125,19 @@ fn has_channel(config: &Config, known: &Known<'_>, service: &Service, reader: &m
         return;
     }
     let place = path(service, ".channel");
-    let Some(i) = known.channels.get(service.channel.as_str()).copied() else {
-        let message = format!("no channel is called {:?}", service.channel);
-        let names = config.channels.iter().map(|channel| channel.name.as_str());
-        return reader.mistake_at(&place, &message, &list(&service.channel, names));
-    };
-    let program = config.channels[i].program;
     let wanted = match service.program {
         Program::Smtp => channel::Program::Smtp,
         Program::Lmtp | Program::LmtpNative => channel::Program::Lmtp,
     };
+    let Some(i) = known.channels.get(service.channel.as_str()).copied() else {
+        let message = format!("no channel is called {:?}", service.channel);
+        let fitting = config.channels.iter().filter(|channel| channel.program == wanted);
+        let names = fitting.map(|channel| channel.name.as_str());
+        let names = list(&service.channel, names);
+        let accepted = format!("{names} (of program {wanted:?})");
+        return reader.mistake_at(&place, &message, &accepted);
+    };
+    let program = config.channels[i].program;
     let readable = reader.is_sound(&format!("channels[{i}].program"))
         && reader.is_sound(&path(service, ".program"));
     if program != wanted && readable {
