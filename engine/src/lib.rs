@@ -14,6 +14,7 @@ pub mod lock;
 pub mod logging;
 pub mod loose;
 mod obstacles;
+pub mod order_book;
 pub mod rerouting;
 pub mod show;
 pub mod shutdown;

@@ -10,7 +10,6 @@ use std::{
     fmt::Write,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
     thread,
 };
 
@@ -78,7 +77,8 @@ impl Intents {
             let gone_on = old.state.open() & spool.gone_on(old.id, old.entry).await?;
             if gone_on != 0 {
                 concluded += 1;
-                spool.amend(without(old, gone_on));
+                let now = left_of(old.state, gone_on);
+                spool.amend(Change::of(old, now, now_ms(), Some("routed again".into())));
             }
         }
         spool.flush().await?;
@@ -102,23 +102,6 @@ impl Intents {
             Some((id.parse().ok()?, entry.parse().ok()?))
         };
         Some(lines.filter_map(entry).collect())
-    }
-}
-
-fn without(old: &ScannedEntry, gone: u64) -> Change {
-    Change {
-        id: old.id,
-        place: old.place,
-        entry: old.entry,
-        channel: Arc::clone(&old.channel),
-        host: Arc::clone(&old.host),
-        priority: old.priority,
-        size: old.size,
-        at: now_ms(),
-        was: old.state,
-        now: left_of(old.state, gone),
-        replies: Vec::new(),
-        reason: Some("routed again".into()),
     }
 }
 

@@ -41,6 +41,7 @@ use relais_config::{
 
 use crate::{
     limits::{Named, Names, Saved},
+    order_book::OrderBook,
     rerouting::Intents,
     stopped::Stopped,
     tallies::Tallies,
@@ -76,6 +77,8 @@ pub struct Engine {
     pub tallies: Tallies,
     /// Threads to end and to join, in this order.
     pub arbiters: Vec<Arbiter>,
+    /// Orders that were answered and are not carried out yet.
+    pub orders: Arc<OrderBook>,
     /// Where each service listens: its name and its places.
     pub listening: Vec<(String, Vec<String>)>,
 }
@@ -106,6 +109,9 @@ pub enum StartError {
     /// What was being routed again when the engine ended cannot be told from what was not.
     #[error("cannot find out how far messages were routed again: {0}")]
     Rerouting(SpoolError),
+    /// Orders of before the last end cannot be carried out.
+    #[error("cannot carry out what was ordered before the last end: {0}")]
+    Orders(SpoolError),
     /// There is no thread for the counters.
     #[error("cannot start the thread that keeps the counters: {0}")]
     Tallies(std::io::Error),
@@ -145,11 +151,15 @@ impl Engine {
         let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &watch)?;
         // Before anything is delivered.
         Intents::new(&config.data).conclude(&spool).map_err(StartError::Rerouting)?;
+        let orders = Arc::new(OrderBook::new(&config.data));
+        let unfinished = orders.conclude(&spool, &metrics).map_err(StartError::Orders)?;
         let (queue, controller) =
             start_queue(&config, &channels, &metrics, &spool, &watch, &notary);
         notary.do_send(notary::Connect(queue.clone()));
         // Nothing is committed before the sessions start, so the address is always there in time.
         let _ = queue_address.set(queue.clone());
+        let (to, of) = (queue.clone(), spool.clone());
+        actix::spawn(async move { unfinished.go_on(&to, &of).await });
         let progress = ThreadProgress::default();
         let parts = JobParts {
             host: config.host.as_str().into(),
@@ -229,6 +239,7 @@ impl Engine {
             store: store.map(Store::start),
             tallies,
             arbiters,
+            orders,
             listening,
         })
     }

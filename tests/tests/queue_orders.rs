@@ -784,6 +784,63 @@ fn a_kill_while_held_mail_is_released_neither_loses_nor_doubles_a_message() {
     assert_eq!(delivered(), MESSAGES, "each once");
 }
 
+/// Whoever is told that something is or will be done is told so for good.
+#[test]
+fn what_was_ordered_and_answered_is_done_though_the_engine_is_killed() {
+    let port = free_port();
+    let instance = Instance::new(Settings::standalone().stores(port));
+    let sinks = [1, 2, 3].map(|n| Sink::at(([127, 0, 0, n], port).into()));
+    let notices = || mailbox(&instance.store(), "relais.example", "alice").len();
+    let mail = |to: &str| send(&instance, "alice@relais.example", &[to], "ordered");
+    let running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    let [returned, deleted, held] = ["x@one.test"; 3].map(mail);
+    for (action, id, done) in [
+        ("return", &returned, "returned"),
+        ("delete", &deleted, "deleted"),
+        ("hold", &held, "held"),
+    ] {
+        let told = must(&instance, &["queue", action, id]);
+        assert!(told.contains(&format!("1 entry {done}")), "{told}");
+    }
+    running.kill();
+    sinks.iter().for_each(Sink::pause);
+    let running = instance.start();
+    eventually("the sender has it back", PATIENCE, || notices() == 1);
+    eventually("one is left", PATIENCE, || ids(&instance, &[]) == [&*held]);
+    assert_eq!(ids(&instance, &["--held"]), [&*held]);
+
+    // The same of what a job has in hand, and what was ordered last counts.
+    must(&instance, &["channel", "start", "stores"]);
+    let [delivered, deleted, returned] = ["x@one.test", "x@two.test", "x@three.test"].map(mail);
+    eventually("jobs have them", PATIENCE, || ids(&instance, &["--state", "active"]).len() == 3);
+    for (action, id) in [("hold", &delivered), ("delete", &deleted), ("return", &returned)] {
+        let told = must(&instance, &["queue", action, id, "--reason", "a \"reason\""]);
+        assert!(told.contains("1 in the hands of a job"), "{told}");
+    }
+    must(&instance, &["queue", "release", &delivered]);
+    running.kill();
+    sinks.iter().for_each(Sink::resume);
+    let mut running = instance.start();
+    eventually("the sender has that back, too", PATIENCE, || notices() == 2);
+    let logged = |action: &str, id: &str| {
+        let (action, log) = (format!("\"action\":\"{action}\""), instance.log());
+        log.lines().filter(|line| line.contains(&action) && line.contains(id)).count()
+    };
+    eventually("what was released is delivered", PATIENCE, || logged("D", &delivered) == 1);
+    eventually("one is left", PATIENCE, || ids(&instance, &[]) == [&*held]);
+    assert_eq!((logged("X", &deleted), logged("D", &deleted), logged("D", &returned)), (1, 0, 0));
+
+    // What is done does not come back by what was written down.
+    must(&instance, &["queue", "release", &held]);
+    eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+    running.terminate();
+    running.wait(PATIENCE);
+    let _running = instance.start();
+    assert!(instance.queue().is_empty());
+    assert_eq!((notices(), logged("D", &held)), (2, 1));
+}
+
 /// A user whose mail goes into a hold channel, and one who gets hers.
 fn hold_office() -> Instance {
     let settings = Settings::standalone()

@@ -189,20 +189,8 @@ impl Queue {
         if self.tracker.changed_since(reading, found.id, found.entry) {
             return Altered::Moved;
         }
-        self.spool.amend(Change {
-            id: found.id,
-            place: found.place,
-            entry: found.entry,
-            channel: Arc::clone(&found.channel),
-            host: Arc::clone(&found.host),
-            priority: found.priority,
-            size: found.size,
-            at: now_ms(),
-            was: found.state,
-            now: EntryState::Done,
-            replies: Vec::new(),
-            reason: Some(Arc::clone(&reason.words)),
-        });
+        let reason = Some(Arc::clone(&reason.words));
+        self.spool.amend(Change::of(found, EntryState::Done, now_ms(), reason));
         // Whoever read it before this must not delete it once more.
         self.tracker.done_aside(found.id, found.entry);
         Altered::Done

@@ -51,7 +51,7 @@ pub use self::{
     },
     recalls::Recall,
     standing::{LookAgain, Standing},
-    wishes::GiveUpJobs,
+    wishes::{CountOrders, GiveUpJobs},
 };
 pub use crate::channels::ChannelId;
 use crate::{

@@ -21,6 +21,11 @@ use crate::spool::{EntryState, ScannedEntry, Spool, SpoolError};
 #[rtype(result = "()")]
 pub struct GiveUpJobs;
 
+/// How many orders about entries are taken and not carried out yet.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct CountOrders;
+
 /// An entry as the disk has it, and its message.
 type Found = (ScannedEntry, Result<Envelope, SpoolError>);
 
@@ -45,7 +50,7 @@ impl Queue {
                 (EntryState::Done, reason.words)
             }
             Action::Return => {
-                let ended = "held in place, as the engine stopped: return it once more";
+                let ended = "held in place, as the engine stopped: its next start returns it";
                 (held, format!("{}; {ended}", reason.words).into())
             }
             Action::Release | Action::Retry => return,
@@ -64,6 +69,15 @@ async fn look_up(spool: Spool, wanted: Vec<Key>) -> Result<Vec<Found>, SpoolErro
         read.push((scanned, envelope));
     }
     Ok(read)
+}
+
+impl Handler<CountOrders> for Queue {
+    type Result = usize;
+
+    fn handle(&mut self, _: CountOrders, _: &mut Self::Context) -> usize {
+        let _busy = self.meter.handling("CountOrders");
+        self.wishes.len() + self.returning.len()
+    }
 }
 
 impl Handler<GiveUpJobs> for Queue {

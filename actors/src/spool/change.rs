@@ -6,7 +6,7 @@ use relais_channels::mail::{MessageId, Outcome, Priority};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Place, Stored, StoredEntry,
+    Place, ScannedEntry, Stored, StoredEntry,
     record::{HEADER, Header, Kind, Salt},
 };
 
@@ -72,6 +72,26 @@ pub struct Change {
     pub replies: Vec<(u8, Outcome)>,
     /// Why it is held, or who changed it; kept for the message's history.
     pub reason: Option<Arc<str>>,
+}
+
+impl Change {
+    /// An entry that was read takes another state, for this reason.
+    pub fn of(read: &ScannedEntry, now: EntryState, at: u64, reason: Option<Arc<str>>) -> Self {
+        Self {
+            id: read.id,
+            place: read.place,
+            entry: read.entry,
+            channel: Arc::clone(&read.channel),
+            host: Arc::clone(&read.host),
+            priority: read.priority,
+            size: read.size,
+            at,
+            was: read.state,
+            now,
+            replies: Vec::new(),
+            reason,
+        }
+    }
 }
 
 /// What an index scan goes by; in the order in which jobs want them.

@@ -58,6 +58,7 @@ use crate::{
     },
     explain,
     logging::Sink,
+    order_book::OrderBook,
     stopped::Stopped,
     wiring::Engine,
 };
@@ -93,6 +94,7 @@ struct Parts {
     rerouter: Rerouter,
     /// Of those who reroute one is at work.
     reroutes: tokio::sync::Mutex<()>,
+    orders: Arc<OrderBook>,
     data: PathBuf,
 }
 
@@ -159,6 +161,7 @@ impl EngineConsole {
                 metrics: engine.metrics.clone(),
             },
             reroutes: tokio::sync::Mutex::default(),
+            orders: engine.orders.clone(),
             data: self.0.data.clone(),
         };
         // An engine starts once in the life of a console.

@@ -1,14 +1,19 @@
 //! What operators order: entries held, released, retried, returned, deleted; channels stopped and
 //! started; limits changed.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use relais_actors::{
     channels::is_delivered,
     events::{EntryDeleted, Printable},
     job_controller::{DescribeController, backoff},
     notary::has_nowhere_to_go,
-    queue::{Action, Alter, Altered, ListOrdered, Reading, Reason, now_ms, tracker::Tracked},
+    queue::{
+        Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, now_ms, tracker::Tracked,
+    },
     spool::ScannedEntry,
     status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
@@ -23,7 +28,10 @@ use super::{
     trouble,
     untold::{self, NoWay},
 };
-use crate::admin::{Answer, Trouble};
+use crate::{
+    admin::{Answer, Trouble},
+    order_book::Line,
+};
 
 /// How far an order has come.
 pub struct OrderPosition {
@@ -73,6 +81,8 @@ pub(super) async fn go_on(
         None => begin(parts, order)?,
     };
     let progress = &mut account.progress;
+    let pending = parts.queue.send(CountOrders).await.map_err(gone)?;
+    let _under_way = parts.orders.begin(pending);
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
     let (mut found, next) = if let Some(position) = next {
         position.page(parts, &order.filter, PAGE).await.map_err(trouble)?
@@ -119,6 +129,9 @@ pub(super) async fn go_on(
     };
     if order.action == OrderAction::Retry {
         progress.stopped.extend(stopped(parts, &wanted).await?);
+    }
+    if !order.dry_run {
+        write_down(parts, order, &wanted, &altered).await?;
     }
     let mut asked = NoWay::new();
     for (described, altered) in wanted.iter().zip(altered) {
@@ -223,6 +236,38 @@ async fn to_be_held(
             && filter.admits(entry, now)
     });
     Ok(wanted)
+}
+
+/// Nobody is told that something is done before a crash cannot undo it: what is done already is on
+/// the disk, and of the rest it is written down what was ordered.
+async fn write_down(
+    parts: &Parts,
+    order: &QueueOrder,
+    wanted: &[Described],
+    altered: &[Altered],
+) -> Answer<()> {
+    let reason = reason_of(order);
+    let is_open = |described: &Described, altered: Altered| {
+        let scanned = &described.scanned;
+        let lasts = altered == Altered::Later || order.action == OrderAction::Return;
+        let goes = matches!(altered, Altered::Done | Altered::Later);
+        goes && (lasts || parts.orders.has(scanned.id, scanned.entry))
+    };
+    let open =
+        wanted.iter().zip(altered).filter(|(described, altered)| is_open(described, **altered));
+    let line = |(described, _): (&Described, &Altered)| {
+        let key = (described.scanned.id, described.scanned.entry);
+        Line::new(key, order.action, &reason)
+    };
+    let lines: Vec<Line> = open.map(line).collect();
+    let book = Arc::clone(&parts.orders);
+    let noted = tokio::task::spawn_blocking(move || book.note(&lines)).await;
+    let noted = noted.unwrap_or_else(|ended| Err(ended.into()));
+    noted.map_err(|error| Trouble(format!("what is not done yet is not written down: {error}")))?;
+    if altered.contains(&Altered::Done) {
+        parts.spool.flush().await.map_err(trouble)?;
+    }
+    Ok(())
 }
 
 /// Whether it cannot be done with anything in this channel.

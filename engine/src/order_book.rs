@@ -1,0 +1,267 @@
+//! Operators' orders that were answered and are not carried out yet, on the disk: what is to happen
+//! to an entry as soon as its job gives it back, and what is returned while its sender is being
+//! told. A crash in between must not deliver what was to be deleted, held or returned.
+//!
+//! `DATA/orders` is a line of JSON for each such entry, the last of an entry counts. The next start
+//! carries them out on the disk before anything is delivered; what was to be returned is held until
+//! the queue runs, and then returned. The lines of what is done by now do no harm: such an entry is
+//! gone, or is as its line says, or a newer order has a line of its own.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use actix::Addr;
+use relais_actors::{
+    events::EntryDeleted,
+    metrics::Metrics,
+    queue::{Action, Alter, Queue, Reading, Reason, now_ms},
+    spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
+    status::OrderAction,
+};
+use relais_channels::mail::MessageId;
+use serde::{Deserialize, Serialize};
+use tracing::{error, info, warn};
+
+use crate::rerouting::left_of;
+
+/// Of one engine.
+#[derive(Debug)]
+pub struct OrderBook {
+    path: PathBuf,
+    open: Mutex<Open>,
+}
+
+/// An entry of a message.
+type Key = (MessageId, u16);
+
+#[derive(Debug, Default)]
+struct Open {
+    file: Option<File>,
+    /// The entries that have lines.
+    noted: HashSet<Key>,
+    /// Orders being carried out.
+    under_way: usize,
+}
+
+/// An order is being carried out; until this is dropped no line is forgotten.
+#[derive(Debug)]
+pub struct UnderWay<'a>(&'a OrderBook);
+
+/// One line.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Line {
+    id: String,
+    entry: u16,
+    action: OrderAction,
+    words: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+/// What is left to be done when the queue runs.
+#[derive(Debug, Default)]
+pub struct Unfinished(Vec<(Key, Reason)>);
+
+impl Line {
+    /// What is to become of this entry.
+    pub fn new((id, entry): Key, action: OrderAction, reason: &Reason) -> Self {
+        let (words, text) = (reason.words.to_string(), reason.text.as_deref().map(str::to_owned));
+        Self { id: id.to_string(), entry, action, words, text }
+    }
+
+    fn reason(&self) -> Reason {
+        Reason { words: self.words.as_str().into(), text: self.text.as_deref().map(Arc::from) }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut open = self.0.lock();
+        open.under_way = open.under_way.saturating_sub(1);
+    }
+}
+
+impl OrderBook {
+    /// The one of the engine on `data`.
+    pub fn new(data: &Path) -> Self {
+        Self { path: data.join("orders"), open: Mutex::default() }
+    }
+
+    /// An order begins; what `pending` orders of before are not done decides whether their lines
+    /// are forgotten.
+    pub fn begin(&self, pending: usize) -> UnderWay<'_> {
+        let mut open = self.lock();
+        if pending == 0 && open.under_way == 0 && !open.noted.is_empty() {
+            *open = Open::default();
+            self.forget();
+        }
+        open.under_way += 1;
+        UnderWay(self)
+    }
+
+    /// Whether this entry has a line: then a newer order needs one, too.
+    pub fn has(&self, id: MessageId, entry: u16) -> bool {
+        self.lock().noted.contains(&(id, entry))
+    }
+
+    /// Writes these lines. Durable when this returns.
+    pub fn note(&self, lines: &[Line]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)?;
+            text.push(b'\n');
+        }
+        let mut open = self.lock();
+        if open.file.is_none() {
+            let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()?;
+            open.file = Some(file);
+        }
+        if let Some(file) = &mut open.file {
+            file.write_all(&text)?;
+            file.sync_data()?;
+        }
+        open.noted
+            .extend(lines.iter().filter_map(|line| Some((line.id.parse().ok()?, line.entry))));
+        Ok(())
+    }
+
+    /// After a crash: carries out what was ordered. Nothing may be delivered before. Blocks.
+    pub fn conclude(&self, spool: &Spool, metrics: &Metrics) -> Result<Unfinished, SpoolError> {
+        let lines = self.load();
+        if lines.is_empty() {
+            return Ok(Unfinished::default());
+        }
+        // The caller's thread may have a runtime of its own, which must not wait inside itself.
+        thread::scope(|threads| {
+            let work = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build();
+                let runtime = runtime.map_err(|_| SpoolError::Closed)?;
+                runtime.block_on(self.carry_out(spool, metrics, &lines))
+            };
+            threads.spawn(work).join().unwrap_or(Err(SpoolError::Closed))
+        })
+    }
+
+    async fn carry_out(
+        &self,
+        spool: &Spool,
+        metrics: &Metrics,
+        lines: &HashMap<Key, Line>,
+    ) -> Result<Unfinished, SpoolError> {
+        let ids = lines.keys().map(|(id, _)| *id).collect();
+        let mut unfinished = Vec::new();
+        let mut carried_out = 0;
+        for found in spool.find_all(ids).await? {
+            let key = (found.id, found.entry);
+            let Some(line) = lines.get(&key) else { continue };
+            let held =
+                EntryState::Held { open: found.state.open(), attempts: found.state.attempts() };
+            let now = match (line.action, found.state) {
+                (OrderAction::Delete, state) => left_of(state, u64::MAX),
+                (OrderAction::Hold | OrderAction::Return, EntryState::Waiting { .. }) => held,
+                (OrderAction::Return, state @ EntryState::Held { .. }) => state,
+                _ => continue,
+            };
+            if line.action == OrderAction::Delete {
+                log_deleted(spool, metrics, &found, &line.words).await;
+            }
+            if now != found.state {
+                let reason = format!("{}, as the engine started", line.words);
+                spool.amend(Change::of(&found, now, now_ms(), Some(reason.into())));
+            }
+            if line.action == OrderAction::Return {
+                unfinished.push((key, line.reason()));
+            }
+            carried_out += 1;
+        }
+        spool.flush().await?;
+        info!(orders = lines.len(), carried_out, "what was ordered before the last end is done");
+        if unfinished.is_empty() {
+            self.forget();
+        } else {
+            self.lock().noted.extend(lines.keys());
+        }
+        Ok(Unfinished(unfinished))
+    }
+
+    /// The last line of each entry. What was not written to its end was not answered.
+    fn load(&self) -> HashMap<Key, Line> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return HashMap::new(),
+            Err(error) => {
+                let path = self.path.display();
+                error!(%path, %error, "orders that were not carried out cannot be read");
+                return HashMap::new();
+            }
+        };
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        lines.filter_map(|line| Some(((line.id.parse().ok()?, line.entry), line))).collect()
+    }
+
+    fn forget(&self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warn!(path = %self.path.display(), %error, "not removed");
+            }
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unfinished {
+    /// Has returned what was to be, now that somebody can be told.
+    pub async fn go_on(self, queue: &Addr<Queue>, spool: &Spool) {
+        for lines in self.0.chunks(PAGE) {
+            if let Err(error) = go_on(lines, queue, spool).await {
+                error!(%error, "what was to be returned is held: return it once more");
+            }
+        }
+    }
+}
+
+async fn go_on(
+    lines: &[(Key, Reason)],
+    queue: &Addr<Queue>,
+    spool: &Spool,
+) -> Result<(), SpoolError> {
+    let reading = Reading::begin(queue).await.map_err(|_| SpoolError::Closed)?;
+    let found = spool.find_all(lines.iter().map(|((id, _), _)| *id).collect()).await?;
+    for (key, reason) in lines {
+        let entries =
+            found.iter().filter(|found| (found.id, found.entry) == *key).cloned().collect();
+        let (reason, reading) = (reason.clone(), reading.ticket());
+        let alter = Alter { reading, action: Action::Return, reason, entries };
+        queue.send(alter).await.map_err(|_| SpoolError::Closed)?;
+    }
+    Ok(())
+}
+
+async fn log_deleted(spool: &Spool, metrics: &Metrics, found: &ScannedEntry, reason: &str) {
+    match spool.envelope(found.place).await {
+        Ok(envelope) => {
+            let (recipients, attempts) = (found.state.open(), found.state.attempts());
+            EntryDeleted { envelope: &envelope, entry: found.entry, recipients, attempts, reason }
+                .emit(metrics);
+        }
+        Err(error) => warn!(id = %found.id, %error, %reason, "not readable any more"),
+    }
+}
+
+/// Entries looked for at once.
+const PAGE: usize = 1_024;
