@@ -337,6 +337,7 @@ fn what_a_full_store_refused_is_due_at_once_when_it_has_room() {
     eventually("all of it", Duration::from_secs(70), || instance.queue().is_empty());
     eventually("ready again", PATIENCE, || instance.is_ready());
     assert_eq!(instance.metric("relais_store_refusing").to_string(), "0");
+    eventually("its end is told", PATIENCE, || instance.log().contains("has room again"));
     let log = instance.log();
     assert!(log.contains("452 4.3.1"), "{log}");
     let told = |what| log.lines().filter(|line| line.contains(what)).count();

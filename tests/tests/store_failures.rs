@@ -197,8 +197,12 @@ fn a_mailbox_that_is_full_alone_keeps_no_other_from_being_opened_by_a_start() {
     let running = instance.start();
     assert!(instance.is_ready());
     assert_eq!(mailbox(&instance.store(), "relais.example", "bob").len(), 1);
-    let log = instance.log();
-    assert!(log.contains("kept in .lost") && log.contains("relais.example/alice/Mail"), "{log}");
+    let told = |log: &str| {
+        log.lines().any(|line| {
+            line.contains("kept in .lost") && line.contains("relais.example/alice/Maildir")
+        })
+    };
+    eventually("it is told whose it is", Duration::from_secs(20), || told(&instance.log()));
     assert_eq!(fs::read_dir(instance.store().join(".lost")).expect("a folder").count(), 1);
     drop((running, hers));
 }

@@ -54,6 +54,7 @@ fn promtool_finds_nothing_in_the_metrics_and_their_order_is_stable() {
     for name in [
         "relais_build_info",
         "relais_spool_free_bytes",
+        "relais_store_free_bytes",
         "relais_channel_job_limit",
         "relais_channel_thread_limit",
         "relais_pool_job_limit",

@@ -571,7 +571,7 @@ fn lock(disk: &dyn Disk, root: &Path) -> Result<Arc<dyn DiskFile>, JournalError>
         Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(&path),
         opened => opened,
     };
-    let file = opened.map_err(failed("the lock of the store cannot be opened"))?;
+    let file = opened.map_err(failed("the lock of the store, .lock, cannot be opened"))?;
     let locked = file.lock().map_err(failed("the store cannot be locked"))?;
     if locked { Ok(file) } else { Err(JournalError::InUse) }
 }
@@ -585,16 +585,17 @@ fn existing(
     let path = root.join(FILE);
     let file = match disk.open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        opened => Some(opened.map_err(failed("the journal cannot be opened"))?),
+        opened => Some(opened.map_err(failed("the journal, .journal, cannot be opened"))?),
     };
     if let Some(file) = file {
-        let reading = "the journal cannot be read";
+        let reading = "the journal, .journal, cannot be read";
         if let Some(header) = Header::read(&*file).map_err(failed(reading))? {
             return Ok((file, header));
         }
         if file.size().map_err(failed(reading))? > 0 {
             let aside = root.join(DAMAGED);
-            disk.rename(&path, &aside).map_err(failed("a damaged journal stays in the way"))?;
+            disk.rename(&path, &aside)
+                .map_err(failed("a damaged journal cannot be set aside as .journal.damaged"))?;
             tracing::error!(
                 journal = %aside.display(),
                 "the journal of the store is damaged and was set aside: of the last deliveries \
@@ -602,7 +603,7 @@ fn existing(
             );
         }
     }
-    create(disk, root, wanted).map_err(failed("a journal cannot be made"))
+    create(disk, root, wanted).map_err(failed("a journal, .journal.new, cannot be made"))
 }
 
 /// Makes a journal in the place of the one that may be there. Every octet of it is written once,
