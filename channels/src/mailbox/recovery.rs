@@ -104,9 +104,13 @@ impl Mailboxes {
         dir: &str,
         name: &str,
     ) -> io::Result<Option<(Dir, String)>> {
-        let cur = maildir.dir.open("cur")?;
+        let cur = match maildir.dir.open("cur") {
+            // Nobody can have moved it there.
+            Err(error) if is_obstacle(&error) => None,
+            cur => Some(cur?),
+        };
         if !self.seen.contains_key(dir) {
-            let names = seen(&cur)?;
+            let names = cur.as_ref().map_or_else(|| Ok(HashMap::new()), seen)?;
             self.names += names.len();
             if self.names > MAX_NAMES {
                 self.seen.clear();
@@ -115,8 +119,8 @@ impl Mailboxes {
             self.seen.insert(dir.to_owned(), names);
         }
         let is_new = maildir.new.has(name)?;
-        match self.seen.get(dir).and_then(|names| names.get(name)) {
-            Some(seen) if cur.has(seen)? => {
+        match cur.zip(self.seen.get(dir).and_then(|names| names.get(name))) {
+            Some((cur, seen)) if cur.has(seen)? => {
                 if is_new {
                     // The disk has taken half of what its reader did.
                     maildir.new.remove(name)?;
@@ -285,7 +289,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a directory");
         let root = Dir::root(folder.path()).expect("a directory");
         let dir = |uid: &str| folder.path().join(format!("d/{uid}/Maildir"));
-        for uid in ["there", "seen", "torn", "missing", "astray"] {
+        for uid in ["there", "seen", "torn", "missing", "astray", "odd"] {
             Maildir::make(&root, &format!("d/{uid}/Maildir")).expect("room");
         }
         fs::write(dir("there").join("new/n"), "text").expect("room");
@@ -294,7 +298,9 @@ mod tests {
         let outside = tempfile::tempdir().expect("a directory");
         fs::remove_dir(dir("astray").join("new")).expect("allowed");
         symlink(outside.path(), dir("astray").join("new")).expect("room");
-        let all = ["there", "seen", "torn", "astray", "missing", "gone"]
+        fs::remove_dir(dir("odd").join("cur")).expect("allowed");
+        fs::write(dir("odd").join("cur"), "no directory").expect("room");
+        let all = ["there", "seen", "torn", "astray", "missing", "gone", "odd"]
             .map(|uid| format!("d/{uid}/Maildir"));
         let dirs: Vec<_> = all.iter().map(String::as_str).collect();
         let octets = record(&dirs, "n", b"text").expect("few").parts().concat();
@@ -305,6 +311,7 @@ mod tests {
             "d/torn/Maildir/cur/n:2,",
             "d/missing/Maildir/new/n",
             "d/gone/Maildir/new/n",
+            "d/odd/Maildir/new/n",
             ".lost/n",
         ] {
             let text = fs::read_to_string(folder.path().join(path));
