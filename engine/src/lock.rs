@@ -70,6 +70,12 @@ pub fn is_taken(data: &Path) -> bool {
     is_locked(&data.join("lock"))
 }
 
+/// Whether it cannot be told that an engine is on this data directory: it is somebody else's.
+pub(crate) fn is_hidden(data: &Path) -> bool {
+    let opened = File::open(data.join("lock"));
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// Whether another process has locked this file. Takes nothing.
 pub(crate) fn is_locked(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };

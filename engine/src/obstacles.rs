@@ -213,6 +213,12 @@ fn folder(path: &Path) -> Result<(), String> {
     let told = |why: &str| {
         if is_made { cannot_make(&absolute, why) } else { format!("{}: {why}", there.display()) }
     };
+    // Some of them say of folders that they can be written to.
+    let kind = statfs(there).ok().and_then(|of| u64::try_from(of.f_type).ok());
+    if let Some((_, name)) = KERNEL_FILE_SYSTEMS.iter().find(|(magic, _)| kind == Some(*magic)) {
+        let there = there.display();
+        return Err(told(&format!("{there} is of the kernel ({name}), and keeps no files")));
+    }
     access(there, wanted).map_err(|error| {
         let error = io::Error::from(error);
         match error.kind() {
@@ -221,12 +227,6 @@ fn folder(path: &Path) -> Result<(), String> {
             }
             _ => told(&error.to_string()),
         }
-    })?;
-    // Some of them say of folders that they can be written to.
-    let kind = statfs(there).ok().and_then(|of| u64::try_from(of.f_type).ok());
-    let is_of = |(magic, _): &&(u64, &str)| kind == Some(*magic);
-    KERNEL_FILE_SYSTEMS.iter().find(is_of).map_or(Ok(()), |(_, name)| {
-        Err(told(&format!("{} is of the kernel ({name}), and keeps no files", there.display())))
     })
 }
 

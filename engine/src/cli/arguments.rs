@@ -28,9 +28,11 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the engine until SIGTERM, SIGINT or `relais stop`
     Run,
-    /// Tell every mistake in the configuration file, with line and column
+    /// Tell every mistake in the configuration file, with line and column, and whatever on this machine keeps the engine from starting
+    ///
+    /// Makes nothing, listens nowhere and connects to no engine's services: an engine may be running. Check as the user whom the engine runs as.
     Check {
-        /// A list of {file, line, column, field, message}
+        /// A list of {file, line, column, field, message, severity}; severity `error`: the engine does not start with it
         #[arg(long)]
         json: bool,
     },

@@ -198,7 +198,9 @@ fn look_for_obstacles(
     places: &Places,
     report: &mut Report,
 ) -> Result<(), Refusal> {
-    let running = if lock::is_taken(&config.data) {
+    let running = if lock::is_hidden(&config.data) {
+        Running::Engine(None)
+    } else if lock::is_taken(&config.data) {
         let asked: Result<serde_json::Value, _> =
             super::ask::wait(Client::new(&config.data).get("/api/v1/configuration"))?;
         let told = asked.ok().and_then(|answer| of_engine(&answer).ok());
