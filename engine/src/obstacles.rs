@@ -223,7 +223,10 @@ fn folder(path: &Path) -> Result<(), String> {
         let error = io::Error::from(error);
         match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                told(&format!("this user may not write to {}", there.display()))
+                let there = there.display();
+                told(&format!(
+                    "this user may not write to {there} (check as the user whom the engine runs as)"
+                ))
             }
             _ => told(&error.to_string()),
         }

@@ -114,7 +114,8 @@ pub(super) async fn show(
             saved: saved.get(&named.key()).cloned(),
             key: named.key(),
         };
-        let stands_out = key.is_some() || limit.saved.is_some() || limit.value != limit.configured;
+        let changed = limit.configured.is_some() && limit.value != limit.configured;
+        let stands_out = key.is_some() || limit.saved.is_some() || changed;
         // Those that do nothing would hide the others.
         (stands_out || known.idle(&named).is_none()).then_some(limit)
     });
