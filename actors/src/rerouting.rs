@@ -103,7 +103,11 @@ impl Rerouter {
         };
         let ways: Vec<_> = recipients.iter().filter_map(ways).collect();
         let ways = ways.iter().map(|(recipient, ways)| (*recipient, &ways[..]));
-        Plan { entries: grouped(&self.channels, ways), recipients, held: None, steps }
+        let entries = grouped(&self.channels, ways);
+        let is_hold = |entry: &Entry| self.program(&entry.channel) == Some(Program::Hold);
+        let held = (released && !entries.is_empty() && entries.iter().all(is_hold))
+            .then(|| HELD_AGAIN.to_owned());
+        Plan { recipients, entries, held, steps }
     }
 
     /// Puts a plan into the queue, and says what that is for each of its recipients: delivered when
@@ -278,6 +282,8 @@ impl std::fmt::Display for Ways<'_> {
     }
 }
 
+/// Why it is held once more.
+const HELD_AGAIN: &str = "it was released, and its route leads to a hold channel again: `relais route` shows by which rule";
 const HAS_GONE_ON: Reply = Reply::new(250, Enhanced(2, 1, 5), "has gone on before");
 /// Addresses that one recipient leads to by channels that put mail through rewriting again.
 const MAX_PASSES: usize = 20;

@@ -398,7 +398,7 @@ fn an_order_whose_options_name_nothing_says_so_by_its_exit_status() {
             let output = instance.relais("queue", &[&[order], options].concat());
             let said = complaint(&output);
             assert_eq!(output.status.code(), Some(1), "{order} {options:?}: {output:?}");
-            assert!(said.contains("in the queue is named by these options"), "{order}: {said}");
+            assert!(said.contains("nothing in the queue"), "{order}: {said}");
         }
         let output = instance.relais("queue", &[order, "06C1FJ4V80000"]);
         assert_eq!(output.status.code(), Some(1), "{order}: {output:?}");
@@ -411,9 +411,14 @@ fn an_order_whose_options_name_nothing_says_so_by_its_exit_status() {
         assert_eq!(unknown.status.code(), Some(1), "{order}: {unknown:?}");
         must(&instance, &["queue", order, &id]);
     }
-    // What is so already has been found; and nothing is a listing, too.
+    // What is so already has been found, and said; and nothing is a listing, too.
+    let told = must(&instance, &["queue", "release", &id]);
+    assert_eq!(told, "0 entries released; 1 left as they are (1, they are not held)\n");
     must(&instance, &["queue", "hold", &id]);
-    must(&instance, &["queue", "hold", &id]);
+    for order in ["hold", "retry"] {
+        let told = must(&instance, &["queue", order, &id]);
+        assert!(told.contains("; 1 left as they are (1, they are held)"), "{order}: {told}");
+    }
     must(&instance, &["queue", "list", "--from", "bob@a.test"]);
 }
 
@@ -839,6 +844,24 @@ fn what_was_ordered_and_answered_is_done_though_the_engine_is_killed() {
     let _running = instance.start();
     assert!(instance.queue().is_empty());
     assert_eq!((notices(), logged("D", &held)), (2, 1));
+}
+
+#[test]
+fn what_is_released_into_a_hold_channel_again_says_so() {
+    let rules = "rewrite_rules: [\n        (\"kept.test\", \"$U%kept.test@hold-daemon\"),";
+    let settings = Settings::standalone().stores(free_port()).edit("rewrite_rules: [", rules);
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let id = send(&instance, "ann@a.test", &["x@kept.test"], "kept");
+    let is_held = || ids(&instance, &["--held"]) == [&*id];
+    eventually("it is held", PATIENCE, is_held);
+    let why = || must(&instance, &["queue", "why", &id]);
+    assert!(why().contains("channel hold holds all its mail"), "{}", why());
+    must(&instance, &["queue", "release", &id]);
+    eventually("it says why it is so again", PATIENCE, || {
+        is_held() && why().contains("its route leads to a hold channel again")
+    });
+    assert_eq!(instance.queue().len(), 1);
 }
 
 /// A user whose mail goes into a hold channel, and one who gets hers.

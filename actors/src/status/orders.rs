@@ -91,7 +91,7 @@ pub struct OrderProgress {
     /// When returning, recipients whose senders are not told by it.
     #[serde(default, skip_serializing_if = "Untold::is_empty")]
     pub untold: Untold,
-    /// When routing again, entries that are left as they are, by what keeps them; all are of `idle`.
+    /// Entries that are left as they are, by what keeps them; all are of `idle`.
     #[serde(default, skip_serializing_if = "Left::is_empty")]
     pub left: Left,
     /// When routing again, those of `done` that are held, and stay so where they are now.
@@ -134,13 +134,19 @@ impl Untold {
     }
 }
 
-/// Entries that an order to route again leaves as they are.
+/// Entries that an order leaves as they are.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Left {
-    /// Their recipients would go the way that they go already.
+    /// They are held.
+    #[serde(default)]
+    pub held: u64,
+    /// They are not held.
+    #[serde(default)]
+    pub not_held: u64,
+    /// When routing again: their recipients would go the way that they go already.
     #[serde(default)]
     pub same_way: u64,
-    /// None of their recipients can be routed.
+    /// When routing again: none of their recipients can be routed.
     #[serde(default)]
     pub refused: u64,
     /// A job, or the notary, has them in hand.

@@ -160,6 +160,7 @@ async fn attempt(script: Script, private: bool) -> String {
 
 /// The matrix of stage and reply, with PIPELINING and without.
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 async fn every_reply_at_every_stage_means_what_it_should() {
     let s = Script::default;
     let rows: Vec<(&str, Script, &str)> = vec![

@@ -68,11 +68,13 @@ pub(super) fn carry_out(
     // All of an empty queue is nothing, and rightly so.
     if found == 0 && !all && order.ids.is_empty() {
         let what = match action {
-            OrderAction::Hold => "nothing that is not held already",
-            OrderAction::Release => "nothing that is held",
-            _ => "nothing",
+            OrderAction::Hold => " that is not held already",
+            OrderAction::Release => " that is held",
+            _ => "",
         };
-        return Err(Refusal::Because(format!("{what} in the queue is named by these options")));
+        return Err(Refusal::Because(format!(
+            "nothing in the queue{what} is named by these options"
+        )));
     }
     let unknown = last.unknown.iter().map(|id| format!("no message {id} in the queue"));
     let unknown: Vec<_> = unknown.collect();

@@ -15,7 +15,7 @@ use relais_actors::{
         Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, now_ms, tracker::Tracked,
     },
     spool::ScannedEntry,
-    status::{EntryState, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
+    status::{EntryState, Left, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
 };
 use relais_channels::mail::MessageId;
 use tracing::info;
@@ -144,8 +144,11 @@ pub(super) async fn go_on(
             Altered::Later => progress.later += 1,
             Altered::Idle => {
                 progress.idle += 1;
-                let beyond = is_beyond(parts, order.action, &described.entry.channel);
-                progress.undelivered += u64::from(beyond);
+                if is_beyond(parts, order.action, &described.entry.channel) {
+                    progress.undelivered += 1;
+                } else {
+                    count_left(order.action, described.entry.state, &mut progress.left);
+                }
             }
             Altered::Moved => progress.moved += 1,
         }
@@ -287,6 +290,18 @@ fn would_be(action: OrderAction, state: EntryState) -> Altered {
         (_, EntryState::Active) => Altered::Later,
         _ => Altered::Done,
     }
+}
+
+/// What kept the order from an entry in this state. What keeps it from being routed again has been
+/// counted.
+fn count_left(action: OrderAction, state: EntryState, left: &mut Left) {
+    let count = match (action, state) {
+        (OrderAction::Hold | OrderAction::Retry, EntryState::Held) => &mut left.held,
+        (OrderAction::Retry, EntryState::Active) => &mut left.in_hand,
+        (OrderAction::Release, _) => &mut left.not_held,
+        _ => return,
+    };
+    *count += 1;
 }
 
 fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {

@@ -265,13 +265,15 @@ fn untold(progress: &OrderProgress) -> String {
     text
 }
 
-/// When routing again, why entries are left as they are.
+/// Why entries are left as they are.
 fn left(progress: &OrderProgress) -> String {
-    let Left { same_way, refused, in_hand, unreadable } = progress.left;
+    let Left { held, not_held, same_way, refused, in_hand, unreadable } = progress.left;
     let all = [
+        (held, "they are held"),
+        (not_held, "they are not held"),
         (same_way, "their recipients go that way already"),
         (refused, "no recipient of theirs can be routed"),
-        (in_hand, "a job has them in hand (order it once more when they are back)"),
+        (in_hand, "a job has them in hand"),
         (unreadable, "their records cannot be read"),
     ];
     let mut text = String::new();
