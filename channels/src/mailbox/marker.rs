@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{dir::Dir, maildir, partition::PartitionError};
+use super::{dir::Dir, partition::PartitionError};
 
 /// Why a partition is not there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -27,7 +27,8 @@ pub enum Away {
     /// There is a directory, and it is not the one that was there before.
     #[error(
         "the store {path} has lost its marker {MARKER}: is its file system mounted? \
-         (Where a new store is to begin, remove {known})",
+         (If this is the store all the same, make the file {path}/{MARKER}; where a new store is to \
+         begin, remove {known})",
         path = .path.display(), known = .known.display()
     )]
     Unmarked {
@@ -70,7 +71,8 @@ impl Marker {
             dir => dir.map_err(fails(root))?,
         };
         if !dir.has(MARKER).map_err(fails(root))? {
-            if remembered && maildir::list(&dir).map_err(fails(root))?.is_empty() {
+            // Mailboxes prove nothing: they may have been made below a mount point that was empty.
+            if remembered {
                 return Err(unmarked().into());
             }
             let written = dir.write(MARKER, TEXT.as_bytes()).and_then(|file| file.sync_data());
@@ -194,12 +196,18 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_came_back_without_its_marker_is_known_by_its_mailboxes() {
+    fn mailboxes_below_an_unmounted_mount_point_do_not_make_it_the_store() {
         let place = Place::new();
         place.open().expect("a new store");
         fs::remove_file(place.root().join(MARKER)).expect("allowed");
         fs::create_dir_all(place.root().join("siroe.com/jdoe/Maildir/new")).expect("room");
+        let away = place.open().expect_err("it is not known to be the store");
+        assert!(matches!(away, Away::Unmarked { .. }));
+        assert!(!place.root().join(MARKER).exists());
+        // As the error says.
+        let marker = format!("make the file {}/.relais-store;", place.root().display());
+        assert!(away.to_string().contains(&marker), "{away}");
+        fs::write(place.root().join(MARKER), "").expect("room");
         assert!(place.open().is_ok());
-        assert!(place.root().join(MARKER).is_file());
     }
 }
