@@ -373,7 +373,7 @@ fn state(text: &str) -> Result<EntryState, String> {
 const ORDER_HELP: &str = "\
 Addresses are exact: domains compare without regard to case, local parts octet by octet, as the queue keeps them. @DOMAIN names a domain, ~TEXT a part, without regard to case.
 Without ids it is done with every entry that the options name; without any option --all must be said.
-An entry that a job has in hand is dealt with as soon as it is back (\"later\"), or when the engine stops; if the engine is killed before that, the order is forgotten.
+An entry that a job has in hand is dealt with as soon as it is back (\"later\"), or when the engine stops; after a crash the next start does it. `queue release` withdraws that.
 Examples:
   relais queue hold 1K80UO39M0000
   relais queue delete --from spammer@example.org --dry-run
