@@ -4,6 +4,10 @@
 //! is not there yet, or because its channel is not there for that. Every field of the file stands
 //! in [`FIELDS`]; a row changes when the behaviour comes.
 
+mod shadowed;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crate::{
@@ -20,6 +24,8 @@ use crate::{
 pub(crate) enum Need {
     /// Always.
     Nothing,
+    /// When mail comes into the queue.
+    Queue,
     /// Never yet; and what to say about it.
     Behaviour(&'static str),
     /// When its channel is that.
@@ -41,6 +47,8 @@ pub(crate) enum Role {
     DestinationOrLocal,
     /// Its jobs do something with what is routed to it.
     Served,
+    /// They are routed to it, and it is one that connects to hosts.
+    Connecting,
     /// Its jobs connect to hosts and deliver there.
     Delivering,
     /// One of the two.
@@ -57,6 +65,8 @@ pub(crate) struct Roles<'a> {
     /// Rules, options, aliases or transports lead to it.
     destinations: Vec<bool>,
     local: Option<usize>,
+    /// The engine itself puts mail there: what is held, and what is to be routed again.
+    own: [Option<usize>; 2],
 }
 
 impl<'a> Roles<'a> {
@@ -71,8 +81,31 @@ impl<'a> Roles<'a> {
                 }
             }
         }
-        let local = config.channels.iter().position(|c| c.program == Program::Local);
-        Self { sources, destinations: destinations(config, &known), local, config }
+        let first = |program| config.channels.iter().position(|c| c.program == program);
+        let again = first(Program::Reprocess).or_else(|| first(Program::Process));
+        let (local, own) = (first(Program::Local), [first(Program::Hold), again]);
+        Self { sources, destinations: destinations(config, &known), local, own, config }
+    }
+
+    /// Whether nothing at all comes of the `i`th channel.
+    fn is_idle(&self, i: usize) -> bool {
+        let channel = &self.config.channels[i];
+        let first = |program| self.config.channels.iter().position(|c| c.program == program);
+        // Notices come in by the first of program Process; that nothing switches is said there.
+        let named = first(Program::Process) == Some(i)
+            // It is there for what may come.
+            || channel.program == Program::Bitbucket
+            || self
+                .config
+                .channels
+                .iter()
+                .any(|its| its.saslswitchchannel.as_deref() == Some(channel.name.as_str()));
+        let (smtp, lmtp) = self.sources[i];
+        !(smtp || lmtp || named || self.local == Some(i) || self.is_destination(i))
+    }
+
+    fn is_destination(&self, i: usize) -> bool {
+        self.destinations[i] || takes_mail(self.config) && self.own.contains(&Some(i))
     }
 
     /// The `i`th channel.
@@ -96,7 +129,7 @@ impl<'a> Roles<'a> {
         match need {
             Need::Role(role) => self.lacks(i, role),
             Need::Behaviour(why) => Some(why.to_owned()),
-            Need::Nothing => None,
+            Need::Nothing | Need::Queue => None,
         }
     }
 
@@ -104,38 +137,48 @@ impl<'a> Roles<'a> {
     fn lacks(&self, i: usize, role: Role) -> Option<String> {
         let (smtp, lmtp) = self.sources[i];
         let program = self.config.channels[i].program;
-        let unreached = || "no rule and no option leads to this channel".to_owned();
         let unless = |holds: bool, why: &str| (!holds).then(|| why.to_owned());
+        let unreached = || {
+            let why = if takes_mail(self.config) {
+                "no rule and no option leads to this channel"
+            } else {
+                NO_QUEUE
+            };
+            unless(self.is_destination(i), why)
+        };
+        let connects = matches!(program, Program::Lmtp | Program::Smtp | Program::Pipe);
         match role {
             Role::Source => unless(smtp || lmtp, "no service takes mail in by this channel"),
             Role::SmtpSource => unless(smtp, "no SMTP service takes mail in by this channel"),
             Role::LmtpSource => unless(lmtp, "no LMTP service takes mail in by this channel"),
-            Role::Destination if program == Program::Local => {
+            Role::Destination | Role::Connecting if program == Program::Local => {
                 Some("mail for a channel of program Local goes on by others".to_owned())
             }
-            Role::DestinationOrLocal if program == Program::Local => None,
-            // Where the engine itself sends recipients to.
-            Role::Destination | Role::DestinationOrLocal
-                if matches!(program, Program::Process | Program::Reprocess | Program::Hold) =>
-            {
-                None
+            Role::DestinationOrLocal if program == Program::Local => {
+                unless(takes_mail(self.config), NO_QUEUE)
             }
-            Role::Destination | Role::DestinationOrLocal => (!self.destinations[i]).then(unreached),
+            Role::Destination | Role::DestinationOrLocal => unreached(),
+            Role::Connecting if connects => unreached(),
             Role::SourceOrDelivering if smtp || lmtp => None,
             Role::Served
-                if matches!(program, Program::Process | Program::Reprocess | Program::Hold) =>
+                if matches!(
+                    program,
+                    Program::Process | Program::Reprocess | Program::Hold | Program::Bitbucket
+                ) =>
             {
-                None
+                unreached()
             }
-            Role::Served if program == Program::Bitbucket => {
-                (!self.destinations[i]).then(unreached)
+            Role::Served | Role::Delivering | Role::Connecting | Role::SourceOrDelivering => {
+                match program {
+                    Program::Lmtp => unreached(),
+                    Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
+                    Program::Pipe => Some("delivery to programs is not there yet".to_owned()),
+                    program => {
+                        Some(format!("a channel of program {program:?} connects to no host"))
+                    }
+                }
             }
-            Role::Served | Role::Delivering | Role::SourceOrDelivering => match program {
-                Program::Lmtp => (!self.destinations[i]).then(unreached),
-                Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
-                Program::Pipe => Some("delivery to programs is not there yet".to_owned()),
-                program => Some(format!("a channel of program {program:?} connects to no host")),
-            },
+            Role::Local if !takes_mail(self.config) => Some(NO_QUEUE.to_owned()),
             Role::Local => unless(
                 self.local == Some(i),
                 "only the first channel of program Local divides names into user and detail",
@@ -157,9 +200,19 @@ pub(crate) fn why_never(field: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether mail comes into the queue; without any service that is said, and enough.
+pub(crate) fn takes_mail(config: &Config) -> bool {
+    let services = &config.dispatcher.services;
+    let mut programs = services.iter().map(|service| service.program);
+    services.is_empty() || programs.any(|program| program == dispatcher::Program::Smtp)
+}
+
 /// The channels that recipients can be routed to.
 fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
     let mut reached = vec![false; config.channels.len()];
+    if !takes_mail(config) {
+        return reached;
+    }
     let mut reach = |i: Option<usize>| {
         if let Some(i) = i {
             reached[i] = true;
@@ -200,9 +253,10 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     warn_of_channels(&roles, reader);
     // What follows speaks of how parts fit together; mistakes come first.
     if reader.is_free_of_mistakes() {
+        warn_of_queue(config, reader);
         warn_of_roles(&roles, reader);
         warn_of_pools(&roles, reader);
-        warn_of_shadows(config, reader);
+        shadowed::warn(config, reader);
     }
     warn_of_store(config, reader);
     warn_of_options(config, reader);
@@ -232,6 +286,23 @@ fn warn_of_sections(reader: &mut Reader<'_>) {
             && reader.is_given(field)
         {
             reader.warning_at(field, message, false);
+        }
+    }
+}
+
+/// What an engine without a queue has no use for: one word for the whole of a section.
+fn warn_of_queue(config: &Config, reader: &mut Reader<'_>) {
+    if takes_mail(config) {
+        return;
+    }
+    for (field, _) in FIELDS.iter().filter(|(_, need)| matches!(need, Need::Queue)) {
+        let section = field.split('.').next().unwrap_or_default();
+        if reader.is_given(section) {
+            let message = format!(
+                "{NO_QUEUE}: nothing comes of {section}, but for mail that waits in the queue from \
+                 before"
+            );
+            reader.warning_at(section, &message, false);
         }
     }
 }
@@ -297,6 +368,14 @@ fn warn_of_roles(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         })
         .collect();
     for i in 0..roles.config.channels.len() {
+        if roles.is_idle(i) {
+            let program = roles.config.channels[i].program;
+            let message = format!(
+                "no service takes mail in by this channel, and nothing leads to it: nothing comes \
+                 of a channel of program {program:?} here"
+            );
+            reader.warning_at(&format!("channels[{i}]"), &message, false);
+        }
         let mut idle: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (field, role) in &by_role {
             if reader.is_given_itself(&format!("channels[{i}].{field}"))
@@ -330,6 +409,9 @@ fn without_effect(why: &str, fields: &[&str]) -> String {
 
 /// Pools in which no job runs.
 fn warn_of_pools(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    if !takes_mail(roles.config) {
+        return;
+    }
     let served = |i: &usize| roles.lacks(*i, Role::Served).is_none();
     let channels = &roles.config.channels;
     let used: HashSet<&str> =
@@ -344,44 +426,6 @@ fn warn_of_pools(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     }
 }
 
-/// Fields that another field of the same channel puts out of force.
-fn warn_of_shadows(config: &Config, reader: &mut Reader<'_>) {
-    use crate::channel::Copies;
-    for (i, channel) in config.channels.iter().enumerate() {
-        let daemon = channel.daemon.as_deref();
-        let names_port = daemon.is_some_and(|daemon| {
-            daemon.starts_with("unix:")
-                || daemon.rsplit_once(':').is_some_and(|(host, port)| {
-                    let inside = host.contains('[') && !host.contains(']');
-                    !inside && port.parse::<u16>().is_ok()
-                })
-        });
-        let rows = [
-            (
-                "daemon",
-                channel.multigate && daemon.is_some(),
-                "multigate connects to the host of the route: daemon is not used",
-            ),
-            (
-                "port",
-                !channel.multigate && names_port && channel.port.is_some(),
-                "daemon says where to connect to, port and all: this port is not used",
-            ),
-            (
-                "addrsperfile",
-                channel.copies == Copies::Single,
-                "copies: Single makes an entry of each recipient: addrsperfile is not used",
-            ),
-        ];
-        for (field, shadowed, message) in rows {
-            let path = format!("channels[{i}].{field}");
-            if shadowed && reader.is_given(&path) {
-                reader.warning_at(&path, message, false);
-            }
-        }
-    }
-}
-
 fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
     let lmtp = |service: &Service| service.program == dispatcher::Program::Lmtp;
     if config.store.is_some() && !config.dispatcher.services.iter().any(lmtp) {
@@ -392,6 +436,9 @@ fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
 
 /// Flags of options that are not heeded.
 fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
+    if !takes_mail(config) {
+        return;
+    }
     let known = Known::of(config);
     for (i, option) in config.delivery_options.iter().enumerate() {
         let held = literal_tags(&option.text)
@@ -417,6 +464,9 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
 
 /// Plain addresses work; what names a command or a file does not.
 fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
+    if !takes_mail(config) {
+        return;
+    }
     let local = config.channels.iter().any(|channel| channel.program == Program::Local);
     if !config.aliases.is_empty() && !local {
         let message = "there is no channel of program Local: no alias is looked at";
@@ -461,6 +511,7 @@ fn program_not_yet(program: Program) -> Option<&'static str> {
     }
 }
 
+const NO_QUEUE: &str = "no service of program Smtp takes mail in";
 const INSISTS_ON_TLS: &str =
     "TLS is not there yet: the engine will not start with a channel that insists on it";
 const INSISTS_ON_SASL: &str =
@@ -471,10 +522,10 @@ const TRANSPORT: &str = "the local channel's transports are not there yet: mail 
 
 /// Every field of the file.
 const FIELDS: &[(&str, Need)] = {
-    use Need::{Behaviour, Nothing, Role as Of};
+    use Need::{Behaviour, Nothing, Queue, Role as Of};
     use Role::{
-        Delivering, Destination, DestinationOrLocal, LmtpSource, Local, Served, SmtpSource, Source,
-        SourceOrDelivering,
+        Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local, Served,
+        SmtpSource, Source, SourceOrDelivering,
     };
     &[
         ("host", Nothing),
@@ -517,14 +568,14 @@ const FIELDS: &[(&str, Need)] = {
         ("tls", Behaviour("TLS is not there yet: the certificate is not used")),
         ("mappings", Nothing),
         ("general", Nothing),
-        ("rewrite_rules", Nothing),
+        ("rewrite_rules", Queue),
         ("channels.name", Nothing),
         ("channels.tag", Nothing),
         ("channels.program", Nothing),
         ("channels.port", Of(Delivering)),
-        ("channels.daemon", Of(Destination)),
+        ("channels.daemon", Of(Connecting)),
         ("channels.multigate", Of(Destination)),
-        ("channels.connectcanonical", Of(Destination)),
+        ("channels.connectcanonical", Of(Connecting)),
         ("channels.dequeue_removeroute", Of(Destination)),
         ("channels.private", Of(Delivering)),
         (
@@ -620,12 +671,12 @@ const FIELDS: &[(&str, Need)] = {
         ("channels.command_transmit_time", Of(Delivering)),
         ("channels.status_data_receive_time", Of(Delivering)),
         ("channels.idle_time", Of(Delivering)),
-        ("job_controller.max_messages", Nothing),
-        ("job_controller.rebuild_parallel_channels", Nothing),
-        ("job_controller.keep_last_slot", Nothing),
-        ("job_controller.pools.job_limit", Nothing),
-        ("job_controller.pools.keep_last_slot", Nothing),
-        ("directory.file", Nothing),
+        ("job_controller.max_messages", Queue),
+        ("job_controller.rebuild_parallel_channels", Queue),
+        ("job_controller.keep_last_slot", Queue),
+        ("job_controller.pools.job_limit", Queue),
+        ("job_controller.pools.keep_last_slot", Queue),
+        ("directory.file", Queue),
         // Of Ldap, with which the engine does not start.
         ("directory.servers", Nothing),
         ("directory.bind_dn", Nothing),
@@ -637,7 +688,7 @@ const FIELDS: &[(&str, Need)] = {
         ("directory.cache.entries", Nothing),
         ("directory.cache.ttl", Nothing),
         ("directory.cache.negative_ttl", Nothing),
-        ("delivery_options", Nothing),
+        ("delivery_options", Queue),
         (
             "transport",
             Behaviour(
@@ -648,104 +699,24 @@ const FIELDS: &[(&str, Need)] = {
             "virtual_alias",
             Behaviour("virtual aliases are not there yet: these addresses are not replaced"),
         ),
-        ("aliases", Nothing),
+        ("aliases", Queue),
         ("store.path", Nothing),
         ("store.autocreate", Nothing),
         ("store.default_quota.size", Nothing),
         ("store.default_quota.messages", Nothing),
         ("native", Behaviour("UNIX mailboxes are not there yet: nothing is delivered to them")),
-        ("notary.postmaster", Nothing),
-        ("notary.language", Nothing),
-        ("notary.templates", Nothing),
-        ("notary.content_return_limit", Nothing),
-        ("notary.double_bounces", Nothing),
+        ("notary.postmaster", Queue),
+        ("notary.language", Queue),
+        ("notary.templates", Queue),
+        ("notary.content_return_limit", Queue),
+        ("notary.double_bounces", Queue),
         ("max_shutdown", Nothing),
-        ("max_received_lines", Nothing),
-        ("max_local_received_lines", Nothing),
-        ("spool.segment_size", Nothing),
-        ("spool.large_message", Nothing),
-        ("spool.min_free", Nothing),
+        ("max_received_lines", Queue),
+        ("max_local_received_lines", Queue),
+        ("spool.segment_size", Queue),
+        ("spool.large_message", Queue),
+        ("spool.min_free", Queue),
         ("admin.listen", Nothing),
         ("admin.names", Nothing),
     ]
 };
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::{document::Document, section::print_section};
-
-    /// Every section there is.
-    const FULL: &str = r#"(
-        host: "a.example", data: "/d", default_domain: "a.example",
-        dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
-        tls: (certificate: "c", key: "k"),
-        channels: [(name: "c", tag: "t", program: Smtp)],
-        job_controller: (pools: {"P": ()}),
-        directory: DIRECTORY,
-        delivery_options: ["*mailbox=$M@t"],
-        store: (path: "s"),
-        native: (path: "n"),
-    )"#;
-
-    fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
-        let below = |name: &str| match path {
-            "" => name.to_owned(),
-            path => format!("{path}.{name}"),
-        };
-        match document {
-            Document::Section(fields) => {
-                for (name, value) in fields {
-                    walk(&below(name), value, found);
-                }
-            }
-            Document::Variant(_, inner) => walk(path, inner, found),
-            Document::List(items) if path == "channels" => {
-                for item in items {
-                    walk(path, item, found);
-                }
-            }
-            Document::Map(items) if path.ends_with("services") || path.ends_with("pools") => {
-                for (_, item) in items {
-                    walk(path, item, found);
-                }
-            }
-            _ => {
-                found.insert(path.to_owned());
-            }
-        }
-    }
-
-    #[test]
-    fn every_field_is_in_force_or_named() {
-        let mut found = BTreeSet::new();
-        for directory in ["Ldif()", r#"Ldap(servers: ["ldap://x"], user_base: "o=x")"#] {
-            let (config, _) = Config::parse("full", &FULL.replace("DIRECTORY", directory)).unwrap();
-            walk("", &print_section(&config), &mut found);
-        }
-        // What is not there yet as a whole has one row for all of it.
-        let row = |field: &String| {
-            let mut around = field.as_str();
-            loop {
-                if FIELDS.iter().any(|(path, _)| *path == around) {
-                    return true;
-                }
-                let Some(end) = around.rfind('.') else { return false };
-                around = &around[..end];
-                let whole = FIELDS.iter().find(|(path, _)| *path == around);
-                if !matches!(whole, Some((_, Need::Behaviour(_)))) {
-                    return false;
-                }
-            }
-        };
-        let without: Vec<_> = found.iter().filter(|field| !row(field)).collect();
-        assert!(without.is_empty(), "say in FIELDS what these need: {without:?}");
-        let part_of = |path: &str| {
-            found.iter().any(|field| field == path || field.starts_with(&format!("{path}.")))
-        };
-        let gone: Vec<_> = FIELDS.iter().map(|(path, _)| path).filter(|p| !part_of(p)).collect();
-        assert!(gone.is_empty(), "there is no such field: {gone:?}");
-    }
-}

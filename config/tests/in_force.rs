@@ -118,3 +118,81 @@ fn who_may_connect_is_not_asked_at_sockets() {
         })
     );
 }
+
+#[test]
+fn a_rule_that_others_of_its_pattern_leave_nothing_for_is_named() {
+    let rows = [
+        ("$E", "$E", "rule 1 has the same pattern and applies whenever this one would"),
+        ("$E", "$E$Mtcp_local", "rule 1 has the same pattern and applies whenever this one would"),
+        ("", "$E", "rule 1 has the same pattern and always applies"),
+        ("$E$Mtcp_local", "$E", ""),
+        ("$Mtcp_local", "$Nprocess", ""),
+        ("$Mtcp_local", "$E$B", "the rule never applies: $E and $B exclude each other"),
+        ("$Mtcp_local", "$1M$1N", "the rule never applies: $1M and $1N exclude each other"),
+        (
+            "$Mprocess",
+            "$Mtcp_local$Ntcp_local",
+            "the rule never applies: $M and $N exclude each other",
+        ),
+        ("$Mprocess", "$Mtcp_local$Nprocess", ""),
+    ];
+    let rules = |conditions: &[&str]| {
+        let rule = |it: &&str| format!("(\"x.test\", \"$U%$H@localhost{it}\"),");
+        let rules: String = conditions.iter().map(rule).collect();
+        edit(STANDALONE, "rewrite_rules: [", &format!("rewrite_rules: [{rules}"))
+    };
+    for (first, second, want) in rows {
+        // What is said of the first alone, and of the rule of the sample, is no news.
+        let said = news(STANDALONE, &rules(&[first, second]));
+        let found = said.iter().filter(|(at, _)| at == "rewrite_rules[1]");
+        let found: Vec<_> = found.map(|(_, message)| message).collect();
+        let right = if want.is_empty() {
+            found.is_empty()
+        } else {
+            found.iter().any(|message| message.contains(want))
+        };
+        assert!(right, "{first} {second}: {found:?}");
+    }
+    let said = news(STANDALONE, &rules(&["$Mprocess", "$Nprocess", ""]));
+    let both = "rules 1 and 2 have the same pattern, and one of the two always applies";
+    assert!(
+        said.iter().any(|(at, message)| at == "rewrite_rules[2]" && message.contains(both)),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn a_channel_that_nothing_leads_to_is_named() {
+    let channel = |program: &str| {
+        let channel = format!("(name: \"x\", tag: \"x-daemon\", program: {program}), ");
+        edit(STANDALONE, "(name: \"process\",", &format!("{channel}(name: \"process\","))
+    };
+    for program in ["Lmtp", "Pipe", "Smtp", "Local", "Hold"] {
+        let at = "channels[4]";
+        let want = "no service takes mail in by this channel, and nothing leads to it";
+        let text = channel(program);
+        // The first one of program Hold is where held mail goes.
+        let (text, at) = if program == "Hold" {
+            let hold = edit(STANDALONE, "name: \"bitbucket\"", "name: \"hold2\"");
+            (
+                edit(
+                    &hold,
+                    "tag: \"bitbucket\",         program: Bitbucket",
+                    "tag: \"h2\", program: Hold",
+                ),
+                "channels[7]",
+            )
+        } else {
+            (text, at)
+        };
+        let said = news(STANDALONE, &text);
+        assert!(
+            said.iter().any(|(field, message)| field == at && message.contains(want)),
+            "{program}: {said:#?}"
+        );
+        let led = edit(&text, "rewrite_rules: [", "rewrite_rules: [(\"y.test\", \"$U%$H@TAG\"), ");
+        let led = led.replace("TAG", if program == "Hold" { "h2" } else { "x-daemon" });
+        let said = news(STANDALONE, &led);
+        assert!(!said.iter().any(|(_, message)| message.contains(want)), "{program}: {said:#?}");
+    }
+}

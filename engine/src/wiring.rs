@@ -311,8 +311,11 @@ fn open_spool(
 ) -> Result<(Spool, Recovered), StartError> {
     let dir = config.data.join("spool");
     let error = |source| StartError::Spool { dir: dir.clone(), source };
-    let (opened, recovered) =
-        Spool::open(&dir, &config.spool, Arc::new(RealDisk)).map_err(error)?;
+    let takes_mail = config.dispatcher.services.iter().any(|its| its.program == Program::Smtp);
+    // Where no mail comes into the queue none is refused for want of room.
+    let min_free = if takes_mail { config.spool.min_free } else { 0 };
+    let settings = config::Spool { min_free, ..config.spool.clone() };
+    let (opened, recovered) = Spool::open(&dir, &settings, Arc::new(RealDisk)).map_err(error)?;
     let meter = metrics.actor(metrics::Actor::Queue);
     let committed = move |batch| {
         if let Some(queue) = queue.get() {

@@ -130,6 +130,7 @@ fn set_takes_no_limit_that_would_do_nothing() {
         ("tcp_lmtpss.idle_time", "no rule and no option leads to this channel"),
         ("l.threaddepth", "a channel of program Local connects to no host"),
         ("process.idle_time", "a channel of program Process connects to no host"),
+        ("process.maxjobs", "no rule and no option leads to this channel"),
         ("bitbucket.maxjobs", "no rule and no option leads to this channel"),
         ("IDLE.job_limit", "no channel that jobs serve is in this pool"),
     ];
@@ -141,14 +142,15 @@ fn set_takes_no_limit_that_would_do_nothing() {
         assert!(said.contains(&format!("{key} would do nothing: {why}")), "{key}: {said}");
     }
     assert!(!instance.data().join("limits.ron").exists());
-    for key in ["tcp_lmtpcs.maxjobs", "process.maxjobs", "hold.maxjobs", "SMTP_POOL.job_limit"] {
+    for key in ["tcp_lmtpcs.maxjobs", "reprocess.maxjobs", "hold.maxjobs", "SMTP_POOL.job_limit"] {
         assert!(instance.relais("set", &[key, "4"]).status.success(), "{key}");
     }
     let listed = String::from_utf8(instance.relais("set", &[]).stdout).unwrap();
     let is_listed = |key: &str| listed.lines().any(|line| line.starts_with(&format!("{key} ")));
     for (key, want) in [
         ("tcp_lmtpcs.maxjobs", true),
-        ("process.maxjobs", true),
+        ("reprocess.maxjobs", true),
+        ("process.maxjobs", false),
         ("tcp_local.maxjobs", false),
         ("IDLE.job_limit", false),
     ] {

@@ -2,9 +2,8 @@
 
 use super::{Known, list};
 use crate::{
-    Channel, Config, Service,
+    Channel, Config,
     channel::Program,
-    dispatcher,
     job_controller::DEFAULT_POOL,
     reader::Reader,
     tls::{Insist, Sides},
@@ -25,7 +24,6 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
             has_transport(config, known, transport, &path(field), reader);
         }
         has_credentials(config, channel, &path, reader);
-        traces_something(config, channel, &path("trace"), reader);
     }
     for (key, transport) in &config.transport {
         has_transport(config, known, transport, &format!("transport[{key:?}]"), reader);
@@ -126,17 +124,6 @@ fn has_credentials(
     } else if *client == Insist::No && credentials.is_some() {
         let message = "the credentials are not used: client is No";
         reader.warning_at(&path("sasl.credentials"), message, false);
-    }
-}
-
-/// Only the store puts a trace in front of mail that it may put there or not.
-fn traces_something(config: &Config, channel: &Channel, path: &str, reader: &mut Reader<'_>) {
-    let into_store = |service: &Service| {
-        service.program == dispatcher::Program::Lmtp && service.channel == channel.name
-    };
-    if channel.trace.is_some() && !config.dispatcher.services.iter().any(into_store) {
-        let message = "trace is not used: no service of program Lmtp takes mail by this channel";
-        reader.warning_at(path, message, false);
     }
 }
 

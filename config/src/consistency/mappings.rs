@@ -8,7 +8,7 @@ use std::{
 use super::{Known, list, rules::Sources};
 use crate::{
     Config, DeliveryOption, Service,
-    in_force::Roles,
+    in_force::{Roles, takes_mail},
     mapping::{Calls, Field, MappingTable},
     reader::Reader,
     rewrite::{Chunk, Condition, Outcome, Piece, Template},
@@ -147,7 +147,12 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         let upper = name.to_ascii_uppercase();
         let path = format!("mappings[{name:?}]");
         let consulted = PROBES.iter().any(|probe| probe.table == upper) || called.contains(&upper);
-        if !consulted {
+        let for_queue = [INTERNAL_IP, ORIG_SEND_ACCESS].contains(&upper.as_str());
+        let idle = for_queue && !takes_mail(config) && !called.contains(&upper);
+        if idle && reader.is_free_of_mistakes() {
+            let message = "no service of program Smtp takes mail in: the table is not consulted";
+            reader.warning_at(&path, message, false);
+        } else if !consulted {
             let message = unconsulted(&upper);
             reader.warning_at(&path, &message, false);
         } else if !seen.insert(upper.clone()) {

@@ -42,14 +42,11 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
     }
     lead_to_channels(config, known, reader);
     let sources = Sources::of(config, known);
-    let mut settled: HashMap<&str, usize> = HashMap::new();
+    let mut settled: HashMap<&str, Vec<Settled<'_>>> = HashMap::new();
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let path = format!("rewrite_rules[{i}]");
-        if let Some(before) = settled.get(rule.key.as_str()) {
-            let message = format!(
-                "the rule is never reached: rule {} has the same pattern and always applies",
-                before + 1
-            );
+        let earlier = settled.entry(rule.key.as_str()).or_default();
+        if let Some(message) = never_reached(rule, earlier) {
             reader.warning_at(&path, &message, false);
             continue;
         }
@@ -60,8 +57,8 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
                 reader.warning_at(&path, message, false);
             }
             warn_of_conditions(rewriting, &sources, &path, reader);
-            if always_applies(rewriting) {
-                settled.insert(&rule.key, i);
+            if never_fails(rewriting) && earlier.len() < MOST_COMPARED {
+                earlier.push(Settled { rule: i, conditions: heeded(rewriting).collect() });
             }
         }
     }
@@ -131,6 +128,10 @@ fn warn_of_conditions(
     reader: &mut Reader<'_>,
 ) {
     let channels = || sources.config.channels.iter();
+    if let Some(pair) = contradiction(rewriting) {
+        let message = format!("the rule never applies: {pair} exclude each other");
+        reader.warning_at(path, &message, false);
+    }
     for condition in &rewriting.conditions {
         let message = match condition {
             Condition::Forward(false) => {
@@ -180,11 +181,97 @@ fn stays_the_same(rewriting: &Rewriting) -> bool {
     rewriting.set_tag.is_none() && user[..] == [Piece::User] && host[..] == whole
 }
 
-/// Whether nothing can keep the rule from applying to a host that its pattern matches.
-fn always_applies(rewriting: &Rewriting) -> bool {
-    let ignored = |condition: &Condition| {
+/// A rule that applies wherever its conditions hold.
+struct Settled<'a> {
+    /// Its place.
+    rule: usize,
+    conditions: Vec<&'a Condition>,
+}
+
+/// Why no host ever comes to a rule behind these, all of the same pattern.
+fn never_reached(rule: &RewriteRule, earlier: &[Settled<'_>]) -> Option<String> {
+    let own: Vec<&Condition> = match &rule.parsed {
+        Template::Plain(rewriting) => heeded(rewriting).collect(),
+        Template::General(_) => Vec::new(),
+    };
+    let mut single: Vec<(usize, &&Condition)> = Vec::new();
+    for its in earlier {
+        // What it asks for and this one does not.
+        let mut more = its.conditions.iter().filter(|condition| !own.contains(condition));
+        match (more.next(), more.next().is_some()) {
+            (None, _) => {
+                let when = match its.conditions.as_slice() {
+                    [] => "always applies",
+                    _ => "applies whenever this one would",
+                };
+                return Some(format!(
+                    "the rule is never reached: rule {} has the same pattern and {when}",
+                    its.rule + 1
+                ));
+            }
+            (Some(condition), false) => {
+                if let Some((other, _)) =
+                    single.iter().find(|(_, other)| excludes(other, condition))
+                {
+                    return Some(format!(
+                        "the rule is never reached: rules {} and {} have the same pattern, and one \
+                         of the two always applies",
+                        other + 1,
+                        its.rule + 1
+                    ));
+                }
+                single.push((its.rule, condition));
+            }
+            (Some(_), true) => {}
+        }
+    }
+    None
+}
+
+/// Conditions that are looked at.
+fn heeded(rewriting: &Rewriting) -> impl Iterator<Item = &Condition> {
+    let ignored = |condition: &&Condition| {
         matches!(condition, Condition::Destination(_) | Condition::NotDestination(_))
     };
+    rewriting.conditions.iter().filter(move |condition| !ignored(condition))
+}
+
+/// Whether one of the two holds, and never both.
+fn excludes(one: &Condition, other: &Condition) -> bool {
+    match (one, other) {
+        (Condition::Envelope(a), Condition::Envelope(b))
+        | (Condition::Forward(a), Condition::Forward(b))
+        | (Condition::Internal(a), Condition::Internal(b)) => a != b,
+        (Condition::Source(a), Condition::NotSource(b))
+        | (Condition::NotSource(a), Condition::Source(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Two conditions of one rule that never hold together.
+fn contradiction(rewriting: &Rewriting) -> Option<&'static str> {
+    let conditions: Vec<_> = heeded(rewriting).take(MOST_COMPARED).collect();
+    let within = |names: &[String], others: &[String]| {
+        names.iter().all(|name| others.iter().any(|other| other.eq_ignore_ascii_case(name)))
+    };
+    conditions.iter().enumerate().find_map(|(n, one)| {
+        conditions[n + 1..].iter().find_map(|other| match (one, other) {
+            (Condition::Envelope(a), Condition::Envelope(b)) if a != b => Some("$E and $B"),
+            (Condition::Forward(a), Condition::Forward(b)) if a != b => Some("$F and $R"),
+            (Condition::Internal(a), Condition::Internal(b)) if a != b => Some("$1M and $1N"),
+            (Condition::Source(a), Condition::NotSource(b))
+            | (Condition::NotSource(b), Condition::Source(a))
+                if within(a, b) =>
+            {
+                Some("$M and $N")
+            }
+            _ => None,
+        })
+    })
+}
+
+/// Whether the template makes something of every host that its pattern matches.
+fn never_fails(rewriting: &Rewriting) -> bool {
     let pieces: Vec<&[Piece]> = match &rewriting.outcome {
         Outcome::Unchanged => Vec::new(),
         Outcome::Restart { user, host } => vec![user, host],
@@ -194,7 +281,7 @@ fn always_applies(rewriting: &Rewriting) -> bool {
         }
     };
     let may_fail = |piece: &Piece| matches!(piece, Piece::Label { .. } | Piece::Mapping { .. });
-    rewriting.conditions.iter().all(ignored) && !pieces.into_iter().flatten().any(may_fail)
+    !pieces.into_iter().flatten().any(may_fail)
 }
 
 /// `$Tx|` looks for patterns `x|...` from then on.
@@ -220,6 +307,9 @@ fn warn_of_tags(config: &Config, reader: &mut Reader<'_>) {
         }
     }
 }
+
+/// Rules of one pattern that those behind them are compared with, and conditions of one rule.
+const MOST_COMPARED: usize = 100;
 
 fn literal(pieces: &[Piece]) -> Option<String> {
     match pieces {

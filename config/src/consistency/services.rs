@@ -9,7 +9,7 @@ use std::{
 use super::{Known, list};
 use crate::{
     Config, Service, channel,
-    dispatcher::{self, Program},
+    dispatcher::{DEFAULT_SOCKET_MODE, Program},
     names::LONGEST_SOCKET,
     reader::Reader,
 };
@@ -69,15 +69,17 @@ fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {
 fn socket_access(config: &Config, service: &Service, reader: &mut Reader<'_>) {
     let Some(socket) = &service.socket else {
         let given = [
-            (".socket_mode", service.socket_mode != dispatcher::DEFAULT_SOCKET_MODE),
+            (".socket_mode", service.socket_mode != DEFAULT_SOCKET_MODE),
             (".socket_owner", service.socket_owner.is_some()),
             (".socket_group", service.socket_group.is_some()),
         ];
-        for (field, given) in given {
-            if given {
-                let message = "the service has no socket that this could be said of";
-                reader.mistake_at(&path(service, field), message, "leave it out");
-            }
+        let message = "the service has no socket that this could be said of";
+        for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+            reader.mistake_at(&path(service, field), message, "leave it out");
+        }
+        let mode = path(service, ".socket_mode");
+        if service.socket_mode == DEFAULT_SOCKET_MODE && reader.is_given(&mode) {
+            reader.warning_at(&mode, message, false);
         }
         return;
     };

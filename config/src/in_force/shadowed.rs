@@ -1,0 +1,141 @@
+//! Fields that another field puts out of force.
+
+use std::collections::HashMap;
+
+use crate::{
+    Channel, Config,
+    channel::{Copies, Program},
+    reader::Reader,
+    source::shorten,
+};
+
+/// A field of a channel that another one of the same channel puts out of force.
+struct Shadow {
+    field: &'static str,
+    by: fn(&Channel) -> bool,
+    message: &'static str,
+}
+
+/// Warns of them.
+pub(super) fn warn(config: &Config, reader: &mut Reader<'_>) {
+    for Shadow { field, by, message } in SHADOWS {
+        let shadowed = |channel: &Channel| by(channel);
+        for (i, _) in config.channels.iter().enumerate().filter(|(_, its)| shadowed(its)) {
+            let path = format!("channels[{i}].{field}");
+            if reader.is_given_itself(&path) {
+                reader.warning_at(&path, message, false);
+            }
+        }
+        let default = format!("channel_defaults.{field}");
+        if reader.is_given_itself(&default) && config.channels.iter().all(shadowed) {
+            reader.warning_at(&default, message, false);
+        }
+    }
+    warn_of_pools(config, reader);
+    warn_of_aliases(config, reader);
+    if reader.is_given("admin.names") && config.admin.listen.is_none() {
+        let message = "without admin.listen nobody comes by a name: the names are not used";
+        reader.warning_at("admin.names", message, false);
+    }
+}
+
+/// A default of pools that say all themselves what it is for.
+fn warn_of_pools(config: &Config, reader: &mut Reader<'_>) {
+    let Some(controller) = &config.job_controller else { return };
+    let path = "job_controller.keep_last_slot";
+    let own = |name: &str| format!("job_controller.pools[{:?}].keep_last_slot", shorten(name));
+    if reader.is_given_itself(path)
+        && controller.pools.iter().all(|pool| reader.is_given_itself(&own(&pool.name)))
+    {
+        let message = "every pool says itself whether its last slot is kept free: this is not used";
+        reader.warning_at(path, message, false);
+    }
+}
+
+/// Names are compared without case; the last of one name is used.
+fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
+    let mut names: HashMap<String, &str> = HashMap::new();
+    for name in config.aliases.keys() {
+        let Some(before) = names.insert(name.to_ascii_lowercase(), name) else { continue };
+        let message = format!(
+            "there is an alias {:?} too, and case does not matter: that one is used, and this is not",
+            shorten(name)
+        );
+        reader.warning_at(&format!("aliases[{:?}]", shorten(before)), &message, false);
+    }
+}
+
+/// Whether the place in `daemon` has a port of its own, or needs none.
+fn names_port(channel: &Channel) -> bool {
+    channel.daemon.as_deref().is_some_and(|daemon| {
+        daemon.starts_with("unix:")
+            || daemon.rsplit_once(':').is_some_and(|(host, port)| {
+                let inside = host.contains('[') && !host.contains(']');
+                !inside && port.parse::<u16>().is_ok()
+            })
+    })
+}
+
+fn connects(channel: &Channel) -> bool {
+    matches!(channel.program, Program::Lmtp | Program::Smtp | Program::Pipe)
+}
+
+const SHADOWS: &[Shadow] = &[
+    Shadow {
+        field: "daemon",
+        by: |channel| channel.multigate && channel.daemon.is_some(),
+        message: "multigate connects to the host of the route: daemon is not used",
+    },
+    Shadow {
+        field: "port",
+        by: |channel| !channel.multigate && names_port(channel) && channel.port.is_some(),
+        message: "daemon says where to connect to, port and all: this port is not used",
+    },
+    Shadow {
+        field: "connectcanonical",
+        by: |channel| !channel.multigate && channel.daemon.is_some() && channel.connectcanonical,
+        message: "daemon says where to connect to, whatever the address: connectcanonical is not used",
+    },
+    Shadow {
+        field: "multigate",
+        by: |channel| channel.multigate && !connects(channel),
+        message: "a channel of this program connects to no host: multigate only keeps strangers \
+                  from sending mail to it",
+    },
+    Shadow {
+        field: "addrsperfile",
+        by: |channel| channel.copies == Copies::Single,
+        message: "copies: Single makes an entry of each recipient: addrsperfile is not used",
+    },
+    Shadow {
+        field: "max_rcpt",
+        by: |channel| channel.copies == Copies::Single && channel.max_rcpt > 1,
+        message: "copies: Single makes an entry of each recipient: max_rcpt is not used",
+    },
+    Shadow {
+        field: "max_rcpt",
+        by: |channel| channel.copies != Copies::Single && channel.max_rcpt > channel.addrsperfile,
+        message: "an entry has no more recipients than addrsperfile says, 64 at most: max_rcpt, \
+                  which is larger, is not used",
+    },
+    Shadow {
+        field: "backoff",
+        by: |channel| {
+            channel.urgentbackoff.is_some()
+                && channel.normalbackoff.is_some()
+                && channel.nonurgentbackoff.is_some()
+        },
+        message: "urgentbackoff, normalbackoff and nonurgentbackoff stand above it, and all are \
+                  given: backoff is not used",
+    },
+    Shadow {
+        field: "notices",
+        by: |channel| {
+            channel.urgentnotices.is_some()
+                && channel.normalnotices.is_some()
+                && channel.nonurgentnotices.is_some()
+        },
+        message: "urgentnotices, normalnotices and nonurgentnotices stand above it, and all are \
+                  given: notices is not used",
+    },
+];

@@ -1,0 +1,418 @@
+//! Whether every field is either in force or named.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::{document::Document, section::print_section};
+
+/// Every section there is.
+const FULL: &str = r#"(
+    host: "a.example", data: "/d", default_domain: "a.example",
+    dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
+    tls: (certificate: "c", key: "k"),
+    channels: [(name: "c", tag: "t", program: Smtp)],
+    job_controller: (pools: {"P": ()}),
+    directory: DIRECTORY,
+    delivery_options: ["*mailbox=$M@t"],
+    store: (path: "s"),
+    native: (path: "n"),
+)"#;
+
+fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
+    let below = |name: &str| match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    match document {
+        Document::Section(fields) => {
+            for (name, value) in fields {
+                walk(&below(name), value, found);
+            }
+        }
+        Document::Variant(_, inner) => walk(path, inner, found),
+        Document::List(items) if path == "channels" => {
+            for item in items {
+                walk(path, item, found);
+            }
+        }
+        Document::Map(items) if path.ends_with("services") || path.ends_with("pools") => {
+            for (_, item) in items {
+                walk(path, item, found);
+            }
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn every_field_is_in_force_or_named() {
+    let mut found = BTreeSet::new();
+    for directory in ["Ldif()", r#"Ldap(servers: ["ldap://x"], user_base: "o=x")"#] {
+        let (config, _) = Config::parse("full", &FULL.replace("DIRECTORY", directory)).unwrap();
+        walk("", &print_section(&config), &mut found);
+    }
+    // What is not there yet as a whole has one row for all of it.
+    let row = |field: &String| {
+        let mut around = field.as_str();
+        loop {
+            if FIELDS.iter().any(|(path, _)| *path == around) {
+                return true;
+            }
+            let Some(end) = around.rfind('.') else { return false };
+            around = &around[..end];
+            let whole = FIELDS.iter().find(|(path, _)| *path == around);
+            if !matches!(whole, Some((_, Need::Behaviour(_)))) {
+                return false;
+            }
+        }
+    };
+    let without: Vec<_> = found.iter().filter(|field| !row(field)).collect();
+    assert!(without.is_empty(), "say in FIELDS what these need: {without:?}");
+    let part_of = |path: &str| {
+        found.iter().any(|field| field == path || field.starts_with(&format!("{path}.")))
+    };
+    let gone: Vec<_> = FIELDS.iter().map(|(path, _)| path).filter(|p| !part_of(p)).collect();
+    assert!(gone.is_empty(), "there is no such field: {gone:?}");
+}
+
+/// An engine with a queue or without, with more sections, and with more of one channel.
+fn engine(queue: bool, sections: &str, channel: &str, more: &str) -> String {
+    let smtp = r#""S": (program: Smtp, channel: "in", ports: [25]), "#;
+    let rules = r#"rewrite_rules: [("$*", "$U%$H@out")],"#;
+    let channels: Vec<String> = [
+        ("l", "Local"),
+        ("in", "Smtp"),
+        ("out", "Lmtp"),
+        ("store", "Lmtp"),
+        ("process", "Process"),
+        ("reprocess", "Reprocess"),
+        ("hold", "Hold"),
+    ]
+    .iter()
+    .map(|(name, program)| {
+        let more = if *name == channel { more } else { "" };
+        format!("(name: {name:?}, tag: {name:?}, program: {program}, {more})")
+    })
+    .collect();
+    let own_rules = queue && !sections.contains("rewrite_rules");
+    let jobs = queue && !sections.contains("job_controller");
+    let own_store = !sections.contains("store: (");
+    format!(
+        r#"(host: "a.example", default_domain: "a.example", data: "/d",
+        dispatcher: (services: {{ {}"L": (program: Lmtp, channel: "store", ports: [24]) }}),
+        channels: [{}], {} {} {} {sections})"#,
+        if queue { smtp } else { "" },
+        channels.join(", "),
+        if own_rules { rules } else { "" },
+        if jobs { "job_controller: ()," } else { "" },
+        if own_store { r#"store: (path: "s"),"# } else { "" },
+    )
+}
+
+fn said(text: &str) -> Vec<(String, String)> {
+    let report = crate::check("f.ron", text);
+    let mistakes = report.mistakes.into_iter().map(|said| (said.field, said.message));
+    let warnings = report.warnings.into_iter().map(|said| (said.field, said.message));
+    mistakes.chain(warnings).collect()
+}
+
+/// Whether `text` is told of `field`, and `before`, which does not have it, is not.
+#[track_caller]
+fn is_named(field: &str, before: &str, text: &str, want: bool) {
+    let name = field.rsplit('.').next().unwrap();
+    let section = field.split('.').next().unwrap();
+    let (known, said) = (said(before), said(text));
+    let news: Vec<_> = said.iter().filter(|said| !known.contains(said)).collect();
+    let named = |(place, message): &&&(String, String)| {
+        place.rsplit('.').next() == Some(name)
+            || place.split('[').next() == Some(section) && !place.starts_with("channels")
+            || message.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name)
+    };
+    let right = if want { news.iter().any(|said| named(&said)) } else { news.is_empty() };
+    assert!(right, "{field}, to be named: {want}: {news:#?}\n{text}");
+}
+
+/// Channels for which it does something, and for which it does not.
+fn cases(role: Role) -> (&'static [&'static str], &'static [&'static str]) {
+    match role {
+        Role::Source => (&["in", "store"], &["out", "hold"]),
+        Role::SmtpSource => (&["in"], &["store", "out"]),
+        Role::LmtpSource => (&["store"], &["in", "out"]),
+        Role::Destination => (&["out"], &["store", "process", "l"]),
+        Role::DestinationOrLocal => (&["out", "l"], &["store", "process"]),
+        Role::Connecting => (&["out"], &["hold", "process", "reprocess", "l"]),
+        Role::Delivering => (&["out"], &["hold", "in", "store"]),
+        Role::SourceOrDelivering => (&["in", "out", "store"], &["hold", "process"]),
+        Role::Served => (&["out", "hold", "reprocess"], &["process", "in", "l"]),
+        Role::Local => (&["l"], &["out", "hold"]),
+    }
+}
+
+#[test]
+fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
+    for (field, need) in FIELDS {
+        if ALWAYS.contains(field) {
+            assert!(matches!(need, Need::Nothing), "{field}");
+            continue;
+        }
+        let value = VALUES.iter().find(|(name, _)| name == field);
+        let Some((_, value)) = value else { panic!("no value for {field}") };
+        let with = |queue, sections: &str, channel: &str| {
+            let more = field.strip_prefix("channels.").map(|name| format!("{name}: {value}"));
+            engine(queue, sections, channel, more.as_deref().unwrap_or_default())
+        };
+        match need {
+            Need::Role(role) => {
+                let (works, idles) = cases(*role);
+                let pairs = works.iter().map(|c| (c, false)).chain(idles.iter().map(|c| (c, true)));
+                for (channel, want) in pairs {
+                    is_named(field, &with(true, "", ""), &with(true, "", channel), want);
+                }
+                if !matches!(role, Role::Source | Role::LmtpSource | Role::SourceOrDelivering) {
+                    let channel = works[0];
+                    is_named(field, &with(false, "", ""), &with(false, "", channel), true);
+                }
+            }
+            Need::Behaviour(_) if field.starts_with("channels.") => {
+                for channel in ["in", "out", "hold", "l"] {
+                    is_named(field, &with(true, "", ""), &with(true, "", channel), true);
+                }
+            }
+            Need::Behaviour(_) if field.starts_with("dispatcher.") => {
+                let before = engine(true, "", "", "");
+                let text = before.replacen("ports: [25]", &format!("ports: [25], {value}"), 1);
+                is_named(field, &before, &text, true);
+            }
+            Need::Behaviour(_) => {
+                is_named(field, &engine(true, "", "", ""), &engine(true, value, "", ""), true);
+            }
+            Need::Queue => {
+                is_named(field, &engine(true, "", "", ""), &engine(true, value, "", ""), false);
+                is_named(field, &engine(false, "", "", ""), &engine(false, value, "", ""), true);
+            }
+            Need::Nothing => {
+                let (_, works, before, idles) =
+                    IDLE.iter().find(|(name, ..)| name == field).unwrap_or_else(|| {
+                        panic!("where has {field} no effect? it is neither in ALWAYS nor in IDLE")
+                    });
+                let edit = |edits: Edits, value: &str| {
+                    edits.iter().fold(engine(true, "", "", ""), |text, (from, to)| {
+                        assert!(text.contains(from), "{from}: {text}");
+                        text.replacen(from, &to.replace("VALUE", value), 1)
+                    })
+                };
+                if !works.is_empty() {
+                    is_named(field, &edit(works, ""), &edit(works, value), false);
+                }
+                is_named(field, &edit(before, ""), &edit(idles, value), true);
+            }
+        }
+    }
+}
+
+/// Fields that have an effect in any file that has no mistake.
+const ALWAYS: &[&str] = &[
+    "host",
+    "data",
+    "default_domain",
+    "dispatcher.services.program",
+    "dispatcher.services.channel",
+    "dispatcher.services.interface_address",
+    "dispatcher.services.ports",
+    "dispatcher.services.socket",
+    "dispatcher.services.min_procs",
+    "dispatcher.services.max_procs",
+    "dispatcher.services.min_conns",
+    "dispatcher.services.max_conns",
+    "dispatcher.services.backlog",
+    "channels.name",
+    "channels.tag",
+    "channels.program",
+    "max_shutdown",
+    "admin.listen",
+];
+
+/// What is replaced, and by what.
+type Edits = &'static [(&'static str, &'static str)];
+
+/// Of fields of other sections: where they have an effect, and what makes them idle, without
+/// them and with them.
+const IDLE: &[(&str, Edits, Edits, Edits)] = &[
+    (
+        "dispatcher.services.socket_mode",
+        &[("ports: [25]", "socket: \"/s\", VALUE")],
+        &[],
+        &[("ports: [25]", "ports: [25], VALUE")],
+    ),
+    (
+        "dispatcher.services.socket_owner",
+        &[("ports: [25]", "socket: \"/s\", VALUE")],
+        &[],
+        &[("ports: [25]", "ports: [25], VALUE")],
+    ),
+    (
+        "dispatcher.services.socket_group",
+        &[("ports: [25]", "socket: \"/s\", socket_mode: \"0660\", VALUE")],
+        &[],
+        &[("ports: [25]", "ports: [25], VALUE")],
+    ),
+    ("mappings", &[], &[], &[("store: (", "VALUE, store: (")]),
+    ("general", &[], &[], &[("store: (", "VALUE, store: (")]),
+    (
+        "admin.names",
+        &[("store: (", "admin: (listen: \"127.0.0.1:1\", VALUE), store: (")],
+        &[],
+        &[("store: (", "admin: (VALUE), store: (")],
+    ),
+    ("directory.servers", &[], &[], LDAP),
+    ("directory.bind_dn", &[], &[], LDAP),
+    ("directory.bind_password_file", &[], &[], LDAP),
+    ("directory.user_base", &[], &[], LDAP),
+    ("directory.schema", &[], &[], LDAP),
+    ("directory.timeout", &[], &[], LDAP),
+    ("directory.max_connections", &[], &[], LDAP),
+    ("directory.cache.entries", &[], &[], LDAP),
+    ("directory.cache.ttl", &[], &[], LDAP),
+    ("directory.cache.negative_ttl", &[], &[], LDAP),
+    ("store.path", &[], NO_STORE, STORE_UNUSED),
+    ("store.autocreate", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
+    ("store.default_quota.size", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
+    (
+        "store.default_quota.messages",
+        &[("path: \"s\"", "path: \"s\", VALUE")],
+        NO_STORE,
+        STORE_UNUSED,
+    ),
+];
+/// The engine does not start with it, and that is said.
+const LDAP: Edits = &[(
+    "store: (",
+    "directory: Ldap(servers: [\"ldap://x\"], user_base: \"o=x\"), delivery_options: \
+     [\"*mailbox=$M@out\"], store: (",
+)];
+const NO_STORE: Edits =
+    &[(LMTP, ""), ("store: (path: \"s\"),", ""), ("name: \"store\"", "name: \"in2\"")];
+const STORE_UNUSED: Edits =
+    &[(LMTP, ""), ("path: \"s\"", "path: \"s\", VALUE"), ("name: \"store\"", "name: \"in2\"")];
+const LMTP: &str = "\"L\": (program: Lmtp, channel: \"store\", ports: [24])";
+
+/// What is written for a field: its value for one of a channel, else the field and what it
+/// stands in.
+const VALUES: &[(&str, &str)] = &[
+    ("channels.port", "2225"),
+    ("channels.daemon", r#""[127.0.0.1]""#),
+    ("channels.multigate", "true"),
+    ("channels.connectcanonical", "true"),
+    ("channels.dequeue_removeroute", "true"),
+    ("channels.private", "true"),
+    ("channels.mx", "NoMx"),
+    ("channels.copies", "Multiple"),
+    ("channels.addrsperfile", "3"),
+    ("channels.max_rcpt", "3"),
+    ("channels.maxjobs", "3"),
+    ("channels.threaddepth", "3"),
+    ("channels.pool", r#""DEFAULT""#),
+    ("channels.mailbox_busy_fast_retry", "true"),
+    ("channels.max_client_threads", "3"),
+    ("channels.filesperjob", "3"),
+    ("channels.max_life_time", r#""1h""#),
+    ("channels.max_life_conns", "3"),
+    ("channels.sendpost", "Copy"),
+    ("channels.warnpost", "Copy"),
+    ("channels.viaaliasrequired", "true"),
+    ("channels.flagtransfer", "true"),
+    ("channels.trace", "true"),
+    ("channels.defragment", "true"),
+    ("channels.fileinto", r#""$U+$S@$D""#),
+    ("channels.tls", "(server: No)"),
+    ("channels.sasl", "(server: No)"),
+    ("channels.submit", "true"),
+    ("channels.switchchannel", "No"),
+    ("channels.saslswitchchannel", r#""in""#),
+    ("channels.remotehost", "true"),
+    ("channels.reverse", "true"),
+    ("channels.mailbox_transport", r#""out:""#),
+    ("channels.local_transport", r#""out:""#),
+    ("channels.fallback_transport", r#""out:""#),
+    ("channels.recipient_delimiter", r#""-""#),
+    ("channels.sourceblocklimit", r#""1MiB""#),
+    ("channels.holdlimit", "3"),
+    ("channels.recipientlimit", "3"),
+    ("channels.strict_envelopes", "true"),
+    ("channels.forbid_unauth_pipelining", "true"),
+    ("channels.commandlinelimit", "1024"),
+    ("channels.max_line", "2048"),
+    ("channels.disconnectcommandlimit", "3"),
+    ("channels.disconnectbadcommandlimit", "3"),
+    ("channels.command_receive_time", r#""1m""#),
+    ("channels.data_receive_time", r#""1m""#),
+    ("channels.connect_time", r#""1m""#),
+    ("channels.command_transmit_time", r#""1m""#),
+    ("channels.status_data_receive_time", r#""1m""#),
+    ("channels.idle_time", r#""1m""#),
+    ("channels.backoff", r#"["10m"]"#),
+    ("channels.notices", r#"["1d"]"#),
+    ("channels.urgentbackoff", r#"["10m"]"#),
+    ("channels.urgentnotices", r#"["1d"]"#),
+    ("channels.normalbackoff", r#"["10m"]"#),
+    ("channels.normalnotices", r#"["1d"]"#),
+    ("channels.nonurgentbackoff", r#"["10m"]"#),
+    ("channels.nonurgentnotices", r#"["1d"]"#),
+    ("channels.urgentblocklimit", "4096"),
+    ("channels.normalblocklimit", "4096"),
+    ("channels.nonurgentblocklimit", "4096"),
+    ("dispatcher.services.tls_ports", "tls_ports: [465]"),
+    ("dispatcher.services.max_shutdown", "max_shutdown: 2"),
+    ("dispatcher.services.max_life_time", r#"max_life_time: "1d""#),
+    ("dispatcher.services.max_life_conns", "max_life_conns: 10"),
+    ("dispatcher.services.max_idle_time", r#"max_idle_time: "10m""#),
+    ("dispatcher.services.historical_time", r#"historical_time: "0s""#),
+    ("dispatcher.services.socket_mode", r#"socket_mode: "0600""#),
+    ("dispatcher.services.socket_owner", r#"socket_owner: "root""#),
+    ("dispatcher.services.socket_group", r#"socket_group: "mail""#),
+    ("tls", r#"tls: (certificate: "c", key: "k"),"#),
+    ("mappings", r#"mappings: {"X": []}"#),
+    ("general", r#"general: {"x": "y"}"#),
+    ("rewrite_rules", r#"rewrite_rules: [("$*", "$U%$H@out")],"#),
+    ("job_controller.max_messages", "job_controller: (max_messages: 50),"),
+    ("job_controller.rebuild_parallel_channels", "job_controller: (rebuild_parallel_channels: 2),"),
+    ("job_controller.keep_last_slot", "job_controller: (keep_last_slot: false),"),
+    ("job_controller.pools.job_limit", r#"job_controller: (pools: {"DEFAULT": (job_limit: 3)}),"#),
+    (
+        "job_controller.pools.keep_last_slot",
+        r#"job_controller: (pools: {"DEFAULT": (keep_last_slot: false)}),"#,
+    ),
+    ("directory.file", r#"directory: Ldif(file: "x"), delivery_options: ["*mailbox=$M@out"],"#),
+    ("delivery_options", r#"directory: Ldif(), delivery_options: ["*mailbox=$M@out"],"#),
+    ("transport", r#"transport: {"x": "out:"},"#),
+    ("virtual_alias", r#"virtual_alias: {"x@y": ["z@y"]},"#),
+    ("aliases", r#"aliases: {"x": ["y@a.example"]},"#),
+    ("native", r#"native: (path: "n"),"#),
+    ("notary.postmaster", r#"notary: (postmaster: "x@a.example"),"#),
+    ("notary.language", r#"notary: (language: "de"),"#),
+    ("notary.templates", r#"notary: (templates: "t"),"#),
+    ("notary.double_bounces", "notary: (double_bounces: Log),"),
+    ("notary.content_return_limit", "notary: (content_return_limit: 4096),"),
+    ("max_received_lines", "max_received_lines: 7,"),
+    ("max_local_received_lines", "max_local_received_lines: 7,"),
+    ("spool.segment_size", r#"spool: (segment_size: "8MiB"),"#),
+    ("spool.large_message", r#"spool: (large_message: "1MiB"),"#),
+    ("spool.min_free", r#"spool: (min_free: "1GiB"),"#),
+    ("admin.names", r#"names: ["x.example"]"#),
+    ("store.path", ""),
+    ("store.autocreate", "autocreate: Inbox"),
+    ("store.default_quota.size", r#"default_quota: (size: "1GiB")"#),
+    ("store.default_quota.messages", "default_quota: (messages: 10)"),
+    ("directory.servers", ""),
+    ("directory.bind_dn", ""),
+    ("directory.bind_password_file", ""),
+    ("directory.user_base", ""),
+    ("directory.schema", ""),
+    ("directory.timeout", ""),
+    ("directory.max_connections", ""),
+    ("directory.cache.entries", ""),
+    ("directory.cache.ttl", ""),
+    ("directory.cache.negative_ttl", ""),
+];
