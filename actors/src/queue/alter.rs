@@ -139,7 +139,7 @@ pub(super) struct Deletion {
 }
 
 impl Queue {
-    fn alter(
+    pub(super) fn alter(
         &mut self,
         found: &ScannedEntry,
         reading: Ticket,
@@ -150,6 +150,7 @@ impl Queue {
             return self.alter_lost(found, reading, action, reason);
         };
         let is_held = matches!(found.state, EntryState::Held { .. });
+        self.postponed.forget((found.id, found.entry));
         if action == Action::Release && self.wishes.remove(&(found.id, found.entry)).is_some() {
             // Whatever was to become of it: its job gives it back, and it waits as before.
             return Altered::Done;
@@ -287,7 +288,7 @@ impl Queue {
         }
     }
 
-    fn has_room_for_returns(&self) -> bool {
+    pub(super) fn has_room_for_returns(&self) -> bool {
         self.returning.len() < MAX_RETURNING
     }
 

@@ -14,6 +14,7 @@ mod clock;
 mod listing;
 mod messages;
 mod owing;
+mod postponed;
 mod recalls;
 mod scan;
 mod settle;
@@ -38,6 +39,7 @@ use self::{
     alter::Deletion,
     clock::Clock,
     owing::Owing,
+    postponed::Postponed,
     recalls::Recalls,
     threads::InHand,
     tracker::{Tracked, Tracker},
@@ -82,6 +84,7 @@ pub struct Queue {
     with_notary: usize,
     /// Senders who have yet to be told who has their mail.
     owing: Owing,
+    postponed: Postponed,
     /// What operators want done with entries that jobs have in hand.
     wishes: HashMap<tracker::Key, (Action, Reason)>,
     /// Of these, what has come back and is to be deleted.
@@ -145,6 +148,7 @@ impl Queue {
             contended: HashSet::new(),
             with_notary: 0,
             owing: Owing::at(now),
+            postponed: Postponed::default(),
             wishes: HashMap::new(),
             deletions: Vec::new(),
             returning: HashSet::new(),
@@ -235,6 +239,7 @@ impl Queue {
         self.delete_granted(ctx);
         self.scan_if_wanted(ctx);
         self.tell_who_is_owed(ctx);
+        self.return_once_more(ctx);
     }
 
     fn finish_drain(&mut self) {

@@ -121,6 +121,13 @@ impl Queue {
                 self.with_notary = self.with_notary.saturating_sub(1);
                 continue;
             }
+            if kind == Kind::Bounced {
+                let key = (entry.id, entry.entry);
+                match (told, &ordered) {
+                    (Told::Later, Some(reason)) => self.postponed.postpone(key, reason.clone()),
+                    _ => self.postponed.forget(key),
+                }
+            }
             let (then, reason) = match told {
                 Told::Settled => (then, ordered.map(|reason| reason.words)),
                 Told::Later => {
@@ -196,10 +203,11 @@ fn untold(kind: Kind, was: EntryState, now: u64) -> (EntryState, Option<&'static
     let (open, attempts) = (was.open(), was.attempts());
     match (kind, was) {
         // What is held stays so; what timed out is found again by the next round.
-        (_, EntryState::Held { .. }) | (Kind::TimedOut, _) => (was, None),
+        (Kind::TimedOut, _) => (was, None),
+        (kind, EntryState::Held { .. }) if kind != Kind::Bounced => (was, None),
         // What an operator returns must not be delivered after all.
         (Kind::Bounced, _) => {
-            (held(was), Some("its sender could not be told; return it once more"))
+            (held(was), Some("its sender cannot be told now: it is returned once more in a while"))
         }
         // It is tried, refused and told of once more.
         _ => (EntryState::Waiting { open, attempts, due: now.saturating_add(NOT_TOLD_MS) }, None),

@@ -143,16 +143,18 @@ async fn a_message_whose_content_is_lost_is_returned_without_it() {
     assert_eq!(house.log.count("a notice to the sender"), 1);
 }
 
-/// A house on a disk that takes state changes and no more messages, with good news to tell.
-async fn full_house() -> (House, MemoryDisk, MessageId) {
+/// A house on a disk that takes state changes and no more messages, with good news to tell of a
+/// message, and another one that waits.
+async fn full_house() -> (House, MemoryDisk, MessageId, MessageId) {
     let disk = MemoryDisk::new();
     let house = House::new(Plan { disk: Arc::new(disk.clone()), ..Plan::default() });
     house.script.set("one.test", Deed::DeliverAndTell);
     let notify = Notify::On { success: true, failure: true, delay: true };
     // What waits in the same segment: it must not make room by going.
     house.script.set("two.test", Deed::Defer);
+    let mut waits = MessageId(0);
     for _ in 0..3 {
-        let waits = house.post("two.test").await;
+        waits = house.post("two.test").await;
         house.until(waits, "it waits", |state| state.attempts() == 1).await;
     }
     house.script.close_gate();
@@ -167,7 +169,7 @@ async fn full_house() -> (House, MemoryDisk, MessageId) {
     eventually("it cannot be told", || house.log.count("a notice could not be written") == 1).await;
     a_while().await;
     assert_eq!(house.log.count("given up"), 0, "it is told later");
-    (house, disk, id)
+    (house, disk, id, waits)
 }
 
 /// A state in which the sender is owed a notice of those that were `reached`, with others `open`.
@@ -179,8 +181,21 @@ fn owes(reached: u64, open: u64) -> impl Fn(&EntryState) -> bool {
 }
 
 #[actix::test]
+async fn what_is_returned_while_its_sender_cannot_be_told_is_held_and_returned_when_he_can() {
+    let (house, disk, _, id) = full_house().await;
+    assert_eq!(house.order(Action::Return, id).await, Altered::Done);
+    house.until(id, "it is held", |state| matches!(state, EntryState::Held { .. })).await;
+    let tried = || house.log.count("a notice could not be written");
+    let before = tried();
+    eventually("it is tried again", || tried() > before).await;
+    disk.set_capacity(None);
+    house.until_done(id).await;
+    assert_eq!(house.logged("R", id), 1);
+}
+
+#[actix::test]
 async fn good_news_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_stop() {
-    let (house, _disk, id) = full_house().await;
+    let (house, _disk, id, _) = full_house().await;
     let drained = timeout(Duration::from_secs(10), house.queue.send(DrainQueue)).await;
     drained.expect("the drain ends").unwrap();
     assert_eq!(house.log.count("a notice to the sender"), 0);
@@ -190,7 +205,7 @@ async fn good_news_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_st
 
 #[actix::test]
 async fn good_news_that_a_full_disk_did_not_take_is_told_when_there_is_room() {
-    let (house, disk, id) = full_house().await;
+    let (house, disk, id, _) = full_house().await;
     disk.set_capacity(None);
     house.queue.do_send(LookForOwed);
     house.until_done(id).await;
