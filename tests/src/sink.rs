@@ -49,6 +49,8 @@ struct Books {
 struct Script {
     /// Part of a command, and the reply to it.
     answers: Vec<(String, String)>,
+    /// The same, for connections that served a message before.
+    kept_answers: Vec<(String, String)>,
     /// Before every reply.
     delay: Duration,
     /// Instead of the usual greeting.
@@ -88,6 +90,11 @@ impl Sink {
     pub fn answer(&self, part: &str, reply: &str) {
         let mut script = self.books.script.write().expect("no panic in the sink");
         script.answers.push((part.to_owned(), format!("{reply}\r\n")));
+    }
+
+    /// The same, but only on a connection that served a message before.
+    pub fn answer_kept(&self, part: &str, reply: &str) {
+        self.script(|script| script.kept_answers.push((part.to_owned(), format!("{reply}\r\n"))));
     }
 
     /// Forgets every [`Sink::answer`] and whatever else it was told to do.
@@ -259,7 +266,8 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
             let is_beyond = verb(&line) == b"RCPT";
             most.filter(|(most, _)| is_beyond && recipients.len() >= *most).map(|(_, reply)| reply)
         };
-        if let Some(reply) = books.scripted("", &line).or_else(beyond) {
+        let scripted = books.scripted("", &line).or_else(|| books.of_kept(messages, &line));
+        if let Some(reply) = scripted.or_else(beyond) {
             replies.write_all(reply.as_bytes())?;
             replies.flush()?;
             continue;
@@ -336,6 +344,18 @@ impl Books {
             command.contains(part) && part.starts_with('.') != before.is_empty()
         };
         answers.find(fitting).map(|(_, reply)| reply.clone())
+    }
+
+    /// What it is told to say to this command on a connection that served so many messages, if
+    /// anything.
+    fn of_kept(&self, messages: usize, command: &[u8]) -> Option<String> {
+        let script = self.script.read().expect("no panic in the sink");
+        if messages == 0 || script.kept_answers.is_empty() {
+            return None;
+        }
+        let command = String::from_utf8_lossy(command);
+        let mut answers = script.kept_answers.iter();
+        answers.find(|(part, _)| command.contains(part)).map(|(_, reply)| reply.clone())
     }
 
     fn says<T>(&self, what: impl FnOnce(&Script) -> T) -> T {

@@ -113,6 +113,11 @@ async fn what_cannot_be_about_an_announced_message_is_asked_on_another_connectio
     let rows = [
         ("still in the refused transaction", "552 5.2.3 too big\r\n503 5.5.1 Nested", "F 5.2.3"),
         ("a reply too many", "250 2.5.0 u1 OK\r\n250 2.5.0 u1 OK", "D 2.5.0"),
+        (
+            "a stray one for the recipient's",
+            "250 2.5.0 u1 OK\r\n250 OK\r\n550 5.1.1 stray",
+            "D 2.5.0",
+        ),
         ("closing", "250 2.5.0 u1 OK\r\n250 OK\r\n421 4.3.2 bye", "D 2.5.0"),
         ("no data now", "250 2.5.0 u1 OK\r\n250 OK\r\n250 OK\r\n451 4.3.0 x", "D 2.5.0"),
         ("what was sent ahead thrown away", "250 2.5.0 u1 OK|", "D 2.5.0"),

@@ -167,6 +167,9 @@ impl Connection {
                 Err(_) => Next::Done,
             };
         }
+        if exchange.doubts_surplus() && matches!(self.unasked(), Some(more) if more.is_said()) {
+            return Err(Stale);
+        }
         self.kept = true;
         self.settings.progress.rests();
         self.reset_due = exchange.reset_due();
@@ -331,9 +334,12 @@ impl Connection {
         match broken {
             Broken::Content(outcome) => exchange.settle_all(&outcome),
             Broken::Early(Lost::Unasked(reply)) if reply.code >= 400 => exchange.cut_short(reply),
-            Broken::Early(Lost::Piece) => match self.reply(QUIT_TIME).await? {
-                reply if reply.code >= 400 => exchange.cut_short(reply),
-                reply => return Err(Lost::Unasked(reply)),
+            Broken::Early(Lost::Piece) => match self.reply(QUIT_TIME).await {
+                Ok(reply) if reply.code >= 400 => exchange.cut_short(reply),
+                Ok(reply) => return Err(Lost::Unasked(reply)),
+                // It is the piece that is wrong, not the server that is slow.
+                Err(Lost::TimedOut) => return Err(Lost::Piece),
+                Err(lost) => return Err(lost),
             },
             Broken::Early(lost) => return Err(lost),
             Broken::Sending(unsent) => match self.reply(QUIT_TIME).await {
@@ -461,10 +467,13 @@ impl Connection {
             // It announced that it closes; what it does not say now it will not say.
             _ if exchange.is_closing() => QUIT_TIME,
             Stage::Status(0) => self.settings.status_time,
-            // Servers say what became of all recipients in one breath. One that is slow with the
-            // first is given time for each of the others, too.
+            // One of ours says something to every recipient; when its disk stalls between two, it must
+            // not get copies.
+            Stage::Status(_) if self.settings.private => self.settings.status_time,
+            // Servers say what became of all recipients in one breath. One that is slow is given as
+            // long again, within limits, for each of the others.
             Stage::Status(_) => {
-                (2 * self.dot_at.elapsed()).max(GRACE).min(self.settings.status_time)
+                self.dot_at.elapsed().clamp(GRACE, MOST_GRACE).min(self.settings.status_time)
             }
             _ => self.settings.command_time,
         }
@@ -482,9 +491,11 @@ fn refused(unsendable: Unsendable) -> Outcome {
 
 /// Octets of content sent at once.
 const PIECE: usize = 64 << 10;
-/// After the reply for one recipient, for that of the next: a store whose disk stalls for a moment is
-/// not to get copies for it.
+/// After the reply for one recipient, for that of the next, at least: a store whose disk stalls for a
+/// moment is not to get copies for it.
 const GRACE: Duration = Duration::from_secs(5);
+/// The same at most: a server that gives one reply for all gives no other one.
+const MOST_GRACE: Duration = Duration::from_secs(30);
 /// For words that change nothing any more.
 const QUIT_TIME: Duration = Duration::from_secs(5);
 

@@ -167,6 +167,7 @@ async fn every_reply_at_every_stage_means_what_it_should() {
         ("all is well", s(), "D 2.5.0, D 2.5.0"),
         ("greeting 4xx", Script { greeting: "450 4.3.2 later", ..s() }, "T 4.3.2 !x"),
         ("greeting 5xx defers", Script { greeting: "554 5.3.2 no", ..s() }, "T 5.3.2 !x"),
+        ("greeting 354", Script { greeting: "354 x", ..s() }, "T 4.5.0 !x"),
         ("two greetings", Script { greeting: "220 a\r\n220 b", ..s() }, "T 4.4.2 !x"),
         ("greeting 421", Script { greeting: "421 4.3.2 full", ..s() }, "T 4.3.2 !x"),
         ("greeting never comes", Script { greeting: "-", ..s() }, "T 4.4.2 !x"),
@@ -212,6 +213,16 @@ async fn every_reply_at_every_stage_means_what_it_should() {
             "D 2.5.0, T 552",
         ),
         (
+            "RCPT 450 of too many",
+            Script { rcpt: ["250 ok", "450 4.5.3 x"], ..one() },
+            "D 2.5.0, T 4.5.3",
+        ),
+        (
+            "RCPT 550 of too many",
+            Script { rcpt: ["250 ok", "550 5.5.3 x"], ..one() },
+            "D 2.5.0, T 5.5.3",
+        ),
+        (
             "RCPT 552 in other words",
             Script { rcpt: ["250 ok", "552 too many messages"], ..one() },
             "D 2.5.0, F 552",
@@ -250,6 +261,16 @@ async fn every_reply_at_every_stage_means_what_it_should() {
         ("DATA 5xx", Script { data: "554 5.3.0 x", ..s() }, "F 5.3.0, F 5.3.0"),
         ("DATA 421", Script { data: "421 4.3.2 x", ..s() }, "T 4.3.2, T 4.3.2 !x"),
         ("DATA 2xx", Script { data: "250 x", ..s() }, "T 4.5.0, T 4.5.0 x"),
+        (
+            "DATA 2xx behind a refusal",
+            Script { rcpt: ["550 5.1.1 x", "250 ok"], data: "250 x", ..s() },
+            "T 4.5.0, T 4.5.0 x",
+        ),
+        (
+            "RCPT 3xx behind a refusal",
+            Script { rcpt: ["550 x", "354 x"], ..one() },
+            "T 4.5.0, T 4.5.0 !x",
+        ),
         ("DATA 350 says go on", Script { data: "350 x", ..s() }, "D 2.5.0, D 2.5.0"),
         ("DATA 334 says go on", Script { data: "334 x", ..s() }, "D 2.5.0, D 2.5.0"),
         ("DATA 399 says go on", Script { data: "399 5.7.1 x", ..s() }, "D 2.5.0, D 2.5.0"),
@@ -271,7 +292,7 @@ async fn every_reply_at_every_stage_means_what_it_should() {
         (
             "dot 421, and closed",
             Script { then_close: true, ..after_dot(&["421 4.3.2 x"]) },
-            "T 4.3.2, T 4.4.2 !x",
+            "T 4.3.2, T 4.4.2 x",
         ),
         (
             "closed after the dot",
@@ -314,7 +335,7 @@ fn one() -> Script {
 async fn a_busy_mailbox_of_our_own_store_closes_nothing() {
     let script = after_dot(&["421 4.2.1 Mailbox busy", "250 2.5.0 u2 OK"]);
     assert_eq!(attempt(script.clone(), true).await, "T 4.2.1, D 2.5.0");
-    assert_eq!(attempt(script, false).await, "T 4.2.1, D 2.5.0 !x");
+    assert_eq!(attempt(script, false).await, "T 4.2.1, D 2.5.0 x", "the others go on");
 }
 
 #[tokio::test(start_paused = true)]
@@ -573,6 +594,81 @@ async fn a_stray_reply_on_a_kept_connection_makes_it_stale() {
     }
 }
 
+/// The replies to MAIL, to each RCPT and to DATA for the second message of a connection.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_on_a_kept_connection_is_believed_only_where_all_replies_fit() {
+    const NO: &str = "550 5.1.1 x";
+    const OK: &str = "250 OK";
+    let rows = [
+        ("all is well", [OK, OK, OK, "354 x"], "D 2.5.0, D 2.5.0"),
+        ("one is refused", [OK, NO, OK, "354 x"], "F 5.1.1, D 2.5.0"),
+        ("all are refused", [OK, NO, NO, "503 5.5.1 x"], "F 5.1.1, F 5.1.1"),
+        ("all are refused, go on", [OK, NO, NO, "354 x"], "F 5.1.1, F 5.1.1"),
+        ("all are refused or put off", [OK, NO, "450 4.2.1 x", "554 5.5.1 x"], "F 5.1.1, T 4.2.1"),
+        ("all are put off", [OK, "450 4.2.1 x", "450 4.2.1 x", "451 4.5.1 x"], "T 4.2.1, T 4.2.1"),
+        ("one too many at MAIL", ["250 OK\r\n550 5.1.1 stray", OK, OK, "354 x"], "stale"),
+        ("one too many at RCPT", [OK, "550 5.1.1 stray\r\n250 OK", OK, "354 x"], "stale"),
+        ("one too many at DATA", [OK, OK, OK, "550 5.7.1 stray\r\n354 x"], "stale"),
+        ("the last refusal is a recipient's", [OK, NO, NO, OK], "stale"),
+        ("the last delay is a recipient's", [OK, NO, NO, "450 4.2.1 x"], "stale"),
+        ("closing behind refusals", [OK, NO, NO, "421 4.3.2 x"], "stale"),
+        ("closing behind a refusal", [OK, NO, "421 4.3.2 x", ""], "stale"),
+        ("more behind the reply to DATA", [OK, NO, NO, "503 5.5.1 x\r\n503 5.5.1 x"], "stale"),
+        ("the delay is that of MAIL", ["550 5.1.8 x", "451 4.3.0 x", NO, "503 x"], "stale"),
+        ("a recipient's taken is MAIL's", ["550 5.1.8 x", OK, OK, OK], "stale"),
+    ];
+    let mut wrong = Vec::new();
+    for (name, replies, want) in rows {
+        for lhlo in ["250-store\r\n250 PIPELINING", "250 store"] {
+            let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+            let server = tokio::spawn(second_time(theirs, lhlo, replies));
+            let (settings, stream) = (settings(false), Stream::Unix(ours));
+            let connection =
+                Connection::greet(stream, "store".into(), "store".into(), &settings).await;
+            let (mut connection, content) = (connection.expect("a connection"), message());
+            let to = &delivery(&TWO, &content);
+            connection.deliver(to, &content, None).await.expect("it is new");
+            let second = connection.deliver(to, &content, None).await;
+            let got = second.map_or("stale".to_owned(), |transacted| {
+                transacted.attempt.outcomes.iter().map(short).collect::<Vec<_>>().join(", ")
+            });
+            if got != want {
+                wrong.push(format!("{name}, {lhlo}: {got}"));
+            }
+            drop(connection);
+            server.await.expect("the server");
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+/// Takes one message, and gives these replies to the next.
+async fn second_time(stream: UnixStream, lhlo: &str, replies: [&str; 4]) {
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader).lines();
+    let mut say = "220 store".to_owned();
+    let (mut replies, mut messages, mut accepted, mut in_content) = (replies.iter(), 0, 0, false);
+    loop {
+        if !say.is_empty() && writer.write_all(format!("{say}\r\n").as_bytes()).await.is_err() {
+            return;
+        }
+        let Ok(Some(line)) = lines.next_line().await else { return };
+        say = match line.get(..4).unwrap_or(&line) {
+            "." => {
+                (messages, in_content) = (messages + 1, false);
+                vec!["250 2.5.0 OK"; std::mem::take(&mut accepted)].join("\r\n")
+            }
+            _ if in_content => String::new(),
+            "LHLO" => lhlo.to_owned(),
+            "MAIL" | "RCPT" | "DATA" if messages > 0 => (*replies.next().unwrap_or(&"")).to_owned(),
+            "DATA" => "354 x".to_owned(),
+            _ => "250 OK".to_owned(),
+        };
+        accepted += usize::from(line.starts_with("RCPT") && say.starts_with("250"));
+        in_content |= line == "DATA" && say.starts_with("354");
+    }
+}
+
 /// Takes messages, says something more behind the first, and knows nobody of the second. Returns
 /// how many messages it took. `late`: the stray reply comes with the reply to the next command.
 async fn straying(stream: UnixStream, stray: &'static str, late: bool, pipelining: bool) -> usize {
@@ -613,7 +709,13 @@ async fn straying(stream: UnixStream, stray: &'static str, late: bool, pipelinin
 #[tokio::test(start_paused = true)]
 async fn a_reply_in_the_midst_of_the_content_is_no_delivery() {
     let content = Content::Whole(bytes::Bytes::from(b"a line\r\n".repeat(1 << 17)));
-    for (say, want) in [("250 2.5.0 OK", "T 4.4.2"), ("552 5.3.4 too big", "F 5.3.4")] {
+    let rows = [
+        ("250 2.5.0 OK\r\n", "T 4.4.2"),
+        ("552 5.3.4 too big\r\n", "F 5.3.4"),
+        ("25", "T 4.4.2"),
+        ("250-and", "T 4.4.2"),
+    ];
+    for (say, want) in rows {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let server = tokio::spawn(async move {
             let (reader, mut writer) = theirs.into_split();
@@ -623,13 +725,13 @@ async fn a_reply_in_the_midst_of_the_content_is_no_delivery() {
             while let Ok(Some(line)) = lines.next_line().await {
                 count += usize::from(line == "a line");
                 let reply = match (line.as_str(), count) {
-                    ("DATA", _) => "354 go on",
+                    ("DATA", _) => "354 go on\r\n",
                     ("a line", 1_000) => say,
                     (".", _) => return true,
                     ("a line", _) => continue,
-                    _ => "250 OK",
+                    _ => "250 OK\r\n",
                 };
-                if writer.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
+                if writer.write_all(reply.as_bytes()).await.is_err() {
                     return false;
                 }
             }
@@ -663,11 +765,53 @@ async fn replies_that_are_missing_are_not_waited_for() {
     assert_eq!((trouble, peer.map(|peer| peer.unsure)), (None, Some(true)));
 }
 
+/// Seconds until the first reply, and until the missing second one is not waited for any more.
+#[tokio::test(start_paused = true)]
+async fn a_missing_reply_is_waited_for_as_long_as_the_last_one_within_limits() {
+    let rows = [(0, false, 5), (8, false, 16), (300, false, 330), (0, true, 600), (300, true, 900)];
+    for (first, private, want) in rows {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        let server = tokio::spawn(async move {
+            let (reader, mut writer) = theirs.into_split();
+            let mut lines = BufReader::new(reader).lines();
+            writer.write_all(b"220 store\r\n").await.expect("a client");
+            while let Ok(Some(line)) = lines.next_line().await {
+                let reply = match line.as_str() {
+                    "DATA" => "354 go on",
+                    "." => {
+                        tokio::time::sleep(Duration::from_secs(first)).await;
+                        "250 2.5.0 u1 OK"
+                    }
+                    line if line.contains(' ') && !line.starts_with("Subject") => "250 OK",
+                    _ => continue,
+                };
+                if writer.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let settings = Settings { status_time: Duration::from_secs(600), ..settings(private) };
+        let (peer, stream) = ("store".to_owned(), Stream::Unix(ours));
+        let connection = Connection::greet(stream, peer, "store".into(), &settings).await;
+        let (mut connection, content) = (connection.expect("a connection"), message());
+        let (to, before) = (delivery(&TWO, &content), Instant::now());
+        let transacted = connection.deliver(&to, &content, None).await.expect("it is new");
+        let outcomes: Vec<_> = transacted.attempt.outcomes.iter().map(short).collect();
+        assert_eq!(outcomes, ["D 2.5.0", "T 4.4.2"], "{first} {private}");
+        assert_eq!(before.elapsed().as_secs(), want, "{first} {private}");
+        drop(connection);
+        server.await.expect("the server");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn recipients_that_were_too_many_are_left_for_the_next_transaction() {
     let rows = [
         ("others were taken", ["250 ok", "452 4.5.3 many"], 0b10),
         ("no enhanced code", ["250 ok", "452 many"], 0b10),
+        ("450 of too many", ["250 ok", "450 4.5.3 many"], 0b10),
+        ("451 of too many", ["250 ok", "451 4.5.3 many"], 0b10),
+        ("550 of too many", ["250 ok", "550 5.5.3 many"], 0b10),
         ("nobody was taken", ["452 4.5.3 many", "452 4.5.3 many"], 0),
         ("nobody before it was taken", ["452 4.5.3 many", "250 ok"], 0),
         ("a full mailbox is so later, too", ["250 ok", "452 4.2.2 full"], 0),

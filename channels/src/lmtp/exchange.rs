@@ -274,7 +274,7 @@ impl<'a> Exchange<'a> {
         let timed_out = matches!(lost, Lost::TimedOut);
         let stale = match self.before {
             Before::New => false,
-            Before::Kept => self.is_before_content() && !timed_out,
+            Before::Kept => self.is_before_content() && (!timed_out || self.refuses()),
             Before::Announced => self.is_before_content(),
         };
         if stale {
@@ -306,6 +306,12 @@ impl<'a> Exchange<'a> {
             return true;
         }
         self.lost(peer, lost)
+    }
+
+    /// More came than was asked for. Whether that makes the kept connection stale: somebody seems to
+    /// be refused, and nothing of the content was sent.
+    pub(crate) fn doubts_surplus(&self) -> bool {
+        self.before != Before::New && self.is_before_content() && self.refuses()
     }
 
     /// Whose reply is due.
@@ -412,7 +418,10 @@ impl<'a> Exchange<'a> {
         if i + 1 < self.outcomes.len() {
             return self.proceed(Stage::Rcpt(i + 1));
         }
-        if self.accepted.is_empty() && !self.offer.pipelining {
+        // On a kept connection the reply to DATA shows whether a refusal was about the recipient: what
+        // the server says to it when it has taken nobody, it says to nothing else.
+        let is_believed = self.before == Before::New || !self.refuses();
+        if self.accepted.is_empty() && !self.offer.pipelining && is_believed {
             self.reset_due = true;
             self.note_login();
             return Next::Done;
@@ -435,12 +444,14 @@ impl<'a> Exchange<'a> {
     }
 
     fn data(&mut self, reply: Reply) -> Next {
+        if reply.is_success() {
+            return self.out_of_step(reply);
+        }
         if self.accepted.is_empty() {
             self.reset_due = true;
             self.note_login();
             return if reply.code / 100 == 3 { Next::LoneDot } else { Next::Done };
         }
-        let understood = reply.code >= 300;
         if reply.wants_login() {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
         }
@@ -452,7 +463,6 @@ impl<'a> Exchange<'a> {
             outcome => {
                 self.answer_all(&outcome);
                 self.reset_due = true;
-                self.closing |= !understood;
                 Next::Done
             }
         }
@@ -464,11 +474,12 @@ impl<'a> Exchange<'a> {
             self.cut_short(reply);
             return Next::Done;
         }
-        // Our store's way to write 4.2.1; anybody else's way to say that it closes.
+        // Our store's way to write 4.2.1; anybody else's way to say that it closes. That is one attempt
+        // of this message, the others go on on other connections.
         let closing = reply.code == 421 && !self.offer.private;
         // Its disk is full, or away, for everybody.
         let no_store = self.offer.private && reply.is_store_trouble();
-        if closing || no_store {
+        if no_store {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
         }
         // 25x alone says what became of it; other replies may be about something else.
@@ -483,19 +494,24 @@ impl<'a> Exchange<'a> {
         Next::Await
     }
 
-    /// No command asks for such a reply before DATA: those that follow are not about what they seem to
-    /// be about.
+    /// No server says this to the command: replies are not about what they seem to be about, and those
+    /// that came before it are not to be believed either.
     fn out_of_step(&mut self, reply: Reply) -> Next {
         self.closing = true;
         let outcome = self.stage.outcome(reply);
+        self.outcomes.fill(None);
+        self.left = 0;
         self.answer_all(&outcome);
-        self.trouble.get_or_insert(SiteTrouble { outcome });
+        if self.stage != Stage::Data {
+            self.trouble.get_or_insert(SiteTrouble { outcome });
+        }
         Next::Done
     }
 
     /// 421 before the data: the whole connection goes, not only this command.
     fn closed(&mut self, reply: Reply) -> Next {
-        if self.before != Before::New && matches!(self.stage, Stage::Reset | Stage::Mail) {
+        let is_idle = matches!(self.stage, Stage::Reset | Stage::Mail);
+        if self.before != Before::New && (is_idle || self.refuses()) {
             return Next::Stale;
         }
         self.closing = true;
@@ -531,10 +547,12 @@ impl<'a> Exchange<'a> {
             Before::Kept => match self.stage {
                 Stage::Mail => reply.code / 100 != 3 && (self.offer.pipelining || reply.code < 500),
                 // It has an outcome where MAIL was refused.
-                Stage::Rcpt(i) => {
-                    reply.code >= 400 || reply.is_success() && self.outcomes[i].is_none()
-                }
-                Stage::Data if self.accepted.is_empty() => true,
+                Stage::Rcpt(i) => match self.outcomes[i] {
+                    None => reply.code / 100 != 3,
+                    Some(Outcome::Failed(_)) => reply.code >= 500,
+                    Some(_) => reply.code >= 400,
+                },
+                Stage::Data if self.accepted.is_empty() => self.tells_of_nobody(reply),
                 Stage::Data => reply.code / 100 == 3 || reply.code == 421,
                 _ => true,
             },
@@ -544,10 +562,23 @@ impl<'a> Exchange<'a> {
             Before::Announced => match self.stage {
                 Stage::Mail => reply.is_success(),
                 Stage::Rcpt(_) => reply.code != 421 && reply.code / 100 != 3,
-                Stage::Data => reply.code / 100 == 3 || self.accepted.is_empty(),
+                Stage::Data if self.accepted.is_empty() => self.tells_of_nobody(reply),
+                Stage::Data => reply.code / 100 == 3,
                 _ => true,
             },
         }
+    }
+
+    /// Whether this can be the reply to DATA behind the refusal of every recipient (RFC 5321 section
+    /// 4.1.1.4): 503, 554 or 354. A success would be that of a recipient, and so may 4yz, where
+    /// another reply was taken for a refusal.
+    fn tells_of_nobody(&self, reply: &Reply) -> bool {
+        reply.code / 100 == 3 || reply.code >= if self.refuses() { 500 } else { 400 }
+    }
+
+    /// Somebody seems to have failed for good.
+    fn refuses(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Failed(_))))
     }
 
     fn is_before_content(&self) -> bool {

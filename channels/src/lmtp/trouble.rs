@@ -54,6 +54,13 @@ pub(crate) enum Lost {
     Piece,
 }
 
+impl Lost {
+    /// The peer said something.
+    pub(crate) fn is_said(&self) -> bool {
+        matches!(self, Self::Garbled(_) | Self::Unasked(_) | Self::Piece)
+    }
+}
+
 impl Stage {
     /// What a reply means at this stage, for the recipients it speaks of.
     pub(crate) fn outcome(self, reply: Reply) -> Outcome {

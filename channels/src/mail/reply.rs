@@ -75,7 +75,7 @@ impl Reply {
     /// that it has to name what it is about.
     pub fn is_too_many(&self) -> bool {
         match (self.code, self.enhanced) {
-            (452 | 552, Some(Enhanced(_, 5, 3))) => true,
+            (400.., Some(Enhanced(_, 5, 3))) => true,
             (452, enhanced) => enhanced.is_none_or(|Enhanced(_, subject, _)| subject != 2),
             (552, None) => {
                 let text = self.text.to_ascii_lowercase();
