@@ -226,9 +226,9 @@ impl OrderBook {
 
 impl Unfinished {
     /// Has returned what was to be, now that somebody can be told.
-    pub async fn go_on(self, queue: &Addr<Queue>, spool: &Spool) {
+    pub async fn go_on(self, queue: Addr<Queue>, spool: Spool) {
         for lines in self.0.chunks(PAGE) {
-            if let Err(error) = go_on(lines, queue, spool).await {
+            if let Err(error) = go_on(lines, &queue, &spool).await {
                 error!(%error, "what was to be returned is held: return it once more");
             }
         }

@@ -41,7 +41,7 @@ use relais_config::{
 
 use crate::{
     limits::{Named, Names, Saved},
-    order_book::OrderBook,
+    order_book::{OrderBook, Unfinished},
     rerouting::Intents,
     stopped::Stopped,
     tallies::Tallies,
@@ -79,6 +79,8 @@ pub struct Engine {
     pub arbiters: Vec<Arbiter>,
     /// Orders that were answered and are not carried out yet.
     pub orders: Arc<OrderBook>,
+    /// Routes again what waits.
+    pub rerouter: Rerouter,
     /// Where each service listens: its name and its places.
     pub listening: Vec<(String, Vec<String>)>,
 }
@@ -149,29 +151,21 @@ impl Engine {
         tell_of_lost_channels(&channels, &recovered);
         let (router, lookups) = start_router(&config)?;
         let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &watch)?;
-        // Before anything is delivered.
-        Intents::new(&config.data).conclude(&spool).map_err(StartError::Rerouting)?;
-        let orders = Arc::new(OrderBook::new(&config.data));
-        let unfinished = orders.conclude(&spool, &metrics).map_err(StartError::Orders)?;
+        let (orders, unfinished) = conclude(&config, &spool, &metrics)?;
         let (queue, controller) =
             start_queue(&config, &channels, &metrics, &spool, &watch, &notary);
         notary.do_send(notary::Connect(queue.clone()));
         // Nothing is committed before the sessions start, so the address is always there in time.
         let _ = queue_address.set(queue.clone());
-        let (to, of) = (queue.clone(), spool.clone());
-        actix::spawn(async move { unfinished.go_on(&to, &of).await });
+        actix::spawn(unfinished.go_on(queue.clone(), spool.clone()));
         let progress = ThreadProgress::default();
+        let rerouter = rerouter(&channels, &spool, &router, &metrics);
         let parts = JobParts {
             host: config.host.as_str().into(),
             channels: channels.clone(),
             spool: spool.clone(),
             queue: queue.clone(),
-            rerouter: Rerouter {
-                channels: channels.clone(),
-                spool: spool.clone(),
-                router: router.clone(),
-                metrics: metrics.clone(),
-            },
+            rerouter: rerouter.clone(),
             placement: placement.clone(),
             metrics: metrics.clone(),
             progress: progress.clone(),
@@ -240,9 +234,36 @@ impl Engine {
             tallies,
             arbiters,
             orders,
+            rerouter,
             listening,
         })
     }
+}
+
+fn rerouter(
+    channels: &Arc<Channels>,
+    spool: &Spool,
+    router: &RouterHandle,
+    metrics: &Arc<Metrics>,
+) -> Rerouter {
+    Rerouter {
+        channels: channels.clone(),
+        spool: spool.clone(),
+        router: router.clone(),
+        metrics: metrics.clone(),
+    }
+}
+
+/// Carries out what the last end broke off. Nothing may be delivered before.
+fn conclude(
+    config: &Config,
+    spool: &Spool,
+    metrics: &Metrics,
+) -> Result<(Arc<OrderBook>, Unfinished), StartError> {
+    Intents::new(&config.data).conclude(spool).map_err(StartError::Rerouting)?;
+    let orders = OrderBook::new(&config.data);
+    let unfinished = orders.conclude(spool, metrics).map_err(StartError::Orders)?;
+    Ok((Arc::new(orders), unfinished))
 }
 
 fn bind(config: &Config) -> Result<Vec<(relais_config::Service, Vec<Listening>)>, ListenError> {

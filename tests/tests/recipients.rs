@@ -217,6 +217,35 @@ fn a_member_that_leads_only_back_to_itself_is_told_of_too() {
 }
 
 #[test]
+fn what_is_returned_to_a_sender_who_takes_no_mail_now_reaches_him_when_he_does() {
+    let house = House::new(|settings| settings);
+    let mut running = house.instance.start();
+    let stop = house.instance.relais("channel", &["stop", "tcp_lmtpcs"]);
+    assert!(stop.status.success(), "{stop:?}");
+    let id = house.send("dave@relais.example", "alice@relais.example");
+    let told = house.instance.relais("queue", &["return", &id]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("the sender is told later of 1 of 1 recipient"), "{told}");
+    let is_held = || house.entries(&id).first().is_some_and(|entry| entry["state"] == "held");
+    eventually("it is held", PATIENCE, is_held);
+    let why = house.instance.relais("queue", &["why", &id]);
+    let why = String::from_utf8_lossy(&why.stdout).into_owned();
+    assert!(why.contains("its sender cannot be told now"), "{why}");
+    // Another order does not make this one forgotten.
+    house.instance.relais("queue", &["retry", "--all", "--yes"]);
+    running.terminate();
+    running.wait(PATIENCE);
+    house.directory(&DIRECTORY.replace("mailUserStatus: inactive", "mailUserStatus: active"));
+    let _running = house.instance.start();
+    let start = house.instance.relais("channel", &["start", "tcp_lmtpcs"]);
+    assert!(start.status.success(), "{start:?}");
+    let mail = house.mail_of("dave", 1);
+    assert!(contains(&mail[0], "delivery-status"), "the notice");
+    eventually("nothing is left", PATIENCE, || house.instance.queue().is_empty());
+    assert!(mailbox(&house.instance.store(), "relais.example", "alice").is_empty());
+}
+
+#[test]
 fn what_is_released_from_a_hold_channel_is_delivered_once_under_its_id() {
     let house = House::new(|settings| settings);
     let running = house.instance.start();

@@ -150,7 +150,6 @@ impl Queue {
             return self.alter_lost(found, reading, action, reason);
         };
         let is_held = matches!(found.state, EntryState::Held { .. });
-        self.postponed.forget((found.id, found.entry));
         if action == Action::Release && self.wishes.remove(&(found.id, found.entry)).is_some() {
             // Whatever was to become of it: its job gives it back, and it waits as before.
             return Altered::Done;
@@ -162,6 +161,7 @@ impl Queue {
                 Ok((entry, was)) => {
                     // A newer order stands above an older one.
                     self.wishes.remove(&(entry.id, entry.entry));
+                    self.postponed.forget((entry.id, entry.entry));
                     let destination = Destination { channel, host: found.host.clone() };
                     self.carry_out(&destination, entry, was, action, reason);
                     Altered::Done

@@ -35,6 +35,11 @@ impl Postponed {
         again.at = Some(Instant::now() + again.pause);
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// It has been told, or something else was ordered.
     pub(super) fn forget(&mut self, key: Key) {
         self.0.remove(&key);

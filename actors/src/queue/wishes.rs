@@ -76,7 +76,7 @@ impl Handler<CountOrders> for Queue {
 
     fn handle(&mut self, _: CountOrders, _: &mut Self::Context) -> usize {
         let _busy = self.meter.handling("CountOrders");
-        self.wishes.len() + self.returning.len()
+        self.wishes.len() + self.returning.len() + self.postponed.len()
     }
 }
 

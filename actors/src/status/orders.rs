@@ -116,6 +116,9 @@ pub struct Untold {
     /// No rule leads to their senders: their notices go to the postmaster.
     #[serde(default)]
     pub no_way: u64,
+    /// Their senders cannot be told now: they are held, and returned once more in a while.
+    #[serde(default)]
+    pub not_now: u64,
     /// Entries, not recipients: notices that have nowhere to go. Nobody could be told that they are
     /// lost, so they are left as they are.
     #[serde(default)]

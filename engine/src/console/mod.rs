@@ -154,12 +154,7 @@ impl EngineConsole {
             listening: engine.listening.iter().cloned().collect(),
             router: engine.router.clone(),
             lookups: engine.lookups.clone(),
-            rerouter: Rerouter {
-                channels: engine.channels.clone(),
-                spool: engine.spool.clone(),
-                router: engine.router.clone(),
-                metrics: engine.metrics.clone(),
-            },
+            rerouter: engine.rerouter.clone(),
             reroutes: tokio::sync::Mutex::default(),
             orders: engine.orders.clone(),
             data: self.0.data.clone(),

@@ -26,7 +26,7 @@ use super::{
     gone,
     reroutes::reroute,
     trouble,
-    untold::{self, NoWay},
+    untold::{self, Asked},
 };
 use crate::{
     admin::{Answer, Trouble},
@@ -133,7 +133,7 @@ pub(super) async fn go_on(
     if !order.dry_run {
         write_down(parts, order, &wanted, &altered).await?;
     }
-    let mut asked = NoWay::new();
+    let mut asked = Asked::new();
     for (described, altered) in wanted.iter().zip(altered) {
         let goes = matches!(altered, Altered::Done | Altered::Later);
         if goes && order.action == OrderAction::Return {

@@ -11,14 +11,25 @@ use relais_channels::mail::Address;
 
 use super::{Parts, entries::Described};
 
-/// Senders that no rule reaches, as far as they were asked about.
-pub(super) type NoWay = HashMap<String, bool>;
+/// Whether senders can be told, as far as they were asked about.
+pub(super) type Asked = HashMap<String, Way>;
+
+/// Whether a sender can be told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// A way leads there.
+    Open,
+    /// Not now.
+    Closed,
+    /// None will ever.
+    None,
+}
 
 /// Counts the open recipients of an entry that is returned whose senders are not told.
 pub(super) async fn count(
     parts: &Parts,
     Described { scanned, envelope, .. }: &Described,
-    asked: &mut NoWay,
+    asked: &mut Asked,
     untold: &mut Untold,
 ) {
     let Some(channel) = parts.channels.find(&scanned.channel) else { return };
@@ -28,12 +39,13 @@ pub(super) async fn count(
     for recipient in open.filter_map(|index| entry.recipients.get(usize::from(index))) {
         match audience_of_return(channel, envelope, recipient) {
             Audience::Address(address) => {
-                let has_no_way = match asked.get(address) {
+                let way = match asked.get(address) {
                     Some(known) => *known,
-                    None => has_no_way(parts, address).await,
+                    None => way_to(parts, address).await,
                 };
-                asked.insert(address.to_owned(), has_no_way);
-                untold.no_way += u64::from(has_no_way);
+                asked.insert(address.to_owned(), way);
+                untold.no_way += u64::from(way == Way::None);
+                untold.not_now += u64::from(way == Way::Closed);
             }
             Audience::Postmaster => {}
             Audience::NoSender => untold.null_sender += 1,
@@ -56,9 +68,11 @@ pub(super) async fn is_anybody_told(parts: &Parts, scanned: &ScannedEntry) -> bo
     })
 }
 
-/// For good: what cannot be said now is no reason.
-async fn has_no_way(parts: &Parts, address: &str) -> bool {
-    let Ok(parsed) = Address::parse(address) else { return true };
-    let question = question_of(&parts.channels, &parsed);
-    parts.router.resolve(&question).await.is_err_and(|reply| reply.is_permanent())
+async fn way_to(parts: &Parts, address: &str) -> Way {
+    let Ok(parsed) = Address::parse(address) else { return Way::None };
+    match parts.router.resolve(&question_of(&parts.channels, &parsed)).await {
+        Ok(_) => Way::Open,
+        Err(reply) if reply.is_permanent() => Way::None,
+        Err(_) => Way::Closed,
+    }
 }

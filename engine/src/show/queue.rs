@@ -246,13 +246,14 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
 
 /// Whose senders do not hear of what is returned, and why.
 fn untold(progress: &OrderProgress) -> String {
-    let Untold { null_sender, notify_never, no_way, kept } = progress.untold;
+    let Untold { null_sender, notify_never, no_way, not_now, kept } = progress.untold;
     let all = counted(progress.recipients, "recipient", "recipients");
     let mut text = String::new();
     for (count, whom, why) in [
         (null_sender, "nobody can be told", "their mail has no sender (<>)"),
         (notify_never, "nobody is told", "the sender asked for no notice (NOTIFY)"),
         (no_way, "the postmaster is told", "no rule leads to the sender"),
+        (not_now, "the sender is told later", "the sender takes no mail now; held until then"),
     ] {
         if count > 0 {
             let _ = write!(text, "; {whom} of {count} of {all}: {why}");
