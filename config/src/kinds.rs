@@ -230,8 +230,18 @@ impl Kind<Duration> for Time {
         let (least, most) = (*self.0.start(), *self.0.end());
         let range =
             || format!("{} to {} are allowed", format_duration(least), format_duration(most));
-        match parse_duration(&Text.read(node, reader)?) {
-            Ok(duration) if self.0.contains(&duration) => return Some(duration),
+        let text = Text.read(node, reader)?;
+        match parse_duration(&text) {
+            Ok(duration) if self.0.contains(&duration) => {
+                let iso = text.trim_start().starts_with(['P', 'p']);
+                let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
+                if words.any(|word| word == "M") && !iso {
+                    let plain = format_duration(duration);
+                    let message = format!("M stands for minutes in a time: this is {plain}");
+                    reader.warning_at(&node.path, &message, false);
+                }
+                return Some(duration);
+            }
             Ok(_) | Err(UnitError::TooLarge(_)) => reader.unfit(node, &range()),
             Err(_) => reader.unfit(node, DURATION_FORMS),
         }

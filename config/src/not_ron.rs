@@ -49,6 +49,8 @@ struct Frame<'a> {
     indent: usize,
     /// Fields or keys were seen in it.
     keyed: bool,
+    /// Values without them were.
+    bare: bool,
     /// It is a value of a map.
     in_map: bool,
 }
@@ -57,6 +59,7 @@ struct Frame<'a> {
 pub(crate) fn first_slip(text: &str) -> Option<Slip<'_>> {
     let mut tokens = Tokens { text, at: 0 }.peekable();
     let first = match tokens.peek() {
+        None if open_comment(text).is_some() => return open_comment(text).map(endless),
         None => return Some(slip(text, "the file is empty", WHOLE)),
         Some(first) => *first,
     };
@@ -78,6 +81,7 @@ pub(crate) fn first_slip(text: &str) -> Option<Slip<'_>> {
         }
         let frame = stack.last_mut();
         if let Some(slip) = no_colon(before, token, field, frame.as_deref())
+            .or_else(|| misplaced(before, token, next, frame.as_deref()))
             .or_else(|| one(text, before, token, next, frame.as_deref()))
         {
             return Some(slip);
@@ -89,11 +93,16 @@ pub(crate) fn first_slip(text: &str) -> Option<Slip<'_>> {
                 }
                 field = before.map_or("", Token::slice);
             }
-            Token::Comma(_) => field = "",
+            Token::Comma(_) => {
+                if let Some(frame) = frame {
+                    frame.bare |= !frame.keyed;
+                }
+                field = "";
+            }
             Token::Open(open) => {
                 let indent = line.indent;
                 let in_map = frame.is_some_and(|around| around.open == "{");
-                stack.push(Frame { open, field, indent, keyed: false, in_map });
+                stack.push(Frame { open, field, indent, keyed: false, bare: false, in_map });
                 (opened, field) = (true, "");
             }
             Token::Close(close) => {
@@ -110,12 +119,7 @@ pub(crate) fn first_slip(text: &str) -> Option<Slip<'_>> {
         before = Some(token);
     }
     if let Some(comment) = open_comment(text) {
-        let message = "the comment that begins here does not end";
-        return Some(slip(
-            comment,
-            message,
-            "*/ is missing; // makes a comment of the rest of a line",
-        ));
+        return Some(endless(comment));
     }
     let frame = doubtful.or(stack.pop()).filter(|_| opened)?;
     let close = closing(frame.open);
@@ -139,6 +143,95 @@ fn no_colon<'a>(
     let message = format!("a colon is missing behind {}", crate::source::shorten(name));
     let value = crate::source::shorten(value);
     Some(slip(name, &message, &format!("{name}: {value} is expected")))
+}
+
+fn endless(comment: &str) -> Slip<'_> {
+    let accepted = "*/ is missing; // makes a comment of the rest of a line";
+    slip(comment, "the comment that begins here does not end", accepted)
+}
+
+/// What has no place where it stands: names, commas, colons, brackets of another kind.
+fn misplaced<'a>(
+    before: Option<Token<'a>>,
+    token: Token<'a>,
+    next: Option<Token<'a>>,
+    frame: Option<&Frame<'a>>,
+) -> Option<Slip<'a>> {
+    let frame = frame?;
+    let is_key = matches!(next, Some(Token::Colon(_))) && !matches!(before, Some(Token::Colon(_)));
+    let first = matches!(before, Some(Token::Open(_) | Token::Comma(_)));
+    let last = matches!(next, Some(Token::Close(_) | Token::Comma(_)));
+    match token {
+        Token::Comma(s) if first => {
+            Some(slip(s, "there is a comma too many", "one stands between two values"))
+        }
+        Token::Colon(s) if matches!(before, Some(Token::Colon(_))) => {
+            Some(slip(s, "there is a colon too many", "name: value is expected"))
+        }
+        Token::Colon(s) if frame.open == "[" => Some(if MAPS.contains(&frame.field) {
+            let message = format!("{} is a map: it stands in braces", frame.field);
+            slip(frame.open, &message, &format!("{}: {{\"name\": ...}} is expected", frame.field))
+        } else {
+            let accepted = "rules and entries are pairs: (\"pattern\", \"template\")";
+            slip(s, "a colon has no place in a list", accepted)
+        }),
+        Token::Colon(_) if frame.open == "(" && frame.bare && !frame.keyed => {
+            let message = format!("the first value in the ({} has no name", of(frame));
+            Some(slip(frame.open, &message, "name: value is expected"))
+        }
+        Token::Comma(_) | Token::Close("}")
+            if frame.open == "{" && !frame.keyed && !matches!(before, Some(Token::Open(_))) =>
+        {
+            let (message, accepted) = if MAPS.contains(&frame.field) {
+                ("an entry of a map has a name and a value", "{\"name\": value, ...} is expected")
+            } else {
+                ("braces have no place here", "a list stands in brackets: [value, ...]")
+            };
+            Some(slip(frame.open, message, accepted))
+        }
+        Token::Open(s @ "{") => match before {
+            Some(Token::Word(name)) if is_name(name) => {
+                let accepted = format!("fields stand in parentheses: {name}(...)");
+                Some(slip(s, "braces have no place here", &accepted))
+            }
+            _ => None,
+        },
+        Token::Word(s) if is_key && frame.open == "(" && s.contains('-') => {
+            let message = format!("{} is no name of a field", crate::source::shorten(s));
+            Some(slip(s, &message, "letters, digits and _ make one, and no -"))
+        }
+        Token::Text(s) | Token::Word(s) if frame.open == "(" && frame.keyed && first && last => {
+            let message = format!("{} has no name", crate::source::shorten(s));
+            let accepted = "name: value is expected; a number has no comma in it";
+            Some(slip(s, &message, accepted))
+        }
+        Token::Text(s) if !s.starts_with('r') => {
+            let escape = unknown_escape(s)?;
+            let message = format!("{} means nothing in a text", crate::source::shorten(escape));
+            let accepted = "a backslash is written \\\\, a double quote \\\"";
+            Some(slip(escape, &message, accepted))
+        }
+        Token::Other(s) if QUOTES.contains(s) => {
+            let message = format!("{s} is not a double quote as they are used here");
+            Some(slip(s, &message, "texts stand in plain double quotes: \"text\""))
+        }
+        _ => None,
+    }
+}
+
+/// The first backslash that says nothing, with what is behind it.
+fn unknown_escape(text: &str) -> Option<&str> {
+    let mut at = 0;
+    while let Some(found) = text[at..].find('\\') {
+        let start = at + found;
+        let c = text[start + 1..].chars().next()?;
+        let end = start + 1 + c.len_utf8();
+        if !"'\"\\nrt0xu\n\r".contains(c) {
+            return Some(&text[start..end]);
+        }
+        at = end;
+    }
+    None
 }
 
 /// What may be wrong with one token, by those around it.
@@ -507,6 +600,8 @@ fn block_comment(rest: &str) -> usize {
 /// Fields whose values are maps.
 const MAPS: &[&str] =
     &["services", "mappings", "general", "pools", "transport", "virtual_alias", "aliases"];
+/// Of word processors, and of web pages.
+const QUOTES: &str = "“”„‟«»‘’‚‛′″";
 const WHOLE: &str = "the file is one section in parentheses: (host: \"mail.example.org\", ...); \
                      relais config --default prints one to start from";
 
@@ -581,6 +676,27 @@ mod tests {
             ("(a: 1))", ")", "behind the bracket that closes the file", "a ) too many"),
             ("{\"host\": \"a\"}", "{", "as JSON does", "in parentheses"),
             ("myhostname = a\n", "myhostname", "no configuration of relais", "in parentheses"),
+            ("(max-jobs: 7)", "max-jobs", "max-jobs is no name of a field", "and no -"),
+            (
+                "(pools: [\"A\": (b: 1)])",
+                "[",
+                "pools is a map: it stands in braces",
+                "pools: {\"name\"",
+            ),
+            ("(l: [\"a\": \"b\"])", ":", "a colon has no place in a list", "are pairs"),
+            ("(d: Ldif{file: \"x\"})", "{", "braces have no place here", "Ldif(...)"),
+            ("(s: (\"x\", a: 1))", "(", "the first value in the ( of s has no name", "name: value"),
+            ("(p: {25})", "{", "braces have no place here", "in brackets"),
+            ("(p: {25, 26})", "{", "braces have no place here", "in brackets"),
+            ("(pools: {\"A\"})", "{", "an entry of a map has a name", "\"name\": value"),
+            ("(a: 1,, b: 2)", ",", "a comma too many", "between two values"),
+            ("(a: 1, , b: 2)", ",", "a comma too many", "between two values"),
+            ("(a:: 1)", ":", "a colon too many", "name: value"),
+            ("(a: 1, \"x\", b: 2)", "\"x\"", "\"x\" has no name", "name: value"),
+            ("(a: 2,225, b: 2)", "225", "225 has no name", "no comma in it"),
+            ("(a: “x”)", "“", "“ is not a double quote", "plain double quotes"),
+            ("(a: \"#&m=\\*\")", "\\*", "\\* means nothing in a text", "written \\\\"),
+            ("/* x\n(a: 1)", "/*", "comment that begins here does not end", "*/ is missing"),
             ("", "", "the file is empty", "in parentheses"),
             ("// nothing\n", "// nothing\n", "the file is empty", "in parentheses"),
         ];

@@ -48,13 +48,21 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// Reads a size in octets: a number with `B`, `kB`, `MB`, `GB`, `TB` (powers of 1,000) or `KiB`,
-/// `MiB`, `GiB`, `TiB` (powers of 1,024), in upper or lower case, or a number alone.
+/// `MiB`, `GiB`, `TiB` (powers of 1,024; `K`, `M`, `G` and `T` are the same), in upper or lower
+/// case, or a number alone.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let trimmed = text.trim();
     let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = trimmed.split_at(digits);
     let unit = match unit.trim_start() {
         unit if OCTETS.iter().any(|name| name.eq_ignore_ascii_case(unit)) => "B",
+        unit => unit,
+    };
+    let unit = match unit {
+        "K" | "k" => "KiB",
+        "M" | "m" => "MiB",
+        "G" | "g" => "GiB",
+        "T" | "t" => "TiB",
         unit => unit,
     };
     let factor = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
@@ -165,7 +173,7 @@ fn split_where(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
 pub const DURATION_FORMS: &str = "a time with its unit is expected: \"500ms\", \"30s\", \"10m\" or \"10 min\", \"2h\", \"1d\", \"1w\", or ISO 8601 such as \"PT10M\"";
 
 /// What a size may look like, for messages.
-pub const SIZE_FORMS: &str = "a number of octets is expected, alone or with a unit: 65536, \"512KiB\", \"10MiB\", \"10MB\", \"1 GiB\"";
+pub const SIZE_FORMS: &str = "a number of octets is expected, alone or with a unit: 65536, \"512KiB\", \"10MiB\" or \"10M\", \"10MB\", \"1 GiB\"";
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -279,12 +287,15 @@ mod tests {
             ("decimal with a blank", "1 GB", 1_000_000_000),
             ("in mixed letters", "1Gb", 1_000_000_000),
             ("written out", "10 octets", 10),
+            ("one letter is binary", "10M", 10 << 20),
+            ("one small letter", "512k", 512 << 10),
+            ("one letter with a blank", "1 G", 1 << 30),
             ("the largest", "18446744073709551615", u64::MAX),
         ];
         for (name, text, want) in rows {
             assert_eq!(parse_size(text), Ok(want), "{name}");
         }
-        for text in ["", "MiB", "10M", "10 Mi B", "-1", "1.5MiB", "1e3"] {
+        for text in ["", "MiB", "M", "10 Mi B", "-1", "1.5MiB", "1e3"] {
             assert_eq!(parse_size(text), Err(UnitError::Size(text.to_owned())), "{text}");
         }
         for text in ["18446744073709551616", "16777216TiB"] {

@@ -196,3 +196,17 @@ fn a_channel_that_nothing_leads_to_is_named() {
         assert!(!said.iter().any(|(_, message)| message.contains(want)), "{program}: {said:#?}");
     }
 }
+
+#[test]
+fn a_time_in_capital_m_is_told_to_be_minutes() {
+    for (time, want) in [
+        ("15M", "M stands for minutes in a time: this is 15m"),
+        ("1h 15M", "M stands for minutes in a time: this is 75m"),
+        ("15 Min", ""),
+        ("PT15M", ""),
+        ("15m", ""),
+    ] {
+        let text = edit(STANDALONE, "maxjobs: 7", &format!("maxjobs: 7, max_life_time: {time:?}"));
+        is_said(STANDALONE, &text, "channels[2].max_life_time", want);
+    }
+}

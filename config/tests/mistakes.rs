@@ -194,9 +194,9 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
     (
         "strange size",
         r#"pool: "SMTP"#,
-        r#"max_line: "2M", pool: "SMTP"#,
+        r#"max_line: "2Q", pool: "SMTP"#,
         &[
-            r#"11:73: channels[1].max_line: "2M" does not fit here; a number of octets is expected, alone or with a unit: 65536, "512KiB", "10MiB", "10MB", "1 GiB""#,
+            r#"11:73: channels[1].max_line: "2Q" does not fit here; a number of octets is expected, alone or with a unit: 65536, "512KiB", "10MiB" or "10M", "10MB", "1 GiB""#,
         ],
     ),
     (

@@ -231,7 +231,7 @@ fn every_command_that_shows_something_takes_json() {
 #[test]
 fn a_size_that_is_none_is_answered_by_what_is_taken() {
     for (size, want) in [
-        ("1k", relais_config::units::SIZE_FORMS),
+        ("1q", relais_config::units::SIZE_FORMS),
         ("much", relais_config::units::SIZE_FORMS),
         ("99999999999GiB", "is too large"),
     ] {
