@@ -65,3 +65,17 @@ fn an_engine_without_a_queue_refuses_nothing_for_want_of_room_in_it() {
         assert!((instance.metric(name) - want).abs() < f64::EPSILON, "{name}");
     }
 }
+
+#[test]
+fn an_option_that_leads_to_no_channel_is_refused_as_a_rule_is() {
+    let from = "\"#*mailbox=@$X.LMTP:$M%$\\\\$2I$_+$2S@lmtpcs-daemon\"";
+    let settings = Settings::standalone().edit(from, "\"#*mailbox=$M@nosuch-daemon\"");
+    says(settings, &[("delivery_options[0]", "no channel has the tag \"nosuch-daemon\"")], 1);
+}
+
+#[test]
+fn a_mark_that_shuts_our_own_host_out_is_named() {
+    let field = "general[\"x\"]";
+    let want = "localhost is not: mail for users whose mailHost is this one is refused (554 5.4.6)";
+    says(Settings::standalone().section("general: {\"x\": \"lmtp\"}"), &[(field, want)], 0);
+}

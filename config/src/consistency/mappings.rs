@@ -305,6 +305,28 @@ fn warn_of_entries(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
     }
 }
 
+/// Once one mail host is marked as one that takes LMTP, those without a mark take none.
+fn warn_of_marks(config: &Config, reader: &mut Reader<'_>) {
+    if !config.delivery_options.iter().any(DeliveryOption::names_mail_host) {
+        return;
+    }
+    let mut marked = config.general.iter().filter(|(_, value)| value.eq_ignore_ascii_case("lmtp"));
+    let host = &config.host;
+    let own = |key: &str| key.eq_ignore_ascii_case(host);
+    if let Some((first, _)) = marked.next()
+        && config.store.is_some()
+        && !own(first)
+        && !marked.any(|(key, _)| own(key))
+    {
+        let message = format!(
+            "only mail hosts that are marked \"lmtp\" here take mail by LMTP, and {host} is not: \
+             mail for users whose mailHost is this one is refused (554 5.4.6); {host:?}: \"lmtp\" \
+             lets it in"
+        );
+        reader.warning_at(&format!("general[{first:?}]"), &message, false);
+    }
+}
+
 /// Tables that rules or other tables call, in upper case.
 fn called(config: &Config) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
@@ -421,6 +443,7 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
     for table in config.mappings.values() {
         table.calls().flat_map(|calls| calls.keys).for_each(&mut ask);
     }
+    warn_of_marks(config, reader);
     if open {
         return;
     }

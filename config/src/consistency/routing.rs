@@ -119,9 +119,9 @@ fn options_lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Rea
             let tags = list(tag, config.channels.iter().map(|channel| channel.tag.as_str()));
             let message = format!(
                 "no channel has the tag {tag:?}, and no rule's pattern is that: mail for this \
-                 option will be refused; {tags}"
+                 option would be refused"
             );
-            reader.warning_at(&format!("delivery_options[{i}]"), &message, false);
+            reader.mistake_at(&format!("delivery_options[{i}]"), &message, &tags);
         }
     }
 }
