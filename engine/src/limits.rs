@@ -15,6 +15,7 @@ use relais_actors::{
     job_controller::Limit,
     status::LimitValue,
 };
+use relais_channels::mail::NextHop;
 use relais_config::{Config, job_controller::Pool, units};
 
 use crate::durable;
@@ -148,7 +149,8 @@ impl<'a> Names<'a> {
         let host = host.to_ascii_lowercase();
         let host = if host.parse::<IpAddr>().is_ok() { format!("[{host}]") } else { host };
         let plain = |c: char| c.is_ascii_graphic() && c != '"';
-        if host.is_empty() || host.len() > MAX_HOST || !host.chars().all(plain) {
+        let short = host.len() <= MAX_HOST && host.chars().all(plain);
+        if !short || host.parse::<NextHop>().is_err() {
             return Err(format!("{host:?} is no host"));
         }
         Ok(Named::Tuned(Limit::Connections { channel: channel.to_owned(), host }))
@@ -353,6 +355,7 @@ mod tests {
             ("tcp_lmtpcs@[192.0.2.1].connections", Ok("tcp_lmtpcs@[192.0.2.1].connections")),
             ("tcp_lmtpcs@host.maxjobs", Err("tcp_lmtpcs@HOST.connections")),
             ("tcp_lmtpcs@.connections", Err("is no host")),
+            ("tcp_lmtpcs@~x.connections", Err("is no host")),
             ("POOL.job_limit", Err("there are: DEFAULT, SMTP_POOL")),
             ("tcp.maxjobs", Err("there are: l, tcp_local, tcp_lmtpcs")),
             ("tcp_lmtpcs.backoff", Err("CHANNEL.max_life_time")),

@@ -1,5 +1,8 @@
 //! Which entries of the queue operators mean.
 
+use std::fmt;
+
+use relais_config::units;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{
@@ -24,11 +27,11 @@ pub struct QueueFilter {
     /// With such a recipient that is still open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<AddressPattern>,
-    /// Accepted at least this many seconds ago.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Accepted at least this many seconds ago; in words too: `1h`.
+    #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
     pub older_than: Option<u64>,
-    /// Of more octets than this.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of more octets than this; in words too: `1MiB`.
+    #[serde(default, deserialize_with = "octets", skip_serializing_if = "Option::is_none")]
     pub larger_than: Option<u64>,
     /// The last reply to one of its open recipients holds this text; without regard to case.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
@@ -82,10 +85,67 @@ fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error>
     Ok(text)
 }
 
+/// A number, or what operators write for it.
+struct Amount {
+    read: fn(&str) -> Option<u64>,
+    forms: &'static str,
+}
+
+impl de::Visitor<'_> for Amount {
+    type Value = Option<u64>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.forms)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Option<u64>, E> {
+        Ok(Some(number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<u64>, E> {
+        let number = text.parse().ok().or_else(|| (self.read)(text));
+        let shown: String = text.chars().take(64).collect();
+        number.map(Some).ok_or_else(|| E::custom(format_args!("{shown:?}: {}", self.forms)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<u64>, E> {
+        Ok(None)
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let read = |text: &str| units::parse_duration(text).ok().map(|age| age.as_secs());
+    value.deserialize_any(Amount { read, forms: units::DURATION_FORMS })
+}
+
+fn octets<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let read = |text: &str| units::parse_size(text).ok();
+    value.deserialize_any(Amount { read, forms: units::SIZE_FORMS })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::status::{RecipientState, queue::tests::entry};
+
+    #[test]
+    fn ages_and_sizes_come_as_numbers_and_as_operators_write_them() {
+        let read = |text: &str| serde_json::from_str::<QueueFilter>(text);
+        for (text, age, size) in [
+            (r#"{"older_than": 3600}"#, Some(3_600), None),
+            (r#"{"older_than": "3600"}"#, Some(3_600), None),
+            (r#"{"older_than": "1h"}"#, Some(3_600), None),
+            (r#"{"older_than": "1 hour 30 min"}"#, Some(5_400), None),
+            (r#"{"larger_than": "1M"}"#, None, Some(1 << 20)),
+            (r#"{"larger_than": 17, "older_than": null}"#, None, Some(17)),
+            ("{}", None, None),
+        ] {
+            let filter = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((filter.older_than, filter.larger_than), (age, size), "{text}");
+        }
+        let error = read(r#"{"older_than": "soon"}"#).unwrap_err().to_string();
+        assert!(error.contains("a time with its unit is expected"), "{error}");
+    }
 
     #[test]
     fn a_filter_lets_through_what_it_names() {

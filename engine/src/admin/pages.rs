@@ -32,7 +32,7 @@ use actix_web::{
     HttpRequest, HttpResponse, ResponseError, Route, guard as guards,
     http::{
         StatusCode,
-        header::{Accept, CONTENT_TYPE, Header},
+        header::{Accept, CONTENT_TYPE, Header, Quality},
     },
     mime::Mime,
     web::{self, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
@@ -112,7 +112,9 @@ async fn metrics<C: Console>(request: HttpRequest, console: Data<C>) -> HttpResp
 
 /// The first of the formats that a scraper asks for and that is there; text for all who do not ask.
 fn format_for(request: &HttpRequest) -> Format {
-    let Ok(accept) = Accept::parse(request) else { return Format::default() };
+    let Ok(mut accept) = Accept::parse(request) else { return Format::default() };
+    // What is not wanted at all.
+    accept.0.retain(|item| item.quality > Quality::ZERO);
     let format = |kind: Mime| match (kind.type_().as_str(), kind.subtype().as_str()) {
         ("application", "openmetrics-text") => {
             let version = kind.get_param("version").map(|version| version.as_str().to_owned());

@@ -126,8 +126,11 @@ fn each_address(
         let address = line.trim();
         let address =
             address.strip_prefix('<').and_then(|a| a.strip_suffix('>')).unwrap_or(address);
-        if !address.is_empty() {
-            each(address)?;
+        match line.trim() {
+            "" => {}
+            // It is answered like any other that is no recipient.
+            "<>" => each("<>")?,
+            _ => each(address)?,
         }
     }
     Ok(())
