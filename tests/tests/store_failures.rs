@@ -208,6 +208,33 @@ fn a_mailbox_that_is_full_alone_keeps_no_other_from_being_opened_by_a_start() {
 }
 
 #[test]
+fn a_spool_that_cannot_be_written_is_not_ready_until_it_can_with_or_without_mail() {
+    if !needs_root() || !needs(&["strace"]) {
+        return;
+    }
+    let instance = Instance::new(Settings::standalone());
+    let running = instance.start();
+    let send = || {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.message("a@sender.test", &["alice@relais.example"], &message("spool", 500)).code
+    };
+    assert_eq!(send(), 250);
+    let strace = Strace::failing(running.pid(), "fdatasync:error=EIO");
+    eventually("mail is refused", Duration::from_secs(60), || send() == 451);
+    assert!(!instance.is_ready());
+    let page = fetch(instance.settings.admin, "/readyz").expect("a page");
+    assert!(page.body.contains("new mail is refused: "), "{}", page.body);
+    assert!(instance.metric("relais_spool_refusing") > 0.0);
+    drop(strace);
+    eventually("it is ready by itself", Duration::from_secs(30), || instance.is_ready());
+    assert_eq!((instance.metric("relais_spool_refusing"), send()), (0.0, 250));
+    // Nothing of that is left, and no start minds it.
+    running.kill();
+    let _running = instance.start();
+    assert!(!instance.data().join("spool/trial").exists());
+}
+
+#[test]
 fn a_failed_sync_of_the_journal_is_told_once_and_deliveries_go_on() {
     if !needs_root() || !needs(&["strace"]) {
         return;

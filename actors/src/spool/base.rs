@@ -39,6 +39,14 @@ pub(crate) struct Base {
     pub(crate) settings: relais_config::Spool,
     pub(crate) events: Arc<dyn SpoolEvents>,
     space: Mutex<Space>,
+    broken: Mutex<Option<Broken>>,
+}
+
+/// Mail cannot be stored, and not for want of room.
+#[derive(Debug)]
+struct Broken {
+    error: String,
+    tried: Instant,
 }
 
 /// The disk's free space as it was seen, and what mail has taken of it since.
@@ -54,13 +62,60 @@ struct Space {
 impl Base {
     pub(crate) fn new(dir: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> Self {
         let (layout, settings) = (Layout::new(dir), settings.clone());
-        Self { disk, layout, settings, events: Arc::new(Unobserved), space: Mutex::default() }
+        Self {
+            disk,
+            layout,
+            settings,
+            events: Arc::new(Unobserved),
+            space: Mutex::default(),
+            broken: Mutex::default(),
+        }
     }
 
     /// Logs a failure and counts it.
     pub(crate) fn report(&self, error: &SpoolError, consequence: &'static str) {
         tracing::error!(%error, "{consequence}");
         self.events.failed(error);
+    }
+
+    /// Mail was not stored. Want of room is told by [`Base::check_space`].
+    pub(crate) fn breaks(&self, error: &SpoolError) {
+        if !matches!(error, SpoolError::DiskFull { .. } | SpoolError::NoInodes) {
+            let broken = Broken { error: error.to_string(), tried: Instant::now() };
+            *self.lock_broken() = Some(broken);
+        }
+    }
+
+    /// Mail is stored again.
+    pub(crate) fn works(&self) {
+        *self.lock_broken() = None;
+    }
+
+    /// Why mail cannot be stored, when the last attempt failed. Without mail to try it with the disk
+    /// is tried once in a while: whoever asks may be who keeps the mail away.
+    pub(crate) fn broken(&self) -> Option<String> {
+        let mut broken = self.lock_broken();
+        let its = broken.as_mut()?;
+        if its.tried.elapsed() >= TRIED_EVERY {
+            its.tried = Instant::now();
+            if self.try_out().is_ok() {
+                *broken = None;
+                return None;
+            }
+        }
+        Some(its.error.clone())
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        let path = self.layout.root().join("trial");
+        let file = self.disk.create(&path)?;
+        let tried = file.write_at(&mut [io::IoSlice::new(b"?")], 0).and_then(|()| file.sync_data());
+        self.disk.remove(&path)?;
+        tried
+    }
+
+    fn lock_broken(&self) -> MutexGuard<'_, Option<Broken>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What to tell those who wait when writing `path` failed.
@@ -163,6 +218,8 @@ impl Space {
     }
 }
 
+/// How often a disk that failed is tried out.
+const TRIED_EVERY: Duration = Duration::from_secs(1);
 /// How long what was seen of the free space is believed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the free space is looked at while mail takes as much as `min_free`.

@@ -159,6 +159,7 @@ impl Committer {
             match self.commit(&mut batch, &mut committed) {
                 Ok(stored) => {
                     if let Some(after) = self.refusing.over() {
+                        self.base.works();
                         tracing::info!(seconds = after.as_secs_f64(), "messages are stored again");
                     }
                     for (answer, stored) in answers.into_iter().zip(stored) {
@@ -233,6 +234,7 @@ impl Committer {
 
     /// Tells of a failure, but not of each of the many that may follow.
     fn refuse(&mut self, error: &SpoolError) {
+        self.base.breaks(error);
         if !self.refusing.tell(&self.base, error, "messages were not stored") {
             // Each of them was refused to somebody.
             self.base.events.failed(error);

@@ -236,6 +236,11 @@ impl Spool {
         checked
     }
 
+    /// Why no mail can be stored now: there is no room, or the disk does not take what is written.
+    pub fn refuses(&self) -> Option<String> {
+        self.room().err().map(|error| error.to_string()).or_else(|| self.shared.base.broken())
+    }
+
     /// Octets free on the disk, and how many of them are to stay free.
     pub fn free_room(&self) -> (Option<u64>, u64) {
         let base = &self.shared.base;

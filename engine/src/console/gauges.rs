@@ -34,7 +34,7 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
         metrics.spool.free.set(level(free));
     }
     metrics.spool.min_free.set(level(min_free));
-    metrics.spool.refusing.set(i64::from(parts.spool.room().is_err()));
+    metrics.spool.refusing.set(i64::from(parts.spool.refuses().is_some()));
     let (services, queue, controller) = tokio::join!(
         timeout(PATIENCE, parts.dispatcher.send(DescribeDispatcher)),
         timeout(PATIENCE, parts.queue.send(DescribeQueue)),

@@ -102,9 +102,9 @@ impl Parts {
     /// Why mail is not taken, or not delivered into the store; looked at now.
     fn troubles(&self) -> Vec<String> {
         let readiness = &self.metrics.readiness;
-        match self.spool.room() {
-            Ok(()) => readiness.clear(Cause::Room, ""),
-            Err(error) => readiness.raise(Cause::Room, "", format!("new mail is refused: {error}")),
+        match self.spool.refuses() {
+            None => readiness.clear(Cause::Room, ""),
+            Some(why) => readiness.raise(Cause::Room, "", format!("new mail is refused: {why}")),
         };
         for (service, sockets) in &self.sockets {
             match sockets.iter().find(|socket| !socket.is_there()) {
@@ -277,7 +277,7 @@ impl Console for EngineConsole {
                 max_messages: queue.max_messages as u64,
                 spool_bytes: parts.spool.octets(),
                 paused: queue.paused,
-                refusing: parts.spool.room().err().map(|error| error.to_string()),
+                refusing: parts.spool.refuses(),
             },
             troubles: controller
                 .suspended
