@@ -263,7 +263,14 @@ fn a_message_that_is_refused_is_logged_and_counted_with_the_peer() {
     lmtp.ask("MAIL FROM:<vast@x.test> SIZE=99999999999").expect_start("552 5.3.4");
     lmtp.begin("lmtp@x.test", &to);
     lmtp.send(b"Subject: x\n\nbare\r\n.\r\n").unwrap();
-    lmtp.reply().unwrap().expect_start("550 5.6.11");
+    lmtp.reply().unwrap().expect_start("560 5.6.0");
+    // One for each recipient, and the session goes on.
+    lmtp.begin("both@x.test", &["alice@relais.example", "bob@relais.example"]);
+    lmtp.send(b"Subject: x\r\n\r\nbare\rhere\r\n.\r\n").unwrap();
+    for _ in 0..2 {
+        lmtp.reply().unwrap().expect_start("560 5.6.0");
+    }
+    lmtp.ask("NOOP").expect(250);
     let log = instance.log();
     for sender in ["big", "large", "bare", "long", "vast", "lmtp"] {
         let sender = format!("{sender}@x.test");

@@ -78,17 +78,17 @@ fn attribute(line: usize, text: &str) -> Result<(String, Option<String>), LdifEr
         return Err(error(line, "a value by URL: only values in the file can be read"));
     }
     let Some(encoded) = rest.strip_prefix(':') else {
-        let value = rest.trim_matches(' ');
+        let value = rest.trim_matches(BLANKS);
         if value.starts_with(['<', ':']) || !value.is_ascii() || value.contains('\0') {
             return Err(error(line, "a value that must be in base64 is not"));
         }
         return Ok((name, Some(value.to_owned())));
     };
     let octets = BASE64_STANDARD
-        .decode(encoded.trim_matches(' '))
+        .decode(encoded.trim_matches(BLANKS))
         .map_err(|cause| error(line, format!("not base64: {cause}")))?;
     let text = String::from_utf8(octets).ok();
-    Ok((name, text.map(|text| text.trim_matches(' ').to_owned())))
+    Ok((name, text.map(|text| text.trim_matches(BLANKS).to_owned())))
 }
 
 fn expect_version_1(line: usize, value: Option<&str>) -> Result<(), LdifError> {
@@ -108,6 +108,9 @@ fn dn(line: usize, name: &str, value: Option<String>) -> Result<String, LdifErro
 fn error(line: usize, mistake: impl Into<String>) -> LdifError {
     LdifError { line, mistake: mistake.into() }
 }
+
+/// A TAB is a SPACE (RFC 4518 section 2.2), and none of them counts at either end (section 2.6.1).
+const BLANKS: [char; 2] = [' ', '\t'];
 
 #[cfg(test)]
 mod tests {

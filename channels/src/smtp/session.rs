@@ -463,7 +463,8 @@ impl<'s> Session<'s> {
                 self.closing = Some(Reason::Abuse);
                 return (used, Event::Refused(MORE_THAN_ANNOUNCED, transaction.received));
             }
-            transaction.judge(unstuffer.fault(), self.setup.limits.message_size);
+            let limit = self.setup.limits.message_size;
+            transaction.judge(unstuffer.fault(), limit, self.setup.dialect);
             if fed.ended {
                 self.phase = Phase::Command;
                 return (used, self.complete());
@@ -489,7 +490,7 @@ impl<'s> Session<'s> {
             if let Some(text) = &mut transaction.chunked {
                 text.scan(content);
                 let fault = text.fault();
-                transaction.judge(fault, self.setup.limits.message_size);
+                transaction.judge(fault, self.setup.limits.message_size, self.setup.dialect);
             }
             return match transaction.refusal {
                 None if used > 0 => (used, Event::Content(content)),
@@ -502,7 +503,7 @@ impl<'s> Session<'s> {
             return (0, self.end_chunk());
         }
         // Content is lines; the last may come without its CRLF only here.
-        if transaction.end_last_line() {
+        if transaction.end_last_line(self.setup.dialect) {
             return (0, Event::Content(b"\r\n"));
         }
         self.phase = Phase::Command;

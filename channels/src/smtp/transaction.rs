@@ -1,6 +1,6 @@
 //! What a session knows of the message that is coming in.
 
-use super::replies::TOO_BIG;
+use super::{Dialect, replies::TOO_BIG};
 use crate::{
     mail::{Enhanced, Reply},
     wire::text::{Text, TextFault},
@@ -23,13 +23,15 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// Refuses the message if what came of it so far must not be.
-    pub(super) fn judge(&mut self, fault: Option<TextFault>, limit: u64) {
+    pub(super) fn judge(&mut self, fault: Option<TextFault>, limit: u64, dialect: Dialect) {
         if self.refusal.is_some() {
             return;
         }
         self.refusal = match fault {
             Some(fault @ (TextFault::BareCr | TextFault::BareLf)) => {
-                Some(Reply::with_text(550, Enhanced(5, 6, 11), fault.to_string()))
+                // As the original's store says it.
+                let (code, detail) = if dialect == Dialect::Lmtp { (560, 0) } else { (550, 11) };
+                Some(Reply::with_text(code, Enhanced(5, 6, detail), fault.to_string()))
             }
             Some(fault @ TextFault::LongLine(_)) => {
                 Some(Reply::with_text(550, Enhanced(5, 6, 0), fault.to_string()))
@@ -40,11 +42,11 @@ impl Transaction {
     }
 
     /// Whether the CRLF of the last line is missing and has to be added. Not twice.
-    pub(super) fn end_last_line(&mut self) -> bool {
+    pub(super) fn end_last_line(&mut self, dialect: Dialect) -> bool {
         let Some(text) = &mut self.chunked else { return false };
         text.finish();
         let (fault, missing) = (text.fault(), !text.at_line_start());
-        self.judge(fault, u64::MAX);
+        self.judge(fault, u64::MAX, dialect);
         if let (true, None, Some(text)) = (missing, &self.refusal, &mut self.chunked) {
             text.scan(b"\r\n");
             return true;
