@@ -14,7 +14,7 @@ use relais_channels::{
     disk::is_full,
     intake::{Intake, MailFrom, RcptTo, Verdict},
     mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
-    mailbox::{Answer, Body, Delivery, MailboxName, Rcpt, spill::Spill},
+    mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
 };
 
 use super::{Deliveries, Refused, writer::AWAY};
@@ -199,7 +199,9 @@ impl Intake for LmtpIntake {
     async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
         let named = MailboxName::of(&to.address, &self.side.default_domain);
         let mailbox = named.map_err(|error| {
-            let reply = Reply::with_text(501, Enhanced(5, 1, 3), error.to_string());
+            // The address is one; there is no mailbox of this name, and there cannot be.
+            let reply =
+                Reply::with_text(511, Enhanced(5, 1, 1), format!("mailbox nonexistent: {error}"));
             RecipientRefused {
                 client: &self.client_text(),
                 source_channel: &self.side.source_channel,
@@ -210,11 +212,15 @@ impl Intake for LmtpIntake {
             .emit(&self.side.metrics);
             reply
         })?;
+        let postmaster = MailboxName::new("postmaster", &self.side.default_domain, "");
+        let is_postmaster = postmaster.is_ok_and(|its| its.maildir() == mailbox.maildir());
+        let flags = if self.side.flag_transfer { to.delivery_flags & !MADE_ALWAYS } else { 0 };
         self.recipients.push(Rcpt {
             mailbox,
             as_given: to.as_given.clone(),
             quota: to.quota,
-            flags: if self.side.flag_transfer { to.delivery_flags } else { 0 },
+            // Every host has a postmaster (RFC 5321 section 4.5.1).
+            flags: if is_postmaster { flags | MADE_ALWAYS } else { flags },
         });
         Ok(())
     }

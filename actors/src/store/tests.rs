@@ -131,7 +131,7 @@ async fn each_recipient_has_a_line_that_says_where_the_message_is_and_whose_it_w
              siroe.com/amy/Maildir 4XyZ12",
             "J mail.example [192.0.2.1]  <nobody@siroe.com> 81 511 5.1.1 mailbox nonexistent \
              siroe.com/nobody/Maildir 4XyZ12",
-            "J mail.example [192.0.2.1]  <\"../x\"> 0 501 5.1.3 the user name is malformed none none",
+            "J mail.example [192.0.2.1]  <\"../x\"> 0 511 5.1.1 mailbox nonexistent: the user name is malformed none none",
         ]
     );
     let counters = intake.metrics().counters();
@@ -181,7 +181,7 @@ async fn refusals_come_after_the_data_with_the_codes_of_the_original() {
     let replies = receive(&mut intake, &to[1..], &[b"a\0b\r\n"]).await;
     assert_eq!(replies, ["250 2.5.0 jdoe+New OK"]);
     let bad = intake.recipient(&rcpt_to("\"../x\"", 0)).await.expect_err("no mailbox");
-    assert_eq!(bad.to_string(), "501 5.1.3 the user name is malformed");
+    assert_eq!(bad.to_string(), "511 5.1.1 mailbox nonexistent: the user name is malformed");
 }
 
 #[actix::test]

@@ -25,7 +25,8 @@ use std::{io, path::Path};
 pub use marker::{Away, MARKER};
 pub use name::{MailboxName, NameError};
 pub use partition::{
-    Answer, Body, Delivery, Partition, PartitionError, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA,
+    Answer, Body, Delivery, MADE_ALWAYS, Partition, PartitionError, Rcpt, TRUSTED_FOLDER,
+    WITHOUT_QUOTA,
 };
 pub use room::Lack;
 

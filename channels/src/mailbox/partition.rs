@@ -79,7 +79,7 @@ pub struct Rcpt {
     pub as_given: String,
     /// What the directory says.
     pub quota: Option<XQuota>,
-    /// [`TRUSTED_FOLDER`], [`WITHOUT_QUOTA`]; other bits mean nothing here.
+    /// [`TRUSTED_FOLDER`], [`WITHOUT_QUOTA`], [`MADE_ALWAYS`]; other bits mean nothing here.
     pub flags: u32,
 }
 
@@ -404,7 +404,7 @@ impl Partition {
         let maildir = rcpt.mailbox.maildir();
         let inbox = match batch.open(&self.root, &maildir)? {
             Some(inbox) => inbox,
-            None if self.may_make(&rcpt.mailbox)? => {
+            None if self.may_make(rcpt)? => {
                 batch.keep(&maildir, Maildir::make(&self.root, &maildir)?)
             }
             None => return Ok(None),
@@ -440,11 +440,11 @@ impl Partition {
     }
 
     /// A user who is there gets a mailbox again that somebody removed.
-    fn may_make(&self, mailbox: &MailboxName) -> io::Result<bool> {
-        if self.autocreate != Autocreate::No {
+    fn may_make(&self, rcpt: &Rcpt) -> io::Result<bool> {
+        if self.autocreate != Autocreate::No || rcpt.flags & MADE_ALWAYS != 0 {
             return Ok(true);
         }
-        match self.root.open(&mailbox.user()) {
+        match self.root.open(&rcpt.mailbox.user()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             user => user.map(|_| true),
         }
@@ -727,6 +727,8 @@ fn trouble(error: &io::Error) -> Reply {
 
 /// In [`Rcpt::flags`]: the folder comes from the user's own rules, and is made if need be.
 pub const TRUSTED_FOLDER: u32 = 1;
+/// In [`Rcpt::flags`]: the mailbox is made, whatever the configuration says. No client sends it.
+pub const MADE_ALWAYS: u32 = 1 << 31;
 /// In [`Rcpt::flags`]: deliver although the mailbox is full.
 pub const WITHOUT_QUOTA: u32 = 2;
 
