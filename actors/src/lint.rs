@@ -139,19 +139,39 @@ impl Lint<'_> {
             channel.is_some_and(|its| its.program == Program::Hold)
         };
         let (why, consequence) = match &routing.outcome {
-            Err(reply) if is_meant(reply) => return,
             Err(reply) if reply.is_permanent() => (reply.to_string(), "are held"),
             Err(reply) => (reply.to_string(), "wait until that is mended"),
             Ok(routes) if routes.iter().all(|route| held(&route.channel)) => {
                 ("nobody is postmaster".to_owned(), "are held")
             }
-            Ok(_) => return,
+            Ok(_) => return self.stand_in(&address, &routing.steps),
         };
         self.note(
             "notary.postmaster",
             format!(
                 "mail for the postmaster, {address}, leads nowhere: {why}; notices that only he \
                  could get {consequence}: notary.postmaster may name somebody else"
+            ),
+        );
+    }
+
+    /// Whether the postmaster is there and takes no mail, so that somebody else gets it.
+    fn stand_in(&mut self, address: &str, steps: &[Step]) {
+        let refused = steps.iter().position(|step| {
+            matches!(step, Step::Refused { address: its, reply }
+                if its.eq_ignore_ascii_case(address) && reply.enhanced != Some(Enhanced(5, 1, 1)))
+        });
+        let Some(Step::Refused { reply, .. }) = refused.map(|at| &steps[at]) else { return };
+        let instead = steps.iter().rev().find_map(|step| match step {
+            Step::Alias { source, .. } => Some(*source),
+            _ => None,
+        });
+        let instead = instead.unwrap_or("the next who takes it");
+        self.note(
+            "notary.postmaster",
+            format!(
+                "mail for the postmaster, {address}, is not taken by whom the directory has: {reply}; \
+                 it goes to {instead}"
             ),
         );
     }

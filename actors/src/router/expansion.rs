@@ -14,7 +14,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use relais_channels::mail::Address;
+use relais_channels::mail::{Address, Reply};
 use relais_config::{Channel, channel::Program};
 use tracing::warn;
 
@@ -34,6 +34,8 @@ struct Pending {
     address: String,
     depth: usize,
     lineage: Lineage,
+    /// It is only the way to what it was found for: our own words, by option or mail host.
+    is_way: bool,
 }
 
 /// Where an address comes from.
@@ -85,9 +87,19 @@ impl Routes {
                 Ok(()) => {}
                 Err(refusal @ Refusal::TooMany) => return Err(refusal),
                 Err(refusal) => {
-                    let Pending { address, lineage: Lineage { errors_to, from, .. }, .. } = pending;
+                    let Pending { address, lineage, is_way, .. } = pending;
+                    let Lineage { errors_to, from, member } = lineage;
                     expansion.circles.leads(from);
-                    expansion.fail(address, errors_to, refusal, trace);
+                    let (member, refusal) = match (refusal, member) {
+                        (Refusal::UnknownHost, member) if is_way => {
+                            let way = address.chars().take(200).collect();
+                            // The way will be another one when it is looked for again.
+                            let member = member.map(|member| member.to_string());
+                            (member.unwrap_or(address), Refusal::NoChannel(way))
+                        }
+                        (refusal, _) => (address, refusal),
+                    };
+                    expansion.fail(member, errors_to, refusal, trace);
                 }
             }
         }
@@ -96,7 +108,7 @@ impl Routes {
 
     async fn follow_alias(
         &self,
-        Pending { address, depth, lineage }: &Pending,
+        Pending { address, depth, lineage, .. }: &Pending,
         purpose: Purpose<'_>,
         lookup: &impl Lookup,
         expansion: &mut Expansion,
@@ -105,7 +117,7 @@ impl Routes {
         if address.starts_with(SPECIAL) {
             return Err(Refusal::Alias(address.clone()));
         }
-        let malformed = |_| Refusal::Malformed(address.chars().take(200).collect());
+        let malformed = |_| Refusal::NoTarget(address.chars().take(200).collect());
         let address = Address::parse(address).map_err(malformed)?;
         let rewritten = self.rewrite(address, purpose, lookup, trace).await?;
         self.take(rewritten, *depth, lineage, purpose, lookup, expansion, trace).await
@@ -176,7 +188,7 @@ impl Routes {
         let pending = |(address, is_way): (String, bool)| {
             let member = if is_way { this.clone() } else { Some(address.as_str().into()) };
             let lineage = Lineage { member, errors_to: errors_to.clone(), from: Some(node) };
-            Pending { address, depth: depth + 1, lineage }
+            Pending { address, depth: depth + 1, lineage, is_way }
         };
         expansion.pending.extend(addresses.into_iter().rev().map(pending));
         Ok(())
@@ -217,7 +229,7 @@ impl Routes {
         &self,
         mut expansion: Expansion,
         trace: &mut Trace,
-    ) -> Result<Vec<Route>, Refusal> {
+    ) -> Result<Vec<Route>, Reply> {
         for Circular { address, errors_to } in std::mem::take(&mut expansion.circles).circular() {
             expansion.fail(address, errors_to, Refusal::Circle, trace);
         }
@@ -225,12 +237,18 @@ impl Routes {
         let again = self.reprocess.filter(|_| !expansion.routes.is_empty());
         let Some(n) = again else {
             if failed.is_empty() {
-                let circle = expansion.routes.is_empty().then_some(Refusal::Circle);
+                let circle = expansion.routes.is_empty().then(|| Refusal::Circle.reply());
                 return circle.map_or(Ok(expansion.routes), Err);
             }
-            let hope = failed.iter().position(|failed| !failed.refusal.reply().is_permanent());
-            let refusal = failed.into_iter().nth(hope.unwrap_or(0)).map(|failed| failed.refusal);
-            return Err(refusal.unwrap_or(Refusal::Circle));
+            let replies = |reply: fn(&Refusal) -> Reply| -> Vec<Reply> {
+                failed.iter().map(|failed| reply(&failed.refusal)).collect()
+            };
+            let (mut replies, of_all) = (replies(Refusal::reply), replies(Refusal::reply_of_all));
+            if !of_all.iter().any(Reply::is_permanent) {
+                replies = of_all;
+            }
+            let hope = replies.iter().position(|reply| !reply.is_permanent());
+            return Err(replies.swap_remove(hope.unwrap_or(0)));
         };
         let (channel, tag) = &self.names[n];
         let host = tag.to_ascii_lowercase();

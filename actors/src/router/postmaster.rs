@@ -1,6 +1,7 @@
 //! Every host has a postmaster (RFC 5321 section 4.5.1): `postmaster` alone, and at each domain of
-//! ours, is always taken. Where the directory and the aliases know none, the configured postmaster
-//! stands in; else the mailbox of that name in our own store; else the mail is held.
+//! ours, is always taken. Where the directory and the aliases know none, or only one who takes no
+//! mail now, the configured postmaster stands in; else the mailbox of that name in our own store;
+//! else the mail is held.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tracing::warn;
 use super::{
     Question, Resolution, Route,
     expansion::{Expansion, Lineage},
+    refusal::is_lookup_failure,
     rewrite::Purpose,
     routes::Routes,
     step::{Step, Trace},
@@ -26,12 +28,8 @@ pub(super) struct Postmaster {
     mailbox: Option<(Entry, Domain)>,
     /// The channel that keeps mail for an operator.
     hold: Option<usize>,
-}
-
-/// `postmaster` alone, or at a domain that the local channel answers for.
-pub(super) fn is_our_postmaster(address: &Address, resolution: &Resolution) -> bool {
-    let bare = address.domain().is_none() && address.route().next().is_none();
-    address.unquoted_local().eq_ignore_ascii_case("postmaster") && (bare || resolution.local)
+    /// Domains that are ours whatever the rules say: the one that notices name, and this host.
+    domains: [String; 2],
 }
 
 impl Postmaster {
@@ -42,7 +40,19 @@ impl Postmaster {
             configured: configured.and_then(|address| Address::parse(address).ok()),
             mailbox: config.store.is_some().then(|| mailbox(config)),
             hold,
+            domains: [config.default_domain.clone(), config.host.clone()],
         }
+    }
+
+    /// `postmaster` alone, at a domain that the local channel answers for, or at one of ours.
+    pub(super) fn is_at(&self, address: &Address, resolution: &Resolution) -> bool {
+        let is_ours = |domain: &str| {
+            let domain = domain.trim_end_matches('.');
+            self.domains.iter().any(|its| its.eq_ignore_ascii_case(domain))
+        };
+        let here = resolution.local
+            || address.route().next().is_none() && address.domain().is_none_or(is_ours);
+        here && address.unquoted_local().eq_ignore_ascii_case("postmaster")
     }
 }
 
@@ -71,7 +81,11 @@ impl Routes {
         lookup: &impl Lookup,
         trace: &mut Trace,
     ) -> Resolution {
-        let Postmaster { configured, mailbox, hold } = &self.postmaster;
+        let Postmaster { configured, mailbox, hold, .. } = &self.postmaster;
+        if let Err(reply) = &refused.routes {
+            let address = question.address.to_string();
+            trace.note(|| Step::Refused { address, reply: reply.clone() });
+        }
         let taken = |routes| Resolution {
             routes: Ok(routes),
             local: true,
@@ -85,7 +99,7 @@ impl Routes {
             let found = self.resolve_once(&asked, purpose, lookup, trace).await.routes;
             match found {
                 Ok(routes) => return taken(routes),
-                Err(reply) if !reply.is_permanent() => {
+                Err(reply) if is_lookup_failure(&reply) => {
                     return Resolution { routes: Err(reply), ..taken(Arc::default()) };
                 }
                 Err(_) => {}

@@ -14,6 +14,8 @@ use crate::directory::{EntryError, LookupError};
 pub(super) enum Refusal {
     #[error("no channel has this tag")]
     UnknownHost,
+    #[error("a delivery option or a mail host leads to {0:?}, and no rule or channel is for that")]
+    NoChannel(String),
     #[error("a rule says so")]
     Text(ErrorText),
     #[error("nobody has this address")]
@@ -34,6 +36,8 @@ pub(super) enum Refusal {
     NoAddress(String),
     #[error("rewriting left no address: {0:?}")]
     Malformed(String),
+    #[error("an alias, a forward or a list leads to {0:?}, which is no address")]
+    NoTarget(String),
     #[error(
         "an alias leads to {0:?}, and commands, files and lists in files are not supported yet"
     )]
@@ -49,9 +53,29 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// What is said where nothing but such mistakes of our own is left of an address: who wrote it down
+    /// mends it, and nobody else can. Beside members that lead somewhere it is told of at once, since a
+    /// member that is asked again will not be another one.
+    pub(super) fn reply_of_all(&self) -> Reply {
+        match self {
+            Self::NoAddress(_) => {
+                Reply::new(451, Enhanced(4, 3, 5), "no member of the list has a mail address yet")
+            }
+            Self::NoTarget(_) => {
+                Reply::new(451, Enhanced(4, 3, 5), "this address leads to no address yet")
+            }
+            _ => self.reply(),
+        }
+    }
+
+    /// What is said of one address.
     pub(super) fn reply(&self) -> Reply {
         match self {
             Self::UnknownHost => Reply::new(550, Enhanced(5, 1, 2), "unknown host or domain"),
+            // Only we can mend this: the mail waits until we do.
+            Self::NoChannel(_) => {
+                Reply::new(451, Enhanced(4, 3, 5), "no channel is for this address yet")
+            }
             Self::Text(ErrorText { code: (class, subject, detail), text }) => {
                 let code = if *class == 4 { 450 } else { 550 };
                 Reply::with_text(code, Enhanced(*class, *subject, *detail), text.clone())
@@ -76,7 +100,9 @@ impl Refusal {
             Self::NoAddress(_) => {
                 Reply::new(550, Enhanced(5, 1, 1), "a member of the list has no mail address")
             }
-            Self::Malformed(_) => Reply::new(550, Enhanced(5, 1, 3), "malformed address"),
+            Self::Malformed(_) | Self::NoTarget(_) => {
+                Reply::new(550, Enhanced(5, 1, 3), "malformed address")
+            }
             Self::Alias(_) | Self::Transport => {
                 Reply::new(451, Enhanced(4, 3, 5), "this address cannot be served yet")
             }
@@ -85,6 +111,12 @@ impl Refusal {
             Self::Entry(error) => error.reply(),
         }
     }
+}
+
+/// Whether the directory could not be asked: that passes, and says nothing of the address.
+pub(super) fn is_lookup_failure(reply: &Reply) -> bool {
+    let lookup = LookupError(String::new());
+    *reply == Refusal::Domain(lookup.clone()).reply() || *reply == Refusal::Lookup(lookup).reply()
 }
 
 /// A stranger may not send there.

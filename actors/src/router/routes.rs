@@ -16,8 +16,8 @@ use super::{
     access::{self, Access, ORIG_SEND_ACCESS},
     expansion::{Expansion, Lineage},
     lists::Lists,
-    postmaster::{Postmaster, is_our_postmaster},
-    refusal::{Refusal, relaying},
+    postmaster::Postmaster,
+    refusal::{Refusal, is_lookup_failure, relaying},
     rewrite::{Purpose, Rewritten},
     rules::Rules,
     step::{Step, Trace},
@@ -277,8 +277,8 @@ impl Routes {
             released: question.released,
         };
         let resolution = self.resolve_once(question, purpose, lookup, trace).await;
-        let refused = matches!(&resolution.routes, Err(reply) if reply.is_permanent());
-        if refused && !question.header && is_our_postmaster(question.address, &resolution) {
+        let refused = matches!(&resolution.routes, Err(reply) if !is_lookup_failure(reply));
+        if refused && !question.header && self.postmaster.is_at(question.address, &resolution) {
             return self.stand_in(question, purpose, resolution, lookup, trace).await;
         }
         resolution
@@ -339,9 +339,9 @@ impl Routes {
         }
         let list = expansion.list;
         resolution.routes = expanded
+            .map_err(|refusal| refusal.reply())
             .and_then(|()| self.finish(expansion, trace))
-            .map(Arc::from)
-            .map_err(|refusal| refusal.reply());
+            .map(Arc::from);
         if let (Some(list), Ok(routes)) = (list, &resolution.routes) {
             self.lists.keep(list, routes);
         }

@@ -515,12 +515,13 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
         let targets = targets.iter().map(|target| (*target).to_owned()).collect();
         config.aliases.insert(name.to_owned(), targets);
     };
-    alias("gone", &["nobody", "no-one@else.where@x"]);
+    alias("gone", &["nobody", "no-one"]);
+    alias("mistyped", &["no-one@else.where@x", "a b"]);
+    alias("both", &["nobody", "no-one@else.where@x"]);
     alias("later", &["nobody", "|/bin/sh", "no-one"]);
     alias("some", &["nobody", "alice", "|/bin/sh"]);
     alias("owner-some", &["bob"]);
     alias("nested", &["bob", "some"]);
-    alias("forward", &["nobody"]);
     alias("narcissus", &["narcissus@localhost"]);
     alias("keeps", &["keeps", "bob"]);
     alias("mirrors", &["alice", "narcissus", "keeps", "empty"]);
@@ -529,7 +530,9 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
     let directory = LdifDirectory::standalone().unwrap();
     let unknown = "550 5.1.1 unknown or illegal alias";
     let not_yet = "451 4.3.5 this address cannot be served yet";
-    for (text, want) in [("gone", unknown), ("later", not_yet), ("forward", unknown)] {
+    let mistyped = "451 4.3.5 this address leads to no address yet";
+    let rows = [("gone", unknown), ("later", not_yet), ("both", unknown), ("mistyped", mistyped)];
+    for (text, want) in rows {
         assert_eq!(way(&routes, text, false, &directory).await, want, "{text}");
     }
     for (text, members) in [("some", 3), ("nested", 4)] {
@@ -593,7 +596,9 @@ async fn postfix_style_bare_names_belong_to_this_host() {
     let routes = Routes::new(&sample("postfix.ron")).unwrap();
     let none = crate::directory::Source::None;
     let later = "451 4.3.5 this address cannot be served yet";
-    assert_eq!(way(&routes, "postmaster", false, &none).await, later);
+    assert_eq!(way(&routes, "alice", false, &none).await, later);
+    let waits = "reprocess reprocess-daemon postmaster";
+    assert_eq!(way(&routes, "postmaster", false, &none).await, waits);
     let relaying = "550 5.7.1 relaying not permitted";
     assert_eq!(way(&routes, "x@elsewhere.example", false, &none).await, relaying);
 }

@@ -117,11 +117,18 @@ fn options_lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Rea
         let Some(tag) = literal_tags(last).last() else { continue };
         if known.tag(tag).is_none() && !patterns.contains(tag.to_ascii_lowercase().as_str()) {
             let tags = list(tag, config.channels.iter().map(|channel| channel.tag.as_str()));
-            let message = format!(
-                "no channel has the tag {tag:?}, and no rule's pattern is that: mail for this \
-                 option would be refused"
+            let (path, none) = (
+                format!("delivery_options[{i}]"),
+                format!("no channel has the tag {tag:?}, and no rule's pattern is that"),
             );
-            reader.mistake_at(&format!("delivery_options[{i}]"), &message, &tags);
+            // A name with a dot may be a host that a pattern for many leads to.
+            if tag.contains('.') {
+                let message = format!("{none}: mail for this option may be deferred; {tags}");
+                reader.warning_at(&path, &message, false);
+            } else {
+                let message = format!("{none}: mail for this option would be deferred for ever");
+                reader.mistake_at(&path, &message, &tags);
+            }
         }
     }
 }
