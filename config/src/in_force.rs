@@ -200,6 +200,13 @@ pub(crate) fn why_never(field: &str) -> Option<&'static str> {
     })
 }
 
+impl Config {
+    /// Whether mail comes into the queue.
+    pub fn fills_queue(&self) -> bool {
+        takes_mail(self)
+    }
+}
+
 /// Whether mail comes into the queue; without any service that is said, and enough.
 pub(crate) fn takes_mail(config: &Config) -> bool {
     let services = &config.dispatcher.services;

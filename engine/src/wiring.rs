@@ -332,9 +332,8 @@ fn open_spool(
 ) -> Result<(Spool, Recovered), StartError> {
     let dir = config.data.join("spool");
     let error = |source| StartError::Spool { dir: dir.clone(), source };
-    let takes_mail = config.dispatcher.services.iter().any(|its| its.program == Program::Smtp);
     // Where no mail comes into the queue none is refused for want of room.
-    let min_free = if takes_mail { config.spool.min_free } else { 0 };
+    let min_free = if config.fills_queue() { config.spool.min_free } else { 0 };
     let settings = config::Spool { min_free, ..config.spool.clone() };
     let (opened, recovered) = Spool::open(&dir, &settings, Arc::new(RealDisk)).map_err(error)?;
     let meter = metrics.actor(metrics::Actor::Queue);

@@ -56,8 +56,12 @@ fn an_engine_without_a_queue_refuses_nothing_for_want_of_room_in_it() {
     let rows = ["spool", "max_received_lines", "job_controller"]
         .map(|field| (field, "no service of program Smtp takes mail in: nothing comes of"));
     let table = ("mappings[\"INTERNAL_IP\"]", "the table is not consulted");
-    let settings_again = settings.clone();
-    says(settings_again, &[&rows[..], &[table]].concat(), 0);
+    says(settings.clone(), &[&rows[..], &[table]].concat(), 0);
+    // One word for a directory that nobody asks, and none for each of its addresses.
+    let directory = "directory: Ldif(), delivery_options: [\"#*mailbox=$M@tcp_lmtpss-daemon\"]";
+    let checked = Instance::new(settings.clone().section(directory)).relais("check", &["--json"]);
+    let found = String::from_utf8(checked.stdout).unwrap();
+    assert!(found.contains("nothing comes of directory") && !found.contains("alice"), "{found}");
     let instance = Instance::new(settings);
     let _running = instance.start();
     assert!(instance.is_ready());

@@ -129,7 +129,7 @@ fn has_credentials(
 
 fn has_local_channel(config: &Config, reader: &mut Reader<'_>) {
     let Some(first) = config.channels.first() else { return };
-    let routes = !config.rewrite_rules.is_empty();
+    let routes = !config.rewrite_rules.is_empty() && config.fills_queue();
     if routes && first.program != Program::Local && reader.is_sound("channels[0].program") {
         let message = "the first channel should be the one of program Local: addresses of this \
                        host belong to it";
