@@ -68,6 +68,11 @@ impl Circles {
         }
     }
 
+    /// The address with which it began; empty when nothing was looked up.
+    pub(super) fn recipient(&self) -> &str {
+        self.nodes.first().map_or("", |node| &node.address)
+    }
+
     /// The members that lead only back to themselves, each where it is first named by one that leads
     /// somewhere. None when nobody leads anywhere: then it is the recipient itself that is in a circle.
     pub(super) fn circular(self) -> Vec<Circular> {

@@ -67,7 +67,7 @@ pub(super) struct Expansion {
     failed: Vec<Failed>,
     /// Hosts, once each.
     hosts: HashSet<Arc<str>>,
-    /// The list that the recipient is, if it is one.
+    /// The list that the recipient is, or leads to and to nobody else.
     pub(super) list: Option<Fingerprint>,
     /// What that list came to a moment ago.
     pub(super) shared: Option<Arc<[Route]>>,
@@ -165,10 +165,13 @@ impl Routes {
         if found + addresses.len() + missing.len() > MAX_EXPANSION {
             return Err(Refusal::TooMany);
         }
-        if depth == 0 && addresses.len() >= LONG && !trace.is_on() {
+        let errors_to = errors_to.map(Arc::from).or_else(|| lineage.errors_to.clone());
+        // Where a user's mail goes is asked of the user once more, and not of the way.
+        let this: Option<Arc<str>> = if depth == 0 { None } else { Some(address.mailbox().into()) };
+        if addresses.len() >= LONG && expansion.is_empty() && !trace.is_on() {
             let list = self.lists.fingerprint(&(
                 (purpose.source, purpose.envelope, purpose.forward, purpose.released),
-                (&addresses, &missing, &errors_to),
+                (&addresses, &missing, &errors_to, &this, depth),
             ));
             expansion.list = Some(list);
             expansion.shared = self.lists.find(list);
@@ -176,15 +179,12 @@ impl Routes {
                 return Ok(());
             }
         }
-        let errors_to = errors_to.map(Arc::from).or_else(|| lineage.errors_to.clone());
         expansion.circles.hangs_on_members(node);
         for dn in missing {
             expansion.circles.leads(Some(node));
             let refusal = Refusal::NoAddress(dn.clone());
             expansion.fail(dn, errors_to.clone(), refusal, trace);
         }
-        // Where a user's mail goes is asked of the user once more, and not of the way.
-        let this: Option<Arc<str>> = if depth == 0 { None } else { Some(address.mailbox().into()) };
         let pending = |(address, is_way): (String, bool)| {
             let member = if is_way { this.clone() } else { Some(address.as_str().into()) };
             let lineage = Lineage { member, errors_to: errors_to.clone(), from: Some(node) };
@@ -230,10 +230,17 @@ impl Routes {
         mut expansion: Expansion,
         trace: &mut Trace,
     ) -> Result<Vec<Route>, Reply> {
-        for Circular { address, errors_to } in std::mem::take(&mut expansion.circles).circular() {
+        let circles = std::mem::take(&mut expansion.circles);
+        let recipient = circles.recipient().to_owned();
+        for Circular { address, errors_to } in circles.circular() {
             expansion.fail(address, errors_to, Refusal::Circle, trace);
         }
         let failed = std::mem::take(&mut expansion.failed);
+        if let Some(Failed { member, refusal, .. }) = failed.first() {
+            // One line, however many: a stranger's RCPT of a few octets writes it.
+            let members = failed.len();
+            warn!(?recipient, members, first = ?member, %refusal, "members lead nowhere");
+        }
         let again = self.reprocess.filter(|_| !expansion.routes.is_empty());
         let Some(n) = again else {
             if failed.is_empty() {
@@ -299,6 +306,15 @@ impl Routes {
 }
 
 impl Expansion {
+    /// Nothing else was found, and nothing else is to be looked at: all that comes is what the
+    /// address in hand comes to.
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+            && self.routes.is_empty()
+            && self.failed.is_empty()
+            && self.list.is_none()
+    }
+
     /// One copy of the name of a host.
     fn host(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.hosts.get(name) {
@@ -329,7 +345,6 @@ impl Expansion {
         trace: &mut Trace,
     ) {
         trace.note(|| Step::Refused { address: member.clone(), reply: refusal.reply() });
-        warn!(?member, %refusal, "a member leads nowhere");
         self.failed.push(Failed { member, errors_to, refusal });
     }
 }
