@@ -161,6 +161,7 @@ fn a_421_behind_the_dot_is_about_that_message_alone() {
         send(&instance, &["a@one.test"], &format!("behind{count}"));
     }
     eventually("the others", PATIENCE, || actions(&instance, "D") == 10);
+    assert_eq!(sink.total(), 11, "no second copy so soon");
     assert_eq!((instance.queue().len(), sink.repeated()), (1, Vec::new()));
     let log = instance.log();
     assert!(!log.contains("suspended"), "the host is not suspended: {log}");

@@ -464,6 +464,9 @@ impl Connection {
 
     fn limit(&self, exchange: &Exchange<'_>) -> Duration {
         match exchange.stage() {
+            // The same between two replies to the content: they come in one breath, and the next
+            // message waits for this connection to be given up.
+            Stage::Status(1..) if exchange.is_closing() => PARTING_TIME,
             // It announced that it closes; what it does not say now it will not say.
             _ if exchange.is_closing() => QUIT_TIME,
             Stage::Status(0) => self.settings.status_time,
@@ -496,6 +499,8 @@ const PIECE: usize = 64 << 10;
 const GRACE: Duration = Duration::from_secs(5);
 /// The same at most: a server that gives one reply for all gives no other one.
 const MOST_GRACE: Duration = Duration::from_secs(30);
+/// For the rest of such replies from a server that closes.
+const PARTING_TIME: Duration = Duration::from_secs(1);
 /// For words that change nothing any more.
 const QUIT_TIME: Duration = Duration::from_secs(5);
 
