@@ -7,16 +7,16 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use actix::Addr;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tracing::warn;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep_until},
+};
+use tracing::{info, warn};
 
 use crate::{
     listening::{Listening, SocketFile},
@@ -30,7 +30,16 @@ pub(crate) struct Room {
     most: usize,
     bound: Bound,
     free: Arc<Semaphore>,
-    told: AtomicBool,
+    /// Since connections have been waiting now and then.
+    full: Mutex<Option<Full>>,
+}
+
+/// A time in which connections had to wait, up to a quiet minute.
+struct Full {
+    /// How many.
+    waited: u64,
+    /// When the last one did.
+    last: Instant,
 }
 
 /// What makes a service's room as large as it is.
@@ -106,32 +115,72 @@ impl Room {
     pub(crate) fn new(service: Arc<str>, most: usize, bound: Bound) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(most));
-        Self { service, most, bound, free, told: AtomicBool::new(false) }
+        Self { service, most, bound, free, full: Mutex::new(None) }
     }
 
-    /// Waits until there is room for another connection; says once that others have to wait.
-    async fn take(&self) -> Option<Permit> {
+    /// Waits until there is room for another connection; says once that others have to wait, and once
+    /// that they need not any more.
+    async fn take(self: &Arc<Self>) -> Option<Permit> {
         if let Ok(permit) = self.free.clone().try_acquire_owned() {
-            // The next time that it is full is worth another line.
-            if self.free.available_permits() > self.most / 2 {
-                self.told.store(false, Ordering::Relaxed);
-            }
             return Some(Permit(permit));
         }
-        if !self.told.swap(true, Ordering::Relaxed) {
-            let Self { service, most, .. } = self;
-            let cure = match self.bound {
-                Bound::Workers => "raise max_procs or max_conns",
-                Bound::Descriptors => "raise the limit of open files (LimitNOFILE=, ulimit -n)",
-            };
-            warn!(
-                service = &**service,
-                connections = most,
-                cure,
-                "no room for more connections: they wait"
-            );
+        if self.note_full() {
+            self.tell();
+            actix::spawn(self.clone().tell_the_end());
         }
         self.free.clone().acquire_owned().await.ok().map(Permit)
+    }
+
+    /// Somebody has to wait; whether nobody had to for a while.
+    fn note_full(&self) -> bool {
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = full.as_ref().map_or(0, |full| full.waited);
+        *full = Some(Full { waited: waited + 1, last: Instant::now() });
+        waited == 0
+    }
+
+    /// How many had to wait, when nobody does any more and nobody had to for [`QUIET`]; else when to
+    /// ask again.
+    fn note_quiet(&self) -> Result<u64, Instant> {
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Full { waited, last }) = &*full else { return Ok(0) };
+        let (waited, now) = (*waited, Instant::now());
+        if self.free.available_permits() == 0 {
+            return Err(now + QUIET);
+        }
+        if now < *last + QUIET {
+            return Err(*last + QUIET);
+        }
+        *full = None;
+        Ok(waited)
+    }
+
+    fn tell(&self) {
+        let Self { service, most, .. } = self;
+        let cure = match self.bound {
+            Bound::Workers => "raise max_procs or max_conns",
+            Bound::Descriptors => "raise the limit of open files (LimitNOFILE=, ulimit -n)",
+        };
+        warn!(
+            service = &**service,
+            connections = most,
+            cure,
+            "no room for more connections: they wait"
+        );
+    }
+
+    async fn tell_the_end(self: Arc<Self>) {
+        let mut next = Instant::now() + QUIET;
+        loop {
+            sleep_until(next).await;
+            match self.note_quiet() {
+                Ok(waited) => {
+                    let service = &*self.service;
+                    return info!(service, waited, "there is room for all connections again");
+                }
+                Err(later) => next = later,
+            }
+        }
     }
 }
 
@@ -165,3 +214,31 @@ impl Listener {
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For so long nobody had to wait: the next time that somebody has to is worth another line.
+const QUIET: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_full_is_told_of_once_until_a_quiet_minute() {
+        let room = Room::new("smtp".into(), 1, Bound::Workers);
+        let held = room.free.clone().try_acquire_owned().expect("room");
+        assert!(room.note_full(), "the first time");
+        for _ in 0..300 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(!room.note_full(), "told already");
+        }
+        drop(held);
+        tokio::time::advance(QUIET / 2).await;
+        let later = room.note_quiet().expect_err("too soon");
+        assert_eq!(later - Instant::now(), QUIET / 2);
+        tokio::time::advance(QUIET / 2).await;
+        let held = room.free.clone().try_acquire_owned().expect("room");
+        assert!(room.note_quiet().is_err(), "somebody may wait");
+        drop(held);
+        assert_eq!(room.note_quiet(), Ok(301));
+        assert!(room.note_full(), "another time");
+    }
+}
