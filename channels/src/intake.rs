@@ -21,6 +21,12 @@ pub trait Intake {
     /// RCPT TO was understood. `Ok` is the reply 250.
     fn recipient(&mut self, to: &RcptTo) -> impl Future<Output = Result<(), Reply>>;
 
+    /// The client is one of ours: a recipient that is refused is a slip in a list of its users, and no
+    /// stranger's guess at who lives here.
+    fn vouches(&self) -> bool {
+        false
+    }
+
     /// The content is about to come, for the recipients accepted so far.
     fn open(&mut self) -> impl Future<Output = Result<(), Reply>>;
 

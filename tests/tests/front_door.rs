@@ -9,7 +9,7 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use relais_tests::{Dialogue, Instance, Settings, eventually, is_root, message, program};
@@ -160,6 +160,122 @@ fn a_live_socket_of_another_program_is_not_taken_away() {
     assert!(log.contains("another program listens there"), "{log}");
     assert!(UnixStream::connect(&socket).is_ok());
     drop(other);
+}
+
+#[test]
+fn a_service_at_its_ceiling_is_told_of_once_and_not_per_connection() {
+    let settings = Settings::standalone().dispatcher("max_procs: 1, max_conns: 4, min_conns: 4");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let port = instance.settings.smtp;
+    let client = move || {
+        for _ in 0..20 {
+            Dialogue::open(port).ask("QUIT").expect(221);
+        }
+    };
+    let clients: Vec<_> = (0..20).map(|_| std::thread::spawn(client)).collect();
+    for client in clients {
+        client.join().expect("a client that is served");
+    }
+    let log = instance.log();
+    assert_eq!(log.matches("no room for more connections").count(), 1, "{log}");
+}
+
+/// RFC 5321 section 4.3.1. Whether the client was too early shows when its session begins: so this
+/// one sends while all room is taken.
+#[test]
+fn who_does_not_wait_for_the_greeting_is_sent_away() {
+    let settings = Settings::standalone().dispatcher("max_procs: 1, max_conns: 1, min_conns: 1");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    for (said, want) in [("EHLO c.test\r\n", "554 5.5.0 "), ("QUIT\r\n", "221 2.0.0 ")] {
+        let held = Dialogue::open(instance.settings.smtp);
+        let connected = TcpStream::connect(("127.0.0.1", instance.settings.smtp));
+        let mut early = connected.expect("room in the kernel");
+        early.write_all(said.as_bytes()).expect("a command");
+        drop(held);
+        early.set_read_timeout(Some(MINUTE)).expect("a limit");
+        let mut all = String::new();
+        early.read_to_string(&mut all).expect("it is closed");
+        let lines: Vec<_> = all.lines().collect();
+        assert!(lines.len() == 2 && lines[0].starts_with("220 "), "{said}: {all}");
+        assert!(lines[1].starts_with(want), "{said}: {all}");
+    }
+}
+
+#[test]
+fn any_request_line_of_http_ends_the_session() {
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.start();
+    for (port, line) in [
+        (instance.settings.smtp, "PROPFIND / HTTP/1.1"),
+        (instance.settings.smtp, "VERSION-CONTROL /a HTTP/1.1"),
+        (instance.settings.lmtp, "MKCOL /a HTTP/1.0"),
+    ] {
+        let (mut client, greeting) = Dialogue::connect(port).expect("it listens");
+        greeting.expect(220);
+        client.ask(line).expect(500);
+        assert!(client.is_closed(), "{line}");
+    }
+}
+
+/// Half of the allowed errors are refused at once, each of the others after a second.
+#[test]
+fn guessing_at_names_costs_what_other_errors_cost() {
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.start();
+    let mut stranger = Dialogue::open(instance.settings.smtp);
+    let begun = Instant::now();
+    for guess in 0..21 {
+        stranger.ask("MAIL FROM:<a@sender.test>").expect(250);
+        let reply = stranger.ask(&format!("RCPT TO:<nobody{guess}@relais.example>"));
+        reply.expect(if guess < 20 { 550 } else { 421 });
+        if guess < 20 {
+            stranger.ask("RSET").expect(250);
+        }
+    }
+    assert!(stranger.is_closed());
+    assert!(begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
+    // A client that we vouch for may have a list with many who are gone.
+    let vouched = "mappings: { \"INTERNAL_IP\": [(\"127.0.0.1\", \"$Y\")],";
+    let instance = Instance::new(Settings::standalone().edit("mappings: {", vouched));
+    let _running = instance.start();
+    let mut list = Dialogue::open(instance.settings.smtp);
+    list.ask("MAIL FROM:<a@sender.test>").expect(250);
+    for gone in 0..100 {
+        list.ask(&format!("RCPT TO:<nobody{gone}@relais.example>")).expect(550);
+    }
+    list.ask("RCPT TO:<alice@relais.example>").expect(250);
+}
+
+#[test]
+fn the_postmaster_of_our_own_address_is_taken_by_a_store() {
+    let instance = with_socket("socket: \"lmtp\"");
+    let _running = instance.start();
+    let commands = "LHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<postmaster@[127.0.0.1]>\r\n\
+                    RCPT TO:<postmaster@[192.0.2.1]>\r\nRCPT TO:<alice@[127.0.0.1]>\r\nQUIT\r\n";
+    let mut tcp = TcpStream::connect(("127.0.0.1", instance.settings.lmtp)).expect("a store");
+    let mut unix = UnixStream::connect(instance.data().join("lmtp")).expect("a store");
+    for (name, said) in [("TCP", said(&mut tcp, commands)), ("UNIX", said(&mut unix, commands))] {
+        let replies: Vec<_> = said.lines().filter(|line| !line.starts_with("250-")).collect();
+        assert!(replies[3].starts_with("250 2.1.5"), "{name}: {said}");
+        assert!(replies[4].starts_with("501 5.1.3"), "{name}, of another: {said}");
+        assert!(replies[5].starts_with("501 5.1.3"), "{name}, another user: {said}");
+    }
+}
+
+/// All that is replied, the greeting included, to commands that end with QUIT.
+fn said(stream: &mut (impl Read + Write), commands: &str) -> String {
+    let mut all = String::new();
+    let mut greeting = [0; 1];
+    stream.read_exact(&mut greeting).expect("a greeting");
+    for command in commands.split_inclusive("\r\n") {
+        // LHLO has to wait for no reply but its own.
+        stream.write_all(command.as_bytes()).expect("it listens");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    stream.read_to_string(&mut all).expect("it closes");
+    all
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

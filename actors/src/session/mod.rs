@@ -11,7 +11,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use actix::prelude::*;
 use relais_channels::{
-    mail::MessageIds,
+    mail::{Address, MessageIds},
     smtp::{Farewell, Reason, Setup, Stop, serve},
 };
 
@@ -162,13 +162,14 @@ impl Drop for Session {
 /// From the greeting to the end of one connection.
 async fn converse(socket: Socket, ends: Ends, parts: SessionParts, mut stop: Stop) {
     let begun = Instant::now();
+    let early = socket.has_something_to_read();
     let farewell = match socket {
         Socket::Tcp(socket) => match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => speak(socket, ends, &parts, &mut stop).await,
+            Ok(socket) => speak(socket, early, ends, &parts, &mut stop).await,
             Err(_gone) => return,
         },
         Socket::Unix(socket) => match tokio::net::UnixStream::from_std(socket) {
-            Ok(socket) => speak(socket, ends, &parts, &mut stop).await,
+            Ok(socket) => speak(socket, early, ends, &parts, &mut stop).await,
             Err(_gone) => return,
         },
     };
@@ -196,8 +197,21 @@ fn session_end(reason: Reason) -> SessionEnd {
     }
 }
 
+/// The postmaster of our own address (RFC 1123 section 5.2.17) is that of this host. Who connects by
+/// a UNIX socket sees the addresses of the loopback.
+pub(crate) fn own_postmaster(address: &Address, local: Option<IpAddr>) -> Option<Address> {
+    let ours = address.literal().map(|ip| ip.to_canonical());
+    let is_ours = ours.is_some_and(|ip| local.map_or(ip.is_loopback(), |local| local == ip));
+    let named = address.local().eq_ignore_ascii_case(POSTMASTER);
+    let postmaster = is_ours && named && address.route().next().is_none();
+    postmaster.then(|| Address::parse(POSTMASTER).ok()).flatten()
+}
+
+const POSTMASTER: &str = "postmaster";
+
 async fn speak<S>(
     socket: S,
+    early: bool,
     Ends { client, local }: Ends,
     parts: &SessionParts,
     stop: &mut Stop,
@@ -208,11 +222,11 @@ where
     match &parts.behind {
         Behind::Queue(side) => {
             let mut intake = SmtpIntake::new(side.clone(), client, local);
-            serve(socket, &parts.setup, &mut intake, stop).await
+            serve(socket, early, &parts.setup, &mut intake, stop).await
         }
         Behind::Store(store) => {
-            let mut intake = LmtpIntake::new(store.clone(), client);
-            serve(socket, &parts.setup, &mut intake, stop).await
+            let mut intake = LmtpIntake::new(store.clone(), client, local);
+            serve(socket, early, &parts.setup, &mut intake, stop).await
         }
     }
 }

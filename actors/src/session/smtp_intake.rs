@@ -5,12 +5,10 @@ use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     intake::{Intake, MailFrom, RcptTo, Verdict},
-    mail::{
-        Address, Enhanced, Envelope, Glance, Glancer, MessageId, Recipient, Reply, ReversePath,
-    },
+    mail::{Enhanced, Envelope, Glance, Glancer, MessageId, Recipient, Reply, ReversePath},
 };
 
-use super::{QueueSide, received::Received};
+use super::{QueueSide, own_postmaster, received::Received};
 use crate::{
     events::{MessageAccepted, MessageRefused, RecipientRefused},
     queue::now_ms,
@@ -193,15 +191,6 @@ impl SmtpIntake {
             None => Err(UNQUALIFIED_SENDER),
         }
     }
-
-    /// The postmaster of our own address (RFC 1123 section 5.2.17) is that of this host.
-    fn own_postmaster(&self, address: &Address) -> Option<Address> {
-        let ours = address.literal().is_some_and(|ip| self.local == Some(ip.to_canonical()));
-        let named = address.local().eq_ignore_ascii_case(POSTMASTER);
-        (ours && named && address.route().next().is_none())
-            .then(|| Address::parse(POSTMASTER).ok())
-            .flatten()
-    }
 }
 
 impl Intake for SmtpIntake {
@@ -225,7 +214,7 @@ impl Intake for SmtpIntake {
             return Err(NO_MESSAGE);
         }
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
-        let own_postmaster = self.own_postmaster(&to.address);
+        let own_postmaster = own_postmaster(&to.address, self.local);
         let question = Question {
             address: own_postmaster.as_ref().unwrap_or(&to.address),
             sender,
@@ -256,6 +245,10 @@ impl Intake for SmtpIntake {
                 Err(reply)
             }
         }
+    }
+
+    fn vouches(&self) -> bool {
+        self.may_relay
     }
 
     async fn open(&mut self) -> Result<(), Reply> {
@@ -355,7 +348,6 @@ const NO_MESSAGE: Reply =
     Reply::new(421, Enhanced(4, 7, 0), "too many recipients and no message, closing");
 const UNQUALIFIED_SENDER: Reply =
     Reply::new(501, Enhanced(5, 1, 7), "the sender address has no domain");
-const POSTMASTER: &str = "postmaster";
 /// Our own `Received:` line, generously.
 const HEADER_ROOM: usize = 320;
 /// Most messages are larger than this; what is smaller wastes little.

@@ -1,6 +1,8 @@
 //! A connected socket that may cross threads: nobody's runtime knows it yet.
 
-use std::{io::Write, net, os::unix};
+use std::{io::Write, mem::MaybeUninit, net, os::unix};
+
+use socket2::SockRef;
 
 /// A connected, non-blocking socket.
 #[derive(Debug)]
@@ -12,6 +14,15 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Whether octets have come already.
+    pub fn has_something_to_read(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            Self::Unix(socket) => SockRef::from(socket),
+        };
+        socket.peek(&mut [MaybeUninit::uninit()]).is_ok_and(|octets| octets > 0)
+    }
+
     /// Writes a line and closes. The socket is new, so its buffer takes the line at once; if it
     /// does not, the client is told nothing and that is all.
     pub fn refuse(self, text: &str) {

@@ -21,7 +21,7 @@ use super::{Deliveries, Refused, writer::AWAY};
 use crate::{
     events::{IntoMailboxes, MessageRefused, RecipientRefused, StoredFor},
     metrics::Metrics,
-    session::Received,
+    session::{Received, own_postmaster},
 };
 
 /// What an LMTP session needs of the store.
@@ -49,6 +49,8 @@ pub struct StoreSide {
 pub struct LmtpIntake {
     side: StoreSide,
     client: Option<IpAddr>,
+    /// Which of our addresses the client connected to.
+    local: Option<IpAddr>,
     hello: String,
     sender: String,
     recipients: Vec<Rcpt>,
@@ -70,11 +72,12 @@ struct Content {
 }
 
 impl LmtpIntake {
-    /// For one connection from `client`.
-    pub fn new(side: StoreSide, client: Option<IpAddr>) -> Self {
+    /// For one connection from `client` to our address `local`.
+    pub fn new(side: StoreSide, client: Option<IpAddr>, local: Option<IpAddr>) -> Self {
         Self {
             side,
             client,
+            local,
             hello: String::new(),
             sender: String::new(),
             recipients: Vec::new(),
@@ -197,7 +200,9 @@ impl Intake for LmtpIntake {
     }
 
     async fn recipient(&mut self, to: &RcptTo) -> Result<(), Reply> {
-        let named = MailboxName::of(&to.address, &self.side.default_domain);
+        let postmaster = own_postmaster(&to.address, self.local);
+        let address = postmaster.as_ref().unwrap_or(&to.address);
+        let named = MailboxName::of(address, &self.side.default_domain);
         let mailbox = named.map_err(|error| {
             // The address is one; there is no mailbox of this name, and there cannot be.
             let reply =
@@ -223,6 +228,11 @@ impl Intake for LmtpIntake {
             flags: if is_postmaster { flags | MADE_ALWAYS } else { flags },
         });
         Ok(())
+    }
+
+    /// Relays alone talk to a store.
+    fn vouches(&self) -> bool {
+        true
     }
 
     /// RFC 5321 section 4.4: the last server writes down the sender.

@@ -45,7 +45,7 @@ fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
         ids: Arc::new(MessageIds::after(MessageId(0), 0)),
         metrics: Arc::new(Metrics::new(&labels)),
     };
-    LmtpIntake::new(side, Some([192, 0, 2, 1].into()))
+    LmtpIntake::new(side, Some([192, 0, 2, 1].into()), None)
 }
 
 fn messages(root: &Path, dir: &str) -> Vec<String> {
@@ -247,7 +247,7 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
     let server = actix::spawn(async move {
         let (socket, _) = listener.accept().await.expect("a client");
         let (_never, stop) = watch::channel(false);
-        serve(socket, &setup, &mut intake, &mut Stop::new(stop)).await
+        serve(socket, false, &setup, &mut intake, &mut Stop::new(stop)).await
     });
 
     let settings = Settings::of("relay.example", &channel);

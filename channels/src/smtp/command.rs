@@ -24,7 +24,7 @@ pub enum Command<'a> {
     Ehlo(&'a [u8]),
     /// `HELO name`.
     Helo(&'a [u8]),
-    /// `LHLO name`; the original's client may leave the name out.
+    /// `LHLO name`; the original's client may leave the name out, unless envelopes are strict.
     Lhlo(&'a [u8]),
     /// `MAIL FROM:<path> parameters`.
     Mail(MailFrom),
@@ -106,7 +106,7 @@ impl<'a> Command<'a> {
             Some(at) => (&line[..at], &line[at + 1..]),
             None => (line, &line[line.len()..]),
         };
-        if is_foreign(verb) {
+        if is_foreign(verb) || is_http(rest) {
             return Err(CommandError::Foreign);
         }
         let mut upper = [0; LONGEST_VERB];
@@ -120,6 +120,9 @@ impl<'a> Command<'a> {
             b"BDAT" => bdat(rest),
             b"EHLO" => some(rest, Self::Ehlo(rest.trim_ascii_start()), "EHLO name"),
             b"HELO" => some(rest, Self::Helo(rest.trim_ascii_start()), "HELO name"),
+            b"LHLO" if envelopes == Envelopes::Strict => {
+                some(rest, Self::Lhlo(rest.trim_ascii_start()), "LHLO name")
+            }
             b"LHLO" => Ok(Self::Lhlo(rest.trim_ascii_start())),
             b"RSET" => bare(rest, Self::Rset, "RSET"),
             b"QUIT" => bare(rest, Self::Quit, "QUIT"),
@@ -262,6 +265,16 @@ fn is_foreign(verb: &[u8]) -> bool {
     is_header || no_text || HTTP.iter().any(|http| verb.eq_ignore_ascii_case(http))
 }
 
+/// What follows the verb of a request line, whatever that is: a target and `HTTP/1.1`.
+fn is_http(rest: &[u8]) -> bool {
+    let mut words = rest.split(|c| *c == b' ');
+    let (target, version, end) = (words.next(), words.next(), words.next());
+    let is_target = |target: &[u8]| target.first().is_some_and(|first| b"/*".contains(first));
+    let is_version =
+        |version: &[u8]| version.get(..5).is_some_and(|http| http.eq_ignore_ascii_case(b"HTTP/"));
+    end.is_none() && target.is_some_and(is_target) && version.is_some_and(is_version)
+}
+
 fn after_keyword<'a>(rest: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
     let (head, tail) = rest.trim_ascii_start().split_at_checked(keyword.len())?;
     head.eq_ignore_ascii_case(keyword).then_some(tail)
@@ -384,6 +397,11 @@ mod tests {
             ("post /", Err(CommandError::Foreign)),
             ("CONNECT a.example:25 HTTP/1.0", Err(CommandError::Foreign)),
             ("PRI * HTTP/2.0", Err(CommandError::Foreign)),
+            ("PROPFIND / HTTP/1.1", Err(CommandError::Foreign)),
+            ("BASELINE-CONTROL /a/b http/1.1", Err(CommandError::Foreign)),
+            ("NOOP / HTTP/1.1", Err(CommandError::Foreign)),
+            ("NOOP HTTP/1.1", Ok(Command::Noop)),
+            ("VRFY a HTTP/1.1", Ok(Command::Vrfy)),
             ("Host: a.example", Err(CommandError::Foreign)),
             ("Content-Type:text/plain", Err(CommandError::Foreign)),
             ("\u{16}\u{3}\u{1}", Err(CommandError::Foreign)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -31,14 +31,25 @@ pub struct Farewell {
 
 /// Serves one connection to its end.
 ///
+/// `early`: octets had come before the greeting.
+///
 /// When `stop` turns on, the peer is told so (421) before its next command, but not before the
 /// data of a message that has begun to come is complete and answered.
-pub async fn serve<S, I>(socket: S, setup: &Setup, intake: &mut I, stop: &mut Stop) -> Farewell
+pub async fn serve<S, I>(
+    socket: S,
+    early: bool,
+    setup: &Setup,
+    intake: &mut I,
+    stop: &mut Stop,
+) -> Farewell
 where
     S: AsyncRead + AsyncWrite + Unpin,
     I: Intake,
 {
     let (mut link, mut session) = (Link::new(socket), Session::new(setup));
+    if early {
+        session.came_early();
+    }
     let reason = converse(&mut link, &mut session, &setup.limits, intake, stop).await;
     if session.forgotten() {
         intake.reset();
@@ -80,7 +91,12 @@ where
                 }
             }
             Event::Sender(from) => session.sender(intake.sender(&from).await),
-            Event::Recipient(to) => session.recipient(intake.recipient(&to).await),
+            Event::Recipient(to) => {
+                let answer = intake.recipient(&to).await;
+                if session.recipient(answer, intake.vouches()) {
+                    Box::pin(sleep(ERROR_PAUSE)).await;
+                }
+            }
             Event::Open => session.opened(intake.open().await),
             Event::Content(octets) => {
                 if let Err(reply) = intake.write(octets).await {
@@ -164,6 +180,8 @@ impl<'l> Clock<'l> {
     }
 }
 
+/// Before another name is refused to a peer that has named many; Postfix's `smtpd_error_sleep_time`.
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// Octets of replies that are written even though more commands have already come.
 const FLUSH_AT: usize = 16 << 10;
 /// How long a peer has at most to take the last reply.

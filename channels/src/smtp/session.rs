@@ -42,8 +42,8 @@ pub struct Session<'s> {
     bad_commands: usize,
     /// Recipients that were accepted and came to no message, since the last one.
     abandoned: usize,
-    /// What was understood last did not end what the peer has sent so far.
-    more: bool,
+    /// What the peer did not wait for, when it sent what is looked at.
+    ahead: Ahead,
     /// The session is over, for this reason, once what is to be said has been said.
     closing: Option<Reason>,
     messages: u64,
@@ -127,6 +127,16 @@ enum Phase {
     Skip { left: u64, reply: Reply },
 }
 
+/// What a peer did not wait for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ahead {
+    Nothing,
+    /// The reply to the command in hand: more has come than that.
+    Commands,
+    /// The greeting.
+    Greeting,
+}
+
 impl<'s> Session<'s> {
     /// A session that is about to greet.
     pub fn new(setup: &'s Setup) -> Self {
@@ -141,13 +151,18 @@ impl<'s> Session<'s> {
             commands: 0,
             bad_commands: 0,
             abandoned: 0,
-            more: false,
+            ahead: Ahead::Nothing,
             closing: None,
             messages: 0,
             out: Vec::new(),
         };
         session.say(&setup.dialect.greeting(&setup.host));
         session
+    }
+
+    /// The peer did not wait for the greeting (RFC 5321 section 4.3.1).
+    pub fn came_early(&mut self) {
+        self.ahead = Ahead::Greeting;
     }
 
     /// Takes octets from the front of what the peer sent, and says how many.
@@ -158,7 +173,10 @@ impl<'s> Session<'s> {
         match &mut self.phase {
             Phase::Command => {
                 let (used, line) = self.lines.cut(octets);
-                self.more = used < octets.len();
+                if self.ahead != Ahead::Greeting {
+                    let more = used < octets.len();
+                    self.ahead = if more { Ahead::Commands } else { Ahead::Nothing };
+                }
                 (used, line.map_or(Event::Hungry, |line| self.line(line)))
             }
             Phase::Data(_) => self.data(octets),
@@ -176,13 +194,27 @@ impl<'s> Session<'s> {
         self.say_or_close(&answer.err().unwrap_or(SENDER_OK));
     }
 
-    /// The answer to [`Event::Recipient`].
-    pub fn recipient(&mut self, answer: Result<(), Reply>) {
+    /// The answer to [`Event::Recipient`]. Who is refused for good is a command in error, unless the
+    /// engine vouches for the peer: guessing at names costs what other errors cost. Returns whether
+    /// there were so many that the reply is to wait a moment.
+    pub fn recipient(&mut self, answer: Result<(), Reply>, vouched: bool) -> bool {
+        let mut is_slowed = false;
+        if answer.as_ref().is_err_and(|reply| reply.code >= 500) && !vouched {
+            let limit = self.setup.limits.bad_commands;
+            self.bad_commands += 1;
+            is_slowed = self.bad_commands > limit / 2;
+            if self.bad_commands > limit {
+                self.abandon(Reason::Abuse);
+                self.closing = Some(Reason::Abuse);
+                return is_slowed;
+            }
+        }
         if let (Ok(()), Some(transaction)) = (&answer, &mut self.transaction) {
             transaction.recipients += 1;
             self.commands = self.commands.saturating_sub(1);
         }
         self.say_or_close(&answer.err().unwrap_or(RECIPIENT_OK));
+        is_slowed
     }
 
     /// The answer to [`Event::Open`].
@@ -310,7 +342,8 @@ impl<'s> Session<'s> {
         let envelopes =
             if limits.strict_envelopes { Envelopes::Strict } else { Envelopes::Tolerant };
         let command = Command::parse(line, self.setup.dialect, envelopes);
-        let out_of_turn = self.more && limits.forbid_pipelining;
+        let ahead = std::mem::replace(&mut self.ahead, Ahead::Nothing);
+        let out_of_turn = ahead != Ahead::Nothing && limits.forbid_pipelining;
         if out_of_turn && self.must_be_last(&command) {
             self.say(&OUT_OF_TURN);
             self.forget();

@@ -92,7 +92,7 @@ impl Served {
         let (stop, stopped) = watch::channel(false);
         let session = tokio::spawn(async move {
             let setup = Setup { dialect: Dialect::Smtp, host: "mx.example".to_owned(), limits };
-            let farewell = serve(ours, &setup, &mut engine, &mut Stop::new(stopped)).await;
+            let farewell = serve(ours, false, &setup, &mut engine, &mut Stop::new(stopped)).await;
             (farewell, engine)
         });
         Self { peer, stop, session }
@@ -277,7 +277,8 @@ async fn who_starts_while_the_host_is_stopping_is_told_so() {
     let (peer, ours) = duplex(1 << 10);
     let (_stop, stopped) = watch::channel(true);
     let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
-    let farewell = serve(ours, &setup, &mut Engine::default(), &mut Stop::new(stopped)).await;
+    let farewell =
+        serve(ours, false, &setup, &mut Engine::default(), &mut Stop::new(stopped)).await;
     assert_eq!(farewell.reason, Reason::Stopped);
     let mut peer = peer;
     let mut replies = String::new();
@@ -327,6 +328,6 @@ async fn an_idle_session_is_small() {
     let (_stop, stopped) = watch::channel(false);
     let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
     let (mut engine, mut stop) = (Engine::default(), Stop::new(stopped));
-    let task = std::mem::size_of_val(&serve(ours, &setup, &mut engine, &mut stop));
+    let task = std::mem::size_of_val(&serve(ours, false, &setup, &mut engine, &mut stop));
     assert!(task <= 2 << 10, "{task} octets");
 }

@@ -10,6 +10,8 @@ use crate::smtp::Limits;
 #[derive(Debug, Default)]
 struct Engine {
     lmtp: bool,
+    /// The peer is one of ours.
+    vouches: bool,
     from: String,
     to: Vec<String>,
     content: Vec<u8>,
@@ -85,7 +87,9 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
         match event {
             Event::Hungry | Event::Answered | Event::Hello => {}
             Event::Sender(from) => session.sender(engine.sender(&from)),
-            Event::Recipient(to) => session.recipient(engine.recipient(&to)),
+            Event::Recipient(to) => {
+                session.recipient(engine.recipient(&to), engine.vouches);
+            }
             Event::Open => session.opened(engine.open()),
             Event::Content(content) => {
                 if let Err(reply) = engine.write(content) {
@@ -260,6 +264,14 @@ fn the_order_of_commands() {
          S: 250
          C: MAIL FROM:<a@b>
          S: 503 5.5.1
+         C: RSET
+         S: 250 2.0.0
+         C: MAIL FROM:<a@b>
+         S: 250",
+    );
+    smtp(
+        "C: MAIL FROM:<a@b>
+         S: 250
          C: DATA
          S: 554 5.5.1 no valid recipients
          C: RCPT TO:<nobody@b>
@@ -544,6 +556,50 @@ fn too_many_bad_commands() {
          S: 421 4.7.0 mx.example too many
          X: Abuse",
     );
+}
+
+#[test]
+fn guessing_at_names_costs_what_other_errors_cost() {
+    let begin = "C: MAIL FROM:<a@b>\nS: 250\n";
+    let refused = |code: &str| format!("C: RCPT TO:<nobody>\nS: {code}\nC: RSET\nS: 250\n{begin}");
+    let end = "C: RCPT TO:<nobody>\nS: 421 4.7.0 mx.example too many\nX: Abuse";
+    smtp(&format!("{begin}{}{end}", refused("550 5.1.1").repeat(3)));
+    // Who is put off, or taken, is no error; a message shows that it is a list.
+    let later = "C: RCPT TO:<later>\nS: 450\n";
+    let sent = "C: RCPT TO:<c>\nS: 250\nC: DATA\nS: 354\nC: .\nS: 250\n";
+    smtp(&format!("{begin}{}{sent}", later.repeat(5)));
+    let list = "C: RCPT TO:<nobody>\nS: 550\n".repeat(3);
+    smtp(&format!("{begin}{list}{sent}{begin}{list}{sent}"));
+}
+
+#[test]
+fn who_is_vouched_for_may_have_a_list_of_names_that_are_gone() {
+    let setup = setup(Dialect::Smtp);
+    let (mut session, mut engine) = (Session::new(&setup), Engine::default());
+    engine.vouches = true;
+    let list = "RCPT TO:<nobody>\r\n".repeat(9);
+    let mut octets = format!("EHLO x\r\nMAIL FROM:<a@b>\r\n{list}").into_bytes();
+    assert_eq!(drive(&mut session, &mut engine, &mut octets), None);
+}
+
+/// RFC 5321 section 4.3.1.
+#[test]
+fn who_does_not_wait_for_the_greeting_is_sent_away() {
+    for (forbid, said, want) in [
+        (true, "EHLO x\r\n", Some(Reason::OutOfTurn)),
+        (true, "NOOP\r\n", Some(Reason::OutOfTurn)),
+        (true, "QUIT\r\n", Some(Reason::Quit)),
+        (true, "GET / HTTP/1.1\r\n", Some(Reason::Foreign)),
+        (false, "EHLO x\r\n", None),
+    ] {
+        let mut setup = setup(Dialect::Smtp);
+        setup.limits.forbid_pipelining = forbid;
+        let mut session = Session::new(&setup);
+        session.came_early();
+        let mut octets = said.as_bytes().to_vec();
+        let reason = drive(&mut session, &mut Engine::default(), &mut octets);
+        assert_eq!(reason, want, "{said} {forbid}");
+    }
 }
 
 #[test]
