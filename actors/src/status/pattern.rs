@@ -2,20 +2,22 @@
 
 use std::{fmt, str::FromStr};
 
+use relais_channels::mail::Address;
 use serde::{Deserialize, Serialize};
 
 /// Which senders or recipients: `ann@example.org` is that address and no other, `@example.org`
 /// every address of that domain (not of those below it), `~text` every address that holds the
 /// text, `<>` the null sender. Angle brackets around an address do not count.
 ///
-/// Domains compare without regard to case. Local parts compare octet by octet, as the queue keeps
-/// them (RFC 5321 section 2.4). A part compares without regard to case.
+/// Domains compare without regard to case and to a final dot. Local parts compare octet by octet
+/// (RFC 5321 section 2.4), but for quotes: `"ann"@example.org` and `ann@example.org` are one. A part
+/// compares with what the queue keeps, without regard to case.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum AddressPattern {
     /// `<>`: what notices come from.
     Null,
-    /// One address.
+    /// One address, in its normal spelling if it has one.
     Exact(String),
     /// What stands right of the last `@`.
     Domain(String),
@@ -57,21 +59,19 @@ pub enum PatternError {
 impl AddressPattern {
     /// Whether this address, without angle brackets, is meant.
     pub fn names(&self, address: &str) -> bool {
-        let split = |address: &str| address.rsplit_once('@').map(|(l, d)| (l.len(), d.len()));
         match self {
             Self::Null => address.is_empty(),
             Self::Part(part) => holds(address, part),
             Self::Domain(domain) => {
-                let of_address = address.rsplit_once('@').map(|(_, domain)| domain);
+                let of_address = address.rsplit_once('@').map(|(_, domain)| undotted(domain));
                 of_address.is_some_and(|of_address| of_address.eq_ignore_ascii_case(domain))
             }
-            Self::Exact(exact) => match split(exact) {
-                None => exact == address,
-                Some((local, _)) => {
-                    split(address) == split(exact)
-                        && address.as_bytes()[..local] == exact.as_bytes()[..local]
-                        && address.eq_ignore_ascii_case(exact)
+            Self::Exact(exact) if may_be_respelled(address) => *exact == normal(address),
+            Self::Exact(exact) => match (exact.rsplit_once('@'), address.rsplit_once('@')) {
+                (Some((local, domain)), Some((other, of_other))) => {
+                    local == other && domain.eq_ignore_ascii_case(of_other)
                 }
+                _ => exact == address,
             },
         }
     }
@@ -114,17 +114,21 @@ impl FromStr for AddressPattern {
             let is_route = domain.contains([':', ',']);
             return match domain {
                 "" => Err(PatternError::NoDomain),
-                _ if is_route => Ok(Self::Exact(text.to_owned())),
-                _ => Ok(Self::Domain(domain.to_owned())),
+                _ if is_route => Ok(exact(text)),
+                _ => Ok(Self::Domain(undotted(domain).to_owned())),
             };
         }
         match (text.strip_prefix('<'), text.strip_suffix('>')) {
-            (None, None) => Ok(Self::Exact(text.to_owned())),
+            (None, None) => Ok(exact(text)),
             (Some(_), Some(_)) if text == "<>" => Ok(Self::Null),
-            (Some(_), Some(_)) => Ok(Self::Exact(text[1..text.len() - 1].to_owned())),
+            (Some(_), Some(_)) => Ok(exact(&text[1..text.len() - 1])),
             _ => Err(PatternError::Brackets),
         }
     }
+}
+
+fn exact(text: &str) -> AddressPattern {
+    AddressPattern::Exact(normal(text))
 }
 
 fn part_of(part: &str) -> AddressPattern {
@@ -200,6 +204,20 @@ pub(super) fn holds(text: &str, part: &str) -> bool {
     text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
 }
 
+/// The spelling by which addresses compare. What is no address is compared as it is.
+fn normal(address: &str) -> String {
+    Address::parse(address).map_or_else(|_| address.to_owned(), |address| address.normal())
+}
+
+/// Whether more than the case of its domain may keep an address from its normal spelling.
+fn may_be_respelled(address: &str) -> bool {
+    address.starts_with('@') || address.ends_with('.') || address.contains('"')
+}
+
+fn undotted(domain: &str) -> &str {
+    domain.strip_suffix('.').unwrap_or(domain)
+}
+
 fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
@@ -221,6 +239,21 @@ mod tests {
             ("<ann@example.org>", "ann@example.org", true),
             ("\"a@b\"@example.org", "\"a@b\"@Example.org", true),
             ("\"a@b\"@example.org", "\"A@b\"@example.org", false),
+            ("a..b@one.test", "\"a..b\"@one.test", true),
+            ("<a..b@one.test>", "\"a..b\"@One.test", true),
+            ("\"a..b\"@one.test", "\"a..b\"@one.test", true),
+            (".c@one.test", "\".c\"@one.test", true),
+            (".c@one.test", "c@one.test", false),
+            ("ann@a.test", "\"ann\"@a.test", true),
+            ("\"ann\"@a.test", "ann@a.test", true),
+            ("\"Ann\"@a.test", "ann@a.test", false),
+            ("ann@a.test.", "ann@A.test", true),
+            ("ann@a.test", "ann@a.test.", true),
+            ("@a.test.", "ann@a.test", true),
+            ("@a.test", "ann@a.test.", true),
+            ("@a:ann@c", "@A:\"ann\"@c", true),
+            ("\"ann\"", "ann", true),
+            ("j\u{f6}rg@c", "j\u{f6}rg@C", true),
             ("ann", "ann", true),
             ("ann", "Ann", false),
             ("ann", "ann@example.org", false),

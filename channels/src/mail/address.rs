@@ -119,14 +119,20 @@ impl Address {
     fn quoted(&self) -> String {
         let (before, local) = self.text.split_at(usize::from(self.mailbox));
         let rest = &local[self.local().len()..];
-        let mut quoted = format!("{before}\"");
-        for c in self.unquoted_local().chars() {
-            if matches!(c, '"' | '\\') {
-                quoted.push('\\');
-            }
-            quoted.push(c);
-        }
-        quoted + "\"" + rest
+        format!("{before}{}{rest}", quoted(&self.unquoted_local()))
+    }
+
+    /// The one spelling of all that name the same mailbox: no quotes that need not be, the domain in
+    /// lower case and without a final dot.
+    pub fn normal(&self) -> String {
+        let local = self.unquoted_local();
+        let is_plain = !local.contains('"') && end_of_local(&local) == Ok((local.len(), false));
+        let (route, _) = self.text.split_at(usize::from(self.mailbox));
+        let local = if is_plain { local } else { quoted(&local) };
+        let domain = self.domain().map_or_else(String::new, |domain| {
+            format!("@{}", domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase())
+        });
+        format!("{}{local}{domain}", route.to_ascii_lowercase())
     }
 
     /// The address of this user at a domain, if it names none itself.
@@ -188,6 +194,18 @@ pub fn is_domain(text: &str) -> bool {
     };
     let name = text.strip_suffix('.').unwrap_or(text);
     name.len() <= 253 && name.split('.').all(label)
+}
+
+/// In one pair of quotes.
+fn quoted(local: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in local.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted + "\""
 }
 
 /// The octet behind the colon of `@a,@b:`.
@@ -306,6 +324,30 @@ mod tests {
         let long = format!("{}@c", "a".repeat(MAX_PATH));
         assert_eq!(Address::parse(&long), Err(AddressError::TooLong));
     }
+
+    #[test]
+    fn a_mailbox_has_one_normal_spelling() {
+        let rows = [
+            ("ann@a.test", "ann@a.test"),
+            ("\"ann\"@A.Test.", "ann@a.test"),
+            ("\"a\\nn\"@a.test", "ann@a.test"),
+            ("Ann@a.test", "Ann@a.test"),
+            ("a..b@one.test", "\"a..b\"@one.test"),
+            ("\"a..b\"@one.test", "\"a..b\"@one.test"),
+            ("a.\"b c\"@d", "\"a.b c\"@d"),
+            ("\"a@b\"@C", "\"a@b\"@c"),
+            ("\"a\\\"b\"@c", "\"a\\\"b\"@c"),
+            ("\"\"@c", "\"\"@c"),
+            ("\"ann\"", "ann"),
+            ("@Host.LMTP:\"ann\"@C", "@host.lmtp:ann@c"),
+        ];
+        for (text, want) in rows {
+            let normal = Address::parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).normal();
+            assert_eq!(normal, want, "{text}");
+            assert_eq!(Address::parse(&normal).map(|again| again.normal()), Ok(normal), "{text}");
+        }
+    }
+
     #[test]
     fn dots_where_none_may_be_are_taken_and_quoted_from_then_on() {
         // text, as it is held, without quotes
