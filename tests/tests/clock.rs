@@ -26,11 +26,13 @@ fn ages_are_right_after_the_clock_was_ahead() {
         .unwrap();
     eventually("ready", Duration::from_secs(30), || instance.is_ready());
     send(&instance);
+    eventually("an attempt", Duration::from_secs(30), || instance.queue()[0]["attempts"] == 1);
     let first = instance.queue()[0].clone();
     ahead.kill().unwrap();
     ahead.wait().unwrap();
 
     let _running = instance.start();
+    came_just_now(&instance, first["id"].as_str().unwrap());
     send(&instance);
     thread::sleep(Duration::from_secs(3));
     let old = instance.json("queue", &["list", "--older-than", "2s"]);
@@ -49,6 +51,33 @@ fn ages_are_right_after_the_clock_was_ahead() {
         let age = page.lines().find_map(|line| line.strip_prefix(start));
         age.and_then(|age| age.parse::<u64>().ok()).is_some_and(|age| (2..600).contains(&age))
     });
+}
+
+/// What came while the clock was ahead came just now, as far as anybody can tell, and its history is
+/// in the order in which it was written.
+fn came_just_now(instance: &Instance, id: &str) {
+    eventually("it is brought forward", Duration::from_secs(30), || {
+        instance.relais("queue", &["history", id]).stdout.windows(6).any(|text| text == b"beyond")
+    });
+    for (command, args, want) in [
+        ("queue", vec!["list"], " 0s "),
+        ("queue", vec!["show", id], "(0s ago)"),
+        ("queue", vec!["summary"], " 0s ago"),
+        ("channel", vec!["list"], " 0s ago"),
+    ] {
+        let said = instance.relais(command, &args).stdout;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains(want), "{command} {args:?}: {said}");
+        assert!(!said.contains("in 1d") && !said.contains("in 23h"), "{command} {args:?}: {said}");
+    }
+    let history = instance.json("queue", &["history", id]).remove(0);
+    let reasons = history.as_array().unwrap().iter().map(|line| line["reason"].as_str());
+    let place = |start: &str| {
+        let starts = |reason: Option<&str>| reason.is_some_and(|text| text.starts_with(start));
+        reasons.clone().position(starts).unwrap_or_else(|| panic!("{start}: {history}"))
+    };
+    assert_eq!(place("accepted"), 0, "{history}");
+    assert!(place("it was due beyond") >= 2, "behind the attempt: {history}");
 }
 
 fn send(instance: &Instance) {

@@ -366,22 +366,26 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
     if found.is_empty() {
         return Ok(None);
     }
-    let mut lines: Vec<(u16, HistoryLine)> = Vec::new();
+    let mut lines: Vec<(Timestamp, u16, HistoryLine)> = Vec::new();
     // One that was routed again has a record, and a history, for each time.
     for place in parts.spool.places(id).await.map_err(trouble)? {
         let envelope = parts.spool.envelope(place).await.map_err(trouble)?;
+        let mut written: Vec<(u16, HistoryLine)> = Vec::new();
         let entries = (0..).zip(&envelope.entries);
         let entries = entries.filter(|(_, entry)| !entry.recipients.is_empty());
-        lines.extend(entries.map(|(number, entry)| (number, begun(&envelope, entry))));
+        written.extend(entries.map(|(number, entry)| (number, begun(&envelope, entry))));
         let of_record = |change: &Change| {
             let entry = envelope.entries.get(usize::from(change.entry));
             entry.is_some_and(|entry| !entry.recipients.is_empty())
         };
         let changes = parts.spool.history(id, place).await.map_err(trouble)?;
         let changes = changes.into_iter().filter(of_record);
-        lines.extend(changes.map(|change| (change.entry, line_of(&envelope, change))));
+        written.extend(changes.map(|change| (change.entry, line_of(&envelope, change))));
+        lines.extend(in_order(written));
     }
-    lines.sort_by_key(|(_, line)| line.at);
+    // The order within a record stays.
+    lines.sort_by_key(|(at, ..)| *at);
+    let mut lines: Vec<_> = lines.into_iter().map(|(_, number, line)| (number, line)).collect();
     // The newest state of an entry is the one that it has: here as in the listing.
     for Described { scanned, entry, .. } in describe(parts, found, None, false).await? {
         let newest = lines.iter_mut().rfind(|(number, _)| *number == scanned.entry);
@@ -390,6 +394,23 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
         }
     }
     Ok(Some(lines.into_iter().map(|(_, line)| line).collect()))
+}
+
+/// Lines in the order in which they were written, each with the time by which it comes among those
+/// of other records: no later than what was written behind it. A clock that was ahead does not
+/// count.
+fn in_order(written: Vec<(u16, HistoryLine)>) -> Vec<(Timestamp, u16, HistoryLine)> {
+    let mut latest = Timestamp(u64::MAX);
+    let mut placed: Vec<_> = written
+        .into_iter()
+        .rev()
+        .map(|(number, line)| {
+            latest = latest.min(line.at);
+            (latest, number, line)
+        })
+        .collect();
+    placed.reverse();
+    placed
 }
 
 fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLine {

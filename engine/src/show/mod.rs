@@ -164,7 +164,7 @@ fn channels(status: &Status) -> Table {
             &channel.active,
             &channel.delayed,
             &channel.held,
-            &Relative { time: channel.oldest, now },
+            &Relative { time: channel.oldest, now }.past(),
         ]);
         if channel.stopped {
             table.mark(3, Colour::Red);

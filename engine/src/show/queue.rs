@@ -117,7 +117,7 @@ pub fn message(message: &QueuedMessage, look: Look) -> String {
     let QueuedMessage { id, source_channel, client, header, entries } = message;
     let _ = writeln!(page, "message {}", Printable(id));
     if let Some(first) = entries.first() {
-        let received = Relative { time: Some(first.received), now };
+        let received = Relative { time: Some(first.received), now }.past();
         let _ = writeln!(page, "from    <{}>", Printable(&first.sender));
         let _ = writeln!(page, "size    {}", Size(first.size));
         let _ = writeln!(page, "came    {} ({received})", first.received);
@@ -191,12 +191,12 @@ pub fn summary(summary: &QueueSummary, look: Look) -> String {
             &channel.active,
             &channel.delayed,
             &channel.held,
-            &Relative { time: channel.oldest, now },
+            &Relative { time: channel.oldest, now }.past(),
         ]);
     }
     let mut hosts = Table::new(&["=HOST", "=CHANNEL", ">MESSAGES", "OLDEST"]);
     for host in &summary.hosts {
-        let oldest = Relative { time: host.oldest, now };
+        let oldest = Relative { time: host.oldest, now }.past();
         hosts.row([&host.host, &host.channel, &host.messages, &oldest]);
     }
     let channels = channels.fit(look);

@@ -61,6 +61,12 @@ fn two(
 }
 
 impl Relative {
+    /// Of something that has happened. What the clock, once ahead, said was later than now happened
+    /// just now, as far as anybody can tell.
+    pub fn past(self) -> String {
+        Self { time: self.time.map(|time| time.min(self.now)), ..self }.to_string()
+    }
+
     /// Of something that is to come: what was to come already comes `now`.
     pub fn next(self) -> String {
         match self.time {
@@ -122,5 +128,9 @@ mod tests {
         assert_eq!(next(Some(Timestamp(999_999))), "now");
         assert_eq!(next(Some(Timestamp(5_800_000))), "in 1h20m");
         assert_eq!(next(None), "-");
+        let past = |time| Relative { time, now: Timestamp(1_000_000) }.past();
+        assert_eq!(past(Some(Timestamp(820_000))), "3m ago");
+        assert_eq!(past(Some(Timestamp(87_400_000))), "0s ago");
+        assert_eq!(past(None), "-");
     }
 }
