@@ -73,6 +73,7 @@ pub use load::{Reading, check};
 pub use mapping::MappingTable;
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
 pub use notary::Notary;
+pub use reader::suggest;
 pub use rewrite::RewriteRule;
 pub use shown::Shown;
 pub use spool::Spool;

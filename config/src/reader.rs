@@ -329,7 +329,7 @@ impl Form for Fields<'_, '_> {
 }
 
 /// `did you mean pool? the fields here are pool, port, ...`, the most similar first.
-pub(crate) fn suggest(wrong: &str, known: &[&str], introduction: &str) -> String {
+pub fn suggest(wrong: &str, known: &[&str], introduction: &str) -> String {
     // The distance costs the product of both lengths.
     let wrong: String = wrong.chars().take(100).map(|c| c.to_ascii_lowercase()).collect();
     let distance = |name: &&str| strsim::damerau_levenshtein(&wrong, &name.to_ascii_lowercase());

@@ -13,7 +13,7 @@ use relais_actors::{
     status::{RouteExplained, RouteResult, RouteStep},
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
-use relais_config::{Config, dispatcher::Program};
+use relais_config::{Config, dispatcher::Program, suggest};
 
 use crate::admin::{Nonsense, RouteQuestion};
 
@@ -102,8 +102,8 @@ fn prepare(
         Some(name) if config.channels.iter().any(|channel| channel.name == *name) => name.clone(),
         Some(name) => {
             let known: Vec<_> = config.channels.iter().map(|c| c.name.as_str()).collect();
-            let known = known.join(", ");
-            return Err(Nonsense(format!("there is no channel {name:?}; there are: {known}")));
+            let known = suggest(name, &known, "there are:");
+            return Err(Nonsense(format!("there is no channel {name:?}; {known}")));
         }
         None => incoming_channel(config),
     };

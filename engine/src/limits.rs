@@ -16,7 +16,7 @@ use relais_actors::{
     status::LimitValue,
 };
 use relais_channels::mail::NextHop;
-use relais_config::{Config, job_controller::Pool, units};
+use relais_config::{Config, job_controller::Pool, suggest, units};
 
 use crate::durable;
 
@@ -48,7 +48,9 @@ impl<'a> Names<'a> {
         }
         let plain: String = key.chars().map(|c| if "[]\"".contains(c) { '.' } else { c }).collect();
         let words: Vec<&str> = plain.split('.').filter(|word| !word.is_empty()).collect();
-        let Some((field, rest)) = words.split_last() else { return Err(no_limit(key)) };
+        let Some((field, rest)) = words.split_last() else {
+            return Err(self.no_limit(key, None));
+        };
         match (*field, rest.last()) {
             ("max_messages", None | Some(&"job_controller")) => Ok(Named::MaxMessages),
             ("job_limit", Some(pool)) => self.pool(pool),
@@ -61,14 +63,14 @@ impl<'a> Names<'a> {
                     field => {
                         let mut times = LiveTimes::ALL.into_iter();
                         let which = times.find(|which| which.name() == field);
-                        let which = which.ok_or_else(|| no_limit(key))?;
+                        let which = which.ok_or_else(|| self.no_limit(key, Some(&channel)))?;
                         Limit::Time { channel: channel.clone(), which }
                     }
                 };
                 self.check_channel(&channel)?;
                 Ok(Named::Tuned(limit))
             }
-            _ => Err(no_limit(key)),
+            _ => Err(self.no_limit(key, None)),
         }
     }
 
@@ -161,7 +163,7 @@ impl<'a> Names<'a> {
             return Ok(Named::Tuned(Limit::JobLimit { pool: pool.to_owned() }));
         }
         let known: Vec<_> = self.pools().map(|pool| pool.name.as_str()).collect();
-        Err(format!("there is no pool {pool:?}; there are: {}", known.join(", ")))
+        Err(format!("there is no pool {pool:?}; {}", suggest(pool, &known, "there are:")))
     }
 
     fn check_channel(self, channel: &str) -> Result<(), String> {
@@ -169,7 +171,30 @@ impl<'a> Names<'a> {
             return Ok(());
         }
         let known: Vec<_> = self.channels.iter().map(|(_, c)| c.name.as_str()).collect();
-        Err(format!("there is no channel {channel:?}; there are: {}", known.join(", ")))
+        Err(format!("there is no channel {channel:?}; {}", suggest(channel, &known, "there are:")))
+    }
+
+    /// What there is instead: of the channel or the pool that is named, if there is one.
+    fn no_limit(self, key: &str, owner: Option<&str>) -> String {
+        let times = || LiveTimes::ALL.into_iter().map(LiveTimes::name);
+        let of = |owner: &str| {
+            let numbers = ["maxjobs", "max_client_threads", "threaddepth"].into_iter();
+            let fields = numbers.chain(times()).map(|field| format!("{owner}.{field}"));
+            fields.chain([format!("{owner}@HOST.connections")]).collect::<Vec<_>>()
+        };
+        let known = match owner {
+            Some(owner) if self.channels.find(owner).is_some() => of(owner),
+            Some(owner) if self.pools().any(|pool| pool.name == owner) => {
+                vec![format!("{owner}.job_limit")]
+            }
+            _ => {
+                let general = ["max_messages", "POOL.job_limit"].map(str::to_owned);
+                general.into_iter().chain(of("CHANNEL")).collect()
+            }
+        };
+        let known: Vec<_> = known.iter().map(String::as_str).collect();
+        let known = suggest(key, &known, "there are:");
+        format!("there is no limit {key:?}; {known}; `relais set` lists all with their values")
     }
 }
 
@@ -316,15 +341,6 @@ fn field(limit: &Limit) -> &'static str {
     }
 }
 
-fn no_limit(key: &str) -> String {
-    format!(
-        "there is no limit {key:?}; there are: max_messages, POOL.job_limit, CHANNEL.maxjobs, \
-         CHANNEL.max_client_threads, CHANNEL.threaddepth, CHANNEL.idle_time, \
-         CHANNEL.max_life_time, CHANNEL@HOST.connections; `relais set` lists them with their \
-         values"
-    )
-}
-
 /// What the configuration says.
 pub const DEFAULT: &str = "default";
 /// No limit.
@@ -356,9 +372,12 @@ mod tests {
             ("tcp_lmtpcs@host.maxjobs", Err("tcp_lmtpcs@HOST.connections")),
             ("tcp_lmtpcs@.connections", Err("is no host")),
             ("tcp_lmtpcs@~x.connections", Err("is no host")),
-            ("POOL.job_limit", Err("there are: DEFAULT, SMTP_POOL")),
-            ("tcp.maxjobs", Err("there are: l, tcp_local, tcp_lmtpcs")),
-            ("tcp_lmtpcs.backoff", Err("CHANNEL.max_life_time")),
+            ("SMTP_POL.job_limit", Err("did you mean SMTP_POOL? there are: SMTP_POOL, DEFAULT")),
+            ("tcp_lmtpc.maxjobs", Err("did you mean tcp_lmtpcs? there are: tcp_lmtpcs, ")),
+            ("tcp_lmtpcs.maxjob", Err("did you mean tcp_lmtpcs.maxjobs? there are: ")),
+            ("tcp_lmtpcs.backoff", Err("tcp_lmtpcs.max_life_time")),
+            ("SMTP_POOL.joblimit", Err("did you mean SMTP_POOL.job_limit?")),
+            ("max_mesages", Err("did you mean max_messages?")),
             ("", Err("POOL.job_limit")),
         ];
         for (key, want) in rows {

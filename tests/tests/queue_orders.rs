@@ -75,13 +75,15 @@ fn an_address_names_itself_and_no_other() {
     let longer = put("ann@a.test.example", "x@two.test");
     let upper = put("Ann@A.test", "X@one.test");
     let nobody = put("", "max@one.test");
+    let dotted = put("a..b@dots.test", "y@one.test");
+    let quoted = put("\"q\"@Dots.test", "y@one.test");
     let sorted = |ids: &[&String]| {
         let mut ids: Vec<String> = ids.iter().map(|id| (*id).clone()).collect();
         ids.sort();
         ids
     };
     // options, the entries that they name
-    let rows: [(&[&str], Vec<String>); 15] = [
+    let rows: [(&[&str], Vec<String>); 22] = [
         (&["--from", "ann@a.test"], sorted(&[&ann])),
         (&["--from", "<ann@a.test>"], sorted(&[&ann])),
         (&["--from", "ann@A.TEST"], sorted(&[&ann])),
@@ -96,7 +98,17 @@ fn an_address_names_itself_and_no_other() {
         (&["--to", "@TWO.test", "--from", "@a.test"], vec![]),
         (&["--host", "127.0.0"], vec![]),
         (&["--host", "~0.0.2"], sorted(&[&longer])),
-        (&["--channel", "~stor"], sorted(&[&ann, &joann, &longer, &upper, &nobody])),
+        (&["--from", "a..b@dots.test"], sorted(&[&dotted])),
+        (&["--from", "<a..b@dots.test.>"], sorted(&[&dotted])),
+        (&["--from", "\"a..b\"@DOTS.test"], sorted(&[&dotted])),
+        (&["--from", "a.b@dots.test"], vec![]),
+        (&["--from", "q@dots.test"], sorted(&[&quoted])),
+        (&["--from", "\"q\"@dots.test"], sorted(&[&quoted])),
+        (&["--from", "@dots.test."], sorted(&[&dotted, &quoted])),
+        (
+            &["--channel", "~stor"],
+            sorted(&[&ann, &joann, &longer, &upper, &nobody, &dotted, &quoted]),
+        ),
     ];
     for (options, want) in rows {
         assert_eq!(ids(&instance, options), want, "{options:?}");
@@ -115,7 +127,7 @@ fn an_address_names_itself_and_no_other() {
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint(&output).contains("the null sender is named by '<>'"), "{output:?}");
     must(&instance, &["queue", "delete", "--from", "ann@a.test"]);
-    assert_eq!(ids(&instance, &[]), sorted(&[&joann, &longer, &upper, &nobody]));
+    assert_eq!(ids(&instance, &[]), sorted(&[&joann, &longer, &upper, &nobody, &dotted, &quoted]));
     must(&instance, &["queue", "return", "--from", "@A.test"]);
     eventually("the returned ones are gone", PATIENCE, || {
         ids(&instance, &["--from", "@a.test"]).is_empty()
@@ -150,6 +162,9 @@ fn a_dry_run_shows_the_first_twenty_and_what_was_asked_about_is_what_is_hit() {
     let (code, text) = on_terminal("queue delete --all", "n");
     assert!(code == Some(1) && text.contains(number), "{text}");
     assert!(text.contains("nothing was done"), "{text}");
+    assert!(!text.contains("deleted"), "what is only counted is not done: {text:?}");
+    let (_, text) = on_terminal("queue return --all", "n");
+    assert!(text.contains("nothing was done") && !text.contains("returned"), "{text:?}");
     let (_, text) = on_terminal("queue delete --all", "");
     assert!(text.contains("nothing was done"), "Enter alone is no yes: {text}");
     assert_eq!(instance.queue().len(), 23);
@@ -475,6 +490,52 @@ fn no_listing_wraps_on_a_terminal_and_a_pipe_gets_everything() {
 }
 
 #[test]
+fn what_is_told_and_asked_does_not_wrap_on_a_terminal_and_a_wrong_name_is_put_right() {
+    let mut settings = Settings::standalone().stores(free_port());
+    for n in 0..20 {
+        let channel = format!("(name: \"ch{n}\", tag: \"ch{n}-daemon\", program: Lmtp),");
+        settings = settings.edit("program: Local),", &format!("program: Local),\n{channel}"));
+    }
+    let instance = Instance::new(settings);
+    let running = instance.start();
+    must(&instance, &["channel", "stop", "stores"]);
+    send(&instance, "", &["x@one.test"], "told");
+    let narrow = |words: &str, answer: &str| {
+        let (_, text) = on_terminal(&instance, "TERM=xterm NO_COLOR=1", 80, words, answer);
+        // The answer, typed ahead, stands above the question: what follows is on the same line.
+        let lines = text.lines().flat_map(|line| line.trim_end().split("[y/N] "));
+        for line in lines.filter_map(|line| line.rsplit('\r').next()) {
+            assert!(line.chars().count() <= 80, "{words}: {line}");
+        }
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    // words, answer, a part of what is seen when lines are put together again
+    for (words, answer, want) in [
+        ("channel stop stores", "", "channel stores was stopped already"),
+        ("channel start tcp_local", "", "channel tcp_local was not stopped"),
+        ("channel stop ch3", "", "what comes in by it is taken as before"),
+        ("set stores.maxjobs 5 --save", "", "after a restart, too (/"),
+        ("set nosuch", "", "`relais set` lists all with their values"),
+        ("queue return --all", "n", "nobody can be told of 1 of 1 recipient: their mail has no"),
+        (
+            "channel stop store",
+            "",
+            "no channel \"store\"; did you mean stores? there are: stores, ",
+        ),
+        ("queue list --channel store", "", "did you mean stores? there are: stores, "),
+        ("queue delete --channel ~strs", "", "did you mean stores? there are: stores, "),
+        ("route a@b --channel tcp_locl", "", "did you mean tcp_local? there are: tcp_local, "),
+    ] {
+        let seen = narrow(words, answer);
+        assert!(seen.contains(want), "{words}: {seen}");
+        let names = seen.matches("ch1").count();
+        assert!(names <= 8, "eight names at most: {words}: {seen}");
+    }
+    running.kill();
+    assert!(narrow("status", "").contains("no engine is running"));
+}
+
+#[test]
 fn content_is_shown_octet_by_octet_in_a_pipe_and_harmless_on_a_terminal() {
     let fields = "backoff: [\"90m\"]";
     let port = free_port();
@@ -562,11 +623,13 @@ fn set_shows_what_is_and_what_it_changes_and_keeps_what_it_is_told_to() {
     assert_eq!(limit("stores.maxjobs"), [2.into(), 2.into(), Value::Null]);
     assert_eq!(limit("stores@[127.0.0.1].connections")[0], Value::Null);
     // what is typed, what the error lists
-    let rows: [(&[&str], &str); 8] = [
-        (&["stores.jobs", "1"], "CHANNEL.max_client_threads"),
-        (&["stores.jobs"], "CHANNEL@HOST.connections"),
-        (&["NO_POOL.job_limit", "1"], "there are: DEFAULT, SMTP_POOL"),
-        (&["shops.maxjobs", "1"], "there are: l, stores, tcp_local"),
+    let rows: [(&[&str], &str); 10] = [
+        (&["stores.jobs", "1"], "stores.max_client_threads"),
+        (&["stores.jobs"], "stores@HOST.connections"),
+        (&["stores.maxjob"], "did you mean stores.maxjobs? there are: stores.maxjobs, "),
+        (&["maxmessages"], "did you mean max_messages?"),
+        (&["SMPT_POOL.job_limit", "1"], "did you mean SMTP_POOL? there are: SMTP_POOL, DEFAULT"),
+        (&["store.maxjobs", "1"], "did you mean stores? there are: stores, "),
         (&["stores.maxjobs", "many"], "1 to 10000 does"),
         (&["stores.idle_time", "5"], "such as 90s or 5m"),
         (&["stores@127.0.0.1.connections", "0"], "1 to 10000 does, or none"),

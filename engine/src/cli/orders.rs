@@ -103,7 +103,9 @@ fn asks_first(action: OrderAction, all: bool) -> bool {
 /// Asks on standard error, so that standard output holds the answer alone.
 fn is_confirmed(action: OrderAction, would: &OrderProgress) -> Result<bool, Refusal> {
     let mut stderr = io::stderr();
-    write!(stderr, "{} [y/N] ", show::question(action, would))?;
+    let question = format!("{} [y/N]", show::question(action, would));
+    // The answer is typed behind it.
+    write!(stderr, "{} ", Look::of_stderr().fit(&question).trim_end())?;
     stderr.flush()?;
     let mut line = String::new();
     io::stdin().lock().take(MAX_ANSWER).read_line(&mut line)?;
@@ -121,7 +123,7 @@ fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgre
         // What was held meanwhile is seen once more among the held.
         bar.set_length(last.of);
         bar.set_position(last.seen.min(last.of));
-        bar.set_message(format!("{} {}", last.done, action.done()));
+        bar.set_message(so_far(order, &last));
         Ok::<(), Refusal>(())
     };
     let carried_out = wait(async {
@@ -140,11 +142,17 @@ fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgre
     }
 }
 
+/// Beside the bar. What is only counted is not done.
+fn so_far(order: &QueueOrder, last: &OrderProgress) -> String {
+    let what = if order.dry_run { "counted" } else { order.action.done() };
+    format!("{} {what}", last.reached())
+}
+
 /// Something worth knowing that is no part of the answer.
 pub(super) fn note(text: Option<&str>) {
     if let Some(text) = text {
         // Where standard error is closed nobody reads it.
-        let _ = writeln!(io::stderr(), "relais: {text}");
+        let _ = write!(io::stderr(), "{}", Look::of_stderr().fit(&format!("relais: {text}\n")));
     }
 }
 
@@ -198,9 +206,9 @@ pub(super) fn set(
         (true, false) => "after a restart, too".to_owned(),
         (false, _) => format!("until the engine stops, then {after}"),
     };
-    writeln!(out, "{}: {now}, was {}; {until}", set.key, shown(&set.was))?;
+    say(&format!("{}: {now}, was {}; {until}", set.key, shown(&set.was)), out)?;
     if save && !set.line.is_empty() {
-        writeln!(out, "for the configuration file:\n  {}", set.line)?;
+        say(&format!("for the configuration file:\n  {}", set.line), out)?;
     }
     Ok(())
 }
@@ -227,7 +235,12 @@ fn freeze(source: &Source, name: &str, verb: &str, out: &mut dyn Write) -> Resul
         (_, true) => "started: what leaves by it goes again",
         (_, false) => "was not stopped",
     };
-    Ok(writeln!(out, "channel {name} {text}")?)
+    say(&format!("channel {name} {text}"), out)
+}
+
+/// An answer in a sentence.
+fn say(text: &str, out: &mut dyn Write) -> Result<(), Refusal> {
+    Ok(out.write_all(Look::of_stdout().fit(&format!("{text}\n")).as_bytes())?)
 }
 
 /// Shown to people only, and only when it takes a moment.

@@ -6,7 +6,7 @@ use relais_actors::{
     spool::Counts,
     status::{LimitSet, LimitShown, LimitValue, NamePattern, SetLimit},
 };
-use relais_config::Config;
+use relais_config::{Config, suggest};
 
 use super::{Parts, gone};
 use crate::{
@@ -186,5 +186,6 @@ pub(super) fn check_channel(parts: &Parts, named: &NamePattern) -> Result<(), No
 
 fn no_channel(parts: &Parts, channel: &str) -> String {
     let known: Vec<_> = parts.channels.iter().map(|(_, c)| c.name.as_str()).collect();
-    format!("there is no channel {channel:?}; there are: {}", known.join(", "))
+    let plain = channel.strip_prefix('~').unwrap_or(channel);
+    format!("there is no channel {channel:?}; {}", suggest(plain, &known, "there are:"))
 }
