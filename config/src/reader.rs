@@ -165,8 +165,13 @@ impl<'a> Reader<'a> {
         (report, places)
     }
 
+    /// Whether there is no room for another warning: finding the words for one has its cost.
+    pub(crate) fn has_warned_enough(&self) -> bool {
+        self.warnings.len() >= MOST
+    }
+
     /// Whether there is no room for another mistake.
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.mistakes.len() > MOST
     }
 

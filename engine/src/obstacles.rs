@@ -95,9 +95,7 @@ fn data(config: &Config) -> Option<Obstacle> {
         segments.find_map(|path| file(&path).err())
     });
     if let Some(why) = found {
-        let accepted =
-            "a folder is expected that the engine can use, or a path where it can make one";
-        return Some(obstacle("data", why, accepted));
+        return Some(obstacle("data", why, FOLDER));
     }
     if data.join("admin.sock").is_dir() {
         let why = format!("{} is a folder", socket::path(data).display());
@@ -121,10 +119,7 @@ fn store(config: &Config, running: &Running) -> Option<Obstacle> {
     let found = file(&known).and_then(|()| folder(&path));
     let found = found.and_then(|()| inside(&path, mailbox::FOLDERS, mailbox::FILES));
     if let Err(why) = found {
-        return refused(
-            why,
-            "a folder is expected that the engine can use, or a path where it can make one",
-        );
+        return refused(why, FOLDER);
     }
     if !running.has_store(&path) && lock::is_locked(&path.join(mailbox::LOCK)) {
         let why = "another process has this store".to_owned();
@@ -257,6 +252,8 @@ fn file(path: &Path) -> Result<(), String> {
     })
 }
 
+const FOLDER: &str =
+    "a folder is expected that the engine can use, or a path where it can make one";
 /// Of Linux (`PID_MAX_LIMIT`).
 const LARGEST_PROCESS: u32 = 4_194_304;
 /// Of the data directory.

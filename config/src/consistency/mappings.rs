@@ -349,6 +349,9 @@ fn warn_of_calls(config: &Config, reader: &mut Reader<'_>) {
         config.mappings.keys().map(|name| name.to_ascii_uppercase()).collect();
     let missing = |name: &str| !known.contains(&name.to_ascii_uppercase());
     let mut warn = |path: String, table: &str, consequence: &str| {
+        if reader.has_warned_enough() {
+            return;
+        }
         let tables = list(table, config.mappings.keys().map(String::as_str));
         let table = crate::source::shorten(table);
         let message = format!("{consequence}: there is no mapping table {table:?}; {tables}");

@@ -159,6 +159,8 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("stopped", "the list of stopped channels"),
     ("limits.ron", "saved limits"),
     ("counters.json", "the counters"),
+    ("orders", "unfinished orders"),
+    ("rerouting", "what is being routed again"),
 ];
 /// Far more than anybody has.
 const MOST_SERVICES: usize = 500;

@@ -71,7 +71,7 @@ fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let Tag::Named(tag) = tag_of(rule) else { continue };
         let refuses = matches!(&rule.parsed, Template::Plain(Rewriting { error: Some(_), .. }));
-        if !refuses && known.tag(&tag).is_none() {
+        if !refuses && !reader.is_full() && known.tag(&tag).is_none() {
             let named = known.channels.get(tag.as_str()).map(|i| &config.channels[*i].tag);
             let tags = || list(&tag, config.channels.iter().map(|channel| channel.tag.as_str()));
             let tags = named.map_or_else(tags, |named| {
