@@ -272,11 +272,21 @@ fn a_message_that_is_refused_is_logged_and_counted_with_the_peer() {
     }
     lmtp.ask("NOOP").expect(250);
     let log = instance.log();
-    for sender in ["big", "large", "bare", "long", "vast", "lmtp"] {
+    let both = "<alice@relais.example>,<bob@relais.example>";
+    for (sender, to) in [
+        ("big", ""),
+        ("large", "<alice@relais.example>"),
+        ("bare", "<alice@relais.example>"),
+        ("long", "<alice@relais.example>"),
+        ("vast", ""),
+        ("lmtp", "<alice@relais.example>"),
+        ("both", both),
+    ] {
         let sender = format!("{sender}@x.test");
         let line =
             log.lines().find(|line| line.contains(&sender)).unwrap_or_else(|| panic!("{log}"));
         assert!(line.contains("client.test [127.0.0.1]"), "{line}");
+        assert!(line.contains(&format!("\"to\":\"{to}\"")), "whose mail it was: {line}");
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `channel` | the channel it leaves by; empty for `J` |
 //! | `host` | the destination; empty for `J` |
 //! | `from` | the sender in angle brackets; `<>` for notifications |
-//! | `to` | recipients in angle brackets, separated by commas; those with the same outcome share a line |
+//! | `to` | recipients in angle brackets, separated by commas; those with the same outcome share a line. Of a message that is refused as a whole, the first 20, then `and N more`; empty when none had been taken |
 //! | `size` | octets of content; 0 when none was sent |
 //! | `delay` | seconds since it was accepted, with milliseconds |
 //! | `attempts` | attempts that ended, this one included; what was only taken before its time to see whether its host is back, and found it was not (`Q`), is none |
@@ -114,8 +114,8 @@ pub struct MessageRefused<'a> {
     pub source_channel: &'a str,
     /// Without angle brackets.
     pub sender: &'a str,
-    /// Recipients that had been accepted.
-    pub recipients: usize,
+    /// Recipients that had been accepted, without angle brackets.
+    pub recipients: &'a [&'a str],
     /// Octets of content that had been taken.
     pub size: u64,
     /// What the client was told.
@@ -271,11 +271,11 @@ impl RecipientRefused<'_> {
 }
 
 impl MessageRefused<'_> {
-    /// Writes a `J` line that says how many recipients there were; counts rejected.
+    /// Writes a `J` line that names the first recipients; counts rejected.
     pub fn emit(self, metrics: &Metrics) {
         let Self { client, source_channel, sender, recipients, size, reply } = self;
-        metrics.channel(source_channel).rejected(recipients, size);
-        let to = format_args!("{recipients} recipients");
+        metrics.channel(source_channel).rejected(recipients.len(), size);
+        let to = First(recipients);
         Record::refused(client, source_channel, sender, to, size, reply).write();
     }
 }
@@ -482,6 +482,9 @@ struct Recipients<'a> {
 /// Whom aliases, lists and forwards made of them.
 struct Members<'a>(Recipients<'a>);
 
+/// The first recipients, and how many more there are.
+struct First<'a>(&'a [&'a str]);
+
 struct Bracketed<'a>(&'a str);
 
 struct Written(Option<MessageId>);
@@ -524,6 +527,16 @@ fn write_all<'a>(
     Ok(())
 }
 
+impl fmt::Display for First<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_all(f, self.0.iter().take(MOST_NAMED).copied())?;
+        match self.0.len().saturating_sub(MOST_NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
 impl fmt::Display for Bracketed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", Printable(self.0))
@@ -536,6 +549,8 @@ impl fmt::Display for Written {
     }
 }
 
+/// Recipients that a line names of a message that is refused as a whole.
+const MOST_NAMED: usize = 20;
 /// The target of these lines.
 pub const TARGET: &str = "relais::transaction";
 
@@ -684,7 +699,7 @@ mod tests {
                 client: "evil [192.0.2.1]",
                 source_channel: "tcp_local",
                 sender: "a@b",
-                recipients: 3,
+                recipients: &["a@b", "c\r\n@d", "e@f"],
                 size: 10,
                 reply: &reply,
             }
@@ -692,8 +707,36 @@ mod tests {
         });
         assert!(lines[0].contains("client=evil??action=D [192.0.2.1]|"), "{}", lines[0]);
         assert!(lines[0].contains("from=<>|to=<x?[2J@example.org>|"), "{}", lines[0]);
-        assert!(lines[1].contains("to=3 recipients|size=10|"), "{}", lines[1]);
+        assert!(lines[1].contains("to=<a@b>,<c??@d>,<e@f>|size=10|"), "{}", lines[1]);
         assert_eq!(tally(&metrics, "tcp_local", Event::Rejected), (2, 4, 10));
+    }
+
+    #[test]
+    fn a_message_that_is_refused_names_its_first_recipients_and_counts_the_others() {
+        let reply = Reply::new(552, Enhanced(5, 3, 4), "too big");
+        let names: Vec<String> = (0..23).map(|n| format!("user{n}@b")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        // recipients, how `to` ends
+        for (recipients, want) in [
+            (0, "to="),
+            (1, "to=<user0@b>"),
+            (20, "<user18@b>,<user19@b>"),
+            (21, "<user18@b>,<user19@b> and 1 more"),
+            (23, "<user18@b>,<user19@b> and 3 more"),
+        ] {
+            let refused = MessageRefused {
+                client: "a [192.0.2.1]",
+                source_channel: "tcp_local",
+                sender: "a@b",
+                recipients: &names[..recipients],
+                size: 10,
+                reply: &reply,
+            };
+            let (lines, metrics) = lines(|metrics| refused.emit(metrics));
+            assert!(lines[0].contains(&format!("{want}|size=10|")), "{recipients}: {}", lines[0]);
+            let rejected = tally(&metrics, "tcp_local", Event::Rejected).1;
+            assert_eq!(rejected, recipients as u64);
+        }
     }
 
     #[test]

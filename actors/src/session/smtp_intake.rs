@@ -168,11 +168,13 @@ impl SmtpIntake {
     }
 
     fn tell_refused(&self, from: Option<&MailFrom>, size: u64, reply: &Reply) {
+        let accepted = self.transaction.accepted.iter();
+        let recipients: Vec<_> = accepted.map(|to| &*to.recipient.original).collect();
         MessageRefused {
             client: &self.client_text(),
             source_channel: &self.side.source_channel,
             sender: from.map_or("", |from| from.path.as_str()),
-            recipients: self.transaction.accepted.len(),
+            recipients: &recipients,
             size,
             reply,
         }

@@ -122,11 +122,12 @@ impl LmtpIntake {
     }
 
     fn tell_refused(&self, sender: &str, size: u64, reply: &Reply) {
+        let recipients: Vec<_> = self.recipients.iter().map(|to| to.as_given.as_str()).collect();
         MessageRefused {
             client: &self.client_text(),
             source_channel: &self.side.source_channel,
             sender,
-            recipients: self.recipients.len(),
+            recipients: &recipients,
             size,
             reply,
         }
