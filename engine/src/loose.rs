@@ -25,10 +25,8 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
     if data.is_dir() {
         look(data, &mut open);
     }
-    for inside in [data.clone(), data.join("spool")] {
-        // One that is not there, or may not be read, has nothing to tell.
-        let entries = fs::read_dir(&inside).into_iter().flatten().take(MAX_ENTRIES);
-        entries.flatten().for_each(|entry| look(&entry.path(), &mut open));
+    for folder in [data.clone(), data.join("spool")] {
+        look_at(&inside(&folder, MAX_ENTRIES), &mut open);
     }
     let mut told = Vec::from_iter(words("data", &open));
     if let Some(store) = &config.store {
@@ -37,9 +35,31 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
         if !path.starts_with(data) && path.is_dir() {
             look(&path, &mut open);
         }
+        let domains = inside(&path, MAX_ENTRIES);
+        let mut left = MAX_ENTRIES - domains.len();
+        look_at(&domains, &mut open);
+        for domain in domains.iter().filter(|domain| is_folder(domain)) {
+            let users = inside(domain, left);
+            left -= users.len();
+            look_at(&users, &mut open);
+        }
         told.extend(words("store.path", &open));
     }
     told
+}
+
+/// What is in a folder, at most so much of it. One that is not there, or may not be read, has
+/// nothing to tell.
+fn inside(path: &Path, most: usize) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten().take(most);
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// A link is none: it leads elsewhere.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|stat| stat.is_dir())
 }
 
 fn words(field: &'static str, open: &[(PathBuf, u32)]) -> Option<(&'static str, String)> {
@@ -57,6 +77,12 @@ fn words(field: &'static str, open: &[(PathBuf, u32)]) -> Option<(&'static str, 
     (!open.is_empty()).then_some((field, message))
 }
 
+fn look_at(paths: &[PathBuf], open: &mut Vec<(PathBuf, u32)>) {
+    for path in paths {
+        look(path, open);
+    }
+}
+
 fn look(path: &Path, open: &mut Vec<(PathBuf, u32)>) {
     let Ok(stat) = fs::symlink_metadata(path) else { return };
     let mode = stat.permissions().mode() & 0o777;
@@ -66,8 +92,9 @@ fn look(path: &Path, open: &mut Vec<(PathBuf, u32)>) {
     }
 }
 
+/// Looked at in a folder, and in all of a store.
 const MAX_ENTRIES: usize = 1_000;
-const MAX_NAMED: usize = 4;
+const MAX_NAMED: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +122,38 @@ mod tests {
         let spool = config.data.join("spool");
         assert!(message.contains(&format!("{} (0755)", spool.display())), "{message}");
         assert!(message.contains("lock (0644)"), "{message}");
+        set("spool", 0o700);
+        set("lock", 0o600);
+
+        // Domains and users of the store, wherever it lies; not what is theirs.
+        for (n, store) in
+            [config.data.join("store"), dir.path().join("elsewhere")].iter().enumerate()
+        {
+            for user in ["a", "b", "c"] {
+                fs::create_dir_all(store.join("one.test").join(user).join("Maildir")).unwrap();
+            }
+            let set = |path: &str, mode| {
+                fs::set_permissions(store.join(path), fs::Permissions::from_mode(mode)).unwrap();
+            };
+            for path in ["", "one.test", "one.test/a", "one.test/b", "one.test/c"] {
+                set(path, 0o700);
+            }
+            set("one.test/a/Maildir", 0o777);
+            std::os::unix::fs::symlink(dir.path(), store.join("link")).unwrap();
+            config.store.as_mut().unwrap().path.clone_from(store);
+            assert_eq!(super::told(&config), [], "{n}");
+            set("one.test/b", 0o777);
+            let told = super::told(&config);
+            let [("store.path", message)] = &*told else { panic!("{told:?}") };
+            let user = store.join("one.test/b");
+            assert!(message.contains(&format!("{} (0777); chmod", user.display())), "{message}");
+            for path in ["one.test", "one.test/a", "one.test/c"] {
+                set(path, 0o755);
+            }
+            let told = super::told(&config);
+            let [("store.path", message)] = &*told else { panic!("{told:?}") };
+            assert!(message.contains("one.test (0755), ") && message.contains("and 1 more;"));
+        }
         config.data = config.data.join("lock");
         if let Some(store) = &mut config.store {
             store.path = config.data.clone();
