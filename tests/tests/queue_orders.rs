@@ -533,6 +533,10 @@ fn what_is_told_and_asked_does_not_wrap_on_a_terminal_and_a_wrong_name_is_put_ri
     }
     running.kill();
     assert!(narrow("status", "").contains("no engine is running"));
+    let (_, text) = on_terminal(&instance, "TERM=xterm NO_COLOR=1", 40, "spool check", "");
+    let seen = text.lines().filter_map(|line| line.trim_end().rsplit('\r').next());
+    assert!(seen.clone().all(|line| line.chars().count() <= 40), "{text}");
+    assert!(seen.clone().any(|line| line.starts_with("large messages: 0 files,")), "{text}");
 }
 
 #[test]

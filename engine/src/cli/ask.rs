@@ -72,7 +72,7 @@ pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Re
     let data = configuration::data(source)?;
     let began = Instant::now();
     wait(Client::new(&data).post("/api/v1/stop"))??;
-    writeln!(out, "the engine on {} drains and ends", data.display())?;
+    orders::say(&format!("the engine on {} drains and ends", data.display()), out)?;
     if !to_the_end {
         return Ok(());
     }

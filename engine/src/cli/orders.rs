@@ -120,10 +120,11 @@ fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgre
     let each = |line: &[u8]| {
         last = serde_json::from_slice(line)
             .map_err(|error| ClientError::Unusable(error.to_string()))?;
-        // What was held meanwhile is seen once more among the held.
-        bar.set_length(last.of);
-        bar.set_position(last.seen.min(last.of));
+        // Whatever is set is drawn: the words must fit the numbers.
         bar.set_message(so_far(order, &last));
+        bar.set_length(last.of);
+        // What was held meanwhile is seen once more among the held.
+        bar.set_position(last.seen.min(last.of));
         Ok::<(), Refusal>(())
     };
     let carried_out = wait(async {
@@ -239,7 +240,7 @@ fn freeze(source: &Source, name: &str, verb: &str, out: &mut dyn Write) -> Resul
 }
 
 /// An answer in a sentence.
-fn say(text: &str, out: &mut dyn Write) -> Result<(), Refusal> {
+pub(super) fn say(text: &str, out: &mut dyn Write) -> Result<(), Refusal> {
     Ok(out.write_all(Look::of_stdout().fit(&format!("{text}\n")).as_bytes())?)
 }
 

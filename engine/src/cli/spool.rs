@@ -13,7 +13,10 @@ use relais_actors::spool::{
 use serde_json::json;
 
 use super::{Refusal, arguments::Spool, ask, configuration::Source};
-use crate::{lock::Lock, show::Size};
+use crate::{
+    lock::Lock,
+    show::{Look, Size},
+};
 
 /// `relais spool ...`.
 pub(super) fn spool(source: &Source, spool: &Spool, out: &mut dyn Write) -> Result<(), Refusal> {
@@ -33,9 +36,20 @@ fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal
     if json {
         ask::json(&found, out)?;
     } else {
-        print(&dir, &found, out)?;
+        fitted(out, |page| print(&dir, &found, page))?;
     }
     if found.is_damaged() { Err(Refusal::No) } else { Ok(()) }
+}
+
+/// What is written, as wide as the terminal.
+fn fitted(
+    out: &mut dyn Write,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut page = Vec::new();
+    write(&mut page)?;
+    let page = String::from_utf8_lossy(&page);
+    Ok(out.write_all(Look::of_stdout().fit(&page).as_bytes())?)
 }
 
 fn print(dir: &Path, found: &Inspection, out: &mut dyn Write) -> Result<(), Refusal> {
@@ -79,7 +93,7 @@ fn rebuild(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refus
     let made = Files::rebuild(&dir, &config.spool, disk, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
     let found = made.map_err(|error| trouble(&error))?;
-    if json { as_json(&found, out) } else { tell(&dir, &found, out) }
+    if json { as_json(&found, out) } else { fitted(out, |page| tell(&dir, &found, page)) }
 }
 
 fn as_json(found: &Recovered, out: &mut dyn Write) -> Result<(), Refusal> {
