@@ -233,6 +233,9 @@ fn mail_of_a_channel_that_the_configuration_has_lost_is_seen_and_deleted() {
     eventually("the gauge", PATIENCE, || instance.metric("relais_queue_lost") > 0.5);
     assert!(instance.metric("relais_queue_stored") > 0.5);
     assert_eq!(why(&instance, &id).0, "no_program");
+    let wrong = instance.relais("queue", &["list", "--channel", "store"]);
+    let wrong = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(wrong.contains("did you mean stores? there are: stores, shops"), "{wrong}");
     for (action, done) in [("hold", 0), ("retry", 0), ("return", 0), ("delete", 1)] {
         for args in [&["--channel", "stores", "--dry-run"][..], &["--channel", "stores"]] {
             let answer = instance.json("queue", &[&[action], args].concat()).remove(0);

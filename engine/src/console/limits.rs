@@ -167,7 +167,10 @@ pub(super) async fn freeze(
 ) -> Answer<Result<bool, Nonsense>> {
     let freeze = Freeze { channel: channel.to_owned(), frozen };
     let was = parts.controller.send(freeze).await.map_err(gone)?;
-    let Ok(was) = was else { return Ok(Err(Nonsense(no_channel(parts, channel)))) };
+    let Ok(was) = was else {
+        let known: Vec<_> = configured(parts).collect();
+        return Ok(Err(Nonsense(no_channel(channel, &known))));
+    };
     stopped.note(channel, frozen).map_err(|error| {
         Trouble(format!("it is so now, but will not be after a restart: {error}"))
     })?;
@@ -178,14 +181,21 @@ pub(super) async fn freeze(
 pub(super) fn check_channel(parts: &Parts, named: &NamePattern) -> Result<(), Nonsense> {
     let counts = parts.spool.counts();
     let has_mail = |(_, counts): &(&String, &Counts)| counts.total() > 0;
-    let mut with_mail = counts.iter().filter(has_mail).map(|(name, _)| name.as_str());
-    let known = parts.channels.iter().any(|(_, channel)| named.names(&channel.name))
-        || with_mail.any(|name| named.names(name));
-    if known { Ok(()) } else { Err(Nonsense(no_channel(parts, &named.to_string()))) }
+    let with_mail = counts.iter().filter(has_mail).map(|(name, _)| name.as_str());
+    let lost = with_mail.filter(|name| parts.channels.find(name).is_none());
+    let known: Vec<_> = configured(parts).chain(lost).collect();
+    if known.iter().any(|name| named.names(name)) {
+        Ok(())
+    } else {
+        Err(Nonsense(no_channel(&named.to_string(), &known)))
+    }
 }
 
-fn no_channel(parts: &Parts, channel: &str) -> String {
-    let known: Vec<_> = parts.channels.iter().map(|(_, c)| c.name.as_str()).collect();
+fn configured(parts: &Parts) -> impl Iterator<Item = &str> {
+    parts.channels.iter().map(|(_, channel)| channel.name.as_str())
+}
+
+fn no_channel(channel: &str, known: &[&str]) -> String {
     let plain = channel.strip_prefix('~').unwrap_or(channel);
-    format!("there is no channel {channel:?}; {}", suggest(plain, &known, "there are:"))
+    format!("there is no channel {channel:?}; {}", suggest(plain, known, "there are:"))
 }
