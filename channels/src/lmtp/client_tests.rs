@@ -849,4 +849,10 @@ async fn our_own_store_without_room_is_in_trouble() {
     let script = after_dot(&["452 4.3.1 no space left for mail", "452 4.3.1 no space"]);
     assert_eq!(attempt(script.clone(), true).await, "T 4.3.1, T 4.3.1 !");
     assert_eq!(attempt(script, false).await, "T 4.3.1, T 4.3.1");
+    let full = "452 4.3.1 no space";
+    let script = Script { rcpt: [full, full], ..refused() };
+    assert_eq!(attempt(script.clone(), true).await, "T 4.3.1, T 4.3.1 !");
+    assert_eq!(attempt(script, false).await, "T 4.3.1, T 4.3.1");
+    let script = Script { rcpt: [full, "250 ok"], ..one() };
+    assert_eq!(attempt(script, true).await, "T 4.3.1, D 2.5.0", "one mailbox");
 }

@@ -423,20 +423,23 @@ impl<'a> Exchange<'a> {
         let is_believed = self.before == Before::New || !self.refuses();
         if self.accepted.is_empty() && !self.offer.pipelining && is_believed {
             self.reset_due = true;
-            self.note_login();
+            self.note_trouble_of_all();
             return Next::Done;
         }
         self.proceed(Stage::Data)
     }
 
     /// A server that asks every recipient for a login takes no mail of ours before somebody has seen
-    /// to that.
-    fn note_login(&mut self) {
-        let wants_login = |outcome: &Option<Outcome>| match outcome {
-            Some(Outcome::Deferred(reply)) => reply.wants_login_for_recipient(),
+    /// to that; a store of ours that has no room for any of them has none for others.
+    fn note_trouble_of_all(&mut self) {
+        let private = self.offer.private;
+        let is_of_site = |outcome: &Option<Outcome>| match outcome {
+            Some(Outcome::Deferred(reply)) => {
+                reply.wants_login_for_recipient() || private && reply.is_store_trouble()
+            }
             _ => false,
         };
-        if self.outcomes.iter().all(wants_login)
+        if self.outcomes.iter().all(is_of_site)
             && let Some(Some(Outcome::Deferred(reply))) = self.outcomes.first()
         {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
@@ -449,7 +452,7 @@ impl<'a> Exchange<'a> {
         }
         if self.accepted.is_empty() {
             self.reset_due = true;
-            self.note_login();
+            self.note_trouble_of_all();
             return if reply.code / 100 == 3 { Next::LoneDot } else { Next::Done };
         }
         if reply.wants_login() {
