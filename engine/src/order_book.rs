@@ -13,7 +13,6 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
 };
 
 use actix::Addr;
@@ -28,7 +27,7 @@ use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use crate::rerouting::left_of;
+use crate::{durable, rerouting::left_of};
 
 /// Of one engine.
 #[derive(Debug)]
@@ -136,29 +135,16 @@ impl OrderBook {
         Ok(())
     }
 
-    /// After a crash: carries out what was ordered. Nothing may be delivered before. Blocks.
-    pub fn conclude(&self, spool: &Spool, metrics: &Metrics) -> Result<Unfinished, SpoolError> {
+    /// After a crash: carries out what was ordered. Nothing may be delivered before.
+    pub async fn conclude(
+        &self,
+        spool: &Spool,
+        metrics: &Metrics,
+    ) -> Result<Unfinished, SpoolError> {
         let lines = self.load();
         if lines.is_empty() {
             return Ok(Unfinished::default());
         }
-        // The caller's thread may have a runtime of its own, which must not wait inside itself.
-        thread::scope(|threads| {
-            let work = || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build();
-                let runtime = runtime.map_err(|_| SpoolError::Closed)?;
-                runtime.block_on(self.carry_out(spool, metrics, &lines))
-            };
-            threads.spawn(work).join().unwrap_or(Err(SpoolError::Closed))
-        })
-    }
-
-    async fn carry_out(
-        &self,
-        spool: &Spool,
-        metrics: &Metrics,
-        lines: &HashMap<Key, Line>,
-    ) -> Result<Unfinished, SpoolError> {
         let ids = lines.keys().map(|(id, _)| *id).collect();
         let mut unfinished = Vec::new();
         let mut carried_out = 0;
@@ -211,11 +197,8 @@ impl OrderBook {
     }
 
     fn forget(&self) {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(path = %self.path.display(), %error, "not removed");
-            }
-            _ => {}
+        if let Err(error) = durable::remove(&self.path) {
+            warn!(path = %self.path.display(), %error, "not removed");
         }
     }
 
@@ -242,9 +225,10 @@ async fn go_on(
 ) -> Result<(), SpoolError> {
     let reading = Reading::begin(queue).await.map_err(|_| SpoolError::Closed)?;
     let found = spool.find_all(lines.iter().map(|((id, _), _)| *id).collect()).await?;
+    let mut found: HashMap<Key, ScannedEntry> =
+        found.into_iter().map(|found| ((found.id, found.entry), found)).collect();
     for (key, reason) in lines {
-        let entries =
-            found.iter().filter(|found| (found.id, found.entry) == *key).cloned().collect();
+        let entries = found.remove(key).into_iter().collect();
         let (reason, reading) = (reason.clone(), reading.ticket());
         let alter = Alter { reading, action: Action::Return, reason, entries };
         queue.send(alter).await.map_err(|_| SpoolError::Closed)?;

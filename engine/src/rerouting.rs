@@ -10,7 +10,6 @@ use std::{
     fmt::Write,
     fs, io,
     path::{Path, PathBuf},
-    thread,
 };
 
 use relais_actors::{
@@ -44,32 +43,13 @@ impl Intents {
 
     /// What was about to be is done.
     pub fn forget(&self) -> io::Result<()> {
-        match fs::remove_file(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&self.0)
     }
 
     /// After a crash: takes off the recipients that have gone on. Nothing may be delivered before.
-    /// Blocks; does nothing after an orderly end.
-    pub fn conclude(&self, spool: &Spool) -> Result<(), SpoolError> {
+    /// Does nothing after an orderly end.
+    pub async fn conclude(&self, spool: &Spool) -> Result<(), SpoolError> {
         let Some(wanted) = self.load() else { return Ok(()) };
-        // The caller's thread may have a runtime of its own, which must not wait inside itself.
-        thread::scope(|threads| {
-            let work = || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build();
-                let runtime = runtime.map_err(|_| SpoolError::Closed)?;
-                runtime.block_on(self.take_off(spool, &wanted))
-            };
-            threads.spawn(work).join().unwrap_or(Err(SpoolError::Closed))
-        })
-    }
-
-    async fn take_off(
-        &self,
-        spool: &Spool,
-        wanted: &HashSet<(MessageId, u16)>,
-    ) -> Result<(), SpoolError> {
         let ids: HashSet<MessageId> = wanted.iter().map(|(id, _)| *id).collect();
         let found = spool.find_all(ids).await?;
         let mut concluded = 0;

@@ -5,7 +5,7 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, OnceLock},
-    thread::available_parallelism,
+    thread::{self, available_parallelism},
     time::Duration,
 };
 
@@ -260,10 +260,19 @@ fn conclude(
     spool: &Spool,
     metrics: &Metrics,
 ) -> Result<(Arc<OrderBook>, Unfinished), StartError> {
-    Intents::new(&config.data).conclude(spool).map_err(StartError::Rerouting)?;
-    let orders = OrderBook::new(&config.data);
-    let unfinished = orders.conclude(spool, metrics).map_err(StartError::Orders)?;
-    Ok((Arc::new(orders), unfinished))
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|_| StartError::Orders(SpoolError::Closed))?;
+        runtime.block_on(async {
+            Intents::new(&config.data).conclude(spool).await.map_err(StartError::Rerouting)?;
+            let orders = OrderBook::new(&config.data);
+            let unfinished = orders.conclude(spool, metrics).await.map_err(StartError::Orders)?;
+            Ok((Arc::new(orders), unfinished))
+        })
+    };
+    // This thread has a runtime of its own, which must not wait inside itself.
+    let ended = |_| Err(StartError::Orders(SpoolError::Closed));
+    thread::scope(|threads| threads.spawn(work).join().unwrap_or_else(ended))
 }
 
 fn bind(config: &Config) -> Result<Vec<(relais_config::Service, Vec<Listening>)>, ListenError> {

@@ -77,14 +77,14 @@ impl Queue {
                 warn!(%error, "what is to be returned once more cannot be read");
                 Vec::new()
             });
+            let held = found.iter().filter(|found| matches!(found.state, EntryState::Held { .. }));
+            let held: HashMap<Key, _> =
+                held.map(|found| ((found.id, found.entry), found)).collect();
             for key in due {
-                let held = found.iter().find(|found| {
-                    (found.id, found.entry) == key && matches!(found.state, EntryState::Held { .. })
-                });
                 let Some(Again { pause, reason, .. }) = queue.postponed.0.remove(&key) else {
                     continue;
                 };
-                let Some(held) = held else { continue };
+                let Some(held) = held.get(&key) else { continue };
                 queue.alter(held, ticket, Action::Return, &reason);
                 queue.postponed.0.insert(key, Again { at: None, pause, reason });
             }

@@ -193,7 +193,7 @@ impl Queue {
 /// as the host is back. Not when it may have been taken, since then each time may be a copy; and a
 /// store of ours that fails (430) may do so because its disk is full, which it says of others.
 fn is_stranded(channel: &Channel, attempt: &Attempt) -> bool {
-    let fails = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(reply) if reply.is_store_trouble() || reply.code == 430);
+    let fails = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(reply) if reply.is_no_room() || reply.code == 430);
     let unsure = attempt.peer.as_ref().is_some_and(|peer| peer.unsure);
     !unsure && (attempt.trouble.is_some() || channel.private && attempt.outcomes.iter().any(fails))
 }
