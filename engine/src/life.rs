@@ -15,7 +15,7 @@ use crate::{
     console::EngineConsole,
     logging::Sink,
     shutdown,
-    wiring::{Engine, StartError},
+    start::{Engine, StartError},
 };
 
 /// An engine from before its start to after its end.

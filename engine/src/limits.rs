@@ -18,7 +18,7 @@ use relais_actors::{
 use relais_channels::mail::NextHop;
 use relais_config::{Config, job_controller::Pool, suggest, units};
 
-use crate::durable;
+use crate::state::durable;
 
 /// A limit by the name that an operator gave it.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -2,10 +2,10 @@
 
 use std::{io, process::ExitCode};
 
-use relais::{cli, explain, life::Life, loose};
+use relais::{cli, console::explain, life::Life, state::permissions};
 
 fn main() -> ExitCode {
-    loose::close_to_others();
+    permissions::close_to_others();
     // Not locked: the engine runs below, and its other threads may want to write, too.
     let mut out = io::BufWriter::new(io::stdout());
     cli::main::<Life>(std::env::args_os(), explain::files_blocking, &mut out)

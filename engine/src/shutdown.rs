@@ -14,7 +14,7 @@ use relais_actors::{
 };
 use tracing::{info, warn};
 
-use crate::wiring::Engine;
+use crate::start::Engine;
 
 /// Stops accepting, lets sessions and jobs finish for as long as `max_shutdown` allows, and makes
 /// the last state changes durable.

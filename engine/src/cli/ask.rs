@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
-    lock,
     show::{self, ContentView, Listing, Look},
+    state::lock,
 };
 
 /// `relais status`.

@@ -20,10 +20,12 @@ use serde_json::json;
 use super::{Refusal, arguments::Print};
 use crate::{
     admin::client::{Client, ClientError},
-    lock, loose,
-    obstacles::{self, Obstacle, Running},
     show::Look,
-    wiring::notice_templates,
+    start::{
+        notice_templates,
+        obstacles::{self, Obstacle, Running},
+    },
+    state::{lock, permissions},
 };
 
 /// Where the configuration comes from.
@@ -188,7 +190,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
             report.mistakes.push(mistake);
         }
     }
-    let open = loose::told(config).into_iter();
+    let open = permissions::told(config).into_iter();
     report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
 }
 

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     admin::{Console, Endpoint, Names},
-    lock::Lock,
     logging::{self, Sink},
+    state::lock::Lock,
 };
 
 /// The engine, as far as the command that runs it is concerned. All of it happens on the thread

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::{Refusal, arguments::Spool, ask, configuration::Source};
 use crate::{
-    lock::Lock,
     show::{Look, Size},
+    state::lock::Lock,
 };
 
 /// `relais spool ...`.

@@ -12,7 +12,7 @@ use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
 use super::*;
 use crate::{
     admin::{Console, Endpoint, Names, client::Client, fake::Fake},
-    explain::files_blocking,
+    console::explain::files_blocking,
     logging::Sink,
 };
 
@@ -193,7 +193,7 @@ fn a_spool_is_checked_and_its_index_rebuilt_without_an_engine() {
     let (_, out) = relais(&["spool", "rebuild", "--json", "--data", data]);
     let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(answer["entries"]["tcp_local"]["untried"], 2, "{out}");
-    let lock = crate::lock::Lock::acquire(dir.path()).unwrap();
+    let lock = crate::state::lock::Lock::acquire(dir.path()).unwrap();
     let refused = refusal(&["spool", "rebuild", "--data", data]);
     assert!(refused.starts_with("another engine (process "), "{refused}");
     drop(lock);

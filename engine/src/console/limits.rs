@@ -12,7 +12,7 @@ use super::{Parts, gone};
 use crate::{
     admin::{Answer, Nonsense, Trouble},
     limits::{DEFAULT, Named, Names, Saved},
-    stopped::Stopped,
+    state::stopped::Stopped,
 };
 
 /// Sets a limit until the engine stops, or for good.

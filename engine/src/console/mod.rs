@@ -2,6 +2,7 @@
 
 mod account;
 mod entries;
+pub mod explain;
 mod gauges;
 mod limits;
 mod orders;
@@ -56,11 +57,9 @@ use crate::{
         console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble},
         socket,
     },
-    explain,
     logging::Sink,
-    order_book::OrderBook,
-    stopped::Stopped,
-    wiring::Engine,
+    start::Engine,
+    state::{order_book::OrderBook, stopped::Stopped},
 };
 
 /// The engine's console. Made before the engine, so that it can say that it is starting.

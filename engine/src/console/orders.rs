@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     admin::{Answer, Trouble},
-    order_book::Line,
+    state::order_book::Line,
 };
 
 /// How far an order has come.

@@ -20,7 +20,7 @@ use relais_channels::{
 use super::{Parts, account::hold_reason, entries::Described, gone, trouble};
 use crate::{
     admin::{Answer, Trouble},
-    rerouting::{Intents, left_of},
+    state::rerouting::{Intents, left_of},
 };
 
 /// Routes these entries again; with a dry run only says what would change.

@@ -15,7 +15,8 @@ use relais_channels::mailbox;
 use relais_config::{Config, Service};
 use rustix::fs::{Access, access, statfs};
 
-use crate::{admin::socket, lock, wiring::KNOWN_STORES};
+use super::KNOWN_STORES;
+use crate::{admin::socket, state::lock};
 
 /// Something in the way of a start.
 #[derive(Debug)]

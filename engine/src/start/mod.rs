@@ -1,6 +1,8 @@
 //! Which actors there are, on which thread each lives, and who knows whom. The one place that
 //! decides it.
 
+pub(crate) mod obstacles;
+
 use std::{
     num::NonZeroUsize,
     path::PathBuf,
@@ -41,10 +43,12 @@ use relais_config::{
 
 use crate::{
     limits::{Named, Names, Saved},
-    order_book::{OrderBook, Unfinished},
-    rerouting::Intents,
-    stopped::Stopped,
-    tallies::Tallies,
+    state::{
+        order_book::{OrderBook, Unfinished},
+        rerouting::Intents,
+        stopped::Stopped,
+        tallies::Tallies,
+    },
 };
 
 /// An engine whose actors run. Lives on the system's own thread.

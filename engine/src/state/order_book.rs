@@ -27,7 +27,7 @@ use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use crate::{durable, rerouting::left_of};
+use super::{durable, rerouting::left_of};
 
 /// Of one engine.
 #[derive(Debug)]

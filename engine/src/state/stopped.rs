@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::durable;
+use super::durable;
 
 /// `DATA/stopped`, a name a line.
 #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ use relais_actors::{
 use relais_channels::mail::MessageId;
 use tracing::{info, warn};
 
-use crate::durable;
+use super::durable;
 
 /// `DATA/rerouting`: since when, and a line for each entry.
 #[derive(Clone, Debug)]

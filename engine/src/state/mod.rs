@@ -1,0 +1,9 @@
+//! What the engine keeps in its data directory beside the spool: small files, each with one owner.
+
+pub mod durable;
+pub mod lock;
+pub mod order_book;
+pub mod permissions;
+pub mod rerouting;
+pub mod stopped;
+pub mod tallies;
