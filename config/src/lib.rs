@@ -31,53 +31,36 @@
 //! assert!(said.contains("no channel is called \"out\"; there are: in"), "{said}");
 //! ```
 
-pub mod admin;
-pub mod channel;
-mod channel_fields;
-mod consistency;
-pub mod delivery_option;
-pub mod directory;
-pub mod dispatcher;
-mod document;
-mod in_force;
-mod in_words;
-pub mod job_controller;
-mod kinds;
+mod check;
+mod file;
+mod language;
 mod load;
-pub mod mapping;
-pub mod mistake;
-mod names;
-mod not_ron;
-pub mod notary;
-mod pieces;
-mod reader;
-pub mod rewrite;
-mod section;
-mod shown;
-mod source;
-pub mod spool;
-pub mod store;
-pub mod template;
-pub mod tls;
-pub mod units;
+mod sections;
+mod show;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-pub use admin::Admin;
-pub use channel::Channel;
-pub use delivery_option::DeliveryOption;
-pub use directory::Directory;
-pub use dispatcher::{Dispatcher, Service};
-pub use job_controller::{JobController, Pool};
+pub use file::{mistake, reader::suggest, units};
+pub use language::{delivery_option, mapping, rewrite, template};
 pub use load::{Reading, check};
-pub use mapping::MappingTable;
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
-pub use notary::Notary;
-pub use reader::suggest;
-pub use rewrite::RewriteRule;
-pub use shown::Shown;
-pub use spool::Spool;
-pub use store::{Native, Store};
+pub use sections::{
+    admin::{self, Admin},
+    channel::{self, Channel},
+    directory::{self, Directory},
+    dispatcher::{self, Dispatcher, Service},
+    job_controller::{self, JobController, Pool},
+    notary::{self, Notary},
+    spool::{self, Spool},
+    store::{self, Native, Store},
+    tls,
+};
+pub use show::Shown;
+
+pub use self::{delivery_option::DeliveryOption, mapping::MappingTable, rewrite::RewriteRule};
+use check::{consistency, not_yet as in_force};
+use file::{document, form as section, kinds, names, not_ron, pieces, reader, source};
+use sections::channel_fields;
 
 /// The whole file, checked, every default filled in.
 #[derive(Clone, Debug)]

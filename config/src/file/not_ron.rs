@@ -712,9 +712,9 @@ mod tests {
     fn what_is_ron_has_no_slip() {
         for text in [
             crate::STANDALONE,
-            include_str!("../examples/relay.ron"),
-            include_str!("../examples/store.ron"),
-            include_str!("../examples/postfix.ron"),
+            include_str!("../../examples/relay.ron"),
+            include_str!("../../examples/store.ron"),
+            include_str!("../../examples/postfix.ron"),
             "#![enable(implicit_some)]\n(a: r#\"x\"y\"#, /* ( /* */ */ b: Some(1), c: -1.5, d: None,)",
         ] {
             assert!(first_slip(text).is_none(), "{:?}", first_slip(text));

@@ -1,0 +1,5 @@
+//! What is to be said about a file that could be read: contradictions between its sections, and
+//! settings of which nothing comes.
+
+pub(crate) mod consistency;
+pub(crate) mod not_yet;

@@ -1,0 +1,7 @@
+//! The small languages in which texts of the file are written: rewrite rules, mapping tables,
+//! delivery options. Parsed once, when the file is read.
+
+pub mod delivery_option;
+pub mod mapping;
+pub mod rewrite;
+pub mod template;
