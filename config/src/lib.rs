@@ -33,6 +33,7 @@
 
 mod check;
 mod file;
+pub mod grammar;
 mod language;
 mod load;
 mod sections;

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use relais_channels::mail::Address;
+use relais_config::grammar::undotted;
 use serde::{Deserialize, Serialize};
 
 /// Which senders or recipients: `ann@example.org` is that address and no other, `@example.org`
@@ -212,10 +213,6 @@ fn normal(address: &str) -> String {
 /// Whether more than the case of its domain may keep an address from its normal spelling.
 fn may_be_respelled(address: &str) -> bool {
     address.starts_with('@') || address.ends_with('.') || address.contains('"')
-}
-
-fn undotted(domain: &str) -> &str {
-    domain.strip_suffix('.').unwrap_or(domain)
 }
 
 fn bare(host: &str) -> &str {

@@ -1,9 +1,8 @@
 //! Mail addresses as they stand between the angle brackets of MAIL and RCPT.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::{fmt, net::IpAddr};
+
+use relais_config::grammar::{is_domain, literal, undotted};
 
 /// A forward path: `user@domain`, `"quoted user"@domain`, `user@[literal]`, `@a,@b:user@domain`,
 /// or a bare `user` (postmaster, and mailboxes over LMTP).
@@ -130,7 +129,7 @@ impl Address {
         let (route, _) = self.text.split_at(usize::from(self.mailbox));
         let local = if is_plain { local } else { quoted(&local) };
         let domain = self.domain().map_or_else(String::new, |domain| {
-            format!("@{}", domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase())
+            format!("@{}", undotted(domain).to_ascii_lowercase())
         });
         format!("{}{local}{domain}", route.to_ascii_lowercase())
     }
@@ -169,31 +168,6 @@ impl ReversePath {
     pub fn as_str(&self) -> &str {
         self.0.as_ref().map_or("", Address::as_str)
     }
-}
-
-/// Reads `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 section 4.1.3).
-pub fn literal(text: &str) -> Option<IpAddr> {
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    match inner.split_at_checked(IPV6_TAG.len()) {
-        Some((tag, address)) if tag.eq_ignore_ascii_case(IPV6_TAG) => {
-            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
-        }
-        _ => inner.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-    }
-}
-
-/// Whether `text` is a domain name or an address literal. Underscores are let through: real
-/// hosts have them.
-pub fn is_domain(text: &str) -> bool {
-    if text.starts_with('[') {
-        return literal(text).is_some();
-    }
-    let label = |label: &str| {
-        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        !label.is_empty() && label.len() <= 63 && label.chars().all(inner)
-    };
-    let name = text.strip_suffix('.').unwrap_or(text);
-    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// In one pair of quotes.
@@ -251,14 +225,14 @@ fn is_atom(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
 }
 
-/// In any case.
-const IPV6_TAG: &str = "IPv6:";
 /// Octets of a path without its brackets. RFC 5321 section 4.5.3.1.3 asks for 256; source routes
 /// and hashed senders are longer. What we write around one makes a header line of less than 998.
 pub const MAX_PATH: usize = 900;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]

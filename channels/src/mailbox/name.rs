@@ -2,6 +2,8 @@
 //!
 //! Guaranteed: the path of a name lies below the root of the partition, whatever a client wrote.
 
+use relais_config::grammar::{is_domain_name, undotted};
+
 use crate::mail::Address;
 
 /// `uid[+folder][@domain]`, checked.
@@ -47,11 +49,11 @@ impl MailboxName {
         if !is_uid(uid) {
             return Err(NameError::Uid);
         }
-        if !is_domain(domain) {
+        if !is_domain_name(domain) {
             return Err(NameError::Domain);
         }
         Ok(Self {
-            domain: domain.trim_end_matches('.').to_ascii_lowercase().into(),
+            domain: undotted(domain).to_ascii_lowercase().into(),
             uid: uid.to_ascii_lowercase().into(),
             folder: self::folder(folder),
         })
@@ -79,13 +81,6 @@ fn is_uid(uid: &str) -> bool {
     (1..=MAX_UID).contains(&uid.len()) && !uid.starts_with(['.', '-']) && uid.bytes().all(plain)
 }
 
-fn is_domain(domain: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
-    (1..=MAX_DOMAIN).contains(&domain.len())
-        && !domain.starts_with(['.', '-'])
-        && domain.bytes().all(plain)
-}
-
 /// Levels may be separated by dots or slashes. `&` begins the encoding of what is not ASCII,
 /// which has to be right to be shown; `~`, `*` and `%` mean something to IMAP.
 fn folder(folder: &str) -> Option<Box<str>> {
@@ -102,8 +97,6 @@ fn folder(folder: &str) -> Option<Box<str>> {
 
 /// Octets; what the original allows.
 const MAX_UID: usize = 127;
-/// Octets; what DNS allows.
-const MAX_DOMAIN: usize = 253;
 /// Octets; with its leading dot it is the name of a directory.
 const MAX_FOLDER: usize = 200;
 

@@ -10,7 +10,7 @@ use super::{Known, list};
 use crate::{
     Config, Service, channel,
     dispatcher::{DEFAULT_SOCKET_MODE, Program},
-    names::LONGEST_SOCKET,
+    grammar::LONGEST_SOCKET,
     reader::Reader,
 };
 

@@ -1,8 +1,9 @@
 //! Patterns of rewrite rules.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use crate::template::TemplateError;
+use crate::{
+    grammar::{is_label, literal},
+    template::TemplateError,
+};
 
 /// What a pattern matches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,14 +90,7 @@ fn is_literal(pattern: &str) -> bool {
         let octets: Vec<_> = prefix.split('.').collect();
         return octets.len() <= 3 && octets.iter().all(|octet| octet.parse::<u8>().is_ok());
     }
-    let inner = inner.to_ascii_lowercase();
-    inner.parse::<Ipv4Addr>().is_ok()
-        || inner.strip_prefix("ipv6:").is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok())
-}
-
-fn is_label(label: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    !label.is_empty() && label.chars().all(inner)
+    literal(pattern).is_some()
 }
 
 const PATTERNS: &str = "a host name, *.name, .name, [literal], [1.2.3.], [], \".\", $*, $%, $!, \
