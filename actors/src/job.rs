@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use relais_channels::{
-    lmtp::{Connection, Delivery, Handover, Rcpt, Settings, Transacted},
+    client::{Connection, Delivery, Handover, Rcpt, Settings, Transacted},
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
         SiteTrouble,

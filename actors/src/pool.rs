@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use relais_channels::lmtp::{Progress, WaitsFor};
+use relais_channels::client::{Progress, WaitsFor};
 use tracing::warn;
 
 use crate::{

@@ -12,7 +12,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use relais_channels::smtp::Stop;
+use relais_channels::server::Stop;
 use relais_config::dispatcher::Limits;
 use tokio::sync::{oneshot, watch};
 use tracing::info;

@@ -1,7 +1,7 @@
 //! A worker: some of a service's sessions, on one thread.
 
 use actix::prelude::*;
-use relais_channels::smtp::Stop;
+use relais_channels::server::Stop;
 use tracing::warn;
 
 use crate::{

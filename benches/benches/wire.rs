@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relais_channels::{
-    smtp::{
+    server::{
         Dialect,
         command::{Command, Envelopes},
     },

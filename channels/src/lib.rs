@@ -4,14 +4,13 @@
 //!
 //! Passive: nothing here is an actor, nothing here decides when something happens. Where a
 //! server has to ask the engine (may this recipient in? is this message safe now?) it asks an
-//! [`intake::Intake`].
+//! [`server::Intake`].
 
+pub mod client;
 pub mod disk;
 pub mod dsn;
-pub mod intake;
-pub mod lmtp;
 pub mod mail;
 pub mod mailbox;
 pub mod memory_disk;
-pub mod smtp;
+pub mod server;
 pub mod wire;

@@ -4,7 +4,7 @@
 use relais_channels::{
     mail::{Address, NextHop},
     mailbox::MailboxName,
-    smtp::{
+    server::{
         Dialect,
         command::{Command, Envelopes},
     },

@@ -12,7 +12,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use actix::prelude::*;
 use relais_channels::{
     mail::{Address, MessageIds},
-    smtp::{Farewell, Reason, Setup, Stop, serve},
+    server::{Farewell, Reason, Setup, Stop, serve},
 };
 
 pub(crate) use self::received::Received;

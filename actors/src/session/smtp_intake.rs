@@ -4,8 +4,10 @@
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
-    intake::{Intake, MailFrom, RcptTo, Verdict},
-    mail::{Enhanced, Envelope, Glance, Glancer, MessageId, Recipient, Reply, ReversePath},
+    mail::{
+        Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, Recipient, Reply, ReversePath,
+    },
+    server::{Intake, MailFrom, RcptTo, Verdict},
 };
 
 use super::{QueueSide, own_postmaster, received::Received};
@@ -42,7 +44,7 @@ struct Transaction {
     gathered: Gathered,
     size: u64,
     /// What the header says, once the message is complete.
-    glance: Glance,
+    glance: HeaderScan,
 }
 
 /// A recipient that got its 250.
@@ -54,7 +56,7 @@ struct Accepted {
 
 enum Gathered {
     Memory { head: Vec<u8>, body: Vec<u8> },
-    Streamed { draft: Draft, glancer: Glancer },
+    Streamed { draft: Draft, glancer: HeaderScanner },
 }
 
 impl Default for Gathered {
@@ -106,7 +108,7 @@ impl SmtpIntake {
 
     /// Mail that goes in circles, or to too many at once, is kept for an operator to look at.
     fn hold_reason(&self) -> Option<String> {
-        let Glance { received, received_here, .. } = self.transaction.glance;
+        let HeaderScan { received, received_here, .. } = self.transaction.glance;
         let limits = &self.side.hold;
         let recipients = self.transaction.ways;
         if received > limits.received_lines {
@@ -139,7 +141,7 @@ impl SmtpIntake {
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let content = match std::mem::take(&mut self.transaction.gathered) {
             Gathered::Memory { head, body } => {
-                self.transaction.glance = Glance::at(&body, &self.side.host);
+                self.transaction.glance = HeaderScan::at(&body, &self.side.host);
                 NewContent::Whole { head, body: body.into() }
             }
             Gathered::Streamed { draft, glancer } => {
@@ -288,7 +290,7 @@ impl Intake for SmtpIntake {
                 return Ok(());
             }
             let (head, body) = (std::mem::take(head), std::mem::take(body));
-            let mut glancer = Glancer::default();
+            let mut glancer = HeaderScanner::default();
             glancer.feed(&body, &self.side.host);
             let mut draft = self.side.spool.draft();
             draft.write(&head).await.map_err(|error| refusal(&error))?;

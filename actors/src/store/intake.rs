@@ -12,9 +12,9 @@ use std::{
 
 use relais_channels::{
     disk::is_full,
-    intake::{Intake, MailFrom, RcptTo, Verdict},
     mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
+    server::{Intake, MailFrom, RcptTo, Verdict},
 };
 
 use super::{Deliveries, Refused, writer::AWAY};

@@ -3,11 +3,11 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use relais_channels::{
-    intake::{Intake, MailFrom, RcptTo, Verdict, XQuota},
-    lmtp::{self, Connection, Settings},
-    mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath},
+    client::{self, Connection, Settings},
+    mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath, XQuota},
     mailbox::{Body, Rcpt},
-    smtp::{Dialect, Limits, Setup, Stop, serve},
+    server::{Dialect, Limits, Setup, Stop, serve},
+    server::{Intake, MailFrom, RcptTo, Verdict},
 };
 use relais_config::{
     Channel,
@@ -255,15 +255,15 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         Connection::open(&NextHop::Unix(path), 24, &settings).await.expect("a server");
     let full = Some(XQuota { size: 1, messages: 1 });
     let to = [
-        lmtp::Rcpt::new("jdoe"),
-        lmtp::Rcpt { quota: full, ..lmtp::Rcpt::new("amy@sesta.com") },
-        lmtp::Rcpt { quota: full, flags: 3, ..lmtp::Rcpt::new("bob+New") },
+        client::Rcpt::new("jdoe"),
+        client::Rcpt { quota: full, ..client::Rcpt::new("amy@sesta.com") },
+        client::Rcpt { quota: full, flags: 3, ..client::Rcpt::new("bob+New") },
     ];
     for n in 0..3 {
         let text = format!("Subject: {n}\r\n\r\n.\r\n..dots\r\n");
         let content = Content::Whole(text.into());
         let delivery =
-            lmtp::Delivery { eight_bit: true, ..lmtp::Delivery::new("", &to, content.size()) };
+            client::Delivery { eight_bit: true, ..client::Delivery::new("", &to, content.size()) };
         let attempt = connection.deliver(&delivery, &content, None).await.expect("it is open");
         assert_eq!(attempt.attempt.trouble, None);
         let replies: Vec<_> = attempt.attempt.outcomes.iter().map(Outcome::reply).collect();

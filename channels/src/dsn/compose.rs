@@ -15,8 +15,7 @@ use super::{
     Notice, Omission, Report, Returned, Templates,
     fields::{date, delivery_status, printable},
     returned::{header_block, is_safe, message_id_of, quotable, with_line_ends},
-    template::Word,
-    templates::Words,
+    words::{Word, Words},
 };
 use crate::mail::Address;
 

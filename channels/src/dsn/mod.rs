@@ -21,10 +21,9 @@ mod fields;
 mod languages;
 mod report;
 mod returned;
-mod template;
-mod templates;
+mod words;
 
 pub use languages::languages_of;
 pub use report::{Kind, Notice, Omission, RecipientReport, Report, Returned};
 pub use returned::{header_block, message_id_of};
-pub use templates::{TemplateError, Templates};
+pub use words::{TemplateError, Templates};

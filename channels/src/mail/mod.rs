@@ -3,20 +3,22 @@
 mod address;
 mod content;
 mod envelope;
-mod glance;
+mod header_scan;
 mod message_id;
 mod notify;
 mod outcome;
 mod priority;
 mod reply;
+mod xquota;
 
 pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;
 pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
-pub use glance::{Glance, Glancer, peer_id};
+pub use header_scan::{HeaderScan, HeaderScanner, peer_id};
 pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};
 pub use outcome::{Attempt, Outcome, Peer, SiteTrouble};
 pub use priority::Priority;
 pub use relais_config::grammar::{NextHop, NextHopError, is_domain, literal};
 pub use reply::{Enhanced, Reply};
+pub use xquota::XQuota;

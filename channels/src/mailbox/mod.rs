@@ -4,6 +4,7 @@
 //! to it durable. It is driven by one thread; what a server session may do beside that thread
 //! is in [`spill`].
 
+mod alarms;
 mod dir;
 pub mod journal;
 mod maildir;
@@ -18,7 +19,6 @@ mod recovery;
 mod room;
 pub mod spill;
 mod subscriptions;
-mod troubles;
 
 use std::{io, path::Path};
 

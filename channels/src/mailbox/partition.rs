@@ -15,6 +15,7 @@ use relais_config::store::{Autocreate, Quota, Store};
 
 use super::{
     MailboxName,
+    alarms::Alarms,
     dir::Dir,
     journal::{CAPACITY, Checkpoints, Journal, JournalError, Opened},
     maildir::{self, FileNames, Maildir},
@@ -24,12 +25,10 @@ use super::{
     room::{Lack, Room},
     spill::SpillDir,
     subscriptions::{FILE as SUBSCRIPTIONS, subscribe},
-    troubles::Troubles,
 };
 use crate::{
     disk::{Disk, RealDisk, is_full},
-    intake::XQuota,
-    mail::{Enhanced, Reply},
+    mail::{Enhanced, Reply, XQuota},
 };
 
 /// The tree and everything known about it. Blocks; one thread drives it.
@@ -42,7 +41,7 @@ pub struct Partition {
     names: FileNames,
     autocreate: Autocreate,
     default_quota: Quota,
-    troubles: Troubles,
+    alarms: Alarms,
     room: Room,
 }
 
@@ -209,7 +208,7 @@ impl Partition {
             names: FileNames::new(host),
             autocreate: store.autocreate,
             default_quota: store.default_quota,
-            troubles: Troubles::default(),
+            alarms: Alarms::default(),
             room: Room::default(),
         };
         Ok((partition, checkpoints))
@@ -276,7 +275,7 @@ impl Partition {
 
     /// Mailboxes that could not be written when it was last tried.
     pub fn troubled(&self) -> usize {
-        self.troubles.len()
+        self.alarms.len()
     }
 
     /// How many deliveries fit into one batch of the journal; at least one.
@@ -426,7 +425,7 @@ impl Partition {
             // As where the folder is not there.
             Err(error) if maildir::is_obstacle(&error) => {
                 let what = "a folder cannot be used: its mail goes to the INBOX";
-                self.troubles.tell(&maildir::culprit(&self.root, &dir), &error, what);
+                self.alarms.tell(&maildir::culprit(&self.root, &dir), &error, what);
                 return target(maildir.clone(), maildir);
             }
             Err(error) => return Err(error),
@@ -434,7 +433,7 @@ impl Partition {
         if let Err(error) = subscribe(&inbox, folder) {
             // The message is worth more than the list.
             let list = format!("{maildir}/{SUBSCRIPTIONS}");
-            self.troubles.tell(&list, &error, "a new folder could not be subscribed");
+            self.alarms.tell(&list, &error, "a new folder could not be subscribed");
         }
         target(maildir, dir)
     }
@@ -480,9 +479,9 @@ impl Partition {
             let target = &plan.targets[at];
             if target.refused.is_none() {
                 batch.account(&target.maildir).placed(delivery.body.size());
-                self.troubles.over(&target.maildir);
-                self.troubles.over(&target.dir);
-                self.troubles.over(WHOLE);
+                self.alarms.clear(&target.maildir);
+                self.alarms.clear(&target.dir);
+                self.alarms.clear(WHOLE);
             }
         }
         if !moved {
@@ -606,7 +605,7 @@ impl Partition {
                 if culprit == path {
                     culprit = format!("{path}/{}", quota::FILE);
                 }
-                self.troubles.tell(&culprit, &error, what);
+                self.alarms.tell(&culprit, &error, what);
             }
         }
     }
@@ -619,7 +618,7 @@ impl Partition {
         {
             return if lack == Lack::Files { NO_INODES } else { NO_SPACE };
         }
-        self.troubles.begin(path, error, || maildir::culprit(&self.root, path));
+        self.alarms.raise(path, error, || maildir::culprit(&self.root, path));
         trouble(error)
     }
 

@@ -17,7 +17,7 @@ use relais_config::store::Quota;
 use rustix::fs::FileType;
 
 use super::{dir::Dir, maildir::Maildir};
-use crate::intake::XQuota;
+use crate::mail::XQuota;
 
 /// What a mailbox may hold; `None` is without end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

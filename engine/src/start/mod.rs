@@ -35,7 +35,7 @@ use relais_channels::{
     dsn::{TemplateError, Templates},
     mail::MessageIds,
     mailbox::PartitionError,
-    smtp::{Dialect, Limits, Setup},
+    server::{Dialect, Limits, Setup},
 };
 use relais_config::{
     self as config, Channel, Config, channel, directory::Cache, dispatcher::Program,

@@ -38,6 +38,8 @@
 //! | `%{postmaster}` | the postmaster's address |
 //! | `%%` | a percent sign |
 
+mod template;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -45,11 +47,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Kind, Omission,
-    languages::is_tag,
-    template::{Mistake, Template},
-};
+pub(super) use self::template::Word;
+use self::template::{Mistake, Template};
+use super::{Kind, Omission, languages::is_tag};
 
 /// The words of all languages. Loaded once.
 #[derive(Clone, Debug)]

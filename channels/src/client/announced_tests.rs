@@ -9,7 +9,7 @@ use super::{
     tests::{TWO, delivery, message, settings, short},
     *,
 };
-use crate::{lmtp::Rcpt, mail::Notify};
+use crate::{client::Rcpt, mail::Notify};
 
 /// A server that says nothing to a message before it has the commands of the next one: in one
 /// piece, its `status` and the replies to these. Returns what the client said. Without status it

@@ -22,17 +22,16 @@ use tokio::{
 use super::{
     exchange::{Before, Delivery, Exchange, Next, Transacted},
     line_ends::{self, LineEnds, Unsendable},
-    lookup::{Unresolved, look_up},
     offer::Offer,
+    policy::{Lost, Stage, unreachable, unresolved},
     progress::WaitsFor,
-    replies::Replies,
+    resolve::{Unresolved, look_up},
     settings::Settings,
     stream::Stream,
-    trouble::{Lost, Stage, unreachable, unresolved},
 };
 use crate::{
     mail::{Content, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
-    wire::stuff::Stuffer,
+    wire::{replies::Replies, stuff::Stuffer},
 };
 
 /// A connection that has been greeted.
@@ -505,7 +504,7 @@ const PARTING_TIME: Duration = Duration::from_secs(1);
 const QUIT_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
+#[path = "connection_tests.rs"]
 mod tests;
 
 #[cfg(test)]

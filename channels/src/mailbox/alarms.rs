@@ -1,4 +1,4 @@
-//! What cannot be written, told once for each trouble and not for each message.
+//! Alarms about mailboxes that cannot be written: each is told once, and not for each message.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,19 +7,19 @@ use std::{
 
 use tracing::{info, warn};
 
-/// The troubles there are now.
+/// The alarms that are raised.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
-    /// What is in trouble, relative to the root, and what the system says.
+pub(super) struct Alarms {
+    /// The place, relative to the root, and what the system says.
     now: HashMap<String, String>,
-    /// Lesser ones that were told.
+    /// Faults that kept no message from its place and were told.
     told: HashSet<String>,
 }
 
-impl Troubles {
+impl Alarms {
     /// A message cannot be written to the mailbox, or the folder, or the place on the way there,
     /// `mailbox`. Tells the operator unless that is known; `culprit` finds what is to blame.
-    pub(super) fn begin(
+    pub(super) fn raise(
         &mut self,
         mailbox: &str,
         error: &io::Error,
@@ -29,7 +29,7 @@ impl Troubles {
         if self.now.get(mailbox) == Some(&said) {
             return;
         }
-        if self.now.len() >= MAX_TROUBLES {
+        if self.now.len() >= MAX_ALARMS {
             // Better told twice than not at all.
             self.now.clear();
         }
@@ -42,7 +42,7 @@ impl Troubles {
     }
 
     /// A message was written to it.
-    pub(super) fn over(&mut self, mailbox: &str) {
+    pub(super) fn clear(&mut self, mailbox: &str) {
         if !self.now.is_empty() && self.now.remove(mailbox).is_some() {
             info!(mailbox, "a mailbox can be written again");
         }
@@ -50,7 +50,7 @@ impl Troubles {
 
     /// Something went wrong that keeps no message from its place.
     pub(super) fn tell(&mut self, path: &str, error: &io::Error, what: &str) {
-        if self.told.len() >= MAX_TROUBLES {
+        if self.told.len() >= MAX_ALARMS {
             self.told.clear();
         }
         if self.told.insert(format!("{path} {what} {error}")) {
@@ -64,4 +64,4 @@ impl Troubles {
     }
 }
 
-const MAX_TROUBLES: usize = 10_000;
+const MAX_ALARMS: usize = 10_000;

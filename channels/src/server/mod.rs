@@ -3,18 +3,20 @@
 
 pub mod command;
 pub mod dialect;
+pub mod driver;
+pub mod intake;
 mod link;
 mod path;
 mod replies;
-pub mod server;
 pub mod session;
 pub mod setup;
 pub mod stop;
 mod transaction;
 
 pub use dialect::Dialect;
+pub use driver::{Farewell, serve};
+pub use intake::{Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;
-pub use server::{Farewell, serve};
 pub use session::{Hello, Reason, Session};
 pub use setup::{Limits, Setup};
 pub use stop::Stop;

@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::trouble::Stage;
+use super::policy::Stage;
 
 /// Shared between a connection and those who look. Noting something costs two stores and a look at
 /// the clock; what is read may be of two moments, which is good enough to be shown.

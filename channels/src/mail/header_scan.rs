@@ -8,7 +8,7 @@ use super::Priority;
 
 /// What the header says.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Glance {
+pub struct HeaderScan {
     /// `Priority:`, or else `Importance:`.
     pub priority: Option<Priority>,
     /// `Received:` lines.
@@ -19,8 +19,8 @@ pub struct Glance {
 
 /// Looks at a header that comes in pieces. Keeps the start of one field, and no more.
 #[derive(Debug, Default)]
-pub struct Glancer {
-    glance: Glance,
+pub struct HeaderScanner {
+    glance: HeaderScan,
     importance: Option<Priority>,
     /// The field at hand, as far as it may matter.
     field: Vec<u8>,
@@ -41,10 +41,10 @@ enum Line {
     Behind,
 }
 
-impl Glance {
+impl HeaderScan {
     /// Looks at the header in front of `content`, as far as it is there; `host` is our name.
     pub fn at(content: &[u8], host: &str) -> Self {
-        let mut glancer = Glancer::default();
+        let mut glancer = HeaderScanner::default();
         for field in fields(content) {
             glancer.note(field, host);
         }
@@ -52,7 +52,7 @@ impl Glance {
     }
 }
 
-impl Glancer {
+impl HeaderScanner {
     /// Looks at the next piece of the message; `host` is our name.
     pub fn feed(&mut self, mut piece: &[u8], host: &str) {
         while let Some(first) = piece.first().filter(|_| self.line != Line::Behind) {
@@ -80,9 +80,9 @@ impl Glancer {
     }
 
     /// What the header said; `host` is our name.
-    pub fn finish(mut self, host: &str) -> Glance {
+    pub fn finish(mut self, host: &str) -> HeaderScan {
         self.end_field(host);
-        Glance { priority: self.glance.priority.or(self.importance), ..self.glance }
+        HeaderScan { priority: self.glance.priority.or(self.importance), ..self.glance }
     }
 
     fn end_field(&mut self, host: &str) {
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn a_header_is_looked_at_as_far_as_it_goes() {
         let glance =
-            |priority, received, received_here| Glance { priority, received, received_here };
-        let rows: &[(&str, Glance)] = &[
-            ("", Glance::default()),
-            ("Subject: x\r\n\r\nPriority: urgent\r\n", Glance::default()),
+            |priority, received, received_here| HeaderScan { priority, received, received_here };
+        let rows: &[(&str, HeaderScan)] = &[
+            ("", HeaderScan::default()),
+            ("Subject: x\r\n\r\nPriority: urgent\r\n", HeaderScan::default()),
             ("priority : Urgent \r\n\r\n", glance(Some(Priority::Urgent), 0, 0)),
             ("Importance: low\r\nPriority: normal\r\n\r\n", glance(Some(Priority::Normal), 0, 0)),
             ("Importance: high\r\n", glance(Some(Priority::Urgent), 0, 0)),
@@ -184,13 +184,13 @@ mod tests {
             ("Received: from by by here.example;\r\nReceived: x\r\n\r\n", glance(None, 2, 0)),
             ("Received: from a by elsewhere.example\r\n by here.example\r\n", glance(None, 1, 0)),
             ("no colon\r\nReceived: by here.example\r\n", glance(None, 1, 1)),
-            ("\n\nReceived: by here.example\r\n", Glance::default()),
-            ("Received", Glance::default()),
+            ("\n\nReceived: by here.example\r\n", HeaderScan::default()),
+            ("Received", HeaderScan::default()),
         ];
         for (text, want) in rows {
-            assert_eq!(Glance::at(text.as_bytes(), "here.example"), *want, "{text:?}");
+            assert_eq!(HeaderScan::at(text.as_bytes(), "here.example"), *want, "{text:?}");
             for piece in 1..=text.len() {
-                let mut glancer = Glancer::default();
+                let mut glancer = HeaderScanner::default();
                 text.as_bytes().chunks(piece).for_each(|piece| glancer.feed(piece, "here.example"));
                 assert_eq!(glancer.finish("here.example"), *want, "{text:?} by {piece}");
             }
@@ -206,10 +206,13 @@ mod tests {
             b"\r\nPriority: urgent\r\n\r\nPriority: normal\r\n".to_vec(),
         ]
         .concat();
-        let want =
-            Glance { priority: Some(Priority::Urgent), received: 20_000, received_here: 20_000 };
-        assert_eq!(Glance::at(&header, "here.example"), want);
-        let mut glancer = Glancer::default();
+        let want = HeaderScan {
+            priority: Some(Priority::Urgent),
+            received: 20_000,
+            received_here: 20_000,
+        };
+        assert_eq!(HeaderScan::at(&header, "here.example"), want);
+        let mut glancer = HeaderScanner::default();
         for piece in header.chunks(4_099) {
             glancer.feed(piece, "here.example");
             assert!(glancer.field.capacity() <= 2 * LONGEST_FIELD, "memory is bounded");
@@ -223,7 +226,7 @@ mod tests {
             text in "((Received: by h|Priority: urgent|Importance:low|x| |\t|:)?(\r?\n)?){0,12}",
             pieces in prop::collection::vec(1usize..9, 1..20),
         ) {
-            let (mut rest, mut glancer) = (text.as_bytes(), Glancer::default());
+            let (mut rest, mut glancer) = (text.as_bytes(), HeaderScanner::default());
             for piece in pieces.iter().cycle() {
                 if rest.is_empty() {
                     break;
@@ -232,7 +235,7 @@ mod tests {
                 glancer.feed(piece, "h");
                 rest = behind;
             }
-            prop_assert_eq!(glancer.finish("h"), Glance::at(text.as_bytes(), "h"));
+            prop_assert_eq!(glancer.finish("h"), HeaderScan::at(text.as_bytes(), "h"));
         }
     }
 

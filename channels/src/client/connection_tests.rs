@@ -9,7 +9,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    lmtp::Rcpt,
+    client::Rcpt,
     mail::{Attempt, Notify, OriginalRecipient, Return},
 };
 
@@ -46,7 +46,7 @@ impl Default for Script {
 pub(super) fn settings(private: bool) -> Settings {
     let second = Duration::from_secs(1);
     Settings {
-        progress: crate::lmtp::Progress::default(),
+        progress: crate::client::Progress::default(),
         host: "relay.example".to_owned(),
         connect_time: second,
         command_time: second,
@@ -363,7 +363,7 @@ async fn said(script: Script, private: bool, delivery: &Delivery<'_>) -> String 
 
 #[tokio::test(start_paused = true)]
 async fn parameters_are_sent_where_they_are_understood() {
-    let quota = Some(crate::intake::XQuota { size: 1000, messages: -1 });
+    let quota = Some(crate::mail::XQuota { size: 1000, messages: -1 });
     let to = [Rcpt { quota, flags: 3, ..Rcpt::new("u1+inv@sesta.com") }];
     let delivery = Delivery { sender: "", eight_bit: true, ..delivery(&to, &message()) };
     let bare = "MAIL FROM:<>\r\nRCPT TO:<u1+inv@sesta.com>\r\n";

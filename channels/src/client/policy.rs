@@ -7,8 +7,11 @@
 
 use std::{fmt, io};
 
-use super::{lookup::Unresolved, replies::Garbled};
-use crate::mail::{Enhanced, Outcome, Reply, SiteTrouble};
+use super::resolve::Unresolved;
+use crate::{
+    mail::{Enhanced, Outcome, Reply, SiteTrouble},
+    wire::replies::Garbled,
+};
 
 /// What was going on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::mail::{Address, Notify, OriginalRecipient, Reply, Return, ReversePath};
+use crate::mail::{Address, Notify, OriginalRecipient, Reply, Return, ReversePath, XQuota};
 
 /// The engine as one session sees it. One value serves one connection, one transaction at a
 /// time; the driver calls in the order of the methods below, and [`Intake::reset`] at any point.
@@ -112,13 +112,4 @@ impl RcptTo {
             original_recipient: None,
         }
     }
-}
-
-/// The user's quota as the directory has it; -1 is unlimited, -2 the store's default.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct XQuota {
-    /// Octets.
-    pub size: i64,
-    /// Messages.
-    pub messages: i64,
 }

@@ -1,12 +1,12 @@
 //! One file of words: an optional `Subject:` line, text, and what is filled in.
 
-use super::Kind;
+use crate::dsn::Kind;
 
 /// A file, parsed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Template {
+pub(in crate::dsn) struct Template {
     /// For the header of the notice; as it stands, nothing is filled in.
-    pub(super) subject: Option<String>,
+    pub(in crate::dsn) subject: Option<String>,
     pieces: Vec<Piece>,
 }
 
@@ -18,7 +18,7 @@ enum Piece {
 
 /// What can be filled in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Word {
+pub(in crate::dsn) enum Word {
     /// `%{recipients}`: each recipient, and below it the last reply and whose it is.
     Recipients,
     /// `%{sender}`: the sender of the message.
@@ -39,14 +39,14 @@ pub(super) enum Word {
 
 /// What is wrong with a file, and in which line, from 1.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Mistake {
-    pub(super) line: usize,
-    pub(super) text: String,
+pub(in crate::dsn) struct Mistake {
+    pub(in crate::dsn) line: usize,
+    pub(in crate::dsn) text: String,
 }
 
 impl Template {
     /// Parses a file. `kind`: the news it is for; `None` for what stands around all of them.
-    pub(super) fn parse(text: &str, kind: Option<Kind>) -> Result<Self, Mistake> {
+    pub(in crate::dsn) fn parse(text: &str, kind: Option<Kind>) -> Result<Self, Mistake> {
         let mut template = Self::default();
         let mut lines = text.trim_start_matches('\u{feff}').lines().zip(1..).peekable();
         if let Some((first, _)) = lines.peek()
@@ -69,7 +69,7 @@ impl Template {
     }
 
     /// Appends the text with everything filled in; its lines end in LF.
-    pub(super) fn render(&self, out: &mut String, mut filled: impl FnMut(Word) -> String) {
+    pub(in crate::dsn) fn render(&self, out: &mut String, mut filled: impl FnMut(Word) -> String) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),

@@ -766,5 +766,4 @@ const RETRY: Duration = Duration::from_secs(1);
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 pub(super) mod tests;

@@ -6,13 +6,13 @@
 use std::borrow::Cow;
 
 use super::{
-    Dialect,
+    Dialect, MailFrom, RcptTo,
     path::{Argument, PathError},
 };
 use crate::{
-    intake::{MailFrom, RcptTo, XQuota},
     mail::{
         Address, AddressError, Enhanced, Notify, OriginalRecipient, Reply, Return, ReversePath,
+        XQuota,
     },
     wire::xtext,
 };

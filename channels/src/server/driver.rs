@@ -12,13 +12,12 @@ use tokio::{
 };
 
 use super::{
-    Reason, Session, Setup, Stop,
+    Intake, Reason, Session, Setup, Stop,
     link::Link,
     replies::TOO_BIG,
     session::Event,
     setup::{DATA_PROGRESS, Limits},
 };
-use crate::intake::Intake;
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -188,4 +187,5 @@ const FLUSH_AT: usize = 16 << 10;
 const PARTING: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
+#[path = "driver_tests.rs"]
 mod tests;

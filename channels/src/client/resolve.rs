@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use dns_lookup::{LookupError, LookupErrorKind, lookup_host};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use super::trouble::Lost;
+use super::policy::Lost;
 
 /// Why there is no address.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ const MAX_ADDRESSES: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{lmtp::trouble::unresolved, mail::Enhanced};
+    use crate::{client::policy::unresolved, mail::Enhanced};
 
     #[test]
     fn a_name_that_does_not_exist_is_told_from_one_that_nobody_could_look_up() {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use relais_config::{Channel, channel::Program};
 
 use super::*;
-use crate::smtp::Limits;
+use crate::server::Limits;
 
 /// Stands in for the engine: what it answers depends on the local parts.
 #[derive(Debug, Default)]

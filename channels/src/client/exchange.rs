@@ -9,12 +9,12 @@ use std::{fmt::Write, sync::Arc};
 
 use super::{
     offer::Offer,
-    trouble::{Lost, Stage},
+    policy::{Lost, Stage},
 };
 use crate::{
-    intake::XQuota,
     mail::{
         Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, Reply, Return, SiteTrouble,
+        XQuota,
     },
     wire::xtext::Xtext,
 };

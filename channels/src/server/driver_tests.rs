@@ -9,9 +9,9 @@ use tokio::{
 
 use super::*;
 use crate::{
-    intake::{MailFrom, RcptTo, Verdict},
     mail::{Enhanced, Reply},
-    smtp::Dialect,
+    server::Dialect,
+    server::{MailFrom, RcptTo, Verdict},
 };
 
 /// Takes everything, and remembers what it was asked.

@@ -5,7 +5,7 @@
 //! makes it keep more than one recipient count, one refusal and the replies not yet written.
 
 use super::{
-    Dialect, Setup,
+    Dialect, MailFrom, RcptTo, Setup, Verdict,
     command::{Command, CommandError, Envelopes},
     replies::{
         BARE_IN_COMMAND, GO_AHEAD, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST, MORE_THAN_ANNOUNCED,
@@ -15,7 +15,6 @@ use super::{
     transaction::Transaction,
 };
 use crate::{
-    intake::{MailFrom, RcptTo, Verdict},
     mail::{Enhanced, Reply},
     wire::{
         dot::Unstuffer,
