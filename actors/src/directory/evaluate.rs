@@ -19,7 +19,7 @@ use relais_config::{
 
 use super::{
     Domain, Entry,
-    delivery::fill,
+    options::fill,
     status::{Standing, standing},
     vacation::on_vacation,
 };

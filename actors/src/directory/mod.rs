@@ -4,11 +4,11 @@
 //! LDIF file answers at once, and LDAP servers will have their place in [`Source`]. What an entry
 //! means ([`evaluate()`]) is decided without any look-up.
 
-mod delivery;
 mod entry;
 mod evaluate;
 mod ldif;
 mod local;
+mod options;
 mod status;
 mod vacation;
 
@@ -22,16 +22,16 @@ use std::{
 
 use actix::prelude::*;
 
-pub(crate) use self::{
-    delivery::quote,
-    local::{ADDRESSES, NOT_YET},
-    status::VALUES,
-};
 pub use self::{
     entry::{Domain, Entry, normalize_dn},
     evaluate::{Applied, EntryError, Kind, OptionFailure, Policy, Request, Target, evaluate},
     ldif::LdifError,
     local::{LdifDirectory, OpenError},
+};
+pub(crate) use self::{
+    local::{ADDRESSES, NOT_YET},
+    options::quote,
+    status::VALUES,
 };
 
 /// Look-ups that routing needs. Names and addresses are given in lower case.

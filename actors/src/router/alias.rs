@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{
     refusal::Refusal,
     routes::Routes,
-    step::{Step, Trace},
+    steps::{Step, Trace},
 };
 use crate::directory::{Domain, Entry, EntryError, Lookup, Request, Target, evaluate};
 

@@ -8,7 +8,7 @@ mod alias;
 mod cache;
 mod circles;
 mod entries;
-mod expansion;
+mod expand;
 mod lists;
 mod postmaster;
 mod refusal;
@@ -16,7 +16,7 @@ mod rewrite;
 mod routes;
 mod rules;
 mod spec;
-mod step;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -25,13 +25,13 @@ use std::sync::Arc;
 use actix::prelude::*;
 use relais_channels::mail::{Address, Enhanced, Reply};
 
-pub(crate) use self::expansion::MAX_EXPANSION;
+pub(crate) use self::expand::MAX_EXPANSION;
 pub use self::{
     access::{Access, internal_ip},
     cache::RouteCache,
     entries::grouped,
     routes::{Question, Resolution, Route, Routes, RoutesError, Routing},
-    step::Step,
+    steps::Step,
 };
 use crate::directory::DirectoryHandle;
 

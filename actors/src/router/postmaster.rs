@@ -11,11 +11,11 @@ use tracing::warn;
 
 use super::{
     Question, Resolution, Route,
-    expansion::{Expansion, Lineage},
+    expand::{Expansion, Lineage},
     refusal::is_lookup_failure,
     rewrite::Purpose,
     routes::Routes,
-    step::{Step, Trace},
+    steps::{Step, Trace},
 };
 use crate::directory::{Domain, Entry, Lookup, Request, Target, evaluate};
 

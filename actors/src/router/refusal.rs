@@ -4,7 +4,7 @@ use relais_channels::mail::{Enhanced, Reply};
 use relais_config::rewrite::ErrorText;
 
 use super::{
-    expansion::{MAX_DEPTH, MAX_EXPANSION},
+    expand::{MAX_DEPTH, MAX_EXPANSION},
     rewrite::MAX_PASSES,
 };
 use crate::directory::{EntryError, LookupError};

@@ -22,7 +22,7 @@ use super::{
     routes::Routes,
     rules::Split,
     spec::Spec,
-    step::{Step, Trace},
+    steps::{Step, Trace},
 };
 use crate::directory::{Lookup, quote};
 

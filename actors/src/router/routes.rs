@@ -14,13 +14,13 @@ use relais_config::{Channel, Config, MappingTable, channel::Program, mapping::Ta
 
 use super::{
     access::{self, Access, ORIG_SEND_ACCESS},
-    expansion::{Expansion, Lineage},
+    expand::{Expansion, Lineage},
     lists::Lists,
     postmaster::Postmaster,
     refusal::{Refusal, is_lookup_failure, relaying},
     rewrite::{Purpose, Rewritten},
     rules::Rules,
-    step::{Step, Trace},
+    steps::{Step, Trace},
 };
 use crate::directory::{Lookup, Policy};
 

@@ -12,7 +12,7 @@ use relais_config::{
     channel::{Channel, Program},
 };
 
-use super::{Question, RouteCache, Routes, Step, refusal::Refusal, rewrite::Purpose, step::Trace};
+use super::{Question, RouteCache, Routes, Step, refusal::Refusal, rewrite::Purpose, steps::Trace};
 use crate::directory::{Domain, Entry, LdifDirectory, Lookup, LookupError};
 
 /// Entries of siroe.com (the default domain) and of a hosted domain.

@@ -25,7 +25,7 @@ use super::{
     refusal::Refusal,
     rewrite::{Purpose, Rewritten},
     routes::{Route, Routes},
-    step::{Step, Trace},
+    steps::{Step, Trace},
 };
 use crate::directory::{Lookup, quote};
 
