@@ -13,7 +13,7 @@ use relais_config::{Config, channel::Program};
 
 use crate::{
     directory::{ADDRESSES, Entry, LdifDirectory, Lookup, NOT_YET, Source, VALUES},
-    router::{Question, Routes, Step},
+    router::{Question, Resolver, Routes, Routing, Step},
 };
 
 /// Something that will not do what its writer may expect.
@@ -137,7 +137,7 @@ impl Lint<'_> {
         let default = || format!("postmaster@{}", config.default_domain);
         let address = config.notary.postmaster.clone().unwrap_or_else(default);
         let Ok(parsed) = Address::parse(&address) else { return };
-        let routing = self.routes.route(&question(&parsed), self.source).await;
+        let routing = self.route(&parsed).await;
         let held = |channel: &str| {
             let channel = config.channels.iter().find(|its| its.name == channel);
             channel.is_some_and(|its| its.program == Program::Hold)
@@ -188,7 +188,7 @@ impl Lint<'_> {
         let Ok(parsed) = Address::parse(address) else {
             return self.note(field, format!("{whose}: {address:?} is no address"));
         };
-        let routing = self.routes.route(&question(&parsed), self.source).await;
+        let routing = self.route(&parsed).await;
         let mut told = false;
         for step in &routing.steps {
             if let Step::Refused { address: member, reply } = step
@@ -208,6 +208,10 @@ impl Lint<'_> {
         {
             self.note(field, format!("{whose}: mail for {address} is refused: {reply}"));
         }
+    }
+
+    async fn route(&self, address: &Address) -> Routing {
+        Resolver::new(self.routes, self.source, question(address)).traced().route().await
     }
 
     /// Attributes that are read and do nothing.
@@ -250,14 +254,13 @@ impl Lint<'_> {
     }
 }
 
-/// As the engine asks it for itself.
+/// As the engine asks for itself.
 fn question(address: &Address) -> Question<'_> {
     Question {
         address,
         sender: "",
         source_channel: "",
         may_relay: true,
-        trace: true,
         header: false,
         released: false,
     }

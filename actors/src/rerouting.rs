@@ -215,7 +215,6 @@ impl Rerouter {
             sender: &envelope.sender,
             source_channel,
             may_relay: true,
-            trace: false,
             header: false,
             released,
         };

@@ -4,7 +4,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use relais_actors::{
     directory::Source,
-    router::{Question, Routes},
+    router::{Question, Resolver, Routes},
 };
 use relais_channels::mail::Address;
 use relais_config::{Config, STANDALONE};
@@ -27,12 +27,11 @@ fn routes(criterion: &mut Criterion) {
             sender: "a@sender.example",
             source_channel: "tcp_local",
             may_relay: false,
-            trace: false,
             header: false,
             released: false,
         };
         group.bench_function(name, |bench| {
-            bench.iter(|| runtime.block_on(routes.route(&question, &directory)));
+            bench.iter(|| runtime.block_on(Resolver::new(&routes, &directory, question).route()));
         });
     }
     group.finish();

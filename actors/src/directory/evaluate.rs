@@ -153,7 +153,8 @@ impl Policy {
         }
     }
 
-    fn is_here(&self, host: &str) -> bool {
+    /// Whether a host is this machine.
+    pub(crate) fn is_here(&self, host: &str) -> bool {
         self.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
 

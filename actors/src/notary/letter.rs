@@ -411,7 +411,6 @@ pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question
         sender: "",
         source_channel: source_channel(channels),
         may_relay: true,
-        trace: false,
         header: false,
         released: false,
     }

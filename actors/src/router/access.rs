@@ -5,6 +5,11 @@ use std::net::IpAddr;
 use relais_channels::mail::{Enhanced, Reply};
 use relais_config::mapping::{Mapped, Tables};
 
+use super::{
+    routes::{Question, Resolution, Routes},
+    steps::{Step, Trace},
+};
+
 /// What an access table says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Access {
@@ -70,23 +75,49 @@ pub fn internal_ip(tables: &Tables<'_>, client: IpAddr) -> bool {
     Access::from(mapped) == Access::Accept
 }
 
+/// Whether this client and sender may go the way that was found.
+pub(super) fn admit(
+    routes: &Routes,
+    found: &Resolution,
+    question: &Question<'_>,
+    trace: &mut Trace,
+) -> Result<(), Reply> {
+    let channel = found.channel.as_deref().filter(|_| !question.header);
+    if let Some((probe, access)) =
+        channel.and_then(|channel| orig_send(&routes.tables(), question, channel, &found.rewritten))
+    {
+        trace.note(|| {
+            let verdict = format!("{access:?}");
+            Step::Access { table: ORIG_SEND_ACCESS, probe, verdict }
+        });
+        match access {
+            Access::Reject(_) => return access.reply().map_or(Ok(()), Err),
+            Access::Accept => return Ok(()),
+            Access::Silent => {}
+        }
+    }
+    if found.relaying && !question.may_relay { Err(RELAYING) } else { Ok(()) }
+}
+
 /// `ORIG_SEND_ACCESS`, with the probe. `None`: there is no such table.
-pub(super) fn orig_send(
+fn orig_send(
     tables: &Tables<'_>,
-    source: &str,
-    from: &str,
+    question: &Question<'_>,
     destination: &str,
     to: &str,
 ) -> Option<(String, Access)> {
     let table = tables.table(ORIG_SEND_ACCESS)?;
-    let probe = format!("{source}|{from}|{destination}|{to}");
+    let Question { source_channel, sender, .. } = question;
+    let probe = format!("{source_channel}|{sender}|{destination}|{to}");
     let access = Access::from(table.lookup(&probe, tables));
     Some((probe, access))
 }
 
 const PORT_ACCESS: &str = "PORT_ACCESS";
 const INTERNAL_IP: &str = "INTERNAL_IP";
-pub(super) const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
+const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
+/// A stranger may not send there.
+const RELAYING: Reply = Reply::new(550, Enhanced(5, 7, 1), "relaying not permitted");
 
 #[cfg(test)]
 mod tests {

@@ -38,83 +38,94 @@ struct Names<'a> {
     domain: String,
 }
 
-impl Routes {
-    /// What the address stands for.
-    pub(super) async fn expand_alias(
-        &self,
-        address: &Address,
-        released: bool,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
-    ) -> Result<Targets, Refusal> {
+/// Looks for whom one address stands for.
+pub(super) struct Aliases<'a, L> {
+    pub(super) routes: &'a Routes,
+    pub(super) lookup: &'a L,
+    /// The status `hold` does not count.
+    pub(super) released: bool,
+    pub(super) trace: &'a mut Trace,
+}
+
+impl<L: Lookup> Aliases<'_, L> {
+    /// Whom the address stands for.
+    pub(super) async fn targets(mut self, address: &Address) -> Result<Targets, Refusal> {
         let unquoted = address.unquoted_local();
-        let names = Names::of(&unquoted, address, &self.delimiter);
-        let domain = lookup.domain(&names.domain).await?;
-        trace.note(|| Step::Domain {
+        let names = Names::of(&unquoted, address, &self.routes.delimiter);
+        let domain = self.lookup.domain(&names.domain).await?;
+        self.trace.note(|| Step::Domain {
             domain: names.domain.clone(),
             found: domain.as_ref().map(|domain| domain.name.clone()),
         });
-        if let Some(domain) = &domain {
-            let found = self.in_directory(address, released, &names, domain, lookup, trace).await?;
-            if let Some(targets) = found {
-                return Ok(targets);
-            }
+        if let Some(domain) = &domain
+            && let Some(targets) = self.in_directory(address, &names, domain).await?
+        {
+            return Ok(targets);
         }
-        if let Some(targets) = self.in_aliases(&names, trace) {
+        if let Some(targets) = self.in_file(&names) {
             return Ok(targets);
         }
         // Every host of ours has a postmaster (RFC 5321 section 4.5.1).
-        if names.local == "postmaster" && names.domain != self.completion {
-            return Ok(Targets::one(format!("postmaster@{}", self.completion), false));
+        let Routes { completion, has_transport, .. } = self.routes;
+        if names.local == "postmaster" && names.domain != *completion {
+            return Ok(Targets::one(format!("postmaster@{completion}"), false));
         }
-        Err(if self.has_transport { Refusal::Transport } else { Refusal::UnknownAlias })
+        Err(if *has_transport { Refusal::Transport } else { Refusal::UnknownAlias })
     }
 
     /// `None`: the directory knows nothing of it.
     async fn in_directory(
-        &self,
+        &mut self,
         address: &Address,
-        released: bool,
         names: &Names<'_>,
         domain: &Arc<Domain>,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
     ) -> Result<Option<Targets>, Refusal> {
+        let (now, released) = (SystemTime::now(), self.released);
         for (probe, subaddress) in names.probes() {
-            let entry = find(domain, &probe, lookup, trace).await?;
-            let Some(entry) = entry else { continue };
-            let request = Request { address, subaddress, domain, now: SystemTime::now(), released };
-            return self.evaluate(&request, &entry, lookup, trace).await.map(Some);
+            let Some(entry) = self.find(domain, &probe).await? else { continue };
+            let request = Request { address, subaddress, domain, now, released };
+            return self.options(&request, &entry).await.map(Some);
         }
         let replaced = |attribute: &'static str| domain.entry.first(attribute);
         if let Some(catch_all) = replaced("maildomaincatchalladdress") {
             let catch_all = catch_all.to_owned();
-            return Ok(Some(instead("mailDomainCatchallAddress", catch_all, false, trace)));
+            return Ok(Some(self.instead("mailDomainCatchallAddress", catch_all, false)));
         }
         if let Some(host) = replaced("mailroutingsmarthost") {
             let routed = format!("@{host}:{}", address.mailbox());
-            return Ok(Some(instead("mailRoutingSmartHost", routed, true, trace)));
+            return Ok(Some(self.instead("mailRoutingSmartHost", routed, true)));
         }
         // An entry may be there for everybody else of its domain.
         let everybody = format!("@{}", names.domain);
-        match find(domain, &everybody, lookup, trace).await? {
-            Some(entry) => {
-                let now = SystemTime::now();
-                let request = Request { address, subaddress: None, domain, now, released };
-                self.evaluate(&request, &entry, lookup, trace).await.map(Some)
+        let Some(entry) = self.find(domain, &everybody).await? else { return Ok(None) };
+        let request = Request { address, subaddress: None, domain, now, released };
+        self.options(&request, &entry).await.map(Some)
+    }
+
+    /// The one mail entry with this address.
+    async fn find(
+        &mut self,
+        domain: &Arc<Domain>,
+        address: &str,
+    ) -> Result<Option<Arc<Entry>>, Refusal> {
+        let mut entries = self.lookup.entries(domain, address).await?;
+        self.trace.note(|| Step::Entries {
+            address: address.to_owned(),
+            found: entries.iter().map(|entry| entry.dn.clone()).collect(),
+        });
+        entries.retain(|entry| entry.is_mail());
+        match entries.len() {
+            0 | 1 => Ok(entries.pop()),
+            count => {
+                warn!(?address, count, "several directory entries have one address");
+                Err(EntryError::Ambiguous(count).into())
             }
-            None => Ok(None),
         }
     }
 
-    async fn evaluate(
-        &self,
-        request: &Request<'_>,
-        entry: &Entry,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
-    ) -> Result<Targets, Refusal> {
-        let applied = evaluate(&self.policy, entry, request).inspect_err(|error| {
+    /// Where the delivery options of an entry lead.
+    async fn options(&mut self, request: &Request<'_>, entry: &Entry) -> Result<Targets, Refusal> {
+        let applied = evaluate(&self.routes.policy, entry, request).inspect_err(|error| {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
         })?;
         let mut all = Targets { errors_to: errors_to(entry), ..Targets::default() };
@@ -127,13 +138,13 @@ impl Routes {
             for target in targets {
                 match target {
                     Target::Address(address) => all.addresses.push((address, applied.is_way)),
-                    Target::Member(dn) => match address_of(&dn, lookup).await? {
+                    Target::Member(dn) => match self.address_of(&dn).await? {
                         Some(address) => all.addresses.push((address, false)),
                         None => all.missing.push(dn),
                     },
                 }
             }
-            trace.note(|| Step::Option {
+            self.trace.note(|| Step::Option {
                 option: applied.option.to_owned(),
                 targets: all.addresses[before..]
                     .iter()
@@ -145,19 +156,32 @@ impl Routes {
         Ok(all)
     }
 
-    fn in_aliases(&self, names: &Names<'_>, trace: &mut Trace) -> Option<Targets> {
+    /// Members of a group by name are asked for their address.
+    async fn address_of(&self, dn: &str) -> Result<Option<String>, Refusal> {
+        let entry = self.lookup.entry(dn).await?;
+        Ok(entry.and_then(|entry| entry.first("mail").map(str::to_owned)))
+    }
+
+    /// `None`: the alias file knows nothing of it.
+    fn in_file(&mut self, names: &Names<'_>) -> Option<Targets> {
+        let aliases = &self.routes.aliases;
         let with_domain = names.probes().map(|(probe, _)| probe);
         let bare = [Some(names.local.clone()), names.name.clone()].into_iter().flatten();
         let mut probes = with_domain.chain(bare);
-        let (name, targets) = probes.find_map(|probe| self.aliases.get_key_value(&probe))?;
-        trace.note(|| Step::Alias { source: "aliases", targets: targets.clone() });
+        let (name, targets) = probes.find_map(|probe| aliases.get_key_value(&probe))?;
+        self.trace.note(|| Step::Alias { source: "aliases", targets: targets.clone() });
         // As in sendmail's and Postfix's alias files.
         let owner = format!("owner-{name}");
         Some(Targets {
             addresses: targets.iter().map(|target| (target.clone(), false)).collect(),
             missing: Vec::new(),
-            errors_to: self.aliases.contains_key(&owner).then_some(owner),
+            errors_to: aliases.contains_key(&owner).then_some(owner),
         })
+    }
+
+    fn instead(&mut self, source: &'static str, target: String, is_way: bool) -> Targets {
+        self.trace.note(|| Step::Alias { source, targets: vec![target.clone()] });
+        Targets::one(target, is_way)
     }
 }
 
@@ -194,45 +218,12 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The one mail entry with this address.
-async fn find(
-    domain: &Arc<Domain>,
-    address: &str,
-    lookup: &impl Lookup,
-    trace: &mut Trace,
-) -> Result<Option<Arc<Entry>>, Refusal> {
-    let mut entries = lookup.entries(domain, address).await?;
-    trace.note(|| Step::Entries {
-        address: address.to_owned(),
-        found: entries.iter().map(|entry| entry.dn.clone()).collect(),
-    });
-    entries.retain(|entry| entry.is_mail());
-    match entries.len() {
-        0 | 1 => Ok(entries.pop()),
-        count => {
-            warn!(?address, count, "several directory entries have one address");
-            Err(EntryError::Ambiguous(count).into())
-        }
-    }
-}
-
-/// Members of a group by name are asked for their address.
-async fn address_of(dn: &str, lookup: &impl Lookup) -> Result<Option<String>, Refusal> {
-    let entry = lookup.entry(dn).await?;
-    Ok(entry.and_then(|entry| entry.first("mail").map(str::to_owned)))
-}
-
 /// Whom a list wants to hear of failures: an address, or a URL of one.
 fn errors_to(entry: &Entry) -> Option<String> {
     let value = entry.first("mgrperrorsto")?.trim();
     let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"));
     let address = scheme.map_or(value, |_| &value[7..]);
     Address::parse(address).is_ok().then(|| address.to_owned())
-}
-
-fn instead(source: &'static str, target: String, is_way: bool, trace: &mut Trace) -> Targets {
-    trace.note(|| Step::Alias { source, targets: vec![target.clone()] });
-    Targets::one(target, is_way)
 }
 
 /// What targets of alias files begin with that are no addresses: commands, files, lists in files.

@@ -1,4 +1,7 @@
-//! What routing found, remembered and shared by all sessions.
+//! What the router publishes: the routes in force, and what they led to, read by all sessions.
+//!
+//! [`InForce`] holds routes and answers together and is replaced as a whole: an answer that was made
+//! by routes that are in force no more is remembered where nobody looks any more.
 //!
 //! Holds only what does not depend on who asks. Bounded, in answers and in octets: when it is full,
 //! what is out of date goes first, and then a part of the rest. What lists came to is counted once,
@@ -17,70 +20,93 @@ use dashmap::DashMap;
 use relais_channels::mail::Address;
 use relais_config::directory::Cache as Limits;
 
-use super::routes::{Question, Resolution, Route, Routes};
+use super::{
+    lists::Lists,
+    routes::{Question, Resolution, Route, Routes},
+};
 
-/// The cache, with the routes that its answers came from.
+/// The place where the router publishes.
 #[derive(Debug)]
 pub struct RouteCache {
-    answers: DashMap<Box<str>, Answer>,
-    routes: RwLock<Arc<Routes>>,
-    /// Grows with each [`RouteCache::replace`].
-    generation: AtomicU64,
+    in_force: RwLock<Arc<InForce>>,
     limits: Limits,
-    hits: AtomicU64,
-    misses: AtomicU64,
+    uses: Arc<Uses>,
+}
+
+/// Routes in force, and what they led to.
+#[derive(Debug)]
+pub struct InForce {
+    /// The routes.
+    pub routes: Arc<Routes>,
+    /// What long lists came to a moment ago.
+    pub(super) lists: Lists,
+    answers: DashMap<Box<str>, Remembered>,
+    limits: Limits,
+    uses: Arc<Uses>,
     octets: AtomicUsize,
     /// Answers that share what a list came to, by its place in memory, and its octets.
     shared: Mutex<HashMap<usize, (usize, usize)>>,
 }
 
+/// How often the cache was of use.
+#[derive(Debug, Default)]
+struct Uses {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
 #[derive(Clone, Debug)]
-struct Answer {
+struct Remembered {
     resolution: Arc<Resolution>,
     until: Instant,
 }
 
 impl RouteCache {
-    /// An empty cache.
+    /// Puts routes in force. Nothing is remembered yet.
     pub fn new(routes: Arc<Routes>, limits: Limits) -> Self {
-        Self {
-            answers: DashMap::new(),
-            routes: RwLock::new(routes),
-            generation: AtomicU64::new(0),
-            limits,
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            octets: AtomicUsize::new(0),
-            shared: Mutex::default(),
-        }
+        let uses = Arc::default();
+        let first = InForce::new(routes, limits, Arc::clone(&uses));
+        Self { in_force: RwLock::new(Arc::new(first)), limits, uses }
+    }
+
+    /// Routes and answers as they are now.
+    pub fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The routes in force.
     pub fn routes(&self) -> Arc<Routes> {
-        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts other routes in force and forgets every answer.
-    pub fn replace(&self, routes: Arc<Routes>) {
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
-        self.clear();
-    }
-
-    /// Forgets every answer: the directory has changed.
-    pub fn clear(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        self.routes().lists.forget();
-        self.forget_all();
+        Arc::clone(&self.in_force().routes)
     }
 
     /// Answers from the cache, for `directory_cache_hits_total`.
     pub fn hits(&self) -> u64 {
-        self.hits.load(Ordering::Relaxed)
+        self.uses.hits.load(Ordering::Relaxed)
     }
 
     /// Answers that were not there.
     pub fn misses(&self) -> u64 {
-        self.misses.load(Ordering::Relaxed)
+        self.uses.misses.load(Ordering::Relaxed)
+    }
+
+    /// Puts other routes in force, which know of no answer yet. Only the router does so.
+    pub(super) fn publish(&self, routes: Arc<Routes>) {
+        let next = InForce::new(routes, self.limits, Arc::clone(&self.uses));
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
+
+impl InForce {
+    fn new(routes: Arc<Routes>, limits: Limits, uses: Arc<Uses>) -> Self {
+        Self {
+            routes,
+            lists: Lists::default(),
+            answers: DashMap::new(),
+            limits,
+            uses,
+            octets: AtomicUsize::new(0),
+            shared: Mutex::default(),
+        }
     }
 
     /// Octets of the answers held.
@@ -98,26 +124,15 @@ impl RouteCache {
         self.answers.is_empty()
     }
 
-    /// To be read before an answer is made, and given back with it.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-
     pub(super) fn find(&self, question: &Question<'_>) -> Option<Arc<Resolution>> {
         let key = key(question.source_channel, question.address);
         let found = self.answers.get(&*key).filter(|answer| Instant::now() < answer.until);
-        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        let counter = if found.is_some() { &self.uses.hits } else { &self.uses.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found.map(|answer| Arc::clone(&answer.resolution))
     }
 
-    /// Remembers an answer, unless what it rests on was replaced meanwhile.
-    pub(super) fn remember(
-        &self,
-        question: &Question<'_>,
-        resolution: &Arc<Resolution>,
-        generation: u64,
-    ) {
+    pub(super) fn remember(&self, question: &Question<'_>, resolution: &Arc<Resolution>) {
         let life = match &resolution.routes {
             Ok(_) => self.limits.ttl,
             Err(reply) if reply.is_permanent() => self.limits.negative_ttl,
@@ -127,23 +142,15 @@ impl RouteCache {
         let Some(until) = now.checked_add(life).filter(|_| self.limits.entries > 0) else { return };
         self.make_room(now);
         let key = key(question.source_channel, question.address);
-        let answer = Answer { resolution: Arc::clone(resolution), until };
+        let answer = Remembered { resolution: Arc::clone(resolution), until };
         self.charge(key.len(), resolution);
         if let Some(before) = self.answers.insert(key.as_str().into(), answer) {
             self.discharge(key.len(), &before.resolution);
         }
-        // Read last: a clear that came before the insertion is seen here.
-        if self.generation() != generation {
-            self.forget_all();
-        }
-    }
-
-    fn forget_all(&self) {
-        self.keep(|_| false);
     }
 
     /// Forgets the other answers.
-    fn keep(&self, mut wanted: impl FnMut(&Answer) -> bool) {
+    fn keep(&self, mut wanted: impl FnMut(&Remembered) -> bool) {
         self.answers.retain(|key, answer| {
             let stays = wanted(answer);
             if !stays {

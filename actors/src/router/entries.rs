@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use relais_channels::mail::{Entry, Origin, Recipient};
 use relais_config::channel::Copies;
 
-use super::Route;
+use super::routes::Route;
 use crate::channels::Channels;
 
 /// Groups recipients by the way they go, as each channel's `copies` and `addrsperfile` say. Each

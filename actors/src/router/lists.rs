@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Route;
+use super::routes::Route;
 
 /// Lists that were expanded a moment ago.
 #[derive(Debug, Default)]
@@ -47,11 +47,6 @@ impl Lists {
         if known.len() < MOST {
             known.insert(list, (Arc::downgrade(routes), Instant::now()));
         }
-    }
-
-    /// The directory has changed.
-    pub(super) fn forget(&self) {
-        self.lock().clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -1,7 +1,13 @@
 //! The router: recipient in; channel, address and next hop out.
 //!
-//! [`Routes`] decides, [`RouteCache`] remembers, and the [`Router`] actor asks the directory for
-//! what is not remembered. Sessions hold a [`RouterHandle`]: only a miss costs a message.
+//! A recipient is walked by [`Resolver`], which goes by [`Routes`] and the directory and is no actor.
+//! The [`Router`] actor owns which routes are in force: it publishes them in a [`RouteCache`], and
+//! answers what nobody remembers. Sessions hold a [`RouterHandle`]: only a miss costs a message.
+//!
+//! An actor and no plain value: whoever puts other routes in force ([`ReplaceRoutes`]) and whoever
+//! walks by them ([`Resolve`], [`Explain`]) stand in one line, and what walking costs is seen at the
+//! metrics endpoint. Two who ask for one recipient at once have it walked twice; the directory makes
+//! one look-up of it.
 
 mod access;
 mod alias;
@@ -12,6 +18,7 @@ mod expand;
 mod lists;
 mod postmaster;
 mod refusal;
+mod resolver;
 mod rewrite;
 mod routes;
 mod rules;
@@ -25,11 +32,13 @@ use std::sync::Arc;
 use actix::prelude::*;
 use relais_channels::mail::{Address, Enhanced, Reply};
 
-pub(crate) use self::expand::MAX_EXPANSION;
+pub(crate) use self::refusal::MAX_EXPANSION;
+use self::{access::admit, steps::Trace};
 pub use self::{
     access::{Access, internal_ip},
-    cache::RouteCache,
+    cache::{InForce, RouteCache},
     entries::grouped,
+    resolver::Resolver,
     routes::{Question, Resolution, Route, Routes, RoutesError, Routing},
     steps::Step,
 };
@@ -71,7 +80,7 @@ pub struct ReplaceRoutes(pub Arc<Routes>);
 /// The actor.
 #[derive(Debug)]
 pub struct Router {
-    cache: Arc<RouteCache>,
+    published: Arc<RouteCache>,
     directory: DirectoryHandle,
 }
 
@@ -87,7 +96,7 @@ pub struct RouterHandle {
 impl Router {
     /// An actor that answers by the routes of `cache`.
     pub fn new(cache: Arc<RouteCache>, directory: DirectoryHandle) -> Self {
-        Self { cache, directory }
+        Self { published: cache, directory }
     }
 }
 
@@ -100,18 +109,18 @@ impl Handler<Resolve> for Router {
     type Result = ResponseFuture<Arc<Resolution>>;
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
-        let (routes, directory) = (self.cache.routes(), self.directory.clone());
+        let (now, directory) = (self.published.in_force(), self.directory.clone());
         Box::pin(async move {
             let question = Question {
                 address: &resolve.address,
                 sender: "",
                 source_channel: &resolve.source_channel,
                 may_relay: false,
-                trace: false,
                 header: false,
                 released: resolve.released,
             };
-            Arc::new(routes.resolve(&question, &directory).await)
+            let resolver = Resolver::new(&now.routes, &directory, question).sharing(&now.lists);
+            Arc::new(resolver.resolve().await)
         })
     }
 }
@@ -120,18 +129,17 @@ impl Handler<Explain> for Router {
     type Result = ResponseFuture<Routing>;
 
     fn handle(&mut self, explain: Explain, _: &mut Self::Context) -> Self::Result {
-        let (routes, directory) = (self.cache.routes(), self.directory.clone());
+        let (routes, directory) = (self.published.routes(), self.directory.clone());
         Box::pin(async move {
             let question = Question {
                 address: &explain.address,
                 sender: &explain.sender,
                 source_channel: &explain.source_channel,
                 may_relay: explain.may_relay,
-                trace: true,
                 header: explain.header,
                 released: false,
             };
-            routes.route(&question, &directory).await
+            Resolver::new(&routes, &directory, question).traced().route().await
         })
     }
 }
@@ -140,24 +148,24 @@ impl Handler<ReplaceRoutes> for Router {
     type Result = ();
 
     fn handle(&mut self, ReplaceRoutes(routes): ReplaceRoutes, _: &mut Self::Context) {
-        self.cache.replace(routes);
+        self.published.publish(routes);
     }
 }
 
 impl RouterHandle {
-    /// The ways of a recipient, or what the client gets to read. `trace` and `header` of the
-    /// question are not looked at: [`Explain`] is for those.
+    /// The ways of a recipient, or what the client gets to read. `header` of the question is not
+    /// looked at: [`Explain`] is for that.
     pub async fn resolve(&self, question: &Question<'_>) -> Result<Arc<[Route]>, Reply> {
-        let resolution = if let Some(resolution) = self.cache.find(question) {
-            resolution
+        let now = self.cache.in_force();
+        let found = if let Some(found) = now.find(question) {
+            found
         } else {
-            let generation = self.cache.generation();
-            let resolution = self.ask(question).await?;
-            self.cache.remember(question, &resolution, generation);
-            resolution
+            let found = self.ask(question).await?;
+            now.remember(question, &found);
+            found
         };
-        self.cache.routes().admit(&resolution, question)?;
-        resolution.routes.clone()
+        admit(&now.routes, &found, question, &mut Trace::default())?;
+        found.routes.clone()
     }
 
     /// The same as things are now, whatever was found before; and for everybody.
@@ -170,9 +178,9 @@ impl RouterHandle {
         &self,
         question: &Question<'_>,
     ) -> Result<Arc<[Route]>, Reply> {
-        let resolution = self.ask(question).await?;
-        self.cache.routes().admit(&resolution, question)?;
-        resolution.routes.clone()
+        let found = self.ask(question).await?;
+        admit(&self.cache.routes(), &found, question, &mut Trace::default())?;
+        found.routes.clone()
     }
 
     async fn ask(&self, question: &Question<'_>) -> Result<Arc<Resolution>, Reply> {

@@ -3,10 +3,6 @@
 use relais_channels::mail::{Enhanced, Reply};
 use relais_config::rewrite::ErrorText;
 
-use super::{
-    expand::{MAX_DEPTH, MAX_EXPANSION},
-    rewrite::MAX_PASSES,
-};
 use crate::directory::{EntryError, LookupError};
 
 /// Why an address leads nowhere, and so what its sender gets to read.
@@ -119,7 +115,10 @@ pub(super) fn is_lookup_failure(reply: &Reply) -> bool {
     *reply == Refusal::Domain(lookup.clone()).reply() || *reply == Refusal::Lookup(lookup).reply()
 }
 
-/// A stranger may not send there.
-pub(super) fn relaying() -> Reply {
-    Reply::new(550, Enhanced(5, 7, 1), "relaying not permitted")
-}
+/// Passes of rewriting over one address. The original warns of loops and names no limit; ours is
+/// inferred.
+pub(super) const MAX_PASSES: usize = 10;
+/// Aliases within aliases.
+pub(super) const MAX_DEPTH: usize = 10;
+/// Recipients that one address may stand for: as many as a message may have, all lists expanded.
+pub(crate) const MAX_EXPANSION: usize = 50_000;

@@ -10,6 +10,7 @@ use relais_channels::mail::Address;
 use relais_config::{
     RewriteRule,
     channel::Program,
+    mapping::Tables,
     rewrite::{
         Chunk, Condition, ErrorText, Location, Outcome, Part, PatternKind, Piece, Rewriting,
         Template,
@@ -18,7 +19,7 @@ use relais_config::{
 };
 
 use super::{
-    refusal::Refusal,
+    refusal::{MAX_PASSES, Refusal},
     routes::Routes,
     rules::Split,
     spec::Spec,
@@ -39,6 +40,15 @@ pub(super) struct Purpose<'a> {
     pub(super) released: bool,
 }
 
+/// Rewrites one address.
+pub(super) struct Rewriter<'a, L> {
+    routes: &'a Routes,
+    lookup: &'a L,
+    purpose: Purpose<'a>,
+    trace: &'a mut Trace,
+    sticky: Sticky,
+}
+
 /// What rewriting came to.
 #[derive(Clone, Debug)]
 pub(super) struct Rewritten {
@@ -52,8 +62,16 @@ pub(super) struct Rewritten {
     pub(super) unclaimed: bool,
 }
 
-/// What applying a rule came to.
-enum Applied {
+/// What rules leave behind for the passes after them.
+#[derive(Default)]
+struct Sticky {
+    tag: String,
+    error: Option<ErrorText>,
+    catch_all: bool,
+}
+
+/// What one pass came to.
+enum Pass {
     /// `$?text` alone.
     Unchanged,
     /// The address is rewritten again.
@@ -67,132 +85,129 @@ struct NotApplied(Cow<'static, str>);
 
 /// What may be substituted.
 struct Subject<'a> {
+    tables: Tables<'a>,
     spec: &'a Spec,
     split: &'a Split,
 }
 
-/// What rules leave behind for the passes after them.
-#[derive(Default)]
-struct Sticky {
-    tag: String,
-    error: Option<ErrorText>,
-    catch_all: bool,
-}
+impl<'a, L: Lookup> Rewriter<'a, L> {
+    pub(super) fn new(
+        routes: &'a Routes,
+        lookup: &'a L,
+        purpose: Purpose<'a>,
+        trace: &'a mut Trace,
+    ) -> Self {
+        Self { routes, lookup, purpose, trace, sticky: Sticky::default() }
+    }
 
-impl Routes {
-    /// Rewrites an address until its channel's tag is known.
-    pub(super) async fn rewrite(
-        &self,
-        mut address: Address,
-        purpose: Purpose<'_>,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
-    ) -> Result<Rewritten, Refusal> {
-        let mut sticky = Sticky::default();
+    /// Rewrites the address until its channel's tag is known.
+    pub(super) async fn rewrite(mut self, mut address: Address) -> Result<Rewritten, Refusal> {
         for _ in 0..MAX_PASSES {
-            trace.note(|| Step::Rewriting {
+            self.trace.note(|| Step::Rewriting {
                 address: address.to_string(),
-                kind: if purpose.envelope { "envelope" } else { "header" },
+                kind: if self.purpose.envelope { "envelope" } else { "header" },
             });
             let Some(spec) = Spec::of(&address) else {
                 address = self.complete(&address)?;
-                trace.note(|| Step::Completed { address: address.to_string() });
+                self.trace.note(|| Step::Completed { address: address.to_string() });
                 continue;
             };
-            trace.note(|| Step::Host { host: spec.host.clone(), found: name_of(spec.location) });
-            let applied = self.pass(&spec, purpose, &mut sticky, lookup, trace).await?;
-            let (text, user, tag, ruled) = match applied {
-                Some(Applied::Restart(text)) => {
+            let (host, found) = (&spec.host, name_of(spec.location));
+            self.trace.note(|| Step::Host { host: host.clone(), found });
+            let passed = self.pass(&spec).await?;
+            let (text, user, tag, ruled) = match passed {
+                Some(Pass::Restart(text)) => {
                     address = parse(&text)?;
                     continue;
                 }
-                Some(Applied::Finish { address, user, tag }) => (address, user, tag, true),
-                Some(Applied::Unchanged) | None => {
+                Some(Pass::Finish { address, user, tag }) => (address, user, tag, true),
+                Some(Pass::Unchanged) | None => {
                     let text = spec.replaced(&spec.user, &spec.host, None);
                     (text, spec.user.clone(), spec.host.clone(), false)
                 }
             };
-            let channel = self.channel_by_tag(&tag);
-            trace.note(|| Step::Channel {
-                tag: tag.clone(),
-                channel: channel.map(|n| self.channels[n].name.clone()),
-            });
-            let local = channel.is_some_and(|n| self.channels[n].program == Program::Local);
-            // What a route through this machine leaves may be a bare name: it is completed.
-            let goes_on = |rest: &Address| {
-                local && (spec.location == Location::Route || Spec::of(rest).is_some())
-            };
-            if let Some(rest) = Address::parse(&user).ok().filter(goes_on) {
+            let channel = self.channel_of(&tag);
+            if let Some(rest) = self.rest(&spec, &user, channel) {
                 address = rest;
                 continue;
             }
-            let unclaimed = sticky.catch_all || !ruled;
+            let unclaimed = self.sticky.catch_all || !ruled;
             let address = parse(&text)?;
-            return Ok(Rewritten { address, tag, channel, error: sticky.error, unclaimed });
+            return Ok(Rewritten { address, tag, channel, error: self.sticky.error, unclaimed });
         }
         Err(Refusal::Loop)
     }
 
     /// Gives a bare name its domain.
     fn complete(&self, address: &Address) -> Result<Address, Refusal> {
-        parse(&format!("{}@{}", address.mailbox(), self.completion))
+        parse(&format!("{}@{}", address.mailbox(), self.routes.completion))
     }
 
-    /// Tries the rules for one host.
-    async fn pass(
-        &self,
-        spec: &Spec,
-        purpose: Purpose<'_>,
-        sticky: &mut Sticky,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
-    ) -> Result<Option<Applied>, Refusal> {
-        let known = self.channel_by_tag(&spec.host).is_some();
-        let here = known && self.is_here(&spec.host);
-        for (rule, split) in self.rules.candidates(&sticky.tag, &spec.host, spec.location, known) {
+    /// The channel that a tag stands for.
+    fn channel_of(&mut self, tag: &str) -> Option<usize> {
+        let channel = self.routes.channel_by_tag(tag);
+        self.trace.note(|| Step::Channel {
+            tag: tag.to_owned(),
+            channel: channel.map(|n| self.routes.channels[n].name.clone()),
+        });
+        channel
+    }
+
+    /// What goes on when the host was this machine: the rest of a route, or a host within the user.
+    fn rest(&self, spec: &Spec, user: &str, channel: Option<usize>) -> Option<Address> {
+        let local = channel.is_some_and(|n| self.routes.channels[n].program == Program::Local);
+        let rest = local.then(|| Address::parse(user).ok()).flatten()?;
+        // What a route through this machine leaves may be a bare name: it is completed.
+        (spec.location == Location::Route || Spec::of(&rest).is_some()).then_some(rest)
+    }
+
+    /// Tries the rules for one host. `None`: no rule applies.
+    async fn pass(&mut self, spec: &Spec) -> Result<Option<Pass>, Refusal> {
+        let routes = self.routes;
+        let known = routes.channel_by_tag(&spec.host).is_some();
+        let here = known && routes.is_here(&spec.host);
+        let tag = &self.sticky.tag;
+        for (rule, split) in routes.rules.candidates(tag, &spec.host, spec.location, known) {
             // A pattern for the domain around this machine would send its mail out and back in.
             // The original's configurations name the machine in a rule of its own; inferred.
             if here && !matches!(rule.kind, PatternKind::Always | PatternKind::Exact) {
                 continue;
             }
-            let subject = Subject { spec, split: &split };
-            match self.apply(rule, &subject, purpose, sticky, lookup).await? {
-                Ok(applied) => {
-                    trace.note(|| Step::Applied {
+            let subject = Subject { tables: routes.tables(), spec, split: &split };
+            match self.apply(rule, &subject).await? {
+                Ok(pass) => {
+                    self.trace.note(|| Step::Applied {
                         pattern: rule.pattern.clone(),
                         template: rule.template.clone(),
-                        address: match &applied {
-                            Applied::Unchanged => spec.replaced(&spec.user, &spec.host, None),
-                            Applied::Restart(address) | Applied::Finish { address, .. } => {
+                        address: match &pass {
+                            Pass::Unchanged => spec.replaced(&spec.user, &spec.host, None),
+                            Pass::Restart(address) | Pass::Finish { address, .. } => {
                                 address.clone()
                             }
                         },
                     });
-                    return Ok(Some(applied));
+                    return Ok(Some(pass));
                 }
-                Err(NotApplied(reason)) => trace.note(|| Step::Failed {
+                Err(NotApplied(reason)) => self.trace.note(|| Step::Failed {
                     pattern: rule.pattern.clone(),
                     template: rule.template.clone(),
                     reason: reason.into_owned(),
                 }),
             }
         }
-        trace.note(|| Step::NoRule { host: spec.host.clone() });
+        self.trace.note(|| Step::NoRule { host: spec.host.clone() });
         Ok(None)
     }
 
     async fn apply(
-        &self,
+        &mut self,
         rule: &RewriteRule,
         subject: &Subject<'_>,
-        purpose: Purpose<'_>,
-        sticky: &mut Sticky,
-        lookup: &impl Lookup,
-    ) -> Result<Result<Applied, NotApplied>, Refusal> {
+    ) -> Result<Result<Pass, NotApplied>, Refusal> {
         let parsed;
         let rewriting = match &rule.parsed {
             Template::Plain(rewriting) => rewriting,
-            Template::General(chunks) => match self.put_together(chunks, subject) {
+            Template::General(chunks) => match subject.put_together(chunks) {
                 Ok(rewriting) => {
                     parsed = rewriting;
                     &parsed
@@ -202,52 +217,51 @@ impl Routes {
         };
         let mut claimed = !rule.kind.is_catch_all();
         for condition in &rewriting.conditions {
-            if let Err(reason) = self.check(condition, subject, purpose, lookup).await? {
+            if let Err(reason) = self.check(condition, subject).await? {
                 return Ok(Err(reason));
             }
             claimed |= matches!(condition, Condition::Local(_));
         }
-        let applied = match self.outcome(&rewriting.outcome, subject) {
-            Ok(applied) => applied,
+        let pass = match subject.outcome(&rewriting.outcome) {
+            Ok(pass) => pass,
             Err(reason) => return Ok(Err(reason)),
         };
-        sticky.catch_all |= !claimed;
+        self.sticky.catch_all |= !claimed;
         if let Some(error) = &rewriting.error {
-            sticky.error = Some(error.clone());
+            self.sticky.error = Some(error.clone());
         }
         if let Some(tag) = &rewriting.set_tag {
-            sticky.tag.clone_from(tag);
+            self.sticky.tag.clone_from(tag);
         }
-        Ok(Ok(applied))
+        Ok(Ok(pass))
     }
 
     async fn check(
         &self,
         condition: &Condition,
         subject: &Subject<'_>,
-        purpose: Purpose<'_>,
-        lookup: &impl Lookup,
     ) -> Result<Result<(), NotApplied>, Refusal> {
-        let is_source = |name: &String| name.eq_ignore_ascii_case(purpose.source);
+        let Purpose { envelope, forward, source, .. } = self.purpose;
+        let is_source = |name: &String| name.eq_ignore_ascii_case(source);
         let (holds, reason) = match condition {
-            Condition::Envelope(envelope) => (purpose.envelope == *envelope, "$E or $B"),
-            Condition::Forward(forward) => (purpose.forward == *forward, "$F or $R"),
+            Condition::Envelope(wanted) => (envelope == *wanted, "$E or $B"),
+            Condition::Forward(wanted) => (forward == *wanted, "$F or $R"),
             Condition::Found(locations) => {
                 (locations.contains(&subject.spec.location), "where the host stands")
             }
             Condition::Source(names) => (names.iter().any(is_source), "$M"),
             Condition::NotSource(names) => (!names.iter().any(is_source), "$N"),
             Condition::Internal(internal) => {
-                (self.is_internal(purpose.source) == *internal, "$1M or $1N")
+                (self.routes.is_internal(source) == *internal, "$1M or $1N")
             }
             // While the channel is being found there is no destination yet.
             Condition::Destination(_) | Condition::NotDestination(_) => (true, ""),
             Condition::Local(pieces) | Condition::NotLocal(pieces) => {
-                let domain = match self.expand(pieces, subject, &mut Case::default()) {
+                let domain = match subject.expand(pieces, &mut Case::default()) {
                     Ok(domain) => domain.to_ascii_lowercase(),
                     Err(reason) => return Ok(Err(reason)),
                 };
-                let ours = self.is_ours(&domain, lookup).await?;
+                let ours = self.is_ours(&domain).await?;
                 let wanted = matches!(condition, Condition::Local(_));
                 (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
             }
@@ -256,30 +270,25 @@ impl Routes {
     }
 
     /// Whether the directory has the domain, and this machine may act for it.
-    async fn is_ours(&self, name: &str, lookup: &impl Lookup) -> Result<bool, Refusal> {
-        let domain = lookup.domain(name).await.map_err(Refusal::Domain)?;
+    async fn is_ours(&self, name: &str) -> Result<bool, Refusal> {
+        let domain = self.lookup.domain(name).await.map_err(Refusal::Domain)?;
         Ok(domain.is_some_and(|domain| {
             let hosts = domain.entry.all("mailroutinghosts");
-            let here = |host: &String| {
-                self.policy.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
-            };
-            hosts.is_empty() || hosts.iter().any(here)
+            hosts.is_empty() || hosts.iter().any(|host| self.routes.policy.is_here(host))
         }))
     }
+}
 
+impl<'a> Subject<'a> {
     /// Looks up each `$(key)` and parses what comes out.
-    fn put_together(
-        &self,
-        chunks: &[Chunk],
-        subject: &Subject<'_>,
-    ) -> Result<Rewriting, NotApplied> {
+    fn put_together(&self, chunks: &[Chunk]) -> Result<Rewriting, NotApplied> {
         let mut text = String::new();
         for chunk in chunks {
             match chunk {
                 Chunk::Raw(raw) => text.push_str(raw),
                 Chunk::Key(pieces) => {
-                    let key = self.expand(pieces, subject, &mut Case::default())?;
-                    let value = self.tables().general(&key);
+                    let key = self.expand(pieces, &mut Case::default())?;
+                    let value = self.tables.general(&key);
                     let missing = || NotApplied(format!("$({key}) is not in the database").into());
                     text.push_str(value.ok_or_else(missing)?);
                 }
@@ -288,51 +297,44 @@ impl Routes {
         Rewriting::parse(&text).map_err(|e| NotApplied(format!("{text}: {e}").into()))
     }
 
-    fn outcome(&self, outcome: &Outcome, subject: &Subject<'_>) -> Result<Applied, NotApplied> {
+    fn outcome(&self, outcome: &Outcome) -> Result<Pass, NotApplied> {
         let mut case = Case::default();
-        let mut expand = |pieces: &[Piece]| self.expand(pieces, subject, &mut case);
+        let mut expand = |pieces: &[Piece]| self.expand(pieces, &mut case);
         match outcome {
-            Outcome::Unchanged => Ok(Applied::Unchanged),
+            Outcome::Unchanged => Ok(Pass::Unchanged),
             Outcome::Restart { user, host } => {
                 let (user, host) = (expand(user)?, expand(host)?);
-                Ok(Applied::Restart(subject.spec.replaced(&user, &host, None)))
+                Ok(Pass::Restart(self.spec.replaced(&user, &host, None)))
             }
             Outcome::Finish { user, host, route, tag } => {
                 let (user, host) = (expand(user)?, expand(host)?);
                 let route = route.as_deref().map(&mut expand).transpose()?;
                 let tag = tag.as_deref().map(&mut expand).transpose()?;
-                let address = subject.spec.replaced(&user, &host, route.as_deref());
-                Ok(Applied::Finish { address, user, tag: tag.unwrap_or(host) })
+                let address = self.spec.replaced(&user, &host, route.as_deref());
+                Ok(Pass::Finish { address, user, tag: tag.unwrap_or(host) })
             }
         }
     }
 
-    fn expand(
-        &self,
-        pieces: &[Piece],
-        subject: &Subject<'_>,
-        case: &mut Case,
-    ) -> Result<String, NotApplied> {
+    fn expand(&self, pieces: &[Piece], case: &mut Case) -> Result<String, NotApplied> {
         let mut out = String::new();
         for piece in pieces {
             match piece {
                 Piece::Case(new) => *case = *new,
                 Piece::Mapping { table, argument } => {
-                    let argument = self.expand(argument, subject, &mut Case::default())?;
-                    let mapped = self.tables().lookup(table, &argument);
+                    let argument = self.expand(argument, &mut Case::default())?;
+                    let mapped = self.tables.lookup(table, &argument);
                     let said_no = || NotApplied(format!("{table} has no $Y for {argument}").into());
                     let mapped = mapped.filter(|mapped| mapped.flags.has('Y'));
                     case.push(&mut out, &mapped.ok_or_else(said_no)?.text);
                 }
-                _ => case.push(&mut out, &subject.value(piece)?),
+                _ => case.push(&mut out, &self.value(piece)?),
             }
         }
         Ok(out)
     }
-}
 
-impl<'a> Subject<'a> {
-    fn value(&self, piece: &'a Piece) -> Result<Cow<'a, str>, NotApplied> {
+    fn value<'p>(&'p self, piece: &'p Piece) -> Result<Cow<'p, str>, NotApplied> {
         let text = match piece {
             Piece::Text(text) => text.into(),
             Piece::User => self.user(),
@@ -408,6 +410,3 @@ fn name_of(location: Location) -> &'static str {
         Location::Bang => "left of !",
     }
 }
-
-/// Passes over one address. The original warns of loops and names no limit; ours is inferred.
-pub(super) const MAX_PASSES: usize = 10;

@@ -1,8 +1,8 @@
-//! Routing: a recipient in, the ways it goes out.
+//! What routing goes by, and what it comes to. Plain data: [`Routes`] is taken from the configuration
+//! once and never changes; a [`super::Resolver`] walks a recipient through it.
 //!
-//! No actor here: what is decided depends on the configuration, the directory's answers and the
-//! question, and nothing else. What depends on who asks (may the client relay, may this sender
-//! write there) is kept apart from what does not, so that the latter can be remembered.
+//! What does not depend on who asks ([`Resolution`]) is kept apart from what does ([`Routing`]), so
+//! that the former can be remembered.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,17 +12,8 @@ use std::{
 use relais_channels::mail::{Address, Reply};
 use relais_config::{Channel, Config, MappingTable, channel::Program, mapping::Tables};
 
-use super::{
-    access::{self, Access, ORIG_SEND_ACCESS},
-    expand::{Expansion, Lineage},
-    lists::Lists,
-    postmaster::Postmaster,
-    refusal::{Refusal, is_lookup_failure, relaying},
-    rewrite::{Purpose, Rewritten},
-    rules::Rules,
-    steps::{Step, Trace},
-};
-use crate::directory::{Lookup, Policy};
+use super::{postmaster::Postmaster, rules::Rules, steps::Step};
+use crate::directory::Policy;
 
 /// Everything that routing goes by.
 #[derive(Debug)]
@@ -47,14 +38,10 @@ pub struct Routes {
     pub(super) has_transport: bool,
     /// Who else stands in for a postmaster that nobody knows.
     pub(super) postmaster: Postmaster,
-    /// What lists came to a moment ago.
-    pub(super) lists: Lists,
 }
 
 /// A recipient to find the way of.
 #[derive(Clone, Copy, Debug)]
-// Each flag says something else about who asks, and for what.
-#[allow(clippy::struct_excessive_bools)]
 pub struct Question<'a> {
     /// The recipient.
     pub address: &'a Address,
@@ -64,8 +51,6 @@ pub struct Question<'a> {
     pub source_channel: &'a str,
     /// The client may send to domains that are not ours.
     pub may_relay: bool,
-    /// Tell each step.
-    pub trace: bool,
     /// Rewrite as an address of a header; aliases are then left alone.
     pub header: bool,
     /// The mail was released from a hold channel: the status `hold` does not count.
@@ -177,35 +162,7 @@ impl Routes {
             delimiter: local.map_or("+".to_owned(), |local| local.recipient_delimiter.clone()),
             has_transport: local.is_some_and(transports),
             postmaster: Postmaster::of(config),
-            lists: Lists::default(),
         })
-    }
-
-    /// Finds the way of a recipient.
-    pub async fn route(&self, question: &Question<'_>, lookup: &impl Lookup) -> Routing {
-        let mut trace = Trace::new(question.trace);
-        let resolution = self.resolve_traced(question, lookup, &mut trace).await;
-        let admitted = self.admit_traced(&resolution, question, &mut trace);
-        let outcome = admitted.and(resolution.routes);
-        if let Err(reply) = &outcome {
-            trace.note(|| Step::Refused {
-                address: question.address.to_string(),
-                reply: reply.clone(),
-            });
-        }
-        let Resolution { local, relaying, .. } = resolution;
-        Routing { outcome, local, relaying, steps: trace.into_steps() }
-    }
-
-    /// The part of the way that does not depend on who asks: the same for every sender and every
-    /// client of a source channel.
-    pub async fn resolve(&self, question: &Question<'_>, lookup: &impl Lookup) -> Resolution {
-        self.resolve_traced(question, lookup, &mut Trace::default()).await
-    }
-
-    /// Whether this client and sender may go that way.
-    pub fn admit(&self, resolution: &Resolution, question: &Question<'_>) -> Result<(), Reply> {
-        self.admit_traced(resolution, question, &mut Trace::default())
     }
 
     /// The mapping tables and what they look into.
@@ -233,128 +190,9 @@ impl Routes {
         named.is_some_and(|known| matches!(known.program, Program::Reprocess | Program::Process))
     }
 
-    fn admit_traced(
-        &self,
-        resolution: &Resolution,
-        question: &Question<'_>,
-        trace: &mut Trace,
-    ) -> Result<(), Reply> {
-        let access = match &resolution.channel {
-            Some(channel) if !question.header => access::orig_send(
-                &self.tables(),
-                question.source_channel,
-                question.sender,
-                channel,
-                &resolution.rewritten,
-            ),
-            _ => None,
-        };
-        if let Some((probe, access)) = access {
-            trace.note(|| Step::Access {
-                table: ORIG_SEND_ACCESS,
-                probe,
-                verdict: format!("{access:?}"),
-            });
-            match access {
-                Access::Reject(_) => return access.reply().map_or(Ok(()), Err),
-                Access::Accept => return Ok(()),
-                Access::Silent => {}
-            }
-        }
-        if resolution.relaying && !question.may_relay { Err(relaying()) } else { Ok(()) }
-    }
-
-    async fn resolve_traced(
-        &self,
-        question: &Question<'_>,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
-    ) -> Resolution {
-        let purpose = Purpose {
-            envelope: !question.header,
-            forward: true,
-            source: question.source_channel,
-            released: question.released,
-        };
-        let resolution = self.resolve_once(question, purpose, lookup, trace).await;
-        let refused = matches!(&resolution.routes, Err(reply) if !is_lookup_failure(reply));
-        if refused && !question.header && self.postmaster.is_at(question.address, &resolution) {
-            return self.stand_in(question, purpose, resolution, lookup, trace).await;
-        }
-        resolution
-    }
-
-    pub(super) async fn resolve_once(
-        &self,
-        question: &Question<'_>,
-        purpose: Purpose<'_>,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
-    ) -> Resolution {
-        let address = question.address.clone();
-        match self.rewrite(address, purpose, lookup, trace).await {
-            Ok(rewritten) => self.follow(question, purpose, rewritten, lookup, trace).await,
-            Err(refusal) => Resolution {
-                routes: Err(refusal.reply()),
-                local: false,
-                relaying: false,
-                rewritten: question.address.as_str().into(),
-                channel: None,
-            },
-        }
-    }
-
-    /// From the recipient's own channel to the ends of all ways.
-    async fn follow(
-        &self,
-        question: &Question<'_>,
-        purpose: Purpose<'_>,
-        first: Rewritten,
-        lookup: &impl Lookup,
-        trace: &mut Trace,
-    ) -> Resolution {
-        let channel = first.channel.map(|n| &self.channels[n]);
-        let local = channel.is_some_and(|channel| channel.program == Program::Local);
-        let mut resolution = Resolution {
-            routes: Err(Refusal::UnknownHost.reply()),
-            local,
-            relaying: !local && first.error.is_none() && self.is_relaying(&first),
-            rewritten: first.address.as_str().into(),
-            channel: channel.map(|channel| channel.name.as_str().into()),
-        };
-        let mut expansion = Expansion::default();
-        let lineage = Lineage::default();
-        let taken = if question.header {
-            self.deliver(&first, &lineage, purpose, lookup, &mut expansion, trace).await
-        } else {
-            self.take(first, 0, &lineage, purpose, lookup, &mut expansion, trace).await
-        };
-        let expanded = match taken {
-            Ok(()) => self.expand_all(purpose, lookup, &mut expansion, trace).await,
-            Err(refusal) => Err(refusal),
-        };
-        if let Some(shared) = expansion.shared.take() {
-            resolution.routes = Ok(shared);
-            return resolution;
-        }
-        let list = expansion.list;
-        resolution.routes = expanded
-            .map_err(|refusal| refusal.reply())
-            .and_then(|()| self.finish(expansion, trace))
-            .map(Arc::from);
-        if let (Some(list), Ok(routes)) = (list, &resolution.routes) {
-            self.lists.keep(list, routes);
-        }
-        resolution
-    }
-
-    /// Nothing but a pattern for everything led there; or the address names a way of its own
-    /// through others, or through a channel that connects to whatever host it is told.
-    fn is_relaying(&self, first: &Rewritten) -> bool {
-        let Some(n) = first.channel else { return true };
-        let untrusted = |address: &Address| {
-            address.route().next().is_some() || address.unquoted_local().contains(['%', '!', '@'])
-        };
-        first.unclaimed || self.channels[n].multigate || untrusted(&first.address)
+    /// Whether a way leaves by another channel than the local one.
+    pub(super) fn leads_out(&self, route: &Route) -> bool {
+        let channel = self.channels.iter().find(|channel| *channel.name == *route.channel);
+        channel.is_some_and(|channel| channel.program != Program::Local)
     }
 }

@@ -12,7 +12,14 @@ use relais_config::{
     channel::{Channel, Program},
 };
 
-use super::{Question, RouteCache, Routes, Step, refusal::Refusal, rewrite::Purpose, steps::Trace};
+use super::{
+    Question, Resolver, RouteCache, Routes, Routing, Step,
+    access::admit,
+    lists,
+    refusal::Refusal,
+    rewrite::{Purpose, Rewriter},
+    steps::Trace,
+};
 use crate::directory::{Domain, Entry, LdifDirectory, Lookup, LookupError};
 
 /// Entries of siroe.com (the default domain) and of a hosted domain.
@@ -159,16 +166,19 @@ fn question(address: &Address, may_relay: bool) -> Question<'_> {
         sender: "sender@outside.example",
         source_channel: "tcp_local",
         may_relay,
-        trace: false,
         header: false,
         released: false,
     }
 }
 
+async fn route(routes: &Routes, question: Question<'_>, lookup: &impl Lookup) -> Routing {
+    Resolver::new(routes, lookup, question).route().await
+}
+
 /// `channel host address`, one way a line; or the reply.
 async fn way(routes: &Routes, text: &str, may_relay: bool, lookup: &impl Lookup) -> String {
     let address = address(text);
-    match routes.route(&question(&address, may_relay), lookup).await.outcome {
+    match route(routes, question(&address, may_relay), lookup).await.outcome {
         Err(reply) => reply.to_string(),
         Ok(ways) => {
             let line = |way: &super::Route| format!("{} {} {}", way.channel, way.host, way.address);
@@ -277,10 +287,10 @@ async fn the_relay_asks_the_directory_where_each_recipient_lives() {
     // The submission service's users may write everywhere.
     let to = address("user@Elsewhere.example");
     let question = Question { source_channel: "tcp_submit", ..question(&to, true) };
-    let ways = routes.route(&question, &directory).await.outcome.unwrap();
+    let ways = route(&routes, question, &directory).await.outcome.unwrap();
     assert_eq!((&*ways[0].channel, &*ways[0].host), ("tcp_local", "elsewhere.example"));
     let stranger = Question { may_relay: false, ..question };
-    let refused = routes.route(&stranger, &directory).await.outcome.unwrap_err();
+    let refused = route(&routes, stranger, &directory).await.outcome.unwrap_err();
     assert_eq!(refused.to_string(), "550 5.7.1 relaying not permitted");
 }
 
@@ -289,8 +299,8 @@ async fn the_two_phases_of_the_original_step_by_step() {
     let routes = Routes::new(&sample("relay.ron")).unwrap();
     let directory = LdifDirectory::parse("sesta", SESTA).unwrap();
     let to = address("jdoe@siroe.com");
-    let question = Question { trace: true, ..question(&to, false) };
-    let steps = routes.route(&question, &directory).await.steps;
+    let resolver = Resolver::new(&routes, &directory, question(&to, false)).traced();
+    let steps = resolver.route().await.steps;
     let lines: Vec<_> = steps.iter().map(Step::to_string).collect();
     let want = [
         "rewrite jdoe@siroe.com (envelope)",
@@ -321,6 +331,60 @@ async fn the_two_phases_of_the_original_step_by_step() {
     assert_eq!(lines, want);
 }
 
+/// What `relais route` says is what mail does: telling each step changes nothing.
+#[tokio::test]
+async fn a_recipient_goes_the_same_way_whether_it_is_told_or_not() {
+    let mut crowded = sample("relay.ron");
+    let member = |n| format!("guest{n}@elsewhere.example");
+    crowded.aliases.insert("crowd".to_owned(), (0..lists::LONG).map(member).collect());
+    crowded.aliases.insert("nested".to_owned(), vec!["crowd".to_owned(), "nested".to_owned()]);
+    let sesta = LdifDirectory::parse("sesta", SESTA).unwrap();
+    let standalone = LdifDirectory::standalone().unwrap();
+    let houses = [(crowded, sesta), (sample("standalone.ron"), standalone)];
+    let names = [
+        "jdoe",
+        "all",
+        "held",
+        "self",
+        "twin",
+        "gone",
+        "nouid",
+        "away",
+        "nobody",
+        "postmaster",
+        "crowd",
+        "nested",
+        "alice",
+        "team",
+        "alice+Work",
+        "a%b",
+        "\"x y\"",
+    ];
+    let domains =
+        ["", "@siroe.com", "@sesta.com", "@catch.com", "@relais.example", "@relay1.siroe.com"];
+    let ways = ["@elsewhere.example", "@[192.0.2.1]", "@pc.siroe.com"];
+    for (config, directory) in &houses {
+        let (routes, lists) = (Routes::new(config).unwrap(), lists::Lists::default());
+        let texts = names.iter().flat_map(|name| {
+            domains.iter().chain(&ways).map(move |domain| format!("{name}{domain}"))
+        });
+        for (text, may_relay) in texts.flat_map(|text| [(text.clone(), false), (text, true)]) {
+            let to = address(&text);
+            let asked = question(&to, may_relay);
+            let told = Resolver::new(&routes, directory, asked).traced().route().await;
+            let quiet = route(&routes, asked, directory).await;
+            // As sessions have it: found once, by whatever was found before, and then admitted.
+            let found = Resolver::new(&routes, directory, asked).sharing(&lists).resolve().await;
+            let admitted = admit(&routes, &found, &asked, &mut Trace::default());
+            assert_eq!(told.outcome, quiet.outcome, "{text} {may_relay}");
+            assert_eq!(told.outcome, admitted.and(found.routes), "{text} {may_relay}");
+            assert_eq!((told.local, told.relaying), (quiet.local, quiet.relaying), "{text}");
+            assert_eq!((told.local, told.relaying), (found.local, found.relaying), "{text}");
+            assert!(!told.steps.is_empty() && quiet.steps.is_empty(), "{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_directory_that_does_not_answer_defers() {
     let routes = Routes::new(&sample("relay.ron")).unwrap();
@@ -344,7 +408,9 @@ async fn rewritten(config: &Config, from: &str, envelope: bool, source: &str) ->
     let routes = Routes::new(config).unwrap();
     let purpose = Purpose { envelope, forward: true, source, released: false };
     let directory = LdifDirectory::standalone().unwrap();
-    let done = routes.rewrite(address(from), purpose, &directory, &mut Trace::default()).await;
+    let mut trace = Trace::default();
+    let rewriter = Rewriter::new(&routes, &directory, purpose, &mut trace);
+    let done = rewriter.rewrite(address(from)).await;
     done.map_or_else(
         |refusal| refusal.to_string(),
         |done| {
@@ -537,7 +603,7 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
     }
     for (text, members) in [("some", 3), ("nested", 4)] {
         let to = address(text);
-        let ways = routes.route(&question(&to, false), &directory).await.outcome.unwrap();
+        let ways = route(&routes, question(&to, false), &directory).await.outcome.unwrap();
         assert_eq!(ways.len(), members, "{text}: {ways:?}");
         let refused: Vec<_> = ways
             .iter()
@@ -555,7 +621,7 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
     }
     // Who leads only back to itself is one of them; who has another way as well is not.
     let to = address("mirrors@localhost");
-    let ways = routes.route(&question(&to, false), &directory).await.outcome.unwrap();
+    let ways = route(&routes, question(&to, false), &directory).await.outcome.unwrap();
     let refused =
         ways.iter().filter_map(|way| Some((way.member.as_deref()?, way.refused.clone()?)));
     let refused: Vec<_> = refused.map(|(member, reply)| format!("{member}: {reply}")).collect();
@@ -608,29 +674,31 @@ async fn the_cache_keeps_what_does_not_depend_on_who_asks() {
     let routes = Arc::new(Routes::new(&sample("relay.ron")).unwrap());
     let directory = LdifDirectory::parse("sesta", SESTA).unwrap();
     let limits = relais_config::directory::Cache { entries: 64, ..Default::default() };
-    let cache = RouteCache::new(Arc::clone(&routes), limits);
+    let published = RouteCache::new(Arc::clone(&routes), limits);
+    let cache = published.in_force();
     let (to, same) = (address("user@Outside.example"), address("user@outside.EXAMPLE"));
     let stranger = question(&to, false);
     assert!(cache.find(&stranger).is_none());
-    let resolution = Arc::new(routes.resolve(&stranger, &directory).await);
-    cache.remember(&stranger, &resolution, cache.generation());
+    let resolution = Arc::new(Resolver::new(&routes, &directory, stranger).resolve().await);
+    cache.remember(&stranger, &resolution);
     let friend = Question { source_channel: "tcp_local", ..question(&same, true) };
     let found = cache.find(&friend).expect("the case of a domain does not matter");
-    assert!(routes.admit(&found, &stranger).is_err());
+    let admitted = |question| admit(&routes, &found, question, &mut Trace::default());
+    assert!(admitted(&stranger).is_err());
     let submitter = Question { source_channel: "tcp_submit", ..friend };
     assert!(cache.find(&submitter).is_none(), "another source channel is another question");
-    assert!(routes.admit(&found, &submitter).is_ok());
-    assert_eq!((cache.hits(), cache.misses()), (1, 2));
+    assert!(admitted(&submitter).is_ok());
+    assert_eq!((published.hits(), published.misses()), (1, 2));
 
     for n in 0..1_000 {
         let to = address(&format!("user{n}@outside.example"));
-        cache.remember(&question(&to, false), &resolution, cache.generation());
+        cache.remember(&question(&to, false), &resolution);
         assert!(cache.len() <= 64, "{}", cache.len());
     }
-    let before = cache.generation();
-    cache.clear();
-    cache.remember(&stranger, &resolution, before);
-    assert!(cache.is_empty(), "an answer from before a reload is not kept");
+    published.publish(routes);
+    cache.remember(&stranger, &resolution);
+    let now = published.in_force();
+    assert!(now.is_empty(), "an answer from before a reload is not kept");
 }
 
 #[actix::test]
@@ -680,7 +748,7 @@ async fn thousands_of_rules_cost_the_same() {
         let mut best = Duration::MAX;
         for _ in 0..50 {
             let started = std::time::Instant::now();
-            routes.route(&question(&to, false), &directory).await.outcome.unwrap();
+            route(&routes, question(&to, false), &directory).await.outcome.unwrap();
             best = best.min(started.elapsed());
         }
         fastest.push(best);
@@ -719,8 +787,9 @@ proptest! {
         let directory = LdifDirectory::standalone().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let started = std::time::Instant::now();
-        let question = Question { header, trace: true, ..question(&to, false) };
-        let routing = runtime.block_on(routes.route(&question, &directory));
+        let question = Question { header, ..question(&to, false) };
+        let resolver = Resolver::new(&routes, &directory, question).traced();
+        let routing = runtime.block_on(resolver.route());
         prop_assert!(!routing.steps.is_empty());
         prop_assert!(routing.steps.iter().all(|step| !step.to_string().contains('\n')));
         prop_assert!(started.elapsed() < Duration::from_secs(1));

@@ -224,7 +224,6 @@ impl Intake for SmtpIntake {
             sender,
             source_channel: &self.side.source_channel,
             may_relay: self.may_relay,
-            trace: false,
             header: false,
             released: false,
         };

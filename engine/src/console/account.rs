@@ -327,7 +327,6 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
             sender: &envelope.sender,
             source_channel: &envelope.source_channel,
             may_relay: true,
-            trace: false,
             header: false,
             released: false,
         };

@@ -9,7 +9,10 @@ use std::{
 use relais_actors::{
     channels::{Channels, default_port, next_hop},
     directory::Source,
-    router::{Access, Explain, Question, Route, RouterHandle, Routes, Routing, Step, internal_ip},
+    router::{
+        Access, Explain, Question, Resolver, Route, RouterHandle, Routes, Routing, Step,
+        internal_ip,
+    },
     status::{RouteExplained, RouteResult, RouteStep},
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
@@ -53,11 +56,11 @@ impl Files {
             sender: question.from.as_deref().unwrap_or_default(),
             source_channel: &prepared.source_channel,
             may_relay: prepared.may_relay,
-            trace: true,
             header: question.header,
             released: false,
         };
-        let routing = self.routes.route(&asked, &self.directory).await;
+        let resolver = Resolver::new(&self.routes, &self.directory, asked).traced();
+        let routing = resolver.route().await;
         Ok(explained(&self.channels, question, prepared, &routing))
     }
 }
