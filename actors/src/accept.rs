@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use actix::Addr;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep_until},
@@ -19,6 +18,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    actor::Mailbox,
     listening::{Listening, SocketFile},
     service::{Accepted, Service},
     session::{Connection, Socket},
@@ -70,7 +70,7 @@ pub(crate) async fn accept(
     listening: Listening,
     room: Arc<Room>,
     mut stopped: watch::Receiver<bool>,
-    service: Addr<Service>,
+    service: Mailbox<Service>,
 ) {
     let listener = match Listener::new(listening) {
         Ok(listener) => listener,
@@ -95,7 +95,7 @@ pub(crate) async fn accept(
                 let client = peer.map(|peer| peer.ip().to_canonical());
                 let ours = local.map(|local| local.ip().to_canonical());
                 let connection = Connection { socket, client, local: ours, permit };
-                service.do_send(Accepted { connection, peer, local });
+                service.tell(Accepted { connection, peer, local });
             }
             Some((Err(error), permit)) => {
                 // Out of descriptors, or a client that left again: neither may spin.

@@ -2,17 +2,17 @@
 
 use std::{io, sync::Arc};
 
-use actix::prelude::*;
+use actix::Message;
 use relais_config::dispatcher;
 
 use crate::{
+    actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement, Remedy},
     listening::Listening,
-    metrics::{self, ActorMeter, Metrics},
-    placement::Placement,
+    metrics::Metrics,
+    readiness::Cause,
     router::RouteCache,
-    service::{DescribeService, DrainService, Service, ServiceDescription, ServiceParts},
+    service::{DescribeService, DrainService, Service, ServiceDescription, ServiceParts, life_of},
     session::SessionParts,
-    watch::{Died, Guard, Lifeline, Remedy},
 };
 
 /// A service with its sockets bound; nothing is accepted yet.
@@ -47,12 +47,11 @@ struct Revive {
 /// The actor.
 pub struct Dispatcher {
     bound: Vec<Bound>,
-    services: Vec<Addr<Service>>,
+    services: Vec<Mailbox<Service>>,
     access: Arc<RouteCache>,
     placement: Arc<Placement>,
-    watch: Addr<crate::watch::Watch>,
+    ground: Ground,
     metrics: Arc<Metrics>,
-    meter: ActorMeter,
 }
 
 impl Dispatcher {
@@ -61,15 +60,14 @@ impl Dispatcher {
         bound: Vec<Bound>,
         access: Arc<RouteCache>,
         placement: Arc<Placement>,
-        watch: Addr<crate::watch::Watch>,
+        ground: Ground,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let meter = metrics.actor(metrics::Actor::Dispatcher);
-        Self { bound, services: Vec::new(), access, placement, watch, metrics, meter }
+        Self { bound, services: Vec::new(), access, placement, ground, metrics }
     }
 
     /// A service on clones of the sockets: connections wait in them while none serves.
-    fn start_service(&self, index: usize) -> Option<Addr<Service>> {
+    fn start_service(&self, index: usize) -> Option<Mailbox<Service>> {
         let bound = self.bound.get(index)?;
         let name = bound.service.name.clone();
         let listening: io::Result<Vec<_>> =
@@ -81,44 +79,44 @@ impl Dispatcher {
                 return None;
             }
         };
-        let watch: Recipient<Died> = self.watch.clone().recipient();
         let parts = ServiceParts {
             limits: bound.service.limits.clone(),
             session: bound.session.clone(),
             access: self.access.clone(),
             connections: bound.connections,
             placement: self.placement.clone(),
-            watch: watch.clone(),
+            ground: self.ground.clone(),
             meter: self.metrics.service(&name)?,
         };
-        let lifeline = Lifeline::new(watch, metrics::Actor::Service, name);
-        Some(Service::start_in_arbiter(self.placement.of_sessions().1, move |_| {
-            Service::new(parts, listening, lifeline)
-        }))
+        let (_, arbiter) = self.placement.of_sessions();
+        Some(self.ground.start_on(arbiter, &name, move || Service::new(parts, listening)))
     }
 }
 
 impl Actor for Dispatcher {
-    type Context = Context<Self>;
+    const NAME: &'static str = "dispatcher";
 
-    fn started(&mut self, ctx: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
         for index in 0..self.bound.len() {
             self.services.extend(self.start_service(index));
-            let dispatcher = ctx.address();
-            let restart = move || dispatcher.do_send(Revive { index });
-            self.watch.do_send(Guard {
-                name: self.bound[index].service.name.clone(),
-                remedy: Remedy::Restart(Box::new(restart)),
+            let name = self.bound[index].service.name.clone();
+            let dispatcher = ctx.mailbox();
+            let again = Box::new(move || dispatcher.tell(Revive { index }));
+            let (metrics, service) = (self.metrics.clone(), name.clone());
+            let told = Box::new(move |cause: &str| {
+                let words = format!(
+                    "service {service} does not take connections: it ended ({cause}), and is \
+                     started again"
+                );
+                metrics.readiness.raise(Cause::Service, &life_of(&service), words);
             });
+            self.ground.guard(&name, Remedy::Restart { told, again });
         }
     }
 }
 
-impl Handler<Revive> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, Revive { index }: Revive, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Revive");
+impl Handle<Revive> for Dispatcher {
+    fn handle(&mut self, Revive { index }: Revive, _: &mut Ctx<Self>) {
         if let (Some(service), Some(slot)) =
             (self.start_service(index), self.services.get_mut(index))
         {
@@ -127,17 +125,14 @@ impl Handler<Revive> for Dispatcher {
     }
 }
 
-impl Handler<DrainDispatcher> for Dispatcher {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: DrainDispatcher, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DrainDispatcher");
+impl Handle<DrainDispatcher> for Dispatcher {
+    fn handle(&mut self, _: DrainDispatcher, _: &mut Ctx<Self>) -> Later<()> {
         // Closing the sockets refuses newcomers at once, rather than when the process ends.
         for bound in &mut self.bound {
             bound.listening.clear();
         }
-        let drains: Vec<_> = self.services.iter().map(|s| s.send(DrainService)).collect();
-        Box::pin(async move {
+        let drains: Vec<_> = self.services.iter().map(|s| s.ask(DrainService)).collect();
+        Later::new(async move {
             for drain in drains {
                 // A service that is gone has no sessions.
                 let _ = drain.await;
@@ -146,13 +141,14 @@ impl Handler<DrainDispatcher> for Dispatcher {
     }
 }
 
-impl Handler<DescribeDispatcher> for Dispatcher {
-    type Result = ResponseFuture<Vec<ServiceDescription>>;
-
-    fn handle(&mut self, _: DescribeDispatcher, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DescribeDispatcher");
-        let asked: Vec<_> = self.services.iter().map(|s| s.send(DescribeService)).collect();
-        Box::pin(async move {
+impl Handle<DescribeDispatcher> for Dispatcher {
+    fn handle(
+        &mut self,
+        _: DescribeDispatcher,
+        _: &mut Ctx<Self>,
+    ) -> Later<Vec<ServiceDescription>> {
+        let asked: Vec<_> = self.services.iter().map(|s| s.ask(DescribeService)).collect();
+        Later::new(async move {
             let mut descriptions = Vec::with_capacity(asked.len());
             for answer in asked {
                 descriptions.extend(answer.await);

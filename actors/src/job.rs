@@ -13,7 +13,7 @@ mod life;
 
 use std::sync::Arc;
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::{
     client::{Connection, Delivery, Handover, Rcpt, Settings, Transacted},
     mail::{
@@ -26,9 +26,9 @@ use tokio::sync::oneshot;
 
 use self::life::Life;
 use crate::{
+    actor::{Actor, Ctx, Handle},
     channels::{ChannelId, LiveTimes, default_port, next_hop, reroutes},
     events::EntrySettled,
-    metrics::{self, ActorMeter},
     pool::{JobParts, Presence, ThreadProgress},
     queue::{Destination, Pull, Settle, Settled, ThreadId, Work},
     spool::{SpoolError, open_recipients},
@@ -57,8 +57,6 @@ struct Thread {
     destination: Destination,
     life: Arc<Life>,
     parts: JobParts,
-    meter: ActorMeter,
-    queue_meter: ActorMeter,
     settings: Settings,
     next_hop: Option<NextHop>,
     connection: Option<Connection>,
@@ -107,25 +105,24 @@ fn life_of(parts: &JobParts, channel: ChannelId) -> Life {
 }
 
 impl Actor for Job {
-    type Context = Context<Self>;
+    const NAME: &'static str = "job";
 }
 
-impl Handler<RunThread> for Job {
-    type Result = ();
-
-    fn handle(&mut self, RunThread(presence): RunThread, _: &mut Self::Context) {
+impl Handle<RunThread> for Job {
+    fn handle(&mut self, RunThread(presence): RunThread, ctx: &mut Ctx<Self>) {
         if self.life.is_over() {
             self.life.end();
             self.life = Arc::new(life_of(&self.parts, self.channel));
         }
         let (parts, life) = (self.parts.clone(), self.life.clone());
+        let meter = ctx.meter().clone();
         // Where the arbiter is gone the presence is dropped with the task, and says so.
         self.parts.placement.of_jobs().spawn_fn(move || {
             actix::spawn(async move {
                 let destination = presence.destination.clone();
                 let thread = Thread::new(presence.thread, destination, life, parts);
                 let progress = Registered::of(&thread);
-                thread.run().await;
+                meter.timed(thread.run()).await;
                 drop(progress);
                 presence.finish();
             });
@@ -133,10 +130,8 @@ impl Handler<RunThread> for Job {
     }
 }
 
-impl Handler<EndJob> for Job {
-    type Result = ();
-
-    fn handle(&mut self, _: EndJob, _: &mut Self::Context) {
+impl Handle<EndJob> for Job {
+    fn handle(&mut self, _: EndJob, _: &mut Ctx<Self>) {
         self.life.end();
     }
 }
@@ -147,8 +142,6 @@ impl Thread {
         Self {
             settings: Settings::of(&parts.host, channel),
             next_hop: next_hop(channel, &destination.host),
-            meter: parts.metrics.actor(metrics::Actor::Job),
-            queue_meter: parts.metrics.actor(metrics::Actor::Queue),
             connection: None,
             announces: true,
             id,
@@ -226,15 +219,13 @@ impl Thread {
         let (reply, next) = oneshot::channel();
         let (thread, destination) = (self.id, self.destination.clone());
         self.life.ask();
-        self.queue_meter.sent();
-        self.parts.queue.do_send(Pull { thread, destination, settled, ahead, reply });
+        self.parts.queue.tell(Pull { thread, destination, settled, ahead, reply });
         next
     }
 
     fn settle(&self, settled: Settled) {
         let (thread, destination) = (self.id, self.destination.clone());
-        self.queue_meter.sent();
-        self.parts.queue.do_send(Settle { thread, destination, settled });
+        self.parts.queue.tell(Settle { thread, destination, settled });
     }
 
     async fn load(&self, work: Work) -> Taken {
@@ -242,7 +233,6 @@ impl Thread {
     }
 
     async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
-        let _busy = self.meter.handling("Work");
         let Taken { work, record } = message;
         let entry = work.entry;
         match record {

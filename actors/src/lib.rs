@@ -13,12 +13,13 @@
 //! | [`pool`] | system | its slots | `OfferThread`, `ThreadGone`, `RetireJob` | job, queue |
 //! | [`job`] | system, its threads on worker arbiters | connections out, one in each thread | `RunThread`, `EndJob` | queue, spool |
 //! | [`store`] | system | mailboxes, their order and quota | `Deliver` | — |
-//! | [`watch`] | system | what to do when one of them dies | `Guard`, `Died` | whoever restarts it |
+//! | [`actor::Watch`] | system | what to do when one of them dies | `Guard`, `StandDown`, `Died` | whoever restarts it |
 //!
 //! The [`spool`] is no actor: its threads (committer, journal, index) are called directly, so
 //! that a message crosses threads once on its way in.
 
 pub mod accept;
+pub mod actor;
 pub mod channels;
 pub mod descriptors;
 pub mod directory;
@@ -30,7 +31,6 @@ pub mod lint;
 pub mod listening;
 pub mod metrics;
 pub mod notary;
-pub mod placement;
 pub mod pool;
 pub mod queue;
 pub mod readiness;
@@ -41,5 +41,4 @@ pub mod session;
 pub mod spool;
 pub mod status;
 pub mod store;
-pub mod watch;
 pub mod worker;

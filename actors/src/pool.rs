@@ -9,20 +9,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::client::{Progress, WaitsFor};
 use tracing::warn;
 
 use crate::{
+    actor::{Actor, Ctx, Ground, Handle, Mailbox, Outlet, Placement, RestartCause},
     channels::{ChannelId, Channels},
     job::{EndJob, Job, RunThread},
     job_controller::slots::JobId,
-    metrics::{self, ActorMeter, Metrics, RestartCause},
-    placement::Placement,
+    metrics::Metrics,
     queue::{Destination, Queue, ThreadEnded, ThreadId},
     rerouting::Rerouter,
     spool::Spool,
-    watch::Lifeline,
 };
 
 /// Offers one thread to run now, in a job that runs or in a new one. Accepting it promises exactly
@@ -65,7 +64,7 @@ pub struct Presence {
     /// What it serves.
     pub destination: Destination,
     job: JobId,
-    pool: Addr<Pool>,
+    pool: Mailbox<Pool>,
     finished: bool,
 }
 
@@ -79,7 +78,7 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let (thread, job, destination) = (self.thread, self.job, self.destination.clone());
-        self.pool.do_send(ThreadGone { thread, job, destination, panicked: !self.finished });
+        self.pool.tell(ThreadGone { thread, job, destination, panicked: !self.finished });
     }
 }
 
@@ -101,11 +100,13 @@ pub struct JobParts {
     /// Where messages are read.
     pub spool: Spool,
     /// Where work comes from.
-    pub queue: Addr<Queue>,
+    pub queue: Mailbox<Queue>,
     /// Who runs mail through the router again.
     pub rerouter: Rerouter,
     /// Which arbiter a thread runs on.
     pub placement: Arc<Placement>,
+    /// Starts jobs.
+    pub ground: Ground,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What the threads wait for.
@@ -138,10 +139,8 @@ pub struct Pool {
     job_limit: usize,
     running: HashMap<JobId, RunningJob>,
     start_job: StartJob,
-    queue: Addr<Queue>,
-    metrics: Arc<Metrics>,
-    meter: ActorMeter,
-    _lifeline: Lifeline,
+    queue: Mailbox<Queue>,
+    ground: Ground,
 }
 
 /// Starts a job of a channel.
@@ -149,8 +148,8 @@ pub(crate) type StartJob = Box<dyn Fn(ChannelId) -> JobAddress>;
 
 /// Who is told what a job has to do. The job ends when this is dropped.
 pub(crate) struct JobAddress {
-    pub(crate) run: Recipient<RunThread>,
-    pub(crate) end: Recipient<EndJob>,
+    pub(crate) run: Outlet<RunThread>,
+    pub(crate) end: Outlet<EndJob>,
 }
 
 struct RunningJob {
@@ -160,44 +159,37 @@ struct RunningJob {
 
 impl Pool {
     /// A pool with no job running.
-    pub fn new(job_limit: usize, parts: JobParts, lifeline: Lifeline) -> Self {
-        let (queue, metrics) = (parts.queue.clone(), parts.metrics.clone());
-        let start = move |channel| JobAddress::of(Job::new(channel, parts.clone()).start());
-        Self::of_jobs(job_limit, Box::new(start), queue, metrics, lifeline)
+    pub fn new(job_limit: usize, parts: JobParts) -> Self {
+        let (queue, ground) = (parts.queue.clone(), parts.ground.clone());
+        let start =
+            move |channel| JobAddress::of(&parts.ground.start(Job::new(channel, parts.clone())));
+        Self::of_jobs(job_limit, Box::new(start), queue, ground)
     }
 
     /// A pool of whatever jobs `start_job` starts.
     pub(crate) fn of_jobs(
         job_limit: usize,
         start_job: StartJob,
-        queue: Addr<Queue>,
-        metrics: Arc<Metrics>,
-        lifeline: Lifeline,
+        queue: Mailbox<Queue>,
+        ground: Ground,
     ) -> Self {
-        let (meter, running) = (metrics.actor(metrics::Actor::Pool), HashMap::new());
-        Self { job_limit, running, start_job, queue, metrics, meter, _lifeline: lifeline }
+        Self { job_limit, running: HashMap::new(), start_job, queue, ground }
     }
 }
 
 impl JobAddress {
     /// The two of an actor.
-    pub(crate) fn of<J>(job: Addr<J>) -> Self
-    where
-        J: Actor<Context = Context<J>> + Handler<RunThread> + Handler<EndJob>,
-    {
-        Self { run: job.clone().recipient(), end: job.recipient() }
+    pub(crate) fn of<J: Handle<RunThread> + Handle<EndJob>>(job: &Mailbox<J>) -> Self {
+        Self { run: job.outlet(), end: job.outlet() }
     }
 }
 
 impl Actor for Pool {
-    type Context = Context<Self>;
+    const NAME: &'static str = "pool";
 }
 
-impl Handler<OfferThread> for Pool {
-    type Result = Result<(), PoolFull>;
-
-    fn handle(&mut self, offer: OfferThread, ctx: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("OfferThread");
+impl Handle<OfferThread> for Pool {
+    fn handle(&mut self, offer: OfferThread, ctx: &mut Ctx<Self>) -> Result<(), PoolFull> {
         let OfferThread { thread, job, destination } = offer;
         if self.running.len() >= self.job_limit && !self.running.contains_key(&job) {
             return Err(PoolFull { job_limit: self.job_limit });
@@ -207,8 +199,8 @@ impl Handler<OfferThread> for Pool {
             RunningJob { job, threads: 0 }
         });
         running.threads += 1;
-        let pool = ctx.address();
-        running.job.run.do_send(RunThread(Presence {
+        let pool = ctx.mailbox();
+        running.job.run.tell(RunThread(Presence {
             thread,
             destination,
             job,
@@ -219,11 +211,8 @@ impl Handler<OfferThread> for Pool {
     }
 }
 
-impl Handler<ThreadGone> for Pool {
-    type Result = ();
-
-    fn handle(&mut self, gone: ThreadGone, _: &mut Self::Context) {
-        let _busy = self.meter.handling("ThreadGone");
+impl Handle<ThreadGone> for Pool {
+    fn handle(&mut self, gone: ThreadGone, _: &mut Ctx<Self>) {
         let ThreadGone { thread, job, destination, panicked } = gone;
         if let Some(running) = self.running.get_mut(&job) {
             running.threads -= 1;
@@ -234,28 +223,22 @@ impl Handler<ThreadGone> for Pool {
         if panicked {
             let host = &*destination.host;
             warn!(job = job.0, host, "a thread panicked; what it had in hand is tried again");
-            self.metrics.actor(metrics::Actor::Job).restarted(RestartCause::Panic);
+            self.ground.meter::<Job>().restarted(RestartCause::Panic);
         }
-        self.queue.do_send(ThreadEnded { thread, destination, panicked });
+        self.queue.tell(ThreadEnded { thread, destination, panicked });
     }
 }
 
-impl Handler<RetireJob> for Pool {
-    type Result = ();
-
-    fn handle(&mut self, RetireJob(job): RetireJob, _: &mut Self::Context) {
-        let _busy = self.meter.handling("RetireJob");
+impl Handle<RetireJob> for Pool {
+    fn handle(&mut self, RetireJob(job): RetireJob, _: &mut Ctx<Self>) {
         if let Some(running) = self.running.get(&job) {
-            running.job.end.do_send(EndJob);
+            running.job.end.tell(EndJob);
         }
     }
 }
 
-impl Handler<SetJobLimit> for Pool {
-    type Result = ();
-
-    fn handle(&mut self, SetJobLimit(job_limit): SetJobLimit, _: &mut Self::Context) {
-        let _busy = self.meter.handling("SetJobLimit");
+impl Handle<SetJobLimit> for Pool {
+    fn handle(&mut self, SetJobLimit(job_limit): SetJobLimit, _: &mut Ctx<Self>) {
         self.job_limit = job_limit;
     }
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::server::Stop;
 use relais_config::dispatcher::Limits;
 use tokio::sync::{oneshot, watch};
@@ -19,14 +19,13 @@ use tracing::info;
 
 use crate::{
     accept::{self, Permit, Room, accept},
+    actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement},
     events::{ConnectionRefused, SessionStarted},
     listening::Listening,
-    metrics::{self, ActorMeter, Admission, ServiceMeter},
-    placement::Placement,
+    metrics::{Admission, ServiceMeter},
     readiness::Cause,
     router::{Access, RouteCache},
     session::{Connection, SessionParts},
-    watch::{Died, Lifeline, life_of},
     worker::{TakeConnection, Worker},
 };
 
@@ -67,7 +66,7 @@ pub struct DrainService;
 pub struct DescribeService;
 
 /// The answer to [`DescribeService`].
-#[derive(Clone, Debug, Default, MessageResponse)]
+#[derive(Clone, Debug, Default)]
 pub struct ServiceDescription {
     /// The key in the configuration.
     pub name: String,
@@ -108,8 +107,8 @@ pub struct ServiceParts {
     pub connections: usize,
     /// Which threads its workers run on.
     pub placement: Arc<Placement>,
-    /// Who is told when a worker dies.
-    pub watch: Recipient<Died>,
+    /// Starts workers.
+    pub ground: Ground,
     /// Counters.
     pub meter: Arc<ServiceMeter>,
 }
@@ -126,12 +125,10 @@ pub struct Service {
     draining: Vec<oneshot::Sender<()>>,
     accepted: u64,
     refused: u64,
-    meter: ActorMeter,
-    _lifeline: Lifeline,
 }
 
 struct Slot {
-    worker: Addr<Worker>,
+    worker: Mailbox<Worker>,
     arbiter: usize,
     connections: usize,
     peak: usize,
@@ -141,7 +138,7 @@ struct Slot {
 
 impl Service {
     /// A service on sockets that are already bound.
-    pub fn new(parts: ServiceParts, listening: Vec<Listening>, lifeline: Lifeline) -> Self {
+    pub fn new(parts: ServiceParts, listening: Vec<Listening>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let bound = if parts.connections < parts.limits.connections() {
             accept::Bound::Descriptors
@@ -150,7 +147,6 @@ impl Service {
         };
         Self {
             room: Arc::new(Room::new(parts.session.service.clone(), parts.connections, bound)),
-            meter: parts.session.metrics.actor(metrics::Actor::Service),
             parts,
             listening,
             workers: HashMap::new(),
@@ -160,21 +156,20 @@ impl Service {
             draining: Vec::new(),
             accepted: 0,
             refused: 0,
-            _lifeline: lifeline,
         }
     }
 
-    fn start_worker(&mut self, ctx: &mut Context<Self>) -> WorkerId {
+    fn start_worker(&mut self, ctx: &mut Ctx<Self>) -> WorkerId {
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let name = format!("{}/{}", self.parts.session.service, id.0);
-        let lifeline = Lifeline::new(self.parts.watch.clone(), metrics::Actor::Worker, name);
         let (session, stop) = (self.parts.session.clone(), Stop::new(self.stopped.clone()));
-        let service = ctx.address();
+        let (service, ground) = (ctx.mailbox(), self.parts.ground.clone());
         let (arbiter, handle) = self.parts.placement.of_sessions();
-        let worker = Worker::start_in_arbiter(handle, move |_| {
-            Worker::new(id, session, stop, service, lifeline)
-        });
+        let worker = self
+            .parts
+            .ground
+            .start_on(handle, &name, move || Worker::new(id, session, stop, service, ground));
         let slot =
             Slot { worker, arbiter, connections: 0, peak: 0, served: 0, since: Instant::now() };
         self.workers.insert(id, slot);
@@ -183,7 +178,7 @@ impl Service {
 
     /// The worker with the fewest sessions, of those that have room; another one when all are busy
     /// enough (seed 8.3; the exact choice is ours, see sun-mta-engine 1.3).
-    fn choose(&mut self, ctx: &mut Context<Self>) -> Option<WorkerId> {
+    fn choose(&mut self, ctx: &mut Ctx<Self>) -> Option<WorkerId> {
         self.workers.retain(|_, slot| slot.worker.connected());
         let limits = &self.parts.limits;
         let (min_conns, max_conns, max_procs) =
@@ -225,27 +220,24 @@ impl Service {
 }
 
 impl Actor for Service {
-    type Context = Context<Self>;
+    const NAME: &'static str = "service";
 
-    fn started(&mut self, ctx: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
         for _ in 0..self.parts.limits.min_procs {
             self.start_worker(ctx);
         }
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
-                accept(listening, self.room.clone(), self.stopped.clone(), ctx.address());
-            ctx.spawn(accepting.into_actor(self));
+                accept(listening, self.room.clone(), self.stopped.clone(), ctx.mailbox());
+            ctx.spawn(accepting);
         }
         let session = &self.parts.session;
         session.metrics.readiness.clear(Cause::Service, &life_of(&session.service));
     }
 }
 
-impl Handler<Accepted> for Service {
-    type Result = ();
-
-    fn handle(&mut self, accepted: Accepted, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Accepted");
+impl Handle<Accepted> for Service {
+    fn handle(&mut self, accepted: Accepted, ctx: &mut Ctx<Self>) {
         let Accepted { connection, peer, local } = accepted;
         if let (Some(peer), Some(local)) = (peer, local)
             && let Access::Reject(text) = self.port_access(local, peer)
@@ -265,15 +257,12 @@ impl Handler<Accepted> for Service {
         let service = &self.parts.session.service;
         SessionStarted { service, peer: format_args!("{}", Peer(peer)) }
             .emit(&self.parts.session.metrics);
-        slot.worker.do_send(TakeConnection(connection));
+        slot.worker.tell(TakeConnection(connection));
     }
 }
 
-impl Handler<ConnectionClosed> for Service {
-    type Result = ();
-
-    fn handle(&mut self, closed: ConnectionClosed, _: &mut Self::Context) {
-        let _busy = self.meter.handling("ConnectionClosed");
+impl Handle<ConnectionClosed> for Service {
+    fn handle(&mut self, closed: ConnectionClosed, _: &mut Ctx<Self>) {
         if let Some(slot) = self.workers.get_mut(&closed.worker) {
             slot.connections = slot.connections.saturating_sub(1);
         }
@@ -282,28 +271,22 @@ impl Handler<ConnectionClosed> for Service {
     }
 }
 
-impl Handler<DrainService> for Service {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: DrainService, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DrainService");
+impl Handle<DrainService> for Service {
+    fn handle(&mut self, _: DrainService, _: &mut Ctx<Self>) -> Later<()> {
         info!(service = &*self.parts.session.service, "no new connections; sessions finish");
         self.stop.send_replace(true);
         let (tell, told) = oneshot::channel();
         self.draining.push(tell);
         self.finish_drain();
-        Box::pin(async move {
+        Later::new(async move {
             // The service itself going away also means that nothing runs any more.
             let _ = told.await;
         })
     }
 }
 
-impl Handler<DescribeService> for Service {
-    type Result = ServiceDescription;
-
-    fn handle(&mut self, _: DescribeService, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DescribeService");
+impl Handle<DescribeService> for Service {
+    fn handle(&mut self, _: DescribeService, _: &mut Ctx<Self>) -> ServiceDescription {
         let describe = |(id, slot): (&WorkerId, &Slot)| WorkerDescription {
             id: *id,
             arbiter: slot.arbiter,
@@ -321,6 +304,11 @@ impl Handler<DescribeService> for Service {
             workers,
         }
     }
+}
+
+/// What the end of a service is raised for, beside other alarms that it may have.
+pub(crate) fn life_of(service: &str) -> String {
+    format!("{service}: its life")
 }
 
 /// Whoever is at the other end.

@@ -1,15 +1,14 @@
 //! A worker: some of a service's sessions, on one thread.
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::server::Stop;
 use tracing::warn;
 
 use crate::{
     accept::Permit,
-    metrics::{self, ActorMeter, RestartCause},
+    actor::{Actor, Ctx, Ground, Handle, Mailbox, RestartCause},
     service::{ConnectionClosed, Service, WorkerId},
     session::{Connection, Session, SessionParts},
-    watch::Lifeline,
 };
 
 /// Begin a session on this connection. The service counts, so a worker never has to refuse.
@@ -32,9 +31,8 @@ pub struct Worker {
     id: WorkerId,
     parts: SessionParts,
     stop: Stop,
-    service: Addr<Service>,
-    meter: ActorMeter,
-    _lifeline: Lifeline,
+    service: Mailbox<Service>,
+    ground: Ground,
 }
 
 impl Worker {
@@ -43,37 +41,30 @@ impl Worker {
         id: WorkerId,
         parts: SessionParts,
         stop: Stop,
-        service: Addr<Service>,
-        lifeline: Lifeline,
+        service: Mailbox<Service>,
+        ground: Ground,
     ) -> Self {
-        let meter = parts.metrics.actor(metrics::Actor::Worker);
-        Self { id, parts, stop, service, meter, _lifeline: lifeline }
+        Self { id, parts, stop, service, ground }
     }
 }
 
 impl Actor for Worker {
-    type Context = Context<Self>;
+    const NAME: &'static str = "worker";
 }
 
-impl Handler<TakeConnection> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, TakeConnection(connection): TakeConnection, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("TakeConnection");
+impl Handle<TakeConnection> for Worker {
+    fn handle(&mut self, TakeConnection(connection): TakeConnection, ctx: &mut Ctx<Self>) {
         let (parts, stop) = (self.parts.clone(), self.stop.clone());
-        Session::new(connection, parts, stop, ctx.address()).start();
+        self.ground.start(Session::new(connection, parts, stop, ctx.mailbox()));
     }
 }
 
-impl Handler<SessionGone> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, gone: SessionGone, _: &mut Self::Context) {
-        let _busy = self.meter.handling("SessionGone");
+impl Handle<SessionGone> for Worker {
+    fn handle(&mut self, gone: SessionGone, _: &mut Ctx<Self>) {
         if gone.panicked {
             warn!(service = &*self.parts.service, "a session panicked; its connection is closed");
-            self.parts.metrics.actor(metrics::Actor::Session).restarted(RestartCause::Panic);
+            self.ground.meter::<Session>().restarted(RestartCause::Panic);
         }
-        self.service.do_send(ConnectionClosed { worker: self.id, permit: gone.permit });
+        self.service.tell(ConnectionClosed { worker: self.id, permit: gone.permit });
     }
 }

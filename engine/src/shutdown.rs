@@ -10,7 +10,6 @@ use relais_actors::{
     job_controller::StopStarting,
     queue::{DrainQueue, GiveUpJobs},
     store::DrainStore,
-    watch::StandDown,
 };
 use tracing::{info, warn};
 
@@ -20,20 +19,20 @@ use crate::start::Engine;
 /// the last state changes durable.
 pub async fn drain(engine: &Engine) {
     info!("draining: no new connections, no new jobs");
-    engine.watch.do_send(StandDown);
-    engine.controller.do_send(StopStarting);
-    let sessions = engine.dispatcher.send(DrainDispatcher);
-    let jobs = engine.queue.send(DrainQueue);
+    engine.ground.stand_down();
+    engine.controller.tell(StopStarting);
+    let sessions = engine.dispatcher.ask(DrainDispatcher);
+    let jobs = engine.queue.ask(DrainQueue);
     let peers = engine.config.max_shutdown;
     tokio::join!(
         within(peers, "sessions did not finish in time; their clients will try again", sessions),
         within(peers, "jobs did not finish in time; their messages are tried again", jobs),
     );
     let forgotten = "orders about entries in the hands of jobs are forgotten";
-    within(FLUSH, forgotten, engine.queue.send(GiveUpJobs)).await;
+    within(FLUSH, forgotten, engine.queue.ask(GiveUpJobs)).await;
     if let Some(store) = &engine.store {
         let unfinished = "the store's deliveries are made again at the next start";
-        within(FLUSH, unfinished, store.send(DrainStore)).await;
+        within(FLUSH, unfinished, store.ask(DrainStore)).await;
     }
     within(FLUSH, "the spool's last state changes may be repeated", engine.spool.close()).await;
     info!("drained");

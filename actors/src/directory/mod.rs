@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-use actix::prelude::*;
+use actix::Message;
 
 pub use self::{
     entry::{Domain, Entry, normalize_dn},
@@ -33,6 +33,8 @@ pub(crate) use self::{
     options::quote,
     status::VALUES,
 };
+
+use crate::actor::{Actor, Ctx, Gone, Handle, Later, Mailbox};
 
 /// Look-ups that routing needs. Names and addresses are given in lower case.
 pub trait Lookup {
@@ -99,7 +101,7 @@ pub struct Directory {
 
 /// The directory as seen by those who ask it.
 #[derive(Clone, Debug)]
-pub struct DirectoryHandle(pub Addr<Directory>);
+pub struct DirectoryHandle(pub Mailbox<Directory>);
 
 /// How look-ups came out, for `directory_lookups_total`.
 #[derive(Debug, Default)]
@@ -166,51 +168,55 @@ impl Directory {
 }
 
 impl Actor for Directory {
-    type Context = Context<Self>;
+    const NAME: &'static str = "directory";
 }
 
 // Each question runs in a task of its own, so that a slow server holds up no other question.
-impl Handler<FindDomain> for Directory {
-    type Result = ResponseFuture<Result<Option<Arc<Domain>>, LookupError>>;
-
-    fn handle(&mut self, FindDomain(name): FindDomain, _: &mut Self::Context) -> Self::Result {
+impl Handle<FindDomain> for Directory {
+    fn handle(
+        &mut self,
+        FindDomain(name): FindDomain,
+        _: &mut Ctx<Self>,
+    ) -> Later<Result<Option<Arc<Domain>>, LookupError>> {
         let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
-        Box::pin(async move { counters.count(source.domain(&name).await, Option::is_some) })
+        Later::new(async move { counters.count(source.domain(&name).await, Option::is_some) })
     }
 }
 
-impl Handler<FindEntries> for Directory {
-    type Result = ResponseFuture<Result<Vec<Arc<Entry>>, LookupError>>;
-
-    fn handle(&mut self, find: FindEntries, _: &mut Self::Context) -> Self::Result {
+impl Handle<FindEntries> for Directory {
+    fn handle(
+        &mut self,
+        find: FindEntries,
+        _: &mut Ctx<Self>,
+    ) -> Later<Result<Vec<Arc<Entry>>, LookupError>> {
         let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
-        Box::pin(async move {
+        Later::new(async move {
             let entries = source.entries(&find.domain, &find.address).await;
             counters.count(entries, |entries| !entries.is_empty())
         })
     }
 }
 
-impl Handler<FindEntry> for Directory {
-    type Result = ResponseFuture<Result<Option<Arc<Entry>>, LookupError>>;
-
-    fn handle(&mut self, FindEntry(dn): FindEntry, _: &mut Self::Context) -> Self::Result {
+impl Handle<FindEntry> for Directory {
+    fn handle(
+        &mut self,
+        FindEntry(dn): FindEntry,
+        _: &mut Ctx<Self>,
+    ) -> Later<Result<Option<Arc<Entry>>, LookupError>> {
         let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
-        Box::pin(async move { counters.count(source.entry(&dn).await, Option::is_some) })
+        Later::new(async move { counters.count(source.entry(&dn).await, Option::is_some) })
     }
 }
 
-impl Handler<ReplaceSource> for Directory {
-    type Result = ();
-
-    fn handle(&mut self, ReplaceSource(source): ReplaceSource, _: &mut Self::Context) {
+impl Handle<ReplaceSource> for Directory {
+    fn handle(&mut self, ReplaceSource(source): ReplaceSource, _: &mut Ctx<Self>) {
         self.source = source;
     }
 }
 
 impl Lookup for DirectoryHandle {
     async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
-        self.0.send(FindDomain(name.to_owned())).await.map_err(gone)?
+        self.0.ask(FindDomain(name.to_owned())).await.map_err(gone)?
     }
 
     async fn entries(
@@ -219,11 +225,11 @@ impl Lookup for DirectoryHandle {
         address: &str,
     ) -> Result<Vec<Arc<Entry>>, LookupError> {
         let find = FindEntries { domain: Arc::clone(domain), address: address.to_owned() };
-        self.0.send(find).await.map_err(gone)?
+        self.0.ask(find).await.map_err(gone)?
     }
 
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
-        self.0.send(FindEntry(dn.to_owned())).await.map_err(gone)?
+        self.0.ask(FindEntry(dn.to_owned())).await.map_err(gone)?
     }
 }
 
@@ -243,6 +249,6 @@ impl Counters {
     }
 }
 
-fn gone(error: MailboxError) -> LookupError {
+fn gone(error: Gone) -> LookupError {
     LookupError(error.to_string())
 }

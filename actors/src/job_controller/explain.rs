@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use actix::prelude::*;
+use actix::Message;
 use tokio::time::Instant;
 
 use super::{
@@ -11,7 +11,10 @@ use super::{
     slots::{JobId, Limited},
     suspension::Suspension,
 };
-use crate::{channels::ChannelId, queue::Destination};
+use crate::{
+    actor::{Ctx, Handle},
+    {channels::ChannelId, queue::Destination},
+};
 
 /// Asks for numbers.
 #[derive(Message)]
@@ -19,7 +22,7 @@ use crate::{channels::ChannelId, queue::Destination};
 pub struct DescribeController;
 
 /// The answer to [`DescribeController`].
-#[derive(Clone, Debug, Default, MessageResponse)]
+#[derive(Clone, Debug, Default)]
 pub struct ControllerDescription {
     /// Name, limit, running.
     pub pools: Vec<(String, usize, usize)>,
@@ -95,7 +98,7 @@ pub struct Suspended {
 pub struct ExplainDestination(pub Destination);
 
 /// The answer to [`ExplainDestination`].
-#[derive(Clone, Debug, Default, Eq, MessageResponse, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DestinationExplained {
     /// An operator stopped the channel.
     pub frozen: bool,
@@ -183,11 +186,8 @@ impl JobController {
     }
 }
 
-impl Handler<DescribeController> for JobController {
-    type Result = ControllerDescription;
-
-    fn handle(&mut self, _: DescribeController, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DescribeController");
+impl Handle<DescribeController> for JobController {
+    fn handle(&mut self, _: DescribeController, _: &mut Ctx<Self>) -> ControllerDescription {
         let pools = self.schedule.slots().pools().iter();
         let pools = pools.filter(|pool| !pool.name.is_empty());
         let suspended = self.schedule.suspensions().iter();
@@ -207,25 +207,23 @@ impl Handler<DescribeController> for JobController {
     }
 }
 
-impl Handler<ProbedAt> for JobController {
-    type Result = MessageResult<ProbedAt>;
-
-    fn handle(&mut self, ProbedAt(asked): ProbedAt, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("ProbedAt");
+impl Handle<ProbedAt> for JobController {
+    fn handle(
+        &mut self,
+        ProbedAt(asked): ProbedAt,
+        _: &mut Ctx<Self>,
+    ) -> HashMap<Destination, Instant> {
         let suspensions = self.schedule.suspensions();
         let at = |destination: Destination| {
             let until = suspensions.get(&destination)?.until;
             Some((destination, until))
         };
-        MessageResult(asked.into_iter().filter_map(at).collect())
+        asked.into_iter().filter_map(at).collect()
     }
 }
 
-impl Handler<ExplainDestination> for JobController {
-    type Result = DestinationExplained;
-
-    fn handle(&mut self, asked: ExplainDestination, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("ExplainDestination");
+impl Handle<ExplainDestination> for JobController {
+    fn handle(&mut self, asked: ExplainDestination, _: &mut Ctx<Self>) -> DestinationExplained {
         let ExplainDestination(destination) = asked;
         let slots = self.schedule.slots();
         let lane = slots.lane(destination.channel);

@@ -12,7 +12,7 @@ mod window;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use actix::{WeakAddr, prelude::*};
+use actix::Message;
 use relais_channels::mail::Reply;
 use tokio::time::Instant;
 use tracing::error;
@@ -30,13 +30,13 @@ use self::{
     slots::Start,
 };
 use crate::{
+    actor::{Actor, Ctx, Handle, Mailbox, WeakMailbox},
     channels::{ChannelId, Channels},
     events::{DestinationResumed, DestinationSuspended},
-    metrics::{self, ActorMeter, Metrics, level},
+    metrics::{Metrics, level},
     pool::{OfferThread, Pool, RetireJob},
     queue::{Contend, Destination, Queue, Recall, ThreadId},
     status::Timestamp,
-    watch::Lifeline,
 };
 
 /// Entries wait for these destinations: how many for each.
@@ -85,9 +85,9 @@ pub struct Probe(pub Vec<Destination>);
 #[rtype(result = "()")]
 pub struct Connect {
     /// Who has the entries.
-    pub queue: Addr<Queue>,
+    pub queue: Mailbox<Queue>,
     /// In the order of the schedule's pools.
-    pub pools: Vec<Addr<Pool>>,
+    pub pools: Vec<Mailbox<Pool>>,
 }
 
 /// Start nothing more.
@@ -99,23 +99,16 @@ pub struct StopStarting;
 pub struct JobController {
     schedule: Schedule,
     channels: Arc<Channels>,
-    queue: Option<WeakAddr<Queue>>,
-    pools: Vec<Addr<Pool>>,
+    queue: Option<WeakMailbox<Queue>>,
+    pools: Vec<Mailbox<Pool>>,
     contended: HashSet<ChannelId>,
     stopping: bool,
     metrics: Arc<Metrics>,
-    meter: ActorMeter,
-    _lifeline: Lifeline,
 }
 
 impl JobController {
     /// A controller of these pools (name, `job_limit`), not yet connected to anything.
-    pub fn new(
-        channels: Arc<Channels>,
-        pools: &[(String, usize)],
-        metrics: Arc<Metrics>,
-        lifeline: Lifeline,
-    ) -> Self {
+    pub fn new(channels: Arc<Channels>, pools: &[(String, usize)], metrics: Arc<Metrics>) -> Self {
         Self {
             contended: HashSet::new(),
             schedule: Schedule::new(&channels, pools),
@@ -123,9 +116,7 @@ impl JobController {
             queue: None,
             pools: Vec::new(),
             stopping: false,
-            meter: metrics.actor(metrics::Actor::JobController),
             metrics,
-            _lifeline: lifeline,
         }
     }
 
@@ -137,7 +128,7 @@ impl JobController {
     }
 
     /// Does what the schedule decided.
-    fn carry_out(&mut self, ctx: &mut Context<Self>) {
+    fn carry_out(&mut self, ctx: &mut Ctx<Self>) {
         let Orders { starts, retired, recalled } = self.schedule.orders();
         if self.stopping {
             return;
@@ -147,31 +138,30 @@ impl JobController {
         }
         for retire in retired {
             if let Some(pool) = self.pools.get(retire.pool) {
-                pool.do_send(RetireJob(retire.job));
+                pool.tell(RetireJob(retire.job));
             }
         }
-        if let Some(queue) = self.queue.as_ref().and_then(WeakAddr::upgrade) {
+        if let Some(queue) = self.queue.as_ref().and_then(WeakMailbox::upgrade) {
             if !recalled.is_empty() {
-                queue.do_send(Recall(recalled));
+                queue.tell(Recall(recalled));
             }
             let contended = self.schedule.contended();
             if contended != self.contended {
-                queue.do_send(Contend(contended.clone()));
+                queue.tell(Contend(contended.clone()));
                 self.contended = contended;
             }
         }
     }
 
-    fn start(&mut self, start: Start, ctx: &mut Context<Self>) {
+    fn start(&mut self, start: Start, ctx: &mut Ctx<Self>) {
         let Some(pool) = self.pools.get(start.pool) else { return };
         let Start { thread, job, destination, .. } = start;
-        let offer = pool.send(OfferThread { thread, job, destination });
-        let offer = offer.into_actor(self).map(move |answer, controller, _| match answer {
+        let offer = pool.ask(OfferThread { thread, job, destination });
+        ctx.when(offer, move |controller, answer, _| match answer {
             Ok(Ok(())) => {}
             Ok(Err(_full)) => controller.schedule.refused(thread, Instant::now()),
             Err(error) => error!(%error, "a pool is gone; its channels stand still"),
         });
-        ctx.spawn(offer);
     }
 
     /// Sets the gauges. Looks at every line, so it is for the timer.
@@ -193,11 +183,10 @@ impl JobController {
 }
 
 impl Actor for JobController {
-    type Context = Context<Self>;
+    const NAME: &'static str = "job_controller";
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(TICK, |controller, ctx| {
-            let _busy = controller.meter.busy();
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
+        ctx.every(TICK, |controller, ctx| {
             controller.schedule.tick(Instant::now());
             controller.carry_out(ctx);
             controller.publish();
@@ -205,20 +194,15 @@ impl Actor for JobController {
     }
 }
 
-impl Handler<Connect> for JobController {
-    type Result = ();
-
-    fn handle(&mut self, connect: Connect, _: &mut Self::Context) {
+impl Handle<Connect> for JobController {
+    fn handle(&mut self, connect: Connect, _: &mut Ctx<Self>) {
         self.queue = Some(connect.queue.downgrade());
         self.pools = connect.pools;
     }
 }
 
-impl Handler<Waiting> for JobController {
-    type Result = ();
-
-    fn handle(&mut self, Waiting(destinations): Waiting, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Waiting");
+impl Handle<Waiting> for JobController {
+    fn handle(&mut self, Waiting(destinations): Waiting, ctx: &mut Ctx<Self>) {
         let now = Instant::now();
         for (destination, ready) in destinations {
             self.schedule.wanted(&destination, ready, now);
@@ -227,21 +211,15 @@ impl Handler<Waiting> for JobController {
     }
 }
 
-impl Handler<ThreadSettled> for JobController {
-    type Result = ();
-
-    fn handle(&mut self, settled: ThreadSettled, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("ThreadSettled");
+impl Handle<ThreadSettled> for JobController {
+    fn handle(&mut self, settled: ThreadSettled, ctx: &mut Ctx<Self>) {
         self.schedule.ended(settled.thread, settled.ready, Instant::now());
         self.carry_out(ctx);
     }
 }
 
-impl Handler<Troubled> for JobController {
-    type Result = ();
-
-    fn handle(&mut self, troubled: Troubled, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Troubled");
+impl Handle<Troubled> for JobController {
+    fn handle(&mut self, troubled: Troubled, _: &mut Ctx<Self>) {
         let Troubled { destination, reply } = troubled;
         let wait = self.schedule.troubled(&destination, reply.clone(), Instant::now());
         if let Some(wait) = wait {
@@ -252,11 +230,8 @@ impl Handler<Troubled> for JobController {
     }
 }
 
-impl Handler<Reached> for JobController {
-    type Result = ();
-
-    fn handle(&mut self, reached: Reached, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Reached");
+impl Handle<Reached> for JobController {
+    fn handle(&mut self, reached: Reached, ctx: &mut Ctx<Self>) {
         let Reached { destination, thread } = reached;
         if self.schedule.reached(&destination, thread, Instant::now()) {
             let (channel, host) = (self.name(&destination), &destination.host);
@@ -266,11 +241,8 @@ impl Handler<Reached> for JobController {
     }
 }
 
-impl Handler<Probe> for JobController {
-    type Result = ();
-
-    fn handle(&mut self, Probe(destinations): Probe, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Probe");
+impl Handle<Probe> for JobController {
+    fn handle(&mut self, Probe(destinations): Probe, ctx: &mut Ctx<Self>) {
         let now = Instant::now();
         for destination in destinations {
             self.schedule.probe(&destination, now);
@@ -279,10 +251,8 @@ impl Handler<Probe> for JobController {
     }
 }
 
-impl Handler<StopStarting> for JobController {
-    type Result = ();
-
-    fn handle(&mut self, _: StopStarting, _: &mut Self::Context) {
+impl Handle<StopStarting> for JobController {
+    fn handle(&mut self, _: StopStarting, _: &mut Ctx<Self>) {
         self.stopping = true;
     }
 }

@@ -2,12 +2,13 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use actix::prelude::*;
+use actix::Message;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::{JobController, schedule::MAX_HOST_LIMITS};
 use crate::{
+    actor::{Ctx, Handle},
     channels::{ChannelId, LiveTimes},
     metrics::level,
     pool::SetJobLimit,
@@ -182,7 +183,7 @@ impl JobController {
             return Err(TuneError::NoSuchPool(pool));
         };
         if let Some(pool) = self.pools.get(index) {
-            pool.do_send(SetJobLimit(value));
+            pool.tell(SetJobLimit(value));
         }
         if let Some(meter) = self.metrics.pool(&pool) {
             meter.job_limit.set(level(value));
@@ -195,11 +196,8 @@ impl JobController {
     }
 }
 
-impl Handler<Tune> for JobController {
-    type Result = Result<Option<usize>, TuneError>;
-
-    fn handle(&mut self, tune: Tune, ctx: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("Tune");
+impl Handle<Tune> for JobController {
+    fn handle(&mut self, tune: Tune, ctx: &mut Ctx<Self>) -> Result<Option<usize>, TuneError> {
         let (limit, value) = (tune.limit.clone(), tune.value);
         let old = self.tune(tune)?;
         let said = |value: Option<usize>| value.map_or("none".to_owned(), |n| n.to_string());
@@ -209,11 +207,8 @@ impl Handler<Tune> for JobController {
     }
 }
 
-impl Handler<Freeze> for JobController {
-    type Result = Result<bool, TuneError>;
-
-    fn handle(&mut self, freeze: Freeze, ctx: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("Freeze");
+impl Handle<Freeze> for JobController {
+    fn handle(&mut self, freeze: Freeze, ctx: &mut Ctx<Self>) -> Result<bool, TuneError> {
         let Freeze { channel, frozen } = freeze;
         let was = self.schedule.freeze(self.find(&channel)?, frozen, Instant::now());
         let said = if frozen { "the channel is stopped" } else { "the channel is started" };

@@ -7,7 +7,6 @@
 //!
 //! Names, types and labels are a contract with dashboards; a test below holds them fast.
 
-mod actor;
 mod channel;
 mod delivery;
 mod exposition;
@@ -25,7 +24,6 @@ use prometheus_client::{
 };
 use relais_config::Config;
 
-pub use actor::{Actor, ActorMeter, Busy, RestartCause};
 pub use channel::{ChannelMeter, Class, WorkMeter};
 pub use delivery::{DirectoryMeter, LookUp, PoolMeter, QueueMeter, SpoolMeter, StoreMeter};
 pub use exposition::Format;
@@ -34,6 +32,7 @@ pub use service::{Admission, ServiceMeter};
 
 use self::process::ProcessMeter;
 use crate::{
+    actor::Meters,
     readiness::Readiness,
     status::{Counters, Event},
 };
@@ -43,7 +42,8 @@ use crate::{
 pub struct Metrics {
     registry: Registry,
     process: ProcessMeter,
-    actors: BTreeMap<Actor, ActorMeter>,
+    /// What every actor is measured by.
+    pub actors: Meters,
     services: BTreeMap<String, Arc<ServiceMeter>>,
     channels: BTreeMap<String, Arc<ChannelMeter>>,
     unknown_channel: Arc<ChannelMeter>,
@@ -96,7 +96,7 @@ impl Metrics {
         let channels = labels.channels.iter().map(|name| (name.clone(), channel.meter(name)));
         let channels: BTreeMap<_, _> = channels.collect();
         Self {
-            actors: actor::meters(&mut registry),
+            actors: Meters::register(&mut registry, &ACTORS),
             services: service::meters(&mut registry, &labels.services),
             channels,
             unknown_channel: channel::Families::unregistered(),
@@ -111,13 +111,6 @@ impl Metrics {
             process: ProcessMeter::register(&mut registry),
             registry,
         }
-    }
-
-    /// The meter of all actors of a kind. Cheap to clone.
-    pub fn actor(&self, actor: Actor) -> ActorMeter {
-        // Every kind was put in by `actor::meters`, so the fallback is never reached; it counts
-        // nowhere rather than ending the process.
-        self.actors.get(&actor).cloned().unwrap_or_default()
     }
 
     /// The meter of a channel. Mail in the spool may name a channel that the configuration has
@@ -198,10 +191,29 @@ impl Labels {
     }
 }
 
+/// All kinds of actors, so that a scrape shows them before the first message.
+const ACTORS: [&str; 13] = [
+    "dispatcher",
+    "service",
+    "worker",
+    "session",
+    "router",
+    "directory",
+    "queue",
+    "job_controller",
+    "pool",
+    "job",
+    "store",
+    "notary",
+    "watch",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::status::Tally;
+
+    struct Settle;
 
     fn metrics() -> Metrics {
         Metrics::new(&Labels {
@@ -216,7 +228,7 @@ mod tests {
     #[test]
     fn a_scrape_shows_every_metric_before_the_first_message() {
         let metrics = metrics();
-        metrics.actor(Actor::Queue).declare(&["Settle"]);
+        metrics.actors.of("queue").declare::<Settle>();
         let page = metrics.page(Format::OpenMetrics);
         for line in [
             r#"relais_actor_messages_total{actor="queue",message="Settle"} 0"#,

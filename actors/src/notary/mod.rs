@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::{
     dsn::{Kind, Templates},
     mail::{MessageId, MessageIds, Outcome},
@@ -40,12 +40,12 @@ pub use self::{
     replies::speaker,
 };
 use crate::{
+    actor::{Actor, Ctx, Handle, Mailbox},
     channels::Channels,
-    metrics::{self, ActorMeter, Metrics, NoticeResult},
+    metrics::{Metrics, NoticeResult},
     queue::{Destination, Queue, Reading, Reason, now_ms, tracker::Tracked},
     router::RouterHandle,
     spool::{EntryState, Place, Spool},
-    watch::Lifeline,
 };
 
 /// Some recipients of one entry, and the news of them.
@@ -123,7 +123,7 @@ pub enum Told {
 /// The queue, once it exists: the notary is made before it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Connect(pub Addr<Queue>);
+pub struct Connect(pub Mailbox<Queue>);
 
 /// The engine stops: what is to be told once more in a while is told now, or given up.
 #[derive(Message)]
@@ -173,7 +173,7 @@ struct Letter {
 /// The actor.
 pub struct Notary {
     parts: Parts,
-    queue: Option<Addr<Queue>>,
+    queue: Option<Mailbox<Queue>>,
     pending: HashMap<About, Vec<Case>>,
     /// Since when news of each of these is gathered, the oldest first.
     gathering: VecDeque<(Instant, About)>,
@@ -187,16 +187,13 @@ pub struct Notary {
     /// News that nothing depends on, to be told once more, and how often that was tried.
     untold: Vec<Letter>,
     hurries: bool,
-    meter: ActorMeter,
-    _lifeline: Lifeline,
 }
 
 impl Notary {
     /// A notary that has yet to be connected.
-    pub fn new(parts: Parts, lifeline: Lifeline) -> Self {
+    pub fn new(parts: Parts) -> Self {
         let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
         Self {
-            meter: parts.metrics.actor(metrics::Actor::Notary),
             looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone(), has_mail))),
             parts,
             queue: None,
@@ -207,24 +204,22 @@ impl Notary {
             writing: 0,
             untold: Vec::new(),
             hurries: false,
-            _lifeline: lifeline,
         }
     }
 
     /// One timer for all that is gathered: what is spawned costs all others at each wake-up.
-    fn gather(&mut self, ctx: &mut Context<Self>) {
+    fn gather(&mut self, ctx: &mut Ctx<Self>) {
         let Some((since, _)) = self.gathering.front().filter(|_| !self.is_timed) else { return };
         let wait = (*since + GATHER).saturating_duration_since(Instant::now()).max(STEP);
         self.is_timed = true;
-        ctx.run_later(wait, |notary, ctx| {
-            let _busy = notary.meter.busy();
+        ctx.after(wait, |notary, ctx| {
             notary.is_timed = false;
             notary.gathered(ctx);
             notary.gather(ctx);
         });
     }
 
-    fn gathered(&mut self, ctx: &mut Context<Self>) {
+    fn gathered(&mut self, ctx: &mut Ctx<Self>) {
         let now = Instant::now();
         let mut unsaid = Vec::new();
         while let Some((since, about)) = self.gathering.front().copied()
@@ -247,16 +242,16 @@ impl Notary {
                 parts.add_replies(&mut cases.collect::<Vec<_>>()).await;
                 unsaid
             };
-            ctx.spawn(work.into_actor(self).map(|said, notary, ctx| {
+            ctx.when(work, |notary, said, ctx| {
                 notary.letters.extend(said);
                 notary.write(ctx);
-            }));
+            });
         }
         self.write(ctx);
     }
 
     /// Writes what is gathered, a few notices at once, and tells the queue.
-    fn write(&mut self, ctx: &mut Context<Self>) {
+    fn write(&mut self, ctx: &mut Ctx<Self>) {
         while self.writing < AT_ONCE
             && let Some(Letter { mut cases, tries }) = self.letters.pop_front()
         {
@@ -271,11 +266,11 @@ impl Notary {
                 let told = parts.tell(&cases).await;
                 (cases, told)
             };
-            ctx.spawn(work.into_actor(self).map(move |(cases, told), notary, ctx| {
+            ctx.when(work, move |notary, (cases, told), ctx| {
                 notary.writing -= 1;
                 notary.written(cases, told, tries + 1);
                 notary.write(ctx);
-            }));
+            });
         }
     }
 
@@ -310,45 +305,38 @@ impl Notary {
         }
         // The queue does not wait for warnings.
         if let Some(queue) = self.queue.as_ref().filter(|_| !cases.is_empty()) {
-            queue.do_send(Noticed { cases, told });
+            queue.tell(Noticed { cases, told });
         }
     }
 
-    fn write_untold(&mut self, ctx: &mut Context<Self>) {
+    fn write_untold(&mut self, ctx: &mut Ctx<Self>) {
         self.letters.extend(self.untold.drain(..));
         self.write(ctx);
     }
 }
 
 impl Actor for Notary {
-    type Context = Context<Self>;
+    const NAME: &'static str = "notary";
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(AGAIN, |notary, ctx| {
-            let _busy = notary.meter.busy();
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
+        ctx.every(AGAIN, |notary, ctx| {
             notary.write_untold(ctx);
             notary.looked.borrow_mut().look(Instant::now(), now_ms());
         });
     }
 }
 
-impl Handler<Connect> for Notary {
-    type Result = ();
-
-    fn handle(&mut self, Connect(queue): Connect, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Connect");
+impl Handle<Connect> for Notary {
+    fn handle(&mut self, Connect(queue): Connect, ctx: &mut Ctx<Self>) {
         self.queue = Some(queue.clone());
         let looked = self.looked.clone();
-        let rounds = rounds::walk(self.parts.clone(), looked, queue, ctx.address().downgrade());
-        ctx.spawn(rounds.into_actor(self));
+        let rounds = rounds::walk(self.parts.clone(), looked, queue, ctx.mailbox().downgrade());
+        ctx.spawn(rounds);
     }
 }
 
-impl Handler<Tell> for Notary {
-    type Result = ();
-
-    fn handle(&mut self, Tell(cases): Tell, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Tell");
+impl Handle<Tell> for Notary {
+    fn handle(&mut self, Tell(cases): Tell, ctx: &mut Ctx<Self>) {
         let now = Instant::now();
         for case in cases {
             let about = (case.entry.id, case.entry.place, case.kind);
@@ -362,11 +350,8 @@ impl Handler<Tell> for Notary {
     }
 }
 
-impl Handler<Hurry> for Notary {
-    type Result = ();
-
-    fn handle(&mut self, _: Hurry, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Hurry");
+impl Handle<Hurry> for Notary {
+    fn handle(&mut self, _: Hurry, ctx: &mut Ctx<Self>) {
         self.hurries = true;
         self.write_untold(ctx);
     }

@@ -23,7 +23,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{WeakAddr, prelude::*};
 use relais_channels::dsn::Kind;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
@@ -35,6 +34,7 @@ use super::{
     unseen::{GRACE, after},
 };
 use crate::{
+    actor::{Mailbox, WeakMailbox},
     channels::{ChannelId, lowered},
     queue::{Destination, Queue, Reading, Reserve, now_ms, tracker::Tracked},
     spool::{Class, EntryState, ScannedEntry, SpoolError},
@@ -44,8 +44,8 @@ use crate::{
 pub(super) async fn walk(
     parts: Parts,
     looked: Rc<RefCell<Looked>>,
-    queue: Addr<Queue>,
-    notary: WeakAddr<Notary>,
+    queue: Mailbox<Queue>,
+    notary: WeakMailbox<Notary>,
 ) {
     let room = Arc::new(Semaphore::new(UNDER_WAY));
     loop {
@@ -97,7 +97,7 @@ async fn sleep(wait: Duration) {
 
 struct Round<'a> {
     parts: &'a Parts,
-    queue: &'a Addr<Queue>,
+    queue: &'a Mailbox<Queue>,
     looked: &'a RefCell<Looked>,
     /// Up to when the rounds before have looked.
     since: u64,
@@ -110,7 +110,7 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    async fn go(&mut self, notary: &WeakAddr<Notary>) -> Result<(), SpoolError> {
+    async fn go(&mut self, notary: &WeakMailbox<Notary>) -> Result<(), SpoolError> {
         let counts = self.parts.spool.counts();
         let channels = self.parts.channels.clone();
         for (id, channel) in channels.iter() {
@@ -141,7 +141,7 @@ impl Round<'_> {
         channel: ChannelId,
         found: Vec<ScannedEntry>,
         reading: Reading,
-        notary: &WeakAddr<Notary>,
+        notary: &WeakMailbox<Notary>,
     ) {
         let its = self.parts.channels.channel(channel);
         let (mut warnings, mut returns) = (Vec::new(), Vec::new());
@@ -175,7 +175,7 @@ impl Round<'_> {
         if !returns.is_empty() {
             let wanted = returns.len();
             let reserve = Reserve { reading: reading.ticket(), entries: returns };
-            let reserved = self.queue.send(reserve).await.unwrap_or_default();
+            let reserved = self.queue.ask(reserve).await.unwrap_or_default();
             if reserved.len() < wanted {
                 // Those that a job has just now are for the next round, which is soon.
                 self.looked.borrow_mut().falls_behind();
@@ -195,7 +195,7 @@ impl Round<'_> {
             case.room = self.room.clone().acquire_owned().await.ok();
         }
         if let Some(notary) = notary.upgrade() {
-            notary.do_send(Tell(cases));
+            notary.tell(Tell(cases));
         }
     }
 

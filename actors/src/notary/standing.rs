@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
-use actix::Addr;
 use relais_channels::mail::MessageId;
 use tracing::debug;
 
 use super::{Case, Parts};
 use crate::{
+    actor::Mailbox,
     queue::{LookAgain, Queue, Reading, Standing, tracker::Tracked},
     spool::{EntryState, SpoolError},
 };
 
 impl Parts {
     /// Leaves those cases that wait, as they are now.
-    pub(super) async fn keep_waiting(&self, queue: &Addr<Queue>, cases: &mut Vec<Case>) {
+    pub(super) async fn keep_waiting(&self, queue: &Mailbox<Queue>, cases: &mut Vec<Case>) {
         let mut kept = Vec::new();
         for mut case in cases.drain(..) {
             if let Some(entry) = self.as_it_waits(queue, &case).await {
@@ -29,10 +29,10 @@ impl Parts {
         *cases = kept;
     }
 
-    async fn as_it_waits(&self, queue: &Addr<Queue>, case: &Case) -> Option<Tracked> {
+    async fn as_it_waits(&self, queue: &Mailbox<Queue>, case: &Case) -> Option<Tracked> {
         let Tracked { id, entry, .. } = case.entry;
         let reading = case.reading.as_ref().map(|reading: &Arc<Reading>| reading.ticket());
-        let standing = queue.send(LookAgain { reading, entries: vec![(id, entry)] }).await;
+        let standing = queue.ask(LookAgain { reading, entries: vec![(id, entry)] }).await;
         match standing.ok()?.pop()? {
             Standing::Waits(entry) => Some(entry),
             Standing::Unchanged => Some(case.entry),

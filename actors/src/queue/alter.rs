@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, future::ready, sync::Arc};
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::{dsn::Kind, mail::Envelope};
 use relais_config::channel::Program;
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use super::{
     tracker::{Aside, Key, Ticket, Tracked},
 };
 use crate::{
+    actor::{Ctx, Gone, Handle, Later, Mailbox},
     channels::{is_delivered, lowered},
     events::EntryDeleted,
     job_controller::Probe,
@@ -55,7 +56,7 @@ pub enum Altered {
 /// when this is dropped, by whatever way.
 #[derive(Debug)]
 pub struct Reading {
-    queue: Addr<Queue>,
+    queue: Mailbox<Queue>,
     ticket: Ticket,
 }
 
@@ -63,7 +64,6 @@ pub struct Reading {
 #[rtype(result = "Begun")]
 struct BeginReading;
 
-#[derive(MessageResponse)]
 struct Begun(Ticket);
 
 #[derive(Message)]
@@ -72,8 +72,8 @@ struct EndReading(Ticket);
 
 impl Reading {
     /// Begins one: what is read from now on can be told from what changes meanwhile.
-    pub async fn begin(queue: &Addr<Queue>) -> Result<Self, MailboxError> {
-        let Begun(ticket) = queue.send(BeginReading).await?;
+    pub async fn begin(queue: &Mailbox<Queue>) -> Result<Self, Gone> {
+        let Begun(ticket) = queue.ask(BeginReading).await?;
         Ok(Self { queue: queue.clone(), ticket })
     }
 
@@ -85,7 +85,7 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.queue.do_send(EndReading(self.ticket));
+        self.queue.tell(EndReading(self.ticket));
     }
 }
 
@@ -261,7 +261,7 @@ impl Queue {
                     ordered: Some(reason.clone()),
                 };
                 self.returning.insert((entry.id, entry.entry));
-                return self.notary.do_send(Tell(vec![case]));
+                return self.notary.tell(Tell(vec![case]));
             }
         };
         self.amend(destination, &entry, was, now, Vec::new(), Some(Arc::clone(&reason.words)));
@@ -327,17 +327,16 @@ impl Queue {
     }
 
     /// Deletes what was to be deleted as soon as it is back from its job.
-    pub(super) fn delete_granted(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn delete_granted(&mut self, ctx: &mut Ctx<Self>) {
         for deletion in std::mem::take(&mut self.deletions) {
             let (spool, place) = (self.spool.clone(), deletion.entry.place);
             let read = async move { spool.envelope(place).await };
-            let delete = read.into_actor(self).map(move |envelope, queue, _| {
+            ctx.when(read, move |queue, envelope, _| {
                 let Deletion { destination, entry, was, reason } = deletion;
                 queue.log_deleted(&envelope, entry, &reason.words);
                 queue.carry_out(&destination, entry, was, Action::Delete, &reason);
                 queue.finish_drain();
             });
-            ctx.spawn(delete);
         }
     }
 
@@ -357,29 +356,20 @@ impl Queue {
     }
 }
 
-impl Handler<BeginReading> for Queue {
-    type Result = Begun;
-
-    fn handle(&mut self, _: BeginReading, _: &mut Self::Context) -> Begun {
-        let _busy = self.meter.handling("BeginReading");
+impl Handle<BeginReading> for Queue {
+    fn handle(&mut self, _: BeginReading, _: &mut Ctx<Self>) -> Begun {
         Begun(self.tracker.begin_reading())
     }
 }
 
-impl Handler<EndReading> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, EndReading(ticket): EndReading, _: &mut Self::Context) {
-        let _busy = self.meter.handling("EndReading");
+impl Handle<EndReading> for Queue {
+    fn handle(&mut self, EndReading(ticket): EndReading, _: &mut Ctx<Self>) {
         self.tracker.end_reading(ticket);
     }
 }
 
-impl Handler<Alter> for Queue {
-    type Result = ResponseFuture<Vec<Altered>>;
-
-    fn handle(&mut self, alter: Alter, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("Alter");
+impl Handle<Alter> for Queue {
+    fn handle(&mut self, alter: Alter, _: &mut Ctx<Self>) -> Later<Vec<Altered>> {
         let Alter { reading, action, reason, entries } = alter;
         let alter = |found| self.alter(found, reading, action, &reason);
         let altered: Vec<_> = entries.iter().map(alter).collect();
@@ -392,15 +382,15 @@ impl Handler<Alter> for Queue {
             let touched: HashSet<_> = touched.collect();
             self.feed(touched.iter().cloned());
             if action == Action::Retry {
-                self.controller.do_send(Probe(touched.into_iter().collect()));
+                self.controller.tell(Probe(touched.into_iter().collect()));
             }
         }
         if action != Action::Return || self.has_room_for_returns() {
-            return Box::pin(ready(altered));
+            return Later::new(ready(altered));
         }
         let (tell, told) = oneshot::channel();
         self.returners.push(tell);
-        Box::pin(async move {
+        Later::new(async move {
             // The queue itself going away also means that nothing is returned any more.
             let _ = told.await;
             altered
@@ -408,24 +398,21 @@ impl Handler<Alter> for Queue {
     }
 }
 
-impl Handler<Reserve> for Queue {
-    type Result = MessageResult<Reserve>;
-
+impl Handle<Reserve> for Queue {
     fn handle(
         &mut self,
         Reserve { reading, entries }: Reserve,
-        _: &mut Self::Context,
-    ) -> Self::Result {
-        let _busy = self.meter.handling("Reserve");
+        _: &mut Ctx<Self>,
+    ) -> Vec<ScannedEntry> {
         if self.drained {
-            return MessageResult(Vec::new());
+            return Vec::new();
         }
         let reserve = |mut found: ScannedEntry| {
             let (_, was) = self.withdraw(&found, reading).ok()?;
             found.state = was;
             Some(found)
         };
-        MessageResult(entries.into_iter().filter_map(reserve).collect())
+        entries.into_iter().filter_map(reserve).collect()
     }
 }
 

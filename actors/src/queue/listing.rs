@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::mail::MessageId;
 use tracing::{info, warn};
 
@@ -12,6 +12,7 @@ use super::{
     tracker::{Key, Tally},
 };
 use crate::{
+    actor::{Ctx, Handle},
     channels::is_delivered,
     metrics::level,
     spool::{Counts, ScannedEntry},
@@ -24,7 +25,7 @@ use crate::{
 pub struct DescribeQueue;
 
 /// The answer to [`DescribeQueue`].
-#[derive(Clone, Debug, Default, MessageResponse)]
+#[derive(Clone, Debug, Default)]
 pub struct QueueDescription {
     /// Entries in memory.
     pub tracked: usize,
@@ -62,11 +63,8 @@ pub struct ListedEntry {
     pub thread: Option<(ThreadId, bool)>,
 }
 
-impl Handler<DescribeQueue> for Queue {
-    type Result = QueueDescription;
-
-    fn handle(&mut self, _: DescribeQueue, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DescribeQueue");
+impl Handle<DescribeQueue> for Queue {
+    fn handle(&mut self, _: DescribeQueue, _: &mut Ctx<Self>) -> QueueDescription {
         QueueDescription {
             tracked: self.tracker.len(),
             max_messages: self.tracker.thresholds().max,
@@ -76,11 +74,8 @@ impl Handler<DescribeQueue> for Queue {
     }
 }
 
-impl Handler<ListEntries> for Queue {
-    type Result = MessageResult<ListEntries>;
-
-    fn handle(&mut self, ListEntries(found): ListEntries, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("ListEntries");
+impl Handle<ListEntries> for Queue {
+    fn handle(&mut self, ListEntries(found): ListEntries, _: &mut Ctx<Self>) -> Vec<ListedEntry> {
         let list = |scanned: ScannedEntry| {
             let tracked = self.tracker.state_of(scanned.id, scanned.entry).map(|(word, _)| word);
             let key = (scanned.id, scanned.entry);
@@ -90,16 +85,13 @@ impl Handler<ListEntries> for Queue {
             let thread = tracked.filter(|word| *word == "active").and_then(|_| self.holder(key));
             ListedEntry { scanned, tracked, aside, ordered, thread }
         };
-        MessageResult(found.into_iter().map(list).collect())
+        found.into_iter().map(list).collect()
     }
 }
 
-impl Handler<ListOrdered> for Queue {
-    type Result = MessageResult<ListOrdered>;
-
-    fn handle(&mut self, _: ListOrdered, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("ListOrdered");
-        MessageResult(self.wishes.keys().copied().collect())
+impl Handle<ListOrdered> for Queue {
+    fn handle(&mut self, _: ListOrdered, _: &mut Ctx<Self>) -> Vec<(MessageId, u16)> {
+        self.wishes.keys().copied().collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::mail::{Attempt, Outcome};
 use tokio::sync::oneshot;
 

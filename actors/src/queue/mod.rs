@@ -29,7 +29,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use actix::prelude::*;
 use relais_channels::mail::Outcome;
 use relais_config::channel::Program;
 use tokio::{sync::oneshot, time::Instant};
@@ -57,13 +56,13 @@ pub use self::{
 };
 pub use crate::channels::ChannelId;
 use crate::{
+    actor::{Actor, Ctx, Handle, Later, Mailbox},
     channels::{Channels, is_delivered, lowered},
     job_controller::JobController,
-    metrics::{self, ActorMeter, Metrics},
+    metrics::{self, Metrics},
     notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
     status::Pause,
-    watch::Lifeline,
 };
 
 /// The actor. Lives beside the job controller, where strangers send nothing.
@@ -71,10 +70,9 @@ pub struct Queue {
     tracker: Tracker,
     spool: Spool,
     channels: Arc<Channels>,
-    controller: Addr<JobController>,
-    notary: Addr<Notary>,
+    controller: Mailbox<JobController>,
+    notary: Mailbox<Notary>,
     metrics: Arc<Metrics>,
-    meter: ActorMeter,
     threads: HashMap<ThreadId, InHand>,
     idle: HashMap<Destination, VecDeque<(ThreadId, oneshot::Sender<Work>)>>,
     /// Destinations that could not be talked to and have taken nothing since.
@@ -105,7 +103,6 @@ pub struct Queue {
     seek_again_at: Instant,
     scan_again_at: Instant,
     clock: Clock,
-    _lifeline: Lifeline,
 }
 
 /// What the queue is made of.
@@ -115,17 +112,15 @@ pub struct Parts {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Who decides which jobs run.
-    pub controller: Addr<JobController>,
+    pub controller: Mailbox<JobController>,
     /// Who tells senders.
-    pub notary: Addr<Notary>,
+    pub notary: Mailbox<Notary>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Entries in memory at most.
     pub max_messages: usize,
     /// Channels that a scan reads at once.
     pub rebuild_parallel_channels: usize,
-    /// Tells when the queue dies.
-    pub lifeline: Lifeline,
 }
 
 impl Queue {
@@ -140,7 +135,6 @@ impl Queue {
             channels: parts.channels,
             controller: parts.controller,
             notary: parts.notary,
-            meter: parts.metrics.actor(metrics::Actor::Queue),
             metrics: parts.metrics,
             threads: HashMap::new(),
             idle: HashMap::new(),
@@ -164,7 +158,6 @@ impl Queue {
             seek_again_at: now,
             scan_again_at: now,
             clock: Clock::new(now, now_ms()),
-            _lifeline: parts.lifeline,
         }
     }
 
@@ -231,7 +224,7 @@ impl Queue {
         });
     }
 
-    fn tick(&mut self, ctx: &mut Context<Self>) {
+    fn tick(&mut self, ctx: &mut Ctx<Self>) {
         let now = now_ms();
         self.mind_the_clock(now);
         let woken = self.tracker.wake(now);
@@ -253,15 +246,13 @@ impl Queue {
 }
 
 impl Actor for Queue {
-    type Context = Context<Self>;
+    const NAME: &'static str = "queue";
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(TICK, |queue, ctx| {
-            let _busy = queue.meter.busy();
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
+        ctx.every(TICK, |queue, ctx| {
             queue.tick(ctx);
         });
-        ctx.run_interval(PUBLISH, |queue, _| {
-            let _busy = queue.meter.busy();
+        ctx.every(PUBLISH, |queue, _| {
             queue.publish();
             // A net under every wake-up that was missed, and the way on after a full disk.
             let waiting = queue.tracker.waiting().map(|(destination, _)| destination.clone());
@@ -272,39 +263,27 @@ impl Actor for Queue {
     }
 }
 
-impl Handler<Committed> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, Committed(batch): Committed, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Committed");
+impl Handle<Committed> for Queue {
+    fn handle(&mut self, Committed(batch): Committed, _: &mut Ctx<Self>) {
         let touched: Vec<_> = batch.iter().flat_map(|stored| self.take_in(stored)).collect();
         self.feed(touched);
     }
 }
 
-impl Handler<Settle> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, settle: Settle, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Settle");
+impl Handle<Settle> for Queue {
+    fn handle(&mut self, settle: Settle, _: &mut Ctx<Self>) {
         self.settle(settle.thread, &settle.destination, settle.settled);
     }
 }
 
-impl Handler<Noticed> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, noticed: Noticed, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Noticed");
+impl Handle<Noticed> for Queue {
+    fn handle(&mut self, noticed: Noticed, _: &mut Ctx<Self>) {
         self.noticed(noticed);
     }
 }
 
-impl Handler<SetMaxMessages> for Queue {
-    type Result = usize;
-
-    fn handle(&mut self, SetMaxMessages(max): SetMaxMessages, _: &mut Self::Context) -> usize {
-        let _busy = self.meter.handling("SetMaxMessages");
+impl Handle<SetMaxMessages> for Queue {
+    fn handle(&mut self, SetMaxMessages(max): SetMaxMessages, _: &mut Ctx<Self>) -> usize {
         let was = self.tracker.thresholds().max;
         self.tracker.set_max(max);
         self.metrics.queue.max_messages.set(metrics::level(self.tracker.thresholds().max));
@@ -312,18 +291,15 @@ impl Handler<SetMaxMessages> for Queue {
     }
 }
 
-impl Handler<DrainQueue> for Queue {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: DrainQueue, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("DrainQueue");
+impl Handle<DrainQueue> for Queue {
+    fn handle(&mut self, _: DrainQueue, _: &mut Ctx<Self>) -> Later<()> {
         self.drained = true;
         self.idle.clear();
-        self.notary.do_send(Hurry);
+        self.notary.tell(Hurry);
         let (tell, told) = oneshot::channel();
         self.draining.push(tell);
         self.finish_drain();
-        Box::pin(async move {
+        Later::new(async move {
             // The queue itself going away also means that nothing runs any more.
             let _ = told.await;
         })

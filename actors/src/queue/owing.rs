@@ -7,7 +7,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix::prelude::*;
 use relais_channels::{dsn::Kind, mail::Outcome};
 use tokio::time::Instant;
 use tracing::warn;
@@ -17,6 +16,7 @@ use super::{
     tracker::{Aside, Ticket, Tracked},
 };
 use crate::{
+    actor::Ctx,
     channels::lowered,
     metrics::NoticeResult,
     notary::{Case, Tell, Told, timetable},
@@ -75,7 +75,7 @@ impl Queue {
         }
         self.tracker.take_aside(entry.id, entry.entry);
         self.owing.told += 1;
-        self.notary.do_send(Tell(vec![Case { was, then: Some(was.told()), ..news }]));
+        self.notary.tell(Tell(vec![Case { was, then: Some(was.told()), ..news }]));
     }
 
     /// The sender knows who has it, or cannot be told now.
@@ -105,7 +105,7 @@ impl Queue {
         self.amend(&destination, &entry, was, then, Vec::new(), Some(reason.into()));
         if let Some(next) = behind {
             // It stays aside until that has been told, too.
-            return self.notary.do_send(Tell(vec![Case { was: then, ..*next }]));
+            return self.notary.tell(Tell(vec![Case { was: then, ..*next }]));
         }
         self.end_aside(&destination, entry, then, false);
         if let Some(entry) = entry.now(then) {
@@ -127,7 +127,7 @@ impl Queue {
     }
 
     /// Looks for those that memory does not know, when there may be some and the notary has room.
-    pub(super) fn tell_who_is_owed(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn tell_who_is_owed(&mut self, ctx: &mut Ctx<Self>) {
         let Owing { told, left, reading, again_at, .. } = self.owing;
         if !left || reading || self.drained || Instant::now() < again_at || told > MAX_TOLD / 2 {
             return;
@@ -144,8 +144,8 @@ impl Queue {
         self.owing.reading = true;
         let ticket = self.tracker.begin_reading();
         let room = MAX_TOLD - told;
-        let found = read(self.spool.clone(), channels, resume, room).into_actor(self);
-        ctx.spawn(found.map(move |found, queue, _| {
+        let found = read(self.spool.clone(), channels, resume, room);
+        ctx.when(found, move |queue, found, _| {
             queue.owing.reading = false;
             match found {
                 Ok((found, resume)) => {
@@ -166,7 +166,7 @@ impl Queue {
             }
             queue.tracker.end_reading(ticket);
             queue.finish_drain();
-        }));
+        });
     }
 
     fn tell_of_scanned(&mut self, channel: ChannelId, found: &[ScannedEntry], ticket: Ticket) {
@@ -195,21 +195,19 @@ impl Queue {
             });
         }
         self.owing.told += cases.len();
-        self.notary.do_send(Tell(cases));
+        self.notary.tell(Tell(cases));
     }
 }
 
 /// Looks for those that the disk has, now.
 #[cfg(test)]
-#[derive(Message)]
+#[derive(actix::Message)]
 #[rtype(result = "()")]
 pub(super) struct LookForOwed;
 
 #[cfg(test)]
-impl Handler<LookForOwed> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, _: LookForOwed, _: &mut Self::Context) {
+impl crate::actor::Handle<LookForOwed> for Queue {
+    fn handle(&mut self, _: LookForOwed, _: &mut Ctx<Self>) {
         self.owing.again_at = Instant::now();
     }
 }

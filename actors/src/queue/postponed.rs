@@ -4,7 +4,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use actix::prelude::*;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -13,7 +12,7 @@ use super::{
     alter::{Action, Reason},
     tracker::Key,
 };
-use crate::spool::EntryState;
+use crate::{actor::Ctx, spool::EntryState};
 
 /// The returns that are to be tried again.
 #[derive(Debug, Default)]
@@ -60,7 +59,7 @@ impl Postponed {
 
 impl Queue {
     /// Returns once more what could not be returned.
-    pub(super) fn return_once_more(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn return_once_more(&mut self, ctx: &mut Ctx<Self>) {
         if self.drained || !self.has_room_for_returns() {
             return;
         }
@@ -72,7 +71,7 @@ impl Queue {
         let spool = self.spool.clone();
         let ids = due.iter().map(|(id, _)| *id).collect();
         let find = async move { spool.find_all(ids).await };
-        ctx.spawn(find.into_actor(self).map(move |found, queue, _| {
+        ctx.when(find, move |queue, found, _| {
             let found = found.unwrap_or_else(|error| {
                 warn!(%error, "what is to be returned once more cannot be read");
                 Vec::new()
@@ -89,7 +88,7 @@ impl Queue {
                 queue.postponed.0.insert(key, Again { at: None, pause, reason });
             }
             queue.tracker.end_reading(ticket);
-        }));
+        });
     }
 }
 

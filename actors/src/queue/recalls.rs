@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use actix::prelude::*;
+use actix::Message;
 
 use super::{Destination, Queue, ThreadId};
+use crate::actor::{Ctx, Handle};
 
 /// Each of these gives back a thread, for each time that it is named: an idle one at once, else
 /// the first that comes to a message boundary.
@@ -51,11 +52,8 @@ impl Recalls {
     }
 }
 
-impl Handler<Recall> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, Recall(destinations): Recall, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Recall");
+impl Handle<Recall> for Queue {
+    fn handle(&mut self, Recall(destinations): Recall, _: &mut Ctx<Self>) {
         for destination in destinations {
             self.recalls.add(destination.clone());
             let Some(idle) = self.idle.get_mut(&destination) else { continue };

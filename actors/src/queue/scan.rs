@@ -3,7 +3,6 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use actix::prelude::*;
 use relais_config::channel::Program;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -15,6 +14,7 @@ use super::{
     tracker::{Admission, Ticket, Tracked},
 };
 use crate::{
+    actor::Ctx,
     channels::{is_delivered, lowered},
     spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
 };
@@ -29,7 +29,7 @@ struct Strand {
 
 impl Queue {
     /// Starts a scan when there is something to find and room for it.
-    pub(super) fn scan_if_wanted(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn scan_if_wanted(&mut self, ctx: &mut Ctx<Self>) {
         let now = Instant::now();
         // Now and then without need: what was left on the disk for want of room must not wait for
         // the day when memory is half empty.
@@ -66,7 +66,7 @@ impl Queue {
 
     /// Reads a little of the next few channels at once, then goes on with the ones behind them,
     /// so that a channel with a long line does not hide the others.
-    fn scan_next(&mut self, mut todo: VecDeque<Strand>, ctx: &mut Context<Self>) {
+    fn scan_next(&mut self, mut todo: VecDeque<Strand>, ctx: &mut Ctx<Self>) {
         todo.retain(|strand| self.tracker.seeks(strand.channel));
         let Some(class) = todo.front().map(|strand| strand.class) else {
             if self.tracker.goes_on_filling() {
@@ -86,7 +86,7 @@ impl Queue {
         let strands: Vec<Strand> = todo.drain(..together).collect();
         let ticket = self.tracker.begin_reading();
         let portion = read_portion(self.spool.clone(), strands);
-        let portion = portion.into_actor(self).map(move |portion, queue, ctx| {
+        ctx.when(portion, move |queue, portion, ctx| {
             let mut unfinished = VecDeque::new();
             for (mut strand, found) in portion {
                 let Some(found) = found else {
@@ -109,7 +109,6 @@ impl Queue {
             todo.extend(tail);
             queue.scan_next(todo, ctx);
         });
-        ctx.spawn(portion);
     }
 
     fn take_scanned(&mut self, strand: &Strand, found: &[ScannedEntry], ticket: Ticket) {

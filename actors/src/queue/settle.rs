@@ -34,13 +34,13 @@ impl Queue {
             self.troubled.insert(destination.clone());
             self.tracker.trouble(&destination);
             let reply = trouble.reply().clone();
-            self.controller.do_send(Troubled { destination, reply });
+            self.controller.tell(Troubled { destination, reply });
         } else if peer.is_some() && self.troubled.remove(destination) {
             self.tracker.recover(destination);
-            self.controller.do_send(Reached { destination: destination.clone(), thread });
+            self.controller.tell(Reached { destination: destination.clone(), thread });
             self.feed([destination.clone()]);
         } else if telling {
-            self.controller.do_send(Reached { destination: destination.clone(), thread });
+            self.controller.tell(Reached { destination: destination.clone(), thread });
         }
         if !self.minds((entry.id, entry.entry)) {
             return self.finish_drain();
@@ -94,7 +94,7 @@ impl Queue {
             // The sender is told first; until then the entry stays in nobody's hands but ours.
             let then = Some(after.state);
             self.with_notary += 1;
-            self.notary.do_send(Tell(vec![Case { then, ..case(Kind::Failed, after.failed) }]));
+            self.notary.tell(Tell(vec![Case { then, ..case(Kind::Failed, after.failed) }]));
             self.amend(destination, &entry, entry.waiting(), after.meanwhile, replies, None);
             return;
         }

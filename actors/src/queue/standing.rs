@@ -1,11 +1,12 @@
 //! Whether what somebody found in the index some time ago still waits.
 
-use actix::prelude::*;
+use actix::Message;
 
 use super::{
     Queue,
     tracker::{Key, Ticket, Tracked},
 };
+use crate::actor::{Ctx, Handle};
 
 /// Asks how these stand. The answer has one for each, in order.
 #[derive(Message)]
@@ -43,12 +44,9 @@ impl Queue {
     }
 }
 
-impl Handler<LookAgain> for Queue {
-    type Result = MessageResult<LookAgain>;
-
-    fn handle(&mut self, look: LookAgain, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("LookAgain");
+impl Handle<LookAgain> for Queue {
+    fn handle(&mut self, look: LookAgain, _: &mut Ctx<Self>) -> Vec<Standing> {
         let LookAgain { reading, entries } = look;
-        MessageResult(entries.into_iter().map(|key| self.standing(reading, key)).collect())
+        entries.into_iter().map(|key| self.standing(reading, key)).collect()
     }
 }

@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 
-use actix::prelude::*;
 use relais_channels::mail::MessageId;
 use tokio::sync::oneshot;
 
 use super::{Contend, Destination, Pull, Queue, ThreadEnded, ThreadId, Work};
-use crate::job_controller::{ThreadSettled, Waiting};
+use crate::{
+    actor::{Ctx, Handle},
+    job_controller::{ThreadSettled, Waiting},
+};
 
 /// What a thread has, and how much it has done.
 #[derive(Debug, Default)]
@@ -40,7 +42,7 @@ impl Queue {
             }
         }
         if !waiting.is_empty() {
-            self.controller.do_send(Waiting(waiting.into_iter().collect()));
+            self.controller.tell(Waiting(waiting.into_iter().collect()));
         }
     }
 
@@ -79,11 +81,8 @@ impl Queue {
     }
 }
 
-impl Handler<Pull> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, pull: Pull, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Pull");
+impl Handle<Pull> for Queue {
+    fn handle(&mut self, pull: Pull, _: &mut Ctx<Self>) {
         if let Some(settled) = pull.settled {
             self.settle(pull.thread, &pull.destination, settled);
         }
@@ -105,7 +104,7 @@ impl Handler<Pull> for Queue {
             None if hands_out && self.contended.contains(&pull.destination.channel) => {}
             None => {
                 let ready = self.tracker.ready(&pull.destination);
-                self.controller.do_send(Waiting(vec![(pull.destination.clone(), ready)]));
+                self.controller.tell(Waiting(vec![(pull.destination.clone(), ready)]));
                 let idle = self.idle.entry(pull.destination).or_default();
                 idle.push_back((pull.thread, pull.reply));
             }
@@ -113,11 +112,8 @@ impl Handler<Pull> for Queue {
     }
 }
 
-impl Handler<ThreadEnded> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, ended: ThreadEnded, _: &mut Self::Context) {
-        let _busy = self.meter.handling("ThreadEnded");
+impl Handle<ThreadEnded> for Queue {
+    fn handle(&mut self, ended: ThreadEnded, _: &mut Ctx<Self>) {
         let ThreadEnded { thread, destination, panicked } = ended;
         let mut hand = self.threads.remove(&thread).unwrap_or_default().entries;
         if panicked && !hand.is_empty() {
@@ -136,16 +132,13 @@ impl Handler<ThreadEnded> for Queue {
         }
         self.recalls.ended(thread, &destination);
         let ready = self.tracker.ready(&destination);
-        self.controller.do_send(ThreadSettled { thread, ready });
+        self.controller.tell(ThreadSettled { thread, ready });
         self.finish_drain();
     }
 }
 
-impl Handler<Contend> for Queue {
-    type Result = ();
-
-    fn handle(&mut self, Contend(channels): Contend, _: &mut Self::Context) {
-        let _busy = self.meter.handling("Contend");
+impl Handle<Contend> for Queue {
+    fn handle(&mut self, Contend(channels): Contend, _: &mut Ctx<Self>) {
         // Idle threads hold what others wait for: their replies are dropped, and they end.
         self.idle.retain(|destination, _| !channels.contains(&destination.channel));
         self.contended = channels;

@@ -4,7 +4,9 @@
 //! is nobody left to wait for: it is written down, so that the next start does not deliver what was
 //! deleted.
 
-use actix::prelude::*;
+use std::future::ready;
+
+use actix::Message;
 use relais_channels::mail::Envelope;
 use tracing::warn;
 
@@ -13,7 +15,10 @@ use super::{
     alter::Action,
     tracker::{Key, Tracked},
 };
-use crate::spool::{EntryState, ScannedEntry, Spool, SpoolError};
+use crate::{
+    actor::{Ctx, Handle, Later},
+    spool::{EntryState, ScannedEntry, Spool, SpoolError},
+};
 
 /// Nobody waits for jobs any more: carries out every order about an entry that one of them has in
 /// hand. What these jobs still say of such an entry is not listened to.
@@ -71,31 +76,24 @@ async fn look_up(spool: Spool, wanted: Vec<Key>) -> Result<Vec<Found>, SpoolErro
     Ok(read)
 }
 
-impl Handler<CountOrders> for Queue {
-    type Result = usize;
-
-    fn handle(&mut self, _: CountOrders, _: &mut Self::Context) -> usize {
-        let _busy = self.meter.handling("CountOrders");
+impl Handle<CountOrders> for Queue {
+    fn handle(&mut self, _: CountOrders, _: &mut Ctx<Self>) -> usize {
         self.wishes.len() + self.returning.len() + self.postponed.len()
     }
 }
 
-impl Handler<GiveUpJobs> for Queue {
-    type Result = ResponseActFuture<Self, ()>;
-
-    fn handle(&mut self, _: GiveUpJobs, _: &mut Self::Context) -> Self::Result {
-        let _busy = self.meter.handling("GiveUpJobs");
+impl Handle<GiveUpJobs> for Queue {
+    fn handle(&mut self, _: GiveUpJobs, ctx: &mut Ctx<Self>) -> Later<()> {
         let wanted: Vec<_> = self.wishes.keys().copied().collect();
         if wanted.is_empty() {
-            return Box::pin(actix::fut::ready(()));
+            return Later::new(ready(()));
         }
-        let found = look_up(self.spool.clone(), wanted).into_actor(self);
-        Box::pin(found.map(|found, queue, _| match found {
+        ctx.later(look_up(self.spool.clone(), wanted), |queue, found, _| match found {
             Ok(found) => found.iter().for_each(|found| queue.write_down_wish(found)),
             Err(error) => {
                 let orders = queue.wishes.len();
                 warn!(%error, orders, "orders about entries in the hands of jobs are forgotten");
             }
-        }))
+        })
     }
 }

@@ -29,7 +29,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::mail::{Address, Enhanced, Reply};
 
 pub(crate) use self::refusal::MAX_EXPANSION;
@@ -42,7 +42,10 @@ pub use self::{
     routes::{Question, Resolution, Route, Routes, RoutesError, Routing},
     steps::Step,
 };
-use crate::directory::DirectoryHandle;
+use crate::{
+    actor::{Actor, Ctx, Handle, Later, Mailbox},
+    directory::DirectoryHandle,
+};
 
 /// Asks for what does not depend on sender and client.
 #[derive(Clone, Debug, Message)]
@@ -90,7 +93,7 @@ pub struct RouterHandle {
     /// Shared by all sessions.
     pub cache: Arc<RouteCache>,
     /// Asked on a miss.
-    pub addr: Addr<Router>,
+    pub addr: Mailbox<Router>,
 }
 
 impl Router {
@@ -101,16 +104,14 @@ impl Router {
 }
 
 impl Actor for Router {
-    type Context = Context<Self>;
+    const NAME: &'static str = "router";
 }
 
 // Each question runs in a task of its own: one that waits for the directory holds up no other.
-impl Handler<Resolve> for Router {
-    type Result = ResponseFuture<Arc<Resolution>>;
-
-    fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
+impl Handle<Resolve> for Router {
+    fn handle(&mut self, resolve: Resolve, _: &mut Ctx<Self>) -> Later<Arc<Resolution>> {
         let (now, directory) = (self.published.in_force(), self.directory.clone());
-        Box::pin(async move {
+        Later::new(async move {
             let question = Question {
                 address: &resolve.address,
                 sender: "",
@@ -125,12 +126,10 @@ impl Handler<Resolve> for Router {
     }
 }
 
-impl Handler<Explain> for Router {
-    type Result = ResponseFuture<Routing>;
-
-    fn handle(&mut self, explain: Explain, _: &mut Self::Context) -> Self::Result {
+impl Handle<Explain> for Router {
+    fn handle(&mut self, explain: Explain, _: &mut Ctx<Self>) -> Later<Routing> {
         let (routes, directory) = (self.published.routes(), self.directory.clone());
-        Box::pin(async move {
+        Later::new(async move {
             let question = Question {
                 address: &explain.address,
                 sender: &explain.sender,
@@ -144,10 +143,8 @@ impl Handler<Explain> for Router {
     }
 }
 
-impl Handler<ReplaceRoutes> for Router {
-    type Result = ();
-
-    fn handle(&mut self, ReplaceRoutes(routes): ReplaceRoutes, _: &mut Self::Context) {
+impl Handle<ReplaceRoutes> for Router {
+    fn handle(&mut self, ReplaceRoutes(routes): ReplaceRoutes, _: &mut Ctx<Self>) {
         self.published.publish(routes);
     }
 }
@@ -190,6 +187,6 @@ impl RouterHandle {
             released: question.released,
         };
         let gone = |_| Reply::new(451, Enhanced(4, 3, 0), "routing is not available");
-        self.addr.send(resolve).await.map_err(gone)
+        self.addr.ask(resolve).await.map_err(gone)
     }
 }

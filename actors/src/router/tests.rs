@@ -703,17 +703,20 @@ async fn the_cache_keeps_what_does_not_depend_on_who_asks() {
 
 #[actix::test]
 async fn a_session_asks_the_actor_once() {
-    use actix::Actor;
+    use crate::{
+        actor::{Ground, Meters},
+        directory::{Counters, Directory, DirectoryHandle, Source},
+    };
 
-    use crate::directory::{Counters, Directory, DirectoryHandle, Source};
+    let ground = Ground::new(Meters::default(), Box::new(|_| ()));
 
     let config = sample("standalone.ron");
     let counters = Arc::new(Counters::default());
     let source = Source::open(&config).unwrap();
-    let directory = DirectoryHandle(Directory::new(source, Arc::clone(&counters)).start());
+    let directory = DirectoryHandle(ground.start(Directory::new(source, Arc::clone(&counters))));
     let routes = Arc::new(Routes::new(&config).unwrap());
     let cache = Arc::new(RouteCache::new(routes, relais_config::directory::Cache::default()));
-    let addr = super::Router::new(Arc::clone(&cache), directory).start();
+    let addr = ground.start(super::Router::new(Arc::clone(&cache), directory));
     let router = super::RouterHandle { cache, addr };
     let to = address("alice@relais.example");
     for _ in 0..3 {
@@ -729,7 +732,7 @@ async fn a_session_asks_the_actor_once() {
         may_relay: false,
         header: true,
     };
-    let routing = router.addr.send(explain).await.unwrap();
+    let routing = router.addr.ask(explain).await.unwrap();
     assert!(!routing.steps.is_empty());
 }
 

@@ -9,7 +9,6 @@ mod socket;
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use actix::prelude::*;
 use relais_channels::{
     mail::{Address, MessageIds},
     server::{Farewell, Reason, Setup, Stop, serve},
@@ -19,8 +18,9 @@ pub(crate) use self::received::Received;
 pub use self::{smtp_intake::SmtpIntake, socket::Socket};
 use crate::{
     accept::Permit,
+    actor::{Actor, Ctx, Mailbox},
     events::{SessionEnd, SessionEnded},
-    metrics::{self, ActorMeter, Metrics},
+    metrics::Metrics,
     router::RouterHandle,
     spool::Spool,
     store::{LmtpIntake, StoreSide},
@@ -111,8 +111,7 @@ pub struct Session {
     permit: Option<Permit>,
     parts: SessionParts,
     stop: Stop,
-    worker: Addr<Worker>,
-    meter: ActorMeter,
+    worker: Mailbox<Worker>,
     finished: bool,
 }
 
@@ -122,9 +121,8 @@ impl Session {
         connection: Connection,
         parts: SessionParts,
         stop: Stop,
-        worker: Addr<Worker>,
+        worker: Mailbox<Worker>,
     ) -> Self {
-        let meter = parts.metrics.actor(metrics::Actor::Session);
         let Connection { socket, client, local, permit } = connection;
         Self {
             connection: Some((socket, Ends { client, local })),
@@ -132,30 +130,30 @@ impl Session {
             parts,
             stop,
             worker,
-            meter,
             finished: false,
         }
     }
 }
 
 impl Actor for Session {
-    type Context = Context<Self>;
+    const NAME: &'static str = "session";
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let _busy = self.meter.handling("Begin");
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
         let Some((socket, ends)) = self.connection.take() else { return ctx.stop() };
-        let task = actix::spawn(converse(socket, ends, self.parts.clone(), self.stop.clone()));
-        ctx.spawn(task.into_actor(self).map(|ended, session, ctx| {
+        let converse = converse(socket, ends, self.parts.clone(), self.stop.clone());
+        let meter = ctx.meter().clone();
+        let task = actix::spawn(async move { meter.timed(converse).await });
+        ctx.when(task, |session, ended, ctx| {
             session.finished = ended.is_ok();
             ctx.stop();
-        }));
+        });
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let permit = self.permit.take();
-        self.worker.do_send(SessionGone { panicked: !self.finished, permit });
+        self.worker.tell(SessionGone { panicked: !self.finished, permit });
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use actix::prelude::*;
+use actix::Message;
 use relais_channels::mailbox::{self, Answer, Delivery, MailboxName, PartitionError};
 use tracing::error;
 
@@ -25,7 +25,10 @@ pub use deliveries::{Deliveries, Refused};
 pub use intake::{LmtpIntake, StoreSide};
 use threads::Threads;
 
-use crate::metrics::Metrics;
+use crate::{
+    actor::{Actor, Ctx, Handle, Later},
+    metrics::Metrics,
+};
 
 /// Delivers one message; an answer for each recipient, in order. Every 250 is durable.
 #[derive(Debug, Message)]
@@ -87,52 +90,50 @@ impl Store {
 }
 
 impl Actor for Store {
-    type Context = Context<Self>;
+    const NAME: &'static str = "store";
 }
 
-impl Handler<Deliver> for Store {
-    type Result = ResponseFuture<Result<Vec<Answer>, Refused>>;
-
-    fn handle(&mut self, Deliver(delivery): Deliver, _: &mut Self::Context) -> Self::Result {
+impl Handle<Deliver> for Store {
+    fn handle(
+        &mut self,
+        Deliver(delivery): Deliver,
+        _: &mut Ctx<Self>,
+    ) -> Later<Result<Vec<Answer>, Refused>> {
         let deliveries = self.deliveries.clone();
-        Box::pin(async move { deliveries.deliver(delivery).await })
+        Later::new(async move { deliveries.deliver(delivery).await })
     }
 }
 
-impl Handler<CreateMailbox> for Store {
-    type Result = ResponseFuture<io::Result<bool>>;
-
+impl Handle<CreateMailbox> for Store {
     fn handle(
         &mut self,
         CreateMailbox(name): CreateMailbox,
-        _: &mut Self::Context,
-    ) -> Self::Result {
+        _: &mut Ctx<Self>,
+    ) -> Later<io::Result<bool>> {
         let deliveries = self.deliveries.clone();
-        Box::pin(async move { deliveries.create(name).await })
+        Later::new(async move { deliveries.create(name).await })
     }
 }
 
-impl Handler<ListMailboxes> for Store {
-    type Result = ResponseFuture<io::Result<Vec<(String, String)>>>;
-
-    fn handle(&mut self, _: ListMailboxes, _: &mut Self::Context) -> Self::Result {
+impl Handle<ListMailboxes> for Store {
+    fn handle(
+        &mut self,
+        _: ListMailboxes,
+        _: &mut Ctx<Self>,
+    ) -> Later<io::Result<Vec<(String, String)>>> {
         let (deliveries, root) = (self.deliveries.clone(), self.root.clone());
-        Box::pin(async move { deliveries.blocking(move || mailbox::mailboxes(&root)).await? })
+        Later::new(async move { deliveries.blocking(move || mailbox::mailboxes(&root)).await? })
     }
 }
 
-impl Handler<Access> for Store {
-    type Result = MessageResult<Access>;
-
-    fn handle(&mut self, _: Access, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.deliveries())
+impl Handle<Access> for Store {
+    fn handle(&mut self, _: Access, _: &mut Ctx<Self>) -> Deliveries {
+        self.deliveries()
     }
 }
 
-impl Handler<DrainStore> for Store {
-    type Result = AtomicResponse<Self, ()>;
-
-    fn handle(&mut self, _: DrainStore, _: &mut Self::Context) -> Self::Result {
+impl Handle<DrainStore> for Store {
+    fn handle(&mut self, _: DrainStore, ctx: &mut Ctx<Self>) -> Later<()> {
         self.deliveries.close();
         let thread = self.thread.take();
         let deliveries = self.deliveries.clone();
@@ -142,7 +143,7 @@ impl Handler<DrainStore> for Store {
                 error!(%error, "the store could not be drained");
             }
         };
-        AtomicResponse::new(Box::pin(drain.into_actor(self).map(|(), _, ctx| ctx.stop())))
+        ctx.later(drain, |_, (), ctx| ctx.stop())
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::{net::UnixListener, sync::watch};
 
 use super::*;
 use crate::{
+    actor::{Ground, Meters},
     events::{lines::Lines, transaction},
     metrics::{Labels, Metrics},
     status::Event,
@@ -164,13 +165,13 @@ async fn refusals_come_after_the_data_with_the_codes_of_the_original() {
     let root = tempfile::tempdir().expect("a directory");
     let store = open(root.path(), Autocreate::No);
     let name = MailboxName::new("jdoe", "siroe.com", "").expect("a name");
-    let store = store.start();
-    assert!(store.send(CreateMailbox(name.clone())).await.expect("alive").expect("room"));
-    assert!(!store.send(CreateMailbox(name)).await.expect("alive").expect("room"));
-    let listed = store.send(ListMailboxes).await.expect("alive").expect("readable");
+    let store = Ground::new(Meters::default(), Box::new(|_| ())).start(store);
+    assert!(store.ask(CreateMailbox(name.clone())).await.expect("alive").expect("room"));
+    assert!(!store.ask(CreateMailbox(name)).await.expect("alive").expect("room"));
+    let listed = store.ask(ListMailboxes).await.expect("alive").expect("readable");
     assert_eq!(listed, [("siroe.com".to_owned(), "jdoe".to_owned())]);
 
-    let deliveries = store.send(Access).await.expect("alive");
+    let deliveries = store.ask(Access).await.expect("alive");
     let mut intake = intake(deliveries, false);
     let to = [rcpt_to("amy", 0), rcpt_to("jdoe+New", 1)];
     let replies = receive(&mut intake, &to, &[b"\r\n"]).await;
@@ -189,7 +190,7 @@ async fn a_drained_store_has_finished_everything_and_takes_nothing_more() {
     let root = tempfile::tempdir().expect("a directory");
     let store = open(root.path(), Autocreate::Inbox);
     let deliveries = store.deliveries();
-    let store = store.start();
+    let store = Ground::new(Meters::default(), Box::new(|_| ())).start(store);
     let delivery = || {
         let mailbox = MailboxName::new("jdoe", "siroe.com", "").expect("a name");
         let rcpt = Rcpt { mailbox, as_given: "jdoe".to_owned(), quota: None, flags: 0 };
@@ -202,7 +203,7 @@ async fn a_drained_store_has_finished_everything_and_takes_nothing_more() {
         })
         .collect();
     tokio::task::yield_now().await;
-    store.send(DrainStore).await.expect("alive");
+    store.ask(DrainStore).await.expect("alive");
     for answer in waiting {
         let answers = answer.await.expect("no panic").expect("it was taken");
         assert_eq!(answers[0].reply.to_string(), "250 2.5.0 jdoe OK");

@@ -25,8 +25,8 @@ use crate::{admin::Answer, show::Span};
 /// Why each entry of a message does not move. Empty: there is no such message.
 pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let found = parts.spool.find(id).await.map_err(trouble)?;
-    let listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
-    let paused = parts.queue.send(DescribeQueue).await.map_err(gone)?.paused;
+    let listed = parts.queue.ask(ListEntries(found)).await.map_err(gone)?;
+    let paused = parts.queue.ask(DescribeQueue).await.map_err(gone)?.paused;
     let mut accounts = Vec::new();
     for entry in listed {
         let Account { waits_for, limit, since, mut text } = account(parts, &entry, paused).await?;
@@ -114,7 +114,7 @@ async fn account(
         return Ok(("no_program", text).into());
     }
     let destination = Destination { channel, host: scanned.host.clone() };
-    let explained = parts.controller.send(ExplainDestination(destination)).await.map_err(gone)?;
+    let explained = parts.controller.ask(ExplainDestination(destination)).await.map_err(gone)?;
     let now = Timestamp::now();
     let due = match scanned.state {
         Stored::Waiting { due, .. } if due > now.0 => Some(Timestamp(due)),

@@ -111,7 +111,7 @@ pub(super) async fn describe(
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let mut listed = parts.queue.send(ListEntries(found)).await.map_err(gone)?;
+    let mut listed = parts.queue.ask(ListEntries(found)).await.map_err(gone)?;
     let probed = probed_at(parts, &listed).await?;
     let probe_of = |listed: &ListedEntry| {
         let destination = destination_of(parts, listed)?;
@@ -164,7 +164,7 @@ async fn probed_at(
     listed: &[ListedEntry],
 ) -> Answer<HashMap<Destination, Timestamp>> {
     let destinations = listed.iter().filter_map(|entry| destination_of(parts, entry)).collect();
-    let probed = parts.controller.send(ProbedAt(destinations)).await.map_err(gone)?;
+    let probed = parts.controller.ask(ProbedAt(destinations)).await.map_err(gone)?;
     Ok(probed.into_iter().map(|(destination, at)| (destination, after(at))).collect())
 }
 

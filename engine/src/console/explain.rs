@@ -71,7 +71,7 @@ pub async fn by_engine(
     channels: &Channels,
     router: &RouterHandle,
     question: &RouteQuestion,
-) -> Result<Result<RouteExplained, Nonsense>, actix::MailboxError> {
+) -> Result<Result<RouteExplained, Nonsense>, relais_actors::actor::Gone> {
     let prepared = match prepare(config, &router.cache.routes(), question) {
         Ok(Ok(prepared)) => prepared,
         Ok(Err(refused)) => return Ok(Ok(*refused)),
@@ -84,7 +84,7 @@ pub async fn by_engine(
         may_relay: prepared.may_relay,
         header: question.header,
     };
-    let routing = router.addr.send(asked).await?;
+    let routing = router.addr.ask(asked).await?;
     Ok(Ok(explained(channels, question, prepared, &routing)))
 }
 

@@ -36,9 +36,9 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
     metrics.spool.min_free.set(level(min_free));
     metrics.spool.refusing.set(i64::from(parts.spool.refuses().is_some()));
     let (services, queue, controller) = tokio::join!(
-        timeout(PATIENCE, parts.dispatcher.send(DescribeDispatcher)),
-        timeout(PATIENCE, parts.queue.send(DescribeQueue)),
-        timeout(PATIENCE, parts.controller.send(DescribeController)),
+        timeout(PATIENCE, parts.dispatcher.ask(DescribeDispatcher)),
+        timeout(PATIENCE, parts.queue.ask(DescribeQueue)),
+        timeout(PATIENCE, parts.controller.ask(DescribeController)),
     );
     if let Ok(Ok(services)) = services {
         workers(parts, config, &services);

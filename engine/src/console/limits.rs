@@ -74,11 +74,11 @@ async fn tune(
     let value = value.map(|value| usize::try_from(value).unwrap_or(usize::MAX));
     let was = match (named, value) {
         (Named::MaxMessages, Some(value)) => {
-            Ok(Some(parts.queue.send(SetMaxMessages(value)).await.map_err(gone)?))
+            Ok(Some(parts.queue.ask(SetMaxMessages(value)).await.map_err(gone)?))
         }
         (Named::MaxMessages, None) => Ok(None),
         (Named::Tuned(limit), value) => {
-            parts.controller.send(Tune { limit: limit.clone(), value }).await.map_err(gone)?
+            parts.controller.ask(Tune { limit: limit.clone(), value }).await.map_err(gone)?
         }
     };
     Ok(was.map(|was| was.map(|was| was as u64)))
@@ -91,8 +91,8 @@ pub(super) async fn show(
     key: Option<&str>,
 ) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
     let known = Names { config, channels: &parts.channels };
-    let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
-    let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+    let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
+    let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
     let saved = Saved::new(&config.data).load().unwrap_or_default();
     let of_hosts = controller.host_limits.iter().map(|(destination, _)| {
         Named::Tuned(Limit::Connections {
@@ -166,7 +166,7 @@ pub(super) async fn freeze(
     frozen: bool,
 ) -> Answer<Result<bool, Nonsense>> {
     let freeze = Freeze { channel: channel.to_owned(), frozen };
-    let was = parts.controller.send(freeze).await.map_err(gone)?;
+    let was = parts.controller.ask(freeze).await.map_err(gone)?;
     let Ok(was) = was else {
         let known: Vec<_> = configured(parts).collect();
         return Ok(Err(Nonsense(no_channel(channel, &known))));

@@ -22,8 +22,8 @@ use std::{
     time::Instant,
 };
 
-use actix::Addr;
 use relais_actors::{
+    actor::{Gone, Mailbox},
     channels::{Channels, is_delivered},
     directory::Counters as Lookups,
     dispatcher::{DescribeDispatcher, Dispatcher},
@@ -81,9 +81,9 @@ struct Parts {
     channels: Arc<Channels>,
     metrics: Arc<Metrics>,
     spool: Spool,
-    dispatcher: Addr<Dispatcher>,
-    queue: Addr<Queue>,
-    controller: Addr<JobController>,
+    dispatcher: Mailbox<Dispatcher>,
+    queue: Mailbox<Queue>,
+    controller: Mailbox<JobController>,
     progress: ThreadProgress,
     listening: HashMap<String, Vec<String>>,
     /// The UNIX sockets among these.
@@ -203,9 +203,9 @@ impl Console for EngineConsole {
     async fn status(&self) -> Answer<Status> {
         let parts = self.parts()?;
         let config = &self.0.config;
-        let services = parts.dispatcher.send(DescribeDispatcher).await.map_err(gone)?;
-        let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
-        let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+        let services = parts.dispatcher.ask(DescribeDispatcher).await.map_err(gone)?;
+        let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
+        let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
         let counts = parts.spool.counts();
         let mut channels = Vec::new();
         for (id, channel) in parts.channels.iter() {
@@ -483,7 +483,7 @@ async fn header_of(content: &Content) -> Vec<String> {
     text.split("\r\n").take_while(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-fn gone(_: actix::MailboxError) -> Trouble {
+fn gone(_: Gone) -> Trouble {
     Trouble("a part of the engine has ended".to_owned())
 }
 

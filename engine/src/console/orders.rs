@@ -81,7 +81,7 @@ pub(super) async fn go_on(
         None => begin(parts, order)?,
     };
     let progress = &mut account.progress;
-    let pending = parts.queue.send(CountOrders).await.map_err(gone)?;
+    let pending = parts.queue.ask(CountOrders).await.map_err(gone)?;
     let _under_way = parts.orders.begin(pending);
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
     let (mut found, next) = if let Some(position) = next {
@@ -206,7 +206,7 @@ async fn alter(
         reason: reason_of(order),
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
-    parts.queue.send(alter).await.map_err(gone)
+    parts.queue.ask(alter).await.map_err(gone)
 }
 
 /// Entries that are in the hands of jobs, and of which something is ordered: to release them is to
@@ -220,7 +220,7 @@ async fn to_be_held(
     if filter.state.is_some_and(|state| state != EntryState::Held) {
         return Ok(Vec::new());
     }
-    let keys = parts.queue.send(ListOrdered).await.map_err(gone)?;
+    let keys = parts.queue.ask(ListOrdered).await.map_err(gone)?;
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -358,7 +358,7 @@ fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
 
 /// The channels of these that are stopped.
 async fn stopped(parts: &Parts, wanted: &[Described]) -> Answer<BTreeSet<String>> {
-    let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+    let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
     let frozen = controller.channels.iter().filter(|channel| channel.frozen);
     let frozen: HashSet<_> = frozen.map(|channel| channel.channel).collect();
     let is_stopped = |described: &&Described| {

@@ -70,7 +70,7 @@ pub(super) async fn reroute(
         progress.still_held += u64::from(altered[at] == Altered::Done && is_held(at));
     }
     // The queue has written down what became of all of them.
-    parts.queue.send(ListEntries(Vec::new())).await.map_err(gone)?;
+    parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
     parts.spool.flush().await.map_err(trouble)?;
     intents.forget().map_err(|error| Trouble(error.to_string()))?;
     Ok(altered)
@@ -88,7 +88,7 @@ async fn carry_out(
         return from_lost_channel(parts, reason, reading, scanned, plan).await;
     };
     let reserve = Reserve { reading: reading.ticket(), entries: vec![scanned.clone()] };
-    let reserved = parts.queue.send(reserve).await.map_err(gone)?;
+    let reserved = parts.queue.ask(reserve).await.map_err(gone)?;
     // A job has it, or it has changed.
     let Some(old) = reserved.into_iter().next() else { return Ok(Altered::Moved) };
     let same = old.state.open() == scanned.state.open();
@@ -108,7 +108,7 @@ async fn carry_out(
         reading: None,
         ordered: (went_on != 0).then(|| reason.clone()),
     };
-    parts.queue.do_send(Noticed { cases: vec![case], told: Told::Settled });
+    parts.queue.tell(Noticed { cases: vec![case], told: Told::Settled });
     let went_on = went?;
     Ok(if went_on == 0 { Altered::Moved } else { Altered::Done })
 }
@@ -131,7 +131,7 @@ async fn from_lost_channel(
         reason: reason.clone(),
         entries: vec![old.clone()],
     };
-    let altered = parts.queue.send(alter).await.map_err(gone)?;
+    let altered = parts.queue.ask(alter).await.map_err(gone)?;
     Ok(altered.into_iter().next().unwrap_or(Altered::Moved))
 }
 

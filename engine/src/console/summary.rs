@@ -19,9 +19,9 @@ use crate::admin::Answer;
 
 /// What waits, in sum.
 pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
-    let queue = parts.queue.send(DescribeQueue).await.map_err(gone)?;
+    let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
     let counts = parts.spool.counts();
-    let controller = parts.controller.send(DescribeController).await.map_err(gone)?;
+    let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
     let now = tokio::time::Instant::now();
     let suspended = controller.suspended.into_iter();
     let resting: HashSet<Destination> = suspended

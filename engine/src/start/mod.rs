@@ -11,17 +11,17 @@ use std::{
     time::Duration,
 };
 
-use actix::prelude::*;
+use actix::Arbiter;
 use relais_actors::{
+    actor::{Ground, Mailbox, Placement},
     channels::Channels,
     descriptors::Descriptors,
     directory::{Counters, Directory, DirectoryHandle, OpenError, Source},
     dispatcher::{Bound, Dispatcher},
     job_controller::{Connect, Freeze, JobController, Tune},
     listening::{ListenError, Listening},
-    metrics::{self, Labels, Metrics},
+    metrics::{Labels, Metrics},
     notary::{self, Notary},
-    placement::Placement,
     pool::{JobParts, Pool, ThreadProgress},
     queue::{Committed, Parts, Queue, SetMaxMessages},
     rerouting::Rerouter,
@@ -29,7 +29,6 @@ use relais_actors::{
     session::{Behind, HoldLimits, QueueSide, SessionParts},
     spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
     store::{Deliveries, Store, StoreSide},
-    watch::{Guard, Lifeline, Remedy, Watch},
 };
 use relais_channels::{
     dsn::{TemplateError, Templates},
@@ -66,17 +65,17 @@ pub struct Engine {
     /// What the directory was asked.
     pub lookups: Arc<Counters>,
     /// Services.
-    pub dispatcher: Addr<Dispatcher>,
+    pub dispatcher: Mailbox<Dispatcher>,
     /// Restarts what died.
-    pub watch: Addr<Watch>,
+    pub ground: Ground,
     /// What waits.
-    pub queue: Addr<Queue>,
+    pub queue: Mailbox<Queue>,
     /// What runs.
-    pub controller: Addr<JobController>,
+    pub controller: Mailbox<JobController>,
     /// What the threads of jobs wait for.
     pub progress: ThreadProgress,
     /// Mailboxes.
-    pub store: Option<Addr<Store>>,
+    pub store: Option<Mailbox<Store>>,
     /// The counters over restarts.
     pub tallies: Tallies,
     /// Threads to end and to join, in this order.
@@ -147,18 +146,18 @@ impl Engine {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (placement, arbiters) = Placement::start(cores);
         let placement = Arc::new(placement);
-        let watch = Watch::new(metrics.clone(), end).start();
+        let ground = Ground::new(metrics.actors.clone(), end);
 
-        let queue_address: Arc<OnceLock<Addr<Queue>>> = Arc::default();
+        let queue_address: Arc<OnceLock<Mailbox<Queue>>> = Arc::default();
         let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
         let ids = Arc::new(MessageIds::after(recovered.last_id, recovered.generation));
         tell_of_lost_channels(&channels, &recovered);
-        let (router, lookups) = start_router(&config)?;
-        let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &watch)?;
+        let (router, lookups) = start_router(&config, &ground)?;
+        let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &ground)?;
         let (orders, unfinished) = conclude(&config, &spool, &metrics)?;
         let (queue, controller) =
-            start_queue(&config, &channels, &metrics, &spool, &watch, &notary);
-        notary.do_send(notary::Connect(queue.clone()));
+            start_queue(&config, &channels, &metrics, &spool, &ground, &notary);
+        notary.tell(notary::Connect(queue.clone()));
         // Nothing is committed before the sessions start, so the address is always there in time.
         let _ = queue_address.set(queue.clone());
         actix::spawn(unfinished.go_on(queue.clone(), spool.clone()));
@@ -171,12 +170,12 @@ impl Engine {
             queue: queue.clone(),
             rerouter: rerouter.clone(),
             placement: placement.clone(),
+            ground: ground.clone(),
             metrics: metrics.clone(),
             progress: progress.clone(),
         };
         let pools = pools(&config).into_iter().map(|(name, limit)| {
-            let lifeline = vital(&watch, metrics::Actor::Pool, format!("pool {name}"));
-            Pool::new(limit, parts.clone(), lifeline).start()
+            ground.start_vital(&format!("pool {name}"), Pool::new(limit, parts.clone()))
         });
         connect(&config, &channels, &queue, &controller, pools.collect())?;
 
@@ -214,14 +213,10 @@ impl Engine {
             };
             services.push(Bound { service, listening: sockets, session, connections });
         }
-        let dispatcher = Dispatcher::new(
-            services,
-            router.cache.clone(),
-            placement,
-            watch.clone(),
-            metrics.clone(),
-        )
-        .start();
+        let (access, starter) = (router.cache.clone(), ground.clone());
+        let dispatcher = Dispatcher::new(services, access, placement, starter, metrics.clone());
+        let dispatcher = ground.start(dispatcher);
+        let store = store.map(|store| ground.start(store));
         Ok(Self {
             config,
             channels,
@@ -230,11 +225,11 @@ impl Engine {
             router,
             lookups,
             dispatcher,
-            watch,
+            ground,
             queue,
             controller,
             progress,
-            store: store.map(Store::start),
+            store,
             tallies,
             arbiters,
             orders,
@@ -341,7 +336,7 @@ fn tell_of_lost_channels(channels: &Channels, recovered: &Recovered) {
 fn open_spool(
     config: &Config,
     metrics: &Arc<Metrics>,
-    queue: Arc<OnceLock<Addr<Queue>>>,
+    queue: Arc<OnceLock<Mailbox<Queue>>>,
 ) -> Result<(Spool, Recovered), StartError> {
     let dir = config.data.join("spool");
     let error = |source| StartError::Spool { dir: dir.clone(), source };
@@ -349,11 +344,9 @@ fn open_spool(
     let min_free = if config.fills_queue() { config.spool.min_free } else { 0 };
     let settings = config::Spool { min_free, ..config.spool.clone() };
     let (opened, recovered) = Spool::open(&dir, &settings, Arc::new(RealDisk)).map_err(error)?;
-    let meter = metrics.actor(metrics::Actor::Queue);
     let committed = move |batch| {
         if let Some(queue) = queue.get() {
-            meter.sent();
-            queue.do_send(Committed(batch));
+            queue.tell(Committed(batch));
         }
     };
     let opened = opened.observed_by(Arc::new(SpoolMeters(metrics.clone())));
@@ -361,7 +354,10 @@ fn open_spool(
     Ok((spool, recovered))
 }
 
-fn start_router(config: &Config) -> Result<(RouterHandle, Arc<Counters>), StartError> {
+fn start_router(
+    config: &Config,
+    ground: &Ground,
+) -> Result<(RouterHandle, Arc<Counters>), StartError> {
     let routes = Arc::new(Routes::new(config)?);
     let source = Source::open(config)?;
     let limits = match &config.directory {
@@ -370,8 +366,8 @@ fn start_router(config: &Config) -> Result<(RouterHandle, Arc<Counters>), StartE
     };
     let cache = Arc::new(RouteCache::new(routes, limits));
     let lookups = Arc::<Counters>::default();
-    let directory = DirectoryHandle(Directory::new(source, lookups.clone()).start());
-    let addr = Router::new(cache.clone(), directory).start();
+    let directory = DirectoryHandle(ground.start(Directory::new(source, lookups.clone())));
+    let addr = ground.start(Router::new(cache.clone(), directory));
     Ok((RouterHandle { cache, addr }, lookups))
 }
 
@@ -392,8 +388,8 @@ fn start_notary(
     spool: &Spool,
     router: &RouterHandle,
     ids: &Arc<MessageIds>,
-    watch: &Addr<Watch>,
-) -> Result<Addr<Notary>, StartError> {
+    ground: &Ground,
+) -> Result<Mailbox<Notary>, StartError> {
     let parts = notary::Parts {
         host: config.host.as_str().into(),
         postmaster: postmaster(config).into(),
@@ -408,8 +404,7 @@ fn start_notary(
         metrics: metrics.clone(),
         looked: config.data.join("spool").join("looked"),
     };
-    let lifeline = vital(watch, metrics::Actor::Notary, "notary".to_owned());
-    Ok(Notary::new(parts, lifeline).start())
+    Ok(ground.start_vital("notary", Notary::new(parts)))
 }
 
 fn postmaster(config: &Config) -> String {
@@ -427,15 +422,15 @@ pub(crate) fn notice_templates(config: &Config) -> Result<Templates, TemplateErr
 fn connect(
     config: &Config,
     channels: &Channels,
-    queue: &Addr<Queue>,
-    controller: &Addr<JobController>,
-    pools: Vec<Addr<Pool>>,
+    queue: &Mailbox<Queue>,
+    controller: &Mailbox<JobController>,
+    pools: Vec<Mailbox<Pool>>,
 ) -> Result<(), StartError> {
     for channel in Stopped::new(&config.data).load().map_err(StartError::Stopped)? {
         tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
-        controller.do_send(Freeze { channel, frozen: true });
+        controller.tell(Freeze { channel, frozen: true });
     }
-    controller.do_send(Connect { queue: queue.clone(), pools });
+    controller.tell(Connect { queue: queue.clone(), pools });
     restore_limits(config, channels, queue, controller);
     Ok(())
 }
@@ -444,8 +439,8 @@ fn connect(
 fn restore_limits(
     config: &Config,
     channels: &Channels,
-    queue: &Addr<Queue>,
-    controller: &Addr<JobController>,
+    queue: &Mailbox<Queue>,
+    controller: &Mailbox<JobController>,
 ) {
     let saved = Saved::new(&config.data);
     let path = saved.path().display().to_string();
@@ -466,8 +461,8 @@ fn restore_limits(
                 tracing::info!(key, %value, path, "a saved limit stands above the configuration");
                 let number = usize::try_from(number).unwrap_or(usize::MAX);
                 match named {
-                    Named::MaxMessages => queue.do_send(SetMaxMessages(number)),
-                    Named::Tuned(limit) => controller.do_send(Tune { limit, value: Some(number) }),
+                    Named::MaxMessages => queue.tell(SetMaxMessages(number)),
+                    Named::Tuned(limit) => controller.tell(Tune { limit, value: Some(number) }),
                 }
             }
             Ok((None, _)) => {}
@@ -512,30 +507,21 @@ fn pools(config: &Config) -> Vec<(String, usize)> {
     pools.map(|pool| (pool.name.clone(), pool.job_limit.get())).collect()
 }
 
-/// For an actor whose place no other can take while the engine runs: without it the engine ends, and
-/// starts again from the spool.
-fn vital(watch: &Addr<Watch>, actor: metrics::Actor, name: String) -> Lifeline {
-    watch.do_send(Guard { name: name.clone(), remedy: Remedy::End });
-    Lifeline::new(watch.clone().recipient(), actor, name)
-}
-
 fn start_queue(
     config: &Config,
     channels: &Arc<Channels>,
     metrics: &Arc<Metrics>,
     spool: &Spool,
-    watch: &Addr<Watch>,
-    notary: &Addr<Notary>,
-) -> (Addr<Queue>, Addr<JobController>) {
+    ground: &Ground,
+    notary: &Mailbox<Notary>,
+) -> (Mailbox<Queue>, Mailbox<JobController>) {
     let pools = pools(config);
-    let vital = |actor: metrics::Actor| vital(watch, actor, actor.name().to_owned());
-    let lifeline = vital(metrics::Actor::JobController);
-    let controller = JobController::new(channels.clone(), &pools, metrics.clone(), lifeline);
+    let controller = JobController::new(channels.clone(), &pools, metrics.clone());
     let all = config.job_controller.iter().flat_map(|controller| &controller.pools);
     let giving = all.filter(|pool| !pool.keep_last_slot);
     let controller =
         giving.fold(controller, |controller, pool| controller.giving_last_slot(&pool.name));
-    let controller = controller.start();
+    let controller = ground.start_vital("job_controller", controller);
     // A store without an MTA queues nothing.
     let (max_messages, rebuild_parallel_channels) = config
         .job_controller
@@ -549,9 +535,8 @@ fn start_queue(
         metrics: metrics.clone(),
         max_messages,
         rebuild_parallel_channels,
-        lifeline: vital(metrics::Actor::Queue),
     });
-    (queue.start(), controller)
+    (ground.start_vital("queue", queue), controller)
 }
 
 /// Spool, index, store, log, threads and the admin endpoint, generously.

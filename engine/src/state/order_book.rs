@@ -15,8 +15,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use actix::Addr;
 use relais_actors::{
+    actor::Mailbox,
     events::EntryDeleted,
     metrics::Metrics,
     queue::{Action, Alter, Queue, Reading, Reason, now_ms},
@@ -209,7 +209,7 @@ impl OrderBook {
 
 impl Unfinished {
     /// Has returned what was to be, now that somebody can be told.
-    pub async fn go_on(self, queue: Addr<Queue>, spool: Spool) {
+    pub async fn go_on(self, queue: Mailbox<Queue>, spool: Spool) {
         for lines in self.0.chunks(PAGE) {
             if let Err(error) = go_on(lines, &queue, &spool).await {
                 error!(%error, "what was to be returned is held: return it once more");
@@ -220,7 +220,7 @@ impl Unfinished {
 
 async fn go_on(
     lines: &[(Key, Reason)],
-    queue: &Addr<Queue>,
+    queue: &Mailbox<Queue>,
     spool: &Spool,
 ) -> Result<(), SpoolError> {
     let reading = Reading::begin(queue).await.map_err(|_| SpoolError::Closed)?;
@@ -231,7 +231,7 @@ async fn go_on(
         let entries = found.remove(key).into_iter().collect();
         let (reason, reading) = (reason.clone(), reading.ticket());
         let alter = Alter { reading, action: Action::Return, reason, entries };
-        queue.send(alter).await.map_err(|_| SpoolError::Closed)?;
+        queue.ask(alter).await.map_err(|_| SpoolError::Closed)?;
     }
     Ok(())
 }

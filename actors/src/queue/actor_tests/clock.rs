@@ -15,7 +15,7 @@ async fn what_a_clock_that_was_ahead_put_off_for_days_is_brought_forward_when_a_
         posted.push(house.post("one.test").await);
     }
     // Memory forgets the last ones; of one of them the disk has a strange due time.
-    house.queue.send(SetMaxMessages(8)).await.unwrap();
+    house.queue.ask(SetMaxMessages(8)).await.unwrap();
     let late = posted.pop().unwrap();
     let found = house.found(late).await.unwrap();
     let ahead = now_ms() + 10 * DAY_MS;

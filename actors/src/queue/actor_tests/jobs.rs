@@ -6,11 +6,11 @@ use std::{
     rc::Rc,
 };
 
-use actix::prelude::*;
 use relais_channels::mail::{Attempt, Enhanced, MessageId, Outcome, Peer, Reply, SiteTrouble};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
+    actor::{Actor, Ctx, Handle, Mailbox},
     job::{EndJob, RunThread},
     pool::Presence,
     queue::{Pull, Queue, Settle, Settled, Work},
@@ -46,7 +46,7 @@ pub(super) struct Script {
 
 /// A job.
 pub(super) struct StandIn {
-    queue: Addr<Queue>,
+    queue: Mailbox<Queue>,
     script: Rc<Script>,
     ended: Rc<watch::Sender<bool>>,
 }
@@ -107,19 +107,17 @@ impl Script {
 }
 
 impl StandIn {
-    pub(super) fn new(queue: Addr<Queue>, script: Rc<Script>) -> Self {
+    pub(super) fn new(queue: Mailbox<Queue>, script: Rc<Script>) -> Self {
         Self { queue, script, ended: Rc::new(watch::Sender::new(false)) }
     }
 }
 
 impl Actor for StandIn {
-    type Context = Context<Self>;
+    const NAME: &'static str = "job";
 }
 
-impl Handler<RunThread> for StandIn {
-    type Result = ();
-
-    fn handle(&mut self, RunThread(presence): RunThread, _: &mut Self::Context) {
+impl Handle<RunThread> for StandIn {
+    fn handle(&mut self, RunThread(presence): RunThread, _: &mut Ctx<Self>) {
         let (queue, script) = (self.queue.clone(), self.script.clone());
         let ended = self.ended.subscribe();
         actix::spawn(async move {
@@ -129,16 +127,14 @@ impl Handler<RunThread> for StandIn {
     }
 }
 
-impl Handler<EndJob> for StandIn {
-    type Result = ();
-
-    fn handle(&mut self, _: EndJob, _: &mut Self::Context) {
+impl Handle<EndJob> for StandIn {
+    fn handle(&mut self, _: EndJob, _: &mut Ctx<Self>) {
         self.ended.send_replace(true);
     }
 }
 
 async fn serve(
-    queue: &Addr<Queue>,
+    queue: &Mailbox<Queue>,
     script: &Script,
     presence: &Presence,
     mut ended: watch::Receiver<bool>,
@@ -149,7 +145,7 @@ async fn serve(
     loop {
         if *ended.borrow() {
             if let Some(settled) = settled {
-                queue.do_send(Settle { thread, destination, settled });
+                queue.tell(Settle { thread, destination, settled });
             }
             return;
         }
@@ -158,7 +154,7 @@ async fn serve(
         let settled_before = settled.take();
         let pull =
             Pull { thread, destination: pulled, settled: settled_before, ahead: false, reply };
-        queue.do_send(pull);
+        queue.tell(pull);
         let work = tokio::select! {
             biased;
             work = &mut next => work.ok(),
@@ -170,7 +166,7 @@ async fn serve(
         let Some(work) = work else { return };
         let done = deal_with(script, &destination.host, work).await;
         if done.attempt.trouble.is_some() {
-            queue.do_send(Settle { thread, destination, settled: done });
+            queue.tell(Settle { thread, destination, settled: done });
             return;
         }
         settled = Some(done);

@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use actix::prelude::*;
 use bytes::Bytes;
 use relais_channels::{
     dsn::Templates,
@@ -25,23 +24,23 @@ use tempfile::TempDir;
 use self::jobs::{Script, StandIn};
 use super::{Committed, Destination, Parts, Queue, now_ms};
 use crate::{
+    actor::{Ground, Mailbox},
     channels::Channels,
     directory::{Directory, DirectoryHandle, Source},
     events::lines::Lines,
     job_controller::{Connect, Freeze, JobController, Limit, Tune},
-    metrics::{self, Labels, Metrics},
+    metrics::{Labels, Metrics},
     notary::{self, Notary},
     pool::{JobAddress, Pool},
     router::{RouteCache, Router, RouterHandle, Routes},
     spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
-    watch::{Lifeline, Watch},
 };
 
 /// The engine without its ends: nothing listens, and nobody is connected to.
 struct House {
-    queue: Addr<Queue>,
-    controller: Addr<JobController>,
-    notary: Addr<Notary>,
+    queue: Mailbox<Queue>,
+    controller: Mailbox<JobController>,
+    notary: Mailbox<Notary>,
     spool: Spool,
     script: Rc<Script>,
     log: Lines,
@@ -83,14 +82,13 @@ impl House {
         config.channels.push(plan.stores);
         let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
         let channels = Arc::new(Channels::of(&config));
-        let watch = Watch::new(metrics.clone(), Box::new(|_| ())).start();
-        let lifeline = |actor| Lifeline::new(watch.clone().recipient(), actor, "it");
+        let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
 
         let settings = relais_config::Spool { min_free: MIN_FREE, ..config.spool.clone() };
-        let address: Arc<OnceLock<Addr<Queue>>> = Arc::default();
+        let address: Arc<OnceLock<Mailbox<Queue>>> = Arc::default();
         let told = address.clone();
         let opened = Spool::open(&dir.path().join("spool"), &settings, plan.disk).unwrap().0;
-        let committed = move |batch| told.get().unwrap().do_send(Committed(batch));
+        let committed = move |batch| told.get().unwrap().tell(Committed(batch));
         let spool = opened.start(committed).unwrap();
 
         let ids = Arc::new(MessageIds::after(MessageId(0), 0));
@@ -103,18 +101,16 @@ impl House {
             templates: Arc::new(Templates::load(None).unwrap()),
             channels: channels.clone(),
             spool: spool.clone(),
-            router: router(&config),
+            router: router(&config, &ground),
             ids: ids.clone(),
             metrics: metrics.clone(),
             looked: dir.path().join("looked"),
         };
-        let notary = Notary::new(parts, lifeline(metrics::Actor::Notary)).start();
+        let notary = ground.start(Notary::new(parts));
         let pools = [("DEFAULT".to_owned(), 10), ("SMTP_POOL".to_owned(), plan.job_limit)];
-        let controller_lifeline = lifeline(metrics::Actor::JobController);
         let controller =
-            JobController::new(channels.clone(), &pools, metrics.clone(), controller_lifeline)
-                .start();
-        let queue = Queue::new(Parts {
+            ground.start(JobController::new(channels.clone(), &pools, metrics.clone()));
+        let queue = ground.start(Queue::new(Parts {
             spool: spool.clone(),
             channels: channels.clone(),
             controller: controller.clone(),
@@ -122,24 +118,21 @@ impl House {
             metrics: metrics.clone(),
             max_messages: 1_000,
             rebuild_parallel_channels: 4,
-            lifeline: lifeline(metrics::Actor::Queue),
-        })
-        .start();
+        }));
         assert!(address.set(queue.clone()).is_ok());
         if plan.notary_answers {
-            notary.do_send(notary::Connect(queue.clone()));
+            notary.tell(notary::Connect(queue.clone()));
         }
         let script = Rc::<Script>::default();
         let pools = pools.iter().map(|(_, limit)| {
             let (queue, script) = (queue.clone(), script.clone());
             let start_job = {
-                let queue = queue.clone();
-                move |_| JobAddress::of(StandIn::new(queue.clone(), script.clone()).start())
+                let (ground, queue) = (ground.clone(), queue.clone());
+                move |_| JobAddress::of(&ground.start(StandIn::new(queue.clone(), script.clone())))
             };
-            let lifeline = lifeline(metrics::Actor::Pool);
-            Pool::of_jobs(*limit, Box::new(start_job), queue, metrics.clone(), lifeline).start()
+            ground.start(Pool::of_jobs(*limit, Box::new(start_job), queue, ground.clone()))
         });
-        controller.do_send(Connect { queue: queue.clone(), pools: pools.collect() });
+        controller.tell(Connect { queue: queue.clone(), pools: pools.collect() });
         Self {
             queue,
             controller,
@@ -239,12 +232,12 @@ impl House {
 
     async fn freeze(&self, frozen: bool) {
         let freeze = Freeze { channel: "stores".to_owned(), frozen };
-        self.controller.send(freeze).await.unwrap().unwrap();
+        self.controller.ask(freeze).await.unwrap().unwrap();
     }
 
     async fn tune(&self, limit: Limit, value: usize) -> usize {
         let value = Some(value);
-        self.controller.send(Tune { limit, value }).await.unwrap().unwrap().unwrap()
+        self.controller.ask(Tune { limit, value }).await.unwrap().unwrap().unwrap()
     }
 
     fn to(&self, host: &str) -> Destination {
@@ -261,12 +254,12 @@ fn small() -> NewContent {
     NewContent::Whole { head: Vec::new(), body: Bytes::from_static(CONTENT) }
 }
 
-fn router(config: &Config) -> RouterHandle {
+fn router(config: &Config, ground: &Ground) -> RouterHandle {
     let source = Source::open(config).unwrap();
-    let directory = DirectoryHandle(Directory::new(source, Arc::default()).start());
+    let directory = DirectoryHandle(ground.start(Directory::new(source, Arc::default())));
     let routes = Arc::new(Routes::new(config).unwrap());
     let cache = Arc::new(RouteCache::new(routes, relais_config::directory::Cache::default()));
-    RouterHandle { addr: Router::new(cache.clone(), directory).start(), cache }
+    RouterHandle { addr: ground.start(Router::new(cache.clone(), directory)), cache }
 }
 
 /// Waits until it is so.

@@ -15,7 +15,7 @@ impl House {
         let entries = vec![self.found(id).await.expect("it is in the queue")];
         let reason = "as the test wants it".into();
         let alter = Alter { reading: reading.ticket(), action, reason, entries };
-        self.queue.send(alter).await.unwrap()[0]
+        self.queue.ask(alter).await.unwrap()[0]
     }
 }
 
@@ -97,7 +97,7 @@ async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_
     for (action, id) in &ordered {
         assert_eq!(house.order(*action, *id).await, Altered::Later);
     }
-    house.queue.send(GiveUpJobs).await.unwrap();
+    house.queue.ask(GiveUpJobs).await.unwrap();
     let after = async || {
         for (action, id) in &ordered {
             let state = house.found(*id).await.map(|found| found.state);
@@ -123,7 +123,7 @@ async fn what_the_configuration_has_lost_is_deleted_once() {
     for want in [Altered::Done, Altered::Moved] {
         let (entries, reason) = (entries.clone(), "as the test wants it".into());
         let alter = Alter { reading: reading.ticket(), action: Action::Delete, reason, entries };
-        assert_eq!(house.queue.send(alter).await.unwrap(), [want]);
+        assert_eq!(house.queue.ask(alter).await.unwrap(), [want]);
     }
     house.until_done(id).await;
 }
@@ -135,13 +135,13 @@ async fn it_is_told_when_no_job_gets_anything() {
     let id = house.post("one.test").await;
     let is_aside = async || {
         let entries = vec![house.found(id).await.unwrap()];
-        house.queue.send(ListEntries(entries)).await.unwrap()[0].aside
+        house.queue.ask(ListEntries(entries)).await.unwrap()[0].aside
     };
     assert!(!is_aside().await);
     assert_eq!(house.order(Action::Return, id).await, Altered::Done);
     assert!(is_aside().await, "its sender is being told");
-    let paused = async || house.queue.send(DescribeQueue).await.unwrap().paused;
+    let paused = async || house.queue.ask(DescribeQueue).await.unwrap().paused;
     assert_eq!(paused().await, None);
-    house.queue.do_send(DrainQueue);
+    house.queue.tell(DrainQueue);
     assert_eq!(paused().await, Some(Pause::Draining));
 }

@@ -56,12 +56,12 @@ async fn a_recipient_that_failed_stays_until_the_sender_is_told() {
     let due = now_ms() + 3_600_000;
     let then = EntryState::Waiting { open: 0b10, attempts: 1, due };
     let cases = vec![house.case(id, then).await];
-    house.queue.do_send(Noticed { cases, told: Told::Later });
+    house.queue.tell(Noticed { cases, told: Told::Later });
     let later = |state: &EntryState| matches!(state, EntryState::Waiting { open: 0b11, due, .. } if *due > now_ms() + 30_000);
     house.until(id, "its sender could not be told: it is tried once more", later).await;
 
     let cases = vec![house.case(id, then).await];
-    house.queue.do_send(Noticed { cases, told: Told::Settled });
+    house.queue.tell(Noticed { cases, told: Told::Settled });
     house.until(id, "the sender knows of the first", |state| *state == then).await;
 }
 
@@ -110,7 +110,7 @@ async fn what_a_job_has_in_hand_when_it_is_too_old_is_returned_soon_after() {
     house.script.set("one.test", Deed::Defer);
     house.freeze(false).await;
     eventually("it is taken", || house.script.in_hand() == 1).await;
-    house.notary.do_send(notary::Connect(house.queue.clone()));
+    house.notary.tell(notary::Connect(house.queue.clone()));
     a_while().await;
     house.script.open_gate();
     timeout(Duration::from_secs(8), house.until_done(id)).await.expect("it is soon");
@@ -122,7 +122,7 @@ async fn what_was_held_for_too_long_is_tried_before_it_is_returned() {
     let (house, id) = late_house().await;
     assert_eq!(house.order(Action::Hold, id).await, Altered::Done);
     assert_eq!(house.order(Action::Release, id).await, Altered::Done);
-    house.notary.do_send(notary::Connect(house.queue.clone()));
+    house.notary.tell(notary::Connect(house.queue.clone()));
     tokio::time::sleep(Duration::from_secs(2)).await;
     house.freeze(false).await;
     house.until_done(id).await;
@@ -196,7 +196,7 @@ async fn what_is_returned_while_its_sender_cannot_be_told_is_held_and_returned_w
 #[actix::test]
 async fn good_news_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_stop() {
     let (house, _disk, id, _) = full_house().await;
-    let drained = timeout(Duration::from_secs(10), house.queue.send(DrainQueue)).await;
+    let drained = timeout(Duration::from_secs(10), house.queue.ask(DrainQueue)).await;
     drained.expect("the drain ends").unwrap();
     assert_eq!(house.log.count("a notice to the sender"), 0);
     assert_eq!(house.log.count("given up"), 0, "the next start tells it");
@@ -207,7 +207,7 @@ async fn good_news_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_st
 async fn good_news_that_a_full_disk_did_not_take_is_told_when_there_is_room() {
     let (house, disk, id, _) = full_house().await;
     disk.set_capacity(None);
-    house.queue.do_send(LookForOwed);
+    house.queue.tell(LookForOwed);
     house.until_done(id).await;
     assert_eq!(house.log.count("a notice to the sender"), 1);
     assert_eq!(house.script.taken().iter().filter(|taken| **taken == id).count(), 1);
@@ -241,7 +241,7 @@ async fn who_was_reached_is_told_of_before_who_was_refused_and_nobody_gets_it_tw
         behind: Some(Box::new(failed)),
         ..house.case(id, left).await
     };
-    house.queue.do_send(Noticed { cases: vec![news], told: Told::Settled });
+    house.queue.tell(Noticed { cases: vec![news], told: Told::Settled });
     house.until(id, "the sender knows who has it", |state| *state == left).await;
     assert_eq!(left.open(), 0b110);
     let failed = Case {
@@ -249,7 +249,7 @@ async fn who_was_reached_is_told_of_before_who_was_refused_and_nobody_gets_it_tw
         recipients: 0b010,
         ..house.case(id, EntryState::Waiting { open: 0b100, attempts: 1, due }).await
     };
-    house.queue.do_send(Noticed { cases: vec![failed], told: Told::Settled });
+    house.queue.tell(Noticed { cases: vec![failed], told: Told::Settled });
     house.until(id, "and who does not", |state| state.open() == 0b100).await;
     assert_eq!(times(), 1);
 }
@@ -274,13 +274,13 @@ async fn who_returns_a_whole_queue_goes_on_only_as_senders_are_told() {
         ordered += entries.len();
         let (action, reason) = (Action::Return, "as the test wants it".into());
         let alter = Alter { reading: reading.ticket(), action, reason, entries };
-        let altered = house.queue.send(alter).await.unwrap();
+        let altered = house.queue.ask(alter).await.unwrap();
         assert!(altered.iter().all(|altered| *altered == Altered::Done));
         let under_way = ordered - house.log.count("action=R|");
         assert!(under_way < 2_000, "{under_way} of {ordered}");
     }
     assert_eq!(ordered, 4_000);
-    let drained = timeout(Duration::from_secs(60), house.queue.send(DrainQueue)).await;
+    let drained = timeout(Duration::from_secs(60), house.queue.ask(DrainQueue)).await;
     drained.expect("the drain ends").unwrap();
     assert_eq!(house.log.count("action=R|"), 4_000);
 }

@@ -102,13 +102,13 @@ async fn memory_follows_max_messages_and_loses_nothing() {
     for _ in 0..30 {
         house.post("one.test").await;
     }
-    let tracked = async || house.queue.send(DescribeQueue).await.unwrap().tracked;
-    assert_eq!(house.queue.send(SetMaxMessages(8)).await.unwrap(), 1_000);
+    let tracked = async || house.queue.ask(DescribeQueue).await.unwrap().tracked;
+    assert_eq!(house.queue.ask(SetMaxMessages(8)).await.unwrap(), 1_000);
     assert_eq!(tracked().await, 8);
     house.post("one.test").await;
     a_while().await;
     assert!(tracked().await <= 8);
-    assert_eq!(house.queue.send(SetMaxMessages(1_000)).await.unwrap(), 8);
+    assert_eq!(house.queue.ask(SetMaxMessages(1_000)).await.unwrap(), 8);
     for _ in 0..200 {
         if tracked().await == 31 {
             break;
@@ -128,8 +128,8 @@ async fn a_drain_ends_when_nothing_is_in_hand_and_every_sender_is_told() {
     let refused = house.post("one.test").await;
     eventually("it is taken", || house.script.in_hand() == 1).await;
     let waits = house.post("one.test").await;
-    house.controller.do_send(StopStarting);
-    let drained = house.queue.send(DrainQueue);
+    house.controller.tell(StopStarting);
+    let drained = house.queue.ask(DrainQueue);
     tokio::pin!(drained);
     let early = tokio::time::timeout(super::STEP * 20, &mut drained).await;
     assert!(early.is_err(), "a job still has a message");

@@ -1,0 +1,124 @@
+//! The watch: restarts what died, with backoff, from a factory; and ends the engine when the dead
+//! actor is one that it cannot be itself without.
+//!
+//! Queue, job controller and pools know what runs, and nobody could tell a successor: when one of
+//! them dies the process ends with a clear word and starts again from the spool, which is the
+//! truth.
+
+use std::{collections::HashMap, time::Duration};
+
+use actix::Message;
+use tracing::{error, warn};
+
+use super::{Actor, Ctx, Handle, Meters, RestartCause};
+
+/// What to do when an actor dies.
+pub enum Remedy {
+    /// Start another.
+    Restart {
+        /// Called at once, with the cause.
+        told: Box<dyn FnMut(&'static str) + Send>,
+        /// Called after a while: the more often, the later.
+        again: Box<dyn FnMut() + Send>,
+    },
+    /// End the engine.
+    End,
+}
+
+/// An actor was dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Died {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) panicked: bool,
+}
+
+/// The engine ends: actors go, and nobody is to bring them back.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct StandDown;
+
+/// From now on, do this when `name` dies.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Guard {
+    pub(super) name: String,
+    pub(super) remedy: Remedy,
+}
+
+/// The actor.
+pub struct Watch {
+    guarded: HashMap<String, Guarded>,
+    meters: Meters,
+    end: Box<dyn Fn(&str) + Send>,
+    standing_down: bool,
+}
+
+struct Guarded {
+    remedy: Remedy,
+    restarts: u32,
+}
+
+impl Watch {
+    /// Guards nothing yet; `end` is called with the name of a dead actor when the engine cannot go
+    /// on without it.
+    pub(super) fn new(meters: Meters, end: Box<dyn Fn(&str) + Send>) -> Self {
+        Self { guarded: HashMap::new(), meters, end, standing_down: false }
+    }
+
+    /// Starts the actor `name` again, if that is still wanted.
+    fn restart(&mut self, name: &str) {
+        if let Some(Guarded { remedy: Remedy::Restart { again, .. }, .. }) =
+            self.guarded.get_mut(name)
+        {
+            again();
+        }
+    }
+}
+
+impl Actor for Watch {
+    const NAME: &'static str = "watch";
+}
+
+impl Handle<Guard> for Watch {
+    fn handle(&mut self, guard: Guard, _: &mut Ctx<Self>) {
+        self.guarded.insert(guard.name, Guarded { remedy: guard.remedy, restarts: 0 });
+    }
+}
+
+impl Handle<StandDown> for Watch {
+    fn handle(&mut self, _: StandDown, _: &mut Ctx<Self>) {
+        self.guarded.clear();
+        self.standing_down = true;
+    }
+}
+
+impl Handle<Died> for Watch {
+    fn handle(&mut self, Died { kind, name, panicked }: Died, ctx: &mut Ctx<Self>) {
+        if self.standing_down {
+            return;
+        }
+        let restart = if panicked { RestartCause::Panic } else { RestartCause::Stopped };
+        self.meters.of(kind).restarted(restart);
+        let cause = restart.name();
+        let Some(guarded) = self.guarded.get_mut(&name) else { return };
+        match &mut guarded.remedy {
+            Remedy::End => {
+                error!(actor = kind, name, cause, "the engine ends: start it again");
+                (self.end)(&name);
+            }
+            Remedy::Restart { told, .. } => {
+                told(cause);
+                let wait = (FIRST_WAIT * 2u32.saturating_pow(guarded.restarts)).min(LONGEST_WAIT);
+                guarded.restarts = (guarded.restarts + 1).min(MAX_DOUBLINGS);
+                warn!(actor = kind, name, cause, ?wait, "restarting an actor");
+                ctx.after(wait, move |watch, _| watch.restart(&name));
+            }
+        }
+    }
+}
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_DOUBLINGS: u32 = 12;
