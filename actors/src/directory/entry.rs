@@ -22,6 +22,15 @@ pub struct Domain {
     pub entry: Arc<Entry>,
 }
 
+/// Whom an entry stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// One person.
+    User,
+    /// Several.
+    Group,
+}
+
 impl Entry {
     /// An entry without attributes.
     pub fn new(dn: impl Into<String>) -> Self {
@@ -43,9 +52,26 @@ impl Entry {
         self.all(name).first().map(String::as_str)
     }
 
+    /// Whether the entry is a mail user or a mail group.
+    pub fn is_mail(&self) -> bool {
+        Kind::of(self).is_some()
+    }
+
     /// Whether an object class is among the entry's.
     pub fn has_class(&self, class: &str) -> bool {
         self.all("objectclass").iter().any(|value| value.eq_ignore_ascii_case(class))
+    }
+}
+
+impl Kind {
+    /// By object classes. The original wants `inetLocalMailRecipient` as well, which says nothing
+    /// about what an entry is, and which hand-written directories forget.
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
+        match (entry.has_class("inetMailUser"), entry.has_class("inetMailGroup")) {
+            (true, _) => Some(Self::User),
+            (_, true) => Some(Self::Group),
+            _ => None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::Entry;
+use super::entry::Entry;
 
 /// A mistake in an LDIF file.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -5,9 +5,9 @@ use std::{collections::HashMap, fs, path::Path, sync::Arc};
 use tracing::warn;
 
 use super::{
-    Domain, Entry, LdifError, Lookup, LookupError,
-    entry::{is_below, normalize_dn},
-    ldif,
+    entry::{Domain, Entry, is_below, normalize_dn},
+    ldif::{self, LdifError},
+    lookup::{Lookup, LookupError},
 };
 
 /// The entries of one LDIF file.

@@ -8,25 +8,29 @@ mod entry;
 mod evaluate;
 mod ldif;
 mod local;
+mod lookup;
 mod options;
+mod policy;
+mod refusal;
 mod status;
 mod vacation;
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use actix::Message;
 
 pub use self::{
-    entry::{Domain, Entry, normalize_dn},
-    evaluate::{Applied, EntryError, Kind, OptionFailure, Policy, Request, Target, evaluate},
+    entry::{Domain, Entry, Kind, normalize_dn},
+    evaluate::evaluate,
     ldif::LdifError,
     local::{LdifDirectory, OpenError},
+    lookup::{Lookup, LookupError},
+    options::{Applied, OptionFailure, Request, Target},
+    policy::Policy,
+    refusal::EntryError,
 };
 pub(crate) use self::{
     local::{ADDRESSES, NOT_YET},
@@ -35,27 +39,6 @@ pub(crate) use self::{
 };
 
 use crate::actor::{Actor, Ctx, Gone, Handle, Later, Mailbox};
-
-/// Look-ups that routing needs. Names and addresses are given in lower case.
-pub trait Lookup {
-    /// The domain of this name, if it is one of ours.
-    fn domain(&self, name: &str) -> impl Future<Output = Result<Option<Arc<Domain>>, LookupError>>;
-
-    /// The users and groups of a domain that have this address.
-    fn entries(
-        &self,
-        domain: &Arc<Domain>,
-        address: &str,
-    ) -> impl Future<Output = Result<Vec<Arc<Entry>>, LookupError>>;
-
-    /// The entry of this distinguished name.
-    fn entry(&self, dn: &str) -> impl Future<Output = Result<Option<Arc<Entry>>, LookupError>>;
-}
-
-/// The directory could not answer: the mail has to wait.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the directory does not answer: {0}")]
-pub struct LookupError(pub String);
 
 /// Asks for a domain by its name, in lower case.
 #[derive(Debug, Message)]

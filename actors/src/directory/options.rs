@@ -1,18 +1,221 @@
-//! Delivery option templates, filled in.
+//! Delivery options: which of them an entry has, and where each of these leads.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
 
 use relais_channels::mail::Address;
 use relais_config::{
-    delivery_option::{Piece, Value},
+    DeliveryOption,
+    delivery_option::{Piece, Template, Value},
     template::Case,
 };
+
+use super::{
+    entry::{Domain, Entry, Kind},
+    policy::Policy,
+    refusal::EntryError,
+    status::EntryStatus,
+    vacation::on_vacation,
+};
+
+/// The address that led to an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// `local@domain`.
+    pub address: &'a Address,
+    /// What follows the delimiter, when the entry was found without it.
+    pub subaddress: Option<&'a str>,
+    /// The domain it was found in.
+    pub domain: &'a Domain,
+    /// For vacation dates.
+    pub now: SystemTime,
+    /// The mail was released from a hold channel: the status `hold` does not count.
+    pub released: bool,
+}
+
+/// Where mail for an entry goes on to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// This address, which is rewritten.
+    Address(String),
+    /// The entry of this name, a member of a group.
+    Member(String),
+}
+
+/// What one delivery option came to.
+#[derive(Clone, Debug)]
+pub struct Applied<'a> {
+    /// The option as in the file; or what took its place.
+    pub option: &'a str,
+    /// It only answers; nothing is delivered by it.
+    pub autoreply: bool,
+    /// It leads to a place of the entry's own, by an address that stands for nobody else.
+    pub is_way: bool,
+    /// Where it leads.
+    pub targets: Result<Vec<Target>, OptionFailure>,
+}
+
+/// Why an option yields nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum OptionFailure {
+    /// A value is missing.
+    #[error("{0:?} is absent")]
+    Absent(Value),
+    /// `^`: outside of the vacation.
+    #[error("not between vacationStartDate and vacationEndDate")]
+    NotNow,
+    /// `!`: nothing is delivered by it.
+    #[error("automatic replies are not sent yet")]
+    Autoreply,
+}
+
+/// Options named by the entry, in the order of the configuration; the default when there is none.
+pub(super) fn active<'a>(
+    policy: &'a Policy,
+    kind: Kind,
+    entry: &Entry,
+    status: EntryStatus,
+) -> Vec<&'a DeliveryOption> {
+    let suits = |option: &&DeliveryOption| match kind {
+        Kind::User => option.flags.users(),
+        Kind::Group => option.flags.groups(),
+    };
+    let named = |option: &&DeliveryOption| match status {
+        EntryStatus::Held => option.name == "hold",
+        EntryStatus::Active => {
+            let values = entry.all("maildeliveryoption");
+            values.iter().any(|value| value.eq_ignore_ascii_case(&option.name))
+        }
+    };
+    let active: Vec<_> = policy.options.iter().filter(suits).filter(named).collect();
+    if !active.is_empty() || status == EntryStatus::Held {
+        return active;
+    }
+    policy.options.get(usize::from(kind == Kind::Group)).into_iter().collect()
+}
+
+/// When the entry's own host has to do the work: the address with that host as its route.
+pub(super) fn elsewhere(
+    policy: &Policy,
+    kind: Kind,
+    entry: &Entry,
+    request: &Request<'_>,
+    options: &[&DeliveryOption],
+) -> Result<Option<Applied<'static>>, EntryError> {
+    if options.iter().all(|option| option.flags.host_independent()) {
+        return Ok(None);
+    }
+    match (kind, entry.first("mailhost")) {
+        (_, Some(host)) if policy.is_here(host) => Ok(None),
+        (_, Some(host)) => Ok(Some(routed("mailHost", host, request))),
+        (Kind::Group, None) => Ok(None),
+        (Kind::User, None) => smart_host(request).map(Some),
+    }
+}
+
+fn smart_host(request: &Request<'_>) -> Result<Applied<'static>, EntryError> {
+    let host = request.domain.entry.first("mailroutingsmarthost");
+    let host = host.ok_or(EntryError::NoMailHost)?;
+    Ok(routed("mailRoutingSmartHost", host, request))
+}
+
+fn routed<'a>(option: &'a str, host: &str, request: &Request<'_>) -> Applied<'a> {
+    let address = format!("@{host}:{}", request.address.mailbox());
+    Applied { option, autoreply: false, is_way: true, targets: Ok(vec![Target::Address(address)]) }
+}
+
+/// Where an option leads for an entry.
+pub(super) fn apply<'a>(
+    policy: &Policy,
+    option: &'a DeliveryOption,
+    entry: &Entry,
+    request: &Request<'_>,
+) -> Applied<'a> {
+    let autoreply = option.flags.autoreply();
+    let is_way = matches!(option.template, Template::Address(_));
+    if option.flags.vacation() && !on_vacation(entry, request.now) {
+        let targets = Err(OptionFailure::NotNow);
+        return Applied { option: &option.text, autoreply, is_way, targets };
+    }
+    let addresses =
+        |name: &str| -> Vec<_> { entry.all(name).iter().cloned().map(Target::Address).collect() };
+    let targets = match &option.template {
+        Template::Forward => Ok(addresses("mailforwardingaddress")),
+        Template::Members => {
+            let mut targets = addresses("mgrprfc822mailmember");
+            targets.extend(addresses("rfc822mailmember"));
+            targets.extend(entry.all("uniquemember").iter().cloned().map(Target::Member));
+            Ok(targets)
+        }
+        Template::Address(pieces) => match entry.first("mailhost") {
+            Some(host) if names_host(pieces) && !policy.speaks_lmtp(host) => {
+                routed(&option.text, host, request).targets
+            }
+            _ => fill(pieces, |value| value_of(value, policy, entry, request))
+                .map(|address| vec![Target::Address(address)])
+                .map_err(OptionFailure::Absent),
+        },
+    };
+    Applied { option: &option.text, autoreply, is_way, targets }
+}
+
+fn names_host(pieces: &[Piece]) -> bool {
+    pieces.iter().any(|piece| matches!(piece, Piece::Value(Value::MailHost)))
+}
+
+fn value_of<'a>(
+    value: Value,
+    policy: &Policy,
+    entry: &'a Entry,
+    request: &Request<'a>,
+) -> Option<Cow<'a, str>> {
+    let own = |name| entry.first(name).map(Cow::Borrowed);
+    match value {
+        Value::Address => Some(request.address.mailbox().into()),
+        Value::Domain => request.address.domain().map(Cow::Borrowed),
+        Value::Local => Some(request.address.unquoted_local().into()),
+        Value::Subaddress => request.subaddress.map(Cow::Borrowed),
+        // The route was followed before an address comes here.
+        Value::Route => None,
+        Value::HostedDomain => {
+            let name = &request.domain.name;
+            (*name != policy.default_domain).then_some(Cow::Borrowed(name))
+        }
+        Value::Uid => own("uid"),
+        Value::MailHost => own("mailhost"),
+        Value::Program => own("mailprogramdeliveryinfo"),
+        Value::File => own("maildeliveryfileurl"),
+    }
+}
+
+/// An automatic reply's address is where a message without other recipients ends; beside others
+/// it is a recipient too many. No address at all is a mistake of the entry.
+pub(super) fn settled<'a>(
+    mut applied: Vec<Applied<'a>>,
+    request: &Request<'_>,
+) -> Result<Vec<Applied<'a>>, EntryError> {
+    let leads =
+        |applied: &Applied<'_>| applied.targets.as_ref().is_ok_and(|targets| !targets.is_empty());
+    if applied.iter().any(|applied| leads(applied) && !applied.autoreply) {
+        for applied in applied.iter_mut().filter(|applied| applied.autoreply) {
+            applied.targets = Err(OptionFailure::Autoreply);
+        }
+    }
+    if applied.iter().any(leads) {
+        return Ok(applied);
+    }
+    let absent = Err(OptionFailure::Absent(Value::MailHost));
+    if applied.iter().any(|applied| applied.targets == absent) {
+        applied.push(smart_host(request)?);
+        return Ok(applied);
+    }
+    Err(EntryError::NoDelivery)
+}
 
 /// Fills in a template. `Err`: this value is absent, and the option yields nothing.
 ///
 /// The local part comes out quoted when what was inserted makes that necessary (a folder with
 /// blanks in its name); the route and the domain are the template's own.
-pub(super) fn fill<'a>(
+fn fill<'a>(
     pieces: &[Piece],
     value: impl Fn(Value) -> Option<Cow<'a, str>>,
 ) -> Result<String, Value> {
@@ -95,7 +298,7 @@ pub(crate) fn quote(local: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use relais_config::{DeliveryOption, delivery_option::Template};
+    use relais_config::DeliveryOption;
 
     use super::*;
 

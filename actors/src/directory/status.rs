@@ -1,10 +1,13 @@
 //! The status of users, groups and their domains.
 
-use super::{Domain, Entry, EntryError, Kind};
+use super::{
+    entry::{Domain, Entry, Kind},
+    refusal::EntryError,
+};
 
 /// What stands in the way of delivery.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Standing {
+pub(super) enum EntryStatus {
     /// Nothing.
     Active,
     /// Mail is kept in the hold channel.
@@ -13,12 +16,12 @@ pub(super) enum Standing {
 
 /// Goes through the chain of statuses, domain first; the first that is not `active` decides. A
 /// missing one is active, an unknown one inactive; and `hold` is active for what was `released`.
-pub(super) fn standing(
+pub(super) fn status(
     kind: Kind,
     entry: &Entry,
     domain: &Domain,
     released: bool,
-) -> Result<Standing, EntryError> {
+) -> Result<EntryStatus, EntryError> {
     let own: &[&str] = match kind {
         Kind::User => &["inetuserstatus", "mailuserstatus"],
         Kind::Group => &["inetmailgroupstatus"],
@@ -33,7 +36,7 @@ pub(super) fn standing(
         match value.as_str() {
             "active" => {}
             "hold" if of_mail && released => {}
-            "hold" if of_mail => return Ok(Standing::Held),
+            "hold" if of_mail => return Ok(EntryStatus::Held),
             "overquota" if of_mail => return Err(EntryError::OverQuota),
             "disabled" if of_mail => return Err(EntryError::Disabled(kind)),
             "deleted" => return Err(EntryError::Deleted),
@@ -41,7 +44,7 @@ pub(super) fn standing(
             _ => return Err(EntryError::Inactive(kind)),
         }
     }
-    Ok(Standing::Active)
+    Ok(EntryStatus::Active)
 }
 
 /// The values that are known of each status; any other counts as inactive.
@@ -70,14 +73,14 @@ mod tests {
         let (inactive, disabled) = (Err(Inactive(user)), Err(Disabled(user)));
         // inetDomainStatus, mailDomainStatus, inetUserStatus, mailUserStatus
         let rows = [
-            (["", "", "", ""], Ok(Standing::Active)),
-            (["active", "Active", "ACTIVE", "active"], Ok(Standing::Active)),
+            (["", "", "", ""], Ok(EntryStatus::Active)),
+            (["active", "Active", "ACTIVE", "active"], Ok(EntryStatus::Active)),
             (["inactive", "deleted", "", ""], inactive.clone()),
             (["deleted", "inactive", "", ""], Err(Deleted)),
             (["", "disabled", "", "hold"], disabled.clone()),
             (["", "", "", "disabled"], disabled),
-            (["", "hold", "", ""], Ok(Standing::Held)),
-            (["", "", "", "hold"], Ok(Standing::Held)),
+            (["", "hold", "", ""], Ok(EntryStatus::Held)),
+            (["", "", "", "hold"], Ok(EntryStatus::Held)),
             (["", "", "hold", ""], inactive.clone()),
             (["", "", "", "overquota"], Err(OverQuota)),
             (["", "", "", "removed"], Err(Deleted)),
@@ -97,9 +100,9 @@ mod tests {
             set(&mut entry, "mailUserStatus", statuses[3]);
             let entry_of = Arc::new(organization);
             let domain = Domain { name: "x".to_owned(), base: "o=x".to_owned(), entry: entry_of };
-            assert_eq!(standing(Kind::User, &entry, &domain, false), want, "{statuses:?}");
-            let released = standing(Kind::User, &entry, &domain, true);
-            let want = want.map(|_| Standing::Active);
+            assert_eq!(status(Kind::User, &entry, &domain, false), want, "{statuses:?}");
+            let released = status(Kind::User, &entry, &domain, true);
+            let want = want.map(|_| EntryStatus::Active);
             assert_eq!(released, want, "{statuses:?}, released");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Entry;
+use super::entry::Entry;
 
 /// Whether now lies between the two dates; a missing one is open.
 pub(super) fn on_vacation(entry: &Entry, now: SystemTime) -> bool {

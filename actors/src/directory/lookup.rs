@@ -1,0 +1,26 @@
+//! What routing asks of a directory, whatever the directory is.
+
+use std::{future::Future, sync::Arc};
+
+use super::entry::{Domain, Entry};
+
+/// Look-ups that routing needs. Names and addresses are given in lower case.
+pub trait Lookup {
+    /// The domain of this name, if it is one of ours.
+    fn domain(&self, name: &str) -> impl Future<Output = Result<Option<Arc<Domain>>, LookupError>>;
+
+    /// The users and groups of a domain that have this address.
+    fn entries(
+        &self,
+        domain: &Arc<Domain>,
+        address: &str,
+    ) -> impl Future<Output = Result<Vec<Arc<Entry>>, LookupError>>;
+
+    /// The entry of this distinguished name.
+    fn entry(&self, dn: &str) -> impl Future<Output = Result<Option<Arc<Entry>>, LookupError>>;
+}
+
+/// The directory could not answer: the mail has to wait.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the directory does not answer: {0}")]
+pub struct LookupError(pub String);

@@ -1,0 +1,49 @@
+//! What the configuration says about entries: delivery options, and which hosts are which.
+
+use std::collections::{BTreeMap, HashSet};
+
+use relais_config::{Config, DeliveryOption, channel::Program};
+
+/// What the configuration says about entries.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The options in order; the first is the default of users, the second of groups.
+    pub options: Vec<DeliveryOption>,
+    /// In lower case.
+    pub default_domain: String,
+    /// The names of this machine, in lower case.
+    pub hosts: Vec<String>,
+    /// Mail hosts that take LMTP, in lower case; `None`: all do.
+    pub lmtp_stores: Option<HashSet<String>>,
+}
+
+impl Policy {
+    /// What the configuration says.
+    pub fn new(config: &Config) -> Self {
+        let mut hosts = vec![config.host.to_ascii_lowercase()];
+        let local = config.channels.iter().filter(|channel| channel.program == Program::Local);
+        hosts.extend(local.map(|channel| channel.tag.to_ascii_lowercase()));
+        Self {
+            options: config.delivery_options.clone(),
+            default_domain: config.default_domain.to_ascii_lowercase(),
+            hosts,
+            lmtp_stores: lmtp_stores(&config.general),
+        }
+    }
+
+    /// Whether a host is this machine.
+    pub(crate) fn is_here(&self, host: &str) -> bool {
+        self.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
+    }
+
+    pub(super) fn speaks_lmtp(&self, host: &str) -> bool {
+        self.lmtp_stores.as_ref().is_none_or(|stores| stores.contains(&host.to_ascii_lowercase()))
+    }
+}
+
+/// Keys of the general database that are marked `lmtp`. A database without any leaves it open.
+pub(super) fn lmtp_stores(general: &BTreeMap<String, String>) -> Option<HashSet<String>> {
+    let listed = general.iter().filter(|(_, value)| value.eq_ignore_ascii_case("lmtp"));
+    let stores: HashSet<_> = listed.map(|(key, _)| key.to_ascii_lowercase()).collect();
+    (!stores.is_empty()).then_some(stores)
+}
