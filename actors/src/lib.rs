@@ -18,27 +18,20 @@
 //! The [`spool`] is no actor: its threads (committer, journal, index) are called directly, so
 //! that a message crosses threads once on its way in.
 
-pub mod accept;
 pub mod actor;
 pub mod channels;
-pub mod descriptors;
+pub mod delivery;
 pub mod directory;
-pub mod dispatcher;
 pub mod events;
-pub mod job;
+pub mod front;
 pub mod job_controller;
 pub mod lint;
-pub mod listening;
 pub mod metrics;
 pub mod notary;
-pub mod pool;
 pub mod queue;
 pub mod readiness;
 pub mod rerouting;
 pub mod router;
-pub mod service;
-pub mod session;
 pub mod spool;
 pub mod status;
 pub mod store;
-pub mod worker;

@@ -6,7 +6,7 @@
 use std::{future::Future, time::Duration};
 
 use relais_actors::{
-    dispatcher::DrainDispatcher,
+    front::dispatcher::DrainDispatcher,
     job_controller::StopStarting,
     queue::{DrainQueue, GiveUpJobs},
     store::DrainStore,

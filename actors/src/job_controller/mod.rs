@@ -32,9 +32,9 @@ use self::{
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox, WeakMailbox},
     channels::{ChannelId, Channels},
+    delivery::pool::{OfferThread, Pool, RetireJob},
     events::{DestinationResumed, DestinationSuspended},
     metrics::{Metrics, level},
-    pool::{OfferThread, Pool, RetireJob},
     queue::{Contend, Destination, Queue, Recall, ThreadId},
     status::Timestamp,
 };

@@ -10,8 +10,8 @@ use super::{JobController, schedule::MAX_HOST_LIMITS};
 use crate::{
     actor::{Ctx, Handle},
     channels::{ChannelId, LiveTimes},
+    delivery::pool::SetJobLimit,
     metrics::level,
-    pool::SetJobLimit,
     queue::Destination,
 };
 

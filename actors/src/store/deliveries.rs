@@ -87,7 +87,7 @@ impl Deliveries {
     }
 
     /// A message that is coming in could not be written, this many octets of it.
-    pub(super) fn spill_failed(&self, error: io::Error, octets: u64) {
+    pub(crate) fn spill_failed(&self, error: io::Error, octets: u64) {
         // If it is gone, the engine ends.
         let _ = self.0.writer.send(Work::SpillFailed(error, octets));
     }
@@ -98,7 +98,7 @@ impl Deliveries {
     }
 
     /// Runs what blocks on a thread of the store's own.
-    pub(super) async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
@@ -106,7 +106,7 @@ impl Deliveries {
     }
 
     /// Where messages that are too large for memory wait; nothing while the partition is away.
-    pub(super) fn spill_dir(&self) -> Option<SpillDir> {
+    pub(crate) fn spill_dir(&self) -> Option<SpillDir> {
         self.0.spill.get()
     }
 
@@ -115,5 +115,32 @@ impl Deliveries {
         self.0.permits.close();
         // If it is gone already, it has nothing to finish.
         let _ = self.0.writer.send(Work::Stop);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use relais_channels::mailbox::Body;
+
+    use super::*;
+
+    #[actix::test]
+    async fn more_deliveries_than_fit_are_refused_and_not_queued() {
+        let (writer, work) = std::sync::mpsc::channel();
+        let threads = Threads::new("test", 1).expect("a thread");
+        let deliveries = Deliveries::new(writer, threads, SpillSlot::default(), 2);
+        let empty = || Delivery { body: Body::Whole(Vec::new()), recipients: Vec::new() };
+        for _ in 0..2 {
+            let deliveries = deliveries.clone();
+            actix::spawn(async move { deliveries.deliver(empty()).await });
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(deliveries.in_flight(), 2);
+        assert_eq!(deliveries.deliver(empty()).await, Err(Refused::Busy));
+        drop(work.recv());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(deliveries.in_flight(), 1);
     }
 }

@@ -6,7 +6,6 @@
 //! flood is bounded there: a delivery that does not fit is refused as "mailbox busy".
 
 mod deliveries;
-mod intake;
 mod threads;
 mod writer;
 
@@ -22,8 +21,8 @@ use tracing::error;
 
 use deliveries::SpillSlot;
 pub use deliveries::{Deliveries, Refused};
-pub use intake::{LmtpIntake, StoreSide};
 use threads::Threads;
+pub(crate) use writer::AWAY;
 
 use crate::{
     actor::{Actor, Ctx, Handle, Later},
@@ -151,6 +150,3 @@ impl Handle<DrainStore> for Store {
 const MAX_IN_FLIGHT: usize = 1_000;
 /// For messages that are too large for memory.
 const SPILL_THREADS: usize = 2;
-
-#[cfg(test)]
-mod tests;

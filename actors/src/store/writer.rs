@@ -279,7 +279,7 @@ fn put_off(delivery: &Delivery) -> Vec<Answer> {
 }
 
 /// What clients are told while the partition is not there.
-pub(super) const AWAY: Reply = Reply::STORE_AWAY;
+pub(crate) const AWAY: Reply = Reply::STORE_AWAY;
 /// How often an idle store is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Deliveries answered together at most.

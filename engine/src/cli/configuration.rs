@@ -7,8 +7,9 @@ use std::{
 };
 
 use relais_actors::{
-    directory, lint,
-    listening::{self, BindError},
+    directory,
+    front::listening::{self, BindError},
+    lint,
     status::{LimitShown, LimitValue},
 };
 use relais_channels::dsn::Templates;

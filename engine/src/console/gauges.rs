@@ -4,11 +4,11 @@ use std::{collections::HashMap, time::Duration};
 
 use relais_actors::{
     channels::ChannelId,
-    dispatcher::DescribeDispatcher,
+    front::dispatcher::DescribeDispatcher,
+    front::service::ServiceDescription,
     job_controller::{ControllerDescription, DescribeController},
     metrics::level,
     queue::DescribeQueue,
-    service::ServiceDescription,
     spool::Counts,
     status::WorkerState,
 };

@@ -25,11 +25,11 @@ use std::{
 use relais_actors::{
     actor::{Gone, Mailbox},
     channels::{Channels, is_delivered},
+    delivery::pool::ThreadProgress,
     directory::Counters as Lookups,
-    dispatcher::{DescribeDispatcher, Dispatcher},
+    front::dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
     metrics::{Format, Metrics},
-    pool::ThreadProgress,
     queue::{DescribeQueue, Queue, now_ms},
     readiness::Cause,
     rerouting::Rerouter,
@@ -429,7 +429,7 @@ impl Console for EngineConsole {
 
 fn service_status(
     service: &relais_config::Service,
-    description: relais_actors::service::ServiceDescription,
+    description: relais_actors::front::service::ServiceDescription,
     listening: &HashMap<String, Vec<String>>,
 ) -> ServiceStatus {
     let workers = description.workers.into_iter().map(|worker| WorkerStatus {
@@ -457,7 +457,7 @@ fn service_status(
 /// What `relais status` and the gauges say of a worker.
 fn worker_state(
     service: &relais_config::Service,
-    worker: &relais_actors::service::WorkerDescription,
+    worker: &relais_actors::front::service::WorkerDescription,
 ) -> WorkerState {
     if worker.connections < service.limits.max_conns {
         WorkerState::Active

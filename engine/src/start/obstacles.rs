@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use relais_actors::listening::{self, BindError, Ours};
+use relais_actors::front::listening::{self, BindError, Ours};
 use relais_channels::mailbox;
 use relais_config::{Config, Service};
 use rustix::fs::{Access, access, statfs};

@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
-    job::{EndJob, RunThread},
-    pool::Presence,
+    delivery::job::{EndJob, RunThread},
+    delivery::pool::Presence,
     queue::{Pull, Queue, Settle, Settled, Work},
     spool::open_recipients,
 };

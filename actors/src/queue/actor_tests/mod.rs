@@ -26,12 +26,12 @@ use super::{Committed, Destination, Parts, Queue, now_ms};
 use crate::{
     actor::{Ground, Mailbox},
     channels::Channels,
+    delivery::pool::{JobAddress, Pool},
     directory::{Directory, DirectoryHandle, Source},
     events::lines::Lines,
     job_controller::{Connect, Freeze, JobController, Limit, Tune},
     metrics::{Labels, Metrics},
     notary::{self, Notary},
-    pool::{JobAddress, Pool},
     router::{RouteCache, Router, RouterHandle, Routes},
     spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
 };

@@ -7,12 +7,14 @@ use relais_config::dispatcher;
 
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement, Remedy},
-    listening::Listening,
+    front::listening::Listening,
+    front::service::{
+        DescribeService, DrainService, Service, ServiceDescription, ServiceParts, life_of,
+    },
+    front::session::SessionParts,
     metrics::Metrics,
     readiness::Cause,
     router::RouteCache,
-    service::{DescribeService, DrainService, Service, ServiceDescription, ServiceParts, life_of},
-    session::SessionParts,
 };
 
 /// A service with its sockets bound; nothing is accepted yet.

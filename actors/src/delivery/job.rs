@@ -9,8 +9,6 @@
 //! no more threads: those it has end at their next message boundary, and the next one that is
 //! started begins the life of its successor in the same slot.
 
-mod life;
-
 use std::sync::Arc;
 
 use actix::Message;
@@ -24,12 +22,12 @@ use relais_channels::{
 use relais_config::{Channel, channel::Program};
 use tokio::sync::oneshot;
 
-use self::life::Life;
+use super::life::Life;
 use crate::{
     actor::{Actor, Ctx, Handle},
     channels::{ChannelId, LiveTimes, default_port, next_hop, reroutes},
+    delivery::pool::{JobParts, Presence, ThreadProgress},
     events::EntrySettled,
-    pool::{JobParts, Presence, ThreadProgress},
     queue::{Destination, Pull, Settle, Settled, ThreadId, Work},
     spool::{SpoolError, open_recipients},
 };

@@ -1,6 +1,6 @@
 //! The store behind a session.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc};
 
 use relais_channels::{
     client::{self, Connection, Settings},
@@ -22,6 +22,7 @@ use crate::{
     events::{lines::Lines, transaction},
     metrics::{Labels, Metrics},
     status::Event,
+    store::{Access, CreateMailbox, DrainStore, ListMailboxes, Store},
 };
 
 fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
@@ -213,24 +214,6 @@ async fn a_drained_store_has_finished_everything_and_takes_nothing_more() {
     assert_eq!(deliveries.deliver(delivery()).await, Err(Refused::Busy));
     // Everything is let go: the partition can be opened again.
     open(root.path(), Autocreate::Inbox);
-}
-
-#[actix::test]
-async fn more_deliveries_than_fit_are_refused_and_not_queued() {
-    let (writer, work) = std::sync::mpsc::channel();
-    let threads = Threads::new("test", 1).expect("a thread");
-    let deliveries = Deliveries::new(writer, threads, SpillSlot::default(), 2);
-    let empty = || Delivery { body: Body::Whole(Vec::new()), recipients: Vec::new() };
-    for _ in 0..2 {
-        let deliveries = deliveries.clone();
-        actix::spawn(async move { deliveries.deliver(empty()).await });
-    }
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(deliveries.in_flight(), 2);
-    assert_eq!(deliveries.deliver(empty()).await, Err(Refused::Busy));
-    drop(work.recv());
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(deliveries.in_flight(), 1);
 }
 
 /// Our client, our server and the store, over a socket.

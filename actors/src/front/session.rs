@@ -3,10 +3,6 @@
 //! The bytes stay in the session's own task; the actor is what others see of it, and what tells
 //! its worker when it is over. A panic in the task ends this session and is counted.
 
-mod received;
-mod smtp_intake;
-mod socket;
-
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use relais_channels::{
@@ -14,17 +10,19 @@ use relais_channels::{
     server::{Farewell, Reason, Setup, Stop, serve},
 };
 
-pub(crate) use self::received::Received;
-pub use self::{smtp_intake::SmtpIntake, socket::Socket};
+use super::{
+    socket::Socket,
+    to_queue::SmtpIntake,
+    to_store::{LmtpIntake, StoreSide},
+};
 use crate::{
-    accept::Permit,
     actor::{Actor, Ctx, Mailbox},
     events::{SessionEnd, SessionEnded},
+    front::listener::Permit,
+    front::worker::{SessionGone, Worker},
     metrics::Metrics,
     router::RouterHandle,
     spool::Spool,
-    store::{LmtpIntake, StoreSide},
-    worker::{SessionGone, Worker},
 };
 
 /// A connection on its way from a service to its session.

@@ -18,15 +18,15 @@ use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 use crate::{
-    accept::{self, Permit, Room, accept},
     actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement},
     events::{ConnectionRefused, SessionStarted},
-    listening::Listening,
+    front::listener::{Bound, Permit, Room, accept},
+    front::listening::Listening,
+    front::session::{Connection, SessionParts},
+    front::worker::{TakeConnection, Worker},
     metrics::{Admission, ServiceMeter},
     readiness::Cause,
     router::{Access, RouteCache},
-    session::{Connection, SessionParts},
-    worker::{TakeConnection, Worker},
 };
 
 /// A worker of one service.
@@ -141,9 +141,9 @@ impl Service {
     pub fn new(parts: ServiceParts, listening: Vec<Listening>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let bound = if parts.connections < parts.limits.connections() {
-            accept::Bound::Descriptors
+            Bound::Descriptors
         } else {
-            accept::Bound::Workers
+            Bound::Workers
         };
         Self {
             room: Arc::new(Room::new(parts.session.service.clone(), parts.connections, bound)),

@@ -19,9 +19,9 @@ use tracing::{info, warn};
 
 use crate::{
     actor::Mailbox,
-    listening::{Listening, SocketFile},
-    service::{Accepted, Service},
-    session::{Connection, Socket},
+    front::listening::{Listening, SocketFile},
+    front::service::{Accepted, Service},
+    front::{session::Connection, socket::Socket},
 };
 
 /// What bounds the connections of a service, shared by its listening sockets.

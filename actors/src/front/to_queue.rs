@@ -10,7 +10,10 @@ use relais_channels::{
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
 
-use super::{QueueSide, own_postmaster, received::Received};
+use super::{
+    received::Received,
+    session::{QueueSide, own_postmaster},
+};
 use crate::{
     events::{MessageAccepted, MessageRefused, RecipientRefused},
     queue::now_ms,

@@ -17,11 +17,11 @@ use relais_channels::{
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
 
-use super::{Deliveries, Refused, writer::AWAY};
+use super::{received::Received, session::own_postmaster};
 use crate::{
     events::{IntoMailboxes, MessageRefused, RecipientRefused, StoredFor},
     metrics::Metrics,
-    session::{Received, own_postmaster},
+    store::{AWAY, Deliveries, Refused},
 };
 
 /// What an LMTP session needs of the store.
@@ -315,3 +315,6 @@ const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for ma
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
 /// What we put in front of a message, generously.
 const HEADER_ROOM: usize = 512;
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,10 @@ use relais_channels::server::Stop;
 use tracing::warn;
 
 use crate::{
-    accept::Permit,
     actor::{Actor, Ctx, Ground, Handle, Mailbox, RestartCause},
-    service::{ConnectionClosed, Service, WorkerId},
-    session::{Connection, Session, SessionParts},
+    front::listener::Permit,
+    front::service::{ConnectionClosed, Service, WorkerId},
+    front::session::{Connection, Session, SessionParts},
 };
 
 /// Begin a session on this connection. The service counts, so a worker never has to refuse.

@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Mailbox, Outlet, Placement, RestartCause},
     channels::{ChannelId, Channels},
-    job::{EndJob, Job, RunThread},
+    delivery::job::{EndJob, Job, RunThread},
     job_controller::slots::JobId,
     metrics::Metrics,
     queue::{Destination, Queue, ThreadEnded, ThreadId},

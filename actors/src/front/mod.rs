@@ -1,0 +1,16 @@
+//! The front door: how connections come in, and what stands behind their sessions.
+//!
+//! The dispatcher owns the services, a service its listeners and workers, a worker its sessions. A
+//! session speaks SMTP or LMTP; behind it lies the queue ([`to_queue`]) or the store ([`to_store`]).
+
+pub mod descriptors;
+pub mod dispatcher;
+pub mod listener;
+pub mod listening;
+mod received;
+pub mod service;
+pub mod session;
+mod socket;
+pub mod to_queue;
+pub mod to_store;
+pub mod worker;
