@@ -17,7 +17,7 @@ use super::{
     MailboxName,
     alarms::Alarms,
     dir::Dir,
-    journal::{CAPACITY, Checkpoints, Journal, JournalError, Opened},
+    journal::{self, CAPACITY, Checkpoints, Journal, JournalError, Opened, record_size},
     maildir::{self, FileNames, Maildir},
     marker::{Away, Marker},
     quota::{self, Account, Limit, Refused},
@@ -186,7 +186,7 @@ impl Partition {
         root: Dir,
         marker: Marker,
         disk: Arc<dyn Disk>,
-        journal: u64,
+        capacity: u64,
         store: &Store,
         host: &str,
     ) -> Result<(Self, Checkpoints), PartitionError> {
@@ -195,7 +195,7 @@ impl Partition {
         let root = Arc::new(root);
         let spill = SpillDir::open(root.clone()).map_err(fails)?;
         let mailboxes = Box::new(recovery::Mailboxes::of(root.clone()));
-        let opened = Journal::open(disk, path, journal, mailboxes);
+        let opened = journal::open(disk, path, capacity, mailboxes);
         let Opened { journal, checkpoints } =
             opened.map_err(|source| PartitionError::Journal { path: path.clone(), source })?;
         // Nobody else has the partition, so what lies there belongs to nobody.
@@ -716,7 +716,7 @@ impl Body {
 /// Octets of journal that a delivery takes at most.
 fn journal_size(delivery: &Delivery) -> usize {
     let Body::Whole(octets) = &delivery.body else { return 0 };
-    Journal::record_size(octets.len() + MAX_PATHS * (delivery.recipients.len() + 1))
+    record_size(octets.len() + MAX_PATHS * (delivery.recipients.len() + 1))
 }
 
 /// What the system's words mean for the client.

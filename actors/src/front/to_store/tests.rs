@@ -6,8 +6,7 @@ use relais_channels::{
     client::{self, Connection, Settings},
     mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath, XQuota},
     mailbox::{Body, Rcpt},
-    server::{Dialect, Limits, Setup, Stop, serve},
-    server::{Intake, MailFrom, RcptTo, Verdict},
+    server::{Dialect, Intake, Limits, MailFrom, RcptTo, Setup, Stop, Verdict, serve},
 };
 use relais_config::{
     Channel,

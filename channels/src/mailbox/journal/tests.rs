@@ -1,8 +1,20 @@
 //! The journal, alone and on a disk that forgets.
 
+use std::{
+    io::{self, IoSlice},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    checkpoints::INTERVAL,
+    file::DAMAGED,
+    format::{DATA, PAGE, RECORD_HEAD},
+    shared::again,
+    *,
+};
 use crate::{disk::RealDisk, memory_disk::MemoryDisk};
 
 const SMALL: u64 = 4 * PAGE;
@@ -64,7 +76,7 @@ impl Checkpoints {
 fn open_on(disk: &MemoryDisk) -> (Opened, Vec<Vec<u8>>) {
     let kept = Kept::default();
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let opened = Journal::open(disk, Path::new("/store"), SMALL, Box::new(kept.clone()));
+    let opened = open(disk, Path::new("/store"), SMALL, Box::new(kept.clone()));
     let opened = opened.expect("a journal");
     let records = std::mem::take(&mut *kept.0.lock().expect("no panic"));
     (opened, records)
@@ -129,7 +141,7 @@ fn a_journal_without_a_header_is_set_aside_and_not_thrown_away() {
 #[test]
 fn two_processes_cannot_have_the_same_store() {
     let root = tempfile::tempdir().expect("a directory");
-    let open = || Journal::open(Arc::new(RealDisk), root.path(), SMALL, Box::<Kept>::default());
+    let open = || open(Arc::new(RealDisk), root.path(), SMALL, Box::<Kept>::default());
     let first = open().expect("a journal");
     assert!(matches!(open(), Err(JournalError::InUse)));
     drop(first);
@@ -237,7 +249,7 @@ proptest! {
         let mut open_records: Vec<Vec<u8>> = Vec::new();
         for (n, (kind, sizes)) in steps.into_iter().enumerate() {
             let mut records: Vec<_> = sizes.iter().map(|s| vec![n as u8 + 1; *s]).collect();
-            let need: u64 = records.iter().map(|r| Journal::record_size(r.len()) as u64).sum();
+            let need: u64 = records.iter().map(|r| record_size(r.len()) as u64).sum();
             let state = opened.journal.shared.lock();
             let full = state.head - state.tail + need.next_multiple_of(PAGE) > SMALL;
             drop(state);
