@@ -33,5 +33,5 @@ pub mod readiness;
 pub mod rerouting;
 pub mod router;
 pub mod spool;
-pub mod status;
 pub mod store;
+pub mod timestamp;

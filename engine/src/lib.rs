@@ -4,6 +4,7 @@
 //! actors, [`admin`] serves operators, who ask the [`console`].
 
 pub mod admin;
+pub mod api;
 pub mod cli;
 pub mod console;
 pub mod life;

@@ -13,12 +13,11 @@ use std::{
 use relais_actors::{
     channels::{Channels, LiveTimes},
     job_controller::Limit,
-    status::LimitValue,
 };
 use relais_channels::mail::NextHop;
 use relais_config::{Config, job_controller::Pool, suggest, units};
 
-use crate::state::durable;
+use crate::{api::LimitValue, state::durable};
 
 /// A limit by the name that an operator gave it.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,7 +4,7 @@ use relais_channels::mail::Reply;
 use tracing::{info, warn};
 
 use super::Printable;
-use crate::status::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// A destination could not be talked to and is left alone for a while.
 #[derive(Clone, Copy, Debug)]

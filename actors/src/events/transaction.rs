@@ -38,7 +38,7 @@ use super::Printable;
 use crate::{
     metrics::{Class, Metrics},
     spool::open_recipients,
-    status::Timestamp,
+    timestamp::Timestamp,
 };
 
 /// A message is safe in the spool. A job may have an entry of it already, and its line may come
@@ -561,8 +561,7 @@ mod tests {
     use super::*;
     use crate::{
         events::lines::Lines,
-        metrics::{Format, Labels},
-        status::Event,
+        metrics::{Event, Format, Labels},
     };
 
     fn lines(emit: impl FnOnce(&Metrics)) -> (Vec<String>, Metrics) {

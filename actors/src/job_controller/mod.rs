@@ -36,7 +36,7 @@ use crate::{
     events::{DestinationResumed, DestinationSuspended},
     metrics::{Metrics, level},
     queue::{Contend, Destination, Queue, Recall, ThreadId},
-    status::Timestamp,
+    timestamp::Timestamp,
 };
 
 /// Entries wait for these destinations: how many for each.

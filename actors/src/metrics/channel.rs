@@ -14,9 +14,12 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use serde::{Deserialize, Serialize};
 
-use super::level;
-use crate::status::{EntryState, Event, Tally};
+use super::{
+    counters::{Event, Volume},
+    level,
+};
 
 /// What one channel holds. A *message* is an entry here, as in [`Event`].
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub struct ChannelMeter {
     events: [EventMeter; Event::ALL.len()],
     /// Messages, recipients, octets.
     stored_now: [Gauge; 3],
-    waiting: [Gauge; EntryState::ALL.len()],
+    waiting: [Gauge; QueueState::ALL.len()],
     seconds: Histogram,
     results: [Counter; Class::ALL.len()],
 }
@@ -105,6 +108,38 @@ struct ClassLabels {
     class: &'static str,
 }
 
+/// What an entry waits for.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueState {
+    /// A job with room for it.
+    #[default]
+    Ready,
+    /// The end of the attempt that is being made.
+    Active,
+    /// Its due time.
+    Delayed,
+    /// An operator.
+    Held,
+}
+
+impl QueueState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Active, Self::Delayed, Self::Held];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Active => "active",
+            Self::Delayed => "delayed",
+            Self::Held => "held",
+        }
+    }
+}
+
 impl ChannelMeter {
     /// An entry was put into the queue, to leave by this channel.
     pub fn received(&self, recipients: usize, bytes: u64) {
@@ -112,8 +147,8 @@ impl ChannelMeter {
     }
 
     /// What the spool holds for this channel now.
-    pub fn stored(&self, now: Tally) {
-        let Tally { messages, recipients, bytes } = now;
+    pub fn stored(&self, now: Volume) {
+        let Volume { messages, recipients, bytes } = now;
         for (place, amount) in self.stored_now.iter().zip([messages, recipients, bytes]) {
             place.set(level(amount));
         }
@@ -122,7 +157,7 @@ impl ChannelMeter {
     }
 
     /// Goes on from where the counters of an earlier engine ended.
-    pub(super) fn resume(&self, event: Event, earlier: Tally) {
+    pub(super) fn resume(&self, event: Event, earlier: Volume) {
         let meter = &self.events[event as usize];
         meter.messages.inc_by(earlier.messages);
         meter.recipients.fetch_add(earlier.recipients, Relaxed);
@@ -161,18 +196,18 @@ impl ChannelMeter {
     }
 
     /// Entries in this state.
-    pub fn waiting(&self, state: EntryState) -> &Gauge {
+    pub fn waiting(&self, state: QueueState) -> &Gauge {
         &self.waiting[state as usize]
     }
 
     /// The counters; what is stored is what is there now, the others count up.
-    pub fn tallies(&self) -> BTreeMap<Event, Tally> {
+    pub fn tallies(&self) -> BTreeMap<Event, Volume> {
         let now = |which: usize| self.stored_now[which].get().unsigned_abs();
         let tally = |event: Event| {
             let meter = &self.events[event as usize];
             let tally = match event {
-                Event::Stored => Tally { messages: now(0), recipients: now(1), bytes: now(2) },
-                _ => Tally {
+                Event::Stored => Volume { messages: now(0), recipients: now(1), bytes: now(2) },
+                _ => Volume {
                     messages: meter.messages.get(),
                     recipients: meter.recipients.load(Relaxed),
                     bytes: meter.bytes.load(Relaxed),
@@ -276,7 +311,7 @@ impl Families {
             let messages = self.messages.get_or_create_owned(&labels);
             EventMeter { messages, ..EventMeter::default() }
         };
-        let waiting = |state: EntryState| {
+        let waiting = |state: QueueState| {
             let labels = StateLabels { channel: channel.clone(), state: state.name() };
             self.waiting.get_or_create_owned(&labels)
         };
@@ -290,7 +325,7 @@ impl Families {
             events: Event::ALL.map(messages),
             stored_now: self.stored.each_ref().map(|family| family.get_or_create_owned(&labels)),
             work: WorkMeter { jobs, job_limit, threads, thread_limit, hosts_suspended },
-            waiting: EntryState::ALL.map(waiting),
+            waiting: QueueState::ALL.map(waiting),
             seconds: self.seconds.get_or_create_owned(&labels),
             results: Class::ALL.map(results),
             name: channel,

@@ -7,9 +7,9 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use serde::{Deserialize, Serialize};
 
 use super::level;
-use crate::status::{DirectoryStatus, Pause};
 
 /// What one pool holds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,6 +38,31 @@ pub struct QueueMeter {
     /// Times that the disk was scanned for more.
     pub scans: Counter,
     paused: Family<PauseLabels, Gauge>,
+}
+
+/// Why the queue hands nothing to jobs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pause {
+    /// The engine ends.
+    Draining,
+    /// What is delivered could not be written down.
+    Disk,
+    /// Too many senders are yet to be told what became of their mail.
+    Notary,
+}
+
+/// What was asked of the directory since the start.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DirectoryStatus {
+    /// Look-ups that found an entry.
+    pub found: u64,
+    /// Look-ups that found nothing.
+    pub missing: u64,
+    /// Look-ups that could not be answered.
+    pub failed: u64,
+    /// Look-ups answered from memory.
+    pub cache_hits: u64,
 }
 
 /// What the spool holds. Cheap to clone.
@@ -241,6 +266,29 @@ impl DirectoryMeter {
             missing: lookups(LookUp::Missing),
             failed: lookups(LookUp::Failed),
             cache_hits: self.cache_hits.get(),
+        }
+    }
+}
+
+impl Pause {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Draining, Self::Disk, Self::Notary];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Disk => "disk",
+            Self::Notary => "notary",
+        }
+    }
+
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Draining => "the engine is stopping",
+            Self::Disk => "what is delivered cannot be written down: the disk is full, or too slow",
+            Self::Notary => "too many senders are yet to be told what became of their mail",
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Names, types and labels are a contract with dashboards; a test below holds them fast.
 
 mod channel;
+mod counters;
 mod delivery;
 mod exposition;
 mod notices;
@@ -24,18 +25,17 @@ use prometheus_client::{
 };
 use relais_config::Config;
 
-pub use channel::{ChannelMeter, Class, WorkMeter};
-pub use delivery::{DirectoryMeter, LookUp, PoolMeter, QueueMeter, SpoolMeter, StoreMeter};
+pub use channel::{ChannelMeter, Class, QueueState, WorkMeter};
+pub use counters::{ChannelCounters, Event, Volume};
+pub use delivery::{
+    DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
+};
 pub use exposition::Format;
 pub use notices::{NoticeMeter, NoticeResult};
-pub use service::{Admission, ServiceMeter};
+pub use service::{Admission, ServiceMeter, WorkerState};
 
 use self::process::ProcessMeter;
-use crate::{
-    actor::Meters,
-    readiness::Readiness,
-    status::{Counters, Event},
-};
+use crate::{actor::Meters, readiness::Readiness};
 
 /// All metrics of one engine. Made once at start-up and shared in an [`Arc`].
 #[derive(Debug)]
@@ -135,15 +135,15 @@ impl Metrics {
     }
 
     /// What `relais counters` shows.
-    pub fn counters(&self) -> Counters {
-        Counters(
+    pub fn counters(&self) -> ChannelCounters {
+        ChannelCounters(
             self.channels.iter().map(|(name, meter)| (name.clone(), meter.tallies())).collect(),
         )
     }
 
     /// Goes on from the counters of an earlier engine; those of channels that are not there any
     /// more are left out.
-    pub fn resume(&self, earlier: &Counters) {
+    pub fn resume(&self, earlier: &ChannelCounters) {
         for (channel, events) in &earlier.0 {
             let Some(meter) = self.channels.get(channel) else { continue };
             // The spool tells what is stored.
@@ -211,7 +211,6 @@ const ACTORS: [&str; 13] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Tally;
 
     struct Settle;
 
@@ -293,7 +292,7 @@ mod tests {
         channel.received(2, 100);
         channel.received(1, 50);
         channel.settled(Class::Delivered, 2, 100);
-        channel.stored(Tally { messages: 2, recipients: 2, bytes: 60 });
+        channel.stored(Volume { messages: 2, recipients: 2, bytes: 60 });
         channel.settled(Class::Deferred, 1, 50);
         let tallies = channel.tallies();
         let show = |event| {

@@ -7,9 +7,9 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
+use serde::{Deserialize, Serialize};
 
 use super::tally::PlainTotal;
-use crate::status::WorkerState;
 
 /// What one service holds.
 #[derive(Debug)]
@@ -18,6 +18,20 @@ pub struct ServiceMeter {
     pub connections: Gauge,
     workers: [Gauge; WorkerState::ALL.len()],
     totals: [PlainTotal; Admission::ALL.len()],
+}
+
+/// Whether a worker takes connections.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// It does.
+    Active,
+    /// It holds `max_conns` sessions.
+    Full,
+    /// Old enough to be replaced; takes connections as the last choice.
+    Eligible,
+    /// Ends when its last session does.
+    Draining,
 }
 
 /// What became of a connection; the label `result`.
@@ -46,6 +60,21 @@ struct WorkerLabels {
 struct ResultLabels {
     service: String,
     result: &'static str,
+}
+
+impl WorkerState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Full, Self::Eligible, Self::Draining];
+
+    /// In lower case; the label of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Full => "full",
+            Self::Eligible => "eligible",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 impl ServiceMeter {

@@ -14,9 +14,8 @@ use super::{
 use crate::{
     actor::{Ctx, Handle},
     channels::is_delivered,
-    metrics::level,
+    metrics::{Pause, QueueState, level},
     spool::{Counts, ScannedEntry},
-    status::{EntryState, Pause},
 };
 
 /// Asks for numbers only: cheap, answered at once.
@@ -166,13 +165,13 @@ impl Queue {
             let tally = tally.get(&id).copied().unwrap_or_default();
             let waiting = tally.waiting(&counts);
             let meter = self.metrics.channel(&channel.name);
-            meter.waiting(EntryState::Ready).set(level(waiting.ready));
-            meter.waiting(EntryState::Active).set(level(waiting.active));
-            meter.waiting(EntryState::Delayed).set(level(waiting.delayed));
-            meter.waiting(EntryState::Held).set(level(counts.held));
+            meter.waiting(QueueState::Ready).set(level(waiting.ready));
+            meter.waiting(QueueState::Active).set(level(waiting.active));
+            meter.waiting(QueueState::Delayed).set(level(waiting.delayed));
+            meter.waiting(QueueState::Held).set(level(counts.held));
             let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
             meter.oldest.set(level(age / 1_000));
-            meter.stored(counts.tally());
+            meter.stored((&counts).into());
         }
         let is_lost = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
         let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();

@@ -59,10 +59,9 @@ use crate::{
     actor::{Actor, Ctx, Handle, Later, Mailbox},
     channels::{Channels, is_delivered, lowered},
     job_controller::JobController,
-    metrics::{self, Metrics},
+    metrics::{self, Metrics, Pause},
     notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
-    status::Pause,
 };
 
 /// The actor. Lives beside the job controller, where strangers send nothing.

@@ -9,8 +9,6 @@ use std::{
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 
-use crate::status::Tally;
-
 use super::{Change, Class, EntryState, Stored, segment::HEAD};
 
 /// Something that happened to the spool, in the order in which it did.
@@ -115,11 +113,6 @@ impl Counts {
     /// Entries that wait, or are held.
     pub fn total(&self) -> u64 {
         self.untried + self.tried + self.held
-    }
-
-    /// As the counters show it.
-    pub fn tally(&self) -> Tally {
-        Tally { messages: self.total(), recipients: self.recipients, bytes: self.bytes }
     }
 
     /// Entries of one class.

@@ -2,15 +2,14 @@
 
 use std::{future::Future, net::IpAddr};
 
-use relais_actors::{
-    metrics::Format,
-    status::{
-        Counters, HistoryLine, LimitSet, LimitShown, OrderProgress, QueueFilter, QueueOrder,
-        QueueSummary, QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
-    },
-};
+use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::{Content, MessageId};
 use serde::{Deserialize, Serialize};
+
+use crate::api::{
+    HistoryLine, LimitSet, LimitShown, OrderProgress, QueueFilter, QueueOrder, QueueSummary,
+    QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+};
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
 /// started until after it has stopped: what cannot be answered then is [`Trouble`].
@@ -89,7 +88,7 @@ pub trait Console: Clone + Send + 'static {
     ) -> impl Future<Output = Answer<Result<Vec<LimitShown>, Nonsense>>> + Send;
 
     /// The counters of every channel.
-    fn counters(&self) -> impl Future<Output = Answer<Counters>> + Send;
+    fn counters(&self) -> impl Future<Output = Answer<ChannelCounters>> + Send;
 
     /// How an address would be routed.
     fn explain_route(

@@ -9,18 +9,18 @@ use std::{
 };
 
 use relais_actors::{
-    metrics::{Format, Labels, Metrics},
-    status::{
-        ChannelStatus, ChannelSummary, Counters, EntryState, Event, HistoryLine, HostSummary,
-        LimitSet, LimitShown, LimitValue, OrderProgress, Phase, PoolStatus, QueueFilter,
-        QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
-        RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Tally, Timestamp,
-        Why, WorkerState, WorkerStatus,
-    },
+    metrics::{ChannelCounters, Event, Format, Labels, Metrics, QueueState, Volume, WorkerState},
+    timestamp::Timestamp,
 };
 use relais_channels::mail::{Content, MessageId};
 
 use super::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble};
+use crate::api::{
+    ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet, LimitShown, LimitValue,
+    OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
+    QueuedEntry, QueuedMessage, QueuedRecipient, RouteExplained, RouteResult, RouteStep,
+    ServiceStatus, SetLimit, Status, Why, WorkerStatus,
+};
 
 /// Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
@@ -47,7 +47,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
         sender: "ann@example.org".to_owned(),
         size: 4096,
         received: Timestamp(1_788_133_501_123),
-        state: EntryState::Ready,
+        state: QueueState::Ready,
         attempts: 0,
         due: None,
         priority: "normal".to_owned(),
@@ -55,7 +55,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
         recipients: vec![QueuedRecipient {
             address: "alice".to_owned(),
             member: None,
-            state: EntryState::Ready.into(),
+            state: QueueState::Ready.into(),
             last_reply: None,
         }],
     }
@@ -229,10 +229,10 @@ impl Console for Fake {
         Ok(Ok(vec![LimitShown { key, value: value.clone(), configured: value, saved: None }]))
     }
 
-    async fn counters(&self) -> Answer<Counters> {
-        let tally = Tally { messages: 1, recipients: 2, bytes: 4096 };
+    async fn counters(&self) -> Answer<ChannelCounters> {
+        let tally = Volume { messages: 1, recipients: 2, bytes: 4096 };
         let events = BTreeMap::from(Event::ALL.map(|event| (event, tally)));
-        Ok(Counters(BTreeMap::from([("tcp_local".to_owned(), events)])))
+        Ok(ChannelCounters(BTreeMap::from([("tcp_local".to_owned(), events)])))
     }
 
     async fn explain_route(

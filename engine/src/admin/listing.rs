@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web::Bytes};
 use futures_util::stream::{self, StreamExt, try_unfold};
-use relais_actors::status::{OrderProgress, QueueFilter, QueueOrder};
 use serde::Serialize;
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     console::{Answer, Trouble},
     pages::{in_time, within},
 };
+use crate::api::{OrderProgress, QueueFilter, QueueOrder};
 
 /// Newline-delimited JSON, one entry a line. When the engine gets into trouble half-way, the
 /// connection ends without the last chunk, so that the client knows that it has not seen all.

@@ -149,9 +149,8 @@ mod tests {
         sync::atomic::Ordering::Relaxed,
     };
 
-    use relais_actors::status::{QueuedEntry, Status};
-
     use super::{client::Client, fake::Fake, *};
+    use crate::api::{QueuedEntry, Status};
 
     /// An endpoint on a socket and on TCP, and what is behind it.
     struct Served {

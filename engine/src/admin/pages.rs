@@ -15,7 +15,7 @@
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
-//! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](relais_actors::status::OrderProgress), a line for each piece | no: 403 |
+//! | `POST /api/v1/queue/orders` [`QueueOrder`] | [`OrderProgress`](crate::api::OrderProgress), a line for each piece | no: 403 |
 //! | `POST /api/v1/channels/NAME/stop`, `.../start` | whether it was stopped | no: 403 |
 //! | `GET /api/v1/configuration` | the configuration as the engine read it: `{ron}` | no: 403 |
 //! | `GET /api/v1/limits?key=` | a limit as it is now, or all: [`LimitShown`] | yes |
@@ -37,13 +37,7 @@ use actix_web::{
     mime::Mime,
     web::{self, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
 };
-use relais_actors::{
-    metrics::Format,
-    status::{
-        Counters, HistoryLine, LimitSet, LimitShown, MAX_REASON, QueueFilter, QueueOrder,
-        QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
-    },
-};
+use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::MessageId;
 use serde::Deserialize;
 use serde_json::json;
@@ -52,7 +46,13 @@ use tokio::time::timeout;
 use super::{
     Answer, Console, Frozen, Nonsense, RouteQuestion, Trouble, content, guard::Owner, listing,
 };
-use crate::show;
+use crate::{
+    api::{
+        HistoryLine, LimitSet, LimitShown, MAX_REASON, QueueFilter, QueueOrder, QueueSummary,
+        QueuedMessage, RouteExplained, SetLimit, Status, Why,
+    },
+    show,
+};
 
 /// Puts every page in its place.
 pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
@@ -138,7 +138,7 @@ async fn status<C: Console>(console: Data<C>) -> Result<Json<Status>, Refusal> {
     Ok(Json(in_time(console.status()).await?))
 }
 
-async fn counters<C: Console>(console: Data<C>) -> Result<Json<Counters>, Refusal> {
+async fn counters<C: Console>(console: Data<C>) -> Result<Json<ChannelCounters>, Refusal> {
     Ok(Json(in_time(console.counters()).await?))
 }
 

@@ -3,10 +3,13 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use relais_actors::status::{AddressPattern, EntryState, MAX_REASON, NamePattern, QueueFilter};
+use relais_actors::metrics::QueueState;
 use relais_config::units::{self, UnitError};
 
-use crate::admin::RouteQuestion;
+use crate::{
+    admin::RouteQuestion,
+    api::{AddressPattern, MAX_REASON, NamePattern, QueueFilter},
+};
 
 /// A mail routing engine: SMTP in, rewrite rules and directory, a durable queue, LMTP out, mailboxes.
 ///
@@ -284,7 +287,7 @@ pub(super) struct Filter {
     pub(super) older_than: Option<Duration>,
     /// In this state: ready, active, delayed, held
     #[arg(long, value_parser = state)]
-    pub(super) state: Option<EntryState>,
+    pub(super) state: Option<QueueState>,
     /// The same as --state held
     #[arg(long, conflicts_with = "state")]
     pub(super) held: bool,
@@ -328,7 +331,7 @@ impl Filter {
     pub(super) fn asked(self) -> QueueFilter {
         let Self { channel, host, from, to, older_than, state, held, larger_than, reply, limit } =
             self;
-        let state = if held { Some(EntryState::Held) } else { state };
+        let state = if held { Some(QueueState::Held) } else { state };
         let older_than = older_than.map(|age| age.as_secs());
         QueueFilter { channel, host, from, to, older_than, larger_than, reply, state, limit }
     }
@@ -364,10 +367,10 @@ fn age(text: &str) -> Result<Duration, String> {
     units::parse_duration(text).map_err(|_| units::DURATION_FORMS.to_owned())
 }
 
-fn state(text: &str) -> Result<EntryState, String> {
-    let named = |state: &EntryState| state.name() == text;
+fn state(text: &str) -> Result<QueueState, String> {
+    let named = |state: &QueueState| state.name() == text;
     let unknown = || "one of ready, active, delayed, held is expected".to_owned();
-    EntryState::ALL.into_iter().find(named).ok_or_else(unknown)
+    QueueState::ALL.into_iter().find(named).ok_or_else(unknown)
 }
 
 const ORDER_HELP: &str = "\

@@ -8,9 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relais_actors::status::{
-    Counters, HistoryLine, OrderAction, QueueSummary, QueuedEntry, QueuedMessage, Status, Why,
-};
+use relais_actors::metrics::ChannelCounters;
 use relais_channels::mail::MessageId;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,6 +20,7 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
+    api::{HistoryLine, OrderAction, QueueSummary, QueuedEntry, QueuedMessage, Status, Why},
     show::{self, ContentView, Listing, Look},
     state::lock,
 };
@@ -33,7 +32,7 @@ pub(super) fn status(source: &Source, json: bool, out: &mut dyn Write) -> Result
 
 /// `relais counters`.
 pub(super) fn counters(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
-    answer::<Counters>(source, "/api/v1/counters", json, show::counters, out)
+    answer::<ChannelCounters>(source, "/api/v1/counters", json, show::counters, out)
 }
 
 /// `relais queue ...`.

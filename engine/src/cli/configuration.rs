@@ -10,7 +10,6 @@ use relais_actors::{
     directory,
     front::listening::{self, BindError},
     lint,
-    status::{LimitShown, LimitValue},
 };
 use relais_channels::dsn::Templates;
 use relais_config::{
@@ -21,6 +20,7 @@ use serde_json::json;
 use super::{Refusal, arguments::Print};
 use crate::{
     admin::client::{Client, ClientError},
+    api::{LimitShown, LimitValue},
     show::Look,
     start::{
         notice_templates,

@@ -20,11 +20,11 @@ use std::{
 };
 
 use clap::Parser;
-use relais_actors::status::RouteExplained;
 use relais_config::Config;
 
 use self::arguments::{Arguments, Command};
 pub use self::run::{Engine, Listening};
+use crate::api::RouteExplained;
 use crate::{
     admin::{RouteQuestion, client::ClientError},
     show::Look,

@@ -3,10 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use relais_actors::status::{
-    EntryState, LimitSet, LimitShown, LimitValue, OrderAction, OrderProgress, QueueFilter,
-    QueueOrder, SetLimit, Status,
-};
+use relais_actors::metrics::QueueState;
 use serde_json::Value;
 
 use super::{
@@ -17,6 +14,10 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
+    api::{
+        LimitSet, LimitShown, LimitValue, OrderAction, OrderProgress, QueueFilter, QueueOrder,
+        SetLimit, Status,
+    },
     limits::{self, Saved},
     show::{self, Listing, Look},
 };
@@ -33,7 +34,7 @@ pub(super) fn carry_out(
     let mut filter = filter.asked();
     check_meant(&ids, &filter, all)?;
     if action == OrderAction::Release && ids.is_empty() {
-        filter.state = filter.state.or(Some(EntryState::Held));
+        filter.state = filter.state.or(Some(QueueState::Held));
     }
     let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
     let reason = reason.unwrap_or_default();

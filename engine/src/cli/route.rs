@@ -5,8 +5,6 @@ use std::{
     io::{self, BufRead, BufReader, Write},
 };
 
-use relais_actors::status::RouteExplained;
-
 use super::{
     Explain, Explained, Refusal,
     arguments::Route,
@@ -18,6 +16,7 @@ use crate::{
         RouteQuestion,
         client::{Client, ClientError, with_query},
     },
+    api::RouteExplained,
     show::{self, Look, Routes},
 };
 
@@ -75,7 +74,7 @@ impl Asked {
             "as --offline says".to_owned()
         } else {
             let client = Client::new(&configuration::data(source)?);
-            match wait(client.get::<relais_actors::status::Status>("/api/v1/status"))? {
+            match wait(client.get::<crate::api::Status>("/api/v1/status"))? {
                 Ok(status) => {
                     let name = format!("the running engine, process {}", status.pid);
                     return Ok(Self { who: Who::Engine(client), name });

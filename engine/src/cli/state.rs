@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use relais_actors::{events::Printable, status::Status};
+use relais_actors::events::Printable;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::admin::Console;
+use crate::{admin::Console, api::Status};
 
 /// Writes them. Whatever is not right has a line of its own, and all is bounded.
 pub(super) async fn tell(console: &impl Console) {

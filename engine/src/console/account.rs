@@ -5,11 +5,12 @@ use std::fmt::Write;
 use relais_actors::{
     channels::is_delivered,
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
+    metrics::{Pause, QueueState},
     notary::has_nowhere_to_go,
     queue::{Action, DescribeQueue, Destination, ListEntries, ListedEntry, ThreadId},
     router::{Question, Route},
-    spool::{Change, EntryState as Stored, ScannedEntry, open_recipients},
-    status::{EntryState, HistoryLine, Pause, RecipientReply, Timestamp, Why},
+    spool::{Change, EntryState, ScannedEntry, open_recipients},
+    timestamp::Timestamp,
 };
 use relais_channels::mail::{Address, Envelope, MessageId};
 use relais_config::{Channel, channel::Program};
@@ -20,7 +21,11 @@ use super::{
     gone, trouble,
     untold::is_anybody_told,
 };
-use crate::{admin::Answer, show::Span};
+use crate::{
+    admin::Answer,
+    api::{HistoryLine, RecipientReply, Why},
+    show::Span,
+};
 
 /// Why each entry of a message does not move. Empty: there is no such message.
 pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
@@ -82,7 +87,7 @@ async fn account(
         );
         return Ok(("no_program", text).into());
     };
-    if let Stored::Owing { open, .. } = scanned.state {
+    if let EntryState::Owing { open, .. } = scanned.state {
         let text = format!(
             "{} It stays until the notice of that is safe, which its sender asked for. {tried}",
             if open == 0 { "It is delivered." } else { "Some of its recipients have it." },
@@ -105,7 +110,7 @@ async fn account(
         );
         return Ok(("notice", text).into());
     }
-    if matches!(scanned.state, Stored::Held { .. }) {
+    if matches!(scanned.state, EntryState::Held { .. }) {
         let text = why_held(parts, scanned, &tried).await;
         return Ok(("held", text).into());
     }
@@ -117,7 +122,7 @@ async fn account(
     let explained = parts.controller.ask(ExplainDestination(destination)).await.map_err(gone)?;
     let now = Timestamp::now();
     let due = match scanned.state {
-        Stored::Waiting { due, .. } if due > now.0 => Some(Timestamp(due)),
+        EntryState::Waiting { due, .. } if due > now.0 => Some(Timestamp(due)),
         _ => None,
     };
     let (host, name) = (&scanned.host, &scanned.channel);
@@ -417,7 +422,7 @@ fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLi
         at: Timestamp(envelope.rerouted.map_or(envelope.received, |rerouted| rerouted.at)),
         channel: entry.channel.clone(),
         host: entry.host.clone(),
-        state: Some(if envelope.held.is_some() { EntryState::Held } else { EntryState::Ready }),
+        state: Some(if envelope.held.is_some() { QueueState::Held } else { QueueState::Ready }),
         due: None,
         attempts: 0,
         replies: Vec::new(),
@@ -436,7 +441,7 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
         recipient.map(|recipient| recipient.original.clone()).unwrap_or_default()
     };
     let due = match change.now {
-        Stored::Waiting { due, .. } if due > change.at => Some(Timestamp(due)),
+        EntryState::Waiting { due, .. } if due > change.at => Some(Timestamp(due)),
         _ => None,
     };
     HistoryLine {
@@ -444,11 +449,11 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
         channel: change.channel.to_string(),
         host: change.host.to_string(),
         state: match change.now {
-            Stored::Held { .. } => Some(EntryState::Held),
-            Stored::Waiting { .. } if due.is_some() => Some(EntryState::Delayed),
-            Stored::Waiting { .. } => Some(EntryState::Ready),
-            Stored::Done | Stored::Owing { open: 0, .. } => None,
-            Stored::Owing { .. } => Some(EntryState::Delayed),
+            EntryState::Held { .. } => Some(QueueState::Held),
+            EntryState::Waiting { .. } if due.is_some() => Some(QueueState::Delayed),
+            EntryState::Waiting { .. } => Some(QueueState::Ready),
+            EntryState::Done | EntryState::Owing { open: 0, .. } => None,
+            EntryState::Owing { .. } => Some(QueueState::Delayed),
         },
         due,
         attempts: u32::from(change.now.attempts()),
@@ -461,7 +466,7 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
             })
             .collect(),
         reason: match change.now {
-            Stored::Owing { .. } => Some("the sender has yet to be told who has it".to_owned()),
+            EntryState::Owing { .. } => Some("the sender has yet to be told who has it".to_owned()),
             _ => change.reason.map(|reason| reason.to_string()),
         },
     }
@@ -502,7 +507,7 @@ async fn is_lost_notice(parts: &Parts, scanned: &ScannedEntry) -> bool {
 pub(super) async fn hold_reason(parts: &Parts, scanned: &ScannedEntry) -> String {
     let history = parts.spool.history(scanned.id, scanned.place).await.unwrap_or_default();
     let held = |change: &&Change| {
-        change.entry == scanned.entry && matches!(change.now, Stored::Held { .. })
+        change.entry == scanned.entry && matches!(change.now, EntryState::Held { .. })
     };
     if let Some(reason) = history.iter().rev().find(held).and_then(|change| change.reason.clone()) {
         return reason.to_string();

@@ -8,20 +8,21 @@ use std::{
 
 use relais_actors::{
     job_controller::ProbedAt,
+    metrics::QueueState,
     queue::{Action, Destination, ListEntries, ListedEntry},
     spool::{
-        Class, Cursor, EntryState as Stored, LastReplies, Place, ScannedEntry, Spool, SpoolError,
+        Class, Cursor, EntryState, LastReplies, Place, ScannedEntry, Spool, SpoolError,
         open_recipients,
     },
-    status::{
-        EntryState, OrderAction, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState,
-        Timestamp,
-    },
+    timestamp::Timestamp,
 };
 use relais_channels::mail::{Envelope, MessageId, Outcome};
 
 use super::{Parts, gone, summary::names};
-use crate::admin::Answer;
+use crate::{
+    admin::Answer,
+    api::{OrderAction, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState},
+};
 
 /// Where a listing goes on: a channel, a class, and the last entry seen there.
 #[derive(Clone, Copy)]
@@ -91,12 +92,12 @@ impl Position {
 
 /// No entry of this class can be in the state that is asked for.
 fn is_beside(filter: &QueueFilter, class: Class) -> bool {
-    filter.state.is_some_and(|state| (state == EntryState::Held) != (class == Class::Held))
+    filter.state.is_some_and(|state| (state == QueueState::Held) != (class == Class::Held))
 }
 
 /// Only a notice is left to do of it: it is no mail that waits.
 pub(super) fn is_delivered_to_all(entry: &ScannedEntry) -> bool {
-    matches!(entry.state, Stored::Owing { open: 0, .. })
+    matches!(entry.state, EntryState::Owing { open: 0, .. })
 }
 
 /// Index entries, those in `state` only if one is named, with what memory knows of them and what
@@ -105,7 +106,7 @@ pub(super) fn is_delivered_to_all(entry: &ScannedEntry) -> bool {
 pub(super) async fn describe(
     parts: &Parts,
     found: Vec<ScannedEntry>,
-    wanted: Option<EntryState>,
+    wanted: Option<QueueState>,
     with_replies: bool,
 ) -> Answer<Vec<Described>> {
     if found.is_empty() {
@@ -138,12 +139,12 @@ pub(super) async fn describe(
             state,
             attempts: u32::from(scanned.state.attempts()),
             due: match (scanned.state, state) {
-                (Stored::Waiting { .. }, EntryState::Ready | EntryState::Delayed)
+                (EntryState::Waiting { .. }, QueueState::Ready | QueueState::Delayed)
                     if probed.is_some() =>
                 {
                     probed
                 }
-                (Stored::Waiting { due, .. }, EntryState::Delayed) if due > 0 => {
+                (EntryState::Waiting { due, .. }, QueueState::Delayed) if due > 0 => {
                     Some(Timestamp(due))
                 }
                 _ => None,
@@ -183,18 +184,18 @@ pub(super) fn after(at: tokio::time::Instant) -> Timestamp {
 fn state_of(
     ListedEntry { scanned, tracked, .. }: &ListedEntry,
     probed: Option<Timestamp>,
-) -> EntryState {
+) -> QueueState {
     match (scanned.state, tracked) {
-        (Stored::Held { .. }, _) => EntryState::Held,
-        (_, Some("active")) => EntryState::Active,
-        (Stored::Waiting { .. }, _) if probed.is_some_and(|at| at > Timestamp::now()) => {
-            EntryState::Delayed
+        (EntryState::Held { .. }, _) => QueueState::Held,
+        (_, Some("active")) => QueueState::Active,
+        (EntryState::Waiting { .. }, _) if probed.is_some_and(|at| at > Timestamp::now()) => {
+            QueueState::Delayed
         }
-        (_, Some("delayed")) => EntryState::Delayed,
+        (_, Some("delayed")) => QueueState::Delayed,
         (state, None) if matches!(state.class(), Some(Class::Tried | Class::Owing)) => {
-            EntryState::Delayed
+            QueueState::Delayed
         }
-        _ => EntryState::Ready,
+        _ => QueueState::Ready,
     }
 }
 
@@ -256,7 +257,7 @@ pub(super) fn entries_of(described: Vec<Described>) -> Vec<QueuedEntry> {
 fn recipients(
     scanned: &ScannedEntry,
     envelope: &Envelope,
-    state: EntryState,
+    state: QueueState,
     last: &LastReplies,
 ) -> Vec<QueuedRecipient> {
     let open: Vec<u8> = open_recipients(scanned.state.open()).collect();

@@ -13,12 +13,14 @@ use relais_actors::{
         Access, Explain, Question, Resolver, Route, RouterHandle, Routes, Routing, Step,
         internal_ip,
     },
-    status::{RouteExplained, RouteResult, RouteStep},
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
 use relais_config::{Config, dispatcher::Program, suggest};
 
-use crate::admin::{Nonsense, RouteQuestion};
+use crate::{
+    admin::{Nonsense, RouteQuestion},
+    api::{RouteExplained, RouteResult, RouteStep},
+};
 
 /// Answers from files alone: routes and directory are read once, however much is asked.
 pub struct Files {

@@ -7,10 +7,9 @@ use relais_actors::{
     front::dispatcher::DescribeDispatcher,
     front::service::ServiceDescription,
     job_controller::{ControllerDescription, DescribeController},
-    metrics::level,
+    metrics::{WorkerState, level},
     queue::DescribeQueue,
     spool::Counts,
-    status::WorkerState,
 };
 use relais_config::Config;
 use tokio::time::timeout;
@@ -26,7 +25,7 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
     let counts = parts.spool.counts();
     metrics.queue.stored.set(level(counts.values().map(Counts::total).sum::<u64>()));
     for (channel, counts) in &counts {
-        metrics.channel(channel).stored(counts.tally());
+        metrics.channel(channel).stored(counts.into());
     }
     metrics.spool.bytes.set(level(parts.spool.octets()));
     let (free, min_free) = parts.spool.free_room();

@@ -4,13 +4,13 @@ use relais_actors::{
     job_controller::{ControllerDescription, DescribeController, Freeze, Limit, Tune, TuneError},
     queue::{DescribeQueue, Destination, QueueDescription, SetMaxMessages},
     spool::Counts,
-    status::{LimitSet, LimitShown, LimitValue, NamePattern, SetLimit},
 };
 use relais_config::{Config, suggest};
 
 use super::{Parts, gone};
 use crate::{
     admin::{Answer, Nonsense, Trouble},
+    api::{LimitSet, LimitShown, LimitValue, NamePattern, SetLimit},
     limits::{DEFAULT, Named, Names, Saved},
     state::stopped::Stopped,
 };

@@ -29,18 +29,13 @@ use relais_actors::{
     directory::Counters as Lookups,
     front::dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
-    metrics::{Format, Metrics},
+    metrics::{ChannelCounters, DirectoryStatus, Format, Metrics, WorkerState},
     queue::{DescribeQueue, Queue, now_ms},
     readiness::Cause,
     rerouting::Rerouter,
     router::RouterHandle,
     spool::{Counts, Spool, SpoolError},
-    status::{
-        ChannelStatus, Counters, DestinationTrouble, DirectoryStatus, HistoryLine, LimitSet,
-        LimitShown, OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus,
-        QueueSummary, QueuedMessage, RouteExplained, ServiceStatus, SetLimit, Status, Timestamp,
-        Why, WorkerState, WorkerStatus,
-    },
+    timestamp::Timestamp,
 };
 use relais_channels::mail::{Content, MessageId};
 use relais_config::{Config, dispatcher::Program};
@@ -56,6 +51,11 @@ use crate::{
     admin::{
         console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble},
         socket,
+    },
+    api::{
+        ChannelStatus, DestinationTrouble, HistoryLine, LimitSet, LimitShown, OrderProgress, Phase,
+        PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedMessage,
+        RouteExplained, ServiceStatus, SetLimit, Status, Why, WorkerStatus,
     },
     logging::Sink,
     start::Engine,
@@ -383,10 +383,10 @@ impl Console for EngineConsole {
         limits::show(self.parts()?, &self.0.config, key).await
     }
 
-    async fn counters(&self) -> Answer<Counters> {
+    async fn counters(&self) -> Answer<ChannelCounters> {
         let parts = self.parts()?;
         for (channel, counts) in parts.spool.counts() {
-            parts.metrics.channel(&channel).stored(counts.tally());
+            parts.metrics.channel(&channel).stored((&counts).into());
         }
         Ok(parts.metrics.counters())
     }

@@ -10,12 +10,13 @@ use relais_actors::{
     channels::is_delivered,
     events::{EntryDeleted, Printable},
     job_controller::{DescribeController, backoff},
+    metrics::QueueState,
     notary::has_nowhere_to_go,
     queue::{
         Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, now_ms, tracker::Tracked,
     },
     spool::ScannedEntry,
-    status::{EntryState, Left, OrderAction, OrderProgress, QueueFilter, QueueOrder, Timestamp},
+    timestamp::Timestamp,
 };
 use relais_channels::mail::MessageId;
 use tracing::info;
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::{
     admin::{Answer, Trouble},
+    api::{Left, OrderAction, OrderProgress, QueueFilter, QueueOrder},
     state::order_book::Line,
 };
 
@@ -104,7 +106,7 @@ pub(super) async fn go_on(
     }
     if order.action == OrderAction::Hold && order.ids.is_empty() {
         // What was held a page ago is found once more among the held.
-        wanted.retain(|described| described.entry.state != EntryState::Held);
+        wanted.retain(|described| described.entry.state != QueueState::Held);
     }
     if order.action == OrderAction::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, began));
@@ -217,7 +219,7 @@ async fn to_be_held(
     last: MessageId,
     now: Timestamp,
 ) -> Answer<Vec<Described>> {
-    if filter.state.is_some_and(|state| state != EntryState::Held) {
+    if filter.state.is_some_and(|state| state != QueueState::Held) {
         return Ok(Vec::new());
     }
     let keys = parts.queue.ask(ListOrdered).await.map_err(gone)?;
@@ -232,7 +234,7 @@ async fn to_be_held(
     let mut wanted = describe(parts, found, None, filter.reply.is_some()).await?;
     wanted.retain(|described| {
         let Described { entry, scanned, .. } = described;
-        entry.state == EntryState::Active
+        entry.state == QueueState::Active
             && filter.names_channel(&scanned.channel)
             && filter.names_host(&scanned.host)
             && filter.larger_than.is_none_or(|size| scanned.size > size)
@@ -282,22 +284,22 @@ fn is_beyond(parts: &Parts, action: OrderAction, channel: &str) -> bool {
 }
 
 /// What would come of an entry in this state.
-fn would_be(action: OrderAction, state: EntryState) -> Altered {
+fn would_be(action: OrderAction, state: QueueState) -> Altered {
     match (action, state) {
-        (OrderAction::Hold | OrderAction::Retry, EntryState::Held)
-        | (OrderAction::Retry, EntryState::Active) => Altered::Idle,
-        (OrderAction::Release, state) if state != EntryState::Held => Altered::Idle,
-        (_, EntryState::Active) => Altered::Later,
+        (OrderAction::Hold | OrderAction::Retry, QueueState::Held)
+        | (OrderAction::Retry, QueueState::Active) => Altered::Idle,
+        (OrderAction::Release, state) if state != QueueState::Held => Altered::Idle,
+        (_, QueueState::Active) => Altered::Later,
         _ => Altered::Done,
     }
 }
 
 /// What kept the order from an entry in this state. What keeps it from being routed again has been
 /// counted.
-fn count_left(action: OrderAction, state: EntryState, left: &mut Left) {
+fn count_left(action: OrderAction, state: QueueState, left: &mut Left) {
     let count = match (action, state) {
-        (OrderAction::Hold | OrderAction::Retry, EntryState::Held) => &mut left.held,
-        (OrderAction::Retry, EntryState::Active) => &mut left.in_hand,
+        (OrderAction::Hold | OrderAction::Retry, QueueState::Held) => &mut left.held,
+        (OrderAction::Retry, QueueState::Active) => &mut left.in_hand,
         (OrderAction::Release, _) => &mut left.not_held,
         _ => return,
     };

@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use relais_actors::{
+    metrics::QueueState,
     notary::{Case, Noticed, Told},
     queue::{
         Action, Alter, Altered, Destination, ListEntries, Reading, Reason, Reserve,
         tracker::Tracked,
     },
     rerouting::{Plan, Verdict},
-    spool::{EntryState as Stored, ScannedEntry, open_recipients},
-    status::{EntryState, OrderProgress, QueueOrder, Rerouted},
+    spool::{EntryState, ScannedEntry, open_recipients},
 };
 use relais_channels::{
     dsn::Kind,
@@ -20,6 +20,7 @@ use relais_channels::{
 use super::{Parts, account::hold_reason, entries::Described, gone, trouble};
 use crate::{
     admin::{Answer, Trouble},
+    api::{OrderProgress, QueueOrder, Rerouted},
     state::rerouting::{Intents, left_of},
 };
 
@@ -37,7 +38,7 @@ pub(super) async fn reroute(
     let mut altered = vec![Altered::Idle; wanted.len()];
     let mut changing = Vec::new();
     for (at, Described { scanned, envelope, entry }) in wanted.iter().enumerate() {
-        if entry.state == EntryState::Active {
+        if entry.state == QueueState::Active {
             progress.left.in_hand += 1;
             continue;
         }
@@ -49,7 +50,7 @@ pub(super) async fn reroute(
             Change::Refused => progress.left.refused += 1,
             Change::Unreadable => progress.left.unreadable += 1,
             Change::OtherWay => {
-                if matches!(scanned.state, Stored::Held { .. }) {
+                if matches!(scanned.state, EntryState::Held { .. }) {
                     plan.held = Some(hold_reason(parts, scanned).await);
                 }
                 altered[at] = Altered::Done;
@@ -57,7 +58,7 @@ pub(super) async fn reroute(
             }
         }
     }
-    let is_held = |at: usize| wanted[at].entry.state == EntryState::Held;
+    let is_held = |at: usize| wanted[at].entry.state == QueueState::Held;
     if order.dry_run || changing.is_empty() {
         progress.still_held += changing.iter().filter(|(at, _)| is_held(*at)).count() as u64;
         return Ok(altered);

@@ -10,12 +10,15 @@ use relais_actors::{
     job_controller::DescribeController,
     queue::{DescribeQueue, Destination},
     spool::{Class, Counts, Spool},
-    status::{ChannelSummary, HostSummary, QueueSummary, Timestamp},
+    timestamp::Timestamp,
 };
 use relais_channels::mail::MessageId;
 
 use super::{Parts, gone, trouble};
-use crate::admin::Answer;
+use crate::{
+    admin::Answer,
+    api::{ChannelSummary, HostSummary, QueueSummary},
+};
 
 /// What waits, in sum.
 pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use relais_actors::{
     notary::{Audience, audience_of_return, question_of},
     spool::{ScannedEntry, open_recipients},
-    status::Untold,
 };
 use relais_channels::mail::Address;
 
 use super::{Parts, entries::Described};
+use crate::api::Untold;
 
 /// Whether senders can be told, as far as they were asked about.
 pub(super) type Asked = HashMap<String, Way>;

@@ -9,7 +9,7 @@
 
 use std::fmt::{self, Write};
 
-use relais_actors::status::Timestamp;
+use relais_actors::timestamp::Timestamp;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},

@@ -11,10 +11,12 @@ use std::fmt::Write;
 
 use relais_actors::{
     events::Printable,
-    status::{
-        Counters, Event, LimitShown, LimitValue, Phase, QueueSummary, RouteExplained,
-        ServiceStatus, Status, Timestamp, WorkerState,
-    },
+    metrics::{ChannelCounters, Event, WorkerState},
+    timestamp::Timestamp,
+};
+
+use crate::api::{
+    LimitShown, LimitValue, Phase, QueueSummary, RouteExplained, ServiceStatus, Status,
 };
 
 pub use content::ContentView;
@@ -209,7 +211,7 @@ pub fn limits(limits: &Vec<LimitShown>, look: Look) -> String {
 }
 
 /// `relais counters`: messages, with recipients and size of those that moved.
-pub fn counters(counters: &Counters, look: Look) -> String {
+pub fn counters(counters: &ChannelCounters, look: Look) -> String {
     let mut table = Table::new(&["CHANNEL", "EVENT", ">MESSAGES", ">RECIPIENTS", ">SIZE"]);
     for (channel, events) in &counters.0 {
         for event in Event::ALL {

@@ -2,15 +2,13 @@
 
 use std::fmt::Write;
 
-use relais_actors::{
-    events::Printable,
-    status::{
-        EntryState, HistoryLine, Left, OrderAction, OrderProgress, QueueSummary, QueuedEntry,
-        QueuedMessage, RecipientReply, Rerouted, Timestamp, Untold, Why,
-    },
-};
+use relais_actors::{events::Printable, metrics::QueueState, timestamp::Timestamp};
 
 use super::{Colour, Look, Relative, Size, Span, Table};
+use crate::api::{
+    HistoryLine, Left, OrderAction, OrderProgress, QueueSummary, QueuedEntry, QueuedMessage,
+    RecipientReply, Rerouted, Untold, Why,
+};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
@@ -86,12 +84,12 @@ fn table_of(entries: &[QueuedEntry]) -> Table {
     table
 }
 
-fn colour_of(state: EntryState) -> Option<Colour> {
+fn colour_of(state: QueueState) -> Option<Colour> {
     match state {
-        EntryState::Ready => None,
-        EntryState::Active => Some(Colour::Green),
-        EntryState::Delayed => Some(Colour::Yellow),
-        EntryState::Held => Some(Colour::Red),
+        QueueState::Ready => None,
+        QueueState::Active => Some(Colour::Green),
+        QueueState::Delayed => Some(Colour::Yellow),
+        QueueState::Held => Some(Colour::Red),
     }
 }
 
@@ -138,7 +136,7 @@ pub fn message(message: &QueuedMessage, look: Look) -> String {
         );
         if let Some(ordered) = entry.ordered {
             let when = match entry.state {
-                EntryState::Active => "its job gives it back",
+                QueueState::Active => "its job gives it back",
                 _ => "its sender has been told",
             };
             let _ = writeln!(page, "to be {} as soon as {when}", ordered.would_be());
@@ -329,7 +327,7 @@ pub fn history(lines: &Vec<HistoryLine>, look: Look) -> String {
     let titles = ["TIME", "1=CHANNEL", "2=HOST", "STATE", ">TRIES", "NEXT", "&WHAT"];
     let mut table = Table::new(&titles);
     for line in lines {
-        let state = line.state.map_or("done", EntryState::name);
+        let state = line.state.map_or("done", QueueState::name);
         let due = Relative { time: line.due, now: line.at };
         let mut what: Vec<String> = line.reason.clone().into_iter().collect();
         let said = |reply: &RecipientReply| format!("<{}> {}", reply.address, reply.reply);
@@ -345,10 +343,11 @@ pub fn history(lines: &Vec<HistoryLine>, look: Look) -> String {
 
 #[cfg(test)]
 mod tests {
-    use relais_actors::status::{QueuedRecipient, RecipientState};
-
     use super::*;
-    use crate::admin::fake::entry;
+    use crate::{
+        admin::fake::entry,
+        api::{QueuedRecipient, RecipientState},
+    };
 
     #[test]
     fn a_listing_names_recipients_that_are_open() {

@@ -1,11 +1,9 @@
 //! Many routes, a line for each recipient that comes out.
 
-use relais_actors::{
-    events::Printable,
-    status::{RouteExplained, RouteResult},
-};
+use relais_actors::events::Printable;
 
 use super::{Look, Table};
+use crate::api::{RouteExplained, RouteResult};
 
 /// Pages of them, so that a list of any length takes no memory to speak of.
 pub struct Routes {

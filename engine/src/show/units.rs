@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use relais_actors::status::Timestamp;
+use relais_actors::timestamp::Timestamp;
 
 /// Octets: `512 B`, `4.0 KiB`, `1.5 GiB`.
 #[derive(Clone, Copy, Debug)]

@@ -21,13 +21,13 @@ use relais_actors::{
     metrics::Metrics,
     queue::{Action, Alter, Queue, Reading, Reason, now_ms},
     spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
-    status::OrderAction,
 };
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::{durable, rerouting::left_of};
+use crate::api::OrderAction;
 
 /// Of one engine.
 #[derive(Debug)]

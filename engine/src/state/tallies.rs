@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use relais_actors::{metrics::Metrics, status::Counters};
+use relais_actors::metrics::{ChannelCounters, Metrics};
 use tracing::warn;
 
 /// Keeps the counters for as long as it lives.
@@ -76,15 +76,15 @@ impl Drop for Tallies {
     }
 }
 
-fn load(path: &Path) -> io::Result<Counters> {
+fn load(path: &Path) -> io::Result<ChannelCounters> {
     match fs::read(path) {
         Ok(text) => Ok(serde_json::from_slice(&text)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Counters::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ChannelCounters::default()),
         Err(error) => Err(error),
     }
 }
 
-fn save(path: &PathBuf, counters: &Counters) -> io::Result<()> {
+fn save(path: &PathBuf, counters: &ChannelCounters) -> io::Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, serde_json::to_vec(counters)?)?;
     fs::rename(&new, path)
@@ -96,7 +96,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use relais_actors::{metrics::Labels, status::Event};
+    use relais_actors::metrics::{Event, Labels};
 
     use super::*;
 

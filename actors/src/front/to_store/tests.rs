@@ -19,8 +19,7 @@ use super::*;
 use crate::{
     actor::{Ground, Meters},
     events::{lines::Lines, transaction},
-    metrics::{Labels, Metrics},
-    status::Event,
+    metrics::{Event, Labels, Metrics},
     store::{Access, CreateMailbox, DrainStore, ListMailboxes, Store},
 };
 

@@ -4,9 +4,9 @@ use relais_channels::mail::{MessageId, Notify};
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
+    metrics::Pause,
     queue::{Action, Alter, Altered, DescribeQueue, DrainQueue, GiveUpJobs, ListEntries, Reading},
     spool::EntryState,
-    status::Pause,
 };
 
 impl House {

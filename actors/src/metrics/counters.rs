@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spool::Counts;
+
 /// `relais counters --json`: by channel, then by event. Every channel and every event is there.
 ///
 /// They go on over restarts; what is stored is what the spool holds now.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Counters(pub BTreeMap<String, BTreeMap<Event, Tally>>);
+pub struct ChannelCounters(pub BTreeMap<String, BTreeMap<Event, Volume>>);
 
 /// What is counted for each channel. A *message* is an entry here: a message that leaves by two
 /// channels, or for two hosts, counts twice.
@@ -36,13 +38,20 @@ pub enum Event {
 
 /// How much of it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Tally {
+pub struct Volume {
     /// Entries.
     pub messages: u64,
     /// Recipients of these.
     pub recipients: u64,
     /// Octets of content of these.
     pub bytes: u64,
+}
+
+impl From<&Counts> for Volume {
+    /// What the spool holds now.
+    fn from(counts: &Counts) -> Self {
+        Self { messages: counts.total(), recipients: counts.recipients, bytes: counts.bytes }
+    }
 }
 
 impl Event {
@@ -79,12 +88,12 @@ mod tests {
 
     #[test]
     fn counters_are_objects_in_objects() {
-        let tally = Tally { messages: 1, recipients: 2, bytes: 3 };
+        let tally = Volume { messages: 1, recipients: 2, bytes: 3 };
         let events = BTreeMap::from([(Event::Received, tally)]);
-        let counters = Counters(BTreeMap::from([("tcp_local".to_owned(), events)]));
+        let counters = ChannelCounters(BTreeMap::from([("tcp_local".to_owned(), events)]));
         let json = serde_json::to_string(&counters).unwrap();
         assert_eq!(json, r#"{"tcp_local":{"received":{"messages":1,"recipients":2,"bytes":3}}}"#);
-        assert_eq!(serde_json::from_str::<Counters>(&json).unwrap(), counters);
+        assert_eq!(serde_json::from_str::<ChannelCounters>(&json).unwrap(), counters);
         for event in Event::ALL {
             assert_eq!(serde_json::to_value(event).unwrap(), event.name());
         }

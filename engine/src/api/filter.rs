@@ -2,13 +2,11 @@
 
 use std::fmt;
 
+use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use relais_config::units;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{
-    AddressPattern, EntryState, NamePattern, QueuedEntry, QueuedRecipient, Timestamp,
-    pattern::holds,
-};
+use super::{AddressPattern, NamePattern, QueuedEntry, QueuedRecipient, pattern::holds};
 
 /// Which entries a listing is about. A field that is absent lets everything through; an empty text
 /// would, too, and is refused: whoever wrote it meant something.
@@ -38,7 +36,7 @@ pub struct QueueFilter {
     pub reply: Option<String>,
     /// In this state.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<EntryState>,
+    pub state: Option<QueueState>,
     /// Entries at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
@@ -126,7 +124,7 @@ fn octets<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{RecipientState, queue::tests::entry};
+    use crate::api::{RecipientState, queue::tests::entry};
 
     #[test]
     fn ages_and_sizes_come_as_numbers_and_as_operators_write_them() {
@@ -167,8 +165,8 @@ mod tests {
             ("another sender", QueueFilter { from: some("~eve@"), ..filter() }, false),
             ("a recipient", QueueFilter { to: some("bob"), ..filter() }, true),
             ("another recipient", QueueFilter { to: some("carol"), ..filter() }, false),
-            ("its state", QueueFilter { state: Some(EntryState::Delayed), ..filter() }, true),
-            ("another state", QueueFilter { state: Some(EntryState::Held), ..filter() }, false),
+            ("its state", QueueFilter { state: Some(QueueState::Delayed), ..filter() }, true),
+            ("another state", QueueFilter { state: Some(QueueState::Held), ..filter() }, false),
             ("larger", QueueFilter { larger_than: Some(4_095), ..filter() }, true),
             ("not larger", QueueFilter { larger_than: Some(4_096), ..filter() }, false),
             ("what was said last", QueueFilter { reply: text("LATER"), ..filter() }, true),

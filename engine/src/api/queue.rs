@@ -1,8 +1,9 @@
 //! What is in the queue, entry by entry and in sum.
 
+use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{OrderAction, Timestamp};
+use super::OrderAction;
 
 /// One line of `relais queue list --json`: the recipients of a message that leave together.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -20,7 +21,7 @@ pub struct QueuedEntry {
     /// When the message was accepted.
     pub received: Timestamp,
     /// What it waits for.
-    pub state: EntryState,
+    pub state: QueueState,
     /// Attempts that ended so far.
     pub attempts: u32,
     /// When it is tried again: of one that is `delayed`, and of any whose destination is in trouble
@@ -51,46 +52,17 @@ pub struct QueuedRecipient {
     pub last_reply: Option<String>,
 }
 
-/// What an entry waits for.
-#[derive(
-    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum EntryState {
-    /// A job with room for it.
-    #[default]
-    Ready,
-    /// The end of the attempt that is being made.
-    Active,
-    /// Its due time.
-    Delayed,
-    /// An operator.
-    Held,
-}
-
-/// Why the queue hands nothing to jobs.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pause {
-    /// The engine ends.
-    Draining,
-    /// What is delivered could not be written down.
-    Disk,
-    /// Too many senders are yet to be told what became of their mail.
-    Notary,
-}
-
 /// What became of a recipient so far.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecipientState {
-    /// As [`EntryState::Ready`].
+    /// As [`QueueState::Ready`].
     Ready,
-    /// As [`EntryState::Active`].
+    /// As [`QueueState::Active`].
     Active,
-    /// As [`EntryState::Delayed`].
+    /// As [`QueueState::Delayed`].
     Delayed,
-    /// As [`EntryState::Held`].
+    /// As [`QueueState::Held`].
     Held,
     /// The next hop has taken responsibility.
     Delivered,
@@ -158,21 +130,6 @@ pub struct HostSummary {
     pub oldest: Option<Timestamp>,
 }
 
-impl EntryState {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Active, Self::Delayed, Self::Held];
-
-    /// In lower case; the label of metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Active => "active",
-            Self::Delayed => "delayed",
-            Self::Held => "held",
-        }
-    }
-}
-
 impl QueuedRecipient {
     /// The addresses that it goes by.
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -184,29 +141,6 @@ impl QueuedEntry {
     /// Its recipients that are neither reached nor given up.
     pub fn open(&self) -> impl Iterator<Item = &QueuedRecipient> {
         self.recipients.iter().filter(|recipient| recipient.state.is_open())
-    }
-}
-
-impl Pause {
-    /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Draining, Self::Disk, Self::Notary];
-
-    /// In lower case; the label of metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::Disk => "disk",
-            Self::Notary => "notary",
-        }
-    }
-
-    /// In words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Draining => "the engine is stopping",
-            Self::Disk => "what is delivered cannot be written down: the disk is full, or too slow",
-            Self::Notary => "too many senders are yet to be told what became of their mail",
-        }
     }
 }
 
@@ -229,13 +163,13 @@ impl RecipientState {
     }
 }
 
-impl From<EntryState> for RecipientState {
-    fn from(state: EntryState) -> Self {
+impl From<QueueState> for RecipientState {
+    fn from(state: QueueState) -> Self {
         match state {
-            EntryState::Ready => Self::Ready,
-            EntryState::Active => Self::Active,
-            EntryState::Delayed => Self::Delayed,
-            EntryState::Held => Self::Held,
+            QueueState::Ready => Self::Ready,
+            QueueState::Active => Self::Active,
+            QueueState::Delayed => Self::Delayed,
+            QueueState::Held => Self::Held,
         }
     }
 }
@@ -244,7 +178,7 @@ impl From<EntryState> for RecipientState {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::status) fn entry() -> QueuedEntry {
+    pub(in crate::api) fn entry() -> QueuedEntry {
         QueuedEntry {
             id: "0000000000001".to_owned(),
             channel: "tcp_lmtpcs".to_owned(),
@@ -252,7 +186,7 @@ pub(super) mod tests {
             sender: "Ann@example.org".to_owned(),
             size: 4096,
             received: Timestamp(10_000),
-            state: EntryState::Delayed,
+            state: QueueState::Delayed,
             attempts: 2,
             due: Some(Timestamp(70_000)),
             priority: "normal".to_owned(),
@@ -260,7 +194,7 @@ pub(super) mod tests {
             recipients: vec![QueuedRecipient {
                 address: "bob".to_owned(),
                 member: None,
-                state: EntryState::Delayed.into(),
+                state: QueueState::Delayed.into(),
                 last_reply: Some("451 4.3.0 later".to_owned()),
             }],
         }

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{EntryState, QueueFilter, QueuedEntry, Timestamp};
+use super::{QueueFilter, QueuedEntry};
 
 /// What is to be done with entries of the queue.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -195,7 +196,7 @@ pub struct HistoryLine {
     /// Its destination.
     pub host: String,
     /// The state it took; absent when nothing is left of it.
-    pub state: Option<EntryState>,
+    pub state: Option<QueueState>,
     /// When it was to be tried again.
     pub due: Option<Timestamp>,
     /// Attempts so far.

@@ -4,18 +4,23 @@
 //! Keys may be added; those that are there keep their name and meaning. Times are RFC 3339 in
 //! UTC with milliseconds (`"2026-08-30T23:45:01.123Z"`): every script's date parser takes them,
 //! and they sort as text.
+//!
+//! The actors know none of these shapes: they describe themselves in types of their own, and the
+//! [console](crate::console) makes these of them. Only closed sets that are labels of metrics, too
+//! (states, events, reasons), are the actors' own words here.
 
-mod counters;
 mod filter;
 mod orders;
 mod pattern;
 mod queue;
 mod route;
-mod timestamp;
 
+use relais_actors::{
+    metrics::{DirectoryStatus, Pause, WorkerState},
+    timestamp::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
-pub use counters::{Counters, Event, Tally};
 pub use filter::QueueFilter;
 pub use orders::{
     HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderAction, OrderProgress,
@@ -23,11 +28,10 @@ pub use orders::{
 };
 pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{
-    ChannelSummary, EntryState, HostSummary, Pause, QueueSummary, QueuedEntry, QueuedMessage,
-    QueuedRecipient, RecipientState,
+    ChannelSummary, HostSummary, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
+    RecipientState,
 };
 pub use route::{RouteExplained, RouteResult, RouteStep};
-pub use timestamp::{MalformedTime, Timestamp};
 
 /// `relais status --json`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -119,20 +123,6 @@ pub struct WorkerStatus {
     pub started: Timestamp,
 }
 
-/// Whether a worker takes connections.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkerState {
-    /// It does.
-    Active,
-    /// It holds `max_conns` sessions.
-    Full,
-    /// Old enough to be replaced; takes connections as the last choice.
-    Eligible,
-    /// Ends when its last session does.
-    Draining,
-}
-
 /// One pool of jobs.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct PoolStatus {
@@ -212,40 +202,12 @@ pub struct DestinationTrouble {
     pub reply: String,
 }
 
-/// What was asked of the directory since the start.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct DirectoryStatus {
-    /// Look-ups that found an entry.
-    pub found: u64,
-    /// Look-ups that found nothing.
-    pub missing: u64,
-    /// Look-ups that could not be answered.
-    pub failed: u64,
-    /// Look-ups answered from memory.
-    pub cache_hits: u64,
-}
-
 impl Phase {
     /// In lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
-            Self::Draining => "draining",
-        }
-    }
-}
-
-impl WorkerState {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Full, Self::Eligible, Self::Draining];
-
-    /// In lower case; the label of metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Full => "full",
-            Self::Eligible => "eligible",
             Self::Draining => "draining",
         }
     }
