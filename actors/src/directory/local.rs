@@ -130,11 +130,25 @@ impl LdifDirectory {
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.names.iter().map(|(dn, entry)| (dn.as_str(), &**entry))
     }
+
+    pub(super) fn find_domain(&self, name: &str) -> Option<Arc<Domain>> {
+        self.domains.get(name).cloned()
+    }
+
+    pub(super) fn find_entries(&self, domain: &Domain, address: &str) -> Vec<Arc<Entry>> {
+        let ours = |named: &&Arc<Named>| is_below(&named.dn, &domain.base);
+        let entries = self.addresses.get(address).into_iter().flatten().filter(ours);
+        entries.map(|named| Arc::clone(&named.entry)).collect()
+    }
+
+    pub(super) fn find_entry(&self, dn: &str) -> Option<Arc<Entry>> {
+        self.names.get(&normalize_dn(dn)).cloned()
+    }
 }
 
 impl Lookup for LdifDirectory {
     async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
-        Ok(self.domains.get(name).cloned())
+        Ok(self.find_domain(name))
     }
 
     async fn entries(
@@ -142,13 +156,11 @@ impl Lookup for LdifDirectory {
         domain: &Arc<Domain>,
         address: &str,
     ) -> Result<Vec<Arc<Entry>>, LookupError> {
-        let Some(entries) = self.addresses.get(address) else { return Ok(Vec::new()) };
-        let ours = |named: &&Arc<Named>| is_below(&named.dn, &domain.base);
-        Ok(entries.iter().filter(ours).map(|named| Arc::clone(&named.entry)).collect())
+        Ok(self.find_entries(domain, address))
     }
 
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
-        Ok(self.names.get(&normalize_dn(dn)).cloned())
+        Ok(self.find_entry(dn))
     }
 }
 

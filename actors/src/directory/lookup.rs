@@ -1,6 +1,6 @@
 //! What routing asks of a directory, whatever the directory is.
 
-use std::{future::Future, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use super::entry::{Domain, Entry};
 
@@ -19,6 +19,22 @@ pub trait Lookup {
     /// The entry of this distinguished name.
     fn entry(&self, dn: &str) -> impl Future<Output = Result<Option<Arc<Entry>>, LookupError>>;
 }
+
+/// A directory that is asked over a network. It answers later, or not at all, and has a limit of its
+/// own for how long that may take; it is not asked twice at once for the same.
+pub trait Remote: fmt::Debug + Send + Sync {
+    /// As in [`Lookup`].
+    fn domain(&self, name: &str) -> LookingUp<Option<Arc<Domain>>>;
+
+    /// As in [`Lookup`].
+    fn entries(&self, domain: &Arc<Domain>, address: &str) -> LookingUp<Vec<Arc<Entry>>>;
+
+    /// As in [`Lookup`].
+    fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>>;
+}
+
+/// A look-up under way.
+pub type LookingUp<V> = Pin<Box<dyn Future<Output = Result<V, LookupError>> + Send>>;
 
 /// The directory could not answer: the mail has to wait.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

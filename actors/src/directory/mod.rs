@@ -1,9 +1,16 @@
 //! The directory: where users, groups and domains are looked up, and what their entries mean.
 //!
-//! [`Lookup`] is all that the router knows of it. The [`Directory`] actor owns the source; an
-//! LDIF file answers at once, and LDAP servers will have their place in [`Source`]. What an entry
-//! means ([`evaluate()`]) is decided without any look-up.
+//! [`Lookup`] is all that the router knows of it. The [`Directory`] actor owns the source and what it
+//! remembers of it. A source in memory answers at once. A [`Remote`] one answers later or not at all:
+//! it is asked once however many want to know, a slow answer holds up no other, and what it said is
+//! believed for a while. What an entry means ([`evaluate()`]) is decided without any
+//! look-up.
+//!
+//! An actor and no plain value: answers, look-ups under way and the source change together
+//! ([`ReplaceSource`]) and by one hand, so that none of them needs a lock; and what a directory costs
+//! is seen at the metrics endpoint.
 
+mod cache;
 mod entry;
 mod evaluate;
 mod ldif;
@@ -13,21 +20,28 @@ mod options;
 mod policy;
 mod refusal;
 mod status;
+#[cfg(test)]
+mod tests;
 mod vacation;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use actix::Message;
+use relais_config::{self as config, directory::Cache as Limits};
 
+use self::cache::{Asked, Findings, LookupCache};
 pub use self::{
     entry::{Domain, Entry, Kind, normalize_dn},
     evaluate::evaluate,
     ldif::LdifError,
     local::{LdifDirectory, OpenError},
-    lookup::{Lookup, LookupError},
+    lookup::{LookingUp, Lookup, LookupError, Remote},
     options::{Applied, OptionFailure, Request, Target},
     policy::Policy,
     refusal::EntryError,
@@ -37,8 +51,7 @@ pub(crate) use self::{
     options::quote,
     status::VALUES,
 };
-
-use crate::actor::{Actor, Ctx, Gone, Handle, Later, Mailbox};
+use crate::actor::{Actor, Answer, Ctx, Gone, Handle, Later, Mailbox};
 
 /// Asks for a domain by its name, in lower case.
 #[derive(Debug, Message)]
@@ -73,22 +86,30 @@ pub enum Source {
     None,
     /// An LDIF file in memory.
     Ldif(Arc<LdifDirectory>),
+    /// A directory that is asked over a network, and how long it is believed.
+    Remote(Arc<dyn Remote>, Limits),
 }
 
 /// The actor.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Directory {
     source: Source,
-    counters: Arc<Counters>,
+    counts: Arc<LookupCounts>,
+    /// By name.
+    domains: LookupCache<String, Option<Arc<Domain>>>,
+    /// By the base of a domain, and address.
+    addresses: LookupCache<(String, String), Vec<Arc<Entry>>>,
+    /// By distinguished name.
+    names: LookupCache<String, Option<Arc<Entry>>>,
 }
 
 /// The directory as seen by those who ask it.
 #[derive(Clone, Debug)]
 pub struct DirectoryHandle(pub Mailbox<Directory>);
 
-/// How look-ups came out, for `directory_lookups_total`.
+/// How look-ups came out, for `directory_lookups_total`. What is remembered is not looked up.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct LookupCounts {
     /// Something was found.
     pub found: AtomicU64,
     /// Nothing was found.
@@ -99,8 +120,8 @@ pub struct Counters {
 
 impl Source {
     /// Opens what the configuration names.
-    pub fn open(config: &relais_config::Config) -> Result<Self, OpenError> {
-        use relais_config::Directory as Configured;
+    pub fn open(config: &config::Config) -> Result<Self, OpenError> {
+        use config::Directory as Configured;
         match &config.directory {
             None => Ok(Self::None),
             Some(Configured::Ldif { file: None }) => LdifDirectory::standalone().map(Self::ldif),
@@ -114,6 +135,13 @@ impl Source {
     fn ldif(directory: LdifDirectory) -> Self {
         Self::Ldif(Arc::new(directory))
     }
+
+    fn limits(&self) -> Limits {
+        match self {
+            Self::None | Self::Ldif(_) => Limits::default(),
+            Self::Remote(_, limits) => *limits,
+        }
+    }
 }
 
 impl Lookup for Source {
@@ -121,6 +149,7 @@ impl Lookup for Source {
         match self {
             Self::None => Ok(None),
             Self::Ldif(directory) => directory.domain(name).await,
+            Self::Remote(directory, _) => directory.domain(name).await,
         }
     }
 
@@ -132,6 +161,7 @@ impl Lookup for Source {
         match self {
             Self::None => Ok(Vec::new()),
             Self::Ldif(directory) => directory.entries(domain, address).await,
+            Self::Remote(directory, _) => directory.entries(domain, address).await,
         }
     }
 
@@ -139,14 +169,59 @@ impl Lookup for Source {
         match self {
             Self::None => Ok(None),
             Self::Ldif(directory) => directory.entry(dn).await,
+            Self::Remote(directory, _) => directory.entry(dn).await,
         }
     }
 }
 
 impl Directory {
     /// An actor that answers from `source`.
-    pub fn new(source: Source, counters: Arc<Counters>) -> Self {
-        Self { source, counters }
+    pub fn new(source: Source, counts: Arc<LookupCounts>) -> Self {
+        let limits = source.limits();
+        Self {
+            source,
+            counts,
+            domains: LookupCache::new(limits),
+            addresses: LookupCache::new(limits),
+            names: LookupCache::new(limits),
+        }
+    }
+
+    /// The answer of a source in memory.
+    fn at_once<V: Findings>(&self, answer: V) -> Answer<Result<V, LookupError>> {
+        let said = Ok(answer);
+        self.counts.count(&said);
+        Answer::Now(said)
+    }
+
+    /// The answer of a remote source: what is remembered, or what it will say.
+    fn in_time<K, V>(
+        &mut self,
+        cache: fn(&mut Self) -> &mut LookupCache<K, V>,
+        key: K,
+        look_up: impl FnOnce(&K) -> LookingUp<V>,
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<V, LookupError>>
+    where
+        K: Clone + Eq + std::hash::Hash + 'static,
+        V: Findings + Send + 'static,
+    {
+        let outcome = match cache(self).ask(&key, Instant::now()) {
+            Asked::Known(answer) => return Answer::Now(Ok(answer)),
+            Asked::UnderWay(outcome) => outcome,
+            Asked::First(id, outcome) => {
+                // A task of its own: a bug in a source fails this look-up and not the actor.
+                let looking_up = tokio::spawn(look_up(&key));
+                ctx.when(looking_up, move |directory, said, _| {
+                    let said = said.unwrap_or_else(|died| Err(LookupError(died.to_string())));
+                    directory.counts.count(&said);
+                    cache(directory).settle(id, key, &said, Instant::now());
+                });
+                outcome
+            }
+        };
+        let ended = || LookupError("the directory ended".to_owned());
+        Later::new(async move { outcome.await.unwrap_or_else(|_| Err(ended())) }).into()
     }
 }
 
@@ -154,29 +229,38 @@ impl Actor for Directory {
     const NAME: &'static str = "directory";
 }
 
-// Each question runs in a task of its own, so that a slow server holds up no other question.
 impl Handle<FindDomain> for Directory {
     fn handle(
         &mut self,
         FindDomain(name): FindDomain,
-        _: &mut Ctx<Self>,
-    ) -> Later<Result<Option<Arc<Domain>>, LookupError>> {
-        let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
-        Later::new(async move { counters.count(source.domain(&name).await, Option::is_some) })
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<Option<Arc<Domain>>, LookupError>> {
+        match self.source.clone() {
+            Source::None => self.at_once(None),
+            Source::Ldif(directory) => self.at_once(directory.find_domain(&name)),
+            Source::Remote(directory, _) => {
+                let look_up = |name: &String| directory.domain(name);
+                self.in_time(|its| &mut its.domains, name, look_up, ctx)
+            }
+        }
     }
 }
 
 impl Handle<FindEntries> for Directory {
     fn handle(
         &mut self,
-        find: FindEntries,
-        _: &mut Ctx<Self>,
-    ) -> Later<Result<Vec<Arc<Entry>>, LookupError>> {
-        let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
-        Later::new(async move {
-            let entries = source.entries(&find.domain, &find.address).await;
-            counters.count(entries, |entries| !entries.is_empty())
-        })
+        FindEntries { domain, address }: FindEntries,
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<Vec<Arc<Entry>>, LookupError>> {
+        match self.source.clone() {
+            Source::None => self.at_once(Vec::new()),
+            Source::Ldif(directory) => self.at_once(directory.find_entries(&domain, &address)),
+            Source::Remote(directory, _) => {
+                let key = (domain.base.clone(), address);
+                let look_up = |(_, address): &(_, String)| directory.entries(&domain, address);
+                self.in_time(|its| &mut its.addresses, key, look_up, ctx)
+            }
+        }
     }
 }
 
@@ -184,15 +268,25 @@ impl Handle<FindEntry> for Directory {
     fn handle(
         &mut self,
         FindEntry(dn): FindEntry,
-        _: &mut Ctx<Self>,
-    ) -> Later<Result<Option<Arc<Entry>>, LookupError>> {
-        let (source, counters) = (self.source.clone(), Arc::clone(&self.counters));
-        Later::new(async move { counters.count(source.entry(&dn).await, Option::is_some) })
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<Option<Arc<Entry>>, LookupError>> {
+        match self.source.clone() {
+            Source::None => self.at_once(None),
+            Source::Ldif(directory) => self.at_once(directory.find_entry(&dn)),
+            Source::Remote(directory, _) => {
+                let look_up = |dn: &String| directory.entry(dn);
+                self.in_time(|its| &mut its.names, dn, look_up, ctx)
+            }
+        }
     }
 }
 
 impl Handle<ReplaceSource> for Directory {
     fn handle(&mut self, ReplaceSource(source): ReplaceSource, _: &mut Ctx<Self>) {
+        let limits = source.limits();
+        self.domains.forget(limits);
+        self.addresses.forget(limits);
+        self.names.forget(limits);
         self.source = source;
     }
 }
@@ -216,19 +310,14 @@ impl Lookup for DirectoryHandle {
     }
 }
 
-impl Counters {
-    fn count<T>(
-        &self,
-        answer: Result<T, LookupError>,
-        found: impl Fn(&T) -> bool,
-    ) -> Result<T, LookupError> {
-        let counter = match &answer {
-            Ok(answer) if found(answer) => &self.found,
+impl LookupCounts {
+    fn count<V: Findings>(&self, said: &Result<V, LookupError>) {
+        let counter = match said {
+            Ok(answer) if answer.is_something() => &self.found,
             Ok(_) => &self.missing,
             Err(_) => &self.failed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        answer
     }
 }
 

@@ -705,13 +705,13 @@ async fn the_cache_keeps_what_does_not_depend_on_who_asks() {
 async fn a_session_asks_the_actor_once() {
     use crate::{
         actor::{Ground, Meters},
-        directory::{Counters, Directory, DirectoryHandle, Source},
+        directory::{Directory, DirectoryHandle, LookupCounts, Source},
     };
 
     let ground = Ground::new(Meters::default(), Box::new(|_| ()));
 
     let config = sample("standalone.ron");
-    let counters = Arc::new(Counters::default());
+    let counters = Arc::new(LookupCounts::default());
     let source = Source::open(&config).unwrap();
     let directory = DirectoryHandle(ground.start(Directory::new(source, Arc::clone(&counters))));
     let routes = Arc::new(Routes::new(&config).unwrap());

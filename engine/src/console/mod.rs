@@ -26,7 +26,7 @@ use relais_actors::{
     actor::{Gone, Mailbox},
     channels::{Channels, is_delivered},
     delivery::pool::ThreadProgress,
-    directory::Counters as Lookups,
+    directory::LookupCounts,
     front::dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
     metrics::{ChannelCounters, DirectoryStatus, Format, Metrics, WorkerState},
@@ -89,7 +89,7 @@ struct Parts {
     /// The UNIX sockets among these.
     sockets: Vec<(String, Vec<SocketFile>)>,
     router: RouterHandle,
-    lookups: Arc<Lookups>,
+    lookups: Arc<LookupCounts>,
     rerouter: Rerouter,
     /// Of those who reroute one is at work.
     reroutes: tokio::sync::Mutex<()>,

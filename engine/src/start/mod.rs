@@ -16,7 +16,7 @@ use relais_actors::{
     actor::{Ground, Mailbox, Placement},
     channels::Channels,
     delivery::pool::{JobParts, Pool, ThreadProgress},
-    directory::{Counters, Directory, DirectoryHandle, OpenError, Source},
+    directory::{Directory, DirectoryHandle, LookupCounts, OpenError, Source},
     front::descriptors::Descriptors,
     front::dispatcher::{Bound, Dispatcher},
     front::listening::{ListenError, Listening},
@@ -64,7 +64,7 @@ pub struct Engine {
     /// Routes of recipients.
     pub router: RouterHandle,
     /// What the directory was asked.
-    pub lookups: Arc<Counters>,
+    pub lookups: Arc<LookupCounts>,
     /// Services.
     pub dispatcher: Mailbox<Dispatcher>,
     /// Restarts what died.
@@ -358,7 +358,7 @@ fn open_spool(
 fn start_router(
     config: &Config,
     ground: &Ground,
-) -> Result<(RouterHandle, Arc<Counters>), StartError> {
+) -> Result<(RouterHandle, Arc<LookupCounts>), StartError> {
     let routes = Arc::new(Routes::new(config)?);
     let source = Source::open(config)?;
     let limits = match &config.directory {
@@ -366,7 +366,7 @@ fn start_router(
         _ => Cache::default(),
     };
     let cache = Arc::new(RouteCache::new(routes, limits));
-    let lookups = Arc::<Counters>::default();
+    let lookups = Arc::<LookupCounts>::default();
     let directory = DirectoryHandle(ground.start(Directory::new(source, lookups.clone())));
     let addr = ground.start(Router::new(cache.clone(), directory));
     Ok((RouterHandle { cache, addr }, lookups))
