@@ -3,9 +3,11 @@
 use actix::{Actor as _, ArbiterHandle};
 
 use super::{
-    Actor, Mailbox, Meter, Meters, Remedy, Shell, Watch,
     lifeline::Lifeline,
-    watch::{Guard, StandDown},
+    mailbox::Mailbox,
+    meter::{Meter, Meters},
+    shell::{Actor, Held, Shell},
+    watch::{Guard, Remedy, StandDown, Watch},
 };
 
 /// What every actor is started with: the numbers of its kind, and who is told when it dies. Cheap
@@ -38,7 +40,7 @@ impl Ground {
     /// dies the engine ends, and starts again from the spool.
     pub fn start_vital<A: Actor>(&self, name: &str, actor: A) -> Mailbox<A> {
         self.guard(name, Remedy::End);
-        start(actor, &self.meters, Some(self.lifeline::<A>(name)))
+        start(actor, &self.meters, Some(Box::new(self.lifeline::<A>(name))))
     }
 
     /// Starts an actor on another arbiter; its death is counted, and remedied if somebody has said
@@ -51,8 +53,9 @@ impl Ground {
     ) -> Mailbox<A> {
         let (meter, lifeline) = (self.meter::<A>(), self.lifeline::<A>(name));
         let its = meter.clone();
-        let address =
-            Shell::start_in_arbiter(arbiter, move |_| Shell::new(make(), its, Some(lifeline)));
+        let address = Shell::start_in_arbiter(arbiter, move |_| {
+            Shell::new(make(), its, Some(Box::new(lifeline)))
+        });
         Mailbox::new(address, meter)
     }
 
@@ -67,11 +70,11 @@ impl Ground {
     }
 
     fn lifeline<A: Actor>(&self, name: &str) -> Lifeline {
-        Lifeline { watch: self.watch.clone(), kind: A::NAME, name: name.to_owned() }
+        Lifeline { watch: self.watch.outlet(), kind: A::NAME, name: name.to_owned() }
     }
 }
 
-fn start<A: Actor>(actor: A, meters: &Meters, lifeline: Option<Lifeline>) -> Mailbox<A> {
+fn start<A: Actor>(actor: A, meters: &Meters, held: Held) -> Mailbox<A> {
     let meter = meters.of(A::NAME);
-    Mailbox::new(Shell::new(actor, meter.clone(), lifeline).start(), meter)
+    Mailbox::new(Shell::new(actor, meter.clone(), held).start(), meter)
 }

@@ -3,11 +3,22 @@
 //! actix restarts nothing after a panic: the actor is dropped and its address stays closed. The
 //! lifeline lies in the actor's shell, so it is dropped together with the actor.
 
-use super::{Mailbox, Watch, watch::Died};
+use actix::Message;
+
+use super::outlet::Outlet;
+
+/// An actor was dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Died {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) panicked: bool,
+}
 
 /// Held by the shell of a watched actor.
 pub(super) struct Lifeline {
-    pub(super) watch: Mailbox<Watch>,
+    pub(super) watch: Outlet<Died>,
     /// Its kind.
     pub(super) kind: &'static str,
     /// Which of its kind.

@@ -7,7 +7,10 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use actix::Message;
 
-use super::{Gone, Handle, Mailbox, WeakMailbox};
+use super::{
+    mailbox::{Gone, Mailbox, WeakMailbox},
+    shell::{Actor, Handle},
+};
 
 /// Sends messages of one type. Cheap to clone.
 pub struct Outlet<M: Message>(Arc<dyn Post<M>>);
@@ -15,7 +18,7 @@ pub struct Outlet<M: Message>(Arc<dyn Post<M>>);
 type Answering<R> = Pin<Box<dyn Future<Output = Result<R, Gone>> + Send>>;
 
 /// Whoever takes messages of one type.
-pub(super) trait Post<M: Message>: Send + Sync {
+trait Post<M: Message>: Send + Sync {
     fn tell(&self, message: M);
     fn ask(&self, message: M) -> Answering<M::Result>;
 }
@@ -24,7 +27,7 @@ pub(super) trait Post<M: Message>: Send + Sync {
 struct Scripted<F>(F);
 
 impl<M: Message> Outlet<M> {
-    pub(super) fn new(post: impl Post<M> + 'static) -> Self {
+    fn new(post: impl Post<M> + 'static) -> Self {
         Self(Arc::new(post))
     }
 
@@ -45,6 +48,30 @@ impl<M: Message> Outlet<M> {
     /// Sends a message at once; the future is the answer.
     pub fn ask(&self, message: M) -> Answering<M::Result> {
         self.0.ask(message)
+    }
+}
+
+impl<A: Actor> Mailbox<A> {
+    /// A sender of one type of message, for whoever need not know who reads it.
+    pub fn outlet<M>(&self) -> Outlet<M>
+    where
+        A: Handle<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        Outlet::new(self.clone())
+    }
+}
+
+impl<A: Actor> WeakMailbox<A> {
+    /// A sender that does not keep the actor alive.
+    pub fn outlet<M>(&self) -> Outlet<M>
+    where
+        A: Handle<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        Outlet::new(self.clone())
     }
 }
 

@@ -1,22 +1,90 @@
 //! The shell between an actor and actix: the only handler of actix messages there is.
+//!
+//! [`Actor`] and [`Handle`] are what an actor is written against; [`Ctx`] is what it can ask for
+//! while it handles a message.
 
-use std::{future::Future, time::Duration};
+use std::{
+    any::Any,
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use actix::{
-    ActorContext, ActorFutureExt, AsyncContext, Context,
+    ActorContext, ActorFutureExt, AsyncContext, Context, Message,
     dev::{MessageResponse, OneshotSender},
     fut::wrap_future,
 };
 use tokio::sync::oneshot;
 
-use super::{Actor, Answer, Handle, Later, Mailbox, Meter, lifeline::Lifeline, mailbox::Parcel};
+use super::meter::Meter;
+
+/// A type that lives behind a mailbox.
+pub trait Actor: Sized + Unpin + 'static {
+    /// The label `actor` of its numbers; all actors of one type share them.
+    const NAME: &'static str;
+
+    /// Called once, before the first message.
+    fn started(&mut self, _: &mut Ctx<Self>) {}
+}
+
+/// What an actor does with messages of one type.
+pub trait Handle<M: Message>: Actor {
+    /// Returns the answer, or [`Later`] when it has to wait for it.
+    fn handle(&mut self, message: M, ctx: &mut Ctx<Self>) -> impl Into<Answer<M::Result>>;
+}
+
+/// An answer that a handler has to wait for. The actor handles other messages meanwhile; time in
+/// which the future is polled counts as busy.
+pub struct Later<R>(Pin<Box<dyn Future<Output = Option<R>>>>);
+
+/// What a handler returns: a value, or [`Later`].
+pub enum Answer<R> {
+    /// Known at once.
+    Now(R),
+    /// Still to come.
+    Later(Later<R>),
+}
+
+impl<R> Later<R> {
+    /// The answer that `future` comes to.
+    pub fn new(future: impl Future<Output = R> + 'static) -> Self {
+        Self(Box::pin(async move { Some(future.await) }))
+    }
+}
+
+impl<R> From<R> for Answer<R> {
+    fn from(answer: R) -> Self {
+        Self::Now(answer)
+    }
+}
+
+impl<R> From<Later<R>> for Answer<R> {
+    fn from(later: Later<R>) -> Self {
+        Self::Later(later)
+    }
+}
 
 /// An actor on actix. It meters what the actor does, and tells the watch when the actor dies.
 pub struct Shell<A: Actor> {
     actor: A,
     meter: Meter,
-    _lifeline: Option<Lifeline>,
+    _held: Held,
 }
+
+/// What is dropped when the actor is, by whatever way.
+pub(super) type Held = Option<Box<dyn Any + Send>>;
+
+/// A message on its way. It counts as waiting from the moment it is sent to the moment it is
+/// handled, or thrown away with the mailbox of an actor that died.
+pub(super) struct Parcel<M> {
+    message: M,
+    sent: Instant,
+    waiting: Waiting,
+}
+
+/// Counts as one waiting message until it is dropped.
+struct Waiting(Meter);
 
 /// The name under which the start of an actor is counted, beside its messages.
 pub struct Begin;
@@ -28,8 +96,8 @@ pub struct Ctx<'a, A: Actor> {
 }
 
 impl<A: Actor> Shell<A> {
-    pub(super) fn new(actor: A, meter: Meter, lifeline: Option<Lifeline>) -> Self {
-        Self { actor, meter, _lifeline: lifeline }
+    pub(super) fn new(actor: A, meter: Meter, held: Held) -> Self {
+        Self { actor, meter, _held: held }
     }
 
     /// Lets the actor do something that no message asked for.
@@ -40,6 +108,29 @@ impl<A: Actor> Shell<A> {
     ) -> R {
         let _busy = self.meter.busy();
         act(&mut self.actor, &mut Ctx { context, meter: &self.meter })
+    }
+}
+
+impl<M> Parcel<M> {
+    pub(super) fn new(message: M, meter: &Meter) -> Self {
+        meter.sent();
+        Self { message, sent: Instant::now(), waiting: Waiting(meter.clone()) }
+    }
+
+    /// The message, which stops waiting `now`.
+    fn open(self, now: Instant) -> M {
+        self.waiting.0.waited(now.saturating_duration_since(self.sent));
+        self.message
+    }
+}
+
+impl<M: Message> Message for Parcel<M> {
+    type Result = M::Result;
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.taken();
     }
 }
 
@@ -100,9 +191,9 @@ impl<R: 'static> Later<R> {
 }
 
 impl<A: Actor> Ctx<'_, A> {
-    /// The actor's own mailbox.
-    pub fn mailbox(&self) -> Mailbox<A> {
-        Mailbox::new(self.context.address(), self.meter.clone())
+    /// The actor's own address.
+    pub(super) fn address(&self) -> actix::Addr<Shell<A>> {
+        self.context.address()
     }
 
     /// The meter of its kind.

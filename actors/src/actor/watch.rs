@@ -10,7 +10,11 @@ use std::{collections::HashMap, time::Duration};
 use actix::Message;
 use tracing::{error, warn};
 
-use super::{Actor, Ctx, Handle, Meters, RestartCause};
+use super::{
+    lifeline::Died,
+    meter::{Meters, RestartCause},
+    shell::{Actor, Ctx, Handle},
+};
 
 /// What to do when an actor dies.
 pub enum Remedy {
@@ -23,15 +27,6 @@ pub enum Remedy {
     },
     /// End the engine.
     End,
-}
-
-/// An actor was dropped.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Died {
-    pub(super) kind: &'static str,
-    pub(super) name: String,
-    pub(super) panicked: bool,
 }
 
 /// The engine ends: actors go, and nobody is to bring them back.
