@@ -5,13 +5,13 @@ use std::{io, sync::Arc};
 use actix::Message;
 use relais_config::dispatcher;
 
+use super::{
+    listening::Listening,
+    service::{DescribeService, DrainService, Service, ServiceDescription, ServiceParts, life_of},
+    session::SessionParts,
+};
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement, Remedy},
-    front::listening::Listening,
-    front::service::{
-        DescribeService, DrainService, Service, ServiceDescription, ServiceParts, life_of,
-    },
-    front::session::SessionParts,
     metrics::Metrics,
     readiness::Cause,
     router::RouteCache,

@@ -11,18 +11,31 @@ use std::{
     time::Duration,
 };
 
+use actix::Message;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
     time::{Instant, sleep_until},
 };
 use tracing::{info, warn};
 
-use crate::{
-    actor::Mailbox,
-    front::listening::{Listening, SocketFile},
-    front::service::{Accepted, Service},
-    front::{session::Connection, socket::Socket},
+use super::{
+    connection::{Connection, Ends, Permit},
+    listening::{Listening, SocketFile},
+    socket::Socket,
 };
+use crate::actor::Outlet;
+
+/// Somebody connected.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Accepted {
+    /// The connection, and its permit.
+    pub(crate) connection: Connection,
+    /// Who; nothing on a UNIX socket.
+    pub(crate) peer: Option<SocketAddr>,
+    /// What the client connected to; nothing on a UNIX socket.
+    pub(crate) local: Option<SocketAddr>,
+}
 
 /// What bounds the connections of a service, shared by its listening sockets.
 pub(crate) struct Room {
@@ -51,12 +64,6 @@ pub enum Bound {
     Descriptors,
 }
 
-/// Room for one connection, given back when the service no longer counts it.
-#[derive(Debug)]
-pub struct Permit(
-    #[expect(dead_code, reason = "it is the holding that counts")] OwnedSemaphorePermit,
-);
-
 enum Listener {
     Tcp(tokio::net::TcpListener, SocketAddr),
     Unix { socket: tokio::net::UnixListener, _file: Arc<SocketFile> },
@@ -70,7 +77,7 @@ pub(crate) async fn accept(
     listening: Listening,
     room: Arc<Room>,
     mut stopped: watch::Receiver<bool>,
-    service: Mailbox<Service>,
+    service: Outlet<Accepted>,
 ) {
     let listener = match Listener::new(listening) {
         Ok(listener) => listener,
@@ -94,7 +101,8 @@ pub(crate) async fn accept(
                 told = false;
                 let client = peer.map(|peer| peer.ip().to_canonical());
                 let ours = local.map(|local| local.ip().to_canonical());
-                let connection = Connection { socket, client, local: ours, permit };
+                let ends = Ends { client, local: ours };
+                let connection = Connection { socket, ends, permit };
                 service.tell(Accepted { connection, peer, local });
             }
             Some((Err(error), permit)) => {

@@ -3,6 +3,7 @@
 //! The dispatcher owns the services, a service its listeners and workers, a worker its sessions. A
 //! session speaks SMTP or LMTP; behind it lies the queue ([`to_queue`]) or the store ([`to_store`]).
 
+pub mod connection;
 pub mod descriptors;
 pub mod dispatcher;
 pub mod listener;
@@ -14,3 +15,4 @@ mod socket;
 pub mod to_queue;
 pub mod to_store;
 pub mod worker;
+pub mod worker_life;

@@ -3,13 +3,7 @@
 //! At most `max_procs` x `max_conns` connections are open, fewer when open files are short; beyond
 //! that they wait in the kernel's backlog, unaccepted. `PORT_ACCESS` is asked before the first byte.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 
 use actix::Message;
 use relais_channels::server::Stop;
@@ -17,43 +11,21 @@ use relais_config::dispatcher::Limits;
 use tokio::sync::{oneshot, watch};
 use tracing::info;
 
+use super::{
+    connection::Connection,
+    listener::{Accepted, Bound, Room, accept},
+    listening::Listening,
+    session::SessionParts,
+    worker::{ConnectionClosed, TakeConnection, Worker, WorkerId},
+    worker_life::{Choice, WorkerDescription, Workers},
+};
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement},
     events::{ConnectionRefused, SessionStarted},
-    front::listener::{Bound, Permit, Room, accept},
-    front::listening::Listening,
-    front::session::{Connection, SessionParts},
-    front::worker::{TakeConnection, Worker},
     metrics::{Admission, ServiceMeter},
     readiness::Cause,
     router::{Access, RouteCache},
 };
-
-/// A worker of one service.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct WorkerId(pub u32);
-
-/// Somebody connected.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Accepted {
-    /// The connection, and its permit.
-    pub(crate) connection: Connection,
-    /// Who; nothing on a UNIX socket.
-    pub(crate) peer: Option<SocketAddr>,
-    /// What the client connected to; nothing on a UNIX socket.
-    pub(crate) local: Option<SocketAddr>,
-}
-
-/// A session is over, and its worker has room for another.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ConnectionClosed {
-    /// Whose it was.
-    pub worker: WorkerId,
-    /// Its room, free only once it is no longer counted: who gets it finds a worker.
-    pub permit: Option<Permit>,
-}
 
 /// Accept nothing more, let sessions finish what they are at; answered when the last is over.
 #[derive(Message)]
@@ -76,23 +48,6 @@ pub struct ServiceDescription {
     pub refused: u64,
     /// Its workers.
     pub workers: Vec<WorkerDescription>,
-}
-
-/// One worker of a service.
-#[derive(Clone, Copy, Debug)]
-pub struct WorkerDescription {
-    /// Which.
-    pub id: WorkerId,
-    /// The arbiter it runs on.
-    pub arbiter: usize,
-    /// Open sessions.
-    pub connections: usize,
-    /// The most sessions that were ever open at once.
-    pub peak: usize,
-    /// Sessions since it was started.
-    pub served: u64,
-    /// How long ago it was started.
-    pub age: Duration,
 }
 
 /// What a service is made of.
@@ -118,22 +73,12 @@ pub struct Service {
     parts: ServiceParts,
     listening: Vec<Listening>,
     room: Arc<Room>,
-    workers: HashMap<WorkerId, Slot>,
-    next_worker: u32,
+    workers: Workers<Mailbox<Worker>>,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
     draining: Vec<oneshot::Sender<()>>,
     accepted: u64,
     refused: u64,
-}
-
-struct Slot {
-    worker: Mailbox<Worker>,
-    arbiter: usize,
-    connections: usize,
-    peak: usize,
-    served: u64,
-    since: Instant,
 }
 
 impl Service {
@@ -147,10 +92,9 @@ impl Service {
         };
         Self {
             room: Arc::new(Room::new(parts.session.service.clone(), parts.connections, bound)),
+            workers: Workers::new(parts.limits.clone()),
             parts,
             listening,
-            workers: HashMap::new(),
-            next_worker: 0,
             stop,
             stopped,
             draining: Vec::new(),
@@ -160,39 +104,25 @@ impl Service {
     }
 
     fn start_worker(&mut self, ctx: &mut Ctx<Self>) -> WorkerId {
-        let id = WorkerId(self.next_worker);
-        self.next_worker += 1;
+        let id = self.workers.number();
         let name = format!("{}/{}", self.parts.session.service, id.0);
         let (session, stop) = (self.parts.session.clone(), Stop::new(self.stopped.clone()));
-        let (service, ground) = (ctx.mailbox(), self.parts.ground.clone());
+        let (service, ground) = (ctx.mailbox().outlet(), self.parts.ground.clone());
         let (arbiter, handle) = self.parts.placement.of_sessions();
         let worker = self
             .parts
             .ground
             .start_on(handle, &name, move || Worker::new(id, session, stop, service, ground));
-        let slot =
-            Slot { worker, arbiter, connections: 0, peak: 0, served: 0, since: Instant::now() };
-        self.workers.insert(id, slot);
+        self.workers.add(id, arbiter, worker, Instant::now());
         id
     }
 
-    /// The worker with the fewest sessions, of those that have room; another one when all are busy
-    /// enough (seed 8.3; the exact choice is ours, see sun-mta-engine 1.3).
     fn choose(&mut self, ctx: &mut Ctx<Self>) -> Option<WorkerId> {
-        self.workers.retain(|_, slot| slot.worker.connected());
-        let limits = &self.parts.limits;
-        let (min_conns, max_conns, max_procs) =
-            (limits.min_conns, limits.max_conns, limits.max_procs);
-        let idlest = self
-            .workers
-            .iter()
-            .filter(|(_, slot)| slot.connections < max_conns)
-            .min_by_key(|(id, slot)| (slot.connections, **id))
-            .map(|(id, slot)| (*id, slot.connections));
-        match idlest {
-            Some((id, connections)) if connections < min_conns => Some(id),
-            other if self.workers.len() >= max_procs => other.map(|(id, _)| id),
-            _ => Some(self.start_worker(ctx)),
+        self.workers.keep_living(Mailbox::connected);
+        match self.workers.choose() {
+            Choice::Of(id) => Some(id),
+            Choice::Another => Some(self.start_worker(ctx)),
+            Choice::Nobody => None,
         }
     }
 
@@ -210,7 +140,7 @@ impl Service {
     }
 
     fn finish_drain(&mut self) {
-        if *self.stopped.borrow() && self.workers.values().all(|slot| slot.connections == 0) {
+        if *self.stopped.borrow() && self.workers.are_idle() {
             for waiting in self.draining.drain(..) {
                 // Whoever asked may have run out of patience.
                 let _ = waiting.send(());
@@ -228,7 +158,7 @@ impl Actor for Service {
         }
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
-                accept(listening, self.room.clone(), self.stopped.clone(), ctx.mailbox());
+                accept(listening, self.room.clone(), self.stopped.clone(), ctx.mailbox().outlet());
             ctx.spawn(accepting);
         }
         let session = &self.parts.session;
@@ -249,23 +179,18 @@ impl Handle<Accepted> for Service {
             let text = "421 4.3.2 too many connections, try again later";
             return self.refuse(connection, &Peer(peer), Admission::Full, text);
         };
-        let Some(slot) = self.workers.get_mut(&id) else { return };
-        slot.connections += 1;
-        slot.peak = slot.peak.max(slot.connections);
-        slot.served += 1;
+        let Some(worker) = self.workers.open(id) else { return };
         self.accepted += 1;
         let service = &self.parts.session.service;
         SessionStarted { service, peer: format_args!("{}", Peer(peer)) }
             .emit(&self.parts.session.metrics);
-        slot.worker.tell(TakeConnection(connection));
+        worker.tell(TakeConnection(connection));
     }
 }
 
 impl Handle<ConnectionClosed> for Service {
     fn handle(&mut self, closed: ConnectionClosed, _: &mut Ctx<Self>) {
-        if let Some(slot) = self.workers.get_mut(&closed.worker) {
-            slot.connections = slot.connections.saturating_sub(1);
-        }
+        self.workers.close(closed.worker);
         drop(closed.permit);
         self.finish_drain();
     }
@@ -287,21 +212,11 @@ impl Handle<DrainService> for Service {
 
 impl Handle<DescribeService> for Service {
     fn handle(&mut self, _: DescribeService, _: &mut Ctx<Self>) -> ServiceDescription {
-        let describe = |(id, slot): (&WorkerId, &Slot)| WorkerDescription {
-            id: *id,
-            arbiter: slot.arbiter,
-            connections: slot.connections,
-            peak: slot.peak,
-            served: slot.served,
-            age: slot.since.elapsed(),
-        };
-        let mut workers: Vec<_> = self.workers.iter().map(describe).collect();
-        workers.sort_by_key(|worker| worker.id);
         ServiceDescription {
             name: self.parts.session.service.to_string(),
             accepted: self.accepted,
             refused: self.refused,
-            workers,
+            workers: self.workers.describe(),
         }
     }
 }

@@ -3,38 +3,31 @@
 //! The bytes stay in the session's own task; the actor is what others see of it, and what tells
 //! its worker when it is over. A panic in the task ends this session and is counted.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use relais_channels::{
-    mail::{Address, MessageIds},
-    server::{Farewell, Reason, Setup, Stop, serve},
-};
+use actix::Message;
+use relais_channels::server::{Farewell, Reason, Setup, Stop, serve};
 
 use super::{
+    connection::{Connection, Ends, Permit},
     socket::Socket,
-    to_queue::SmtpIntake,
+    to_queue::{QueueSide, SmtpIntake},
     to_store::{LmtpIntake, StoreSide},
 };
 use crate::{
-    actor::{Actor, Ctx, Mailbox},
+    actor::{Actor, Ctx, Outlet},
     events::{SessionEnd, SessionEnded},
-    front::listener::Permit,
-    front::worker::{SessionGone, Worker},
     metrics::Metrics,
-    router::RouterHandle,
-    spool::Spool,
 };
 
-/// A connection on its way from a service to its session.
-pub struct Connection {
-    /// The socket, registered with no runtime.
-    pub socket: Socket,
-    /// The client; `None` on a UNIX socket.
-    pub client: Option<IpAddr>,
-    /// Which of our addresses it connected to; `None` on a UNIX socket.
-    pub local: Option<IpAddr>,
-    /// Returned to the service when the session is over: its bound on connections.
-    pub permit: Permit,
+/// A session is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionGone {
+    /// It did not end by itself.
+    pub panicked: bool,
+    /// The room of its connection.
+    pub permit: Option<Permit>,
 }
 
 /// What every session of a service needs.
@@ -59,49 +52,6 @@ pub enum Behind {
     Store(StoreSide),
 }
 
-/// What an SMTP session needs of the engine.
-#[derive(Clone)]
-pub struct QueueSide {
-    /// Our official name.
-    pub host: Arc<str>,
-    /// The domain of senders that clients we vouch for give without one.
-    pub default_domain: Arc<str>,
-    /// The channel mail comes in by.
-    pub source_channel: Arc<str>,
-    /// Where recipients go.
-    pub router: RouterHandle,
-    /// Where messages are kept.
-    pub spool: Spool,
-    /// Queue ids.
-    pub ids: Arc<MessageIds>,
-    /// How recipients are divided into entries.
-    pub channels: Arc<crate::channels::Channels>,
-    /// Messages above this go to a file of their own.
-    pub large_message: u64,
-    /// What is held instead of delivered.
-    pub hold: HoldLimits,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-}
-
-/// A message with more of any of these is held for an operator to look at.
-#[derive(Clone, Copy, Debug)]
-pub struct HoldLimits {
-    /// `Received:` lines.
-    pub received_lines: usize,
-    /// Of those, the ones that we wrote.
-    pub received_here_lines: usize,
-    /// Recipients, lists expanded; `None` is no limit.
-    pub recipients: Option<usize>,
-}
-
-/// Who talks to which of our addresses; nothing on a UNIX socket.
-#[derive(Clone, Copy)]
-struct Ends {
-    client: Option<IpAddr>,
-    local: Option<IpAddr>,
-}
-
 /// The actor.
 pub struct Session {
     /// The socket and its ends, until the session begins.
@@ -109,7 +59,7 @@ pub struct Session {
     permit: Option<Permit>,
     parts: SessionParts,
     stop: Stop,
-    worker: Mailbox<Worker>,
+    worker: Outlet<SessionGone>,
     finished: bool,
 }
 
@@ -119,11 +69,11 @@ impl Session {
         connection: Connection,
         parts: SessionParts,
         stop: Stop,
-        worker: Mailbox<Worker>,
+        worker: Outlet<SessionGone>,
     ) -> Self {
-        let Connection { socket, client, local, permit } = connection;
+        let Connection { socket, ends, permit } = connection;
         Self {
-            connection: Some((socket, Ends { client, local })),
+            connection: Some((socket, ends)),
             permit: Some(permit),
             parts,
             stop,
@@ -192,18 +142,6 @@ fn session_end(reason: Reason) -> SessionEnd {
         Reason::Stopped => SessionEnd::Drained,
     }
 }
-
-/// The postmaster of our own address (RFC 1123 section 5.2.17) is that of this host. Who connects by
-/// a UNIX socket sees the addresses of the loopback.
-pub(crate) fn own_postmaster(address: &Address, local: Option<IpAddr>) -> Option<Address> {
-    let ours = address.literal().map(|ip| ip.to_canonical());
-    let is_ours = ours.is_some_and(|ip| local.map_or(ip.is_loopback(), |local| local == ip));
-    let named = address.local().eq_ignore_ascii_case(POSTMASTER);
-    let postmaster = is_ours && named && address.route().next().is_none();
-    postmaster.then(|| Address::parse(POSTMASTER).ok()).flatten()
-}
-
-const POSTMASTER: &str = "postmaster";
 
 async fn speak<S>(
     socket: S,

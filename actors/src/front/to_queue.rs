@@ -5,21 +5,57 @@ use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     mail::{
-        Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, Recipient, Reply, ReversePath,
+        Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, MessageIds, Recipient, Reply,
+        ReversePath,
     },
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
 
-use super::{
-    received::Received,
-    session::{QueueSide, own_postmaster},
-};
+use super::{connection::own_postmaster, received::Received};
 use crate::{
+    channels::Channels,
     events::{MessageAccepted, MessageRefused, RecipientRefused},
+    metrics::Metrics,
     queue::now_ms,
-    router::{MAX_EXPANSION, Question, Route, grouped, internal_ip},
-    spool::{Draft, NewContent, SpoolError},
+    router::{MAX_EXPANSION, Question, Route, RouterHandle, grouped, internal_ip},
+    spool::{Draft, NewContent, Spool, SpoolError},
 };
+
+/// What an SMTP session needs of the engine.
+#[derive(Clone)]
+pub struct QueueSide {
+    /// Our official name.
+    pub host: Arc<str>,
+    /// The domain of senders that clients we vouch for give without one.
+    pub default_domain: Arc<str>,
+    /// The channel mail comes in by.
+    pub source_channel: Arc<str>,
+    /// Where recipients go.
+    pub router: RouterHandle,
+    /// Where messages are kept.
+    pub spool: Spool,
+    /// Queue ids.
+    pub ids: Arc<MessageIds>,
+    /// How recipients are divided into entries.
+    pub channels: Arc<Channels>,
+    /// Messages above this go to a file of their own.
+    pub large_message: u64,
+    /// What is held instead of delivered.
+    pub hold: HoldLimits,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A message with more of any of these is held for an operator to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldLimits {
+    /// `Received:` lines.
+    pub received_lines: usize,
+    /// Of those, the ones that we wrote.
+    pub received_here_lines: usize,
+    /// Recipients, lists expanded; `None` is no limit.
+    pub recipients: Option<usize>,
+}
 
 /// One connection's transactions, one at a time.
 pub struct SmtpIntake {

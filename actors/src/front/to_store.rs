@@ -17,7 +17,7 @@ use relais_channels::{
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
 
-use super::{received::Received, session::own_postmaster};
+use super::{connection::own_postmaster, received::Received};
 use crate::{
     events::{IntoMailboxes, MessageRefused, RecipientRefused, StoredFor},
     metrics::Metrics,

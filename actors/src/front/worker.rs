@@ -4,34 +4,37 @@ use actix::Message;
 use relais_channels::server::Stop;
 use tracing::warn;
 
-use crate::{
-    actor::{Actor, Ctx, Ground, Handle, Mailbox, RestartCause},
-    front::listener::Permit,
-    front::service::{ConnectionClosed, Service, WorkerId},
-    front::session::{Connection, Session, SessionParts},
+use super::{
+    connection::{Connection, Permit},
+    session::{Session, SessionGone, SessionParts},
 };
+use crate::actor::{Actor, Ctx, Ground, Handle, Outlet, RestartCause};
+
+/// A worker of one service.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct WorkerId(pub u32);
+
+/// A session is over, and its worker has room for another.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ConnectionClosed {
+    /// Whose it was.
+    pub worker: WorkerId,
+    /// Its room, free only once it is no longer counted: who gets it finds a worker.
+    pub permit: Option<Permit>,
+}
 
 /// Begin a session on this connection. The service counts, so a worker never has to refuse.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct TakeConnection(pub Connection);
 
-/// A session of this worker is over.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct SessionGone {
-    /// It did not end by itself.
-    pub panicked: bool,
-    /// The room of its connection.
-    pub permit: Option<Permit>,
-}
-
 /// The actor.
 pub struct Worker {
     id: WorkerId,
     parts: SessionParts,
     stop: Stop,
-    service: Mailbox<Service>,
+    service: Outlet<ConnectionClosed>,
     ground: Ground,
 }
 
@@ -41,7 +44,7 @@ impl Worker {
         id: WorkerId,
         parts: SessionParts,
         stop: Stop,
-        service: Mailbox<Service>,
+        service: Outlet<ConnectionClosed>,
         ground: Ground,
     ) -> Self {
         Self { id, parts, stop, service, ground }
@@ -55,7 +58,7 @@ impl Actor for Worker {
 impl Handle<TakeConnection> for Worker {
     fn handle(&mut self, TakeConnection(connection): TakeConnection, ctx: &mut Ctx<Self>) {
         let (parts, stop) = (self.parts.clone(), self.stop.clone());
-        self.ground.start(Session::new(connection, parts, stop, ctx.mailbox()));
+        self.ground.start(Session::new(connection, parts, stop, ctx.mailbox().outlet()));
     }
 }
 

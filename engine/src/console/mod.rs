@@ -457,7 +457,7 @@ fn service_status(
 /// What `relais status` and the gauges say of a worker.
 fn worker_state(
     service: &relais_config::Service,
-    worker: &relais_actors::front::service::WorkerDescription,
+    worker: &relais_actors::front::worker_life::WorkerDescription,
 ) -> WorkerState {
     if worker.connections < service.limits.max_conns {
         WorkerState::Active
