@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use relais_channels::{
-    client::{Connection, Delivery, Handover, Rcpt, Settings, Transacted},
+    client::{Connection, Handover, Outgoing, OutgoingRcpt, Settings, Transacted},
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
         SiteTrouble,
@@ -276,7 +276,7 @@ impl Thread {
         let mut goes_on = true;
         while goes_on {
             let batch = handover.batch();
-            let delivery = Delivery { recipients: &batch, ..base };
+            let delivery = Outgoing { recipients: &batch, ..base };
             match self.transact(&delivery, content, following.as_ref()).await {
                 Ok(transacted) => goes_on = handover.take(transacted),
                 Err(trouble) => {
@@ -288,16 +288,16 @@ impl Thread {
         handover.finish()
     }
 
-    fn handover<'r>(&self, recipients: &'r [Rcpt<'r>]) -> Handover<'r> {
+    fn handover<'r>(&self, recipients: &'r [OutgoingRcpt<'r>]) -> Handover<'r> {
         let Settings { max_rcpt, private, .. } = self.settings;
         Handover::new(recipients, max_rcpt, private)
     }
 
     async fn transact(
         &mut self,
-        delivery: &Delivery<'_>,
+        delivery: &Outgoing<'_>,
         content: &Content,
-        following: Option<&Delivery<'_>>,
+        following: Option<&Outgoing<'_>>,
     ) -> Result<Transacted, SiteTrouble> {
         // A kept connection may have been closed while it was idle: that is no failed attempt.
         for _ in 0..2 {
@@ -362,21 +362,21 @@ fn good_news(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
 }
 
 /// The recipients that are still open. `None` if the record lacks the entry.
-fn recipients_of<'e>(work: &Work, envelope: &'e Envelope) -> Option<Vec<Rcpt<'e>>> {
+fn recipients_of<'e>(work: &Work, envelope: &'e Envelope) -> Option<Vec<OutgoingRcpt<'e>>> {
     let entry = envelope.entries.get(usize::from(work.entry.entry))?;
     let open = open_recipients(work.entry.open);
     let recipients = open.filter_map(|index| entry.recipients.get(usize::from(index)));
-    let rcpt = |to: &'e Recipient| Rcpt {
+    let rcpt = |to: &'e Recipient| OutgoingRcpt {
         original: &to.original,
         original_recipient: to.original_recipient.as_ref(),
         notify: to.notify,
-        ..Rcpt::new(&to.address)
+        ..OutgoingRcpt::new(&to.address)
     };
     Some(recipients.map(rcpt).collect())
 }
 
-fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [Rcpt<'e>]) -> Delivery<'e> {
-    Delivery {
+fn delivery_of<'e>(envelope: &'e Envelope, recipients: &'e [OutgoingRcpt<'e>]) -> Outgoing<'e> {
+    Outgoing {
         sender: &envelope.sender,
         recipients,
         size: envelope.size,

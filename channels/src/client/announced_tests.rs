@@ -9,7 +9,7 @@ use super::{
     tests::{TWO, delivery, message, settings, short},
     *,
 };
-use crate::{client::Rcpt, mail::Notify};
+use crate::{client::OutgoingRcpt, mail::Notify};
 
 /// A server that says nothing to a message before it has the commands of the next one: in one
 /// piece, its `status` and the replies to these. Returns what the client said. Without status it
@@ -61,10 +61,10 @@ async fn connect_patient(status: &'static str) -> (Connection, JoinHandle<String
 
 #[tokio::test(start_paused = true)]
 async fn the_next_message_is_announced_behind_the_content() {
-    let never = |address| [Rcpt { notify: Notify::Never, ..Rcpt::new(address) }];
+    let never = |address| [OutgoingRcpt { notify: Notify::Never, ..OutgoingRcpt::new(address) }];
     let (content, first, second) = (message(), never("u1"), never("u2"));
     let (first, second) = (delivery(&first, &content), delivery(&second, &content));
-    let second = Delivery { envelope_id: Some("1"), ..second };
+    let second = Outgoing { envelope_id: Some("1"), ..second };
     let rows = [("250 2.5.0 u1 OK", "D 2.5.0"), ("452 4.2.2 full", "T 4.2.2")];
     for (status, want) in rows {
         let (mut connection, server) = connect_patient(status).await;

@@ -20,12 +20,12 @@ use tokio::{
 };
 
 use super::{
-    exchange::{Before, Delivery, Exchange, Next, Transacted},
+    exchange::{Before, Exchange, Next, Outgoing, Transacted},
     line_ends::{self, LineEnds, Unsendable},
     offer::Offer,
-    policy::{Lost, Stage, unreachable, unresolved},
+    policy::{Lost, Stage, unreachable},
     progress::WaitsFor,
-    resolve::{Unresolved, look_up},
+    resolve::{Unresolved, look_up, unresolved},
     settings::Settings,
     stream::Stream,
 };
@@ -136,9 +136,9 @@ impl Connection {
     /// round trip for each message. It is then the only one that may come next.
     pub async fn deliver(
         &mut self,
-        delivery: &Delivery<'_>,
+        delivery: &Outgoing<'_>,
         content: &Content,
-        following: Option<&Delivery<'_>>,
+        following: Option<&Outgoing<'_>>,
     ) -> Result<Transacted, Stale> {
         let announced = self.announced.take();
         let before = if self.kept { Before::Kept } else { Before::New };
@@ -273,7 +273,7 @@ impl Connection {
         next: Next,
         exchange: &mut Exchange<'_>,
         content: &Content,
-        following: Option<&Delivery<'_>>,
+        following: Option<&Outgoing<'_>>,
     ) -> Result<Next, Lost> {
         self.settings.progress.waits(exchange.stage().into());
         match next {

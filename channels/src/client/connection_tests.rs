@@ -9,7 +9,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    client::Rcpt,
+    client::OutgoingRcpt,
     mail::{Attempt, Notify, OriginalRecipient, Return},
 };
 
@@ -115,10 +115,10 @@ async fn connect(
     (connection, server)
 }
 
-pub(super) const TWO: [Rcpt<'_>; 2] = [Rcpt::new("u1"), Rcpt::new("u2")];
+pub(super) const TWO: [OutgoingRcpt<'_>; 2] = [OutgoingRcpt::new("u1"), OutgoingRcpt::new("u2")];
 
-pub(super) fn delivery<'a>(recipients: &'a [Rcpt<'a>], content: &Content) -> Delivery<'a> {
-    Delivery::new("a@b.example", recipients, content.size())
+pub(super) fn delivery<'a>(recipients: &'a [OutgoingRcpt<'a>], content: &Content) -> Outgoing<'a> {
+    Outgoing::new("a@b.example", recipients, content.size())
 }
 
 pub(super) fn message() -> Content {
@@ -352,7 +352,7 @@ async fn data_granted_without_recipients_is_ended_by_a_lone_dot() {
 }
 
 /// What the client said for one message, LHLO excluded.
-async fn said(script: Script, private: bool, delivery: &Delivery<'_>) -> String {
+async fn said(script: Script, private: bool, delivery: &Outgoing<'_>) -> String {
     let (connection, server) = connect(script, private).await;
     let mut connection = connection.expect("a connection");
     connection.deliver(delivery, &message(), None).await.expect("a new connection");
@@ -364,8 +364,8 @@ async fn said(script: Script, private: bool, delivery: &Delivery<'_>) -> String 
 #[tokio::test(start_paused = true)]
 async fn parameters_are_sent_where_they_are_understood() {
     let quota = Some(crate::mail::XQuota { size: 1000, messages: -1 });
-    let to = [Rcpt { quota, flags: 3, ..Rcpt::new("u1+inv@sesta.com") }];
-    let delivery = Delivery { sender: "", eight_bit: true, ..delivery(&to, &message()) };
+    let to = [OutgoingRcpt { quota, flags: 3, ..OutgoingRcpt::new("u1+inv@sesta.com") }];
+    let delivery = Outgoing { sender: "", eight_bit: true, ..delivery(&to, &message()) };
     let bare = "MAIL FROM:<>\r\nRCPT TO:<u1+inv@sesta.com>\r\n";
     let private = "MAIL FROM:<> SIZE=22\r\nRCPT TO:<u1+inv@sesta.com> XQUOTA=1000,-1 XDFLG=3\r\n";
     let both = "MAIL FROM:<> SIZE=22 BODY=8BITMIME\r\nRCPT TO:<u1+inv@sesta.com>\r\n";
@@ -388,15 +388,15 @@ async fn what_the_sender_wants_to_hear_is_passed_on_where_dsn_is_offered() {
     let on = Notify::On { success: true, failure: true, delay: false };
     let long = "x".repeat(200);
     let mut rcpts = [
-        Rcpt { notify: on, original_recipient: Some(&original), ..Rcpt::new("u1") },
-        Rcpt { original: "\"u 2\"@sesta.com", ..Rcpt::new("u2") },
+        OutgoingRcpt { notify: on, original_recipient: Some(&original), ..OutgoingRcpt::new("u1") },
+        OutgoingRcpt { original: "\"u 2\"@sesta.com", ..OutgoingRcpt::new("u2") },
     ];
     let id = Some("QQ=314 159");
     let returned = Some(Return::Headers);
     let offers = ["250-s\r\n250 DSN", "250-s\r\n250-PIPELINING\r\n250 dsn"];
     for lhlo in offers {
         let script = Script { lhlo, ..Script::default() };
-        let delivery = Delivery { envelope_id: id, returned, ..delivery(&rcpts, &message()) };
+        let delivery = Outgoing { envelope_id: id, returned, ..delivery(&rcpts, &message()) };
         let heard = said(script, false, &delivery).await;
         let want = "MAIL FROM:<a@b.example> RET=HDRS ENVID=QQ+3D314+20159\r\n\
                     RCPT TO:<u1> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bb@list.example\r\n\
@@ -408,7 +408,7 @@ async fn what_the_sender_wants_to_hear_is_passed_on_where_dsn_is_offered() {
     let script = Script { lhlo: offers[0], ..Script::default() };
     let heard = said(script, false, &delivery(&rcpts, &message())).await;
     assert!(heard.contains("<u2> NOTIFY=NEVER\r\n"), "{heard}");
-    let delivery = Delivery { envelope_id: id, returned, ..delivery(&rcpts, &message()) };
+    let delivery = Outgoing { envelope_id: id, returned, ..delivery(&rcpts, &message()) };
     let heard = said(Script::default(), true, &delivery).await;
     let want = "MAIL FROM:<a@b.example> SIZE=22\r\nRCPT TO:<u1>\r\nRCPT TO:<u2>\r\n";
     assert!(heard.starts_with(want), "{heard}");
@@ -447,7 +447,7 @@ async fn a_message_over_the_offered_size_fails_before_it_is_sent() {
         let lhlo: &str = Box::leak(format!("250-s\r\n250 SIZE {limit}").into_boxed_str());
         let (connection, _server) = connect(Script { lhlo, mail: "", ..one() }, false).await;
         let mut connection = connection.expect("a connection");
-        let delivery = Delivery { size: 20, ..delivery(&TWO, &message()) };
+        let delivery = Outgoing { size: 20, ..delivery(&TWO, &message()) };
         let attempt =
             connection.deliver(&delivery, &message(), None).await.expect("a new connection");
         assert_eq!(short(&attempt.attempt.outcomes[0]), want, "{limit}");

@@ -21,11 +21,11 @@ use crate::{
 
 /// A message to be handed over.
 #[derive(Clone, Copy, Debug)]
-pub struct Delivery<'a> {
+pub struct Outgoing<'a> {
     /// Without angle brackets; empty for the null sender.
     pub sender: &'a str,
     /// In the order in which the outcomes are wanted; at least one.
-    pub recipients: &'a [Rcpt<'a>],
+    pub recipients: &'a [OutgoingRcpt<'a>],
     /// Octets of content.
     pub size: u64,
     /// The content holds octets above 127.
@@ -38,7 +38,7 @@ pub struct Delivery<'a> {
 
 /// One recipient, and what the server is told about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Rcpt<'a> {
+pub struct OutgoingRcpt<'a> {
     /// Without angle brackets.
     pub address: &'a str,
     /// What it was when it came to us; where DSN is offered and the sender gave no ORCPT, this is
@@ -54,14 +54,14 @@ pub struct Rcpt<'a> {
     pub flags: u32,
 }
 
-impl<'a> Delivery<'a> {
+impl<'a> Outgoing<'a> {
     /// One about which nothing else is said.
-    pub const fn new(sender: &'a str, recipients: &'a [Rcpt<'a>], size: u64) -> Self {
+    pub const fn new(sender: &'a str, recipients: &'a [OutgoingRcpt<'a>], size: u64) -> Self {
         Self { sender, recipients, size, eight_bit: false, envelope_id: None, returned: None }
     }
 }
 
-impl<'a> Rcpt<'a> {
+impl<'a> OutgoingRcpt<'a> {
     /// One about which nothing else is said.
     pub const fn new(address: &'a str) -> Self {
         Self {
@@ -95,7 +95,7 @@ pub(crate) enum Next {
 /// The state of one handover.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
-    delivery: &'a Delivery<'a>,
+    delivery: &'a Outgoing<'a>,
     offer: Offer,
     before: Before,
     /// Whose reply is due.
@@ -138,7 +138,7 @@ pub(crate) enum Before {
 impl<'a> Exchange<'a> {
     /// `reset`: RSET has to come first.
     pub(crate) fn new(
-        delivery: &'a Delivery<'a>,
+        delivery: &'a Outgoing<'a>,
         offer: Offer,
         before: Before,
         reset: bool,
@@ -163,7 +163,7 @@ impl<'a> Exchange<'a> {
 
     /// What can be told without asking the server.
     pub(crate) fn begin(&mut self) -> Next {
-        let Delivery { sender, recipients, size, .. } = *self.delivery;
+        let Outgoing { sender, recipients, size, .. } = *self.delivery;
         if let Some(limit) = self.offer.size.filter(|limit| *limit != 0 && size > *limit) {
             let text = format!("message of {size} octets is larger than the server's {limit}");
             self.settle_all(&failed(Enhanced(5, 3, 4), text));
@@ -196,7 +196,7 @@ impl<'a> Exchange<'a> {
     /// Only when exactly one reply is due before theirs: a server that answers the content of a
     /// message for several with one reply (Cyrus, when it is too big) would make us take one of
     /// theirs for a delivery.
-    pub(crate) fn announce(&self, following: &Delivery<'_>) -> Option<Vec<u8>> {
+    pub(crate) fn announce(&self, following: &Outgoing<'_>) -> Option<Vec<u8>> {
         let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
         let allowed = self.offer.pipelining && self.accepted.len() == 1 && self.left == 0;
         (allowed && exchange.begin() == Next::Send).then(|| {
@@ -371,7 +371,7 @@ impl<'a> Exchange<'a> {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn rcpt_to(&self, to: &Rcpt<'_>, out: &mut Vec<u8>) {
+    fn rcpt_to(&self, to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"RCPT TO:<");
         out.extend_from_slice(to.address.as_bytes());
         out.push(b'>');
@@ -599,7 +599,7 @@ impl<'a> Exchange<'a> {
 }
 
 /// NOTIFY and ORCPT (RFC 3461 section 5.2.1).
-fn notify(to: &Rcpt<'_>, out: &mut Vec<u8>) {
+fn notify(to: &OutgoingRcpt<'_>, out: &mut Vec<u8>) {
     if to.notify != Notify::Unsaid {
         push(out, format_args!(" NOTIFY={}", to.notify));
     }

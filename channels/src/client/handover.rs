@@ -3,13 +3,13 @@
 //! Which recipients go together, and what their transactions come to. Guaranteed: each
 //! transaction settles at least one recipient, so there are no more of them than recipients.
 
-use super::{Rcpt, Transacted};
+use super::{OutgoingRcpt, Transacted};
 use crate::mail::{Attempt, Outcome, Peer, SiteTrouble};
 
 /// A message on its way.
 #[derive(Debug)]
 pub struct Handover<'a> {
-    recipients: &'a [Rcpt<'a>],
+    recipients: &'a [OutgoingRcpt<'a>],
     most: usize,
     /// The server is one of ours.
     private: bool,
@@ -25,7 +25,7 @@ pub struct Handover<'a> {
 impl<'a> Handover<'a> {
     /// To these, at most `most` at once. Those whose addresses differ only in case go together to
     /// servers of our own alone (`private`): others are known to give one reply for both.
-    pub fn new(recipients: &'a [Rcpt<'a>], most: usize, private: bool) -> Self {
+    pub fn new(recipients: &'a [OutgoingRcpt<'a>], most: usize, private: bool) -> Self {
         let mut handover = Self {
             recipients,
             most: most.max(1),
@@ -41,7 +41,7 @@ impl<'a> Handover<'a> {
     }
 
     /// The recipients of the transaction at hand.
-    pub fn batch(&self) -> Vec<Rcpt<'a>> {
+    pub fn batch(&self) -> Vec<OutgoingRcpt<'a>> {
         self.batch.iter().map(|place| self.recipients[*place]).collect()
     }
 
@@ -127,7 +127,7 @@ mod tests {
 
     /// The batches of a server that takes everything.
     fn batches(addresses: &str, most: usize, private: bool) -> String {
-        let recipients: Vec<_> = addresses.split(' ').map(Rcpt::new).collect();
+        let recipients: Vec<_> = addresses.split(' ').map(OutgoingRcpt::new).collect();
         let mut handover = Handover::new(&recipients, most, private);
         let mut batches = Vec::new();
         loop {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_was_too_much_goes_next_as_long_as_others_are_taken() {
-        let recipients = ["a", "b", "c", "d"].map(Rcpt::new);
+        let recipients = ["a", "b", "c", "d"].map(OutgoingRcpt::new);
         let mut handover = Handover::new(&recipients, 9, false);
         let addresses = |handover: &Handover<'_>| {
             handover.batch().iter().map(|to| to.address).collect::<Vec<_>>().join(" ")
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn trouble_is_the_end_for_those_that_are_left() {
-        let recipients = ["a", "b", "c"].map(Rcpt::new);
+        let recipients = ["a", "b", "c"].map(OutgoingRcpt::new);
         let mut handover = Handover::new(&recipients, 1, false);
         assert!(handover.take(transacted(vec![delivered()], 0, None)));
         let trouble = SiteTrouble::deferred(Reply::new(421, Enhanced(4, 3, 2), "bye"));

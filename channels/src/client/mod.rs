@@ -13,7 +13,7 @@ mod settings;
 mod stream;
 
 pub use connection::{Connection, Stale};
-pub use exchange::{Delivery, Rcpt, Transacted};
+pub use exchange::{Outgoing, OutgoingRcpt, Transacted};
 pub use handover::Handover;
 pub use progress::{Progress, WaitsFor};
 pub use settings::Settings;

@@ -7,7 +7,6 @@
 
 use std::{fmt, io};
 
-use super::resolve::Unresolved;
 use crate::{
     mail::{Enhanced, Outcome, Reply, SiteTrouble},
     wire::replies::Garbled,
@@ -153,18 +152,6 @@ impl fmt::Display for Stage {
 pub(crate) fn unreachable(peer: &str, lost: &Lost) -> SiteTrouble {
     let text = format!("connect to {peer}: {lost}");
     SiteTrouble::deferred(Reply::with_text(451, Enhanced(4, 4, 1), text))
-}
-
-/// The next hop's name has no address, or none could be asked for. Both are tried again: a name
-/// that does not exist may be a slip in the configuration, or exist tomorrow. RFC 3463 section 3.5
-/// tells them apart as "unable to route" and "directory server failure".
-pub(crate) fn unresolved(peer: &str, unresolved: &Unresolved) -> SiteTrouble {
-    let detail = match unresolved {
-        Unresolved::NoSuchHost(_) => 4,
-        Unresolved::NoAnswer(_) => 3,
-    };
-    let text = format!("look up {peer}: {unresolved}");
-    SiteTrouble::deferred(Reply::with_text(451, Enhanced(4, 4, detail), text))
 }
 
 const CONNECTION: Enhanced = Enhanced(4, 4, 2);

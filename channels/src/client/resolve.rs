@@ -9,6 +9,7 @@ use dns_lookup::{LookupError, LookupErrorKind, lookup_host};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::policy::Lost;
+use crate::mail::{Enhanced, Reply, SiteTrouble};
 
 /// Why there is no address.
 #[derive(Debug, thiserror::Error)]
@@ -49,13 +50,24 @@ impl From<LookupError> for Unresolved {
     }
 }
 
+/// The next hop's name has no address, or none could be asked for. Both are tried again: a name
+/// that does not exist may be a slip in the configuration, or exist tomorrow. RFC 3463 section 3.5
+/// tells them apart as "unable to route" and "directory server failure".
+pub(crate) fn unresolved(peer: &str, unresolved: &Unresolved) -> SiteTrouble {
+    let detail = match unresolved {
+        Unresolved::NoSuchHost(_) => 4,
+        Unresolved::NoAnswer(_) => 3,
+    };
+    let text = format!("look up {peer}: {unresolved}");
+    SiteTrouble::deferred(Reply::with_text(451, Enhanced(4, 4, detail), text))
+}
+
 /// Addresses of one next hop that are tried.
 const MAX_ADDRESSES: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::policy::unresolved, mail::Enhanced};
 
     #[test]
     fn a_name_that_does_not_exist_is_told_from_one_that_nobody_could_look_up() {

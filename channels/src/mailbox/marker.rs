@@ -11,33 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{dir::Dir, partition::PartitionError};
-
-/// Why a partition is not there.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Away {
-    /// The system cannot reach it.
-    #[error("the store {path}: {error}", path = .path.display())]
-    Unreachable {
-        /// Its root.
-        path: PathBuf,
-        /// In the system's words.
-        error: String,
-    },
-    /// There is a directory, and it is not the one that was there before.
-    #[error(
-        "the store {path} has lost its marker {MARKER}: is its file system mounted? \
-         (If this is the store all the same, make the file {path}/{MARKER}; where a new store is to \
-         begin, remove {known})",
-        path = .path.display(), known = .known.display()
-    )]
-    Unmarked {
-        /// Its root.
-        path: PathBuf,
-        /// Where it is remembered.
-        known: PathBuf,
-    },
-}
+use super::{
+    dir::Dir,
+    error::{Away, MARKER, PartitionError},
+};
 
 /// A root that was found to be one.
 #[derive(Debug)]
@@ -133,8 +110,6 @@ fn line_of(root: &Path) -> &[u8] {
     root.as_os_str().as_encoded_bytes()
 }
 
-/// In the root of every partition.
-pub const MARKER: &str = ".relais-store";
 const TEXT: &str =
     "This directory is a store of relais. The file tells it from an empty mount point.\n";
 

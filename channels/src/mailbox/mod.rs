@@ -5,7 +5,9 @@
 //! is in [`spill`].
 
 mod alarms;
+mod delivery;
 mod dir;
+mod error;
 pub mod journal;
 mod maildir;
 mod marker;
@@ -14,6 +16,7 @@ mod memory_dir;
 mod name;
 mod open_file;
 mod partition;
+mod plan;
 mod quota;
 mod recovery;
 mod room;
@@ -22,12 +25,10 @@ mod subscriptions;
 
 use std::{io, path::Path};
 
-pub use marker::{Away, MARKER};
+pub use delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA};
+pub use error::{Away, MARKER, PartitionError};
 pub use name::{MailboxName, NameError};
-pub use partition::{
-    Answer, Body, Delivery, MADE_ALWAYS, Partition, PartitionError, Rcpt, TRUSTED_FOLDER,
-    WITHOUT_QUOTA,
-};
+pub use partition::Partition;
 pub use room::Lack;
 
 /// Whether a partition has been at `root` before, as the file `known` remembers it.

@@ -9,18 +9,21 @@
 //! moved by its reader, may come back; and so may what was refused because the journal or the disk
 //! failed, until another journal is begun.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io, sync::Arc};
 
 use relais_config::store::{Autocreate, Quota, Store};
 
 use super::{
     MailboxName,
     alarms::Alarms,
+    delivery::{Answer, Body, Delivery, MADE_ALWAYS, Rcpt, TRUSTED_FOLDER, WITHOUT_QUOTA},
     dir::Dir,
-    journal::{self, CAPACITY, Checkpoints, Journal, JournalError, Opened, record_size},
+    error::{Away, PartitionError},
+    journal::{self, CAPACITY, Checkpoints, Journal, Opened, record_size},
     maildir::{self, FileNames, Maildir},
-    marker::{Away, Marker},
-    quota::{self, Account, Limit, Refused},
+    marker::Marker,
+    plan::{Batch, Plan, Target, Way},
+    quota::{self, Limit, Refused},
     recovery,
     room::{Lack, Room},
     spill::SpillDir,
@@ -28,7 +31,7 @@ use super::{
 };
 use crate::{
     disk::{Disk, RealDisk, is_full},
-    mail::{Enhanced, Reply, XQuota},
+    mail::{Enhanced, Reply},
 };
 
 /// The tree and everything known about it. Blocks; one thread drives it.
@@ -43,129 +46,6 @@ pub struct Partition {
     default_quota: Quota,
     alarms: Alarms,
     room: Room,
-}
-
-/// One message to be delivered here.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The octets as they are to lie in the mailboxes.
-    pub body: Body,
-    /// At least one.
-    pub recipients: Vec<Rcpt>,
-}
-
-/// Where the octets of a message wait.
-#[derive(Debug)]
-pub enum Body {
-    /// In memory.
-    Whole(Vec<u8>),
-    /// In a file in [`Partition::spill_dir`], synced, with its directory entry not yet. It is
-    /// the partition's from now on.
-    File {
-        /// Its name.
-        name: String,
-        /// Octets.
-        size: u64,
-    },
-}
-
-/// One recipient of a [`Delivery`].
-#[derive(Clone, Debug)]
-pub struct Rcpt {
-    /// Where to.
-    pub mailbox: MailboxName,
-    /// As it stood in RCPT; the reply repeats it.
-    pub as_given: String,
-    /// What the directory says.
-    pub quota: Option<XQuota>,
-    /// [`TRUSTED_FOLDER`], [`WITHOUT_QUOTA`], [`MADE_ALWAYS`]; other bits mean nothing here.
-    pub flags: u32,
-}
-
-/// What became of one recipient of a [`Delivery`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Answer {
-    /// What its client is told. A 250 is durable.
-    pub reply: Reply,
-    /// The mailbox or folder, relative to the root: where the message lies, or should have lain.
-    pub place: String,
-}
-
-/// Why a partition cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PartitionError {
-    /// It is not there; it may come back.
-    #[error(transparent)]
-    Away(#[from] Away),
-    /// Another process has it, or its journal cannot be read.
-    #[error("{path}: {source}")]
-    Journal {
-        /// The root of the partition.
-        path: PathBuf,
-        /// What happened.
-        source: JournalError,
-    },
-    /// A directory cannot be made or read.
-    #[error("{path}: {source}")]
-    Io {
-        /// The directory.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-}
-
-impl PartitionError {
-    /// Whether it opens as soon as there is room on its file system.
-    pub fn wants_room(&self) -> bool {
-        match self {
-            Self::Journal { source: JournalError::Io { source, .. }, .. }
-            | Self::Io { source, .. } => is_full(source),
-            Self::Away(_) | Self::Journal { .. } => false,
-        }
-    }
-}
-
-/// A delivery under way.
-struct Plan {
-    /// The name of its file.
-    name: String,
-    /// Each directory once, however many recipients share it.
-    targets: Vec<Target>,
-    /// For each recipient, in order.
-    ways: Vec<Way>,
-    /// It does not go through the journal: what it needs is made durable when it is placed.
-    direct: bool,
-    /// It lay in its mailboxes and was removed from there, and nobody knows what the disk has.
-    removed: bool,
-}
-
-/// A mailbox or folder that gets the message.
-#[derive(Clone)]
-struct Target {
-    /// The mailbox, relative to the root; what it holds has been counted there.
-    maildir: String,
-    /// The mailbox, or the folder in it.
-    dir: String,
-    /// Where it lies as far as the journal knows, when that is somewhere else.
-    recorded: Option<String>,
-    /// It did not get the message after all.
-    refused: Option<Reply>,
-}
-
-/// What became of a recipient.
-enum Way {
-    /// As of this target.
-    To(usize),
-    /// Its reply was known before anything was written.
-    Settled(Reply),
-}
-
-/// What the deliveries of one batch have looked at, and what they have counted there.
-#[derive(Default)]
-struct Batch {
-    open: HashMap<String, Arc<Maildir>>,
-    accounts: HashMap<String, Account>,
 }
 
 impl Partition {
@@ -630,89 +510,6 @@ impl Partition {
     }
 }
 
-impl Plan {
-    /// Where a start would put the message, or find it, against what is answered.
-    fn astray(&self) -> Vec<&str> {
-        let mut dirs = Vec::new();
-        for Target { dir, recorded, refused, .. } in &self.targets {
-            if !self.direct && (refused.is_some() || recorded.is_some()) {
-                dirs.push(recorded.as_deref().unwrap_or(dir));
-            }
-            if self.removed {
-                dirs.push(dir);
-            }
-        }
-        dirs
-    }
-
-    fn answer(&self, delivery: &Delivery) -> Vec<Answer> {
-        let answer = |(way, rcpt): (&Way, &Rcpt)| match way {
-            Way::Settled(reply) => Answer::refused(rcpt, reply),
-            Way::To(target) => {
-                let Target { dir, refused, .. } = &self.targets[*target];
-                let delivered =
-                    || Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given));
-                Answer { reply: refused.clone().unwrap_or_else(delivered), place: dir.clone() }
-            }
-        };
-        self.ways.iter().zip(&delivery.recipients).map(answer).collect()
-    }
-}
-
-impl Answer {
-    /// A recipient that nothing was tried for.
-    pub fn refused(rcpt: &Rcpt, reply: &Reply) -> Self {
-        Self { reply: reply.clone(), place: rcpt.mailbox.maildir() }
-    }
-}
-
-impl Batch {
-    /// The mailbox or folder at `path`, looked at once for each batch.
-    fn open(&mut self, root: &Dir, path: &str) -> io::Result<Option<Arc<Maildir>>> {
-        if let Some(maildir) = self.open.get(path) {
-            return Ok(Some(maildir.clone()));
-        }
-        let opened = Maildir::open(root, path)?;
-        Ok(opened.map(|maildir| self.keep(path, maildir)))
-    }
-
-    fn keep(&mut self, path: &str, maildir: Maildir) -> Arc<Maildir> {
-        if self.open.len() >= MAX_OPEN {
-            self.open.clear();
-        }
-        let maildir = Arc::new(maildir);
-        self.open.insert(path.to_owned(), maildir.clone());
-        maildir
-    }
-
-    fn forget(&mut self, target: &Target) {
-        self.open.remove(&target.dir);
-        self.open.remove(&target.maildir);
-    }
-
-    fn account(&mut self, maildir: &str) -> &mut Account {
-        self.accounts.entry(maildir.to_owned()).or_default()
-    }
-
-    /// Gives back what was counted.
-    fn refuse(&mut self, target: &mut Target, delivery: &Delivery, reply: &Reply) {
-        if target.refused.is_none() {
-            self.account(&target.maildir).refund(delivery.body.size());
-            target.refused = Some(reply.clone());
-        }
-    }
-}
-
-impl Body {
-    /// Octets.
-    pub fn size(&self) -> u64 {
-        match self {
-            Self::Whole(octets) => octets.len() as u64,
-            Self::File { size, .. } => *size,
-        }
-    }
-}
-
 /// Octets of journal that a delivery takes at most.
 fn journal_size(delivery: &Delivery) -> usize {
     let Body::Whole(octets) = &delivery.body else { return 0 };
@@ -723,13 +520,6 @@ fn journal_size(delivery: &Delivery) -> usize {
 fn trouble(error: &io::Error) -> Reply {
     if is_full(error) { NO_SPACE } else { IO_ERROR }
 }
-
-/// In [`Rcpt::flags`]: the folder comes from the user's own rules, and is made if need be.
-pub const TRUSTED_FOLDER: u32 = 1;
-/// In [`Rcpt::flags`]: the mailbox is made, whatever the configuration says. No client sends it.
-pub const MADE_ALWAYS: u32 = 1 << 31;
-/// In [`Rcpt::flags`]: deliver although the mailbox is full.
-pub const WITHOUT_QUOTA: u32 = 2;
 
 // The original's codes are the enhanced code written without its dots.
 const OVER_QUOTA: Reply = Reply::new(422, Enhanced(4, 2, 2), "Quota Exceeded");
@@ -743,8 +533,6 @@ const NO_INODES: Reply = Reply::new(452, Enhanced(4, 3, 1), "no inodes left for 
 const WHOLE: &str = ".tmp";
 /// Octets of a directory's name in a record, and of a file's.
 const MAX_PATHS: usize = 800;
-/// Mailboxes and folders that are open at once, two descriptors each.
-const MAX_OPEN: usize = 64;
 
 #[cfg(test)]
 #[path = "crash_tests.rs"]

@@ -3,13 +3,16 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, symlink},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::*;
-use crate::{mail::Address, mailbox::spill::SPILL};
+use crate::{
+    mail::{Address, XQuota},
+    mailbox::spill::SPILL,
+};
 
 fn store(root: &Path, autocreate: Autocreate) -> Store {
     Store { path: root.to_owned(), autocreate, default_quota: Quota::default() }

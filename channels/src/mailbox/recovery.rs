@@ -133,7 +133,7 @@ impl Mailboxes {
     }
 }
 
-impl super::journal::Mailboxes for Mailboxes {
+impl super::journal::Restorer for Mailboxes {
     fn foresee(&mut self, record: &[u8]) -> io::Result<()> {
         let (dirs, name, octets) = parse(record)?;
         if dirs.is_empty() {
@@ -282,7 +282,7 @@ const LOST: &str = ".lost";
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
-    use super::{super::journal::Mailboxes as _, *};
+    use super::{super::journal::Restorer as _, *};
 
     #[test]
     fn a_message_comes_back_only_where_it_is_missing_or_torn() {

@@ -11,14 +11,14 @@ use std::{
     },
 };
 
-use super::{Body, dir::Dir, open_file::OpenFile};
+use super::{delivery::Body, dir::Dir, open_file::OpenFile};
 
 /// Where a partition keeps files on their way into mailboxes. Cheap to clone: all clones are one.
 #[derive(Clone, Debug)]
-pub struct SpillDir(Arc<Shared>);
+pub struct SpillDir(Arc<SpillRoot>);
 
 #[derive(Debug)]
-struct Shared {
+struct SpillRoot {
     root: Arc<Dir>,
     dir: RwLock<Arc<Dir>>,
 }
@@ -27,7 +27,7 @@ impl SpillDir {
     /// The one of the partition at `root`, made if it is not there.
     pub(super) fn open(root: Arc<Dir>) -> io::Result<Self> {
         let dir = RwLock::new(Arc::new(root.make(SPILL)?));
-        Ok(Self(Arc::new(Shared { root, dir })))
+        Ok(Self(Arc::new(SpillRoot { root, dir })))
     }
 
     /// The directory as it was last opened.

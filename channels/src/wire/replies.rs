@@ -23,30 +23,30 @@ pub(crate) struct Replies {
 pub(crate) enum Garbled {
     /// No line end within [`MAX_LINE`].
     #[error("a reply line is longer than {MAX_LINE} octets: {0}")]
-    LineTooLong(Words),
+    LineTooLong(Quoted),
     /// More than [`MAX_LINES`].
     #[error("a reply has more than {MAX_LINES} lines")]
     TooManyLines,
     /// The line does not begin with a code from 200 to 599 and a blank or hyphen.
     #[error("a reply line begins with no reply code: {0}")]
-    NoCode(Words),
+    NoCode(Quoted),
     /// The code changed between the lines of one reply.
     #[error("the lines of a reply have different codes: {0}")]
-    CodeChanged(Words),
+    CodeChanged(Quoted),
 }
 
 /// The beginning of what a peer said that cannot be understood.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Words(Box<str>);
+pub(crate) struct Quoted(Box<str>);
 
-impl Words {
+impl Quoted {
     fn of(line: &[u8]) -> Self {
         Self(printable(line, MAX_WORDS).collect())
     }
 }
 
 /// Between quotation marks.
-impl fmt::Display for Words {
+impl fmt::Display for Quoted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0)
     }
@@ -75,13 +75,13 @@ impl Replies {
             let Some(end) = memchr::memchr(b'\n', rest) else {
                 let too_long = rest.len() >= MAX_LINE;
                 return if too_long {
-                    Err(Garbled::LineTooLong(Words::of(rest)))
+                    Err(Garbled::LineTooLong(Quoted::of(rest)))
                 } else {
                     Ok(None)
                 };
             };
             if end >= MAX_LINE {
-                return Err(Garbled::LineTooLong(Words::of(rest)));
+                return Err(Garbled::LineTooLong(Quoted::of(rest)));
             }
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
             let last = add(&mut self.begun, line)?;
@@ -100,7 +100,7 @@ impl Replies {
 
 /// Adds one line to the reply it belongs to; says whether it was the last.
 fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
-    let (code, last, text) = split(line).ok_or_else(|| Garbled::NoCode(Words::of(line)))?;
+    let (code, last, text) = split(line).ok_or_else(|| Garbled::NoCode(Quoted::of(line)))?;
     let (enhanced, text) = enhanced(code, text);
     let Some(begun) = begun else {
         let text = printable(text, MAX_TEXT).collect();
@@ -108,7 +108,7 @@ fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
         return Ok(last);
     };
     if begun.code != code {
-        return Err(Garbled::CodeChanged(Words::of(line)));
+        return Err(Garbled::CodeChanged(Quoted::of(line)));
     }
     begun.lines += 1;
     if begun.lines > MAX_LINES {
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn what_is_no_reply_is_called_so() {
         let long = [b"250 ".as_slice(), &[b'x'; MAX_LINE]].concat();
-        let no_code = |words: &[u8]| Garbled::NoCode(Words::of(words));
+        let no_code = |words: &[u8]| Garbled::NoCode(Quoted::of(words));
         let rows: [(&str, &[u8], Garbled); 9] = [
             ("words", b"hello\r\n", no_code(b"hello")),
             ("a code out of range", b"199 x\r\n", no_code(b"199 x")),
@@ -227,9 +227,9 @@ mod tests {
             (
                 "a code that changes",
                 b"250-a\r\n251 b\r\n",
-                Garbled::CodeChanged(Words::of(b"251 b")),
+                Garbled::CodeChanged(Quoted::of(b"251 b")),
             ),
-            ("a line without end", &long, Garbled::LineTooLong(Words::of(&long))),
+            ("a line without end", &long, Garbled::LineTooLong(Quoted::of(&long))),
         ];
         for (name, octets, want) in rows {
             let garbled = parse(octets).expect_err(name);

@@ -6,6 +6,8 @@
 
 use memchr::memmem;
 
+use super::text::At;
+
 /// Stuffs one message.
 #[derive(Debug, Default)]
 pub struct Stuffer {
@@ -17,15 +19,6 @@ pub struct Stuffer {
 pub struct Stuffed<'a, 'b> {
     stuffer: &'b mut Stuffer,
     rest: &'a [u8],
-}
-
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum At {
-    #[default]
-    LineStart,
-    Inside,
-    /// Behind a CR.
-    Cr,
 }
 
 impl Stuffer {

@@ -29,9 +29,13 @@ pub enum TextFault {
     LongLine(usize),
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum At {
+/// Where in a line content has been cut.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum At {
+    /// Before its first octet.
+    #[default]
     LineStart,
+    /// Behind some of its octets.
     Inside,
     /// Behind a CR.
     Cr,

@@ -237,15 +237,15 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         Connection::open(&NextHop::Unix(path), 24, &settings).await.expect("a server");
     let full = Some(XQuota { size: 1, messages: 1 });
     let to = [
-        client::Rcpt::new("jdoe"),
-        client::Rcpt { quota: full, ..client::Rcpt::new("amy@sesta.com") },
-        client::Rcpt { quota: full, flags: 3, ..client::Rcpt::new("bob+New") },
+        client::OutgoingRcpt::new("jdoe"),
+        client::OutgoingRcpt { quota: full, ..client::OutgoingRcpt::new("amy@sesta.com") },
+        client::OutgoingRcpt { quota: full, flags: 3, ..client::OutgoingRcpt::new("bob+New") },
     ];
     for n in 0..3 {
         let text = format!("Subject: {n}\r\n\r\n.\r\n..dots\r\n");
         let content = Content::Whole(text.into());
         let delivery =
-            client::Delivery { eight_bit: true, ..client::Delivery::new("", &to, content.size()) };
+            client::Outgoing { eight_bit: true, ..client::Outgoing::new("", &to, content.size()) };
         let attempt = connection.deliver(&delivery, &content, None).await.expect("it is open");
         assert_eq!(attempt.attempt.trouble, None);
         let replies: Vec<_> = attempt.attempt.outcomes.iter().map(Outcome::reply).collect();

@@ -11,8 +11,8 @@ use std::{
 use super::{
     file::create,
     format::{Header, scan},
-    replay::Mailboxes,
-    shared::{Health, Shared, State},
+    replay::Restorer,
+    shared::{Health, JournalState, Shared},
 };
 use crate::disk::{Disk, DiskFile};
 
@@ -25,7 +25,7 @@ pub struct Checkpoints {
     pub(super) wanted: u64,
     pub(super) shared: Arc<Shared>,
     pub(super) header: Header,
-    pub(super) mailboxes: Box<dyn Mailboxes>,
+    pub(super) mailboxes: Box<dyn Restorer>,
     /// A sync of the mailboxes has failed: what was placed since the last checkpoint may only look
     /// as if it were on the disk.
     pub(super) doubtful: bool,
@@ -164,7 +164,7 @@ impl Checkpoints {
         self.doubtful = false;
         let (file, header) = create(&*self.disk, &self.root, self.wanted)?;
         let mut state = self.shared.lock();
-        *state = State { closed: state.closed, ..State::new(file, &header) };
+        *state = JournalState { closed: state.closed, ..JournalState::new(file, &header) };
         self.header = header;
         self.shared.changed.notify_all();
         Ok(())

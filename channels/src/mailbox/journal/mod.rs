@@ -10,7 +10,7 @@
 //! [`open`] restores every record whose [`Journal::append`] returned `Ok` and which no
 //! checkpoint has covered since; possibly some that were being appended; never a damaged one. It
 //! never asks whether the machine was started anew: a file system can fail, and be mounted again,
-//! under the same kernel. [`Mailboxes::restore`] looks before it writes.
+//! under the same kernel. [`Restorer::restore`] looks before it writes.
 //!
 //! When a write or a sync fails, nobody knows any more what is on the disk. Then everything since
 //! the last checkpoint is written into its mailboxes once more, and another journal begun: see
@@ -30,7 +30,7 @@ pub use self::{
     checkpoints::{Checkpoints, Happening},
     file::{CAPACITY, JournalError},
     format::record_size,
-    replay::Mailboxes,
+    replay::Restorer,
     writer::Journal,
 };
 use self::{
@@ -56,7 +56,7 @@ pub fn open(
     disk: Arc<dyn Disk>,
     root: &Path,
     wanted: u64,
-    mut mailboxes: Box<dyn Mailboxes>,
+    mut mailboxes: Box<dyn Restorer>,
 ) -> Result<Opened, JournalError> {
     let lock = lock(&*disk, root)?;
     let (file, mut header) = existing(&*disk, root, wanted)?;

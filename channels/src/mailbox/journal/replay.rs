@@ -10,7 +10,7 @@ use super::{
 use crate::disk::DiskFile;
 
 /// Where records go.
-pub trait Mailboxes: Send {
+pub trait Restorer: Send {
     /// Sees every record before the first is restored: a later one may take an earlier one back.
     fn foresee(&mut self, record: &[u8]) -> io::Result<()>;
     /// Puts the message of a record where it belongs, unless the disk has it there already.
@@ -24,7 +24,7 @@ pub trait Mailboxes: Send {
 pub(super) fn replay(
     file: &dyn DiskFile,
     header: &mut Header,
-    mailboxes: &mut dyn Mailboxes,
+    mailboxes: &mut dyn Restorer,
 ) -> Result<(), JournalError> {
     let unplaced = "what the journal holds cannot be put into the mailboxes";
     scan(file, header, |record| mailboxes.foresee(record)).map_err(failed(unplaced))?;

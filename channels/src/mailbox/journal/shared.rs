@@ -12,7 +12,7 @@ use crate::disk::DiskFile;
 /// One for a journal; the writer and the checkpoints hold it.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<JournalState>,
     pub(super) changed: Condvar,
     _lock: Locked,
 }
@@ -20,7 +20,7 @@ pub(super) struct Shared {
 /// The file whose lock keeps other processes away.
 struct Locked(#[expect(dead_code, reason = "it is held, not used")] Arc<dyn DiskFile>);
 
-pub(super) struct State {
+pub(super) struct JournalState {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) capacity: u64,
     /// Everything before is durable in the mailboxes.
@@ -49,25 +49,25 @@ pub(super) enum Health {
 
 impl Shared {
     pub(super) fn new(file: Arc<dyn DiskFile>, header: &Header, lock: Arc<dyn DiskFile>) -> Self {
-        let state = Mutex::new(State::new(file, header));
+        let state = Mutex::new(JournalState::new(file, header));
         Self { state, changed: Condvar::new(), _lock: Locked(lock) }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, JournalState> {
         // The numbers are changed one by one; there is nothing that a panic could leave half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn wait<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, JournalState>,
         limit: Duration,
-    ) -> MutexGuard<'a, State> {
+    ) -> MutexGuard<'a, JournalState> {
         self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Everything before the head is in its place.
-    pub(super) fn placed(&self, state: &mut State) {
+    pub(super) fn placed(&self, state: &mut JournalState) {
         if state.placed == state.head {
             return;
         }
@@ -88,7 +88,7 @@ impl Shared {
     }
 
     /// A write or a sync failed: another journal has to be begun.
-    pub(super) fn fail(&self, state: &mut State, error: io::Error) {
+    pub(super) fn fail(&self, state: &mut JournalState, error: io::Error) {
         if state.health.is_well() {
             state.health = Health::Mending(error);
         }
@@ -96,7 +96,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl JournalState {
     pub(super) fn new(file: Arc<dyn DiskFile>, header: &Header) -> Self {
         let (tail, capacity) = (header.tail, header.capacity);
         Self {
@@ -119,7 +119,7 @@ impl fmt::Debug for Locked {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for JournalState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { tail, placed, head, .. } = self;
         write!(f, "State({tail} {placed} {head})")

@@ -23,7 +23,7 @@ const SMALL: u64 = 4 * PAGE;
 #[derive(Clone, Debug, Default)]
 struct Kept(Arc<Mutex<Vec<Vec<u8>>>>);
 
-impl Mailboxes for Kept {
+impl Restorer for Kept {
     fn foresee(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())
     }

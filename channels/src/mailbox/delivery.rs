@@ -1,0 +1,75 @@
+//! What a partition is asked to deliver, and what it answers.
+
+use crate::mail::{Reply, XQuota};
+
+use super::MailboxName;
+
+/// One message to be delivered here.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The octets as they are to lie in the mailboxes.
+    pub body: Body,
+    /// At least one.
+    pub recipients: Vec<Rcpt>,
+}
+
+/// Where the octets of a message wait.
+#[derive(Debug)]
+pub enum Body {
+    /// In memory.
+    Whole(Vec<u8>),
+    /// In a file in [`Partition::spill_dir`], synced, with its directory entry not yet. It is
+    /// the partition's from now on.
+    File {
+        /// Its name.
+        name: String,
+        /// Octets.
+        size: u64,
+    },
+}
+
+/// One recipient of a [`Delivery`].
+#[derive(Clone, Debug)]
+pub struct Rcpt {
+    /// Where to.
+    pub mailbox: MailboxName,
+    /// As it stood in RCPT; the reply repeats it.
+    pub as_given: String,
+    /// What the directory says.
+    pub quota: Option<XQuota>,
+    /// [`TRUSTED_FOLDER`], [`WITHOUT_QUOTA`], [`MADE_ALWAYS`]; other bits mean nothing here.
+    pub flags: u32,
+}
+
+/// What became of one recipient of a [`Delivery`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// What its client is told. A 250 is durable.
+    pub reply: Reply,
+    /// The mailbox or folder, relative to the root: where the message lies, or should have lain.
+    pub place: String,
+}
+
+impl Answer {
+    /// A recipient that nothing was tried for.
+    pub fn refused(rcpt: &Rcpt, reply: &Reply) -> Self {
+        Self { reply: reply.clone(), place: rcpt.mailbox.maildir() }
+    }
+}
+
+impl Body {
+    /// Octets.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Whole(octets) => octets.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+}
+
+/// In [`Rcpt::flags`]: the folder comes from the user's own rules, and is made if need be.
+pub const TRUSTED_FOLDER: u32 = 1;
+/// In [`Rcpt::flags`]: the mailbox is made, whatever the configuration says. No client sends it.
+pub const MADE_ALWAYS: u32 = 1 << 31;
+/// In [`Rcpt::flags`]: deliver although the mailbox is full.
+pub const WITHOUT_QUOTA: u32 = 2;

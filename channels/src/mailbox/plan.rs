@@ -1,0 +1,123 @@
+//! The deliveries of one batch: which mailboxes get each message, and what was opened and counted for
+//! them.
+
+use std::{collections::HashMap, io, sync::Arc};
+
+use super::{
+    delivery::{Answer, Delivery, Rcpt},
+    dir::Dir,
+    maildir::Maildir,
+    quota::Account,
+};
+use crate::mail::{Enhanced, Reply};
+
+/// A delivery under way.
+pub(super) struct Plan {
+    /// The name of its file.
+    pub(super) name: String,
+    /// Each directory once, however many recipients share it.
+    pub(super) targets: Vec<Target>,
+    /// For each recipient, in order.
+    pub(super) ways: Vec<Way>,
+    /// It does not go through the journal: what it needs is made durable when it is placed.
+    pub(super) direct: bool,
+    /// It lay in its mailboxes and was removed from there, and nobody knows what the disk has.
+    pub(super) removed: bool,
+}
+
+/// A mailbox or folder that gets the message.
+#[derive(Clone)]
+pub(super) struct Target {
+    /// The mailbox, relative to the root; what it holds has been counted there.
+    pub(super) maildir: String,
+    /// The mailbox, or the folder in it.
+    pub(super) dir: String,
+    /// Where it lies as far as the journal knows, when that is somewhere else.
+    pub(super) recorded: Option<String>,
+    /// It did not get the message after all.
+    pub(super) refused: Option<Reply>,
+}
+
+/// What became of a recipient.
+pub(super) enum Way {
+    /// As of this target.
+    To(usize),
+    /// Its reply was known before anything was written.
+    Settled(Reply),
+}
+
+/// What the deliveries of one batch have looked at, and what they have counted there.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) open: HashMap<String, Arc<Maildir>>,
+    pub(super) accounts: HashMap<String, Account>,
+}
+
+impl Plan {
+    /// Where a start would put the message, or find it, against what is answered.
+    pub(super) fn astray(&self) -> Vec<&str> {
+        let mut dirs = Vec::new();
+        for Target { dir, recorded, refused, .. } in &self.targets {
+            if !self.direct && (refused.is_some() || recorded.is_some()) {
+                dirs.push(recorded.as_deref().unwrap_or(dir));
+            }
+            if self.removed {
+                dirs.push(dir);
+            }
+        }
+        dirs
+    }
+
+    pub(super) fn answer(&self, delivery: &Delivery) -> Vec<Answer> {
+        let answer = |(way, rcpt): (&Way, &Rcpt)| match way {
+            Way::Settled(reply) => Answer::refused(rcpt, reply),
+            Way::To(target) => {
+                let Target { dir, refused, .. } = &self.targets[*target];
+                let delivered =
+                    || Reply::with_text(250, Enhanced(2, 5, 0), format!("{} OK", rcpt.as_given));
+                Answer { reply: refused.clone().unwrap_or_else(delivered), place: dir.clone() }
+            }
+        };
+        self.ways.iter().zip(&delivery.recipients).map(answer).collect()
+    }
+}
+
+impl Batch {
+    /// The mailbox or folder at `path`, looked at once for each batch.
+    pub(super) fn open(&mut self, root: &Dir, path: &str) -> io::Result<Option<Arc<Maildir>>> {
+        if let Some(maildir) = self.open.get(path) {
+            return Ok(Some(maildir.clone()));
+        }
+        let opened = Maildir::open(root, path)?;
+        Ok(opened.map(|maildir| self.keep(path, maildir)))
+    }
+
+    pub(super) fn keep(&mut self, path: &str, maildir: Maildir) -> Arc<Maildir> {
+        if self.open.len() >= MAX_OPEN {
+            self.open.clear();
+        }
+        let maildir = Arc::new(maildir);
+        self.open.insert(path.to_owned(), maildir.clone());
+        maildir
+    }
+
+    pub(super) fn forget(&mut self, target: &Target) {
+        self.open.remove(&target.dir);
+        self.open.remove(&target.maildir);
+    }
+
+    pub(super) fn account(&mut self, maildir: &str) -> &mut Account {
+        self.accounts.entry(maildir.to_owned()).or_default()
+    }
+
+    /// Gives back what was counted.
+    pub(super) fn refuse(&mut self, target: &mut Target, delivery: &Delivery, reply: &Reply) {
+        if target.refused.is_none() {
+            self.account(&target.maildir).refund(delivery.body.size());
+            target.refused = Some(reply.clone());
+        }
+    }
+}
+
+/// Mailboxes and folders that are open at once, two descriptors each.
+const MAX_OPEN: usize = 64;
