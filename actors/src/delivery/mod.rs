@@ -1,8 +1,12 @@
 //! What carries out the deliveries that the job controller has decided on.
 //!
-//! A pool bounds how many jobs run at once; a job ("master program") serves one channel over a
-//! number of connections.
+//! A pool bounds how many jobs run at once; a job ("master program") serves one channel by a
+//! number of couriers, each with a connection of its own.
 
+mod courier;
 pub mod job;
 mod life;
+pub mod parts;
 pub mod pool;
+pub mod presence;
+pub mod progress;

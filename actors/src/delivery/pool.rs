@@ -4,24 +4,21 @@
 //! `Err(PoolFull)`, and the job controller offers it again when a slot is free. A job lives from
 //! its first thread to its last.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use actix::Message;
-use relais_channels::client::{Progress, WaitsFor};
 use tracing::warn;
 
+use super::{
+    job::{EndJob, Job, RunThread},
+    parts::JobParts,
+    presence::{Presence, ThreadGone},
+};
 use crate::{
-    actor::{Actor, Ctx, Ground, Handle, Mailbox, Outlet, Placement, RestartCause},
-    channels::{ChannelId, Channels},
-    delivery::job::{EndJob, Job, RunThread},
+    actor::{Actor, Ctx, Ground, Handle, Mailbox, Outlet, RestartCause},
+    channels::ChannelId,
     job_controller::slots::JobId,
-    metrics::Metrics,
-    queue::{Destination, Queue, ThreadEnded, ThreadId},
-    rerouting::Rerouter,
-    spool::Spool,
+    queue::{Destination, ThreadEnded, ThreadId},
 };
 
 /// Offers one thread to run now, in a job that runs or in a new one. Accepting it promises exactly
@@ -47,41 +44,6 @@ pub struct RetireJob(pub JobId);
 #[rtype(result = "()")]
 pub struct SetJobLimit(pub usize);
 
-/// A thread's last word, sent when its [`Presence`] is dropped: after its end, or by a panic.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ThreadGone {
-    thread: ThreadId,
-    job: JobId,
-    destination: Destination,
-    panicked: bool,
-}
-
-/// A thread's place in its pool; whatever becomes of the thread, the pool learns that it is gone.
-pub struct Presence {
-    /// Its number.
-    pub thread: ThreadId,
-    /// What it serves.
-    pub destination: Destination,
-    job: JobId,
-    pool: Mailbox<Pool>,
-    finished: bool,
-}
-
-impl Presence {
-    /// The thread came to its end.
-    pub fn finish(mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        let (thread, job, destination) = (self.thread, self.job, self.destination.clone());
-        self.pool.tell(ThreadGone { thread, job, destination, panicked: !self.finished });
-    }
-}
-
 /// Every slot is taken. Not a failure of the thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("all {job_limit} slots of the pool are taken")]
@@ -90,56 +52,12 @@ pub struct PoolFull {
     pub job_limit: usize,
 }
 
-/// What every job of every pool needs.
-#[derive(Clone)]
-pub struct JobParts {
-    /// Our name in LHLO.
-    pub host: Arc<str>,
-    /// The channels of the configuration.
-    pub channels: Arc<Channels>,
-    /// Where messages are read.
-    pub spool: Spool,
-    /// Where work comes from.
-    pub queue: Mailbox<Queue>,
-    /// Who runs mail through the router again.
-    pub rerouter: Rerouter,
-    /// Which arbiter a thread runs on.
-    pub placement: Arc<Placement>,
-    /// Starts jobs.
-    pub ground: Ground,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// What the threads wait for.
-    pub progress: ThreadProgress,
-}
-
-/// What each thread waits for, for those who want to know. Cheap to clone: all clones are one.
-#[derive(Clone, Debug, Default)]
-pub struct ThreadProgress(Arc<Mutex<HashMap<ThreadId, Progress>>>);
-
-impl ThreadProgress {
-    /// That of a new thread.
-    pub(crate) fn begun(&self, thread: ThreadId, progress: Progress) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(thread, progress);
-    }
-
-    /// It has ended.
-    pub(crate) fn ended(&self, thread: ThreadId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&thread);
-    }
-
-    /// What a thread waits for, and since when in milliseconds since 1970.
-    pub fn of(&self, thread: ThreadId) -> Option<(WaitsFor, u64)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&thread)?.seen()
-    }
-}
-
 /// The actor.
 pub struct Pool {
     job_limit: usize,
     running: HashMap<JobId, RunningJob>,
     start_job: StartJob,
-    queue: Mailbox<Queue>,
+    ended: Outlet<ThreadEnded>,
     ground: Ground,
 }
 
@@ -159,21 +77,21 @@ struct RunningJob {
 
 impl Pool {
     /// A pool with no job running.
-    pub fn new(job_limit: usize, parts: JobParts) -> Self {
-        let (queue, ground) = (parts.queue.clone(), parts.ground.clone());
+    pub fn new(job_limit: usize, ended: Outlet<ThreadEnded>, parts: JobParts) -> Self {
+        let ground = parts.ground.clone();
         let start =
             move |channel| JobAddress::of(&parts.ground.start(Job::new(channel, parts.clone())));
-        Self::of_jobs(job_limit, Box::new(start), queue, ground)
+        Self::of_jobs(job_limit, Box::new(start), ended, ground)
     }
 
     /// A pool of whatever jobs `start_job` starts.
     pub(crate) fn of_jobs(
         job_limit: usize,
         start_job: StartJob,
-        queue: Mailbox<Queue>,
+        ended: Outlet<ThreadEnded>,
         ground: Ground,
     ) -> Self {
-        Self { job_limit, running: HashMap::new(), start_job, queue, ground }
+        Self { job_limit, running: HashMap::new(), start_job, ended, ground }
     }
 }
 
@@ -199,14 +117,8 @@ impl Handle<OfferThread> for Pool {
             RunningJob { job, threads: 0 }
         });
         running.threads += 1;
-        let pool = ctx.mailbox();
-        running.job.run.tell(RunThread(Presence {
-            thread,
-            destination,
-            job,
-            pool,
-            finished: false,
-        }));
+        let presence = Presence::new(thread, job, destination, ctx.mailbox().outlet());
+        running.job.run.tell(RunThread(presence));
         Ok(())
     }
 }
@@ -225,7 +137,7 @@ impl Handle<ThreadGone> for Pool {
             warn!(job = job.0, host, "a thread panicked; what it had in hand is tried again");
             self.ground.meter::<Job>().restarted(RestartCause::Panic);
         }
-        self.queue.tell(ThreadEnded { thread, destination, panicked });
+        self.ended.tell(ThreadEnded { thread, destination, panicked });
     }
 }
 

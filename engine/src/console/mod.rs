@@ -25,7 +25,7 @@ use std::{
 use relais_actors::{
     actor::{Gone, Mailbox},
     channels::{Channels, is_delivered},
-    delivery::pool::ThreadProgress,
+    delivery::progress::ThreadProgress,
     directory::LookupCounts,
     front::dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},

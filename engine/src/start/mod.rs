@@ -15,7 +15,11 @@ use actix::Arbiter;
 use relais_actors::{
     actor::{Ground, Mailbox, Placement},
     channels::Channels,
-    delivery::pool::{JobParts, Pool, ThreadProgress},
+    delivery::{
+        parts::{JobParts, WorkSource},
+        pool::Pool,
+        progress::ThreadProgress,
+    },
     directory::{Directory, DirectoryHandle, LookupCounts, OpenError, Source},
     front::descriptors::Descriptors,
     front::dispatcher::{Bound, Dispatcher},
@@ -169,7 +173,7 @@ impl Engine {
             host: config.host.as_str().into(),
             channels: channels.clone(),
             spool: spool.clone(),
-            queue: queue.clone(),
+            work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
             rerouter: rerouter.clone(),
             placement: placement.clone(),
             ground: ground.clone(),
@@ -177,7 +181,10 @@ impl Engine {
             progress: progress.clone(),
         };
         let pools = pools(&config).into_iter().map(|(name, limit)| {
-            ground.start_vital(&format!("pool {name}"), Pool::new(limit, parts.clone()))
+            ground.start_vital(
+                &format!("pool {name}"),
+                Pool::new(limit, queue.outlet(), parts.clone()),
+            )
         });
         connect(&config, &channels, &queue, &controller, pools.collect())?;
 

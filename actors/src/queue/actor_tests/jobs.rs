@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
     delivery::job::{EndJob, RunThread},
-    delivery::pool::Presence,
+    delivery::presence::Presence,
     queue::{Pull, Queue, Settle, Settled, Work},
     spool::open_recipients,
 };

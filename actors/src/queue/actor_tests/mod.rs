@@ -130,7 +130,7 @@ impl House {
                 let (ground, queue) = (ground.clone(), queue.clone());
                 move |_| JobAddress::of(&ground.start(StandIn::new(queue.clone(), script.clone())))
             };
-            ground.start(Pool::of_jobs(*limit, Box::new(start_job), queue, ground.clone()))
+            ground.start(Pool::of_jobs(*limit, Box::new(start_job), queue.outlet(), ground.clone()))
         });
         controller.tell(Connect { queue: queue.clone(), pools: pools.collect() });
         Self {

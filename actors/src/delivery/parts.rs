@@ -1,0 +1,45 @@
+//! What every job of every pool needs.
+
+use std::sync::Arc;
+
+use super::progress::ThreadProgress;
+use crate::{
+    actor::{Ground, Outlet, Placement},
+    channels::Channels,
+    metrics::Metrics,
+    queue::{Pull, Settle},
+    rerouting::Rerouter,
+    spool::Spool,
+};
+
+/// What every job of every pool needs.
+#[derive(Clone)]
+pub struct JobParts {
+    /// Our name in LHLO.
+    pub host: Arc<str>,
+    /// The channels of the configuration.
+    pub channels: Arc<Channels>,
+    /// Where messages are read.
+    pub spool: Spool,
+    /// Where work comes from.
+    pub work: WorkSource,
+    /// Who runs mail through the router again.
+    pub rerouter: Rerouter,
+    /// Which arbiter a thread runs on.
+    pub placement: Arc<Placement>,
+    /// Starts jobs.
+    pub ground: Ground,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What the threads wait for.
+    pub progress: ThreadProgress,
+}
+
+/// Where work comes from, and where it goes back to.
+#[derive(Clone, Debug)]
+pub struct WorkSource {
+    /// Asked for the next entry.
+    pub pull: Outlet<Pull>,
+    /// Told what became of the last.
+    pub settle: Outlet<Settle>,
+}
