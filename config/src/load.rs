@@ -3,30 +3,18 @@
 //! Reads everything before it complains: a mistake costs its field, nothing else. What the fields
 //! say about each other is checked afterwards, where both could be read.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs::File, io::Read, path::Path};
 
 use crate::{
-    Admin, Config, DeliveryOption, Dispatcher, JobController, MappingTable, Native, Notary,
-    RewriteRule, Spool, Store,
-    channel_fields::{Channels, Defaults},
-    consistency,
-    directory::AnyDirectory,
-    document::Document,
-    in_force,
-    kinds::{self, Count, List, Maybe, Pair, Table, Text, Time},
-    mistake::{Mistake, Mistakes, Places, Report, Warning},
-    names::{DOMAIN, TRANSPORT},
-    pieces,
-    reader::{Node, Reader},
-    section::{Form, Kind, Nested, Section, read_into},
-    source::Spot,
-    tls::Tls,
+    check::{consistency, not_yet},
+    file::{
+        form::read_into,
+        mistake::{Mistake, Mistakes, Places, Report, Warning},
+        pieces,
+        reader::{Node, Reader},
+        source::Spot,
+    },
+    sections::config::Config,
 };
 
 /// A file that was read, whatever came of it.
@@ -81,180 +69,11 @@ impl Config {
     pub fn parse(file: &str, text: &str) -> Result<(Self, Vec<Warning>), Mistakes> {
         Reading::of_text(file, text, None).into_config()
     }
-
-    /// Where a path of the file leads: relative ones lie below [`Config::data`].
-    pub fn path(&self, path: &Path) -> PathBuf {
-        self.data.join(path)
-    }
-
-    /// Says where the data directory lies: beside the file, unless it is given otherwise.
-    fn place_data(&mut self, folder: Option<&Path>, data: Option<&Path>) {
-        if let Some(data) = data {
-            data.clone_into(&mut self.data);
-        } else if let Some(folder) = folder
-            && self.data.is_relative()
-            && !self.data.as_os_str().is_empty()
-        {
-            let beside = folder.join(&self.data);
-            self.data = std::path::absolute(&beside).unwrap_or(beside);
-        }
-    }
-
-    /// Nothing but defaults.
-    pub(crate) fn blank() -> Self {
-        Self {
-            host: String::new(),
-            data: PathBuf::new(),
-            default_domain: String::new(),
-            dispatcher: Dispatcher::default(),
-            tls: None,
-            mappings: BTreeMap::new(),
-            general: BTreeMap::new(),
-            rewrite_rules: Vec::new(),
-            channels: Vec::new(),
-            job_controller: None,
-            directory: None,
-            delivery_options: Vec::new(),
-            transport: BTreeMap::new(),
-            virtual_alias: BTreeMap::new(),
-            aliases: BTreeMap::new(),
-            store: None,
-            native: None,
-            notary: Notary::default(),
-            max_received_lines: 50,
-            max_local_received_lines: 10,
-            max_shutdown: Duration::from_secs(8),
-            spool: Spool::default(),
-            admin: Admin::default(),
-        }
-    }
 }
 
 /// Everything that is to be said about `text`, in the order of the file.
 pub fn check(file: &str, text: &str) -> Report {
     Reading::of_text(file, text, None).report
-}
-
-impl Section for Config {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.required("host", r#""mail.example.org""#, DOMAIN, &mut self.host);
-        form.required("data", r#""/var/lib/relais""#, kinds::Path, &mut self.data);
-        form.required("default_domain", r#""example.org""#, DOMAIN, &mut self.default_domain);
-        form.required(
-            "dispatcher",
-            "(services: {...})",
-            Nested(Dispatcher::default),
-            &mut self.dispatcher,
-        );
-        form.field("tls", Maybe(Nested(Tls::blank)), &mut self.tls);
-        form.field("mappings", Table(Mapping), &mut self.mappings);
-        form.field("general", Table(Text), &mut self.general);
-        form.field("rewrite_rules", List(Rule), &mut self.rewrite_rules);
-        let mut defaults = Defaults::none();
-        form.read_only(&mut defaults);
-        form.required(
-            "channels",
-            r#"[(name: "l", tag: "mail.example.org", program: Local), ...]"#,
-            List(Channels::new(defaults)),
-            &mut self.channels,
-        );
-        let controller = Maybe(Nested(JobController::blank));
-        form.field("job_controller", controller, &mut self.job_controller);
-        form.field("directory", Maybe(AnyDirectory), &mut self.directory);
-        form.field("delivery_options", List(Delivery), &mut self.delivery_options);
-        form.field("transport", Table(TRANSPORT), &mut self.transport);
-        form.field("virtual_alias", Table(List(Text)), &mut self.virtual_alias);
-        form.field("aliases", Table(List(Text)), &mut self.aliases);
-        form.field("store", Maybe(Nested(Store::blank)), &mut self.store);
-        form.field("native", Maybe(Nested(Native::blank)), &mut self.native);
-        form.field("notary", Nested(Notary::default), &mut self.notary);
-        let lines = || Count(1..=1_000);
-        form.field("max_received_lines", lines(), &mut self.max_received_lines);
-        form.field("max_local_received_lines", lines(), &mut self.max_local_received_lines);
-        let up_to = Duration::from_secs(600);
-        form.field("max_shutdown", Time(Duration::ZERO..=up_to), &mut self.max_shutdown);
-        form.field("spool", Nested(Spool::default), &mut self.spool);
-        form.field("admin", Nested(Admin::default), &mut self.admin);
-    }
-}
-
-/// A rewrite rule.
-struct Rule;
-
-impl Kind<RewriteRule> for Rule {
-    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<RewriteRule> {
-        let (pattern, template) = Pair.read(node, reader)?;
-        let rule = RewriteRule::parse(&pattern, &template);
-        let pattern_is_wrong = || RewriteRule::parse(&pattern, "$U%$H@tag").is_err();
-        rule.map_err(|error| {
-            reader.wrong_template(&half(node, pattern_is_wrong()), &error);
-        })
-        .ok()
-    }
-
-    fn print(&self, value: &RewriteRule) -> Document {
-        Pair.print(&(value.pattern.clone(), value.template.clone()))
-    }
-}
-
-/// A mapping table.
-struct Mapping;
-
-impl Kind<MappingTable> for Mapping {
-    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<MappingTable> {
-        let entries = List(Entry).read(node, reader)?;
-        MappingTable::parse(entries).ok()
-    }
-
-    fn print(&self, value: &MappingTable) -> Document {
-        let entries = value
-            .entries
-            .iter()
-            .map(|(pattern, template)| Pair.print(&(pattern.clone(), template.clone())));
-        Document::List(entries.collect())
-    }
-}
-
-/// An entry of a mapping table, tried by itself so that each one that is wrong is named.
-struct Entry;
-
-impl Kind<(String, String)> for Entry {
-    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<(String, String)> {
-        let entry = Pair.read(node, reader)?;
-        if let Err((_, error)) = MappingTable::parse(vec![entry.clone()]) {
-            let pattern_alone = vec![(entry.0, "$Y".to_owned())];
-            let pattern_is_wrong = MappingTable::parse(pattern_alone).is_err();
-            reader.wrong_template(&half(node, pattern_is_wrong), &error);
-            return None;
-        }
-        Some(entry)
-    }
-
-    fn print(&self, value: &(String, String)) -> Document {
-        Pair.print(value)
-    }
-}
-
-/// A delivery option.
-struct Delivery;
-
-impl Kind<DeliveryOption> for Delivery {
-    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<DeliveryOption> {
-        let text = Text.read(node, reader)?;
-        let option = DeliveryOption::parse(&text);
-        option.map_err(|error| reader.wrong_template(node, &error)).ok()
-    }
-
-    fn print(&self, value: &DeliveryOption) -> Document {
-        Document::text(&value.text)
-    }
-}
-
-/// The pattern or the template of a pair, wherever the error counts from.
-fn half<'a>(node: &Node<'a>, pattern: bool) -> Node<'a> {
-    let halves = pieces::pair(node.text);
-    let text = halves.map_or(node.text, |(first, second)| if pattern { first } else { second });
-    Node { text, path: node.path.clone() }
 }
 
 fn read(file: &str, text: &str, folder: Option<&Path>, data: Option<&Path>) -> Reading {
@@ -284,7 +103,7 @@ fn read_text<'a>(
         controller.complete();
     }
     consistency::check(&config, reader);
-    in_force::warn(&config, reader);
+    not_yet::warn(&config, reader);
     Some(config)
 }
 

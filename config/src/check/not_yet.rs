@@ -11,12 +11,15 @@ mod tests;
 use std::collections::{BTreeMap, HashSet};
 
 use crate::{
-    Channel, Config, Directory, Service,
-    channel::Program,
-    consistency::{Known, Tag, literal_tags, tag_of, transports, warn_of_mappings},
-    dispatcher,
-    reader::{Reader, lies_in},
-    tls::{Insist, Sides},
+    check::consistency::{Known, Tag, literal_tags, tag_of, transports, warn_of_mappings},
+    file::{paths::lies_in, reader::Reader},
+    sections::{
+        channel::{Channel, Program},
+        config::Config,
+        directory::Directory,
+        dispatcher::{self, Service},
+        tls::{Insist, Sides},
+    },
 };
 
 /// When a field does something.
@@ -316,7 +319,7 @@ fn warn_of_queue(config: &Config, reader: &mut Reader<'_>) {
 
 fn warn_of_services(config: &Config, reader: &mut Reader<'_>) {
     for service in &config.dispatcher.services {
-        let name = crate::source::shorten(&service.name);
+        let name = crate::file::source::shorten(&service.name);
         let path = |field: &str| format!("dispatcher.services[{name:?}].{field}");
         if service.program == dispatcher::Program::LmtpNative {
             let message = "LMTP into UNIX mailboxes is not there yet: the engine will not start \
@@ -424,8 +427,8 @@ fn warn_of_pools(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     let used: HashSet<&str> =
         (0..channels.len()).filter(served).map(|i| channels[i].pool.as_str()).collect();
     for pool in roles.config.job_controller.iter().flat_map(|controller| &controller.pools) {
-        let path = format!("job_controller.pools[{:?}]", crate::source::shorten(&pool.name));
-        let is_default = pool.name == crate::job_controller::DEFAULT_POOL;
+        let path = format!("job_controller.pools[{:?}]", crate::file::source::shorten(&pool.name));
+        let is_default = pool.name == crate::sections::job_controller::DEFAULT_POOL;
         if !is_default && !used.contains(pool.name.as_str()) {
             let message = "no channel that jobs serve is in this pool: no job runs in it";
             reader.warning_at(&path, message, false);
@@ -480,7 +483,7 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
         reader.warning_at("aliases", message, false);
     }
     for (name, values) in &config.aliases {
-        let name = crate::source::shorten(name);
+        let name = crate::file::source::shorten(name);
         for (i, value) in values.iter().enumerate() {
             let value = value.trim_start_matches([' ', '"']);
             let what = match value {

@@ -3,9 +3,13 @@
 //! A [`Section`] names its fields once, each with its [`Kind`]; the reader and the printer are two
 //! [`Form`]s that go through the same list. What can be read is printed, and the other way round.
 
-use crate::{
+use std::collections::HashSet;
+
+use crate::file::{
     document::Document,
-    reader::{Fields, Node, Reader},
+    pieces,
+    reader::{Node, Reader, suggest},
+    source::shorten,
 };
 
 /// A part of the configuration that is a section of the file.
@@ -94,4 +98,95 @@ impl Form for Printed {
     }
 
     fn read_only(&mut self, _: &mut impl Section) {}
+}
+
+/// The fields of one section, handed out by name.
+pub(crate) struct Fields<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    node: Node<'a>,
+    given: Vec<(&'a str, &'a str)>,
+    known: Vec<&'static str>,
+    /// Fields that need not be given because they are settled already.
+    settled: &'r [&'static str],
+}
+
+impl<'r, 'a> Fields<'r, 'a> {
+    /// Opens `( ... )`.
+    pub(crate) fn open(node: &Node<'a>, reader: &'r mut Reader<'a>) -> Option<Self> {
+        let Ok(pieces) = pieces::fields(node.text) else {
+            reader.unfit(node, "a section is expected: (field: value, ...)");
+            return None;
+        };
+        let mut seen = HashSet::new();
+        let mut given = Vec::with_capacity(pieces.len());
+        for (name, text) in pieces {
+            if seen.insert(name) {
+                given.push((name, text));
+            } else {
+                let path = node.field(name, text).path;
+                reader.mistake(name, &path, "this field is given twice", "once is enough");
+            }
+        }
+        Some(Self { reader, node: node.clone(), given, known: Vec::new(), settled: &[] })
+    }
+
+    /// Names fields that need not be given.
+    pub(crate) fn settled(mut self, names: &'r [&'static str]) -> Self {
+        self.settled = names;
+        self
+    }
+
+    /// Complains of fields that nobody asked for; gives the names of those that were taken.
+    pub(crate) fn finish(self) -> Vec<&'static str> {
+        for (name, _) in &self.given {
+            if !self.known.contains(name) && !self.reader.is_full() {
+                let path = self.node.field(name, name).path;
+                let message = format!("there is no field {}", shorten(name));
+                let accepted = suggest(name, &self.known, "the fields here are");
+                self.reader.mistake(name, &path, &message, &accepted);
+            }
+        }
+        let given = |name: &&&'static str| self.given.iter().any(|(given, _)| given == *name);
+        self.known.iter().filter(given).copied().collect()
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Node<'a>> {
+        self.known.push(name);
+        let (_, text) = self.given.iter().find(|(given, _)| *given == name)?;
+        let node = self.node.field(name, text);
+        self.reader.record(&node);
+        Some(node)
+    }
+}
+
+impl Form for Fields<'_, '_> {
+    fn field<T>(&mut self, name: &'static str, kind: impl Kind<T>, slot: &mut T) {
+        if let Some(node) = self.take(name)
+            && let Some(value) = kind.read(&node, self.reader)
+        {
+            *slot = value;
+        }
+    }
+
+    fn required<T>(
+        &mut self,
+        name: &'static str,
+        example: &'static str,
+        kind: impl Kind<T>,
+        slot: &mut T,
+    ) {
+        self.field(name, kind, slot);
+        let given = self.given.iter().any(|(given, _)| *given == name);
+        if !given && !self.settled.contains(&name) {
+            let Node { path, .. } = self.node.field(name, "");
+            let section = self.reader.spot_of(self.node.text);
+            let message = format!("the field {name} is missing");
+            let accepted = format!("it has no default; {name}: {example} is an example");
+            self.reader.note(section, &path, self.node.text, &message, &accepted);
+        }
+    }
+
+    fn read_only(&mut self, section: &mut impl Section) {
+        section.fields(self);
+    }
 }

@@ -7,7 +7,7 @@ use std::{collections::HashMap, fmt};
 
 use serde::Serialize;
 
-use crate::{reader::default_of, source::Spot};
+use crate::file::{paths::default_of, source::Spot};
 
 /// Something in the file that must be changed before the engine runs.
 #[derive(Clone, Debug, Serialize)]
@@ -135,7 +135,7 @@ impl Mistake {
             column: spot.column,
             field: field.to_owned(),
             message,
-            offending: crate::source::shorten(offending),
+            offending: crate::file::source::shorten(offending),
             accepted: accepted.to_owned(),
             spot,
         }

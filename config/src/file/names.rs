@@ -1,11 +1,13 @@
 //! Forms of names in the file: domains, channels, places to connect to.
 
 use crate::{
-    document::Document,
+    file::{
+        document::Document,
+        form::Kind,
+        kinds::Formed,
+        reader::{Node, Reader},
+    },
     grammar::{NextHop, is_domain_name, undotted},
-    kinds::Formed,
-    reader::{Node, Reader},
-    section::Kind,
 };
 
 /// A domain name; the final dot that it may be written with is no part of the value.

@@ -140,8 +140,8 @@ fn no_colon<'a>(
         Token::Word(value) | Token::Text(value) if is_name(name) => value,
         _ => return None,
     };
-    let message = format!("a colon is missing behind {}", crate::source::shorten(name));
-    let value = crate::source::shorten(value);
+    let message = format!("a colon is missing behind {}", crate::file::source::shorten(name));
+    let value = crate::file::source::shorten(value);
     Some(slip(name, &message, &format!("{name}: {value} is expected")))
 }
 
@@ -197,17 +197,18 @@ fn misplaced<'a>(
             _ => None,
         },
         Token::Word(s) if is_key && frame.open == "(" && s.contains('-') => {
-            let message = format!("{} is no name of a field", crate::source::shorten(s));
+            let message = format!("{} is no name of a field", crate::file::source::shorten(s));
             Some(slip(s, &message, "letters, digits and _ make one, and no -"))
         }
         Token::Text(s) | Token::Word(s) if frame.open == "(" && frame.keyed && first && last => {
-            let message = format!("{} has no name", crate::source::shorten(s));
+            let message = format!("{} has no name", crate::file::source::shorten(s));
             let accepted = "name: value is expected; a number has no comma in it";
             Some(slip(s, &message, accepted))
         }
         Token::Text(s) if !s.starts_with('r') => {
             let escape = unknown_escape(s)?;
-            let message = format!("{} means nothing in a text", crate::source::shorten(escape));
+            let message =
+                format!("{} means nothing in a text", crate::file::source::shorten(escape));
             let accepted = "a backslash is written \\\\, a double quote \\\"";
             Some(slip(escape, &message, accepted))
         }
@@ -354,14 +355,14 @@ fn quoted_name<'a>(text: &'a str, s: &'a str, frame: Option<&Frame<'a>>) -> Slip
 /// What begins at `next` is no part of the section that is still open.
 fn unclosed_before<'a>(text: &str, frame: &Frame<'a>, next: &str) -> Slip<'a> {
     let message = format!("the ({} that was opened here is not closed", of(frame));
-    let (line, next) = (line_of(text, next), crate::source::shorten(next));
+    let (line, next) = (line_of(text, next), crate::file::source::shorten(next));
     let accepted = format!("a ) is missing before line {line}, where {next} begins");
     slip(frame.open, &message, &accepted)
 }
 
 fn unquoted(s: &str) -> Slip<'_> {
-    let message = format!("{} stands without quotes", crate::source::shorten(s));
-    let shown = crate::source::shorten(s);
+    let message = format!("{} stands without quotes", crate::file::source::shorten(s));
+    let shown = crate::file::source::shorten(s);
     slip(
         s,
         &message,

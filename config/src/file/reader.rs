@@ -1,14 +1,12 @@
 //! Reading without stopping: every mistake is noted, and reading goes on behind it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::{
+use crate::file::{
     mistake::{Mistake, Places, Report, Warning},
     not_ron::first_slip,
-    pieces,
-    section::{Form, Kind, Section},
+    paths::{default_of, lies_in},
     source::{Source, Spot, shorten},
-    template::TemplateError,
 };
 
 /// The file while it is read: what was wrong so far, and where each field stands.
@@ -26,16 +24,6 @@ pub(crate) struct Node<'a> {
     pub(crate) text: &'a str,
     /// `channels[3].pool`.
     pub(crate) path: String,
-}
-
-/// The fields of one section, handed out by name.
-pub(crate) struct Fields<'r, 'a> {
-    reader: &'r mut Reader<'a>,
-    node: Node<'a>,
-    given: Vec<(&'a str, &'a str)>,
-    known: Vec<&'static str>,
-    /// Fields that need not be given because they are settled already.
-    settled: &'r [&'static str],
 }
 
 impl<'a> Reader<'a> {
@@ -62,10 +50,15 @@ impl<'a> Reader<'a> {
         self.mistake(node.text, &node.path, &message, expected);
     }
 
-    /// Notes that a rule or template in `node` is wrong.
-    pub(crate) fn wrong_template(&mut self, node: &Node<'a>, error: &TemplateError) {
-        let accepted = format!("accepted: {}", error.accepted);
-        self.mistake(node.inside(error.offset), &node.path, &error.message, &accepted);
+    /// Notes that what begins `offset` octets into the text of `node` is wrong.
+    pub(crate) fn mistake_inside(
+        &mut self,
+        node: &Node<'a>,
+        offset: usize,
+        message: &str,
+        accepted: &str,
+    ) {
+        self.mistake(node.inside(offset), &node.path, message, accepted);
     }
 
     /// Notes that the field at `path`, read before, is wrong; once, and not when something in
@@ -201,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A section of many lines is marked by its first character.
-    fn spot_of(&self, text: &str) -> Spot {
+    pub(crate) fn spot_of(&self, text: &str) -> Spot {
         let mut spot = self.source.spot(text);
         if text.contains('\n') {
             spot.width = 1;
@@ -209,7 +202,14 @@ impl<'a> Reader<'a> {
         spot
     }
 
-    fn note(&mut self, spot: Spot, path: &str, text: &str, message: &str, accepted: &str) {
+    pub(crate) fn note(
+        &mut self,
+        spot: Spot,
+        path: &str,
+        text: &str,
+        message: &str,
+        accepted: &str,
+    ) {
         let full = self.mistakes.len() == MOST;
         if self.is_full() {
             return;
@@ -252,87 +252,6 @@ impl<'a> Node<'a> {
     }
 }
 
-impl<'r, 'a> Fields<'r, 'a> {
-    /// Opens `( ... )`.
-    pub(crate) fn open(node: &Node<'a>, reader: &'r mut Reader<'a>) -> Option<Self> {
-        let Ok(pieces) = pieces::fields(node.text) else {
-            reader.unfit(node, "a section is expected: (field: value, ...)");
-            return None;
-        };
-        let mut seen = HashSet::new();
-        let mut given = Vec::with_capacity(pieces.len());
-        for (name, text) in pieces {
-            if seen.insert(name) {
-                given.push((name, text));
-            } else {
-                let path = node.field(name, text).path;
-                reader.mistake(name, &path, "this field is given twice", "once is enough");
-            }
-        }
-        Some(Self { reader, node: node.clone(), given, known: Vec::new(), settled: &[] })
-    }
-
-    /// Names fields that need not be given.
-    pub(crate) fn settled(mut self, names: &'r [&'static str]) -> Self {
-        self.settled = names;
-        self
-    }
-
-    /// Complains of fields that nobody asked for; gives the names of those that were taken.
-    pub(crate) fn finish(self) -> Vec<&'static str> {
-        for (name, _) in &self.given {
-            if !self.known.contains(name) && !self.reader.is_full() {
-                let path = self.node.field(name, name).path;
-                let message = format!("there is no field {}", shorten(name));
-                let accepted = suggest(name, &self.known, "the fields here are");
-                self.reader.mistake(name, &path, &message, &accepted);
-            }
-        }
-        let given = |name: &&&'static str| self.given.iter().any(|(given, _)| given == *name);
-        self.known.iter().filter(given).copied().collect()
-    }
-
-    fn take(&mut self, name: &'static str) -> Option<Node<'a>> {
-        self.known.push(name);
-        let (_, text) = self.given.iter().find(|(given, _)| *given == name)?;
-        let node = self.node.field(name, text);
-        self.reader.record(&node);
-        Some(node)
-    }
-}
-
-impl Form for Fields<'_, '_> {
-    fn field<T>(&mut self, name: &'static str, kind: impl Kind<T>, slot: &mut T) {
-        if let Some(node) = self.take(name)
-            && let Some(value) = kind.read(&node, self.reader)
-        {
-            *slot = value;
-        }
-    }
-
-    fn required<T>(
-        &mut self,
-        name: &'static str,
-        example: &'static str,
-        kind: impl Kind<T>,
-        slot: &mut T,
-    ) {
-        self.field(name, kind, slot);
-        let given = self.given.iter().any(|(given, _)| *given == name);
-        if !given && !self.settled.contains(&name) {
-            let Node { path, .. } = self.node.field(name, "");
-            let section = self.reader.spot_of(self.node.text);
-            let message = format!("the field {name} is missing");
-            let accepted = format!("it has no default; {name}: {example} is an example");
-            self.reader.note(section, &path, self.node.text, &message, &accepted);
-        }
-    }
-
-    fn read_only(&mut self, section: &mut impl Section) {
-        section.fields(self);
-    }
-}
-
 /// `did you mean pool? the fields here are pool, port, ...`, the most similar first.
 pub fn suggest(wrong: &str, known: &[&str], introduction: &str) -> String {
     // The distance costs the product of both lengths.
@@ -349,25 +268,6 @@ pub fn suggest(wrong: &str, known: &[&str], introduction: &str) -> String {
         }
         Some(_) => format!("{introduction} {named}"),
     }
-}
-
-/// Whether the field `inner` is `outer` or a part of it.
-pub(crate) fn lies_in(inner: &str, outer: &str) -> bool {
-    inner
-        .strip_prefix(outer)
-        .is_some_and(|rest| !outer.is_empty() && (rest.is_empty() || rest.starts_with(['.', '['])))
-}
-
-/// Where the default of a channel's or a service's field is written.
-pub(crate) fn default_of(path: &str) -> Option<String> {
-    for (list, defaults) in
-        [("channels[", "channel_defaults"), ("dispatcher.services[", "dispatcher")]
-    {
-        if let Some((_, field)) = path.strip_prefix(list).and_then(|rest| rest.split_once("].")) {
-            return Some(format!("{defaults}.{field}"));
-        }
-    }
-    None
 }
 
 /// The parser's words as part of a sentence.
@@ -423,20 +323,6 @@ mod tests {
         assert!(said.ends_with(", ...") && said.matches(", ").count() == 8, "{said}");
         for (wrong, want) in rows {
             assert_eq!(suggest(wrong, &names, "there are"), want, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn fields_lie_in_what_they_are_a_part_of() {
-        for (inner, outer, want) in [
-            ("a.b", "a", true),
-            ("a[1].b", "a[1]", true),
-            ("a", "a", true),
-            ("ab", "a", false),
-            ("a[11]", "a[1]", false),
-            ("a", "", false),
-        ] {
-            assert_eq!(lies_in(inner, outer), want, "{inner} {outer}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! An option is flags, a name and a template; the directory applies it. Flags and substitutions
 //! that are not there yet are refused, never ignored.
 
-use crate::template::{Case, Scanner, TemplateError};
+use crate::language::template::{Case, Scanner, TemplateError};
 
 /// One entry: `#*mailbox=@$X.LMTP:$M%$\$2I$_+$2S@lmtpcs-daemon`.
 #[derive(Clone, Debug)]

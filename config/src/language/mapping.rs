@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use self::pattern::Field;
 use self::{pattern::Pattern, template::Template};
-use crate::template::TemplateError;
+use crate::language::template::TemplateError;
 
 /// One table: entries tried from top to bottom.
 #[derive(Clone, Debug, Default)]

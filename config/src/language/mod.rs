@@ -2,6 +2,7 @@
 //! delivery options. Parsed once, when the file is read.
 
 pub mod delivery_option;
+pub(crate) mod kinds;
 pub mod mapping;
 pub mod rewrite;
 pub mod template;

@@ -9,7 +9,7 @@ mod pattern;
 
 use self::parser::{Parser, chunks};
 pub use self::{parser::NOT_YET, pattern::PatternKind};
-use crate::template::{Case, TemplateError};
+use crate::language::template::{Case, TemplateError};
 
 /// One rule: a pattern and what becomes of an address whose host matches it.
 #[derive(Clone, Debug)]

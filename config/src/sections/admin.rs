@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use crate::{
-    kinds::{List, Maybe, Parsed},
+use crate::file::{
+    collections::{List, Maybe},
+    form::{Form, Section},
+    kinds::Parsed,
     names::DOMAIN,
-    section::{Form, Section},
 };
 
 /// Where metrics, health and read-only pages are served. Writes go by `DATA/admin.sock` only.

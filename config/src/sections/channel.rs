@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use crate::tls::Sides;
+use crate::sections::tls::Sides;
 
 /// One channel. Field names are the original's keywords.
 #[derive(Clone, Debug)]

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use crate::{
-    channel::{Channel, Copies, MAX_ADDRSPERFILE, Mx, PostmasterCopy, Program, Switch},
-    delivery_option,
-    document::Document,
-    kinds::{Choice, Count, Flag, Formed, Maybe, PATIENCE, Series, Size, Text, Time},
-    names::{CHANNEL, NEXT_HOP, TAG, TRANSPORT},
-    reader::{Fields, Node, Reader},
-    section::{Form, Kind, Section, print_section},
-    tls::{SaslSides, TlsSides},
+    file::{
+        collections::{Maybe, Series},
+        document::Document,
+        form::{Fields, Form, Kind, Section, print_section},
+        kinds::{Choice, Count, Flag, Formed, PATIENCE, Size, Text, Time},
+        names::{CHANNEL, NEXT_HOP, TAG, TRANSPORT},
+        reader::{Node, Reader},
+    },
+    language::kinds::FileInto,
+    sections::{
+        channel::{Channel, Copies, MAX_ADDRSPERFILE, Mx, PostmasterCopy, Program, Switch},
+        tls::{SaslSides, TlsSides},
+    },
 };
 
 /// What `channel_defaults` gives.
@@ -178,26 +183,6 @@ impl Channel {
         form.field("status_data_receive_time", PATIENCE, &mut self.status_data_receive_time);
         let from_zero = Time(Duration::ZERO..=*PATIENCE.0.end());
         form.field("idle_time", from_zero, &mut self.idle_time);
-    }
-}
-
-/// The address form of a Sieve `fileinto`.
-struct FileInto;
-
-impl Kind<String> for FileInto {
-    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<String> {
-        let text = Text.read(node, reader)?;
-        match delivery_option::check_address(&text) {
-            Ok(()) => Some(text),
-            Err(error) => {
-                reader.wrong_template(node, &error);
-                None
-            }
-        }
-    }
-
-    fn print(&self, value: &String) -> Document {
-        Document::text(value)
     }
 }
 

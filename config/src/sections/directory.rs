@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{
+use crate::file::{
+    collections::{List, Maybe},
     document::Document,
-    kinds::{Choice, Count, List, Maybe, PATIENCE, Path, Text, WAIT},
+    form::{Form, Kind, Nested, Section, print_section, read_into},
+    kinds::{Choice, Count, PATIENCE, Path, Text, WAIT},
     names::LDAP_SERVER,
     reader::{Node, Reader, suggest},
-    section::{Form, Kind, Nested, Section, print_section, read_into},
     source::shorten,
 };
 
@@ -133,7 +134,7 @@ impl Section for Ldif {
 
 impl Kind<Directory> for AnyDirectory {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Directory> {
-        let (name, text) = crate::pieces::variant(node.text).unwrap_or((node.text, ""));
+        let (name, text) = crate::file::pieces::variant(node.text).unwrap_or((node.text, ""));
         let fields = Node { text: if text.is_empty() { "()" } else { text }, ..node.clone() };
         match name {
             "Ldif" if text.trim_start_matches(['(', ' ', '\n']).starts_with('"') => {

@@ -2,10 +2,11 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use crate::{
-    kinds::{Choice, Count, Few, List, Maybe, Mode, Named, Parsed, Path, Text, Time, WAIT},
+use crate::file::{
+    collections::{Few, List, Maybe, Named},
+    form::{Form, Section},
+    kinds::{Choice, Count, Mode, Parsed, Path, Text, Time, WAIT},
     names::ACCOUNT,
-    section::{Form, Section},
 };
 
 /// Every service, in name order.

@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use crate::{
-    kinds::{Count, Flag, Named},
-    section::{Form, Section},
+use crate::file::{
+    collections::Named,
+    form::{Form, Section},
+    kinds::{Count, Flag},
 };
 
 /// What the Job Controller may do.

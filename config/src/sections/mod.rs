@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod channel;
 pub(crate) mod channel_fields;
+pub(crate) mod config;
 pub mod directory;
 pub mod dispatcher;
 pub mod job_controller;

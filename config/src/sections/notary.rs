@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    kinds::{Choice, Formed, Maybe, Path, Size},
+use crate::file::{
+    collections::Maybe,
+    form::{Form, Section},
+    kinds::{Choice, Formed, Path, Size},
     names::is_mailbox,
-    section::{Form, Section},
 };
 
 /// How delivery status notifications (RFC 3464) are written. When they are sent is a matter of the

@@ -1,8 +1,8 @@
 //! How messages are kept safe while they wait.
 
-use crate::{
+use crate::file::{
+    form::{Form, Section},
     kinds::Size,
-    section::{Form, Section},
 };
 
 /// Sizes of the spool. None of them changes what is promised, only what it costs.

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    kinds::{Choice, Count, Maybe, Path, Size},
-    section::{Form, Nested, Section},
+use crate::file::{
+    collections::Maybe,
+    form::{Form, Nested, Section},
+    kinds::{Choice, Count, Path, Size},
 };
 
 /// Maildir++ mailboxes at `path/<domain>/<uid>/Maildir`.

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::{
+use crate::file::{
+    collections::Maybe,
     document::Document,
-    kinds::{Choice, Maybe, Path},
+    form::{Form, Kind, Section, print_section, read_into},
+    kinds::{Choice, Path},
     reader::{Node, Reader},
-    section::{Form, Kind, Section, print_section, read_into},
 };
 
 /// The certificate that every service shows.

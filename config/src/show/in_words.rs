@@ -1,14 +1,20 @@
 //! The configuration in force as RON: defaults filled in, fields that do nothing left out.
 
 use crate::{
-    Channel, Config, Pool, Service,
-    channel::{
-        NONURGENT_BACKOFF_MINUTES, NORMAL_BACKOFF_MINUTES, NOTICES_DAYS, Program,
-        URGENT_BACKOFF_MINUTES,
+    check::not_yet::{Roles, never},
+    file::{
+        document::{Document, WIDTH},
+        form::print_section,
     },
-    document::{Document, WIDTH},
-    in_force::{Roles, never},
-    section::print_section,
+    sections::{
+        channel::{
+            Channel, NONURGENT_BACKOFF_MINUTES, NORMAL_BACKOFF_MINUTES, NOTICES_DAYS, Program,
+            URGENT_BACKOFF_MINUTES,
+        },
+        config::Config,
+        dispatcher::Service,
+        job_controller::Pool,
+    },
 };
 use std::time::Duration;
 
@@ -135,7 +141,7 @@ fn services(value: Document, changed: bool) -> Document {
 fn pools(value: Document, changed: bool) -> Document {
     let blank = print_section(&Pool::by_default());
     let value = each(value, "pools", &|pool| prune(pool, Some(&blank), &|_| changed));
-    let controller = print_section(&crate::JobController::blank());
+    let controller = print_section(&crate::sections::job_controller::JobController::blank());
     if changed { prune(value, Some(&controller), &|_| true) } else { value }
 }
 

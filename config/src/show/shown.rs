@@ -6,12 +6,9 @@ use serde::{
 };
 
 use crate::{
-    Config,
-    document::Document,
-    in_force::{Roles, why_never},
-    reader::suggest,
-    section::print_section,
-    source::shorten,
+    check::not_yet::{Roles, why_never},
+    file::{document::Document, form::print_section, reader::suggest, source::shorten},
+    sections::config::Config,
 };
 
 /// A value of the configuration in force, or all of it. As JSON sections and maps are objects, lists

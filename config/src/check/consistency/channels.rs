@@ -2,11 +2,13 @@
 
 use super::{Known, list};
 use crate::{
-    Channel, Config,
-    channel::Program,
-    job_controller::DEFAULT_POOL,
-    reader::Reader,
-    tls::{Insist, Sides},
+    file::reader::Reader,
+    sections::{
+        channel::{Channel, Program},
+        config::Config,
+        job_controller::DEFAULT_POOL,
+        tls::{Insist, Sides},
+    },
 };
 
 pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {

@@ -7,11 +7,14 @@ use std::{
 
 use super::{Known, list, rules::Sources};
 use crate::{
-    Config, DeliveryOption, Service,
-    in_force::{Roles, takes_mail},
-    mapping::{Calls, Field, MappingTable},
-    reader::Reader,
-    rewrite::{Chunk, Condition, Outcome, Piece, Template},
+    check::not_yet::{Roles, takes_mail},
+    file::reader::Reader,
+    language::{
+        delivery_option::DeliveryOption,
+        mapping::{Calls, Field, MappingTable},
+        rewrite::{Chunk, Condition, Outcome, Piece, Template},
+    },
+    sections::{config::Config, dispatcher::Service},
 };
 
 /// How a text is written in a probe, in lower case; `None`: it never stands there.
@@ -70,7 +73,7 @@ impl Probe {
             let n = n + 1;
             match field {
                 Field::Text(text) => {
-                    let shown = crate::source::shorten(text);
+                    let shown = crate::file::source::shorten(text);
                     match written(text) {
                         Some(written) if written == *text => None,
                         Some(written) => Some(format!(
@@ -231,7 +234,7 @@ fn warn_of_channels(
         let unknown =
             [text(0), text(2)].into_iter().flatten().find(|name| is_known(name).is_none());
         let why = if let Some(name) = unknown {
-            let shown = crate::source::shorten(name);
+            let shown = crate::file::source::shorten(name);
             Some(format!("no channel is called {shown:?}; {}", list(name, names())))
         } else if let Some(why) = text(0).and_then(|name| sources.silent(name)) {
             Some(why)
@@ -353,7 +356,7 @@ fn warn_of_calls(config: &Config, reader: &mut Reader<'_>) {
             return;
         }
         let tables = list(table, config.mappings.keys().map(String::as_str));
-        let table = crate::source::shorten(table);
+        let table = crate::file::source::shorten(table);
         let message = format!("{consequence}: there is no mapping table {table:?}; {tables}");
         reader.warning_at(&path, &message, false);
     };

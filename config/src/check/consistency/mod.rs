@@ -19,9 +19,8 @@ pub(crate) use routing::literal_tags;
 pub(crate) use rules::{Tag, tag_of};
 
 use crate::{
-    Config,
-    reader::{Reader, suggest},
-    store::Quota,
+    file::reader::{Reader, suggest},
+    sections::{config::Config, store::Quota},
 };
 
 /// What fields may refer to, found by name: a file may hold thousands of each.

@@ -4,11 +4,9 @@ use std::collections::HashSet;
 
 use super::{Known, list};
 use crate::{
-    Config,
-    channel::Program,
-    dispatcher,
-    reader::{Reader, suggest},
-    rewrite::{Condition, Rewriting, Template},
+    file::reader::{Reader, suggest},
+    language::rewrite::{Condition, Rewriting, Template},
+    sections::{channel::Program, config::Config, dispatcher},
 };
 
 pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
@@ -79,7 +77,7 @@ fn warn_of_others(config: &Config, reader: &mut Reader<'_>) {
         "senders at domains that neither a rule nor the directory knows cannot be told what became \
          of their mail: their notices go to {postmaster} (notary.postmaster)"
     );
-    let pattern = ours.map(|(_, pattern)| crate::source::shorten(pattern));
+    let pattern = ours.map(|(_, pattern)| crate::file::source::shorten(pattern));
     let path =
         ours.map_or_else(|| "rewrite_rules".to_owned(), |(i, _)| format!("rewrite_rules[{i}]"));
     let remedy = pattern.map_or_else(

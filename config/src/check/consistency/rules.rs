@@ -4,11 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Known, list};
 use crate::{
-    Config, RewriteRule,
-    channel::Program,
-    dispatcher,
-    reader::Reader,
-    rewrite::{Condition, Outcome, Part, Piece, Rewriting, Template},
+    file::reader::Reader,
+    language::rewrite::{Condition, Outcome, Part, Piece, RewriteRule, Rewriting, Template},
+    sections::{channel::Program, config::Config, dispatcher},
 };
 
 /// Where a rule's template leads.

@@ -8,10 +8,13 @@ use std::{
 
 use super::{Known, list};
 use crate::{
-    Config, Service, channel,
-    dispatcher::{DEFAULT_SOCKET_MODE, Program},
+    file::reader::Reader,
     grammar::LONGEST_SOCKET,
-    reader::Reader,
+    sections::{
+        channel,
+        config::Config,
+        dispatcher::{DEFAULT_SOCKET_MODE, Program, Service},
+    },
 };
 
 pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
@@ -30,7 +33,7 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 }
 
 fn path(service: &Service, field: &str) -> String {
-    format!("dispatcher.services[{:?}]{field}", crate::source::shorten(&service.name))
+    format!("dispatcher.services[{:?}]{field}", crate::file::source::shorten(&service.name))
 }
 
 fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use crate::{
-    Channel, Config,
-    channel::{Copies, Program},
-    reader::Reader,
-    source::shorten,
+    file::{reader::Reader, source::shorten},
+    sections::{
+        channel::{Channel, Copies, Program},
+        config::Config,
+    },
 };
 
 /// A field of a channel that another one of the same channel puts out of force.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{document::Document, section::print_section};
+use crate::file::{document::Document, form::print_section};
 
 /// Every section there is.
 const FULL: &str = r#"(

@@ -9,7 +9,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Overrun;
-use crate::template::{Scanner, TemplateError};
+use crate::language::template::{Scanner, TemplateError};
 
 /// One pattern.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@
 use super::{
     Calls, Flags, Fuel, MAX_DEPTH, MAX_TEXT, Mapped, Next, Overrun, Tables, pattern::Wildcards,
 };
-use crate::template::{self, Case, Scanner, TemplateError};
+use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// One template.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! anywhere and belong to no part.
 
 use super::{Chunk, Condition, ErrorText, Location, Outcome, Part, Piece, Rewriting};
-use crate::template::{self, Case, Scanner, TemplateError};
+use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// Collects what a template says.
 pub(super) struct Parser<'a> {

@@ -2,7 +2,7 @@
 
 use crate::{
     grammar::{is_label, literal},
-    template::TemplateError,
+    language::template::TemplateError,
 };
 
 /// What a pattern matches.

@@ -1,0 +1,124 @@
+//! Rules, mapping tables and options as kinds of values: each is parsed where it is read, so that a
+//! mistake in it is told at its place.
+
+use crate::{
+    file::{
+        collections::{List, Pair},
+        document::Document,
+        form::Kind,
+        kinds::Text,
+        pieces,
+        reader::{Node, Reader},
+    },
+    language::{
+        delivery_option::{DeliveryOption, check_address},
+        mapping::MappingTable,
+        rewrite::RewriteRule,
+        template::TemplateError,
+    },
+};
+
+/// A rewrite rule.
+pub(crate) struct Rule;
+
+impl Kind<RewriteRule> for Rule {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<RewriteRule> {
+        let (pattern, template) = Pair.read(node, reader)?;
+        let rule = RewriteRule::parse(&pattern, &template);
+        let pattern_is_wrong = || RewriteRule::parse(&pattern, "$U%$H@tag").is_err();
+        rule.map_err(|error| {
+            wrong(&half(node, pattern_is_wrong()), &error, reader);
+        })
+        .ok()
+    }
+
+    fn print(&self, value: &RewriteRule) -> Document {
+        Pair.print(&(value.pattern.clone(), value.template.clone()))
+    }
+}
+
+/// A mapping table.
+pub(crate) struct Mapping;
+
+impl Kind<MappingTable> for Mapping {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<MappingTable> {
+        let entries = List(MappingEntry).read(node, reader)?;
+        MappingTable::parse(entries).ok()
+    }
+
+    fn print(&self, value: &MappingTable) -> Document {
+        let entries = value
+            .entries
+            .iter()
+            .map(|(pattern, template)| Pair.print(&(pattern.clone(), template.clone())));
+        Document::List(entries.collect())
+    }
+}
+
+/// An entry of a mapping table, tried by itself so that each one that is wrong is named.
+struct MappingEntry;
+
+impl Kind<(String, String)> for MappingEntry {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<(String, String)> {
+        let entry = Pair.read(node, reader)?;
+        if let Err((_, error)) = MappingTable::parse(vec![entry.clone()]) {
+            let pattern_alone = vec![(entry.0, "$Y".to_owned())];
+            let pattern_is_wrong = MappingTable::parse(pattern_alone).is_err();
+            wrong(&half(node, pattern_is_wrong), &error, reader);
+            return None;
+        }
+        Some(entry)
+    }
+
+    fn print(&self, value: &(String, String)) -> Document {
+        Pair.print(value)
+    }
+}
+
+/// A delivery option.
+pub(crate) struct Delivery;
+
+impl Kind<DeliveryOption> for Delivery {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<DeliveryOption> {
+        let text = Text.read(node, reader)?;
+        let option = DeliveryOption::parse(&text);
+        option.map_err(|error| wrong(node, &error, reader)).ok()
+    }
+
+    fn print(&self, value: &DeliveryOption) -> Document {
+        Document::text(&value.text)
+    }
+}
+
+/// The pattern or the template of a pair, wherever the error counts from.
+fn half<'a>(node: &Node<'a>, pattern: bool) -> Node<'a> {
+    let halves = pieces::pair(node.text);
+    let text = halves.map_or(node.text, |(first, second)| if pattern { first } else { second });
+    Node { text, path: node.path.clone() }
+}
+
+/// The address form of a Sieve `fileinto`.
+pub(crate) struct FileInto;
+
+impl Kind<String> for FileInto {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<String> {
+        let text = Text.read(node, reader)?;
+        match check_address(&text) {
+            Ok(()) => Some(text),
+            Err(error) => {
+                wrong(node, &error, reader);
+                None
+            }
+        }
+    }
+
+    fn print(&self, value: &String) -> Document {
+        Document::text(value)
+    }
+}
+
+/// Notes what is wrong with the template in `node`.
+fn wrong<'a>(node: &Node<'a>, error: &TemplateError, reader: &mut Reader<'a>) {
+    let accepted = format!("accepted: {}", error.accepted);
+    reader.mistake_inside(node, error.offset, &error.message, &accepted);
+}
