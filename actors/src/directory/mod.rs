@@ -51,7 +51,7 @@ pub(crate) use self::{
     options::quote,
     status::VALUES,
 };
-use crate::actor::{Actor, Answer, Ctx, Gone, Handle, Later, Mailbox};
+use crate::actor::{Actor, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox};
 
 /// Asks for a domain by its name, in lower case.
 #[derive(Debug, Message)]
@@ -105,7 +105,11 @@ pub struct Directory {
 
 /// The directory as seen by those who ask it.
 #[derive(Clone, Debug)]
-pub struct DirectoryHandle(pub Mailbox<Directory>);
+pub struct DirectoryHandle {
+    /// How look-ups came out.
+    pub counts: Arc<LookupCounts>,
+    mailbox: Mailbox<Directory>,
+}
 
 /// How look-ups came out, for `directory_lookups_total`. What is remembered is not looked up.
 #[derive(Debug, Default)]
@@ -174,9 +178,15 @@ impl Lookup for Source {
     }
 }
 
+/// Starts the directory, which answers from `source`.
+pub fn start(source: Source, ground: &Ground) -> DirectoryHandle {
+    let counts = Arc::<LookupCounts>::default();
+    let mailbox = ground.start(Directory::new(source, Arc::clone(&counts)));
+    DirectoryHandle { counts, mailbox }
+}
+
 impl Directory {
-    /// An actor that answers from `source`.
-    pub fn new(source: Source, counts: Arc<LookupCounts>) -> Self {
+    fn new(source: Source, counts: Arc<LookupCounts>) -> Self {
         let limits = source.limits();
         Self {
             source,
@@ -293,7 +303,7 @@ impl Handle<ReplaceSource> for Directory {
 
 impl Lookup for DirectoryHandle {
     async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
-        self.0.ask(FindDomain(name.to_owned())).await.map_err(gone)?
+        self.mailbox.ask(FindDomain(name.to_owned())).await.map_err(gone)?
     }
 
     async fn entries(
@@ -302,11 +312,11 @@ impl Lookup for DirectoryHandle {
         address: &str,
     ) -> Result<Vec<Arc<Entry>>, LookupError> {
         let find = FindEntries { domain: Arc::clone(domain), address: address.to_owned() };
-        self.0.ask(find).await.map_err(gone)?
+        self.mailbox.ask(find).await.map_err(gone)?
     }
 
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
-        self.0.ask(FindEntry(dn.to_owned())).await.map_err(gone)?
+        self.mailbox.ask(FindEntry(dn.to_owned())).await.map_err(gone)?
     }
 }
 

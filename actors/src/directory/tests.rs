@@ -12,8 +12,8 @@ use relais_config::directory::Cache as Limits;
 use tokio::sync::Semaphore;
 
 use super::{
-    Directory, DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError,
-    Remote, ReplaceSource, Source,
+    DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError, Remote,
+    ReplaceSource, Source,
 };
 use crate::actor::{Ground, Meters};
 
@@ -73,10 +73,8 @@ fn domain(name: &str) -> Arc<Domain> {
     Arc::new(Domain { name: name.to_owned(), base: format!("o={name}"), entry })
 }
 
-fn start(source: Source) -> (DirectoryHandle, Arc<LookupCounts>) {
-    let counts = Arc::<LookupCounts>::default();
-    let ground = Ground::new(Meters::default(), Box::new(|_| ()));
-    (DirectoryHandle(ground.start(Directory::new(source, counts.clone()))), counts)
+fn start(source: Source) -> DirectoryHandle {
+    super::start(source, &Ground::new(Meters::default(), Box::new(|_| ())))
 }
 
 /// A hundred who ask for the entries of one address at once.
@@ -94,7 +92,7 @@ fn hundred(
 #[actix::test]
 async fn a_hundred_who_ask_at_once_make_one_look_up_and_a_slow_one_holds_up_no_other() {
     let scripted = Scripted::new();
-    let (directory, counts) = start(scripted.source());
+    let directory = start(scripted.source());
     let waiting = hundred(&directory, "slow@x.example");
     // All of these come after the hundred, and are answered before them.
     assert!(directory.domain("x.example").await.unwrap().is_some());
@@ -119,13 +117,14 @@ async fn a_hundred_who_ask_at_once_make_one_look_up_and_a_slow_one_holds_up_no_o
     directory.entries(&domain("y.example"), "slow@x.example").await.unwrap();
     assert_eq!(scripted.asked("slow@"), 2);
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    assert_eq!((count(&counts.found), count(&counts.missing), count(&counts.failed)), (5, 1, 0));
+    let LookupCounts { found, missing, failed } = &*directory.counts;
+    assert_eq!((count(found), count(missing), count(failed)), (5, 1, 0));
 }
 
 #[actix::test]
 async fn a_failure_is_told_to_all_who_wait_for_it_and_not_remembered() {
     let scripted = Scripted::new();
-    let (directory, counts) = start(scripted.source());
+    let directory = start(scripted.source());
     for (round, address) in [(1, "down@x.example"), (2, "down@x.example")] {
         for asker in hundred(&directory, address) {
             assert_eq!(asker.await.unwrap(), Err(LookupError("down".to_owned())));
@@ -137,17 +136,17 @@ async fn a_failure_is_told_to_all_who_wait_for_it_and_not_remembered() {
         assert!(asker.await.unwrap().unwrap_err().to_string().contains("panicked"));
     }
     assert!(directory.domain("x.example").await.unwrap().is_some(), "the actor lives");
-    assert_eq!(counts.failed.load(Ordering::Relaxed), 3);
+    assert_eq!(directory.counts.failed.load(Ordering::Relaxed), 3);
 }
 
 #[actix::test]
 async fn another_source_is_asked_anew() {
     let (old, new) = (Scripted::new(), Scripted::new());
-    let (directory, _) = start(old.source());
+    let directory = start(old.source());
     directory.domain("x.example").await.unwrap();
     let waiting = hundred(&directory, "slow@x.example");
     directory.domain("x.example").await.unwrap();
-    directory.0.ask(ReplaceSource(new.source())).await.unwrap();
+    directory.mailbox.ask(ReplaceSource(new.source())).await.unwrap();
     directory.domain("x.example").await.unwrap();
     new.may_answer.add_permits(1);
     directory.entries(&domain("x.example"), "slow@x.example").await.unwrap();
@@ -158,6 +157,6 @@ async fn another_source_is_asked_anew() {
     for asker in waiting {
         asker.await.unwrap().unwrap();
     }
-    directory.0.ask(ReplaceSource(Source::None)).await.unwrap();
+    directory.mailbox.ask(ReplaceSource(Source::None)).await.unwrap();
     assert!(directory.domain("x.example").await.unwrap().is_none());
 }

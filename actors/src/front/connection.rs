@@ -6,6 +6,7 @@ use relais_channels::mail::Address;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::socket::Socket;
+use crate::router;
 
 /// A connection that nobody serves yet.
 pub struct Connection {
@@ -32,14 +33,8 @@ pub struct Permit(
     #[expect(dead_code, reason = "it is the holding that counts")] pub(super) OwnedSemaphorePermit,
 );
 
-/// The postmaster of our own address (RFC 1123 section 5.2.17) is that of this host. Who connects by
-/// a UNIX socket sees the addresses of the loopback.
+/// The postmaster of the address that the client has connected to. Who connects by a UNIX socket
+/// sees the addresses of the loopback.
 pub(crate) fn own_postmaster(address: &Address, local: Option<IpAddr>) -> Option<Address> {
-    let ours = address.literal().map(|ip| ip.to_canonical());
-    let is_ours = ours.is_some_and(|ip| local.map_or(ip.is_loopback(), |local| local == ip));
-    let named = address.local().eq_ignore_ascii_case(POSTMASTER);
-    let postmaster = is_ours && named && address.route().next().is_none();
-    postmaster.then(|| Address::parse(POSTMASTER).ok()).flatten()
+    router::own_postmaster(address, |ip| local.map_or(ip.is_loopback(), |local| local == ip))
 }
-
-const POSTMASTER: &str = "postmaster";

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use relais_channels::mail::{Address, Enhanced, Reply};
+use relais_config::directory::Cache as Limits;
 
 pub(crate) use self::refusal::MAX_EXPANSION;
 use self::{access::admit, steps::Trace};
@@ -38,13 +39,14 @@ pub use self::{
     access::{Access, internal_ip},
     cache::{InForce, RouteCache},
     entries::grouped,
+    postmaster::own_postmaster,
     resolver::Resolver,
     routes::{Question, Resolution, Route, Routes, RoutesError, Routing},
     steps::Step,
 };
 use crate::{
-    actor::{Actor, Ctx, Handle, Later, Mailbox},
-    directory::DirectoryHandle,
+    actor::{Actor, Ctx, Gone, Ground, Handle, Later, Mailbox},
+    directory::{DirectoryHandle, LookupCounts},
 };
 
 /// Asks for what does not depend on sender and client.
@@ -92,15 +94,23 @@ pub struct Router {
 pub struct RouterHandle {
     /// Shared by all sessions.
     pub cache: Arc<RouteCache>,
-    /// Asked on a miss.
-    pub addr: Mailbox<Router>,
+    /// How the router's look-ups in the directory came out.
+    pub lookups: Arc<LookupCounts>,
+    mailbox: Mailbox<Router>,
 }
 
-impl Router {
-    /// An actor that answers by the routes of `cache`.
-    pub fn new(cache: Arc<RouteCache>, directory: DirectoryHandle) -> Self {
-        Self { published: cache, directory }
-    }
+/// Puts routes in force and starts the router, which answers by them. It remembers answers within
+/// `limits`.
+pub fn start(
+    routes: Routes,
+    limits: Limits,
+    directory: DirectoryHandle,
+    ground: &Ground,
+) -> RouterHandle {
+    let cache = Arc::new(RouteCache::new(Arc::new(routes), limits));
+    let lookups = Arc::clone(&directory.counts);
+    let mailbox = ground.start(Router { published: Arc::clone(&cache), directory });
+    RouterHandle { cache, lookups, mailbox }
 }
 
 impl Actor for Router {
@@ -180,6 +190,11 @@ impl RouterHandle {
         found.routes.clone()
     }
 
+    /// The whole way, told step by step, as things are now.
+    pub async fn explain(&self, explain: Explain) -> Result<Routing, Gone> {
+        self.mailbox.ask(explain).await
+    }
+
     async fn ask(&self, question: &Question<'_>) -> Result<Arc<Resolution>, Reply> {
         let resolve = Resolve {
             address: question.address.clone(),
@@ -187,6 +202,6 @@ impl RouterHandle {
             released: question.released,
         };
         let gone = |_| Reply::new(451, Enhanced(4, 3, 0), "routing is not available");
-        self.addr.ask(resolve).await.map_err(gone)
+        self.mailbox.ask(resolve).await.map_err(gone)
     }
 }

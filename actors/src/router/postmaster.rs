@@ -3,7 +3,7 @@
 //! mail now, the configured postmaster stands in; else the mailbox of that name in our own store;
 //! else the mail is held.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use relais_channels::mail::Address;
 use relais_config::{Config, channel::Program};
@@ -44,8 +44,17 @@ impl Postmaster {
         };
         let here =
             local || address.route().next().is_none() && address.domain().is_none_or(is_ours);
-        here && address.unquoted_local().eq_ignore_ascii_case("postmaster")
+        here && address.unquoted_local().eq_ignore_ascii_case(POSTMASTER)
     }
+}
+
+/// The postmaster of our own address (RFC 1123 section 5.2.17) is that of this host. `None`: it is
+/// somebody else's address, or nobody's postmaster.
+pub fn own_postmaster(address: &Address, is_ours: impl FnOnce(IpAddr) -> bool) -> Option<Address> {
+    let ip = address.literal()?.to_canonical();
+    let named = address.local().eq_ignore_ascii_case(POSTMASTER);
+    let postmaster = named && address.route().next().is_none() && is_ours(ip);
+    postmaster.then(|| Address::parse(POSTMASTER).ok()).flatten()
 }
 
 fn mailbox(config: &Config) -> (Entry, Domain) {
@@ -62,3 +71,5 @@ fn mailbox(config: &Config) -> (Entry, Domain) {
     let organization = Arc::new(Entry::new("the domain of our own store"));
     (entry, Domain { base: String::new(), name: domain, entry: organization })
 }
+
+const POSTMASTER: &str = "postmaster";

@@ -705,26 +705,23 @@ async fn the_cache_keeps_what_does_not_depend_on_who_asks() {
 async fn a_session_asks_the_actor_once() {
     use crate::{
         actor::{Ground, Meters},
-        directory::{Directory, DirectoryHandle, LookupCounts, Source},
+        directory::{self, Source},
     };
 
     let ground = Ground::new(Meters::default(), Box::new(|_| ()));
 
     let config = sample("standalone.ron");
-    let counters = Arc::new(LookupCounts::default());
-    let source = Source::open(&config).unwrap();
-    let directory = DirectoryHandle(ground.start(Directory::new(source, Arc::clone(&counters))));
-    let routes = Arc::new(Routes::new(&config).unwrap());
-    let cache = Arc::new(RouteCache::new(routes, relais_config::directory::Cache::default()));
-    let addr = ground.start(super::Router::new(Arc::clone(&cache), directory));
-    let router = super::RouterHandle { cache, addr };
+    let directory = directory::start(Source::open(&config).unwrap(), &ground);
+    let counts = Arc::clone(&directory.counts);
+    let limits = relais_config::directory::Cache::default();
+    let router = super::start(Routes::new(&config).unwrap(), limits, directory, &ground);
     let to = address("alice@relais.example");
     for _ in 0..3 {
         let ways = router.resolve(&question(&to, false)).await.unwrap();
         assert_eq!(ways[0].address, "alice");
     }
     assert_eq!((router.cache.hits(), router.cache.misses()), (2, 1));
-    assert_eq!(counters.found.load(std::sync::atomic::Ordering::Relaxed), 3);
+    assert_eq!(counts.found.load(std::sync::atomic::Ordering::Relaxed), 3);
     let explain = super::Explain {
         address: to,
         sender: String::new(),
@@ -732,7 +729,7 @@ async fn a_session_asks_the_actor_once() {
         may_relay: false,
         header: true,
     };
-    let routing = router.addr.ask(explain).await.unwrap();
+    let routing = router.explain(explain).await.unwrap();
     assert!(!routing.steps.is_empty());
 }
 

@@ -1,17 +1,13 @@
-//! How an address would be routed: by a running engine's routes and directory, or by those that the
-//! configuration names, for which nothing has to run.
+//! How an address would be routed: by a running engine, or by a router and a directory that are
+//! started from the configuration alone. Either is asked by the one message [`Explain`].
 
-use std::{
-    net::{IpAddr, UdpSocket},
-    sync::Arc,
-};
+use std::net::{IpAddr, UdpSocket};
 
 use relais_actors::{
+    actor::{Gone, Ground, Meters},
     channels::{Channels, default_port, next_hop},
-    directory::Source,
     router::{
-        Access, Explain, Question, Resolver, Route, RouterHandle, Routes, Routing, Step,
-        internal_ip,
+        Access, Explain, Route, RouterHandle, Routes, Routing, Step, internal_ip, own_postmaster,
     },
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
@@ -20,15 +16,8 @@ use relais_config::{Config, dispatcher::Program, suggest};
 use crate::{
     admin::{Nonsense, RouteQuestion},
     api::{RouteExplained, RouteResult, RouteStep},
+    start::start_router,
 };
-
-/// Answers from files alone: routes and directory are read once, however much is asked.
-pub struct Files {
-    config: Config,
-    channels: Channels,
-    routes: Arc<Routes>,
-    directory: Source,
-}
 
 /// A question, as far as it can be answered without routing.
 struct Prepared {
@@ -38,42 +27,13 @@ struct Prepared {
     steps: Vec<RouteStep>,
 }
 
-impl Files {
-    /// Reads what the configuration names. `Err` when it cannot be used.
-    pub fn open(config: &Config) -> Result<Self, String> {
-        let routes = Routes::new(config).map_err(|error| error.to_string())?;
-        let directory = Source::open(config).map_err(|error| error.to_string())?;
-        let (channels, routes) = (Channels::of(config), Arc::new(routes));
-        Ok(Self { config: config.clone(), channels, routes, directory })
-    }
-
-    /// Routes `question.address`, telling each step.
-    pub async fn route(&self, question: &RouteQuestion) -> Result<RouteExplained, Nonsense> {
-        let prepared = match prepare(&self.config, &self.routes, question)? {
-            Ok(prepared) => prepared,
-            Err(refused) => return Ok(*refused),
-        };
-        let asked = Question {
-            address: &prepared.address,
-            sender: question.from.as_deref().unwrap_or_default(),
-            source_channel: &prepared.source_channel,
-            may_relay: prepared.may_relay,
-            header: question.header,
-            released: false,
-        };
-        let resolver = Resolver::new(&self.routes, &self.directory, asked).traced();
-        let routing = resolver.route().await;
-        Ok(explained(&self.channels, question, prepared, &routing))
-    }
-}
-
-/// Routes `question.address` as the engine does now. The outer error: its router is gone.
-pub async fn by_engine(
+/// Routes `question.address` as this router does now. The outer error: the router is gone.
+pub async fn explain(
     config: &Config,
     channels: &Channels,
     router: &RouterHandle,
     question: &RouteQuestion,
-) -> Result<Result<RouteExplained, Nonsense>, relais_actors::actor::Gone> {
+) -> Result<Result<RouteExplained, Nonsense>, Gone> {
     let prepared = match prepare(config, &router.cache.routes(), question) {
         Ok(Ok(prepared)) => prepared,
         Ok(Err(refused)) => return Ok(Ok(*refused)),
@@ -86,15 +46,23 @@ pub async fn by_engine(
         may_relay: prepared.may_relay,
         header: question.header,
     };
-    let routing = router.addr.ask(asked).await?;
+    let routing = router.explain(asked).await?;
     Ok(Ok(explained(channels, question, prepared, &routing)))
 }
 
-/// Answers from files, for callers that have no runtime.
+/// Starts a router from what the configuration names, and nothing else, for callers that have no
+/// runtime. `Err`: the configuration cannot be routed by.
 pub fn files_blocking(config: &Config) -> Result<crate::cli::Explained, String> {
-    let files = Files::open(config)?;
+    let (config, channels) = (config.clone(), Channels::of(config));
     let system = actix::System::new();
-    Ok(Box::new(move |question| system.block_on(files.route(question)).map_err(|n| n.0)))
+    let started = system.block_on(async {
+        start_router(&config, &Ground::new(Meters::default(), Box::new(|_| ())))
+    });
+    let router = started.map_err(|error| error.to_string())?;
+    Ok(Box::new(move |question| {
+        let explained = system.block_on(explain(&config, &channels, &router, question));
+        explained.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)
+    }))
 }
 
 /// What the client and the text of the address decide. The inner error is the answer.
@@ -128,28 +96,24 @@ fn prepare(
     let bracketed = question.address.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
     Ok(match Address::parse(bracketed.unwrap_or(&question.address)) {
         Ok(address) => {
-            let address = own_postmaster(config, &source_channel, &address).unwrap_or(address);
+            let is_ours = |ip| is_ours(config, &source_channel, ip);
+            let address = own_postmaster(&address, is_ours).unwrap_or(address);
             Ok(Prepared { address, source_channel, may_relay, steps })
         }
         Err(error) => Err(Box::new(unparsed(&question.address, &error.to_string()))),
     })
 }
 
-/// What a session makes of the postmaster at the address that its client has connected to: that of
-/// this host. Here it may be any address that a service of the channel takes connections at.
-fn own_postmaster(config: &Config, channel: &str, address: &Address) -> Option<Address> {
-    let ip = address.literal()?.to_canonical();
+/// Whether a service of the channel takes connections at an address of this machine: a session there
+/// takes it for this host's own.
+fn is_ours(config: &Config, channel: &str, ip: IpAddr) -> bool {
     let services = config.dispatcher.services.iter();
     let mut of_channel = services.filter(|service| service.channel == channel);
-    let takes = |at: Option<IpAddr>| match at {
+    of_channel.any(|service| match service.interface_address {
         Some(at) if !at.is_unspecified() => at.to_canonical() == ip,
         // Only addresses of this machine can be bound.
         _ => UdpSocket::bind((ip, 0)).is_ok(),
-    };
-    let named = address.local().eq_ignore_ascii_case("postmaster");
-    (named && address.route().next().is_none() && of_channel.any(|s| takes(s.interface_address)))
-        .then(|| Address::parse("postmaster").ok())
-        .flatten()
+    })
 }
 
 /// `PORT_ACCESS`, as the service of the channel asks it.

@@ -26,7 +26,6 @@ use relais_actors::{
     actor::{Gone, Mailbox},
     channels::{Channels, is_delivered},
     delivery::progress::ThreadProgress,
-    directory::LookupCounts,
     front::dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
     metrics::{ChannelCounters, DirectoryStatus, Format, Metrics, WorkerState},
@@ -89,7 +88,6 @@ struct Parts {
     /// The UNIX sockets among these.
     sockets: Vec<(String, Vec<SocketFile>)>,
     router: RouterHandle,
-    lookups: Arc<LookupCounts>,
     rerouter: Rerouter,
     /// Of those who reroute one is at work.
     reroutes: tokio::sync::Mutex<()>,
@@ -117,9 +115,9 @@ impl Parts {
     fn directory(&self) -> DirectoryStatus {
         let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         DirectoryStatus {
-            found: total(&self.lookups.found),
-            missing: total(&self.lookups.missing),
-            failed: total(&self.lookups.failed),
+            found: total(&self.router.lookups.found),
+            missing: total(&self.router.lookups.missing),
+            failed: total(&self.router.lookups.failed),
             cache_hits: self.router.cache.hits(),
         }
     }
@@ -152,7 +150,6 @@ impl EngineConsole {
             sockets: SocketFile::of(&engine.listening),
             listening: engine.listening.iter().cloned().collect(),
             router: engine.router.clone(),
-            lookups: engine.lookups.clone(),
             rerouter: engine.rerouter.clone(),
             reroutes: tokio::sync::Mutex::default(),
             orders: engine.orders.clone(),
@@ -396,7 +393,7 @@ impl Console for EngineConsole {
         question: RouteQuestion,
     ) -> Answer<Result<RouteExplained, Nonsense>> {
         let (parts, config) = (self.parts()?, &self.0.config);
-        let asked = explain::by_engine(config, &parts.channels, &parts.router, &question).await;
+        let asked = explain::explain(config, &parts.channels, &parts.router, &question).await;
         let mut explained = asked.map_err(gone)?;
         if let Ok(explained) = &mut explained {
             explained.asked = format!("the running engine, process {}", std::process::id());

@@ -20,7 +20,7 @@ use relais_actors::{
         pool::Pool,
         progress::ThreadProgress,
     },
-    directory::{Directory, DirectoryHandle, LookupCounts, OpenError, Source},
+    directory::{self, OpenError, Source},
     front::descriptors::Descriptors,
     front::dispatcher::{Bound, Dispatcher},
     front::listening::{ListenError, Listening},
@@ -32,7 +32,7 @@ use relais_actors::{
     notary::{self, Notary},
     queue::{Committed, Parts, Queue, SetMaxMessages},
     rerouting::Rerouter,
-    router::{RouteCache, Router, RouterHandle, Routes, RoutesError},
+    router::{self, RouterHandle, Routes, RoutesError},
     spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
     store::{Deliveries, Store},
 };
@@ -68,8 +68,6 @@ pub struct Engine {
     pub spool: Spool,
     /// Routes of recipients.
     pub router: RouterHandle,
-    /// What the directory was asked.
-    pub lookups: Arc<LookupCounts>,
     /// Services.
     pub dispatcher: Mailbox<Dispatcher>,
     /// Restarts what died.
@@ -158,7 +156,7 @@ impl Engine {
         let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
         let ids = Arc::new(MessageIds::after(recovered.last_id, recovered.generation));
         tell_of_lost_channels(&channels, &recovered);
-        let (router, lookups) = start_router(&config, &ground)?;
+        let router = start_router(&config, &ground)?;
         let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &ground)?;
         let (orders, unfinished) = conclude(&config, &spool, &metrics)?;
         let (queue, controller) =
@@ -232,7 +230,6 @@ impl Engine {
             metrics,
             spool,
             router,
-            lookups,
             dispatcher,
             ground,
             queue,
@@ -363,21 +360,15 @@ fn open_spool(
     Ok((spool, recovered))
 }
 
-fn start_router(
-    config: &Config,
-    ground: &Ground,
-) -> Result<(RouterHandle, Arc<LookupCounts>), StartError> {
-    let routes = Arc::new(Routes::new(config)?);
-    let source = Source::open(config)?;
+/// Starts what routes: a router, and the directory that it asks.
+pub(crate) fn start_router(config: &Config, ground: &Ground) -> Result<RouterHandle, StartError> {
+    let routes = Routes::new(config)?;
+    let directory = directory::start(Source::open(config)?, ground);
     let limits = match &config.directory {
         Some(relais_config::Directory::Ldap(ldap)) => ldap.cache,
         _ => Cache::default(),
     };
-    let cache = Arc::new(RouteCache::new(routes, limits));
-    let lookups = Arc::<LookupCounts>::default();
-    let directory = DirectoryHandle(ground.start(Directory::new(source, lookups.clone())));
-    let addr = ground.start(Router::new(cache.clone(), directory));
-    Ok((RouterHandle { cache, addr }, lookups))
+    Ok(router::start(routes, limits, directory, ground))
 }
 
 fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, StartError> {

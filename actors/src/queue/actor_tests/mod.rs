@@ -27,12 +27,12 @@ use crate::{
     actor::{Ground, Mailbox},
     channels::Channels,
     delivery::pool::{JobAddress, Pool},
-    directory::{Directory, DirectoryHandle, Source},
+    directory::{self, Source},
     events::lines::Lines,
     job_controller::{Connect, Freeze, JobController, Limit, Tune},
     metrics::{Labels, Metrics},
     notary::{self, Notary},
-    router::{RouteCache, Router, RouterHandle, Routes},
+    router::{self, RouterHandle, Routes},
     spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
 };
 
@@ -255,11 +255,9 @@ fn small() -> NewContent {
 }
 
 fn router(config: &Config, ground: &Ground) -> RouterHandle {
-    let source = Source::open(config).unwrap();
-    let directory = DirectoryHandle(ground.start(Directory::new(source, Arc::default())));
-    let routes = Arc::new(Routes::new(config).unwrap());
-    let cache = Arc::new(RouteCache::new(routes, relais_config::directory::Cache::default()));
-    RouterHandle { addr: ground.start(Router::new(cache.clone(), directory)), cache }
+    let directory = directory::start(Source::open(config).unwrap(), ground);
+    let limits = relais_config::directory::Cache::default();
+    router::start(Routes::new(config).unwrap(), limits, directory, ground)
 }
 
 /// Waits until it is so.
