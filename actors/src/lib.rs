@@ -19,11 +19,12 @@
 //! that a message crosses threads once on its way in.
 
 pub mod actor;
-pub mod channels;
+pub mod channel_table;
 pub mod delivery;
 pub mod directory;
 pub mod events;
 pub mod front;
+pub mod ids;
 pub mod job_controller;
 pub mod lint;
 pub mod metrics;

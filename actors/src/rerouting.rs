@@ -16,12 +16,12 @@ use relais_config::channel::Program;
 use tracing::info;
 
 use crate::{
-    channels::Channels,
+    channel_table::Channels,
     events::MessageRerouted,
     metrics::Metrics,
-    queue::now_ms,
     router::{Question, Route, RouterHandle, grouped},
     spool::{Spool, SpoolError, open_recipients},
+    timestamp::now_ms,
 };
 
 /// Runs entries through the router again. Cheap to clone.

@@ -17,6 +17,12 @@ pub struct Timestamp(pub u64);
 #[error("{0:?} is not a time such as 2026-08-30T23:45:01.123Z")]
 pub struct MalformedTime(String);
 
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Timestamp {
     /// This moment.
     pub fn now() -> Self {

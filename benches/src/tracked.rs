@@ -1,10 +1,8 @@
 //! A full tracker, as a large backlog makes it.
 
 use relais_actors::{
-    queue::{
-        ChannelId, Destination,
-        tracker::{Tracked, Tracker},
-    },
+    ids::{ChannelId, Destination},
+    queue::tracker::{Tracked, Tracker},
     spool::Place,
 };
 use relais_channels::mail::{MessageId, Priority};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use relais_actors::{
-    channels::{Channels, LiveTimes},
+    channel_table::{Channels, LiveTimes},
     job_controller::Limit,
 };
 use relais_channels::mail::NextHop;

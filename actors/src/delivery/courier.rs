@@ -18,15 +18,16 @@ use tokio::sync::oneshot;
 
 use super::{life::Life, parts::JobParts, presence::Presence, progress::OnTheWay};
 use crate::{
-    channels::{LiveTimes, default_port, next_hop, reroutes},
+    channel_table::{LiveTimes, default_port, next_hop, reroutes},
     events::EntrySettled,
-    queue::{Destination, Pull, Settle, Settled, ThreadId, Work},
+    ids::{ConnectionId, Destination},
+    queue::{Pull, Settle, Settled, Work},
     spool::{SpoolError, open_recipients},
 };
 
 /// A courier on its way.
 pub(super) struct Courier {
-    id: ThreadId,
+    id: ConnectionId,
     destination: Destination,
     life: Arc<Life>,
     parts: JobParts,

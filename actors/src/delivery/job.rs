@@ -12,7 +12,8 @@ use actix::Message;
 use super::{courier::Courier, life::Life, parts::JobParts, presence::Presence};
 use crate::{
     actor::{Actor, Ctx, Handle},
-    channels::{ChannelId, LiveTimes},
+    channel_table::LiveTimes,
+    ids::ChannelId,
 };
 
 /// One more thread.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::progress::ThreadProgress;
 use crate::{
     actor::{Ground, Outlet, Placement},
-    channels::Channels,
+    channel_table::Channels,
     metrics::Metrics,
     queue::{Pull, Settle},
     rerouting::Rerouter,

@@ -16,9 +16,8 @@ use super::{
 };
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Mailbox, Outlet, RestartCause},
-    channels::ChannelId,
-    job_controller::slots::JobId,
-    queue::{Destination, ThreadEnded, ThreadId},
+    ids::{ChannelId, ConnectionId, Destination, JobId},
+    queue::ThreadEnded,
 };
 
 /// Offers one thread to run now, in a job that runs or in a new one. Accepting it promises exactly
@@ -27,7 +26,7 @@ use crate::{
 #[rtype(result = "Result<(), PoolFull>")]
 pub struct OfferThread {
     /// Its number.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// The job it belongs to.
     pub job: JobId,
     /// What it is for.

@@ -4,8 +4,7 @@ use actix::Message;
 
 use crate::{
     actor::Outlet,
-    job_controller::slots::JobId,
-    queue::{Destination, ThreadId},
+    ids::{ConnectionId, Destination, JobId},
 };
 
 /// A thread's last word, sent when its [`Presence`] is dropped: after its end, or by a panic.
@@ -13,7 +12,7 @@ use crate::{
 #[rtype(result = "()")]
 pub struct ThreadGone {
     /// Its number.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// The job it belonged to.
     pub job: JobId,
     /// What it served.
@@ -25,7 +24,7 @@ pub struct ThreadGone {
 /// A thread's place in its pool; whatever becomes of the thread, the pool learns that it is gone.
 pub struct Presence {
     /// Its number.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// What it serves.
     pub destination: Destination,
     job: JobId,
@@ -36,7 +35,7 @@ pub struct Presence {
 impl Presence {
     /// The place of a thread that is about to begin; `pool` is told of its end.
     pub fn new(
-        thread: ThreadId,
+        thread: ConnectionId,
         job: JobId,
         destination: Destination,
         pool: Outlet<ThreadGone>,

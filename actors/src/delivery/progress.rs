@@ -7,23 +7,23 @@ use std::{
 
 use relais_channels::client::{Progress, WaitsFor};
 
-use crate::queue::ThreadId;
+use crate::ids::ConnectionId;
 
 /// What each thread waits for, for those who want to know. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct ThreadProgress(Arc<Mutex<HashMap<ThreadId, Progress>>>);
+pub struct ThreadProgress(Arc<Mutex<HashMap<ConnectionId, Progress>>>);
 
 impl ThreadProgress {
-    fn begun(&self, thread: ThreadId, progress: Progress) {
+    fn begun(&self, thread: ConnectionId, progress: Progress) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(thread, progress);
     }
 
-    fn ended(&self, thread: ThreadId) {
+    fn ended(&self, thread: ConnectionId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&thread);
     }
 
     /// What a thread waits for, and since when in milliseconds since 1970.
-    pub fn of(&self, thread: ThreadId) -> Option<(WaitsFor, u64)> {
+    pub fn of(&self, thread: ConnectionId) -> Option<(WaitsFor, u64)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&thread)?.seen()
     }
 }
@@ -31,13 +31,13 @@ impl ThreadProgress {
 /// Keeps a thread among those that can be asked about, for as long as it lives: a panic ends that,
 /// too.
 pub(super) struct OnTheWay {
-    id: ThreadId,
+    id: ConnectionId,
     all: ThreadProgress,
 }
 
 impl OnTheWay {
     /// A thread that begins.
-    pub(super) fn of(all: &ThreadProgress, id: ThreadId, progress: &Progress) -> Self {
+    pub(super) fn of(all: &ThreadProgress, id: ConnectionId, progress: &Progress) -> Self {
         all.begun(id, progress.clone());
         Self { id, all: all.clone() }
     }

@@ -16,12 +16,13 @@ use super::{
     listener::{Accepted, Bound, Room, accept},
     listening::Listening,
     session::SessionParts,
-    worker::{ConnectionClosed, TakeConnection, Worker, WorkerId},
+    worker::{ConnectionClosed, TakeConnection, Worker},
     worker_life::{Choice, WorkerDescription, Workers},
 };
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement},
     events::{ConnectionRefused, SessionStarted},
+    ids::WorkerId,
     metrics::{Admission, ServiceMeter},
     readiness::Cause,
     router::{Access, RouteCache},

@@ -13,12 +13,12 @@ use relais_channels::{
 
 use super::{connection::own_postmaster, received::Received};
 use crate::{
-    channels::Channels,
+    channel_table::Channels,
     events::{MessageAccepted, MessageRefused, RecipientRefused},
     metrics::Metrics,
-    queue::now_ms,
     router::{MAX_EXPANSION, Question, Route, RouterHandle, grouped, internal_ip},
     spool::{Draft, NewContent, Spool, SpoolError},
+    timestamp::now_ms,
 };
 
 /// What an SMTP session needs of the engine.

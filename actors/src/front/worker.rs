@@ -8,11 +8,10 @@ use super::{
     connection::{Connection, Permit},
     session::{Session, SessionGone, SessionParts},
 };
-use crate::actor::{Actor, Ctx, Ground, Handle, Outlet, RestartCause};
-
-/// A worker of one service.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct WorkerId(pub u32);
+use crate::{
+    actor::{Actor, Ctx, Ground, Handle, Outlet, RestartCause},
+    ids::WorkerId,
+};
 
 /// A session is over, and its worker has room for another.
 #[derive(Message)]

@@ -8,7 +8,7 @@ use std::{
 
 use relais_config::dispatcher::Limits;
 
-use super::worker::WorkerId;
+use crate::ids::WorkerId;
 
 /// The workers of a service. `W` is what a worker is reached by.
 #[derive(Debug)]

@@ -5,15 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use actix::Message;
 use tokio::time::Instant;
 
-use super::{
-    JobController,
-    schedule::Standing,
-    slots::{JobId, Limited},
-    suspension::Suspension,
-};
+use super::{JobController, schedule::Standing, slots::Limited, suspension::Suspension};
 use crate::{
     actor::{Ctx, Handle},
-    {channels::ChannelId, queue::Destination},
+    ids::{ChannelId, Destination, JobId},
 };
 
 /// Asks for numbers.

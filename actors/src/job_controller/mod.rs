@@ -1,7 +1,6 @@
 //! The job controller: decides what runs. The queue tells it what waits, pools tell it (through
 //! the queue) what ended, and jobs what could not be reached. Operators tune it while it runs.
 
-pub mod backoff;
 mod explain;
 mod ranks;
 pub mod schedule;
@@ -31,11 +30,12 @@ use self::{
 };
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox, WeakMailbox},
-    channels::{ChannelId, Channels},
+    channel_table::Channels,
     delivery::pool::{OfferThread, Pool, RetireJob},
     events::{DestinationResumed, DestinationSuspended},
+    ids::{ChannelId, ConnectionId, Destination},
     metrics::{Metrics, level},
-    queue::{Contend, Destination, Queue, Recall, ThreadId},
+    queue::{Contend, Queue, Recall},
     timestamp::Timestamp,
 };
 
@@ -49,7 +49,7 @@ pub struct Waiting(pub Vec<(Destination, usize)>);
 #[rtype(result = "()")]
 pub struct ThreadSettled {
     /// Which.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// Entries that wait for its destination now.
     pub ready: usize,
 }
@@ -72,7 +72,7 @@ pub struct Reached {
     /// Which.
     pub destination: Destination,
     /// By which of its threads.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
 }
 
 /// An operator wants mail for these destinations tried now: those that are left alone are probed.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::queue::Destination;
+use crate::ids::Destination;
 
 /// Who has fewest comes first, and among equals who came first. Every step costs the logarithm of
 /// how many there are.
@@ -71,7 +71,7 @@ impl Ranks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::ChannelId;
+    use crate::ids::ChannelId;
 
     #[test]
     fn fewest_first_and_equals_in_turn() {

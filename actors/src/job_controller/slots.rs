@@ -13,20 +13,16 @@ use relais_config::Channel;
 use tokio::time::Instant;
 
 use crate::{
-    channels::{ChannelId, Channels, is_delivered},
-    queue::{Destination, ThreadId},
+    channel_table::{Channels, is_delivered},
+    ids::{ChannelId, ConnectionId, Destination, JobId},
 };
-
-/// A job, for as long as it runs.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct JobId(pub u32);
 
 /// Pools, channels, jobs and threads.
 #[derive(Debug)]
 pub struct Slots {
     pools: Vec<PoolState>,
     lanes: Vec<Lane>,
-    threads: BTreeMap<ThreadId, Running>,
+    threads: BTreeMap<ConnectionId, Running>,
     next_job: u32,
     next_thread: u64,
 }
@@ -35,7 +31,7 @@ pub struct Slots {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Start {
     /// Its number.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// The job it belongs to.
     pub job: JobId,
     /// What it is for.
@@ -252,7 +248,7 @@ impl Slots {
     }
 
     /// Every thread, the oldest first.
-    pub fn threads(&self) -> impl Iterator<Item = (ThreadId, &Running)> {
+    pub fn threads(&self) -> impl Iterator<Item = (ConnectionId, &Running)> {
         self.threads.iter().map(|(thread, running)| (*thread, running))
     }
 
@@ -287,7 +283,7 @@ impl Slots {
     }
 
     /// A thread got an answer; if it was the first, returns how long that took.
-    pub fn answered(&mut self, thread: ThreadId, now: Instant) -> Option<Duration> {
+    pub fn answered(&mut self, thread: ConnectionId, now: Instant) -> Option<Duration> {
         let running = self.threads.get_mut(&thread)?;
         let first = !std::mem::replace(&mut running.answered, true);
         first.then(|| now.saturating_duration_since(running.since))
@@ -327,7 +323,7 @@ impl Slots {
         let lane = self.lane_mut(channel);
         lane.room -= 1;
         lane.jobs.get_mut(&job)?.threads += 1;
-        let thread = ThreadId(self.next_thread);
+        let thread = ConnectionId(self.next_thread);
         self.next_thread += 1;
         let running =
             Running { job, destination: destination.clone(), since: now, answered: false };
@@ -336,7 +332,7 @@ impl Slots {
     }
 
     /// A thread is gone, and with the last of its threads the job. Returns what it was.
-    pub fn end(&mut self, thread: ThreadId) -> Option<Running> {
+    pub fn end(&mut self, thread: ConnectionId) -> Option<Running> {
         let running = self.threads.remove(&thread)?;
         let lane = &mut self.lanes[usize::from(running.destination.channel.0)];
         let pool = &mut self.pools[lane.pool];

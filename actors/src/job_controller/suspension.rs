@@ -8,7 +8,7 @@ use std::{
 use relais_channels::mail::Reply;
 use tokio::time::Instant;
 
-use crate::queue::Destination;
+use crate::ids::Destination;
 
 /// Every destination in trouble. Looking for those whose time has come costs nothing for the
 /// others.
@@ -122,7 +122,7 @@ mod tests {
     use relais_channels::mail::Enhanced;
 
     use super::*;
-    use crate::queue::ChannelId;
+    use crate::ids::ChannelId;
 
     #[tokio::test]
     async fn each_suspension_in_a_row_is_longer_up_to_a_limit() {

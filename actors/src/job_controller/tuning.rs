@@ -9,10 +9,10 @@ use tracing::info;
 use super::{JobController, schedule::MAX_HOST_LIMITS};
 use crate::{
     actor::{Ctx, Handle},
-    channels::{ChannelId, LiveTimes},
+    channel_table::LiveTimes,
     delivery::pool::SetJobLimit,
+    ids::{ChannelId, Destination},
     metrics::level,
-    queue::Destination,
 };
 
 /// Changes a limit until the engine stops; answers with the old value. Jobs that are too many end

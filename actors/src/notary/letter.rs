@@ -18,12 +18,12 @@ use tracing::{error, warn};
 
 use super::{Case, Parts, Told};
 use crate::{
-    channels::Channels,
+    channel_table::Channels,
     events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
-    queue::now_ms,
     router::{Question, Route, grouped},
     spool::{NewContent, SpoolError, open_recipients},
+    timestamp::now_ms,
 };
 
 /// Why the sender could not be told now; it is tried again.

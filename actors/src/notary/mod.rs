@@ -8,13 +8,13 @@
 //! notice; it never loses one. Warnings and returns for age it finds itself, on its rounds
 //! through the index ([`rounds`]).
 
+mod grace;
 mod letter;
-mod looked;
+mod progress;
 mod replies;
 mod rounds;
 mod standing;
 pub mod timetable;
-mod unseen;
 
 use std::{
     cell::RefCell,
@@ -34,18 +34,20 @@ use relais_config::notary::DoubleBounces;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
-use self::looked::Looked;
+use self::progress::Looked;
 pub use self::{
     letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
     replies::speaker,
 };
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
-    channels::Channels,
+    channel_table::Channels,
+    ids::Destination,
     metrics::{Metrics, NoticeResult},
-    queue::{Destination, Queue, Reading, Reason, now_ms, tracker::Tracked},
+    queue::{Queue, Reading, Reason, tracker::Tracked},
     router::RouterHandle,
     spool::{EntryState, Place, Spool},
+    timestamp::now_ms,
 };
 
 /// Some recipients of one entry, and the news of them.

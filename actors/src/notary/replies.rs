@@ -9,7 +9,7 @@ use relais_channels::mail::{MessageId, NextHop, Outcome};
 use relais_config::Channel;
 
 use super::{Case, LastReply, Parts};
-use crate::{channels::next_hop, queue::tracker::Tracked, spool::open_recipients};
+use crate::{channel_table::next_hop, queue::tracker::Tracked, spool::open_recipients};
 
 impl Parts {
     /// The last replies, read once for all messages of a segment.

@@ -13,7 +13,7 @@
 //!   while the clock was ahead is told of late, by as much.
 //! - The clock is set ahead, or was behind and is right now: everything looks older than it is,
 //!   as after a time in which the engine was down. What seems too old then is tried once more before
-//!   it is returned: see [`super::unseen`].
+//!   it is returned: see [`super::grace`].
 //! - The clock is set back: a warning that was given may be given once more.
 
 use std::{
@@ -29,15 +29,17 @@ use tracing::{debug, warn};
 
 use super::{
     Case, Notary, Parts, Tell,
-    looked::Looked,
+    grace::{GRACE, after},
+    progress::Looked,
     timetable::{self, Due},
-    unseen::{GRACE, after},
 };
 use crate::{
     actor::{Mailbox, WeakMailbox},
-    channels::{ChannelId, lowered},
-    queue::{Destination, Queue, Reading, Reserve, now_ms, tracker::Tracked},
+    channel_table::lowered,
+    ids::{ChannelId, Destination},
+    queue::{Queue, Reading, Reserve, tracker::Tracked},
     spool::{Class, EntryState, ScannedEntry, SpoolError},
+    timestamp::now_ms,
 };
 
 /// Rounds for as long as the notary lives.

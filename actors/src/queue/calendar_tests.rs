@@ -7,12 +7,11 @@ use relais_channels::mail::{Enhanced, MessageId, Outcome, Priority, Reply};
 use relais_config::{Channel, channel::Program};
 
 use super::{
-    Destination,
     settle::After,
     tracker::{Tracked, Tracker},
 };
 use crate::{
-    channels::ChannelId,
+    ids::{ChannelId, Destination},
     notary::timetable::{self, Due},
     spool::{EntryState, Place},
 };

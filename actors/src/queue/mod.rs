@@ -7,26 +7,27 @@
 
 #[cfg(test)]
 mod actor_tests;
-mod alter;
+pub mod backoff;
 #[cfg(test)]
 mod calendar_tests;
-mod clock;
-mod listing;
-mod messages;
+mod carry_out;
+mod describe;
+mod hand_out;
 mod owing;
 mod postponed;
 mod recalls;
+mod requests;
 mod scan;
 mod settle;
 mod standing;
-mod threads;
 pub mod tracker;
+mod wall_clock;
 mod wishes;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use relais_channels::mail::Outcome;
@@ -35,33 +36,33 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
 use self::{
-    alter::Deletion,
-    clock::Clock,
+    carry_out::Deletion,
+    hand_out::InHand,
     owing::Owing,
     postponed::Postponed,
     recalls::Recalls,
-    threads::InHand,
     tracker::{Tracked, Tracker},
+    wall_clock::Clock,
 };
 pub use self::{
-    alter::{Action, Alter, Altered, Reading, Reason, Reserve},
-    listing::{DescribeQueue, ListEntries, ListOrdered, ListedEntry, QueueDescription},
-    messages::{
-        Committed, Contend, Destination, DrainQueue, Pull, SetMaxMessages, Settle, Settled,
-        ThreadEnded, ThreadId, Work,
-    },
+    carry_out::{Action, Alter, Altered, Reading, Reason, Reserve},
+    describe::{DescribeQueue, ListEntries, ListOrdered, ListedEntry, QueueDescription},
     recalls::Recall,
+    requests::{
+        Committed, Contend, DrainQueue, Pull, SetMaxMessages, Settle, Settled, ThreadEnded, Work,
+    },
     standing::{LookAgain, Standing},
     wishes::{CountOrders, GiveUpJobs},
 };
-pub use crate::channels::ChannelId;
 use crate::{
     actor::{Actor, Ctx, Handle, Later, Mailbox},
-    channels::{Channels, is_delivered, lowered},
+    channel_table::{Channels, is_delivered, lowered},
+    ids::{ChannelId, ConnectionId, Destination},
     job_controller::JobController,
     metrics::{self, Metrics, Pause},
     notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
+    timestamp::now_ms,
 };
 
 /// The actor. Lives beside the job controller, where strangers send nothing.
@@ -72,8 +73,8 @@ pub struct Queue {
     controller: Mailbox<JobController>,
     notary: Mailbox<Notary>,
     metrics: Arc<Metrics>,
-    threads: HashMap<ThreadId, InHand>,
-    idle: HashMap<Destination, VecDeque<(ThreadId, oneshot::Sender<Work>)>>,
+    threads: HashMap<ConnectionId, InHand>,
+    idle: HashMap<Destination, VecDeque<(ConnectionId, oneshot::Sender<Work>)>>,
     /// Destinations that could not be talked to and have taken nothing since.
     troubled: HashSet<Destination>,
     contended: HashSet<ChannelId>,
@@ -303,12 +304,6 @@ impl Handle<DrainQueue> for Queue {
             let _ = told.await;
         })
     }
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How often due entries are looked for. The shortest wait that operators can set is a second.

@@ -12,15 +12,17 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
-    ChannelId, Destination, Queue, now_ms,
+    Queue,
     tracker::{Aside, Ticket, Tracked},
 };
 use crate::{
     actor::Ctx,
-    channels::lowered,
+    channel_table::lowered,
+    ids::{ChannelId, Destination},
     metrics::NoticeResult,
     notary::{Case, Tell, Told, timetable},
     spool::{Class, Cursor, EntryState, ScannedEntry, Spool, SpoolError},
+    timestamp::now_ms,
 };
 
 /// What is known of senders that are owed a notice.

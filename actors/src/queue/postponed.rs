@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{
     Queue,
-    alter::{Action, Reason},
+    carry_out::{Action, Reason},
     tracker::Key,
 };
 use crate::{actor::Ctx, spool::EntryState};

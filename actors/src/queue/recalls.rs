@@ -4,8 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use actix::Message;
 
-use super::{Destination, Queue, ThreadId};
-use crate::actor::{Ctx, Handle};
+use super::Queue;
+use crate::{
+    actor::{Ctx, Handle},
+    ids::{ConnectionId, Destination},
+};
 
 /// Each of these gives back a thread, for each time that it is named: an idle one at once, else
 /// the first that comes to a message boundary.
@@ -24,7 +27,7 @@ pub(super) struct Recalls {
 struct Owed {
     threads: usize,
     /// Those that were told.
-    leaving: HashSet<ThreadId>,
+    leaving: HashSet<ConnectionId>,
 }
 
 impl Recalls {
@@ -33,7 +36,7 @@ impl Recalls {
     }
 
     /// Whether `thread`, which has nothing in hand, is to end.
-    pub(super) fn takes(&mut self, thread: ThreadId, destination: &Destination) -> bool {
+    pub(super) fn takes(&mut self, thread: ConnectionId, destination: &Destination) -> bool {
         let Some(owed) = self.of.get_mut(destination) else { return false };
         if owed.leaving.len() < owed.threads {
             owed.leaving.insert(thread);
@@ -42,7 +45,7 @@ impl Recalls {
     }
 
     /// `thread` is gone.
-    pub(super) fn ended(&mut self, thread: ThreadId, destination: &Destination) {
+    pub(super) fn ended(&mut self, thread: ConnectionId, destination: &Destination) {
         let Some(owed) = self.of.get_mut(destination) else { return };
         owed.leaving.remove(&thread);
         owed.threads -= 1;
@@ -67,22 +70,22 @@ impl Handle<Recall> for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::ChannelId;
+    use crate::ids::ChannelId;
 
     #[test]
     fn as_many_threads_end_as_were_asked_back() {
         let to = |host: &str| Destination { channel: ChannelId(0), host: host.into() };
         let (a, b) = (to("a"), to("b"));
         let mut recalls = Recalls::default();
-        assert!(!recalls.takes(ThreadId(1), &a), "nothing was asked back");
+        assert!(!recalls.takes(ConnectionId(1), &a), "nothing was asked back");
         recalls.add(a.clone());
         recalls.add(a.clone());
-        assert!(!recalls.takes(ThreadId(9), &b), "of another");
-        assert!(recalls.takes(ThreadId(1), &a));
-        assert!(recalls.takes(ThreadId(1), &a), "it asks again on its way out");
-        recalls.ended(ThreadId(2), &a);
-        assert!(!recalls.takes(ThreadId(3), &a), "one ended by itself: that will do");
-        recalls.ended(ThreadId(1), &a);
-        assert!(!recalls.takes(ThreadId(3), &a) && recalls.of.is_empty());
+        assert!(!recalls.takes(ConnectionId(9), &b), "of another");
+        assert!(recalls.takes(ConnectionId(1), &a));
+        assert!(recalls.takes(ConnectionId(1), &a), "it asks again on its way out");
+        recalls.ended(ConnectionId(2), &a);
+        assert!(!recalls.takes(ConnectionId(3), &a), "one ended by itself: that will do");
+        recalls.ended(ConnectionId(1), &a);
+        assert!(!recalls.takes(ConnectionId(3), &a) && recalls.of.is_empty());
     }
 }

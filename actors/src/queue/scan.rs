@@ -8,15 +8,16 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    ChannelId, Destination, Queue,
-    clock::latest_due,
-    now_ms,
+    Queue,
     tracker::{Admission, Ticket, Tracked},
+    wall_clock::latest_due,
 };
 use crate::{
     actor::Ctx,
-    channels::{is_delivered, lowered},
+    channel_table::{is_delivered, lowered},
+    ids::{ChannelId, Destination},
     spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
+    timestamp::now_ms,
 };
 
 /// One channel's share of a scan, and where it goes on.

@@ -8,17 +8,25 @@ use relais_channels::{
 };
 use relais_config::{Channel, channel::Program};
 
-use super::{Destination, Queue, Settled, ThreadId, Tracked, now_ms};
+use super::{Queue, Settled, Tracked};
 use crate::{
-    job_controller::{Reached, Troubled, backoff},
+    ids::{ConnectionId, Destination},
+    job_controller::{Reached, Troubled},
     notary::{Case, LastReply, Noticed, Tell, Told, speaker},
+    queue::backoff,
     spool::{EntryState, open_recipients},
+    timestamp::now_ms,
 };
 
 impl Queue {
     /// Writes down what became of an entry that `thread` had, and tells the controller how its
     /// destination does.
-    pub(super) fn settle(&mut self, thread: ThreadId, destination: &Destination, settled: Settled) {
+    pub(super) fn settle(
+        &mut self,
+        thread: ConnectionId,
+        destination: &Destination,
+        settled: Settled,
+    ) {
         let Settled { entry, attempt, counts, good_news } = settled;
         let hand = self.threads.entry(thread).or_default();
         hand.entries.retain(|in_hand| *in_hand != (entry.id, entry.entry));

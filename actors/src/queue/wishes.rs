@@ -11,12 +11,13 @@ use relais_channels::mail::Envelope;
 use tracing::warn;
 
 use super::{
-    Destination, Queue,
-    alter::Action,
+    Queue,
+    carry_out::Action,
     tracker::{Key, Tracked},
 };
 use crate::{
     actor::{Ctx, Handle, Later},
+    ids::Destination,
     spool::{EntryState, ScannedEntry, Spool, SpoolError},
 };
 

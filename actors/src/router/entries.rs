@@ -6,7 +6,7 @@ use relais_channels::mail::{Entry, Origin, Recipient};
 use relais_config::channel::Copies;
 
 use super::routes::Route;
-use crate::channels::Channels;
+use crate::channel_table::Channels;
 
 /// Groups recipients by the way they go, as each channel's `copies` and `addrsperfile` say. Each
 /// recipient comes with its ways, several for a list; the address is taken from the way. One that

@@ -31,7 +31,7 @@ use super::{
     tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
     walked::Walked,
 };
-use crate::queue::now_ms;
+use crate::timestamp::now_ms;
 
 /// What recovery found.
 #[derive(Debug, Default)]

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use relais_actors::{
-    channels::is_delivered,
+    channel_table::is_delivered,
+    ids::{ConnectionId, Destination},
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
     metrics::{Pause, QueueState},
     notary::has_nowhere_to_go,
-    queue::{Action, DescribeQueue, Destination, ListEntries, ListedEntry, ThreadId},
+    queue::{Action, DescribeQueue, ListEntries, ListedEntry},
     router::{Question, Route},
     spool::{Change, EntryState, ScannedEntry, open_recipients},
     timestamp::Timestamp,
@@ -221,7 +222,12 @@ fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
 }
 
 /// A job has it: what it waits for.
-fn in_hand(parts: &Parts, thread: Option<(ThreadId, bool)>, host: &str, tried: &str) -> Account {
+fn in_hand(
+    parts: &Parts,
+    thread: Option<(ConnectionId, bool)>,
+    host: &str,
+    tried: &str,
+) -> Account {
     let Some((thread, behind)) = thread else {
         let text = format!("Its attempt has ended, and what came of it is being written. {tried}");
         return ("active", text).into();

@@ -7,9 +7,10 @@ use std::{
 };
 
 use relais_actors::{
+    ids::Destination,
     job_controller::ProbedAt,
     metrics::QueueState,
-    queue::{Action, Destination, ListEntries, ListedEntry},
+    queue::{Action, ListEntries, ListedEntry},
     spool::{
         Class, Cursor, EntryState, LastReplies, Place, ScannedEntry, Spool, SpoolError,
         open_recipients,

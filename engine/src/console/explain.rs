@@ -5,7 +5,7 @@ use std::net::{IpAddr, UdpSocket};
 
 use relais_actors::{
     actor::{Gone, Ground, Meters},
-    channels::{Channels, default_port, next_hop},
+    channel_table::{Channels, default_port, next_hop},
     router::{
         Access, Explain, Route, RouterHandle, Routes, Routing, Step, internal_ip, own_postmaster,
     },

@@ -3,9 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use relais_actors::{
-    channels::ChannelId,
-    front::dispatcher::DescribeDispatcher,
-    front::service::ServiceDescription,
+    front::{dispatcher::DescribeDispatcher, service::ServiceDescription},
+    ids::ChannelId,
     job_controller::{ControllerDescription, DescribeController},
     metrics::{WorkerState, level},
     queue::DescribeQueue,

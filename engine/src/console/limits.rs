@@ -1,8 +1,9 @@
 //! Limits that operators change while the engine runs, and channels that they stop.
 
 use relais_actors::{
+    ids::Destination,
     job_controller::{ControllerDescription, DescribeController, Freeze, Limit, Tune, TuneError},
-    queue::{DescribeQueue, Destination, QueueDescription, SetMaxMessages},
+    queue::{DescribeQueue, QueueDescription, SetMaxMessages},
     spool::Counts,
 };
 use relais_config::{Config, suggest};

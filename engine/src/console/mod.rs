@@ -24,17 +24,17 @@ use std::{
 
 use relais_actors::{
     actor::{Gone, Mailbox},
-    channels::{Channels, is_delivered},
+    channel_table::{Channels, is_delivered},
     delivery::progress::ThreadProgress,
     front::dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
     metrics::{ChannelCounters, DirectoryStatus, Format, Metrics, WorkerState},
-    queue::{DescribeQueue, Queue, now_ms},
+    queue::{DescribeQueue, Queue},
     readiness::Cause,
     rerouting::Rerouter,
     router::RouterHandle,
     spool::{Counts, Spool, SpoolError},
-    timestamp::Timestamp,
+    timestamp::{Timestamp, now_ms},
 };
 use relais_channels::mail::{Content, MessageId};
 use relais_config::{Config, dispatcher::Program};

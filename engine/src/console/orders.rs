@@ -7,16 +7,17 @@ use std::{
 };
 
 use relais_actors::{
-    channels::is_delivered,
+    channel_table::is_delivered,
     events::{EntryDeleted, Printable},
-    job_controller::{DescribeController, backoff},
+    job_controller::DescribeController,
     metrics::QueueState,
     notary::has_nowhere_to_go,
     queue::{
-        Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, now_ms, tracker::Tracked,
+        Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, backoff,
+        tracker::Tracked,
     },
     spool::ScannedEntry,
-    timestamp::Timestamp,
+    timestamp::{Timestamp, now_ms},
 };
 use relais_channels::mail::MessageId;
 use tracing::info;

@@ -3,12 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use relais_actors::{
+    ids::Destination,
     metrics::QueueState,
     notary::{Case, Noticed, Told},
-    queue::{
-        Action, Alter, Altered, Destination, ListEntries, Reading, Reason, Reserve,
-        tracker::Tracked,
-    },
+    queue::{Action, Alter, Altered, ListEntries, Reading, Reason, Reserve, tracker::Tracked},
     rerouting::{Plan, Verdict},
     spool::{EntryState, ScannedEntry, open_recipients},
 };

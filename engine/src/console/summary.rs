@@ -7,8 +7,9 @@ use std::{
 };
 
 use relais_actors::{
+    ids::Destination,
     job_controller::DescribeController,
-    queue::{DescribeQueue, Destination},
+    queue::DescribeQueue,
     spool::{Class, Counts, Spool},
     timestamp::Timestamp,
 };

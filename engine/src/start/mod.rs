@@ -14,7 +14,7 @@ use std::{
 use actix::Arbiter;
 use relais_actors::{
     actor::{Ground, Mailbox, Placement},
-    channels::Channels,
+    channel_table::Channels,
     delivery::{
         parts::{JobParts, WorkSource},
         pool::Pool,

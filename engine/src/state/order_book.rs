@@ -19,8 +19,9 @@ use relais_actors::{
     actor::Mailbox,
     events::EntryDeleted,
     metrics::Metrics,
-    queue::{Action, Alter, Queue, Reading, Reason, now_ms},
+    queue::{Action, Alter, Queue, Reading, Reason},
     spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
+    timestamp::now_ms,
 };
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};

@@ -13,8 +13,8 @@ use std::{
 };
 
 use relais_actors::{
-    queue::now_ms,
     spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
+    timestamp::now_ms,
 };
 use relais_channels::mail::MessageId;
 use tracing::{info, warn};

@@ -24,7 +24,7 @@ use relais_channels::mail::Reply;
 use tokio::time::Instant;
 
 pub use self::sharing::TURN;
-pub use super::slots::{JobId, Retire, Slots, Start};
+pub use super::slots::{Retire, Slots, Start};
 use super::{
     ranks::Ranks,
     slots::{Asker, Limited},
@@ -32,8 +32,8 @@ use super::{
     window::Window,
 };
 use crate::{
-    channels::{ChannelId, Channels},
-    queue::{Destination, ThreadId},
+    channel_table::Channels,
+    ids::{ChannelId, ConnectionId, Destination},
 };
 
 /// Everything that is running, waiting or suspended.
@@ -185,7 +185,7 @@ impl Schedule {
 
     /// A thread ended, with `ready` entries left for its destination. What it had goes to those
     /// in line first.
-    pub fn ended(&mut self, thread: ThreadId, ready: usize, now: Instant) {
+    pub fn ended(&mut self, thread: ConnectionId, ready: usize, now: Instant) {
         let Some(destination) = self.release(thread) else { return };
         self.note_ready(&destination, ready);
         self.stand_in_line(&destination, now);
@@ -194,7 +194,7 @@ impl Schedule {
     }
 
     /// A start that the pool refused is taken back.
-    pub fn refused(&mut self, thread: ThreadId, now: Instant) {
+    pub fn refused(&mut self, thread: ConnectionId, now: Instant) {
         if let Some(destination) = self.release(thread) {
             self.stand_in_line(&destination, now);
         }
@@ -218,7 +218,12 @@ impl Schedule {
 
     /// The destination answered one of its threads: it gets what it deserves now. Returns whether it
     /// had been in trouble.
-    pub fn reached(&mut self, destination: &Destination, thread: ThreadId, now: Instant) -> bool {
+    pub fn reached(
+        &mut self,
+        destination: &Destination,
+        thread: ConnectionId,
+        now: Instant,
+    ) -> bool {
         let first_took = self.slots.answered(thread, now);
         let was_troubled = self.suspensions.lift(destination);
         if let Some(site) = self.sites.get_mut(destination) {
@@ -445,7 +450,7 @@ impl Schedule {
         true
     }
 
-    fn release(&mut self, thread: ThreadId) -> Option<Destination> {
+    fn release(&mut self, thread: ConnectionId) -> Option<Destination> {
         let destination = self.slots.end(thread)?.destination;
         let site = self.sites.get_mut(&destination)?;
         site.threads -= 1;

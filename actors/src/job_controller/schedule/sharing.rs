@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Asker, Destination, JobId, Schedule};
-use crate::channels::ChannelId;
+use super::{Asker, Schedule};
+use crate::ids::{ChannelId, Destination, JobId};
 
 impl Schedule {
     /// Gives what is free to those in line: to the channel with fewest jobs first, and of those

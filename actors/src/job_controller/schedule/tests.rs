@@ -5,12 +5,12 @@ use relais_channels::mail::Enhanced;
 use relais_config::{Channel, channel::Program};
 
 use super::*;
-use crate::job_controller::suspension::FIRST;
+use crate::{ids::JobId, job_controller::suspension::FIRST};
 
 /// A schedule, and the threads that were started and have not ended.
 struct Engine {
     schedule: Schedule,
-    running: BTreeMap<ThreadId, Start>,
+    running: BTreeMap<ConnectionId, Start>,
     retired: BTreeSet<JobId>,
     now: Instant,
 }
@@ -61,13 +61,14 @@ impl Engine {
     /// The newest thread of `destination` gets an answer.
     fn answered(&mut self, destination: &Destination) -> bool {
         let of = |start: &&Start| start.destination == *destination;
-        let newest = self.running.values().rev().find(of).map_or(ThreadId(0), |start| start.thread);
+        let newest =
+            self.running.values().rev().find(of).map_or(ConnectionId(0), |start| start.thread);
         self.schedule.reached(destination, newest, self.now)
     }
 
     /// The oldest thread of `host` ends.
     fn end(&mut self, host: &str, ready: usize) -> (Vec<String>, Orders) {
-        let of = |(thread, start): (&ThreadId, &Start)| {
+        let of = |(thread, start): (&ConnectionId, &Start)| {
             (*start.destination.host == *host).then_some(*thread)
         };
         let thread = self.running.iter().find_map(of).unwrap_or_else(|| panic!("none of {host}"));

@@ -2,8 +2,9 @@
 
 use super::{House, Plan};
 use crate::{
-    queue::{Action, SetMaxMessages, now_ms},
+    queue::{Action, SetMaxMessages},
     spool::{Change, EntryState},
+    timestamp::now_ms,
 };
 
 #[actix::test]

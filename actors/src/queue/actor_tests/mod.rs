@@ -2,10 +2,10 @@
 //! real spool. Only the jobs are stand-ins, which do what a test wants.
 
 mod clock;
+mod connections;
 mod jobs;
 mod orders;
 mod senders;
-mod threads;
 
 use std::{
     rc::Rc,
@@ -22,18 +22,20 @@ use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
-use super::{Committed, Destination, Parts, Queue, now_ms};
+use super::{Committed, Parts, Queue};
 use crate::{
     actor::{Ground, Mailbox},
-    channels::Channels,
+    channel_table::Channels,
     delivery::pool::{JobAddress, Pool},
     directory::{self, Source},
     events::lines::Lines,
+    ids::Destination,
     job_controller::{Connect, Freeze, JobController, Limit, Tune},
     metrics::{Labels, Metrics},
     notary::{self, Notary},
     router::{self, RouterHandle, Routes},
     spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
+    timestamp::now_ms,
 };
 
 /// The engine without its ends: nothing listens, and nobody is connected to.

@@ -11,10 +11,9 @@ use tokio::time::timeout;
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     notary::{self, Case, Noticed, Told},
-    queue::{
-        Action, Alter, Altered, DrainQueue, Reading, now_ms, owing::LookForOwed, tracker::Tracked,
-    },
+    queue::{Action, Alter, Altered, DrainQueue, Reading, owing::LookForOwed, tracker::Tracked},
     spool::{Class, EntryState, memory_disk::MemoryDisk},
+    timestamp::now_ms,
 };
 
 impl House {

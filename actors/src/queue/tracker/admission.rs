@@ -1,10 +1,11 @@
 //! What memory takes, and what it forgets, when there is more than it may hold.
 
 use super::{
-    Admission, Destination, LineId, SlotId, Thresholds, Tracked, Tracker,
+    Admission, LineId, SlotId, Thresholds, Tracked, Tracker,
     line::{Line, Mark, NOBODY},
     slots::{State, is_stranded},
 };
+use crate::ids::Destination;
 
 impl Tracker {
     /// Changes the limit. What is known beyond a lower one is forgotten until the next scan, but

@@ -2,7 +2,8 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::{Destination, SlotId};
+use super::SlotId;
+use crate::ids::Destination;
 
 /// One destination's entries.
 #[derive(Debug)]

@@ -38,8 +38,10 @@ use self::{
     slots::{Slot, State, is_stranded, is_valid, mark_of},
 };
 pub use self::{readers::Ticket, thresholds::Thresholds};
-use super::{ChannelId, Destination};
-use crate::spool::{EntryState, Place, ScannedEntry};
+use crate::{
+    ids::{ChannelId, Destination},
+    spool::{EntryState, Place, ScannedEntry},
+};
 
 /// The bounded set of entries that may be worked on.
 #[derive(Debug)]

@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Admission, ChannelId, Destination, LineId, Ticket, Tracked, Tracker};
+use super::{Admission, LineId, Ticket, Tracked, Tracker};
+use crate::ids::{ChannelId, Destination};
 
 /// Lines of which the disk has more, left there because the line has enough.
 #[derive(Debug, Default)]

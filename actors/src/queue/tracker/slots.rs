@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    Destination, Key, LineId, SlotId, Tracked, Tracker,
+    Key, LineId, SlotId, Tracked, Tracker,
     line::{Line, Mark, NOBODY},
 };
+use crate::ids::Destination;
 
 #[derive(Debug)]
 pub(super) struct Slot {

@@ -7,15 +7,17 @@ use relais_channels::mail::MessageId;
 use tracing::{info, warn};
 
 use super::{
-    Action, ChannelId, Queue, ThreadId, now_ms,
-    threads::MAX_UNWRITTEN,
+    Action, Queue,
+    hand_out::MAX_UNWRITTEN,
     tracker::{Key, Tally},
 };
 use crate::{
     actor::{Ctx, Handle},
-    channels::is_delivered,
+    channel_table::is_delivered,
+    ids::{ChannelId, ConnectionId},
     metrics::{Pause, QueueState, level},
     spool::{Counts, ScannedEntry},
+    timestamp::now_ms,
 };
 
 /// Asks for numbers only: cheap, answered at once.
@@ -59,7 +61,7 @@ pub struct ListedEntry {
     /// as soon as its sender has been told.
     pub ordered: Option<Action>,
     /// The thread that has it in hand, and whether that delivers another one first.
-    pub thread: Option<(ThreadId, bool)>,
+    pub thread: Option<(ConnectionId, bool)>,
 }
 
 impl Handle<DescribeQueue> for Queue {
@@ -119,7 +121,7 @@ impl Tally {
 
 impl Queue {
     /// The thread that has this entry in hand, and whether it delivers another one first.
-    fn holder(&self, key: Key) -> Option<(ThreadId, bool)> {
+    fn holder(&self, key: Key) -> Option<(ConnectionId, bool)> {
         self.threads.iter().find_map(|(thread, hand)| {
             let place = hand.entries.iter().position(|entry| *entry == key)?;
             Some((*thread, place > 0))

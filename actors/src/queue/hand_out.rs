@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use relais_channels::mail::MessageId;
 use tokio::sync::oneshot;
 
-use super::{Contend, Destination, Pull, Queue, ThreadEnded, ThreadId, Work};
+use super::{Contend, Pull, Queue, ThreadEnded, Work};
 use crate::{
     actor::{Ctx, Handle},
+    ids::{ConnectionId, Destination},
     job_controller::{ThreadSettled, Waiting},
 };
 
@@ -66,7 +67,7 @@ impl Queue {
     fn idle_thread(
         &mut self,
         destination: &Destination,
-    ) -> Option<(ThreadId, oneshot::Sender<Work>)> {
+    ) -> Option<(ConnectionId, oneshot::Sender<Work>)> {
         let idle = self.idle.get_mut(destination)?;
         let reply = loop {
             match idle.pop_back() {

@@ -4,8 +4,9 @@ use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     job_controller::{Limit, StopStarting},
     metrics::Format,
-    queue::{DescribeQueue, DrainQueue, SetMaxMessages, now_ms},
+    queue::{DescribeQueue, DrainQueue, SetMaxMessages},
     spool::EntryState,
+    timestamp::now_ms,
 };
 
 #[actix::test]

@@ -9,9 +9,7 @@ use std::{
 use relais_channels::mail::{NextHop, Priority};
 use relais_config::{Channel, Config, channel::Program};
 
-/// A channel by its place in the configuration file.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ChannelId(pub u16);
+use crate::ids::ChannelId;
 
 /// Every channel, by number and by name. Made once, shared by all.
 #[derive(Debug)]

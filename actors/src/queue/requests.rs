@@ -1,26 +1,17 @@
 //! What the queue is told and asked by those who deliver, and what it hands them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use actix::Message;
 use relais_channels::mail::{Attempt, Outcome};
 use tokio::sync::oneshot;
 
-use super::{ChannelId, now_ms, tracker::Tracked};
-use crate::spool::Stored;
-
-/// Where an entry goes: a channel and one of its hosts. Cheap to clone.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Destination {
-    /// The channel.
-    pub channel: ChannelId,
-    /// The host as the router named it, in lower case.
-    pub host: Arc<str>,
-}
-
-/// A thread of a job, for as long as it runs. Later ones have larger numbers.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ThreadId(pub u64);
+use super::tracker::Tracked;
+use crate::{
+    ids::{ChannelId, ConnectionId, Destination},
+    spool::Stored,
+    timestamp::now_ms,
+};
 
 /// The spool has made these safe; their senders have their 250.
 #[derive(Message)]
@@ -32,7 +23,7 @@ pub struct Committed(pub Vec<Stored>);
 #[rtype(result = "()")]
 pub struct Pull {
     /// Who asks.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// What it is connected to.
     pub destination: Destination,
     /// What became of the entry it had.
@@ -48,7 +39,7 @@ pub struct Pull {
 #[rtype(result = "()")]
 pub struct Settle {
     /// Who reports.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// What it was connected to.
     pub destination: Destination,
     /// What became of the entry it had.
@@ -60,7 +51,7 @@ pub struct Settle {
 #[rtype(result = "()")]
 pub struct ThreadEnded {
     /// Which.
-    pub thread: ThreadId,
+    pub thread: ConnectionId,
     /// What it was for.
     pub destination: Destination,
     /// It ended by a bug, maybe because of what it had in hand.

@@ -18,8 +18,8 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::unseen::{GRACE, Unseen, after};
-use crate::queue::{now_ms, tracker::Key};
+use super::grace::{GRACE, Unseen, after};
+use crate::{queue::tracker::Key, timestamp::now_ms};
 
 /// What was dealt with.
 #[derive(Debug)]

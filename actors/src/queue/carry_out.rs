@@ -12,16 +12,18 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{
-    Destination, Queue, now_ms,
+    Queue,
     tracker::{Aside, Key, Ticket, Tracked},
 };
 use crate::{
     actor::{Ctx, Gone, Handle, Later, Mailbox},
-    channels::{is_delivered, lowered},
+    channel_table::{is_delivered, lowered},
     events::EntryDeleted,
+    ids::Destination,
     job_controller::Probe,
     notary::{Case, Tell},
     spool::{Change, EntryState, ScannedEntry, SpoolError},
+    timestamp::now_ms,
 };
 
 /// What to do with an entry.

@@ -8,8 +8,8 @@ use relais_channels::mail::Priority;
 use relais_config::Channel;
 use tokio::time::Instant;
 
-use super::{Destination, Queue, Tracked};
-use crate::{job_controller::backoff, spool::EntryState};
+use super::{Queue, Tracked};
+use crate::{ids::Destination, queue::backoff, spool::EntryState};
 
 /// The wall clock, watched by one that only goes on.
 #[derive(Clone, Copy, Debug)]
