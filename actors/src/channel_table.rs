@@ -121,14 +121,6 @@ pub fn next_hop(channel: &Channel, host: &str) -> Option<NextHop> {
     text.parse().ok()
 }
 
-/// The port of a next hop that names none (RFC 2033 has no number of its own; 24 is IANA's).
-pub fn default_port(channel: &Channel) -> u16 {
-    channel.port.unwrap_or(match channel.program {
-        Program::Smtp => 25,
-        _ => 24,
-    })
-}
-
 impl From<Vec<Channel>> for Channels {
     fn from(list: Vec<Channel>) -> Self {
         let number = |(i, channel): (usize, &Channel)| (channel.name.clone(), ChannelId(i as u16));

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use relais_channels::{
-    client::{Connection, Handover, Outgoing, OutgoingRcpt, Settings, Transacted},
+    client::{Connection, Handover, Outbound, Outgoing, OutgoingRcpt, Settings, Transacted},
     mail::{
         Attempt, Content, Enhanced, Envelope, MessageId, NextHop, Outcome, Recipient, Reply,
         SiteTrouble,
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{life::Life, parts::JobParts, presence::Presence, progress::OnTheWay};
 use crate::{
-    channel_table::{LiveTimes, default_port, next_hop, reroutes},
+    channel_table::{LiveTimes, next_hop, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
     queue::{Pull, Settle, Settled, Work},
@@ -31,7 +31,7 @@ pub(super) struct Courier {
     destination: Destination,
     life: Arc<Life>,
     parts: JobParts,
-    settings: Settings,
+    outbound: Outbound,
     next_hop: Option<NextHop>,
     connection: Option<Connection>,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
@@ -50,7 +50,7 @@ impl Courier {
         let (id, destination) = (presence.thread, presence.destination.clone());
         let channel = parts.channels.channel(destination.channel);
         Self {
-            settings: Settings::of(&parts.host, channel),
+            outbound: Outbound::of(&parts.host, channel),
             next_hop: next_hop(channel, &destination.host),
             connection: None,
             announces: true,
@@ -63,7 +63,8 @@ impl Courier {
 
     /// Delivers until there is nothing more to do.
     pub(super) async fn run(mut self) {
-        let _on_the_way = OnTheWay::of(&self.parts.progress, self.id, &self.settings.progress);
+        let _on_the_way =
+            OnTheWay::of(&self.parts.progress, self.id, &self.outbound.settings().progress);
         let mut settled = None;
         let mut following = None;
         loop {
@@ -203,7 +204,7 @@ impl Courier {
     }
 
     fn handover<'r>(&self, recipients: &'r [OutgoingRcpt<'r>]) -> Handover<'r> {
-        let Settings { max_rcpt, private, .. } = self.settings;
+        let Settings { max_rcpt, private, .. } = *self.outbound.settings();
         Handover::new(recipients, max_rcpt, private)
     }
 
@@ -242,7 +243,7 @@ impl Courier {
         let Some(next_hop) = &self.next_hop else {
             return Err(SiteTrouble::deferred(NO_HOST));
         };
-        Connection::open(next_hop, default_port(self.channel()), &self.settings).await
+        self.outbound.connect(next_hop).await
     }
 
     fn report(&self, work: &Work, envelope: &Envelope, attempt: &Attempt, counts: bool) {

@@ -2,11 +2,12 @@
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
     task::JoinHandle,
 };
 
 use super::{
-    tests::{TWO, delivery, message, settings, short},
+    tests::{TWO, delivery, message, outbound, settings, short},
     *,
 };
 use crate::{client::OutgoingRcpt, mail::Notify};
@@ -54,8 +55,7 @@ async fn connect_patient(status: &'static str) -> (Connection, JoinHandle<String
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
     let server = patient(theirs, status);
     let connection =
-        Connection::greet(Stream::Unix(ours), "store".into(), "store".into(), &settings(false))
-            .await;
+        outbound(settings(false)).greet(Stream::Unix(ours), "store".into(), "store".into()).await;
     (connection.expect("a connection"), server)
 }
 

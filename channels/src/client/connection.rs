@@ -1,4 +1,4 @@
-//! The client's end of an LMTP connection: sockets, time limits, and nothing else.
+//! The client's end of a connection: octets, time limits, and nothing else.
 //!
 //! One [`Connection`] serves one message after the other. No reply is waited for longer than
 //! its limit, counted from the moment it is due, however slowly its octets drip.
@@ -6,7 +6,6 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
-    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -15,7 +14,6 @@ use std::{
 use tokio::{
     fs::File,
     io::AsyncReadExt,
-    net::{TcpStream, UnixStream},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -23,14 +21,12 @@ use super::{
     exchange::{Before, Exchange, Next, Outgoing, Transacted},
     line_ends::{self, LineEnds, Unsendable},
     offer::Offer,
-    policy::{Lost, Stage, unreachable},
-    progress::WaitsFor,
-    resolve::{Unresolved, look_up, unresolved},
+    policy::{Lost, Stage},
     settings::Settings,
     stream::Stream,
 };
 use crate::{
-    mail::{Content, Enhanced, NextHop, Outcome, Reply, SiteTrouble},
+    mail::{Content, Dialect, Enhanced, Outcome, Reply, SiteTrouble},
     wire::{replies::Replies, stuff::Stuffer},
 };
 
@@ -94,33 +90,47 @@ impl From<Unsent> for Lost {
 }
 
 impl Connection {
-    /// Connects to the first address of the next hop that answers, and says LHLO.
-    pub async fn open(
-        next_hop: &NextHop,
-        default_port: u16,
+    /// A connection on which nothing has been said yet.
+    pub(super) fn new(
+        stream: Stream,
+        peer: String,
+        host: Arc<str>,
+        dialect: Dialect,
         settings: &Settings,
-    ) -> Result<Self, SiteTrouble> {
-        settings.progress.waits(WaitsFor::Connect);
-        let (name, addresses) = match next_hop {
-            NextHop::Unix(path) => return Self::open_unix(path, settings).await,
-            NextHop::Ip { address, port } => {
-                ("", vec![SocketAddr::new(*address, port.unwrap_or(default_port))])
-            }
-            NextHop::Host { name, port } => {
-                let found = look_up(name, port.unwrap_or(default_port), settings.connect_time);
-                (name.as_str(), found.await.map_err(|error| unresolved(name, &error))?)
-            }
-        };
-        let mut trouble = None;
-        for address in addresses {
-            match Self::open_tcp(name, address, settings).await {
-                // A refusal by LHLO is meant; anything else, another address may do better.
-                Err(other) if !other.is_final() => trouble = Some(other),
-                result => return result,
-            }
+    ) -> Self {
+        Self {
+            stream,
+            peer,
+            host,
+            settings: settings.clone(),
+            replies: Replies::default(),
+            offer: Offer::none(dialect),
+            kept: false,
+            reset_due: false,
+            broken: false,
+            announced: None,
+            dot_at: Instant::now(),
         }
-        let none = || unresolved(name, &Unresolved::NoSuchHost(io::ErrorKind::NotFound.into()));
-        Err(trouble.unwrap_or_else(none))
+    }
+
+    /// Sends a command, if there is one, and reads the reply to it.
+    pub(super) async fn ask(&mut self, stage: Stage, command: &[u8]) -> Result<Reply, SiteTrouble> {
+        let limit = self.settings.command_time;
+        self.settings.progress.waits(stage.into());
+        let early = if command.is_empty() { None } else { self.unasked() };
+        let said = match early {
+            Some(lost) => Err(lost),
+            None => match self.write(&[command], limit).await {
+                Ok(()) => self.reply(limit).await,
+                Err(unsent) => Err(unsent.lost),
+            },
+        };
+        said.map_err(|lost| SiteTrouble::deferred(stage.lost(&self.peer, &lost)))
+    }
+
+    /// The server takes messages, and offers this.
+    pub(super) fn offered(&mut self, offer: Offer) {
+        self.offer = offer;
     }
 
     /// Whether a message may be announced while another is handed over.
@@ -198,73 +208,6 @@ impl Connection {
     /// `host[address]:port`, or the path of the socket; for the log.
     pub fn peer(&self) -> &str {
         &self.peer
-    }
-
-    async fn open_tcp(
-        name: &str,
-        address: SocketAddr,
-        settings: &Settings,
-    ) -> Result<Self, SiteTrouble> {
-        let peer = format!("{name}[{}]:{}", address.ip(), address.port());
-        let connect = limited(settings.connect_time, TcpStream::connect(address));
-        let stream = connect.await.map_err(|lost| unreachable(&peer, &lost))?;
-        // Without it, commands and content wait for each other's acknowledgement.
-        stream.set_nodelay(true).map_err(|error| unreachable(&peer, &Lost::Io(error)))?;
-        let host = if name.is_empty() { format!("[{}]", address.ip()) } else { name.to_owned() };
-        Self::greet(Stream::Tcp(stream), peer, host.into(), settings).await
-    }
-
-    async fn open_unix(path: &Path, settings: &Settings) -> Result<Self, SiteTrouble> {
-        let peer = path.display().to_string();
-        let connect = limited(settings.connect_time, UnixStream::connect(path));
-        let stream = connect.await.map_err(|lost| unreachable(&peer, &lost))?;
-        let host = peer.as_str().into();
-        Self::greet(Stream::Unix(stream), peer, host, settings).await
-    }
-
-    async fn greet(
-        stream: Stream,
-        peer: String,
-        host: Arc<str>,
-        settings: &Settings,
-    ) -> Result<Self, SiteTrouble> {
-        let mut connection = Self {
-            stream,
-            peer,
-            host,
-            settings: settings.clone(),
-            replies: Replies::default(),
-            offer: Offer::default(),
-            kept: false,
-            reset_due: false,
-            broken: false,
-            announced: None,
-            dot_at: Instant::now(),
-        };
-        let lhlo = format!("LHLO {}\r\n", settings.host);
-        connection.introduce(Stage::Greeting, b"").await?;
-        let offer = connection.introduce(Stage::Lhlo, lhlo.as_bytes()).await?;
-        connection.offer = Offer::of(&offer, settings.private);
-        Ok(connection)
-    }
-
-    /// Sends a command and takes nothing but success for an answer.
-    async fn introduce(&mut self, stage: Stage, command: &[u8]) -> Result<Reply, SiteTrouble> {
-        let limit = self.settings.command_time;
-        self.settings.progress.waits(stage.into());
-        let early = if stage == Stage::Greeting { None } else { self.unasked() };
-        let said = match early {
-            Some(lost) => Err(lost),
-            None => match self.write(&[command], limit).await {
-                Ok(()) => self.reply(limit).await,
-                Err(unsent) => Err(unsent.lost),
-            },
-        };
-        let reply = said.map_err(|lost| SiteTrouble::deferred(stage.lost(&self.peer, &lost)))?;
-        match stage.outcome(reply) {
-            Outcome::Delivered(reply) => Ok(reply),
-            outcome => Err(SiteTrouble { outcome }),
-        }
     }
 
     /// Does what the exchange wants, and tells it what came of it.

@@ -4,12 +4,13 @@ use std::io::Write as _;
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
     task::JoinHandle,
 };
 
 use super::*;
 use crate::{
-    client::OutgoingRcpt,
+    client::{Outbound, OutgoingRcpt},
     mail::{Attempt, Notify, OriginalRecipient, Return},
 };
 
@@ -56,6 +57,10 @@ pub(super) fn settings(private: bool) -> Settings {
         max_line: 1_000,
         max_rcpt: 64,
     }
+}
+
+pub(super) fn outbound(settings: Settings) -> Outbound {
+    Outbound::new(Dialect::Lmtp, 24, settings)
 }
 
 /// Plays the script until the client goes away; returns everything the client said.
@@ -110,8 +115,7 @@ async fn connect(
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
     let server = server(theirs, script);
     let connection =
-        Connection::greet(Stream::Unix(ours), "store".into(), "store".into(), &settings(private))
-            .await;
+        outbound(settings(private)).greet(Stream::Unix(ours), "store".into(), "store".into()).await;
     (connection, server)
 }
 
@@ -552,8 +556,7 @@ async fn a_server_that_drips_is_cut_off_in_time() {
         }
     });
     let before = Instant::now();
-    let greeted =
-        Connection::greet(Stream::Unix(ours), "s".into(), "s".into(), &settings(false)).await;
+    let greeted = outbound(settings(false)).greet(Stream::Unix(ours), "s".into(), "s".into()).await;
     assert!(greeted.is_err());
     assert!(before.elapsed() < Duration::from_millis(1_300));
     drip.await.expect("the server");
@@ -562,7 +565,7 @@ async fn a_server_that_drips_is_cut_off_in_time() {
 #[tokio::test]
 async fn an_address_that_refuses_is_trouble_of_the_site() {
     let next_hop = "unix:/nonexistent/socket".parse().expect("a next hop");
-    let trouble = Connection::open(&next_hop, 24, &settings(false)).await.expect_err("no socket");
+    let trouble = outbound(settings(false)).connect(&next_hop).await.expect_err("no socket");
     assert_eq!(short(&trouble.outcome), "T 4.4.1");
 }
 
@@ -576,7 +579,7 @@ async fn a_stray_reply_on_a_kept_connection_makes_it_stale() {
             let server = tokio::spawn(straying(theirs, stray, when == "late", lhlo));
             let settings = settings(false);
             let (peer, stream) = ("store".to_owned(), Stream::Unix(ours));
-            let connection = Connection::greet(stream, peer, "store".into(), &settings).await;
+            let connection = outbound(settings).greet(stream, peer, "store".into()).await;
             let (mut connection, content) = (connection.expect("a connection"), message());
             let to = &delivery(&TWO, &content);
             let first = connection.deliver(to, &content, None).await.expect("it is new");
@@ -623,8 +626,7 @@ async fn a_refusal_on_a_kept_connection_is_believed_only_where_all_replies_fit()
             let (ours, theirs) = UnixStream::pair().expect("a socket pair");
             let server = tokio::spawn(second_time(theirs, lhlo, replies));
             let (settings, stream) = (settings(false), Stream::Unix(ours));
-            let connection =
-                Connection::greet(stream, "store".into(), "store".into(), &settings).await;
+            let connection = outbound(settings).greet(stream, "store".into(), "store".into()).await;
             let (mut connection, content) = (connection.expect("a connection"), message());
             let to = &delivery(&TWO, &content);
             connection.deliver(to, &content, None).await.expect("it is new");
@@ -738,7 +740,7 @@ async fn a_reply_in_the_midst_of_the_content_is_no_delivery() {
             false
         });
         let (settings, stream) = (settings(false), Stream::Unix(ours));
-        let connection = Connection::greet(stream, "store".into(), "store".into(), &settings).await;
+        let connection = outbound(settings).greet(stream, "store".into(), "store".into()).await;
         let mut connection = connection.expect("a connection");
         let to = delivery(&TWO, &content);
         let transacted = connection.deliver(&to, &content, None).await.expect("it is new");
@@ -792,7 +794,7 @@ async fn a_missing_reply_is_waited_for_as_long_as_the_last_one_within_limits() {
         });
         let settings = Settings { status_time: Duration::from_secs(600), ..settings(private) };
         let (peer, stream) = ("store".to_owned(), Stream::Unix(ours));
-        let connection = Connection::greet(stream, peer, "store".into(), &settings).await;
+        let connection = outbound(settings).greet(stream, peer, "store".into()).await;
         let (mut connection, content) = (connection.expect("a connection"), message());
         let (to, before) = (delivery(&TWO, &content), Instant::now());
         let transacted = connection.deliver(&to, &content, None).await.expect("it is new");

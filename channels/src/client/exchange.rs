@@ -1,4 +1,4 @@
-//! One message handed to an LMTP server, without a socket: what to send next, and what became of
+//! One message handed to a server, without a socket: what to send next, and what became of
 //! each recipient.
 //!
 //! The driver obeys [`Next`]. Guaranteed: every recipient ends with exactly one outcome, also when
@@ -193,12 +193,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// What may be sent in one piece with the content: all commands of the `following` message.
-    /// Only when exactly one reply is due before theirs: a server that answers the content of a
+    /// Only when exactly one reply is due before theirs: an LMTP server that answers the content of a
     /// message for several with one reply (Cyrus, when it is too big) would make us take one of
     /// theirs for a delivery.
     pub(crate) fn announce(&self, following: &Outgoing<'_>) -> Option<Vec<u8>> {
         let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
-        let allowed = self.offer.pipelining && self.accepted.len() == 1 && self.left == 0;
+        let replies = self.offer.dialect.replies_to_content(self.accepted.len());
+        let allowed = self.offer.pipelining && replies == 1 && self.left == 0;
         (allowed && exchange.begin() == Next::Send).then(|| {
             let mut commands = Vec::with_capacity(512);
             exchange.commands(&mut commands);
@@ -232,7 +233,12 @@ impl<'a> Exchange<'a> {
             Stage::Data => self.data(reply),
             Stage::Status(i) => self.status(i, reply),
             Stage::Mail => self.mail(reply),
-            Stage::Reset | Stage::Greeting | Stage::Lhlo | Stage::Content => {
+            Stage::Reset
+            | Stage::Greeting
+            | Stage::Lhlo
+            | Stage::Ehlo
+            | Stage::Helo
+            | Stage::Content => {
                 self.reset_due = false;
                 self.proceed(Stage::Mail)
             }
@@ -255,7 +261,7 @@ impl<'a> Exchange<'a> {
         let outcome = if self.offer.private && reply.code == TOO_BIG {
             Outcome::Deferred(requeued(&reply))
         } else {
-            Stage::Content.outcome(reply)
+            Stage::Content.outcome(self.offer.dialect, reply)
         };
         self.answer_all(&outcome);
     }
@@ -391,7 +397,7 @@ impl<'a> Exchange<'a> {
 
     fn mail(&mut self, reply: Reply) -> Next {
         let of_site = Stage::Mail.is_of_site(&reply);
-        match Stage::Mail.outcome(reply) {
+        match Stage::Mail.outcome(self.offer.dialect, reply) {
             Outcome::Delivered(_) => self.proceed(Stage::Rcpt(0)),
             outcome => {
                 if of_site {
@@ -410,7 +416,7 @@ impl<'a> Exchange<'a> {
             if reply.is_too_many() && !self.accepted.is_empty() {
                 self.left |= Peer::bit(i);
             }
-            match self.stage.outcome(reply) {
+            match self.stage.outcome(self.offer.dialect, reply) {
                 Outcome::Delivered(_) => self.accepted.push(i),
                 outcome => self.answer(i, outcome),
             }
@@ -458,7 +464,7 @@ impl<'a> Exchange<'a> {
         if reply.wants_login() {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
         }
-        match Stage::Data.outcome(reply) {
+        match Stage::Data.outcome(self.offer.dialect, reply) {
             Outcome::Delivered(_) => {
                 self.stage = Stage::Content;
                 Next::Content
@@ -485,12 +491,18 @@ impl<'a> Exchange<'a> {
         if no_store {
             self.trouble.get_or_insert(SiteTrouble::deferred(reply.clone()));
         }
-        // 25x alone says what became of it; other replies may be about something else.
-        self.closing |= closing || (200..250).contains(&reply.code) || reply.code / 100 == 3;
-        let outcome = self.stage.outcome(reply);
+        let dialect = self.offer.dialect;
+        // Neither a delivery nor a refusal: such a reply may be about something else.
+        self.closing |= closing || (reply.code < 400 && !dialect.is_delivery(&reply));
+        let outcome = self.stage.outcome(dialect, reply);
         self.reset_due |= !matches!(outcome, Outcome::Delivered(_));
-        self.answer(self.accepted[i], outcome);
-        if i + 1 == self.accepted.len() {
+        let replies = dialect.replies_to_content(self.accepted.len());
+        if replies == self.accepted.len() {
+            self.answer(self.accepted[i], outcome);
+        } else {
+            self.answer_all(&outcome);
+        }
+        if i + 1 == replies {
             return Next::Done;
         }
         self.stage = Stage::Status(i + 1);
@@ -501,7 +513,7 @@ impl<'a> Exchange<'a> {
     /// that came before it are not to be believed either.
     fn out_of_step(&mut self, reply: Reply) -> Next {
         self.closing = true;
-        let outcome = self.stage.outcome(reply);
+        let outcome = self.stage.outcome(self.offer.dialect, reply);
         self.outcomes.fill(None);
         self.left = 0;
         self.answer_all(&outcome);

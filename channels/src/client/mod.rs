@@ -1,11 +1,15 @@
-//! LMTP, the client's side (RFC 2033): what to say is in [`exchange`], without sockets; what an
-//! answer means is in [`policy`]; [`connection`] gives both a connection.
+//! The client's side of LMTP, and of SMTP to come: an [`Outbound`] is how a channel's mail leaves, a
+//! [`Connection`] carries it. What to say is in [`introduction`] and [`exchange`], without sockets; what
+//! a reply means is in [`policy`]; in what the two protocols differ is in [`dialect`].
 
 pub mod connection;
+mod dialect;
 mod exchange;
 mod handover;
+mod introduction;
 mod line_ends;
 mod offer;
+pub mod outbound;
 mod policy;
 mod progress;
 mod resolve;
@@ -15,5 +19,9 @@ mod stream;
 pub use connection::{Connection, Stale};
 pub use exchange::{Outgoing, OutgoingRcpt, Transacted};
 pub use handover::Handover;
+pub use outbound::{Outbound, port_of};
 pub use progress::{Progress, WaitsFor};
 pub use settings::Settings;
+
+#[cfg(test)]
+mod dialect_tests;

@@ -1,11 +1,13 @@
-//! What an LMTP server offers.
+//! What a server offers.
 
-use crate::mail::Reply;
+use crate::mail::{Dialect, Reply};
 
-/// What the server named in its reply to LHLO.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+/// What the server speaks, and what it named in its reply to LHLO or EHLO.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::struct_excessive_bools)] // a set of keywords, each there or not
 pub(crate) struct Offer {
+    /// What is spoken.
+    pub(crate) dialect: Dialect,
     /// Commands may be sent without waiting (RFC 2920).
     pub(crate) pipelining: bool,
     /// BODY= (RFC 6152).
@@ -23,9 +25,26 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// Reads the reply to LHLO: a line with the server's name, then a keyword on each.
-    pub(crate) fn of(reply: &Reply, private: bool) -> Self {
-        let mut offer = Self { private, quota: private, flags: private, ..Self::default() };
+    /// Nothing: no reply has come, or one to HELO, which names nothing.
+    pub(crate) fn none(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            pipelining: false,
+            eight_bit: false,
+            size: None,
+            dsn: false,
+            quota: false,
+            flags: false,
+            private: false,
+        }
+    }
+
+    /// Reads the reply to LHLO or EHLO: a line with the server's name, then a keyword on each.
+    /// `private`: the server is said to be a store of ours.
+    pub(crate) fn of(reply: &Reply, dialect: Dialect, private: bool) -> Self {
+        let stores = dialect.reaches_stores();
+        let private = private && stores;
+        let mut offer = Self { private, quota: private, flags: private, ..Self::none(dialect) };
         for line in reply.text.lines().skip(1) {
             let mut words = line.split_ascii_whitespace();
             match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
@@ -33,8 +52,8 @@ impl Offer {
                 "8BITMIME" => offer.eight_bit = true,
                 "SIZE" => offer.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "DSN" => offer.dsn = true,
-                "XQUOTA" => offer.quota = true,
-                "XDFLG" => offer.flags = true,
+                "XQUOTA" if stores => offer.quota = true,
+                "XDFLG" if stores => offer.flags = true,
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@
 use std::{fmt, io};
 
 use crate::{
-    mail::{Enhanced, Outcome, Reply, SiteTrouble},
+    mail::{Dialect, Enhanced, Outcome, Reply, SiteTrouble},
     wire::replies::Garbled,
 };
 
@@ -19,6 +19,10 @@ pub(crate) enum Stage {
     Greeting,
     /// LHLO.
     Lhlo,
+    /// EHLO.
+    Ehlo,
+    /// HELO, to a server that does not know EHLO.
+    Helo,
     /// RSET, before the next message on a kept connection.
     Reset,
     /// MAIL.
@@ -65,19 +69,18 @@ impl Lost {
 
 impl Stage {
     /// What a reply means at this stage, for the recipients it speaks of.
-    pub(crate) fn outcome(self, reply: Reply) -> Outcome {
+    pub(crate) fn outcome(self, dialect: Dialect, reply: Reply) -> Outcome {
         match (self, reply.code) {
             // Nobody is being refused here, a server is having a bad day.
             (Self::Greeting, 500..) | (_, 400..=499) => Outcome::Deferred(reply),
             // It is ours to log in, or to be let in: no fault of the message.
-            (Self::Lhlo | Self::Mail | Self::Rcpt(_) | Self::Data, _) if reply.wants_login() => {
-                Outcome::Deferred(reply)
-            }
+            _ if self.is_command() && reply.wants_login() => Outcome::Deferred(reply),
             // What RFC 821 had as a code for that: there is room in another transaction.
             (Self::Rcpt(_), _) if reply.is_too_many() => Outcome::Deferred(reply),
             (_, 500..) => Outcome::Failed(reply),
             // RFC 5321 section 4.2: the first digit says it all.
-            (Self::Data, 300..=399) | (Self::Status(_), 250..=259) => Outcome::Delivered(reply),
+            (Self::Data, 300..=399) => Outcome::Delivered(reply),
+            (Self::Status(_), _) if dialect.is_delivery(&reply) => Outcome::Delivered(reply),
             (Self::Status(_), 200..=399) => Outcome::Deferred(self.unknown(&reply)),
             // One reply too many or too few, and all that follow are about other commands: it says
             // nothing of this message.
@@ -86,6 +89,14 @@ impl Stage {
             }
             _ => Outcome::Delivered(reply),
         }
+    }
+
+    /// A command that a server may want a login for.
+    fn is_command(self) -> bool {
+        matches!(
+            self,
+            Self::Lhlo | Self::Ehlo | Self::Helo | Self::Mail | Self::Rcpt(_) | Self::Data
+        )
     }
 
     /// Whether a refusal of a sender is about all senders: the server wants a login, or its
@@ -138,6 +149,8 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Self::Greeting => "while waiting for the greeting",
             Self::Lhlo => "in reply to LHLO",
+            Self::Ehlo => "in reply to EHLO",
+            Self::Helo => "in reply to HELO",
             Self::Reset => "in reply to RSET",
             Self::Mail => "in reply to MAIL",
             Self::Rcpt(_) => "in reply to RCPT",

@@ -31,6 +31,10 @@ pub enum WaitsFor {
     Greeting,
     /// The reply to LHLO.
     Lhlo,
+    /// The reply to EHLO.
+    Ehlo,
+    /// The reply to HELO.
+    Helo,
     /// The reply to RSET.
     Rset,
     /// The reply to MAIL.
@@ -46,10 +50,12 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Connect,
         Self::Greeting,
         Self::Lhlo,
+        Self::Ehlo,
+        Self::Helo,
         Self::Rset,
         Self::Mail,
         Self::Rcpt,
@@ -64,6 +70,8 @@ impl WaitsFor {
             Self::Connect => "the connection",
             Self::Greeting => "the greeting",
             Self::Lhlo => "the reply to LHLO",
+            Self::Ehlo => "the reply to EHLO",
+            Self::Helo => "the reply to HELO",
             Self::Rset => "the reply to RSET",
             Self::Mail => "the reply to MAIL FROM",
             Self::Rcpt => "the reply to RCPT TO",
@@ -79,6 +87,8 @@ impl From<Stage> for WaitsFor {
         match stage {
             Stage::Greeting => Self::Greeting,
             Stage::Lhlo => Self::Lhlo,
+            Stage::Ehlo => Self::Ehlo,
+            Stage::Helo => Self::Helo,
             Stage::Reset => Self::Rset,
             Stage::Mail => Self::Mail,
             Stage::Rcpt(_) => Self::Rcpt,

@@ -2,6 +2,7 @@
 
 mod address;
 mod content;
+mod dialect;
 mod envelope;
 mod header_scan;
 mod message_id;
@@ -13,6 +14,7 @@ mod xquota;
 
 pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;
+pub use dialect::Dialect;
 pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
 pub use header_scan::{HeaderScan, HeaderScanner, peer_id};
 pub use message_id::{MessageId, MessageIds};

@@ -1,19 +1,10 @@
-//! SMTP and LMTP: everything in which the two differ stands here, but for the replies after the
-//! data (one for the message, or one for each recipient).
+//! SMTP and LMTP as a server speaks them: everything in which the two differ stands here, but for
+//! the replies after the data (one for the message, or one for each recipient).
 
 use std::fmt::Write;
 
 use super::setup::Setup;
-use crate::mail::{Enhanced, Reply};
-
-/// What a server speaks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Dialect {
-    /// RFC 5321.
-    Smtp,
-    /// RFC 2033, with the parameters XQUOTA and XDFLG of the original.
-    Lmtp,
-}
+use crate::mail::{Dialect, Enhanced, Reply};
 
 impl Dialect {
     /// The first line a client reads.

@@ -13,7 +13,7 @@ pub mod setup;
 pub mod stop;
 mod transaction;
 
-pub use dialect::Dialect;
+pub use crate::mail::Dialect;
 pub use driver::{Farewell, serve};
 pub use intake::{Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;

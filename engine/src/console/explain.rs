@@ -5,12 +5,15 @@ use std::net::{IpAddr, UdpSocket};
 
 use relais_actors::{
     actor::{Gone, Ground, Meters},
-    channel_table::{Channels, default_port, next_hop},
+    channel_table::{Channels, next_hop},
     router::{
         Access, Explain, Route, RouterHandle, Routes, Routing, Step, internal_ip, own_postmaster,
     },
 };
-use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
+use relais_channels::{
+    client::port_of,
+    mail::{Address, Enhanced, NextHop, Reply},
+};
 use relais_config::{Config, dispatcher::Program, suggest};
 
 use crate::{
@@ -173,7 +176,7 @@ fn step(step: &str, detail: String) -> RouteStep {
 fn result(channels: &Channels, route: &Route) -> RouteResult {
     let channel = channels.find(&route.channel).map(|id| channels.channel(id));
     let hop = channel.and_then(|channel| {
-        let port = default_port(channel);
+        let port = port_of(channel);
         next_hop(channel, &route.host).map(|hop| match hop {
             NextHop::Host { name, port: None } => format!("{name}:{port}"),
             NextHop::Ip { address, port: None } => format!("[{address}]:{port}"),

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use relais_channels::{
-    client::{self, Connection, Settings},
+    client::{self, Outbound},
     mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath, XQuota},
     mailbox::{Body, Rcpt},
     server::{Dialect, Intake, Limits, MailFrom, RcptTo, Setup, Stop, Verdict, serve},
@@ -232,9 +232,8 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         serve(socket, false, &setup, &mut intake, &mut Stop::new(stop)).await
     });
 
-    let settings = Settings::of("relay.example", &channel);
-    let mut connection =
-        Connection::open(&NextHop::Unix(path), 24, &settings).await.expect("a server");
+    let outbound = Outbound::of("relay.example", &channel);
+    let mut connection = outbound.connect(&NextHop::Unix(path)).await.expect("a server");
     let full = Some(XQuota { size: 1, messages: 1 });
     let to = [
         client::OutgoingRcpt::new("jdoe"),
