@@ -94,6 +94,9 @@ impl Writer {
             let mut next = match work.recv_timeout(LOOK) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => {
+                    if let Some(Opened { partition, .. }) = &mut self.partition {
+                        partition.rest();
+                    }
                     self.look();
                     continue;
                 }

@@ -25,6 +25,22 @@ pub(super) enum Dir {
     Memory(super::memory_dir::MemoryDir),
 }
 
+/// Tells a directory from every other, and from itself before a name in it was made or removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    /// When the names in it changed last: seconds and nanoseconds.
+    changed: (i64, u64),
+}
+
+impl Identity {
+    fn of(stat: fs::Stat) -> Self {
+        let changed = (stat.st_mtime, stat.st_mtime_nsec);
+        Self { device: stat.st_dev, inode: stat.st_ino, changed }
+    }
+}
+
 impl Dir {
     /// The directory where everything begins. Its own path is the operator's, who may have links.
     pub(super) fn root(path: &Path) -> io::Result<Self> {
@@ -248,6 +264,25 @@ impl Dir {
             }
         }
         Ok(())
+    }
+
+    /// What lies at `path` now. A link in the last place is not followed; one before it leads at most
+    /// to a directory that was once opened without links.
+    pub(super) fn identity(&self, path: &str) -> io::Result<Identity> {
+        #[cfg(test)]
+        if let Self::Memory(_) = self {
+            return Err(Errno::OPNOTSUPP.into());
+        }
+        Ok(Identity::of(fs::statat(self.fd(), path, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// What this directory is, wherever it lies.
+    pub(super) fn own_identity(&self) -> io::Result<Identity> {
+        #[cfg(test)]
+        if let Self::Memory(_) = self {
+            return Err(Errno::OPNOTSUPP.into());
+        }
+        Ok(Identity::of(fs::fstat(self.fd())?))
     }
 
     /// The file system that it is on.

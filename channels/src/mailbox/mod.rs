@@ -9,6 +9,7 @@ mod delivery;
 mod dir;
 mod error;
 pub mod journal;
+mod kept;
 mod maildir;
 mod marker;
 #[cfg(test)]

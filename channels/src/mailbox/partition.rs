@@ -20,6 +20,7 @@ use super::{
     dir::Dir,
     error::{Away, PartitionError},
     journal::{self, CAPACITY, Checkpoints, Journal, Opened, record_size},
+    kept::KeptMaildirs,
     maildir::{self, FileNames, Maildir},
     marker::Marker,
     plan::{Batch, Plan, Target, Way},
@@ -46,6 +47,7 @@ pub struct Partition {
     default_quota: Quota,
     alarms: Alarms,
     room: Room,
+    kept: KeptMaildirs,
 }
 
 impl Partition {
@@ -90,6 +92,7 @@ impl Partition {
             default_quota: store.default_quota,
             alarms: Alarms::default(),
             room: Room::default(),
+            kept: KeptMaildirs::default(),
         };
         Ok((partition, checkpoints))
     }
@@ -153,6 +156,11 @@ impl Partition {
         self.report(WHOLE, error, octets);
     }
 
+    /// Nothing is being delivered: closes the mailboxes that stay open between batches.
+    pub fn rest(&mut self) {
+        self.kept.let_go();
+    }
+
     /// Mailboxes that could not be written when it was last tried.
     pub fn troubled(&self) -> usize {
         self.alarms.len()
@@ -170,7 +178,7 @@ impl Partition {
     }
 
     fn deliver_together(&mut self, deliveries: &[Delivery], answers: &mut Vec<Vec<Answer>>) {
-        let mut batch = Batch::default();
+        let mut batch = Batch::begin(std::mem::take(&mut self.kept));
         let mut plans = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             let name = self.names.next(delivery.body.size());
@@ -196,6 +204,7 @@ impl Partition {
             }
         }
         self.close_accounts(&mut batch);
+        self.kept = batch.end();
         if safe.is_ok() {
             self.take_back(&mut plans);
             self.journal.placed();

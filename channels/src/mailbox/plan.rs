@@ -6,6 +6,7 @@ use std::{collections::HashMap, io, sync::Arc};
 use super::{
     delivery::{Answer, Delivery, Rcpt},
     dir::Dir,
+    kept::KeptMaildirs,
     maildir::Maildir,
     quota::Account,
 };
@@ -46,10 +47,9 @@ pub(super) enum Way {
     Settled(Reply),
 }
 
-/// What the deliveries of one batch have looked at, and what they have counted there.
-#[derive(Default)]
+/// What the deliveries of one batch have opened, and what they have counted there.
 pub(super) struct Batch {
-    pub(super) open: HashMap<String, Arc<Maildir>>,
+    kept: KeptMaildirs,
     pub(super) accounts: HashMap<String, Account>,
 }
 
@@ -83,27 +83,29 @@ impl Plan {
 }
 
 impl Batch {
+    /// A batch that finds `kept` open.
+    pub(super) fn begin(mut kept: KeptMaildirs) -> Self {
+        kept.begin_batch();
+        Self { kept, accounts: HashMap::new() }
+    }
+
+    /// What the next batch finds open.
+    pub(super) fn end(self) -> KeptMaildirs {
+        self.kept
+    }
+
     /// The mailbox or folder at `path`, looked at once for each batch.
     pub(super) fn open(&mut self, root: &Dir, path: &str) -> io::Result<Option<Arc<Maildir>>> {
-        if let Some(maildir) = self.open.get(path) {
-            return Ok(Some(maildir.clone()));
-        }
-        let opened = Maildir::open(root, path)?;
-        Ok(opened.map(|maildir| self.keep(path, maildir)))
+        self.kept.open(root, path)
     }
 
     pub(super) fn keep(&mut self, path: &str, maildir: Maildir) -> Arc<Maildir> {
-        if self.open.len() >= MAX_OPEN {
-            self.open.clear();
-        }
-        let maildir = Arc::new(maildir);
-        self.open.insert(path.to_owned(), maildir.clone());
-        maildir
+        self.kept.keep(path, maildir)
     }
 
     pub(super) fn forget(&mut self, target: &Target) {
-        self.open.remove(&target.dir);
-        self.open.remove(&target.maildir);
+        self.kept.forget(&target.dir);
+        self.kept.forget(&target.maildir);
     }
 
     pub(super) fn account(&mut self, maildir: &str) -> &mut Account {
@@ -118,6 +120,3 @@ impl Batch {
         }
     }
 }
-
-/// Mailboxes and folders that are open at once, two descriptors each.
-const MAX_OPEN: usize = 64;
