@@ -2,18 +2,18 @@
 //!
 //! | actor | lives on | owns | is sent | sends to |
 //! | --- | --- | --- | --- | --- |
-//! | [`dispatcher`] | system | listening sockets, services | `DrainDispatcher`, `DescribeDispatcher` | service |
-//! | [`service`] | worker arbiter | its workers, `PORT_ACCESS`, the bound on connections | `Accepted`, `ConnectionClosed`, `DrainService` | worker |
-//! | [`worker`] | worker arbiter | some sessions | `TakeConnection`, `SessionGone` | session, service |
-//! | [`session`] | its worker's | one peer's protocol state | — | router, spool, store |
-//! | [`router`] | system | rewrite rules, mappings, caches | `Resolve` | directory |
-//! | [`directory`] | system | entries and look-ups | look-ups | — |
-//! | [`queue`] | system | the tracked entries, every state change | `Committed`, `Pull`, `Settle`, `ThreadEnded`, `Contend`, `Recall` | spool, job controller |
-//! | [`job_controller`] | system | what runs, what is suspended | `Waiting`, `ThreadSettled`, `Troubled`, `Reached`, `Tune`, `Freeze` | pool, queue |
-//! | [`pool`] | system | its slots | `OfferThread`, `ThreadGone`, `RetireJob` | job, queue |
-//! | [`job`] | system, its threads on worker arbiters | connections out, one in each thread | `RunThread`, `EndJob` | queue, spool |
-//! | [`store`] | system | mailboxes, their order and quota | `Deliver` | — |
-//! | [`actor::Watch`] | system | what to do when one of them dies | `Guard`, `StandDown`, `Died` | whoever restarts it |
+//! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the services | `DescribeDispatcher`, `DrainDispatcher`, `Revive` | `Service` |
+//! | [`Service`](front::service::Service) | system | listening sockets, workers, the bound on connections | `Accepted`, `ConnectionClosed`, `DescribeService`, `DrainService` | `Worker` |
+//! | [`Worker`](front::worker::Worker) | worker arbiter | its sessions: the protocol state of a peer each | `SessionGone`, `TakeConnection` | `Service`, `Router`, `Store` |
+//! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Explain`, `ReplaceRoutes`, `Resolve` | `Directory` |
+//! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `FindDomain`, `FindEntries`, `FindEntry`, `ReplaceSource` | — |
+//! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `Alter`, `BeginReading`, `Committed`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `Noticed`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `ThreadEnded` | `JobController`, `Notary` |
+//! | [`Notary`](notary::Notary) | system | who has yet to be told what became of mail | `Connect`, `Hurry`, `Tell` | `Queue`, `Router` |
+//! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `Connect`, `DescribeController`, `ExplainDestination`, `Freeze`, `Probe`, `ProbedAt`, `Reached`, `StopStarting`, `ThreadSettled`, `Troubled`, `Tune`, `Waiting` | `Pool`, `Queue` |
+//! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `OfferThread`, `RetireJob`, `SetJobLimit`, `ThreadGone` | `Job`, `Queue` |
+//! | [`Job`](delivery::job::Job) | system, its connections on worker arbiters | connections out, one for each destination | `EndJob`, `RunThread` | `Queue`, `Pool` |
+//! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `Access`, `CreateMailbox`, `Deliver`, `DrainStore`, `ListMailboxes` | — |
+//! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Guard`, `StandDown` | — |
 //!
 //! The [`spool`] is no actor: its threads (committer, journal, index) are called directly, so
 //! that a message crosses threads once on its way in.

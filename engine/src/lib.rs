@@ -1,7 +1,20 @@
 //! The program as a library, so that tests can have it.
 //!
-//! [`cli`] understands the command line, [`life`] is what `relais run` runs, [`start`] starts the
-//! actors, [`admin`] serves operators, who ask the [`console`].
+//! The rooms from the top of the house down; a room knows rooms below it only.
+//!
+//! | room | what it does | knows |
+//! | --- | --- | --- |
+//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, logging, shutdown, start |
+//! | [`console`] | answers operators, from what the actors say of themselves | admin, api, cli, limits, logging, show, start, state |
+//! | [`cli`] | the command line | admin, api, limits, logging, show, start, state |
+//! | [`logging`] | log lines, and who loses none | — |
+//! | [`shutdown`] | the order in which the engine ends | start |
+//! | [`start`] | starts the actors, floor by floor | admin, limits, state |
+//! | [`admin`] | the socket and the pages that serve operators | api, show |
+//! | [`limits`] | limits that change while the engine runs | api, state |
+//! | [`show`] | tables and sentences for a terminal | api |
+//! | [`state`] | small files beside the spool | api |
+//! | [`api`] | the JSON shapes | — |
 
 pub mod admin;
 pub mod api;

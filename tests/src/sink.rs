@@ -284,29 +284,8 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
             }
             b"DATA" if recipients.is_empty() => b"503 5.5.1 no recipients\r\n",
             b"DATA" => {
-                let go_ahead = books.says(|script| script.go_ahead.clone());
-                replies.write_all(go_ahead.as_deref().unwrap_or("354 go on").as_bytes())?;
-                replies.write_all(b"\r\n")?;
-                replies.flush()?;
-                let id = content(&mut lines, &mut line)?;
-                if !lines.buffer().is_empty() {
-                    books.announced.fetch_add(1, Ordering::AcqRel);
-                }
-                books.enter(&id, &recipients);
-                if books
-                    .says(|script| script.hangs_up.clone())
-                    .is_some_and(|part| id.contains(&part))
-                {
+                if !after_data(&mut lines, &mut replies, books, &mut recipients)? {
                     return Ok(());
-                }
-                for recipient in recipients.drain(..) {
-                    let reply = books.scripted(". ", &recipient);
-                    replies.write_all(reply.as_deref().unwrap_or("250 2.0.0 OK\r\n").as_bytes())?;
-                }
-                if let Some(stray) = books.says(|script| script.stray.clone()) {
-                    replies.flush()?;
-                    thread::sleep(Duration::from_millis(20));
-                    replies.write_all(format!("{stray}\r\n").as_bytes())?;
                 }
                 messages += 1;
                 if messages == books.close_every.load(Ordering::Acquire) {
@@ -327,6 +306,37 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes the content of a message and answers for each recipient; `false` hangs up.
+fn after_data(
+    lines: &mut BufReader<&TcpStream>,
+    replies: &mut BufWriter<&TcpStream>,
+    books: &Books,
+    recipients: &mut Vec<Vec<u8>>,
+) -> io::Result<bool> {
+    let go_ahead = books.says(|script| script.go_ahead.clone());
+    replies.write_all(go_ahead.as_deref().unwrap_or("354 go on").as_bytes())?;
+    replies.write_all(b"\r\n")?;
+    replies.flush()?;
+    let id = content(lines, &mut Vec::new())?;
+    if !lines.buffer().is_empty() {
+        books.announced.fetch_add(1, Ordering::AcqRel);
+    }
+    books.enter(&id, recipients);
+    if books.says(|script| script.hangs_up.clone()).is_some_and(|part| id.contains(&part)) {
+        return Ok(false);
+    }
+    for recipient in recipients.drain(..) {
+        let reply = books.scripted(". ", &recipient);
+        replies.write_all(reply.as_deref().unwrap_or("250 2.0.0 OK\r\n").as_bytes())?;
+    }
+    if let Some(stray) = books.says(|script| script.stray.clone()) {
+        replies.flush()?;
+        thread::sleep(Duration::from_millis(20));
+        replies.write_all(format!("{stray}\r\n").as_bytes())?;
+    }
+    Ok(true)
 }
 
 impl Books {

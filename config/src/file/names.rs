@@ -6,7 +6,6 @@ use crate::{
         form::Kind,
         kinds::Formed,
         reader::{Node, Reader},
-        shape::Shape,
     },
     grammar::{NextHop, is_domain_name, undotted},
 };
@@ -25,10 +24,6 @@ impl Kind<String> for DomainName {
 
     fn print(&self, value: &String) -> Document {
         Document::text(value)
-    }
-
-    fn shape(&self) -> Shape {
-        Formed { is: is_domain_name, expected: self.expected }.shape()
     }
 }
 

@@ -1,0 +1,424 @@
+//! The house is as it is drawn: what `tests/run` keeps by machine, over the sources of the workspace.
+//!
+//! The lists here are what is not as it should be yet. They may only shrink: what is on a list and
+//! is not so any more has to be struck off. Each check is tried on made-up sources, too.
+
+use std::{fs, path::Path, sync::LazyLock};
+
+use relais_tests::house::{
+    Crate, actor_table, beyond, called_by_tests_only, circles, citations, drawing, named_paths,
+    pronouns, rooms, types_defined_twice, unsent_messages, unused_dependencies, workspace,
+};
+
+#[test]
+fn no_files_know_each_other_in_a_circle() {
+    let found = all().iter().flat_map(circles);
+    let (files, told): (Vec<_>, Vec<_>) =
+        found.map(|(file, back)| (file.clone(), format!("{file} -> {}", back.join(" ")))).unzip();
+    let complaints = beyond(&files, IN_CIRCLES);
+    let new = |line: &&String| {
+        complaints.iter().any(|it| it.ends_with(line.split(' ').next().unwrap_or_default()))
+    };
+    let told: Vec<_> = told.iter().filter(new).map(String::as_str).collect();
+    assert!(complaints.is_empty(), "{}\n{}", complaints.join("\n"), told.join("\n"));
+}
+
+#[test]
+fn rooms_know_what_their_crate_draws() {
+    for of in all().iter().filter(|of| DRAWN.contains(&&*of.folder)) {
+        let complaints = rooms(of);
+        let rows = drawing(of);
+        assert!(complaints.is_empty(), "{}\nas it is now:\n{rows}", complaints.join("\n"));
+    }
+}
+
+#[test]
+fn the_table_of_actors_is_what_they_handle() {
+    let actors = all().iter().find(|of| of.folder == "actors").unwrap();
+    let complaints = actor_table(actors);
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    none_beyond(&unsent_messages(actors, all()), UNSENT);
+}
+
+#[test]
+fn no_type_is_defined_twice_in_a_crate() {
+    none_beyond(&all().iter().flat_map(types_defined_twice).collect::<Vec<_>>(), TWICE);
+}
+
+#[test]
+fn no_public_function_is_for_tests_alone() {
+    let product = all().iter().filter(|of| !["tests", "benches"].contains(&&*of.folder));
+    none_beyond(&called_by_tests_only(product), FOR_TESTS);
+}
+
+#[test]
+fn every_dependency_is_used() {
+    none_beyond(&all().iter().flat_map(unused_dependencies).collect::<Vec<_>>(), &[]);
+}
+
+#[test]
+fn no_citation_leads_outside_the_repository() {
+    let files = all().iter().flat_map(|of| &of.files);
+    let mut found: Vec<_> = files.flat_map(|(path, file)| citations(path, &file.text)).collect();
+    for path in ["README.md", "Cargo.toml", "tests/run"] {
+        found.extend(citations(path, &fs::read_to_string(top().join(path)).unwrap()));
+    }
+    none_beyond(&found, &[]);
+}
+
+#[test]
+fn comments_begin_with_a_name_and_no_pronoun() {
+    let allowed = |folder: &str| PRONOUNS.iter().find(|(it, _)| *it == folder).map_or(0, |it| it.1);
+    let found = all().iter().map(|of| (&of.folder, pronouns(of)));
+    let beyond = found.filter(|(folder, found)| *found > allowed(folder));
+    let told: Vec<_> = beyond.map(|(folder, found)| format!("{folder}: {found}")).collect();
+    assert!(
+        told.is_empty(),
+        "more comments begin with a pronoun than allowed:\n{}",
+        told.join("\n")
+    );
+}
+
+#[test]
+fn the_files_and_tests_that_the_texts_name_are_there() {
+    let readme = fs::read_to_string(top().join("README.md")).unwrap();
+    let heads = all().iter().map(Crate::head);
+    let missing = heads.chain([readme]).flat_map(|text| named_paths(top(), &text, all()));
+    none_beyond(&missing.collect::<Vec<_>>(), &[]);
+}
+
+const HEAD: &str =
+    "//! | room | knows |\n//! | --- | --- |\n//! | [`upper`] | lower |\n//! | `lower` | — |\n";
+
+fn made(upper: &str, lower: &str) -> Crate {
+    let root = format!("{HEAD}mod lower;\nmod upper;\n");
+    Crate::made_of(&[("lib.rs", &root), ("upper.rs", upper), ("lower.rs", lower)])
+}
+
+#[test]
+fn an_arrow_upward_is_found_wherever_it_stands() {
+    let down = "use crate::lower::Low; pub struct High(Low);";
+    assert_eq!(rooms(&made(down, "pub struct Low;")), [""; 0]);
+    assert!(circles(&made(down, "pub struct Low;")).is_empty());
+    for up in [
+        "use crate::upper::High; pub struct Low;",
+        "use super::{upper::{self, High}}; pub struct Low;",
+        "pub struct Low; fn make() { let _ = crate::upper::High; }",
+        "pub struct Low; fn make() { println!(\"{}\", crate::upper::NAME); }",
+        "mod inside { use super::super::upper; } pub struct Low;",
+    ] {
+        let found = rooms(&made(down, up));
+        assert_eq!(found, ["made: lower -> upper is not drawn (made/src/lower.rs)"], "{up}");
+        assert_eq!(circles(&made(down, up)).len(), 2, "{up}");
+    }
+    let tests = "pub struct Low; #[cfg(test)] mod tests { use crate::upper::High; }";
+    assert_eq!(rooms(&made(down, tests)), [""; 0]);
+    let gone = rooms(&made("", "pub struct Low;"));
+    assert_eq!(gone, ["made: upper -> lower is drawn and is not so"]);
+}
+
+#[test]
+fn a_name_is_followed_to_where_it_is_defined() {
+    let of = Crate::made_of(&[
+        ("lib.rs", "mod hall;"),
+        ("hall/mod.rs", "mod left; mod right; pub use self::left::Left; use right::Right;"),
+        ("hall/left.rs", "pub struct Left;"),
+        ("hall/right.rs", "use super::Left; pub struct Right(Left);"),
+    ]);
+    assert!(circles(&of).is_empty(), "a hall that hands names on knows nobody");
+}
+
+#[test]
+fn the_table_of_actors_has_every_message_and_invents_none() {
+    let head = "//! | actor | lives on | owns | is sent | sends to |\n//! | --- | --- | --- | --- | --- |\n";
+    let with = |row: &str| {
+        let text = format!(
+            "{head}//! | {row} |\nstruct Queue; struct Pull; struct Settle;\n\
+             impl Handle<Pull> for Queue {{}} impl Handle<Settle> for Queue {{}}\n\
+             fn sent(queue: Queue) {{ queue.send(Pull); }}"
+        );
+        Crate::made_of(&[("lib.rs", &text)])
+    };
+    let right = with("`Queue` | system | entries | `Pull`, `Settle` | `Queue`");
+    assert_eq!(actor_table(&right), [""; 0]);
+    assert_eq!(unsent_messages(&right, std::slice::from_ref(&right)), ["Settle"]);
+    let missing = with("`Queue` | system | entries | `Pull` | — ");
+    assert_eq!(actor_table(&missing), ["Queue is sent Settle: not in its row"]);
+    let invented = with("`Queue` | system | entries | `Pull`, `Settle`, `Ask` | `Pool`");
+    assert_eq!(actor_table(&invented), ["Queue is not sent Ask", "Queue sends to Pool: no actor"]);
+}
+
+#[test]
+fn a_second_name_an_idle_function_and_an_unused_dependency_are_found() {
+    let of = made(
+        "pub struct Same; pub fn idle() {} pub fn busy() {}",
+        "enum Same {} fn f() { busy() }",
+    );
+    assert_eq!(types_defined_twice(&of), ["made: Same"]);
+    assert_eq!(called_by_tests_only([of].iter()), ["made/src/upper.rs: idle"]);
+    let of = made("use serde::Serialize;", "#[cfg(test)] mod tests { use tokio::time; }");
+    let of = of.with_manifest(
+        "[dependencies]\nserde = \"1\"\ntokio.workspace = true\n[dev-dependencies]\ntokio = \"1\"\n",
+    );
+    assert_eq!(unused_dependencies(&of), ["made: tokio in [dependencies]"]);
+}
+
+#[test]
+fn a_citation_a_pronoun_and_a_name_of_nothing_are_found() {
+    let outside = ["see ..", "shared", "design.md"].join("/");
+    assert_eq!(citations("a.rs", &outside).len(), 1);
+    let of = made(
+        "/// Who asks.\n/// These wait.\nfn f() {}\n// That is so.\n",
+        "/// Octets that wait.\nstruct Octets;",
+    );
+    assert_eq!(pronouns(&of), 2);
+    let text =
+        "In `engine/src/nowhere.rs`, held by the test `no_such_test_there`, and `engine/src/`.";
+    let missing = named_paths(top(), text, all());
+    assert_eq!(
+        missing,
+        ["there is no engine/src/nowhere.rs", "there is no test no_such_test_there"]
+    );
+}
+
+#[test]
+fn a_list_of_exceptions_only_shrinks() {
+    let found = ["old".to_owned(), "new".to_owned()];
+    let complaints = beyond(&found, &["old", "gone"]);
+    assert_eq!(
+        complaints,
+        ["not allowed: new", "not there any more, strike it off the list: gone"]
+    );
+}
+
+fn none_beyond(found: &[String], allowed: &[&str]) {
+    let complaints = beyond(found, allowed);
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+fn all() -> &'static [Crate] {
+    static ALL: LazyLock<Vec<Crate>> = LazyLock::new(|| workspace(top()));
+    &ALL
+}
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+}
+
+// Lists.
+
+/// Files in circles that are yet to be untied.
+const IN_CIRCLES: &[&str] = &[
+    "config/src/check/consistency/channels.rs",
+    "config/src/check/consistency/mappings.rs",
+    "config/src/check/consistency/mod.rs",
+    "config/src/check/consistency/routing.rs",
+    "config/src/check/consistency/rules.rs",
+    "config/src/check/consistency/services.rs",
+    "config/src/check/not_yet.rs",
+    "config/src/check/not_yet/shadowed.rs",
+    "config/src/language/mapping.rs",
+    "config/src/language/mapping/pattern.rs",
+    "config/src/language/mapping/template.rs",
+    "config/src/language/rewrite.rs",
+    "config/src/language/rewrite/parser.rs",
+    "channels/src/mailbox/delivery.rs",
+    "channels/src/mailbox/dir.rs",
+    "channels/src/mailbox/error.rs",
+    "channels/src/mailbox/journal/file.rs",
+    "channels/src/mailbox/journal/format.rs",
+    "channels/src/mailbox/journal/mod.rs",
+    "channels/src/mailbox/journal/replay.rs",
+    "channels/src/mailbox/journal/shared.rs",
+    "channels/src/mailbox/maildir.rs",
+    "channels/src/mailbox/marker.rs",
+    "channels/src/mailbox/mod.rs",
+    "channels/src/mailbox/name.rs",
+    "channels/src/mailbox/open_file.rs",
+    "channels/src/mailbox/spill.rs",
+    "actors/src/directory/cache.rs",
+    "actors/src/directory/entry.rs",
+    "actors/src/directory/lookup.rs",
+    "actors/src/directory/mod.rs",
+    "actors/src/job_controller/mod.rs",
+    "actors/src/job_controller/ranks.rs",
+    "actors/src/job_controller/schedule/mod.rs",
+    "actors/src/job_controller/window.rs",
+    "actors/src/metrics/channel.rs",
+    "actors/src/metrics/delivery.rs",
+    "actors/src/metrics/exposition.rs",
+    "actors/src/metrics/mod.rs",
+    "actors/src/metrics/process.rs",
+    "actors/src/metrics/service.rs",
+    "actors/src/metrics/tally.rs",
+    "actors/src/notary/grace.rs",
+    "actors/src/notary/mod.rs",
+    "actors/src/notary/progress.rs",
+    "actors/src/notary/rounds.rs",
+    "actors/src/queue/carry_out.rs",
+    "actors/src/queue/hand_out.rs",
+    "actors/src/queue/mod.rs",
+    "actors/src/queue/owing.rs",
+    "actors/src/queue/postponed.rs",
+    "actors/src/queue/recalls.rs",
+    "actors/src/queue/tracker/line.rs",
+    "actors/src/queue/tracker/mod.rs",
+    "actors/src/queue/tracker/readers.rs",
+    "actors/src/queue/tracker/rest.rs",
+    "actors/src/queue/tracker/slots.rs",
+    "actors/src/queue/wall_clock.rs",
+    "actors/src/router/access.rs",
+    "actors/src/router/mod.rs",
+    "actors/src/router/postmaster.rs",
+    "actors/src/router/routes.rs",
+    "actors/src/router/rules.rs",
+    "actors/src/router/steps.rs",
+    "actors/src/spool/base.rs",
+    "actors/src/spool/change.rs",
+    "actors/src/spool/committer.rs",
+    "actors/src/spool/compaction.rs",
+    "actors/src/spool/continued.rs",
+    "actors/src/spool/error.rs",
+    "actors/src/spool/feed.rs",
+    "actors/src/spool/forwarding.rs",
+    "actors/src/spool/index.rs",
+    "actors/src/spool/journal/mod.rs",
+    "actors/src/spool/journal/queue.rs",
+    "actors/src/spool/journal/retirement.rs",
+    "actors/src/spool/large.rs",
+    "actors/src/spool/ledger.rs",
+    "actors/src/spool/lookup.rs",
+    "actors/src/spool/mending.rs",
+    "actors/src/spool/message.rs",
+    "actors/src/spool/mod.rs",
+    "actors/src/spool/reader.rs",
+    "actors/src/spool/recent.rs",
+    "actors/src/spool/record.rs",
+    "actors/src/spool/recover.rs",
+    "actors/src/spool/segment.rs",
+    "actors/src/spool/store.rs",
+    "actors/src/spool/tidy.rs",
+    "actors/src/spool/trouble.rs",
+    "actors/src/spool/walked.rs",
+    "actors/src/store/deliveries.rs",
+    "actors/src/store/mod.rs",
+    "actors/src/store/threads.rs",
+    "actors/src/store/writer.rs",
+    "engine/src/admin/content.rs",
+    "engine/src/admin/guard.rs",
+    "engine/src/admin/listing.rs",
+    "engine/src/admin/mod.rs",
+    "engine/src/admin/names.rs",
+    "engine/src/admin/pages.rs",
+    "engine/src/admin/socket.rs",
+    "engine/src/api/filter.rs",
+    "engine/src/api/orders.rs",
+    "engine/src/api/queue.rs",
+    "engine/src/cli/arguments.rs",
+    "engine/src/cli/ask.rs",
+    "engine/src/cli/configuration.rs",
+    "engine/src/cli/mod.rs",
+    "engine/src/cli/orders.rs",
+    "engine/src/cli/route.rs",
+    "engine/src/cli/run.rs",
+    "engine/src/cli/spool.rs",
+    "engine/src/cli/state.rs",
+    "engine/src/console/account.rs",
+    "engine/src/console/entries.rs",
+    "engine/src/console/gauges.rs",
+    "engine/src/console/limits.rs",
+    "engine/src/console/mod.rs",
+    "engine/src/console/orders.rs",
+    "engine/src/console/reroutes.rs",
+    "engine/src/console/sockets.rs",
+    "engine/src/console/summary.rs",
+    "engine/src/console/untold.rs",
+    "engine/src/logging/format.rs",
+    "engine/src/logging/mod.rs",
+];
+
+/// Messages for what is to come: reload, and `relais mailbox`.
+const UNSENT: &[&str] = &["CreateMailbox", "ListMailboxes", "ReplaceRoutes", "ReplaceSource"];
+
+/// Names of types that are yet to be told apart.
+const TWICE: &[&str] = &[
+    "config: Each",
+    "config: Fields",
+    "config: Flags",
+    "config: Item",
+    "config: Parser",
+    "config: Part",
+    "config: Piece",
+    "config: Program",
+    "config: Template",
+    "actors: Accepted",
+    "actors: Access",
+    "actors: Admission",
+    "actors: Answer",
+    "actors: Asked",
+    "actors: Behind",
+    "actors: Bound",
+    "actors: Broken",
+    "actors: Class",
+    "actors: Connect",
+    "actors: Event",
+    "actors: Families",
+    "actors: Findings",
+    "actors: Found",
+    "actors: Job",
+    "actors: Key",
+    "actors: Kind",
+    "actors: Known",
+    "actors: Left",
+    "actors: Line",
+    "actors: Names",
+    "actors: Numbers",
+    "actors: Opened",
+    "actors: Parts",
+    "actors: Question",
+    "actors: Rest",
+    "actors: ResultLabels",
+    "actors: RunningJob",
+    "actors: Shared",
+    "actors: Standing",
+    "actors: States",
+    "actors: Step",
+    "actors: Store",
+    "actors: Waiting",
+    "actors: Work",
+    "actors: Written",
+    "engine: Account",
+    "engine: Asked",
+    "engine: Engine",
+    "engine: Listing",
+    "engine: Names",
+    "engine: Refusal",
+    "engine: Shared",
+];
+
+/// Public functions that only tests call.
+const FOR_TESTS: &[&str] = &[
+    "channels/src/memory_disk.rs: after_crash",
+    "channels/src/memory_disk.rs: after_kill",
+    "config/src/show/in_words.rs: changes_to_ron",
+    "actors/src/actor/meter.rs: declare",
+    "channels/src/memory_disk.rs: fail_file",
+    "channels/src/memory_disk.rs: fail_opens",
+    "channels/src/memory_disk.rs: fail_removals",
+    "channels/src/memory_disk.rs: fail_syncs",
+    "channels/src/memory_disk.rs: fill_up_to",
+    "channels/src/memory_disk.rs: has_stopped",
+    "actors/src/store/deliveries.rs: in_flight",
+    "actors/src/router/access.rs: is_rejected",
+    "channels/src/memory_disk.rs: make_dir",
+    "channels/src/memory_disk.rs: refuse_names",
+    "actors/src/actor/outlet.rs: scripted",
+    "channels/src/memory_disk.rs: set_capacity",
+];
+
+/// Comments that begin with a pronoun, at most; by crate.
+const PRONOUNS: &[(&str, usize)] =
+    &[("config", 10), ("channels", 24), ("actors", 73), ("engine", 19), ("tests", 21)];
+
+/// Crates whose heads draw their rooms.
+const DRAWN: &[&str] = &["engine"];
