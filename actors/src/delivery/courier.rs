@@ -15,6 +15,7 @@ use relais_channels::{
 };
 use relais_config::{Channel, channel::Program};
 use tokio::sync::oneshot;
+use tracing::{Span, field::display, info_span};
 
 use super::{life::Life, parts::JobParts, presence::Presence, progress::OnTheWay};
 use crate::{
@@ -36,6 +37,8 @@ pub(super) struct Courier {
     connection: Option<Connection>,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
+    /// Its lines in the log are found by the message in hand.
+    span: Span,
 }
 
 /// An entry in hand, and its message as the spool has it.
@@ -54,11 +57,22 @@ impl Courier {
             next_hop: next_hop(channel, &destination.host),
             connection: None,
             announces: true,
+            span: info_span!(
+                "job",
+                channel = channel.name,
+                host = %destination.host,
+                id = tracing::field::Empty
+            ),
             id,
             destination,
             life,
             parts,
         }
+    }
+
+    /// The span of its lines in the log.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// Delivers until there is nothing more to do.
@@ -148,7 +162,8 @@ impl Courier {
     async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
         let Taken { work, record } = message;
         let entry = work.entry;
-        match record {
+        self.span.record("id", display(entry.id));
+        let settled = match record {
             Ok((envelope, content)) => {
                 let attempt = match self.channel().program {
                     Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
@@ -165,7 +180,9 @@ impl Courier {
                 let attempt = unreadable(entry.id, &error, entry.open);
                 Settled { entry, attempt, counts: true, good_news: 0 }
             }
-        }
+        };
+        self.span.record("id", "");
+        settled
     }
 
     async fn deliver(

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use actix::Message;
+use tracing::Instrument;
 
 use super::{courier::Courier, life::Life, parts::JobParts, presence::Presence};
 use crate::{
@@ -62,7 +63,8 @@ impl Handle<RunThread> for Job {
         self.parts.placement.of_jobs().spawn_fn(move || {
             actix::spawn(async move {
                 let courier = Courier::new(&presence, life, parts);
-                meter.timed(courier.run()).await;
+                let span = courier.span();
+                meter.timed(courier.run().instrument(span)).await;
                 presence.finish();
             });
         });

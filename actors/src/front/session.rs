@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use actix::Message;
 use relais_channels::server::{Farewell, Reason, Setup, Stop, serve};
+use tracing::{Instrument, info_span};
 
 use super::{
     connection::{Connection, Ends, Permit},
@@ -88,7 +89,14 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         let Some((socket, ends)) = self.connection.take() else { return ctx.stop() };
+        let span = info_span!(
+            "session",
+            service = %self.parts.service,
+            client = ends.client.map(tracing::field::display),
+            id = tracing::field::Empty
+        );
         let converse = converse(socket, ends, self.parts.clone(), self.stop.clone());
+        let converse = converse.instrument(span);
         let meter = ctx.meter().clone();
         let task = actix::spawn(async move { meter.timed(converse).await });
         ctx.when(task, |session, ended, ctx| {

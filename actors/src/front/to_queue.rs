@@ -10,6 +10,7 @@ use relais_channels::{
     },
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
+use tracing::{Span, field::display};
 
 use super::{connection::own_postmaster, received::Received};
 use crate::{
@@ -69,6 +70,8 @@ pub struct SmtpIntake {
     hello: String,
     protocol: &'static str,
     transaction: Transaction,
+    /// That of the session: it has the id of the message in hand.
+    span: Span,
 }
 
 #[derive(Default)]
@@ -118,6 +121,7 @@ impl SmtpIntake {
             hello: String::new(),
             protocol: "SMTP",
             transaction: Transaction::default(),
+            span: Span::current(),
         }
     }
 
@@ -295,6 +299,7 @@ impl Intake for SmtpIntake {
 
     async fn open(&mut self) -> Result<(), Reply> {
         let id = self.side.ids.next();
+        self.span.record("id", display(id));
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
         // Room for what is announced, but no more than is ever held in memory.
         let room = announced.clamp(SMALL_MESSAGE, self.side.large_message);
@@ -359,6 +364,7 @@ impl Intake for SmtpIntake {
     }
 
     fn reset(&mut self) {
+        self.span.record("id", "");
         let given_up = std::mem::take(&mut self.transaction);
         if !given_up.stored {
             self.abandoned = self.abandoned.saturating_add(given_up.ways);

@@ -1,8 +1,9 @@
 //! How an event becomes a line.
 //!
 //! Text: `2026-08-30T23:45:01.123Z INFO relais_actors::events: worker started service=SMTP`.
-//! JSON: one object with `time`, `level`, `target`, `message` when there is one, `span` when
-//! there is one, and the event's fields beside them, in their order.
+//! JSON: one object with `time`, `level`, `target`, `message` when there is one, and the event's
+//! fields beside them, in their order; last, for an event that names no message, `span` with the
+//! session or job that has a message in hand.
 //!
 //! No value can end a line or look like two: in text, whatever is not a plain word is quoted and
 //! escaped.
@@ -15,14 +16,15 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    fmt::{
-        FmtContext, FormatEvent, FormattedFields,
-        format::{DefaultFields, Writer},
-    },
-    registry::{LookupSpan, SpanRef},
+    Layer,
+    fmt::{FmtContext, FormatEvent, format::Writer},
+    registry::LookupSpan,
 };
 
-use super::Sink;
+use super::{
+    Sink,
+    spans::{self, KeepSpans, KeptElsewhere},
+};
 
 /// Which of the two forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,16 +40,21 @@ pub(super) fn layer<S>(format: Format, sink: Sink) -> impl tracing_subscriber::L
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    tracing_subscriber::fmt::layer().with_ansi(false).event_format(format).with_writer(sink)
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .fmt_fields(KeptElsewhere)
+        .event_format(format)
+        .with_writer(sink);
+    KeepSpans.and_then(lines)
 }
 
-impl<S> FormatEvent<S, DefaultFields> for Format
+impl<S> FormatEvent<S, KeptElsewhere> for Format
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn format_event(
         &self,
-        ctx: &FmtContext<'_, S, DefaultFields>,
+        ctx: &FmtContext<'_, S, KeptElsewhere>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -63,11 +70,17 @@ where
                 }
             }
         }
-        let mut fields = Fields { format: *self, line: &mut line };
+        let mut fields = Fields { format: *self, line: &mut line, name_message: false };
         event.record(&mut fields);
-        if let Some(scope) = ctx.event_scope() {
-            fields
-                .display("span", &Spans(scope.from_root().map(|span| span_text(&span)).collect()));
+        // A line that names its message is found without.
+        if !fields.name_message
+            && let Some(scope) = ctx.event_scope()
+        {
+            let with_message = scope.from_root().filter(spans::has_message);
+            let texts: Vec<_> = with_message.map(|span| spans::text(&span)).collect();
+            if !texts.is_empty() {
+                fields.display("span", &texts.join(":"));
+            }
         }
         line.push_str(if *self == Self::Json { "}\n" } else { "\n" });
         writer.write_str(&line)
@@ -78,6 +91,8 @@ where
 struct Fields<'a> {
     format: Format,
     line: &'a mut String,
+    /// One of them is the id of a message.
+    name_message: bool,
 }
 
 impl Fields<'_> {
@@ -108,11 +123,14 @@ impl Fields<'_> {
                 self.push([" ", name, "="]);
                 let start = self.line.len();
                 let _ = write!(self.line, "{value}");
+                self.name_message |= name == "id" && self.line.len() > start;
                 quote_unless_plain(self.line, start);
             }
             Format::Json => {
                 self.push([",\"", name, "\":\""]);
+                let start = self.line.len();
                 let _ = write!(Escaped(self.line), "{value}");
+                self.name_message |= name == "id" && self.line.len() > start;
                 self.line.push('"');
             }
         }
@@ -146,23 +164,6 @@ impl Visit for Fields<'_> {
         } else {
             self.display(field.name(), &value);
         }
-    }
-}
-
-/// `session{client=…}:job{…}`, from the outermost.
-struct Spans(Vec<String>);
-
-impl fmt::Display for Spans {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(":"))
-    }
-}
-
-fn span_text<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> String {
-    let extensions = span.extensions();
-    match extensions.get::<FormattedFields<DefaultFields>>() {
-        Some(fields) if !fields.is_empty() => format!("{}{{{fields}}}", span.name()),
-        _ => span.name().to_owned(),
     }
 }
 

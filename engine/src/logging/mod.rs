@@ -6,6 +6,7 @@
 
 mod format;
 mod sink;
+mod spans;
 
 use std::{
     env,
