@@ -47,12 +47,12 @@ pub struct Plan {
     /// Why they are held where they go on to, if they are.
     pub held: Option<String>,
     /// What was asked of the router, and answered, for the log.
-    steps: Vec<Step>,
+    steps: Vec<Leg>,
 }
 
 /// One pass of an address through the router.
 #[derive(Debug)]
-struct Step {
+struct Leg {
     address: String,
     by: String,
     to: String,
@@ -120,7 +120,7 @@ impl Rerouter {
         plan: Plan,
     ) -> Vec<Outcome> {
         let Plan { recipients, entries, held, steps } = plan;
-        for Step { address, by, to } in steps {
+        for Leg { address, by, to } in steps {
             info!(id = %envelope.id, address, by, to, "routed anew");
         }
         let stored = if entries.is_empty() {
@@ -167,7 +167,7 @@ impl Rerouter {
         entry: &Entry,
         recipient: &Recipient,
         released: bool,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<Leg>,
     ) -> Result<Arc<[Route]>, Reply> {
         let origin = recipient.origin.as_deref();
         if let Some(reply) = origin.and_then(|origin| origin.refused.as_ref())
@@ -186,7 +186,7 @@ impl Rerouter {
             }
             let ways = self.resolve(envelope, &address, &source, released).await?;
             let to = Ways(&ways).to_string();
-            steps.push(Step { address: address.clone(), by: source.clone(), to });
+            steps.push(Leg { address: address.clone(), by: source.clone(), to });
             for way in &*ways {
                 if let Some(reply) = way.refused.as_deref().filter(|_| way.address == address) {
                     return Err(reply.clone());

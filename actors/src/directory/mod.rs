@@ -73,7 +73,7 @@ pub struct FindEntries {
 #[rtype(result = "Result<Option<Arc<Entry>>, LookupError>")]
 pub struct FindEntry(pub String);
 
-/// Puts another source in place of the present one.
+/// Puts another source in place of the present one, whose answers are forgotten.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReplaceSource(pub Source);
@@ -298,6 +298,13 @@ impl Handle<ReplaceSource> for Directory {
         self.addresses.forget(limits);
         self.names.forget(limits);
         self.source = source;
+    }
+}
+
+impl DirectoryHandle {
+    /// Puts another source in place of the present one.
+    pub async fn replace(&self, source: Source) -> Result<(), Gone> {
+        self.mailbox.ask(ReplaceSource(source)).await
     }
 }
 

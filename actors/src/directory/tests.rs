@@ -12,20 +12,19 @@ use relais_config::directory::Cache as Limits;
 use tokio::sync::Semaphore;
 
 use super::{
-    DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError, Remote,
-    ReplaceSource, Source,
+    DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError, Remote, Source,
 };
 use crate::actor::{Ground, Meters};
 
 /// Answers by what it is asked for: `slow` when it may, `down` never, `bug` panics; the rest at once.
 #[derive(Debug)]
-struct Scripted {
+struct ScriptedSource {
     asked: Mutex<Vec<String>>,
     /// Slow answers that may be given.
     may_answer: Arc<Semaphore>,
 }
 
-impl Scripted {
+impl ScriptedSource {
     fn new() -> Arc<Self> {
         Arc::new(Self { asked: Mutex::default(), may_answer: Arc::new(Semaphore::new(0)) })
     }
@@ -52,7 +51,7 @@ impl Scripted {
     }
 }
 
-impl Remote for Scripted {
+impl Remote for ScriptedSource {
     fn domain(&self, name: &str) -> LookingUp<Option<Arc<Domain>>> {
         let ours = !name.contains("elsewhere");
         self.answer(format!("domain {name}"), ours.then(|| domain(name)))
@@ -91,7 +90,7 @@ fn hundred(
 
 #[actix::test]
 async fn a_hundred_who_ask_at_once_make_one_look_up_and_a_slow_one_holds_up_no_other() {
-    let scripted = Scripted::new();
+    let scripted = ScriptedSource::new();
     let directory = start(scripted.source());
     let waiting = hundred(&directory, "slow@x.example");
     // All of these come after the hundred, and are answered before them.
@@ -123,7 +122,7 @@ async fn a_hundred_who_ask_at_once_make_one_look_up_and_a_slow_one_holds_up_no_o
 
 #[actix::test]
 async fn a_failure_is_told_to_all_who_wait_for_it_and_not_remembered() {
-    let scripted = Scripted::new();
+    let scripted = ScriptedSource::new();
     let directory = start(scripted.source());
     for (round, address) in [(1, "down@x.example"), (2, "down@x.example")] {
         for asker in hundred(&directory, address) {
@@ -141,12 +140,12 @@ async fn a_failure_is_told_to_all_who_wait_for_it_and_not_remembered() {
 
 #[actix::test]
 async fn another_source_is_asked_anew() {
-    let (old, new) = (Scripted::new(), Scripted::new());
+    let (old, new) = (ScriptedSource::new(), ScriptedSource::new());
     let directory = start(old.source());
     directory.domain("x.example").await.unwrap();
     let waiting = hundred(&directory, "slow@x.example");
     directory.domain("x.example").await.unwrap();
-    directory.mailbox.ask(ReplaceSource(new.source())).await.unwrap();
+    directory.replace(new.source()).await.unwrap();
     directory.domain("x.example").await.unwrap();
     new.may_answer.add_permits(1);
     directory.entries(&domain("x.example"), "slow@x.example").await.unwrap();
@@ -157,6 +156,6 @@ async fn another_source_is_asked_anew() {
     for asker in waiting {
         asker.await.unwrap().unwrap();
     }
-    directory.mailbox.ask(ReplaceSource(Source::None)).await.unwrap();
+    directory.replace(Source::None).await.unwrap();
     assert!(directory.domain("x.example").await.unwrap().is_none());
 }

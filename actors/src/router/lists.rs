@@ -16,13 +16,13 @@ use super::routes::Route;
 /// Lists that were expanded a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
-    known: Mutex<Known>,
+    known: Mutex<KnownLists>,
     /// Two, so that nobody can make a list that is taken for another one.
     hashers: [RandomState; 2],
 }
 
 /// What they came to, and when.
-type Known = HashMap<Fingerprint, (Weak<[Route]>, Instant)>;
+type KnownLists = HashMap<Fingerprint, (Weak<[Route]>, Instant)>;
 
 /// The members of a list, and how they are looked at.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -49,7 +49,7 @@ impl Lists {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownLists> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

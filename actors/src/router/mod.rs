@@ -77,7 +77,8 @@ pub struct Explain {
     pub header: bool,
 }
 
-/// Puts the routes of another configuration in force.
+/// Puts the routes of another configuration in force. Every answer is forgotten, so this is sent
+/// after the directory has got another source, too.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReplaceRoutes(pub Arc<Routes>);
@@ -193,6 +194,11 @@ impl RouterHandle {
     /// The whole way, told step by step, as things are now.
     pub async fn explain(&self, explain: Explain) -> Result<Routing, Gone> {
         self.mailbox.ask(explain).await
+    }
+
+    /// Puts other routes in force; from the answer on nothing is routed by those before.
+    pub async fn replace(&self, routes: Arc<Routes>) -> Result<(), Gone> {
+        self.mailbox.ask(ReplaceRoutes(routes)).await
     }
 
     async fn ask(&self, question: &Question<'_>) -> Result<Arc<Resolution>, Reply> {

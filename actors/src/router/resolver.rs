@@ -2,7 +2,7 @@
 //!
 //! From top to bottom, in the order in which it is done:
 //!
-//! 1. [`Resolver::route`]: the way, and then whether this client and sender may go it ([`access`]).
+//! 1. [`Resolver::route`]: the way, and then whether this client and sender may go it ([`admit`]).
 //! 2. [`Resolver::resolve`]: what does not depend on who asks; a postmaster whom nobody knows has
 //!    somebody stand in ([`postmaster`](super::postmaster)).
 //! 3. `walk`: one recipient by itself. The rewrite rules find its channel ([`rewrite`](super::rewrite)).
@@ -115,15 +115,13 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         };
         let channel = first.channel.map(|n| &self.routes.channels[n]);
         let local = channel.is_some_and(|channel| channel.program == Program::Local);
-        let mut resolution = Resolution {
-            routes: Err(Refusal::UnknownHost.reply()),
+        Resolution {
             local,
             relaying: !local && first.error.is_none() && self.is_relaying(&first),
             rewritten: first.address.as_str().into(),
             channel: channel.map(|channel| channel.name.as_str().into()),
-        };
-        resolution.routes = self.expand(first).await;
-        resolution
+            routes: self.expand(first).await,
+        }
     }
 
     /// Nothing but a pattern for everything led there; or the address names a way of its own

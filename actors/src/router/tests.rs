@@ -422,26 +422,26 @@ async fn rewritten(config: &Config, from: &str, envelope: bool, source: &str) ->
 
 #[tokio::test]
 async fn worked_examples_of_the_original() {
-    type Rules = &'static [(&'static str, &'static str)];
-    let mail: Rules = &[("siroe.com", "$U@mail.siroe.com$E$F")];
-    let starred: Rules = &[("*.SIROE.COM", "$U%$&0.siroe.com@mailhub.siroe.com")];
-    let general: Rules = &[(".SIROENET", "$($H)")];
-    let literal: Rules = &[("[1.2.3.]", "$U%[1.2.3.$L]@tcp-intranet")];
-    let channel: Rules = &[
+    type RuleTable = &'static [(&'static str, &'static str)];
+    let mail: RuleTable = &[("siroe.com", "$U@mail.siroe.com$E$F")];
+    let starred: RuleTable = &[("*.SIROE.COM", "$U%$&0.siroe.com@mailhub.siroe.com")];
+    let general: RuleTable = &[(".SIROENET", "$($H)")];
+    let literal: RuleTable = &[("[1.2.3.]", "$U%[1.2.3.$L]@tcp-intranet")];
+    let channel: RuleTable = &[
         ("domain.com", "$U%domain.com@tcp-daemon-domainrelay$Mtcp_local"),
         ("domain.com", "$U%domain.com@tcp-daemon"),
     ];
-    let tags: Rules = &[
+    let tags: RuleTable = &[
         ("internet", "$S$U@here.example$Tmtcp-force|"),
         ("mtcp-force|.", "$U%$H@TCP-DAEMON"),
         (".", "$U%$H@other"),
     ];
-    let meta: Rules = &[(".removable", "$U%$H"), ("a.b", "$U%c.d@t")];
-    let last: Rules = &[(".", "$U%$H$D@t"), ("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
-    let percent: Rules = &[("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
-    let mapping: Rules = &[("[]", "$U%[$L]@${MAP,$L}"), (".", "$U%$H@other")];
+    let meta: RuleTable = &[(".removable", "$U%$H"), ("a.b", "$U%c.d@t")];
+    let last: RuleTable = &[(".", "$U%$H$D@t"), ("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
+    let percent: RuleTable = &[("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
+    let mapping: RuleTable = &[("[]", "$U%[$L]@${MAP,$L}"), (".", "$U%$H@other")];
     // name, rules, address, envelope, result and tag
-    let rows: [(&str, Rules, &str, bool, &str); 31] = [
+    let rows: [(&str, RuleTable, &str, bool, &str); 31] = [
         ("1.7 row 1", mail, "jdoe@siroe.com", true, "jdoe@mail.siroe.com mail.siroe.com"),
         ("1.7 row 2", mail, "jdoe@siroe.com", false, "jdoe@siroe.com siroe.com"),
         ("1.7 row 3", starred, "jdoe@eng.siroe.com", true, "jdoe@eng.siroe.com mailhub.siroe.com"),
@@ -731,6 +731,15 @@ async fn a_session_asks_the_actor_once() {
     };
     let routing = router.explain(explain).await.unwrap();
     assert!(!routing.steps.is_empty());
+
+    // Other routes know of no answer that was made before them.
+    let mut closed = config;
+    closed.rewrite_rules.clear();
+    closed.directory = None;
+    router.replace(Arc::new(Routes::new(&closed).unwrap())).await.unwrap();
+    let to = address("alice@relais.example");
+    assert!(router.resolve(&question(&to, false)).await.is_err());
+    assert_eq!((router.cache.hits(), router.cache.misses()), (2, 2));
 }
 
 /// Rough, for a debug build on a busy machine: a scan of all rules would be slower by orders of
