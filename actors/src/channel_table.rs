@@ -115,6 +115,18 @@ pub fn lowered(channel: &Channel, mut priority: Priority, size: u64) -> Priority
     priority
 }
 
+/// The ages at which a channel says something about messages of this priority: specific, else
+/// `notices`, else the original's (sun-mta-engine 3.7).
+pub fn notices(channel: &Channel, priority: Priority) -> &[Duration] {
+    let specific = match priority {
+        Priority::Urgent => &channel.urgentnotices,
+        Priority::Normal => &channel.normalnotices,
+        Priority::Nonurgent | Priority::SecondClass => &channel.nonurgentnotices,
+    };
+    let given = specific.as_deref().or(channel.notices.as_deref());
+    given.filter(|ages| !ages.is_empty()).unwrap_or(&DEFAULT)
+}
+
 /// Where a channel connects for the destination `host`; `None` when the name is no host.
 pub fn next_hop(channel: &Channel, host: &str) -> Option<NextHop> {
     let text = if channel.multigate { host } else { channel.daemon.as_deref().unwrap_or(host) };
@@ -131,5 +143,31 @@ impl From<Vec<Channel>> for Channels {
         };
         let live = list.iter().map(times).collect();
         Self { list, by_name, live }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT: [Duration; 4] =
+    [DAY.saturating_mul(3), DAY.saturating_mul(6), DAY.saturating_mul(9), DAY.saturating_mul(12)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_has_its_own_ages_when_the_channel_gives_them() {
+        let day = |n: u32| vec![DAY * n];
+        let mut channel = Channel::new("c", "c-daemon", Program::Lmtp);
+        assert_eq!(notices(&channel, Priority::Urgent), DEFAULT);
+        channel.notices = Some(day(2));
+        channel.nonurgentnotices = Some(day(9));
+        for (priority, want) in [
+            (Priority::Urgent, 2),
+            (Priority::Normal, 2),
+            (Priority::Nonurgent, 9),
+            (Priority::SecondClass, 9),
+        ] {
+            assert_eq!(notices(&channel, priority), day(want), "{priority:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use cap::Cap;
-use relais_actors::queue::tracker::{Tracked, Tracker};
+use relais_actors::queue::{Tracked, tracker::Tracker};
 use relais_benches::Population;
 
 #[global_allocator]

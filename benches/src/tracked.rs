@@ -2,7 +2,7 @@
 
 use relais_actors::{
     ids::{ChannelId, Destination},
-    queue::tracker::{Tracked, Tracker},
+    queue::{Tracked, tracker::Tracker},
     spool::Place,
 };
 use relais_channels::mail::{MessageId, Priority};

@@ -29,66 +29,15 @@ use self::{
     slots::Start,
 };
 use crate::{
-    actor::{Actor, Ctx, Handle, Mailbox, WeakMailbox},
+    actor::{Actor, Ctx, Handle, Mailbox, Outlet},
     channel_table::Channels,
-    delivery::pool::{OfferThread, Pool, RetireJob},
+    delivery::pool::{OfferThread, Pool, RetireJob, SetJobLimit},
     events::{DestinationResumed, DestinationSuspended},
-    ids::{ChannelId, ConnectionId, Destination},
+    ids::{ChannelId, Destination},
     metrics::{Metrics, level},
-    queue::{Contend, Queue, Recall},
+    queue::{Contend, DestinationEvent, Queue, Recall, Subscribe},
     timestamp::Timestamp,
 };
-
-/// Entries wait for these destinations: how many for each.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Waiting(pub Vec<(Destination, usize)>);
-
-/// A thread is gone, and this many entries wait for what it served.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ThreadSettled {
-    /// Which.
-    pub thread: ConnectionId,
-    /// Entries that wait for its destination now.
-    pub ready: usize,
-}
-
-/// A destination could not be talked to.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Troubled {
-    /// Which.
-    pub destination: Destination,
-    /// What it said, or we in its place.
-    pub reply: Reply,
-}
-
-/// A destination answered: the first time after trouble, or one of its threads for the first, the
-/// second, the fourth time and so on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Reached {
-    /// Which.
-    pub destination: Destination,
-    /// By which of its threads.
-    pub thread: ConnectionId,
-}
-
-/// An operator wants mail for these destinations tried now: those that are left alone are probed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Probe(pub Vec<Destination>);
-
-/// The queue and the pools, once they exist: the controller is made before them.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Connect {
-    /// Who has the entries.
-    pub queue: Mailbox<Queue>,
-    /// In the order of the schedule's pools.
-    pub pools: Vec<Mailbox<Pool>>,
-}
 
 /// Start nothing more.
 #[derive(Message)]
@@ -99,32 +48,83 @@ pub struct StopStarting;
 pub struct JobController {
     schedule: Schedule,
     channels: Arc<Channels>,
-    queue: Option<WeakMailbox<Queue>>,
-    pools: Vec<Mailbox<Pool>>,
+    queue: QueueOutlets,
+    pools: Vec<PoolOutlets>,
     contended: HashSet<ChannelId>,
     stopping: bool,
     metrics: Arc<Metrics>,
 }
 
+/// What the job controller is made of.
+pub struct Parts {
+    /// The channels of the configuration.
+    pub channels: Arc<Channels>,
+    /// Where jobs run.
+    pub pools: Vec<PoolPart>,
+    /// Who has the entries.
+    pub queue: QueueOutlets,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A pool of the configuration.
+pub struct PoolPart {
+    /// Its name in the file.
+    pub name: String,
+    /// Jobs at once.
+    pub job_limit: usize,
+    /// Who is served leaves the last free slot to who is not.
+    pub keeps_last_slot: bool,
+    /// The pool itself.
+    pub outlets: PoolOutlets,
+}
+
+/// What the job controller says to a pool.
+pub struct PoolOutlets {
+    pub(crate) offer: Outlet<OfferThread>,
+    pub(crate) retire: Outlet<RetireJob>,
+    pub(crate) limit: Outlet<SetJobLimit>,
+}
+
+/// What the job controller says to the queue.
+pub struct QueueOutlets {
+    pub(crate) subscribe: Outlet<Subscribe>,
+    pub(crate) recall: Outlet<Recall>,
+    pub(crate) contend: Outlet<Contend>,
+}
+
+impl PoolOutlets {
+    /// Those of an actor.
+    pub fn of(pool: &Mailbox<Pool>) -> Self {
+        Self { offer: pool.outlet(), retire: pool.outlet(), limit: pool.outlet() }
+    }
+}
+
+impl QueueOutlets {
+    /// Those of an actor.
+    pub fn of(queue: &Mailbox<Queue>) -> Self {
+        Self { subscribe: queue.outlet(), recall: queue.outlet(), contend: queue.outlet() }
+    }
+}
+
 impl JobController {
-    /// A controller of these pools (name, `job_limit`), not yet connected to anything.
-    pub fn new(channels: Arc<Channels>, pools: &[(String, usize)], metrics: Arc<Metrics>) -> Self {
+    /// A controller under which nothing runs yet.
+    pub fn new(parts: Parts) -> Self {
+        let limit = |pool: &PoolPart| (pool.name.clone(), pool.job_limit);
+        let limits: Vec<_> = parts.pools.iter().map(limit).collect();
+        let mut schedule = Schedule::new(&parts.channels, &limits);
+        for pool in &parts.pools {
+            schedule.keep_last(&pool.name, pool.keeps_last_slot);
+        }
         Self {
             contended: HashSet::new(),
-            schedule: Schedule::new(&channels, pools),
-            channels,
-            queue: None,
-            pools: Vec::new(),
+            schedule,
+            channels: parts.channels,
+            queue: parts.queue,
+            pools: parts.pools.into_iter().map(|pool| pool.outlets).collect(),
             stopping: false,
-            metrics,
+            metrics: parts.metrics,
         }
-    }
-
-    /// Lets who is served take the last free slot of this pool, too.
-    #[must_use]
-    pub fn giving_last_slot(mut self, pool: &str) -> Self {
-        self.schedule.keep_last(pool, false);
-        self
     }
 
     /// Does what the schedule decided.
@@ -138,25 +138,23 @@ impl JobController {
         }
         for retire in retired {
             if let Some(pool) = self.pools.get(retire.pool) {
-                pool.tell(RetireJob(retire.job));
+                pool.retire.tell(RetireJob(retire.job));
             }
         }
-        if let Some(queue) = self.queue.as_ref().and_then(WeakMailbox::upgrade) {
-            if !recalled.is_empty() {
-                queue.tell(Recall(recalled));
-            }
-            let contended = self.schedule.contended();
-            if contended != self.contended {
-                queue.tell(Contend(contended.clone()));
-                self.contended = contended;
-            }
+        if !recalled.is_empty() {
+            self.queue.recall.tell(Recall(recalled));
+        }
+        let contended = self.schedule.contended();
+        if contended != self.contended {
+            self.queue.contend.tell(Contend(contended.clone()));
+            self.contended = contended;
         }
     }
 
     fn start(&mut self, start: Start, ctx: &mut Ctx<Self>) {
         let Some(pool) = self.pools.get(start.pool) else { return };
         let Start { thread, job, destination, .. } = start;
-        let offer = pool.ask(OfferThread { thread, job, destination });
+        let offer = pool.offer.ask(OfferThread { thread, job, destination });
         ctx.when(offer, move |controller, answer, _| match answer {
             Ok(Ok(())) => {}
             Ok(Err(_full)) => controller.schedule.refused(thread, Instant::now()),
@@ -177,6 +175,14 @@ impl JobController {
         }
     }
 
+    fn troubled(&mut self, destination: &Destination, reply: Reply, now: Instant) {
+        if let Some(wait) = self.schedule.troubled(destination, reply.clone(), now) {
+            let (channel, host) = (self.name(destination), &destination.host);
+            let until = Timestamp::now().after(wait);
+            DestinationSuspended { channel, host, until, reply: &reply }.emit();
+        }
+    }
+
     fn name(&self, destination: &Destination) -> &str {
         &self.channels.channel(destination.channel).name
     }
@@ -191,61 +197,37 @@ impl Actor for JobController {
             controller.carry_out(ctx);
             controller.publish();
         });
+        self.queue.subscribe.tell(Subscribe(ctx.mailbox().downgrade().outlet()));
     }
 }
 
-impl Handle<Connect> for JobController {
-    fn handle(&mut self, connect: Connect, _: &mut Ctx<Self>) {
-        self.queue = Some(connect.queue.downgrade());
-        self.pools = connect.pools;
-    }
-}
-
-impl Handle<Waiting> for JobController {
-    fn handle(&mut self, Waiting(destinations): Waiting, ctx: &mut Ctx<Self>) {
+impl Handle<DestinationEvent> for JobController {
+    fn handle(&mut self, event: DestinationEvent, ctx: &mut Ctx<Self>) {
         let now = Instant::now();
-        for (destination, ready) in destinations {
-            self.schedule.wanted(&destination, ready, now);
-        }
-        self.carry_out(ctx);
-    }
-}
-
-impl Handle<ThreadSettled> for JobController {
-    fn handle(&mut self, settled: ThreadSettled, ctx: &mut Ctx<Self>) {
-        self.schedule.ended(settled.thread, settled.ready, Instant::now());
-        self.carry_out(ctx);
-    }
-}
-
-impl Handle<Troubled> for JobController {
-    fn handle(&mut self, troubled: Troubled, _: &mut Ctx<Self>) {
-        let Troubled { destination, reply } = troubled;
-        let wait = self.schedule.troubled(&destination, reply.clone(), Instant::now());
-        if let Some(wait) = wait {
-            let (channel, host) = (self.name(&destination), &destination.host);
-            let until = Timestamp::now().after(wait);
-            DestinationSuspended { channel, host, until, reply: &reply }.emit();
-        }
-    }
-}
-
-impl Handle<Reached> for JobController {
-    fn handle(&mut self, reached: Reached, ctx: &mut Ctx<Self>) {
-        let Reached { destination, thread } = reached;
-        if self.schedule.reached(&destination, thread, Instant::now()) {
-            let (channel, host) = (self.name(&destination), &destination.host);
-            DestinationResumed { channel, host }.emit();
-        }
-        self.carry_out(ctx);
-    }
-}
-
-impl Handle<Probe> for JobController {
-    fn handle(&mut self, Probe(destinations): Probe, ctx: &mut Ctx<Self>) {
-        let now = Instant::now();
-        for destination in destinations {
-            self.schedule.probe(&destination, now);
+        match event {
+            DestinationEvent::Waiting(destinations) => {
+                for (destination, ready) in destinations {
+                    self.schedule.wanted(&destination, ready, now);
+                }
+            }
+            DestinationEvent::ConnectionSettled { connection, ready } => {
+                self.schedule.ended(connection, ready, now);
+            }
+            DestinationEvent::Troubled { destination, reply } => {
+                // Nothing becomes free by this: there is nothing to be carried out.
+                return self.troubled(&destination, reply, now);
+            }
+            DestinationEvent::Reached { destination, connection } => {
+                if self.schedule.reached(&destination, connection, now) {
+                    let (channel, host) = (self.name(&destination), &destination.host);
+                    DestinationResumed { channel, host }.emit();
+                }
+            }
+            DestinationEvent::Probe(destinations) => {
+                for destination in destinations {
+                    self.schedule.probe(&destination, now);
+                }
+            }
         }
         self.carry_out(ctx);
     }

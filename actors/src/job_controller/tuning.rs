@@ -183,7 +183,7 @@ impl JobController {
             return Err(TuneError::NoSuchPool(pool));
         };
         if let Some(pool) = self.pools.get(index) {
-            pool.tell(SetJobLimit(value));
+            pool.limit.tell(SetJobLimit(value));
         }
         if let Some(meter) = self.metrics.pool(&pool) {
             meter.job_limit.set(level(value));

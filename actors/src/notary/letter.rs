@@ -16,11 +16,12 @@ use relais_config::{
 };
 use tracing::{error, warn};
 
-use super::{Case, Parts, Told};
+use super::Parts;
 use crate::{
     channel_table::Channels,
     events::{MessageAccepted, Printable, RecipientsReturned},
     metrics::NoticeResult,
+    queue::{Case, Told},
     router::{Question, Route, grouped},
     spool::{NewContent, SpoolError, open_recipients},
     timestamp::now_ms,

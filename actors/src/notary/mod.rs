@@ -3,8 +3,7 @@
 //! The queue hands it [`Case`]s: entries of which recipients failed for good, timed out, were
 //! returned by an operator, or were reached and their sender wants to hear of that. It gathers for a
 //! moment, so that a message that failed in several places is told of once, writes the notice,
-//! puts it into the spool as mail like any other, and
-//! only then lets the queue take the recipients off ([`Noticed`]). A crash in between repeats a
+//! puts it into the spool as mail like any other, and only then lets the queue take the recipients off ([`Noticed`]). A crash in between repeats a
 //! notice; it never loses one. Warnings and returns for age it finds itself, on its rounds
 //! through the index ([`rounds`]).
 
@@ -25,112 +24,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::Message;
 use relais_channels::{
     dsn::{Kind, Templates},
-    mail::{MessageId, MessageIds, Outcome},
+    mail::{MessageId, MessageIds},
 };
 use relais_config::notary::DoubleBounces;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
+pub use self::letter::{Audience, audience_of_return, has_nowhere_to_go, question_of};
 use self::progress::Looked;
-pub use self::{
-    letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
-    replies::speaker,
-};
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
     channel_table::Channels,
-    ids::Destination,
     metrics::{Metrics, NoticeResult},
-    queue::{Queue, Reading, Reason, tracker::Tracked},
+    queue::{Case, News, Noticed, Queue, SubscribeToNews, Told},
     router::RouterHandle,
-    spool::{EntryState, Place, Spool},
+    spool::{Place, Spool},
     timestamp::now_ms,
 };
-
-/// Some recipients of one entry, and the news of them.
-#[derive(Debug)]
-pub struct Case {
-    /// The entry.
-    pub entry: Tracked,
-    /// Where it goes, or went.
-    pub destination: Destination,
-    /// The news.
-    pub kind: Kind,
-    /// Whom it concerns, a bit each.
-    pub recipients: u64,
-    /// What was said of them last, and when, as far as it is known.
-    pub replies: Vec<LastReply>,
-    /// How long a delayed message will be tried, in milliseconds since 1970.
-    pub until: Option<u64>,
-    /// The entry as the disk has it.
-    pub was: EntryState,
-    /// What becomes of it when the sender has been told. `None`: nothing, this is a warning.
-    pub then: Option<EntryState>,
-    /// Other news of the same entry, to be told when these are settled.
-    pub behind: Option<Box<Case>>,
-    /// Bounds how many of a round are under way; free when this is dropped.
-    pub room: Option<OwnedSemaphorePermit>,
-    /// For a warning, the reading that found the entry: it tells whether that still waits.
-    pub reading: Option<Arc<Reading>>,
-    /// Why an operator wants it returned.
-    pub ordered: Option<Reason>,
-}
-
-/// What was said last of one recipient.
-#[derive(Clone, Debug)]
-pub struct LastReply {
-    /// Which.
-    pub recipient: u8,
-    /// What.
-    pub outcome: Outcome,
-    /// When, in milliseconds since 1970.
-    pub at: u64,
-    /// The host whose words it is; `None`: they are ours.
-    pub remote: Option<Arc<str>>,
-}
-
-/// News to pass on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Tell(pub Vec<Case>);
-
-/// To the queue: the senders of these know, or could not be told for now.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Noticed {
-    /// What it was about.
-    pub cases: Vec<Case>,
-    /// What came of it.
-    pub told: Told,
-}
-
-/// What came of telling a sender.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Told {
-    /// The notice is safe, or there is nobody to be told.
-    Settled,
-    /// Not now: the spool does not take it, or it is not known where the sender lives.
-    Later,
-    /// Never: the message cannot be read any more.
-    Unreadable,
-    /// There is nobody to be told, and it is a notice that nobody has got: it stays, held.
-    Kept,
-    /// The same of a notice that was refused itself.
-    Dead,
-}
-
-/// The queue, once it exists: the notary is made before it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Connect(pub Mailbox<Queue>);
-
-/// The engine stops: what is to be told once more in a while is told now, or given up.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Hurry;
 
 /// What the notary works with.
 #[derive(Clone)]
@@ -175,7 +86,7 @@ struct Letter {
 /// The actor.
 pub struct Notary {
     parts: Parts,
-    queue: Option<Mailbox<Queue>>,
+    queue: Mailbox<Queue>,
     pending: HashMap<About, Vec<Case>>,
     /// Since when news of each of these is gathered, the oldest first.
     gathering: VecDeque<(Instant, About)>,
@@ -192,13 +103,13 @@ pub struct Notary {
 }
 
 impl Notary {
-    /// A notary that has yet to be connected.
-    pub fn new(parts: Parts) -> Self {
+    /// A notary of the news of `queue`.
+    pub fn new(parts: Parts, queue: Mailbox<Queue>) -> Self {
         let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
         Self {
             looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone(), has_mail))),
             parts,
-            queue: None,
+            queue,
             pending: HashMap::new(),
             gathering: VecDeque::new(),
             is_timed: false,
@@ -207,6 +118,20 @@ impl Notary {
             untold: Vec::new(),
             hurries: false,
         }
+    }
+
+    /// Gathers these with others of the same messages.
+    fn take(&mut self, cases: Vec<Case>, ctx: &mut Ctx<Self>) {
+        let now = Instant::now();
+        for case in cases {
+            let about = (case.entry.id, case.entry.place, case.kind);
+            let gathered = self.pending.entry(about).or_default();
+            gathered.push(case);
+            if gathered.len() == 1 {
+                self.gathering.push_back((now, about));
+            }
+        }
+        self.gather(ctx);
     }
 
     /// One timer for all that is gathered: what is spawned costs all others at each wake-up.
@@ -260,7 +185,7 @@ impl Notary {
             self.writing += 1;
             let parts = self.parts.clone();
             let is_warning = cases.first().is_some_and(|case| case.kind == Kind::Delayed);
-            let queue = self.queue.clone().filter(|_| is_warning);
+            let queue = is_warning.then(|| self.queue.clone());
             let work = async move {
                 if let Some(queue) = queue {
                     parts.keep_waiting(&queue, &mut cases).await;
@@ -306,8 +231,8 @@ impl Notary {
             self.looked.borrow_mut().falls_behind();
         }
         // The queue does not wait for warnings.
-        if let Some(queue) = self.queue.as_ref().filter(|_| !cases.is_empty()) {
-            queue.tell(Noticed { cases, told });
+        if !cases.is_empty() {
+            self.queue.tell(Noticed { cases, told });
         }
     }
 
@@ -325,37 +250,22 @@ impl Actor for Notary {
             notary.write_untold(ctx);
             notary.looked.borrow_mut().look(Instant::now(), now_ms());
         });
+        let itself = ctx.mailbox().downgrade();
+        self.queue.tell(SubscribeToNews(itself.outlet()));
+        let (looked, queue) = (self.looked.clone(), self.queue.clone());
+        ctx.spawn(rounds::walk(self.parts.clone(), looked, queue, itself));
     }
 }
 
-impl Handle<Connect> for Notary {
-    fn handle(&mut self, Connect(queue): Connect, ctx: &mut Ctx<Self>) {
-        self.queue = Some(queue.clone());
-        let looked = self.looked.clone();
-        let rounds = rounds::walk(self.parts.clone(), looked, queue, ctx.mailbox().downgrade());
-        ctx.spawn(rounds);
-    }
-}
-
-impl Handle<Tell> for Notary {
-    fn handle(&mut self, Tell(cases): Tell, ctx: &mut Ctx<Self>) {
-        let now = Instant::now();
-        for case in cases {
-            let about = (case.entry.id, case.entry.place, case.kind);
-            let gathered = self.pending.entry(about).or_default();
-            gathered.push(case);
-            if gathered.len() == 1 {
-                self.gathering.push_back((now, about));
+impl Handle<News> for Notary {
+    fn handle(&mut self, news: News, ctx: &mut Ctx<Self>) {
+        match news {
+            News::Tell(cases) => self.take(cases, ctx),
+            News::Draining => {
+                self.hurries = true;
+                self.write_untold(ctx);
             }
         }
-        self.gather(ctx);
-    }
-}
-
-impl Handle<Hurry> for Notary {
-    fn handle(&mut self, _: Hurry, ctx: &mut Ctx<Self>) {
-        self.hurries = true;
-        self.write_untold(ctx);
     }
 }
 

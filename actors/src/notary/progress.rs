@@ -19,7 +19,7 @@ use std::{
 use tracing::{info, warn};
 
 use super::grace::{GRACE, Unseen, after};
-use crate::{queue::tracker::Key, timestamp::now_ms};
+use crate::{queue::Key, timestamp::now_ms};
 
 /// What was dealt with.
 #[derive(Debug)]

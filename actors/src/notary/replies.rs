@@ -1,15 +1,14 @@
 //! What was said last of the recipients of a case, as the spool has it.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
+use std::collections::{BTreeMap, HashSet};
+
+use relais_channels::mail::MessageId;
+
+use super::Parts;
+use crate::{
+    queue::{Case, LastReply, Tracked, speaker},
+    spool::open_recipients,
 };
-
-use relais_channels::mail::{MessageId, NextHop, Outcome};
-use relais_config::Channel;
-
-use super::{Case, LastReply, Parts};
-use crate::{channel_table::next_hop, queue::tracker::Tracked, spool::open_recipients};
 
 impl Parts {
     /// The last replies, read once for all messages of a segment.
@@ -37,22 +36,5 @@ impl Parts {
                 case.replies = last.collect();
             }
         }
-    }
-}
-
-/// The host whose words they are, as far as words tell: what we say in place of a host that did
-/// not answer is about the network (RFC 3463 section 3.5).
-pub fn speaker(outcome: &Outcome, channel: &Channel, host: &str) -> Option<Arc<str>> {
-    let ours = outcome.reply().enhanced.is_some_and(|code| code.1 == 4);
-    (!ours).then(|| name_of(channel, host))
-}
-
-/// As [`relais_channels::mail::Peer::host`] has it.
-fn name_of(channel: &Channel, host: &str) -> Arc<str> {
-    match next_hop(channel, host) {
-        Some(NextHop::Host { name, .. }) => name.as_str().into(),
-        Some(NextHop::Ip { address, .. }) => format!("[{address}]").into(),
-        Some(NextHop::Unix(path)) => path.display().to_string().into(),
-        None => host.into(),
     }
 }

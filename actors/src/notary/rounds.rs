@@ -28,16 +28,16 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::{
-    Case, Notary, Parts, Tell,
+    Notary, Parts,
     grace::{GRACE, after},
     progress::Looked,
     timetable::{self, Due},
 };
 use crate::{
     actor::{Mailbox, WeakMailbox},
-    channel_table::lowered,
+    channel_table::{lowered, notices},
     ids::{ChannelId, Destination},
-    queue::{Queue, Reading, Reserve, tracker::Tracked},
+    queue::{Case, News, Queue, Reading, Reserve, Tracked},
     spool::{Class, EntryState, ScannedEntry, SpoolError},
     timestamp::now_ms,
 };
@@ -148,7 +148,7 @@ impl Round<'_> {
         let its = self.parts.channels.channel(channel);
         let (mut warnings, mut returns) = (Vec::new(), Vec::new());
         for entry in found {
-            let ages = timetable::notices(its, lowered(its, entry.priority, entry.size));
+            let ages = notices(its, lowered(its, entry.priority, entry.size));
             let received = self.received(&entry).await;
             let mut next = timetable::next(ages, received, self.now);
             match timetable::due(ages, received, self.since, self.now) {
@@ -197,7 +197,7 @@ impl Round<'_> {
             case.room = self.room.clone().acquire_owned().await.ok();
         }
         if let Some(notary) = notary.upgrade() {
-            notary.tell(Tell(cases));
+            notary.tell(News::Tell(cases));
         }
     }
 
@@ -223,7 +223,7 @@ impl Round<'_> {
         let all = self.parts.channels.iter().flat_map(|(_, channel)| {
             relais_channels::mail::Priority::ALL
                 .into_iter()
-                .filter_map(|priority| timetable::notices(channel, priority).first())
+                .filter_map(|priority| notices(channel, priority).first())
         });
         let shortest = all.min().copied().unwrap_or(Duration::from_secs(24 * 60 * 60));
         let pace = timetable::pace(shortest);

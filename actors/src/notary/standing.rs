@@ -6,10 +6,10 @@ use std::sync::Arc;
 use relais_channels::mail::MessageId;
 use tracing::debug;
 
-use super::{Case, Parts};
+use super::Parts;
 use crate::{
     actor::Mailbox,
-    queue::{LookAgain, Queue, Reading, Standing, tracker::Tracked},
+    queue::{Case, LookAgain, Queue, Reading, Standing, Tracked},
     spool::{EntryState, SpoolError},
 };
 

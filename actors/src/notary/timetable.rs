@@ -1,13 +1,10 @@
 //! When a message that waits is worth a word to its sender. Pure.
 //!
-//! The channel's notices are ages: at each but the last the sender is warned, at the last the
-//! message is returned. What was said already is not written down anywhere: the notary notes up
+//! The channel's notices ([`crate::channel_table::notices`]) are ages: at each but the last the
+//! sender is warned, at the last the message is returned. What was said already is not written down anywhere: the notary notes up
 //! to when it has looked, and an age that was reached before that has been dealt with.
 
 use std::time::Duration;
-
-use relais_channels::mail::Priority;
-use relais_config::Channel;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,18 +16,6 @@ pub enum Due {
     },
     /// The message is given up.
     Return,
-}
-
-/// The ages at which a channel says something about messages of this priority: specific, else
-/// `notices`, else the original's (sun-mta-engine 3.7).
-pub fn notices(channel: &Channel, priority: Priority) -> &[Duration] {
-    let specific = match priority {
-        Priority::Urgent => &channel.urgentnotices,
-        Priority::Normal => &channel.normalnotices,
-        Priority::Nonurgent | Priority::SecondClass => &channel.nonurgentnotices,
-    };
-    let given = specific.as_deref().or(channel.notices.as_deref());
-    given.filter(|ages| !ages.is_empty()).unwrap_or(&DEFAULT)
 }
 
 /// What is due at `now` for a message that came in at `received`, if the notary has looked up to
@@ -60,14 +45,8 @@ fn after(received: u64, age: Duration) -> u64 {
     received.saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const DEFAULT: [Duration; 4] =
-    [DAY.saturating_mul(3), DAY.saturating_mul(6), DAY.saturating_mul(9), DAY.saturating_mul(12)];
-
 #[cfg(test)]
 mod tests {
-    use relais_config::channel::Program;
-
     use super::*;
 
     const HOUR: u64 = 3_600_000;
@@ -94,22 +73,5 @@ mod tests {
         assert_eq!(next(&ages, 0, HOUR), Some(2 * HOUR));
         assert_eq!(next(&ages, 0, 4 * HOUR), None);
         assert_eq!(due(&ages[2..], 0, 0, 3 * HOUR), None, "one age is a return without warning");
-    }
-
-    #[test]
-    fn a_priority_has_its_own_ages_when_the_channel_gives_them() {
-        let day = |n: u32| vec![DAY * n];
-        let mut channel = Channel::new("c", "c-daemon", Program::Lmtp);
-        assert_eq!(notices(&channel, Priority::Urgent), DEFAULT);
-        channel.notices = Some(day(2));
-        channel.nonurgentnotices = Some(day(9));
-        for (priority, want) in [
-            (Priority::Urgent, 2),
-            (Priority::Normal, 2),
-            (Priority::Nonurgent, 9),
-            (Priority::SecondClass, 9),
-        ] {
-            assert_eq!(notices(&channel, priority), day(want), "{priority:?}");
-        }
     }
 }

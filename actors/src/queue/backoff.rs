@@ -8,7 +8,7 @@ use relais_config::{
     channel::{NONURGENT_BACKOFF_MINUTES, NORMAL_BACKOFF_MINUTES, URGENT_BACKOFF_MINUTES},
 };
 
-use crate::queue::tracker::Tracked;
+use super::entry::Tracked;
 
 /// The waits of a channel for messages of this priority: its own series for these, else its
 /// `backoff`, else the original's.

@@ -6,11 +6,9 @@ use std::time::Duration;
 use relais_channels::mail::{Enhanced, MessageId, Outcome, Priority, Reply};
 use relais_config::{Channel, channel::Program};
 
-use super::{
-    settle::After,
-    tracker::{Tracked, Tracker},
-};
+use super::{entry::Tracked, settle::After, tracker::Tracker};
 use crate::{
+    channel_table::notices,
     ids::{ChannelId, Destination},
     notary::timetable::{self, Due},
     spool::{EntryState, Place},
@@ -88,7 +86,7 @@ fn live(channel: &Channel, priority: Priority, number: u64) -> Vec<Happened> {
         Tracked { id, entry: 0, place, open: 1, attempts: 0, due: 0, priority, size: 1_000 };
     let mut tracker = Tracker::new(100);
     tracker.offer(&destination, entry);
-    let ages = timetable::notices(channel, priority);
+    let ages = notices(channel, priority);
     let (mut now, mut looked) = (began, began);
     let mut happened = Vec::new();
     loop {

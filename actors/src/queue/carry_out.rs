@@ -5,7 +5,6 @@
 
 use std::{collections::HashSet, future::ready, sync::Arc};
 
-use actix::Message;
 use relais_channels::{dsn::Kind, mail::Envelope};
 use relais_config::channel::Program;
 use tokio::sync::oneshot;
@@ -13,124 +12,20 @@ use tracing::warn;
 
 use super::{
     Queue,
-    tracker::{Aside, Key, Ticket, Tracked},
+    entry::{Key, Tracked},
+    facts::DestinationEvent,
+    news::Case,
+    requests::{Action, Alter, Altered, BeginReading, Begun, EndReading, Reason, Reserve},
+    tracker::{Aside, Ticket},
 };
 use crate::{
-    actor::{Ctx, Gone, Handle, Later, Mailbox},
+    actor::{Ctx, Handle, Later},
     channel_table::{is_delivered, lowered},
     events::EntryDeleted,
     ids::Destination,
-    job_controller::Probe,
-    notary::{Case, Tell},
     spool::{Change, EntryState, ScannedEntry, SpoolError},
     timestamp::now_ms,
 };
-
-/// What to do with an entry.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// Keep it until it is released.
-    Hold,
-    /// Deliver what was held, before all else; forget what was ordered of an entry in hand.
-    Release,
-    /// Try it now, whenever it is due.
-    Retry,
-    /// Return it to its sender.
-    Return,
-    /// Forget it.
-    Delete,
-}
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Altered {
-    /// Done.
-    Done,
-    /// A job has it in hand; done as soon as it is back, if it is.
-    Later,
-    /// It is so already, or that cannot be done with an entry in its state.
-    Idle,
-    /// It has gone, or has changed since it was read.
-    Moved,
-}
-
-/// A reading of the index by somebody who means to [`Alter`] or [`Reserve`] something. It ends
-/// when this is dropped, by whatever way.
-#[derive(Debug)]
-pub struct Reading {
-    queue: Mailbox<Queue>,
-    ticket: Ticket,
-}
-
-#[derive(Message)]
-#[rtype(result = "Begun")]
-struct BeginReading;
-
-struct Begun(Ticket);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct EndReading(Ticket);
-
-impl Reading {
-    /// Begins one: what is read from now on can be told from what changes meanwhile.
-    pub async fn begin(queue: &Mailbox<Queue>) -> Result<Self, Gone> {
-        let Begun(ticket) = queue.ask(BeginReading).await?;
-        Ok(Self { queue: queue.clone(), ticket })
-    }
-
-    /// What [`Alter`] and [`Reserve`] want to see.
-    pub fn ticket(&self) -> Ticket {
-        self.ticket
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.queue.tell(EndReading(self.ticket));
-    }
-}
-
-/// Why an operator has something done. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Reason {
-    /// Who wants it, and why: for the message's history and the log.
-    pub words: Arc<str>,
-    /// The operator's own text: what a sender is told who gets a message back.
-    pub text: Option<Arc<str>>,
-}
-
-impl From<&str> for Reason {
-    fn from(words: &str) -> Self {
-        Self { words: words.into(), text: None }
-    }
-}
-
-/// Do this with each of these entries. The answer has one for each, in order. That to a
-/// return comes when there is room for more of them.
-#[derive(Message)]
-#[rtype(result = "Vec<Altered>")]
-pub struct Alter {
-    /// Of the reading that found them.
-    pub reading: Ticket,
-    /// What to do.
-    pub action: Action,
-    /// Who wants it, and why.
-    pub reason: Reason,
-    /// With which.
-    pub entries: Vec<ScannedEntry>,
-}
-
-/// Gives these to the notary, until it says [`super::super::notary::Noticed`]. The answer has
-/// those that it got, as they are now.
-#[derive(Message)]
-#[rtype(result = "Vec<ScannedEntry>")]
-pub struct Reserve {
-    /// Of the reading that found them.
-    pub reading: Ticket,
-    /// Which.
-    pub entries: Vec<ScannedEntry>,
-}
 
 /// An entry that is back from its job, and is to go. It has been taken aside.
 pub(super) struct Deletion {
@@ -263,7 +158,7 @@ impl Queue {
                     ordered: Some(reason.clone()),
                 };
                 self.returning.insert((entry.id, entry.entry));
-                return self.notary.tell(Tell(vec![case]));
+                return self.news.tell(vec![case]);
             }
         };
         self.amend(destination, &entry, was, now, Vec::new(), Some(Arc::clone(&reason.words)));
@@ -384,7 +279,7 @@ impl Handle<Alter> for Queue {
             let touched: HashSet<_> = touched.collect();
             self.feed(touched.iter().cloned());
             if action == Action::Retry {
-                self.controller.tell(Probe(touched.into_iter().collect()));
+                self.announce(DestinationEvent::Probe(touched.into_iter().collect()));
             }
         }
         if action != Action::Return || self.has_room_for_returns() {

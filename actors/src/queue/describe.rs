@@ -6,11 +6,7 @@ use actix::Message;
 use relais_channels::mail::MessageId;
 use tracing::{info, warn};
 
-use super::{
-    Action, Queue,
-    hand_out::MAX_UNWRITTEN,
-    tracker::{Key, Tally},
-};
+use super::{Queue, entry::Key, hand_out::MAX_UNWRITTEN, requests::Action, tracker::Tally};
 use crate::{
     actor::{Ctx, Handle},
     channel_table::is_delivered,

@@ -6,11 +6,14 @@ use std::collections::HashMap;
 use relais_channels::mail::MessageId;
 use tokio::sync::oneshot;
 
-use super::{Contend, Pull, Queue, ThreadEnded, Work};
+use super::{
+    Queue,
+    facts::DestinationEvent,
+    requests::{Contend, Pull, ThreadEnded, Work},
+};
 use crate::{
     actor::{Ctx, Handle},
     ids::{ConnectionId, Destination},
-    job_controller::{ThreadSettled, Waiting},
 };
 
 /// What a thread has, and how much it has done.
@@ -43,7 +46,7 @@ impl Queue {
             }
         }
         if !waiting.is_empty() {
-            self.controller.tell(Waiting(waiting.into_iter().collect()));
+            self.announce(DestinationEvent::Waiting(waiting.into_iter().collect()));
         }
     }
 
@@ -105,7 +108,7 @@ impl Handle<Pull> for Queue {
             None if hands_out && self.contended.contains(&pull.destination.channel) => {}
             None => {
                 let ready = self.tracker.ready(&pull.destination);
-                self.controller.tell(Waiting(vec![(pull.destination.clone(), ready)]));
+                self.announce(DestinationEvent::Waiting(vec![(pull.destination.clone(), ready)]));
                 let idle = self.idle.entry(pull.destination).or_default();
                 idle.push_back((pull.thread, pull.reply));
             }
@@ -133,7 +136,7 @@ impl Handle<ThreadEnded> for Queue {
         }
         self.recalls.ended(thread, &destination);
         let ready = self.tracker.ready(&destination);
-        self.controller.tell(ThreadSettled { thread, ready });
+        self.announce(DestinationEvent::ConnectionSettled { connection: thread, ready });
         self.finish_drain();
     }
 }

@@ -12,7 +12,11 @@ pub mod backoff;
 mod calendar_tests;
 mod carry_out;
 mod describe;
+mod entry;
+mod facts;
 mod hand_out;
+mod intake;
+mod news;
 mod owing;
 mod postponed;
 mod recalls;
@@ -36,31 +40,26 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
 use self::{
-    carry_out::Deletion,
-    hand_out::InHand,
-    owing::Owing,
-    postponed::Postponed,
-    recalls::Recalls,
-    tracker::{Tracked, Tracker},
-    wall_clock::Clock,
+    carry_out::Deletion, hand_out::InHand, news::NewsDesk, owing::Owing, postponed::Postponed,
+    recalls::Recalls, tracker::Tracker, wall_clock::Clock,
 };
 pub use self::{
-    carry_out::{Action, Alter, Altered, Reading, Reason, Reserve},
     describe::{DescribeQueue, ListEntries, ListOrdered, ListedEntry, QueueDescription},
-    recalls::Recall,
+    entry::{Key, Tracked},
+    facts::{DestinationEvent, Subscribe},
+    intake::{Committed, Intake},
+    news::{Case, LastReply, News, Noticed, SubscribeToNews, Told, speaker},
     requests::{
-        Committed, Contend, DrainQueue, Pull, SetMaxMessages, Settle, Settled, ThreadEnded, Work,
+        Action, Alter, Altered, BeginReading, Begun, Contend, CountOrders, DrainQueue, EndReading,
+        GiveUpJobs, LookAgain, Pull, Reading, Reason, Recall, Reserve, SetMaxMessages, Settle,
+        Settled, Standing, ThreadEnded, Work,
     },
-    standing::{LookAgain, Standing},
-    wishes::{CountOrders, GiveUpJobs},
 };
 use crate::{
-    actor::{Actor, Ctx, Handle, Later, Mailbox},
+    actor::{Actor, Ctx, Handle, Later, Outlet},
     channel_table::{Channels, is_delivered, lowered},
     ids::{ChannelId, ConnectionId, Destination},
-    job_controller::JobController,
     metrics::{self, Metrics, Pause},
-    notary::{Hurry, Notary, Noticed},
     spool::{Change, EntryState, Spool, Stored},
     timestamp::now_ms,
 };
@@ -70,8 +69,10 @@ pub struct Queue {
     tracker: Tracker,
     spool: Spool,
     channels: Arc<Channels>,
-    controller: Mailbox<JobController>,
-    notary: Mailbox<Notary>,
+    intake: Intake,
+    /// Who decides what runs, once that has subscribed.
+    controller: Option<Outlet<DestinationEvent>>,
+    news: NewsDesk,
     metrics: Arc<Metrics>,
     threads: HashMap<ConnectionId, InHand>,
     idle: HashMap<Destination, VecDeque<(ConnectionId, oneshot::Sender<Work>)>>,
@@ -84,11 +85,11 @@ pub struct Queue {
     owing: Owing,
     postponed: Postponed,
     /// What operators want done with entries that jobs have in hand.
-    wishes: HashMap<tracker::Key, (Action, Reason)>,
+    wishes: HashMap<Key, (Action, Reason)>,
     /// Of these, what has come back and is to be deleted.
     deletions: Vec<Deletion>,
     /// Entries that operators return and the notary has.
-    returning: HashSet<tracker::Key>,
+    returning: HashSet<Key>,
     /// Who waits until these are fewer.
     returners: Vec<oneshot::Sender<()>>,
     recalls: Recalls,
@@ -111,10 +112,8 @@ pub struct Parts {
     pub spool: Spool,
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
-    /// Who decides which jobs run.
-    pub controller: Mailbox<JobController>,
-    /// Who tells senders.
-    pub notary: Mailbox<Notary>,
+    /// Where the spool hands over.
+    pub intake: Intake,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Entries in memory at most.
@@ -133,8 +132,9 @@ impl Queue {
             tracker,
             spool: parts.spool,
             channels: parts.channels,
-            controller: parts.controller,
-            notary: parts.notary,
+            intake: parts.intake,
+            controller: None,
+            news: NewsDesk::default(),
             metrics: parts.metrics,
             threads: HashMap::new(),
             idle: HashMap::new(),
@@ -235,6 +235,14 @@ impl Queue {
         self.return_once_more(ctx);
     }
 
+    /// Tells whoever decides what runs. What is announced while nobody has subscribed is told by
+    /// what waits then.
+    fn announce(&self, event: DestinationEvent) {
+        if let Some(controller) = &self.controller {
+            controller.tell(event);
+        }
+    }
+
     fn finish_drain(&mut self) {
         if self.drained && self.tracker.is_at_rest() {
             for waiting in self.draining.drain(..) {
@@ -249,6 +257,7 @@ impl Actor for Queue {
     const NAME: &'static str = "queue";
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
+        self.intake.open(ctx.mailbox().downgrade().outlet());
         ctx.every(TICK, |queue, ctx| {
             queue.tick(ctx);
         });
@@ -267,6 +276,20 @@ impl Handle<Committed> for Queue {
     fn handle(&mut self, Committed(batch): Committed, _: &mut Ctx<Self>) {
         let touched: Vec<_> = batch.iter().flat_map(|stored| self.take_in(stored)).collect();
         self.feed(touched);
+    }
+}
+
+impl Handle<Subscribe> for Queue {
+    fn handle(&mut self, Subscribe(controller): Subscribe, _: &mut Ctx<Self>) {
+        let waiting = self.tracker.waiting().map(|(to, ready)| (to.clone(), ready)).collect();
+        self.controller = Some(controller);
+        self.announce(DestinationEvent::Waiting(waiting));
+    }
+}
+
+impl Handle<SubscribeToNews> for Queue {
+    fn handle(&mut self, SubscribeToNews(reader): SubscribeToNews, _: &mut Ctx<Self>) {
+        self.news.subscribe(reader);
     }
 }
 
@@ -295,7 +318,7 @@ impl Handle<DrainQueue> for Queue {
     fn handle(&mut self, _: DrainQueue, _: &mut Ctx<Self>) -> Later<()> {
         self.drained = true;
         self.idle.clear();
-        self.notary.tell(Hurry);
+        self.news.pass_on(News::Draining);
         let (tell, told) = oneshot::channel();
         self.draining.push(tell);
         self.finish_drain();

@@ -13,14 +13,15 @@ use tracing::warn;
 
 use super::{
     Queue,
-    tracker::{Aside, Ticket, Tracked},
+    entry::Tracked,
+    news::{Case, Told},
+    tracker::{Aside, Ticket},
 };
 use crate::{
     actor::Ctx,
-    channel_table::lowered,
+    channel_table::{lowered, notices},
     ids::{ChannelId, Destination},
     metrics::NoticeResult,
-    notary::{Case, Tell, Told, timetable},
     spool::{Class, Cursor, EntryState, ScannedEntry, Spool, SpoolError},
     timestamp::now_ms,
 };
@@ -77,7 +78,7 @@ impl Queue {
         }
         self.tracker.take_aside(entry.id, entry.entry);
         self.owing.told += 1;
-        self.notary.tell(Tell(vec![Case { was, then: Some(was.told()), ..news }]));
+        self.news.tell(vec![Case { was, then: Some(was.told()), ..news }]);
     }
 
     /// The sender knows who has it, or cannot be told now.
@@ -107,7 +108,7 @@ impl Queue {
         self.amend(&destination, &entry, was, then, Vec::new(), Some(reason.into()));
         if let Some(next) = behind {
             // It stays aside until that has been told, too.
-            return self.notary.tell(Tell(vec![Case { was: then, ..*next }]));
+            return self.news.tell(vec![Case { was: then, ..*next }]);
         }
         self.end_aside(&destination, entry, then, false);
         if let Some(entry) = entry.now(then) {
@@ -120,7 +121,7 @@ impl Queue {
     fn is_too_late(&self, destination: &Destination, entry: &Tracked, was: EntryState) -> bool {
         let EntryState::Owing { open, due, .. } = was else { return true };
         let channel = self.channels.channel(destination.channel);
-        let ages = timetable::notices(channel, entry.priority);
+        let ages = notices(channel, entry.priority);
         let (since, patience) = match ages.last() {
             Some(longest) if open == 0 => (entry.id.received_ms(), *longest),
             _ => (due, OTHERS_WAIT),
@@ -197,7 +198,7 @@ impl Queue {
             });
         }
         self.owing.told += cases.len();
-        self.notary.tell(Tell(cases));
+        self.news.tell(cases);
     }
 }
 

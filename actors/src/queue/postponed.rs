@@ -9,8 +9,8 @@ use tracing::warn;
 
 use super::{
     Queue,
-    carry_out::{Action, Reason},
-    tracker::Key,
+    entry::Key,
+    requests::{Action, Reason},
 };
 use crate::{actor::Ctx, spool::EntryState};
 

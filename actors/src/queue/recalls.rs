@@ -2,19 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use actix::Message;
-
-use super::Queue;
+use super::{Queue, requests::Recall};
 use crate::{
     actor::{Ctx, Handle},
     ids::{ConnectionId, Destination},
 };
-
-/// Each of these gives back a thread, for each time that it is named: an idle one at once, else
-/// the first that comes to a message boundary.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Recall(pub Vec<Destination>);
 
 /// What was asked back and has not ended. Any end of a thread counts, whatever the reason: the
 /// job controller counts the same way.

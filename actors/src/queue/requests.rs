@@ -1,22 +1,22 @@
-//! What the queue is told and asked by those who deliver, and what it hands them.
+//! What the queue is told and asked: by those who deliver, by operators, and by whoever decides what
+//! runs; and what it hands out.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use actix::Message;
 use relais_channels::mail::{Attempt, Outcome};
 use tokio::sync::oneshot;
 
-use super::tracker::Tracked;
+use super::{
+    entry::{Key, Tracked},
+    tracker::Ticket,
+};
 use crate::{
+    actor::{Gone, Handle, Mailbox, Outlet},
     ids::{ChannelId, ConnectionId, Destination},
-    spool::Stored,
+    spool::ScannedEntry,
     timestamp::now_ms,
 };
-
-/// The spool has made these safe; their senders have their 250.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Committed(pub Vec<Stored>);
 
 /// A thread is done with its last entry, if it had one, and wants the next.
 #[derive(Message)]
@@ -108,6 +108,159 @@ pub struct SetMaxMessages(pub usize);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DrainQueue;
+
+/// Each of these gives back a thread, for each time that it is named: an idle one at once, else
+/// the first that comes to a message boundary.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Recall(pub Vec<Destination>);
+
+/// What to do with an entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Keep it until it is released.
+    Hold,
+    /// Deliver what was held, before all else; forget what was ordered of an entry in hand.
+    Release,
+    /// Try it now, whenever it is due.
+    Retry,
+    /// Return it to its sender.
+    Return,
+    /// Forget it.
+    Delete,
+}
+
+/// Why an operator has something done. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reason {
+    /// Who wants it, and why: for the message's history and the log.
+    pub words: Arc<str>,
+    /// The operator's own text: what a sender is told who gets a message back.
+    pub text: Option<Arc<str>>,
+}
+
+impl From<&str> for Reason {
+    fn from(words: &str) -> Self {
+        Self { words: words.into(), text: None }
+    }
+}
+
+/// Do this with each of these entries. The answer has one for each, in order. That to a
+/// return comes when there is room for more of them.
+#[derive(Message)]
+#[rtype(result = "Vec<Altered>")]
+pub struct Alter {
+    /// Of the reading that found them.
+    pub reading: Ticket,
+    /// What to do.
+    pub action: Action,
+    /// Who wants it, and why.
+    pub reason: Reason,
+    /// With which.
+    pub entries: Vec<ScannedEntry>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Altered {
+    /// Done.
+    Done,
+    /// A job has it in hand; done as soon as it is back, if it is.
+    Later,
+    /// It is so already, or that cannot be done with an entry in its state.
+    Idle,
+    /// It has gone, or has changed since it was read.
+    Moved,
+}
+
+/// Nobody waits for jobs any more: carries out every order about an entry that one of them has in
+/// hand. What these jobs still say of such an entry is not listened to.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct GiveUpJobs;
+
+/// How many orders about entries are taken and not carried out yet.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct CountOrders;
+
+/// A reading of the index by somebody who means to [`Alter`] or [`Reserve`] something. It ends
+/// when this is dropped, by whatever way.
+#[derive(Debug)]
+pub struct Reading {
+    ticket: Ticket,
+    end: Outlet<EndReading>,
+}
+
+/// A [`Reading`] begins.
+#[derive(Message)]
+#[rtype(result = "Begun")]
+pub struct BeginReading;
+
+/// The answer to [`BeginReading`].
+#[derive(Debug)]
+pub struct Begun(pub Ticket);
+
+/// A [`Reading`] is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EndReading(pub Ticket);
+
+impl Reading {
+    /// Begins one: what is read from now on can be told from what changes meanwhile.
+    pub async fn begin<Q>(queue: &Mailbox<Q>) -> Result<Self, Gone>
+    where
+        Q: Handle<BeginReading> + Handle<EndReading>,
+    {
+        let Begun(ticket) = queue.ask(BeginReading).await?;
+        Ok(Self { ticket, end: queue.outlet() })
+    }
+
+    /// What [`Alter`] and [`Reserve`] want to see.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.end.tell(EndReading(self.ticket));
+    }
+}
+
+/// Gives these to the notary, until it says [`Noticed`](super::news::Noticed). The answer has
+/// those that it got, as they are now.
+#[derive(Message)]
+#[rtype(result = "Vec<ScannedEntry>")]
+pub struct Reserve {
+    /// Of the reading that found them.
+    pub reading: Ticket,
+    /// Which.
+    pub entries: Vec<ScannedEntry>,
+}
+
+/// Asks how these stand. The answer has one for each, in order.
+#[derive(Message)]
+#[rtype(result = "Vec<Standing>")]
+pub struct LookAgain {
+    /// Of the reading that found them, if it has not ended.
+    pub reading: Option<Ticket>,
+    /// Which.
+    pub entries: Vec<Key>,
+}
+
+/// How an entry stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It waits, and is this now. A job may have it.
+    Waits(Tracked),
+    /// It is what the reading found.
+    Unchanged,
+    /// Somebody holds, returns or deletes it.
+    Aside,
+    /// Memory does not know: it is done, or only the disk has it.
+    Unknown,
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use super::{
     Queue,
-    tracker::{Admission, Ticket, Tracked},
+    entry::Tracked,
+    tracker::{Admission, Ticket},
     wall_clock::latest_due,
 };
 use crate::{

@@ -8,12 +8,15 @@ use relais_channels::{
 };
 use relais_config::{Channel, channel::Program};
 
-use super::{Queue, Settled, Tracked};
+use super::{
+    Queue, backoff,
+    entry::Tracked,
+    facts::DestinationEvent,
+    news::{Case, LastReply, Noticed, Told, speaker},
+    requests::Settled,
+};
 use crate::{
     ids::{ConnectionId, Destination},
-    job_controller::{Reached, Troubled},
-    notary::{Case, LastReply, Noticed, Tell, Told, speaker},
-    queue::backoff,
     spool::{EntryState, open_recipients},
     timestamp::now_ms,
 };
@@ -42,13 +45,19 @@ impl Queue {
             self.troubled.insert(destination.clone());
             self.tracker.trouble(&destination);
             let reply = trouble.reply().clone();
-            self.controller.tell(Troubled { destination, reply });
+            self.announce(DestinationEvent::Troubled { destination, reply });
         } else if peer.is_some() && self.troubled.remove(destination) {
             self.tracker.recover(destination);
-            self.controller.tell(Reached { destination: destination.clone(), thread });
+            self.announce(DestinationEvent::Reached {
+                destination: destination.clone(),
+                connection: thread,
+            });
             self.feed([destination.clone()]);
         } else if telling {
-            self.controller.tell(Reached { destination: destination.clone(), thread });
+            self.announce(DestinationEvent::Reached {
+                destination: destination.clone(),
+                connection: thread,
+            });
         }
         if !self.minds((entry.id, entry.entry)) {
             return self.finish_drain();
@@ -102,7 +111,8 @@ impl Queue {
             // The sender is told first; until then the entry stays in nobody's hands but ours.
             let then = Some(after.state);
             self.with_notary += 1;
-            self.notary.tell(Tell(vec![Case { then, ..case(Kind::Failed, after.failed) }]));
+            let case = Case { then, ..case(Kind::Failed, after.failed) };
+            self.news.tell(vec![case]);
             self.amend(destination, &entry, entry.waiting(), after.meanwhile, replies, None);
             return;
         }

@@ -1,35 +1,12 @@
 //! Whether what somebody found in the index some time ago still waits.
 
-use actix::Message;
-
 use super::{
     Queue,
-    tracker::{Key, Ticket, Tracked},
+    entry::Key,
+    requests::{LookAgain, Standing},
+    tracker::Ticket,
 };
 use crate::actor::{Ctx, Handle};
-
-/// Asks how these stand. The answer has one for each, in order.
-#[derive(Message)]
-#[rtype(result = "Vec<Standing>")]
-pub struct LookAgain {
-    /// Of the reading that found them, if it has not ended.
-    pub reading: Option<Ticket>,
-    /// Which.
-    pub entries: Vec<Key>,
-}
-
-/// How an entry stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
-    /// It waits, and is this now. A job may have it.
-    Waits(Tracked),
-    /// It is what the reading found.
-    Unchanged,
-    /// Somebody holds, returns or deletes it.
-    Aside,
-    /// Memory does not know: it is done, or only the disk has it.
-    Unknown,
-}
 
 impl Queue {
     fn standing(&self, reading: Option<Ticket>, (id, entry): Key) -> Standing {

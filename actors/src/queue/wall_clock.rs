@@ -8,8 +8,8 @@ use relais_channels::mail::Priority;
 use relais_config::Channel;
 use tokio::time::Instant;
 
-use super::{Queue, Tracked};
-use crate::{ids::Destination, queue::backoff, spool::EntryState};
+use super::{Queue, backoff, entry::Tracked};
+use crate::{ids::Destination, spool::EntryState};
 
 /// The wall clock, watched by one that only goes on.
 #[derive(Clone, Copy, Debug)]

@@ -6,31 +6,19 @@
 
 use std::future::ready;
 
-use actix::Message;
 use relais_channels::mail::Envelope;
 use tracing::warn;
 
 use super::{
     Queue,
-    carry_out::Action,
-    tracker::{Key, Tracked},
+    entry::{Key, Tracked},
+    requests::{Action, CountOrders, GiveUpJobs},
 };
 use crate::{
     actor::{Ctx, Handle, Later},
     ids::Destination,
     spool::{EntryState, ScannedEntry, Spool, SpoolError},
 };
-
-/// Nobody waits for jobs any more: carries out every order about an entry that one of them has in
-/// hand. What these jobs still say of such an entry is not listened to.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct GiveUpJobs;
-
-/// How many orders about entries are taken and not carried out yet.
-#[derive(Message)]
-#[rtype(result = "usize")]
-pub struct CountOrders;
 
 /// An entry as the disk has it, and its message.
 type Found = (ScannedEntry, Result<Envelope, SpoolError>);

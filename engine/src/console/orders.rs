@@ -12,10 +12,7 @@ use relais_actors::{
     job_controller::DescribeController,
     metrics::QueueState,
     notary::has_nowhere_to_go,
-    queue::{
-        Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, backoff,
-        tracker::Tracked,
-    },
+    queue::{Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, Tracked, backoff},
     spool::ScannedEntry,
     timestamp::{Timestamp, now_ms},
 };

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use relais_actors::{
     ids::Destination,
     metrics::QueueState,
-    notary::{Case, Noticed, Told},
-    queue::{Action, Alter, Altered, ListEntries, Reading, Reason, Reserve, tracker::Tracked},
+    queue::{
+        Action, Alter, Altered, Case, ListEntries, Noticed, Reading, Reason, Reserve, Told, Tracked,
+    },
     rerouting::{Plan, Verdict},
     spool::{EntryState, ScannedEntry, open_recipients},
 };

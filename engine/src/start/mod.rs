@@ -6,7 +6,7 @@ pub(crate) mod obstacles;
 use std::{
     num::NonZeroUsize,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     thread::{self, available_parallelism},
     time::Duration,
 };
@@ -27,10 +27,10 @@ use relais_actors::{
     front::session::{Behind, SessionParts},
     front::to_queue::{HoldLimits, QueueSide},
     front::to_store::StoreSide,
-    job_controller::{Connect, Freeze, JobController, Tune},
+    job_controller::{self, Freeze, JobController, PoolOutlets, PoolPart, QueueOutlets, Tune},
     metrics::{Labels, Metrics},
     notary::{self, Notary},
-    queue::{Committed, Parts, Queue, SetMaxMessages},
+    queue::{Intake, Parts, Queue, SetMaxMessages},
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes, RoutesError},
     spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
@@ -74,6 +74,8 @@ pub struct Engine {
     pub ground: Ground,
     /// What waits.
     pub queue: Mailbox<Queue>,
+    /// What senders are told.
+    pub notary: Mailbox<Notary>,
     /// What runs.
     pub controller: Mailbox<JobController>,
     /// What the threads of jobs wait for.
@@ -152,18 +154,15 @@ impl Engine {
         let placement = Arc::new(placement);
         let ground = Ground::new(metrics.actors.clone(), end);
 
-        let queue_address: Arc<OnceLock<Mailbox<Queue>>> = Arc::default();
-        let (spool, recovered) = open_spool(&config, &metrics, queue_address.clone())?;
+        let intake = Intake::default();
+        let (spool, recovered) = open_spool(&config, &metrics, intake.clone())?;
         let ids = Arc::new(MessageIds::after(recovered.last_id, recovered.generation));
         tell_of_lost_channels(&channels, &recovered);
         let router = start_router(&config, &ground)?;
-        let notary = start_notary(&config, &channels, &metrics, &spool, &router, &ids, &ground)?;
         let (orders, unfinished) = conclude(&config, &spool, &metrics)?;
-        let (queue, controller) =
-            start_queue(&config, &channels, &metrics, &spool, &ground, &notary);
-        notary.tell(notary::Connect(queue.clone()));
-        // Nothing is committed before the sessions start, so the address is always there in time.
-        let _ = queue_address.set(queue.clone());
+        let queue = start_queue(&config, &channels, &metrics, &spool, intake, &ground);
+        let parts = notary_parts(&config, &channels, &metrics, &spool, &router, &ids)?;
+        let notary = ground.start_vital("notary", Notary::new(parts, queue.clone()));
         actix::spawn(unfinished.go_on(queue.clone(), spool.clone()));
         let progress = ThreadProgress::default();
         let rerouter = rerouter(&channels, &spool, &router, &metrics);
@@ -178,13 +177,7 @@ impl Engine {
             metrics: metrics.clone(),
             progress: progress.clone(),
         };
-        let pools = pools(&config).into_iter().map(|(name, limit)| {
-            ground.start_vital(
-                &format!("pool {name}"),
-                Pool::new(limit, queue.outlet(), parts.clone()),
-            )
-        });
-        connect(&config, &channels, &queue, &controller, pools.collect())?;
+        let controller = start_controller(&config, &channels, &metrics, &queue, &parts)?;
 
         let store = open_store(&config, &metrics)?;
         let deliveries = store.as_ref().map(Store::deliveries);
@@ -233,6 +226,7 @@ impl Engine {
             dispatcher,
             ground,
             queue,
+            notary,
             controller,
             progress,
             store,
@@ -338,11 +332,11 @@ fn tell_of_lost_channels(channels: &Channels, recovered: &Recovered) {
     }
 }
 
-/// Opens the spool and starts its threads; what they commit goes to the queue, once it exists.
+/// Opens the spool and starts its threads; what they commit goes to `intake`.
 fn open_spool(
     config: &Config,
     metrics: &Arc<Metrics>,
-    queue: Arc<OnceLock<Mailbox<Queue>>>,
+    intake: Intake,
 ) -> Result<(Spool, Recovered), StartError> {
     let dir = config.data.join("spool");
     let error = |source| StartError::Spool { dir: dir.clone(), source };
@@ -350,13 +344,8 @@ fn open_spool(
     let min_free = if config.fills_queue() { config.spool.min_free } else { 0 };
     let settings = config::Spool { min_free, ..config.spool.clone() };
     let (opened, recovered) = Spool::open(&dir, &settings, Arc::new(RealDisk)).map_err(error)?;
-    let committed = move |batch| {
-        if let Some(queue) = queue.get() {
-            queue.tell(Committed(batch));
-        }
-    };
     let opened = opened.observed_by(Arc::new(SpoolMeters(metrics.clone())));
-    let spool = opened.start(committed).map_err(error)?;
+    let spool = opened.start(move |batch| intake.committed(batch)).map_err(error)?;
     Ok((spool, recovered))
 }
 
@@ -381,16 +370,15 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, Start
     Ok(Some(Store::open(&absolute, &config.host, &known, metrics)?))
 }
 
-fn start_notary(
+fn notary_parts(
     config: &Config,
     channels: &Arc<Channels>,
     metrics: &Arc<Metrics>,
     spool: &Spool,
     router: &RouterHandle,
     ids: &Arc<MessageIds>,
-    ground: &Ground,
-) -> Result<Mailbox<Notary>, StartError> {
-    let parts = notary::Parts {
+) -> Result<notary::Parts, StartError> {
+    Ok(notary::Parts {
         host: config.host.as_str().into(),
         postmaster: postmaster(config).into(),
         language: config.notary.language.as_str().into(),
@@ -403,8 +391,7 @@ fn start_notary(
         ids: ids.clone(),
         metrics: metrics.clone(),
         looked: config.data.join("spool").join("looked"),
-    };
-    Ok(ground.start_vital("notary", Notary::new(parts)))
+    })
 }
 
 fn postmaster(config: &Config) -> String {
@@ -418,21 +405,37 @@ pub(crate) fn notice_templates(config: &Config) -> Result<Templates, TemplateErr
     Templates::load(folder.as_deref())
 }
 
-/// Lets jobs start, as far as operators have not said otherwise.
-fn connect(
+/// Starts the pools and the job controller: from now on jobs start, as far as operators have not
+/// said otherwise.
+fn start_controller(
     config: &Config,
-    channels: &Channels,
+    channels: &Arc<Channels>,
+    metrics: &Arc<Metrics>,
     queue: &Mailbox<Queue>,
-    controller: &Mailbox<JobController>,
-    pools: Vec<Mailbox<Pool>>,
-) -> Result<(), StartError> {
-    for channel in Stopped::new(&config.data).load().map_err(StartError::Stopped)? {
+    parts: &JobParts,
+) -> Result<Mailbox<JobController>, StartError> {
+    let stopped = Stopped::new(&config.data).load().map_err(StartError::Stopped)?;
+    let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
+    let pools = pools.map(|pool| {
+        let (name, job_limit) = (pool.name.clone(), pool.job_limit.get());
+        let its = Pool::new(job_limit, queue.outlet(), parts.clone());
+        let outlets = PoolOutlets::of(&parts.ground.start_vital(&format!("pool {name}"), its));
+        PoolPart { name, job_limit, keeps_last_slot: pool.keep_last_slot, outlets }
+    });
+    let controller = JobController::new(job_controller::Parts {
+        channels: channels.clone(),
+        pools: pools.collect(),
+        queue: QueueOutlets::of(queue),
+        metrics: metrics.clone(),
+    });
+    let controller = parts.ground.start_vital("job_controller", controller);
+    // These come before anything that the queue announces.
+    for channel in stopped {
         tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
         controller.tell(Freeze { channel, frozen: true });
     }
-    controller.tell(Connect { queue: queue.clone(), pools });
-    restore_limits(config, channels, queue, controller);
-    Ok(())
+    restore_limits(config, channels, queue, &controller);
+    Ok(controller)
 }
 
 /// Limits that an operator saved stand above the configuration file, and are said to.
@@ -512,16 +515,9 @@ fn start_queue(
     channels: &Arc<Channels>,
     metrics: &Arc<Metrics>,
     spool: &Spool,
+    intake: Intake,
     ground: &Ground,
-    notary: &Mailbox<Notary>,
-) -> (Mailbox<Queue>, Mailbox<JobController>) {
-    let pools = pools(config);
-    let controller = JobController::new(channels.clone(), &pools, metrics.clone());
-    let all = config.job_controller.iter().flat_map(|controller| &controller.pools);
-    let giving = all.filter(|pool| !pool.keep_last_slot);
-    let controller =
-        giving.fold(controller, |controller, pool| controller.giving_last_slot(&pool.name));
-    let controller = ground.start_vital("job_controller", controller);
+) -> Mailbox<Queue> {
     // A store without an MTA queues nothing.
     let (max_messages, rebuild_parallel_channels) = config
         .job_controller
@@ -530,13 +526,12 @@ fn start_queue(
     let queue = Queue::new(Parts {
         spool: spool.clone(),
         channels: channels.clone(),
-        controller: controller.clone(),
-        notary: notary.clone(),
+        intake,
         metrics: metrics.clone(),
         max_messages,
         rebuild_parallel_channels,
     });
-    (ground.start_vital("queue", queue), controller)
+    ground.start_vital("queue", queue)
 }
 
 /// Spool, index, store, log, threads and the admin endpoint, generously.

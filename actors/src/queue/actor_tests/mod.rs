@@ -7,11 +7,7 @@ mod jobs;
 mod orders;
 mod senders;
 
-use std::{
-    rc::Rc,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use relais_channels::{
@@ -22,7 +18,7 @@ use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
-use super::{Committed, Parts, Queue};
+use super::{Intake, Parts, Queue};
 use crate::{
     actor::{Ground, Mailbox},
     channel_table::Channels,
@@ -30,7 +26,9 @@ use crate::{
     directory::{self, Source},
     events::lines::Lines,
     ids::Destination,
-    job_controller::{Connect, Freeze, JobController, Limit, Tune},
+    job_controller::{
+        self, Freeze, JobController, Limit, PoolOutlets, PoolPart, QueueOutlets, Tune,
+    },
     metrics::{Labels, Metrics},
     notary::{self, Notary},
     router::{self, RouterHandle, Routes},
@@ -42,7 +40,9 @@ use crate::{
 struct House {
     queue: Mailbox<Queue>,
     controller: Mailbox<JobController>,
-    notary: Mailbox<Notary>,
+    ground: Ground,
+    /// The notary, until it is started.
+    notary: RefCell<Option<Notary>>,
     spool: Spool,
     script: Rc<Script>,
     log: Lines,
@@ -58,8 +58,8 @@ struct Plan {
     /// The channel `stores`, whose hosts are what tests name.
     stores: Channel,
     job_limit: usize,
-    /// The notary may tell the queue what it did.
-    notary_answers: bool,
+    /// The notary is there from the beginning.
+    has_notary: bool,
     disk: Arc<dyn Disk>,
 }
 
@@ -71,7 +71,7 @@ impl Default for Plan {
             pool: "SMTP_POOL".to_owned(),
             ..Channel::new("stores", "stores-daemon", Program::Lmtp)
         };
-        Self { stores, job_limit: 10, notary_answers: true, disk: Arc::new(RealDisk) }
+        Self { stores, job_limit: 10, has_notary: true, disk: Arc::new(RealDisk) }
     }
 }
 
@@ -87,13 +87,22 @@ impl House {
         let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
 
         let settings = relais_config::Spool { min_free: MIN_FREE, ..config.spool.clone() };
-        let address: Arc<OnceLock<Mailbox<Queue>>> = Arc::default();
-        let told = address.clone();
+        let intake = Intake::default();
         let opened = Spool::open(&dir.path().join("spool"), &settings, plan.disk).unwrap().0;
-        let committed = move |batch| told.get().unwrap().tell(Committed(batch));
-        let spool = opened.start(committed).unwrap();
+        let spool = {
+            let intake = intake.clone();
+            opened.start(move |batch| intake.committed(batch)).unwrap()
+        };
 
         let ids = Arc::new(MessageIds::after(MessageId(0), 0));
+        let queue = ground.start(Queue::new(Parts {
+            spool: spool.clone(),
+            channels: channels.clone(),
+            intake,
+            metrics: metrics.clone(),
+            max_messages: 1_000,
+            rebuild_parallel_channels: 4,
+        }));
         let parts = notary::Parts {
             host: "localhost".into(),
             postmaster: "postmaster@relais.example".into(),
@@ -108,37 +117,29 @@ impl House {
             metrics: metrics.clone(),
             looked: dir.path().join("looked"),
         };
-        let notary = ground.start(Notary::new(parts));
-        let pools = [("DEFAULT".to_owned(), 10), ("SMTP_POOL".to_owned(), plan.job_limit)];
-        let controller =
-            ground.start(JobController::new(channels.clone(), &pools, metrics.clone()));
-        let queue = ground.start(Queue::new(Parts {
-            spool: spool.clone(),
-            channels: channels.clone(),
-            controller: controller.clone(),
-            notary: notary.clone(),
-            metrics: metrics.clone(),
-            max_messages: 1_000,
-            rebuild_parallel_channels: 4,
-        }));
-        assert!(address.set(queue.clone()).is_ok());
-        if plan.notary_answers {
-            notary.tell(notary::Connect(queue.clone()));
-        }
+        let notary = Notary::new(parts, queue.clone());
         let script = Rc::<Script>::default();
-        let pools = pools.iter().map(|(_, limit)| {
-            let (queue, script) = (queue.clone(), script.clone());
+        let pools = [("DEFAULT", 10), ("SMTP_POOL", plan.job_limit)].map(|(name, job_limit)| {
             let start_job = {
-                let (ground, queue) = (ground.clone(), queue.clone());
+                let (ground, queue, script) = (ground.clone(), queue.clone(), script.clone());
                 move |_| JobAddress::of(&ground.start(StandIn::new(queue.clone(), script.clone())))
             };
-            ground.start(Pool::of_jobs(*limit, Box::new(start_job), queue.outlet(), ground.clone()))
+            let (start_job, ended) = (Box::new(start_job), queue.outlet());
+            let pool = Pool::of_jobs(job_limit, start_job, ended, ground.clone());
+            let outlets = PoolOutlets::of(&ground.start(pool));
+            PoolPart { name: name.to_owned(), job_limit, keeps_last_slot: true, outlets }
         });
-        controller.tell(Connect { queue: queue.clone(), pools: pools.collect() });
-        Self {
+        let controller = ground.start(JobController::new(job_controller::Parts {
+            channels: channels.clone(),
+            pools: pools.into(),
+            queue: QueueOutlets::of(&queue),
+            metrics: metrics.clone(),
+        }));
+        let house = Self {
             queue,
             controller,
-            notary,
+            ground,
+            notary: RefCell::new(Some(notary)),
             spool,
             script,
             log,
@@ -147,7 +148,17 @@ impl House {
             ids,
             _log: guard,
             _dir: dir,
+        };
+        if plan.has_notary {
+            house.start_notary();
         }
+        house
+    }
+
+    /// From now on senders are told, of what was waiting for that, too.
+    fn start_notary(&self) {
+        // Its timers keep it alive.
+        self.ground.start(self.notary.take().expect("it is started once"));
     }
 
     /// Mail from alice for a host of the channel `stores`.

@@ -130,7 +130,7 @@ async fn what_the_configuration_has_lost_is_deleted_once() {
 
 #[actix::test]
 async fn it_is_told_when_no_job_gets_anything() {
-    let house = House::new(Plan { notary_answers: false, ..Plan::default() });
+    let house = House::new(Plan { has_notary: false, ..Plan::default() });
     house.freeze(true).await;
     let id = house.post("one.test").await;
     let is_aside = async || {

@@ -10,8 +10,10 @@ use tokio::time::timeout;
 
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
 use crate::{
-    notary::{self, Case, Noticed, Told},
-    queue::{Action, Alter, Altered, DrainQueue, Reading, owing::LookForOwed, tracker::Tracked},
+    queue::{
+        Action, Alter, Altered, Case, DrainQueue, Noticed, Reading, Told, Tracked,
+        owing::LookForOwed,
+    },
     spool::{Class, EntryState, memory_disk::MemoryDisk},
     timestamp::now_ms,
 };
@@ -39,7 +41,7 @@ impl House {
 
 #[actix::test]
 async fn a_recipient_that_failed_stays_until_the_sender_is_told() {
-    let plan = Plan { notary_answers: false, ..Plan::default() };
+    let plan = Plan { has_notary: false, ..Plan::default() };
     let house = House::new(plan);
     house.script.set("one.test", Deed::RefuseFirst);
     let [ann, ben] = ["ann@else.test", "ben@else.test"];
@@ -91,7 +93,7 @@ async fn a_sender_is_warned_once_and_not_of_what_was_delivered_meanwhile() {
 
 /// A house whose rounds have yet to begin, with a message that is older than the last notice.
 async fn late_house() -> (House, MessageId) {
-    let mut plan = Plan { notary_answers: false, ..Plan::default() };
+    let mut plan = Plan { has_notary: false, ..Plan::default() };
     // A round in which nothing is left undone is followed by another in 20 seconds.
     plan.stores.notices = Some([20, 25].map(Duration::from_secs).to_vec());
     let house = House::new(plan);
@@ -109,7 +111,7 @@ async fn what_a_job_has_in_hand_when_it_is_too_old_is_returned_soon_after() {
     house.script.set("one.test", Deed::Defer);
     house.freeze(false).await;
     eventually("it is taken", || house.script.in_hand() == 1).await;
-    house.notary.tell(notary::Connect(house.queue.clone()));
+    house.start_notary();
     a_while().await;
     house.script.open_gate();
     timeout(Duration::from_secs(8), house.until_done(id)).await.expect("it is soon");
@@ -121,7 +123,7 @@ async fn what_was_held_for_too_long_is_tried_before_it_is_returned() {
     let (house, id) = late_house().await;
     assert_eq!(house.order(Action::Hold, id).await, Altered::Done);
     assert_eq!(house.order(Action::Release, id).await, Altered::Done);
-    house.notary.tell(notary::Connect(house.queue.clone()));
+    house.start_notary();
     tokio::time::sleep(Duration::from_secs(2)).await;
     house.freeze(false).await;
     house.until_done(id).await;
@@ -214,7 +216,7 @@ async fn good_news_that_a_full_disk_did_not_take_is_told_when_there_is_room() {
 
 #[actix::test]
 async fn who_was_reached_is_told_of_before_who_was_refused_and_nobody_gets_it_twice() {
-    let house = House::new(Plan { notary_answers: false, ..Plan::default() });
+    let house = House::new(Plan { has_notary: false, ..Plan::default() });
     house.script.set("one.test", Deed::TellOfFirst);
     let to = ["ann@else.test", "ben@else.test", "cat@else.test"];
     let id = house.post_for("one.test", &to, Notify::Unsaid).await;

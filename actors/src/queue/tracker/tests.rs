@@ -6,6 +6,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::spool::Place;
 
 fn to(channel: u16, host: &str) -> Destination {
     Destination { channel: ChannelId(channel), host: host.into() }

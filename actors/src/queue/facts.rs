@@ -1,0 +1,47 @@
+//! What the queue announces of destinations, for whoever decides what runs.
+
+use actix::Message;
+use relais_channels::mail::Reply;
+
+use crate::{
+    actor::Outlet,
+    ids::{ConnectionId, Destination},
+};
+
+/// News of destinations.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub enum DestinationEvent {
+    /// Entries wait for these: how many for each.
+    Waiting(Vec<(Destination, usize)>),
+    /// A connection is gone, and this many entries wait for what it served.
+    ConnectionSettled {
+        /// Which.
+        connection: ConnectionId,
+        /// Entries that wait for its destination now.
+        ready: usize,
+    },
+    /// A destination could not be talked to.
+    Troubled {
+        /// Which.
+        destination: Destination,
+        /// What it said, or we in its place.
+        reply: Reply,
+    },
+    /// A destination answered: the first time after trouble, or one of its connections for the
+    /// first, the second, the fourth time and so on.
+    Reached {
+        /// Which.
+        destination: Destination,
+        /// By which of its connections.
+        connection: ConnectionId,
+    },
+    /// An operator wants mail for these tried now: those that are left alone are probed.
+    Probe(Vec<Destination>),
+}
+
+/// From now on the events of destinations go to this outlet, in place of any before. It is told at
+/// once what waits by then, so nothing is lost that was announced before.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub Outlet<DestinationEvent>);
