@@ -33,6 +33,6 @@ pub mod queue;
 pub mod readiness;
 pub mod rerouting;
 pub mod router;
-pub mod spool;
+pub use relais_spool as spool;
 pub mod store;
 pub mod timestamp;

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod dsn;
 pub mod mail;
 pub mod mailbox;
+#[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
 pub mod server;
 pub mod wire;

@@ -5,6 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use relais_channels::{
     dsn::Kind,
     mail::{Content, MessageId, Notify},
+    memory_disk::MemoryDisk,
 };
 use tokio::time::timeout;
 
@@ -14,7 +15,7 @@ use crate::{
         Action, Alter, Altered, Case, DrainQueue, Noticed, Reading, Told, Tracked,
         owing::LookForOwed,
     },
-    spool::{Class, EntryState, memory_disk::MemoryDisk},
+    spool::{Class, EntryState},
     timestamp::now_ms,
 };
 

@@ -90,6 +90,8 @@ use std::{
 
 use bytes::Bytes;
 use relais_channels::mail::{Content, Entry, Envelope, MessageId};
+#[cfg(test)]
+use relais_channels::memory_disk;
 use tokio::sync::oneshot;
 
 use self::{
@@ -105,10 +107,8 @@ use self::{
     message::Encoded,
     reader::Reader,
 };
-pub use relais_channels::{
-    disk::{self, Disk, DiskFile, RealDisk},
-    memory_disk,
-};
+
+pub use relais_channels::disk::{self, Disk, DiskFile, RealDisk};
 
 pub use self::{
     base::{SpoolEvents, Unobserved},

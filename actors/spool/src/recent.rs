@@ -58,7 +58,7 @@ const OCTETS: u32 = 8 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::tests::envelope;
+    use crate::tests::envelope;
 
     #[test]
     fn what_is_kept_is_bounded() {

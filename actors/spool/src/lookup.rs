@@ -195,7 +195,7 @@ fn entry_of(change: &Change) -> Option<ScannedEntry> {
 mod tests {
     use std::{io::IoSlice, sync::Arc};
 
-    use crate::spool::{
+    use crate::{
         Class, Disk, Spool,
         memory_disk::MemoryDisk,
         record::HEADER,

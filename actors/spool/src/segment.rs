@@ -104,10 +104,13 @@ pub(crate) enum Part {
 
 impl SegmentHead {
     pub(crate) fn new(number: u32, replaces: u32) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let created = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         // A hasher of the standard library starts from the system's random numbers.
-        Self { number, replaces, created, secret: RandomState::new().build_hasher().finish() }
+        Self {
+            number,
+            replaces,
+            created: now_ms(),
+            secret: RandomState::new().build_hasher().finish(),
+        }
     }
 
     pub(crate) fn salt(&self, part: Part) -> Salt {
@@ -209,10 +212,16 @@ pub(crate) const HEAD: usize = 36;
 /// With the version of the layout of records and heads.
 const MAGIC: &[u8; 8] = b"relais2\n";
 
+/// Milliseconds since 1970, by this machine.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::memory_disk::MemoryDisk;
+    use relais_channels::memory_disk::MemoryDisk;
 
     #[test]
     fn a_spool_of_another_release_is_not_taken_for_damage() {

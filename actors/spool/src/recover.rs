@@ -27,11 +27,10 @@ use super::{
     ledger::{Event, Ledger, SegmentLife},
     mending::Quarantined,
     record::{Found, Kind, Walker},
-    segment::{HEAD, Part, SegmentHead},
+    segment::{HEAD, Part, SegmentHead, now_ms},
     tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
     walked::Walked,
 };
-use crate::timestamp::now_ms;
 
 /// What recovery found.
 #[derive(Debug, Default)]

@@ -264,7 +264,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::spool::{Disk, memory_disk::MemoryDisk};
+    use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
 
     const SALT: Salt = Salt(4711);
 
