@@ -15,6 +15,16 @@
 //! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `Access`, `CreateMailbox`, `Deliver`, `DrainStore`, `ListMailboxes` | — |
 //! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Guard`, `StandDown` | — |
 //!
+//! # Rules for messages
+//!
+//! - A request lives with the actor that answers it, a fact with the actor that announces it.
+//! - A sender holds a [`Mailbox`](actor::Mailbox) or an [`Outlet`](actor::Outlet), which count what is
+//!   sent; every message is metered by its type, and only time that is spent working is busy.
+//! - Octets stay in the task of their session; actors exchange decisions, one message for each mail
+//!   and never one for each recipient or line.
+//! - A mailbox is no back-pressure: bounded state refuses, or the consumer pulls.
+//! - A panic ends one session or one job; whoever the engine cannot be without is vital, and ends it.
+//!
 //! The [`spool`] is no actor: its threads (committer, journal, index) are called directly, so
 //! that a message crosses threads once on its way in.
 

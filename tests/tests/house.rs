@@ -57,6 +57,14 @@ fn every_dependency_is_used() {
 }
 
 #[test]
+fn nothing_below_the_actors_knows_actix() {
+    let below =
+        all().iter().filter(|of| ["config", "channels", "actors/spool"].contains(&&*of.folder));
+    let knowing: Vec<_> = below.filter(|of| of.manifest.contains("actix")).collect();
+    assert!(knowing.is_empty(), "{:?}", knowing.iter().map(|of| &of.folder).collect::<Vec<_>>());
+}
+
+#[test]
 fn no_citation_leads_outside_the_repository() {
     let files = all().iter().flat_map(|of| &of.files);
     let mut found: Vec<_> = files.flat_map(|(path, file)| citations(path, &file.text)).collect();
