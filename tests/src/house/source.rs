@@ -385,6 +385,9 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_path(self, path);
     }
 
+    /// `pub(super)` says who may know, and knows nobody.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
     fn visit_expr_struct(&mut self, made: &'ast ExprStruct) {
         self.value(&made.path);
         visit::visit_expr_struct(self, made);
