@@ -235,7 +235,6 @@ const IN_CIRCLES: &[&str] = &[
     "channels/src/mailbox/mod.rs",
     "channels/src/mailbox/open_file.rs",
     "channels/src/mailbox/spill.rs",
-    "actors/src/job_controller/mod.rs",
     "actors/src/metrics/channel.rs",
     "actors/src/metrics/delivery.rs",
     "actors/src/metrics/mod.rs",
@@ -252,7 +251,6 @@ const IN_CIRCLES: &[&str] = &[
     "actors/src/queue/recalls.rs",
     "actors/src/queue/tracker/line.rs",
     "actors/src/queue/tracker/mod.rs",
-    "actors/src/queue/tracker/readers.rs",
     "actors/src/queue/tracker/rest.rs",
     "actors/src/queue/tracker/slots.rs",
     "actors/src/queue/wall_clock.rs",
@@ -331,7 +329,6 @@ const TWICE: &[&str] = &[
     "actors: Bound",
     "actors: Broken",
     "actors: Class",
-    "actors: Connect",
     "actors: Event",
     "actors: Families",
     "actors: Findings",
@@ -339,7 +336,6 @@ const TWICE: &[&str] = &[
     "actors: Job",
     "actors: Key",
     "actors: Kind",
-    "actors: Known",
     "actors: Left",
     "actors: Line",
     "actors: Names",
@@ -353,7 +349,6 @@ const TWICE: &[&str] = &[
     "actors: Shared",
     "actors: Standing",
     "actors: States",
-    "actors: Step",
     "actors: Store",
     "actors: Waiting",
     "actors: Work",
@@ -389,7 +384,7 @@ const FOR_TESTS: &[&str] = &[
 
 /// Comments that begin with a pronoun, at most; by crate.
 const PRONOUNS: &[(&str, usize)] =
-    &[("config", 10), ("channels", 24), ("actors", 75), ("engine", 20), ("tests", 21)];
+    &[("config", 10), ("channels", 24), ("actors", 77), ("engine", 20), ("tests", 21)];
 
 /// Crates whose heads draw their rooms.
 const DRAWN: &[&str] = &["engine"];
