@@ -246,5 +246,5 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// What Linux takes in one call (`IOV_MAX`).
+/// Slices that Linux takes in one call (`IOV_MAX`).
 const MAX_PARTS: usize = 1024;

@@ -350,7 +350,7 @@ impl Connection {
         self.unasked().map_or(Ok(()), |lost| Err(Broken::Early(lost)))
     }
 
-    /// What has come though nothing is due.
+    /// Octets that came though nothing is due.
     fn unasked(&mut self) -> Option<Lost> {
         if self.replies.is_empty() {
             match self.stream.try_read(self.replies.room()) {

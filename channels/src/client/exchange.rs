@@ -41,7 +41,7 @@ pub struct Outgoing<'a> {
 pub struct OutgoingRcpt<'a> {
     /// Without angle brackets.
     pub address: &'a str,
-    /// What it was when it came to us; where DSN is offered and the sender gave no ORCPT, this is
+    /// The address as it came to us; where DSN is offered and the sender gave no ORCPT, this is
     /// sent as one (RFC 3461 section 5.2.1). Empty: not known.
     pub original: &'a str,
     /// ORCPT; sent where DSN is offered.
@@ -75,7 +75,7 @@ impl<'a> OutgoingRcpt<'a> {
     }
 }
 
-/// What the driver has to do.
+/// The driver's next step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Next {
     /// Send [`Exchange::commands`], then read a reply.
@@ -98,7 +98,7 @@ pub(crate) struct Exchange<'a> {
     delivery: &'a Outgoing<'a>,
     offer: Offer,
     before: Before,
-    /// Whose reply is due.
+    /// The stage whose reply is due.
     stage: Stage,
     /// Recipients taken at RCPT, in order.
     accepted: Vec<usize>,
@@ -114,7 +114,7 @@ pub(crate) struct Exchange<'a> {
     closing: bool,
 }
 
-/// What became of one transaction.
+/// The result of one transaction.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Transacted {
     /// Its outcomes.
@@ -124,7 +124,7 @@ pub struct Transacted {
     pub left: u64,
 }
 
-/// What the connection did before this message.
+/// The use of the connection before this message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Before {
     /// Nothing.
@@ -161,7 +161,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// What can be told without asking the server.
+    /// Settles all that can be told without asking the server.
     pub(crate) fn begin(&mut self) -> Next {
         let Outgoing { sender, recipients, size, .. } = *self.delivery;
         if let Some(limit) = self.offer.size.filter(|limit| *limit != 0 && size > *limit) {
@@ -192,7 +192,7 @@ impl<'a> Exchange<'a> {
         self.command(Stage::Data, out);
     }
 
-    /// What may be sent in one piece with the content: all commands of the `following` message.
+    /// The octets that may be sent in one piece with the content: all commands of the `following` message.
     /// Only when exactly one reply is due before theirs: an LMTP server that answers the content of a
     /// message for several with one reply (Cyrus, when it is too big) would make us take one of
     /// theirs for a delivery.
@@ -293,7 +293,7 @@ impl<'a> Exchange<'a> {
         };
         self.settle_all(&Outcome::Deferred(reply.clone()));
         self.unsure = matches!(self.stage, Stage::Status(_));
-        // Who closes over a message, or falls silent between two replies to it, has something
+        // A server that closes over a message, or falls silent between two replies to it, has something
         // against this message; the others are not to wait for it.
         let of_message = match self.stage {
             Stage::Content | Stage::Status(0) => !timed_out,
@@ -320,7 +320,7 @@ impl<'a> Exchange<'a> {
         self.before != Before::New && self.is_before_content() && self.refuses()
     }
 
-    /// Whose reply is due.
+    /// The stage whose reply is due.
     pub(crate) fn stage(&self) -> Stage {
         self.stage
     }

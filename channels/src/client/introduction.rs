@@ -9,11 +9,11 @@ pub(crate) struct Introduction {
     dialect: Dialect,
     /// The server is one of ours.
     private: bool,
-    /// Whose reply is due.
+    /// The stage whose reply is due.
     stage: Stage,
 }
 
-/// What a reply comes to.
+/// The step behind a reply.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Introduced {
     /// Send [`Introduction::command`], then read a reply.
@@ -30,12 +30,12 @@ impl Introduction {
         Self { dialect, private, stage: Stage::Greeting }
     }
 
-    /// Whose reply is due.
+    /// The stage whose reply is due.
     pub(crate) fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// What brings the reply that is due: nothing brings the greeting.
+    /// The command that brings the reply that is due; empty for the greeting.
     pub(crate) fn command(&self, host: &str) -> String {
         match self.stage {
             Stage::Lhlo => format!("LHLO {host}\r\n"),

@@ -1,12 +1,12 @@
-//! What a server offers.
+//! The extensions that a server offers.
 
 use crate::mail::{Dialect, Reply};
 
-/// What the server speaks, and what it named in its reply to LHLO or EHLO.
+/// The server's protocol, and the extensions it named in its reply to LHLO or EHLO.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::struct_excessive_bools)] // a set of keywords, each there or not
 pub(crate) struct Offer {
-    /// What is spoken.
+    /// The protocol.
     pub(crate) dialect: Dialect,
     /// Commands may be sent without waiting (RFC 2920).
     pub(crate) pipelining: bool,

@@ -45,7 +45,7 @@ impl Outbound {
         Self::new(dialect_of(channel), port_of(channel), Settings::of(host, channel))
     }
 
-    /// What the connections have to know.
+    /// The settings of its connections.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

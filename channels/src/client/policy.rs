@@ -12,7 +12,7 @@ use crate::{
     wire::replies::Garbled,
 };
 
-/// What was going on.
+/// A stage of the conversation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stage {
     /// Waiting for 220.
@@ -68,14 +68,14 @@ impl Lost {
 }
 
 impl Stage {
-    /// What a reply means at this stage, for the recipients it speaks of.
+    /// The outcome that a reply means at this stage, for the recipients it speaks of.
     pub(crate) fn outcome(self, dialect: Dialect, reply: Reply) -> Outcome {
         match (self, reply.code) {
             // Nobody is being refused here, a server is having a bad day.
             (Self::Greeting, 500..) | (_, 400..=499) => Outcome::Deferred(reply),
             // It is ours to log in, or to be let in: no fault of the message.
             _ if self.is_command() && reply.wants_login() => Outcome::Deferred(reply),
-            // What RFC 821 had as a code for that: there is room in another transaction.
+            // RFC 821's code for "too many recipients": there is room in another transaction.
             (Self::Rcpt(_), _) if reply.is_too_many() => Outcome::Deferred(reply),
             (_, 500..) => Outcome::Failed(reply),
             // RFC 5321 section 4.2: the first digit says it all.
@@ -106,7 +106,7 @@ impl Stage {
         self == Self::Mail && (reply.wants_login() || reply.code == 430 || reply.is_no_room())
     }
 
-    /// What it means for a recipient that its reply never came.
+    /// The reply in our words for a recipient whose own never came.
     pub(crate) fn lost(self, peer: &str, lost: &Lost) -> Reply {
         let text = match (self, lost) {
             (Self::Status(_), _) => format!("{lost} with {peer} {self}{UNKNOWN}"),

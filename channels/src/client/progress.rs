@@ -1,4 +1,4 @@
-//! What a client waits for, for whoever wants to know why nothing moves.
+//! The wait of a client, for whoever wants to know why nothing moves.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ struct Place {
     since: AtomicU64,
 }
 
-/// What a client waits for.
+/// A wait of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WaitsFor {
     /// The connection.
@@ -114,7 +114,7 @@ impl Progress {
         self.0.waits_for.store(0, Relaxed);
     }
 
-    /// What it waits for, and since when in milliseconds since 1970.
+    /// The wait, and its beginning in milliseconds since 1970.
     pub fn seen(&self) -> Option<(WaitsFor, u64)> {
         let number = usize::from(self.0.waits_for.load(Relaxed));
         let what = *WaitsFor::ALL.get(number.checked_sub(1)?)?;

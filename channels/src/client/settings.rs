@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Progress;
 
-/// What the client has to know about its channel.
+/// A channel's settings for its connections.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Our name in LHLO.

@@ -31,7 +31,7 @@ impl Stream {
         }
     }
 
-    /// What has come already, without waiting; 0 when the peer has closed.
+    /// Reads the octets that have come, without waiting; 0 when the peer has closed.
     pub(super) fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read_buf(buffer),

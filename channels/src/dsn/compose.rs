@@ -76,7 +76,7 @@ impl Report<'_> {
             .subject(Text::new(subject))
             .date(Date::from(self.now / 1000))
             .message_id(format!("{}@{}", self.id, domain(self.host)));
-        // What answers a message refers to it (RFC 5322 section 3.6.4).
+        // An answer refers to the message it answers (RFC 5322 section 3.6.4).
         let builder = match message_id_of(header) {
             Some(id) => builder.in_reply_to(id).references(id),
             None => builder,

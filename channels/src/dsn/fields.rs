@@ -65,7 +65,7 @@ fn put_recipient(out: &mut Vec<u8>, kind: Kind, recipient: &RecipientReport<'_>)
     }
 }
 
-/// What the kind says, else what the reply says, and always of the class that the action has.
+/// The status of the kind, else that of the reply, and always of the class that the action has.
 fn status(kind: Kind, reply: Option<&Reply>) -> Enhanced {
     let class = match kind {
         Kind::TimedOut => return Enhanced(4, 4, 7),

@@ -2,7 +2,7 @@
 
 use super::returned::field;
 
-/// What the header of a message asks for, the dearest first: `Accept-Language` (RFC 3282), else
+/// The languages that the header of a message asks for, the dearest first: `Accept-Language` (RFC 3282), else
 /// `Preferred-Language`, else `X-Accept-Language`, as the original looks for them. At most 8.
 pub fn languages_of(header: &[u8]) -> Vec<&str> {
     let wanted = NAMES.iter().find_map(|name| field(header, name)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a notice is about.
+//! The subject of a notice.
 
 use crate::mail::{MessageId, OriginalRecipient, Reply};
 
@@ -12,9 +12,9 @@ pub struct Report<'a> {
     pub id: MessageId,
     /// Our official host name: `Reporting-MTA`.
     pub host: &'a str,
-    /// Who it is from: the postmaster's address.
+    /// The author: the postmaster's address.
     pub postmaster: &'a str,
-    /// Who it is for: the sender of the message, without angle brackets.
+    /// The reader: the sender of the message, without angle brackets.
     pub to: &'a str,
     /// When the notice is made.
     pub now: u64,
@@ -29,7 +29,7 @@ pub struct Report<'a> {
     pub recipients: &'a [RecipientReport<'a>],
     /// Why an operator returns it, in the operator's words, on one line.
     pub reason: Option<&'a str>,
-    /// What comes back of the message.
+    /// The part of the message that comes back.
     pub returned: Returned<'a>,
     /// Why that is not all of it, though the sender would have it.
     pub omission: Option<Omission>,
@@ -37,7 +37,7 @@ pub struct Report<'a> {
     pub languages: &'a [&'a str],
 }
 
-/// What there is to be told. Each has words of its own, and one `Action` (RFC 3464 section 2.3.3).
+/// The news of a notice. Each has words of its own, and one `Action` (RFC 3464 section 2.3.3).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Kind {
     /// Refused for good: `failed`.
@@ -56,7 +56,7 @@ pub enum Kind {
     Expanded,
 }
 
-/// What became of one recipient.
+/// The fate of one recipient.
 #[derive(Clone, Copy, Debug)]
 pub struct RecipientReport<'a> {
     /// ORCPT: `Original-Recipient`.
@@ -75,7 +75,7 @@ pub struct RecipientReport<'a> {
     pub retry_until: Option<u64>,
 }
 
-/// What comes back of the message. Lines end in CRLF; an end of line that does not is made one.
+/// The part of the message that comes back. Lines end in CRLF; an end of line that does not is made one.
 #[derive(Clone, Copy, Debug)]
 pub enum Returned<'a> {
     /// All of it, unless it holds what a mail server need not take: [`Omission::LongLines`].

@@ -1,4 +1,4 @@
-//! What is looked up in the message that a notice is about: where its header ends, its name, its
+//! Look-ups in the message that a notice is about: where its header ends, its name, its
 //! lines.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ pub fn header_block(content: &[u8]) -> &[u8] {
     &content[..end.map_or(0, |end| end + 2)]
 }
 
-/// What stands between the angle brackets of `Message-ID`, if that can be repeated in a header.
+/// The id between the angle brackets of `Message-ID`, if it can be repeated in a header.
 pub fn message_id_of(header: &[u8]) -> Option<&str> {
     let value = field(header, b"Message-ID")?.trim_ascii();
     let id = value.strip_prefix(b"<")?.strip_suffix(b">")?;
@@ -123,7 +123,7 @@ const MAX_MESSAGE_ID: usize = 900;
 const MAX_LINE: usize = 998;
 /// Octets that are left of a longer line.
 const MAX_CUT: usize = 900;
-/// What stands in place of the rest.
+/// The stand-in for the rest.
 const CUT: &[u8] = b" [...]";
 /// Octets of a header that comes back.
 const MAX_HEADER: usize = 64 << 10;

@@ -68,7 +68,7 @@ pub(super) struct Words {
     files: [Template; FILES.len()],
 }
 
-/// What is wrong with the words of an operator.
+/// A mistake in the words of an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// The directory or a file in it.
@@ -92,7 +92,7 @@ pub enum TemplateError {
         path: PathBuf,
         /// From 1.
         line: usize,
-        /// What is wrong with it.
+        /// The mistake.
         text: String,
     },
     /// Called `return_something.txt`, and none of ours.
@@ -193,7 +193,7 @@ impl Templates {
 }
 
 impl Words {
-    /// What stands before the news, whatever it is.
+    /// The words before the news, whatever it is.
     pub(super) fn prefix(&self) -> &Template {
         &self.files[0]
     }
@@ -214,7 +214,7 @@ impl Words {
         &self.files[1 + Kind::ALL.len() + behind_the_news]
     }
 
-    /// What stands behind it.
+    /// The words behind the news.
     pub(super) fn suffix(&self) -> &Template {
         &self.files[FILES.len() - 1]
     }
@@ -236,7 +236,7 @@ impl Words {
     }
 }
 
-/// What a directory holds, sorted by name.
+/// The entries of a directory, sorted by name.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     let unreadable = |error| TemplateError::Unreadable { path: directory.to_owned(), error };
     let mut paths = Vec::new();

@@ -1,6 +1,6 @@
-//! What is spoken on a connection.
+//! The protocol of a connection.
 
-/// One of the two protocols that carry mail. What it changes for a server is in
+/// One of the two protocols that carry mail. The differences for a server are in
 /// [`crate::server::dialect`], for a client in `crate::client::dialect`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Dialect {

@@ -64,7 +64,7 @@ pub struct Entry {
 /// One recipient of a queued message.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Recipient {
-    /// What is presented to the next hop.
+    /// The address that is presented to the next hop.
     pub address: String,
     /// As the sender wrote it; what notices and logs show.
     pub original: String,
@@ -82,7 +82,7 @@ pub struct Recipient {
 pub struct Origin {
     /// The address that was looked up last: what is routed when the recipient is routed again.
     pub member: String,
-    /// Who hears of failures in the sender's place.
+    /// The address that failures are told to in the sender's place.
     pub errors_to: Option<String>,
     /// Why it could not be routed; for good, or for the time being.
     pub refused: Option<Reply>,

@@ -1,4 +1,4 @@
-//! What routing and queueing want to know of a message's header: how urgent it is, and how often
+//! The facts that routing and queueing want of a message's header: how urgent it is, and how often
 //! it has been passed on. One walk over the header's lines, nothing is decoded; all of it is looked
 //! at, however long it is and in whatever pieces it comes.
 
@@ -6,7 +6,7 @@ use memchr::memchr;
 
 use super::Priority;
 
-/// What the header says.
+/// The facts found in a header.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct HeaderScan {
     /// `Priority:`, or else `Importance:`.
@@ -79,7 +79,7 @@ impl HeaderScanner {
         }
     }
 
-    /// What the header said; `host` is our name.
+    /// The facts found; `host` is our name.
     pub fn finish(mut self, host: &str) -> HeaderScan {
         self.end_field(host);
         HeaderScan { priority: self.glance.priority.or(self.importance), ..self.glance }
@@ -106,7 +106,7 @@ impl HeaderScanner {
     }
 }
 
-/// What the server that sent a message calls it: the id in the first `Received` line of `content`,
+/// The name that the sending server has for a message: the id in the first `Received` line of `content`,
 /// if it is near the beginning and fit for a log.
 pub fn peer_id(content: &[u8]) -> Option<&str> {
     let near = &content[..content.len().min(NEAR)];

@@ -1,4 +1,4 @@
-//! What a sender wants to hear of a message's fate (RFC 3461), and how the parameters of MAIL and
+//! The notices a sender wants of a message's fate (RFC 3461), and how the parameters of MAIL and
 //! RCPT say it.
 
 use std::fmt;

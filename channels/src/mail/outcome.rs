@@ -1,4 +1,4 @@
-//! What an attempt to deliver came to.
+//! The outcome of an attempt to deliver.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reply;
 
-/// What became of one recipient in one attempt.
+/// The outcome of one attempt for one recipient.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Outcome {
     /// The next hop has taken responsibility.
@@ -17,14 +17,14 @@ pub enum Outcome {
     Failed(Reply),
 }
 
-/// What one attempt at a queue entry came to.
+/// The outcomes of one attempt at a queue entry.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attempt {
     /// One for each recipient that was tried, in order.
     pub outcomes: Vec<Outcome>,
     /// Set when the destination itself is in trouble, and not only this message.
     pub trouble: Option<SiteTrouble>,
-    /// Who was talked to; `None` when no conversation came about.
+    /// The server; `None` when no conversation came about.
     pub peer: Option<Peer>,
 }
 
@@ -47,7 +47,7 @@ pub struct Peer {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{}", self.reply())]
 pub struct SiteTrouble {
-    /// What it means for every recipient that was to go there: refused for good when the peer
+    /// The outcome for every recipient that was to go there: refused for good when the peer
     /// said so in reply to LHLO, else deferred. With the peer's own words, or ours (4.4.1, 4.4.2,
     /// ...) when it had none.
     pub outcome: Outcome,
@@ -66,7 +66,7 @@ impl Peer {
 }
 
 impl Outcome {
-    /// What the peer said, or what we say in its place.
+    /// The peer's reply, or ours in its place.
     pub fn reply(&self) -> &Reply {
         match self {
             Self::Delivered(reply) | Self::Deferred(reply) | Self::Failed(reply) => reply,
@@ -80,7 +80,7 @@ impl SiteTrouble {
         Self { outcome: Outcome::Deferred(reply) }
     }
 
-    /// What the peer said, or what we say in its place.
+    /// The peer's reply, or ours in its place.
     pub fn reply(&self) -> &Reply {
         self.outcome.reply()
     }

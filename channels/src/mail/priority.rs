@@ -22,7 +22,7 @@ impl Priority {
     /// From the first to be served to the last.
     pub const ALL: [Self; 4] = [Self::Urgent, Self::Normal, Self::Nonurgent, Self::SecondClass];
 
-    /// What the value of a `Priority:` or `Importance:` line asks for (RFC 2156 section 5.3.6,
+    /// The priority that the value of a `Priority:` or `Importance:` line asks for (RFC 2156 section 5.3.6,
     /// RFC 4021 section 2.1.54). Nothing that a sender writes leads below `Nonurgent`.
     pub fn from_header(value: &[u8]) -> Option<Self> {
         let value = value.trim_ascii();

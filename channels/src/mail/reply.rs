@@ -11,7 +11,7 @@ pub struct Reply {
     pub code: u16,
     /// RFC 3463, when there is one.
     pub enhanced: Option<Enhanced>,
-    /// What follows the codes.
+    /// The text behind the codes.
     pub text: Cow<'static, str>,
 }
 
@@ -20,7 +20,7 @@ pub struct Reply {
 pub struct Enhanced(pub u8, pub u16, pub u16);
 
 impl Reply {
-    /// What our store says while its partition is not there.
+    /// Our store's reply while its partition is not there.
     pub const STORE_AWAY: Self = Self::new(430, Enhanced(4, 3, 0), "the store is not available");
 
     /// A reply with an enhanced code and a fixed text.

@@ -1,4 +1,4 @@
-//! What a partition is asked to deliver, and what it answers.
+//! A message for a partition, and the answers for its recipients.
 
 use crate::mail::{Reply, XQuota};
 
@@ -35,16 +35,16 @@ pub struct Rcpt {
     pub mailbox: MailboxName,
     /// As it stood in RCPT; the reply repeats it.
     pub as_given: String,
-    /// What the directory says.
+    /// The directory's limits.
     pub quota: Option<XQuota>,
     /// [`TRUSTED_FOLDER`], [`WITHOUT_QUOTA`], [`MADE_ALWAYS`]; other bits mean nothing here.
     pub flags: u32,
 }
 
-/// What became of one recipient of a [`Delivery`].
+/// The outcome for one recipient of a [`Delivery`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
-    /// What its client is told. A 250 is durable.
+    /// The reply for its client. A 250 is durable.
     pub reply: Reply,
     /// The mailbox or folder, relative to the root: where the message lies, or should have lain.
     pub place: String,

@@ -266,7 +266,7 @@ impl Dir {
         Ok(())
     }
 
-    /// What lies at `path` now. A link in the last place is not followed; one before it leads at most
+    /// The identity of `path` now. A link in the last place is not followed; one before it leads at most
     /// to a directory that was once opened without links.
     pub(super) fn identity(&self, path: &str) -> io::Result<Identity> {
         #[cfg(test)]
@@ -276,7 +276,7 @@ impl Dir {
         Ok(Identity::of(fs::statat(self.fd(), path, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// What this directory is, wherever it lies.
+    /// The identity of this directory, wherever it lies.
     pub(super) fn own_identity(&self) -> io::Result<Identity> {
         #[cfg(test)]
         if let Self::Memory(_) = self {

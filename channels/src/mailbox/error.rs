@@ -8,7 +8,7 @@ use crate::disk::is_full;
 /// Why a partition cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
-    /// It is not there; it may come back.
+    /// The partition is not there; it may come back.
     #[error(transparent)]
     Away(#[from] Away),
     /// Another process has it, or its journal cannot be read.
@@ -16,7 +16,7 @@ pub enum PartitionError {
     Journal {
         /// The root of the partition.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         source: JournalError,
     },
     /// A directory cannot be made or read.
@@ -24,7 +24,7 @@ pub enum PartitionError {
     Io {
         /// The directory.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         source: io::Error,
     },
 }

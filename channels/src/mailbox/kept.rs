@@ -17,7 +17,7 @@ use super::{
     maildir::Maildir,
 };
 
-/// What is open, by its path below the root.
+/// The open mailboxes and folders, by their paths below the root.
 #[derive(Debug, Default)]
 pub(super) struct KeptMaildirs {
     open: HashMap<String, Kept>,

@@ -124,7 +124,7 @@ pub(super) fn list(root: &Dir) -> io::Result<Vec<(String, String)>> {
     Ok(mailboxes)
 }
 
-/// What keeps the mailbox or folder at `path` from being used: of the directories on the way there
+/// The obstacle to using the mailbox or folder at `path`: of the directories on the way there
 /// and in it, the first that is none or is closed; `path` where all of them are well.
 pub(super) fn culprit(root: &Dir, path: &str) -> String {
     let is_odd = |path: &str, write| match root.open(path) {
@@ -157,7 +157,7 @@ pub(super) fn wants_a_copy(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// What may be a directory in `dir` and is not hidden.
+/// Names in `dir` that may be directories and are not hidden.
 fn names(dir: &Dir) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     dir.entries(|name, kind| {

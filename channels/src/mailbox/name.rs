@@ -64,7 +64,7 @@ impl MailboxName {
         format!("{}/{}/Maildir", self.domain, self.uid)
     }
 
-    /// What everything of its user lies in, relative to the root of the partition.
+    /// The directory of everything of its user, relative to the root of the partition.
     pub(super) fn user(&self) -> String {
         format!("{}/{}", self.domain, self.uid)
     }
@@ -75,7 +75,7 @@ impl MailboxName {
     }
 }
 
-/// What the original's store takes for a uid.
+/// Whether the original's store takes `uid` for one.
 fn is_uid(uid: &str) -> bool {
     let plain = |c: u8| c.is_ascii_graphic() && !b"%?*&/:\\\"".contains(&c);
     (1..=MAX_UID).contains(&uid.len()) && !uid.starts_with(['.', '-']) && uid.bytes().all(plain)

@@ -132,7 +132,7 @@ impl Partition {
         self.spill.clone()
     }
 
-    /// What its file system has none left of. Found out by those who are refused for it, and by
+    /// The lack of room on its file system. Found out by those who are refused for it, and by
     /// [`Self::look_for_room`].
     pub fn lack(&self) -> Option<Lack> {
         self.room.lack()
@@ -377,7 +377,7 @@ impl Partition {
             // Left over: somebody was refused, or got a copy.
             let _ = self.spill.dir().remove(&source);
         }
-        // What did not go through the journal is made durable here and now.
+        // A message that did not go through the journal is made durable here and now.
         let unknown = |target: &Target| {
             target.refused.is_none() && (plan.direct || target.recorded.is_some())
         };
@@ -525,7 +525,7 @@ fn journal_size(delivery: &Delivery) -> usize {
     record_size(octets.len() + MAX_PATHS * (delivery.recipients.len() + 1))
 }
 
-/// What the system's words mean for the client.
+/// The client's reply for a system error.
 fn trouble(error: &io::Error) -> Reply {
     if is_full(error) { NO_SPACE } else { IO_ERROR }
 }

@@ -35,11 +35,11 @@ pub(super) struct Target {
     pub(super) dir: String,
     /// Where it lies as far as the journal knows, when that is somewhere else.
     pub(super) recorded: Option<String>,
-    /// It did not get the message after all.
+    /// The reply, when the mailbox did not get the message after all.
     pub(super) refused: Option<Reply>,
 }
 
-/// What became of a recipient.
+/// The way of one recipient.
 pub(super) enum Way {
     /// As of this target.
     To(usize),
@@ -47,7 +47,7 @@ pub(super) enum Way {
     Settled(Reply),
 }
 
-/// What the deliveries of one batch have opened, and what they have counted there.
+/// The mailboxes that one batch has opened, and its counts for them.
 pub(super) struct Batch {
     kept: KeptMaildirs,
     pub(super) accounts: HashMap<String, Account>,
@@ -89,7 +89,7 @@ impl Batch {
         Self { kept, accounts: HashMap::new() }
     }
 
-    /// What the next batch finds open.
+    /// The mailboxes that the next batch finds open.
     pub(super) fn end(self) -> KeptMaildirs {
         self.kept
     }

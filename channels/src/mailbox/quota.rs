@@ -5,7 +5,7 @@
 //! anew. A batch of deliveries has one [`Account`] for each mailbox: what is charged to it counts
 //! at once for the deliveries behind it, and the file learns of what was placed, in one line.
 //!
-//! What is wrong with the file keeps no mail away, and neither does what keeps the mailbox from being
+//! A fault of the file keeps no mail away, and neither does one that keeps the mailbox from being
 //! counted: the operator is told, and the mail is taken, as by Dovecot.
 
 use std::{
@@ -19,7 +19,7 @@ use rustix::fs::FileType;
 use super::{dir::Dir, maildir::Maildir};
 use crate::mail::XQuota;
 
-/// What a mailbox may hold; `None` is without end.
+/// The most that a mailbox may hold; `None` is without end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Limit {
     /// Octets.
@@ -44,7 +44,7 @@ pub(super) enum Refused {
     Io(#[from] io::Error),
 }
 
-/// What a mailbox holds.
+/// The contents of a mailbox, counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Usage {
     size: i64,
@@ -52,7 +52,7 @@ struct Usage {
 }
 
 impl Limit {
-    /// What the relay said about the user, or what is configured where it said nothing.
+    /// The relay's limit for the user, or the configured one where the relay said nothing.
     pub(super) fn of(said: Option<XQuota>, default: Quota) -> Self {
         let Some(said) = said else {
             return Self { size: default.size, messages: default.messages, said: false };
@@ -91,10 +91,10 @@ impl Limit {
     }
 }
 
-/// What a batch of deliveries does to one mailbox.
+/// The changes that a batch of deliveries makes to one mailbox.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    /// What the file says, once it was read; and whether counting anew is of no use.
+    /// The file's sum, once it was read; and whether counting anew is of no use.
     estimate: Option<(Usage, bool)>,
     /// Taken into account, and not given back.
     charged: Usage,
@@ -103,7 +103,7 @@ pub(super) struct Account {
     trouble: Option<Trouble>,
 }
 
-/// What went wrong, and what is done about it.
+/// A fault, and the remedy.
 type Trouble = (&'static str, io::Error);
 
 impl Account {
@@ -143,7 +143,7 @@ impl Account {
             return limit.holds(after(usage));
         }
         let Some((usage, exact)) = self.recount(maildir, limit) else { return true };
-        // What this batch has placed is counted with the rest.
+        // The messages of this batch in their places are counted with the rest.
         self.charged = self.charged.minus(self.placed);
         self.placed = Usage::default();
         self.estimate = Some((usage, exact));
@@ -178,7 +178,7 @@ impl Account {
         None
     }
 
-    /// What went wrong since this was last asked.
+    /// The fault since this was last asked.
     pub(super) fn trouble(&mut self) -> Option<Trouble> {
         self.trouble.take()
     }
@@ -270,7 +270,7 @@ fn read(maildir: &Maildir, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
     Ok(Some((usage, exact)))
 }
 
-/// What the file says.
+/// The contents of the file.
 struct Sum<'a> {
     usage: Usage,
     /// How many lines make the sum.
@@ -351,7 +351,7 @@ fn size_in(name: &str) -> Option<i64> {
 }
 
 pub(super) const FILE: &str = "maildirsize";
-/// What a directory is called that had its name.
+/// The new name of a directory that had the file's.
 const ASIDE: &str = "maildirsize.aside";
 const SET_ASIDE: &str = "the quota file was set aside as maildirsize.aside and another one begun";
 const UNUSABLE: &str = "the quota file cannot be used: the mailbox is counted anew each time";

@@ -1,4 +1,4 @@
-//! What a start does about an end that was not orderly: the records of the journal that may
+//! The repair at a start after an end that was not orderly: the records of the journal that may
 //! not have reached the mailboxes, and files that belong to nobody.
 
 use std::{
@@ -52,7 +52,7 @@ impl Record<'_> {
 #[derive(Debug)]
 pub(super) struct Mailboxes {
     root: Arc<Dir>,
-    /// What readers have seen in each directory: names with flags, by those without. A mailbox
+    /// Messages that readers have seen in each directory: names with flags, by those without. A mailbox
     /// may hold a hundred thousand messages, and the journal as many for it.
     seen: HashMap<String, HashMap<String, String>>,
     names: usize,
@@ -70,7 +70,7 @@ impl Mailboxes {
         self.void.get(name).is_some_and(|dirs| dirs.contains(dir))
     }
 
-    /// What was refused may have got as far as the mailbox before it was.
+    /// A refused message may have got as far as the mailbox before it was refused.
     fn take_back(&self, dir: &str, name: &str) -> io::Result<()> {
         match Maildir::open(&self.root, dir)? {
             Some(maildir) if maildir.new.has(name)? => maildir.new.remove(name),
@@ -187,7 +187,7 @@ impl super::journal::Restorer for Mailboxes {
                 if old.is_some() { write(&maildir, name, octets, old) } else { Ok(()) }
             };
             match again() {
-                // What lies on a file system of its own was made durable when it was placed.
+                // A mailbox on a file system of its own was made durable when the message was placed.
                 Err(error) if self.is_alone(dir, &error) => {}
                 again => again?,
             }
@@ -215,7 +215,7 @@ fn write(
 fn is_on_disk(file: &mut OpenFile, octets: &[u8]) -> io::Result<bool> {
     file.forget_cached()?;
     let mut there = Vec::with_capacity(octets.len());
-    // What cannot be read is written anew.
+    // A file that cannot be read is written anew.
     let read = file.take(octets.len() as u64 + 1).read_to_end(&mut there);
     Ok(read.is_ok() && there == octets)
 }

@@ -12,7 +12,7 @@ use std::{
 use super::{dir::Dir, spill::SpillDir};
 use crate::disk::is_full;
 
-/// What there is none left of.
+/// The resource that has run out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lack {
     /// Room for a message of so many octets.
@@ -21,7 +21,7 @@ pub enum Lack {
     Files,
 }
 
-/// What is known since somebody was refused.
+/// The knowledge of room since a message was refused.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     lack: Option<Lack>,
@@ -31,7 +31,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// What there was none of when it was last looked.
+    /// The resource that had run out at the last look.
     pub(super) fn lack(&self) -> Option<Lack> {
         self.lack
     }

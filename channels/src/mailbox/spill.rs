@@ -90,7 +90,7 @@ impl Spill {
         self.memory.len() > MEMORY
     }
 
-    /// What is in memory: everything, until a file is begun.
+    /// The octets in memory: all of them, until a file is begun.
     pub fn memory(&self) -> &[u8] {
         &self.memory
     }

@@ -136,7 +136,7 @@ impl<'a> Command<'a> {
 }
 
 impl CommandError {
-    /// What the peer is told (codes: RFC 5321 section 4.2.2; enhanced codes: RFC 3463).
+    /// The reply for the peer (codes: RFC 5321 section 4.2.2; enhanced codes: RFC 3463).
     pub fn reply(&self) -> Reply {
         let (code, enhanced) = match self {
             Self::UnknownVerb | Self::Foreign => (500, Enhanced(5, 5, 1)),
@@ -265,7 +265,7 @@ fn is_foreign(verb: &[u8]) -> bool {
     is_header || no_text || HTTP.iter().any(|http| verb.eq_ignore_ascii_case(http))
 }
 
-/// What follows the verb of a request line, whatever that is: a target and `HTTP/1.1`.
+/// Whether `rest` is the end of a request line, whatever its verb: a target and `HTTP/1.1`.
 fn is_http(rest: &[u8]) -> bool {
     let mut words = rest.split(|c| *c == b' ');
     let (target, version, end) = (words.next(), words.next(), words.next());

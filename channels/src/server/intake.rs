@@ -1,4 +1,4 @@
-//! What a server session asks of the engine behind it.
+//! The questions a server session asks of the engine behind it.
 
 use std::future::Future;
 

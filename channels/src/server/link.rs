@@ -1,4 +1,4 @@
-//! A socket with its buffer and its clock.
+//! The transport of one peer with its buffer and its clock.
 //!
 //! The buffer is small while a peer is idle and grows once, for content that comes in bulk. The
 //! timer is set again only when it goes off, not for each read.
@@ -15,11 +15,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Reason, Stop};
+use super::{Reason, Stop, transport::Transport};
 
 /// One peer's connection.
 pub(super) struct Link<S> {
-    socket: S,
+    transport: Transport<S>,
     inbound: Vec<u8>,
     /// Octets at the front of `inbound` that are done with.
     done: usize,
@@ -34,10 +34,16 @@ struct Timer(Pin<Box<Sleep>>);
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(socket: S) -> Self {
         let timer = Timer(Box::pin(sleep_until(Instant::now() + FIRST_DEADLINE)));
-        Self { socket, inbound: Vec::with_capacity(IDLE), done: 0, bulk: false, timer }
+        Self {
+            transport: Transport::Plain(socket),
+            inbound: Vec::with_capacity(IDLE),
+            done: 0,
+            bulk: false,
+            timer,
+        }
     }
 
-    /// What was read and not yet consumed.
+    /// The octets that were read and not yet consumed.
     pub(super) fn received(&self) -> &[u8] {
         &self.inbound[self.done..]
     }
@@ -62,9 +68,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             return Err(Reason::Stopped);
         }
         self.make_room();
-        let Self { socket, inbound, timer, .. } = self;
+        let Self { transport, inbound, timer, .. } = self;
         let spare = inbound.capacity() - inbound.len();
-        let mut read = pin!(socket.read_buf(inbound));
+        let mut read = pin!(transport.read_buf(inbound));
         let mut stopped = pin!(when_on(stop));
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
@@ -105,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Closes without losing what was written last: a close while the peer still sends would
     /// make its system throw our words away.
     pub(super) async fn linger(mut self) {
-        let _ = self.socket.shutdown().await;
+        let _ = self.transport.shutdown().await;
         let deadline = Instant::now() + LINGER;
         while self.read(deadline, None).await.is_ok() {
             self.done = self.inbound.len();
@@ -114,12 +120,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, octets: &mut &[u8]) -> Poll<Result<(), Reason>> {
         while !octets.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, octets)) {
+            match ready!(Pin::new(&mut self.transport).poll_write(cx, octets)) {
                 Ok(count) if count > 0 => *octets = &octets[count..],
                 _ => return Poll::Ready(Err(Reason::Lost)),
             }
         }
-        Pin::new(&mut self.socket).poll_flush(cx).map_err(|_| Reason::Lost)
+        Pin::new(&mut self.transport).poll_flush(cx).map_err(|_| Reason::Lost)
     }
 
     /// Makes the buffer fit what is to be expected. What is kept is never more than a piece of

@@ -12,6 +12,7 @@ pub mod session;
 pub mod setup;
 pub mod stop;
 mod transaction;
+mod transport;
 
 pub use crate::mail::Dialect;
 pub use driver::{Farewell, serve};

@@ -1,4 +1,4 @@
-//! What a server session understands, allows and answers; no socket, no clock, no engine.
+//! A server session: it understands, allows and answers, and has no socket, no clock, no engine.
 //!
 //! The driver feeds it octets with [`Session::take`], carries out the [`Event`] that comes back,
 //! tells it what came of that, and writes what [`Session::outgoing`] holds. Nothing a peer sends
@@ -41,7 +41,7 @@ pub struct Session<'s> {
     bad_commands: usize,
     /// Recipients that were accepted and came to no message, since the last one.
     abandoned: usize,
-    /// What the peer did not wait for, when it sent what is looked at.
+    /// The reply that the peer did not wait for when it sent the command in hand.
     ahead: Ahead,
     /// The session is over, for this reason, once what is to be said has been said.
     closing: Option<Reason>,
@@ -49,7 +49,7 @@ pub struct Session<'s> {
     out: Vec<u8>,
 }
 
-/// What the driver is to do.
+/// The driver's next step.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Event<'a> {
     /// Write what is outgoing and come back with more octets.
@@ -76,7 +76,7 @@ pub enum Event<'a> {
     Close(Reason),
 }
 
-/// Who the peer says it is.
+/// The peer's own name for itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hello {
     /// At most 255 octets: letters, digits and what domains and address literals are made of;
@@ -126,7 +126,7 @@ enum Phase {
     Skip { left: u64, reply: Reply },
 }
 
-/// What a peer did not wait for.
+/// A reply that the peer did not wait for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Ahead {
     Nothing,
@@ -267,7 +267,7 @@ impl<'s> Session<'s> {
         &self.out
     }
 
-    /// What was outgoing has been written.
+    /// The replies in [`Session::outgoing`] have been written.
     pub fn sent(&mut self) {
         self.out.clear();
         self.out.shrink_to(KEPT_OUTGOING);
@@ -303,7 +303,7 @@ impl<'s> Session<'s> {
         self.say(&Reply::with_text(421, enhanced, text));
     }
 
-    /// Who the peer said it is, last.
+    /// The last name that the peer gave itself.
     pub fn hello(&self) -> Option<&Hello> {
         self.hello.as_ref()
     }

@@ -1,4 +1,4 @@
-//! What a server is told before its first connection.
+//! The settings a server has before its first connection.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use super::Dialect;
 /// The same for all sessions of a service.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What is spoken.
+    /// The protocol.
     pub dialect: Dialect,
     /// Our official host name, for the greeting.
     pub host: String,
-    /// What a peer may do.
+    /// The bounds on every peer.
     pub limits: Limits,
 }
 
-/// What a peer may do.
+/// The bounds on a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Octets of a message.

@@ -1,4 +1,4 @@
-//! What a session knows of the message that is coming in.
+//! The message that is coming in, as far as its session knows it.
 
 use super::{Dialect, replies::TOO_BIG};
 use crate::{

@@ -13,7 +13,7 @@ pub struct Unstuffer {
     end: End,
 }
 
-/// What became of some octets.
+/// The result of feeding some octets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fed<'a> {
     /// Content; may be empty. Worthless once there is a [`Unstuffer::fault`].

@@ -18,7 +18,7 @@ pub(crate) struct Replies {
     begun: Option<Begun>,
 }
 
-/// What came is not a reply. Which reply belongs to which command is unknown from here on.
+/// The octets are no reply. Which reply belongs to which command is unknown from here on.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Garbled {
     /// No line end within [`MAX_LINE`].

@@ -32,7 +32,7 @@ impl Stuffer {
         Stuffed { stuffer: self, rest: content }
     }
 
-    /// What ends the data: the dot, and before it a CRLF when the content lacks one.
+    /// The end of the data: the dot, and before it a CRLF when the content lacks one.
     pub fn finish(self) -> &'static [u8] {
         match self.at {
             At::LineStart => b".\r\n",

@@ -1,4 +1,4 @@
-//! What the lines of content must be: ended by CRLF, without CR or LF of their own, not too long.
+//! The rules for lines of content: ended by CRLF, without CR or LF of their own, not too long.
 //!
 //! Follows content in whatever pieces it comes, keeps none of it, and remembers the first fault.
 //! NUL and octets above 127 are let through: whoever takes the message decides.

@@ -16,7 +16,7 @@ enum Piece {
     Filled(Word),
 }
 
-/// What can be filled in.
+/// A value that is filled in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::dsn) enum Word {
     /// `%{recipients}`: each recipient, and below it the last reply and whose it is.
@@ -37,7 +37,7 @@ pub(in crate::dsn) enum Word {
     Postmaster,
 }
 
-/// What is wrong with a file, and in which line, from 1.
+/// A mistake in a file, and its line, from 1.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::dsn) struct Mistake {
     pub(in crate::dsn) line: usize,

@@ -31,7 +31,7 @@ pub struct Checkpoints {
     pub(super) doubtful: bool,
 }
 
-/// What becomes of the journal.
+/// A journal failed, or another one took its place.
 #[derive(Debug)]
 pub enum Happening {
     /// It cannot be written, or the mailboxes cannot be synced. Told once for each trouble.
@@ -43,7 +43,7 @@ pub enum Happening {
     },
 }
 
-/// What there is to do for the thread that makes checkpoints.
+/// The next step of the thread that makes checkpoints.
 enum Due {
     /// A checkpoint, up to here.
     Checkpoint(u64),
@@ -115,7 +115,7 @@ impl Checkpoints {
                 }
                 due.filter(|_| pending).map_or(IDLE, |due| due - now)
             } else {
-                // What is being placed has to be in its place first.
+                // Deliveries under way have to be in their places first.
                 let quiet = state.placed == state.head;
                 if quiet && (now >= retry || state.closed) {
                     return Due::Mending;
@@ -130,7 +130,7 @@ impl Checkpoints {
     pub(super) fn advance(&mut self, placed: u64) -> io::Result<()> {
         let file = {
             let mut state = self.shared.lock();
-            // What is placed from now on may come too late for this one.
+            // A message placed from now on may come too late for this checkpoint.
             state.since = (state.head > placed).then(Instant::now);
             state.urgent = false;
             state.file.clone()
@@ -191,7 +191,7 @@ impl Drop for Ended {
     }
 }
 
-/// What was delivered within it before a power cut and then deleted by its reader comes back.
+/// A message delivered within it before a power cut, and then deleted by its reader, comes back.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(3_600);
 /// How often it is tried to begin another journal while that fails.

@@ -18,9 +18,9 @@ pub enum JournalError {
     /// Said by the system.
     #[error("{doing}: {source}{}", hint(source))]
     Io {
-        /// What was being done.
+        /// The step that failed.
         doing: &'static str,
-        /// What happened.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -105,7 +105,7 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(io::Error) -> JournalError 
     move |source| JournalError::Io { doing, source }
 }
 
-/// What the operator can do.
+/// The operator's remedy.
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => "; mount the file system for writing and start again",
@@ -126,5 +126,5 @@ pub(in crate::mailbox) const LOCK: &str = ".lock";
 const DRAFT: &str = ".journal.new";
 /// A journal that could not be read.
 pub(super) const DAMAGED: &str = ".journal.damaged";
-/// What a new journal is filled with.
+/// The filling of a new journal.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];

@@ -40,7 +40,7 @@ use self::{
 };
 use crate::disk::Disk;
 
-/// What came of opening a journal.
+/// The two ends of a journal that was opened.
 #[derive(Debug)]
 pub struct Opened {
     /// The writer's end.

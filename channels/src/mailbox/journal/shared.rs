@@ -1,4 +1,4 @@
-//! What the writer and the checkpoints of a journal share: its positions, and its health.
+//! Positions and health of a journal, which its writer and its checkpoints share.
 
 use std::{
     fmt, io,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::disk::DiskFile;
 
-/// The writer's end. One thread has it.
+/// The writer's end of a journal. One thread has it.
 #[derive(Debug)]
 pub struct Journal {
     pub(super) shared: Arc<Shared>,
@@ -87,7 +87,7 @@ impl Journal {
     /// Waits until there is room for `octets`, and a journal; where they go.
     fn room(&self, octets: u64) -> io::Result<(Arc<dyn DiskFile>, u64, u64)> {
         let mut state = self.shared.lock();
-        // Who appends is not placing any more, whatever became of it.
+        // The caller places nothing more of the batch before, whatever became of that.
         self.shared.placed(&mut state);
         let patience = Instant::now() + self.patience;
         loop {
