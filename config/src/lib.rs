@@ -51,11 +51,12 @@ pub use sections::{
     dispatcher::{self, Dispatcher, Service},
     job_controller::{self, JobController, Pool},
     notary::{self, Notary},
+    settings::LiveSetting,
     spool::{self, Spool},
     store::{self, Native, Store},
     tls,
 };
-pub use show::Shown;
+pub use show::{Shown, reference, reference_of};
 
 pub use self::{delivery_option::DeliveryOption, mapping::MappingTable, rewrite::RewriteRule};
 /// The embedded default: one machine, both tiers in one process.

@@ -8,7 +8,7 @@ use std::{fs::File, io::Read, path::Path};
 use crate::{
     check::{consistency, not_yet},
     file::{
-        form::read_into,
+        form::{Section, read_into},
         mistake::{Mistake, Mistakes, Places, Report, Warning},
         pieces,
         reader::{Node, Reader},

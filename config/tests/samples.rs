@@ -206,8 +206,8 @@ fn every_field_of_a_channel_survives_being_printed() {
             expected[2],
             expected[3],
             expected[4],
-            "    tls: Sides {",
-            "    sasl: Sides {"
+            "    tls: TlsSides {",
+            "    sasl: SaslSides {"
         ]
     );
     let (again, _) = load("printed", &config.to_ron());

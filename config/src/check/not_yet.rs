@@ -1,8 +1,8 @@
 //! Which fields do something.
 //!
 //! A field that is given and does nothing is named, whatever its value: because what it asks for
-//! is not there yet, or because its channel is not there for that. Every field of the file stands
-//! in [`FIELDS`]; a row changes when the behaviour comes.
+//! is not there yet, or because its channel is not there for that. Every field of the file says
+//! so in the table of its section: its row changes when the behaviour comes.
 
 mod shadowed;
 #[cfg(test)]
@@ -12,53 +12,17 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     check::consistency::{Known, Tag, literal_tags, tag_of, transports, warn_of_mappings},
+    file::setting::{Need, Role},
     file::{paths::lies_in, reader::Reader},
     sections::{
         channel::{Channel, Program},
         config::Config,
         directory::Directory,
         dispatcher::{self, Service},
-        tls::{Insist, Sides},
+        settings::NEEDS,
+        tls::Insist,
     },
 };
-
-/// When a field does something.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Need {
-    /// Always.
-    Nothing,
-    /// When mail comes into the queue.
-    Queue,
-    /// Never yet; and what to say about it.
-    Behaviour(&'static str),
-    /// When its channel is that.
-    Role(Role),
-}
-
-/// What a channel must be for a field of it to do something.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Role {
-    /// A service takes mail in by it.
-    Source,
-    /// An SMTP service does.
-    SmtpSource,
-    /// An LMTP service does.
-    LmtpSource,
-    /// Recipients are routed to it.
-    Destination,
-    /// They are routed to it, or it is the local one.
-    DestinationOrLocal,
-    /// Its jobs do something with what is routed to it.
-    Served,
-    /// They are routed to it, and it is one that connects to hosts.
-    Connecting,
-    /// Its jobs connect to hosts and deliver there.
-    Delivering,
-    /// One of the two.
-    SourceOrDelivering,
-    /// It is the first one of program Local.
-    Local,
-}
 
 /// Which roles each channel has.
 pub(crate) struct Roles<'a> {
@@ -197,7 +161,7 @@ pub(crate) fn never(field: &str) -> bool {
 
 /// And why it does not. A part of such a field does not either.
 pub(crate) fn why_never(field: &str) -> Option<&'static str> {
-    FIELDS.iter().find_map(|(path, need)| match need {
+    NEEDS.iter().find_map(|(path, need)| match need {
         Need::Behaviour(why) if lies_in(field, path) => Some(*why),
         _ => None,
     })
@@ -289,7 +253,7 @@ const BLOCKING: &[Blocking] = &[Blocking {
 
 /// Fields outside of channels and services.
 fn warn_of_sections(reader: &mut Reader<'_>) {
-    for (field, need) in FIELDS {
+    for (field, need) in NEEDS.iter() {
         let listed = field.starts_with("channels.") || field.starts_with("dispatcher.");
         if let Need::Behaviour(message) = need
             && !listed
@@ -305,7 +269,7 @@ fn warn_of_queue(config: &Config, reader: &mut Reader<'_>) {
     if takes_mail(config) {
         return;
     }
-    for (field, _) in FIELDS.iter().filter(|(_, need)| matches!(need, Need::Queue)) {
+    for (field, _) in NEEDS.iter().filter(|(_, need)| matches!(need, Need::Queue)) {
         let section = field.split('.').next().unwrap_or_default();
         if reader.is_given(section) {
             let message = format!(
@@ -337,7 +301,7 @@ fn warn_of_services(config: &Config, reader: &mut Reader<'_>) {
 }
 
 fn in_section(section: &str) -> impl Iterator<Item = (&'static str, Need)> {
-    FIELDS.iter().filter_map(move |(path, need)| Some((path.strip_prefix(section)?, *need)))
+    NEEDS.iter().filter_map(move |(path, need)| Some((path.strip_prefix(section)?, *need)))
 }
 
 /// What channels ask for that is not there yet.
@@ -352,8 +316,10 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         let path = |field: &str| format!("channels[{i}].{field}");
         for (field, message) in &not_yet {
             let insists = match *field {
-                "tls" => insists(&channel.tls).then_some(INSISTS_ON_TLS),
-                "sasl" => insists(&channel.sasl).then_some(INSISTS_ON_SASL),
+                "tls" => insists(channel.tls.server, channel.tls.client).then_some(INSISTS_ON_TLS),
+                "sasl" => {
+                    insists(channel.sasl.server, channel.sasl.client).then_some(INSISTS_ON_SASL)
+                }
                 _ => None,
             };
             if let Some(message) = insists {
@@ -500,8 +466,8 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-fn insists(sides: &Sides) -> bool {
-    sides.server == Insist::Must || sides.client == Insist::Must
+fn insists(server: Insist, client: Insist) -> bool {
+    server == Insist::Must || client == Insist::Must
 }
 
 fn program_not_yet(program: Program) -> Option<&'static str> {
@@ -526,207 +492,3 @@ const INSISTS_ON_TLS: &str =
     "TLS is not there yet: the engine will not start with a channel that insists on it";
 const INSISTS_ON_SASL: &str =
     "authentication is not there yet: the engine will not start with a channel that insists on it";
-const REPLACING: &str = "replacing workers is not there yet: they live as long as the engine";
-const TRANSPORT: &str = "the local channel's transports are not there yet: mail that would go to them is refused for \
-     now (451)";
-
-/// Every field of the file.
-const FIELDS: &[(&str, Need)] = {
-    use Need::{Behaviour, Nothing, Queue, Role as Of};
-    use Role::{
-        Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local, Served,
-        SmtpSource, Source, SourceOrDelivering,
-    };
-    &[
-        ("host", Nothing),
-        ("data", Nothing),
-        ("default_domain", Nothing),
-        ("dispatcher.services.program", Nothing),
-        ("dispatcher.services.channel", Nothing),
-        ("dispatcher.services.interface_address", Nothing),
-        ("dispatcher.services.ports", Nothing),
-        (
-            "dispatcher.services.tls_ports",
-            Behaviour("TLS is not there yet: nothing listens on these ports"),
-        ),
-        ("dispatcher.services.socket", Nothing),
-        ("dispatcher.services.socket_mode", Nothing),
-        ("dispatcher.services.socket_owner", Nothing),
-        ("dispatcher.services.socket_group", Nothing),
-        ("dispatcher.services.min_procs", Nothing),
-        ("dispatcher.services.max_procs", Nothing),
-        ("dispatcher.services.min_conns", Nothing),
-        ("dispatcher.services.max_conns", Nothing),
-        (
-            "dispatcher.services.max_shutdown",
-            Behaviour("replacing workers is not there yet: max_shutdown is not used"),
-        ),
-        ("dispatcher.services.max_life_time", Behaviour(REPLACING)),
-        (
-            "dispatcher.services.max_life_conns",
-            Behaviour("replacing workers is not there yet: they take any number of sessions"),
-        ),
-        (
-            "dispatcher.services.max_idle_time",
-            Behaviour("ending idle workers is not there yet: they live as long as the engine"),
-        ),
-        (
-            "dispatcher.services.historical_time",
-            Behaviour("statistics of ended workers are not there yet: the time is not used"),
-        ),
-        ("dispatcher.services.backlog", Nothing),
-        ("tls", Behaviour("TLS is not there yet: the certificate is not used")),
-        ("mappings", Nothing),
-        ("general", Nothing),
-        ("rewrite_rules", Queue),
-        ("channels.name", Nothing),
-        ("channels.tag", Nothing),
-        ("channels.program", Nothing),
-        ("channels.port", Of(Delivering)),
-        ("channels.daemon", Of(Connecting)),
-        ("channels.multigate", Of(Destination)),
-        ("channels.connectcanonical", Of(Connecting)),
-        ("channels.dequeue_removeroute", Of(Destination)),
-        ("channels.private", Of(Delivering)),
-        (
-            "channels.mx",
-            Behaviour(
-                "MX look-ups are not there yet: hosts are found by their addresses, whatever this says",
-            ),
-        ),
-        ("channels.copies", Of(Destination)),
-        ("channels.addrsperfile", Of(Destination)),
-        ("channels.max_rcpt", Of(Delivering)),
-        ("channels.maxjobs", Of(Served)),
-        ("channels.threaddepth", Of(Served)),
-        ("channels.pool", Of(Served)),
-        ("channels.backoff", Of(Served)),
-        ("channels.urgentbackoff", Of(Served)),
-        ("channels.normalbackoff", Of(Served)),
-        ("channels.nonurgentbackoff", Of(Served)),
-        ("channels.mailbox_busy_fast_retry", Of(Delivering)),
-        ("channels.max_client_threads", Of(Served)),
-        ("channels.filesperjob", Of(Served)),
-        ("channels.max_life_time", Of(Served)),
-        ("channels.max_life_conns", Of(Served)),
-        ("channels.notices", Of(Destination)),
-        ("channels.urgentnotices", Of(Destination)),
-        ("channels.normalnotices", Of(Destination)),
-        ("channels.nonurgentnotices", Of(Destination)),
-        ("channels.sendpost", Of(Destination)),
-        ("channels.warnpost", Of(Destination)),
-        ("channels.viaaliasrequired", Of(DestinationOrLocal)),
-        ("channels.flagtransfer", Of(LmtpSource)),
-        ("channels.trace", Of(LmtpSource)),
-        (
-            "channels.defragment",
-            Behaviour("defragmentation is not there yet: partial messages pass as they are"),
-        ),
-        (
-            "channels.fileinto",
-            Behaviour("Sieve is not there yet: no filter files mail into folders by this address"),
-        ),
-        (
-            "channels.tls",
-            Behaviour("TLS is not there yet: connections of this channel stay in clear"),
-        ),
-        (
-            "channels.sasl",
-            Behaviour("authentication is not there yet: it is neither offered nor tried"),
-        ),
-        (
-            "channels.submit",
-            Behaviour("message submission is not there yet: mail is taken as from any other host"),
-        ),
-        (
-            "channels.switchchannel",
-            Behaviour(
-                "switching channels is not there yet: connections stay with the channel of their \
-                 service",
-            ),
-        ),
-        (
-            "channels.saslswitchchannel",
-            Behaviour("authentication is not there yet: nothing switches to this channel"),
-        ),
-        (
-            "channels.remotehost",
-            Behaviour(
-                "completing addresses with the client's name is not there yet: default_domain completes those of clients we vouch for",
-            ),
-        ),
-        (
-            "channels.reverse",
-            Behaviour("address reversal is not there yet: no channel does it, whatever this says"),
-        ),
-        ("channels.mailbox_transport", Behaviour(TRANSPORT)),
-        ("channels.local_transport", Behaviour(TRANSPORT)),
-        ("channels.fallback_transport", Behaviour(TRANSPORT)),
-        ("channels.recipient_delimiter", Of(Local)),
-        ("channels.sourceblocklimit", Of(Source)),
-        ("channels.urgentblocklimit", Of(Destination)),
-        ("channels.normalblocklimit", Of(Destination)),
-        ("channels.nonurgentblocklimit", Of(Destination)),
-        ("channels.holdlimit", Of(SmtpSource)),
-        ("channels.recipientlimit", Of(Source)),
-        ("channels.strict_envelopes", Of(Source)),
-        ("channels.forbid_unauth_pipelining", Of(Source)),
-        ("channels.commandlinelimit", Of(Source)),
-        ("channels.max_line", Of(SourceOrDelivering)),
-        ("channels.disconnectcommandlimit", Of(Source)),
-        ("channels.disconnectbadcommandlimit", Of(Source)),
-        ("channels.command_receive_time", Of(Source)),
-        ("channels.data_receive_time", Of(Source)),
-        ("channels.connect_time", Of(Delivering)),
-        ("channels.command_transmit_time", Of(Delivering)),
-        ("channels.status_data_receive_time", Of(Delivering)),
-        ("channels.idle_time", Of(Delivering)),
-        ("job_controller.max_messages", Queue),
-        ("job_controller.rebuild_parallel_channels", Queue),
-        ("job_controller.keep_last_slot", Queue),
-        ("job_controller.pools.job_limit", Queue),
-        ("job_controller.pools.keep_last_slot", Queue),
-        ("directory.file", Queue),
-        // Of Ldap, with which the engine does not start.
-        ("directory.servers", Nothing),
-        ("directory.bind_dn", Nothing),
-        ("directory.bind_password_file", Nothing),
-        ("directory.user_base", Nothing),
-        ("directory.schema", Nothing),
-        ("directory.timeout", Nothing),
-        ("directory.max_connections", Nothing),
-        ("directory.cache.entries", Nothing),
-        ("directory.cache.ttl", Nothing),
-        ("directory.cache.negative_ttl", Nothing),
-        ("delivery_options", Queue),
-        (
-            "transport",
-            Behaviour(
-                "the transport map is not there yet: mail is routed by the rewrite rules alone",
-            ),
-        ),
-        (
-            "virtual_alias",
-            Behaviour("virtual aliases are not there yet: these addresses are not replaced"),
-        ),
-        ("aliases", Queue),
-        ("store.path", Nothing),
-        ("store.autocreate", Nothing),
-        ("store.default_quota.size", Nothing),
-        ("store.default_quota.messages", Nothing),
-        ("native", Behaviour("UNIX mailboxes are not there yet: nothing is delivered to them")),
-        ("notary.postmaster", Queue),
-        ("notary.language", Queue),
-        ("notary.templates", Queue),
-        ("notary.content_return_limit", Queue),
-        ("notary.double_bounces", Queue),
-        ("max_shutdown", Nothing),
-        ("max_received_lines", Queue),
-        ("max_local_received_lines", Queue),
-        ("spool.segment_size", Queue),
-        ("spool.large_message", Queue),
-        ("spool.min_free", Queue),
-        ("admin.listen", Nothing),
-        ("admin.names", Nothing),
-    ]
-};

@@ -13,6 +13,7 @@ use crate::file::{
     names::LABEL,
     pieces,
     reader::{Node, Reader},
+    shape::Shape,
     source::shorten,
 };
 
@@ -30,6 +31,10 @@ impl<T, K: Kind<T>> Kind<Option<T>> for Maybe<K> {
     fn print(&self, value: &Option<T>) -> Document {
         let none = || Document::Atom("None".to_owned());
         value.as_ref().map_or_else(none, |value| self.0.print(value))
+    }
+
+    fn shape(&self) -> Shape {
+        self.0.shape()
     }
 }
 
@@ -56,6 +61,12 @@ impl<T, K: Kind<T>> Kind<Vec<T>> for List<K> {
     fn print(&self, value: &Vec<T>) -> Document {
         Document::List(value.iter().map(|value| self.0.print(value)).collect())
     }
+
+    fn shape(&self) -> Shape {
+        let shape = self.0.shape();
+        let many = shape.many.clone();
+        shape.inside(format!("list of {many}"), format!("lists of {many}"))
+    }
 }
 
 /// A list of so many elements at most.
@@ -72,6 +83,12 @@ impl<T, K: Kind<T>> Kind<Vec<T>> for Few<K> {
 
     fn print(&self, value: &Vec<T>) -> Document {
         self.0.print(value)
+    }
+
+    fn shape(&self) -> Shape {
+        let shape = self.0.shape();
+        let one = format!("{}, {} at most", shape.one, self.1);
+        Shape { one, ..shape }
     }
 }
 
@@ -91,6 +108,10 @@ impl Kind<(String, String)> for Pair {
 
     fn print(&self, (first, second): &(String, String)) -> Document {
         Document::Pair(Box::new([Document::text(first), Document::text(second)]))
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of("pair of texts")
     }
 }
 
@@ -142,6 +163,12 @@ impl<T, K: Kind<T>> Kind<BTreeMap<String, T>> for Table<K> {
         let entries = value.iter().map(|(key, value)| (key.clone(), self.0.print(value)));
         Document::Map(entries.collect())
     }
+
+    fn shape(&self) -> Shape {
+        let shape = self.0.shape();
+        let many = shape.many.clone();
+        shape.inside(format!("map of {many}"), format!("maps of {many}"))
+    }
 }
 
 /// `{"NAME": (...), ...}`: sections that carry their key as their name, in name order.
@@ -180,6 +207,11 @@ impl<S: Section + Clone, B: Fn(String) -> S> Kind<Vec<S>> for Named<S, B> {
         let entry = |section| (String::clone((self.name)(section)), print_section(section));
         Document::Map(value.iter().map(entry).collect())
     }
+
+    fn shape(&self) -> Shape {
+        let one = "map of sections, each by its name".to_owned();
+        Shape { one, ..Shape::section::<S>() }
+    }
 }
 
 /// Times, each later than the one before: `["1d", "2d"]`.
@@ -209,6 +241,12 @@ impl Kind<Vec<Duration>> for Series {
 
     fn print(&self, value: &Vec<Duration>) -> Document {
         List(WAIT).print(value)
+    }
+
+    fn shape(&self) -> Shape {
+        let order = if self.repeats { "not shorter" } else { "longer" };
+        let form = format!("1 to {} of them, each {order} than the one before", self.most);
+        Shape::formed("list of times", form)
     }
 }
 

@@ -3,34 +3,33 @@
 //! A [`Section`] names its fields once, each with its [`Kind`]; the reader and the printer are two
 //! [`Form`]s that go through the same list. What can be read is printed, and the other way round.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, marker::PhantomData};
 
 use crate::file::{
     document::Document,
     pieces,
     reader::{Node, Reader, suggest},
+    setting::Setting,
+    shape::Shape,
     source::shorten,
 };
 
 /// A part of the configuration that is a section of the file.
-pub(crate) trait Section {
+pub(crate) trait Section: Sized {
+    /// What it is.
+    const ABOUT: &'static str;
+
+    /// One that says nothing: every default, and nothing where there is none.
+    fn blank() -> Self;
+
     /// Names every field.
     fn fields(&mut self, form: &mut impl Form);
 }
 
 /// What goes through the fields of a section.
 pub(crate) trait Form {
-    /// A field that keeps its value when it is not given.
-    fn field<T>(&mut self, name: &'static str, kind: impl Kind<T>, slot: &mut T);
-
-    /// A field that must be given, and what it may look like.
-    fn required<T>(
-        &mut self,
-        name: &'static str,
-        example: &'static str,
-        kind: impl Kind<T>,
-        slot: &mut T,
-    );
+    /// A field; one that is not given keeps its value.
+    fn field<T>(&mut self, setting: &'static Setting, kind: impl Kind<T>, slot: &mut T);
 
     /// Fields that exist in the file only: elsewhere they have gone into other values.
     fn read_only(&mut self, section: &mut impl Section);
@@ -43,20 +42,33 @@ pub(crate) trait Kind<T> {
 
     /// The same value as a document.
     fn print(&self, value: &T) -> Document;
+
+    /// What may be written.
+    fn shape(&self) -> Shape;
 }
 
-/// A section inside a section, made by the function when the file gives it.
-pub(crate) struct Nested<S>(pub(crate) fn() -> S);
+/// A section inside a section.
+pub(crate) struct Nested<S>(PhantomData<S>);
+
+impl<S> Nested<S> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
 
 impl<S: Section + Clone> Kind<S> for Nested<S> {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<S> {
-        let mut section = (self.0)();
+        let mut section = S::blank();
         read_into(node, reader, &mut section)?;
         Some(section)
     }
 
     fn print(&self, value: &S) -> Document {
         print_section(value)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::section::<S>()
     }
 }
 
@@ -83,18 +95,8 @@ pub(crate) fn print_section<S: Section + Clone>(section: &S) -> Document {
 struct Printed(Vec<(String, Document)>);
 
 impl Form for Printed {
-    fn field<T>(&mut self, name: &'static str, kind: impl Kind<T>, slot: &mut T) {
-        self.0.push((name.to_owned(), kind.print(slot)));
-    }
-
-    fn required<T>(
-        &mut self,
-        name: &'static str,
-        _: &'static str,
-        kind: impl Kind<T>,
-        slot: &mut T,
-    ) {
-        self.field(name, kind, slot);
+    fn field<T>(&mut self, setting: &'static Setting, kind: impl Kind<T>, slot: &mut T) {
+        self.0.push((setting.name.to_owned(), kind.print(slot)));
     }
 
     fn read_only(&mut self, _: &mut impl Section) {}
@@ -108,6 +110,8 @@ pub(crate) struct Fields<'r, 'a> {
     known: Vec<&'static str>,
     /// Fields that need not be given because they are settled already.
     settled: &'r [&'static str],
+    /// Nothing need be given.
+    is_lenient: bool,
 }
 
 impl<'r, 'a> Fields<'r, 'a> {
@@ -127,13 +131,25 @@ impl<'r, 'a> Fields<'r, 'a> {
                 reader.mistake(name, &path, "this field is given twice", "once is enough");
             }
         }
-        Some(Self { reader, node: node.clone(), given, known: Vec::new(), settled: &[] })
+        Some(Self {
+            reader,
+            node: node.clone(),
+            given,
+            known: Vec::new(),
+            settled: &[],
+            is_lenient: false,
+        })
     }
 
     /// Names fields that need not be given.
     pub(crate) fn settled(mut self, names: &'r [&'static str]) -> Self {
         self.settled = names;
         self
+    }
+
+    /// Nothing need be given.
+    pub(crate) fn without_required(self) -> Self {
+        Self { is_lenient: true, ..self }
     }
 
     /// Complains of fields that nobody asked for; gives the names of those that were taken.
@@ -160,29 +176,22 @@ impl<'r, 'a> Fields<'r, 'a> {
 }
 
 impl Form for Fields<'_, '_> {
-    fn field<T>(&mut self, name: &'static str, kind: impl Kind<T>, slot: &mut T) {
-        if let Some(node) = self.take(name)
-            && let Some(value) = kind.read(&node, self.reader)
+    fn field<T>(&mut self, setting: &'static Setting, kind: impl Kind<T>, slot: &mut T) {
+        let name = setting.name;
+        let given = self.take(name);
+        if given.is_none()
+            && let Some(example) = setting.example
+            && !self.is_lenient
+            && !self.settled.contains(&name)
         {
-            *slot = value;
-        }
-    }
-
-    fn required<T>(
-        &mut self,
-        name: &'static str,
-        example: &'static str,
-        kind: impl Kind<T>,
-        slot: &mut T,
-    ) {
-        self.field(name, kind, slot);
-        let given = self.given.iter().any(|(given, _)| *given == name);
-        if !given && !self.settled.contains(&name) {
             let Node { path, .. } = self.node.field(name, "");
             let section = self.reader.spot_of(self.node.text);
             let message = format!("the field {name} is missing");
             let accepted = format!("it has no default; {name}: {example} is an example");
             self.reader.note(section, &path, self.node.text, &message, &accepted);
+        }
+        if let Some(value) = given.and_then(|node| kind.read(&node, self.reader)) {
+            *slot = value;
         }
     }
 

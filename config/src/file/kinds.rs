@@ -10,6 +10,7 @@ use crate::file::{
     form::Kind,
     pieces,
     reader::{Node, Reader, suggest},
+    shape::{Shape, grouped},
     units::{
         DURATION_FORMS, SIZE_FORMS, UnitError, format_duration, format_size, parse_duration,
         parse_size,
@@ -34,6 +35,10 @@ impl Kind<String> for Text {
 
     fn print(&self, value: &String) -> Document {
         Document::text(value)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of("text")
     }
 }
 
@@ -63,6 +68,10 @@ impl Kind<String> for Formed {
     fn print(&self, value: &String) -> Document {
         Document::text(value)
     }
+
+    fn shape(&self) -> Shape {
+        Shape::formed("text", without_expectation(self.expected))
+    }
 }
 
 /// A file or folder; a relative one lies below `data`.
@@ -80,6 +89,10 @@ impl Kind<PathBuf> for Path {
     fn print(&self, value: &PathBuf) -> Document {
         // It came from a text; what came from elsewhere may lose what is not Unicode.
         Document::text(&value.to_string_lossy())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::formed("path", "absolute or below `data`")
     }
 }
 
@@ -101,6 +114,10 @@ impl<T: FromStr + Display> Kind<T> for Parsed {
 
     fn print(&self, value: &T) -> Document {
         Document::text(&value.to_string())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::formed("text", without_expectation(self.expected))
     }
 }
 
@@ -124,6 +141,10 @@ impl Kind<bool> for Flag {
 
     fn print(&self, value: &bool) -> Document {
         Document::Atom(value.to_string())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of("`true` or `false`")
     }
 }
 
@@ -149,6 +170,10 @@ impl Kind<u32> for Mode {
 
     fn print(&self, value: &u32) -> Document {
         Document::text(&format!("{value:04o}"))
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::formed("text", "octal permissions such as \"0660\"")
     }
 }
 
@@ -179,6 +204,10 @@ impl<N: Number> Kind<N> for Count {
     fn print(&self, value: &N) -> Document {
         Document::Atom(value.to_count().to_string())
     }
+
+    fn shape(&self) -> Shape {
+        Shape::numbers("whole number", &self.0, &|number| grouped(number))
+    }
 }
 
 /// Octets.
@@ -204,6 +233,10 @@ impl Kind<u64> for Size {
     fn print(&self, value: &u64) -> Document {
         sized(*value)
     }
+
+    fn shape(&self) -> Shape {
+        Shape::numbers("size", &self.0, &format_size)
+    }
 }
 
 impl Kind<usize> for Size {
@@ -213,6 +246,10 @@ impl Kind<usize> for Size {
 
     fn print(&self, value: &usize) -> Document {
         sized(*value as u64)
+    }
+
+    fn shape(&self) -> Shape {
+        Kind::<u64>::shape(self)
     }
 }
 
@@ -249,26 +286,44 @@ impl Kind<Duration> for Time {
     fn print(&self, value: &Duration) -> Document {
         Document::text(&format_duration(*value))
     }
+
+    fn shape(&self) -> Shape {
+        let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let shown = |millis| format_duration(Duration::from_millis(millis));
+        let range = millis(self.0.start())..=millis(self.0.end());
+        Shape { is_time: true, ..Shape::numbers("time", &range, &shown) }
+    }
+}
+
+/// A value that is one of several names: what `choice!` makes.
+pub(crate) trait Choices: Copy + PartialEq + 'static {
+    /// Each name, what it stands for, and what that means.
+    const NAMES: &'static [(&'static str, Self, &'static str)];
 }
 
 /// One of several names.
-pub(crate) struct Choice<T: 'static>(pub(crate) &'static [(&'static str, T)]);
+pub(crate) struct Choice;
 
-impl<T: Copy + PartialEq> Kind<T> for Choice<T> {
+impl<T: Choices> Kind<T> for Choice {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<T> {
-        let found = self.0.iter().find(|(name, _)| *name == node.text);
+        let found = T::NAMES.iter().find(|(name, ..)| *name == node.text);
         if found.is_none() {
-            let names: Vec<_> = self.0.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = T::NAMES.iter().map(|(name, ..)| *name).collect();
             let wrong = node.text.trim_matches('"');
             reader
                 .unfit(node, &suggest(wrong, &names, "one of these is expected, without quotes:"));
         }
-        found.map(|(_, value)| *value)
+        found.map(|(_, value, _)| *value)
     }
 
     fn print(&self, value: &T) -> Document {
-        let name = self.0.iter().find(|(_, known)| known == value).map(|(name, _)| *name);
+        let name = T::NAMES.iter().find(|(_, known, _)| known == value).map(|(name, ..)| *name);
         Document::Atom(name.unwrap_or_default().to_owned())
+    }
+
+    fn shape(&self) -> Shape {
+        let choices = T::NAMES.iter().map(|(name, _, meaning)| (*name, *meaning)).collect();
+        Shape { choices, ..Shape::of("name") }
     }
 }
 
@@ -301,6 +356,11 @@ impl Number for NonZeroUsize {
     fn to_count(self) -> u64 {
         self.get() as u64
     }
+}
+
+/// `a domain name is expected: ...` without the expectation.
+fn without_expectation(expected: &str) -> String {
+    expected.replacen(" is expected", "", 1).replacen(" are expected", "", 1)
 }
 
 /// Without quotes around it, and without `Some`.

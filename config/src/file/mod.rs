@@ -10,5 +10,7 @@ pub(crate) mod not_ron;
 pub(crate) mod paths;
 pub(crate) mod pieces;
 pub(crate) mod reader;
+pub(crate) mod setting;
+pub(crate) mod shape;
 pub(crate) mod source;
 pub mod units;

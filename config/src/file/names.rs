@@ -6,6 +6,7 @@ use crate::{
         form::Kind,
         kinds::Formed,
         reader::{Node, Reader},
+        shape::Shape,
     },
     grammar::{NextHop, is_domain_name, undotted},
 };
@@ -24,6 +25,10 @@ impl Kind<String> for DomainName {
 
     fn print(&self, value: &String) -> Document {
         Document::text(value)
+    }
+
+    fn shape(&self) -> Shape {
+        Formed { is: is_domain_name, expected: self.expected }.shape()
     }
 }
 

@@ -18,6 +18,13 @@ pub struct DeliveryOption {
     pub template: Template,
 }
 
+/// Equal is what is written the same.
+impl PartialEq for DeliveryOption {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
 /// What stands before the name of an option.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Flags(u8);

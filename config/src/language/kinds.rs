@@ -9,6 +9,7 @@ use crate::{
         kinds::Text,
         pieces,
         reader::{Node, Reader},
+        shape::Shape,
     },
     language::{
         delivery_option::{DeliveryOption, check_address},
@@ -35,6 +36,10 @@ impl Kind<RewriteRule> for Rule {
     fn print(&self, value: &RewriteRule) -> Document {
         Pair.print(&(value.pattern.clone(), value.template.clone()))
     }
+
+    fn shape(&self) -> Shape {
+        Shape { many: "pairs (pattern, template)".to_owned(), ..Pair.shape() }
+    }
 }
 
 /// A mapping table.
@@ -52,6 +57,11 @@ impl Kind<MappingTable> for Mapping {
             .iter()
             .map(|(pattern, template)| Pair.print(&(pattern.clone(), template.clone())));
         Document::List(entries.collect())
+    }
+
+    fn shape(&self) -> Shape {
+        let many = "lists of pairs (pattern, template)".to_owned();
+        Shape { many, ..Shape::of("list of pairs (pattern, template)") }
     }
 }
 
@@ -73,6 +83,10 @@ impl Kind<(String, String)> for MappingEntry {
     fn print(&self, value: &(String, String)) -> Document {
         Pair.print(value)
     }
+
+    fn shape(&self) -> Shape {
+        Pair.shape()
+    }
 }
 
 /// A delivery option.
@@ -87,6 +101,10 @@ impl Kind<DeliveryOption> for Delivery {
 
     fn print(&self, value: &DeliveryOption) -> Document {
         Document::text(&value.text)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of("text")
     }
 }
 
@@ -114,6 +132,10 @@ impl Kind<String> for FileInto {
 
     fn print(&self, value: &String) -> Document {
         Document::text(value)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::formed("text", "an address with `$U`, `$S`, `$D` and the like")
     }
 }
 

@@ -22,6 +22,13 @@ pub struct MappingTable {
     parsed: Vec<Entry>,
 }
 
+/// Equal is what is written the same.
+impl PartialEq for MappingTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
 /// What the templates of a table may look into.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a> {

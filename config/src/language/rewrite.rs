@@ -26,6 +26,13 @@ pub struct RewriteRule {
     pub parsed: Template,
 }
 
+/// Equal is what is written the same.
+impl PartialEq for RewriteRule {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern == other.pattern && self.template == other.template
+    }
+}
+
 /// What a template says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Template {

@@ -2,299 +2,284 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use crate::sections::tls::Sides;
+use crate::{
+    file::{
+        collections::{Maybe, Series},
+        document::Document,
+        form::{Fields, Form, Kind, Nested, Section, print_section},
+        kinds::{Choice, Count, Flag, Formed, PATIENCE, Size, Text, Time},
+        names::{CHANNEL, NEXT_HOP, TAG, TRANSPORT},
+        reader::{Node, Reader},
+        setting::{
+            Role::{
+                Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local, Served,
+                SmtpSource, Source, SourceOrDelivering,
+            },
+            Setting,
+        },
+        shape::Shape,
+    },
+    language::kinds::FileInto,
+    sections::tls::{SaslSides, TlsSides},
+};
 
-/// One channel. Field names are the original's keywords.
-#[derive(Clone, Debug)]
-// Each flag is a keyword of the original, and independent of the others.
-#[allow(clippy::struct_excessive_bools)]
-pub struct Channel {
-    /// `"tcp_local"`; at most 32 characters.
-    pub name: String,
-    /// The name that rewrite rules route to; compared without regard to case.
-    pub tag: String,
-    /// What its jobs do.
-    pub program: Program,
-    /// Remote port; 25 for SMTP and 24 for LMTP when not given.
-    pub port: Option<u16>,
-    /// Connect here, whatever the address says: `"host"`, `"[127.0.0.1]"`, `"inet:host:port"`
-    /// or `"unix:/path"`.
-    pub daemon: Option<String>,
-    /// Connect to the host of the recipient's route.
-    pub multigate: bool,
-    /// Rewrite the address once more when it is dequeued and connect to the resulting host.
-    pub connectcanonical: bool,
-    /// Strip the source route from RCPT TO after it chose the host.
-    pub dequeue_removeroute: bool,
-    /// The server is one of ours: XQUOTA and XDFLG may be sent unasked. Default: `multigate`.
-    pub private: bool,
-    /// Use of MX records.
-    pub mx: Mx,
+section! {
+    /// A channel: how mail comes in and leaves. The names of its settings are the original's
+    /// keywords.
+    pub struct Channel {
+        /// Its name, which log, queue and orders use.
+        name: String = String::new(), CHANNEL, example(r#""tcp_local""#);
+        /// The name that rewrite rules route to; compared without regard to case.
+        tag: String = String::new(), TAG, example(r#""tcp_local-daemon""#);
+        /// What its jobs do.
+        program: Program = Program::Local, Choice, example("Lmtp");
+
+        /// Remote port; without it, 25 for SMTP and 24 for LMTP.
+        port: Option<u16> = None, Maybe(Count(1..=65_535)), of(Delivering),
+            group("Where its jobs connect to");
+        /// Connect here, whatever the address says: `"host"`, `"[127.0.0.1]"`, `"inet:host:port"`
+        /// or `"unix:/path"`.
+        daemon: Option<String> = None, Maybe(NEXT_HOP), of(Connecting);
+        /// Connect to the host of the recipient's route.
+        multigate: bool = false, Flag, of(Destination);
+        /// Rewrite the address once more when it is dequeued and connect to the resulting host.
+        connectcanonical: bool = false, Flag, of(Connecting);
+        /// Strip the source route from RCPT TO after it chose the host.
+        dequeue_removeroute: bool = false, Flag, of(Destination);
+        /// The server is one of ours: XQUOTA and XDFLG may be sent unasked. Without it, as
+        /// `multigate` says.
+        private: bool = false, Flag, of(Delivering);
+        /// Use of MX records.
+        mx: Mx = Mx::default(), Choice,
+            not_yet("MX look-ups are not there yet: hosts are found by their addresses, whatever this says");
+
+        /// How recipients are divided into queue entries.
+        copies: Copies = Copies::default(), Choice, of(Destination),
+            group("How its entries are made and tried");
+        /// Recipients of one queue entry at most.
+        addrsperfile: usize = MAX_ADDRSPERFILE, Count(1..=MAX_ADDRSPERFILE as u64), of(Destination),
+            unit("recipients");
+        /// As a client: recipients of one transaction at most; the others of an entry follow in the
+        /// next ones. 1 for servers that answer the data once for all; by default a whole entry.
+        max_rcpt: usize = MAX_ADDRSPERFILE, Count(1..=1_000_000), of(Delivering),
+            unit("recipients");
+        /// Jobs of this channel at once.
+        maxjobs: NonZeroUsize = DEFAULT_MAXJOBS, Count(1..=10_000), of(Served), live, unit("jobs");
+        /// Waiting messages of one host for each of its jobs.
+        threaddepth: NonZeroUsize = DEFAULT_THREADDEPTH, Count(1..=1_000_000), of(Served), live,
+            unit("messages");
+        /// The pool its jobs run in.
+        pool: String = "DEFAULT".to_owned(), Text, of(Served);
+        /// Waiting times between attempts; the last repeats. Without it, those of the original:
+        /// 1h, 2h, 2h, 4h, 4h, 4h, 8h; half as long for urgent messages, twice as long for
+        /// non-urgent ones.
+        backoff: Option<Vec<Duration>> = None, backoff(), of(Served);
+        /// The same for urgent messages, above `backoff`.
+        urgentbackoff: Option<Vec<Duration>> = None, backoff(), of(Served);
+        /// The same for normal messages, above `backoff`.
+        normalbackoff: Option<Vec<Duration>> = None, backoff(), of(Served);
+        /// The same for non-urgent messages, above `backoff`.
+        nonurgentbackoff: Option<Vec<Duration>> = None, backoff(), of(Served);
+        /// A "mailbox busy" answer is retried after a short random time.
+        mailbox_busy_fast_retry: bool = true, Flag, of(Delivering);
+        /// Connections of one job, each to one host.
+        max_client_threads: NonZeroUsize = DEFAULT_MAX_CLIENT_THREADS, Count(1..=1_000), of(Served),
+            live, unit("connections");
+        /// Waiting entries for each job, where hosts alone would not ask for that many jobs. Without
+        /// it, jobs come with the hosts.
+        filesperjob: Option<NonZeroUsize> = None, Maybe(Count(1..=1_000_000)), of(Served),
+            unit("entries");
+        /// After this time a job gives way to a successor.
+        max_life_time: Duration = minutes(4 * 60), LIFE, of(Served), live_from(1_000);
+        /// After its connections asked for work this often, a job gives way to a successor.
+        max_life_conns: NonZeroUsize = DEFAULT_MAX_LIFE_CONNS, Count(1..=1_000_000_000), of(Served),
+            unit("requests");
+
+        /// Ages of the message at which warnings are sent; at the last it is returned. Without it,
+        /// 3, 6, 9 and 12 days.
+        notices: Option<Vec<Duration>> = None, ages(), of(Destination),
+            group("Who hears of what does not arrive, and when");
+        /// The same for urgent messages, above `notices`.
+        urgentnotices: Option<Vec<Duration>> = None, ages(), of(Destination);
+        /// The same for normal messages, above `notices`.
+        normalnotices: Option<Vec<Duration>> = None, ages(), of(Destination);
+        /// The same for non-urgent messages, above `notices`.
+        nonurgentnotices: Option<Vec<Duration>> = None, ages(), of(Destination);
+        /// Which notices of failure the postmaster gets a copy of.
+        sendpost: PostmasterCopy = PostmasterCopy::default(), Choice, of(Destination);
+        /// Which warnings the postmaster gets a copy of; without it, as `sendpost` says.
+        warnpost: Option<PostmasterCopy> = None, Maybe(Choice), of(Destination);
+
+        /// Only addresses that an alias or the directory produced may enter.
+        viaaliasrequired: bool = false, Flag, of(DestinationOrLocal),
+            group("What it does with addresses and peers");
+        /// The LMTP server takes delivery flags (folder, quota bypass) from the client.
+        flagtransfer: bool = false, Flag, of(LmtpSource);
+        /// Of an LMTP service: the store puts `Delivered-To` and `Received` in front of a message.
+        /// Without it, the store does so unless `flagtransfer` says that the client is a relay of
+        /// ours.
+        trace: Option<bool> = None, Maybe(Flag), of(LmtpSource);
+        /// `message/partial` is put together first.
+        defragment: bool = false, Flag,
+            not_yet("defragmentation is not there yet: partial messages pass as they are");
+        /// Address form of a Sieve fileinto.
+        fileinto: Option<String> = None, Maybe(FileInto),
+            not_yet("Sieve is not there yet: no filter files mail into folders by this address");
+        /// TLS, in each direction of a channel.
+        tls: TlsSides = TlsSides::default(), Nested::new(),
+            not_yet("TLS is not there yet: connections of this channel stay in clear");
+        /// SASL, in each direction of a channel.
+        sasl: SaslSides = SaslSides::default(), Nested::new(),
+            not_yet("authentication is not there yet: it is neither offered nor tried");
+        /// Message submission semantics.
+        submit: bool = false, Flag,
+            not_yet("message submission is not there yet: mail is taken as from any other host");
+        /// Incoming connections may switch to or from this channel by the client's address.
+        switchchannel: Switch = Switch::default(), Choice,
+            not_yet("switching channels is not there yet: connections stay with the channel of their service");
+        /// Channel to switch to after authentication.
+        saslswitchchannel: Option<String> = None, Maybe(Text),
+            not_yet("authentication is not there yet: nothing switches to this channel");
+        /// Complete unqualified addresses with the remote host's name.
+        remotehost: bool = false, Flag,
+            not_yet("completing addresses with the client's name is not there yet: default_domain completes those of clients we vouch for");
+        /// Address reversal on mail enqueued here.
+        reverse: bool = true, Flag,
+            not_yet("address reversal is not there yet: no channel does it, whatever this says");
+        /// Postfix: deliver what aliases and .forward leave to this transport.
+        mailbox_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
+        /// Postfix: deliver everything to this transport at once.
+        local_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
+        /// Postfix: deliver names without a UNIX account to this transport.
+        fallback_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
+        /// What separates user and detail in a local part.
+        recipient_delimiter: String = "+".to_owned(), DELIMITER, of(Local);
+
+        /// As a source: size of a message at most.
+        sourceblocklimit: u64 = 50 << 20, Size(1 << 10..=1 << 40), of(Source),
+            group("What its sessions and jobs may take");
+        /// A larger urgent message leaves as a normal one.
+        urgentblocklimit: Option<u64> = None, blocks(), of(Destination);
+        /// A larger normal message leaves as a non-urgent one.
+        normalblocklimit: Option<u64> = None, blocks(), of(Destination);
+        /// A larger non-urgent message leaves after all others.
+        nonurgentblocklimit: Option<u64> = None, blocks(), of(Destination);
+        /// As a source: a message to more recipients, lists expanded, is held.
+        holdlimit: Option<usize> = None, Maybe(Count(1..=1_000_000)), of(SmtpSource),
+            unit("recipients");
+        /// As a source: recipients of a message at most; more get 452.
+        recipientlimit: usize = 1_000, Count(1..=1_000_000), of(Source), unit("recipients");
+        /// Envelopes must be written as the RFCs say: no dots where none may be, addresses in
+        /// brackets, upper-case hexadecimal in xtext.
+        strict_envelopes: bool = false, Flag, of(Source);
+        /// A client that sends commands before the reply which they have to wait for (RFC 2920
+        /// section 3.1) is cut off.
+        forbid_unauth_pipelining: bool = true, Flag, of(Source);
+        /// As a server: length of a command line, CRLF included (RFC 5321 wants 512).
+        commandlinelimit: usize = 2_048, Size(512..=1 << 16), of(Source);
+        /// Length of a line of content, CRLF included, as a server and as a client; a message with a
+        /// longer one is refused (RFC 5321 asks for 1,000).
+        max_line: usize = 1 << 20, Size(1_000..=16 << 20), of(SourceOrDelivering);
+        /// As a server: commands without a message handed over before 421.
+        disconnectcommandlimit: usize = 1_000, Count(1..=1_000_000_000), of(Source),
+            unit("commands");
+        /// As a server: commands in error before 421.
+        disconnectbadcommandlimit: usize = 20, Count(1..=1_000_000_000), of(Source),
+            unit("commands");
+        /// As a server: waiting for a command.
+        command_receive_time: Duration = minutes(5), PATIENCE, of(Source);
+        /// As a server: waiting for more content.
+        data_receive_time: Duration = minutes(5), PATIENCE, of(Source);
+        /// As a client: connecting.
+        connect_time: Duration = Duration::from_secs(30), PATIENCE, of(Delivering);
+        /// As a client: waiting for the reply to a command.
+        command_transmit_time: Duration = minutes(5), PATIENCE, of(Delivering);
+        /// As a client: waiting for the replies after the data.
+        status_data_receive_time: Duration = minutes(10), PATIENCE, of(Delivering);
+        /// As a client: how long a connection without work is kept.
+        idle_time: Duration = Duration::from_secs(2), Time(Duration::ZERO..=*PATIENCE.0.end()),
+            of(Delivering), live_from(1_000);
+    }
+}
+
+choice! {
+    /// What the jobs of a channel do.
+    pub enum Program {
+        /// Aliases end here; nothing is delivered by it.
+        Local,
+        /// SMTP in, SMTP out.
+        Smtp,
+        /// LMTP in, LMTP out.
+        Lmtp,
+        /// Puts mail through rewriting again, visible to access checks.
+        Process,
+        /// Puts mail through rewriting again, invisible to access checks.
+        Reprocess,
+        /// Keeps mail until an operator releases it.
+        Hold,
+        /// Hands mail to an approved program.
+        Pipe,
+        /// Forgets mail.
+        Bitbucket,
+    }
+}
+
+choice! {
     /// How recipients are divided into queue entries.
-    pub copies: Copies,
-    /// Recipients of one queue entry at most; 1 to 64, default 64.
-    pub addrsperfile: usize,
-    /// As a client: recipients of one transaction at most; the others of an entry follow in the
-    /// next ones. 1 for servers that answer the data once for all; default 64, which is a whole
-    /// entry.
-    pub max_rcpt: usize,
-    /// Jobs of this channel at once; default 10.
-    pub maxjobs: NonZeroUsize,
-    /// Waiting messages of one host for each of its jobs; default 10.
-    pub threaddepth: NonZeroUsize,
-    /// The pool its jobs run in.
-    pub pool: String,
-    /// Waiting times between attempts; the last repeats. `None` is the built-in series.
-    pub backoff: Option<Vec<Duration>>,
-    /// The same for urgent messages, above `backoff`.
-    pub urgentbackoff: Option<Vec<Duration>>,
-    /// The same for normal messages.
-    pub normalbackoff: Option<Vec<Duration>>,
-    /// The same for non-urgent messages.
-    pub nonurgentbackoff: Option<Vec<Duration>>,
-    /// Ages of the message at which warnings are sent; at the last it is returned. `None` is 3,
-    /// 6, 9 and 12 days.
-    pub notices: Option<Vec<Duration>>,
-    /// The same for urgent messages, above `notices`.
-    pub urgentnotices: Option<Vec<Duration>>,
-    /// The same for normal messages.
-    pub normalnotices: Option<Vec<Duration>>,
-    /// The same for non-urgent messages.
-    pub nonurgentnotices: Option<Vec<Duration>>,
-    /// Which notices of failure the postmaster gets a copy of; default `Never`.
-    pub sendpost: PostmasterCopy,
-    /// The same for warnings; as `sendpost` when not given.
-    pub warnpost: Option<PostmasterCopy>,
-    /// An urgent message of more octets leaves as a normal one.
-    pub urgentblocklimit: Option<u64>,
-    /// A normal message of more octets leaves as a non-urgent one.
-    pub normalblocklimit: Option<u64>,
-    /// A non-urgent message of more octets leaves after all others.
-    pub nonurgentblocklimit: Option<u64>,
-    /// As a source: a message to more recipients, lists expanded, is held.
-    pub holdlimit: Option<usize>,
-    /// A "mailbox busy" answer is retried after a short random time; default true.
-    pub mailbox_busy_fast_retry: bool,
-    /// Threads of one job, each a connection to one host; 1 to 1,000, default 10.
-    pub max_client_threads: NonZeroUsize,
-    /// Waiting entries for each job, where threads alone would not ask for that many; 1 to
-    /// 1,000,000. `None`: jobs come with the threads.
-    pub filesperjob: Option<NonZeroUsize>,
-    /// After this time a job gives way to a successor; 1 second to 30 days, default 4 hours.
-    pub max_life_time: Duration,
-    /// After its threads asked for work this often, a job gives way to a successor; 1 to
-    /// 1,000,000,000, default 20,000.
-    pub max_life_conns: NonZeroUsize,
-    /// Only addresses that an alias or the directory produced may enter.
-    pub viaaliasrequired: bool,
-    /// The LMTP server takes delivery flags (folder, quota bypass) from the client.
-    pub flagtransfer: bool,
-    /// Of an LMTP service: the store puts `Delivered-To` and `Received` in front of a message; when
-    /// not given, it does so unless `flagtransfer` says that the client is a relay of ours.
-    pub trace: Option<bool>,
-    /// `message/partial` is put together first.
-    pub defragment: bool,
-    /// Address form of a Sieve fileinto.
-    pub fileinto: Option<String>,
-    /// TLS.
-    pub tls: Sides,
-    /// SASL.
-    pub sasl: Sides,
-    /// Message submission semantics.
-    pub submit: bool,
-    /// Incoming connections may switch to or from this channel by the client's address.
-    pub switchchannel: Switch,
-    /// Channel to switch to after authentication.
-    pub saslswitchchannel: Option<String>,
-    /// Complete unqualified addresses with the remote host's name.
-    pub remotehost: bool,
-    /// Address reversal on mail enqueued here; default true.
-    pub reverse: bool,
-    /// Postfix: deliver what aliases and .forward leave to this transport.
-    pub mailbox_transport: Option<String>,
-    /// Postfix: deliver everything to this transport at once.
-    pub local_transport: Option<String>,
-    /// Postfix: deliver names without a UNIX account to this transport.
-    pub fallback_transport: Option<String>,
-    /// What separates user and detail in a local part.
-    pub recipient_delimiter: String,
-    /// As a source: octets of a message at most; default 50 MiB.
-    pub sourceblocklimit: u64,
-    /// As a source: recipients of a message at most, more get 452; default 1,000.
-    pub recipientlimit: usize,
-    /// As a server: octets of a command line, CRLF included; default 2,048 (RFC 5321 wants 512).
-    pub commandlinelimit: usize,
-    /// Envelopes must be written as the RFCs say: no dots where none may be, addresses in brackets,
-    /// upper-case hexadecimal in xtext.
-    pub strict_envelopes: bool,
-    /// A client that sends commands before the reply which they have to wait for (RFC 2920 section
-    /// 3.1) is cut off; default true.
-    pub forbid_unauth_pipelining: bool,
-    /// Octets of a line of content, CRLF included, as a server and as a client; a message with a
-    /// longer one is refused. Default 1 MiB (RFC 5321 asks for 1,000).
-    pub max_line: usize,
-    /// As a server: commands without a message handed over before 421; default 1,000.
-    pub disconnectcommandlimit: usize,
-    /// As a server: commands in error before 421; default 20.
-    pub disconnectbadcommandlimit: usize,
-    /// As a server: waiting for a command; default 5 minutes.
-    pub command_receive_time: Duration,
-    /// As a server: waiting for more content; default 5 minutes.
-    pub data_receive_time: Duration,
-    /// As a client: connecting; default 30 seconds.
-    pub connect_time: Duration,
-    /// As a client: waiting for the reply to a command; default 5 minutes.
-    pub command_transmit_time: Duration,
-    /// As a client: waiting for the replies after the data; default 10 minutes.
-    pub status_data_receive_time: Duration,
-    /// As a client: how long a connection without work is kept; default 2 seconds.
-    pub idle_time: Duration,
+    pub enum Copies = SingleSys {
+        /// One entry per destination host.
+        SingleSys,
+        /// One entry per recipient.
+        Single,
+        /// One entry for the channel, up to `addrsperfile`.
+        Multiple,
+    }
 }
 
-/// What the jobs of a channel do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Program {
-    /// Aliases end here; nothing is delivered by it.
-    Local,
-    /// SMTP in, SMTP out.
-    Smtp,
-    /// LMTP in, LMTP out.
-    Lmtp,
-    /// Puts mail through rewriting again, visible to access checks.
-    Process,
-    /// Puts mail through rewriting again, invisible to access checks.
-    Reprocess,
-    /// Keeps mail until an operator releases it.
-    Hold,
-    /// Hands mail to an approved program.
-    Pipe,
-    /// Forgets mail.
-    Bitbucket,
+choice! {
+    /// Use of MX records.
+    pub enum Mx = Default {
+        /// MX records, for SMTP.
+        Default,
+        /// MX records always.
+        Mx,
+        /// Address records only.
+        NoMx,
+        /// No DNS at all: literals and the hosts file.
+        NoDns,
+    }
 }
 
-/// How recipients are divided into queue entries.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Copies {
-    /// One entry per destination host.
-    #[default]
-    SingleSys,
-    /// One entry per recipient.
-    Single,
-    /// One entry for the channel, up to `addrsperfile`.
-    Multiple,
+choice! {
+    /// Which notices the postmaster gets a copy of.
+    pub enum PostmasterCopy = Never {
+        /// None (`nosendpost`).
+        Never,
+        /// Those that cannot be sent because the message had no sender (`errsendpost`).
+        Error,
+        /// All but those (`copysendpost`).
+        Copy,
+        /// All (`sendpost`).
+        Always,
+    }
 }
 
-/// Use of MX records.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Mx {
-    /// MX records, for SMTP.
-    #[default]
-    Default,
-    /// MX records always.
-    Mx,
-    /// Address records only.
-    NoMx,
-    /// No DNS at all: literals and the hosts file.
-    NoDns,
-}
-
-/// Which notices the postmaster gets a copy of.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum PostmasterCopy {
-    /// None (`nosendpost`).
-    #[default]
-    Never,
-    /// Those that cannot be sent because the message had no sender (`errsendpost`).
-    Error,
-    /// All but those (`copysendpost`).
-    Copy,
-    /// All (`sendpost`).
-    Always,
-}
-
-/// Whether connections switch channels by the client's address.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Switch {
-    /// Others may switch to this one, it does not switch away.
-    #[default]
-    Allow,
-    /// Connections switch away from it and to it.
-    Switch,
-    /// Neither.
-    No,
+choice! {
+    /// Whether connections switch channels by the client's address.
+    pub enum Switch = Allow {
+        /// Others may switch to this one, it does not switch away.
+        Allow,
+        /// Connections switch away from it and to it.
+        Switch,
+        /// Neither.
+        No,
+    }
 }
 
 impl Channel {
     /// A channel with every default, as if the file gave these three fields alone.
     pub fn new(name: &str, tag: &str, program: Program) -> Self {
-        let minutes = |n: u64| Duration::from_secs(60 * n);
-        Self {
-            name: name.to_owned(),
-            tag: tag.to_owned(),
-            program,
-            port: None,
-            daemon: None,
-            multigate: false,
-            connectcanonical: false,
-            dequeue_removeroute: false,
-            private: false,
-            mx: Mx::default(),
-            copies: Copies::default(),
-            addrsperfile: MAX_ADDRSPERFILE,
-            max_rcpt: MAX_ADDRSPERFILE,
-            maxjobs: DEFAULT_MAXJOBS,
-            threaddepth: DEFAULT_THREADDEPTH,
-            pool: "DEFAULT".to_owned(),
-            backoff: None,
-            urgentbackoff: None,
-            normalbackoff: None,
-            nonurgentbackoff: None,
-            notices: None,
-            urgentnotices: None,
-            normalnotices: None,
-            nonurgentnotices: None,
-            sendpost: PostmasterCopy::default(),
-            warnpost: None,
-            urgentblocklimit: None,
-            normalblocklimit: None,
-            nonurgentblocklimit: None,
-            holdlimit: None,
-            mailbox_busy_fast_retry: true,
-            max_client_threads: DEFAULT_MAX_CLIENT_THREADS,
-            filesperjob: None,
-            max_life_time: minutes(4 * 60),
-            max_life_conns: DEFAULT_MAX_LIFE_CONNS,
-            viaaliasrequired: false,
-            flagtransfer: false,
-            trace: None,
-            defragment: false,
-            fileinto: None,
-            tls: Sides::default(),
-            sasl: Sides::default(),
-            submit: false,
-            switchchannel: Switch::default(),
-            saslswitchchannel: None,
-            remotehost: false,
-            reverse: true,
-            mailbox_transport: None,
-            local_transport: None,
-            fallback_transport: None,
-            recipient_delimiter: "+".to_owned(),
-            sourceblocklimit: 50 << 20,
-            recipientlimit: 1_000,
-            commandlinelimit: 2_048,
-            strict_envelopes: false,
-            forbid_unauth_pipelining: true,
-            max_line: 1 << 20,
-            disconnectcommandlimit: 1_000,
-            disconnectbadcommandlimit: 20,
-            command_receive_time: minutes(5),
-            data_receive_time: minutes(5),
-            connect_time: Duration::from_secs(30),
-            command_transmit_time: minutes(5),
-            status_data_receive_time: minutes(10),
-            idle_time: Duration::from_secs(2),
-        }
+        Self { name: name.to_owned(), tag: tag.to_owned(), program, ..Self::blank() }
     }
 
     /// Whether the store puts its trace in front of what comes by this channel.
@@ -302,6 +287,107 @@ impl Channel {
         self.trace.unwrap_or(!self.flagtransfer)
     }
 }
+
+/// What `channel_defaults` gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelDefaults {
+    /// A channel that says nothing itself.
+    base: Channel,
+    /// The fields that need not be repeated.
+    given: Vec<&'static str>,
+}
+
+/// `channel_defaults`, and the channels they are merged into.
+pub(crate) struct Channels(pub(crate) ChannelDefaults);
+
+/// `channel_defaults` itself.
+struct Defaults;
+
+/// The section above the channels; it exists in the file only.
+impl Section for ChannelDefaults {
+    const ABOUT: &'static str = "";
+
+    fn blank() -> Self {
+        Self { base: Channel::blank(), given: Vec::new() }
+    }
+
+    fn fields(&mut self, form: &mut impl Form) {
+        const SETTING: &Setting = &Setting::new(
+            "channel_defaults",
+            "What channels take that do not say otherwise: any settings of a channel.",
+        );
+        form.field(SETTING, Defaults, self);
+    }
+}
+
+impl Kind<ChannelDefaults> for Defaults {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<ChannelDefaults> {
+        let mut defaults = ChannelDefaults::blank();
+        let mut fields = Fields::open(node, reader)?.without_required();
+        defaults.base.fields(&mut fields);
+        defaults.given = fields.finish();
+        Some(defaults)
+    }
+
+    fn print(&self, value: &ChannelDefaults) -> Document {
+        print_section(&value.base)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of("section of settings of a channel")
+    }
+}
+
+impl Kind<Channel> for Channels {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Channel> {
+        let ChannelDefaults { base, given } = &self.0;
+        let mut channel = base.clone();
+        // Kept even when it cannot be read: the index of the others must not change.
+        let Some(fields) = Fields::open(node, reader) else { return Some(channel) };
+        let mut fields = fields.settled(given);
+        channel.fields(&mut fields);
+        if !fields.finish().contains(&"private") && !given.contains(&"private") {
+            channel.private = channel.multigate;
+        }
+        Some(channel)
+    }
+
+    fn print(&self, value: &Channel) -> Document {
+        print_section(value)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::section::<Channel>()
+    }
+}
+
+fn backoff() -> Maybe<Series> {
+    Maybe(Series { most: 8, repeats: true })
+}
+
+fn ages() -> Maybe<Series> {
+    Maybe(Series { most: 5, repeats: false })
+}
+
+fn blocks() -> Maybe<Size> {
+    Maybe(Size(0..=1 << 40))
+}
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(60 * n)
+}
+
+const LIFE: Time = Time(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3_600));
+
+const DELIMITER: Formed = Formed {
+    is: |text| {
+        text.len() <= 8 && text.bytes().all(|c| c.is_ascii_punctuation() && !b"@\"<>".contains(&c))
+    },
+    expected: "punctuation is expected, such as \"+\"; \"\" for none",
+};
+
+const NO_TRANSPORTS: &str = "the local channel's transports are not there yet: mail that would go to them is refused for \
+     now (451)";
 
 /// The waits between attempts at urgent messages where no `backoff` is given, in minutes, as in the
 /// original (sun-mta-engine 3.7).

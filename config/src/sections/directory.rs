@@ -5,15 +5,17 @@ use std::{path::PathBuf, time::Duration};
 use crate::file::{
     collections::{List, Maybe},
     document::Document,
-    form::{Form, Kind, Nested, Section, print_section, read_into},
+    form::{Kind, Nested, Section, print_section, read_into},
     kinds::{Choice, Count, PATIENCE, Path, Text, WAIT},
     names::LDAP_SERVER,
+    pieces,
     reader::{Node, Reader, suggest},
+    shape::{Part, Shape},
     source::shorten,
 };
 
 /// The directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Directory {
     /// An LDIF file with the entries and attributes an LDAP server would give.
     Ldif {
@@ -24,117 +26,69 @@ pub enum Directory {
     Ldap(Ldap),
 }
 
-/// An LDAP directory, reached by any of several replicas.
-#[derive(Clone, Debug)]
-pub struct Ldap {
-    /// `ldap://host:port`, tried in order.
-    pub servers: Vec<String>,
-    /// DN to bind as; empty is anonymous.
-    pub bind_dn: String,
-    /// File that holds the password, alone on its first line.
-    pub bind_password_file: Option<PathBuf>,
-    /// Root of users, groups and organizations.
-    pub user_base: String,
-    /// How domains are found.
-    pub schema: Schema,
-    /// For each operation.
-    pub timeout: Duration,
-    /// Connections held at once.
-    pub max_connections: usize,
-    /// Answers remembered.
-    pub cache: Cache,
-}
-
-/// How domains are found in the tree.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Schema {
-    /// A separate DC tree.
-    Schema1,
-    /// Organization entries carry their domain.
-    #[default]
-    Schema2,
-}
-
-/// Bounds of the look-up cache.
-#[derive(Clone, Copy, Debug)]
-pub struct Cache {
-    /// Answers remembered at most; default 100,000.
-    pub entries: usize,
-    /// How long an answer is believed; default 10 minutes.
-    pub ttl: Duration,
-    /// How long "no such entry" is believed; default 1 minute.
-    pub negative_ttl: Duration,
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            entries: 100_000,
-            ttl: Duration::from_secs(600),
-            negative_ttl: Duration::from_secs(60),
-        }
+section! {
+    /// An LDAP directory, reached by any of several replicas. It is not there yet: the engine does
+    /// not start with it.
+    pub struct Ldap {
+        /// Servers, tried in order.
+        servers: Vec<String> = Vec::new(), List(LDAP_SERVER),
+            example(r#"["ldap://localhost:389"]"#);
+        /// DN to bind as; empty is anonymous.
+        bind_dn: String = String::new(), Text;
+        /// File that holds the password, alone on its first line.
+        bind_password_file: Option<PathBuf> = None, Maybe(Path);
+        /// Root of users, groups and organizations.
+        user_base: String = String::new(), Text, example(r#""dc=example,dc=org""#);
+        /// How domains are found.
+        schema: Schema = Schema::default(), Choice;
+        /// For each operation.
+        timeout: Duration = Duration::from_secs(10), PATIENCE;
+        /// Connections held at once.
+        max_connections: usize = 8, Count(1..=1_000), unit("connections");
+        /// Answers remembered.
+        cache: Cache = Cache::default(), Nested::new();
     }
 }
 
-impl Ldap {
-    /// No server yet, and every default.
-    pub(crate) fn blank() -> Self {
-        Self {
-            servers: Vec::new(),
-            bind_dn: String::new(),
-            bind_password_file: None,
-            user_base: String::new(),
-            schema: Schema::default(),
-            timeout: Duration::from_secs(10),
-            max_connections: 8,
-            cache: Cache::default(),
-        }
+choice! {
+    /// How domains are found in the tree.
+    pub enum Schema = Schema2 {
+        /// A separate DC tree.
+        Schema1,
+        /// Organization entries carry their domain.
+        Schema2,
     }
 }
 
-impl Section for Ldap {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.required(
-            "servers",
-            r#"["ldap://localhost:389"]"#,
-            List(LDAP_SERVER),
-            &mut self.servers,
-        );
-        form.field("bind_dn", Text, &mut self.bind_dn);
-        form.field("bind_password_file", Maybe(Path), &mut self.bind_password_file);
-        form.required("user_base", r#""dc=example,dc=org""#, Text, &mut self.user_base);
-        form.field("schema", Choice(SCHEMA), &mut self.schema);
-        form.field("timeout", PATIENCE, &mut self.timeout);
-        form.field("max_connections", Count(1..=1_000), &mut self.max_connections);
-        form.field("cache", Nested(Cache::default), &mut self.cache);
+section! {
+    /// Bounds of the look-up cache.
+    pub struct Cache {
+        /// Answers remembered at most.
+        entries: usize = 100_000, Count(0..=100_000_000), unit("answers");
+        /// How long an answer is believed.
+        ttl: Duration = Duration::from_secs(600), WAIT;
+        /// How long "no such entry" is believed.
+        negative_ttl: Duration = Duration::from_secs(60), WAIT;
     }
 }
 
-impl Section for Cache {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.field("entries", Count(0..=100_000_000), &mut self.entries);
-        form.field("ttl", WAIT, &mut self.ttl);
-        form.field("negative_ttl", WAIT, &mut self.negative_ttl);
+impl Copy for Cache {}
+
+section! {
+    /// An LDIF file with the entries and attributes an LDAP server would give.
+    pub struct LdifFile {
+        /// The file. Without it, the built-in directory: alice, bob and the list team, all at
+        /// relais.example.
+        file: Option<PathBuf> = None, Maybe(Path), queue;
     }
 }
 
 /// `Ldif(...)` or `Ldap(...)`.
 pub(crate) struct AnyDirectory;
 
-#[derive(Clone, Default)]
-struct Ldif {
-    file: Option<PathBuf>,
-}
-
-impl Section for Ldif {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.field("file", Maybe(Path), &mut self.file);
-    }
-}
-
 impl Kind<Directory> for AnyDirectory {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Directory> {
-        let (name, text) = crate::file::pieces::variant(node.text).unwrap_or((node.text, ""));
+        let (name, text) = pieces::variant(node.text).unwrap_or((node.text, ""));
         let fields = Node { text: if text.is_empty() { "()" } else { text }, ..node.clone() };
         match name {
             "Ldif" if text.trim_start_matches(['(', ' ', '\n']).starts_with('"') => {
@@ -143,7 +97,7 @@ impl Kind<Directory> for AnyDirectory {
                 None
             }
             "Ldif" => {
-                let mut ldif = Ldif::default();
+                let mut ldif = LdifFile::blank();
                 read_into(&fields, reader, &mut ldif)?;
                 Some(Directory::Ldif { file: ldif.file })
             }
@@ -171,11 +125,14 @@ impl Kind<Directory> for AnyDirectory {
 
     fn print(&self, value: &Directory) -> Document {
         let (name, fields) = match value {
-            Directory::Ldif { file } => ("Ldif", print_section(&Ldif { file: file.clone() })),
+            Directory::Ldif { file } => ("Ldif", print_section(&LdifFile { file: file.clone() })),
             Directory::Ldap(ldap) => ("Ldap", print_section(ldap)),
         };
         Document::Variant(name, Box::new(fields))
     }
-}
 
-const SCHEMA: &[(&str, Schema)] = &[("Schema1", Schema::Schema1), ("Schema2", Schema::Schema2)];
+    fn shape(&self) -> Shape {
+        let parts = vec![Part::of::<LdifFile>(Some("Ldif")), Part::of::<Ldap>(Some("Ldap"))];
+        Shape { parts, ..Shape::of("Ldif(...) or Ldap(...)") }
+    }
+}

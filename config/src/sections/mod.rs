@@ -1,13 +1,41 @@
-//! The sections of the file, one module each.
+//! The sections of the file, one module each: a table of settings, and what belongs to it.
+
+#[macro_use]
+mod table;
 
 pub mod admin;
 pub mod channel;
-pub(crate) mod channel_fields;
 pub(crate) mod config;
 pub mod directory;
 pub mod dispatcher;
 pub mod job_controller;
 pub mod notary;
+pub(crate) mod settings;
 pub mod spool;
 pub mod store;
 pub mod tls;
+
+use crate::file::form::Section;
+
+/// Sections that say everything by default.
+macro_rules! complete_by_default {
+    ($($section:ty),*) => {$(
+        impl Default for $section {
+            fn default() -> Self {
+                Self::blank()
+            }
+        }
+    )*};
+}
+
+complete_by_default!(
+    admin::Admin,
+    directory::Cache,
+    dispatcher::Dispatcher,
+    dispatcher::Limits,
+    notary::Notary,
+    spool::Spool,
+    store::Quota,
+    tls::SaslSides,
+    tls::TlsSides
+);

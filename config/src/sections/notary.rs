@@ -4,64 +4,39 @@ use std::path::PathBuf;
 
 use crate::file::{
     collections::Maybe,
-    form::{Form, Section},
     kinds::{Choice, Formed, Path, Size},
     names::is_mailbox,
 };
 
-/// How delivery status notifications (RFC 3464) are written. When they are sent is a matter of the
-/// channels: `notices`, `sendpost`, `warnpost`.
-#[derive(Clone, Debug)]
-pub struct Notary {
-    /// Who signs, and who gets the copies that `sendpost` and `warnpost` ask for; default
-    /// `postmaster@` the default domain.
-    pub postmaster: Option<String>,
-    /// The language of senders who name none in `Accept-Language` or the like; default `"en"`.
-    pub language: String,
-    /// A folder of texts that stand above the built-in ones: `<language>/return_failed.txt`, ...
-    pub templates: Option<PathBuf>,
-    /// A message of more octets comes back as its header alone, whatever the sender asked for;
-    /// default 64 KiB. (The original: `CONTENT_RETURN_BLOCK_LIMIT`.)
-    pub content_return_limit: u64,
-    /// What becomes of a notice that is refused itself; default `Postmaster`.
-    pub double_bounces: DoubleBounces,
-}
-
-/// What becomes of a notice of ours that is refused itself, or waits for too long.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum DoubleBounces {
-    /// The postmaster gets it; one that even the postmaster does not get is held.
-    #[default]
-    Postmaster,
-    /// It ends, with a warning in the log. (The channels' `sendpost` still has its say.)
-    Log,
-}
-
-impl Default for Notary {
-    fn default() -> Self {
-        Self {
-            postmaster: None,
-            language: "en".to_owned(),
-            templates: None,
-            content_return_limit: 64 << 10,
-            double_bounces: DoubleBounces::default(),
-        }
+section! {
+    /// How delivery status notifications (RFC 3464) are written. When they are sent is a matter of
+    /// the channels: `notices`, `sendpost`, `warnpost`.
+    pub struct Notary {
+        /// Who signs, and who gets the copies that `sendpost` and `warnpost` ask for. Without it,
+        /// `postmaster@` the default domain.
+        postmaster: Option<String> = None, Maybe(MAILBOX), queue;
+        /// The language of notices to senders who name none in `Accept-Language` or the like.
+        language: String = "en".to_owned(), LANGUAGE, queue;
+        /// A folder of texts that stand above the built-in ones: `<language>/return_failed.txt`,
+        /// ...
+        templates: Option<PathBuf> = None, Maybe(Path), queue;
+        /// A larger message comes back as its header alone, whatever the sender asked for. (The
+        /// original: `CONTENT_RETURN_BLOCK_LIMIT`.)
+        content_return_limit: u64 = 64 << 10, Size(0..=16 << 20), queue;
+        /// What becomes of a notice that is refused itself, or waits for too long.
+        double_bounces: DoubleBounces = DoubleBounces::default(), Choice, queue;
     }
 }
 
-impl Section for Notary {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.field("postmaster", Maybe(MAILBOX), &mut self.postmaster);
-        form.field("language", LANGUAGE, &mut self.language);
-        form.field("templates", Maybe(Path), &mut self.templates);
-        let most = 0..=16 << 20;
-        form.field("content_return_limit", Size(most), &mut self.content_return_limit);
-        form.field("double_bounces", Choice(DOUBLE_BOUNCES), &mut self.double_bounces);
+choice! {
+    /// What becomes of a notice of ours that is refused itself, or waits for too long.
+    pub enum DoubleBounces = Postmaster {
+        /// The postmaster gets it; one that even the postmaster does not get is held.
+        Postmaster,
+        /// It ends, with a warning in the log. (The channels' `sendpost` still has its say.)
+        Log,
     }
 }
-
-const DOUBLE_BOUNCES: &[(&str, DoubleBounces)] =
-    &[("Postmaster", DoubleBounces::Postmaster), ("Log", DoubleBounces::Log)];
 
 const MAILBOX: Formed = Formed {
     is: is_mailbox,

@@ -4,86 +4,53 @@ use std::path::PathBuf;
 
 use crate::file::{
     collections::Maybe,
-    form::{Form, Nested, Section},
+    form::Nested,
     kinds::{Choice, Count, Path, Size},
 };
 
-/// Maildir++ mailboxes at `path/<domain>/<uid>/Maildir`.
-#[derive(Clone, Debug)]
-pub struct Store {
-    /// Root of the partition.
-    pub path: PathBuf,
+section! {
+    /// Maildir++ mailboxes at `path/<domain>/<uid>/Maildir`. Without this section the engine keeps
+    /// no mailboxes.
+    pub struct Store {
+        /// Root of the partition.
+        path: PathBuf = PathBuf::new(), Path, example(r#""store""#);
+        /// Which mailboxes come into being by a delivery.
+        autocreate: Autocreate = Autocreate::default(), Choice;
+        /// For mailboxes whose sender named no quota.
+        default_quota: Quota = Quota::default(), Nested::new();
+    }
+}
+
+choice! {
     /// Which mailboxes come into being by a delivery.
-    pub autocreate: Autocreate,
-    /// For mailboxes whose sender named no quota.
-    pub default_quota: Quota,
-}
-
-/// Which mailboxes come into being by a delivery.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Autocreate {
-    /// None: an unknown user is `511 5.1.1`.
-    #[default]
-    No,
-    /// The INBOX of any user that the relay names; an unknown folder falls back to it.
-    Inbox,
-    /// The INBOX and any `+folder`.
-    All,
-}
-
-/// `None` is unlimited.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Quota {
-    /// Octets of all messages together.
-    pub size: Option<u64>,
-    /// Number of messages.
-    pub messages: Option<u64>,
-}
-
-/// UNIX mailboxes of this machine.
-#[derive(Clone, Debug)]
-pub struct Native {
-    /// One mbox per user lies here.
-    pub path: PathBuf,
-}
-
-impl Store {
-    /// No path yet, and every default.
-    pub(crate) fn blank() -> Self {
-        Self {
-            path: PathBuf::new(),
-            autocreate: Autocreate::default(),
-            default_quota: Quota::default(),
-        }
+    pub enum Autocreate = No {
+        /// None: an unknown user is `511 5.1.1`.
+        No,
+        /// The INBOX of any user that the relay names; an unknown folder falls back to it.
+        Inbox,
+        /// The INBOX and any `+folder`.
+        All,
     }
 }
 
-impl Native {
-    pub(crate) fn blank() -> Self {
-        Self { path: PathBuf::new() }
+section! {
+    /// How much a mailbox may hold.
+    pub struct Quota {
+        /// All messages together; without it there is no limit.
+        size: Option<u64> = None, Maybe(Size(0..=u64::MAX));
+        /// Number of messages; without it there is no limit.
+        messages: Option<u64> = None, Maybe(Count(0..=u64::MAX)), unit("messages");
     }
 }
 
-impl Section for Store {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.required("path", r#""store""#, Path, &mut self.path);
-        form.field("autocreate", Choice(AUTOCREATE), &mut self.autocreate);
-        form.field("default_quota", Nested(Quota::default), &mut self.default_quota);
+impl Copy for Quota {}
+
+impl Eq for Quota {}
+
+section! {
+    /// UNIX mailboxes of this machine.
+    pub struct Native {
+        /// One mbox per user lies here.
+        path: PathBuf = PathBuf::new(), Path, example(r#""store""#);
     }
 }
-
-impl Section for Quota {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.field("size", Maybe(Size(0..=u64::MAX)), &mut self.size);
-        form.field("messages", Maybe(Count(0..=u64::MAX)), &mut self.messages);
-    }
-}
-
-impl Section for Native {
-    fn fields(&mut self, form: &mut impl Form) {
-        form.required("path", r#""store""#, Path, &mut self.path);
-    }
-}
-
-const AUTOCREATE: &[(&str, Autocreate)] =
-    &[("No", Autocreate::No), ("Inbox", Autocreate::Inbox), ("All", Autocreate::All)];

@@ -4,7 +4,7 @@ use crate::{
     check::not_yet::{Roles, never},
     file::{
         document::{Document, WIDTH},
-        form::print_section,
+        form::{Section, print_section},
     },
     sections::{
         channel::{
@@ -13,7 +13,8 @@ use crate::{
         },
         config::Config,
         dispatcher::Service,
-        job_controller::Pool,
+        job_controller::{JobController, Pool},
+        settings::is_required,
     },
 };
 use std::time::Duration;
@@ -102,7 +103,7 @@ fn prune(value: Document, blank: Option<&Document>, hidden: &dyn Fn(&str) -> boo
         Document::Section(fields) => {
             let kept = fields.into_iter().filter(|(name, value)| {
                 let by_default = blank.and_then(|blank| field(blank, name)) == Some(value);
-                !by_default || REQUIRED.contains(&name.as_str()) || !hidden(name)
+                !by_default || is_required(name) || !hidden(name)
             });
             Document::Section(kept.collect())
         }
@@ -114,7 +115,7 @@ fn prune(value: Document, blank: Option<&Document>, hidden: &dyn Fn(&str) -> boo
 }
 
 fn channels(value: Document, roles: &Roles<'_>, changed: bool) -> Document {
-    let mut blank = Channel::new("", "", Program::Local);
+    let mut blank = Channel::blank();
     blank.complete();
     let Document::List(list) = value else { return value };
     let pruned = list.into_iter().enumerate().map(|(i, channel)| {
@@ -139,9 +140,9 @@ fn services(value: Document, changed: bool) -> Document {
 }
 
 fn pools(value: Document, changed: bool) -> Document {
-    let blank = print_section(&Pool::by_default());
+    let blank = print_section(&Pool::blank());
     let value = each(value, "pools", &|pool| prune(pool, Some(&blank), &|_| changed));
-    let controller = print_section(&crate::sections::job_controller::JobController::blank());
+    let controller = print_section(&JobController::blank());
     if changed { prune(value, Some(&controller), &|_| true) } else { value }
 }
 
@@ -162,7 +163,3 @@ fn field<'d>(document: &'d Document, name: &str) -> Option<&'d Document> {
     let Document::Section(fields) = document else { return None };
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
 }
-
-/// Fields that have no default.
-const REQUIRED: &[&str] =
-    &["name", "tag", "program", "channel", "servers", "user_base", "path", "certificate", "key"];

@@ -7,7 +7,7 @@ use crate::{
         channel::{Channel, Program},
         config::Config,
         job_controller::DEFAULT_POOL,
-        tls::{Insist, Sides},
+        tls::{Insist, SaslSides},
     },
 };
 
@@ -118,7 +118,7 @@ fn has_credentials(
         let accepted = "tls: (certificate: \"...\", key: \"...\") is expected beside channels";
         reader.mistake_at(&path("tls.server"), "there is no certificate for TLS", accepted);
     }
-    let Sides { client, credentials, .. } = &channel.sasl;
+    let SaslSides { client, credentials, .. } = &channel.sasl;
     if *client != Insist::No && credentials.is_none() {
         let message = "a client that authenticates needs credentials";
         let accepted = "credentials: \"FILE\" is expected beside client";

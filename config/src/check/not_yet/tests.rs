@@ -57,23 +57,23 @@ fn every_field_is_in_force_or_named() {
     let row = |field: &String| {
         let mut around = field.as_str();
         loop {
-            if FIELDS.iter().any(|(path, _)| *path == around) {
+            if NEEDS.iter().any(|(path, _)| *path == around) {
                 return true;
             }
             let Some(end) = around.rfind('.') else { return false };
             around = &around[..end];
-            let whole = FIELDS.iter().find(|(path, _)| *path == around);
+            let whole = NEEDS.iter().find(|(path, _)| *path == around);
             if !matches!(whole, Some((_, Need::Behaviour(_)))) {
                 return false;
             }
         }
     };
     let without: Vec<_> = found.iter().filter(|field| !row(field)).collect();
-    assert!(without.is_empty(), "say in FIELDS what these need: {without:?}");
+    assert!(without.is_empty(), "no table says what these need: {without:?}");
     let part_of = |path: &str| {
         found.iter().any(|field| field == path || field.starts_with(&format!("{path}.")))
     };
-    let gone: Vec<_> = FIELDS.iter().map(|(path, _)| path).filter(|p| !part_of(p)).collect();
+    let gone: Vec<_> = NEEDS.iter().map(|(path, _)| path).filter(|p| !part_of(p)).collect();
     assert!(gone.is_empty(), "there is no such field: {gone:?}");
 }
 
@@ -152,7 +152,7 @@ fn cases(role: Role) -> (&'static [&'static str], &'static [&'static str]) {
 
 #[test]
 fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
-    for (field, need) in FIELDS {
+    for (field, need) in NEEDS.iter() {
         if ALWAYS.contains(field) {
             assert!(matches!(need, Need::Nothing), "{field}");
             continue;

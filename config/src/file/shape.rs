@@ -1,0 +1,131 @@
+//! What may be written for a setting, in words: what the reference page says of a kind of values.
+
+use std::ops::RangeInclusive;
+
+use crate::file::{
+    document::Document,
+    form::{Form, Kind, Section},
+    setting::Setting,
+};
+
+/// What one kind of values looks like.
+#[derive(Debug, Default)]
+pub(crate) struct Shape {
+    /// `whole number`.
+    pub(crate) one: String,
+    /// `whole numbers`.
+    pub(crate) many: String,
+    /// What fits of these, in words; empty when all does.
+    pub(crate) form: String,
+    /// The numbers that fit; of a time in milliseconds.
+    pub(crate) numbers: Option<RangeInclusive<u64>>,
+    /// Whether the numbers are milliseconds.
+    pub(crate) is_time: bool,
+    /// Names to choose from, with what each means.
+    pub(crate) choices: Vec<(&'static str, &'static str)>,
+    /// The sections inside.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A section inside a value.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// `Ldap` of a value that begins with a name.
+    pub(crate) variant: Option<&'static str>,
+    /// What the section is.
+    pub(crate) about: &'static str,
+    /// Its settings, in order.
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A setting with what may be written for it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) setting: &'static Setting,
+    pub(crate) shape: Shape,
+    /// What it is where nothing is given.
+    pub(crate) default: Document,
+    /// It is a default for the elements of a list beside it, and printed there.
+    pub(crate) is_shared: bool,
+}
+
+impl Shape {
+    /// Values that are called `one`.
+    pub(crate) fn of(one: &str) -> Self {
+        Self { one: one.to_owned(), many: format!("{one}s"), ..Self::default() }
+    }
+
+    /// The same when only those of this form fit.
+    pub(crate) fn formed(one: &str, form: impl Into<String>) -> Self {
+        Self { form: form.into(), ..Self::of(one) }
+    }
+
+    /// Numbers of a range, each shown in its way.
+    pub(crate) fn numbers(
+        one: &str,
+        range: &RangeInclusive<u64>,
+        shown: &dyn Fn(u64) -> String,
+    ) -> Self {
+        let form = match (*range.start(), *range.end()) {
+            (0, u64::MAX) => String::new(),
+            (least, u64::MAX) => format!("from {}", shown(least)),
+            (least, most) => format!("{} to {}", shown(least), shown(most)),
+        };
+        Self { numbers: Some(range.clone()), ..Self::formed(one, form) }
+    }
+
+    /// The same inside of something: a list of them, a map of them.
+    pub(crate) fn inside(self, one: String, many: String) -> Self {
+        let form = match (self.form.as_str(), self.choices.is_empty()) {
+            ("", _) => String::new(),
+            (form, _) => format!("each {form}"),
+        };
+        Self { one, many, form, numbers: None, ..self }
+    }
+
+    /// A value that is the section `S`.
+    pub(crate) fn section<S: Section>() -> Self {
+        Self { parts: vec![Part::of::<S>(None)], ..Self::of("section") }
+    }
+}
+
+impl Part {
+    /// The section `S`, behind a name or not.
+    pub(crate) fn of<S: Section>(variant: Option<&'static str>) -> Self {
+        let mut table = Table { rows: Vec::new(), is_shared: false };
+        S::blank().fields(&mut table);
+        Self { variant, about: S::ABOUT, rows: table.rows }
+    }
+}
+
+/// `1,000,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (i, digit) in digits.char_indices() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// The form that lists the settings themselves.
+struct Table {
+    rows: Vec<Row>,
+    is_shared: bool,
+}
+
+impl Form for Table {
+    fn field<T>(&mut self, setting: &'static Setting, kind: impl Kind<T>, slot: &mut T) {
+        let (shape, default) = (kind.shape(), kind.print(slot));
+        self.rows.push(Row { setting, shape, default, is_shared: self.is_shared });
+    }
+
+    fn read_only(&mut self, section: &mut impl Section) {
+        let outside = std::mem::replace(&mut self.is_shared, true);
+        section.fields(self);
+        self.is_shared = outside;
+    }
+}
