@@ -15,7 +15,7 @@ use relais_actors::{
     job_controller::Limit,
 };
 use relais_channels::mail::NextHop;
-use relais_config::{Config, job_controller::Pool, suggest, units};
+use relais_config::{Config, LiveSetting, job_controller::Pool, suggest, units};
 
 use crate::{api::LimitValue, state::durable};
 
@@ -267,7 +267,8 @@ impl Named {
 
     fn range(&self) -> RangeInclusive<u64> {
         match self {
-            Self::MaxMessages => 8..=100_000_000,
+            Self::MaxMessages => LiveSetting::find("job_controller.max_messages")
+                .map_or(0..=u64::MAX, |setting| setting.range.clone()),
             Self::Tuned(limit) => limit.range(),
         }
     }
@@ -350,6 +351,8 @@ const MAX_HOST: usize = 255;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -390,6 +393,17 @@ mod tests {
             }
         }
         assert!(known.all().len() > 40);
+        let names: HashSet<_> = known.all().iter().map(Named::key).collect();
+        for setting in LiveSetting::all() {
+            let owner = match setting.path {
+                path if path.starts_with("channels.") => "tcp_lmtpcs.",
+                path if path.contains("pools") => "SMTP_POOL.",
+                _ => "",
+            };
+            let key = format!("{owner}{}", setting.name());
+            assert!(names.contains(&key), "relais set does not know {key}");
+            assert_eq!(known.find(&key).map(|named| named.range()), Ok(setting.range.clone()));
+        }
         for named in known.all() {
             assert_eq!(known.find(&named.key()), Ok(named.clone()));
             assert!(known.configured(&named).is_some(), "{named:?}");

@@ -3,6 +3,7 @@
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use actix::Message;
+use relais_config::LiveSetting;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -29,22 +30,22 @@ pub struct Tune {
 /// A limit that may be changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Limit {
-    /// Jobs of a pool at once; 1 to 10,000.
+    /// Jobs of a pool at once.
     JobLimit {
         /// By its name in the file.
         pool: String,
     },
-    /// Jobs of a channel at once; 1 to 10,000.
+    /// Jobs of a channel at once.
     Maxjobs {
         /// By its name in the file.
         channel: String,
     },
-    /// Waiting entries of one host for each of its threads; 1 to 1,000,000.
+    /// Waiting entries of one host for each of its threads.
     Threaddepth {
         /// By its name in the file.
         channel: String,
     },
-    /// Connections of a job; 1 to 1,000.
+    /// Connections of a job.
     MaxClientThreads {
         /// By its name in the file.
         channel: String,
@@ -56,7 +57,7 @@ pub enum Limit {
         /// As the queue names it, in lower case.
         host: String,
     },
-    /// A time of a channel, in milliseconds; a second to a year.
+    /// A time of a channel, in milliseconds.
     Time {
         /// By its name in the file.
         channel: String,
@@ -113,16 +114,27 @@ pub enum TuneError {
 }
 
 impl Limit {
-    /// What fits.
+    /// The setting of the file that it stands above, if there is one.
+    pub fn setting(&self) -> Option<&'static LiveSetting> {
+        LiveSetting::find(match self {
+            Self::JobLimit { .. } => "job_controller.pools.job_limit",
+            Self::Maxjobs { .. } => "channels.maxjobs",
+            Self::Threaddepth { .. } => "channels.threaddepth",
+            Self::MaxClientThreads { .. } => "channels.max_client_threads",
+            Self::Time { which: LiveTimes::IdleTime, .. } => "channels.idle_time",
+            Self::Time { which: LiveTimes::MaxLifeTime, .. } => "channels.max_life_time",
+            Self::Connections { .. } => return None,
+        })
+    }
+
+    /// What fits: what the file takes, too.
     pub fn range(&self) -> RangeInclusive<u64> {
-        match self {
-            Self::JobLimit { .. } | Self::Maxjobs { .. } | Self::Connections { .. } => 1..=10_000,
-            Self::MaxClientThreads { .. } => 1..=1_000,
-            Self::Threaddepth { .. } => 1..=1_000_000,
-            Self::Time { .. } => 1_000..=365 * 24 * 60 * 60 * 1_000,
-        }
+        self.setting().map_or(CONNECTIONS, |setting| setting.range.clone())
     }
 }
+
+/// Connections to one host, which the file does not limit.
+const CONNECTIONS: RangeInclusive<u64> = 1..=10_000;
 
 /// As `relais set` names it.
 impl fmt::Display for Limit {

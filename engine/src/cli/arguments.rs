@@ -91,6 +91,7 @@ pub(super) enum Command {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Print {
     /// One value, or a part: `spool.min_free`, `max_messages`, `tcp_local.maxjobs`, `tcp_local`, `dispatcher.services.SMTP.ports`
     #[arg(conflicts_with = "default")]
@@ -101,6 +102,9 @@ pub(super) struct Print {
     /// The one that is built in, with its comments
     #[arg(long)]
     pub(super) default: bool,
+    /// Every setting of the file: what it means, what fits, its default, whether `relais set` changes it, and whether it is in force yet; as Markdown. With KEY, the settings of that name
+    #[arg(long, conflicts_with_all = ["default", "changed", "json"])]
+    pub(super) reference: bool,
     #[arg(long, conflicts_with = "default", help = CONFIG_JSON)]
     pub(super) json: bool,
 }
@@ -397,6 +401,8 @@ Examples:
   relais config tcp_lmtpcs                 a channel, pool or service by its name
   relais config 'channels[\"tcp_lmtpcs\"].maxjobs'
   relais config max_messages               a field of which there is one
+  relais config --reference > settings.md  every setting, explained
+  relais config --reference maxjobs        one of them
   relais config --json | jq '.configuration.channels[].name'";
 
 const CONFIG_JSON: &str = "One object: {asked, configuration, live}, with a key {asked, key, value, idle, live}. Sections and maps are objects, lists and pairs are arrays, times and sizes are strings; live: {limit: {value, configured, saved}}";
@@ -419,6 +425,7 @@ Examples:
   relais                                     run on the built-in default
   relais check --config /etc/relais/relais.ron
   relais config --default > relais.ron       a file to start from
+  relais config --reference                  every setting, explained
   relais route alice@relais.example          where would this go, and why?
   relais queue list --older-than 1h --json   for scripts: one object a line
   relais queue why 06C1FJ4V80000             why does it not move?

@@ -2,7 +2,6 @@
 
 use std::{
     io::Write,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -12,9 +11,7 @@ use relais_actors::{
     lint,
 };
 use relais_channels::dsn::Templates;
-use relais_config::{
-    Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning, units,
-};
+use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning};
 use serde_json::json;
 
 use super::{Refusal, arguments::Print};
@@ -263,6 +260,13 @@ pub(super) fn print(source: &Source, asked: &Print, out: &mut dyn Write) -> Resu
     if asked.default {
         return Ok(out.write_all(STANDALONE.as_bytes())?);
     }
+    if asked.reference {
+        let page = match &asked.key {
+            Some(key) => relais_config::reference_of(key).map_err(Refusal::Because)?,
+            None => relais_config::reference(),
+        };
+        return Ok(out.write_all(page.as_bytes())?);
+    }
     let InForce { config, of, live } = in_force(source)?;
     let shown = match &asked.key {
         Some(key) => config.value(key).map_err(Refusal::Because)?,
@@ -358,56 +362,15 @@ fn in_force(source: &Source) -> Result<InForce, Refusal> {
         let (now, was) = (shown(&limit.value), shown(&limit.configured));
         let kept = if limit.saved.is_some() { ", kept over restarts" } else { ", until it stops" };
         let note = format!("{now} by relais set{kept}; the file says {was}");
-        match limit.value.clone() {
-            Some(LimitValue::Number(value)) => {
-                take_over(&mut config, &limit.key, usize::try_from(value).unwrap_or(usize::MAX));
-            }
-            Some(LimitValue::Text(time)) => take_over_time(&mut config, &limit.key, &time),
+        match &limit.value {
+            Some(LimitValue::Number(number)) => config.set_live(&limit.key, &number.to_string()),
+            Some(LimitValue::Text(time)) => config.set_live(&limit.key, &format!("{time:?}")),
             None => {}
         }
         live.push((limit, note));
     }
     let of = format!("the engine that runs on {}", absolute(&data).display());
     Ok(InForce { config, of, live })
-}
-
-/// Puts a limit that is set while the engine runs into its place.
-fn take_over(config: &mut Config, key: &str, value: usize) {
-    let controller = config.job_controller.as_mut();
-    let Some((name, limit)) = key.split_once('.') else {
-        if let (Some(controller), "max_messages") = (controller, key) {
-            controller.max_messages = value;
-        }
-        return;
-    };
-    let Ok(count) = NonZeroUsize::try_from(value) else { return };
-    if limit == "job_limit" {
-        let pools = controller.into_iter().flat_map(|controller| &mut controller.pools);
-        pools.filter(|pool| pool.name == name).for_each(|pool| pool.job_limit = count);
-        return;
-    }
-    for channel in config.channels.iter_mut().filter(|channel| channel.name == name) {
-        match limit {
-            "maxjobs" => channel.maxjobs = count,
-            "threaddepth" => channel.threaddepth = count,
-            "max_client_threads" => channel.max_client_threads = count,
-            "filesperjob" => channel.filesperjob = Some(count),
-            _ => {}
-        }
-    }
-}
-
-/// The same for a time of a channel.
-fn take_over_time(config: &mut Config, key: &str, time: &str) {
-    let Some((name, limit)) = key.split_once('.') else { return };
-    let Ok(time) = units::parse_duration(time) else { return };
-    for channel in config.channels.iter_mut().filter(|channel| channel.name == name) {
-        match limit {
-            "idle_time" => channel.idle_time = time,
-            "max_life_time" => channel.max_life_time = time,
-            _ => {}
-        }
-    }
 }
 
 /// The data directory of the configuration, for commands that ask a running engine.
