@@ -11,9 +11,9 @@ use crate::file::{
     form::{Kind, Section, print_section, read_into},
     kinds::{Text, WAIT},
     names::LABEL,
+    notation::Notation,
     pieces,
     reader::{Node, Reader},
-    shape::Shape,
     source::shorten,
 };
 
@@ -33,8 +33,8 @@ impl<T, K: Kind<T>> Kind<Option<T>> for Maybe<K> {
         value.as_ref().map_or_else(none, |value| self.0.print(value))
     }
 
-    fn shape(&self) -> Shape {
-        self.0.shape()
+    fn notation(&self) -> Notation {
+        self.0.notation()
     }
 }
 
@@ -62,10 +62,10 @@ impl<T, K: Kind<T>> Kind<Vec<T>> for List<K> {
         Document::List(value.iter().map(|value| self.0.print(value)).collect())
     }
 
-    fn shape(&self) -> Shape {
-        let shape = self.0.shape();
-        let many = shape.many.clone();
-        shape.inside(format!("list of {many}"), format!("lists of {many}"))
+    fn notation(&self) -> Notation {
+        let notation = self.0.notation();
+        let many = notation.many.clone();
+        notation.inside(format!("list of {many}"), format!("lists of {many}"))
     }
 }
 
@@ -85,10 +85,10 @@ impl<T, K: Kind<T>> Kind<Vec<T>> for Few<K> {
         self.0.print(value)
     }
 
-    fn shape(&self) -> Shape {
-        let shape = self.0.shape();
-        let one = format!("{}, {} at most", shape.one, self.1);
-        Shape { one, ..shape }
+    fn notation(&self) -> Notation {
+        let notation = self.0.notation();
+        let one = format!("{}, {} at most", notation.one, self.1);
+        Notation { one, ..notation }
     }
 }
 
@@ -110,8 +110,8 @@ impl Kind<(String, String)> for Pair {
         Document::Pair(Box::new([Document::text(first), Document::text(second)]))
     }
 
-    fn shape(&self) -> Shape {
-        Shape::of("pair of texts")
+    fn notation(&self) -> Notation {
+        Notation::of("pair of texts")
     }
 }
 
@@ -164,10 +164,10 @@ impl<T, K: Kind<T>> Kind<BTreeMap<String, T>> for Table<K> {
         Document::Map(entries.collect())
     }
 
-    fn shape(&self) -> Shape {
-        let shape = self.0.shape();
-        let many = shape.many.clone();
-        shape.inside(format!("map of {many}"), format!("maps of {many}"))
+    fn notation(&self) -> Notation {
+        let notation = self.0.notation();
+        let many = notation.many.clone();
+        notation.inside(format!("map of {many}"), format!("maps of {many}"))
     }
 }
 
@@ -208,9 +208,9 @@ impl<S: Section + Clone, B: Fn(String) -> S> Kind<Vec<S>> for Named<S, B> {
         Document::Map(value.iter().map(entry).collect())
     }
 
-    fn shape(&self) -> Shape {
+    fn notation(&self) -> Notation {
         let one = "map of sections, each by its name".to_owned();
-        Shape { one, ..Shape::section::<S>() }
+        Notation { one, ..Notation::section::<S>() }
     }
 }
 
@@ -243,10 +243,10 @@ impl Kind<Vec<Duration>> for Series {
         List(WAIT).print(value)
     }
 
-    fn shape(&self) -> Shape {
+    fn notation(&self) -> Notation {
         let order = if self.repeats { "not shorter" } else { "longer" };
         let form = format!("1 to {} of them, each {order} than the one before", self.most);
-        Shape::formed("list of times", form)
+        Notation::formed("list of times", form)
     }
 }
 

@@ -7,10 +7,10 @@ use std::{collections::HashSet, marker::PhantomData};
 
 use crate::file::{
     document::Document,
+    notation::{Notation, Part, Row},
     pieces,
     reader::{Node, Reader, suggest},
     setting::Setting,
-    shape::Shape,
     source::shorten,
 };
 
@@ -44,7 +44,7 @@ pub(crate) trait Kind<T> {
     fn print(&self, value: &T) -> Document;
 
     /// What may be written.
-    fn shape(&self) -> Shape;
+    fn notation(&self) -> Notation;
 }
 
 /// A section inside a section.
@@ -67,8 +67,8 @@ impl<S: Section + Clone> Kind<S> for Nested<S> {
         print_section(value)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::section::<S>()
+    fn notation(&self) -> Notation {
+        Notation::section::<S>()
     }
 }
 
@@ -197,5 +197,40 @@ impl Form for Fields<'_, '_> {
 
     fn read_only(&mut self, section: &mut impl Section) {
         section.fields(self);
+    }
+}
+
+impl Notation {
+    /// A value that is the section `S`.
+    pub(crate) fn section<S: Section>() -> Self {
+        Self { parts: vec![Part::of::<S>(None)], ..Self::of("section") }
+    }
+}
+
+impl Part {
+    /// The section `S`, behind a name or not.
+    pub(crate) fn of<S: Section>(variant: Option<&'static str>) -> Self {
+        let mut table = Listed { rows: Vec::new(), is_shared: false };
+        S::blank().fields(&mut table);
+        Self { variant, about: S::ABOUT, rows: table.rows }
+    }
+}
+
+/// The form that lists the settings themselves.
+struct Listed {
+    rows: Vec<Row>,
+    is_shared: bool,
+}
+
+impl Form for Listed {
+    fn field<T>(&mut self, setting: &'static Setting, kind: impl Kind<T>, slot: &mut T) {
+        let (notation, default) = (kind.notation(), kind.print(slot));
+        self.rows.push(Row { setting, notation, default, is_shared: self.is_shared });
+    }
+
+    fn read_only(&mut self, section: &mut impl Section) {
+        let outside = std::mem::replace(&mut self.is_shared, true);
+        section.fields(self);
+        self.is_shared = outside;
     }
 }

@@ -8,9 +8,9 @@ use std::{
 use crate::file::{
     document::Document,
     form::Kind,
+    notation::{Notation, grouped},
     pieces,
     reader::{Node, Reader, suggest},
-    shape::{Shape, grouped},
     units::{
         DURATION_FORMS, SIZE_FORMS, UnitError, format_duration, format_size, parse_duration,
         parse_size,
@@ -37,8 +37,8 @@ impl Kind<String> for Text {
         Document::text(value)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::of("text")
+    fn notation(&self) -> Notation {
+        Notation::of("text")
     }
 }
 
@@ -69,8 +69,8 @@ impl Kind<String> for Formed {
         Document::text(value)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::formed("text", without_expectation(self.expected))
+    fn notation(&self) -> Notation {
+        Notation::formed("text", without_expectation(self.expected))
     }
 }
 
@@ -91,8 +91,8 @@ impl Kind<PathBuf> for Path {
         Document::text(&value.to_string_lossy())
     }
 
-    fn shape(&self) -> Shape {
-        Shape::formed("path", "absolute or below `data`")
+    fn notation(&self) -> Notation {
+        Notation::formed("path", "absolute or below `data`")
     }
 }
 
@@ -116,8 +116,8 @@ impl<T: FromStr + Display> Kind<T> for Parsed {
         Document::text(&value.to_string())
     }
 
-    fn shape(&self) -> Shape {
-        Shape::formed("text", without_expectation(self.expected))
+    fn notation(&self) -> Notation {
+        Notation::formed("text", without_expectation(self.expected))
     }
 }
 
@@ -143,8 +143,8 @@ impl Kind<bool> for Flag {
         Document::Atom(value.to_string())
     }
 
-    fn shape(&self) -> Shape {
-        Shape::of("`true` or `false`")
+    fn notation(&self) -> Notation {
+        Notation::of("`true` or `false`")
     }
 }
 
@@ -172,8 +172,8 @@ impl Kind<u32> for Mode {
         Document::text(&format!("{value:04o}"))
     }
 
-    fn shape(&self) -> Shape {
-        Shape::formed("text", "octal permissions such as \"0660\"")
+    fn notation(&self) -> Notation {
+        Notation::formed("text", "octal permissions such as \"0660\"")
     }
 }
 
@@ -205,8 +205,8 @@ impl<N: Number> Kind<N> for Count {
         Document::Atom(value.to_count().to_string())
     }
 
-    fn shape(&self) -> Shape {
-        Shape::numbers("whole number", &self.0, &|number| grouped(number))
+    fn notation(&self) -> Notation {
+        Notation::numbers("whole number", &self.0, &|number| grouped(number))
     }
 }
 
@@ -234,8 +234,8 @@ impl Kind<u64> for Size {
         sized(*value)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::numbers("size", &self.0, &format_size)
+    fn notation(&self) -> Notation {
+        Notation::numbers("size", &self.0, &format_size)
     }
 }
 
@@ -248,8 +248,8 @@ impl Kind<usize> for Size {
         sized(*value as u64)
     }
 
-    fn shape(&self) -> Shape {
-        Kind::<u64>::shape(self)
+    fn notation(&self) -> Notation {
+        Kind::<u64>::notation(self)
     }
 }
 
@@ -287,11 +287,11 @@ impl Kind<Duration> for Time {
         Document::text(&format_duration(*value))
     }
 
-    fn shape(&self) -> Shape {
+    fn notation(&self) -> Notation {
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let shown = |millis| format_duration(Duration::from_millis(millis));
         let range = millis(self.0.start())..=millis(self.0.end());
-        Shape { is_time: true, ..Shape::numbers("time", &range, &shown) }
+        Notation { is_time: true, ..Notation::numbers("time", &range, &shown) }
     }
 }
 
@@ -321,9 +321,9 @@ impl<T: Choices> Kind<T> for Choice {
         Document::Atom(name.unwrap_or_default().to_owned())
     }
 
-    fn shape(&self) -> Shape {
+    fn notation(&self) -> Notation {
         let choices = T::NAMES.iter().map(|(name, _, meaning)| (*name, *meaning)).collect();
-        Shape { choices, ..Shape::of("name") }
+        Notation { choices, ..Notation::of("name") }
     }
 }
 

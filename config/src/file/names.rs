@@ -5,8 +5,8 @@ use crate::{
         document::Document,
         form::Kind,
         kinds::Formed,
+        notation::Notation,
         reader::{Node, Reader},
-        shape::Shape,
     },
     grammar::{NextHop, is_domain_name, undotted},
 };
@@ -27,8 +27,8 @@ impl Kind<String> for DomainName {
         Document::text(value)
     }
 
-    fn shape(&self) -> Shape {
-        Formed { is: is_domain_name, expected: self.expected }.shape()
+    fn notation(&self) -> Notation {
+        Formed { is: is_domain_name, expected: self.expected }.notation()
     }
 }
 

@@ -7,9 +7,9 @@ use crate::{
         document::Document,
         form::Kind,
         kinds::Text,
+        notation::Notation,
         pieces,
         reader::{Node, Reader},
-        shape::Shape,
     },
     language::{
         delivery_option::{DeliveryOption, check_address},
@@ -37,8 +37,8 @@ impl Kind<RewriteRule> for Rule {
         Pair.print(&(value.pattern.clone(), value.template.clone()))
     }
 
-    fn shape(&self) -> Shape {
-        Shape { many: "pairs (pattern, template)".to_owned(), ..Pair.shape() }
+    fn notation(&self) -> Notation {
+        Notation { many: "pairs (pattern, template)".to_owned(), ..Pair.notation() }
     }
 }
 
@@ -59,9 +59,9 @@ impl Kind<MappingTable> for Mapping {
         Document::List(entries.collect())
     }
 
-    fn shape(&self) -> Shape {
+    fn notation(&self) -> Notation {
         let many = "lists of pairs (pattern, template)".to_owned();
-        Shape { many, ..Shape::of("list of pairs (pattern, template)") }
+        Notation { many, ..Notation::of("list of pairs (pattern, template)") }
     }
 }
 
@@ -84,8 +84,8 @@ impl Kind<(String, String)> for MappingEntry {
         Pair.print(value)
     }
 
-    fn shape(&self) -> Shape {
-        Pair.shape()
+    fn notation(&self) -> Notation {
+        Pair.notation()
     }
 }
 
@@ -103,8 +103,8 @@ impl Kind<DeliveryOption> for Delivery {
         Document::text(&value.text)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::of("text")
+    fn notation(&self) -> Notation {
+        Notation::of("text")
     }
 }
 
@@ -134,8 +134,8 @@ impl Kind<String> for FileInto {
         Document::text(value)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::formed("text", "an address with `$U`, `$S`, `$D` and the like")
+    fn notation(&self) -> Notation {
+        Notation::formed("text", "an address with `$U`, `$S`, `$D` and the like")
     }
 }
 

@@ -6,13 +6,19 @@
 //! [`MAX_TEXT`], and ends.
 
 mod pattern;
+mod result;
 mod template;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::pattern::Field;
-use self::{pattern::Pattern, template::Template};
-use crate::language::template::TemplateError;
+pub use self::result::{Flags, MAX_TEXT, Mapped};
+pub(crate) use self::{pattern::Field, result::Calls};
+use self::{
+    pattern::{Pattern, Wildcards},
+    result::{Next, Overrun},
+    template::{Op, Template},
+};
+use crate::language::template::{Case, TemplateError};
 
 /// One table: entries tried from top to bottom.
 #[derive(Clone, Debug, Default)]
@@ -38,36 +44,10 @@ pub struct Tables<'a> {
     pub general: &'a BTreeMap<String, String>,
 }
 
-/// What a table made of an input.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Mapped {
-    /// What the templates flagged.
-    pub flags: Flags,
-    /// The text that was left over.
-    pub text: String,
-}
-
-/// Flags of a result: `$Y`, `$N`, `$F`, `$T`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Flags(u32);
-
 #[derive(Clone, Debug)]
 struct Entry {
     pattern: Pattern,
     template: Template,
-}
-
-/// What goes on after an entry.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Next {
-    /// `$E`, or nothing said.
-    End,
-    /// `$C`.
-    Continue,
-    /// `$L`.
-    Loop,
-    /// `$R`.
-    Restart,
 }
 
 /// What can be said of an entry without an input.
@@ -82,24 +62,12 @@ pub(crate) struct Shape {
     pub(crate) test_flag: bool,
 }
 
-/// What the templates of a table ask for.
-#[derive(Default)]
-pub(crate) struct Calls {
-    /// Other tables.
-    pub(crate) tables: Vec<String>,
-    /// Keys of the general database; `None`: one that the input decides.
-    pub(crate) keys: Vec<Option<String>>,
-}
-
 /// The work that one probe may still do, tables called by it included.
 struct Fuel {
     matches: u32,
     steps: u32,
     depth: u32,
 }
-
-/// The probe did more than it may; it counts as refused.
-struct Overrun;
 
 impl MappingTable {
     /// Parses the entries of a table. An error names the entry, counted from 0; its offset counts
@@ -195,8 +163,62 @@ impl Entry {
             return Ok(None);
         };
         fuel.matches = fuel.matches.checked_sub(1).ok_or(Overrun)?;
-        self.template.expand(&wildcards, flags, tables, fuel)
+        let Template { ops, flags: set, next } = &self.template;
+        let Some(text) = expand(ops, &wildcards, tables, fuel)? else { return Ok(None) };
+        // On top of those that were set before.
+        let flags = Flags(flags.0 | set.0);
+        Ok(Some((Mapped { flags, text }, *next)))
     }
+}
+
+/// The text of these parts; `None` when a call or a key fails.
+fn expand(
+    ops: &[Op],
+    wildcards: &Wildcards<'_>,
+    tables: &Tables<'_>,
+    fuel: &mut Fuel,
+) -> Result<Option<String>, Overrun> {
+    let mut out = String::new();
+    let mut case = Case::AsIs;
+    for op in ops {
+        match op {
+            Op::Text(text) => case.push(&mut out, text),
+            Op::Case(new) => case = *new,
+            Op::Wildcard(n) => case.push(&mut out, &wildcards.get(*n)),
+            Op::General(key) => {
+                let Some(key) = expand(key, wildcards, tables, fuel)? else { return Ok(None) };
+                let Some(value) = tables.general(&key) else { return Ok(None) };
+                case.push(&mut out, value);
+            }
+            Op::Table { name, argument } => {
+                let argument = expand(argument, wildcards, tables, fuel)?;
+                let Some(argument) = argument else { return Ok(None) };
+                let Some(text) = call(name, &argument, tables, fuel)? else { return Ok(None) };
+                case.push(&mut out, &text);
+            }
+        }
+        if out.len() > MAX_TEXT {
+            return Err(Overrun);
+        }
+    }
+    Ok(Some(out))
+}
+
+/// The text of another table, if it says `$Y`.
+fn call(
+    name: &str,
+    argument: &str,
+    tables: &Tables<'_>,
+    fuel: &mut Fuel,
+) -> Result<Option<String>, Overrun> {
+    let Some(table) = tables.table(name) else { return Ok(None) };
+    if fuel.depth == MAX_DEPTH {
+        return Err(Overrun);
+    }
+    fuel.depth += 1;
+    let mapped = table.probe(argument, tables, fuel)?;
+    fuel.depth -= 1;
+    Ok(mapped.filter(|mapped| mapped.flags.has('Y')).map(|mapped| mapped.text))
 }
 
 impl<'a> Tables<'a> {
@@ -220,24 +242,6 @@ impl<'a> Tables<'a> {
     }
 }
 
-impl Flags {
-    /// Whether `$letter` was set; case does not matter.
-    pub fn has(self, letter: char) -> bool {
-        self.0 & Self::bit(letter) != 0
-    }
-
-    fn set(&mut self, letter: char) {
-        self.0 |= Self::bit(letter);
-    }
-
-    fn bit(letter: char) -> u32 {
-        match letter.to_ascii_uppercase() {
-            letter @ 'A'..='Z' => 1 << (u32::from(letter) - u32::from('A')),
-            _ => 0,
-        }
-    }
-}
-
 /// Restarts and repeated passes of one probe, as in the original.
 const MAX_PASSES: u32 = 50;
 /// Entries that may match in one probe, tables called by it included.
@@ -247,9 +251,6 @@ const MAX_MATCHES: u32 = 5_000;
 const MAX_STEPS: u32 = 5_000_000;
 /// Tables that may call one another.
 const MAX_DEPTH: u32 = 10;
-/// Octets of a text that a template makes.
-pub const MAX_TEXT: usize = 8_192;
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};

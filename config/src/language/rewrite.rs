@@ -6,10 +6,15 @@
 
 mod parser;
 mod pattern;
+mod syntax;
 
 use self::parser::{Parser, chunks};
-pub use self::{parser::NOT_YET, pattern::PatternKind};
-use crate::language::template::{Case, TemplateError};
+pub use self::{
+    parser::NOT_YET,
+    pattern::PatternKind,
+    syntax::{Chunk, Condition, ErrorText, Location, Outcome, Part, Piece, Rewriting, Template},
+};
+use crate::language::template::TemplateError;
 
 /// One rule: a pattern and what becomes of an address whose host matches it.
 #[derive(Clone, Debug)]
@@ -31,155 +36,6 @@ impl PartialEq for RewriteRule {
     fn eq(&self, other: &Self) -> bool {
         self.pattern == other.pattern && self.template == other.template
     }
-}
-
-/// What a template says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Template {
-    /// Complete as it stands.
-    Plain(Rewriting),
-    /// Holds `$(key)`: parsed when the general database has said what stands there.
-    General(Vec<Chunk>),
-}
-
-/// A stretch of a template with `$(key)` in it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Chunk {
-    /// Template text, not looked at yet.
-    Raw(String),
-    /// Replaced by the value of this key.
-    Key(Vec<Piece>),
-}
-
-/// A template without `$(key)`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rewriting {
-    /// All of them must hold; those that ask the directory come last.
-    pub conditions: Vec<Condition>,
-    /// `$?text`: what to say if the address ends at no channel.
-    pub error: Option<ErrorText>,
-    /// `$Ttag`: prepended to the patterns of all further hosts of this address.
-    pub set_tag: Option<String>,
-    /// What becomes of the address.
-    pub outcome: Outcome,
-}
-
-/// What becomes of the address.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Outcome {
-    /// `$?text` alone: it stays as it is and goes to the channel its host names, if any.
-    #[default]
-    Unchanged,
-    /// `A%B`: the result is rewritten again from the start.
-    Restart {
-        /// A.
-        user: Vec<Piece>,
-        /// B.
-        host: Vec<Piece>,
-    },
-    /// `A@B`, `A%B@C`, `A@B@C`, `A@B@C@D`, `A%B@C@D`: the way is found.
-    Finish {
-        /// A.
-        user: Vec<Piece>,
-        /// B.
-        host: Vec<Piece>,
-        /// The source route to insert.
-        route: Option<Vec<Piece>>,
-        /// The channel's tag; `None`: the host.
-        tag: Option<Vec<Piece>>,
-    },
-}
-
-/// Text and what is substituted into it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Piece {
-    /// Itself.
-    Text(String),
-    /// The case of what follows, to the end of the template.
-    Case(Case),
-    /// `$U`: what stands left of the host; the untouched rest for a source route.
-    User,
-    /// `$0U`: the same without subaddress.
-    UserName,
-    /// `$1U`: the subaddress with its `+`, or nothing.
-    Subaddress,
-    /// `$D`, `$H`, `$nD`, `$nH`: a part of the host, or its n left-most labels.
-    Part(Part, Option<u8>),
-    /// `$L`: what a literal has right of the pattern.
-    Literal,
-    /// `$&n`, `$!n`, `$*n`, `$#n`: one label.
-    Label {
-        /// Of which part.
-        of: Part,
-        /// Counted from the right.
-        from_right: bool,
-        /// Counted from 0.
-        n: u8,
-    },
-    /// `${table,argument}`: the mapping's result, which must be flagged `$Y`.
-    Mapping {
-        /// The table.
-        table: String,
-        /// Its input.
-        argument: Vec<Piece>,
-    },
-}
-
-/// A part of the host that matched.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Part {
-    /// `$D`: matched by explicit text of the pattern, its leading dot included.
-    Matched,
-    /// `$H`: the rest, or what `*` stood for.
-    Unmatched,
-}
-
-/// What must hold for a rule to apply.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Condition {
-    /// `$E`: an envelope address; `$B`: it is not.
-    Envelope(bool),
-    /// `$F`: a recipient; `$R`: a sender.
-    Forward(bool),
-    /// `$S $A $P $X`: where the host was found; one of these.
-    Found(Vec<Location>),
-    /// `$M`: the source channel is one of these.
-    Source(Vec<String>),
-    /// `$N`: the source channel is none of these.
-    NotSource(Vec<String>),
-    /// `$1M`: the source channel is internal; `$1N`: it is not.
-    Internal(bool),
-    /// `$Q`: the destination channel is one of these. Not known for envelope recipients, and
-    /// then ignored.
-    Destination(Vec<String>),
-    /// `$C`: the destination channel is none of these. Ignored likewise.
-    NotDestination(Vec<String>),
-    /// `$V`: the directory says that this domain is ours.
-    Local(Vec<Piece>),
-    /// `$Z`: the directory says that it is not.
-    NotLocal(Vec<Piece>),
-}
-
-/// Where in an address its host was found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Location {
-    /// `$S`: in a source route.
-    Route,
-    /// `$A`: right of the `@`.
-    At,
-    /// `$P`: right of a `%`.
-    Percent,
-    /// `$X`: left of a `!`.
-    Bang,
-}
-
-/// `$?text` and `$x00y00z?text`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ErrorText {
-    /// The enhanced code; 5.1.2 when the template has none.
-    pub code: (u8, u16, u16),
-    /// What to say.
-    pub text: String,
 }
 
 impl RewriteRule {

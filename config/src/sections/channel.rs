@@ -9,6 +9,7 @@ use crate::{
         form::{Fields, Form, Kind, Nested, Section, print_section},
         kinds::{Choice, Count, Flag, Formed, PATIENCE, Size, Text, Time},
         names::{CHANNEL, NEXT_HOP, TAG, TRANSPORT},
+        notation::Notation,
         reader::{Node, Reader},
         setting::{
             Role::{
@@ -17,7 +18,6 @@ use crate::{
             },
             Setting,
         },
-        shape::Shape,
     },
     language::kinds::FileInto,
     sections::tls::{SaslSides, TlsSides},
@@ -333,8 +333,8 @@ impl Kind<ChannelDefaults> for Defaults {
         print_section(&value.base)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::of("section of settings of a channel")
+    fn notation(&self) -> Notation {
+        Notation::of("section of settings of a channel")
     }
 }
 
@@ -356,8 +356,8 @@ impl Kind<Channel> for Channels {
         print_section(value)
     }
 
-    fn shape(&self) -> Shape {
-        Shape::section::<Channel>()
+    fn notation(&self) -> Notation {
+        Notation::section::<Channel>()
     }
 }
 

@@ -8,9 +8,9 @@ use crate::file::{
     form::{Kind, Nested, Section, print_section, read_into},
     kinds::{Choice, Count, PATIENCE, Path, Text, WAIT},
     names::LDAP_SERVER,
+    notation::{Notation, Part},
     pieces,
     reader::{Node, Reader, suggest},
-    shape::{Part, Shape},
     source::shorten,
 };
 
@@ -131,8 +131,8 @@ impl Kind<Directory> for AnyDirectory {
         Document::Variant(name, Box::new(fields))
     }
 
-    fn shape(&self) -> Shape {
+    fn notation(&self) -> Notation {
         let parts = vec![Part::of::<LdifFile>(Some("Ldif")), Part::of::<Ldap>(Some("Ldap"))];
-        Shape { parts, ..Shape::of("Ldif(...) or Ldap(...)") }
+        Notation { parts, ..Notation::of("Ldif(...) or Ldap(...)") }
     }
 }

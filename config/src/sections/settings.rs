@@ -5,9 +5,9 @@ use std::{ops::RangeInclusive, sync::LazyLock};
 use crate::{
     file::{
         form::{Fields, Section},
+        notation::{Part, Row},
         reader::{Node, Reader},
         setting::Need,
-        shape::{Part, Row},
     },
     sections::config::Config,
 };
@@ -25,7 +25,7 @@ pub(crate) static NEEDS: LazyLock<Vec<(&'static str, Need)>> = LazyLock::new(|| 
             matches!(need, Need::Behaviour(_)) && path.starts_with(&format!("{above}."))
         };
         let need = row.setting.need;
-        let holds_value = row.shape.parts.is_empty() || matches!(need, Need::Behaviour(_));
+        let holds_value = row.notation.parts.is_empty() || matches!(need, Need::Behaviour(_));
         if holds_value && !row.is_shared && !found.iter().any(whole) {
             found.push((path.to_owned().leak(), need));
         }
@@ -64,10 +64,10 @@ impl LiveSetting {
 static LIVE: LazyLock<Vec<LiveSetting>> = LazyLock::new(|| {
     let mut found = Vec::new();
     each(&TABLES, "", &mut |path, row| {
-        if let (Some(least), Some(numbers)) = (row.setting.live, &row.shape.numbers) {
+        if let (Some(least), Some(numbers)) = (row.setting.live, &row.notation.numbers) {
             let range = least.max(*numbers.start())..=*numbers.end();
             let path = path.to_owned().leak();
-            found.push(LiveSetting { path, range, is_time: row.shape.is_time });
+            found.push(LiveSetting { path, range, is_time: row.notation.is_time });
         }
     });
     found
@@ -123,7 +123,7 @@ pub(crate) fn each(part: &'static Part, path: &str, visit: &mut impl FnMut(&str,
         let name = row.setting.name;
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         visit(&path, row);
-        for part in &row.shape.parts {
+        for part in &row.notation.parts {
             each(part, &path, visit);
         }
     }

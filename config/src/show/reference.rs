@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::{
     file::{
         document::Document,
+        notation::{Part, Row},
         reader::suggest,
         setting::{Need, Role},
-        shape::{Part, Row},
         units::format_duration,
     },
     sections::settings::{LiveSetting, TABLES, each},
@@ -57,8 +57,9 @@ impl Page {
             path => format!("{path}.{}", row.setting.name),
         };
         let (values, sections): (Vec<&Row>, Vec<&Row>) =
-            part.rows.iter().partition(|row| row.shape.parts.is_empty());
-        let inner = || sections.iter().flat_map(|row| &row.shape.parts).flat_map(|its| &its.rows);
+            part.rows.iter().partition(|row| row.notation.parts.is_empty());
+        let inner =
+            || sections.iter().flat_map(|row| &row.notation.parts).flat_map(|its| &its.rows);
         let is_repeated = |row: &Row| {
             row.is_shared && inner().any(|its| std::ptr::eq(its.setting.name, row.setting.name))
         };
@@ -80,7 +81,7 @@ impl Page {
             ));
         }
         for row in sections {
-            for (i, part) in row.shape.parts.iter().enumerate() {
+            for (i, part) in row.notation.parts.iter().enumerate() {
                 let path = below(row);
                 let variant = part.variant.map(|name| format!(": `{name}(...)`"));
                 self.line(&format!("\n## `{path}`{}", variant.unwrap_or_default()));
@@ -102,25 +103,25 @@ impl Page {
     }
 
     fn facts(&mut self, path: &str, row: &Row) {
-        let (setting, shape) = (row.setting, &row.shape);
+        let (setting, notation) = (row.setting, &row.notation);
         self.paragraph(setting.meaning);
         self.line("");
         let unit = match setting.unit {
             "" => String::new(),
             unit => format!(" of {unit}"),
         };
-        let form = match shape.form.as_str() {
+        let form = match notation.form.as_str() {
             "" => String::new(),
             form => format!(", {form}"),
         };
-        if shape.one == "section" {
+        if notation.one == "section" {
             // Its settings follow.
-        } else if shape.choices.is_empty() {
-            self.item(0, &format!("Value: {}{unit}{form}", shape.one));
+        } else if notation.choices.is_empty() {
+            self.item(0, &format!("Value: {}{unit}{form}", notation.one));
         } else {
-            self.item(0, &format!("Value: {}", shape.one.replace("name", "one of")));
+            self.item(0, &format!("Value: {}", notation.one.replace("name", "one of")));
         }
-        for (name, meaning) in &shape.choices {
+        for (name, meaning) in &notation.choices {
             self.item(2, &format!("{}: {meaning}", code(name)));
         }
         match (&row.default, setting.example) {
@@ -131,7 +132,7 @@ impl Page {
                 );
             }
             (Document::Atom(none), _) if none == "None" => self.item(0, "Default: not given"),
-            (default, _) if shape.parts.is_empty() && !row.is_shared => {
+            (default, _) if notation.parts.is_empty() && !row.is_shared => {
                 self.item(0, &format!("Default: {}", code(&default.flat())));
             }
             _ => {}
@@ -291,7 +292,7 @@ mod tests {
 
     /// Every setting with its value by default, or the example of one that must be given.
     fn written(part: &'static Part) -> String {
-        let fields = part.rows.iter().filter(|row| row.shape.parts.is_empty()).map(|row| {
+        let fields = part.rows.iter().filter(|row| row.notation.parts.is_empty()).map(|row| {
             let value = row.setting.example.map_or_else(|| row.default.flat(), str::to_owned);
             format!("{}: {value}", row.setting.name)
         });
@@ -302,7 +303,7 @@ mod tests {
     fn what_the_page_names_can_be_set() {
         let mut at = 0;
         each(&TABLES, "", &mut |path, row| {
-            for part in &row.shape.parts {
+            for part in &row.notation.parts {
                 let (before, after) = match path {
                     "channels" => ("channels: [(", ")]".to_owned()),
                     "dispatcher.services" => ("dispatcher: (services: {\"S\": (", ")})".to_owned()),

@@ -8,12 +8,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Overrun;
+use super::result::Overrun;
 use crate::language::template::{Scanner, TemplateError};
 
 /// One pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     elements: Vec<Element>,
     wildcards: usize,
     /// Holds a back reference.
@@ -54,7 +54,7 @@ pub(crate) enum Field {
 }
 
 /// What the saved wildcards of a pattern stood for.
-pub(super) struct Wildcards<'a> {
+pub(crate) struct Wildcards<'a> {
     input: &'a str,
     spans: Spans,
 }
@@ -84,7 +84,7 @@ enum Class {
 }
 
 impl Pattern {
-    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parser = Parser { scanner: Scanner::new(text), ..Parser::default() };
         while let Some(c) = parser.scanner.peek() {
             parser.element(c)?;
@@ -95,12 +95,12 @@ impl Pattern {
     }
 
     /// How many wildcards a template may name.
-    pub(super) fn wildcards(&self) -> usize {
+    pub(crate) fn wildcards(&self) -> usize {
         self.wildcards
     }
 
     /// What its bars divide.
-    pub(super) fn fields(&self) -> Vec<Field> {
+    pub(crate) fn fields(&self) -> Vec<Field> {
         let mut fields = Vec::new();
         let mut field = Field::Text(String::new());
         for element in &self.elements {
@@ -122,19 +122,19 @@ impl Pattern {
     }
 
     /// Whether it is nothing but wildcards that take anything.
-    pub(super) fn takes_all(&self) -> bool {
+    pub(crate) fn takes_all(&self) -> bool {
         let open = |element: &Element| matches!(element, Element::Many { class: Class::Any, .. });
         !self.elements.is_empty() && self.elements.iter().all(open)
     }
 
     /// The same pattern without its short way.
     #[cfg(test)]
-    pub(super) fn tried_in_order(self) -> Self {
+    pub(crate) fn tried_in_order(self) -> Self {
         Self { straight: None, ..self }
     }
 
     /// Matches the whole of `input`, and takes what it costs from `fuel`.
-    pub(super) fn match_text<'a>(
+    pub(crate) fn match_text<'a>(
         &self,
         input: &'a str,
         fuel: &mut u32,
@@ -311,7 +311,7 @@ fn stands_at(fixed: &[Element], input: &[u8], mut at: usize, spans: &mut Spans) 
 impl Wildcards<'_> {
     /// Appends what wildcard `n` stood for. A wildcard may have cut a character of several
     /// octets in two; its remains show as replacement characters.
-    pub(super) fn get(&self, n: usize) -> std::borrow::Cow<'_, str> {
+    pub(crate) fn get(&self, n: usize) -> std::borrow::Cow<'_, str> {
         let (start, end) = self.spans.get(n).copied().unwrap_or_default();
         String::from_utf8_lossy(&self.input.as_bytes()[start..end])
     }

@@ -4,23 +4,21 @@
 //! the result. URL look-ups, site routines, sequence numbers, chance, input flags and LDAP
 //! quoting are refused until they are there: each is to become an [`Op`].
 
-use super::{
-    Calls, Flags, Fuel, MAX_DEPTH, MAX_TEXT, Mapped, Next, Overrun, Tables, pattern::Wildcards,
-};
+use super::result::{Calls, Flags, Next};
 use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// One template.
 #[derive(Clone, Debug)]
-pub(super) struct Template {
-    ops: Vec<Op>,
+pub(crate) struct Template {
+    pub(crate) ops: Vec<Op>,
     /// The flags it sets.
-    flags: Flags,
+    pub(crate) flags: Flags,
     /// The last of `$C $E $L $R`.
-    next: Next,
+    pub(crate) next: Next,
 }
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     Text(String),
     Case(Case),
     /// `$n`.
@@ -36,7 +34,7 @@ enum Op {
 
 impl Template {
     /// Parses a template whose pattern has this many wildcards.
-    pub(super) fn parse(text: &str, wildcards: usize) -> Result<Self, TemplateError> {
+    pub(crate) fn parse(text: &str, wildcards: usize) -> Result<Self, TemplateError> {
         let mut parser = Parser {
             scanner: Scanner::new(text),
             wildcards,
@@ -49,32 +47,19 @@ impl Template {
     }
 
     /// Whether a probe is over when its pattern matches: nothing in it can fail.
-    pub(super) fn always_ends(&self) -> bool {
+    pub(crate) fn always_ends(&self) -> bool {
         let fails = |op: &Op| matches!(op, Op::Table { .. } | Op::General(_));
         self.next == Next::End && !self.ops.iter().any(fails)
     }
 
     /// Whether it sets a flag.
-    pub(super) fn sets(&self, letter: char) -> bool {
+    pub(crate) fn sets(&self, letter: char) -> bool {
         self.flags.has(letter)
     }
 
     /// Adds what it asks for.
-    pub(super) fn calls(&self, calls: &mut Calls) {
+    pub(crate) fn calls(&self, calls: &mut Calls) {
         add_calls(&self.ops, calls);
-    }
-
-    /// The result, on top of `flags` set before; `None` when a call or a key fails.
-    pub(super) fn expand(
-        &self,
-        wildcards: &Wildcards<'_>,
-        flags: Flags,
-        tables: &Tables<'_>,
-        fuel: &mut Fuel,
-    ) -> Result<Option<(Mapped, Next)>, Overrun> {
-        let Some(text) = expand(&self.ops, wildcards, tables, fuel)? else { return Ok(None) };
-        let flags = Flags(flags.0 | self.flags.0);
-        Ok(Some((Mapped { flags, text }, self.next)))
     }
 }
 
@@ -95,55 +80,6 @@ fn add_calls(ops: &[Op], calls: &mut Calls) {
             Op::Text(_) | Op::Case(_) | Op::Wildcard(_) => {}
         }
     }
-}
-
-fn expand(
-    ops: &[Op],
-    wildcards: &Wildcards<'_>,
-    tables: &Tables<'_>,
-    fuel: &mut Fuel,
-) -> Result<Option<String>, Overrun> {
-    let mut out = String::new();
-    let mut case = Case::AsIs;
-    for op in ops {
-        match op {
-            Op::Text(text) => case.push(&mut out, text),
-            Op::Case(new) => case = *new,
-            Op::Wildcard(n) => case.push(&mut out, &wildcards.get(*n)),
-            Op::General(key) => {
-                let Some(key) = expand(key, wildcards, tables, fuel)? else { return Ok(None) };
-                let Some(value) = tables.general(&key) else { return Ok(None) };
-                case.push(&mut out, value);
-            }
-            Op::Table { name, argument } => {
-                let argument = expand(argument, wildcards, tables, fuel)?;
-                let Some(argument) = argument else { return Ok(None) };
-                let Some(text) = call(name, &argument, tables, fuel)? else { return Ok(None) };
-                case.push(&mut out, &text);
-            }
-        }
-        if out.len() > MAX_TEXT {
-            return Err(Overrun);
-        }
-    }
-    Ok(Some(out))
-}
-
-/// The text of another table, if it says `$Y`.
-fn call(
-    name: &str,
-    argument: &str,
-    tables: &Tables<'_>,
-    fuel: &mut Fuel,
-) -> Result<Option<String>, Overrun> {
-    let Some(table) = tables.table(name) else { return Ok(None) };
-    if fuel.depth == MAX_DEPTH {
-        return Err(Overrun);
-    }
-    fuel.depth += 1;
-    let mapped = table.probe(argument, tables, fuel)?;
-    fuel.depth -= 1;
-    Ok(mapped.filter(|mapped| mapped.flags.has('Y')).map(|mapped| mapped.text))
 }
 
 struct Parser<'a> {

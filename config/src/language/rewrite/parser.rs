@@ -3,14 +3,14 @@
 //! One pass from left to right. `%` and `@` divide the template into parts; controls may stand
 //! anywhere and belong to no part.
 
-use super::{Chunk, Condition, ErrorText, Location, Outcome, Part, Piece, Rewriting};
+use super::syntax::{Chunk, Condition, ErrorText, Location, Outcome, Part, Piece, Rewriting};
 use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// Collects what a template says.
-pub(super) struct Parser<'a> {
+pub(crate) struct Parser<'a> {
     scanner: Scanner<'a>,
     /// `$(key)` is stepped over.
-    pub(super) general: bool,
+    pub(crate) general: bool,
     /// Closed sections: user, host, route, tag.
     sections: Vec<Vec<Piece>>,
     section: Vec<Piece>,
@@ -31,7 +31,7 @@ enum Item {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self {
             scanner: Scanner::new(text),
             general: false,
@@ -45,7 +45,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn read(&mut self) -> Result<(), TemplateError> {
+    pub(crate) fn read(&mut self) -> Result<(), TemplateError> {
         loop {
             let offset = self.scanner.offset();
             match self.scanner.peek() {
@@ -321,7 +321,7 @@ impl<'a> Parser<'a> {
         Ok(pieces)
     }
 
-    pub(super) fn finish(mut self) -> Result<Rewriting, TemplateError> {
+    pub(crate) fn finish(mut self) -> Result<Rewriting, TemplateError> {
         let end = self.scanner.offset();
         let last = std::mem::take(&mut self.section);
         // The directory is asked only when everything else holds.
@@ -361,7 +361,7 @@ impl<'a> Parser<'a> {
 }
 
 /// Divides a template at its `$(key)` sequences.
-pub(super) fn chunks(text: &str) -> Result<Vec<Chunk>, TemplateError> {
+pub(crate) fn chunks(text: &str) -> Result<Vec<Chunk>, TemplateError> {
     let mut chunks = Vec::new();
     let mut parser = Parser::new(text);
     parser.general = true;

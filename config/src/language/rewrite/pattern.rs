@@ -44,7 +44,7 @@ impl PatternKind {
         }
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
         let start = text.rfind('|').map_or(0, |bar| bar + 1);
         let pattern = &text[start..];
         let error = |message: String| TemplateError::new(start, message, PATTERNS);

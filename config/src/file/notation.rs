@@ -2,15 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use crate::file::{
-    document::Document,
-    form::{Form, Kind, Section},
-    setting::Setting,
-};
+use crate::file::{document::Document, setting::Setting};
 
 /// What one kind of values looks like.
 #[derive(Debug, Default)]
-pub(crate) struct Shape {
+pub(crate) struct Notation {
     /// `whole number`.
     pub(crate) one: String,
     /// `whole numbers`.
@@ -42,14 +38,14 @@ pub(crate) struct Part {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) setting: &'static Setting,
-    pub(crate) shape: Shape,
+    pub(crate) notation: Notation,
     /// What it is where nothing is given.
     pub(crate) default: Document,
     /// It is a default for the elements of a list beside it, and printed there.
     pub(crate) is_shared: bool,
 }
 
-impl Shape {
+impl Notation {
     /// Values that are called `one`.
     pub(crate) fn of(one: &str) -> Self {
         Self { one: one.to_owned(), many: format!("{one}s"), ..Self::default() }
@@ -82,20 +78,6 @@ impl Shape {
         };
         Self { one, many, form, numbers: None, ..self }
     }
-
-    /// A value that is the section `S`.
-    pub(crate) fn section<S: Section>() -> Self {
-        Self { parts: vec![Part::of::<S>(None)], ..Self::of("section") }
-    }
-}
-
-impl Part {
-    /// The section `S`, behind a name or not.
-    pub(crate) fn of<S: Section>(variant: Option<&'static str>) -> Self {
-        let mut table = Table { rows: Vec::new(), is_shared: false };
-        S::blank().fields(&mut table);
-        Self { variant, about: S::ABOUT, rows: table.rows }
-    }
 }
 
 /// `1,000,000`.
@@ -109,23 +91,4 @@ pub(crate) fn grouped(number: u64) -> String {
         shown.push(digit);
     }
     shown
-}
-
-/// The form that lists the settings themselves.
-struct Table {
-    rows: Vec<Row>,
-    is_shared: bool,
-}
-
-impl Form for Table {
-    fn field<T>(&mut self, setting: &'static Setting, kind: impl Kind<T>, slot: &mut T) {
-        let (shape, default) = (kind.shape(), kind.print(slot));
-        self.rows.push(Row { setting, shape, default, is_shared: self.is_shared });
-    }
-
-    fn read_only(&mut self, section: &mut impl Section) {
-        let outside = std::mem::replace(&mut self.is_shared, true);
-        section.fields(self);
-        self.is_shared = outside;
-    }
 }
