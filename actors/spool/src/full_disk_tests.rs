@@ -166,7 +166,7 @@ async fn an_index_is_not_made_anew_before_there_is_room_for_it() {
     let waiting = || spool.scan("a", Class::Untried, None, 100);
     assert_eq!(waiting().await.unwrap().len(), 40);
     damage_index(&spool).await;
-    disk.set_capacity(Some(used(&disk) + 3999));
+    disk.set_capacity(Some(used(&disk) + 1999));
     assert!(waiting().await.is_err());
     assert!(waiting().await.is_err());
     assert!(!dir.path().join("index").exists(), "the old one leaves its room");

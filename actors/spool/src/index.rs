@@ -19,11 +19,14 @@ use tokio::sync::oneshot;
 use super::{
     Change, Class, Counts, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
     base::Base,
+    block::{Key, Value, key},
+    broken::{Broken, guarded},
     feed::Feed,
     ledger::{Event, Ledger},
     recover::replay,
     retry::Retry,
-    store::{Broken, Key, Store, Value, encode, guarded, key},
+    store::Store,
+    sums::Sums,
 };
 
 /// Questions to the index's thread.
@@ -47,6 +50,15 @@ pub(crate) enum Question {
         after: Option<Cursor>,
         limit: usize,
         answer: oneshot::Sender<Vec<ScannedEntry>>,
+    },
+    /// The sums of up to so many entries of a channel and class behind a cursor; and the last of
+    /// these, when there are more.
+    Sum {
+        channel: Arc<str>,
+        class: Class,
+        after: Option<Cursor>,
+        limit: usize,
+        answer: oneshot::Sender<(Sums, Option<Cursor>)>,
     },
     /// Takes the first entry of a channel out, and says whether there was one.
     #[cfg(test)]
@@ -278,30 +290,30 @@ impl Index {
     /// Brings the store's trees up to date.
     fn write(&mut self) -> Result<(), Broken> {
         let Some(store) = &mut self.store else { return Ok(()) };
-        let mut writes: Vec<(Arc<str>, Key, Option<Vec<u8>>)> = Vec::new();
+        let mut writes: Vec<(Arc<str>, Key, Option<Value>)> = Vec::new();
         for ((id, entry), young) in self.young.drain() {
-            let size = young.size;
-            let now = key(young.now, id, entry);
+            let Young { was, now: state, channel, host, place, priority, size } = young;
+            let now = key(state, id, entry);
             writes.extend(now.map(|now| {
-                let (place, host, priority) = (young.place, &*young.host, young.priority);
-                let (open, attempts) = (young.now.open(), young.now.attempts());
-                let reached = young.now.reached();
+                let (open, attempts, reached) = (state.open(), state.attempts(), state.reached());
                 let value = Value { place, host, open, attempts, size, priority, reached };
-                let value = encode(&value);
-                (Arc::clone(&young.channel), now, Some(value))
+                (Arc::clone(&channel), now, Some(value))
             }));
-            let was = young.was.filter(|was| Some(*was) != now);
-            writes.extend(was.map(|was| (young.channel, was, None)));
+            let was = was.filter(|was| Some(*was) != now);
+            writes.extend(was.map(|was| (channel, was, None)));
         }
         writes.extend(self.stale.drain(..).map(|(channel, key)| (channel, key, None)));
-        // Neighbours one after the other: sled is several times as fast then. An insertion comes
-        // before the removal of the same, stale, key, and only the first counts.
+        // Of an insertion and the removal of the same, stale, key only the first counts.
         writes.sort_unstable_by(|(a, ka, va), (b, kb, vb)| {
             (a, ka, va.is_none()).cmp(&(b, kb, vb.is_none()))
         });
         writes.dedup_by(|(a, ka, _), (b, kb, _)| (a, ka) == (b, kb));
-        for (channel, key, value) in writes {
-            store.put(&channel, key, value)?;
+        let mut writes = writes.into_iter().peekable();
+        while let Some((channel, ..)) = writes.peek() {
+            let channel = Arc::clone(channel);
+            let its = std::iter::from_fn(|| writes.next_if(|(other, ..)| *other == channel));
+            let its = its.map(|(_, key, value)| (key, value)).collect();
+            store.update(&channel, its)?;
         }
         Ok(())
     }
@@ -331,9 +343,15 @@ impl Index {
                 }
                 let _ = answer.send(entries);
             }
+            Question::Sum { channel, class, after, limit, answer } => {
+                let _ = answer.send(store.sum(&channel, class, after, limit)?);
+            }
             #[cfg(test)]
             Question::LoseFirst(channel, answer) => {
-                let _ = answer.send(store.channel(&channel)?.pop_min()?.is_some());
+                let (first, _) = store.scan(&channel, Class::Untried, None, 1)?;
+                let lost = first.iter().map(|entry| (entry.cursor.0, None)).collect();
+                store.update(&channel, lost)?;
+                let _ = answer.send(!first.is_empty());
             }
         }
         Ok(())
@@ -403,4 +421,4 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Entries written at once while catching up.
 const CATCH_UP: usize = 20_000;
 /// What an entry takes in the index, at least.
-const OCTETS_OF_ENTRY: u64 = 100;
+const OCTETS_OF_ENTRY: u64 = 50;

@@ -43,6 +43,8 @@
 //! knows of actors.
 
 mod base;
+mod block;
+mod broken;
 mod change;
 mod committer;
 mod compaction;
@@ -66,6 +68,7 @@ mod recover;
 mod retry;
 mod segment;
 mod store;
+mod sums;
 mod tidy;
 mod trouble;
 mod unfit;
@@ -79,6 +82,8 @@ mod failing_disk_tests;
 mod full_disk_tests;
 #[cfg(test)]
 mod scale_tests;
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;
 
@@ -122,6 +127,7 @@ pub use self::{
     opening::{Opened, Recovered},
     reader::LastReplies,
     store::{Cursor, ScannedEntry},
+    sums::{HostSum, Sums},
 };
 
 /// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good
@@ -302,6 +308,21 @@ impl Spool {
         let (answer, answered) = oneshot::channel();
         let channel = channel.into();
         self.ask(Question::Scan { channel, class, after, limit, answer }, answered).await
+    }
+
+    /// The sums of up to `limit` waiting or held entries of a channel, behind `after`; and where to
+    /// go on, when there are more. Costs a fraction of a [`Spool::scan`]. Sees everything that was
+    /// stored and amended before the call.
+    pub async fn sum(
+        &self,
+        channel: &str,
+        class: Class,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Sums, Option<Cursor>), SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        let channel = channel.into();
+        self.ask(Question::Sum { channel, class, after, limit, answer }, answered).await
     }
 
     /// The largest id that was ever stored, as far as the spool knows.

@@ -13,12 +13,12 @@ use relais_channels::mail::MessageId;
 
 use super::{
     Change, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
+    block::key,
     feed::Feed,
     ledger::{Ledger, SegmentLife},
     reader::Reader,
     record::{Found, Header, Kind, Walker},
     segment::HEAD,
-    store::key,
 };
 
 /// Every entry of these messages that is not done, by id and entry.

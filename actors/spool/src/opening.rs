@@ -15,6 +15,7 @@ use relais_channels::mail::MessageId;
 use super::{
     Counts, Disk, Quarantined, Shared, Spool, SpoolError, SpoolEvents, StopOnDrop, Stored,
     base::Base,
+    broken::Broken,
     committer::{CommitQueue, Committer},
     compaction::{Compactor, Rest},
     continued::Continued,
@@ -27,7 +28,6 @@ use super::{
     reader::Reader,
     recover::{Findings, RecoverError, recover},
     segment::{Numbers, messages_of},
-    store::Broken,
 };
 
 /// A spool that has been recovered and does not work yet.

@@ -1,27 +1,24 @@
 //! Sled, and everything that knows of it: keys, values, trees, the checkpoint.
 //!
 //! A tree per channel; a key is class, due time, id and entry, so that a scan meets untried
-//! entries first, then tried ones by due time. Sled may panic where others return errors;
-//! [`guarded`] makes both the same.
+//! entries first, then tried ones by due time. Neighbours share a value, see [`block`]. Sled may
+//! panic where others return errors; [`super::broken::guarded`] makes both the same.
 
-use std::{
-    collections::HashMap,
-    fs, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{collections::HashMap, fs, io, path::Path, sync::Arc, thread, time::Duration};
 
 use relais_channels::mail::{MessageId, Priority};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use sled::{Batch, Db, Tree};
 
+#[cfg(doc)]
+use super::block;
 use super::{
     Class, Counts, EntryState, Place,
+    block::{FEW, Item, Items, Key, MOST, Parts, Value, encode_block, last_of, merge, pieces},
+    broken::Broken,
     change::append_postcard,
     ledger::{Ledger, SegmentLife},
+    sums::Sums,
 };
 
 /// A position in a scan; scans go on behind it.
@@ -50,27 +47,6 @@ pub struct ScannedEntry {
     /// How urgent the message is.
     pub priority: Priority,
 }
-
-/// Class, due time, id, entry; big-endian, so that octets sort as the numbers do.
-pub(crate) type Key = [u8; 19];
-
-/// What stands behind a key.
-#[derive(Deserialize, Serialize)]
-pub(crate) struct Value<'a> {
-    pub(crate) place: Place,
-    #[serde(borrow)]
-    pub(crate) host: &'a str,
-    pub(crate) open: u64,
-    pub(crate) attempts: u16,
-    pub(crate) size: u64,
-    pub(crate) priority: Priority,
-    pub(crate) reached: u64,
-}
-
-/// Sled failed, by error or by panic, or holds what cannot be.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Broken(pub(crate) String);
 
 /// An open sled database.
 pub(crate) struct Store {
@@ -198,13 +174,21 @@ impl Store {
         }
         for (channel, tree) in &self.channels {
             let mut counts = Counts::default();
-            for item in tree {
-                let (key, value) = item?;
-                let entry = scanned(channel, &key, &value, &mut None)?;
-                if !ledger.segments.contains_key(&entry.place.segment) {
-                    return Err(Broken(format!("{} is in no known segment", entry.id)));
+            let mut before: Option<Key> = None;
+            for block in tree {
+                let (fence, block) = block?;
+                for item in Items::of(&fence, &block, None) {
+                    let item = item?;
+                    if before.is_some_and(|before| before >= item.key) || item.key[..] > fence[..] {
+                        return Err(Broken(format!("{channel}: entries out of their order")));
+                    }
+                    before = Some(item.key);
+                    let entry = scanned(channel, item)?;
+                    if !ledger.segments.contains_key(&entry.place.segment) {
+                        return Err(Broken(format!("{} is in no known segment", entry.id)));
+                    }
+                    counts.add(entry.state, entry.size);
                 }
-                counts.add(entry.state, entry.size);
             }
             let want = ledger.counts.get(channel).copied().unwrap_or_default();
             if counts != want {
@@ -215,7 +199,7 @@ impl Store {
     }
 
     /// The tree of a channel.
-    pub(crate) fn channel(&mut self, channel: &Arc<str>) -> Result<&Tree, Broken> {
+    fn channel(&mut self, channel: &Arc<str>) -> Result<&Tree, Broken> {
         if !self.channels.contains_key(channel) {
             let tree = self.db.open_tree([b"q:", channel.as_bytes()].concat())?;
             self.channels.insert(Arc::clone(channel), tree);
@@ -223,19 +207,33 @@ impl Store {
         Ok(&self.channels[channel])
     }
 
-    /// Writes or removes one entry. Not in batches: sled applies those in random order, and the
-    /// checkpoint, written afterwards, is all that has to be atomic.
-    pub(crate) fn put(
+    /// Writes and removes entries of a channel, which come sorted by their keys. All that becomes of
+    /// one block, or of two neighbours, is one atomic step; the whole is not, and need not be: the
+    /// checkpoint is written afterwards.
+    pub(crate) fn update(
         &mut self,
         channel: &Arc<str>,
-        key: Key,
-        value: Option<Vec<u8>>,
+        changes: Vec<(Key, Option<Value>)>,
     ) -> Result<(), Broken> {
         let tree = self.channel(channel)?;
-        match value {
-            Some(value) => tree.insert(key, value)?,
-            None => tree.remove(key)?,
-        };
+        let mut changes = changes.into_iter().peekable();
+        while let Some((first, _)) = changes.peek() {
+            let mut block = Block::of(tree, first)?;
+            let mut until = |fence: Key| {
+                std::iter::from_fn(|| changes.next_if(|(key, _)| *key <= fence)).collect()
+            };
+            let mut changed = merge(&mut block.items, until(block.fence));
+            let mut gone = None;
+            if changed && block.is_sparse() {
+                let next = Block::of(tree, &behind(block.fence))?;
+                gone = Some(std::mem::replace(&mut block.fence, next.fence));
+                block.items.extend(next.items);
+                changed |= merge(&mut block.items, until(block.fence));
+            }
+            if changed {
+                block.save(tree, gone)?;
+            }
+        }
         Ok(())
     }
 
@@ -247,31 +245,131 @@ impl Store {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<(Vec<ScannedEntry>, bool), Broken> {
-        let tree = self.channel(channel)?;
-        let from = after.map_or_else(|| vec![class as u8], |Cursor(key)| [&key[..], &[0]].concat());
         let mut entries = Vec::new();
-        let mut host = None;
-        for item in tree.range(from..vec![class as u8 + 1]) {
-            if entries.len() == limit {
-                return Ok((entries, false));
+        let ended = self.walk(channel, class, after, &mut |item| {
+            let wanted = entries.len() < limit;
+            if wanted {
+                entries.push(scanned(channel, item)?);
             }
-            let (key, value) = item?;
-            entries.push(scanned(channel, &key, &value, &mut host)?);
+            Ok(wanted)
+        })?;
+        Ok((entries, ended))
+    }
+
+    /// The sums of up to `limit` entries of a class behind `after`, and the last of these entries
+    /// when there are more.
+    pub(crate) fn sum(
+        &mut self,
+        channel: &Arc<str>,
+        class: Class,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Sums, Option<Cursor>), Broken> {
+        let (mut sums, mut seen, mut last) = (Sums::default(), 0, None);
+        let ended = self.walk(channel, class, after, &mut |Item { key, value }| {
+            let wanted = seen < limit;
+            if wanted {
+                (seen, last) = (seen + 1, Some(Cursor(key)));
+                sums.add(MessageId(Parts::of(&key).id), &value);
+            }
+            Ok(wanted)
+        })?;
+        Ok((sums, last.filter(|_| !ended)))
+    }
+
+    /// Shows the entries of a class behind `after`, in order, until one is not wanted; and says
+    /// whether there was none such.
+    fn walk(
+        &mut self,
+        channel: &Arc<str>,
+        class: Class,
+        after: Option<Cursor>,
+        each: &mut dyn FnMut(Item) -> Result<bool, Broken>,
+    ) -> Result<bool, Broken> {
+        let after = after.map(|Cursor(key)| key);
+        let from = after.map_or_else(|| first_of(class), behind);
+        let mut host = None;
+        for block in self.channel(channel)?.range(from..=last_of(class as u8)) {
+            let (fence, block) = block?;
+            let mut items = Items::of(&fence, &block, host.take());
+            for item in items.by_ref() {
+                let item = item?;
+                if item.key >= from && !each(item)? {
+                    return Ok(false);
+                }
+            }
+            host = items.into_host();
         }
-        Ok((entries, true))
+        Ok(true)
     }
 }
 
-impl Broken {
-    pub(crate) fn because(error: impl std::fmt::Display) -> Self {
-        Self(error.to_string())
+/// A block that is about to change.
+struct Block {
+    fence: Key,
+    items: Vec<Item>,
+}
+
+impl Block {
+    /// The one that has room for a key; empty, if there is none yet.
+    fn of(tree: &Tree, key: &Key) -> Result<Self, Broken> {
+        let last = last_of(key[0]);
+        let Some(found) = tree.range(*key..=last).next() else {
+            return Ok(Self { fence: last, items: Vec::new() });
+        };
+        let (fence, block) = found?;
+        let items = Items::of(&fence, &block, None).collect::<Result<_, _>>()?;
+        let fence = Key::try_from(&fence[..]);
+        Ok(Self { fence: fence.map_err(|_| Broken("a key of a wrong length".to_owned()))?, items })
+    }
+
+    /// It has so few items that they should lie in the next one.
+    fn is_sparse(&self) -> bool {
+        (1..FEW).contains(&self.items.len()) && self.fence != last_of(self.fence[0])
+    }
+
+    /// Writes it, in as many pieces as it takes, and removes the block `gone`.
+    fn save(&self, tree: &Tree, gone: Option<Key>) -> Result<(), Broken> {
+        let is_last = self.fence == last_of(self.fence[0]);
+        let mut pieces = pieces(&self.items, is_last).peekable();
+        if gone.is_none() && self.items.len() <= MOST {
+            // Sled is faster without a batch.
+            match &self.items[..] {
+                [] => tree.remove(self.fence)?,
+                items => tree.insert(self.fence, encode_block(items))?,
+            };
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        if let Some(gone) = gone {
+            batch.remove(&gone);
+        }
+        if self.items.is_empty() {
+            batch.remove(&self.fence);
+        }
+        while let Some(piece) = pieces.next() {
+            let last = piece.last().filter(|_| pieces.peek().is_some());
+            let fence = last.map_or(self.fence, |item| item.key);
+            batch.insert(&fence, encode_block(piece));
+        }
+        Ok(tree.apply_batch(batch)?)
     }
 }
 
-impl From<sled::Error> for Broken {
-    fn from(error: sled::Error) -> Self {
-        Self::because(error)
-    }
+/// The least key of a class.
+fn first_of(class: Class) -> Key {
+    let mut key = Key::default();
+    key[0] = class as u8;
+    key
+}
+
+/// The next key. The last one of a class has none, and is none.
+fn behind(key: Key) -> Key {
+    let Parts { class, due, id, entry } = Parts::of(&key);
+    let (entry, carry) = entry.overflowing_add(1);
+    let (id, carry) = id.overflowing_add(u64::from(carry));
+    let due = due.saturating_add(u64::from(carry));
+    Parts { class, due, id, entry }.key()
 }
 
 /// Opens a database. A handle that was dropped a moment ago may still have its lock: sled's own
@@ -293,57 +391,15 @@ fn is_locked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("acquire lock")
 }
 
-/// Makes a panic of sled an error like any other.
-pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(Broken(format!("panicked: {}", text.unwrap_or("without a word"))))
-    })
-}
-
-/// Where an entry in this state is found; nowhere when it is done.
-pub(crate) fn key(state: EntryState, id: MessageId, entry: u16) -> Option<Key> {
-    let due = match state {
-        EntryState::Waiting { due, .. } | EntryState::Owing { due, .. } => due,
-        EntryState::Held { .. } | EntryState::Done => 0,
-    };
-    let mut key = Key::default();
-    key[0] = state.class()? as u8;
-    key[1..9].copy_from_slice(&due.to_be_bytes());
-    key[9..17].copy_from_slice(&id.0.to_be_bytes());
-    key[17..].copy_from_slice(&entry.to_be_bytes());
-    Some(key)
-}
-
-/// Puts key and value together again. Entries of one host often follow each other: `last_host`
-/// saves them from having a copy each.
-pub(crate) fn scanned(
-    channel: &Arc<str>,
-    key: &[u8],
-    value: &[u8],
-    last_host: &mut Option<Arc<str>>,
-) -> Result<ScannedEntry, Broken> {
-    let key: Key = key.try_into().map_err(|_| Broken("a key of a wrong length".to_owned()))?;
-    let value: Value<'_> = postcard::from_bytes(value).map_err(Broken::because)?;
-    let long =
-        |at: usize| key[at..at + 8].iter().fold(0, |sum, octet| sum << 8 | u64::from(*octet));
-    let Value { place, open, attempts, size, priority, reached, .. } = value;
-    let state = match key[0] {
-        0 | 1 => EntryState::Waiting { open, attempts, due: long(1) },
-        2 => EntryState::Held { open, attempts },
-        3 => EntryState::Owing { open, attempts, due: long(1), reached },
-        other => return Err(Broken(format!("a key of class {other}"))),
-    };
-    let host = match last_host.take().filter(|host| **host == *value.host) {
-        Some(host) => host,
-        None => value.host.into(),
-    };
-    *last_host = Some(Arc::clone(&host));
+/// An entry as those who scan see it.
+fn scanned(channel: &Arc<str>, Item { key, value }: Item) -> Result<ScannedEntry, Broken> {
+    let parts = Parts::of(&key);
+    let state = value.state(parts)?;
+    let Value { place, host, size, priority, .. } = value;
     Ok(ScannedEntry {
         cursor: Cursor(key),
-        id: MessageId(long(9)),
-        entry: u16::from_be_bytes([key[17], key[18]]),
+        id: MessageId(parts.id),
+        entry: parts.entry,
         channel: Arc::clone(channel),
         place,
         host,
@@ -354,7 +410,7 @@ pub(crate) fn scanned(
 }
 
 /// The postcard form of anything.
-pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+fn encode(value: &impl Serialize) -> Vec<u8> {
     let mut octets = Vec::new();
     append_postcard(value, &mut octets);
     octets
@@ -376,4 +432,4 @@ const CACHE: u64 = 16 << 20;
 /// Entries that are counted one by one at start; it takes a fifth of a second.
 const VERIFIED_AT_ONCE: u64 = 100_000;
 const VERSION_KEY: &[u8] = b"version";
-const VERSION: &[u8] = b"6";
+const VERSION: &[u8] = b"7";

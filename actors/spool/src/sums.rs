@@ -1,0 +1,53 @@
+//! What entries come to, destination by destination.
+
+use std::{collections::HashMap, sync::Arc};
+
+use relais_channels::mail::MessageId;
+
+use super::block::Value;
+
+/// Sums of entries of one channel and class.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Sums {
+    /// By destination.
+    pub hosts: HashMap<Arc<str>, HostSum>,
+}
+
+/// Sums of the entries for one destination.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HostSum {
+    /// Entries.
+    pub entries: u64,
+    /// Their recipients that are still open.
+    pub recipients: u64,
+    /// Octets of content, counted once for each entry.
+    pub bytes: u64,
+    /// The one that was received first.
+    pub oldest: MessageId,
+}
+
+impl Sums {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, id: MessageId, value: &Value) {
+        let one = HostSum {
+            entries: 1,
+            recipients: u64::from(value.open.count_ones()),
+            bytes: value.size,
+            oldest: id,
+        };
+        match self.hosts.get_mut(&value.host) {
+            Some(sum) => sum.add(&one),
+            None => drop(self.hosts.insert(Arc::clone(&value.host), one)),
+        }
+    }
+}
+
+impl HostSum {
+    /// Takes in others for the same destination.
+    pub fn add(&mut self, other: &Self) {
+        self.entries += other.entries;
+        self.recipients += other.recipients;
+        self.bytes += other.bytes;
+        self.oldest = self.oldest.min(other.oldest);
+    }
+}
