@@ -4,16 +4,19 @@ use std::collections::HashMap;
 
 use actix::Message;
 use relais_channels::mail::MessageId;
-use tracing::{info, warn};
 
-use super::{Queue, entry::Key, hand_out::MAX_UNWRITTEN, requests::Action, tracker::Tally};
+use super::{
+    Queue,
+    entry::Key,
+    pull::MAX_UNWRITTEN,
+    requests::{LookAgain, OrderKind, Standing},
+    tracker::{Tally, Ticket},
+};
 use crate::{
     actor::{Ctx, Handle},
-    channel_table::is_delivered,
     ids::{ChannelId, ConnectionId},
-    metrics::{Pause, QueueState, level},
+    metrics::Pause,
     spool::{Counts, ScannedEntry},
-    timestamp::now_ms,
 };
 
 /// Asks for numbers only: cheap, answered at once.
@@ -55,7 +58,7 @@ pub struct ListedEntry {
     pub aside: bool,
     /// What is to be done with it as soon as its job gives it back; of one that is being returned,
     /// as soon as its sender has been told.
-    pub ordered: Option<Action>,
+    pub ordered: Option<OrderKind>,
     /// The thread that has it in hand, and whether that delivers another one first.
     pub thread: Option<(ConnectionId, bool)>,
 }
@@ -76,10 +79,10 @@ impl Handle<ListEntries> for Queue {
         let list = |scanned: ScannedEntry| {
             let tracked = self.tracker.state_of(scanned.id, scanned.entry).map(|(word, _)| word);
             let key = (scanned.id, scanned.entry);
-            let returns = || self.returning.contains(&key).then_some(Action::Return);
-            let ordered = self.wishes.get(&key).map(|(action, _)| *action).or_else(returns);
+            let ordered = self.orders.ordered(key);
             let aside = self.tracker.is_aside(scanned.id, scanned.entry);
-            let thread = tracked.filter(|word| *word == "active").and_then(|_| self.holder(key));
+            let thread =
+                tracked.filter(|word| *word == "active").and_then(|_| self.hand_out.holder(key));
             ListedEntry { scanned, tracked, aside, ordered, thread }
         };
         found.into_iter().map(list).collect()
@@ -88,7 +91,7 @@ impl Handle<ListEntries> for Queue {
 
 impl Handle<ListOrdered> for Queue {
     fn handle(&mut self, _: ListOrdered, _: &mut Ctx<Self>) -> Vec<(MessageId, u16)> {
-        self.wishes.keys().copied().collect()
+        self.orders.waiting().collect()
     }
 }
 
@@ -116,78 +119,39 @@ impl Tally {
 }
 
 impl Queue {
-    /// The thread that has this entry in hand, and whether it delivers another one first.
-    fn holder(&self, key: Key) -> Option<(ConnectionId, bool)> {
-        self.threads.iter().find_map(|(thread, hand)| {
-            let place = hand.entries.iter().position(|entry| *entry == key)?;
-            Some((*thread, place > 0))
-        })
-    }
-
     fn pause(&self) -> Option<Pause> {
         let is_full = || self.spool.state_backlog() > MAX_UNWRITTEN;
         match self.hands_out() {
             true => None,
-            false if self.drained => Some(Pause::Draining),
+            false if self.drain.has_begun() => Some(Pause::Draining),
             false if is_full() => Some(Pause::Disk),
             false => Some(Pause::Notary),
         }
     }
 
-    /// Says once that nothing is handed out, and once that it is again.
-    fn tell_of_pause(&mut self) {
-        let paused = self.pause();
-        if std::mem::replace(&mut self.paused, paused) == paused {
-            return;
-        }
-        match paused {
-            // The drain has words of its own.
-            Some(Pause::Draining) => {}
-            Some(pause) => warn!(why = pause.words(), "no message is handed to a job for now"),
-            None => info!("messages are handed to jobs again"),
-        }
-    }
-
     /// Sets the gauges of the queue and its channels.
     pub(super) fn publish(&mut self) {
-        self.tell_of_pause();
-        // Of hosts that nothing waits for any more there is nothing to remember.
-        if self.troubled.len() > MANY_TROUBLED {
-            let tracker = &self.tracker;
-            self.troubled.retain(|destination| tracker.knows(destination));
+        let pause = self.pause();
+        self.gauges.tell_of_pause(pause);
+        self.hand_out.forget_gone(&self.tracker);
+        self.gauges.publish(&self.tracker, &self.spool);
+    }
+
+    fn standing(&self, reading: Option<Ticket>, (id, entry): Key) -> Standing {
+        if self.tracker.is_aside(id, entry) {
+            return Standing::Aside;
         }
-        let (counts, tally, oldest) =
-            (self.spool.counts(), self.tracker.tally(), self.tracker.oldest());
-        for (id, channel) in self.channels.iter() {
-            let counts = counts.get(&channel.name).copied().unwrap_or_default();
-            let tally = tally.get(&id).copied().unwrap_or_default();
-            let waiting = tally.waiting(&counts);
-            let meter = self.metrics.channel(&channel.name);
-            meter.waiting(QueueState::Ready).set(level(waiting.ready));
-            meter.waiting(QueueState::Active).set(level(waiting.active));
-            meter.waiting(QueueState::Delayed).set(level(waiting.delayed));
-            meter.waiting(QueueState::Held).set(level(counts.held));
-            let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
-            meter.oldest.set(level(age / 1_000));
-            meter.stored((&counts).into());
+        if let Some((_, entry)) = self.tracker.state_of(id, entry) {
+            return Standing::Waits(entry);
         }
-        let is_lost = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
-        let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();
-        let is_unserved = |(name, _): &(&String, &Counts)| {
-            self.channels.find(name).is_none_or(|id| !is_delivered(self.channels.channel(id)))
-        };
-        let waiting = |(_, counts): (&String, &Counts)| counts.untried + counts.tried;
-        let unserved: u64 = counts.iter().filter(is_unserved).map(waiting).sum();
-        self.metrics.queue.unserved.set(level(unserved));
-        let stored: u64 = counts.values().map(Counts::total).sum();
-        self.metrics.queue.lost.set(level(lost));
-        let owing: u64 = counts.values().map(|counts| counts.owing).sum();
-        self.metrics.queue.owing.set(level(owing));
-        self.metrics.queue.tracked.set(level(self.tracker.len()));
-        self.metrics.queue.stored.set(level(stored));
-        self.metrics.spool.bytes.set(level(self.spool.octets()));
+        let unchanged = |reading| !self.tracker.changed_since(reading, id, entry);
+        if reading.is_some_and(unchanged) { Standing::Unchanged } else { Standing::Unknown }
     }
 }
 
-/// Destinations in trouble that are not worth looking through.
-const MANY_TROUBLED: usize = 10_000;
+impl Handle<LookAgain> for Queue {
+    fn handle(&mut self, look: LookAgain, _: &mut Ctx<Self>) -> Vec<Standing> {
+        let LookAgain { reading, entries } = look;
+        entries.into_iter().map(|key| self.standing(reading, key)).collect()
+    }
+}

@@ -1,78 +1,65 @@
-//! Handing entries to threads of jobs, which pull: one message says how the last one ended and asks
-//! for the next. A thread that has to wait leaves its address here.
+//! Which connections of jobs have which entries, and which wait for one. Knows no actor.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use relais_channels::mail::MessageId;
 use tokio::sync::oneshot;
 
-use super::{
-    Queue,
-    facts::DestinationEvent,
-    requests::{Contend, Pull, ThreadEnded, Work},
-};
-use crate::{
-    actor::{Ctx, Handle},
-    ids::{ConnectionId, Destination},
-};
+use super::{entry::Key, recalls::Recalls, requests::Work, tracker::Tracker};
+use crate::ids::{ChannelId, ConnectionId, Destination};
 
-/// What a thread has, and how much it has done.
+/// The connections.
 #[derive(Debug, Default)]
-pub(super) struct InHand {
-    /// The one it delivers and the one it asked for ahead.
-    pub(super) entries: Vec<(MessageId, u16)>,
-    pub(super) done: u32,
+pub(super) struct HandOut {
+    connections: HashMap<ConnectionId, InHand>,
+    idle: HashMap<Destination, VecDeque<(ConnectionId, oneshot::Sender<Work>)>>,
+    /// Channels whose idle connections end, because others wait for their place.
+    contended: HashSet<ChannelId>,
+    /// What destinations are to give back.
+    recalls: Recalls,
+    /// Destinations that could not be talked to and have taken nothing since.
+    troubled: HashSet<Destination>,
 }
 
-impl Queue {
-    /// Gives ready entries to idle threads, and tells the controller what is left.
-    pub(super) fn feed(&mut self, touched: impl IntoIterator<Item = Destination>) {
-        let mut waiting: HashMap<Destination, usize> = HashMap::new();
-        for destination in touched {
-            while self.tracker.ready(&destination) > 0 && self.hands_out() {
-                let Some((thread, reply)) = self.idle_thread(&destination) else { break };
-                let Some(entry) = self.tracker.take(&destination) else { break };
-                // A thread that just gave up waiting leaves its entry to the next one.
-                let more = self.tracker.ready(&destination) > 0;
-                if reply.send(Work { entry, more }).is_err() {
-                    self.return_to_line(&destination, entry.id, entry.entry);
-                } else {
-                    self.threads.entry(thread).or_default().entries.push((entry.id, entry.entry));
-                }
-            }
-            let ready = self.tracker.ready(&destination);
-            if ready > 0 {
-                waiting.insert(destination, ready);
-            }
-        }
-        if !waiting.is_empty() {
-            self.announce(DestinationEvent::Waiting(waiting.into_iter().collect()));
-        }
+/// What a connection has, and how much it has done.
+#[derive(Debug, Default)]
+struct InHand {
+    /// The one it delivers and the one it asked for ahead.
+    entries: Vec<Key>,
+    done: u32,
+}
+
+impl HandOut {
+    /// `connection` has one more entry.
+    pub(super) fn give(&mut self, connection: ConnectionId, entry: Key) {
+        self.connections.entry(connection).or_default().entries.push(entry);
     }
 
-    /// Deliveries that could not be written down would be repeated after a crash; and senders who
-    /// cannot be told of failures fast enough must not pile up.
-    pub(super) fn hands_out(&self) -> bool {
-        !self.drained
-            && self.with_notary < MAX_WITH_NOTARY
-            && self.spool.state_backlog() <= MAX_UNWRITTEN
+    /// `connection` is done with an entry. Returns whether that is worth telling: often at first,
+    /// when the destination may have more connections by it, and seldom later.
+    pub(super) fn take_back(&mut self, connection: ConnectionId, entry: Key) -> bool {
+        let hand = self.connections.entry(connection).or_default();
+        hand.entries.retain(|in_hand| *in_hand != entry);
+        hand.done += 1;
+        hand.done.is_power_of_two()
     }
 
-    /// An entry that was handed out and not tried waits again, in its old place.
-    pub(super) fn return_to_line(&mut self, destination: &Destination, id: MessageId, entry: u16) {
-        self.tracker.give_back(id, entry);
-        if let Some((_, tracked)) = self.tracker.state_of(id, entry) {
-            self.grant_wish(destination, tracked);
-        }
+    /// `connection` has nothing to do, and gets its next entry by `reply`.
+    pub(super) fn wait(
+        &mut self,
+        connection: ConnectionId,
+        destination: Destination,
+        reply: oneshot::Sender<Work>,
+    ) {
+        self.idle.entry(destination).or_default().push_back((connection, reply));
     }
 
-    /// The one that has been idle for the shortest time: what is not needed times out.
-    fn idle_thread(
+    /// The connection that has been idle for the shortest time: what is not needed times out.
+    pub(super) fn take_idle(
         &mut self,
         destination: &Destination,
     ) -> Option<(ConnectionId, oneshot::Sender<Work>)> {
         let idle = self.idle.get_mut(destination)?;
-        let reply = loop {
+        let found = loop {
             match idle.pop_back() {
                 Some((_, reply)) if reply.is_closed() => {}
                 other => break other,
@@ -81,76 +68,124 @@ impl Queue {
         if idle.is_empty() {
             self.idle.remove(destination);
         }
-        reply
+        found
     }
-}
 
-impl Handle<Pull> for Queue {
-    fn handle(&mut self, pull: Pull, _: &mut Ctx<Self>) {
-        if let Some(settled) = pull.settled {
-            self.settle(pull.thread, &pull.destination, settled);
-        }
-        if self.drained || self.recalls.takes(pull.thread, &pull.destination) {
-            return; // the reply is dropped; the thread ends when it has nothing in hand
-        }
-        let hands_out = self.hands_out();
-        let work = if hands_out { self.tracker.take(&pull.destination) } else { None };
-        match work {
-            // A thread that is gone is reported as ended, and its entry given back then.
-            Some(entry) => {
-                let hand = self.threads.entry(pull.thread).or_default();
-                hand.entries.push((entry.id, entry.entry));
-                let more = self.tracker.ready(&pull.destination) > 0;
-                let _ = pull.reply.send(Work { entry, more });
-            }
-            None if pull.ahead => {}
-            // While nothing is handed out, a thread in its place would fare no better.
-            None if hands_out && self.contended.contains(&pull.destination.channel) => {}
-            None => {
-                let ready = self.tracker.ready(&pull.destination);
-                self.announce(DestinationEvent::Waiting(vec![(pull.destination.clone(), ready)]));
-                let idle = self.idle.entry(pull.destination).or_default();
-                idle.push_back((pull.thread, pull.reply));
-            }
-        }
+    /// Idle connections end: without a reply they do.
+    pub(super) fn dismiss_idle(&mut self) {
+        self.idle.clear();
     }
-}
 
-impl Handle<ThreadEnded> for Queue {
-    fn handle(&mut self, ended: ThreadEnded, _: &mut Ctx<Self>) {
-        let ThreadEnded { thread, destination, panicked } = ended;
-        let mut hand = self.threads.remove(&thread).unwrap_or_default().entries;
-        if panicked && !hand.is_empty() {
-            // Whatever is wrong with it, it must not stand in front of the others for ever.
-            let (id, entry) = hand.remove(0);
-            self.defer_after_panic(&destination, id, entry);
-        }
-        for (id, entry) in hand {
-            self.return_to_line(&destination, id, entry);
-        }
-        if let Some(idle) = self.idle.get_mut(&destination) {
-            idle.retain(|(other, _)| *other != thread);
+    /// `connection` is gone. Returns what it had in hand.
+    pub(super) fn end(&mut self, connection: ConnectionId, destination: &Destination) -> Vec<Key> {
+        if let Some(idle) = self.idle.get_mut(destination) {
+            idle.retain(|(other, _)| *other != connection);
             if idle.is_empty() {
-                self.idle.remove(&destination);
+                self.idle.remove(destination);
             }
         }
-        self.recalls.ended(thread, &destination);
-        let ready = self.tracker.ready(&destination);
-        self.announce(DestinationEvent::ConnectionSettled { connection: thread, ready });
-        self.finish_drain();
+        self.recalls.ended(connection, destination);
+        self.connections.remove(&connection).unwrap_or_default().entries
     }
-}
 
-impl Handle<Contend> for Queue {
-    fn handle(&mut self, Contend(channels): Contend, _: &mut Ctx<Self>) {
-        // Idle threads hold what others wait for: their replies are dropped, and they end.
+    /// The connection that has this entry in hand, and whether it delivers another one first.
+    pub(super) fn holder(&self, entry: Key) -> Option<(ConnectionId, bool)> {
+        self.connections.iter().find_map(|(connection, hand)| {
+            let place = hand.entries.iter().position(|in_hand| *in_hand == entry)?;
+            Some((*connection, place > 0))
+        })
+    }
+
+    /// `destination` is to give back one connection: an idle one ends at once.
+    pub(super) fn recall(&mut self, destination: Destination) {
+        self.recalls.add(destination.clone());
+        let Some(idle) = self.idle.get_mut(&destination) else { return };
+        let recalls = &mut self.recalls;
+        idle.retain(|(connection, _)| !recalls.dismiss(*connection, &destination));
+    }
+
+    /// Whether `connection`, which has nothing in hand, is to end now.
+    pub(super) fn dismiss(&mut self, connection: ConnectionId, destination: &Destination) -> bool {
+        self.recalls.dismiss(connection, destination)
+    }
+
+    /// From now on the idle connections of these channels end.
+    pub(super) fn contend(&mut self, channels: HashSet<ChannelId>) {
         self.idle.retain(|destination, _| !channels.contains(&destination.channel));
         self.contended = channels;
     }
+
+    /// Whether others wait for the place of an idle connection of `channel`.
+    pub(super) fn is_contended(&self, channel: ChannelId) -> bool {
+        self.contended.contains(&channel)
+    }
+
+    /// `destination` could not be talked to.
+    pub(super) fn trouble(&mut self, destination: &Destination) {
+        self.troubled.insert(destination.clone());
+    }
+
+    /// `destination` took something. Returns whether it was in trouble before.
+    pub(super) fn recover(&mut self, destination: &Destination) -> bool {
+        self.troubled.remove(destination)
+    }
+
+    /// Of hosts that nothing waits for any more there is nothing to remember.
+    pub(super) fn forget_gone(&mut self, tracker: &Tracker) {
+        if self.troubled.len() > MANY_TROUBLED {
+            self.troubled.retain(|destination| tracker.knows(destination));
+        }
+    }
 }
 
-/// Octets of state changes that may be unwritten while deliveries go on.
-pub(super) const MAX_UNWRITTEN: usize = 4 << 20;
+/// Destinations in trouble that are not worth looking through.
+const MANY_TROUBLED: usize = 10_000;
 
-/// Entries whose senders are being told, while more are handed out.
-const MAX_WITH_NOTARY: usize = 10_000;
+#[cfg(test)]
+mod tests {
+    use relais_channels::mail::MessageId;
+
+    use super::*;
+
+    fn to(host: &str) -> Destination {
+        Destination { channel: ChannelId(0), host: host.into() }
+    }
+
+    #[test]
+    fn a_connection_has_what_it_was_given_until_it_gives_it_back_or_ends() {
+        let [one, two, three] = [1, 2, 3].map(|id| (MessageId(id), 0));
+        let (connection, a) = (ConnectionId(7), to("a"));
+        let mut hand_out = HandOut::default();
+        for entry in [one, two, three] {
+            hand_out.give(connection, entry);
+        }
+        assert_eq!(hand_out.holder(one), Some((connection, false)));
+        assert_eq!(hand_out.holder(two), Some((connection, true)), "asked for ahead");
+        let told = [one, two].map(|entry| hand_out.take_back(connection, entry));
+        assert_eq!(told, [true, true], "the first and the second");
+        assert!(!hand_out.take_back(connection, two), "the third is not worth telling");
+        assert_eq!(hand_out.holder(one), None);
+        assert_eq!(hand_out.end(connection, &a), [three]);
+        assert_eq!(hand_out.end(connection, &a), []);
+    }
+
+    #[test]
+    fn the_last_to_become_idle_is_the_first_to_be_fed() {
+        let a = to("a");
+        let mut hand_out = HandOut::default();
+        let mut replies = Vec::new();
+        for connection in 0..4 {
+            let (reply, next) = oneshot::channel();
+            hand_out.wait(ConnectionId(connection), a.clone(), reply);
+            replies.push(next);
+        }
+        drop(replies.pop());
+        let fed = hand_out.take_idle(&a).map(|(connection, _)| connection);
+        assert_eq!(fed, Some(ConnectionId(2)), "the last one has given up waiting");
+        hand_out.recall(a.clone());
+        assert!(replies[0].try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Closed));
+        assert!(!hand_out.dismiss(ConnectionId(1), &a), "one is enough");
+        hand_out.contend([ChannelId(0)].into());
+        assert!(hand_out.take_idle(&a).is_none() && hand_out.is_contended(ChannelId(0)));
+    }
+}

@@ -10,39 +10,37 @@ mod actor_tests;
 pub mod backoff;
 #[cfg(test)]
 mod calendar_tests;
-mod carry_out;
 mod describe;
+mod disk_scan;
 mod entry;
 mod facts;
+mod gauges;
+mod give_up;
 mod hand_out;
 mod intake;
 mod news;
+mod notice_budget;
+mod orders;
 mod owing;
+mod pending_orders;
 mod postponed;
+mod pull;
 mod recalls;
 mod requests;
 mod scan;
 mod settle;
-mod standing;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod tracker;
 mod wall_clock;
-mod wishes;
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use relais_channels::mail::Outcome;
 use relais_config::channel::Program;
 use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
-use self::{
-    carry_out::Deletion, hand_out::InHand, news::NewsDesk, owing::Owing, postponed::Postponed,
-    recalls::Recalls, tracker::Tracker, wall_clock::Clock,
-};
 pub use self::{
     describe::{DescribeQueue, ListEntries, ListOrdered, ListedEntry, QueueDescription},
     entry::{Key, Tracked},
@@ -50,60 +48,95 @@ pub use self::{
     intake::{Committed, Intake},
     news::{Case, LastReply, News, Noticed, SubscribeToNews, Told, speaker},
     requests::{
-        Action, Alter, Altered, BeginReading, Begun, Contend, CountOrders, DrainQueue, EndReading,
-        GiveUpJobs, LookAgain, Pull, Reading, Reason, Recall, Reserve, SetMaxMessages, Settle,
-        Settled, Standing, ThreadEnded, Work,
+        BeginReading, Begun, Contend, CountOrders, DrainQueue, EndReading, GiveUpJobs, LookAgain,
+        Order, OrderKind, PlaceOrder, Placed, Pull, Reading, Reason, Recall, Reserve,
+        SetMaxMessages, Settle, Settled, Standing, ThreadEnded, Work,
     },
+};
+use self::{
+    disk_scan::DiskScan, gauges::Gauges, hand_out::HandOut, news::NewsDesk,
+    notice_budget::NoticeBudget, pending_orders::PendingOrders, tracker::Tracker,
+    wall_clock::WallClock,
 };
 use crate::{
     actor::{Actor, Ctx, Handle, Later, Outlet},
     channel_table::{Channels, is_delivered, lowered},
-    ids::{ChannelId, ConnectionId, Destination},
-    metrics::{self, Metrics, Pause},
+    ids::Destination,
+    metrics::{self, Metrics},
     spool::{Change, EntryState, Spool, Stored},
     timestamp::now_ms,
 };
 
 /// The actor. Lives beside the job controller, where strangers send nothing.
 pub struct Queue {
-    tracker: Tracker,
     spool: Spool,
-    channels: Arc<Channels>,
     intake: Intake,
-    /// Who decides what runs, once that has subscribed.
+    channels: Arc<Channels>,
+    metrics: Arc<Metrics>,
+    tracker: Tracker,
+    hand_out: HandOut,
+    orders: PendingOrders,
+    notices: NoticeBudget,
+    scan: DiskScan,
+    gauges: Gauges,
+    drain: Drain,
+    /// The subscriber that decides what runs.
     controller: Option<Outlet<DestinationEvent>>,
     news: NewsDesk,
-    metrics: Arc<Metrics>,
-    threads: HashMap<ConnectionId, InHand>,
-    idle: HashMap<Destination, VecDeque<(ConnectionId, oneshot::Sender<Work>)>>,
-    /// Destinations that could not be talked to and have taken nothing since.
-    troubled: HashSet<Destination>,
-    contended: HashSet<ChannelId>,
-    /// Active entries whose senders are being told.
-    with_notary: usize,
-    /// Senders who have yet to be told who has their mail.
-    owing: Owing,
-    postponed: Postponed,
-    /// What operators want done with entries that jobs have in hand.
-    wishes: HashMap<Key, (Action, Reason)>,
-    /// Of these, what has come back and is to be deleted.
-    deletions: Vec<Deletion>,
-    /// Entries that operators return and the notary has.
-    returning: HashSet<Key>,
-    /// Who waits until these are fewer.
-    returners: Vec<oneshot::Sender<()>>,
-    recalls: Recalls,
-    draining: Vec<oneshot::Sender<()>>,
-    drained: bool,
-    parallel_scans: usize,
-    /// Why nothing is handed out, as far as the log has been told.
-    paused: Option<Pause>,
-    scanning: bool,
-    no_scan_before: Instant,
-    scanned_at: Instant,
-    seek_again_at: Instant,
-    scan_again_at: Instant,
-    clock: Clock,
+}
+
+/// The end of the engine: nothing more is handed out.
+#[derive(Debug, Default)]
+struct Drain {
+    has_begun: bool,
+    /// Each is told when nothing is in hand.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// A change of an entry's state, as it is written down.
+struct Amendment {
+    was: EntryState,
+    now: EntryState,
+    replies: Vec<(u8, Outcome)>,
+    reason: Option<Arc<str>>,
+}
+
+impl Drain {
+    fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// It begins; ready when nothing is in hand.
+    fn begin(&mut self) -> oneshot::Receiver<()> {
+        self.has_begun = true;
+        let (tell, told) = oneshot::channel();
+        self.waiting.push(tell);
+        told
+    }
+
+    /// Nothing is in hand any more.
+    fn end(&mut self) {
+        for waiting in self.waiting.drain(..) {
+            // The asker may have run out of patience.
+            let _ = waiting.send(());
+        }
+    }
+}
+
+impl Amendment {
+    fn new(was: EntryState, now: EntryState) -> Self {
+        Self { was, now, replies: Vec::new(), reason: None }
+    }
+
+    /// With what was said of recipients.
+    fn with(self, replies: Vec<(u8, Outcome)>) -> Self {
+        Self { replies, ..self }
+    }
+
+    /// With why it is so.
+    fn because(self, reason: Arc<str>) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
 }
 
 /// What the queue is made of.
@@ -128,36 +161,21 @@ impl Queue {
         let mut tracker = Tracker::new(parts.max_messages);
         tracker.note_overflow();
         let now = Instant::now();
+        let wall_clock = WallClock::new(now, now_ms());
         Self {
             tracker,
-            spool: parts.spool,
-            channels: parts.channels,
-            intake: parts.intake,
+            hand_out: HandOut::default(),
+            orders: PendingOrders::default(),
+            notices: NoticeBudget::at(now),
+            scan: DiskScan::at(now, wall_clock, parts.rebuild_parallel_channels),
+            gauges: Gauges::new(parts.channels.clone(), parts.metrics.clone()),
+            drain: Drain::default(),
             controller: None,
             news: NewsDesk::default(),
+            spool: parts.spool,
+            intake: parts.intake,
+            channels: parts.channels,
             metrics: parts.metrics,
-            threads: HashMap::new(),
-            idle: HashMap::new(),
-            troubled: HashSet::new(),
-            contended: HashSet::new(),
-            with_notary: 0,
-            owing: Owing::at(now),
-            postponed: Postponed::default(),
-            wishes: HashMap::new(),
-            deletions: Vec::new(),
-            returning: HashSet::new(),
-            returners: Vec::new(),
-            recalls: Recalls::default(),
-            draining: Vec::new(),
-            drained: false,
-            parallel_scans: parts.rebuild_parallel_channels,
-            paused: None,
-            scanning: false,
-            no_scan_before: now,
-            scanned_at: now,
-            seek_again_at: now,
-            scan_again_at: now,
-            clock: Clock::new(now, now_ms()),
         }
     }
 
@@ -187,7 +205,7 @@ impl Queue {
                 Program::Hold => {
                     self.tracker.finish(entry.id, entry.entry);
                     let held = EntryState::Held { open, attempts: 0 };
-                    self.amend(&destination, &entry, initial, held, Vec::new(), None);
+                    self.amend(&destination, &entry, Amendment::new(initial, held));
                 }
                 _ if is_delivered(self.channels.channel(channel)) => {
                     self.tracker.offer(&destination, entry);
@@ -199,15 +217,7 @@ impl Queue {
         touched
     }
 
-    fn amend(
-        &self,
-        destination: &Destination,
-        entry: &Tracked,
-        was: EntryState,
-        now: EntryState,
-        replies: Vec<(u8, Outcome)>,
-        reason: Option<Arc<str>>,
-    ) {
+    fn amend(&self, destination: &Destination, entry: &Tracked, amendment: Amendment) {
         self.spool.amend(Change {
             id: entry.id,
             place: entry.place,
@@ -217,16 +227,22 @@ impl Queue {
             priority: entry.priority,
             size: entry.size,
             at: now_ms(),
-            was,
-            now,
-            replies,
-            reason,
+            was: amendment.was,
+            now: amendment.now,
+            replies: amendment.replies,
+            reason: amendment.reason,
         });
+    }
+
+    /// Whether a job or the notary has the entry, or somebody has taken it aside: of any other
+    /// entry nothing is listened to.
+    fn minds(&self, (id, entry): Key) -> bool {
+        self.tracker.is_aside(id, entry) || self.tracker.state_of(id, entry).is_some()
     }
 
     fn tick(&mut self, ctx: &mut Ctx<Self>) {
         let now = now_ms();
-        self.mind_the_clock(now);
+        self.mind_wall_clock(now);
         let woken = self.tracker.wake(now);
         self.feed(woken);
         self.delete_granted(ctx);
@@ -244,11 +260,8 @@ impl Queue {
     }
 
     fn finish_drain(&mut self) {
-        if self.drained && self.tracker.is_at_rest() {
-            for waiting in self.draining.drain(..) {
-                // Whoever asked may have run out of patience.
-                let _ = waiting.send(());
-            }
+        if self.drain.has_begun() && self.tracker.is_at_rest() {
+            self.drain.end();
         }
     }
 }
@@ -316,11 +329,9 @@ impl Handle<SetMaxMessages> for Queue {
 
 impl Handle<DrainQueue> for Queue {
     fn handle(&mut self, _: DrainQueue, _: &mut Ctx<Self>) -> Later<()> {
-        self.drained = true;
-        self.idle.clear();
+        let told = self.drain.begin();
+        self.hand_out.dismiss_idle();
         self.news.pass_on(News::Draining);
-        let (tell, told) = oneshot::channel();
-        self.draining.push(tell);
         self.finish_drain();
         Later::new(async move {
             // The queue itself going away also means that nothing runs any more.

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
-    Queue,
+    Amendment, Queue,
     entry::Tracked,
     news::{Case, Told},
+    notice_budget::Position,
     tracker::{Aside, Ticket},
 };
 use crate::{
@@ -22,44 +23,12 @@ use crate::{
     channel_table::{lowered, notices},
     ids::{ChannelId, Destination},
     metrics::NoticeResult,
-    spool::{Class, Cursor, EntryState, ScannedEntry, Spool, SpoolError},
+    spool::{Class, EntryState, ScannedEntry, Spool, SpoolError},
     timestamp::now_ms,
 };
 
-/// What is known of senders that are owed a notice.
-#[derive(Debug)]
-pub(super) struct Owing {
-    /// Entries that the notary has.
-    told: usize,
-    /// The disk may have others.
-    left: bool,
-    /// They are being read.
-    reading: bool,
-    /// Where the last reading had to end before it had seen all. Those who cannot be told for long
-    /// must not be all that is ever read.
-    resume: Option<(ChannelId, Cursor)>,
-    /// Not before this they are read again.
-    again_at: Instant,
-    /// Before that, after one that could not be told.
-    pause: Duration,
-}
-
 /// What was read of one channel.
 type Portion = (ChannelId, Vec<ScannedEntry>);
-
-impl Owing {
-    /// At start nobody knows what the disk has.
-    pub(super) fn at(now: Instant) -> Self {
-        Self { told: 0, left: true, reading: false, resume: None, again_at: now, pause: PAUSE }
-    }
-
-    /// The disk has some that are to be read after a while.
-    fn leave(&mut self, after: Duration) {
-        let at = Instant::now() + after;
-        self.again_at = if self.left { self.again_at.min(at) } else { at };
-        self.left = true;
-    }
-}
 
 impl Queue {
     /// Writes down of whom the sender is owed `news`, and lets the notary tell. `left` has those
@@ -67,34 +36,34 @@ impl Queue {
     pub(super) fn owe(&mut self, news: Case, left: EntryState, replies: Vec<(u8, Outcome)>) {
         let entry = news.entry;
         let was = left.owing(news.recipients);
-        self.amend(&news.destination, &entry, entry.waiting(), was, replies, None);
+        self.amend(&news.destination, &entry, Amendment::new(entry.waiting(), was).with(replies));
         self.tracker.finish(entry.id, entry.entry);
         if was.open() == 0 {
-            self.wishes.remove(&(entry.id, entry.entry));
+            self.orders.take((entry.id, entry.entry));
         }
-        if self.owing.told >= MAX_TOLD {
-            self.owing.leave(SOON);
+        if !self.notices.begin_success() {
             return self.finish_drain();
         }
         self.tracker.take_aside(entry.id, entry.entry);
-        self.owing.told += 1;
         self.news.tell(vec![Case { was, then: Some(was.told()), ..news }]);
     }
 
     /// The sender knows who has it, or cannot be told now.
     pub(super) fn has_been_told(&mut self, case: Case, told: Told) {
         let Case { entry, destination, was, then, behind, .. } = case;
-        self.owing.told = self.owing.told.saturating_sub(1);
+        self.notices.end_success();
         if !self.minds((entry.id, entry.entry)) {
             return;
         }
         let reason = match told {
             Told::Settled => {
-                self.owing.pause = PAUSE;
+                self.notices.note_success();
                 "its sender has been told"
             }
-            Told::Later if self.drained || !self.is_too_late(&destination, &entry, was) => {
-                self.owing.leave(self.owing.pause);
+            Told::Later
+                if self.drain.has_begun() || !self.is_too_late(&destination, &entry, was) =>
+            {
+                self.notices.put_off();
                 // The disk has it, and this start or the next tells it.
                 return self.tracker.done_aside(entry.id, entry.entry);
             }
@@ -105,14 +74,14 @@ impl Queue {
             }
         };
         let then = then.unwrap_or(was.told());
-        self.amend(&destination, &entry, was, then, Vec::new(), Some(reason.into()));
+        self.amend(&destination, &entry, Amendment::new(was, then).because(reason.into()));
         if let Some(next) = behind {
             // It stays aside until that has been told, too.
             return self.news.tell(vec![Case { was: then, ..*next }]);
         }
         self.end_aside(&destination, entry, then, false);
         if let Some(entry) = entry.now(then) {
-            self.grant_wish(&destination, entry);
+            self.grant_order(&destination, entry);
         }
     }
 
@@ -131,40 +100,32 @@ impl Queue {
 
     /// Looks for those that memory does not know, when there may be some and the notary has room.
     pub(super) fn tell_who_is_owed(&mut self, ctx: &mut Ctx<Self>) {
-        let Owing { told, left, reading, again_at, .. } = self.owing;
-        if !left || reading || self.drained || Instant::now() < again_at || told > MAX_TOLD / 2 {
+        if self.drain.has_begun() || !self.notices.wants_reading(Instant::now()) {
             return;
         }
-        self.owing.left = false;
+        self.notices.looked();
         let counts = self.spool.counts();
         let has_some = |name: &String| counts.get(name).is_some_and(|counts| counts.owing > 0);
         let channels = self.channels.iter().filter(|(_, channel)| has_some(&channel.name));
         let channels: Vec<_> = channels.map(|(id, channel)| (id, channel.name.clone())).collect();
-        let resume = self.owing.resume.take();
         if channels.is_empty() {
+            self.notices.forget_position();
             return;
         }
-        self.owing.reading = true;
+        let (room, resume) = self.notices.begin_reading();
         let ticket = self.tracker.begin_reading();
-        let room = MAX_TOLD - told;
         let found = read(self.spool.clone(), channels, resume, room);
         ctx.when(found, move |queue, found, _| {
-            queue.owing.reading = false;
             match found {
                 Ok((found, resume)) => {
-                    // Until somebody is told; each of them may be in vain once more.
-                    queue.owing.pause = (queue.owing.pause * 2).min(LONGEST_PAUSE);
                     for (channel, found) in found {
                         queue.tell_of_scanned(channel, &found, ticket);
                     }
-                    if resume.is_some() {
-                        queue.owing.resume = resume;
-                        queue.owing.leave(SOON);
-                    }
+                    queue.notices.end_reading(resume);
                 }
                 Err(error) => {
                     warn!(%error, "could not read who is owed a notice; once more in a while");
-                    queue.owing.leave(PAUSE);
+                    queue.notices.fail_reading();
                 }
             }
             queue.tracker.end_reading(ticket);
@@ -177,7 +138,7 @@ impl Queue {
         let mut cases = Vec::new();
         for scanned in found {
             let (id, entry, was) = (scanned.id, scanned.entry, scanned.state);
-            let gone = self.drained || self.tracker.changed_since(ticket, id, entry);
+            let gone = self.drain.has_begun() || self.tracker.changed_since(ticket, id, entry);
             if gone || self.tracker.take_aside(id, entry) != Aside::Untracked {
                 continue;
             }
@@ -197,7 +158,7 @@ impl Queue {
                 ordered: None,
             });
         }
-        self.owing.told += cases.len();
+        self.notices.begin_successes(cases.len());
         self.news.tell(cases);
     }
 }
@@ -211,7 +172,7 @@ pub(super) struct LookForOwed;
 #[cfg(test)]
 impl crate::actor::Handle<LookForOwed> for Queue {
     fn handle(&mut self, _: LookForOwed, _: &mut Ctx<Self>) {
-        self.owing.again_at = Instant::now();
+        self.notices.read_now();
     }
 }
 
@@ -219,9 +180,9 @@ impl crate::actor::Handle<LookForOwed> for Queue {
 async fn read(
     spool: Spool,
     channels: Vec<(ChannelId, String)>,
-    resume: Option<(ChannelId, Cursor)>,
+    resume: Option<Position>,
     room: usize,
-) -> Result<(Vec<Portion>, Option<(ChannelId, Cursor)>), SpoolError> {
+) -> Result<(Vec<Portion>, Option<Position>), SpoolError> {
     let (mut portions, mut read) = (Vec::new(), 0);
     let (first, mut after) = resume.map_or((ChannelId(0), None), |(id, at)| (id, Some(at)));
     for (id, name) in channels.into_iter().filter(|(id, _)| *id >= first) {
@@ -243,14 +204,7 @@ async fn read(
     Ok((portions, None))
 }
 
-/// Entries that the notary has at the same time.
-const MAX_TOLD: usize = 10_000;
 /// Entries read at once.
 const PORTION: usize = 1_000;
-/// Before the disk is looked at for what the notary had no room for.
-const SOON: Duration = Duration::from_secs(1);
-/// The same for what could not be told, at first and at most.
-const PAUSE: Duration = Duration::from_secs(60);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// How long beyond their time others wait for a notice that cannot be written.
 const OTHERS_WAIT: Duration = Duration::from_secs(5 * 60);

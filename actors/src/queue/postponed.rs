@@ -5,25 +5,20 @@
 use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
-use tracing::warn;
 
-use super::{
-    Queue,
-    entry::Key,
-    requests::{Action, Reason},
-};
-use crate::{actor::Ctx, spool::EntryState};
+use super::{entry::Key, requests::Reason};
 
 /// The returns that are to be tried again.
 #[derive(Debug, Default)]
 pub(super) struct Postponed(HashMap<Key, Again>);
 
+/// A return, and when it is tried.
 #[derive(Debug)]
-struct Again {
+pub(super) struct Again {
     /// `None`: the notary has it.
     at: Option<Instant>,
     pause: Duration,
-    reason: Reason,
+    pub(super) reason: Reason,
 }
 
 impl Postponed {
@@ -44,8 +39,18 @@ impl Postponed {
         self.0.remove(&key);
     }
 
-    /// Those whose time has come, in the hands of the notary from now on.
-    fn take_due(&mut self, now: Instant) -> Vec<Key> {
+    /// Takes a return out while it is tried.
+    pub(super) fn take(&mut self, key: Key) -> Option<Again> {
+        self.0.remove(&key)
+    }
+
+    /// Puts it back: the notary has it, and says whether it is to be tried once more.
+    pub(super) fn keep(&mut self, key: Key, again: Again) {
+        self.0.insert(key, Again { at: None, ..again });
+    }
+
+    /// Takes the returns whose time has come, in the hands of the notary from now on.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Key> {
         let mut due = Vec::new();
         for (key, again) in &mut self.0 {
             if due.len() < MOST_AT_ONCE && again.at.is_some_and(|at| at <= now) {
@@ -57,41 +62,6 @@ impl Postponed {
     }
 }
 
-impl Queue {
-    /// Returns once more what could not be returned.
-    pub(super) fn return_once_more(&mut self, ctx: &mut Ctx<Self>) {
-        if self.drained || !self.has_room_for_returns() {
-            return;
-        }
-        let due = self.postponed.take_due(Instant::now());
-        if due.is_empty() {
-            return;
-        }
-        let ticket = self.tracker.begin_reading();
-        let spool = self.spool.clone();
-        let ids = due.iter().map(|(id, _)| *id).collect();
-        let find = async move { spool.find_all(ids).await };
-        ctx.when(find, move |queue, found, _| {
-            let found = found.unwrap_or_else(|error| {
-                warn!(%error, "what is to be returned once more cannot be read");
-                Vec::new()
-            });
-            let held = found.iter().filter(|found| matches!(found.state, EntryState::Held { .. }));
-            let held: HashMap<Key, _> =
-                held.map(|found| ((found.id, found.entry), found)).collect();
-            for key in due {
-                let Some(Again { pause, reason, .. }) = queue.postponed.0.remove(&key) else {
-                    continue;
-                };
-                let Some(held) = held.get(&key) else { continue };
-                queue.alter(held, ticket, Action::Return, &reason);
-                queue.postponed.0.insert(key, Again { at: None, pause, reason });
-            }
-            queue.tracker.end_reading(ticket);
-        });
-    }
-}
-
 /// Read and returned at once.
 const MOST_AT_ONCE: usize = 1_000;
 /// Before a return is tried again, at first and at most.
@@ -100,3 +70,25 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+#[cfg(test)]
+mod tests {
+    use relais_channels::mail::MessageId;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_return_is_tried_again_later_each_time_until_it_is_forgotten() {
+        let key = (MessageId(7), 0);
+        let mut postponed = Postponed::default();
+        for times in [1, 2, 4, 8] {
+            postponed.postpone(key, "as the test wants it".into());
+            assert_eq!(postponed.take_due(Instant::now()), []);
+            tokio::time::advance(PAUSE * times).await;
+            assert_eq!(postponed.take_due(Instant::now()), [key]);
+            assert_eq!(postponed.take_due(Instant::now()), [], "the notary has it");
+        }
+        postponed.forget(key);
+        assert_eq!(postponed.len(), 0);
+    }
+}

@@ -1,14 +1,10 @@
-//! Threads that destinations are to give back, because others have fewer.
+//! Connections that destinations are to give back, because others have fewer. Pure.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Queue, requests::Recall};
-use crate::{
-    actor::{Ctx, Handle},
-    ids::{ConnectionId, Destination},
-};
+use crate::ids::{ConnectionId, Destination};
 
-/// What was asked back and has not ended. Any end of a thread counts, whatever the reason: the
+/// What was asked back and has not ended. Any end of a connection counts, whatever the reason: the
 /// job controller counts the same way.
 #[derive(Debug, Default)]
 pub(super) struct Recalls {
@@ -17,44 +13,34 @@ pub(super) struct Recalls {
 
 #[derive(Debug, Default)]
 struct Owed {
-    threads: usize,
-    /// Those that were told.
+    connections: usize,
+    /// The connections that were told.
     leaving: HashSet<ConnectionId>,
 }
 
 impl Recalls {
-    fn add(&mut self, destination: Destination) {
-        self.of.entry(destination).or_default().threads += 1;
+    /// `destination` is to give back one.
+    pub(super) fn add(&mut self, destination: Destination) {
+        self.of.entry(destination).or_default().connections += 1;
     }
 
-    /// Whether `thread`, which has nothing in hand, is to end.
-    pub(super) fn takes(&mut self, thread: ConnectionId, destination: &Destination) -> bool {
+    /// Lets `connection`, which has nothing in hand, end if it is to; whether it is.
+    pub(super) fn dismiss(&mut self, connection: ConnectionId, destination: &Destination) -> bool {
         let Some(owed) = self.of.get_mut(destination) else { return false };
-        if owed.leaving.len() < owed.threads {
-            owed.leaving.insert(thread);
+        if owed.leaving.len() < owed.connections {
+            owed.leaving.insert(connection);
         }
-        owed.leaving.contains(&thread)
+        owed.leaving.contains(&connection)
     }
 
-    /// `thread` is gone.
-    pub(super) fn ended(&mut self, thread: ConnectionId, destination: &Destination) {
+    /// `connection` is gone.
+    pub(super) fn ended(&mut self, connection: ConnectionId, destination: &Destination) {
         let Some(owed) = self.of.get_mut(destination) else { return };
-        owed.leaving.remove(&thread);
-        owed.threads -= 1;
-        if owed.threads == 0 {
+        owed.leaving.remove(&connection);
+        debug_assert!(owed.connections > 0, "more connections ended than were asked back");
+        owed.connections -= 1;
+        if owed.connections == 0 {
             self.of.remove(destination);
-        }
-    }
-}
-
-impl Handle<Recall> for Queue {
-    fn handle(&mut self, Recall(destinations): Recall, _: &mut Ctx<Self>) {
-        for destination in destinations {
-            self.recalls.add(destination.clone());
-            let Some(idle) = self.idle.get_mut(&destination) else { continue };
-            // Without a reply they end.
-            let recalls = &mut self.recalls;
-            idle.retain(|(thread, _)| !recalls.takes(*thread, &destination));
         }
     }
 }
@@ -65,19 +51,19 @@ mod tests {
     use crate::ids::ChannelId;
 
     #[test]
-    fn as_many_threads_end_as_were_asked_back() {
+    fn as_many_connections_end_as_were_asked_back() {
         let to = |host: &str| Destination { channel: ChannelId(0), host: host.into() };
         let (a, b) = (to("a"), to("b"));
         let mut recalls = Recalls::default();
-        assert!(!recalls.takes(ConnectionId(1), &a), "nothing was asked back");
+        assert!(!recalls.dismiss(ConnectionId(1), &a), "nothing was asked back");
         recalls.add(a.clone());
         recalls.add(a.clone());
-        assert!(!recalls.takes(ConnectionId(9), &b), "of another");
-        assert!(recalls.takes(ConnectionId(1), &a));
-        assert!(recalls.takes(ConnectionId(1), &a), "it asks again on its way out");
+        assert!(!recalls.dismiss(ConnectionId(9), &b), "of another");
+        assert!(recalls.dismiss(ConnectionId(1), &a));
+        assert!(recalls.dismiss(ConnectionId(1), &a), "it asks again on its way out");
         recalls.ended(ConnectionId(2), &a);
-        assert!(!recalls.takes(ConnectionId(3), &a), "one ended by itself: that will do");
+        assert!(!recalls.dismiss(ConnectionId(3), &a), "one ended by itself: that will do");
         recalls.ended(ConnectionId(1), &a);
-        assert!(!recalls.takes(ConnectionId(3), &a) && recalls.of.is_empty());
+        assert!(!recalls.dismiss(ConnectionId(3), &a) && recalls.of.is_empty());
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Pull {
-    /// Who asks.
+    /// The connection that asks.
     pub thread: ConnectionId,
     /// What it is connected to.
     pub destination: Destination,
@@ -38,7 +38,7 @@ pub struct Pull {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Settle {
-    /// Who reports.
+    /// The connection that reports.
     pub thread: ConnectionId,
     /// What it was connected to.
     pub destination: Destination,
@@ -115,9 +115,9 @@ pub struct DrainQueue;
 #[rtype(result = "()")]
 pub struct Recall(pub Vec<Destination>);
 
-/// What to do with an entry.
+/// What to do with an entry, as an operator orders it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Action {
+pub enum OrderKind {
     /// Keep it until it is released.
     Hold,
     /// Deliver what was held, before all else; forget what was ordered of an entry in hand.
@@ -128,6 +128,15 @@ pub enum Action {
     Return,
     /// Forget it.
     Delete,
+}
+
+/// What an operator has done with entries, and why. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What.
+    pub kind: OrderKind,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// Why an operator has something done. Cheap to clone.
@@ -148,21 +157,19 @@ impl From<&str> for Reason {
 /// Do this with each of these entries. The answer has one for each, in order. That to a
 /// return comes when there is room for more of them.
 #[derive(Message)]
-#[rtype(result = "Vec<Altered>")]
-pub struct Alter {
+#[rtype(result = "Vec<Placed>")]
+pub struct PlaceOrder {
     /// Of the reading that found them.
     pub reading: Ticket,
-    /// What to do.
-    pub action: Action,
-    /// Who wants it, and why.
-    pub reason: Reason,
+    /// What to do, and why.
+    pub order: Order,
     /// With which.
     pub entries: Vec<ScannedEntry>,
 }
 
-/// What came of it.
+/// What came of an order about an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Altered {
+pub enum Placed {
     /// Done.
     Done,
     /// A job has it in hand; done as soon as it is back, if it is.
@@ -184,7 +191,7 @@ pub struct GiveUpJobs;
 #[rtype(result = "usize")]
 pub struct CountOrders;
 
-/// A reading of the index by somebody who means to [`Alter`] or [`Reserve`] something. It ends
+/// A reading of the index by somebody who means to [`PlaceOrder`] or [`Reserve`] something. It ends
 /// when this is dropped, by whatever way.
 #[derive(Debug)]
 pub struct Reading {
@@ -216,7 +223,7 @@ impl Reading {
         Ok(Self { ticket, end: queue.outlet() })
     }
 
-    /// What [`Alter`] and [`Reserve`] want to see.
+    /// What [`PlaceOrder`] and [`Reserve`] want to see.
     pub fn ticket(&self) -> Ticket {
         self.ticket
     }

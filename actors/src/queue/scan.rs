@@ -1,14 +1,14 @@
 //! Finding on the disk what memory does not hold: at start, and whenever something overflowed
 //! and memory has room again.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use relais_config::channel::Program;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    Queue,
+    Amendment, Queue,
     entry::Tracked,
     tracker::{Admission, Ticket},
     wall_clock::latest_due,
@@ -32,19 +32,9 @@ struct Strand {
 impl Queue {
     /// Starts a scan when there is something to find and room for it.
     pub(super) fn scan_if_wanted(&mut self, ctx: &mut Ctx<Self>) {
-        let now = Instant::now();
-        // Now and then without need: what was left on the disk for want of room must not wait for
-        // the day when memory is half empty.
-        let again = now >= self.scan_again_at;
-        let wanted = self.tracker.is_half_empty()
-            || self.tracker.is_hungry() && now >= self.seek_again_at
-            || self.tracker.could_scan() && again;
-        if self.scanning || self.drained || now < self.no_scan_before || !wanted {
+        if self.drain.has_begun() || !self.scan.begin(Instant::now(), &mut self.tracker) {
             return;
         }
-        self.scanning = true;
-        self.scanned_at = now;
-        self.tracker.scan_begun(again);
         self.metrics.queue.scans.inc();
         let todo = self.strands();
         info!(known = self.tracker.len(), "scanning the disk for more");
@@ -80,11 +70,8 @@ impl Queue {
         if self.tracker.scan_room() == 0 {
             return self.scan_ended(true);
         }
-        let together = todo
-            .iter()
-            .take(self.parallel_scans)
-            .take_while(|strand| strand.class == class)
-            .count();
+        let together =
+            todo.iter().take(self.scan.parallel).take_while(|strand| strand.class == class).count();
         let strands: Vec<Strand> = todo.drain(..together).collect();
         let ticket = self.tracker.begin_reading();
         let portion = read_portion(self.spool.clone(), strands);
@@ -104,7 +91,7 @@ impl Queue {
                 }
             }
             queue.tracker.end_reading(ticket);
-            // Those with more to give wait behind the others of their class.
+            // Channels with more to give wait behind the others of their class.
             let behind = todo.iter().take_while(|strand| strand.class == class).count();
             let tail = todo.split_off(behind);
             todo.append(&mut unfinished);
@@ -148,28 +135,42 @@ impl Queue {
         }
         self.tracker.finish(id, entry);
         let held = EntryState::Held { open: was.open(), attempts: 0 };
-        self.amend(destination, &Tracked::of(found), was, held, Vec::new(), None);
+        self.amend(destination, &Tracked::of(found), Amendment::new(was, held));
     }
 
     /// The index could not be read: nothing is known of what is left, so it is looked for again.
     fn scan_failed(&mut self) {
-        self.no_scan_before = Instant::now() + FAILED_PAUSE;
+        self.scan.fail(Instant::now());
         self.scan_ended(true);
     }
 
     fn scan_ended(&mut self, more: bool) {
-        self.scanning = false;
-        let now = Instant::now();
-        let took = now - self.scanned_at;
-        self.seek_again_at = now + took * SEEK_SHARE;
-        if self.tracker.reads_all() {
-            self.scan_again_at = now + (took * SCAN_SHARE).clamp(SCAN_AGAIN, SCAN_AGAIN_AT_MOST);
-        }
+        self.scan.end(Instant::now(), self.tracker.reads_all());
         if more {
             self.tracker.note_overflow();
         }
         info!(known = self.tracker.len(), more, "scan ended");
         self.publish();
+    }
+
+    /// After the wall clock was set back nothing waits for what it showed before.
+    pub(super) fn mind_wall_clock(&mut self, now: u64) {
+        if !self.scan.wall_clock.fell_back(Instant::now(), now) {
+            return;
+        }
+        let channels = &self.channels;
+        let brought = self.tracker.bring_forward(|channel, priority| {
+            latest_due(channels.channel(channel), priority, now)
+        });
+        for (destination, was, entry) in brought {
+            self.write_due(&destination, was, entry);
+        }
+    }
+
+    /// Writes down that an entry is due sooner than the disk has it.
+    fn write_due(&self, destination: &Destination, was: EntryState, entry: Tracked) {
+        let amendment = Amendment::new(was, entry.waiting()).because(BEYOND.into());
+        self.amend(destination, &entry, amendment);
     }
 }
 
@@ -202,19 +203,8 @@ async fn read_portion(
     portion
 }
 
-/// Before the next scan, after one that failed.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
-
-/// Before the next scan for some destinations, in times of what the last scan took: one that finds
-/// little must not become the next at once.
-const SEEK_SHARE: u32 = 2;
-
-/// Before a scan that nothing asks for, while the disk has more.
-const SCAN_AGAIN: Duration = Duration::from_secs(2 * 60);
-/// That pause, in times of what the last scan took, for queues of many millions.
-const SCAN_SHARE: u32 = 50;
-/// That pause at most: what overflowed waits no longer for its turn.
-const SCAN_AGAIN_AT_MOST: Duration = Duration::from_secs(15 * 60);
+/// For the history of a message.
+const BEYOND: &str = "it was due beyond the longest wait of its channel";
 
 /// Entries of one channel that are read before the next channel has its turn. However little room
 /// there is: most of what is read may be known already.

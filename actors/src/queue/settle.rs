@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use relais_channels::{
     dsn::Kind,
-    mail::{Attempt, Enhanced, MessageId, Outcome, Reply},
+    mail::{Attempt, Enhanced, Outcome, Peer, Reply},
 };
 use relais_config::{Channel, channel::Program};
 
 use super::{
-    Queue, backoff,
-    entry::Tracked,
+    Amendment, Queue, backoff,
+    entry::{Key, Tracked},
     facts::DestinationEvent,
     news::{Case, LastReply, Noticed, Told, speaker},
     requests::Settled,
@@ -22,170 +22,149 @@ use crate::{
 };
 
 impl Queue {
-    /// Writes down what became of an entry that `thread` had, and tells the controller how its
-    /// destination does.
+    /// Writes down what became of an entry that `connection` had, and announces how its destination
+    /// does.
     pub(super) fn settle(
         &mut self,
-        thread: ConnectionId,
+        connection: ConnectionId,
         destination: &Destination,
         settled: Settled,
     ) {
-        let Settled { entry, attempt, counts, good_news } = settled;
-        let hand = self.threads.entry(thread).or_default();
-        hand.entries.retain(|in_hand| *in_hand != (entry.id, entry.entry));
-        hand.done += 1;
-        // Often at first, when the destination may have more threads by it, and seldom later.
-        let telling = hand.done.is_power_of_two();
-        let now = now_ms();
-        let in_trouble = attempt.trouble.is_some();
-        let stranded = is_stranded(self.channels.channel(destination.channel), &attempt);
-        let peer = attempt.peer;
-        if let Some(trouble) = attempt.trouble {
-            let destination = destination.clone();
-            self.troubled.insert(destination.clone());
-            self.tracker.trouble(&destination);
-            let reply = trouble.reply().clone();
-            self.announce(DestinationEvent::Troubled { destination, reply });
-        } else if peer.is_some() && self.troubled.remove(destination) {
-            self.tracker.recover(destination);
-            self.announce(DestinationEvent::Reached {
-                destination: destination.clone(),
-                connection: thread,
-            });
-            self.feed([destination.clone()]);
-        } else if telling {
-            self.announce(DestinationEvent::Reached {
-                destination: destination.clone(),
-                connection: thread,
-            });
-        }
-        if !self.minds((entry.id, entry.entry)) {
-            return self.finish_drain();
-        }
-        if !counts {
-            self.tracker.defer(entry, true);
-            self.grant_wish(destination, entry);
-            return self.finish_drain();
-        }
+        let Settled { entry, attempt, counts, good_news: reached } = settled;
+        let key = (entry.id, entry.entry);
+        let is_worth_telling = self.hand_out.take_back(connection, key);
+        self.note_host(connection, destination, &attempt, is_worth_telling);
         let channel = self.channels.channel(destination.channel);
-        let after = After::of(channel, &entry, &attempt.outcomes, now);
-        let replies: Vec<_> = open_recipients(entry.open).zip(attempt.outcomes).collect();
-        let case = |kind, recipients: u64| Case {
-            entry,
-            destination: destination.clone(),
-            kind,
-            recipients,
-            replies: replies
-                .iter()
-                .enumerate()
-                .filter(|(_, (index, _))| recipients & 1 << index != 0)
-                .map(|(nth, (recipient, outcome))| LastReply {
-                    recipient: *recipient,
-                    outcome: outcome.clone(),
-                    at: now,
-                    remote: match &peer {
-                        Some(peer) => peer.has_answered(nth).then(|| Arc::clone(&peer.host)),
-                        // Refused before anything was said of a message.
-                        None if in_trouble => speaker(outcome, channel, &destination.host),
-                        None => None,
-                    },
-                })
-                .collect(),
-            until: None,
-            was: after.meanwhile,
-            then: None,
-            behind: None,
-            room: None,
-            reading: None,
-            ordered: None,
+        let after = After::of(channel, &entry, &attempt.outcomes, now_ms());
+        let stranded = is_stranded(channel, &attempt);
+        let consequence = match (self.minds(key), counts) {
+            (false, _) => Consequence::Forgotten,
+            (true, false) => Consequence::InVain,
+            (true, true) if reached != 0 => Consequence::OwesSuccess,
+            (true, true) if after.failed != 0 => Consequence::OwesFailure,
+            (true, true) => Consequence::OwesNothing,
         };
-        if good_news != 0 {
-            let failed = (after.failed != 0)
-                .then(|| Case { then: Some(after.state), ..case(Kind::Failed, after.failed) });
-            let news = Case { behind: failed.map(Box::new), ..case(Kind::Delivered, good_news) };
-            let waits = after.failed == 0 && after.state != EntryState::Done;
-            let left = if waits { after.state } else { after.meanwhile };
-            return self.owe(news, left, replies);
+        let said = Said::of(channel, destination, entry, attempt);
+        let case = |kind, recipients| said.case(kind, recipients, after.meanwhile);
+        match consequence {
+            Consequence::Forgotten => {}
+            Consequence::InVain => {
+                self.tracker.defer(entry, true);
+                self.grant_order(destination, entry);
+            }
+            Consequence::OwesSuccess => {
+                let failed = (after.failed != 0)
+                    .then(|| Case { then: Some(after.state), ..case(Kind::Failed, after.failed) });
+                let news = Case { behind: failed.map(Box::new), ..case(Kind::Delivered, reached) };
+                let waits = after.failed == 0 && after.state != EntryState::Done;
+                let left = if waits { after.state } else { after.meanwhile };
+                self.owe(news, left, said.replies);
+            }
+            Consequence::OwesFailure => {
+                let then = Some(after.state);
+                let case = Case { then, ..case(Kind::Failed, after.failed) };
+                self.notices.begin_failure(key);
+                self.news.tell(vec![case]);
+                let amendment = Amendment::new(entry.waiting(), after.meanwhile).with(said.replies);
+                self.amend(destination, &entry, amendment);
+            }
+            Consequence::OwesNothing => {
+                let amendment = Amendment::new(entry.waiting(), after.state).with(said.replies);
+                self.amend(destination, &entry, amendment);
+                self.move_on(destination, entry, after.state, stranded);
+            }
         }
-        if after.failed != 0 {
-            // The sender is told first; until then the entry stays in nobody's hands but ours.
-            let then = Some(after.state);
-            self.with_notary += 1;
-            let case = Case { then, ..case(Kind::Failed, after.failed) };
-            self.news.tell(vec![case]);
-            self.amend(destination, &entry, entry.waiting(), after.meanwhile, replies, None);
-            return;
-        }
-        self.amend(destination, &entry, entry.waiting(), after.state, replies, None);
-        self.move_on(destination, entry, after.state, stranded);
         self.finish_drain();
+    }
+
+    /// Announces what an attempt shows of its destination.
+    fn note_host(
+        &mut self,
+        connection: ConnectionId,
+        destination: &Destination,
+        attempt: &Attempt,
+        is_worth_telling: bool,
+    ) {
+        if let Some(trouble) = &attempt.trouble {
+            let (destination, reply) = (destination.clone(), trouble.reply().clone());
+            self.hand_out.trouble(&destination);
+            self.tracker.trouble(&destination);
+            return self.announce(DestinationEvent::Troubled { destination, reply });
+        }
+        let is_back = attempt.peer.is_some() && self.hand_out.recover(destination);
+        if is_back {
+            self.tracker.recover(destination);
+        }
+        if is_back || is_worth_telling {
+            let destination = destination.clone();
+            self.announce(DestinationEvent::Reached { destination, connection });
+        }
+        if is_back {
+            self.feed([destination.clone()]);
+        }
     }
 
     /// The senders of these have been told; or could not be, and then nothing is settled yet.
     pub(super) fn noticed(&mut self, Noticed { cases, told }: Noticed) {
         let mut touched = Vec::new();
         for case in cases {
+            touched.push(case.destination.clone());
             if case.kind == Kind::Delivered {
-                touched.push(case.destination.clone());
                 self.has_been_told(case, told);
-                continue;
-            }
-            let Case { entry, destination, kind, was, then, ordered, replies, .. } = case;
-            let Some(then) = then else {
-                touched.push(destination);
-                continue;
-            };
-            if !self.minds((entry.id, entry.entry)) {
-                self.with_notary = self.with_notary.saturating_sub(1);
-                continue;
-            }
-            if kind == Kind::Bounced {
-                let key = (entry.id, entry.entry);
-                match (told, &ordered) {
-                    (Told::Later, Some(reason)) => self.postponed.postpone(key, reason.clone()),
-                    _ => self.postponed.forget(key),
-                }
-            }
-            let (then, reason) = match told {
-                Told::Settled => (then, ordered.map(|reason| reason.words)),
-                Told::Later => {
-                    let (then, why) = untold(kind, was, now_ms());
-                    (then, why.map(Into::into))
-                }
-                Told::Unreadable => (held(was), Some("its record cannot be read".into())),
-                Told::Kept => (held(was), Some(with_replies(NOWHERE, &replies).into())),
-                Told::Dead => (held(was), Some(with_replies(DEAD, &replies).into())),
-            };
-            self.amend(&destination, &entry, was, then, Vec::new(), reason);
-            if kind == Kind::Bounced {
-                self.returned((entry.id, entry.entry));
-            }
-            if self.tracker.is_aside(entry.id, entry.entry) {
-                self.end_aside(&destination, entry, then, false);
             } else {
-                self.with_notary = self.with_notary.saturating_sub(1);
-                self.move_on(&destination, entry, then, false);
+                self.settle_notice(case, told);
             }
-            touched.push(destination);
         }
         self.feed(touched);
         self.finish_drain();
     }
 
-    /// A thread panicked over this entry: it is deferred like after any other failure.
-    pub(super) fn defer_after_panic(
-        &mut self,
-        destination: &Destination,
-        id: MessageId,
-        number: u16,
-    ) {
+    fn settle_notice(&mut self, case: Case, told: Told) {
+        let Case { entry, destination, kind, was, then, ordered, replies, .. } = case;
+        let key = (entry.id, entry.entry);
+        let Some(then) = then else { return };
+        self.notices.end_failure(key);
+        if !self.minds(key) {
+            return;
+        }
+        if kind == Kind::Bounced {
+            match (told, &ordered) {
+                (Told::Later, Some(reason)) => {
+                    self.orders.postponed.postpone(key, reason.clone());
+                }
+                _ => self.orders.postponed.forget(key),
+            }
+        }
+        let amendment = match told {
+            Told::Settled => {
+                Amendment { reason: ordered.map(|by| by.words), ..Amendment::new(was, then) }
+            }
+            Told::Later => untold(kind, was, now_ms()),
+            Told::Unreadable => hold(was, "its record cannot be read".into()),
+            Told::Kept => hold(was, with_replies(NOWHERE, &replies)),
+            Told::Dead => hold(was, with_replies(DEAD, &replies)),
+        };
+        let then = amendment.now;
+        self.amend(&destination, &entry, amendment);
+        if kind == Kind::Bounced {
+            self.orders.end_return(key);
+        }
+        if self.tracker.is_aside(entry.id, entry.entry) {
+            self.end_aside(&destination, entry, then, false);
+        } else {
+            self.move_on(&destination, entry, then, false);
+        }
+    }
+
+    /// A connection panicked over this entry: it is deferred like after any other failure.
+    pub(super) fn defer_after_panic(&mut self, destination: &Destination, (id, number): Key) {
         let Some((_, entry)) = self.tracker.state_of(id, number) else { return };
         let channel = self.channels.channel(destination.channel);
         let broke_off = Outcome::Deferred(BROKE_OFF);
         let outcomes = vec![broke_off.clone(); entry.open.count_ones() as usize];
         let after = After::of(channel, &entry, &outcomes, now_ms());
         let replies = open_recipients(entry.open).map(|index| (index, broke_off.clone())).collect();
-        self.amend(destination, &entry, entry.waiting(), after.state, replies, None);
+        self.amend(destination, &entry, Amendment::new(entry.waiting(), after.state).with(replies));
         self.move_on(destination, entry, after.state, false);
     }
 
@@ -199,10 +178,87 @@ impl Queue {
     ) {
         if let Some(entry) = entry.now(state) {
             self.tracker.defer(entry, stranded);
-            self.grant_wish(destination, entry);
+            self.grant_order(destination, entry);
         } else {
             self.tracker.finish(entry.id, entry.entry);
-            self.wishes.remove(&(entry.id, entry.entry));
+            self.orders.take((entry.id, entry.entry));
+        }
+    }
+}
+
+/// What an attempt means for its entry.
+enum Consequence {
+    /// The entry was ended meanwhile: what its job says of it is not listened to.
+    Forgotten,
+    /// A probe that nobody answered: no attempt of the entry's own, which waits as before.
+    InVain,
+    /// Recipients were reached whose sender asked to be told. Those that failed are told of then.
+    OwesSuccess,
+    /// Recipients failed for good. Until their sender has been told the entry stays in nobody's
+    /// hands but the queue's.
+    OwesFailure,
+    /// Nobody has to be told: the entry is done, or waits for its next attempt.
+    OwesNothing,
+}
+
+/// What was said in an attempt.
+struct Said<'a> {
+    channel: &'a Channel,
+    destination: &'a Destination,
+    entry: Tracked,
+    /// By recipient.
+    replies: Vec<(u8, Outcome)>,
+    /// The peer, as far as it spoke of messages.
+    peer: Option<Peer>,
+    in_trouble: bool,
+}
+
+impl<'a> Said<'a> {
+    fn of(
+        channel: &'a Channel,
+        destination: &'a Destination,
+        entry: Tracked,
+        attempt: Attempt,
+    ) -> Self {
+        let Attempt { outcomes, trouble, peer } = attempt;
+        let replies = open_recipients(entry.open).zip(outcomes).collect();
+        Self { channel, destination, entry, replies, peer, in_trouble: trouble.is_some() }
+    }
+
+    /// The host that said what was said `nth`; `None`: the words are ours.
+    fn remote(&self, nth: usize, outcome: &Outcome) -> Option<Arc<str>> {
+        match &self.peer {
+            Some(peer) => peer.has_answered(nth).then(|| Arc::clone(&peer.host)),
+            // Refused before anything was said of a message.
+            None if self.in_trouble => speaker(outcome, self.channel, &self.destination.host),
+            None => None,
+        }
+    }
+
+    /// The news of some recipients; `was` is what the disk has of the entry meanwhile.
+    fn case(&self, kind: Kind, recipients: u64, was: EntryState) -> Case {
+        let at = now_ms();
+        let of_these = |reply: &(usize, &(u8, Outcome))| recipients & 1 << reply.1.0 != 0;
+        let replies = self.replies.iter().enumerate().filter(of_these);
+        let replies = replies.map(|(nth, (recipient, outcome))| LastReply {
+            recipient: *recipient,
+            outcome: outcome.clone(),
+            at,
+            remote: self.remote(nth, outcome),
+        });
+        Case {
+            entry: self.entry,
+            destination: self.destination.clone(),
+            kind,
+            recipients,
+            replies: replies.collect(),
+            until: None,
+            was,
+            then: None,
+            behind: None,
+            room: None,
+            reading: None,
+            ordered: None,
         }
     }
 }
@@ -217,18 +273,21 @@ fn is_stranded(channel: &Channel, attempt: &Attempt) -> bool {
 }
 
 /// What becomes of an entry whose sender could not be told for now.
-fn untold(kind: Kind, was: EntryState, now: u64) -> (EntryState, Option<&'static str>) {
+fn untold(kind: Kind, was: EntryState, now: u64) -> Amendment {
     let (open, attempts) = (was.open(), was.attempts());
     match (kind, was) {
         // What is held stays so; what timed out is found again by the next round.
-        (Kind::TimedOut, _) => (was, None),
-        (kind, EntryState::Held { .. }) if kind != Kind::Bounced => (was, None),
+        (Kind::TimedOut, _) => Amendment::new(was, was),
+        (kind, EntryState::Held { .. }) if kind != Kind::Bounced => Amendment::new(was, was),
         // What an operator returns must not be delivered after all.
         (Kind::Bounced, _) => {
-            (held(was), Some("its sender cannot be told now: it is returned once more in a while"))
+            hold(was, "its sender cannot be told now: it is returned once more in a while".into())
         }
         // It is tried, refused and told of once more.
-        _ => (EntryState::Waiting { open, attempts, due: now.saturating_add(NOT_TOLD_MS) }, None),
+        _ => {
+            let due = now.saturating_add(NOT_TOLD_MS);
+            Amendment::new(was, EntryState::Waiting { open, attempts, due })
+        }
     }
 }
 
@@ -241,8 +300,9 @@ fn with_replies(reason: &str, replies: &[LastReply]) -> String {
     format!("{reason}{colon}{}", said.join("; "))
 }
 
-fn held(was: EntryState) -> EntryState {
-    EntryState::Held { open: was.open(), attempts: was.attempts() }
+fn hold(was: EntryState, reason: String) -> Amendment {
+    let held = EntryState::Held { open: was.open(), attempts: was.attempts() };
+    Amendment::new(was, held).because(reason.into())
 }
 
 /// What an attempt leaves.
@@ -311,7 +371,7 @@ const NOT_TOLD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
-    use relais_channels::mail::{Peer, Priority, SiteTrouble};
+    use relais_channels::mail::{MessageId, Priority, SiteTrouble};
     use relais_config::channel::Program;
 
     use super::*;

@@ -8,24 +8,23 @@ use relais_channels::mail::Priority;
 use relais_config::Channel;
 use tokio::time::Instant;
 
-use super::{Queue, backoff, entry::Tracked};
-use crate::{ids::Destination, spool::EntryState};
+use super::backoff;
 
-/// The wall clock, watched by one that only goes on.
+/// A wall clock, watched by one that only goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct WallClock {
     at: Instant,
     /// What the wall clock showed then, in milliseconds since 1970.
     wall: u64,
 }
 
-impl Clock {
+impl WallClock {
     pub(super) fn new(at: Instant, wall: u64) -> Self {
         Self { at, wall }
     }
 
     /// Whether the wall clock was set back since it was right; told once.
-    fn fell_back(&mut self, at: Instant, wall: u64) -> bool {
+    pub(super) fn fell_back(&mut self, at: Instant, wall: u64) -> bool {
         let passed = u64::try_from((at - self.at).as_millis()).unwrap_or(u64::MAX);
         let expected = self.wall.saturating_add(passed);
         if wall.abs_diff(expected) <= STEP_MS {
@@ -33,28 +32,6 @@ impl Clock {
         }
         *self = Self { at, wall };
         wall < expected
-    }
-}
-
-impl Queue {
-    /// After the wall clock was set back nothing waits for what it showed before.
-    pub(super) fn mind_the_clock(&mut self, now: u64) {
-        if !self.clock.fell_back(Instant::now(), now) {
-            return;
-        }
-        let channels = &self.channels;
-        let brought = self.tracker.bring_forward(|channel, priority| {
-            latest_due(channels.channel(channel), priority, now)
-        });
-        for (destination, was, entry) in brought {
-            self.write_due(&destination, was, entry);
-        }
-    }
-
-    /// Writes down that an entry is due sooner than the disk has it.
-    pub(super) fn write_due(&self, destination: &Destination, was: EntryState, entry: Tracked) {
-        let reason = Some(BEYOND.into());
-        self.amend(destination, &entry, was, entry.waiting(), Vec::new(), reason);
     }
 }
 
@@ -67,9 +44,6 @@ pub(super) fn latest_due(channel: &Channel, priority: Priority, now: u64) -> u64
 /// What the clock may be off without any notice, in milliseconds.
 const STEP_MS: u64 = 60_000;
 
-/// For the history of a message.
-const BEYOND: &str = "it was due beyond the longest wait of its channel";
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -79,7 +53,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_is_noticed_once() {
         let start = Instant::now();
-        let mut clock = Clock::new(start, 1_000_000);
+        let mut clock = WallClock::new(start, 1_000_000);
         // seconds that passed, what the clock shows, whether it fell back
         for (passed, wall, fell_back) in [
             (10, 1_010_000, false),

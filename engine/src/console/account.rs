@@ -8,7 +8,7 @@ use relais_actors::{
     job_controller::{DestinationExplained, ExplainDestination, Limited, suspension::Suspension},
     metrics::{Pause, QueueState},
     notary::has_nowhere_to_go,
-    queue::{Action, DescribeQueue, ListEntries, ListedEntry},
+    queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind},
     router::{Question, Route},
     spool::{Change, EntryState, ScannedEntry, open_recipients},
     timestamp::Timestamp,
@@ -95,7 +95,7 @@ async fn account(
         );
         return Ok(("notice", text).into());
     }
-    if *aside && *ordered == Some(Action::Return) {
+    if *aside && *ordered == Some(OrderKind::Return) {
         let what = if is_anybody_told(parts, scanned).await {
             "An operator returns it: it goes as soon as its sender's notice is safe."
         } else {

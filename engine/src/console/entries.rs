@@ -10,7 +10,7 @@ use relais_actors::{
     ids::Destination,
     job_controller::ProbedAt,
     metrics::QueueState,
-    queue::{Action, ListEntries, ListedEntry},
+    queue::{ListEntries, ListedEntry, OrderKind},
     spool::{
         Class, Cursor, EntryState, LastReplies, Place, ScannedEntry, Spool, SpoolError,
         open_recipients,
@@ -201,13 +201,13 @@ fn state_of(
 }
 
 /// What was ordered, in the words of orders.
-pub(super) fn order_of(action: Action) -> OrderAction {
+pub(super) fn order_of(action: OrderKind) -> OrderAction {
     match action {
-        Action::Hold => OrderAction::Hold,
-        Action::Release => OrderAction::Release,
-        Action::Retry => OrderAction::Retry,
-        Action::Return => OrderAction::Return,
-        Action::Delete => OrderAction::Delete,
+        OrderKind::Hold => OrderAction::Hold,
+        OrderKind::Release => OrderAction::Release,
+        OrderKind::Retry => OrderAction::Retry,
+        OrderKind::Return => OrderAction::Return,
+        OrderKind::Delete => OrderAction::Delete,
     }
 }
 

@@ -12,7 +12,10 @@ use relais_actors::{
     job_controller::DescribeController,
     metrics::QueueState,
     notary::has_nowhere_to_go,
-    queue::{Action, Alter, Altered, CountOrders, ListOrdered, Reading, Reason, Tracked, backoff},
+    queue::{
+        CountOrders, ListOrdered, Order, OrderKind, PlaceOrder, Placed, Reading, Reason, Tracked,
+        backoff,
+    },
     spool::ScannedEntry,
     timestamp::{Timestamp, now_ms},
 };
@@ -135,14 +138,14 @@ pub(super) async fn go_on(
     }
     let mut asked = Asked::new();
     for (described, altered) in wanted.iter().zip(altered) {
-        let goes = matches!(altered, Altered::Done | Altered::Later);
+        let goes = matches!(altered, Placed::Done | Placed::Later);
         if goes && order.action == OrderAction::Return {
             untold::count(parts, described, &mut asked, &mut progress.untold).await;
         }
         match altered {
-            Altered::Done => progress.done += 1,
-            Altered::Later => progress.later += 1,
-            Altered::Idle => {
+            Placed::Done => progress.done += 1,
+            Placed::Later => progress.later += 1,
+            Placed::Idle => {
                 progress.idle += 1;
                 if is_beyond(parts, order.action, &described.entry.channel) {
                     progress.undelivered += 1;
@@ -150,7 +153,7 @@ pub(super) async fn go_on(
                     count_left(order.action, described.entry.state, &mut progress.left);
                 }
             }
-            Altered::Moved => progress.moved += 1,
+            Placed::Moved => progress.moved += 1,
         }
         if goes {
             progress.recipients += u64::from(described.scanned.state.open().count_ones());
@@ -159,7 +162,7 @@ pub(super) async fn go_on(
             }
         }
         let deleted = order.action == OrderAction::Delete && !order.dry_run;
-        if deleted && altered == Altered::Done {
+        if deleted && altered == Placed::Done {
             log_deleted(parts, described, order);
         }
     }
@@ -188,25 +191,24 @@ async fn alter(
     order: &QueueOrder,
     reading: &Reading,
     wanted: &[Described],
-) -> Answer<Vec<Altered>> {
+) -> Answer<Vec<Placed>> {
     if order.dry_run {
         let would_be = |Described { entry, .. }: &Described| {
             let beyond = is_beyond(parts, order.action, &entry.channel);
             match (order.action, entry.ordered) {
-                _ if beyond => Altered::Idle,
-                (OrderAction::Release, Some(_)) => Altered::Done,
+                _ if beyond => Placed::Idle,
+                (OrderAction::Release, Some(_)) => Placed::Done,
                 (action, _) => would_be(action, entry.state),
             }
         };
         return Ok(wanted.iter().map(would_be).collect());
     }
-    let alter = Alter {
+    let place = PlaceOrder {
         reading: reading.ticket(),
-        action: action_of(order.action),
-        reason: reason_of(order),
+        order: Order { kind: kind_of(order.action), reason: reason_of(order) },
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
-    parts.queue.ask(alter).await.map_err(gone)
+    parts.queue.ask(place).await.map_err(gone)
 }
 
 /// Entries that are in the hands of jobs, and of which something is ordered: to release them is to
@@ -247,18 +249,18 @@ async fn write_down(
     parts: &Parts,
     order: &QueueOrder,
     wanted: &[Described],
-    altered: &[Altered],
+    altered: &[Placed],
 ) -> Answer<()> {
     let reason = reason_of(order);
-    let is_open = |described: &Described, altered: Altered| {
+    let is_open = |described: &Described, altered: Placed| {
         let scanned = &described.scanned;
-        let lasts = altered == Altered::Later || order.action == OrderAction::Return;
-        let goes = matches!(altered, Altered::Done | Altered::Later);
+        let lasts = altered == Placed::Later || order.action == OrderAction::Return;
+        let goes = matches!(altered, Placed::Done | Placed::Later);
         goes && (lasts || parts.orders.has(scanned.id, scanned.entry))
     };
     let open =
         wanted.iter().zip(altered).filter(|(described, altered)| is_open(described, **altered));
-    let line = |(described, _): (&Described, &Altered)| {
+    let line = |(described, _): (&Described, &Placed)| {
         let key = (described.scanned.id, described.scanned.entry);
         Line::new(key, order.action, &reason)
     };
@@ -267,7 +269,7 @@ async fn write_down(
     let noted = tokio::task::spawn_blocking(move || book.note(&lines)).await;
     let noted = noted.unwrap_or_else(|ended| Err(ended.into()));
     noted.map_err(|error| Trouble(format!("what is not done yet is not written down: {error}")))?;
-    if altered.contains(&Altered::Done) {
+    if altered.contains(&Placed::Done) {
         parts.spool.flush().await.map_err(trouble)?;
     }
     Ok(())
@@ -282,13 +284,13 @@ fn is_beyond(parts: &Parts, action: OrderAction, channel: &str) -> bool {
 }
 
 /// What would come of an entry in this state.
-fn would_be(action: OrderAction, state: QueueState) -> Altered {
+fn would_be(action: OrderAction, state: QueueState) -> Placed {
     match (action, state) {
         (OrderAction::Hold | OrderAction::Retry, QueueState::Held)
-        | (OrderAction::Retry, QueueState::Active) => Altered::Idle,
-        (OrderAction::Release, state) if state != QueueState::Held => Altered::Idle,
-        (_, QueueState::Active) => Altered::Later,
-        _ => Altered::Done,
+        | (OrderAction::Retry, QueueState::Active) => Placed::Idle,
+        (OrderAction::Release, state) if state != QueueState::Held => Placed::Idle,
+        (_, QueueState::Active) => Placed::Later,
+        _ => Placed::Done,
     }
 }
 
@@ -381,14 +383,14 @@ fn reason(order: &QueueOrder) -> String {
     if order.reason.is_empty() { done } else { format!("{done}: {}", order.reason) }
 }
 
-fn action_of(action: OrderAction) -> Action {
+fn kind_of(action: OrderAction) -> OrderKind {
     match action {
-        OrderAction::Hold => Action::Hold,
-        OrderAction::Release => Action::Release,
-        OrderAction::Retry => Action::Retry,
-        OrderAction::Return => Action::Return,
+        OrderAction::Hold => OrderKind::Hold,
+        OrderAction::Release => OrderKind::Release,
+        OrderAction::Retry => OrderKind::Retry,
+        OrderAction::Return => OrderKind::Return,
         // Rerouting has a way of its own.
-        OrderAction::Delete | OrderAction::Reroute => Action::Delete,
+        OrderAction::Delete | OrderAction::Reroute => OrderKind::Delete,
     }
 }
 

@@ -6,7 +6,8 @@ use relais_actors::{
     ids::Destination,
     metrics::QueueState,
     queue::{
-        Action, Alter, Altered, Case, ListEntries, Noticed, Reading, Reason, Reserve, Told, Tracked,
+        Case, ListEntries, Noticed, Order, OrderKind, PlaceOrder, Placed, Reading, Reason, Reserve,
+        Told, Tracked,
     },
     rerouting::{Plan, Verdict},
     spool::{EntryState, ScannedEntry, open_recipients},
@@ -31,10 +32,10 @@ pub(super) async fn reroute(
     reading: &Reading,
     wanted: &[Described],
     progress: &mut OrderProgress,
-) -> Answer<Vec<Altered>> {
+) -> Answer<Vec<Placed>> {
     // One page after the other: what is under way stands in one file.
     let _turn = parts.reroutes.lock().await;
-    let mut altered = vec![Altered::Idle; wanted.len()];
+    let mut altered = vec![Placed::Idle; wanted.len()];
     let mut changing = Vec::new();
     for (at, Described { scanned, envelope, entry }) in wanted.iter().enumerate() {
         if entry.state == QueueState::Active {
@@ -52,7 +53,7 @@ pub(super) async fn reroute(
                 if matches!(scanned.state, EntryState::Held { .. }) {
                     plan.held = Some(hold_reason(parts, scanned).await);
                 }
-                altered[at] = Altered::Done;
+                altered[at] = Placed::Done;
                 changing.push((at, plan));
             }
         }
@@ -67,7 +68,7 @@ pub(super) async fn reroute(
     intents.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
     for (at, plan) in changing {
         altered[at] = carry_out(parts, &reason, reading, &wanted[at], plan).await?;
-        progress.still_held += u64::from(altered[at] == Altered::Done && is_held(at));
+        progress.still_held += u64::from(altered[at] == Placed::Done && is_held(at));
     }
     // The queue has written down what became of all of them.
     parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
@@ -83,14 +84,14 @@ async fn carry_out(
     reading: &Reading,
     Described { scanned, envelope, .. }: &Described,
     plan: Plan,
-) -> Answer<Altered> {
+) -> Answer<Placed> {
     let Some(channel) = parts.channels.find(&scanned.channel) else {
         return from_lost_channel(parts, reason, reading, scanned, plan).await;
     };
     let reserve = Reserve { reading: reading.ticket(), entries: vec![scanned.clone()] };
     let reserved = parts.queue.ask(reserve).await.map_err(gone)?;
     // A job has it, or it has changed.
-    let Some(old) = reserved.into_iter().next() else { return Ok(Altered::Moved) };
+    let Some(old) = reserved.into_iter().next() else { return Ok(Placed::Moved) };
     let same = old.state.open() == scanned.state.open();
     let went = if same { put(parts, envelope, &old, plan).await } else { Ok(0) };
     let went_on = went.as_ref().copied().unwrap_or(0);
@@ -110,7 +111,7 @@ async fn carry_out(
     };
     parts.queue.tell(Noticed { cases: vec![case], told: Told::Settled });
     let went_on = went?;
-    Ok(if went_on == 0 { Altered::Moved } else { Altered::Done })
+    Ok(if went_on == 0 { Placed::Moved } else { Placed::Done })
 }
 
 /// Nobody but operators touches it, and nothing has to be given back.
@@ -120,19 +121,18 @@ async fn from_lost_channel(
     reading: &Reading,
     old: &ScannedEntry,
     plan: Plan,
-) -> Answer<Altered> {
+) -> Answer<Placed> {
     let envelope = parts.spool.envelope(old.place).await.map_err(trouble)?;
     if put(parts, &envelope, old, plan).await? != old.state.open() {
-        return Ok(Altered::Moved);
+        return Ok(Placed::Moved);
     }
-    let alter = Alter {
+    let place = PlaceOrder {
         reading: reading.ticket(),
-        action: Action::Delete,
-        reason: reason.clone(),
+        order: Order { kind: OrderKind::Delete, reason: reason.clone() },
         entries: vec![old.clone()],
     };
-    let altered = parts.queue.ask(alter).await.map_err(gone)?;
-    Ok(altered.into_iter().next().unwrap_or(Altered::Moved))
+    let altered = parts.queue.ask(place).await.map_err(gone)?;
+    Ok(altered.into_iter().next().unwrap_or(Placed::Moved))
 }
 
 /// Stores what the plan says; the recipients that go on, a bit each.

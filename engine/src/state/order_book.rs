@@ -19,7 +19,7 @@ use relais_actors::{
     actor::Mailbox,
     events::EntryDeleted,
     metrics::Metrics,
-    queue::{Action, Alter, Queue, Reading, Reason},
+    queue::{Order, OrderKind, PlaceOrder, Queue, Reading, Reason},
     spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
     timestamp::now_ms,
 };
@@ -230,9 +230,9 @@ async fn go_on(
         found.into_iter().map(|found| ((found.id, found.entry), found)).collect();
     for (key, reason) in lines {
         let entries = found.remove(key).into_iter().collect();
-        let (reason, reading) = (reason.clone(), reading.ticket());
-        let alter = Alter { reading, action: Action::Return, reason, entries };
-        queue.ask(alter).await.map_err(|_| SpoolError::Closed)?;
+        let order = Order { kind: OrderKind::Return, reason: reason.clone() };
+        let place = PlaceOrder { reading: reading.ticket(), order, entries };
+        queue.ask(place).await.map_err(|_| SpoolError::Closed)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{House, Plan};
 use crate::{
-    queue::{Action, SetMaxMessages},
+    queue::{OrderKind, SetMaxMessages},
     spool::{Change, EntryState},
     timestamp::now_ms,
 };
@@ -42,7 +42,7 @@ async fn what_a_clock_that_was_ahead_put_off_for_days_is_brought_forward_when_a_
     let is_soon = |state: &EntryState| matches!(state, EntryState::Waiting { attempts: 1, due, .. } if *due < latest);
     house.until(late, "it is brought forward", is_soon).await;
     // The index has it once.
-    house.order(Action::Retry, late).await;
+    house.order(OrderKind::Retry, late).await;
     house.until_done(late).await;
 }
 

@@ -12,13 +12,13 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use relais_channels::{
     dsn::Templates,
-    mail::{Entry, Envelope, MessageId, MessageIds, Notify, Priority, Recipient},
+    mail::{MessageId, MessageIds, Notify},
 };
 use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
-use super::{Intake, Parts, Queue};
+use super::{Intake, Parts, Queue, tests::envelope};
 use crate::{
     actor::{Ground, Mailbox},
     channel_table::Channels,
@@ -33,7 +33,6 @@ use crate::{
     notary::{self, Notary},
     router::{self, RouterHandle, Routes},
     spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
-    timestamp::now_ms,
 };
 
 /// The engine without its ends: nothing listens, and nobody is connected to.
@@ -198,26 +197,7 @@ impl House {
         notify: Notify,
         content: NewContent,
     ) -> MessageId {
-        let recipient = |to: &&str| Recipient { notify, ..Recipient::new(*to, *to) };
-        let mut envelope = Envelope {
-            id,
-            received: now_ms(),
-            sender: "alice@relais.example".to_owned(),
-            source_channel: "tcp_local".to_owned(),
-            client: "a.example [192.0.2.1]".to_owned(),
-            eight_bit: false,
-            priority: Priority::Normal,
-            envelope_id: None,
-            returned: None,
-            held: None,
-            rerouted: None,
-            size: 0,
-            entries: vec![Entry {
-                channel: channel.to_owned(),
-                host: host.to_owned(),
-                recipients: to.iter().map(recipient).collect(),
-            }],
-        };
+        let mut envelope = envelope(id, channel, host, to, notify);
         self.spool.append(&mut envelope, content).await.unwrap().id
     }
 

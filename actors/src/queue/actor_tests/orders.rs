@@ -5,17 +5,20 @@ use relais_channels::mail::{MessageId, Notify};
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     metrics::Pause,
-    queue::{Action, Alter, Altered, DescribeQueue, DrainQueue, GiveUpJobs, ListEntries, Reading},
+    queue::{
+        DescribeQueue, DrainQueue, GiveUpJobs, ListEntries, Order, OrderKind, PlaceOrder, Placed,
+        Reading,
+    },
     spool::EntryState,
 };
 
 impl House {
-    pub(super) async fn order(&self, action: Action, id: MessageId) -> Altered {
+    pub(super) async fn order(&self, kind: OrderKind, id: MessageId) -> Placed {
         let reading = Reading::begin(&self.queue).await.unwrap();
         let entries = vec![self.found(id).await.expect("it is in the queue")];
-        let reason = "as the test wants it".into();
-        let alter = Alter { reading: reading.ticket(), action, reason, entries };
-        self.queue.ask(alter).await.unwrap()[0]
+        let order = Order { kind, reason: "as the test wants it".into() };
+        let place = PlaceOrder { reading: reading.ticket(), order, entries };
+        self.queue.ask(place).await.unwrap()[0]
     }
 }
 
@@ -35,10 +38,10 @@ async fn what_is_ordered_of_an_entry_in_hand_is_done_when_its_job_gives_it_back(
     }
     // The second for one host waits behind the first.
     eventually("all hosts are served", || house.script.in_hand() == 3).await;
-    assert_eq!(house.order(Action::Hold, held).await, Altered::Later);
-    assert_eq!(house.order(Action::Delete, deleted[0]).await, Altered::Done, "nobody has it");
+    assert_eq!(house.order(OrderKind::Hold, held).await, Placed::Later);
+    assert_eq!(house.order(OrderKind::Delete, deleted[0]).await, Placed::Done, "nobody has it");
     for id in &deleted[1..] {
-        assert_eq!(house.order(Action::Delete, *id).await, Altered::Later);
+        assert_eq!(house.order(OrderKind::Delete, *id).await, Placed::Later);
     }
     a_while().await;
     assert!(house.found(deleted[1]).await.is_some(), "not before it is back");
@@ -61,7 +64,7 @@ async fn what_was_delivered_meanwhile_is_not_deleted() {
     house.script.close_gate();
     let id = house.post("one.test").await;
     eventually("it is taken", || house.script.in_hand() == 1).await;
-    assert_eq!(house.order(Action::Delete, id).await, Altered::Later);
+    assert_eq!(house.order(OrderKind::Delete, id).await, Placed::Later);
     house.script.open_gate();
     house.until_done(id).await;
     a_while().await;
@@ -73,11 +76,11 @@ async fn no_order_gives_a_job_what_nobody_delivers() {
     let house = House::new(Plan::default());
     let channel = "tcp_local";
     let id = house.post_in(channel, "far.test", &["bob@else.test"], Notify::Unsaid).await;
-    assert_eq!(house.order(Action::Retry, id).await, Altered::Idle);
-    assert_eq!(house.order(Action::Hold, id).await, Altered::Done);
-    assert_eq!(house.order(Action::Release, id).await, Altered::Done);
+    assert_eq!(house.order(OrderKind::Retry, id).await, Placed::Idle);
+    assert_eq!(house.order(OrderKind::Hold, id).await, Placed::Done);
+    assert_eq!(house.order(OrderKind::Release, id).await, Placed::Done);
     house.until(id, channel, |state| matches!(state, EntryState::Waiting { .. })).await;
-    assert_eq!(house.order(Action::Retry, id).await, Altered::Idle);
+    assert_eq!(house.order(OrderKind::Retry, id).await, Placed::Idle);
     a_while().await;
     assert!(house.found(id).await.is_some());
     assert_eq!(house.script.taken(), []);
@@ -87,7 +90,7 @@ async fn no_order_gives_a_job_what_nobody_delivers() {
 async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_ends() {
     let house = House::new(Plan::default());
     house.script.close_gate();
-    let actions = [Action::Delete, Action::Hold, Action::Return];
+    let actions = [OrderKind::Delete, OrderKind::Hold, OrderKind::Return];
     let mut ordered = Vec::new();
     for (action, host) in actions.into_iter().zip(["a.test", "b.test", "c.test"]) {
         house.script.set(host, Deed::Defer);
@@ -95,14 +98,17 @@ async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_
     }
     eventually("all are taken", || house.script.in_hand() == 3).await;
     for (action, id) in &ordered {
-        assert_eq!(house.order(*action, *id).await, Altered::Later);
+        assert_eq!(house.order(*action, *id).await, Placed::Later);
     }
     house.queue.ask(GiveUpJobs).await.unwrap();
     let after = async || {
         for (action, id) in &ordered {
             let state = house.found(*id).await.map(|found| found.state);
             let is_held = matches!(state, Some(EntryState::Held { attempts: 0, .. }));
-            assert!(if *action == Action::Delete { state.is_none() } else { is_held }, "{state:?}");
+            assert!(
+                if *action == OrderKind::Delete { state.is_none() } else { is_held },
+                "{state:?}"
+            );
         }
     };
     after().await;
@@ -117,13 +123,14 @@ async fn what_is_ordered_of_an_entry_that_its_job_keeps_is_done_when_the_engine_
 async fn what_the_configuration_has_lost_is_deleted_once() {
     let house = House::new(Plan::default());
     let id = house.post_in("gone", "far.test", &["bob@else.test"], Notify::Unsaid).await;
-    assert_eq!(house.order(Action::Hold, id).await, Altered::Idle);
+    assert_eq!(house.order(OrderKind::Hold, id).await, Placed::Idle);
     let reading = Reading::begin(&house.queue).await.unwrap();
     let entries = vec![house.found(id).await.unwrap()];
-    for want in [Altered::Done, Altered::Moved] {
-        let (entries, reason) = (entries.clone(), "as the test wants it".into());
-        let alter = Alter { reading: reading.ticket(), action: Action::Delete, reason, entries };
-        assert_eq!(house.queue.ask(alter).await.unwrap(), [want]);
+    for want in [Placed::Done, Placed::Moved] {
+        let (kind, reason) = (OrderKind::Delete, "as the test wants it".into());
+        let (order, entries) = (Order { kind, reason }, entries.clone());
+        let place = PlaceOrder { reading: reading.ticket(), order, entries };
+        assert_eq!(house.queue.ask(place).await.unwrap(), [want]);
     }
     house.until_done(id).await;
 }
@@ -138,7 +145,7 @@ async fn it_is_told_when_no_job_gets_anything() {
         house.queue.ask(ListEntries(entries)).await.unwrap()[0].aside
     };
     assert!(!is_aside().await);
-    assert_eq!(house.order(Action::Return, id).await, Altered::Done);
+    assert_eq!(house.order(OrderKind::Return, id).await, Placed::Done);
     assert!(is_aside().await, "its sender is being told");
     let paused = async || house.queue.ask(DescribeQueue).await.unwrap().paused;
     assert_eq!(paused().await, None);

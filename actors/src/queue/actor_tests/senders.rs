@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     queue::{
-        Action, Alter, Altered, Case, DrainQueue, Noticed, Reading, Told, Tracked,
+        Case, DrainQueue, Noticed, Order, OrderKind, PlaceOrder, Placed, Reading, Told, Tracked,
         owing::LookForOwed,
     },
     spool::{Class, EntryState},
@@ -122,8 +122,8 @@ async fn what_a_job_has_in_hand_when_it_is_too_old_is_returned_soon_after() {
 #[actix::test]
 async fn what_was_held_for_too_long_is_tried_before_it_is_returned() {
     let (house, id) = late_house().await;
-    assert_eq!(house.order(Action::Hold, id).await, Altered::Done);
-    assert_eq!(house.order(Action::Release, id).await, Altered::Done);
+    assert_eq!(house.order(OrderKind::Hold, id).await, Placed::Done);
+    assert_eq!(house.order(OrderKind::Release, id).await, Placed::Done);
     house.start_notary();
     tokio::time::sleep(Duration::from_secs(2)).await;
     house.freeze(false).await;
@@ -139,7 +139,7 @@ async fn a_message_whose_content_is_lost_is_returned_without_it() {
     let (_, content) = house.spool.read(house.found(id).await.unwrap().place).await.unwrap();
     let Content::File { path, .. } = content else { panic!("it is large") };
     std::fs::remove_file(path).unwrap();
-    assert_eq!(house.order(Action::Return, id).await, Altered::Done);
+    assert_eq!(house.order(OrderKind::Return, id).await, Placed::Done);
     house.until_done(id).await;
     assert_eq!(house.logged("R", id), 1);
     assert_eq!(house.log.count("a notice to the sender"), 1);
@@ -185,7 +185,7 @@ fn owes(reached: u64, open: u64) -> impl Fn(&EntryState) -> bool {
 #[actix::test]
 async fn what_is_returned_while_its_sender_cannot_be_told_is_held_and_returned_when_he_can() {
     let (house, disk, _, id) = full_house().await;
-    assert_eq!(house.order(Action::Return, id).await, Altered::Done);
+    assert_eq!(house.order(OrderKind::Return, id).await, Placed::Done);
     house.until(id, "it is held", |state| matches!(state, EntryState::Held { .. })).await;
     let tried = || house.log.count("a notice could not be written");
     let before = tried();
@@ -226,7 +226,7 @@ async fn who_was_reached_is_told_of_before_who_was_refused_and_nobody_gets_it_tw
     house.until(id, "still: nobody has said anything", owes(0b001, 0b110)).await;
     let times = || house.script.taken().into_iter().filter(|taken| *taken == id).count();
     assert_eq!(times(), 1, "and nobody is given it meanwhile");
-    assert_eq!(house.order(Action::Hold, id).await, Altered::Moved, "nor may anybody alter it");
+    assert_eq!(house.order(OrderKind::Hold, id).await, Placed::Moved, "nor may anybody alter it");
 
     // A stop in between leaves this, and the next start goes on from it.
     let found = house.found(id).await.unwrap();
@@ -274,10 +274,11 @@ async fn who_returns_a_whole_queue_goes_on_only_as_senders_are_told() {
         let Some(last) = entries.last() else { break };
         after = Some(last.cursor);
         ordered += entries.len();
-        let (action, reason) = (Action::Return, "as the test wants it".into());
-        let alter = Alter { reading: reading.ticket(), action, reason, entries };
-        let altered = house.queue.ask(alter).await.unwrap();
-        assert!(altered.iter().all(|altered| *altered == Altered::Done));
+        let (kind, reason) = (OrderKind::Return, "as the test wants it".into());
+        let order = Order { kind, reason };
+        let place = PlaceOrder { reading: reading.ticket(), order, entries };
+        let altered = house.queue.ask(place).await.unwrap();
+        assert!(altered.iter().all(|altered| *altered == Placed::Done));
         let under_way = ordered - house.log.count("action=R|");
         assert!(under_way < 2_000, "{under_way} of {ordered}");
     }

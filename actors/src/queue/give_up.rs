@@ -10,9 +10,9 @@ use relais_channels::mail::Envelope;
 use tracing::warn;
 
 use super::{
-    Queue,
+    Amendment, Queue,
     entry::{Key, Tracked},
-    requests::{Action, CountOrders, GiveUpJobs},
+    requests::{CountOrders, GiveUpJobs, Order, OrderKind},
 };
 use crate::{
     actor::{Ctx, Handle, Later},
@@ -24,32 +24,27 @@ use crate::{
 type Found = (ScannedEntry, Result<Envelope, SpoolError>);
 
 impl Queue {
-    /// A job, or the notary, has it, or somebody has taken it aside: nothing else is heard of.
-    pub(super) fn minds(&self, (id, entry): Key) -> bool {
-        self.tracker.is_aside(id, entry) || self.tracker.state_of(id, entry).is_some()
-    }
-
-    fn write_down_wish(&mut self, (scanned, envelope): &Found) {
+    fn write_down_order(&mut self, (scanned, envelope): &Found) {
         let key = (scanned.id, scanned.entry);
-        // What came back meanwhile has had its wish.
-        let Some((action, reason)) = self.wishes.remove(&key) else { return };
+        // An entry that came back meanwhile has had its order.
+        let Some(Order { kind, reason }) = self.orders.take(key) else { return };
         let Some(channel) = self.channels.find(&scanned.channel) else { return };
         let destination = Destination { channel, host: scanned.host.clone() };
         let (entry, was) = (Tracked::of(scanned), scanned.state);
         let held = EntryState::Held { open: was.open(), attempts: was.attempts() };
-        let (now, reason) = match action {
-            Action::Hold => (held, reason.words),
-            Action::Delete => {
+        let (now, reason) = match kind {
+            OrderKind::Hold => (held, reason.words),
+            OrderKind::Delete => {
                 self.log_deleted(envelope, entry, &reason.words);
                 (EntryState::Done, reason.words)
             }
-            Action::Return => {
+            OrderKind::Return => {
                 let ended = "held in place, as the engine stopped: its next start returns it";
                 (held, format!("{}; {ended}", reason.words).into())
             }
-            Action::Release | Action::Retry => return,
+            OrderKind::Release | OrderKind::Retry => return,
         };
-        self.amend(&destination, &entry, was, now, Vec::new(), Some(reason));
+        self.amend(&destination, &entry, Amendment::new(was, now).because(reason));
         self.tracker.finish(entry.id, entry.entry);
     }
 }
@@ -67,20 +62,20 @@ async fn look_up(spool: Spool, wanted: Vec<Key>) -> Result<Vec<Found>, SpoolErro
 
 impl Handle<CountOrders> for Queue {
     fn handle(&mut self, _: CountOrders, _: &mut Ctx<Self>) -> usize {
-        self.wishes.len() + self.returning.len() + self.postponed.len()
+        self.orders.len()
     }
 }
 
 impl Handle<GiveUpJobs> for Queue {
     fn handle(&mut self, _: GiveUpJobs, ctx: &mut Ctx<Self>) -> Later<()> {
-        let wanted: Vec<_> = self.wishes.keys().copied().collect();
+        let wanted: Vec<_> = self.orders.waiting().collect();
         if wanted.is_empty() {
             return Later::new(ready(()));
         }
         ctx.later(look_up(self.spool.clone(), wanted), |queue, found, _| match found {
-            Ok(found) => found.iter().for_each(|found| queue.write_down_wish(found)),
+            Ok(found) => found.iter().for_each(|found| queue.write_down_order(found)),
             Err(error) => {
-                let orders = queue.wishes.len();
+                let orders = queue.orders.waiting().count();
                 warn!(%error, orders, "orders about entries in the hands of jobs are forgotten");
             }
         })

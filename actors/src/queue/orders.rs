@@ -1,21 +1,26 @@
 //! What operators, and the notary, do with entries that no job has in hand.
 //!
-//! They read the index first, and come with what they read: whatever changed in between is told
+//! An order reads the index first, and comes with what it read: whatever changed in between is told
 //! by the [`Ticket`] of their reading, and is not touched.
 
-use std::{collections::HashSet, future::ready, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    future::ready,
+    sync::Arc,
+};
 
 use relais_channels::{dsn::Kind, mail::Envelope};
 use relais_config::channel::Program;
-use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
-    Queue,
+    Amendment, Queue,
     entry::{Key, Tracked},
     facts::DestinationEvent,
     news::Case,
-    requests::{Action, Alter, Altered, BeginReading, Begun, EndReading, Reason, Reserve},
+    pending_orders::Deletion,
+    requests::{BeginReading, Begun, EndReading, Order, OrderKind, PlaceOrder, Placed, Reserve},
     tracker::{Aside, Ticket},
 };
 use crate::{
@@ -27,46 +32,33 @@ use crate::{
     timestamp::now_ms,
 };
 
-/// An entry that is back from its job, and is to go. It has been taken aside.
-pub(super) struct Deletion {
-    destination: Destination,
-    entry: Tracked,
-    was: EntryState,
-    reason: Reason,
-}
-
 impl Queue {
-    pub(super) fn alter(
-        &mut self,
-        found: &ScannedEntry,
-        reading: Ticket,
-        action: Action,
-        reason: &Reason,
-    ) -> Altered {
+    fn place(&mut self, found: &ScannedEntry, reading: Ticket, order: &Order) -> Placed {
         let Some(channel) = self.channels.find(&found.channel) else {
-            return self.alter_lost(found, reading, action, reason);
+            return self.place_on_lost(found, reading, order);
         };
+        let kind = order.kind;
         let is_held = matches!(found.state, EntryState::Held { .. });
-        if action == Action::Release && self.wishes.remove(&(found.id, found.entry)).is_some() {
-            // Whatever was to become of it: its job gives it back, and it waits as before.
-            return Altered::Done;
+        if kind == OrderKind::Release && self.orders.take((found.id, found.entry)).is_some() {
+            // The order is forgotten: the job gives the entry back, which waits as before.
+            return Placed::Done;
         }
-        match (action, is_held) {
-            (Action::Hold | Action::Retry, true) | (Action::Release, false) => Altered::Idle,
-            (Action::Retry, _) if !is_delivered(self.channels.channel(channel)) => Altered::Idle,
+        match (kind, is_held) {
+            (OrderKind::Hold | OrderKind::Retry, true) | (OrderKind::Release, false) => {
+                Placed::Idle
+            }
+            (OrderKind::Retry, _) if !is_delivered(self.channels.channel(channel)) => Placed::Idle,
             _ => match self.withdraw(found, reading) {
                 Ok((entry, was)) => {
-                    // A newer order stands above an older one.
-                    self.wishes.remove(&(entry.id, entry.entry));
-                    self.postponed.forget((entry.id, entry.entry));
+                    self.orders.supersede((entry.id, entry.entry));
                     let destination = Destination { channel, host: found.host.clone() };
-                    self.carry_out(&destination, entry, was, action, reason);
-                    Altered::Done
+                    self.carry_out(&destination, entry, was, order);
+                    Placed::Done
                 }
-                Err(Altered::Later) if action == Action::Retry => Altered::Idle,
-                Err(Altered::Later) => {
-                    self.wishes.insert((found.id, found.entry), (action, reason.clone()));
-                    Altered::Later
+                Err(Placed::Later) if kind == OrderKind::Retry => Placed::Idle,
+                Err(Placed::Later) => {
+                    self.orders.wait((found.id, found.entry), order.clone());
+                    Placed::Later
                 }
                 Err(refused) => refused,
             },
@@ -74,24 +66,18 @@ impl Queue {
     }
 
     /// Of a channel that the configuration has lost: nobody but an operator touches it.
-    fn alter_lost(
-        &mut self,
-        found: &ScannedEntry,
-        reading: Ticket,
-        action: Action,
-        reason: &Reason,
-    ) -> Altered {
-        if action != Action::Delete {
-            return Altered::Idle;
+    fn place_on_lost(&mut self, found: &ScannedEntry, reading: Ticket, order: &Order) -> Placed {
+        if order.kind != OrderKind::Delete {
+            return Placed::Idle;
         }
         if self.tracker.changed_since(reading, found.id, found.entry) {
-            return Altered::Moved;
+            return Placed::Moved;
         }
-        let reason = Some(Arc::clone(&reason.words));
+        let reason = Some(Arc::clone(&order.reason.words));
         self.spool.amend(Change::of(found, EntryState::Done, now_ms(), reason));
-        // Whoever read it before this must not delete it once more.
+        // An order that read the entry before this must not delete it once more.
         self.tracker.done_aside(found.id, found.entry);
-        Altered::Done
+        Placed::Done
     }
 
     /// Takes an entry aside, if it is still what `reading` found: the entry, and its state on
@@ -100,11 +86,11 @@ impl Queue {
         &mut self,
         found: &ScannedEntry,
         reading: Ticket,
-    ) -> Result<(Tracked, EntryState), Altered> {
+    ) -> Result<(Tracked, EntryState), Placed> {
         let (id, entry) = (found.id, found.entry);
         let tracked = self.tracker.state_of(id, entry);
         if tracked.is_none() && self.tracker.changed_since(reading, id, entry) {
-            return Err(Altered::Moved);
+            return Err(Placed::Moved);
         }
         match self.tracker.take_aside(id, entry) {
             Aside::Tracked(entry) => Ok((entry, entry.waiting())),
@@ -115,8 +101,8 @@ impl Queue {
                     .map_or(found.priority, |channel| lowered(channel, found.priority, found.size));
                 Ok((Tracked { priority, ..Tracked::of(found) }, found.state))
             }
-            Aside::Busy if tracked.is_some() => Err(Altered::Later),
-            Aside::Busy => Err(Altered::Moved),
+            Aside::Busy if tracked.is_some() => Err(Placed::Later),
+            Aside::Busy => Err(Placed::Moved),
         }
     }
 
@@ -126,22 +112,21 @@ impl Queue {
         destination: &Destination,
         entry: Tracked,
         was: EntryState,
-        action: Action,
-        reason: &Reason,
+        order: &Order,
     ) {
         let Tracked { open, attempts, .. } = entry;
-        let now = match action {
-            Action::Hold => EntryState::Held { open, attempts },
+        let now = match order.kind {
+            OrderKind::Hold => EntryState::Held { open, attempts },
             // By this a round sees that it has to be tried before it is returned.
-            Action::Release => EntryState::Waiting { open, attempts, due: now_ms() },
-            Action::Retry => {
+            OrderKind::Release => EntryState::Waiting { open, attempts, due: now_ms() },
+            OrderKind::Retry => {
                 let channel = self.channels.channel(destination.channel);
                 // What nobody has released yet is told by this, after a crash.
                 let due = if channel.program == Program::Hold { now_ms() } else { 0 };
                 EntryState::Waiting { open, attempts, due }
             }
-            Action::Delete => EntryState::Done,
-            Action::Return => {
+            OrderKind::Delete => EntryState::Done,
+            OrderKind::Return => {
                 // It stays aside until its sender has been told.
                 let case = Case {
                     entry,
@@ -155,14 +140,15 @@ impl Queue {
                     behind: None,
                     room: None,
                     reading: None,
-                    ordered: Some(reason.clone()),
+                    ordered: Some(order.reason.clone()),
                 };
-                self.returning.insert((entry.id, entry.entry));
+                self.orders.begin_return((entry.id, entry.entry));
                 return self.news.tell(vec![case]);
             }
         };
-        self.amend(destination, &entry, was, now, Vec::new(), Some(Arc::clone(&reason.words)));
-        self.end_aside(destination, entry, now, action == Action::Release);
+        let amendment = Amendment::new(was, now).because(Arc::clone(&order.reason.words));
+        self.amend(destination, &entry, amendment);
+        self.end_aside(destination, entry, now, order.kind == OrderKind::Release);
     }
 
     /// An entry that was taken aside waits in memory again if a job can deliver it, before all
@@ -185,26 +171,10 @@ impl Queue {
         }
     }
 
-    pub(super) fn has_room_for_returns(&self) -> bool {
-        self.returning.len() < MAX_RETURNING
-    }
-
-    /// The notary is done with one that an operator returned. Who ordered more may go on when
-    /// there is room.
-    pub(super) fn returned(&mut self, key: Key) {
-        self.returning.remove(&key);
-        if self.has_room_for_returns() {
-            for waiting in self.returners.drain(..) {
-                // Whoever ordered it may have run out of patience.
-                let _ = waiting.send(());
-            }
-        }
-    }
-
-    /// An entry is back from its job: does what was wished for meanwhile.
-    pub(super) fn grant_wish(&mut self, destination: &Destination, entry: Tracked) {
+    /// An entry is back from its job: does what was ordered meanwhile.
+    pub(super) fn grant_order(&mut self, destination: &Destination, entry: Tracked) {
         let (id, number) = (entry.id, entry.entry);
-        if !self.wishes.contains_key(&(id, number)) {
+        if !self.orders.waits((id, number)) {
             return;
         }
         let entry = match self.tracker.take_aside(id, number) {
@@ -213,28 +183,61 @@ impl Queue {
             Aside::Busy => return,
         };
         let was = entry.waiting();
-        let Some((action, reason)) = self.wishes.remove(&(id, number)) else { return };
-        if action == Action::Delete {
+        let Some(order) = self.orders.take((id, number)) else { return };
+        if order.kind == OrderKind::Delete {
             // Aside it stays until the log has its line: whoever ordered this has gone.
             let destination = destination.clone();
-            self.deletions.push(Deletion { destination, entry, was, reason });
+            self.orders.delete(Deletion { destination, entry, was, order });
         } else {
-            self.carry_out(destination, entry, was, action, &reason);
+            self.carry_out(destination, entry, was, &order);
         }
     }
 
     /// Deletes what was to be deleted as soon as it is back from its job.
     pub(super) fn delete_granted(&mut self, ctx: &mut Ctx<Self>) {
-        for deletion in std::mem::take(&mut self.deletions) {
+        for deletion in self.orders.take_deletions() {
             let (spool, place) = (self.spool.clone(), deletion.entry.place);
             let read = async move { spool.envelope(place).await };
             ctx.when(read, move |queue, envelope, _| {
-                let Deletion { destination, entry, was, reason } = deletion;
-                queue.log_deleted(&envelope, entry, &reason.words);
-                queue.carry_out(&destination, entry, was, Action::Delete, &reason);
+                let Deletion { destination, entry, was, order } = deletion;
+                queue.log_deleted(&envelope, entry, &order.reason.words);
+                queue.carry_out(&destination, entry, was, &order);
                 queue.finish_drain();
             });
         }
+    }
+
+    /// Returns once more what could not be returned.
+    pub(super) fn return_once_more(&mut self, ctx: &mut Ctx<Self>) {
+        if self.drain.has_begun() || !self.orders.has_room_for_returns() {
+            return;
+        }
+        let due = self.orders.postponed.take_due(Instant::now());
+        if due.is_empty() {
+            return;
+        }
+        let ticket = self.tracker.begin_reading();
+        let spool = self.spool.clone();
+        let ids = due.iter().map(|(id, _)| *id).collect();
+        let find = async move { spool.find_all(ids).await };
+        ctx.when(find, move |queue, found, _| {
+            let found = found.unwrap_or_else(|error| {
+                warn!(%error, "what is to be returned once more cannot be read");
+                Vec::new()
+            });
+            let held = found.iter().filter(|found| matches!(found.state, EntryState::Held { .. }));
+            let held: HashMap<Key, _> =
+                held.map(|found| ((found.id, found.entry), found)).collect();
+            for key in due {
+                // It is taken out, since a newer order forgets it.
+                let Some(again) = queue.orders.postponed.take(key) else { continue };
+                let Some(held) = held.get(&key) else { continue };
+                let (kind, reason) = (OrderKind::Return, again.reason.clone());
+                queue.place(held, ticket, &Order { kind, reason });
+                queue.orders.postponed.keep(key, again);
+            }
+            queue.tracker.end_reading(ticket);
+        });
     }
 
     pub(super) fn log_deleted(
@@ -265,12 +268,13 @@ impl Handle<EndReading> for Queue {
     }
 }
 
-impl Handle<Alter> for Queue {
-    fn handle(&mut self, alter: Alter, _: &mut Ctx<Self>) -> Later<Vec<Altered>> {
-        let Alter { reading, action, reason, entries } = alter;
-        let alter = |found| self.alter(found, reading, action, &reason);
-        let altered: Vec<_> = entries.iter().map(alter).collect();
-        if matches!(action, Action::Release | Action::Retry) {
+impl Handle<PlaceOrder> for Queue {
+    fn handle(&mut self, place: PlaceOrder, _: &mut Ctx<Self>) -> Later<Vec<Placed>> {
+        let PlaceOrder { reading, order, entries } = place;
+        let kind = order.kind;
+        let place = |found| self.place(found, reading, &order);
+        let placed: Vec<_> = entries.iter().map(place).collect();
+        if matches!(kind, OrderKind::Release | OrderKind::Retry) {
             let touched = entries.iter().filter_map(|found| {
                 let channel = self.channels.find(&found.channel)?;
                 let delivered = is_delivered(self.channels.channel(channel));
@@ -278,19 +282,18 @@ impl Handle<Alter> for Queue {
             });
             let touched: HashSet<_> = touched.collect();
             self.feed(touched.iter().cloned());
-            if action == Action::Retry {
+            if kind == OrderKind::Retry {
                 self.announce(DestinationEvent::Probe(touched.into_iter().collect()));
             }
         }
-        if action != Action::Return || self.has_room_for_returns() {
-            return Later::new(ready(altered));
+        if kind != OrderKind::Return || self.orders.has_room_for_returns() {
+            return Later::new(ready(placed));
         }
-        let (tell, told) = oneshot::channel();
-        self.returners.push(tell);
+        let room = self.orders.wait_for_room();
         Later::new(async move {
             // The queue itself going away also means that nothing is returned any more.
-            let _ = told.await;
-            altered
+            let _ = room.await;
+            placed
         })
     }
 }
@@ -301,7 +304,7 @@ impl Handle<Reserve> for Queue {
         Reserve { reading, entries }: Reserve,
         _: &mut Ctx<Self>,
     ) -> Vec<ScannedEntry> {
-        if self.drained {
+        if self.drain.has_begun() {
             return Vec::new();
         }
         let reserve = |mut found: ScannedEntry| {
@@ -312,6 +315,3 @@ impl Handle<Reserve> for Queue {
         entries.into_iter().filter_map(reserve).collect()
     }
 }
-
-/// Entries that operators return and the notary has, while more are taken.
-const MAX_RETURNING: usize = 2_000;

@@ -1,0 +1,73 @@
+//! What the numbers of the endpoint, and the log, say of the queue. Knows no actor.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::tracker::Tracker;
+use crate::{
+    channel_table::{Channels, is_delivered},
+    metrics::{Metrics, Pause, QueueState, level},
+    spool::{Counts, Spool},
+    timestamp::now_ms,
+};
+
+/// The gauges of the queue and its channels.
+pub(super) struct Gauges {
+    channels: Arc<Channels>,
+    metrics: Arc<Metrics>,
+    /// Why nothing is handed out, as far as the log has been told.
+    paused: Option<Pause>,
+}
+
+impl Gauges {
+    pub(super) fn new(channels: Arc<Channels>, metrics: Arc<Metrics>) -> Self {
+        Self { channels, metrics, paused: None }
+    }
+
+    /// Says once that nothing is handed out, and once that it is again.
+    pub(super) fn tell_of_pause(&mut self, paused: Option<Pause>) {
+        if std::mem::replace(&mut self.paused, paused) == paused {
+            return;
+        }
+        match paused {
+            // The drain has words of its own.
+            Some(Pause::Draining) => {}
+            Some(pause) => warn!(why = pause.words(), "no message is handed to a job for now"),
+            None => info!("messages are handed to jobs again"),
+        }
+    }
+
+    /// Sets all of them. Looks at every entry.
+    pub(super) fn publish(&self, tracker: &Tracker, spool: &Spool) {
+        let (counts, tally, oldest) = (spool.counts(), tracker.tally(), tracker.oldest());
+        for (id, channel) in self.channels.iter() {
+            let counts = counts.get(&channel.name).copied().unwrap_or_default();
+            let tally = tally.get(&id).copied().unwrap_or_default();
+            let waiting = tally.waiting(&counts);
+            let meter = self.metrics.channel(&channel.name);
+            meter.waiting(QueueState::Ready).set(level(waiting.ready));
+            meter.waiting(QueueState::Active).set(level(waiting.active));
+            meter.waiting(QueueState::Delayed).set(level(waiting.delayed));
+            meter.waiting(QueueState::Held).set(level(counts.held));
+            let age = oldest.get(&id).map_or(0, |id| now_ms().saturating_sub(id.received_ms()));
+            meter.oldest.set(level(age / 1_000));
+            meter.stored((&counts).into());
+        }
+        let is_lost = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
+        let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();
+        let is_unserved = |(name, _): &(&String, &Counts)| {
+            self.channels.find(name).is_none_or(|id| !is_delivered(self.channels.channel(id)))
+        };
+        let waiting = |(_, counts): (&String, &Counts)| counts.untried + counts.tried;
+        let unserved: u64 = counts.iter().filter(is_unserved).map(waiting).sum();
+        self.metrics.queue.unserved.set(level(unserved));
+        let stored: u64 = counts.values().map(Counts::total).sum();
+        self.metrics.queue.lost.set(level(lost));
+        let owing: u64 = counts.values().map(|counts| counts.owing).sum();
+        self.metrics.queue.owing.set(level(owing));
+        self.metrics.queue.tracked.set(level(tracker.len()));
+        self.metrics.queue.stored.set(level(stored));
+        self.metrics.spool.bytes.set(level(spool.octets()));
+    }
+}
