@@ -7,11 +7,11 @@
 //! | [`Worker`](front::worker::Worker) | worker arbiter | its sessions: the protocol state of a peer each | `SessionGone`, `TakeConnection` | `Service`, `Router`, `Store` |
 //! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Explain`, `ReplaceRoutes`, `Resolve` | `Directory` |
 //! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `FindDomain`, `FindEntries`, `FindEntry`, `ReplaceSource` | — |
-//! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `BeginReading`, `Committed`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews`, `ThreadEnded` | `JobController`, `Notary` |
+//! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `BeginReading`, `Committed`, `ConnectionEnded`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews` | `JobController`, `Notary` |
 //! | [`Notary`](notary::Notary) | system | who has yet to be told what became of mail | `News` | `Queue`, `Router` |
 //! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `DescribeController`, `DestinationEvent`, `ExplainDestination`, `Freeze`, `ProbedAt`, `StopStarting`, `Tune` | `Pool`, `Queue` |
-//! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `OfferThread`, `RetireJob`, `SetJobLimit`, `ThreadGone` | `Job`, `Queue` |
-//! | [`Job`](delivery::job::Job) | system, its connections on worker arbiters | connections out, one for each destination | `EndJob`, `RunThread` | `Queue`, `Pool` |
+//! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `ConnectionGone`, `OfferConnection`, `RetireJob`, `SetJobLimit` | `Job`, `Queue` |
+//! | [`Job`](delivery::job::Job) | system, its connections on worker arbiters | connections out, one for each destination | `EndJob`, `RunConnection` | `Queue`, `Pool` |
 //! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `Access`, `CreateMailbox`, `Deliver`, `DrainStore`, `ListMailboxes` | — |
 //! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Guard`, `StandDown` | — |
 //!

@@ -50,7 +50,7 @@ struct Taken {
 impl Courier {
     /// A courier that has yet to connect.
     pub(super) fn new(presence: &Presence, life: Arc<Life>, parts: JobParts) -> Self {
-        let (id, destination) = (presence.thread, presence.destination.clone());
+        let (id, destination) = (presence.connection, presence.destination.clone());
         let channel = parts.channels.channel(destination.channel);
         Self {
             outbound: Outbound::of(&parts.host, channel),
@@ -92,7 +92,7 @@ impl Courier {
             following = self.ask_ahead(&message, settled.take()).await;
             let done = self.attempt(message, following.as_ref()).await;
             if done.attempt.trouble.is_some() {
-                // The destination rests for a while, and this thread with it.
+                // The destination rests for a while, and this connection with it.
                 self.settle(done);
                 break;
             }
@@ -144,15 +144,15 @@ impl Courier {
 
     fn ask(&self, settled: Option<Settled>, ahead: bool) -> oneshot::Receiver<Work> {
         let (reply, next) = oneshot::channel();
-        let (thread, destination) = (self.id, self.destination.clone());
+        let (connection, destination) = (self.id, self.destination.clone());
         self.life.ask();
-        self.parts.work.pull.tell(Pull { thread, destination, settled, ahead, reply });
+        self.parts.work.pull.tell(Pull { connection, destination, settled, ahead, reply });
         next
     }
 
     fn settle(&self, settled: Settled) {
-        let (thread, destination) = (self.id, self.destination.clone());
-        self.parts.work.settle.tell(Settle { thread, destination, settled });
+        let (connection, destination) = (self.id, self.destination.clone());
+        self.parts.work.settle.tell(Settle { connection, destination, settled });
     }
 
     async fn load(&self, work: Work) -> Taken {
@@ -173,12 +173,13 @@ impl Courier {
                 let counts = work.counts(&attempt);
                 self.report(&work, &envelope, &attempt, counts);
                 let reaches = self.channel().program == Program::Lmtp;
-                let good_news = if reaches { good_news(&work, &envelope, &attempt) } else { 0 };
-                Settled { entry, attempt, counts, good_news }
+                let success_notices =
+                    if reaches { success_notices(&work, &envelope, &attempt) } else { 0 };
+                Settled { entry, attempt, counts, success_notices }
             }
             Err(error) => {
                 let attempt = unreadable(entry.id, &error, entry.open);
-                Settled { entry, attempt, counts: true, good_news: 0 }
+                Settled { entry, attempt, counts: true, success_notices: 0 }
             }
         };
         self.span.record("id", "");
@@ -279,9 +280,9 @@ impl Courier {
     }
 }
 
-/// Those who were reached and whose sender asked to be told of that, a bit each, unless the next hop
-/// does.
-fn good_news(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
+/// Those who were reached and whose sender asked to be told of that, a bit each, unless the next
+/// hop does.
+fn success_notices(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
     let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else { return 0 };
     if attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {
         return 0;

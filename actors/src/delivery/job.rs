@@ -1,9 +1,9 @@
 //! A job ("master program"): a number of couriers for the hosts of one channel.
 //!
-//! The actor is the container: it starts threads, each a task of its own on an arbiter of its own
-//! choice, so that a panic in one ends that thread and nothing else. A job whose life is over takes
-//! no more threads: those it has end at their next message boundary, and the next one that is
-//! started begins the life of its successor in the same slot.
+//! The actor is the container: it starts couriers, each a task of its own on an arbiter of its own
+//! choice, so that a panic in one ends its connection and nothing else. A job whose life is over
+//! takes no more connections: those it has end at their next message boundary, and the next one
+//! that is started begins the life of its successor in the same slot.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::{
     ids::ChannelId,
 };
 
-/// One more thread.
+/// One more connection.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct RunThread(pub Presence);
+pub struct RunConnection(pub Presence);
 
-/// Takes no more threads; those that run end between two messages, idle ones now.
+/// Takes no more connections; those that run end between two messages, idle ones now.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct EndJob;
@@ -35,7 +35,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// A job of `channel` without a thread.
+    /// A job of `channel` without a connection.
     pub fn new(channel: ChannelId, parts: JobParts) -> Self {
         let life = Arc::new(life_of(&parts, channel));
         Self { parts, channel, life }
@@ -51,8 +51,8 @@ impl Actor for Job {
     const NAME: &'static str = "job";
 }
 
-impl Handle<RunThread> for Job {
-    fn handle(&mut self, RunThread(presence): RunThread, ctx: &mut Ctx<Self>) {
+impl Handle<RunConnection> for Job {
+    fn handle(&mut self, RunConnection(presence): RunConnection, ctx: &mut Ctx<Self>) {
         if self.life.is_over() {
             self.life.end();
             self.life = Arc::new(life_of(&self.parts, self.channel));

@@ -1,4 +1,4 @@
-//! How long a job lasts. Shared by its threads, on whatever arbiter they run.
+//! How long a job lasts. Shared by its connections, on whatever arbiter they run.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -9,7 +9,7 @@ use relais_config::Channel;
 use tokio::{sync::watch, time::Instant};
 
 /// The life of a job: over after `max_life_time`, after `max_life_conns` asks for work, or when
-/// the job controller says so. Threads look at it between two messages.
+/// the job controller says so. Connections look at it between two messages.
 #[derive(Debug)]
 pub(super) struct Life {
     until: Instant,
@@ -27,14 +27,14 @@ impl Life {
         }
     }
 
-    /// A thread asks for work.
+    /// A connection asks for work.
     pub(super) fn ask(&self) {
         // Nobody asks once none is left, but for the few that ask at the same time.
         let less = |left: usize| Some(left.saturating_sub(1));
         let _ = self.asks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Whether its threads should end.
+    /// Whether its connections should end.
     pub(super) fn is_over(&self) -> bool {
         *self.ended.borrow()
             || self.asks_left.load(Ordering::Relaxed) == 0
@@ -46,7 +46,7 @@ impl Life {
         self.ended.send_replace(true);
     }
 
-    /// Until somebody ends it. For threads that have nothing to do.
+    /// Until somebody ends it. For connections that have nothing to do.
     pub(super) async fn ended(&self) {
         // The sender is our own: it cannot be gone.
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
@@ -83,6 +83,8 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_secs(1), &mut idle).await.is_err());
         life.end();
         assert!(life.is_over(), "an order");
-        tokio::time::timeout(Duration::from_secs(1), idle).await.expect("idle threads are told");
+        tokio::time::timeout(Duration::from_secs(1), idle)
+            .await
+            .expect("idle connections are told");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::progress::ThreadProgress;
+use super::progress::ConnectionProgress;
 use crate::{
     actor::{Ground, Outlet, Placement},
     channel_table::Channels,
@@ -25,14 +25,14 @@ pub struct JobParts {
     pub work: WorkSource,
     /// Who runs mail through the router again.
     pub rerouter: Rerouter,
-    /// Which arbiter a thread runs on.
+    /// Which arbiter a connection runs on.
     pub placement: Arc<Placement>,
     /// Starts jobs.
     pub ground: Ground,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// What the threads wait for.
-    pub progress: ThreadProgress,
+    /// What the connections wait for.
+    pub progress: ConnectionProgress,
 }
 
 /// Where work comes from, and where it goes back to.

@@ -2,7 +2,7 @@
 //!
 //! The bound is the pool's own set, not its mailbox: an offer that does not fit is answered
 //! `Err(PoolFull)`, and the job controller offers it again when a slot is free. A job lives from
-//! its first thread to its last.
+//! its first connection to its last.
 
 use std::collections::HashMap;
 
@@ -10,30 +10,30 @@ use actix::Message;
 use tracing::warn;
 
 use super::{
-    job::{EndJob, Job, RunThread},
+    job::{EndJob, Job, RunConnection},
     parts::JobParts,
-    presence::{Presence, ThreadGone},
+    presence::{ConnectionGone, Presence},
 };
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Mailbox, Outlet, RestartCause},
     ids::{ChannelId, ConnectionId, Destination, JobId},
-    queue::ThreadEnded,
+    queue::ConnectionEnded,
 };
 
-/// Offers one thread to run now, in a job that runs or in a new one. Accepting it promises exactly
-/// one [`ThreadEnded`] to the queue.
+/// Offers one connection to run now, in a job that runs or in a new one. Accepting it promises
+/// exactly one [`ConnectionEnded`] to the queue.
 #[derive(Message)]
 #[rtype(result = "Result<(), PoolFull>")]
-pub struct OfferThread {
+pub struct OfferConnection {
     /// Its number.
-    pub thread: ConnectionId,
+    pub connection: ConnectionId,
     /// The job it belongs to.
     pub job: JobId,
     /// What it is for.
     pub destination: Destination,
 }
 
-/// Ends a job: its threads stop between two messages, idle ones now.
+/// Ends a job: its connections stop between two messages, idle ones now.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct RetireJob(pub JobId);
@@ -43,7 +43,7 @@ pub struct RetireJob(pub JobId);
 #[rtype(result = "()")]
 pub struct SetJobLimit(pub usize);
 
-/// Every slot is taken. Not a failure of the thread.
+/// Every slot is taken. Not a failure of the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("all {job_limit} slots of the pool are taken")]
 pub struct PoolFull {
@@ -56,7 +56,7 @@ pub struct Pool {
     job_limit: usize,
     running: HashMap<JobId, RunningJob>,
     start_job: StartJob,
-    ended: Outlet<ThreadEnded>,
+    ended: Outlet<ConnectionEnded>,
     ground: Ground,
 }
 
@@ -65,18 +65,18 @@ pub(crate) type StartJob = Box<dyn Fn(ChannelId) -> JobAddress>;
 
 /// Who is told what a job has to do. The job ends when this is dropped.
 pub(crate) struct JobAddress {
-    pub(crate) run: Outlet<RunThread>,
+    pub(crate) run: Outlet<RunConnection>,
     pub(crate) end: Outlet<EndJob>,
 }
 
 struct RunningJob {
     job: JobAddress,
-    threads: usize,
+    connections: usize,
 }
 
 impl Pool {
     /// A pool with no job running.
-    pub fn new(job_limit: usize, ended: Outlet<ThreadEnded>, parts: JobParts) -> Self {
+    pub fn new(job_limit: usize, ended: Outlet<ConnectionEnded>, parts: JobParts) -> Self {
         let ground = parts.ground.clone();
         let start =
             move |channel| JobAddress::of(&parts.ground.start(Job::new(channel, parts.clone())));
@@ -87,7 +87,7 @@ impl Pool {
     pub(crate) fn of_jobs(
         job_limit: usize,
         start_job: StartJob,
-        ended: Outlet<ThreadEnded>,
+        ended: Outlet<ConnectionEnded>,
         ground: Ground,
     ) -> Self {
         Self { job_limit, running: HashMap::new(), start_job, ended, ground }
@@ -96,7 +96,7 @@ impl Pool {
 
 impl JobAddress {
     /// The two of an actor.
-    pub(crate) fn of<J: Handle<RunThread> + Handle<EndJob>>(job: &Mailbox<J>) -> Self {
+    pub(crate) fn of<J: Handle<RunConnection> + Handle<EndJob>>(job: &Mailbox<J>) -> Self {
         Self { run: job.outlet(), end: job.outlet() }
     }
 }
@@ -105,29 +105,29 @@ impl Actor for Pool {
     const NAME: &'static str = "pool";
 }
 
-impl Handle<OfferThread> for Pool {
-    fn handle(&mut self, offer: OfferThread, ctx: &mut Ctx<Self>) -> Result<(), PoolFull> {
-        let OfferThread { thread, job, destination } = offer;
+impl Handle<OfferConnection> for Pool {
+    fn handle(&mut self, offer: OfferConnection, ctx: &mut Ctx<Self>) -> Result<(), PoolFull> {
+        let OfferConnection { connection, job, destination } = offer;
         if self.running.len() >= self.job_limit && !self.running.contains_key(&job) {
             return Err(PoolFull { job_limit: self.job_limit });
         }
         let running = self.running.entry(job).or_insert_with(|| {
             let job = (self.start_job)(destination.channel);
-            RunningJob { job, threads: 0 }
+            RunningJob { job, connections: 0 }
         });
-        running.threads += 1;
-        let presence = Presence::new(thread, job, destination, ctx.mailbox().outlet());
-        running.job.run.tell(RunThread(presence));
+        running.connections += 1;
+        let presence = Presence::new(connection, job, destination, ctx.mailbox().outlet());
+        running.job.run.tell(RunConnection(presence));
         Ok(())
     }
 }
 
-impl Handle<ThreadGone> for Pool {
-    fn handle(&mut self, gone: ThreadGone, _: &mut Ctx<Self>) {
-        let ThreadGone { thread, job, destination, panicked } = gone;
+impl Handle<ConnectionGone> for Pool {
+    fn handle(&mut self, gone: ConnectionGone, _: &mut Ctx<Self>) {
+        let ConnectionGone { connection, job, destination, panicked } = gone;
         if let Some(running) = self.running.get_mut(&job) {
-            running.threads -= 1;
-            if running.threads == 0 {
+            running.connections -= 1;
+            if running.connections == 0 {
                 self.running.remove(&job);
             }
         }
@@ -136,7 +136,7 @@ impl Handle<ThreadGone> for Pool {
             warn!(job = job.0, host, "a thread panicked; what it had in hand is tried again");
             self.ground.meter::<Job>().restarted(RestartCause::Panic);
         }
-        self.ended.tell(ThreadEnded { thread, destination, panicked });
+        self.ended.tell(ConnectionEnded { connection, destination, panicked });
     }
 }
 

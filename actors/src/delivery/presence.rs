@@ -7,12 +7,12 @@ use crate::{
     ids::{ConnectionId, Destination, JobId},
 };
 
-/// A thread's last word, sent when its [`Presence`] is dropped: after its end, or by a panic.
+/// A connection's last word, sent when its [`Presence`] is dropped: after its end, or by a panic.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ThreadGone {
+pub struct ConnectionGone {
     /// Its number.
-    pub thread: ConnectionId,
+    pub connection: ConnectionId,
     /// The job it belonged to.
     pub job: JobId,
     /// What it served.
@@ -21,29 +21,30 @@ pub struct ThreadGone {
     pub panicked: bool,
 }
 
-/// A thread's place in its pool; whatever becomes of the thread, the pool learns that it is gone.
+/// A connection's place in its pool; whatever becomes of the connection, the pool learns that it is
+/// gone.
 pub struct Presence {
     /// Its number.
-    pub thread: ConnectionId,
+    pub connection: ConnectionId,
     /// What it serves.
     pub destination: Destination,
     job: JobId,
-    pool: Outlet<ThreadGone>,
+    pool: Outlet<ConnectionGone>,
     finished: bool,
 }
 
 impl Presence {
-    /// The place of a thread that is about to begin; `pool` is told of its end.
+    /// The place of a connection that is about to begin; `pool` is told of its end.
     pub fn new(
-        thread: ConnectionId,
+        connection: ConnectionId,
         job: JobId,
         destination: Destination,
-        pool: Outlet<ThreadGone>,
+        pool: Outlet<ConnectionGone>,
     ) -> Self {
-        Self { thread, destination, job, pool, finished: false }
+        Self { connection, destination, job, pool, finished: false }
     }
 
-    /// The thread came to its end.
+    /// The connection came to its end.
     pub fn finish(mut self) {
         self.finished = true;
     }
@@ -51,7 +52,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let (thread, job, destination) = (self.thread, self.job, self.destination.clone());
-        self.pool.tell(ThreadGone { thread, job, destination, panicked: !self.finished });
+        let (connection, job, destination) = (self.connection, self.job, self.destination.clone());
+        self.pool.tell(ConnectionGone { connection, job, destination, panicked: !self.finished });
     }
 }

@@ -9,35 +9,35 @@ use relais_channels::client::{Progress, WaitsFor};
 
 use crate::ids::ConnectionId;
 
-/// What each thread waits for, for those who want to know. Cheap to clone: all clones are one.
+/// What each connection waits for, for those who want to know. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct ThreadProgress(Arc<Mutex<HashMap<ConnectionId, Progress>>>);
+pub struct ConnectionProgress(Arc<Mutex<HashMap<ConnectionId, Progress>>>);
 
-impl ThreadProgress {
-    fn begun(&self, thread: ConnectionId, progress: Progress) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(thread, progress);
+impl ConnectionProgress {
+    fn begun(&self, connection: ConnectionId, progress: Progress) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(connection, progress);
     }
 
-    fn ended(&self, thread: ConnectionId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&thread);
+    fn ended(&self, connection: ConnectionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&connection);
     }
 
-    /// What a thread waits for, and since when in milliseconds since 1970.
-    pub fn of(&self, thread: ConnectionId) -> Option<(WaitsFor, u64)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&thread)?.seen()
+    /// What a connection waits for, and since when in milliseconds since 1970.
+    pub fn of(&self, connection: ConnectionId) -> Option<(WaitsFor, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&connection)?.seen()
     }
 }
 
-/// Keeps a thread among those that can be asked about, for as long as it lives: a panic ends that,
-/// too.
+/// Keeps a connection among those that can be asked about, for as long as it lives: a panic ends
+/// that, too.
 pub(super) struct OnTheWay {
     id: ConnectionId,
-    all: ThreadProgress,
+    all: ConnectionProgress,
 }
 
 impl OnTheWay {
-    /// A thread that begins.
-    pub(super) fn of(all: &ThreadProgress, id: ConnectionId, progress: &Progress) -> Self {
+    /// A connection that begins.
+    pub(super) fn of(all: &ConnectionProgress, id: ConnectionId, progress: &Progress) -> Self {
         all.begun(id, progress.clone());
         Self { id, all: all.clone() }
     }

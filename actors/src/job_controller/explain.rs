@@ -23,11 +23,11 @@ pub struct ControllerDescription {
     pub pools: Vec<(String, usize, usize)>,
     /// In file order.
     pub channels: Vec<ChannelJobs>,
-    /// Every job with its threads, the oldest first.
+    /// Every job with its connections, the oldest first.
     pub jobs: Vec<RunningJob>,
     /// Destinations in trouble.
     pub suspended: Vec<Suspended>,
-    /// Threads that an operator lets single destinations have at most.
+    /// Connections that an operator lets single destinations have at most.
     pub host_limits: Vec<(Destination, usize)>,
 }
 
@@ -42,19 +42,19 @@ pub struct ChannelJobs {
     pub jobs: usize,
     /// Jobs at once, as it is tuned now.
     pub maxjobs: usize,
-    /// Waiting entries of one host for each of its threads, as it is tuned now.
+    /// Waiting entries of one host for each of its connections, as it is tuned now.
     pub threaddepth: usize,
-    /// Threads of each job, as it is tuned now.
+    /// Connections of each job, as it is tuned now.
     pub max_client_threads: usize,
-    /// Threads of all its jobs.
-    pub threads: usize,
-    /// Threads that its jobs may have at most.
+    /// Connections of all its jobs.
+    pub connections: usize,
+    /// Connections that its jobs may have at most.
     pub thread_limit: usize,
-    /// Destinations that wait for their first thread.
+    /// Destinations that wait for their first connection.
     pub waiting: usize,
 }
 
-/// A job and its threads.
+/// A job and its connections.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunningJob {
     /// Its number.
@@ -63,15 +63,15 @@ pub struct RunningJob {
     pub channel: ChannelId,
     /// When it started.
     pub since: Instant,
-    /// It takes no more threads and ends with the last.
+    /// It takes no more connections and ends with the last.
     pub retiring: bool,
     /// The oldest first.
-    pub threads: Vec<RunningThread>,
+    pub connections: Vec<RunningConnection>,
 }
 
 /// One connection to one destination.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RunningThread {
+pub struct RunningConnection {
     /// What it serves.
     pub destination: Destination,
     /// When it started.
@@ -109,15 +109,15 @@ pub struct DestinationExplained {
     pub pool_jobs: usize,
     /// Jobs of the pool at once.
     pub job_limit: usize,
-    /// Threads of all jobs of the channel.
-    pub channel_threads: usize,
-    /// Threads of each of them at most.
+    /// Connections of all jobs of the channel.
+    pub channel_connections: usize,
+    /// Connections of each of them at most.
     pub max_client_threads: usize,
-    /// Waiting entries for each thread.
+    /// Waiting entries for each connection.
     pub threaddepth: usize,
-    /// Threads that an operator allows it.
+    /// Connections that an operator allows it.
     pub host_limit: Option<usize>,
-    /// What keeps it from another thread, if anything does.
+    /// What keeps it from another connection, if anything does.
     pub limited: Option<Limited>,
     /// Whose they are.
     pub pool_held_by: Vec<(ChannelId, usize)>,
@@ -153,7 +153,7 @@ impl JobController {
                 maxjobs: lane.maxjobs,
                 threaddepth: lane.threaddepth,
                 max_client_threads: lane.max_client_threads,
-                threads: slots.jobs_of(channel).map(|(_, job)| job.threads).sum(),
+                connections: slots.jobs_of(channel).map(|(_, job)| job.connections).sum(),
                 thread_limit: slots.capacity(channel),
                 waiting: self.schedule.waiting_of(channel),
             }
@@ -167,14 +167,14 @@ impl JobController {
         for (channel, _) in self.channels.iter() {
             for (job, state) in slots.jobs_of(channel) {
                 let (since, retiring) = (state.since, state.retiring);
-                let threads = Vec::with_capacity(state.threads);
-                jobs.insert(job, RunningJob { job, channel, since, retiring, threads });
+                let connections = Vec::with_capacity(state.connections);
+                jobs.insert(job, RunningJob { job, channel, since, retiring, connections });
             }
         }
-        for (_, running) in slots.threads() {
+        for (_, running) in slots.connections() {
             if let Some(job) = jobs.get_mut(&running.job) {
                 let (destination, since) = (running.destination.clone(), running.since);
-                job.threads.push(RunningThread { destination, since });
+                job.connections.push(RunningConnection { destination, since });
             }
         }
         jobs.into_values().collect()
@@ -234,7 +234,10 @@ impl Handle<ExplainDestination> for JobController {
             pool: pool.name.clone(),
             pool_jobs: pool.running,
             job_limit: pool.limit,
-            channel_threads: slots.jobs_of(destination.channel).map(|(_, job)| job.threads).sum(),
+            channel_connections: slots
+                .jobs_of(destination.channel)
+                .map(|(_, job)| job.connections)
+                .sum(),
             max_client_threads: lane.max_client_threads(),
             threaddepth: lane.threaddepth,
             host_limit: self.schedule.limit_of(&destination),

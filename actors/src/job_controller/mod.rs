@@ -20,7 +20,7 @@ pub use self::slots::Limited;
 pub use self::{
     explain::{
         ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
-        ExplainDestination, ProbedAt, RunningJob, RunningThread, Suspended,
+        ExplainDestination, ProbedAt, RunningConnection, RunningJob, Suspended,
     },
     tuning::{Freeze, Limit, Tune, TuneError},
 };
@@ -31,7 +31,7 @@ use self::{
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox, Outlet},
     channel_table::Channels,
-    delivery::pool::{OfferThread, Pool, RetireJob, SetJobLimit},
+    delivery::pool::{OfferConnection, Pool, RetireJob, SetJobLimit},
     events::{DestinationResumed, DestinationSuspended},
     ids::{ChannelId, Destination},
     metrics::{Metrics, level},
@@ -81,7 +81,7 @@ pub struct PoolPart {
 
 /// What the job controller says to a pool.
 pub struct PoolOutlets {
-    pub(crate) offer: Outlet<OfferThread>,
+    pub(crate) offer: Outlet<OfferConnection>,
     pub(crate) retire: Outlet<RetireJob>,
     pub(crate) limit: Outlet<SetJobLimit>,
 }
@@ -153,11 +153,11 @@ impl JobController {
 
     fn start(&mut self, start: Start, ctx: &mut Ctx<Self>) {
         let Some(pool) = self.pools.get(start.pool) else { return };
-        let Start { thread, job, destination, .. } = start;
-        let offer = pool.offer.ask(OfferThread { thread, job, destination });
+        let Start { connection, job, destination, .. } = start;
+        let offer = pool.offer.ask(OfferConnection { connection, job, destination });
         ctx.when(offer, move |controller, answer, _| match answer {
             Ok(Ok(())) => {}
-            Ok(Err(_full)) => controller.schedule.refused(thread, Instant::now()),
+            Ok(Err(_full)) => controller.schedule.refused(connection, Instant::now()),
             Err(error) => error!(%error, "a pool is gone; its channels stand still"),
         });
     }

@@ -1,4 +1,4 @@
-//! Destinations of a channel in the order of how many threads they have. Pure.
+//! Destinations of a channel in the order of how many connections they have. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,18 +13,18 @@ pub(super) struct Ranks {
     next: u64,
 }
 
-/// Threads, and the turn.
+/// Connections, and the turn.
 type Rank = (usize, u64);
 
 impl Ranks {
-    /// It has this many threads now. It keeps its turn unless their number changed.
-    pub(super) fn set(&mut self, destination: &Destination, threads: usize) {
+    /// It has this many connections now. It keeps its turn unless their number changed.
+    pub(super) fn set(&mut self, destination: &Destination, connections: usize) {
         match self.of.get(destination) {
-            Some((before, _)) if *before == threads => return,
+            Some((before, _)) if *before == connections => return,
             Some(rank) => drop(self.order.remove(rank)),
             None => {}
         }
-        let rank = (threads, self.next);
+        let rank = (connections, self.next);
         self.next += 1;
         self.order.insert(rank, destination.clone());
         self.of.insert(destination.clone(), rank);
@@ -47,17 +47,21 @@ impl Ranks {
         self.order.is_empty()
     }
 
-    /// The first of those with fewest threads, and how many it has.
+    /// The first of those with fewest connections, and how many it has.
     pub(super) fn poorest(&self) -> Option<(&Destination, usize)> {
-        self.order.first_key_value().map(|((threads, _), destination)| (destination, *threads))
+        self.order
+            .first_key_value()
+            .map(|((connections, _), destination)| (destination, *connections))
     }
 
-    /// The last of those with most threads, and how many it has.
+    /// The last of those with most connections, and how many it has.
     pub(super) fn richest(&self) -> Option<(&Destination, usize)> {
-        self.order.last_key_value().map(|((threads, _), destination)| (destination, *threads))
+        self.order
+            .last_key_value()
+            .map(|((connections, _), destination)| (destination, *connections))
     }
 
-    /// Those without any thread.
+    /// Those without any connection.
     pub(super) fn newcomers(&self) -> impl Iterator<Item = &Destination> {
         self.order.range(..(1, 0)).map(|(_, destination)| destination)
     }
@@ -77,8 +81,8 @@ mod tests {
     fn fewest_first_and_equals_in_turn() {
         let to = |host: &str| Destination { channel: ChannelId(0), host: host.into() };
         let mut ranks = Ranks::default();
-        for (host, threads) in [("x", 3), ("a", 0), ("y", 1), ("b", 0), ("z", 3)] {
-            ranks.set(&to(host), threads);
+        for (host, connections) in [("x", 3), ("a", 0), ("y", 1), ("b", 0), ("z", 3)] {
+            ranks.set(&to(host), connections);
         }
         ranks.set(&to("a"), 0);
         assert_eq!(ranks.poorest(), Some((&to("a"), 0)), "saying it again costs no turn");

@@ -1,7 +1,8 @@
-//! What may run at once: the jobs of each pool and channel, and the threads inside the jobs. Pure.
+//! What may run at once: the jobs of each pool and channel, and the connections inside the jobs.
+//! Pure.
 //!
-//! A job takes a slot of its channel's pool, and holds up to `max_client_threads` threads; a
-//! thread is one connection to one destination. Whatever asks for a thread gets it here or not at
+//! A job takes a slot of its channel's pool, and holds up to `max_client_threads` connections; a
+//! connection serves one destination. Whatever asks for a connection gets it here or not at
 //! all, so the limits hold whoever asks.
 
 use std::{
@@ -17,21 +18,21 @@ use crate::{
     ids::{ChannelId, ConnectionId, Destination, JobId},
 };
 
-/// Pools, channels, jobs and threads.
+/// Pools, channels, jobs and connections.
 #[derive(Debug)]
 pub struct Slots {
     pools: Vec<PoolState>,
     lanes: Vec<Lane>,
-    threads: BTreeMap<ConnectionId, Running>,
+    connections: BTreeMap<ConnectionId, Running>,
     next_job: u32,
-    next_thread: u64,
+    next_connection: u64,
 }
 
-/// A thread to start, in a new job or in one that runs.
+/// A connection to start, in a new job or in one that runs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Start {
     /// Its number.
-    pub thread: ConnectionId,
+    pub connection: ConnectionId,
     /// The job it belongs to.
     pub job: JobId,
     /// What it is for.
@@ -40,7 +41,7 @@ pub struct Start {
     pub pool: usize,
 }
 
-/// A job that takes no more threads, and whose threads end.
+/// A job that takes no more connections, and whose connections end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Retire {
     /// Which.
@@ -49,27 +50,27 @@ pub struct Retire {
     pub pool: usize,
 }
 
-/// Who asks for a thread.
+/// Who asks for a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Asker {
     /// A destination without one.
     Newcomer,
-    /// A destination that has one: it leaves the last free thread to newcomers, and the last free
-    /// slot to the channels of the pool that have none.
+    /// A destination that has one: it leaves the last free connection to newcomers, and the last
+    /// free slot to the channels of the pool that have none.
     Served,
 }
 
-/// What keeps a destination from another thread.
+/// What keeps a destination from another connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Limited {
     /// All jobs of the pool run.
     JobLimit,
-    /// All jobs of the channel run, with all their threads.
+    /// All jobs of the channel run, with all their connections.
     Maxjobs,
     /// The last one is kept free for destinations and channels that have none.
     LastSlot,
-    /// It has as many threads as its waiting entries deserve, or as it has shown to bear.
-    Threads,
+    /// It has as many connections as its waiting entries deserve, or as it has shown to bear.
+    Connections,
 }
 
 /// A pool.
@@ -85,7 +86,7 @@ pub struct PoolState {
     pub retiring: usize,
     /// The channels that run here.
     pub channels: Vec<ChannelId>,
-    /// Who is served leaves the last free thread, and the last free slot, to who is not.
+    /// Who is served leaves the last free connection, and the last free slot, to who is not.
     pub keeps_last: bool,
 }
 
@@ -96,7 +97,7 @@ pub struct Lane {
     pub pool: usize,
     /// Jobs at once.
     pub maxjobs: usize,
-    /// Waiting entries of a destination for each of its threads.
+    /// Waiting entries of a destination for each of its connections.
     pub threaddepth: usize,
     /// Waiting entries for each job, if jobs are started for their number.
     pub filesperjob: Option<usize>,
@@ -106,11 +107,11 @@ pub struct Lane {
     pub ready: usize,
     /// There is something that its jobs can do.
     delivered: bool,
-    /// Threads of a job.
+    /// Connections of a job.
     pub max_client_threads: usize,
     jobs: BTreeMap<JobId, Job>,
     retiring: usize,
-    /// Threads that its jobs can still take.
+    /// Connections that its jobs can still take.
     room: usize,
 }
 
@@ -119,13 +120,13 @@ pub struct Lane {
 pub struct Job {
     /// When it started.
     pub since: Instant,
-    /// Threads now.
-    pub threads: usize,
+    /// Connections now.
+    pub connections: usize,
     /// It takes no more, and ends with the last.
     pub retiring: bool,
 }
 
-/// A thread.
+/// A connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Running {
     /// The job it belongs to.
@@ -167,12 +168,12 @@ impl Lane {
         self.jobs.len()
     }
 
-    /// Threads of each of its jobs at most.
+    /// Connections of each of its jobs at most.
     pub fn max_client_threads(&self) -> usize {
         self.max_client_threads
     }
 
-    /// Jobs that take threads.
+    /// Jobs that take connections.
     pub fn active(&self) -> usize {
         self.jobs.len() - self.retiring
     }
@@ -181,17 +182,17 @@ impl Lane {
         self.filesperjob.is_some_and(|files| self.jobs.len() < self.ready.div_ceil(files))
     }
 
-    /// The job with most threads of those that have room, so that others can run empty and end.
+    /// The job with most connections of those that have room, so that others can run empty and end.
     fn roomy_job(&self) -> Option<JobId> {
-        let has_room = |job: &Job| !job.retiring && job.threads < self.max_client_threads;
+        let has_room = |job: &Job| !job.retiring && job.connections < self.max_client_threads;
         let roomy = self.jobs.iter().filter(|(_, job)| has_room(job));
-        roomy.max_by_key(|(_, job)| job.threads).map(|(id, _)| *id)
+        roomy.max_by_key(|(_, job)| job.connections).map(|(id, _)| *id)
     }
 
     /// The job that costs least to end.
     fn smallest_job(&self) -> Option<JobId> {
         let active = self.jobs.iter().filter(|(_, job)| !job.retiring);
-        active.min_by_key(|(_, job)| job.threads).map(|(id, _)| *id)
+        active.min_by_key(|(_, job)| job.connections).map(|(id, _)| *id)
     }
 }
 
@@ -224,7 +225,7 @@ impl Slots {
             keeps_last: true,
         });
         let pools = pools.collect();
-        Self { pools, lanes, threads: BTreeMap::new(), next_job: 0, next_thread: 0 }
+        Self { pools, lanes, connections: BTreeMap::new(), next_job: 0, next_connection: 0 }
     }
 
     /// The pools; at least one.
@@ -247,9 +248,9 @@ impl Slots {
         &self.pools[self.lane(channel).pool]
     }
 
-    /// Every thread, the oldest first.
-    pub fn threads(&self) -> impl Iterator<Item = (ConnectionId, &Running)> {
-        self.threads.iter().map(|(thread, running)| (*thread, running))
+    /// Every connection, the oldest first.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnectionId, &Running)> {
+        self.connections.iter().map(|(connection, running)| (*connection, running))
     }
 
     /// Jobs of a channel.
@@ -257,34 +258,34 @@ impl Slots {
         self.lane(channel).jobs.iter().map(|(id, job)| (*id, job))
     }
 
-    /// Threads that a destination of `channel` could be given now.
+    /// Connections that a destination of `channel` could be given now.
     pub fn free(&self, channel: ChannelId, asker: Asker) -> usize {
         let lane = self.lane(channel);
         if lane.frozen || !lane.delivered {
             return 0;
         }
         let slots = |free: usize| lane.maxjobs.saturating_sub(lane.jobs.len()).min(free);
-        let threads = |free| lane.room + slots(free) * lane.max_client_threads;
+        let connections = |free| lane.room + slots(free) * lane.max_client_threads;
         let free = self.pool_of(channel).free();
         match asker {
-            Asker::Newcomer => threads(free),
+            Asker::Newcomer => connections(free),
             Asker::Served => {
                 let kept = usize::from(self.pool_of(channel).keeps_last);
                 let unreserved = free.saturating_sub(self.reserved(channel));
-                threads(unreserved).min(threads(free).saturating_sub(kept))
+                connections(unreserved).min(connections(free).saturating_sub(kept))
             }
         }
     }
 
-    /// Threads that the channel may have at most.
+    /// Connections that the channel may have at most.
     pub fn capacity(&self, channel: ChannelId) -> usize {
         let lane = self.lane(channel);
         lane.maxjobs.min(self.pool_of(channel).limit) * lane.max_client_threads
     }
 
-    /// A thread got an answer; if it was the first, returns how long that took.
-    pub fn answered(&mut self, thread: ConnectionId, now: Instant) -> Option<Duration> {
-        let running = self.threads.get_mut(&thread)?;
+    /// A connection got an answer; if it was the first, returns how long that took.
+    pub fn answered(&mut self, connection: ConnectionId, now: Instant) -> Option<Duration> {
+        let running = self.connections.get_mut(&connection)?;
         let first = !std::mem::replace(&mut running.answered, true);
         first.then(|| now.saturating_duration_since(running.since))
     }
@@ -299,7 +300,7 @@ impl Slots {
         usize::from(self.pool_of(channel).channels.iter().any(|other| idle(&other)))
     }
 
-    /// Takes a thread for `destination`, if one is free.
+    /// Takes a connection for `destination`, if one is free.
     pub fn start(
         &mut self,
         destination: &Destination,
@@ -322,26 +323,26 @@ impl Slots {
         };
         let lane = self.lane_mut(channel);
         lane.room -= 1;
-        lane.jobs.get_mut(&job)?.threads += 1;
-        let thread = ConnectionId(self.next_thread);
-        self.next_thread += 1;
+        lane.jobs.get_mut(&job)?.connections += 1;
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
         let running =
             Running { job, destination: destination.clone(), since: now, answered: false };
-        self.threads.insert(thread, running);
-        Some(Start { thread, job, destination: destination.clone(), pool })
+        self.connections.insert(connection, running);
+        Some(Start { connection, job, destination: destination.clone(), pool })
     }
 
-    /// A thread is gone, and with the last of its threads the job. Returns what it was.
-    pub fn end(&mut self, thread: ConnectionId) -> Option<Running> {
-        let running = self.threads.remove(&thread)?;
+    /// A connection is gone, and with the last of its connections the job. Returns what it was.
+    pub fn end(&mut self, connection: ConnectionId) -> Option<Running> {
+        let running = self.connections.remove(&connection)?;
         let lane = &mut self.lanes[usize::from(running.destination.channel.0)];
         let pool = &mut self.pools[lane.pool];
         let job = lane.jobs.get_mut(&running.job)?;
-        job.threads -= 1;
-        let (empty, retiring) = (job.threads == 0, job.retiring);
+        job.connections -= 1;
+        let (empty, retiring) = (job.connections == 0, job.retiring);
         if !retiring {
             // Of a job that has more than it may have, one less makes no room.
-            lane.room += usize::from(job.threads < lane.max_client_threads);
+            lane.room += usize::from(job.connections < lane.max_client_threads);
         }
         if empty {
             lane.jobs.remove(&running.job);
@@ -363,7 +364,7 @@ impl Slots {
         }
     }
 
-    /// Which limit keeps a destination of `channel` from another thread now.
+    /// Which limit keeps a destination of `channel` from another connection now.
     pub fn binds(&self, channel: ChannelId, asker: Asker) -> Option<Limited> {
         if self.free(channel, asker) > 0 {
             return None;
@@ -385,11 +386,11 @@ impl Slots {
 
     /// Sets `max_client_threads` of a channel; returns the old one. [`Self::surplus`] says which
     /// jobs then have too many.
-    pub fn client_threads(&mut self, channel: ChannelId, threads: usize) -> usize {
+    pub fn client_threads(&mut self, channel: ChannelId, connections: usize) -> usize {
         let lane = self.lane_mut(channel);
         let active = lane.jobs.values().filter(|job| !job.retiring);
-        lane.room = active.map(|job| threads.saturating_sub(job.threads)).sum();
-        std::mem::replace(&mut lane.max_client_threads, threads)
+        lane.room = active.map(|job| connections.saturating_sub(job.connections)).sum();
+        std::mem::replace(&mut lane.max_client_threads, connections)
     }
 
     /// Ends the job of `channel` that costs least, if it has any that is not ending.
@@ -403,7 +404,7 @@ impl Slots {
         let lane = &mut self.lanes[usize::from(channel.0)];
         let state = lane.jobs.get_mut(&job).filter(|state| !state.retiring)?;
         state.retiring = true;
-        lane.room -= lane.max_client_threads.saturating_sub(state.threads);
+        lane.room -= lane.max_client_threads.saturating_sub(state.connections);
         lane.retiring += 1;
         self.pools[lane.pool].retiring += 1;
         Some(Retire { job, pool: lane.pool })
@@ -414,7 +415,7 @@ impl Slots {
         let mut retired = Vec::new();
         for channel in (0..self.lanes.len()).map(|index| ChannelId(index as u16)) {
             let lane = self.lane(channel);
-            let crowded = |(_, job): &(&JobId, &Job)| job.threads > lane.max_client_threads;
+            let crowded = |(_, job): &(&JobId, &Job)| job.connections > lane.max_client_threads;
             let crowded: Vec<_> = lane.jobs.iter().filter(crowded).map(|(id, _)| *id).collect();
             retired.extend(crowded.into_iter().filter_map(|job| self.retire(channel, job)));
             let lane = self.lane(channel);
@@ -441,9 +442,9 @@ impl Slots {
         channels.max_by_key(|channel| self.lane(*channel).active())
     }
 
-    /// Jobs in which `destination` has threads. For a question now and then: it looks at all.
+    /// Jobs in which `destination` has connections. For a question now and then: it looks at all.
     pub fn jobs_serving(&self, destination: &Destination) -> usize {
-        let of = self.threads.values().filter(|running| running.destination == *destination);
+        let of = self.connections.values().filter(|running| running.destination == *destination);
         of.map(|running| running.job).collect::<BTreeSet<_>>().len()
     }
 
@@ -451,7 +452,7 @@ impl Slots {
         let job = JobId(self.next_job);
         self.next_job = self.next_job.wrapping_add(1);
         let lane = &mut self.lanes[usize::from(channel.0)];
-        lane.jobs.insert(job, Job { since: now, threads: 0, retiring: false });
+        lane.jobs.insert(job, Job { since: now, connections: 0, retiring: false });
         lane.room += lane.max_client_threads;
         self.pools[lane.pool].running += 1;
         job

@@ -40,7 +40,7 @@ pub enum Limit {
         /// By its name in the file.
         channel: String,
     },
-    /// Waiting entries of one host for each of its threads.
+    /// Waiting entries of one host for each of its connections.
     Threaddepth {
         /// By its name in the file.
         channel: String,
@@ -80,8 +80,8 @@ impl Limit {
     }
 }
 
-/// Stops a channel, or starts it again; answers whether it was stopped. Its threads end at their
-/// next message boundary, idle ones at once.
+/// Stops a channel, or starts it again; answers whether it was stopped. Its connections end at
+/// their next message boundary, idle ones at once.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<bool, TuneError>")]
 pub struct Freeze {

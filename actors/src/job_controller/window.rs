@@ -1,28 +1,28 @@
-//! How many threads a destination may have: as many as it has shown that it can bear. Pure.
+//! How many connections a destination may have: as many as it has shown that it can bear. Pure.
 
-/// The bound on the threads of one destination. It starts small, grows with every thread that
-/// gets an answer, and shrinks only when the destination cannot be talked to: what it says about
-/// messages is no sign of being overloaded (postfix-lmtp 1.13).
+/// The bound on the connections of one destination. It starts small, grows with every connection
+/// that gets an answer, and shrinks only when the destination cannot be talked to: what it says
+/// about messages is no sign of being overloaded (postfix-lmtp 1.13).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Window(usize);
 
 impl Window {
-    /// Threads at once.
+    /// Connections at once.
     pub(super) fn size(self) -> usize {
         self.0
     }
 
-    /// One of `threads` threads got an answer. A window that is not used does not grow: it would
-    /// promise what nobody has tried.
-    pub(super) fn answered(&mut self, threads: usize) {
-        if self.0 < threads + INITIAL {
+    /// One of `connections` connections got an answer. A window that is not used does not grow: it
+    /// would promise what nobody has tried.
+    pub(super) fn answered(&mut self, connections: usize) {
+        if self.0 < connections + INITIAL {
             self.0 += 1;
         }
     }
 
-    /// One of `threads` threads could not talk to it: that was one too many.
-    pub(super) fn troubled(&mut self, threads: usize) {
-        self.0 = self.0.min(threads).saturating_sub(1).max(1);
+    /// One of `connections` connections could not talk to it: that was one too many.
+    pub(super) fn troubled(&mut self, connections: usize) {
+        self.0 = self.0.min(connections).saturating_sub(1).max(1);
     }
 }
 
@@ -43,7 +43,7 @@ mod tests {
     fn a_window_doubles_while_its_threads_are_answered() {
         let (mut window, mut rounds) = (Window::default(), 0);
         while window.size() < 100 {
-            // Each answer lets one more thread start at once.
+            // Each answer lets one more connection start at once.
             (0..window.size()).for_each(|_| window.answered(window.size()));
             rounds += 1;
         }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_becomes_of_a_window() {
-        // size, threads, answered, size then
+        // size, connections, answered, size then
         let rows = [
             ("room that nobody uses", 5, 0, true, 5),
             ("one message at a time", 5, 1, true, 6),
@@ -63,10 +63,10 @@ mod tests {
             ("the last one fails", 5, 1, false, 1),
             ("never below one", 1, 0, false, 1),
         ];
-        for (name, size, threads, answered, want) in rows {
+        for (name, size, connections, answered, want) in rows {
             let mut window = Window(size);
             let event = if answered { Window::answered } else { Window::troubled };
-            event(&mut window, threads);
+            event(&mut window, connections);
             assert_eq!(window.size(), want, "{name}");
         }
     }

@@ -59,8 +59,8 @@ pub struct ListedEntry {
     /// What is to be done with it as soon as its job gives it back; of one that is being returned,
     /// as soon as its sender has been told.
     pub ordered: Option<OrderKind>,
-    /// The thread that has it in hand, and whether that delivers another one first.
-    pub thread: Option<(ConnectionId, bool)>,
+    /// The connection that has it in hand, and whether that delivers another one first.
+    pub connection: Option<(ConnectionId, bool)>,
 }
 
 impl Handle<DescribeQueue> for Queue {
@@ -81,9 +81,9 @@ impl Handle<ListEntries> for Queue {
             let key = (scanned.id, scanned.entry);
             let ordered = self.orders.ordered(key);
             let aside = self.tracker.is_aside(scanned.id, scanned.entry);
-            let thread =
+            let connection =
                 tracked.filter(|word| *word == "active").and_then(|_| self.hand_out.holder(key));
-            ListedEntry { scanned, tracked, aside, ordered, thread }
+            ListedEntry { scanned, tracked, aside, ordered, connection }
         };
         found.into_iter().map(list).collect()
     }

@@ -1,9 +1,9 @@
 //! The queue: the one actor that knows what is waiting, and the only writer of state changes.
 //!
 //! The spool is the truth, its index finds what memory does not hold, the [`tracker`] is what
-//! threads of jobs are fed from. They pull: one message says how the last entry ended and asks for
-//! the next. Whatever happens here, an entry leaves the disk only after its recipients are settled,
-//! and after the senders of those that failed have been told.
+//! connections of jobs are fed from. They pull: one message says how the last entry ended and asks
+//! for the next. Whatever happens here, an entry leaves the disk only after its recipients are
+//! settled, and after the senders of those that failed have been told.
 
 #[cfg(test)]
 mod actor_tests;
@@ -48,9 +48,9 @@ pub use self::{
     intake::{Committed, Intake},
     news::{Case, LastReply, News, Noticed, SubscribeToNews, Told, speaker},
     requests::{
-        BeginReading, Begun, Contend, CountOrders, DrainQueue, EndReading, GiveUpJobs, LookAgain,
-        Order, OrderKind, PlaceOrder, Placed, Pull, Reading, Reason, Recall, Reserve,
-        SetMaxMessages, Settle, Settled, Standing, ThreadEnded, Work,
+        BeginReading, Begun, ConnectionEnded, Contend, CountOrders, DrainQueue, EndReading,
+        GiveUpJobs, LookAgain, Order, OrderKind, PlaceOrder, Placed, Pull, Reading, Reason, Recall,
+        Reserve, SetMaxMessages, Settle, Settled, Standing, Work,
     },
 };
 use self::{
@@ -308,7 +308,7 @@ impl Handle<SubscribeToNews> for Queue {
 
 impl Handle<Settle> for Queue {
     fn handle(&mut self, settle: Settle, _: &mut Ctx<Self>) {
-        self.settle(settle.thread, &settle.destination, settle.settled);
+        self.settle(settle.connection, &settle.destination, settle.settled);
     }
 }
 

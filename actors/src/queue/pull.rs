@@ -7,7 +7,7 @@ use super::{
     Queue,
     entry::Key,
     facts::DestinationEvent,
-    requests::{Contend, Pull, Recall, ThreadEnded, Work},
+    requests::{ConnectionEnded, Contend, Pull, Recall, Work},
 };
 use crate::{
     actor::{Ctx, Handle},
@@ -76,7 +76,7 @@ impl Queue {
 
 impl Handle<Pull> for Queue {
     fn handle(&mut self, pull: Pull, _: &mut Ctx<Self>) {
-        let Pull { thread: connection, destination, settled, ahead, reply } = pull;
+        let Pull { connection, destination, settled, ahead, reply } = pull;
         if let Some(settled) = settled {
             self.settle(connection, &destination, settled);
         }
@@ -104,10 +104,10 @@ impl Handle<Pull> for Queue {
     }
 }
 
-impl Handle<ThreadEnded> for Queue {
-    fn handle(&mut self, ended: ThreadEnded, _: &mut Ctx<Self>) {
-        let ThreadEnded { thread, destination, panicked } = ended;
-        self.end(thread, &destination, panicked);
+impl Handle<ConnectionEnded> for Queue {
+    fn handle(&mut self, ended: ConnectionEnded, _: &mut Ctx<Self>) {
+        let ConnectionEnded { connection, destination, panicked } = ended;
+        self.end(connection, &destination, panicked);
     }
 }
 

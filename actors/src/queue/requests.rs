@@ -1,5 +1,5 @@
-//! What the queue is told and asked: by those who deliver, by operators, and by whoever decides what
-//! runs; and what it hands out.
+//! What the queue is told and asked: by those who deliver, by operators, and by whoever decides
+//! what runs; and what it hands out.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -18,12 +18,12 @@ use crate::{
     timestamp::now_ms,
 };
 
-/// A thread is done with its last entry, if it had one, and wants the next.
+/// A connection is done with its last entry, if it had one, and wants the next.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Pull {
     /// The connection that asks.
-    pub thread: ConnectionId,
+    pub connection: ConnectionId,
     /// What it is connected to.
     pub destination: Destination,
     /// What became of the entry it had.
@@ -34,24 +34,24 @@ pub struct Pull {
     pub reply: oneshot::Sender<Work>,
 }
 
-/// A thread reports its last entry and asks for nothing.
+/// A connection reports its last entry and asks for nothing.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Settle {
     /// The connection that reports.
-    pub thread: ConnectionId,
+    pub connection: ConnectionId,
     /// What it was connected to.
     pub destination: Destination,
     /// What became of the entry it had.
     pub settled: Settled,
 }
 
-/// A pool says that a thread is gone, by whatever way.
+/// A pool says that a connection is gone, by whatever way.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ThreadEnded {
+pub struct ConnectionEnded {
     /// Which.
-    pub thread: ConnectionId,
+    pub connection: ConnectionId,
     /// What it was for.
     pub destination: Destination,
     /// It ended by a bug, maybe because of what it had in hand.
@@ -90,10 +90,10 @@ pub struct Settled {
     /// It is an attempt of the message's own; see [`Work::counts`].
     pub counts: bool,
     /// Recipients that were reached and whose sender asked to be told, a bit each.
-    pub good_news: u64,
+    pub success_notices: u64,
 }
 
-/// The channels whose threads end when they have nothing to do, because others wait for their
+/// The channels whose connections end when they have nothing to do, because others wait for their
 /// place.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -109,7 +109,7 @@ pub struct SetMaxMessages(pub usize);
 #[rtype(result = "()")]
 pub struct DrainQueue;
 
-/// Each of these gives back a thread, for each time that it is named: an idle one at once, else
+/// Each of these gives back a connection, for each time that it is named: an idle one at once, else
 /// the first that comes to a message boundary.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -30,7 +30,7 @@ impl Queue {
         destination: &Destination,
         settled: Settled,
     ) {
-        let Settled { entry, attempt, counts, good_news: reached } = settled;
+        let Settled { entry, attempt, counts, success_notices: reached } = settled;
         let key = (entry.id, entry.entry);
         let is_worth_telling = self.hand_out.take_back(connection, key);
         self.note_host(connection, destination, &attempt, is_worth_telling);

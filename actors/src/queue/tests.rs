@@ -103,16 +103,16 @@ impl Alone {
     /// A connection asks for work.
     fn pull(&self, connection: u64) -> oneshot::Receiver<Work> {
         let (reply, next) = oneshot::channel();
-        let (thread, destination) = (ConnectionId(connection), self.host());
-        self.queue.tell(Pull { thread, destination, settled: None, ahead: false, reply });
+        let (connection, destination) = (ConnectionId(connection), self.host());
+        self.queue.tell(Pull { connection, destination, settled: None, ahead: false, reply });
         next
     }
 
     fn settle(&self, connection: u64, work: Work, attempt: Attempt, reached: u64) {
         let counts = work.counts(&attempt);
-        let settled = Settled { entry: work.entry, attempt, counts, good_news: reached };
-        let (thread, destination) = (ConnectionId(connection), self.host());
-        self.queue.tell(Settle { thread, destination, settled });
+        let settled = Settled { entry: work.entry, attempt, counts, success_notices: reached };
+        let (connection, destination) = (ConnectionId(connection), self.host());
+        self.queue.tell(Settle { connection, destination, settled });
     }
 
     /// What the disk has of a message.
@@ -295,8 +295,8 @@ async fn what_a_connection_had_in_hand_waits_again_when_it_is_gone() {
     let mut alone = Alone::new().await;
     let id = alone.post(&["bob@else.test"]).await;
     timeout(PATIENCE, alone.pull(1)).await.unwrap().unwrap();
-    let (thread, destination) = (ConnectionId(1), alone.host());
-    alone.queue.tell(ThreadEnded { thread, destination, panicked: false });
+    let (connection, destination) = (ConnectionId(1), alone.host());
+    alone.queue.tell(ConnectionEnded { connection, destination, panicked: false });
     let settled = |event| match event {
         DestinationEvent::ConnectionSettled { connection, ready } => Some((connection, ready)),
         _ => None,

@@ -76,7 +76,7 @@ impl From<(&'static str, String)> for Account {
 
 async fn account(
     parts: &Parts,
-    ListedEntry { scanned, tracked, aside, ordered, thread }: &ListedEntry,
+    ListedEntry { scanned, tracked, aside, ordered, connection }: &ListedEntry,
     paused: Option<Pause>,
 ) -> Answer<Account> {
     let tried = so_far(parts, scanned).await;
@@ -128,7 +128,7 @@ async fn account(
     };
     let (host, name) = (&scanned.host, &scanned.channel);
     if *tracked == Some("active") {
-        return Ok(in_hand(parts, *thread, host, &tried));
+        return Ok(in_hand(parts, *connection, host, &tried));
     }
     if explained.frozen {
         let text = format!(
@@ -140,7 +140,7 @@ async fn account(
     if let Some(suspension) = &explained.standing.suspension {
         let rests = suspension.until > tokio::time::Instant::now();
         let full = explained.job_limit_reached() || explained.maxjobs_reached();
-        if !rests && full && explained.standing.threads == 0 {
+        if !rests && full && explained.standing.connections == 0 {
             return Ok(in_line(&explained, host, name, &tried));
         }
         let text = format!("{} {tried}", of_suspended(host, suspension, scanned.id));
@@ -224,15 +224,15 @@ fn of_suspended(host: &str, suspension: &Suspension, id: MessageId) -> String {
 /// A job has it: what it waits for.
 fn in_hand(
     parts: &Parts,
-    thread: Option<(ConnectionId, bool)>,
+    connection: Option<(ConnectionId, bool)>,
     host: &str,
     tried: &str,
 ) -> Account {
-    let Some((thread, behind)) = thread else {
+    let Some((connection, behind)) = connection else {
         let text = format!("Its attempt has ended, and what came of it is being written. {tried}");
         return ("active", text).into();
     };
-    let Some((waits_for, since)) = parts.progress.of(thread) else {
+    let Some((waits_for, since)) = parts.progress.of(connection) else {
         return ("active", format!("A job has it in hand. {tried}")).into();
     };
     let since = Timestamp(since);
@@ -252,11 +252,12 @@ fn in_hand(
 fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &str) -> Account {
     let standing = &explained.standing;
     let DestinationExplained { pool, pool_jobs, job_limit, maxjobs, .. } = explained;
-    let DestinationExplained { channel_threads, max_client_threads, threaddepth, .. } = explained;
-    let served = standing.threads > 0;
+    let DestinationExplained { channel_connections, max_client_threads, threaddepth, .. } =
+        explained;
+    let served = standing.connections > 0;
     let so_far = if served {
-        let connections = counted(standing.threads, "connection");
-        let are = if standing.threads == 1 { "is" } else { "are" };
+        let connections = counted(standing.connections, "connection");
+        let are = if standing.connections == 1 { "is" } else { "are" };
         format!(
             "It is ready, and waits for its turn: {connections} to {host} of channel {channel} \
              {are} delivering what came before it"
@@ -276,7 +277,7 @@ fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &
         Some(Limited::Maxjobs) => (
             Some("maxjobs"),
             format!(
-                "channel {channel} has all of its {} (maxjobs), with {channel_threads} of {} \
+                "channel {channel} has all of its {} (maxjobs), with {channel_connections} of {} \
                  connections (max_client_threads). {place}",
                 counted(*maxjobs, "job"),
                 maxjobs * max_client_threads,
@@ -289,17 +290,17 @@ fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &
                  (keep_last_slot)"
             ),
         ),
-        Some(Limited::Threads) => {
+        Some(Limited::Connections) => {
             let window = standing.window;
             let why = if standing.slow {
                 "it answers so slowly that nine of ten connections of the channel are kept from it"
                     .to_owned()
             } else if let Some(limit) =
-                explained.host_limit.filter(|most| standing.threads >= *most)
+                explained.host_limit.filter(|most| standing.connections >= *most)
             {
                 let most = counted(limit, "connection");
                 format!("an operator allows it {most} (relais set {channel}@{host}.connections)")
-            } else if standing.threads >= window {
+            } else if standing.connections >= window {
                 format!(
                     "it may have {} for now, and more as it shows that it bears them",
                     counted(window, "connection")

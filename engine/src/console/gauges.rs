@@ -1,4 +1,5 @@
-//! Gauges that are taken anew at each scrape, from the same answers that `relais status` is made of.
+//! Gauges that are taken anew at each scrape, from the same answers that `relais status` is made
+//! of.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -71,7 +72,7 @@ fn work(parts: &Parts, described: &ControllerDescription) {
         let meter = parts.metrics.channel(name);
         meter.work.jobs.set(level(jobs.jobs));
         meter.work.job_limit.set(level(jobs.maxjobs));
-        meter.work.threads.set(level(jobs.threads));
+        meter.work.threads.set(level(jobs.connections));
         meter.work.thread_limit.set(level(jobs.thread_limit));
         let hosts = suspended.get(&jobs.channel).copied().unwrap_or_default();
         meter.work.hosts_suspended.set(level(hosts));

@@ -25,7 +25,7 @@ use std::{
 use relais_actors::{
     actor::{Gone, Mailbox},
     channel_table::{Channels, is_delivered},
-    delivery::progress::ThreadProgress,
+    delivery::progress::ConnectionProgress,
     front::dispatcher::{DescribeDispatcher, Dispatcher},
     job_controller::{DescribeController, JobController},
     metrics::{ChannelCounters, DirectoryStatus, Format, Metrics, WorkerState},
@@ -83,7 +83,7 @@ struct Parts {
     dispatcher: Mailbox<Dispatcher>,
     queue: Mailbox<Queue>,
     controller: Mailbox<JobController>,
-    progress: ThreadProgress,
+    progress: ConnectionProgress,
     listening: HashMap<String, Vec<String>>,
     /// The UNIX sockets among these.
     sockets: Vec<(String, Vec<SocketFile>)>,
@@ -216,7 +216,7 @@ impl Console for EngineConsole {
                 pool: channel.pool.clone(),
                 maxjobs: jobs.map_or(channel.maxjobs.get(), |jobs| jobs.maxjobs),
                 jobs: jobs.map_or(0, |jobs| jobs.jobs),
-                threads: jobs.map_or(0, |jobs| jobs.threads),
+                threads: jobs.map_or(0, |jobs| jobs.connections),
                 stopped: jobs.is_some_and(|jobs| jobs.frozen),
                 unserved: !is_delivered(channel),
                 ready: waiting.ready,

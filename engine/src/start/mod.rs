@@ -18,7 +18,7 @@ use relais_actors::{
     delivery::{
         parts::{JobParts, WorkSource},
         pool::Pool,
-        progress::ThreadProgress,
+        progress::ConnectionProgress,
     },
     directory::{self, OpenError, Source},
     front::descriptors::Descriptors,
@@ -79,7 +79,7 @@ pub struct Engine {
     /// What runs.
     pub controller: Mailbox<JobController>,
     /// What the threads of jobs wait for.
-    pub progress: ThreadProgress,
+    pub progress: ConnectionProgress,
     /// Mailboxes.
     pub store: Option<Mailbox<Store>>,
     /// The counters over restarts.
@@ -164,7 +164,7 @@ impl Engine {
         let parts = notary_parts(&config, &channels, &metrics, &spool, &router, &ids)?;
         let notary = ground.start_vital("notary", Notary::new(parts, queue.clone()));
         actix::spawn(unfinished.go_on(queue.clone(), spool.clone()));
-        let progress = ThreadProgress::default();
+        let progress = ConnectionProgress::default();
         let rerouter = rerouter(&channels, &spool, &router, &metrics);
         let parts = JobParts {
             host: config.host.as_str().into(),

@@ -1,14 +1,14 @@
-//! Which threads to start and which to end: the job controller's decisions, without actors and
+//! Which connections to start and which to end: the job controller's decisions, without actors and
 //! without a clock.
 //!
-//! A destination (channel and host) deserves a thread for each `threaddepth` waiting entries, as
-//! far as its [`Window`] goes. What it cannot have it stands in line for, and whoever has fewest
-//! threads comes first. Nobody takes the last free thread who has one already; where all are
-//! taken, the destination with most gives back, and where everybody has just one, those that had
-//! theirs longest. Channels share the slots of a pool by the same rule. A destination that cannot
-//! be talked to is suspended, longer each time, and then gets one thread to probe it. One that is
-//! slow gives back slowly, so it keeps a tenth of its channel's threads, and its neighbour loses no
-//! more than that.
+//! A destination (channel and host) deserves a connection for each `threaddepth` waiting entries,
+//! as far as its [`Window`] goes. What it cannot have it stands in line for, and whoever has fewest
+//! connections comes first. Nobody takes the last free connection who has one already; where all
+//! are taken, the destination with most gives back, and where everybody has just one, those that
+//! had theirs longest. Channels share the slots of a pool by the same rule. A destination that
+//! cannot be talked to is suspended, longer each time, and then gets one connection to probe it.
+//! One that is slow gives back slowly, so it keeps a tenth of its channel's connections, and its
+//! neighbour loses no more than that.
 
 mod sharing;
 #[cfg(test)]
@@ -43,9 +43,9 @@ pub struct Schedule {
     lines: Vec<Line>,
     sites: HashMap<Destination, Site>,
     suspensions: Suspensions,
-    /// Threads that an operator lets a destination have at most.
+    /// Connections that an operator lets a destination have at most.
     host_limits: HashMap<Destination, usize>,
-    /// Threads given to those in line, ever.
+    /// Connections given to those in line, ever.
     turns: u64,
     orders: Orders,
 }
@@ -53,33 +53,34 @@ pub struct Schedule {
 /// What is to be done about a decision.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Orders {
-    /// Threads to start.
+    /// Connections to start.
     pub starts: Vec<Start>,
     /// Jobs to end.
     pub retired: Vec<Retire>,
-    /// Destinations that give back a thread, named once for each.
+    /// Destinations that give back a connection, named once for each.
     pub recalled: Vec<Destination>,
 }
 
-/// Who wants and who has threads of one channel.
+/// Who wants and who has connections of one channel.
 #[derive(Debug, Default)]
 struct Line {
     waiting: Ranks,
-    /// By the threads that they were not asked to give back.
+    /// By the connections that they were not asked to give back.
     holding: Ranks,
-    /// Threads asked back that have not ended.
+    /// Connections asked back that have not ended.
     recalled: usize,
-    /// When it was last given a thread, by the count of them: of two channels the other is next.
+    /// When it was last given a connection, by the count of them: of two channels the other is
+    /// next.
     turn: u64,
 }
 
 #[derive(Debug, Default)]
 struct Site {
     ready: usize,
-    threads: usize,
+    connections: usize,
     recalled: usize,
     window: Window,
-    /// Its last new thread waited long for the first answer.
+    /// Its last new connection waited long for the first answer.
     slow: bool,
 }
 
@@ -88,13 +89,13 @@ struct Site {
 pub struct Standing {
     /// Entries that wait.
     pub ready: usize,
-    /// Threads now.
-    pub threads: usize,
+    /// Connections now.
+    pub connections: usize,
     /// Jobs that those belong to.
     pub jobs: usize,
-    /// Threads it may have at once, for now.
+    /// Connections it may have at once, for now.
     pub window: usize,
-    /// It answers so slowly that nine of ten threads of the channel are kept from it.
+    /// It answers so slowly that nine of ten connections of the channel are kept from it.
     pub slow: bool,
     /// It stands in line behind this many.
     pub behind: Option<usize>,
@@ -142,7 +143,7 @@ impl Schedule {
         let site = self.sites.get(destination).unwrap_or(&none);
         Standing {
             ready: site.ready,
-            threads: site.threads,
+            connections: site.connections,
             jobs: self.slots.jobs_serving(destination),
             window: site.window.size(),
             slow: site.slow,
@@ -151,13 +152,13 @@ impl Schedule {
         }
     }
 
-    /// Destinations of a channel that wait for their first thread.
+    /// Destinations of a channel that wait for their first connection.
     pub fn waiting_of(&self, channel: ChannelId) -> usize {
         self.line(channel).waiting.newcomers().count()
     }
 
-    /// Channels whose idle threads should end, because a newcomer could have what they hold: all
-    /// of a pool that is full, or the channel alone that is at its own limit.
+    /// Channels whose idle connections should end, because a newcomer could have what they hold:
+    /// all of a pool that is full, or the channel alone that is at its own limit.
     pub fn contended(&self) -> HashSet<ChannelId> {
         let mut contended = HashSet::new();
         for pool in self.slots.pools() {
@@ -183,10 +184,10 @@ impl Schedule {
         self.forget_if_quiet(destination);
     }
 
-    /// A thread ended, with `ready` entries left for its destination. What it had goes to those
+    /// A connection ended, with `ready` entries left for its destination. What it had goes to those
     /// in line first.
-    pub fn ended(&mut self, thread: ConnectionId, ready: usize, now: Instant) {
-        let Some(destination) = self.release(thread) else { return };
+    pub fn ended(&mut self, connection: ConnectionId, ready: usize, now: Instant) {
+        let Some(destination) = self.release(connection) else { return };
         self.note_ready(&destination, ready);
         self.stand_in_line(&destination, now);
         self.share(self.slots.lane(destination.channel).pool, now);
@@ -194,8 +195,8 @@ impl Schedule {
     }
 
     /// A start that the pool refused is taken back.
-    pub fn refused(&mut self, thread: ConnectionId, now: Instant) {
-        if let Some(destination) = self.release(thread) {
+    pub fn refused(&mut self, connection: ConnectionId, now: Instant) {
+        if let Some(destination) = self.release(connection) {
             self.stand_in_line(&destination, now);
         }
     }
@@ -209,29 +210,29 @@ impl Schedule {
         now: Instant,
     ) -> Option<Duration> {
         if let Some(site) = self.sites.get_mut(destination) {
-            site.window.troubled(site.threads);
+            site.window.troubled(site.connections);
         }
         let wait = self.suspensions.troubled(destination, reply, now);
         self.line_mut(destination.channel).waiting.remove(destination);
         wait
     }
 
-    /// The destination answered one of its threads: it gets what it deserves now. Returns whether it
-    /// had been in trouble.
+    /// The destination answered one of its connections: it gets what it deserves now. Returns
+    /// whether it had been in trouble.
     pub fn reached(
         &mut self,
         destination: &Destination,
-        thread: ConnectionId,
+        connection: ConnectionId,
         now: Instant,
     ) -> bool {
-        let first_took = self.slots.answered(thread, now);
+        let first_took = self.slots.answered(connection, now);
         let was_troubled = self.suspensions.lift(destination);
         if let Some(site) = self.sites.get_mut(destination) {
-            if was_troubled && site.threads <= 1 {
+            if was_troubled && site.connections <= 1 {
                 // What it could bear before it went away says nothing any more.
                 site.window = Window::default();
             }
-            site.window.answered(site.threads);
+            site.window.answered(site.connections);
             site.slow = first_took.map_or(site.slow, |took| took > SLOW);
         }
         self.take_from_slow(destination);
@@ -246,7 +247,7 @@ impl Schedule {
     }
 
     /// Time has passed: suspended destinations whose time has come are probed, and who had a
-    /// thread for long gives it to those without.
+    /// connection for long gives it to those without.
     pub fn tick(&mut self, now: Instant) {
         for destination in self.suspensions.wake(now) {
             let long_over = |its: &Suspension| its.is_long_over(now);
@@ -289,8 +290,13 @@ impl Schedule {
     }
 
     /// Sets `max_client_threads` of a channel; returns the old one. Jobs that have more end.
-    pub fn client_threads(&mut self, channel: ChannelId, threads: usize, now: Instant) -> usize {
-        let old = self.slots.client_threads(channel, threads);
+    pub fn client_threads(
+        &mut self,
+        channel: ChannelId,
+        connections: usize,
+        now: Instant,
+    ) -> usize {
+        let old = self.slots.client_threads(channel, connections);
         self.adjusted(self.slots.lane(channel).pool, now);
         old
     }
@@ -300,7 +306,7 @@ impl Schedule {
         self.host_limits.iter().map(|(destination, limit)| (destination, *limit))
     }
 
-    /// Sets how many threads a destination may have, or lets it have what it deserves again;
+    /// Sets how many connections a destination may have, or lets it have what it deserves again;
     /// returns what was set before. What is too much is asked back. `Err` when so many others have
     /// a limit that there is no room for one more.
     pub fn host_limit(
@@ -324,7 +330,8 @@ impl Schedule {
         let old = self.host_limits.insert(destination.clone(), limit);
         let spellings = [Some(destination.clone()), without_brackets(destination)];
         for destination in spellings.iter().flatten() {
-            let has = self.sites.get(destination).map_or(0, |site| site.threads - site.recalled);
+            let has =
+                self.sites.get(destination).map_or(0, |site| site.connections - site.recalled);
             for _ in limit..has {
                 self.ask_back(destination);
             }
@@ -366,17 +373,17 @@ impl Schedule {
         self.slots.keep_last(pool, keeps);
     }
 
-    /// Which limit keeps a destination from another thread now.
+    /// Which limit keeps a destination from another connection now.
     pub fn binds(&self, destination: &Destination, now: Instant) -> Option<Limited> {
-        if self.missing(destination, now) == 0 && self.threads(destination) > 0 {
-            return Some(Limited::Threads);
+        if self.missing(destination, now) == 0 && self.connections(destination) > 0 {
+            return Some(Limited::Connections);
         }
-        let served = self.threads(destination) > 0;
+        let served = self.connections(destination) > 0;
         let asker = if served { Asker::Served } else { Asker::Newcomer };
         self.slots.binds(destination.channel, asker)
     }
 
-    /// Threads that a destination should have.
+    /// Connections that a destination should have.
     fn deserved(&self, destination: &Destination, now: Instant) -> usize {
         let Some(site) = self.sites.get(destination) else { return 0 };
         if let Some(suspension) = self.suspensions.get(destination) {
@@ -392,7 +399,7 @@ impl Schedule {
     /// Before it was known to be slow it may have been given more than a slow one has.
     fn take_from_slow(&mut self, destination: &Destination) {
         let Some(site) = self.sites.get(destination).filter(|site| site.slow) else { return };
-        for _ in self.slow_share(destination.channel)..site.threads - site.recalled {
+        for _ in self.slow_share(destination.channel)..site.connections - site.recalled {
             self.ask_back(destination);
         }
     }
@@ -401,12 +408,12 @@ impl Schedule {
         self.slots.capacity(channel).div_ceil(SLOW_SHARE)
     }
 
-    fn threads(&self, destination: &Destination) -> usize {
-        self.sites.get(destination).map_or(0, |site| site.threads)
+    fn connections(&self, destination: &Destination) -> usize {
+        self.sites.get(destination).map_or(0, |site| site.connections)
     }
 
     fn missing(&self, destination: &Destination, now: Instant) -> usize {
-        self.deserved(destination, now).saturating_sub(self.threads(destination))
+        self.deserved(destination, now).saturating_sub(self.connections(destination))
     }
 
     /// Gives a destination what it deserves, as far as it is free; for the rest it stands in
@@ -429,31 +436,32 @@ impl Schedule {
 
     /// Returns whether it was not there before.
     fn stand_in_line(&mut self, destination: &Destination, now: Instant) -> bool {
-        let (missing, threads) = (self.missing(destination, now), self.threads(destination));
+        let (missing, connections) =
+            (self.missing(destination, now), self.connections(destination));
         let waiting = &mut self.line_mut(destination.channel).waiting;
         if missing == 0 {
             waiting.remove(destination);
             return false;
         }
         let new = !waiting.contains(destination);
-        waiting.set(destination, threads);
+        waiting.set(destination, connections);
         new
     }
 
     fn start(&mut self, destination: &Destination, now: Instant) -> bool {
-        let served = self.threads(destination) > 0;
+        let served = self.connections(destination) > 0;
         let asker = if served { Asker::Served } else { Asker::Newcomer };
         let Some(start) = self.slots.start(destination, asker, now) else { return false };
-        self.sites.entry(destination.clone()).or_default().threads += 1;
+        self.sites.entry(destination.clone()).or_default().connections += 1;
         self.rank(destination);
         self.orders.starts.push(start);
         true
     }
 
-    fn release(&mut self, thread: ConnectionId) -> Option<Destination> {
-        let destination = self.slots.end(thread)?.destination;
+    fn release(&mut self, connection: ConnectionId) -> Option<Destination> {
+        let destination = self.slots.end(connection)?.destination;
         let site = self.sites.get_mut(&destination)?;
-        site.threads -= 1;
+        site.connections -= 1;
         if site.recalled > 0 {
             site.recalled -= 1;
             self.lines[usize::from(destination.channel.0)].recalled -= 1;
@@ -465,9 +473,9 @@ impl Schedule {
     fn rank(&mut self, destination: &Destination) {
         let Some(site) = self.sites.get(destination) else { return };
         let line = &mut self.lines[usize::from(destination.channel.0)];
-        match site.threads - site.recalled {
+        match site.connections - site.recalled {
             0 => line.holding.remove(destination),
-            threads => line.holding.set(destination, threads),
+            connections => line.holding.set(destination, connections),
         }
     }
 
@@ -483,7 +491,7 @@ impl Schedule {
     }
 
     fn forget_if_quiet(&mut self, destination: &Destination) {
-        let quiet = |site: &Site| site.ready == 0 && site.threads == 0;
+        let quiet = |site: &Site| site.ready == 0 && site.connections == 0;
         if self.sites.get(destination).is_some_and(quiet) {
             self.sites.remove(destination);
         }
@@ -498,11 +506,12 @@ impl Schedule {
     }
 }
 
-/// A thread that waits longer for its first answer, connecting included, serves a slow destination.
+/// A connection that waits longer for its first answer, connecting included, serves a slow
+/// destination.
 const SLOW: Duration = Duration::from_secs(5);
 /// Hosts with a limit of their own: each is looked up whenever its host is served.
 pub const MAX_HOST_LIMITS: usize = 1_000;
-/// It has one of so many threads.
+/// It has one of so many connections.
 const SLOW_SHARE: usize = 10;
 
 /// The same address as a route may also name it.

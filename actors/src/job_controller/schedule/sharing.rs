@@ -52,8 +52,8 @@ impl Schedule {
         here.filter(waits).collect()
     }
 
-    /// Asks threads back from whoever has most: for newcomers in line, one more so that the next of
-    /// them finds it free, and else for the first in line who has fewer.
+    /// Asks connections back from whoever has most: for newcomers in line, one more so that the
+    /// next of them finds it free, and else for the first in line who has fewer.
     pub(super) fn recall(&mut self, channel: ChannelId, now: Instant) {
         if self.slots.lane(channel).frozen {
             return;
@@ -65,20 +65,22 @@ impl Schedule {
         self.ask_richest(channel, (newcomers + 1).saturating_sub(coming), 0);
 
         let line = self.line(channel);
-        let Some((first, threads)) = line.waiting.poorest().filter(|(_, threads)| *threads > 0)
+        let Some((first, connections)) =
+            line.waiting.poorest().filter(|(_, connections)| *connections > 0)
         else {
             return;
         };
         let most = line.holding.richest().map_or(0, |(_, most)| most);
-        let fair = (most.saturating_sub(threads) / 2).min(self.missing(first, now));
+        let fair = (most.saturating_sub(connections) / 2).min(self.missing(first, now));
         let kept = usize::from(free == 0);
         let coming = self.slots.free(channel, Asker::Served) + line.recalled;
-        self.ask_richest(channel, (fair + kept).saturating_sub(coming), threads);
+        self.ask_richest(channel, (fair + kept).saturating_sub(coming), connections);
     }
 
-    /// Asks back `threads`, each from the one with most, as long as that has two more than `poorest`.
-    fn ask_richest(&mut self, channel: ChannelId, threads: usize, poorest: usize) {
-        for _ in 0..threads {
+    /// Asks back `connections`, each from the one with most, as long as that has two more than
+    /// `poorest`.
+    fn ask_richest(&mut self, channel: ChannelId, connections: usize, poorest: usize) {
+        for _ in 0..connections {
             let Some((richest, most)) = self.line(channel).holding.richest() else { return };
             if most <= poorest + 1 {
                 return;
@@ -143,7 +145,7 @@ impl Schedule {
             }
             let wanted = line.waiting.newcomers().take(AT_ONCE).count();
             let missing = wanted.saturating_sub(line.recalled);
-            for destination in self.oldest_threads(channel, missing, now) {
+            for destination in self.oldest_connections(channel, missing, now) {
                 self.ask_back(&destination);
             }
         }
@@ -160,28 +162,33 @@ impl Schedule {
         jobs.into_iter().map(|(_, channel, id)| (channel, id)).collect()
     }
 
-    /// Destinations with one thread that had their turn.
-    fn oldest_threads(&self, channel: ChannelId, most: usize, now: Instant) -> Vec<Destination> {
+    /// Destinations with one connection that had their turn.
+    fn oldest_connections(
+        &self,
+        channel: ChannelId,
+        most: usize,
+        now: Instant,
+    ) -> Vec<Destination> {
         if most == 0 {
             return Vec::new();
         }
         let holds = &self.line(channel).holding;
         self.slots
-            .threads()
+            .connections()
             .map(|(_, running)| running)
             .take_while(|running| running.since + TURN <= now)
             .map(|running| &running.destination)
             .filter(|destination| destination.channel == channel && holds.contains(destination))
-            .filter(|destination| self.threads(destination) == 1)
+            .filter(|destination| self.connections(destination) == 1)
             .take(most)
             .cloned()
             .collect()
     }
 }
 
-/// Threads that are asked back for newcomers at once, at most; the others follow with the ends
+/// Connections that are asked back for newcomers at once, at most; the others follow with the ends
 /// of these.
 const AT_ONCE: usize = 16;
 
-/// How long a thread may serve a destination that has no other while others have none.
+/// How long a connection may serve a destination that has no other while others have none.
 pub const TURN: Duration = Duration::from_secs(2);

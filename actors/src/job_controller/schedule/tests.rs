@@ -7,7 +7,7 @@ use relais_config::{Channel, channel::Program};
 use super::*;
 use crate::{ids::JobId, job_controller::suspension::FIRST};
 
-/// A schedule, and the threads that were started and have not ended.
+/// A schedule, and the connections that were started and have not ended.
 struct Engine {
     schedule: Schedule,
     running: BTreeMap<ConnectionId, Start>,
@@ -16,10 +16,10 @@ struct Engine {
 }
 
 /// A channel of the pool `P`: `maxjobs`, `max_client_threads`.
-fn channel(name: &str, maxjobs: usize, threads: usize) -> Channel {
+fn channel(name: &str, maxjobs: usize, connections: usize) -> Channel {
     Channel {
         maxjobs: maxjobs.try_into().unwrap(),
-        max_client_threads: threads.try_into().unwrap(),
+        max_client_threads: connections.try_into().unwrap(),
         pool: "P".to_owned(),
         ..Channel::new(name, name, Program::Lmtp)
     }
@@ -31,12 +31,12 @@ impl Engine {
         Self { schedule, running: BTreeMap::new(), retired: BTreeSet::new(), now: Instant::now() }
     }
 
-    /// Takes note of what was decided; returns how many threads of each host were started.
+    /// Takes note of what was decided; returns how many connections of each host were started.
     fn act(&mut self) -> (Vec<String>, Orders) {
         let orders = self.schedule.orders();
         for start in &orders.starts {
             assert!(!self.retired.contains(&start.job), "{start:?} in a job that ends");
-            self.running.insert(start.thread, start.clone());
+            self.running.insert(start.connection, start.clone());
         }
         self.retired.extend(orders.retired.iter().map(|retire| retire.job));
         let hosts = orders.starts.iter().map(|start| start.destination.host.to_string());
@@ -58,22 +58,23 @@ impl Engine {
         started
     }
 
-    /// The newest thread of `destination` gets an answer.
+    /// The newest connection of `destination` gets an answer.
     fn answered(&mut self, destination: &Destination) -> bool {
         let of = |start: &&Start| start.destination == *destination;
         let newest =
-            self.running.values().rev().find(of).map_or(ConnectionId(0), |start| start.thread);
+            self.running.values().rev().find(of).map_or(ConnectionId(0), |start| start.connection);
         self.schedule.reached(destination, newest, self.now)
     }
 
-    /// The oldest thread of `host` ends.
+    /// The oldest connection of `host` ends.
     fn end(&mut self, host: &str, ready: usize) -> (Vec<String>, Orders) {
-        let of = |(thread, start): (&ConnectionId, &Start)| {
-            (*start.destination.host == *host).then_some(*thread)
+        let of = |(connection, start): (&ConnectionId, &Start)| {
+            (*start.destination.host == *host).then_some(*connection)
         };
-        let thread = self.running.iter().find_map(of).unwrap_or_else(|| panic!("none of {host}"));
-        self.running.remove(&thread);
-        self.schedule.ended(thread, ready, self.now);
+        let connection =
+            self.running.iter().find_map(of).unwrap_or_else(|| panic!("none of {host}"));
+        self.running.remove(&connection);
+        self.schedule.ended(connection, ready, self.now);
         self.act()
     }
 
@@ -83,7 +84,7 @@ impl Engine {
         self.act()
     }
 
-    fn threads(&self, host: &str) -> usize {
+    fn connections(&self, host: &str) -> usize {
         self.running.values().filter(|start| *start.destination.host == *host).count()
     }
 
@@ -112,7 +113,7 @@ async fn a_channel_that_nobody_delivers_gets_no_thread() {
 
 #[tokio::test]
 async fn a_destination_gets_a_thread_for_each_threaddepth_entries_and_leaves_the_last_one() {
-    // ready, maxjobs, max_client_threads, job_limit; threads, jobs
+    // ready, maxjobs, max_client_threads, job_limit; connections, jobs
     let rows = [
         (1, 7, 10, 10, 1, 1),
         (10, 7, 10, 10, 1, 1),
@@ -123,10 +124,10 @@ async fn a_destination_gets_a_thread_for_each_threaddepth_entries_and_leaves_the
         (10_000, 7, 1, 10, 6, 6),
         (10_000, 1, 1, 1, 1, 1),
     ];
-    for (ready, maxjobs, threads, limit, want, jobs) in rows {
-        let mut engine = Engine::of(vec![channel("a", maxjobs, threads)], limit);
+    for (ready, maxjobs, connections, limit, want, jobs) in rows {
+        let mut engine = Engine::of(vec![channel("a", maxjobs, connections)], limit);
         let got = engine.wanted_widely(&to(0, "h"), ready);
-        assert_eq!((got, engine.jobs()), (want, jobs), "{ready} ready, {maxjobs} x {threads}");
+        assert_eq!((got, engine.jobs()), (want, jobs), "{ready} ready, {maxjobs} x {connections}");
         assert!(engine.wanted(&to(0, "h"), ready).is_empty(), "only once");
     }
 }
@@ -146,11 +147,11 @@ async fn files_per_job_ask_for_jobs_where_threads_would_do() {
 async fn a_fast_host_reaches_every_thread_within_a_few_messages_each() {
     let mut engine = Engine::of(vec![channel("a", 7, 10)], 10);
     engine.wanted(&to(0, "h"), 10_000);
-    assert_eq!(engine.threads("h"), 5, "to begin with");
+    assert_eq!(engine.connections("h"), 5, "to begin with");
     let mut rounds = 0;
-    while engine.threads("h") < 69 {
-        // Each thread delivers one message.
-        for _ in 0..engine.threads("h") {
+    while engine.connections("h") < 69 {
+        // Each connection delivers one message.
+        for _ in 0..engine.connections("h") {
             engine.answered(&to(0, "h"));
             engine.act();
         }
@@ -163,7 +164,7 @@ async fn a_fast_host_reaches_every_thread_within_a_few_messages_each() {
 async fn a_slow_host_leaves_nine_of_ten_threads_to_others() {
     let mut engine = Engine::of(vec![channel("a", 2, 10)], 10);
     engine.wanted(&to(0, "slow"), 10_000);
-    assert_eq!(engine.threads("slow"), 5, "nobody knows yet");
+    assert_eq!(engine.connections("slow"), 5, "nobody knows yet");
     engine.now += SLOW * 2;
     engine.answered(&to(0, "slow"));
     assert_eq!(engine.act().1.recalled, vec![to(0, "slow"); 3]);
@@ -175,7 +176,7 @@ async fn a_slow_host_leaves_nine_of_ten_threads_to_others() {
         engine.answered(&to(0, "slow"));
         assert_eq!(engine.act().1, Orders::default(), "it has what it deserves");
     }
-    assert_eq!(engine.threads("slow"), 2);
+    assert_eq!(engine.connections("slow"), 2);
     assert!(engine.schedule.standing(&to(0, "slow")).slow);
     assert_eq!(engine.wanted_widely(&to(0, "fast"), 10_000), 17, "at once, but for the last");
 }
@@ -187,7 +188,7 @@ async fn a_newcomer_is_served_at_once_and_the_next_one_finds_room_again() {
     engine.schedule.wanted(&to(0, "new"), 1, engine.now);
     let (started, orders) = engine.act();
     assert_eq!(started, ["new"]);
-    assert_eq!(orders.recalled, [to(0, "big")], "the last free thread is free again soon");
+    assert_eq!(orders.recalled, [to(0, "big")], "the last free connection is free again soon");
     let (started, orders) = engine.end("big", 9_000);
     assert!(started.is_empty() && orders.recalled.is_empty(), "{started:?}");
     assert_eq!(engine.wanted(&to(0, "newer"), 1), ["newer"]);
@@ -197,7 +198,7 @@ async fn a_newcomer_is_served_at_once_and_the_next_one_finds_room_again() {
 async fn destinations_with_long_lines_end_up_with_equal_shares() {
     let mut engine = Engine::of(vec![channel("a", 2, 10)], 10);
     engine.wanted_widely(&to(0, "first"), 10_000);
-    assert_eq!(engine.threads("first"), 19);
+    assert_eq!(engine.connections("first"), 19);
     engine.wanted_widely(&to(0, "second"), 10_000);
     engine.wanted_widely(&to(0, "small"), 1);
     for _ in 0..100 {
@@ -212,7 +213,8 @@ async fn destinations_with_long_lines_end_up_with_equal_shares() {
         engine.act();
         engine.tick(Duration::from_millis(250));
     }
-    let shares = (engine.threads("first"), engine.threads("second"), engine.threads("small"));
+    let shares =
+        (engine.connections("first"), engine.connections("second"), engine.connections("small"));
     assert!(shares.2 == 1 && shares.0.abs_diff(shares.1) <= 1, "{shares:?}");
     assert_eq!(shares.0 + shares.1 + shares.2, 19, "one is left for who comes next");
 }
@@ -223,7 +225,7 @@ async fn where_everybody_has_one_thread_they_take_turns() {
     for host in ["a", "b", "c", "d"] {
         engine.wanted(&to(0, host), 1_000);
     }
-    assert_eq!((engine.threads("a"), engine.threads("b")), (1, 1));
+    assert_eq!((engine.connections("a"), engine.connections("b")), (1, 1));
     assert_eq!(engine.schedule.contended().len(), 1);
     assert_eq!(engine.tick(TURN / 2).1, Orders::default(), "their time is not over");
     let (_, orders) = engine.tick(TURN / 2);
@@ -245,9 +247,9 @@ async fn twenty_thousand_hosts_with_a_message_each_are_served_in_the_order_they_
         order.append(&mut engine.wanted(&to(0, host), 1));
     }
     assert_eq!(order.len(), 70);
-    while let Some((thread, start)) = engine.running.pop_first() {
+    while let Some((connection, start)) = engine.running.pop_first() {
         engine.schedule.wanted(&start.destination, 0, engine.now);
-        engine.schedule.ended(thread, 0, engine.now);
+        engine.schedule.ended(connection, 0, engine.now);
         order.append(&mut engine.act().0);
     }
     assert!(order == hosts && engine.schedule.sites.is_empty());
@@ -261,25 +263,29 @@ async fn channels_of_a_pool_share_its_slots() {
         6,
         "a slot is left for the other channel"
     );
-    assert_eq!(engine.wanted_widely(&to(1, "y"), 10_000), 1, "and a thread for its other hosts");
+    assert_eq!(
+        engine.wanted_widely(&to(1, "y"), 10_000),
+        1,
+        "and a connection for its other hosts"
+    );
     let (_, orders) = engine.tick(Duration::from_millis(250));
     assert_eq!(orders.retired, [], "asked already");
     assert_eq!(engine.retired.len(), 1, "three slots and one become two each");
     let retiring = *engine.retired.first().unwrap();
     let of_job = engine.running.iter().filter(|(_, start)| start.job == retiring);
-    let threads: Vec<_> = of_job.map(|(thread, _)| *thread).collect();
-    for thread in threads {
-        engine.running.remove(&thread);
-        engine.schedule.ended(thread, 9_000, engine.now);
+    let connections: Vec<_> = of_job.map(|(connection, _)| *connection).collect();
+    for connection in connections {
+        engine.running.remove(&connection);
+        engine.schedule.ended(connection, 9_000, engine.now);
         engine.act();
     }
     let jobs = |channel| engine.schedule.slots().lane(ChannelId(channel)).jobs();
     assert_eq!((jobs(0), jobs(1)), (2, 2));
     engine.end("x", 9_000);
     assert_eq!(
-        (engine.threads("x"), engine.threads("y")),
+        (engine.connections("x"), engine.connections("y")),
         (3, 3),
-        "and one thread is free in each"
+        "and one connection is free in each"
     );
 }
 
@@ -333,7 +339,7 @@ async fn a_host_that_bears_a_few_connections_is_not_pressed_for_more() {
     let mut engine = Engine::of(vec![channel("a", 7, 10)], 10);
     let host = to(0, "h");
     engine.wanted_widely(&host, 300);
-    assert_eq!(engine.threads("h"), 30);
+    assert_eq!(engine.connections("h"), 30);
     // The last ten are refused, the others go on.
     for _ in 0..10 {
         engine.schedule.troubled(&host, down(), engine.now);
@@ -341,7 +347,7 @@ async fn a_host_that_bears_a_few_connections_is_not_pressed_for_more() {
     }
     engine.answered(&host);
     engine.act();
-    assert_eq!(engine.threads("h"), 21, "one more is tried, with an answer");
+    assert_eq!(engine.connections("h"), 21, "one more is tried, with an answer");
 }
 
 #[tokio::test]
@@ -364,7 +370,7 @@ async fn a_limit_that_is_lowered_ends_jobs_and_one_that_is_raised_starts_them() 
     engine.schedule.limit(0, 10, engine.now);
     assert_eq!(engine.schedule.maxjobs(ChannelId(0), 4, engine.now), 2);
     engine.act();
-    assert_eq!(engine.threads("h"), 7);
+    assert_eq!(engine.connections("h"), 7);
 }
 
 #[actix_rt::test]
@@ -402,9 +408,9 @@ async fn what_is_said_of_a_destination_that_does_not_move() {
         engine.wanted(&to(0, host), 50);
     }
     let last = engine.schedule.standing(&to(0, "last"));
-    assert_eq!((last.ready, last.threads, last.jobs, last.behind), (50, 0, 0, Some(1)));
+    assert_eq!((last.ready, last.connections, last.jobs, last.behind), (50, 0, 0, Some(1)));
     let first = engine.schedule.standing(&to(0, "x"));
-    assert_eq!((first.threads, first.jobs, first.window), (1, 1, 5));
+    assert_eq!((first.connections, first.jobs, first.window), (1, 1, 5));
     engine.schedule.troubled(&to(0, "x"), down(), engine.now);
     let suspension = engine.schedule.standing(&to(0, "x")).suspension.unwrap();
     assert_eq!((suspension.failures, suspension.until), (1, engine.now + FIRST));
@@ -426,7 +432,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0u8..12, 0usize..80).prop_map(|(d, ready)| Step::Wanted(d, ready)),
-        4 => (0usize..64, 0usize..40).prop_map(|(thread, ready)| Step::End(thread, ready)),
+        4 => (0usize..64, 0usize..40).prop_map(|(connection, ready)| Step::End(connection, ready)),
         1 => (0u8..12).prop_map(Step::Troubled),
         2 => (0u8..12).prop_map(Step::Reached),
         2 => (0u64..3_000).prop_map(Step::Tick),
@@ -441,11 +447,11 @@ impl Engine {
         let at = |d: u8| to(u16::from(d) % 3, &d.to_string());
         match *step {
             Step::Wanted(d, ready) => self.schedule.wanted(&at(d), ready, self.now),
-            Step::End(thread, ready) => {
-                let index = thread % self.running.len().max(1);
-                if let Some(thread) = self.running.keys().nth(index).copied() {
-                    self.running.remove(&thread);
-                    self.schedule.ended(thread, ready, self.now);
+            Step::End(connection, ready) => {
+                let index = connection % self.running.len().max(1);
+                if let Some(connection) = self.running.keys().nth(index).copied() {
+                    self.running.remove(&connection);
+                    self.schedule.ended(connection, ready, self.now);
                 }
             }
             Step::Troubled(d) => drop(self.schedule.troubled(&at(d), down(), self.now)),
@@ -479,26 +485,26 @@ impl Engine {
             prop_assert!(lane.active() <= lane.maxjobs);
             prop_assert!(!lane.frozen || lane.active() == 0);
             for (id, job) in slots.jobs_of(channel) {
-                let threads = self.running.values().filter(|start| start.job == id).count();
-                prop_assert_eq!(threads, job.threads);
-                prop_assert!((1..=3).contains(&threads), "{} threads", threads);
+                let connections = self.running.values().filter(|start| start.job == id).count();
+                prop_assert_eq!(connections, job.connections);
+                prop_assert!((1..=3).contains(&connections), "{} connections", connections);
             }
         }
         for (destination, site) in &self.schedule.sites {
-            let threads = self.threads(&destination.host);
-            prop_assert_eq!(threads, site.threads);
+            let connections = self.connections(&destination.host);
+            prop_assert_eq!(connections, site.connections);
             let suspended = self.schedule.suspensions.get(destination).is_some();
             let free = slots.free(destination.channel, Asker::Newcomer);
             prop_assert!(
-                site.ready == 0 || threads > 0 || suspended || free == 0,
-                "{:?} waits while {} threads are free",
+                site.ready == 0 || connections > 0 || suspended || free == 0,
+                "{:?} waits while {} connections are free",
                 destination,
                 free
             );
         }
         for line in &self.schedule.lines {
             let of = |line: &Line| line.waiting.newcomers().cloned().collect::<Vec<_>>();
-            prop_assert!(of(line).iter().all(|newcomer| self.threads(&newcomer.host) == 0));
+            prop_assert!(of(line).iter().all(|newcomer| self.connections(&newcomer.host) == 0));
         }
         Ok(())
     }

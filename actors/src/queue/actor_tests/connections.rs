@@ -48,7 +48,7 @@ async fn a_channel_that_is_stopped_finishes_what_it_has_and_starts_nothing() {
     house.freeze(true).await;
     house.script.let_pass(1);
     house.until_done(first).await;
-    eventually("its thread ends", || house.script.threads() == 0).await;
+    eventually("its connection ends", || house.script.connections() == 0).await;
     later.push(house.post("two.test").await);
     a_while().await;
     assert_eq!(house.script.taken(), [first], "nothing more is handed out, nothing is started");
@@ -80,15 +80,15 @@ async fn limits_take_effect_at_once_upwards_and_at_message_boundaries_downwards(
     assert_eq!(house.tune(maxjobs(), 4).await, 1);
     eventually("four jobs", || house.script.in_hand() == 4).await;
     a_while().await;
-    assert_eq!(house.script.threads(), 4);
+    assert_eq!(house.script.connections(), 4);
 
     assert_eq!(house.tune(job_limit(), 2).await, 10);
     a_while().await;
     assert_eq!(house.script.in_hand(), 4, "what is in hand is not broken off");
     house.script.let_pass(4);
-    eventually("two jobs", || house.script.threads() == 2 && house.script.in_hand() == 2).await;
+    eventually("two jobs", || house.script.connections() == 2 && house.script.in_hand() == 2).await;
     a_while().await;
-    assert_eq!(house.script.threads(), 2);
+    assert_eq!(house.script.connections(), 2);
 
     assert_eq!(house.tune(job_limit(), 10).await, 2);
     eventually("four jobs again", || house.script.in_hand() == 4).await;
@@ -137,7 +137,7 @@ async fn a_drain_ends_when_nothing_is_in_hand_and_every_sender_is_told() {
     house.script.let_pass(1);
     let told = tokio::time::timeout(super::STEP * super::PATIENCE, drained).await;
     told.expect("the drain ends").unwrap();
-    assert_eq!(house.script.threads(), 0);
+    assert_eq!(house.script.connections(), 0);
     assert!(house.found(refused).await.is_none(), "its sender was told before the end");
     assert_eq!(house.log.count("a notice to the sender"), 1);
     assert_eq!(house.found(waits).await.unwrap().state.attempts(), 0, "it was not handed out");

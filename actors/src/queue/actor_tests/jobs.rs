@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
-    delivery::job::{EndJob, RunThread},
+    delivery::job::{EndJob, RunConnection},
     delivery::presence::Presence,
     queue::{Pull, Queue, Settle, Settled, Work},
     spool::open_recipients,
@@ -41,7 +41,7 @@ pub(super) struct Script {
     gate: RefCell<Option<Rc<Semaphore>>>,
     taken: RefCell<Vec<MessageId>>,
     in_hand: Cell<usize>,
-    threads: Cell<usize>,
+    connections: Cell<usize>,
 }
 
 /// A job.
@@ -95,14 +95,14 @@ impl Script {
         self.taken.borrow().clone()
     }
 
-    /// Messages that threads have taken and not dealt with.
+    /// Messages that connections have taken and not dealt with.
     pub(super) fn in_hand(&self) -> usize {
         self.in_hand.get()
     }
 
-    /// Threads now.
-    pub(super) fn threads(&self) -> usize {
-        self.threads.get()
+    /// Connections now.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.get()
     }
 }
 
@@ -116,8 +116,8 @@ impl Actor for StandIn {
     const NAME: &'static str = "job";
 }
 
-impl Handle<RunThread> for StandIn {
-    fn handle(&mut self, RunThread(presence): RunThread, _: &mut Ctx<Self>) {
+impl Handle<RunConnection> for StandIn {
+    fn handle(&mut self, RunConnection(presence): RunConnection, _: &mut Ctx<Self>) {
         let (queue, script) = (self.queue.clone(), self.script.clone());
         let ended = self.ended.subscribe();
         actix::spawn(async move {
@@ -139,13 +139,13 @@ async fn serve(
     presence: &Presence,
     mut ended: watch::Receiver<bool>,
 ) {
-    let _thread = Counted::one(&script.threads);
-    let (thread, destination) = (presence.thread, presence.destination.clone());
+    let _thread = Counted::one(&script.connections);
+    let (connection, destination) = (presence.connection, presence.destination.clone());
     let mut settled = None;
     loop {
         if *ended.borrow() {
             if let Some(settled) = settled {
-                queue.tell(Settle { thread, destination, settled });
+                queue.tell(Settle { connection, destination, settled });
             }
             return;
         }
@@ -153,7 +153,7 @@ async fn serve(
         let pulled = destination.clone();
         let settled_before = settled.take();
         let pull =
-            Pull { thread, destination: pulled, settled: settled_before, ahead: false, reply };
+            Pull { connection, destination: pulled, settled: settled_before, ahead: false, reply };
         queue.tell(pull);
         let work = tokio::select! {
             biased;
@@ -166,7 +166,7 @@ async fn serve(
         let Some(work) = work else { return };
         let done = deal_with(script, &destination.host, work).await;
         if done.attempt.trouble.is_some() {
-            queue.tell(Settle { thread, destination, settled: done });
+            queue.tell(Settle { connection, destination, settled: done });
             return;
         }
         settled = Some(done);
@@ -214,6 +214,7 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
     let reached = open_recipients(work.entry.open).zip(&attempt.outcomes);
     let reached = reached.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));
     let tells = matches!(deed, Deed::DeliverAndTell | Deed::TellOfFirst);
-    let good_news = if tells { reached.fold(0, |all, (index, _)| all | 1 << index) } else { 0 };
-    Settled { entry: work.entry, attempt, counts, good_news }
+    let success_notices =
+        if tells { reached.fold(0, |all, (index, _)| all | 1 << index) } else { 0 };
+    Settled { entry: work.entry, attempt, counts, success_notices }
 }
