@@ -159,10 +159,15 @@ impl Meter {
 
     /// Says that a message of this type is being handled for as long as the returned value lives.
     pub fn handling<M: 'static>(&self) -> Busy {
+        self.count::<M>();
+        self.busy()
+    }
+
+    /// Counts a message of this type whose time is measured together with others.
+    pub fn count<M: 'static>(&self) {
         if let Some(counter) = self.counter::<M>() {
             counter.inc();
         }
-        self.busy()
     }
 
     /// Measures work that no message asked for: a timer, a poll.

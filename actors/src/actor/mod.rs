@@ -20,6 +20,7 @@ mod shell;
 mod tests;
 mod watch;
 
+pub(crate) use self::shell::Parcel;
 pub use self::{
     ground::Ground,
     mailbox::{Gone, Mailbox, WeakMailbox},

@@ -77,7 +77,7 @@ pub(super) type Held = Option<Box<dyn Any + Send>>;
 
 /// A message on its way. It counts as waiting from the moment it is sent to the moment it is
 /// handled, or thrown away with the mailbox of an actor that died.
-pub(super) struct Parcel<M> {
+pub(crate) struct Parcel<M> {
     message: M,
     sent: Instant,
     waiting: Waiting,
@@ -112,13 +112,14 @@ impl<A: Actor> Shell<A> {
 }
 
 impl<M> Parcel<M> {
-    pub(super) fn new(message: M, meter: &Meter) -> Self {
+    /// A message that is sent now, outside of actix, too.
+    pub(crate) fn new(message: M, meter: &Meter) -> Self {
         meter.sent();
         Self { message, sent: Instant::now(), waiting: Waiting(meter.clone()) }
     }
 
     /// The message, which stops waiting `now`.
-    fn open(self, now: Instant) -> M {
+    pub(crate) fn open(self, now: Instant) -> M {
         self.waiting.0.waited(now.saturating_duration_since(self.sent));
         self.message
     }

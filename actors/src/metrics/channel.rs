@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counters::{Event, Volume},
-    level,
+    level::level,
 };
 
 /// What one channel holds. A *message* is an entry here, as in [`Event`].

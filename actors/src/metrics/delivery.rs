@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::level;
+use super::level::level;
 
 /// What one pool holds. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ mod channel;
 mod counters;
 mod delivery;
 mod exposition;
+mod level;
 mod notices;
 mod process;
 mod service;
@@ -31,6 +32,7 @@ pub use delivery::{
     DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
 };
 pub use exposition::Format;
+pub use level::level;
 pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{Admission, ServiceMeter, WorkerState};
 
@@ -62,11 +64,6 @@ pub struct Metrics {
     pub notices: NoticeMeter,
     /// Log lines thrown away because nobody took them.
     pub log_lines_lost: Counter,
-}
-
-/// What a gauge shows for a count; the most it can for one that is larger still.
-pub fn level(count: impl TryInto<i64>) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
 }
 
 /// The values that labels may take.

@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::level;
+use super::level::level;
 
 /// The figures of the process, taken anew at each scrape.
 #[derive(Debug, Default)]

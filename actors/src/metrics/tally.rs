@@ -13,7 +13,7 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
-use super::level;
+use super::level::level;
 
 /// Counts up, like a counter, but is exposed with the type `unknown`.
 ///

@@ -2,13 +2,20 @@
 
 use std::{
     io,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc,
+        mpsc::{SendError, Sender},
+    },
 };
 
 use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
-use super::{threads::Threads, writer::Work};
+use super::{
+    threads::Threads,
+    work::{Deliver, SpillSlot, Work},
+};
+use crate::actor::{Meter, Parcel};
 
 /// A handle on the store; cheap to clone. Bounded: see [`Refused`].
 #[derive(Clone, Debug)]
@@ -25,48 +32,33 @@ pub enum Refused {
     Unknown,
 }
 
-/// A delivery on its way, and the one who waits for it.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) delivery: Delivery,
-    pub(super) answer: oneshot::Sender<Vec<Answer>>,
-    /// Released when the delivery is done, also when nobody waits for it any more.
-    pub(super) permit: OwnedSemaphorePermit,
-}
-
 #[derive(Debug)]
 struct Shared {
-    writer: std::sync::mpsc::Sender<Work>,
+    writer: Sender<Parcel<Work>>,
+    meter: Meter,
     threads: Threads,
     spill: SpillSlot,
     permits: Arc<Semaphore>,
     limit: usize,
 }
 
-/// Where large messages wait, while the partition is there. All clones are one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SpillSlot(Arc<RwLock<Option<SpillDir>>>);
-
-impl SpillSlot {
-    pub(super) fn set(&self, dir: Option<SpillDir>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = dir;
-    }
-
-    fn get(&self) -> Option<SpillDir> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+impl Shared {
+    fn send(&self, work: Work) -> Result<(), SendError<Parcel<Work>>> {
+        self.writer.send(Parcel::new(work, &self.meter))
     }
 }
 
 impl Deliveries {
     /// `limit`: deliveries at once.
     pub(super) fn new(
-        writer: std::sync::mpsc::Sender<Work>,
+        writer: Sender<Parcel<Work>>,
+        meter: Meter,
         threads: Threads,
         spill: SpillSlot,
         limit: usize,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(limit));
-        Self(Arc::new(Shared { writer, threads, spill, permits, limit }))
+        Self(Arc::new(Shared { writer, meter, threads, spill, permits, limit }))
     }
 
     /// Delivers one message; an answer for each recipient, in order. Every 250 is durable. The
@@ -74,22 +66,24 @@ impl Deliveries {
     pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Answer>, Refused> {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { delivery, answer, permit };
-        self.0.writer.send(Work::Deliver(pending)).map_err(|_| Refused::Busy)?;
+        let deliver = Deliver { delivery, answer, permit };
+        self.0.send(Work::Deliver(deliver)).map_err(|_| Refused::Busy)?;
         answered.await.map_err(|_| Refused::Unknown)
     }
 
     /// Makes a mailbox; `false`: it was there already.
     pub async fn create(&self, name: MailboxName) -> io::Result<bool> {
         let (answer, answered) = oneshot::channel();
-        self.0.writer.send(Work::Create(name, answer)).map_err(io::Error::other)?;
+        self.0
+            .send(Work::Create(name, answer))
+            .map_err(|_| io::Error::other("the store is gone"))?;
         answered.await.map_err(io::Error::other)?
     }
 
     /// A message that is coming in could not be written, this many octets of it.
     pub(crate) fn spill_failed(&self, error: io::Error, octets: u64) {
         // If it is gone, the engine ends.
-        let _ = self.0.writer.send(Work::SpillFailed(error, octets));
+        let _ = self.0.send(Work::SpillFailed(error, octets));
     }
 
     /// Deliveries waiting or under way.
@@ -114,7 +108,7 @@ impl Deliveries {
     pub(super) fn close(&self) {
         self.0.permits.close();
         // If it is gone already, it has nothing to finish.
-        let _ = self.0.writer.send(Work::Stop);
+        let _ = self.0.send(Work::Stop);
     }
 }
 
@@ -130,7 +124,8 @@ mod tests {
     async fn more_deliveries_than_fit_are_refused_and_not_queued() {
         let (writer, work) = std::sync::mpsc::channel();
         let threads = Threads::new("test", 1).expect("a thread");
-        let deliveries = Deliveries::new(writer, threads, SpillSlot::default(), 2);
+        let deliveries =
+            Deliveries::new(writer, Meter::default(), threads, SpillSlot::default(), 2);
         let empty = || Delivery { body: Body::Whole(Vec::new()), recipients: Vec::new() };
         for _ in 0..2 {
             let deliveries = deliveries.clone();

@@ -7,6 +7,7 @@
 
 mod deliveries;
 mod threads;
+mod work;
 mod writer;
 
 use std::{
@@ -16,23 +17,18 @@ use std::{
 };
 
 use actix::Message;
-use relais_channels::mailbox::{self, Answer, Delivery, MailboxName, PartitionError};
+use relais_channels::mailbox::{self, MailboxName, PartitionError};
 use tracing::error;
 
-use deliveries::SpillSlot;
 pub use deliveries::{Deliveries, Refused};
 use threads::Threads;
+use work::SpillSlot;
 pub(crate) use writer::AWAY;
 
 use crate::{
     actor::{Actor, Ctx, Handle, Later},
     metrics::Metrics,
 };
-
-/// Delivers one message; an answer for each recipient, in order. Every 250 is durable.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Answer>, Refused>")]
-pub struct Deliver(pub Delivery);
 
 /// Makes a mailbox; `false`: it was there already.
 #[derive(Debug, Message)]
@@ -43,11 +39,6 @@ pub struct CreateMailbox(pub MailboxName);
 #[derive(Debug, Message)]
 #[rtype(result = "io::Result<Vec<(String, String)>>")]
 pub struct ListMailboxes;
-
-/// Asks for the handle that sessions use.
-#[derive(Debug, Message)]
-#[rtype(result = "Deliveries")]
-pub struct Access;
 
 /// Refuses what is new, finishes what has been taken, and makes the mailboxes durable. The actor
 /// stops afterwards.
@@ -77,8 +68,10 @@ impl Store {
         let threads = Threads::new("spill", SPILL_THREADS)
             .map_err(|source| PartitionError::Io { path: config.path.clone(), source })?;
         let spill = SpillSlot::default();
-        let (writer, thread) = writer::start(config, host, known, metrics, &spill)?;
-        let deliveries = Deliveries::new(writer, threads, spill, MAX_IN_FLIGHT);
+        let meter = metrics.actors.of(Self::NAME);
+        let (writer, thread) =
+            writer::start(config, (host, known), (metrics, meter.clone()), &spill)?;
+        let deliveries = Deliveries::new(writer, meter, threads, spill, MAX_IN_FLIGHT);
         Ok(Self { root: config.path.clone(), deliveries, thread: Some(thread) })
     }
 
@@ -90,17 +83,6 @@ impl Store {
 
 impl Actor for Store {
     const NAME: &'static str = "store";
-}
-
-impl Handle<Deliver> for Store {
-    fn handle(
-        &mut self,
-        Deliver(delivery): Deliver,
-        _: &mut Ctx<Self>,
-    ) -> Later<Result<Vec<Answer>, Refused>> {
-        let deliveries = self.deliveries.clone();
-        Later::new(async move { deliveries.deliver(delivery).await })
-    }
 }
 
 impl Handle<CreateMailbox> for Store {
@@ -122,12 +104,6 @@ impl Handle<ListMailboxes> for Store {
     ) -> Later<io::Result<Vec<(String, String)>>> {
         let (deliveries, root) = (self.deliveries.clone(), self.root.clone());
         Later::new(async move { deliveries.blocking(move || mailbox::mailboxes(&root)).await? })
-    }
-}
-
-impl Handle<Access> for Store {
-    fn handle(&mut self, _: Access, _: &mut Ctx<Self>) -> Deliveries {
-        self.deliveries()
     }
 }
 

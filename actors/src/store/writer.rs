@@ -17,42 +17,29 @@ use relais_channels::{
     mail::Reply,
     mailbox::{Answer, Delivery, MailboxName, Partition, PartitionError, journal::Happening},
 };
-use tokio::sync::oneshot;
 use tracing::{error, info};
 
-use super::deliveries::{Pending, SpillSlot};
+use super::work::{Deliver, SpillSlot, Work};
 use crate::{
+    actor::{Meter, Parcel},
     metrics::{Metrics, StoreMeter, level},
     readiness::{Cause, Readiness},
 };
 
-/// What the thread can be asked for.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// To deliver a message.
-    Deliver(Pending),
-    /// To make a mailbox.
-    Create(MailboxName, oneshot::Sender<io::Result<bool>>),
-    /// To tell the operator that so many octets of a message that is coming in could not be written.
-    SpillFailed(io::Error, u64),
-    /// To end; what was asked for before is done first.
-    Stop,
-}
-
 /// Opens the partition and starts its thread. Without the partition, the thread waits for it.
 pub(super) fn start(
     config: &relais_config::Store,
-    host: &str,
-    known: &Path,
-    metrics: &Metrics,
+    (host, known): (&str, &Path),
+    (metrics, actor): (&Metrics, Meter),
     spill: &SpillSlot,
-) -> Result<(Sender<Work>, JoinHandle<()>), PartitionError> {
+) -> Result<(Sender<Parcel<Work>>, JoinHandle<()>), PartitionError> {
     let mut writer = Writer {
         config: config.clone(),
         host: host.to_owned(),
         known: known.to_owned(),
         readiness: metrics.readiness.clone(),
         meter: metrics.store.clone(),
+        actor,
         spill: spill.clone(),
         partition: None,
         looked: Instant::now(),
@@ -76,6 +63,7 @@ struct Writer {
     known: PathBuf,
     readiness: Readiness,
     meter: Option<StoreMeter>,
+    actor: Meter,
     spill: SpillSlot,
     /// Nothing while it is away.
     partition: Option<Opened>,
@@ -88,7 +76,7 @@ struct Opened {
 }
 
 impl Writer {
-    fn run(mut self, work: &Receiver<Work>) {
+    fn run(mut self, work: &Receiver<Parcel<Work>>) {
         let mut pending = Vec::new();
         loop {
             let mut next = match work.recv_timeout(LOOK) {
@@ -102,9 +90,13 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             };
-            while let Some(now) = next.take() {
-                match now {
-                    Work::Deliver(delivery) => pending.push(delivery),
+            let busy = self.actor.busy();
+            while let Some(parcel) = next.take() {
+                match parcel.open(Instant::now()) {
+                    Work::Deliver(delivery) => {
+                        self.actor.count::<Deliver>();
+                        pending.push(delivery);
+                    }
                     Work::Create(name, answer) => {
                         // Nobody may be waiting any more.
                         let _ = answer.send(self.create(&name));
@@ -125,6 +117,7 @@ impl Writer {
                 }
             }
             self.deliver(&mut pending);
+            drop(busy);
         }
     }
 
@@ -242,14 +235,14 @@ impl Writer {
     }
 
     /// Answers everybody after one sync.
-    fn deliver(&mut self, pending: &mut Vec<Pending>) {
+    fn deliver(&mut self, pending: &mut Vec<Deliver>) {
         if pending.is_empty() {
             return;
         }
         self.look();
         let mut answers = Vec::with_capacity(pending.len());
         let mut batch = Vec::with_capacity(pending.len());
-        for Pending { delivery, answer, permit } in pending.drain(..) {
+        for Deliver { delivery, answer, permit } in pending.drain(..) {
             batch.push(delivery);
             answers.push((answer, permit));
         }

@@ -20,7 +20,7 @@ use crate::{
     actor::{Ground, Meters},
     events::{lines::Lines, transaction},
     metrics::{Event, Labels, Metrics},
-    store::{Access, CreateMailbox, DrainStore, ListMailboxes, Store},
+    store::{CreateMailbox, DrainStore, ListMailboxes, Store},
 };
 
 fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
@@ -164,13 +164,13 @@ async fn refusals_come_after_the_data_with_the_codes_of_the_original() {
     let root = tempfile::tempdir().expect("a directory");
     let store = open(root.path(), Autocreate::No);
     let name = MailboxName::new("jdoe", "siroe.com", "").expect("a name");
+    let deliveries = store.deliveries();
     let store = Ground::new(Meters::default(), Box::new(|_| ())).start(store);
     assert!(store.ask(CreateMailbox(name.clone())).await.expect("alive").expect("room"));
     assert!(!store.ask(CreateMailbox(name)).await.expect("alive").expect("room"));
     let listed = store.ask(ListMailboxes).await.expect("alive").expect("readable");
     assert_eq!(listed, [("siroe.com".to_owned(), "jdoe".to_owned())]);
 
-    let deliveries = store.ask(Access).await.expect("alive");
     let mut intake = intake(deliveries, false);
     let to = [rcpt_to("amy", 0), rcpt_to("jdoe+New", 1)];
     let replies = receive(&mut intake, &to, &[b"\r\n"]).await;

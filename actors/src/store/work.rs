@@ -1,0 +1,45 @@
+//! What the thread of the store is asked for.
+
+use std::{
+    io,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// What the thread can be asked for.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// To deliver a message.
+    Deliver(Deliver),
+    /// To make a mailbox.
+    Create(MailboxName, oneshot::Sender<io::Result<bool>>),
+    /// To tell the operator that so many octets of a message that is coming in could not be written.
+    SpillFailed(io::Error, u64),
+    /// To end; what was asked for before is done first.
+    Stop,
+}
+
+/// A delivery on its way, and the one who waits for it.
+#[derive(Debug)]
+pub(super) struct Deliver {
+    pub(super) delivery: Delivery,
+    pub(super) answer: oneshot::Sender<Vec<Answer>>,
+    /// Released when the delivery is done, also when nobody waits for it any more.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// Where large messages wait, while the partition is there. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SpillSlot(Arc<RwLock<Option<SpillDir>>>);
+
+impl SpillSlot {
+    pub(super) fn set(&self, dir: Option<SpillDir>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = dir;
+    }
+
+    pub(super) fn get(&self) -> Option<SpillDir> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
