@@ -203,17 +203,17 @@ impl Value {
 /// Makes the changes, sorted by their keys as the items are; says whether there were any to make.
 pub(crate) fn merge(items: &mut Vec<Item>, changes: Vec<(Key, Option<Value>)>) -> bool {
     let mut old = std::mem::take(items).into_iter().peekable();
-    let mut changed = false;
+    let mut differs = false;
     for (key, value) in changes {
         while let Some(item) = old.next_if(|item| item.key < key) {
             items.push(item);
         }
         let replaced = old.next_if(|item| item.key == key);
-        changed |= replaced.as_ref().map(|item| &item.value) != value.as_ref();
+        differs |= replaced.as_ref().map(|item| &item.value) != value.as_ref();
         items.extend(value.map(|value| Item { key, value }));
     }
     items.extend(old);
-    changed
+    differs
 }
 
 /// Cuts items into pieces for a block each. In the last block of a class most of what is new comes

@@ -222,15 +222,15 @@ impl Store {
             let mut until = |fence: Key| {
                 std::iter::from_fn(|| changes.next_if(|(key, _)| *key <= fence)).collect()
             };
-            let mut changed = merge(&mut block.items, until(block.fence));
+            let mut differs = merge(&mut block.items, until(block.fence));
             let mut gone = None;
-            if changed && block.is_sparse() {
+            if differs && block.is_sparse() {
                 let next = Block::of(tree, &behind(block.fence))?;
                 gone = Some(std::mem::replace(&mut block.fence, next.fence));
                 block.items.extend(next.items);
-                changed |= merge(&mut block.items, until(block.fence));
+                differs |= merge(&mut block.items, until(block.fence));
             }
-            if changed {
+            if differs {
                 block.save(tree, gone)?;
             }
         }

@@ -151,7 +151,9 @@ fn a_damaged_block_is_an_error_and_not_a_panic() {
         .map(|_| super::block::Item { key: key(&mut chance), value: value(&mut chance) })
         .collect();
     items.sort_by_key(|item| item.key);
-    items.iter_mut().for_each(|item| item.key[0] = 0);
+    for item in &mut items {
+        item.key[0] = 0;
+    }
     let block = encode_block(&items);
     for at in 0..block.len() {
         let read = Items::of(&items[0].key, &block[..at], None).count();
