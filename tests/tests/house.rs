@@ -236,8 +236,6 @@ const IN_CIRCLES: &[&str] = &[
     "actors/src/metrics/process.rs",
     "actors/src/metrics/service.rs",
     "actors/src/metrics/tally.rs",
-    "actors/src/notary/mod.rs",
-    "actors/src/notary/rounds.rs",
     "actors/src/queue/tracker/line.rs",
     "actors/src/queue/tracker/mod.rs",
     "actors/src/queue/tracker/rest.rs",

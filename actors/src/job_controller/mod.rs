@@ -175,11 +175,11 @@ impl JobController {
         }
     }
 
-    fn troubled(&mut self, destination: &Destination, reply: Reply, now: Instant) {
+    fn troubled(&mut self, destination: &Destination, reply: &Reply, now: Instant) {
         if let Some(wait) = self.schedule.troubled(destination, reply.clone(), now) {
             let (channel, host) = (self.name(destination), &destination.host);
             let until = Timestamp::now().after(wait);
-            DestinationSuspended { channel, host, until, reply: &reply }.emit();
+            DestinationSuspended { channel, host, until, reply }.emit();
         }
     }
 
@@ -215,7 +215,7 @@ impl Handle<DestinationEvent> for JobController {
             }
             DestinationEvent::Troubled { destination, reply } => {
                 // Nothing becomes free by this: there is nothing to be carried out.
-                return self.troubled(&destination, reply, now);
+                return self.troubled(&destination, &reply, now);
             }
             DestinationEvent::Reached { destination, connection } => {
                 if self.schedule.reached(&destination, connection, now) {

@@ -9,6 +9,7 @@
 
 mod grace;
 mod letter;
+mod parts;
 mod progress;
 mod replies;
 mod rounds;
@@ -18,59 +19,25 @@ pub mod timetable;
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    path::PathBuf,
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use relais_channels::{
-    dsn::{Kind, Templates},
-    mail::{MessageId, MessageIds},
-};
-use relais_config::notary::DoubleBounces;
+use relais_channels::{dsn::Kind, mail::MessageId};
 use tracing::warn;
 
-pub use self::letter::{Audience, audience_of_return, has_nowhere_to_go, question_of};
 use self::progress::Looked;
+pub use self::{
+    letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
+    parts::Parts,
+};
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
-    channel_table::Channels,
-    metrics::{Metrics, NoticeResult},
+    metrics::NoticeResult,
     queue::{Case, News, Noticed, Queue, SubscribeToNews, Told},
-    router::RouterHandle,
-    spool::{Place, Spool},
+    spool::Place,
     timestamp::now_ms,
 };
-
-/// What the notary works with.
-#[derive(Clone)]
-pub struct Parts {
-    /// Our official name.
-    pub host: Arc<str>,
-    /// Who signs, and gets copies.
-    pub postmaster: Arc<str>,
-    /// The language of those who name none.
-    pub language: Arc<str>,
-    /// Messages of more octets come back as their header.
-    pub content_return_limit: u64,
-    /// What becomes of notices that are refused themselves.
-    pub double_bounces: DoubleBounces,
-    /// The words.
-    pub templates: Arc<Templates>,
-    /// The channels of the configuration.
-    pub channels: Arc<Channels>,
-    /// Where messages are.
-    pub spool: Spool,
-    /// Where a sender lives.
-    pub router: RouterHandle,
-    /// Queue ids.
-    pub ids: Arc<MessageIds>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// The file that says up to when the rounds have looked, and whom they warned since.
-    pub looked: PathBuf,
-}
 
 /// A message, the record that has its recipients, and what there is to say of it. One that was routed
 /// again has several records.
@@ -253,7 +220,7 @@ impl Actor for Notary {
         let itself = ctx.mailbox().downgrade();
         self.queue.tell(SubscribeToNews(itself.outlet()));
         let (looked, queue) = (self.looked.clone(), self.queue.clone());
-        ctx.spawn(rounds::walk(self.parts.clone(), looked, queue, itself));
+        ctx.spawn(rounds::walk(self.parts.clone(), looked, queue, itself.outlet()));
     }
 }
 

@@ -28,13 +28,13 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::{
-    Notary, Parts,
+    Parts,
     grace::{GRACE, after},
     progress::Looked,
     timetable::{self, Due},
 };
 use crate::{
-    actor::{Mailbox, WeakMailbox},
+    actor::{Mailbox, Outlet},
     channel_table::{lowered, notices},
     ids::{ChannelId, Destination},
     queue::{Case, News, Queue, Reading, Reserve, Tracked},
@@ -42,12 +42,12 @@ use crate::{
     timestamp::now_ms,
 };
 
-/// Rounds for as long as the notary lives.
+/// Rounds for ever: the notary ends them with itself. What is due goes to `news`.
 pub(super) async fn walk(
     parts: Parts,
     looked: Rc<RefCell<Looked>>,
     queue: Mailbox<Queue>,
-    notary: WeakMailbox<Notary>,
+    news: Outlet<News>,
 ) {
     let room = Arc::new(Semaphore::new(UNDER_WAY));
     loop {
@@ -63,7 +63,7 @@ pub(super) async fn walk(
             next: None,
             room: room.clone(),
         };
-        let gone = round.go(&notary).await;
+        let gone = round.go(&news).await;
         // What follows is waiting, and costs nothing.
         let took = began.elapsed();
         let wait = match gone {
@@ -81,9 +81,6 @@ pub(super) async fn walk(
             }
         };
         sleep(wait).await;
-        if notary.upgrade().is_none() {
-            return;
-        }
     }
 }
 
@@ -112,7 +109,7 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    async fn go(&mut self, notary: &WeakMailbox<Notary>) -> Result<(), SpoolError> {
+    async fn go(&mut self, news: &Outlet<News>) -> Result<(), SpoolError> {
         let counts = self.parts.spool.counts();
         let channels = self.parts.channels.clone();
         for (id, channel) in channels.iter() {
@@ -128,7 +125,7 @@ impl Round<'_> {
                     let found = self.parts.spool.scan(&channel.name, class, after, PORTION).await?;
                     after = found.last().map(|entry| entry.cursor);
                     let ended = found.len() < PORTION;
-                    self.deal_with(id, found, reading, notary).await;
+                    self.deal_with(id, found, reading, news).await;
                     if ended {
                         break;
                     }
@@ -143,7 +140,7 @@ impl Round<'_> {
         channel: ChannelId,
         found: Vec<ScannedEntry>,
         reading: Reading,
-        notary: &WeakMailbox<Notary>,
+        news: &Outlet<News>,
     ) {
         let its = self.parts.channels.channel(channel);
         let (mut warnings, mut returns) = (Vec::new(), Vec::new());
@@ -196,9 +193,7 @@ impl Round<'_> {
         for case in &mut cases {
             case.room = self.room.clone().acquire_owned().await.ok();
         }
-        if let Some(notary) = notary.upgrade() {
-            notary.tell(News::Tell(cases));
-        }
+        news.tell(News::Tell(cases));
     }
 
     fn has_just_become_due(&self, entry: &ScannedEntry) -> bool {

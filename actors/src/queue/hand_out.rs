@@ -97,11 +97,11 @@ impl HandOut {
     }
 
     /// `destination` is to give back one connection: an idle one ends at once.
-    pub(super) fn recall(&mut self, destination: Destination) {
+    pub(super) fn recall(&mut self, destination: &Destination) {
         self.recalls.add(destination.clone());
-        let Some(idle) = self.idle.get_mut(&destination) else { return };
+        let Some(idle) = self.idle.get_mut(destination) else { return };
         let recalls = &mut self.recalls;
-        idle.retain(|(connection, _)| !recalls.dismiss(*connection, &destination));
+        idle.retain(|(connection, _)| !recalls.dismiss(*connection, destination));
     }
 
     /// Whether `connection`, which has nothing in hand, is to end now.
@@ -182,7 +182,7 @@ mod tests {
         drop(replies.pop());
         let fed = hand_out.take_idle(&a).map(|(connection, _)| connection);
         assert_eq!(fed, Some(ConnectionId(2)), "the last one has given up waiting");
-        hand_out.recall(a.clone());
+        hand_out.recall(&a);
         assert!(replies[0].try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Closed));
         assert!(!hand_out.dismiss(ConnectionId(1), &a), "one is enough");
         hand_out.contend([ChannelId(0)].into());

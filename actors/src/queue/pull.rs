@@ -114,7 +114,7 @@ impl Handle<ConnectionEnded> for Queue {
 impl Handle<Recall> for Queue {
     fn handle(&mut self, Recall(destinations): Recall, _: &mut Ctx<Self>) {
         for destination in destinations {
-            self.hand_out.recall(destination);
+            self.hand_out.recall(&destination);
         }
     }
 }

@@ -7,12 +7,12 @@ mod jobs;
 mod orders;
 mod senders;
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use relais_channels::{
     dsn::Templates,
-    mail::{MessageId, MessageIds, Notify},
+    mail::{Envelope, MessageId, MessageIds, Notify},
 };
 use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
 use tempfile::TempDir;
@@ -86,13 +86,7 @@ impl House {
         let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
 
         let settings = relais_config::Spool { min_free: MIN_FREE, ..config.spool.clone() };
-        let intake = Intake::default();
-        let opened = Spool::open(&dir.path().join("spool"), &settings, plan.disk).unwrap().0;
-        let spool = {
-            let intake = intake.clone();
-            opened.start(move |batch| intake.committed(batch)).unwrap()
-        };
-
+        let (spool, intake) = spool(&dir.path().join("spool"), &settings, plan.disk);
         let ids = Arc::new(MessageIds::after(MessageId(0), 0));
         let queue = ground.start(Queue::new(Parts {
             spool: spool.clone(),
@@ -172,12 +166,12 @@ impl House {
 
     /// The same, in another channel.
     async fn post_in(&self, channel: &str, host: &str, to: &[&str], notify: Notify) -> MessageId {
-        self.store(self.ids.next(), channel, host, to, notify, small()).await
+        self.store(envelope(self.ids.next(), channel, host, to, notify), small()).await
     }
 
     /// In the channel `stores`, as if it had come in when its id says.
     async fn post_as(&self, id: MessageId, host: &str, to: &[&str], notify: Notify) -> MessageId {
-        self.store(id, "stores", host, to, notify, small()).await
+        self.store(envelope(id, "stores", host, to, notify), small()).await
     }
 
     /// The same, in a file of its own.
@@ -185,19 +179,11 @@ impl House {
         let mut draft = self.spool.draft();
         draft.write(CONTENT).await.unwrap();
         let (id, to) = (self.ids.next(), ["bob@else.test"]);
-        self.store(id, "stores", host, &to, Notify::Unsaid, NewContent::Large(draft)).await
+        let envelope = envelope(id, "stores", host, &to, Notify::Unsaid);
+        self.store(envelope, NewContent::Large(draft)).await
     }
 
-    async fn store(
-        &self,
-        id: MessageId,
-        channel: &str,
-        host: &str,
-        to: &[&str],
-        notify: Notify,
-        content: NewContent,
-    ) -> MessageId {
-        let mut envelope = envelope(id, channel, host, to, notify);
+    async fn store(&self, mut envelope: Envelope, content: NewContent) -> MessageId {
         self.spool.append(&mut envelope, content).await.unwrap().id
     }
 
@@ -241,6 +227,13 @@ impl House {
     fn logged(&self, action: &str, id: MessageId) -> usize {
         self.log.count(&format!("action={action}|id={id}|"))
     }
+}
+
+fn spool(path: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> (Spool, Intake) {
+    let intake = Intake::default();
+    let door = intake.clone();
+    let opened = Spool::open(path, settings, disk).unwrap().0;
+    (opened.start(move |batch| door.committed(batch)).unwrap(), intake)
 }
 
 fn small() -> NewContent {

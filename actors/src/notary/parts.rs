@@ -1,0 +1,37 @@
+//! What the notary works with.
+
+use std::{path::PathBuf, sync::Arc};
+
+use relais_channels::{dsn::Templates, mail::MessageIds};
+use relais_config::notary::DoubleBounces;
+
+use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, spool::Spool};
+
+/// What the notary works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Our official name.
+    pub host: Arc<str>,
+    /// Who signs, and gets copies.
+    pub postmaster: Arc<str>,
+    /// The language of those who name none.
+    pub language: Arc<str>,
+    /// Messages of more octets come back as their header.
+    pub content_return_limit: u64,
+    /// What becomes of notices that are refused themselves.
+    pub double_bounces: DoubleBounces,
+    /// The words.
+    pub templates: Arc<Templates>,
+    /// The channels of the configuration.
+    pub channels: Arc<Channels>,
+    /// Where messages are.
+    pub spool: Spool,
+    /// Where a sender lives.
+    pub router: RouterHandle,
+    /// Queue ids.
+    pub ids: Arc<MessageIds>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The file that says up to when the rounds have looked, and whom they warned since.
+    pub looked: PathBuf,
+}
