@@ -12,8 +12,30 @@
 //! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `DescribeController`, `DestinationEvent`, `ExplainDestination`, `Freeze`, `ProbedAt`, `StopStarting`, `Tune` | `Pool`, `Queue` |
 //! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `ConnectionGone`, `OfferConnection`, `RetireJob`, `SetJobLimit` | `Job`, `Queue` |
 //! | [`Job`](delivery::job::Job) | system, its connections on worker arbiters | connections out, one for each destination | `EndJob`, `RunConnection` | `Queue`, `Pool` |
-//! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `Access`, `CreateMailbox`, `Deliver`, `DrainStore`, `ListMailboxes` | — |
+//! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `CreateMailbox`, `DrainStore`, `ListMailboxes` | — |
 //! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Guard`, `StandDown` | — |
+//!
+//! The rooms from the top of the house down; a room knows rooms below it only.
+//!
+//! | room | what it does | knows |
+//! | --- | --- | --- |
+//! | [`front`] | how connections come in, and what stands behind their sessions | actor, channel_table, events, ids, metrics, readiness, router, store, timestamp |
+//! | [`job_controller`] | decides what runs | actor, channel_table, delivery, events, ids, metrics, queue, timestamp |
+//! | [`delivery`] | carries it out: pools, jobs, couriers | actor, channel_table, events, ids, metrics, queue, rerouting |
+//! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
+//! | [`notary`] | tells senders | actor, channel_table, events, ids, metrics, queue, router, timestamp |
+//! | [`queue`] | what waits, and every change of its state | actor, channel_table, events, ids, metrics, timestamp |
+//! | [`rerouting`] | runs queued mail through the router again | channel_table, events, metrics, router, timestamp |
+//! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
+//! | [`router`] | recipient in; channel, address and next hop out | actor, channel_table, directory |
+//! | [`channel_table`] | the channels of the configuration, numbered | ids |
+//! | [`directory`] | users, groups, domains | actor |
+//! | [`ids`] | what actors name things by | — |
+//! | [`store`] | the mailboxes of this machine | actor, metrics, readiness |
+//! | [`metrics`] | every number that the engine shows | actor, readiness |
+//! | [`actor`] | what every actor is made of | — |
+//! | [`readiness`] | why mail is not taken | — |
+//! | [`timestamp`] | points in time | — |
 //!
 //! # Rules for messages
 //!

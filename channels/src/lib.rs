@@ -5,6 +5,18 @@
 //! Passive: nothing here is an actor, nothing here decides when something happens. Where a
 //! server has to ask the engine (may this recipient in? is this message safe now?) it asks an
 //! [`server::Intake`].
+//!
+//! The rooms from the top of the house down; a room knows rooms below it only.
+//!
+//! | room | what it does | knows |
+//! | --- | --- | --- |
+//! | [`client`] | hands messages to other hosts | mail, wire |
+//! | [`server`] | takes messages from other hosts | mail, wire |
+//! | [`dsn`] | writes notices to senders | mail |
+//! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
+//! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
+//! | [`wire`] | octets: lines, dots, replies | mail |
+//! | [`mail`] | the nouns, and the only grammar of each | — |
 
 pub mod client;
 pub mod disk;

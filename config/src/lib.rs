@@ -3,6 +3,18 @@
 //! Reads nothing but that file, and knows nothing of sockets, queues or actors. Four complete files
 //! lie in `examples/`; the one that is built in is [`STANDALONE`].
 //!
+//! The rooms from the top of the house down; a room knows rooms below it only.
+//!
+//! | room | what it does | knows |
+//! | --- | --- | --- |
+//! | `load` | reads a file, its sections and their checks | check, file, sections |
+//! | `show` | prints a configuration, and the reference page | check, file, sections |
+//! | `check` | what holds between sections, and what is not there yet | file, grammar, language, sections |
+//! | `sections` | a table of settings for each section of the file | file, language |
+//! | `language` | rewrite rules, mappings, templates, delivery options | file, grammar |
+//! | `file` | text to typed values, with every mistake at its place | grammar |
+//! | `grammar` | domains and next hops | — |
+//!
 //! The file is [RON](https://docs.rs/ron): sections in parentheses, maps in braces, lists in
 //! brackets, comments behind `//`. An optional field is given as it is, without `Some`. Times are
 //! `"10m"` or `"PT10M"`, sizes `"10MiB"` or a number of octets, relative paths lie below `data`.

@@ -370,4 +370,4 @@ const PRONOUNS: &[(&str, usize)] =
     &[("config", 10), ("channels", 24), ("actors", 77), ("engine", 20), ("tests", 21)];
 
 /// Crates whose heads draw their rooms.
-const DRAWN: &[&str] = &["engine"];
+const DRAWN: &[&str] = &["config", "channels", "actors", "engine"];

@@ -11,12 +11,9 @@ use super::{
     offer::Offer,
     policy::{Lost, Stage},
 };
-use crate::{
-    mail::{
-        Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, Reply, Return, SiteTrouble,
-        XQuota,
-    },
-    wire::xtext::Xtext,
+use crate::mail::{
+    Attempt, Enhanced, Notify, OriginalRecipient, Outcome, Peer, Reply, Return, SiteTrouble,
+    XQuota, xtext::Xtext,
 };
 
 /// A message to be handed over.

@@ -11,6 +11,7 @@ mod outcome;
 mod priority;
 mod reply;
 mod xquota;
+pub mod xtext;
 
 pub use address::{Address, AddressError, MAX_PATH, ReversePath};
 pub use content::Content;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::xtext::{self, Xtext};
+use super::xtext::{self, Xtext};
 
 /// Of one recipient: the parameter NOTIFY. The default is what a sender gets who says nothing:
 /// failures and delays, and no successes.

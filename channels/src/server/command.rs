@@ -9,12 +9,9 @@ use super::{
     Dialect, MailFrom, RcptTo,
     path::{Argument, PathError},
 };
-use crate::{
-    mail::{
-        Address, AddressError, Enhanced, Notify, OriginalRecipient, Reply, Return, ReversePath,
-        XQuota,
-    },
-    wire::xtext,
+use crate::mail::{
+    Address, AddressError, Enhanced, Notify, OriginalRecipient, Reply, Return, ReversePath, XQuota,
+    xtext,
 };
 
 /// A command whose syntax is right.

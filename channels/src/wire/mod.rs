@@ -7,4 +7,3 @@ pub mod replies;
 pub mod reply;
 pub mod stuff;
 pub mod text;
-pub mod xtext;
