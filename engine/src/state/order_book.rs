@@ -65,7 +65,7 @@ pub struct Line {
 }
 
 /// What is left to be done when the queue runs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Unfinished(Vec<(Key, Reason)>);
 
 impl Line {

@@ -1,0 +1,206 @@
+//! The floor of delivery: who finds out where mail goes, keeps what waits, decides what runs, and
+//! tells senders.
+
+use std::sync::Arc;
+
+use relais_actors::{
+    actor::{Ground, Mailbox},
+    channel_table::Channels,
+    delivery::{
+        parts::{JobParts, WorkSource},
+        pool::Pool,
+        progress::ConnectionProgress,
+    },
+    directory::{self, Source},
+    job_controller::{self, Freeze, JobController, PoolOutlets, PoolPart, QueueOutlets, Tune},
+    notary::{self, Notary},
+    queue::{Parts, Queue, SetMaxMessages},
+    rerouting::Rerouter,
+    router::{self, RouterHandle, Routes},
+};
+use relais_channels::dsn::{TemplateError, Templates};
+use relais_config::{Config, directory::Cache};
+
+use super::{error::StartError, ground::GroundFloor, spool::SpoolFloor};
+use crate::{
+    limits::{Named, Names, Saved},
+    state::stopped::Stopped,
+};
+
+/// What takes mail from the spool to the next hop.
+pub(super) struct DeliveryFloor {
+    pub(super) router: RouterHandle,
+    pub(super) queue: Mailbox<Queue>,
+    pub(super) notary: Mailbox<Notary>,
+    pub(super) controller: Mailbox<JobController>,
+    pub(super) progress: ConnectionProgress,
+    pub(super) rerouter: Rerouter,
+}
+
+impl DeliveryFloor {
+    /// Starts the actors; jobs run as soon as there is something to deliver.
+    pub(super) fn start(ground: &GroundFloor, below: &SpoolFloor) -> Result<Self, StartError> {
+        let router = start_router(&ground.config, &ground.actors)?;
+        let queue = start_queue(ground, below);
+        let parts = notary_parts(ground, below, &router)?;
+        let notary = ground.actors.start_vital("notary", Notary::new(parts, queue.clone()));
+        actix::spawn(below.unfinished.clone().go_on(queue.clone(), below.spool.clone()));
+        let rerouter = Rerouter {
+            channels: ground.channels.clone(),
+            spool: below.spool.clone(),
+            router: router.clone(),
+            metrics: ground.metrics.clone(),
+        };
+        let progress = ConnectionProgress::default();
+        let parts = JobParts {
+            host: ground.config.host.as_str().into(),
+            channels: ground.channels.clone(),
+            spool: below.spool.clone(),
+            work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
+            rerouter: rerouter.clone(),
+            placement: ground.placement.clone(),
+            ground: ground.actors.clone(),
+            metrics: ground.metrics.clone(),
+            progress: progress.clone(),
+        };
+        let controller = start_controller(ground, &queue, &parts)?;
+        Ok(Self { router, queue, notary, controller, progress, rerouter })
+    }
+}
+
+/// Starts what routes: a router, and the directory that it asks.
+pub(crate) fn start_router(config: &Config, ground: &Ground) -> Result<RouterHandle, StartError> {
+    let routes = Routes::new(config)?;
+    let directory = directory::start(Source::open(config)?, ground);
+    let limits = match &config.directory {
+        Some(relais_config::Directory::Ldap(ldap)) => ldap.cache,
+        _ => Cache::default(),
+    };
+    Ok(router::start(routes, limits, directory, ground))
+}
+
+fn notary_parts(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    router: &RouterHandle,
+) -> Result<notary::Parts, StartError> {
+    let GroundFloor { config, channels, metrics, .. } = ground;
+    let SpoolFloor { spool, ids, .. } = below;
+    Ok(notary::Parts {
+        host: config.host.as_str().into(),
+        postmaster: postmaster(config).into(),
+        language: config.notary.language.as_str().into(),
+        content_return_limit: config.notary.content_return_limit,
+        double_bounces: config.notary.double_bounces,
+        templates: Arc::new(notice_templates(config)?),
+        channels: channels.clone(),
+        spool: spool.clone(),
+        router: router.clone(),
+        ids: ids.clone(),
+        metrics: metrics.clone(),
+        looked: config.data.join("spool").join("looked"),
+    })
+}
+
+fn start_queue(ground: &GroundFloor, below: &SpoolFloor) -> Mailbox<Queue> {
+    let GroundFloor { config, channels, metrics, .. } = ground;
+    // A store without an MTA queues nothing.
+    let (max_messages, rebuild_parallel_channels) = config
+        .job_controller
+        .as_ref()
+        .map_or((0, 1), |c| (c.max_messages, c.rebuild_parallel_channels));
+    let queue = Queue::new(Parts {
+        spool: below.spool.clone(),
+        channels: channels.clone(),
+        intake: below.intake.clone(),
+        metrics: metrics.clone(),
+        max_messages,
+        rebuild_parallel_channels,
+    });
+    ground.actors.start_vital("queue", queue)
+}
+
+/// Starts the pools and the job controller: from now on jobs start, as far as operators have not
+/// said otherwise.
+fn start_controller(
+    ground: &GroundFloor,
+    queue: &Mailbox<Queue>,
+    parts: &JobParts,
+) -> Result<Mailbox<JobController>, StartError> {
+    let GroundFloor { config, channels, metrics, .. } = ground;
+    let stopped = Stopped::new(&config.data).load().map_err(StartError::Stopped)?;
+    let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
+    let pools = pools.map(|pool| {
+        let (name, job_limit) = (pool.name.clone(), pool.job_limit.get());
+        let its = Pool::new(job_limit, queue.outlet(), parts.clone());
+        let outlets = PoolOutlets::of(&parts.ground.start_vital(&format!("pool {name}"), its));
+        PoolPart { name, job_limit, keeps_last_slot: pool.keep_last_slot, outlets }
+    });
+    let controller = JobController::new(job_controller::Parts {
+        channels: channels.clone(),
+        pools: pools.collect(),
+        queue: QueueOutlets::of(queue),
+        metrics: metrics.clone(),
+    });
+    let controller = parts.ground.start_vital("job_controller", controller);
+    // These come before anything that the queue announces.
+    for channel in stopped {
+        tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
+        controller.tell(Freeze { channel, frozen: true });
+    }
+    restore_limits(config, channels, queue, &controller);
+    Ok(controller)
+}
+
+/// Limits that an operator saved stand above the configuration file, and are said to.
+fn restore_limits(
+    config: &Config,
+    channels: &Channels,
+    queue: &Mailbox<Queue>,
+    controller: &Mailbox<JobController>,
+) {
+    let saved = Saved::new(&config.data);
+    let path = saved.path().display().to_string();
+    let all = match saved.load() {
+        Ok(all) => all,
+        Err(error) => {
+            return tracing::warn!(path, %error, "saved limits cannot be read: the configuration's hold");
+        }
+    };
+    let known = Names { config, channels };
+    for (key, value) in all {
+        let read = known.find(&key).and_then(|named| Ok((named.read(&value)?, named)));
+        match read {
+            Ok((Some(number), named)) => {
+                if let Some(why) = known.idle(&named) {
+                    tracing::warn!(key, %value, path, why, "a saved limit does nothing");
+                }
+                tracing::info!(key, %value, path, "a saved limit stands above the configuration");
+                let number = usize::try_from(number).unwrap_or(usize::MAX);
+                match named {
+                    Named::MaxMessages => queue.tell(SetMaxMessages(number)),
+                    Named::Tuned(limit) => controller.tell(Tune { limit, value: Some(number) }),
+                }
+            }
+            Ok((None, _)) => {}
+            Err(error) => tracing::warn!(key, %value, path, %error, "a saved limit does nothing"),
+        }
+    }
+}
+
+fn postmaster(config: &Config) -> String {
+    let default = || format!("postmaster@{}", config.default_domain);
+    config.notary.postmaster.clone().unwrap_or_else(default)
+}
+
+/// The words of notices, with those of the operator.
+pub(crate) fn notice_templates(config: &Config) -> Result<Templates, TemplateError> {
+    let folder = config.notary.templates.as_deref().map(|folder| config.path(folder));
+    Templates::load(folder.as_deref())
+}
+
+/// Names and `job_limit`.
+pub(super) fn pools(config: &Config) -> Vec<(String, usize)> {
+    let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
+    pools.map(|pool| (pool.name.clone(), pool.job_limit.get())).collect()
+}

@@ -1,0 +1,54 @@
+//! Why the engine does not start.
+
+use std::path::PathBuf;
+
+use relais_actors::{
+    directory::OpenError, front::listening::ListenError, router::RoutesError, spool::SpoolError,
+};
+use relais_channels::{dsn::TemplateError, mailbox::PartitionError};
+
+/// Why the engine does not start. The administrator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The spool cannot be opened.
+    #[error("the spool in {}: {source}", .dir.display())]
+    Spool {
+        /// Its folder.
+        dir: PathBuf,
+        /// Why.
+        source: SpoolError,
+    },
+    /// Rules, tables or the directory cannot be used.
+    #[error(transparent)]
+    Routes(#[from] RoutesError),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Directory(#[from] OpenError),
+    /// It cannot be told which channels are stopped.
+    #[error("cannot read the list of stopped channels, `stopped` in the data directory: {0}")]
+    Stopped(std::io::Error),
+    /// What was being routed again when the engine ended cannot be told from what was not.
+    #[error("cannot find out how far messages were routed again: {0}")]
+    Rerouting(SpoolError),
+    /// Orders of before the last end cannot be carried out.
+    #[error("cannot carry out what was ordered before the last end: {0}")]
+    Orders(SpoolError),
+    /// There is no thread for the counters.
+    #[error("cannot start the thread that keeps the counters: {0}")]
+    Tallies(std::io::Error),
+    /// The texts of notices cannot be used.
+    #[error("notary.templates: {0}")]
+    Templates(#[from] TemplateError),
+    /// The mailboxes cannot be used.
+    #[error(transparent)]
+    Store(#[from] PartitionError),
+    /// The configuration asks for what this release cannot do.
+    #[error("service {service} speaks LMTP, but there is no store section to deliver into")]
+    NoStore {
+        /// Its name.
+        service: String,
+    },
+}

@@ -1,0 +1,202 @@
+//! The front floor: services, and what stands behind their sessions.
+
+use std::sync::Arc;
+
+use relais_actors::{
+    actor::Mailbox,
+    front::{
+        descriptors::Descriptors,
+        dispatcher::{Bound, Dispatcher},
+        listening::{ListenError, Listening},
+        session::{Behind, SessionParts},
+        to_queue::{HoldLimits, QueueSide},
+        to_store::StoreSide,
+    },
+    metrics::Metrics,
+    store::{Deliveries, Store},
+};
+use relais_channels::server::{Dialect, Limits, Setup};
+use relais_config::{self as config, Channel, Config, Service, channel, dispatcher::Program};
+
+use super::{
+    delivery::{DeliveryFloor, pools},
+    error::StartError,
+    ground::GroundFloor,
+    spool::SpoolFloor,
+};
+
+/// Sockets that listen and are not accepted from yet, and how many connections each service may
+/// have.
+pub(super) struct Doors(Vec<(Service, Vec<Listening>, usize)>);
+
+/// What strangers talk to.
+pub(super) struct FrontFloor {
+    pub(super) dispatcher: Mailbox<Dispatcher>,
+    pub(super) store: Option<Mailbox<Store>>,
+    /// Where each service listens: its name and its places.
+    pub(super) listening: Vec<(String, Vec<String>)>,
+}
+
+impl Doors {
+    /// Binds every socket, so that the commonest mistake is told before anything else happens.
+    pub(super) fn bind(config: &Config) -> Result<Self, ListenError> {
+        let services = config.dispatcher.services.iter().zip(shares(config));
+        let bind = |(service, share): (&Service, usize)| {
+            Ok((service.clone(), Listening::bind(service, &config.data)?, share))
+        };
+        services.map(bind).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl FrontFloor {
+    /// Opens the store, and accepts connections: the queue is ready for what they bring.
+    pub(super) fn open(
+        doors: Doors,
+        ground: &GroundFloor,
+        below: &SpoolFloor,
+        delivery: &DeliveryFloor,
+    ) -> Result<Self, StartError> {
+        let store = open_store(&ground.config, &ground.metrics)?;
+        let deliveries = store.as_ref().map(Store::deliveries);
+        let (mut services, mut listening) = (Vec::new(), Vec::new());
+        for (service, sockets, connections) in doors.0 {
+            let places = sockets.iter().map(Listening::place).collect();
+            listening.push((service.name.clone(), places));
+            let behind = match (service.program, &deliveries) {
+                (Program::Smtp, _) => {
+                    Behind::Queue(queue_side(&service.channel, ground, below, delivery))
+                }
+                (Program::Lmtp, Some(deliveries)) => {
+                    Behind::Store(store_side(&service.channel, ground, below, deliveries))
+                }
+                _ => return Err(StartError::NoStore { service: service.name }),
+            };
+            let session = SessionParts {
+                service: service.name.as_str().into(),
+                setup: Arc::new(setup(&ground.config, &service)),
+                behind,
+                metrics: ground.metrics.clone(),
+            };
+            services.push(Bound { service, listening: sockets, session, connections });
+        }
+        let dispatcher = Dispatcher::new(
+            services,
+            delivery.router.cache.clone(),
+            ground.placement.clone(),
+            ground.actors.clone(),
+            ground.metrics.clone(),
+        );
+        let dispatcher = ground.actors.start(dispatcher);
+        let store = store.map(|store| ground.actors.start(store));
+        Ok(Self { dispatcher, store, listening })
+    }
+}
+
+fn queue_side(
+    channel: &str,
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    delivery: &DeliveryFloor,
+) -> QueueSide {
+    let config = &ground.config;
+    QueueSide {
+        host: config.host.as_str().into(),
+        default_domain: config.default_domain.as_str().into(),
+        source_channel: channel.into(),
+        router: delivery.router.clone(),
+        spool: below.spool.clone(),
+        ids: below.ids.clone(),
+        channels: ground.channels.clone(),
+        large_message: config.spool.large_message,
+        hold: hold_limits(config, channel),
+        metrics: ground.metrics.clone(),
+    }
+}
+
+fn store_side(
+    channel: &str,
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    deliveries: &Deliveries,
+) -> StoreSide {
+    let config = &ground.config;
+    let source_channel = channel.into();
+    let channel = config.channels.iter().find(|its| its.name == channel);
+    StoreSide {
+        host: config.host.as_str().into(),
+        source_channel,
+        deliveries: deliveries.clone(),
+        default_domain: config.default_domain.as_str().into(),
+        flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
+        trace: channel.is_some_and(Channel::traces),
+        ids: below.ids.clone(),
+        metrics: ground.metrics.clone(),
+    }
+}
+
+fn hold_limits(config: &Config, channel: &str) -> HoldLimits {
+    let channel = config.channels.iter().find(|its| its.name == channel);
+    HoldLimits {
+        received_lines: config.max_received_lines,
+        received_here_lines: config.max_local_received_lines,
+        recipients: channel.and_then(|channel| channel.holdlimit),
+    }
+}
+
+fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, StartError> {
+    let Some(store) = &config.store else { return Ok(None) };
+    let path = config.path(&store.path);
+    // What is remembered of it holds wherever the engine is started from.
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let absolute = config::Store { path, ..store.clone() };
+    let known = config.data.join(KNOWN_STORES);
+    Ok(Some(Store::open(&absolute, &config.host, &known, metrics)?))
+}
+
+fn setup(config: &Config, service: &Service) -> Setup {
+    let dialect = match service.program {
+        Program::Smtp => Dialect::Smtp,
+        Program::Lmtp | Program::LmtpNative => Dialect::Lmtp,
+    };
+    let channel = config.channels.iter().find(|channel| channel.name == service.channel);
+    // The configuration was checked: a service's channel is there.
+    let limits = channel.map_or_else(
+        || Limits::of(&Channel::new(&service.channel, &service.channel, channel::Program::Smtp)),
+        Limits::of,
+    );
+    Setup { dialect, host: config.host.clone(), limits }
+}
+
+/// Raises the limit of open files, and says how many connections each service may have; tells when
+/// that is less than the configuration allows.
+fn shares(config: &Config) -> Vec<usize> {
+    let descriptors = Descriptors::raise(reserved(config));
+    let services = config.dispatcher.services.iter();
+    let wanted: Vec<_> = services.map(|service| service.limits.connections()).collect();
+    let shares = descriptors.shares(&wanted);
+    let wanted = wanted.into_iter().fold(0, usize::saturating_add);
+    let connections = shares.iter().sum::<usize>();
+    if connections < wanted {
+        tracing::warn!(
+            limit = descriptors.limit,
+            connections,
+            wanted,
+            "the limit of open files allows fewer connections than the services do: those beyond \
+             will wait; raise it (LimitNOFILE=, ulimit -n)"
+        );
+    }
+    shares
+}
+
+/// Open files that are no connections from outside: the disk's, the operators', and for each thread
+/// of a job a connection and a message.
+fn reserved(config: &Config) -> usize {
+    let threads = config.channels.iter().map(|channel| channel.max_client_threads.get()).max();
+    let jobs = pools(config).iter().map(|(_, limit)| limit).sum::<usize>();
+    ENGINE_FILES.saturating_add(jobs.saturating_mul(threads.unwrap_or(0)).saturating_mul(2))
+}
+
+/// Spool, index, store, log, threads and the admin endpoint, generously.
+const ENGINE_FILES: usize = 256;
+/// In the data directory: the partitions that have been there.
+pub(crate) const KNOWN_STORES: &str = "stores";

@@ -1,0 +1,43 @@
+//! The ground floor: the configuration, the counters, and the threads on which actors live.
+
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+
+use actix::Arbiter;
+use relais_actors::{
+    actor::{Ground, Placement},
+    channel_table::Channels,
+    metrics::{Labels, Metrics},
+};
+use relais_config::Config;
+
+use super::error::StartError;
+use crate::state::tallies::Tallies;
+
+/// What every other floor stands on.
+pub(super) struct GroundFloor {
+    pub(super) config: Arc<Config>,
+    pub(super) channels: Arc<Channels>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tallies: Tallies,
+    pub(super) placement: Arc<Placement>,
+    pub(super) arbiters: Vec<Arbiter>,
+    /// Starts actors; `end` is told which of the vital ones died.
+    pub(super) actors: Ground,
+}
+
+impl GroundFloor {
+    /// Starts the threads.
+    pub(super) fn start(
+        config: Arc<Config>,
+        end: Box<dyn Fn(&str) + Send>,
+    ) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
+        let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
+        let channels = Arc::new(Channels::of(&config));
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let (placement, arbiters) = Placement::start(cores);
+        let actors = Ground::new(metrics.actors.clone(), end);
+        let placement = Arc::new(placement);
+        Ok(Self { config, channels, metrics, tallies, placement, arbiters, actors })
+    }
+}
