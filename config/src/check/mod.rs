@@ -2,4 +2,7 @@
 //! settings of which nothing comes.
 
 pub(crate) mod consistency;
+pub(crate) mod known;
+pub(crate) mod leads;
 pub(crate) mod not_yet;
+pub(crate) mod roles;

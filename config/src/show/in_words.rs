@@ -1,7 +1,7 @@
 //! The configuration in force as RON: defaults filled in, fields that do nothing left out.
 
 use crate::{
-    check::not_yet::{Roles, never},
+    check::roles::{Roles, never},
     file::{
         document::{Document, WIDTH},
         form::{Section, print_section},

@@ -6,7 +6,7 @@ use serde::{
 };
 
 use crate::{
-    check::not_yet::{Roles, why_never},
+    check::roles::{Roles, why_never},
     file::{document::Document, form::print_section, reader::suggest, source::shorten},
     sections::config::Config,
 };

@@ -1,7 +1,10 @@
 //! Channels: names, and what they refer to.
 
-use super::{Known, list};
 use crate::{
+    check::{
+        known::{Known, list},
+        leads::transports,
+    },
     file::reader::Reader,
     sections::{
         channel::{Channel, Program},
@@ -11,7 +14,7 @@ use crate::{
     },
 };
 
-pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
+pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     if config.channels.is_empty() && reader.is_sound("channels") {
         reader.mistake_at("channels", "there is no channel", "at least one is expected");
     }
@@ -31,17 +34,6 @@ pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         has_transport(config, known, transport, &format!("transport[{key:?}]"), reader);
     }
     has_local_channel(config, reader);
-}
-
-/// The fields that hold `channel:next hop`.
-pub(crate) fn transports(channel: &Channel) -> impl Iterator<Item = (&'static str, &str)> {
-    [
-        ("mailbox_transport", &channel.mailbox_transport),
-        ("local_transport", &channel.local_transport),
-        ("fallback_transport", &channel.fallback_transport),
-    ]
-    .into_iter()
-    .filter_map(|(field, transport)| Some((field, transport.as_deref()?)))
 }
 
 fn is_unique(config: &Config, known: &Known<'_>, i: usize, reader: &mut Reader<'_>) {

@@ -5,9 +5,12 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use super::{Known, list, rules::Sources};
+use super::rules::Sources;
 use crate::{
-    check::not_yet::{Roles, takes_mail},
+    check::{
+        known::{Known, list},
+        roles::{Roles, takes_mail},
+    },
     file::reader::Reader,
     language::{
         delivery_option::DeliveryOption,
@@ -127,7 +130,7 @@ fn anything(text: &str) -> Option<String> {
 }
 
 /// An entry that no probe can match protects nobody, and the table lets pass what it was to stop.
-pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     for (name, table) in &config.mappings {
         let Some(probe) = PROBES.iter().find(|probe| probe.table.eq_ignore_ascii_case(name)) else {
             continue;

@@ -3,52 +3,18 @@
 //! A contradiction is only named when both sides could be read; the mistakes in them come first.
 
 mod channels;
-mod mappings;
+pub(crate) mod mappings;
 mod routing;
 mod rules;
 mod services;
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::{Component, Path, PathBuf},
-};
-
-pub(crate) use channels::transports;
-pub(crate) use mappings::warn as warn_of_mappings;
-pub(crate) use routing::literal_tags;
-pub(crate) use rules::{Tag, tag_of};
+use std::path::{Component, Path, PathBuf};
 
 use crate::{
-    file::reader::{Reader, suggest},
+    check::known::Known,
+    file::reader::Reader,
     sections::{config::Config, store::Quota},
 };
-
-/// What fields may refer to, found by name: a file may hold thousands of each.
-pub(crate) struct Known<'a> {
-    /// Channels by name; of several the first.
-    pub(crate) channels: HashMap<&'a str, usize>,
-    /// Channels by tag, in lower case; of several the first.
-    pub(crate) tags: HashMap<String, usize>,
-    pools: HashSet<&'a str>,
-}
-
-impl<'a> Known<'a> {
-    pub(crate) fn of(config: &'a Config) -> Self {
-        let (mut channels, mut tags) = (HashMap::new(), HashMap::new());
-        for (i, channel) in config.channels.iter().enumerate() {
-            channels.entry(channel.name.as_str()).or_insert(i);
-            tags.entry(channel.tag.to_ascii_lowercase()).or_insert(i);
-        }
-        let controller = config.job_controller.iter();
-        let pools = controller.flat_map(|c| &c.pools).map(|pool| pool.name.as_str()).collect();
-        Self { channels, tags, pools }
-    }
-
-    /// The channel of this tag, in any case.
-    pub(crate) fn tag(&self, tag: &str) -> Option<usize> {
-        self.tags.get(&tag.to_ascii_lowercase()).copied()
-    }
-}
 
 /// Notes every contradiction as a mistake, and as a warning what is legal but foolish.
 pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
@@ -141,12 +107,6 @@ fn resolved(path: &Path) -> PathBuf {
         }
     }
     resolved
-}
-
-/// `did you mean a? there are: a, b`, for names.
-fn list<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
-    if names.is_empty() { "there is none".to_owned() } else { suggest(wrong, &names, "there are:") }
 }
 
 /// In the data directory.

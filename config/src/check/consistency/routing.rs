@@ -2,14 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::{Known, list};
 use crate::{
+    check::{
+        known::{Known, list},
+        leads::literal_tags,
+    },
     file::reader::{Reader, suggest},
     language::rewrite::{Condition, Rewriting, Template},
     sections::{channel::Program, config::Config, dispatcher},
 };
 
-pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
+pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     options_lead_to_channels(config, known, reader);
     options_have_names(config, reader);
     if !config.delivery_options.is_empty() && config.directory.is_none() {
@@ -91,16 +94,6 @@ fn warn_of_others(config: &Config, reader: &mut Reader<'_>) {
     if !config.rewrite_rules.is_empty() {
         reader.warning_at(&path, &format!("{consequence}; {remedy}"), false);
     }
-}
-
-/// Literal texts behind an `@`: the tags a template may route to.
-pub(crate) fn literal_tags(template: &str) -> impl Iterator<Item = &str> {
-    template.split('@').skip(1).filter_map(|part| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        let (name, rest) = part.split_at(part.find(|c| !plain(c)).unwrap_or(part.len()));
-        let whole = rest.is_empty() || rest.starts_with([':', ',', '|']);
-        (whole && !name.is_empty()).then_some(name)
-    })
 }
 
 /// The domain of an option's address is a tag, unless a rule makes something else of it.

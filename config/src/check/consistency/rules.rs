@@ -2,36 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Known, list};
 use crate::{
+    check::{
+        known::{Known, list},
+        leads::{Tag, tag_of},
+    },
     file::reader::Reader,
     language::rewrite::{Condition, Outcome, Part, Piece, RewriteRule, Rewriting, Template},
     sections::{channel::Program, config::Config, dispatcher},
 };
 
-/// Where a rule's template leads.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Tag {
-    /// To the channel of this tag.
-    Named(String),
-    /// To whatever the address or the database says.
-    Open,
-    /// To no channel: the result is rewritten again, or refused.
-    None,
-}
-
-/// Where the rule leads.
-pub(crate) fn tag_of(rule: &RewriteRule) -> Tag {
-    let Template::Plain(rewriting) = &rule.parsed else { return Tag::Open };
-    match &rewriting.outcome {
-        Outcome::Finish { tag: Some(pieces), .. } | Outcome::Finish { host: pieces, .. } => {
-            literal(pieces).map_or(Tag::Open, Tag::Named)
-        }
-        Outcome::Restart { .. } | Outcome::Unchanged => Tag::None,
-    }
-}
-
-pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
+pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     if !reader.are_sound("channels", "tag")
         || !reader.are_sound("channels", "name")
         || !reader.is_sound("rewrite_rules")
@@ -83,14 +64,14 @@ fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 }
 
 /// By which channels mail comes to the rules.
-pub(super) struct Sources<'a> {
+pub(crate) struct Sources<'a> {
     /// Names in lower case, and whether mail comes by the channel.
     channels: HashMap<String, bool>,
     config: &'a Config,
 }
 
 impl<'a> Sources<'a> {
-    pub(super) fn of(config: &'a Config, known: &Known<'_>) -> Self {
+    pub(crate) fn of(config: &'a Config, known: &Known<'_>) -> Self {
         let mut channels: HashMap<String, bool> = HashMap::new();
         for channel in &config.channels {
             let within = matches!(
@@ -109,7 +90,7 @@ impl<'a> Sources<'a> {
     }
 
     /// Why no mail comes by this channel.
-    pub(super) fn silent(&self, name: &str) -> Option<String> {
+    pub(crate) fn silent(&self, name: &str) -> Option<String> {
         match self.channels.get(&name.to_ascii_lowercase()) {
             Some(true) => None,
             Some(false) => Some(format!("no mail comes in by the channel {name:?}")),
@@ -308,10 +289,3 @@ fn warn_of_tags(config: &Config, reader: &mut Reader<'_>) {
 
 /// Rules of one pattern that those behind them are compared with, and conditions of one rule.
 const MOST_COMPARED: usize = 100;
-
-fn literal(pieces: &[Piece]) -> Option<String> {
-    match pieces {
-        [Piece::Text(text)] => Some(text.clone()),
-        _ => None,
-    }
-}

@@ -6,8 +6,8 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Known, list};
 use crate::{
+    check::known::{Known, list},
     file::reader::Reader,
     grammar::LONGEST_SOCKET,
     sections::{
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-pub(super) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
+pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     let services = &config.dispatcher.services;
     if services.is_empty() && reader.is_sound("dispatcher") {
         reader.warning_at("dispatcher.services", "no service listens: nothing comes in", false);

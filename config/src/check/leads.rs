@@ -1,0 +1,57 @@
+//! Where rules, options and transports lead.
+
+use crate::{
+    language::rewrite::{Outcome, Piece, RewriteRule, Template},
+    sections::channel::Channel,
+};
+
+/// Where a rule's template leads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Tag {
+    /// To the channel of this tag.
+    Named(String),
+    /// To whatever the address or the database says.
+    Open,
+    /// To no channel: the result is rewritten again, or refused.
+    None,
+}
+
+/// Where the rule leads.
+pub(crate) fn tag_of(rule: &RewriteRule) -> Tag {
+    let Template::Plain(rewriting) = &rule.parsed else { return Tag::Open };
+    match &rewriting.outcome {
+        Outcome::Finish { tag: Some(pieces), .. } | Outcome::Finish { host: pieces, .. } => {
+            literal(pieces).map_or(Tag::Open, Tag::Named)
+        }
+        Outcome::Restart { .. } | Outcome::Unchanged => Tag::None,
+    }
+}
+
+/// Literal texts behind an `@`: the tags a template may route to.
+pub(crate) fn literal_tags(template: &str) -> impl Iterator<Item = &str> {
+    template.split('@').skip(1).filter_map(|part| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let (name, rest) = part.split_at(part.find(|c| !plain(c)).unwrap_or(part.len()));
+        let whole = rest.is_empty() || rest.starts_with([':', ',', '|']);
+        (whole && !name.is_empty()).then_some(name)
+    })
+}
+
+/// The fields that hold `channel:next hop`.
+pub(crate) fn transports(channel: &Channel) -> impl Iterator<Item = (&'static str, &str)> {
+    [
+        ("mailbox_transport", &channel.mailbox_transport),
+        ("local_transport", &channel.local_transport),
+        ("fallback_transport", &channel.fallback_transport),
+    ]
+    .into_iter()
+    .filter_map(|(field, transport)| Some((field, transport.as_deref()?)))
+}
+
+/// The text, where nothing is substituted into it.
+fn literal(pieces: &[Piece]) -> Option<String> {
+    match pieces {
+        [Piece::Text(text)] => Some(text.clone()),
+        _ => None,
+    }
+}

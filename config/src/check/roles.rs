@@ -1,0 +1,216 @@
+//! What each channel is there for, and so which of its settings do something.
+
+use crate::{
+    check::{
+        known::Known,
+        leads::{Tag, literal_tags, tag_of, transports},
+    },
+    file::{
+        paths::lies_in,
+        setting::{Need, Role},
+    },
+    sections::{
+        channel::{Channel, Program},
+        config::Config,
+        dispatcher,
+        settings::NEEDS,
+    },
+};
+
+/// Which roles each channel has.
+pub(crate) struct Roles<'a> {
+    pub(crate) config: &'a Config,
+    /// Programs of the services that take mail in, by the channel's place.
+    sources: Vec<(bool, bool)>,
+    /// Rules, options, aliases or transports lead to it.
+    pub(crate) destinations: Vec<bool>,
+    local: Option<usize>,
+    /// The engine itself puts mail there: what is held, and what is to be routed again.
+    own: [Option<usize>; 2],
+}
+
+impl<'a> Roles<'a> {
+    pub(crate) fn of(config: &'a Config) -> Self {
+        let known = Known::of(config);
+        let mut sources = vec![(false, false); config.channels.len()];
+        for service in &config.dispatcher.services {
+            if let Some(i) = known.channels.get(service.channel.as_str()) {
+                match service.program {
+                    dispatcher::Program::Smtp => sources[*i].0 = true,
+                    _ => sources[*i].1 = true,
+                }
+            }
+        }
+        let first = |program| config.channels.iter().position(|c| c.program == program);
+        let again = first(Program::Reprocess).or_else(|| first(Program::Process));
+        let (local, own) = (first(Program::Local), [first(Program::Hold), again]);
+        Self { sources, destinations: destinations(config, &known), local, own, config }
+    }
+
+    /// Whether nothing at all comes of the `i`th channel.
+    pub(crate) fn is_idle(&self, i: usize) -> bool {
+        let channel = &self.config.channels[i];
+        let first = |program| self.config.channels.iter().position(|c| c.program == program);
+        // Notices come in by the first of program Process; that nothing switches is said there.
+        let named = first(Program::Process) == Some(i)
+            // It is there for what may come.
+            || channel.program == Program::Bitbucket
+            || self
+                .config
+                .channels
+                .iter()
+                .any(|its| its.saslswitchchannel.as_deref() == Some(channel.name.as_str()));
+        let (smtp, lmtp) = self.sources[i];
+        !(smtp || lmtp || named || self.local == Some(i) || self.is_destination(i))
+    }
+
+    fn is_destination(&self, i: usize) -> bool {
+        self.destinations[i] || takes_mail(self.config) && self.own.contains(&Some(i))
+    }
+
+    /// The `i`th channel.
+    pub(crate) fn channel(&self, i: usize) -> &Channel {
+        &self.config.channels[i]
+    }
+
+    /// Whether recipients can be routed to the `i`th channel.
+    pub(crate) fn is_reached(&self, i: usize) -> bool {
+        self.lacks(i, Role::DestinationOrLocal).is_none()
+    }
+
+    /// Whether this field of the `i`th channel does something.
+    pub(crate) fn is_in_force(&self, i: usize, field: &str) -> bool {
+        self.why_idle(i, field).is_none()
+    }
+
+    /// Why this field of the `i`th channel does nothing, if it does nothing.
+    pub(crate) fn why_idle(&self, i: usize, field: &str) -> Option<String> {
+        let (_, need) = in_section("channels.").find(|(name, _)| *name == field)?;
+        match need {
+            Need::Role(role) => self.lacks(i, role),
+            Need::Behaviour(why) => Some(why.to_owned()),
+            Need::Nothing | Need::Queue => None,
+        }
+    }
+
+    /// Why a field with this need does nothing for the `i`th channel.
+    pub(crate) fn lacks(&self, i: usize, role: Role) -> Option<String> {
+        let (smtp, lmtp) = self.sources[i];
+        let program = self.config.channels[i].program;
+        let unless = |holds: bool, why: &str| (!holds).then(|| why.to_owned());
+        let unreached = || {
+            let why = if takes_mail(self.config) {
+                "no rule and no option leads to this channel"
+            } else {
+                NO_QUEUE
+            };
+            unless(self.is_destination(i), why)
+        };
+        let connects = matches!(program, Program::Lmtp | Program::Smtp | Program::Pipe);
+        match role {
+            Role::Source => unless(smtp || lmtp, "no service takes mail in by this channel"),
+            Role::SmtpSource => unless(smtp, "no SMTP service takes mail in by this channel"),
+            Role::LmtpSource => unless(lmtp, "no LMTP service takes mail in by this channel"),
+            Role::Destination | Role::Connecting if program == Program::Local => {
+                Some("mail for a channel of program Local goes on by others".to_owned())
+            }
+            Role::DestinationOrLocal if program == Program::Local => {
+                unless(takes_mail(self.config), NO_QUEUE)
+            }
+            Role::Destination | Role::DestinationOrLocal => unreached(),
+            Role::Connecting if connects => unreached(),
+            Role::SourceOrDelivering if smtp || lmtp => None,
+            Role::Served
+                if matches!(
+                    program,
+                    Program::Process | Program::Reprocess | Program::Hold | Program::Bitbucket
+                ) =>
+            {
+                unreached()
+            }
+            Role::Served | Role::Delivering | Role::Connecting | Role::SourceOrDelivering => {
+                match program {
+                    Program::Lmtp => unreached(),
+                    Program::Smtp => Some("outbound SMTP is not there yet".to_owned()),
+                    Program::Pipe => Some("delivery to programs is not there yet".to_owned()),
+                    program => {
+                        Some(format!("a channel of program {program:?} connects to no host"))
+                    }
+                }
+            }
+            Role::Local if !takes_mail(self.config) => Some(NO_QUEUE.to_owned()),
+            Role::Local => unless(
+                self.local == Some(i),
+                "only the first channel of program Local divides names into user and detail",
+            ),
+        }
+    }
+}
+
+/// Whether this field, `tls` or `dispatcher.services.tls_ports`, never does anything yet.
+pub(crate) fn never(field: &str) -> bool {
+    why_never(field).is_some()
+}
+
+/// And why it does not. A part of such a field does not either.
+pub(crate) fn why_never(field: &str) -> Option<&'static str> {
+    NEEDS.iter().find_map(|(path, need)| match need {
+        Need::Behaviour(why) if lies_in(field, path) => Some(*why),
+        _ => None,
+    })
+}
+
+impl Config {
+    /// Whether mail comes into the queue.
+    pub fn fills_queue(&self) -> bool {
+        takes_mail(self)
+    }
+}
+
+/// Whether mail comes into the queue; without any service that is said, and enough.
+pub(crate) fn takes_mail(config: &Config) -> bool {
+    let services = &config.dispatcher.services;
+    let mut programs = services.iter().map(|service| service.program);
+    services.is_empty() || programs.any(|program| program == dispatcher::Program::Smtp)
+}
+
+/// The channels that recipients can be routed to.
+fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
+    let mut reached = vec![false; config.channels.len()];
+    if !takes_mail(config) {
+        return reached;
+    }
+    let mut reach = |i: Option<usize>| {
+        if let Some(i) = i {
+            reached[i] = true;
+        }
+    };
+    let tags: Vec<Tag> = config.rewrite_rules.iter().map(tag_of).collect();
+    for tag in &tags {
+        if let Tag::Named(tag) = tag {
+            reach(known.tag(tag));
+        }
+    }
+    let aliases = config.aliases.values().flatten();
+    let texts = config.delivery_options.iter().map(|option| &option.text).chain(aliases);
+    for tag in texts.flat_map(|text| literal_tags(text)) {
+        reach(known.tag(tag));
+    }
+    let own = config.channels.iter().flat_map(transports).map(|(_, transport)| transport);
+    for transport in config.transport.values().map(String::as_str).chain(own) {
+        let name = transport.split(':').next().unwrap_or_default();
+        reach(known.channels.get(name).copied());
+    }
+    if tags.contains(&Tag::Open) {
+        reached.fill(true);
+    }
+    reached
+}
+
+/// The settings of a section, and when something comes of them.
+pub(crate) fn in_section(section: &str) -> impl Iterator<Item = (&'static str, Need)> {
+    NEEDS.iter().filter_map(move |(path, need)| Some((path.strip_prefix(section)?, *need)))
+}
+
+/// Why nothing comes of what has to do with the queue.
+pub(crate) const NO_QUEUE: &str = "no service of program Smtp takes mail in";
