@@ -164,7 +164,7 @@ const SLIPS: &[(&str, &str, &str, &str)] = &[
     ("(\"$*\",    ", "\"$*\" => (", "24:14", "a rule is a pair: (\"pattern\", \"template\")"),
     (
         "host: \"localhost\"",
-        "host: \"mail.example.org.\"",
+        "host: \"mail.example.org..\"",
         "5:11",
         "did you mean \"mail.example.org\"?",
     ),
