@@ -9,7 +9,7 @@ use crate::{
     check::{consistency, not_yet},
     file::{
         form::{Section, read_into},
-        mistake::{Mistake, Mistakes, Places, Report, Warning},
+        mistake::{Complaint, Mistake, Mistakes, Places, Report, Warning},
         pieces,
         reader::{Node, Reader},
         source::Spot,
@@ -37,7 +37,8 @@ impl Reading {
             Ok(text) => read(&file, &text, path.parent(), data),
             Err(reason) => {
                 let message = format!("the file cannot be used: {reason}");
-                let mistake = Mistake::new(&file, Spot::default(), "", "", &message, "");
+                let complaint = Complaint { message: &message, ..Complaint::default() };
+                let mistake = Mistake::new(&file, Spot::default(), complaint);
                 let report = Report { mistakes: vec![mistake], warnings: Vec::new() };
                 Self { report, ..Self::default() }
             }

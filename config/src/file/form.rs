@@ -7,6 +7,7 @@ use std::{collections::HashSet, marker::PhantomData};
 
 use crate::file::{
     document::Document,
+    mistake::Complaint,
     notation::{Notation, Part, Row},
     pieces,
     reader::{Node, Reader, suggest},
@@ -188,7 +189,13 @@ impl Form for Fields<'_, '_> {
             let section = self.reader.spot_of(self.node.text);
             let message = format!("the field {name} is missing");
             let accepted = format!("it has no default; {name}: {example} is an example");
-            self.reader.note(section, &path, self.node.text, &message, &accepted);
+            let complaint = Complaint {
+                field: &path,
+                offending: self.node.text,
+                message: &message,
+                accepted: &accepted,
+            };
+            self.reader.note(section, complaint);
         }
         if let Some(value) = given.and_then(|node| kind.read(&node, self.reader)) {
             *slot = value;

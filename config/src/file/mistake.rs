@@ -73,7 +73,11 @@ pub struct Places {
 impl Places {
     /// A mistake in what the field names.
     pub fn mistake(&self, field: &str, offending: &str, message: &str, accepted: &str) -> Mistake {
-        Mistake::new(&self.file, self.spot(field), field, offending, message, accepted)
+        Mistake::new(
+            &self.file,
+            self.spot(field),
+            Complaint { field, offending, message, accepted },
+        )
     }
 
     /// A warning about what the field names.
@@ -116,15 +120,22 @@ impl Report {
     }
 }
 
+/// A mistake in words, without its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Complaint<'t> {
+    /// `channels[3].pool`; empty for the file as a whole.
+    pub(crate) field: &'t str,
+    /// The text that is wrong.
+    pub(crate) offending: &'t str,
+    /// The first half of the sentence: what is wrong.
+    pub(crate) message: &'t str,
+    /// What would have been accepted; empty when that cannot be told.
+    pub(crate) accepted: &'t str,
+}
+
 impl Mistake {
-    pub(crate) fn new(
-        file: &str,
-        spot: Spot,
-        field: &str,
-        offending: &str,
-        message: &str,
-        accepted: &str,
-    ) -> Self {
+    pub(crate) fn new(file: &str, spot: Spot, complaint: Complaint<'_>) -> Self {
+        let Complaint { field, offending, message, accepted } = complaint;
         let message = match accepted {
             "" => message.to_owned(),
             accepted => format!("{message}; {accepted}"),
@@ -156,14 +167,15 @@ impl fmt::Display for Warning {
 
 impl Mistake {
     fn told(&self, width: Option<usize>) -> Told {
-        Told::new(&self.file, &self.spot, "", &self.field, &self.message, width)
+        Told::new(&self.file, &self.spot, &sentence(&self.field, &self.message), width)
     }
 }
 
 impl Warning {
     fn told(&self, width: Option<usize>) -> Told {
         let kind = if self.blocks_run { "" } else { "warning: " };
-        Told::new(&self.file, &self.spot, kind, &self.field, &self.message, width)
+        let sentence = format!("{kind}{}", sentence(&self.field, &self.message));
+        Told::new(&self.file, &self.spot, &sentence, width)
     }
 }
 
@@ -207,18 +219,10 @@ impl fmt::Display for Told {
 }
 
 impl Told {
-    fn new(
-        file: &str,
-        spot: &Spot,
-        kind: &str,
-        field: &str,
-        message: &str,
-        width: Option<usize>,
-    ) -> Self {
+    fn new(file: &str, spot: &Spot, sentence: &str, width: Option<usize>) -> Self {
         let place =
             if spot.line > 0 { format!(":{}:{}", spot.line, spot.column) } else { String::new() };
-        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        let said = format!("{file}{place}: {kind}{field}{message}");
+        let said = format!("{file}{place}: {sentence}");
         if spot.line == 0 {
             return Self { said, seen: String::new() };
         }
@@ -230,6 +234,12 @@ impl Told {
         let seen = format!(" {gutter} | {line}\n {:margin$} | {:indent$}{mark}\n", "", "");
         Self { said, seen }
     }
+}
+
+/// `field: message`, or the message alone.
+fn sentence(field: &str, message: &str) -> String {
+    let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+    format!("{field}{message}")
 }
 
 /// Columns beside the number of a line and the line.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::file::{
-    mistake::{Mistake, Places, Report, Warning},
+    mistake::{Complaint, Mistake, Places, Report, Warning},
     not_ron::first_slip,
     paths::{default_of, lies_in},
     source::{Source, Spot, shorten},
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         // Finding the place costs the length of its line.
         let full = self.mistakes.len() >= MOST;
         let spot = if full { Spot::default() } else { self.source.spot(text) };
-        self.note(spot, path, text, message, accepted);
+        self.note(spot, Complaint { field: path, offending: text, message, accepted });
     }
 
     /// Notes that `node` is not what was expected of it.
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         // A default that is wrong for many is wrong once.
         if self.is_sound(&path) {
             let spot = self.spot_of(text);
-            self.note(spot, &path, text, message, accepted);
+            self.note(spot, Complaint { field: &path, offending: text, message, accepted });
         }
     }
 
@@ -99,7 +99,8 @@ impl<'a> Reader<'a> {
         let spot = self.source.spot_of_position(start.line, start.col);
         let message = format!("this is not RON: {}", sentence(&error.code.to_string()));
         let seen = spot.excerpt.chars().skip(spot.indent).collect::<String>();
-        self.note(spot, "", &seen, &message, "");
+        let complaint = Complaint { offending: &seen, message: &message, ..Complaint::default() };
+        self.note(spot, complaint);
     }
 
     /// The line of a field that was read before.
@@ -202,23 +203,17 @@ impl<'a> Reader<'a> {
         spot
     }
 
-    pub(crate) fn note(
-        &mut self,
-        spot: Spot,
-        path: &str,
-        text: &str,
-        message: &str,
-        accepted: &str,
-    ) {
+    pub(crate) fn note(&mut self, spot: Spot, complaint: Complaint<'_>) {
         let full = self.mistakes.len() == MOST;
         if self.is_full() {
             return;
         }
         let file = self.source.file;
         self.mistakes.push(if full {
-            Mistake::new(file, Spot::default(), "", "", "there are more mistakes than these", "")
+            let message = "there are more mistakes than these";
+            Mistake::new(file, Spot::default(), Complaint { message, ..Complaint::default() })
         } else {
-            Mistake::new(file, spot, path, text, message, accepted)
+            Mistake::new(file, spot, complaint)
         });
     }
 }

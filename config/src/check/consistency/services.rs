@@ -178,7 +178,13 @@ fn has_store(config: &Config, service: &Service, reader: &mut Reader<'_>) {
 }
 
 /// Who listens where, by port.
-type Taken<'a> = HashMap<u16, Vec<(&'a str, Option<IpAddr>)>>;
+type Taken<'a> = HashMap<u16, Vec<Listener<'a>>>;
+
+/// A listener with its address; without one it listens on every address.
+struct Listener<'a> {
+    name: &'a str,
+    ip: Option<IpAddr>,
+}
 
 /// No two may take the same address.
 fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
@@ -188,8 +194,9 @@ fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
         let lists = [("ports", &service.ports), ("tls_ports", &service.tls_ports)];
         for (field, ports) in lists {
             for (i, port) in ports.iter().enumerate() {
+                let listener = Listener { name: &service.name, ip: service.interface_address };
                 let place = path(service, &format!(".{field}[{i}]"));
-                take(&mut taken, &service.name, service.interface_address, *port, &place, reader);
+                take(&mut taken, *port, listener, &place, reader);
             }
         }
         if let Some(socket) = &service.socket
@@ -200,15 +207,15 @@ fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
         }
     }
     if let Some(listen) = config.admin.listen {
-        take(&mut taken, "admin", Some(listen.ip()), listen.port(), "admin.listen", reader);
+        let listener = Listener { name: "admin", ip: Some(listen.ip()) };
+        take(&mut taken, listen.port(), listener, "admin.listen", reader);
     }
 }
 
 fn take<'a>(
     taken: &mut Taken<'a>,
-    name: &'a str,
-    ip: Option<IpAddr>,
     port: u16,
+    Listener { name, ip }: Listener<'a>,
     place: &str,
     reader: &mut Reader<'_>,
 ) {
@@ -217,13 +224,13 @@ fn take<'a>(
         return;
     }
     let ip = ip.filter(|ip| !ip.is_unspecified());
-    let overlaps = |other: &Option<IpAddr>| other.is_none() || ip.is_none() || *other == ip;
+    let overlaps = |other: &&Listener<'_>| other.ip.is_none() || ip.is_none() || other.ip == ip;
     let here = taken.entry(port).or_default();
-    if let Some((other, other_ip)) = here.iter().find(|(_, other)| overlaps(other)) {
+    if let Some(Listener { name: other, ip: other_ip }) = here.iter().find(overlaps) {
         let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let address = SocketAddr::new(other_ip.unwrap_or(everywhere), port);
         let message = format!("{other} listens on {address} already");
         reader.mistake_at(place, &message, "another port or interface_address is expected");
     }
-    here.push((name, ip));
+    here.push(Listener { name, ip });
 }

@@ -66,13 +66,23 @@ enum Element {
     /// `%` and its kin.
     One(Class, Option<usize>),
     /// `*` and its kin.
-    Many { class: Class, save: Option<usize>, minimal: bool },
+    Many(Star),
     /// `$n*`.
     Again(usize),
     /// `$(net/bits)`.
     V4 { net: u32, mask: u32 },
     /// `${net/bits}`.
     V6 { net: u128, mask: u128 },
+}
+
+/// A wildcard for any number of characters.
+#[derive(Clone, Debug)]
+struct Star {
+    class: Class,
+    /// The number of the wildcard, for templates.
+    save: Option<usize>,
+    /// Takes as few as fit, not as many.
+    minimal: bool,
 }
 
 /// Which characters a wildcard takes.
@@ -123,7 +133,8 @@ impl Pattern {
 
     /// Whether it is nothing but wildcards that take anything.
     pub(crate) fn takes_all(&self) -> bool {
-        let open = |element: &Element| matches!(element, Element::Many { class: Class::Any, .. });
+        let open =
+            |element: &Element| matches!(element, Element::Many(Star { class: Class::Any, .. }));
         !self.elements.is_empty() && self.elements.iter().all(open)
     }
 
@@ -196,7 +207,7 @@ impl Field {
     }
 
     fn and(self, element: &Element) -> Self {
-        let any = matches!(element, Element::Many { class: Class::Any, .. });
+        let any = matches!(element, Element::Many(Star { class: Class::Any, .. }));
         match (self, element) {
             (Self::Text(text), element) if text.is_empty() => match element {
                 Element::V4 { net, mask } => Self::V4 { net: *net, mask: *mask },
@@ -226,7 +237,7 @@ impl Straight {
         for (n, element) in elements.iter().enumerate() {
             match element {
                 Element::Literal(_) | Element::One(..) => {}
-                Element::Many { class: Class::Any, minimal: this, .. }
+                Element::Many(Star { class: Class::Any, minimal: this, .. })
                     if *minimal.get_or_insert(*this) == *this =>
                 {
                     stars.push(n);
@@ -275,7 +286,7 @@ impl Straight {
 
 impl Element {
     fn save(&self, span: (usize, usize), spans: &mut Spans) {
-        if let Self::One(_, Some(n)) | Self::Many { save: Some(n), .. } = self {
+        if let Self::One(_, Some(n)) | Self::Many(Star { save: Some(n), .. }) = self {
             spans[*n] = span;
         }
     }
@@ -370,9 +381,7 @@ impl Run<'_> {
                 }
                 Some(Element::V4 { net, mask }) => v4(rest, *net, *mask),
                 Some(Element::V6 { net, mask }) => v6(rest, *net, *mask),
-                Some(Element::Many { class, save, minimal }) => {
-                    return self.many(n, at, class, *save, *minimal);
-                }
+                Some(Element::Many(star)) => return self.many(n, at, star),
             };
             let Some(taken) = taken else { return Ok(false) };
             at += taken;
@@ -380,34 +389,29 @@ impl Run<'_> {
         }
     }
 
-    fn many(
-        &mut self,
-        n: usize,
-        at: usize,
-        class: &Class,
-        save: Option<usize>,
-        minimal: bool,
-    ) -> Result<bool, Overrun> {
+    /// Whether the wildcard `n`, from `at` on, and what follows it match the rest of the input.
+    fn many(&mut self, n: usize, at: usize, star: &Star) -> Result<bool, Overrun> {
+        let Star { class, save, minimal } = star;
         let (run, last) = match self.reach(n, at, class) {
             Reach::Known => return Ok(false),
             Reach::To { run, last } => (run, last),
         };
         // The last wildcard takes all that is left, or nothing matches.
         if n + 1 == self.elements.len() {
-            self.save(save, at, run);
+            self.save(*save, at, run);
             return Ok(run == self.input.len());
         }
         let span = last - at;
         for step in 0..=span {
-            let end = if minimal { at + step } else { last - step };
+            let end = if *minimal { at + step } else { last - step };
             if self.has_failed(n, end) {
                 self.steps = self.steps.checked_sub(1).ok_or(Overrun)?;
                 continue;
             }
             // Saved first: a back reference behind it reads it.
-            self.save(save, at, end);
+            self.save(*save, at, end);
             if self.from(n + 1, end)? {
-                self.save(save, at, end);
+                self.save(*save, at, end);
                 return Ok(true);
             }
             self.fail_at(n, end);
@@ -564,7 +568,7 @@ impl Parser<'_> {
         self.wildcards += usize::from(saved);
         let minimal = std::mem::take(&mut self.minimal);
         self.elements.push(if many {
-            Element::Many { class, save, minimal }
+            Element::Many(Star { class, save, minimal })
         } else {
             Element::One(class, save)
         });
