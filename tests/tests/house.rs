@@ -290,12 +290,7 @@ const UNSENT: &[&str] = &["CreateMailbox", "ListMailboxes", "ReplaceRoutes", "Re
 
 /// Names of types that are yet to be told apart.
 const TWICE: &[&str] = &[
-    "config: Each",
-    "config: Fields",
     "config: Flags",
-    "config: Item",
-    "config: Parser",
-    "config: Part",
     "config: Piece",
     "config: Template",
     "actors: Accepted",

@@ -8,7 +8,7 @@ use std::{collections::HashSet, marker::PhantomData};
 use crate::file::{
     document::Document,
     mistake::Complaint,
-    notation::{Notation, Part, Row},
+    notation::{Notation, Row, SectionNotation},
     pieces,
     reader::{Node, Reader, suggest},
     setting::Setting,
@@ -210,11 +210,11 @@ impl Form for Fields<'_, '_> {
 impl Notation {
     /// A value that is the section `S`.
     pub(crate) fn section<S: Section>() -> Self {
-        Self { parts: vec![Part::of::<S>(None)], ..Self::of("section") }
+        Self { parts: vec![SectionNotation::of::<S>(None)], ..Self::of("section") }
     }
 }
 
-impl Part {
+impl SectionNotation {
     /// The section `S`, behind a name or not.
     pub(crate) fn of<S: Section>(variant: Option<&'static str>) -> Self {
         let mut table = Listed { rows: Vec::new(), is_shared: false };

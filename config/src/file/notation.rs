@@ -20,12 +20,12 @@ pub(crate) struct Notation {
     /// Names to choose from, with what each means.
     pub(crate) choices: Vec<(&'static str, &'static str)>,
     /// The sections inside.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<SectionNotation>,
 }
 
 /// A section inside a value.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct SectionNotation {
     /// `Ldap` of a value that begins with a name.
     pub(crate) variant: Option<&'static str>,
     /// What the section is.

@@ -13,7 +13,7 @@ use serde::{
 
 /// `(name: value, ...)`: names and raw values in file order.
 pub(crate) fn fields(text: &str) -> ron::error::SpannedResult<Vec<(&str, &str)>> {
-    ron::from_str(text).map(|Fields(fields)| fields)
+    ron::from_str(text).map(|FieldTexts(fields)| fields)
 }
 
 /// The value that the whole file is, without what stands around it. A file that begins with
@@ -66,13 +66,13 @@ fn bare(value: &RawValue) -> &str {
     value.trim().get_ron()
 }
 
-struct Fields<'a>(Vec<(&'a str, &'a str)>);
+struct FieldTexts<'a>(Vec<(&'a str, &'a str)>);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for FieldTexts<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Fields<'de>;
+        struct EachField;
+        impl<'de> Visitor<'de> for EachField {
+            type Value = FieldTexts<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("fields in parentheses")
@@ -83,10 +83,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 while let Some(Identifier(name)) = map.next_key()? {
                     fields.push((name, bare(map.next_value()?)));
                 }
-                Ok(Fields(fields))
+                Ok(FieldTexts(fields))
             }
         }
-        deserializer.deserialize_struct("", &[], Each)
+        deserializer.deserialize_struct("", &[], EachField)
     }
 }
 
@@ -94,8 +94,8 @@ struct Entries<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
+        struct EachEntry;
+        impl<'de> Visitor<'de> for EachEntry {
             type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
                 Ok(Entries(entries))
             }
         }
-        deserializer.deserialize_map(Each)
+        deserializer.deserialize_map(EachEntry)
     }
 }
 

@@ -213,13 +213,13 @@ fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
 
 /// What `$` introduces, with its mode.
 #[derive(Clone, Copy)]
-enum Item {
+enum Sequence {
     Text(char),
     Case(Case),
     Value(Value, u32),
 }
 
-fn dollar(scanner: &mut Scanner<'_>) -> Result<Item, TemplateError> {
+fn dollar(scanner: &mut Scanner<'_>) -> Result<Sequence, TemplateError> {
     let offset = scanner.offset();
     scanner.next();
     let number = scanner.number()?;
@@ -227,10 +227,10 @@ fn dollar(scanner: &mut Scanner<'_>) -> Result<Item, TemplateError> {
         return Err(TemplateError::new(offset, "\"$\" at the end", SEQUENCES));
     };
     if let (None, Some(case)) = (number, Case::from_control(c)) {
-        return Ok(Item::Case(case));
+        return Ok(Sequence::Case(case));
     }
     let value = match (c.to_ascii_uppercase(), number) {
-        ('$', None) => return Ok(Item::Text('$')),
+        ('$', None) => return Ok(Sequence::Text('$')),
         ('I', _) => Value::HostedDomain,
         ('S', _) => Value::Subaddress,
         ('O', _) => Value::Route,
@@ -244,7 +244,7 @@ fn dollar(scanner: &mut Scanner<'_>) -> Result<Item, TemplateError> {
         _ => return Err(refuse(offset, c, number)),
     };
     match number.unwrap_or(0) {
-        mode @ 0..=4 => Ok(Item::Value(value, mode)),
+        mode @ 0..=4 => Ok(Sequence::Value(value, mode)),
         mode => {
             let message = format!("{mode} is not a mode of \"${c}\"");
             Err(TemplateError::new(offset, message, "0 to 4"))
@@ -252,12 +252,12 @@ fn dollar(scanner: &mut Scanner<'_>) -> Result<Item, TemplateError> {
     }
 }
 
-fn place(pieces: &mut Vec<Piece>, item: Item, scanner: &mut Scanner<'_>) {
+fn place(pieces: &mut Vec<Piece>, item: Sequence, scanner: &mut Scanner<'_>) {
     match item {
-        Item::Text(c) => push(pieces, c),
-        Item::Case(case) => pieces.push(Piece::Case(case)),
-        Item::Value(value, 0) => pieces.push(Piece::Value(value)),
-        Item::Value(value, mode) => {
+        Sequence::Text(c) => push(pieces, c),
+        Sequence::Case(case) => pieces.push(Piece::Case(case)),
+        Sequence::Value(value, 0) => pieces.push(Piece::Value(value)),
+        Sequence::Value(value, mode) => {
             let before = if matches!(mode, 2 | 4) { last_character(pieces) } else { None };
             let after = match scanner.peek() {
                 Some(c) if c != '$' && matches!(mode, 3 | 4) => scanner.next(),

@@ -8,7 +8,7 @@ use crate::file::{
     form::{Kind, Nested, Section, print_section, read_into},
     kinds::{Choice, Count, PATIENCE, Path, Text, WAIT},
     names::LDAP_SERVER,
-    notation::{Notation, Part},
+    notation::{Notation, SectionNotation},
     pieces,
     reader::{Node, Reader, suggest},
     source::shorten,
@@ -132,7 +132,10 @@ impl Kind<Directory> for AnyDirectory {
     }
 
     fn notation(&self) -> Notation {
-        let parts = vec![Part::of::<LdifFile>(Some("Ldif")), Part::of::<Ldap>(Some("Ldap"))];
+        let parts = vec![
+            SectionNotation::of::<LdifFile>(Some("Ldif")),
+            SectionNotation::of::<Ldap>(Some("Ldap")),
+        ];
         Notation { parts, ..Notation::of("Ldif(...) or Ldap(...)") }
     }
 }

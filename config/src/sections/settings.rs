@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, sync::LazyLock};
 use crate::{
     file::{
         form::{Fields, Section},
-        notation::{Part, Row},
+        notation::{Row, SectionNotation},
         reader::{Node, Reader},
         setting::Need,
     },
@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// The tables themselves.
-pub(crate) static TABLES: LazyLock<Part> = LazyLock::new(|| Part::of::<Config>(None));
+pub(crate) static TABLES: LazyLock<SectionNotation> =
+    LazyLock::new(|| SectionNotation::of::<Config>(None));
 
 /// Every setting that holds a value itself, or is not there yet with all that it holds, and when
 /// something comes of it. The elements of lists and maps are left out of the path:
@@ -118,7 +119,11 @@ pub(crate) fn is_required(name: &str) -> bool {
 }
 
 /// Goes through the settings of a section and of those inside it.
-pub(crate) fn each(part: &'static Part, path: &str, visit: &mut impl FnMut(&str, &'static Row)) {
+pub(crate) fn each(
+    part: &'static SectionNotation,
+    path: &str,
+    visit: &mut impl FnMut(&str, &'static Row),
+) {
     for row in &part.rows {
         let name = row.setting.name;
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     file::{
         document::Document,
-        notation::{Part, Row},
+        notation::{Row, SectionNotation},
         reader::suggest,
         setting::{Need, Role},
         units::format_duration,
@@ -51,7 +51,7 @@ struct Page(String);
 impl Page {
     /// The settings of a section that stands at `path`: first those that are values, then those that
     /// are sections themselves.
-    fn section(&mut self, path: &str, part: &'static Part) {
+    fn section(&mut self, path: &str, part: &'static SectionNotation) {
         let below = |row: &Row| match path {
             "" => row.setting.name.to_owned(),
             path => format!("{path}.{}", row.setting.name),
@@ -291,7 +291,7 @@ mod tests {
     use crate::sections::config::Config;
 
     /// Every setting with its value by default, or the example of one that must be given.
-    fn written(part: &'static Part) -> String {
+    fn written(part: &'static SectionNotation) -> String {
         let fields = part.rows.iter().filter(|row| row.notation.parts.is_empty()).map(|row| {
             let value = row.setting.example.map_or_else(|| row.default.flat(), str::to_owned);
             format!("{}: {value}", row.setting.name)

@@ -213,7 +213,7 @@ fn find<'d>(document: &'d Document, path: &str) -> Result<(&'d Document, String)
 }
 
 /// A part of a value, and what it is called.
-struct Part<'d> {
+struct NamedPart<'d> {
     name: String,
     /// By a text, and not by its place.
     is_named: bool,
@@ -221,7 +221,7 @@ struct Part<'d> {
     value: &'d Document,
 }
 
-impl Part<'_> {
+impl NamedPart<'_> {
     /// Where the name of this part ends, if the path begins with it.
     fn end_in(&self, path: &str) -> Option<usize> {
         let name = &self.name;
@@ -236,10 +236,10 @@ impl Part<'_> {
     }
 }
 
-fn parts<'d>(document: &'d Document) -> Vec<Part<'d>> {
+fn parts<'d>(document: &'d Document) -> Vec<NamedPart<'d>> {
     match document {
         Document::Section(entries) | Document::Map(entries) => {
-            let part = |(name, value): &'d (String, Document)| Part {
+            let part = |(name, value): &'d (String, Document)| NamedPart {
                 name: name.clone(),
                 is_named: true,
                 index: None,
@@ -256,13 +256,13 @@ fn parts<'d>(document: &'d Document) -> Vec<Part<'d>> {
 }
 
 /// Channels go by their names.
-fn item(i: usize, value: &Document) -> Part<'_> {
+fn item(i: usize, value: &Document) -> NamedPart<'_> {
     let name = match value {
         Document::Section(fields) => fields.iter().find(|(field, _)| field == "name"),
         _ => None,
     };
     let name = name.and_then(|(_, name)| name.as_text());
-    Part {
+    NamedPart {
         is_named: name.is_some(),
         name: name.unwrap_or_else(|| i.to_string()),
         index: Some(i),

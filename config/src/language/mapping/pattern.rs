@@ -95,12 +95,12 @@ enum Class {
 
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
-        let mut parser = Parser { scanner: Scanner::new(text), ..Parser::default() };
+        let mut parser = PatternParser { scanner: Scanner::new(text), ..PatternParser::default() };
         while let Some(c) = parser.scanner.peek() {
             parser.element(c)?;
         }
         parser.flush();
-        let Parser { elements, wildcards, refers, .. } = parser;
+        let PatternParser { elements, wildcards, refers, .. } = parser;
         Ok(Self { straight: Straight::of(&elements), elements, wildcards, refers })
     }
 
@@ -505,7 +505,7 @@ impl Class {
 }
 
 #[derive(Default)]
-struct Parser<'a> {
+struct PatternParser<'a> {
     scanner: Scanner<'a>,
     elements: Vec<Element>,
     literal: String,
@@ -516,7 +516,7 @@ struct Parser<'a> {
     minimal: bool,
 }
 
-impl Parser<'_> {
+impl PatternParser<'_> {
     fn element(&mut self, c: char) -> Result<(), TemplateError> {
         let offset = self.scanner.offset();
         match c {

@@ -35,7 +35,7 @@ pub(crate) enum Op {
 impl Template {
     /// Parses a template whose pattern has this many wildcards.
     pub(crate) fn parse(text: &str, wildcards: usize) -> Result<Self, TemplateError> {
-        let mut parser = Parser {
+        let mut parser = TemplateParser {
             scanner: Scanner::new(text),
             wildcards,
             flags: Flags::default(),
@@ -82,7 +82,7 @@ fn add_calls(ops: &[Op], calls: &mut Calls) {
     }
 }
 
-struct Parser<'a> {
+struct TemplateParser<'a> {
     scanner: Scanner<'a>,
     wildcards: usize,
     flags: Flags,
@@ -91,7 +91,7 @@ struct Parser<'a> {
     depth: usize,
 }
 
-impl Parser<'_> {
+impl TemplateParser<'_> {
     /// Up to the end of the text, or to `end` when this is an argument.
     fn ops(&mut self, end: Option<char>) -> Result<Vec<Op>, TemplateError> {
         let start = self.scanner.offset();
