@@ -155,9 +155,9 @@ impl Engine {
             default_quota: Quota::default(),
         };
         let root = Dir::Memory(MemoryDir::root(disk, ROOT.as_ref()));
-        let (marker, shared) = (Marker::nowhere(), Arc::new(disk.clone()));
-        let opened = Partition::open_at(root, marker, shared, JOURNAL, &store, "h")?;
-        let (mut partition, checkpoints) = opened;
+        let (marker, disk) = (Marker::nowhere(), Arc::new(disk.clone()));
+        let ground = Ground { root, marker, disk, journal: JOURNAL };
+        let (mut partition, checkpoints) = Partition::open_on(ground, &store, "h")?;
         partition.journal.set_impatient();
         Ok(Self { partition, checkpoints })
     }

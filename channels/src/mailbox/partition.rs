@@ -50,6 +50,25 @@ pub struct Partition {
     kept: KeptMaildirs,
 }
 
+/// What a partition stands on.
+struct Ground {
+    root: Dir,
+    marker: Marker,
+    /// The disk of the root.
+    disk: Arc<dyn Disk>,
+    /// Octets of a new journal.
+    journal: u64,
+}
+
+/// A message whose file is written and gets its names in the mailboxes.
+struct Written<'a> {
+    delivery: &'a Delivery,
+    /// Its name where large messages wait.
+    source: &'a str,
+    /// Its name in the mailboxes.
+    name: &'a str,
+}
+
 impl Partition {
     /// Opens a partition, making it if need be, and puts into its mailboxes what a power cut kept
     /// from getting there. `host` goes into the names of files; the file `known` remembers that the
@@ -60,18 +79,16 @@ impl Partition {
         known: &std::path::Path,
     ) -> Result<(Self, Checkpoints), PartitionError> {
         let (root, marker) = Marker::open(&store.path, known)?;
-        Self::open_at(root, marker, Arc::new(RealDisk), CAPACITY, store, host)
+        let ground = Ground { root, marker, disk: Arc::new(RealDisk), journal: CAPACITY };
+        Self::open_on(ground, store, host)
     }
 
-    /// Opens the partition at `root`, which is on `disk`.
-    fn open_at(
-        root: Dir,
-        marker: Marker,
-        disk: Arc<dyn Disk>,
-        capacity: u64,
+    fn open_on(
+        ground: Ground,
         store: &Store,
         host: &str,
     ) -> Result<(Self, Checkpoints), PartitionError> {
+        let Ground { root, marker, disk, journal: capacity } = ground;
         let path = &store.path;
         let fails = |source| PartitionError::Io { path: path.join(WHOLE), source };
         let root = Arc::new(root);
@@ -343,22 +360,23 @@ impl Partition {
         if plan.targets.is_empty() {
             return self.discard(&delivery.body);
         }
+        let name = &plan.name.clone();
         let source = match &delivery.body {
-            Body::Whole(octets) => self.write(&plan.name, octets, plan.direct).map(|()| &plan.name),
+            Body::Whole(octets) => self.write(name, octets, plan.direct).map(|()| name),
             Body::File { name, .. } => Ok(name),
         };
-        let source = match source {
-            Ok(source) => source.clone(),
+        let written = match source {
+            Ok(source) => Written { delivery, source, name },
             Err(error) => return self.refuse_all(plan, delivery, batch, &error),
         };
         let (last, mut moved) = (plan.targets.len() - 1, false);
         for at in 0..=last {
             let target = &mut plan.targets[at];
-            match self.enter(&source, &plan.name, &target.dir, at == last, batch) {
+            match self.enter(&written, &target.dir, at == last, batch) {
                 Ok(gone) => moved |= gone,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Somebody removed it since it was looked at.
-                    self.place_again(plan, at, &source, delivery, batch);
+                    self.place_again(plan, at, &written, batch);
                 }
                 Err(error) => {
                     let reply = self.report(&target.dir, &error, delivery.body.size());
@@ -375,7 +393,7 @@ impl Partition {
         }
         if !moved {
             // Left over: somebody was refused, or got a copy.
-            let _ = self.spill.dir().remove(&source);
+            let _ = self.spill.dir().remove(written.source);
         }
         // A message that did not go through the journal is made durable here and now.
         let unknown = |target: &Target| {
@@ -406,10 +424,10 @@ impl Partition {
         &mut self,
         plan: &mut Plan,
         at: usize,
-        source: &str,
-        delivery: &Delivery,
+        written: &Written<'_>,
         batch: &mut Batch,
     ) {
+        let delivery = written.delivery;
         batch.forget(&plan.targets[at]);
         let whose = |way: &Way| matches!(way, Way::To(target) if *target == at);
         let rcpt = plan.ways.iter().position(whose).map(|rcpt| &delivery.recipients[rcpt]);
@@ -422,7 +440,7 @@ impl Partition {
                     let dir = std::mem::replace(&mut target.dir, found.dir);
                     target.recorded.get_or_insert(dir);
                 }
-                let entered = self.enter(source, &plan.name, &plan.targets[at].dir, false, batch);
+                let entered = self.enter(written, &plan.targets[at].dir, false, batch);
                 entered.err().map(|error| self.report(&plan.targets[at].dir, &error, size))
             }
             Ok(None) => Some(NONEXISTENT),
@@ -450,12 +468,12 @@ impl Partition {
     /// Says whether the source was moved and not linked.
     fn enter(
         &self,
-        source: &str,
-        name: &str,
+        written: &Written<'_>,
         dir: &str,
         last: bool,
         batch: &mut Batch,
     ) -> io::Result<bool> {
+        let Written { source, name, .. } = *written;
         let spill = self.spill.dir();
         let maildir = batch.open(&self.root, dir)?.ok_or(io::ErrorKind::NotFound)?;
         let entered = if last {

@@ -400,7 +400,8 @@ fn a_message_for_more_mailboxes_than_the_journal_can_name_is_delivered_and_hangs
     let root = Dir::root(&path).expect("a directory");
     let store = Store { path, autocreate: Autocreate::Inbox, default_quota: Quota::default() };
     let (marker, disk) = (Marker::nowhere(), Arc::new(RealDisk));
-    let opened = Partition::open_at(root, marker, disk, 16 << 10, &store, "h");
+    let ground = Ground { root, marker, disk, journal: 16 << 10 };
+    let opened = Partition::open_on(ground, &store, "h");
     let (mut partition, _checkpoints) = opened.expect("a partition");
     let to: Vec<_> = (0..400).map(|n| format!("a-user-with-a-long-name-{n}")).collect();
     let to: Vec<_> = to.iter().map(String::as_str).collect();
