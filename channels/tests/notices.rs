@@ -25,6 +25,30 @@ fn read_by_python(notice: &Notice) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+const RETURNED: &str = "Message-ID: <1@a.example>\r\nSubject: =?utf-8?q?f=C3=BCr?= dich\r\n\
+                   MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                   Content-Transfer-Encoding: 8bit\r\n\r\nGrüße\r\n--=_\r\n";
+
+/// About a message that failed for all of its recipients.
+fn report<'a>(recipients: &'a [RecipientReport<'a>]) -> Report<'a> {
+    Report {
+        kind: Kind::Failed,
+        id: MessageId(7 << 20),
+        host: "relay.example",
+        postmaster: "postmaster@relay.example",
+        to: "\"alice a\"@a.example",
+        now: 1_000_090_000_000,
+        message: MessageId(3 << 20),
+        arrival: 1_000_000_000_000,
+        envelope_id: Some("QQ+314159"),
+        reason: None,
+        recipients,
+        returned: Returned::Full(RETURNED.as_bytes()),
+        omission: None,
+        languages: &["de"],
+    }
+}
+
 #[test]
 fn a_notice_in_another_languages_eyes() {
     let refused = Reply::new(550, Enhanced(5, 1, 1), "no such user,\nsee https://b.example/");
@@ -40,27 +64,8 @@ fn a_notice_in_another_languages_eyes() {
     };
     let eve =
         RecipientReport { original: None, address: "eve@b.example", reply: Some(&over), ..bob };
-    let content = "Message-ID: <1@a.example>\r\nSubject: =?utf-8?q?f=C3=BCr?= dich\r\n\
-                   MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
-                   Content-Transfer-Encoding: 8bit\r\n\r\nGrüße\r\n--=_\r\n";
-    let report = Report {
-        kind: Kind::Failed,
-        id: MessageId(7 << 20),
-        host: "relay.example",
-        postmaster: "postmaster@relay.example",
-        to: "\"alice a\"@a.example",
-        now: 1_000_090_000_000,
-        message: MessageId(3 << 20),
-        arrival: 1_000_000_000_000,
-        envelope_id: Some("QQ+314159"),
-        reason: None,
-        recipients: &[bob, eve],
-        returned: Returned::Full(content.as_bytes()),
-        omission: None,
-        languages: &["de"],
-    };
     let templates = Templates::load(None).expect("the built-in words");
-    let found = read_by_python(&report.compose(&templates));
+    let found = read_by_python(&report(&[bob, eve]).compose(&templates));
     assert_eq!(found["defects"], json!([]), "{found}");
     assert_eq!(found["type"], "multipart/report; delivery-status");
     assert_eq!(found["from"], "Mail Delivery System <postmaster@relay.example>");
