@@ -5,4 +5,5 @@ pub(crate) mod consistency;
 pub(crate) mod known;
 pub(crate) mod leads;
 pub(crate) mod not_yet;
+pub(crate) mod own_files;
 pub(crate) mod roles;

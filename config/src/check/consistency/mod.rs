@@ -8,10 +8,11 @@ mod routing;
 mod rules;
 mod services;
 
-use std::path::{Component, Path, PathBuf};
-
 use crate::{
-    check::known::Known,
+    check::{
+        known::Known,
+        own_files::{in_the_way, resolved},
+    },
     file::reader::Reader,
     sections::{config::Config, store::Quota},
 };
@@ -85,42 +86,6 @@ fn sizes(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// What of the engine's own lies at this path, or around it.
-fn in_the_way(config: &Config, path: &Path) -> Option<&'static str> {
-    let path = resolved(path);
-    let store = config.store.as_ref().map(|store| resolved(&config.path(&store.path)));
-    let own = OWN_FILES.iter().map(|(name, what)| (resolved(&config.data.join(name)), *what));
-    let mut own = own.chain(store.map(|store| (store, "mailboxes")));
-    own.find(|(own, _)| path.starts_with(own)).map(|(_, what)| what)
-}
-
-/// The path from the root, as far as it can be told without asking the disk.
-fn resolved(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut resolved = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                resolved.pop();
-            }
-            part => resolved.push(part),
-        }
-    }
-    resolved
-}
-
-/// In the data directory.
-const OWN_FILES: &[(&str, &str)] = &[
-    ("admin.sock", "the admin socket"),
-    ("lock", "its lock"),
-    ("spool", "the spool"),
-    ("stores", "the list of stores"),
-    ("stopped", "the list of stopped channels"),
-    ("limits.ron", "saved limits"),
-    ("counters.json", "the counters"),
-    ("orders", "unfinished orders"),
-    ("rerouting", "what is being routed again"),
-];
 /// Far more than anybody has.
 const MOST_SERVICES: usize = 500;
 const MOST_CHANNELS: usize = 10_000;

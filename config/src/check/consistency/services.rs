@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    check::known::{Known, list},
+    check::{
+        known::{Known, list},
+        own_files::in_the_way,
+    },
     file::reader::Reader,
     grammar::LONGEST_SOCKET,
     sections::{
@@ -54,7 +57,7 @@ fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {
         reader.mistake_at(&path(service, ".tls_ports"), message, accepted);
     }
     let socket = service.socket.as_ref().map(|socket| config.path(socket));
-    if let Some(taken) = socket.as_ref().and_then(|socket| super::in_the_way(config, socket)) {
+    if let Some(taken) = socket.as_ref().and_then(|socket| in_the_way(config, socket)) {
         let message = format!("the engine itself keeps {taken} there");
         reader.mistake_at(&path(service, ".socket"), &message, "another path is expected");
     }

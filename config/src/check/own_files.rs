@@ -1,0 +1,42 @@
+//! The engine's own files in the data directory, where nothing else may lie.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::sections::config::Config;
+
+/// What of the engine's own lies at this path, or around it.
+pub(crate) fn in_the_way(config: &Config, path: &Path) -> Option<&'static str> {
+    let path = resolved(path);
+    let store = config.store.as_ref().map(|store| resolved(&config.path(&store.path)));
+    let own = OWN_FILES.iter().map(|(name, what)| (resolved(&config.data.join(name)), *what));
+    let mut own = own.chain(store.map(|store| (store, "mailboxes")));
+    own.find(|(own, _)| path.starts_with(own)).map(|(_, what)| what)
+}
+
+/// The path from the root, as far as it can be told without asking the disk.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut resolved = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            part => resolved.push(part),
+        }
+    }
+    resolved
+}
+
+/// In the data directory.
+const OWN_FILES: &[(&str, &str)] = &[
+    ("admin.sock", "the admin socket"),
+    ("lock", "its lock"),
+    ("spool", "the spool"),
+    ("stores", "the list of stores"),
+    ("stopped", "the list of stopped channels"),
+    ("limits.ron", "saved limits"),
+    ("counters.json", "the counters"),
+    ("orders", "unfinished orders"),
+    ("rerouting", "what is being routed again"),
+];
