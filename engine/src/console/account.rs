@@ -17,9 +17,8 @@ use relais_channels::mail::{Address, Envelope, MessageId};
 use relais_config::{Channel, channel::Program};
 
 use super::{
-    Parts,
     entries::{Described, after, describe, order_of},
-    gone, trouble,
+    parts::{Parts, gone, trouble},
     untold::is_anybody_told,
 };
 use crate::{
@@ -74,11 +73,8 @@ impl From<(&'static str, String)> for Account {
     }
 }
 
-async fn account(
-    parts: &Parts,
-    ListedEntry { scanned, tracked, aside, ordered, connection }: &ListedEntry,
-    paused: Option<Pause>,
-) -> Answer<Account> {
+async fn account(parts: &Parts, listed: &ListedEntry, paused: Option<Pause>) -> Answer<Account> {
+    let ListedEntry { scanned, tracked, connection, .. } = listed;
     let tried = so_far(parts, scanned).await;
     let Some(channel) = parts.channels.find(&scanned.channel) else {
         let text = format!(
@@ -88,32 +84,8 @@ async fn account(
         );
         return Ok(("no_program", text).into());
     };
-    if let EntryState::Owing { open, .. } = scanned.state {
-        let text = format!(
-            "{} It stays until the notice of that is safe, which its sender asked for. {tried}",
-            if open == 0 { "It is delivered." } else { "Some of its recipients have it." },
-        );
-        return Ok(("notice", text).into());
-    }
-    if *aside && *ordered == Some(OrderKind::Return) {
-        let what = if is_anybody_told(parts, scanned).await {
-            "An operator returns it: it goes as soon as its sender's notice is safe."
-        } else {
-            "An operator returns it, and nobody can be told: it goes in a moment."
-        };
-        let text = format!("{what} {tried}");
-        return Ok(("notice", text).into());
-    }
-    if *aside {
-        let text = format!(
-            "Its sender is being told what became of it, or an order about it is being carried \
-             out: no job gets it before that is done. {tried}"
-        );
-        return Ok(("notice", text).into());
-    }
-    if matches!(scanned.state, EntryState::Held { .. }) {
-        let text = why_held(parts, scanned, &tried).await;
-        return Ok(("held", text).into());
+    if let Some(account) = kept_from_jobs(parts, listed, &tried).await {
+        return Ok(account);
     }
     if !is_delivered(parts.channels.channel(channel)) {
         let text = format!("{} {tried}", of_unserved(parts.channels.channel(channel), scanned.id));
@@ -167,6 +139,39 @@ async fn account(
         return Ok(Account { limit: Some("max_messages"), ..("beyond_memory", text).into() });
     }
     Ok(in_line(&explained, host, name, &tried))
+}
+
+/// Why no job may have it, whatever its channel does.
+async fn kept_from_jobs(parts: &Parts, listed: &ListedEntry, tried: &str) -> Option<Account> {
+    let ListedEntry { scanned, aside, ordered, .. } = listed;
+    if let EntryState::Owing { open, .. } = scanned.state {
+        let text = format!(
+            "{} It stays until the notice of that is safe, which its sender asked for. {tried}",
+            if open == 0 { "It is delivered." } else { "Some of its recipients have it." },
+        );
+        return Some(("notice", text).into());
+    }
+    if *aside && *ordered == Some(OrderKind::Return) {
+        let what = if is_anybody_told(parts, scanned).await {
+            "An operator returns it: it goes as soon as its sender's notice is safe."
+        } else {
+            "An operator returns it, and nobody can be told: it goes in a moment."
+        };
+        let text = format!("{what} {tried}");
+        return Some(("notice", text).into());
+    }
+    if *aside {
+        let text = format!(
+            "Its sender is being told what became of it, or an order about it is being carried \
+             out: no job gets it before that is done. {tried}"
+        );
+        return Some(("notice", text).into());
+    }
+    if matches!(scanned.state, EntryState::Held { .. }) {
+        let text = why_held(parts, scanned, tried).await;
+        return Some(("held", text).into());
+    }
+    None
 }
 
 /// How often it was tried, and what came of it.
@@ -252,8 +257,7 @@ fn in_hand(
 fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &str) -> Account {
     let standing = &explained.standing;
     let DestinationExplained { pool, pool_jobs, job_limit, maxjobs, .. } = explained;
-    let DestinationExplained { channel_connections, max_client_threads, threaddepth, .. } =
-        explained;
+    let DestinationExplained { channel_connections, max_client_threads, .. } = explained;
     let served = standing.connections > 0;
     let so_far = if served {
         let connections = counted(standing.connections, "connection");
@@ -291,29 +295,7 @@ fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &
             ),
         ),
         Some(Limited::Connections) => {
-            let window = standing.window;
-            let why = if standing.slow {
-                "it answers so slowly that nine of ten connections of the channel are kept from it"
-                    .to_owned()
-            } else if let Some(limit) =
-                explained.host_limit.filter(|most| standing.connections >= *most)
-            {
-                let most = counted(limit, "connection");
-                format!("an operator allows it {most} (relais set {channel}@{host}.connections)")
-            } else if standing.connections >= window {
-                format!(
-                    "it may have {} for now, and more as it shows that it bears them",
-                    counted(window, "connection")
-                )
-            } else {
-                let entries = if *threaddepth == 1 {
-                    "entry".to_owned()
-                } else {
-                    format!("{threaddepth} entries")
-                };
-                format!("it has a connection for each {entries} that wait (threaddepth)")
-            };
-            (Some("threads"), why)
+            (Some("threads"), why_no_connection(explained, host, channel))
         }
         None => (None, String::new()),
     };
@@ -325,6 +307,29 @@ fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &
     };
     let waits_for = if served || limit.is_none() { "ready" } else { "in_line" };
     Account { limit, ..(waits_for, text).into() }
+}
+
+/// Why a host gets no further connection of those that its channel has free.
+fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str) -> String {
+    let standing = &explained.standing;
+    if standing.slow {
+        return "it answers so slowly that nine of ten connections of the channel are kept from it"
+            .to_owned();
+    }
+    let host_limit = explained.host_limit.filter(|most| standing.connections >= *most);
+    if let Some(most) = host_limit {
+        let most = counted(most, "connection");
+        return format!("an operator allows it {most} (relais set {channel}@{host}.connections)");
+    }
+    if standing.connections >= standing.window {
+        let window = counted(standing.window, "connection");
+        return format!("it may have {window} for now, and more as it shows that it bears them");
+    }
+    let entries = match explained.threaddepth {
+        1 => "entry".to_owned(),
+        depth => format!("{depth} entries"),
+    };
+    format!("it has a connection for each {entries} that wait (threaddepth)")
 }
 
 /// What routing would make of its recipients now, if that is something else.

@@ -19,7 +19,10 @@ use relais_actors::{
 };
 use relais_channels::mail::{Envelope, MessageId, Outcome};
 
-use super::{Parts, gone, summary::names};
+use super::{
+    parts::{Parts, gone},
+    summary::names,
+};
 use crate::{
     admin::Answer,
     api::{OrderAction, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState},

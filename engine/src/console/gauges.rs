@@ -14,7 +14,7 @@ use relais_actors::{
 use relais_config::Config;
 use tokio::time::timeout;
 
-use super::{Parts, worker_state};
+use super::{parts::Parts, status::worker_state};
 
 /// Sets them. An actor that does not answer in time leaves its gauges as they were.
 pub(super) async fn update(parts: &Parts, config: &Config) {

@@ -8,7 +8,7 @@ use relais_actors::{
 };
 use relais_config::{Config, suggest};
 
-use super::{Parts, gone};
+use super::parts::{Parts, gone};
 use crate::{
     admin::{Answer, Nonsense, Trouble},
     api::{LimitSet, LimitShown, LimitValue, NamePattern, SetLimit},

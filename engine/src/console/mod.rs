@@ -6,45 +6,37 @@ pub mod explain;
 mod gauges;
 mod limits;
 mod orders;
+mod parts;
 mod reroutes;
 mod sockets;
+mod status;
 mod summary;
 mod untold;
 
 use std::{
-    collections::HashMap,
     iter,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
 use relais_actors::{
-    actor::{Gone, Mailbox},
-    channel_table::{Channels, is_delivered},
-    delivery::progress::ConnectionProgress,
-    front::dispatcher::{DescribeDispatcher, Dispatcher},
-    job_controller::{DescribeController, JobController},
-    metrics::{ChannelCounters, DirectoryStatus, Format, Metrics, WorkerState},
-    queue::{DescribeQueue, Queue},
-    readiness::Cause,
-    rerouting::Rerouter,
-    router::RouterHandle,
-    spool::{Counts, Spool, SpoolError},
-    timestamp::{Timestamp, now_ms},
+    channel_table::is_delivered,
+    front::dispatcher::DescribeDispatcher,
+    job_controller::DescribeController,
+    metrics::{ChannelCounters, Format},
+    queue::DescribeQueue,
+    timestamp::Timestamp,
 };
 use relais_channels::mail::{Content, MessageId};
 use relais_config::{Config, dispatcher::Program};
 use tokio::{io::AsyncReadExt, sync::Notify};
 
 use self::{
-    entries::{Position, after, describe, entries_of, is_delivered_to_all},
+    entries::{Position, describe, entries_of, is_delivered_to_all},
     orders::OrderPosition,
+    parts::{Parts, gone, trouble},
     sockets::SocketFile,
-    summary::oldest,
 };
 use crate::{
     admin::{
@@ -52,13 +44,12 @@ use crate::{
         socket,
     },
     api::{
-        ChannelStatus, DestinationTrouble, HistoryLine, LimitSet, LimitShown, OrderProgress, Phase,
-        PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedMessage,
-        RouteExplained, ServiceStatus, SetLimit, Status, Why, WorkerStatus,
+        HistoryLine, LimitSet, LimitShown, OrderProgress, Phase, QueueFilter, QueueOrder,
+        QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
     },
     logging::Sink,
     start::Engine,
-    state::{order_book::OrderBook, stopped::Stopped},
+    state::stopped::Stopped,
 };
 
 /// The engine's console. Made before the engine, so that it can say that it is starting.
@@ -73,54 +64,6 @@ struct Shared {
     phase: Mutex<Phase>,
     parts: OnceLock<Parts>,
     stop: Notify,
-}
-
-/// What the engine is asked through.
-struct Parts {
-    channels: Arc<Channels>,
-    metrics: Arc<Metrics>,
-    spool: Spool,
-    dispatcher: Mailbox<Dispatcher>,
-    queue: Mailbox<Queue>,
-    controller: Mailbox<JobController>,
-    progress: ConnectionProgress,
-    listening: HashMap<String, Vec<String>>,
-    /// The UNIX sockets among these.
-    sockets: Vec<(String, Vec<SocketFile>)>,
-    router: RouterHandle,
-    rerouter: Rerouter,
-    /// Of those who reroute one is at work.
-    reroutes: tokio::sync::Mutex<()>,
-    orders: Arc<OrderBook>,
-    data: PathBuf,
-}
-
-impl Parts {
-    /// Why mail is not taken, or not delivered into the store; looked at now.
-    fn troubles(&self) -> Vec<String> {
-        let readiness = &self.metrics.readiness;
-        match self.spool.refuses() {
-            None => readiness.clear(Cause::Room, ""),
-            Some(why) => readiness.raise(Cause::Room, "", format!("new mail is refused: {why}")),
-        };
-        for (service, sockets) in &self.sockets {
-            match sockets.iter().find(|socket| !socket.is_there()) {
-                None => readiness.clear(Cause::Service, service),
-                Some(socket) => readiness.raise(Cause::Service, service, socket.words(service)),
-            };
-        }
-        readiness.reasons()
-    }
-
-    fn directory(&self) -> DirectoryStatus {
-        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        DirectoryStatus {
-            found: total(&self.router.lookups.found),
-            missing: total(&self.router.lookups.missing),
-            failed: total(&self.router.lookups.failed),
-            cache_hits: self.router.cache.hits(),
-        }
-    }
 }
 
 impl EngineConsole {
@@ -203,44 +146,6 @@ impl Console for EngineConsole {
         let services = parts.dispatcher.ask(DescribeDispatcher).await.map_err(gone)?;
         let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
         let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
-        let counts = parts.spool.counts();
-        let mut channels = Vec::new();
-        for (id, channel) in parts.channels.iter() {
-            let counts = counts.get(&channel.name).copied().unwrap_or_default();
-            let tally = queue.channels.get(&id).copied().unwrap_or_default();
-            let jobs = controller.channels.iter().find(|jobs| jobs.channel == id);
-            let waiting = tally.waiting(&counts);
-            channels.push(ChannelStatus {
-                name: channel.name.clone(),
-                program: format!("{:?}", channel.program).to_lowercase(),
-                pool: channel.pool.clone(),
-                maxjobs: jobs.map_or(channel.maxjobs.get(), |jobs| jobs.maxjobs),
-                jobs: jobs.map_or(0, |jobs| jobs.jobs),
-                threads: jobs.map_or(0, |jobs| jobs.connections),
-                stopped: jobs.is_some_and(|jobs| jobs.frozen),
-                unserved: !is_delivered(channel),
-                ready: waiting.ready,
-                active: waiting.active,
-                delayed: waiting.delayed,
-                held: counts.held,
-                oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
-            });
-        }
-        for name in summary::lost(parts, &counts) {
-            let Some(counts) = counts.get(name).filter(|counts| counts.total() > 0) else {
-                continue;
-            };
-            channels.push(ChannelStatus {
-                name: name.to_owned(),
-                program: "lost".to_owned(),
-                unserved: true,
-                ready: counts.untried,
-                delayed: counts.tried,
-                held: counts.held,
-                oldest: oldest(&parts.spool, name, counts.total()).await,
-                ..ChannelStatus::default()
-            });
-        }
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: config.host.clone(),
@@ -253,38 +158,11 @@ impl Console for EngineConsole {
             admin: iter::once(format!("unix:{}", socket::path(&self.0.data).display()))
                 .chain(config.admin.listen.map(|address| format!("http://{address}")))
                 .collect(),
-            services: services
-                .into_iter()
-                .filter_map(|description| {
-                    let services = &config.dispatcher.services;
-                    let service = services.iter().find(|s| s.name == description.name)?;
-                    Some(service_status(service, description, &parts.listening))
-                })
-                .collect(),
-            pools: controller
-                .pools
-                .into_iter()
-                .map(|(name, job_limit, running)| PoolStatus { name, job_limit, running })
-                .collect(),
-            channels,
-            queue: QueueStatus {
-                tracked: queue.tracked as u64,
-                stored: counts.values().map(Counts::total).sum(),
-                max_messages: queue.max_messages as u64,
-                spool_bytes: parts.spool.octets(),
-                paused: queue.paused,
-                refusing: parts.spool.refuses(),
-            },
-            troubles: controller
-                .suspended
-                .into_iter()
-                .map(|suspended| DestinationTrouble {
-                    channel: parts.channels.channel(suspended.destination.channel).name.clone(),
-                    host: suspended.destination.host.to_string(),
-                    until: after(suspended.suspension.until),
-                    reply: suspended.suspension.reply.to_string(),
-                })
-                .collect(),
+            services: status::services(services, config, &parts.listening),
+            pools: status::pools(&controller),
+            channels: status::channels(parts, &queue, &controller).await,
+            queue: status::queue(parts, &queue),
+            troubles: status::troubles(parts, &controller),
             directory: Some(parts.directory()),
             log_lines_lost: self.0.log.lost(),
         })
@@ -424,45 +302,6 @@ impl Console for EngineConsole {
     }
 }
 
-fn service_status(
-    service: &relais_config::Service,
-    description: relais_actors::front::service::ServiceDescription,
-    listening: &HashMap<String, Vec<String>>,
-) -> ServiceStatus {
-    let workers = description.workers.into_iter().map(|worker| WorkerStatus {
-        id: u64::from(worker.id.0),
-        state: worker_state(service, &worker),
-        arbiter: worker.arbiter,
-        connections: worker.connections,
-        peak: worker.peak,
-        served: worker.served,
-        started: Timestamp(now_ms().saturating_sub(worker.age.as_millis() as u64)),
-    });
-    let workers: Vec<_> = workers.collect();
-    ServiceStatus {
-        name: description.name,
-        program: format!("{:?}", service.program).to_lowercase(),
-        channel: service.channel.clone(),
-        listen: listening.get(&service.name).cloned().unwrap_or_default(),
-        connections: workers.iter().map(|worker| worker.connections as u64).sum(),
-        accepted: description.accepted,
-        refused: description.refused,
-        workers,
-    }
-}
-
-/// What `relais status` and the gauges say of a worker.
-fn worker_state(
-    service: &relais_config::Service,
-    worker: &relais_actors::front::worker_life::WorkerDescription,
-) -> WorkerState {
-    if worker.connections < service.limits.max_conns {
-        WorkerState::Active
-    } else {
-        WorkerState::Full
-    }
-}
-
 /// The header's lines, as far as they fit a page.
 async fn header_of(content: &Content) -> Vec<String> {
     let octets = match content {
@@ -478,15 +317,6 @@ async fn header_of(content: &Content) -> Vec<String> {
     };
     let text = String::from_utf8_lossy(&octets).into_owned();
     text.split("\r\n").take_while(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-fn gone(_: Gone) -> Trouble {
-    Trouble("a part of the engine has ended".to_owned())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn trouble(error: SpoolError) -> Trouble {
-    Trouble(error.to_string())
 }
 
 const HEADER_SHOWN: usize = 16 << 10;

@@ -23,11 +23,9 @@ use relais_channels::mail::MessageId;
 use tracing::info;
 
 use super::{
-    Parts,
     entries::{Described, Position, describe, is_delivered_to_all},
-    gone,
-    reroutes::reroute,
-    trouble,
+    parts::{Parts, gone, trouble},
+    reroutes::Rerouting,
     untold::{self, Asked},
 };
 use crate::{
@@ -79,54 +77,34 @@ pub(super) async fn go_on(
     at: Option<OrderPosition>,
 ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
     let begins = at.is_none();
-    let OrderPosition { next, last, began, mut account } = match at {
+    let mut at = match at {
         Some(at) => at,
         None => begin(parts, order)?,
     };
-    let progress = &mut account.progress;
     let pending = parts.queue.ask(CountOrders).await.map_err(gone)?;
     let _under_way = parts.orders.begin(pending);
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
-    let (mut found, next) = if let Some(position) = next {
+    let (mut found, next) = if let Some(position) = at.next {
         position.page(parts, &order.filter, PAGE).await.map_err(trouble)?
     } else {
         let found = named(parts, order).await?;
-        progress.unknown = unknown(order, &found);
+        at.account.progress.unknown = unknown(order, &found);
         (found, None)
     };
-    found.retain(|entry| entry.id <= last);
-    progress.seen += found.len() as u64;
-    let now = Timestamp::now();
-    let QueueFilter { state, reply, .. } = &order.filter;
-    let is_shown = order.dry_run && progress.first.len() < OrderProgress::FIRST_SHOWN;
-    let with_replies = reply.is_some() || is_shown;
-    let mut wanted = describe(parts, found, *state, with_replies).await?;
-    wanted.retain(|described| order.filter.admits(&described.entry, now));
+    found.retain(|entry| entry.id <= at.last);
+    at.account.progress.seen += found.len() as u64;
+    let mut wanted = meant(parts, order, &at, found).await?;
     if begins && order.action == OrderAction::Release && order.ids.is_empty() {
-        wanted.extend(to_be_held(parts, &order.filter, last, now).await?);
+        wanted.extend(to_be_held(parts, &order.filter, at.last, Timestamp::now()).await?);
     }
-    if order.action == OrderAction::Hold && order.ids.is_empty() {
-        // What was held a page ago is found once more among the held.
-        wanted.retain(|described| described.entry.state != QueueState::Held);
-    }
-    if order.action == OrderAction::Retry && order.ids.is_empty() {
-        wanted.retain(|described| !tried_since(parts, &described.scanned, began));
-    }
-    if order.action == OrderAction::Reroute {
-        // What went on a page ago is found once more where it is now.
-        wanted.retain(|found| found.envelope.rerouted.is_none_or(|it| it.at < began));
-    }
+    let progress = &mut at.account.progress;
     wanted.truncate(left(&order.filter, progress));
     if order.action == OrderAction::Return {
-        // Nobody would ever hear of these: they are left.
-        let before = wanted.len();
-        wanted.retain(|described| !has_nowhere_to_go(&described.envelope));
-        let kept = (before - wanted.len()) as u64;
-        progress.idle += kept;
-        progress.untold.kept += kept;
+        leave_unreturnable(&mut wanted, progress);
     }
     let altered = if order.action == OrderAction::Reroute {
-        reroute(parts, order, reason_of(order), &reading, &wanted, progress).await?
+        let rerouting = Rerouting { parts, order, reason: reason_of(order), reading: &reading };
+        rerouting.reroute(&wanted, progress).await?
     } else {
         alter(parts, order, &reading, &wanted).await?
     };
@@ -136,15 +114,67 @@ pub(super) async fn go_on(
     if !order.dry_run {
         write_down(parts, order, &wanted, &altered).await?;
     }
+    count(parts, order, &wanted, &altered, progress).await;
+    at.next = next.filter(|_| left(&order.filter, progress) > 0);
+    progress.ended = at.next.is_none();
+    let so_far = progress.clone();
+    Ok((so_far, at.next.is_some().then_some(at)))
+}
+
+/// Those of the entries found that the order means, described.
+async fn meant(
+    parts: &Parts,
+    order: &QueueOrder,
+    at: &OrderPosition,
+    found: Vec<ScannedEntry>,
+) -> Answer<Vec<Described>> {
+    let now = Timestamp::now();
+    let QueueFilter { state, reply, .. } = &order.filter;
+    let with_replies = reply.is_some() || is_shown(order, &at.account.progress);
+    let mut wanted = describe(parts, found, *state, with_replies).await?;
+    wanted.retain(|described| order.filter.admits(&described.entry, now));
+    if order.action == OrderAction::Hold && order.ids.is_empty() {
+        // What was held a page ago is found once more among the held.
+        wanted.retain(|described| described.entry.state != QueueState::Held);
+    }
+    if order.action == OrderAction::Retry && order.ids.is_empty() {
+        wanted.retain(|described| !tried_since(parts, &described.scanned, at.began));
+    }
+    if order.action == OrderAction::Reroute {
+        // What went on a page ago is found once more where it is now.
+        wanted.retain(|found| found.envelope.rerouted.is_none_or(|it| it.at < at.began));
+    }
+    Ok(wanted)
+}
+
+/// Whether the next entry that the order reaches is shown.
+fn is_shown(order: &QueueOrder, progress: &OrderProgress) -> bool {
+    order.dry_run && progress.first.len() < OrderProgress::FIRST_SHOWN
+}
+
+/// Nobody would ever hear of a returned notice that has nowhere to go: such entries stay.
+fn leave_unreturnable(wanted: &mut Vec<Described>, progress: &mut OrderProgress) {
+    let before = wanted.len();
+    wanted.retain(|described| !has_nowhere_to_go(&described.envelope));
+    let kept = (before - wanted.len()) as u64;
+    progress.idle += kept;
+    progress.untold.kept += kept;
+}
+
+/// Counts what became of each entry, and logs what was deleted.
+async fn count(
+    parts: &Parts,
+    order: &QueueOrder,
+    wanted: &[Described],
+    altered: &[Placed],
+    progress: &mut OrderProgress,
+) {
     let mut asked = Asked::new();
     for (described, altered) in wanted.iter().zip(altered) {
-        let goes = matches!(altered, Placed::Done | Placed::Later);
-        if goes && order.action == OrderAction::Return {
-            untold::count(parts, described, &mut asked, &mut progress.untold).await;
-        }
         match altered {
             Placed::Done => progress.done += 1,
             Placed::Later => progress.later += 1,
+            Placed::Moved => progress.moved += 1,
             Placed::Idle => {
                 progress.idle += 1;
                 if is_beyond(parts, order.action, &described.entry.channel) {
@@ -153,24 +183,21 @@ pub(super) async fn go_on(
                     count_left(order.action, described.entry.state, &mut progress.left);
                 }
             }
-            Placed::Moved => progress.moved += 1,
         }
-        if goes {
+        if matches!(altered, Placed::Done | Placed::Later) {
             progress.recipients += u64::from(described.scanned.state.open().count_ones());
-            if order.dry_run && progress.first.len() < OrderProgress::FIRST_SHOWN {
+            if order.action == OrderAction::Return {
+                untold::count(parts, described, &mut asked, &mut progress.untold).await;
+            }
+            if is_shown(order, progress) {
                 progress.first.push(described.entry.clone());
             }
         }
         let deleted = order.action == OrderAction::Delete && !order.dry_run;
-        if deleted && altered == Placed::Done {
+        if deleted && *altered == Placed::Done {
             log_deleted(parts, described, order);
         }
     }
-    let next = next.filter(|_| left(&order.filter, progress) > 0);
-    progress.ended = next.is_none();
-    let so_far = progress.clone();
-    let next = next.map(|next| OrderPosition { next: Some(next), last, began, account });
-    Ok((so_far, next))
 }
 
 /// It has failed since the order began.

@@ -17,122 +17,130 @@ use relais_channels::{
     mail::{Envelope, Outcome},
 };
 
-use super::{Parts, account::hold_reason, entries::Described, gone, trouble};
+use super::{
+    account::hold_reason,
+    entries::Described,
+    parts::{Parts, gone, trouble},
+};
 use crate::{
     admin::{Answer, Trouble},
     api::{OrderProgress, QueueOrder, Rerouted},
     state::rerouting::{Intents, left_of},
 };
 
-/// Routes these entries again; with a dry run only says what would change.
-pub(super) async fn reroute(
-    parts: &Parts,
-    order: &QueueOrder,
-    reason: Reason,
-    reading: &Reading,
-    wanted: &[Described],
-    progress: &mut OrderProgress,
-) -> Answer<Vec<Placed>> {
-    // One page after the other: what is under way stands in one file.
-    let _turn = parts.reroutes.lock().await;
-    let mut altered = vec![Placed::Idle; wanted.len()];
-    let mut changing = Vec::new();
-    for (at, Described { scanned, envelope, entry }) in wanted.iter().enumerate() {
-        if entry.state == QueueState::Active {
-            progress.left.in_hand += 1;
-            continue;
-        }
-        let open = scanned.state.open();
-        let mut plan = parts.rerouter.plan(envelope, scanned.entry, open, false).await;
-        tell(progress, scanned, envelope, &plan);
-        match change(scanned, envelope, &plan) {
-            Change::SameWay => progress.left.same_way += 1,
-            Change::Refused => progress.left.refused += 1,
-            Change::Unreadable => progress.left.unreadable += 1,
-            Change::OtherWay => {
-                if matches!(scanned.state, EntryState::Held { .. }) {
-                    plan.held = Some(hold_reason(parts, scanned).await);
+/// An order to route entries again, while a piece of it is carried out.
+pub(super) struct Rerouting<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) order: &'a QueueOrder,
+    /// By whom, and why.
+    pub(super) reason: Reason,
+    /// Since before the entries were read.
+    pub(super) reading: &'a Reading,
+}
+
+impl Rerouting<'_> {
+    /// Routes these entries again; with a dry run only says what would change.
+    pub(super) async fn reroute(
+        &self,
+        wanted: &[Described],
+        progress: &mut OrderProgress,
+    ) -> Answer<Vec<Placed>> {
+        let parts = self.parts;
+        // One page after the other: what is under way stands in one file.
+        let _turn = parts.reroutes.lock().await;
+        let mut altered = vec![Placed::Idle; wanted.len()];
+        let mut changing = Vec::new();
+        for (at, Described { scanned, envelope, entry }) in wanted.iter().enumerate() {
+            if entry.state == QueueState::Active {
+                progress.left.in_hand += 1;
+                continue;
+            }
+            let open = scanned.state.open();
+            let mut plan = parts.rerouter.plan(envelope, scanned.entry, open, false).await;
+            tell(progress, scanned, envelope, &plan);
+            match change(scanned, envelope, &plan) {
+                Change::SameWay => progress.left.same_way += 1,
+                Change::Refused => progress.left.refused += 1,
+                Change::Unreadable => progress.left.unreadable += 1,
+                Change::OtherWay => {
+                    if matches!(scanned.state, EntryState::Held { .. }) {
+                        plan.held = Some(hold_reason(parts, scanned).await);
+                    }
+                    altered[at] = Placed::Done;
+                    changing.push((at, plan));
                 }
-                altered[at] = Placed::Done;
-                changing.push((at, plan));
             }
         }
+        let is_held = |at: usize| wanted[at].entry.state == QueueState::Held;
+        if self.order.dry_run || changing.is_empty() {
+            progress.still_held += changing.iter().filter(|(at, _)| is_held(*at)).count() as u64;
+            return Ok(altered);
+        }
+        let intents = Intents::new(&parts.data);
+        let all = changing.iter().map(|(at, _)| &wanted[*at].scanned);
+        intents.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
+        for (at, plan) in changing {
+            altered[at] = self.carry_out(&wanted[at], plan).await?;
+            progress.still_held += u64::from(altered[at] == Placed::Done && is_held(at));
+        }
+        // The queue has written down what became of all of them.
+        parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
+        parts.spool.flush().await.map_err(trouble)?;
+        intents.forget().map_err(|error| Trouble(error.to_string()))?;
+        Ok(altered)
     }
-    let is_held = |at: usize| wanted[at].entry.state == QueueState::Held;
-    if order.dry_run || changing.is_empty() {
-        progress.still_held += changing.iter().filter(|(at, _)| is_held(*at)).count() as u64;
-        return Ok(altered);
-    }
-    let intents = Intents::new(&parts.data);
-    let all = changing.iter().map(|(at, _)| &wanted[*at].scanned);
-    intents.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
-    for (at, plan) in changing {
-        altered[at] = carry_out(parts, &reason, reading, &wanted[at], plan).await?;
-        progress.still_held += u64::from(altered[at] == Placed::Done && is_held(at));
-    }
-    // The queue has written down what became of all of them.
-    parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
-    parts.spool.flush().await.map_err(trouble)?;
-    intents.forget().map_err(|error| Trouble(error.to_string()))?;
-    Ok(altered)
-}
 
-/// The new entries are safe before the old one is done.
-async fn carry_out(
-    parts: &Parts,
-    reason: &Reason,
-    reading: &Reading,
-    Described { scanned, envelope, .. }: &Described,
-    plan: Plan,
-) -> Answer<Placed> {
-    let Some(channel) = parts.channels.find(&scanned.channel) else {
-        return from_lost_channel(parts, reason, reading, scanned, plan).await;
-    };
-    let reserve = Reserve { reading: reading.ticket(), entries: vec![scanned.clone()] };
-    let reserved = parts.queue.ask(reserve).await.map_err(gone)?;
-    // A job has it, or it has changed.
-    let Some(old) = reserved.into_iter().next() else { return Ok(Placed::Moved) };
-    let same = old.state.open() == scanned.state.open();
-    let went = if same { put(parts, envelope, &old, plan).await } else { Ok(0) };
-    let went_on = went.as_ref().copied().unwrap_or(0);
-    let case = Case {
-        entry: Tracked::of(&old),
-        destination: Destination { channel, host: Arc::clone(&old.host) },
-        kind: Kind::Relayed,
-        recipients: went_on,
-        replies: Vec::new(),
-        until: None,
-        was: old.state,
-        then: Some(left_of(old.state, went_on)),
-        behind: None,
-        room: None,
-        reading: None,
-        ordered: (went_on != 0).then(|| reason.clone()),
-    };
-    parts.queue.tell(Noticed { cases: vec![case], told: Told::Settled });
-    let went_on = went?;
-    Ok(if went_on == 0 { Placed::Moved } else { Placed::Done })
-}
-
-/// Nobody but operators touches it, and nothing has to be given back.
-async fn from_lost_channel(
-    parts: &Parts,
-    reason: &Reason,
-    reading: &Reading,
-    old: &ScannedEntry,
-    plan: Plan,
-) -> Answer<Placed> {
-    let envelope = parts.spool.envelope(old.place).await.map_err(trouble)?;
-    if put(parts, &envelope, old, plan).await? != old.state.open() {
-        return Ok(Placed::Moved);
+    /// The new entries are safe before the old one is done.
+    async fn carry_out(
+        &self,
+        Described { scanned, envelope, .. }: &Described,
+        plan: Plan,
+    ) -> Answer<Placed> {
+        let parts = self.parts;
+        let Some(channel) = parts.channels.find(&scanned.channel) else {
+            return self.out_of_lost_channel(scanned, plan).await;
+        };
+        let reserve = Reserve { reading: self.reading.ticket(), entries: vec![scanned.clone()] };
+        let reserved = parts.queue.ask(reserve).await.map_err(gone)?;
+        // A job has it, or it has changed.
+        let Some(old) = reserved.into_iter().next() else { return Ok(Placed::Moved) };
+        let same = old.state.open() == scanned.state.open();
+        let went = if same { put(parts, envelope, &old, plan).await } else { Ok(0) };
+        let went_on = went.as_ref().copied().unwrap_or(0);
+        let case = Case {
+            entry: Tracked::of(&old),
+            destination: Destination { channel, host: Arc::clone(&old.host) },
+            kind: Kind::Relayed,
+            recipients: went_on,
+            replies: Vec::new(),
+            until: None,
+            was: old.state,
+            then: Some(left_of(old.state, went_on)),
+            behind: None,
+            room: None,
+            reading: None,
+            ordered: (went_on != 0).then(|| self.reason.clone()),
+        };
+        parts.queue.tell(Noticed { cases: vec![case], told: Told::Settled });
+        let went_on = went?;
+        Ok(if went_on == 0 { Placed::Moved } else { Placed::Done })
     }
-    let place = PlaceOrder {
-        reading: reading.ticket(),
-        order: Order { kind: OrderKind::Delete, reason: reason.clone() },
-        entries: vec![old.clone()],
-    };
-    let altered = parts.queue.ask(place).await.map_err(gone)?;
-    Ok(altered.into_iter().next().unwrap_or(Placed::Moved))
+
+    /// Nobody but operators touches it, and nothing has to be given back.
+    async fn out_of_lost_channel(&self, old: &ScannedEntry, plan: Plan) -> Answer<Placed> {
+        let parts = self.parts;
+        let envelope = parts.spool.envelope(old.place).await.map_err(trouble)?;
+        if put(parts, &envelope, old, plan).await? != old.state.open() {
+            return Ok(Placed::Moved);
+        }
+        let place = PlaceOrder {
+            reading: self.reading.ticket(),
+            order: Order { kind: OrderKind::Delete, reason: self.reason.clone() },
+            entries: vec![old.clone()],
+        };
+        let altered = parts.queue.ask(place).await.map_err(gone)?;
+        Ok(altered.into_iter().next().unwrap_or(Placed::Moved))
+    }
 }
 
 /// Stores what the plan says; the recipients that go on, a bit each.

@@ -15,7 +15,7 @@ use relais_actors::{
 };
 use relais_channels::mail::MessageId;
 
-use super::{Parts, gone, trouble};
+use super::parts::{Parts, gone, trouble};
 use crate::{
     admin::Answer,
     api::{ChannelSummary, HostSummary, QueueSummary},

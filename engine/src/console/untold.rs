@@ -8,7 +8,7 @@ use relais_actors::{
 };
 use relais_channels::mail::Address;
 
-use super::{Parts, entries::Described};
+use super::{entries::Described, parts::Parts};
 use crate::api::Untold;
 
 /// Whether senders can be told, as far as they were asked about.

@@ -1,0 +1,86 @@
+//! Whom the console asks, and what operators are told when no answer comes.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use relais_actors::{
+    actor::{Gone, Mailbox},
+    channel_table::Channels,
+    delivery::progress::ConnectionProgress,
+    front::dispatcher::Dispatcher,
+    job_controller::JobController,
+    metrics::{DirectoryStatus, Metrics},
+    queue::Queue,
+    readiness::Cause,
+    rerouting::Rerouter,
+    router::RouterHandle,
+    spool::{Spool, SpoolError},
+};
+
+use super::sockets::SocketFile;
+use crate::{admin::Trouble, state::order_book::OrderBook};
+
+/// What the engine is asked through.
+pub(super) struct Parts {
+    pub(super) channels: Arc<Channels>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) spool: Spool,
+    pub(super) dispatcher: Mailbox<Dispatcher>,
+    pub(super) queue: Mailbox<Queue>,
+    pub(super) controller: Mailbox<JobController>,
+    pub(super) progress: ConnectionProgress,
+    pub(super) listening: HashMap<String, Vec<String>>,
+    /// The UNIX sockets among these.
+    pub(super) sockets: Vec<(String, Vec<SocketFile>)>,
+    pub(super) router: RouterHandle,
+    pub(super) rerouter: Rerouter,
+    /// Of those who reroute one is at work.
+    pub(super) reroutes: tokio::sync::Mutex<()>,
+    pub(super) orders: Arc<OrderBook>,
+    pub(super) data: PathBuf,
+}
+
+impl Parts {
+    /// Why mail is not taken, or not delivered into the store; looked at now.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let readiness = &self.metrics.readiness;
+        match self.spool.refuses() {
+            None => readiness.clear(Cause::Room, ""),
+            Some(why) => readiness.raise(Cause::Room, "", format!("new mail is refused: {why}")),
+        };
+        for (service, sockets) in &self.sockets {
+            match sockets.iter().find(|socket| !socket.is_there()) {
+                None => readiness.clear(Cause::Service, service),
+                Some(socket) => readiness.raise(Cause::Service, service, socket.words(service)),
+            };
+        }
+        readiness.reasons()
+    }
+
+    pub(super) fn directory(&self) -> DirectoryStatus {
+        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        DirectoryStatus {
+            found: total(&self.router.lookups.found),
+            missing: total(&self.router.lookups.missing),
+            failed: total(&self.router.lookups.failed),
+            cache_hits: self.router.cache.hits(),
+        }
+    }
+}
+
+/// An actor does not answer any more.
+pub(super) fn gone(_: Gone) -> Trouble {
+    Trouble("a part of the engine has ended".to_owned())
+}
+
+/// The spool does not answer as it should.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+pub(super) fn trouble(error: SpoolError) -> Trouble {
+    Trouble(error.to_string())
+}

@@ -1,0 +1,159 @@
+//! The parts of `relais status`, each made of what an actor says of itself.
+
+use std::collections::{BTreeMap, HashMap};
+
+use relais_actors::{
+    channel_table::is_delivered,
+    front::{service::ServiceDescription, worker_life::WorkerDescription},
+    job_controller::{ControllerDescription, Suspended},
+    metrics::WorkerState,
+    queue::QueueDescription,
+    spool::Counts,
+    timestamp::{Timestamp, now_ms},
+};
+use relais_config::{Config, Service};
+
+use super::{
+    entries::after,
+    parts::Parts,
+    summary::{lost, oldest},
+};
+use crate::api::{
+    ChannelStatus, DestinationTrouble, PoolStatus, QueueStatus, ServiceStatus, WorkerStatus,
+};
+
+/// Every channel: those of the configuration in file order, then those that it has lost.
+pub(super) async fn channels(
+    parts: &Parts,
+    queue: &QueueDescription,
+    controller: &ControllerDescription,
+) -> Vec<ChannelStatus> {
+    let counts = parts.spool.counts();
+    let mut channels = Vec::new();
+    for (id, channel) in parts.channels.iter() {
+        let counts = counts.get(&channel.name).copied().unwrap_or_default();
+        let tally = queue.channels.get(&id).copied().unwrap_or_default();
+        let jobs = controller.channels.iter().find(|jobs| jobs.channel == id);
+        let waiting = tally.waiting(&counts);
+        channels.push(ChannelStatus {
+            name: channel.name.clone(),
+            program: format!("{:?}", channel.program).to_lowercase(),
+            pool: channel.pool.clone(),
+            maxjobs: jobs.map_or(channel.maxjobs.get(), |jobs| jobs.maxjobs),
+            jobs: jobs.map_or(0, |jobs| jobs.jobs),
+            threads: jobs.map_or(0, |jobs| jobs.connections),
+            stopped: jobs.is_some_and(|jobs| jobs.frozen),
+            unserved: !is_delivered(channel),
+            ready: waiting.ready,
+            active: waiting.active,
+            delayed: waiting.delayed,
+            held: counts.held,
+            oldest: oldest(&parts.spool, &channel.name, counts.total()).await,
+        });
+    }
+    channels.extend(lost_channels(parts, &counts).await);
+    channels
+}
+
+/// Channels that the configuration has lost and that have mail.
+async fn lost_channels(parts: &Parts, counts: &BTreeMap<String, Counts>) -> Vec<ChannelStatus> {
+    let mut channels = Vec::new();
+    for name in lost(parts, counts) {
+        let Some(counts) = counts.get(name).filter(|counts| counts.total() > 0) else {
+            continue;
+        };
+        channels.push(ChannelStatus {
+            name: name.to_owned(),
+            program: "lost".to_owned(),
+            unserved: true,
+            ready: counts.untried,
+            delayed: counts.tried,
+            held: counts.held,
+            oldest: oldest(&parts.spool, name, counts.total()).await,
+            ..ChannelStatus::default()
+        });
+    }
+    channels
+}
+
+/// The services that listen.
+pub(super) fn services(
+    descriptions: Vec<ServiceDescription>,
+    config: &Config,
+    listening: &HashMap<String, Vec<String>>,
+) -> Vec<ServiceStatus> {
+    let services = &config.dispatcher.services;
+    let status = |description: ServiceDescription| {
+        let service = services.iter().find(|service| service.name == description.name)?;
+        Some(service_status(service, description, listening))
+    };
+    descriptions.into_iter().filter_map(status).collect()
+}
+
+/// The pools, with what runs in each.
+pub(super) fn pools(controller: &ControllerDescription) -> Vec<PoolStatus> {
+    let pools = controller.pools.iter().cloned();
+    pools.map(|(name, job_limit, running)| PoolStatus { name, job_limit, running }).collect()
+}
+
+/// The queue, in memory and on the disk.
+pub(super) fn queue(parts: &Parts, queue: &QueueDescription) -> QueueStatus {
+    QueueStatus {
+        tracked: queue.tracked as u64,
+        stored: parts.spool.counts().values().map(Counts::total).sum(),
+        max_messages: queue.max_messages as u64,
+        spool_bytes: parts.spool.octets(),
+        paused: queue.paused,
+        refusing: parts.spool.refuses(),
+    }
+}
+
+/// Destinations that rest, or are being probed.
+pub(super) fn troubles(
+    parts: &Parts,
+    controller: &ControllerDescription,
+) -> Vec<DestinationTrouble> {
+    let trouble = |suspended: &Suspended| DestinationTrouble {
+        channel: parts.channels.channel(suspended.destination.channel).name.clone(),
+        host: suspended.destination.host.to_string(),
+        until: after(suspended.suspension.until),
+        reply: suspended.suspension.reply.to_string(),
+    };
+    controller.suspended.iter().map(trouble).collect()
+}
+
+fn service_status(
+    service: &Service,
+    description: ServiceDescription,
+    listening: &HashMap<String, Vec<String>>,
+) -> ServiceStatus {
+    let workers = description.workers.into_iter().map(|worker| WorkerStatus {
+        id: u64::from(worker.id.0),
+        state: worker_state(service, &worker),
+        arbiter: worker.arbiter,
+        connections: worker.connections,
+        peak: worker.peak,
+        served: worker.served,
+        started: Timestamp(now_ms().saturating_sub(worker.age.as_millis() as u64)),
+    });
+    let workers: Vec<_> = workers.collect();
+    ServiceStatus {
+        name: description.name,
+        program: format!("{:?}", service.program).to_lowercase(),
+        channel: service.channel.clone(),
+        listen: listening.get(&service.name).cloned().unwrap_or_default(),
+        connections: workers.iter().map(|worker| worker.connections as u64).sum(),
+        accepted: description.accepted,
+        refused: description.refused,
+        workers,
+    }
+}
+
+/// What `relais status` and the gauges say of a worker.
+pub(super) fn worker_state(service: &Service, worker: &WorkerDescription) -> WorkerState {
+    if worker.connections < service.limits.max_conns {
+        WorkerState::Active
+    } else {
+        WorkerState::Full
+    }
+}
