@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Console,
     console::{Answer, Trouble},
-    pages::{in_time, within},
+    patience::{in_time, within},
 };
 use crate::api::{OrderProgress, QueueFilter, QueueOrder};
 

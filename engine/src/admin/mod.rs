@@ -13,6 +13,7 @@ mod guard;
 mod listing;
 mod names;
 mod pages;
+mod patience;
 pub mod socket;
 
 use std::{

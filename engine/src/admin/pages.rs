@@ -26,7 +26,7 @@
 //!
 //! Errors are `{"error": "..."}`.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{fmt, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError, Route, guard as guards,
@@ -41,10 +41,12 @@ use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::MessageId;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::{
-    Answer, Console, Frozen, Nonsense, RouteQuestion, Trouble, content, guard::Owner, listing,
+    Console, Frozen, Nonsense, RouteQuestion, Trouble, content,
+    guard::Owner,
+    listing,
+    patience::{in_time, within},
 };
 use crate::{
     api::{
@@ -287,19 +289,6 @@ async fn nothing() -> Result<HttpResponse, Refusal> {
     Err(Refusal::new(StatusCode::NOT_FOUND, "no such page; GET / names those that there are"))
 }
 
-/// Waits for the engine's answer, but not for ever.
-pub(super) async fn in_time<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
-    within(ANSWER, answer).await
-}
-
-pub(super) async fn within<T>(
-    limit: Duration,
-    answer: impl Future<Output = Answer<T>>,
-) -> Answer<T> {
-    let late = |_| Trouble(format!("the engine did not answer within {} s", limit.as_secs()));
-    timeout(limit, answer).await.map_err(late)?
-}
-
 /// An error on its way to the client.
 #[derive(Debug)]
 struct Refusal {
@@ -345,8 +334,6 @@ impl ResponseError for Refusal {
 const MAX_IDS: usize = 1_000;
 /// Octets of a request's body.
 const MAX_REQUEST: usize = 64 << 10;
-/// For the engine to answer one question.
-const ANSWER: Duration = Duration::from_secs(10);
 /// For it to add up a queue: a million entries take two to three seconds.
 const ADDING_UP: Duration = Duration::from_secs(60);
 /// Entries that the overview adds up each time it is looked at.

@@ -9,6 +9,7 @@
 //! [console](crate::console) makes these of them. Only closed sets that are labels of metrics, too
 //! (states, events, reasons), are the actors' own words here.
 
+mod action;
 mod filter;
 mod orders;
 mod pattern;
@@ -21,10 +22,11 @@ use relais_actors::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use action::OrderAction;
 pub use filter::QueueFilter;
 pub use orders::{
-    HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderAction, OrderProgress,
-    QueueOrder, RecipientReply, Rerouted, SetLimit, Untold, Why,
+    HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderProgress, QueueOrder,
+    RecipientReply, Rerouted, SetLimit, Untold, Why,
 };
 pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{

@@ -59,18 +59,7 @@ pub(super) enum Command {
     Channel(Channel),
     /// Show the limits of the running engine, or change one
     #[command(after_help = SET_HELP)]
-    Set {
-        /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.max_client_threads`, `CHANNEL.threaddepth`, `CHANNEL.idle_time`, `CHANNEL.max_life_time`, `CHANNEL@HOST.connections`; without one all are shown
-        key: Option<String>,
-        /// What it is to be: a number, a time (90s, 5m), `none` (connections of a host), `default` (as the configuration file says); without one it is shown
-        value: Option<String>,
-        /// Keep it over restarts, in `DATA/limits.ron`, and print the line for the configuration file
-        #[arg(long, requires = "value")]
-        save: bool,
-        /// One object
-        #[arg(long)]
-        json: bool,
-    },
+    Set(Set),
     /// Look after the files that messages are kept in
     #[command(subcommand)]
     Spool(Spool),
@@ -215,6 +204,21 @@ pub(super) enum Channel {
         /// Its name
         name: String,
     },
+}
+
+/// A limit, and what it is to be.
+#[derive(Args, Debug)]
+pub(super) struct Set {
+    /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.max_client_threads`, `CHANNEL.threaddepth`, `CHANNEL.idle_time`, `CHANNEL.max_life_time`, `CHANNEL@HOST.connections`; without one all are shown
+    pub(super) key: Option<String>,
+    /// What it is to be: a number, a time (90s, 5m), `none` (connections of a host), `default` (as the configuration file says); without one it is shown
+    pub(super) value: Option<String>,
+    /// Keep it over restarts, in `DATA/limits.ron`, and print the line for the configuration file
+    #[arg(long, requires = "value")]
+    pub(super) save: bool,
+    /// One object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// What is to be done with which entries.

@@ -1,7 +1,6 @@
 //! Commands that ask a running engine.
 
 use std::{
-    future::Future,
     io::{self, IsTerminal, Write},
     ops::ControlFlow,
     thread,
@@ -10,13 +9,13 @@ use std::{
 
 use relais_actors::metrics::ChannelCounters;
 use relais_channels::mail::MessageId;
-use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Refusal,
     arguments::{List, Queue},
-    configuration::{self, Source},
+    exchange::{answer, note, say, wait},
     orders,
+    refusal::Refusal,
+    source::Source,
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
@@ -68,10 +67,10 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
 /// `relais stop`. Returns as soon as the engine knows, for it may take a while to drain; or when it
 /// has ended.
 pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Result<(), Refusal> {
-    let data = configuration::data(source)?;
+    let data = source.data()?;
     let began = Instant::now();
     wait(Client::new(&data).post("/api/v1/stop"))??;
-    orders::say(&format!("the engine on {} drains and ends", data.display()), out)?;
+    say(&format!("the engine on {} drains and ends", data.display()), out)?;
     if !to_the_end {
         return Ok(());
     }
@@ -89,30 +88,6 @@ pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-/// One object on one line.
-pub(super) fn json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)
-}
-
-pub(super) fn answer<T: DeserializeOwned>(
-    source: &Source,
-    path: &str,
-    as_json: bool,
-    show: fn(&T, Look) -> String,
-    out: &mut dyn Write,
-) -> Result<(), Refusal> {
-    let client = Client::new(&configuration::data(source)?);
-    if as_json {
-        // As the engine wrote it: keys that this program does not know are passed on.
-        let value: serde_json::Value = wait(client.get(path))??;
-        return Ok(json(&value, out)?);
-    }
-    let value: T = wait(client.get(path))??;
-    let look = Look::of_stdout();
-    Ok(out.write_all(look.fit(&show(&value, look)).as_bytes())?)
-}
-
 /// What is no id at all must not become another path.
 fn message_path(id: &str, what: &str) -> Result<String, Refusal> {
     let id: MessageId = id.parse().map_err(|error| Refusal::WrongUse(format!("{error}")))?;
@@ -127,7 +102,7 @@ fn content(
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     let path = message_path(id, "/content")?;
-    let client = Client::new(&configuration::data(source)?);
+    let client = Client::new(&source.data()?);
     let mut view = ContentView::new(io::stdout().is_terminal(), head);
     let each = |octets: &[u8]| {
         out.write_all(&view.take(octets))?;
@@ -142,7 +117,7 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
     let List { filter, json } = list;
     let hint = filter.hint();
     let path = with_query("/api/v1/queue", &filter.asked());
-    let client = Client::new(&configuration::data(source)?);
+    let client = Client::new(&source.data()?);
     if json {
         let each = |line: &[u8]| {
             out.write_all(line)?;
@@ -173,16 +148,9 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
     writeln!(out, "{count} {entries}")?;
     if count == 0 {
         out.flush()?;
-        orders::note(hint.as_deref());
+        note(hint.as_deref());
     }
     Ok(())
-}
-
-/// Runs one exchange with the engine on this thread.
-pub(super) fn wait<F: Future>(exchange: F) -> Result<F::Output, Refusal> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Refusal::Because(format!("no runtime: {error}")))?;
-    Ok(runtime.block_on(exchange))
 }
 
 /// More than the longest `max_shutdown` and what is to be made durable behind it.

@@ -1,9 +1,6 @@
 //! Commands that need nothing but the configuration file.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::Path};
 
 use relais_actors::{
     directory,
@@ -14,7 +11,12 @@ use relais_channels::dsn::Templates;
 use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning};
 use serde_json::json;
 
-use super::{Refusal, arguments::Print};
+use super::{
+    arguments::Print,
+    exchange::{json as print_json, wait},
+    refusal::Refusal,
+    source::{Source, USUAL, absolute},
+};
 use crate::{
     admin::client::{Client, ClientError},
     api::{LimitShown, LimitValue},
@@ -26,76 +28,6 @@ use crate::{
     state::{lock, permissions},
 };
 
-/// Where the configuration comes from.
-#[derive(Debug)]
-pub(super) struct Source {
-    /// `None` is the built-in one.
-    file: Option<PathBuf>,
-    /// The file was named on the command line.
-    named: bool,
-    data: Option<PathBuf>,
-}
-
-impl Source {
-    /// The file that was named, or the first of the usual ones that is there.
-    pub(super) fn find(file: Option<PathBuf>, data: Option<PathBuf>) -> Self {
-        let usual = || USUAL.iter().map(PathBuf::from).find(|path| path.exists());
-        Self { named: file.is_some(), file: file.or_else(usual), data }
-    }
-
-    /// For messages.
-    pub(super) fn name(&self) -> String {
-        self.file.as_ref().map_or_else(|| BUILT_IN.to_owned(), |file| file.display().to_string())
-    }
-
-    /// Reads it; every mistake makes one refusal.
-    pub(super) fn load(&self) -> Result<(Config, Vec<Warning>), Refusal> {
-        let because = |mistakes: relais_config::Mistakes| {
-            let count = mistakes.0.len();
-            let s = if count == 1 { "" } else { "s" };
-            let report = Report { mistakes: mistakes.0, warnings: Vec::new() };
-            let told = Look::of_stderr().report(&report);
-            Refusal::Because(format!("{count} mistake{s} in {}\n{told}", self.name()))
-        };
-        self.read().into_config().map_err(because)
-    }
-
-    /// Reads it, and says everything that is to be said of it.
-    pub(super) fn read(&self) -> Reading {
-        let data = self.data.as_deref();
-        match &self.file {
-            Some(file) => Reading::of_file(file, data),
-            None => Reading::of_text(BUILT_IN, STANDALONE, data),
-        }
-    }
-
-    /// Where the data directory is looked for, and why there: for whoever finds nothing in it.
-    pub(super) fn looked_in(&self) -> String {
-        let folder = std::env::current_dir().unwrap_or_default();
-        match (&self.data, &self.file) {
-            (Some(_), _) => {
-                "that is what --data says; is it the one the engine runs with?".to_owned()
-            }
-            (None, Some(file)) if self.named => format!(
-                "that is what {} says; if the engine runs with --data, say it here, too",
-                file.display()
-            ),
-            (None, Some(file)) => format!(
-                "that is what {} says, which is read where neither --config nor --data is given; \
-                 if the engine runs with another file, name it: --config FILE",
-                absolute(file).display()
-            ),
-            (None, None) => format!(
-                "that is where the built-in default has it; there is no {} in {} and no {}: if the \
-                 engine runs with a file or in another folder, name it: --config FILE or --data DIR",
-                USUAL[0],
-                folder.display(),
-                USUAL[1],
-            ),
-        }
-    }
-}
-
 /// `relais check`.
 pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
     let Reading { config, mut report, places } = source.read();
@@ -103,7 +35,7 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
         look_into_files(&config, &places, &mut report);
         look_for_obstacles(&config, &places, &mut report)?;
         if let Ok(source) = directory::Source::open(&config) {
-            let found = super::ask::wait(lint::lint(&config, &source))?;
+            let found = wait(lint::lint(&config, &source))?;
             let warnings = found.iter().map(|found| places.warning(&found.field, &found.message));
             report.warnings.extend(warnings);
         }
@@ -114,14 +46,14 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
         USUAL[0], USUAL[1]
     );
     if json {
-        super::ask::json(&findings(&report), out)?;
-        if source.file.is_none() {
+        print_json(&findings(&report), out)?;
+        if source.is_built_in() {
             eprintln!("relais: {fallback}");
         }
     } else {
         let look = Look::of_stdout();
         write!(out, "{}", look.report(&report))?;
-        if source.file.is_none() {
+        if source.is_built_in() {
             write!(out, "{}", look.fit(&format!("{fallback}\n")))?;
         }
         let blocking = report.warnings.iter().filter(|warning| warning.blocks_run).count();
@@ -202,7 +134,7 @@ fn look_for_obstacles(
         Running::Engine(None)
     } else if lock::is_taken(&config.data) {
         let asked: Result<serde_json::Value, _> =
-            super::ask::wait(Client::new(&config.data).get("/api/v1/configuration"))?;
+            wait(Client::new(&config.data).get("/api/v1/configuration"))?;
         let told = asked.ok().and_then(|answer| of_engine(&answer).ok());
         // Whatever it calls its data directory, it is this one.
         Running::Engine(told.map(|told| Box::new(Config { data: config.data.clone(), ..told })))
@@ -280,7 +212,7 @@ pub(super) fn print(source: &Source, asked: &Print, out: &mut dyn Write) -> Resu
     };
     let live: Vec<_> = live.iter().filter(is_in).collect();
     if asked.json {
-        return Ok(super::ask::json(&as_json(asked, &of, &shown, &live), out)?);
+        return Ok(print_json(&as_json(asked, &of, &shown, &live), out)?);
     }
     let look = Look::of_stdout();
     let comment = |text: &str| look.fit_behind("// ", text);
@@ -339,10 +271,9 @@ struct InForce {
 
 /// Of the engine that runs, live changes included; of the file where none runs.
 fn in_force(source: &Source) -> Result<InForce, Refusal> {
-    let data = data(source)?;
+    let data = source.data()?;
     let client = Client::new(&data);
-    let asked: Result<serde_json::Value, _> =
-        super::ask::wait(client.get("/api/v1/configuration"))?;
+    let asked: Result<serde_json::Value, _> = wait(client.get("/api/v1/configuration"))?;
     let answer = match asked {
         Ok(answer) => answer,
         Err(ClientError::NotRunning { .. }) => {
@@ -353,7 +284,7 @@ fn in_force(source: &Source) -> Result<InForce, Refusal> {
     };
     let unusable = |error| Refusal::Because(format!("the engine's answer is unusable: {error}"));
     let mut config = of_engine(&answer).map_err(unusable)?;
-    let limits: Vec<LimitShown> = super::ask::wait(client.get("/api/v1/limits"))??;
+    let limits: Vec<LimitShown> = wait(client.get("/api/v1/limits"))??;
     let mut live = Vec::new();
     for limit in limits.into_iter().filter(|limit| limit.value != limit.configured) {
         let shown = |value: &Option<LimitValue>| {
@@ -373,20 +304,5 @@ fn in_force(source: &Source) -> Result<InForce, Refusal> {
     Ok(InForce { config, of, live })
 }
 
-/// The data directory of the configuration, for commands that ask a running engine.
-pub(super) fn data(source: &Source) -> Result<PathBuf, Refusal> {
-    // Asking an engine must work while its file is being edited, when the place was named.
-    match &source.data {
-        Some(data) => Ok(Path::to_owned(data)),
-        None => Ok(source.load()?.0.data),
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
 /// Columns of what is no terminal.
 const WIDTH: usize = 110;
-const USUAL: [&str; 2] = ["relais.ron", "/etc/relais/relais.ron"];
-const BUILT_IN: &str = "(built-in default)";

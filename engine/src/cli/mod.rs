@@ -7,34 +7,28 @@
 mod arguments;
 mod ask;
 mod configuration;
+mod exchange;
 mod orders;
+mod refusal;
 mod route;
 mod run;
+mod source;
 mod spool;
 mod state;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use clap::Parser;
-use relais_config::Config;
 
-use self::arguments::{Arguments, Command};
-pub use self::run::{Engine, Listening};
-use crate::api::RouteExplained;
-use crate::{
-    admin::{RouteQuestion, client::ClientError},
-    show::Look,
+use self::{
+    arguments::{Arguments, Command},
+    refusal::{Refusal, WRONG_USE},
+    source::Source,
 };
-
-/// Reads what the configuration names, to explain routes without a running engine.
-pub type Explain = fn(&Config) -> Result<Explained, String>;
-
-/// Explains a route by what was read.
-pub type Explained = Box<dyn FnMut(&RouteQuestion) -> Result<RouteExplained, String>>;
+pub use self::{
+    route::{Explain, Explained},
+    run::{Engine, Listening},
+};
 
 /// Does what the arguments ask. `E` is the engine that `run` runs.
 pub fn main<E: Engine>(
@@ -61,7 +55,7 @@ fn perform<E: Engine>(
     explain: Explain,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    let source = configuration::Source::find(config, data);
+    let source = Source::find(config, data);
     let done = obey::<E>(&source, command, explain, out);
     done.map_err(|refusal| match refusal {
         Refusal::NotRunning(why) => Refusal::Because(format!("{why}; {}", source.looked_in())),
@@ -70,7 +64,7 @@ fn perform<E: Engine>(
 }
 
 fn obey<E: Engine>(
-    source: &configuration::Source,
+    source: &Source,
     command: Option<Command>,
     explain: Explain,
     out: &mut dyn Write,
@@ -84,66 +78,11 @@ fn obey<E: Engine>(
         Command::Counters { json } => ask::counters(source, json, out),
         Command::Queue(queue) => ask::queue(source, queue, out),
         Command::Channel(channel) => orders::channel(source, channel, out),
-        Command::Set { key, value, save, json } => {
-            orders::set(source, key.as_deref(), value, save, json, out)
-        }
+        Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),
         Command::Stop { wait } => ask::stop(source, wait, out),
     }
 }
-
-/// Why a command does not end well.
-#[derive(Debug)]
-enum Refusal {
-    /// The answer is "no", and is already on standard output.
-    No,
-    /// The answer is "no"; this says why.
-    Because(String),
-    /// No engine answers where one was looked for.
-    NotRunning(String),
-    /// The command is wrong; this says why.
-    WrongUse(String),
-    /// Standard output.
-    Output(io::Error),
-}
-
-impl Refusal {
-    fn tell(self) -> ExitCode {
-        let (code, why) = match self {
-            Self::No => return ExitCode::from(NO),
-            // Whoever was reading has seen enough: `relais queue list | head`.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return ExitCode::SUCCESS;
-            }
-            Self::Output(error) => (NO, format!("cannot write the answer: {error}")),
-            Self::Because(why) | Self::NotRunning(why) => (NO, why),
-            Self::WrongUse(why) => (WRONG_USE, why),
-        };
-        // Where standard error is closed, too, the exit status has to do.
-        let why = Look::of_stderr().fit(&format!("relais: {}\n", why.trim_end()));
-        let _ = write!(io::stderr(), "{why}");
-        ExitCode::from(code)
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-impl From<ClientError> for Refusal {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Refused { code: 400, error } => Self::WrongUse(error),
-            error @ ClientError::NotRunning { .. } => Self::NotRunning(error.to_string()),
-            error => Self::Because(error.to_string()),
-        }
-    }
-}
-
-const NO: u8 = 1;
-const WRONG_USE: u8 = 2;
 
 #[cfg(test)]
 mod tests;

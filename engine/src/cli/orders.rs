@@ -7,10 +7,10 @@ use relais_actors::metrics::QueueState;
 use serde_json::Value;
 
 use super::{
-    Refusal,
-    arguments::{Channel, Order},
-    ask::{answer, json, wait},
-    configuration::{self, Source},
+    arguments::{Channel, Order, Set},
+    exchange::{answer, json, note, say, wait},
+    refusal::Refusal,
+    source::Source,
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
@@ -39,7 +39,7 @@ pub(super) fn carry_out(
     let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
     let reason = reason.unwrap_or_default();
     let mut order = QueueOrder { action, ids, filter, dry_run, by, reason, up_to: None };
-    let client = Client::new(&configuration::data(source)?);
+    let client = Client::new(&source.data()?);
     if !yes && !dry_run && asks_first(action, all) {
         let would = put(&client, &QueueOrder { dry_run: true, ..order.clone() }, as_json)?;
         if would.reached() > 0 && !is_confirmed(action, &would)? {
@@ -150,14 +150,6 @@ fn so_far(order: &QueueOrder, last: &OrderProgress) -> String {
     format!("{} {what}", last.reached())
 }
 
-/// Something worth knowing that is no part of the answer.
-pub(super) fn note(text: Option<&str>) {
-    if let Some(text) = text {
-        // Where standard error is closed nobody reads it.
-        let _ = write!(io::stderr(), "{}", Look::of_stderr().fit(&format!("relais: {text}\n")));
-    }
-}
-
 /// `relais channel ...`.
 pub(super) fn channel(
     source: &Source,
@@ -169,7 +161,7 @@ pub(super) fn channel(
             answer::<Status>(source, "/api/v1/status", false, show::channel_list, out)
         }
         Channel::List { json: true } => {
-            let client = Client::new(&configuration::data(source)?);
+            let client = Client::new(&source.data()?);
             let status: Value = wait(client.get("/api/v1/status"))??;
             Ok(json(&status["channels"], out)?)
         }
@@ -179,22 +171,16 @@ pub(super) fn channel(
 }
 
 /// `relais set`.
-pub(super) fn set(
-    source: &Source,
-    key: Option<&str>,
-    value: Option<String>,
-    save: bool,
-    as_json: bool,
-    out: &mut dyn Write,
-) -> Result<(), Refusal> {
-    let (Some(key), Some(value)) = (key, value) else {
+pub(super) fn set(source: &Source, set: Set, out: &mut dyn Write) -> Result<(), Refusal> {
+    let Set { key, value, save, json: as_json } = set;
+    let (Some(key), Some(value)) = (&key, value) else {
         let asked: Vec<_> = key.iter().map(|key| ("key", key)).collect();
         let path = with_query("/api/v1/limits", &asked);
         return answer::<Vec<LimitShown>>(source, &path, as_json, show::limits, out);
     };
     let value = value.parse().map_or(LimitValue::Text(value), LimitValue::Number);
-    let order = SetLimit { key: key.to_owned(), value, save };
-    let data = configuration::data(source)?;
+    let order = SetLimit { key: key.clone(), value, save };
+    let data = source.data()?;
     let set: LimitSet = wait(Client::new(&data).order("/api/v1/limits", &order))??;
     if as_json {
         return Ok(json(&set, out)?);
@@ -221,7 +207,7 @@ fn freeze(source: &Source, name: &str, verb: &str, out: &mut dyn Write) -> Resul
     if !name.chars().all(plain) || name.is_empty() {
         return Err(Refusal::WrongUse(format!("{name:?} is not the name of a channel")));
     }
-    let client = Client::new(&configuration::data(source)?);
+    let client = Client::new(&source.data()?);
     let path = format!("/api/v1/channels/{}/{verb}", name.replace('$', "%24"));
     let done: Value = wait(client.order(&path, &()))??;
     let text = match (verb, done["was_stopped"].as_bool().unwrap_or(false)) {
@@ -238,11 +224,6 @@ fn freeze(source: &Source, name: &str, verb: &str, out: &mut dyn Write) -> Resul
         (_, false) => "was not stopped",
     };
     say(&format!("channel {name} {text}"), out)
-}
-
-/// An answer in a sentence.
-pub(super) fn say(text: &str, out: &mut dyn Write) -> Result<(), Refusal> {
-    Ok(out.write_all(Look::of_stdout().fit(&format!("{text}\n")).as_bytes())?)
 }
 
 /// Shown to people only, and only when it takes a moment.

@@ -5,11 +5,13 @@ use std::{
     io::{self, BufRead, BufReader, Write},
 };
 
+use relais_config::Config;
+
 use super::{
-    Explain, Explained, Refusal,
     arguments::Route,
-    ask::{json, wait},
-    configuration::{self, Source},
+    exchange::{json, wait},
+    refusal::Refusal,
+    source::Source,
 };
 use crate::{
     admin::{
@@ -19,6 +21,12 @@ use crate::{
     api::RouteExplained,
     show::{self, Look, Routes},
 };
+
+/// Reads what the configuration names, to explain routes without a running engine.
+pub type Explain = fn(&Config) -> Result<Explained, String>;
+
+/// Explains a route by what was read.
+pub type Explained = Box<dyn FnMut(&RouteQuestion) -> Result<RouteExplained, String>>;
 
 /// Shows how each address is routed. One is told step by step, many a line each.
 pub(super) fn route(
@@ -73,7 +81,7 @@ impl Asked {
         let why_not = if route.offline {
             "as --offline says".to_owned()
         } else {
-            let client = Client::new(&configuration::data(source)?);
+            let client = Client::new(&source.data()?);
             match wait(client.get::<crate::api::Status>("/api/v1/status"))? {
                 Ok(status) => {
                     let name = format!("the running engine, process {}", status.pid);

@@ -9,11 +9,7 @@ use actix_rt::{
 use relais_config::{Config, Directory, Warning, dispatcher::Program};
 use tracing::{error, info, warn};
 
-use super::{
-    Refusal,
-    configuration::{Source, load_to_run},
-    state,
-};
+use super::{configuration::load_to_run, refusal::Refusal, source::Source, state};
 use crate::{
     admin::{Console, Endpoint, Names},
     logging::{self, Sink},

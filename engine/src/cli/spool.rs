@@ -12,7 +12,7 @@ use relais_actors::spool::{
 };
 use serde_json::json;
 
-use super::{Refusal, arguments::Spool, ask, configuration::Source};
+use super::{arguments::Spool, exchange, refusal::Refusal, source::Source};
 use crate::{
     show::{Look, Size},
     state::lock::Lock,
@@ -27,14 +27,14 @@ pub(super) fn spool(source: &Source, spool: &Spool, out: &mut dyn Write) -> Resu
 }
 
 fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
-    let dir = super::configuration::data(source)?.join(SPOOL);
+    let dir = source.data()?.join(SPOOL);
     there(&dir)?;
     let bar = bar("reading");
     let inspected = spool::inspect(&dir, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
     let found = inspected.map_err(|error| trouble(&error))?;
     if json {
-        ask::json(&found, out)?;
+        exchange::json(&found, out)?;
     } else {
         fitted(out, |page| print(&dir, &found, page))?;
     }
@@ -116,7 +116,7 @@ fn as_json(found: &Recovered, out: &mut dyn Write) -> Result<(), Refusal> {
         "replayed": found.replayed,
         "seconds": found.took.as_secs_f64(),
     });
-    Ok(ask::json(&answer, out)?)
+    Ok(exchange::json(&answer, out)?)
 }
 
 fn tell(dir: &Path, found: &Recovered, out: &mut dyn Write) -> Result<(), Refusal> {

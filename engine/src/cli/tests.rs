@@ -8,6 +8,7 @@ use std::{
 
 use relais_actors::spool::{self, NewContent};
 use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
+use relais_config::Config;
 
 use super::*;
 use crate::{

@@ -1,0 +1,24 @@
+//! How long the endpoint waits for the engine.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::timeout;
+
+use super::console::{Answer, Trouble};
+
+/// Waits for the engine's answer, but not for ever.
+pub(super) async fn in_time<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
+    within(ANSWER, answer).await
+}
+
+/// Waits for it that long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Answer<T>>,
+) -> Answer<T> {
+    let late = |_| Trouble(format!("the engine did not answer within {} s", limit.as_secs()));
+    timeout(limit, answer).await.map_err(late)?
+}
+
+/// For the engine to answer one question.
+const ANSWER: Duration = Duration::from_secs(10);

@@ -1,0 +1,52 @@
+//! What operators may have done with entries of the queue.
+
+use serde::{Deserialize, Serialize};
+
+/// What is to be done with entries of the queue.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderAction {
+    /// Keep them until they are released.
+    Hold,
+    /// Deliver what was held, before all else.
+    Release,
+    /// Try them now, whenever they are due.
+    Retry,
+    /// Return them to their senders.
+    Return,
+    /// Forget them.
+    Delete,
+    /// Run them through the router again.
+    Reroute,
+}
+
+impl OrderAction {
+    /// In lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::Return => "return",
+            Self::Delete => "delete",
+            Self::Reroute => "reroute",
+        }
+    }
+
+    /// What would be: `held`, `released`, `tried now`, ...
+    pub fn would_be(self) -> &'static str {
+        self.done().trim_start_matches("to be ")
+    }
+
+    /// What was done: `held`, `released`, ...
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Hold => "held",
+            Self::Release => "released",
+            Self::Retry => "to be tried now",
+            Self::Return => "returned",
+            Self::Delete => "deleted",
+            Self::Reroute => "routed again",
+        }
+    }
+}

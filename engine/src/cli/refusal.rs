@@ -1,0 +1,64 @@
+//! Why a command does not end well, and the exit status that says so.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use crate::{admin::client::ClientError, show::Look};
+
+/// Why a command does not end well.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The answer is "no", and is already on standard output.
+    No,
+    /// The answer is "no"; this says why.
+    Because(String),
+    /// No engine answers where one was looked for.
+    NotRunning(String),
+    /// The command is wrong; this says why.
+    WrongUse(String),
+    /// Standard output.
+    Output(io::Error),
+}
+
+impl Refusal {
+    /// Says why; the exit status.
+    pub(super) fn tell(self) -> ExitCode {
+        let (code, why) = match self {
+            Self::No => return ExitCode::from(NO),
+            // Whoever was reading has seen enough: `relais queue list | head`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Self::Output(error) => (NO, format!("cannot write the answer: {error}")),
+            Self::Because(why) | Self::NotRunning(why) => (NO, why),
+            Self::WrongUse(why) => (WRONG_USE, why),
+        };
+        // Where standard error is closed, too, the exit status has to do.
+        let why = Look::of_stderr().fit(&format!("relais: {}\n", why.trim_end()));
+        let _ = write!(io::stderr(), "{why}");
+        ExitCode::from(code)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<ClientError> for Refusal {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused { code: 400, error } => Self::WrongUse(error),
+            error @ ClientError::NotRunning { .. } => Self::NotRunning(error.to_string()),
+            error => Self::Because(error.to_string()),
+        }
+    }
+}
+
+/// The exit status of a "no".
+const NO: u8 = 1;
+/// The exit status of a command that is wrong.
+pub(super) const WRONG_USE: u8 = 2;
