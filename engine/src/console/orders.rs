@@ -121,7 +121,7 @@ pub(super) async fn go_on(
     Ok((so_far, at.next.is_some().then_some(at)))
 }
 
-/// Those of the entries found that the order means, described.
+/// The entries of `found` that the order means, described.
 async fn meant(
     parts: &Parts,
     order: &QueueOrder,
