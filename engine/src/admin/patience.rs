@@ -11,7 +11,7 @@ pub(super) async fn in_time<T>(answer: impl Future<Output = Answer<T>>) -> Answe
     within(ANSWER, answer).await
 }
 
-/// Waits for it that long.
+/// Waits for the engine's answer, at most for `limit`.
 pub(super) async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = Answer<T>>,

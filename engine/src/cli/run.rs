@@ -1,6 +1,6 @@
 //! `relais run`: everything around the engine, from the lock to the last line of the log.
 
-use std::{fmt::Write as _, future::Future, io::Write, path::Path, time::Duration};
+use std::{fmt::Write as _, future::Future, io::Write, time::Duration};
 
 use actix_rt::{
     System, SystemRunner,
@@ -9,7 +9,12 @@ use actix_rt::{
 use relais_config::{Config, Directory, Warning, dispatcher::Program};
 use tracing::{error, info, warn};
 
-use super::{configuration::load_to_run, refusal::Refusal, source::Source, state};
+use super::{
+    configuration::load_to_run,
+    refusal::Refusal,
+    source::{Source, absolute},
+    state,
+};
 use crate::{
     admin::{Console, Endpoint, Names},
     logging::{self, Sink},
@@ -186,7 +191,7 @@ impl Summary {
         let built_in = matches!(config.directory, Some(Directory::Ldif { file: None }));
         let user = if built_in { "alice" } else { "postmaster" };
         Self {
-            data: absolute(&config.data),
+            data: absolute(&config.data).display().to_string(),
             smtp: smtp.map(|service| service.name.clone()).collect(),
             mailboxes,
             address: format!("{user}@{}", config.default_domain),
@@ -222,10 +227,6 @@ impl Summary {
             smtp.flat_map(|listening| &listening.places).find(|p| !p.starts_with("unix:"))?;
         Some(place.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
     }
-}
-
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// For the log to be written out at the end.
