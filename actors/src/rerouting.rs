@@ -69,6 +69,14 @@ pub enum Verdict {
     Refused(Reply),
 }
 
+/// An entry that mail leaves to be routed again.
+struct LeftEntry<'a> {
+    envelope: &'a Envelope,
+    entry: &'a Entry,
+    /// The status `hold` of a user does not count, this once.
+    released: bool,
+}
+
 impl Rerouter {
     /// Where the recipients `open`, a bit each, of an entry would go now. `released`: the status
     /// `hold` of a user does not count, this once.
@@ -76,6 +84,7 @@ impl Rerouter {
         let Some(entry) = envelope.entries.get(usize::from(number)) else {
             return Plan::default();
         };
+        let left = LeftEntry { envelope, entry, released };
         let mut steps = Vec::new();
         let gone = self.spool.gone_on(envelope.id, number).await;
         let mut recipients = Vec::new();
@@ -83,8 +92,7 @@ impl Rerouter {
             let Some(recipient) = entry.recipients.get(usize::from(index)) else { continue };
             let verdict = match &gone {
                 Ok(gone) if gone & 1 << index != 0 => Verdict::Gone,
-                Ok(_) => match self.verdict(envelope, entry, recipient, released, &mut steps).await
-                {
+                Ok(_) => match self.verdict(&left, recipient, &mut steps).await {
                     Ok(ways) => Verdict::Ways(ways),
                     Err(reply) => Verdict::Refused(reply),
                 },
@@ -163,10 +171,8 @@ impl Rerouter {
     /// The ways of one recipient, as far as channels lead that put mail through rewriting again.
     async fn verdict(
         &self,
-        envelope: &Envelope,
-        entry: &Entry,
+        left: &LeftEntry<'_>,
         recipient: &Recipient,
-        released: bool,
         steps: &mut Vec<Leg>,
     ) -> Result<Arc<[Route]>, Reply> {
         let origin = recipient.origin.as_deref();
@@ -176,7 +182,7 @@ impl Rerouter {
             return Err(reply.clone());
         }
         let address = recipient.member();
-        let mut pending = vec![(address.to_owned(), entry.channel.clone())];
+        let mut pending = vec![(address.to_owned(), left.entry.channel.clone())];
         let mut ends: Vec<Route> = Vec::new();
         let mut passes = 0;
         while let Some((address, source)) = pending.pop() {
@@ -184,7 +190,7 @@ impl Rerouter {
             if passes > MAX_PASSES {
                 return Err(CIRCLE);
             }
-            let ways = self.resolve(envelope, &address, &source, released).await?;
+            let ways = self.resolve(left, &address, &source).await?;
             let to = Ways(&ways).to_string();
             steps.push(Leg { address: address.clone(), by: source.clone(), to });
             for way in &*ways {
@@ -204,19 +210,18 @@ impl Rerouter {
 
     async fn resolve(
         &self,
-        envelope: &Envelope,
+        left: &LeftEntry<'_>,
         address: &str,
         source_channel: &str,
-        released: bool,
     ) -> Result<Arc<[Route]>, Reply> {
         let address = Address::parse(address).map_err(|_| MALFORMED)?;
         let question = Question {
             address: &address,
-            sender: &envelope.sender,
+            sender: &left.envelope.sender,
             source_channel,
             may_relay: true,
             header: false,
-            released,
+            released: left.released,
         };
         if self.program(source_channel) == Some(Program::Process) {
             // The only one of these that access checks see.

@@ -233,8 +233,8 @@ impl IntoMailboxes<'_> {
     fn write(&self, stored: StoredFor<'_>, class: Class) {
         let Self { id, client, source_channel, sender, size, took, peer_id } = *self;
         let StoredFor { recipient, mailbox, reply } = stored;
-        let refused =
-            Record::refused(client, source_channel, sender, Bracketed(recipient), size, reply);
+        let came = Came { client, source_channel, sender };
+        let refused = Record::refused(came, Bracketed(recipient), size, reply);
         let (action, channel, attempts) = match class {
             Class::Delivered => ("D", source_channel, 1),
             _ => ("J", "", 0),
@@ -265,8 +265,9 @@ impl RecipientRefused<'_> {
     /// Writes a `J` line; counts rejected.
     pub fn emit(self, metrics: &Metrics) {
         metrics.channel(self.source_channel).rejected(1, 0);
-        let to = Bracketed(self.recipient);
-        Record::refused(self.client, self.source_channel, self.sender, to, 0, self.reply).write();
+        let Self { client, source_channel, sender, recipient, reply, .. } = self;
+        let came = Came { client, source_channel, sender };
+        Record::refused(came, Bracketed(recipient), 0, reply).write();
     }
 }
 
@@ -275,8 +276,8 @@ impl MessageRefused<'_> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { client, source_channel, sender, recipients, size, reply } = self;
         metrics.channel(source_channel).rejected(recipients.len(), size);
-        let to = First(recipients);
-        Record::refused(client, source_channel, sender, to, size, reply).write();
+        let came = Came { client, source_channel, sender };
+        Record::refused(came, First(recipients), size, reply).write();
     }
 }
 
@@ -416,15 +417,17 @@ impl<'a> Record<'a, Recipients<'a>> {
     }
 }
 
+/// How a message came in.
+#[derive(Clone, Copy)]
+struct Came<'a> {
+    client: &'a str,
+    source_channel: &'a str,
+    sender: &'a str,
+}
+
 impl<'a, To: fmt::Display> Record<'a, To> {
-    fn refused(
-        client: &'a str,
-        source_channel: &'a str,
-        from: &'a str,
-        to: To,
-        size: u64,
-        reply: &'a Reply,
-    ) -> Self {
+    fn refused(came: Came<'a>, to: To, size: u64, reply: &'a Reply) -> Self {
+        let Came { client, source_channel, sender: from } = came;
         let delay = Duration::ZERO;
         let (action, channel, host, attempts) = ("J", "", "", 0);
         Self {

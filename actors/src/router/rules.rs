@@ -32,6 +32,16 @@ pub(super) struct Split {
     pub(super) rest: bool,
 }
 
+/// A host that rules are looked for.
+struct Sought<'a> {
+    /// Before the host in the pattern.
+    tag: &'a str,
+    host: &'a str,
+    location: Location,
+    /// The host is in the channel table.
+    known: bool,
+}
+
 impl Rules {
     pub(super) fn new(rules: Vec<RewriteRule>) -> Self {
         let mut by_key: HashMap<Box<str>, Vec<u32>> = HashMap::with_capacity(rules.len());
@@ -53,7 +63,7 @@ impl Rules {
         known: bool,
     ) -> Vec<(&RewriteRule, Split)> {
         let mut found = Vec::new();
-        probes(tag, host, location, known, self.starred, |key, split| {
+        probes(&Sought { tag, host, location, known }, self.starred, |key, split| {
             for n in self.by_key.get(key).into_iter().flatten() {
                 found.push((&self.in_order[*n as usize], split.clone()));
             }
@@ -63,15 +73,9 @@ impl Rules {
 }
 
 /// Calls `probe` with every pattern that could match, most specific first.
-fn probes(
-    tag: &str,
-    host: &str,
-    location: Location,
-    known: bool,
-    starred: bool,
-    mut probe: impl FnMut(&str, &Split),
-) {
-    let host = host.to_ascii_lowercase();
+fn probes(sought: &Sought<'_>, starred: bool, mut probe: impl FnMut(&str, &Split)) {
+    let Sought { tag, location, known, .. } = *sought;
+    let host = sought.host.to_ascii_lowercase();
     let whole = 0..host.len();
     let unmatched = Split { matched: 0..0, unmatched: whole.clone(), literal: 0..0, rest: false };
     let mut key = String::with_capacity(tag.len() + host.len() + 1);
@@ -134,7 +138,8 @@ mod tests {
 
     fn sequence(tag: &str, host: &str, location: Location, known: bool) -> String {
         let mut keys = Vec::new();
-        probes(tag, host, location, known, true, |key, _| keys.push(key.to_owned()));
+        let sought = Sought { tag, host, location, known };
+        probes(&sought, true, |key, _| keys.push(key.to_owned()));
         keys.join(" ")
     }
 

@@ -420,17 +420,19 @@ async fn rewritten(config: &Config, from: &str, envelope: bool, source: &str) ->
     )
 }
 
-#[tokio::test]
-async fn worked_examples_of_the_original() {
-    type RuleTable = &'static [(&'static str, &'static str)];
+type RuleTable = &'static [(&'static str, &'static str)];
+
+const BY_CHANNEL: RuleTable = &[
+    ("domain.com", "$U%domain.com@tcp-daemon-domainrelay$Mtcp_local"),
+    ("domain.com", "$U%domain.com@tcp-daemon"),
+];
+
+/// Name, rules, address, whether it is of the envelope, result and tag.
+fn worked_examples() -> [(&'static str, RuleTable, &'static str, bool, &'static str); 31] {
     let mail: RuleTable = &[("siroe.com", "$U@mail.siroe.com$E$F")];
     let starred: RuleTable = &[("*.SIROE.COM", "$U%$&0.siroe.com@mailhub.siroe.com")];
     let general: RuleTable = &[(".SIROENET", "$($H)")];
     let literal: RuleTable = &[("[1.2.3.]", "$U%[1.2.3.$L]@tcp-intranet")];
-    let channel: RuleTable = &[
-        ("domain.com", "$U%domain.com@tcp-daemon-domainrelay$Mtcp_local"),
-        ("domain.com", "$U%domain.com@tcp-daemon"),
-    ];
     let tags: RuleTable = &[
         ("internet", "$S$U@here.example$Tmtcp-force|"),
         ("mtcp-force|.", "$U%$H@TCP-DAEMON"),
@@ -440,8 +442,7 @@ async fn worked_examples_of_the_original() {
     let last: RuleTable = &[(".", "$U%$H$D@t"), ("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
     let percent: RuleTable = &[("$%", "$U%$H@percent"), ("$!", "$U%$H@bang")];
     let mapping: RuleTable = &[("[]", "$U%[$L]@${MAP,$L}"), (".", "$U%$H@other")];
-    // name, rules, address, envelope, result and tag
-    let rows: [(&str, RuleTable, &str, bool, &str); 31] = [
+    [
         ("1.7 row 1", mail, "jdoe@siroe.com", true, "jdoe@mail.siroe.com mail.siroe.com"),
         ("1.7 row 2", mail, "jdoe@siroe.com", false, "jdoe@siroe.com siroe.com"),
         ("1.7 row 3", starred, "jdoe@eng.siroe.com", true, "jdoe@eng.siroe.com mailhub.siroe.com"),
@@ -449,7 +450,7 @@ async fn worked_examples_of_the_original() {
         ("1.7 row 4", general, "jdoe@siroe.siroenet", true, "jdoe@eng.siroe.com siroenet"),
         ("no such key", general, "jdoe@x.siroenet", true, "jdoe@x.siroenet x.siroenet"),
         ("1.7 row 5", literal, "u@[1.2.3.9]", true, "u@[1.2.3.9] tcp-intranet"),
-        ("1.7 row 6", channel, "u@domain.com", true, "u@domain.com tcp-daemon-domainrelay"),
+        ("1.7 row 6", BY_CHANNEL, "u@domain.com", true, "u@domain.com tcp-daemon-domainrelay"),
         ("1.8", tags, "@internet:u@x.y", true, "u@x.y TCP-DAEMON"),
         ("1.8 without", tags, "u@internet", true, "u@internet other"),
         ("not below", &[(".b.c", "$U%$H$D@t")], "u@b.c", true, "u@b.c b.c"),
@@ -485,8 +486,12 @@ async fn worked_examples_of_the_original() {
         ("no such label", &[(".c", "$U%$&2.c@t")], "u@a.b.c", true, "u@a.b.c a.b.c"),
         ("mapping", mapping, "u@[1.2.3.4]", true, "u@[1.2.3.4] t"),
         ("mapping says no", mapping, "u@[5.6.7.8]", true, "u@[5.6.7.8] other"),
-    ];
-    for (name, rules, from, envelope, want) in rows {
+    ]
+}
+
+#[tokio::test]
+async fn worked_examples_of_the_original() {
+    for (name, rules, from, envelope, want) in worked_examples() {
         let tags = ["t", "other", "percent", "bang", "tcp-intranet", "tcp-daemon", "siroenet"];
         let mut config = config(rules, &tags);
         let value = "$u%eng.siroe.com@siroenet".to_owned();
@@ -497,7 +502,7 @@ async fn worked_examples_of_the_original() {
         config.mappings.insert("MAP".to_owned(), table);
         assert_eq!(rewritten(&config, from, envelope, "tcp_local").await, want, "{name}");
     }
-    let config = config(channel, &["tcp-daemon"]);
+    let config = config(BY_CHANNEL, &["tcp-daemon"]);
     let elsewhere = rewritten(&config, "u@domain.com", true, "tcp_submit").await;
     assert_eq!(elsewhere, "u@domain.com tcp-daemon", "1.7 row 7");
 }
