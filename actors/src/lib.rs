@@ -19,15 +19,15 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | actor, channel_table, events, ids, metrics, readiness, router, store, timestamp |
-//! | [`job_controller`] | decides what runs | actor, channel_table, delivery, events, ids, metrics, queue, timestamp |
-//! | [`delivery`] | carries it out: pools, jobs, couriers | actor, channel_table, events, ids, metrics, queue, rerouting |
+//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, events, ids, metrics, readiness, router, store, timestamp |
+//! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
+//! | [`delivery`] | carries it out: pools, jobs, couriers | actor, `channel_table`, events, ids, metrics, queue, rerouting |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
-//! | [`notary`] | tells senders | actor, channel_table, events, ids, metrics, queue, router, timestamp |
-//! | [`queue`] | what waits, and every change of its state | actor, channel_table, events, ids, metrics, timestamp |
-//! | [`rerouting`] | runs queued mail through the router again | channel_table, events, metrics, router, timestamp |
+//! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, queue, router, timestamp |
+//! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
+//! | [`rerouting`] | runs queued mail through the router again | `channel_table`, events, metrics, router, timestamp |
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
-//! | [`router`] | recipient in; channel, address and next hop out | actor, channel_table, directory |
+//! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory |
 //! | [`channel_table`] | the channels of the configuration, numbered | ids |
 //! | [`directory`] | users, groups, domains | actor |
 //! | [`ids`] | what actors name things by | — |

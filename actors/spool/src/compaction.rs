@@ -208,10 +208,11 @@ impl Compactor {
             }
             Ok(())
         })?;
-        let Some(mut copied) = self.copy_messages(old, head, life, &done, pause)? else {
+        let segment = Old { head: old, life, done };
+        let Some(mut copied) = self.copy_messages(&segment, head, pause)? else {
             return Ok(None);
         };
-        drop(done);
+        drop(segment);
         let file = create_states(disk, layout, head);
         let mut out = Output::new(&self.base, layout.states(head.number), file, HEAD as u64)?;
         let salt = head.salt(Part::States);
@@ -227,12 +228,11 @@ impl Compactor {
 
     fn copy_messages(
         &self,
-        old: SegmentHead,
+        segment: &Old<'_>,
         head: SegmentHead,
-        life: &SegmentLife,
-        done: &HashSet<(MessageId, u16)>,
         pause: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Copied>, SpoolError> {
+        let Old { head: old, life, done } = segment;
         let (disk, layout) = (&*self.base.disk, &self.base.layout);
         let path = layout.messages(old.number);
         let file = disk.open(&path).map_err(SpoolError::at(&path))?;
@@ -272,6 +272,14 @@ impl Compactor {
         copied.data_len = out.end();
         Ok(Some(copied))
     }
+}
+
+/// The segment that is copied.
+struct Old<'a> {
+    head: SegmentHead,
+    life: &'a SegmentLife,
+    /// Entries that are not copied.
+    done: HashSet<(MessageId, u16)>,
 }
 
 impl Copied {

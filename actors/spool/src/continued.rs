@@ -29,6 +29,15 @@ use super::{
 #[derive(Default)]
 pub(crate) struct Continued(Mutex<Known>);
 
+/// The numbers that a message wants.
+#[derive(Clone, Copy)]
+pub(crate) struct MoreNumbers {
+    pub(crate) id: MessageId,
+    /// The number of entries of its first record.
+    pub(crate) least: usize,
+    pub(crate) count: usize,
+}
+
 #[derive(Default)]
 struct Known {
     /// The first number that is free.
@@ -40,16 +49,14 @@ struct Known {
 }
 
 impl Continued {
-    /// Gives `count` numbers to a message whose first record has `least` entries, and says which is
-    /// the first. Waits for the disk.
+    /// Gives numbers to a message that goes on, and says which is the first. Waits for the disk.
     pub(crate) fn reserve(
         &self,
         reader: &Reader,
         feed: &Feed,
-        id: MessageId,
-        least: usize,
-        count: usize,
+        wanted: MoreNumbers,
     ) -> Result<u16, SpoolError> {
+        let MoreNumbers { id, least, count } = wanted;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.learn(reader, feed, id)?;
         let first = usize::from(known.next.get(&id).copied().unwrap_or(0)).max(least);

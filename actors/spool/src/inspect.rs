@@ -156,7 +156,7 @@ impl Inspector {
             let length = self.size(&path)?.unwrap_or(0);
             if length > HEAD as u64 {
                 // Once it was synced, at least one of two heads was safe.
-                self.damage(&path, 0, length, None, true);
+                self.damage(&path, (0, length, None), true);
             }
             return Ok(());
         };
@@ -181,8 +181,8 @@ impl Inspector {
             }
         })?;
         let Some(walked) = walked else { return Ok(()) };
-        for (offset, length, id) in unreadable {
-            self.damage(&path, offset, length, id, true);
+        for stretch in unreadable {
+            self.damage(&path, stretch, true);
         }
         self.tell(&path, &walked, walked.sealed);
         let MessageCounts { alive, held, done } = counts;
@@ -201,8 +201,8 @@ impl Inspector {
                 None => unreadable.push((offset, header.length(), Some(header.id))),
             }
         })?;
-        for (offset, length, id) in unreadable {
-            self.damage(&path, offset, length, id, true);
+        for stretch in unreadable {
+            self.damage(&path, stretch, true);
         }
         if let Some(walked) = walked {
             self.tell(&path, &walked, false);
@@ -239,11 +239,12 @@ impl Inspector {
 
     /// Tells of bad stretches. What is at the end of a file that has not been sealed is its tail.
     fn tell(&mut self, path: &Path, walked: &Walked, sealed: bool) {
-        for (offset, length, id) in &walked.bad {
-            if *offset >= walked.end && !sealed {
+        for stretch in &walked.bad {
+            let (offset, length, _) = *stretch;
+            if offset >= walked.end && !sealed {
                 self.found.tail += length;
             } else {
-                self.damage(path, *offset, *length, *id, *offset < walked.durable);
+                self.damage(path, *stretch, offset < walked.durable);
             }
         }
     }
@@ -251,9 +252,7 @@ impl Inspector {
     fn damage(
         &mut self,
         path: &Path,
-        offset: u64,
-        length: u64,
-        id: Option<MessageId>,
+        (offset, length, id): (u64, u64, Option<MessageId>),
         acknowledged: bool,
     ) {
         self.found.damaged += u64::from(acknowledged);

@@ -103,7 +103,7 @@ use self::{
     base::Base,
     committer::CommitQueue,
     compaction::{Compactor, Rest},
-    continued::Continued,
+    continued::{Continued, MoreNumbers},
     feed::Feed,
     index::{IndexQueue, Question},
     journal::JournalQueue,
@@ -198,7 +198,7 @@ impl Spool {
         let shared = Arc::clone(&self.shared);
         let first = blocking(move || {
             let Shared { reader, feed, continued, .. } = &*shared;
-            continued.reserve(reader, feed, id, known, count)
+            continued.reserve(reader, feed, MoreNumbers { id, least: known, count })
         })
         .await?;
         let earlier = Entry { channel: String::new(), host: String::new(), recipients: Vec::new() };

@@ -36,6 +36,16 @@ pub struct Quarantined {
     pub copy: PathBuf,
 }
 
+/// A file of a segment whose records were followed to their end.
+pub(super) struct FollowedFile<'a> {
+    pub(super) head: SegmentHead,
+    pub(super) part: Part,
+    pub(super) path: &'a Path,
+    pub(super) walked: &'a Walked,
+    /// Octets of the file.
+    pub(super) size: u64,
+}
+
 impl Quarantined {
     fn tell(&self, what: &'static str) {
         let Self { segment, messages, offset, length, id, acknowledged, copy } = self;
@@ -48,13 +58,10 @@ impl Recovery<'_> {
     /// Keeps copies of what is damaged, cuts off what is torn, and seals.
     pub(super) fn mend(
         &mut self,
-        head: SegmentHead,
-        part: Part,
-        path: &Path,
-        walked: &Walked,
-        size: u64,
+        followed: &FollowedFile<'_>,
         youngest: bool,
     ) -> Result<(), RecoverError> {
+        let FollowedFile { head, part, path, walked, size } = *followed;
         if size == 0 {
             return Ok(());
         }

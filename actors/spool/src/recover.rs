@@ -25,7 +25,7 @@ use super::{
     Change, EntryState, Stored,
     base::Base,
     ledger::{Event, Ledger, SegmentLife},
-    mending::Quarantined,
+    mending::{FollowedFile, Quarantined},
     record::{Found, Kind, Walker},
     segment::{HEAD, Part, SegmentHead, now_ms},
     tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
@@ -147,14 +147,28 @@ impl Recovery<'_> {
             return self.headless(number, data_len);
         };
         let (walked, walked_states) = self.follow(head, &life, data_len, states_len)?;
-        self.mend(head, Part::States, &states, &walked_states, states_len, youngest)?;
+        let file = FollowedFile {
+            head,
+            part: Part::States,
+            path: &states,
+            walked: &walked_states,
+            size: states_len,
+        };
+        self.mend(&file, youngest)?;
         let entries = self.findings.ledger.segments.get(&number).map_or(0, |life| life.entries);
         let nothing_lost = walked.bad.iter().all(|(offset, ..)| youngest && *offset >= walked.end);
         if entries == 0 && nothing_lost {
             self.findings.cut += data_len.saturating_sub(HEAD as u64);
             return self.remove(number);
         }
-        self.mend(head, Part::Messages, &messages, &walked, data_len, youngest)?;
+        let file = FollowedFile {
+            head,
+            part: Part::Messages,
+            path: &messages,
+            walked: &walked,
+            size: data_len,
+        };
+        self.mend(&file, youngest)?;
         let data_len = size(disk, &messages)?;
         let states_len = size(disk, &states)?.max(HEAD as u64);
         self.emit(Event::Closed { segment: number, data_len, states_len });
