@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use crate::{
     SpoolError,
     disk::{Disk, is_full},
-    segment::Layout,
+    format::segment::Layout,
     trouble::Trouble,
 };
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use relais_channels::mail::{MessageId, Outcome, Priority};
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     Place, ScannedEntry, Stored, StoredEntry,
-    record::{HEADER, Header, Kind, Salt},
+    format::record::{HEADER, Header, Kind, Salt},
 };
 
 /// Where an entry is in its life.

@@ -16,13 +16,13 @@ use std::{
 
 use relais_channels::mail::{MessageId, Rerouted};
 
-use super::{
+use crate::{
     Place, SpoolError,
-    feed::Feed,
-    message::decode_envelope,
-    reader::Reader,
-    record::{Found, Header, Walker},
-    segment::HEAD,
+    format::message::decode_envelope,
+    format::record::{Found, Header, Walker},
+    format::segment::HEAD,
+    index::feed::Feed,
+    read::reader::Reader,
 };
 
 /// What is known of messages that went on.

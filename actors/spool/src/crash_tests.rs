@@ -30,22 +30,22 @@ use bytes::Bytes;
 use relais_channels::mail::{Content, Entry, Envelope, MessageId, Priority, Recipient};
 use tokio::sync::oneshot;
 
-use super::{
+use crate::{
     Change, EntryState, Place, SpoolError, Stored,
     base::Base,
-    committer::Committer,
-    compaction::{Compactor, Copied},
+    compact::compaction::{Compactor, Copied},
+    compact::forwarding::Forwarding,
     disk::Disk,
-    feed::Feed,
-    forwarding::Forwarding,
-    journal::Journal,
-    large::Draft,
-    ledger::{Event, Ledger, SegmentLife},
+    format::message::Encoded,
+    format::segment::Numbers,
+    index::feed::Feed,
+    index::ledger::{Event, Ledger, SegmentLife},
     memory_disk::{Dice, Fate, MemoryDisk},
-    message::Encoded,
-    reader::Reader,
-    recover::{Findings, RecoverError, recover},
-    segment::Numbers,
+    read::reader::Reader,
+    recovery::recover::{Findings, RecoverError, recover},
+    write::committer::Committer,
+    write::journal::Journal,
+    write::large::Draft,
 };
 
 #[test]

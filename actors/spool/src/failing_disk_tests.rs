@@ -10,16 +10,16 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{
+use crate::{
     Class, Spool, SpoolError, SpoolEvents,
     base::Base,
-    feed::Feed,
-    journal::Journal,
-    ledger::{Event, Ledger},
+    format::segment::{HEAD, Layout, SegmentHead},
+    index::feed::Feed,
+    index::ledger::{Event, Ledger},
     memory_disk::{Fate, MemoryDisk},
-    reader::Reader,
-    segment::{HEAD, Layout, SegmentHead},
+    read::reader::Reader,
     tests::{append, done, later, settings},
+    write::journal::Journal,
 };
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use crate::{
     Class, Disk, Spool, SpoolError, Stored,
     base::{Base, RESERVE},
     index::Question,

@@ -13,15 +13,15 @@ use std::{
 use relais_channels::mail::MessageId;
 use serde::Serialize;
 
-use super::{
+use crate::{
     Change, Class, EntryState, SpoolError, Stored, StoredEntry,
     base::Base,
     disk::ReadOnlyDisk,
-    ledger::Ledger,
-    record::{Header, Kind, Walker},
-    segment::{HEAD, Part, SegmentHead, messages_of, number_of},
-    tidy::{copies, lost},
-    walked::Walked,
+    format::record::{Header, Kind, Walker},
+    format::segment::{HEAD, Part, SegmentHead, messages_of, number_of},
+    index::ledger::Ledger,
+    recovery::tidy::{copies, lost},
+    recovery::walked::Walked,
 };
 
 /// What is in a spool.

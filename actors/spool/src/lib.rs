@@ -33,7 +33,7 @@
 //!
 //! Appending always goes to the youngest segment, and after a start to a new one. A segment that is
 //! full is sealed; when nothing in it is alive it goes, states and all. What is alive in a segment
-//! that is mostly dead is copied to another one, and then it goes as well: see [`compaction`].
+//! that is mostly dead is copied to another one, and then it goes as well: see [`compact`].
 //!
 //! # Who does what
 //!
@@ -46,33 +46,19 @@ mod base;
 mod block;
 mod broken;
 mod change;
-mod committer;
-mod compaction;
+mod compact;
 mod continued;
 mod error;
-mod feed;
-mod forwarding;
+mod format;
 mod index;
 mod inspect;
-mod journal;
-mod large;
-mod ledger;
-mod lookup;
-mod mending;
-mod message;
 mod opening;
-mod reader;
-mod recent;
-mod record;
-mod recover;
-mod retry;
-mod segment;
-mod store;
+mod read;
+mod recovery;
 mod sums;
-mod tidy;
 mod trouble;
 mod unfit;
-mod walked;
+mod write;
 
 #[cfg(test)]
 mod crash_tests;
@@ -101,16 +87,16 @@ use tokio::sync::oneshot;
 
 use self::{
     base::Base,
-    committer::CommitQueue,
-    compaction::{Compactor, Rest},
+    compact::compaction::{Compactor, Rest},
     continued::{Continued, MoreNumbers},
-    feed::Feed,
+    format::message::Encoded,
+    index::feed::Feed,
+    index::ledger::Ledger,
     index::{IndexQueue, Question},
-    journal::JournalQueue,
-    large::blocking,
-    ledger::Ledger,
-    message::Encoded,
-    reader::Reader,
+    read::reader::Reader,
+    write::committer::CommitQueue,
+    write::journal::JournalQueue,
+    write::large::blocking,
 };
 
 pub use relais_channels::disk::{self, Disk, DiskFile, RealDisk};
@@ -119,15 +105,15 @@ pub use self::{
     base::{SpoolEvents, Unobserved},
     change::{Change, Class, EntryState, open_recipients},
     error::SpoolError,
+    format::message::{NewContent, Place, Stored, StoredEntry},
+    index::ledger::Counts,
+    index::store::{Cursor, ScannedEntry},
     inspect::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
-    large::Draft,
-    ledger::Counts,
-    mending::Quarantined,
-    message::{NewContent, Place, Stored, StoredEntry},
     opening::{Opened, Recovered},
-    reader::LastReplies,
-    store::{Cursor, ScannedEntry},
+    read::reader::LastReplies,
+    recovery::mending::Quarantined,
     sums::{HostSum, Sums},
+    write::large::Draft,
 };
 
 /// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good
@@ -339,7 +325,7 @@ impl Spool {
     /// and gone.
     pub async fn places(&self, id: MessageId) -> Result<Vec<Place>, SpoolError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || lookup::places(&shared.reader, &shared.feed, id)).await
+        blocking(move || read::lookup::places(&shared.reader, &shared.feed, id)).await
     }
 
     /// Every entry of these messages that is not done.
@@ -347,7 +333,7 @@ impl Spool {
         // Changes are found where they were written.
         self.flush().await?;
         let shared = Arc::clone(&self.shared);
-        let found = blocking(move || lookup::find(&shared.reader, &shared.feed, &ids)).await;
+        let found = blocking(move || read::lookup::find(&shared.reader, &shared.feed, &ids)).await;
         self.shared.feed.all_told();
         found
     }

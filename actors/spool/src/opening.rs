@@ -12,22 +12,22 @@ use std::{
 
 use relais_channels::mail::MessageId;
 
-use super::{
+use crate::{
     Counts, Disk, Quarantined, Shared, Spool, SpoolError, SpoolEvents, StopOnDrop, Stored,
     base::Base,
     broken::Broken,
-    committer::{CommitQueue, Committer},
-    compaction::{Compactor, Rest},
+    compact::compaction::{Compactor, Rest},
+    compact::forwarding::Forwarding,
     continued::Continued,
     counts_of,
-    feed::Feed,
-    forwarding::Forwarding,
+    format::segment::{Numbers, messages_of},
+    index::feed::Feed,
+    index::ledger::Ledger,
     index::{Index, IndexQueue},
-    journal::{Journal, JournalQueue},
-    ledger::Ledger,
-    reader::Reader,
-    recover::{Findings, RecoverError, recover},
-    segment::{Numbers, messages_of},
+    read::reader::Reader,
+    recovery::recover::{Findings, RecoverError, recover},
+    write::committer::{CommitQueue, Committer},
+    write::journal::{Journal, JournalQueue},
 };
 
 /// A spool that has been recovered and does not work yet.

@@ -13,7 +13,7 @@ use relais_channels::mail::{Content, Enhanced, MessageId, Outcome, Reply};
 
 use tokio::task::JoinSet;
 
-use super::{
+use crate::{
     Change, Class, Damage, EntryState, MessageCounts, NewContent, Spool, Stored, inspect,
     memory_disk::MemoryDisk,
     tests::{

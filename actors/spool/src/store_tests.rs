@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use relais_channels::mail::Priority;
 
-use super::{
+use crate::{
     Class, Place,
     block::{Items, Key, MOST, Parts, Value, encode_block, pieces},
-    store::{Cursor, Store},
+    index::store::{Cursor, Store},
 };
 
 /// Numbers that look like chance and are the same each time.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use relais_channels::mail::MessageId;
 
-use super::block::Value;
+use crate::block::Value;
 
 /// Sums of entries of one channel and class.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

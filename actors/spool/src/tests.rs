@@ -14,7 +14,7 @@ use relais_channels::mail::{
     Rerouted,
 };
 
-use super::{
+use crate::{
     Change, Class, Disk, DiskFile, EntryState, NewContent, RealDisk, Recovered, Spool, SpoolError,
     Stored, StoredEntry, memory_disk::MemoryDisk,
 };

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SpoolError, base::Base};
+use crate::{SpoolError, base::Base};
 
 /// One thing that may not work.
 #[derive(Debug, Default)]

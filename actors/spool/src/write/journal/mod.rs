@@ -21,9 +21,9 @@ use relais_channels::mail::MessageId;
 
 pub(crate) use self::queue::JournalQueue;
 use self::{retirement::Replaced, state_file::StateFile};
-use super::{
-    Change, EntryState, SpoolError, base::Base, disk::is_full, feed::Feed, forwarding::Forwarding,
-    ledger::Event, reader::Reader, trouble::Trouble, unfit::Unfit,
+use crate::{
+    Change, EntryState, SpoolError, base::Base, compact::forwarding::Forwarding, disk::is_full,
+    index::feed::Feed, index::ledger::Event, read::reader::Reader, trouble::Trouble, unfit::Unfit,
 };
 
 /// Writes changes; one per spool.
@@ -290,7 +290,7 @@ impl Journal {
             self.files.insert(number, file);
         }
         let (segment, offset, length) = (number, 0, 0);
-        let gone = SpoolError::Gone { place: super::Place { segment, offset, length } };
+        let gone = SpoolError::Gone { place: crate::Place { segment, offset, length } };
         self.files.get_mut(&number).ok_or(gone)
     }
 

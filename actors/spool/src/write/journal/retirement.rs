@@ -4,20 +4,17 @@ use std::{collections::HashSet, io, mem, sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
-use super::{
-    super::{
-        Change, EntryState, SpoolError,
-        compaction::{Copied, drop_copy, each_change},
-        ledger::Event,
-        record::{Found, Kind, Walker},
-        segment::HEAD,
-    },
-    Journal, LOOK_EVERY,
-    state_file::StateFile,
+use super::{Journal, LOOK_EVERY, state_file::StateFile};
+use crate::{
+    Change, EntryState, SpoolError,
+    compact::compaction::{Copied, drop_copy, each_change},
+    format::record::{Found, Kind, Walker},
+    format::segment::HEAD,
+    index::ledger::Event,
 };
 
 /// A segment that does not count any more, and is still there.
-pub(super) struct Replaced {
+pub(crate) struct Replaced {
     from: u32,
     /// Must not go before that one: it is what says that it does not count.
     to: u32,
@@ -218,7 +215,7 @@ impl Journal {
         Ok(entries.saturating_sub(done.len() as u32))
     }
 
-    pub(super) fn remove_large(&mut self) {
+    pub(crate) fn remove_large(&mut self) {
         let (disk, layout) = (&self.base.disk, &self.base.layout);
         let done = mem::take(&mut self.done);
         for id in &done {

@@ -9,7 +9,7 @@ use std::{
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Class, EntryState, Stored, segment::HEAD};
+use crate::{Change, Class, EntryState, Stored, format::segment::HEAD};
 
 /// Something that happened to the spool, in the order in which it did.
 #[derive(Clone, Debug)]

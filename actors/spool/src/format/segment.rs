@@ -17,9 +17,9 @@ use std::{
 
 use relais_channels::mail::MessageId;
 
-use super::{
+use crate::{
     disk::{Disk, DiskFile},
-    record::Salt,
+    format::record::Salt,
 };
 
 /// Where the files of a spool are.

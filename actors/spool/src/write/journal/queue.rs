@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::super::{Change, SpoolError, compaction::Copied};
+use crate::{Change, SpoolError, compact::compaction::Copied};
 
 /// Changes and wishes on their way to the journal's thread.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use relais_channels::mail::MessageId;
 
-use super::record::{Found, Header, Kind};
+use crate::format::record::{Found, Header, Kind};
 
 /// Where a walk through one file ended.
 #[derive(Debug, Default)]

@@ -6,6 +6,11 @@
 //! at most its newest writes, checkpoint included, and they are made up for at start. When sled
 //! fails while the engine runs, the index is made anew.
 
+pub(crate) mod feed;
+pub(crate) mod ledger;
+pub(crate) mod retry;
+pub(crate) mod store;
+
 use std::{
     collections::HashMap,
     mem,
@@ -16,16 +21,16 @@ use std::{
 use relais_channels::mail::{MessageId, Priority};
 use tokio::sync::oneshot;
 
-use super::{
+use crate::{
     Change, Class, Counts, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
     base::Base,
     block::{Key, Value, key},
     broken::{Broken, guarded},
-    feed::Feed,
-    ledger::{Event, Ledger},
-    recover::replay,
-    retry::Retry,
-    store::Store,
+    index::feed::Feed,
+    index::ledger::{Event, Ledger},
+    index::retry::Retry,
+    index::store::Store,
+    recovery::recover::replay,
     sums::Sums,
 };
 

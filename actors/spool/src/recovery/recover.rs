@@ -21,15 +21,15 @@ use std::{
 
 use relais_channels::mail::MessageId;
 
-use super::{
+use crate::{
     Change, EntryState, Stored,
     base::Base,
-    ledger::{Event, Ledger, SegmentLife},
-    mending::{FollowedFile, Quarantined},
-    record::{Found, Kind, Walker},
-    segment::{HEAD, Part, SegmentHead, now_ms},
-    tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
-    walked::Walked,
+    format::record::{Found, Kind, Walker},
+    format::segment::{HEAD, Part, SegmentHead, now_ms},
+    index::ledger::{Event, Ledger, SegmentLife},
+    recovery::mending::{FollowedFile, Quarantined},
+    recovery::tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
+    recovery::walked::Walked,
 };
 
 /// What recovery found.
@@ -116,10 +116,10 @@ pub(crate) fn replay(
     Ok(())
 }
 
-pub(super) struct Recovery<'a> {
-    pub(super) base: &'a Base,
+pub(crate) struct Recovery<'a> {
+    pub(crate) base: &'a Base,
     each: &'a mut dyn FnMut(Event),
-    pub(super) findings: Findings,
+    pub(crate) findings: Findings,
     from_scratch: bool,
 }
 
@@ -311,7 +311,7 @@ impl Recovery<'_> {
         self.emit(Event::Changed { changes, states: Vec::new() });
     }
 
-    pub(super) fn remove(&mut self, number: u32) -> Result<(), RecoverError> {
+    pub(crate) fn remove(&mut self, number: u32) -> Result<(), RecoverError> {
         let (disk, layout) = (&*self.base.disk, &self.base.layout);
         let (path, finished) = (layout.messages(number), layout.finished(number));
         disk.rename(&path, &finished).map_err(at(&path))?;

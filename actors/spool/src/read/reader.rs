@@ -9,16 +9,16 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use relais_channels::mail::{Content, Envelope, MessageId, Outcome};
 
-use super::{
+use crate::{
     Change, Place, SpoolError,
     base::Base,
+    compact::forwarding::Forwarding,
     disk::DiskFile,
-    forwarding::Forwarding,
-    large::blocking,
-    message::decode_envelope,
-    recent::{Message, Recent},
-    record::{Found, HEADER, Header, Kind, Salt, Walker},
-    segment::{HEAD, Part, SegmentHead},
+    format::message::decode_envelope,
+    format::record::{Found, HEADER, Header, Kind, Salt, Walker},
+    format::segment::{HEAD, Part, SegmentHead},
+    read::recent::{Message, Recent},
+    write::large::blocking,
 };
 
 /// Reads records; keeps the segments read last open.

@@ -52,17 +52,17 @@ use relais_channels::mail::MessageId;
 use tokio::sync::oneshot;
 
 #[cfg(doc)]
-use super::ledger::Event;
-use super::{
+use crate::index::ledger::Event;
+use crate::{
     Change, EntryState, Place, SpoolError, Stored,
     base::{Base, RESERVE},
+    compact::forwarding::Forwarding,
     disk::DiskFile,
-    feed::Feed,
-    forwarding::Forwarding,
-    ledger::SegmentLife,
-    record::{Found, HEADER, Header, Kind, Salt, Walker},
-    recover::Names,
-    segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    format::record::{Found, HEADER, Header, Kind, Salt, Walker},
+    format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    index::feed::Feed,
+    index::ledger::SegmentLife,
+    recovery::recover::Names,
     unfit::Unfit,
 };
 

@@ -11,14 +11,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use relais_channels::mail::MessageId;
 
-use super::{
+use crate::{
     Change, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
     block::key,
-    feed::Feed,
-    ledger::{Ledger, SegmentLife},
-    reader::Reader,
-    record::{Found, Header, Kind, Walker},
-    segment::HEAD,
+    format::record::{Found, Header, Kind, Walker},
+    format::segment::HEAD,
+    index::feed::Feed,
+    index::ledger::{Ledger, SegmentLife},
+    read::reader::Reader,
 };
 
 /// Every entry of these messages that is not done, by id and entry.
@@ -197,8 +197,8 @@ mod tests {
 
     use crate::{
         Class, Disk, Spool,
+        format::record::HEADER,
         memory_disk::MemoryDisk,
-        record::HEADER,
         tests::{
             LAST_OF_THE_DAY, append, busy_day, done, eventually, later, segments, settings, start,
         },

@@ -23,7 +23,7 @@ use std::io;
 use memchr::memmem;
 use relais_channels::mail::MessageId;
 
-use super::disk::DiskFile;
+use crate::disk::DiskFile;
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -17,16 +17,16 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{
+use crate::{
     SpoolError, Stored,
     base::Base,
-    compaction::is_worth_it,
+    compact::compaction::is_worth_it,
     disk::{DiskFile, is_full},
-    feed::Feed,
-    ledger::{Event, SegmentLife},
-    message::Encoded,
-    record::{HEADER, Header, Salt},
-    segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    format::message::Encoded,
+    format::record::{HEADER, Header, Salt},
+    format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    index::feed::Feed,
+    index::ledger::{Event, SegmentLife},
     trouble::Trouble,
 };
 

@@ -11,13 +11,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use sled::{Batch, Db, Tree};
 
 #[cfg(doc)]
-use super::block;
-use super::{
+use crate::block;
+use crate::{
     Class, Counts, EntryState, Place,
     block::{FEW, Item, Items, Key, MOST, Parts, Value, encode_block, last_of, merge, pieces},
     broken::Broken,
     change::append_postcard,
-    ledger::{Ledger, SegmentLife},
+    index::ledger::{Ledger, SegmentLife},
     sums::Sums,
 };
 

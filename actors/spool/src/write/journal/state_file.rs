@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::super::{
+use crate::{
     Place, SpoolError,
     base::Base,
     disk::DiskFile,
-    record::Salt,
-    segment::{HEAD, Part, SegmentHead, create_states},
+    format::record::Salt,
+    format::segment::{HEAD, Part, SegmentHead, create_states},
 };
 
 /// One `.st` file.

@@ -7,11 +7,11 @@ use relais_channels::mail::{Envelope, MessageId, Origin, Priority, Rerouted};
 use relais_config::channel::MAX_ADDRSPERFILE;
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     EntryState, SpoolError,
     change::append_postcard,
-    large::Draft,
-    record::{HEADER, Header, Kind, Salt},
+    format::record::{HEADER, Header, Kind, Salt},
+    write::large::Draft,
 };
 
 /// Where a record is.

@@ -7,13 +7,13 @@ use std::{
 
 use relais_channels::mail::MessageId;
 
-use super::{
+use crate::{
     disk::DiskFile,
-    record::{HEADER, Header},
-    recover::{RecoverError, Recovery},
-    segment::{HEAD, Part, SegmentHead},
-    tidy::at,
-    walked::Walked,
+    format::record::{HEADER, Header},
+    format::segment::{HEAD, Part, SegmentHead},
+    recovery::recover::{RecoverError, Recovery},
+    recovery::tidy::at,
+    recovery::walked::Walked,
 };
 
 /// A stretch of a file that is not what was written there.
@@ -37,7 +37,7 @@ pub struct Quarantined {
 }
 
 /// A file of a segment whose records were followed to their end.
-pub(super) struct FollowedFile<'a> {
+pub(crate) struct FollowedFile<'a> {
     pub(super) head: SegmentHead,
     pub(super) part: Part,
     pub(super) path: &'a Path,
@@ -56,7 +56,7 @@ impl Quarantined {
 
 impl Recovery<'_> {
     /// Keeps copies of what is damaged, cuts off what is torn, and seals.
-    pub(super) fn mend(
+    pub(crate) fn mend(
         &mut self,
         followed: &FollowedFile<'_>,
         youngest: bool,
@@ -103,7 +103,7 @@ impl Recovery<'_> {
     }
 
     /// Neither file can say which secret its records were written with.
-    pub(super) fn headless(&mut self, number: u32, data_len: u64) -> Result<(), RecoverError> {
+    pub(crate) fn headless(&mut self, number: u32, data_len: u64) -> Result<(), RecoverError> {
         if data_len > HEAD as u64 {
             let path = self.base.layout.messages(number);
             let file = self.base.disk.open(&path).map_err(at(&path))?;

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use relais_channels::mail::{Content, Envelope};
 
-use super::Place;
+use crate::Place;
 
 /// A message as it was read.
 pub(crate) type Message = (Arc<Envelope>, Content);

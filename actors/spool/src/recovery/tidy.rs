@@ -7,13 +7,13 @@ use std::{
     path::Path,
 };
 
-use super::{
+use crate::{
     base::Base,
     disk::Disk,
-    large::DRAFT,
-    ledger::Ledger,
-    recover::RecoverError,
-    segment::{HEAD, Layout, SegmentHead, number_of},
+    format::segment::{HEAD, Layout, SegmentHead, number_of},
+    index::ledger::Ledger,
+    recovery::recover::RecoverError,
+    write::large::DRAFT,
 };
 
 /// Makes the directories, removes what a crash left, and lists the segments; and those of which

@@ -1,0 +1,5 @@
+//! What lies on the disk: bytes to values and back.
+
+pub(crate) mod message;
+pub(crate) mod record;
+pub(crate) mod segment;
