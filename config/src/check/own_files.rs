@@ -37,6 +37,7 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("stopped", "the list of stopped channels"),
     ("limits.ron", "saved limits"),
     ("counters.json", "the counters"),
+    ("counters.now", "the counters"),
     ("orders", "unfinished orders"),
     ("rerouting", "what is being routed again"),
 ];

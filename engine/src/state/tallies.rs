@@ -2,16 +2,22 @@
 //!
 //! Written ten times a second at most and not synced: the death of the process loses a tenth of a
 //! second of them, a power cut a little more. What is stored now is counted by the spool itself.
+//!
+//! A new file in the place of the old one makes the file system write at once, which costs a
+//! millisecond. So `counters.json` is replaced now and then, and at the end; in between the same
+//! octets of `counters.now` are written over, and count when the end did not come in good order.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use relais_actors::metrics::{ChannelCounters, Metrics};
@@ -39,17 +45,18 @@ impl Tallies {
         let metrics = Arc::clone(metrics);
         let mut written = metrics.counters();
         let work = move || {
+            let mut file = Kept { path, now: None, replaced: None };
             let mut failing = false;
             loop {
                 let pause = if failing { AFTER_FAILURE } else { EVERY };
                 let over = ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
                 let counters = metrics.counters();
-                if counters != written {
-                    let saved = save(&path, &counters);
+                if over || counters != written {
+                    let saved = file.save(&counters, over);
                     if let Err(error) = &saved
                         && !failing
                     {
-                        warn!(path = %path.display(), %error, "the counters are not kept");
+                        warn!(path = %file.path.display(), %error, "the counters are not kept");
                     }
                     failing = saved.is_err();
                     if !failing {
@@ -66,6 +73,15 @@ impl Tallies {
     }
 }
 
+/// The files.
+struct Kept {
+    path: PathBuf,
+    /// Written over in place.
+    now: Option<File>,
+    /// When the whole file was replaced.
+    replaced: Option<Instant>,
+}
+
 impl Drop for Tallies {
     /// Writes them for the last time.
     fn drop(&mut self) {
@@ -76,21 +92,50 @@ impl Drop for Tallies {
     }
 }
 
-fn load(path: &Path) -> io::Result<ChannelCounters> {
-    match fs::read(path) {
-        Ok(text) => Ok(serde_json::from_slice(&text)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ChannelCounters::default()),
-        Err(error) => Err(error),
+impl Kept {
+    fn save(&mut self, counters: &ChannelCounters, over: bool) -> io::Result<()> {
+        let text = serde_json::to_vec(counters)?;
+        let now = self.path.with_extension("now");
+        if over || self.replaced.is_none_or(|at| at.elapsed() >= REPLACED_EVERY) {
+            let new = self.path.with_extension("new");
+            fs::write(&new, &text)?;
+            fs::rename(&new, &self.path)?;
+            self.replaced = Some(Instant::now());
+        }
+        if over {
+            return match fs::remove_file(now) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        let file = match self.now.take() {
+            Some(file) => file,
+            None => File::create(now)?,
+        };
+        // Counters only grow, and so does the text.
+        file.write_all_at(&text, 0)?;
+        self.now = Some(file);
+        Ok(())
     }
 }
 
-fn save(path: &PathBuf, counters: &ChannelCounters) -> io::Result<()> {
-    let new = path.with_extension("new");
-    fs::write(&new, serde_json::to_vec(counters)?)?;
-    fs::rename(&new, path)
+/// What was written last before an end that was not in good order, if that can be read; else what
+/// was written in whole.
+fn load(path: &Path) -> io::Result<ChannelCounters> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(ChannelCounters::default());
+        }
+        text => text?,
+    };
+    let now = fs::read(path.with_extension("now"));
+    let now = now.ok().and_then(|now| serde_json::from_slice(&now).ok());
+    now.map_or_else(|| Ok(serde_json::from_slice(&text)?), Ok)
 }
 
 const EVERY: Duration = Duration::from_millis(100);
+/// How often the whole file is replaced.
+const REPLACED_EVERY: Duration = Duration::from_secs(10);
 /// The next try on a disk that takes nothing, of which the log hears once.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -119,6 +164,12 @@ mod tests {
                 (round, 2 * round, 100 * round)
             );
         }
+        // An end that was not in good order.
+        fs::copy(data.path().join("counters.json"), data.path().join("counters.now")).unwrap();
+        fs::write(data.path().join("counters.json"), b"{}").unwrap();
+        let resumed = metrics();
+        drop(Tallies::keep(data.path(), &resumed).unwrap());
+        assert_eq!(resumed.counters().0["tcp_local"][&Event::Received].messages, 3);
         fs::write(data.path().join("counters.json"), b"{").unwrap();
         let metrics = metrics();
         drop(Tallies::keep(data.path(), &metrics).unwrap());
