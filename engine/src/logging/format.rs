@@ -8,7 +8,10 @@
 //! No value can end a line or look like two: in text, whatever is not a plain word is quoted and
 //! escaped.
 
-use std::fmt::{self, Write};
+use std::{
+    cell::Cell,
+    fmt::{self, Write},
+};
 
 use relais_actors::timestamp::Timestamp;
 use tracing::{
@@ -58,7 +61,8 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = String::with_capacity(LINE);
+        let mut line = LINE.take();
+        line.clear();
         let (metadata, now) = (event.metadata(), Timestamp::now());
         let (level, target) = (metadata.level(), metadata.target());
         match self {
@@ -83,7 +87,11 @@ where
             }
         }
         line.push_str(if *self == Self::Json { "}\n" } else { "\n" });
-        writer.write_str(&line)
+        let written = writer.write_str(&line);
+        if line.capacity() <= KEPT {
+            LINE.set(line);
+        }
+        written
     }
 }
 
@@ -206,8 +214,13 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// Octets of a usual transaction line.
-const LINE: usize = 512;
+thread_local! {
+    /// What the line before was written in.
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Octets of the longest line whose room is kept; a usual transaction line has 500.
+const KEPT: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests {
