@@ -8,7 +8,7 @@
 //!
 //!     cargo run --release -p relais-benches --bin peers
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store
-//!     cargo run --release -p relais-benches --bin peers -- --beside OLD/relais
+//!     cargo run --release -p relais-benches --bin peers -- --against OLD/relais
 //!
 //! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
 
@@ -44,8 +44,8 @@ struct Options {
     #[arg(long)]
     lmtp_store: bool,
     /// Another build of the program, given the same in each round.
-    #[arg(long, value_name = "PROGRAM")]
-    beside: Option<PathBuf>,
+    #[arg(long, value_name = "PROGRAM", visible_alias = "beside")]
+    against: Option<PathBuf>,
     /// Only the peer: what this machine does without us.
     #[arg(long)]
     peer_only: bool,
@@ -55,7 +55,7 @@ impl Options {
     /// The builds of relais that take part, this one first.
     fn builds(&self) -> Vec<Build<'_>> {
         let this = (!self.peer_only).then_some(Build::This);
-        this.into_iter().chain(self.beside.as_deref().map(Build::Other)).collect()
+        this.into_iter().chain(self.against.as_deref().map(Build::Other)).collect()
     }
 }
 

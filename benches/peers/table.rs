@@ -25,18 +25,22 @@ impl Table {
     /// The median round of each, the span of all, and the ratio to the first.
     pub(crate) fn print(&self) {
         println!("\n{}\n", self.title);
-        println!("| server | messages/s | lowest - highest | CPU us/message | rate of the first |");
-        println!("| --- | ---: | ---: | ---: | ---: |");
-        let first = self.rows.first().map_or(1.0, |(_, rounds)| median(rounds, Measured::rate));
+        println!(
+            "| server | messages/s | lowest - highest | CPU us/message | rate of the first | CPU of the first |"
+        );
+        println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+        let of_first = |value| self.rows.first().map_or(1.0, |(_, rounds)| median(rounds, value));
+        let (first, cost) = (of_first(Measured::rate), of_first(Measured::cost));
         for (server, rounds) in &self.rows {
             let rates = sorted(rounds, Measured::rate);
             println!(
-                "| {server} | {:.0} | {:.0} - {:.0} | {:.0} | {:.2} x |",
+                "| {server} | {:.0} | {:.0} - {:.0} | {:.0} | {:.2} x | {:.2} x |",
                 median(rounds, Measured::rate),
                 rates[0],
                 rates[rates.len() - 1],
                 median(rounds, Measured::cost),
                 first / median(rounds, Measured::rate),
+                cost / median(rounds, Measured::cost),
             );
         }
         println!();
