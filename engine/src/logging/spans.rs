@@ -26,7 +26,7 @@ pub(super) struct KeptElsewhere;
 
 /// The fields of one span, in their order. A field that was set to nothing is not among them.
 #[derive(Debug, Default)]
-struct Kept(Vec<(&'static str, String)>);
+struct SpanFields(Vec<(&'static str, String)>);
 
 impl<S> Layer<S> for KeepSpans
 where
@@ -34,14 +34,14 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut kept = Kept::default();
+        let mut kept = SpanFields::default();
         attributes.record(&mut kept);
         span.extensions_mut().insert(kept);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(kept) = span.extensions_mut().get_mut::<Kept>() {
+        if let Some(kept) = span.extensions_mut().get_mut::<SpanFields>() {
             values.record(kept);
         }
     }
@@ -53,7 +53,7 @@ impl<'w> FormatFields<'w> for KeptElsewhere {
     }
 }
 
-impl Kept {
+impl SpanFields {
     fn set(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         let name = field.name();
         let index = self.0.iter().position(|(of, _)| *of == name).unwrap_or_else(|| {
@@ -67,7 +67,7 @@ impl Kept {
     }
 }
 
-impl Visit for Kept {
+impl Visit for SpanFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.set(field, format_args!("{value:?}"));
     }
@@ -83,7 +83,7 @@ impl Visit for Kept {
 /// Whether a message is in hand: a line that does not name it is found by the span.
 pub(super) fn has_message<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> bool {
     let extensions = span.extensions();
-    let kept = extensions.get::<Kept>();
+    let kept = extensions.get::<SpanFields>();
     kept.is_some_and(|kept| kept.0.iter().any(|(name, text)| *name == "id" && !text.is_empty()))
 }
 
@@ -91,7 +91,7 @@ pub(super) fn has_message<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> bool 
 pub(super) fn text<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> String {
     let mut line = span.name().to_owned();
     let extensions = span.extensions();
-    let kept = extensions.get::<Kept>();
+    let kept = extensions.get::<SpanFields>();
     let fields = kept.into_iter().flat_map(|kept| &kept.0).filter(|(_, text)| !text.is_empty());
     let mut open = '{';
     for (name, text) in fields {
