@@ -1,6 +1,6 @@
 //! The file system as the spool and the store's journal use it: a dozen calls behind two traits.
 //!
-//! [`RealDisk`] makes them system calls. [`crate::memory_disk::MemoryDisk`] keeps files in
+//! [`RealDisk`] makes them system calls. `MemoryDisk` (feature `memory-disk`) keeps files in
 //! memory, counts every call and forgets what was not synced, so that a test can stop the world
 //! at each of them. What anybody may assume of either: octets are safe after
 //! [`DiskFile::sync_data`], names after [`Disk::sync_dir`], both after [`DiskFile::sync_fs`], and

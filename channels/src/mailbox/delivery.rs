@@ -18,7 +18,7 @@ pub struct Delivery {
 pub enum Body {
     /// In memory.
     Whole(Vec<u8>),
-    /// In a file in [`Partition::spill_dir`], synced, with its directory entry not yet. It is
+    /// In a file in [`super::Partition::spill_dir`], synced, with its directory entry not yet. It is
     /// the partition's from now on.
     File {
         /// Its name.

@@ -2,7 +2,7 @@
 //!
 //! A tree per channel; a key is class, due time, id and entry, so that a scan meets untried
 //! entries first, then tried ones by due time. Neighbours share a value, see [`block`]. Sled may
-//! panic where others return errors; [`super::broken::guarded`] makes both the same.
+//! panic where others return errors; [`crate::broken::guarded`] makes both the same.
 
 use std::{collections::HashMap, fs, io, path::Path, sync::Arc, thread, time::Duration};
 

@@ -50,7 +50,7 @@ impl Journal {
     }
 
     /// Lets a copy take the place of its segment; `gone` hears when that is deleted. See
-    /// [`crate::compaction`].
+    /// [`crate::compact::compaction`].
     pub(crate) fn switch(&mut self, copied: Copied, gone: oneshot::Sender<()>) {
         let (from, to) = (copied.from, copied.head.number);
         match self.make_count(copied) {
