@@ -1,17 +1,33 @@
 //! The spool: where messages are safe while they wait.
 //!
-//! # What is guaranteed
+//! # What is guaranteed, each with the test that holds it
 //!
 //! - [`Spool::append`] returns `Ok` after the message has been through `fdatasync`, and its file's
-//!   name through `fsync` of the directory. It survives what the disk survives.
+//!   name through `fsync` of the directory. It survives what the disk survives: the process, the
+//!   kernel, the power. Held by test `the_world_may_stop_at_every_write`.
+//! - A sync that failed is never taken for one that did not, however often it is tried again.
+//!   Held by test `a_sync_that_fails_is_never_taken_for_one_that_did_not`.
 //! - [`Spool::amend`] is undone neither by a crash of the process (after about a millisecond) nor
-//!   by a power cut (after at most 200 ms; at once with [`Spool::flush`]).
+//!   by a power cut (after at most 200 ms; at once with [`Spool::flush`]). Held by test
+//!   `the_world_may_stop_at_every_write`.
 //! - A message whose entries are not all done is never deleted. Before a segment is deleted its own
-//!   log of changes has said that nothing in it is alive.
-//! - Octets that are not what was written are noticed when they are read, copied to `quarantine/`
-//!   when they are found at start, and reported. What lies behind them is kept.
-//! - The index may be deleted, damaged or stale at any time: it is made again from the rest.
-//! - Memory does not grow with the number of messages, nor with their size.
+//!   log of changes has said that nothing in it is alive. Held by test
+//!   `a_segment_goes_when_nothing_in_it_is_alive`, test `survivors_move_and_nobody_notices`.
+//! - Bytes that are not what was written are noticed when they are read, copied to `quarantine/`
+//!   when they are found at start, and reported. What lies behind them is kept. Held by test
+//!   `a_damaged_message_goes_to_quarantine_and_the_others_stay`.
+//! - The index may be deleted, damaged or stale at any time: it is rebuilt from the rest. Held by
+//!   test `the_index_may_be_damaged_anywhere`, test `an_index_from_yesterday_catches_up`.
+//! - A start that is stopped half way is as good as none. Held by test
+//!   `the_world_may_stop_again_while_it_recovers`.
+//! - A full disk refuses mail and takes changes of state, so that it can empty itself. Held by test
+//!   `a_full_disk_refuses_mail_takes_states_and_recovers_by_itself`.
+//! - Memory does not grow with the number of messages, nor with their size. Held by test
+//!   `a_start_does_not_read_what_the_index_knows`,
+//!   test `a_large_message_has_a_file_of_its_own_until_it_is_done`.
+//!
+//! And what is absent: nothing here knows of actors (the crate does not depend on any), and nothing
+//! from the network arrives here unparsed: an [`Envelope`] and bytes are all that is taken.
 //!
 //! Not guaranteed: that a message is not there although its append failed. A crash can keep what
 //! was never acknowledged; the client then sends it a second time.
@@ -39,8 +55,13 @@
 //!
 //! Four threads: the *committer* appends batches and answers, the *journal* writes state changes
 //! and deletes what is done, the *compactor* copies what is not, the *index* follows them through
-//! the *feed*. Callers encode, check and mostly also read records in their own tasks. Nothing here
-//! knows of actors.
+//! the *feed*. Callers encode, check and mostly also read records in their own tasks.
+//!
+//! # Where it lies
+//!
+//! `format` turns values into bytes and back; `write` has committer and journal; `index` the
+//! tables, their feed and the ledger of what is stored; `compact` copies survivors; `read` finds and
+//! reads; `recovery` is what a start does before anything is taken.
 
 mod base;
 mod block;
