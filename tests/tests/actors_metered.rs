@@ -81,7 +81,7 @@ fn mail_that_is_relayed_is_seen_at_every_actor_it_passes() {
         ("router", "Resolve", 2.0),
         ("queue", "Committed", 2.0),
         ("queue", "Pull", 2.0),
-        ("notary", "Tell", 1.0),
+        ("notary", "News", 1.0),
         ("queue", "Noticed", 1.0),
     ];
     expect(&instance, &actors, &messages);
