@@ -35,9 +35,9 @@ pub enum RestartCause {
 /// Work being done; its time counts when this is dropped.
 #[derive(Debug)]
 #[must_use = "the time is counted until this is dropped"]
-pub struct Busy {
+pub struct Busy<'a> {
     started: Instant,
-    numbers: Arc<Numbers>,
+    meter: &'a Meter,
 }
 
 #[derive(Debug, Default)]
@@ -158,7 +158,7 @@ impl Meter {
     }
 
     /// Says that a message of this type is being handled for as long as the returned value lives.
-    pub fn handling<M: 'static>(&self) -> Busy {
+    pub fn handling<M: 'static>(&self) -> Busy<'_> {
         self.count::<M>();
         self.busy()
     }
@@ -171,8 +171,8 @@ impl Meter {
     }
 
     /// Measures work that no message asked for: a timer, a poll.
-    pub fn busy(&self) -> Busy {
-        Busy { started: Instant::now(), numbers: Arc::clone(&self.0) }
+    pub fn busy(&self) -> Busy<'_> {
+        Busy { started: Instant::now(), meter: self }
     }
 
     /// Runs `future`, counting the time in which it is polled and not that in which it waits.
@@ -215,7 +215,7 @@ fn short_name<M>() -> &'static str {
     plain.rsplit("::").next().unwrap_or(plain)
 }
 
-impl Busy {
+impl Busy<'_> {
     /// Since when.
     pub(super) fn since(&self) -> Instant {
         self.started
@@ -232,9 +232,9 @@ impl RestartCause {
     }
 }
 
-impl Drop for Busy {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.numbers.busy.inc_by(self.started.elapsed().as_secs_f64());
+        self.meter.0.busy.inc_by(self.started.elapsed().as_secs_f64());
     }
 }
 

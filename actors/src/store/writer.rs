@@ -78,6 +78,7 @@ struct Opened {
 impl Writer {
     fn run(mut self, work: &Receiver<Parcel<Work>>) {
         let mut pending = Vec::new();
+        let meter = self.actor.clone();
         loop {
             let mut next = match work.recv_timeout(LOOK) {
                 Ok(first) => Some(first),
@@ -90,11 +91,11 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             };
-            let busy = self.actor.busy();
+            let busy = meter.busy();
             while let Some(parcel) = next.take() {
                 match parcel.open(Instant::now()) {
                     Work::Deliver(delivery) => {
-                        self.actor.count::<Deliver>();
+                        meter.count::<Deliver>();
                         pending.push(delivery);
                     }
                     Work::Create(name, answer) => {
