@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,7 @@ use crate::ids::ChannelId;
 #[derive(Debug)]
 pub struct Channels {
     list: Vec<Channel>,
+    names: Vec<Arc<str>>,
     by_name: HashMap<String, ChannelId>,
     live: Vec<[LiveTime; LiveTimes::ALL.len()]>,
 }
@@ -67,6 +71,11 @@ impl Channels {
     /// Its configuration.
     pub fn channel(&self, id: ChannelId) -> &Channel {
         &self.list[usize::from(id.0)]
+    }
+
+    /// Its name, as everybody may share it.
+    pub fn name(&self, id: ChannelId) -> &Arc<str> {
+        &self.names[usize::from(id.0)]
     }
 
     /// A time as it is now.
@@ -142,7 +151,8 @@ impl From<Vec<Channel>> for Channels {
             LiveTimes::ALL.map(|which| LiveTime(millis(which.configured(channel)).into()))
         };
         let live = list.iter().map(times).collect();
-        Self { list, by_name, live }
+        let names = list.iter().map(|channel| channel.name.as_str().into()).collect();
+        Self { list, names, by_name, live }
     }
 }
 

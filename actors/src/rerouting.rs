@@ -192,7 +192,7 @@ impl Rerouter {
             }
             let ways = self.resolve(left, &address, &source).await?;
             let to = Ways(&ways).to_string();
-            steps.push(Leg { address: address.clone(), by: source.clone(), to });
+            steps.push(Leg { address: address.clone(), by: source.to_string(), to });
             for way in &*ways {
                 if let Some(reply) = way.refused.as_deref().filter(|_| way.address == address) {
                     return Err(reply.clone());
@@ -200,7 +200,7 @@ impl Rerouter {
                 let again = way.refused.is_none() && self.puts_through_again(&way.channel);
                 match (again, *way.channel == *source && way.address == address) {
                     (true, true) => return Err(CIRCLE),
-                    (true, false) => pending.push((way.address.clone(), way.channel.to_string())),
+                    (true, false) => pending.push((way.address.clone(), way.channel.clone())),
                     (false, _) => ends.push(way.clone()),
                 }
             }

@@ -68,8 +68,8 @@ impl Filler {
     /// Every so-manieth message, so that one sync is for all writers.
     async fn fill(self: Arc<Self>, first: usize) {
         for number in (first..self.messages).step_by(WRITERS) {
-            let content = NewContent::Whole { head: Vec::new(), body: self.body.clone() };
-            let mut envelope = self.envelope(number);
+            let content = NewContent::Whole(self.body.clone());
+            let mut envelope = self.envelope(number).into();
             let stored = self.spool.append(&mut envelope, content).await.expect("is stored");
             let turn = number / self.channels.len();
             if self.past && turn % 4 == 3 {
@@ -108,8 +108,8 @@ impl Filler {
         let received = self.now - AGE_MS + number as u64 * AGE_MS / self.messages as u64;
         let address = format!("user{number}@relais.example");
         let entry = Entry {
-            channel: self.channels[number % self.channels.len()].clone(),
-            host: "127.0.0.1".to_owned(),
+            channel: self.channels[number % self.channels.len()].as_str().into(),
+            host: "127.0.0.1".into(),
             recipients: vec![Recipient::new(address.clone(), address)],
         };
         Envelope {
@@ -117,8 +117,8 @@ impl Filler {
             id: MessageId(received << 20 | number as u64),
             received,
             sender: "sender@sender.example".to_owned(),
-            source_channel: "tcp_local".to_owned(),
-            client: "client.example [127.0.0.1]".to_owned(),
+            source_channel: "tcp_local".into(),
+            client: "client.example [127.0.0.1]".into(),
             eight_bit: false,
             priority: Priority::default(),
             envelope_id: None,

@@ -77,11 +77,8 @@ impl Bench {
             async move {
                 for _ in 0..share {
                     let id = MessageId(next.fetch_add(1, Ordering::Relaxed));
-                    let content = NewContent::Whole {
-                        head: b"Received: by x\r\n".to_vec(),
-                        body: body.clone(),
-                    };
-                    spool.append(&mut envelope(id), content).await.expect("is stored");
+                    let content = NewContent::Whole(body.clone());
+                    spool.append(&mut envelope(id).into(), content).await.expect("is stored");
                 }
             }
         };
@@ -103,17 +100,14 @@ impl Bench {
 
 fn envelope(id: MessageId) -> Envelope {
     let recipient = Recipient::new("alice@relais.example", "alice@relais.example");
-    let entry = Entry {
-        channel: CHANNEL.to_owned(),
-        host: "localhost".to_owned(),
-        recipients: vec![recipient],
-    };
+    let entry =
+        Entry { channel: CHANNEL.into(), host: "localhost".into(), recipients: vec![recipient] };
     Envelope {
         id,
         received: 1_700_000_000_000,
         sender: "sender@sender.example".to_owned(),
-        source_channel: "tcp_local".to_owned(),
-        client: "client.example [127.0.0.1]".to_owned(),
+        source_channel: "tcp_local".into(),
+        client: "client.example [127.0.0.1]".into(),
         eight_bit: false,
         priority: Priority::default(),
         envelope_id: None,

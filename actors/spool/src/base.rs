@@ -11,6 +11,7 @@ use crate::{
     SpoolError,
     disk::{Disk, is_full},
     format::segment::Layout,
+    read::fresh::Fresh,
     trouble::Trouble,
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Base {
     pub(crate) layout: Layout,
     pub(crate) settings: relais_config::Spool,
     pub(crate) events: Arc<dyn SpoolEvents>,
+    /// What has just been stored.
+    pub(crate) fresh: Fresh,
     space: Mutex<Space>,
     broken: Mutex<Option<Broken>>,
 }
@@ -67,6 +70,7 @@ impl Base {
             layout,
             settings,
             events: Arc::new(Unobserved),
+            fresh: Fresh::default(),
             space: Mutex::default(),
             broken: Mutex::default(),
         }

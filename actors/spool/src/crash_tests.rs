@@ -285,9 +285,9 @@ impl Engine {
     }
 
     fn encode(&self, id: MessageId, entries: u16, content: Vec<u8>) -> Result<Encoded, SpoolError> {
-        let mut envelope = envelope(id, entries);
+        let mut envelope = Arc::new(envelope(id, entries));
         if content.len() as u64 <= self.base.settings.large_message {
-            return Encoded::new(&mut envelope, b"", content.into(), None);
+            return Encoded::new(&mut envelope, content.into(), None);
         }
         let size = content.len() as u64;
         waiting(async {
@@ -295,7 +295,7 @@ impl Engine {
             draft.write(&content).await?;
             draft.keep(id).await
         })?;
-        Encoded::new(&mut envelope, b"", Bytes::new(), Some(size))
+        Encoded::new(&mut envelope, Bytes::new(), Some(size))
     }
 
     fn amend(&mut self, promised: &mut Promised, dice: &mut Dice) {

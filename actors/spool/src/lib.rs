@@ -165,17 +165,15 @@ impl Spool {
     /// `size` of the envelope is filled in here.
     pub async fn append(
         &self,
-        envelope: &mut Envelope,
+        envelope: &mut Arc<Envelope>,
         content: NewContent,
     ) -> Result<Stored, SpoolError> {
         self.check_backlog()?;
         match content {
-            NewContent::Whole { head, body } => {
-                self.commit(Encoded::new(envelope, &head, body, None)?).await
-            }
+            NewContent::Whole(content) => self.commit(Encoded::new(envelope, content, None)?).await,
             NewContent::Large(draft) => {
                 let (id, size) = (envelope.id, draft.size());
-                let encoded = Encoded::new(envelope, &[], Bytes::new(), Some(size))?;
+                let encoded = Encoded::new(envelope, Bytes::new(), Some(size))?;
                 draft.keep(id).await?;
                 let committed = self.commit(encoded).await;
                 if committed.is_err() {
@@ -199,7 +197,7 @@ impl Spool {
         mut envelope: Envelope,
         known: usize,
         content: &Content,
-    ) -> Result<(Envelope, Stored), SpoolError> {
+    ) -> Result<(Arc<Envelope>, Stored), SpoolError> {
         self.check_backlog()?;
         let (id, count) = (envelope.id, envelope.entries.len());
         let shared = Arc::clone(&self.shared);
@@ -208,14 +206,13 @@ impl Spool {
             continued.reserve(reader, feed, MoreNumbers { id, least: known, count })
         })
         .await?;
-        let earlier = Entry { channel: String::new(), host: String::new(), recipients: Vec::new() };
+        let earlier = Entry { channel: "".into(), host: "".into(), recipients: Vec::new() };
         envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
+        let mut envelope = Arc::new(envelope);
         let encoded = match content {
-            Content::Whole(octets) => Encoded::new(&mut envelope, &[], octets.clone(), None)?,
+            Content::Whole(octets) => Encoded::new(&mut envelope, octets.clone(), None)?,
             // The file is there, and goes when the last entry of the message is done.
-            Content::File { size, .. } => {
-                Encoded::new(&mut envelope, &[], Bytes::new(), Some(*size))?
-            }
+            Content::File { size, .. } => Encoded::new(&mut envelope, Bytes::new(), Some(*size))?,
         };
         let stored = self.commit(encoded).await?;
         if let Some(rerouted) = envelope.rerouted {

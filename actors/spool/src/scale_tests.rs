@@ -29,7 +29,8 @@ async fn survivors_move_and_nobody_notices() {
     let spool = start(dir.path()).0;
     let mut draft = spool.draft();
     draft.write(&vec![b'y'; 400_000]).await.unwrap();
-    let large = spool.append(&mut envelope(1, &["a"]), NewContent::Large(draft)).await.unwrap();
+    let large =
+        spool.append(&mut envelope(1, &["a"]).into(), NewContent::Large(draft)).await.unwrap();
     let stored = fill(&spool, 2..40).await;
     let (deferred, half_done) = (&stored[3], &stored[5]);
     let busy = Outcome::Deferred(Reply::new(450, Enhanced(4, 2, 1), "mailbox busy"));
@@ -239,7 +240,8 @@ async fn an_inspection_finds_what_is_wrong_and_changes_nothing() {
     let spool = start(dir.path()).0;
     let mut draft = spool.draft();
     draft.write(&vec![b'y'; 400_000]).await.unwrap();
-    let large = spool.append(&mut envelope(1, &["a"]), NewContent::Large(draft)).await.unwrap();
+    let large =
+        spool.append(&mut envelope(1, &["a"]).into(), NewContent::Large(draft)).await.unwrap();
     let stored = fill(&spool, 2..40).await;
     spool.amend(done(&stored[0], 0));
     spool.amend(done(&stored[0], 1));

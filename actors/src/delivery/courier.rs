@@ -14,6 +14,7 @@ use relais_channels::{
     },
 };
 use relais_config::{Channel, channel::Program};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tracing::{Span, field::display, info_span};
 
@@ -295,7 +296,10 @@ fn success_notices(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
 }
 
 /// The recipients that are still open. `None` if the record lacks the entry.
-fn recipients_of<'e>(work: &Work, envelope: &'e Envelope) -> Option<Vec<OutgoingRcpt<'e>>> {
+fn recipients_of<'e>(
+    work: &Work,
+    envelope: &'e Envelope,
+) -> Option<SmallVec<[OutgoingRcpt<'e>; 1]>> {
     let entry = envelope.entries.get(usize::from(work.entry.entry))?;
     let open = open_recipients(work.entry.open);
     let recipients = open.filter_map(|index| entry.recipients.get(usize::from(index)));

@@ -583,8 +583,8 @@ mod tests {
             id: MessageId(1),
             received: Timestamp::now().0,
             sender: "ann@example.org".to_owned(),
-            source_channel: "tcp_local".to_owned(),
-            client: "a.example [192.0.2.1]".to_owned(),
+            source_channel: "tcp_local".into(),
+            client: "a.example [192.0.2.1]".into(),
             eight_bit: false,
             priority: Priority::default(),
             envelope_id: None,
@@ -593,8 +593,8 @@ mod tests {
             rerouted: None,
             size: 4096,
             entries: vec![Entry {
-                channel: "tcp_lmtpcs".to_owned(),
-                host: "store1.example".to_owned(),
+                channel: "tcp_lmtpcs".into(),
+                host: "store1.example".into(),
                 recipients: recipients.iter().map(recipient).collect(),
             }],
         }
@@ -610,8 +610,8 @@ mod tests {
         let reply = Reply::new(250, Enhanced(2, 0, 0), "Ok");
         let mut envelope = envelope(&["alice", "bob"]);
         envelope.entries.push(Entry {
-            channel: "tcp_local".to_owned(),
-            host: String::new(),
+            channel: "tcp_local".into(),
+            host: "".into(),
             recipients: vec![Recipient {
                 origin: Some(Box::new(Origin {
                     member: "m@x.example".into(),

@@ -36,9 +36,11 @@ impl Received<'_> {
         if let Some(recipient) = self.only_recipient {
             let _ = write!(header, "\r\n\tfor <{recipient}>");
         }
-        let date = httpdate::fmt_http_date(at);
-        let date = date.strip_suffix("GMT").unwrap_or(&date);
-        let _ = write!(header, ";\r\n\t{date}+0000\r\n");
+        let _ = write!(header, ";\r\n\t{}", httpdate::HttpDate::from(at));
+        if header.ends_with(b"GMT") {
+            header.truncate(header.len() - b"GMT".len());
+        }
+        header.extend_from_slice(b"+0000\r\n");
     }
 }
 

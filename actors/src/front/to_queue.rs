@@ -1,7 +1,7 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
 
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{fmt::Write, net::IpAddr, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     mail::{
@@ -68,6 +68,8 @@ pub struct SmtpIntake {
     /// What recipients came to, lists expanded, that no message was sent to; since the last message.
     abandoned: usize,
     hello: String,
+    /// The client as logs and envelopes have it: `name [address]`.
+    client_text: Arc<str>,
     protocol: &'static str,
     transaction: Transaction,
     /// That of the session: it has the id of the message in hand.
@@ -97,13 +99,20 @@ struct Accepted {
 }
 
 enum Gathered {
-    Memory { head: Vec<u8>, body: Vec<u8> },
-    Streamed { draft: Draft, glancer: HeaderScanner },
+    /// Our own lines, so many octets, and what was received.
+    Memory {
+        head: usize,
+        octets: Vec<u8>,
+    },
+    Streamed {
+        draft: Draft,
+        glancer: HeaderScanner,
+    },
 }
 
 impl Default for Gathered {
     fn default() -> Self {
-        Self::Memory { head: Vec::new(), body: Vec::new() }
+        Self::Memory { head: 0, octets: Vec::new() }
     }
 }
 
@@ -119,6 +128,7 @@ impl SmtpIntake {
             may_relay,
             abandoned: 0,
             hello: String::new(),
+            client_text: client_text("", client),
             protocol: "SMTP",
             transaction: Transaction::default(),
             span: Span::current(),
@@ -133,8 +143,8 @@ impl SmtpIntake {
             id,
             received: now_ms(),
             sender: sender.to_owned(),
-            source_channel: self.side.source_channel.to_string(),
-            client: self.client_text(),
+            source_channel: Arc::clone(&self.side.source_channel),
+            client: Arc::clone(&self.client_text),
             eight_bit: from.is_some_and(|from| from.eight_bit),
             priority: transaction.glance.priority.unwrap_or_default(),
             held: self.hold_reason(),
@@ -165,13 +175,9 @@ impl SmtpIntake {
         }
     }
 
-    fn client_text(&self) -> String {
-        self.client.map_or_else(|| self.hello.clone(), |ip| format!("{} [{ip}]", self.hello))
-    }
-
     fn refuse(&self, to: &RcptTo, reply: &Reply) {
         RecipientRefused {
-            client: &self.client_text(),
+            client: &self.client_text,
             source_channel: &self.side.source_channel,
             sender: self.transaction.from.as_ref().map_or("", |from| from.path.as_str()),
             recipient: &to.as_given,
@@ -183,19 +189,23 @@ impl SmtpIntake {
     async fn store(&mut self) -> Result<Reply, Reply> {
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let content = match std::mem::take(&mut self.transaction.gathered) {
-            Gathered::Memory { head, body } => {
-                self.transaction.glance = HeaderScan::at(&body, &self.side.host);
-                NewContent::Whole { head, body: body.into() }
+            Gathered::Memory { head, mut octets } => {
+                self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
+                // The spool keeps them until they are delivered, whatever size was announced.
+                if octets.capacity() / 2 > octets.len() {
+                    octets.shrink_to_fit();
+                }
+                NewContent::Whole(octets.into())
             }
             Gathered::Streamed { draft, glancer } => {
                 self.transaction.glance = glancer.finish(&self.side.host);
                 NewContent::Large(draft)
             }
         };
-        let mut envelope = self.envelope(id);
+        let mut envelope = Arc::new(self.envelope(id));
         match self.side.spool.append(&mut envelope, content).await {
             Ok(_stored) => {
-                let reply = Reply::with_text(250, Enhanced(2, 0, 0), format!("queued as {id}"));
+                let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(id));
                 MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.side.metrics);
                 self.transaction.stored = true;
                 self.abandoned = 0;
@@ -216,7 +226,7 @@ impl SmtpIntake {
         let accepted = self.transaction.accepted.iter();
         let recipients: Vec<_> = accepted.map(|to| &*to.recipient.original).collect();
         MessageRefused {
-            client: &self.client_text(),
+            client: &self.client_text,
             source_channel: &self.side.source_channel,
             sender: from.map_or("", |from| from.path.as_str()),
             recipients: &recipients,
@@ -226,15 +236,16 @@ impl SmtpIntake {
         .emit(&self.side.metrics);
     }
 
-    /// A sender without a domain is one of ours when the client is.
-    fn complete_sender(&self, from: &MailFrom) -> Result<MailFrom, Reply> {
+    /// A sender without a domain is one of ours when the client is. Nothing: it has one, or is the
+    /// null sender.
+    fn completed_sender(&self, from: &MailFrom) -> Result<Option<ReversePath>, Reply> {
         let address = match &from.path.0 {
             Some(address) if address.domain().is_none() => address,
-            _ => return Ok(from.clone()),
+            _ => return Ok(None),
         };
         let completed = self.may_relay.then(|| address.completed(&self.side.default_domain));
         match completed.flatten() {
-            Some(address) => Ok(MailFrom { path: ReversePath(Some(address)), ..from.clone() }),
+            Some(address) => Ok(Some(ReversePath(Some(address)))),
             None => Err(UNQUALIFIED_SENDER),
         }
     }
@@ -243,14 +254,21 @@ impl SmtpIntake {
 impl Intake for SmtpIntake {
     fn hello(&mut self, name: &str, extended: bool) {
         name.clone_into(&mut self.hello);
+        self.client_text = client_text(name, self.client);
         self.protocol = if extended { "ESMTP" } else { "SMTP" };
     }
 
-    async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
-        let from = self.complete_sender(from).inspect_err(|reply| {
-            self.tell_refused(Some(from), 0, reply);
-        })?;
-        self.transaction.from = Some(from);
+    async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {
+        match self.completed_sender(&from) {
+            Ok(path) => {
+                let path = path.unwrap_or(from.path);
+                self.transaction.from = Some(MailFrom { path, ..from });
+            }
+            Err(reply) => {
+                self.tell_refused(Some(&from), 0, &reply);
+                return Err(reply);
+            }
+        }
         // What will be refused need not be sent first.
         self.side.spool.room().map_err(|error| self.refuse_message(&error))
     }
@@ -303,7 +321,7 @@ impl Intake for SmtpIntake {
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
         // Room for what is announced, but no more than is ever held in memory.
         let room = announced.clamp(SMALL_MESSAGE, self.side.large_message);
-        let mut head = Vec::with_capacity(HEADER_ROOM);
+        let mut octets = Vec::with_capacity(room as usize + HEADER_ROOM);
         let only_recipient = match self.transaction.accepted.as_slice() {
             [only] => Some(&*only.recipient.original),
             _ => None,
@@ -316,28 +334,25 @@ impl Intake for SmtpIntake {
             id,
             only_recipient,
         };
-        received.write(SystemTime::now(), &mut head);
+        received.write(SystemTime::now(), &mut octets);
         self.transaction.id = Some(id);
-        self.transaction.size = head.len() as u64;
-        let body = Vec::with_capacity(room as usize);
-        self.transaction.gathered = Gathered::Memory { head, body };
+        self.transaction.size = octets.len() as u64;
+        self.transaction.gathered = Gathered::Memory { head: octets.len(), octets };
         Ok(())
     }
 
     async fn write(&mut self, octets: &[u8]) -> Result<(), Reply> {
         let transaction = &mut self.transaction;
         transaction.size += octets.len() as u64;
-        if let Gathered::Memory { head, body } = &mut transaction.gathered {
+        if let Gathered::Memory { head, octets: before } = &mut transaction.gathered {
             if transaction.size <= self.side.large_message {
-                body.extend_from_slice(octets);
+                before.extend_from_slice(octets);
                 return Ok(());
             }
-            let (head, body) = (std::mem::take(head), std::mem::take(body));
             let mut glancer = HeaderScanner::default();
-            glancer.feed(&body, &self.side.host);
+            glancer.feed(&before[*head..], &self.side.host);
             let mut draft = self.side.spool.draft();
-            draft.write(&head).await.map_err(|error| refusal(&error))?;
-            draft.write(&body).await.map_err(|error| refusal(&error))?;
+            draft.write(&std::mem::take(before)).await.map_err(|error| refusal(&error))?;
             transaction.gathered = Gathered::Streamed { draft, glancer };
         }
         match &mut transaction.gathered {
@@ -372,6 +387,17 @@ impl Intake for SmtpIntake {
     }
 }
 
+fn client_text(hello: &str, client: Option<IpAddr>) -> Arc<str> {
+    client.map_or_else(|| hello.into(), |ip| format!("{hello} [{ip}]").into())
+}
+
+fn queued_as(id: MessageId) -> String {
+    let mut text = String::with_capacity(REPLY_ROOM);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "queued as {id}");
+    text
+}
+
 /// What the client reads when the spool cannot take its message.
 fn refusal(error: &SpoolError) -> Reply {
     match error {
@@ -396,7 +422,9 @@ const NO_MESSAGE: Reply =
     Reply::new(421, Enhanced(4, 7, 0), "too many recipients and no message, closing");
 const UNQUALIFIED_SENDER: Reply =
     Reply::new(501, Enhanced(5, 1, 7), "the sender address has no domain");
+/// The text of the reply to a message that was taken.
+const REPLY_ROOM: usize = 32;
 /// Our own `Received:` line, generously.
-const HEADER_ROOM: usize = 320;
+const HEADER_ROOM: usize = 512;
 /// Most messages are larger than this; what is smaller wastes little.
 const SMALL_MESSAGE: u64 = 4 << 10;

@@ -187,7 +187,7 @@ impl Intake for LmtpIntake {
         name.clone_into(&mut self.hello);
     }
 
-    async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
+    async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {
         self.reset();
         let sender = from.path.0.as_ref().map(|address| {
             match address.completed(&self.side.default_domain) {
@@ -198,7 +198,7 @@ impl Intake for LmtpIntake {
         self.sender = sender.unwrap_or_default();
         if self.side.deliveries.spill_dir().is_none() {
             // What will be refused need not be sent first.
-            self.sender_refused(from, &AWAY);
+            self.sender_refused(&from, &AWAY);
             return Err(AWAY);
         }
         Ok(())

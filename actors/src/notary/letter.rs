@@ -100,7 +100,7 @@ impl Parts {
     fn is_dead(&self, envelope: &Envelope, cases: &[Case]) -> bool {
         let is_ours = envelope.sender.is_empty()
             && envelope.client.is_empty()
-            && envelope.source_channel == source_channel(&self.channels);
+            && *envelope.source_channel == *source_channel(&self.channels);
         let gave_up = |case: &Case| matches!(case.kind, Kind::Failed | Kind::TimedOut);
         is_ours && self.double_bounces == DoubleBounces::Postmaster && cases.iter().all(gave_up)
     }
@@ -298,11 +298,12 @@ impl Parts {
 
     async fn append(
         &self,
-        mut envelope: Envelope,
+        envelope: Envelope,
         body: Bytes,
         what: &'static str,
     ) -> Result<(), TellError> {
-        let content = NewContent::Whole { head: Vec::new(), body };
+        let mut envelope = Arc::new(envelope);
+        let content = NewContent::Whole(body);
         self.spool.append(&mut envelope, content).await?;
         let reply = Reply::new(250, Enhanced(2, 0, 0), what);
         MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.metrics);
@@ -332,8 +333,8 @@ impl Parts {
         let channel = channel.map(|(_, channel)| channel);
         let recipients = lost.into_iter().map(|(to, _)| Recipient::new(to.clone(), to)).collect();
         let entry = Entry {
-            channel: channel.map_or(source_channel(&self.channels), |its| &its.name).to_owned(),
-            host: channel.map_or("process", |its| &its.tag).to_ascii_lowercase(),
+            channel: channel.map_or(source_channel(&self.channels), |its| &its.name).into(),
+            host: channel.map_or("process", |its| &its.tag).to_ascii_lowercase().into(),
             recipients,
         };
         let envelope = envelope_of(id, source_channel(&self.channels), eight_bit, vec![entry]);
@@ -449,8 +450,8 @@ fn envelope_of(
         id,
         received: now_ms(),
         sender: String::new(),
-        source_channel: source_channel.to_owned(),
-        client: String::new(),
+        source_channel: source_channel.into(),
+        client: "".into(),
         eight_bit,
         priority: Priority::Normal,
         envelope_id: None,

@@ -179,8 +179,8 @@ impl Queue {
         }
     }
 
-    fn take_in(&mut self, stored: &Stored) -> Vec<Destination> {
-        let mut touched = Vec::new();
+    /// Takes in what was stored, and adds where it goes to `touched`.
+    fn take_in(&mut self, stored: &Stored, touched: &mut Vec<Destination>) {
         for (number, entry) in stored.own_entries() {
             let Some(channel) = self.channels.find(&entry.channel) else {
                 // The router only names channels of this configuration.
@@ -214,7 +214,6 @@ impl Queue {
                 _ => {}
             }
         }
-        touched
     }
 
     fn amend(&self, destination: &Destination, entry: &Tracked, amendment: Amendment) {
@@ -222,7 +221,7 @@ impl Queue {
             id: entry.id,
             place: entry.place,
             entry: entry.entry,
-            channel: self.channels.channel(destination.channel).name.as_str().into(),
+            channel: Arc::clone(self.channels.name(destination.channel)),
             host: destination.host.clone(),
             priority: entry.priority,
             size: entry.size,
@@ -287,7 +286,10 @@ impl Actor for Queue {
 
 impl Handle<Committed> for Queue {
     fn handle(&mut self, Committed(batch): Committed, _: &mut Ctx<Self>) {
-        let touched: Vec<_> = batch.iter().flat_map(|stored| self.take_in(stored)).collect();
+        let mut touched = Vec::with_capacity(batch.len());
+        for stored in &batch {
+            self.take_in(stored, &mut touched);
+        }
         self.feed(touched);
     }
 }

@@ -152,9 +152,9 @@ impl Alone {
 }
 
 async fn post(spool: &Spool, id: MessageId, to: &[&str]) -> MessageId {
-    let mut envelope = envelope(id, "stores", "one.test", to, Notify::Unsaid);
+    let envelope = envelope(id, "stores", "one.test", to, Notify::Unsaid);
     let body = Bytes::from_static(b"Subject: hello\r\n\r\nHello.\r\n");
-    spool.append(&mut envelope, NewContent::Whole { head: Vec::new(), body }).await.unwrap().id
+    spool.append(&mut envelope.into(), NewContent::Whole(body)).await.unwrap().id
 }
 
 /// Mail from alice that has just come in.
@@ -170,8 +170,8 @@ pub(crate) fn envelope(
         id,
         received: now_ms(),
         sender: "alice@relais.example".to_owned(),
-        source_channel: "tcp_local".to_owned(),
-        client: "a.example [192.0.2.1]".to_owned(),
+        source_channel: "tcp_local".into(),
+        client: "a.example [192.0.2.1]".into(),
         eight_bit: false,
         priority: Priority::Normal,
         envelope_id: None,
@@ -180,8 +180,8 @@ pub(crate) fn envelope(
         rerouted: None,
         size: 0,
         entries: vec![Entry {
-            channel: channel.to_owned(),
-            host: host.to_owned(),
+            channel: channel.into(),
+            host: host.into(),
             recipients: to.iter().map(recipient).collect(),
         }],
     }

@@ -1,6 +1,9 @@
 //! From routes to queue entries: the recipients that leave together.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use relais_channels::mail::{Entry, Origin, Recipient};
 use relais_config::channel::Copies;
@@ -13,16 +16,18 @@ use crate::channel_table::Channels;
 /// is named twice, by itself or by lists, gets one copy.
 pub fn grouped<'a>(
     channels: &Channels,
-    recipients: impl Iterator<Item = (&'a Recipient, &'a [Route])>,
+    recipients: impl Iterator<Item = (&'a Recipient, &'a [Route])> + Clone,
 ) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
+    // Nearly every message is for one recipient who goes one way.
+    let alone = recipients.clone().map(|(_, routes)| routes.len()).sum::<usize>() == 1;
     let mut seen: HashSet<(&str, &str, &str)> = HashSet::new();
     // The groups that still have room, by where they go.
     let mut open: HashMap<(&str, &str), usize> = HashMap::new();
     for (recipient, routes) in recipients {
         for route in routes {
             let way = (&*route.channel, &*route.host);
-            if !seen.insert((way.0, way.1, &route.address)) {
+            if !alone && !seen.insert((way.0, way.1, &route.address)) {
                 continue;
             }
             let channel = channels.find(&route.channel).map(|id| channels.channel(id));
@@ -34,12 +39,12 @@ pub fn grouped<'a>(
                 entry.recipients.push(recipient);
                 continue;
             }
-            if copies != Copies::Single {
+            if !alone && copies != Copies::Single {
                 open.insert(way, entries.len());
             }
             entries.push(Entry {
-                channel: route.channel.to_string(),
-                host: route.host.to_string(),
+                channel: Arc::clone(&route.channel),
+                host: Arc::clone(&route.host),
                 recipients: vec![recipient],
             });
         }

@@ -6,11 +6,13 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
+    mem,
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
+use smallvec::SmallVec;
 use tokio::{
     fs::File,
     io::AsyncReadExt,
@@ -46,6 +48,10 @@ pub struct Connection {
     broken: bool,
     /// The commands of the next message, if they have already been sent.
     announced: Option<Vec<u8>>,
+    /// A buffer for commands.
+    spare: Vec<u8>,
+    /// A buffer for those that should have been announced.
+    expected: Vec<u8>,
     /// When the dot of the last message was sent.
     dot_at: Instant,
 }
@@ -56,6 +62,9 @@ pub struct Connection {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the kept connection is not good any more")]
 pub struct Stale;
+
+/// Pieces of content; more than a few only where many lines begin with a dot.
+type Slices<'a> = SmallVec<[&'a [u8]; 4]>;
 
 /// Why the content did not reach its end.
 #[derive(Debug)]
@@ -109,6 +118,8 @@ impl Connection {
             reset_due: false,
             broken: false,
             announced: None,
+            spare: Vec::new(),
+            expected: Vec::new(),
             dot_at: Instant::now(),
         }
     }
@@ -164,7 +175,12 @@ impl Connection {
             next = Next::Done;
         }
         if let Some(commands) = announced {
-            next = if next == Next::Send { exchange.announced(&commands) } else { Next::Stale };
+            next = if next == Next::Send {
+                exchange.announced(&commands, &mut self.expected)
+            } else {
+                Next::Stale
+            };
+            self.spare = commands;
         }
         while next != Next::Done {
             if next == Next::Stale {
@@ -224,21 +240,30 @@ impl Connection {
                 if let Some(lost) = self.unasked() {
                     return Err(lost);
                 }
-                let mut commands = Vec::with_capacity(512);
+                let mut commands = mem::take(&mut self.spare);
+                commands.clear();
                 exchange.commands(&mut commands);
-                self.write(&[&commands], self.settings.command_time).await?;
+                let sent = self.write(&[&commands], self.settings.command_time).await;
+                self.spare = commands;
+                sent?;
             }
             Next::Content => {
                 if let Some(lost) = self.unasked() {
                     let stale = exchange.answered_early(&self.peer, &lost);
                     return Ok(if stale { Next::Stale } else { Next::Done });
                 }
-                let announced = following.and_then(|following| exchange.announce(following));
-                let behind = announced.as_deref().unwrap_or_default();
-                match self.send(content, behind).await {
+                let mut behind = mem::take(&mut self.spare);
+                behind.clear();
+                let announced =
+                    following.is_some_and(|following| exchange.announce(following, &mut behind));
+                match self.send(content, &behind).await {
                     Ok(()) => {
                         exchange.content_sent();
-                        self.announced = announced;
+                        if announced {
+                            self.announced = Some(behind);
+                        } else {
+                            self.spare = behind;
+                        }
                         self.dot_at = Instant::now();
                     }
                     // The dot is out, and may have been answered.
@@ -303,7 +328,7 @@ impl Connection {
     async fn send_whole(&mut self, octets: &[u8], behind: &[u8]) -> Result<(), Broken> {
         let mut stuffer = Stuffer::new();
         let (pieces, last) = octets.split_at((octets.len().max(1) - 1) / PIECE * PIECE);
-        let mut slices = Vec::with_capacity(4);
+        let mut slices = Slices::new();
         for piece in pieces.chunks(PIECE) {
             slices.clear();
             slices.extend(stuffer.feed(piece));
@@ -334,7 +359,7 @@ impl Connection {
             }
             left -= piece.len() as u64;
             line_ends.check(&piece).map_err(|error| Broken::Content(refused(error)))?;
-            let slices: Vec<_> = stuffer.feed(&piece).collect();
+            let slices: Slices<'_> = stuffer.feed(&piece).collect();
             let sent = self.write(&slices, self.settings.data_time).await;
             sent.map_err(|unsent| Broken::Sending(unsent.amid()))?;
             self.still_listens()?;
@@ -370,7 +395,8 @@ impl Connection {
     /// Writes all of the slices, in as few calls as the system allows.
     async fn write(&mut self, slices: &[&[u8]], limit: Duration) -> Result<(), Unsent> {
         let mut left = slices.iter().map(|slice| slice.len()).sum();
-        let mut slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+        let mut slices: SmallVec<[IoSlice<'_>; 4]> =
+            slices.iter().map(|slice| IoSlice::new(slice)).collect();
         let mut rest = slices.as_mut_slice();
         let stream = &mut self.stream;
         let written = limited(limit, async {

@@ -5,7 +5,9 @@
 //! the conversation breaks off at any point; behind the dot goes nothing but the commands of the
 //! next message, and only if the server pipelines.
 
-use std::{fmt::Write, sync::Arc};
+use std::{io::Write, sync::Arc};
+
+use smallvec::SmallVec;
 
 use super::{
     offer::Offer,
@@ -98,8 +100,8 @@ pub(crate) struct Exchange<'a> {
     /// The stage whose reply is due.
     stage: Stage,
     /// Recipients taken at RCPT, in order.
-    accepted: Vec<usize>,
-    outcomes: Vec<Option<Outcome>>,
+    accepted: SmallVec<[usize; 2]>,
+    outcomes: SmallVec<[Option<Outcome>; 1]>,
     /// As in [`Peer::answered`].
     answered: u64,
     trouble: Option<SiteTrouble>,
@@ -140,14 +142,14 @@ impl<'a> Exchange<'a> {
         before: Before,
         reset: bool,
     ) -> Self {
-        let mut outcomes = Vec::new();
+        let mut outcomes = SmallVec::new();
         outcomes.resize_with(delivery.recipients.len(), || None);
         Self {
             delivery,
             offer,
             before,
             stage: if reset { Stage::Reset } else { Stage::Mail },
-            accepted: Vec::with_capacity(delivery.recipients.len()),
+            accepted: SmallVec::new(),
             outcomes,
             answered: 0,
             trouble: None,
@@ -193,24 +195,26 @@ impl<'a> Exchange<'a> {
     /// Only when exactly one reply is due before theirs: an LMTP server that answers the content of a
     /// message for several with one reply (Cyrus, when it is too big) would make us take one of
     /// theirs for a delivery.
-    pub(crate) fn announce(&self, following: &Outgoing<'_>) -> Option<Vec<u8>> {
+    /// They are appended to `out`; whether there are any is the answer.
+    pub(crate) fn announce(&self, following: &Outgoing<'_>, out: &mut Vec<u8>) -> bool {
         let mut exchange = Exchange::new(following, self.offer, Before::Kept, false);
         let replies = self.offer.dialect.replies_to_content(self.accepted.len());
         let allowed = self.offer.pipelining && replies == 1 && self.left == 0;
-        (allowed && exchange.begin() == Next::Send).then(|| {
-            let mut commands = Vec::with_capacity(512);
-            exchange.commands(&mut commands);
-            commands
-        })
+        let announced = allowed && exchange.begin() == Next::Send;
+        if announced {
+            exchange.commands(out);
+        }
+        announced
     }
 
     /// These `commands` were sent behind the content of the message before. `Stale` if they are
     /// not those of this message: the server waits for another one.
-    pub(crate) fn announced(&mut self, commands: &[u8]) -> Next {
-        let mut expected = Vec::with_capacity(commands.len());
-        self.commands(&mut expected);
+    /// `room` is a buffer to compare them in.
+    pub(crate) fn announced(&mut self, commands: &[u8], room: &mut Vec<u8>) -> Next {
+        room.clear();
+        self.commands(room);
         self.before = Before::Announced;
-        if expected == commands { Next::Await } else { Next::Stale }
+        if room == commands { Next::Await } else { Next::Stale }
     }
 
     /// A reply came.
@@ -636,10 +640,8 @@ fn is_sendable(address: &str) -> bool {
 }
 
 fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    let mut line = String::new();
-    // Writing to a String cannot fail.
-    let _ = line.write_fmt(text);
-    out.extend_from_slice(line.as_bytes());
+    // Writing to a vector cannot fail.
+    let _ = out.write_fmt(text);
 }
 
 /// `500 message too big`, our store's words for more octets than were announced.

@@ -3,8 +3,13 @@
 //! Which recipients go together, and what their transactions come to. Guaranteed: each
 //! transaction settles at least one recipient, so there are no more of them than recipients.
 
+use smallvec::SmallVec;
+
 use super::{OutgoingRcpt, Transacted};
 use crate::mail::{Attempt, Outcome, Peer, SiteTrouble};
+
+/// Most messages have one recipient at a destination.
+type Places = SmallVec<[usize; 2]>;
 
 /// A message on its way.
 #[derive(Debug)]
@@ -14,10 +19,10 @@ pub struct Handover<'a> {
     /// The server is one of ours.
     private: bool,
     /// Those of the transaction at hand, by their places.
-    batch: Vec<usize>,
+    batch: Places,
     /// Those that wait for their turn, the last to go first.
-    waiting: Vec<usize>,
-    outcomes: Vec<Option<Outcome>>,
+    waiting: Places,
+    outcomes: SmallVec<[Option<Outcome>; 1]>,
     trouble: Option<SiteTrouble>,
     peer: Option<Peer>,
 }
@@ -30,9 +35,9 @@ impl<'a> Handover<'a> {
             recipients,
             most: most.max(1),
             private,
-            batch: Vec::new(),
+            batch: Places::new(),
             waiting: (0..recipients.len()).rev().collect(),
-            outcomes: vec![None; recipients.len()],
+            outcomes: SmallVec::from_elem(None, recipients.len()),
             trouble: None,
             peer: None,
         };
@@ -41,7 +46,7 @@ impl<'a> Handover<'a> {
     }
 
     /// The recipients of the transaction at hand.
-    pub fn batch(&self) -> Vec<OutgoingRcpt<'a>> {
+    pub fn batch(&self) -> SmallVec<[OutgoingRcpt<'a>; 1]> {
         self.batch.iter().map(|place| self.recipients[*place]).collect()
     }
 
@@ -92,7 +97,7 @@ impl<'a> Handover<'a> {
     fn gather(&mut self) {
         let Self { recipients, batch, waiting, .. } = self;
         let address = |place: usize| recipients[place].address;
-        let mut put_off = Vec::new();
+        let mut put_off = Places::new();
         while batch.len() < self.most
             && let Some(place) = waiting.pop()
         {

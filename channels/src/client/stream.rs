@@ -41,7 +41,11 @@ impl Stream {
 
     /// Open, with nothing to read. If there is something, an octet of it is gone.
     pub(super) fn is_silent(&self) -> bool {
-        let read = self.try_read(&mut Vec::with_capacity(1));
+        let mut octet = [0];
+        let read = match self {
+            Self::Tcp(stream) => stream.try_read(&mut octet),
+            Self::Unix(stream) => stream.try_read(&mut octet),
+        };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }

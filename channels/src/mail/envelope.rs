@@ -1,5 +1,7 @@
 //! The envelope of a queued message: who it is from, and where each recipient goes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{MessageId, Notify, OriginalRecipient, Priority, Reply, Return};
@@ -15,9 +17,9 @@ pub struct Envelope {
     /// The sender without angle brackets; empty for the null sender.
     pub sender: String,
     /// The channel it came in by.
-    pub source_channel: String,
+    pub source_channel: Arc<str>,
     /// The client: `name [address]`.
-    pub client: String,
+    pub client: Arc<str>,
     /// `BODY=8BITMIME` was said.
     pub eight_bit: bool,
     /// How urgent it is.
@@ -54,9 +56,9 @@ pub struct Rerouted {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Entry {
     /// The channel they leave by.
-    pub channel: String,
+    pub channel: Arc<str>,
     /// The destination by which the channel tells hosts apart, in lower case.
-    pub host: String,
+    pub host: Arc<str>,
     /// At most [`relais_config::channel::MAX_ADDRSPERFILE`].
     pub recipients: Vec<Recipient>,
 }

@@ -89,7 +89,7 @@ where
                     intake.hello(&hello.name, hello.extended);
                 }
             }
-            Event::Sender(from) => session.sender(intake.sender(&from).await),
+            Event::Sender(from) => session.sender(intake.sender(from).await),
             Event::Recipient(to) => {
                 let answer = intake.recipient(&to).await;
                 if session.recipient(answer, intake.vouches()) {

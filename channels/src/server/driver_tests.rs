@@ -28,7 +28,7 @@ impl Intake for Engine {
         self.told.push(format!("hello {name} {extended}"));
     }
 
-    async fn sender(&mut self, from: &MailFrom) -> Result<(), Reply> {
+    async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {
         self.told.push(format!("sender {}", from.path.as_str()));
         Ok(())
     }

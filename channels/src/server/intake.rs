@@ -16,7 +16,7 @@ pub trait Intake {
     }
 
     /// MAIL FROM was understood.
-    fn sender(&mut self, from: &MailFrom) -> impl Future<Output = Result<(), Reply>>;
+    fn sender(&mut self, from: MailFrom) -> impl Future<Output = Result<(), Reply>>;
 
     /// RCPT TO was understood. `Ok` is the reply 250.
     fn recipient(&mut self, to: &RcptTo) -> impl Future<Output = Result<(), Reply>>;

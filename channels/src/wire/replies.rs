@@ -4,7 +4,7 @@
 //! comes out is safe to log and to store: printable ASCII and LF, of bounded length. Memory is
 //! bounded by [`MAX_LINE`] and [`MAX_TEXT`], whatever the peer sends.
 
-use std::{fmt, mem};
+use std::{borrow::Cow, fmt, mem};
 
 use crate::mail::{Enhanced, Reply};
 
@@ -56,7 +56,7 @@ impl fmt::Display for Quoted {
 struct Begun {
     code: u16,
     enhanced: Option<Enhanced>,
-    text: String,
+    text: Cow<'static, str>,
     lines: usize,
 }
 
@@ -87,7 +87,7 @@ impl Replies {
             let last = add(&mut self.begun, line)?;
             self.taken += end + 1;
             if last && let Some(Begun { code, enhanced, text, .. }) = self.begun.take() {
-                return Ok(Some(Reply { code, enhanced, text: text.into() }));
+                return Ok(Some(Reply { code, enhanced, text }));
             }
         }
     }
@@ -103,7 +103,7 @@ fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
     let (code, last, text) = split(line).ok_or_else(|| Garbled::NoCode(Quoted::of(line)))?;
     let (enhanced, text) = enhanced(code, text);
     let Some(begun) = begun else {
-        let text = printable(text, MAX_TEXT).collect();
+        let text = first_text(text);
         *begun = Some(Begun { code, enhanced, text, lines: 1 });
         return Ok(last);
     };
@@ -115,10 +115,19 @@ fn add(begun: &mut Option<Begun>, line: &[u8]) -> Result<bool, Garbled> {
         return Err(Garbled::TooManyLines);
     }
     if begun.text.len() < MAX_TEXT {
-        begun.text.push('\n');
-        begun.text.extend(printable(text, MAX_TEXT - begun.text.len()));
+        let whole = begun.text.to_mut();
+        whole.push('\n');
+        whole.extend(printable(text, MAX_TEXT - whole.len()));
     }
     Ok(last)
+}
+
+/// The text of a reply's first line, and nearly always of the whole reply.
+fn first_text(text: &[u8]) -> Cow<'static, str> {
+    match COMMON.iter().find(|common| common.as_bytes() == text) {
+        Some(common) => Cow::Borrowed(common),
+        None => Cow::Owned(printable(text, MAX_TEXT).collect()),
+    }
 }
 
 /// `250-text`: the code, whether the reply ends here, the text.
@@ -162,6 +171,9 @@ fn printable(text: &[u8], limit: usize) -> impl Iterator<Item = char> {
     text.iter().take(limit).map(|c| if (b' '..=b'~').contains(c) { char::from(*c) } else { '?' })
 }
 
+/// What servers say most: Postfix and its tools, Dovecot, Cyrus, and ours.
+const COMMON: [&str; 5] =
+    ["OK", "Ok", "ok", "end with <CRLF>.<CRLF>", "End data with <CR><LF>.<CR><LF>"];
 /// Octets of a line, CRLF included. RFC 5321 section 4.5.3.1.5 asks for 512.
 const MAX_LINE: usize = 2_048;
 /// Lines of a reply.

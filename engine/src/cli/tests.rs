@@ -254,7 +254,7 @@ fn store_two(dir: &Path) -> spool::Place {
         for id in 1..=2 {
             let recipients = vec![Recipient::new("r@example.org", "r")];
             let (channel, host) = ("tcp_local".into(), "example.org".into());
-            let mut envelope = Envelope {
+            let envelope = Envelope {
                 id: MessageId(id),
                 received: id,
                 sender: "s@example.net".into(),
@@ -269,8 +269,8 @@ fn store_two(dir: &Path) -> spool::Place {
                 size: 0,
                 entries: vec![Entry { channel, host, recipients }],
             };
-            let content = NewContent::Whole { head: Vec::new(), body: "hello".into() };
-            places.push(spool.append(&mut envelope, content).await.unwrap().place);
+            let content = NewContent::Whole("hello".into());
+            places.push(spool.append(&mut envelope.into(), content).await.unwrap().place);
         }
         spool.close().await.unwrap();
         places[0]

@@ -432,8 +432,8 @@ fn in_order(written: Vec<(u16, HistoryLine)>) -> Vec<(Timestamp, u16, HistoryLin
 fn begun(envelope: &Envelope, entry: &relais_channels::mail::Entry) -> HistoryLine {
     HistoryLine {
         at: Timestamp(envelope.rerouted.map_or(envelope.received, |rerouted| rerouted.at)),
-        channel: entry.channel.clone(),
-        host: entry.host.clone(),
+        channel: entry.channel.to_string(),
+        host: entry.host.to_string(),
         state: Some(if envelope.held.is_some() { QueueState::Held } else { QueueState::Ready }),
         due: None,
         attempts: 0,

@@ -199,8 +199,8 @@ impl Console for EngineConsole {
         let (envelope, content) = parts.spool.read(place).await.map_err(trouble)?;
         Ok(Some(QueuedMessage {
             id: id.to_string(),
-            source_channel: envelope.source_channel.clone(),
-            client: envelope.client.clone(),
+            source_channel: envelope.source_channel.to_string(),
+            client: envelope.client.to_string(),
             header: header_of(&content).await,
             entries: entries_of(describe(parts, found, None, true).await?),
         }))

@@ -45,7 +45,7 @@ impl Tallies {
         let metrics = Arc::clone(metrics);
         let mut written = metrics.counters();
         let work = move || {
-            let mut file = Kept { path, now: None, replaced: None };
+            let mut file = CounterFiles { path, now: None, replaced: None };
             let mut failing = false;
             loop {
                 let pause = if failing { AFTER_FAILURE } else { EVERY };
@@ -74,7 +74,7 @@ impl Tallies {
 }
 
 /// The files.
-struct Kept {
+struct CounterFiles {
     path: PathBuf,
     /// Written over in place.
     now: Option<File>,
@@ -92,7 +92,7 @@ impl Drop for Tallies {
     }
 }
 
-impl Kept {
+impl CounterFiles {
     fn save(&mut self, counters: &ChannelCounters, over: bool) -> io::Result<()> {
         let text = serde_json::to_vec(counters)?;
         let now = self.path.with_extension("now");

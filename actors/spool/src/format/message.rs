@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relais_channels::mail::{Envelope, MessageId, Origin, Priority, Rerouted};
+use relais_channels::mail::{Content, Envelope, MessageId, Origin, Priority, Rerouted};
 use relais_config::channel::MAX_ADDRSPERFILE;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::{
     EntryState, SpoolError,
     change::append_postcard,
     format::record::{HEADER, Header, Kind, Salt},
+    read::recent::Message,
     write::large::Draft,
 };
 
@@ -28,13 +29,8 @@ pub struct Place {
 /// Content on its way in.
 #[derive(Debug)]
 pub enum NewContent {
-    /// In memory.
-    Whole {
-        /// The lines we add before what was received.
-        head: Vec<u8>,
-        /// What was received.
-        body: Bytes,
-    },
+    /// In memory, added lines included.
+    Whole(Bytes),
     /// In a file of its own, streamed there already, added lines included.
     Large(Draft),
 }
@@ -77,53 +73,45 @@ pub struct StoredEntry {
 /// A record that lacks only its place.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    /// Room for the header, then the meta part and the first piece of content.
+    /// Room for the header, then the meta part.
     front: Vec<u8>,
-    body: Bytes,
+    envelope: Arc<Envelope>,
+    content: Bytes,
     header: Header,
-    received: u64,
-    size: u64,
-    priority: Priority,
-    held: bool,
-    rerouted: u64,
     entries: Arc<[StoredEntry]>,
 }
 
 impl Encoded {
-    /// Does all the work that needs no disk: this runs in the caller's task.
+    /// Does all the work that needs no disk: this runs in the caller's task. `large` is the length of
+    /// the content that lies in a file of its own.
     pub(crate) fn new(
-        envelope: &mut Envelope,
-        head: &[u8],
-        body: Bytes,
+        envelope: &mut Arc<Envelope>,
+        content: Bytes,
         large: Option<u64>,
     ) -> Result<Self, SpoolError> {
         check(envelope)?;
-        envelope.size = large.unwrap_or((head.len() + body.len()) as u64);
-        let mut front = Vec::with_capacity(HEADER + 256 + head.len());
+        // Nobody else has it yet: nothing is cloned.
+        Arc::make_mut(envelope).size = large.unwrap_or(content.len() as u64);
+        let mut front = Vec::with_capacity(FRONT);
         front.resize(HEADER, 0);
         append_envelope(envelope, &mut front);
         let meta = front.len() - HEADER;
-        front.extend_from_slice(head);
-        let content = head.len() + body.len();
-        if meta + content > MAX_RECORD {
+        if meta + content.len() > MAX_RECORD {
             return Err(SpoolError::Envelope("more than 64 MiB in one record"));
         }
-        let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&front[HEADER..]), &body);
+        let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&front[HEADER..]), &content);
         let header = Header {
             kind: if large.is_some() { Kind::Large } else { Kind::Whole },
             continued: envelope.entries[0].recipients.is_empty(),
             entries: envelope.entries.len() as u16,
             id: envelope.id,
             meta: meta as u32,
-            content: content as u32,
+            content: content.len() as u32,
             durable: 0,
             payload_crc,
         };
         let entries = entries_of(envelope);
-        let Envelope { received, size, priority, .. } = *envelope;
-        let rerouted = rerouted_at(envelope);
-        let is_held = envelope.held.is_some();
-        Ok(Self { front, body, header, received, size, priority, held: is_held, rerouted, entries })
+        Ok(Self { front, envelope: Arc::clone(envelope), content, header, entries })
     }
 
     /// Octets of the record.
@@ -139,22 +127,20 @@ impl Encoded {
     pub(crate) fn place(&mut self, salt: Salt, segment: u32, offset: u32, durable: u32) -> Stored {
         self.header.durable = durable;
         self.header.write(salt, u64::from(offset), &mut self.front);
-        Stored {
-            id: self.header.id,
-            received: self.received,
-            size: self.size,
-            priority: self.priority,
-            held: self.held,
-            rerouted: self.rerouted,
-            large: self.is_large(),
-            place: Place { segment, offset, length: self.length() },
-            entries: Arc::clone(&self.entries),
-        }
+        let place = Place { segment, offset, length: self.length() };
+        let entries = Arc::clone(&self.entries);
+        Stored::with(&self.envelope, self.header.kind, place, entries)
+    }
+
+    /// What those who deliver it need; nothing of a message whose content lies elsewhere.
+    pub(crate) fn message(&self) -> Option<Message> {
+        let content = (!self.is_large()).then(|| Content::Whole(self.content.clone()))?;
+        Some((Arc::clone(&self.envelope), content))
     }
 
     /// The octets, once the record has its place.
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
-        [&self.front, &self.body]
+        [&self.front, &self.content]
     }
 }
 
@@ -190,6 +176,10 @@ impl Stored {
 
     /// What is known of a message from its envelope.
     pub(crate) fn of(envelope: &Envelope, kind: Kind, place: Place) -> Self {
+        Self::with(envelope, kind, place, entries_of(envelope))
+    }
+
+    fn with(envelope: &Envelope, kind: Kind, place: Place, entries: Arc<[StoredEntry]>) -> Self {
         Self {
             id: envelope.id,
             received: envelope.received,
@@ -199,15 +189,15 @@ impl Stored {
             rerouted: rerouted_at(envelope),
             large: kind == Kind::Large,
             place,
-            entries: entries_of(envelope),
+            entries,
         }
     }
 }
 
 fn entries_of(envelope: &Envelope) -> Arc<[StoredEntry]> {
     let entry = |entry: &relais_channels::mail::Entry| StoredEntry {
-        channel: entry.channel.as_str().into(),
-        host: entry.host.as_str().into(),
+        channel: Arc::clone(&entry.channel),
+        host: Arc::clone(&entry.host),
         recipients: entry.recipients.len() as u8,
     };
     envelope.entries.iter().map(entry).collect()
@@ -273,5 +263,7 @@ fn check(envelope: &Envelope) -> Result<(), SpoolError> {
     Ok(())
 }
 
+/// Octets in which nearly every header and meta part fit.
+const FRONT: usize = 256;
 /// Octets of envelope and content in one record; anything larger belongs into a file of its own.
 const MAX_RECORD: usize = 64 << 20;

@@ -49,6 +49,9 @@ impl Reader {
     /// The envelope and the content at `place`.
     pub(crate) async fn read(self: &Arc<Self>, place: Place) -> Result<Message, SpoolError> {
         let at = self.forwarding.place(place);
+        if let Some(message) = self.base.fresh.take(at) {
+            return Ok(message);
+        }
         let recent = self.lock().recent.find(at);
         if let Some(message) = recent {
             return Ok(message);

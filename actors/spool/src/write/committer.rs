@@ -195,6 +195,10 @@ impl Committer {
         match self.write(&mut active, batch, spare) {
             Ok(stored) => {
                 let octets = u64::from(active.durable - durable);
+                // Before anybody can ask for them.
+                self.base.fresh.keep(batch.iter().zip(&stored).filter_map(|(encoded, stored)| {
+                    Some((stored.place, encoded.message()?, stored.own_entries().count()))
+                }));
                 let event = Event::Stored {
                     segment: active.head.number,
                     data_len: u64::from(active.durable),

@@ -63,7 +63,7 @@ fn rcpt_to(address: &str, delivery_flags: u32) -> RcptTo {
 
 async fn receive(intake: &mut LmtpIntake, to: &[RcptTo], pieces: &[&[u8]]) -> Vec<String> {
     let path = ReversePath::parse("a@b.example").expect("a path");
-    intake.sender(&MailFrom::new(path)).await.expect("accepted");
+    intake.sender(MailFrom::new(path)).await.expect("accepted");
     for to in to {
         intake.recipient(to).await.expect("accepted");
     }

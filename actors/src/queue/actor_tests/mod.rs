@@ -183,8 +183,8 @@ impl House {
         self.store(envelope, NewContent::Large(draft)).await
     }
 
-    async fn store(&self, mut envelope: Envelope, content: NewContent) -> MessageId {
-        self.spool.append(&mut envelope, content).await.unwrap().id
+    async fn store(&self, envelope: Envelope, content: NewContent) -> MessageId {
+        self.spool.append(&mut envelope.into(), content).await.unwrap().id
     }
 
     /// What the disk has of a message, if it is not done.
@@ -237,7 +237,7 @@ fn spool(path: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> (
 }
 
 fn small() -> NewContent {
-    NewContent::Whole { head: Vec::new(), body: Bytes::from_static(CONTENT) }
+    NewContent::Whole(Bytes::from_static(CONTENT))
 }
 
 fn router(config: &Config, ground: &Ground) -> RouterHandle {
