@@ -116,7 +116,7 @@ impl Dir {
     pub(super) fn create(&self, name: &str) -> io::Result<OpenFile> {
         #[cfg(test)]
         if let Self::Memory(dir) = self {
-            return dir.create(name);
+            return dir.create(name).map(OpenFile::Memory);
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
         let mode = Mode::RUSR | Mode::WUSR;
@@ -157,7 +157,8 @@ impl Dir {
     fn file(&self, name: &str, how: OFlags) -> io::Result<Option<OpenFile>> {
         #[cfg(test)]
         if let Self::Memory(dir) = self {
-            return dir.file(name, how.contains(OFlags::APPEND));
+            let file = dir.file(name, how.contains(OFlags::APPEND))?;
+            return Ok(file.map(OpenFile::Memory));
         }
         match fs::openat(self.fd(), name, how | FILE, Mode::empty()) {
             Err(Errno::NOENT) => Ok(None),

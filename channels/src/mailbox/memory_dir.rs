@@ -8,7 +8,6 @@ use std::{
 
 use rustix::fs::FileType;
 
-use super::open_file::OpenFile;
 use crate::{
     disk::{Disk, DiskFile},
     memory_disk::MemoryDisk,
@@ -21,13 +20,10 @@ pub(super) struct MemoryDir {
     path: PathBuf,
 }
 
-/// A file that it has opened.
-pub(super) struct Handle(Arc<dyn DiskFile>);
-
-impl Handle {
-    pub(super) fn file(&self) -> &dyn DiskFile {
-        &*self.0
-    }
+/// A file that it has opened, and where to go on reading or writing.
+pub(super) struct Handle {
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) at: u64,
 }
 
 impl MemoryDir {
@@ -59,21 +55,21 @@ impl MemoryDir {
         self.disk.has(&self.path.join(name))
     }
 
-    pub(super) fn create(&self, name: &str) -> io::Result<OpenFile> {
+    pub(super) fn create(&self, name: &str) -> io::Result<Handle> {
         if !self.is_there() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(OpenFile::Memory(Handle(self.disk.create(&self.path.join(name))?), 0))
+        Ok(Handle { file: self.disk.create(&self.path.join(name))?, at: 0 })
     }
 
     /// For reading, or for adding to its end.
-    pub(super) fn file(&self, name: &str, append: bool) -> io::Result<Option<OpenFile>> {
+    pub(super) fn file(&self, name: &str, append: bool) -> io::Result<Option<Handle>> {
         let file = match self.disk.open(&self.path.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
         let at = if append { file.size()? } else { 0 };
-        Ok(Some(OpenFile::Memory(Handle(file), at)))
+        Ok(Some(Handle { file, at }))
     }
 
     pub(super) fn size(&self, name: &str) -> io::Result<u64> {

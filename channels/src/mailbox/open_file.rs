@@ -13,9 +13,9 @@ use crate::disk::DiskFile;
 pub(super) enum OpenFile {
     /// Of the machine.
     Real(File),
-    /// In memory; where to go on reading or writing.
+    /// In memory.
     #[cfg(test)]
-    Memory(super::memory_dir::Handle, u64),
+    Memory(super::memory_dir::Handle),
 }
 
 impl OpenFile {
@@ -23,7 +23,7 @@ impl OpenFile {
         match self {
             Self::Real(file) => file,
             #[cfg(test)]
-            Self::Memory(file, _) => file.file(),
+            Self::Memory(handle) => &*handle.file,
         }
     }
 
@@ -62,9 +62,9 @@ impl Read for OpenFile {
         match self {
             Self::Real(file) => file.read(octets),
             #[cfg(test)]
-            Self::Memory(file, at) => {
-                let read = file.file().read_at(octets, *at)?;
-                *at += read as u64;
+            Self::Memory(handle) => {
+                let read = handle.file.read_at(octets, handle.at)?;
+                handle.at += read as u64;
                 Ok(read)
             }
         }
@@ -76,9 +76,9 @@ impl Write for OpenFile {
         match self {
             Self::Real(file) => file.write(octets),
             #[cfg(test)]
-            Self::Memory(file, at) => {
-                file.file().write_at(&mut [io::IoSlice::new(octets)], *at)?;
-                *at += octets.len() as u64;
+            Self::Memory(handle) => {
+                handle.file.write_at(&mut [io::IoSlice::new(octets)], handle.at)?;
+                handle.at += octets.len() as u64;
                 Ok(octets.len())
             }
         }

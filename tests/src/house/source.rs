@@ -8,8 +8,8 @@ use std::{
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    Attribute, Expr, ExprCall, ExprPath, ExprStruct, File, Ident, Item, ItemImpl, ItemMod, ItemUse,
-    Macro, UseTree, Visibility,
+    Arm, Attribute, Expr, ExprCall, ExprIf, ExprPath, ExprStruct, File, Ident, Item, ItemImpl,
+    ItemMod, ItemUse, Macro, UseTree, Variant, Visibility,
     visit::{self, Visit},
 };
 
@@ -213,6 +213,14 @@ impl Reader {
         Self { file, children: Vec::new(), below, here, in_tests: is_test }
     }
 
+    /// Reads what stands under `attributes`.
+    fn under(&mut self, attributes: &[Attribute], read: impl FnOnce(&mut Self)) {
+        let was = self.in_tests;
+        self.in_tests |= attributes.iter().any(is_for_tests);
+        read(self);
+        self.in_tests = was;
+    }
+
     fn path(&mut self, segments: &[String]) {
         if self.in_tests {
             return;
@@ -321,18 +329,29 @@ impl Reader {
 
 impl<'ast> Visit<'ast> for Reader {
     fn visit_item(&mut self, item: &'ast Item) {
-        let was = self.in_tests;
-        self.in_tests |= attributes(item).iter().any(is_for_tests);
-        match item {
-            Item::Struct(item) => self.type_named(&item.ident),
-            Item::Enum(item) => self.type_named(&item.ident),
-            Item::Trait(item) => self.type_named(&item.ident),
-            Item::Type(item) => self.type_named(&item.ident),
-            Item::Fn(item) => self.public_function(&item.vis, &item.sig.ident),
-            _ => {}
-        }
-        visit::visit_item(self, item);
-        self.in_tests = was;
+        self.under(attributes(item), |reader| {
+            match item {
+                Item::Struct(item) => reader.type_named(&item.ident),
+                Item::Enum(item) => reader.type_named(&item.ident),
+                Item::Trait(item) => reader.type_named(&item.ident),
+                Item::Type(item) => reader.type_named(&item.ident),
+                Item::Fn(item) => reader.public_function(&item.vis, &item.sig.ident),
+                _ => {}
+            }
+            visit::visit_item(reader, item);
+        });
+    }
+
+    fn visit_variant(&mut self, variant: &'ast Variant) {
+        self.under(&variant.attrs, |reader| visit::visit_variant(reader, variant));
+    }
+
+    fn visit_arm(&mut self, arm: &'ast Arm) {
+        self.under(&arm.attrs, |reader| visit::visit_arm(reader, arm));
+    }
+
+    fn visit_expr_if(&mut self, branch: &'ast ExprIf) {
+        self.under(&branch.attrs, |reader| visit::visit_expr_if(reader, branch));
     }
 
     fn visit_item_mod(&mut self, module: &'ast ItemMod) {
@@ -372,11 +391,10 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        let was = self.in_tests;
-        self.in_tests |= item.attrs.iter().any(is_for_tests);
-        self.public_function(&item.vis, &item.sig.ident);
-        visit::visit_impl_item_fn(self, item);
-        self.in_tests = was;
+        self.under(&item.attrs, |reader| {
+            reader.public_function(&item.vis, &item.sig.ident);
+            visit::visit_impl_item_fn(reader, item);
+        });
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

@@ -1,9 +1,9 @@
 //! What memory takes, and what it forgets, when there is more than it may hold.
 
 use super::{
-    Admission, LineId, SlotId, Thresholds, Tracked, Tracker,
-    line::{Line, Mark, NOBODY},
-    slots::{State, is_stranded},
+    Admission, Thresholds, Tracked, Tracker,
+    line::Line,
+    slot::{LineId, Mark, NOBODY, SlotId, State, is_stranded},
 };
 use crate::ids::Destination;
 

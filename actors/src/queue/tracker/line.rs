@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::SlotId;
+use super::slot::{Mark, NOBODY, SlotId};
 use crate::ids::Destination;
 
 /// One destination's entries.
@@ -22,12 +22,6 @@ pub(super) struct Line {
     /// It could not be talked to, and has taken nothing since.
     pub(super) troubled: bool,
 }
-
-/// Smaller goes first: what jumps the queue, then the oldest.
-pub(super) type Mark = (u64, SlotId);
-
-/// No slot.
-pub(super) const NOBODY: SlotId = SlotId::MAX;
 
 impl Line {
     pub(super) fn new(destination: Destination) -> Self {

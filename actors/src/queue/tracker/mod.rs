@@ -17,7 +17,9 @@ mod admission;
 mod line;
 mod readers;
 mod rest;
-mod slots;
+mod scanned;
+mod slot;
+mod states;
 #[cfg(test)]
 mod tests;
 mod thresholds;
@@ -32,10 +34,10 @@ use hashbrown::HashTable;
 use relais_channels::mail::{MessageId, Priority};
 
 use self::{
-    line::{Line, Mark},
+    line::Line,
     readers::Readers,
     rest::Rest,
-    slots::{Slot, State, is_stranded, is_valid, mark_of},
+    slot::{LineId, Mark, Slot, SlotId, State, is_stranded, is_valid, mark_of},
 };
 pub use self::{readers::Ticket, thresholds::Thresholds};
 use super::entry::{Key, Tracked};
@@ -108,9 +110,6 @@ pub struct Tally {
     /// Waiting for their due time.
     pub delayed: usize,
 }
-
-type SlotId = u32;
-type LineId = u32;
 
 impl Tracker {
     /// Knows nothing, and never more than `max_messages` entries.

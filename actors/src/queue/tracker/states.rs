@@ -1,38 +1,13 @@
-//! The slots that entries live in, and the lines that they stand in: every step from one state to
-//! another, with all that is counted by it.
+//! Every step of an entry from one state to another, with all that is counted by it.
 
-use std::{
-    cmp::Reverse,
-    hash::{BuildHasher, RandomState},
-};
+use std::{cmp::Reverse, hash::BuildHasher};
 
 use super::{
-    Key, LineId, SlotId, Tracked, Tracker,
-    line::{Line, Mark, NOBODY},
+    Key, Tracked, Tracker,
+    line::Line,
+    slot::{LineId, Mark, NOBODY, Slot, SlotId, State, hash_of, is_valid, mark_of},
 };
 use crate::ids::Destination;
-
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) entry: Tracked,
-    pub(super) line: LineId,
-    /// Neighbours in the line, by when they became known.
-    pub(super) older: SlotId,
-    pub(super) newer: SlotId,
-    pub(super) state: State,
-    /// Goes before all others.
-    pub(super) jumps: bool,
-    /// Delayed because its host could not be talked to, not because of itself.
-    pub(super) stranded: bool,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum State {
-    Free,
-    Ready,
-    Active,
-    Delayed,
-}
 
 impl Tracker {
     pub(super) fn insert(&mut self, destination: &Destination, entry: Tracked) -> SlotId {
@@ -192,28 +167,4 @@ impl Tracker {
     pub(super) fn line_mut(&mut self, line: LineId) -> &mut Line {
         &mut self.lines[line as usize]
     }
-}
-
-pub(super) fn mark_of(number: SlotId, slot: &Slot) -> Mark {
-    (if slot.jumps { 0 } else { slot.entry.id.0 }, number)
-}
-
-/// A mark means something while its slot is ready, and still what it was made for.
-pub(super) fn is_valid(slots: &[Slot], line: LineId, mark: Mark) -> bool {
-    let slot = &slots[mark.1 as usize];
-    slot.state == State::Ready && slot.line == line && mark_of(mark.1, slot) == mark
-}
-
-/// A delayed entry that may be taken before its time.
-pub(super) fn is_stranded(slots: &[Slot], line: LineId, mark: Mark) -> bool {
-    let slot = &slots[mark.1 as usize];
-    slot.state == State::Delayed
-        && slot.stranded
-        && slot.line == line
-        && mark_of(mark.1, slot) == mark
-}
-
-pub(super) fn hash_of(slots: &[Slot], hasher: &RandomState, slot: SlotId) -> u64 {
-    let entry = &slots[slot as usize].entry;
-    hasher.hash_one((entry.id, entry.entry))
 }
