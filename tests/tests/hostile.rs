@@ -317,7 +317,7 @@ fn what_is_on_a_full_disk_survives_a_kill() {
     let running = instance.start();
     let acknowledged = fill(&instance);
     running.kill();
-    // The worst start: not an octet free, and the index to be made anew.
+    // The worst start: not an octet free, and an index to rebuild.
     fs::remove_dir_all(disk.path().join("data/spool/index")).unwrap();
     take_all(&disk.path().join("rest"));
     sink.resume();

@@ -49,7 +49,7 @@ pub struct ChannelJobs {
     /// Connections of all its jobs.
     pub connections: usize,
     /// Connections that its jobs may have at most.
-    pub thread_limit: usize,
+    pub connection_limit: usize,
     /// Destinations that wait for their first connection.
     pub waiting: usize,
 }
@@ -154,7 +154,7 @@ impl JobController {
                 threaddepth: lane.threaddepth,
                 max_client_threads: lane.max_client_threads,
                 connections: slots.jobs_of(channel).map(|(_, job)| job.connections).sum(),
-                thread_limit: slots.capacity(channel),
+                connection_limit: slots.capacity(channel),
                 waiting: self.schedule.waiting_of(channel),
             }
         };

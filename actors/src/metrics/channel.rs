@@ -59,9 +59,9 @@ pub struct WorkMeter {
     /// `maxjobs`, as it is now.
     pub job_limit: Gauge,
     /// Connections of these jobs.
-    pub threads: Gauge,
+    pub connections: Gauge,
     /// Connections that all its jobs could have.
-    pub thread_limit: Gauge,
+    pub connection_limit: Gauge,
     /// Hosts that could not be talked to.
     pub hosts_suspended: Gauge,
 }
@@ -304,7 +304,7 @@ impl Families {
     pub(super) fn meter(&self, channel: &str) -> Arc<ChannelMeter> {
         let channel = channel.to_owned();
         let labels = ChannelLabels { channel: channel.clone() };
-        let [jobs, job_limit, threads, thread_limit, hosts_suspended] =
+        let [jobs, job_limit, connections, connection_limit, hosts_suspended] =
             self.work.each_ref().map(|family| family.get_or_create_owned(&labels));
         let messages = |event: Event| {
             let labels = EventLabels { channel: channel.clone(), event: event.name() };
@@ -324,7 +324,7 @@ impl Families {
             oldest: self.oldest.get_or_create_owned(&labels),
             events: Event::ALL.map(messages),
             stored_now: self.stored.each_ref().map(|family| family.get_or_create_owned(&labels)),
-            work: WorkMeter { jobs, job_limit, threads, thread_limit, hosts_suspended },
+            work: WorkMeter { jobs, job_limit, connections, connection_limit, hosts_suspended },
             waiting: QueueState::ALL.map(waiting),
             seconds: self.seconds.get_or_create_owned(&labels),
             results: Class::ALL.map(results),

@@ -26,7 +26,7 @@ use std::{
 use relais_channels::{dsn::Kind, mail::MessageId};
 use tracing::warn;
 
-use self::progress::Looked;
+use self::progress::Progress;
 pub use self::{
     letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
     parts::Parts,
@@ -63,7 +63,7 @@ pub struct Notary {
     letters: VecDeque<Letter>,
     /// Notices that are being written.
     writing: usize,
-    looked: Rc<RefCell<Looked>>,
+    progress: Rc<RefCell<Progress>>,
     /// News that nothing depends on, to be told once more, and how often that was tried.
     untold: Vec<Letter>,
     hurries: bool,
@@ -74,7 +74,7 @@ impl Notary {
     pub fn new(parts: Parts, queue: Mailbox<Queue>) -> Self {
         let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
         Self {
-            looked: Rc::new(RefCell::new(Looked::load(parts.looked.clone(), has_mail))),
+            progress: Rc::new(RefCell::new(Progress::load(parts.progress.clone(), has_mail))),
             parts,
             queue,
             pending: HashMap::new(),
@@ -192,10 +192,10 @@ impl Notary {
             cases.into_iter().partition(|case| case.kind == Kind::Delayed);
         if told == Told::Settled && !warnings.is_empty() {
             let warned = warnings.iter().map(|case| (case.entry.id, case.entry.entry));
-            self.looked.borrow().warned(warned);
+            self.progress.borrow().warned(warned);
         }
         if told == Told::Later && cases.iter().any(|case| case.kind == Kind::TimedOut) {
-            self.looked.borrow_mut().falls_behind();
+            self.progress.borrow_mut().fall_behind();
         }
         // The queue does not wait for warnings.
         if !cases.is_empty() {
@@ -215,12 +215,12 @@ impl Actor for Notary {
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         ctx.every(AGAIN, |notary, ctx| {
             notary.write_untold(ctx);
-            notary.looked.borrow_mut().look(Instant::now(), now_ms());
+            notary.progress.borrow_mut().note_alive(Instant::now(), now_ms());
         });
         let itself = ctx.mailbox().downgrade();
         self.queue.tell(SubscribeToNews(itself.outlet()));
-        let (looked, queue) = (self.looked.clone(), self.queue.clone());
-        ctx.spawn(rounds::walk(self.parts.clone(), looked, queue, itself.outlet()));
+        let (progress, queue) = (self.progress.clone(), self.queue.clone());
+        ctx.spawn(rounds::walk(self.parts.clone(), progress, queue, itself.outlet()));
     }
 }
 

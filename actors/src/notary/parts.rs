@@ -32,6 +32,6 @@ pub struct Parts {
     pub ids: Arc<MessageIds>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// The file that says up to when the rounds have looked, and whom they warned since.
-    pub looked: PathBuf,
+    /// The file that says up to when the rounds have dealt with everything, and whom they warned since.
+    pub progress: PathBuf,
 }

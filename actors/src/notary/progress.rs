@@ -1,4 +1,5 @@
-//! Up to when the rounds have looked, and who was warned since: what keeps a warning from being
+//! The progress of the rounds: up to when they have dealt with everything, and which senders were
+//! warned since. It keeps a warning from being
 //! said twice when a round breaks off, meets an entry twice because it was tried meanwhile, or
 //! ends with the engine.
 //!
@@ -18,23 +19,23 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::grace::{GRACE, Unseen, after};
+use super::grace::{GRACE, Grace, after};
 use crate::{queue::Key, timestamp::now_ms};
 
-/// What was dealt with.
+/// Up to when notices were dealt with, and which warnings were given since.
 #[derive(Debug)]
-pub(super) struct Looked {
+pub(super) struct Progress {
     path: PathBuf,
     until: u64,
-    unseen: Unseen,
+    grace: Grace,
     warned: HashSet<Key>,
     /// Something that is due was not told in this round.
     is_behind: bool,
 }
 
-impl Looked {
+impl Progress {
     /// As the file has it. Nothing known: from the beginning; and where there is mail already,
-    /// nobody knows for how long nobody has looked.
+    /// nobody knows for how long the engine was away.
     pub(super) fn load(path: PathBuf, has_mail: bool) -> Self {
         let octets = fs::read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&octets);
@@ -51,10 +52,10 @@ impl Looked {
         };
         // The last line may be half written.
         let warned = lines.filter_map(key).take(MOST_WARNED).collect();
-        let (until, unseen) = (until.unwrap_or(0), Unseen::since(alive, returns_from));
-        let looked = Self { path, until, unseen, warned, is_behind: false };
-        looked.write();
-        looked
+        let (until, grace) = (until.unwrap_or(0), Grace::resume(alive, returns_from));
+        let progress = Self { path, until, grace, warned, is_behind: false };
+        progress.write();
+        progress
     }
 
     /// Up to when, in milliseconds since 1970; 0 when there never was a round.
@@ -64,10 +65,10 @@ impl Looked {
 
     /// A sign of life. Nothing is returned before the time of the answer, in milliseconds since
     /// 1970.
-    pub(super) fn look(&mut self, at: Instant, now: u64) -> u64 {
-        let seen = self.unseen.seen();
-        if let Some(grace) = self.unseen.look(at, now) {
-            let unseen = Duration::from_millis(now.saturating_sub(seen));
+    pub(super) fn note_alive(&mut self, at: Instant, now: u64) -> u64 {
+        let alive = self.grace.alive();
+        if let Some(grace) = self.grace.note_alive(at, now) {
+            let unseen = Duration::from_millis(now.saturating_sub(alive));
             info!(
                 ?unseen,
                 ?grace,
@@ -77,16 +78,16 @@ impl Looked {
         let file = File::options().write(true).open(&self.path);
         // In its place: what comes behind it stays.
         self.complain(file.and_then(|mut file| file.write_all(self.times().as_bytes())));
-        self.unseen.returns_from()
+        self.grace.returns_from()
     }
 
     /// Something is due, and could not be told in this round.
-    pub(super) fn falls_behind(&mut self) {
+    pub(super) fn fall_behind(&mut self) {
         self.is_behind = true;
     }
 
-    /// Whether this round has yet to warn of the entry; from now on it has.
-    pub(super) fn chooses(&mut self, key: Key) -> bool {
+    /// Takes the entry for a warning of this round. `false`: the round has warned of it.
+    pub(super) fn choose(&mut self, key: Key) -> bool {
         let full = self.warned.len() >= MOST_WARNED;
         !self.warned.contains(&key) && (full || self.warned.insert(key))
     }
@@ -111,7 +112,7 @@ impl Looked {
     }
 
     fn times(&self) -> String {
-        let (alive, returns_from) = (self.unseen.seen(), self.unseen.returns_from());
+        let (alive, returns_from) = (self.grace.alive(), self.grace.returns_from());
         format!("{:020} {alive:020} {returns_from:020}\n", self.until)
     }
 
@@ -148,26 +149,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("looked");
         let [one, two, three] = [1, 2, 3].map(|id| (MessageId(id << 40), 0));
-        let mut looked = Looked::load(path.clone(), false);
-        assert_eq!(looked.until(), 0);
-        assert!(looked.chooses(one) && looked.chooses(two));
-        assert!(!looked.chooses(one), "met again in the same round, or in one that goes on");
-        looked.warned([one]);
+        let mut progress = Progress::load(path.clone(), false);
+        assert_eq!(progress.until(), 0);
+        assert!(progress.choose(one) && progress.choose(two));
+        assert!(!progress.choose(one), "met again in the same round, or in one that goes on");
+        progress.warned([one]);
 
-        let mut looked = Looked::load(path.clone(), false);
-        assert!(!looked.chooses(one), "the engine was started anew");
-        assert!(looked.chooses(two), "it was chosen, but its sender was not told");
-        looked.warned([two]);
-        looked.round_ended(5_000);
-        assert!(looked.chooses(one), "the next round has warnings of its own");
-        looked.warned([one, three]);
+        let mut progress = Progress::load(path.clone(), false);
+        assert!(!progress.choose(one), "the engine was started anew");
+        assert!(progress.choose(two), "it was chosen, but its sender was not told");
+        progress.warned([two]);
+        progress.round_ended(5_000);
+        assert!(progress.choose(one), "the next round has warnings of its own");
+        progress.warned([one, three]);
 
         let octets = fs::read(&path).unwrap();
         fs::write(&path, &octets[..octets.len() - 4]).unwrap();
-        let mut looked = Looked::load(path, false);
-        assert_eq!(looked.until(), 5_000);
-        assert!(!looked.chooses(one));
-        assert!(looked.chooses(three), "its line was half written");
+        let mut progress = Progress::load(path, false);
+        assert_eq!(progress.until(), 5_000);
+        assert!(!progress.choose(one));
+        assert!(progress.choose(three), "its line was half written");
     }
 
     #[test]
@@ -178,22 +179,26 @@ mod tests {
         let path = dir.path().join("looked");
         // As an older version has it.
         fs::write(&path, format!("{NOON}\n\n{} 0", MessageId(7 << 40))).unwrap();
-        let mut looked = Looked::load(path.clone(), true);
+        let mut progress = Progress::load(path.clone(), true);
         let loaded = Instant::now();
-        let from = looked.look(loaded, NOON + 30 * MINUTE);
+        let from = progress.note_alive(loaded, NOON + 30 * MINUTE);
         assert_eq!(from.abs_diff(NOON + 60 * MINUTE) / MINUTE, 0, "as long as it was away");
-        let from = looked.look(loaded + Duration::from_secs(60), NOON + 31 * MINUTE);
+        let from = progress.note_alive(loaded + Duration::from_secs(60), NOON + 31 * MINUTE);
 
-        let mut looked = Looked::load(path.clone(), true);
-        assert_eq!(looked.until(), NOON, "no round has ended");
-        assert!(!looked.chooses((MessageId(7 << 40), 0)), "who was warned is still known");
-        assert_eq!(looked.look(Instant::now(), NOON + 32 * MINUTE), from, "no longer by this");
+        let mut progress = Progress::load(path.clone(), true);
+        assert_eq!(progress.until(), NOON, "no round has ended");
+        assert!(!progress.choose((MessageId(7 << 40), 0)), "who was warned is still known");
+        assert_eq!(
+            progress.note_alive(Instant::now(), NOON + 32 * MINUTE),
+            from,
+            "no longer by this"
+        );
 
         for (has_mail, grace) in [(false, 0), (true, 60 * MINUTE)] {
             fs::remove_file(&path).unwrap();
             let now = now_ms();
-            let mut looked = Looked::load(path.clone(), has_mail);
-            let from = looked.look(Instant::now(), now_ms());
+            let mut progress = Progress::load(path.clone(), has_mail);
+            let from = progress.note_alive(Instant::now(), now_ms());
             assert!(from.saturating_sub(now) / MINUTE == grace / MINUTE, "{from} {now}");
         }
     }

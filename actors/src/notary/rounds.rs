@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 use super::{
     Parts,
     grace::{GRACE, after},
-    progress::Looked,
+    progress::Progress,
     timetable::{self, Due},
 };
 use crate::{
@@ -45,19 +45,19 @@ use crate::{
 /// Rounds for ever: the notary ends them with itself. What is due goes to `news`.
 pub(super) async fn walk(
     parts: Parts,
-    looked: Rc<RefCell<Looked>>,
+    progress: Rc<RefCell<Progress>>,
     queue: Mailbox<Queue>,
     news: Outlet<News>,
 ) {
     let room = Arc::new(Semaphore::new(UNDER_WAY));
     loop {
         let (began, now) = (Instant::now(), now_ms());
-        let returns_from = looked.borrow_mut().look(began, now);
+        let returns_from = progress.borrow_mut().note_alive(began, now);
         let mut round = Round {
             parts: &parts,
             queue: &queue,
-            looked: &looked,
-            since: looked.borrow().until(),
+            progress: &progress,
+            since: progress.borrow().until(),
             now,
             returns_from,
             next: None,
@@ -70,7 +70,7 @@ pub(super) async fn walk(
             Ok(()) => {
                 // What was due is told, or has been given up: only then it is dealt with.
                 drop(room.acquire_many(UNDER_WAY as u32).await);
-                if looked.borrow_mut().round_ended(now) {
+                if progress.borrow_mut().round_ended(now) {
                     round.next = Some(now);
                 }
                 round.pause(took)
@@ -84,7 +84,7 @@ pub(super) async fn walk(
     }
 }
 
-/// By the clock on the wall, too: that of the engine stands still while the machine sleeps.
+/// By the wall clock, too: the monotonic clock stands still while the machine sleeps.
 async fn sleep(wait: Duration) {
     let (began, until) = (Instant::now(), after(now_ms(), wait));
     while now_ms() < until
@@ -97,8 +97,8 @@ async fn sleep(wait: Duration) {
 struct Round<'a> {
     parts: &'a Parts,
     queue: &'a Mailbox<Queue>,
-    looked: &'a RefCell<Looked>,
-    /// Up to when the rounds before have looked.
+    progress: &'a RefCell<Progress>,
+    /// Up to when the rounds before have progress.
     since: u64,
     now: u64,
     /// Before this nothing is returned.
@@ -156,7 +156,7 @@ impl Round<'_> {
                 Some(Due::Return) if self.has_just_become_due(&entry) => next = Some(self.now),
                 Some(Due::Return) => returns.push(entry),
                 Some(Due::Warning { until })
-                    if self.looked.borrow_mut().chooses((entry.id, entry.entry)) =>
+                    if self.progress.borrow_mut().choose((entry.id, entry.entry)) =>
                 {
                     warnings.push((entry, until));
                 }
@@ -177,7 +177,7 @@ impl Round<'_> {
             let reserved = self.queue.ask(reserve).await.unwrap_or_default();
             if reserved.len() < wanted {
                 // Those that a job has just now are for the next round, which is soon.
-                self.looked.borrow_mut().falls_behind();
+                self.progress.borrow_mut().fall_behind();
             }
             for entry in reserved {
                 let then = Some(EntryState::Done);

@@ -1,8 +1,8 @@
 //! When a message that waits is worth a word to its sender. Pure.
 //!
 //! The channel's notices ([`crate::channel_table::notices`]) are ages: at each but the last the
-//! sender is warned, at the last the message is returned. What was said already is not written down anywhere: the notary notes up
-//! to when it has looked, and an age that was reached before that has been dealt with.
+//! sender is warned, at the last the message is returned. No notice is written down: the notary
+//! notes up to when it has dealt with everything, and an age that was reached before needs nothing.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ pub enum Due {
     Return,
 }
 
-/// What is due at `now` for a message that came in at `received`, if the notary has looked up to
-/// `looked`. Of several warnings that were missed only one is sent.
-pub fn due(ages: &[Duration], received: u64, looked: u64, now: u64) -> Option<Due> {
+/// What is due at `now` for a message that came in at `received`, if the notary has dealt with
+/// everything up to `since`. Of several warnings that were missed only one is sent.
+pub fn due(ages: &[Duration], received: u64, since: u64, now: u64) -> Option<Due> {
     let (last, warnings) = ages.split_last()?;
     let until = after(received, *last);
     if until <= now {
         return Some(Due::Return);
     }
-    let reached = |age: &&Duration| (looked + 1..=now).contains(&after(received, **age));
+    let reached = |age: &&Duration| (since + 1..=now).contains(&after(received, **age));
     warnings.iter().any(|age| reached(&age)).then_some(Due::Warning { until })
 }
 
@@ -55,7 +55,7 @@ mod tests {
     fn each_age_is_dealt_with_once_and_the_last_returns_the_message() {
         let ages = [1, 2, 4].map(|hours| Duration::from_millis(hours * HOUR));
         let warning = Some(Due::Warning { until: 4 * HOUR });
-        // looked up to, now, what is due
+        // dealt with up to, now, what is due
         let rows = [
             (0, HOUR - 1, None),
             (0, HOUR, warning),
@@ -67,8 +67,8 @@ mod tests {
             (2 * HOUR, 4 * HOUR, Some(Due::Return)),
             (9 * HOUR, 9 * HOUR, Some(Due::Return)),
         ];
-        for (looked, now, want) in rows {
-            assert_eq!(due(&ages, 0, looked, now), want, "{looked} {now}");
+        for (since, now, want) in rows {
+            assert_eq!(due(&ages, 0, since, now), want, "{since} {now}");
         }
         assert_eq!(next(&ages, 0, HOUR), Some(2 * HOUR));
         assert_eq!(next(&ages, 0, 4 * HOUR), None);

@@ -87,7 +87,7 @@ fn live(channel: &Channel, priority: Priority, number: u64) -> Vec<Happened> {
     let mut tracker = Tracker::new(100);
     tracker.offer(&destination, entry);
     let ages = notices(channel, priority);
-    let (mut now, mut looked) = (began, began);
+    let (mut now, mut since) = (began, began);
     let mut happened = Vec::new();
     loop {
         tracker.wake(now);
@@ -97,7 +97,7 @@ fn live(channel: &Channel, priority: Priority, number: u64) -> Vec<Happened> {
             let after = After::of(channel, &entry, &[later], now);
             tracker.defer(entry.now(after.state).expect("it waits"), false);
         }
-        match timetable::due(ages, id.received_ms(), looked, now) {
+        match timetable::due(ages, id.received_ms(), since, now) {
             Some(Due::Warning { .. }) => happened.push(Happened::Warning(now - began)),
             Some(Due::Return) => {
                 happened.push(Happened::Return(now - began));
@@ -105,7 +105,7 @@ fn live(channel: &Channel, priority: Priority, number: u64) -> Vec<Happened> {
             }
             None => {}
         }
-        looked = now;
+        since = now;
         let (_, waiting) = tracker.state_of(id, 0).expect("it is in the queue");
         let EntryState::Waiting { due, .. } = waiting.waiting() else { return happened };
         let notice = timetable::next(ages, id.received_ms(), now);

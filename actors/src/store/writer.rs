@@ -199,7 +199,7 @@ impl Writer {
                 readiness.raise(Cause::Journal, &path, &*why);
                 error!("{why}");
             }
-            Happening::Mended { after } => {
+            Happening::Repaired { after } => {
                 readiness.clear(Cause::Journal, &path);
                 let seconds = after.as_secs_f64();
                 info!(path, seconds, "the store has begun another journal: deliveries go on");

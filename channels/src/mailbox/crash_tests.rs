@@ -28,7 +28,7 @@ use crate::{
 fn the_world_may_stop_at_every_write_of_the_store() {
     let stop_everywhere = |seed| {
         let whole = MemoryDisk::new();
-        let Promised { mended, refused, .. } = run(&whole, seed);
+        let Promised { repaired, refused, .. } = run(&whole, seed);
         let mut crashes = 0;
         for operation in 0..whole.operations() {
             let disk = MemoryDisk::new();
@@ -44,7 +44,7 @@ fn the_world_may_stop_at_every_write_of_the_store() {
             promised.check(&disk.after_kill(), &scene);
             crashes += 1;
         }
-        (crashes, mended, refused)
+        (crashes, repaired, refused)
     };
     let runs: Vec<(u64, u32, u32)> = thread::scope(|scope| {
         let runs: Vec<_> =
@@ -52,13 +52,13 @@ fn the_world_may_stop_at_every_write_of_the_store() {
         runs.into_iter().map(|run| run.join().expect("every promise was kept")).collect()
     });
     let crashes: u64 = runs.iter().map(|run| run.0).sum();
-    let mended: u32 = runs.iter().map(|run| run.1).sum();
+    let repaired: u32 = runs.iter().map(|run| run.1).sum();
     let refused: u32 = runs.iter().map(|run| run.2).sum();
     println!(
-        "{crashes} crash points, {mended} journals begun after a failed sync, {refused} refusals"
+        "{crashes} crash points, {repaired} journals begun after a failed sync, {refused} refusals"
     );
     assert!(refused > 50, "only {refused} refusals: the test has lost its teeth");
-    assert!(mended > 5, "only {mended} journals begun: the test has lost its teeth");
+    assert!(repaired > 5, "only {repaired} journals begun: the test has lost its teeth");
     assert!(crashes > 5_000, "only {crashes} crashes: the test has lost its teeth");
 }
 
@@ -100,7 +100,7 @@ struct Promised {
     messages: BTreeMap<(String, Vec<u8>), Message>,
     disk: MemoryDisk,
     sent: u64,
-    mended: u32,
+    repaired: u32,
     refused: u32,
 }
 
@@ -200,7 +200,7 @@ impl Engine {
     fn step(&mut self, promised: &mut Promised) {
         let before = self.partition.journal.is_well();
         if self.checkpoints.step().is_ok() {
-            promised.mended += u32::from(!before);
+            promised.repaired += u32::from(!before);
             for message in promised.messages.values_mut() {
                 message.gone |= message.removed;
                 if message.refused == Refusal::Doubtful {

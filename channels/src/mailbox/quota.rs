@@ -356,7 +356,7 @@ const ASIDE: &str = "maildirsize.aside";
 const SET_ASIDE: &str = "the quota file was set aside as maildirsize.aside and another one begun";
 const UNUSABLE: &str = "the quota file cannot be used: the mailbox is counted anew each time";
 const UNCOUNTED: &str = "a mailbox cannot be counted: its mail is taken whatever its quota";
-/// Octets beyond which the file is made anew; from the specification of Maildir++.
+/// Octets beyond which the file is rewritten; from the specification of Maildir++.
 const MAX_FILE: usize = 5_120;
 /// For so long nobody counts again; from the same place.
 const RECENT: Duration = Duration::from_secs(15 * 60);

@@ -9,8 +9,8 @@
 //! [console](crate::console) makes these of them. Only closed sets that are labels of metrics, too
 //! (states, events, reasons), are the actors' own words here.
 
-mod action;
 mod filter;
+mod order_kind;
 mod orders;
 mod pattern;
 mod queue;
@@ -22,8 +22,8 @@ use relais_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use action::OrderAction;
 pub use filter::QueueFilter;
+pub use order_kind::OrderKind;
 pub use orders::{
     HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderProgress, QueueOrder,
     RecipientReply, Rerouted, SetLimit, Untold, Why,

@@ -5,15 +5,16 @@ use std::{collections::BTreeSet, fmt};
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{OrderAction, QueueFilter, QueuedEntry};
+use super::{OrderKind, QueueFilter, QueuedEntry};
 
-/// An order: one action, and the entries it is for: those of `ids`, or those that `filter` lets
+/// An order, and the entries it is for: those of `ids`, or those that `filter` lets
 /// through.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueueOrder {
     /// What.
-    pub action: OrderAction,
+    #[serde(rename = "action")]
+    pub kind: OrderKind,
     /// With these messages; with those of the filter when empty. At most 1,000.
     #[serde(default)]
     pub ids: Vec<String>,

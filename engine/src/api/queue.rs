@@ -3,7 +3,7 @@
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::OrderAction;
+use super::OrderKind;
 
 /// One line of `relais queue list --json`: the recipients of a message that leave together.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -33,7 +33,7 @@ pub struct QueuedEntry {
     /// What an operator ordered while a job had it in hand: done as soon as it is given back, if
     /// it is then still there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ordered: Option<OrderAction>,
+    pub ordered: Option<OrderKind>,
     /// All of its recipients, those that are done included.
     pub recipients: Vec<QueuedRecipient>,
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
-    api::{HistoryLine, OrderAction, QueueSummary, QueuedEntry, QueuedMessage, Status, Why},
+    api::{HistoryLine, OrderKind, QueueSummary, QueuedEntry, QueuedMessage, Status, Why},
     show::{self, ContentView, Listing, Look},
     state::lock,
 };
@@ -51,12 +51,12 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
             let path = message_path(&id, "/history")?;
             answer::<Vec<HistoryLine>>(source, &path, json, show::history, out)
         }
-        Queue::Hold(order) => orders::carry_out(source, OrderAction::Hold, order, out),
-        Queue::Release(order) => orders::carry_out(source, OrderAction::Release, order, out),
-        Queue::Retry(order) => orders::carry_out(source, OrderAction::Retry, order, out),
-        Queue::Return(order) => orders::carry_out(source, OrderAction::Return, order, out),
-        Queue::Delete(order) => orders::carry_out(source, OrderAction::Delete, order, out),
-        Queue::Reroute(order) => orders::carry_out(source, OrderAction::Reroute, order, out),
+        Queue::Hold(order) => orders::carry_out(source, OrderKind::Hold, order, out),
+        Queue::Release(order) => orders::carry_out(source, OrderKind::Release, order, out),
+        Queue::Retry(order) => orders::carry_out(source, OrderKind::Retry, order, out),
+        Queue::Return(order) => orders::carry_out(source, OrderKind::Return, order, out),
+        Queue::Delete(order) => orders::carry_out(source, OrderKind::Delete, order, out),
+        Queue::Reroute(order) => orders::carry_out(source, OrderKind::Reroute, order, out),
         Queue::Summary { json } => {
             let path = "/api/v1/queue/summary";
             answer::<QueueSummary>(source, path, json, show::summary, out)

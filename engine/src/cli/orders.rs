@@ -15,7 +15,7 @@ use super::{
 use crate::{
     admin::client::{Client, ClientError, with_query},
     api::{
-        LimitSet, LimitShown, LimitValue, OrderAction, OrderProgress, QueueFilter, QueueOrder,
+        LimitSet, LimitShown, LimitValue, OrderKind, OrderProgress, QueueFilter, QueueOrder,
         SetLimit, Status,
     },
     limits::{self, Saved},
@@ -25,7 +25,7 @@ use crate::{
 /// `relais queue hold|release|retry|return|delete`.
 pub(super) fn carry_out(
     source: &Source,
-    action: OrderAction,
+    kind: OrderKind,
     order: Order,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
@@ -33,16 +33,16 @@ pub(super) fn carry_out(
     let hint = filter.hint();
     let mut filter = filter.asked();
     check_meant(&ids, &filter, all)?;
-    if action == OrderAction::Release && ids.is_empty() {
+    if kind == OrderKind::Release && ids.is_empty() {
         filter.state = filter.state.or(Some(QueueState::Held));
     }
     let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
     let reason = reason.unwrap_or_default();
-    let mut order = QueueOrder { action, ids, filter, dry_run, by, reason, up_to: None };
+    let mut order = QueueOrder { kind, ids, filter, dry_run, by, reason, up_to: None };
     let client = Client::new(&source.data()?);
-    if !yes && !dry_run && asks_first(action, all) {
+    if !yes && !dry_run && asks_first(kind, all) {
         let would = put(&client, &QueueOrder { dry_run: true, ..order.clone() }, as_json)?;
-        if would.reached() > 0 && !is_confirmed(action, &would)? {
+        if would.reached() > 0 && !is_confirmed(kind, &would)? {
             return Err(Refusal::Because("nothing was done".to_owned()));
         }
         // What comes in while the question stands was not asked about.
@@ -53,12 +53,12 @@ pub(super) fn carry_out(
         json(&last, out)?;
     } else {
         let look = Look::of_stdout();
-        if action == OrderAction::Reroute {
+        if kind == OrderKind::Reroute {
             write!(out, "{}", show::rerouted(&last.rerouted, look))?;
         } else if !last.first.is_empty() {
             write!(out, "{}", Listing::new(look).page(&last.first))?;
         }
-        let said = show::order(action, dry_run, &last) + "\n";
+        let said = show::order(kind, dry_run, &last) + "\n";
         write!(out, "{}", look.fit(&said))?;
     }
     let found = last.reached() + last.idle + last.moved;
@@ -68,9 +68,9 @@ pub(super) fn carry_out(
     }
     // All of an empty queue is nothing, and rightly so.
     if found == 0 && !all && order.ids.is_empty() {
-        let what = match action {
-            OrderAction::Hold => " that is not held already",
-            OrderAction::Release => " that is held",
+        let what = match kind {
+            OrderKind::Hold => " that is not held already",
+            OrderKind::Release => " that is held",
             _ => "",
         };
         return Err(Refusal::Because(format!(
@@ -96,15 +96,15 @@ fn check_meant(ids: &[String], filter: &QueueFilter, all: bool) -> Result<(), Re
 }
 
 /// What cannot be taken back, or reaches everything, is asked about where somebody can answer.
-fn asks_first(action: OrderAction, all: bool) -> bool {
-    let is_final = matches!(action, OrderAction::Return | OrderAction::Delete);
+fn asks_first(kind: OrderKind, all: bool) -> bool {
+    let is_final = matches!(kind, OrderKind::Return | OrderKind::Delete);
     (is_final || all) && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Asks on standard error, so that standard output holds the answer alone.
-fn is_confirmed(action: OrderAction, would: &OrderProgress) -> Result<bool, Refusal> {
+fn is_confirmed(kind: OrderKind, would: &OrderProgress) -> Result<bool, Refusal> {
     let mut stderr = io::stderr();
-    let question = format!("{} [y/N]", show::question(action, would));
+    let question = format!("{} [y/N]", show::question(kind, would));
     // The answer is typed behind it.
     write!(stderr, "{} ", Look::of_stderr().fit(&question).trim_end())?;
     stderr.flush()?;
@@ -115,7 +115,7 @@ fn is_confirmed(action: OrderAction, would: &OrderProgress) -> Result<bool, Refu
 
 /// Has the engine carry an order out, and watches it; how far it came.
 fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgress, Refusal> {
-    let QueueOrder { action, dry_run, .. } = *order;
+    let QueueOrder { kind, dry_run, .. } = *order;
     let bar = bar(as_json);
     let mut last = OrderProgress::default();
     let each = |line: &[u8]| {
@@ -137,7 +137,7 @@ fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgre
     bar.finish_and_clear();
     match carried_out {
         Err(Refusal::Because(why)) if last.seen > 0 => {
-            let so_far = show::order(action, dry_run, &last);
+            let so_far = show::order(kind, dry_run, &last);
             Err(Refusal::Because(format!("{why}; so far: {so_far}")))
         }
         carried_out => carried_out.map(|()| last),
@@ -146,7 +146,7 @@ fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgre
 
 /// Beside the bar. What is only counted is not done.
 fn so_far(order: &QueueOrder, last: &OrderProgress) -> String {
-    let what = if order.dry_run { "counted" } else { order.action.done() };
+    let what = if order.dry_run { "counted" } else { order.kind.done() };
     format!("{} {what}", last.reached())
 }
 

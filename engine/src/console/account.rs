@@ -17,13 +17,13 @@ use relais_channels::mail::{Address, Envelope, MessageId};
 use relais_config::{Channel, channel::Program};
 
 use super::{
-    entries::{Described, after, describe, order_of},
+    entries::{Described, after, describe},
     parts::{Parts, gone, trouble},
     untold::is_anybody_told,
 };
 use crate::{
     admin::Answer,
-    api::{HistoryLine, RecipientReply, Why},
+    api::{self, HistoryLine, RecipientReply, Why},
     show::Span,
 };
 
@@ -35,8 +35,8 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let mut accounts = Vec::new();
     for entry in listed {
         let Account { waits_for, limit, since, mut text } = account(parts, &entry, paused).await?;
-        if let Some(action) = entry.ordered.filter(|_| !entry.aside) {
-            let done = order_of(action).would_be();
+        if let Some(ordered) = entry.ordered.filter(|_| !entry.aside) {
+            let done = api::OrderKind::from(ordered).would_be();
             let _ = write!(
                 text,
                 " It is to be {done} as soon as its job gives it back; `relais queue release {id}` \

@@ -10,7 +10,7 @@ use relais_actors::{
     ids::Destination,
     job_controller::ProbedAt,
     metrics::QueueState,
-    queue::{ListEntries, ListedEntry, OrderKind},
+    queue::{ListEntries, ListedEntry},
     spool::{
         Class, Cursor, EntryState, LastReplies, Place, ScannedEntry, Spool, SpoolError,
         open_recipients,
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     admin::Answer,
-    api::{OrderAction, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState},
+    api::{OrderKind, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState},
 };
 
 /// Where a listing goes on: a channel, a class, and the last entry seen there.
@@ -154,7 +154,7 @@ pub(super) async fn describe(
                 _ => None,
             },
             priority: scanned.priority.name().to_owned(),
-            ordered: ordered.map(order_of),
+            ordered: ordered.map(OrderKind::from),
             recipients: recipients(&scanned, &envelope, state, &last),
         };
         entries.push(Described { scanned, envelope, entry });
@@ -200,17 +200,6 @@ fn state_of(
             QueueState::Delayed
         }
         _ => QueueState::Ready,
-    }
-}
-
-/// What was ordered, in the words of orders.
-pub(super) fn order_of(action: OrderKind) -> OrderAction {
-    match action {
-        OrderKind::Hold => OrderAction::Hold,
-        OrderKind::Release => OrderAction::Release,
-        OrderKind::Retry => OrderAction::Retry,
-        OrderKind::Return => OrderAction::Return,
-        OrderKind::Delete => OrderAction::Delete,
     }
 }
 

@@ -72,8 +72,8 @@ fn work(parts: &Parts, described: &ControllerDescription) {
         let meter = parts.metrics.channel(name);
         meter.work.jobs.set(level(jobs.jobs));
         meter.work.job_limit.set(level(jobs.maxjobs));
-        meter.work.threads.set(level(jobs.connections));
-        meter.work.thread_limit.set(level(jobs.thread_limit));
+        meter.work.connections.set(level(jobs.connections));
+        meter.work.connection_limit.set(level(jobs.connection_limit));
         let hosts = suspended.get(&jobs.channel).copied().unwrap_or_default();
         meter.work.hosts_suspended.set(level(hosts));
     }

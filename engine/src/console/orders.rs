@@ -13,7 +13,7 @@ use relais_actors::{
     metrics::QueueState,
     notary::has_nowhere_to_go,
     queue::{
-        CountOrders, ListOrdered, Order, OrderKind, PlaceOrder, Placed, Reading, Reason, Tracked,
+        self, CountOrders, ListOrdered, Order, PlaceOrder, Placed, Reading, Reason, Tracked,
         backoff,
     },
     spool::ScannedEntry,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     admin::{Answer, Trouble},
-    api::{Left, OrderAction, OrderProgress, QueueFilter, QueueOrder},
+    api::{Left, OrderKind, OrderProgress, QueueFilter, QueueOrder},
     state::order_book::Line,
 };
 
@@ -46,7 +46,7 @@ pub struct OrderPosition {
 
 /// What the log is told of an order when it ends, or when whoever ordered it goes away.
 struct Account {
-    action: OrderAction,
+    kind: OrderKind,
     dry_run: bool,
     /// By whom, and why.
     words: String,
@@ -58,9 +58,9 @@ impl Drop for Account {
         if self.dry_run {
             return;
         }
-        let Self { action, words, progress, .. } = self;
+        let Self { kind, words, progress, .. } = self;
         let OrderProgress { done, later, idle, moved, ended, .. } = *progress;
-        let (action, words) = (action.name(), Printable(words));
+        let (action, words) = (kind.name(), Printable(words));
         let said = if ended {
             "an order about the queue was carried out"
         } else {
@@ -94,27 +94,27 @@ pub(super) async fn go_on(
     found.retain(|entry| entry.id <= at.last);
     at.account.progress.seen += found.len() as u64;
     let mut wanted = meant(parts, order, &at, found).await?;
-    if begins && order.action == OrderAction::Release && order.ids.is_empty() {
+    if begins && order.kind == OrderKind::Release && order.ids.is_empty() {
         wanted.extend(to_be_held(parts, &order.filter, at.last, Timestamp::now()).await?);
     }
     let progress = &mut at.account.progress;
     wanted.truncate(left(&order.filter, progress));
-    if order.action == OrderAction::Return {
+    if order.kind == OrderKind::Return {
         leave_unreturnable(&mut wanted, progress);
     }
-    let altered = if order.action == OrderAction::Reroute {
+    let placed = if order.kind == OrderKind::Reroute {
         let rerouting = Rerouting { parts, order, reason: reason_of(order), reading: &reading };
         rerouting.reroute(&wanted, progress).await?
     } else {
-        alter(parts, order, &reading, &wanted).await?
+        place_orders(parts, order, &reading, &wanted).await?
     };
-    if order.action == OrderAction::Retry {
+    if order.kind == OrderKind::Retry {
         progress.stopped.extend(stopped(parts, &wanted).await?);
     }
     if !order.dry_run {
-        write_down(parts, order, &wanted, &altered).await?;
+        write_down(parts, order, &wanted, &placed).await?;
     }
-    count(parts, order, &wanted, &altered, progress).await;
+    count(parts, order, &wanted, &placed, progress).await;
     at.next = next.filter(|_| left(&order.filter, progress) > 0);
     progress.ended = at.next.is_none();
     let so_far = progress.clone();
@@ -133,14 +133,14 @@ async fn meant(
     let with_replies = reply.is_some() || is_shown(order, &at.account.progress);
     let mut wanted = describe(parts, found, *state, with_replies).await?;
     wanted.retain(|described| order.filter.admits(&described.entry, now));
-    if order.action == OrderAction::Hold && order.ids.is_empty() {
+    if order.kind == OrderKind::Hold && order.ids.is_empty() {
         // What was held a page ago is found once more among the held.
         wanted.retain(|described| described.entry.state != QueueState::Held);
     }
-    if order.action == OrderAction::Retry && order.ids.is_empty() {
+    if order.kind == OrderKind::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, at.began));
     }
-    if order.action == OrderAction::Reroute {
+    if order.kind == OrderKind::Reroute {
         // What went on a page ago is found once more where it is now.
         wanted.retain(|found| found.envelope.rerouted.is_none_or(|it| it.at < at.began));
     }
@@ -166,35 +166,35 @@ async fn count(
     parts: &Parts,
     order: &QueueOrder,
     wanted: &[Described],
-    altered: &[Placed],
+    placed: &[Placed],
     progress: &mut OrderProgress,
 ) {
     let mut asked = Asked::new();
-    for (described, altered) in wanted.iter().zip(altered) {
-        match altered {
+    for (described, placed) in wanted.iter().zip(placed) {
+        match placed {
             Placed::Done => progress.done += 1,
             Placed::Later => progress.later += 1,
             Placed::Moved => progress.moved += 1,
             Placed::Idle => {
                 progress.idle += 1;
-                if is_beyond(parts, order.action, &described.entry.channel) {
+                if is_beyond(parts, order.kind, &described.entry.channel) {
                     progress.undelivered += 1;
                 } else {
-                    count_left(order.action, described.entry.state, &mut progress.left);
+                    count_left(order.kind, described.entry.state, &mut progress.left);
                 }
             }
         }
-        if matches!(altered, Placed::Done | Placed::Later) {
+        if matches!(placed, Placed::Done | Placed::Later) {
             progress.recipients += u64::from(described.scanned.state.open().count_ones());
-            if order.action == OrderAction::Return {
+            if order.kind == OrderKind::Return {
                 untold::count(parts, described, &mut asked, &mut progress.untold).await;
             }
             if is_shown(order, progress) {
                 progress.first.push(described.entry.clone());
             }
         }
-        let deleted = order.action == OrderAction::Delete && !order.dry_run;
-        if deleted && *altered == Placed::Done {
+        let deleted = order.kind == OrderKind::Delete && !order.dry_run;
+        if deleted && *placed == Placed::Done {
             log_deleted(parts, described, order);
         }
     }
@@ -213,7 +213,7 @@ fn left(filter: &QueueFilter, progress: &OrderProgress) -> usize {
 }
 
 /// Has it done; with a dry run, nothing.
-async fn alter(
+async fn place_orders(
     parts: &Parts,
     order: &QueueOrder,
     reading: &Reading,
@@ -221,18 +221,18 @@ async fn alter(
 ) -> Answer<Vec<Placed>> {
     if order.dry_run {
         let would_be = |Described { entry, .. }: &Described| {
-            let beyond = is_beyond(parts, order.action, &entry.channel);
-            match (order.action, entry.ordered) {
+            let beyond = is_beyond(parts, order.kind, &entry.channel);
+            match (order.kind, entry.ordered) {
                 _ if beyond => Placed::Idle,
-                (OrderAction::Release, Some(_)) => Placed::Done,
-                (action, _) => would_be(action, entry.state),
+                (OrderKind::Release, Some(_)) => Placed::Done,
+                (kind, _) => would_be(kind, entry.state),
             }
         };
         return Ok(wanted.iter().map(would_be).collect());
     }
     let place = PlaceOrder {
         reading: reading.ticket(),
-        order: Order { kind: kind_of(order.action), reason: reason_of(order) },
+        order: Order { kind: kind_of(order.kind), reason: reason_of(order) },
         entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
     };
     parts.queue.ask(place).await.map_err(gone)
@@ -276,46 +276,45 @@ async fn write_down(
     parts: &Parts,
     order: &QueueOrder,
     wanted: &[Described],
-    altered: &[Placed],
+    placed: &[Placed],
 ) -> Answer<()> {
     let reason = reason_of(order);
-    let is_open = |described: &Described, altered: Placed| {
+    let is_open = |described: &Described, placed: Placed| {
         let scanned = &described.scanned;
-        let lasts = altered == Placed::Later || order.action == OrderAction::Return;
-        let goes = matches!(altered, Placed::Done | Placed::Later);
+        let lasts = placed == Placed::Later || order.kind == OrderKind::Return;
+        let goes = matches!(placed, Placed::Done | Placed::Later);
         goes && (lasts || parts.orders.has(scanned.id, scanned.entry))
     };
-    let open =
-        wanted.iter().zip(altered).filter(|(described, altered)| is_open(described, **altered));
+    let open = wanted.iter().zip(placed).filter(|(described, placed)| is_open(described, **placed));
     let line = |(described, _): (&Described, &Placed)| {
         let key = (described.scanned.id, described.scanned.entry);
-        Line::new(key, order.action, &reason)
+        Line::new(key, order.kind, &reason)
     };
     let lines: Vec<Line> = open.map(line).collect();
     let book = Arc::clone(&parts.orders);
     let noted = tokio::task::spawn_blocking(move || book.note(&lines)).await;
     let noted = noted.unwrap_or_else(|ended| Err(ended.into()));
     noted.map_err(|error| Trouble(format!("what is not done yet is not written down: {error}")))?;
-    if altered.contains(&Placed::Done) {
+    if placed.contains(&Placed::Done) {
         parts.spool.flush().await.map_err(trouble)?;
     }
     Ok(())
 }
 
 /// Whether it cannot be done with anything in this channel.
-fn is_beyond(parts: &Parts, action: OrderAction, channel: &str) -> bool {
+fn is_beyond(parts: &Parts, kind: OrderKind, channel: &str) -> bool {
     match parts.channels.find(channel) {
-        Some(id) => action == OrderAction::Retry && !is_delivered(parts.channels.channel(id)),
-        None => action != OrderAction::Delete,
+        Some(id) => kind == OrderKind::Retry && !is_delivered(parts.channels.channel(id)),
+        None => kind != OrderKind::Delete,
     }
 }
 
 /// What would come of an entry in this state.
-fn would_be(action: OrderAction, state: QueueState) -> Placed {
-    match (action, state) {
-        (OrderAction::Hold | OrderAction::Retry, QueueState::Held)
-        | (OrderAction::Retry, QueueState::Active) => Placed::Idle,
-        (OrderAction::Release, state) if state != QueueState::Held => Placed::Idle,
+fn would_be(kind: OrderKind, state: QueueState) -> Placed {
+    match (kind, state) {
+        (OrderKind::Hold | OrderKind::Retry, QueueState::Held)
+        | (OrderKind::Retry, QueueState::Active) => Placed::Idle,
+        (OrderKind::Release, state) if state != QueueState::Held => Placed::Idle,
         (_, QueueState::Active) => Placed::Later,
         _ => Placed::Done,
     }
@@ -323,11 +322,11 @@ fn would_be(action: OrderAction, state: QueueState) -> Placed {
 
 /// What kept the order from an entry in this state. What keeps it from being routed again has been
 /// counted.
-fn count_left(action: OrderAction, state: QueueState, left: &mut Left) {
-    let count = match (action, state) {
-        (OrderAction::Hold | OrderAction::Retry, QueueState::Held) => &mut left.held,
-        (OrderAction::Retry, QueueState::Active) => &mut left.in_hand,
-        (OrderAction::Release, _) => &mut left.not_held,
+fn count_left(kind: OrderKind, state: QueueState, left: &mut Left) {
+    let count = match (kind, state) {
+        (OrderKind::Hold | OrderKind::Retry, QueueState::Held) => &mut left.held,
+        (OrderKind::Retry, QueueState::Active) => &mut left.in_hand,
+        (OrderKind::Release, _) => &mut left.not_held,
         _ => return,
     };
     *count += 1;
@@ -349,7 +348,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
         last,
         began: now_ms(),
         account: Account {
-            action: order.action,
+            kind: order.kind,
             dry_run: order.dry_run,
             words: reason(order),
             progress: OrderProgress { of, last: last_told, ..OrderProgress::default() },
@@ -406,18 +405,18 @@ fn reason_of(order: &QueueOrder) -> Reason {
 
 fn reason(order: &QueueOrder) -> String {
     let by = if order.by.is_empty() { "an operator" } else { &order.by };
-    let done = format!("{} by {by}", order.action.done());
+    let done = format!("{} by {by}", order.kind.done());
     if order.reason.is_empty() { done } else { format!("{done}: {}", order.reason) }
 }
 
-fn kind_of(action: OrderAction) -> OrderKind {
-    match action {
-        OrderAction::Hold => OrderKind::Hold,
-        OrderAction::Release => OrderKind::Release,
-        OrderAction::Retry => OrderKind::Retry,
-        OrderAction::Return => OrderKind::Return,
+fn kind_of(kind: OrderKind) -> queue::OrderKind {
+    match kind {
+        OrderKind::Hold => queue::OrderKind::Hold,
+        OrderKind::Release => queue::OrderKind::Release,
+        OrderKind::Retry => queue::OrderKind::Retry,
+        OrderKind::Return => queue::OrderKind::Return,
         // Rerouting has a way of its own.
-        OrderAction::Delete | OrderAction::Reroute => OrderKind::Delete,
+        OrderKind::Delete | OrderKind::Reroute => queue::OrderKind::Delete,
     }
 }
 

@@ -48,7 +48,7 @@ impl Rerouting<'_> {
         let parts = self.parts;
         // One page after the other: what is under way stands in one file.
         let _turn = parts.reroutes.lock().await;
-        let mut altered = vec![Placed::Idle; wanted.len()];
+        let mut placed = vec![Placed::Idle; wanted.len()];
         let mut changing = Vec::new();
         for (at, Described { scanned, envelope, entry }) in wanted.iter().enumerate() {
             if entry.state == QueueState::Active {
@@ -66,7 +66,7 @@ impl Rerouting<'_> {
                     if matches!(scanned.state, EntryState::Held { .. }) {
                         plan.held = Some(hold_reason(parts, scanned).await);
                     }
-                    altered[at] = Placed::Done;
+                    placed[at] = Placed::Done;
                     changing.push((at, plan));
                 }
             }
@@ -74,20 +74,20 @@ impl Rerouting<'_> {
         let is_held = |at: usize| wanted[at].entry.state == QueueState::Held;
         if self.order.dry_run || changing.is_empty() {
             progress.still_held += changing.iter().filter(|(at, _)| is_held(*at)).count() as u64;
-            return Ok(altered);
+            return Ok(placed);
         }
         let intents = Intents::new(&parts.data);
         let all = changing.iter().map(|(at, _)| &wanted[*at].scanned);
         intents.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
         for (at, plan) in changing {
-            altered[at] = self.carry_out(&wanted[at], plan).await?;
-            progress.still_held += u64::from(altered[at] == Placed::Done && is_held(at));
+            placed[at] = self.carry_out(&wanted[at], plan).await?;
+            progress.still_held += u64::from(placed[at] == Placed::Done && is_held(at));
         }
         // The queue has written down what became of all of them.
         parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
         parts.spool.flush().await.map_err(trouble)?;
         intents.forget().map_err(|error| Trouble(error.to_string()))?;
-        Ok(altered)
+        Ok(placed)
     }
 
     /// The new entries are safe before the old one is done.
@@ -138,8 +138,8 @@ impl Rerouting<'_> {
             order: Order { kind: OrderKind::Delete, reason: self.reason.clone() },
             entries: vec![old.clone()],
         };
-        let altered = parts.queue.ask(place).await.map_err(gone)?;
-        Ok(altered.into_iter().next().unwrap_or(Placed::Moved))
+        let placed = parts.queue.ask(place).await.map_err(gone)?;
+        Ok(placed.into_iter().next().unwrap_or(Placed::Moved))
     }
 }
 

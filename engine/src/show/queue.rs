@@ -6,7 +6,7 @@ use relais_actors::{events::Printable, metrics::QueueState, timestamp::Timestamp
 
 use super::{Colour, Look, Relative, Size, Span, Table};
 use crate::api::{
-    HistoryLine, Left, OrderAction, OrderProgress, QueueSummary, QueuedEntry, QueuedMessage,
+    HistoryLine, Left, OrderKind, OrderProgress, QueueSummary, QueuedEntry, QueuedMessage,
     RecipientReply, Rerouted, Untold, Why,
 };
 
@@ -202,7 +202,7 @@ pub fn summary(summary: &QueueSummary, look: Look) -> String {
 }
 
 /// What came of an order, in a sentence.
-pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> String {
+pub fn order(kind: OrderKind, dry_run: bool, progress: &OrderProgress) -> String {
     let OrderProgress { done, later, idle, undelivered, moved, first, .. } = progress;
     let nobody = progress.untold.nobody();
     let is_untold = nobody > 0 && nobody == progress.recipients;
@@ -211,8 +211,8 @@ pub fn order(action: OrderAction, dry_run: bool, progress: &OrderProgress) -> St
         // Nothing returns to anybody.
         (true, true) => format!("{entries} would be removed"),
         (true, false) => format!("{entries} removed"),
-        (false, true) => format!("{entries} would be {}", action.would_be()),
-        (false, false) => format!("{entries} {}", action.done()),
+        (false, true) => format!("{entries} would be {}", kind.would_be()),
+        (false, false) => format!("{entries} {}", kind.done()),
     };
     text += &untold(progress);
     for (count, what) in [
@@ -295,15 +295,15 @@ pub fn rerouted(rerouted: &[Rerouted], look: Look) -> String {
 }
 
 /// What is asked before an order is carried out.
-pub fn question(action: OrderAction, would: &OrderProgress) -> String {
-    let then = match action {
-        OrderAction::Delete => ", without a word to anybody",
-        OrderAction::Return => " to the senders, with a notice",
-        OrderAction::Hold | OrderAction::Release | OrderAction::Retry | OrderAction::Reroute => "",
+pub fn question(kind: OrderKind, would: &OrderProgress) -> String {
+    let then = match kind {
+        OrderKind::Delete => ", without a word to anybody",
+        OrderKind::Return => " to the senders, with a notice",
+        OrderKind::Hold | OrderKind::Release | OrderKind::Retry | OrderKind::Reroute => "",
     };
     let entries = counted(would.reached(), "entry", "entries");
     let recipients = counted(would.recipients, "recipient", "recipients");
-    format!("{} {entries} with {recipients}{then}{}?", action.name(), untold(would))
+    format!("{} {entries} with {recipients}{then}{}?", kind.name(), untold(would))
 }
 
 fn counted(count: u64, one: &str, many: &str) -> String {
@@ -395,15 +395,15 @@ mod tests {
         let rest = "; 1 in the hands of a job, as soon as back; 3 left as they are; 3 of those left \
                     are in channels that no job delivers or that the configuration has lost";
         let rows = [
-            (OrderAction::Retry, true, "2 entries would be tried now"),
-            (OrderAction::Hold, true, "2 entries would be held"),
-            (OrderAction::Retry, false, "2 entries to be tried now"),
+            (OrderKind::Retry, true, "2 entries would be tried now"),
+            (OrderKind::Hold, true, "2 entries would be held"),
+            (OrderKind::Retry, false, "2 entries to be tried now"),
         ];
-        for (action, dry_run, want) in rows {
+        for (kind, dry_run, want) in rows {
             let done = OrderProgress { done: 2, ..OrderProgress::default() };
-            assert_eq!(order(action, dry_run, &done), want);
+            assert_eq!(order(kind, dry_run, &done), want);
             let some = OrderProgress { done: 2, ..left.clone() };
-            assert_eq!(order(action, dry_run, &some), format!("{want}{rest}"));
+            assert_eq!(order(kind, dry_run, &some), format!("{want}{rest}"));
         }
     }
 }

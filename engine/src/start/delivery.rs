@@ -98,7 +98,7 @@ fn notary_parts(
         router: router.clone(),
         ids: ids.clone(),
         metrics: metrics.clone(),
-        looked: config.data.join("spool").join("looked"),
+        progress: config.data.join("spool").join("looked"),
     })
 }
 

@@ -19,7 +19,7 @@ use relais_actors::{
     actor::Mailbox,
     events::EntryDeleted,
     metrics::Metrics,
-    queue::{Order, OrderKind, PlaceOrder, Queue, Reading, Reason},
+    queue::{self, Order, PlaceOrder, Queue, Reading, Reason},
     spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
     timestamp::now_ms,
 };
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::{durable, rerouting::left_of};
-use crate::api::OrderAction;
+use crate::api::OrderKind;
 
 /// Of one engine.
 #[derive(Debug)]
@@ -58,7 +58,8 @@ pub struct UnderWay<'a>(&'a OrderBook);
 pub struct Line {
     id: String,
     entry: u16,
-    action: OrderAction,
+    #[serde(rename = "action")]
+    kind: OrderKind,
     words: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
@@ -70,9 +71,9 @@ pub struct Unfinished(Vec<(Key, Reason)>);
 
 impl Line {
     /// What is to become of this entry.
-    pub fn new((id, entry): Key, action: OrderAction, reason: &Reason) -> Self {
+    pub fn new((id, entry): Key, kind: OrderKind, reason: &Reason) -> Self {
         let (words, text) = (reason.words.to_string(), reason.text.as_deref().map(str::to_owned));
-        Self { id: id.to_string(), entry, action, words, text }
+        Self { id: id.to_string(), entry, kind, words, text }
     }
 
     fn reason(&self) -> Reason {
@@ -154,20 +155,20 @@ impl OrderBook {
             let Some(line) = lines.get(&key) else { continue };
             let held =
                 EntryState::Held { open: found.state.open(), attempts: found.state.attempts() };
-            let now = match (line.action, found.state) {
-                (OrderAction::Delete, state) => left_of(state, u64::MAX),
-                (OrderAction::Hold | OrderAction::Return, EntryState::Waiting { .. }) => held,
-                (OrderAction::Return, state @ EntryState::Held { .. }) => state,
+            let now = match (line.kind, found.state) {
+                (OrderKind::Delete, state) => left_of(state, u64::MAX),
+                (OrderKind::Hold | OrderKind::Return, EntryState::Waiting { .. }) => held,
+                (OrderKind::Return, state @ EntryState::Held { .. }) => state,
                 _ => continue,
             };
-            if line.action == OrderAction::Delete {
+            if line.kind == OrderKind::Delete {
                 log_deleted(spool, metrics, &found, &line.words).await;
             }
             if now != found.state {
                 let reason = format!("{}, as the engine started", line.words);
                 spool.amend(Change::of(&found, now, now_ms(), Some(reason.into())));
             }
-            if line.action == OrderAction::Return {
+            if line.kind == OrderKind::Return {
                 unfinished.push((key, line.reason()));
             }
             carried_out += 1;
@@ -230,7 +231,7 @@ async fn go_on(
         found.into_iter().map(|found| ((found.id, found.entry), found)).collect();
     for (key, reason) in lines {
         let entries = found.remove(key).into_iter().collect();
-        let order = Order { kind: OrderKind::Return, reason: reason.clone() };
+        let order = Order { kind: queue::OrderKind::Return, reason: reason.clone() };
         let place = PlaceOrder { reading: reading.ticket(), order, entries };
         queue.ask(place).await.map_err(|_| SpoolError::Closed)?;
     }

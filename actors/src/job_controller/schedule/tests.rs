@@ -102,7 +102,7 @@ fn down() -> Reply {
 }
 
 #[tokio::test]
-async fn a_channel_that_nobody_delivers_gets_no_thread() {
+async fn a_channel_that_nobody_delivers_gets_no_connection() {
     for program in [Program::Smtp, Program::Pipe, Program::Local] {
         let mut engine = Engine::of(vec![Channel { program, ..channel("c", 5, 5) }], 5);
         assert_eq!(engine.wanted(&to(0, "a"), 3), Vec::<String>::new());
@@ -306,7 +306,7 @@ async fn a_full_pool_serves_its_line_in_turn() {
 }
 
 #[tokio::test]
-async fn a_dead_host_is_left_alone_and_then_probed_by_one_thread() {
+async fn a_dead_host_is_left_alone_and_then_probed_by_one_connection() {
     let mut engine = Engine::of(vec![channel("a", 1, 10)], 10);
     let (dead, alive) = (to(0, "dead"), to(0, "alive"));
     assert_eq!(engine.wanted_widely(&dead, 100), 9);

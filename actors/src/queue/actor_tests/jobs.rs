@@ -139,7 +139,7 @@ async fn serve(
     presence: &Presence,
     mut ended: watch::Receiver<bool>,
 ) {
-    let _thread = Counted::one(&script.connections);
+    let _connection = Counted::one(&script.connections);
     let (connection, destination) = (presence.connection, presence.destination.clone());
     let mut settled = None;
     loop {

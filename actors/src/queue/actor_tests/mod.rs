@@ -108,7 +108,7 @@ impl House {
             router: router(&config, &ground),
             ids: ids.clone(),
             metrics: metrics.clone(),
-            looked: dir.path().join("looked"),
+            progress: dir.path().join("looked"),
         };
         let notary = Notary::new(parts, queue.clone());
         let script = Rc::<Script>::default();

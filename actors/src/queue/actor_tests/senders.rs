@@ -145,7 +145,7 @@ async fn a_message_whose_content_is_lost_is_returned_without_it() {
     assert_eq!(house.log.count("a notice to the sender"), 1);
 }
 
-/// A house on a disk that takes state changes and no more messages, with good news to tell of a
+/// A house on a disk that takes state changes and no more messages, with a success notice to send of a
 /// message, and another one that waits.
 async fn full_house() -> (House, MemoryDisk, MessageId, MessageId) {
     let disk = MemoryDisk::new();
@@ -196,7 +196,7 @@ async fn what_is_returned_while_its_sender_cannot_be_told_is_held_and_returned_w
 }
 
 #[actix::test]
-async fn good_news_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_stop() {
+async fn a_success_notice_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_stop() {
     let (house, _disk, id, _) = full_house().await;
     let drained = timeout(Duration::from_secs(10), house.queue.ask(DrainQueue)).await;
     drained.expect("the drain ends").unwrap();
@@ -206,7 +206,7 @@ async fn good_news_that_a_full_disk_does_not_take_stays_on_it_and_holds_up_no_st
 }
 
 #[actix::test]
-async fn good_news_that_a_full_disk_did_not_take_is_told_when_there_is_room() {
+async fn a_success_notice_that_a_full_disk_did_not_take_is_told_when_there_is_room() {
     let (house, disk, id, _) = full_house().await;
     disk.set_capacity(None);
     house.queue.tell(LookForOwed);
@@ -277,8 +277,8 @@ async fn who_returns_a_whole_queue_goes_on_only_as_senders_are_told() {
         let (kind, reason) = (OrderKind::Return, "as the test wants it".into());
         let order = Order { kind, reason };
         let place = PlaceOrder { reading: reading.ticket(), order, entries };
-        let altered = house.queue.ask(place).await.unwrap();
-        assert!(altered.iter().all(|altered| *altered == Placed::Done));
+        let placed = house.queue.ask(place).await.unwrap();
+        assert!(placed.iter().all(|placed| *placed == Placed::Done));
         let under_way = ordered - house.log.count("action=R|");
         assert!(under_way < 2_000, "{under_way} of {ordered}");
     }

@@ -37,7 +37,7 @@ pub enum Happening {
     /// It cannot be written, or the mailboxes cannot be synced. Told once for each trouble.
     Failed(io::Error),
     /// Another one was begun; deliveries go on.
-    Mended {
+    Repaired {
         /// How long that took.
         after: Duration,
     },
@@ -48,7 +48,7 @@ enum Due {
     /// A checkpoint, up to here.
     Checkpoint(u64),
     /// To begin another journal.
-    Mending,
+    Repair,
     /// Nothing any more.
     End,
 }
@@ -67,7 +67,7 @@ impl Checkpoints {
                         self.shared.fail(&mut self.shared.lock(), error);
                     }
                 }
-                Due::Mending => {
+                Due::Repair => {
                     if since.is_none() {
                         since = Some(Instant::now());
                         if let Some(error) = self.shared.lock().health.error() {
@@ -79,7 +79,7 @@ impl Checkpoints {
                         Ok(()) => {
                             let after = since.take().unwrap_or_else(Instant::now).elapsed();
                             attempts = 0;
-                            tell(Happening::Mended { after });
+                            tell(Happening::Repaired { after });
                         }
                         // The first attempt may only be told what failed before.
                         Err(_) if attempts == 1 => {}
@@ -118,7 +118,7 @@ impl Checkpoints {
                 // Deliveries under way have to be in their places first.
                 let quiet = state.placed == state.head;
                 if quiet && (now >= retry || state.closed) {
-                    return Due::Mending;
+                    return Due::Repair;
                 }
                 if quiet { retry - now } else { IDLE }
             };

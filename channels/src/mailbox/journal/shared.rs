@@ -42,7 +42,7 @@ pub(super) struct JournalState {
 pub(super) enum Health {
     Well,
     /// A write or a sync failed a moment ago: deliveries wait for another journal.
-    Mending(io::Error),
+    Repairing(io::Error),
     /// That did not help, and is tried again: deliveries are refused.
     Failing(io::Error),
 }
@@ -90,7 +90,7 @@ impl Shared {
     /// A write or a sync failed: another journal has to be begun.
     pub(super) fn fail(&self, state: &mut JournalState, error: io::Error) {
         if state.health.is_well() {
-            state.health = Health::Mending(error);
+            state.health = Health::Repairing(error);
         }
         self.changed.notify_all();
     }
@@ -134,7 +134,7 @@ impl Health {
     pub(super) fn error(&self) -> Option<io::Error> {
         match self {
             Self::Well => None,
-            Self::Mending(error) | Self::Failing(error) => Some(again(error)),
+            Self::Repairing(error) | Self::Failing(error) => Some(again(error)),
         }
     }
 }

@@ -232,8 +232,8 @@ fn a_sync_that_fails_is_told_once_and_another_journal_begun() {
     }
     comes_to(4);
     let told = told.lock().expect("no panic").clone();
-    assert!(told[0].starts_with("Failed") && told[1].starts_with("Mended"), "{told:?}");
-    assert!(told[2].starts_with("Failed") && told[3].starts_with("Mended"), "{told:?}");
+    assert!(told[0].starts_with("Failed") && told[1].starts_with("Repaired"), "{told:?}");
+    assert!(told[2].starts_with("Failed") && told[3].starts_with("Repaired"), "{told:?}");
     drop(journal);
     thread.join().expect("no panic");
 }

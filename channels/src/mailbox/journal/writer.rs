@@ -102,8 +102,8 @@ impl Journal {
                     state.urgent = true;
                     self.shared.changed.notify_all();
                 }
-                Health::Mending(_) if Instant::now() < patience => {}
-                Health::Mending(error) | Health::Failing(error) => return Err(again(error)),
+                Health::Repairing(_) if Instant::now() < patience => {}
+                Health::Repairing(error) | Health::Failing(error) => return Err(again(error)),
             }
             state = self.shared.wait(state, self.patience);
         }

@@ -1,11 +1,12 @@
 //! What operators may have done with entries of the queue.
 
+use relais_actors::queue;
 use serde::{Deserialize, Serialize};
 
 /// What is to be done with entries of the queue.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OrderAction {
+pub enum OrderKind {
     /// Keep them until they are released.
     Hold,
     /// Deliver what was held, before all else.
@@ -20,7 +21,7 @@ pub enum OrderAction {
     Reroute,
 }
 
-impl OrderAction {
+impl OrderKind {
     /// In lower case.
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,6 +48,18 @@ impl OrderAction {
             Self::Return => "returned",
             Self::Delete => "deleted",
             Self::Reroute => "routed again",
+        }
+    }
+}
+
+impl From<queue::OrderKind> for OrderKind {
+    fn from(kind: queue::OrderKind) -> Self {
+        match kind {
+            queue::OrderKind::Hold => Self::Hold,
+            queue::OrderKind::Release => Self::Release,
+            queue::OrderKind::Retry => Self::Retry,
+            queue::OrderKind::Return => Self::Return,
+            queue::OrderKind::Delete => Self::Delete,
         }
     }
 }
