@@ -32,20 +32,20 @@ use tokio::sync::oneshot;
 
 use crate::{
     Change, EntryState, Place, SpoolError, Stored,
-    base::Base,
-    compact::compaction::{Compactor, Copied},
+    compact::copy::{Compactor, Copied},
     compact::forwarding::Forwarding,
     disk::Disk,
+    environment::Base,
     format::message::Encoded,
     format::segment::Numbers,
-    index::feed::Feed,
-    index::ledger::{Event, Ledger, SegmentLife},
+    ledger::feed::Feed,
+    ledger::{Event, Ledger, SegmentLife},
     memory_disk::{Dice, Fate, MemoryDisk},
     read::reader::Reader,
-    recovery::recover::{Findings, RecoverError, recover},
+    recovery::replay::{Findings, RecoverError, recover},
+    write::blob::Draft,
     write::committer::Committer,
     write::journal::Journal,
-    write::large::Draft,
 };
 
 #[test]

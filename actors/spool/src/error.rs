@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use crate::{Place, recovery::recover::RecoverError};
+use crate::{Place, recovery::replay::RecoverError};
 
 /// Why the spool did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -12,10 +12,10 @@ use tokio::time::sleep;
 
 use crate::{
     Class, Spool, SpoolError, SpoolEvents,
-    base::Base,
+    environment::Base,
     format::segment::{HEAD, Layout, SegmentHead},
-    index::feed::Feed,
-    index::ledger::{Event, Ledger},
+    ledger::feed::Feed,
+    ledger::{Event, Ledger},
     memory_disk::{Fate, MemoryDisk},
     read::reader::Reader,
     tests::{append, done, later, settings},

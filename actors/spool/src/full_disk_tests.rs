@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Class, Disk, Spool, SpoolError, Stored,
-    base::{Base, RESERVE},
+    environment::{Base, RESERVE},
     index::Question,
     memory_disk::MemoryDisk,
     tests::{append, done, eventually, settings},

@@ -63,22 +63,18 @@
 //! tables, their feed and the ledger of what is stored; `compact` copies survivors; `read` finds and
 //! reads; `recovery` is what a start does before anything is taken.
 
-mod base;
-mod block;
-mod broken;
-mod change;
+mod alarm;
+mod check;
 mod compact;
-mod continued;
+mod cooldown;
+mod environment;
 mod error;
 mod format;
 mod index;
-mod inspect;
-mod opening;
+mod ledger;
+mod open;
 mod read;
 mod recovery;
-mod sums;
-mod trouble;
-mod unfit;
 mod write;
 
 #[cfg(test)]
@@ -89,8 +85,6 @@ mod failing_disk_tests;
 mod full_disk_tests;
 #[cfg(test)]
 mod scale_tests;
-#[cfg(test)]
-mod store_tests;
 #[cfg(test)]
 mod tests;
 
@@ -107,34 +101,34 @@ use relais_channels::memory_disk;
 use tokio::sync::oneshot;
 
 use self::{
-    base::Base,
-    compact::compaction::{Compactor, Rest},
-    continued::{Continued, MoreNumbers},
+    compact::copy::{Compactor, Rest},
+    environment::Base,
     format::message::Encoded,
-    index::feed::Feed,
-    index::ledger::Ledger,
     index::{IndexQueue, Question},
+    ledger::Ledger,
+    ledger::feed::Feed,
+    read::continued::{Continued, MoreNumbers},
     read::reader::Reader,
+    write::blob::blocking,
     write::committer::CommitQueue,
     write::journal::JournalQueue,
-    write::large::blocking,
 };
 
 pub use relais_channels::disk::{self, Disk, DiskFile, RealDisk};
 
 pub use self::{
-    base::{SpoolEvents, Unobserved},
-    change::{Change, Class, EntryState, open_recipients},
+    check::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
+    environment::{SpoolEvents, Unobserved},
     error::SpoolError,
+    format::change::{Change, Class, EntryState, open_recipients},
     format::message::{NewContent, Place, Stored, StoredEntry},
-    index::ledger::Counts,
-    index::store::{Cursor, ScannedEntry},
-    inspect::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
-    opening::{Opened, Recovered},
+    index::sums::{HostSum, Sums},
+    index::tables::{Cursor, ScannedEntry},
+    ledger::Counts,
+    open::{Opened, Recovered},
     read::reader::LastReplies,
-    recovery::mending::Quarantined,
-    sums::{HostSum, Sums},
-    write::large::Draft,
+    recovery::repair::Quarantined,
+    write::blob::Draft,
 };
 
 /// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good
@@ -343,7 +337,7 @@ impl Spool {
     /// and gone.
     pub async fn places(&self, id: MessageId) -> Result<Vec<Place>, SpoolError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || read::lookup::places(&shared.reader, &shared.feed, id)).await
+        blocking(move || read::find::places(&shared.reader, &shared.feed, id)).await
     }
 
     /// Every entry of these messages that is not done.
@@ -351,7 +345,7 @@ impl Spool {
         // Changes are found where they were written.
         self.flush().await?;
         let shared = Arc::clone(&self.shared);
-        let found = blocking(move || read::lookup::find(&shared.reader, &shared.feed, &ids)).await;
+        let found = blocking(move || read::find::find(&shared.reader, &shared.feed, &ids)).await;
         self.shared.feed.all_told();
         found
     }

@@ -14,13 +14,14 @@ use relais_channels::mail::{Content, Enhanced, MessageId, Outcome, Reply};
 use tokio::task::JoinSet;
 
 use crate::{
-    Change, Class, Damage, EntryState, MessageCounts, NewContent, Spool, Stored, inspect,
+    Change, Class, Damage, EntryState, MessageCounts, NewContent, Spool, Stored,
+    cooldown::Unfit,
+    inspect,
     memory_disk::MemoryDisk,
     tests::{
         LAST_OF_THE_DAY, append, busy_day, copy_dir, done, envelope, eventually, later, live,
         segments, settings, start,
     },
-    unfit::Unfit,
 };
 
 #[tokio::test]

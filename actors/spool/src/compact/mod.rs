@@ -1,4 +1,4 @@
 //! What is alive in a mostly dead segment moves, and its segment goes.
 
-pub(crate) mod compaction;
+pub(crate) mod copy;
 pub(crate) mod forwarding;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EntryState, SpoolError,
-    change::append_postcard,
+    format::change::append_postcard,
     format::record::{HEADER, Header, Kind, Salt},
-    read::recent::Message,
-    write::large::Draft,
+    read::cache::Message,
+    write::blob::Draft,
 };
 
 /// Where a record is.

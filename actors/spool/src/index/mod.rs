@@ -6,10 +6,14 @@
 //! at most its newest writes, checkpoint included, and they are made up for at start. When sled
 //! fails while the engine runs, the index is made anew.
 
-pub(crate) mod feed;
-pub(crate) mod ledger;
+pub(crate) mod block;
+pub(crate) mod broken;
 pub(crate) mod retry;
-pub(crate) mod store;
+pub(crate) mod sums;
+pub(crate) mod tables;
+
+#[cfg(test)]
+mod tables_tests;
 
 use std::{
     collections::HashMap,
@@ -23,15 +27,15 @@ use tokio::sync::oneshot;
 
 use crate::{
     Change, Class, Counts, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
-    base::Base,
-    block::{Key, Value, key},
-    broken::{Broken, guarded},
-    index::feed::Feed,
-    index::ledger::{Event, Ledger},
+    environment::Base,
+    index::block::{Key, Value, key},
+    index::broken::{Broken, guarded},
     index::retry::Retry,
-    index::store::Store,
-    recovery::recover::replay,
-    sums::Sums,
+    index::sums::Sums,
+    index::tables::Store,
+    ledger::feed::Feed,
+    ledger::{Event, Ledger},
+    recovery::replay::replay,
 };
 
 /// Questions to the index's thread.

@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{Place, read::recent::Message};
+use crate::{Place, read::cache::Message};
 
 /// Shared by the committer and the reader.
 #[derive(Default)]

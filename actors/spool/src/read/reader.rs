@@ -11,14 +11,14 @@ use relais_channels::mail::{Content, Envelope, MessageId, Outcome};
 
 use crate::{
     Change, Place, SpoolError,
-    base::Base,
     compact::forwarding::Forwarding,
     disk::DiskFile,
+    environment::Base,
     format::message::decode_envelope,
     format::record::{Found, HEADER, Header, Kind, Salt, Walker},
     format::segment::{HEAD, Part, SegmentHead},
-    read::recent::{Message, Recent},
-    write::large::blocking,
+    read::cache::{Message, Recent},
+    write::blob::blocking,
 };
 
 /// Reads records; keeps the segments read last open.

@@ -1,6 +1,5 @@
 //! What happens to the files at start.
 
-pub(crate) mod mending;
-pub(crate) mod recover;
-pub(crate) mod tidy;
-pub(crate) mod walked;
+pub(crate) mod repair;
+pub(crate) mod replay;
+pub(crate) mod survey;

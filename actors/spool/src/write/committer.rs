@@ -19,15 +19,15 @@ use tokio::sync::oneshot;
 
 use crate::{
     SpoolError, Stored,
-    base::Base,
-    compact::compaction::is_worth_it,
+    alarm::Trouble,
+    compact::copy::is_worth_it,
     disk::{DiskFile, is_full},
+    environment::Base,
     format::message::Encoded,
     format::record::{HEADER, Header, Salt},
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
-    index::feed::Feed,
-    index::ledger::{Event, SegmentLife},
-    trouble::Trouble,
+    ledger::feed::Feed,
+    ledger::{Event, SegmentLife},
 };
 
 /// Messages on their way to the committer's thread.

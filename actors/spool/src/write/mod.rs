@@ -1,5 +1,5 @@
 //! Making messages and changes of their states durable.
 
+pub(crate) mod blob;
 pub(crate) mod committer;
 pub(crate) mod journal;
-pub(crate) mod large;

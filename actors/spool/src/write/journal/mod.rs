@@ -6,7 +6,7 @@
 //! the changes that make them superfluous are durable.
 
 mod queue;
-mod retirement;
+mod retire;
 mod state_file;
 
 use std::{
@@ -20,10 +20,11 @@ use std::{
 use relais_channels::mail::MessageId;
 
 pub(crate) use self::queue::JournalQueue;
-use self::{retirement::Replaced, state_file::StateFile};
+use self::{retire::Replaced, state_file::StateFile};
 use crate::{
-    Change, EntryState, SpoolError, base::Base, compact::forwarding::Forwarding, disk::is_full,
-    index::feed::Feed, index::ledger::Event, read::reader::Reader, trouble::Trouble, unfit::Unfit,
+    Change, EntryState, SpoolError, alarm::Trouble, compact::forwarding::Forwarding,
+    cooldown::Unfit, disk::is_full, environment::Base, ledger::Event, ledger::feed::Feed,
+    read::reader::Reader,
 };
 
 /// Writes changes; one per spool.

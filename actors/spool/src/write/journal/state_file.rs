@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     Place, SpoolError,
-    base::Base,
     disk::DiskFile,
+    environment::Base,
     format::record::Salt,
     format::segment::{HEAD, Part, SegmentHead, create_states},
 };

@@ -21,7 +21,7 @@ use crate::{
     format::message::decode_envelope,
     format::record::{Found, Header, Walker},
     format::segment::HEAD,
-    index::feed::Feed,
+    ledger::feed::Feed,
     read::reader::Reader,
 };
 

@@ -2,7 +2,7 @@
 //!
 //! A tree per channel; a key is class, due time, id and entry, so that a scan meets untried
 //! entries first, then tried ones by due time. Neighbours share a value, see [`block`]. Sled may
-//! panic where others return errors; [`crate::broken::guarded`] makes both the same.
+//! panic where others return errors; [`crate::index::broken::guarded`] makes both the same.
 
 use std::{collections::HashMap, fs, io, path::Path, sync::Arc, thread, time::Duration};
 
@@ -11,14 +11,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use sled::{Batch, Db, Tree};
 
 #[cfg(doc)]
-use crate::block;
+use crate::index::block;
 use crate::{
     Class, Counts, EntryState, Place,
-    block::{FEW, Item, Items, Key, MOST, Parts, Value, encode_block, last_of, merge, pieces},
-    broken::Broken,
-    change::append_postcard,
-    index::ledger::{Ledger, SegmentLife},
-    sums::Sums,
+    format::change::append_postcard,
+    index::block::{
+        FEW, Item, Items, Key, MOST, Parts, Value, encode_block, last_of, merge, pieces,
+    },
+    index::broken::Broken,
+    index::sums::Sums,
+    ledger::{Ledger, SegmentLife},
 };
 
 /// A position in a scan; scans go on behind it.

@@ -15,13 +15,13 @@ use serde::Serialize;
 
 use crate::{
     Change, Class, EntryState, SpoolError, Stored, StoredEntry,
-    base::Base,
     disk::ReadOnlyDisk,
+    environment::Base,
+    format::extent::Walked,
     format::record::{Header, Kind, Walker},
     format::segment::{HEAD, Part, SegmentHead, messages_of, number_of},
-    index::ledger::Ledger,
-    recovery::tidy::{copies, lost},
-    recovery::walked::Walked,
+    ledger::Ledger,
+    recovery::survey::{copies, lost},
 };
 
 /// What is in a spool.

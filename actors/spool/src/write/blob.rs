@@ -17,7 +17,7 @@ use std::{
 use relais_channels::mail::MessageId;
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use crate::{SpoolError, base::Base, disk::DiskFile};
+use crate::{SpoolError, disk::DiskFile, environment::Base};
 
 /// The content of a large message while it comes in.
 pub struct Draft {

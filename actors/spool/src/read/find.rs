@@ -13,11 +13,11 @@ use relais_channels::mail::MessageId;
 
 use crate::{
     Change, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
-    block::key,
     format::record::{Found, Header, Kind, Walker},
     format::segment::HEAD,
-    index::feed::Feed,
-    index::ledger::{Ledger, SegmentLife},
+    index::block::key,
+    ledger::feed::Feed,
+    ledger::{Ledger, SegmentLife},
     read::reader::Reader,
 };
 

@@ -1,6 +1,8 @@
 //! What is alive: entries by channel, by segment, and large files. Kept twice, from the same
 //! events: once up to date, once as far as the index has followed (its checkpoint).
 
+pub(crate) mod feed;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,

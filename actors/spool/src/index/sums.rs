@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use relais_channels::mail::MessageId;
 
-use crate::block::Value;
+use crate::index::block::Value;
 
 /// Sums of entries of one channel and class.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

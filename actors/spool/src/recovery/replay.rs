@@ -23,13 +23,13 @@ use relais_channels::mail::MessageId;
 
 use crate::{
     Change, EntryState, Stored,
-    base::Base,
+    environment::Base,
+    format::extent::Walked,
     format::record::{Found, Kind, Walker},
     format::segment::{HEAD, Part, SegmentHead, now_ms},
-    index::ledger::{Event, Ledger, SegmentLife},
-    recovery::mending::{FollowedFile, Quarantined},
-    recovery::tidy::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
-    recovery::walked::Walked,
+    ledger::{Event, Ledger, SegmentLife},
+    recovery::repair::{FollowedFile, Quarantined},
+    recovery::survey::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
 };
 
 /// What recovery found.

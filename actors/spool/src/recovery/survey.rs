@@ -8,12 +8,12 @@ use std::{
 };
 
 use crate::{
-    base::Base,
     disk::Disk,
+    environment::Base,
     format::segment::{HEAD, Layout, SegmentHead, number_of},
-    index::ledger::Ledger,
-    recovery::recover::RecoverError,
-    write::large::DRAFT,
+    ledger::Ledger,
+    recovery::replay::RecoverError,
+    write::blob::DRAFT,
 };
 
 /// Makes the directories, removes what a crash left, and lists the segments; and those of which

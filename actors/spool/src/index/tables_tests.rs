@@ -6,8 +6,8 @@ use relais_channels::mail::Priority;
 
 use crate::{
     Class, Place,
-    block::{Items, Key, MOST, Parts, Value, encode_block, pieces},
-    index::store::{Cursor, Store},
+    index::block::{Items, Key, MOST, Parts, Value, encode_block, pieces},
+    index::tables::{Cursor, Store},
 };
 
 /// Numbers that look like chance and are the same each time.
@@ -129,7 +129,7 @@ fn a_long_queue_takes_few_octets_an_entry() {
             let key = Parts { class: 0, due: 0, id, entry: 0 }.key();
             let (host, size) = ("127.0.0.1".into(), 2_048);
             let rest = Value { place, host, size, open: 1, attempts: 0, ..value(&mut chance) };
-            super::block::Item { key, value: rest }
+            crate::index::block::Item { key, value: rest }
         })
         .collect();
     let blocks: Vec<Vec<u8>> = pieces(&items, true).map(encode_block).collect();
@@ -148,7 +148,7 @@ fn a_long_queue_takes_few_octets_an_entry() {
 fn a_damaged_block_is_an_error_and_not_a_panic() {
     let mut chance = Chance(8);
     let mut items: Vec<_> = (0..20)
-        .map(|_| super::block::Item { key: key(&mut chance), value: value(&mut chance) })
+        .map(|_| crate::index::block::Item { key: key(&mut chance), value: value(&mut chance) })
         .collect();
     items.sort_by_key(|item| item.key);
     for item in &mut items {

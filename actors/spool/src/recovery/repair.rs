@@ -9,11 +9,11 @@ use relais_channels::mail::MessageId;
 
 use crate::{
     disk::DiskFile,
+    format::extent::Walked,
     format::record::{HEADER, Header},
     format::segment::{HEAD, Part, SegmentHead},
-    recovery::recover::{RecoverError, Recovery},
-    recovery::tidy::at,
-    recovery::walked::Walked,
+    recovery::replay::{RecoverError, Recovery},
+    recovery::survey::at,
 };
 
 /// A stretch of a file that is not what was written there.

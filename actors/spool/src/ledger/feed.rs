@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::index::ledger::{Event, Ledger};
+use crate::ledger::{Event, Ledger};
 
 /// Shared by committer, journal and index.
 #[derive(Default)]

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use super::{Journal, LOOK_EVERY, state_file::StateFile};
 use crate::{
     Change, EntryState, SpoolError,
-    compact::compaction::{Copied, drop_copy, each_change},
+    compact::copy::{Copied, drop_copy, each_change},
     format::record::{Found, Kind, Walker},
     format::segment::HEAD,
-    index::ledger::Event,
+    ledger::Event,
 };
 
 /// A segment that does not count any more, and is still there.
@@ -50,7 +50,7 @@ impl Journal {
     }
 
     /// Lets a copy take the place of its segment; `gone` hears when that is deleted. See
-    /// [`crate::compact::compaction`].
+    /// [`crate::compact::copy`].
     pub(crate) fn switch(&mut self, copied: Copied, gone: oneshot::Sender<()>) {
         let (from, to) = (copied.from, copied.head.number);
         match self.make_count(copied) {

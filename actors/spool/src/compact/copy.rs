@@ -52,18 +52,18 @@ use relais_channels::mail::MessageId;
 use tokio::sync::oneshot;
 
 #[cfg(doc)]
-use crate::index::ledger::Event;
+use crate::ledger::Event;
 use crate::{
     Change, EntryState, Place, SpoolError, Stored,
-    base::{Base, RESERVE},
     compact::forwarding::Forwarding,
+    cooldown::Unfit,
     disk::DiskFile,
+    environment::{Base, RESERVE},
     format::record::{Found, HEADER, Header, Kind, Salt, Walker},
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
-    index::feed::Feed,
-    index::ledger::SegmentLife,
-    recovery::recover::Names,
-    unfit::Unfit,
+    ledger::SegmentLife,
+    ledger::feed::Feed,
+    recovery::replay::Names,
 };
 
 /// Decides what is compacted, and copies it; on a thread of its own.

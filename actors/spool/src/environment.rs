@@ -9,10 +9,10 @@ use std::{
 
 use crate::{
     SpoolError,
+    alarm::Trouble,
     disk::{Disk, is_full},
     format::segment::Layout,
     read::fresh::Fresh,
-    trouble::Trouble,
 };
 
 /// Told what the spool does, for the metrics. Called from the spool's threads: be quick.

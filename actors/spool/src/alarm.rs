@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{SpoolError, base::Base};
+use crate::{SpoolError, environment::Base};
 
 /// One thing that may not work.
 #[derive(Debug, Default)]
