@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{SpoolError, environment::Base};
+use crate::{environment::Base, error::SpoolError};
 
 /// One thing that may not work.
 #[derive(Debug, Default)]

@@ -10,16 +10,19 @@ use std::{
     sync::Arc,
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::{disk::ReadOnlyDisk, mail::MessageId};
 use serde::Serialize;
 
 use crate::{
-    Change, Class, EntryState, SpoolError, Stored, StoredEntry,
-    disk::ReadOnlyDisk,
     environment::Base,
+    error::SpoolError,
+    format::change::Change,
     format::extent::Walked,
+    format::layout::{messages_of, number_of},
+    format::message::{Stored, StoredEntry},
     format::record::{Header, Kind, Walker},
-    format::segment::{HEAD, Part, SegmentHead, messages_of, number_of},
+    format::segment::{HEAD, Part, SegmentHead},
+    format::state::{Class, EntryState},
     ledger::Ledger,
     recovery::survey::{copies, lost},
 };

@@ -27,22 +27,25 @@ use std::{
 };
 
 use bytes::Bytes;
-use relais_channels::mail::{Content, Entry, Envelope, MessageId, Priority, Recipient};
+use relais_channels::{
+    disk::Disk,
+    mail::{Content, Entry, Envelope, MessageId, Priority, Recipient},
+    memory_disk::{Dice, Fate, MemoryDisk},
+};
 use tokio::sync::oneshot;
 
 use crate::{
     Change, EntryState, Place, SpoolError, Stored,
     compact::copy::{Compactor, Copied},
     compact::forwarding::Forwarding,
-    disk::Disk,
     environment::Base,
     format::message::Encoded,
     format::segment::Numbers,
     ledger::feed::Feed,
     ledger::{Event, Ledger, SegmentLife},
-    memory_disk::{Dice, Fate, MemoryDisk},
     read::reader::Reader,
-    recovery::replay::{Findings, RecoverError, recover},
+    recovery::error::RecoverError,
+    recovery::replay::{Findings, recover},
     write::blob::Draft,
     write::committer::Committer,
     write::journal::Journal,

@@ -7,13 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    SpoolError,
-    alarm::Trouble,
-    disk::{Disk, is_full},
-    format::segment::Layout,
-    read::fresh::Fresh,
-};
+use relais_channels::disk::{Disk, is_full};
+use tokio::task::spawn_blocking;
+
+use crate::{alarm::Trouble, error::SpoolError, format::layout::Layout, read::fresh::Fresh};
 
 /// Told what the spool does, for the metrics. Called from the spool's threads: be quick.
 pub trait SpoolEvents: Send + Sync + 'static {
@@ -210,6 +207,14 @@ impl Base {
     fn lock(&self) -> MutexGuard<'_, Space> {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs work that waits for the disk away from the actors.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, SpoolError> {
+    // It fails when the runtime is being shut down.
+    spawn_blocking(work).await.unwrap_or(Err(SpoolError::Closed))
 }
 
 impl Space {

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use crate::{Place, recovery::replay::RecoverError};
+use crate::format::record::Place;
 
 /// Why the spool did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,15 +53,6 @@ pub enum SpoolError {
     /// The spool has been closed.
     #[error("the spool is closed")]
     Closed,
-}
-
-impl From<RecoverError> for SpoolError {
-    fn from(error: RecoverError) -> Self {
-        match error {
-            RecoverError::Io { path, source } => Self::at(&path)(source),
-            RecoverError::Index(why) => Self::Index(why),
-        }
-    }
 }
 
 impl SpoolError {

@@ -8,15 +8,16 @@ use std::{
     time::Duration,
 };
 
+use relais_channels::memory_disk::{Fate, MemoryDisk};
 use tokio::time::sleep;
 
 use crate::{
     Class, Spool, SpoolError, SpoolEvents,
     environment::Base,
-    format::segment::{HEAD, Layout, SegmentHead},
+    format::layout::Layout,
+    format::segment::{HEAD, SegmentHead},
     ledger::feed::Feed,
     ledger::{Event, Ledger},
-    memory_disk::{Fate, MemoryDisk},
     read::reader::Reader,
     tests::{append, done, later, settings},
     write::journal::Journal,

@@ -8,11 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
+
 use crate::{
-    Class, Disk, Spool, SpoolError, Stored,
+    Class, Spool, SpoolError, Stored,
     environment::{Base, RESERVE},
     index::Question,
-    memory_disk::MemoryDisk,
     tests::{append, done, eventually, settings},
 };
 

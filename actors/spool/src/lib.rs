@@ -96,20 +96,17 @@ use std::{
 
 use bytes::Bytes;
 use relais_channels::mail::{Content, Entry, Envelope, MessageId};
-#[cfg(test)]
-use relais_channels::memory_disk;
 use tokio::sync::oneshot;
 
 use self::{
     compact::copy::{Compactor, Rest},
-    environment::Base,
+    environment::{Base, blocking},
     format::message::Encoded,
     index::{IndexQueue, Question},
     ledger::Ledger,
     ledger::feed::Feed,
     read::continued::{Continued, MoreNumbers},
     read::reader::Reader,
-    write::blob::blocking,
     write::committer::CommitQueue,
     write::journal::JournalQueue,
 };
@@ -120,10 +117,12 @@ pub use self::{
     check::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
     environment::{SpoolEvents, Unobserved},
     error::SpoolError,
-    format::change::{Change, Class, EntryState, open_recipients},
-    format::message::{NewContent, Place, Stored, StoredEntry},
+    format::change::Change,
+    format::message::{NewContent, Stored, StoredEntry},
+    format::record::Place,
+    format::state::{Class, EntryState, open_recipients},
+    index::entry::{Cursor, ScannedEntry},
     index::sums::{HostSum, Sums},
-    index::tables::{Cursor, ScannedEntry},
     ledger::Counts,
     open::{Opened, Recovered},
     read::reader::LastReplies,

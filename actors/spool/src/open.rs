@@ -10,22 +10,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::{disk::Disk, mail::MessageId};
 
 use crate::{
-    Counts, Disk, Quarantined, Shared, Spool, SpoolError, SpoolEvents, StopOnDrop, Stored,
+    Shared, Spool, StopOnDrop,
     compact::copy::{Compactor, Rest},
     compact::forwarding::Forwarding,
     counts_of,
-    environment::Base,
-    format::segment::{Numbers, messages_of},
+    environment::{Base, SpoolEvents},
+    error::SpoolError,
+    format::layout::messages_of,
+    format::message::Stored,
+    format::segment::Numbers,
     index::broken::Broken,
     index::{Index, IndexQueue},
-    ledger::Ledger,
     ledger::feed::Feed,
+    ledger::{Counts, Ledger},
     read::continued::Continued,
     read::reader::Reader,
-    recovery::replay::{Findings, RecoverError, recover},
+    recovery::error::RecoverError,
+    recovery::repair::Quarantined,
+    recovery::replay::{Findings, recover},
     write::committer::{CommitQueue, Committer},
     write::journal::{Journal, JournalQueue},
 };

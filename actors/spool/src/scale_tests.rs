@@ -9,15 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relais_channels::mail::{Content, Enhanced, MessageId, Outcome, Reply};
-
+use relais_channels::{
+    mail::{Content, Enhanced, MessageId, Outcome, Reply},
+    memory_disk::MemoryDisk,
+};
 use tokio::task::JoinSet;
 
 use crate::{
     Change, Class, Damage, EntryState, MessageCounts, NewContent, Spool, Stored,
     cooldown::Unfit,
     inspect,
-    memory_disk::MemoryDisk,
     tests::{
         LAST_OF_THE_DAY, append, busy_day, copy_dir, done, envelope, eventually, later, live,
         segments, settings, start,

@@ -9,14 +9,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use relais_channels::mail::{
-    Content, Enhanced, Entry, Envelope, MessageId, Origin, Outcome, Priority, Recipient, Reply,
-    Rerouted,
+use relais_channels::{
+    disk::{Disk, DiskFile, RealDisk},
+    mail::{
+        Content, Enhanced, Entry, Envelope, MessageId, Origin, Outcome, Priority, Recipient, Reply,
+        Rerouted,
+    },
+    memory_disk::MemoryDisk,
 };
 
 use crate::{
-    Change, Class, Disk, DiskFile, EntryState, NewContent, RealDisk, Recovered, Spool, SpoolError,
-    Stored, StoredEntry, memory_disk::MemoryDisk,
+    Change, Class, EntryState, NewContent, Recovered, Spool, SpoolError, Stored, StoredEntry,
 };
 
 #[tokio::test]

@@ -48,22 +48,23 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::{disk::DiskFile, mail::MessageId};
 use tokio::sync::oneshot;
 
 #[cfg(doc)]
 use crate::ledger::Event;
 use crate::{
-    Change, EntryState, Place, SpoolError, Stored,
     compact::forwarding::Forwarding,
     cooldown::Unfit,
-    disk::DiskFile,
     environment::{Base, RESERVE},
-    format::record::{Found, HEADER, Header, Kind, Salt, Walker},
+    error::SpoolError,
+    format::change::{Change, Names},
+    format::message::Stored,
+    format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    format::state::EntryState,
     ledger::SegmentLife,
     ledger::feed::Feed,
-    recovery::replay::Names,
 };
 
 /// Decides what is compacted, and copies it; on a thread of its own.

@@ -9,7 +9,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use crate::Place;
+use crate::format::record::Place;
 
 /// Old places and what became of them; 8 octets for each message that was moved and is alive.
 #[derive(Debug, Default)]

@@ -5,26 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use relais_channels::mail::{Content, Envelope, MessageId, Origin, Priority, Rerouted};
 use relais_config::channel::MAX_ADDRSPERFILE;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    EntryState, SpoolError,
-    format::change::append_postcard,
-    format::record::{HEADER, Header, Kind, Salt},
-    read::cache::Message,
+    error::SpoolError,
+    format::record::{HEADER, Header, Kind, Place, Salt, append_postcard},
+    format::state::EntryState,
     write::blob::Draft,
 };
-
-/// Where a record is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct Place {
-    /// The number of the segment.
-    pub segment: u32,
-    /// Octets from its beginning.
-    pub offset: u32,
-    /// Octets of the record.
-    pub length: u32,
-}
 
 /// Content on its way in.
 #[derive(Debug)]
@@ -69,6 +56,9 @@ pub struct StoredEntry {
     /// How many recipients it has; 1 to 64. None: it stands for one of an earlier record.
     pub recipients: u8,
 }
+
+/// A message for those who deliver it.
+pub(crate) type Message = (Arc<Envelope>, Content);
 
 /// A record that lacks only its place.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 pub(crate) mod change;
 pub(crate) mod extent;
+pub(crate) mod layout;
 pub(crate) mod message;
 pub(crate) mod record;
 pub(crate) mod segment;
+pub(crate) mod state;

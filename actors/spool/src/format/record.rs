@@ -21,9 +21,19 @@
 use std::io;
 
 use memchr::memmem;
-use relais_channels::mail::MessageId;
+use relais_channels::{disk::DiskFile, mail::MessageId};
+use serde::{Deserialize, Serialize};
 
-use crate::disk::DiskFile;
+/// Where a record is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Place {
+    /// The number of the segment.
+    pub segment: u32,
+    /// Octets from its beginning.
+    pub offset: u32,
+    /// Octets of the record.
+    pub length: u32,
+}
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -244,6 +254,15 @@ impl<'a> Walker<'a> {
         let from = (at - self.window_at).min(self.window.len() as u64) as usize;
         let to = (from + length).min(self.window.len());
         Ok(&self.window[from..to])
+    }
+}
+
+/// Appends the postcard form of `value`.
+pub(crate) fn append_postcard(value: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing to a vector does not fail, and neither do the types that are written here.
+    let length = out.len();
+    if postcard::to_io(value, &mut *out).is_err() {
+        out.truncate(length);
     }
 }
 

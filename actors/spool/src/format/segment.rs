@@ -1,4 +1,4 @@
-//! Segments and the names of everything in the spool's directory.
+//! Segments, two files each.
 //!
 //! A segment is two files, `NNNNNNNN.msg` and `NNNNNNNN.st`. Both begin with the same head: the
 //! segment's number and a random number that enters the checksum of each of its records. Either
@@ -7,7 +7,6 @@
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, IoSlice},
-    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -15,74 +14,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::disk::{Disk, DiskFile};
 
-use crate::{
-    disk::{Disk, DiskFile},
-    format::record::Salt,
-};
-
-/// Where the files of a spool are.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    root: PathBuf,
-}
-
-impl Layout {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
-    }
-
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// The messages of a segment.
-    pub(crate) fn messages(&self, segment: u32) -> PathBuf {
-        self.root.join(messages_of(segment))
-    }
-
-    /// The state changes of a segment.
-    pub(crate) fn states(&self, segment: u32) -> PathBuf {
-        self.root.join(format!("{segment:08}.st"))
-    }
-
-    /// The messages of a segment that does not count yet.
-    pub(crate) fn unfinished(&self, segment: u32) -> PathBuf {
-        self.root.join(format!("{segment:08}.tmp"))
-    }
-
-    /// The messages of a segment that is being deleted: nothing in it is alive.
-    pub(crate) fn finished(&self, segment: u32) -> PathBuf {
-        self.root.join(format!("{segment:08}.old"))
-    }
-
-    pub(crate) fn large_dir(&self) -> PathBuf {
-        self.root.join("large")
-    }
-
-    pub(crate) fn large(&self, id: MessageId) -> PathBuf {
-        self.large_dir().join(id.to_string())
-    }
-
-    pub(crate) fn index(&self) -> PathBuf {
-        self.root.join("index")
-    }
-
-    pub(crate) fn quarantine(&self) -> PathBuf {
-        self.root.join("quarantine")
-    }
-
-    /// Disk space kept for state changes when nothing else is left.
-    pub(crate) fn reserve(&self) -> PathBuf {
-        self.root.join("reserve")
-    }
-}
-
-/// The name of the file of a segment's messages.
-pub(crate) fn messages_of(segment: u32) -> String {
-    format!("{segment:08}.msg")
-}
+use crate::{format::layout::Layout, format::record::Salt};
 
 /// The head of both files of a segment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -200,13 +134,6 @@ pub(crate) fn create_states(
     Ok(file)
 }
 
-/// The number in `NNNNNNNN.extension`.
-pub(crate) fn number_of(name: &str, extension: &str) -> Option<u32> {
-    let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
-    let plain = digits.len() >= 8 && digits.bytes().all(|c| c.is_ascii_digit());
-    digits.parse().ok().filter(|number| plain && *number > 0)
-}
-
 /// Octets of a [`SegmentHead`].
 pub(crate) const HEAD: usize = 36;
 /// With the version of the layout of records and heads.
@@ -220,6 +147,8 @@ pub(crate) fn now_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use relais_channels::memory_disk::MemoryDisk;
 

@@ -12,7 +12,11 @@ use std::sync::Arc;
 use relais_channels::mail::{MessageId, Priority};
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, EntryState, Place, format::change::append_postcard, index::broken::Broken};
+use crate::{
+    format::record::{Place, append_postcard},
+    format::state::{Class, EntryState},
+    index::broken::Broken,
+};
 
 /// Class, due time, id, entry; big-endian, so that octets sort as the numbers do.
 pub(crate) type Key = [u8; 19];

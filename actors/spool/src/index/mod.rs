@@ -8,6 +8,7 @@
 
 pub(crate) mod block;
 pub(crate) mod broken;
+pub(crate) mod entry;
 pub(crate) mod retry;
 pub(crate) mod sums;
 pub(crate) mod tables;
@@ -26,15 +27,20 @@ use relais_channels::mail::{MessageId, Priority};
 use tokio::sync::oneshot;
 
 use crate::{
-    Change, Class, Counts, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
     environment::Base,
+    error::SpoolError,
+    format::change::Change,
+    format::message::Stored,
+    format::record::Place,
+    format::state::{Class, EntryState},
     index::block::{Key, Value, key},
     index::broken::{Broken, guarded},
+    index::entry::{Cursor, ScannedEntry},
     index::retry::Retry,
     index::sums::Sums,
     index::tables::Store,
     ledger::feed::Feed,
-    ledger::{Event, Ledger},
+    ledger::{Counts, Event, Ledger},
     recovery::replay::replay,
 };
 

@@ -6,49 +6,23 @@
 
 use std::{collections::HashMap, fs, io, path::Path, sync::Arc, thread, time::Duration};
 
-use relais_channels::mail::{MessageId, Priority};
+use relais_channels::mail::MessageId;
 use serde::{Serialize, de::DeserializeOwned};
 use sled::{Batch, Db, Tree};
 
 #[cfg(doc)]
 use crate::index::block;
 use crate::{
-    Class, Counts, EntryState, Place,
-    format::change::append_postcard,
+    format::record::append_postcard,
+    format::state::Class,
     index::block::{
         FEW, Item, Items, Key, MOST, Parts, Value, encode_block, last_of, merge, pieces,
     },
     index::broken::Broken,
+    index::entry::{Cursor, ScannedEntry},
     index::sums::Sums,
-    ledger::{Ledger, SegmentLife},
+    ledger::{Counts, Ledger, SegmentLife},
 };
-
-/// A position in a scan; scans go on behind it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Cursor(pub(crate) Key);
-
-/// An entry as the index has it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ScannedEntry {
-    /// Where a scan goes on.
-    pub cursor: Cursor,
-    /// The message.
-    pub id: MessageId,
-    /// Which of its entries.
-    pub entry: u16,
-    /// The channel it leaves by.
-    pub channel: Arc<str>,
-    /// Where the message is.
-    pub place: Place,
-    /// The host it goes to.
-    pub host: Arc<str>,
-    /// Its state; never [`EntryState::Done`].
-    pub state: EntryState,
-    /// Octets of content.
-    pub size: u64,
-    /// How urgent the message is.
-    pub priority: Priority,
-}
 
 /// An open sled database.
 pub(crate) struct Store {

@@ -7,7 +7,8 @@ use relais_channels::mail::Priority;
 use crate::{
     Class, Place,
     index::block::{Items, Key, MOST, Parts, Value, encode_block, pieces},
-    index::tables::{Cursor, Store},
+    index::entry::Cursor,
+    index::tables::Store,
 };
 
 /// Numbers that look like chance and are the same each time.

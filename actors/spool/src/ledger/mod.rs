@@ -11,7 +11,12 @@ use std::{
 use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, Class, EntryState, Stored, format::segment::HEAD};
+use crate::{
+    format::change::Change,
+    format::message::Stored,
+    format::segment::HEAD,
+    format::state::{Class, EntryState},
+};
 
 /// Something that happened to the spool, in the order in which it did.
 #[derive(Clone, Debug)]

@@ -3,14 +3,9 @@
 //! Each entry is delivered by itself, and each time the message is read. Where they are thousands,
 //! because the recipients leave one by one, that must not cost thousands of entries each time.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
-use relais_channels::mail::{Content, Envelope};
-
-use crate::Place;
-
-/// A message as it was read.
-pub(crate) type Message = (Arc<Envelope>, Content);
+use crate::{format::message::Message, format::record::Place};
 
 /// The one that was read last comes first.
 #[derive(Default)]
@@ -57,6 +52,10 @@ const OCTETS: u32 = 8 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use relais_channels::mail::Content;
+
     use super::*;
     use crate::tests::envelope;
 

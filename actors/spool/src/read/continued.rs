@@ -17,9 +17,9 @@ use std::{
 use relais_channels::mail::{MessageId, Rerouted};
 
 use crate::{
-    Place, SpoolError,
+    error::SpoolError,
     format::message::decode_envelope,
-    format::record::{Found, Header, Walker},
+    format::record::{Found, Header, Place, Walker},
     format::segment::HEAD,
     ledger::feed::Feed,
     read::reader::Reader,

@@ -12,10 +12,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use relais_channels::mail::MessageId;
 
 use crate::{
-    Change, Cursor, EntryState, Place, ScannedEntry, SpoolError, Stored,
-    format::record::{Found, Header, Kind, Walker},
+    error::SpoolError,
+    format::change::Change,
+    format::message::Stored,
+    format::record::{Found, Header, Kind, Place, Walker},
     format::segment::HEAD,
+    format::state::EntryState,
     index::block::key,
+    index::entry::{Cursor, ScannedEntry},
     ledger::feed::Feed,
     ledger::{Ledger, SegmentLife},
     read::reader::Reader,
@@ -196,13 +200,13 @@ mod tests {
     use std::{io::IoSlice, sync::Arc};
 
     use crate::{
-        Class, Disk, Spool,
+        Class, Spool,
         format::record::HEADER,
-        memory_disk::MemoryDisk,
         tests::{
             LAST_OF_THE_DAY, append, busy_day, done, eventually, later, segments, settings, start,
         },
     };
+    use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
 
     use super::*;
 

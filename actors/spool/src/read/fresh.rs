@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{Place, read::cache::Message};
+use crate::{format::message::Message, format::record::Place};
 
 /// Shared by the committer and the reader.
 #[derive(Default)]

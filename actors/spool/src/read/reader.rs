@@ -7,18 +7,20 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use relais_channels::mail::{Content, Envelope, MessageId, Outcome};
+use relais_channels::{
+    disk::DiskFile,
+    mail::{Content, Envelope, MessageId, Outcome},
+};
 
 use crate::{
-    Change, Place, SpoolError,
     compact::forwarding::Forwarding,
-    disk::DiskFile,
-    environment::Base,
-    format::message::decode_envelope,
-    format::record::{Found, HEADER, Header, Kind, Salt, Walker},
+    environment::{Base, blocking},
+    error::SpoolError,
+    format::change::Change,
+    format::message::{Message, decode_envelope},
+    format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
     format::segment::{HEAD, Part, SegmentHead},
-    read::cache::{Message, Recent},
-    write::blob::blocking,
+    read::cache::Recent,
 };
 
 /// Reads records; keeps the segments read last open.

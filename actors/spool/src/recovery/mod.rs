@@ -1,5 +1,6 @@
 //! What happens to the files at start.
 
+pub(crate) mod error;
 pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod survey;

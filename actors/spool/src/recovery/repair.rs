@@ -5,15 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::{disk::DiskFile, mail::MessageId};
 
 use crate::{
-    disk::DiskFile,
     format::extent::Walked,
     format::record::{HEADER, Header},
     format::segment::{HEAD, Part, SegmentHead},
-    recovery::replay::{RecoverError, Recovery},
-    recovery::survey::at,
+    recovery::error::{RecoverError, at},
+    recovery::replay::Recovery,
 };
 
 /// A stretch of a file that is not what was written there.

@@ -12,24 +12,22 @@
 //! changes of one segment are held, some 300 octets for each entry that was ever tried, and 16 to
 //! 32 octets for each large message; what is alive goes into the index as it is found.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use relais_channels::mail::MessageId;
 
 use crate::{
-    Change, EntryState, Stored,
     environment::Base,
+    format::change::{Change, Names},
     format::extent::Walked,
+    format::message::Stored,
     format::record::{Found, Kind, Walker},
     format::segment::{HEAD, Part, SegmentHead, now_ms},
+    format::state::EntryState,
     ledger::{Event, Ledger, SegmentLife},
+    recovery::error::{RecoverError, at},
     recovery::repair::{FollowedFile, Quarantined},
-    recovery::survey::{at, check, copies, next_number, remove_finished, size, tidy, youngest},
+    recovery::survey::{check, copies, next_number, remove_finished, size, tidy, youngest},
 };
 
 /// What recovery found.
@@ -47,17 +45,6 @@ pub(crate) struct Findings {
     pub(crate) replayed: u64,
     /// The number of the next segment.
     pub(crate) next: u32,
-}
-
-/// Why recovery did not come to an end.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RecoverError {
-    /// The index does not belong to these files; start again without it.
-    #[error("{0}")]
-    Index(String),
-    /// The system refused.
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
 }
 
 /// Brings everything up to date, starting from what the index knows (nothing, if it is empty).
@@ -399,19 +386,6 @@ impl Latest {
         let Self { left, change } = self;
         let next = left.clone().into_iter().skip(1).chain([change.now]);
         left.into_iter().zip(next).map(move |(was, now)| Change { was, now, ..change.clone() })
-    }
-}
-
-/// Equal names, kept once.
-#[derive(Default)]
-pub(crate) struct Names(HashSet<Arc<str>>);
-
-impl Names {
-    pub(crate) fn share(&mut self, name: &mut Arc<str>) {
-        match self.0.get(name) {
-            Some(known) => *name = Arc::clone(known),
-            None => drop(self.0.insert(Arc::clone(name))),
-        }
     }
 }
 

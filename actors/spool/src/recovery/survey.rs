@@ -7,13 +7,14 @@ use std::{
     path::Path,
 };
 
+use relais_channels::disk::Disk;
+
 use crate::{
-    disk::Disk,
     environment::Base,
-    format::segment::{HEAD, Layout, SegmentHead, number_of},
+    format::layout::{DRAFT, Layout, number_of},
+    format::segment::{HEAD, SegmentHead},
     ledger::Ledger,
-    recovery::replay::RecoverError,
-    write::blob::DRAFT,
+    recovery::error::{RecoverError, at},
 };
 
 /// Makes the directories, removes what a crash left, and lists the segments; and those of which
@@ -156,8 +157,4 @@ pub(crate) fn size(disk: &dyn Disk, path: &Path) -> Result<u64, RecoverError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         size => size.map_err(at(path)),
     }
-}
-
-pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> RecoverError + '_ {
-    |source| RecoverError::Io { path: path.to_owned(), source }
 }

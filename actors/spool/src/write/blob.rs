@@ -14,10 +14,14 @@ use std::{
     },
 };
 
-use relais_channels::mail::MessageId;
-use tokio::{runtime::Handle, task::spawn_blocking};
+use relais_channels::{disk::DiskFile, mail::MessageId};
+use tokio::runtime::Handle;
 
-use crate::{SpoolError, disk::DiskFile, environment::Base};
+use crate::{
+    environment::{Base, blocking},
+    error::SpoolError,
+    format::layout::DRAFT,
+};
 
 /// The content of a large message while it comes in.
 pub struct Draft {
@@ -113,15 +117,5 @@ impl Drop for Draft {
     }
 }
 
-/// Runs work that waits for the disk away from the actors.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
-) -> Result<T, SpoolError> {
-    // It fails when the runtime is being shut down.
-    spawn_blocking(work).await.unwrap_or(Err(SpoolError::Closed))
-}
-
-/// What names of files without a message begin with.
-pub(crate) const DRAFT: &str = "draft-";
 /// Octets collected before the disk is bothered.
 const BUFFER: usize = 256 << 10;

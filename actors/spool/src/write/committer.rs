@@ -17,13 +17,14 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use relais_channels::disk::{DiskFile, is_full};
+
 use crate::{
-    SpoolError, Stored,
     alarm::Trouble,
     compact::copy::is_worth_it,
-    disk::{DiskFile, is_full},
     environment::Base,
-    format::message::Encoded,
+    error::SpoolError,
+    format::message::{Encoded, Stored},
     format::record::{HEADER, Header, Salt},
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
     ledger::feed::Feed,

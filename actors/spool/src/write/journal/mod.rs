@@ -17,14 +17,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use relais_channels::mail::MessageId;
+use relais_channels::{disk::is_full, mail::MessageId};
 
 pub(crate) use self::queue::JournalQueue;
 use self::{retire::Replaced, state_file::StateFile};
 use crate::{
-    Change, EntryState, SpoolError, alarm::Trouble, compact::forwarding::Forwarding,
-    cooldown::Unfit, disk::is_full, environment::Base, ledger::Event, ledger::feed::Feed,
-    read::reader::Reader,
+    alarm::Trouble, compact::forwarding::Forwarding, cooldown::Unfit, environment::Base,
+    error::SpoolError, format::change::Change, format::state::EntryState, ledger::Event,
+    ledger::feed::Feed, read::reader::Reader,
 };
 
 /// Writes changes; one per spool.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{Change, SpoolError, compact::copy::Copied};
+use crate::{compact::copy::Copied, error::SpoolError, format::change::Change};
 
 /// Changes and wishes on their way to the journal's thread.
 #[derive(Default)]

@@ -6,10 +6,12 @@ use tokio::sync::oneshot;
 
 use super::{Journal, LOOK_EVERY, state_file::StateFile};
 use crate::{
-    Change, EntryState, SpoolError,
     compact::copy::{Copied, drop_copy, each_change},
+    error::SpoolError,
+    format::change::Change,
     format::record::{Found, Kind, Walker},
     format::segment::HEAD,
+    format::state::EntryState,
     ledger::Event,
 };
 

@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use relais_channels::disk::DiskFile;
+
 use crate::{
-    Place, SpoolError,
-    disk::DiskFile,
     environment::Base,
-    format::record::Salt,
+    error::SpoolError,
+    format::record::{Place, Salt},
     format::segment::{HEAD, Part, SegmentHead, create_states},
 };
 
