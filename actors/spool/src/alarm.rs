@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{environment::Base, error::SpoolError};
+use crate::{
+    error::SpoolError,
+    events::{self, SpoolEvents},
+};
 
 /// One thing that may not work.
 #[derive(Debug, Default)]
@@ -21,13 +24,13 @@ impl Trouble {
     /// It did not work. Reports that, unless it has been reported a moment ago; says whether it did.
     pub(crate) fn tell(
         &mut self,
-        base: &Base,
+        events: &dyn SpoolEvents,
         error: &SpoolError,
         consequence: &'static str,
     ) -> bool {
         let due = self.is_due(error, Instant::now());
         if due {
-            base.report(error, consequence);
+            events::report(events, error, consequence);
         }
         due
     }

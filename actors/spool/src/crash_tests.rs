@@ -253,7 +253,12 @@ impl Engine {
         let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
         let [one, two, three] = [(); 3].map(|()| (Arc::clone(&base), Arc::clone(&feed)));
         Ok(Self {
-            committer: Committer::new(one.0, one.1, Arc::clone(&numbers)),
+            committer: Committer::new(
+                one.0,
+                one.1,
+                Arc::clone(&numbers),
+                Arc::clone(&reader.fresh),
+            ),
             journal: Journal::new(two.0, two.1, Arc::clone(&reader), Arc::clone(&forwarding)),
             compactor: Compactor::new(three.0, three.1, forwarding, numbers),
             base,

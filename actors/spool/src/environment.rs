@@ -10,25 +10,12 @@ use std::{
 use relais_channels::disk::{Disk, is_full};
 use tokio::task::spawn_blocking;
 
-use crate::{alarm::Trouble, error::SpoolError, format::layout::Layout, read::fresh::Fresh};
-
-/// Told what the spool does, for the metrics. Called from the spool's threads: be quick.
-pub trait SpoolEvents: Send + Sync + 'static {
-    /// A batch was made durable.
-    fn committed(&self, messages: usize, octets: u64, took: Duration) {
-        let _ = (messages, octets, took);
-    }
-    /// Something failed and was dealt with; it has been logged.
-    fn failed(&self, error: &SpoolError) {
-        let _ = error;
-    }
-}
-
-/// Nobody is interested.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unobserved;
-
-impl SpoolEvents for Unobserved {}
+use crate::{
+    alarm::Trouble,
+    error::SpoolError,
+    events::{self, SpoolEvents, Unobserved},
+    format::layout::Layout,
+};
 
 /// Shared by all parts.
 pub(crate) struct Base {
@@ -36,8 +23,6 @@ pub(crate) struct Base {
     pub(crate) layout: Layout,
     pub(crate) settings: relais_config::Spool,
     pub(crate) events: Arc<dyn SpoolEvents>,
-    /// What has just been stored.
-    pub(crate) fresh: Fresh,
     space: Mutex<Space>,
     broken: Mutex<Option<Broken>>,
 }
@@ -67,7 +52,6 @@ impl Base {
             layout,
             settings,
             events: Arc::new(Unobserved),
-            fresh: Fresh::default(),
             space: Mutex::default(),
             broken: Mutex::default(),
         }
@@ -75,8 +59,7 @@ impl Base {
 
     /// Logs a failure and counts it.
     pub(crate) fn report(&self, error: &SpoolError, consequence: &'static str) {
-        tracing::error!(%error, "{consequence}");
-        self.events.failed(error);
+        events::report(&*self.events, error, consequence);
     }
 
     /// Mail was not stored. Want of room is told by [`Base::check_space`].
@@ -168,7 +151,7 @@ impl Base {
         }
         let checked = self.suffices(&space, 0);
         if let Err(error) = &checked {
-            space.refusing.tell(self, error, "no mail is taken");
+            space.refusing.tell(&*self.events, error, "no mail is taken");
         } else if let Some(after) = space.refusing.over() {
             tracing::info!(seconds = after.as_secs_f64(), "mail is taken again");
         }

@@ -69,6 +69,7 @@ mod compact;
 mod cooldown;
 mod environment;
 mod error;
+mod events;
 mod format;
 mod index;
 mod ledger;
@@ -115,10 +116,10 @@ pub use relais_channels::disk::{self, Disk, DiskFile, RealDisk};
 
 pub use self::{
     check::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
-    environment::{SpoolEvents, Unobserved},
     error::SpoolError,
+    events::{SpoolEvents, Unobserved},
     format::change::Change,
-    format::message::{NewContent, Stored, StoredEntry},
+    format::message::{Stored, StoredEntry},
     format::record::Place,
     format::state::{Class, EntryState, open_recipients},
     index::entry::{Cursor, ScannedEntry},
@@ -127,7 +128,7 @@ pub use self::{
     open::{Opened, Recovered},
     read::reader::LastReplies,
     recovery::repair::Quarantined,
-    write::blob::Draft,
+    write::blob::{Draft, NewContent},
 };
 
 /// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good

@@ -17,8 +17,9 @@ use crate::{
     compact::copy::{Compactor, Rest},
     compact::forwarding::Forwarding,
     counts_of,
-    environment::{Base, SpoolEvents},
+    environment::Base,
     error::SpoolError,
+    events::SpoolEvents,
     format::layout::messages_of,
     format::message::Stored,
     format::segment::Numbers,
@@ -165,7 +166,12 @@ impl Opened {
         let forwarding = Arc::<Forwarding>::default();
         let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
         let numbers = Arc::new(Numbers::from(next));
-        let appender = Committer::new(Arc::clone(&base), Arc::clone(&feed), Arc::clone(&numbers));
+        let appender = Committer::new(
+            Arc::clone(&base),
+            Arc::clone(&feed),
+            Arc::clone(&numbers),
+            Arc::clone(&reader.fresh),
+        );
         let journal = Journal::new(
             Arc::clone(&base),
             Arc::clone(&feed),

@@ -448,8 +448,8 @@ pub(super) async fn append(
 ) -> Result<Stored, SpoolError> {
     let content = NewContent::Whole([b"I: ", body].concat().into());
     let stored = spool.append(&mut envelope(id, channels).into(), content).await;
-    // These tests are about what lies on the disk.
-    spool.shared.base.fresh.clear();
+    // Each test is about records on the disk.
+    spool.shared.reader.fresh.clear();
     stored
 }
 

@@ -10,17 +10,7 @@ use crate::{
     error::SpoolError,
     format::record::{HEADER, Header, Kind, Place, Salt, append_postcard},
     format::state::EntryState,
-    write::blob::Draft,
 };
-
-/// Content on its way in.
-#[derive(Debug)]
-pub enum NewContent {
-    /// In memory, added lines included.
-    Whole(Bytes),
-    /// In a file of its own, streamed there already, added lines included.
-    Large(Draft),
-}
 
 /// A message that is safe.
 #[derive(Clone, Debug, Eq, PartialEq)]

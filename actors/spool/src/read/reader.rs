@@ -21,11 +21,14 @@ use crate::{
     format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
     format::segment::{HEAD, Part, SegmentHead},
     read::cache::Recent,
+    read::fresh::Fresh,
 };
 
 /// Reads records; keeps the segments read last open.
 pub(crate) struct Reader {
     pub(crate) base: Arc<Base>,
+    /// Filled by the committer.
+    pub(crate) fresh: Arc<Fresh>,
     forwarding: Arc<Forwarding>,
     open: Mutex<Open>,
 }
@@ -45,13 +48,13 @@ pub(crate) struct Segment {
 
 impl Reader {
     pub(crate) fn new(base: Arc<Base>, forwarding: Arc<Forwarding>) -> Self {
-        Self { base, forwarding, open: Mutex::default() }
+        Self { base, fresh: Arc::default(), forwarding, open: Mutex::default() }
     }
 
     /// The envelope and the content at `place`.
     pub(crate) async fn read(self: &Arc<Self>, place: Place) -> Result<Message, SpoolError> {
         let at = self.forwarding.place(place);
-        if let Some(message) = self.base.fresh.take(at) {
+        if let Some(message) = self.fresh.take(at) {
             return Ok(message);
         }
         let recent = self.lock().recent.find(at);

@@ -14,6 +14,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use relais_channels::{disk::DiskFile, mail::MessageId};
 use tokio::runtime::Handle;
 
@@ -22,6 +23,15 @@ use crate::{
     error::SpoolError,
     format::layout::DRAFT,
 };
+
+/// Content on its way in.
+#[derive(Debug)]
+pub enum NewContent {
+    /// In memory, added lines included.
+    Whole(Bytes),
+    /// In a file of its own, streamed there already, added lines included.
+    Large(Draft),
+}
 
 /// The content of a large message while it comes in.
 pub struct Draft {

@@ -29,6 +29,7 @@ use crate::{
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
     ledger::feed::Feed,
     ledger::{Event, SegmentLife},
+    read::fresh::Fresh,
 };
 
 /// Messages on their way to the committer's thread.
@@ -55,6 +56,7 @@ pub(crate) struct Committer {
     base: Arc<Base>,
     feed: Arc<Feed>,
     numbers: Arc<Numbers>,
+    fresh: Arc<Fresh>,
     active: Option<Active>,
     /// Nothing can be stored for a while.
     refusing: Trouble,
@@ -137,8 +139,13 @@ impl CommitQueue {
 
 impl Committer {
     /// Appends to segments of its own, none of which is there yet.
-    pub(crate) fn new(base: Arc<Base>, feed: Arc<Feed>, numbers: Arc<Numbers>) -> Self {
-        Self { base, feed, numbers, active: None, refusing: Trouble::default() }
+    pub(crate) fn new(
+        base: Arc<Base>,
+        feed: Arc<Feed>,
+        numbers: Arc<Numbers>,
+        fresh: Arc<Fresh>,
+    ) -> Self {
+        Self { base, feed, numbers, fresh, active: None, refusing: Trouble::default() }
     }
 
     /// The thread: commits what waits until the queue is closed.
@@ -197,7 +204,7 @@ impl Committer {
             Ok(stored) => {
                 let octets = u64::from(active.durable - durable);
                 // Before anybody can ask for them.
-                self.base.fresh.keep(batch.iter().zip(&stored).filter_map(|(encoded, stored)| {
+                self.fresh.keep(batch.iter().zip(&stored).filter_map(|(encoded, stored)| {
                     Some((stored.place, encoded.message()?, stored.own_entries().count()))
                 }));
                 let event = Event::Stored {
@@ -240,7 +247,7 @@ impl Committer {
     /// Tells of a failure, but not of each of the many that may follow.
     fn refuse(&mut self, error: &SpoolError) {
         self.base.breaks(error);
-        if !self.refusing.tell(&self.base, error, "messages were not stored") {
+        if !self.refusing.tell(&*self.base.events, error, "messages were not stored") {
             // Each of them was refused to somebody.
             self.base.events.failed(error);
         }

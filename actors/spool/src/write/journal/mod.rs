@@ -140,7 +140,7 @@ impl Journal {
             return;
         }
         if let Err(error) = self.hand_over(changes) {
-            self.unsafe_changes.tell(&self.base, &error, "state changes wait in memory");
+            self.unsafe_changes.tell(&*self.base.events, &error, "state changes wait in memory");
         }
     }
 
@@ -228,7 +228,11 @@ impl Journal {
         let synced = self.sync_all();
         self.failing = synced.is_err();
         if let Err(error) = &synced {
-            self.unsafe_changes.tell(&self.base, error, "state changes are not on the disk yet");
+            self.unsafe_changes.tell(
+                &*self.base.events,
+                error,
+                "state changes are not on the disk yet",
+            );
             return synced;
         }
         if let Some(after) = self.unsafe_changes.over() {

@@ -122,7 +122,11 @@ impl Journal {
         // What takes the place of a segment must have its name for good before that goes; its
         // states have been synced.
         if let Err(error) = self.sync_names() {
-            self.undeleted.tell(&self.base, &error, "segments that are done are not deleted yet");
+            self.undeleted.tell(
+                &*self.base.events,
+                &error,
+                "segments that are done are not deleted yet",
+            );
             return;
         }
         if let Some(from) = self.replaced.as_ref().map(|replaced| replaced.from)
@@ -149,7 +153,11 @@ impl Journal {
             match disk.rename(&layout.messages(*number), &layout.finished(*number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let error = SpoolError::at(&layout.messages(*number))(error);
-                    self.undeleted.tell(&self.base, &error, "an empty segment was not deleted");
+                    self.undeleted.tell(
+                        &*self.base.events,
+                        &error,
+                        "an empty segment was not deleted",
+                    );
                 }
                 _ => removed.push(*number),
             }
@@ -159,7 +167,11 @@ impl Journal {
         }
         if let Err(error) = disk.sync_dir(layout.root()) {
             let error = SpoolError::at(layout.root())(error);
-            self.undeleted.tell(&self.base, &error, "state files of empty segments are left over");
+            self.undeleted.tell(
+                &*self.base.events,
+                &error,
+                "state files of empty segments are left over",
+            );
             return;
         }
         // States without messages would be taken for what is left of a lost segment.
@@ -169,7 +181,11 @@ impl Journal {
         let _ = disk.sync_dir(layout.root());
         for number in removed {
             if let Err(error) = self.remove_finished(number) {
-                self.undeleted.tell(&self.base, &error, "a segment that is done was not deleted");
+                self.undeleted.tell(
+                    &*self.base.events,
+                    &error,
+                    "a segment that is done was not deleted",
+                );
                 continue;
             }
             self.doomed.remove(&number);

@@ -1,0 +1,29 @@
+//! The observer of a spool, and how it hears of failures.
+
+use std::time::Duration;
+
+use crate::error::SpoolError;
+
+/// Told what the spool does, for the metrics. Called from the spool's threads: be quick.
+pub trait SpoolEvents: Send + Sync + 'static {
+    /// A batch was made durable.
+    fn committed(&self, messages: usize, octets: u64, took: Duration) {
+        let _ = (messages, octets, took);
+    }
+    /// Something failed and was dealt with; it has been logged.
+    fn failed(&self, error: &SpoolError) {
+        let _ = error;
+    }
+}
+
+/// Nobody is interested.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unobserved;
+
+impl SpoolEvents for Unobserved {}
+
+/// Logs a failure and counts it.
+pub(crate) fn report(events: &dyn SpoolEvents, error: &SpoolError, consequence: &'static str) {
+    tracing::error!(%error, "{consequence}");
+    events.failed(error);
+}
