@@ -17,7 +17,7 @@ use prometheus_client::{
 
 /// The causes that are raised now. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Shared>);
+pub struct Readiness(Arc<RaisedCauses>);
 
 /// What makes an engine not ready; the label `cause`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -33,7 +33,7 @@ pub enum Cause {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct RaisedCauses {
     raised: Mutex<BTreeMap<(Cause, String), String>>,
     gauges: Family<CauseLabels, Gauge>,
 }

@@ -33,7 +33,7 @@ struct Deaths {
     noticed: Notify,
 }
 
-impl cli::Engine for Life {
+impl cli::Runnable for Life {
     type Console = EngineConsole;
     type Error = StartError;
 

@@ -30,14 +30,14 @@ pub enum Named {
 
 /// What there is to be named.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct LimitNames<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// Its channels.
     pub channels: &'a Channels,
 }
 
-impl<'a> Names<'a> {
+impl<'a> LimitNames<'a> {
     /// The limit of this name: `max_messages` or `job_controller.max_messages`, `P.job_limit` or
     /// `job_controller.pools["P"].job_limit`, `c.maxjobs` or `channels["c"].maxjobs`,
     /// `c@host.connections`. Else what there is.
@@ -359,7 +359,7 @@ mod tests {
     fn a_limit_has_several_names_and_what_is_none_is_told_what_there_is() {
         let (config, _) = Config::parse("built in", relais_config::STANDALONE).unwrap();
         let channels = Channels::of(&config);
-        let known = Names { config: &config, channels: &channels };
+        let known = LimitNames { config: &config, channels: &channels };
         let rows = [
             ("max_messages", Ok("max_messages")),
             ("job_controller.max_messages", Ok("max_messages")),

@@ -232,32 +232,7 @@ const IN_CIRCLES: &[&str] = &[
 const UNSENT: &[&str] = &["CreateMailbox", "ListMailboxes"];
 
 /// Names of types that are yet to be told apart.
-const TWICE: &[&str] = &[
-    "config: Flags",
-    "config: Piece",
-    "config: Template",
-    "actors/spool: Broken",
-    "actors/spool: States",
-    "actors: Accepted",
-    "actors: Admission",
-    "actors: Bound",
-    "actors: Families",
-    "actors: Job",
-    "actors: Line",
-    "actors: Parts",
-    "actors: ResultLabels",
-    "actors: RunningJob",
-    "actors: Shared",
-    "actors: Standing",
-    "actors: Work",
-    "engine: Account",
-    "engine: Asked",
-    "engine: Engine",
-    "engine: Listing",
-    "engine: Names",
-    "engine: Refusal",
-    "engine: Shared",
-];
+const TWICE: &[&str] = &["actors/spool: Broken", "actors/spool: States"];
 
 /// Public functions that only tests call.
 const FOR_TESTS: &[&str] = &[

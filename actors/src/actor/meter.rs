@@ -17,7 +17,7 @@ use prometheus_client::{
 
 /// The meters of all kinds of actors. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Meters(Arc<Families>);
+pub struct Meters(Arc<ActorFamilies>);
 
 /// What all actors of one kind share. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ pub struct Busy<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Families {
+struct ActorFamilies {
     messages: Family<MessageLabels, Counter>,
     busy: Family<ActorLabels, Counter<f64, AtomicU64>>,
     depth: Family<ActorLabels, Gauge>,
@@ -83,7 +83,7 @@ struct RestartLabels {
 impl Meters {
     /// Registers the numbers of these kinds, so that a scrape shows them before the first message.
     pub fn register(registry: &mut Registry, kinds: &[&'static str]) -> Self {
-        let families = Families::default();
+        let families = ActorFamilies::default();
         registry.register("actor_messages", "Messages handled", families.messages.clone());
         let help = "Time spent handling messages and timers, waiting for others not counted";
         registry.register_with_unit("actor_busy", help, Unit::Seconds, families.busy.clone());
@@ -117,7 +117,7 @@ impl Meters {
     }
 }
 
-impl Families {
+impl ActorFamilies {
     fn meter(&self, actor: &'static str) -> Meter {
         let labels = ActorLabels { actor };
         let restarts = |cause: RestartCause| {

@@ -54,7 +54,7 @@ pub struct PoolFull {
 /// The actor.
 pub struct Pool {
     job_limit: usize,
-    running: HashMap<JobId, RunningJob>,
+    running: HashMap<JobId, PooledJob>,
     start_job: StartJob,
     ended: Outlet<ConnectionEnded>,
     ground: Ground,
@@ -69,7 +69,7 @@ pub(crate) struct JobAddress {
     pub(crate) end: Outlet<EndJob>,
 }
 
-struct RunningJob {
+struct PooledJob {
     job: JobAddress,
     connections: usize,
 }
@@ -113,7 +113,7 @@ impl Handle<OfferConnection> for Pool {
         }
         let running = self.running.entry(job).or_insert_with(|| {
             let job = (self.start_job)(destination.channel);
-            RunningJob { job, connections: 0 }
+            PooledJob { job, connections: 0 }
         });
         running.connections += 1;
         let presence = Presence::new(connection, job, destination, ctx.mailbox().outlet());

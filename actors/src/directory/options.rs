@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::SystemTime};
 use relais_channels::mail::Address;
 use relais_config::{
     DeliveryOption,
-    delivery_option::{Piece, Template, Value},
+    delivery_option::{OptionPiece, OptionTemplate, Value},
     template::Case,
 };
 
@@ -131,7 +131,7 @@ pub(super) fn apply<'a>(
     request: &Request<'_>,
 ) -> Applied<'a> {
     let autoreply = option.flags.autoreply();
-    let is_way = matches!(option.template, Template::Address(_));
+    let is_way = matches!(option.template, OptionTemplate::Address(_));
     if option.flags.vacation() && !on_vacation(entry, request.now) {
         let targets = Err(OptionFailure::NotNow);
         return Applied { option: &option.text, autoreply, is_way, targets };
@@ -139,14 +139,14 @@ pub(super) fn apply<'a>(
     let addresses =
         |name: &str| -> Vec<_> { entry.all(name).iter().cloned().map(Target::Address).collect() };
     let targets = match &option.template {
-        Template::Forward => Ok(addresses("mailforwardingaddress")),
-        Template::Members => {
+        OptionTemplate::Forward => Ok(addresses("mailforwardingaddress")),
+        OptionTemplate::Members => {
             let mut targets = addresses("mgrprfc822mailmember");
             targets.extend(addresses("rfc822mailmember"));
             targets.extend(entry.all("uniquemember").iter().cloned().map(Target::Member));
             Ok(targets)
         }
-        Template::Address(pieces) => match entry.first("mailhost") {
+        OptionTemplate::Address(pieces) => match entry.first("mailhost") {
             Some(host) if names_host(pieces) && !policy.speaks_lmtp(host) => {
                 routed(&option.text, host, request).targets
             }
@@ -158,8 +158,8 @@ pub(super) fn apply<'a>(
     Applied { option: &option.text, autoreply, is_way, targets }
 }
 
-fn names_host(pieces: &[Piece]) -> bool {
-    pieces.iter().any(|piece| matches!(piece, Piece::Value(Value::MailHost)))
+fn names_host(pieces: &[OptionPiece]) -> bool {
+    pieces.iter().any(|piece| matches!(piece, OptionPiece::Value(Value::MailHost)))
 }
 
 fn value_of<'a>(
@@ -216,18 +216,18 @@ pub(super) fn settled<'a>(
 /// The local part comes out quoted when what was inserted makes that necessary (a folder with
 /// blanks in its name); the route and the domain are the template's own.
 fn fill<'a>(
-    pieces: &[Piece],
+    pieces: &[OptionPiece],
     value: impl Fn(Value) -> Option<Cow<'a, str>>,
 ) -> Result<String, Value> {
     let mut filled = Filled::default();
     for piece in pieces {
         match piece {
-            Piece::Text(text) => filled.characters(text.chars()),
-            Piece::Case(case) => filled.case = *case,
-            Piece::Value(what) => {
+            OptionPiece::Text(text) => filled.characters(text.chars()),
+            OptionPiece::Case(case) => filled.case = *case,
+            OptionPiece::Value(what) => {
                 filled.insert(*what, &value(*what).ok_or(*what)?);
             }
-            Piece::Maybe { value: what, before, after } => {
+            OptionPiece::Maybe { value: what, before, after } => {
                 if let Some(text) = value(*what) {
                     filled.characters(*before);
                     filled.insert(*what, &text);
@@ -331,7 +331,8 @@ mod tests {
             ("x=$U@d", "", "", "\"j d\"@d"),
         ];
         for (text, hosted, subaddress, want) in rows {
-            let Template::Address(pieces) = DeliveryOption::parse(text).unwrap().template else {
+            let OptionTemplate::Address(pieces) = DeliveryOption::parse(text).unwrap().template
+            else {
                 panic!("{text}")
             };
             let some = |text: &'static str| (!text.is_empty()).then_some(Cow::Borrowed(text));
@@ -348,7 +349,8 @@ mod tests {
             };
             assert_eq!(fill(&pieces, value).as_deref(), Ok(want), "{text}");
         }
-        let Template::Address(pieces) = DeliveryOption::parse("x=+$F@d").unwrap().template else {
+        let OptionTemplate::Address(pieces) = DeliveryOption::parse("x=+$F@d").unwrap().template
+        else {
             panic!()
         };
         assert_eq!(fill(&pieces, |_| None), Err(Value::File));

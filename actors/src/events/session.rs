@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use tracing::{debug, info};
 
 use super::Printable;
-use crate::metrics::{Admission, Metrics};
+use crate::metrics::{ConnectionResult, Metrics};
 
 /// A connection was turned away before its first byte.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ pub struct ConnectionRefused<'a> {
     /// The client's address and port.
     pub peer: fmt::Arguments<'a>,
     /// By `PORT_ACCESS`, or for want of room.
-    pub why: Admission,
+    pub why: ConnectionResult,
     /// What the client was told, if anything.
     pub text: Option<&'a str>,
 }
@@ -84,7 +84,7 @@ impl SessionStarted<'_> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { service, peer } = self;
         if let Some(meter) = metrics.service(service) {
-            meter.connection(Admission::Accepted);
+            meter.connection(ConnectionResult::Accepted);
             meter.connections.inc();
         }
         debug!(service, %peer, "session started");

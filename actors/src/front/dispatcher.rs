@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A service with its sockets bound; nothing is accepted yet.
-pub struct Bound {
+pub struct BoundService {
     /// From the configuration.
     pub service: dispatcher::Service,
     /// Bound sockets.
@@ -48,7 +48,7 @@ struct Revive {
 
 /// The actor.
 pub struct Dispatcher {
-    bound: Vec<Bound>,
+    bound: Vec<BoundService>,
     services: Vec<Mailbox<Service>>,
     access: Arc<RouteCache>,
     placement: Arc<Placement>,
@@ -59,7 +59,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Starts listening as soon as it is started.
     pub fn new(
-        bound: Vec<Bound>,
+        bound: Vec<BoundService>,
         access: Arc<RouteCache>,
         placement: Arc<Placement>,
         ground: Ground,

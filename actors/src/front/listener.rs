@@ -41,7 +41,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Room {
     service: Arc<str>,
     most: usize,
-    bound: Bound,
+    bound: LimitedBy,
     free: Arc<Semaphore>,
     /// Since connections have been waiting now and then.
     full: Mutex<Option<Full>>,
@@ -57,7 +57,7 @@ struct Full {
 
 /// What makes a service's room as large as it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Bound {
+pub enum LimitedBy {
     /// `max_procs` x `max_conns`.
     Workers,
     /// Its share of the open files.
@@ -120,7 +120,7 @@ pub(crate) async fn accept(
 
 impl Room {
     /// Room for so many connections.
-    pub(crate) fn new(service: Arc<str>, most: usize, bound: Bound) -> Self {
+    pub(crate) fn new(service: Arc<str>, most: usize, bound: LimitedBy) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(most));
         Self { service, most, bound, free, full: Mutex::new(None) }
@@ -166,8 +166,8 @@ impl Room {
     fn tell(&self) {
         let Self { service, most, .. } = self;
         let cure = match self.bound {
-            Bound::Workers => "raise max_procs or max_conns",
-            Bound::Descriptors => "raise the limit of open files (LimitNOFILE=, ulimit -n)",
+            LimitedBy::Workers => "raise max_procs or max_conns",
+            LimitedBy::Descriptors => "raise the limit of open files (LimitNOFILE=, ulimit -n)",
         };
         warn!(
             service = &**service,
@@ -231,7 +231,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_service_that_is_full_is_told_of_once_until_a_quiet_minute() {
-        let room = Room::new("smtp".into(), 1, Bound::Workers);
+        let room = Room::new("smtp".into(), 1, LimitedBy::Workers);
         let held = room.free.clone().try_acquire_owned().expect("room");
         assert!(room.note_full(), "the first time");
         for _ in 0..300 {

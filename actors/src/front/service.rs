@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::{
     connection::Connection,
-    listener::{Accepted, Bound, Room, accept},
+    listener::{Accepted, LimitedBy, Room, accept},
     listening::Listening,
     session::SessionParts,
     worker::{ConnectionClosed, TakeConnection, Worker},
@@ -23,7 +23,7 @@ use crate::{
     actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement},
     events::{ConnectionRefused, SessionStarted},
     ids::WorkerId,
-    metrics::{Admission, ServiceMeter},
+    metrics::{ConnectionResult, ServiceMeter},
     readiness::Cause,
     router::{Access, RouteCache},
 };
@@ -87,9 +87,9 @@ impl Service {
     pub fn new(parts: ServiceParts, listening: Vec<Listening>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let bound = if parts.connections < parts.limits.connections() {
-            Bound::Descriptors
+            LimitedBy::Descriptors
         } else {
-            Bound::Workers
+            LimitedBy::Workers
         };
         Self {
             room: Arc::new(Room::new(parts.session.service.clone(), parts.connections, bound)),
@@ -132,7 +132,7 @@ impl Service {
         Access::port(&routes.tables(), local.ip(), local.port(), peer.ip(), peer.port())
     }
 
-    fn refuse(&mut self, connection: Connection, peer: &Peer, why: Admission, text: &str) {
+    fn refuse(&mut self, connection: Connection, peer: &Peer, why: ConnectionResult, text: &str) {
         self.refused += 1;
         let service = &self.parts.session.service;
         ConnectionRefused { service, peer: format_args!("{peer}"), why, text: Some(text) }
@@ -173,12 +173,12 @@ impl Handle<Accepted> for Service {
         if let (Some(peer), Some(local)) = (peer, local)
             && let Access::Reject(text) = self.port_access(local, peer)
         {
-            return self.refuse(connection, &Peer(Some(peer)), Admission::Refused, &text);
+            return self.refuse(connection, &Peer(Some(peer)), ConnectionResult::Refused, &text);
         }
         let Some(id) = self.choose(ctx) else {
             // The permits make this impossible while every worker counts right.
             let text = "421 4.3.2 too many connections, try again later";
-            return self.refuse(connection, &Peer(peer), Admission::Full, text);
+            return self.refuse(connection, &Peer(peer), ConnectionResult::Full, text);
         };
         let Some(worker) = self.workers.open(id) else { return };
         self.accepted += 1;

@@ -79,7 +79,7 @@ pub struct SmtpIntake {
 #[derive(Default)]
 struct Transaction {
     from: Option<MailFrom>,
-    accepted: Vec<Accepted>,
+    accepted: Vec<AcceptedRecipient>,
     /// What the accepted recipients came to, lists expanded.
     ways: usize,
     /// It is in the queue.
@@ -92,7 +92,7 @@ struct Transaction {
 }
 
 /// A recipient that got its 250.
-struct Accepted {
+struct AcceptedRecipient {
     /// Its address is the route's.
     recipient: Recipient,
     routes: Arc<[Route]>,
@@ -301,7 +301,7 @@ impl Intake for SmtpIntake {
                     original_recipient: to.original_recipient.clone(),
                     ..Recipient::new("", to.address.as_str())
                 };
-                self.transaction.accepted.push(Accepted { recipient, routes });
+                self.transaction.accepted.push(AcceptedRecipient { recipient, routes });
                 Ok(())
             }
             Err(reply) => {

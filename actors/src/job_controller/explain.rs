@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use actix::Message;
 use tokio::time::Instant;
 
-use super::{JobController, schedule::Standing, slots::Limited, suspension::Suspension};
+use super::{JobController, schedule::DestinationStanding, slots::Limited, suspension::Suspension};
 use crate::{
     actor::{Ctx, Handle},
     ids::{ChannelId, Destination, JobId},
@@ -98,7 +98,7 @@ pub struct DestinationExplained {
     /// An operator stopped the channel.
     pub frozen: bool,
     /// How the destination itself stands.
-    pub standing: Standing,
+    pub standing: DestinationStanding,
     /// Jobs of the channel now.
     pub channel_jobs: usize,
     /// Jobs of the channel at once.

@@ -56,7 +56,7 @@ pub struct JobController {
 }
 
 /// What the job controller is made of.
-pub struct Parts {
+pub struct ControllerParts {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
     /// Where jobs run.
@@ -109,7 +109,7 @@ impl QueueOutlets {
 
 impl JobController {
     /// A controller under which nothing runs yet.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: ControllerParts) -> Self {
         let limit = |pool: &PoolPart| (pool.name.clone(), pool.job_limit);
         let limits: Vec<_> = parts.pools.iter().map(limit).collect();
         let mut schedule = Schedule::new(&parts.channels, &limits);

@@ -109,15 +109,15 @@ pub struct Lane {
     delivered: bool,
     /// Connections of a job.
     pub max_client_threads: usize,
-    jobs: BTreeMap<JobId, Job>,
+    jobs: BTreeMap<JobId, JobSlot>,
     retiring: usize,
     /// Connections that its jobs can still take.
     room: usize,
 }
 
-/// A job.
+/// The slot of a job that runs.
 #[derive(Debug)]
-pub struct Job {
+pub struct JobSlot {
     /// When it started.
     pub since: Instant,
     /// Connections now.
@@ -184,7 +184,7 @@ impl Lane {
 
     /// The job with most connections of those that have room, so that others can run empty and end.
     fn roomy_job(&self) -> Option<JobId> {
-        let has_room = |job: &Job| !job.retiring && job.connections < self.max_client_threads;
+        let has_room = |job: &JobSlot| !job.retiring && job.connections < self.max_client_threads;
         let roomy = self.jobs.iter().filter(|(_, job)| has_room(job));
         roomy.max_by_key(|(_, job)| job.connections).map(|(id, _)| *id)
     }
@@ -254,7 +254,7 @@ impl Slots {
     }
 
     /// Jobs of a channel.
-    pub fn jobs_of(&self, channel: ChannelId) -> impl Iterator<Item = (JobId, &Job)> {
+    pub fn jobs_of(&self, channel: ChannelId) -> impl Iterator<Item = (JobId, &JobSlot)> {
         self.lane(channel).jobs.iter().map(|(id, job)| (*id, job))
     }
 
@@ -415,7 +415,7 @@ impl Slots {
         let mut retired = Vec::new();
         for channel in (0..self.lanes.len()).map(|index| ChannelId(index as u16)) {
             let lane = self.lane(channel);
-            let crowded = |(_, job): &(&JobId, &Job)| job.connections > lane.max_client_threads;
+            let crowded = |(_, job): &(&JobId, &JobSlot)| job.connections > lane.max_client_threads;
             let crowded: Vec<_> = lane.jobs.iter().filter(crowded).map(|(id, _)| *id).collect();
             retired.extend(crowded.into_iter().filter_map(|job| self.retire(channel, job)));
             let lane = self.lane(channel);
@@ -452,7 +452,7 @@ impl Slots {
         let job = JobId(self.next_job);
         self.next_job = self.next_job.wrapping_add(1);
         let lane = &mut self.lanes[usize::from(channel.0)];
-        lane.jobs.insert(job, Job { since: now, connections: 0, retiring: false });
+        lane.jobs.insert(job, JobSlot { since: now, connections: 0, retiring: false });
         lane.room += lane.max_client_threads;
         self.pools[lane.pool].running += 1;
         job

@@ -73,8 +73,8 @@ struct EventMeter {
     bytes: AtomicU64,
 }
 
-/// The families, from which [`Families::meter`] takes the handles of a channel.
-pub(super) struct Families {
+/// The families, from which [`ChannelFamilies::meter`] takes the handles of a channel.
+pub(super) struct ChannelFamilies {
     messages: Family<EventLabels, Counter>,
     waiting: Family<StateLabels, Gauge>,
     stored: [Family<ChannelLabels, Gauge>; 3],
@@ -249,7 +249,7 @@ impl Class {
     }
 }
 
-impl Families {
+impl ChannelFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::new();
         let Self { messages, waiting, stored, work, oldest, job_waiting, seconds, results } =

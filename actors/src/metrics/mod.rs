@@ -34,7 +34,7 @@ pub use delivery::{
 pub use exposition::Format;
 pub use level::level;
 pub use notices::{NoticeMeter, NoticeResult};
-pub use service::{Admission, ServiceMeter, WorkerState};
+pub use service::{ConnectionResult, ServiceMeter, WorkerState};
 
 use self::process::ProcessMeter;
 use crate::{actor::Meters, readiness::Readiness};
@@ -89,14 +89,14 @@ impl Metrics {
         let log_lines_lost = Counter::default();
         let help = "Log lines thrown away because nobody took them: look at what reads the log";
         registry.register("log_lines_lost", help, log_lines_lost.clone());
-        let channel = channel::Families::register(&mut registry);
+        let channel = channel::ChannelFamilies::register(&mut registry);
         let channels = labels.channels.iter().map(|name| (name.clone(), channel.meter(name)));
         let channels: BTreeMap<_, _> = channels.collect();
         Self {
             actors: Meters::register(&mut registry, &ACTORS),
             services: service::meters(&mut registry, &labels.services),
             channels,
-            unknown_channel: channel::Families::unregistered(),
+            unknown_channel: channel::ChannelFamilies::unregistered(),
             pools: delivery::pools(&mut registry, &labels.pools),
             readiness: Readiness::registered(&mut registry),
             queue: QueueMeter::register(&mut registry, labels.max_messages),

@@ -26,7 +26,7 @@ pub enum NoticeResult {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ResultLabels {
+struct NoticeLabels {
     result: &'static str,
 }
 
@@ -49,12 +49,12 @@ impl NoticeResult {
 
 impl NoticeMeter {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let family = Family::<ResultLabels, Counter>::default();
+        let family = Family::<NoticeLabels, Counter>::default();
         let help = "Notices to senders by result; no_way: look for rules that lead to your senders; \
                     died: the log names those whose readers refused them";
         registry.register("notices", help, family.clone());
         let counter = |result: NoticeResult| {
-            family.get_or_create_owned(&ResultLabels { result: result.name() })
+            family.get_or_create_owned(&NoticeLabels { result: result.name() })
         };
         Self(NoticeResult::ALL.map(counter))
     }

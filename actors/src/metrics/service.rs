@@ -17,7 +17,7 @@ pub struct ServiceMeter {
     /// Sessions now.
     pub connections: Gauge,
     workers: [Gauge; WorkerState::ALL.len()],
-    totals: [PlainTotal; Admission::ALL.len()],
+    totals: [PlainTotal; ConnectionResult::ALL.len()],
 }
 
 /// Whether a worker takes connections.
@@ -36,7 +36,7 @@ pub enum WorkerState {
 
 /// What became of a connection; the label `result`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Admission {
+pub enum ConnectionResult {
     /// It got a session.
     Accepted,
     /// `PORT_ACCESS` refused it.
@@ -57,7 +57,7 @@ struct WorkerLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ResultLabels {
+struct ConnectionLabels {
     service: String,
     result: &'static str,
 }
@@ -84,17 +84,17 @@ impl ServiceMeter {
     }
 
     /// Counts a connection by what became of it.
-    pub fn connection(&self, result: Admission) {
+    pub fn connection(&self, result: ConnectionResult) {
         self.totals[result as usize].inc();
     }
 
     /// Connections since the start that came to this.
-    pub fn total(&self, result: Admission) -> u64 {
+    pub fn total(&self, result: ConnectionResult) -> u64 {
         self.totals[result as usize].get()
     }
 }
 
-impl Admission {
+impl ConnectionResult {
     /// Every result.
     pub const ALL: [Self; 3] = [Self::Accepted, Self::Refused, Self::Full];
 
@@ -115,7 +115,7 @@ pub(super) fn meters(
 ) -> BTreeMap<String, Arc<ServiceMeter>> {
     let workers = Family::<WorkerLabels, Gauge>::default();
     let connections = Family::<ServiceLabels, Gauge>::default();
-    let totals = Family::<ResultLabels, PlainTotal>::default();
+    let totals = Family::<ConnectionLabels, PlainTotal>::default();
     registry.register(
         "dispatcher_workers",
         "Workers by state; all full: connections wait (max_procs, max_conns)",
@@ -130,14 +130,14 @@ pub(super) fn meters(
             let labels = WorkerLabels { service: service.clone(), state: state.name() };
             workers.get_or_create_owned(&labels)
         };
-        let totals = |result: Admission| {
-            let labels = ResultLabels { service: service.clone(), result: result.name() };
+        let totals = |result: ConnectionResult| {
+            let labels = ConnectionLabels { service: service.clone(), result: result.name() };
             totals.get_or_create_owned(&labels)
         };
         let meter = ServiceMeter {
             connections: connections.get_or_create_owned(&labels),
             workers: WorkerState::ALL.map(workers),
-            totals: Admission::ALL.map(totals),
+            totals: ConnectionResult::ALL.map(totals),
         };
         (service.clone(), Arc::new(meter))
     };

@@ -16,7 +16,7 @@ use relais_config::{
 };
 use tracing::{error, warn};
 
-use super::Parts;
+use super::NotaryParts;
 use crate::{
     channel_table::Channels,
     events::{MessageAccepted, Printable, RecipientsReturned},
@@ -46,7 +46,7 @@ enum TellError {
     },
 }
 
-impl Parts {
+impl NotaryParts {
     /// Tells the sender of one message of these cases, all of one kind.
     pub(super) async fn tell(&self, cases: &[Case]) -> Told {
         match self.try_to_tell(cases).await {

@@ -29,7 +29,7 @@ use tracing::warn;
 use self::progress::Progress;
 pub use self::{
     letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
-    parts::Parts,
+    parts::NotaryParts,
 };
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
@@ -52,7 +52,7 @@ struct Letter {
 
 /// The actor.
 pub struct Notary {
-    parts: Parts,
+    parts: NotaryParts,
     queue: Mailbox<Queue>,
     pending: HashMap<About, Vec<Case>>,
     /// Since when news of each of these is gathered, the oldest first.
@@ -71,7 +71,7 @@ pub struct Notary {
 
 impl Notary {
     /// A notary of the news of `queue`.
-    pub fn new(parts: Parts, queue: Mailbox<Queue>) -> Self {
+    pub fn new(parts: NotaryParts, queue: Mailbox<Queue>) -> Self {
         let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
         Self {
             progress: Rc::new(RefCell::new(Progress::load(parts.progress.clone(), has_mail))),

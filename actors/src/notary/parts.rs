@@ -9,7 +9,7 @@ use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, spo
 
 /// What the notary works with.
 #[derive(Clone)]
-pub struct Parts {
+pub struct NotaryParts {
     /// Our official name.
     pub host: Arc<str>,
     /// Who signs, and gets copies.

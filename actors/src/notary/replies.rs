@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use relais_channels::mail::MessageId;
 
-use super::Parts;
+use super::NotaryParts;
 use crate::{
     queue::{Case, LastReply, Tracked, speaker},
     spool::open_recipients,
 };
 
-impl Parts {
+impl NotaryParts {
     /// The last replies, read once for all messages of a segment.
     pub(super) async fn add_replies(&self, cases: &mut [&mut Case]) {
         let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();

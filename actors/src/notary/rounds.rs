@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::{
-    Parts,
+    NotaryParts,
     grace::{GRACE, after},
     progress::Progress,
     timetable::{self, Due},
@@ -44,7 +44,7 @@ use crate::{
 
 /// Rounds for ever: the notary ends them with itself. What is due goes to `news`.
 pub(super) async fn walk(
-    parts: Parts,
+    parts: NotaryParts,
     progress: Rc<RefCell<Progress>>,
     queue: Mailbox<Queue>,
     news: Outlet<News>,
@@ -95,7 +95,7 @@ async fn sleep(wait: Duration) {
 }
 
 struct Round<'a> {
-    parts: &'a Parts,
+    parts: &'a NotaryParts,
     queue: &'a Mailbox<Queue>,
     progress: &'a RefCell<Progress>,
     /// Up to when the rounds before have progress.

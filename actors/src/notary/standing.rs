@@ -6,14 +6,14 @@ use std::sync::Arc;
 use relais_channels::mail::MessageId;
 use tracing::debug;
 
-use super::Parts;
+use super::NotaryParts;
 use crate::{
     actor::Mailbox,
-    queue::{Case, LookAgain, Queue, Reading, Standing, Tracked},
+    queue::{Case, EntryStanding, LookAgain, Queue, Reading, Tracked},
     spool::{EntryState, SpoolError},
 };
 
-impl Parts {
+impl NotaryParts {
     /// Leaves those cases that wait, as they are now.
     pub(super) async fn keep_waiting(&self, queue: &Mailbox<Queue>, cases: &mut Vec<Case>) {
         let mut kept = Vec::new();
@@ -34,10 +34,10 @@ impl Parts {
         let reading = case.reading.as_ref().map(|reading: &Arc<Reading>| reading.ticket());
         let standing = queue.ask(LookAgain { reading, entries: vec![(id, entry)] }).await;
         match standing.ok()?.pop()? {
-            Standing::Waits(entry) => Some(entry),
-            Standing::Unchanged => Some(case.entry),
-            Standing::Aside => None,
-            Standing::Unknown => self.on_disk(id, case.entry).await,
+            EntryStanding::Waits(entry) => Some(entry),
+            EntryStanding::Unchanged => Some(case.entry),
+            EntryStanding::Aside => None,
+            EntryStanding::Unknown => self.on_disk(id, case.entry).await,
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     Queue,
     entry::Key,
     pull::MAX_UNWRITTEN,
-    requests::{LookAgain, OrderKind, Standing},
+    requests::{EntryStanding, LookAgain, OrderKind},
     tracker::{Tally, Ticket},
 };
 use crate::{
@@ -137,20 +137,24 @@ impl Queue {
         self.gauges.publish(&self.tracker, &self.spool);
     }
 
-    fn standing(&self, reading: Option<Ticket>, (id, entry): Key) -> Standing {
+    fn standing(&self, reading: Option<Ticket>, (id, entry): Key) -> EntryStanding {
         if self.tracker.is_aside(id, entry) {
-            return Standing::Aside;
+            return EntryStanding::Aside;
         }
         if let Some((_, entry)) = self.tracker.state_of(id, entry) {
-            return Standing::Waits(entry);
+            return EntryStanding::Waits(entry);
         }
         let unchanged = |reading| !self.tracker.changed_since(reading, id, entry);
-        if reading.is_some_and(unchanged) { Standing::Unchanged } else { Standing::Unknown }
+        if reading.is_some_and(unchanged) {
+            EntryStanding::Unchanged
+        } else {
+            EntryStanding::Unknown
+        }
     }
 }
 
 impl Handle<LookAgain> for Queue {
-    fn handle(&mut self, look: LookAgain, _: &mut Ctx<Self>) -> Vec<Standing> {
+    fn handle(&mut self, look: LookAgain, _: &mut Ctx<Self>) -> Vec<EntryStanding> {
         let LookAgain { reading, entries } = look;
         entries.into_iter().map(|key| self.standing(reading, key)).collect()
     }

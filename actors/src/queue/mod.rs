@@ -49,8 +49,8 @@ pub use self::{
     news::{Case, LastReply, News, Noticed, SubscribeToNews, Told, speaker},
     requests::{
         BeginReading, Begun, ConnectionEnded, Contend, CountOrders, DrainQueue, EndReading,
-        GiveUpJobs, LookAgain, Order, OrderKind, PlaceOrder, Placed, Pull, Reading, Reason, Recall,
-        Reserve, SetMaxMessages, Settle, Settled, Standing, Work,
+        EntryStanding, GiveUpJobs, LookAgain, Order, OrderKind, PlaceOrder, Placed, Pull, Reading,
+        Reason, Recall, Reserve, SetMaxMessages, Settle, Settled, Work,
     },
 };
 use self::{
@@ -140,7 +140,7 @@ impl Amendment {
 }
 
 /// What the queue is made of.
-pub struct Parts {
+pub struct QueueParts {
     /// The spool, opened and started.
     pub spool: Spool,
     /// The channels of the configuration.
@@ -157,7 +157,7 @@ pub struct Parts {
 
 impl Queue {
     /// A queue that has yet to look at its disk: the first scan begins when it starts.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: QueueParts) -> Self {
         let mut tracker = Tracker::new(parts.max_messages);
         tracker.note_overflow();
         let now = Instant::now();

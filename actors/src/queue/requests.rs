@@ -248,7 +248,7 @@ pub struct Reserve {
 
 /// Asks how these stand. The answer has one for each, in order.
 #[derive(Message)]
-#[rtype(result = "Vec<Standing>")]
+#[rtype(result = "Vec<EntryStanding>")]
 pub struct LookAgain {
     /// Of the reading that found them, if it has not ended.
     pub reading: Option<Ticket>,
@@ -258,7 +258,7 @@ pub struct LookAgain {
 
 /// How an entry stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
+pub enum EntryStanding {
     /// It waits, and is this now. A job may have it.
     Waits(Tracked),
     /// It is what the reading found.

@@ -63,7 +63,7 @@ impl Alone {
             post(&spool, ids.next(), &["bob@else.test"]).await;
         }
         let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
-        let queue = ground.start(Queue::new(Parts {
+        let queue = ground.start(Queue::new(QueueParts {
             spool: spool.clone(),
             channels: channels.clone(),
             intake,

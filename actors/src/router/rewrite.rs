@@ -12,8 +12,8 @@ use relais_config::{
     channel::Program,
     mapping::Tables,
     rewrite::{
-        Chunk, Condition, ErrorText, Location, Outcome, Part, PatternKind, Piece, Rewriting,
-        Template,
+        Chunk, Condition, ErrorText, Location, Outcome, Part, PatternKind, RewritePiece,
+        RewriteTemplate, Rewriting,
     },
     template::Case,
 };
@@ -206,8 +206,8 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
     ) -> Result<Result<Pass, NotApplied>, Refusal> {
         let parsed;
         let rewriting = match &rule.parsed {
-            Template::Plain(rewriting) => rewriting,
-            Template::General(chunks) => match subject.put_together(chunks) {
+            RewriteTemplate::Plain(rewriting) => rewriting,
+            RewriteTemplate::General(chunks) => match subject.put_together(chunks) {
                 Ok(rewriting) => {
                     parsed = rewriting;
                     &parsed
@@ -299,7 +299,7 @@ impl<'a> Subject<'a> {
 
     fn outcome(&self, outcome: &Outcome) -> Result<Pass, NotApplied> {
         let mut case = Case::default();
-        let mut expand = |pieces: &[Piece]| self.expand(pieces, &mut case);
+        let mut expand = |pieces: &[RewritePiece]| self.expand(pieces, &mut case);
         match outcome {
             Outcome::Unchanged => Ok(Pass::Unchanged),
             Outcome::Restart { user, host } => {
@@ -316,12 +316,12 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn expand(&self, pieces: &[Piece], case: &mut Case) -> Result<String, NotApplied> {
+    fn expand(&self, pieces: &[RewritePiece], case: &mut Case) -> Result<String, NotApplied> {
         let mut out = String::new();
         for piece in pieces {
             match piece {
-                Piece::Case(new) => *case = *new,
-                Piece::Mapping { table, argument } => {
+                RewritePiece::Case(new) => *case = *new,
+                RewritePiece::Mapping { table, argument } => {
                     let argument = self.expand(argument, &mut Case::default())?;
                     let mapped = self.tables.lookup(table, &argument);
                     let said_no = || NotApplied(format!("{table} has no $Y for {argument}").into());
@@ -334,23 +334,25 @@ impl<'a> Subject<'a> {
         Ok(out)
     }
 
-    fn value<'p>(&'p self, piece: &'p Piece) -> Result<Cow<'p, str>, NotApplied> {
+    fn value<'p>(&'p self, piece: &'p RewritePiece) -> Result<Cow<'p, str>, NotApplied> {
         let text = match piece {
-            Piece::Text(text) => text.into(),
-            Piece::User => self.user(),
-            Piece::UserName => quoted_if_needed(split_subaddress(&self.user()).0),
-            Piece::Subaddress => split_subaddress(&self.user()).1.into(),
-            Piece::Part(part, None) => self.part(*part).into(),
-            Piece::Part(part, Some(n)) => first_labels(self.part(*part), usize::from(*n)).into(),
-            Piece::Literal => (&self.spec.host[self.split.literal.clone()]).into(),
-            Piece::Label { of, from_right, n } => {
+            RewritePiece::Text(text) => text.into(),
+            RewritePiece::User => self.user(),
+            RewritePiece::UserName => quoted_if_needed(split_subaddress(&self.user()).0),
+            RewritePiece::Subaddress => split_subaddress(&self.user()).1.into(),
+            RewritePiece::Part(part, None) => self.part(*part).into(),
+            RewritePiece::Part(part, Some(n)) => {
+                first_labels(self.part(*part), usize::from(*n)).into()
+            }
+            RewritePiece::Literal => (&self.spec.host[self.split.literal.clone()]).into(),
+            RewritePiece::Label { of, from_right, n } => {
                 let mut labels = self.part(*of).split('.').filter(|label| !label.is_empty());
                 let n = usize::from(*n);
                 let label = if *from_right { labels.nth_back(n) } else { labels.nth(n) };
                 label.ok_or(NotApplied("the host has no such label".into()))?.into()
             }
             // Both are dealt with where they change more than text.
-            Piece::Case(_) | Piece::Mapping { .. } => "".into(),
+            RewritePiece::Case(_) | RewritePiece::Mapping { .. } => "".into(),
         };
         Ok(text)
     }

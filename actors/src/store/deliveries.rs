@@ -12,14 +12,14 @@ use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
+    request::{Deliver, SpillSlot, StoreRequest},
     threads::Threads,
-    work::{Deliver, SpillSlot, Work},
 };
 use crate::actor::{Meter, Parcel};
 
 /// A handle on the store; cheap to clone. Bounded: see [`Refused`].
 #[derive(Clone, Debug)]
-pub struct Deliveries(Arc<Shared>);
+pub struct Deliveries(Arc<StoreAccess>);
 
 /// Why a delivery has no answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -33,8 +33,8 @@ pub enum Refused {
 }
 
 #[derive(Debug)]
-struct Shared {
-    writer: Sender<Parcel<Work>>,
+struct StoreAccess {
+    writer: Sender<Parcel<StoreRequest>>,
     meter: Meter,
     threads: Threads,
     spill: SpillSlot,
@@ -42,8 +42,8 @@ struct Shared {
     limit: usize,
 }
 
-impl Shared {
-    fn send(&self, work: Work) -> Result<(), SendError<Parcel<Work>>> {
+impl StoreAccess {
+    fn send(&self, work: StoreRequest) -> Result<(), SendError<Parcel<StoreRequest>>> {
         self.writer.send(Parcel::new(work, &self.meter))
     }
 }
@@ -51,14 +51,14 @@ impl Shared {
 impl Deliveries {
     /// `limit`: deliveries at once.
     pub(super) fn new(
-        writer: Sender<Parcel<Work>>,
+        writer: Sender<Parcel<StoreRequest>>,
         meter: Meter,
         threads: Threads,
         spill: SpillSlot,
         limit: usize,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(limit));
-        Self(Arc::new(Shared { writer, meter, threads, spill, permits, limit }))
+        Self(Arc::new(StoreAccess { writer, meter, threads, spill, permits, limit }))
     }
 
     /// Delivers one message; an answer for each recipient, in order. Every 250 is durable. The
@@ -67,7 +67,7 @@ impl Deliveries {
         let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
         let (answer, answered) = oneshot::channel();
         let deliver = Deliver { delivery, answer, permit };
-        self.0.send(Work::Deliver(deliver)).map_err(|_| Refused::Busy)?;
+        self.0.send(StoreRequest::Deliver(deliver)).map_err(|_| Refused::Busy)?;
         answered.await.map_err(|_| Refused::Unknown)
     }
 
@@ -75,7 +75,7 @@ impl Deliveries {
     pub async fn create(&self, name: MailboxName) -> io::Result<bool> {
         let (answer, answered) = oneshot::channel();
         self.0
-            .send(Work::Create(name, answer))
+            .send(StoreRequest::Create(name, answer))
             .map_err(|_| io::Error::other("the store is gone"))?;
         answered.await.map_err(io::Error::other)?
     }
@@ -83,7 +83,7 @@ impl Deliveries {
     /// A message that is coming in could not be written, this many octets of it.
     pub(crate) fn spill_failed(&self, error: io::Error, octets: u64) {
         // If it is gone, the engine ends.
-        let _ = self.0.send(Work::SpillFailed(error, octets));
+        let _ = self.0.send(StoreRequest::SpillFailed(error, octets));
     }
 
     /// Deliveries waiting or under way.
@@ -108,7 +108,7 @@ impl Deliveries {
     pub(super) fn close(&self) {
         self.0.permits.close();
         // If it is gone already, it has nothing to finish.
-        let _ = self.0.send(Work::Stop);
+        let _ = self.0.send(StoreRequest::Stop);
     }
 }
 

@@ -6,8 +6,8 @@
 //! flood is bounded there: a delivery that does not fit is refused as "mailbox busy".
 
 mod deliveries;
+mod request;
 mod threads;
-mod work;
 mod writer;
 
 use std::{
@@ -21,8 +21,8 @@ use relais_channels::mailbox::{self, MailboxName, PartitionError};
 use tracing::error;
 
 pub use deliveries::{Deliveries, Refused};
+use request::SpillSlot;
 use threads::Threads;
-use work::SpillSlot;
 pub(crate) use writer::AWAY;
 
 use crate::{

@@ -12,15 +12,15 @@ use std::{
 
 use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Task = Box<dyn FnOnce() + Send>;
 
 /// They end when this is dropped and nothing is left to do.
-pub(super) struct Threads(Sender<Job>);
+pub(super) struct Threads(Sender<Task>);
 
 impl Threads {
     /// Starts them.
     pub(super) fn new(name: &str, count: usize) -> io::Result<Self> {
-        let (jobs, waiting) = channel::<Job>();
+        let (jobs, waiting) = channel::<Task>();
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..count {
             let waiting = waiting.clone();

@@ -19,7 +19,7 @@ use relais_channels::{
 };
 use tracing::{error, info};
 
-use super::work::{Deliver, SpillSlot, Work};
+use super::request::{Deliver, SpillSlot, StoreRequest};
 use crate::{
     actor::{Meter, Parcel},
     metrics::{Metrics, StoreMeter, level},
@@ -32,7 +32,7 @@ pub(super) fn start(
     (host, known): (&str, &Path),
     (metrics, actor): (&Metrics, Meter),
     spill: &SpillSlot,
-) -> Result<(Sender<Parcel<Work>>, JoinHandle<()>), PartitionError> {
+) -> Result<(Sender<Parcel<StoreRequest>>, JoinHandle<()>), PartitionError> {
     let mut writer = Writer {
         config: config.clone(),
         host: host.to_owned(),
@@ -76,7 +76,7 @@ struct Opened {
 }
 
 impl Writer {
-    fn run(mut self, work: &Receiver<Parcel<Work>>) {
+    fn run(mut self, work: &Receiver<Parcel<StoreRequest>>) {
         let mut pending = Vec::new();
         let meter = self.actor.clone();
         loop {
@@ -94,21 +94,21 @@ impl Writer {
             let busy = meter.busy();
             while let Some(parcel) = next.take() {
                 match parcel.open(Instant::now()) {
-                    Work::Deliver(delivery) => {
+                    StoreRequest::Deliver(delivery) => {
                         meter.count::<Deliver>();
                         pending.push(delivery);
                     }
-                    Work::Create(name, answer) => {
+                    StoreRequest::Create(name, answer) => {
                         // Nobody may be waiting any more.
                         let _ = answer.send(self.create(&name));
                     }
-                    Work::SpillFailed(error, octets) => {
+                    StoreRequest::SpillFailed(error, octets) => {
                         if let Some(Opened { partition, .. }) = &mut self.partition {
                             partition.spill_failed(&error, octets);
                         }
                         self.tell_of_room();
                     }
-                    Work::Stop => {
+                    StoreRequest::Stop => {
                         self.deliver(&mut pending);
                         return self.end();
                     }

@@ -1,7 +1,7 @@
 //! Where rules, options and transports lead.
 
 use crate::{
-    language::rewrite::{Outcome, Piece, RewriteRule, Template},
+    language::rewrite::{Outcome, RewritePiece, RewriteRule, RewriteTemplate},
     sections::channel::Channel,
 };
 
@@ -18,7 +18,7 @@ pub(crate) enum Tag {
 
 /// Where the rule leads.
 pub(crate) fn tag_of(rule: &RewriteRule) -> Tag {
-    let Template::Plain(rewriting) = &rule.parsed else { return Tag::Open };
+    let RewriteTemplate::Plain(rewriting) = &rule.parsed else { return Tag::Open };
     match &rewriting.outcome {
         Outcome::Finish { tag: Some(pieces), .. } | Outcome::Finish { host: pieces, .. } => {
             literal(pieces).map_or(Tag::Open, Tag::Named)
@@ -49,9 +49,9 @@ pub(crate) fn transports(channel: &Channel) -> impl Iterator<Item = (&'static st
 }
 
 /// The text, where nothing is substituted into it.
-fn literal(pieces: &[Piece]) -> Option<String> {
+fn literal(pieces: &[RewritePiece]) -> Option<String> {
     match pieces {
-        [Piece::Text(text)] => Some(text.clone()),
+        [RewritePiece::Text(text)] => Some(text.clone()),
         _ => None,
     }
 }

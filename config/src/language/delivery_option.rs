@@ -13,9 +13,9 @@ pub struct DeliveryOption {
     /// In lower case: the value of `mailDeliveryOption` that it stands for.
     pub name: String,
     /// What stands before the name.
-    pub flags: Flags,
+    pub flags: OptionFlags,
     /// What stands behind the `=`.
-    pub template: Template,
+    pub template: OptionTemplate,
 }
 
 /// Equal is what is written the same.
@@ -27,22 +27,22 @@ impl PartialEq for DeliveryOption {
 
 /// What stands before the name of an option.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Flags(u8);
+pub struct OptionFlags(u8);
 
 /// What an option makes of an entry.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Template {
+pub enum OptionTemplate {
     /// `*`: the members of the group.
     Members,
     /// `**`: the forwarding addresses.
     Forward,
     /// One address.
-    Address(Vec<Piece>),
+    Address(Vec<OptionPiece>),
 }
 
 /// Text and what is substituted into it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Piece {
+pub enum OptionPiece {
     /// Itself.
     Text(String),
     /// The case of what follows.
@@ -104,12 +104,12 @@ impl DeliveryOption {
             return Err(error(at, message.to_owned(), "* & # @ ^ / !"));
         }
         let start = left.len() + 1;
-        let template = Template::parse(template).map_err(|mut e| {
+        let template = OptionTemplate::parse(template).map_err(|mut e| {
             e.offset += start;
             e
         })?;
-        let flags = Flags::parse(flags);
-        if template == Template::Members && flags.users() && !flags.groups() {
+        let flags = OptionFlags::parse(flags);
+        if template == OptionTemplate::Members && flags.users() && !flags.groups() {
             let message = "\"*\" expands a group, and this option is for users";
             return Err(error(start, message.to_owned(), "** or an address"));
         }
@@ -120,12 +120,12 @@ impl DeliveryOption {
 impl DeliveryOption {
     /// Whether its address goes by way of `mailHost`.
     pub fn names_mail_host(&self) -> bool {
-        matches!(&self.template, Template::Address(pieces)
-            if pieces.iter().any(|piece| matches!(piece, Piece::Value(Value::MailHost))))
+        matches!(&self.template, OptionTemplate::Address(pieces)
+            if pieces.iter().any(|piece| matches!(piece, OptionPiece::Value(Value::MailHost))))
     }
 }
 
-impl Flags {
+impl OptionFlags {
     fn parse(text: &str) -> Self {
         let bit = |c| FLAGS.find(c).map_or(0, |n| 1 << n);
         Self(text.chars().fold(0, |flags, c| flags | bit(c)))
@@ -181,7 +181,7 @@ pub(crate) fn check_address(text: &str) -> Result<(), TemplateError> {
     pieces(text).map(|_| ())
 }
 
-impl Template {
+impl OptionTemplate {
     fn parse(text: &str) -> Result<Self, TemplateError> {
         match text {
             "" => Err(TemplateError::new(0, "the template is empty", SEQUENCES)),
@@ -192,7 +192,7 @@ impl Template {
     }
 }
 
-fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
+fn pieces(text: &str) -> Result<Vec<OptionPiece>, TemplateError> {
     let mut scanner = Scanner::new(text);
     let mut pieces = Vec::new();
     while let Some(c) = scanner.peek() {
@@ -252,26 +252,26 @@ fn dollar(scanner: &mut Scanner<'_>) -> Result<Sequence, TemplateError> {
     }
 }
 
-fn place(pieces: &mut Vec<Piece>, item: Sequence, scanner: &mut Scanner<'_>) {
+fn place(pieces: &mut Vec<OptionPiece>, item: Sequence, scanner: &mut Scanner<'_>) {
     match item {
         Sequence::Text(c) => push(pieces, c),
-        Sequence::Case(case) => pieces.push(Piece::Case(case)),
-        Sequence::Value(value, 0) => pieces.push(Piece::Value(value)),
+        Sequence::Case(case) => pieces.push(OptionPiece::Case(case)),
+        Sequence::Value(value, 0) => pieces.push(OptionPiece::Value(value)),
         Sequence::Value(value, mode) => {
             let before = if matches!(mode, 2 | 4) { last_character(pieces) } else { None };
             let after = match scanner.peek() {
                 Some(c) if c != '$' && matches!(mode, 3 | 4) => scanner.next(),
                 _ => None,
             };
-            pieces.push(Piece::Maybe { value, before, after });
+            pieces.push(OptionPiece::Maybe { value, before, after });
         }
     }
 }
 
 /// Takes the character before this place out of the template; changes of case have none.
-fn last_character(pieces: &mut Vec<Piece>) -> Option<char> {
-    let last = pieces.iter().rposition(|piece| !matches!(piece, Piece::Case(_)))?;
-    let Some(Piece::Text(text)) = pieces.get_mut(last) else { return None };
+fn last_character(pieces: &mut Vec<OptionPiece>) -> Option<char> {
+    let last = pieces.iter().rposition(|piece| !matches!(piece, OptionPiece::Case(_)))?;
+    let Some(OptionPiece::Text(text)) = pieces.get_mut(last) else { return None };
     let c = text.pop();
     if text.is_empty() {
         pieces.remove(last);
@@ -279,10 +279,10 @@ fn last_character(pieces: &mut Vec<Piece>) -> Option<char> {
     c
 }
 
-fn push(pieces: &mut Vec<Piece>, c: char) {
+fn push(pieces: &mut Vec<OptionPiece>, c: char) {
     match pieces.last_mut() {
-        Some(Piece::Text(text)) => text.push(c),
-        _ => pieces.push(Piece::Text(c.into())),
+        Some(OptionPiece::Text(text)) => text.push(c),
+        _ => pieces.push(OptionPiece::Text(c.into())),
     }
 }
 
@@ -337,18 +337,18 @@ mod tests {
 
     #[test]
     fn modes_take_the_characters_around_them() {
-        let maybe = |value, before, after| Piece::Maybe { value, before, after };
-        let text = |text: &str| Piece::Text(text.to_owned());
+        let maybe = |value, before, after| OptionPiece::Maybe { value, before, after };
+        let text = |text: &str| OptionPiece::Text(text.to_owned());
         let option = parse(r"*a=$M%$\$2I$_+$2S@d");
         let want = vec![
-            Piece::Value(Value::Uid),
-            Piece::Case(Case::Lower),
+            OptionPiece::Value(Value::Uid),
+            OptionPiece::Case(Case::Lower),
             maybe(Value::HostedDomain, Some('%'), None),
-            Piece::Case(Case::AsIs),
+            OptionPiece::Case(Case::AsIs),
             maybe(Value::Subaddress, Some('+'), None),
             text("@d"),
         ];
-        assert_eq!(option.template, Template::Address(want));
+        assert_eq!(option.template, OptionTemplate::Address(want));
         let option = parse("*a=@$4O:$1S.$3I-x$0S");
         let want = vec![
             maybe(Value::Route, Some('@'), Some(':')),
@@ -356,9 +356,9 @@ mod tests {
             text("."),
             maybe(Value::HostedDomain, None, Some('-')),
             text("x"),
-            Piece::Value(Value::Subaddress),
+            OptionPiece::Value(Value::Subaddress),
         ];
-        assert_eq!(option.template, Template::Address(want));
+        assert_eq!(option.template, OptionTemplate::Address(want));
     }
 
     #[test]

@@ -11,12 +11,12 @@ mod template;
 
 use std::collections::BTreeMap;
 
-pub use self::result::{Flags, MAX_TEXT, Mapped};
+pub use self::result::{MAX_TEXT, Mapped, MappingFlags};
 pub(crate) use self::{pattern::Field, result::Calls};
 use self::{
     pattern::{Pattern, Wildcards},
     result::{Next, Overrun},
-    template::{Op, Template},
+    template::{MappingTemplate, Op},
 };
 use crate::language::template::{Case, TemplateError};
 
@@ -47,7 +47,7 @@ pub struct Tables<'a> {
 #[derive(Clone, Debug)]
 struct Entry {
     pattern: Pattern,
-    template: Template,
+    template: MappingTemplate,
 }
 
 /// What can be said of an entry without an input.
@@ -75,7 +75,8 @@ impl MappingTable {
     pub fn parse(entries: Vec<(String, String)>) -> Result<Self, (usize, TemplateError)> {
         let parse = |(n, (pattern, template)): (usize, &(String, String))| {
             let pattern = Pattern::parse(pattern).map_err(|e| (n, e))?;
-            let template = Template::parse(template, pattern.wildcards()).map_err(|e| (n, e))?;
+            let template =
+                MappingTemplate::parse(template, pattern.wildcards()).map_err(|e| (n, e))?;
             Ok(Entry { pattern, template })
         };
         let parsed = entries.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
@@ -106,7 +107,7 @@ impl MappingTable {
     pub fn lookup(&self, input: &str, tables: &Tables<'_>) -> Option<Mapped> {
         let mut fuel = Fuel { matches: MAX_MATCHES, steps: MAX_STEPS, depth: 0 };
         self.probe(input, tables, &mut fuel).unwrap_or_else(|Overrun| {
-            let mut flags = Flags::default();
+            let mut flags = MappingFlags::default();
             flags.set('N');
             flags.set('F');
             Some(Mapped { flags, text: String::new() })
@@ -134,7 +135,7 @@ impl MappingTable {
             }
             let Some(entry) = self.parsed.get(n) else { return Ok(found) };
             let input = found.as_ref().map_or(input, |mapped| &mapped.text);
-            let flags = found.as_ref().map_or_else(Flags::default, |mapped| mapped.flags);
+            let flags = found.as_ref().map_or_else(MappingFlags::default, |mapped| mapped.flags);
             n += 1;
             let Some((mapped, next)) = entry.apply(input, flags, tables, fuel)? else { continue };
             found = Some(mapped);
@@ -155,7 +156,7 @@ impl Entry {
     fn apply(
         &self,
         input: &str,
-        flags: Flags,
+        flags: MappingFlags,
         tables: &Tables<'_>,
         fuel: &mut Fuel,
     ) -> Result<Option<(Mapped, Next)>, Overrun> {
@@ -163,10 +164,10 @@ impl Entry {
             return Ok(None);
         };
         fuel.matches = fuel.matches.checked_sub(1).ok_or(Overrun)?;
-        let Template { ops, flags: set, next } = &self.template;
+        let MappingTemplate { ops, flags: set, next } = &self.template;
         let Some(text) = expand(ops, &wildcards, tables, fuel)? else { return Ok(None) };
         // On top of those that were set before.
-        let flags = Flags(flags.0 | set.0);
+        let flags = MappingFlags(flags.0 | set.0);
         Ok(Some((Mapped { flags, text }, *next)))
     }
 }

@@ -12,7 +12,10 @@ use self::parser::{Parser, chunks};
 pub use self::{
     parser::NOT_YET,
     pattern::PatternKind,
-    syntax::{Chunk, Condition, ErrorText, Location, Outcome, Part, Piece, Rewriting, Template},
+    syntax::{
+        Chunk, Condition, ErrorText, Location, Outcome, Part, RewritePiece, RewriteTemplate,
+        Rewriting,
+    },
 };
 use crate::language::template::TemplateError;
 
@@ -28,7 +31,7 @@ pub struct RewriteRule {
     /// What the pattern matches.
     pub kind: PatternKind,
     /// What the template says.
-    pub parsed: Template,
+    pub parsed: RewriteTemplate,
 }
 
 /// Equal is what is written the same.
@@ -46,12 +49,12 @@ impl RewriteRule {
             template: template.to_owned(),
             key: pattern.to_ascii_lowercase(),
             kind: PatternKind::parse(pattern)?,
-            parsed: Template::parse(template)?,
+            parsed: RewriteTemplate::parse(template)?,
         })
     }
 }
 
-impl Template {
+impl RewriteTemplate {
     fn parse(text: &str) -> Result<Self, TemplateError> {
         if !text.contains("$(") {
             return Rewriting::parse(text).map(Self::Plain);
@@ -85,19 +88,20 @@ mod tests {
         Rewriting::parse(template).unwrap_or_else(|e| panic!("{template}: {e} at {}", e.offset))
     }
 
-    fn text(text: &str) -> Vec<Piece> {
-        vec![Piece::Text(text.to_owned())]
+    fn text(text: &str) -> Vec<RewritePiece> {
+        vec![RewritePiece::Text(text.to_owned())]
     }
 
     #[test]
     fn every_form_of_template() {
         let (a, b, c, d) = (text("a"), text("b"), text("c"), text("d"));
-        let finish = |route: Option<&Vec<Piece>>, tag: Option<&Vec<Piece>>| Outcome::Finish {
-            user: a.clone(),
-            host: b.clone(),
-            route: route.cloned(),
-            tag: tag.cloned(),
-        };
+        let finish =
+            |route: Option<&Vec<RewritePiece>>, tag: Option<&Vec<RewritePiece>>| Outcome::Finish {
+                user: a.clone(),
+                host: b.clone(),
+                route: route.cloned(),
+                tag: tag.cloned(),
+            };
         let rows = [
             ("a%b@c", finish(None, Some(&c))),
             ("a@b", finish(None, None)),
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn controls_do_not_become_text() {
         let parsed = parse("$A$E$F$U%$H$V$H@localhost");
-        let h = Piece::Part(Part::Unmatched, None);
+        let h = RewritePiece::Part(Part::Unmatched, None);
         assert_eq!(
             parsed.conditions,
             [
@@ -125,7 +129,7 @@ mod tests {
                 Condition::Local(vec![h.clone()]),
             ]
         );
-        let (user, host) = (vec![Piece::User], vec![h]);
+        let (user, host) = (vec![RewritePiece::User], vec![h]);
         let tag = Some(text("localhost"));
         assert_eq!(parsed.outcome, Outcome::Finish { user, host, route: None, tag });
 
@@ -204,10 +208,10 @@ mod tests {
     #[test]
     fn general_keys_are_cut_out() {
         let rule = RewriteRule::parse(".siroenet", "$E$($H).x$$(@t").unwrap();
-        let h = Piece::Part(Part::Unmatched, None);
+        let h = RewritePiece::Part(Part::Unmatched, None);
         assert_eq!(
             rule.parsed,
-            Template::General(vec![
+            RewriteTemplate::General(vec![
                 Chunk::Raw("$E".to_owned()),
                 Chunk::Key(vec![h]),
                 Chunk::Raw(".x$$(@t".to_owned()),

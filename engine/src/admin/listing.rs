@@ -17,8 +17,8 @@ use crate::api::{OrderProgress, QueueFilter, QueueOrder};
 /// connection ends without the last chunk, so that the client knows that it has not seen all.
 pub(super) async fn respond<C: Console>(console: C, filter: QueueFilter) -> Answer<HttpResponse> {
     let left = filter.limit.unwrap_or(u64::MAX);
-    let listing = Listing { left, page: FIRST_PAGE, console, filter, next: Next::First };
-    streamed(listing, Listing::advance).await
+    let listing = PageStream { left, page: FIRST_PAGE, console, filter, next: Next::First };
+    streamed(listing, PageStream::advance).await
 }
 
 /// How far an order has come, a line for each piece. Ends like [`respond`]; a client that goes
@@ -70,7 +70,7 @@ impl<C: Console> Work<C> {
     }
 }
 
-struct Listing<C: Console> {
+struct PageStream<C: Console> {
     console: C,
     filter: QueueFilter,
     left: u64,
@@ -84,7 +84,7 @@ enum Next<Cursor> {
     End,
 }
 
-impl<C: Console> Listing<C> {
+impl<C: Console> PageStream<C> {
     /// The lines of the next page that has any; or, when nothing was found for a while, an empty
     /// one, which tells the client that something is going on, and us when the client is gone.
     async fn advance(mut self) -> Answer<Option<(Bytes, Self)>> {

@@ -27,7 +27,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Data};
 
-pub use names::Names;
+pub use names::HostNames;
 
 pub use console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble};
 
@@ -70,7 +70,7 @@ impl Endpoint {
         console: impl Console,
         data: &Path,
         listen: Option<SocketAddr>,
-        names: Names,
+        names: HostNames,
     ) -> Result<Self, EndpointError> {
         let tcp = listen.map(|address| {
             TcpListener::bind(address).map_err(|source| EndpointError::Tcp { address, source })
@@ -164,7 +164,7 @@ mod tests {
         let (fake, data) = (Fake::default(), tempfile::tempdir().unwrap());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let endpoint =
-            Endpoint::start(fake.clone(), data.path(), Some(any), Names::default()).unwrap();
+            Endpoint::start(fake.clone(), data.path(), Some(any), HostNames::default()).unwrap();
         Served { fake, endpoint, data }
     }
 

@@ -21,9 +21,9 @@ use super::guard::Arrived;
 
 /// The names of the configuration: `host` and `admin.names`.
 #[derive(Clone, Debug, Default)]
-pub struct Names(pub Vec<String>);
+pub struct HostNames(pub Vec<String>);
 
-impl Names {
+impl HostNames {
     /// Whether a request for `host`, which may end with a port, that came to `local` is for us.
     fn know(&self, host: &str, local: Option<IpAddr>) -> bool {
         let name = without_port(host.trim());
@@ -53,7 +53,7 @@ fn without_port(host: &str) -> &str {
 
 /// Turns requests by TCP away whose `Host` is not ours. Those without one come from no browser.
 pub(super) async fn known_only(
-    names: Data<Names>,
+    names: Data<HostNames>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn addresses_and_names_of_ours_are_known() {
-        let names = Names(vec!["mail.example.org".to_owned(), "relais.svc".to_owned()]);
+        let names = HostNames(vec!["mail.example.org".to_owned(), "relais.svc".to_owned()]);
         let local = Some(IpAddr::from([192, 0, 2, 7]));
         for (host, known) in [
             ("localhost", true),

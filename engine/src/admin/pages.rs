@@ -59,9 +59,9 @@ use crate::{
 /// Puts every page in its place.
 pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
     let wrong_query = QueryConfig::default()
-        .error_handler(|error, _| Refusal::new(StatusCode::BAD_REQUEST, error).into());
+        .error_handler(|error, _| HttpError::new(StatusCode::BAD_REQUEST, error).into());
     let wrong_body = JsonConfig::default()
-        .error_handler(|error, _| Refusal::new(StatusCode::BAD_REQUEST, error).into());
+        .error_handler(|error, _| HttpError::new(StatusCode::BAD_REQUEST, error).into());
     app.app_data(Data::new(console))
         .app_data(PayloadConfig::new(MAX_REQUEST))
         .app_data(wrong_query)
@@ -94,7 +94,7 @@ fn get() -> Route {
     web::route().guard(guards::Any(guards::Get()).or(guards::Head()))
 }
 
-async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, Refusal> {
+async fn overview<C: Console>(console: Data<C>) -> Result<HttpResponse, HttpError> {
     let status = in_time(console.status()).await?;
     // It costs a look at every entry, and this is a page that is reloaded again and again.
     let summary = if status.queue.stored <= SUMMED_UP {
@@ -136,30 +136,30 @@ async fn ready<C: Console>(console: Data<C>) -> HttpResponse {
     }
 }
 
-async fn status<C: Console>(console: Data<C>) -> Result<Json<Status>, Refusal> {
+async fn status<C: Console>(console: Data<C>) -> Result<Json<Status>, HttpError> {
     Ok(Json(in_time(console.status()).await?))
 }
 
-async fn counters<C: Console>(console: Data<C>) -> Result<Json<ChannelCounters>, Refusal> {
+async fn counters<C: Console>(console: Data<C>) -> Result<Json<ChannelCounters>, HttpError> {
     Ok(Json(in_time(console.counters()).await?))
 }
 
 async fn queue_list<C: Console>(
     console: Data<C>,
     filter: Query<QueueFilter>,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, HttpError> {
     console.check(&filter)?;
     Ok(listing::respond(C::clone(&console), filter.into_inner()).await?)
 }
 
-async fn queue_summary<C: Console>(console: Data<C>) -> Result<Json<QueueSummary>, Refusal> {
+async fn queue_summary<C: Console>(console: Data<C>) -> Result<Json<QueueSummary>, HttpError> {
     Ok(Json(within(ADDING_UP, console.queue_summary()).await?))
 }
 
 async fn queue_show<C: Console>(
     console: Data<C>,
     id: Path<String>,
-) -> Result<Json<QueuedMessage>, Refusal> {
+) -> Result<Json<QueuedMessage>, HttpError> {
     let id = message_id(&id)?;
     in_time(console.queue_show(id)).await?.map(Json).ok_or_else(|| unknown(id))
 }
@@ -169,7 +169,7 @@ async fn queue_content<C: Console>(
     _: Owner,
     console: Data<C>,
     id: Path<String>,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, HttpError> {
     let id = message_id(&id)?;
     let content = in_time(console.queue_content(id)).await?.ok_or_else(|| unknown(id))?;
     Ok(content::respond(content).await?)
@@ -178,7 +178,7 @@ async fn queue_content<C: Console>(
 async fn queue_why<C: Console>(
     console: Data<C>,
     id: Path<String>,
-) -> Result<Json<Vec<Why>>, Refusal> {
+) -> Result<Json<Vec<Why>>, HttpError> {
     let id = message_id(&id)?;
     let why = in_time(console.queue_why(id)).await?;
     if why.is_empty() { Err(unknown(id)) } else { Ok(Json(why)) }
@@ -187,7 +187,7 @@ async fn queue_why<C: Console>(
 async fn queue_history<C: Console>(
     console: Data<C>,
     id: Path<String>,
-) -> Result<Json<Vec<HistoryLine>>, Refusal> {
+) -> Result<Json<Vec<HistoryLine>>, HttpError> {
     let id = message_id(&id)?;
     in_time(console.queue_history(id)).await?.map(Json).ok_or_else(|| unknown(id))
 }
@@ -196,7 +196,7 @@ async fn queue_order<C: Console>(
     _: Owner,
     console: Data<C>,
     order: Json<QueueOrder>,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, HttpError> {
     let order = order.into_inner();
     for id in order.ids.iter().chain(&order.up_to) {
         message_id(id)?;
@@ -205,11 +205,11 @@ async fn queue_order<C: Console>(
     if !is_plain(&order.reason) || order.reason.chars().count() > MAX_REASON || !is_plain(&order.by)
     {
         let wrong = format!("a reason is one line of at most {MAX_REASON} characters");
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, wrong));
+        return Err(HttpError::new(StatusCode::BAD_REQUEST, wrong));
     }
     if order.ids.len() > MAX_IDS {
         let many = format!("more than {MAX_IDS} ids in one order");
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, many));
+        return Err(HttpError::new(StatusCode::BAD_REQUEST, many));
     }
     console.check(&order.filter)?;
     Ok(listing::carry_out(C::clone(&console), order).await?)
@@ -219,7 +219,7 @@ async fn channel_stop<C: Console>(
     _: Owner,
     console: Data<C>,
     name: Path<String>,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, HttpError> {
     Ok(frozen(&name, true, in_time(console.freeze_channel(&name, true)).await??))
 }
 
@@ -227,7 +227,7 @@ async fn channel_start<C: Console>(
     _: Owner,
     console: Data<C>,
     name: Path<String>,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, HttpError> {
     Ok(frozen(&name, false, in_time(console.freeze_channel(&name, false)).await??))
 }
 
@@ -242,7 +242,7 @@ async fn set_limit<C: Console>(
     _: Owner,
     console: Data<C>,
     order: Json<SetLimit>,
-) -> Result<Json<LimitSet>, Refusal> {
+) -> Result<Json<LimitSet>, HttpError> {
     Ok(Json(in_time(console.set_limit(&order)).await??))
 }
 
@@ -261,22 +261,22 @@ async fn configuration<C: Console>(_: Owner, console: Data<C>) -> Json<serde_jso
 async fn show_limits<C: Console>(
     console: Data<C>,
     which: Query<WhichLimit>,
-) -> Result<Json<Vec<LimitShown>>, Refusal> {
+) -> Result<Json<Vec<LimitShown>>, HttpError> {
     Ok(Json(in_time(console.show_limits(which.key.as_deref())).await??))
 }
 
-fn message_id(text: &str) -> Result<MessageId, Refusal> {
-    text.parse().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))
+fn message_id(text: &str) -> Result<MessageId, HttpError> {
+    text.parse().map_err(|error| HttpError::new(StatusCode::BAD_REQUEST, error))
 }
 
-fn unknown(id: MessageId) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, format!("no message {id} in the queue"))
+fn unknown(id: MessageId) -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, format!("no message {id} in the queue"))
 }
 
 async fn route<C: Console>(
     console: Data<C>,
     question: Query<RouteQuestion>,
-) -> Result<Json<RouteExplained>, Refusal> {
+) -> Result<Json<RouteExplained>, HttpError> {
     Ok(Json(in_time(console.explain_route(question.into_inner())).await??))
 }
 
@@ -285,42 +285,42 @@ async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {
     HttpResponse::Accepted().json(json!({"stopping": true}))
 }
 
-async fn nothing() -> Result<HttpResponse, Refusal> {
-    Err(Refusal::new(StatusCode::NOT_FOUND, "no such page; GET / names those that there are"))
+async fn nothing() -> Result<HttpResponse, HttpError> {
+    Err(HttpError::new(StatusCode::NOT_FOUND, "no such page; GET / names those that there are"))
 }
 
 /// An error on its way to the client.
 #[derive(Debug)]
-struct Refusal {
+struct HttpError {
     code: StatusCode,
     error: String,
 }
 
-impl Refusal {
+impl HttpError {
     fn new(code: StatusCode, error: impl fmt::Display) -> Self {
         Self { code, error: error.to_string() }
     }
 }
 
-impl From<Trouble> for Refusal {
+impl From<Trouble> for HttpError {
     fn from(trouble: Trouble) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, trouble)
     }
 }
 
-impl From<Nonsense> for Refusal {
+impl From<Nonsense> for HttpError {
     fn from(nonsense: Nonsense) -> Self {
         Self::new(StatusCode::BAD_REQUEST, nonsense)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.error)
     }
 }
 
-impl ResponseError for Refusal {
+impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         self.code
     }

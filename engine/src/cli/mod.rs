@@ -27,11 +27,11 @@ use self::{
 };
 pub use self::{
     route::{Explain, Explained},
-    run::{Engine, Listening},
+    run::{Listening, Runnable},
 };
 
 /// Does what the arguments ask. `E` is the engine that `run` runs.
-pub fn main<E: Engine>(
+pub fn main<E: Runnable>(
     arguments: impl IntoIterator<Item = OsString>,
     explain: Explain,
     out: &mut dyn Write,
@@ -50,7 +50,7 @@ pub fn main<E: Engine>(
     }
 }
 
-fn perform<E: Engine>(
+fn perform<E: Runnable>(
     Arguments { config, data, command }: Arguments,
     explain: Explain,
     out: &mut dyn Write,
@@ -63,7 +63,7 @@ fn perform<E: Engine>(
     })
 }
 
-fn obey<E: Engine>(
+fn obey<E: Runnable>(
     source: &Source,
     command: Option<Command>,
     explain: Explain,

@@ -39,7 +39,7 @@ pub(super) fn route(
     if route.addresses.is_empty() && route.file.is_none() {
         return Err(Refusal::WrongUse("an address, or --file LIST, is expected".to_owned()));
     }
-    let mut asked = Asked::find(source, route, explain)?;
+    let mut asked = RouteSource::find(source, route, explain)?;
     let mut listing = Routes::new(Look::of_stdout());
     let (mut count, mut refused) = (0u64, 0u64);
     each_address(route, |address| {
@@ -65,7 +65,7 @@ pub(super) fn route(
 }
 
 /// Whom the questions go to.
-struct Asked {
+struct RouteSource {
     who: Who,
     name: String,
 }
@@ -75,7 +75,7 @@ enum Who {
     Files(Explained),
 }
 
-impl Asked {
+impl RouteSource {
     /// The engine if one runs and may be asked, unless it is not to be.
     fn find(source: &Source, route: &Route, explain: Explain) -> Result<Self, Refusal> {
         let why_not = if route.offline {

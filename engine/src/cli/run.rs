@@ -16,16 +16,16 @@ use super::{
     state,
 };
 use crate::{
-    admin::{Console, Endpoint, Names},
+    admin::{Console, Endpoint, HostNames},
     logging::{self, Sink},
     state::lock::Lock,
 };
 
 /// The engine, as far as the command that runs it is concerned. All of it happens on the thread
 /// of an actix system.
-pub trait Engine: Sized {
-    /// Answers operators, from other threads, and from before [`Engine::start`] until after
-    /// [`Engine::drain`].
+pub trait Runnable: Sized {
+    /// Answers operators, from other threads, and from before [`Runnable::start`] until after
+    /// [`Runnable::drain`].
     type Console: Console;
     /// Why it does not start; told to the administrator.
     type Error: std::fmt::Display;
@@ -58,7 +58,7 @@ pub struct Listening {
 }
 
 /// Runs until a signal, `relais stop` or a failure that cannot be survived.
-pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
+pub(super) fn run<E: Runnable>(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
     let (config, warnings) = load_to_run(source)?;
     let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
     let _lock = Lock::acquire(&config.data).map_err(|error| because(&error))?;
@@ -71,7 +71,7 @@ pub(super) fn run<E: Engine>(source: &Source, out: &mut dyn Write) -> Result<(),
         // From now on they end nothing, during a long recovery neither.
         let mut harmless = Harmless::listen();
         let (admin, summary) = (config.admin.clone(), Summary::of(&config));
-        let names = Names(admin.names.into_iter().chain([config.host.clone()]).collect());
+        let names = HostNames(admin.names.into_iter().chain([config.host.clone()]).collect());
         let data = config.data.clone();
         let mut engine = E::new(config, log.clone());
         let endpoint = Endpoint::start(engine.console(), &data, admin.listen, names);

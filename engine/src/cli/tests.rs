@@ -12,7 +12,7 @@ use relais_config::Config;
 
 use super::*;
 use crate::{
-    admin::{Console, Endpoint, Names, client::Client, fake::Fake},
+    admin::{Console, Endpoint, HostNames, client::Client, fake::Fake},
     console::explain::files_blocking,
     logging::Sink,
 };
@@ -23,7 +23,7 @@ struct Idle {
     config: Config,
 }
 
-impl Engine for Idle {
+impl Runnable for Idle {
     type Console = Fake;
     type Error = String;
 
@@ -74,7 +74,7 @@ fn refusal(arguments: &[&str]) -> String {
 fn answering() -> (tempfile::TempDir, Fake, Endpoint) {
     let (data, fake) = (tempfile::tempdir().unwrap(), Fake::default());
     fake.0.entries.store(600, Relaxed);
-    let endpoint = Endpoint::start(fake.clone(), data.path(), None, Names::default()).unwrap();
+    let endpoint = Endpoint::start(fake.clone(), data.path(), None, HostNames::default()).unwrap();
     (data, fake, endpoint)
 }
 

@@ -34,7 +34,8 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
     let paused = parts.queue.ask(DescribeQueue).await.map_err(gone)?.paused;
     let mut accounts = Vec::new();
     for entry in listed {
-        let Account { waits_for, limit, since, mut text } = account(parts, &entry, paused).await?;
+        let Explanation { waits_for, limit, since, mut text } =
+            account(parts, &entry, paused).await?;
         if let Some(ordered) = entry.ordered.filter(|_| !entry.aside) {
             let done = api::OrderKind::from(ordered).would_be();
             let _ = write!(
@@ -60,20 +61,24 @@ pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
 
 /// Why an entry does not move.
 #[derive(Debug)]
-struct Account {
+struct Explanation {
     waits_for: &'static str,
     limit: Option<&'static str>,
     since: Option<Timestamp>,
     text: String,
 }
 
-impl From<(&'static str, String)> for Account {
+impl From<(&'static str, String)> for Explanation {
     fn from((waits_for, text): (&'static str, String)) -> Self {
         Self { waits_for, limit: None, since: None, text }
     }
 }
 
-async fn account(parts: &Parts, listed: &ListedEntry, paused: Option<Pause>) -> Answer<Account> {
+async fn account(
+    parts: &Parts,
+    listed: &ListedEntry,
+    paused: Option<Pause>,
+) -> Answer<Explanation> {
     let ListedEntry { scanned, tracked, connection, .. } = listed;
     let tried = so_far(parts, scanned).await;
     let Some(channel) = parts.channels.find(&scanned.channel) else {
@@ -136,13 +141,13 @@ async fn account(parts: &Parts, listed: &ListedEntry, paused: Option<Pause>) -> 
             "Memory has as many messages as max_messages allows, or enough of this host's, and this \
              one is only on the disk: it is fetched as soon as there is room. {tried}"
         );
-        return Ok(Account { limit: Some("max_messages"), ..("beyond_memory", text).into() });
+        return Ok(Explanation { limit: Some("max_messages"), ..("beyond_memory", text).into() });
     }
     Ok(in_line(&explained, host, name, &tried))
 }
 
 /// Why no job may have it, whatever its channel does.
-async fn kept_from_jobs(parts: &Parts, listed: &ListedEntry, tried: &str) -> Option<Account> {
+async fn kept_from_jobs(parts: &Parts, listed: &ListedEntry, tried: &str) -> Option<Explanation> {
     let ListedEntry { scanned, aside, ordered, .. } = listed;
     if let EntryState::Owing { open, .. } = scanned.state {
         let text = format!(
@@ -232,7 +237,7 @@ fn in_hand(
     connection: Option<(ConnectionId, bool)>,
     host: &str,
     tried: &str,
-) -> Account {
+) -> Explanation {
     let Some((connection, behind)) = connection else {
         let text = format!("Its attempt has ended, and what came of it is being written. {tried}");
         return ("active", text).into();
@@ -250,11 +255,16 @@ fn in_hand(
     let waits_for = waits_for.words();
     let text =
         format!("{what} waits for {waits_for} from {host}, for {span}, since {since}. {tried}");
-    Account { since: Some(since), ..("active", text).into() }
+    Explanation { since: Some(since), ..("active", text).into() }
 }
 
 /// It is ready, and somebody has to have a place for it.
-fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &str) -> Account {
+fn in_line(
+    explained: &DestinationExplained,
+    host: &str,
+    channel: &str,
+    tried: &str,
+) -> Explanation {
     let standing = &explained.standing;
     let DestinationExplained { pool, pool_jobs, job_limit, maxjobs, .. } = explained;
     let DestinationExplained { channel_connections, max_client_threads, .. } = explained;
@@ -306,7 +316,7 @@ fn in_line(explained: &DestinationExplained, host: &str, channel: &str, tried: &
         (Some(_), false) => format!("{so_far}, but {why}. {tried}"),
     };
     let waits_for = if served || limit.is_none() { "ready" } else { "in_line" };
-    Account { limit, ..(waits_for, text).into() }
+    Explanation { limit, ..(waits_for, text).into() }
 }
 
 /// Why a host gets no further connection of those that its channel has free.

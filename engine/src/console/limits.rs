@@ -12,7 +12,7 @@ use super::parts::{Parts, gone};
 use crate::{
     admin::{Answer, Nonsense, Trouble},
     api::{LimitSet, LimitShown, LimitValue, NamePattern, SetLimit},
-    limits::{DEFAULT, Named, Names, Saved},
+    limits::{DEFAULT, LimitNames, Named, Saved},
     state::stopped::Stopped,
 };
 
@@ -22,7 +22,7 @@ pub(super) async fn set(
     config: &Config,
     order: &SetLimit,
 ) -> Answer<Result<LimitSet, Nonsense>> {
-    let known = Names { config, channels: &parts.channels };
+    let known = LimitNames { config, channels: &parts.channels };
     let by_default = matches!(&order.value, LimitValue::Text(text) if text == DEFAULT);
     let read = known.find(&order.key).and_then(|named| {
         let idle = known.idle(&named).filter(|_| !by_default);
@@ -59,7 +59,7 @@ pub(super) async fn set(
 }
 
 /// Whether mail waits for what the limit is about, however it came there.
-fn has_mail(parts: &Parts, known: Names<'_>, named: &Named) -> bool {
+fn has_mail(parts: &Parts, known: LimitNames<'_>, named: &Named) -> bool {
     let counts = parts.spool.counts();
     let waits = |channel: &&str| counts.get(*channel).is_some_and(|counts| counts.total() > 0);
     known.channels_of(named).iter().any(waits)
@@ -91,7 +91,7 @@ pub(super) async fn show(
     config: &Config,
     key: Option<&str>,
 ) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
-    let known = Names { config, channels: &parts.channels };
+    let known = LimitNames { config, channels: &parts.channels };
     let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
     let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
     let saved = Saved::new(&config.data).load().unwrap_or_default();

@@ -54,9 +54,9 @@ use crate::{
 
 /// The engine's console. Made before the engine, so that it can say that it is starting.
 #[derive(Clone)]
-pub struct EngineConsole(Arc<Shared>);
+pub struct EngineConsole(Arc<ConsoleState>);
 
-struct Shared {
+struct ConsoleState {
     config: Arc<Config>,
     log: Sink,
     data: PathBuf,
@@ -69,7 +69,7 @@ struct Shared {
 impl EngineConsole {
     /// For an engine that is about to start.
     pub fn new(config: Arc<Config>, log: Sink) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(ConsoleState {
             data: config.data.clone(),
             config,
             log,

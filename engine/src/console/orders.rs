@@ -26,7 +26,7 @@ use super::{
     entries::{Described, Position, describe, is_delivered_to_all},
     parts::{Parts, gone, trouble},
     reroutes::Rerouting,
-    untold::{self, Asked},
+    untold::{self, SenderWays},
 };
 use crate::{
     admin::{Answer, Trouble},
@@ -41,11 +41,11 @@ pub struct OrderPosition {
     last: MessageId,
     /// What failed since is not tried once more: it would go on for as long as it fails.
     began: u64,
-    account: Account,
+    account: OrderLog,
 }
 
 /// What the log is told of an order when it ends, or when whoever ordered it goes away.
-struct Account {
+struct OrderLog {
     kind: OrderKind,
     dry_run: bool,
     /// By whom, and why.
@@ -53,7 +53,7 @@ struct Account {
     progress: OrderProgress,
 }
 
-impl Drop for Account {
+impl Drop for OrderLog {
     fn drop(&mut self) {
         if self.dry_run {
             return;
@@ -169,7 +169,7 @@ async fn count(
     placed: &[Placed],
     progress: &mut OrderProgress,
 ) {
-    let mut asked = Asked::new();
+    let mut asked = SenderWays::new();
     for (described, placed) in wanted.iter().zip(placed) {
         match placed {
             Placed::Done => progress.done += 1,
@@ -347,7 +347,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
         next: (!by_id).then(Position::first),
         last,
         began: now_ms(),
-        account: Account {
+        account: OrderLog {
             kind: order.kind,
             dry_run: order.dry_run,
             words: reason(order),

@@ -12,7 +12,7 @@ use super::{entries::Described, parts::Parts};
 use crate::api::Untold;
 
 /// Whether senders can be told, as far as they were asked about.
-pub(super) type Asked = HashMap<String, Way>;
+pub(super) type SenderWays = HashMap<String, Way>;
 
 /// Whether a sender can be told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,7 +29,7 @@ pub(super) enum Way {
 pub(super) async fn count(
     parts: &Parts,
     Described { scanned, envelope, .. }: &Described,
-    asked: &mut Asked,
+    asked: &mut SenderWays,
     untold: &mut Untold,
 ) {
     let Some(channel) = parts.channels.find(&scanned.channel) else { return };

@@ -12,10 +12,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The near end: takes whole lines, never waits for the far end. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Sink(Arc<Shared>);
+pub struct Sink(Arc<LogBuffer>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct LogBuffer {
     state: Mutex<State>,
     /// Lines have come, or a flush is wanted.
     filled: Condvar,
@@ -35,7 +35,7 @@ struct State {
 impl Sink {
     /// Starts the thread that writes to `out`.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(LogBuffer::default());
         let far_end = Arc::clone(&shared);
         thread::Builder::new().name("log".to_owned()).spawn(move || far_end.write_out(out))?;
         Ok(Self(shared))
@@ -75,7 +75,7 @@ impl Sink {
     }
 }
 
-impl Shared {
+impl LogBuffer {
     /// What is in the state is whole at any time, so a panic elsewhere does no harm to it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

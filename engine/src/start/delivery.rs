@@ -14,7 +14,7 @@ use relais_actors::{
     directory::{self, Source},
     job_controller::{self, Freeze, JobController, PoolOutlets, PoolPart, QueueOutlets, Tune},
     notary::{self, Notary},
-    queue::{Parts, Queue, SetMaxMessages},
+    queue::{Queue, QueueParts, SetMaxMessages},
     rerouting::Rerouter,
     router::{self, RouterHandle, Routes},
 };
@@ -23,7 +23,7 @@ use relais_config::{Config, directory::Cache};
 
 use super::{error::StartError, ground::GroundFloor, spool::SpoolFloor};
 use crate::{
-    limits::{Named, Names, Saved},
+    limits::{LimitNames, Named, Saved},
     state::stopped::Stopped,
 };
 
@@ -83,10 +83,10 @@ fn notary_parts(
     ground: &GroundFloor,
     below: &SpoolFloor,
     router: &RouterHandle,
-) -> Result<notary::Parts, StartError> {
+) -> Result<notary::NotaryParts, StartError> {
     let GroundFloor { config, channels, metrics, .. } = ground;
     let SpoolFloor { spool, ids, .. } = below;
-    Ok(notary::Parts {
+    Ok(notary::NotaryParts {
         host: config.host.as_str().into(),
         postmaster: postmaster(config).into(),
         language: config.notary.language.as_str().into(),
@@ -109,7 +109,7 @@ fn start_queue(ground: &GroundFloor, below: &SpoolFloor) -> Mailbox<Queue> {
         .job_controller
         .as_ref()
         .map_or((0, 1), |c| (c.max_messages, c.rebuild_parallel_channels));
-    let queue = Queue::new(Parts {
+    let queue = Queue::new(QueueParts {
         spool: below.spool.clone(),
         channels: channels.clone(),
         intake: below.intake.clone(),
@@ -136,7 +136,7 @@ fn start_controller(
         let outlets = PoolOutlets::of(&parts.ground.start_vital(&format!("pool {name}"), its));
         PoolPart { name, job_limit, keeps_last_slot: pool.keep_last_slot, outlets }
     });
-    let controller = JobController::new(job_controller::Parts {
+    let controller = JobController::new(job_controller::ControllerParts {
         channels: channels.clone(),
         pools: pools.collect(),
         queue: QueueOutlets::of(queue),
@@ -167,7 +167,7 @@ fn restore_limits(
             return tracing::warn!(path, %error, "saved limits cannot be read: the configuration's hold");
         }
     };
-    let known = Names { config, channels };
+    let known = LimitNames { config, channels };
     for (key, value) in all {
         let read = known.find(&key).and_then(|named| Ok((named.read(&value)?, named)));
         match read {

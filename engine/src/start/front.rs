@@ -6,7 +6,7 @@ use relais_actors::{
     actor::Mailbox,
     front::{
         descriptors::Descriptors,
-        dispatcher::{Bound, Dispatcher},
+        dispatcher::{BoundService, Dispatcher},
         listening::{ListenError, Listening},
         session::{Behind, SessionParts},
         to_queue::{HoldLimits, QueueSide},
@@ -77,7 +77,7 @@ impl FrontFloor {
                 behind,
                 metrics: ground.metrics.clone(),
             };
-            services.push(Bound { service, listening: sockets, session, connections });
+            services.push(BoundService { service, listening: sockets, session, connections });
         }
         let dispatcher = Dispatcher::new(
             services,

@@ -40,7 +40,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Schedule {
     slots: Slots,
-    lines: Vec<Line>,
+    ranks: Vec<ChannelRanks>,
     sites: HashMap<Destination, Site>,
     suspensions: Suspensions,
     /// Connections that an operator lets a destination have at most.
@@ -63,7 +63,7 @@ pub struct Orders {
 
 /// Who wants and who has connections of one channel.
 #[derive(Debug, Default)]
-struct Line {
+struct ChannelRanks {
     waiting: Ranks,
     /// By the connections that they were not asked to give back.
     holding: Ranks,
@@ -86,7 +86,7 @@ struct Site {
 
 /// How one destination stands.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Standing {
+pub struct DestinationStanding {
     /// Entries that wait.
     pub ready: usize,
     /// Connections now.
@@ -113,7 +113,7 @@ impl Schedule {
     pub fn new(channels: &Channels, pools: &[(String, usize)]) -> Self {
         Self {
             slots: Slots::new(channels, pools),
-            lines: channels.iter().map(|_| Line::default()).collect(),
+            ranks: channels.iter().map(|_| ChannelRanks::default()).collect(),
             sites: HashMap::new(),
             suspensions: Suspensions::default(),
             host_limits: HashMap::new(),
@@ -138,23 +138,23 @@ impl Schedule {
     }
 
     /// How a destination stands. For a question now and then.
-    pub fn standing(&self, destination: &Destination) -> Standing {
+    pub fn standing(&self, destination: &Destination) -> DestinationStanding {
         let none = Site::default();
         let site = self.sites.get(destination).unwrap_or(&none);
-        Standing {
+        DestinationStanding {
             ready: site.ready,
             connections: site.connections,
             jobs: self.slots.jobs_serving(destination),
             window: site.window.size(),
             slow: site.slow,
-            behind: self.line(destination.channel).waiting.before(destination),
+            behind: self.ranks(destination.channel).waiting.before(destination),
             suspension: self.suspensions.get(destination).cloned(),
         }
     }
 
     /// Destinations of a channel that wait for their first connection.
     pub fn waiting_of(&self, channel: ChannelId) -> usize {
-        self.line(channel).waiting.newcomers().count()
+        self.ranks(channel).waiting.newcomers().count()
     }
 
     /// Channels whose idle connections should end, because a newcomer could have what they hold:
@@ -164,7 +164,7 @@ impl Schedule {
         for pool in self.slots.pools() {
             for channel in &pool.channels {
                 let lane = self.slots.lane(*channel);
-                let newcomer = self.line(*channel).waiting.newcomers().next().is_some();
+                let newcomer = self.ranks(*channel).waiting.newcomers().next().is_some();
                 if !newcomer || self.slots.free(*channel, Asker::Newcomer) > 0 || lane.frozen {
                     continue;
                 }
@@ -213,7 +213,7 @@ impl Schedule {
             site.window.troubled(site.connections);
         }
         let wait = self.suspensions.troubled(destination, reply, now);
-        self.line_mut(destination.channel).waiting.remove(destination);
+        self.ranks_mut(destination.channel).waiting.remove(destination);
         wait
     }
 
@@ -421,7 +421,7 @@ impl Schedule {
     fn serve(&mut self, destination: &Destination, now: Instant) {
         let channel = destination.channel;
         let mut changed = false;
-        while !self.line(channel).waiting.contains(destination)
+        while !self.ranks(channel).waiting.contains(destination)
             && self.missing(destination, now) > 0
             && self.start(destination, now)
         {
@@ -438,7 +438,7 @@ impl Schedule {
     fn stand_in_line(&mut self, destination: &Destination, now: Instant) -> bool {
         let (missing, connections) =
             (self.missing(destination, now), self.connections(destination));
-        let waiting = &mut self.line_mut(destination.channel).waiting;
+        let waiting = &mut self.ranks_mut(destination.channel).waiting;
         if missing == 0 {
             waiting.remove(destination);
             return false;
@@ -464,7 +464,7 @@ impl Schedule {
         site.connections -= 1;
         if site.recalled > 0 {
             site.recalled -= 1;
-            self.lines[usize::from(destination.channel.0)].recalled -= 1;
+            self.ranks[usize::from(destination.channel.0)].recalled -= 1;
         }
         self.rank(&destination);
         Some(destination)
@@ -472,10 +472,10 @@ impl Schedule {
 
     fn rank(&mut self, destination: &Destination) {
         let Some(site) = self.sites.get(destination) else { return };
-        let line = &mut self.lines[usize::from(destination.channel.0)];
+        let ranks = &mut self.ranks[usize::from(destination.channel.0)];
         match site.connections - site.recalled {
-            0 => line.holding.remove(destination),
-            connections => line.holding.set(destination, connections),
+            0 => ranks.holding.remove(destination),
+            connections => ranks.holding.set(destination, connections),
         }
     }
 
@@ -497,12 +497,12 @@ impl Schedule {
         }
     }
 
-    fn line(&self, channel: ChannelId) -> &Line {
-        &self.lines[usize::from(channel.0)]
+    fn ranks(&self, channel: ChannelId) -> &ChannelRanks {
+        &self.ranks[usize::from(channel.0)]
     }
 
-    fn line_mut(&mut self, channel: ChannelId) -> &mut Line {
-        &mut self.lines[usize::from(channel.0)]
+    fn ranks_mut(&mut self, channel: ChannelId) -> &mut ChannelRanks {
+        &mut self.ranks[usize::from(channel.0)]
     }
 }
 

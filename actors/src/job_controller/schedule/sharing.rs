@@ -22,12 +22,12 @@ impl Schedule {
     fn call_in(&mut self, pool: usize, now: Instant) -> bool {
         let mut channels = self.waiting_channels(pool);
         channels
-            .sort_by_key(|channel| (self.slots.lane(*channel).active(), self.line(*channel).turn));
+            .sort_by_key(|channel| (self.slots.lane(*channel).active(), self.ranks(*channel).turn));
         channels.into_iter().any(|channel| self.call_first(channel, now))
     }
 
     fn call_first(&mut self, channel: ChannelId, now: Instant) -> bool {
-        while let Some((first, _)) = self.line(channel).waiting.poorest() {
+        while let Some((first, _)) = self.ranks(channel).waiting.poorest() {
             let first = first.clone();
             if self.missing(&first, now) > 0 {
                 if !self.start(&first, now) {
@@ -35,10 +35,10 @@ impl Schedule {
                 }
                 self.stand_in_line(&first, now);
                 self.turns += 1;
-                self.line_mut(channel).turn = self.turns;
+                self.ranks_mut(channel).turn = self.turns;
                 return true;
             }
-            self.line_mut(channel).waiting.remove(&first);
+            self.ranks_mut(channel).waiting.remove(&first);
             self.forget_if_quiet(&first);
         }
         false
@@ -47,7 +47,7 @@ impl Schedule {
     fn waiting_channels(&self, pool: usize) -> Vec<ChannelId> {
         let here = self.slots.pools()[pool].channels.iter().copied();
         let waits = |channel: &ChannelId| {
-            !self.line(*channel).waiting.is_empty() && !self.slots.lane(*channel).frozen
+            !self.ranks(*channel).waiting.is_empty() && !self.slots.lane(*channel).frozen
         };
         here.filter(waits).collect()
     }
@@ -59,21 +59,21 @@ impl Schedule {
             return;
         }
         let free = self.slots.free(channel, Asker::Newcomer);
-        let line = self.line(channel);
-        let newcomers = line.waiting.newcomers().take(AT_ONCE).count();
-        let coming = free + line.recalled;
+        let ranks = self.ranks(channel);
+        let newcomers = ranks.waiting.newcomers().take(AT_ONCE).count();
+        let coming = free + ranks.recalled;
         self.ask_richest(channel, (newcomers + 1).saturating_sub(coming), 0);
 
-        let line = self.line(channel);
+        let ranks = self.ranks(channel);
         let Some((first, connections)) =
-            line.waiting.poorest().filter(|(_, connections)| *connections > 0)
+            ranks.waiting.poorest().filter(|(_, connections)| *connections > 0)
         else {
             return;
         };
-        let most = line.holding.richest().map_or(0, |(_, most)| most);
+        let most = ranks.holding.richest().map_or(0, |(_, most)| most);
         let fair = (most.saturating_sub(connections) / 2).min(self.missing(first, now));
         let kept = usize::from(free == 0);
-        let coming = self.slots.free(channel, Asker::Served) + line.recalled;
+        let coming = self.slots.free(channel, Asker::Served) + ranks.recalled;
         self.ask_richest(channel, (fair + kept).saturating_sub(coming), connections);
     }
 
@@ -81,7 +81,7 @@ impl Schedule {
     /// `poorest`.
     fn ask_richest(&mut self, channel: ChannelId, connections: usize, poorest: usize) {
         for _ in 0..connections {
-            let Some((richest, most)) = self.line(channel).holding.richest() else { return };
+            let Some((richest, most)) = self.ranks(channel).holding.richest() else { return };
             if most <= poorest + 1 {
                 return;
             }
@@ -93,7 +93,7 @@ impl Schedule {
     pub(super) fn ask_back(&mut self, destination: &Destination) {
         let Some(site) = self.sites.get_mut(destination) else { return };
         site.recalled += 1;
-        self.line_mut(destination.channel).recalled += 1;
+        self.ranks_mut(destination.channel).recalled += 1;
         self.rank(destination);
         self.orders.recalled.push(destination.clone());
     }
@@ -103,7 +103,7 @@ impl Schedule {
         let mut claims = self.waiting_channels(pool);
         claims.retain(|channel| {
             let lane = self.slots.lane(*channel);
-            let newcomer = self.line(*channel).waiting.newcomers().next().is_some();
+            let newcomer = self.ranks(*channel).waiting.newcomers().next().is_some();
             let asker = if newcomer { Asker::Newcomer } else { Asker::Served };
             lane.jobs() < lane.maxjobs && self.slots.free(*channel, asker) == 0
         });
@@ -139,12 +139,12 @@ impl Schedule {
             self.orders.retired.extend(retire);
         }
         for channel in self.waiting_channels(pool) {
-            let line = self.line(channel);
+            let ranks = self.ranks(channel);
             if self.slots.free(channel, Asker::Newcomer) > 0 {
                 continue;
             }
-            let wanted = line.waiting.newcomers().take(AT_ONCE).count();
-            let missing = wanted.saturating_sub(line.recalled);
+            let wanted = ranks.waiting.newcomers().take(AT_ONCE).count();
+            let missing = wanted.saturating_sub(ranks.recalled);
             for destination in self.oldest_connections(channel, missing, now) {
                 self.ask_back(&destination);
             }
@@ -172,7 +172,7 @@ impl Schedule {
         if most == 0 {
             return Vec::new();
         }
-        let holds = &self.line(channel).holding;
+        let holds = &self.ranks(channel).holding;
         self.slots
             .connections()
             .map(|(_, running)| running)

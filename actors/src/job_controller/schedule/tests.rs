@@ -203,7 +203,7 @@ async fn destinations_with_long_lines_end_up_with_equal_shares() {
     engine.wanted_widely(&to(0, "small"), 1);
     for _ in 0..100 {
         // Only what is asked back ends, at the next boundary.
-        let asked = engine.schedule.lines[0].recalled;
+        let asked = engine.schedule.ranks[0].recalled;
         let host = if asked > 0 { "first" } else { "second" };
         let owed = engine.schedule.sites[&to(0, host)].recalled;
         if owed > 0 {
@@ -502,9 +502,9 @@ impl Engine {
                 free
             );
         }
-        for line in &self.schedule.lines {
-            let of = |line: &Line| line.waiting.newcomers().cloned().collect::<Vec<_>>();
-            prop_assert!(of(line).iter().all(|newcomer| self.connections(&newcomer.host) == 0));
+        for ranks in &self.schedule.ranks {
+            let of = |ranks: &ChannelRanks| ranks.waiting.newcomers().cloned().collect::<Vec<_>>();
+            prop_assert!(of(ranks).iter().all(|newcomer| self.connections(&newcomer.host) == 0));
         }
         Ok(())
     }
@@ -536,8 +536,8 @@ proptest! {
         let schedule = &engine.schedule;
         prop_assert_eq!(schedule.slots().pools()[0].running, 0);
         prop_assert_eq!(schedule.sites.len() + schedule.suspensions.iter().count(), 0);
-        for line in &schedule.lines {
-            prop_assert!(line.waiting.is_empty() && line.holding.is_empty() && line.recalled == 0);
+        for ranks in &schedule.ranks {
+            prop_assert!(ranks.waiting.is_empty() && ranks.holding.is_empty() && ranks.recalled == 0);
         }
         for channel in (0..3).map(ChannelId) {
             prop_assert_eq!(schedule.slots().lane(channel).ready, 0);

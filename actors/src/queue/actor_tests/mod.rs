@@ -18,7 +18,7 @@ use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
-use super::{Intake, Parts, Queue, tests::envelope};
+use super::{Intake, Queue, QueueParts, tests::envelope};
 use crate::{
     actor::{Ground, Mailbox},
     channel_table::Channels,
@@ -88,7 +88,7 @@ impl House {
         let settings = relais_config::Spool { min_free: MIN_FREE, ..config.spool.clone() };
         let (spool, intake) = spool(&dir.path().join("spool"), &settings, plan.disk);
         let ids = Arc::new(MessageIds::after(MessageId(0), 0));
-        let queue = ground.start(Queue::new(Parts {
+        let queue = ground.start(Queue::new(QueueParts {
             spool: spool.clone(),
             channels: channels.clone(),
             intake,
@@ -96,7 +96,7 @@ impl House {
             max_messages: 1_000,
             rebuild_parallel_channels: 4,
         }));
-        let parts = notary::Parts {
+        let parts = notary::NotaryParts {
             host: "localhost".into(),
             postmaster: "postmaster@relais.example".into(),
             language: "en".into(),
@@ -122,7 +122,7 @@ impl House {
             let outlets = PoolOutlets::of(&ground.start(pool));
             PoolPart { name: name.to_owned(), job_limit, keeps_last_slot: true, outlets }
         });
-        let controller = ground.start(JobController::new(job_controller::Parts {
+        let controller = ground.start(JobController::new(job_controller::ControllerParts {
             channels: channels.clone(),
             pools: pools.into(),
             queue: QueueOutlets::of(&queue),

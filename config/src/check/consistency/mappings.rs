@@ -15,7 +15,7 @@ use crate::{
     language::{
         delivery_option::DeliveryOption,
         mapping::{Calls, Field, MappingTable},
-        rewrite::{Chunk, Condition, Outcome, Piece, Template},
+        rewrite::{Chunk, Condition, Outcome, RewritePiece, RewriteTemplate},
     },
     sections::{config::Config, dispatcher::Service},
 };
@@ -338,7 +338,7 @@ fn called(config: &Config) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for rule in &config.rewrite_rules {
         each_piece(&rule.parsed, &mut |piece| {
-            if let Piece::Mapping { table, .. } = piece {
+            if let RewritePiece::Mapping { table, .. } = piece {
                 names.insert(table.to_ascii_uppercase());
             }
         });
@@ -365,7 +365,7 @@ fn warn_of_calls(config: &Config, reader: &mut Reader<'_>) {
     };
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         each_piece(&rule.parsed, &mut |piece| {
-            if let Piece::Mapping { table, .. } = piece
+            if let RewritePiece::Mapping { table, .. } = piece
                 && missing(table)
             {
                 warn(format!("rewrite_rules[{i}]"), table, "the rule never applies");
@@ -382,17 +382,17 @@ fn warn_of_calls(config: &Config, reader: &mut Reader<'_>) {
 }
 
 /// Calls `each` for every piece of a template, arguments included.
-fn each_piece(template: &Template, each: &mut impl FnMut(&Piece)) {
-    fn pieces(list: &[Piece], each: &mut impl FnMut(&Piece)) {
+fn each_piece(template: &RewriteTemplate, each: &mut impl FnMut(&RewritePiece)) {
+    fn pieces(list: &[RewritePiece], each: &mut impl FnMut(&RewritePiece)) {
         for piece in list {
             each(piece);
-            if let Piece::Mapping { argument, .. } = piece {
+            if let RewritePiece::Mapping { argument, .. } = piece {
                 pieces(argument, each);
             }
         }
     }
     match template {
-        Template::General(chunks) => {
+        RewriteTemplate::General(chunks) => {
             for chunk in chunks {
                 match chunk {
                     Chunk::Key(key) => pieces(key, each),
@@ -402,13 +402,13 @@ fn each_piece(template: &Template, each: &mut impl FnMut(&Piece)) {
                         for (at, _) in text.match_indices("${") {
                             let table = text[at + 2..].split([',', '}']).next().unwrap_or_default();
                             let table = table.to_owned();
-                            each(&Piece::Mapping { table, argument: Vec::new() });
+                            each(&RewritePiece::Mapping { table, argument: Vec::new() });
                         }
                     }
                 }
             }
         }
-        Template::Plain(rewriting) => {
+        RewriteTemplate::Plain(rewriting) => {
             match &rewriting.outcome {
                 Outcome::Unchanged => {}
                 Outcome::Restart { user, host } => {
@@ -440,11 +440,11 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
         None => open = true,
     };
     for rule in &config.rewrite_rules {
-        let Template::General(chunks) = &rule.parsed else { continue };
+        let RewriteTemplate::General(chunks) = &rule.parsed else { continue };
         for chunk in chunks {
             let Chunk::Key(pieces) = chunk else { continue };
             ask(match pieces.as_slice() {
-                [Piece::Text(text)] => Some(text.clone()),
+                [RewritePiece::Text(text)] => Some(text.clone()),
                 _ => None,
             });
         }

@@ -8,7 +8,7 @@ use crate::{
         leads::literal_tags,
     },
     file::reader::{Reader, suggest},
-    language::rewrite::{Condition, Rewriting, Template},
+    language::rewrite::{Condition, RewriteTemplate, Rewriting},
     sections::{channel::Program, config::Config, dispatcher},
 };
 
@@ -67,7 +67,7 @@ fn warn_of_others(config: &Config, reader: &mut Reader<'_>) {
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         match &rule.parsed {
             _ if !rule.kind.is_catch_all() => {}
-            Template::Plain(rewriting) if is_for_ours(rewriting) => {
+            RewriteTemplate::Plain(rewriting) if is_for_ours(rewriting) => {
                 ours.get_or_insert((i, &rule.pattern));
             }
             // It is for everybody.

@@ -8,7 +8,9 @@ use crate::{
         leads::{Tag, tag_of},
     },
     file::reader::Reader,
-    language::rewrite::{Condition, Outcome, Part, Piece, RewriteRule, Rewriting, Template},
+    language::rewrite::{
+        Condition, Outcome, Part, RewritePiece, RewriteRule, RewriteTemplate, Rewriting,
+    },
     sections::{channel::Program, config::Config, dispatcher},
 };
 
@@ -29,7 +31,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
             reader.warning_at(&path, &message, false);
             continue;
         }
-        if let Template::Plain(rewriting) = &rule.parsed {
+        if let RewriteTemplate::Plain(rewriting) = &rule.parsed {
             if rule.kind.is_catch_all() && stays_the_same(rewriting) {
                 let message = "the rule leads back to itself, and the address is refused (554): a \
                                template for the last step ends with @ and the tag of a channel";
@@ -49,7 +51,8 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let Tag::Named(tag) = tag_of(rule) else { continue };
-        let refuses = matches!(&rule.parsed, Template::Plain(Rewriting { error: Some(_), .. }));
+        let refuses =
+            matches!(&rule.parsed, RewriteTemplate::Plain(Rewriting { error: Some(_), .. }));
         if !refuses && !reader.is_full() && known.tag(&tag).is_none() {
             let named = known.channels.get(tag.as_str()).map(|i| &config.channels[*i].tag);
             let tags = || list(&tag, config.channels.iter().map(|channel| channel.tag.as_str()));
@@ -156,8 +159,8 @@ fn warn_of_conditions(
 /// Whether the address is rewritten from the start just as it was.
 fn stays_the_same(rewriting: &Rewriting) -> bool {
     let Outcome::Restart { user, host } = &rewriting.outcome else { return false };
-    let whole = [Piece::Part(Part::Unmatched, None)];
-    rewriting.set_tag.is_none() && user[..] == [Piece::User] && host[..] == whole
+    let whole = [RewritePiece::Part(Part::Unmatched, None)];
+    rewriting.set_tag.is_none() && user[..] == [RewritePiece::User] && host[..] == whole
 }
 
 /// A rule that applies wherever its conditions hold.
@@ -170,8 +173,8 @@ struct Settled<'a> {
 /// Why no host ever comes to a rule behind these, all of the same pattern.
 fn never_reached(rule: &RewriteRule, earlier: &[Settled<'_>]) -> Option<String> {
     let own: Vec<&Condition> = match &rule.parsed {
-        Template::Plain(rewriting) => heeded(rewriting).collect(),
-        Template::General(_) => Vec::new(),
+        RewriteTemplate::Plain(rewriting) => heeded(rewriting).collect(),
+        RewriteTemplate::General(_) => Vec::new(),
     };
     let mut single: Vec<(usize, &&Condition)> = Vec::new();
     for its in earlier {
@@ -251,7 +254,7 @@ fn contradiction(rewriting: &Rewriting) -> Option<&'static str> {
 
 /// Whether the template makes something of every host that its pattern matches.
 fn never_fails(rewriting: &Rewriting) -> bool {
-    let pieces: Vec<&[Piece]> = match &rewriting.outcome {
+    let pieces: Vec<&[RewritePiece]> = match &rewriting.outcome {
         Outcome::Unchanged => Vec::new(),
         Outcome::Restart { user, host } => vec![user, host],
         Outcome::Finish { user, host, route, tag } => {
@@ -259,7 +262,9 @@ fn never_fails(rewriting: &Rewriting) -> bool {
             [user.as_slice(), host].into_iter().chain(more).collect()
         }
     };
-    let may_fail = |piece: &Piece| matches!(piece, Piece::Label { .. } | Piece::Mapping { .. });
+    let may_fail = |piece: &RewritePiece| {
+        matches!(piece, RewritePiece::Label { .. } | RewritePiece::Mapping { .. })
+    };
     !pieces.into_iter().flatten().any(may_fail)
 }
 
@@ -269,11 +274,12 @@ fn warn_of_tags(config: &Config, reader: &mut Reader<'_>) {
     let wanted: HashSet<String> =
         config.rewrite_rules.iter().filter_map(|rule| tag(&rule.key)).collect();
     let set_by = |rule: &'_ RewriteRule| match &rule.parsed {
-        Template::Plain(rewriting) => rewriting.set_tag.clone(),
-        Template::General(_) => None,
+        RewriteTemplate::Plain(rewriting) => rewriting.set_tag.clone(),
+        RewriteTemplate::General(_) => None,
     };
     let set: HashSet<String> = config.rewrite_rules.iter().filter_map(set_by).collect();
-    let open = config.rewrite_rules.iter().any(|rule| matches!(rule.parsed, Template::General(_)));
+    let open =
+        config.rewrite_rules.iter().any(|rule| matches!(rule.parsed, RewriteTemplate::General(_)));
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let path = format!("rewrite_rules[{i}]");
         if let Some(tag) = set_by(rule).filter(|tag| !wanted.contains(tag)) {

@@ -4,14 +4,14 @@
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mapped {
     /// What the templates flagged.
-    pub flags: Flags,
+    pub flags: MappingFlags,
     /// The text that was left over.
     pub text: String,
 }
 
 /// Flags of a result: `$Y`, `$N`, `$F`, `$T`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Flags(pub(crate) u32);
+pub struct MappingFlags(pub(crate) u32);
 
 /// What goes on after an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,7 +38,7 @@ pub(crate) struct Calls {
 /// The probe did more than it may; it counts as refused.
 pub(crate) struct Overrun;
 
-impl Flags {
+impl MappingFlags {
     /// Whether `$letter` was set; case does not matter.
     pub fn has(self, letter: char) -> bool {
         self.0 & Self::bit(letter) != 0

@@ -4,15 +4,15 @@
 //! the result. URL look-ups, site routines, sequence numbers, chance, input flags and LDAP
 //! quoting are refused until they are there: each is to become an [`Op`].
 
-use super::result::{Calls, Flags, Next};
+use super::result::{Calls, MappingFlags, Next};
 use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// One template.
 #[derive(Clone, Debug)]
-pub(crate) struct Template {
+pub(crate) struct MappingTemplate {
     pub(crate) ops: Vec<Op>,
     /// The flags it sets.
-    pub(crate) flags: Flags,
+    pub(crate) flags: MappingFlags,
     /// The last of `$C $E $L $R`.
     pub(crate) next: Next,
 }
@@ -32,13 +32,13 @@ pub(crate) enum Op {
     General(Vec<Op>),
 }
 
-impl Template {
+impl MappingTemplate {
     /// Parses a template whose pattern has this many wildcards.
     pub(crate) fn parse(text: &str, wildcards: usize) -> Result<Self, TemplateError> {
         let mut parser = TemplateParser {
             scanner: Scanner::new(text),
             wildcards,
-            flags: Flags::default(),
+            flags: MappingFlags::default(),
             next: Next::End,
             depth: 0,
         };
@@ -85,7 +85,7 @@ fn add_calls(ops: &[Op], calls: &mut Calls) {
 struct TemplateParser<'a> {
     scanner: Scanner<'a>,
     wildcards: usize,
-    flags: Flags,
+    flags: MappingFlags,
     next: Next,
     /// Calls and keys around this place.
     depth: usize,

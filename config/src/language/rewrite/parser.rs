@@ -3,7 +3,9 @@
 //! One pass from left to right. `%` and `@` divide the template into parts; controls may stand
 //! anywhere and belong to no part.
 
-use super::syntax::{Chunk, Condition, ErrorText, Location, Outcome, Part, Piece, Rewriting};
+use super::syntax::{
+    Chunk, Condition, ErrorText, Location, Outcome, Part, RewritePiece, Rewriting,
+};
 use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// Collects what a template says.
@@ -12,8 +14,8 @@ pub(crate) struct Parser<'a> {
     /// `$(key)` is stepped over.
     pub(crate) general: bool,
     /// Closed sections: user, host, route, tag.
-    sections: Vec<Vec<Piece>>,
-    section: Vec<Piece>,
+    sections: Vec<Vec<RewritePiece>>,
+    section: Vec<RewritePiece>,
     /// The first separator is `%`.
     percent: bool,
     conditions: Vec<Condition>,
@@ -25,7 +27,7 @@ pub(crate) struct Parser<'a> {
 
 /// What `$` introduced.
 enum Item {
-    Piece(Piece),
+    Piece(RewritePiece),
     /// A letter that yields no text, with its number.
     Control(char, Option<u32>),
 }
@@ -65,7 +67,7 @@ impl<'a> Parser<'a> {
                 }
                 Some(c) => {
                     self.scanner.next();
-                    push(&mut self.section, Piece::Text(c.into()));
+                    push(&mut self.section, RewritePiece::Text(c.into()));
                 }
             }
         }
@@ -92,17 +94,17 @@ impl<'a> Parser<'a> {
             return Err(TemplateError::new(offset, "\"$\" at the end", SEQUENCES));
         };
         if let (None, Some(case)) = (number, Case::from_control(c)) {
-            return Ok(Some(Item::Piece(Piece::Case(case))));
+            return Ok(Some(Item::Piece(RewritePiece::Case(case))));
         }
         let small = number.map(|n| u8::try_from(n).unwrap_or(u8::MAX));
         let piece = match (c.to_ascii_uppercase(), number) {
-            ('$' | '%' | '@', None) => Piece::Text(c.into()),
-            ('U', None) => Piece::User,
-            ('U', Some(0)) => Piece::UserName,
-            ('U', Some(1)) => Piece::Subaddress,
-            ('D', _) => Piece::Part(Part::Matched, small),
-            ('H', _) => Piece::Part(Part::Unmatched, small),
-            ('L', None) => Piece::Literal,
+            ('$' | '%' | '@', None) => RewritePiece::Text(c.into()),
+            ('U', None) => RewritePiece::User,
+            ('U', Some(0)) => RewritePiece::UserName,
+            ('U', Some(1)) => RewritePiece::Subaddress,
+            ('D', _) => RewritePiece::Part(Part::Matched, small),
+            ('H', _) => RewritePiece::Part(Part::Unmatched, small),
+            ('L', None) => RewritePiece::Literal,
             ('&' | '!' | '*' | '#', None) => self.label(offset, c)?,
             ('{', None) => self.mapping(offset)?,
             ('(', None) if self.general => {
@@ -117,27 +119,27 @@ impl<'a> Parser<'a> {
         Ok(Some(Item::Piece(piece)))
     }
 
-    fn label(&mut self, offset: usize, c: char) -> Result<Piece, TemplateError> {
+    fn label(&mut self, offset: usize, c: char) -> Result<RewritePiece, TemplateError> {
         let digit = self.scanner.next().and_then(|digit| digit.to_digit(10));
         let Some(n) = digit else {
             let message = format!("\"${c}\" without a digit");
             return Err(TemplateError::new(offset, message, "a label's number, 0 to 9"));
         };
         let of = if matches!(c, '&' | '!') { Part::Unmatched } else { Part::Matched };
-        Ok(Piece::Label { of, from_right: matches!(c, '!' | '#'), n: n as u8 })
+        Ok(RewritePiece::Label { of, from_right: matches!(c, '!' | '#'), n: n as u8 })
     }
 
-    fn mapping(&mut self, offset: usize) -> Result<Piece, TemplateError> {
+    fn mapping(&mut self, offset: usize) -> Result<RewritePiece, TemplateError> {
         let error = || TemplateError::new(offset, "\"${\" without its end", "${table,argument}");
         let table = self.scanner.until(',').ok_or_else(error)?.to_owned();
         if table.is_empty() || table.contains('}') {
             return Err(error());
         }
         let argument = self.enclosed(offset, '}', "${table,argument}")?;
-        Ok(Piece::Mapping { table, argument })
+        Ok(RewritePiece::Mapping { table, argument })
     }
 
-    fn key(&mut self, offset: usize) -> Result<Vec<Piece>, TemplateError> {
+    fn key(&mut self, offset: usize) -> Result<Vec<RewritePiece>, TemplateError> {
         self.general = false;
         let key = self.enclosed(offset, ')', "$(key), not one within another");
         self.general = true;
@@ -150,7 +152,7 @@ impl<'a> Parser<'a> {
         offset: usize,
         end: char,
         accepted: &str,
-    ) -> Result<Vec<Piece>, TemplateError> {
+    ) -> Result<Vec<RewritePiece>, TemplateError> {
         self.depth = template::deeper(self.depth, offset)?;
         let mut pieces = Vec::new();
         loop {
@@ -171,7 +173,7 @@ impl<'a> Parser<'a> {
                         self.depth -= 1;
                         return Ok(pieces);
                     }
-                    push(&mut pieces, Piece::Text(c.into()));
+                    push(&mut pieces, RewritePiece::Text(c.into()));
                 }
             }
         }
@@ -289,7 +291,7 @@ impl<'a> Parser<'a> {
         offset: usize,
         control: char,
         whole: bool,
-    ) -> Result<Vec<Piece>, TemplateError> {
+    ) -> Result<Vec<RewritePiece>, TemplateError> {
         let mut pieces = Vec::new();
         loop {
             let before = self.scanner;
@@ -310,7 +312,7 @@ impl<'a> Parser<'a> {
                 }
                 Some(c) => {
                     self.scanner.next();
-                    push(&mut pieces, Piece::Text(c.into()));
+                    push(&mut pieces, RewritePiece::Text(c.into()));
                 }
             }
         }
@@ -395,25 +397,25 @@ fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
     TemplateError::new(offset, message, SEQUENCES)
 }
 
-fn push(pieces: &mut Vec<Piece>, piece: Piece) {
-    let Piece::Text(text) = &piece else { return pieces.push(piece) };
+fn push(pieces: &mut Vec<RewritePiece>, piece: RewritePiece) {
+    let RewritePiece::Text(text) = &piece else { return pieces.push(piece) };
     match pieces.last_mut() {
-        Some(Piece::Text(before)) => before.push_str(text),
+        Some(RewritePiece::Text(before)) => before.push_str(text),
         _ => pieces.push(piece),
     }
 }
 
-fn only_text(pieces: &[Piece]) -> Option<String> {
+fn only_text(pieces: &[RewritePiece]) -> Option<String> {
     match pieces {
         [] => Some(String::new()),
-        [Piece::Text(text)] => Some(text.clone()),
+        [RewritePiece::Text(text)] => Some(text.clone()),
         _ => None,
     }
 }
 
 /// Sequences of the original's language that come later: character and mail host substitutions,
 /// random strings, LDAP quoting, URL look-ups, site routines, text for temporary failures, and
-/// truncation at pending channel checks. Each is to become a [`Piece`] or a [`Condition`].
+/// truncation at pending channel checks. Each is to become a [`RewritePiece`] or a [`Condition`].
 pub const NOT_YET: &str = "AXW=][.~";
 const PARTS: [&str; 4] = ["user", "host", "route", "tag"];
 const FORMS: &str = "A%B@C, A@B, A%B, A@B@C, A@B@C@D, A%B@C@D or $?text, without white space";

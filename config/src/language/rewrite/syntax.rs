@@ -4,7 +4,7 @@ use crate::language::template::Case;
 
 /// What a template says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Template {
+pub enum RewriteTemplate {
     /// Complete as it stands.
     Plain(Rewriting),
     /// Holds `$(key)`: parsed when the general database has said what stands there.
@@ -17,7 +17,7 @@ pub enum Chunk {
     /// Template text, not looked at yet.
     Raw(String),
     /// Replaced by the value of this key.
-    Key(Vec<Piece>),
+    Key(Vec<RewritePiece>),
 }
 
 /// A template without `$(key)`.
@@ -42,26 +42,26 @@ pub enum Outcome {
     /// `A%B`: the result is rewritten again from the start.
     Restart {
         /// A.
-        user: Vec<Piece>,
+        user: Vec<RewritePiece>,
         /// B.
-        host: Vec<Piece>,
+        host: Vec<RewritePiece>,
     },
     /// `A@B`, `A%B@C`, `A@B@C`, `A@B@C@D`, `A%B@C@D`: the way is found.
     Finish {
         /// A.
-        user: Vec<Piece>,
+        user: Vec<RewritePiece>,
         /// B.
-        host: Vec<Piece>,
+        host: Vec<RewritePiece>,
         /// The source route to insert.
-        route: Option<Vec<Piece>>,
+        route: Option<Vec<RewritePiece>>,
         /// The channel's tag; `None`: the host.
-        tag: Option<Vec<Piece>>,
+        tag: Option<Vec<RewritePiece>>,
     },
 }
 
 /// Text and what is substituted into it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Piece {
+pub enum RewritePiece {
     /// Itself.
     Text(String),
     /// The case of what follows, to the end of the template.
@@ -90,7 +90,7 @@ pub enum Piece {
         /// The table.
         table: String,
         /// Its input.
-        argument: Vec<Piece>,
+        argument: Vec<RewritePiece>,
     },
 }
 
@@ -124,9 +124,9 @@ pub enum Condition {
     /// `$C`: the destination channel is none of these. Ignored likewise.
     NotDestination(Vec<String>),
     /// `$V`: the directory says that this domain is ours.
-    Local(Vec<Piece>),
+    Local(Vec<RewritePiece>),
     /// `$Z`: the directory says that it is not.
-    NotLocal(Vec<Piece>),
+    NotLocal(Vec<RewritePiece>),
 }
 
 /// Where in an address its host was found.

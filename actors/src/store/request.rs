@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What the thread can be asked for.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum StoreRequest {
     /// To deliver a message.
     Deliver(Deliver),
     /// To make a mailbox.
