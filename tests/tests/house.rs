@@ -48,7 +48,7 @@ fn no_type_is_defined_twice_in_a_crate() {
 #[test]
 fn no_public_function_is_for_tests_alone() {
     let product = all().iter().filter(|of| !["tests", "benches"].contains(&&*of.folder));
-    none_beyond(&called_by_tests_only(product), FOR_TESTS);
+    none_beyond(&called_by_tests_only(product), &[]);
 }
 
 #[test]
@@ -228,20 +228,11 @@ const IN_CIRCLES: &[&str] = &[
     "actors/spool/src/write/journal/retire.rs",
 ];
 
-/// Messages for what is to come: reload, and `relais mailbox`.
+/// Messages that wait for their sender: `relais mailbox`, which the store can answer already.
 const UNSENT: &[&str] = &["CreateMailbox", "ListMailboxes"];
 
 /// Names of types that are yet to be told apart.
 const TWICE: &[&str] = &["actors/spool: Broken", "actors/spool: States"];
-
-/// Public functions that only tests call.
-const FOR_TESTS: &[&str] = &[
-    "config/src/show/in_words.rs: changes_to_ron",
-    "actors/src/actor/meter.rs: declare",
-    "actors/src/store/deliveries.rs: in_flight",
-    "actors/src/router/access.rs: is_rejected",
-    "actors/src/actor/outlet.rs: scripted",
-];
 
 /// Comments that begin with a pronoun, at most; by crate.
 const PRONOUNS: &[(&str, usize)] = &[

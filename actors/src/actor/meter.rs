@@ -138,7 +138,8 @@ impl ActorFamilies {
 
 impl Meter {
     /// Names a message before the first one comes, so that a scrape shows it with zero.
-    pub fn declare<M: 'static>(&self) {
+    #[cfg(test)]
+    pub(crate) fn declare<M: 'static>(&self) {
         self.counter::<M>();
     }
 

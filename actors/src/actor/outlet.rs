@@ -24,6 +24,7 @@ trait Post<M: Message>: Send + Sync {
 }
 
 /// A function in an actor's place.
+#[cfg(test)]
 struct Scripted<F>(F);
 
 impl<M: Message> Outlet<M> {
@@ -32,7 +33,8 @@ impl<M: Message> Outlet<M> {
     }
 
     /// An outlet that calls `answer` in place of an actor.
-    pub fn scripted(answer: impl Fn(M) -> M::Result + Send + Sync + 'static) -> Self
+    #[cfg(test)]
+    pub(crate) fn scripted(answer: impl Fn(M) -> M::Result + Send + Sync + 'static) -> Self
     where
         M: 'static,
         M::Result: Send,
@@ -122,6 +124,7 @@ where
     }
 }
 
+#[cfg(test)]
 impl<F, M> Post<M> for Scripted<F>
 where
     F: Fn(M) -> M::Result + Send + Sync,

@@ -37,11 +37,6 @@ impl Access {
         })
     }
 
-    /// Whether this is a rejection.
-    pub fn is_rejected(&self) -> bool {
-        matches!(self, Self::Reject(_))
-    }
-
     /// The refusal in SMTP's terms: a code that the text begins with is its code, else `550
     /// 5.7.1`; `None` when nothing is refused.
     pub fn reply(&self) -> Option<Reply> {

@@ -123,6 +123,6 @@ impl Handle<DrainStore> for Store {
 }
 
 /// Deliveries that are waiting or under way at once.
-const MAX_IN_FLIGHT: usize = 1_000;
+pub(crate) const MAX_IN_FLIGHT: usize = 1_000;
 /// For messages that are too large for memory.
 const SPILL_THREADS: usize = 2;

@@ -26,11 +26,6 @@ impl Config {
         self.document(false).render(WIDTH)
     }
 
-    /// The same without what is as it would be by default.
-    pub fn changes_to_ron(&self) -> String {
-        self.document(true).render(WIDTH)
-    }
-
     pub(crate) fn document(&self, changed: bool) -> Document {
         let completed = self.completed();
         let roles = Roles::of(&completed);

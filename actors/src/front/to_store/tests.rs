@@ -20,7 +20,7 @@ use crate::{
     actor::{Ground, Meters},
     events::{lines::Lines, transaction},
     metrics::{Event, Labels, Metrics},
-    store::{CreateMailbox, DrainStore, ListMailboxes, Store},
+    store::{CreateMailbox, DrainStore, ListMailboxes, MAX_IN_FLIGHT, Store},
 };
 
 fn config(root: &Path, autocreate: Autocreate) -> relais_config::Store {
@@ -207,7 +207,7 @@ async fn a_drained_store_has_finished_everything_and_takes_nothing_more() {
         let answers = answer.await.expect("no panic").expect("it was taken");
         assert_eq!(answers[0].reply.to_string(), "250 2.5.0 jdoe OK");
     }
-    assert_eq!(deliveries.in_flight(), 0);
+    assert_eq!(deliveries.free(), MAX_IN_FLIGHT);
     assert_eq!(messages(root.path(), "siroe.com/jdoe").len(), 50);
     assert_eq!(deliveries.deliver(delivery()).await, Err(Refused::Busy));
     // Everything is let go: the partition can be opened again.
