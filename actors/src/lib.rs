@@ -1,4 +1,4 @@
-//! Who owns which state, and who talks to whom.
+//! The actors of the engine: the state that each owns, and the messages between them.
 //!
 //! | actor | lives on | owns | is sent | sends to |
 //! | --- | --- | --- | --- | --- |

@@ -132,7 +132,7 @@ impl Lint<'_> {
         self.address(FILE, dn, &format!("{local}@{domain}")).await;
     }
 
-    /// Whoever gets what nobody else can be told.
+    /// Checks the postmaster, who gets what nobody else can be told.
     async fn postmaster(&mut self, config: &Config) {
         let default = || format!("postmaster@{}", config.default_domain);
         let address = config.notary.postmaster.clone().unwrap_or_else(default);

@@ -61,7 +61,7 @@ impl Notice {
         &self.fields[1..]
     }
 
-    /// Those of its only recipient.
+    /// The fields of its only recipient.
     #[track_caller]
     pub fn recipient(&self) -> &Fields {
         assert_eq!(self.recipients().len(), 1, "{self:?}");

@@ -1,5 +1,5 @@
-//! Whatever keeps `run` from starting on this machine, `check` says before, with its place in the
-//! file, and leaves no trace of having looked.
+//! `check` says before `run` what would keep `run` from starting on this machine, with its place in
+//! the file, and leaves no trace of having looked.
 
 use std::{
     collections::BTreeSet,

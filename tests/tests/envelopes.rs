@@ -184,7 +184,7 @@ fn http_and_commands_out_of_turn_end_the_session_and_deliver_nothing() {
     lmtp.send(b"LHLO x\r\nMAIL FROM:<a@x.test>\r\n").unwrap();
     lmtp.reply().unwrap().expect_start("554 5.5.0");
     assert!(lmtp.is_closed());
-    // Who was offered pipelining may pipeline.
+    // A client that was offered pipelining may pipeline.
     let mut client = Dialogue::open(instance.settings.smtp);
     client.send(b"MAIL FROM:<a@x.test>\r\nRCPT TO:<alice@relais.example>\r\nDATA\r\n").unwrap();
     for code in [250, 250, 354] {

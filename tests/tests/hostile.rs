@@ -1,4 +1,4 @@
-//! Whatever a peer, a disk or a file does: the right reply or a clear error, bounded memory, and
+//! Peers, disks and files at their worst: the right reply or a clear error, bounded memory, and
 //! nothing lost that was accepted.
 
 use std::{
@@ -50,7 +50,7 @@ fn garbage_gets_the_right_reply() {
         }
         assert_eq!(next.code, 250, "{name}");
     }
-    // Who speaks no text speaks another protocol.
+    // A client that speaks no text speaks another protocol.
     let mut client = Dialogue::open(instance.settings.smtp);
     client.send(b"\xff\xfe\x00\x01\r\n").unwrap();
     client.reply().unwrap().expect_start("500 5.5.1");
@@ -243,7 +243,7 @@ fn no_other_end_of_data_smuggles_a_message() {
         client.send(&hidden.concat()).unwrap();
         let reply = client.reply().unwrap();
         assert!(reply.text.starts_with("550 5.6.11"), "{end:?}: {}", reply.text);
-        // That was the only reply: the next one belongs to NOOP.
+        // The session gave no other reply: the next one belongs to NOOP.
         assert_eq!(client.ask("NOOP").code, 250, "{end:?}");
     }
     let mut client = Dialogue::open(instance.settings.smtp);

@@ -301,7 +301,7 @@ fn senders_hear_what_they_asked_for() {
     let silent = post.send(alice, &["<nobody@one.test> NOTIFY=NEVER"], &message("never", 500));
     let late = post.send(alice, &["<busy@one.test> NOTIFY=FAILURE"], &message("late", 500));
     let also = post.send(alice, &["<busy@one.test> NOTIFY=NEVER"], &message("also", 500));
-    // These come behind them in every respect.
+    // The messages that follow come behind the silent ones in every respect.
     post.send(alice, &["<bob@one.test> NOTIFY=SUCCESS,FAILURE"], &message("good", 500));
     post.send(alice, &["<busy@one.test> NOTIFY=DELAY"], &message("warned", 500));
 
@@ -459,7 +459,7 @@ fn no_notice_of_a_success_is_lost_by_kill_9_after_the_delivery_and_nobody_gets_t
     assert!(never_again.is_empty(), "what is written down is not delivered again: {never_again:?}");
     let notices = mailbox(&post.instance.store(), "relais.example", "alice").len();
     println!("{notices} notices of {} messages, {} delivered again", names.len(), again.len());
-    // Those that are being written at a kill may be written once more.
+    // Notices that are being written at a kill may be written once more.
     assert!(notices <= names.len() + again.len() + 5 * AT_ONCE, "{notices}");
 }
 

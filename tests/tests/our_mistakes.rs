@@ -105,7 +105,7 @@ fn our_own_mistakes_defer_and_nobodys_addresses_bounce() {
         assert!(log.lines().any(told), "{member}: {log}");
     }
 
-    // Who has a mailbox beside a broken forward gets the mail; of the rest the sender is told.
+    // A user with a mailbox beside a broken forward gets the mail; of the rest the sender is told.
     let mut client = Dialogue::open(instance.settings.smtp);
     let sent = client.message("alice@relais.example", &["half@relais.example"], &message("h", 500));
     sent.expect(250);

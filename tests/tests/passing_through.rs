@@ -154,7 +154,7 @@ fn no_header_line_of_ours_exceeds_998_octets() {
     let sender = path(900, "relais.example");
     let content = [b"Message-ID: <", vec![b'i'; 960].as_slice(), b"@x>\r\n\r\nx\r\n"].concat();
     client.message(&sender, &["alice@relais.example"], &content).expect(250);
-    // Whoever is the only recipient is named in the line.
+    // A recipient that is the only one is named in the line.
     let bob = format!("bob+{}@relais.example", "d".repeat(840));
     client.message("a@sender.test", &[&bob], b"\r\nx\r\n").expect(250);
     for user in ["alice", "bob"] {

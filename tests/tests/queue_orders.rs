@@ -296,7 +296,7 @@ fn a_return_says_of_whom_nobody_can_be_told() {
         assert!(!is_wrong, "{from} {to:?}: {why:?}");
     }
     eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
-    // She is the postmaster, too.
+    // Alice is the postmaster, too.
     let mail = mailbox(&instance.store(), "relais.example", "alice");
     let of_others =
         mail.iter().filter(|mail| Notice::read(mail).header.get("To") == Some("x@elsewhere.test"));
@@ -669,7 +669,7 @@ fn connections_follow_the_limits_of_a_job_and_of_a_host_at_once() {
     connections(4);
     sink.slow_down(Duration::from_millis(200));
     sink.resume();
-    // They end between two messages.
+    // Connections end between two messages.
     must(&instance, &["set", "stores@127.0.0.1.connections", "1"]);
     connections(1);
     must(&instance, &["set", "stores.max_client_threads", "3"]);
@@ -856,7 +856,7 @@ fn a_kill_while_held_mail_is_released_neither_loses_nor_doubles_a_message() {
     assert_eq!(delivered(), MESSAGES, "each once");
 }
 
-/// Whoever is told that something is or will be done is told so for good.
+/// An operator who is told that something is or will be done is told so for good.
 #[test]
 fn what_was_ordered_and_answered_is_done_though_the_engine_is_killed() {
     let port = free_port();

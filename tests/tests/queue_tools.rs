@@ -334,7 +334,7 @@ fn limits_take_effect_at_once() {
     let status = instance.json("status", &[]).remove(0);
     let pools = status["pools"].as_array().expect("pools");
     assert!(pools.iter().any(|pool| pool["name"] == "SMTP_POOL" && pool["job_limit"] == 2));
-    // They end when they have done what they have in hand.
+    // Jobs end when they have done what they have in hand.
     sink.slow_down(Duration::from_millis(300));
     sink.resume();
     let few = || of_channel(&instance, "stores", "jobs") <= 2;

@@ -196,7 +196,7 @@ fn a_member_that_leads_only_back_to_itself_is_told_of_too() {
     let circle = "the address leads back to itself";
     assert_eq!(house.refused("eve@relais.example"), format!("554 5.4.6 {circle}"), "alone");
     house.send("alice@relais.example", "circle@relais.example");
-    // Who has a mailbox beside the forward, and the list that names itself, lose nothing.
+    // Users with a mailbox beside the forward, and the list that names itself, lose nothing.
     house.mail_of("alice", 1);
     house.mail_of("frank", 1);
     let notices = house.mail_of("bob", 1);
@@ -470,7 +470,7 @@ fn a_list_beyond_the_limit_is_refused_for_good_and_costs_little() {
     let name = |list: &str, count: u32| {
         let begun = std::time::Instant::now();
         for first in (0..count).step_by(4) {
-            // Who names many and sends nothing has to come again.
+            // A client that names many and sends nothing has to come again.
             let mut client = Dialogue::open(house.instance.settings.smtp);
             for n in first..first + 4 {
                 client.ask("MAIL FROM:<alice@relais.example>").expect(250);

@@ -1,5 +1,5 @@
-//! Who goes first, who waits, and who holds up nobody: the order in which servers see mail, how
-//! fast, and over how many connections.
+//! Order and speed: which mail goes first, which waits, and which holds up nobody, as servers see
+//! it, how fast, and over how many connections.
 
 use std::{
     thread,

@@ -140,7 +140,7 @@ fn why_says_of_a_channel_that_nobody_delivers_what_can_be_done() {
         send(&instance, "b@one.test");
         running.terminate();
         running.wait(Duration::from_secs(20));
-        // Whatever leads there, its mail is there.
+        // Mail that a way leads to the channel is there.
         let file = instance.path("relais.ron");
         let text = fs::read_to_string(&file).unwrap();
         let other = format!("stores-daemon\", program: {program}");

@@ -17,7 +17,7 @@ pub struct Outlet<M: Message>(Arc<dyn Post<M>>);
 
 type Answering<R> = Pin<Box<dyn Future<Output = Result<R, Gone>> + Send>>;
 
-/// Whoever takes messages of one type.
+/// An actor, or a function in its place, that takes messages of one type.
 trait Post<M: Message>: Send + Sync {
     fn tell(&self, message: M);
     fn ask(&self, message: M) -> Answering<M::Result>;

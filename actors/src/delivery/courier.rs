@@ -281,8 +281,8 @@ impl Courier {
     }
 }
 
-/// Those who were reached and whose sender asked to be told of that, a bit each, unless the next
-/// hop does.
+/// Recipients, a bit each, that were reached and whose sender asked to be told of that, unless the
+/// next hop tells.
 fn success_notices(work: &Work, envelope: &Envelope, attempt: &Attempt) -> u64 {
     let Some(entry) = envelope.entries.get(usize::from(work.entry.entry)) else { return 0 };
     if attempt.peer.as_ref().is_some_and(|peer| peer.notifies) {

@@ -23,7 +23,7 @@ pub struct JobParts {
     pub spool: Spool,
     /// Where work comes from.
     pub work: WorkSource,
-    /// Who runs mail through the router again.
+    /// Runs mail through the router again.
     pub rerouter: Rerouter,
     /// Which arbiter a connection runs on.
     pub placement: Arc<Placement>,

@@ -63,7 +63,7 @@ pub struct Pool {
 /// Starts a job of a channel.
 pub(crate) type StartJob = Box<dyn Fn(ChannelId) -> JobAddress>;
 
-/// Who is told what a job has to do. The job ends when this is dropped.
+/// The two outlets to a job. The job ends when this is dropped.
 pub(crate) struct JobAddress {
     pub(crate) run: Outlet<RunConnection>,
     pub(crate) end: Outlet<EndJob>,

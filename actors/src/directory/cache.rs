@@ -34,7 +34,7 @@ pub(super) enum Asked<V> {
     Known(V),
     /// Somebody asks the directory already.
     UnderWay(Outcome<V>),
-    /// Whoever has this asks the directory, and settles what it says ([`LookupCache::settle`]).
+    /// The holder asks the directory, and settles the answer ([`LookupCache::settle`]).
     First(LookupId, Outcome<V>),
 }
 

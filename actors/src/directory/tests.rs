@@ -151,7 +151,7 @@ async fn another_source_is_asked_anew() {
     directory.entries(&domain("x.example"), "slow@x.example").await.unwrap();
     assert_eq!((old.asked("domain"), old.asked("slow@")), (1, 1));
     assert_eq!((new.asked("domain"), new.asked("slow@")), (1, 1));
-    // Who had asked the old one gets its answer.
+    // A question to the old source gets the old source's answer.
     old.may_answer.add_permits(1);
     for asker in waiting {
         asker.await.unwrap().unwrap();

@@ -12,13 +12,13 @@ use crate::router;
 pub struct Connection {
     /// The socket, registered with no runtime.
     pub socket: Socket,
-    /// Who talks to which of our addresses.
+    /// The peer, and the address of ours that it talks to.
     pub ends: Ends,
     /// Returned to the service when the session is over: its bound on connections.
     pub permit: Permit,
 }
 
-/// Who talks to which of our addresses; nothing on a UNIX socket.
+/// The two ends of a connection; nothing on a UNIX socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ends {
     /// The client.

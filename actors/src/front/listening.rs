@@ -370,7 +370,7 @@ mod tests {
         // The listener of the standard library leaves its name behind.
         drop(UnixListener::bind(&path).unwrap());
         let bound = Listening::bind(&service, data.path()).unwrap();
-        // Whoever took our place is not thrown out of it.
+        // Another socket at this path is not removed.
         fs::remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();
         drop(bound);

@@ -57,7 +57,7 @@ pub struct ServiceParts {
     pub limits: Limits,
     /// What its sessions need.
     pub session: SessionParts,
-    /// Who may connect.
+    /// `PORT_ACCESS`, which says which clients may connect.
     pub access: Arc<RouteCache>,
     /// Connections at most; less than `max_procs` x `max_conns` when open files are short.
     pub connections: usize,
@@ -143,7 +143,7 @@ impl Service {
     fn finish_drain(&mut self) {
         if *self.stopped.borrow() && self.workers.are_idle() {
             for waiting in self.draining.drain(..) {
-                // Whoever asked may have run out of patience.
+                // The receiver may be gone: its patience can end before the drain does.
                 let _ = waiting.send(());
             }
         }
@@ -227,7 +227,7 @@ pub(crate) fn life_of(service: &str) -> String {
     format!("{service}: its life")
 }
 
-/// Whoever is at the other end.
+/// The client as the log shows it.
 struct Peer(Option<SocketAddr>);
 
 impl fmt::Display for Peer {

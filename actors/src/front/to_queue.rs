@@ -72,7 +72,7 @@ pub struct SmtpIntake {
     client_text: Arc<str>,
     protocol: &'static str,
     transaction: Transaction,
-    /// That of the session: it has the id of the message in hand.
+    /// The span of the session: it has the id of the message in hand.
     span: Span,
 }
 

@@ -56,7 +56,7 @@ pub struct LmtpIntake {
     sender: String,
     recipients: Vec<Rcpt>,
     content: Content,
-    /// That of the session: it has the id of the message in hand.
+    /// The span of the session: it has the id of the message in hand.
     span: Span,
 }
 

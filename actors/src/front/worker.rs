@@ -17,7 +17,7 @@ use crate::{
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct ConnectionClosed {
-    /// Whose it was.
+    /// The worker that served the connection.
     pub worker: WorkerId,
     /// Its room, free only once it is no longer counted: who gets it finds a worker.
     pub permit: Option<Permit>,

@@ -29,7 +29,7 @@ pub(super) struct Serving<W> {
     since: Instant,
 }
 
-/// Who serves a connection.
+/// The worker that serves a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Choice {
     /// A worker that runs.

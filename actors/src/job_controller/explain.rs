@@ -119,7 +119,7 @@ pub struct DestinationExplained {
     pub host_limit: Option<usize>,
     /// What keeps it from another connection, if anything does.
     pub limited: Option<Limited>,
-    /// Whose they are.
+    /// Channels that hold slots of the pool, and how many.
     pub pool_held_by: Vec<(ChannelId, usize)>,
 }
 

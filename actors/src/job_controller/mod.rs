@@ -61,7 +61,7 @@ pub struct ControllerParts {
     pub channels: Arc<Channels>,
     /// Where jobs run.
     pub pools: Vec<PoolPart>,
-    /// Who has the entries.
+    /// The queue, which has the entries.
     pub queue: QueueOutlets,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -73,7 +73,7 @@ pub struct PoolPart {
     pub name: String,
     /// Jobs at once.
     pub job_limit: usize,
-    /// Who is served leaves the last free slot to who is not.
+    /// A channel that is served leaves the last free slot to one that is not.
     pub keeps_last_slot: bool,
     /// The pool itself.
     pub outlets: PoolOutlets,
@@ -94,14 +94,14 @@ pub struct QueueOutlets {
 }
 
 impl PoolOutlets {
-    /// Those of an actor.
+    /// The outlets of this pool.
     pub fn of(pool: &Mailbox<Pool>) -> Self {
         Self { offer: pool.outlet(), retire: pool.outlet(), limit: pool.outlet() }
     }
 }
 
 impl QueueOutlets {
-    /// Those of an actor.
+    /// The outlets of this queue.
     pub fn of(queue: &Mailbox<Queue>) -> Self {
         Self { subscribe: queue.outlet(), recall: queue.outlet(), contend: queue.outlet() }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::ids::Destination;
 
-/// Who has fewest comes first, and among equals who came first. Every step costs the logarithm of
-/// how many there are.
+/// Destinations by their connections: fewest first, and among equals the one that came first. Every
+/// step costs the logarithm of how many there are.
 #[derive(Debug, Default)]
 pub(super) struct Ranks {
     order: BTreeMap<Rank, Destination>,
@@ -61,7 +61,7 @@ impl Ranks {
             .map(|((connections, _), destination)| (destination, *connections))
     }
 
-    /// Those without any connection.
+    /// Destinations without any connection.
     pub(super) fn newcomers(&self) -> impl Iterator<Item = &Destination> {
         self.order.range(..(1, 0)).map(|(_, destination)| destination)
     }

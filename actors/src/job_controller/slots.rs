@@ -50,7 +50,7 @@ pub struct Retire {
     pub pool: usize,
 }
 
-/// Who asks for a connection.
+/// The destination that asks for a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Asker {
     /// A destination without one.
@@ -86,7 +86,8 @@ pub struct PoolState {
     pub retiring: usize,
     /// The channels that run here.
     pub channels: Vec<ChannelId>,
-    /// Who is served leaves the last free connection, and the last free slot, to who is not.
+    /// A destination that is served leaves the last free connection, and the last free slot, to one
+    /// that is not.
     pub keeps_last: bool,
 }
 

@@ -89,7 +89,7 @@ impl Suspensions {
         true
     }
 
-    /// Those whose time has come; each is named again after the longest suspension.
+    /// Destinations whose time has come; each is named again after the longest suspension.
     pub fn wake(&mut self, now: Instant) -> Vec<Destination> {
         let later = self.marks.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut self.marks, later);

@@ -376,7 +376,7 @@ fn reached_nobody(envelope: &Envelope, case: &Case) -> bool {
     gives_up && all_wait && has_nowhere_to_go(envelope)
 }
 
-/// Who is told when a recipient is returned.
+/// The reader of a notice when a recipient is returned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Audience<'a> {
     /// The sender, or the owner of a list in its place.
@@ -389,7 +389,7 @@ pub enum Audience<'a> {
     NotWanted,
 }
 
-/// Who is told when this recipient is returned from a channel.
+/// The reader of the notice when this recipient is returned from a channel.
 pub fn audience_of_return<'a>(
     channel: &Channel,
     envelope: &'a Envelope,
@@ -463,8 +463,8 @@ fn envelope_of(
     }
 }
 
-/// Who is to be told of these: the sender, the owners of lists, or both. Of what came from nobody no
-/// owner hears: notices would beget notices.
+/// The readers of notices about these cases: the sender, the owners of lists, or both. A message
+/// without a sender is told to no owner: notices would beget notices.
 fn owners<'a>(envelope: &'a Envelope, cases: &[Case]) -> Vec<Option<&'a str>> {
     let mut owners = Vec::new();
     for case in cases {
@@ -481,14 +481,14 @@ fn owners<'a>(envelope: &'a Envelope, cases: &[Case]) -> Vec<Option<&'a str>> {
     owners
 }
 
-/// Who hears of this recipient in the sender's place.
+/// The owner of a list who hears of this recipient in the sender's place.
 fn owner_of<'a>(envelope: &Envelope, recipient: &'a Recipient, kind: Kind) -> Option<&'a str> {
     let is_bad = !matches!(kind, Kind::Delivered | Kind::Relayed | Kind::Expanded);
     let origin = recipient.origin.as_deref().filter(|_| is_bad && !envelope.sender.is_empty());
     origin.and_then(|origin| origin.errors_to.as_deref())
 }
 
-/// Those of whom `owner` wants to hear this, with what there is to say.
+/// The cases that concern `owner`, with what there is to say.
 fn concerned<'a>(
     owner: Option<&'a str>,
     envelope: &'a Envelope,

@@ -236,7 +236,7 @@ impl Handle<News> for Notary {
     }
 }
 
-/// Whoever brings these does not know what was said.
+/// Cases that came from a round have no replies yet.
 fn needs_replies(cases: &[Case]) -> bool {
     cases.iter().any(|case| match case.kind {
         Kind::Bounced => true,

@@ -12,7 +12,7 @@ use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, spo
 pub struct NotaryParts {
     /// Our official name.
     pub host: Arc<str>,
-    /// Who signs, and gets copies.
+    /// The address that signs notices, and gets copies.
     pub postmaster: Arc<str>,
     /// The language of those who name none.
     pub language: Arc<str>,

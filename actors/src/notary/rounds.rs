@@ -176,7 +176,7 @@ impl Round<'_> {
             let reserve = Reserve { reading: reading.ticket(), entries: returns };
             let reserved = self.queue.ask(reserve).await.unwrap_or_default();
             if reserved.len() < wanted {
-                // Those that a job has just now are for the next round, which is soon.
+                // Entries that a job has just now are for the next round, which is soon.
                 self.progress.borrow_mut().fall_behind();
             }
             for entry in reserved {

@@ -142,7 +142,7 @@ pub struct Order {
 /// Why an operator has something done. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Reason {
-    /// Who wants it, and why: for the message's history and the log.
+    /// The operator who wants it, and why: for the message's history and the log.
     pub words: Arc<str>,
     /// The operator's own text: what a sender is told who gets a message back.
     pub text: Option<Arc<str>>,

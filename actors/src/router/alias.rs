@@ -22,7 +22,7 @@ pub(super) struct Targets {
     pub(super) addresses: Vec<(String, bool)>,
     /// Members by name that have no address.
     pub(super) missing: Vec<String>,
-    /// Who hears of failures in the sender's place.
+    /// Hears of failures in the sender's place.
     pub(super) errors_to: Option<String>,
 }
 

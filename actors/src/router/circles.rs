@@ -17,7 +17,7 @@ pub(super) struct Circles {
 struct Node {
     address: String,
     errors_to: Option<Arc<str>>,
-    /// Who led here: the first one is who found it.
+    /// Addresses that led here: the first one is the one that found it.
     from: Vec<usize>,
     /// To a way, or to a failure that is told of.
     leads: bool,
@@ -27,7 +27,7 @@ struct Node {
 pub(super) struct Circular {
     /// As it was found.
     pub(super) address: String,
-    /// Who hears of it in the sender's place.
+    /// Hears of it in the sender's place.
     pub(super) errors_to: Option<Arc<str>>,
 }
 
@@ -97,7 +97,8 @@ impl Circles {
 mod tests {
     use super::*;
 
-    /// Who leads to whom, and who has a way of their own.
+    /// Finds the circular ones, given which address leads to which, and which have a way of their
+    /// own.
     fn circular(edges: &[(&str, &[&str])], ends: &[&str]) -> Vec<String> {
         let mut circles = Circles::default();
         let mut pending = vec![(edges[0].0, None)];

@@ -59,9 +59,9 @@ pub(super) struct Lineage {
     pub(super) depth: usize,
     /// What to look up to come by the same way once more; `None`: the recipient itself.
     pub(super) member: Option<Arc<str>>,
-    /// Who hears of failures in the sender's place.
+    /// Hears of failures in the sender's place.
     pub(super) errors_to: Option<Arc<str>>,
-    /// Whose alias led to it, in [`Expansion::circles`]; `None`: the recipient itself.
+    /// The address whose alias led here, in [`Expansion::circles`]; `None`: the recipient itself.
     pub(super) from: Option<usize>,
 }
 

@@ -10,7 +10,7 @@ use relais_config::{Config, channel::Program};
 
 use crate::directory::{Domain, Entry};
 
-/// Who stands in for a postmaster that nobody knows.
+/// Stands in for a postmaster that nobody knows.
 #[derive(Debug)]
 pub(super) struct Postmaster {
     /// `notary.postmaster`.

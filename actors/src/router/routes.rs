@@ -36,7 +36,7 @@ pub struct Routes {
     pub(super) delimiter: String,
     /// The local channel hands on to a transport.
     pub(super) has_transport: bool,
-    /// Who else stands in for a postmaster that nobody knows.
+    /// Stands in for a postmaster that nobody knows.
     pub(super) postmaster: Postmaster,
 }
 
@@ -83,7 +83,7 @@ pub struct Route {
     pub tag: Arc<str>,
     /// The address that was looked up last, when it is not the recipient's own.
     pub member: Option<Arc<str>>,
-    /// Who hears of failures in the sender's place.
+    /// Hears of failures in the sender's place.
     pub errors_to: Option<Arc<str>>,
     /// It leads nowhere, for good or for now; the channel is the one that sees to that.
     pub refused: Option<Arc<Reply>>,

@@ -624,7 +624,7 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
         ];
         assert_eq!(refused, want, "{text}");
     }
-    // Who leads only back to itself is one of them; who has another way as well is not.
+    // An address that leads only back to itself is one of the refused; one with another way is not.
     let to = address("mirrors@localhost");
     let ways = route(&routes, question(&to, false), &directory).await.outcome.unwrap();
     let refused =

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// They end when this is dropped and nothing is left to do.
+/// The threads end when this is dropped and nothing is left to do.
 pub(super) struct Threads(Sender<Task>);
 
 impl Threads {
@@ -28,7 +28,7 @@ impl Threads {
                 loop {
                     let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { return };
-                    // Whoever waits for it learns that it is gone; the thread lives on.
+                    // The caller that waits learns that its job is gone; the thread lives on.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             })?;

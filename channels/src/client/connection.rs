@@ -216,7 +216,7 @@ impl Connection {
             && self.announced.is_none()
             && self.write(&[b"QUIT\r\n"], QUIT_TIME).await.is_ok()
         {
-            // Whatever it says, we are leaving.
+            // The answer to QUIT changes nothing: the connection ends.
             let _ = self.reply(QUIT_TIME).await;
         }
     }

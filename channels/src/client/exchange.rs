@@ -207,9 +207,9 @@ impl<'a> Exchange<'a> {
         announced
     }
 
-    /// These `commands` were sent behind the content of the message before. `Stale` if they are
-    /// not those of this message: the server waits for another one.
-    /// `room` is a buffer to compare them in.
+    /// The `commands` were sent behind the content of the message before. The answer is `Stale` if
+    /// `commands` are not those of this message: the server waits for another one. `room` is a
+    /// buffer to compare them in.
     pub(crate) fn announced(&mut self, commands: &[u8], room: &mut Vec<u8>) -> Next {
         room.clear();
         self.commands(room);

@@ -18,9 +18,9 @@ pub struct Handover<'a> {
     most: usize,
     /// The server is one of ours.
     private: bool,
-    /// Those of the transaction at hand, by their places.
+    /// Recipients of the transaction at hand, by their places.
     batch: Places,
-    /// Those that wait for their turn, the last to go first.
+    /// Recipients that wait for their turn, the last to go first.
     waiting: Places,
     outcomes: SmallVec<[Option<Outcome>; 1]>,
     trouble: Option<SiteTrouble>,

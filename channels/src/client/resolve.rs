@@ -14,10 +14,10 @@ use crate::mail::{Enhanced, Reply, SiteTrouble};
 /// Why there is no address.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unresolved {
-    /// Those who know say that there is no such name, or that it has no address.
+    /// The name servers say that there is no such name, or that it has no address.
     #[error("{0}")]
     NoSuchHost(io::Error),
-    /// They could not be asked, or did not know.
+    /// The name servers could not be asked, or did not know.
     #[error(transparent)]
     NoAnswer(Lost),
 }

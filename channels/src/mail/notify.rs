@@ -16,7 +16,7 @@ pub enum Notify {
     Unsaid,
     /// `NEVER`: no notice of any kind.
     Never,
-    /// These and no others; at least one of them.
+    /// Notices of these kinds and no others; at least one of them.
     On {
         /// `SUCCESS`: it was delivered.
         success: bool,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Priority {
     /// `Priority: urgent`, `Importance: high`.
     Urgent,
-    /// Whatever says nothing.
+    /// A message without a word about its priority.
     #[default]
     Normal,
     /// `Priority: non-urgent`, `Importance: low`.

@@ -226,7 +226,7 @@ impl Promised {
 
     /// `well`: the journal is.
     fn answered(&mut self, content: &[u8], recipients: &[Rcpt], replies: &[Answer], well: bool) {
-        // Who stopped with the rest of the world told nobody anything.
+        // A disk that has stopped has told nobody anything.
         let told = !self.disk.has_stopped();
         for (rcpt, answer) in recipients.iter().zip(replies) {
             let message = self.messages.entry((dir_of(rcpt), content.to_vec())).or_default();

@@ -43,11 +43,11 @@ pub(crate) enum Role {
     LmtpSource,
     /// Recipients are routed to it.
     Destination,
-    /// They are routed to it, or it is the local one.
+    /// Mail is routed to the channel, or it is the local one.
     DestinationOrLocal,
     /// Its jobs do something with what is routed to it.
     Served,
-    /// They are routed to it, and it is one that connects to hosts.
+    /// Mail is routed to the channel, and the channel connects to hosts.
     Connecting,
     /// Its jobs connect to hosts and deliver there.
     Delivering,

@@ -255,7 +255,7 @@ choice! {
     pub enum PostmasterCopy = Never {
         /// None (`nosendpost`).
         Never,
-        /// Those that cannot be sent because the message had no sender (`errsendpost`).
+        /// Notices that cannot be sent because the message had no sender (`errsendpost`).
         Error,
         /// All but those (`copysendpost`).
         Copy,

@@ -38,9 +38,9 @@ section! {
             not_yet("TLS is not there yet: nothing listens on these ports");
         /// A UNIX socket instead of ports.
         socket: Option<PathBuf> = None, Maybe(Path);
-        /// Who may connect to the socket, as permissions.
+        /// Permissions of the socket: which accounts may connect.
         socket_mode: u32 = DEFAULT_SOCKET_MODE, Mode;
-        /// Whose the socket is, by name or number; without it, whoever runs the engine.
+        /// Owner of the socket, by name or number; without it, the account that runs the engine.
         socket_owner: Option<String> = None, Maybe(ACCOUNT);
         /// The group of the socket, by name or number.
         socket_group: Option<String> = None, Maybe(ACCOUNT);

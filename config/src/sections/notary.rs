@@ -12,7 +12,7 @@ section! {
     /// How delivery status notifications (RFC 3464) are written. When they are sent is a matter of
     /// the channels: `notices`, `sendpost`, `warnpost`.
     pub struct Notary {
-        /// Who signs, and who gets the copies that `sendpost` and `warnpost` ask for. Without it,
+        /// Signs notices, and gets the copies that `sendpost` and `warnpost` ask for. Without it,
         /// `postmaster@` the default domain.
         postmaster: Option<String> = None, Maybe(MAILBOX), queue;
         /// The language of notices to senders who name none in `Accept-Language` or the like.

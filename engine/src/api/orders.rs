@@ -24,7 +24,7 @@ pub struct QueueOrder {
     /// Only count them.
     #[serde(default)]
     pub dry_run: bool,
-    /// Who orders it, for the history of the messages.
+    /// The operator who orders it, for the history of the messages.
     #[serde(default)]
     pub by: String,
     /// Why, in the operator's words: for the log, the history, and the notice of a return. One
@@ -53,8 +53,8 @@ pub struct OrderProgress {
     pub later: u64,
     /// Entries that are so already, or with which it cannot be done.
     pub idle: u64,
-    /// Those of `idle` in channels that no job delivers, or that the configuration has lost, which
-    /// is why.
+    /// Entries of `idle` in channels that no job delivers, or that the configuration has lost,
+    /// which is why.
     #[serde(default)]
     pub undelivered: u64,
     /// Entries that went, or changed, before it could be done.
@@ -124,10 +124,10 @@ impl Untold {
 /// Entries that an order leaves as they are.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Left {
-    /// They are held.
+    /// Entries that are held.
     #[serde(default)]
     pub held: u64,
-    /// They are not held.
+    /// Entries that are not held.
     #[serde(default)]
     pub not_held: u64,
     /// When routing again: their recipients would go the way that they go already.
@@ -186,7 +186,7 @@ pub struct HistoryLine {
     pub attempts: u32,
     /// What was answered to which recipients.
     pub replies: Vec<RecipientReply>,
-    /// Who changed it, or why, when it was no attempt.
+    /// The operator who changed it, or why, when it was no attempt.
     pub reason: Option<String>,
 }
 

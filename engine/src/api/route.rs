@@ -15,7 +15,7 @@ pub struct RouteExplained {
     pub results: Vec<RouteResult>,
     /// What led there, in order.
     pub steps: Vec<RouteStep>,
-    /// Who was asked: the running engine, or files.
+    /// The source that was asked: the running engine, or files.
     #[serde(default)]
     pub asked: String,
 }

@@ -136,7 +136,7 @@ fn look_for_obstacles(
         let asked: Result<serde_json::Value, _> =
             wait(Client::new(&config.data).get("/api/v1/configuration"))?;
         let told = asked.ok().and_then(|answer| of_engine(&answer).ok());
-        // Whatever it calls its data directory, it is this one.
+        // The running engine's data directory is this one, whatever name it has there.
         Running::Engine(told.map(|told| Box::new(Config { data: config.data.clone(), ..told })))
     } else {
         Running::Nobody
@@ -263,7 +263,7 @@ fn as_json(
 /// The configuration that holds now.
 struct InForce {
     config: Config,
-    /// Whose it is.
+    /// The source of `config` in words: the running engine, or the file.
     of: String,
     /// Limits that were changed since the start, and what to say about each.
     live: Vec<(LimitShown, String)>,

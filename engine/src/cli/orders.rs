@@ -121,7 +121,7 @@ fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgre
     let each = |line: &[u8]| {
         last = serde_json::from_slice(line)
             .map_err(|error| ClientError::Unusable(error.to_string()))?;
-        // Whatever is set is drawn: the words must fit the numbers.
+        // A bar is drawn whenever it is set: the words must fit the numbers.
         bar.set_message(so_far(order, &last));
         bar.set_length(last.of);
         // What was held meanwhile is seen once more among the held.

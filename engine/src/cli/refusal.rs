@@ -27,7 +27,7 @@ impl Refusal {
     pub(super) fn tell(self) -> ExitCode {
         let (code, why) = match self {
             Self::No => return ExitCode::from(NO),
-            // Whoever was reading has seen enough: `relais queue list | head`.
+            // The reader has seen enough: `relais queue list | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return ExitCode::SUCCESS;
             }

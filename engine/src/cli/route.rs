@@ -112,7 +112,7 @@ impl RouteSource {
     }
 }
 
-/// Those that were typed, then those of the list, a line each; blank lines are none.
+/// Addresses that were typed, then those of the list, a line each; blank lines are none.
 fn each_address(
     route: &Route,
     mut each: impl FnMut(&str) -> Result<(), Refusal>,

@@ -57,7 +57,7 @@ impl Position {
         filter: &QueueFilter,
         limit: usize,
     ) -> Result<(Vec<ScannedEntry>, Option<Self>), SpoolError> {
-        // Those that the configuration has lost, too: their mail is still there.
+        // Channels that the configuration has lost are meant, too: their mail is still there.
         let counts = parts.spool.counts();
         let names: Vec<&str> = names(parts, &counts).collect();
         let Some(name) = names.get(self.channel) else { return Ok((Vec::new(), None)) };

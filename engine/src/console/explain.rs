@@ -214,5 +214,5 @@ fn incoming_channel(config: &Config) -> String {
 }
 
 const ACCEPTED: &str = "250 2.1.5 recipient ok";
-/// Whatever port of its own a client has.
+/// A port of a client's own: any will do.
 const SOME_PORT: u16 = 40_000;

@@ -117,7 +117,7 @@ pub(super) async fn show(
         };
         let changed = limit.configured.is_some() && limit.value != limit.configured;
         let stands_out = key.is_some() || limit.saved.is_some() || changed;
-        // Those that do nothing would hide the others.
+        // Limits that do nothing would hide the others.
         (stands_out || known.idle(&named).is_none()).then_some(limit)
     });
     Ok(Ok(shown.collect()))

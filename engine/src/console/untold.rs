@@ -1,4 +1,4 @@
-//! Who is not told of what an operator returns.
+//! Senders who are not told of what an operator returns.
 
 use std::collections::HashMap;
 

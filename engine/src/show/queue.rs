@@ -242,7 +242,7 @@ pub fn order(kind: OrderKind, dry_run: bool, progress: &OrderProgress) -> String
     text
 }
 
-/// Whose senders do not hear of what is returned, and why.
+/// The senders who do not hear of what is returned, and why.
 fn untold(progress: &OrderProgress) -> String {
     let Untold { null_sender, notify_never, no_way, not_now, kept } = progress.untold;
     let all = counted(progress.recipients, "recipient", "recipients");

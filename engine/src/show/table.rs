@@ -167,7 +167,7 @@ impl Table {
         let others = widths.iter().zip(&self.columns).filter(|both| !is_whole(both));
         let mut others: Vec<_> = others.map(|(width, _)| *width).filter(|w| *w > 0).collect();
         others.sort_unstable();
-        // Those that need little leave the rest to the others.
+        // Columns that need little leave the rest to the others.
         let mut count = others.len();
         for width in others {
             if width * count > left {

@@ -143,7 +143,7 @@ fn start_controller(
         metrics: metrics.clone(),
     });
     let controller = parts.ground.start_vital("job_controller", controller);
-    // These come before anything that the queue announces.
+    // `Freeze` comes before anything that the queue announces.
     for channel in stopped {
         tracing::info!(channel, "the channel is stopped: `relais channel start` lets it go on");
         controller.tell(Freeze { channel, frozen: true });

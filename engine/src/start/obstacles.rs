@@ -29,7 +29,7 @@ pub(crate) struct Obstacle {
     pub(crate) accepted: String,
 }
 
-/// Who is on the data directory.
+/// The process that has the data directory.
 #[derive(Debug)]
 pub(crate) enum Running {
     /// Nobody.

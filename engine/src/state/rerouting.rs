@@ -31,7 +31,7 @@ impl Intents {
         Self(data.join("rerouting"))
     }
 
-    /// These entries are about to be routed again. Durable when this returns.
+    /// Notes entries that are about to be routed again. The note is durable when this returns.
     pub fn note<'a>(&self, entries: impl Iterator<Item = &'a ScannedEntry>) -> io::Result<()> {
         let mut text = format!("{}\n", now_ms());
         for ScannedEntry { id, entry, .. } in entries {

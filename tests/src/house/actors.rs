@@ -60,7 +60,7 @@ fn drawn(head: &str) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
     rows.filter_map(row).collect()
 }
 
-/// Whatever stands between back quotes.
+/// Words between back quotes.
 fn quoted(cell: &str) -> BTreeSet<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }

@@ -1,4 +1,5 @@
-//! Who knows whom: files that know each other in a circle, rooms that know what is not drawn.
+//! Arrows between files and rooms: files that know each other in a circle, rooms that know what is
+//! not drawn.
 //!
 //! A room is what lies right below the root of a crate: a folder, or a file. The drawing is a table
 //! in the head of the crate, from the top of the house down, with a column `knows`: a room knows

@@ -124,7 +124,7 @@ impl Crate {
         Self { folder: folder.to_owned(), manifest, files, modules }
     }
 
-    /// Whatever no module declares: tests, benchmarks, programs that measure.
+    /// Adds files that no module declares: tests, benchmarks, programs that measure.
     fn add_folder(&mut self, top: &Path, folder: &Path) {
         let mut entries: Vec<PathBuf> = fs::read_dir(top.join(folder))
             .into_iter()

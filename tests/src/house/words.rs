@@ -11,9 +11,12 @@ pub fn citations(path: &str, text: &str) -> Vec<String> {
     lines.map(|line| format!("{path}: {}", line.trim())).collect()
 }
 
-/// Comments that begin with a pronoun in the place of a name: how many a crate has.
-pub fn pronouns(of: &Crate) -> usize {
-    of.files.values().map(|file| in_text(&file.text)).sum()
+/// Comments that begin with a pronoun in the place of a name: where each stands.
+pub fn pronouns(of: &Crate) -> Vec<String> {
+    let all = of.files.iter().flat_map(|(path, file)| {
+        in_text(&file.text).into_iter().map(move |(line, words)| format!("{path}:{line}: {words}"))
+    });
+    all.collect()
 }
 
 /// Paths and tests that a text names between back quotes and that are not there: `folder/file.rs`,
@@ -43,14 +46,17 @@ fn has_test(of: &Crate, name: &str) -> bool {
     of.files.values().any(|file| file.all_idents.contains_key(name) && file.text.contains(&defined))
 }
 
-fn in_text(text: &str) -> usize {
+/// By the number of their line.
+fn in_text(text: &str) -> Vec<(usize, &str)> {
     let mut before = "";
-    let mut found = 0;
-    for line in text.lines().map(str::trim) {
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
         let words = ["///", "//!", "//"].iter().find_map(|mark| line.strip_prefix(mark));
         let begins = !before.starts_with("//");
         let first = words.and_then(|words| words.split_whitespace().next());
-        found += usize::from(begins && first.is_some_and(|first| PRONOUNS.contains(&first)));
+        if begins && first.is_some_and(|first| PRONOUNS.contains(&first)) {
+            found.push((number, line));
+        }
         before = line;
     }
     found

@@ -61,7 +61,7 @@ pub struct Orders {
     pub recalled: Vec<Destination>,
 }
 
-/// Who wants and who has connections of one channel.
+/// Destinations of one channel that want connections, and those that have some.
 #[derive(Debug, Default)]
 struct ChannelRanks {
     waiting: Ranks,

@@ -1,5 +1,5 @@
-//! Who gives way to whom: destinations to destinations of their channel, channels to channels of
-//! their pool.
+//! Sharing: destinations give way to destinations of their channel, channels to channels of their
+//! pool.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ pub(super) enum Deed {
 #[derive(Default)]
 pub(super) struct Script {
     deeds: RefCell<HashMap<String, Deed>>,
-    /// They wait for leave before each message they have taken.
+    /// Jobs wait for leave before each message that they have taken.
     gate: RefCell<Option<Rc<Semaphore>>>,
     taken: RefCell<Vec<MessageId>>,
     in_hand: Cell<usize>,

@@ -1,4 +1,4 @@
-//! Who reads the index while the queue goes on, and what left the queue meanwhile.
+//! Readings of the index while the queue goes on, and the entries that left the queue meanwhile.
 //!
 //! A scan shows entries as they were when it was read. What was settled, moved or taken aside
 //! between then and now must not be believed: it would be delivered twice.

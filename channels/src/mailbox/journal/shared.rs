@@ -43,7 +43,7 @@ pub(super) enum Health {
     Well,
     /// A write or a sync failed a moment ago: deliveries wait for another journal.
     Repairing(io::Error),
-    /// That did not help, and is tried again: deliveries are refused.
+    /// The journal that was begun failed, too, and another is tried: deliveries are refused.
     Failing(io::Error),
 }
 

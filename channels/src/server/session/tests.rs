@@ -564,7 +564,7 @@ fn guessing_at_names_costs_what_other_errors_cost() {
     let refused = |code: &str| format!("C: RCPT TO:<nobody>\nS: {code}\nC: RSET\nS: 250\n{begin}");
     let end = "C: RCPT TO:<nobody>\nS: 421 4.7.0 mx.example too many\nX: Abuse";
     smtp(&format!("{begin}{}{end}", refused("550 5.1.1").repeat(3)));
-    // Who is put off, or taken, is no error; a message shows that it is a list.
+    // A recipient that is put off, or accepted, is no error; a message shows that it is a list.
     let later = "C: RCPT TO:<later>\nS: 450\n";
     let sent = "C: RCPT TO:<c>\nS: 250\nC: DATA\nS: 354\nC: .\nS: 250\n";
     smtp(&format!("{begin}{}{sent}", later.repeat(5)));

@@ -30,7 +30,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
         }
     }
     let known = Known::of(config);
-    // Who speaks of channels is told only when their names are right.
+    // Mistakes in `channels` are told only when the names of channels are right.
     channels::check(config, &known, reader);
     services::check(config, &known, reader);
     routing::check(config, &known, reader);

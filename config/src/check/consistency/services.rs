@@ -71,7 +71,8 @@ fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {
     }
 }
 
-/// Who may connect to a socket is said of one that is there, and so that those who are named can.
+/// Checks `socket_mode` and `socket_owner`: they mean something only for a service with a socket,
+/// and the accounts that they name can reach it.
 fn socket_access(config: &Config, service: &Service, reader: &mut Reader<'_>) {
     let Some(socket) = &service.socket else {
         let given = [
@@ -180,7 +181,7 @@ fn has_store(config: &Config, service: &Service, reader: &mut Reader<'_>) {
     }
 }
 
-/// Who listens where, by port.
+/// The listeners so far, by port.
 type Taken<'a> = HashMap<u16, Vec<Listener<'a>>>;
 
 /// A listener with its address; without one it listens on every address.
