@@ -52,7 +52,7 @@ pub(crate) fn build(site: &Site, channels: &[Dead], messages: usize, past: bool)
         spool.close().await.expect("the spool closes");
     });
     let ready = (0..messages / channels.len()).filter(|turn| !past || turn % 4 != 3).count();
-    Built { time: start.elapsed(), octets: spool.octets(), ready }
+    Built { time: start.elapsed(), octets: spool.bytes(), ready }
 }
 
 struct Filler {

@@ -225,7 +225,7 @@ const IN_CIRCLES: &[&str] = &[
 const UNSENT: &[&str] = &["CreateMailbox", "ListMailboxes"];
 
 /// Names of types that are yet to be told apart.
-const TWICE: &[&str] = &["actors/spool: Broken", "actors/spool: States"];
+const TWICE: &[&str] = &[];
 
 /// Crates whose comments may begin with a pronoun for now.
 const WITH_PRONOUNS: &[&str] = &["actors/spool"];

@@ -14,21 +14,22 @@ use crate::{
 
 /// One thing that may not work.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble {
+pub(crate) struct Alarm {
     since: Option<Instant>,
     /// Each kind of failure, and when it was told last.
     told: Vec<(Discriminant<SpoolError>, Instant)>,
 }
 
-impl Trouble {
-    /// It did not work. Reports that, unless it has been reported a moment ago; says whether it did.
-    pub(crate) fn tell(
+impl Alarm {
+    /// It did not work. Reports that, unless it has been reported a moment ago; says whether it
+    /// did.
+    pub(crate) fn raise(
         &mut self,
         events: &dyn SpoolEvents,
         error: &SpoolError,
         consequence: &'static str,
     ) -> bool {
-        let due = self.is_due(error, Instant::now());
+        let due = self.note(error, Instant::now());
         if due {
             events::report(events, error, consequence);
         }
@@ -36,12 +37,12 @@ impl Trouble {
     }
 
     /// It works. Says for how long it did not, the first time.
-    pub(crate) fn over(&mut self) -> Option<Duration> {
+    pub(crate) fn clear(&mut self) -> Option<Duration> {
         self.told.clear();
         self.since.take().map(|since| since.elapsed())
     }
 
-    fn is_due(&mut self, error: &SpoolError, now: Instant) -> bool {
+    fn note(&mut self, error: &SpoolError, now: Instant) -> bool {
         self.since.get_or_insert(now);
         let what = mem::discriminant(error);
         match self.told.iter_mut().find(|(told, _)| *told == what) {
@@ -53,7 +54,7 @@ impl Trouble {
     }
 }
 
-/// How often it is told that there is still the same trouble.
+/// How often it is told that there is still the same failure.
 const TOLD_EVERY: Duration = Duration::from_secs(10 * 60);
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_is_told_at_once_and_then_every_ten_minutes() {
-        let (mut trouble, start) = (Trouble::default(), Instant::now());
+        let (mut alarm, start) = (Alarm::default(), Instant::now());
         let (one, other) = (SpoolError::Closed, SpoolError::Envelope("of another kind"));
         // seconds since it began, what failed, whether it is told
         for (seconds, error, want) in [
@@ -75,11 +76,11 @@ mod tests {
             (660.0, &other, true),
             (1140.0, &one, false),
         ] {
-            let due = trouble.is_due(error, start + Duration::from_secs_f64(seconds));
+            let due = alarm.note(error, start + Duration::from_secs_f64(seconds));
             assert_eq!(due, want, "{seconds}, {error}");
         }
-        assert!(trouble.over().is_some());
-        assert!(trouble.over().is_none(), "once");
-        assert!(trouble.is_due(&one, start), "another time is told at once");
+        assert!(alarm.clear().is_some());
+        assert!(alarm.clear().is_none(), "once");
+        assert!(alarm.note(&one, start), "another time is told at once");
     }
 }

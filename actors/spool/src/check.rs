@@ -14,10 +14,10 @@ use relais_channels::{disk::ReadOnlyDisk, mail::MessageId};
 use serde::Serialize;
 
 use crate::{
-    environment::Base,
+    environment::Environment,
     error::SpoolError,
     format::change::Change,
-    format::extent::Walked,
+    format::extent::Extent,
     format::layout::{messages_of, number_of},
     format::message::{Stored, StoredEntry},
     format::record::{Header, Kind, Walker},
@@ -29,14 +29,15 @@ use crate::{
 
 /// What is in a spool.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Inspection {
+pub struct CheckReport {
     /// Segments.
     pub segments: u64,
-    /// Octets of all segments, states included.
-    pub octets: u64,
+    /// Bytes of all segments, states included.
+    #[serde(rename = "octets")]
+    pub bytes: u64,
     /// Messages.
     pub messages: MessageCounts,
-    /// Octets behind the last whole record of a segment: not used yet, or half written at a crash.
+    /// Bytes behind the last whole record of a segment: not used yet, or half written at a crash.
     pub tail: u64,
     /// Stretches that are not what was written there; 10,000 of them
     /// at most.
@@ -46,7 +47,8 @@ pub struct Inspection {
     /// Segments whose file of messages is gone, while that of their states is there.
     pub lost: Vec<String>,
     /// Content in files of its own.
-    pub large: LargeFiles,
+    #[serde(rename = "large")]
+    pub blobs: Blobs,
     /// What was put into `quarantine/` at some start.
     pub quarantine: Vec<QuarantinedFile>,
 }
@@ -67,9 +69,9 @@ pub struct MessageCounts {
 pub struct Damage {
     /// The name of the file.
     pub file: String,
-    /// Octets from its beginning.
+    /// Bytes from its beginning.
     pub offset: u64,
-    /// Octets.
+    /// Bytes.
     pub length: u64,
     /// The message, if so much can be read.
     pub id: Option<String>,
@@ -80,7 +82,7 @@ pub struct Damage {
 
 /// The files in `large/`.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct LargeFiles {
+pub struct Blobs {
     /// Files.
     pub files: u64,
     /// Messages that are not done and whose content is gone or of another size; 10,000 of them at
@@ -98,14 +100,15 @@ pub struct LargeFiles {
 pub struct QuarantinedFile {
     /// `FILE.OFFSET`.
     pub name: String,
-    /// Octets.
-    pub octets: u64,
+    /// Bytes.
+    #[serde(rename = "octets")]
+    pub bytes: u64,
 }
 
-impl Inspection {
+impl CheckReport {
     /// Files that are not there.
     pub fn missing(&self) -> u64 {
-        self.large.missing_count + self.lost.len() as u64
+        self.blobs.missing_count + self.lost.len() as u64
     }
 
     /// Whether something that was promised is not there.
@@ -114,47 +117,49 @@ impl Inspection {
     }
 }
 
-/// Reads all of the spool in `dir`. `progress` is told how many octets of how many have been read.
-pub fn inspect(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Inspection, SpoolError> {
-    let base = Base::new(dir, &relais_config::Spool::default(), Arc::new(ReadOnlyDisk));
-    let names = base.disk.list(dir).map_err(SpoolError::at(dir))?;
+/// Reads all of the spool in `dir`. `progress` is told how many bytes of how many have been read.
+pub fn check(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, SpoolError> {
+    let environment =
+        Environment::new(dir, &relais_config::Spool::default(), Arc::new(ReadOnlyDisk));
+    let names = environment.disk.list(dir).map_err(SpoolError::at(dir))?;
     let segments: BTreeSet<u32> = names.iter().filter_map(|name| number_of(name, "msg")).collect();
-    let replaced = copies(&base, &segments, &Ledger::default()).map_err(SpoolError::from)?;
-    let mut inspector = Inspector { base, found: Inspection::default(), needed: HashSet::new() };
-    let lost = lost(&*inspector.base.disk, &inspector.base.layout, &names);
-    inspector.found.lost = lost.into_iter().map(messages_of).collect();
-    let large = inspector.list(&inspector.base.layout.large_dir())?;
-    let sizes = segments.iter().map(|number| Ok((*number, inspector.octets_of(*number)?)));
+    let replaced = copies(&environment, &segments, &Ledger::default()).map_err(SpoolError::from)?;
+    let mut checker =
+        Checker { environment, found: CheckReport::default(), needed: HashSet::new() };
+    let lost = lost(&*checker.environment.disk, &checker.environment.layout, &names);
+    checker.found.lost = lost.into_iter().map(messages_of).collect();
+    let blobs = checker.list(&checker.environment.layout.blob_dir())?;
+    let sizes = segments.iter().map(|number| Ok((*number, checker.bytes_of(*number)?)));
     let sizes: Vec<(u32, u64)> = sizes.collect::<Result<_, SpoolError>>()?;
-    let (mut done, all) = (0, sizes.iter().map(|(_, octets)| octets).sum());
-    for (number, octets) in sizes {
+    let (mut done, all) = (0, sizes.iter().map(|(_, bytes)| bytes).sum());
+    for (number, bytes) in sizes {
         progress(done, all);
         if !replaced.contains_key(&number) {
-            inspector.segment(number)?;
+            checker.segment(number)?;
         }
-        done += octets;
+        done += bytes;
     }
     progress(done, all);
-    inspector.left_over(&large)?;
-    inspector.quarantine()?;
-    Ok(inspector.found)
+    checker.left_over(&blobs)?;
+    checker.quarantine()?;
+    Ok(checker.found)
 }
 
-struct Inspector {
-    base: Base,
-    found: Inspection,
+struct Checker {
+    environment: Environment,
+    found: CheckReport,
     /// Large files that messages need.
     needed: HashSet<MessageId>,
 }
 
-type States = HashMap<(MessageId, u16), EntryState>;
+type EntryStates = HashMap<(MessageId, u16), EntryState>;
 
-impl Inspector {
+impl Checker {
     /// A segment that an engine has deleted meanwhile counts for nothing.
     fn segment(&mut self, number: u32) -> Result<(), SpoolError> {
-        let path = self.base.layout.messages(number);
-        let octets = self.octets_of(number)?;
-        let head = SegmentHead::load(&*self.base.disk, &self.base.layout, number);
+        let path = self.environment.layout.messages(number);
+        let bytes = self.bytes_of(number)?;
+        let head = SegmentHead::load(&*self.environment.disk, &self.environment.layout, number);
         let Some(head) = head.map_err(SpoolError::at(&path))? else {
             let length = self.size(&path)?.unwrap_or(0);
             if length > HEAD as u64 {
@@ -166,11 +171,11 @@ impl Inspector {
         let states = self.states(head)?;
         let Some(length) = self.size(&path)? else { return Ok(()) };
         self.found.segments += 1;
-        self.found.octets += octets;
-        let mut large = Vec::new();
+        self.found.bytes += bytes;
+        let mut blobs = Vec::new();
         let (mut counts, mut unreadable) = (MessageCounts::default(), Vec::new());
-        let walked = self.walk(head, Part::Messages, length, &mut |offset, header, payload| {
-            if !matches!(header.kind, Kind::Whole | Kind::Large) {
+        let extent = self.walk(head, Part::Messages, length, &mut |offset, header, payload| {
+            if !matches!(header.kind, Kind::Whole | Kind::Blob) {
                 return;
             }
             let Some(stored) = Stored::from_record(number, offset, header, payload) else {
@@ -179,26 +184,26 @@ impl Inspector {
             };
             let class = best(&stored, &states);
             counts.add(class);
-            if stored.large && class.is_some() {
-                large.push(stored);
+            if stored.blob && class.is_some() {
+                blobs.push(stored);
             }
         })?;
-        let Some(walked) = walked else { return Ok(()) };
+        let Some(extent) = extent else { return Ok(()) };
         for stretch in unreadable {
             self.damage(&path, stretch, true);
         }
-        self.tell(&path, &walked, walked.sealed);
+        self.tell(&path, &extent, extent.sealed);
         let MessageCounts { alive, held, done } = counts;
         let all = &mut self.found.messages;
         (all.alive, all.held, all.done) = (all.alive + alive, all.held + held, all.done + done);
-        self.large(head, &large)
+        self.blobs(head, &blobs)
     }
 
-    fn states(&mut self, head: SegmentHead) -> Result<States, SpoolError> {
-        let path = self.base.layout.states(head.number);
+    fn states(&mut self, head: SegmentHead) -> Result<EntryStates, SpoolError> {
+        let path = self.environment.layout.states(head.number);
         let length = self.size(&path)?.unwrap_or(0);
-        let (mut states, mut unreadable) = (States::new(), Vec::new());
-        let walked = self.walk(head, Part::States, length, &mut |offset, header, payload| {
+        let (mut states, mut unreadable) = (EntryStates::new(), Vec::new());
+        let extent = self.walk(head, Part::States, length, &mut |offset, header, payload| {
             match Change::decode(header, payload, false) {
                 Some(change) => drop(states.insert((change.id, change.entry), change.now)),
                 None => unreadable.push((offset, header.length(), Some(header.id))),
@@ -207,8 +212,8 @@ impl Inspector {
         for stretch in unreadable {
             self.damage(&path, stretch, true);
         }
-        if let Some(walked) = walked {
-            self.tell(&path, &walked, false);
+        if let Some(extent) = extent {
+            self.tell(&path, &extent, false);
         }
         Ok(states)
     }
@@ -220,34 +225,34 @@ impl Inspector {
         part: Part,
         length: u64,
         each: &mut dyn FnMut(u64, &Header, &[u8]),
-    ) -> Result<Option<Walked>, SpoolError> {
-        let layout = &self.base.layout;
+    ) -> Result<Option<Extent>, SpoolError> {
+        let layout = &self.environment.layout;
         let path = match part {
             Part::Messages => layout.messages(head.number),
             Part::States => layout.states(head.number),
         };
-        let file = match self.base.disk.open(&path) {
+        let file = match self.environment.disk.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(SpoolError::at(&path))?,
         };
-        let mut walked = Walked::from(HEAD as u64);
+        let mut extent = Extent::from(HEAD as u64);
         let mut records = Walker::new(&*file, head.salt(part), HEAD as u64, length);
         while let Some(found) = records.next().map_err(SpoolError::at(&path))? {
-            if let Some((offset, header, payload)) = walked.step(found) {
+            if let Some((offset, header, payload)) = extent.step(found) {
                 each(offset, &header, payload);
             }
         }
-        Ok(Some(walked))
+        Ok(Some(extent))
     }
 
     /// Tells of bad stretches. What is at the end of a file that has not been sealed is its tail.
-    fn tell(&mut self, path: &Path, walked: &Walked, sealed: bool) {
-        for stretch in &walked.bad {
+    fn tell(&mut self, path: &Path, extent: &Extent, sealed: bool) {
+        for stretch in &extent.bad {
             let (offset, length, _) = *stretch;
-            if offset >= walked.end && !sealed {
+            if offset >= extent.end && !sealed {
                 self.found.tail += length;
             } else {
-                self.damage(path, *stretch, offset < walked.durable);
+                self.damage(path, *stretch, offset < extent.durable);
             }
         }
     }
@@ -267,27 +272,29 @@ impl Inspector {
     }
 
     /// Looks for the content of messages that are not done.
-    fn large(&mut self, head: SegmentHead, messages: &[Stored]) -> Result<(), SpoolError> {
+    fn blobs(&mut self, head: SegmentHead, messages: &[Stored]) -> Result<(), SpoolError> {
         let mut missing = Vec::new();
         for stored in messages {
             self.needed.insert(stored.id);
-            if self.size(&self.base.layout.large(stored.id))? != Some(stored.size) {
+            if self.size(&self.environment.layout.blob(stored.id))? != Some(stored.size) {
                 missing.push(stored);
             }
         }
-        if missing.is_empty() || self.size(&self.base.layout.messages(head.number))?.is_none() {
+        if missing.is_empty()
+            || self.size(&self.environment.layout.messages(head.number))?.is_none()
+        {
             return Ok(());
         }
         // An engine may have finished with them a moment ago.
         let (mut states, length) =
-            (States::new(), self.size(&self.base.layout.states(head.number))?);
+            (EntryStates::new(), self.size(&self.environment.layout.states(head.number))?);
         self.walk(head, Part::States, length.unwrap_or(0), &mut |_, header, payload| {
             if let Some(change) = Change::decode(header, payload, false) {
                 states.insert((change.id, change.entry), change.now);
             }
         })?;
         for stored in missing.into_iter().filter(|stored| best(stored, &states).is_some()) {
-            let found = &mut self.found.large;
+            let found = &mut self.found.blobs;
             found.missing_count += 1;
             if found.missing.len() < MAX_LISTED {
                 found.missing.push(stored.id.to_string());
@@ -299,34 +306,34 @@ impl Inspector {
     fn left_over(&mut self, names: &[String]) -> Result<(), SpoolError> {
         for name in names {
             let needed = name.parse().is_ok_and(|id: MessageId| self.needed.contains(&id));
-            if self.size(&self.base.layout.large_dir().join(name))?.is_some() {
-                self.found.large.files += 1;
-                self.found.large.left_over += u64::from(!needed);
+            if self.size(&self.environment.layout.blob_dir().join(name))?.is_some() {
+                self.found.blobs.files += 1;
+                self.found.blobs.left_over += u64::from(!needed);
             }
         }
         Ok(())
     }
 
     fn quarantine(&mut self) -> Result<(), SpoolError> {
-        let dir = self.base.layout.quarantine();
+        let dir = self.environment.layout.quarantine();
         let mut names = self.list(&dir)?;
         names.sort_unstable();
         for name in names {
-            let octets = self.size(&dir.join(&name))?.unwrap_or(0);
-            self.found.quarantine.push(QuarantinedFile { name, octets });
+            let bytes = self.size(&dir.join(&name))?.unwrap_or(0);
+            self.found.quarantine.push(QuarantinedFile { name, bytes });
         }
         Ok(())
     }
 
-    fn octets_of(&self, number: u32) -> Result<u64, SpoolError> {
-        let layout = &self.base.layout;
+    fn bytes_of(&self, number: u32) -> Result<u64, SpoolError> {
+        let layout = &self.environment.layout;
         let (messages, states) = (layout.messages(number), layout.states(number));
         Ok(self.size(&messages)?.unwrap_or(0) + self.size(&states)?.unwrap_or(0))
     }
 
     /// The length of a file, if it is there.
     fn size(&self, path: &Path) -> Result<Option<u64>, SpoolError> {
-        match self.base.disk.open(path).and_then(|file| file.size()) {
+        match self.environment.disk.open(path).and_then(|file| file.size()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             size => size.map(Some).map_err(SpoolError::at(path)),
         }
@@ -334,7 +341,7 @@ impl Inspector {
 
     /// The names in a directory; none if it is not there.
     fn list(&self, dir: &Path) -> Result<Vec<String>, SpoolError> {
-        match self.base.disk.list(dir) {
+        match self.environment.disk.list(dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             names => names.map_err(SpoolError::at(dir)),
         }
@@ -352,7 +359,7 @@ impl MessageCounts {
 }
 
 /// The best that any entry of a message can hope for; `None`: all are done.
-fn best(stored: &Stored, states: &States) -> Option<Class> {
+fn best(stored: &Stored, states: &EntryStates) -> Option<Class> {
     let state = |(number, entry): (u16, &StoredEntry)| {
         states.get(&(stored.id, number)).copied().unwrap_or(stored.initial(entry)).class()
     };

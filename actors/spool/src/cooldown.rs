@@ -11,7 +11,7 @@ use std::{
 
 /// The segments, and when each may be tried again.
 #[derive(Debug, Default)]
-pub(crate) struct Unfit(BTreeMap<u32, Rejected>);
+pub(crate) struct Cooldown(BTreeMap<u32, Rejected>);
 
 #[derive(Debug)]
 struct Rejected {
@@ -21,7 +21,7 @@ struct Rejected {
     again: Option<Instant>,
 }
 
-impl Unfit {
+impl Cooldown {
     /// It did not work now.
     pub(crate) fn put_off(&mut self, segment: u32, now: Instant) {
         let rejected = self.0.entry(segment).or_insert(Rejected { pause: FIRST, again: None });
@@ -55,28 +55,28 @@ mod tests {
 
     #[test]
     fn a_segment_is_tried_again_after_pauses_that_grow() {
-        let mut unfit = Unfit::default();
+        let mut cooldown = Cooldown::default();
         let mut now = Instant::now();
-        assert!(!unfit.contains(1, now));
+        assert!(!cooldown.contains(1, now));
         for minutes in [5, 10, 20, 40, 80, 160, 240, 240] {
-            unfit.put_off(1, now);
+            cooldown.put_off(1, now);
             let pause = Duration::from_secs(minutes * 60);
-            assert!(unfit.contains(1, now + pause.mul_f64(0.99)), "{minutes}");
-            assert!(!unfit.contains(1, now + pause), "{minutes}");
-            assert!(!unfit.contains(2, now), "it is the only one");
+            assert!(cooldown.contains(1, now + pause.mul_f64(0.99)), "{minutes}");
+            assert!(!cooldown.contains(1, now + pause), "{minutes}");
+            assert!(!cooldown.contains(2, now), "it is the only one");
             now += pause;
         }
-        unfit.retain(|segment| segment != 1);
-        unfit.put_off(1, now);
-        assert!(!unfit.contains(1, now + FIRST), "another of its number begins anew");
+        cooldown.retain(|segment| segment != 1);
+        cooldown.put_off(1, now);
+        assert!(!cooldown.contains(1, now + FIRST), "another of its number begins anew");
     }
 
     #[test]
     fn a_damaged_segment_is_never_tried_again() {
-        let mut unfit = Unfit::default();
+        let mut cooldown = Cooldown::default();
         let now = Instant::now();
-        unfit.put_off(1, now);
-        unfit.give_up(1);
-        assert!(unfit.contains(1, now + 10 * LONGEST));
+        cooldown.put_off(1, now);
+        cooldown.give_up(1);
+        assert!(cooldown.contains(1, now + 10 * LONGEST));
     }
 }

@@ -1,13 +1,13 @@
 //! The world stops at every single write.
 //!
-//! A seeded run of appends, state changes, syncs, compactions and deletions is repeated on a disk in
-//! memory, and stopped at its first operation that changes anything, at its second, and so on. Each
-//! time the disk is looked at as a crash may have left it: with everything that was not synced
+//! A seeded run of appends, state changes, syncs, compactions and deletions is repeated on a disk
+//! in memory, and stopped at its first operation that changes anything, at its second, and so on.
+//! Each time the disk is looked at as a crash may have left it: with everything that was not synced
 //! kept, dropped, or torn in several ways; writes in part and in any order, names of files made,
 //! renamed and removed each of them or not, and independently of what is in the files. The spool
 //! must recover from each of these, and then:
 //!
-//! - every message that was acknowledged is there, octet for octet, unless all its entries are done;
+//! - every message that was acknowledged is there, byte for byte, unless all its entries are done;
 //! - no message is there twice, however often it moved from segment to segment;
 //! - no entry is in a state older than its last synced one (promise 2), and after the death of the
 //!   process alone not even older than its last written one; its history leads there step by step;
@@ -38,7 +38,7 @@ use crate::{
     Change, EntryState, Place, SpoolError, Stored,
     compact::copy::{Compactor, Copied},
     compact::forwarding::Forwarding,
-    environment::Base,
+    environment::Environment,
     format::message::Encoded,
     format::segment::Numbers,
     ledger::feed::Feed,
@@ -153,7 +153,7 @@ fn what_cannot_be_deleted_does_not_come_back_to_life() {
 
 /// The parts of the spool without their threads, so that a run is the same each time.
 struct Engine {
-    base: Arc<Base>,
+    environment: Arc<Environment>,
     feed: Arc<Feed>,
     reader: Arc<Reader>,
     committer: Committer,
@@ -234,11 +234,11 @@ impl Engine {
     fn start_with(disk: &MemoryDisk, index: Followed) -> Result<Self, RecoverError> {
         let settings = relais_config::Spool { segment_size: 1500, large_message: 400, min_free: 0 };
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        let base = Arc::new(Base::new(Path::new("/spool"), &settings, disk));
+        let environment = Arc::new(Environment::new(Path::new("/spool"), &settings, disk));
         let Followed { ledger, mut live } = index;
         let mut each = |event: Event| follow(&mut live, &event);
         let Findings { ledger, next, quarantined, missing, lost, .. } =
-            recover(&base, ledger, &mut |_, _| (), &mut each)?;
+            recover(&environment, ledger, &mut |_, _| (), &mut each)?;
         assert_eq!(
             ledger.segments.values().map(|life| life.live as usize).sum::<usize>(),
             live.len(),
@@ -250,8 +250,8 @@ impl Engine {
         let feed = Arc::new(Feed::new(ledger));
         let numbers = Arc::new(Numbers::from(next));
         let forwarding = Arc::<Forwarding>::default();
-        let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
-        let [one, two, three] = [(); 3].map(|()| (Arc::clone(&base), Arc::clone(&feed)));
+        let reader = Arc::new(Reader::new(Arc::clone(&environment), Arc::clone(&forwarding)));
+        let [one, two, three] = [(); 3].map(|()| (Arc::clone(&environment), Arc::clone(&feed)));
         Ok(Self {
             committer: Committer::new(
                 one.0,
@@ -261,7 +261,7 @@ impl Engine {
             ),
             journal: Journal::new(two.0, two.1, Arc::clone(&reader), Arc::clone(&forwarding)),
             compactor: Compactor::new(three.0, three.1, forwarding, numbers),
-            base,
+            environment,
             feed,
             reader,
             copied: None,
@@ -294,12 +294,12 @@ impl Engine {
 
     fn encode(&self, id: MessageId, entries: u16, content: Vec<u8>) -> Result<Encoded, SpoolError> {
         let mut envelope = Arc::new(envelope(id, entries));
-        if content.len() as u64 <= self.base.settings.large_message {
+        if content.len() as u64 <= self.environment.settings.large_message {
             return Encoded::new(&mut envelope, content.into(), None);
         }
         let size = content.len() as u64;
         waiting(async {
-            let mut draft = Draft::new(Arc::clone(&self.base));
+            let mut draft = Draft::new(Arc::clone(&self.environment));
             draft.write(&content).await?;
             draft.keep(id).await
         })?;
@@ -397,14 +397,14 @@ impl Engine {
         let (_, content) =
             self.reader.read_waiting(place).unwrap_or_else(|e| panic!("{scene}: {e}"));
         match content {
-            Content::Whole(octets) => octets.to_vec(),
+            Content::Whole(bytes) => bytes.to_vec(),
             Content::File { path, size } => {
-                let mut octets = vec![0; size as usize];
-                let file = self.base.disk.open(&path);
+                let mut bytes = vec![0; size as usize];
+                let file = self.environment.disk.open(&path);
                 let file = file.unwrap_or_else(|error| panic!("{scene}: {path:?}: {error}"));
-                assert_eq!(file.read_at(&mut octets, 0).unwrap() as u64, size);
+                assert_eq!(file.read_at(&mut bytes, 0).unwrap() as u64, size);
                 assert_eq!(file.size().unwrap(), size);
-                octets
+                bytes
             }
         }
     }

@@ -11,25 +11,25 @@ use relais_channels::disk::{Disk, is_full};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    alarm::Trouble,
+    alarm::Alarm,
     error::SpoolError,
     events::{self, SpoolEvents, Unobserved},
     format::layout::Layout,
 };
 
 /// Shared by all parts.
-pub(crate) struct Base {
+pub(crate) struct Environment {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) layout: Layout,
     pub(crate) settings: relais_config::Spool,
     pub(crate) events: Arc<dyn SpoolEvents>,
     space: Mutex<Space>,
-    broken: Mutex<Option<Broken>>,
+    broken: Mutex<Option<WriteFailure>>,
 }
 
 /// Mail cannot be stored, and not for want of room.
 #[derive(Debug)]
-struct Broken {
+struct WriteFailure {
     error: String,
     tried: Instant,
 }
@@ -41,10 +41,10 @@ struct Space {
     free: u64,
     taken: u64,
     /// Mail is refused before it is sent.
-    refusing: Trouble,
+    refusing: Alarm,
 }
 
-impl Base {
+impl Environment {
     pub(crate) fn new(dir: &Path, settings: &relais_config::Spool, disk: Arc<dyn Disk>) -> Self {
         let (layout, settings) = (Layout::new(dir), settings.clone());
         Self {
@@ -62,10 +62,10 @@ impl Base {
         events::report(&*self.events, error, consequence);
     }
 
-    /// Mail was not stored. Want of room is told by [`Base::check_space`].
+    /// Mail was not stored. Want of room is told by [`Environment::check_space`].
     pub(crate) fn breaks(&self, error: &SpoolError) {
         if !matches!(error, SpoolError::DiskFull { .. } | SpoolError::NoInodes) {
-            let broken = Broken { error: error.to_string(), tried: Instant::now() };
+            let broken = WriteFailure { error: error.to_string(), tried: Instant::now() };
             *self.lock_broken() = Some(broken);
         }
     }
@@ -75,8 +75,8 @@ impl Base {
         *self.lock_broken() = None;
     }
 
-    /// Why mail cannot be stored, when the last attempt failed. Without mail to try it with the disk
-    /// is tried once in a while: whoever asks may be who keeps the mail away.
+    /// Why mail cannot be stored, when the last attempt failed. Without mail to try it with the
+    /// disk is tried once in a while: whoever asks may be who keeps the mail away.
     pub(crate) fn broken(&self) -> Option<String> {
         let mut broken = self.lock_broken();
         let its = broken.as_mut()?;
@@ -98,7 +98,7 @@ impl Base {
         tried
     }
 
-    fn lock_broken(&self) -> MutexGuard<'_, Option<Broken>> {
+    fn lock_broken(&self) -> MutexGuard<'_, Option<WriteFailure>> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -151,8 +151,8 @@ impl Base {
         }
         let checked = self.suffices(&space, 0);
         if let Err(error) = &checked {
-            space.refusing.tell(&*self.events, error, "no mail is taken");
-        } else if let Some(after) = space.refusing.over() {
+            space.refusing.raise(&*self.events, error, "no mail is taken");
+        } else if let Some(after) = space.refusing.clear() {
             tracing::info!(seconds = after.as_secs_f64(), "mail is taken again");
         }
         checked
@@ -161,15 +161,15 @@ impl Base {
     /// Takes space for mail, and says how much more could be taken before `min_free` is touched.
     /// Mail that comes while `min_free` is left may use up to half of it: how much a batch has is
     /// not up to us.
-    pub(crate) fn take_space(&self, octets: u64) -> Result<u64, SpoolError> {
+    pub(crate) fn take_space(&self, bytes: u64) -> Result<u64, SpoolError> {
         let mut space = self.lock();
         // By time alone, a fast sender would use up all that is kept between two looks.
-        let little = space.taken + octets <= self.settings.min_free / LOOKS;
-        if !(little && space.is_fresh() && self.suffices(&space, octets).is_ok()) {
+        let little = space.taken + bytes <= self.settings.min_free / LOOKS;
+        if !(little && space.is_fresh() && self.suffices(&space, bytes).is_ok()) {
             self.look(&mut space)?;
         }
-        self.suffices(&space, octets)?;
-        space.taken += octets;
+        self.suffices(&space, bytes)?;
+        space.taken += bytes;
         Ok(space.left().saturating_sub(self.settings.min_free))
     }
 
@@ -181,9 +181,9 @@ impl Base {
         Ok(())
     }
 
-    fn suffices(&self, space: &Space, octets: u64) -> Result<(), SpoolError> {
+    fn suffices(&self, space: &Space, bytes: u64) -> Result<(), SpoolError> {
         let min_free = self.settings.min_free;
-        let (free, needed) = (space.left(), min_free.max(octets.saturating_add(min_free / 2)));
+        let (free, needed) = (space.left(), min_free.max(bytes.saturating_add(min_free / 2)));
         if free < needed { Err(SpoolError::DiskFull { free, needed }) } else { Ok(()) }
     }
 
@@ -216,5 +216,5 @@ const TRIED_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the free space is looked at while mail takes as much as `min_free`.
 const LOOKS: u64 = 16;
-/// Octets kept for a full disk: some 50,000 state changes, or the index.
+/// Bytes kept for a full disk: some 50,000 state changes, or the index.
 pub(crate) const RESERVE: u64 = 8 << 20;

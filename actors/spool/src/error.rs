@@ -16,12 +16,12 @@ pub enum SpoolError {
     /// The disk is full, or nearly so. The operator should make room; mail is taken again then.
     #[error("the spool's disk has {free} octets left and needs {needed} (spool.min_free)")]
     DiskFull {
-        /// Octets free when it was noticed.
+        /// Bytes free when it was noticed.
         free: u64,
-        /// Octets that must be free.
+        /// Bytes that must be free.
         needed: u64,
     },
-    /// The disk has room for octets, but not for one more file.
+    /// The disk has room for bytes, but not for one more file.
     #[error("the spool's disk has no inodes left: no file can be made on it")]
     NoInodes,
     /// The operating system refused. The operator should look at the disk.
@@ -32,7 +32,7 @@ pub enum SpoolError {
         /// What the system said.
         source: Arc<io::Error>,
     },
-    /// The octets at this place are not what was written. Only a copy elsewhere helps.
+    /// The bytes at this place are not what was written. Only a copy elsewhere helps.
     #[error("the record at segment {}, offset {} is damaged", place.segment, place.offset)]
     Damaged {
         /// Where.

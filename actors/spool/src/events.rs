@@ -7,8 +7,8 @@ use crate::error::SpoolError;
 /// Told what the spool does, for the metrics. Called from the spool's threads: be quick.
 pub trait SpoolEvents: Send + Sync + 'static {
     /// A batch was made durable.
-    fn committed(&self, messages: usize, octets: u64, took: Duration) {
-        let _ = (messages, octets, took);
+    fn committed(&self, messages: usize, bytes: u64, took: Duration) {
+        let _ = (messages, bytes, took);
     }
     /// Something failed and was dealt with; it has been logged.
     fn failed(&self, error: &SpoolError) {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::{
     Class, Spool, SpoolError, SpoolEvents,
-    environment::Base,
+    environment::Environment,
     format::layout::Layout,
     format::segment::{HEAD, SegmentHead},
     ledger::feed::Feed,
@@ -123,7 +123,7 @@ fn a_head_is_read_from_whichever_file_can_be_read() {
     let head = SegmentHead::new(1, 0);
     let (messages, states) = (layout.messages(1), layout.states(1));
     for path in [&messages, &states] {
-        disk.put(path, head.to_octets().to_vec());
+        disk.put(path, head.to_bytes().to_vec());
     }
     disk.fail_file(&messages);
     assert_eq!(SegmentHead::load(&disk, &layout, 1).unwrap(), Some(head));
@@ -134,16 +134,17 @@ fn a_head_is_read_from_whichever_file_can_be_read() {
 #[test]
 fn a_segment_whose_log_cannot_be_read_is_looked_at_again() {
     let disk = MemoryDisk::new();
-    let base = Arc::new(Base::new("/spool".as_ref(), &settings(), Arc::new(disk.clone())));
-    let head = SegmentHead::new(1, 0).to_octets().to_vec();
-    disk.put(&base.layout.messages(1), head.clone());
-    disk.put(&base.layout.states(1), [head, vec![0; 100]].concat());
-    disk.fail_file(&base.layout.states(1));
+    let environment =
+        Arc::new(Environment::new("/spool".as_ref(), &settings(), Arc::new(disk.clone())));
+    let head = SegmentHead::new(1, 0).to_bytes().to_vec();
+    disk.put(&environment.layout.messages(1), head.clone());
+    disk.put(&environment.layout.states(1), [head, vec![0; 100]].concat());
+    disk.fail_file(&environment.layout.states(1));
     let mut ledger = Ledger::default();
     ledger.apply(&Event::Closed { segment: 1, data_len: HEAD as u64, states_len: 136 });
     let (feed, forwarding) = (Arc::new(Feed::new(ledger)), Arc::default());
-    let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
-    let mut journal = Journal::new(base, Arc::clone(&feed), reader, forwarding);
+    let reader = Arc::new(Reader::new(Arc::clone(&environment), Arc::clone(&forwarding)));
+    let mut journal = Journal::new(environment, Arc::clone(&feed), reader, forwarding);
     for _ in 0..2 {
         journal.sweep();
         assert!(feed.live(|ledger| ledger.empty.contains(&1)));

@@ -12,7 +12,7 @@ use relais_channels::{disk::Disk, memory_disk::MemoryDisk};
 
 use crate::{
     Class, Spool, SpoolError, Stored,
-    environment::{Base, RESERVE},
+    environment::{Environment, RESERVE},
     index::Question,
     tests::{append, done, eventually, settings},
 };
@@ -118,23 +118,23 @@ async fn an_index_that_cannot_be_made_anew_keeps_no_segment() {
 #[test]
 fn a_fast_sender_leaves_half_of_what_is_to_be_free() {
     const MIN_FREE: u64 = 2 << 20;
-    for octets in [10_000, 100_000, 900_000, 1_900_000, 3_000_000] {
+    for bytes in [10_000, 100_000, 900_000, 1_900_000, 3_000_000] {
         let (disk, root) = (MemoryDisk::new(), Path::new("/spool"));
         let settings = relais_config::Spool { min_free: MIN_FREE, ..settings() };
-        let base = Base::new(root, &settings, Arc::new(disk.clone()));
+        let environment = Environment::new(root, &settings, Arc::new(disk.clone()));
         disk.set_capacity(Some(MIN_FREE + (1 << 20)));
         let mut batches = 0;
         let refused = loop {
-            match base.take_space(octets) {
-                Ok(_) => disk.put(&base.layout.messages(batches), vec![0; octets as usize]),
+            match environment.take_space(bytes) {
+                Ok(_) => disk.put(&environment.layout.messages(batches), vec![0; bytes as usize]),
                 Err(refused) => break refused,
             }
             batches += 1;
         };
         let SpoolError::DiskFull { needed, .. } = refused else { panic!("{refused}") };
         let free = disk.free_space(root).unwrap();
-        assert!(needed >= MIN_FREE && needed > free, "{octets}: {refused}");
-        assert!(free >= MIN_FREE / 2, "{octets}: {free} octets are left");
+        assert!(needed >= MIN_FREE && needed > free, "{bytes}: {refused}");
+        assert!(free >= MIN_FREE / 2, "{bytes}: {free} octets are left");
     }
 }
 
@@ -190,10 +190,10 @@ fn the_reserve_is_taken_when_new_mail_does_not_need_the_room() {
     for (name, free, want) in rows {
         let (disk, root) = (MemoryDisk::new(), Path::new("/spool"));
         let settings = relais_config::Spool { min_free: MIN_FREE, ..settings() };
-        let base = Base::new(root, &settings, Arc::new(disk.clone()));
+        let environment = Environment::new(root, &settings, Arc::new(disk.clone()));
         disk.set_capacity(Some(free));
-        base.keep_reserve();
-        assert_eq!(disk.contents(&base.layout.reserve()).is_some(), want, "{name}");
+        environment.keep_reserve();
+        assert_eq!(disk.contents(&environment.layout.reserve()).is_some(), want, "{name}");
     }
 }
 

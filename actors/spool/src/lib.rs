@@ -60,8 +60,8 @@
 //! # Where it lies
 //!
 //! `format` turns values into bytes and back; `write` has committer and journal; `index` the
-//! tables, their feed and the ledger of what is stored; `compact` copies survivors; `read` finds and
-//! reads; `recovery` is what a start does before anything is taken.
+//! tables, their feed and the ledger of what is stored; `compact` copies survivors; `read` finds
+//! and reads; `recovery` is what a start does before anything is taken.
 
 mod alarm;
 mod check;
@@ -101,7 +101,7 @@ use tokio::sync::oneshot;
 
 use self::{
     compact::copy::{Compactor, Rest},
-    environment::{Base, blocking},
+    environment::{Environment, blocking},
     format::message::Encoded,
     index::{IndexQueue, Question},
     ledger::Ledger,
@@ -115,7 +115,7 @@ use self::{
 pub use relais_channels::disk::{self, Disk, DiskFile, RealDisk};
 
 pub use self::{
-    check::{Damage, Inspection, LargeFiles, MessageCounts, QuarantinedFile, inspect},
+    check::{Blobs, CheckReport, Damage, MessageCounts, QuarantinedFile, check},
     error::SpoolError,
     events::{SpoolEvents, Unobserved},
     format::change::Change,
@@ -140,7 +140,7 @@ pub struct Spool {
 }
 
 struct Shared {
-    base: Arc<Base>,
+    environment: Arc<Environment>,
     feed: Arc<Feed>,
     reader: Arc<Reader>,
     compactor: Compactor,
@@ -165,27 +165,28 @@ impl Spool {
         self.check_backlog()?;
         match content {
             NewContent::Whole(content) => self.commit(Encoded::new(envelope, content, None)?).await,
-            NewContent::Large(draft) => {
+            NewContent::Blob(draft) => {
                 let (id, size) = (envelope.id, draft.size());
                 let encoded = Encoded::new(envelope, Bytes::new(), Some(size))?;
                 draft.keep(id).await?;
                 let committed = self.commit(encoded).await;
                 if committed.is_err() {
-                    let base = Arc::clone(&self.shared.base);
-                    let path = base.layout.large(id);
+                    let environment = Arc::clone(&self.shared.environment);
+                    let path = environment.layout.blob(id);
                     // What is left over is removed at the next start.
-                    let _ =
-                        blocking(move || base.disk.remove(&path).map_err(SpoolError::at(&path)))
-                            .await;
+                    let _ = blocking(move || {
+                        environment.disk.remove(&path).map_err(SpoolError::at(&path))
+                    })
+                    .await;
                 }
                 committed
             }
         }
     }
 
-    /// Lets a message that is in the spool go on to more entries, under its id: those of `envelope`,
-    /// which was read with the `content`. They get numbers of their own. `known` is how many entries
-    /// it had when it was read.
+    /// Lets a message that is in the spool go on to more entries, under its id: those of
+    /// `envelope`, which was read with the `content`. They get numbers of their own. `known` is how
+    /// many entries it had when it was read.
     pub async fn append_more(
         &self,
         mut envelope: Envelope,
@@ -204,7 +205,7 @@ impl Spool {
         envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
         let mut envelope = Arc::new(envelope);
         let encoded = match content {
-            Content::Whole(octets) => Encoded::new(&mut envelope, octets.clone(), None)?,
+            Content::Whole(bytes) => Encoded::new(&mut envelope, bytes.clone(), None)?,
             // The file is there, and goes when the last entry of the message is done.
             Content::File { size, .. } => Encoded::new(&mut envelope, Bytes::new(), Some(*size))?,
         };
@@ -215,8 +216,8 @@ impl Spool {
         Ok((envelope, stored))
     }
 
-    /// The recipients of an entry that have gone on to others, a bit each; also when the engine ended
-    /// before the entry was told so.
+    /// The recipients of an entry that have gone on to others, a bit each; also when the engine
+    /// ended before the entry was told so.
     pub async fn gone_on(&self, id: MessageId, entry: u16) -> Result<u64, SpoolError> {
         let shared = Arc::clone(&self.shared);
         let gone = move || shared.continued.gone(&shared.reader, &shared.feed, (id, entry));
@@ -225,14 +226,14 @@ impl Spool {
 
     /// A file for the content of a large message.
     pub fn draft(&self) -> Draft {
-        Draft::new(Arc::clone(&self.shared.base))
+        Draft::new(Arc::clone(&self.shared.environment))
     }
 
     /// Whether mail is taken now: an error is what [`Spool::append`] would give. Never waits; the
     /// disk is asked for its free space at most every 100 ms.
     pub fn room(&self) -> Result<(), SpoolError> {
         self.check_backlog()?;
-        let checked = self.shared.base.check_space();
+        let checked = self.shared.environment.check_space();
         if checked.is_err() {
             // It may have the room that is missing, and nobody else comes to it now.
             self.shared.commits.poke();
@@ -242,13 +243,16 @@ impl Spool {
 
     /// Why no mail can be stored now: there is no room, or the disk does not take what is written.
     pub fn refuses(&self) -> Option<String> {
-        self.room().err().map(|error| error.to_string()).or_else(|| self.shared.base.broken())
+        self.room()
+            .err()
+            .map(|error| error.to_string())
+            .or_else(|| self.shared.environment.broken())
     }
 
-    /// Octets free on the disk, and how many of them are to stay free.
+    /// Bytes free on the disk, and how many of them are to stay free.
     pub fn free_room(&self) -> (Option<u64>, u64) {
-        let base = &self.shared.base;
-        (base.disk.free_space(base.layout.root()).ok(), base.settings.min_free)
+        let environment = &self.shared.environment;
+        (environment.disk.free_space(environment.layout.root()).ok(), environment.settings.min_free)
     }
 
     /// Records a change of an entry's state. Never waits; see [`Spool::state_backlog`].
@@ -261,7 +265,7 @@ impl Spool {
         self.shared.journal.flush().await.unwrap_or(Err(SpoolError::Closed))
     }
 
-    /// Octets of state changes that the disk has not taken yet. More than a few megabytes mean that
+    /// Bytes of state changes that the disk has not taken yet. More than a few megabytes mean that
     /// it is full or failing: deliveries should stop then, for nobody could record them.
     pub fn state_backlog(&self) -> usize {
         self.shared.journal.backlog()
@@ -355,9 +359,9 @@ impl Spool {
         self.shared.feed.live(counts_of)
     }
 
-    /// Octets of all segments.
-    pub fn octets(&self) -> u64 {
-        self.shared.feed.live(Ledger::octets)
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.shared.feed.live(Ledger::bytes)
     }
 
     /// Commits what waits, syncs every change, brings the index up to date, and stops.
@@ -384,10 +388,10 @@ impl Spool {
     }
 
     fn check_backlog(&self) -> Result<(), SpoolError> {
-        let base = &self.shared.base;
+        let environment = &self.shared.environment;
         if self.shared.journal.backlog() > MAX_STATE_BACKLOG {
-            let free = base.disk.free_space(base.layout.root()).unwrap_or(0);
-            return Err(SpoolError::DiskFull { free, needed: base.settings.min_free });
+            let free = environment.disk.free_space(environment.layout.root()).unwrap_or(0);
+            return Err(SpoolError::DiskFull { free, needed: environment.settings.min_free });
         }
         Ok(())
     }
@@ -443,5 +447,5 @@ fn counts_of(ledger: &Ledger) -> BTreeMap<String, Counts> {
     ledger.counts.iter().map(|(channel, counts)| (channel.to_string(), *counts)).collect()
 }
 
-/// Octets of unwritten state changes above which no mail is taken.
+/// Bytes of unwritten state changes above which no mail is taken.
 const MAX_STATE_BACKLOG: usize = 64 << 20;

@@ -17,7 +17,7 @@ use crate::{
     compact::copy::{Compactor, Rest},
     compact::forwarding::Forwarding,
     counts_of,
-    environment::Base,
+    environment::Environment,
     error::SpoolError,
     events::SpoolEvents,
     format::layout::messages_of,
@@ -38,7 +38,7 @@ use crate::{
 
 /// A spool that has been recovered and does not work yet.
 pub struct Opened {
-    base: Base,
+    environment: Environment,
     index: Index,
     ledger: Ledger,
     next: u32,
@@ -59,7 +59,7 @@ pub struct Recovered {
     pub missing: Vec<MessageId>,
     /// Segments whose file of messages is gone; their states are kept.
     pub lost: Vec<String>,
-    /// Octets cut off behind the last whole record: half written or not yet used at a crash.
+    /// Bytes cut off behind the last whole record: half written or not yet used at a crash.
     pub cut: u64,
     /// Records read because the index had not followed them.
     pub replayed: u64,
@@ -97,9 +97,9 @@ impl Spool {
         disk: Arc<dyn Disk>,
     ) -> Result<(Opened, Recovered), SpoolError> {
         let started = Instant::now();
-        let base = Arc::new(Base::new(dir, settings, disk));
-        base.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
-        let (index, findings, rebuilt) = follow_up(&base)?;
+        let environment = Arc::new(Environment::new(dir, settings, disk));
+        environment.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        let (index, findings, rebuilt) = follow_up(&environment)?;
         if let Some(reason) = &rebuilt {
             tracing::warn!(%reason, "the queue index was made anew from the spool");
         }
@@ -118,7 +118,7 @@ impl Spool {
         tracing::info!(
             entries,
             segments = ledger.segments.len(),
-            octets = ledger.octets(),
+            octets = ledger.bytes(),
             replayed,
             cut,
             damaged,
@@ -126,12 +126,12 @@ impl Spool {
             took_ms = took.as_millis() as u64,
             "spool recovered"
         );
-        let base = Base::new(dir, settings, Arc::clone(&base.disk));
-        Ok((Opened { base, index, ledger, next }, recovered))
+        let environment = Environment::new(dir, settings, Arc::clone(&environment.disk));
+        Ok((Opened { environment, index, ledger, next }, recovered))
     }
 
     /// Throws away the index of the spool in `dir` and makes it anew. Nobody else may be using it.
-    /// `progress` is told how many octets of how many have been followed.
+    /// `progress` is told how many bytes of how many have been followed.
     pub fn rebuild(
         dir: &Path,
         settings: &relais_config::Spool,
@@ -139,9 +139,9 @@ impl Spool {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Recovered, SpoolError> {
         let started = Instant::now();
-        let base = Arc::new(Base::new(dir, settings, disk));
-        base.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
-        let (_, findings) = make_anew(&base, progress)?;
+        let environment = Arc::new(Environment::new(dir, settings, disk));
+        environment.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
+        let (_, findings) = make_anew(&environment, progress)?;
         Ok(Recovered::of(findings, Some("asked to".to_owned()), started).0)
     }
 }
@@ -150,7 +150,7 @@ impl Opened {
     /// Has `events` told what the spool does.
     #[must_use]
     pub fn observed_by(mut self, events: Arc<dyn SpoolEvents>) -> Self {
-        self.base.events = events;
+        self.environment.events = events;
         self
     }
 
@@ -160,27 +160,28 @@ impl Opened {
         self,
         committed: impl FnMut(Vec<Stored>) + Send + 'static,
     ) -> Result<Spool, SpoolError> {
-        let Self { base, index, ledger, next } = self;
-        let base = Arc::new(base);
+        let Self { environment, index, ledger, next } = self;
+        let environment = Arc::new(environment);
         let feed = Arc::new(Feed::new(ledger));
         let forwarding = Arc::<Forwarding>::default();
-        let reader = Arc::new(Reader::new(Arc::clone(&base), Arc::clone(&forwarding)));
+        let reader = Arc::new(Reader::new(Arc::clone(&environment), Arc::clone(&forwarding)));
         let numbers = Arc::new(Numbers::from(next));
         let appender = Committer::new(
-            Arc::clone(&base),
+            Arc::clone(&environment),
             Arc::clone(&feed),
             Arc::clone(&numbers),
             Arc::clone(&reader.fresh),
         );
         let journal = Journal::new(
-            Arc::clone(&base),
+            Arc::clone(&environment),
             Arc::clone(&feed),
             Arc::clone(&reader),
             Arc::clone(&forwarding),
         );
-        let compactor = Compactor::new(Arc::clone(&base), Arc::clone(&feed), forwarding, numbers);
+        let compactor =
+            Compactor::new(Arc::clone(&environment), Arc::clone(&feed), forwarding, numbers);
         let shared = Arc::new(Shared {
-            base,
+            environment,
             feed,
             reader,
             compactor,
@@ -209,34 +210,37 @@ impl Opened {
 }
 
 /// Recovers with the index that is there or, if that cannot be used, with a new one.
-fn follow_up(base: &Arc<Base>) -> Result<(Index, Findings, Option<String>), SpoolError> {
-    let known_before = base.layout.index().exists();
-    let reason =
-        match Index::open(Arc::clone(base)).map(|index| attempt(base, index, &mut |_, _| ())) {
-            Ok(Ok((index, findings))) => {
-                let rebuilt = !known_before && !findings.ledger.segments.is_empty();
-                return Ok((index, findings, rebuilt.then(|| "there was none".to_owned())));
-            }
-            Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
-            Ok(Err(error)) => return Err(error.into()),
-        };
-    make_anew(base, &mut |_, _| ()).map(|(index, findings)| (index, findings, Some(reason)))
+fn follow_up(
+    environment: &Arc<Environment>,
+) -> Result<(Index, Findings, Option<String>), SpoolError> {
+    let known_before = environment.layout.index().exists();
+    let reason = match Index::open(Arc::clone(environment))
+        .map(|index| attempt(environment, index, &mut |_, _| ()))
+    {
+        Ok(Ok((index, findings))) => {
+            let rebuilt = !known_before && !findings.ledger.segments.is_empty();
+            return Ok((index, findings, rebuilt.then(|| "there was none".to_owned())));
+        }
+        Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
+        Ok(Err(error)) => return Err(error.into()),
+    };
+    make_anew(environment, &mut |_, _| ()).map(|(index, findings)| (index, findings, Some(reason)))
 }
 
 /// Recovers with a new index.
 fn make_anew(
-    base: &Arc<Base>,
+    environment: &Arc<Environment>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Index, Findings), SpoolError> {
     let mut again = || {
         let index =
-            Index::create(Arc::clone(base)).map_err(|Broken(why)| SpoolError::Index(why))?;
-        Ok(attempt(base, index, progress)?)
+            Index::create(Arc::clone(environment)).map_err(|Broken(why)| SpoolError::Index(why))?;
+        Ok(attempt(environment, index, progress)?)
     };
     let mut made = again();
     // On a full disk mail cannot leave, and make room, before there is an index.
     if matches!(made, Err(SpoolError::Index(_)))
-        && base.release_reserve_if_full("the index is made")
+        && environment.release_reserve_if_full("the index is made")
     {
         made = again();
     }
@@ -244,13 +248,13 @@ fn make_anew(
 }
 
 fn attempt(
-    base: &Base,
+    environment: &Environment,
     mut index: Index,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Index, Findings), RecoverError> {
     let mut failed = Ok(());
     let known = index.ledger().clone();
-    let findings = recover(base, known, progress, &mut |event| {
+    let findings = recover(environment, known, progress, &mut |event| {
         if failed.is_ok() {
             failed = index.catch_up(event);
         }

@@ -16,9 +16,8 @@ use relais_channels::{
 use tokio::task::JoinSet;
 
 use crate::{
-    Change, Class, Damage, EntryState, MessageCounts, NewContent, Spool, Stored,
-    cooldown::Unfit,
-    inspect,
+    Change, Class, Damage, EntryState, MessageCounts, NewContent, Spool, Stored, check,
+    cooldown::Cooldown,
     tests::{
         LAST_OF_THE_DAY, append, busy_day, copy_dir, done, envelope, eventually, later, live,
         segments, settings, start,
@@ -32,7 +31,7 @@ async fn survivors_move_and_nobody_notices() {
     let mut draft = spool.draft();
     draft.write(&vec![b'y'; 400_000]).await.unwrap();
     let large =
-        spool.append(&mut envelope(1, &["a"]).into(), NewContent::Large(draft)).await.unwrap();
+        spool.append(&mut envelope(1, &["a"]).into(), NewContent::Blob(draft)).await.unwrap();
     let stored = fill(&spool, 2..40).await;
     let (deferred, half_done) = (&stored[3], &stored[5]);
     let busy = Outcome::Deferred(Reply::new(450, Enhanced(4, 2, 1), "mailbox busy"));
@@ -55,7 +54,7 @@ async fn survivors_move_and_nobody_notices() {
     // Everybody still has the old places, and may use them for all there is to do.
     let (read, content) = spool.read(deferred.place).await.unwrap();
     assert_eq!(read.id, deferred.id);
-    assert!(matches!(content, Content::Whole(octets) if octets.len() == 303));
+    assert!(matches!(content, Content::Whole(bytes) if bytes.len() == 303));
     let (_, content) = spool.read(large.place).await.unwrap();
     assert!(matches!(content, Content::File { path, .. } if path.exists()));
     let mut history = spool.history(deferred.id, deferred.place).await.unwrap();
@@ -99,16 +98,16 @@ async fn a_segment_that_may_still_die_as_a_whole_is_compacted_only_when_room_is_
         spool.amend(done(stored, 1));
     }
     spool.flush().await.unwrap();
-    let (mut unfit, now) = (Unfit::default(), Instant::now());
-    let mut next = |now| spool.shared.compactor.next(&mut unfit, now);
+    let (mut cooldown, now) = (Cooldown::default(), Instant::now());
+    let mut next = |now| spool.shared.compactor.next(&mut cooldown, now);
     assert_eq!(next(now), None);
     disk.set_capacity(Some(40 << 20));
     assert_eq!(next(now), Some(1));
     disk.set_capacity(Some(4 << 20));
     assert_eq!(next(now), None, "there must be room for the copy");
     disk.set_capacity(Some(40 << 20));
-    unfit.put_off(1, now);
-    let mut next = |now| spool.shared.compactor.next(&mut unfit, now);
+    cooldown.put_off(1, now);
+    let mut next = |now| spool.shared.compactor.next(&mut cooldown, now);
     assert_eq!(next(now), None, "what could not be copied is left alone for a while");
     assert_eq!(next(now + Duration::from_secs(3600)), Some(1));
 }
@@ -154,18 +153,18 @@ async fn an_index_that_has_not_heard_of_a_compaction_follows_it() {
 async fn the_index_may_be_damaged_anywhere() {
     type Harm = fn(&mut Vec<u8>);
     let rows: [(&str, Harm); 12] = [
-        ("emptied", |octets| octets.clear()),
-        ("cut to an octet", |octets| octets.truncate(1)),
-        ("cut to a quarter", |octets| octets.truncate(octets.len() / 4)),
-        ("cut to a half", |octets| octets.truncate(octets.len() / 2)),
-        ("cut by an octet", |octets| octets.truncate(octets.len().saturating_sub(1))),
-        ("flipped at the beginning", |octets| flip(octets, 0)),
-        ("flipped after a quarter", |octets| flip(octets, 25)),
-        ("flipped in the middle", |octets| flip(octets, 50)),
-        ("flipped at the end", |octets| flip(octets, 99)),
-        ("flipped everywhere", |octets| octets.iter_mut().step_by(97).for_each(|o| *o ^= 0x11)),
-        ("one sector zeroed", |octets| octets.iter_mut().skip(512).take(512).for_each(|o| *o = 0)),
-        ("all zeros", |octets| octets.fill(0)),
+        ("emptied", |bytes| bytes.clear()),
+        ("cut to an octet", |bytes| bytes.truncate(1)),
+        ("cut to a quarter", |bytes| bytes.truncate(bytes.len() / 4)),
+        ("cut to a half", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("cut by an octet", |bytes| bytes.truncate(bytes.len().saturating_sub(1))),
+        ("flipped at the beginning", |bytes| flip(bytes, 0)),
+        ("flipped after a quarter", |bytes| flip(bytes, 25)),
+        ("flipped in the middle", |bytes| flip(bytes, 50)),
+        ("flipped at the end", |bytes| flip(bytes, 99)),
+        ("flipped everywhere", |bytes| bytes.iter_mut().step_by(97).for_each(|o| *o ^= 0x11)),
+        ("one sector zeroed", |bytes| bytes.iter_mut().skip(512).take(512).for_each(|o| *o = 0)),
+        ("all zeros", |bytes| bytes.fill(0)),
     ];
     let day = tempfile::tempdir().unwrap();
     let want = busy_day(day.path()).await;
@@ -197,9 +196,9 @@ async fn the_index_may_be_damaged_anywhere() {
         for (what, harm) in rows {
             check(&format!("{name} {what}"), &|index| {
                 let path = index.join(file);
-                let mut octets = fs::read(&path).unwrap();
-                harm(&mut octets);
-                fs::write(&path, octets).unwrap();
+                let mut bytes = fs::read(&path).unwrap();
+                harm(&mut bytes);
+                fs::write(&path, bytes).unwrap();
             })
             .await;
         }
@@ -211,12 +210,12 @@ async fn a_start_does_not_read_what_the_index_knows() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::new());
     let settings = relais_config::Spool { segment_size: 1 << 20, ..settings() };
     let open = || Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap();
-    let mut octets = 0;
+    let mut bytes = 0;
     for round in 0..3 {
         let before = disk.octets_read();
         let (opened, recovered) = open();
         assert_eq!((recovered.replayed, recovered.rebuilt), (0, None));
-        octets = disk.octets_read() - before;
+        bytes = disk.octets_read() - before;
         let spool = opened.start(|_| ()).unwrap();
         let mut batch = JoinSet::new();
         for id in round * 1500..(round + 1) * 1500 {
@@ -229,7 +228,7 @@ async fn a_start_does_not_read_what_the_index_knows() {
         batch.join_all().await;
         spool.close().await.unwrap();
     }
-    assert!(octets < 200, "{octets} octets read at a start with 3000 records");
+    assert!(bytes < 200, "{bytes} octets read at a start with 3000 records");
     let before = disk.octets_read();
     fs::remove_dir_all(dir.path().join("index")).unwrap();
     assert_eq!(open().1.entries["a"].total(), 4500);
@@ -243,7 +242,7 @@ async fn an_inspection_finds_what_is_wrong_and_changes_nothing() {
     let mut draft = spool.draft();
     draft.write(&vec![b'y'; 400_000]).await.unwrap();
     let large =
-        spool.append(&mut envelope(1, &["a"]).into(), NewContent::Large(draft)).await.unwrap();
+        spool.append(&mut envelope(1, &["a"]).into(), NewContent::Blob(draft)).await.unwrap();
     let stored = fill(&spool, 2..40).await;
     spool.amend(done(&stored[0], 0));
     spool.amend(done(&stored[0], 1));
@@ -256,22 +255,22 @@ async fn an_inspection_finds_what_is_wrong_and_changes_nothing() {
     spool.flush().await.unwrap();
     let look = || {
         let mut told = Vec::new();
-        let found = inspect(dir.path(), &mut |done, all| told.push((done, all))).unwrap();
+        let found = check(dir.path(), &mut |done, all| told.push((done, all))).unwrap();
         assert!(told.is_sorted() && told.last().is_some_and(|(done, all)| done == all), "{told:?}");
         found
     };
     let found = look();
     assert!(!found.is_damaged() && found.damage.is_empty(), "{found:?}");
     assert_eq!(found.messages, MessageCounts { alive: 37, held: 1, done: 1 });
-    assert_eq!((found.large.files, found.large.left_over), (1, 0));
+    assert_eq!((found.blobs.files, found.blobs.left_over), (1, 0));
     spool.close().await.unwrap();
     assert_eq!(look().tail, 0, "nothing is half done after an orderly end");
 
     let victim = stored[4].place;
     let path = dir.path().join(format!("{:08}.msg", victim.segment));
-    let mut octets = fs::read(&path).unwrap();
-    octets[(victim.offset + victim.length) as usize - 3] ^= 0x20;
-    fs::write(&path, &octets).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[(victim.offset + victim.length) as usize - 3] ^= 0x20;
+    fs::write(&path, &bytes).unwrap();
     let last = dir.path().join(segments(dir.path()).last().unwrap());
     let torn = fs::read(&last).unwrap();
     fs::write(&last, &torn[..torn.len() - 40]).unwrap();
@@ -288,10 +287,10 @@ async fn an_inspection_finds_what_is_wrong_and_changes_nothing() {
         acknowledged: true,
     };
     assert_eq!((found.damage.as_slice(), found.damaged), ([damage].as_slice(), 1));
-    assert_eq!(found.large.missing, [large.id.to_string()]);
-    assert_eq!((found.large.files, found.large.left_over), (1, 1));
+    assert_eq!(found.blobs.missing, [large.id.to_string()]);
+    assert_eq!((found.blobs.files, found.blobs.left_over), (1, 1));
     assert_eq!(
-        (found.quarantine[0].name.as_str(), found.quarantine[0].octets),
+        (found.quarantine[0].name.as_str(), found.quarantine[0].bytes),
         ("00000009.msg.36", 14)
     );
     assert!(found.tail > 0 && found.is_damaged());
@@ -326,10 +325,10 @@ async fn compact(spool: &Spool, segment: u32) {
     shared.journal.switch(copied).await.expect("the old segment goes");
 }
 
-/// Flips some bits of the octet at this part of a hundred.
-fn flip(octets: &mut [u8], part: usize) {
-    let at = octets.len() * part / 100;
-    octets.iter_mut().skip(at).take(1).for_each(|octet| *octet ^= 0x11);
+/// Flips some bits of the byte at this part of a hundred.
+fn flip(bytes: &mut [u8], part: usize) {
+    let at = bytes.len() * part / 100;
+    bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 0x11);
 }
 
 /// The files in a directory and below.

@@ -36,7 +36,7 @@ async fn what_was_stored_is_read_scanned_and_found_again() {
 
     let (read, content) = spool.read(b.place).await.unwrap();
     assert_eq!(*read, Envelope { size: 8, ..envelope(2, &["a"]) });
-    assert!(matches!(content, Content::Whole(octets) if octets == "I: world"));
+    assert!(matches!(content, Content::Whole(bytes) if bytes == "I: world"));
 
     spool.amend(later(&b, 0, 1, 5000));
     spool.amend(held(&a, 1));
@@ -92,7 +92,7 @@ async fn a_message_goes_on_under_its_id_to_more_entries() {
             let (envelope, content) = spool.read(entry.place).await.unwrap();
             let own = &envelope.entries[usize::from(entry.entry)];
             assert_eq!(own.channel, entry.channel, "{when}");
-            assert!(matches!(content, Content::Whole(octets) if octets == "I: hello"), "{when}");
+            assert!(matches!(content, Content::Whole(bytes) if bytes == "I: hello"), "{when}");
         }
         let (envelope, _) = spool.read(found[1].place).await.unwrap();
         assert_eq!(envelope, on, "{when}");
@@ -135,7 +135,7 @@ async fn the_file_of_a_large_message_stays_for_what_it_goes_on_to() {
     let mut draft = spool.draft();
     draft.write(&[b'x'; 5_000]).await.unwrap();
     let first =
-        spool.append(&mut envelope(7, &["a"]).into(), NewContent::Large(draft)).await.unwrap();
+        spool.append(&mut envelope(7, &["a"]).into(), NewContent::Blob(draft)).await.unwrap();
     let (_, content) = spool.read(first.place).await.unwrap();
     let (_, more) = spool.append_more(envelope(7, &["b", "c"]), 1, &content).await.unwrap();
     spool.amend(done(&first, 0));
@@ -240,10 +240,10 @@ async fn a_damaged_message_goes_to_quarantine_and_the_others_stay() {
     }
     spool.close().await.unwrap();
     let path = dir.path().join("00000001.msg");
-    let mut octets = fs::read(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
     let place = stored[1].place;
-    octets[(place.offset + place.length) as usize - 3] ^= 0x20;
-    fs::write(&path, &octets).unwrap();
+    bytes[(place.offset + place.length) as usize - 3] ^= 0x20;
+    fs::write(&path, &bytes).unwrap();
 
     let spool = start(dir.path()).0;
     let error = spool.read(place).await.unwrap_err();
@@ -255,7 +255,7 @@ async fn a_damaged_message_goes_to_quarantine_and_the_others_stay() {
     let [found] = &recovered.quarantined[..] else { panic!("{recovered:?}") };
     assert_eq!((found.segment, found.id, found.acknowledged), (1, Some(MessageId(2)), true));
     let record = place.offset as usize..(place.offset + place.length) as usize;
-    assert_eq!(fs::read(&found.copy).unwrap(), octets[record]);
+    assert_eq!(fs::read(&found.copy).unwrap(), bytes[record]);
     let left: BTreeSet<u64> = live(&spool).await.keys().map(|(_, id, _)| *id).collect();
     assert_eq!(left, BTreeSet::from([1, 3]));
     for stored in [&stored[0], &stored[2]] {
@@ -302,9 +302,9 @@ async fn a_large_message_has_a_file_of_its_own_until_it_is_done() {
     for _ in 0..10 {
         draft.write(&vec![b'y'; 100_000]).await.unwrap();
     }
-    let (mut envelope, content) = (envelope(7, &["a", "b"]).into(), NewContent::Large(draft));
+    let (mut envelope, content) = (envelope(7, &["a", "b"]).into(), NewContent::Blob(draft));
     let stored = spool.append(&mut envelope, content).await.unwrap();
-    assert_eq!((stored.size, stored.large), (1_000_000, true));
+    assert_eq!((stored.size, stored.blob), (1_000_000, true));
     let (_, content) = spool.read(stored.place).await.unwrap();
     let Content::File { path, size } = content else { panic!("{content:?}") };
     assert_eq!((size, fs::read(&path).unwrap()), (1_000_000, vec![b'y'; 1_000_000]));
@@ -377,9 +377,9 @@ fn a_real_file_does_what_is_asked_of_it() {
     file.write_at(&mut parts, 5).unwrap();
     let want = [vec![0; 5], pieces.concat()].concat();
     assert_eq!(fs::read(&path).unwrap(), want, "more parts than one call takes");
-    let mut octets = vec![0; want.len()];
-    if file.read_cached(&mut octets, 0).unwrap() {
-        assert_eq!(octets, want);
+    let mut bytes = vec![0; want.len()];
+    if file.read_cached(&mut bytes, 0).unwrap() {
+        assert_eq!(bytes, want);
     }
     assert!(!file.read_cached(&mut [0; 20], want.len() as u64 - 10).unwrap(), "all or nothing");
     assert_eq!(file.read_at(&mut [0; 20], want.len() as u64 - 10).unwrap(), 10);

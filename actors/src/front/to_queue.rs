@@ -199,7 +199,7 @@ impl SmtpIntake {
             }
             Gathered::Streamed { draft, glancer } => {
                 self.transaction.glance = glancer.finish(&self.side.host);
-                NewContent::Large(draft)
+                NewContent::Blob(draft)
             }
         };
         let mut envelope = Arc::new(self.envelope(id));

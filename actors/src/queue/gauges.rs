@@ -68,6 +68,6 @@ impl Gauges {
         self.metrics.queue.owing.set(level(owing));
         self.metrics.queue.tracked.set(level(tracker.len()));
         self.metrics.queue.stored.set(level(stored));
-        self.metrics.spool.bytes.set(level(spool.octets()));
+        self.metrics.spool.bytes.set(level(spool.bytes()));
     }
 }

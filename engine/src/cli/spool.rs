@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relais_actors::spool::{
-    self, Counts, Inspection, MessageCounts, RealDisk, Recovered, Spool as Files, SpoolError,
+    self, CheckReport, Counts, MessageCounts, RealDisk, Recovered, Spool as Files, SpoolError,
 };
 use serde_json::json;
 
@@ -30,7 +30,7 @@ fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal
     let dir = source.data()?.join(SPOOL);
     there(&dir)?;
     let bar = bar("reading");
-    let inspected = spool::inspect(&dir, &mut |done, all| show(&bar, done, all));
+    let inspected = spool::check(&dir, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
     let found = inspected.map_err(|error| trouble(&error))?;
     if json {
@@ -52,8 +52,8 @@ fn fitted(
     Ok(out.write_all(Look::of_stdout().fit(&page).as_bytes())?)
 }
 
-fn print(dir: &Path, found: &Inspection, out: &mut dyn Write) -> Result<(), Refusal> {
-    let Inspection { segments, octets, tail, damage, large, quarantine, .. } = found;
+fn print(dir: &Path, found: &CheckReport, out: &mut dyn Write) -> Result<(), Refusal> {
+    let CheckReport { segments, bytes, tail, damage, blobs, quarantine, .. } = found;
     for damage in damage {
         let id = damage.id.as_ref().map(|id| format!(", message {id}")).unwrap_or_default();
         let what = if damage.acknowledged { "damaged" } else { "remains of a crash" };
@@ -63,17 +63,17 @@ fn print(dir: &Path, found: &Inspection, out: &mut dyn Write) -> Result<(), Refu
     for file in &found.lost {
         writeln!(out, "missing: the segment {file}, and the mail in it")?;
     }
-    for id in &large.missing {
+    for id in &blobs.missing {
         writeln!(out, "missing: the content of message {id}")?;
     }
     for file in quarantine {
-        writeln!(out, "in quarantine: {}, {}", file.name, Size(file.octets))?;
+        writeln!(out, "in quarantine: {}, {}", file.name, Size(file.bytes))?;
     }
     let MessageCounts { alive, held, done } = found.messages;
-    let size = Size(*octets);
+    let size = Size(*bytes);
     writeln!(out, "{}: {segments} segments of {size}", dir.display())?;
     writeln!(out, "messages: {alive} alive, {held} held, {done} done and not yet removed")?;
-    let (files, left_over) = (large.files, large.left_over);
+    let (files, left_over) = (blobs.files, blobs.left_over);
     writeln!(out, "large messages: {files} files, {left_over} of them needed by no message")?;
     writeln!(out, "ends of segments: {} not used, or half written at a crash", Size(*tail))?;
     let verdict = match (found.damaged, found.missing()) {

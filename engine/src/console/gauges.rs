@@ -27,7 +27,7 @@ pub(super) async fn update(parts: &Parts, config: &Config) {
     for (channel, counts) in &counts {
         metrics.channel(channel).stored(counts.into());
     }
-    metrics.spool.bytes.set(level(parts.spool.octets()));
+    metrics.spool.bytes.set(level(parts.spool.bytes()));
     let (free, min_free) = parts.spool.free_room();
     if let Some(free) = free {
         metrics.spool.free.set(level(free));

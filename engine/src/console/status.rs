@@ -102,7 +102,7 @@ pub(super) fn queue(parts: &Parts, queue: &QueueDescription) -> QueueStatus {
         tracked: queue.tracked as u64,
         stored: parts.spool.counts().values().map(Counts::total).sum(),
         max_messages: queue.max_messages as u64,
-        spool_bytes: parts.spool.octets(),
+        spool_bytes: parts.spool.bytes(),
         paused: queue.paused,
         refusing: parts.spool.refuses(),
     }

@@ -2,13 +2,14 @@
 //!
 //! # Which, when, how fast
 //!
-//! A closed segment of which at most a quarter is alive ([`is_worth_it`]): each octet written frees
+//! A closed segment of which at most a quarter is alive ([`is_worth_it`]): each byte written frees
 //! three or more, and a message that lies for days is copied three or four times until its segment
-//! is too small to matter. The oldest first, and none younger than [`MIN_AGE`]: most segments die as
-//! a whole soon, and then nothing needs to be copied; when the disk is short of room none is too
-//! young. One segment at a time, [`SLICE`] octets read and at most as many written in each
-//! [`PAUSE`]: 10 MiB/s at most, a segment of 64 MiB in seven seconds, 600 GiB freed in a day. It has
-//! a thread of its own and mail never waits for it; the journal is kept for the time of a few syncs.
+//! is too small to matter. The oldest first, and none younger than [`MIN_AGE`]: most segments die
+//! as a whole soon, and then nothing needs to be copied; when the disk is short of room none is too
+//! young. One segment at a time, [`SLICE`] bytes read and at most as many written in each
+//! [`PAUSE`]: 10 MiB/s at most, a segment of 64 MiB in seven seconds, 600 GiB freed in a day. It
+//! has a thread of its own and mail never waits for it; the journal is kept for the time of a few
+//! syncs.
 //!
 //! # How it is done
 //!
@@ -37,7 +38,7 @@
 //! long as the message lives.
 //!
 //! A segment with damage in it is not compacted: it is left as it is, for inspection. What fails
-//! for another reason is tried again later, see [`Unfit`].
+//! for another reason is tried again later, see [`Cooldown`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -55,8 +56,8 @@ use tokio::sync::oneshot;
 use crate::ledger::Event;
 use crate::{
     compact::forwarding::Forwarding,
-    cooldown::Unfit,
-    environment::{Base, RESERVE},
+    cooldown::Cooldown,
+    environment::{Environment, RESERVE},
     error::SpoolError,
     format::change::{Change, Names},
     format::message::Stored,
@@ -69,7 +70,7 @@ use crate::{
 
 /// Decides what is compacted, and copies it; on a thread of its own.
 pub(crate) struct Compactor {
-    base: Arc<Base>,
+    environment: Arc<Environment>,
     feed: Arc<Feed>,
     forwarding: Arc<Forwarding>,
     numbers: Arc<Numbers>,
@@ -87,7 +88,7 @@ pub(crate) struct Rest {
 pub(crate) struct Copied {
     pub(crate) from: u32,
     pub(crate) head: SegmentHead,
-    /// Octets of the messages, seal included.
+    /// Bytes of the messages, seal included.
     data_len: u64,
     /// How much of the old state file has been taken over.
     pub(crate) followed: u64,
@@ -114,34 +115,34 @@ impl Rest {
 
 impl Compactor {
     pub(crate) fn new(
-        base: Arc<Base>,
+        environment: Arc<Environment>,
         feed: Arc<Feed>,
         forwarding: Arc<Forwarding>,
         numbers: Arc<Numbers>,
     ) -> Self {
-        Self { base, feed, forwarding, numbers }
+        Self { environment, feed, forwarding, numbers }
     }
 
     /// The thread. `switch` hands a copy to the journal, and is answered when the old segment is
     /// gone.
     pub(crate) fn run(&self, rest: &Rest, switch: impl Fn(Copied) -> oneshot::Receiver<()>) {
-        let mut unfit = Unfit::default();
+        let mut cooldown = Cooldown::default();
         while rest.take(LOOK_EVERY) {
-            while let Some(segment) = self.next(&mut unfit, Instant::now()) {
+            while let Some(segment) = self.next(&mut cooldown, Instant::now()) {
                 match self.copy(segment, &mut || rest.take(PAUSE)) {
                     Ok(Some(copied)) => {
                         if switch(copied).blocking_recv().is_err() {
-                            unfit.put_off(segment, Instant::now());
+                            cooldown.put_off(segment, Instant::now());
                         }
                     }
                     // It is told to stop, or somebody else took the room that was there.
                     Ok(None) | Err(SpoolError::DiskFull { .. }) => break,
                     Err(error) => {
-                        self.base.report(&error, "a segment was not compacted and stays");
+                        self.environment.report(&error, "a segment was not compacted and stays");
                         if matches!(error, SpoolError::Damaged { .. }) {
-                            unfit.give_up(segment);
+                            cooldown.give_up(segment);
                         } else {
-                            unfit.put_off(segment, Instant::now());
+                            cooldown.put_off(segment, Instant::now());
                         }
                     }
                 }
@@ -150,15 +151,15 @@ impl Compactor {
     }
 
     /// The segment to compact now.
-    pub(crate) fn next(&self, unfit: &mut Unfit, now: Instant) -> Option<u32> {
-        let settings = &self.base.settings;
-        let free = self.base.disk.free_space(self.base.layout.root()).ok()?;
-        let fits = |life: &SegmentLife| free > life.live_octets.saturating_add(RESERVE);
+    pub(crate) fn next(&self, cooldown: &mut Cooldown, now: Instant) -> Option<u32> {
+        let settings = &self.environment.settings;
+        let free = self.environment.disk.free_space(self.environment.layout.root()).ok()?;
+        let fits = |life: &SegmentLife| free > life.live_bytes.saturating_add(RESERVE);
         let worth: Vec<u32> = self.feed.live(|ledger| {
-            unfit.retain(|number| ledger.segments.contains_key(&number));
+            cooldown.retain(|number| ledger.segments.contains_key(&number));
             let worth = |(number, life): (&u32, &SegmentLife)| {
                 let worth = is_worth_it(life, settings.segment_size) && fits(life);
-                (worth && !unfit.contains(*number, now)).then_some(*number)
+                (worth && !cooldown.contains(*number, now)).then_some(*number)
             };
             ledger.segments.iter().filter_map(worth).collect()
         });
@@ -170,13 +171,14 @@ impl Compactor {
     }
 
     fn age(&self, segment: u32) -> Option<Duration> {
-        let head = SegmentHead::load(&*self.base.disk, &self.base.layout, segment).ok()??;
+        let head = SegmentHead::load(&*self.environment.disk, &self.environment.layout, segment)
+            .ok()??;
         let begun = UNIX_EPOCH + Duration::from_millis(head.created);
         SystemTime::now().duration_since(begun).ok()
     }
 
-    /// Copies what is alive in a segment. `pause` is called after each [`SLICE`] and says whether to
-    /// go on. `None`: it does not, or the segment does not need it any more.
+    /// Copies what is alive in a segment. `pause` is called after each [`SLICE`] and says whether
+    /// to go on. `None`: it does not, or the segment does not need it any more.
     pub(crate) fn copy(
         &self,
         segment: u32,
@@ -187,7 +189,7 @@ impl Compactor {
         let head = SegmentHead::new(self.numbers.take(), segment);
         let copied = self.copy_files(head, &life, pause);
         if !matches!(copied, Ok(Some(_))) {
-            drop_copy(&self.base, head.number);
+            drop_copy(&self.environment, head.number);
         }
         copied
     }
@@ -198,12 +200,12 @@ impl Compactor {
         life: &SegmentLife,
         pause: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Copied>, SpoolError> {
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let path = layout.messages(head.replaces);
         let old = SegmentHead::load(disk, layout, head.replaces).map_err(SpoolError::at(&path))?;
         let old = old.ok_or(damaged(head.replaces, 0, 0))?;
         let mut done = HashSet::new();
-        each_change(&self.base, old.number, HEAD as u64..life.states_len, &mut |change| {
+        each_change(&self.environment, old.number, HEAD as u64..life.states_len, &mut |change| {
             if change.now == EntryState::Done {
                 done.insert((change.id, change.entry));
             }
@@ -215,9 +217,10 @@ impl Compactor {
         };
         drop(segment);
         let file = create_states(disk, layout, head);
-        let mut out = Output::new(&self.base, layout.states(head.number), file, HEAD as u64)?;
+        let mut out =
+            Output::new(&self.environment, layout.states(head.number), file, HEAD as u64)?;
         let salt = head.salt(Part::States);
-        each_change(&self.base, old.number, HEAD as u64..life.states_len, &mut |change| {
+        each_change(&self.environment, old.number, HEAD as u64..life.states_len, &mut |change| {
             if let Some(change) = copied.take_over(change) {
                 change.encode(salt, out.end(), HEAD as u32, &mut out.buffer);
             }
@@ -234,13 +237,14 @@ impl Compactor {
         pause: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Copied>, SpoolError> {
         let Old { head: old, life, done } = segment;
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let path = layout.messages(old.number);
         let file = disk.open(&path).map_err(SpoolError::at(&path))?;
         let mut records = Walker::new(&*file, old.salt(Part::Messages), HEAD as u64, life.data_len);
         let unfinished = layout.unfinished(head.number);
-        let mut out = Output::new(&self.base, unfinished.clone(), disk.create(&unfinished), 0)?;
-        out.buffer.extend(head.to_octets());
+        let mut out =
+            Output::new(&self.environment, unfinished.clone(), disk.create(&unfinished), 0)?;
+        out.buffer.extend(head.to_bytes());
         let mut copied = Copied::of(old.number, head, life.states_len);
         let mut names = Names::default();
         let mut paused_at = 0;
@@ -251,7 +255,7 @@ impl Compactor {
                     return Err(damaged(old.number, offset, length));
                 }
             };
-            if matches!(header.kind, Kind::Whole | Kind::Large) {
+            if matches!(header.kind, Kind::Whole | Kind::Blob) {
                 let to = out.end();
                 let stored = Stored::from_record(head.number, to, &header, payload)
                     .ok_or(damaged(old.number, offset, header.length()))?;
@@ -315,13 +319,13 @@ impl Copied {
         let ids = ids.clone().min().zip(ids.max());
         let alive = self.entries.into_values().filter(|entry| entry.now != EntryState::Done);
         let alive: Vec<Change> = alive.collect();
-        let live_octets = alive.iter().map(|entry| u64::from(entry.place.length)).sum();
+        let live_bytes = alive.iter().map(|entry| u64::from(entry.place.length)).sum();
         let life = SegmentLife {
             data_len: self.data_len,
             states_len,
             entries,
             live: alive.len() as u32,
-            live_octets,
+            live_bytes,
             closed: true,
             ids,
         };
@@ -331,23 +335,23 @@ impl Copied {
 
 /// A file that is written to its end and synced as it goes.
 struct Output<'a> {
-    base: &'a Base,
+    environment: &'a Environment,
     path: PathBuf,
     file: Arc<dyn DiskFile>,
-    /// Octets that are durable.
+    /// Bytes that are durable.
     written: u64,
     buffer: Vec<u8>,
 }
 
 impl<'a> Output<'a> {
     fn new(
-        base: &'a Base,
+        environment: &'a Environment,
         path: PathBuf,
         file: io::Result<Arc<dyn DiskFile>>,
         written: u64,
     ) -> Result<Self, SpoolError> {
-        let file = file.map_err(|error| base.failure(&path, error))?;
-        Ok(Self { base, path, file, written, buffer: Vec::new() })
+        let file = file.map_err(|error| environment.failure(&path, error))?;
+        Ok(Self { environment, path, file, written, buffer: Vec::new() })
     }
 
     fn end(&self) -> u64 {
@@ -365,7 +369,7 @@ impl<'a> Output<'a> {
     fn write_out(&mut self) -> Result<(), SpoolError> {
         let written = self.file.write_at(&mut [IoSlice::new(&self.buffer)], self.written);
         let synced = written.and_then(|()| self.file.sync_data());
-        synced.map_err(|error| self.base.failure(&self.path, error))?;
+        synced.map_err(|error| self.environment.failure(&self.path, error))?;
         self.written = self.end();
         self.buffer.clear();
         Ok(())
@@ -374,7 +378,7 @@ impl<'a> Output<'a> {
 
 /// Goes through the changes in a stretch of a segment's state file.
 pub(crate) fn each_change(
-    base: &Base,
+    environment: &Environment,
     segment: u32,
     stretch: Range<u64>,
     each: &mut dyn FnMut(Change) -> Result<(), SpoolError>,
@@ -382,8 +386,9 @@ pub(crate) fn each_change(
     if stretch.is_empty() {
         return Ok(());
     }
-    let (disk, path) = (&*base.disk, base.layout.states(segment));
-    let head = SegmentHead::load(disk, &base.layout, segment).map_err(SpoolError::at(&path))?;
+    let (disk, path) = (&*environment.disk, environment.layout.states(segment));
+    let head =
+        SegmentHead::load(disk, &environment.layout, segment).map_err(SpoolError::at(&path))?;
     let head = head.ok_or(damaged(segment, 0, 0))?;
     let file = disk.open(&path).map_err(SpoolError::at(&path))?;
     let mut walker = Walker::new(&*file, head.salt(Part::States), stretch.start, stretch.end);
@@ -398,10 +403,10 @@ pub(crate) fn each_change(
 }
 
 /// Removes a copy that is not to count.
-pub(crate) fn drop_copy(base: &Base, number: u32) {
+pub(crate) fn drop_copy(environment: &Environment, number: u32) {
     // What is left over is removed at the next start.
-    let _ = base.disk.remove(&base.layout.states(number));
-    let _ = base.disk.remove(&base.layout.unfinished(number));
+    let _ = environment.disk.remove(&environment.layout.states(number));
+    let _ = environment.disk.remove(&environment.layout.unfinished(number));
 }
 
 /// Whether a copy of what is alive frees enough.
@@ -409,8 +414,8 @@ pub(crate) fn is_worth_it(life: &SegmentLife, segment_size: u64) -> bool {
     // The states do not count: those of survivors may be longer than the messages, and move along.
     life.closed
         && life.live > 0
-        && life.live_octets.saturating_mul(4) <= life.data_len
-        && life.data_len - life.live_octets >= segment_size / 64
+        && life.live_bytes.saturating_mul(4) <= life.data_len
+        && life.data_len - life.live_bytes >= segment_size / 64
 }
 
 fn damaged(segment: u32, offset: u64, length: u64) -> SpoolError {
@@ -418,7 +423,7 @@ fn damaged(segment: u32, offset: u64, length: u64) -> SpoolError {
     SpoolError::Damaged { place }
 }
 
-/// Octets read, and written at most, before a pause.
+/// Bytes read, and written at most, before a pause.
 const SLICE: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -436,10 +441,10 @@ mod tests {
     #[test]
     fn what_is_compacted_frees_three_times_what_it_costs() {
         const MIB: u64 = 1 << 20;
-        let life = |data_len, live_octets| SegmentLife {
+        let life = |data_len, live_bytes| SegmentLife {
             data_len,
-            live_octets,
-            live: u32::from(live_octets > 0),
+            live_bytes,
+            live: u32::from(live_bytes > 0),
             closed: true,
             ..SegmentLife::unread()
         };

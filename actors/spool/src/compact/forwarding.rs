@@ -11,7 +11,7 @@ use std::{
 
 use crate::format::record::Place;
 
-/// Old places and what became of them; 8 octets for each message that was moved and is alive.
+/// Old places and what became of them; 8 bytes for each message that was moved and is alive.
 #[derive(Debug, Default)]
 pub(crate) struct Forwarding {
     moves: RwLock<BTreeMap<u32, Move>>,

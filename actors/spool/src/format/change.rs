@@ -26,7 +26,7 @@ pub struct Change {
     pub host: Arc<str>,
     /// The message's.
     pub priority: Priority,
-    /// Octets of the message's content.
+    /// Bytes of the message's content.
     pub size: u64,
     /// When it changed, in milliseconds since 1970.
     pub at: u64,

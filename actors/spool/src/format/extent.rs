@@ -6,17 +6,17 @@ use crate::format::record::{Found, Header, Kind};
 
 /// Where a walk through one file ended.
 #[derive(Debug, Default)]
-pub(crate) struct Walked {
+pub(crate) struct Extent {
     /// The end of the last intact record.
     pub(crate) end: u64,
-    /// Octets known to be durable.
+    /// Bytes known to be durable.
     pub(crate) durable: u64,
     pub(crate) sealed: bool,
     /// Bad stretches: offset, length, and the message if known.
     pub(crate) bad: Vec<(u64, u64, Option<MessageId>)>,
 }
 
-impl Walked {
+impl Extent {
     pub(crate) fn from(at: u64) -> Self {
         Self { end: at, durable: at, ..Self::default() }
     }

@@ -39,12 +39,12 @@ impl Layout {
         self.root.join(format!("{segment:08}.old"))
     }
 
-    pub(crate) fn large_dir(&self) -> PathBuf {
+    pub(crate) fn blob_dir(&self) -> PathBuf {
         self.root.join("large")
     }
 
-    pub(crate) fn large(&self, id: MessageId) -> PathBuf {
-        self.large_dir().join(id.to_string())
+    pub(crate) fn blob(&self, id: MessageId) -> PathBuf {
+        self.blob_dir().join(id.to_string())
     }
 
     pub(crate) fn index(&self) -> PathBuf {

@@ -19,7 +19,7 @@ pub struct Stored {
     pub id: MessageId,
     /// Milliseconds since 1970.
     pub received: u64,
-    /// Octets of content.
+    /// Bytes of content.
     pub size: u64,
     /// How urgent it is.
     pub priority: Priority,
@@ -28,7 +28,7 @@ pub struct Stored {
     /// When it was routed again, in milliseconds since 1970; 0: never.
     pub rerouted: u64,
     /// The content is in a file of its own.
-    pub large: bool,
+    pub blob: bool,
     /// Where it is.
     pub place: Place,
     /// Its entries, in the order of the envelope; each of them as [`Stored::initial`] says. See
@@ -62,16 +62,16 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// Does all the work that needs no disk: this runs in the caller's task. `large` is the length of
-    /// the content that lies in a file of its own.
+    /// Does all the work that needs no disk: this runs in the caller's task. `blob` is the length
+    /// of the content that lies in a file of its own.
     pub(crate) fn new(
         envelope: &mut Arc<Envelope>,
         content: Bytes,
-        large: Option<u64>,
+        blob: Option<u64>,
     ) -> Result<Self, SpoolError> {
         check(envelope)?;
         // Nobody else has it yet: nothing is cloned.
-        Arc::make_mut(envelope).size = large.unwrap_or(content.len() as u64);
+        Arc::make_mut(envelope).size = blob.unwrap_or(content.len() as u64);
         let mut front = Vec::with_capacity(FRONT);
         front.resize(HEADER, 0);
         append_envelope(envelope, &mut front);
@@ -81,7 +81,7 @@ impl Encoded {
         }
         let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&front[HEADER..]), &content);
         let header = Header {
-            kind: if large.is_some() { Kind::Large } else { Kind::Whole },
+            kind: if blob.is_some() { Kind::Blob } else { Kind::Whole },
             continued: envelope.entries[0].recipients.is_empty(),
             entries: envelope.entries.len() as u16,
             id: envelope.id,
@@ -94,13 +94,13 @@ impl Encoded {
         Ok(Self { front, envelope: Arc::clone(envelope), content, header, entries })
     }
 
-    /// Octets of the record.
+    /// Bytes of the record.
     pub(crate) fn length(&self) -> u32 {
         self.header.length() as u32
     }
 
-    pub(crate) fn is_large(&self) -> bool {
-        self.header.kind == Kind::Large
+    pub(crate) fn is_blob(&self) -> bool {
+        self.header.kind == Kind::Blob
     }
 
     /// Completes the record for its place and says what it will be known as.
@@ -114,11 +114,11 @@ impl Encoded {
 
     /// What those who deliver it need; nothing of a message whose content lies elsewhere.
     pub(crate) fn message(&self) -> Option<Message> {
-        let content = (!self.is_large()).then(|| Content::Whole(self.content.clone()))?;
+        let content = (!self.is_blob()).then(|| Content::Whole(self.content.clone()))?;
         Some((Arc::clone(&self.envelope), content))
     }
 
-    /// The octets, once the record has its place.
+    /// The bytes, once the record has its place.
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         [&self.front, &self.content]
     }
@@ -167,7 +167,7 @@ impl Stored {
             priority: envelope.priority,
             held: envelope.held.is_some(),
             rerouted: rerouted_at(envelope),
-            large: kind == Kind::Large,
+            blob: kind == Kind::Blob,
             place,
             entries,
         }
@@ -212,8 +212,8 @@ fn rerouted_at(envelope: &Envelope) -> u64 {
 }
 
 /// Reads it back.
-pub(crate) fn decode_envelope(octets: &[u8]) -> Option<Envelope> {
-    let (mut envelope, rest) = postcard::take_from_bytes::<Envelope>(octets).ok()?;
+pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
+    let (mut envelope, rest) = postcard::take_from_bytes::<Envelope>(bytes).ok()?;
     if !rest.is_empty() {
         let ((at, origins), rest) = postcard::take_from_bytes::<Behind>(rest).ok()?;
         // An older version of the program did not write it down.
@@ -243,7 +243,7 @@ fn check(envelope: &Envelope) -> Result<(), SpoolError> {
     Ok(())
 }
 
-/// Octets in which nearly every header and meta part fit.
+/// Bytes in which nearly every header and meta part fit.
 const FRONT: usize = 256;
-/// Octets of envelope and content in one record; anything larger belongs into a file of its own.
+/// Bytes of envelope and content in one record; anything larger belongs into a file of its own.
 const MAX_RECORD: usize = 64 << 20;

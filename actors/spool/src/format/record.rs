@@ -9,10 +9,10 @@
 //! 24  4  length of the file that was durable when this was written
 //! 28  4  CRC-32C of meta part and content
 //! 32  4  CRC-32C of the above, of the place in the file and of the file's secret
-//! 36     meta part (postcard), content (octets as they are)
+//! 36     meta part (postcard), content (bytes as they are)
 //! ```
 //!
-//! Numbers are little-endian. The two checksums find every flipped octet. The header's own makes
+//! Numbers are little-endian. The two checksums find every flipped byte. The header's own makes
 //! it possible to step over a damaged payload, and to find the next record when a header is
 //! damaged; since it covers a random number of the segment, content that looks like a record is
 //! never taken for one. The durable length tells a torn tail (written, never acknowledged) from
@@ -29,9 +29,9 @@ use serde::{Deserialize, Serialize};
 pub struct Place {
     /// The number of the segment.
     pub segment: u32,
-    /// Octets from its beginning.
+    /// Bytes from its beginning.
     pub offset: u32,
-    /// Octets of the record.
+    /// Bytes of the record.
     pub length: u32,
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Kind {
     /// An envelope and its content.
     Whole = 1,
     /// An envelope; the content is in a file of its own.
-    Large = 2,
+    Blob = 2,
     /// A change of an entry's state.
     Change = 3,
     /// The end: nothing follows, and everything before is durable.
@@ -68,7 +68,7 @@ pub(crate) struct Header {
 pub(crate) struct Salt(pub(crate) u32);
 
 impl Header {
-    /// The seal of a file of which `durable` octets are safe.
+    /// The seal of a file of which `durable` bytes are safe.
     pub(crate) fn seal(durable: u32) -> Self {
         let (kind, id) = (Kind::Seal, MessageId(0));
         Self {
@@ -83,12 +83,12 @@ impl Header {
         }
     }
 
-    /// Octets of the whole record.
+    /// Bytes of the whole record.
     pub(crate) fn length(&self) -> u64 {
         HEADER as u64 + u64::from(self.meta) + u64::from(self.content)
     }
 
-    /// Writes it into the first [`HEADER`] octets of `out`, for the place `at` of a file.
+    /// Writes it into the first [`HEADER`] bytes of `out`, for the place `at` of a file.
     pub(crate) fn write(&self, salt: Salt, at: u64, out: &mut [u8]) {
         out[..4].copy_from_slice(MAGIC);
         out[4] = self.kind as u8;
@@ -104,25 +104,25 @@ impl Header {
     }
 
     /// Reads it; `None` if there is no intact header for this place.
-    pub(crate) fn read(octets: &[u8], salt: Salt, at: u64) -> Option<Self> {
-        let octets: &[u8; HEADER] = octets.get(..HEADER)?.try_into().ok()?;
+    pub(crate) fn read(bytes: &[u8], salt: Salt, at: u64) -> Option<Self> {
+        let bytes: &[u8; HEADER] = bytes.get(..HEADER)?.try_into().ok()?;
         let word = |at: usize| {
-            u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        if &octets[..4] != MAGIC || word(32) != header_crc(salt, at, &octets[..32]) {
+        if &bytes[..4] != MAGIC || word(32) != header_crc(salt, at, &bytes[..32]) {
             return None;
         }
-        let kind = match octets[4] {
+        let kind = match bytes[4] {
             1 => Kind::Whole,
-            2 => Kind::Large,
+            2 => Kind::Blob,
             3 => Kind::Change,
             4 => Kind::Seal,
             _ => return None,
         };
         Some(Self {
             kind,
-            continued: octets[5] == 1,
-            entries: u16::from_le_bytes([octets[6], octets[7]]),
+            continued: bytes[5] == 1,
+            entries: u16::from_le_bytes([bytes[6], bytes[7]]),
             id: MessageId(u64::from(word(8)) | u64::from(word(12)) << 32),
             meta: word(16),
             content: word(20),
@@ -172,7 +172,7 @@ pub(crate) enum Found<'a> {
 }
 
 impl<'a> Walker<'a> {
-    /// A walk over the octets from `at` to `end`.
+    /// A walk over the bytes from `at` to `end`.
     pub(crate) fn new(file: &'a dyn DiskFile, salt: Salt, at: u64, end: u64) -> Self {
         Self { file, salt, at, end, window_at: at, window: Vec::new() }
     }
@@ -203,7 +203,7 @@ impl<'a> Walker<'a> {
                 break (offset, header);
             }
         };
-        let payload = self.octets(offset + HEADER as u64, header.length() - HEADER as u64)?;
+        let payload = self.bytes(offset + HEADER as u64, header.length() - HEADER as u64)?;
         if header.matches(payload) {
             Ok(Some(Found::Record { offset, header, payload }))
         } else {
@@ -214,13 +214,13 @@ impl<'a> Walker<'a> {
     /// An intact header whose record fits into the file.
     fn header_at(&mut self, at: u64) -> io::Result<Option<Header>> {
         let (salt, end) = (self.salt, self.end);
-        let octets = self.octets(at, HEADER as u64)?;
-        Ok(Header::read(octets, salt, at).filter(|header| at + header.length() <= end))
+        let bytes = self.bytes(at, HEADER as u64)?;
+        Ok(Header::read(bytes, salt, at).filter(|header| at + header.length() <= end))
     }
 
     fn next_header(&mut self, mut at: u64) -> io::Result<u64> {
         while at + HEADER as u64 <= self.end {
-            let stretch = self.octets(at, CHUNK as u64)?;
+            let stretch = self.bytes(at, CHUNK as u64)?;
             let searched = stretch.len();
             if searched < MAGIC.len() {
                 break; // the file is shorter than it was
@@ -240,8 +240,8 @@ impl<'a> Walker<'a> {
         Ok(self.end)
     }
 
-    /// Octets from `at` on, fewer than `length` only at the end.
-    fn octets(&mut self, at: u64, length: u64) -> io::Result<&[u8]> {
+    /// Bytes from `at` on, fewer than `length` only at the end.
+    fn bytes(&mut self, at: u64, length: u64) -> io::Result<&[u8]> {
         let length = length.min(self.end.saturating_sub(at)) as usize;
         let have = self.window_at..self.window_at + self.window.len() as u64;
         if !(have.contains(&at) && at + length as u64 <= have.end) && length > 0 {
@@ -266,11 +266,11 @@ pub(crate) fn append_postcard(value: &impl Serialize, out: &mut Vec<u8>) {
     }
 }
 
-fn header_crc(salt: Salt, at: u64, octets: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c_append(salt.0, &at.to_le_bytes()), octets)
+fn header_crc(salt: Salt, at: u64, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(salt.0, &at.to_le_bytes()), bytes)
 }
 
-/// Octets of a [`Header`].
+/// Bytes of a [`Header`].
 pub(crate) const HEADER: usize = 36;
 const MAGIC: &[u8; 4] = b"rSp\x01";
 /// How much a walk reads at once.
@@ -324,7 +324,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_flipped_octet_goes_unnoticed(
+        fn no_flipped_byte_goes_unnoticed(
             payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..5),
             place in any::<prop::sample::Index>(),
             flip in 1..=255u8,
@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn record(salt: Salt, at: u64, payload: &[u8]) -> Vec<u8> {
-        let mut octets = vec![0; HEADER];
+        let mut bytes = vec![0; HEADER];
         let header = Header {
             kind: Kind::Whole,
             continued: false,
@@ -362,18 +362,18 @@ mod tests {
             durable: 0,
             payload_crc: crc32c::crc32c(payload),
         };
-        header.write(salt, at, &mut octets);
-        assert_eq!(Header::read(&octets, salt, at), Some(header));
-        octets.extend(payload);
-        octets
+        header.write(salt, at, &mut bytes);
+        assert_eq!(Header::read(&bytes, salt, at), Some(header));
+        bytes.extend(payload);
+        bytes
     }
 
     /// Payloads, and for a bad stretch its length.
-    fn walk(octets: &[u8]) -> Vec<Result<Vec<u8>, u64>> {
+    fn walk(bytes: &[u8]) -> Vec<Result<Vec<u8>, u64>> {
         let disk = MemoryDisk::new();
-        disk.put(Path::new("/f"), octets.to_vec());
+        disk.put(Path::new("/f"), bytes.to_vec());
         let file: Arc<dyn DiskFile> = disk.open(Path::new("/f")).unwrap();
-        let mut walker = Walker::new(&*file, SALT, 0, octets.len() as u64);
+        let mut walker = Walker::new(&*file, SALT, 0, bytes.len() as u64);
         let mut found = Vec::new();
         while let Some(next) = walker.next().unwrap() {
             found.push(match next {

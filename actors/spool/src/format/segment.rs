@@ -53,25 +53,25 @@ impl SegmentHead {
         Salt(crc32c::crc32c_append(salt, &[part as u8]))
     }
 
-    pub(crate) fn to_octets(self) -> [u8; HEAD] {
-        let mut octets = [0; HEAD];
-        octets[..8].copy_from_slice(MAGIC);
-        octets[8..12].copy_from_slice(&self.number.to_le_bytes());
-        octets[12..16].copy_from_slice(&self.replaces.to_le_bytes());
-        octets[16..24].copy_from_slice(&self.created.to_le_bytes());
-        octets[24..32].copy_from_slice(&self.secret.to_le_bytes());
-        let crc = crc32c::crc32c(&octets[..32]);
-        octets[32..].copy_from_slice(&crc.to_le_bytes());
-        octets
+    pub(crate) fn to_bytes(self) -> [u8; HEAD] {
+        let mut bytes = [0; HEAD];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&self.number.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.replaces.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.created.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.secret.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..32]);
+        bytes[32..].copy_from_slice(&crc.to_le_bytes());
+        bytes
     }
 
-    fn from_octets(octets: &[u8; HEAD], number: u32) -> Option<Self> {
+    fn from_bytes(bytes: &[u8; HEAD], number: u32) -> Option<Self> {
         let word = |at: usize| {
-            u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         let intact =
-            &octets[..8] == MAGIC && word(8) == number && word(32) == crc32c::crc32c(&octets[..32]);
+            &bytes[..8] == MAGIC && word(8) == number && word(32) == crc32c::crc32c(&bytes[..32]);
         intact.then(|| Self { number, replaces: word(12), created: long(16), secret: long(24) })
     }
 
@@ -91,13 +91,13 @@ impl SegmentHead {
 
     /// Reads the head at the beginning of an open file.
     pub(crate) fn read(file: &dyn DiskFile, number: u32) -> io::Result<Option<Self>> {
-        let mut octets = [0; HEAD];
-        let read = file.read_at(&mut octets, 0)?;
-        if is_of_another_release(&octets) {
+        let mut bytes = [0; HEAD];
+        let read = file.read_at(&mut bytes, 0)?;
+        if is_of_another_release(&bytes) {
             let why = "another release wrote this; let that one deliver it first";
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
-        Ok(Self::from_octets(&octets, number).filter(|_| read == HEAD))
+        Ok(Self::from_bytes(&bytes, number).filter(|_| read == HEAD))
     }
 }
 
@@ -118,9 +118,9 @@ impl Numbers {
 }
 
 /// An intact head, but of another layout.
-fn is_of_another_release(octets: &[u8; HEAD]) -> bool {
-    let crc = crc32c::crc32c(&octets[..32]).to_le_bytes();
-    octets.starts_with(b"relais") && &octets[..8] != MAGIC && octets[32..] == crc
+fn is_of_another_release(bytes: &[u8; HEAD]) -> bool {
+    let crc = crc32c::crc32c(&bytes[..32]).to_le_bytes();
+    bytes.starts_with(b"relais") && &bytes[..8] != MAGIC && bytes[32..] == crc
 }
 
 /// Makes the state file of a segment, its head written and not yet synced.
@@ -130,11 +130,11 @@ pub(crate) fn create_states(
     head: SegmentHead,
 ) -> io::Result<Arc<dyn DiskFile>> {
     let file = disk.create(&layout.states(head.number))?;
-    file.write_at(&mut [IoSlice::new(&head.to_octets())], 0)?;
+    file.write_at(&mut [IoSlice::new(&head.to_bytes())], 0)?;
     Ok(file)
 }
 
-/// Octets of a [`SegmentHead`].
+/// Bytes of a [`SegmentHead`].
 pub(crate) const HEAD: usize = 36;
 /// With the version of the layout of records and heads.
 const MAGIC: &[u8; 8] = b"relais2\n";
@@ -154,19 +154,19 @@ mod tests {
 
     #[test]
     fn a_spool_of_another_release_is_not_taken_for_damage() {
-        let whole = SegmentHead::new(1, 0).to_octets();
+        let whole = SegmentHead::new(1, 0).to_bytes();
         let mut other = whole;
         other[6] = b'9';
         let crc = crc32c::crc32c(&other[..32]);
         other[32..].copy_from_slice(&crc.to_le_bytes());
         let mut damaged = whole;
         damaged[6] = b'9';
-        // octets of the head, whether it can be read, whether it is told
-        for (octets, readable, told) in
+        // bytes of the head, whether it can be read, whether it is told
+        for (bytes, readable, told) in
             [(whole, true, false), (damaged, false, false), (other, false, true)]
         {
             let disk = MemoryDisk::new();
-            disk.put(Path::new("/f"), octets.to_vec());
+            disk.put(Path::new("/f"), bytes.to_vec());
             let read = SegmentHead::read(&*disk.open(Path::new("/f")).unwrap(), 1);
             assert_eq!(read.is_err(), told);
             assert_eq!(read.is_ok_and(|head| head.is_some()), readable);

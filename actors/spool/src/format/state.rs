@@ -134,9 +134,9 @@ mod tests {
             (&[1, 3, 1], EntryState::Held { open: 3, attempts: 1 }),
             (&[2], EntryState::Done),
         ];
-        for (octets, state) in rows {
-            assert_eq!(postcard::from_bytes::<EntryState>(octets).unwrap(), state);
-            assert_eq!(postcard::to_stdvec(&state).unwrap(), octets);
+        for (bytes, state) in rows {
+            assert_eq!(postcard::from_bytes::<EntryState>(bytes).unwrap(), state);
+            assert_eq!(postcard::to_stdvec(&state).unwrap(), bytes);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Blocks: neighbours in the index share one value of the database.
 //!
-//! The database keeps a few hundred octets in memory for each of its pages, and a page has 16 keys
+//! The database keeps a few hundred bytes in memory for each of its pages, and a page has 16 keys
 //! at most, however small they are: a key for each entry would cost more memory than anything else
 //! in a long queue. So up to [`MOST`] entries of one class, sorted by their keys, lie in a block. A
 //! block stands under its *fence*: no key in it is larger, and each one is larger than the fence
@@ -18,7 +18,7 @@ use crate::{
     index::broken::Broken,
 };
 
-/// Class, due time, id, entry; big-endian, so that octets sort as the numbers do.
+/// Class, due time, id, entry; big-endian, so that bytes sort as the numbers do.
 pub(crate) type Key = [u8; 19];
 
 /// An entry as a block has it.
@@ -79,7 +79,7 @@ pub(crate) struct Items<'a> {
 impl Parts {
     pub(crate) fn of(key: &Key) -> Self {
         let long =
-            |at: usize| key[at..at + 8].iter().fold(0, |sum, octet| sum << 8 | u64::from(*octet));
+            |at: usize| key[at..at + 8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         let entry = u16::from_be_bytes([key[17], key[18]]);
         Self { class: key[0], due: long(1), id: long(9), entry }
     }
@@ -112,7 +112,7 @@ pub(crate) fn last_of(class: u8) -> Key {
 
 /// A block of these items, which are sorted.
 pub(crate) fn encode_block(items: &[Item]) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(items.len() * OCTETS_OF_ITEM);
+    let mut bytes = Vec::with_capacity(items.len() * BYTES_OF_ITEM);
     let (mut before, mut place) = (Parts::default(), NOWHERE);
     let mut host: Option<&Arc<str>> = None;
     for Item { key, value } in items {
@@ -131,10 +131,10 @@ pub(crate) fn encode_block(items: &[Item]) -> Vec<u8> {
             priority: value.priority,
             reached: value.reached,
         };
-        append_postcard(&written, &mut octets);
+        append_postcard(&written, &mut bytes);
         (before, place, host) = (parts, value.place, Some(&value.host));
     }
-    octets
+    bytes
 }
 
 impl<'a> Items<'a> {
@@ -232,8 +232,8 @@ pub(crate) fn pieces(items: &[Item], is_last: bool) -> impl Iterator<Item = &[It
 pub(crate) const MOST: usize = 32;
 /// With fewer than these it becomes a part of the next block.
 pub(crate) const FEW: usize = 6;
-/// Octets that most items take, rather more than less.
-pub(crate) const OCTETS_OF_ITEM: usize = 32;
+/// Bytes that most items take, rather more than less.
+pub(crate) const BYTES_OF_ITEM: usize = 32;
 /// Before the first item.
 const NOWHERE: Place = Place { segment: 0, offset: 0, length: 0 };
 const _: () = assert!(Class::Owing as u8 == 3);

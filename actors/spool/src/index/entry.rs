@@ -29,7 +29,7 @@ pub struct ScannedEntry {
     pub host: Arc<str>,
     /// Its state; never [`EntryState::Done`].
     pub state: EntryState,
-    /// Octets of content.
+    /// Bytes of content.
     pub size: u64,
     /// How urgent the message is.
     pub priority: Priority,

@@ -27,7 +27,7 @@ use relais_channels::mail::{MessageId, Priority};
 use tokio::sync::oneshot;
 
 use crate::{
-    environment::Base,
+    environment::Environment,
     error::SpoolError,
     format::change::Change,
     format::message::Stored,
@@ -82,7 +82,7 @@ pub(crate) enum Question {
 
 /// The index; on a thread of its own once it is up to date.
 pub(crate) struct Index {
-    base: Arc<Base>,
+    environment: Arc<Environment>,
     /// Nothing while it is out of order.
     store: Option<Store>,
     /// It is out of order, and nothing is left of it that could refer to a segment.
@@ -139,10 +139,10 @@ impl IndexQueue {
 
 impl Index {
     /// Opens what is there.
-    pub(crate) fn open(base: Arc<Base>) -> Result<Self, Broken> {
-        let path = base.layout.index();
+    pub(crate) fn open(environment: Arc<Environment>) -> Result<Self, Broken> {
+        let path = environment.layout.index();
         if !path.exists() {
-            return Self::create(base);
+            return Self::create(environment);
         }
         let (store, ledger) = guarded(|| {
             let store = Store::open(&path)?;
@@ -151,18 +151,18 @@ impl Index {
             Ok((store, ledger))
         })?;
         let replaying = true;
-        Ok(Self { saved: ledger.clone(), ledger, replaying, ..Self::with(base, store) })
+        Ok(Self { saved: ledger.clone(), ledger, replaying, ..Self::with(environment, store) })
     }
 
     /// An empty one in place of whatever is there.
-    pub(crate) fn create(base: Arc<Base>) -> Result<Self, Broken> {
-        let store = guarded(|| Store::create(&base.layout.index()))?;
-        Ok(Self::with(base, store))
+    pub(crate) fn create(environment: Arc<Environment>) -> Result<Self, Broken> {
+        let store = guarded(|| Store::create(&environment.layout.index()))?;
+        Ok(Self::with(environment, store))
     }
 
-    fn with(base: Arc<Base>, store: Store) -> Self {
+    fn with(environment: Arc<Environment>, store: Store) -> Self {
         Self {
-            base,
+            environment,
             store: Some(store),
             removed: false,
             retry: None,
@@ -265,7 +265,7 @@ impl Index {
                     self.learn_change(entry);
                 }
             }
-            Event::Closed { .. } | Event::Emptied { .. } | Event::LargeGone { .. } => {}
+            Event::Closed { .. } | Event::Emptied { .. } | Event::BlobGone { .. } => {}
         }
     }
 
@@ -376,20 +376,21 @@ impl Index {
     fn repair(&mut self, feed: &Feed, broken: &Broken) {
         // Its destructor would wait for what is broken.
         if let Some(store) = self.store.take() {
-            self.base.report(&SpoolError::Index(broken.to_string()), "the index is made anew");
+            self.environment
+                .report(&SpoolError::Index(broken.to_string()), "the index is made anew");
             mem::forget(store);
         }
-        let free = self.base.disk.free_space(self.base.layout.root()).unwrap_or(0);
-        if self.retry.as_mut().is_some_and(|retry| !retry.is_due(Instant::now(), free)) {
+        let free = self.environment.disk.free_space(self.environment.layout.root()).unwrap_or(0);
+        if self.retry.as_mut().is_some_and(|retry| !retry.admit(Instant::now(), free)) {
             return;
         }
         let (until, emptied) = feed.start_over();
         self.emptied.extend(emptied);
-        let needed = until.counts.values().map(Counts::total).sum::<u64>() * OCTETS_OF_ENTRY;
+        let needed = until.counts.values().map(Counts::total).sum::<u64>() * BYTES_OF_ENTRY;
         let begun = if free < needed {
             Err(Broken(format!("{free} octets are free, and it needs some {needed}")))
         } else {
-            Self::create(Arc::clone(&self.base))
+            Self::create(Arc::clone(&self.environment))
         };
         let made = begun.and_then(|mut index| {
             let mut failed = Ok(());
@@ -398,7 +399,7 @@ impl Index {
                     failed = index.catch_up(event);
                 }
             };
-            replay(&self.base, &until, &mut each).map_err(Broken::because)?;
+            replay(&self.environment, &until, &mut each).map_err(Broken::because)?;
             failed?;
             index.caught_up()?;
             Ok(index)
@@ -422,8 +423,8 @@ impl Index {
                     tracing::debug!(%broken, ?pause, "the index could not be made anew again");
                 }
                 self.retry = Some(retry);
-                self.removed = Store::remove(&self.base.layout.index()).is_ok();
-                self.base.release_reserve_if_full("the index is made");
+                self.removed = Store::remove(&self.environment.layout.index()).is_ok();
+                self.environment.release_reserve_if_full("the index is made");
             }
         }
     }
@@ -436,4 +437,4 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Entries written at once while catching up.
 const CATCH_UP: usize = 20_000;
 /// What an entry takes in the index, at least.
-const OCTETS_OF_ENTRY: u64 = 50;
+const BYTES_OF_ENTRY: u64 = 50;

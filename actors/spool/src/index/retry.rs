@@ -9,12 +9,12 @@ pub(crate) struct Retry {
     pub(crate) at: Instant,
     /// The pause after the next failure.
     pause: Duration,
-    /// Octets that were free.
+    /// Bytes that were free.
     free: u64,
 }
 
 impl Retry {
-    /// It failed, with so many octets free.
+    /// It failed, with so many bytes free.
     pub(crate) fn after(last: Option<Self>, now: Instant, free: u64) -> Self {
         let pause = last.map_or(FIRST_PAUSE, |last| last.pause);
         Self { at: now + pause, pause: (pause * 2).min(LONGEST_PAUSE), free }
@@ -27,7 +27,7 @@ impl Retry {
     }
 
     /// Whether it is time. Much more room than there was brings it nearer.
-    pub(crate) fn is_due(&mut self, now: Instant, free: u64) -> bool {
+    pub(crate) fn admit(&mut self, now: Instant, free: u64) -> bool {
         if free.saturating_sub(self.free) >= ROOM_AGAIN {
             self.free = free;
             self.soon(now);
@@ -39,7 +39,7 @@ impl Retry {
 /// Pauses between attempts to make it anew.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// So many octets more than at the last attempt are worth another one.
+/// So many bytes more than at the last attempt are worth another one.
 const ROOM_AGAIN: u64 = 1 << 20;
 
 #[cfg(test)]
@@ -52,14 +52,14 @@ mod tests {
         let mut retry = None;
         for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
             let mut next = Retry::after(retry, now, 500);
-            assert!(!next.is_due(now + Duration::from_secs(seconds - 1), 500), "{seconds}");
+            assert!(!next.admit(now + Duration::from_secs(seconds - 1), 500), "{seconds}");
             now += Duration::from_secs(seconds);
-            assert!(next.is_due(now, 500), "{seconds}");
+            assert!(next.admit(now, 500), "{seconds}");
             retry = Some(next);
         }
         let mut next = Retry::after(retry, now, 500);
-        assert!(!next.is_due(now, 500 + ROOM_AGAIN));
-        assert!(next.is_due(now + FIRST_PAUSE, 500 + ROOM_AGAIN), "room came back");
+        assert!(!next.admit(now, 500 + ROOM_AGAIN));
+        assert!(next.admit(now + FIRST_PAUSE, 500 + ROOM_AGAIN), "room came back");
         let next = Retry::after(Some(next), now, 500);
         assert_eq!(next.at, now + FIRST_PAUSE, "and the pauses grow from the beginning");
     }

@@ -20,7 +20,7 @@ pub struct HostSum {
     pub entries: u64,
     /// Their recipients that are still open.
     pub recipients: u64,
-    /// Octets of content, counted once for each entry.
+    /// Bytes of content, counted once for each entry.
     pub bytes: u64,
     /// The one that was received first.
     pub oldest: MessageId,

@@ -94,7 +94,7 @@ impl Store {
                 }
                 b'l' => {
                     let id = MessageId(id(key).map_err(Broken::because)?);
-                    ledger.large.insert(id, decode(&value)?);
+                    ledger.blobs.insert(id, decode(&value)?);
                 }
                 b'i' => ledger.last_id = decode(&value)?,
                 b'g' => ledger.generation = decode(&value)?,
@@ -120,12 +120,12 @@ impl Store {
                 batch.insert(tagged(b'c', channel.as_bytes()), encode(counts));
             }
         }
-        for (id, left) in &ledger.large {
-            if saved.large.get(id) != Some(left) {
+        for (id, left) in &ledger.blobs {
+            if saved.blobs.get(id) != Some(left) {
                 batch.insert(tagged(b'l', &id.0.to_be_bytes()), encode(left));
             }
         }
-        for id in saved.large.keys().filter(|id| !ledger.large.contains_key(id)) {
+        for id in saved.blobs.keys().filter(|id| !ledger.blobs.contains_key(id)) {
             batch.remove(tagged(b'l', &id.0.to_be_bytes()));
         }
         batch.insert(tagged(b'i', b""), encode(&ledger.last_id));
@@ -183,9 +183,9 @@ impl Store {
         Ok(&self.channels[channel])
     }
 
-    /// Writes and removes entries of a channel, which come sorted by their keys. All that becomes of
-    /// one block, or of two neighbours, is one atomic step; the whole is not, and need not be: the
-    /// checkpoint is written afterwards.
+    /// Writes and removes entries of a channel, which come sorted by their keys. All that becomes
+    /// of one block, or of two neighbours, is one atomic step; the whole is not, and need not be:
+    /// the checkpoint is written afterwards.
     pub(crate) fn update(
         &mut self,
         channel: &Arc<str>,
@@ -387,13 +387,13 @@ fn scanned(channel: &Arc<str>, Item { key, value }: Item) -> Result<ScannedEntry
 
 /// The postcard form of anything.
 fn encode(value: &impl Serialize) -> Vec<u8> {
-    let mut octets = Vec::new();
-    append_postcard(value, &mut octets);
-    octets
+    let mut bytes = Vec::new();
+    append_postcard(value, &mut bytes);
+    bytes
 }
 
-fn decode<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Broken> {
-    postcard::from_bytes(octets).map_err(Broken::because)
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
+    postcard::from_bytes(bytes).map_err(Broken::because)
 }
 
 fn tagged(kind: u8, key: &[u8]) -> Vec<u8> {
@@ -403,7 +403,7 @@ fn tagged(kind: u8, key: &[u8]) -> Vec<u8> {
 /// How often, and how long in between, a lock is asked for.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
-/// Octets of sled's page cache.
+/// Bytes of sled's page cache.
 const CACHE: u64 = 16 << 20;
 /// Entries that are counted one by one at start; it takes a fifth of a second.
 const VERIFIED_AT_ONCE: u64 = 100_000;

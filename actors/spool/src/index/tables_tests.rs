@@ -120,7 +120,7 @@ fn a_scan_in_portions_meets_each_entry_once_whatever_becomes_of_its_cursor() {
 }
 
 #[test]
-fn a_long_queue_takes_few_octets_an_entry() {
+fn a_long_queue_takes_few_bytes_an_entry() {
     let mut chance = Chance(5);
     let start = 1_700_000_000_000u64;
     let items: Vec<_> = (0..200_000u64)
@@ -134,10 +134,10 @@ fn a_long_queue_takes_few_octets_an_entry() {
         })
         .collect();
     let blocks: Vec<Vec<u8>> = pieces(&items, true).map(encode_block).collect();
-    // Sled has at most 16 keys to a page, and keeps some 300 octets in memory for each page.
+    // Sled has at most 16 keys to a page, and keeps some 300 bytes in memory for each page.
     assert_eq!(blocks.len(), items.len().div_ceil(MOST));
-    let octets: usize = blocks.iter().map(Vec::len).sum();
-    assert!(octets / items.len() <= 24, "{octets} octets");
+    let bytes: usize = blocks.iter().map(Vec::len).sum();
+    assert!(bytes / items.len() <= 24, "{bytes} octets");
     let read: Vec<_> = blocks
         .iter()
         .flat_map(|block| Items::of(&items[0].key, block, None).map(Result::unwrap))

@@ -21,9 +21,9 @@ use crate::{
 /// Something that happened to the spool, in the order in which it did.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// Messages were committed; the segment now has `data_len` octets.
+    /// Messages were committed; the segment now has `data_len` bytes.
     Stored { segment: u32, data_len: u64, messages: Vec<Stored> },
-    /// States changed; the state files named have that many octets.
+    /// States changed; the state files named have that many bytes.
     Changed { changes: Vec<Change>, states: Vec<(u32, u64)> },
     /// Nothing will be appended to the segment any more.
     Closed { segment: u32, data_len: u64, states_len: u64 },
@@ -33,7 +33,7 @@ pub(crate) enum Event {
     /// entry comes with its new place, in the state it has.
     Moved { from: u32, to: u32, life: SegmentLife, entries: Vec<Change> },
     /// The file of a large message that is done is gone.
-    LargeGone { id: MessageId },
+    BlobGone { id: MessageId },
 }
 
 /// Everything that is counted.
@@ -45,7 +45,7 @@ pub(crate) struct Ledger {
     pub(crate) segments: BTreeMap<u32, SegmentLife>,
     pub(crate) counts: HashMap<Arc<str>, Counts>,
     /// Entries left of each message whose content is in a file of its own.
-    pub(crate) large: HashMap<MessageId, u16>,
+    pub(crate) blobs: HashMap<MessageId, u16>,
     /// Closed segments without a live entry.
     pub(crate) empty: BTreeSet<u32>,
 }
@@ -53,17 +53,17 @@ pub(crate) struct Ledger {
 /// One segment.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct SegmentLife {
-    /// Octets of its message file.
+    /// Bytes of its message file.
     pub(crate) data_len: u64,
-    /// Octets of its state file.
+    /// Bytes of its state file.
     pub(crate) states_len: u64,
     /// Entries ever stored in it.
     pub(crate) entries: u32,
     /// Entries not done.
     pub(crate) live: u32,
-    /// Octets of their records. What several entries share is counted for each of them: it is
+    /// Bytes of their records. What several entries share is counted for each of them: it is
     /// never less than what is alive.
-    pub(crate) live_octets: u64,
+    pub(crate) live_bytes: u64,
     /// It will not grow.
     pub(crate) closed: bool,
     /// The smallest and the largest id of the messages ever stored in it.
@@ -81,7 +81,7 @@ pub struct Counts {
     pub held: u64,
     /// Their recipients that are still open.
     pub recipients: u64,
-    /// Octets of content, counted once for each entry.
+    /// Bytes of content, counted once for each entry.
     pub bytes: u64,
     /// Entries whose senders have yet to be told who has them. They do not wait, and count nowhere
     /// else.
@@ -132,7 +132,7 @@ impl Counts {
         }
     }
 
-    /// Counts one more, of a message of `size` octets.
+    /// Counts one more, of a message of `size` bytes.
     pub(crate) fn add(&mut self, state: EntryState, size: u64) {
         if state.class() == Some(Class::Owing) {
             self.owing += 1;
@@ -201,8 +201,8 @@ impl Ledger {
                 self.segments.remove(from);
                 self.segments.insert(*to, *life);
             }
-            Event::LargeGone { id } => {
-                self.large.remove(id);
+            Event::BlobGone { id } => {
+                self.blobs.remove(id);
             }
         }
     }
@@ -214,13 +214,13 @@ impl Ledger {
         let entries = stored.own_entries().count() as u32;
         life.entries += entries;
         life.live += entries;
-        life.live_octets += u64::from(entries) * u64::from(stored.place.length);
+        life.live_bytes += u64::from(entries) * u64::from(stored.place.length);
         life.span(stored.id);
         for (_, entry) in stored.own_entries() {
             self.channel(&entry.channel).add(stored.initial(entry), stored.size);
         }
-        if stored.large {
-            let left = self.large.entry(stored.id).or_default();
+        if stored.blob {
+            let left = self.blobs.entry(stored.id).or_default();
             *left = left.saturating_add(entries as u16);
         }
     }
@@ -234,12 +234,12 @@ impl Ledger {
         }
         if let Some(life) = self.segments.get_mut(&change.place.segment) {
             life.live = life.live.saturating_sub(1);
-            life.live_octets = life.live_octets.saturating_sub(change.place.length.into());
+            life.live_bytes = life.live_bytes.saturating_sub(change.place.length.into());
             if life.closed && life.live == 0 {
                 self.empty.insert(change.place.segment);
             }
         }
-        if let Some(left) = self.large.get_mut(&change.id) {
+        if let Some(left) = self.blobs.get_mut(&change.id) {
             *left = left.saturating_sub(1);
         }
     }
@@ -252,8 +252,8 @@ impl Ledger {
         self.counts.entry(Arc::clone(name)).or_default()
     }
 
-    /// Octets of all segments.
-    pub(crate) fn octets(&self) -> u64 {
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
         self.segments.values().map(|life| life.data_len + life.states_len).sum()
     }
 }

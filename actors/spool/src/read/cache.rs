@@ -9,9 +9,9 @@ use crate::{format::message::Message, format::record::Place};
 
 /// The one that was read last comes first.
 #[derive(Default)]
-pub(crate) struct Recent(VecDeque<(Place, Message)>);
+pub(crate) struct Cache(VecDeque<(Place, Message)>);
 
-impl Recent {
+impl Cache {
     /// The message at this place, if it is still known.
     pub(crate) fn find(&mut self, place: Place) -> Option<Message> {
         let at = self.0.iter().position(|(known, _)| *known == place)?;
@@ -23,12 +23,12 @@ impl Recent {
 
     /// Keeps a message if that is worth it.
     pub(crate) fn keep(&mut self, place: Place, message: &Message) {
-        if message.0.entries.len() < MANY || place.length > OCTETS {
+        if message.0.entries.len() < MANY || place.length > BYTES {
             return;
         }
         self.0.retain(|(known, _)| *known != place);
         self.0.push_front((place, message.clone()));
-        while self.0.len() > MESSAGES || self.octets() > u64::from(OCTETS) {
+        while self.0.len() > MESSAGES || self.bytes() > u64::from(BYTES) {
             self.0.pop_back();
         }
     }
@@ -38,7 +38,7 @@ impl Recent {
         self.0.retain(|(place, _)| place.segment != segment);
     }
 
-    fn octets(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.0.iter().map(|(place, _)| u64::from(place.length)).sum()
     }
 }
@@ -47,8 +47,8 @@ impl Recent {
 const MANY: usize = 16;
 /// Messages kept.
 const MESSAGES: usize = 8;
-/// Octets of their records; in memory they are some five times as many.
-const OCTETS: u32 = 8 << 20;
+/// Bytes of their records; in memory they are some five times as many.
+const BYTES: u32 = 8 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -65,28 +65,28 @@ mod tests {
         let message = |entries| -> Message {
             (Arc::new(envelope(1, &vec!["a"; entries])), Content::Whole("x".into()))
         };
-        // entries, octets of each of ten messages, how many of them are kept
+        // entries, bytes of each of ten messages, how many of them are kept
         let rows = [
             ("few entries", MANY - 1, 100, 0),
             ("small ones", MANY, 100, MESSAGES),
-            ("large ones", MANY, OCTETS / 3, 3),
-            ("as large as can be", MANY, OCTETS, 1),
-            ("too large", MANY, OCTETS + 1, 0),
+            ("large ones", MANY, BYTES / 3, 3),
+            ("as large as can be", MANY, BYTES, 1),
+            ("too large", MANY, BYTES + 1, 0),
         ];
         for (name, entries, length, want) in rows {
-            let mut recent = Recent::default();
+            let mut cache = Cache::default();
             for offset in 0..10 {
-                recent.keep(place(offset, length), &message(entries));
+                cache.keep(place(offset, length), &message(entries));
                 // It is in use all the time.
-                recent.find(place(0, length));
+                cache.find(place(0, length));
             }
             let kept: Vec<u32> =
-                (0..10).filter(|offset| recent.find(place(*offset, length)).is_some()).collect();
+                (0..10).filter(|offset| cache.find(place(*offset, length)).is_some()).collect();
             assert_eq!(kept.len(), want, "{name}: {kept:?}");
             let in_use = want == 0 || want == 1 || kept.contains(&0);
             assert!(in_use, "{name}: {kept:?}");
-            recent.forget(1);
-            assert!(recent.0.iter().all(|(place, _)| place.segment == 0), "{name}");
+            cache.forget(1);
+            assert!(cache.0.iter().all(|(place, _)| place.segment == 0), "{name}");
         }
     }
 }

@@ -6,8 +6,9 @@
 //! to its last. Nothing of this is kept on the disk beside it: the headers of a segment are looked
 //! through when the first message of it goes on, once for each run of the engine.
 //!
-//! Such a record says of which recipients it is, and that decides who has gone on: it is on the disk
-//! before the old entry is done, and an engine that ends in between must not send them on once more.
+//! Such a record says of which recipients it is, and that decides who has gone on: it is on the
+//! disk before the old entry is done, and an engine that ends in between must not send them on once
+//! more.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -67,7 +68,8 @@ impl Continued {
         Ok(first as u16)
     }
 
-    /// The recipients of an entry that another record has taken over, a bit each. Waits for the disk.
+    /// The recipients of an entry that another record has taken over, a bit each. Waits for the
+    /// disk.
     pub(crate) fn gone(
         &self,
         reader: &Reader,
@@ -113,7 +115,7 @@ impl Known {
         segment: u32,
         data_len: u64,
     ) -> Result<(), SpoolError> {
-        let path = reader.base.layout.messages(segment);
+        let path = reader.environment.layout.messages(segment);
         let opened = match reader.segment(Place { segment, offset: 0, length: 0 }) {
             // It was compacted or deleted meanwhile: its copy has another number.
             Err(SpoolError::Gone { .. }) => return Ok(()),
@@ -136,6 +138,6 @@ impl Known {
     }
 }
 
-/// Messages of which it is known that they went on; some 50 MiB. When there are more, segments are looked
-/// through once more.
+/// Messages of which it is known that they went on; some 50 MiB. When there are more, segments are
+/// looked through once more.
 const MOST_KNOWN: usize = 1 << 20;

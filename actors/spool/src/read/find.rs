@@ -4,8 +4,8 @@
 //! which. One segment, rarely two, is gone through; of all records but those that are sought only
 //! the header is looked at. What the ledger knows is in the files: so is what is found here.
 //!
-//! A damaged message is found as well, for it must be possible to hold or delete it: by its envelope
-//! if that can be made out, by the changes of its states otherwise.
+//! A damaged message is found as well, for it must be possible to hold or delete it: by its
+//! envelope if that can be made out, by the changes of its states otherwise.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -121,11 +121,11 @@ impl Reader {
         life: &SegmentLife,
         ids: &HashSet<MessageId>,
     ) -> Result<(Vec<Stored>, HashSet<MessageId>), SpoolError> {
-        let path = self.base.layout.messages(segment);
+        let path = self.environment.layout.messages(segment);
         let opened = self.segment(Place { segment, offset: 0, length: 0 })?;
         let mut walker = Walker::new(&*opened.file, opened.salt, HEAD as u64, life.data_len);
         let wanted = |header: &Header| {
-            matches!(header.kind, Kind::Whole | Kind::Large) && ids.contains(&header.id)
+            matches!(header.kind, Kind::Whole | Kind::Blob) && ids.contains(&header.id)
         };
         let (mut messages, mut illegible) = (Vec::new(), HashSet::new());
         while let Some(found) = walker.next_of(wanted).map_err(SpoolError::at(&path))? {

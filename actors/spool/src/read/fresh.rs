@@ -1,8 +1,9 @@
 //! Messages that have just been stored, for those who deliver them at once.
 //!
 //! Nearly all mail leaves within moments. What the committer has made durable is handed to the
-//! [`Reader`](crate::read::reader::Reader) in memory, as often as the message has entries; only what
-//! waits longer is read and decoded again. Bounded in octets and in number: the oldest go first.
+//! [`Reader`](crate::read::reader::Reader) in memory, as often as the message has entries; only
+//! what waits longer is read and decoded again. Bounded in bytes and in number: the oldest go
+//! first.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +20,7 @@ pub(crate) struct Fresh(Mutex<Kept>);
 struct Kept {
     /// In the order of their places: the committer only ever appends.
     messages: VecDeque<(Place, Option<Untried>)>,
-    octets: usize,
+    bytes: usize,
 }
 
 /// A message of which some entries have not been asked for.
@@ -33,10 +34,10 @@ impl Fresh {
     pub(crate) fn keep(&self, stored: impl Iterator<Item = (Place, Message, usize)>) {
         let mut kept = self.lock();
         for (place, message, entries) in stored {
-            kept.octets += weight(place);
+            kept.bytes += weight(place);
             kept.messages.push_back((place, Some(Untried { message, entries })));
         }
-        while kept.octets > MAX_OCTETS || kept.messages.len() > MAX_MESSAGES {
+        while kept.bytes > MAX_BYTES || kept.messages.len() > MAX_MESSAGES {
             kept.drop_first();
         }
     }
@@ -52,7 +53,7 @@ impl Fresh {
             return Some(untried.message.clone());
         }
         let message = slot.take().map(|untried| untried.message);
-        kept.octets -= weight(place);
+        kept.bytes -= weight(place);
         while kept.messages.front().is_some_and(|(_, untried)| untried.is_none()) {
             kept.drop_first();
         }
@@ -73,21 +74,21 @@ impl Fresh {
 impl Kept {
     fn drop_first(&mut self) {
         if let Some((place, Some(_))) = self.messages.pop_front() {
-            self.octets -= weight(place);
+            self.bytes -= weight(place);
         }
     }
 }
 
-/// Octets in memory, about: the record, and what an envelope takes beside its text.
+/// Bytes in memory, about: the record, and what an envelope takes beside its text.
 fn weight(place: Place) -> usize {
     place.length as usize + ENVELOPE
 }
 
 /// What all messages may take.
-const MAX_OCTETS: usize = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
 /// Messages kept, those that were taken before the oldest one included.
 const MAX_MESSAGES: usize = 8 << 10;
-/// Octets of an envelope with one recipient.
+/// Bytes of an envelope with one recipient.
 const ENVELOPE: usize = 1 << 10;
 
 #[cfg(test)]
@@ -118,25 +119,25 @@ mod tests {
             assert!(fresh.take(place(n, 10)).is_none(), "{n}");
         }
         let kept = fresh.lock();
-        assert_eq!((kept.octets, kept.messages.len()), (0, 0));
+        assert_eq!((kept.bytes, kept.messages.len()), (0, 0));
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
-        // name, octets of each, how many of 20,000 are kept
+        // name, bytes of each, how many of 20,000 are kept
         let rows = [
-            ("many small ones", 100, MAX_OCTETS / (100 + ENVELOPE)),
+            ("many small ones", 100, MAX_BYTES / (100 + ENVELOPE)),
             ("large ones", 1 << 20, 7),
-            ("one that is too large", MAX_OCTETS, 0),
+            ("one that is too large", MAX_BYTES, 0),
         ];
-        for (name, octets, want) in rows {
+        for (name, bytes, want) in rows {
             let fresh = Fresh::default();
             for n in 0..20_000 {
-                fresh.keep(std::iter::once((place(n, octets), message(), 1)));
+                fresh.keep(std::iter::once((place(n, bytes), message(), 1)));
             }
-            let kept = (0..20_000).filter(|n| fresh.take(place(*n, octets)).is_some()).count();
+            let kept = (0..20_000).filter(|n| fresh.take(place(*n, bytes)).is_some()).count();
             assert_eq!(kept, want.min(MAX_MESSAGES), "{name}");
-            assert_eq!(fresh.lock().octets, 0, "{name}");
+            assert_eq!(fresh.lock().bytes, 0, "{name}");
         }
     }
 

@@ -14,19 +14,19 @@ use relais_channels::{
 
 use crate::{
     compact::forwarding::Forwarding,
-    environment::{Base, blocking},
+    environment::{Environment, blocking},
     error::SpoolError,
     format::change::Change,
     format::message::{Message, decode_envelope},
     format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
     format::segment::{HEAD, Part, SegmentHead},
-    read::cache::Recent,
+    read::cache::Cache,
     read::fresh::Fresh,
 };
 
 /// Reads records; keeps the segments read last open.
 pub(crate) struct Reader {
-    pub(crate) base: Arc<Base>,
+    pub(crate) environment: Arc<Environment>,
     /// Filled by the committer.
     pub(crate) fresh: Arc<Fresh>,
     forwarding: Arc<Forwarding>,
@@ -37,7 +37,7 @@ pub(crate) struct Reader {
 struct Open {
     segments: HashMap<u32, (Segment, u64)>,
     clock: u64,
-    recent: Recent,
+    cache: Cache,
 }
 
 #[derive(Clone)]
@@ -47,8 +47,8 @@ pub(crate) struct Segment {
 }
 
 impl Reader {
-    pub(crate) fn new(base: Arc<Base>, forwarding: Arc<Forwarding>) -> Self {
-        Self { base, fresh: Arc::default(), forwarding, open: Mutex::default() }
+    pub(crate) fn new(environment: Arc<Environment>, forwarding: Arc<Forwarding>) -> Self {
+        Self { environment, fresh: Arc::default(), forwarding, open: Mutex::default() }
     }
 
     /// The envelope and the content at `place`.
@@ -57,15 +57,15 @@ impl Reader {
         if let Some(message) = self.fresh.take(at) {
             return Ok(message);
         }
-        let recent = self.lock().recent.find(at);
-        if let Some(message) = recent {
+        let cache = self.lock().cache.find(at);
+        if let Some(message) = cache {
             return Ok(message);
         }
         if let Some(segment) = self.cached(at.segment) {
-            let mut octets = BytesMut::zeroed(at.length as usize);
+            let mut bytes = BytesMut::zeroed(at.length as usize);
             // Whatever goes wrong here goes wrong again below, and is told there.
-            if let Ok(true) = segment.file.read_cached(&mut octets, u64::from(at.offset)) {
-                return self.decode(at, segment.salt, &octets.freeze());
+            if let Ok(true) = segment.file.read_cached(&mut bytes, u64::from(at.offset)) {
+                return self.decode(at, segment.salt, &bytes.freeze());
             }
         }
         let reader = Arc::clone(self);
@@ -77,7 +77,7 @@ impl Reader {
     pub(crate) async fn envelope(self: &Arc<Self>, place: Place) -> Result<Envelope, SpoolError> {
         let at = self.forwarding.place(place);
         if let Some(segment) = self.cached(at.segment) {
-            let read = |octets: &mut [u8]| segment.file.read_cached(octets, u64::from(at.offset));
+            let read = |bytes: &mut [u8]| segment.file.read_cached(bytes, u64::from(at.offset));
             // As above.
             if let Ok(Some((_, envelope))) = front_of(at, segment.salt, read) {
                 return Ok(envelope);
@@ -95,11 +95,11 @@ impl Reader {
     /// Header and envelope at `place`, as far as they can be made out; the content may be damaged.
     pub(crate) fn front_at(&self, place: Place) -> Result<Option<(Header, Envelope)>, SpoolError> {
         let segment = self.segment(place)?;
-        let read = |octets: &mut [u8]| {
-            let read = segment.file.read_at(octets, u64::from(place.offset))?;
-            Ok(read == octets.len())
+        let read = |bytes: &mut [u8]| {
+            let read = segment.file.read_at(bytes, u64::from(place.offset))?;
+            Ok(read == bytes.len())
         };
-        let path = self.base.layout.messages(place.segment);
+        let path = self.environment.layout.messages(place.segment);
         front_of(place, segment.salt, read).map_err(SpoolError::at(&path))
     }
 
@@ -110,17 +110,14 @@ impl Reader {
 
     fn read_at(&self, place: Place) -> Result<Message, SpoolError> {
         let segment = self.segment(place)?;
-        let path = self.base.layout.messages(place.segment);
+        let path = self.environment.layout.messages(place.segment);
         let size = segment.file.size().map_err(SpoolError::at(&path))?;
         if u64::from(place.offset) + u64::from(place.length) > size {
             return Err(SpoolError::Damaged { place });
         }
-        let mut octets = BytesMut::zeroed(place.length as usize);
-        segment
-            .file
-            .read_at(&mut octets, u64::from(place.offset))
-            .map_err(SpoolError::at(&path))?;
-        self.decode(place, segment.salt, &octets.freeze())
+        let mut bytes = BytesMut::zeroed(place.length as usize);
+        segment.file.read_at(&mut bytes, u64::from(place.offset)).map_err(SpoolError::at(&path))?;
+        self.decode(place, segment.salt, &bytes.freeze())
     }
 
     /// Every change of a message, oldest first.
@@ -164,8 +161,8 @@ impl Reader {
         of: impl Fn(MessageId) -> bool,
         mut each: impl FnMut(Change),
     ) -> Result<(), SpoolError> {
-        let path = self.base.layout.states(place.segment);
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let path = self.environment.layout.states(place.segment);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
         let salt = head.ok_or(SpoolError::Gone { place })?.salt(Part::States);
         let file = match disk.open(&path) {
@@ -206,7 +203,7 @@ impl Reader {
     pub(crate) fn forget(&self, segment: u32) {
         let mut open = self.lock();
         open.segments.remove(&segment);
-        open.recent.forget(segment);
+        open.cache.forget(segment);
     }
 
     /// The message file of a segment.
@@ -224,8 +221,8 @@ impl Reader {
     }
 
     fn open(&self, place: Place) -> Result<Segment, SpoolError> {
-        let path = self.base.layout.messages(place.segment);
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let path = self.environment.layout.messages(place.segment);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let file = disk.open(&path).map_err(|error| gone(place, &path)(error))?;
         let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
         let salt = head.ok_or(SpoolError::Damaged { place })?.salt(Part::Messages);
@@ -242,23 +239,24 @@ impl Reader {
         Ok(segment)
     }
 
-    fn decode(&self, place: Place, salt: Salt, octets: &Bytes) -> Result<Message, SpoolError> {
+    fn decode(&self, place: Place, salt: Salt, bytes: &Bytes) -> Result<Message, SpoolError> {
         let damaged = || SpoolError::Damaged { place };
-        let header = Header::read(octets, salt, u64::from(place.offset)).ok_or_else(damaged)?;
-        if !header.matches(&octets[HEADER..]) {
+        let header = Header::read(bytes, salt, u64::from(place.offset)).ok_or_else(damaged)?;
+        if !header.matches(&bytes[HEADER..]) {
             return Err(damaged());
         }
         let content_at = HEADER + header.meta as usize;
-        let envelope = decode_envelope(&octets[HEADER..content_at]).ok_or_else(damaged)?;
+        let envelope = decode_envelope(&bytes[HEADER..content_at]).ok_or_else(damaged)?;
         let content = match header.kind {
-            Kind::Whole => Content::Whole(octets.slice(content_at..)),
-            Kind::Large => {
-                Content::File { path: self.base.layout.large(envelope.id), size: envelope.size }
-            }
+            Kind::Whole => Content::Whole(bytes.slice(content_at..)),
+            Kind::Blob => Content::File {
+                path: self.environment.layout.blob(envelope.id),
+                size: envelope.size,
+            },
             Kind::Change | Kind::Seal => return Err(damaged()),
         };
         let message = (Arc::new(envelope), content);
-        self.lock().recent.keep(place, &message);
+        self.lock().cache.keep(place, &message);
         Ok(message)
     }
 
@@ -271,29 +269,29 @@ impl Reader {
 /// 1970).
 pub type LastReplies = HashMap<(MessageId, u16, u8), (Outcome, u64)>;
 
-/// Header and envelope of the record at `place`, by as few calls of `read` as possible; it fills a slice
-/// from there on, or says that it cannot. `None` also when there is no such record.
+/// Header and envelope of the record at `place`, by as few calls of `read` as possible; it fills a
+/// slice from there on, or says that it cannot. `None` also when there is no such record.
 fn front_of(
     place: Place,
     salt: Salt,
     read: impl Fn(&mut [u8]) -> io::Result<bool>,
 ) -> io::Result<Option<(Header, Envelope)>> {
-    let mut octets = vec![0; FRONT.min(place.length as usize)];
-    if !read(&mut octets)? {
+    let mut bytes = vec![0; FRONT.min(place.length as usize)];
+    if !read(&mut bytes)? {
         return Ok(None);
     }
-    let header = Header::read(&octets, salt, u64::from(place.offset));
+    let header = Header::read(&bytes, salt, u64::from(place.offset));
     let Some(header) = header.filter(|header| header.length() == u64::from(place.length)) else {
         return Ok(None);
     };
     let end = HEADER + header.meta as usize;
-    if end > octets.len() {
-        octets.resize(end, 0);
-        if !read(&mut octets)? {
+    if end > bytes.len() {
+        bytes.resize(end, 0);
+        if !read(&mut bytes)? {
             return Ok(None);
         }
     }
-    Ok(decode_envelope(&octets[HEADER..end]).map(|envelope| (header, envelope)))
+    Ok(decode_envelope(&bytes[HEADER..end]).map(|envelope| (header, envelope)))
 }
 
 fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {
@@ -303,7 +301,7 @@ fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolErro
     }
 }
 
-/// Octets in which most envelopes end.
+/// Bytes in which most envelopes end.
 const FRONT: usize = 2 << 10;
 /// Segments kept open.
 const MAX_OPEN: usize = 64;

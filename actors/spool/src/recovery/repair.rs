@@ -1,4 +1,5 @@
-//! Mending what recovery found: damage is copied away, what is torn is cut off, segments are sealed.
+//! Mending what recovery found: damage is copied away, what is torn is cut off, segments are
+//! sealed.
 
 use std::{
     io::IoSlice,
@@ -8,7 +9,7 @@ use std::{
 use relais_channels::{disk::DiskFile, mail::MessageId};
 
 use crate::{
-    format::extent::Walked,
+    format::extent::Extent,
     format::record::{HEADER, Header},
     format::segment::{HEAD, Part, SegmentHead},
     recovery::error::{RecoverError, at},
@@ -22,16 +23,16 @@ pub struct Quarantined {
     pub segment: u32,
     /// Its message file; otherwise its state file.
     pub messages: bool,
-    /// Octets from the beginning of the file.
+    /// Bytes from the beginning of the file.
     pub offset: u64,
-    /// Octets.
+    /// Bytes.
     pub length: u64,
     /// The message, if so much can be read.
     pub id: Option<MessageId>,
     /// It was certainly safe once. Otherwise it may be the remains of a crash, about which nobody
     /// was promised anything.
     pub acknowledged: bool,
-    /// Where the octets are kept for inspection.
+    /// Where the bytes are kept for inspection.
     pub copy: PathBuf,
 }
 
@@ -40,8 +41,8 @@ pub(crate) struct FollowedFile<'a> {
     pub(super) head: SegmentHead,
     pub(super) part: Part,
     pub(super) path: &'a Path,
-    pub(super) walked: &'a Walked,
-    /// Octets of the file.
+    pub(super) extent: &'a Extent,
+    /// Bytes of the file.
     pub(super) size: u64,
 }
 
@@ -60,17 +61,17 @@ impl Recovery<'_> {
         followed: &FollowedFile<'_>,
         youngest: bool,
     ) -> Result<(), RecoverError> {
-        let FollowedFile { head, part, path, walked, size } = *followed;
+        let FollowedFile { head, part, path, extent, size } = *followed;
         if size == 0 {
             return Ok(());
         }
-        let file = self.base.disk.open(path).map_err(at(path))?;
-        for (offset, length, id) in &walked.bad {
-            let torn = *offset >= walked.end && (youngest || part == Part::States);
+        let file = self.environment.disk.open(path).map_err(at(path))?;
+        for (offset, length, id) in &extent.bad {
+            let torn = *offset >= extent.end && (youngest || part == Part::States);
             if torn {
                 continue;
             }
-            let acknowledged = *offset < walked.durable;
+            let acknowledged = *offset < extent.durable;
             let messages = part == Part::Messages;
             let copy = self.quarantine(&*file, path, *offset, *length)?;
             let (segment, offset, length, id) = (head.number, *offset, *length, *id);
@@ -80,19 +81,19 @@ impl Recovery<'_> {
         }
         let mut changed = false;
         if SegmentHead::read(&*file, head.number).map_err(at(path))?.is_none() {
-            file.write_at(&mut [IoSlice::new(&head.to_octets())], 0).map_err(at(path))?;
+            file.write_at(&mut [IoSlice::new(&head.to_bytes())], 0).map_err(at(path))?;
             changed = true;
         }
-        if walked.end < size {
-            self.findings.cut += size - walked.end;
-            tracing::info!(?path, from = walked.end, to = size, "cut off what was not used");
-            file.truncate(walked.end).map_err(at(path))?;
+        if extent.end < size {
+            self.findings.cut += size - extent.end;
+            tracing::info!(?path, from = extent.end, to = size, "cut off what was not used");
+            file.truncate(extent.end).map_err(at(path))?;
             changed = true;
         }
-        if part == Part::Messages && !walked.sealed {
+        if part == Part::Messages && !extent.sealed {
             let mut seal = [0; HEADER];
-            Header::seal(walked.certain() as u32).write(head.salt(part), walked.end, &mut seal);
-            file.write_at(&mut [IoSlice::new(&seal)], walked.end).map_err(at(path))?;
+            Header::seal(extent.certain() as u32).write(head.salt(part), extent.end, &mut seal);
+            file.write_at(&mut [IoSlice::new(&seal)], extent.end).map_err(at(path))?;
             changed = true;
         }
         if changed {
@@ -104,8 +105,8 @@ impl Recovery<'_> {
     /// Neither file can say which secret its records were written with.
     pub(crate) fn headless(&mut self, number: u32, data_len: u64) -> Result<(), RecoverError> {
         if data_len > HEAD as u64 {
-            let path = self.base.layout.messages(number);
-            let file = self.base.disk.open(&path).map_err(at(&path))?;
+            let path = self.environment.layout.messages(number);
+            let file = self.environment.disk.open(&path).map_err(at(&path))?;
             let copy = self.quarantine(&*file, &path, 0, data_len)?;
             let found = Quarantined {
                 segment: number,
@@ -129,10 +130,10 @@ impl Recovery<'_> {
         offset: u64,
         length: u64,
     ) -> Result<PathBuf, RecoverError> {
-        let dir = self.base.layout.quarantine();
+        let dir = self.environment.layout.quarantine();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let copy = dir.join(format!("{name}.{offset}"));
-        let out = self.base.disk.create(&copy).map_err(at(&copy))?;
+        let out = self.environment.disk.create(&copy).map_err(at(&copy))?;
         let mut piece = vec![0; (length as usize).min(COPY_PIECE)];
         let mut done = 0;
         while done < length {
@@ -145,10 +146,10 @@ impl Recovery<'_> {
             done += read as u64;
         }
         out.sync_data().map_err(at(&copy))?;
-        self.base.disk.sync_dir(&dir).map_err(at(&dir))?;
+        self.environment.disk.sync_dir(&dir).map_err(at(&dir))?;
         Ok(copy)
     }
 }
 
-/// Octets copied at once.
+/// Bytes copied at once.
 const COPY_PIECE: usize = 1 << 20;

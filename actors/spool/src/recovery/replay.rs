@@ -9,17 +9,17 @@
 //!
 //! With an index that is up to date, segments that have not changed since are not opened. Without
 //! one, every record is read once, and memory does not grow with their number: at most the state
-//! changes of one segment are held, some 300 octets for each entry that was ever tried, and 16 to
-//! 32 octets for each large message; what is alive goes into the index as it is found.
+//! changes of one segment are held, some 300 bytes for each entry that was ever tried, and 16 to
+//! 32 bytes for each large message; what is alive goes into the index as it is found.
 
 use std::collections::{BTreeSet, HashMap};
 
 use relais_channels::mail::MessageId;
 
 use crate::{
-    environment::Base,
+    environment::Environment,
     format::change::{Change, Names},
-    format::extent::Walked,
+    format::extent::Extent,
     format::message::Stored,
     format::record::{Found, Kind, Walker},
     format::segment::{HEAD, Part, SegmentHead, now_ms},
@@ -27,7 +27,7 @@ use crate::{
     ledger::{Event, Ledger, SegmentLife},
     recovery::error::{RecoverError, at},
     recovery::repair::{FollowedFile, Quarantined},
-    recovery::survey::{check, copies, next_number, remove_finished, size, tidy, youngest},
+    recovery::survey::{compare, copies, next_number, remove_finished, size, tidy, youngest},
 };
 
 /// What recovery found.
@@ -39,7 +39,7 @@ pub(crate) struct Findings {
     pub(crate) missing: Vec<MessageId>,
     /// Segments of which only the states are left.
     pub(crate) lost: BTreeSet<u32>,
-    /// Octets behind the last records.
+    /// Bytes behind the last records.
     pub(crate) cut: u64,
     /// Records read.
     pub(crate) replayed: u64,
@@ -48,51 +48,52 @@ pub(crate) struct Findings {
 }
 
 /// Brings everything up to date, starting from what the index knows (nothing, if it is empty).
-/// Each event is handed to `each` in order; `progress` hears how many octets of how many are done.
+/// Each event is handed to `each` in order; `progress` hears how many bytes of how many are done.
 pub(crate) fn recover(
-    base: &Base,
+    environment: &Environment,
     known: Ledger,
     progress: &mut dyn FnMut(u64, u64),
     each: &mut dyn FnMut(Event),
 ) -> Result<Findings, RecoverError> {
-    let (segments, lost) = tidy(base)?;
-    check(base, &known, &segments)?;
+    let (segments, lost) = tidy(environment)?;
+    compare(environment, &known, &segments)?;
     let from_scratch = known.segments.is_empty();
-    let next = next_number(base, segments.union(&lost), &known)?;
+    let next = next_number(environment, segments.union(&lost), &known)?;
     let findings = Findings { ledger: known, lost, next, ..Findings::default() };
-    let mut recovery = Recovery { base, each, findings, from_scratch };
-    let copies = copies(base, &segments, &recovery.findings.ledger)?;
-    let youngest = youngest(base, &segments)?;
+    let mut recovery = Recovery { environment, each, findings, from_scratch };
+    let copies = copies(environment, &segments, &recovery.findings.ledger)?;
+    let youngest = youngest(environment, &segments)?;
     let mut sizes = Vec::with_capacity(segments.len());
     for number in &segments {
-        sizes.push(size(&*base.disk, &base.layout.messages(*number))?);
+        sizes.push(size(&*environment.disk, &environment.layout.messages(*number))?);
     }
     let (mut done, all) = (0, sizes.iter().sum());
-    for (number, octets) in segments.iter().zip(sizes) {
+    for (number, bytes) in segments.iter().zip(sizes) {
         progress(done, all);
-        done += octets;
+        done += bytes;
         match copies.get(number) {
             Some(copy) => recovery.replaced(*number, *copy)?,
             None => recovery.segment(*number, Some(*number) == youngest)?,
         }
     }
     progress(done, all);
-    recovery.large_files(&segments)?;
+    recovery.clear_blobs(&segments)?;
     Ok(recovery.findings)
 }
 
 /// Goes through all segments as far as `until` says, for an index that has to be made anew while
 /// the spool is in use. Changes nothing on disk.
 pub(crate) fn replay(
-    base: &Base,
+    environment: &Environment,
     until: &Ledger,
     each: &mut dyn FnMut(Event),
 ) -> Result<(), RecoverError> {
     let findings = Findings::default();
-    let mut recovery = Recovery { base, each, findings, from_scratch: true };
+    let mut recovery = Recovery { environment, each, findings, from_scratch: true };
     for (number, life) in &until.segments {
-        let path = base.layout.messages(*number);
-        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        let path = environment.layout.messages(*number);
+        let head = SegmentHead::load(&*environment.disk, &environment.layout, *number)
+            .map_err(at(&path))?;
         let Some(head) = head else { continue };
         recovery.follow(head, &SegmentLife::unread(), life.data_len, life.states_len)?;
         if life.closed {
@@ -104,7 +105,7 @@ pub(crate) fn replay(
 }
 
 pub(crate) struct Recovery<'a> {
-    pub(crate) base: &'a Base,
+    pub(crate) environment: &'a Environment,
     each: &'a mut dyn FnMut(Event),
     pub(crate) findings: Findings,
     from_scratch: bool,
@@ -121,7 +122,7 @@ type States = HashMap<(MessageId, u16), Latest>;
 
 impl Recovery<'_> {
     fn segment(&mut self, number: u32, youngest: bool) -> Result<(), RecoverError> {
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let (messages, states) = (layout.messages(number), layout.states(number));
         let known = self.findings.ledger.segments.get(&number).copied();
         let data_len = size(disk, &messages)?;
@@ -133,17 +134,17 @@ impl Recovery<'_> {
         let Some(head) = SegmentHead::load(disk, layout, number).map_err(at(&messages))? else {
             return self.headless(number, data_len);
         };
-        let (walked, walked_states) = self.follow(head, &life, data_len, states_len)?;
+        let (extent, states_extent) = self.follow(head, &life, data_len, states_len)?;
         let file = FollowedFile {
             head,
             part: Part::States,
             path: &states,
-            walked: &walked_states,
+            extent: &states_extent,
             size: states_len,
         };
         self.mend(&file, youngest)?;
         let entries = self.findings.ledger.segments.get(&number).map_or(0, |life| life.entries);
-        let nothing_lost = walked.bad.iter().all(|(offset, ..)| youngest && *offset >= walked.end);
+        let nothing_lost = extent.bad.iter().all(|(offset, ..)| youngest && *offset >= extent.end);
         if entries == 0 && nothing_lost {
             self.findings.cut += data_len.saturating_sub(HEAD as u64);
             return self.remove(number);
@@ -152,7 +153,7 @@ impl Recovery<'_> {
             head,
             part: Part::Messages,
             path: &messages,
-            walked: &walked,
+            extent: &extent,
             size: data_len,
         };
         self.mend(&file, youngest)?;
@@ -172,7 +173,7 @@ impl Recovery<'_> {
 
     /// Tells that everything in a segment is done. What is not will be found in the copy.
     fn retract(&mut self, number: u32) -> Result<(), RecoverError> {
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let (path, states) = (layout.messages(number), layout.states(number));
         let unreadable = || RecoverError::Index(format!("replaced segment {number} is damaged"));
         let head = SegmentHead::load(disk, layout, number).map_err(at(&path))?;
@@ -182,7 +183,7 @@ impl Recovery<'_> {
         self.follow(head, &known.unwrap_or(SegmentLife::unread()), data_len, states_len)?;
 
         let (mut states, _) = self.states(head, HEAD as u64, states_len)?;
-        let file = self.base.disk.open(&path).map_err(at(&path))?;
+        let file = self.environment.disk.open(&path).map_err(at(&path))?;
         let mut records = Walker::new(&*file, head.salt(Part::Messages), HEAD as u64, data_len);
         let mut changes = Vec::new();
         while let Some(found) = records.next().map_err(at(&path))? {
@@ -211,29 +212,29 @@ impl Recovery<'_> {
         life: &SegmentLife,
         data_len: u64,
         states_len: u64,
-    ) -> Result<(Walked, Walked), RecoverError> {
-        let (mut states, walked_states) = self.states(head, life.states_len, states_len)?;
-        let path = self.base.layout.messages(head.number);
-        let file = self.base.disk.open(&path).map_err(at(&path))?;
-        let mut walked = Walked::from(life.data_len);
+    ) -> Result<(Extent, Extent), RecoverError> {
+        let (mut states, states_extent) = self.states(head, life.states_len, states_len)?;
+        let path = self.environment.layout.messages(head.number);
+        let file = self.environment.disk.open(&path).map_err(at(&path))?;
+        let mut extent = Extent::from(life.data_len);
         let salt = head.salt(Part::Messages);
         let mut records = Walker::new(&*file, salt, life.data_len, data_len);
         let mut batch = Vec::new();
         while let Some(found) = records.next().map_err(at(&path))? {
-            let Some((offset, header, payload)) = walked.step(found) else { continue };
+            let Some((offset, header, payload)) = extent.step(found) else { continue };
             self.findings.replayed += 1;
             if matches!(header.kind, Kind::Seal | Kind::Change) {
                 continue;
             }
             match Stored::from_record(head.number, offset, &header, payload) {
                 Some(stored) => batch.push(stored),
-                None => walked.bad.push((offset, header.length(), Some(header.id))),
+                None => extent.bad.push((offset, header.length(), Some(header.id))),
             }
             if batch.len() >= BATCH {
-                self.tell(head.number, walked.end, &mut batch, &mut states);
+                self.tell(head.number, extent.end, &mut batch, &mut states);
             }
         }
-        self.tell(head.number, walked.end, &mut batch, &mut states);
+        self.tell(head.number, extent.end, &mut batch, &mut states);
         // What is left concerns messages from before; or such as are damaged now.
         let earlier = |latest: &Latest| u64::from(latest.change.place.offset) < life.data_len;
         let changes = states
@@ -241,9 +242,9 @@ impl Recovery<'_> {
             .filter(|latest| life.entries > 0 && earlier(latest))
             .flat_map(Latest::steps)
             .collect();
-        let states = vec![(head.number, walked_states.end)];
+        let states = vec![(head.number, states_extent.end)];
         self.emit(Event::Changed { changes, states });
-        Ok((walked, walked_states))
+        Ok((extent, states_extent))
     }
 
     fn states(
@@ -251,22 +252,22 @@ impl Recovery<'_> {
         head: SegmentHead,
         from: u64,
         to: u64,
-    ) -> Result<(States, Walked), RecoverError> {
-        let path = self.base.layout.states(head.number);
+    ) -> Result<(States, Extent), RecoverError> {
+        let path = self.environment.layout.states(head.number);
         let mut states = States::new();
-        let mut walked = Walked::from(from);
+        let mut extent = Extent::from(from);
         if to <= from {
-            return Ok((states, walked));
+            return Ok((states, extent));
         }
-        let file = self.base.disk.open(&path).map_err(at(&path))?;
+        let file = self.environment.disk.open(&path).map_err(at(&path))?;
         let mut records = Walker::new(&*file, head.salt(Part::States), from, to);
         // Channels and hosts are few, entries many.
         let mut names = Names::default();
         while let Some(found) = records.next().map_err(at(&path))? {
-            let Some((offset, header, payload)) = walked.step(found) else { continue };
+            let Some((offset, header, payload)) = extent.step(found) else { continue };
             self.findings.replayed += 1;
             let Some(mut change) = Change::decode(&header, payload, false) else {
-                walked.bad.push((offset, header.length(), Some(header.id)));
+                extent.bad.push((offset, header.length(), Some(header.id)));
                 continue;
             };
             names.share(&mut change.channel);
@@ -281,7 +282,7 @@ impl Recovery<'_> {
                 states.insert(name, Latest { left: vec![change.was], change });
             }
         }
-        Ok((states, walked))
+        Ok((states, extent))
     }
 
     /// Tells of messages, and of what has become of them since.
@@ -299,7 +300,7 @@ impl Recovery<'_> {
     }
 
     pub(crate) fn remove(&mut self, number: u32) -> Result<(), RecoverError> {
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let (path, finished) = (layout.messages(number), layout.finished(number));
         disk.rename(&path, &finished).map_err(at(&path))?;
         disk.sync_dir(layout.root()).map_err(at(layout.root()))?;
@@ -309,12 +310,12 @@ impl Recovery<'_> {
     }
 
     /// Removes content whose message is done or was never stored.
-    fn large_files(&mut self, segments: &BTreeSet<u32>) -> Result<(), RecoverError> {
-        let (disk, dir) = (&*self.base.disk, self.base.layout.large_dir());
+    fn clear_blobs(&mut self, segments: &BTreeSet<u32>) -> Result<(), RecoverError> {
+        let (disk, dir) = (&*self.environment.disk, self.environment.layout.blob_dir());
         let mut present = BTreeSet::new();
         for name in disk.list(&dir).map_err(at(&dir))? {
             let Ok(id) = name.parse::<MessageId>() else { continue };
-            let left = self.findings.ledger.large.get(&id).copied();
+            let left = self.findings.ledger.blobs.get(&id).copied();
             if left.is_none() && !self.from_scratch && self.is_referred_to(id, segments)? {
                 return Err(RecoverError::Index(format!("it does not know large message {id}")));
             }
@@ -326,9 +327,9 @@ impl Recovery<'_> {
             }
         }
         disk.sync_dir(&dir).map_err(at(&dir))?;
-        for (id, left) in self.findings.ledger.large.clone() {
+        for (id, left) in self.findings.ledger.blobs.clone() {
             if left == 0 {
-                self.emit(Event::LargeGone { id });
+                self.emit(Event::BlobGone { id });
             } else if !present.contains(&id) {
                 tracing::error!(%id, "the content of a large message is missing");
                 self.findings.missing.push(id);
@@ -343,7 +344,7 @@ impl Recovery<'_> {
         id: MessageId,
         segments: &BTreeSet<u32>,
     ) -> Result<bool, RecoverError> {
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         for number in segments.iter().rev() {
             let path = layout.messages(*number);
             let Some(head) = SegmentHead::load(disk, layout, *number).map_err(at(&path))? else {
@@ -357,8 +358,8 @@ impl Recovery<'_> {
                     return Ok(true);
                 }
             }
-            // Ids begin with the time: an older segment was full before this one was given out, unless
-            // the clock was ahead then.
+            // Ids begin with the time: an older segment was full before this one was given out,
+            // unless the clock was ahead then.
             if head.created <= id.received_ms() && id.received_ms() <= now_ms() {
                 break;
             }

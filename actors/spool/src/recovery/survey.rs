@@ -10,7 +10,7 @@ use std::{
 use relais_channels::disk::Disk;
 
 use crate::{
-    environment::Base,
+    environment::Environment,
     format::layout::{DRAFT, Layout, number_of},
     format::segment::{HEAD, SegmentHead},
     ledger::Ledger,
@@ -19,9 +19,11 @@ use crate::{
 
 /// Makes the directories, removes what a crash left, and lists the segments; and those of which
 /// only the states are left.
-pub(crate) fn tidy(base: &Base) -> Result<(BTreeSet<u32>, BTreeSet<u32>), RecoverError> {
-    let (disk, layout) = (&*base.disk, &base.layout);
-    for dir in [layout.root().to_owned(), layout.large_dir(), layout.quarantine()] {
+pub(crate) fn tidy(
+    environment: &Environment,
+) -> Result<(BTreeSet<u32>, BTreeSet<u32>), RecoverError> {
+    let (disk, layout) = (&*environment.disk, &environment.layout);
+    for dir in [layout.root().to_owned(), layout.blob_dir(), layout.quarantine()] {
         disk.create_dir(&dir).map_err(at(&dir))?;
     }
     let names = disk.list(layout.root()).map_err(at(layout.root()))?;
@@ -40,9 +42,9 @@ pub(crate) fn tidy(base: &Base) -> Result<(BTreeSet<u32>, BTreeSet<u32>), Recove
         }
     }
     let lost = lost(disk, layout, &names);
-    for name in disk.list(&layout.large_dir()).map_err(at(&layout.large_dir()))? {
+    for name in disk.list(&layout.blob_dir()).map_err(at(&layout.blob_dir()))? {
         if name.starts_with(DRAFT) {
-            let path = layout.large_dir().join(name);
+            let path = layout.blob_dir().join(name);
             disk.remove(&path).map_err(at(&path))?;
         }
     }
@@ -84,8 +86,8 @@ fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
 }
 
 /// Whether what the index knows fits the files: they may have grown, and nothing else.
-pub(crate) fn check(
-    base: &Base,
+pub(crate) fn compare(
+    environment: &Environment,
     known: &Ledger,
     segments: &BTreeSet<u32>,
 ) -> Result<(), RecoverError> {
@@ -97,8 +99,8 @@ pub(crate) fn check(
             };
             return Err(RecoverError::Index(format!("segment {number}{what} is not there")));
         }
-        let data_len = size(&*base.disk, &base.layout.messages(*number))?;
-        let states_len = size(&*base.disk, &base.layout.states(*number))?;
+        let data_len = size(&*environment.disk, &environment.layout.messages(*number))?;
+        let states_len = size(&*environment.disk, &environment.layout.states(*number))?;
         if data_len < life.data_len || states_len.max(HEAD as u64) < life.states_len {
             return Err(RecoverError::Index(format!("segment {number} is shorter than it was")));
         }
@@ -109,15 +111,16 @@ pub(crate) fn check(
 /// The segments that do not count any more, each with the copy of what was alive in it. Of such a
 /// pair the index knows one at most, and the copy has the higher number.
 pub(crate) fn copies(
-    base: &Base,
+    environment: &Environment,
     segments: &BTreeSet<u32>,
     known: &Ledger,
 ) -> Result<BTreeMap<u32, u32>, RecoverError> {
     let mut copies = BTreeMap::new();
     let new = segments.iter().find(|number| !known.segments.contains_key(number));
     for number in new.into_iter().flat_map(|new| segments.range(new..)) {
-        let path = base.layout.messages(*number);
-        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        let path = environment.layout.messages(*number);
+        let head = SegmentHead::load(&*environment.disk, &environment.layout, *number)
+            .map_err(at(&path))?;
         let replaces = head.map_or(0, |head| head.replaces);
         if segments.contains(&replaces) {
             copies.insert(replaces, *number);
@@ -127,10 +130,14 @@ pub(crate) fn copies(
 }
 
 /// The segment that was appended to last: copies are made whole.
-pub(crate) fn youngest(base: &Base, segments: &BTreeSet<u32>) -> Result<Option<u32>, RecoverError> {
+pub(crate) fn youngest(
+    environment: &Environment,
+    segments: &BTreeSet<u32>,
+) -> Result<Option<u32>, RecoverError> {
     for number in segments.iter().rev() {
-        let path = base.layout.messages(*number);
-        let head = SegmentHead::load(&*base.disk, &base.layout, *number).map_err(at(&path))?;
+        let path = environment.layout.messages(*number);
+        let head = SegmentHead::load(&*environment.disk, &environment.layout, *number)
+            .map_err(at(&path))?;
         if head.is_none_or(|head| head.replaces == 0) {
             return Ok(Some(*number));
         }
@@ -140,12 +147,12 @@ pub(crate) fn youngest(base: &Base, segments: &BTreeSet<u32>) -> Result<Option<u
 
 /// Above every number that is or was in use, as far as can be seen.
 pub(crate) fn next_number<'a>(
-    base: &Base,
+    environment: &Environment,
     segments: impl Iterator<Item = &'a u32>,
     known: &Ledger,
 ) -> Result<u32, RecoverError> {
-    let dir = base.layout.quarantine();
-    let quarantined = base.disk.list(&dir).map_err(at(&dir))?;
+    let dir = environment.layout.quarantine();
+    let quarantined = environment.disk.list(&dir).map_err(at(&dir))?;
     let quarantined = quarantined.iter().filter_map(|name| name.get(..8)?.parse().ok());
     let known = known.segments.keys().copied();
     Ok(segments.copied().chain(known).chain(quarantined).max().unwrap_or(0) + 1)

@@ -19,7 +19,7 @@ use relais_channels::{disk::DiskFile, mail::MessageId};
 use tokio::runtime::Handle;
 
 use crate::{
-    environment::{Base, blocking},
+    environment::{Environment, blocking},
     error::SpoolError,
     format::layout::DRAFT,
 };
@@ -30,12 +30,12 @@ pub enum NewContent {
     /// In memory, added lines included.
     Whole(Bytes),
     /// In a file of its own, streamed there already, added lines included.
-    Large(Draft),
+    Blob(Draft),
 }
 
 /// The content of a large message while it comes in.
 pub struct Draft {
-    base: Arc<Base>,
+    environment: Arc<Environment>,
     path: PathBuf,
     file: Option<Arc<dyn DiskFile>>,
     buffer: Vec<u8>,
@@ -44,20 +44,20 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new(base: Arc<Base>) -> Self {
+    pub(crate) fn new(environment: Arc<Environment>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = base.layout.large_dir().join(format!("{DRAFT}{count}"));
-        Self { base, path, file: None, buffer: Vec::new(), written: 0, kept: false }
+        let path = environment.layout.blob_dir().join(format!("{DRAFT}{count}"));
+        Self { environment, path, file: None, buffer: Vec::new(), written: 0, kept: false }
     }
 
     /// Takes in a piece. Waits for the disk once in a while.
-    pub async fn write(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
-        self.buffer.extend_from_slice(octets);
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+        self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= BUFFER { self.write_out(false).await } else { Ok(()) }
     }
 
-    /// Octets so far.
+    /// Bytes so far.
     pub fn size(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
@@ -65,35 +65,37 @@ impl Draft {
     /// Makes it durable under the name of its message.
     pub(crate) async fn keep(mut self, id: MessageId) -> Result<(), SpoolError> {
         self.write_out(true).await?;
-        let (base, from) = (Arc::clone(&self.base), self.path.clone());
-        let to = base.layout.large(id);
+        let (environment, from) = (Arc::clone(&self.environment), self.path.clone());
+        let to = environment.layout.blob(id);
         self.kept = true;
         blocking(move || {
-            let renamed = base.disk.rename(&from, &to);
-            let synced = renamed.and_then(|()| base.disk.sync_dir(&base.layout.large_dir()));
+            let renamed = environment.disk.rename(&from, &to);
+            let synced =
+                renamed.and_then(|()| environment.disk.sync_dir(&environment.layout.blob_dir()));
             synced.map_err(|error| {
-                let _ = base.disk.remove(&from);
-                let _ = base.disk.remove(&to);
-                base.failure(&to, error)
+                let _ = environment.disk.remove(&from);
+                let _ = environment.disk.remove(&to);
+                environment.failure(&to, error)
             })
         })
         .await
     }
 
     async fn write_out(&mut self, sync: bool) -> Result<(), SpoolError> {
-        let (base, path, at) = (Arc::clone(&self.base), self.path.clone(), self.written);
+        let (environment, path, at) =
+            (Arc::clone(&self.environment), self.path.clone(), self.written);
         let (file, buffer) = (self.file.take(), mem::take(&mut self.buffer));
         let (file, buffer) = blocking(move || {
             let written = || {
-                let file = file.map_or_else(|| base.disk.create(&path), Ok)?;
+                let file = file.map_or_else(|| environment.disk.create(&path), Ok)?;
                 file.write_at(&mut [IoSlice::new(&buffer)], at)?;
                 if sync {
                     file.sync_data()?;
                 }
                 Ok(file)
             };
-            base.take_space(buffer.len() as u64)?;
-            let file = written().map_err(|error| base.failure(&path, error))?;
+            environment.take_space(buffer.len() as u64)?;
+            let file = written().map_err(|error| environment.failure(&path, error))?;
             Ok((file, buffer))
         })
         .await?;
@@ -117,9 +119,9 @@ impl Drop for Draft {
         if self.kept || (self.file.is_none() && self.written == 0) {
             return;
         }
-        let (base, path) = (Arc::clone(&self.base), mem::take(&mut self.path));
+        let (environment, path) = (Arc::clone(&self.environment), mem::take(&mut self.path));
         // Freeing the blocks of a large file takes a while.
-        let remove = move || drop(base.disk.remove(&path));
+        let remove = move || drop(environment.disk.remove(&path));
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),
             Err(_) => remove(),
@@ -127,5 +129,5 @@ impl Drop for Draft {
     }
 }
 
-/// Octets collected before the disk is bothered.
+/// Bytes collected before the disk is bothered.
 const BUFFER: usize = 256 << 10;

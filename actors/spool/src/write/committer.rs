@@ -20,9 +20,9 @@ use tokio::sync::oneshot;
 use relais_channels::disk::{DiskFile, is_full};
 
 use crate::{
-    alarm::Trouble,
+    alarm::Alarm,
     compact::copy::is_worth_it,
-    environment::Base,
+    environment::Environment,
     error::SpoolError,
     format::message::{Encoded, Stored},
     format::record::{HEADER, Header, Salt},
@@ -42,7 +42,7 @@ pub(crate) struct CommitQueue {
 #[derive(Default)]
 struct Waiting {
     messages: Vec<(Encoded, Answer)>,
-    octets: usize,
+    bytes: usize,
     asleep: bool,
     /// Mail is refused elsewhere: there may be a segment to close.
     poked: bool,
@@ -53,13 +53,13 @@ type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
 
 /// Writes batches; one per spool.
 pub(crate) struct Committer {
-    base: Arc<Base>,
+    environment: Arc<Environment>,
     feed: Arc<Feed>,
     numbers: Arc<Numbers>,
     fresh: Arc<Fresh>,
     active: Option<Active>,
     /// Nothing can be stored for a while.
-    refusing: Trouble,
+    refusing: Alarm,
 }
 
 /// The segment that is appended to.
@@ -67,7 +67,7 @@ struct Active {
     head: SegmentHead,
     salt: Salt,
     file: Arc<dyn DiskFile>,
-    /// Octets that are durable; the next batch begins here.
+    /// Bytes that are durable; the next batch begins here.
     durable: u32,
     /// The length of the file; zeros lie between here and there.
     prepared: u32,
@@ -83,14 +83,14 @@ impl CommitQueue {
     ) -> Result<oneshot::Receiver<Result<Stored, SpoolError>>, SpoolError> {
         let (answer, answered) = oneshot::channel();
         let mut inner = self.lock();
-        let octets = message.length() as usize;
+        let bytes = message.length() as usize;
         if inner.closed {
             return Err(SpoolError::Closed);
         }
-        if inner.messages.len() >= MAX_WAITING || inner.octets + octets > MAX_OCTETS {
+        if inner.messages.len() >= MAX_WAITING || inner.bytes + bytes > MAX_BYTES {
             return Err(SpoolError::Busy { waiting: inner.messages.len() });
         }
-        inner.octets += octets;
+        inner.bytes += bytes;
         inner.messages.push((message, answer));
         if mem::take(&mut inner.asleep) {
             self.wake.notify_one();
@@ -128,7 +128,7 @@ impl CommitQueue {
             thread::sleep(GATHER);
             inner = self.lock();
         }
-        (inner.octets, inner.poked) = (0, false);
+        (inner.bytes, inner.poked) = (0, false);
         (mem::take(&mut inner.messages), inner.closed)
     }
 
@@ -140,12 +140,12 @@ impl CommitQueue {
 impl Committer {
     /// Appends to segments of its own, none of which is there yet.
     pub(crate) fn new(
-        base: Arc<Base>,
+        environment: Arc<Environment>,
         feed: Arc<Feed>,
         numbers: Arc<Numbers>,
         fresh: Arc<Fresh>,
     ) -> Self {
-        Self { base, feed, numbers, fresh, active: None, refusing: Trouble::default() }
+        Self { environment, feed, numbers, fresh, active: None, refusing: Alarm::default() }
     }
 
     /// The thread: commits what waits until the queue is closed.
@@ -166,8 +166,8 @@ impl Committer {
             company = batch.len() > 1;
             match self.commit(&mut batch, &mut committed) {
                 Ok(stored) => {
-                    if let Some(after) = self.refusing.over() {
-                        self.base.works();
+                    if let Some(after) = self.refusing.clear() {
+                        self.environment.works();
                         tracing::info!(seconds = after.as_secs_f64(), "messages are stored again");
                     }
                     for (answer, stored) in answers.into_iter().zip(stored) {
@@ -192,8 +192,8 @@ impl Committer {
         committed: &mut dyn FnMut(Vec<Stored>),
     ) -> Result<Vec<Stored>, SpoolError> {
         let started = Instant::now();
-        let octets = batch.iter().map(|message| u64::from(message.length())).sum();
-        let spare = self.base.take_space(octets)?;
+        let bytes = batch.iter().map(|message| u64::from(message.length())).sum();
+        let spare = self.environment.take_space(bytes)?;
         self.roll();
         let mut active = match self.active.take() {
             Some(active) => active,
@@ -202,7 +202,7 @@ impl Committer {
         let durable = active.durable;
         match self.write(&mut active, batch, spare) {
             Ok(stored) => {
-                let octets = u64::from(active.durable - durable);
+                let bytes = u64::from(active.durable - durable);
                 // Before anybody can ask for them.
                 self.fresh.keep(batch.iter().zip(&stored).filter_map(|(encoded, stored)| {
                     Some((stored.place, encoded.message()?, stored.own_entries().count()))
@@ -219,7 +219,7 @@ impl Committer {
                     }
                 });
                 self.active = Some(active);
-                self.base.events.committed(stored.len(), octets, started.elapsed());
+                self.environment.events.committed(stored.len(), bytes, started.elapsed());
                 Ok(stored)
             }
             Err(error) => Err(self.fail(active, error)),
@@ -230,10 +230,10 @@ impl Committer {
     pub(crate) fn close(&mut self) {
         if let Some(active) = self.active.take().filter(|active| !active.fresh) {
             let sealed = active.seal();
-            let path = self.base.layout.messages(active.head.number);
+            let path = self.environment.layout.messages(active.head.number);
             let data_len = sealed.unwrap_or_else(|error| {
                 // Harmless: recovery reads the segment without its seal.
-                self.base.report(&SpoolError::at(&path)(error), "a segment was not sealed");
+                self.environment.report(&SpoolError::at(&path)(error), "a segment was not sealed");
                 u64::from(active.durable)
             });
             self.feed.push(Event::Closed {
@@ -246,10 +246,10 @@ impl Committer {
 
     /// Tells of a failure, but not of each of the many that may follow.
     fn refuse(&mut self, error: &SpoolError) {
-        self.base.breaks(error);
-        if !self.refusing.tell(&*self.base.events, error, "messages were not stored") {
+        self.environment.breaks(error);
+        if !self.refusing.raise(&*self.environment.events, error, "messages were not stored") {
             // Each of them was refused to somebody.
-            self.base.events.failed(error);
+            self.environment.events.failed(error);
         }
         if matches!(error, SpoolError::DiskFull { .. } | SpoolError::NoInodes) && self.is_spent() {
             self.close();
@@ -258,7 +258,7 @@ impl Committer {
 
     /// The active segment would free room if it could be deleted or compacted.
     fn is_spent(&self) -> bool {
-        let size = self.base.settings.segment_size;
+        let size = self.environment.settings.segment_size;
         let spent = |life: &SegmentLife| {
             life.live == 0 || is_worth_it(&SegmentLife { closed: true, ..*life }, size)
         };
@@ -269,7 +269,7 @@ impl Committer {
 
     /// Closes the active segment when it is long enough.
     fn roll(&mut self) {
-        let size = self.base.settings.segment_size.min(MAX_SEGMENT);
+        let size = self.environment.settings.segment_size.min(MAX_SEGMENT);
         if self.active.as_ref().is_some_and(|active| u64::from(active.durable) >= size) {
             self.close();
         }
@@ -278,7 +278,7 @@ impl Committer {
     fn begin(&mut self) -> Result<Active, SpoolError> {
         // Used up even if this fails: what is left of it is in nobody's way then.
         let head = SegmentHead::new(self.numbers.take(), 0);
-        let (disk, layout) = (&*self.base.disk, &self.base.layout);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
         let path = layout.messages(head.number);
         let created = disk.create(&path).and_then(|file| {
             create_states(disk, layout, head)?;
@@ -287,7 +287,7 @@ impl Committer {
         let file = created.map_err(|error| {
             let _ = disk.remove(&path);
             let _ = disk.remove(&layout.states(head.number));
-            self.base.failure(&path, error)
+            self.environment.failure(&path, error)
         })?;
         Ok(Active {
             head,
@@ -305,7 +305,7 @@ impl Committer {
         batch: &mut [Encoded],
         spare: u64,
     ) -> io::Result<Vec<Stored>> {
-        let head = active.head.to_octets();
+        let head = active.head.to_bytes();
         let mut end = if active.fresh { HEAD as u32 } else { active.durable };
         let stored = batch
             .iter_mut()
@@ -328,7 +328,7 @@ impl Committer {
         active.file.write_at(&mut parts, u64::from(active.durable))?;
         active.file.sync_data()?;
         if active.fresh {
-            self.base.disk.sync_dir(self.base.layout.root())?;
+            self.environment.disk.sync_dir(self.environment.layout.root())?;
             active.fresh = false;
         }
         active.durable = end;
@@ -339,7 +339,7 @@ impl Committer {
     /// their blocks allocated and the length of the file as it will be. Not more than there is to
     /// `spare`.
     fn ahead(&self, end: u32, spare: u64) -> usize {
-        let size = self.base.settings.segment_size.min(MAX_SEGMENT);
+        let size = self.environment.settings.segment_size.min(MAX_SEGMENT);
         let left = size.saturating_sub(end.into()).min(spare);
         (size / 64).min(left).min(ZEROS.len() as u64) as usize
     }
@@ -348,12 +348,13 @@ impl Committer {
     fn fail(&mut self, mut active: Active, error: io::Error) -> SpoolError {
         active.prepared = active.durable;
         let cut = active.file.truncate(u64::from(active.durable));
-        let path = self.base.layout.messages(active.head.number);
+        let path = self.environment.layout.messages(active.head.number);
         if is_full(&error) && cut.is_ok() && !active.fresh {
             self.active = Some(active);
         } else if active.fresh {
-            let _ = self.base.disk.remove(&path);
-            let _ = self.base.disk.remove(&self.base.layout.states(active.head.number));
+            let _ = self.environment.disk.remove(&path);
+            let _ =
+                self.environment.disk.remove(&self.environment.layout.states(active.head.number));
         } else {
             self.feed.push(Event::Closed {
                 segment: active.head.number,
@@ -361,18 +362,18 @@ impl Committer {
                 states_len: HEAD as u64,
             });
         }
-        self.base.failure(&path, error)
+        self.environment.failure(&path, error)
     }
 }
 
 impl Active {
     /// Marks the end; says how long the file is now.
     fn seal(&self) -> io::Result<u64> {
-        let mut octets = [0; HEADER];
-        Header::seal(self.durable).write(self.salt, u64::from(self.durable), &mut octets);
+        let mut bytes = [0; HEADER];
+        Header::seal(self.durable).write(self.salt, u64::from(self.durable), &mut bytes);
         let end = u64::from(self.durable) + HEADER as u64;
         self.file.truncate(end)?;
-        self.file.write_at(&mut [IoSlice::new(&octets)], u64::from(self.durable))?;
+        self.file.write_at(&mut [IoSlice::new(&bytes)], u64::from(self.durable))?;
         self.file.sync_data()?;
         Ok(end)
     }
@@ -383,8 +384,8 @@ impl Active {
 const GATHER: Duration = Duration::from_micros(500);
 /// Waiting messages at most.
 const MAX_WAITING: usize = 16_384;
-/// Octets of waiting messages at most.
-const MAX_OCTETS: usize = 64 << 20;
+/// Bytes of waiting messages at most.
+const MAX_BYTES: usize = 64 << 20;
 /// Offsets are 32 bits wide, and a batch may go beyond the configured size.
 const MAX_SEGMENT: u64 = 1 << 30;
 /// What a file is prepared with.

@@ -180,7 +180,7 @@ impl House {
         draft.write(CONTENT).await.unwrap();
         let (id, to) = (self.ids.next(), ["bob@else.test"]);
         let envelope = envelope(id, "stores", host, &to, Notify::Unsaid);
-        self.store(envelope, NewContent::Large(draft)).await
+        self.store(envelope, NewContent::Blob(draft)).await
     }
 
     async fn store(&self, envelope: Envelope, content: NewContent) -> MessageId {

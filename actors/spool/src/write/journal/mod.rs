@@ -22,21 +22,21 @@ use relais_channels::{disk::is_full, mail::MessageId};
 pub(crate) use self::queue::JournalQueue;
 use self::{retire::Replaced, state_file::StateFile};
 use crate::{
-    alarm::Trouble, compact::forwarding::Forwarding, cooldown::Unfit, environment::Base,
+    alarm::Alarm, compact::forwarding::Forwarding, cooldown::Cooldown, environment::Environment,
     error::SpoolError, format::change::Change, format::state::EntryState, ledger::Event,
     ledger::feed::Feed, read::reader::Reader,
 };
 
 /// Writes changes; one per spool.
 pub(crate) struct Journal {
-    base: Arc<Base>,
+    environment: Arc<Environment>,
     feed: Arc<Feed>,
     reader: Arc<Reader>,
     forwarding: Arc<Forwarding>,
     files: BTreeMap<u32, StateFile>,
     /// Changes whose file could not be opened so far.
     unplaced: Vec<Change>,
-    /// Changes not yet pushed to the feed: some of their octets could not be written.
+    /// Changes not yet pushed to the feed: some of their bytes could not be written.
     unpushed: Vec<Change>,
     dirty: BTreeSet<u32>,
     /// A name in the directory has not been synced.
@@ -50,26 +50,26 @@ pub(crate) struct Journal {
     /// Segments that nothing refers to any more.
     doomed: BTreeSet<u32>,
     /// Segments whose states could not be read when they should have gone.
-    unchecked: Unfit,
+    unchecked: Cooldown,
     /// When it was last tried to delete them.
     deleted: Option<Instant>,
     replaced: Option<Replaced>,
     reserved: Option<Instant>,
     /// State changes are not on the disk.
-    unsafe_changes: Trouble,
+    unsafe_changes: Alarm,
     /// Segments that are done stay.
-    undeleted: Trouble,
+    undeleted: Alarm,
 }
 
 impl Journal {
     pub(crate) fn new(
-        base: Arc<Base>,
+        environment: Arc<Environment>,
         feed: Arc<Feed>,
         reader: Arc<Reader>,
         forwarding: Arc<Forwarding>,
     ) -> Self {
         Self {
-            base,
+            environment,
             feed,
             reader,
             forwarding,
@@ -82,12 +82,12 @@ impl Journal {
             dirty_since: None,
             done: Vec::new(),
             doomed: BTreeSet::new(),
-            unchecked: Unfit::default(),
+            unchecked: Cooldown::default(),
             deleted: None,
             replaced: None,
             reserved: None,
-            unsafe_changes: Trouble::default(),
-            undeleted: Trouble::default(),
+            unsafe_changes: Alarm::default(),
+            undeleted: Alarm::default(),
         }
     }
 
@@ -140,7 +140,11 @@ impl Journal {
             return;
         }
         if let Err(error) = self.hand_over(changes) {
-            self.unsafe_changes.tell(&*self.base.events, &error, "state changes wait in memory");
+            self.unsafe_changes.raise(
+                &*self.environment.events,
+                &error,
+                "state changes wait in memory",
+            );
         }
     }
 
@@ -163,7 +167,7 @@ impl Journal {
             match self.encode(&change) {
                 Ok(()) => {}
                 Err(error @ SpoolError::Gone { .. }) => {
-                    self.base.report(&error, "a state change has no segment to go to");
+                    self.environment.report(&error, "a state change has no segment to go to");
                     continue;
                 }
                 Err(error) => {
@@ -204,8 +208,8 @@ impl Journal {
             .collect();
         self.feed.push_unsynced(Event::Changed { changes, states });
         self.feed.live(|ledger| {
-            if !ledger.large.is_empty() {
-                self.done.extend(done.into_iter().filter(|id| ledger.large.get(id) == Some(&0)));
+            if !ledger.blobs.is_empty() {
+                self.done.extend(done.into_iter().filter(|id| ledger.blobs.get(id) == Some(&0)));
             }
         });
     }
@@ -228,20 +232,20 @@ impl Journal {
         let synced = self.sync_all();
         self.failing = synced.is_err();
         if let Err(error) = &synced {
-            self.unsafe_changes.tell(
-                &*self.base.events,
+            self.unsafe_changes.raise(
+                &*self.environment.events,
                 error,
                 "state changes are not on the disk yet",
             );
             return synced;
         }
-        if let Some(after) = self.unsafe_changes.over() {
+        if let Some(after) = self.unsafe_changes.clear() {
             tracing::info!(seconds = after.as_secs_f64(), "state changes are on the disk again");
         }
         self.dirty_since = None;
         self.feed.synced();
         self.forget_idle_files();
-        self.remove_large();
+        self.remove_blobs();
         self.keep_reserve();
         Ok(())
     }
@@ -266,8 +270,11 @@ impl Journal {
     /// Makes the names of files durable.
     fn sync_names(&mut self) -> Result<(), SpoolError> {
         if self.new_names {
-            let root = self.base.layout.root();
-            self.base.disk.sync_dir(root).map_err(|error| self.base.failure(root, error))?;
+            let root = self.environment.layout.root();
+            self.environment
+                .disk
+                .sync_dir(root)
+                .map_err(|error| self.environment.failure(root, error))?;
             self.new_names = false;
         }
         Ok(())
@@ -284,11 +291,11 @@ impl Journal {
 
     fn state_file(&mut self, number: u32) -> Result<&mut StateFile, SpoolError> {
         if !self.files.contains_key(&number) {
-            let file = match StateFile::open(&self.base, number) {
+            let file = match StateFile::open(&self.environment, number) {
                 Err(SpoolError::DiskFull { .. } | SpoolError::NoInodes)
                     if self.release_reserve() =>
                 {
-                    StateFile::open(&self.base, number)?
+                    StateFile::open(&self.environment, number)?
                 }
                 opened => opened?,
             };
@@ -320,8 +327,9 @@ impl Journal {
                 // The room that was kept for exactly this.
                 Err(error) if is_full(&error) && self.release_reserve() => {}
                 done => {
-                    let failure =
-                        |error| self.base.failure(&self.base.layout.states(number), error);
+                    let failure = |error| {
+                        self.environment.failure(&self.environment.layout.states(number), error)
+                    };
                     return done.map_err(failure);
                 }
             }
@@ -334,7 +342,7 @@ impl Journal {
         }
     }
 
-    /// Octets in memory that the disk does not take.
+    /// Bytes in memory that the disk does not take.
     fn stuck(&self) -> usize {
         let mut changes = self.unplaced.len();
         if !self.failing && self.unpushed.is_empty() {
@@ -351,7 +359,7 @@ impl Journal {
     /// Gives up the reserve, and says whether there was one.
     fn release_reserve(&mut self) -> bool {
         self.reserved = Some(Instant::now());
-        self.base.release_reserve("state changes go on")
+        self.environment.release_reserve("state changes go on")
     }
 
     /// Takes the reserve (again) when there is room for it.
@@ -360,7 +368,7 @@ impl Journal {
             return;
         }
         self.reserved = Some(Instant::now());
-        self.base.keep_reserve();
+        self.environment.keep_reserve();
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Wanted {
     pub(crate) copied: Option<Switch>,
     asleep: bool,
     closed: bool,
-    /// Octets that could not be written yet.
+    /// Bytes that could not be written yet.
     stuck: usize,
 }
 
@@ -72,11 +72,11 @@ impl JournalQueue {
     }
 
     /// How much the disk has not taken yet.
-    pub(crate) fn set_stuck(&self, octets: usize) {
-        self.lock().stuck = octets;
+    pub(crate) fn set_stuck(&self, bytes: usize) {
+        self.lock().stuck = bytes;
     }
 
-    /// Changes and octets that wait because the disk does not take them.
+    /// Changes and bytes that wait because the disk does not take them.
     pub(crate) fn backlog(&self) -> usize {
         let inner = self.lock();
         inner.stuck + inner.changes.len() * mem::size_of::<Change>()

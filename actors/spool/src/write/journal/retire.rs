@@ -43,7 +43,7 @@ impl Journal {
                     self.feed.recount(number, alive);
                 }
                 Err(error) => {
-                    self.base.report(&error, "a segment could not be checked; kept for now");
+                    self.environment.report(&error, "a segment could not be checked; kept for now");
                     self.unchecked.put_off(number, now);
                     self.feed.recount(number, 0);
                 }
@@ -62,10 +62,10 @@ impl Journal {
                 // What fails is told of, and done again.
                 let _ = self.sync();
             }
-            Ok(false) => drop_copy(&self.base, to),
+            Ok(false) => drop_copy(&self.environment, to),
             Err(error) => {
-                self.base.report(&error, "a segment was not compacted and stays");
-                drop_copy(&self.base, to);
+                self.environment.report(&error, "a segment was not compacted and stays");
+                drop_copy(&self.environment, to);
             }
         }
     }
@@ -73,21 +73,22 @@ impl Journal {
     /// Steps 2 to 5 of a compaction. `false`: the copy is of no use.
     fn make_count(&mut self, mut copied: Copied) -> Result<bool, SpoolError> {
         self.sync()?;
-        let (disk, layout) = (Arc::clone(&self.base.disk), self.base.layout.clone());
+        let (disk, layout) = (Arc::clone(&self.environment.disk), self.environment.layout.clone());
         let (from, to) = (copied.from, copied.head.number);
         let old = self.feed.live(|ledger| ledger.segments.get(&from).copied());
         let Some(old) = old.filter(|old| old.live > 0) else { return Ok(false) };
 
         let end = self.state_file(from)?.durable;
-        let mut states = StateFile::open(&self.base, to)?;
-        each_change(&self.base, from, copied.followed..end, &mut |change| {
+        let mut states = StateFile::open(&self.environment, to)?;
+        each_change(&self.environment, from, copied.followed..end, &mut |change| {
             if let Some(change) = copied.take_over(change) {
                 change.encode(states.salt, states.end(), states.durable as u32, &mut states.tail);
             }
             Ok(())
         })?;
-        states.sync().map_err(|error| self.base.failure(&layout.states(to), error))?;
-        disk.sync_dir(layout.root()).map_err(|error| self.base.failure(layout.root(), error))?;
+        states.sync().map_err(|error| self.environment.failure(&layout.states(to), error))?;
+        disk.sync_dir(layout.root())
+            .map_err(|error| self.environment.failure(layout.root(), error))?;
 
         let offsets = mem::take(&mut copied.offsets);
         let (life, entries) = copied.into_life(states.end());
@@ -100,7 +101,7 @@ impl Journal {
         if let Err(error) = disk.rename(&layout.unfinished(to), &messages)
             && disk.open(&messages).is_err()
         {
-            return Err(self.base.failure(&messages, error));
+            return Err(self.environment.failure(&messages, error));
         }
         self.forwarding.add(from, to, offsets);
         self.files.insert(to, states);
@@ -122,8 +123,8 @@ impl Journal {
         // What takes the place of a segment must have its name for good before that goes; its
         // states have been synced.
         if let Err(error) = self.sync_names() {
-            self.undeleted.tell(
-                &*self.base.events,
+            self.undeleted.raise(
+                &*self.environment.events,
                 &error,
                 "segments that are done are not deleted yet",
             );
@@ -137,14 +138,15 @@ impl Journal {
         let kept = self.replaced.as_ref().map(|replaced| replaced.to);
         let rest: Vec<u32> = self.doomed.iter().copied().filter(|n| Some(*n) != kept).collect();
         self.remove(&rest);
-        if self.doomed.iter().all(|number| Some(*number) == kept) && self.undeleted.over().is_some()
+        if self.doomed.iter().all(|number| Some(*number) == kept)
+            && self.undeleted.clear().is_some()
         {
             tracing::info!("segments that are done are deleted again");
         }
     }
 
     fn remove(&mut self, segments: &[u32]) {
-        let (disk, layout) = (Arc::clone(&self.base.disk), self.base.layout.clone());
+        let (disk, layout) = (Arc::clone(&self.environment.disk), self.environment.layout.clone());
         let mut removed = Vec::new();
         for number in segments {
             self.files.remove(number);
@@ -153,8 +155,8 @@ impl Journal {
             match disk.rename(&layout.messages(*number), &layout.finished(*number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let error = SpoolError::at(&layout.messages(*number))(error);
-                    self.undeleted.tell(
-                        &*self.base.events,
+                    self.undeleted.raise(
+                        &*self.environment.events,
                         &error,
                         "an empty segment was not deleted",
                     );
@@ -167,8 +169,8 @@ impl Journal {
         }
         if let Err(error) = disk.sync_dir(layout.root()) {
             let error = SpoolError::at(layout.root())(error);
-            self.undeleted.tell(
-                &*self.base.events,
+            self.undeleted.raise(
+                &*self.environment.events,
                 &error,
                 "state files of empty segments are left over",
             );
@@ -181,8 +183,8 @@ impl Journal {
         let _ = disk.sync_dir(layout.root());
         for number in removed {
             if let Err(error) = self.remove_finished(number) {
-                self.undeleted.tell(
-                    &*self.base.events,
+                self.undeleted.raise(
+                    &*self.environment.events,
                     &error,
                     "a segment that is done was not deleted",
                 );
@@ -199,7 +201,7 @@ impl Journal {
 
     /// Once its states are gone. What stays here goes at the next start.
     fn remove_finished(&self, number: u32) -> Result<(), SpoolError> {
-        let (disk, layout) = (&self.base.disk, &self.base.layout);
+        let (disk, layout) = (&self.environment.disk, &self.environment.layout);
         for path in [layout.states(number), layout.finished(number)] {
             match disk.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -214,7 +216,7 @@ impl Journal {
     /// How many of the segment's entries are not done according to its own log. The ledger only
     /// counts; before anything is deleted, this looks.
     fn alive(&mut self, number: u32, entries: u32) -> Result<u32, SpoolError> {
-        let path = self.base.layout.states(number);
+        let path = self.environment.layout.states(number);
         let file = self.state_file(number)?;
         let mut walker = Walker::new(&*file.file, file.salt, HEAD as u64, file.durable);
         let mut done = HashSet::new();
@@ -233,20 +235,21 @@ impl Journal {
         Ok(entries.saturating_sub(done.len() as u32))
     }
 
-    pub(crate) fn remove_large(&mut self) {
-        let (disk, layout) = (&self.base.disk, &self.base.layout);
+    pub(crate) fn remove_blobs(&mut self) {
+        let (disk, layout) = (&self.environment.disk, &self.environment.layout);
         let done = mem::take(&mut self.done);
         for id in &done {
-            if let Err(error) = disk.remove(&layout.large(*id))
+            if let Err(error) = disk.remove(&layout.blob(*id))
                 && error.kind() != io::ErrorKind::NotFound
             {
-                let error = SpoolError::at(&layout.large(*id))(error);
-                self.base.report(&error, "the content of a finished message was not deleted");
+                let error = SpoolError::at(&layout.blob(*id))(error);
+                self.environment
+                    .report(&error, "the content of a finished message was not deleted");
             }
         }
-        if !done.is_empty() && disk.sync_dir(&layout.large_dir()).is_ok() {
+        if !done.is_empty() && disk.sync_dir(&layout.blob_dir()).is_ok() {
             for id in done {
-                self.feed.push(Event::LargeGone { id });
+                self.feed.push(Event::BlobGone { id });
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use relais_channels::disk::DiskFile;
 
 use crate::{
-    environment::Base,
+    environment::Environment,
     error::SpoolError,
     format::record::{Place, Salt},
     format::segment::{HEAD, Part, SegmentHead, create_states},
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct StateFile {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) salt: Salt,
-    /// Octets that are durable.
+    /// Bytes that are durable.
     pub(crate) durable: u64,
     /// What comes after them.
     pub(crate) tail: Vec<u8>,
@@ -30,8 +30,8 @@ pub(crate) struct StateFile {
 
 impl StateFile {
     /// Opens the state file of a segment; it is made again if it was lost.
-    pub(crate) fn open(base: &Base, number: u32) -> Result<Self, SpoolError> {
-        let (disk, layout) = (&*base.disk, &base.layout);
+    pub(crate) fn open(environment: &Environment, number: u32) -> Result<Self, SpoolError> {
+        let (disk, layout) = (&*environment.disk, &environment.layout);
         let path = layout.states(number);
         let place = Place { segment: number, offset: 0, length: 0 };
         let head = SegmentHead::load(disk, layout, number).map_err(SpoolError::at(&path))?;
@@ -42,7 +42,7 @@ impl StateFile {
                 let made = create_states(disk, layout, head).map_err(|error| {
                     // Its head may be missing.
                     let _ = disk.remove(&path);
-                    base.failure(&path, error)
+                    environment.failure(&path, error)
                 });
                 (made?, true)
             }
