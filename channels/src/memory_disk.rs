@@ -18,7 +18,7 @@ use std::{
 
 use crate::disk::{Disk, DiskFile};
 
-/// What a crash does to everything that was not synced.
+/// The fate, at a crash, of everything that was not synced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fate {
     /// It is there: the process died, the kernel lived.
@@ -238,7 +238,7 @@ impl MemoryDisk {
         }
         let left = Self::new();
         for (path, file) in &names {
-            // What is in a directory that is gone cannot be found.
+            // A file in a directory that is gone cannot be found.
             let gone = |dir: &Path| state.was_made(dir) && !names.contains_key(dir);
             if path.ancestors().skip(1).any(gone) {
                 continue;
@@ -288,7 +288,7 @@ impl State {
         self.name_changes.push(change);
     }
 
-    /// What was put at `path` is a directory.
+    /// Notes that `path` is a directory.
     fn made_dir(&mut self, path: &Path) {
         if let Some(file) = self.names.get(path) {
             self.files[*file].is_dir = true;
@@ -312,7 +312,8 @@ impl State {
             self.name_changes.clear();
             self.durable_names = self.names.clone();
             let Some(seen) = seen else { return Ok(()) };
-            // What failed since this file was opened is told, whoever was told of it, too.
+            // A failure since this file was opened is told again, though another caller was told of
+            // it.
             if seen.swap(self.failures, Ordering::Relaxed) == self.failures {
                 return Ok(());
             }
@@ -490,7 +491,7 @@ impl Inode {
         }
     }
 
-    /// What is still to be written stays in memory.
+    /// Octets that are still to be written stay in memory.
     fn forget_cached(&mut self) {
         self.now = self.durable.clone();
         self.unsynced.iter().for_each(|change| change.apply(&mut self.now));
@@ -591,5 +592,5 @@ fn power_cut() -> io::Error {
     io::Error::other("the power is off")
 }
 
-/// What a disk writes in one piece. Small, so that tests tear small records.
+/// The octets that a disk writes in one piece. Small, so that tests tear small records.
 const SECTOR: usize = 64;

@@ -1,4 +1,5 @@
-//! What operators write: one RON file, its defaults, its checks, and its rules and templates parsed.
+//! The configuration that operators write: one RON file, its defaults, its checks, and its rules
+//! and templates parsed.
 //!
 //! Reads nothing but that file, and knows nothing of sockets, queues or actors. Four complete files
 //! lie in `examples/`; the one that is built in is [`STANDALONE`].

@@ -20,9 +20,10 @@ use crate::{
 /// A file that was read, whatever came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// What it says; as far as it goes when there are mistakes, and `None` when it is no RON.
+    /// The configuration; as far as it goes when there are mistakes, and `None` when the file is no
+    /// RON.
     pub config: Option<Config>,
-    /// What is to be said about it.
+    /// Mistakes and warnings.
     pub report: Report,
     /// Where its fields stand.
     pub places: Places,

@@ -1,10 +1,10 @@
-//! What a file asks for and nothing comes of is named.
+//! Settings without effect are named.
 
 use relais_config::{STANDALONE, check};
 
 const STORE: &str = include_str!("../examples/store.ron");
 
-/// What is said of `text` and is not said of `before`: the field, and the message.
+/// Warnings of `text` that `before` does not have: the field, and the message.
 fn news(before: &str, text: &str) -> Vec<(String, String)> {
     let said = |text: &str| -> Vec<(String, String)> {
         let report = check("f.ron", text);
@@ -142,7 +142,7 @@ fn a_rule_that_others_of_its_pattern_leave_nothing_for_is_named() {
         edit(STANDALONE, "rewrite_rules: [", &format!("rewrite_rules: [{rules}"))
     };
     for (first, second, want) in rows {
-        // What is said of the first alone, and of the rule of the sample, is no news.
+        // Warnings of the first alone, and of the rule of the sample, are no news.
         let said = news(STANDALONE, &rules(&[first, second]));
         let found = said.iter().filter(|(at, _)| at == "rewrite_rules[1]");
         let found: Vec<_> = found.map(|(_, message)| message).collect();

@@ -1,4 +1,4 @@
-//! What operators are told about a wrong file: every mistake, its place, and what would do.
+//! Mistakes of a wrong file, as operators are told: every one, its place, and a text that would do.
 
 use proptest::prelude::*;
 use relais_config::{Config, check};
@@ -21,7 +21,7 @@ const BASE: &str = r#"(
     notary: (postmaster: "admin@example.org"),
 )"#;
 
-/// What is said about the file when `from` is replaced by `to`, a line each.
+/// Mistakes and warnings of the file when `from` is replaced by `to`, a line each.
 fn said(from: &str, to: &str) -> Vec<String> {
     assert!(BASE.contains(from), "{from}");
     let report = check("f.ron", &BASE.replacen(from, to, 1));
@@ -29,19 +29,19 @@ fn said(from: &str, to: &str) -> Vec<String> {
     let said = mistakes.chain(report.warnings.iter().map(ToString::to_string));
     let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
     let said = said.map(first_line).map(|line| line.trim_start_matches("f.ron:").to_owned());
-    // What holds for the file as it was is no news.
+    // Lines that hold for the file as it was are no news.
     said.filter(|line| !OF_BASE.iter().any(|known| line.ends_with(known))).collect()
 }
 
-/// What is to be said of the file without a mistake.
+/// Warnings of the file without a mistake.
 const OF_BASE: &[&str] = &[
     "channels[1].pool: outbound SMTP is not there yet: nothing comes of pool",
     "channels[2]: no service takes mail in by this channel, and nothing leads to it: nothing comes of a channel of program Lmtp here",
     "pools[\"SMTP_POOL\"]: no channel that jobs serve is in this pool: no job runs in it",
 ];
 
-/// What is changed in the file, and what is then said: `line:column: field: message`. Three dots at
-/// the end stand for the rest of a long message.
+/// The change in the file, and the mistakes that are then told: `line:column: field: message`.
+/// Three dots at the end stand for the rest of a long message.
 const ROWS: &[(&str, &str, &str, &[&str])] = &[
     ("nothing", "", "", &[]),
     (

@@ -28,12 +28,12 @@ fn every_sample_loads_and_what_is_printed_loads_to_the_same() {
         let (config, _) = load(file, text);
         let printed = config.to_ron();
         let (again, _) = load("printed", &printed);
-        // What is built in stands in the print, and is given from then on.
+        // Built-in values stand in the print, and are given from then on.
         assert_eq!(again.to_ron(), printed, "{file}");
     }
 }
 
-/// What is warned about in each sample; what keeps the engine from starting with an exclamation mark.
+/// Warnings of each sample; one that keeps the engine from starting has an exclamation mark.
 const NOT_YET: &[(&str, &[&str])] = &[
     ("standalone.ron", &["rewrite_rules[0]", "channels[2].mx", "channels[2].fileinto"]),
     (

@@ -14,7 +14,7 @@ use crate::{
     mail::{Attempt, Notify, OriginalRecipient, Return},
 };
 
-/// What the server says where; `""` closes the connection, `-` says nothing at all.
+/// Lines of the server; `""` closes the connection, `-` says nothing at all.
 #[derive(Clone)]
 struct Script {
     greeting: &'static str,
@@ -355,7 +355,7 @@ async fn data_granted_without_recipients_is_ended_by_a_lone_dot() {
     assert_eq!(attempt(script, false).await, "F 5.1.1, F 5.1.1 x");
 }
 
-/// What the client said for one message, LHLO excluded.
+/// Lines of the client for one message, LHLO excluded.
 async fn said(script: Script, private: bool, delivery: &Outgoing<'_>) -> String {
     let (connection, server) = connect(script, private).await;
     let mut connection = connection.expect("a connection");
@@ -569,7 +569,7 @@ async fn an_address_that_refuses_is_trouble_of_the_site() {
     assert_eq!(short(&trouble.outcome), "T 4.4.1");
 }
 
-/// What a server says to nobody is taken for a reply to the next message by no means.
+/// A reply that nobody waits for is taken for a reply to the next message by no means.
 #[tokio::test(start_paused = true)]
 async fn a_stray_reply_on_a_kept_connection_makes_it_stale() {
     for stray in ["250 OK", "550 5.1.1 no", "451 4.3.0 later", "421 bye", "354 x", "huh"] {

@@ -93,7 +93,7 @@ struct Engine {
     checkpoints: Checkpoints,
 }
 
-/// What was said to clients, and what readers did.
+/// Promises made to clients, and the doings of readers.
 #[derive(Default)]
 struct Promised {
     /// By directory and content.

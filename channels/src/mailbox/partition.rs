@@ -50,7 +50,7 @@ pub struct Partition {
     kept: KeptMaildirs,
 }
 
-/// What a partition stands on.
+/// The ground on which a partition stands.
 struct Ground {
     root: Dir,
     marker: Marker,

@@ -22,7 +22,7 @@ fn open(root: &Path, autocreate: Autocreate) -> Partition {
     open_with(root, autocreate).0
 }
 
-/// What is remembered lies beside the root, under a name that only this root has.
+/// The file that remembers the root lies beside it, under a name that only this root has.
 fn open_with(root: &Path, autocreate: Autocreate) -> (Partition, Checkpoints) {
     let known = root.with_extension("known");
     Partition::open(&store(root, autocreate), "host.example", &known).expect("a partition")

@@ -239,7 +239,7 @@ async fn a_peer_that_does_not_read_is_given_up() {
     }
     let (farewell, _) = served.session.await.expect("no panic");
     assert_eq!(farewell.reason, Reason::Timeout);
-    // What one read brought, and what fits between the two: no more was worked on.
+    // One read's commands, and those that fit between the two: no more were worked on.
     assert!(sent < 2_000, "{sent} commands were taken");
 }
 

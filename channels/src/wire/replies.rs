@@ -171,7 +171,7 @@ fn printable(text: &[u8], limit: usize) -> impl Iterator<Item = char> {
     text.iter().take(limit).map(|c| if (b' '..=b'~').contains(c) { char::from(*c) } else { '?' })
 }
 
-/// What servers say most: Postfix and its tools, Dovecot, Cyrus, and ours.
+/// Replies that servers give most: Postfix and its tools, Dovecot, Cyrus, and ours.
 const COMMON: [&str; 5] =
     ["OK", "Ok", "ok", "end with <CRLF>.<CRLF>", "End data with <CR><LF>.<CR><LF>"];
 /// Octets of a line, CRLF included. RFC 5321 section 4.5.3.1.5 asks for 512.

@@ -1,10 +1,10 @@
-//! What names of the file stand for.
+//! The names of the file, and the parts that each stands for.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::{file::reader::suggest, sections::config::Config};
 
-/// What fields may refer to, found by name: a file may hold thousands of each.
+/// Parts that fields may refer to, found by name: a file may hold thousands of each.
 pub(crate) struct Known<'a> {
     /// Channels by name; of several the first.
     pub(crate) channels: HashMap<&'a str, usize>,

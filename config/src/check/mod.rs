@@ -1,5 +1,5 @@
-//! What is to be said about a file that could be read: contradictions between its sections, and
-//! settings of which nothing comes.
+//! Checks of a file that could be read: contradictions between its sections, and settings without
+//! effect.
 
 pub(crate) mod consistency;
 pub(crate) mod known;

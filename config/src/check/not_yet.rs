@@ -42,7 +42,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     warn_of_sections(reader);
     warn_of_services(config, reader);
     warn_of_channels(&roles, reader);
-    // What follows speaks of how parts fit together; mistakes come first.
+    // The warnings below speak of how parts fit together; mistakes come first.
     if reader.is_free_of_mistakes() {
         warn_of_queue(config, reader);
         warn_of_roles(&roles, reader);
@@ -81,7 +81,7 @@ fn warn_of_sections(reader: &mut Reader<'_>) {
     }
 }
 
-/// What an engine without a queue has no use for: one word for the whole of a section.
+/// Warns of sections that an engine without a queue has no use for: one word for the whole of each.
 fn warn_of_queue(config: &Config, reader: &mut Reader<'_>) {
     if takes_mail(config) {
         return;
@@ -117,7 +117,7 @@ fn warn_of_services(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// What channels ask for that is not there yet.
+/// Warns of what channels ask for that is not there yet.
 fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     let not_yet: Vec<_> = in_section("channels.")
         .filter_map(|(field, need)| match need {
@@ -147,8 +147,8 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     }
 }
 
-/// What channels ask for that they are not there for. Defaults are meant for whom they suit: they
-/// are named when they suit nobody.
+/// Warns of settings that do nothing in a channel of this role. A setting of `channel_defaults` is
+/// meant for the channels that it suits: it is named when it suits none.
 fn warn_of_roles(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     let by_role: Vec<_> = in_section("channels.")
         .filter_map(|(field, need)| match need {

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::sections::config::Config;
 
-/// What of the engine's own lies at this path, or around it.
+/// The file of the engine's own that lies at this path, or around it.
 pub(crate) fn in_the_way(config: &Config, path: &Path) -> Option<&'static str> {
     let path = resolved(path);
     let store = config.store.as_ref().map(|store| resolved(&config.path(&store.path)));

@@ -1,4 +1,4 @@
-//! What each channel is there for, and so which of its settings do something.
+//! Roles of channels: what each is there for, and so which of its settings do something.
 
 use crate::{
     check::{

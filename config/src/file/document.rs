@@ -24,7 +24,7 @@ impl Document {
         Self::Atom(format!("\"{}\"", text.escape_debug()).replace("\\'", "'"))
     }
 
-    /// What a text in quotes says.
+    /// The contents of a text in quotes.
     pub(crate) fn as_text(&self) -> Option<String> {
         let Self::Atom(atom) = self else { return None };
         atom.starts_with('"').then(|| ron::from_str(atom).ok()).flatten()
@@ -99,7 +99,7 @@ impl Document {
         }
     }
 
-    /// What lies between the brackets, each with the name or key before it.
+    /// The values between the brackets, each with the name or key before it.
     fn parts(&self) -> Vec<(String, &Document)> {
         match self {
             Self::Atom(_) | Self::Variant(..) => Vec::new(),

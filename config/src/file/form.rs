@@ -17,7 +17,7 @@ use crate::file::{
 
 /// A part of the configuration that is a section of the file.
 pub(crate) trait Section: Sized {
-    /// What it is.
+    /// The section in a sentence.
     const ABOUT: &'static str;
 
     /// One that says nothing: every default, and nothing where there is none.
@@ -27,7 +27,7 @@ pub(crate) trait Section: Sized {
     fn fields(&mut self, form: &mut impl Form);
 }
 
-/// What goes through the fields of a section.
+/// A visitor of the fields of a section.
 pub(crate) trait Form {
     /// A field; one that is not given keeps its value.
     fn field<T>(&mut self, setting: &'static Setting, kind: impl Kind<T>, slot: &mut T);
@@ -44,7 +44,7 @@ pub(crate) trait Kind<T> {
     /// The same value as a document.
     fn print(&self, value: &T) -> Document;
 
-    /// What may be written.
+    /// The values that may be written.
     fn notation(&self) -> Notation;
 }
 

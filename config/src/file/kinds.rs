@@ -180,7 +180,7 @@ impl Kind<u32> for Mode {
 /// A whole number.
 pub(crate) struct Count(pub(crate) RangeInclusive<u64>);
 
-/// What a [`Count`] can be.
+/// A type that a [`Count`] can be.
 pub(crate) trait Number: Copy {
     fn from_count(count: u64) -> Option<Self>;
     fn to_count(self) -> u64;

@@ -1,4 +1,4 @@
-//! What is told to the person who wrote the file.
+//! Mistakes and warnings, as they are told to the person who wrote the file.
 //!
 //! All of it at once, in the order of the file. Texts from the file are shortened and free of
 //! control characters, so that they may go to a terminal.
@@ -24,7 +24,7 @@ pub struct Mistake {
     pub message: String,
     /// The text that is wrong, shortened.
     pub offending: String,
-    /// What would have been accepted.
+    /// A text that would have been accepted.
     pub accepted: String,
     #[serde(skip)]
     pub(crate) spot: Spot,
@@ -53,7 +53,7 @@ pub struct Warning {
 #[derive(Clone, Debug)]
 pub struct Mistakes(pub Vec<Mistake>);
 
-/// What a check found.
+/// The findings of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// In the order of the file.
@@ -129,7 +129,7 @@ pub(crate) struct Complaint<'t> {
     pub(crate) offending: &'t str,
     /// The first half of the sentence: what is wrong.
     pub(crate) message: &'t str,
-    /// What would have been accepted; empty when that cannot be told.
+    /// A text that would have been accepted; empty when that cannot be told.
     pub(crate) accepted: &'t str,
 }
 

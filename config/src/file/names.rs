@@ -86,7 +86,7 @@ pub(crate) fn is_mailbox(text: &str) -> bool {
     })
 }
 
-/// What useradd takes, and numbers.
+/// Whether useradd takes the name, or it is a number.
 fn is_account(text: &str) -> bool {
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"._-$@".contains(&c);
     (1..=64).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-')

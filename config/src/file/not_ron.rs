@@ -22,7 +22,7 @@ enum Token<'a> {
     Colon(&'a str),
     Text(&'a str),
     Word(&'a str),
-    /// What has no place outside of texts and comments.
+    /// A character that has no place outside of texts and comments.
     Other(&'a str),
 }
 
@@ -150,7 +150,8 @@ fn endless(comment: &str) -> Slip<'_> {
     slip(comment, "the comment that begins here does not end", accepted)
 }
 
-/// What has no place where it stands: names, commas, colons, brackets of another kind.
+/// Finds tokens that have no place where they stand: names, commas, colons, brackets of another
+/// kind.
 fn misplaced<'a>(
     before: Option<Token<'a>>,
     token: Token<'a>,
@@ -235,7 +236,7 @@ fn unknown_escape(text: &str) -> Option<&str> {
     None
 }
 
-/// What may be wrong with one token, by those around it.
+/// The mistake in one token, by those around it.
 fn one<'a>(
     text: &'a str,
     before: Option<Token<'a>>,
@@ -352,7 +353,7 @@ fn quoted_name<'a>(text: &'a str, s: &'a str, frame: Option<&Frame<'a>>) -> Slip
     }
 }
 
-/// What begins at `next` is no part of the section that is still open.
+/// The slip of a section that is still open before `next`, which is no part of it.
 fn unclosed_before<'a>(text: &str, frame: &Frame<'a>, next: &str) -> Slip<'a> {
     let message = format!("the ({} that was opened here is not closed", of(frame));
     let (line, next) = (line_of(text, next), crate::file::source::shorten(next));

@@ -1,17 +1,17 @@
-//! What may be written for a setting, in words: what the reference page says of a kind of values.
+//! Notation of a setting: the words in which the reference page tells what may be written.
 
 use std::ops::RangeInclusive;
 
 use crate::file::{document::Document, setting::Setting};
 
-/// What one kind of values looks like.
+/// The look of one kind of values.
 #[derive(Debug, Default)]
 pub(crate) struct Notation {
     /// `whole number`.
     pub(crate) one: String,
     /// `whole numbers`.
     pub(crate) many: String,
-    /// What fits of these, in words; empty when all does.
+    /// The values of these that fit, in words; empty when all do.
     pub(crate) form: String,
     /// The numbers that fit; of a time in milliseconds.
     pub(crate) numbers: Option<RangeInclusive<u64>>,
@@ -28,7 +28,7 @@ pub(crate) struct Notation {
 pub(crate) struct SectionNotation {
     /// `Ldap` of a value that begins with a name.
     pub(crate) variant: Option<&'static str>,
-    /// What the section is.
+    /// The section in a sentence.
     pub(crate) about: &'static str,
     /// Its settings, in order.
     pub(crate) rows: Vec<Row>,
@@ -39,7 +39,7 @@ pub(crate) struct SectionNotation {
 pub(crate) struct Row {
     pub(crate) setting: &'static Setting,
     pub(crate) notation: Notation,
-    /// What it is where nothing is given.
+    /// The value where nothing is given.
     pub(crate) default: Document,
     /// It is a default for the elements of a list beside it, and printed there.
     pub(crate) is_shared: bool,

@@ -1,4 +1,4 @@
-//! What is known of a setting beside its value: a row of the table of its section.
+//! Knowledge of a setting beside its value: a row of the table of its section.
 
 /// A setting of the file. Each is written once, in the table of its section (`section!`).
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct Setting {
     pub(crate) need: Need,
     /// `relais set` changes it in an engine that runs: to this number, or milliseconds, at least.
     pub(crate) live: Option<u64>,
-    /// What a number counts.
+    /// The things that a number counts.
     pub(crate) unit: &'static str,
     /// The heading above it, where a group of settings begins.
     pub(crate) group: Option<&'static str>,
@@ -32,7 +32,7 @@ pub(crate) enum Need {
     Role(Role),
 }
 
-/// What a channel must be for a setting of it to do something.
+/// The role of a channel in which a setting does something.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Role {
     /// A service takes mail in by it.
@@ -94,7 +94,7 @@ impl Setting {
         Self { live: Some(least), ..self }
     }
 
-    /// What its number counts.
+    /// Names the things that its number counts.
     pub(crate) const fn unit(self, unit: &'static str) -> Self {
         Self { unit, ..self }
     }

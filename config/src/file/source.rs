@@ -84,7 +84,7 @@ impl Spot {
     pub(crate) fn within(&self, room: Option<usize>) -> Self {
         let line: Vec<char> = self.excerpt.trim_end().chars().collect();
         let Some(room) = room.filter(|room| line.len() > *room) else { return self.clone() };
-        // What is marked may be longer than there is room for: its beginning is what matters.
+        // The mark may be longer than there is room for: its beginning is what matters.
         let end = (self.indent + self.width.min(room / 2)).min(line.len());
         let from = if end < room { 0 } else { (end + 1 - room).min(self.indent.saturating_sub(1)) };
         let mut shown: Vec<char> = line[from..].iter().copied().take(room).collect();

@@ -92,7 +92,7 @@ enum Parts {
     TooLarge,
 }
 
-/// What follows the `P` of ISO 8601.
+/// Reads the text behind the `P` of ISO 8601.
 fn iso_millis(iso: &str) -> Parts {
     let (date, time) = match iso.split_once('t') {
         Some((_, "")) => return Parts::Malformed,
@@ -169,10 +169,10 @@ fn split_where(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-/// What a time may look like, for messages.
+/// Forms of a time, for messages.
 pub const DURATION_FORMS: &str = "a time with its unit is expected: \"500ms\", \"30s\", \"10m\" or \"10 min\", \"2h\", \"1d\", \"1w\", or ISO 8601 such as \"PT10M\"";
 
-/// What a size may look like, for messages.
+/// Forms of a size, for messages.
 pub const SIZE_FORMS: &str = "a number of octets is expected, alone or with a unit: 65536, \"512KiB\", \"10MiB\" or \"10M\", \"10MB\", \"1 GiB\"";
 
 const SECOND: u64 = 1_000;

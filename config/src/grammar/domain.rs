@@ -38,7 +38,7 @@ pub fn literal(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// What follows `IPv6:`, in any case.
+/// The text behind `IPv6:`, in any case.
 pub(super) fn untagged(text: &str) -> Option<&str> {
     let (tag, address) = text.split_at_checked(IPV6_TAG.len())?;
     tag.eq_ignore_ascii_case(IPV6_TAG).then_some(address)

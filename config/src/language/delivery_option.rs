@@ -12,9 +12,9 @@ pub struct DeliveryOption {
     pub text: String,
     /// In lower case: the value of `mailDeliveryOption` that it stands for.
     pub name: String,
-    /// What stands before the name.
+    /// The characters before the name.
     pub flags: OptionFlags,
-    /// What stands behind the `=`.
+    /// The text behind the `=`.
     pub template: OptionTemplate,
 }
 
@@ -25,11 +25,11 @@ impl PartialEq for DeliveryOption {
     }
 }
 
-/// What stands before the name of an option.
+/// The characters before the name of an option.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct OptionFlags(u8);
 
-/// What an option makes of an entry.
+/// The way that an option makes of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OptionTemplate {
     /// `*`: the members of the group.
@@ -52,7 +52,7 @@ pub enum OptionPiece {
     /// `$nI`, `$nS`, `$nO` with n from 1 to 4: may be absent, and then takes with it the template's
     /// characters that stand around it (2: before, 3: behind, 4: both).
     Maybe {
-        /// What is inserted.
+        /// The value to insert.
         value: Value,
         /// Goes with it.
         before: Option<char>,
@@ -61,7 +61,7 @@ pub enum OptionPiece {
     },
 }
 
-/// What can be inserted.
+/// A value that can be inserted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Value {
     /// `$A`: the address as it came.
@@ -211,7 +211,7 @@ fn pieces(text: &str) -> Result<Vec<OptionPiece>, TemplateError> {
     Ok(pieces)
 }
 
-/// What `$` introduces, with its mode.
+/// A sequence behind `$`, with its mode.
 #[derive(Clone, Copy)]
 enum Sequence {
     Text(char),

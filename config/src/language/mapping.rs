@@ -35,7 +35,7 @@ impl PartialEq for MappingTable {
     }
 }
 
-/// What the templates of a table may look into.
+/// Tables that the templates of a table may look into.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a> {
     /// Every mapping table, by name.
@@ -50,9 +50,9 @@ struct Entry {
     template: MappingTemplate,
 }
 
-/// What can be said of an entry without an input.
+/// Properties of an entry that need no input.
 pub(crate) struct Shape {
-    /// What the bars of its pattern divide.
+    /// The parts between the bars of its pattern.
     pub(crate) fields: Vec<Field>,
     /// It matches whatever comes.
     pub(crate) takes_all: bool,
@@ -83,7 +83,7 @@ impl MappingTable {
         Ok(Self { entries, parsed })
     }
 
-    /// What can be said of each entry without an input.
+    /// The shape of each entry.
     pub(crate) fn shapes(&self) -> impl Iterator<Item = Shape> {
         self.parsed.iter().map(|Entry { pattern, template }| Shape {
             fields: pattern.fields(),
@@ -93,7 +93,7 @@ impl MappingTable {
         })
     }
 
-    /// What the template of each entry asks for.
+    /// The calls of each entry's template.
     pub(crate) fn calls(&self) -> impl Iterator<Item = Calls> {
         self.parsed.iter().map(|entry| {
             let mut calls = Calls::default();

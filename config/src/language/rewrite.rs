@@ -28,9 +28,9 @@ pub struct RewriteRule {
     pub template: String,
     /// The pattern with its tag, in lower case: what probes are compared with.
     pub key: String,
-    /// What the pattern matches.
+    /// The hosts that the pattern matches.
     pub kind: PatternKind,
-    /// What the template says.
+    /// The template, parsed.
     pub parsed: RewriteTemplate,
 }
 
@@ -60,8 +60,8 @@ impl RewriteTemplate {
             return Rewriting::parse(text).map(Self::Plain);
         }
         let chunks = chunks(text)?;
-        // What stands outside of `$(key)` can be checked now; whether there are enough `%` and
-        // `@` cannot, because the value may hold them.
+        // Text outside of `$(key)` can be checked now; whether there are enough `%` and `@` cannot,
+        // because the value may hold them.
         let mut outside = Parser::new(text);
         outside.general = true;
         outside.read()?;
@@ -201,7 +201,7 @@ mod tests {
             let error = RewriteRule::parse("a", &nested(n)).map(|_| ()).expect_err("too deep");
             assert_eq!(error.offset, 3 + 4 * 10, "{error}");
         }
-        // What the general database says is parsed when a stranger's address comes.
+        // A value of the general database is parsed when a stranger's address comes.
         assert!(Rewriting::parse(&nested(16_000)).is_err());
     }
 

@@ -1,4 +1,4 @@
-//! What the three template languages share: places of mistakes, letter case, scanning.
+//! Parts that the three template languages share: places of mistakes, letter case, scanning.
 //!
 //! Rewrite rules, mapping tables and delivery options all write `$` and a letter, but the same
 //! letter means different things in each; so each language has its own parser, and only what is
@@ -10,9 +10,9 @@
 pub struct TemplateError {
     /// Where in the text, in octets from its beginning.
     pub offset: usize,
-    /// What is wrong, the offending text included.
+    /// The mistake, the offending text included.
     pub message: String,
-    /// What would have been accepted in its place.
+    /// A text that would have been accepted in its place.
     pub accepted: String,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    /// What is still to be read.
+    /// The text that is still to be read.
     pub(crate) fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }

@@ -31,7 +31,7 @@ section! {
         name: String = String::new(), CHANNEL, example(r#""tcp_local""#);
         /// The name that rewrite rules route to; compared without regard to case.
         tag: String = String::new(), TAG, example(r#""tcp_local-daemon""#);
-        /// What its jobs do.
+        /// The program of its jobs.
         program: Program = Program::Local, Choice, example("Lmtp");
 
         /// Remote port; without it, 25 for SMTP and 24 for LMTP.
@@ -152,7 +152,7 @@ section! {
         local_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
         /// Postfix: deliver names without a UNIX account to this transport.
         fallback_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
-        /// What separates user and detail in a local part.
+        /// The characters that separate user and detail in a local part.
         recipient_delimiter: String = "+".to_owned(), DELIMITER, of(Local);
 
         /// As a source: size of a message at most.
@@ -203,7 +203,7 @@ section! {
 }
 
 choice! {
-    /// What the jobs of a channel do.
+    /// The program that the jobs of a channel run.
     pub enum Program {
         /// Aliases end here; nothing is delivered by it.
         Local,
@@ -288,7 +288,7 @@ impl Channel {
     }
 }
 
-/// What `channel_defaults` gives.
+/// Values that `channel_defaults` gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelDefaults {
     /// A channel that says nothing itself.

@@ -54,7 +54,7 @@ section! {
         general: BTreeMap<String, String> = BTreeMap::new(), Table(Text);
         /// Rewrite rules, tried in the order of the file.
         rewrite_rules: Vec<RewriteRule> = Vec::new(), List(Rule), queue;
-        /// What channels take that do not say otherwise; already merged into each of them.
+        /// Settings of channels that do not say otherwise; already merged into each of them.
         channel_defaults: ChannelDefaults = ChannelDefaults::blank() => above;
         /// Channels, in the order of the file.
         channels: Vec<Channel> = Vec::new(), List(Channels(its.channel_defaults.clone())),

@@ -12,7 +12,7 @@ use crate::file::{
 section! {
     /// Listening services and how many workers serve them.
     pub struct Dispatcher as its {
-        /// What services take that do not say otherwise; already merged into each of them.
+        /// Limits of services that do not say otherwise; already merged into each of them.
         limits: Limits = Limits::default() => above;
         /// Services by their names.
         services: Vec<Service> = Vec::new(), services(&its.limits),
@@ -25,7 +25,7 @@ section! {
     pub struct Service {
         /// The key in the file: `"SMTP"`.
         name: String = String::new();
-        /// What its sessions speak.
+        /// The protocol of its sessions.
         program: Program = Program::Smtp, Choice, example("Smtp");
         /// The source channel of what arrives.
         channel: String = String::new(), Text, example(r#""tcp_local""#);
@@ -50,7 +50,7 @@ section! {
 }
 
 choice! {
-    /// What the sessions of a service speak.
+    /// The protocol that the sessions of a service speak.
     pub enum Program {
         /// SMTP, into the queue.
         Smtp,

@@ -9,7 +9,7 @@ use crate::file::{
 };
 
 section! {
-    /// What the Job Controller may do. Without this section nothing is queued.
+    /// Limits of the Job Controller. Without this section nothing is queued.
     pub struct JobController as its {
         /// Queue entries held in memory at most; more wait on the disk.
         max_messages: usize = 100_000, Count(8..=100_000_000), queue, live, unit("entries");

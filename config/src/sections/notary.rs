@@ -23,13 +23,13 @@ section! {
         /// A larger message comes back as its header alone, whatever the sender asked for. (The
         /// original: `CONTENT_RETURN_BLOCK_LIMIT`.)
         content_return_limit: u64 = 64 << 10, Size(0..=16 << 20), queue;
-        /// What becomes of a notice that is refused itself, or waits for too long.
+        /// The end of a notice that is refused itself, or waits for too long.
         double_bounces: DoubleBounces = DoubleBounces::default(), Choice, queue;
     }
 }
 
 choice! {
-    /// What becomes of a notice of ours that is refused itself, or waits for too long.
+    /// The end of a notice of ours that is refused itself, or waits for too long.
     pub enum DoubleBounces = Postmaster {
         /// The postmaster gets it; one that even the postmaster does not get is held.
         Postmaster,

@@ -39,7 +39,7 @@ pub(crate) static NEEDS: LazyLock<Vec<(&'static str, Need)>> = LazyLock::new(|| 
 pub struct LiveSetting {
     /// Without the name of the element that it is a setting of: `channels.maxjobs`.
     pub path: &'static str,
-    /// What fits; times in milliseconds.
+    /// Values that fit; times in milliseconds.
     pub range: RangeInclusive<u64>,
     /// Whether it is a time.
     pub is_time: bool,

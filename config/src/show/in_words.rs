@@ -52,7 +52,7 @@ impl Config {
         Document::Section(fields.collect())
     }
 
-    /// What is built in where the file says nothing.
+    /// The configuration with the built-in values where the file says nothing.
     pub(crate) fn completed(&self) -> Self {
         let mut config = self.clone();
         config.channels.iter_mut().for_each(Channel::complete);

@@ -24,8 +24,8 @@ pub fn reference() -> String {
     page.0
 }
 
-/// What the page says of the settings of this name or path, and of those inside it. `Err`: what
-/// there is instead, in words.
+/// The part of the page about the settings of this name or path, and those inside it. `Err`: the
+/// names that there are instead, in words.
 pub fn reference_of(key: &str) -> Result<String, String> {
     let mut page = Page(String::new());
     let mut names = Vec::new();

@@ -52,7 +52,7 @@ impl Config {
         Shown { path: String::new(), document: self.document(false), idle: None }
     }
 
-    /// What differs from the defaults.
+    /// The settings that differ from the defaults.
     pub fn changes(&self) -> Shown {
         Shown { path: String::new(), document: self.document(true), idle: None }
     }
@@ -63,7 +63,7 @@ impl Config {
     pub fn value(&self, key: &str) -> Result<Shown, String> {
         let shown = self.document(false);
         let ways = self.ways(&shown, key);
-        // What does nothing is left out; who asks for it gets it.
+        // A setting that does nothing is left out, unless it is asked for.
         let whole = print_section(&self.completed());
         for document in [&shown, &whole] {
             if let Some((document, path)) = ways.iter().find_map(|way| find(document, way).ok()) {
@@ -92,7 +92,7 @@ impl Config {
         ways
     }
 
-    /// What goes by names, and the names.
+    /// The lists whose members go by names, and the names.
     fn named(&self) -> [(&'static str, Vec<&str>); 3] {
         let pools = self.job_controller.iter().flat_map(|controller| &controller.pools);
         let services = self.dispatcher.services.iter();
@@ -133,7 +133,7 @@ impl Config {
             .then(|| "no channel that jobs serve is in this pool: no job runs in it".to_owned())
     }
 
-    /// What is told of a key that leads nowhere.
+    /// The answer for a key that leads nowhere.
     fn unknown(&self, shown: &Document, whole: &Document, key: &str, ways: &[String]) -> String {
         let lost = ways.iter().filter_map(|way| find(whole, way).err());
         // The one that came furthest is the one that was meant.
@@ -176,9 +176,9 @@ impl Config {
 struct Lost {
     /// As far as it led.
     at: String,
-    /// What is not there.
+    /// The name that is not there.
     wrong: String,
-    /// What is.
+    /// The names that are.
     names: Vec<String>,
 }
 

@@ -57,7 +57,7 @@ impl Journal {
 }
 
 impl Checkpoints {
-    /// What its thread would do next: a checkpoint, or another journal.
+    /// The next step of its thread: a checkpoint, or another journal.
     pub(in crate::mailbox) fn step(&mut self) -> io::Result<()> {
         let (well, placed) = {
             let state = self.shared.lock();

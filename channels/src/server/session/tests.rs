@@ -18,7 +18,7 @@ struct Engine {
     resets: usize,
     /// Content of the messages that were committed.
     stored: Vec<String>,
-    /// What was refused without it.
+    /// Commands that were refused without it.
     refused: Vec<String>,
 }
 
@@ -813,7 +813,7 @@ fn chunks_that_are_refused_are_swallowed() {
          C: MAIL FROM:<a@b>
          S: 503 5.5.1"
     ));
-    // What follows a size that cannot be read cannot be told from commands.
+    // Octets behind a size that cannot be read cannot be told from commands.
     smtp(&format!("{start}C: BDAT x\nS: 501 5.5.4\nX: Abuse"));
 }
 

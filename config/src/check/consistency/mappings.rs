@@ -23,11 +23,11 @@ use crate::{
 /// How a text is written in a probe, in lower case; `None`: it never stands there.
 type Written = fn(&str) -> Option<String>;
 
-/// What probes of a table look like.
+/// The probes of a table: how they look.
 struct Probe {
     /// The table that is probed with it.
     table: &'static str,
-    /// What its fields are called, and which texts they can be.
+    /// Names of its fields, and the texts that each can be.
     fields: &'static [(&'static str, Written)],
     /// The last field can hold bars.
     open: bool,
@@ -144,7 +144,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// What is legal and does nothing.
+/// Warns of entries that are legal and do nothing.
 pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     let called = called(config);
     let mut seen = HashSet::new();
@@ -295,7 +295,7 @@ fn warn_of_entries(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
             reader.warning_at(&here, message, false);
         }
         if !shape.ends {
-            // What comes behind it may be another text.
+            // Patterns behind it may see another text.
             patterns.clear();
             wide.clear();
             continue;
@@ -396,7 +396,7 @@ fn each_piece(template: &RewriteTemplate, each: &mut impl FnMut(&RewritePiece)) 
             for chunk in chunks {
                 match chunk {
                     Chunk::Key(key) => pieces(key, each),
-                    // What stands outside of the keys is parsed with them; a call is told by its
+                    // Text outside of the keys is parsed with them; a call is told by its
                     // beginning.
                     Chunk::Raw(text) => {
                         for (at, _) in text.match_indices("${") {

@@ -1,4 +1,4 @@
-//! What the fields of the file say about each other.
+//! Consistency: contradictions between fields of the file.
 //!
 //! A contradiction is only named when both sides could be read; the mistakes in them come first.
 

@@ -178,7 +178,7 @@ fn never_reached(rule: &RewriteRule, earlier: &[Settled<'_>]) -> Option<String> 
     };
     let mut single: Vec<(usize, &&Condition)> = Vec::new();
     for its in earlier {
-        // What it asks for and this one does not.
+        // Conditions that the rule has and this one does not.
         let mut more = its.conditions.iter().filter(|condition| !own.contains(condition));
         match (more.next(), more.next().is_some()) {
             (None, _) => {

@@ -163,7 +163,7 @@ fn has_channel(config: &Config, known: &Known<'_>, service: &Service, reader: &m
     }
 }
 
-/// What stands behind the service to take its mail.
+/// Checks that the section is there that takes the mail of the service.
 fn has_store(config: &Config, service: &Service, reader: &mut Reader<'_>) {
     let (missing, field, example) = match service.program {
         Program::Lmtp => (config.store.is_none(), "store", "store: (path: \"...\")"),

@@ -53,7 +53,7 @@ fn every_field_is_in_force_or_named() {
         let (config, _) = Config::parse("full", &FULL.replace("DIRECTORY", directory)).unwrap();
         walk("", &print_section(&config), &mut found);
     }
-    // What is not there yet as a whole has one row for all of it.
+    // A section that is not there yet has one row for all of it.
     let row = |field: &String| {
         let mut around = field.as_str();
         loop {
@@ -234,7 +234,7 @@ const ALWAYS: &[&str] = &[
     "admin.listen",
 ];
 
-/// What is replaced, and by what.
+/// Replacements in a file: from, to.
 type Edits = &'static [(&'static str, &'static str)];
 
 /// Of fields of other sections: where they have an effect, and what makes them idle, without
@@ -298,8 +298,8 @@ const STORE_UNUSED: Edits =
     &[(LMTP, ""), ("path: \"s\"", "path: \"s\", VALUE"), ("name: \"store\"", "name: \"in2\"")];
 const LMTP: &str = "\"L\": (program: Lmtp, channel: \"store\", ports: [24])";
 
-/// What is written for a field: its value for one of a channel, else the field and what it
-/// stands in.
+/// Texts that are written for a field: its value for one of a channel, else the field and the
+/// section that it stands in.
 const VALUES: &[(&str, &str)] = &[
     ("channels.port", "2225"),
     ("channels.daemon", r#""[127.0.0.1]""#),

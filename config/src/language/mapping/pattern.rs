@@ -35,7 +35,7 @@ struct Straight {
 /// Begin and end of what each saved wildcard stood for.
 type Spans = [(usize, usize); MAX_WILDCARDS];
 
-/// What stands between two bars of a pattern.
+/// The part between two bars of a pattern.
 #[derive(Debug)]
 pub(crate) enum Field {
     /// This and nothing else, in lower case.
@@ -53,7 +53,7 @@ pub(crate) enum Field {
     },
 }
 
-/// What the saved wildcards of a pattern stood for.
+/// The texts that the saved wildcards of a pattern stood for.
 pub(crate) struct Wildcards<'a> {
     input: &'a str,
     spans: Spans,
@@ -109,7 +109,7 @@ impl Pattern {
         self.wildcards
     }
 
-    /// What its bars divide.
+    /// The parts between its bars.
     pub(crate) fn fields(&self) -> Vec<Field> {
         let mut fields = Vec::new();
         let mut field = Field::Text(String::new());

@@ -1,9 +1,9 @@
-//! What comes of a probe, and what a template asks for.
+//! Results of a probe, and the calls of a template.
 
-/// What a table made of an input.
+/// The result that a table made of an input.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mapped {
-    /// What the templates flagged.
+    /// Flags that the templates set.
     pub flags: MappingFlags,
     /// The text that was left over.
     pub text: String,
@@ -13,7 +13,7 @@ pub struct Mapped {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct MappingFlags(pub(crate) u32);
 
-/// What goes on after an entry.
+/// The step after an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Next {
     /// `$E`, or nothing said.
@@ -26,7 +26,7 @@ pub(crate) enum Next {
     Restart,
 }
 
-/// What the templates of a table ask for.
+/// Tables and keys that the templates of a table ask for.
 #[derive(Default)]
 pub(crate) struct Calls {
     /// Other tables.

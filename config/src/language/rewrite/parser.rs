@@ -25,7 +25,7 @@ pub(crate) struct Parser<'a> {
     depth: usize,
 }
 
-/// What `$` introduced.
+/// A sequence that `$` introduced.
 enum Item {
     Piece(RewritePiece),
     /// A letter that yields no text, with its number.

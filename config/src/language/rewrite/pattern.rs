@@ -5,7 +5,7 @@ use crate::{
     language::template::TemplateError,
 };
 
-/// What a pattern matches.
+/// The hosts that a pattern matches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PatternKind {
     /// `$*`: every host, before everything else.

@@ -1,8 +1,8 @@
-//! What the parts of a rewrite rule's template are, parsed.
+//! Syntax of a rewrite rule's template: its parts, parsed.
 
 use crate::language::template::Case;
 
-/// What a template says.
+/// A template, parsed as far as the file tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RewriteTemplate {
     /// Complete as it stands.
@@ -29,11 +29,11 @@ pub struct Rewriting {
     pub error: Option<ErrorText>,
     /// `$Ttag`: prepended to the patterns of all further hosts of this address.
     pub set_tag: Option<String>,
-    /// What becomes of the address.
+    /// The new address, and where it goes.
     pub outcome: Outcome,
 }
 
-/// What becomes of the address.
+/// The outcome of a rule for the address.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Outcome {
     /// `$?text` alone: it stays as it is and goes to the channel its host names, if any.
@@ -103,7 +103,7 @@ pub enum Part {
     Unmatched,
 }
 
-/// What must hold for a rule to apply.
+/// A condition that must hold for a rule to apply.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// `$E`: an envelope address; `$B`: it is not.
@@ -147,6 +147,6 @@ pub enum Location {
 pub struct ErrorText {
     /// The enhanced code; 5.1.2 when the template has none.
     pub code: (u8, u16, u16),
-    /// What to say.
+    /// The text to answer.
     pub text: String,
 }
