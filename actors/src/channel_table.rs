@@ -48,7 +48,7 @@ impl LiveTimes {
         }
     }
 
-    /// What the configuration says.
+    /// The time that the configuration gives.
     pub fn configured(self, channel: &Channel) -> Duration {
         match self {
             Self::IdleTime => channel.idle_time,

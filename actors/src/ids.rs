@@ -1,5 +1,5 @@
-//! What channels, destinations, connections and jobs are called by actors that tell each other of
-//! them. Knows nothing else of the house.
+//! Ids of channels, destinations, connections and jobs, as actors tell each other of them. This
+//! room knows nothing else of the house.
 
 use std::sync::Arc;
 

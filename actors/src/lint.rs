@@ -1,4 +1,4 @@
-//! What is wrong with a directory or the aliases, before a recipient meets it.
+//! Mistakes in a directory or the aliases, found before a recipient meets them.
 //!
 //! Every address that they hold is routed as a recipient's would be, so that what is said is what
 //! would happen.

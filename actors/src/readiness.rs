@@ -19,7 +19,7 @@ use prometheus_client::{
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<RaisedCauses>);
 
-/// What makes an engine not ready; the label `cause`.
+/// The cause that makes an engine not ready; the label `cause`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Cause {
     /// Mail is refused because the spool's disk has no room, or cannot be written.

@@ -46,7 +46,7 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// Why they are held where they go on to, if they are.
     pub held: Option<String>,
-    /// What was asked of the router, and answered, for the log.
+    /// Questions to the router, and its answers, for the log.
     steps: Vec<Leg>,
 }
 

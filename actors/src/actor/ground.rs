@@ -10,8 +10,8 @@ use super::{
     watch::{Guard, Remedy, StandDown, Watch},
 };
 
-/// What every actor is started with: the numbers of its kind, and who is told when it dies. Cheap
-/// to clone.
+/// The ground of every actor: the numbers of its kind, and the watch that is told when it dies.
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct Ground {
     meters: Meters,

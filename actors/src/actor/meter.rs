@@ -1,4 +1,4 @@
-//! What every actor is measured by: messages, busy time, waiting messages, restarts.
+//! Meters of actors: messages, busy time, waiting messages, restarts.
 
 use std::{
     any::{TypeId, type_name},
@@ -19,7 +19,7 @@ use prometheus_client::{
 #[derive(Clone, Debug, Default)]
 pub struct Meters(Arc<ActorFamilies>);
 
-/// What all actors of one kind share. Cheap to clone.
+/// The numbers that all actors of one kind share. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<Numbers>);
 

@@ -1,4 +1,4 @@
-//! What every actor is made of. Nothing here knows of mail.
+//! The ground of every actor. Nothing here knows of mail.
 //!
 //! An actor is a plain type that says its name ([`Actor`]) and what it does with each message
 //! ([`Handle`]). A [`Shell`] puts it on actix and meters every message by its type; a [`Mailbox`] or

@@ -28,7 +28,7 @@ pub trait Actor: Sized + Unpin + 'static {
     fn started(&mut self, _: &mut Ctx<Self>) {}
 }
 
-/// What an actor does with messages of one type.
+/// An actor's handler of messages of one type.
 pub trait Handle<M: Message>: Actor {
     /// Returns the answer, or [`Later`] when it has to wait for it.
     fn handle(&mut self, message: M, ctx: &mut Ctx<Self>) -> impl Into<Answer<M::Result>>;
@@ -38,7 +38,7 @@ pub trait Handle<M: Message>: Actor {
 /// which the future is polled counts as busy.
 pub struct Later<R>(Pin<Box<dyn Future<Output = Option<R>>>>);
 
-/// What a handler returns: a value, or [`Later`].
+/// The answer of a handler: a value, or [`Later`].
 pub enum Answer<R> {
     /// Known at once.
     Now(R),
@@ -72,7 +72,7 @@ pub struct Shell<A: Actor> {
     _held: Held,
 }
 
-/// What is dropped when the actor is, by whatever way.
+/// A value that is dropped when the actor is, by whatever way.
 pub(super) type Held = Option<Box<dyn Any + Send>>;
 
 /// A message on its way. It counts as waiting from the moment it is sent to the moment it is
@@ -89,7 +89,7 @@ struct Waiting(Meter);
 /// The name under which the start of an actor is counted, beside its messages.
 pub struct Begin;
 
-/// What an actor can ask of the ground while it handles a message.
+/// The ground, as an actor can ask of it while it handles a message.
 pub struct Ctx<'a, A: Actor> {
     context: &'a mut Context<Shell<A>>,
     meter: &'a Meter,

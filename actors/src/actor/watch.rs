@@ -16,7 +16,7 @@ use super::{
     shell::{Actor, Ctx, Handle},
 };
 
-/// What to do when an actor dies.
+/// The remedy when an actor dies.
 pub enum Remedy {
     /// Start another.
     Restart {

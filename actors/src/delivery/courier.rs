@@ -128,8 +128,8 @@ impl Courier {
     /// hand, takes it now; it then waits behind this one.
     async fn ask_ahead(&self, message: &Taken, settled: Option<Settled>) -> Option<Taken> {
         let Work { entry, more } = message.work;
-        // What is not announced would wait for nothing; and with a large message a round trip is
-        // no gain.
+        // A message that is not announced would wait for nothing; and with a large message a round
+        // trip is no gain.
         let small = matches!(message.record, Ok((_, Content::Whole(_))));
         let announces = self.announces && small && entry.open.is_power_of_two();
         let pipelines = || self.connection.as_ref().is_some_and(Connection::pipelines);
@@ -248,7 +248,7 @@ impl Courier {
         Err(SiteTrouble::deferred(CLOSES_AT_ONCE))
     }
 
-    /// What is in a hold channel and comes here was released.
+    /// An entry in a hold channel that comes here was released.
     async fn reroute(&self, work: &Work, envelope: &Envelope, content: &Content) -> Attempt {
         let Work { entry, .. } = work;
         let rerouter = &self.parts.rerouter;

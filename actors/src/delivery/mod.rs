@@ -1,4 +1,4 @@
-//! What carries out the deliveries that the job controller has decided on.
+//! Delivery carries out what the job controller has decided on.
 //!
 //! A pool bounds how many jobs run at once; a job ("master program") serves one channel by a
 //! number of couriers, each with a connection of its own.

@@ -1,4 +1,4 @@
-//! What every job of every pool needs.
+//! Parts that every job of every pool needs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     spool::Spool,
 };
 
-/// What every job of every pool needs.
+/// Parts that every job of every pool needs.
 #[derive(Clone)]
 pub struct JobParts {
     /// Our name in LHLO.
@@ -31,7 +31,7 @@ pub struct JobParts {
     pub ground: Ground,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// What the connections wait for.
+    /// The step at which each connection waits.
     pub progress: ConnectionProgress,
 }
 

@@ -29,7 +29,7 @@ pub struct OfferConnection {
     pub connection: ConnectionId,
     /// The job it belongs to.
     pub job: JobId,
-    /// What it is for.
+    /// The destination to connect to.
     pub destination: Destination,
 }
 

@@ -15,7 +15,7 @@ pub struct ConnectionGone {
     pub connection: ConnectionId,
     /// The job it belonged to.
     pub job: JobId,
-    /// What it served.
+    /// The destination that it served.
     pub destination: Destination,
     /// It did not come to its end.
     pub panicked: bool,
@@ -26,7 +26,7 @@ pub struct ConnectionGone {
 pub struct Presence {
     /// Its number.
     pub connection: ConnectionId,
-    /// What it serves.
+    /// The destination that it serves.
     pub destination: Destination,
     job: JobId,
     pool: Outlet<ConnectionGone>,

@@ -1,4 +1,4 @@
-//! What each connection waits for, for those who want to know.
+//! Progress of connections: the step at which each waits, for operators.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use relais_channels::client::{Progress, WaitsFor};
 
 use crate::ids::ConnectionId;
 
-/// What each connection waits for, for those who want to know. Cheap to clone: all clones are one.
+/// The step at which each connection waits. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionProgress(Arc<Mutex<HashMap<ConnectionId, Progress>>>);
 
@@ -22,7 +22,7 @@ impl ConnectionProgress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&connection);
     }
 
-    /// What a connection waits for, and since when in milliseconds since 1970.
+    /// The step at which a connection waits, and since when in milliseconds since 1970.
     pub fn of(&self, connection: ConnectionId) -> Option<(WaitsFor, u64)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&connection)?.seen()
     }

@@ -1,4 +1,4 @@
-//! What a directory said that has to be asked over a network: remembered for a while, and asked once
+//! Answers of a directory that is asked over a network: remembered for a while, and asked for once
 //! however many want to know.
 //!
 //! [`LookupCache`] belongs to the directory actor alone and takes no lock. It is bounded in answers.
@@ -38,7 +38,7 @@ pub(super) enum Asked<V> {
     First(LookupId, Outcome<V>),
 }
 
-/// What the directory will say.
+/// The answer that the directory will give.
 pub(super) type Outcome<V> = oneshot::Receiver<Result<V, LookupError>>;
 
 /// An answer that may be that there is nothing.

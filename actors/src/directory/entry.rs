@@ -16,7 +16,7 @@ pub struct Entry {
 pub struct Domain {
     /// Its canonical name, in lower case.
     pub name: String,
-    /// What its users' and groups' names end in, normalized by [`normalize_dn`].
+    /// The suffix of its users' and groups' names, normalized by [`normalize_dn`].
     pub base: String,
     /// The organization's entry.
     pub entry: Arc<Entry>,

@@ -1,4 +1,4 @@
-//! What a user's or group's entry means for mail: addresses to go on with, or a refusal.
+//! Evaluation of a user's or group's entry for mail: addresses to go on with, or a refusal.
 //!
 //! Follows the original's order: object classes, status, uid, mail host, delivery options. An
 //! entry that makes no sense is refused with a reason and never guessed at. Lists with access

@@ -15,7 +15,7 @@ use super::entry::Entry;
 pub struct LdifError {
     /// Counted from 1; for folded values the line they begin on.
     pub line: usize,
-    /// What is wrong.
+    /// The mistake in words.
     pub mistake: String,
 }
 

@@ -164,7 +164,7 @@ impl Lookup for LdifDirectory {
     }
 }
 
-/// What entries may say and is not heeded yet: told when a file is read.
+/// Attributes that entries may have and that are not heeded yet: told when a file is read.
 pub(crate) const NOT_YET: [(&str, &str); 7] = [
     ("mailroutingaddress", "not there yet: mail is delivered as if the entry did not have it"),
     ("mailquota", "not there yet: the store's own limit holds for this mailbox"),

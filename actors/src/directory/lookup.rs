@@ -1,4 +1,4 @@
-//! What routing asks of a directory, whatever the directory is.
+//! Look-ups that routing needs, whatever the directory is.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 

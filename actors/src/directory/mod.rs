@@ -64,7 +64,7 @@ pub struct FindDomain(pub String);
 pub struct FindEntries {
     /// Where to look.
     pub domain: Arc<Domain>,
-    /// What to look for.
+    /// The address to look for.
     pub address: String,
 }
 

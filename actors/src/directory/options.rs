@@ -22,7 +22,7 @@ use super::{
 pub struct Request<'a> {
     /// `local@domain`.
     pub address: &'a Address,
-    /// What follows the delimiter, when the entry was found without it.
+    /// The text behind the delimiter, when the entry was found without it.
     pub subaddress: Option<&'a str>,
     /// The domain it was found in.
     pub domain: &'a Domain,
@@ -41,7 +41,7 @@ pub enum Target {
     Member(String),
 }
 
-/// What one delivery option came to.
+/// The result of one delivery option.
 #[derive(Clone, Debug)]
 pub struct Applied<'a> {
     /// The option as in the file; or what took its place.

@@ -1,10 +1,10 @@
-//! What the configuration says about entries: delivery options, and which hosts are which.
+//! Policy of the configuration for entries: delivery options, and which hosts are which.
 
 use std::collections::{BTreeMap, HashSet};
 
 use relais_config::{Config, DeliveryOption, channel::Program};
 
-/// What the configuration says about entries.
+/// The configuration's policy for entries.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The options in order; the first is the default of users, the second of groups.
@@ -18,7 +18,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What the configuration says.
+    /// The policy of this configuration.
     pub fn new(config: &Config) -> Self {
         let mut hosts = vec![config.host.to_ascii_lowercase()];
         let local = config.channels.iter().filter(|channel| channel.program == Program::Local);

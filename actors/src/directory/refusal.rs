@@ -46,12 +46,12 @@ pub enum EntryError {
 }
 
 impl EntryError {
-    /// What the client gets to read.
+    /// The reply that the client reads.
     pub fn reply(&self) -> Reply {
         let damaged = "the directory entry of this mailbox cannot be used";
         match self {
             Self::NotMail => Reply::new(550, Enhanced(5, 1, 1), "unknown or illegal alias"),
-            // What is wrong here is ours to mend; the mail waits for that.
+            // An ambiguous entry is ours to mend; the mail waits for that.
             Self::Ambiguous(_) => Reply::new(451, Enhanced(4, 3, 5), "ambiguous address"),
             Self::Inactive(Kind::User) => {
                 Reply::new(450, Enhanced(4, 2, 1), "user inactive; cannot receive new mail")

@@ -5,10 +5,10 @@ use super::{
     refusal::EntryError,
 };
 
-/// What stands in the way of delivery.
+/// The status of an entry that takes mail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum EntryStatus {
-    /// Nothing.
+    /// Mail is delivered.
     Active,
     /// Mail is kept in the hold channel.
     Held,

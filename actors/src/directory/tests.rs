@@ -106,7 +106,7 @@ async fn a_hundred_who_ask_at_once_make_one_look_up_and_a_slow_one_holds_up_no_o
     }
     assert_eq!(scripted.asked("slow@"), 1);
 
-    // What was said is believed, of one domain and not of another.
+    // The answer is believed, of one domain and not of another.
     for asker in hundred(&directory, "slow@x.example") {
         asker.await.unwrap().unwrap();
     }

@@ -15,7 +15,7 @@ pub struct DestinationSuspended<'a> {
     pub host: &'a str,
     /// When it is tried again.
     pub until: Timestamp,
-    /// What it, or we in its place, said.
+    /// The reply of the host, or ours in its place.
     pub reply: &'a Reply,
 }
 

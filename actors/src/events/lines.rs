@@ -24,7 +24,7 @@ impl Lines {
         Self { target, kept: Arc::default() }
     }
 
-    /// What was written so far; it is forgotten.
+    /// The lines written so far; they are forgotten.
     pub(crate) fn taken(&self) -> Vec<String> {
         std::mem::take(&mut *self.kept.lock().unwrap())
     }

@@ -1,5 +1,5 @@
-//! What happened, one struct each: `emit` writes the log line *and* moves the numbers, so that
-//! the two cannot drift.
+//! Events, one struct each: `emit` writes the log line *and* moves the numbers, so that the two
+//! cannot drift.
 //!
 //! Nothing that a peer said reaches a line unescaped or without bound ([`Printable`]). Per
 //! message there is one line for each queue entry and action ([`transaction`]); everything that

@@ -16,7 +16,7 @@ pub struct ConnectionRefused<'a> {
     pub peer: fmt::Arguments<'a>,
     /// By `PORT_ACCESS`, or for want of room.
     pub why: ConnectionResult,
-    /// What the client was told, if anything.
+    /// The text that the client was told, if any.
     pub text: Option<&'a str>,
 }
 

@@ -54,7 +54,7 @@ pub struct MessageAccepted<'a> {
 /// A message that came over LMTP was delivered into mailboxes of ours, or refused.
 #[derive(Clone, Copy, Debug)]
 pub struct IntoMailboxes<'a> {
-    /// What it is called here.
+    /// The queue id.
     pub id: Option<MessageId>,
     /// `name [address]`.
     pub client: &'a str,
@@ -66,7 +66,7 @@ pub struct IntoMailboxes<'a> {
     pub size: u64,
     /// Since its content was asked for.
     pub took: Duration,
-    /// What the client calls it; empty when that is not known.
+    /// The client's own id of the message; empty when that is not known.
     pub peer_id: &'a str,
 }
 
@@ -77,14 +77,14 @@ pub struct StoredFor<'a> {
     pub recipient: &'a str,
     /// Where it lies, or should have; empty when that is not known.
     pub mailbox: &'a str,
-    /// What the client was told.
+    /// The reply that the client was told.
     pub reply: &'a Reply,
 }
 
 /// A message that was in the queue went through the router again, and what it goes on as is safe.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageRerouted<'a> {
-    /// What it goes on as.
+    /// The envelope with which it goes on.
     pub envelope: &'a Envelope,
     /// The channel where it waited.
     pub left: &'a str,
@@ -101,7 +101,7 @@ pub struct RecipientRefused<'a> {
     pub sender: &'a str,
     /// As the client wrote it, without angle brackets.
     pub recipient: &'a str,
-    /// What the client was told.
+    /// The reply that the client was told.
     pub reply: &'a Reply,
 }
 
@@ -118,7 +118,7 @@ pub struct MessageRefused<'a> {
     pub recipients: &'a [&'a str],
     /// Octets of content that had been taken.
     pub size: u64,
-    /// What the client was told.
+    /// The reply that the client was told.
     pub reply: &'a Reply,
 }
 
@@ -185,7 +185,7 @@ struct Record<'a, To> {
     delay: Duration,
     attempts: u32,
     reply: &'a Reply,
-    /// What happened, where the other fields do not say it all.
+    /// The event in words, where the other fields do not say it all.
     message: Option<&'static str>,
     mailbox: &'a str,
     peer_id: &'a str,

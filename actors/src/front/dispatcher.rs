@@ -23,7 +23,7 @@ pub struct BoundService {
     pub service: dispatcher::Service,
     /// Bound sockets.
     pub listening: Vec<Listening>,
-    /// What its sessions need.
+    /// The parts that its sessions need.
     pub session: SessionParts,
     /// Connections at most.
     pub connections: usize,

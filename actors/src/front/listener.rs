@@ -33,11 +33,11 @@ pub(crate) struct Accepted {
     pub(crate) connection: Connection,
     /// Who; nothing on a UNIX socket.
     pub(crate) peer: Option<SocketAddr>,
-    /// What the client connected to; nothing on a UNIX socket.
+    /// Our address that the client connected to; nothing on a UNIX socket.
     pub(crate) local: Option<SocketAddr>,
 }
 
-/// What bounds the connections of a service, shared by its listening sockets.
+/// The bound on the connections of a service, shared by its listening sockets.
 pub(crate) struct Room {
     service: Arc<str>,
     most: usize,
@@ -55,7 +55,7 @@ struct Full {
     last: Instant,
 }
 
-/// What makes a service's room as large as it is.
+/// The reason why a service's room is as large as it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LimitedBy {
     /// `max_procs` x `max_conns`.

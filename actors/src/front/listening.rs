@@ -165,7 +165,7 @@ pub fn tcp_obstacle(address: SocketAddr) -> Option<BindError> {
     bind_only(address).err().map(BindError::from)
 }
 
-/// What an engine may be listening on already.
+/// Sockets that an engine may be listening on already.
 #[derive(Clone, Copy, Debug)]
 pub enum Ours<'a> {
     /// Of any address.
@@ -325,7 +325,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours = |meta: &fs::Metadata| (meta.dev(), meta.ino()) == (self.device, self.inode);
         if fs::symlink_metadata(&self.path).is_ok_and(|meta| ours(&meta)) {
-            // What stays behind is made way for at the next start.
+            // A socket file that stays behind is made way for at the next start.
             let _ = fs::remove_file(&self.path);
         }
     }

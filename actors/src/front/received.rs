@@ -4,9 +4,9 @@ use std::{net::IpAddr, time::SystemTime};
 
 use relais_channels::mail::MessageId;
 
-/// What the line says.
+/// The parts of the line.
 pub(crate) struct Received<'a> {
-    /// What the client called itself.
+    /// The name that the client called itself.
     pub(crate) hello: &'a str,
     /// Where it came from; `None` on a UNIX socket.
     pub(crate) client: Option<IpAddr>,

@@ -51,11 +51,11 @@ pub struct ServiceDescription {
     pub workers: Vec<WorkerDescription>,
 }
 
-/// What a service is made of.
+/// The parts of a service.
 pub struct ServiceParts {
     /// Its workers' bounds.
     pub limits: Limits,
-    /// What its sessions need.
+    /// The parts that its sessions need.
     pub session: SessionParts,
     /// `PORT_ACCESS`, which says which clients may connect.
     pub access: Arc<RouteCache>,
@@ -222,7 +222,7 @@ impl Handle<DescribeService> for Service {
     }
 }
 
-/// What the end of a service is raised for, beside other alarms that it may have.
+/// The name of the alarm for the end of a service, beside other alarms that it may have.
 pub(crate) fn life_of(service: &str) -> String {
     format!("{service}: its life")
 }

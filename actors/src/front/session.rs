@@ -31,20 +31,20 @@ pub struct SessionGone {
     pub permit: Option<Permit>,
 }
 
-/// What every session of a service needs.
+/// Parts that every session of a service needs.
 #[derive(Clone)]
 pub struct SessionParts {
     /// The service's name, for the log.
     pub service: Arc<str>,
     /// Dialect, host and limits.
     pub setup: Arc<Setup>,
-    /// What stands behind the protocol.
+    /// The side behind the protocol.
     pub behind: Behind,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
 
-/// What stands behind the protocol.
+/// The side behind the protocol: queue or store.
 #[derive(Clone)]
 pub enum Behind {
     /// Mail is routed and queued.

@@ -22,7 +22,7 @@ use crate::{
     timestamp::now_ms,
 };
 
-/// What an SMTP session needs of the engine.
+/// The parts of the engine that an SMTP session needs.
 #[derive(Clone)]
 pub struct QueueSide {
     /// Our official name.
@@ -41,7 +41,7 @@ pub struct QueueSide {
     pub channels: Arc<Channels>,
     /// Messages above this go to a file of their own.
     pub large_message: u64,
-    /// What is held instead of delivered.
+    /// Limits beyond which mail is held instead of delivered.
     pub hold: HoldLimits,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -65,7 +65,7 @@ pub struct SmtpIntake {
     /// Which of our addresses the client connected to.
     local: Option<IpAddr>,
     may_relay: bool,
-    /// What recipients came to, lists expanded, that no message was sent to; since the last message.
+    /// Ways of recipients, lists expanded, that no message was sent to; since the last message.
     abandoned: usize,
     hello: String,
     /// The client as logs and envelopes have it: `name [address]`.
@@ -80,14 +80,14 @@ pub struct SmtpIntake {
 struct Transaction {
     from: Option<MailFrom>,
     accepted: Vec<AcceptedRecipient>,
-    /// What the accepted recipients came to, lists expanded.
+    /// Ways of the accepted recipients, lists expanded.
     ways: usize,
     /// It is in the queue.
     stored: bool,
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
-    /// What the header says, once the message is complete.
+    /// The header scan, once the message is complete.
     glance: HeaderScan,
 }
 
@@ -215,7 +215,7 @@ impl SmtpIntake {
         }
     }
 
-    /// What the client reads when the spool cannot take its message.
+    /// The reply when the spool cannot take the message.
     fn refuse_message(&self, error: &SpoolError) -> Reply {
         let reply = refusal(error);
         self.tell_refused(self.transaction.from.as_ref(), self.transaction.size, &reply);
@@ -269,7 +269,7 @@ impl Intake for SmtpIntake {
                 return Err(reply);
             }
         }
-        // What will be refused need not be sent first.
+        // A message that will be refused need not be sent first.
         self.side.spool.room().map_err(|error| self.refuse_message(&error))
     }
 
@@ -370,7 +370,7 @@ impl Intake for SmtpIntake {
     }
 
     fn sender_refused(&mut self, from: &MailFrom, reply: &Reply) {
-        // What was announced has not been received.
+        // The octets that were announced have not been received.
         self.tell_refused(Some(from), 0, reply);
     }
 
@@ -398,7 +398,7 @@ fn queued_as(id: MessageId) -> String {
     text
 }
 
-/// What the client reads when the spool cannot take its message.
+/// The reply when the spool cannot take a message.
 fn refusal(error: &SpoolError) -> Reply {
     match error {
         SpoolError::DiskFull { .. } | SpoolError::NoInodes => {

@@ -1,4 +1,4 @@
-//! What an LMTP session does with its messages: into the store.
+//! The LMTP side of a session: its messages go into the store.
 //!
 //! As in the original, addresses are not looked up at RCPT; what became of each recipient is said
 //! after the data.
@@ -25,7 +25,7 @@ use crate::{
     store::{AWAY, Deliveries, Refused},
 };
 
-/// What an LMTP session needs of the store.
+/// The parts of the store that an LMTP session needs.
 #[derive(Clone)]
 pub struct StoreSide {
     /// Our official name.
@@ -40,7 +40,7 @@ pub struct StoreSide {
     pub flag_transfer: bool,
     /// `Delivered-To` and `Received` are put in front.
     pub trace: bool,
-    /// What messages are called in the log.
+    /// The ids of messages in the log.
     pub ids: Arc<MessageIds>,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -69,7 +69,7 @@ struct Content {
     /// Octets that we put in front.
     ours: usize,
     id: Option<MessageId>,
-    /// What the client calls the message.
+    /// The client's own id of the message.
     peer_id: String,
     begun: Option<Instant>,
 }
@@ -105,7 +105,7 @@ impl LmtpIntake {
         finished.flatten().map_err(|error| self.trouble(error))
     }
 
-    /// What the client is told of it; the operator hears of it from the partition.
+    /// The reply to the client; the operator hears of the error from the partition.
     fn trouble(&self, error: io::Error) -> Reply {
         let reply = if is_full(&error) { NO_SPACE } else { IO_ERROR };
         self.side.deliveries.spill_failed(error, self.content.size);
@@ -146,8 +146,8 @@ impl LmtpIntake {
         }
     }
 
-    /// What stands in front of the content. Of several recipients none may learn of the others, and
-    /// they share one file.
+    /// The header lines in front of the content. Of several recipients none may learn of the
+    /// others, and they share one file.
     fn trace(&self, id: MessageId) -> Vec<u8> {
         let mut header = Vec::with_capacity(HEADER_ROOM);
         let only_recipient = match self.recipients.as_slice() {
@@ -197,7 +197,7 @@ impl Intake for LmtpIntake {
         });
         self.sender = sender.unwrap_or_default();
         if self.side.deliveries.spill_dir().is_none() {
-            // What will be refused need not be sent first.
+            // A message that will be refused need not be sent first.
             self.sender_refused(&from, &AWAY);
             return Err(AWAY);
         }
@@ -298,7 +298,7 @@ impl Intake for LmtpIntake {
     }
 
     fn sender_refused(&mut self, from: &MailFrom, reply: &Reply) {
-        // What was announced has not been received.
+        // The octets that were announced have not been received.
         self.tell_refused(from.path.as_str(), 0, reply);
     }
 
@@ -319,7 +319,7 @@ const BUSY: Reply = Reply::new(421, Enhanced(4, 2, 1), "Mailbox busy");
 const UNKNOWN: Reply = Reply::new(430, Enhanced(4, 3, 0), "the store failed");
 const NO_SPACE: Reply = Reply::new(452, Enhanced(4, 3, 1), "no space left for mail");
 const IO_ERROR: Reply = Reply::new(430, Enhanced(4, 3, 0), "IMAP IOERROR");
-/// What we put in front of a message, generously.
+/// Octets that we put in front of a message, generously.
 const HEADER_ROOM: usize = 512;
 
 #[cfg(test)]

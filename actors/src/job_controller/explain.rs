@@ -1,4 +1,4 @@
-//! What operators may ask the job controller: what runs, and why something does not.
+//! Questions that operators ask the job controller: which jobs run, and why something does not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -31,7 +31,7 @@ pub struct ControllerDescription {
     pub host_limits: Vec<(Destination, usize)>,
 }
 
-/// What a channel runs.
+/// The jobs of a channel.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChannelJobs {
     /// Which.
@@ -72,7 +72,7 @@ pub struct RunningJob {
 /// One connection to one destination.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunningConnection {
-    /// What it serves.
+    /// The destination that it serves.
     pub destination: Destination,
     /// When it started.
     pub since: Instant,
@@ -117,7 +117,7 @@ pub struct DestinationExplained {
     pub threaddepth: usize,
     /// Connections that an operator allows it.
     pub host_limit: Option<usize>,
-    /// What keeps it from another connection, if anything does.
+    /// The limit that keeps it from another connection, if any does.
     pub limited: Option<Limited>,
     /// Channels that hold slots of the pool, and how many.
     pub pool_held_by: Vec<(ChannelId, usize)>,

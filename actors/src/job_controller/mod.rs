@@ -55,7 +55,7 @@ pub struct JobController {
     metrics: Arc<Metrics>,
 }
 
-/// What the job controller is made of.
+/// The parts of the job controller.
 pub struct ControllerParts {
     /// The channels of the configuration.
     pub channels: Arc<Channels>,
@@ -79,14 +79,14 @@ pub struct PoolPart {
     pub outlets: PoolOutlets,
 }
 
-/// What the job controller says to a pool.
+/// Outlets from the job controller to a pool.
 pub struct PoolOutlets {
     pub(crate) offer: Outlet<OfferConnection>,
     pub(crate) retire: Outlet<RetireJob>,
     pub(crate) limit: Outlet<SetJobLimit>,
 }
 
-/// What the job controller says to the queue.
+/// Outlets from the job controller to the queue.
 pub struct QueueOutlets {
     pub(crate) subscribe: Outlet<Subscribe>,
     pub(crate) recall: Outlet<Recall>,

@@ -1,5 +1,5 @@
-//! What may run at once: the jobs of each pool and channel, and the connections inside the jobs.
-//! Pure.
+//! Slots bound what may run at once: the jobs of each pool and channel, and the connections inside
+//! the jobs. Pure.
 //!
 //! A job takes a slot of its channel's pool, and holds up to `max_client_threads` connections; a
 //! connection serves one destination. Whatever asks for a connection gets it here or not at
@@ -35,7 +35,7 @@ pub struct Start {
     pub connection: ConnectionId,
     /// The job it belongs to.
     pub job: JobId,
-    /// What it is for.
+    /// The destination to connect to.
     pub destination: Destination,
     /// Index of the pool it runs in.
     pub pool: usize,
@@ -60,7 +60,7 @@ pub enum Asker {
     Served,
 }
 
-/// What keeps a destination from another connection.
+/// The limit that keeps a destination from another connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Limited {
     /// All jobs of the pool run.
@@ -132,7 +132,7 @@ pub struct JobSlot {
 pub struct Running {
     /// The job it belongs to.
     pub job: JobId,
-    /// What it serves.
+    /// The destination that it serves.
     pub destination: Destination,
     /// When it started.
     pub since: Instant,

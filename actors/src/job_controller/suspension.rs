@@ -25,7 +25,7 @@ pub struct Suspensions {
 pub struct Suspension {
     /// When it is probed.
     pub until: Instant,
-    /// What it said last, or we in its place.
+    /// The last reply of the host, or ours in its place.
     pub reply: Reply,
     /// Suspensions in a row.
     pub failures: u32,

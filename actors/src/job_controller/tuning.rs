@@ -1,4 +1,4 @@
-//! What operators may change while the engine runs: limits, and which channels stand still.
+//! Tuning: operators change limits while the engine runs, and let channels stand still.
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
@@ -105,7 +105,7 @@ pub enum TuneError {
     OutOfRange {
         /// As it was given.
         value: usize,
-        /// What fits.
+        /// Values that fit.
         range: RangeInclusive<u64>,
     },
     /// Each is looked up whenever its host is served.
@@ -127,7 +127,7 @@ impl Limit {
         })
     }
 
-    /// What fits: what the file takes, too.
+    /// Values that fit: those that the file takes, too.
     pub fn range(&self) -> RangeInclusive<u64> {
         self.setting().map_or(CONNECTIONS, |setting| setting.range.clone())
     }

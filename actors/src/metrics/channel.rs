@@ -1,4 +1,4 @@
-//! What every channel is measured by: the events, its part of the queue, its deliveries.
+//! Meters of channels: the events, their parts of the queue, their deliveries.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use super::{
     level::level,
 };
 
-/// What one channel holds. A *message* is an entry here, as in [`Event`].
+/// The meter of one channel. A *message* is an entry here, as in [`Event`].
 #[derive(Debug)]
 pub struct ChannelMeter {
     /// As configured.
@@ -51,7 +51,7 @@ pub enum Class {
     Failed,
 }
 
-/// What a channel runs.
+/// Jobs and connections of a channel.
 #[derive(Clone, Debug, Default)]
 pub struct WorkMeter {
     /// Jobs now.
@@ -108,7 +108,7 @@ struct ClassLabels {
     class: &'static str,
 }
 
-/// What an entry waits for.
+/// The state in which an entry waits.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
@@ -146,7 +146,7 @@ impl ChannelMeter {
         self.count(Event::Received, recipients, bytes);
     }
 
-    /// What the spool holds for this channel now.
+    /// Sets the amounts that the spool holds for this channel now.
     pub fn stored(&self, now: Volume) {
         let Volume { messages, recipients, bytes } = now;
         for (place, amount) in self.stored_now.iter().zip([messages, recipients, bytes]) {
@@ -230,7 +230,7 @@ impl Class {
     /// Every class.
     pub const ALL: [Self; 3] = [Self::Delivered, Self::Deferred, Self::Failed];
 
-    /// What a reply code of ours says.
+    /// The class of a reply code of ours.
     pub const fn of(code: u16) -> Self {
         match code / 100 {
             2 => Self::Delivered,

@@ -1,4 +1,4 @@
-//! What each channel has done so far.
+//! Counters of each channel since the start.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::spool::Counts;
 #[serde(transparent)]
 pub struct ChannelCounters(pub BTreeMap<String, BTreeMap<Event, Volume>>);
 
-/// What is counted for each channel. A *message* is an entry here: a message that leaves by two
-/// channels, or for two hosts, counts twice.
+/// The counts of each channel. A *message* is an entry here: a message that leaves by two channels,
+/// or for two hosts, counts twice.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
@@ -48,7 +48,7 @@ pub struct Volume {
 }
 
 impl From<&Counts> for Volume {
-    /// What the spool holds now.
+    /// Counts of the spool as they are now.
     fn from(counts: &Counts) -> Self {
         Self { messages: counts.total(), recipients: counts.recipients, bytes: counts.bytes }
     }

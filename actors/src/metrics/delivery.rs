@@ -1,4 +1,4 @@
-//! What pools, queue, spool and directory are measured by.
+//! Meters of pools, queue, spool and directory.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::level::level;
 
-/// What one pool holds. Cheap to clone.
+/// The meter of one pool. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PoolMeter {
     /// Jobs now.
@@ -20,7 +20,7 @@ pub struct PoolMeter {
     pub job_limit: Gauge,
 }
 
-/// What the queue holds. Cheap to clone.
+/// The meter of the queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct QueueMeter {
     /// Entries held in memory.
@@ -46,13 +46,13 @@ pub struct QueueMeter {
 pub enum Pause {
     /// The engine ends.
     Draining,
-    /// What is delivered could not be written down.
+    /// The outcome of a delivery could not be written down.
     Disk,
     /// Too many senders are yet to be told what became of their mail.
     Notary,
 }
 
-/// What was asked of the directory since the start.
+/// The look-ups in the directory since the start.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct DirectoryStatus {
     /// Look-ups that found an entry.
@@ -65,7 +65,7 @@ pub struct DirectoryStatus {
     pub cache_hits: u64,
 }
 
-/// What the spool holds. Cheap to clone.
+/// The meter of the spool. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SpoolMeter {
     /// Octets of all its files.
@@ -89,7 +89,7 @@ pub struct StoreMeter {
     pub refusing: Gauge,
 }
 
-/// What the directory holds. Cheap to clone.
+/// The meter of the directory. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DirectoryMeter {
     lookups: [Counter; LookUp::ALL.len()],
@@ -258,7 +258,7 @@ impl DirectoryMeter {
         store(&self.cache_hits, counted.cache_hits);
     }
 
-    /// What `relais status` shows.
+    /// The numbers that `relais status` shows.
     pub fn status(&self) -> DirectoryStatus {
         let lookups = |result: LookUp| self.lookups[result as usize].get();
         DirectoryStatus {

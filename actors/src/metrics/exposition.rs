@@ -17,7 +17,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What an answer in this format is declared as.
+    /// The content type of an answer in this format.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",

@@ -44,7 +44,7 @@ use crate::{actor::Meters, readiness::Readiness};
 pub struct Metrics {
     registry: Registry,
     process: ProcessMeter,
-    /// What every actor is measured by.
+    /// Meters of all actors.
     pub actors: Meters,
     services: BTreeMap<String, Arc<ServiceMeter>>,
     channels: BTreeMap<String, Arc<ChannelMeter>>,
@@ -131,7 +131,7 @@ impl Metrics {
         self.pools.get(name).cloned()
     }
 
-    /// What `relais counters` shows.
+    /// The counters that `relais counters` shows.
     pub fn counters(&self) -> ChannelCounters {
         ChannelCounters(
             self.channels.iter().map(|(name, meter)| (name.clone(), meter.tallies())).collect(),
@@ -150,7 +150,7 @@ impl Metrics {
         }
     }
 
-    /// What a scrape reads.
+    /// The page that a scrape reads.
     pub fn page(&self, format: Format) -> String {
         self.process.update();
         let mut page = String::with_capacity(64 << 10);
@@ -173,7 +173,7 @@ fn build_info(registry: &mut Registry) {
 }
 
 impl Labels {
-    /// What the configuration names.
+    /// The names in this configuration.
     pub fn of(config: &Config) -> Self {
         let controller = config.job_controller.as_ref();
         Self {

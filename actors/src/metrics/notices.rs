@@ -1,4 +1,4 @@
-//! What became of notices to senders.
+//! Meters of notices to senders, by their result.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -10,7 +10,7 @@ use prometheus_client::{
 #[derive(Clone, Debug)]
 pub struct NoticeMeter([Counter; NoticeResult::ALL.len()]);
 
-/// What became of a notice; the label `result`.
+/// The result of a notice; the label `result`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NoticeResult {
     /// It is in the queue, as mail like any other.

@@ -1,4 +1,5 @@
-//! What the kernel says of the process, under the names that every exporter uses, behind the prefix.
+//! Numbers that the kernel keeps of the process, under the names that every exporter uses, behind
+//! the prefix.
 
 use std::{fs, sync::atomic::AtomicU64};
 

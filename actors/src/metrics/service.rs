@@ -1,4 +1,4 @@
-//! What every listening service is measured by.
+//! Meters of listening services.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tally::PlainTotal;
 
-/// What one service holds.
+/// The meter of one service.
 #[derive(Debug)]
 pub struct ServiceMeter {
     /// Sessions now.
@@ -34,7 +34,7 @@ pub enum WorkerState {
     Draining,
 }
 
-/// What became of a connection; the label `result`.
+/// The result of a connection; the label `result`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ConnectionResult {
     /// It got a session.

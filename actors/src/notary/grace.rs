@@ -23,8 +23,8 @@ impl Grace {
         let (before, alive) = std::mem::replace(&mut self.alive, (at, now));
         let passed = Duration::from_millis(now.saturating_sub(alive));
         let absence = passed.saturating_sub(at.saturating_duration_since(before));
-        // What was left of an earlier grace then. A short absence only interrupts it: an engine
-        // that is started again and again must come to its end.
+        // The rest of an earlier grace. A short absence only interrupts it: an engine that is
+        // started again and again must come to its end.
         let left = Duration::from_millis(self.returns_from.saturating_sub(alive));
         if absence < ABSENCE {
             // The clock may have been set back.

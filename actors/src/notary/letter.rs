@@ -41,7 +41,7 @@ enum TellError {
     Route {
         /// The sender, or the postmaster.
         address: String,
-        /// What the router says.
+        /// The router's reply.
         reply: Reply,
     },
 }
@@ -341,7 +341,7 @@ impl NotaryParts {
         Envelope { held: Some(reason), ..envelope }
     }
 
-    /// What the log says of recipients that the queue did not just try.
+    /// Logs recipients that the queue did not just try.
     fn log(&self, envelope: &Envelope, case: &Case) {
         let action = match case.kind {
             Kind::TimedOut | Kind::Bounced => "R",
@@ -406,7 +406,7 @@ pub fn audience_of_return<'a>(
     }
 }
 
-/// What the router is asked about the reader of a notice.
+/// The question to the router about the reader of a notice.
 pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question<'a> {
     Question {
         address,

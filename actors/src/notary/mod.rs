@@ -247,7 +247,7 @@ fn needs_replies(cases: &[Case]) -> bool {
 
 /// How long a message's other entries have time to fail, too, and to share its notice.
 const GATHER: Duration = Duration::from_secs(1);
-/// What was gathered is looked through at most this often.
+/// The cases gathered are looked through at most this often.
 const STEP: Duration = Duration::from_millis(50);
 /// News that nothing depends on are tried to be told this often, and with this in between. As often
 /// there is a sign of life.

@@ -1,4 +1,4 @@
-//! What the notary works with.
+//! Parts of the notary.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -7,7 +7,7 @@ use relais_config::notary::DoubleBounces;
 
 use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, spool::Spool};
 
-/// What the notary works with.
+/// The parts that the notary works with.
 #[derive(Clone)]
 pub struct NotaryParts {
     /// Our official name.
@@ -18,7 +18,7 @@ pub struct NotaryParts {
     pub language: Arc<str>,
     /// Messages of more octets come back as their header.
     pub content_return_limit: u64,
-    /// What becomes of notices that are refused themselves.
+    /// The end of notices that are refused themselves.
     pub double_bounces: DoubleBounces,
     /// The words.
     pub templates: Arc<Templates>,

@@ -1,4 +1,4 @@
-//! What was said last of the recipients of a case, as the spool has it.
+//! Last replies to the recipients of a case, as the spool has them.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -64,11 +64,12 @@ pub(super) async fn walk(
             room: room.clone(),
         };
         let gone = round.go(&news).await;
-        // What follows is waiting, and costs nothing.
+        // The rest is waiting, and costs nothing.
         let took = began.elapsed();
         let wait = match gone {
             Ok(()) => {
-                // What was due is told, or has been given up: only then it is dealt with.
+                // The notices that were due are told, or given up: only then the round has dealt
+                // with them.
                 drop(room.acquire_many(UNDER_WAY as u32).await);
                 if progress.borrow_mut().round_ended(now) {
                     round.next = Some(now);
@@ -116,7 +117,7 @@ impl Round<'_> {
             if counts.get(&channel.name).is_none_or(|counts| counts.untried + counts.tried == 0) {
                 continue;
             }
-            // What is held waits for an operator, however long that takes.
+            // A held entry waits for an operator, however long that takes.
             for class in [Class::Untried, Class::Tried] {
                 let mut after = None;
                 loop {

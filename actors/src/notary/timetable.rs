@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// What is due.
+/// The notice that is due.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Due {
     /// A warning; the message is tried for so long, in milliseconds since 1970.
@@ -18,8 +18,8 @@ pub enum Due {
     Return,
 }
 
-/// What is due at `now` for a message that came in at `received`, if the notary has dealt with
-/// everything up to `since`. Of several warnings that were missed only one is sent.
+/// The notice that is due at `now` for a message that came in at `received`, if the notary has
+/// dealt with everything up to `since`. Of several warnings that were missed only one is sent.
 pub fn due(ages: &[Duration], received: u64, since: u64, now: u64) -> Option<Due> {
     let (last, warnings) = ages.split_last()?;
     let until = after(received, *last);

@@ -47,7 +47,7 @@ pub fn mailbox_busy(seed: u64, attempts: u16) -> Duration {
     Duration::from_secs(1) + Duration::from_secs(59).mul_f64(fraction(seed, attempts))
 }
 
-/// What makes the waits of one entry differ from those of others.
+/// The seed that makes the waits of one entry differ from those of others.
 pub fn seed(id: MessageId, entry: u16) -> u64 {
     id.0 ^ u64::from(entry)
 }

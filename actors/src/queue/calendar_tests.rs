@@ -18,7 +18,7 @@ const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// What happened to a message, and when, in milliseconds since it came in.
+/// The events of a message, in milliseconds since it came in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Happened {
     Attempt(u64),

@@ -1,4 +1,4 @@
-//! What operators may ask the queue.
+//! Descriptions of the queue that operators ask for.
 
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ pub struct ListedEntry {
     pub tracked: Option<&'static str>,
     /// Its sender is being told, or somebody alters it: no job gets it meanwhile.
     pub aside: bool,
-    /// What is to be done with it as soon as its job gives it back; of one that is being returned,
+    /// The order to be carried out as soon as its job gives it back; of one that is being returned,
     /// as soon as its sender has been told.
     pub ordered: Option<OrderKind>,
     /// The connection that has it in hand, and whether that delivers another one first.

@@ -11,7 +11,7 @@ use super::{tracker::Tracker, wall_clock::WallClock};
 pub(super) struct DiskScan {
     /// Channels that a scan reads at once.
     pub(super) parallel: usize,
-    /// What due times are told by.
+    /// The clock that tells due times.
     pub(super) wall_clock: WallClock,
     under_way: bool,
     began: Instant,

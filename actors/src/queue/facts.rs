@@ -1,4 +1,4 @@
-//! What the queue announces of destinations, for whoever decides what runs.
+//! Facts that the queue announces of destinations, for the job controller, which decides what runs.
 
 use actix::Message;
 use relais_channels::mail::Reply;
@@ -25,7 +25,7 @@ pub enum DestinationEvent {
     Troubled {
         /// Which.
         destination: Destination,
-        /// What it said, or we in its place.
+        /// The reply of the host, or ours in its place.
         reply: Reply,
     },
     /// A destination answered: the first time after trouble, or one of its connections for the

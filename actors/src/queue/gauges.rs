@@ -1,4 +1,4 @@
-//! What the numbers of the endpoint, and the log, say of the queue. Knows no actor.
+//! Gauges of the queue for the endpoint and the log. This file knows no actor.
 
 use std::sync::Arc;
 

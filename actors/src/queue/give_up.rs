@@ -1,4 +1,4 @@
-//! What was ordered of entries that their jobs do not give back in time, when the engine stops.
+//! Orders for entries that their jobs do not give back in time, when the engine stops.
 //!
 //! While the engine runs such an order waits until the job is done with its entry. At the end there
 //! is nobody left to wait for: it is written down, so that the next start does not deliver what was

@@ -14,13 +14,13 @@ pub(super) struct HandOut {
     idle: HashMap<Destination, VecDeque<(ConnectionId, oneshot::Sender<Work>)>>,
     /// Channels whose idle connections end, because others wait for their place.
     contended: HashSet<ChannelId>,
-    /// What destinations are to give back.
+    /// Connections that destinations are to give back.
     recalls: Recalls,
     /// Destinations that could not be talked to and have taken nothing since.
     troubled: HashSet<Destination>,
 }
 
-/// What a connection has, and how much it has done.
+/// The entry that a connection has in hand, and how much it has done.
 #[derive(Debug, Default)]
 struct InHand {
     /// The one it delivers and the one it asked for ahead.

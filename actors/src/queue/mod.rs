@@ -139,7 +139,7 @@ impl Amendment {
     }
 }
 
-/// What the queue is made of.
+/// The parts of the queue.
 pub struct QueueParts {
     /// The spool, opened and started.
     pub spool: Spool,

@@ -1,4 +1,4 @@
-//! What the queue tells of entries, for whoever tells their senders, and what it hears back.
+//! News of entries that the queue tells the notary, which tells the senders, and the answers.
 
 use std::{mem, sync::Arc};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{actor::Outlet, channel_table::next_hop, ids::Destination, spool::EntryState};
 
-/// What senders are to be told.
+/// The news that senders are to be told.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum News {
@@ -43,13 +43,14 @@ pub struct Case {
     pub kind: Kind,
     /// Whom it concerns, a bit each.
     pub recipients: u64,
-    /// What was said of them last, and when, as far as it is known.
+    /// The last replies to them, and when, as far as it is known.
     pub replies: Vec<LastReply>,
     /// How long a delayed message will be tried, in milliseconds since 1970.
     pub until: Option<u64>,
     /// The entry as the disk has it.
     pub was: EntryState,
-    /// What becomes of it when the sender has been told. `None`: nothing, this is a warning.
+    /// The state of the entry when the sender has been told. `None`: it stays as it is, this is a
+    /// warning.
     pub then: Option<EntryState>,
     /// Other news of the same entry, to be told when these are settled.
     pub behind: Option<Box<Case>>,
@@ -61,7 +62,7 @@ pub struct Case {
     pub ordered: Option<Reason>,
 }
 
-/// What was said last of one recipient.
+/// The last reply to one recipient.
 #[derive(Clone, Debug)]
 pub struct LastReply {
     /// Which.
@@ -78,13 +79,13 @@ pub struct LastReply {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Noticed {
-    /// What it was about.
+    /// The cases that it was about.
     pub cases: Vec<Case>,
-    /// What came of it.
+    /// The result.
     pub told: Told,
 }
 
-/// What came of telling a sender.
+/// The result of telling a sender.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Told {
     /// The notice is safe, or there is nobody to be told.

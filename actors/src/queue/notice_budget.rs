@@ -15,7 +15,7 @@ use crate::{ids::ChannelId, spool::Cursor};
 /// Where a reading of the disk goes on.
 pub(super) type Position = (ChannelId, Cursor);
 
-/// What the notary has, and what the disk has for it.
+/// The notices that the notary has in hand, and those that the disk has for it.
 #[derive(Debug)]
 pub(super) struct NoticeBudget {
     /// Active entries whose senders are being told of failures.
@@ -131,7 +131,7 @@ impl NoticeBudget {
         self.leave(PAUSE);
     }
 
-    /// What a reading has brought goes to the notary.
+    /// Hands the entries of a reading to the notary.
     pub(super) fn begin_successes(&mut self, entries: usize) {
         self.succeeding += entries;
     }

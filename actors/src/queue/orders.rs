@@ -1,4 +1,4 @@
-//! What operators, and the notary, do with entries that no job has in hand.
+//! Orders of operators, and of the notary, for entries that no job has in hand.
 //!
 //! An order reads the index first, and comes with what it read: whatever changed in between is told
 //! by the [`Ticket`] of their reading, and is not touched.
@@ -121,7 +121,7 @@ impl Queue {
             OrderKind::Release => EntryState::Waiting { open, attempts, due: now_ms() },
             OrderKind::Retry => {
                 let channel = self.channels.channel(destination.channel);
-                // What nobody has released yet is told by this, after a crash.
+                // An entry that nobody has released yet is told by this, after a crash.
                 let due = if channel.program == Program::Hold { now_ms() } else { 0 };
                 EntryState::Waiting { open, attempts, due }
             }

@@ -27,7 +27,7 @@ use crate::{
     timestamp::now_ms,
 };
 
-/// What was read of one channel.
+/// Entries that were read of one channel.
 type Portion = (ChannelId, Vec<ScannedEntry>);
 
 impl Queue {

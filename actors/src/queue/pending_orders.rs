@@ -63,7 +63,7 @@ impl PendingOrders {
         self.postponed.forget(entry);
     }
 
-    /// What is to be done with the entry sooner or later.
+    /// The order that is to be carried out with the entry sooner or later.
     pub(super) fn ordered(&self, entry: Key) -> Option<OrderKind> {
         let returns = || self.returning.contains(&entry).then_some(OrderKind::Return);
         self.in_hand.get(&entry).map(|order| order.kind).or_else(returns)

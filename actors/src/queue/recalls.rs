@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ids::{ConnectionId, Destination};
 
-/// What was asked back and has not ended. Any end of a connection counts, whatever the reason: the
-/// job controller counts the same way.
+/// Connections that were asked back and have not ended. Any end of a connection counts, whatever
+/// the reason: the job controller counts the same way.
 #[derive(Debug, Default)]
 pub(super) struct Recalls {
     of: HashMap<Destination, Owed>,

@@ -1,5 +1,4 @@
-//! What the queue is told and asked: by those who deliver, by operators, and by whoever decides
-//! what runs; and what it hands out.
+//! Requests to the queue: of jobs, of operators, and of the job controller; and the answers.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -24,9 +23,9 @@ use crate::{
 pub struct Pull {
     /// The connection that asks.
     pub connection: ConnectionId,
-    /// What it is connected to.
+    /// The destination that it is connected to.
     pub destination: Destination,
-    /// What became of the entry it had.
+    /// The outcome of the entry that it had.
     pub settled: Option<Settled>,
     /// It still has one in hand and asks ahead: an answer now, or none.
     pub ahead: bool,
@@ -40,9 +39,9 @@ pub struct Pull {
 pub struct Settle {
     /// The connection that reports.
     pub connection: ConnectionId,
-    /// What it was connected to.
+    /// The destination that it was connected to.
     pub destination: Destination,
-    /// What became of the entry it had.
+    /// The outcome of the entry that it had.
     pub settled: Settled,
 }
 
@@ -52,7 +51,7 @@ pub struct Settle {
 pub struct ConnectionEnded {
     /// Which.
     pub connection: ConnectionId,
-    /// What it was for.
+    /// The destination that it served.
     pub destination: Destination,
     /// It ended by a bug, maybe because of what it had in hand.
     pub panicked: bool,
@@ -80,7 +79,7 @@ impl Work {
     }
 }
 
-/// What became of one entry in one attempt.
+/// The outcome of one entry in one attempt.
 #[derive(Debug)]
 pub struct Settled {
     /// As it was handed out.
@@ -115,7 +114,7 @@ pub struct DrainQueue;
 #[rtype(result = "()")]
 pub struct Recall(pub Vec<Destination>);
 
-/// What to do with an entry, as an operator orders it.
+/// The kind of an operator's order for an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OrderKind {
     /// Keep it until it is released.
@@ -130,7 +129,7 @@ pub enum OrderKind {
     Delete,
 }
 
-/// What an operator has done with entries, and why. Cheap to clone.
+/// An operator's order for entries, and why. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// What.
@@ -161,13 +160,13 @@ impl From<&str> for Reason {
 pub struct PlaceOrder {
     /// Of the reading that found them.
     pub reading: Ticket,
-    /// What to do, and why.
+    /// The order, and why.
     pub order: Order,
     /// With which.
     pub entries: Vec<ScannedEntry>,
 }
 
-/// What came of an order about an entry.
+/// The result of an order about an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Placed {
     /// Done.
@@ -223,7 +222,7 @@ impl Reading {
         Ok(Self { ticket, end: queue.outlet() })
     }
 
-    /// What [`PlaceOrder`] and [`Reserve`] want to see.
+    /// The ticket that [`PlaceOrder`] and [`Reserve`] want to see.
     pub fn ticket(&self) -> Ticket {
         self.ticket
     }

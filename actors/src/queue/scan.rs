@@ -41,7 +41,8 @@ impl Queue {
         self.scan_next(todo, ctx);
     }
 
-    /// What the scan is to read. Untried mail of every channel comes before tried mail of any.
+    /// The strands that the scan is to read. Untried mail of every channel comes before tried mail
+    /// of any.
     fn strands(&self) -> VecDeque<Strand> {
         let of = |class| {
             let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));

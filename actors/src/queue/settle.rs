@@ -1,4 +1,4 @@
-//! What becomes of an entry after an attempt, and after its sender has been told.
+//! Settling: the next state of an entry after an attempt, and after its sender has been told.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -186,7 +186,7 @@ impl Queue {
     }
 }
 
-/// What an attempt means for its entry.
+/// The consequence of an attempt for its entry.
 enum Consequence {
     /// The entry was ended meanwhile: what its job says of it is not listened to.
     Forgotten,
@@ -201,7 +201,7 @@ enum Consequence {
     OwesNothing,
 }
 
-/// What was said in an attempt.
+/// The replies of an attempt.
 struct Said<'a> {
     channel: &'a Channel,
     destination: &'a Destination,
@@ -272,14 +272,14 @@ fn is_stranded(channel: &Channel, attempt: &Attempt) -> bool {
     !unsure && (attempt.trouble.is_some() || channel.private && attempt.outcomes.iter().any(fails))
 }
 
-/// What becomes of an entry whose sender could not be told for now.
+/// The amendment for an entry whose sender could not be told for now.
 fn untold(kind: Kind, was: EntryState, now: u64) -> Amendment {
     let (open, attempts) = (was.open(), was.attempts());
     match (kind, was) {
-        // What is held stays so; what timed out is found again by the next round.
+        // A held entry stays so; one that timed out is found again by the next round.
         (Kind::TimedOut, _) => Amendment::new(was, was),
         (kind, EntryState::Held { .. }) if kind != Kind::Bounced => Amendment::new(was, was),
-        // What an operator returns must not be delivered after all.
+        // An entry that an operator returns must not be delivered after all.
         (Kind::Bounced, _) => {
             hold(was, "its sender cannot be told now: it is returned once more in a while".into())
         }
@@ -305,15 +305,14 @@ fn hold(was: EntryState, reason: String) -> Amendment {
     Amendment::new(was, held).because(reason.into())
 }
 
-/// What an attempt leaves.
+/// The rest that an attempt leaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct After {
     /// The recipients that failed for good, a bit each: their sender is to be told.
     pub(super) failed: u64,
-    /// What the entry is until then: those that failed are still open, and nobody who was
-    /// reached is.
+    /// The state until then: recipients that failed are still open, and none that was reached is.
     pub(super) meanwhile: EntryState,
-    /// What it is then.
+    /// The state then.
     pub(super) state: EntryState,
 }
 

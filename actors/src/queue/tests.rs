@@ -115,7 +115,7 @@ impl Alone {
         self.queue.tell(Settle { connection, destination, settled });
     }
 
-    /// What the disk has of a message.
+    /// The state of a message on the disk.
     async fn state(&self, id: MessageId) -> EntryState {
         // Behind whatever the queue was told before.
         self.queue.ask(CountOrders).await.unwrap();

@@ -14,7 +14,7 @@ use super::backoff;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WallClock {
     at: Instant,
-    /// What the wall clock showed then, in milliseconds since 1970.
+    /// The wall clock's time then, in milliseconds since 1970.
     wall: u64,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn latest_due(channel: &Channel, priority: Priority, now: u64) -> u64
     now.saturating_add(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// What the clock may be off without any notice, in milliseconds.
+/// Milliseconds that the clock may be off without any notice.
 const STEP_MS: u64 = 60_000;
 
 #[cfg(test)]

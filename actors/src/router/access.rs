@@ -10,7 +10,7 @@ use super::{
     steps::{Step, Trace},
 };
 
-/// What an access table says.
+/// The verdict of an access table.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Access {
     /// Nothing: there is no such table, no entry matched, or the entry that did has no flag.

@@ -226,5 +226,6 @@ fn errors_to(entry: &Entry) -> Option<String> {
     Address::parse(address).is_ok().then(|| address.to_owned())
 }
 
-/// What targets of alias files begin with that are no addresses: commands, files, lists in files.
+/// First characters of targets in alias files that are no addresses: commands, files, lists in
+/// files.
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];

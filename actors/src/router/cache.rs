@@ -1,4 +1,5 @@
-//! What the router publishes: the routes in force, and what they led to, read by all sessions.
+//! The cache that the router publishes: the routes in force, and the answers that they led to, read
+//! by all sessions.
 //!
 //! [`InForce`] holds routes and answers together and is replaced as a whole: an answer that was made
 //! by routes that are in force no more is remembered where nobody looks any more.
@@ -38,7 +39,7 @@ pub struct RouteCache {
 pub struct InForce {
     /// The routes.
     pub routes: Arc<Routes>,
-    /// What long lists came to a moment ago.
+    /// Members that long lists came to a moment ago.
     pub(super) lists: Lists,
     answers: DashMap<Box<str>, Remembered>,
     limits: Limits,
@@ -205,12 +206,12 @@ impl InForce {
     }
 }
 
-/// What several answers may share.
+/// The ways that several answers may share.
 fn list_of(resolution: &Resolution) -> Option<&[Route]> {
     resolution.routes.as_deref().ok().filter(|routes| routes.len() > 1)
 }
 
-/// What the ways of a list take; names of channels and hosts are shared by them.
+/// Octets that the ways of a list take; names of channels and hosts are shared by them.
 fn octets_of(routes: &[Route]) -> usize {
     let text = |route: &Route| route.address.len() + route.member.as_ref().map_or(0, |m| m.len());
     routes.iter().map(|route| size_of::<Route>() + text(route) + HEAP).sum()
@@ -229,9 +230,9 @@ fn key(channel: &str, address: &Address) -> String {
     key
 }
 
-/// What an answer takes beside its key, with a single way.
+/// Octets that an answer takes beside its key, with a single way.
 const ANSWER: usize = 400;
-/// What allocations of a way take beside their octets.
+/// Octets that allocations of a way take beside their contents.
 const HEAP: usize = 64;
 /// Octets of all answers, about.
 const MAX_OCTETS: usize = 64 << 20;

@@ -61,7 +61,7 @@ impl Circles {
         self.nodes[node].leads = false;
     }
 
-    /// What was looked up led to a way, or to a failure that is told of.
+    /// The address led to a way, or to a failure that is told of.
     pub(super) fn leads(&mut self, node: Option<usize>) {
         if let Some(node) = node {
             self.nodes[node].leads = true;

@@ -1,5 +1,6 @@
-//! What one recipient expands to: the addresses that are still to be followed, and the ways found so
-//! far. [`super::Resolver`] walks; [`Expansion`] says what is next and what it all came to.
+//! Expansion of one recipient: the addresses that are still to be followed, and the ways found so
+//! far. [`super::Resolver`] walks; [`Expansion`] says which address is next and which answer they
+//! all came to.
 //!
 //! Aliases are followed depth first and in order; every address once, every way once. Depth and
 //! number are limited.
@@ -27,7 +28,7 @@ use super::{
     steps::{Step, Trace},
 };
 
-/// What has been found so far.
+/// The ways and failures found so far.
 #[derive(Default)]
 pub(super) struct Expansion {
     followed: Vec<Member>,
@@ -40,7 +41,7 @@ pub(super) struct Expansion {
     hosts: HashSet<Arc<str>>,
     /// The list that the recipient is, or leads to and to nobody else.
     pub(super) list: Option<Fingerprint>,
-    /// What that list came to a moment ago.
+    /// The ways that this list came to a moment ago.
     pub(super) shared: Option<Arc<[Route]>>,
 }
 
@@ -57,7 +58,7 @@ pub(super) struct Member {
 pub(super) struct Lineage {
     /// Aliases that led to it.
     pub(super) depth: usize,
-    /// What to look up to come by the same way once more; `None`: the recipient itself.
+    /// The address to look up to come by the same way once more; `None`: the recipient itself.
     pub(super) member: Option<Arc<str>>,
     /// Hears of failures in the sender's place.
     pub(super) errors_to: Option<Arc<str>>,

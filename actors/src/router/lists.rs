@@ -21,7 +21,7 @@ pub(super) struct Lists {
     hashers: [RandomState; 2],
 }
 
-/// What they came to, and when.
+/// The ways of lists, and when they were found.
 type KnownLists = HashMap<Fingerprint, (Weak<[Route]>, Instant)>;
 
 /// The members of a list, and how they are looked at.

@@ -49,9 +49,9 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// What is said where nothing but such mistakes of our own is left of an address: who wrote it down
-    /// mends it, and nobody else can. Beside members that lead somewhere it is told of at once, since a
-    /// member that is asked again will not be another one.
+    /// The reply where nothing but such mistakes of our own is left of an address: the writer of
+    /// the address mends it, and nobody else can. Beside members that lead somewhere it is told of
+    /// at once, since a member that is asked again will not be another one.
     pub(super) fn reply_of_all(&self) -> Reply {
         match self {
             Self::NoAddress(_) => {
@@ -64,7 +64,7 @@ impl Refusal {
         }
     }
 
-    /// What is said of one address.
+    /// The reply about one address.
     pub(super) fn reply(&self) -> Reply {
         match self {
             Self::UnknownHost => Reply::new(550, Enhanced(5, 1, 2), "unknown host or domain"),

@@ -38,7 +38,7 @@ pub struct Resolver<'a, L> {
     routes: &'a Routes,
     lookup: &'a L,
     question: Question<'a>,
-    /// What long lists came to a moment ago, when that may be shared.
+    /// Members that long lists came to a moment ago, when that may be shared.
     lists: Option<&'a Lists>,
     trace: Trace,
     expansion: Expansion,
@@ -374,7 +374,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     }
 }
 
-/// What the next hop gets to see.
+/// The address as the next hop sees it.
 fn presented(channel: &Channel, address: &Address) -> String {
     let ours = |domain: &str| domain.eq_ignore_ascii_case(&channel.tag);
     let mailbox = if channel.program == Program::Lmtp && address.domain().is_some_and(ours) {

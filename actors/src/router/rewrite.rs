@@ -27,7 +27,7 @@ use super::{
 };
 use crate::directory::{Lookup, quote};
 
-/// What an address is rewritten as.
+/// The purpose of rewriting: rules may apply to one and not to another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Purpose<'a> {
     /// `$E` rather than `$B`.
@@ -49,20 +49,20 @@ pub(super) struct Rewriter<'a, L> {
     sticky: Sticky,
 }
 
-/// What rewriting came to.
+/// The result of rewriting.
 #[derive(Clone, Debug)]
 pub(super) struct Rewritten {
     pub(super) address: Address,
     pub(super) tag: String,
     /// Its place in the channel table, if it has one.
     pub(super) channel: Option<usize>,
-    /// What a rule wants said if there is no channel.
+    /// The answer that a rule wants if there is no channel.
     pub(super) error: Option<ErrorText>,
     /// No rule names the domain: only patterns that match everything led here, or none at all.
     pub(super) unclaimed: bool,
 }
 
-/// What rules leave behind for the passes after them.
+/// State that rules leave behind for the passes after them.
 #[derive(Default)]
 struct Sticky {
     tag: String,
@@ -70,7 +70,7 @@ struct Sticky {
     catch_all: bool,
 }
 
-/// What one pass came to.
+/// The result of one pass.
 enum Pass {
     /// `$?text` alone.
     Unchanged,
@@ -83,7 +83,7 @@ enum Pass {
 /// Why a rule did not apply; only for people.
 struct NotApplied(Cow<'static, str>);
 
-/// What may be substituted.
+/// Values that may be substituted.
 struct Subject<'a> {
     tables: Tables<'a>,
     spec: &'a Spec,
@@ -153,11 +153,12 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         channel
     }
 
-    /// What goes on when the host was this machine: the rest of a route, or a host within the user.
+    /// The host to go on with when the host was this machine: the rest of a route, or a host within
+    /// the user.
     fn rest(&self, spec: &Spec, user: &str, channel: Option<usize>) -> Option<Address> {
         let local = channel.is_some_and(|n| self.routes.channels[n].program == Program::Local);
         let rest = local.then(|| Address::parse(user).ok()).flatten()?;
-        // What a route through this machine leaves may be a bare name: it is completed.
+        // The rest of a route through this machine may be a bare name: it is completed.
         (spec.location == Location::Route || Spec::of(&rest).is_some()).then_some(rest)
     }
 

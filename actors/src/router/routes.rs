@@ -1,5 +1,5 @@
-//! What routing goes by, and what it comes to. Plain data: [`Routes`] is taken from the configuration
-//! once and never changes; a [`super::Resolver`] walks a recipient through it.
+//! Routes: the data that routing goes by, and its answers. Plain data: [`Routes`] is taken from the
+//! configuration once and never changes; a [`super::Resolver`] walks a recipient through it.
 //!
 //! What does not depend on who asks ([`Resolution`]) is kept apart from what does ([`Routing`]), so
 //! that the former can be remembered.
@@ -77,7 +77,7 @@ pub struct Route {
     pub channel: Arc<str>,
     /// The destination by which the channel tells hosts apart, in lower case.
     pub host: Arc<str>,
-    /// What is presented to the next hop.
+    /// The address as it is presented to the next hop.
     pub address: String,
     /// The tag that selected the channel.
     pub tag: Arc<str>,
@@ -89,7 +89,7 @@ pub struct Route {
     pub refused: Option<Arc<Reply>>,
 }
 
-/// What does not depend on who asks.
+/// The part of an answer that does not depend on the client.
 #[derive(Clone, Debug)]
 pub struct Resolution {
     /// The ways; or the reply for those who may write there.

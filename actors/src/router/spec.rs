@@ -33,7 +33,7 @@ impl Spec {
         if let Some(host) = address.domain() {
             return spec(host, Location::At, local.to_owned());
         }
-        // What is quoted belongs to the user's name.
+        // A quoted part belongs to the user's name.
         if local.contains('"') {
             return None;
         }

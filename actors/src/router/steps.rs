@@ -78,7 +78,7 @@ pub enum Step {
     Alias {
         /// Where from: `aliases`, `mailDomainCatchallAddress`, ...
         source: &'static str,
-        /// What stood there.
+        /// The targets of the alias.
         targets: Vec<String>,
     },
     /// A delivery option was applied.
@@ -108,23 +108,23 @@ pub enum Step {
         channel: String,
         /// The destination.
         host: String,
-        /// What is presented there.
+        /// The address as it is presented there.
         address: String,
     },
     /// Access was asked for.
     Access {
         /// The table.
         table: &'static str,
-        /// What it was probed with.
+        /// The probe of the table.
         probe: String,
-        /// What it said.
+        /// The table's verdict.
         verdict: String,
     },
     /// The end of a way that leads nowhere.
     Refused {
         /// The address.
         address: String,
-        /// What the client reads.
+        /// The reply that the client reads.
         reply: Reply,
     },
 }

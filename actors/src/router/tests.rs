@@ -331,7 +331,7 @@ async fn the_two_phases_of_the_original_step_by_step() {
     assert_eq!(lines, want);
 }
 
-/// What `relais route` says is what mail does: telling each step changes nothing.
+/// `relais route` says where mail goes: telling each step changes nothing.
 #[tokio::test]
 async fn a_recipient_goes_the_same_way_whether_it_is_told_or_not() {
     let mut crowded = sample("relay.ron");

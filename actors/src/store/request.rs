@@ -1,4 +1,4 @@
-//! What the thread of the store is asked for.
+//! Requests to the thread of the store.
 
 use std::{
     io,
@@ -8,7 +8,7 @@ use std::{
 use relais_channels::mailbox::{Answer, Delivery, MailboxName, spill::SpillDir};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// What the thread can be asked for.
+/// A request to the thread of the store.
 #[derive(Debug)]
 pub(super) enum StoreRequest {
     /// To deliver a message.

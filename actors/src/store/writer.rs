@@ -275,7 +275,7 @@ fn put_off(delivery: &Delivery) -> Vec<Answer> {
     delivery.recipients.iter().map(|rcpt| Answer::refused(rcpt, &AWAY)).collect()
 }
 
-/// What clients are told while the partition is not there.
+/// The reply to clients while the partition is not there.
 pub(crate) const AWAY: Reply = Reply::STORE_AWAY;
 /// How often an idle store is looked at.
 const LOOK: Duration = Duration::from_secs(1);

@@ -50,7 +50,7 @@ pub struct Schedule {
     orders: Orders,
 }
 
-/// What is to be done about a decision.
+/// The doings that a decision asks for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Orders {
     /// Connections to start.
@@ -122,7 +122,7 @@ impl Schedule {
         }
     }
 
-    /// What runs.
+    /// The jobs and connections that run.
     pub fn slots(&self) -> &Slots {
         &self.slots
     }
@@ -132,7 +132,7 @@ impl Schedule {
         &self.suspensions
     }
 
-    /// What was decided since this was last asked.
+    /// The decisions since this was last asked.
     pub fn orders(&mut self) -> Orders {
         std::mem::take(&mut self.orders)
     }
@@ -229,7 +229,7 @@ impl Schedule {
         let was_troubled = self.suspensions.lift(destination);
         if let Some(site) = self.sites.get_mut(destination) {
             if was_troubled && site.connections <= 1 {
-                // What it could bear before it went away says nothing any more.
+                // The window from before it went away says nothing any more.
                 site.window = Window::default();
             }
             site.window.answered(site.connections);
@@ -301,7 +301,7 @@ impl Schedule {
         old
     }
 
-    /// What operators said of single destinations.
+    /// Limits that operators gave single destinations.
     pub fn host_limits(&self) -> impl Iterator<Item = (&Destination, usize)> {
         self.host_limits.iter().map(|(destination, limit)| (destination, *limit))
     }
@@ -340,8 +340,8 @@ impl Schedule {
         Ok(old)
     }
 
-    /// What an operator said of this destination. An address is in brackets there; a route may name
-    /// it without.
+    /// The limit that an operator gave this destination. An address is in brackets there; a route
+    /// may name it without.
     pub fn limit_of(&self, destination: &Destination) -> Option<usize> {
         if self.host_limits.is_empty() {
             return None;

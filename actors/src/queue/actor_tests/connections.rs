@@ -1,4 +1,4 @@
-//! What runs, and what becomes of it when it is disturbed.
+//! Connections that run, and their fate when they are disturbed.
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{

@@ -17,7 +17,7 @@ use crate::{
     spool::open_recipients,
 };
 
-/// What happens to the messages of a host.
+/// The fate of the messages of a host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Deed {
     Deliver,
@@ -33,7 +33,7 @@ pub(super) enum Deed {
     Trouble,
 }
 
-/// What all stand-ins go by, and what they did.
+/// The script that all stand-ins go by, and their doings.
 #[derive(Default)]
 pub(super) struct Script {
     deeds: RefCell<HashMap<String, Deed>>,

@@ -187,7 +187,7 @@ impl House {
         self.spool.append(&mut envelope.into(), content).await.unwrap().id
     }
 
-    /// What the disk has of a message, if it is not done.
+    /// The entry of a message on the disk, if it is not done.
     async fn found(&self, id: MessageId) -> Option<ScannedEntry> {
         self.spool.find(id).await.unwrap().pop()
     }

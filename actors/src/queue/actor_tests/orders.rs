@@ -1,4 +1,4 @@
-//! What operators order while a job has the entry in hand.
+//! Orders of operators while a job has the entry in hand.
 
 use relais_channels::mail::{MessageId, Notify};
 

@@ -1,4 +1,4 @@
-//! What senders are told, and what stays on the disk until they are.
+//! Notices to senders, and the entries that stay on the disk until they are told.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl House {
-    /// What the notary has of a message whose first recipient failed.
+    /// The notary's case of a message whose first recipient failed.
     async fn case(&self, id: MessageId, then: EntryState) -> Case {
         let found = self.found(id).await.unwrap();
         Case {
@@ -152,7 +152,7 @@ async fn full_house() -> (House, MemoryDisk, MessageId, MessageId) {
     let house = House::new(Plan { disk: Arc::new(disk.clone()), ..Plan::default() });
     house.script.set("one.test", Deed::DeliverAndTell);
     let notify = Notify::On { success: true, failure: true, delay: true };
-    // What waits in the same segment: it must not make room by going.
+    // Mail that waits in the same segment: it must not make room by going.
     house.script.set("two.test", Deed::Defer);
     let mut waits = MessageId(0);
     for _ in 0..3 {

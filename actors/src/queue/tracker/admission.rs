@@ -1,4 +1,4 @@
-//! What memory takes, and what it forgets, when there is more than it may hold.
+//! Admission: memory takes entries, and forgets some, when there are more than it may hold.
 
 use super::{
     Admission, Thresholds, Tracked, Tracker,
@@ -47,8 +47,8 @@ impl Tracker {
         let was = self.thresholds.trickle(self.troubled.len());
         self.troubled.insert(line);
         self.weigh(line);
-        // What is left to each becomes less, but of many seldom: not each one that dies is to
-        // cost a look at all the others.
+        // The share of each becomes less, but of many seldom: not each one that dies is to cost a
+        // look at all the others.
         if self.thresholds.trickle(self.troubled.len()) < was {
             for line in self.troubled.clone() {
                 self.weigh(line);
@@ -145,7 +145,7 @@ impl Tracker {
         self.remove(slot);
     }
 
-    /// What a line may hold when others want room.
+    /// Entries that a line may hold when others want room.
     pub(super) fn cap(&self, line: LineId) -> usize {
         if self.line(line).troubled {
             self.thresholds.trickle(self.troubled.len())

@@ -1,4 +1,4 @@
-//! What memory holds for one destination: who is ready, in which order, and how much else.
+//! The line of one destination in memory: who is ready, in which order, and how much else.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -47,7 +47,7 @@ impl Line {
     pub(super) fn mark(&mut self, priority: usize, mark: Mark, valid: impl Fn(Mark) -> bool) {
         let heap = &mut self.marks[priority];
         heap.push(Reverse(mark));
-        // What was taken out of the middle left its mark behind.
+        // An entry that was taken out of the middle left its mark behind.
         if heap.len() > 2 * self.ready + SLACK {
             heap.retain(|Reverse(mark)| valid(*mark));
         }

@@ -63,7 +63,7 @@ pub struct Tracker {
     troubled: BTreeSet<LineId>,
     /// Lines that hold more than is theirs when others want room.
     hogs: BTreeSet<LineId>,
-    /// What the disk has beside.
+    /// Entries that only the disk has.
     rest: Rest,
     /// Something exists on the disk that memory does not know, for want of room.
     overflowed: bool,
@@ -74,7 +74,7 @@ pub struct Tracker {
     readers: Readers,
 }
 
-/// What becomes of an entry that is offered.
+/// The result of offering an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Admission {
     /// It waits for a job.
@@ -87,7 +87,7 @@ pub enum Admission {
     Overflowed,
 }
 
-/// What comes of taking an entry aside.
+/// The result of taking an entry aside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Aside {
     /// It was tracked, and is as told.
@@ -276,13 +276,13 @@ impl Tracker {
         self.active_count == 0 && self.aside.is_empty()
     }
 
-    /// What was taken aside waits again, as it is now.
+    /// An entry that was taken aside waits again, as it is now.
     pub fn put_back(&mut self, destination: &Destination, entry: Tracked) -> Admission {
         self.done_aside(entry.id, entry.entry);
         self.offer(destination, entry)
     }
 
-    /// What was taken aside does not wait any more.
+    /// An entry that was taken aside does not wait any more.
     pub fn done_aside(&mut self, id: MessageId, entry: u16) {
         self.readers.departs((id, entry));
         self.aside.remove(&(id, entry));
@@ -293,7 +293,7 @@ impl Tracker {
         self.readers.begin()
     }
 
-    /// What was read has been used.
+    /// The reading has been used.
     pub fn end_reading(&mut self, ticket: Ticket) {
         self.readers.end(ticket);
     }
@@ -319,7 +319,7 @@ impl Tracker {
         lines.filter(|(_, ready)| *ready > 0)
     }
 
-    /// What is known of an entry: its state's word and when it is due.
+    /// The state's word and the due time of an entry.
     pub fn state_of(&self, id: MessageId, entry: u16) -> Option<(&'static str, Tracked)> {
         let slot = self.slot(self.find((id, entry))?);
         let word = match slot.state {

@@ -28,7 +28,7 @@ impl Readers {
         ticket
     }
 
-    /// What was read has been used.
+    /// The reading has been used.
     pub(super) fn end(&mut self, ticket: Ticket) {
         self.open.remove(&ticket);
         match self.open.first() {

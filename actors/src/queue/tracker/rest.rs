@@ -16,7 +16,7 @@ pub(super) struct Rest {
     pub(super) filling: bool,
 }
 
-/// What is left of one line.
+/// The rest of one line.
 #[derive(Debug)]
 pub(super) struct Left {
     /// When the first of it is due; 0 is at once.

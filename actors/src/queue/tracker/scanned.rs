@@ -32,7 +32,7 @@ impl Tracker {
             && (no_room || self.has_enough(line, entry.due))
         {
             if !self.rest.is_left_by_this_scan(line) {
-                // What an earlier scan left is among what this one sees.
+                // Entries that an earlier scan left are among those that this one sees.
                 self.rest.of.remove(&line);
             }
             self.leave(line, entry.due);
@@ -123,7 +123,7 @@ impl Tracker {
 
     /// A scan ended before the end of the disk, or a scan is needed at start.
     pub fn note_overflow(&mut self) {
-        // What was sought for some is noted with them.
+        // Entries that were sought for some lines are noted with them.
         self.overflowed |= self.reads_all();
     }
 

@@ -459,7 +459,7 @@ fn what_was_finished_while_a_scan_was_reading_is_not_taken_back() {
     assert_eq!(tracker.offer_scanned(&a, entry(1, 0), second), Admission::Ready, "newer than that");
 }
 
-/// What an entry is doing, in the plainest model there is.
+/// The state of an entry, in the plainest model there is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Model {
     Ready,
@@ -547,7 +547,7 @@ proptest! {
                             let left = tracker.line_of.get(to);
                             let left = left.is_some_and(|line| tracker.rest.is_left(*line));
                             prop_assert!(tracker.overflowed || left, "nothing is lost");
-                            // What could go at once stays out only for want of room.
+                            // An entry that could go at once stays out only for want of room.
                             prop_assert!(known >= limits.low || due > 0);
                         }
                         Admission::Ready | Admission::Delayed => {

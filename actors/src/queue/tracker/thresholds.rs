@@ -1,6 +1,6 @@
 //! The numbers of the seed's section 8.7.1, for a limit M.
 
-/// What memory may hold. Compare strictly, as the fields say.
+/// Limits of memory. Compare strictly, as the fields say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Thresholds {
     /// M: never more than this; a new message is taken while fewer are known.
@@ -35,7 +35,7 @@ impl Thresholds {
         }
     }
 
-    /// What each of `troubled` destinations keeps when others want room: together no more than
+    /// The share of each of `troubled` destinations when others want room: together no more than
     /// one destination that is well.
     pub(super) fn trickle(&self, troubled: usize) -> usize {
         (self.share / troubled.max(1)).max(1)
