@@ -24,11 +24,11 @@ use crate::{api::LimitValue, state::durable};
 pub enum Named {
     /// Entries in memory.
     MaxMessages,
-    /// What the job controller looks after.
+    /// A limit that the job controller looks after.
     Tuned(Limit),
 }
 
-/// What there is to be named.
+/// The names of limits that there are.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitNames<'a> {
     /// The configuration.
@@ -116,7 +116,7 @@ impl<'a> LimitNames<'a> {
         channels.map(|channel| channel.name.as_str()).collect()
     }
 
-    /// What the configuration says.
+    /// The configuration's value.
     pub fn configured(self, named: &Named) -> Option<u64> {
         let channel = |name: &String| self.channels.find(name).map(|id| self.channels.channel(id));
         let number = match named {
@@ -173,7 +173,8 @@ impl<'a> LimitNames<'a> {
         Err(format!("there is no channel {channel:?}; {}", suggest(channel, &known, "there are:")))
     }
 
-    /// What there is instead: of the channel or the pool that is named, if there is one.
+    /// The limits that there are instead: of the channel or the pool that is named, if there is
+    /// one.
     fn no_limit(self, key: &str, owner: Option<&str>) -> String {
         let times = || LiveTimes::ALL.into_iter().map(LiveTimes::name);
         let of = |owner: &str| {
@@ -236,7 +237,7 @@ impl Named {
         }
     }
 
-    /// What an operator says it is to be: numbers, or times in milliseconds. Nothing: no limit.
+    /// Reads an operator's value: numbers, or times in milliseconds. Nothing: no limit.
     pub fn read(&self, value: &LimitValue) -> Result<Option<u64>, String> {
         let (range, wrong) = (self.range(), || format!("{value} does not fit; {}", self.forms()));
         let number = match (self, value) {
@@ -303,7 +304,7 @@ impl Saved {
         &self.0
     }
 
-    /// What is kept; nothing when there is no file.
+    /// The limits that are kept; nothing when there is no file.
     pub fn load(&self) -> io::Result<BTreeMap<String, LimitValue>> {
         let text = match fs::read_to_string(&self.0) {
             Ok(text) => text,
@@ -341,7 +342,7 @@ fn field(limit: &Limit) -> &'static str {
     }
 }
 
-/// What the configuration says.
+/// The word for the configuration's value.
 pub const DEFAULT: &str = "default";
 /// No limit.
 pub const NONE: &str = "none";

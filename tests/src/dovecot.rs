@@ -50,7 +50,7 @@ impl Dovecot {
         dovecot
     }
 
-    /// What it has logged.
+    /// The lines that it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

@@ -19,7 +19,7 @@ use crate::{dovecot::open_to_all, eventually, free_port, process};
 /// A running instance. Dropping it ends it and removes its mail.
 #[derive(Debug)]
 pub struct ForeignStore {
-    /// What it is called.
+    /// The name of the program.
     pub name: &'static str,
     /// Where it takes LMTP.
     pub port: u16,

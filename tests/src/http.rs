@@ -13,7 +13,7 @@ pub struct Page {
     pub status: u16,
     /// The header lines, as they came.
     pub head: String,
-    /// What followed.
+    /// The body of the answer.
     pub body: String,
 }
 

@@ -44,7 +44,7 @@ pub fn dot_stuffed(content: &[u8]) -> Vec<u8> {
     octets
 }
 
-/// What is left of a stored message after 1, 2, ... of the header fields that transport adds.
+/// The rest of a stored message after 1, 2, ... of the header fields that transport adds.
 pub fn strip_added(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::successors(after_added_field(message), |rest| after_added_field(rest))
 }

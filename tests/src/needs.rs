@@ -1,4 +1,5 @@
-//! What a test needs of the machine. A missing thing skips the test, loudly; under `CI` it fails.
+//! Needs of a test that the machine has to meet. A missing thing skips the test, loudly; under `CI`
+//! it fails.
 
 use std::{env, path::Path};
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::build::work_tree;
 
-/// What is in it. Lines end in LF.
+/// The parts of a notice. Lines end in LF.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Notice {
     /// Its own header.
@@ -73,7 +73,7 @@ impl Notice {
         self.returned[0] == "message/rfc822"
     }
 
-    /// What came back of the message: its body, or its header when that is all.
+    /// The part of the message that came back: its body, or its header when that is all.
     pub fn returned(&self) -> &str {
         if self.is_full() { &self.returned[2] } else { &self.returned[1] }
     }

@@ -53,7 +53,7 @@ impl Settings {
         settings
     }
 
-    /// What the channel `tcp_lmtpcs` delivers to: a port of 127.0.0.1 instead of our own store.
+    /// Lets the channel `tcp_lmtpcs` deliver to a port of 127.0.0.1 instead of our own store.
     #[must_use]
     pub fn deliver_to(self, port: u16) -> Self {
         let lmtp = self.lmtp;

@@ -44,7 +44,7 @@ struct Books {
     closed: AtomicBool,
 }
 
-/// What it does otherwise than an obliging server.
+/// The doings in which it differs from an obliging server.
 #[derive(Debug, Default)]
 struct Script {
     /// Part of a command, and the reply to it.
@@ -356,8 +356,7 @@ impl Books {
         answers.find(fitting).map(|(_, reply)| reply.clone())
     }
 
-    /// What it is told to say to this command on a connection that served so many messages, if
-    /// anything.
+    /// The scripted reply to this command on a connection that served so many messages, if any.
     fn of_kept(&self, messages: usize, command: &[u8]) -> Option<String> {
         let script = self.script.read().expect("no panic in the sink");
         if messages == 0 || script.kept_answers.is_empty() {

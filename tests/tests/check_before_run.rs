@@ -57,7 +57,7 @@ fn store(path: &str) -> Settings {
     Settings::standalone().edit("path: \"store\"", &format!("path: {path:?}"))
 }
 
-/// What stands in the way, below the data directory.
+/// The thing that stands in the way, below the data directory.
 #[derive(Clone, Copy)]
 enum InTheWay {
     Nothing,

@@ -1,4 +1,4 @@
-//! What a configuration says and nobody would notice until mail goes astray, `check` says.
+//! `check` tells mistakes of a configuration that nobody would notice until mail goes astray.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn standalone(from: &str, to: &str) -> Settings {
     Settings::standalone().edit(from, to)
 }
 
-/// What is written, whether the engine starts with it, and what is said about which field.
+/// The configuration, whether the engine starts with it, and the message about which field.
 fn rows() -> Vec<(Settings, Option<i32>, &'static str, &'static str)> {
     let rules = "rewrite_rules: [";
     let rule = |rule: &str| standalone(rules, &format!("{rules}\n        {rule},"));
@@ -135,7 +135,7 @@ fn a_rule_for_everybody_ends_the_word_about_those_who_cannot_be_told() {
     }
 }
 
-/// What people write, and what they are told: `line:column` in the file below, and words.
+/// Slips that people make, and the answer: `line:column` in the file below, and words.
 const SLIPS: &[(&str, &str, &str, &str)] = &[
     ("maxjobs: 7", "maxjobs: \"4\"", "34:46", "1 to 10000 is expected: 4"),
     ("maxjobs: 7", "maxjobs: Some(4)", "34:46", "1 to 10000 is expected: 4"),
@@ -206,7 +206,7 @@ fn a_usual_slip_is_told_with_its_place_and_what_would_be_right() {
     let wide: Vec<u8> = base.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let found = told(&[&[0xff, 0xfe], &wide[..]].concat());
     assert!(found[0]["message"].as_str().unwrap().contains("must be saved as UTF-8"), "{found:#?}");
-    // What is a matter of taste is none of ours.
+    // Matters of taste are none of ours.
     for (from, to) in [("    host", "\thost"), ("maxjobs: 7", "idle_time: \"5 m\"")] {
         let found = told(base.replacen(from, to, 1).as_bytes());
         assert!(found.iter().all(|finding| finding["accepted"].is_null()), "{to}: {found:#?}");

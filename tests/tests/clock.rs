@@ -53,8 +53,8 @@ fn ages_are_right_after_the_clock_was_ahead() {
     });
 }
 
-/// What came while the clock was ahead came just now, as far as anybody can tell, and its history is
-/// in the order in which it was written.
+/// A message that came while the clock was ahead came just now, as far as anybody can tell, and its
+/// history is in the order in which it was written.
 fn came_just_now(instance: &Instance, id: &str) {
     eventually("it is brought forward", Duration::from_secs(30), || {
         instance.relais("queue", &["history", id]).stdout.windows(6).any(|text| text == b"beyond")

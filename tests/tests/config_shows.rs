@@ -40,7 +40,7 @@ fn a_value_is_found_by_every_name_that_it_goes_by() {
         ("SMTP_POOL.job_limit", "10"),
         ("min_free", "\"64MiB\""),
         ("rewrite_rules[1]", "(\".lmtp\", \"$E$F$U%$H.lmtp@lmtpcs-daemon\")"),
-        // What does nothing is shown, and said to do nothing.
+        // A setting that does nothing is shown, and said to do nothing.
         ("tcp_local.maxjobs", "10 // nothing comes of it: outbound SMTP is not there yet"),
     ];
     for (key, want) in rows {

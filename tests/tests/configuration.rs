@@ -1,4 +1,4 @@
-//! What the configuration says, and what `relais check` and `relais config` tell of it.
+//! The configuration as `relais check` and `relais config` tell of it.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
-/// What `check --json` finds, and its exit status.
+/// The findings of `check --json`, and its exit status.
 #[track_caller]
 fn findings(instance: &Instance) -> (Vec<Value>, Option<i32>) {
     let output = instance.relais("check", &["--json"]);
@@ -201,7 +201,7 @@ fn templates_nest_so_deep_and_no_deeper_in_the_file_and_when_an_address_comes() 
     assert!(instance.is_ready(), "{}", instance.log());
 }
 
-/// What a stranger's RCPT is answered with.
+/// The reply to a stranger's RCPT.
 fn rcpt(port: u16, address: &str) -> String {
     use std::io::{BufRead, BufReader, Write};
     let stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
@@ -370,7 +370,7 @@ fn check_finds_the_slips_of_a_directory_and_our_own_mistakes_defer() {
         assert!(said("directory.file", words), "{words:?} is not in {found:#?}");
     }
     assert!(said("aliases[\"gone\"]", &["the alias gone", "nobody@x.test"]), "{found:#?}");
-    // What is right is not spoken of.
+    // Settings that are right are not spoken of.
     let of_jo = found.iter().any(|f| f["message"].as_str().unwrap().starts_with("uid=jo,"));
     assert!(!of_jo && !said("aliases[\"sales\"]", &[]), "{found:#?}");
 

@@ -1,4 +1,4 @@
-//! What other MTAs send our store by LMTP: odd messages of each, all of them stored, none returned.
+//! Other MTAs send to our store by LMTP: odd messages of each, all of them stored, none returned.
 //!
 //! Postfix is the installed one, with a configuration of its own. Exim and `OpenSMTPD` cannot
 //! be installed beside it: `tests/run` unpacks their packages into a folder.

@@ -1,4 +1,4 @@
-//! What the LMTP client makes of what a server says, or does not say.
+//! The LMTP client understands a server by what it says, or does not say.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ fn a_stray_reply_bounces_nobody() {
     }
 }
 
-/// What is said between the replies to MAIL and to RCPT, or in place of the latter, looks like a
-/// refusal of the recipient.
+/// A reply between those to MAIL and to RCPT, or in place of the latter, looks like a refusal of
+/// the recipient.
 #[test]
 fn a_stray_reply_amid_the_envelope_of_a_kept_connection_refuses_nobody() {
     let stray = "550 5.1.1 nobody asked";
@@ -424,7 +424,7 @@ fn actions(instance: &Instance, action: &str) -> usize {
     instance.log().matches(&format!("\"action\":\"{action}\"")).count()
 }
 
-/// What is said of the first message that waits.
+/// The explanation of the first message that waits.
 fn why(instance: &Instance) -> String {
     let queue = instance.queue();
     let id = queue.first().and_then(|entry| entry["id"].as_str()).expect("one that waits");

@@ -26,7 +26,7 @@ fn squeezed(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// What is to be seen on a terminal, no line of it too long.
+/// The output on a terminal, no line of it too long.
 #[track_caller]
 fn seen(instance: &Instance, columns: usize, words: &str) -> String {
     let (_, text) = instance.on_terminal("TERM=xterm NO_COLOR=1", columns, words, "");
@@ -99,13 +99,13 @@ fn a_check_is_shown_whole_with_what_is_marked_and_does_not_wrap() {
             - lines[excerpt].split(mistake).last().unwrap().chars().count();
         let mark = lines[excerpt + 1].find('^').unwrap();
         assert_eq!(mark + 1 + mistake.len(), at, "{columns}: {seen}");
-        // What goes on stands further in.
+        // A line that goes on stands further in.
         for line in lines.iter().filter(|line| !line.contains(" | ")) {
             let begins = line.contains("relais.ron") || line.starts_with("  ");
             assert!(begins, "{columns}: {line:?} in {seen}");
         }
     }
-    // What refuses to run is shown in the same way.
+    // A mistake that forbids to run is shown in the same way.
     let run = seen(&instance, 60, "run");
     assert!(run.contains("1 mistake in") && run.contains("NOWHERE"), "{run}");
 }

@@ -1,5 +1,5 @@
-//! What senders read when their mail is refused, waits, or arrives: whole notices (RFC 3464) from
-//! the whole program, in the mailbox of the sender, read by programs that are not ours.
+//! Notices that senders read when their mail is refused, waits, or arrives: whole notices (RFC
+//! 3464) from the whole program, in the mailbox of the sender, read by programs that are not ours.
 
 use std::{
     fs,
@@ -375,7 +375,7 @@ fn of_mail_from_nobody_that_fails_the_log_and_a_counter_tell() {
             words.iter().all(|word| line.contains(word))
         })
     });
-    // What would have been said would have come first.
+    // A notice that should not be would have come first.
     post.send("<alice@relais.example>", &["<a@one.test>"], &message("from-alice", 500));
     let copy = Notice::read(&post.mail_of("bob", 1)[0]);
     assert_eq!(copy.header.get("To"), Some("alice@relais.example"), "a copy");
@@ -434,7 +434,7 @@ fn no_notice_of_a_success_is_lost_by_kill_9_after_the_delivery_and_nobody_gets_t
             running.kill();
             continue;
         };
-        // What is delivered is no mail that waits, whether its sender knows or not.
+        // An entry that is delivered is no mail that waits, whether its sender knows or not.
         eventually("none waits", PATIENCE, || {
             post.instance.json("queue", &["list", "--channel", "stores"]).is_empty()
         });

@@ -1,5 +1,5 @@
-//! What lies below the data directory and in the store is for its readers alone; what others may
-//! read or write is named.
+//! Files below the data directory and in the store are for their readers alone; those that others
+//! may read or write are named.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 

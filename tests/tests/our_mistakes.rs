@@ -1,4 +1,5 @@
-//! What only our administrator can mend defers; what is nobody's address, or a circle, bounces.
+//! Mistakes that only our administrator can mend defer; an address that is nobody's, or a circle,
+//! bounces.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What passes through as it is, however odd: long lines and long headers; and how long the lines
-//! are that we add ourselves.
+//! Content passes through as it is, however odd: long lines and long headers; and how long the
+//! lines are that we add ourselves.
 
 use std::{
     io::{Read, Write},
@@ -94,7 +94,7 @@ fn memory_does_not_grow_with_the_line() {
         }
         during.saturating_sub(before)
     };
-    // What a message costs that leaves memory for a file; then one of twelve times the octets.
+    // The cost of a message that leaves memory for a file; then of one of twelve times the octets.
     let (short, long) = (grown(1 << 20), grown(12 << 20));
     println!("grown by {short} octets with lines of 1 MiB, by {long} with 12 MiB");
     assert!(long < short + (16 << 20), "{short} octets with 1 MiB, {long} with 12 MiB");

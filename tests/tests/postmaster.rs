@@ -126,7 +126,7 @@ fn postmaster_is_taken_without_a_directory_and_waits_for_somebody() {
     });
 }
 
-/// What its local channel cannot serve yet waits.
+/// Mail that its local channel cannot serve yet waits.
 #[test]
 fn postmaster_is_taken_by_the_sample_after_postfix() {
     let (smtp, admin) = (free_port(), free_port());

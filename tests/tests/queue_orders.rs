@@ -426,7 +426,7 @@ fn an_order_whose_options_name_nothing_says_so_by_its_exit_status() {
         assert_eq!(unknown.status.code(), Some(1), "{order}: {unknown:?}");
         must(&instance, &["queue", order, &id]);
     }
-    // What is so already has been found, and said; and nothing is a listing, too.
+    // Entries that are so already have been found, and said; and nothing is a listing, too.
     let told = must(&instance, &["queue", "release", &id]);
     assert_eq!(told, "0 entries released; 1 left as they are (1, they are not held)\n");
     must(&instance, &["queue", "hold", &id]);
@@ -824,7 +824,8 @@ fn a_kill_while_mail_is_routed_again_neither_loses_nor_doubles_a_recipient() {
     println!("{interrupted} kills were in the middle");
 }
 
-/// What is released from a hold channel goes on in a record of its own before its old entry is done.
+/// An entry that is released from a hold channel goes on in a record of its own before its old
+/// entry is done.
 #[test]
 fn a_kill_while_held_mail_is_released_neither_loses_nor_doubles_a_message() {
     const MESSAGES: usize = 300;
@@ -903,7 +904,7 @@ fn what_was_ordered_and_answered_is_done_though_the_engine_is_killed() {
     eventually("one is left", PATIENCE, || ids(&instance, &[]) == [&*held]);
     assert_eq!((logged("X", &deleted), logged("D", &deleted), logged("D", &returned)), (1, 0, 0));
 
-    // What is done does not come back by what was written down.
+    // An order that is done does not come back by the line that was written down.
     must(&instance, &["queue", "release", &held]);
     eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
     running.terminate();

@@ -1,4 +1,4 @@
-//! What operators do with the queue of a running engine, by the commands they have: entries held,
+//! Orders of operators for the queue of a running engine, by the commands they have: entries held,
 //! released, retried, returned, deleted; channels stopped and started; limits set; questions why.
 
 use std::{
@@ -54,7 +54,8 @@ fn recipients(entries: &[Value]) -> Vec<&str> {
     all
 }
 
-/// What `relais queue why` says of its only entry: the word for programs and the text for people.
+/// The answer of `relais queue why` about its only entry: the word for programs and the text for
+/// people.
 #[track_caller]
 fn why(instance: &Instance, id: &str) -> (String, String) {
     let answer = instance.json("queue", &["why", id]).remove(0);

@@ -292,7 +292,7 @@ fn what_is_released_from_a_hold_channel_is_delivered_once_under_its_id() {
     });
 }
 
-/// What makes a channel server-only is that nothing routes to it.
+/// A channel is server-only because nothing routes to it.
 #[test]
 fn a_channel_with_flagtransfer_sends_what_is_routed_to_it() {
     let sink = Sink::start();

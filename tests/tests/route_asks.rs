@@ -30,7 +30,7 @@ fn the_running_engine_is_asked_and_not_the_file_that_was_changed_since() {
     let by_files = route(&instance, &[&to, "--offline"]);
     assert!(asked(&by_files).contains("--offline"), "{by_files}");
     assert!(applied(&by_files), "the file has: {by_files}");
-    // What is wrong in the file is no matter to the engine, nor to whoever asks it.
+    // A mistake in the file is no matter to the engine, nor to the client that asks it.
     fs::write(&file, "(").unwrap();
     assert_eq!(route(&instance, &["alice@relais.example"])["accepted"], true);
     fs::write(&file, text).unwrap();

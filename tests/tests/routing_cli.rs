@@ -1,4 +1,4 @@
-//! What an operator can ask without sending mail: `relais route`, `check`, `config`.
+//! Questions that an operator can ask without sending mail: `relais route`, `check`, `config`.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn route_tells_channel_and_next_hop_of_each_recipient() {
         assert_eq!(list.len(), results, "{name}: {route}");
         for result in list {
             assert_eq!(result["channel"], "tcp_lmtpcs", "{name}: {route}");
-            // What the store is told: the default domain's users go by their uid alone.
+            // The name that the store is told: the default domain's users go by their uid alone.
             let address = result["address"].as_str().unwrap_or_default();
             assert!(["alice", "bob", "bob+Work"].contains(&address), "{name}: {route}");
             assert!(!result["next_hop"].is_null(), "{name}: {route}");

@@ -25,7 +25,7 @@ fn send(instance: &Instance, to: &[&str], lines: &str, name: &str, size: usize) 
     client.message("a@a.test", to, &content).expect(250);
 }
 
-/// What has come, by the part of its Message-ID that the test has chosen.
+/// The messages that have come, by the part of its Message-ID that the test has chosen.
 fn order(sink: &Sink) -> Vec<String> {
     let name = |id: String| id.split('@').next().unwrap_or_default().to_owned();
     sink.order().into_iter().map(name).collect()

@@ -1,4 +1,4 @@
-//! What ends the engine, how long that may take, and what ends nothing.
+//! Stopping: the ways to end the engine, how long each may take, and things that end nothing.
 
 use std::time::{Duration, Instant};
 

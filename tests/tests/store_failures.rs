@@ -485,7 +485,7 @@ struct Loading {
     clients: Vec<JoinHandle<()>>,
 }
 
-/// What was acknowledged: the user, by the message.
+/// The acknowledged messages: the user, by the message.
 #[derive(Default)]
 struct Load(HashMap<String, String>);
 

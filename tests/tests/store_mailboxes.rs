@@ -274,8 +274,8 @@ fn what_is_odd_in_a_mailbox_is_named_once_and_keeps_no_mail_away_that_can_be_tak
     let (instance, _running) = start(settings("autocreate: All, default_quota: (size: \"1MiB\")"));
     let mut client = lmtp(&instance);
     client.patience(PATIENCE);
-    // What lies where a directory or a file should, the folder that is written to, and what the log
-    // says and names; with mail that is refused last.
+    // The thing that lies where a directory or a file should, the folder that is written to, and
+    // the words and names of the log; with mail that is refused last.
     let rows = [
         ("maildirsize", "a directory", "", "set aside", "/maildirsize"),
         ("tmp", "a file", "", "the quota file cannot be used", "/tmp"),
@@ -432,7 +432,7 @@ fn nothing_below_data_is_open_to_others_whatever_the_umask() {
     }
     assert!(seen > 20, "{seen} places");
     running.kill();
-    // What is more open than that stays so, and is told.
+    // A folder that is more open than that stays so, and is told.
     let spool = instance.data().join("spool");
     fs::set_permissions(&spool, fs::Permissions::from_mode(0o755)).expect("allowed");
     let told = format!("{} (0755)", spool.display());

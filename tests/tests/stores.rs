@@ -1,5 +1,5 @@
-//! What leaves for whom: into the stores of others, over TCP and over UNIX sockets, once each; and
-//! as many copies as the channel says.
+//! Mail that leaves: into the stores of others, over TCP and over UNIX sockets, once each; and as
+//! many copies as the channel says.
 
 use std::{collections::HashMap, time::Duration};
 

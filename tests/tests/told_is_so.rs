@@ -1,4 +1,5 @@
-//! What operators are told is so: readiness, metrics, the names under which they are served.
+//! Things that operators are told are so: readiness, metrics, the names under which they are
+//! served.
 
 use std::{
     fs,
@@ -259,7 +260,7 @@ fn labelled(instance: &Instance, name: &str, label: &str) -> u64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// What it finds, and "" when that is nothing.
+/// The findings of promtool, and "" when there are none.
 fn promtool(page: &str) -> String {
     let mut child = Command::new("promtool")
         .args(["check", "metrics"])

@@ -33,7 +33,7 @@ pub enum ClientError {
     NotRunning {
         /// The data directory, absolute.
         data: PathBuf,
-        /// What was found in place of an engine.
+        /// The thing that was found in place of an engine.
         why: &'static str,
     },
     /// The socket belongs to somebody else.

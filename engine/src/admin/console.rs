@@ -1,4 +1,4 @@
-//! What the admin endpoint asks of the engine behind it.
+//! Questions of the admin endpoint to the engine behind it.
 
 use std::{future::Future, net::IpAddr};
 
@@ -22,7 +22,7 @@ pub trait Console: Clone + Send + 'static {
     /// Services, pools, channels, queue.
     fn status(&self) -> impl Future<Output = Answer<Status>> + Send;
 
-    /// What a filter names has to be there: a channel that is configured, or that has mail.
+    /// Checks that the channel of a filter is there: configured, or with mail.
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense>;
 
     /// At most `limit` entries that the filter admits, behind `after`. May return fewer, even
@@ -44,7 +44,7 @@ pub trait Console: Clone + Send + 'static {
     /// The content of one message; `None` when there is no such message.
     fn queue_content(&self, id: MessageId) -> impl Future<Output = Answer<Option<Content>>> + Send;
 
-    /// What waits, in sum.
+    /// The sum of all that waits.
     fn queue_summary(&self) -> impl Future<Output = Answer<QueueSummary>> + Send;
 
     /// Carries out a bounded piece of an order, and says how far it has come in all, and where it
@@ -58,7 +58,7 @@ pub trait Console: Clone + Send + 'static {
     /// Why each entry of a message does not move; none when there is no such message.
     fn queue_why(&self, id: MessageId) -> impl Future<Output = Answer<Vec<Why>>> + Send;
 
-    /// What happened to a message that is in the queue; `None` when there is no such message.
+    /// The history of a message that is in the queue; `None` when there is no such message.
     fn queue_history(
         &self,
         id: MessageId,
@@ -102,14 +102,15 @@ pub trait Console: Clone + Send + 'static {
     /// Asks the engine to drain and end. Returns at once; asking twice is asking once.
     fn stop(&self);
 
-    /// What a scrape reads. What the engine's actors do not tell in time stays as it was.
+    /// The page that a scrape reads. Numbers that the engine's actors do not tell in time stay as
+    /// they were.
     fn metrics_page(&self, format: Format) -> impl Future<Output = String> + Send;
 }
 
 /// An answer, or why there is none.
 pub type Answer<T> = Result<T, Trouble>;
 
-/// What a channel was that is stopped, or started again.
+/// The state so far of a channel that is stopped, or started again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Frozen {
     /// It was stopped.
@@ -123,7 +124,7 @@ pub struct Frozen {
 #[error("{0}")]
 pub struct Trouble(pub String);
 
-/// What was asked for is not there, or makes no sense; whoever asked must ask otherwise.
+/// The thing asked for is not there, or makes no sense; the client must ask otherwise.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct Nonsense(pub String);
@@ -137,7 +138,7 @@ pub struct QueuePage<Cursor> {
     pub next: Option<Cursor>,
 }
 
-/// What `relais route` asks.
+/// The question of `relais route`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteQuestion {

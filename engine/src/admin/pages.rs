@@ -1,4 +1,4 @@
-//! What is served where.
+//! Pages of the endpoint, and where each is served.
 //!
 //! | request | answer | by TCP |
 //! | --- | --- | --- |
@@ -115,7 +115,7 @@ async fn metrics<C: Console>(request: HttpRequest, console: Data<C>) -> HttpResp
 /// The first of the formats that a scraper asks for and that is there; text for all who do not ask.
 fn format_for(request: &HttpRequest) -> Format {
     let Ok(mut accept) = Accept::parse(request) else { return Format::default() };
-    // What is not wanted at all.
+    // Formats of quality 0 are not wanted at all.
     accept.0.retain(|item| item.quality > Quality::ZERO);
     let format = |kind: Mime| match (kind.type_().as_str(), kind.subtype().as_str()) {
         ("application", "openmetrics-text") => {

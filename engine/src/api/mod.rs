@@ -1,4 +1,4 @@
-//! What the engine tells operators about itself, in the shapes that scripts may rely upon.
+//! Answers of the engine to operators, in the shapes that scripts may rely upon.
 //!
 //! The command line reads back what the admin endpoint wrote, so every type goes both ways.
 //! Keys may be added; those that are there keep their name and meaning. Times are RFC 3339 in
@@ -90,7 +90,7 @@ pub enum Phase {
 pub struct ServiceStatus {
     /// The key in the file: `"SMTP"`.
     pub name: String,
-    /// What its sessions speak: `"smtp"`, `"lmtp"`, `"lmtp_native"`.
+    /// The protocol of its sessions: `"smtp"`, `"lmtp"`, `"lmtp_native"`.
     pub program: String,
     /// The source channel of what arrives.
     pub channel: String,
@@ -141,8 +141,8 @@ pub struct PoolStatus {
 pub struct ChannelStatus {
     /// `"tcp_lmtpcs"`.
     pub name: String,
-    /// What its jobs do: `"lmtp"`; `"lost"` when the configuration has no such channel any more
-    /// and there is still mail of it, which can be deleted and nothing else.
+    /// The program of its jobs: `"lmtp"`; `"lost"` when the configuration has no such channel any
+    /// more and there is still mail of it, which can be deleted and nothing else.
     pub program: String,
     /// The pool its jobs run in.
     pub pool: String,
@@ -200,7 +200,7 @@ pub struct DestinationTrouble {
     pub host: String,
     /// When it is tried again.
     pub until: Timestamp,
-    /// What it, or we in its place, said last.
+    /// The last reply of the host, or ours in its place.
     pub reply: String,
 }
 

@@ -1,9 +1,9 @@
-//! What operators may have done with entries of the queue.
+//! Kinds of orders that operators may give for entries of the queue.
 
 use relais_actors::queue;
 use serde::{Deserialize, Serialize};
 
-/// What is to be done with entries of the queue.
+/// The kind of an order for entries of the queue.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderKind {
@@ -34,12 +34,12 @@ impl OrderKind {
         }
     }
 
-    /// What would be: `held`, `released`, `tried now`, ...
+    /// The state that would be: `held`, `released`, `tried now`, ...
     pub fn would_be(self) -> &'static str {
         self.done().trim_start_matches("to be ")
     }
 
-    /// What was done: `held`, `released`, ...
+    /// The state of entries with which it was done: `held`, `released`, ...
     pub const fn done(self) -> &'static str {
         match self {
             Self::Hold => "held",

@@ -1,4 +1,4 @@
-//! What operators order, and how far it has come.
+//! Orders of operators, and how far each has come.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -184,18 +184,18 @@ pub struct HistoryLine {
     pub due: Option<Timestamp>,
     /// Attempts so far.
     pub attempts: u32,
-    /// What was answered to which recipients.
+    /// The replies, by recipient.
     pub replies: Vec<RecipientReply>,
     /// The operator who changed it, or why, when it was no attempt.
     pub reason: Option<String>,
 }
 
-/// What was answered to one recipient.
+/// The reply to one recipient.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RecipientReply {
     /// Its address.
     pub address: String,
-    /// What the next hop, or we in its place, said.
+    /// The reply of the next hop, or ours in its place.
     pub reply: String,
 }
 
@@ -206,8 +206,9 @@ pub struct Why {
     pub channel: String,
     /// Its destination.
     pub host: String,
-    /// What it waits for, in a word that scripts may rely upon: `held`, `stopped`, `suspended`,
-    /// `due`, `active`, `notice`, `paused`, `in_line`, `beyond_memory`, `no_program`, `ready`.
+    /// The thing that it waits for, in a word that scripts may rely upon: `held`, `stopped`,
+    /// `suspended`, `due`, `active`, `notice`, `paused`, `in_line`, `beyond_memory`, `no_program`,
+    /// `ready`.
     pub waits_for: String,
     /// The limit that keeps it from going now: `job_limit`, `maxjobs`, `threads` (its host has as many
     /// connections as it deserves), `last_slot`, `max_messages`.
@@ -226,7 +227,7 @@ pub struct Why {
 pub struct SetLimit {
     /// `SMTP_POOL.job_limit`, `tcp_local.maxjobs`, `tcp_local@host.example.connections`, ...
     pub key: String,
-    /// What it is to be: a number, a time (`"5m"`), or `"default"`: what the configuration says.
+    /// The new value: a number, a time (`"5m"`), or `"default"`: the configuration's value.
     pub value: LimitValue,
     /// Over restarts, too.
     #[serde(default)]
@@ -243,16 +244,16 @@ pub enum LimitValue {
     Text(String),
 }
 
-/// What was set.
+/// The change of a limit.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LimitSet {
     /// The full name of the limit: `job_controller.pools["SMTP_POOL"].job_limit`.
     pub key: String,
-    /// What it was; nothing when there was no limit.
+    /// The value before; nothing when there was no limit.
     pub was: Option<LimitValue>,
-    /// What it is.
+    /// The value now.
     pub now: Option<LimitValue>,
-    /// What it will be after a restart.
+    /// The value after a restart.
     #[serde(default)]
     pub after_restart: Option<LimitValue>,
     /// The line for the configuration file; empty of what has no place there.
@@ -264,11 +265,11 @@ pub struct LimitSet {
 pub struct LimitShown {
     /// As `relais set` takes it: `SMTP_POOL.job_limit`.
     pub key: String,
-    /// What it is; nothing when there is none.
+    /// The value now; nothing when there is no limit.
     pub value: Option<LimitValue>,
-    /// What the configuration says.
+    /// The configuration's value.
     pub configured: Option<LimitValue>,
-    /// What `relais set --save` keeps over restarts.
+    /// The value that `relais set --save` keeps over restarts.
     pub saved: Option<LimitValue>,
 }
 

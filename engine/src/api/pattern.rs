@@ -20,7 +20,7 @@ pub enum AddressPattern {
     Null,
     /// One address, in its normal spelling if it has one.
     Exact(String),
-    /// What stands right of the last `@`.
+    /// The text right of the last `@`.
     Domain(String),
     /// Held by the address, anywhere.
     Part(String),

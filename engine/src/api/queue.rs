@@ -1,4 +1,4 @@
-//! What is in the queue, entry by entry and in sum.
+//! Contents of the queue, entry by entry and in sum.
 
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub struct QueuedEntry {
     pub size: u64,
     /// When the message was accepted.
     pub received: Timestamp,
-    /// What it waits for.
+    /// The state in which it waits.
     pub state: QueueState,
     /// Attempts that ended so far.
     pub attempts: u32,
@@ -30,8 +30,8 @@ pub struct QueuedEntry {
     /// `urgent`, `normal`, `nonurgent` or `second class`.
     #[serde(default)]
     pub priority: String,
-    /// What an operator ordered while a job had it in hand: done as soon as it is given back, if
-    /// it is then still there.
+    /// The order that an operator gave while a job had it in hand: done as soon as it is given
+    /// back, if it is then still there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordered: Option<OrderKind>,
     /// All of its recipients, those that are done included.
@@ -48,11 +48,11 @@ pub struct QueuedRecipient {
     pub member: Option<String>,
     /// The entry's state while it is open, else how it ended.
     pub state: RecipientState,
-    /// What the next hop, or we in its place, said last.
+    /// The last reply of the next hop, or ours in its place.
     pub last_reply: Option<String>,
 }
 
-/// What became of a recipient so far.
+/// The state of a recipient so far.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecipientState {
@@ -94,7 +94,7 @@ pub struct QueueSummary {
     pub hosts: Vec<HostSummary>,
 }
 
-/// What waits in one channel.
+/// The mail that waits in one channel.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ChannelSummary {
     /// `"tcp_lmtpcs"`.
@@ -117,7 +117,7 @@ pub struct ChannelSummary {
     pub oldest: Option<Timestamp>,
 }
 
-/// What waits for one destination.
+/// The mail that waits for one destination.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct HostSummary {
     /// The channel to it.

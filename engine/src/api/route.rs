@@ -9,11 +9,11 @@ pub struct RouteExplained {
     pub input: String,
     /// Whether RCPT TO would be answered 250.
     pub accepted: bool,
-    /// What RCPT TO would be answered.
+    /// The reply that RCPT TO would get.
     pub reply: String,
     /// Where the message would go; empty when refused.
     pub results: Vec<RouteResult>,
-    /// What led there, in order.
+    /// The steps that led there, in order.
     pub steps: Vec<RouteStep>,
     /// The source that was asked: the running engine, or files.
     #[serde(default)]
@@ -23,7 +23,7 @@ pub struct RouteExplained {
 /// One recipient that came out.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RouteResult {
-    /// What is presented to the next hop.
+    /// The address as it is presented to the next hop.
     pub address: String,
     /// The channel it leaves by.
     pub channel: String,
@@ -36,7 +36,8 @@ pub struct RouteResult {
 /// One step on the way.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RouteStep {
-    /// What was done: `"probe"`, `"rule"`, `"look-up"`, `"alias"`, `"option"`, `"channel"`, ...
+    /// The kind of the step: `"probe"`, `"rule"`, `"look-up"`, `"alias"`, `"option"`, `"channel"`,
+    /// ...
     pub step: String,
     /// With what, and what came of it.
     pub detail: String,

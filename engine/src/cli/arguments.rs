@@ -1,4 +1,5 @@
-//! What may be typed. The texts here are the manual: `relais --help`, `relais queue list --help`.
+//! Arguments that may be typed. The texts here are the manual: `relais --help`, `relais queue list
+//! --help`.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -211,7 +212,7 @@ pub(super) enum Channel {
 pub(super) struct Set {
     /// `max_messages`, `POOL.job_limit`, `CHANNEL.maxjobs`, `CHANNEL.max_client_threads`, `CHANNEL.threaddepth`, `CHANNEL.idle_time`, `CHANNEL.max_life_time`, `CHANNEL@HOST.connections`; without one all are shown
     pub(super) key: Option<String>,
-    /// What it is to be: a number, a time (90s, 5m), `none` (connections of a host), `default` (as the configuration file says); without one it is shown
+    /// The new value: a number, a time (90s, 5m), `none` (connections of a host), `default` (as the configuration file says); without one it is shown
     pub(super) value: Option<String>,
     /// Keep it over restarts, in `DATA/limits.ron`, and print the line for the configuration file
     #[arg(long, requires = "value")]
@@ -221,7 +222,7 @@ pub(super) struct Set {
     pub(super) json: bool,
 }
 
-/// What is to be done with which entries.
+/// The entries that an order is for, and how it is carried out.
 #[derive(Args, Debug)]
 #[command(after_help = ORDER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]

@@ -88,7 +88,7 @@ pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-/// What is no id at all must not become another path.
+/// The path of a message: an argument that is no id at all must not become another path.
 fn message_path(id: &str, what: &str) -> Result<String, Refusal> {
     let id: MessageId = id.parse().map_err(|error| Refusal::WrongUse(format!("{error}")))?;
     Ok(format!("/api/v1/queue/{id}{what}"))

@@ -169,7 +169,7 @@ fn unspoken_language(config: &Config, words: &Templates, places: &Places) -> Opt
     (!words.speaks(language)).then(warning)
 }
 
-/// What is to be said at start: all that `check` tells, and nothing that forbids to run.
+/// The configuration, with the warnings that are told at start, unless a mistake forbids to run.
 pub(super) fn load_to_run(source: &Source) -> Result<(Config, Vec<Warning>), Refusal> {
     let Reading { config, mut report, places } = source.read();
     if let Some(config) = config.as_ref().filter(|_| report.mistakes.is_empty()) {
@@ -240,7 +240,7 @@ pub(super) fn print(source: &Source, asked: &Print, out: &mut dyn Write) -> Resu
     Ok(writeln!(out, "{text}")?)
 }
 
-/// What is in force, for programs.
+/// The configuration in force, for programs.
 fn as_json(
     asked: &Print,
     of: &str,

@@ -45,7 +45,7 @@ pub(super) fn carry_out(
         if would.reached() > 0 && !is_confirmed(kind, &would)? {
             return Err(Refusal::Because("nothing was done".to_owned()));
         }
-        // What comes in while the question stands was not asked about.
+        // Mail that comes in while the question stands was not asked about.
         order.up_to = would.last;
     }
     let last = put(&client, &order, as_json)?;
@@ -95,7 +95,8 @@ fn check_meant(ids: &[String], filter: &QueueFilter, all: bool) -> Result<(), Re
     Ok(())
 }
 
-/// What cannot be taken back, or reaches everything, is asked about where somebody can answer.
+/// Whether to ask first: an order that cannot be taken back, or reaches everything, is asked about
+/// where somebody can answer.
 fn asks_first(kind: OrderKind, all: bool) -> bool {
     let is_final = matches!(kind, OrderKind::Return | OrderKind::Delete);
     (is_final || all) && io::stdin().is_terminal() && io::stderr().is_terminal()
@@ -124,7 +125,7 @@ fn put(client: &Client, order: &QueueOrder, as_json: bool) -> Result<OrderProgre
         // A bar is drawn whenever it is set: the words must fit the numbers.
         bar.set_message(so_far(order, &last));
         bar.set_length(last.of);
-        // What was held meanwhile is seen once more among the held.
+        // Entries that were held meanwhile are seen once more among the held.
         bar.set_position(last.seen.min(last.of));
         Ok::<(), Refusal>(())
     };

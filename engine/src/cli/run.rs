@@ -33,7 +33,7 @@ pub trait Runnable: Sized {
     /// An engine that has not started: nothing is opened, nothing listens.
     fn new(config: Config, log: Sink) -> Self;
 
-    /// What the admin endpoint serves.
+    /// The console that the admin endpoint serves.
     fn console(&self) -> Self::Console;
 
     /// Recovers the spool, starts every actor, listens. Returns when mail is taken.
@@ -171,7 +171,8 @@ async fn came(signal: &mut Option<Signal>) {
     }
 }
 
-/// What is worth saying at start, taken from the configuration before the engine has it.
+/// The summary that is worth saying at start, taken from the configuration before the engine has
+/// it.
 struct Summary {
     data: String,
     smtp: Vec<String>,

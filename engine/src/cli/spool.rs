@@ -41,7 +41,7 @@ fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal
     if found.is_damaged() { Err(Refusal::No) } else { Ok(()) }
 }
 
-/// What is written, as wide as the terminal.
+/// Output that is fitted to the width of the terminal.
 fn fitted(
     out: &mut dyn Write,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Refusal>,

@@ -342,7 +342,7 @@ fn why_no_connection(explained: &DestinationExplained, host: &str, channel: &str
     format!("it has a connection for each {entries} that wait (threaddepth)")
 }
 
-/// What routing would make of its recipients now, if that is something else.
+/// The route that its recipients would take now, if that is another one.
 async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     let envelope = parts.spool.envelope(scanned.place).await.ok()?;
     let entry = envelope.entries.get(usize::from(scanned.entry))?;
@@ -386,7 +386,7 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     None
 }
 
-/// What happened to a message, oldest first. Empty: there is no such message, or nothing yet.
+/// The history of a message, oldest first. Empty: there is no such message, or nothing yet.
 pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
     let found = parts.spool.find(id).await.map_err(trouble)?;
     if found.is_empty() {
@@ -494,7 +494,7 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
     }
 }
 
-/// What was said last of any recipient that is still open.
+/// The last reply to any recipient that is still open.
 async fn last_reply(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
     let history = parts.spool.history(scanned.id, scanned.place).await.ok()?;
     let open: Vec<u8> = open_recipients(scanned.state.open()).collect();

@@ -184,7 +184,8 @@ pub(super) fn after(at: tokio::time::Instant) -> Timestamp {
     Timestamp::now().after(at.saturating_duration_since(tokio::time::Instant::now()))
 }
 
-/// What waits for its host to be `probed` is not ready, whether it was tried before or not.
+/// The state of an entry. One that waits for its host to be `probed` is not ready, whether it was
+/// tried before or not.
 fn state_of(
     ListedEntry { scanned, tracked, .. }: &ListedEntry,
     probed: Option<Timestamp>,
@@ -222,7 +223,7 @@ async fn envelopes(spool: &Spool, listed: &[ListedEntry]) -> HashMap<Place, Arc<
     envelopes
 }
 
-/// What stands for the envelope of a damaged record, so that operators see it and can act on it.
+/// A stand-in for the envelope of a damaged record, so that operators see it and can act on it.
 fn unreadable(scanned: &ScannedEntry) -> Envelope {
     Envelope {
         id: scanned.id,
@@ -272,7 +273,7 @@ fn recipients(
     .collect()
 }
 
-/// What was said last of those that were tried: each segment is gone through once.
+/// The last replies to those that were tried: each segment is gone through once.
 async fn last_replies(spool: &Spool, listed: &[ListedEntry]) -> LastReplies {
     let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();
     for ListedEntry { scanned, .. } in listed {

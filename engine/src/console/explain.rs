@@ -68,7 +68,8 @@ pub fn files_blocking(config: &Config) -> Result<crate::cli::Explained, String> 
     }))
 }
 
-/// What the client and the text of the address decide. The inner error is the answer.
+/// The part of an answer that the client and the text of the address decide. The inner error is the
+/// answer.
 fn prepare(
     config: &Config,
     routes: &Routes,

@@ -44,7 +44,7 @@ pub(super) async fn set(
     let shown = |value: Option<u64>| value.map(|value| named.shown(value));
     let (saved, key) = (Saved::new(&config.data), named.key());
     if order.save {
-        // What the configuration says need not be kept.
+        // A value that the configuration has, too, need not be kept.
         let kept = if by_default { None } else { shown(value) };
         saved.note(&key, kept.as_ref()).map_err(|error| {
             let path = saved.path().display();
@@ -123,7 +123,7 @@ pub(super) async fn show(
     Ok(Ok(shown.collect()))
 }
 
-/// What a limit is now.
+/// The value of a limit now.
 fn now(
     parts: &Parts,
     named: &Named,

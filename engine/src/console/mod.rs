@@ -1,4 +1,4 @@
-//! What the admin endpoint may ask, answered by the engine's actors.
+//! The console: questions of the admin endpoint, answered by the engine's actors.
 
 mod account;
 mod entries;
@@ -169,7 +169,8 @@ impl Console for EngineConsole {
     }
 
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
-        // What cannot be told while the engine starts is told by what comes next.
+        // A name that cannot be checked while the engine starts is checked by the request that
+        // follows.
         let (Some(parts), Some(channel)) = (self.0.parts.get(), &filter.channel) else {
             return Ok(());
         };
@@ -308,7 +309,7 @@ async fn header_of(content: &Content) -> Vec<String> {
         Content::Whole(octets) => octets.slice(..octets.len().min(HEADER_SHOWN)),
         Content::File { path, .. } => {
             let mut head = Vec::new();
-            // What cannot be read is told by whatever wants all of it.
+            // A file that cannot be read is told of by the request that wants all of it.
             if let Ok(file) = tokio::fs::File::open(path).await {
                 let _ = file.take(HEADER_SHOWN as u64).read_to_end(&mut head).await;
             }

@@ -1,4 +1,4 @@
-//! What operators order: entries held, released, retried, returned, deleted; channels stopped and
+//! Orders of operators: entries held, released, retried, returned, deleted; channels stopped and
 //! started; limits changed.
 
 use std::{
@@ -37,14 +37,17 @@ use crate::{
 /// How far an order has come.
 pub struct OrderPosition {
     next: Option<Position>,
-    /// What comes in later is not meant: least of all the notices that a return makes.
+    /// The last message that is meant. Later ones are not, least of all the notices that a return
+    /// makes.
     last: MessageId,
-    /// What failed since is not tried once more: it would go on for as long as it fails.
+    /// The time of its beginning. An entry that failed since is not tried once more: it would go on
+    /// for as long as it fails.
     began: u64,
     account: OrderLog,
 }
 
-/// What the log is told of an order when it ends, or when whoever ordered it goes away.
+/// The record of an order for the log, written when the order ends, or when the client that gave it
+/// goes away.
 struct OrderLog {
     kind: OrderKind,
     dry_run: bool,
@@ -134,14 +137,14 @@ async fn meant(
     let mut wanted = describe(parts, found, *state, with_replies).await?;
     wanted.retain(|described| order.filter.admits(&described.entry, now));
     if order.kind == OrderKind::Hold && order.ids.is_empty() {
-        // What was held a page ago is found once more among the held.
+        // An entry that was held a page ago is found once more among the held.
         wanted.retain(|described| described.entry.state != QueueState::Held);
     }
     if order.kind == OrderKind::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, at.began));
     }
     if order.kind == OrderKind::Reroute {
-        // What went on a page ago is found once more where it is now.
+        // An entry that went on a page ago is found once more where it is now.
         wanted.retain(|found| found.envelope.rerouted.is_none_or(|it| it.at < at.began));
     }
     Ok(wanted)
@@ -309,7 +312,7 @@ fn is_beyond(parts: &Parts, kind: OrderKind, channel: &str) -> bool {
     }
 }
 
-/// What would come of an entry in this state.
+/// The result for an entry in this state.
 fn would_be(kind: OrderKind, state: QueueState) -> Placed {
     match (kind, state) {
         (OrderKind::Hold | OrderKind::Retry, QueueState::Held)
@@ -320,8 +323,8 @@ fn would_be(kind: OrderKind, state: QueueState) -> Placed {
     }
 }
 
-/// What kept the order from an entry in this state. What keeps it from being routed again has been
-/// counted.
+/// Counts the reason that kept the order from an entry in this state. A reason that keeps it from
+/// being routed again has been counted.
 fn count_left(kind: OrderKind, state: QueueState, left: &mut Left) {
     let count = match (kind, state) {
         (OrderKind::Hold | OrderKind::Retry, QueueState::Held) => &mut left.held,

@@ -26,7 +26,7 @@ use relais_actors::{
 use super::sockets::SocketFile;
 use crate::{admin::Trouble, state::order_book::OrderBook};
 
-/// What the engine is asked through.
+/// The parts that the engine is asked through.
 pub(super) struct Parts {
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,

@@ -153,7 +153,7 @@ async fn put(parts: &Parts, envelope: &Envelope, old: &ScannedEntry, plan: Plan)
     Ok(went.fold(0, |all, (index, _)| all | 1 << index))
 }
 
-/// What routing again would make of an entry.
+/// The change that routing again would make to an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Change {
     /// Some open recipient would go another way.
@@ -192,7 +192,7 @@ fn change(scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) -> Change {
     }
 }
 
-/// What would change, for a dry run; some of it.
+/// Tells the changes of a dry run; some of them.
 fn tell(progress: &mut OrderProgress, scanned: &ScannedEntry, envelope: &Envelope, plan: &Plan) {
     let Some(entry) = envelope.entries.get(usize::from(scanned.entry)) else { return };
     let from = format!("{} {}", scanned.channel, scanned.host);

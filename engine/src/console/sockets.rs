@@ -31,7 +31,7 @@ impl SocketFile {
         self.identity.is_none() || self.identity == identity(&self.path)
     }
 
-    /// What has become of it.
+    /// The state of the socket in words.
     pub(super) fn words(&self, service: &str) -> String {
         let path = self.path.display();
         format!(

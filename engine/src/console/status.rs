@@ -149,7 +149,7 @@ fn service_status(
     }
 }
 
-/// What `relais status` and the gauges say of a worker.
+/// The state of a worker for `relais status` and the gauges.
 pub(super) fn worker_state(service: &Service, worker: &WorkerDescription) -> WorkerState {
     if worker.connections < service.limits.max_conns {
         WorkerState::Active

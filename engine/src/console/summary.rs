@@ -21,7 +21,7 @@ use crate::{
     api::{ChannelSummary, HostSummary, QueueSummary},
 };
 
-/// What waits, in sum.
+/// The sum of all that waits.
 pub(super) async fn of_queue(parts: &Parts) -> Answer<QueueSummary> {
     let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
     let counts = parts.spool.counts();

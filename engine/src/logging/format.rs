@@ -215,7 +215,7 @@ impl Write for Escaped<'_> {
 }
 
 thread_local! {
-    /// What the line before was written in.
+    /// The buffer that the line before was written in.
     static LINE: Cell<String> = const { Cell::new(String::new()) };
 }
 
@@ -231,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// What `emit` logs, without the time.
+    /// The line that `emit` logs, without the time.
     fn logged(format: Format, emit: impl FnOnce()) -> String {
         let kept = Kept::default();
         let sink = Sink::start(kept.clone()).unwrap();

@@ -76,7 +76,7 @@ impl Sink {
 }
 
 impl LogBuffer {
-    /// What is in the state is whole at any time, so a panic elsewhere does no harm to it.
+    /// The state is whole at any time, so a panic elsewhere does no harm to it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What a span knows, kept with it: a session or a job, and the message that it has in hand.
+//! Spans and the fields kept with each: a session or a job, and the message that it has in hand.
 //!
 //! A span lives as long as its session or job does, and its `id` follows the message: the fields
 //! are kept one by one, so that a new value takes the place of the old one.

@@ -24,7 +24,7 @@ impl ContentView {
         self.left == Some(0)
     }
 
-    /// What is to be written of these octets.
+    /// The characters to write for these octets.
     pub fn take(&mut self, octets: &[u8]) -> Vec<u8> {
         let octets = &octets[..self.wanted(octets)];
         if !self.terminal {
@@ -37,7 +37,7 @@ impl ContentView {
         text.into_bytes()
     }
 
-    /// What is left at the end.
+    /// The rest at the end.
     pub fn finish(&mut self) -> Vec<u8> {
         harmless(&std::mem::take(&mut self.rest)).into_bytes()
     }

@@ -10,7 +10,7 @@ use std::{
 use relais_config::{Report, Told};
 use terminal_size::{Width, terminal_size_of};
 
-/// What the reader's screen is like.
+/// The look of the reader's screen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Look {
     /// Columns of a terminal; `None` where lines may be as long as they like.
@@ -19,7 +19,7 @@ pub struct Look {
     pub colour: bool,
 }
 
-/// What is to be seen at a glance.
+/// A colour for things that are to be seen at a glance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Colour {
     /// A heading.
@@ -132,7 +132,8 @@ fn fold(line: &str, width: usize, indent: usize) -> Vec<String> {
     pieces
 }
 
-/// What fits into `width`, to the last word that does, and the rest. Takes at least a character.
+/// The part that fits into `width`, to the last word that does, and the rest. Takes at least a
+/// character.
 pub(super) fn split(text: &str, width: usize) -> (&str, &str) {
     let mut seen = Seen::default();
     let mut blank = None;

@@ -1,4 +1,4 @@
-//! What is in the queue, and what was done with it.
+//! Contents of the queue, and the orders for it.
 
 use std::fmt::Write;
 
@@ -201,7 +201,7 @@ pub fn summary(summary: &QueueSummary, look: Look) -> String {
     if hosts.is_empty() { channels } else { format!("{channels}\n{}", hosts.fit(look)) }
 }
 
-/// What came of an order, in a sentence.
+/// The result of an order, in a sentence.
 pub fn order(kind: OrderKind, dry_run: bool, progress: &OrderProgress) -> String {
     let OrderProgress { done, later, idle, undelivered, moved, first, .. } = progress;
     let nobody = progress.untold.nobody();
@@ -294,7 +294,7 @@ pub fn rerouted(rerouted: &[Rerouted], look: Look) -> String {
     if table.is_empty() { String::new() } else { table.fit(look) }
 }
 
-/// What is asked before an order is carried out.
+/// The question before an order is carried out.
 pub fn question(kind: OrderKind, would: &OrderProgress) -> String {
     let then = match kind {
         OrderKind::Delete => ", without a word to anybody",

@@ -24,12 +24,12 @@ impl Routes {
         self.page.push(route);
     }
 
-    /// What has come, once it is enough for a page; else nothing.
+    /// The rows that have come, once they are enough for a page; else nothing.
     pub fn full_page(&mut self) -> String {
         if self.page.len() < PAGE { String::new() } else { self.last_page() }
     }
 
-    /// What is left.
+    /// The rows that are left.
     pub fn last_page(&mut self) -> String {
         if self.page.is_empty() {
             return String::new();

@@ -25,7 +25,7 @@ struct Column {
     fit: Fit,
 }
 
-/// What is done with a cell that is wider than its column.
+/// The treatment of a cell that is wider than its column.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Fit {
     /// Nothing: it needs what it needs.
@@ -146,7 +146,7 @@ impl Table {
                 *width = (*width).min(cap.max(column.title.len()).max(LEAST));
             }
         }
-        // What the others leave is for the last one.
+        // The room that the others leave is for the last one.
         let shown = widths.iter().filter(|width| **width > 0).count();
         let taken = widths.iter().sum::<usize>() + GAP * shown.saturating_sub(1);
         let last = widths.last_mut().filter(|width| **width > 0);

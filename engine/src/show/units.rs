@@ -29,7 +29,7 @@ impl fmt::Display for Size {
         let mut amount = self.0 as f64 / 1024.0;
         let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
         let mut unit = units.next().unwrap_or_default();
-        // What would be shown as 1024.0 belongs to the next unit.
+        // An amount that would be shown as 1024.0 belongs to the next unit.
         while amount >= 1023.95 {
             let Some(next) = units.next() else { break };
             unit = next;
@@ -86,7 +86,7 @@ impl fmt::Display for Relative {
     }
 }
 
-/// What comes within this comes now.
+/// A time within this is now.
 const SOON: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::{
     state::stopped::Stopped,
 };
 
-/// What takes mail from the spool to the next hop.
+/// The actors that take mail from the spool to the next hop.
 pub(super) struct DeliveryFloor {
     pub(super) router: RouterHandle,
     pub(super) queue: Mailbox<Queue>,

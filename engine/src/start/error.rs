@@ -30,7 +30,8 @@ pub enum StartError {
     /// It cannot be told which channels are stopped.
     #[error("cannot read the list of stopped channels, `stopped` in the data directory: {0}")]
     Stopped(std::io::Error),
-    /// What was being routed again when the engine ended cannot be told from what was not.
+    /// Mail that was being routed again when the engine ended cannot be told from mail that was
+    /// not.
     #[error("cannot find out how far messages were routed again: {0}")]
     Rerouting(SpoolError),
     /// Orders of before the last end cannot be carried out.

@@ -29,7 +29,7 @@ use super::{
 /// have.
 pub(super) struct Doors(Vec<(Service, Vec<Listening>, usize)>);
 
-/// What strangers talk to.
+/// The actors that strangers talk to.
 pub(super) struct FrontFloor {
     pub(super) dispatcher: Mailbox<Dispatcher>,
     pub(super) store: Option<Mailbox<Store>>,
@@ -146,7 +146,7 @@ fn hold_limits(config: &Config, channel: &str) -> HoldLimits {
 fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, StartError> {
     let Some(store) = &config.store else { return Ok(None) };
     let path = config.path(&store.path);
-    // What is remembered of it holds wherever the engine is started from.
+    // An absolute path: `known` remembers it wherever the engine is started from.
     let path = std::path::absolute(&path).unwrap_or(path);
     let absolute = config::Store { path, ..store.clone() };
     let known = config.data.join(KNOWN_STORES);

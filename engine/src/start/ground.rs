@@ -13,7 +13,7 @@ use relais_config::Config;
 use super::error::StartError;
 use crate::state::tallies::Tallies;
 
-/// What every other floor stands on.
+/// The parts that every other floor stands on.
 pub(super) struct GroundFloor {
     pub(super) config: Arc<Config>,
     pub(super) channels: Arc<Channels>,

@@ -58,13 +58,13 @@ pub struct Engine {
     pub dispatcher: Mailbox<Dispatcher>,
     /// Restarts what died.
     pub ground: Ground,
-    /// What waits.
+    /// The queue: entries that wait.
     pub queue: Mailbox<Queue>,
-    /// What senders are told.
+    /// The notary, which tells senders.
     pub notary: Mailbox<Notary>,
-    /// What runs.
+    /// The job controller, which decides what runs.
     pub controller: Mailbox<JobController>,
-    /// What the threads of jobs wait for.
+    /// The step at which each connection of a job waits.
     pub progress: ConnectionProgress,
     /// Mailboxes.
     pub store: Option<Mailbox<Store>>,

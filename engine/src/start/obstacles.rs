@@ -1,5 +1,5 @@
-//! What would keep the engine from starting on this machine: found without making a folder, without
-//! listening, and without a word to those who listen.
+//! Obstacles that would keep the engine from starting on this machine: found without making a
+//! folder, without listening, and without a word to those who listen.
 //!
 //! Nothing here is asked when the engine starts: it finds out by itself, and says the same.
 
@@ -25,7 +25,7 @@ pub(crate) struct Obstacle {
     pub(crate) field: String,
     /// Why the engine cannot start with it.
     pub(crate) why: String,
-    /// What to do.
+    /// The remedy.
     pub(crate) accepted: String,
 }
 

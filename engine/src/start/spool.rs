@@ -17,12 +17,12 @@ use crate::state::{
     rerouting::Intents,
 };
 
-/// What was stored, and what is left to do of it.
+/// The spool, and the work of the run before that is left to do.
 pub(super) struct SpoolFloor {
     pub(super) spool: Spool,
     pub(super) ids: Arc<MessageIds>,
     pub(super) orders: Arc<OrderBook>,
-    /// What the queue is asked to return as soon as it is there.
+    /// Entries that the queue is asked to return as soon as it is there.
     pub(super) unfinished: Unfinished,
     /// Where the queue hears of what the spool commits.
     pub(super) intake: Intake,

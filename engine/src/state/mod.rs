@@ -1,4 +1,4 @@
-//! What the engine keeps in its data directory beside the spool: small files, each with one owner.
+//! State of the engine in its data directory beside the spool: small files, each with one owner.
 
 pub mod durable;
 pub mod lock;

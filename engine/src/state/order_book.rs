@@ -65,12 +65,12 @@ pub struct Line {
     text: Option<String>,
 }
 
-/// What is left to be done when the queue runs.
+/// Orders that are left to be carried out when the queue runs.
 #[derive(Clone, Debug, Default)]
 pub struct Unfinished(Vec<(Key, Reason)>);
 
 impl Line {
-    /// What is to become of this entry.
+    /// The line for this entry.
     pub fn new((id, entry): Key, kind: OrderKind, reason: &Reason) -> Self {
         let (words, text) = (reason.words.to_string(), reason.text.as_deref().map(str::to_owned));
         Self { id: id.to_string(), entry, kind, words, text }

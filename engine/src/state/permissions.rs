@@ -16,12 +16,12 @@ pub fn close_to_others() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// What is open to others: the field of the configuration that names it, and words for the
-/// operator. Nothing is changed: it may be meant so.
+/// Places that are open to others: the field of the configuration that names each, and words for
+/// the operator. Nothing is changed: it may be meant so.
 pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
     let data = &config.data;
     let mut open = Vec::new();
-    // What is no folder is no data directory: nobody is to close somebody else's file.
+    // A path that is no folder is no data directory: nobody is to close somebody else's file.
     if data.is_dir() {
         look(data, &mut open);
     }
@@ -48,8 +48,8 @@ pub(crate) fn told(config: &Config) -> Vec<(&'static str, String)> {
     told
 }
 
-/// What is in a folder, at most so much of it. One that is not there, or may not be read, has
-/// nothing to tell.
+/// Paths in a folder, at most so many. A folder that is not there, or may not be read, has nothing
+/// to tell.
 fn inside(path: &Path, most: usize) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten().take(most);
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();

@@ -1,4 +1,5 @@
-//! What is about to be routed again, so that a crash in the middle leaves no recipient twice.
+//! Entries that are about to be routed again, noted so that a crash in the middle leaves no
+//! recipient twice.
 //!
 //! A recipient that goes on gets an entry in another record before it is done in the old one. The
 //! names of the old entries are on the disk meanwhile: where the engine ends in between, the next
@@ -41,7 +42,7 @@ impl Intents {
         durable::replace(&self.0, &text)
     }
 
-    /// What was about to be is done.
+    /// The noted entries have been routed.
     pub fn forget(&self) -> io::Result<()> {
         durable::remove(&self.0)
     }

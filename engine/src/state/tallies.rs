@@ -119,8 +119,8 @@ impl CounterFiles {
     }
 }
 
-/// What was written last before an end that was not in good order, if that can be read; else what
-/// was written in whole.
+/// The counters that were written last before an end that was not in good order, if they can be
+/// read; else those that were written in whole.
 fn load(path: &Path) -> io::Result<ChannelCounters> {
     let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -11,7 +11,8 @@ pub fn citations(path: &str, text: &str) -> Vec<String> {
     lines.map(|line| format!("{path}: {}", line.trim())).collect()
 }
 
-/// Comments that begin with a pronoun in the place of a name: where each stands.
+/// Comments that begin with a pronoun in the place of a name, or with a relative clause in the place
+/// of a subject: where each stands.
 pub fn pronouns(of: &Crate) -> Vec<String> {
     let all = of.files.iter().flat_map(|(path, file)| {
         in_text(&file.text).into_iter().map(move |(line, words)| format!("{path}:{line}: {words}"))
@@ -63,7 +64,7 @@ fn in_text(text: &str) -> Vec<(usize, &str)> {
 }
 
 const OUTSIDE: [&str; 4] = ["../sha\u{72}ed", "sha\u{72}ed/", "/wor\u{6b}/", "referenc\u{65}/"];
-const PRONOUNS: [&str; 10] =
-    ["Who", "Whoever", "Whose", "Whatever", "He", "She", "They", "These", "Those", "That"];
+const PRONOUNS: [&str; 11] =
+    ["Who", "Whoever", "Whose", "What", "Whatever", "He", "She", "They", "These", "Those", "That"];
 const ROOTS: [&str; 7] =
     ["actors/", "channels/", "config/", "engine/", "tests/", "benches/", ".ci/"];
