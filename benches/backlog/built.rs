@@ -14,11 +14,11 @@ use tokio::runtime::Builder;
 
 use crate::engine::{Dead, Site};
 
-/// What was built.
+/// The backlog as it was built.
 pub(crate) struct Built {
     /// How long it took.
     pub(crate) time: Duration,
-    /// What lies on the disk.
+    /// The sizes on the disk.
     pub(crate) octets: u64,
     /// Messages of each channel that are not to wait for a later time.
     pub(crate) ready: usize,
@@ -140,7 +140,7 @@ const WRITERS: usize = 2_000;
 const UNWRITTEN: usize = 8 << 20;
 /// The oldest came so long ago.
 const AGE_MS: u64 = 55 * 60_000;
-/// What was tried is due somewhere between so long ago ...
+/// A tried entry is due somewhere between so long ago ...
 const PAST_MS: u64 = 30 * 60_000;
 /// ... and so long after that.
 const DUE_WITHIN_MS: u64 = 4 * 3_600_000;

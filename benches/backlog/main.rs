@@ -184,7 +184,7 @@ fn mebibytes(octets: u64) -> f64 {
     octets as f64 / f64::from(1 << 20)
 }
 
-/// What is drained alone to tell the full speed.
+/// The mail that is drained alone to tell the full speed.
 const ALONE: usize = 100_000;
 /// With all hosts dead, before one of them is revived.
 const RESTED: Duration = Duration::from_secs(20);

@@ -1,12 +1,12 @@
 //! Figures beside their budgets.
 
-/// What was found, in the order in which it was.
+/// The findings, in the order in which they were made.
 pub(crate) struct Report {
     title: String,
     rows: Vec<[String; 4]>,
 }
 
-/// What a figure may be, and its unit.
+/// The limits of a figure, and its unit.
 #[derive(Clone, Copy)]
 pub(crate) enum Budget {
     Below(f64, &'static str),

@@ -1,4 +1,4 @@
-//! What operators ask of a long queue: seconds, and what the engine's memory grows by meanwhile.
+//! Tools of operators on a long queue: seconds, and how much the engine's memory grows meanwhile.
 
 use std::{
     process::Stdio,

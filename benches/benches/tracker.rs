@@ -95,5 +95,5 @@ fn timed(entries: usize, work: impl FnOnce()) -> (Duration, usize) {
 }
 
 const ENTRIES: usize = 1_000_000;
-/// What a message cost the original (sun-mta-engine: 140 bytes).
+/// The cost of a message in the original (sun-mta-engine: 140 bytes).
 const BUDGET: usize = 140;

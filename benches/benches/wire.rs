@@ -1,4 +1,4 @@
-//! What each line and each octet of a dialogue costs.
+//! Costs of each line and each octet of a dialogue.
 
 use std::hint::black_box;
 

@@ -42,7 +42,7 @@ pub struct Source {
     pub sessions: usize,
 }
 
-/// What one server is given in one round.
+/// The load that one server is given in one round.
 pub struct Load {
     /// How.
     pub source: Source,
@@ -50,7 +50,7 @@ pub struct Load {
     pub messages: usize,
 }
 
-/// What came of it.
+/// The result of a round.
 #[derive(Clone, Copy)]
 pub struct Measured {
     /// How many.

@@ -1,4 +1,4 @@
-//! What the programs of this crate share: a load, a sink, a clock, the CPU time of a process.
+//! Parts that the programs of this crate share: a load, a sink, a clock, the CPU time of a process.
 
 // A benchmark reports by panicking, as a test does.
 #![allow(clippy::missing_panics_doc)]

@@ -10,7 +10,7 @@ use relais_channels::mail::{MessageId, Priority};
 /// So many entries, spread evenly over so many destinations; half of them ready, half delayed.
 #[derive(Debug)]
 pub struct Population {
-    /// What the tracker holds.
+    /// The contents of the tracker.
     pub entries: usize,
     /// Where they go.
     pub destinations: Vec<Destination>,

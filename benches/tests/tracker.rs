@@ -1,4 +1,4 @@
-//! What an entry of the queue costs in memory. Alone in its program: the allocator counts for all.
+//! The cost of an entry of the queue in memory. Alone in its program: the allocator counts for all.
 
 use std::alloc::System;
 
