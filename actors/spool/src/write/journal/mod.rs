@@ -8,57 +8,30 @@
 mod queue;
 mod retire;
 mod state_file;
+mod writer;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    io, mem,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use relais_channels::{disk::is_full, mail::MessageId};
+use tokio::sync::oneshot;
 
 pub(crate) use self::queue::JournalQueue;
-use self::{retire::Replaced, state_file::StateFile};
+use self::{
+    retire::{LOOK_EVERY, Retirement},
+    writer::StateWriter,
+};
 use crate::{
-    alarm::Alarm, compact::forwarding::Forwarding, cooldown::Cooldown, environment::Environment,
-    error::SpoolError, format::change::Change, format::state::EntryState, ledger::Event,
-    ledger::feed::Feed, read::reader::Reader,
+    compact::copy::Copied, compact::forwarding::Forwarding, environment::Environment,
+    error::SpoolError, format::change::Change, ledger::feed::Feed, read::reader::Reader,
 };
 
-/// Writes changes; one per spool.
+/// Writes changes and deletes segments; one per spool.
 pub(crate) struct Journal {
-    environment: Arc<Environment>,
-    feed: Arc<Feed>,
-    reader: Arc<Reader>,
-    forwarding: Arc<Forwarding>,
-    files: BTreeMap<u32, StateFile>,
-    /// Changes whose file could not be opened so far.
-    unplaced: Vec<Change>,
-    /// Changes not yet pushed to the feed: some of their bytes could not be written.
-    unpushed: Vec<Change>,
-    dirty: BTreeSet<u32>,
-    /// A name in the directory has not been synced.
-    new_names: bool,
-    /// The last sync failed.
-    failing: bool,
-    /// When the oldest unsynced change was written.
-    dirty_since: Option<Instant>,
-    /// Large messages that are done, and whose files go after the next sync.
-    done: Vec<MessageId>,
-    /// Segments that nothing refers to any more.
-    doomed: BTreeSet<u32>,
-    /// Segments whose states could not be read when they should have gone.
-    unchecked: Cooldown,
-    /// When it was last tried to delete them.
-    deleted: Option<Instant>,
-    replaced: Option<Replaced>,
-    reserved: Option<Instant>,
-    /// State changes are not on the disk.
-    unsafe_changes: Alarm,
-    /// Segments that are done stay.
-    undeleted: Alarm,
+    states: StateWriter,
+    retirement: Retirement,
 }
 
 impl Journal {
@@ -68,43 +41,24 @@ impl Journal {
         reader: Arc<Reader>,
         forwarding: Arc<Forwarding>,
     ) -> Self {
-        Self {
-            environment,
-            feed,
-            reader,
-            forwarding,
-            files: BTreeMap::new(),
-            unplaced: Vec::new(),
-            unpushed: Vec::new(),
-            dirty: BTreeSet::new(),
-            new_names: false,
-            failing: false,
-            dirty_since: None,
-            done: Vec::new(),
-            doomed: BTreeSet::new(),
-            unchecked: Cooldown::default(),
-            deleted: None,
-            replaced: None,
-            reserved: None,
-            unsafe_changes: Alarm::default(),
-            undeleted: Alarm::default(),
-        }
+        let states = StateWriter::new(environment, feed, forwarding);
+        Self { states, retirement: Retirement::new(reader) }
     }
 
     /// The thread: works until the queue is closed and everything is synced, or cannot be.
     pub(crate) fn run(mut self, queue: &JournalQueue) {
-        self.keep_reserve();
+        self.states.keep_reserve();
         let mut last_tries = LAST_TRIES;
         loop {
-            let deadline = match self.dirty_since {
+            let deadline = match self.states.dirty_since {
                 Some(since) => since + SYNC_EVERY,
                 None => Instant::now() + LOOK_EVERY,
             };
             let (wanted, closed) = queue.take(deadline);
             let wrote = !wanted.changes.is_empty();
             self.write(wanted.changes);
-            let due = self.dirty_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
-            if due || closed || !wanted.flushes.is_empty() || self.feed.is_crowded() {
+            let due = self.states.dirty_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
+            if due || closed || !wanted.flushes.is_empty() || self.states.feed.is_crowded() {
                 let synced = self.sync();
                 for answer in wanted.flushes {
                     let _ = answer.send(synced.clone());
@@ -114,267 +68,63 @@ impl Journal {
                     thread::sleep(RETRY_AFTER);
                 }
             }
-            queue.set_stuck(self.stuck());
+            queue.set_stuck(self.states.stuck());
             if let Some((copied, gone)) = wanted.copied {
                 self.switch(copied, gone);
             }
             self.delete(&wanted.retired);
             self.sweep();
             if closed {
-                if !self.failing || last_tries == 0 {
+                if !self.states.failing || last_tries == 0 {
                     return;
                 }
                 last_tries -= 1;
             }
             if wrote {
-                // Whoever comes within this time shares the next call.
+                // A change that comes within this time shares the next call.
                 thread::sleep(PACE);
             }
         }
     }
 
-    /// Hands changes to the operating system and, then, to the index. Those for which that fails
-    /// wait for the next time.
+    /// See [`StateWriter::write`].
     pub(crate) fn write(&mut self, changes: Vec<Change>) {
-        if changes.is_empty() && !self.has_waiting() {
-            return;
-        }
-        if let Err(error) = self.hand_over(changes) {
-            self.unsafe_changes.raise(
-                &*self.environment.events,
-                &error,
-                "state changes wait in memory",
-            );
-        }
+        self.states.write(changes);
     }
 
-    /// Whether there are changes that the operating system does not have.
-    fn has_waiting(&self) -> bool {
-        !self.unpushed.is_empty() || !self.unplaced.is_empty()
+    /// See [`StateWriter::sync`].
+    pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
+        self.states.sync()
     }
 
-    fn hand_over(&mut self, changes: Vec<Change>) -> Result<(), SpoolError> {
-        let mut placed = Ok(());
-        // Those that had to wait come first, and nothing of their segment overtakes them.
-        let mut shut: HashSet<u32> = HashSet::new();
-        let waited = mem::take(&mut self.unplaced);
-        for mut change in waited.into_iter().chain(changes) {
-            change.place = self.forwarding.place(change.place);
-            if shut.contains(&change.place.segment) {
-                self.unplaced.push(change);
-                continue;
-            }
-            match self.encode(&change) {
-                Ok(()) => {}
-                Err(error @ SpoolError::Gone { .. }) => {
-                    self.environment.report(&error, "a state change has no segment to go to");
-                    continue;
-                }
-                Err(error) => {
-                    shut.insert(change.place.segment);
-                    self.unplaced.push(change);
-                    placed = placed.and(Err(error));
-                    continue;
-                }
-            }
-            self.unpushed.push(Change { replies: Vec::new(), reason: None, ..change });
-        }
-        self.dirty_since.get_or_insert_with(Instant::now);
-        let written = self.write_out();
-        self.push_written();
-        placed.and(written)
+    /// See [`Retirement::switch`].
+    pub(crate) fn switch(&mut self, copied: Copied, gone: oneshot::Sender<()>) {
+        self.retirement.switch(&mut self.states, copied, gone);
     }
 
-    /// Tells the feed of the changes whose file has them.
-    fn push_written(&mut self) {
-        let is_written = |change: &Change| {
-            self.files.get(&change.place.segment).is_none_or(StateFile::is_written)
-        };
-        let (changes, waiting): (Vec<_>, _) =
-            mem::take(&mut self.unpushed).into_iter().partition(is_written);
-        self.unpushed = waiting;
-        if changes.is_empty() {
-            return;
-        }
-        let mut segments: Vec<u32> = changes.iter().map(|change| change.place.segment).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        let length = |number| self.files.get(&number).map(|file| (number, file.end()));
-        let states = segments.into_iter().filter_map(length).collect();
-        let done: Vec<MessageId> = changes
-            .iter()
-            .filter(|change| change.now == EntryState::Done)
-            .map(|change| change.id)
-            .collect();
-        self.feed.push_unsynced(Event::Changed { changes, states });
-        self.feed.live(|ledger| {
-            if !ledger.blobs.is_empty() {
-                self.done.extend(done.into_iter().filter(|id| ledger.blobs.get(id) == Some(&0)));
-            }
-        });
+    /// See [`Retirement::delete`].
+    pub(crate) fn delete(&mut self, segments: &[u32]) {
+        self.retirement.delete(&mut self.states, segments);
+    }
+
+    /// See [`Retirement::sweep`].
+    pub(crate) fn sweep(&mut self) {
+        self.retirement.sweep(&mut self.states);
     }
 
     /// Whether the operating system has everything.
     #[cfg(test)]
     pub(crate) fn is_written(&self) -> bool {
-        self.unpushed.is_empty()
+        self.states.is_written()
     }
 
     /// Whether a segment that does not count any more is still there.
     #[cfg(test)]
     pub(crate) fn is_replacing(&self) -> bool {
-        self.replaced.is_some()
-    }
-
-    /// Makes everything durable, or as much as the disk takes; then deletes the files of large
-    /// messages that are done.
-    pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
-        let synced = self.sync_all();
-        self.failing = synced.is_err();
-        if let Err(error) = &synced {
-            self.unsafe_changes.raise(
-                &*self.environment.events,
-                error,
-                "state changes are not on the disk yet",
-            );
-            return synced;
-        }
-        if let Some(after) = self.unsafe_changes.clear() {
-            tracing::info!(seconds = after.as_secs_f64(), "state changes are on the disk again");
-        }
-        self.dirty_since = None;
-        self.feed.synced();
-        self.forget_idle_files();
-        self.remove_blobs();
-        self.keep_reserve();
-        Ok(())
-    }
-
-    /// One file that fails does not keep the others from being synced. The first error.
-    fn sync_all(&mut self) -> Result<(), SpoolError> {
-        let mut synced = if self.has_waiting() { self.hand_over(Vec::new()) } else { Ok(()) };
-        let dirty: Vec<u32> = self.dirty.iter().copied().collect();
-        for number in dirty {
-            match self.with_file(number, StateFile::sync) {
-                Ok(()) => {
-                    self.dirty.remove(&number);
-                    let file = self.files.get_mut(&number);
-                    self.new_names |= file.is_some_and(|file| mem::take(&mut file.fresh));
-                }
-                Err(error) => synced = synced.and(Err(error)),
-            }
-        }
-        synced.and(self.sync_names())
-    }
-
-    /// Makes the names of files durable.
-    fn sync_names(&mut self) -> Result<(), SpoolError> {
-        if self.new_names {
-            let root = self.environment.layout.root();
-            self.environment
-                .disk
-                .sync_dir(root)
-                .map_err(|error| self.environment.failure(root, error))?;
-            self.new_names = false;
-        }
-        Ok(())
-    }
-
-    fn encode(&mut self, change: &Change) -> Result<(), SpoolError> {
-        let number = change.place.segment;
-        let file = self.state_file(number)?;
-        let (salt, at, durable) = (file.salt, file.end(), file.durable as u32);
-        change.encode(salt, at, durable, &mut file.tail);
-        self.dirty.insert(number);
-        Ok(())
-    }
-
-    fn state_file(&mut self, number: u32) -> Result<&mut StateFile, SpoolError> {
-        if !self.files.contains_key(&number) {
-            let file = match StateFile::open(&self.environment, number) {
-                Err(SpoolError::DiskFull { .. } | SpoolError::NoInodes)
-                    if self.release_reserve() =>
-                {
-                    StateFile::open(&self.environment, number)?
-                }
-                opened => opened?,
-            };
-            self.files.insert(number, file);
-        }
-        let (segment, offset, length) = (number, 0, 0);
-        let gone = SpoolError::Gone { place: crate::Place { segment, offset, length } };
-        self.files.get_mut(&number).ok_or(gone)
-    }
-
-    fn write_out(&mut self) -> Result<(), SpoolError> {
-        let dirty: Vec<u32> = self.dirty.iter().copied().collect();
-        let mut written = Ok(());
-        for number in dirty {
-            written = written.and(self.with_file(number, StateFile::write_out));
-        }
-        written
-    }
-
-    /// Does something with a state file; once more if only the room for it was missing.
-    fn with_file(
-        &mut self,
-        number: u32,
-        work: fn(&mut StateFile) -> io::Result<()>,
-    ) -> Result<(), SpoolError> {
-        loop {
-            let Some(file) = self.files.get_mut(&number) else { return Ok(()) };
-            match work(file) {
-                // The room that was kept for exactly this.
-                Err(error) if is_full(&error) && self.release_reserve() => {}
-                done => {
-                    let failure = |error| {
-                        self.environment.failure(&self.environment.layout.states(number), error)
-                    };
-                    return done.map_err(failure);
-                }
-            }
-        }
-    }
-
-    fn forget_idle_files(&mut self) {
-        if self.files.len() > MAX_OPEN {
-            self.files.retain(|_, file| !file.tail.is_empty());
-        }
-    }
-
-    /// Bytes in memory that the disk does not take.
-    fn stuck(&self) -> usize {
-        let mut changes = self.unplaced.len();
-        if !self.failing && self.unpushed.is_empty() {
-            return changes * mem::size_of::<Change>();
-        }
-        if self.failing {
-            // They wait there until they are durable.
-            changes += self.feed.weight();
-        }
-        let tails = self.files.values().map(|file| file.tail.len());
-        changes * mem::size_of::<Change>() + tails.sum::<usize>()
-    }
-
-    /// Gives up the reserve, and says whether there was one.
-    fn release_reserve(&mut self) -> bool {
-        self.reserved = Some(Instant::now());
-        self.environment.release_reserve("state changes go on")
-    }
-
-    /// Takes the reserve (again) when there is room for it.
-    fn keep_reserve(&mut self) {
-        if self.reserved.is_some_and(|at| at.elapsed() < RESERVE_CHECKED_EVERY) {
-            return;
-        }
-        self.reserved = Some(Instant::now());
-        self.environment.keep_reserve();
+        self.retirement.is_replacing()
     }
 }
 
-/// How often it is looked for what can be deleted when nothing changes: a segment may have been
-/// closed after the last of its mail had left.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a change may be lost by a power cut.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(150);
 /// How long the next write may wait for company. A crash of the process repeats what was delivered
@@ -383,6 +133,3 @@ const PACE: Duration = Duration::from_micros(250);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How often what fails at the end is tried again.
 const LAST_TRIES: u32 = 10;
-const RESERVE_CHECKED_EVERY: Duration = Duration::from_secs(10);
-/// State files kept open.
-const MAX_OPEN: usize = 128;
