@@ -45,7 +45,7 @@ use crate::{
     ledger::{Event, Ledger, SegmentLife},
     read::reader::Reader,
     recovery::error::RecoverError,
-    recovery::replay::{Findings, recover},
+    recovery::{Findings, recover},
     write::blob::Draft,
     write::committer::Committer,
     write::journal::Journal,

@@ -31,7 +31,7 @@ use crate::{
     read::reader::Reader,
     recovery::error::RecoverError,
     recovery::repair::Quarantined,
-    recovery::replay::{Findings, recover},
+    recovery::{Findings, recover},
     write::committer::{CommitQueue, Committer},
     write::journal::{Journal, JournalQueue},
 };

@@ -1,5 +1,4 @@
-//! Mending what recovery found: damage is copied away, what is torn is cut off, segments are
-//! sealed.
+//! The last step of a start: damage is copied away, torn ends are cut off, segments are sealed.
 
 use std::{
     io::IoSlice,
@@ -9,11 +8,11 @@ use std::{
 use relais_channels::{disk::DiskFile, mail::MessageId};
 
 use crate::{
+    environment::Environment,
     format::extent::Extent,
     format::record::{HEADER, Header},
     format::segment::{HEAD, Part, SegmentHead},
     recovery::error::{RecoverError, at},
-    recovery::replay::Recovery,
 };
 
 /// A stretch of a file that is not what was written there.
@@ -37,7 +36,7 @@ pub struct Quarantined {
 }
 
 /// A file of a segment whose records were followed to their end.
-pub(crate) struct FollowedFile<'a> {
+pub(super) struct FollowedFile<'a> {
     pub(super) head: SegmentHead,
     pub(super) part: Part,
     pub(super) path: &'a Path,
@@ -54,9 +53,21 @@ impl Quarantined {
     }
 }
 
-impl Recovery<'_> {
+/// Repairs files, and keeps account of that.
+pub(super) struct Repair<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) quarantined: Vec<Quarantined>,
+    /// Bytes cut off.
+    pub(super) cut: u64,
+}
+
+impl<'a> Repair<'a> {
+    pub(super) fn new(environment: &'a Environment) -> Self {
+        Self { environment, quarantined: Vec::new(), cut: 0 }
+    }
+
     /// Keeps copies of what is damaged, cuts off what is torn, and seals.
-    pub(crate) fn mend(
+    pub(super) fn file(
         &mut self,
         followed: &FollowedFile<'_>,
         youngest: bool,
@@ -77,7 +88,7 @@ impl Recovery<'_> {
             let (segment, offset, length, id) = (head.number, *offset, *length, *id);
             let found = Quarantined { segment, messages, offset, length, id, acknowledged, copy };
             found.tell("damaged: copied to quarantine");
-            self.findings.quarantined.push(found);
+            self.quarantined.push(found);
         }
         let mut changed = false;
         if SegmentHead::read(&*file, head.number).map_err(at(path))?.is_none() {
@@ -85,7 +96,7 @@ impl Recovery<'_> {
             changed = true;
         }
         if extent.end < size {
-            self.findings.cut += size - extent.end;
+            self.cut += size - extent.end;
             tracing::info!(?path, from = extent.end, to = size, "cut off what was not used");
             file.truncate(extent.end).map_err(at(path))?;
             changed = true;
@@ -102,8 +113,9 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Neither file can say which secret its records were written with.
-    pub(crate) fn headless(&mut self, number: u32, data_len: u64) -> Result<(), RecoverError> {
+    /// Keeps a copy of a segment of which neither file can say which secret its records were
+    /// written with.
+    pub(super) fn headless(&mut self, number: u32, data_len: u64) -> Result<(), RecoverError> {
         if data_len > HEAD as u64 {
             let path = self.environment.layout.messages(number);
             let file = self.environment.disk.open(&path).map_err(at(&path))?;
@@ -118,9 +130,9 @@ impl Recovery<'_> {
                 copy,
             };
             found.tell("unreadable segment: moved to quarantine");
-            self.findings.quarantined.push(found);
+            self.quarantined.push(found);
         }
-        self.remove(number)
+        Ok(())
     }
 
     fn quarantine(

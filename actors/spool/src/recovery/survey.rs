@@ -1,4 +1,4 @@
-//! What can be said at start before any record is read: which segments there are, which of them
+//! The first step of a start, before any record is read: which segments there are, which of them
 //! count, and whether the index can be about them.
 
 use std::{
@@ -17,11 +17,33 @@ use crate::{
     recovery::error::{RecoverError, at},
 };
 
+/// The segments of a spool.
+pub(super) struct Survey {
+    /// Segments that have their messages.
+    pub(super) segments: BTreeSet<u32>,
+    /// Segments of which only the states are left.
+    pub(super) lost: BTreeSet<u32>,
+    /// Segments that do not count any more, each with the copy of what was alive in it.
+    pub(super) copies: BTreeMap<u32, u32>,
+    /// The segment that was appended to last.
+    pub(super) youngest: Option<u32>,
+    /// The number of the next segment.
+    pub(super) next: u32,
+}
+
+/// Removes what a crash has left, and compares the segments with what the index knows of them.
+pub(super) fn survey(environment: &Environment, known: &Ledger) -> Result<Survey, RecoverError> {
+    let (segments, lost) = clear(environment)?;
+    compare(environment, known, &segments)?;
+    let next = next_number(environment, segments.union(&lost), known)?;
+    let copies = copies(environment, &segments, known)?;
+    let youngest = youngest(environment, &segments)?;
+    Ok(Survey { segments, lost, copies, youngest, next })
+}
+
 /// Makes the directories, removes what a crash left, and lists the segments; and those of which
 /// only the states are left.
-pub(crate) fn tidy(
-    environment: &Environment,
-) -> Result<(BTreeSet<u32>, BTreeSet<u32>), RecoverError> {
+fn clear(environment: &Environment) -> Result<(BTreeSet<u32>, BTreeSet<u32>), RecoverError> {
     let (disk, layout) = (&*environment.disk, &environment.layout);
     for dir in [layout.root().to_owned(), layout.blob_dir(), layout.quarantine()] {
         disk.create_dir(&dir).map_err(at(&dir))?;
@@ -53,7 +75,7 @@ pub(crate) fn tidy(
 }
 
 /// Removes what is left of a segment in which nothing is alive, its states first.
-pub(crate) fn remove_finished(
+pub(super) fn remove_finished(
     disk: &dyn Disk,
     layout: &Layout,
     number: u32,
@@ -86,7 +108,7 @@ fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
 }
 
 /// Whether what the index knows fits the files: they may have grown, and nothing else.
-pub(crate) fn compare(
+fn compare(
     environment: &Environment,
     known: &Ledger,
     segments: &BTreeSet<u32>,
@@ -130,7 +152,7 @@ pub(crate) fn copies(
 }
 
 /// The segment that was appended to last: copies are made whole.
-pub(crate) fn youngest(
+fn youngest(
     environment: &Environment,
     segments: &BTreeSet<u32>,
 ) -> Result<Option<u32>, RecoverError> {
@@ -146,7 +168,7 @@ pub(crate) fn youngest(
 }
 
 /// Above every number that is or was in use, as far as can be seen.
-pub(crate) fn next_number<'a>(
+fn next_number<'a>(
     environment: &Environment,
     segments: impl Iterator<Item = &'a u32>,
     known: &Ledger,
@@ -159,7 +181,7 @@ pub(crate) fn next_number<'a>(
 }
 
 /// The length of a file; 0 if it is not there.
-pub(crate) fn size(disk: &dyn Disk, path: &Path) -> Result<u64, RecoverError> {
+pub(super) fn size(disk: &dyn Disk, path: &Path) -> Result<u64, RecoverError> {
     match disk.open(path).and_then(|file| file.size()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         size => size.map_err(at(path)),
