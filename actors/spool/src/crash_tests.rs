@@ -295,7 +295,7 @@ impl Engine {
     fn encode(&self, id: MessageId, entries: u16, content: Vec<u8>) -> Result<Encoded, SpoolError> {
         let mut envelope = Arc::new(envelope(id, entries));
         if content.len() as u64 <= self.environment.settings.large_message {
-            return Encoded::new(&mut envelope, content.into(), None);
+            return Ok(Encoded::new(&mut envelope, content.into(), None)?);
         }
         let size = content.len() as u64;
         waiting(async {
@@ -303,7 +303,7 @@ impl Engine {
             draft.write(&content).await?;
             draft.keep(id).await
         })?;
-        Encoded::new(&mut envelope, Bytes::new(), Some(size))
+        Ok(Encoded::new(&mut envelope, Bytes::new(), Some(size))?)
     }
 
     fn amend(&mut self, promised: &mut Promised, dice: &mut Dice) {

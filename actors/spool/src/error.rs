@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use crate::format::record::Place;
+use crate::{format::message::BadEnvelope, format::record::Place};
 
 /// Why the spool did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,6 +53,12 @@ pub enum SpoolError {
     /// The spool has been closed.
     #[error("the spool is closed")]
     Closed,
+}
+
+impl From<BadEnvelope> for SpoolError {
+    fn from(BadEnvelope(why): BadEnvelope) -> Self {
+        Self::Envelope(why)
+    }
 }
 
 impl SpoolError {

@@ -27,7 +27,8 @@
 //!   test `a_large_message_has_a_file_of_its_own_until_it_is_done`.
 //!
 //! And what is absent: nothing here knows of actors (the crate does not depend on any), and nothing
-//! from the network arrives here unparsed: an [`Envelope`] and bytes are all that is taken.
+//! from the network arrives here unparsed: an [`Envelope`](relais_channels::mail::Envelope) and bytes
+//! are all that is taken.
 //!
 //! Not guaranteed: that a message is not there although its append failed. A crash can keep what
 //! was never acknowledged; the client then sends it a second time.
@@ -59,9 +60,25 @@
 //!
 //! # Where it lies
 //!
-//! `format` turns values into bytes and back; `write` has committer and journal; `index` the
-//! tables, their feed and the ledger of what is stored; `compact` copies survivors; `read` finds
-//! and reads; `recovery` is what a start does before anything is taken.
+//! The rooms from the top of the house down; a room knows rooms below it only.
+//!
+//! | room | what it does | knows |
+//! | --- | --- | --- |
+//! | `open` | from files to a spool that works | compact, environment, error, events, format, handle, index, ledger, read, recovery, write |
+//! | `handle` | everything that others may ask of a spool | compact, environment, error, format, index, ledger, read, write |
+//! | `check` | reads all of a spool and changes nothing | environment, error, format, ledger, recovery |
+//! | `write` | makes messages and changes of their states durable, and deletes what is done | alarm, compact, cooldown, environment, error, format, ledger, read |
+//! | `read` | reads records, by their place or by their id | compact, environment, error, format, index, ledger |
+//! | `compact` | copies survivors, and knows where they went | cooldown, environment, error, format, ledger |
+//! | `index` | entries in the order in which jobs want them | environment, error, format, ledger, recovery |
+//! | `recovery` | a start: survey, replay, repair | environment, error, format, ledger |
+//! | `ledger` | counts what is alive, and feeds the index | format |
+//! | `environment` | the disk, its names and its space | alarm, error, events, format |
+//! | `alarm` | failures that last, told once in a while | error, events |
+//! | `events` | the observer | error |
+//! | `error` | why the spool did not do what it was asked | format |
+//! | `format` | bytes to values and back | — |
+//! | `cooldown` | segments that are left alone for a while | — |
 
 mod alarm;
 mod check;
@@ -71,6 +88,7 @@ mod environment;
 mod error;
 mod events;
 mod format;
+mod handle;
 mod index;
 mod ledger;
 mod open;
@@ -89,29 +107,6 @@ mod scale_tests;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
-};
-
-use bytes::Bytes;
-use relais_channels::mail::{Content, Entry, Envelope, MessageId};
-use tokio::sync::oneshot;
-
-use self::{
-    compact::copy::{Compactor, Rest},
-    environment::{Environment, blocking},
-    format::message::Encoded,
-    index::{IndexQueue, Question},
-    ledger::Ledger,
-    ledger::feed::Feed,
-    read::continued::{Continued, MoreNumbers},
-    read::reader::Reader,
-    write::committer::CommitQueue,
-    write::journal::JournalQueue,
-};
-
 pub use relais_channels::disk::{self, Disk, DiskFile, RealDisk};
 
 pub use self::{
@@ -122,6 +117,7 @@ pub use self::{
     format::message::{Stored, StoredEntry},
     format::record::Place,
     format::state::{Class, EntryState, open_recipients},
+    handle::Spool,
     index::entry::{Cursor, ScannedEntry},
     index::sums::{HostSum, Sums},
     ledger::Counts,
@@ -130,322 +126,3 @@ pub use self::{
     recovery::repair::Quarantined,
     write::blob::{Draft, NewContent},
 };
-
-/// A handle to the spool; clones are the same spool. It stops when the last one is dropped, in good
-/// order with [`Spool::close`].
-#[derive(Clone)]
-pub struct Spool {
-    shared: Arc<Shared>,
-    _stop: Arc<StopOnDrop>,
-}
-
-struct Shared {
-    environment: Arc<Environment>,
-    feed: Arc<Feed>,
-    reader: Arc<Reader>,
-    compactor: Compactor,
-    commits: CommitQueue,
-    journal: JournalQueue,
-    rest: Rest,
-    index: IndexQueue,
-    continued: Continued,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-struct StopOnDrop(Arc<Shared>);
-
-impl Spool {
-    /// Stores a message. `Ok` means that it is safe; an error, that it was not acknowledged. The
-    /// `size` of the envelope is filled in here.
-    pub async fn append(
-        &self,
-        envelope: &mut Arc<Envelope>,
-        content: NewContent,
-    ) -> Result<Stored, SpoolError> {
-        self.check_backlog()?;
-        match content {
-            NewContent::Whole(content) => self.commit(Encoded::new(envelope, content, None)?).await,
-            NewContent::Blob(draft) => {
-                let (id, size) = (envelope.id, draft.size());
-                let encoded = Encoded::new(envelope, Bytes::new(), Some(size))?;
-                draft.keep(id).await?;
-                let committed = self.commit(encoded).await;
-                if committed.is_err() {
-                    let environment = Arc::clone(&self.shared.environment);
-                    let path = environment.layout.blob(id);
-                    // What is left over is removed at the next start.
-                    let _ = blocking(move || {
-                        environment.disk.remove(&path).map_err(SpoolError::at(&path))
-                    })
-                    .await;
-                }
-                committed
-            }
-        }
-    }
-
-    /// Lets a message that is in the spool go on to more entries, under its id: those of
-    /// `envelope`, which was read with the `content`. They get numbers of their own. `known` is how
-    /// many entries it had when it was read.
-    pub async fn append_more(
-        &self,
-        mut envelope: Envelope,
-        known: usize,
-        content: &Content,
-    ) -> Result<(Arc<Envelope>, Stored), SpoolError> {
-        self.check_backlog()?;
-        let (id, count) = (envelope.id, envelope.entries.len());
-        let shared = Arc::clone(&self.shared);
-        let first = blocking(move || {
-            let Shared { reader, feed, continued, .. } = &*shared;
-            continued.reserve(reader, feed, MoreNumbers { id, least: known, count })
-        })
-        .await?;
-        let earlier = Entry { channel: "".into(), host: "".into(), recipients: Vec::new() };
-        envelope.entries.splice(0..0, vec![earlier; usize::from(first)]);
-        let mut envelope = Arc::new(envelope);
-        let encoded = match content {
-            Content::Whole(bytes) => Encoded::new(&mut envelope, bytes.clone(), None)?,
-            // The file is there, and goes when the last entry of the message is done.
-            Content::File { size, .. } => Encoded::new(&mut envelope, Bytes::new(), Some(*size))?,
-        };
-        let stored = self.commit(encoded).await?;
-        if let Some(rerouted) = envelope.rerouted {
-            self.shared.continued.went(id, rerouted);
-        }
-        Ok((envelope, stored))
-    }
-
-    /// The recipients of an entry that have gone on to others, a bit each; also when the engine
-    /// ended before the entry was told so.
-    pub async fn gone_on(&self, id: MessageId, entry: u16) -> Result<u64, SpoolError> {
-        let shared = Arc::clone(&self.shared);
-        let gone = move || shared.continued.gone(&shared.reader, &shared.feed, (id, entry));
-        blocking(gone).await
-    }
-
-    /// A file for the content of a large message.
-    pub fn draft(&self) -> Draft {
-        Draft::new(Arc::clone(&self.shared.environment))
-    }
-
-    /// Whether mail is taken now: an error is what [`Spool::append`] would give. Never waits; the
-    /// disk is asked for its free space at most every 100 ms.
-    pub fn room(&self) -> Result<(), SpoolError> {
-        self.check_backlog()?;
-        let checked = self.shared.environment.check_space();
-        if checked.is_err() {
-            // It may have the room that is missing, and nobody else comes to it now.
-            self.shared.commits.poke();
-        }
-        checked
-    }
-
-    /// Why no mail can be stored now: there is no room, or the disk does not take what is written.
-    pub fn refuses(&self) -> Option<String> {
-        self.room()
-            .err()
-            .map(|error| error.to_string())
-            .or_else(|| self.shared.environment.broken())
-    }
-
-    /// Bytes free on the disk, and how many of them are to stay free.
-    pub fn free_room(&self) -> (Option<u64>, u64) {
-        let environment = &self.shared.environment;
-        (environment.disk.free_space(environment.layout.root()).ok(), environment.settings.min_free)
-    }
-
-    /// Records a change of an entry's state. Never waits; see [`Spool::state_backlog`].
-    pub fn amend(&self, change: Change) {
-        self.shared.journal.push(change);
-    }
-
-    /// Waits until every change so far is on the disk.
-    pub async fn flush(&self) -> Result<(), SpoolError> {
-        self.shared.journal.flush().await.unwrap_or(Err(SpoolError::Closed))
-    }
-
-    /// Bytes of state changes that the disk has not taken yet. More than a few megabytes mean that
-    /// it is full or failing: deliveries should stop then, for nobody could record them.
-    pub fn state_backlog(&self) -> usize {
-        self.shared.journal.backlog()
-    }
-
-    /// Reads a message.
-    pub async fn read(&self, place: Place) -> Result<(Arc<Envelope>, Content), SpoolError> {
-        self.shared.reader.read(place).await
-    }
-
-    /// Reads the envelope of a message, whatever the size of its content.
-    pub async fn envelope(&self, place: Place) -> Result<Envelope, SpoolError> {
-        self.shared.reader.envelope(place).await
-    }
-
-    /// Everything that happened to a message, oldest first.
-    pub async fn history(&self, id: MessageId, place: Place) -> Result<Vec<Change>, SpoolError> {
-        let reader = Arc::clone(&self.shared.reader);
-        blocking(move || reader.history(id, place)).await
-    }
-
-    /// The newest outcome of each recipient of these messages, as far as it was tried, from one
-    /// pass over the states of the segment they are in.
-    pub async fn last_replies(
-        &self,
-        segment: u32,
-        ids: &HashSet<MessageId>,
-    ) -> Result<LastReplies, SpoolError> {
-        let (reader, ids) = (Arc::clone(&self.shared.reader), ids.clone());
-        blocking(move || reader.last_replies(segment, &ids)).await
-    }
-
-    /// Waiting or held entries of a channel in the order of the index, behind `after`, at most
-    /// `limit`. Sees everything that was stored and amended before the call.
-    pub async fn scan(
-        &self,
-        channel: &str,
-        class: Class,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Vec<ScannedEntry>, SpoolError> {
-        let (answer, answered) = oneshot::channel();
-        let channel = channel.into();
-        self.ask(Question::Scan { channel, class, after, limit, answer }, answered).await
-    }
-
-    /// The sums of up to `limit` waiting or held entries of a channel, behind `after`; and where to
-    /// go on, when there are more. Costs a fraction of a [`Spool::scan`]. Sees everything that was
-    /// stored and amended before the call.
-    pub async fn sum(
-        &self,
-        channel: &str,
-        class: Class,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<(Sums, Option<Cursor>), SpoolError> {
-        let (answer, answered) = oneshot::channel();
-        let channel = channel.into();
-        self.ask(Question::Sum { channel, class, after, limit, answer }, answered).await
-    }
-
-    /// The largest id that was ever stored, as far as the spool knows.
-    pub fn last_id(&self) -> MessageId {
-        MessageId(self.shared.feed.live(|ledger| ledger.last_id))
-    }
-
-    /// Every entry of a message that is not done. Looks through a segment or two.
-    pub async fn find(&self, id: MessageId) -> Result<Vec<ScannedEntry>, SpoolError> {
-        self.find_all(HashSet::from([id])).await
-    }
-
-    /// The records of a message, the oldest first, as far as they are there: the first may be done
-    /// and gone.
-    pub async fn places(&self, id: MessageId) -> Result<Vec<Place>, SpoolError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || read::find::places(&shared.reader, &shared.feed, id)).await
-    }
-
-    /// Every entry of these messages that is not done.
-    pub async fn find_all(&self, ids: HashSet<MessageId>) -> Result<Vec<ScannedEntry>, SpoolError> {
-        // Changes are found where they were written.
-        self.flush().await?;
-        let shared = Arc::clone(&self.shared);
-        let found = blocking(move || read::find::find(&shared.reader, &shared.feed, &ids)).await;
-        self.shared.feed.all_told();
-        found
-    }
-
-    /// Entries that are not done, by channel, as of now.
-    pub fn counts(&self) -> BTreeMap<String, Counts> {
-        self.shared.feed.live(counts_of)
-    }
-
-    /// Bytes of all segments.
-    pub fn bytes(&self) -> u64 {
-        self.shared.feed.live(Ledger::bytes)
-    }
-
-    /// Commits what waits, syncs every change, brings the index up to date, and stops.
-    pub async fn close(&self) -> Result<(), SpoolError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let threads =
-                std::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
-            let ends = [
-                Shared::close_commits,
-                Shared::close_journal,
-                Shared::end_compaction,
-                Shared::close_index,
-            ];
-            for (thread, close) in threads.into_iter().zip(ends) {
-                close(&shared);
-                if thread.join().is_err() {
-                    tracing::error!("a thread of the spool had panicked");
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    fn check_backlog(&self) -> Result<(), SpoolError> {
-        let environment = &self.shared.environment;
-        if self.shared.journal.backlog() > MAX_STATE_BACKLOG {
-            let free = environment.disk.free_space(environment.layout.root()).unwrap_or(0);
-            return Err(SpoolError::DiskFull { free, needed: environment.settings.min_free });
-        }
-        Ok(())
-    }
-
-    async fn commit(&self, encoded: Encoded) -> Result<Stored, SpoolError> {
-        self.shared.commits.push(encoded)?.await.unwrap_or(Err(SpoolError::Closed))
-    }
-
-    async fn ask<T>(
-        &self,
-        question: Question,
-        answered: oneshot::Receiver<T>,
-    ) -> Result<T, SpoolError> {
-        // The index is told only what is durable: so make everything so.
-        self.flush().await?;
-        self.shared.index.ask(question);
-        self.shared.feed.poke();
-        let answer = answered.await;
-        self.shared.feed.all_told();
-        answer.map_err(|_| SpoolError::Index("ask again in a moment".to_owned()))
-    }
-}
-
-impl Shared {
-    fn close_commits(&self) {
-        self.commits.close();
-    }
-
-    fn end_compaction(&self) {
-        self.rest.end();
-    }
-
-    fn close_journal(&self) {
-        self.journal.close();
-    }
-
-    fn close_index(&self) {
-        self.index.close();
-        self.feed.poke();
-    }
-}
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.close_commits();
-        self.0.end_compaction();
-        self.0.close_journal();
-        self.0.close_index();
-    }
-}
-
-fn counts_of(ledger: &Ledger) -> BTreeMap<String, Counts> {
-    ledger.counts.iter().map(|(channel, counts)| (channel.to_string(), *counts)).collect()
-}
-
-/// Bytes of unwritten state changes above which no mail is taken.
-const MAX_STATE_BACKLOG: usize = 64 << 20;

@@ -13,16 +13,15 @@ use std::{
 use relais_channels::{disk::Disk, mail::MessageId};
 
 use crate::{
-    Shared, Spool, StopOnDrop,
     compact::copy::{Compactor, Rest},
     compact::forwarding::Forwarding,
-    counts_of,
     environment::Environment,
     error::SpoolError,
     events::SpoolEvents,
     format::layout::messages_of,
     format::message::Stored,
     format::segment::Numbers,
+    handle::{Shared, Spool},
     index::broken::Broken,
     index::{Index, IndexQueue},
     ledger::feed::Feed,
@@ -75,7 +74,7 @@ impl Recovered {
         let recovered = Self {
             last_id: MessageId(ledger.last_id),
             generation: ledger.generation,
-            entries: counts_of(&ledger),
+            entries: ledger.by_channel(),
             quarantined,
             missing,
             lost: lost.into_iter().map(messages_of).collect(),
@@ -193,7 +192,6 @@ impl Opened {
             threads: Mutex::default(),
         });
         let [one, two, three, four] = [(); 4].map(|()| Arc::clone(&shared));
-        let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
         let threads = [
             spawn("committer", move || appender.run(&one.commits, committed))?,
             spawn("journal", move || journal.run(&two.journal))?,
@@ -205,7 +203,7 @@ impl Opened {
             })?,
         ];
         shared.threads.lock().unwrap_or_else(PoisonError::into_inner).extend(threads);
-        Ok(Spool { shared, _stop: stop })
+        Ok(Spool::of(shared))
     }
 }
 

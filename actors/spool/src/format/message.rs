@@ -7,7 +7,6 @@ use relais_channels::mail::{Content, Envelope, MessageId, Origin, Priority, Rero
 use relais_config::channel::MAX_ADDRSPERFILE;
 
 use crate::{
-    error::SpoolError,
     format::record::{HEADER, Header, Kind, Place, Salt, append_postcard},
     format::state::EntryState,
 };
@@ -47,6 +46,10 @@ pub struct StoredEntry {
     pub recipients: u8,
 }
 
+/// Why an envelope cannot be queued: a mistake of the caller.
+#[derive(Debug)]
+pub(crate) struct BadEnvelope(pub(crate) &'static str);
+
 /// A message for those who deliver it.
 pub(crate) type Message = (Arc<Envelope>, Content);
 
@@ -68,7 +71,7 @@ impl Encoded {
         envelope: &mut Arc<Envelope>,
         content: Bytes,
         blob: Option<u64>,
-    ) -> Result<Self, SpoolError> {
+    ) -> Result<Self, BadEnvelope> {
         check(envelope)?;
         // Nobody else has it yet: nothing is cloned.
         Arc::make_mut(envelope).size = blob.unwrap_or(content.len() as u64);
@@ -77,7 +80,7 @@ impl Encoded {
         append_envelope(envelope, &mut front);
         let meta = front.len() - HEADER;
         if meta + content.len() > MAX_RECORD {
-            return Err(SpoolError::Envelope("more than 64 MiB in one record"));
+            return Err(BadEnvelope("more than 64 MiB in one record"));
         }
         let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&front[HEADER..]), &content);
         let header = Header {
@@ -228,17 +231,17 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
     Some(envelope)
 }
 
-fn check(envelope: &Envelope) -> Result<(), SpoolError> {
+fn check(envelope: &Envelope) -> Result<(), BadEnvelope> {
     let entries = &envelope.entries;
     if entries.is_empty() || entries.len() > usize::from(u16::MAX) {
-        return Err(SpoolError::Envelope("it must have 1 to 65535 entries"));
+        return Err(BadEnvelope("it must have 1 to 65535 entries"));
     }
     let own = entries.iter().skip_while(|entry| entry.recipients.is_empty());
     if own.clone().next().is_none() {
-        return Err(SpoolError::Envelope("it must have an entry of its own"));
+        return Err(BadEnvelope("it must have an entry of its own"));
     }
     if own.clone().any(|entry| !(1..=MAX_ADDRSPERFILE).contains(&entry.recipients.len())) {
-        return Err(SpoolError::Envelope("an entry must have 1 to 64 recipients"));
+        return Err(BadEnvelope("an entry must have 1 to 64 recipients"));
     }
     Ok(())
 }

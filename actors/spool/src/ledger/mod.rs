@@ -252,6 +252,11 @@ impl Ledger {
         self.counts.entry(Arc::clone(name)).or_default()
     }
 
+    /// Entries that are not done, by channel.
+    pub(crate) fn by_channel(&self) -> BTreeMap<String, Counts> {
+        self.counts.iter().map(|(channel, counts)| (channel.to_string(), *counts)).collect()
+    }
+
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.values().map(|life| life.data_len + life.states_len).sum()
