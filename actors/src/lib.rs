@@ -19,9 +19,9 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, events, ids, metrics, readiness, router, store, timestamp |
+//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, events, ids, `in_hand`, metrics, readiness, router, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
-//! | [`delivery`] | carries it out: pools, jobs, couriers | actor, `channel_table`, events, ids, metrics, queue, rerouting |
+//! | [`delivery`] | carries it out: pools, jobs, couriers | actor, `channel_table`, events, ids, `in_hand`, metrics, queue, rerouting |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |
 //! | [`notary`] | tells senders | actor, `channel_table`, events, ids, metrics, queue, router, timestamp |
 //! | [`queue`] | what waits, and every change of its state | actor, `channel_table`, events, ids, metrics, timestamp |
@@ -31,6 +31,7 @@
 //! | [`channel_table`] | the channels of the configuration, numbered | ids |
 //! | [`directory`] | users, groups, domains | actor |
 //! | [`ids`] | what actors name things by | — |
+//! | [`in_hand`] | the message that a session or a job is busy with | — |
 //! | [`store`] | the mailboxes of this machine | actor, metrics, readiness |
 //! | [`metrics`] | every number that the engine shows | actor, readiness |
 //! | [`actor`] | what every actor is made of | — |
@@ -57,6 +58,7 @@ pub mod directory;
 pub mod events;
 pub mod front;
 pub mod ids;
+pub mod in_hand;
 pub mod job_controller;
 pub mod lint;
 pub mod metrics;

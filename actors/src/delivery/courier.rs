@@ -16,13 +16,14 @@ use relais_channels::{
 use relais_config::{Channel, channel::Program};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
-use tracing::{Span, field::display, info_span};
+use tracing::{Span, info_span};
 
 use super::{life::Life, parts::JobParts, presence::Presence, progress::OnTheWay};
 use crate::{
     channel_table::{LiveTimes, next_hop, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
+    in_hand,
     queue::{Pull, Settle, Settled, Work},
     spool::{SpoolError, open_recipients},
 };
@@ -38,8 +39,6 @@ pub(super) struct Courier {
     connection: Option<Connection>,
     /// Messages may be announced; not any more once the server has shown that it cannot bear it.
     announces: bool,
-    /// Its lines in the log are found by the message in hand.
-    span: Span,
 }
 
 /// An entry in hand, and its message as the spool has it.
@@ -58,12 +57,6 @@ impl Courier {
             next_hop: next_hop(channel, &destination.host),
             connection: None,
             announces: true,
-            span: info_span!(
-                "job",
-                channel = channel.name,
-                host = %destination.host,
-                id = tracing::field::Empty
-            ),
             id,
             destination,
             life,
@@ -73,7 +66,7 @@ impl Courier {
 
     /// The span of its lines in the log.
     pub(super) fn span(&self) -> Span {
-        self.span.clone()
+        info_span!("job", channel = self.channel().name, host = %self.destination.host)
     }
 
     /// Delivers until there is nothing more to do.
@@ -163,7 +156,7 @@ impl Courier {
     async fn attempt(&mut self, message: Taken, following: Option<&Taken>) -> Settled {
         let Taken { work, record } = message;
         let entry = work.entry;
-        self.span.record("id", display(entry.id));
+        in_hand::hold(Some(entry.id));
         let settled = match record {
             Ok((envelope, content)) => {
                 let attempt = match self.channel().program {
@@ -183,7 +176,7 @@ impl Courier {
                 Settled { entry, attempt, counts: true, success_notices: 0 }
             }
         };
-        self.span.record("id", "");
+        in_hand::hold(None);
         settled
     }
 

@@ -15,6 +15,7 @@ use crate::{
     actor::{Actor, Ctx, Handle},
     channel_table::LiveTimes,
     ids::ChannelId,
+    in_hand::with_hand,
 };
 
 /// One more connection.
@@ -64,7 +65,7 @@ impl Handle<RunConnection> for Job {
             actix::spawn(async move {
                 let courier = Courier::new(&presence, life, parts);
                 let span = courier.span();
-                meter.timed(courier.run().instrument(span)).await;
+                meter.timed(with_hand(courier.run()).instrument(span)).await;
                 presence.finish();
             });
         });

@@ -1,11 +1,20 @@
 //! Foreign text, made fit for a line of log.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// Shows text that a peer chose: control characters, line separators and characters that turn
 /// the direction of writing as `?`, and what is longer than [`MAX_CHARS`] cut off with `…`.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<T>(pub T);
+
+/// The same for text, which nearly always is as it may be.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.len() < MAX_CHARS && is_plain(text) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(Printable(text).to_string())
+    }
+}
 
 impl<T: fmt::Display> fmt::Display for Printable<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,10 +30,8 @@ struct Filter<'a, 'f> {
 
 impl fmt::Write for Filter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly all text is short and plain; it goes through in one piece. Looking at all
-        // octets without a branch is faster than stopping early.
-        let odd = |c: u8| !(b' '..=b'~').contains(&c);
-        if text.len() < self.room && !text.bytes().fold(false, |found, c| found | odd(c)) {
+        // Nearly all text is short and plain; it goes through in one piece.
+        if text.len() < self.room && is_plain(text) {
             self.room -= text.len();
             return self.inner.write_str(text);
         }
@@ -38,6 +45,12 @@ impl fmt::Write for Filter<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Looks at all octets without a branch, which is faster than stopping early.
+fn is_plain(text: &str) -> bool {
+    let odd = |c: u8| !(b' '..=b'~').contains(&c);
+    !text.bytes().fold(false, |found, c| found | odd(c))
 }
 
 /// Whether a character may move, hide or reorder what stands around it.
@@ -65,13 +78,15 @@ mod tests {
         ];
         for (name, text, want) in rows {
             assert_eq!(Printable(text).to_string(), want, "{name}");
+            assert_eq!(printable(text), want, "{name}");
         }
     }
 
     #[test]
     fn what_is_too_long_is_cut() {
         let fits = "x".repeat(MAX_CHARS - 1);
-        assert_eq!(Printable(&fits).to_string(), fits);
+        assert_eq!((Printable(&fits).to_string(), &*printable(&fits)), (fits.clone(), &*fits));
+        assert_eq!(printable(&"x".repeat(MAX_CHARS)), Printable("x".repeat(MAX_CHARS)).to_string());
         let cut = Printable("x".repeat(MAX_CHARS)).to_string();
         assert_eq!(cut.chars().count(), MAX_CHARS);
         assert!(cut.ends_with('…'));

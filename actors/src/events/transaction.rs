@@ -27,14 +27,19 @@
 //! it was refused, whether for now or for good. `channel` is then the one it came in by, `delay` the
 //! time since its content was asked for.
 
-use std::{fmt, time::Duration};
+use std::{
+    cell::Cell,
+    fmt::{self, Write},
+    ops::Range,
+    time::Duration,
+};
 
 use relais_channels::mail::{
     Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply,
 };
 use tracing::info;
 
-use super::Printable;
+use super::{Printable, printable::printable};
 use crate::{
     metrics::{Class, Metrics},
     spool::open_recipients,
@@ -451,27 +456,51 @@ impl<'a, To: fmt::Display> Record<'a, To> {
     }
 
     fn write(&self) {
+        // Two of these lines are written for each message: each value is shown once, and the
+        // subscriber is handed text that it need not format.
+        let mut shown = SHOWN.take();
+        shown.clear();
+        let id = show(&mut shown, Written(self.id));
+        let from = show(&mut shown, Bracketed(self.from));
+        let to = show(&mut shown, &self.to);
+        let reply = show(&mut shown, Printable(self.reply));
         info!(
             target: TARGET,
             action = self.action,
-            id = %Written(self.id),
-            client = %Printable(self.client),
+            id = &shown[id],
+            client = &*printable(self.client),
             source_channel = self.source_channel,
             channel = self.channel,
-            host = %Printable(self.host),
-            from = %Bracketed(self.from),
-            to = %self.to,
+            host = &*printable(self.host),
+            from = &shown[from],
+            to = &shown[to],
             size = self.size,
             // Whole milliseconds: the division leaves three digits.
             delay = self.delay.as_millis() as f64 / 1000.0,
             attempts = self.attempts,
-            reply = %Printable(self.reply),
+            reply = &shown[reply],
             message = self.message,
             mailbox = (!self.mailbox.is_empty()).then_some(self.mailbox),
             peer_id = (!self.peer_id.is_empty()).then(|| tracing::field::display(Printable(self.peer_id))),
             members = self.members.as_ref().map(tracing::field::display),
         );
+        if shown.capacity() <= KEPT {
+            SHOWN.set(shown);
+        }
     }
+}
+
+/// Appends a value, and says where it is.
+fn show(shown: &mut String, value: impl fmt::Display) -> Range<usize> {
+    let start = shown.len();
+    // Writing to a string cannot fail.
+    let _ = write!(shown, "{value}");
+    start..shown.len()
+}
+
+thread_local! {
+    /// The values of the line before.
+    static SHOWN: Cell<String> = const { Cell::new(String::new()) };
 }
 
 /// `<alice@relais.example>,<bob@relais.example>`: originals, because that is what senders and
@@ -524,7 +553,8 @@ fn write_all<'a>(
 ) -> fmt::Result {
     let mut separator = "";
     for address in addresses {
-        write!(f, "{separator}{}", Bracketed(address))?;
+        f.write_str(separator)?;
+        fmt::Display::fmt(&Bracketed(address), f)?;
         separator = ",";
     }
     Ok(())
@@ -542,7 +572,9 @@ impl fmt::Display for First<'_> {
 
 impl fmt::Display for Bracketed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{}>", Printable(self.0))
+        f.write_str("<")?;
+        f.write_str(&printable(self.0))?;
+        f.write_str(">")
     }
 }
 
@@ -554,6 +586,8 @@ impl fmt::Display for Written {
 
 /// Recipients that a line names of a message that is refused as a whole.
 const MOST_NAMED: usize = 20;
+/// Octets of values whose room is kept for the next line.
+const KEPT: usize = 4 << 10;
 /// The target of these lines.
 pub const TARGET: &str = "relais::transaction";
 

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     actor::{Actor, Ctx, Outlet},
     events::{SessionEnd, SessionEnded},
+    in_hand::with_hand,
     metrics::Metrics,
 };
 
@@ -92,11 +93,10 @@ impl Actor for Session {
         let span = info_span!(
             "session",
             service = %self.parts.service,
-            client = ends.client.map(tracing::field::display),
-            id = tracing::field::Empty
+            client = ends.client.map(tracing::field::display)
         );
         let converse = converse(socket, ends, self.parts.clone(), self.stop.clone());
-        let converse = converse.instrument(span);
+        let converse = with_hand(converse).instrument(span);
         let meter = ctx.meter().clone();
         let task = actix::spawn(async move { meter.timed(converse).await });
         ctx.when(task, |session, ended, ctx| {

@@ -10,12 +10,12 @@ use relais_channels::{
     },
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
-use tracing::{Span, field::display};
 
 use super::{connection::own_postmaster, received::Received};
 use crate::{
     channel_table::Channels,
     events::{MessageAccepted, MessageRefused, RecipientRefused},
+    in_hand,
     metrics::Metrics,
     router::{MAX_EXPANSION, Question, Route, RouterHandle, grouped, internal_ip},
     spool::{Draft, NewContent, Spool, SpoolError},
@@ -72,8 +72,6 @@ pub struct SmtpIntake {
     client_text: Arc<str>,
     protocol: &'static str,
     transaction: Transaction,
-    /// The span of the session: it has the id of the message in hand.
-    span: Span,
 }
 
 #[derive(Default)]
@@ -131,7 +129,6 @@ impl SmtpIntake {
             client_text: client_text("", client),
             protocol: "SMTP",
             transaction: Transaction::default(),
-            span: Span::current(),
         }
     }
 
@@ -317,7 +314,7 @@ impl Intake for SmtpIntake {
 
     async fn open(&mut self) -> Result<(), Reply> {
         let id = self.side.ids.next();
-        self.span.record("id", display(id));
+        in_hand::hold(Some(id));
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
         // Room for what is announced, but no more than is ever held in memory.
         let room = announced.clamp(SMALL_MESSAGE, self.side.large_message);
@@ -379,7 +376,7 @@ impl Intake for SmtpIntake {
     }
 
     fn reset(&mut self) {
-        self.span.record("id", "");
+        in_hand::hold(None);
         let given_up = std::mem::take(&mut self.transaction);
         if !given_up.stored {
             self.abandoned = self.abandoned.saturating_add(given_up.ways);

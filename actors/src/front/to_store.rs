@@ -16,11 +16,11 @@ use relais_channels::{
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
-use tracing::{Span, field::display};
 
 use super::{connection::own_postmaster, received::Received};
 use crate::{
     events::{IntoMailboxes, MessageRefused, RecipientRefused, StoredFor},
+    in_hand,
     metrics::Metrics,
     store::{AWAY, Deliveries, Refused},
 };
@@ -56,8 +56,6 @@ pub struct LmtpIntake {
     sender: String,
     recipients: Vec<Rcpt>,
     content: Content,
-    /// The span of the session: it has the id of the message in hand.
-    span: Span,
 }
 
 /// The content that is coming in.
@@ -85,7 +83,6 @@ impl LmtpIntake {
             sender: String::new(),
             recipients: Vec::new(),
             content: Content::default(),
-            span: Span::current(),
         }
     }
 
@@ -243,7 +240,7 @@ impl Intake for LmtpIntake {
     /// RFC 5321 section 4.4: the last server writes down the sender.
     async fn open(&mut self) -> Result<(), Reply> {
         let id = self.side.ids.next();
-        self.span.record("id", display(id));
+        in_hand::hold(Some(id));
         let mut spill = Spill::default();
         spill.push(b"Return-Path: <");
         spill.push(self.sender.as_bytes());
@@ -307,7 +304,7 @@ impl Intake for LmtpIntake {
     }
 
     fn reset(&mut self) {
-        self.span.record("id", "");
+        in_hand::hold(None);
         self.sender.clear();
         self.recipients.clear();
         self.content = Content::default();

@@ -13,21 +13,15 @@ use std::{
     fmt::{self, Write},
 };
 
-use relais_actors::timestamp::Timestamp;
+use relais_actors::{in_hand, timestamp::Timestamp};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
+    span::{Attributes, Id},
 };
-use tracing_subscriber::{
-    Layer,
-    fmt::{FmtContext, FormatEvent, format::Writer},
-    registry::LookupSpan,
-};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::{
-    Sink,
-    spans::{self, KeepSpans, KeptElsewhere},
-};
+use super::{Sink, spans};
 
 /// Which of the two forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,59 +33,61 @@ pub enum Format {
 }
 
 /// The layer that writes lines into a sink.
-pub(super) fn layer<S>(format: Format, sink: Sink) -> impl tracing_subscriber::Layer<S>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .fmt_fields(KeptElsewhere)
-        .event_format(format)
-        .with_writer(sink);
-    KeepSpans.and_then(lines)
+pub(super) struct Lines {
+    /// What they look like.
+    pub(super) format: Format,
+    /// Where they go.
+    pub(super) sink: Sink,
 }
 
-impl<S> FormatEvent<S, KeptElsewhere> for Format
+impl<S> Layer<S> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    fn format_event(
-        &self,
-        ctx: &FmtContext<'_, S, KeptElsewhere>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id) {
+            spans::keep(&span, attributes);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = LINE.take();
         line.clear();
+        self.format.begin(&mut line, event);
+        let mut fields = Fields { format: self.format, line: &mut line, name_message: false };
+        event.record(&mut fields);
+        // A line that names its message is found without.
+        if !fields.name_message
+            && let Some(message) = in_hand::message()
+            && let Some(span) = context.event_span(event)
+        {
+            fields.text("span", &spans::text(&span, message));
+        }
+        line.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
+        self.sink.push(line.as_bytes());
+        if line.capacity() <= KEPT {
+            LINE.set(line);
+        }
+    }
+}
+
+impl Format {
+    /// Writes what every line begins with.
+    fn begin(self, line: &mut String, event: &Event<'_>) {
         let (metadata, now) = (event.metadata(), Timestamp::now());
         let (level, target) = (metadata.level(), metadata.target());
+        // Writing to a string cannot fail; here and below.
         match self {
-            Self::Text => write!(line, "{now} {level} {target}:")?,
+            Self::Text => {
+                let _ = write!(line, "{now} {level} {target}:");
+            }
             Self::Json => {
-                write!(line, r#"{{"time":"{now}"#)?;
+                let _ = write!(line, r#"{{"time":"{now}"#);
                 for piece in [r#"","level":""#, level.as_str(), r#"","target":""#, target, "\""] {
                     line.push_str(piece);
                 }
             }
         }
-        let mut fields = Fields { format: *self, line: &mut line, name_message: false };
-        event.record(&mut fields);
-        // A line that names its message is found without.
-        if !fields.name_message
-            && let Some(scope) = ctx.event_scope()
-        {
-            let with_message = scope.from_root().filter(spans::has_message);
-            let texts: Vec<_> = with_message.map(|span| spans::text(&span)).collect();
-            if !texts.is_empty() {
-                fields.display("span", &texts.join(":"));
-            }
-        }
-        line.push_str(if *self == Self::Json { "}\n" } else { "\n" });
-        let written = writer.write_str(&line);
-        if line.capacity() <= KEPT {
-            LINE.set(line);
-        }
-        written
     }
 }
 
@@ -110,7 +106,6 @@ impl Fields<'_> {
             Format::Text => self.push([" ", name, "="]),
             Format::Json => self.push([",\"", name, "\":"]),
         }
-        // Writing to a string cannot fail; here and below.
         let _ = write!(self.line, "{value}");
     }
 
@@ -121,23 +116,36 @@ impl Fields<'_> {
         }
     }
 
-    fn display(&mut self, name: &str, value: &dyn fmt::Display) {
+    /// Text that is there already; in JSON it needs no look back.
+    fn text(&mut self, name: &str, value: &str) {
+        self.name_message |= name == "id" && !value.is_empty();
+        match self.format {
+            Format::Text => self.display(name, format_args!("{value}")),
+            Format::Json => {
+                self.push([",\"", name, "\":\""]);
+                let _ = Escaped(self.line).write_str(value);
+                self.line.push('"');
+            }
+        }
+    }
+
+    fn display(&mut self, name: &str, value: fmt::Arguments<'_>) {
         match self.format {
             Format::Text if name == "message" => {
                 self.line.push(' ');
-                let _ = write!(Escaped(self.line), "{value}");
+                let _ = Escaped(self.line).write_fmt(value);
             }
             Format::Text => {
                 self.push([" ", name, "="]);
                 let start = self.line.len();
-                let _ = write!(self.line, "{value}");
+                let _ = self.line.write_fmt(value);
                 self.name_message |= name == "id" && self.line.len() > start;
                 quote_unless_plain(self.line, start);
             }
             Format::Json => {
                 self.push([",\"", name, "\":\""]);
                 let start = self.line.len();
-                let _ = write!(Escaped(self.line), "{value}");
+                let _ = Escaped(self.line).write_fmt(value);
                 self.name_message |= name == "id" && self.line.len() > start;
                 self.line.push('"');
             }
@@ -147,11 +155,11 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.display(field.name(), &format_args!("{value:?}"));
+        self.display(field.name(), format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.display(field.name(), &value);
+        self.text(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -170,7 +178,7 @@ impl Visit for Fields<'_> {
         if value.is_finite() {
             self.bare(field.name(), value);
         } else {
-            self.display(field.name(), &value);
+            self.display(field.name(), format_args!("{value}"));
         }
     }
 }
@@ -226,7 +234,9 @@ const KEPT: usize = 8 << 10;
 mod tests {
     use std::time::Duration;
 
-    use tracing::{info, info_span, warn};
+    use relais_actors::in_hand::with_hand;
+    use relais_channels::mail::MessageId;
+    use tracing::{Instrument, info, info_span, warn};
     use tracing_subscriber::{layer::SubscriberExt, registry};
 
     use super::*;
@@ -235,7 +245,7 @@ mod tests {
     fn logged(format: Format, emit: impl FnOnce()) -> String {
         let kept = Kept::default();
         let sink = Sink::start(kept.clone()).unwrap();
-        let subscriber = registry().with(layer(format, sink.clone()));
+        let subscriber = registry().with(Lines { format, sink: sink.clone() });
         tracing::subscriber::with_default(subscriber, emit);
         sink.flush(Duration::from_secs(10));
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
@@ -265,8 +275,14 @@ mod tests {
     fn some_events() {
         info!(target: "t", n = -1, big = u64::MAX, yes = true, half = 0.5, word = "a", "it happened");
         warn!(target: "t", hostile = "a\r\nb \"c\" \\ \u{1b}[2J\u{2028}", empty = "", "x\ny");
-        let _span = info_span!("job", id = "7").entered();
-        info!(target: "t", to = %"<a@b>", nan = f64::NAN);
+        let work = with_hand(async {
+            info!(target: "t", "nothing in hand");
+            in_hand::hold(Some(MessageId(7)));
+            info!(target: "t", to = %"<a@b>", nan = f64::NAN);
+            info!(target: "t", id = %MessageId(8));
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(work.instrument(info_span!("job", channel = "x")));
     }
 
     #[test]
@@ -275,8 +291,9 @@ mod tests {
             "INFO t: it happened n=-1 big=18446744073709551615 yes=true half=0.5 word=a\n",
             r#"WARN t: x\ny hostile="a\r\nb \"c\" \\ \u001b[2J\u2028" empty="""#,
             "\n",
-            r#"INFO t: to=<a@b> nan=NaN span="job{id=\"7\"}""#,
-            "\n",
+            "INFO t: nothing in hand\n",
+            r#"INFO t: to=<a@b> nan=NaN span="job{channel=\"x\" id=0000000000007}""#,
+            "\nINFO t: id=0000000000008\n",
         );
         assert_eq!(logged(Format::Text, some_events), want);
     }
@@ -294,8 +311,10 @@ mod tests {
         assert_eq!(lines[0]["half"], 0.5);
         assert_eq!(lines[1]["hostile"], "a\r\nb \"c\" \\ \u{1b}[2J\u{2028}");
         assert_eq!(lines[1]["empty"], "");
-        assert_eq!(lines[2]["span"], "job{id=\"7\"}");
-        assert_eq!(lines[2]["nan"], "NaN");
-        assert_eq!(lines.len(), 3);
+        assert!(lines[2].get("span").is_none());
+        assert_eq!(lines[3]["span"], "job{channel=\"x\" id=0000000000007}");
+        assert_eq!(lines[3]["nan"], "NaN");
+        assert!(lines[4].get("span").is_none());
+        assert_eq!(lines.len(), 5);
     }
 }

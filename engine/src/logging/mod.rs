@@ -13,11 +13,10 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use tracing_subscriber::{
-    EnvFilter, Layer, layer::SubscriberExt, registry, util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 pub use format::Format;
+use format::Lines;
 pub use sink::Sink;
 
 /// Starts logging for the whole process. The level comes from `RUST_LOG` (`"debug"`,
@@ -32,8 +31,8 @@ pub fn start() -> io::Result<Sink> {
     let directives = if directives.is_empty() { DEFAULT } else { &directives };
     // A wrong directive is told on standard error by the library, and left out.
     let filter = EnvFilter::builder().parse_lossy(directives);
-    let layer = format::layer(format, sink.clone()).with_filter(filter);
-    registry().with(layer).try_init().map_err(io::Error::other)?;
+    let lines = Lines { format, sink: sink.clone() };
+    registry().with(filter).with(lines).try_init().map_err(io::Error::other)?;
     Ok(sink)
 }
 

@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-use tracing_subscriber::fmt::MakeWriter;
-
 /// The near end: takes whole lines, never waits for the far end. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sink(Arc<LogBuffer>);
@@ -59,7 +57,8 @@ impl Sink {
         }
     }
 
-    fn push(&self, line: &[u8]) {
+    /// Takes whole lines.
+    pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.0.lock();
         if state.lines.len() + line.len() > BUFFER {
             state.lost += 1;
@@ -118,29 +117,6 @@ impl LogBuffer {
         mem::swap(&mut state.lines, lines);
         state.writing = true;
         mem::take(&mut state.lost_since_report)
-    }
-}
-
-/// One line on its way; the subscriber hands it over in one piece.
-#[derive(Debug)]
-pub struct SinkWriter<'a>(&'a Sink);
-
-impl Write for SinkWriter<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = SinkWriter<'a>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        SinkWriter(self)
     }
 }
 

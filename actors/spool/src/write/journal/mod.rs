@@ -128,8 +128,8 @@ impl Journal {
 /// How long a change may be lost by a power cut.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(150);
 /// How long the next write may wait for company. A crash of the process repeats what was delivered
-/// within this time; a write costs as much as parsing several messages.
-const PACE: Duration = Duration::from_micros(250);
+/// within this time; a write, with its wake-up, costs as much as taking half a message.
+const PACE: Duration = Duration::from_millis(1);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How often what fails at the end is tried again.
 const LAST_TRIES: u32 = 10;
