@@ -10,7 +10,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::{
-    Address, Content, Enhanced, Entry, Envelope, Outcome, Recipient, Reply, Rerouted,
+    Address, Content, Enhanced, Entry, Envelope, Outcome, Outcomes, Recipient, Reply, Rerouted,
 };
 use relais_config::channel::Program;
 use tracing::info;
@@ -103,9 +103,8 @@ impl Rerouter {
         let elsewhere = elsewhere(envelope, entry);
         let ways = |(index, verdict): &(u8, Verdict)| {
             let Verdict::Ways(ways) = verdict else { return None };
-            let has_a_copy = |way: &&Route| {
-                elsewhere.contains(&(&*way.channel, &*way.host, way.address.as_str()))
-            };
+            let has_a_copy =
+                |way: &&Route| elsewhere.contains(&(&*way.channel, &*way.host, &*way.address));
             let ways: Vec<Route> = ways.iter().filter(|way| !has_a_copy(way)).cloned().collect();
             Some((&entry.recipients[usize::from(*index)], ways))
         };
@@ -126,7 +125,7 @@ impl Rerouter {
         content: &Content,
         entry: u16,
         plan: Plan,
-    ) -> Vec<Outcome> {
+    ) -> Outcomes {
         let Plan { recipients, entries, held, steps } = plan;
         for Leg { address, by, to } in steps {
             info!(id = %envelope.id, address, by, to, "routed anew");
@@ -182,7 +181,7 @@ impl Rerouter {
             return Err(reply.clone());
         }
         let address = recipient.member();
-        let mut pending = vec![(address.to_owned(), left.entry.channel.clone())];
+        let mut pending: Vec<(Arc<str>, _)> = vec![(address.into(), left.entry.channel.clone())];
         let mut ends: Vec<Route> = Vec::new();
         let mut passes = 0;
         while let Some((address, source)) = pending.pop() {
@@ -192,13 +191,13 @@ impl Rerouter {
             }
             let ways = self.resolve(left, &address, &source).await?;
             let to = Ways(&ways).to_string();
-            steps.push(Leg { address: address.clone(), by: source.to_string(), to });
+            steps.push(Leg { address: address.to_string(), by: source.to_string(), to });
             for way in &*ways {
-                if let Some(reply) = way.refused.as_deref().filter(|_| way.address == address) {
+                if let Some(reply) = way.refused.as_deref().filter(|_| *way.address == *address) {
                     return Err(reply.clone());
                 }
                 let again = way.refused.is_none() && self.puts_through_again(&way.channel);
-                match (again, *way.channel == *source && way.address == address) {
+                match (again, *way.channel == *source && *way.address == *address) {
                     (true, true) => return Err(CIRCLE),
                     (true, false) => pending.push((way.address.clone(), way.channel.clone())),
                     (false, _) => ends.push(way.clone()),

@@ -97,7 +97,7 @@ impl Filler {
                 at: self.now,
                 was,
                 now,
-                replies: vec![(0, Outcome::Deferred(REFUSED))],
+                replies: [(0, Outcome::Deferred(REFUSED))].into(),
                 reason: None,
             });
             was = now;

@@ -35,7 +35,7 @@ use relais_channels::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Change, EntryState, Place, SpoolError, Stored,
+    Change, EntryState, Place, RecipientReplies, SpoolError, Stored,
     compact::copy::{Compactor, Copied},
     compact::forwarding::Forwarding,
     environment::Environment,
@@ -508,7 +508,7 @@ fn alter(live: &mut Live, change: &Change) {
 fn change(id: MessageId, place: Place, entry: u16, was: EntryState, now: EntryState) -> Change {
     let (channel, host) = ("tcp_local".into(), "example.org".into());
     let (priority, size) = (Priority::Normal, 0);
-    let (at, replies, reason) = (1, Vec::new(), None);
+    let (at, replies, reason) = (1, RecipientReplies::new(), None);
     Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
 }
 

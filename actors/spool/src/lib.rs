@@ -113,7 +113,7 @@ pub use self::{
     check::{Blobs, CheckReport, Damage, MessageCounts, QuarantinedFile, check},
     error::SpoolError,
     events::{SpoolEvents, Unobserved},
-    format::change::Change,
+    format::change::{Change, RecipientReplies},
     format::message::{Stored, StoredEntry},
     format::record::Place,
     format::state::{Class, EntryState, open_recipients},

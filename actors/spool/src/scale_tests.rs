@@ -35,7 +35,8 @@ async fn survivors_move_and_nobody_notices() {
     let stored = fill(&spool, 2..40).await;
     let (deferred, half_done) = (&stored[3], &stored[5]);
     let busy = Outcome::Deferred(Reply::new(450, Enhanced(4, 2, 1), "mailbox busy"));
-    let first = Change { replies: vec![(0, busy.clone())], at: 7, ..later(deferred, 0, 1, 5000) };
+    let first =
+        Change { replies: [(0, busy.clone())].into(), at: 7, ..later(deferred, 0, 1, 5000) };
     spool.amend(first.clone());
     spool.amend(done(half_done, 1));
     for stored in stored.iter().filter(|stored| ![5, 7].contains(&stored.id.0)) {

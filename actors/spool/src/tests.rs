@@ -19,7 +19,8 @@ use relais_channels::{
 };
 
 use crate::{
-    Change, Class, EntryState, NewContent, Recovered, Spool, SpoolError, Stored, StoredEntry,
+    Change, Class, EntryState, NewContent, RecipientReplies, Recovered, Spool, SpoolError, Stored,
+    StoredEntry,
 };
 
 #[tokio::test]
@@ -65,7 +66,7 @@ async fn a_message_goes_on_under_its_id_to_more_entries() {
     let (read, content) = spool.read(first.place).await.unwrap();
     let more = |channels: &[&str], at: u64| {
         let mut more = envelope(7, channels);
-        let origin = Origin { member: "m@example.org".to_owned(), ..Origin::default() };
+        let origin = Origin { member: "m@example.org".into(), ..Origin::default() };
         more.entries[0].recipients[0].origin = Some(Box::new(origin));
         Envelope { rerouted: Some(Rerouted { at, entry: 0, recipients: 1 }), ..more }
     };
@@ -187,7 +188,7 @@ async fn a_message_tells_its_history() {
     let stored = append(&spool, 1, &["a"], b"").await.unwrap();
     let other = append(&spool, 2, &["a"], b"").await.unwrap();
     let busy = Reply::new(450, Enhanced(4, 2, 1), "mailbox busy");
-    let replies = vec![(0, Outcome::Deferred(busy))];
+    let replies = [(0, Outcome::Deferred(busy))].into();
     let first = Change { replies, reason: Some("first try".into()), ..later(&stored, 0, 1, 5000) };
     spool.amend(first.clone());
     spool.amend(done(&other, 0));
@@ -481,7 +482,7 @@ pub(super) fn change(stored: &Stored, entry: u16, now: EntryState) -> Change {
     let StoredEntry { channel, host, .. } = stored.entries[usize::from(entry)].clone();
     let (id, place, was) = (stored.id, stored.place, EntryState::fresh(1));
     let (priority, size) = (stored.priority, stored.size);
-    let (at, replies, reason) = (1, Vec::new(), None);
+    let (at, replies, reason) = (1, RecipientReplies::new(), None);
     Change { id, place, entry, channel, host, priority, size, at, was, now, replies, reason }
 }
 

@@ -531,7 +531,7 @@ impl<'a> Recipients<'a> {
 impl Members<'_> {
     /// `None` when all are who the sender named.
     fn some(self) -> Option<Self> {
-        self.0.iter().any(|recipient| recipient.member() != recipient.original).then_some(self)
+        self.0.iter().any(|recipient| recipient.member() != &*recipient.original).then_some(self)
     }
 }
 

@@ -6,13 +6,16 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use actix::Message;
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use tokio::{
+    io::Interest,
     sync::{Semaphore, watch},
     time::{Instant, sleep_until},
 };
@@ -65,9 +68,14 @@ pub enum LimitedBy {
 }
 
 enum Listener {
-    Tcp(tokio::net::TcpListener, SocketAddr),
-    Unix { socket: tokio::net::UnixListener, _file: Arc<SocketFile> },
+    Tcp(Waiter, SocketAddr),
+    Unix { socket: Waiter, _file: Arc<SocketFile> },
 }
+
+/// Waits for connections that no runtime is told of: the runtime's own listeners register each with
+/// this thread, and the thread that serves it registers it once more. Of the runtime's sockets only
+/// streams can be waited for without being read, whatever kind of socket the descriptor is.
+struct Waiter(tokio::net::UnixStream);
 
 /// A connection, who connected, and to which of our addresses.
 type Arrival = (Socket, Option<SocketAddr>, Option<SocketAddr>);
@@ -195,11 +203,9 @@ impl Room {
 impl Listener {
     fn new(listening: Listening) -> io::Result<Self> {
         Ok(match listening {
-            Listening::Tcp(socket, bound) => {
-                Self::Tcp(tokio::net::TcpListener::from_std(socket)?, bound)
-            }
+            Listening::Tcp(socket, bound) => Self::Tcp(Waiter::new(socket.into())?, bound),
             Listening::Unix(socket, file) => {
-                Self::Unix { socket: tokio::net::UnixListener::from_std(socket)?, _file: file }
+                Self::Unix { socket: Waiter::new(socket.into())?, _file: file }
             }
         })
     }
@@ -208,16 +214,30 @@ impl Listener {
         match self {
             Self::Tcp(listener, bound) => {
                 let (socket, peer) = listener.accept().await?;
+                let socket = TcpStream::from(socket);
+                let peer = peer.and_then(|peer| peer.try_into().ok());
                 // Bound to every address, the listener does not know which one was meant.
                 let any = bound.ip().is_unspecified();
                 let local = if any { socket.local_addr()? } else { *bound };
-                Ok((Socket::Tcp(socket.into_std()?), Some(peer), Some(local)))
+                Ok((Socket::Tcp(socket), peer, Some(local)))
             }
             Self::Unix { socket, .. } => {
                 let (socket, _) = socket.accept().await?;
-                Ok((Socket::Unix(socket.into_std()?), None, None))
+                Ok((Socket::Unix(socket.into()), None, None))
             }
         }
+    }
+}
+
+impl Waiter {
+    fn new(listener: OwnedFd) -> io::Result<Self> {
+        Ok(Self(tokio::net::UnixStream::from_std(listener.into())?))
+    }
+
+    async fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accept = || acceptfrom_with(&self.0, flags).map_err(io::Error::from);
+        self.0.async_io(Interest::READABLE, accept).await
     }
 }
 

@@ -263,7 +263,7 @@ impl NotaryParts {
         let mut lost: Vec<(String, Reply)> = Vec::new();
         for address in to {
             match self.way_to(address).await? {
-                Ok(ways) => routes.push((Recipient::new("", address), ways)),
+                Ok(ways) => routes.push((Recipient::new("", address.as_str()), ways)),
                 Err(reply) => lost.push((address.clone(), reply)),
             }
         }

@@ -36,7 +36,6 @@ mod wall_clock;
 
 use std::{sync::Arc, time::Duration};
 
-use relais_channels::mail::Outcome;
 use relais_config::channel::Program;
 use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
@@ -63,7 +62,7 @@ use crate::{
     channel_table::{Channels, is_delivered, lowered},
     ids::Destination,
     metrics::{self, Metrics},
-    spool::{Change, EntryState, Spool, Stored},
+    spool::{Change, EntryState, RecipientReplies, Spool, Stored},
     timestamp::now_ms,
 };
 
@@ -97,7 +96,7 @@ struct Drain {
 struct Amendment {
     was: EntryState,
     now: EntryState,
-    replies: Vec<(u8, Outcome)>,
+    replies: RecipientReplies,
     reason: Option<Arc<str>>,
 }
 
@@ -125,11 +124,11 @@ impl Drain {
 
 impl Amendment {
     fn new(was: EntryState, now: EntryState) -> Self {
-        Self { was, now, replies: Vec::new(), reason: None }
+        Self { was, now, replies: RecipientReplies::new(), reason: None }
     }
 
     /// With what was said of recipients.
-    fn with(self, replies: Vec<(u8, Outcome)>) -> Self {
+    fn with(self, replies: RecipientReplies) -> Self {
         Self { replies, ..self }
     }
 

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use relais_channels::{dsn::Kind, mail::Outcome};
+use relais_channels::dsn::Kind;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -23,7 +23,7 @@ use crate::{
     channel_table::{lowered, notices},
     ids::{ChannelId, Destination},
     metrics::NoticeResult,
-    spool::{Class, EntryState, ScannedEntry, Spool, SpoolError},
+    spool::{Class, EntryState, RecipientReplies, ScannedEntry, Spool, SpoolError},
     timestamp::now_ms,
 };
 
@@ -33,7 +33,7 @@ type Portion = (ChannelId, Vec<ScannedEntry>);
 impl Queue {
     /// Writes down of whom the sender is owed `news`, and lets the notary tell. `left` has those
     /// recipients of the entry, which a job had, who still wait, or failed; maybe none.
-    pub(super) fn owe(&mut self, news: Case, left: EntryState, replies: Vec<(u8, Outcome)>) {
+    pub(super) fn owe(&mut self, news: Case, left: EntryState, replies: RecipientReplies) {
         let entry = news.entry;
         let was = left.owing(news.recipients);
         self.amend(&news.destination, &entry, Amendment::new(entry.waiting(), was).with(replies));

@@ -307,7 +307,7 @@ mod tests {
                 priority: Priority::Normal,
                 size: 1,
             };
-            let attempt = Attempt { outcomes: vec![outcome], trouble, peer };
+            let attempt = Attempt { outcomes: [outcome].into(), trouble, peer };
             assert_eq!(Work { entry, more: false }.counts(&attempt), want, "{name}");
         }
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ids::{ConnectionId, Destination},
-    spool::{EntryState, open_recipients},
+    spool::{EntryState, RecipientReplies, open_recipients},
     timestamp::now_ms,
 };
 
@@ -207,7 +207,7 @@ struct Said<'a> {
     destination: &'a Destination,
     entry: Tracked,
     /// By recipient.
-    replies: Vec<(u8, Outcome)>,
+    replies: RecipientReplies,
     /// The peer, as far as it spoke of messages.
     peer: Option<Peer>,
     in_trouble: bool,
@@ -436,7 +436,7 @@ mod tests {
             let outcomes = vec![Outcome::Deferred(reply.clone())];
             let trouble = in_trouble.then(|| SiteTrouble::deferred(reply));
             let peer = Some(Peer { host: "h".into(), notifies: false, answered: 0, unsure });
-            let attempt = Attempt { outcomes, trouble, peer };
+            let attempt = Attempt { outcomes: outcomes.into(), trouble, peer };
             assert_eq!(is_stranded(channel, &attempt), stranded, "{name}");
             let entry = Tracked {
                 id: MessageId(7),

@@ -201,7 +201,7 @@ fn never() -> Outcome {
 
 fn attempt(outcomes: Vec<Outcome>) -> Attempt {
     let peer = Peer { host: "one.test".into(), notifies: false, answered: u64::MAX, unsure: false };
-    Attempt { outcomes, trouble: None, peer: Some(peer) }
+    Attempt { outcomes: outcomes.into(), trouble: None, peer: Some(peer) }
 }
 
 #[actix::test]
@@ -271,7 +271,7 @@ async fn a_host_in_trouble_is_announced_and_its_mail_is_stranded_until_it_is_rea
     let reply = Reply::new(451, Enhanced(4, 4, 1), "nobody answers");
     let trouble = Some(SiteTrouble::deferred(reply.clone()));
     let outcomes = vec![Outcome::Deferred(reply.clone())];
-    alone.settle(1, work, Attempt { outcomes, trouble, peer: None }, 0);
+    alone.settle(1, work, Attempt { outcomes: outcomes.into(), trouble, peer: None }, 0);
     let said = |event| match event {
         DestinationEvent::Troubled { reply, .. } => Some(reply),
         _ => None,

@@ -20,6 +20,7 @@ use std::{
 use dashmap::DashMap;
 use relais_channels::mail::Address;
 use relais_config::directory::Cache as Limits;
+use smallvec::SmallVec;
 
 use super::{
     lists::Lists,
@@ -41,7 +42,7 @@ pub struct InForce {
     pub routes: Arc<Routes>,
     /// Members that long lists came to a moment ago.
     pub(super) lists: Lists,
-    answers: DashMap<Box<str>, Remembered>,
+    answers: DashMap<Box<[u8]>, Remembered>,
     limits: Limits,
     uses: Arc<Uses>,
     octets: AtomicUsize,
@@ -145,7 +146,7 @@ impl InForce {
         let key = key(question.source_channel, question.address);
         let answer = Remembered { resolution: Arc::clone(resolution), until };
         self.charge(key.len(), resolution);
-        if let Some(before) = self.answers.insert(key.as_str().into(), answer) {
+        if let Some(before) = self.answers.insert(key[..].into(), answer) {
             self.discharge(key.len(), &before.resolution);
         }
     }
@@ -217,13 +218,13 @@ fn octets_of(routes: &[Route]) -> usize {
     routes.iter().map(|route| size_of::<Route>() + text(route) + HEAP).sum()
 }
 
-/// Source channel and address; the case of a domain does not matter.
-fn key(channel: &str, address: &Address) -> String {
+/// Source channel and address; the case of a domain does not matter. Nearly all fit in place.
+fn key(channel: &str, address: &Address) -> SmallVec<[u8; 128]> {
     let text = address.as_str();
-    let mut key = String::with_capacity(channel.len() + 1 + text.len());
-    key.push_str(channel);
-    key.push(' ');
-    key.push_str(text);
+    let mut key = SmallVec::new();
+    for piece in [channel, " ", text] {
+        key.extend_from_slice(piece.as_bytes());
+    }
     let domain = address.domain().map_or(0, str::len);
     let start = key.len() - domain;
     key[start..].make_ascii_lowercase();

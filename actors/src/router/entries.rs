@@ -62,17 +62,17 @@ fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
         recipient.origin.clone()
     } else {
         Some(Box::new(Origin {
-            member: member.map_or_else(
-                || inherited.map_or_else(|| recipient.original.clone(), |its| its.member.clone()),
-                str::to_owned,
-            ),
-            errors_to: route
-                .errors_to
-                .as_deref()
-                .map(str::to_owned)
-                .or_else(|| inherited.and_then(|its| its.errors_to.clone())),
+            member: match (&route.member, inherited) {
+                (Some(member), _) => Arc::clone(member),
+                (None, Some(inherited)) => Arc::clone(&inherited.member),
+                (None, None) => Arc::clone(&recipient.original),
+            },
+            errors_to: match (&route.errors_to, inherited) {
+                (None, Some(inherited)) => inherited.errors_to.clone(),
+                (errors_to, _) => errors_to.clone(),
+            },
             refused: route.refused.as_deref().cloned(),
         }))
     };
-    Recipient { address: route.address.clone(), origin, ..recipient.clone() }
+    Recipient { address: Arc::clone(&route.address), origin, ..recipient.clone() }
 }

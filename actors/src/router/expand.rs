@@ -33,7 +33,7 @@ use super::{
 pub(super) struct Expansion {
     followed: Vec<Member>,
     routes: Vec<Route>,
-    known: HashSet<(Arc<str>, Arc<str>, String)>,
+    known: HashSet<(Arc<str>, Arc<str>, Arc<str>)>,
     /// Addresses whose aliases were looked up.
     circles: Circles,
     failed: Vec<Failed>,
@@ -198,7 +198,7 @@ impl Expansion {
             let route = Route {
                 channel: Arc::clone(channel),
                 host: self.host(&host),
-                address: member.clone(),
+                address: member.as_str().into(),
                 tag: Arc::clone(tag),
                 member: Some(member.into()),
                 errors_to,
@@ -230,7 +230,7 @@ impl Expansion {
         trace.note(|| Step::Routed {
             channel: route.channel.to_string(),
             host: route.host.to_string(),
-            address: route.address.clone(),
+            address: route.address.to_string(),
         });
         let way = (Arc::clone(&route.channel), Arc::clone(&route.host), route.address.clone());
         if self.known.insert(way) {
@@ -245,7 +245,7 @@ impl Expansion {
         refusal: Refusal,
         trace: &mut Trace,
     ) {
-        trace.note(|| Step::Refused { address: member.clone(), reply: refusal.reply() });
+        trace.note(|| Step::Refused { address: member.as_str().into(), reply: refusal.reply() });
         self.failed.push(Failed { member, errors_to, refusal });
     }
 }

@@ -235,7 +235,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let route = Route {
             channel: Arc::clone(name),
             host: self.expansion.host(&host),
-            address: presented(channel, &rewritten.address),
+            address: presented(channel, &rewritten.address).into(),
             tag: if **tag == *rewritten.tag { Arc::clone(tag) } else { (&*rewritten.tag).into() },
             member: lineage.member.clone(),
             errors_to: lineage.errors_to.clone(),
@@ -312,7 +312,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         taken(Arc::new([Route {
             channel: Arc::clone(channel),
             host: tag.to_ascii_lowercase().into(),
-            address: asked.to_string(),
+            address: asked.as_str().into(),
             tag: Arc::clone(tag),
             member: Some(asked.as_str().into()),
             errors_to: None,

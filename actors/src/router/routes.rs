@@ -78,7 +78,7 @@ pub struct Route {
     /// The destination by which the channel tells hosts apart, in lower case.
     pub host: Arc<str>,
     /// The address as it is presented to the next hop.
-    pub address: String,
+    pub address: Arc<str>,
     /// The tag that selected the channel.
     pub tag: Arc<str>,
     /// The address that was looked up last, when it is not the recipient's own.

@@ -723,7 +723,7 @@ async fn a_session_asks_the_actor_once() {
     let to = address("alice@relais.example");
     for _ in 0..3 {
         let ways = router.resolve(&question(&to, false)).await.unwrap();
-        assert_eq!(ways[0].address, "alice");
+        assert_eq!(&*ways[0].address, "alice");
     }
     assert_eq!((router.cache.hits(), router.cache.misses()), (2, 1));
     assert_eq!(counts.found.load(std::sync::atomic::Ordering::Relaxed), 3);

@@ -127,7 +127,10 @@ mod tests {
 
     fn transacted(outcomes: Vec<Outcome>, left: u64, trouble: Option<SiteTrouble>) -> Transacted {
         let peer = Peer { host: "s".into(), notifies: false, answered: u64::MAX, unsure: false };
-        Transacted { attempt: Attempt { outcomes, trouble, peer: Some(peer) }, left }
+        Transacted {
+            attempt: Attempt { outcomes: outcomes.into(), trouble, peer: Some(peer) },
+            left,
+        }
     }
 
     /// The batches of a server that takes everything.
@@ -144,7 +147,7 @@ mod tests {
             }
         }
         let attempt = handover.finish();
-        assert_eq!(attempt.outcomes, vec![delivered(); recipients.len()]);
+        assert_eq!(attempt.outcomes.to_vec(), vec![delivered(); recipients.len()]);
         batches.join("|")
     }
 
@@ -179,7 +182,7 @@ mod tests {
         // Nobody is taken any more: that is all for now.
         assert!(!handover.take(transacted(vec![too_many()], 0b1, None)));
         let outcomes = handover.finish().outcomes;
-        assert_eq!(outcomes, [delivered(), delivered(), delivered(), too_many()]);
+        assert_eq!(*outcomes, [delivered(), delivered(), delivered(), too_many()]);
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
         let trouble = SiteTrouble::deferred(Reply::new(421, Enhanced(4, 3, 2), "bye"));
         assert!(!handover.take(transacted(vec![too_many()], 0, Some(trouble.clone()))));
         let attempt = handover.finish();
-        assert_eq!(attempt.outcomes, [delivered(), too_many(), trouble.outcome.clone()]);
+        assert_eq!(*attempt.outcomes, [delivered(), too_many(), trouble.outcome.clone()]);
         assert_eq!(attempt.trouble, Some(trouble));
         assert_eq!(attempt.peer.expect("a peer").answered, 0b11);
     }

@@ -67,9 +67,9 @@ pub struct Entry {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Recipient {
     /// The address that is presented to the next hop.
-    pub address: String,
+    pub address: Arc<str>,
     /// As the sender wrote it; what notices and logs show.
-    pub original: String,
+    pub original: Arc<str>,
     /// NOTIFY: what the sender wants to hear of it.
     pub notify: Notify,
     /// ORCPT: what the sender's sender called it.
@@ -83,9 +83,9 @@ pub struct Recipient {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Origin {
     /// The address that was looked up last: what is routed when the recipient is routed again.
-    pub member: String,
+    pub member: Arc<str>,
     /// The address that failures are told to in the sender's place.
-    pub errors_to: Option<String>,
+    pub errors_to: Option<Arc<str>>,
     /// Why it could not be routed; for good, or for the time being.
     pub refused: Option<Reply>,
 }
@@ -97,7 +97,7 @@ impl Recipient {
     }
 
     /// One about which nothing else was said.
-    pub fn new(address: impl Into<String>, original: impl Into<String>) -> Self {
+    pub fn new(address: impl Into<Arc<str>>, original: impl Into<Arc<str>>) -> Self {
         Self {
             address: address.into(),
             original: original.into(),

@@ -20,7 +20,7 @@ pub use envelope::{Entry, Envelope, Origin, Recipient, Rerouted};
 pub use header_scan::{HeaderScan, HeaderScanner, peer_id};
 pub use message_id::{MessageId, MessageIds};
 pub use notify::{Notify, OriginalRecipient, Return};
-pub use outcome::{Attempt, Outcome, Peer, SiteTrouble};
+pub use outcome::{Attempt, Outcome, Outcomes, Peer, SiteTrouble};
 pub use priority::Priority;
 pub use relais_config::grammar::{NextHop, NextHopError, is_domain, literal};
 pub use reply::{Enhanced, Reply};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::Reply;
 
@@ -17,11 +18,14 @@ pub enum Outcome {
     Failed(Reply),
 }
 
+/// Nearly always one.
+pub type Outcomes = SmallVec<[Outcome; 1]>;
+
 /// The outcomes of one attempt at a queue entry.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attempt {
     /// One for each recipient that was tried, in order.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Outcomes,
     /// Set when the destination itself is in trouble, and not only this message.
     pub trouble: Option<SiteTrouble>,
     /// The server; `None` when no conversation came about.

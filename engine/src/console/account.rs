@@ -483,7 +483,7 @@ fn line_of(envelope: &Envelope, change: Change) -> HistoryLine {
             .replies
             .iter()
             .map(|(index, outcome)| RecipientReply {
-                address: address(*index),
+                address: address(*index).to_string(),
                 reply: outcome.reply().to_string(),
             })
             .collect(),

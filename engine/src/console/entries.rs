@@ -260,8 +260,8 @@ fn recipients(
     all.map(|(recipient, index)| {
         let outcome = last.get(&(scanned.id, scanned.entry, index)).map(|(outcome, _)| outcome);
         QueuedRecipient {
-            address: recipient.original.clone(),
-            member: Some(recipient.member().to_owned()).filter(|it| *it != recipient.original),
+            address: recipient.original.to_string(),
+            member: Some(recipient.member().to_owned()).filter(|it| **it != *recipient.original),
             state: match outcome {
                 _ if open.contains(&index) => state.into(),
                 Some(Outcome::Failed(_)) => RecipientState::Failed,

@@ -185,7 +185,7 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         })
     });
     RouteResult {
-        address: route.address.clone(),
+        address: route.address.to_string(),
         channel: route.channel.to_string(),
         tag: route.tag.to_string(),
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),

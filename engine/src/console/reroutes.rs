@@ -215,7 +215,7 @@ fn tell(progress: &mut OrderProgress, scanned: &ScannedEntry, envelope: &Envelop
         }
         progress.rerouted.push(Rerouted {
             id: scanned.id.to_string(),
-            recipient: recipient.original.clone(),
+            recipient: recipient.original.to_string(),
             from: from.clone(),
             to,
         });

@@ -4,12 +4,16 @@ use std::{collections::HashSet, sync::Arc};
 
 use relais_channels::mail::{MessageId, Outcome, Priority};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::{
     format::message::{Stored, StoredEntry},
     format::record::{HEADER, Header, Kind, Place, Salt, append_postcard},
     format::state::EntryState,
 };
+
+/// The newest outcome of recipients, by their numbers; nearly always one.
+pub type RecipientReplies = SmallVec<[(u8, Outcome); 1]>;
 
 /// A change of one entry's state.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,7 +39,7 @@ pub struct Change {
     /// The state it takes.
     pub now: EntryState,
     /// What was answered to which recipient; kept for the message's history.
-    pub replies: Vec<(u8, Outcome)>,
+    pub replies: RecipientReplies,
     /// Why it is held, or who changed it; kept for the message's history.
     pub reason: Option<Arc<str>>,
 }
@@ -72,7 +76,7 @@ impl Change {
             at: stored.received,
             was: stored_as,
             now: stored_as,
-            replies: Vec::new(),
+            replies: RecipientReplies::new(),
             reason: None,
         }
     }
@@ -122,7 +126,11 @@ impl Change {
             at: written.at,
             was: written.was,
             now: written.now,
-            replies: if replies { postcard::from_bytes(rest).ok()? } else { Vec::new() },
+            replies: if replies {
+                postcard::from_bytes(rest).ok()?
+            } else {
+                RecipientReplies::new()
+            },
             reason: written.reason.map(Into::into),
         })
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use relais_channels::mail::{MessageId, Priority};
 
 use crate::{
-    format::change::Change, format::record::Place, format::state::EntryState, index::block::Key,
+    format::change::{Change, RecipientReplies},
+    format::record::Place,
+    format::state::EntryState,
+    index::block::Key,
 };
 
 /// A position in a scan; scans go on behind it.
@@ -49,7 +52,7 @@ impl Change {
             at,
             was: read.state,
             now,
-            replies: Vec::new(),
+            replies: RecipientReplies::new(),
             reason,
         }
     }

@@ -3,7 +3,7 @@
 use super::{House, Plan};
 use crate::{
     queue::{OrderKind, SetMaxMessages},
-    spool::{Change, EntryState},
+    spool::{Change, EntryState, RecipientReplies},
     timestamp::now_ms,
 };
 
@@ -31,7 +31,7 @@ async fn what_a_clock_that_was_ahead_put_off_for_days_is_brought_forward_when_a_
         at: ahead - DAY_MS,
         was: found.state,
         now: EntryState::Waiting { open: found.state.open(), attempts: 1, due: ahead },
-        replies: Vec::new(),
+        replies: RecipientReplies::new(),
         reason: None,
     });
     house.freeze(false).await;

@@ -209,7 +209,7 @@ async fn deal_with(script: &Script, host: &str, work: Work) -> Settled {
             (all(Outcome::Deferred(reply.clone())), Some(SiteTrouble::deferred(reply)), None)
         }
     };
-    let attempt = Attempt { outcomes, trouble, peer };
+    let attempt = Attempt { outcomes: outcomes.into(), trouble, peer };
     let counts = work.counts(&attempt);
     let reached = open_recipients(work.entry.open).zip(&attempt.outcomes);
     let reached = reached.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));

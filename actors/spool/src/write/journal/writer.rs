@@ -13,9 +13,16 @@ use std::{
 use relais_channels::{disk::is_full, mail::MessageId};
 
 use crate::{
-    alarm::Alarm, compact::forwarding::Forwarding, environment::Environment, error::SpoolError,
-    format::change::Change, format::record::Place, format::state::EntryState, ledger::Event,
-    ledger::feed::Feed, write::journal::state_file::StateFile,
+    alarm::Alarm,
+    compact::forwarding::Forwarding,
+    environment::Environment,
+    error::SpoolError,
+    format::change::{Change, RecipientReplies},
+    format::record::Place,
+    format::state::EntryState,
+    ledger::Event,
+    ledger::feed::Feed,
+    write::journal::state_file::StateFile,
 };
 
 /// Writes changes into the state files of their segments, and syncs these.
@@ -110,7 +117,7 @@ impl StateWriter {
                     continue;
                 }
             }
-            self.unpushed.push(Change { replies: Vec::new(), reason: None, ..change });
+            self.unpushed.push(Change { replies: RecipientReplies::new(), reason: None, ..change });
         }
         self.dirty_since.get_or_insert_with(Instant::now);
         let written = self.write_out();
