@@ -9,14 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::backoff::Backoff;
+
 /// The segments, and when each may be tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Cooldown(BTreeMap<u32, Rejected>);
 
 #[derive(Debug)]
 struct Rejected {
-    /// The pause after the next failure.
-    pause: Duration,
+    backoff: Backoff,
     /// `None`: never.
     again: Option<Instant>,
 }
@@ -24,14 +25,13 @@ struct Rejected {
 impl Cooldown {
     /// It did not work now.
     pub(crate) fn put_off(&mut self, segment: u32, now: Instant) {
-        let rejected = self.0.entry(segment).or_insert(Rejected { pause: FIRST, again: None });
-        rejected.again = Some(now + rejected.pause);
-        rejected.pause = (rejected.pause * 2).min(LONGEST);
+        let rejected = self.0.entry(segment).or_insert(Rejected::NEW);
+        rejected.again = Some(now + rejected.backoff.fail());
     }
 
     /// It will not work before somebody has looked at it.
     pub(crate) fn give_up(&mut self, segment: u32) {
-        self.0.insert(segment, Rejected { pause: LONGEST, again: None });
+        self.0.insert(segment, Rejected::NEW);
     }
 
     /// Whether the segment is to be left alone.
@@ -44,6 +44,10 @@ impl Cooldown {
     pub(crate) fn retain(&mut self, is_there: impl Fn(u32) -> bool) {
         self.0.retain(|segment, _| is_there(*segment));
     }
+}
+
+impl Rejected {
+    const NEW: Self = Self { backoff: Backoff::new(FIRST, LONGEST), again: None };
 }
 
 const FIRST: Duration = Duration::from_secs(300);

@@ -67,10 +67,10 @@
 //! | `open` | from files to a spool that works | compact, environment, error, events, format, handle, index, ledger, read, recovery, write |
 //! | `handle` | everything that others may ask of a spool | compact, environment, error, format, index, ledger, read, write |
 //! | `check` | reads all of a spool and changes nothing | environment, error, format, ledger, recovery |
-//! | `write` | makes messages and changes of their states durable, and deletes what is done | alarm, compact, cooldown, environment, error, format, ledger, read |
+//! | `write` | makes messages and changes of their states durable, and deletes what is done | alarm, compact, cooldown, environment, error, format, inbox, ledger, read |
 //! | `read` | reads records, by their place or by their id | compact, environment, error, format, index, ledger |
-//! | `compact` | copies survivors, and knows where they went | cooldown, environment, error, format, ledger |
-//! | `index` | entries in the order in which jobs want them | environment, error, format, ledger, recovery |
+//! | `compact` | copies survivors, and knows where they went | cooldown, environment, error, format, inbox, ledger |
+//! | `index` | entries in the order in which jobs want them | backoff, environment, error, format, inbox, ledger, recovery |
 //! | `recovery` | a start: survey, replay, repair | environment, error, format, ledger |
 //! | `ledger` | counts what is alive, and feeds the index | format |
 //! | `environment` | the disk, its names and its space | alarm, error, events, format |
@@ -78,9 +78,12 @@
 //! | `events` | the observer | error |
 //! | `error` | why the spool did not do what it was asked | format |
 //! | `format` | bytes to values and back | — |
-//! | `cooldown` | segments that are left alone for a while | — |
+//! | `cooldown` | segments that are left alone for a while | backoff |
+//! | `backoff` | pauses that double | — |
+//! | `inbox` | work on its way to a thread | — |
 
 mod alarm;
+mod backoff;
 mod check;
 mod compact;
 mod cooldown;
@@ -89,6 +92,7 @@ mod error;
 mod events;
 mod format;
 mod handle;
+mod inbox;
 mod index;
 mod ledger;
 mod open;

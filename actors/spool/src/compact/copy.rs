@@ -45,7 +45,7 @@ use std::{
     io::{self, IoSlice},
     ops::Range,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -64,6 +64,7 @@ use crate::{
     format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
     format::state::EntryState,
+    inbox::Inbox,
     ledger::SegmentLife,
     ledger::feed::Feed,
 };
@@ -78,10 +79,7 @@ pub(crate) struct Compactor {
 
 /// Lets the compactor rest, until it has to end.
 #[derive(Default)]
-pub(crate) struct Rest {
-    over: Mutex<bool>,
-    wake: Condvar,
-}
+pub(crate) struct Rest(Inbox<()>);
 
 /// A copy that is whole and does not count yet.
 #[derive(Debug)]
@@ -101,15 +99,13 @@ pub(crate) struct Copied {
 impl Rest {
     /// Waits that long; says whether to go on.
     fn take(&self, time: Duration) -> bool {
-        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.wake.wait_timeout_while(over, time, |over| !*over);
-        !*waited.unwrap_or_else(PoisonError::into_inner).0
+        let ((), closed) = self.0.take(Some(Instant::now() + time), None, |()| true);
+        !closed
     }
 
-    /// It is over.
+    /// Ends the compactor.
     pub(crate) fn end(&self) {
-        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.wake.notify_all();
+        self.0.close();
     }
 }
 

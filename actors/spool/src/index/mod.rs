@@ -19,7 +19,7 @@ mod tables_tests;
 use std::{
     collections::HashMap,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,7 @@ use crate::{
     format::message::Stored,
     format::record::Place,
     format::state::{Class, EntryState},
+    inbox::Inbox,
     index::block::{Key, Value, key},
     index::broken::{Broken, guarded},
     index::entry::{Cursor, ScannedEntry},
@@ -44,17 +45,9 @@ use crate::{
     recovery::replay::replay,
 };
 
-/// Questions to the index's thread.
+/// Questions to the index's thread, which the feed wakes.
 #[derive(Default)]
-pub(crate) struct IndexQueue {
-    inner: Mutex<Asked>,
-}
-
-#[derive(Default)]
-struct Asked {
-    questions: Vec<Question>,
-    closed: bool,
-}
+pub(crate) struct IndexQueue(Inbox<Vec<Question>>);
 
 /// What the index is asked. Who gets no answer asked while it was being repaired.
 pub(crate) enum Question {
@@ -116,24 +109,16 @@ struct Young {
 
 impl IndexQueue {
     pub(crate) fn ask(&self, question: Question) {
-        let mut inner = self.lock();
-        // After the end nobody answers: who asks then is told so by the dropped sender.
-        if !inner.closed {
-            inner.questions.push(question);
-        }
+        // After the end nobody answers: the dropped sender says so to the caller.
+        self.0.leave_if_open(|questions| questions.push(question));
     }
 
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        self.0.close();
     }
 
     fn take(&self) -> (Vec<Question>, bool) {
-        let mut inner = self.lock();
-        (mem::take(&mut inner.questions), inner.closed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Asked> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.take(None, None, |_| false)
     }
 }
 

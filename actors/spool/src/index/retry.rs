@@ -3,12 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backoff::Backoff;
+
 /// The next attempt.
 #[derive(Debug)]
 pub(crate) struct Retry {
     pub(crate) at: Instant,
-    /// The pause after the next failure.
-    pause: Duration,
+    backoff: Backoff,
     /// Bytes that were free.
     free: u64,
 }
@@ -16,14 +17,14 @@ pub(crate) struct Retry {
 impl Retry {
     /// It failed, with so many bytes free.
     pub(crate) fn after(last: Option<Self>, now: Instant, free: u64) -> Self {
-        let pause = last.map_or(FIRST_PAUSE, |last| last.pause);
-        Self { at: now + pause, pause: (pause * 2).min(LONGEST_PAUSE), free }
+        let mut backoff = last.map_or(BACKOFF, |last| last.backoff);
+        Self { at: now + backoff.fail(), backoff, free }
     }
 
     /// There may be room now.
     pub(crate) fn soon(&mut self, now: Instant) {
         self.at = self.at.min(now + FIRST_PAUSE);
-        self.pause = FIRST_PAUSE;
+        self.backoff = BACKOFF;
     }
 
     /// Whether it is time. Much more room than there was brings it nearer.
@@ -39,6 +40,7 @@ impl Retry {
 /// Pauses between attempts to make it anew.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 /// So many bytes more than at the last attempt are worth another one.
 const ROOM_AGAIN: u64 = 1 << 20;
 

@@ -8,10 +8,8 @@
 
 use std::{
     io::{self, IoSlice},
-    mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,6 +25,7 @@ use crate::{
     format::message::{Encoded, Stored},
     format::record::{HEADER, Header, Salt},
     format::segment::{HEAD, Numbers, Part, SegmentHead, create_states},
+    inbox::Inbox,
     ledger::feed::Feed,
     ledger::{Event, SegmentLife},
     read::fresh::Fresh,
@@ -34,19 +33,14 @@ use crate::{
 
 /// Messages on their way to the committer's thread.
 #[derive(Default)]
-pub(crate) struct CommitQueue {
-    inner: Mutex<Waiting>,
-    wake: Condvar,
-}
+pub(crate) struct CommitQueue(Inbox<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
     messages: Vec<(Encoded, Answer)>,
     bytes: usize,
-    asleep: bool,
     /// Mail is refused elsewhere: there may be a segment to close.
     poked: bool,
-    closed: bool,
 }
 
 type Answer = oneshot::Sender<Result<Stored, SpoolError>>;
@@ -82,58 +76,35 @@ impl CommitQueue {
         message: Encoded,
     ) -> Result<oneshot::Receiver<Result<Stored, SpoolError>>, SpoolError> {
         let (answer, answered) = oneshot::channel();
-        let mut inner = self.lock();
         let bytes = message.length() as usize;
-        if inner.closed {
-            return Err(SpoolError::Closed);
-        }
-        if inner.messages.len() >= MAX_WAITING || inner.bytes + bytes > MAX_BYTES {
-            return Err(SpoolError::Busy { waiting: inner.messages.len() });
-        }
-        inner.bytes += bytes;
-        inner.messages.push((message, answer));
-        if mem::take(&mut inner.asleep) {
-            self.wake.notify_one();
-        }
-        Ok(answered)
+        let left = self.0.leave_if_open(|waiting| {
+            if waiting.messages.len() >= MAX_WAITING || waiting.bytes + bytes > MAX_BYTES {
+                return Err(SpoolError::Busy { waiting: waiting.messages.len() });
+            }
+            waiting.bytes += bytes;
+            waiting.messages.push((message, answer));
+            Ok(answered)
+        });
+        left.unwrap_or(Err(SpoolError::Closed))
     }
 
     /// Lets the committer make room if it can.
     pub(crate) fn poke(&self) {
-        let mut inner = self.lock();
-        inner.poked = true;
-        if mem::take(&mut inner.asleep) {
-            self.wake.notify_one();
-        }
+        self.0.leave(|waiting| waiting.poked = true);
     }
 
-    /// Nothing is taken any more; what waits is still committed.
+    /// Nothing is taken any more; every message that waits is still committed.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.wake.notify_one();
+        self.0.close();
     }
 
-    /// All that is waiting, nothing when poked or closed; and whether it is closed. `company`:
+    /// All messages that wait, none when poked or closed; and whether it is closed. `company`:
     /// others were on their way a moment ago, so a short wait gathers more of them for the same
     /// sync.
     fn take(&self, company: bool) -> (Vec<(Encoded, Answer)>, bool) {
-        let idle = |inner: &mut Waiting| {
-            inner.asleep = inner.messages.is_empty() && !inner.poked && !inner.closed;
-            inner.asleep
-        };
-        let waited = self.wake.wait_while(self.lock(), idle);
-        let mut inner = waited.unwrap_or_else(PoisonError::into_inner);
-        if company && !inner.closed {
-            drop(inner);
-            thread::sleep(GATHER);
-            inner = self.lock();
-        }
-        (inner.bytes, inner.poked) = (0, false);
-        (mem::take(&mut inner.messages), inner.closed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let is_idle = |waiting: &Waiting| waiting.messages.is_empty() && !waiting.poked;
+        let (waiting, closed) = self.0.take(None, company.then_some(GATHER), is_idle);
+        (waiting.messages, closed)
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::{
     mem,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Instant,
 };
 
 use tokio::sync::oneshot;
 
-use crate::{compact::copy::Copied, error::SpoolError, format::change::Change};
+use crate::{compact::copy::Copied, error::SpoolError, format::change::Change, inbox::Inbox};
 
-/// Changes and wishes on their way to the journal's thread.
+/// Changes and orders on their way to the journal's thread.
 #[derive(Default)]
 pub(crate) struct JournalQueue {
-    inner: Mutex<Wanted>,
-    wake: Condvar,
+    inbox: Inbox<Wanted>,
+    /// Bytes that could not be written yet.
+    stuck: AtomicUsize,
 }
 
 /// What there is to do.
@@ -24,10 +25,6 @@ pub(crate) struct Wanted {
     pub(crate) flushes: Vec<oneshot::Sender<Result<(), SpoolError>>>,
     pub(crate) retired: Vec<u32>,
     pub(crate) copied: Option<Switch>,
-    asleep: bool,
-    closed: bool,
-    /// Bytes that could not be written yet.
-    stuck: usize,
 }
 
 /// A copy that is to take a segment's place, and who wants to know when that is gone.
@@ -36,84 +33,56 @@ pub(crate) type Switch = (Copied, oneshot::Sender<()>);
 impl JournalQueue {
     /// Lets a change be written. Never waits.
     pub(crate) fn push(&self, change: Change) {
-        let mut inner = self.lock();
-        inner.changes.push(change);
-        self.notify(inner);
+        self.inbox.leave(|wanted| wanted.changes.push(change));
     }
 
     /// Asks for everything before to be synced.
     pub(crate) fn flush(&self) -> oneshot::Receiver<Result<(), SpoolError>> {
         let (answer, answered) = oneshot::channel();
-        let mut inner = self.lock();
-        // After the end nobody answers: who asks then is told so by the dropped sender.
-        if !inner.closed {
-            inner.flushes.push(answer);
-            self.notify(inner);
-        }
+        // After the end nobody answers: the dropped sender says so to the caller.
+        self.inbox.leave_if_open(|wanted| wanted.flushes.push(answer));
         answered
     }
 
     /// The index does not need these segments any more.
     pub(crate) fn retire(&self, segments: Vec<u32>) {
-        let mut inner = self.lock();
-        inner.retired.extend(segments);
-        self.notify(inner);
+        self.inbox.leave(|wanted| wanted.retired.extend(segments));
     }
 
     /// A copy is to take a segment's place. Answered when that is gone; not at all if it stays.
     pub(crate) fn switch(&self, copied: Copied) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
-        let mut inner = self.lock();
-        if !inner.closed {
-            inner.copied = Some((copied, answer));
-            self.notify(inner);
-        }
+        self.inbox.leave_if_open(|wanted| wanted.copied = Some((copied, answer)));
         answered
     }
 
     /// How much the disk has not taken yet.
     pub(crate) fn set_stuck(&self, bytes: usize) {
-        self.lock().stuck = bytes;
+        self.stuck.store(bytes, Ordering::Relaxed);
     }
 
     /// Changes and bytes that wait because the disk does not take them.
     pub(crate) fn backlog(&self) -> usize {
-        let inner = self.lock();
-        inner.stuck + inner.changes.len() * mem::size_of::<Change>()
+        let waiting = self.inbox.look(|wanted| wanted.changes.len());
+        self.stuck.load(Ordering::Relaxed) + waiting * mem::size_of::<Change>()
     }
 
-    /// What is there is still written and synced.
+    /// Ends the journal; everything left before is still written and synced.
     pub(crate) fn close(&self) {
-        let mut inner = self.lock();
-        inner.closed = true;
-        self.notify(inner);
+        self.inbox.close();
     }
 
     /// What there is to do, waiting for it until `deadline`. The flag: the queue is closed.
     pub(crate) fn take(&self, deadline: Instant) -> (Wanted, bool) {
-        let idle = |inner: &mut Wanted| {
-            inner.asleep = inner.changes.is_empty()
-                && inner.flushes.is_empty()
-                && inner.retired.is_empty()
-                && inner.copied.is_none()
-                && !inner.closed;
-            inner.asleep
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let waited = self.wake.wait_timeout_while(self.lock(), left, idle);
-        let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
-        inner.asleep = false;
-        let (closed, stuck) = (inner.closed, inner.stuck);
-        (mem::replace(&mut *inner, Wanted { closed, stuck, ..Wanted::default() }), closed)
+        self.inbox.take(Some(deadline), None, Wanted::is_empty)
     }
+}
 
-    fn notify(&self, mut inner: MutexGuard<'_, Wanted>) {
-        if mem::take(&mut inner.asleep) {
-            self.wake.notify_one();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Wanted> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl Wanted {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.flushes.is_empty()
+            && self.retired.is_empty()
+            && self.copied.is_none()
     }
 }
