@@ -7,7 +7,7 @@
 //! nothing before.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, IoSlice, IoSliceMut},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::Path,
@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock, statvfs, syncfs},
+    fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs, syncfs},
     io::{Errno, ReadWriteFlags, preadv2, pwritev},
 };
 
@@ -234,9 +234,10 @@ impl DiskFile for File {
     }
 
     fn lock(&self) -> io::Result<bool> {
-        match flock(self, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            locked => Ok(locked.map(|()| true)?),
+        match self.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(true),
         }
     }
 }

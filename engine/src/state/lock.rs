@@ -4,13 +4,11 @@
 //! file holds only serves to name the process in the message of the second.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
-
-use rustix::fs::{FlockOperation, flock};
 
 /// Held as long as this value lives.
 #[derive(Debug)]
@@ -52,12 +50,12 @@ impl Lock {
             .mode(0o600)
             .open(data.join("lock"));
         let mut file = open.map_err(unusable)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Taken { data: data.to_owned(), pid: pid_in(&mut file) });
             }
-            Err(error) => return Err(unusable(error.into())),
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         file.set_len(0).map_err(unusable)?;
         writeln!(file, "{}", std::process::id()).map_err(unusable)?;
@@ -81,8 +79,7 @@ pub(crate) fn is_locked(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     // A shared lock is given back as soon as it is had; whoever starts an engine meanwhile would be
     // told that another runs, so it is held for no time to speak of.
-    let taken = flock(&file, FlockOperation::NonBlockingLockShared);
-    taken == Err(rustix::io::Errno::WOULDBLOCK)
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 fn pid_in(file: &mut File) -> Option<u32> {
