@@ -16,6 +16,6 @@ pub use life::{DestinationResumed, DestinationSuspended};
 pub use printable::{MAX_CHARS, Printable, is_hostile};
 pub use session::{ConnectionRefused, SessionEnd, SessionEnded, SessionStarted};
 pub use transaction::{
-    EntryDeleted, EntrySettled, IntoMailboxes, MessageAccepted, MessageRefused, MessageRerouted,
-    RecipientRefused, RecipientsReturned, StoredFor,
+    EntryDeleted, EntrySettled, IntoMailboxes, MessageAccepted, MessageRerouted, RecipientsRefused,
+    RecipientsReturned, StoredFor,
 };

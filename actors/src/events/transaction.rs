@@ -95,31 +95,17 @@ pub struct MessageRerouted<'a> {
     pub left: &'a str,
 }
 
-/// A recipient was refused on the way in.
+/// Recipients were refused on the way in: one at RCPT, or all those of a message when or after its
+/// content was sent.
 #[derive(Clone, Copy, Debug)]
-pub struct RecipientRefused<'a> {
+pub struct RecipientsRefused<'a> {
     /// `name [address]`.
     pub client: &'a str,
-    /// The channel it wanted to come in by.
+    /// The channel they wanted to come in by.
     pub source_channel: &'a str,
     /// Without angle brackets.
     pub sender: &'a str,
-    /// As the client wrote it, without angle brackets.
-    pub recipient: &'a str,
-    /// The reply that the client was told.
-    pub reply: &'a Reply,
-}
-
-/// A message was refused when or after its content was sent, for all its recipients.
-#[derive(Clone, Copy, Debug)]
-pub struct MessageRefused<'a> {
-    /// `name [address]`.
-    pub client: &'a str,
-    /// The channel it wanted to come in by.
-    pub source_channel: &'a str,
-    /// Without angle brackets.
-    pub sender: &'a str,
-    /// Recipients that had been accepted, without angle brackets.
+    /// As the client wrote them, without angle brackets.
     pub recipients: &'a [&'a str],
     /// Octets of content that had been taken.
     pub size: u64,
@@ -266,17 +252,7 @@ impl MessageRerouted<'_> {
     }
 }
 
-impl RecipientRefused<'_> {
-    /// Writes a `J` line; counts rejected.
-    pub fn emit(self, metrics: &Metrics) {
-        metrics.channel(self.source_channel).rejected(1, 0);
-        let Self { client, source_channel, sender, recipient, reply, .. } = self;
-        let came = Came { client, source_channel, sender };
-        Record::refused(came, Bracketed(recipient), 0, reply).write();
-    }
-}
-
-impl MessageRefused<'_> {
+impl RecipientsRefused<'_> {
     /// Writes a `J` line that names the first recipients; counts rejected.
     pub fn emit(self, metrics: &Metrics) {
         let Self { client, source_channel, sender, recipients, size, reply } = self;
@@ -723,15 +699,16 @@ mod tests {
     fn what_a_stranger_wrote_cannot_break_a_line() {
         let reply = Reply::new(550, Enhanced(5, 7, 1), "relaying denied");
         let (lines, metrics) = lines(|metrics| {
-            RecipientRefused {
+            RecipientsRefused {
                 client: "evil\r\naction=D [192.0.2.1]",
                 source_channel: "tcp_local",
                 sender: "",
-                recipient: "x\u{1b}[2J@example.org",
+                recipients: &["x\u{1b}[2J@example.org"],
+                size: 0,
                 reply: &reply,
             }
             .emit(metrics);
-            MessageRefused {
+            RecipientsRefused {
                 client: "evil [192.0.2.1]",
                 source_channel: "tcp_local",
                 sender: "a@b",
@@ -760,7 +737,7 @@ mod tests {
             (21, "<user18@b>,<user19@b> and 1 more"),
             (23, "<user18@b>,<user19@b> and 3 more"),
         ] {
-            let refused = MessageRefused {
+            let refused = RecipientsRefused {
                 client: "a [192.0.2.1]",
                 source_channel: "tcp_local",
                 sender: "a@b",

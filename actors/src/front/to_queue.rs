@@ -14,7 +14,7 @@ use relais_channels::{
 use super::{connection::own_postmaster, received::Received};
 use crate::{
     channel_table::Channels,
-    events::{MessageAccepted, MessageRefused, RecipientRefused},
+    events::{MessageAccepted, RecipientsRefused},
     in_hand,
     metrics::Metrics,
     router::{MAX_EXPANSION, Question, Route, RouterHandle, grouped, internal_ip},
@@ -173,14 +173,7 @@ impl SmtpIntake {
     }
 
     fn refuse(&self, to: &RcptTo, reply: &Reply) {
-        RecipientRefused {
-            client: &self.client_text,
-            source_channel: &self.side.source_channel,
-            sender: self.transaction.from.as_ref().map_or("", |from| from.path.as_str()),
-            recipient: &to.as_given,
-            reply,
-        }
-        .emit(&self.side.metrics);
+        self.tell_refused_of(self.transaction.from.as_ref(), &[&to.as_given], 0, reply);
     }
 
     async fn store(&mut self) -> Result<Reply, Reply> {
@@ -222,11 +215,21 @@ impl SmtpIntake {
     fn tell_refused(&self, from: Option<&MailFrom>, size: u64, reply: &Reply) {
         let accepted = self.transaction.accepted.iter();
         let recipients: Vec<_> = accepted.map(|to| &*to.recipient.original).collect();
-        MessageRefused {
+        self.tell_refused_of(from, &recipients, size, reply);
+    }
+
+    fn tell_refused_of(
+        &self,
+        from: Option<&MailFrom>,
+        recipients: &[&str],
+        size: u64,
+        reply: &Reply,
+    ) {
+        RecipientsRefused {
             client: &self.client_text,
             source_channel: &self.side.source_channel,
             sender: from.map_or("", |from| from.path.as_str()),
-            recipients: &recipients,
+            recipients,
             size,
             reply,
         }

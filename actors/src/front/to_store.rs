@@ -19,7 +19,7 @@ use relais_channels::{
 
 use super::{connection::own_postmaster, received::Received};
 use crate::{
-    events::{IntoMailboxes, MessageRefused, RecipientRefused, StoredFor},
+    events::{IntoMailboxes, RecipientsRefused, StoredFor},
     in_hand,
     metrics::Metrics,
     store::{AWAY, Deliveries, Refused},
@@ -124,11 +124,15 @@ impl LmtpIntake {
 
     fn tell_refused(&self, sender: &str, size: u64, reply: &Reply) {
         let recipients: Vec<_> = self.recipients.iter().map(|to| to.as_given.as_str()).collect();
-        MessageRefused {
+        self.tell_refused_of(sender, &recipients, size, reply);
+    }
+
+    fn tell_refused_of(&self, sender: &str, recipients: &[&str], size: u64, reply: &Reply) {
+        RecipientsRefused {
             client: &self.client_text(),
             source_channel: &self.side.source_channel,
             sender,
-            recipients: &recipients,
+            recipients,
             size,
             reply,
         }
@@ -209,14 +213,7 @@ impl Intake for LmtpIntake {
             // The address is one; there is no mailbox of this name, and there cannot be.
             let reply =
                 Reply::with_text(511, Enhanced(5, 1, 1), format!("mailbox nonexistent: {error}"));
-            RecipientRefused {
-                client: &self.client_text(),
-                source_channel: &self.side.source_channel,
-                sender: &self.sender,
-                recipient: &to.as_given,
-                reply: &reply,
-            }
-            .emit(&self.side.metrics);
+            self.tell_refused_of(&self.sender, &[&to.as_given], 0, &reply);
             reply
         })?;
         let postmaster = MailboxName::new("postmaster", &self.side.default_domain, "");
