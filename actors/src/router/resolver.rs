@@ -41,20 +41,12 @@ pub struct Resolver<'a, L> {
     /// Members that long lists came to a moment ago, when that may be shared.
     lists: Option<&'a Lists>,
     trace: Trace,
-    expansion: Expansion,
 }
 
 impl<'a, L: Lookup> Resolver<'a, L> {
     /// Goes by `routes` and what `lookup` finds.
     pub fn new(routes: &'a Routes, lookup: &'a L, question: Question<'a>) -> Self {
-        Self {
-            routes,
-            lookup,
-            question,
-            lists: None,
-            trace: Trace::default(),
-            expansion: Expansion::default(),
-        }
+        Self { routes, lookup, question, lists: None, trace: Trace::default() }
     }
 
     /// Tells each step.
@@ -100,7 +92,6 @@ impl<'a, L: Lookup> Resolver<'a, L> {
 
     /// Walks one address: rewrites it, and goes on to the ends of all its ways.
     async fn walk(&mut self, address: &Address) -> Resolution {
-        self.expansion = Expansion::default();
         let first = match self.rewrite(address.clone()).await {
             Ok(rewritten) => rewritten,
             Err(refusal) => {
@@ -136,24 +127,23 @@ impl<'a, L: Lookup> Resolver<'a, L> {
 
     /// From the recipient's own channel to the ends of all ways.
     async fn expand(&mut self, first: Rewritten) -> Result<Arc<[Route]>, Reply> {
-        let recipient = Lineage::default();
+        let (recipient, mut expansion) = (Lineage::default(), Expansion::default());
         let mut expanded = if self.question.header {
-            self.deliver(&first, &recipient).await
+            self.deliver(&first, &recipient, &mut expansion).await
         } else {
-            self.take(first, &recipient).await
+            self.take(first, &recipient, &mut expansion).await
         };
         while expanded.is_ok()
-            && let Some(member) = self.expansion.next()
+            && let Some(member) = expansion.next()
         {
-            expanded = match self.take_member(&member).await {
+            expanded = match self.take_member(&member, &mut expansion).await {
                 Err(refusal) if refusal != Refusal::TooMany => {
-                    self.expansion.give_up(member, refusal, &mut self.trace);
+                    expansion.give_up(member, refusal, &mut self.trace);
                     Ok(())
                 }
                 taken => taken,
             };
         }
-        let expansion = std::mem::take(&mut self.expansion);
         if let Some(shared) = expansion.shared {
             return Ok(shared);
         }
@@ -170,6 +160,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     async fn take_member(
         &mut self,
         Member { address, lineage, .. }: &Member,
+        expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
         if address.starts_with(SPECIAL) {
             return Err(Refusal::Alias(address.clone()));
@@ -177,11 +168,16 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let malformed = |_| Refusal::NoTarget(address.chars().take(200).collect());
         let address = Address::parse(address).map_err(malformed)?;
         let rewritten = self.rewrite(address).await?;
-        self.take(rewritten, lineage).await
+        self.take(rewritten, lineage, expansion).await
     }
 
     /// Goes on with a rewritten address: to whom its alias stands for, or out.
-    async fn take(&mut self, rewritten: Rewritten, lineage: &Lineage) -> Result<(), Refusal> {
+    async fn take(
+        &mut self,
+        rewritten: Rewritten,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
         let Some(n) = rewritten.channel else {
             return Err(rewritten.error.map_or(Refusal::UnknownHost, Refusal::Text));
         };
@@ -190,10 +186,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             if channel.viaaliasrequired && lineage.depth == 0 {
                 return Err(Refusal::NotByAlias);
             }
-            return self.deliver(&rewritten, lineage).await;
+            return self.deliver(&rewritten, lineage, expansion).await;
         }
         let address = &rewritten.address;
-        let Some(node) = self.expansion.enter(address, lineage) else {
+        let Some(node) = expansion.enter(address, lineage) else {
             self.trace.note(|| Step::Seen { address: address.to_string() });
             return Ok(());
         };
@@ -201,17 +197,17 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return Err(Refusal::TooDeep);
         }
         let mut targets = self.targets(address).await?;
-        self.expansion.check(&targets)?;
+        expansion.check(&targets)?;
         let members = lineage.of_members(node, address, targets.errors_to.take());
-        if !self.is_shared(&targets, &members) {
-            self.expansion.follow(node, targets, &members, &mut self.trace);
+        if !self.is_shared(&targets, &members, expansion) {
+            expansion.follow(node, targets, &members, &mut self.trace);
         }
         Ok(())
     }
 
     /// Whether a long list is all that the recipient stands for, and was walked a moment ago.
-    fn is_shared(&mut self, targets: &Targets, members: &Lineage) -> bool {
-        let long = targets.addresses.len() >= LONG && self.expansion.is_empty();
+    fn is_shared(&self, targets: &Targets, members: &Lineage, expansion: &mut Expansion) -> bool {
+        let long = targets.addresses.len() >= LONG && expansion.is_empty();
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
         let Lineage { depth, member, errors_to, .. } = members;
         let Purpose { envelope, forward, source, released } = self.purpose();
@@ -219,13 +215,18 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             (source, envelope, forward, released),
             (&targets.addresses, &targets.missing, errors_to, member, depth),
         ));
-        self.expansion.list = Some(list);
-        self.expansion.shared = lists.find(list);
-        self.expansion.shared.is_some()
+        expansion.list = Some(list);
+        expansion.shared = lists.find(list);
+        expansion.shared.is_some()
     }
 
     /// The end of one way.
-    async fn deliver(&mut self, rewritten: &Rewritten, lineage: &Lineage) -> Result<(), Refusal> {
+    async fn deliver(
+        &mut self,
+        rewritten: &Rewritten,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
         let Some(n) = rewritten.channel else {
             return Err(Refusal::UnknownHost);
         };
@@ -234,14 +235,14 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let (name, tag) = &self.routes.names[n];
         let route = Route {
             channel: Arc::clone(name),
-            host: self.expansion.host(&host),
+            host: expansion.host(&host),
             address: presented(channel, &rewritten.address).into(),
             tag: if **tag == *rewritten.tag { Arc::clone(tag) } else { (&*rewritten.tag).into() },
             member: lineage.member.clone(),
             errors_to: lineage.errors_to.clone(),
             refused: None,
         };
-        self.expansion.lead(route, lineage.from, &mut self.trace);
+        expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
     }
 
@@ -325,17 +326,16 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let address = Address::parse(&format!("postmaster@{}", domain.name)).ok()?;
         let now = SystemTime::now();
         let request = Request { address: &address, subaddress: None, domain, now, released: false };
-        self.expansion = Expansion::default();
+        let mut expansion = Expansion::default();
         for applied in evaluate(&self.routes.policy, entry, &request).ok()? {
             for target in applied.targets.ok()? {
                 let Target::Address(address) = target else { continue };
                 self.note_instead("our own store", address.clone());
                 let rewritten = self.rewrite(Address::parse(&address).ok()?).await.ok()?;
                 // An alias would lead back here.
-                self.deliver(&rewritten, &Lineage::default()).await.ok()?;
+                self.deliver(&rewritten, &Lineage::default(), &mut expansion).await.ok()?;
             }
         }
-        let expansion = std::mem::take(&mut self.expansion);
         let routes = expansion.finish(self.routes, &mut self.trace).ok()?;
         routes.iter().all(|route| self.routes.leads_out(route)).then(|| routes.into())
     }
