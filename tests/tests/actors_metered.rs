@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use relais_tests::{Dialogue, Instance, Settings, Sink, eventually, fetch, message};
+use relais_tests::{
+    Dialogue, Instance, Settings, Sink, eventually, fetch, message, one_delivered_and_one,
+};
 
 /// One number of the page.
 fn value(page: &str, series: &str) -> f64 {
@@ -44,18 +46,7 @@ fn expect(instance: &Instance, actors: &[&str], messages: &[(&str, &str, f64)]) 
 
 #[test]
 fn mail_that_is_relayed_is_seen_at_every_actor_it_passes() {
-    let sink = Sink::start();
-    sink.answer("RCPT TO:<bob", "550 5.1.1 who?");
-    let instance = Instance::new(Settings::standalone().deliver_to(sink.port));
-    let _running = instance.start();
-    for user in ["alice", "bob"] {
-        let mut client = Dialogue::open(instance.settings.smtp);
-        let to = format!("{user}@relais.example");
-        client.message("a@sender.test", &[&to], &message("m", 500)).expect(250);
-    }
-    eventually("one is delivered, one bounced", Duration::from_secs(20), || {
-        instance.metric("relais_delivery_results_total") >= 2.0
-    });
+    let (_sink, instance, _running) = one_delivered_and_one("550 5.1.1 who?");
     eventually("the sender of the other is told", Duration::from_secs(20), || {
         instance.metric("relais_notices_total") >= 1.0
     });

@@ -12,7 +12,7 @@ use std::{
 
 use relais_tests::{
     Dialogue, Instance, Page, Settings, Sink, SmallDisk, eventually, fetch, message, needs,
-    needs_root,
+    needs_root, one_delivered_and_one,
 };
 
 #[test]
@@ -20,18 +20,7 @@ fn promtool_finds_nothing_in_the_metrics_and_their_order_is_stable() {
     if !needs(&["promtool"]) {
         return;
     }
-    let sink = Sink::start();
-    sink.answer("RCPT TO:<bob", "450 4.2.0 later");
-    let instance = Instance::new(Settings::standalone().deliver_to(sink.port));
-    let _running = instance.start();
-    for user in ["alice", "bob"] {
-        let mut client = Dialogue::open(instance.settings.smtp);
-        let to = format!("{user}@relais.example");
-        client.message("a@sender.test", &[&to], &message("m", 500)).expect(250);
-    }
-    eventually("one is delivered, one put off", Duration::from_secs(20), || {
-        instance.metric("relais_delivery_results_total") >= 2.0
-    });
+    let (_sink, instance, _running) = one_delivered_and_one("450 4.2.0 later");
     let page = fetch(instance.settings.admin, "/metrics").unwrap();
     assert!(page.head.contains("content-type: text/plain; version=0.0.4"), "{}", page.head);
     assert_eq!(promtool(&page.body), "", "promtool check metrics");

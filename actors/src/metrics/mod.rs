@@ -69,6 +69,8 @@ pub struct Metrics {
 /// The values that labels may take.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
+    /// Kinds of actors, so that a scrape shows them before the first message.
+    pub actors: Vec<&'static str>,
     /// Names of services.
     pub services: Vec<String>,
     /// Names of channels.
@@ -93,7 +95,7 @@ impl Metrics {
         let channels = labels.channels.iter().map(|name| (name.clone(), channel.meter(name)));
         let channels: BTreeMap<_, _> = channels.collect();
         Self {
-            actors: Meters::register(&mut registry, &ACTORS),
+            actors: Meters::register(&mut registry, &labels.actors),
             services: service::meters(&mut registry, &labels.services),
             channels,
             unknown_channel: channel::ChannelFamilies::unregistered(),
@@ -173,10 +175,11 @@ fn build_info(registry: &mut Registry) {
 }
 
 impl Labels {
-    /// The names in this configuration.
-    pub fn of(config: &Config) -> Self {
+    /// The names in this configuration, and these kinds of actors.
+    pub fn of(config: &Config, actors: &[&'static str]) -> Self {
         let controller = config.job_controller.as_ref();
         Self {
+            actors: actors.to_vec(),
             services: config.dispatcher.services.iter().map(|s| s.name.clone()).collect(),
             channels: config.channels.iter().map(|c| c.name.clone()).collect(),
             pools: controller
@@ -188,23 +191,6 @@ impl Labels {
     }
 }
 
-/// All kinds of actors, so that a scrape shows them before the first message.
-const ACTORS: [&str; 13] = [
-    "dispatcher",
-    "service",
-    "worker",
-    "session",
-    "router",
-    "directory",
-    "queue",
-    "job_controller",
-    "pool",
-    "job",
-    "store",
-    "notary",
-    "watch",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +199,7 @@ mod tests {
 
     fn metrics() -> Metrics {
         Metrics::new(&Labels {
+            actors: vec!["dispatcher", "job_controller", "queue", "watch"],
             services: vec!["SMTP".to_owned()],
             channels: vec!["tcp_local".to_owned(), "tcp_lmtpcs".to_owned()],
             pools: vec![("SMTP_POOL".to_owned(), 10)],

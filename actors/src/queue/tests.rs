@@ -50,7 +50,7 @@ impl Alone {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::parse("standalone", relais_config::STANDALONE).unwrap().0;
         config.channels.push(Channel::new("stores", "stores-daemon", Program::Lmtp));
-        let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
+        let metrics = Arc::new(Metrics::new(&Labels::of(&config, &[])));
         let channels = Arc::new(Channels::of(&config));
         let disk = Arc::new(RealDisk);
         let settings = relais_config::Spool { min_free: 1 << 20, ..config.spool.clone() };

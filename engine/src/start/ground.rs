@@ -4,9 +4,17 @@ use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
 use actix::Arbiter;
 use relais_actors::{
-    actor::{Ground, Placement},
+    actor::{Actor, Ground, Placement, Watch},
     channel_table::Channels,
+    delivery::{job::Job, pool::Pool},
+    directory::Directory,
+    front::{dispatcher::Dispatcher, service::Service, session::Session, worker::Worker},
+    job_controller::JobController,
     metrics::{Labels, Metrics},
+    notary::Notary,
+    queue::Queue,
+    router::Router,
+    store::Store,
 };
 use relais_config::Config;
 
@@ -31,7 +39,7 @@ impl GroundFloor {
         config: Arc<Config>,
         end: Box<dyn Fn(&str) + Send>,
     ) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
+        let metrics = Arc::new(Metrics::new(&Labels::of(&config, &ACTORS)));
         let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
         let channels = Arc::new(Channels::of(&config));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -41,3 +49,20 @@ impl GroundFloor {
         Ok(Self { config, channels, metrics, tallies, placement, arbiters, actors })
     }
 }
+
+/// All kinds of actors, so that a scrape shows them before the first message.
+const ACTORS: [&str; 13] = [
+    Dispatcher::NAME,
+    Service::NAME,
+    Worker::NAME,
+    Session::NAME,
+    Router::NAME,
+    Directory::NAME,
+    Queue::NAME,
+    JobController::NAME,
+    Pool::NAME,
+    Job::NAME,
+    Store::NAME,
+    Notary::NAME,
+    Watch::NAME,
+];

@@ -81,7 +81,7 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::parse("standalone", relais_config::STANDALONE).unwrap().0;
         config.channels.push(plan.stores);
-        let metrics = Arc::new(Metrics::new(&Labels::of(&config)));
+        let metrics = Arc::new(Metrics::new(&Labels::of(&config, &[])));
         let channels = Arc::new(Channels::of(&config));
         let ground = Ground::new(metrics.actors.clone(), Box::new(|_| ()));
 
