@@ -22,7 +22,7 @@ pub struct Domain {
     pub entry: Arc<Entry>,
 }
 
-/// Whom an entry stands for.
+/// The kind of user or group that an entry stands for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// One person.

@@ -487,7 +487,7 @@ struct Recipients<'a> {
     which: u64,
 }
 
-/// Whom aliases, lists and forwards made of them.
+/// Addresses that aliases, lists and forwards made of them.
 struct Members<'a>(Recipients<'a>);
 
 /// The first recipients, and how many more there are.

@@ -41,7 +41,7 @@ pub struct Case {
     pub destination: Destination,
     /// The news.
     pub kind: Kind,
-    /// Whom it concerns, a bit each.
+    /// Recipients that it concerns, a bit each.
     pub recipients: u64,
     /// The last replies to them, and when, as far as it is known.
     pub replies: Vec<LastReply>,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::directory::{Domain, Entry, EntryError, Lookup, Request, Target, evaluate};
 
-/// Whom an address stands for.
+/// The addresses that an address stands for.
 #[derive(Default)]
 pub(super) struct Targets {
     /// Addresses; and of each whether it is only the way to what it was found for.
@@ -48,7 +48,7 @@ pub(super) struct Aliases<'a, L> {
 }
 
 impl<L: Lookup> Aliases<'_, L> {
-    /// Whom the address stands for.
+    /// The addresses that this address stands for.
     pub(super) async fn targets(mut self, address: &Address) -> Result<Targets, Refusal> {
         let unquoted = address.unquoted_local();
         let names = Names::of(&unquoted, address, &self.routes.delimiter);
@@ -218,7 +218,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Whom a list wants to hear of failures: an address, or a URL of one.
+/// The reader of a list's failures: an address, or a URL of one.
 fn errors_to(entry: &Entry) -> Option<String> {
     let value = entry.first("mgrperrorsto")?.trim();
     let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"));

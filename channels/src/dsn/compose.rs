@@ -176,7 +176,7 @@ fn age(millis: u64) -> String {
     if second.0 == 0 { amount(first) } else { format!("{} {}", amount(first), amount(second)) }
 }
 
-/// Whom people see as the sender; programs know a notice by other signs.
+/// The sender as people see it; programs know a notice by other signs.
 const FROM: &str = "Mail Delivery System";
 const NOBODY: &str = "undisclosed-recipients";
 /// Octets. A header line holds 998 (RFC 5322 section 2.1.1).

@@ -24,7 +24,7 @@ pub struct Report<'a> {
     pub arrival: u64,
     /// ENVID, decoded: `Original-Envelope-Id`.
     pub envelope_id: Option<&'a str>,
-    /// Whom it concerns, in the order in which they are shown; at least one. Each adds its
+    /// Recipients that it concerns, in the order in which they are shown; at least one. Each adds its
     /// address and its reply twice.
     pub recipients: &'a [RecipientReport<'a>],
     /// Why an operator returns it, in the operator's words, on one line.

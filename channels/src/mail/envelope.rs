@@ -91,7 +91,8 @@ pub struct Origin {
 }
 
 impl Recipient {
-    /// Whom an alias, a list or a forward made of it; else what the sender wrote.
+    /// The address that an alias, a list or a forward made of it; else the one that the sender
+    /// wrote.
     pub fn member(&self) -> &str {
         self.origin.as_deref().map_or(&self.original, |origin| &origin.member)
     }

@@ -43,7 +43,7 @@ pub struct QueuedEntry {
 pub struct QueuedRecipient {
     /// As the sender wrote it.
     pub address: String,
-    /// Whom an alias, a list or a forward made of it, where that is another address.
+    /// The address that an alias, a list or a forward made of it, where that is another address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// The entry's state while it is open, else how it ended.

@@ -64,7 +64,7 @@ pub(super) fn route(
     if refused == 0 { Ok(()) } else { Err(Refusal::No) }
 }
 
-/// Whom the questions go to.
+/// The source of answers: the running engine, or the files.
 struct RouteSource {
     who: Who,
     name: String,

@@ -188,7 +188,7 @@ impl Summary {
             let path = config.path(&store.path);
             path.join("<domain>/<user>/Maildir").display().to_string()
         });
-        // Whom the built-in directory knows; elsewhere only postmaster is sure to be there.
+        // The users of the built-in directory; elsewhere only postmaster is sure to be there.
         let built_in = matches!(config.directory, Some(Directory::Ldif { file: None }));
         let user = if built_in { "alice" } else { "postmaster" };
         Self {

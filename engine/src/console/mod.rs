@@ -96,7 +96,6 @@ impl EngineConsole {
             rerouter: engine.rerouter.clone(),
             reroutes: tokio::sync::Mutex::default(),
             orders: engine.orders.clone(),
-            data: self.0.data.clone(),
         };
         // An engine starts once in the life of a console.
         let _ = self.0.parts.set(parts);

@@ -1,8 +1,7 @@
-//! Whom the console asks, and what operators are told when no answer comes.
+//! Parts of the engine that the console asks, and the words for operators when no answer comes.
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -43,7 +42,6 @@ pub(super) struct Parts {
     /// Of those who reroute one is at work.
     pub(super) reroutes: tokio::sync::Mutex<()>,
     pub(super) orders: Arc<OrderBook>,
-    pub(super) data: PathBuf,
 }
 
 impl Parts {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     admin::{Answer, Trouble},
     api::{OrderProgress, QueueOrder, Rerouted},
-    state::rerouting::{Intents, left_of},
+    state::rerouting::left_of,
 };
 
 /// An order to route entries again, while a piece of it is carried out.
@@ -76,9 +76,9 @@ impl Rerouting<'_> {
             progress.still_held += changing.iter().filter(|(at, _)| is_held(*at)).count() as u64;
             return Ok(placed);
         }
-        let intents = Intents::new(&parts.data);
+        let noted = &parts.orders.rerouting;
         let all = changing.iter().map(|(at, _)| &wanted[*at].scanned);
-        intents.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
+        noted.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
         for (at, plan) in changing {
             placed[at] = self.carry_out(&wanted[at], plan).await?;
             progress.still_held += u64::from(placed[at] == Placed::Done && is_held(at));
@@ -86,7 +86,7 @@ impl Rerouting<'_> {
         // The queue has written down what became of all of them.
         parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
         parts.spool.flush().await.map_err(trouble)?;
-        intents.forget().map_err(|error| Trouble(error.to_string()))?;
+        noted.forget().map_err(|error| Trouble(error.to_string()))?;
         Ok(placed)
     }
 

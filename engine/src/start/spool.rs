@@ -12,10 +12,7 @@ use relais_channels::mail::MessageIds;
 use relais_config::{self as config, Config};
 
 use super::{error::StartError, ground::GroundFloor};
-use crate::state::{
-    order_book::{OrderBook, Unfinished},
-    rerouting::Intents,
-};
+use crate::state::order_book::{OrderBook, Unfinished};
 
 /// The spool, and the work of the run before that is left to do.
 pub(super) struct SpoolFloor {
@@ -78,8 +75,8 @@ fn conclude(
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|_| StartError::Orders(SpoolError::Closed))?;
         runtime.block_on(async {
-            Intents::new(&config.data).conclude(spool).await.map_err(StartError::Rerouting)?;
             let orders = OrderBook::new(&config.data);
+            orders.rerouting.conclude(spool).await.map_err(StartError::Rerouting)?;
             let unfinished = orders.conclude(spool, metrics).await.map_err(StartError::Orders)?;
             Ok((Arc::new(orders), unfinished))
         })

@@ -27,12 +27,17 @@ use relais_channels::mail::MessageId;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use super::{durable, rerouting::left_of};
+use super::{
+    durable,
+    rerouting::{ReroutedEntries, left_of},
+};
 use crate::api::OrderKind;
 
-/// Of one engine.
+/// The orders of one engine, and the entries that it is about to route again.
 #[derive(Debug)]
 pub struct OrderBook {
+    /// Entries that are about to be routed again: an order that is carried out in two steps.
+    pub rerouting: ReroutedEntries,
     path: PathBuf,
     open: Mutex<Open>,
 }
@@ -84,14 +89,19 @@ impl Line {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut open = self.0.lock();
-        open.under_way = open.under_way.saturating_sub(1);
+        debug_assert!(open.under_way > 0, "each order that begins is counted");
+        open.under_way -= 1;
     }
 }
 
 impl OrderBook {
     /// The one of the engine on `data`.
     pub fn new(data: &Path) -> Self {
-        Self { path: data.join("orders"), open: Mutex::default() }
+        Self {
+            rerouting: ReroutedEntries::new(data),
+            path: data.join("orders"),
+            open: Mutex::default(),
+        }
     }
 
     /// An order begins; what `pending` orders of before are not done decides whether their lines

@@ -24,11 +24,11 @@ use super::durable;
 
 /// `DATA/rerouting`: since when, and a line for each entry.
 #[derive(Clone, Debug)]
-pub struct Intents(PathBuf);
+pub struct ReroutedEntries(PathBuf);
 
-impl Intents {
+impl ReroutedEntries {
     /// Of the engine on `data`.
-    pub fn new(data: &Path) -> Self {
+    pub(super) fn new(data: &Path) -> Self {
         Self(data.join("rerouting"))
     }
 

@@ -64,7 +64,9 @@ fn in_text(text: &str) -> Vec<(usize, &str)> {
 }
 
 const OUTSIDE: [&str; 4] = ["../sha\u{72}ed", "sha\u{72}ed/", "/wor\u{6b}/", "referenc\u{65}/"];
-const PRONOUNS: [&str; 11] =
-    ["Who", "Whoever", "Whose", "What", "Whatever", "He", "She", "They", "These", "Those", "That"];
+const PRONOUNS: [&str; 12] = [
+    "Who", "Whom", "Whoever", "Whose", "What", "Whatever", "He", "She", "They", "These", "Those",
+    "That",
+];
 const ROOTS: [&str; 7] =
     ["actors/", "channels/", "config/", "engine/", "tests/", "benches/", ".ci/"];
