@@ -25,6 +25,7 @@ use crate::{
     ledger::{Counts, Ledger},
     read::continued::{Continued, MoreNumbers},
     read::find,
+    read::pages::PageReader,
     read::reader::{LastReplies, Reader},
     write::blob::{Draft, NewContent},
     write::committer::CommitQueue,
@@ -203,6 +204,11 @@ impl Spool {
     ) -> Result<LastReplies, SpoolError> {
         let (reader, ids) = (Arc::clone(&self.shared.reader), ids.clone());
         blocking(move || reader.last_replies(segment, &ids)).await
+    }
+
+    /// A reader of the envelopes and last replies of a listing, page by page.
+    pub fn page_reader(&self) -> PageReader {
+        PageReader::new(Arc::clone(&self.shared.reader))
     }
 
     /// Waiting or held entries of a channel in the order of the index, behind `after`, at most

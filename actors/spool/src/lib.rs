@@ -126,6 +126,7 @@ pub use self::{
     index::sums::{HostSum, Sums},
     ledger::Counts,
     open::{Opened, Recovered},
+    read::pages::PageReader,
     read::reader::LastReplies,
     recovery::repair::Quarantined,
     write::blob::{Draft, NewContent},

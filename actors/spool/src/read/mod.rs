@@ -4,4 +4,5 @@ pub(crate) mod cache;
 pub(crate) mod continued;
 pub(crate) mod find;
 pub(crate) mod fresh;
+pub(crate) mod pages;
 pub(crate) mod reader;

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -46,6 +47,15 @@ pub(crate) struct Segment {
     pub(crate) salt: Salt,
 }
 
+/// An open state file.
+pub(super) struct OpenStates {
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) salt: Salt,
+    /// How long the file is.
+    pub(super) end: u64,
+    pub(super) path: PathBuf,
+}
+
 impl Reader {
     pub(crate) fn new(environment: Arc<Environment>, forwarding: Arc<Forwarding>) -> Self {
         Self { environment, fresh: Arc::default(), forwarding, open: Mutex::default() }
@@ -84,7 +94,12 @@ impl Reader {
             }
         }
         let reader = Arc::clone(self);
-        blocking(move || reader.following(place, |place| reader.envelope_at(place))).await
+        blocking(move || reader.envelope_waiting(place)).await
+    }
+
+    /// The same as [`Reader::envelope`], waiting for the disk.
+    pub(super) fn envelope_waiting(&self, place: Place) -> Result<Envelope, SpoolError> {
+        self.following(place, |place| self.envelope_at(place))
     }
 
     fn envelope_at(&self, place: Place) -> Result<Envelope, SpoolError> {
@@ -99,8 +114,9 @@ impl Reader {
             let read = segment.file.read_at(bytes, u64::from(place.offset))?;
             Ok(read == bytes.len())
         };
-        let path = self.environment.layout.messages(place.segment);
-        front_of(place, segment.salt, read).map_err(SpoolError::at(&path))
+        front_of(place, segment.salt, read).map_err(|error| {
+            SpoolError::at(&self.environment.layout.messages(place.segment))(error)
+        })
     }
 
     /// The same as [`Reader::read`], waiting for the disk.
@@ -136,22 +152,11 @@ impl Reader {
         segment: u32,
         ids: &HashSet<MessageId>,
     ) -> Result<LastReplies, SpoolError> {
-        let mut place = Place { segment, offset: 0, length: 0 };
-        loop {
-            place.segment = self.forwarding.segment(segment);
+        self.following_segment(segment, |place| {
             let mut last = LastReplies::new();
-            let read = self.changes(
-                place,
-                |id| ids.contains(&id),
-                |Change { id, entry, at, replies, .. }| {
-                    let replies = replies.into_iter();
-                    last.extend(replies.map(|(to, outcome)| ((id, entry, to), (outcome, at))));
-                },
-            );
-            if self.forwarding.segment(segment) == place.segment {
-                return read.map(|()| last);
-            }
-        }
+            self.changes(place, |id| ids.contains(&id), |change| add_replies(&mut last, change))?;
+            Ok(last)
+        })
     }
 
     /// Goes through the state file of a segment, oldest first.
@@ -161,17 +166,7 @@ impl Reader {
         of: impl Fn(MessageId) -> bool,
         mut each: impl FnMut(Change),
     ) -> Result<(), SpoolError> {
-        let path = self.environment.layout.states(place.segment);
-        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
-        let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
-        let salt = head.ok_or(SpoolError::Gone { place })?.salt(Part::States);
-        let file = match disk.open(&path) {
-            Ok(file) => file,
-            // A crash may take it as long as there is nothing in it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(SpoolError::at(&path)(error)),
-        };
-        let end = file.size().map_err(SpoolError::at(&path))?;
+        let Some(OpenStates { file, salt, end, path }) = self.states(place)? else { return Ok(()) };
         let mut walker = Walker::new(&*file, salt, HEAD as u64, end);
         let wanted = |header: &Header| header.kind == Kind::Change && of(header.id);
         while let Some(found) = walker.next_of(wanted).map_err(SpoolError::at(&path))? {
@@ -182,6 +177,38 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// The state file of a segment; `None` as long as there is nothing in it.
+    pub(super) fn states(&self, place: Place) -> Result<Option<OpenStates>, SpoolError> {
+        let path = self.environment.layout.states(place.segment);
+        let (disk, layout) = (&*self.environment.disk, &self.environment.layout);
+        let head = SegmentHead::load(disk, layout, place.segment).map_err(SpoolError::at(&path))?;
+        let salt = head.ok_or(SpoolError::Gone { place })?.salt(Part::States);
+        let file = match disk.open(&path) {
+            Ok(file) => file,
+            // A crash may take it as long as there is nothing in it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(SpoolError::at(&path)(error)),
+        };
+        let end = file.size().map_err(SpoolError::at(&path))?;
+        Ok(Some(OpenStates { file, salt, end, path }))
+    }
+
+    /// Does something with the states of a segment where they are now; once more if they have just
+    /// moved on.
+    pub(super) fn following_segment<T>(
+        &self,
+        segment: u32,
+        mut work: impl FnMut(Place) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        loop {
+            let now = self.forwarding.segment(segment);
+            let done = work(Place { segment: now, offset: 0, length: 0 });
+            if self.forwarding.segment(segment) == now {
+                return done;
+            }
+        }
     }
 
     /// Does something where the message is now; once more if it has just moved on.
@@ -269,6 +296,12 @@ impl Reader {
 /// 1970).
 pub type LastReplies = HashMap<(MessageId, u16, u8), (Outcome, u64)>;
 
+/// A later reply to a recipient takes the place of an earlier one.
+pub(super) fn add_replies(last: &mut LastReplies, Change { id, entry, at, replies, .. }: Change) {
+    let replies = replies.into_iter();
+    last.extend(replies.map(|(to, outcome)| ((id, entry, to), (outcome, at))));
+}
+
 /// Header and envelope of the record at `place`, by as few calls of `read` as possible; it fills a
 /// slice from there on, or says that it cannot. `None` also when there is no such record.
 fn front_of(
@@ -302,6 +335,6 @@ fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolErro
 }
 
 /// Bytes in which most envelopes end.
-const FRONT: usize = 2 << 10;
+const FRONT: usize = 512;
 /// Segments kept open.
 const MAX_OPEN: usize = 64;

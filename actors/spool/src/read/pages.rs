@@ -1,0 +1,311 @@
+//! Envelopes and last replies of many entries at once, page by page, for listings.
+//!
+//! A page is read in the order in which its records lie on the disk. Every page of a listing in the
+//! order of due times meets every segment: so a [`PageReader`] keeps the places of the changes of
+//! each message, a [`Trail`] for a state file, and goes through a file once, not once a page.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use relais_channels::mail::{Envelope, MessageId};
+
+use crate::{
+    error::SpoolError,
+    format::change::Change,
+    format::record::{Found, HEADER, Header, Kind, Place, Walker},
+    format::segment::HEAD,
+    read::reader::{LastReplies, OpenStates, Reader, add_replies},
+};
+
+/// Reads the pages of one listing; clones share their trails. A reader waits for the disk: no work
+/// for the thread of an actor.
+#[derive(Clone)]
+pub struct PageReader {
+    reader: Arc<Reader>,
+    trails: Arc<Mutex<Trails>>,
+}
+
+/// The trails of segments, bounded in all.
+struct Trails {
+    of_segments: HashMap<u32, Trail>,
+    /// Changes that there is room for.
+    room: usize,
+    /// A trail found no room: no further segment gets one.
+    is_full: bool,
+}
+
+/// Where the changes of messages stand in a state file.
+#[derive(Default)]
+struct Trail {
+    /// A hash of the message and the place of the change, sorted.
+    changes: Vec<(u32, u32)>,
+    /// How far the file has been gone through.
+    until: u64,
+}
+
+impl PageReader {
+    pub(crate) fn new(reader: Arc<Reader>) -> Self {
+        Self { reader, trails: Arc::new(Mutex::new(Trails::with_room_for(MAX_CHANGES))) }
+    }
+
+    /// Reads the envelopes at these places in the order in which they lie on the disk, and shows
+    /// each with the number of its place. A place that is asked for several times is read once.
+    pub fn each_envelope(
+        &self,
+        places: &[Place],
+        mut each: impl FnMut(usize, &Result<Arc<Envelope>, SpoolError>),
+    ) {
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        order.sort_unstable_by_key(|number| places[*number]);
+        for same in order.chunk_by(|one, other| places[*one] == places[*other]) {
+            let envelope = self.reader.envelope_waiting(places[same[0]]).map(Arc::new);
+            for number in same {
+                each(*number, &envelope);
+            }
+        }
+    }
+
+    /// The newest outcome of each recipient of these messages, as far as it was tried. Each message
+    /// comes with its segment; of a segment that is gone nothing is told.
+    pub fn last_replies(&self, mut messages: Vec<(u32, MessageId)>) -> LastReplies {
+        messages.sort_unstable();
+        messages.dedup();
+        let mut trails = self.trails.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = LastReplies::new();
+        for of_segment in messages.chunk_by(|(one, _), (other, _)| one == other) {
+            last.extend(trails.last_replies(&self.reader, of_segment).unwrap_or_default());
+        }
+        last
+    }
+}
+
+impl Trails {
+    fn with_room_for(changes: usize) -> Self {
+        Self { of_segments: HashMap::new(), room: changes, is_full: false }
+    }
+
+    fn last_replies(
+        &mut self,
+        reader: &Reader,
+        messages: &[(u32, MessageId)],
+    ) -> Result<LastReplies, SpoolError> {
+        let (segment, _) = messages[0];
+        reader.following_segment(segment, |place| {
+            let mut last = LastReplies::new();
+            let Some(states) = reader.states(place)? else { return Ok(last) };
+            let trail = self.of(place.segment, &states).map_err(SpoolError::at(&states.path))?;
+            let mut add = |change| add_replies(&mut last, change);
+            match trail {
+                Some(trail) => trail
+                    .changes(&states, messages, &mut add)
+                    .map_err(SpoolError::at(&states.path))?,
+                None => reader.changes(
+                    place,
+                    |id| messages.binary_search(&(segment, id)).is_ok(),
+                    &mut add,
+                )?,
+            }
+            Ok(last)
+        })
+    }
+
+    /// The trail of a state file, up to its end; `None` if there is no room for it.
+    fn of(&mut self, segment: u32, states: &OpenStates) -> io::Result<Option<&Trail>> {
+        let known = self.of_segments.remove(&segment);
+        if known.is_none() && self.is_full {
+            return Ok(None);
+        }
+        let mut trail = known.unwrap_or_default();
+        self.room += trail.changes.len();
+        if !trail.follow(states, self.room)? {
+            self.is_full = true;
+            return Ok(None);
+        }
+        self.room -= trail.changes.len();
+        Ok(Some(self.of_segments.entry(segment).insert_entry(trail).into_mut()))
+    }
+}
+
+impl Trail {
+    /// Goes on to the end of the file; and whether all changes have room. A change that is half
+    /// written at the end is met again the next time.
+    fn follow(&mut self, states: &OpenStates, room: usize) -> io::Result<bool> {
+        let from = self.until.max(HEAD as u64);
+        let known = self.changes.len();
+        let mut walker = Walker::new(&*states.file, states.salt, from, states.end);
+        while let Some(found) = walker.next()? {
+            let Found::Record { offset, header, .. } = found else { continue };
+            self.until = offset + header.length();
+            if header.kind == Kind::Change {
+                if self.changes.len() == room {
+                    return Ok(false);
+                }
+                self.changes.push((hash(header.id), offset as u32));
+            }
+        }
+        if self.changes.len() > known {
+            self.changes.sort_unstable();
+        }
+        Ok(true)
+    }
+
+    /// The changes of these messages, the oldest first.
+    fn changes(
+        &self,
+        states: &OpenStates,
+        messages: &[(u32, MessageId)],
+        each: &mut impl FnMut(Change),
+    ) -> io::Result<()> {
+        let mut wanted: Vec<(u32, MessageId)> = Vec::with_capacity(messages.len());
+        for (_, id) in messages {
+            let hash = hash(*id);
+            let first = self.changes.partition_point(|(known, _)| *known < hash);
+            let its = self.changes[first..].iter().take_while(|(known, _)| *known == hash);
+            wanted.extend(its.map(|(_, offset)| (*offset, *id)));
+        }
+        wanted.sort_unstable();
+        let mut bytes = Vec::new();
+        for (offset, id) in wanted {
+            let change = change_at(states, offset, id, &mut bytes)?;
+            change.into_iter().for_each(&mut *each);
+        }
+        Ok(())
+    }
+}
+
+/// The change at `offset`, if it is one of this message.
+fn change_at(
+    states: &OpenStates,
+    offset: u32,
+    id: MessageId,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Option<Change>> {
+    let at = u64::from(offset);
+    bytes.resize(CHANGE, 0);
+    let mut read = states.file.read_at(bytes, at)?;
+    let header = Header::read(&bytes[..read], states.salt, at).filter(|header| header.id == id);
+    let Some(header) = header else { return Ok(None) };
+    let length = header.length() as usize;
+    if length > read {
+        bytes.resize(length, 0);
+        read = states.file.read_at(bytes, at)?;
+    }
+    let payload = bytes[..read].get(HEADER..length).filter(|payload| header.matches(payload));
+    Ok(payload.and_then(|payload| Change::decode(&header, payload, true)))
+}
+
+/// A hash that tells most messages apart; the records of their changes tell all.
+fn hash(id: MessageId) -> u32 {
+    (id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
+/// Changes whose places are kept; 8 bytes each.
+const MAX_CHANGES: usize = 4 << 20;
+/// Bytes in which most changes end.
+const CHANGE: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use relais_channels::mail::{Enhanced, Outcome, Reply};
+
+    use super::*;
+    use crate::{
+        RecipientReplies, Spool, Stored,
+        tests::{append, done, later, start},
+    };
+
+    fn reply(text: String) -> Outcome {
+        Outcome::Deferred(Reply::with_text(451, Enhanced(4, 3, 0), text))
+    }
+
+    /// Each of these messages fails once more.
+    fn fail(spool: &Spool, stored: &[Stored], attempt: u16) {
+        for stored in stored {
+            let text = format!("{attempt} {}", "x".repeat(usize::from(attempt) * 300));
+            let replies = RecipientReplies::from_iter([(0, reply(text))]);
+            spool.amend(Change { replies, ..later(stored, 0, attempt, 9) });
+        }
+    }
+
+    /// A reader of pages and a pass over each segment tell the same.
+    async fn check(spool: &Spool, pages: &PageReader, stored: &[Stored], name: &str) {
+        spool.flush().await.unwrap();
+        for page in stored.chunks(stored.len().div_ceil(3)) {
+            let asked = page.iter().map(|stored| (stored.place.segment, stored.id)).collect();
+            let told = pages.last_replies(asked);
+            let mut want = LastReplies::new();
+            let segments: HashSet<u32> = page.iter().map(|stored| stored.place.segment).collect();
+            for segment in segments {
+                let ids = page.iter().filter(|stored| stored.place.segment == segment);
+                let ids = ids.map(|stored| stored.id).collect();
+                want.extend(spool.last_replies(segment, &ids).await.unwrap());
+            }
+            assert!(!want.is_empty(), "{name}");
+            assert_eq!(told, want, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn page_after_page_tells_what_was_said_last_whatever_happens_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = start(dir.path()).0;
+        let mut stored = Vec::new();
+        for id in 1..=60 {
+            stored.push(append(&spool, id, &["a"], &[b'x'; 300]).await.unwrap());
+        }
+        assert!(stored[59].place.segment > 2, "several segments");
+        let pages = spool.page_reader();
+        let full = PageReader {
+            reader: Arc::clone(&pages.reader),
+            trails: Arc::new(Mutex::new(Trails::with_room_for(20))),
+        };
+        let all = |name: &'static str, stored: Vec<Stored>| {
+            let (spool, readers) = (spool.clone(), [pages.clone(), full.clone()]);
+            async move {
+                for reader in readers {
+                    check(&spool, &reader, &stored, name).await;
+                }
+            }
+        };
+        fail(&spool, &stored, 1);
+        all("the first attempt", stored.clone()).await;
+        all("nothing new", stored.clone()).await;
+        fail(&spool, &stored[10..50], 2);
+        all("the second attempt of some", stored.clone()).await;
+        assert!(full.trails.lock().unwrap().is_full);
+
+        // The first segment is compacted.
+        for stored in stored.iter().take(2) {
+            spool.amend(done(stored, 0));
+        }
+        spool.flush().await.unwrap();
+        let copied = spool.shared.compactor.copy(1, &mut || true).unwrap().expect("alive");
+        spool.shared.journal.switch(copied).await.expect("the old segment goes");
+        fail(&spool, &stored[5..15], 3);
+        all("a copy of a segment", stored[2..].to_vec()).await;
+    }
+
+    #[tokio::test]
+    async fn each_envelope_is_shown_with_the_number_of_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = start(dir.path()).0;
+        let mut places = Vec::new();
+        for id in 1..=9 {
+            places.push(append(&spool, id, &["a", "b"], b"x").await.unwrap().place);
+        }
+        places.swap(2, 7);
+        places.push(places[4]);
+        places.push(Place { segment: 99, ..places[0] });
+        let mut ids = vec![0; places.len()];
+        spool.page_reader().each_envelope(&places, |number, read| {
+            ids[number] = read.as_ref().map_or(99, |read| read.id.0);
+            assert_eq!(matches!(read, Err(SpoolError::Gone { .. })), number == 10);
+        });
+        assert_eq!(ids, [1, 2, 8, 4, 5, 6, 7, 3, 9, 5, 99]);
+    }
+}
