@@ -1,6 +1,10 @@
 //! Columns of text, as wide as they need to be, or as a terminal is.
 
-use std::fmt::{self, Write};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    iter,
+};
 
 use relais_actors::events::Printable;
 
@@ -10,7 +14,9 @@ use super::look::{Colour, Look, split, width_of};
 #[derive(Debug)]
 pub struct Table {
     columns: Vec<Column>,
-    rows: Vec<Vec<Cell>>,
+    /// Row by row; what they hold stands in `text`.
+    cells: Vec<Cell>,
+    text: String,
     /// Widths that a column has at least, from a table above that it goes on from.
     least: Vec<usize>,
     has_heading: bool,
@@ -41,7 +47,16 @@ enum Fit {
 
 #[derive(Debug)]
 struct Cell {
-    text: String,
+    /// Where its text ends; it begins where that of the cell before does.
+    end: usize,
+    width: usize,
+    colour: Option<Colour>,
+}
+
+/// A cell, or a title, as a line shows it.
+struct Shown<'a> {
+    text: &'a str,
+    width: usize,
     colour: Option<Colour>,
 }
 
@@ -52,21 +67,37 @@ impl Table {
     /// below (in the last column only); `>`, and it is one of numbers, set to the right.
     pub fn new(titles: &[&'static str]) -> Self {
         let columns = titles.iter().map(|title| Column::new(title)).collect();
-        Self { columns, rows: Vec::new(), least: Vec::new(), has_heading: true }
+        let (cells, text, least) = (Vec::new(), String::new(), Vec::new());
+        Self { columns, cells, text, least, has_heading: true }
     }
 
     /// One more row, with a cell for each column.
     pub fn row<const N: usize>(&mut self, cells: [&dyn fmt::Display; N]) {
-        let cell =
-            |cell: &&dyn fmt::Display| Cell { text: Printable(cell).to_string(), colour: None };
-        self.rows.push(cells.iter().map(cell).collect());
+        for cell in cells {
+            let start = self.text.len();
+            // Writing to a string cannot fail.
+            let _ = write!(self.text, "{}", Printable(cell));
+            let width = width_of(&self.text[start..]);
+            self.cells.push(Cell { end: self.text.len(), width, colour: None });
+        }
     }
 
     /// Gives a cell of the last row a colour.
     pub fn mark(&mut self, column: usize, colour: Colour) {
-        if let Some(cell) = self.rows.last_mut().and_then(|row| row.get_mut(column)) {
+        let row = self.cells.chunks_mut(self.columns.len()).next_back();
+        if let Some(cell) = row.and_then(|row| row.get_mut(column)) {
             cell.colour = Some(colour);
         }
+    }
+
+    /// The cells, row by row.
+    fn shown(&self) -> impl Iterator<Item = Shown<'_>> {
+        let mut start = 0;
+        self.cells.iter().map(move |Cell { end, width, colour }| {
+            let text = &self.text[start..*end];
+            start = *end;
+            Shown { text, width: *width, colour: *colour }
+        })
     }
 
     /// Goes on from a table above: no heading again, and no column narrower.
@@ -77,14 +108,14 @@ impl Table {
 
     /// Whether nothing stands below the heading.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.cells.is_empty()
     }
 
     /// The width of each column where there is room enough.
     pub fn widths(&self) -> Vec<usize> {
         let width = |(i, column): (usize, &Column)| {
-            let cells = self.rows.iter().filter_map(|row| row.get(i));
-            let widest = cells.map(|cell| width_of(&cell.text)).max().unwrap_or(0);
+            let cells = self.cells.iter().skip(i).step_by(self.columns.len());
+            let widest = cells.map(|cell| cell.width).max().unwrap_or(0);
             widest.max(column.title.len()).max(self.least.get(i).copied().unwrap_or(0))
         };
         self.columns.iter().enumerate().map(width).collect()
@@ -92,15 +123,19 @@ impl Table {
 
     /// As text for a reader whose screen is like this.
     pub fn fit(&self, look: Look) -> String {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.text.len() * 2);
         let widths = self.fitting(look.width);
         if self.has_heading {
-            let titles = self.columns.iter().map(|column| (column.title, Some(Colour::Bold)));
-            self.line(&mut text, look, &widths, &titles.collect::<Vec<_>>());
+            let titles = self.columns.iter().map(|Column { title, .. }| Shown {
+                text: title,
+                width: title.len(),
+                colour: Some(Colour::Bold),
+            });
+            self.line(&mut text, look, &widths, titles);
         }
-        for row in &self.rows {
-            let cells: Vec<_> = row.iter().map(|cell| (cell.text.as_str(), cell.colour)).collect();
-            self.line(&mut text, look, &widths, &cells);
+        let mut cells = self.shown();
+        for _ in 0..self.cells.len() / self.columns.len() {
+            self.line(&mut text, look, &widths, cells.by_ref().take(self.columns.len()));
         }
         text
     }
@@ -115,14 +150,15 @@ impl Table {
     /// Each row as lines of their own, a title and what stands below it.
     pub fn records(&self, look: Look) -> String {
         let widest = self.columns.iter().map(|column| column.title.len()).max().unwrap_or(0);
-        let record = |row: &Vec<Cell>| {
+        let cells: Vec<_> = self.shown().collect();
+        let record = |row: &[Shown<'_>]| {
             let cells = self.columns.iter().zip(row).filter(|(_, cell)| !cell.text.is_empty());
-            let line = |(column, cell): (&Column, &Cell)| {
-                look.fit_beside(&format!("{:widest$}  ", column.title), &cell.text)
+            let line = |(column, cell): (&Column, &Shown<'_>)| {
+                look.fit_beside(&format!("{:widest$}  ", column.title), cell.text)
             };
             cells.map(line).collect::<String>()
         };
-        self.rows.iter().map(record).collect::<Vec<_>>().join("\n")
+        cells.chunks(self.columns.len()).map(record).collect::<Vec<_>>().join("\n")
     }
 
     /// The width of each column, 0 for those that are left out.
@@ -179,39 +215,44 @@ impl Table {
         if between + whole > room { 0 } else { usize::MAX }
     }
 
-    fn line(
+    fn line<'a>(
         &self,
         text: &mut String,
         look: Look,
         widths: &[usize],
-        cells: &[(&str, Option<Colour>)],
+        cells: impl Iterator<Item = Shown<'a>>,
     ) {
-        let mut line = String::new();
+        let start = text.len();
         let mut below = "";
-        for (((cell, colour), column), width) in cells.iter().zip(&self.columns).zip(widths) {
+        for ((Shown { text: cell, width: own, colour }, column), width) in
+            cells.zip(&self.columns).zip(widths)
+        {
             if *width == 0 {
                 continue;
             }
-            let shown = match column.fit {
-                Fit::Fold => {
+            let is_wide = own > *width;
+            let (shown, taken) = match column.fit {
+                Fit::Fold if is_wide => {
                     let (head, rest) = split(cell, *width);
                     below = rest;
-                    head.to_owned()
+                    (Cow::Borrowed(head), width_of(head))
                 }
-                Fit::Cut if width_of(cell) > *width => cut(cell, *width, 0),
-                Fit::Middle if width_of(cell) > *width => cut(cell, *width, *width / 2),
-                _ => (*cell).to_owned(),
+                Fit::Cut if is_wide => measured(cut(cell, *width, 0)),
+                Fit::Middle if is_wide => measured(cut(cell, *width, *width / 2)),
+                _ => (Cow::Borrowed(cell), own),
             };
-            let blanks = width.saturating_sub(width_of(&shown));
-            let shown = look.paint(*colour, &shown);
-            // Writing to a string cannot fail.
-            let _ = if column.numbers {
-                write!(line, "{:blanks$}{shown}{:GAP$}", "", "")
+            let blanks = width.saturating_sub(taken);
+            if column.numbers {
+                pad(text, blanks);
+                look.paint(text, colour, &shown);
             } else {
-                write!(line, "{shown}{:blanks$}{:GAP$}", "", "")
-            };
+                look.paint(text, colour, &shown);
+                pad(text, blanks);
+            }
+            pad(text, GAP);
         }
-        let _ = writeln!(text, "{}", line.trim_end());
+        text.truncate(start + text[start..].trim_end().len());
+        text.push('\n');
         if !below.is_empty() {
             let shown = || widths.iter().filter(|width| **width > 0);
             let last = shown().next_back().copied().unwrap_or(0);
@@ -240,6 +281,16 @@ impl Column {
         let numbers = title.starts_with('>');
         Self { title: title.trim_start_matches('>'), numbers, spare, fit }
     }
+}
+
+/// A text and its width.
+fn measured(text: String) -> (Cow<'static, str>, usize) {
+    let width = width_of(&text);
+    (Cow::Owned(text), width)
+}
+
+fn pad(text: &mut String, blanks: usize) {
+    text.extend(iter::repeat_n(' ', blanks));
 }
 
 /// As much as fits, with a sign that there is more in front of the last `tail` columns.
