@@ -485,9 +485,49 @@ fn twenty_thousand_entries_are_listed_and_deleted_in_flat_memory() {
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     assert_eq!(flat("list", &["list", "--json"]).lines().count(), ENTRIES);
+    let all = |key: &str, count: usize| format!("\"{key}\":{count},");
+    let held = flat("hold", &["hold", "--channel", "stores", "--json"]);
+    assert!(held.contains(&all("done", ENTRIES)), "page after page: {held}");
+    assert!(held.contains(&all("seen", 2 * ENTRIES)), "once more among the held: {held}");
+    assert_eq!(flat("list", &["list", "--held", "--json"]).lines().count(), ENTRIES);
+    let again = flat("hold", &["hold", "--all", "--json"]);
+    assert!(again.contains(&all("done", 0)), "{again}");
+    let released = flat("release", &["release", "--channel", "stores", "--json"]);
+    assert!(released.contains(&all("done", ENTRIES)), "{released}");
     let done = flat("delete", &["delete", "--from", "~load@", "--json"]);
     assert!(done.contains(&format!("\"done\":{ENTRIES}")), "{done}");
     eventually("an empty queue", PATIENCE, || instance.queue().is_empty());
+}
+
+#[test]
+fn a_listing_of_several_pages_tells_what_was_said_last_to_each_recipient() {
+    const ENTRIES: usize = 600;
+    let (instance, sink) = office("copies: Single, backoff: [\"1h\"]");
+    let _running = instance.start();
+    let answer = |time: &str| {
+        sink.oblige();
+        (0..10).for_each(|digit| {
+            sink.answer(&format!("{digit}@one.test"), &format!("451 4.7.1 {time} {digit}"));
+        });
+    };
+    answer("first");
+    put(&instance, 6, ENTRIES / 6);
+    let tried = |times: u64| {
+        let list = instance.queue();
+        list.len() == ENTRIES && list.iter().all(|entry| entry["attempts"].as_u64() >= Some(times))
+    };
+    eventually("all are tried", PATIENCE, || tried(1));
+    answer("second");
+    assert_eq!(order(&instance, "retry", &["--all"]), ENTRIES as u64);
+    eventually("all are tried twice", PATIENCE, || tried(2));
+    for entry in instance.queue() {
+        let recipient = &entry["recipients"][0];
+        let address = recipient["address"].as_str().unwrap();
+        let digit = address.split('@').next().unwrap().chars().next_back().unwrap();
+        assert_eq!(recipient["last_reply"], format!("451 4.7.1 second {digit}"), "{entry}");
+    }
+    assert_eq!(order(&instance, "hold", &["--reply", "second 7"]), ENTRIES as u64 / 10);
+    assert_eq!(order(&instance, "hold", &["--reply", "first"]), 0);
 }
 
 /// Sends so many messages, each to so many recipients at `one.test`.

@@ -6,9 +6,12 @@ use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::{Content, MessageId};
 use serde::{Deserialize, Serialize};
 
+use super::JsonLines;
+#[cfg(doc)]
+use crate::api::QueuedEntry;
 use crate::api::{
     HistoryLine, LimitSet, LimitShown, OrderProgress, QueueFilter, QueueOrder, QueueSummary,
-    QueuedEntry, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+    QueuedMessage, RouteExplained, SetLimit, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -132,8 +135,8 @@ pub struct Nonsense(pub String);
 /// A piece of a listing.
 #[derive(Clone, Debug)]
 pub struct QueuePage<Cursor> {
-    /// In the order of the listing.
-    pub entries: Vec<QueuedEntry>,
+    /// A line for each [`QueuedEntry`], in the order of the listing.
+    pub entries: JsonLines,
     /// Where to go on; `None` at the end.
     pub next: Option<Cursor>,
 }

@@ -14,7 +14,7 @@ use relais_actors::{
 };
 use relais_channels::mail::{Content, MessageId};
 
-use super::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble};
+use super::{Answer, Console, Frozen, JsonLines, Nonsense, QueuePage, RouteQuestion, Trouble};
 use crate::api::{
     ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet, LimitShown, LimitValue,
     OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
@@ -142,10 +142,12 @@ impl Console for Fake {
         if break_at > 0 && end > break_at {
             return Err(Trouble("the queue has died".to_owned()));
         }
-        let entries: Vec<_> = (first..end).map(entry).collect();
-        self.0.largest_page.fetch_max(entries.len(), Relaxed);
-        let admitted = entries.into_iter().filter(|e| filter.admits(e, Timestamp::now()));
-        Ok(QueuePage { entries: admitted.collect(), next: (end < all).then_some(end) })
+        self.0.largest_page.fetch_max((first..end).count(), Relaxed);
+        let mut entries = JsonLines::default();
+        for entry in (first..end).map(entry).filter(|e| filter.admits(e, Timestamp::now())) {
+            entries.add(&entry).map_err(|error| Trouble(error.to_string()))?;
+        }
+        Ok(QueuePage { entries, next: (end < all).then_some(end) })
     }
 
     async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web::Bytes};
-use futures_util::stream::{self, StreamExt, try_unfold};
-use serde::Serialize;
+use futures_util::stream::{self, Stream, StreamExt, try_unfold};
+use tokio::sync::mpsc;
 
 use super::{
-    Console,
+    Console, JsonLines,
     console::{Answer, Trouble},
     patience::{in_time, within},
 };
@@ -15,37 +15,35 @@ use crate::api::{OrderProgress, QueueFilter, QueueOrder};
 
 /// Newline-delimited JSON, one entry a line. When the engine gets into trouble half-way, the
 /// connection ends without the last chunk, so that the client knows that it has not seen all.
+///
+/// The engine makes one page ahead of what the client has taken.
 pub(super) async fn respond<C: Console>(console: C, filter: QueueFilter) -> Answer<HttpResponse> {
     let left = filter.limit.unwrap_or(u64::MAX);
     let listing = PageStream { left, page: FIRST_PAGE, console, filter, next: Next::First };
-    streamed(listing, PageStream::advance).await
+    let Some((first, listing)) = listing.advance().await? else {
+        return Ok(answer(stream::empty()));
+    };
+    let (sender, others) = mpsc::channel(1);
+    actix_web::rt::spawn(listing.send_all(sender));
+    let others = stream::unfold(others, async |mut others| Some((others.recv().await?, others)));
+    Ok(answer(stream::iter([Ok(first)]).chain(others)))
 }
 
 /// How far an order has come, a line for each piece. Ends like [`respond`]; a client that goes
 /// away ends the order where it is.
 pub(super) async fn carry_out<C: Console>(console: C, order: QueueOrder) -> Answer<HttpResponse> {
     let work = Work { console, order, next: Next::First };
-    streamed(work, Work::advance).await
+    // An engine that cannot answer says so in the status line.
+    let (first, behind) = work.advance().await?.unzip();
+    let others = try_unfold(behind, async |work: Option<Work<C>>| {
+        let Some(work) = work else { return Ok(None) };
+        Ok(work.advance().await?.map(|(piece, work)| (piece, Some(work))))
+    });
+    Ok(answer(stream::iter(first.map(Ok::<_, Trouble>)).chain(others)))
 }
 
-/// The first piece is made before the status line: an engine that cannot answer says so there.
-async fn streamed<S: 'static, F>(
-    start: S,
-    advance: impl Fn(S) -> F + 'static,
-) -> Answer<HttpResponse>
-where
-    F: Future<Output = Answer<Option<(Bytes, S)>>> + 'static,
-{
-    let (first, behind) = advance(start).await?.unzip();
-    let others = try_unfold(behind, move |state| {
-        let piece = state.map(&advance);
-        async move {
-            let Some(piece) = piece else { return Ok(None) };
-            Ok(piece.await?.map(|(piece, state)| (piece, Some(state))))
-        }
-    });
-    let pieces = stream::iter(first.map(Ok::<_, Trouble>)).chain(others);
-    Ok(HttpResponse::Ok().content_type(LINES).streaming(pieces))
+fn answer(pieces: impl Stream<Item = Answer<Bytes>> + 'static) -> HttpResponse {
+    HttpResponse::Ok().content_type(LINES).streaming(pieces)
 }
 
 struct Work<C: Console> {
@@ -66,7 +64,9 @@ impl<C: Console> Work<C> {
         if let Some(cursor) = piece.1 {
             self.next = Next::Behind(cursor);
         }
-        Ok(Some((lines(&[piece.0])?, self)))
+        let mut line = JsonLines::default();
+        line.add(&piece.0).map_err(|error| Trouble(error.to_string()))?;
+        Ok(Some((line.into(), self)))
     }
 }
 
@@ -85,6 +85,21 @@ enum Next<Cursor> {
 }
 
 impl<C: Console> PageStream<C> {
+    /// Makes page after page, each as soon as there is room for it, until nobody takes them.
+    async fn send_all(self, to: mpsc::Sender<Answer<Bytes>>) {
+        let mut listing = self;
+        while let Ok(room) = to.reserve().await {
+            match listing.advance().await {
+                Ok(Some((lines, behind))) => {
+                    room.send(Ok(lines));
+                    listing = behind;
+                }
+                Ok(None) => return,
+                Err(trouble) => return room.send(Err(trouble)),
+            }
+        }
+    }
+
     /// The lines of the next page that has any; or, when nothing was found for a while, an empty
     /// one, which tells the client that something is going on, and us when the client is gone.
     async fn advance(mut self) -> Answer<Option<(Bytes, Self)>> {
@@ -103,27 +118,17 @@ impl<C: Console> PageStream<C> {
             if let Some(cursor) = page.next {
                 self.next = Next::Behind(cursor);
             }
-            let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let entries: Vec<_> = page.entries.into_iter().take(left).collect();
+            let mut entries = page.entries;
+            entries.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
             self.left -= entries.len() as u64;
             if !entries.is_empty() {
-                return Ok(Some((lines(&entries)?, self)));
+                return Ok(Some((entries.into(), self)));
             }
             if start.elapsed() > SILENCE {
                 return Ok(Some((Bytes::from_static(b"\n"), self)));
             }
         }
     }
-}
-
-fn lines(entries: &[impl Serialize]) -> Answer<Bytes> {
-    let mut lines = Vec::with_capacity(entries.len() * 512);
-    for entry in entries {
-        let written = serde_json::to_writer(&mut lines, entry);
-        written.map_err(|error| Trouble(error.to_string()))?;
-        lines.push(b'\n');
-    }
-    Ok(lines.into())
 }
 
 /// A JSON object a line.
@@ -134,6 +139,6 @@ const SILENCE: Duration = Duration::from_secs(5);
 const ORDERED: Duration = Duration::from_secs(60);
 /// Entries asked for at first, so that the first line comes soon.
 const FIRST_PAGE: usize = 128;
-/// Entries asked for at once, later on. A page costs its entries, and a look through the states of
-/// every segment that they are in: of small pages a long queue has too many.
+/// Entries asked for at once, later on. Each page costs a look at every segment that its entries are
+/// in: of small pages a long queue has too many.
 const LARGEST_PAGE: usize = 4_096;

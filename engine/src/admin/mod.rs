@@ -10,6 +10,7 @@ mod content;
 #[cfg(test)]
 pub(crate) mod fake;
 mod guard;
+mod lines;
 mod listing;
 mod names;
 mod pages;
@@ -30,6 +31,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Da
 pub use names::HostNames;
 
 pub use console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble};
+pub use lines::JsonLines;
 
 /// The endpoint while it serves.
 pub struct Endpoint {

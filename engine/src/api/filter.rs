@@ -53,13 +53,24 @@ impl QueueFilter {
         self.channel.as_ref().is_none_or(|named| named.names(channel))
     }
 
+    /// Whether all fields are about what [`QueueFilter::admits_state`] is told.
+    pub fn is_about_states(&self) -> bool {
+        let Self { from, to, older_than, reply, .. } = self;
+        from.is_none() && to.is_none() && older_than.is_none() && reply.is_none()
+    }
+
+    /// Whether an entry passes, as far as these tell.
+    pub fn admits_state(&self, channel: &str, host: &str, state: QueueState, size: u64) -> bool {
+        self.names_channel(channel)
+            && self.names_host(host)
+            && self.state.is_none_or(|wanted| wanted == state)
+            && self.larger_than.is_none_or(|least| size > least)
+    }
+
     /// Whether an entry passes; [`QueueFilter::limit`] is the caller's business.
     pub fn admits(&self, entry: &QueuedEntry, now: Timestamp) -> bool {
-        self.names_channel(&entry.channel)
-            && self.names_host(&entry.host)
-            && self.state.is_none_or(|state| state == entry.state)
+        self.admits_state(&entry.channel, &entry.host, entry.state, entry.size)
             && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
-            && self.larger_than.is_none_or(|size| entry.size > size)
             && self.from.as_ref().is_none_or(|from| from.names(&entry.sender))
             && self
                 .to
@@ -176,7 +187,12 @@ mod tests {
             ("too young", QueueFilter { older_than: Some(61), ..filter() }, false),
         ];
         for (name, filter, want) in rows {
-            assert_eq!(filter.admits(&entry(), Timestamp(70_000)), want, "{name}");
+            let entry = entry();
+            assert_eq!(filter.admits(&entry, Timestamp(70_000)), want, "{name}");
+            if filter.is_about_states() {
+                let QueuedEntry { channel, host, state, size, .. } = &entry;
+                assert_eq!(filter.admits_state(channel, host, *state, *size), want, "{name}");
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use relais_channels::mail::{Address, Envelope, MessageId};
 use relais_config::{Channel, channel::Program};
 
 use super::{
-    entries::{Described, after, describe},
+    entries::{Depth, Described, Record, after, describe},
     parts::{Parts, gone, trouble},
     untold::is_anybody_told,
 };
@@ -413,7 +413,11 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
     lines.sort_by_key(|(at, ..)| *at);
     let mut lines: Vec<_> = lines.into_iter().map(|(_, number, line)| (number, line)).collect();
     // The newest state of an entry is the one that it has: here as in the listing.
-    for Described { scanned, entry, .. } in describe(parts, found, None, false).await? {
+    let pages = parts.spool.page_reader();
+    for Described { scanned, record, .. } in
+        describe(parts, &pages, found, None, Depth::Record).await?
+    {
+        let Some(Record { entry, .. }) = record.as_deref() else { continue };
         let newest = lines.iter_mut().rfind(|(number, _)| *number == scanned.entry);
         if let Some((_, line)) = newest.filter(|(_, line)| line.state.is_some()) {
             (line.state, line.due) = (Some(entry.state), entry.due);

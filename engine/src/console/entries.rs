@@ -1,46 +1,68 @@
 //! Entries of the queue as operators see them: index, memory and record put together, a bounded
 //! page at a time.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use relais_actors::{
     ids::Destination,
     job_controller::ProbedAt,
     metrics::QueueState,
     queue::{ListEntries, ListedEntry},
-    spool::{
-        Class, Cursor, EntryState, LastReplies, Place, ScannedEntry, Spool, SpoolError,
-        open_recipients,
-    },
+    spool::{Class, Cursor, EntryState, LastReplies, PageReader, Place, ScannedEntry, SpoolError},
     timestamp::Timestamp,
 };
-use relais_channels::mail::{Envelope, MessageId, Outcome};
+use relais_channels::mail::{Envelope, Outcome};
 
 use super::{
     parts::{Parts, gone},
     summary::names,
 };
 use crate::{
-    admin::Answer,
+    admin::{Answer, JsonLines, Trouble},
     api::{OrderKind, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState},
 };
 
-/// Where a listing goes on: a channel, a class, and the last entry seen there.
+/// Where a pass over the queue goes on: a channel, a class, and the last entry seen there.
 #[derive(Clone, Copy)]
-pub struct Position {
+pub(super) struct Position {
     channel: usize,
     class: Class,
     after: Option<Cursor>,
 }
 
-/// An entry with all that is known of it.
+/// Where a listing goes on, and the reader of its pages.
+pub struct ListPosition {
+    pub(super) at: Position,
+    pub(super) pages: PageReader,
+}
+
+/// An entry as far as it was asked for: see [`Depth`].
 pub(super) struct Described {
     pub(super) scanned: ScannedEntry,
+    pub(super) state: QueueState,
+    /// An order that waits until its job gives the entry back.
+    pub(super) ordered: Option<OrderKind>,
+    /// The time of the next probe of its destination, if that is in trouble.
+    probed: Option<Timestamp>,
+    /// `None` as long as it has not been read.
+    pub(super) record: Option<Box<Record>>,
+}
+
+/// The contents of the record of an entry.
+pub(super) struct Record {
     pub(super) envelope: Arc<Envelope>,
     pub(super) entry: QueuedEntry,
+}
+
+/// How much is to be known of entries. Each depth costs several times as much as the one before.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Depth {
+    /// State and order, as index and memory have them.
+    State,
+    /// The record, too.
+    Record,
+    /// And the last reply to each recipient.
+    Replies,
 }
 
 impl Position {
@@ -104,73 +126,161 @@ pub(super) fn is_delivered_to_all(entry: &ScannedEntry) -> bool {
     matches!(entry.state, EntryState::Owing { open: 0, .. })
 }
 
-/// Index entries, those in `state` only if one is named, with what memory knows of them and what
-/// their records say. What was said last of them stands elsewhere, and costs as much as all the
-/// rest: only when `with_replies`.
+/// Index entries, described to this depth; only those in the `wanted` state, if one is named.
 pub(super) async fn describe(
+    parts: &Parts,
+    pages: &PageReader,
+    found: Vec<ScannedEntry>,
+    wanted: Option<QueueState>,
+    depth: Depth,
+) -> Answer<Vec<Described>> {
+    let described = known_of(parts, found, wanted).await?;
+    if described.is_empty() || depth == Depth::State {
+        return Ok(described);
+    }
+    let pages = pages.clone();
+    waiting(move || with_records(&pages, described, depth)).await
+}
+
+/// The lines of a listing for index entries that the filter lets through.
+pub(super) async fn lines_of(
+    parts: &Parts,
+    pages: &PageReader,
+    found: Vec<ScannedEntry>,
+    filter: &QueueFilter,
+) -> Answer<JsonLines> {
+    let now = Timestamp::now();
+    let described = known_of(parts, found, filter.state).await?;
+    if described.is_empty() {
+        return Ok(JsonLines::default());
+    }
+    let (pages, filter) = (pages.clone(), filter.clone());
+    let read = move || {
+        let mut lines = JsonLines::with_capacity(described.len());
+        let mut places = vec![None; described.len()];
+        let mut written = Ok(());
+        each_record(&pages, &described, Depth::Replies, |number, _, entry| {
+            if written.is_ok() && filter.admits(&entry, now) {
+                places[number] = Some(lines.len());
+                written = lines.add(&entry).map_err(|error| Trouble(error.to_string()));
+            }
+        });
+        // The order so far is that of the disk.
+        written.map(|()| lines.in_order(places.into_iter().flatten()))
+    };
+    waiting(read).await?
+}
+
+/// Runs work that waits for the disk away from the actors.
+async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+    let ended = |_| Trouble("the engine is ending".to_owned());
+    tokio::task::spawn_blocking(work).await.map_err(ended)
+}
+
+/// Index entries, described as far as memory can; only those in the `wanted` state, if one is named.
+async fn known_of(
     parts: &Parts,
     found: Vec<ScannedEntry>,
     wanted: Option<QueueState>,
-    with_replies: bool,
 ) -> Answer<Vec<Described>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let mut listed = parts.queue.ask(ListEntries(found)).await.map_err(gone)?;
-    let probed = probed_at(parts, &listed).await?;
-    let probe_of = |listed: &ListedEntry| {
-        let destination = destination_of(parts, listed)?;
-        probed.get(&destination).copied()
+    let listed = parts.queue.ask(ListEntries(found)).await.map_err(gone)?;
+    // Neighbours mostly go the same way.
+    let same_way = |one: &ListedEntry, other: &ListedEntry| {
+        let (one, other) = (&one.scanned, &other.scanned);
+        one.channel == other.channel && one.host == other.host
     };
-    listed.retain(|entry| wanted.is_none_or(|wanted| state_of(entry, probe_of(entry)) == wanted));
-    let last =
-        if with_replies { last_replies(&parts.spool, &listed).await } else { LastReplies::new() };
-    let envelopes = envelopes(&parts.spool, &listed).await;
-    let mut entries = Vec::with_capacity(listed.len());
-    for listed in listed {
-        // Delivered since the scan, and no longer queued.
-        let Some(envelope) = envelopes.get(&listed.scanned.place).cloned() else { continue };
-        let probed = probe_of(&listed);
-        let state = state_of(&listed, probed);
-        let ListedEntry { scanned, ordered, .. } = listed;
-        let entry = QueuedEntry {
-            id: scanned.id.to_string(),
-            channel: scanned.channel.to_string(),
-            host: scanned.host.to_string(),
-            sender: envelope.sender.clone(),
-            size: envelope.size,
-            received: Timestamp(envelope.received),
-            state,
-            attempts: u32::from(scanned.state.attempts()),
-            due: match (scanned.state, state) {
-                (EntryState::Waiting { .. }, QueueState::Ready | QueueState::Delayed)
-                    if probed.is_some() =>
-                {
-                    probed
-                }
-                (EntryState::Waiting { due, .. }, QueueState::Delayed) if due > 0 => {
-                    Some(Timestamp(due))
-                }
-                _ => None,
-            },
-            priority: scanned.priority.name().to_owned(),
-            ordered: ordered.map(OrderKind::from),
-            recipients: recipients(&scanned, &envelope, state, &last),
-        };
-        entries.push(Described { scanned, envelope, entry });
-    }
-    Ok(entries)
+    let runs = listed.chunk_by(same_way);
+    let destinations: Vec<_> =
+        runs.map(|run| (run.len(), destination_of(parts, &run[0]))).collect();
+    let asked = destinations.iter().filter_map(|(_, destination)| destination.clone()).collect();
+    // All that waits for a destination in trouble goes with the probe, whenever it is due by itself.
+    let probed = parts.controller.ask(ProbedAt(asked)).await.map_err(gone)?;
+    let now = Timestamp::now();
+    let probed = destinations.iter().flat_map(|(count, destination)| {
+        let at = destination.as_ref().and_then(|destination| probed.get(destination));
+        std::iter::repeat_n(at.map(|at| after(*at)), *count)
+    });
+    let known = |(listed, probed): (ListedEntry, Option<Timestamp>)| Described {
+        state: state_of(&listed, probed, now),
+        ordered: listed.ordered.map(OrderKind::from),
+        scanned: listed.scanned,
+        probed,
+        record: None,
+    };
+    let known = listed.into_iter().zip(probed).map(known);
+    Ok(known.filter(|entry| wanted.is_none_or(|wanted| entry.state == wanted)).collect())
 }
 
-/// When the destinations of these that are in trouble are probed. All that waits for one goes
-/// with the probe, whenever it is due by itself.
-async fn probed_at(
-    parts: &Parts,
-    listed: &[ListedEntry],
-) -> Answer<HashMap<Destination, Timestamp>> {
-    let destinations = listed.iter().filter_map(|entry| destination_of(parts, entry)).collect();
-    let probed = parts.controller.ask(ProbedAt(destinations)).await.map_err(gone)?;
-    Ok(probed.into_iter().map(|(destination, at)| (destination, after(at))).collect())
+/// Adds their records to entries; leaves out those that were delivered since the scan, and are gone.
+fn with_records(pages: &PageReader, mut described: Vec<Described>, depth: Depth) -> Vec<Described> {
+    let mut records: Vec<_> = described.iter().map(|_| None).collect();
+    each_record(pages, &described, depth, |number, envelope, entry| {
+        records[number] = Some(Box::new(Record { envelope: Arc::clone(envelope), entry }));
+    });
+    for (described, record) in described.iter_mut().zip(records) {
+        described.record = record;
+    }
+    described.retain(|described| described.record.is_some());
+    described
+}
+
+/// Reads the records of entries in the order in which they lie on the disk, and shows each with the
+/// number of its entry. A record that is gone is not shown.
+fn each_record(
+    pages: &PageReader,
+    described: &[Described],
+    depth: Depth,
+    mut each: impl FnMut(usize, &Arc<Envelope>, QueuedEntry),
+) {
+    let last = if depth == Depth::Replies {
+        let tried = described.iter().filter(|entry| entry.scanned.state.attempts() > 0);
+        let tried = tried.map(|entry| (entry.scanned.place.segment, entry.scanned.id));
+        pages.last_replies(tried.collect())
+    } else {
+        LastReplies::new()
+    };
+    let places: Vec<Place> = described.iter().map(|entry| entry.scanned.place).collect();
+    pages.each_envelope(&places, |number, envelope| {
+        let described = &described[number];
+        let envelope = match envelope {
+            Ok(envelope) => envelope,
+            Err(SpoolError::Gone { .. }) => return,
+            Err(_) => &Arc::new(unreadable(&described.scanned)),
+        };
+        each(number, envelope, entry_of(described, envelope, &last));
+    });
+}
+
+/// An entry as operators see it.
+fn entry_of(described: &Described, envelope: &Envelope, last: &LastReplies) -> QueuedEntry {
+    let Described { scanned, state, ordered, probed, .. } = described;
+    QueuedEntry {
+        id: scanned.id.to_string(),
+        channel: scanned.channel.to_string(),
+        host: scanned.host.to_string(),
+        sender: envelope.sender.clone(),
+        size: envelope.size,
+        received: Timestamp(envelope.received),
+        state: *state,
+        attempts: u32::from(scanned.state.attempts()),
+        due: match (scanned.state, state) {
+            (EntryState::Waiting { .. }, QueueState::Ready | QueueState::Delayed)
+                if probed.is_some() =>
+            {
+                *probed
+            }
+            (EntryState::Waiting { due, .. }, QueueState::Delayed) if due > 0 => {
+                Some(Timestamp(due))
+            }
+            _ => None,
+        },
+        priority: scanned.priority.name().to_owned(),
+        ordered: *ordered,
+        recipients: recipients(scanned, envelope, *state, last),
+    }
 }
 
 /// `None` of a channel that the configuration has lost.
@@ -189,38 +299,18 @@ pub(super) fn after(at: tokio::time::Instant) -> Timestamp {
 fn state_of(
     ListedEntry { scanned, tracked, .. }: &ListedEntry,
     probed: Option<Timestamp>,
+    now: Timestamp,
 ) -> QueueState {
     match (scanned.state, tracked) {
         (EntryState::Held { .. }, _) => QueueState::Held,
         (_, Some("active")) => QueueState::Active,
-        (EntryState::Waiting { .. }, _) if probed.is_some_and(|at| at > Timestamp::now()) => {
-            QueueState::Delayed
-        }
+        (EntryState::Waiting { .. }, _) if probed.is_some_and(|at| at > now) => QueueState::Delayed,
         (_, Some("delayed")) => QueueState::Delayed,
         (state, None) if matches!(state.class(), Some(Class::Tried | Class::Owing)) => {
             QueueState::Delayed
         }
         _ => QueueState::Ready,
     }
-}
-
-/// The envelopes of these entries, in the order in which they lie on the disk. The record of a
-/// message holds all of its entries, thousands maybe: read once, kept once. One that was routed
-/// again has several.
-async fn envelopes(spool: &Spool, listed: &[ListedEntry]) -> HashMap<Place, Arc<Envelope>> {
-    let mut wanted: Vec<&ScannedEntry> = listed.iter().map(|entry| &entry.scanned).collect();
-    wanted.sort_unstable_by_key(|scanned| scanned.place);
-    wanted.dedup_by_key(|scanned| scanned.place);
-    let mut envelopes = HashMap::with_capacity(wanted.len());
-    for scanned in wanted {
-        let envelope = match spool.envelope(scanned.place).await {
-            Ok(envelope) => envelope,
-            Err(SpoolError::Gone { .. }) => continue,
-            Err(_) => unreadable(scanned),
-        };
-        envelopes.insert(scanned.place, Arc::new(envelope));
-    }
-    envelopes
 }
 
 /// A stand-in for the envelope of a damaged record, so that operators see it and can act on it.
@@ -244,7 +334,7 @@ fn unreadable(scanned: &ScannedEntry) -> Envelope {
 
 /// The entries alone.
 pub(super) fn entries_of(described: Vec<Described>) -> Vec<QueuedEntry> {
-    described.into_iter().map(|described| described.entry).collect()
+    described.into_iter().filter_map(|described| Some(described.record?.entry)).collect()
 }
 
 /// The recipients of an entry, with what was said last of each.
@@ -254,7 +344,7 @@ fn recipients(
     state: QueueState,
     last: &LastReplies,
 ) -> Vec<QueuedRecipient> {
-    let open: Vec<u8> = open_recipients(scanned.state.open()).collect();
+    let open = scanned.state.open();
     let entry = envelope.entries.get(usize::from(scanned.entry));
     let all = entry.map_or(&[][..], |entry| &entry.recipients).iter().zip(0u8..);
     all.map(|(recipient, index)| {
@@ -263,7 +353,7 @@ fn recipients(
             address: recipient.original.to_string(),
             member: Some(recipient.member().to_owned()).filter(|it| **it != *recipient.original),
             state: match outcome {
-                _ if open.contains(&index) => state.into(),
+                _ if open >> index & 1 == 1 => state.into(),
                 Some(Outcome::Failed(_)) => RecipientState::Failed,
                 _ => RecipientState::Delivered,
             },
@@ -271,20 +361,4 @@ fn recipients(
         }
     })
     .collect()
-}
-
-/// The last replies to those that were tried: each segment is gone through once.
-async fn last_replies(spool: &Spool, listed: &[ListedEntry]) -> LastReplies {
-    let mut segments: BTreeMap<u32, HashSet<MessageId>> = BTreeMap::new();
-    for ListedEntry { scanned, .. } in listed {
-        if scanned.state.attempts() > 0 {
-            segments.entry(scanned.place.segment).or_default().insert(scanned.id);
-        }
-    }
-    let mut last = LastReplies::new();
-    for (segment, ids) in segments {
-        // Of a segment that is gone there is nothing left to list.
-        last.extend(spool.last_replies(segment, &ids).await.unwrap_or_default());
-    }
-    last
 }

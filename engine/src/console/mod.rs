@@ -33,7 +33,7 @@ use relais_config::{Config, dispatcher::Program};
 use tokio::{io::AsyncReadExt, sync::Notify};
 
 use self::{
-    entries::{Position, describe, entries_of, is_delivered_to_all},
+    entries::{Depth, ListPosition, Position, describe, entries_of, is_delivered_to_all, lines_of},
     orders::OrderPosition,
     parts::{Parts, gone, trouble},
     sockets::SocketFile,
@@ -136,7 +136,7 @@ impl EngineConsole {
 }
 
 impl Console for EngineConsole {
-    type Cursor = Position;
+    type Cursor = ListPosition;
     type OrderCursor = OrderPosition;
 
     async fn status(&self) -> Answer<Status> {
@@ -179,16 +179,15 @@ impl Console for EngineConsole {
     async fn queue_list(
         &self,
         filter: &QueueFilter,
-        after: Option<Position>,
+        after: Option<ListPosition>,
         limit: usize,
-    ) -> Answer<QueuePage<Position>> {
+    ) -> Answer<QueuePage<ListPosition>> {
         let parts = self.parts()?;
-        let at = after.unwrap_or_else(Position::first);
+        let begin = || ListPosition { at: Position::first(), pages: parts.spool.page_reader() };
+        let ListPosition { at, pages } = after.unwrap_or_else(begin);
         let (found, next) = at.page(parts, filter, limit).await.map_err(trouble)?;
-        let now = Timestamp::now();
-        let mut entries = entries_of(describe(parts, found, filter.state, true).await?);
-        entries.retain(|entry| filter.admits(entry, now));
-        Ok(QueuePage { entries, next })
+        let entries = lines_of(parts, &pages, found, filter).await?;
+        Ok(QueuePage { entries, next: next.map(|at| ListPosition { at, pages }) })
     }
 
     async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {
@@ -197,12 +196,14 @@ impl Console for EngineConsole {
         found.retain(|entry| !is_delivered_to_all(entry));
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
         let (envelope, content) = parts.spool.read(place).await.map_err(trouble)?;
+        let pages = parts.spool.page_reader();
+        let described = describe(parts, &pages, found, None, Depth::Replies).await?;
         Ok(Some(QueuedMessage {
             id: id.to_string(),
             source_channel: envelope.source_channel.to_string(),
             client: envelope.client.to_string(),
             header: header_of(&content).await,
-            entries: entries_of(describe(parts, found, None, true).await?),
+            entries: entries_of(described),
         }))
     }
 

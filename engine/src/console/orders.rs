@@ -16,14 +16,14 @@ use relais_actors::{
         self, CountOrders, ListOrdered, Order, PlaceOrder, Placed, Reading, Reason, Tracked,
         backoff,
     },
-    spool::ScannedEntry,
+    spool::{EntryState, PageReader, ScannedEntry},
     timestamp::{Timestamp, now_ms},
 };
 use relais_channels::mail::MessageId;
 use tracing::info;
 
 use super::{
-    entries::{Described, Position, describe, is_delivered_to_all},
+    entries::{Depth, Described, Position, Record, describe, is_delivered_to_all},
     parts::{Parts, gone, trouble},
     reroutes::Rerouting,
     untold::{self, SenderWays},
@@ -37,6 +37,7 @@ use crate::{
 /// How far an order has come.
 pub struct OrderPosition {
     next: Option<Position>,
+    pages: PageReader,
     /// The last message that is meant. Later ones are not, least of all the notices that a return
     /// makes.
     last: MessageId,
@@ -88,7 +89,7 @@ pub(super) async fn go_on(
     let _under_way = parts.orders.begin(pending);
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
     let (mut found, next) = if let Some(position) = at.next {
-        position.page(parts, &order.filter, PAGE).await.map_err(trouble)?
+        position.page(parts, &order.filter, page_of(order)).await.map_err(trouble)?
     } else {
         let found = named(parts, order).await?;
         at.account.progress.unknown = unknown(order, &found);
@@ -98,7 +99,7 @@ pub(super) async fn go_on(
     at.account.progress.seen += found.len() as u64;
     let mut wanted = meant(parts, order, &at, found).await?;
     if begins && order.kind == OrderKind::Release && order.ids.is_empty() {
-        wanted.extend(to_be_held(parts, &order.filter, at.last, Timestamp::now()).await?);
+        wanted.extend(to_be_held(parts, &at, &order.filter, Timestamp::now()).await?);
     }
     let progress = &mut at.account.progress;
     wanted.truncate(left(&order.filter, progress));
@@ -132,22 +133,47 @@ async fn meant(
     found: Vec<ScannedEntry>,
 ) -> Answer<Vec<Described>> {
     let now = Timestamp::now();
-    let QueueFilter { state, reply, .. } = &order.filter;
-    let with_replies = reply.is_some() || is_shown(order, &at.account.progress);
-    let mut wanted = describe(parts, found, *state, with_replies).await?;
-    wanted.retain(|described| order.filter.admits(&described.entry, now));
+    let mut found = found;
     if order.kind == OrderKind::Hold && order.ids.is_empty() {
         // An entry that was held a page ago is found once more among the held.
-        wanted.retain(|described| described.entry.state != QueueState::Held);
+        found.retain(|entry| !matches!(entry.state, EntryState::Held { .. }));
     }
+    let depth = depth_of(order, &at.account.progress);
+    let mut wanted = describe(parts, &at.pages, found, order.filter.state, depth).await?;
+    wanted.retain(|described| admits(&order.filter, described, now));
     if order.kind == OrderKind::Retry && order.ids.is_empty() {
         wanted.retain(|described| !tried_since(parts, &described.scanned, at.began));
     }
     if order.kind == OrderKind::Reroute {
         // An entry that went on a page ago is found once more where it is now.
-        wanted.retain(|found| found.envelope.rerouted.is_none_or(|it| it.at < at.began));
+        let is_here = |record: &Record| record.envelope.rerouted.is_none_or(|it| it.at < at.began);
+        wanted.retain(|found| found.record.as_deref().is_none_or(is_here));
     }
     Ok(wanted)
+}
+
+/// Whether the filter lets an entry through, as far as that is known.
+fn admits(filter: &QueueFilter, described: &Described, now: Timestamp) -> bool {
+    let Described { scanned, state, record, .. } = described;
+    match record {
+        Some(record) => filter.admits(&record.entry, now),
+        None => filter.admits_state(&scanned.channel, &scanned.host, *state, scanned.size),
+    }
+}
+
+/// How much the order has to know of the next entries. Nobody needs their records to hold, release
+/// or retry them.
+fn depth_of(order: &QueueOrder, progress: &OrderProgress) -> Depth {
+    let QueueOrder { kind, filter, .. } = order;
+    if filter.reply.is_some() || is_shown(order, progress) {
+        return Depth::Replies;
+    }
+    match kind {
+        OrderKind::Hold | OrderKind::Release | OrderKind::Retry if filter.is_about_states() => {
+            Depth::State
+        }
+        _ => Depth::Record,
+    }
 }
 
 /// Whether the next entry that the order reaches is shown.
@@ -158,7 +184,8 @@ fn is_shown(order: &QueueOrder, progress: &OrderProgress) -> bool {
 /// Nobody would ever hear of a returned notice that has nowhere to go: such entries stay.
 fn leave_unreturnable(wanted: &mut Vec<Described>, progress: &mut OrderProgress) {
     let before = wanted.len();
-    wanted.retain(|described| !has_nowhere_to_go(&described.envelope));
+    let stays = |record: &Record| has_nowhere_to_go(&record.envelope);
+    wanted.retain(|described| !described.record.as_deref().is_some_and(stays));
     let kept = (before - wanted.len()) as u64;
     progress.idle += kept;
     progress.untold.kept += kept;
@@ -180,20 +207,23 @@ async fn count(
             Placed::Moved => progress.moved += 1,
             Placed::Idle => {
                 progress.idle += 1;
-                if is_beyond(parts, order.kind, &described.entry.channel) {
+                if is_beyond(parts, order.kind, &described.scanned.channel) {
                     progress.undelivered += 1;
                 } else {
-                    count_left(order.kind, described.entry.state, &mut progress.left);
+                    count_left(order.kind, described.state, &mut progress.left);
                 }
             }
         }
         if matches!(placed, Placed::Done | Placed::Later) {
             progress.recipients += u64::from(described.scanned.state.open().count_ones());
-            if order.kind == OrderKind::Return {
-                untold::count(parts, described, &mut asked, &mut progress.untold).await;
-            }
-            if is_shown(order, progress) {
-                progress.first.push(described.entry.clone());
+            if let Some(Record { envelope, entry }) = described.record.as_deref() {
+                if order.kind == OrderKind::Return {
+                    let untold = &mut progress.untold;
+                    untold::count(parts, &described.scanned, envelope, &mut asked, untold).await;
+                }
+                if is_shown(order, progress) {
+                    progress.first.push(entry.clone());
+                }
             }
         }
         let deleted = order.kind == OrderKind::Delete && !order.dry_run;
@@ -223,30 +253,34 @@ async fn place_orders(
     wanted: &[Described],
 ) -> Answer<Vec<Placed>> {
     if order.dry_run {
-        let would_be = |Described { entry, .. }: &Described| {
-            let beyond = is_beyond(parts, order.kind, &entry.channel);
-            match (order.kind, entry.ordered) {
+        let would_be = |Described { scanned, state, ordered, .. }: &Described| {
+            let beyond = is_beyond(parts, order.kind, &scanned.channel);
+            match (order.kind, ordered) {
                 _ if beyond => Placed::Idle,
                 (OrderKind::Release, Some(_)) => Placed::Done,
-                (kind, _) => would_be(kind, entry.state),
+                (kind, _) => would_be(kind, *state),
             }
         };
         return Ok(wanted.iter().map(would_be).collect());
     }
-    let place = PlaceOrder {
-        reading: reading.ticket(),
-        order: Order { kind: kind_of(order.kind), reason: reason_of(order) },
-        entries: wanted.iter().map(|described| described.scanned.clone()).collect(),
-    };
-    parts.queue.ask(place).await.map_err(gone)
+    let mut altered = Vec::with_capacity(wanted.len());
+    for some in wanted.chunks(AT_ONCE) {
+        let place = PlaceOrder {
+            reading: reading.ticket(),
+            order: Order { kind: kind_of(order.kind), reason: reason_of(order) },
+            entries: some.iter().map(|described| described.scanned.clone()).collect(),
+        };
+        altered.extend(parts.queue.ask(place).await.map_err(gone)?);
+    }
+    Ok(altered)
 }
 
 /// Entries that are in the hands of jobs, and of which something is ordered: to release them is to
 /// forget that.
 async fn to_be_held(
     parts: &Parts,
+    at: &OrderPosition,
     filter: &QueueFilter,
-    last: MessageId,
     now: Timestamp,
 ) -> Answer<Vec<Described>> {
     if filter.state.is_some_and(|state| state != QueueState::Held) {
@@ -257,19 +291,13 @@ async fn to_be_held(
         return Ok(Vec::new());
     }
     let keys: HashSet<(MessageId, u16)> = keys.into_iter().collect();
-    let ids = keys.iter().map(|(id, _)| *id).filter(|id| *id <= last).collect();
+    let ids = keys.iter().map(|(id, _)| *id).filter(|id| *id <= at.last).collect();
     let mut found = parts.spool.find_all(ids).await.map_err(trouble)?;
     found.retain(|entry| keys.contains(&(entry.id, entry.entry)));
     let filter = QueueFilter { state: None, ..filter.clone() };
-    let mut wanted = describe(parts, found, None, filter.reply.is_some()).await?;
-    wanted.retain(|described| {
-        let Described { entry, scanned, .. } = described;
-        entry.state == QueueState::Active
-            && filter.names_channel(&scanned.channel)
-            && filter.names_host(&scanned.host)
-            && filter.larger_than.is_none_or(|size| scanned.size > size)
-            && filter.admits(entry, now)
-    });
+    let depth = if filter.reply.is_some() { Depth::Replies } else { Depth::Record };
+    let mut wanted = describe(parts, &at.pages, found, Some(QueueState::Active), depth).await?;
+    wanted.retain(|described| admits(&filter, described, now));
     Ok(wanted)
 }
 
@@ -348,6 +376,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
     let last_told = Some(last.to_string());
     Ok(OrderPosition {
         next: (!by_id).then(Position::first),
+        pages: parts.spool.page_reader(),
         last,
         began: now_ms(),
         account: OrderLog {
@@ -376,7 +405,8 @@ fn unknown(order: &QueueOrder, found: &[ScannedEntry]) -> Vec<String> {
 }
 
 fn log_deleted(parts: &Parts, described: &Described, order: &QueueOrder) {
-    let Described { scanned, envelope, .. } = described;
+    let Described { scanned, record, .. } = described;
+    let Some(Record { envelope, .. }) = record.as_deref() else { return };
     EntryDeleted {
         envelope,
         entry: scanned.entry,
@@ -423,8 +453,18 @@ fn kind_of(kind: OrderKind) -> queue::OrderKind {
     }
 }
 
+/// Entries looked at for each piece of the answer. Senders to be told and routing make a piece slow;
+/// and an order with a limit does not look far beyond that.
+fn page_of(order: &QueueOrder) -> usize {
+    match order.kind {
+        OrderKind::Return | OrderKind::Reroute => AT_ONCE,
+        _ if order.filter.limit.is_some() => AT_ONCE,
+        _ => 4 * AT_ONCE,
+    }
+}
+
 /// Entries dealt with at once: the queue looks at nothing else meanwhile.
-const PAGE: usize = 1_024;
+const AT_ONCE: usize = 1_024;
 
 #[cfg(test)]
 mod tests {

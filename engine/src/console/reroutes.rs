@@ -19,7 +19,7 @@ use relais_channels::{
 
 use super::{
     account::hold_reason,
-    entries::Described,
+    entries::{Described, Record},
     parts::{Parts, gone, trouble},
 };
 use crate::{
@@ -50,8 +50,9 @@ impl Rerouting<'_> {
         let _turn = parts.reroutes.lock().await;
         let mut placed = vec![Placed::Idle; wanted.len()];
         let mut changing = Vec::new();
-        for (at, Described { scanned, envelope, entry }) in wanted.iter().enumerate() {
-            if entry.state == QueueState::Active {
+        for (at, Described { scanned, state, record, .. }) in wanted.iter().enumerate() {
+            let Some(Record { envelope, .. }) = record.as_deref() else { continue };
+            if *state == QueueState::Active {
                 progress.left.in_hand += 1;
                 continue;
             }
@@ -67,20 +68,20 @@ impl Rerouting<'_> {
                         plan.held = Some(hold_reason(parts, scanned).await);
                     }
                     placed[at] = Placed::Done;
-                    changing.push((at, plan));
+                    changing.push((at, envelope, plan));
                 }
             }
         }
-        let is_held = |at: usize| wanted[at].entry.state == QueueState::Held;
+        let is_held = |at: usize| wanted[at].state == QueueState::Held;
         if self.order.dry_run || changing.is_empty() {
-            progress.still_held += changing.iter().filter(|(at, _)| is_held(*at)).count() as u64;
+            progress.still_held += changing.iter().filter(|(at, ..)| is_held(*at)).count() as u64;
             return Ok(placed);
         }
         let noted = &parts.orders.rerouting;
-        let all = changing.iter().map(|(at, _)| &wanted[*at].scanned);
+        let all = changing.iter().map(|(at, ..)| &wanted[*at].scanned);
         noted.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
-        for (at, plan) in changing {
-            placed[at] = self.carry_out(&wanted[at], plan).await?;
+        for (at, envelope, plan) in changing {
+            placed[at] = self.carry_out((&wanted[at].scanned, envelope), plan).await?;
             progress.still_held += u64::from(placed[at] == Placed::Done && is_held(at));
         }
         // The queue has written down what became of all of them.
@@ -93,7 +94,7 @@ impl Rerouting<'_> {
     /// The new entries are safe before the old one is done.
     async fn carry_out(
         &self,
-        Described { scanned, envelope, .. }: &Described,
+        (scanned, envelope): (&ScannedEntry, &Envelope),
         plan: Plan,
     ) -> Answer<Placed> {
         let parts = self.parts;

@@ -6,9 +6,9 @@ use relais_actors::{
     notary::{Audience, audience_of_return, question_of},
     spool::{ScannedEntry, open_recipients},
 };
-use relais_channels::mail::Address;
+use relais_channels::mail::{Address, Envelope};
 
-use super::{entries::Described, parts::Parts};
+use super::parts::Parts;
 use crate::api::Untold;
 
 /// Whether senders can be told, as far as they were asked about.
@@ -28,7 +28,8 @@ pub(super) enum Way {
 /// Counts the open recipients of an entry that is returned whose senders are not told.
 pub(super) async fn count(
     parts: &Parts,
-    Described { scanned, envelope, .. }: &Described,
+    scanned: &ScannedEntry,
+    envelope: &Envelope,
     asked: &mut SenderWays,
     untold: &mut Untold,
 ) {
