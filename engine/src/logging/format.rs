@@ -34,7 +34,7 @@ pub enum Format {
 
 /// The layer that writes lines into a sink.
 pub(super) struct Lines {
-    /// What they look like.
+    /// The look of the lines.
     pub(super) format: Format,
     /// Where they go.
     pub(super) sink: Sink,
