@@ -49,9 +49,9 @@ pub struct SessionParts {
 #[derive(Clone)]
 pub enum Behind {
     /// Mail is routed and queued.
-    Queue(QueueSide),
+    Queue(Arc<QueueSide>),
     /// Mail goes into mailboxes.
-    Store(StoreSide),
+    Store(Arc<StoreSide>),
 }
 
 /// The actor.
@@ -95,7 +95,8 @@ impl Actor for Session {
             service = %self.parts.service,
             client = ends.client.map(tracing::field::display)
         );
-        let converse = converse(socket, ends, self.parts.clone(), self.stop.clone());
+        // Large, and handed on several times before it is polled.
+        let converse = Box::pin(converse(socket, ends, self.parts.clone(), self.stop.clone()));
         let converse = with_hand(converse).instrument(span);
         let meter = ctx.meter().clone();
         let task = actix::spawn(async move { meter.timed(converse).await });
@@ -163,11 +164,11 @@ where
 {
     match &parts.behind {
         Behind::Queue(side) => {
-            let mut intake = SmtpIntake::new(side.clone(), client, local);
+            let mut intake = SmtpIntake::new(Arc::clone(side), client, local);
             serve(socket, early, &parts.setup, &mut intake, stop).await
         }
         Behind::Store(store) => {
-            let mut intake = LmtpIntake::new(store.clone(), client, local);
+            let mut intake = LmtpIntake::new(Arc::clone(store), client, local);
             serve(socket, early, &parts.setup, &mut intake, stop).await
         }
     }

@@ -60,7 +60,7 @@ pub struct HoldLimits {
 
 /// One connection's transactions, one at a time.
 pub struct SmtpIntake {
-    side: QueueSide,
+    side: Arc<QueueSide>,
     client: Option<IpAddr>,
     /// Which of our addresses the client connected to.
     local: Option<IpAddr>,
@@ -116,7 +116,7 @@ impl Default for Gathered {
 
 impl SmtpIntake {
     /// For one connection from `client` to our address `local`.
-    pub fn new(side: QueueSide, client: Option<IpAddr>, local: Option<IpAddr>) -> Self {
+    pub fn new(side: Arc<QueueSide>, client: Option<IpAddr>, local: Option<IpAddr>) -> Self {
         let may_relay =
             client.is_none_or(|client| internal_ip(&side.router.cache.routes().tables(), client));
         Self {
@@ -388,7 +388,11 @@ impl Intake for SmtpIntake {
 }
 
 fn client_text(hello: &str, client: Option<IpAddr>) -> Arc<str> {
-    client.map_or_else(|| hello.into(), |ip| format!("{hello} [{ip}]").into())
+    let Some(client) = client else { return hello.into() };
+    let mut text = String::with_capacity(hello.len() + ADDRESS_ROOM);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{hello} [{client}]");
+    text.into()
 }
 
 fn queued_as(id: MessageId) -> String {
@@ -424,6 +428,8 @@ const UNQUALIFIED_SENDER: Reply =
     Reply::new(501, Enhanced(5, 1, 7), "the sender address has no domain");
 /// The text of the reply to a message that was taken.
 const REPLY_ROOM: usize = 32;
+/// An address in brackets.
+const ADDRESS_ROOM: usize = 48;
 /// Our own `Received:` line, generously.
 const HEADER_ROOM: usize = 512;
 /// Most messages are larger than this; what is smaller wastes little.

@@ -48,7 +48,7 @@ pub struct StoreSide {
 
 /// One session's end of the store.
 pub struct LmtpIntake {
-    side: StoreSide,
+    side: Arc<StoreSide>,
     client: Option<IpAddr>,
     /// Which of our addresses the client connected to.
     local: Option<IpAddr>,
@@ -74,7 +74,7 @@ struct Content {
 
 impl LmtpIntake {
     /// For one connection from `client` to our address `local`.
-    pub fn new(side: StoreSide, client: Option<IpAddr>, local: Option<IpAddr>) -> Self {
+    pub fn new(side: Arc<StoreSide>, client: Option<IpAddr>, local: Option<IpAddr>) -> Self {
         Self {
             side,
             client,

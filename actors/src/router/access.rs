@@ -1,6 +1,6 @@
 //! Access tables: who may connect, and who may send what where.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr};
 
 use relais_channels::mail::{Enhanced, Reply};
 use relais_config::mapping::{Mapped, Tables};
@@ -32,7 +32,9 @@ impl Access {
     ) -> Self {
         let (server, client) = (server.to_canonical(), client.to_canonical());
         tables.table(PORT_ACCESS).map_or(Self::Silent, |table| {
-            let probe = format!("TCP|{server}|{port}|{client}|{client_port}");
+            let mut probe = String::with_capacity(PROBE_ROOM);
+            // Writing to a string cannot fail.
+            let _ = write!(probe, "TCP|{server}|{port}|{client}|{client_port}");
             Self::from(table.lookup(&probe, tables))
         })
     }
@@ -108,6 +110,8 @@ fn orig_send(
     Some((probe, access))
 }
 
+/// Octets of the probe with two of the longest addresses.
+const PROBE_ROOM: usize = 112;
 const PORT_ACCESS: &str = "PORT_ACCESS";
 const INTERNAL_IP: &str = "INTERNAL_IP";
 const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";

@@ -18,9 +18,9 @@ impl Dialect {
 
     /// The reply to EHLO or LHLO. What STARTTLS, AUTH and SMTPUTF8 add is to be named here.
     pub(super) fn extensions(self, setup: &Setup) -> Reply {
-        let mut text = format!("{}\nPIPELINING\n", setup.host);
+        let mut text = String::with_capacity(setup.host.len() + EXTENSIONS_ROOM);
         // Writing to a string does not fail.
-        let _ = writeln!(text, "SIZE {}", setup.limits.message_size);
+        let _ = writeln!(text, "{}\nPIPELINING\nSIZE {}", setup.host, setup.limits.message_size);
         text.push_str(match self {
             Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
             Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nXQUOTA\nXDFLG\nOK",
@@ -57,3 +57,6 @@ impl Dialect {
         Reply::new(214, Enhanced(2, 0, 0), text)
     }
 }
+
+/// Octets of the reply to EHLO or LHLO beside the host, generously.
+const EXTENSIONS_ROOM: usize = 128;

@@ -153,7 +153,7 @@ impl<'s> Session<'s> {
             ahead: Ahead::Nothing,
             closing: None,
             messages: 0,
-            out: Vec::new(),
+            out: Vec::with_capacity(KEPT_OUTGOING),
         };
         session.say(&setup.dialect.greeting(&setup.host));
         session

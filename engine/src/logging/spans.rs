@@ -12,12 +12,12 @@ use tracing::{
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 /// The fields of one span as text, each behind a space; without those that are empty.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct SpanFields(String);
 
 /// Keeps the fields of a span that begins.
 pub(super) fn keep<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, attributes: &Attributes<'_>) {
-    let mut kept = SpanFields::default();
+    let mut kept = SpanFields(String::with_capacity(USUAL));
     attributes.record(&mut kept);
     span.extensions_mut().insert(kept);
 }
@@ -42,6 +42,9 @@ pub(super) fn text<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, message: impl D
     let space = if fields.is_empty() { "" } else { " " };
     format!("{}{{{fields}{space}id={message}}}", span.name())
 }
+
+/// Octets of the fields of most sessions and jobs.
+const USUAL: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -64,10 +64,10 @@ impl FrontFloor {
             listening.push((service.name.clone(), places));
             let behind = match (service.program, &deliveries) {
                 (Program::Smtp, _) => {
-                    Behind::Queue(queue_side(&service.channel, ground, below, delivery))
+                    Behind::Queue(queue_side(&service.channel, ground, below, delivery).into())
                 }
                 (Program::Lmtp, Some(deliveries)) => {
-                    Behind::Store(store_side(&service.channel, ground, below, deliveries))
+                    Behind::Store(store_side(&service.channel, ground, below, deliveries).into())
                 }
                 _ => return Err(StartError::NoStore { service: service.name }),
             };

@@ -45,7 +45,7 @@ fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
         ids: Arc::new(MessageIds::after(MessageId(0), 0)),
         metrics: Arc::new(Metrics::new(&labels)),
     };
-    LmtpIntake::new(side, Some([192, 0, 2, 1].into()), None)
+    LmtpIntake::new(side.into(), Some([192, 0, 2, 1].into()), None)
 }
 
 fn messages(root: &Path, dir: &str) -> Vec<String> {
