@@ -57,6 +57,8 @@ pub mod delivery;
 pub mod directory;
 pub mod events;
 pub mod front;
+#[cfg(test)]
+mod house_tests;
 pub mod ids;
 pub mod in_hand;
 pub mod job_controller;

@@ -7,7 +7,8 @@ use std::{fs, path::Path, sync::LazyLock};
 
 use relais_tests::house::{
     Crate, actor_table, beyond, called_by_tests_only, circles, citations, drawing, named_paths,
-    pronouns, rooms, types_defined_twice, unsent_messages, unused_dependencies, workspace,
+    pronouns, rooms, tests_upward, types_defined_twice, unsent_messages, unused_dependencies,
+    workspace,
 };
 
 #[test]
@@ -30,6 +31,13 @@ fn rooms_know_what_their_crate_draws() {
         let rows = drawing(of);
         assert!(complaints.is_empty(), "{}\nas it is now:\n{rows}", complaints.join("\n"));
     }
+}
+
+#[test]
+fn tests_of_a_room_know_no_room_above_it() {
+    // Commands are tried with the console that answers them, which lies above.
+    let below = all().iter().filter(|of| of.folder != "engine");
+    none_beyond(&below.flat_map(tests_upward).collect::<Vec<_>>(), &[]);
 }
 
 #[test]
@@ -118,6 +126,8 @@ fn an_arrow_upward_is_found_wherever_it_stands() {
         "pub struct Low; fn f() { #[cfg(test)] if true { return crate::upper::f(); } }",
     ] {
         assert_eq!(rooms(&made(down, tests)), [""; 0], "{tests}");
+        assert_eq!(tests_upward(&made(down, tests)), ["made/src/lower.rs: its tests know upper"]);
+        assert!(circles(&made(down, tests)).is_empty(), "{tests}");
     }
     let gone = rooms(&made("", "pub struct Low;"));
     assert_eq!(gone, ["made: upper -> lower is drawn and is not so"]);

@@ -7,6 +7,8 @@
 //! notice; it never loses one. Warnings and returns for age it finds itself, on its rounds
 //! through the index ([`rounds`]).
 
+#[cfg(test)]
+mod calendar_tests;
 mod grace;
 mod letter;
 mod parts;

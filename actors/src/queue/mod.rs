@@ -5,11 +5,7 @@
 //! for the next. Whatever happens here, an entry leaves the disk only after its recipients are
 //! settled, and after the senders of those that failed have been told.
 
-#[cfg(test)]
-mod actor_tests;
 pub mod backoff;
-#[cfg(test)]
-mod calendar_tests;
 mod describe;
 mod disk_scan;
 mod entry;
@@ -57,6 +53,8 @@ use self::{
     notice_budget::NoticeBudget, pending_orders::PendingOrders, tracker::Tracker,
     wall_clock::WallClock,
 };
+#[cfg(test)]
+pub(crate) use self::{owing::LookForOwed, settle::After};
 use crate::{
     actor::{Actor, Ctx, Handle, Later, Outlet},
     channel_table::{Channels, is_delivered, lowered},

@@ -167,7 +167,7 @@ impl Queue {
 #[cfg(test)]
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-pub(super) struct LookForOwed;
+pub(crate) struct LookForOwed;
 
 #[cfg(test)]
 impl crate::actor::Handle<LookForOwed> for Queue {

@@ -307,17 +307,17 @@ fn hold(was: EntryState, reason: String) -> Amendment {
 
 /// The rest that an attempt leaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct After {
+pub(crate) struct After {
     /// The recipients that failed for good, a bit each: their sender is to be told.
     pub(super) failed: u64,
     /// The state until then: recipients that failed are still open, and none that was reached is.
     pub(super) meanwhile: EntryState,
     /// The state then.
-    pub(super) state: EntryState,
+    pub(crate) state: EntryState,
 }
 
 impl After {
-    pub(super) fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
+    pub(crate) fn of(channel: &Channel, entry: &Tracked, outcomes: &[Outcome], now: u64) -> Self {
         let (mut open, mut failed) = (entry.open, 0);
         let (mut waits, mut all_busy, mut no_store) = (false, true, false);
         for (index, outcome) in open_recipients(entry.open).zip(outcomes) {

@@ -58,6 +58,21 @@ pub fn rooms(of: &Crate) -> Vec<String> {
     complaints
 }
 
+/// Tests in a room that know a room above it: they belong there, or script their neighbours.
+pub fn tests_upward(of: &Crate) -> Vec<String> {
+    let order: Vec<_> =
+        drawn(&of.head()).unwrap_or_default().into_iter().map(|row| row.0).collect();
+    let place = |room: &String| order.iter().position(|other| other == room);
+    let mut complaints = Vec::new();
+    for (path, file) in &of.files {
+        let Some(from) = file.module.first().and_then(place) else { continue };
+        let known: BTreeSet<_> = file.test_paths.iter().filter_map(|named| named.first()).collect();
+        let upward = known.into_iter().filter(|to| place(to).is_some_and(|to| to < from));
+        complaints.extend(upward.map(|to| format!("{path}: its tests know {to}")));
+    }
+    complaints
+}
+
 /// The drawing as it would have to be: rows for the table, lowest rooms last.
 pub fn drawing(of: &Crate) -> String {
     let actual = arrows(of);

@@ -13,7 +13,7 @@ mod source;
 mod words;
 
 pub use actors::{actor_table, unsent_messages};
-pub use arrows::{circles, drawing, rooms};
+pub use arrows::{circles, drawing, rooms, tests_upward};
 pub use dependencies::unused_dependencies;
 pub use names::{called_by_tests_only, types_defined_twice};
 pub use source::{Crate, SourceFile, workspace};

@@ -43,6 +43,8 @@ pub struct SourceFile {
     pub types: Vec<String>,
     /// Paths in this crate that it names outside tests, from the root.
     pub paths: Vec<Vec<String>>,
+    /// Paths in this crate that its tests name, from the root.
+    pub test_paths: Vec<Vec<String>>,
     /// Values that it makes outside tests: the names of structs, variants and functions.
     pub values: Vec<String>,
     /// `impl Trait<Argument> for Type`: the last name of each.
@@ -222,10 +224,10 @@ impl Reader {
     }
 
     fn path(&mut self, segments: &[String]) {
+        let Some(path) = self.rooted(segments) else { return };
         if self.in_tests {
-            return;
-        }
-        if let Some(path) = self.rooted(segments) {
+            self.file.test_paths.push(path);
+        } else {
             self.file.paths.push(path);
         }
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use relais_channels::mail::{Enhanced, MessageId, Outcome, Priority, Reply};
 use relais_config::{Channel, channel::Program};
 
-use super::{entry::Tracked, settle::After, tracker::Tracker};
+use super::timetable::{self, Due};
 use crate::{
     channel_table::notices,
     ids::{ChannelId, Destination},
-    notary::timetable::{self, Due},
+    queue::{After, Tracked, tracker::Tracker},
     spool::{EntryState, Place},
 };
 

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     queue::{
-        Case, DrainQueue, Noticed, Order, OrderKind, PlaceOrder, Placed, Reading, Told, Tracked,
-        owing::LookForOwed,
+        Case, DrainQueue, LookForOwed, Noticed, Order, OrderKind, PlaceOrder, Placed, Reading,
+        Told, Tracked,
     },
     spool::{Class, EntryState},
     timestamp::now_ms,

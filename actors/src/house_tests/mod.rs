@@ -1,5 +1,5 @@
-//! The actors that move mail, together and alive: queue, job controller, pools and notary on a
-//! real spool. Only the jobs are stand-ins, which do what a test wants.
+//! The actors that move mail, together and alive: queue, job controller, pools, notary and router
+//! on a real spool. Only the jobs are stand-ins, which do what a test wants.
 
 mod clock;
 mod connections;
@@ -18,7 +18,6 @@ use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
-use super::{Intake, Queue, QueueParts, tests::envelope};
 use crate::{
     actor::{Ground, Mailbox},
     channel_table::Channels,
@@ -31,6 +30,7 @@ use crate::{
     },
     metrics::{Labels, Metrics},
     notary::{self, Notary},
+    queue::{Intake, Queue, QueueParts, tests::envelope},
     router::{self, RouterHandle, Routes},
     spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
 };
