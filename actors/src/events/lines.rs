@@ -21,6 +21,13 @@ pub(crate) struct Lines {
 impl Lines {
     /// Of targets that begin with this.
     pub(crate) fn of(target: &'static str) -> Self {
+        // Where the process has one subscriber alone, that of this thread, a line that another
+        // thread comes by first is switched off for all of them.
+        let _ = tracing::subscriber::set_global_default(Self::new(OF_NOBODY));
+        Self::new(target)
+    }
+
+    fn new(target: &'static str) -> Self {
         Self { target, kept: Arc::default() }
     }
 
@@ -70,3 +77,6 @@ impl Visit for FieldText {
         let _ = write!(self.0, "{}={value:?}|", field.name());
     }
 }
+
+/// The target of no event.
+const OF_NOBODY: &str = "\0";
