@@ -19,6 +19,8 @@
 //! | [`mail`] | the nouns, and the only grammar of each | — |
 
 pub mod client;
+#[cfg(any(test, feature = "memory-disk"))]
+pub mod crash_points;
 pub mod disk;
 pub mod dsn;
 pub mod mail;

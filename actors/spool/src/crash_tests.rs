@@ -23,11 +23,11 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
     sync::Arc,
-    thread,
 };
 
 use bytes::Bytes;
 use relais_channels::{
+    crash_points::{Run, stop_again_at_every_start, stop_at_every_write},
     disk::Disk,
     mail::{Content, Entry, Envelope, MessageId, Priority, Recipient},
     memory_disk::{Dice, Fate, MemoryDisk},
@@ -53,32 +53,11 @@ use crate::{
 
 #[test]
 fn the_world_may_stop_at_every_write() {
-    let stop_everywhere = |seed| {
-        let whole = MemoryDisk::new();
-        let moves = run(&whole, seed).moves;
-        let ended = whole.contents(Path::new("/spool/00000001.msg")).is_none();
-        let mut crashes = 0;
-        for operation in 0..whole.operations() {
-            let disk = MemoryDisk::new();
-            disk.stop_at(operation);
-            let promised = run(&disk, seed);
-            let torn = (0..TEARS).map(|tear| Fate::Torn(seed << 32 | operation << 8 | tear));
-            for fate in [Fate::Kept, Fate::Dropped].into_iter().chain(torn) {
-                let scene = format!("seed {seed}, operation {operation}, {fate:?}");
-                promised.check(&disk.after_crash(fate), fate, &scene);
-                crashes += 1;
-            }
-        }
-        (crashes, moves, ended)
-    };
-    let runs: Vec<_> = thread::scope(|scope| {
-        let runs: Vec<_> =
-            (0..SEEDS).map(|seed| scope.spawn(move || stop_everywhere(seed))).collect();
-        runs.into_iter().map(|run| run.join().unwrap()).collect()
-    });
-    let crashes: u64 = runs.iter().map(|run| run.0).sum();
-    let moves: u32 = runs.iter().map(|run| run.1).sum();
-    let ended = runs.iter().any(|run| run.2);
+    let runs = stop_at_every_write::<Promised>(SEEDS);
+    let crashes: u64 = runs.iter().map(|whole| whole.crashes).sum();
+    let moves: u32 = runs.iter().map(|whole| whole.run.moves).sum();
+    let first = Path::new("/spool/00000001.msg");
+    let ended = runs.iter().any(|whole| whole.disk.contents(first).is_none());
     assert!(ended, "no segment came to its end: the test has lost its teeth");
     assert!(moves > 10, "only {moves} compactions: the test has lost its teeth");
     assert!(crashes > 5000, "only {crashes} crashes: the test has lost its teeth");
@@ -86,28 +65,7 @@ fn the_world_may_stop_at_every_write() {
 
 #[test]
 fn the_world_may_stop_again_while_it_recovers() {
-    for seed in 0..SEEDS {
-        let whole = MemoryDisk::new();
-        run(&whole, seed);
-        for operation in (0..whole.operations()).step_by(31) {
-            let disk = MemoryDisk::new();
-            disk.stop_at(operation);
-            let promised = run(&disk, seed);
-            let fate = Fate::Torn(seed << 32 | operation);
-            for second in 0.. {
-                let crashed = disk.after_crash(fate);
-                crashed.stop_at(second);
-                let recovered = Engine::start(&crashed).is_ok() && !crashed.has_stopped();
-                for again in [Fate::Kept, Fate::Dropped, Fate::Torn(second)] {
-                    let scene = format!("seed {seed}, operations {operation} and {second}");
-                    promised.check(&crashed.after_crash(again), fate, &scene);
-                }
-                if recovered {
-                    break;
-                }
-            }
-        }
-    }
+    stop_again_at_every_start::<Promised>(SEEDS, 31);
 }
 
 #[test]
@@ -197,8 +155,55 @@ struct History {
     synced: usize,
 }
 
-fn run(disk: &MemoryDisk, seed: u64) -> Promised {
-    run_with(disk, seed, |_| ())
+impl Run for Promised {
+    fn on(disk: &MemoryDisk, seed: u64) -> Self {
+        run_with(disk, seed, |_| ())
+    }
+
+    fn starts(disk: &MemoryDisk) -> bool {
+        Engine::start(disk).is_ok()
+    }
+
+    /// Starts the spool on what a crash has left and looks whether every promise was kept.
+    fn check(&self, disk: &MemoryDisk, fate: Fate, scene: &str) {
+        let copy = disk.after_crash(Fate::Kept);
+        let mut engine = Engine::start(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
+        // Of a segment that was never synced, a torn disk may have any of the names.
+        let torn = matches!(fate, Fate::Torn(_));
+        assert!(torn || engine.lost.is_empty(), "{scene}: a false alarm: {:?}", engine.lost);
+        match Engine::start_with(&copy, self.index.clone()) {
+            Ok(followed) => {
+                assert!(followed.live == engine.live, "{scene}: the index comes to something else");
+            }
+            Err(RecoverError::Index(_)) => {}
+            Err(error) => panic!("{scene}: {error}"),
+        }
+        for (&(id, entry), &(place, state)) in &engine.live {
+            let message = self.messages.get(&id).unwrap_or_else(|| panic!("{scene}: who is {id}?"));
+            assert!(
+                engine.content(place, scene) == message.content,
+                "{scene}: the content of {id}"
+            );
+            let possible = message.entries[usize::from(entry)].possible(fate);
+            assert!(possible.contains(&state), "{scene}: {id}.{entry} {state:?} not {possible:?}");
+            let history = engine.reader.history(id, place).unwrap();
+            let taken = history.iter().filter(|change| change.entry == entry);
+            let taken: Vec<EntryState> = taken.map(|change| change.now).collect();
+            let synced = &message.entries[usize::from(entry)];
+            let synced = &synced.states[1..=synced.synced];
+            assert!(taken.starts_with(synced), "{scene}: {id}.{entry} {taken:?} not {synced:?}");
+        }
+        for (id, message) in self.messages.iter().filter(|(_, message)| message.acknowledged) {
+            for (entry, history) in message.entries.iter().enumerate() {
+                let there = engine.live.contains_key(&(*id, entry as u16));
+                let done = history.possible(fate).contains(&EntryState::Done);
+                assert!(there || done, "{scene}: {id}.{entry} was acknowledged and is lost");
+            }
+        }
+        engine.works(scene);
+        let again = Engine::start(disk).unwrap_or_else(|error| panic!("{scene}, again: {error}"));
+        assert!(again.live == engine.live, "{scene}: a second recovery finds something else");
+    }
 }
 
 /// Lives through a history of some 60 steps, or as many as the disk allows.
@@ -414,47 +419,6 @@ impl Promised {
     fn history(&mut self, id: MessageId, entry: u16) -> &mut History {
         &mut self.messages.get_mut(&id).unwrap().entries[usize::from(entry)]
     }
-
-    /// Starts the spool on what a crash has left and looks whether every promise was kept.
-    fn check(&self, disk: &MemoryDisk, fate: Fate, scene: &str) {
-        let copy = disk.after_crash(Fate::Kept);
-        let mut engine = Engine::start(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
-        // Of a segment that was never synced, a torn disk may have any of the names.
-        let torn = matches!(fate, Fate::Torn(_));
-        assert!(torn || engine.lost.is_empty(), "{scene}: a false alarm: {:?}", engine.lost);
-        match Engine::start_with(&copy, self.index.clone()) {
-            Ok(followed) => {
-                assert!(followed.live == engine.live, "{scene}: the index comes to something else");
-            }
-            Err(RecoverError::Index(_)) => {}
-            Err(error) => panic!("{scene}: {error}"),
-        }
-        for (&(id, entry), &(place, state)) in &engine.live {
-            let message = self.messages.get(&id).unwrap_or_else(|| panic!("{scene}: who is {id}?"));
-            assert!(
-                engine.content(place, scene) == message.content,
-                "{scene}: the content of {id}"
-            );
-            let possible = message.entries[usize::from(entry)].possible(fate);
-            assert!(possible.contains(&state), "{scene}: {id}.{entry} {state:?} not {possible:?}");
-            let history = engine.reader.history(id, place).unwrap();
-            let taken = history.iter().filter(|change| change.entry == entry);
-            let taken: Vec<EntryState> = taken.map(|change| change.now).collect();
-            let synced = &message.entries[usize::from(entry)];
-            let synced = &synced.states[1..=synced.synced];
-            assert!(taken.starts_with(synced), "{scene}: {id}.{entry} {taken:?} not {synced:?}");
-        }
-        for (id, message) in self.messages.iter().filter(|(_, message)| message.acknowledged) {
-            for (entry, history) in message.entries.iter().enumerate() {
-                let there = engine.live.contains_key(&(*id, entry as u16));
-                let done = history.possible(fate).contains(&EntryState::Done);
-                assert!(there || done, "{scene}: {id}.{entry} was acknowledged and is lost");
-            }
-        }
-        engine.works(scene);
-        let again = Engine::start(disk).unwrap_or_else(|error| panic!("{scene}, again: {error}"));
-        assert!(again.live == engine.live, "{scene}: a second recovery finds something else");
-    }
 }
 
 impl Engine {
@@ -559,4 +523,3 @@ fn is_held(id: MessageId) -> bool {
 }
 const SEEDS: u64 = 5;
 const STEPS: u64 = 60;
-const TEARS: u64 = 4;

@@ -15,10 +15,11 @@
 //! - what a reader removed before the last checkpoint does not come back;
 //! - all this is on the disk, not only in the memory of the kernel, and the store works on.
 
-use std::{collections::BTreeMap, thread};
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
+    crash_points::{Run, stop_again_at_every_start, stop_at_every_write},
     mail::Address,
     mailbox::{memory_dir::MemoryDir, spill::Spill},
     memory_disk::{Dice, Fate, MemoryDisk},
@@ -26,34 +27,10 @@ use crate::{
 
 #[test]
 fn the_world_may_stop_at_every_write_of_the_store() {
-    let stop_everywhere = |seed| {
-        let whole = MemoryDisk::new();
-        let Promised { repaired, refused, .. } = run(&whole, seed);
-        let mut crashes = 0;
-        for operation in 0..whole.operations() {
-            let disk = MemoryDisk::new();
-            disk.stop_at(operation);
-            let promised = run(&disk, seed);
-            let torn = (0..TEARS).map(|tear| Fate::Torn(seed << 32 | operation << 8 | tear));
-            for fate in [Fate::Kept, Fate::Dropped].into_iter().chain(torn) {
-                let scene = format!("seed {seed}, operation {operation}, {fate:?}");
-                promised.check(&disk.after_crash(fate), &scene);
-                crashes += 1;
-            }
-            let scene = format!("seed {seed}, operation {operation}, killed");
-            promised.check(&disk.after_kill(), &scene);
-            crashes += 1;
-        }
-        (crashes, repaired, refused)
-    };
-    let runs: Vec<(u64, u32, u32)> = thread::scope(|scope| {
-        let runs: Vec<_> =
-            (0..SEEDS).map(|seed| scope.spawn(move || stop_everywhere(seed))).collect();
-        runs.into_iter().map(|run| run.join().expect("every promise was kept")).collect()
-    });
-    let crashes: u64 = runs.iter().map(|run| run.0).sum();
-    let repaired: u32 = runs.iter().map(|run| run.1).sum();
-    let refused: u32 = runs.iter().map(|run| run.2).sum();
+    let runs = stop_at_every_write::<Promised>(SEEDS);
+    let crashes: u64 = runs.iter().map(|whole| whole.crashes).sum();
+    let repaired: u32 = runs.iter().map(|whole| whole.run.repaired).sum();
+    let refused: u32 = runs.iter().map(|whole| whole.run.refused).sum();
     println!(
         "{crashes} crash points, {repaired} journals begun after a failed sync, {refused} refusals"
     );
@@ -64,27 +41,7 @@ fn the_world_may_stop_at_every_write_of_the_store() {
 
 #[test]
 fn the_world_may_stop_again_while_the_store_recovers() {
-    for seed in 0..SEEDS {
-        let whole = MemoryDisk::new();
-        run(&whole, seed);
-        for operation in (0..whole.operations()).step_by(67) {
-            let disk = MemoryDisk::new();
-            disk.stop_at(operation);
-            let promised = run(&disk, seed);
-            for second in 0.. {
-                let crashed = disk.after_crash(Fate::Torn(seed << 32 | operation));
-                crashed.stop_at(second);
-                let recovered = Engine::open(&crashed).is_ok() && !crashed.has_stopped();
-                for again in [Fate::Kept, Fate::Dropped, Fate::Torn(second)] {
-                    let scene = format!("seed {seed}, operations {operation} and {second}");
-                    promised.check(&crashed.after_crash(again), &scene);
-                }
-                if recovered {
-                    break;
-                }
-            }
-        }
-    }
+    stop_again_at_every_start::<Promised>(SEEDS, 67);
 }
 
 /// The store without its threads, so that a run is the same each time.
@@ -124,27 +81,52 @@ enum Refusal {
     Firm,
 }
 
-fn run(disk: &MemoryDisk, seed: u64) -> Promised {
-    let mut promised = Promised { disk: disk.clone(), ..Promised::default() };
-    let Ok(mut engine) = Engine::open(disk) else { return promised };
-    let mut dice = Dice(seed);
-    for _ in 0..STEPS {
-        match dice.below(22) {
-            0..=4 => engine.deliver(&mut promised, &mut dice),
-            5 => engine.deliver_large(&mut promised, &mut dice),
-            6 | 7 => see(disk, &mut dice),
-            8 => promised.remove(disk, &mut dice),
-            9..=13 => engine.step(&mut promised),
-            14 | 15 => disk.fail_syncs(1 + dice.below(2) as u32),
-            16 => disk.fill_up_to(dice.below(2_000)),
-            17 | 18 => disk.refuse_names(dice.below(1 << 8)),
-            _ => disk.set_capacity(None),
+impl Run for Promised {
+    fn on(disk: &MemoryDisk, seed: u64) -> Self {
+        let mut promised = Promised { disk: disk.clone(), ..Promised::default() };
+        let Ok(mut engine) = Engine::open(disk) else { return promised };
+        let mut dice = Dice(seed);
+        for _ in 0..STEPS {
+            match dice.below(22) {
+                0..=4 => engine.deliver(&mut promised, &mut dice),
+                5 => engine.deliver_large(&mut promised, &mut dice),
+                6 | 7 => see(disk, &mut dice),
+                8 => promised.remove(disk, &mut dice),
+                9..=13 => engine.step(&mut promised),
+                14 | 15 => disk.fail_syncs(1 + dice.below(2) as u32),
+                16 => disk.fill_up_to(dice.below(2_000)),
+                17 | 18 => disk.refuse_names(dice.below(1 << 8)),
+                _ => disk.set_capacity(None),
+            }
+            if disk.has_stopped() {
+                break;
+            }
         }
-        if disk.has_stopped() {
-            break;
-        }
+        promised
     }
-    promised
+
+    fn starts(disk: &MemoryDisk) -> bool {
+        Engine::open(disk).is_ok()
+    }
+
+    /// Opens the store on what is left and looks whether every promise was kept.
+    fn check(&self, disk: &MemoryDisk, _: Fate, scene: &str) {
+        disk.fail_syncs(0);
+        disk.set_capacity(None);
+        disk.refuse_names(0);
+        let mut engine = Engine::open(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
+        self.look(disk, scene);
+        // It is on the disk, whatever the kernel has in memory.
+        let later = disk.after_crash(Fate::Dropped);
+        let again = Engine::open(&later);
+        again.unwrap_or_else(|error| panic!("{scene}, later: {error}"));
+        self.look(&later, &format!("{scene}, later"));
+        let mut works = Promised::default();
+        let rcpt = rcpt("amy");
+        let body = Body::Whole(b"hello".to_vec());
+        engine.hand_over(&mut works, &[Delivery { body, recipients: vec![rcpt] }]);
+        assert!(works.messages.values().all(|message| message.acknowledged), "{scene}: broken");
+    }
 }
 
 impl Engine {
@@ -250,25 +232,6 @@ impl Promised {
         }
     }
 
-    /// Opens the store on what is left and looks whether every promise was kept.
-    fn check(&self, disk: &MemoryDisk, scene: &str) {
-        disk.fail_syncs(0);
-        disk.set_capacity(None);
-        disk.refuse_names(0);
-        let mut engine = Engine::open(disk).unwrap_or_else(|error| panic!("{scene}: {error}"));
-        self.look(disk, scene);
-        // It is on the disk, whatever the kernel has in memory.
-        let later = disk.after_crash(Fate::Dropped);
-        let again = Engine::open(&later);
-        again.unwrap_or_else(|error| panic!("{scene}, later: {error}"));
-        self.look(&later, &format!("{scene}, later"));
-        let mut works = Promised::default();
-        let rcpt = rcpt("amy");
-        let body = Body::Whole(b"hello".to_vec());
-        engine.hand_over(&mut works, &[Delivery { body, recipients: vec![rcpt] }]);
-        assert!(works.messages.values().all(|message| message.acknowledged), "{scene}: broken");
-    }
-
     fn look(&self, disk: &MemoryDisk, scene: &str) {
         let mut there = BTreeMap::new();
         for (path, dir, content) in found(disk) {
@@ -339,4 +302,3 @@ const ROOT: &str = "/store";
 const JOURNAL: u64 = 32 << 10;
 const SEEDS: u64 = 4;
 const STEPS: u64 = 70;
-const TEARS: u64 = 4;
