@@ -233,7 +233,7 @@ const UNSENT: &[&str] = &["CreateMailbox", "ListMailboxes"];
 const TWICE: &[&str] = &[];
 
 /// Crates whose comments may begin with a pronoun for now.
-const WITH_PRONOUNS: &[&str] = &["actors/spool"];
+const WITH_PRONOUNS: &[&str] = &[];
 
 /// Crates whose heads draw their rooms.
 const DRAWN: &[&str] = &["config", "channels", "actors/spool", "actors", "engine"];

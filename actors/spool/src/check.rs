@@ -27,7 +27,7 @@ use crate::{
     recovery::survey::{copies, lost},
 };
 
-/// What is in a spool.
+/// The content of a spool, counted.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CheckReport {
     /// Segments.
@@ -49,7 +49,7 @@ pub struct CheckReport {
     /// Content in files of its own.
     #[serde(rename = "large")]
     pub blobs: Blobs,
-    /// What was put into `quarantine/` at some start.
+    /// Copies that some start has put into `quarantine/`.
     pub quarantine: Vec<QuarantinedFile>,
 }
 

@@ -13,7 +13,7 @@
 //!   process alone not even older than its last written one; its history leads there step by step;
 //! - nothing is there that nobody stored: no record is seen in part;
 //! - an index that followed up to some moment before the crash comes to the same, or finds out that
-//!   it cannot, and is made anew;
+//!   it cannot, and is rebuilt;
 //! - recovering once more finds the same, and the spool works on.
 //!
 //! While it runs, everybody uses the places that messages were first stored at: none of them knows
@@ -121,7 +121,7 @@ struct Engine {
     copied: Option<Copied>,
     /// Segments of which only the states were found.
     lost: Vec<u32>,
-    /// What the queue would know.
+    /// Entries as the queue would know them.
     live: Live,
 }
 
@@ -132,7 +132,7 @@ struct Followed {
     live: Live,
 }
 
-/// What those who used the spool may rely on.
+/// Everything that the users of the spool may rely on.
 #[derive(Default)]
 struct Promised {
     messages: HashMap<MessageId, Message>,

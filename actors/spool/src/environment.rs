@@ -1,4 +1,5 @@
-//! What every part of the spool works on: the disk, the names on it, the settings, the observer.
+//! The environment of every part of the spool: the disk, the names on it, the settings, the
+//! observer.
 
 use std::{
     io,
@@ -102,7 +103,7 @@ impl Environment {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to tell those who wait when writing `path` failed.
+    /// The answer to all who wait, when writing `path` failed.
     pub(crate) fn failure(&self, path: &Path, error: io::Error) -> SpoolError {
         if is_full(&error) {
             let root = self.layout.root();

@@ -1,4 +1,4 @@
-//! What can go wrong in the spool, told to whoever must act.
+//! The errors of the spool, told to whoever must act.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -29,7 +29,7 @@ pub enum SpoolError {
     Io {
         /// The file or directory.
         path: String,
-        /// What the system said.
+        /// The system's own words.
         source: Arc<io::Error>,
     },
     /// The bytes at this place are not what was written. Only a copy elsewhere helps.

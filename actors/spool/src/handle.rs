@@ -81,7 +81,7 @@ impl Spool {
                 if committed.is_err() {
                     let environment = Arc::clone(&self.shared.environment);
                     let path = environment.layout.blob(id);
-                    // What is left over is removed at the next start.
+                    // A file that is left over is removed at the next start.
                     let _ = blocking(move || {
                         environment.disk.remove(&path).map_err(SpoolError::at(&path))
                     })

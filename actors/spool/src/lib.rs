@@ -27,8 +27,8 @@
 //!   test `a_large_message_has_a_file_of_its_own_until_it_is_done`.
 //!
 //! And what is absent: nothing here knows of actors (the crate does not depend on any), and nothing
-//! from the network arrives here unparsed: an [`Envelope`](relais_channels::mail::Envelope) and bytes
-//! are all that is taken.
+//! from the network arrives here unparsed: an [`Envelope`](relais_channels::mail::Envelope) and
+//! bytes are all that is taken.
 //!
 //! Not guaranteed: that a message is not there although its append failed. A crash can keep what
 //! was never acknowledged; the client then sends it a second time.

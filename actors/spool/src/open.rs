@@ -43,7 +43,7 @@ pub struct Opened {
     next: u32,
 }
 
-/// What was found at start.
+/// The findings of a start.
 #[derive(Clone, Debug)]
 pub struct Recovered {
     /// The largest id in use.
@@ -52,7 +52,7 @@ pub struct Recovered {
     pub generation: u64,
     /// Entries that are not done, by channel.
     pub entries: BTreeMap<String, Counts>,
-    /// What is damaged.
+    /// Damaged stretches.
     pub quarantined: Vec<Quarantined>,
     /// Large messages that are not done and whose content is gone.
     pub missing: Vec<MessageId>,
@@ -62,7 +62,7 @@ pub struct Recovered {
     pub cut: u64,
     /// Records read because the index had not followed them.
     pub replayed: u64,
-    /// Why the index was made anew, if it was.
+    /// Why the index was rebuilt, if it was.
     pub rebuilt: Option<String>,
     /// How long it took.
     pub took: Duration,
@@ -129,7 +129,7 @@ impl Spool {
         Ok((Opened { environment, index, ledger, next }, recovered))
     }
 
-    /// Throws away the index of the spool in `dir` and makes it anew. Nobody else may be using it.
+    /// Throws away the index of the spool in `dir` and rebuilds it. Nobody else may be using it.
     /// `progress` is told how many bytes of how many have been followed.
     pub fn rebuild(
         dir: &Path,
@@ -140,7 +140,7 @@ impl Spool {
         let started = Instant::now();
         let environment = Arc::new(Environment::new(dir, settings, disk));
         environment.disk.create_dir(dir).map_err(SpoolError::at(dir))?;
-        let (_, findings) = make_anew(&environment, progress)?;
+        let (_, findings) = rebuild_index(&environment, progress)?;
         Ok(Recovered::of(findings, Some("asked to".to_owned()), started).0)
     }
 }
@@ -222,11 +222,12 @@ fn follow_up(
         Ok(Err(RecoverError::Index(reason))) | Err(Broken(reason)) => reason,
         Ok(Err(error)) => return Err(error.into()),
     };
-    make_anew(environment, &mut |_, _| ()).map(|(index, findings)| (index, findings, Some(reason)))
+    rebuild_index(environment, &mut |_, _| ())
+        .map(|(index, findings)| (index, findings, Some(reason)))
 }
 
 /// Recovers with a new index.
-fn make_anew(
+fn rebuild_index(
     environment: &Arc<Environment>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Index, Findings), SpoolError> {

@@ -1,4 +1,4 @@
-//! What matters when there is much of it, or when it lies for long: compaction, an index that is
+//! A spool with much in it, or with mail that lies for long: compaction, an index that is
 //! damaged anywhere, what a start reads, what an operator is told.
 
 use std::{
@@ -319,7 +319,7 @@ async fn fill(spool: &Spool, ids: std::ops::Range<u64>) -> Vec<Stored> {
     stored
 }
 
-/// What the compactor does when it finds that a segment is worth it.
+/// Does as the compactor when it finds that a segment is worth it.
 async fn compact(spool: &Spool, segment: u32) {
     let shared = &spool.shared;
     let copied = shared.compactor.copy(segment, &mut || true).unwrap().expect("something is alive");

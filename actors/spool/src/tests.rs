@@ -417,7 +417,7 @@ pub(super) async fn live(spool: &Spool) -> Live {
     let mut live = Live::new();
     for channel in ["a", "b"] {
         for class in [Class::Untried, Class::Tried, Class::Held] {
-            // The first scan may find the index broken and have it made anew.
+            // The first scan may find the index broken and have it rebuilt.
             let mut scanned = spool.scan(channel, class, None, 100_000).await;
             if scanned.is_err() {
                 scanned = spool.scan(channel, class, None, 100_000).await;

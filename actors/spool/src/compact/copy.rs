@@ -160,7 +160,7 @@ impl Compactor {
             ledger.segments.iter().filter_map(worth).collect()
         });
         let short_of_room = free < settings.min_free.saturating_mul(SHORT);
-        // They are in the order in which they were begun.
+        // Segments are in the order in which they were begun.
         let oldest = *worth.first()?;
         let ripe = short_of_room || self.age(oldest).is_some_and(|age| age >= MIN_AGE);
         (ripe && self.forwarding.len() < MAX_FORWARDED).then_some(oldest)
@@ -308,7 +308,7 @@ impl Copied {
         Some(change)
     }
 
-    /// What the ledger is to know, and the entries that are alive.
+    /// The life of the new segment for the ledger, and the entries that are alive.
     pub(crate) fn into_life(self, states_len: u64) -> (SegmentLife, Vec<Change>) {
         let entries = self.entries.len() as u32;
         let ids = self.entries.keys().map(|(id, _)| id.0);
@@ -400,7 +400,7 @@ pub(crate) fn each_change(
 
 /// Removes a copy that is not to count.
 pub(crate) fn drop_copy(environment: &Environment, number: u32) {
-    // What is left over is removed at the next start.
+    // A file that is left over is removed at the next start.
     let _ = environment.disk.remove(&environment.layout.states(number));
     let _ = environment.disk.remove(&environment.layout.unfinished(number));
 }

@@ -1,7 +1,7 @@
 //! Where messages went when their segment was compacted.
 //!
-//! Whoever holds a [`Place`] may go on using it: the reader and the journal look here first. The
-//! queue need not know that anything moved. The table lives as long as the engine: nobody holds
+//! A [`Place`] may be used after its message has moved: the reader and the journal look here first.
+//! The queue need not know that anything moved. The table lives as long as the engine: nobody holds
 //! a place across a start, and the index has been told of the new ones by then.
 
 use std::{

@@ -1,4 +1,4 @@
-//! What is alive in a mostly dead segment moves, and its segment goes.
+//! Survivors of a mostly dead segment move, and the segment goes.
 
 pub(crate) mod copy;
 pub(crate) mod forwarding;

@@ -38,7 +38,7 @@ pub struct Change {
     pub was: EntryState,
     /// The state it takes.
     pub now: EntryState,
-    /// What was answered to which recipient; kept for the message's history.
+    /// Replies, by recipient; kept for the message's history.
     pub replies: RecipientReplies,
     /// Why it is held, or who changed it; kept for the message's history.
     pub reason: Option<Arc<str>>,

@@ -1,4 +1,4 @@
-//! What a walk through the whole of a file comes to.
+//! How far the records of a file go, and the bad stretches among them.
 
 use relais_channels::mail::MessageId;
 
@@ -21,7 +21,7 @@ impl Extent {
         Self { end: at, durable: at, ..Self::default() }
     }
 
-    /// What a seal may call durable: everything, unless there are remains of a crash, which are
+    /// The length that a seal may call durable: all, unless there are remains of a crash, which are
     /// not to look like damage from then on.
     pub(crate) fn certain(&self) -> u64 {
         let remains = self.bad.iter().any(|(at, ..)| (self.durable..self.end).contains(at));

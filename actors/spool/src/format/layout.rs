@@ -73,5 +73,5 @@ pub(crate) fn number_of(name: &str, extension: &str) -> Option<u32> {
     digits.parse().ok().filter(|number| plain && *number > 0)
 }
 
-/// What names of files without a message begin with.
+/// The beginning of the names of files without a message.
 pub(crate) const DRAFT: &str = "draft-";

@@ -115,7 +115,7 @@ impl Encoded {
         Stored::with(&self.envelope, self.header.kind, place, entries)
     }
 
-    /// What those who deliver it need; nothing of a message whose content lies elsewhere.
+    /// The message for its delivery; `None` when its content lies elsewhere.
     pub(crate) fn message(&self) -> Option<Message> {
         let content = (!self.is_blob()).then(|| Content::Whole(self.content.clone()))?;
         Some((Arc::clone(&self.envelope), content))
@@ -145,7 +145,7 @@ impl Stored {
         }
     }
 
-    /// What is known of a message from its record.
+    /// A message as its record has it.
     pub(crate) fn from_record(
         segment: u32,
         offset: u64,
@@ -157,7 +157,7 @@ impl Stored {
         Some(Self::of(&envelope, header.kind, place))
     }
 
-    /// What is known of a message from its envelope.
+    /// A message as its envelope has it.
     pub(crate) fn of(envelope: &Envelope, kind: Kind, place: Place) -> Self {
         Self::with(envelope, kind, place, entries_of(envelope))
     }
@@ -203,11 +203,11 @@ fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     }
 }
 
-/// What stands behind an envelope: when it was routed again, and what is known of recipients that
+/// The part behind an envelope: when it was routed again, and the origins of recipients that
 /// the sender did not name.
 type Behind = (Option<u64>, Vec<(u16, u8, Origin)>);
 
-/// And behind that, which recipients of which entry these were.
+/// And behind it: the entry that was routed again, and its recipients, a bit each.
 type Left = (u16, u64);
 
 fn rerouted_at(envelope: &Envelope) -> u64 {

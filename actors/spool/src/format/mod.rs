@@ -1,4 +1,4 @@
-//! What lies on the disk: bytes to values and back.
+//! The files on the disk: bytes to values and back.
 
 pub(crate) mod change;
 pub(crate) mod extent;

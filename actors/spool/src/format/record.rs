@@ -35,7 +35,7 @@ pub struct Place {
     pub length: u32,
 }
 
-/// What a record holds.
+/// The kinds of records.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     /// An envelope and its content.
@@ -63,7 +63,7 @@ pub(crate) struct Header {
     pub(crate) payload_crc: u32,
 }
 
-/// What the header checksums of one file start from.
+/// The number that the header checksums of one file start from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Salt(pub(crate) u32);
 
@@ -148,7 +148,7 @@ pub(crate) struct Walker<'a> {
     window: Vec<u8>,
 }
 
-/// What a [`Walker`] comes across.
+/// A record, or a stretch without one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Found<'a> {
     /// An intact record.
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn content_that_looks_like_a_record_is_not_taken_for_one() {
-        // What is behind a damaged header is searched for records; an attacker may have put one
+        // The bytes behind a damaged header are searched for records; an attacker may have put one
         // there, and does not know the salt.
         let forged = record(Salt(1), 2 * HEADER as u64 + 5, b"forged");
         let mut file = file_of(&[&b"first"[..], &forged, b"last"]);

@@ -32,12 +32,12 @@ pub enum EntryState {
         attempts: u16,
         /// When the others are due.
         due: u64,
-        /// Those of whom the sender is to be told, a bit each.
+        /// The recipients of whom the sender is to be told, a bit each.
         reached: u64,
     },
 }
 
-/// What an index scan goes by; in the order in which jobs want them.
+/// The classes of an index scan, in the order in which jobs want them.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Class {
     /// No attempt was made yet.
@@ -100,7 +100,7 @@ impl EntryState {
         Self::Owing { open, attempts, due, reached }
     }
 
-    /// What it is once its sender has been told.
+    /// The state that is left once the sender has been told.
     #[must_use]
     pub fn told(self) -> Self {
         match self {

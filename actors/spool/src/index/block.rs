@@ -28,7 +28,7 @@ pub(crate) struct Item {
     pub(crate) value: Value,
 }
 
-/// What stands behind a key.
+/// The value behind a key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Value {
     pub(crate) place: Place,

@@ -4,12 +4,12 @@
 //! it can be made again from there. It is lazy: what is stored and done within a second or so never
 //! reaches it. With each batch goes a checkpoint that says how far it has followed; a crash takes
 //! at most its newest writes, checkpoint included, and they are made up for at start. When sled
-//! fails while the engine runs, the index is made anew.
+//! fails while the engine runs, the index is rebuilt.
 
 pub(crate) mod block;
 pub(crate) mod broken;
 pub(crate) mod entry;
-pub(crate) mod retry;
+pub(crate) mod rebuild;
 pub(crate) mod sums;
 pub(crate) mod tables;
 
@@ -37,7 +37,7 @@ use crate::{
     index::block::{Key, Value, key},
     index::broken::{Broken, guarded},
     index::entry::{Cursor, ScannedEntry},
-    index::retry::Retry,
+    index::rebuild::Retry,
     index::sums::Sums,
     index::tables::Store,
     ledger::feed::Feed,
@@ -49,7 +49,7 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct IndexQueue(Inbox<Vec<Question>>);
 
-/// What the index is asked. Who gets no answer asked while it was being repaired.
+/// A question to the index. None is answered while the index is out of order.
 pub(crate) enum Question {
     /// Entries of a channel and class behind a cursor.
     Scan {
@@ -80,11 +80,11 @@ pub(crate) struct Index {
     store: Option<Store>,
     /// It is out of order, and nothing is left of it that could refer to a segment.
     removed: bool,
-    /// Making it anew has failed.
+    /// Set when a rebuild has failed.
     retry: Option<Retry>,
-    /// What it has been told.
+    /// Everything that it has been told.
     ledger: Ledger,
-    /// What the checkpoint says it has been told.
+    /// Everything that it has been told as of the checkpoint.
     saved: Ledger,
     /// Entries that have changed since the store was written to.
     young: HashMap<(MessageId, u16), Young>,
@@ -161,7 +161,7 @@ impl Index {
         }
     }
 
-    /// What it has followed.
+    /// The ledger as far as the index has followed.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -421,5 +421,5 @@ const EVERY: Duration = Duration::from_secs(1);
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Entries written at once while catching up.
 const CATCH_UP: usize = 20_000;
-/// What an entry takes in the index, at least.
+/// Bytes of an entry in the index, at least.
 const BYTES_OF_ENTRY: u64 = 50;

@@ -1,4 +1,4 @@
-//! What entries come to, destination by destination.
+//! Sums of entries, destination by destination.
 
 use std::{collections::HashMap, sync::Arc};
 

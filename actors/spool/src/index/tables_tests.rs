@@ -103,7 +103,7 @@ fn a_scan_in_portions_meets_each_entry_once_whatever_becomes_of_its_cursor() {
         }
         assert!(met == keys, "portions of {portion}");
     }
-    // What a cursor points at may be gone.
+    // The entry at a cursor may be gone.
     store.update(&channel, vec![(keys[499], None)]).unwrap();
     let (found, _) = store.scan(&channel, Class::Untried, Some(Cursor(keys[499])), 1).unwrap();
     assert_eq!(found[0].cursor.0, keys[500]);

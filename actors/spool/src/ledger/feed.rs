@@ -1,4 +1,4 @@
-//! What the index has yet to follow, and the ledger that is ahead of it.
+//! The events that the index has yet to follow, and the ledger that is ahead of it.
 //!
 //! The committer and the journal push events here in batches and go on; the index takes them when
 //! it likes. Only events that are durable in the spool are handed out, so the index is never ahead

@@ -1,5 +1,5 @@
-//! What is alive: entries by channel, by segment, and large files. Kept twice, from the same
-//! events: once up to date, once as far as the index has followed (its checkpoint).
+//! The ledger of what is alive: entries by channel, by segment, and blobs. Kept twice, from the
+//! same events: once up to date, once as far as the index has followed (its checkpoint).
 
 pub(crate) mod feed;
 
@@ -29,7 +29,7 @@ pub(crate) enum Event {
     Closed { segment: u32, data_len: u64, states_len: u64 },
     /// The segment is empty and about to be deleted.
     Emptied { segment: u32 },
-    /// What was alive in one segment is in another now, and the first is about to be deleted. Each
+    /// The survivors of one segment are in another now, and the first is about to be deleted. Each
     /// entry comes with its new place, in the state it has.
     Moved { from: u32, to: u32, life: SegmentLife, entries: Vec<Change> },
     /// The file of a large message that is done is gone.

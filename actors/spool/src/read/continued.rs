@@ -26,7 +26,7 @@ use crate::{
     read::reader::Reader,
 };
 
-/// What is known of messages that went on.
+/// Messages that went on, as far as they are known.
 #[derive(Default)]
 pub(crate) struct Continued(Mutex<Known>);
 

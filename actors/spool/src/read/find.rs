@@ -76,7 +76,7 @@ pub(crate) fn places(
 impl Ledger {
     /// The segments that may have an entry of these messages that is not done.
     fn segments_of(&self, ids: &HashSet<MessageId>) -> Vec<(u32, SegmentLife)> {
-        // What is counted of a closed segment is checked against its log when it comes to nothing.
+        // The count of a closed segment is checked against its log when it comes to nothing.
         let may_have = |life: &SegmentLife| {
             (life.live > 0 || !life.closed) && ids.iter().any(|id| life.spans(*id))
         };
@@ -114,7 +114,7 @@ impl Reader {
         Ok(legible.chain(newest.values().filter_map(entry_of)).collect())
     }
 
-    /// These messages, and those of them whose envelope cannot be made out.
+    /// The messages of a segment among these, and the ids whose envelope cannot be made out.
     fn messages_in(
         &self,
         segment: u32,
@@ -149,7 +149,7 @@ impl Reader {
         Ok((messages, illegible))
     }
 
-    /// What can be made out of a damaged message.
+    /// A damaged message, as far as its envelope can be made out.
     fn damaged(&self, place: Place, id: MessageId) -> Result<Option<Stored>, SpoolError> {
         let front = self.front_at(place)?.filter(|(header, envelope)| {
             envelope.id == id && envelope.entries.len() == usize::from(header.entries)

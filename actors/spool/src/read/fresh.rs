@@ -84,7 +84,7 @@ fn weight(place: Place) -> usize {
     place.length as usize + ENVELOPE
 }
 
-/// What all messages may take.
+/// Bytes of all messages at most.
 const MAX_BYTES: usize = 8 << 20;
 /// Messages kept, those that were taken before the oldest one included.
 const MAX_MESSAGES: usize = 8 << 10;

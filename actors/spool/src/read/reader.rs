@@ -73,7 +73,7 @@ impl Reader {
         }
         if let Some(segment) = self.cached(at.segment) {
             let mut bytes = BytesMut::zeroed(at.length as usize);
-            // Whatever goes wrong here goes wrong again below, and is told there.
+            // A failure here comes again below, and is told there.
             if let Ok(true) = segment.file.read_cached(&mut bytes, u64::from(at.offset)) {
                 return self.decode(at, segment.salt, &bytes.freeze());
             }

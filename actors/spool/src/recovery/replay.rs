@@ -1,4 +1,5 @@
-//! The second step of a start: records are read from where the index left off, and told on as events.
+//! The second step of a start: records are read from where the index left off, and told on as
+//! events.
 //!
 //! Without an index every record is read once, and memory does not grow with their number: at most
 //! the state changes of one segment are held, some 300 bytes for each entry that was ever tried.
@@ -20,7 +21,7 @@ use crate::{
     recovery::survey::size,
 };
 
-/// Goes through all segments as far as `until` says, for an index that has to be made anew while
+/// Goes through all segments as far as `until` says, for an index that has to be rebuilt while
 /// the spool is in use. Changes nothing on disk.
 pub(crate) fn replay(
     environment: &Environment,
@@ -53,7 +54,7 @@ pub(super) struct Replay<'a> {
     pub(super) from_scratch: bool,
 }
 
-/// What has happened to an entry since the index looked.
+/// The states of an entry since the index looked.
 struct Latest {
     /// The states it left; only the first one when there is no index that might have seen others.
     left: Vec<EntryState>,
@@ -137,7 +138,7 @@ impl<'a> Replay<'a> {
             }
         }
         self.tell(head.number, extent.end, &mut batch, &mut states);
-        // What is left concerns messages from before; or such as are damaged now.
+        // The changes that are left concern messages from before; or such as are damaged now.
         let earlier = |latest: &Latest| u64::from(latest.change.place.offset) < life.data_len;
         let changes = states
             .into_values()

@@ -142,7 +142,7 @@ impl Committer {
                         tracing::info!(seconds = after.as_secs_f64(), "messages are stored again");
                     }
                     for (answer, stored) in answers.into_iter().zip(stored) {
-                        // Who does not wait any longer need not be told.
+                        // A client that does not wait any longer need not be told.
                         let _ = answer.send(Ok(stored));
                     }
                 }
@@ -359,5 +359,5 @@ const MAX_WAITING: usize = 16_384;
 const MAX_BYTES: usize = 64 << 20;
 /// Offsets are 32 bits wide, and a batch may go beyond the configured size.
 const MAX_SEGMENT: u64 = 1 << 30;
-/// What a file is prepared with.
+/// A file is prepared with these.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];

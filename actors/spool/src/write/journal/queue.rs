@@ -1,4 +1,4 @@
-//! What the journal has to do: changes, flushes, deletions, and a copy that takes over.
+//! Work for the journal: changes, flushes, deletions, and a copy that takes over.
 
 use std::{
     mem,
@@ -18,7 +18,7 @@ pub(crate) struct JournalQueue {
     stuck: AtomicUsize,
 }
 
-/// What there is to do.
+/// Work for the journal.
 #[derive(Default)]
 pub(crate) struct Wanted {
     pub(crate) changes: Vec<Change>,
@@ -72,7 +72,7 @@ impl JournalQueue {
         self.inbox.close();
     }
 
-    /// What there is to do, waiting for it until `deadline`. The flag: the queue is closed.
+    /// Takes the work, waiting for it until `deadline`. The flag: the queue is closed.
     pub(crate) fn take(&self, deadline: Instant) -> (Wanted, bool) {
         self.inbox.take(Some(deadline), None, Wanted::is_empty)
     }

@@ -100,7 +100,7 @@ impl Retirement {
             Ok(true) => {
                 self.replaced = Some(Replaced { from, to, gone });
                 tracing::info!(segment = from, survivors = to, "segment compacted");
-                // What fails is told of, and done again.
+                // A sync that fails raises the alarm, and is done again.
                 let _ = states.sync();
             }
             Ok(false) => drop_copy(&states.environment, to),
@@ -120,7 +120,7 @@ impl Retirement {
         }
         self.deleted = Some(Instant::now());
         self.doomed.extend(segments);
-        // What takes the place of a segment must have its name for good before that goes; its
+        // The copy of a segment must have its name for good before the segment goes; its
         // states have been synced.
         if let Err(error) = states.sync_names() {
             self.undeleted.raise(

@@ -20,7 +20,7 @@ pub(crate) struct StateFile {
     pub(crate) salt: Salt,
     /// Bytes that are durable.
     pub(crate) durable: u64,
-    /// What comes after them.
+    /// The bytes after them.
     pub(crate) tail: Vec<u8>,
     /// How much of the tail has been written.
     pub(crate) written: usize,

@@ -1,7 +1,8 @@
 //! State files while the journal writes to them: changes in, bytes out, syncs.
 //!
-//! A change waits in memory until it is durable: as itself while its file cannot be opened, as bytes
-//! in the tail of its file from then on. The feed is told of it once the operating system has it.
+//! A change waits in memory until it is durable: as itself while its file cannot be opened, as
+//! bytes in the tail of its file from then on. The feed is told of it once the operating system has
+//! it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -95,7 +96,7 @@ impl StateWriter {
 
     fn hand_over(&mut self, changes: Vec<Change>) -> Result<(), SpoolError> {
         let mut placed = Ok(());
-        // Those that had to wait come first, and nothing of their segment overtakes them.
+        // Changes that had to wait come first, and nothing of their segment overtakes them.
         let mut shut: HashSet<u32> = HashSet::new();
         let waited = mem::take(&mut self.unplaced);
         for mut change in waited.into_iter().chain(changes) {
@@ -283,7 +284,7 @@ impl StateWriter {
             return changes * mem::size_of::<Change>();
         }
         if self.failing {
-            // They wait there until they are durable.
+            // Changes wait in the feed until they are durable.
             changes += self.feed.weight();
         }
         let tails = self.files.values().map(|file| file.tail.len());

@@ -1,4 +1,4 @@
-//! When it is tried again to make the index anew. Each attempt reads the whole spool, and on a full
+//! When it is tried again to rebuild the index. Each attempt reads the whole spool, and on a full
 //! disk fails again as long as nothing has left: so the pauses grow, until there may be room.
 
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ impl Retry {
     }
 }
 
-/// Pauses between attempts to make it anew.
+/// Pauses between attempts to rebuild it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
