@@ -48,7 +48,7 @@
 //! - A mailbox is no back-pressure: bounded state refuses, or the consumer pulls.
 //! - A panic ends one session or one job; whoever the engine cannot be without is vital, and ends it.
 //!
-//! The [`spool`] is no actor: its threads (committer, journal, index) are called directly, so
+//! The [spool](relais_spool) is no actor: its threads (committer, journal, index) are called directly, so
 //! that a message crosses threads once on its way in.
 
 pub mod actor;
@@ -69,6 +69,5 @@ pub mod queue;
 pub mod readiness;
 pub mod rerouting;
 pub mod router;
-pub use relais_spool as spool;
 pub mod store;
 pub mod timestamp;

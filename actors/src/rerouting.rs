@@ -13,6 +13,7 @@ use relais_channels::mail::{
     Address, Content, Enhanced, Entry, Envelope, Outcome, Outcomes, Recipient, Reply, Rerouted,
 };
 use relais_config::channel::Program;
+use relais_spool::{Spool, SpoolError, open_recipients};
 use tracing::info;
 
 use crate::{
@@ -20,7 +21,6 @@ use crate::{
     events::MessageRerouted,
     metrics::Metrics,
     router::{Question, Route, RouterHandle, grouped},
-    spool::{Spool, SpoolError, open_recipients},
     timestamp::now_ms,
 };
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use relais_actors::spool::{Change, EntryState, NewContent, RealDisk, Spool, Stored};
 use relais_channels::mail::{
     Enhanced, Entry, Envelope, MessageId, Outcome, Priority, Recipient, Reply,
 };
+use relais_spool::{Change, EntryState, NewContent, RealDisk, Spool, Stored};
 use tokio::runtime::Builder;
 
 use crate::engine::{Dead, Site};

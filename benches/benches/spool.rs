@@ -13,8 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use relais_actors::spool::{Class, NewContent, RealDisk, Spool};
 use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
+use relais_spool::{Class, NewContent, RealDisk, Spool};
 use tokio::runtime::{Builder, Runtime};
 
 /// Durable before each answer: so many callers share an `fdatasync`.

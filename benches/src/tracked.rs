@@ -3,9 +3,9 @@
 use relais_actors::{
     ids::{ChannelId, Destination},
     queue::{Tracked, tracker::Tracker},
-    spool::Place,
 };
 use relais_channels::mail::{MessageId, Priority};
+use relais_spool::Place;
 
 /// So many entries, spread evenly over so many destinations; half of them ready, half delayed.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use relais_channels::{
     },
 };
 use relais_config::{Channel, channel::Program};
+use relais_spool::{SpoolError, open_recipients};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tracing::{Span, info_span};
@@ -25,7 +26,6 @@ use crate::{
     ids::{ConnectionId, Destination},
     in_hand,
     queue::{Pull, Settle, Settled, Work},
-    spool::{SpoolError, open_recipients},
 };
 
 /// A courier on its way.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use relais_spool::Spool;
+
 use super::progress::ConnectionProgress;
 use crate::{
     actor::{Ground, Outlet, Placement},
@@ -9,7 +11,6 @@ use crate::{
     metrics::Metrics,
     queue::{Pull, Settle},
     rerouting::Rerouter,
-    spool::Spool,
 };
 
 /// Parts that every job of every pool needs.

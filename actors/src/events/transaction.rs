@@ -37,12 +37,12 @@ use std::{
 use relais_channels::mail::{
     Enhanced, Entry, Envelope, MessageId, Notify, Outcome, Recipient, Reply,
 };
+use relais_spool::open_recipients;
 use tracing::info;
 
 use super::{Printable, printable::printable};
 use crate::{
     metrics::{Class, Metrics},
-    spool::open_recipients,
     timestamp::Timestamp,
 };
 

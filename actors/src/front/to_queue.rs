@@ -10,6 +10,7 @@ use relais_channels::{
     },
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
+use relais_spool::{Draft, NewContent, Spool, SpoolError};
 
 use super::{connection::own_postmaster, received::Received};
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     in_hand,
     metrics::Metrics,
     router::{MAX_EXPANSION, Question, Route, RouterHandle, grouped, internal_ip},
-    spool::{Draft, NewContent, Spool, SpoolError},
     timestamp::now_ms,
 };
 

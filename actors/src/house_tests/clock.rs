@@ -1,9 +1,10 @@
 //! Entries that a wall clock left for a day that nobody meant.
 
+use relais_spool::{Change, EntryState, RecipientReplies};
+
 use super::{House, Plan};
 use crate::{
     queue::{OrderKind, SetMaxMessages},
-    spool::{Change, EntryState, RecipientReplies},
     timestamp::now_ms,
 };
 

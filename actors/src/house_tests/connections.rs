@@ -1,11 +1,12 @@
 //! Connections that run, and their fate when they are disturbed.
 
+use relais_spool::EntryState;
+
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
     job_controller::{Limit, StopStarting},
     metrics::Format,
     queue::{DescribeQueue, DrainQueue, SetMaxMessages},
-    spool::EntryState,
     timestamp::now_ms,
 };
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use relais_channels::mail::{Attempt, Enhanced, MessageId, Outcome, Peer, Reply, SiteTrouble};
+use relais_spool::open_recipients;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
     delivery::job::{EndJob, RunConnection},
     delivery::presence::Presence,
     queue::{Pull, Queue, Settle, Settled, Work},
-    spool::open_recipients,
 };
 
 /// The fate of the messages of a host.

@@ -15,6 +15,7 @@ use relais_channels::{
     mail::{Envelope, MessageId, MessageIds, Notify},
 };
 use relais_config::{Channel, Config, channel::Program, notary::DoubleBounces};
+use relais_spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool};
 use tempfile::TempDir;
 
 use self::jobs::{Script, StandIn};
@@ -32,7 +33,6 @@ use crate::{
     notary::{self, Notary},
     queue::{Intake, Queue, QueueParts, tests::envelope},
     router::{self, RouterHandle, Routes},
-    spool::{Disk, EntryState, NewContent, RealDisk, ScannedEntry, Spool},
 };
 
 /// The engine without its ends: nothing listens, and nobody is connected to.

@@ -1,6 +1,7 @@
 //! Orders of operators while a job has the entry in hand.
 
 use relais_channels::mail::{MessageId, Notify};
+use relais_spool::EntryState;
 
 use super::{House, Plan, a_while, eventually, jobs::Deed};
 use crate::{
@@ -9,7 +10,6 @@ use crate::{
         DescribeQueue, DrainQueue, GiveUpJobs, ListEntries, Order, OrderKind, PlaceOrder, Placed,
         Reading,
     },
-    spool::EntryState,
 };
 
 impl House {

@@ -7,6 +7,7 @@ use relais_channels::{
     mail::{Content, MessageId, Notify},
     memory_disk::MemoryDisk,
 };
+use relais_spool::{Class, EntryState};
 use tokio::time::timeout;
 
 use super::{House, MIN_FREE, Plan, a_while, eventually, jobs::Deed};
@@ -15,7 +16,6 @@ use crate::{
         Case, DrainQueue, LookForOwed, Noticed, Order, OrderKind, PlaceOrder, Placed, Reading,
         Told, Tracked,
     },
-    spool::{Class, EntryState},
     timestamp::now_ms,
 };
 

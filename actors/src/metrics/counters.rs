@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use relais_spool::Counts;
 use serde::{Deserialize, Serialize};
-
-use crate::spool::Counts;
 
 /// `relais counters --json`: by channel, then by event. Every channel and every event is there.
 ///

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use relais_channels::mail::{Enhanced, MessageId, Outcome, Priority, Reply};
 use relais_config::{Channel, channel::Program};
+use relais_spool::{EntryState, Place};
 
 use super::timetable::{self, Due};
 use crate::{
     channel_table::notices,
     ids::{ChannelId, Destination},
     queue::{After, Tracked, tracker::Tracker},
-    spool::{EntryState, Place},
 };
 
 const MINUTE: u64 = 60_000;

@@ -14,6 +14,7 @@ use relais_config::{
     channel::{PostmasterCopy, Program},
     notary::DoubleBounces,
 };
+use relais_spool::{NewContent, SpoolError, open_recipients};
 use tracing::{error, warn};
 
 use super::NotaryParts;
@@ -23,7 +24,6 @@ use crate::{
     metrics::NoticeResult,
     queue::{Case, Told},
     router::{Question, Route, grouped},
-    spool::{NewContent, SpoolError, open_recipients},
     timestamp::now_ms,
 };
 

@@ -26,6 +26,7 @@ use std::{
 };
 
 use relais_channels::{dsn::Kind, mail::MessageId};
+use relais_spool::Place;
 use tracing::warn;
 
 use self::progress::Progress;
@@ -37,7 +38,6 @@ use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
     metrics::NoticeResult,
     queue::{Case, News, Noticed, Queue, SubscribeToNews, Told},
-    spool::Place,
     timestamp::now_ms,
 };
 

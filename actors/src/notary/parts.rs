@@ -4,8 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use relais_channels::{dsn::Templates, mail::MessageIds};
 use relais_config::notary::DoubleBounces;
+use relais_spool::Spool;
 
-use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle, spool::Spool};
+use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
 
 /// The parts that the notary works with.
 #[derive(Clone)]

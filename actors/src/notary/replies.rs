@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use relais_channels::mail::MessageId;
+use relais_spool::open_recipients;
 
 use super::NotaryParts;
-use crate::{
-    queue::{Case, LastReply, Tracked, speaker},
-    spool::open_recipients,
-};
+use crate::queue::{Case, LastReply, Tracked, speaker};
 
 impl NotaryParts {
     /// The last replies, read once for all messages of a segment.

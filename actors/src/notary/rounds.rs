@@ -24,6 +24,7 @@ use std::{
 };
 
 use relais_channels::dsn::Kind;
+use relais_spool::{Class, EntryState, ScannedEntry, SpoolError};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
@@ -38,7 +39,6 @@ use crate::{
     channel_table::{lowered, notices},
     ids::{ChannelId, Destination},
     queue::{Case, News, Queue, Reading, Reserve, Tracked},
-    spool::{Class, EntryState, ScannedEntry, SpoolError},
     timestamp::now_ms,
 };
 

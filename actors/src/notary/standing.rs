@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use relais_channels::mail::MessageId;
+use relais_spool::{EntryState, SpoolError};
 use tracing::debug;
 
 use super::NotaryParts;
 use crate::{
     actor::Mailbox,
     queue::{Case, EntryStanding, LookAgain, Queue, Reading, Tracked},
-    spool::{EntryState, SpoolError},
 };
 
 impl NotaryParts {

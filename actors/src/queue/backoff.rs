@@ -86,7 +86,7 @@ mod tests {
     use relais_config::channel::Program;
 
     use super::*;
-    use crate::spool::Place;
+    use relais_spool::Place;
 
     #[test]
     fn the_series_with_its_jitter() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use actix::Message;
 use relais_channels::mail::MessageId;
+use relais_spool::{Counts, ScannedEntry};
 
 use super::{
     Queue,
@@ -16,7 +17,6 @@ use crate::{
     actor::{Ctx, Handle},
     ids::{ChannelId, ConnectionId},
     metrics::Pause,
-    spool::{Counts, ScannedEntry},
 };
 
 /// Asks for numbers only: cheap, answered at once.

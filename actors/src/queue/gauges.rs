@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use relais_spool::{Counts, Spool};
 use tracing::{info, warn};
 
 use super::tracker::Tracker;
 use crate::{
     channel_table::{Channels, is_delivered},
     metrics::{Metrics, Pause, QueueState, level},
-    spool::{Counts, Spool},
     timestamp::now_ms,
 };
 

@@ -7,6 +7,7 @@
 use std::future::ready;
 
 use relais_channels::mail::Envelope;
+use relais_spool::{EntryState, ScannedEntry, Spool, SpoolError};
 use tracing::warn;
 
 use super::{
@@ -17,7 +18,6 @@ use super::{
 use crate::{
     actor::{Ctx, Handle, Later},
     ids::Destination,
-    spool::{EntryState, ScannedEntry, Spool, SpoolError},
 };
 
 /// An entry as the disk has it, and its message.

@@ -9,8 +9,9 @@ use std::{
 };
 
 use actix::Message;
+use relais_spool::Stored;
 
-use crate::{actor::Outlet, spool::Stored};
+use crate::actor::Outlet;
 
 /// The spool has made these safe; their senders have their 250.
 #[derive(Message)]

@@ -33,6 +33,7 @@ mod wall_clock;
 use std::{sync::Arc, time::Duration};
 
 use relais_config::channel::Program;
+use relais_spool::{Change, EntryState, RecipientReplies, Spool, Stored};
 use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
@@ -60,7 +61,6 @@ use crate::{
     channel_table::{Channels, is_delivered, lowered},
     ids::Destination,
     metrics::{self, Metrics},
-    spool::{Change, EntryState, RecipientReplies, Spool, Stored},
     timestamp::now_ms,
 };
 

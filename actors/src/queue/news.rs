@@ -8,13 +8,14 @@ use relais_channels::{
     mail::{NextHop, Outcome},
 };
 use relais_config::Channel;
+use relais_spool::EntryState;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     entry::Tracked,
     requests::{Reading, Reason},
 };
-use crate::{actor::Outlet, channel_table::next_hop, ids::Destination, spool::EntryState};
+use crate::{actor::Outlet, channel_table::next_hop, ids::Destination};
 
 /// The news that senders are to be told.
 #[derive(Debug, Message)]

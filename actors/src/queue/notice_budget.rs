@@ -7,10 +7,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use relais_spool::Cursor;
 use tokio::time::Instant;
 
 use super::entry::Key;
-use crate::{ids::ChannelId, spool::Cursor};
+use crate::ids::ChannelId;
 
 /// Where a reading of the disk goes on.
 pub(super) type Position = (ChannelId, Cursor);

@@ -11,6 +11,7 @@ use std::{
 
 use relais_channels::{dsn::Kind, mail::Envelope};
 use relais_config::channel::Program;
+use relais_spool::{Change, EntryState, ScannedEntry, SpoolError};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -28,7 +29,6 @@ use crate::{
     channel_table::{is_delivered, lowered},
     events::EntryDeleted,
     ids::Destination,
-    spool::{Change, EntryState, ScannedEntry, SpoolError},
     timestamp::now_ms,
 };
 

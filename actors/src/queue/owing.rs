@@ -8,6 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use relais_channels::dsn::Kind;
+use relais_spool::{Class, EntryState, RecipientReplies, ScannedEntry, Spool, SpoolError};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -23,7 +24,6 @@ use crate::{
     channel_table::{lowered, notices},
     ids::{ChannelId, Destination},
     metrics::NoticeResult,
-    spool::{Class, EntryState, RecipientReplies, ScannedEntry, Spool, SpoolError},
     timestamp::now_ms,
 };
 

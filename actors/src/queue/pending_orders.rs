@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use relais_spool::EntryState;
 use tokio::sync::oneshot;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     postponed::Postponed,
     requests::{Order, OrderKind},
 };
-use crate::{ids::Destination, spool::EntryState};
+use crate::ids::Destination;
 
 /// The orders.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use actix::Message;
 use relais_channels::mail::{Attempt, Outcome};
+use relais_spool::ScannedEntry;
 use tokio::sync::oneshot;
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
 use crate::{
     actor::{Gone, Handle, Mailbox, Outlet},
     ids::{ChannelId, ConnectionId, Destination},
-    spool::ScannedEntry,
     timestamp::now_ms,
 };
 
@@ -273,7 +273,7 @@ mod tests {
     use relais_channels::mail::{Enhanced, MessageId, Peer, Priority, Reply, SiteTrouble};
 
     use super::*;
-    use crate::spool::Place;
+    use relais_spool::Place;
 
     #[test]
     fn a_probe_that_nobody_answers_is_no_attempt() {

@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use relais_config::channel::Program;
+use relais_spool::{Class, Cursor, EntryState, ScannedEntry, Spool};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -17,7 +18,6 @@ use crate::{
     actor::Ctx,
     channel_table::{is_delivered, lowered},
     ids::{ChannelId, Destination},
-    spool::{Class, Cursor, EntryState, ScannedEntry, Spool},
     timestamp::now_ms,
 };
 

@@ -7,6 +7,7 @@ use relais_channels::{
     mail::{Attempt, Enhanced, Outcome, Peer, Reply},
 };
 use relais_config::{Channel, channel::Program};
+use relais_spool::{EntryState, RecipientReplies, open_recipients};
 
 use super::{
     Amendment, Queue, backoff,
@@ -17,7 +18,6 @@ use super::{
 };
 use crate::{
     ids::{ConnectionId, Destination},
-    spool::{EntryState, RecipientReplies, open_recipients},
     timestamp::now_ms,
 };
 
@@ -374,7 +374,7 @@ mod tests {
     use relais_config::channel::Program;
 
     use super::*;
-    use crate::spool::Place;
+    use relais_spool::Place;
 
     #[test]
     fn an_entry_after_an_attempt() {

@@ -12,6 +12,7 @@ use relais_channels::{
     },
 };
 use relais_config::{Channel, Config, channel::Program};
+use relais_spool::{NewContent, RealDisk};
 use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -23,7 +24,6 @@ use crate::{
     actor::{Ground, Mailbox},
     ids::ConnectionId,
     metrics::Labels,
-    spool::{NewContent, RealDisk},
 };
 
 /// The queue, and what its neighbours hear.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use relais_actors::spool::{
-    self, CheckReport, Counts, MessageCounts, RealDisk, Recovered, Spool as Files, SpoolError,
+use relais_spool::{
+    CheckReport, Counts, MessageCounts, RealDisk, Recovered, Spool as Files, SpoolError,
 };
 use serde_json::json;
 
@@ -30,7 +30,7 @@ fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal
     let dir = source.data()?.join(SPOOL);
     there(&dir)?;
     let bar = bar("reading");
-    let inspected = spool::check(&dir, &mut |done, all| show(&bar, done, all));
+    let inspected = relais_spool::check(&dir, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
     let found = inspected.map_err(|error| trouble(&error))?;
     if json {

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use relais_actors::spool::{self, NewContent};
 use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
 use relais_config::Config;
+use relais_spool::NewContent;
 
 use super::*;
 use crate::{
@@ -245,9 +245,10 @@ fn a_size_that_is_none_is_answered_by_what_is_taken() {
 }
 
 /// Stores two messages; says where the first is.
-fn store_two(dir: &Path) -> spool::Place {
+fn store_two(dir: &Path) -> relais_spool::Place {
     let settings = relais_config::Spool::default();
-    let (opened, _) = spool::Spool::open(dir, &settings, Arc::new(spool::RealDisk)).unwrap();
+    let (opened, _) =
+        relais_spool::Spool::open(dir, &settings, Arc::new(relais_spool::RealDisk)).unwrap();
     actix_rt::System::new().block_on(async {
         let spool = opened.start(|_| ()).unwrap();
         let mut places = Vec::new();

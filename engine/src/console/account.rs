@@ -10,11 +10,11 @@ use relais_actors::{
     notary::has_nowhere_to_go,
     queue::{DescribeQueue, ListEntries, ListedEntry, OrderKind},
     router::{Question, Route},
-    spool::{Change, EntryState, ScannedEntry, open_recipients},
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Address, Envelope, MessageId};
 use relais_config::{Channel, channel::Program};
+use relais_spool::{Change, EntryState, ScannedEntry, open_recipients};
 
 use super::{
     entries::{Depth, Described, Record, after, describe},

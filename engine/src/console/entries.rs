@@ -8,10 +8,12 @@ use relais_actors::{
     job_controller::ProbedAt,
     metrics::QueueState,
     queue::{ListEntries, ListedEntry},
-    spool::{Class, Cursor, EntryState, LastReplies, PageReader, Place, ScannedEntry, SpoolError},
     timestamp::Timestamp,
 };
 use relais_channels::mail::{Envelope, Outcome};
+use relais_spool::{
+    Class, Cursor, EntryState, LastReplies, PageReader, Place, ScannedEntry, SpoolError,
+};
 
 use super::{
     parts::{Parts, gone},

@@ -9,9 +9,9 @@ use relais_actors::{
     job_controller::{ControllerDescription, DescribeController},
     metrics::{WorkerState, level},
     queue::DescribeQueue,
-    spool::Counts,
 };
 use relais_config::Config;
+use relais_spool::Counts;
 use tokio::time::timeout;
 
 use super::{parts::Parts, status::worker_state};

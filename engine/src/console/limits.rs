@@ -4,9 +4,9 @@ use relais_actors::{
     ids::Destination,
     job_controller::{ControllerDescription, DescribeController, Freeze, Limit, Tune, TuneError},
     queue::{DescribeQueue, QueueDescription, SetMaxMessages},
-    spool::Counts,
 };
 use relais_config::{Config, suggest};
+use relais_spool::Counts;
 
 use super::parts::{Parts, gone};
 use crate::{

@@ -16,10 +16,10 @@ use relais_actors::{
         self, CountOrders, ListOrdered, Order, PlaceOrder, Placed, Reading, Reason, Tracked,
         backoff,
     },
-    spool::{EntryState, PageReader, ScannedEntry},
     timestamp::{Timestamp, now_ms},
 };
 use relais_channels::mail::MessageId;
+use relais_spool::{EntryState, PageReader, ScannedEntry};
 use tracing::info;
 
 use super::{

@@ -19,8 +19,8 @@ use relais_actors::{
     readiness::Cause,
     rerouting::Rerouter,
     router::RouterHandle,
-    spool::{Spool, SpoolError},
 };
+use relais_spool::{Spool, SpoolError};
 
 use super::sockets::SocketFile;
 use crate::{admin::Trouble, state::order_book::OrderBook};

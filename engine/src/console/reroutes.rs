@@ -10,12 +10,12 @@ use relais_actors::{
         Told, Tracked,
     },
     rerouting::{Plan, Verdict},
-    spool::{EntryState, ScannedEntry, open_recipients},
 };
 use relais_channels::{
     dsn::Kind,
     mail::{Envelope, Outcome},
 };
+use relais_spool::{EntryState, ScannedEntry, open_recipients};
 
 use super::{
     account::hold_reason,

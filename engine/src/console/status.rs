@@ -8,10 +8,10 @@ use relais_actors::{
     job_controller::{ControllerDescription, Suspended},
     metrics::WorkerState,
     queue::QueueDescription,
-    spool::Counts,
     timestamp::{Timestamp, now_ms},
 };
 use relais_config::{Config, Service};
+use relais_spool::Counts;
 
 use super::{
     entries::after,

@@ -7,13 +7,11 @@ use std::{
 };
 
 use relais_actors::{
-    ids::Destination,
-    job_controller::DescribeController,
-    queue::DescribeQueue,
-    spool::{Class, Counts, Spool},
+    ids::Destination, job_controller::DescribeController, queue::DescribeQueue,
     timestamp::Timestamp,
 };
 use relais_channels::mail::MessageId;
+use relais_spool::{Class, Counts, Spool};
 
 use super::parts::{Parts, gone, trouble};
 use crate::{

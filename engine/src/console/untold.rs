@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use relais_actors::{
-    notary::{Audience, audience_of_return, question_of},
-    spool::{ScannedEntry, open_recipients},
-};
+use relais_actors::notary::{Audience, audience_of_return, question_of};
 use relais_channels::mail::{Address, Envelope};
+use relais_spool::{ScannedEntry, open_recipients};
 
 use super::parts::Parts;
 use crate::api::Untold;

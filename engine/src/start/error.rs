@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use relais_actors::{
-    directory::OpenError, front::listening::ListenError, router::RoutesError, spool::SpoolError,
-};
+use relais_actors::{directory::OpenError, front::listening::ListenError, router::RoutesError};
 use relais_channels::{dsn::TemplateError, mailbox::PartitionError};
+use relais_spool::SpoolError;
 
 /// Why the engine does not start. The administrator must act.
 #[derive(Debug, thiserror::Error)]

@@ -24,10 +24,10 @@ use relais_actors::{
     queue::Queue,
     rerouting::Rerouter,
     router::RouterHandle,
-    spool::Spool,
     store::Store,
 };
 use relais_config::Config;
+use relais_spool::Spool;
 
 pub use self::error::StartError;
 use self::{

@@ -2,14 +2,10 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use relais_actors::{
-    channel_table::Channels,
-    metrics::Metrics,
-    queue::Intake,
-    spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents},
-};
+use relais_actors::{channel_table::Channels, metrics::Metrics, queue::Intake};
 use relais_channels::mail::MessageIds;
 use relais_config::{self as config, Config};
+use relais_spool::{RealDisk, Recovered, Spool, SpoolError, SpoolEvents};
 
 use super::{error::StartError, ground::GroundFloor};
 use crate::state::order_book::{OrderBook, Unfinished};

@@ -20,10 +20,10 @@ use relais_actors::{
     events::EntryDeleted,
     metrics::Metrics,
     queue::{self, Order, PlaceOrder, Queue, Reading, Reason},
-    spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
     timestamp::now_ms,
 };
 use relais_channels::mail::MessageId;
+use relais_spool::{Change, EntryState, ScannedEntry, Spool, SpoolError};
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 

@@ -13,11 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use relais_actors::{
-    spool::{Change, EntryState, ScannedEntry, Spool, SpoolError},
-    timestamp::now_ms,
-};
+use relais_actors::timestamp::now_ms;
 use relais_channels::mail::MessageId;
+use relais_spool::{Change, EntryState, ScannedEntry, Spool, SpoolError};
 use tracing::{info, warn};
 
 use super::durable;

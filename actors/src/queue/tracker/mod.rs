@@ -32,6 +32,7 @@ use std::{
 
 use hashbrown::HashTable;
 use relais_channels::mail::{MessageId, Priority};
+use relais_spool::EntryState;
 
 use self::{
     line::Line,
@@ -41,10 +42,7 @@ use self::{
 };
 pub use self::{readers::Ticket, thresholds::Thresholds};
 use super::entry::{Key, Tracked};
-use crate::{
-    ids::{ChannelId, Destination},
-    spool::EntryState,
-};
+use crate::ids::{ChannelId, Destination};
 
 /// The bounded set of entries that may be worked on.
 #[derive(Debug)]

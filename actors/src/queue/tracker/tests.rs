@@ -4,10 +4,9 @@ use std::{
 };
 
 use proptest::prelude::*;
+use relais_spool::Place;
 
 use super::*;
-use crate::spool::Place;
-
 fn to(channel: u16, host: &str) -> Destination {
     Destination { channel: ChannelId(channel), host: host.into() }
 }
