@@ -167,8 +167,9 @@ pub(super) async fn lines_of(
                 written = lines.add(&entry).map_err(|error| Trouble(error.to_string()));
             }
         });
-        // The order so far is that of the disk.
-        written.map(|()| lines.in_order(places.into_iter().flatten()))
+        // The order so far is that of the disk, which is mostly that of the index.
+        let order: Vec<usize> = places.into_iter().flatten().collect();
+        written.map(|()| if order.is_sorted() { lines } else { lines.in_order(&order) })
     };
     waiting(read).await?
 }

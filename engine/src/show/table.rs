@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     fmt::{self, Write},
-    iter,
 };
 
 use relais_actors::events::Printable;
@@ -289,8 +288,12 @@ fn measured(text: String) -> (Cow<'static, str>, usize) {
     (Cow::Owned(text), width)
 }
 
-fn pad(text: &mut String, blanks: usize) {
-    text.extend(iter::repeat_n(' ', blanks));
+fn pad(text: &mut String, mut blanks: usize) {
+    while let Some(left) = blanks.checked_sub(BLANKS.len()) {
+        text.push_str(BLANKS);
+        blanks = left;
+    }
+    text.push_str(&BLANKS[..blanks]);
 }
 
 /// As much as fits, with a sign that there is more in front of the last `tail` columns.
@@ -315,6 +318,8 @@ impl fmt::Display for Table {
     }
 }
 
+/// Padding, a piece of it.
+const BLANKS: &str = "                                ";
 /// Blanks between columns.
 const GAP: usize = 2;
 /// Narrower than this no cell is cut while a column can be left out instead.
