@@ -36,7 +36,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     Change, EntryState, Place, RecipientReplies, SpoolError, Stored,
-    compact::copy::{Compactor, Copied},
+    compact::Compactor,
+    compact::copy::Copied,
     compact::forwarding::Forwarding,
     environment::Environment,
     format::message::Encoded,

@@ -11,7 +11,7 @@ use relais_channels::mail::{Content, Entry, Envelope, MessageId};
 use tokio::sync::oneshot;
 
 use crate::{
-    compact::copy::{Compactor, Rest},
+    compact::{Compactor, Rest},
     environment::{Environment, blocking},
     error::SpoolError,
     format::change::Change,

@@ -13,8 +13,8 @@ use std::{
 use relais_channels::{disk::Disk, mail::MessageId};
 
 use crate::{
-    compact::copy::{Compactor, Rest},
     compact::forwarding::Forwarding,
+    compact::{Compactor, Rest},
     environment::Environment,
     error::SpoolError,
     events::SpoolEvents,

@@ -19,7 +19,7 @@ use relais_channels::disk::{DiskFile, is_full};
 
 use crate::{
     alarm::Alarm,
-    compact::copy::is_worth_it,
+    compact::choose::is_worth_it,
     environment::Environment,
     error::SpoolError,
     format::message::{Encoded, Stored},

@@ -88,7 +88,7 @@ impl Retirement {
     }
 
     /// Lets a copy take the place of its segment; `gone` hears when that is deleted. See
-    /// [`crate::compact::copy`].
+    /// [`crate::compact`].
     pub(super) fn switch(
         &mut self,
         states: &mut StateWriter,
