@@ -1,5 +1,5 @@
-//! Something that does not work for a while, and what is told of it: at once, then every
-//! [`TOLD_EVERY`], and once when it is over. A full disk fails a hundred times a second, and would
+//! An alarm is raised by a failure that lasts: it is told at once, then every [`TOLD_EVERY`], and
+//! once when it is cleared. A full disk fails a hundred times a second, and would
 //! fill the disk with the log.
 
 use std::{

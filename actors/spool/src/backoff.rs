@@ -1,4 +1,5 @@
-//! Pauses between attempts: each twice as long as the one before, up to a longest.
+//! Pauses between attempts: each twice as long as the one before, up to a longest. An attempt that
+//! copies a segment or rebuilds the index costs too much to be made at a fixed rate.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The observer of a spool, and how it hears of failures.
+//! The observer of a spool, and how it hears of failures: each is logged and counted by one call,
+//! so that neither is forgotten.
 
 use std::time::Duration;
 

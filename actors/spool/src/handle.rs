@@ -1,4 +1,5 @@
-//! The handle to a spool: everything that others may ask of it.
+//! The handle to a spool: everything that others may ask of it. Each call is encoded or checked in
+//! the task of its caller, and left in the inbox of the thread that carries it out.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -1,4 +1,5 @@
-//! The inbox of a thread: others leave work in it, the thread takes all of it at once.
+//! The inbox of a thread: others leave work in it, the thread takes all of it at once. A thread
+//! that is busy is not woken: most pieces of work cost a lock, and no system call.
 
 use std::{
     mem,

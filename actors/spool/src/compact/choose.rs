@@ -1,4 +1,5 @@
-//! Which segment is compacted, and when.
+//! The choice of the segment that is compacted: the oldest that is worth its copy, once it is old
+//! enough or the disk is short of room.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! The first step of a compaction: the copy of a segment.
+//! The first step of a compaction: the copy of a segment. The journal takes over from there, with
+//! the changes that were made meanwhile.
 
 use std::{
     collections::{HashMap, HashSet},

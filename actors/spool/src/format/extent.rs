@@ -1,4 +1,5 @@
-//! How far the records of a file go, and the bad stretches among them.
+//! How far the records of a file go, and the bad stretches among them. A start repairs by it, a
+//! check only tells of it.
 
 use relais_channels::mail::MessageId;
 

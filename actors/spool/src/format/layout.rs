@@ -1,4 +1,5 @@
-//! The names of everything in the directory of a spool.
+//! The names of everything in the directory of a spool: segments by their numbers, blobs by the ids
+//! of their messages.
 
 use std::path::{Path, PathBuf};
 

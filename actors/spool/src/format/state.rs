@@ -1,4 +1,5 @@
-//! The state of a queue entry.
+//! The state of a queue entry, from untried to done, and the class under which the index has it.
+//! States are written as they are here: a new one comes last.
 
 use serde::{Deserialize, Serialize};
 

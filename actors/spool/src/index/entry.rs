@@ -1,4 +1,5 @@
-//! Entries as the index has them, for those who scan it.
+//! Entries as the index has them, for those who scan it: enough to deliver or to change one without
+//! its record.
 
 use std::sync::Arc;
 

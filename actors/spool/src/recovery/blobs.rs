@@ -1,4 +1,5 @@
-//! Content in files of its own at a start: each belongs to a message that is not done.
+//! Content in files of its own at a start: each belongs to a message that is not done. Other files
+//! are removed, and a message without its file is reported.
 
 use std::collections::BTreeSet;
 

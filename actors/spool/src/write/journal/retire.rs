@@ -1,4 +1,5 @@
-//! Segments that go: those that are replaced by a copy, and those in which nothing is alive.
+//! Segments that go: those that are replaced by a copy, and those in which nothing is alive. Files
+//! go only when the index has let go of them, and in an order that a crash cannot turn to harm.
 
 use std::{
     collections::{BTreeSet, HashSet},
