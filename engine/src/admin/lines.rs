@@ -25,6 +25,13 @@ impl JsonLines {
         Ok(())
     }
 
+    /// Adds the lines of another.
+    pub fn append(&mut self, others: &Self) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&others.bytes);
+        self.ends.extend(others.ends.iter().map(|end| start + end));
+    }
+
     /// The lines with these numbers, in this order.
     #[must_use]
     pub fn in_order(&self, order: &[usize]) -> Self {
@@ -83,7 +90,9 @@ mod tests {
             (text(&others), others.len()),
             ("\"\"\n\"a\"\n\"line\\nbreak\"\n".to_owned(), 3)
         );
-        for (keep, want) in [(9, 3), (2, 2), (0, 0)] {
+        others.append(&lines);
+        assert_eq!(text(&others).lines().nth(3), Some("\"a\""));
+        for (keep, want) in [(9, 6), (4, 4), (2, 2), (0, 0)] {
             others.truncate(keep);
             assert_eq!((others.len(), text(&others).lines().count()), (want, want));
         }

@@ -151,27 +151,42 @@ pub(super) async fn lines_of(
     found: Vec<ScannedEntry>,
     filter: &QueueFilter,
 ) -> Answer<JsonLines> {
-    let now = Timestamp::now();
-    let described = known_of(parts, found, filter.state).await?;
+    let mut described = known_of(parts, found, filter.state).await?;
     if described.is_empty() {
         return Ok(JsonLines::default());
     }
-    let (pages, filter) = (pages.clone(), filter.clone());
-    let read = move || {
-        let mut lines = JsonLines::with_capacity(described.len());
-        let mut places = vec![None; described.len()];
-        let mut written = Ok(());
-        each_record(&pages, &described, Depth::Replies, |number, _, entry| {
-            if written.is_ok() && filter.admits(&entry, now) {
-                places[number] = Some(lines.len());
-                written = lines.add(&entry).map_err(|error| Trouble(error.to_string()));
-            }
-        });
-        // The order so far is that of the disk, which is mostly that of the index.
-        let order: Vec<usize> = places.into_iter().flatten().collect();
-        written.map(|()| if order.is_sorted() { lines } else { lines.in_order(&order) })
+    // Two threads read a page in half the time: somebody waits for it.
+    let behind = described.split_off(described.len().div_ceil(2));
+    let lines_of = |half: Vec<Described>| {
+        let (pages, filter) = (pages.clone(), filter.clone());
+        waiting(move || lines_of_half(&pages, &half, &filter))
     };
-    waiting(read).await?
+    let (lines, others) = tokio::try_join!(lines_of(described), lines_of(behind))?;
+    let mut lines = lines?;
+    lines.append(&others?);
+    Ok(lines)
+}
+
+/// The same for a half of a page. Waits for the disk.
+fn lines_of_half(
+    pages: &PageReader,
+    described: &[Described],
+    filter: &QueueFilter,
+) -> Answer<JsonLines> {
+    let now = Timestamp::now();
+    let mut lines = JsonLines::with_capacity(described.len());
+    let mut places = vec![None; described.len()];
+    let mut written = Ok(());
+    each_record(pages, described, Depth::Replies, |number, _, entry| {
+        if written.is_ok() && filter.admits(&entry, now) {
+            places[number] = Some(lines.len());
+            written = lines.add(&entry);
+        }
+    });
+    written.map_err(|error| Trouble(error.to_string()))?;
+    // The order so far is that of the disk, which is mostly that of the index.
+    let order: Vec<usize> = places.into_iter().flatten().collect();
+    Ok(if order.is_sorted() { lines } else { lines.in_order(&order) })
 }
 
 /// Runs work that waits for the disk away from the actors.
