@@ -1,6 +1,6 @@
 //! An alarm is raised by a failure that lasts: it is told at once, then every [`TOLD_EVERY`], and
-//! once when it is cleared. A full disk fails a hundred times a second, and would
-//! fill the disk with the log.
+//! once when it is cleared. A full disk fails a hundred times a second, and would fill itself with
+//! the log.
 
 use std::{
     mem::{self, Discriminant},

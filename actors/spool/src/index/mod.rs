@@ -39,7 +39,7 @@ use crate::{
     index::entry::{Cursor, ScannedEntry},
     index::rebuild::Retry,
     index::sums::Sums,
-    index::tables::Store,
+    index::tables::Tables,
     ledger::feed::Feed,
     ledger::{Counts, Event, Ledger},
     recovery::replay::replay,
@@ -77,7 +77,7 @@ pub(crate) enum Question {
 pub(crate) struct Index {
     environment: Arc<Environment>,
     /// Nothing while it is out of order.
-    store: Option<Store>,
+    tables: Option<Tables>,
     /// It is out of order, and nothing is left of it that could refer to a segment.
     removed: bool,
     /// Set when a rebuild has failed.
@@ -86,18 +86,18 @@ pub(crate) struct Index {
     ledger: Ledger,
     /// Everything that it has been told as of the checkpoint.
     saved: Ledger,
-    /// Entries that have changed since the store was written to.
+    /// Entries that have changed since the tables were written to.
     young: HashMap<(MessageId, u16), Young>,
-    /// The store may already have some of what recovery tells: keys to remove first.
+    /// The tables may already have some of what recovery tells: keys to remove first.
     replaying: bool,
     stale: Vec<(Arc<str>, Key)>,
     emptied: Vec<u32>,
     flushed: Instant,
 }
 
-/// An entry that the store is about to learn of.
+/// An entry that the tables are about to learn of.
 struct Young {
-    /// Under what the store has it so far.
+    /// Its key in the tables so far.
     was: Option<Key>,
     now: EntryState,
     channel: Arc<str>,
@@ -129,26 +129,26 @@ impl Index {
         if !path.exists() {
             return Self::create(environment);
         }
-        let (store, ledger) = guarded(|| {
-            let store = Store::open(&path)?;
-            let ledger = store.ledger()?;
-            store.verify(&ledger)?;
-            Ok((store, ledger))
+        let (tables, ledger) = guarded(|| {
+            let tables = Tables::open(&path)?;
+            let ledger = tables.ledger()?;
+            tables.verify(&ledger)?;
+            Ok((tables, ledger))
         })?;
         let replaying = true;
-        Ok(Self { saved: ledger.clone(), ledger, replaying, ..Self::with(environment, store) })
+        Ok(Self { saved: ledger.clone(), ledger, replaying, ..Self::with(environment, tables) })
     }
 
     /// An empty one in place of whatever is there.
     pub(crate) fn create(environment: Arc<Environment>) -> Result<Self, Broken> {
-        let store = guarded(|| Store::create(&environment.layout.index()))?;
-        Ok(Self::with(environment, store))
+        let tables = guarded(|| Tables::create(&environment.layout.index()))?;
+        Ok(Self::with(environment, tables))
     }
 
-    fn with(environment: Arc<Environment>, store: Store) -> Self {
+    fn with(environment: Arc<Environment>, tables: Tables) -> Self {
         Self {
             environment,
-            store: Some(store),
+            tables: Some(tables),
             removed: false,
             retry: None,
             ledger: Ledger::default(),
@@ -196,7 +196,7 @@ impl Index {
                 self.repair(feed, &broken);
             }
             // On a full disk there is no room for another one before something is deleted.
-            let knows_none = self.store.is_some() || self.removed;
+            let knows_none = self.tables.is_some() || self.removed;
             if knows_none && !self.emptied.is_empty() {
                 retire(mem::take(&mut self.emptied));
                 self.retry.iter_mut().for_each(|retry| retry.soon(Instant::now()));
@@ -213,7 +213,7 @@ impl Index {
     }
 
     fn follow(&mut self, events: Vec<Event>, closed: bool) -> Result<(), Broken> {
-        if self.store.is_none() {
+        if self.tables.is_none() {
             self.emptied.extend(events.iter().filter_map(Event::leaves));
             return Err(Broken("it could not be repaired so far".to_owned()));
         }
@@ -287,9 +287,9 @@ impl Index {
         self.young.insert(name, Young { was, now, channel, host, place, priority, size });
     }
 
-    /// Brings the store's trees up to date.
+    /// Brings the trees of channels up to date.
     fn write(&mut self) -> Result<(), Broken> {
-        let Some(store) = &mut self.store else { return Ok(()) };
+        let Some(tables) = &mut self.tables else { return Ok(()) };
         let mut writes: Vec<(Arc<str>, Key, Option<Value>)> = Vec::new();
         for ((id, entry), young) in self.young.drain() {
             let Young { was, now: state, channel, host, place, priority, size } = young;
@@ -313,14 +313,14 @@ impl Index {
             let channel = Arc::clone(channel);
             let its = std::iter::from_fn(|| writes.next_if(|(other, ..)| *other == channel));
             let its = its.map(|(_, key, value)| (key, value)).collect();
-            store.update(&channel, its)?;
+            tables.update(&channel, its)?;
         }
         Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<(), Broken> {
-        if let Some(store) = self.store.as_ref().filter(|_| self.ledger != self.saved) {
-            store.save(&self.ledger, &self.saved)?;
+        if let Some(tables) = self.tables.as_ref().filter(|_| self.ledger != self.saved) {
+            tables.save(&self.ledger, &self.saved)?;
             self.saved = self.ledger.clone();
         }
         Ok(())
@@ -328,14 +328,14 @@ impl Index {
 
     fn flush(&mut self) -> Result<(), Broken> {
         self.flushed = Instant::now();
-        self.store.as_ref().map_or(Ok(()), Store::flush)
+        self.tables.as_ref().map_or(Ok(()), Tables::flush)
     }
 
     fn answer(&mut self, question: Question) -> Result<(), Broken> {
-        let Some(store) = &mut self.store else { return Ok(()) };
+        let Some(tables) = &mut self.tables else { return Ok(()) };
         match question {
             Question::Scan { channel, class, after, limit, answer } => {
-                let (entries, ended) = store.scan(&channel, class, after, limit)?;
+                let (entries, ended) = tables.scan(&channel, class, after, limit)?;
                 let counts = self.ledger.counts.get(&channel).copied().unwrap_or_default();
                 if ended && after.is_none() && entries.len() as u64 != counts.of_class(class) {
                     let found = entries.len();
@@ -344,13 +344,13 @@ impl Index {
                 let _ = answer.send(entries);
             }
             Question::Sum { channel, class, after, limit, answer } => {
-                let _ = answer.send(store.sum(&channel, class, after, limit)?);
+                let _ = answer.send(tables.sum(&channel, class, after, limit)?);
             }
             #[cfg(test)]
             Question::LoseFirst(channel, answer) => {
-                let (first, _) = store.scan(&channel, Class::Untried, None, 1)?;
+                let (first, _) = tables.scan(&channel, Class::Untried, None, 1)?;
                 let lost = first.iter().map(|entry| (entry.cursor.0, None)).collect();
-                store.update(&channel, lost)?;
+                tables.update(&channel, lost)?;
                 let _ = answer.send(!first.is_empty());
             }
         }
@@ -360,10 +360,10 @@ impl Index {
     /// Starts over from the spool.
     fn repair(&mut self, feed: &Feed, broken: &Broken) {
         // Its destructor would wait for what is broken.
-        if let Some(store) = self.store.take() {
+        if let Some(tables) = self.tables.take() {
             self.environment
                 .report(&SpoolError::Index(broken.to_string()), "the index is made anew");
-            mem::forget(store);
+            mem::forget(tables);
         }
         let free = self.environment.disk.free_space(self.environment.layout.root()).unwrap_or(0);
         if self.retry.as_mut().is_some_and(|retry| !retry.admit(Instant::now(), free)) {
@@ -408,14 +408,14 @@ impl Index {
                     tracing::debug!(%broken, ?pause, "the index could not be made anew again");
                 }
                 self.retry = Some(retry);
-                self.removed = Store::remove(&self.environment.layout.index()).is_ok();
+                self.removed = Tables::remove(&self.environment.layout.index()).is_ok();
                 self.environment.release_reserve_if_full("the index is made");
             }
         }
     }
 }
 
-/// How long an entry has time to be done before the store hears of it.
+/// How long an entry has time to be done before the tables hear of it.
 const EVERY: Duration = Duration::from_secs(1);
 /// How much of the index's own work a crash of the process may cost.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);

@@ -25,34 +25,34 @@ use crate::{
 };
 
 /// An open sled database.
-pub(crate) struct Store {
+pub(crate) struct Tables {
     db: Db,
     checkpoint: Tree,
     channels: HashMap<Arc<str>, Tree>,
 }
 
-impl Store {
+impl Tables {
     /// Opens what is there, or begins an empty one.
     pub(crate) fn open(path: &Path) -> Result<Self, Broken> {
         let config = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None);
         let db = open_patiently(&config)?;
         let checkpoint = db.open_tree(b"checkpoint")?;
-        let mut store = Self { db, checkpoint, channels: HashMap::new() };
-        for name in store.db.tree_names() {
+        let mut tables = Self { db, checkpoint, channels: HashMap::new() };
+        for name in tables.db.tree_names() {
             if let Some(channel) = name.strip_prefix(b"q:") {
                 let channel = std::str::from_utf8(channel).map_err(Broken::because)?;
-                store.channel(&channel.into())?;
+                tables.channel(&channel.into())?;
             }
         }
-        Ok(store)
+        Ok(tables)
     }
 
     /// Begins an empty one in place of whatever is there.
     pub(crate) fn create(path: &Path) -> Result<Self, Broken> {
         Self::remove(path)?;
-        let store = Self::open(path)?;
-        store.checkpoint.insert(VERSION_KEY, VERSION)?;
-        Ok(store)
+        let tables = Self::open(path)?;
+        tables.checkpoint.insert(VERSION_KEY, VERSION)?;
+        Ok(tables)
     }
 
     /// Removes whatever is there.

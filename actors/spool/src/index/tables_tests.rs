@@ -8,7 +8,7 @@ use crate::{
     Class, Place,
     index::block::{Items, Key, MOST, Parts, Value, encode_block, pieces},
     index::entry::Cursor,
-    index::tables::Store,
+    index::tables::Tables,
 };
 
 /// Numbers that look like chance and are the same each time.
@@ -43,7 +43,7 @@ fn key(chance: &mut Chance) -> Key {
 #[test]
 fn blocks_hold_what_a_sorted_map_holds() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = Store::create(&dir.path().join("index")).unwrap();
+    let mut tables = Tables::create(&dir.path().join("index")).unwrap();
     let channel: Arc<str> = "a".into();
     let mut model: BTreeMap<Key, Value> = BTreeMap::new();
     let mut chance = Chance(9);
@@ -61,11 +61,11 @@ fn blocks_hold_what_a_sorted_map_holds() {
                 None => drop(model.remove(key)),
             }
         }
-        store.update(&channel, changes.into_iter().collect()).unwrap();
+        tables.update(&channel, changes.into_iter().collect()).unwrap();
         for class in [Class::Untried, Class::Tried, Class::Held, Class::Owing] {
             let want: Vec<Key> =
                 model.keys().filter(|key| key[0] == class as u8).copied().collect();
-            let (found, ended) = store.scan(&channel, class, None, 10_000).unwrap();
+            let (found, ended) = tables.scan(&channel, class, None, 10_000).unwrap();
             assert!(ended, "{round} {class:?}");
             let keys: Vec<Key> = found.iter().map(|entry| entry.cursor.0).collect();
             assert!(keys == want, "{round} {class:?}: {} and {}", keys.len(), want.len());
@@ -74,7 +74,7 @@ fn blocks_hold_what_a_sorted_map_holds() {
                 assert_eq!((entry.place, &entry.host), (value.place, &value.host));
                 assert_eq!((entry.size, entry.state.open()), (value.size, value.open));
             }
-            let (sums, next) = store.sum(&channel, class, None, 10_000).unwrap();
+            let (sums, next) = tables.sum(&channel, class, None, 10_000).unwrap();
             assert_eq!(next, None);
             let summed: u64 = sums.hosts.values().map(|sum| sum.entries).sum();
             assert_eq!(summed, want.len() as u64);
@@ -85,16 +85,16 @@ fn blocks_hold_what_a_sorted_map_holds() {
 #[test]
 fn a_scan_in_portions_meets_each_entry_once_whatever_becomes_of_its_cursor() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = Store::create(&dir.path().join("index")).unwrap();
+    let mut tables = Tables::create(&dir.path().join("index")).unwrap();
     let (channel, mut chance): (Arc<str>, _) = ("a".into(), Chance(3));
     let keys: Vec<Key> =
         (0..1_000).map(|id| Parts { class: 0, due: 0, id, entry: 0 }.key()).collect();
     let all = keys.iter().map(|key| (*key, Some(value(&mut chance)))).collect();
-    store.update(&channel, all).unwrap();
+    tables.update(&channel, all).unwrap();
     for portion in [1, 7, MOST - 1, MOST, MOST + 1, 999, 1_000] {
         let (mut met, mut after): (Vec<Key>, Option<Cursor>) = (Vec::new(), None);
         loop {
-            let (found, ended) = store.scan(&channel, Class::Untried, after, portion).unwrap();
+            let (found, ended) = tables.scan(&channel, Class::Untried, after, portion).unwrap();
             met.extend(found.iter().map(|entry| entry.cursor.0));
             after = found.last().map(|entry| entry.cursor).or(after);
             if ended {
@@ -104,12 +104,12 @@ fn a_scan_in_portions_meets_each_entry_once_whatever_becomes_of_its_cursor() {
         assert!(met == keys, "portions of {portion}");
     }
     // The entry at a cursor may be gone.
-    store.update(&channel, vec![(keys[499], None)]).unwrap();
-    let (found, _) = store.scan(&channel, Class::Untried, Some(Cursor(keys[499])), 1).unwrap();
+    tables.update(&channel, vec![(keys[499], None)]).unwrap();
+    let (found, _) = tables.scan(&channel, Class::Untried, Some(Cursor(keys[499])), 1).unwrap();
     assert_eq!(found[0].cursor.0, keys[500]);
     let (mut summed, mut after) = (0, None);
     loop {
-        let (sums, next) = store.sum(&channel, Class::Untried, after, 64).unwrap();
+        let (sums, next) = tables.sum(&channel, Class::Untried, after, 64).unwrap();
         summed += sums.hosts.values().map(|sum| sum.entries).sum::<u64>();
         after = next;
         if after.is_none() {
