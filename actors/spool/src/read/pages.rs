@@ -60,10 +60,20 @@ impl PageReader {
     ) {
         let mut order: Vec<usize> = (0..places.len()).collect();
         order.sort_unstable_by_key(|number| places[*number]);
-        for same in order.chunk_by(|one, other| places[*one] == places[*other]) {
-            let envelope = self.reader.envelope_waiting(places[same[0]]).map(Arc::new);
-            for number in same {
-                each(*number, &envelope);
+        let segment_of = |number: &usize| places[*number].segment;
+        for of_segment in order.chunk_by(|one, other| segment_of(one) == segment_of(other)) {
+            // Deliveries share the table of open segments: one look is enough for all of a segment.
+            let segment = self.reader.segment_in_place(places[of_segment[0]]);
+            for same in of_segment.chunk_by(|one, other| places[*one] == places[*other]) {
+                let place = places[same[0]];
+                let front = segment.as_ref().and_then(|segment| segment.front_at(place).ok()?);
+                let envelope = match front {
+                    Some((_, envelope)) => Ok(Arc::new(envelope)),
+                    None => self.reader.envelope_waiting(place).map(Arc::new),
+                };
+                for number in same {
+                    each(*number, &envelope);
+                }
             }
         }
     }

@@ -47,6 +47,17 @@ pub(crate) struct Segment {
     pub(crate) salt: Salt,
 }
 
+impl Segment {
+    /// Header and envelope at `place`, as far as they can be made out.
+    pub(super) fn front_at(&self, place: Place) -> io::Result<Option<(Header, Envelope)>> {
+        let read = |bytes: &mut [u8]| {
+            let read = self.file.read_at(bytes, u64::from(place.offset))?;
+            Ok(read == bytes.len())
+        };
+        front_of(place, self.salt, read)
+    }
+}
+
 /// An open state file.
 pub(super) struct OpenStates {
     pub(super) file: Arc<dyn DiskFile>,
@@ -109,14 +120,16 @@ impl Reader {
 
     /// Header and envelope at `place`, as far as they can be made out; the content may be damaged.
     pub(crate) fn front_at(&self, place: Place) -> Result<Option<(Header, Envelope)>, SpoolError> {
-        let segment = self.segment(place)?;
-        let read = |bytes: &mut [u8]| {
-            let read = segment.file.read_at(bytes, u64::from(place.offset))?;
-            Ok(read == bytes.len())
-        };
-        front_of(place, segment.salt, read).map_err(|error| {
+        let front = self.segment(place)?.front_at(place);
+        front.map_err(|error| {
             SpoolError::at(&self.environment.layout.messages(place.segment))(error)
         })
+    }
+
+    /// The message file of a segment whose messages have not moved on.
+    pub(super) fn segment_in_place(&self, place: Place) -> Option<Segment> {
+        let is_here = self.forwarding.segment(place.segment) == place.segment;
+        if is_here { self.segment(place).ok() } else { None }
     }
 
     /// The same as [`Reader::read`], waiting for the disk.
