@@ -99,11 +99,11 @@ impl LmtpIntake {
         let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
         let chunk = spill.chunk(&dir);
         let finished = self.side.deliveries.blocking(|| chunk.finish()).await;
-        finished.flatten().map_err(|error| self.trouble(error))
+        finished.flatten().map_err(|error| self.refuse_spill(error))
     }
 
     /// The reply to the client; the operator hears of the error from the partition.
-    fn trouble(&self, error: io::Error) -> Reply {
+    fn refuse_spill(&self, error: io::Error) -> Reply {
         let reply = if is_full(&error) { NO_SPACE } else { IO_ERROR };
         self.side.deliveries.spill_failed(error, self.content.size);
         reply
@@ -258,7 +258,7 @@ impl Intake for LmtpIntake {
             let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
             let chunk = self.content.spill.chunk(&dir);
             let written = self.side.deliveries.blocking(|| chunk.write()).await;
-            let chunk = written.flatten().map_err(|error| self.trouble(error))?;
+            let chunk = written.flatten().map_err(|error| self.refuse_spill(error))?;
             self.content.spill.written(chunk);
         }
         Ok(())

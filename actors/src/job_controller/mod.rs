@@ -129,7 +129,7 @@ impl JobController {
 
     /// Does what the schedule decided.
     fn carry_out(&mut self, ctx: &mut Ctx<Self>) {
-        let Orders { starts, retired, recalled } = self.schedule.orders();
+        let Orders { starts, retired, recalled } = self.schedule.take_orders();
         if self.stopping {
             return;
         }

@@ -387,7 +387,7 @@ impl Slots {
 
     /// Sets `max_client_threads` of a channel; returns the old one. [`Self::surplus`] says which
     /// jobs then have too many.
-    pub fn client_threads(&mut self, channel: ChannelId, connections: usize) -> usize {
+    pub fn set_client_threads(&mut self, channel: ChannelId, connections: usize) -> usize {
         let lane = self.lane_mut(channel);
         let active = lane.jobs.values().filter(|job| !job.retiring);
         lane.room = active.map(|job| connections.saturating_sub(job.connections)).sum();

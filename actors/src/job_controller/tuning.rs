@@ -164,12 +164,14 @@ impl JobController {
         };
         let old = match limit {
             Limit::JobLimit { pool } => self.tune_pool(pool, value, now)?,
-            Limit::Maxjobs { channel } => self.schedule.maxjobs(self.find(&channel)?, value, now),
+            Limit::Maxjobs { channel } => {
+                self.schedule.set_maxjobs(self.find(&channel)?, value, now)
+            }
             Limit::Threaddepth { channel } => {
-                self.schedule.threaddepth(self.find(&channel)?, value, now)
+                self.schedule.set_threaddepth(self.find(&channel)?, value, now)
             }
             Limit::MaxClientThreads { channel } => {
-                self.schedule.client_threads(self.find(&channel)?, value, now)
+                self.schedule.set_client_threads(self.find(&channel)?, value, now)
             }
             Limit::Connections { channel, host } => {
                 let destination = self.destination(&channel, &host)?;

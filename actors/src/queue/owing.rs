@@ -49,7 +49,7 @@ impl Queue {
     }
 
     /// The sender knows who has it, or cannot be told now.
-    pub(super) fn has_been_told(&mut self, case: Case, told: Told) {
+    pub(super) fn settle_told(&mut self, case: Case, told: Told) {
         let Case { entry, destination, was, then, behind, .. } = case;
         self.notices.end_success();
         if !self.minds((entry.id, entry.entry)) {

@@ -62,7 +62,7 @@ impl Queue {
     fn scan_next(&mut self, mut todo: VecDeque<Strand>, ctx: &mut Ctx<Self>) {
         todo.retain(|strand| self.tracker.seeks(strand.channel));
         let Some(class) = todo.front().map(|strand| strand.class) else {
-            if self.tracker.goes_on_filling() {
+            if self.tracker.go_on_filling() {
                 let todo = self.strands();
                 return self.scan_next(todo, ctx);
             }

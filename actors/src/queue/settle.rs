@@ -110,7 +110,7 @@ impl Queue {
         for case in cases {
             touched.push(case.destination.clone());
             if case.kind == Kind::Delivered {
-                self.has_been_told(case, told);
+                self.settle_told(case, told);
             } else {
                 self.settle_notice(case, told);
             }

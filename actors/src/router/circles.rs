@@ -32,7 +32,7 @@ pub(super) struct Circular {
 }
 
 impl Circles {
-    /// An address about to be looked up; `None` when it was before. Until [`Self::hangs_on_members`]
+    /// An address about to be looked up; `None` when it was before. Until [`Self::defer_to_members`]
     /// it counts as one that leads somewhere: it may fail, and is told of then.
     pub(super) fn enter(
         &mut self,
@@ -57,12 +57,12 @@ impl Circles {
     }
 
     /// It leads where its members lead.
-    pub(super) fn hangs_on_members(&mut self, node: usize) {
+    pub(super) fn defer_to_members(&mut self, node: usize) {
         self.nodes[node].leads = false;
     }
 
     /// The address led to a way, or to a failure that is told of.
-    pub(super) fn leads(&mut self, node: Option<usize>) {
+    pub(super) fn mark_leading(&mut self, node: Option<usize>) {
         if let Some(node) = node {
             self.nodes[node].leads = true;
         }
@@ -104,9 +104,9 @@ mod tests {
         let mut pending = vec![(edges[0].0, None)];
         while let Some((address, from)) = pending.pop() {
             let Some(node) = circles.enter(address, from, None) else { continue };
-            circles.hangs_on_members(node);
+            circles.defer_to_members(node);
             if ends.contains(&address) {
-                circles.leads(Some(node));
+                circles.mark_leading(Some(node));
             }
             let led = edges.iter().find(|edge| edge.0 == address);
             let led = led.map_or(&[][..], |edge| edge.1);

@@ -130,9 +130,9 @@ impl Expansion {
         lineage: &Lineage,
         trace: &mut Trace,
     ) {
-        self.circles.hangs_on_members(node);
+        self.circles.defer_to_members(node);
         for dn in targets.missing {
-            self.circles.leads(Some(node));
+            self.circles.mark_leading(Some(node));
             let refusal = Refusal::NoAddress(dn.clone());
             self.fail(dn, lineage.errors_to.clone(), refusal, trace);
         }
@@ -146,14 +146,14 @@ impl Expansion {
 
     /// Keeps a way that was found.
     pub(super) fn lead(&mut self, route: Route, from: Option<usize>, trace: &mut Trace) {
-        self.circles.leads(from);
+        self.circles.mark_leading(from);
         self.push(route, trace);
     }
 
     /// Keeps a member that leads nowhere.
     pub(super) fn give_up(&mut self, member: Member, refusal: Refusal, trace: &mut Trace) {
         let Member { address, lineage: Lineage { member, errors_to, from, .. }, is_way } = member;
-        self.circles.leads(from);
+        self.circles.mark_leading(from);
         if is_way && refusal == Refusal::UnknownHost {
             let refusal = Refusal::NoChannel(address.chars().take(200).collect());
             // The way will be another one when it is looked for again.

@@ -212,7 +212,7 @@ impl Partition {
             match &safe {
                 Ok(()) => self.place(plan, delivery, &mut batch),
                 Err(error) => {
-                    let reply = trouble(error);
+                    let reply = reply_to(error);
                     plan.targets
                         .iter_mut()
                         .for_each(|target| batch.refuse(target, delivery, &reply));
@@ -243,7 +243,7 @@ impl Partition {
         }
         if let Err(error) = self.journal.append().and(known) {
             // A start may find the message: so nobody is told that it will never come.
-            let reply = trouble(&error);
+            let reply = reply_to(&error);
             let targets = plans.iter_mut().flat_map(|plan| &mut plan.targets);
             targets.filter_map(|target| target.refused.as_mut()).for_each(|r| *r = reply.clone());
         }
@@ -507,7 +507,7 @@ impl Partition {
                 .and_then(|maildir| maildir.map_or(Ok(()), |maildir| account.close(&maildir)));
             // The messages are there; the estimate is too low until somebody counts anew.
             let uncounted = closed.err().map(|error| ("a delivery could not be counted", error));
-            for (what, error) in uncounted.into_iter().chain(account.trouble()) {
+            for (what, error) in uncounted.into_iter().chain(account.take_fault()) {
                 let mut culprit = maildir::culprit(&self.root, &path);
                 if culprit == path {
                     culprit = format!("{path}/{}", quota::FILE);
@@ -526,7 +526,7 @@ impl Partition {
             return if lack == Lack::Files { NO_INODES } else { NO_SPACE };
         }
         self.alarms.raise(path, error, || maildir::culprit(&self.root, path));
-        trouble(error)
+        reply_to(error)
     }
 
     fn discard(&self, body: &Body) {
@@ -544,7 +544,7 @@ fn journal_size(delivery: &Delivery) -> usize {
 }
 
 /// The client's reply for a system error.
-fn trouble(error: &io::Error) -> Reply {
+fn reply_to(error: &io::Error) -> Reply {
     if is_full(error) { NO_SPACE } else { IO_ERROR }
 }
 

@@ -100,11 +100,11 @@ pub(super) struct Account {
     charged: Usage,
     /// Of that, what lies in the mailbox.
     placed: Usage,
-    trouble: Option<Trouble>,
+    fault: Option<Fault>,
 }
 
 /// A fault, and the remedy.
-type Trouble = (&'static str, io::Error);
+type Fault = (&'static str, io::Error);
 
 impl Account {
     /// Counts a message of `size` octets. `bypass`: even if that is more than the mailbox may hold.
@@ -155,7 +155,7 @@ impl Account {
         let usage = match count_all(maildir) {
             Ok(usage) => usage,
             Err(error) => {
-                self.trouble = Some((UNCOUNTED, error));
+                self.fault = Some((UNCOUNTED, error));
                 return None;
             }
         };
@@ -164,7 +164,7 @@ impl Account {
             && error.kind() == io::ErrorKind::IsADirectory
             && maildir.dir.rename(FILE, &maildir.dir, ASIDE).is_ok()
         {
-            self.trouble = Some((SET_ASIDE, io::ErrorKind::IsADirectory.into()));
+            self.fault = Some((SET_ASIDE, io::ErrorKind::IsADirectory.into()));
             written = write(maildir, limit, usage);
         }
         if let Err(error) = written {
@@ -174,13 +174,13 @@ impl Account {
     }
 
     fn unusable<T>(&mut self, error: io::Error) -> Option<T> {
-        self.trouble = Some((UNUSABLE, error));
+        self.fault = Some((UNUSABLE, error));
         None
     }
 
     /// The fault since this was last asked.
-    pub(super) fn trouble(&mut self) -> Option<Trouble> {
-        self.trouble.take()
+    pub(super) fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
     }
 
     /// A message that was charged lies in the mailbox.
@@ -514,7 +514,7 @@ mod tests {
             assert_eq!(mailbox.charge(limit(100, 10), 51, false), "Quota Exceeded", "{odd}");
             let mut account = Account::default();
             account.charge(&mailbox.maildir, limit(100, 10), 1, false).expect("room");
-            assert_eq!(account.trouble().map(|trouble| trouble.0), Some(UNUSABLE), "{odd}");
+            assert_eq!(account.take_fault().map(|fault| fault.0), Some(UNUSABLE), "{odd}");
         }
     }
 

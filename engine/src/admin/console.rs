@@ -15,7 +15,7 @@ use crate::api::{
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
-/// started until after it has stopped: what cannot be answered then is [`Trouble`].
+/// started until after it has stopped: what cannot be answered then is [`Unavailable`].
 pub trait Console: Clone + Send + 'static {
     /// Where a listing goes on. Lives as long as one listing, and is shown to nobody.
     type Cursor: Send + 'static;
@@ -111,7 +111,7 @@ pub trait Console: Clone + Send + 'static {
 }
 
 /// An answer, or why there is none.
-pub type Answer<T> = Result<T, Trouble>;
+pub type Answer<T> = Result<T, Unavailable>;
 
 /// The state so far of a channel that is stopped, or started again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -125,7 +125,7 @@ pub struct Frozen {
 /// The engine cannot answer now: it starts, it stops, or a part of it has died.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub struct Trouble(pub String);
+pub struct Unavailable(pub String);
 
 /// The thing asked for is not there, or makes no sense; the client must ask otherwise.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

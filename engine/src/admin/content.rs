@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncReadExt, Take},
 };
 
-use super::console::{Answer, Trouble};
+use super::console::{Answer, Unavailable};
 
 /// Its octets as they are: header, blank line, body, lines ended by CRLF. Of a file that becomes
 /// unreadable half-way the last chunk is missing, so that the client knows.
@@ -21,7 +21,7 @@ pub(super) async fn respond(content: Content) -> Answer<HttpResponse> {
         Content::Whole(octets) => Ok(response.body(octets)),
         Content::File { path, size } => {
             let open = File::open(&path).await;
-            let file = open.map_err(|error| Trouble(format!("{}: {error}", path.display())))?;
+            let file = open.map_err(|error| Unavailable(format!("{}: {error}", path.display())))?;
             let pieces = try_unfold(file.take(size), async |mut file| {
                 piece(&mut file).await.map(|piece| piece.map(|piece| (piece, file)))
             });

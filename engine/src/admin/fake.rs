@@ -14,7 +14,7 @@ use relais_actors::{
 };
 use relais_channels::mail::{Content, MessageId};
 
-use super::{Answer, Console, Frozen, JsonLines, Nonsense, QueuePage, RouteQuestion, Trouble};
+use super::{Answer, Console, Frozen, JsonLines, Nonsense, QueuePage, RouteQuestion, Unavailable};
 use crate::api::{
     ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet, LimitShown, LimitValue,
     OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
@@ -140,12 +140,12 @@ impl Console for Fake {
         let end = all.min(first + limit as u64);
         let break_at = self.0.break_at.load(Relaxed);
         if break_at > 0 && end > break_at {
-            return Err(Trouble("the queue has died".to_owned()));
+            return Err(Unavailable("the queue has died".to_owned()));
         }
         self.0.largest_page.fetch_max((first..end).count(), Relaxed);
         let mut entries = JsonLines::default();
         for entry in (first..end).map(entry).filter(|e| filter.admits(e, Timestamp::now())) {
-            entries.add(&entry).map_err(|error| Trouble(error.to_string()))?;
+            entries.add(&entry).map_err(|error| Unavailable(error.to_string()))?;
         }
         Ok(QueuePage { entries, next: (end < all).then_some(end) })
     }

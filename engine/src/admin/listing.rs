@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Console, JsonLines,
-    console::{Answer, Trouble},
+    console::{Answer, Unavailable},
     patience::{in_time, within},
 };
 use crate::api::{OrderProgress, QueueFilter, QueueOrder};
@@ -39,7 +39,7 @@ pub(super) async fn carry_out<C: Console>(console: C, order: QueueOrder) -> Answ
         let Some(work) = work else { return Ok(None) };
         Ok(work.advance().await?.map(|(piece, work)| (piece, Some(work))))
     });
-    Ok(answer(stream::iter(first.map(Ok::<_, Trouble>)).chain(others)))
+    Ok(answer(stream::iter(first.map(Ok::<_, Unavailable>)).chain(others)))
 }
 
 fn answer(pieces: impl Stream<Item = Answer<Bytes>> + 'static) -> HttpResponse {
@@ -65,7 +65,7 @@ impl<C: Console> Work<C> {
             self.next = Next::Behind(cursor);
         }
         let mut line = JsonLines::default();
-        line.add(&piece.0).map_err(|error| Trouble(error.to_string()))?;
+        line.add(&piece.0).map_err(|error| Unavailable(error.to_string()))?;
         Ok(Some((line.into(), self)))
     }
 }
@@ -95,7 +95,7 @@ impl<C: Console> PageStream<C> {
                     listing = behind;
                 }
                 Ok(None) => return,
-                Err(trouble) => return room.send(Err(trouble)),
+                Err(unavailable) => return room.send(Err(unavailable)),
             }
         }
     }

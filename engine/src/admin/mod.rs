@@ -30,7 +30,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Da
 
 pub use names::HostNames;
 
-pub use console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble};
+pub use console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Unavailable};
 pub use lines::JsonLines;
 
 /// The endpoint while it serves.

@@ -43,7 +43,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Console, Frozen, Nonsense, RouteQuestion, Trouble, content,
+    Console, Frozen, Nonsense, RouteQuestion, Unavailable, content,
     guard::Owner,
     listing,
     patience::{in_time, within},
@@ -302,9 +302,9 @@ impl HttpError {
     }
 }
 
-impl From<Trouble> for HttpError {
-    fn from(trouble: Trouble) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, trouble)
+impl From<Unavailable> for HttpError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, unavailable)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::timeout;
 
-use super::console::{Answer, Trouble};
+use super::console::{Answer, Unavailable};
 
 /// Waits for the engine's answer, but not for ever.
 pub(super) async fn in_time<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
@@ -16,7 +16,7 @@ pub(super) async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = Answer<T>>,
 ) -> Answer<T> {
-    let late = |_| Trouble(format!("the engine did not answer within {} s", limit.as_secs()));
+    let late = |_| Unavailable(format!("the engine did not answer within {} s", limit.as_secs()));
     timeout(limit, answer).await.map_err(late)?
 }
 

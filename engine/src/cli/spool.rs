@@ -32,7 +32,7 @@ fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal
     let bar = bar("reading");
     let inspected = relais_spool::check(&dir, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
-    let found = inspected.map_err(|error| trouble(&error))?;
+    let found = inspected.map_err(|error| refusal_of(&error))?;
     if json {
         exchange::json(&found, out)?;
     } else {
@@ -92,7 +92,7 @@ fn rebuild(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refus
     let disk = Arc::new(RealDisk);
     let made = Files::rebuild(&dir, &config.spool, disk, &mut |done, all| show(&bar, done, all));
     bar.finish_and_clear();
-    let found = made.map_err(|error| trouble(&error))?;
+    let found = made.map_err(|error| refusal_of(&error))?;
     if json { as_json(&found, out) } else { fitted(out, |page| tell(&dir, &found, page)) }
 }
 
@@ -172,7 +172,7 @@ fn show(bar: &ProgressBar, done: u64, all: u64) {
     bar.set_position(done);
 }
 
-fn trouble(error: &SpoolError) -> Refusal {
+fn refusal_of(error: &SpoolError) -> Refusal {
     Refusal::Because(error.to_string())
 }
 

@@ -18,7 +18,7 @@ use relais_spool::{Change, EntryState, ScannedEntry, open_recipients};
 
 use super::{
     entries::{Depth, Described, Record, after, describe},
-    parts::{Parts, gone, trouble},
+    parts::{Parts, gone, unavailable},
     untold::is_anybody_told,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 
 /// Why each entry of a message does not move. Empty: there is no such message.
 pub(super) async fn why(parts: &Parts, id: MessageId) -> Answer<Vec<Why>> {
-    let found = parts.spool.find(id).await.map_err(trouble)?;
+    let found = parts.spool.find(id).await.map_err(unavailable)?;
     let listed = parts.queue.ask(ListEntries(found)).await.map_err(gone)?;
     let paused = parts.queue.ask(DescribeQueue).await.map_err(gone)?.paused;
     let mut accounts = Vec::new();
@@ -388,14 +388,14 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
 
 /// The history of a message, oldest first. Empty: there is no such message, or nothing yet.
 pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
-    let found = parts.spool.find(id).await.map_err(trouble)?;
+    let found = parts.spool.find(id).await.map_err(unavailable)?;
     if found.is_empty() {
         return Ok(None);
     }
     let mut lines: Vec<(Timestamp, u16, HistoryLine)> = Vec::new();
     // One that was routed again has a record, and a history, for each time.
-    for place in parts.spool.places(id).await.map_err(trouble)? {
-        let envelope = parts.spool.envelope(place).await.map_err(trouble)?;
+    for place in parts.spool.places(id).await.map_err(unavailable)? {
+        let envelope = parts.spool.envelope(place).await.map_err(unavailable)?;
         let mut written: Vec<(u16, HistoryLine)> = Vec::new();
         let entries = (0..).zip(&envelope.entries);
         let entries = entries.filter(|(_, entry)| !entry.recipients.is_empty());
@@ -404,7 +404,7 @@ pub(super) async fn history(parts: &Parts, id: MessageId) -> Answer<Option<Vec<H
             let entry = envelope.entries.get(usize::from(change.entry));
             entry.is_some_and(|entry| !entry.recipients.is_empty())
         };
-        let changes = parts.spool.history(id, place).await.map_err(trouble)?;
+        let changes = parts.spool.history(id, place).await.map_err(unavailable)?;
         let changes = changes.into_iter().filter(of_record);
         written.extend(changes.map(|change| (change.entry, line_of(&envelope, change))));
         lines.extend(in_order(written));

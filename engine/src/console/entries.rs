@@ -20,7 +20,7 @@ use super::{
     summary::names,
 };
 use crate::{
-    admin::{Answer, JsonLines, Trouble},
+    admin::{Answer, JsonLines, Unavailable},
     api::{OrderKind, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState},
 };
 
@@ -183,7 +183,7 @@ fn lines_of_half(
             written = lines.add(&entry);
         }
     });
-    written.map_err(|error| Trouble(error.to_string()))?;
+    written.map_err(|error| Unavailable(error.to_string()))?;
     // The order so far is that of the disk, which is mostly that of the index.
     let order: Vec<usize> = places.into_iter().flatten().collect();
     Ok(if order.is_sorted() { lines } else { lines.in_order(&order) })
@@ -191,7 +191,7 @@ fn lines_of_half(
 
 /// Runs work that waits for the disk away from the actors.
 async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
-    let ended = |_| Trouble("the engine is ending".to_owned());
+    let ended = |_| Unavailable("the engine is ending".to_owned());
     tokio::task::spawn_blocking(work).await.map_err(ended)
 }
 

@@ -20,7 +20,7 @@ use super::{parts::Parts, status::worker_state};
 pub(super) async fn update(parts: &Parts, config: &Config) {
     let metrics = &parts.metrics;
     // Of the causes why the engine is not ready.
-    let _ = parts.troubles();
+    let _ = parts.alarms();
     metrics.directory.counted(parts.directory());
     let counts = parts.spool.counts();
     metrics.queue.stored.set(level(counts.values().map(Counts::total).sum::<u64>()));

@@ -10,7 +10,7 @@ use relais_spool::Counts;
 
 use super::parts::{Parts, gone};
 use crate::{
-    admin::{Answer, Nonsense, Trouble},
+    admin::{Answer, Nonsense, Unavailable},
     api::{LimitSet, LimitShown, LimitValue, NamePattern, SetLimit},
     limits::{DEFAULT, LimitNames, Named, Saved},
     state::stopped::Stopped,
@@ -48,7 +48,7 @@ pub(super) async fn set(
         let kept = if by_default { None } else { shown(value) };
         saved.note(&key, kept.as_ref()).map_err(|error| {
             let path = saved.path().display();
-            Trouble(format!("it is so now, but will not be after a restart: {path}: {error}"))
+            Unavailable(format!("it is so now, but will not be after a restart: {path}: {error}"))
         })?;
     }
     let kept = saved.load().unwrap_or_default().remove(&key);
@@ -173,7 +173,7 @@ pub(super) async fn freeze(
         return Ok(Err(Nonsense(no_channel(channel, &known))));
     };
     stopped.note(channel, frozen).map_err(|error| {
-        Trouble(format!("it is so now, but will not be after a restart: {error}"))
+        Unavailable(format!("it is so now, but will not be after a restart: {error}"))
     })?;
     Ok(Ok(was))
 }

@@ -35,12 +35,12 @@ use tokio::{io::AsyncReadExt, sync::Notify};
 use self::{
     entries::{Depth, ListPosition, Position, describe, entries_of, is_delivered_to_all, lines_of},
     orders::OrderPosition,
-    parts::{Parts, gone, trouble},
+    parts::{Parts, gone, unavailable},
     sockets::SocketFile,
 };
 use crate::{
     admin::{
-        console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Trouble},
+        console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Unavailable},
         socket,
     },
     api::{
@@ -131,7 +131,7 @@ impl EngineConsole {
     }
 
     fn parts(&self) -> Answer<&Parts> {
-        self.0.parts.get().ok_or_else(|| Trouble("the engine is starting".to_owned()))
+        self.0.parts.get().ok_or_else(|| Unavailable("the engine is starting".to_owned()))
     }
 }
 
@@ -153,7 +153,7 @@ impl Console for EngineConsole {
             phase: self.phase(),
             started: self.0.started.0,
             uptime_seconds: self.0.started.1.elapsed().as_secs(),
-            not_ready: parts.troubles(),
+            not_ready: parts.alarms(),
             admin: iter::once(format!("unix:{}", socket::path(&self.0.data).display()))
                 .chain(config.admin.listen.map(|address| format!("http://{address}")))
                 .collect(),
@@ -185,17 +185,17 @@ impl Console for EngineConsole {
         let parts = self.parts()?;
         let begin = || ListPosition { at: Position::first(), pages: parts.spool.page_reader() };
         let ListPosition { at, pages } = after.unwrap_or_else(begin);
-        let (found, next) = at.page(parts, filter, limit).await.map_err(trouble)?;
+        let (found, next) = at.page(parts, filter, limit).await.map_err(unavailable)?;
         let entries = lines_of(parts, &pages, found, filter).await?;
         Ok(QueuePage { entries, next: next.map(|at| ListPosition { at, pages }) })
     }
 
     async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {
         let parts = self.parts()?;
-        let mut found = parts.spool.find(id).await.map_err(trouble)?;
+        let mut found = parts.spool.find(id).await.map_err(unavailable)?;
         found.retain(|entry| !is_delivered_to_all(entry));
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
-        let (envelope, content) = parts.spool.read(place).await.map_err(trouble)?;
+        let (envelope, content) = parts.spool.read(place).await.map_err(unavailable)?;
         let pages = parts.spool.page_reader();
         let described = describe(parts, &pages, found, None, Depth::Replies).await?;
         Ok(Some(QueuedMessage {
@@ -209,10 +209,10 @@ impl Console for EngineConsole {
 
     async fn queue_content(&self, id: MessageId) -> Answer<Option<Content>> {
         let parts = self.parts()?;
-        let mut found = parts.spool.find(id).await.map_err(trouble)?;
+        let mut found = parts.spool.find(id).await.map_err(unavailable)?;
         found.retain(|entry| !is_delivered_to_all(entry));
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
-        let (_, content) = parts.spool.read(place).await.map_err(trouble)?;
+        let (_, content) = parts.spool.read(place).await.map_err(unavailable)?;
         Ok(Some(content))
     }
 
@@ -285,7 +285,7 @@ impl Console for EngineConsole {
             Phase::Running => {}
             phase => return Err(format!("the engine is {}", phase.name())),
         }
-        let reasons = self.0.parts.get().map(Parts::troubles).unwrap_or_default();
+        let reasons = self.0.parts.get().map(Parts::alarms).unwrap_or_default();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
 

@@ -24,12 +24,12 @@ use tracing::info;
 
 use super::{
     entries::{Depth, Described, Position, Record, describe, is_delivered_to_all},
-    parts::{Parts, gone, trouble},
+    parts::{Parts, gone, unavailable},
     reroutes::Rerouting,
     untold::{self, SenderWays},
 };
 use crate::{
-    admin::{Answer, Trouble},
+    admin::{Answer, Unavailable},
     api::{Left, OrderKind, OrderProgress, QueueFilter, QueueOrder},
     state::order_book::Line,
 };
@@ -89,7 +89,7 @@ pub(super) async fn go_on(
     let _under_way = parts.orders.begin(pending);
     let reading = Reading::begin(&parts.queue).await.map_err(gone)?;
     let (mut found, next) = if let Some(position) = at.next {
-        position.page(parts, &order.filter, page_of(order)).await.map_err(trouble)?
+        position.page(parts, &order.filter, page_of(order)).await.map_err(unavailable)?
     } else {
         let found = named(parts, order).await?;
         at.account.progress.unknown = unknown(order, &found);
@@ -292,7 +292,7 @@ async fn to_be_held(
     }
     let keys: HashSet<(MessageId, u16)> = keys.into_iter().collect();
     let ids = keys.iter().map(|(id, _)| *id).filter(|id| *id <= at.last).collect();
-    let mut found = parts.spool.find_all(ids).await.map_err(trouble)?;
+    let mut found = parts.spool.find_all(ids).await.map_err(unavailable)?;
     found.retain(|entry| keys.contains(&(entry.id, entry.entry)));
     let filter = QueueFilter { state: None, ..filter.clone() };
     let depth = if filter.reply.is_some() { Depth::Replies } else { Depth::Record };
@@ -325,9 +325,11 @@ async fn write_down(
     let book = Arc::clone(&parts.orders);
     let noted = tokio::task::spawn_blocking(move || book.note(&lines)).await;
     let noted = noted.unwrap_or_else(|ended| Err(ended.into()));
-    noted.map_err(|error| Trouble(format!("what is not done yet is not written down: {error}")))?;
+    noted.map_err(|error| {
+        Unavailable(format!("what is not done yet is not written down: {error}"))
+    })?;
     if placed.contains(&Placed::Done) {
-        parts.spool.flush().await.map_err(trouble)?;
+        parts.spool.flush().await.map_err(unavailable)?;
     }
     Ok(())
 }
@@ -370,7 +372,7 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
     let by_id = !order.ids.is_empty();
     let of = if by_id { order.ids.len() as u64 } else { all.sum() };
     let last = match &order.up_to {
-        Some(id) => id.parse().map_err(|error| Trouble(format!("{error}")))?,
+        Some(id) => id.parse().map_err(|error| Unavailable(format!("{error}")))?,
         None => parts.spool.last_id(),
     };
     let last_told = Some(last.to_string());
@@ -391,8 +393,8 @@ fn begin(parts: &Parts, order: &QueueOrder) -> Answer<OrderPosition> {
 /// The entries of the messages that are named.
 async fn named(parts: &Parts, order: &QueueOrder) -> Answer<Vec<ScannedEntry>> {
     let ids = order.ids.iter().map(|id| id.parse::<MessageId>());
-    let ids = ids.collect::<Result<_, _>>().map_err(|error| Trouble(error.to_string()))?;
-    let mut found = parts.spool.find_all(ids).await.map_err(trouble)?;
+    let ids = ids.collect::<Result<_, _>>().map_err(|error| Unavailable(error.to_string()))?;
+    let mut found = parts.spool.find_all(ids).await.map_err(unavailable)?;
     found.retain(|entry| !is_delivered_to_all(entry));
     Ok(found)
 }

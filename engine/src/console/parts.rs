@@ -23,7 +23,7 @@ use relais_actors::{
 use relais_spool::{Spool, SpoolError};
 
 use super::sockets::SocketFile;
-use crate::{admin::Trouble, state::order_book::OrderBook};
+use crate::{admin::Unavailable, state::order_book::OrderBook};
 
 /// The parts that the engine is asked through.
 pub(super) struct Parts {
@@ -46,7 +46,7 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Why mail is not taken, or not delivered into the store; looked at now.
-    pub(super) fn troubles(&self) -> Vec<String> {
+    pub(super) fn alarms(&self) -> Vec<String> {
         let readiness = &self.metrics.readiness;
         match self.spool.refuses() {
             None => readiness.clear(Cause::Room, ""),
@@ -73,12 +73,12 @@ impl Parts {
 }
 
 /// An actor does not answer any more.
-pub(super) fn gone(_: Gone) -> Trouble {
-    Trouble("a part of the engine has ended".to_owned())
+pub(super) fn gone(_: Gone) -> Unavailable {
+    Unavailable("a part of the engine has ended".to_owned())
 }
 
 /// The spool does not answer as it should.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-pub(super) fn trouble(error: SpoolError) -> Trouble {
-    Trouble(error.to_string())
+pub(super) fn unavailable(error: SpoolError) -> Unavailable {
+    Unavailable(error.to_string())
 }

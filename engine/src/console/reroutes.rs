@@ -20,10 +20,10 @@ use relais_spool::{EntryState, ScannedEntry, open_recipients};
 use super::{
     account::hold_reason,
     entries::{Described, Record},
-    parts::{Parts, gone, trouble},
+    parts::{Parts, gone, unavailable},
 };
 use crate::{
-    admin::{Answer, Trouble},
+    admin::{Answer, Unavailable},
     api::{OrderProgress, QueueOrder, Rerouted},
     state::rerouting::left_of,
 };
@@ -79,15 +79,17 @@ impl Rerouting<'_> {
         }
         let noted = &parts.orders.rerouting;
         let all = changing.iter().map(|(at, ..)| &wanted[*at].scanned);
-        noted.note(all).map_err(|error| Trouble(format!("nothing is routed again: {error}")))?;
+        noted
+            .note(all)
+            .map_err(|error| Unavailable(format!("nothing is routed again: {error}")))?;
         for (at, envelope, plan) in changing {
             placed[at] = self.carry_out((&wanted[at].scanned, envelope), plan).await?;
             progress.still_held += u64::from(placed[at] == Placed::Done && is_held(at));
         }
         // The queue has written down what became of all of them.
         parts.queue.ask(ListEntries(Vec::new())).await.map_err(gone)?;
-        parts.spool.flush().await.map_err(trouble)?;
-        noted.forget().map_err(|error| Trouble(error.to_string()))?;
+        parts.spool.flush().await.map_err(unavailable)?;
+        noted.forget().map_err(|error| Unavailable(error.to_string()))?;
         Ok(placed)
     }
 
@@ -130,7 +132,7 @@ impl Rerouting<'_> {
     /// Nobody but operators touches it, and nothing has to be given back.
     async fn out_of_lost_channel(&self, old: &ScannedEntry, plan: Plan) -> Answer<Placed> {
         let parts = self.parts;
-        let envelope = parts.spool.envelope(old.place).await.map_err(trouble)?;
+        let envelope = parts.spool.envelope(old.place).await.map_err(unavailable)?;
         if put(parts, &envelope, old, plan).await? != old.state.open() {
             return Ok(Placed::Moved);
         }
@@ -146,7 +148,7 @@ impl Rerouting<'_> {
 
 /// Stores what the plan says; the recipients that go on, a bit each.
 async fn put(parts: &Parts, envelope: &Envelope, old: &ScannedEntry, plan: Plan) -> Answer<u64> {
-    let (_, content) = parts.spool.read(old.place).await.map_err(trouble)?;
+    let (_, content) = parts.spool.read(old.place).await.map_err(unavailable)?;
     let places: Vec<u8> = plan.recipients.iter().map(|(index, _)| *index).collect();
     let outcomes = parts.rerouter.carry_out(envelope, &content, old.entry, plan).await;
     let went = places.into_iter().zip(outcomes);

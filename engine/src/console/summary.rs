@@ -13,7 +13,7 @@ use relais_actors::{
 use relais_channels::mail::MessageId;
 use relais_spool::{Class, Counts, Spool};
 
-use super::parts::{Parts, gone, trouble};
+use super::parts::{Parts, gone, unavailable};
 use crate::{
     admin::Answer,
     api::{ChannelSummary, HostSummary, QueueSummary},
@@ -97,7 +97,7 @@ async fn sum_up(
         let mut after = None;
         loop {
             let (sums, next) =
-                spool.sum(&line.channel, class, after, SUMMED_UP).await.map_err(trouble)?;
+                spool.sum(&line.channel, class, after, SUMMED_UP).await.map_err(unavailable)?;
             for (host, sum) in sums.hosts {
                 let oldest = received(sum.oldest);
                 line.messages += sum.entries;

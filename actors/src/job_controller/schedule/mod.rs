@@ -133,7 +133,7 @@ impl Schedule {
     }
 
     /// The decisions since this was last asked.
-    pub fn orders(&mut self) -> Orders {
+    pub fn take_orders(&mut self) -> Orders {
         std::mem::take(&mut self.orders)
     }
 
@@ -271,7 +271,7 @@ impl Schedule {
     }
 
     /// Sets `maxjobs` of a channel; returns the old one. What is too much ends.
-    pub fn maxjobs(&mut self, channel: ChannelId, maxjobs: usize, now: Instant) -> usize {
+    pub fn set_maxjobs(&mut self, channel: ChannelId, maxjobs: usize, now: Instant) -> usize {
         let lane = self.slots.lane_mut(channel);
         let (old, pool) = (std::mem::replace(&mut lane.maxjobs, maxjobs), lane.pool);
         self.adjusted(pool, now);
@@ -279,7 +279,7 @@ impl Schedule {
     }
 
     /// Sets `threaddepth` of a channel; returns the old one. Looks at every destination.
-    pub fn threaddepth(&mut self, channel: ChannelId, depth: usize, now: Instant) -> usize {
+    pub fn set_threaddepth(&mut self, channel: ChannelId, depth: usize, now: Instant) -> usize {
         let old = std::mem::replace(&mut self.slots.lane_mut(channel).threaddepth, depth);
         let of_channel = |destination: &&Destination| destination.channel == channel;
         let all: Vec<_> = self.sites.keys().filter(of_channel).cloned().collect();
@@ -290,13 +290,13 @@ impl Schedule {
     }
 
     /// Sets `max_client_threads` of a channel; returns the old one. Jobs that have more end.
-    pub fn client_threads(
+    pub fn set_client_threads(
         &mut self,
         channel: ChannelId,
         connections: usize,
         now: Instant,
     ) -> usize {
-        let old = self.slots.client_threads(channel, connections);
+        let old = self.slots.set_client_threads(channel, connections);
         self.adjusted(self.slots.lane(channel).pool, now);
         old
     }

@@ -33,7 +33,7 @@ impl Engine {
 
     /// Takes note of what was decided; returns how many connections of each host were started.
     fn act(&mut self) -> (Vec<String>, Orders) {
-        let orders = self.schedule.orders();
+        let orders = self.schedule.take_orders();
         for start in &orders.starts {
             assert!(!self.retired.contains(&start.job), "{start:?} in a job that ends");
             self.running.insert(start.connection, start.clone());
@@ -354,7 +354,7 @@ async fn a_host_that_bears_a_few_connections_is_not_pressed_for_more() {
 async fn a_limit_that_is_lowered_ends_jobs_and_one_that_is_raised_starts_them() {
     let mut engine = Engine::of(vec![channel("a", 4, 2)], 10);
     engine.wanted_widely(&to(0, "h"), 10_000);
-    assert_eq!(engine.schedule.maxjobs(ChannelId(0), 2, engine.now), 4);
+    assert_eq!(engine.schedule.set_maxjobs(ChannelId(0), 2, engine.now), 4);
     let (started, orders) = engine.act();
     assert_eq!((started.len(), orders.retired.len()), (0, 2));
     for _ in 0..7 {
@@ -368,7 +368,7 @@ async fn a_limit_that_is_lowered_ends_jobs_and_one_that_is_raised_starts_them() 
     engine.end("h", 9_000);
     assert_eq!(engine.jobs(), 1);
     engine.schedule.limit(0, 10, engine.now);
-    assert_eq!(engine.schedule.maxjobs(ChannelId(0), 4, engine.now), 2);
+    assert_eq!(engine.schedule.set_maxjobs(ChannelId(0), 4, engine.now), 2);
     engine.act();
     assert_eq!(engine.connections("h"), 7);
 }
@@ -464,7 +464,7 @@ impl Engine {
                 self.schedule.freeze(ChannelId(channel), frozen, self.now);
             }
             Step::Maxjobs(channel, jobs) => {
-                self.schedule.maxjobs(ChannelId(channel), jobs, self.now);
+                self.schedule.set_maxjobs(ChannelId(channel), jobs, self.now);
             }
             Step::Limit(limit) => drop(self.schedule.limit(0, limit, self.now)),
         }

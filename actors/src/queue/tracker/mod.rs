@@ -165,7 +165,7 @@ impl Tracker {
 
     /// The entry is finished: delivered, failed or held.
     pub fn finish(&mut self, id: MessageId, entry: u16) -> Option<Tracked> {
-        self.readers.departs((id, entry));
+        self.readers.note_departed((id, entry));
         let slot = self.find((id, entry))?;
         Some(self.remove(slot))
     }
@@ -174,7 +174,7 @@ impl Tracker {
     /// such: then it is forgotten, and a scan will find it on the disk. `stranded`: it is not to
     /// blame, and is tried as soon as its host is back.
     pub fn defer(&mut self, entry: Tracked, stranded: bool) {
-        self.readers.departs((entry.id, entry.entry));
+        self.readers.note_departed((entry.id, entry.entry));
         let Some(slot) = self.find((entry.id, entry.entry)) else { return };
         // Out of what it was in: it does not count among the delayed that are in its way.
         self.enter(slot, State::Free);
@@ -259,7 +259,7 @@ impl Tracker {
         if busy || self.aside.contains(&key) {
             return Aside::Busy;
         }
-        self.readers.departs(key);
+        self.readers.note_departed(key);
         self.aside.insert(key);
         slot.map_or(Aside::Untracked, |slot| Aside::Tracked(self.remove(slot)))
     }
@@ -282,7 +282,7 @@ impl Tracker {
 
     /// An entry that was taken aside does not wait any more.
     pub fn done_aside(&mut self, id: MessageId, entry: u16) {
-        self.readers.departs((id, entry));
+        self.readers.note_departed((id, entry));
         self.aside.remove(&(id, entry));
     }
 

@@ -41,7 +41,7 @@ impl Readers {
     }
 
     /// The entry is not any more what a reading may have shown.
-    pub(super) fn departs(&mut self, key: Key) {
+    pub(super) fn note_departed(&mut self, key: Key) {
         if !self.open.is_empty() {
             self.departed.insert(key, self.clock);
         }

@@ -82,7 +82,7 @@ impl Tracker {
 
     /// The scan has read everything. Where it left mail that could go now, and nobody else wants
     /// the room, it reads once more and takes that, too: up to three quarters. Returns whether.
-    pub fn goes_on_filling(&mut self) -> bool {
+    pub fn go_on_filling(&mut self) -> bool {
         let could_go = |(line, left): (&LineId, &Left)| {
             left.scan == self.rest.scan && left.due <= self.now && !self.line(*line).troubled
         };

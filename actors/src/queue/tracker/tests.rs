@@ -299,11 +299,11 @@ fn a_scan_fills_memory_to_three_quarters_with_one_destination_too() {
     read(&mut tracker);
     assert!(tracker.len() < 480, "room for what lies behind the long line: {}", tracker.len());
     assert_eq!(tracker.ready(&other), 1, "which has come in by it");
-    assert!(tracker.goes_on_filling());
+    assert!(tracker.go_on_filling());
     read(&mut tracker);
     assert_eq!(tracker.scan_room(), 0);
     assert!(tracker.ready(&long) > 320, "{}", tracker.ready(&long));
-    assert!(!tracker.goes_on_filling(), "once for a scan");
+    assert!(!tracker.go_on_filling(), "once for a scan");
 }
 
 #[test]
