@@ -381,7 +381,7 @@ impl Slots {
     }
 
     /// Sets a pool's limit; returns the old one.
-    pub fn limit(&mut self, pool: usize, limit: usize) -> usize {
+    pub fn set_limit(&mut self, pool: usize, limit: usize) -> usize {
         std::mem::replace(&mut self.pools[pool].limit, limit)
     }
 

@@ -202,7 +202,7 @@ impl JobController {
         if let Some(meter) = self.metrics.pool(&pool) {
             meter.job_limit.set(level(value));
         }
-        Ok(self.schedule.limit(index, value, now))
+        Ok(self.schedule.set_limit(index, value, now))
     }
 
     fn find(&self, channel: &str) -> Result<ChannelId, TuneError> {

@@ -264,8 +264,8 @@ impl Schedule {
     }
 
     /// Sets `job_limit` of a pool; returns the old one. What is too much ends.
-    pub fn limit(&mut self, pool: usize, limit: usize, now: Instant) -> usize {
-        let old = self.slots.limit(pool, limit);
+    pub fn set_limit(&mut self, pool: usize, limit: usize, now: Instant) -> usize {
+        let old = self.slots.set_limit(pool, limit);
         self.adjusted(pool, now);
         old
     }

@@ -361,13 +361,13 @@ async fn a_limit_that_is_lowered_ends_jobs_and_one_that_is_raised_starts_them() 
         engine.end("h", 9_000);
     }
     assert!(engine.jobs() <= 2, "{}", engine.jobs());
-    assert_eq!(engine.schedule.limit(0, 1, engine.now), 10);
+    assert_eq!(engine.schedule.set_limit(0, 1, engine.now), 10);
     engine.act();
     engine.end("h", 9_000);
     engine.end("h", 9_000);
     engine.end("h", 9_000);
     assert_eq!(engine.jobs(), 1);
-    engine.schedule.limit(0, 10, engine.now);
+    engine.schedule.set_limit(0, 10, engine.now);
     assert_eq!(engine.schedule.set_maxjobs(ChannelId(0), 4, engine.now), 2);
     engine.act();
     assert_eq!(engine.connections("h"), 7);
@@ -466,7 +466,7 @@ impl Engine {
             Step::Maxjobs(channel, jobs) => {
                 self.schedule.set_maxjobs(ChannelId(channel), jobs, self.now);
             }
-            Step::Limit(limit) => drop(self.schedule.limit(0, limit, self.now)),
+            Step::Limit(limit) => drop(self.schedule.set_limit(0, limit, self.now)),
         }
     }
 
