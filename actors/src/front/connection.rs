@@ -1,6 +1,6 @@
 //! A connection on its way from a listener to its session.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr, sync::Arc};
 
 use relais_channels::mail::Address;
 use tokio::sync::OwnedSemaphorePermit;
@@ -38,3 +38,15 @@ pub struct Permit(
 pub(crate) fn own_postmaster(address: &Address, local: Option<IpAddr>) -> Option<Address> {
     router::own_postmaster(address, |ip| local.map_or(ip.is_loopback(), |local| local == ip))
 }
+
+/// The client as logs and envelopes have it: `name [address]`, with the name that it gave itself.
+pub(super) fn client_text(hello: &str, client: Option<IpAddr>) -> Arc<str> {
+    let Some(client) = client else { return hello.into() };
+    let mut text = String::with_capacity(hello.len() + ADDRESS_ROOM);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{hello} [{client}]");
+    text.into()
+}
+
+/// Bytes of an address in brackets.
+const ADDRESS_ROOM: usize = 48;

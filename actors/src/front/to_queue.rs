@@ -12,7 +12,10 @@ use relais_channels::{
 };
 use relais_spool::{Draft, NewContent, Spool, SpoolError};
 
-use super::{connection::own_postmaster, received::Received};
+use super::{
+    connection::{client_text, own_postmaster},
+    received::Received,
+};
 use crate::{
     channel_table::Channels,
     events::{MessageAccepted, RecipientsRefused},
@@ -387,14 +390,6 @@ impl Intake for SmtpIntake {
     }
 }
 
-fn client_text(hello: &str, client: Option<IpAddr>) -> Arc<str> {
-    let Some(client) = client else { return hello.into() };
-    let mut text = String::with_capacity(hello.len() + ADDRESS_ROOM);
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{hello} [{client}]");
-    text.into()
-}
-
 fn queued_as(id: MessageId) -> String {
     let mut text = String::with_capacity(REPLY_ROOM);
     // Writing to a string cannot fail.
@@ -428,8 +423,6 @@ const UNQUALIFIED_SENDER: Reply =
     Reply::new(501, Enhanced(5, 1, 7), "the sender address has no domain");
 /// The text of the reply to a message that was taken.
 const REPLY_ROOM: usize = 32;
-/// An address in brackets.
-const ADDRESS_ROOM: usize = 48;
 /// Our own `Received:` line, generously.
 const HEADER_ROOM: usize = 512;
 /// Most messages are larger than this; what is smaller wastes little.

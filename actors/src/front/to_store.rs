@@ -17,7 +17,10 @@ use relais_channels::{
     server::{Intake, MailFrom, RcptTo, Verdict},
 };
 
-use super::{connection::own_postmaster, received::Received};
+use super::{
+    connection::{client_text, own_postmaster},
+    received::Received,
+};
 use crate::{
     events::{IntoMailboxes, RecipientsRefused, StoredFor},
     in_hand,
@@ -53,6 +56,8 @@ pub struct LmtpIntake {
     /// Which of our addresses the client connected to.
     local: Option<IpAddr>,
     hello: String,
+    /// The client as logs have it: `name [address]`.
+    client_text: Arc<str>,
     sender: String,
     recipients: Vec<Rcpt>,
     content: Content,
@@ -80,6 +85,7 @@ impl LmtpIntake {
             client,
             local,
             hello: String::new(),
+            client_text: client_text("", client),
             sender: String::new(),
             recipients: Vec::new(),
             content: Content::default(),
@@ -118,10 +124,6 @@ impl LmtpIntake {
         })
     }
 
-    fn client_text(&self) -> String {
-        self.client.map_or_else(|| self.hello.clone(), |ip| format!("{} [{ip}]", self.hello))
-    }
-
     fn tell_refused(&self, sender: &str, size: u64, reply: &Reply) {
         let recipients: Vec<_> = self.recipients.iter().map(|to| to.as_given.as_str()).collect();
         self.tell_refused_of(sender, &recipients, size, reply);
@@ -129,7 +131,7 @@ impl LmtpIntake {
 
     fn tell_refused_of(&self, sender: &str, recipients: &[&str], size: u64, reply: &Reply) {
         RecipientsRefused {
-            client: &self.client_text(),
+            client: &self.client_text,
             source_channel: &self.side.source_channel,
             sender,
             recipients,
@@ -186,6 +188,7 @@ impl LmtpIntake {
 impl Intake for LmtpIntake {
     fn hello(&mut self, name: &str, _: bool) {
         name.clone_into(&mut self.hello);
+        self.client_text = client_text(name, self.client);
     }
 
     async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {
@@ -277,7 +280,7 @@ impl Intake for LmtpIntake {
         let stored = given.iter().zip(&places).zip(&replies);
         IntoMailboxes {
             id: self.content.id,
-            client: &self.client_text(),
+            client: &self.client_text,
             source_channel: &self.side.source_channel,
             sender: &self.sender,
             size: self.content.size,

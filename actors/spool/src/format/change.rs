@@ -12,7 +12,7 @@ use crate::{
     format::state::EntryState,
 };
 
-/// The newest outcome of recipients, by their numbers; nearly always one.
+/// Outcomes of an attempt with the numbers of their recipients; nearly always one.
 pub type RecipientReplies = SmallVec<[(u8, Outcome); 1]>;
 
 /// A change of one entry's state.
