@@ -18,7 +18,6 @@ mod aiosmtpd;
 mod build;
 mod dovecot;
 mod foreign_store;
-pub mod house;
 mod http;
 mod instance;
 mod load;

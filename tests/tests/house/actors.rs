@@ -6,7 +6,7 @@ use super::source::Crate;
 
 /// Differences between the table `| actor | lives on | owns | is sent | sends to |` and the
 /// `impl Handle<Message> for Actor` in the sources, each in words.
-pub fn actor_table(of: &Crate) -> Vec<String> {
+pub(crate) fn actor_table(of: &Crate) -> Vec<String> {
     let handled = handled(of);
     let drawn = drawn(&of.head());
     let mut complaints = Vec::new();
@@ -31,7 +31,7 @@ pub fn actor_table(of: &Crate) -> Vec<String> {
 }
 
 /// Messages that an actor handles and nobody makes outside tests, in any of these crates.
-pub fn unsent_messages(of: &Crate, all: &[Crate]) -> Vec<String> {
+pub(crate) fn unsent_messages(of: &Crate, all: &[Crate]) -> Vec<String> {
     let sources = all.iter().flat_map(Crate::sources);
     let made: BTreeSet<_> = sources.flat_map(|(_, file)| &file.values).collect();
     let messages: BTreeSet<_> = handled(of).into_values().flatten().collect();

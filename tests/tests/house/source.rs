@@ -15,46 +15,46 @@ use syn::{
 
 /// A crate of the workspace.
 #[derive(Debug)]
-pub struct Crate {
+pub(crate) struct Crate {
     /// Its folder, below the top of the repository: `actors/spool`.
-    pub folder: String,
+    pub(crate) folder: String,
     /// Its manifest.
-    pub manifest: String,
+    pub(crate) manifest: String,
     /// Its files, those of its tests included; by their path below the top of the repository.
-    pub files: BTreeMap<String, SourceFile>,
+    pub(crate) files: BTreeMap<String, SourceFile>,
     /// Where its modules lie, by their path from the root of the crate.
-    pub modules: BTreeMap<Vec<String>, String>,
+    pub(crate) modules: BTreeMap<Vec<String>, String>,
 }
 
 /// One file.
 #[derive(Debug, Default)]
-pub struct SourceFile {
+pub(crate) struct SourceFile {
     /// As it stands.
-    pub text: String,
+    pub(crate) text: String,
     /// Compiled for tests only.
-    pub is_test: bool,
+    pub(crate) is_test: bool,
     /// From the root of the crate; empty for `lib.rs` and `main.rs`.
-    pub module: Vec<String>,
+    pub(crate) module: Vec<String>,
     /// Names that it lets others use as its own, and where they come from.
-    pub reexports: BTreeMap<String, Vec<String>>,
+    pub(crate) reexports: BTreeMap<String, Vec<String>>,
     /// Paths of modules whose every name it lets others use.
-    pub globs: Vec<Vec<String>>,
+    pub(crate) globs: Vec<Vec<String>>,
     /// Types, traits and aliases that it defines.
-    pub types: Vec<String>,
+    pub(crate) types: Vec<String>,
     /// Paths in this crate that it names outside tests, from the root.
-    pub paths: Vec<Vec<String>>,
+    pub(crate) paths: Vec<Vec<String>>,
     /// Paths in this crate that its tests name, from the root.
-    pub test_paths: Vec<Vec<String>>,
+    pub(crate) test_paths: Vec<Vec<String>>,
     /// Values that it makes outside tests: the names of structs, variants and functions.
-    pub values: Vec<String>,
+    pub(crate) values: Vec<String>,
     /// `impl Trait<Argument> for Type`: the last name of each.
-    pub impls: Vec<(String, String, String)>,
+    pub(crate) impls: Vec<(String, String, String)>,
     /// Names of public functions, methods included.
-    pub functions: Vec<String>,
+    pub(crate) functions: Vec<String>,
     /// Every identifier outside tests, as often as it stands there.
-    pub idents: BTreeMap<String, usize>,
+    pub(crate) idents: BTreeMap<String, usize>,
     /// Every identifier.
-    pub all_idents: BTreeMap<String, usize>,
+    pub(crate) all_idents: BTreeMap<String, usize>,
 }
 
 /// A file that is there, before it is parsed.
@@ -66,7 +66,7 @@ struct Found {
 }
 
 /// The crates of the workspace at `top`.
-pub fn workspace(top: &Path) -> Vec<Crate> {
+pub(crate) fn workspace(top: &Path) -> Vec<Crate> {
     let manifest = fs::read_to_string(top.join("Cargo.toml")).expect("the workspace is there");
     let members = manifest.lines().find(|line| line.starts_with("members")).unwrap_or_default();
     members.split('"').skip(1).step_by(2).map(|folder| Crate::read(top, folder)).collect()
@@ -74,7 +74,7 @@ pub fn workspace(top: &Path) -> Vec<Crate> {
 
 impl Crate {
     /// Reads the crate in `folder`.
-    pub fn read(top: &Path, folder: &str) -> Self {
+    pub(crate) fn read(top: &Path, folder: &str) -> Self {
         let manifest = fs::read_to_string(top.join(folder).join("Cargo.toml")).unwrap_or_default();
         let mut read = Self::empty(folder, manifest);
         for root in ["src/lib.rs", "src/main.rs"] {
@@ -89,7 +89,7 @@ impl Crate {
     }
 
     /// Made of these texts, for tests of the checks: paths below `made/src` and what stands there.
-    pub fn made_of(texts: &[(&str, &str)]) -> Self {
+    pub(crate) fn made_of(texts: &[(&str, &str)]) -> Self {
         let text = |path: &str| {
             let found = texts.iter().find(|(name, _)| format!("made/src/{name}") == path);
             found.map(|(_, text)| (*text).to_owned())
@@ -103,18 +103,18 @@ impl Crate {
 
     /// The same with this manifest.
     #[must_use]
-    pub fn with_manifest(mut self, manifest: &str) -> Self {
+    pub(crate) fn with_manifest(mut self, manifest: &str) -> Self {
         manifest.clone_into(&mut self.manifest);
         self
     }
 
     /// Its files outside tests.
-    pub fn sources(&self) -> impl Iterator<Item = (&String, &SourceFile)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&String, &SourceFile)> {
         self.files.iter().filter(|(_, file)| !file.is_test)
     }
 
     /// The documentation at its head, without the marks.
-    pub fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         let root = self.files.get(&format!("{}/src/lib.rs", self.folder));
         let lines = root.iter().flat_map(|file| file.text.lines());
         let doc = lines.map_while(|line| line.strip_prefix("//!"));

@@ -3,7 +3,7 @@
 use super::source::{Crate, SourceFile};
 
 /// The unused dependencies of a crate, each in words.
-pub fn unused_dependencies(of: &Crate) -> Vec<String> {
+pub(crate) fn unused_dependencies(of: &Crate) -> Vec<String> {
     // Programs beside `src` are no tests.
     let has_programs = of.manifest.contains("[[bin]]") || of.manifest.contains("[[bench]]");
     let named = |ident: &str, with_tests: bool| {

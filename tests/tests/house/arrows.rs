@@ -13,7 +13,7 @@ use super::source::Crate;
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
 /// Files that know each other in a circle: each with those that it names in its circle.
-pub fn circles(of: &Crate) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn circles(of: &Crate) -> BTreeMap<String, Vec<String>> {
     let graph = graph(of);
     let reached: BTreeMap<_, _> =
         graph.keys().map(|file| (file.clone(), reach(&graph, file))).collect();
@@ -25,7 +25,7 @@ pub fn circles(of: &Crate) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Differences between what a crate's head draws and what its sources know, each in words.
-pub fn rooms(of: &Crate) -> Vec<String> {
+pub(crate) fn rooms(of: &Crate) -> Vec<String> {
     let actual = arrows(of);
     let Some(drawn) = drawn(&of.head()) else {
         return vec![format!("{}: there is no drawing in its head", of.folder)];
@@ -59,7 +59,7 @@ pub fn rooms(of: &Crate) -> Vec<String> {
 }
 
 /// Tests in a room that know a room above it: they belong there, or script their neighbours.
-pub fn tests_upward(of: &Crate) -> Vec<String> {
+pub(crate) fn tests_upward(of: &Crate) -> Vec<String> {
     let order: Vec<_> =
         drawn(&of.head()).unwrap_or_default().into_iter().map(|row| row.0).collect();
     let place = |room: &String| order.iter().position(|other| other == room);
@@ -74,7 +74,7 @@ pub fn tests_upward(of: &Crate) -> Vec<String> {
 }
 
 /// The drawing as it would have to be: rows for the table, lowest rooms last.
-pub fn drawing(of: &Crate) -> String {
+pub(crate) fn drawing(of: &Crate) -> String {
     let actual = arrows(of);
     let mut left: BTreeSet<_> = actual.keys().cloned().collect();
     let mut rows = Vec::new();
@@ -123,7 +123,7 @@ fn drawn(head: &str) -> Option<Vec<(String, BTreeSet<String>)>> {
 }
 
 fn graph(of: &Crate) -> Graph {
-    let known = |(path, file): (&String, &super::SourceFile)| {
+    let known = |(path, file): (&String, &super::source::SourceFile)| {
         let to = file.paths.iter().filter_map(|named| resolve(of, named, 0));
         (path.clone(), to.filter(|to| to != path).collect())
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::source::Crate;
 
 /// Names of types that a crate defines more than once outside tests.
-pub fn types_defined_twice(of: &Crate) -> Vec<String> {
+pub(crate) fn types_defined_twice(of: &Crate) -> Vec<String> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for name in of.sources().flat_map(|(_, file)| &file.types) {
         *places.entry(name).or_default() += 1;
@@ -15,7 +15,9 @@ pub fn types_defined_twice(of: &Crate) -> Vec<String> {
 }
 
 /// Public functions that no source of these crates names outside tests but where it defines them.
-pub fn called_by_tests_only<'a>(all: impl Iterator<Item = &'a Crate> + Clone) -> Vec<String> {
+pub(crate) fn called_by_tests_only<'a>(
+    all: impl Iterator<Item = &'a Crate> + Clone,
+) -> Vec<String> {
     let mut named: BTreeMap<&str, usize> = BTreeMap::new();
     let mut defined: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     for (path, file) in all.flat_map(Crate::sources) {

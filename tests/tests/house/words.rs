@@ -5,7 +5,7 @@ use std::path::Path;
 use super::source::Crate;
 
 /// Lines of a text that cite what is not in the repository.
-pub fn citations(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn citations(path: &str, text: &str) -> Vec<String> {
     let leads_out = |line: &&str| OUTSIDE.iter().any(|outside| line.contains(outside));
     let lines = text.lines().filter(leads_out);
     lines.map(|line| format!("{path}: {}", line.trim())).collect()
@@ -13,7 +13,7 @@ pub fn citations(path: &str, text: &str) -> Vec<String> {
 
 /// Comments that begin with a pronoun in the place of a name, or with a relative clause in the place
 /// of a subject: where each stands.
-pub fn pronouns(of: &Crate) -> Vec<String> {
+pub(crate) fn pronouns(of: &Crate) -> Vec<String> {
     let all = of.files.iter().flat_map(|(path, file)| {
         in_text(&file.text).into_iter().map(move |(line, words)| format!("{path}:{line}: {words}"))
     });
@@ -22,7 +22,7 @@ pub fn pronouns(of: &Crate) -> Vec<String> {
 
 /// Paths and tests that a text names between back quotes and that are not there: `folder/file.rs`,
 /// `folder/`, and `a_test_by_its_name` where it stands behind `test`.
-pub fn named_paths(top: &Path, text: &str, all: &[Crate]) -> Vec<String> {
+pub(crate) fn named_paths(top: &Path, text: &str, all: &[Crate]) -> Vec<String> {
     let quoted: Vec<_> = text.split('`').collect();
     let mut missing = Vec::new();
     for pair in quoted.windows(2).step_by(1).enumerate().filter(|(n, _)| n % 2 == 0) {
