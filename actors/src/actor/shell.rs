@@ -46,6 +46,12 @@ pub enum Answer<R> {
     Later(Later<R>),
 }
 
+/// An answer, and where it is still to come the meter of the time that is spent on it.
+pub(crate) enum Metered<R> {
+    Now(R),
+    Later(Later<R>, Meter),
+}
+
 impl<R> Later<R> {
     /// The answer that `future` comes to.
     pub fn new(future: impl Future<Output = R> + 'static) -> Self {
@@ -149,19 +155,19 @@ where
     A: Handle<M>,
     M: actix::Message + 'static,
 {
-    type Result = Answer<M::Result>;
+    type Result = Metered<M::Result>;
 
     fn handle(&mut self, parcel: Parcel<M>, context: &mut Self::Context) -> Self::Result {
         let busy = self.meter.handling::<M>();
         let message = parcel.open(busy.since());
         match self.actor.handle(message, &mut Ctx { context, meter: &self.meter }).into() {
-            Answer::Later(later) => Answer::Later(later.metered(self.meter.clone())),
-            now @ Answer::Now(_) => now,
+            Answer::Now(answer) => Metered::Now(answer),
+            Answer::Later(later) => Metered::Later(later, self.meter.clone()),
         }
     }
 }
 
-impl<A, M> MessageResponse<Shell<A>, Parcel<M>> for Answer<M::Result>
+impl<A, M> MessageResponse<Shell<A>, Parcel<M>> for Metered<M::Result>
 where
     A: Handle<M>,
     M: actix::Message + 'static,
@@ -174,20 +180,16 @@ where
                     let _ = asker.send(answer);
                 }
             }
-            Self::Later(later) => {
-                actix::spawn(async move {
-                    if let (Some(answer), Some(asker)) = (later.0.await, asker) {
+            Self::Later(later, meter) => {
+                // Boxed, so that tasks of one type serve the messages of all types.
+                let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
+                    if let (Some(answer), Some(asker)) = (meter.timed(later.0).await, asker) {
                         let _ = asker.send(answer);
                     }
                 });
+                actix::spawn(task);
             }
         }
-    }
-}
-
-impl<R: 'static> Later<R> {
-    fn metered(self, meter: Meter) -> Self {
-        Self(Box::pin(async move { meter.timed(self.0).await }))
     }
 }
 
