@@ -29,7 +29,7 @@
 //! | [`events`] | what happens, as a log line and a number at once | metrics, timestamp |
 //! | [`router`] | recipient in; channel, address and next hop out | actor, `channel_table`, directory |
 //! | [`channel_table`] | the channels of the configuration, numbered | ids |
-//! | [`directory`] | users, groups, domains | actor |
+//! | [`directory`] | users, groups, domains | actor, timestamp |
 //! | [`ids`] | what actors name things by | — |
 //! | [`in_hand`] | the message that a session or a job is busy with | — |
 //! | [`store`] | the mailboxes of this machine | actor, metrics, readiness |

@@ -1,8 +1,9 @@
 //! Start and end of a user's vacation.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::entry::Entry;
+use crate::timestamp::Timestamp;
 
 /// Whether now lies between the two dates; a missing one is open.
 pub(super) fn on_vacation(entry: &Entry, now: SystemTime) -> bool {
@@ -15,22 +16,17 @@ pub(super) fn on_vacation(entry: &Entry, now: SystemTime) -> bool {
 
 /// `YYYYMMDDHHMMSS`, UTC.
 fn generalized_time(now: SystemTime) -> String {
-    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days since 1 March of year 0, in eras of 400 years (proleptic Gregorian calendar).
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = (400 * era + year + month / 10, (month + 2) % 12 + 1);
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{:02}", second % 60)
+    let mut text = Timestamp::from(now).to_string();
+    text.retain(|c| c.is_ascii_digit());
+    // Milliseconds are behind the seconds.
+    text.truncate(14);
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
