@@ -219,8 +219,7 @@ impl Intake for LmtpIntake {
             self.tell_refused_of(&self.sender, &[&to.as_given], 0, &reply);
             reply
         })?;
-        let postmaster = MailboxName::new("postmaster", &self.side.default_domain, "");
-        let is_postmaster = postmaster.is_ok_and(|its| its.maildir() == mailbox.maildir());
+        let is_postmaster = mailbox.is_of("postmaster", &self.side.default_domain);
         let flags = if self.side.flag_transfer { to.delivery_flags & !MADE_ALWAYS } else { 0 };
         self.recipients.push(Rcpt {
             mailbox,
