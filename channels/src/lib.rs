@@ -15,9 +15,11 @@
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
+//! | [`backoff`] | pauses that double | — |
 //! | [`wire`] | octets: lines, dots, replies | mail |
 //! | [`mail`] | the nouns, and the only grammar of each | — |
 
+pub mod backoff;
 pub mod client;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod crash_points;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::backoff::Backoff;
+use relais_channels::backoff::Backoff;
 
 /// The segments, and when each may be tried again.
 #[derive(Debug, Default)]

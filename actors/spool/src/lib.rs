@@ -70,7 +70,7 @@
 //! | `write` | makes messages and changes of their states durable, and deletes what is done | alarm, compact, cooldown, environment, error, format, inbox, ledger, read |
 //! | `read` | reads records, by their place or by their id | compact, environment, error, format, index, ledger |
 //! | `compact` | copies survivors, and knows where they went | cooldown, environment, error, format, inbox, ledger |
-//! | `index` | entries in the order in which jobs want them | backoff, environment, error, format, inbox, ledger, recovery |
+//! | `index` | entries in the order in which jobs want them | environment, error, format, inbox, ledger, recovery |
 //! | `recovery` | a start: survey, replay, repair | environment, error, format, ledger |
 //! | `ledger` | counts what is alive, and feeds the index | format |
 //! | `environment` | the disk, its names and its space | alarm, error, events, format |
@@ -78,12 +78,10 @@
 //! | `events` | the observer | error |
 //! | `error` | why the spool did not do what it was asked | format |
 //! | `format` | bytes to values and back | — |
-//! | `cooldown` | segments that are left alone for a while | backoff |
-//! | `backoff` | pauses that double | — |
+//! | `cooldown` | segments that are left alone for a while | — |
 //! | `inbox` | work on its way to a thread | — |
 
 mod alarm;
-mod backoff;
 mod check;
 mod compact;
 mod cooldown;

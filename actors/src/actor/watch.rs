@@ -8,6 +8,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use actix::Message;
+use relais_channels::backoff::Backoff;
 use tracing::{error, warn};
 
 use super::{
@@ -52,7 +53,7 @@ pub struct Watch {
 
 struct Guarded {
     remedy: Remedy,
-    restarts: u32,
+    backoff: Backoff,
 }
 
 impl Watch {
@@ -78,7 +79,7 @@ impl Actor for Watch {
 
 impl Handle<Guard> for Watch {
     fn handle(&mut self, guard: Guard, _: &mut Ctx<Self>) {
-        self.guarded.insert(guard.name, Guarded { remedy: guard.remedy, restarts: 0 });
+        self.guarded.insert(guard.name, Guarded { remedy: guard.remedy, backoff: BACKOFF });
     }
 }
 
@@ -105,8 +106,7 @@ impl Handle<Died> for Watch {
             }
             Remedy::Restart { told, .. } => {
                 told(cause);
-                let wait = (FIRST_WAIT * 2u32.saturating_pow(guarded.restarts)).min(LONGEST_WAIT);
-                guarded.restarts = (guarded.restarts + 1).min(MAX_DOUBLINGS);
+                let wait = guarded.backoff.fail();
                 warn!(actor = kind, name, cause, ?wait, "restarting an actor");
                 ctx.after(wait, move |watch, _| watch.restart(&name));
             }
@@ -114,6 +114,5 @@ impl Handle<Died> for Watch {
     }
 }
 
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-const MAX_DOUBLINGS: u32 = 12;
+/// Before an actor is started again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(60));

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use relais_channels::mail::Reply;
+use relais_channels::{backoff::Backoff, mail::Reply};
 use tokio::time::Instant;
 
 use crate::ids::Destination;
@@ -27,8 +27,8 @@ pub struct Suspension {
     pub until: Instant,
     /// The last reply of the host, or ours in its place.
     pub reply: Reply,
-    /// Suspensions in a row.
-    pub failures: u32,
+    /// How long it is suspended the next time.
+    pub backoff: Backoff,
     mark: (Instant, u64),
 }
 
@@ -61,14 +61,14 @@ impl Suspensions {
         if before.is_some_and(|suspension| suspension.until > now) {
             return None;
         }
-        let failures = before.map_or(0, |suspension| suspension.failures);
-        let wait = (FIRST * 2u32.saturating_pow(failures)).min(LONGEST);
+        let mut backoff = before.map_or(BACKOFF, |suspension| suspension.backoff);
+        let wait = backoff.fail();
         if let Some(before) = self.of.remove(destination) {
             self.marks.remove(&before.mark);
         }
-        let (until, failures) = (now + wait, (failures + 1).min(MAX_DOUBLINGS));
+        let until = now + wait;
         let mark = self.mark(until, destination);
-        self.of.insert(destination.clone(), Suspension { until, reply, failures, mark });
+        self.of.insert(destination.clone(), Suspension { until, reply, backoff, mark });
         Some(wait)
     }
 
@@ -115,7 +115,7 @@ impl Suspensions {
 pub const FIRST: Duration = Duration::from_secs(1);
 /// However long a host is dead, it is probed this often.
 pub const LONGEST: Duration = Duration::from_secs(60);
-const MAX_DOUBLINGS: u32 = 10;
+const BACKOFF: Backoff = Backoff::new(FIRST, LONGEST);
 
 #[cfg(test)]
 mod tests {

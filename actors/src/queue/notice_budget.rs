@@ -7,6 +7,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use relais_channels::backoff::Backoff;
 use relais_spool::Cursor;
 use tokio::time::Instant;
 
@@ -33,7 +34,7 @@ pub(super) struct NoticeBudget {
     /// Not before this they are read again.
     again_at: Instant,
     /// Before that, after one that could not be told.
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl NoticeBudget {
@@ -46,7 +47,7 @@ impl NoticeBudget {
             reading: false,
             resume: None,
             again_at: now,
-            pause: PAUSE,
+            backoff: BACKOFF,
         }
     }
 
@@ -85,12 +86,12 @@ impl NoticeBudget {
 
     /// Senders can be told now.
     pub(super) fn note_success(&mut self) {
-        self.pause = PAUSE;
+        self.backoff = BACKOFF;
     }
 
     /// One could not be told now: the disk keeps it, and is read after a while.
     pub(super) fn put_off(&mut self) {
-        self.leave(self.pause);
+        self.leave(self.backoff.pause());
     }
 
     /// Whether the disk is to be read now.
@@ -119,7 +120,7 @@ impl NoticeBudget {
     pub(super) fn end_reading(&mut self, resume: Option<Position>) {
         self.reading = false;
         // Until somebody is told; each of them may be in vain once more.
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.backoff.fail();
         if resume.is_some() {
             self.resume = resume;
             self.leave(SOON);
@@ -159,7 +160,7 @@ const MAX_SUCCEEDING: usize = 10_000;
 const SOON: Duration = Duration::from_secs(1);
 /// The same for what could not be told, at first and at most.
 const PAUSE: Duration = Duration::from_secs(60);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const BACKOFF: Backoff = Backoff::new(PAUSE, Duration::from_secs(15 * 60));
 
 #[cfg(test)]
 mod tests {

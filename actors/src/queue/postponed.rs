@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use relais_channels::backoff::Backoff;
 use tokio::time::Instant;
 
 use super::{entry::Key, requests::Reason};
@@ -17,16 +18,15 @@ pub(super) struct Postponed(HashMap<Key, Again>);
 pub(super) struct Again {
     /// `None`: the notary has it.
     at: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
     pub(super) reason: Reason,
 }
 
 impl Postponed {
     /// Its sender cannot be told now.
     pub(super) fn postpone(&mut self, key: Key, reason: Reason) {
-        let again = self.0.entry(key).or_insert(Again { at: None, pause: PAUSE / 2, reason });
-        again.pause = (again.pause * 2).min(LONGEST_PAUSE);
-        again.at = Some(Instant::now() + again.pause);
+        let again = self.0.entry(key).or_insert(Again { at: None, backoff: BACKOFF, reason });
+        again.at = Some(Instant::now() + again.backoff.fail());
     }
 
     /// How many there are.
@@ -69,7 +69,7 @@ const MOST_AT_ONCE: usize = 1_000;
 const PAUSE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const BACKOFF: Backoff = Backoff::new(PAUSE, Duration::from_secs(15 * 60));
 
 #[cfg(test)]
 mod tests {

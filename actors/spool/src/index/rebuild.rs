@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backoff::Backoff;
+use relais_channels::backoff::Backoff;
 
 /// The next attempt.
 #[derive(Debug)]

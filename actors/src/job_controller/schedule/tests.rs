@@ -413,7 +413,7 @@ async fn what_is_said_of_a_destination_that_does_not_move() {
     assert_eq!((first.connections, first.jobs, first.window), (1, 1, 5));
     engine.schedule.troubled(&to(0, "x"), down(), engine.now);
     let suspension = engine.schedule.standing(&to(0, "x")).suspension.unwrap();
-    assert_eq!((suspension.failures, suspension.until), (1, engine.now + FIRST));
+    assert_eq!((suspension.backoff.pause(), suspension.until), (FIRST * 2, engine.now + FIRST));
     assert_eq!(engine.schedule.standing(&to(0, "unheard of")).ready, 0);
 }
 
