@@ -1,4 +1,6 @@
-//! The channels of the configuration, numbered once so that actors pass two octets about.
+//! The channels of the configuration, numbered once so that actors pass two octets about, and what
+//! follows from a channel's settings: its next hop for a host, which mail is delivered and which is
+//! routed again, what its senders are told, and the times that operators change while it runs.
 
 use std::{
     collections::HashMap,

@@ -2,9 +2,10 @@
 //!
 //! | actor | lives on | owns | is sent | sends to |
 //! | --- | --- | --- | --- | --- |
-//! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the services | `DescribeDispatcher`, `DrainDispatcher`, `Revive` | `Service` |
-//! | [`Service`](front::service::Service) | system | listening sockets, workers, the bound on connections | `Accepted`, `ConnectionClosed`, `DescribeService`, `DrainService` | `Worker` |
-//! | [`Worker`](front::worker::Worker) | worker arbiter | its sessions: the protocol state of a peer each | `SessionGone`, `TakeConnection` | `Service`, `Router`, `Store` |
+//! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the bound sockets, the services | `DescribeDispatcher`, `DrainDispatcher`, `Revive` | `Service` |
+//! | [`Service`](front::service::Service) | worker arbiter | clones of its sockets, its workers, the bound on connections | `Accepted`, `ConnectionClosed`, `DescribeService`, `DrainService` | `Worker` |
+//! | [`Worker`](front::worker::Worker) | worker arbiter | the number of its sessions | `SessionGone`, `TakeConnection` | `Service` |
+//! | [`Session`](front::session::Session) | worker arbiter | one connection, and the state of its protocol | — | `Worker`, `Router` |
 //! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Explain`, `ReplaceRoutes`, `Resolve` | `Directory` |
 //! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `FindDomain`, `FindEntries`, `FindEntry`, `ReplaceSource` | — |
 //! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `BeginReading`, `Committed`, `ConnectionEnded`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews` | `JobController`, `Notary` |
@@ -44,11 +45,12 @@
 //! - A sender holds a [`Mailbox`](actor::Mailbox) or an [`Outlet`](actor::Outlet), which count what is
 //!   sent; every message is metered by its type, and only time that is spent working is busy.
 //! - Octets stay in the task of their session; actors exchange decisions, one message for each mail
-//!   and never one for each recipient or line.
+//!   and none for a line; a recipient costs one when nobody remembers the way to him.
 //! - A mailbox is no back-pressure: bounded state refuses, or the consumer pulls.
-//! - A panic ends one session or one job; whoever the engine cannot be without is vital, and ends it.
+//! - A panic ends one session or one job. A service that dies is started again, and starts other
+//!   workers; when anybody else dies the engine ends, and starts again from the spool.
 //!
-//! The [spool](relais_spool) is no actor: its threads (committer, journal, index) are called directly, so
+//! The [spool](relais_spool) is no actor: its threads (committer, journal, compactor, index) are called directly, so
 //! that a message crosses threads once on its way in.
 
 pub mod actor;

@@ -2,8 +2,9 @@
 //!
 //! An actor is a plain type that says its name ([`Actor`]) and what it does with each message
 //! ([`Handle`]). A [`Shell`] puts it on actix and meters every message by its type; a [`Mailbox`] or
-//! an [`Outlet`] is the only way to send it one; the [`Ground`] starts it, and the [`Watch`] brings
-//! it back, or ends the engine, when it dies.
+//! an [`Outlet`] is the only way to send it one; the [`Ground`] starts it. When it dies the
+//! [`Watch`] does what was agreed: ends the engine ([`Ground::start_vital`]), brings it back
+//! ([`Ground::guard`]), or nothing, where its owner sees to that.
 //!
 //! Two rules follow from actix. A handler that has to wait answers [`Later`]: the mailbox goes on
 //! meanwhile. And a full mailbox holds up nobody: what must be bounded is bounded by the actor

@@ -1,9 +1,9 @@
 //! The watch: restarts what died, with backoff, from a factory; and ends the engine when the dead
 //! actor is one that it cannot be itself without.
 //!
-//! Queue, job controller and pools know what runs, and nobody could tell a successor: when one of
-//! them dies the process ends with a clear word and starts again from the spool, which is the
-//! truth.
+//! Whoever lives as long as the engine (all but services, workers, sessions and jobs) knows what
+//! nobody could tell a successor, or is known by an address that no successor has: when one of them
+//! dies the process ends with a clear word and starts again from the spool, which is the truth.
 
 use std::{collections::HashMap, time::Duration};
 

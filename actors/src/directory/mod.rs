@@ -1,10 +1,9 @@
 //! The directory: where users, groups and domains are looked up, and what their entries mean.
 //!
-//! [`Lookup`] is all that the router knows of it. The [`Directory`] actor owns the source and what it
+//! The router looks up by [`Lookup`], and has [`evaluate()`] say what an entry means. The [`Directory`] actor owns the source and what it
 //! remembers of it. A source in memory answers at once. A [`Remote`] one answers later or not at all:
 //! it is asked once however many want to know, a slow answer holds up no other, and what it said is
-//! believed for a while. What an entry means ([`evaluate()`]) is decided without any
-//! look-up.
+//! believed for a while. Evaluation itself looks nothing up.
 //!
 //! An actor and no plain value: answers, look-ups under way and the source change together
 //! ([`ReplaceSource`]) and by one hand, so that none of them needs a lock; and what a directory costs
@@ -181,7 +180,7 @@ impl Lookup for Source {
 /// Starts the directory, which answers from `source`.
 pub fn start(source: Source, ground: &Ground) -> DirectoryHandle {
     let counts = Arc::<LookupCounts>::default();
-    let mailbox = ground.start(Directory::new(source, Arc::clone(&counts)));
+    let mailbox = ground.start_vital("directory", Directory::new(source, Arc::clone(&counts)));
     DirectoryHandle { counts, mailbox }
 }
 

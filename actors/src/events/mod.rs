@@ -1,5 +1,5 @@
 //! Events, one struct each: `emit` writes the log line *and* moves the numbers, so that the two
-//! cannot drift.
+//! cannot drift. What becomes of mail is told here; levels and the rest are moved by their owners.
 //!
 //! Nothing that a peer said reaches a line unescaped or without bound ([`Printable`]). Per
 //! message there is one line for each queue entry and action ([`transaction`]); everything that

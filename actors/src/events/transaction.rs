@@ -5,6 +5,9 @@
 //! `attempt ended` as well, and that of a deletion `deletion ordered`: so it was answered, or
 //! ordered, and the spool may not have written it down yet.
 //!
+//! `E` and `J` are written by the session, and `E` by the notary and by whoever routes mail again;
+//! `D`, `Q`, `R` and `K` by the job that tried; `R`, `K` and `W` by the notary, too; `X` by the order.
+//!
 //! | field | is |
 //! | --- | --- |
 //! | `action` | `E` enqueued (once more when a message that waited is routed again), `D` dequeued: the next hop has it, `Q` tried and deferred, `R` refused for good or given up, `W` the sender was warned, `K` as `R` or `W` and the sender asked not to be told, `X` removed by an operator, `J` refused on the way in |

@@ -1,4 +1,5 @@
-//! The dispatcher: owns the listening sockets and the services behind them.
+//! The dispatcher: owns the bound sockets and the services that listen on clones of them, so that a
+//! service can be started again without a socket being closed.
 
 use std::{io, sync::Arc};
 
@@ -50,7 +51,7 @@ struct Revive {
 pub struct Dispatcher {
     bound: Vec<BoundService>,
     services: Vec<Mailbox<Service>>,
-    access: Arc<RouteCache>,
+    route_cache: Arc<RouteCache>,
     placement: Arc<Placement>,
     ground: Ground,
     metrics: Arc<Metrics>,
@@ -60,12 +61,12 @@ impl Dispatcher {
     /// Starts listening as soon as it is started.
     pub fn new(
         bound: Vec<BoundService>,
-        access: Arc<RouteCache>,
+        route_cache: Arc<RouteCache>,
         placement: Arc<Placement>,
         ground: Ground,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { bound, services: Vec::new(), access, placement, ground, metrics }
+        Self { bound, services: Vec::new(), route_cache, placement, ground, metrics }
     }
 
     /// A service on clones of the sockets: connections wait in them while none serves.
@@ -84,7 +85,7 @@ impl Dispatcher {
         let parts = ServiceParts {
             limits: bound.service.limits.clone(),
             session: bound.session.clone(),
-            access: self.access.clone(),
+            route_cache: self.route_cache.clone(),
             connections: bound.connections,
             placement: self.placement.clone(),
             ground: self.ground.clone(),

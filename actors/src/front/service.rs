@@ -58,7 +58,7 @@ pub struct ServiceParts {
     /// The parts that its sessions need.
     pub session: SessionParts,
     /// `PORT_ACCESS`, which says which clients may connect.
-    pub access: Arc<RouteCache>,
+    pub route_cache: Arc<RouteCache>,
     /// Connections at most; less than `max_procs` x `max_conns` when open files are short.
     pub connections: usize,
     /// Which threads its workers run on.
@@ -128,7 +128,7 @@ impl Service {
     }
 
     fn port_access(&self, local: SocketAddr, peer: SocketAddr) -> Access {
-        let routes = self.parts.access.routes();
+        let routes = self.parts.route_cache.routes();
         Access::port(&routes.tables(), local.ip(), local.port(), peer.ip(), peer.port())
     }
 

@@ -1,5 +1,5 @@
-//! The job controller: decides what runs. The queue tells it what waits, pools tell it (through
-//! the queue) what ended, and jobs what could not be reached. Operators tune it while it runs.
+//! The job controller: decides what runs. The queue tells it everything: what waits, what
+//! connections ended (from the pools), which hosts could not be reached (from the jobs). Operators tune it while it runs.
 
 mod explain;
 mod ranks;

@@ -1,4 +1,5 @@
-//! Orders of operators, and of the notary, for entries that no job has in hand.
+//! Orders of operators, and of the notary, about entries: carried out here, or left in
+//! `pending_orders` while a job has the entry.
 //!
 //! An order reads the index first, and comes with what it read: whatever changed in between is told
 //! by the [`Ticket`] of their reading, and is not touched.

@@ -1,4 +1,4 @@
-//! Senders who asked to be told of a delivery. The state of an entry says that its sender has yet
+//! Senders who asked to be told of a delivery (of failures: `settle`). The state of an entry says that its sender has yet
 //! to be told, so that neither a crash nor a full disk loses the notice; where nobody asked for one
 //! nothing more is written than without this.
 //!

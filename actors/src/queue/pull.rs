@@ -1,5 +1,5 @@
 //! Connections of jobs pull: one message says how the last entry ended and asks for the next. One
-//! that has to wait leaves its address here.
+//! that has to wait leaves the sender of its answer here.
 
 use std::collections::HashMap;
 

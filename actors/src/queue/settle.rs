@@ -1,4 +1,9 @@
 //! Settling: the next state of an entry after an attempt, and after its sender has been told.
+//!
+//! Recipients that were reached are taken off at once. Those that failed for good stay open on the
+//! disk, and the entry waits, until the notary says that their sender has been told ([`Noticed`]):
+//! after a crash in between they are tried, and fail, once more. What is deferred gets the time of
+//! its next attempt from [`backoff`].
 
 use std::{collections::BTreeSet, sync::Arc};
 

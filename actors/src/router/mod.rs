@@ -110,7 +110,7 @@ pub fn start(
 ) -> RouterHandle {
     let cache = Arc::new(RouteCache::new(Arc::new(routes), limits));
     let lookups = Arc::clone(&directory.counts);
-    let mailbox = ground.start(Router { published: Arc::clone(&cache), directory });
+    let mailbox = ground.start_vital("router", Router { published: Arc::clone(&cache), directory });
     RouterHandle { cache, lookups, mailbox }
 }
 

@@ -809,3 +809,30 @@ proptest! {
         prop_assert!(started.elapsed() < Duration::from_secs(1));
     }
 }
+
+#[actix::test]
+async fn the_engine_ends_with_its_router_or_its_directory() {
+    use std::sync::Mutex;
+
+    use crate::{
+        actor::{Ground, Meters},
+        directory::{self, Source},
+    };
+
+    let dead = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&dead);
+    let end = move |name: &str| told.lock().unwrap().push(name.to_owned());
+    let ground = Ground::new(Meters::default(), Box::new(end));
+    let directory = directory::start(Source::None, &ground);
+    let limits = relais_config::directory::Cache::default();
+    let routes = Routes::new(&sample("standalone.ron")).unwrap();
+    // An actor that nobody can reach any more ends.
+    drop(super::start(routes, limits, directory, &ground));
+    let both = async {
+        while dead.lock().unwrap().len() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), both).await.expect("both are missed");
+    assert_eq!(*dead.lock().unwrap(), ["router", "directory"]);
+}

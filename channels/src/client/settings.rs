@@ -1,4 +1,4 @@
-//! How an LMTP client talks: its name and its time limits.
+//! How a client talks: its name and its time limits.
 
 use std::time::Duration;
 

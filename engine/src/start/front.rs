@@ -86,8 +86,8 @@ impl FrontFloor {
             ground.actors.clone(),
             ground.metrics.clone(),
         );
-        let dispatcher = ground.actors.start(dispatcher);
-        let store = store.map(|store| ground.actors.start(store));
+        let dispatcher = ground.actors.start_vital("dispatcher", dispatcher);
+        let store = store.map(|store| ground.actors.start_vital("store", store));
         Ok(Self { dispatcher, store, listening })
     }
 }

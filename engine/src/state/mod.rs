@@ -1,4 +1,5 @@
 //! State of the engine in its data directory beside the spool: small files, each with one owner.
+//! Limits and the list of stores lie there, too, and are kept by `limits` and `start`.
 
 pub mod durable;
 pub mod lock;

@@ -1,4 +1,4 @@
-//! Entries that are about to be routed again, noted so that a crash in the middle leaves no
+//! Entries that an operator is about to have routed again, noted so that a crash in the middle leaves no
 //! recipient twice.
 //!
 //! A recipient that goes on gets an entry in another record before it is done in the old one. The

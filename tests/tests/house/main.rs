@@ -170,6 +170,8 @@ fn the_table_of_actors_has_every_message_and_invents_none() {
     let right = with("`Queue` | system | entries | `Pull`, `Settle` | `Queue`");
     assert_eq!(actor_table(&right), [""; 0]);
     assert_eq!(unsent_messages(&right, std::slice::from_ref(&right)), ["Settle"]);
+    let quiet = "`Queue` | system | entries | `Pull`, `Settle` | — |\nstruct Pool; impl Actor for Pool {}\n//";
+    assert_eq!(actor_table(&with(quiet)), ["actor Pool has no row; it is sent "]);
     let missing = with("`Queue` | system | entries | `Pull` | — ");
     assert_eq!(actor_table(&missing), ["Queue is sent Settle: not in its row"]);
     let invented = with("`Queue` | system | entries | `Pull`, `Settle`, `Ask` | `Pool`");
