@@ -6,7 +6,8 @@ use std::{
 };
 
 use relais_config::Channel;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// The life of a job: over after `max_life_time`, after `max_life_conns` asks for work, or when
 /// the job controller says so. Connections look at it between two messages.
@@ -14,7 +15,7 @@ use tokio::{sync::watch, time::Instant};
 pub(super) struct Life {
     until: Instant,
     asks_left: AtomicUsize,
-    ended: watch::Sender<bool>,
+    ended: CancellationToken,
 }
 
 impl Life {
@@ -23,7 +24,7 @@ impl Life {
         Self {
             until: Instant::now() + time,
             asks_left: AtomicUsize::new(channel.max_life_conns.get()),
-            ended: watch::Sender::new(false),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -36,20 +37,19 @@ impl Life {
 
     /// Whether its connections should end.
     pub(super) fn is_over(&self) -> bool {
-        *self.ended.borrow()
+        self.ended.is_cancelled()
             || self.asks_left.load(Ordering::Relaxed) == 0
             || self.until <= Instant::now()
     }
 
     /// It is over, whatever is left.
     pub(super) fn end(&self) {
-        self.ended.send_replace(true);
+        self.ended.cancel();
     }
 
     /// Until somebody ends it. For connections that have nothing to do.
     pub(super) async fn ended(&self) {
-        // The sender is our own: it cannot be gone.
-        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+        self.ended.cancelled().await;
     }
 }
 

@@ -16,9 +16,10 @@ use actix::Message;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use tokio::{
     io::Interest,
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
@@ -84,7 +85,7 @@ type Arrival = (Socket, Option<SocketAddr>, Option<SocketAddr>);
 pub(crate) async fn accept(
     listening: Listening,
     room: Arc<Room>,
-    mut stopped: watch::Receiver<bool>,
+    stop: CancellationToken,
     service: Outlet<Accepted>,
 ) {
     let listener = match Listener::new(listening) {
@@ -101,7 +102,7 @@ pub(crate) async fn accept(
         };
         let next = tokio::select! {
             biased;
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = stop.cancelled() => return,
             next = next => next,
         };
         match next {

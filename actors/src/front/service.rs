@@ -6,9 +6,9 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 
 use actix::Message;
-use relais_channels::server::Stop;
 use relais_config::dispatcher::Limits;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
@@ -75,8 +75,7 @@ pub struct Service {
     listening: Vec<Listening>,
     room: Arc<Room>,
     workers: Workers<Mailbox<Worker>>,
-    stop: watch::Sender<bool>,
-    stopped: watch::Receiver<bool>,
+    stop: CancellationToken,
     draining: Vec<oneshot::Sender<()>>,
     accepted: u64,
     refused: u64,
@@ -85,7 +84,6 @@ pub struct Service {
 impl Service {
     /// A service on sockets that are already bound.
     pub fn new(parts: ServiceParts, listening: Vec<Listening>) -> Self {
-        let (stop, stopped) = watch::channel(false);
         let bound = if parts.connections < parts.limits.connections() {
             LimitedBy::Descriptors
         } else {
@@ -96,8 +94,7 @@ impl Service {
             workers: Workers::new(parts.limits.clone()),
             parts,
             listening,
-            stop,
-            stopped,
+            stop: CancellationToken::new(),
             draining: Vec::new(),
             accepted: 0,
             refused: 0,
@@ -107,7 +104,7 @@ impl Service {
     fn start_worker(&mut self, ctx: &mut Ctx<Self>) -> WorkerId {
         let id = self.workers.number();
         let name = format!("{}/{}", self.parts.session.service, id.0);
-        let (session, stop) = (self.parts.session.clone(), Stop::new(self.stopped.clone()));
+        let (session, stop) = (self.parts.session.clone(), self.stop.clone());
         let (service, ground) = (ctx.mailbox().outlet(), self.parts.ground.clone());
         let (arbiter, handle) = self.parts.placement.of_sessions();
         let worker = self
@@ -141,7 +138,7 @@ impl Service {
     }
 
     fn finish_drain(&mut self) {
-        if *self.stopped.borrow() && self.workers.are_idle() {
+        if self.stop.is_cancelled() && self.workers.are_idle() {
             for waiting in self.draining.drain(..) {
                 // The receiver may be gone: its patience can end before the drain does.
                 let _ = waiting.send(());
@@ -159,7 +156,7 @@ impl Actor for Service {
         }
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
-                accept(listening, self.room.clone(), self.stopped.clone(), ctx.mailbox().outlet());
+                accept(listening, self.room.clone(), self.stop.clone(), ctx.mailbox().outlet());
             ctx.spawn(accepting);
         }
         let session = &self.parts.session;
@@ -200,7 +197,7 @@ impl Handle<ConnectionClosed> for Service {
 impl Handle<DrainService> for Service {
     fn handle(&mut self, _: DrainService, _: &mut Ctx<Self>) -> Later<()> {
         info!(service = &*self.parts.session.service, "no new connections; sessions finish");
-        self.stop.send_replace(true);
+        self.stop.cancel();
         let (tell, told) = oneshot::channel();
         self.draining.push(tell);
         self.finish_drain();

@@ -6,7 +6,8 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::Message;
-use relais_channels::server::{Farewell, Reason, Setup, Stop, serve};
+use relais_channels::server::{Farewell, Reason, Setup, serve};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use super::{
@@ -60,7 +61,7 @@ pub struct Session {
     connection: Option<(Socket, Ends)>,
     permit: Option<Permit>,
     parts: SessionParts,
-    stop: Stop,
+    stop: CancellationToken,
     worker: Outlet<SessionGone>,
     finished: bool,
 }
@@ -70,7 +71,7 @@ impl Session {
     pub fn new(
         connection: Connection,
         parts: SessionParts,
-        stop: Stop,
+        stop: CancellationToken,
         worker: Outlet<SessionGone>,
     ) -> Self {
         let Connection { socket, ends, permit } = connection;
@@ -115,16 +116,16 @@ impl Drop for Session {
 }
 
 /// From the greeting to the end of one connection.
-async fn converse(socket: Socket, ends: Ends, parts: SessionParts, mut stop: Stop) {
+async fn converse(socket: Socket, ends: Ends, parts: SessionParts, stop: CancellationToken) {
     let begun = Instant::now();
     let early = socket.has_something_to_read();
     let farewell = match socket {
         Socket::Tcp(socket) => match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => speak(socket, early, ends, &parts, &mut stop).await,
+            Ok(socket) => speak(socket, early, ends, &parts, &stop).await,
             Err(_gone) => return,
         },
         Socket::Unix(socket) => match tokio::net::UnixStream::from_std(socket) {
-            Ok(socket) => speak(socket, early, ends, &parts, &mut stop).await,
+            Ok(socket) => speak(socket, early, ends, &parts, &stop).await,
             Err(_gone) => return,
         },
     };
@@ -157,7 +158,7 @@ async fn speak<S>(
     early: bool,
     Ends { client, local }: Ends,
     parts: &SessionParts,
-    stop: &mut Stop,
+    stop: &CancellationToken,
 ) -> Farewell
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,

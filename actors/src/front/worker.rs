@@ -1,7 +1,7 @@
 //! A worker: some of a service's sessions, on one thread.
 
 use actix::Message;
-use relais_channels::server::Stop;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
@@ -32,7 +32,7 @@ pub struct TakeConnection(pub Connection);
 pub struct Worker {
     id: WorkerId,
     parts: SessionParts,
-    stop: Stop,
+    stop: CancellationToken,
     service: Outlet<ConnectionClosed>,
     ground: Ground,
 }
@@ -42,7 +42,7 @@ impl Worker {
     pub fn new(
         id: WorkerId,
         parts: SessionParts,
-        stop: Stop,
+        stop: CancellationToken,
         service: Outlet<ConnectionClosed>,
         ground: Ground,
     ) -> Self {

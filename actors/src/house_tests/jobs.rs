@@ -8,7 +8,8 @@ use std::{
 
 use relais_channels::mail::{Attempt, Enhanced, MessageId, Outcome, Peer, Reply, SiteTrouble};
 use relais_spool::open_recipients;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     actor::{Actor, Ctx, Handle, Mailbox},
@@ -48,7 +49,7 @@ pub(super) struct Script {
 pub(super) struct StandIn {
     queue: Mailbox<Queue>,
     script: Rc<Script>,
-    ended: Rc<watch::Sender<bool>>,
+    ended: CancellationToken,
 }
 
 /// Counts one more for as long as it lives, panics included.
@@ -108,7 +109,7 @@ impl Script {
 
 impl StandIn {
     pub(super) fn new(queue: Mailbox<Queue>, script: Rc<Script>) -> Self {
-        Self { queue, script, ended: Rc::new(watch::Sender::new(false)) }
+        Self { queue, script, ended: CancellationToken::new() }
     }
 }
 
@@ -119,7 +120,7 @@ impl Actor for StandIn {
 impl Handle<RunConnection> for StandIn {
     fn handle(&mut self, RunConnection(presence): RunConnection, _: &mut Ctx<Self>) {
         let (queue, script) = (self.queue.clone(), self.script.clone());
-        let ended = self.ended.subscribe();
+        let ended = self.ended.clone();
         actix::spawn(async move {
             serve(&queue, &script, &presence, ended).await;
             presence.finish();
@@ -129,7 +130,7 @@ impl Handle<RunConnection> for StandIn {
 
 impl Handle<EndJob> for StandIn {
     fn handle(&mut self, _: EndJob, _: &mut Ctx<Self>) {
-        self.ended.send_replace(true);
+        self.ended.cancel();
     }
 }
 
@@ -137,13 +138,13 @@ async fn serve(
     queue: &Mailbox<Queue>,
     script: &Script,
     presence: &Presence,
-    mut ended: watch::Receiver<bool>,
+    ended: CancellationToken,
 ) {
     let _connection = Counted::one(&script.connections);
     let (connection, destination) = (presence.connection, presence.destination.clone());
     let mut settled = None;
     loop {
-        if *ended.borrow() {
+        if ended.is_cancelled() {
             if let Some(settled) = settled {
                 queue.tell(Settle { connection, destination, settled });
             }
@@ -158,7 +159,7 @@ async fn serve(
         let work = tokio::select! {
             biased;
             work = &mut next => work.ok(),
-            _ = ended.wait_for(|ended| *ended) => {
+            () = ended.cancelled() => {
                 next.close();
                 next.try_recv().ok()
             }

@@ -10,9 +10,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Intake, Reason, Session, Setup, Stop,
+    Intake, Reason, Session, Setup,
     link::Link,
     replies::TOO_BIG,
     session::Event,
@@ -32,14 +33,14 @@ pub struct Farewell {
 ///
 /// `early`: octets had come before the greeting.
 ///
-/// When `stop` turns on, the peer is told so (421) before its next command, but not before the
+/// When `stop` is cancelled, the peer is told so (421) before its next command, but not before the
 /// data of a message that has begun to come is complete and answered.
 pub async fn serve<S, I>(
     socket: S,
     early: bool,
     setup: &Setup,
     intake: &mut I,
-    stop: &mut Stop,
+    stop: &CancellationToken,
 ) -> Farewell
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -66,7 +67,7 @@ async fn converse<S, I>(
     session: &mut Session<'_>,
     limits: &Limits,
     intake: &mut I,
-    stop: &mut Stop,
+    stop: &CancellationToken,
 ) -> Reason
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -117,7 +118,7 @@ where
             return reason;
         }
         if hungry {
-            let stop = session.at_boundary().then_some(&mut *stop);
+            let stop = session.at_boundary().then_some(stop);
             if stop.is_some() {
                 link.settle();
             }

@@ -2,7 +2,7 @@ use std::{future::pending, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    sync::{Notify, watch},
+    sync::Notify,
     task::JoinHandle,
     time::sleep,
 };
@@ -65,7 +65,7 @@ impl Intake for Engine {
 /// A served connection, and the peer's end of it.
 struct Served {
     peer: DuplexStream,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
     session: JoinHandle<(Farewell, Engine)>,
 }
 
@@ -89,10 +89,11 @@ impl Served {
     /// `capacity`: octets that either side may write without the other reading them.
     fn start(capacity: usize, mut engine: Engine, limits: Limits) -> Self {
         let (peer, ours) = duplex(capacity);
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let session = tokio::spawn(async move {
             let setup = Setup { dialect: Dialect::Smtp, host: "mx.example".to_owned(), limits };
-            let farewell = serve(ours, false, &setup, &mut engine, &mut Stop::new(stopped)).await;
+            let farewell = serve(ours, false, &setup, &mut engine, &stopped).await;
             (farewell, engine)
         });
         Self { peer, stop, session }
@@ -248,7 +249,7 @@ async fn an_idle_session_stops_at_once() {
     let mut served = Served::start(1 << 16, Engine::default(), limits());
     served.reply().await;
     served.ask(&[("HELO x\r\n", "250 "), ("MAIL FROM:<a@b>\r\n", "250 ")]).await;
-    served.stop.send(true).expect("the session listens");
+    served.stop.cancel();
     let (rest, farewell, engine) = served.end().await;
     assert_eq!(rest, "421 4.3.2 mx.example shutting down\r\n");
     assert_eq!(farewell.reason, Reason::Stopped);
@@ -261,7 +262,7 @@ async fn a_message_that_has_begun_is_taken_and_answered_before_the_session_stops
     let engine = Engine { gate: Some(gate.clone()), ..Engine::default() };
     let mut served = Served::start(1 << 16, engine, limits());
     served.begin_data().await;
-    served.stop.send(true).expect("the session listens");
+    served.stop.cancel();
     served.say("x\r\n").await;
     tokio::task::yield_now().await;
     served.say(".\r\n").await;
@@ -275,10 +276,10 @@ async fn a_message_that_has_begun_is_taken_and_answered_before_the_session_stops
 #[tokio::test]
 async fn who_starts_while_the_host_is_stopping_is_told_so() {
     let (peer, ours) = duplex(1 << 10);
-    let (_stop, stopped) = watch::channel(true);
+    let stop = CancellationToken::new();
+    stop.cancel();
     let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
-    let farewell =
-        serve(ours, false, &setup, &mut Engine::default(), &mut Stop::new(stopped)).await;
+    let farewell = serve(ours, false, &setup, &mut Engine::default(), &stop).await;
     assert_eq!(farewell.reason, Reason::Stopped);
     let mut peer = peer;
     let mut replies = String::new();
@@ -325,9 +326,8 @@ async fn an_endless_line_is_swallowed() {
 #[tokio::test]
 async fn an_idle_session_is_small() {
     let (_peer, ours) = duplex(64);
-    let (_stop, stopped) = watch::channel(false);
     let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
-    let (mut engine, mut stop) = (Engine::default(), Stop::new(stopped));
-    let task = std::mem::size_of_val(&serve(ours, false, &setup, &mut engine, &mut stop));
+    let (mut engine, stop) = (Engine::default(), CancellationToken::new());
+    let task = std::mem::size_of_val(&serve(ours, false, &setup, &mut engine, &stop));
     assert!(task <= 2 << 10, "{task} octets");
 }

@@ -14,8 +14,9 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, Sleep, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{Reason, Stop, transport::Transport};
+use super::{Reason, transport::Transport};
 
 /// One peer's connection.
 pub(super) struct Link<S> {
@@ -62,16 +63,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) async fn read(
         &mut self,
         deadline: Instant,
-        stop: Option<&mut Stop>,
+        stop: Option<&CancellationToken>,
     ) -> Result<usize, Reason> {
-        if stop.as_ref().is_some_and(|stop| stop.is_on()) {
+        if stop.is_some_and(CancellationToken::is_cancelled) {
             return Err(Reason::Stopped);
         }
         self.make_room();
         let Self { transport, inbound, timer, .. } = self;
         let spare = inbound.capacity() - inbound.len();
         let mut read = pin!(transport.read_buf(inbound));
-        let mut stopped = pin!(when_on(stop));
+        let mut stopped = pin!(cancelled(stop));
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(read.map_err(|_| Reason::Lost));
@@ -158,9 +159,9 @@ impl Timer {
     }
 }
 
-async fn when_on(stop: Option<&mut Stop>) {
+async fn cancelled(stop: Option<&CancellationToken>) {
     match stop {
-        Some(stop) => stop.on().await,
+        Some(stop) => stop.cancelled().await,
         None => std::future::pending().await,
     }
 }

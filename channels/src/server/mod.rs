@@ -10,7 +10,6 @@ mod path;
 mod replies;
 pub mod session;
 pub mod setup;
-pub mod stop;
 mod transaction;
 mod transport;
 
@@ -20,4 +19,3 @@ pub use intake::{Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;
 pub use session::{Hello, Reason, Session};
 pub use setup::{Limits, Setup};
-pub use stop::Stop;
