@@ -2,7 +2,7 @@
 //!
 //! [`RealDisk`] makes them system calls. `MemoryDisk` (feature `memory-disk`) keeps files in
 //! memory, counts every call and forgets what was not synced, so that a test can stop the world
-//! at each of them. What anybody may assume of either: octets are safe after
+//! at each of them. What anybody may assume of either: bytes are safe after
 //! [`DiskFile::sync_data`], names after [`Disk::sync_dir`], both after [`DiskFile::sync_fs`], and
 //! nothing before.
 
@@ -35,7 +35,7 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable: files created, renamed and removed.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Octets that an unprivileged process may still write.
+    /// Bytes that an unprivileged process may still write.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
     /// Files that may still be made.
     fn free_files(&self, dir: &Path) -> io::Result<u64> {
@@ -46,21 +46,21 @@ pub trait Disk: Send + Sync + 'static {
 
 /// An open file. Positions are given with each call, so that threads can share it.
 pub trait DiskFile: Send + Sync + 'static {
-    /// Its length in octets.
+    /// Its length in bytes.
     fn size(&self) -> io::Result<u64>;
-    /// Reads until `octets` is full or the file ends; says how much was read.
-    fn read_at(&self, octets: &mut [u8], at: u64) -> io::Result<usize>;
-    /// Fills `octets` if that needs no waiting for the disk, and says whether it did.
-    fn read_cached(&self, octets: &mut [u8], at: u64) -> io::Result<bool>;
+    /// Reads until `bytes` is full or the file ends; says how much was read.
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
+    /// Fills `bytes` if that needs no waiting for the disk, and says whether it did.
+    fn read_cached(&self, bytes: &mut [u8], at: u64) -> io::Result<bool>;
     /// Writes everything. After an error any part of it may have been written.
     fn write_at(&self, parts: &mut [IoSlice<'_>], at: u64) -> io::Result<()>;
     /// Cuts the file off.
     fn truncate(&self, size: u64) -> io::Result<()>;
-    /// Takes disk space for octets up to `size` without writing them.
+    /// Takes disk space for bytes up to `size` without writing them.
     fn allocate(&self, size: u64) -> io::Result<()>;
     /// Makes contents and length durable.
     fn sync_data(&self) -> io::Result<()>;
-    /// Makes everything on the file's file system durable: all octets, all names. Tells of every
+    /// Makes everything on the file's file system durable: all bytes, all names. Tells of every
     /// failure to write any of it since the file was opened or this was last called.
     fn sync_fs(&self) -> io::Result<()>;
     /// Lets the next read of what is said to be durable come from the disk: after a failed sync,
@@ -162,10 +162,10 @@ impl DiskFile for File {
         Ok(self.metadata()?.len())
     }
 
-    fn read_at(&self, octets: &mut [u8], at: u64) -> io::Result<usize> {
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
         let mut read = 0;
-        while read < octets.len() {
-            match FileExt::read_at(self, &mut octets[read..], at + read as u64) {
+        while read < bytes.len() {
+            match FileExt::read_at(self, &mut bytes[read..], at + read as u64) {
                 Ok(0) => break,
                 Ok(n) => read += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -175,9 +175,9 @@ impl DiskFile for File {
         Ok(read)
     }
 
-    fn read_cached(&self, octets: &mut [u8], at: u64) -> io::Result<bool> {
-        let wanted = octets.len();
-        match preadv2(self, &mut [IoSliceMut::new(octets)], at, ReadWriteFlags::NOWAIT) {
+    fn read_cached(&self, bytes: &mut [u8], at: u64) -> io::Result<bool> {
+        let wanted = bytes.len();
+        match preadv2(self, &mut [IoSliceMut::new(bytes)], at, ReadWriteFlags::NOWAIT) {
             Ok(read) => Ok(read == wanted),
             // Not in the page cache, or a file system that cannot tell.
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(false),

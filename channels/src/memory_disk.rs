@@ -1,7 +1,7 @@
 //! A disk in memory that forgets, for tests.
 //!
 //! It counts every operation that changes something, and it knows what would be left of it after a
-//! power cut: octets only as of the last [`DiskFile::sync_data`], names only as of the last
+//! power cut: bytes only as of the last [`DiskFile::sync_data`], names only as of the last
 //! [`Disk::sync_dir`], and of everything later whatever the [`Fate`] says. [`MemoryDisk::stop_at`]
 //! is the power cut. Stricter than real file systems where these promise nothing (a synced file
 //! whose directory was not synced is gone), and as kind where they do (a rename is atomic).
@@ -43,7 +43,7 @@ struct State {
     durable_names: BTreeMap<PathBuf, usize>,
     name_changes: Vec<NameChange>,
     operations: u64,
-    octets_read: u64,
+    bytes_read: u64,
     stop_at: Option<u64>,
     capacity: Option<u64>,
     failing_syncs: u32,
@@ -68,7 +68,7 @@ struct Inode {
 
 #[derive(Clone)]
 enum Unsynced {
-    Write { at: usize, octets: Vec<u8> },
+    Write { at: usize, bytes: Vec<u8> },
     Truncate(usize),
 }
 
@@ -103,9 +103,9 @@ impl MemoryDisk {
         self.lock().operations
     }
 
-    /// Octets read so far.
-    pub fn octets_read(&self) -> u64 {
-        self.lock().octets_read
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.lock().bytes_read
     }
 
     /// The operation with this number (the first is 0) and all later ones fail. That operation
@@ -120,15 +120,15 @@ impl MemoryDisk {
         state.stop_at.is_some_and(|stop| state.operations > stop)
     }
 
-    /// Files together may have this many octets.
-    pub fn set_capacity(&self, octets: Option<u64>) {
-        self.lock().capacity = octets;
+    /// Files together may have this many bytes.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.lock().capacity = bytes;
     }
 
-    /// From now on there is room for so many octets more.
-    pub fn fill_up_to(&self, octets: u64) {
+    /// From now on there is room for so many bytes more.
+    pub fn fill_up_to(&self, bytes: u64) {
         let mut state = self.lock();
-        state.capacity = Some(state.used() + octets);
+        state.capacity = Some(state.used() + bytes);
     }
 
     /// There is no room for some of the next names that files are to get by a link or a rename: for
@@ -137,7 +137,7 @@ impl MemoryDisk {
         self.lock().refused_names = which;
     }
 
-    /// The next `count` calls of `sync_data` and `sync_fs` fail, and the octets that they should
+    /// The next `count` calls of `sync_data` and `sync_fs` fail, and the bytes that they should
     /// have synced are lost to every later one, as on Linux.
     pub fn fail_syncs(&self, count: u32) {
         self.lock().failing_syncs = count;
@@ -409,34 +409,34 @@ impl DiskFile for MemoryFile {
         Ok(self.disk.lock().files[self.file].now.len() as u64)
     }
 
-    fn read_at(&self, octets: &mut [u8], at: u64) -> io::Result<usize> {
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
         let mut state = self.disk.lock();
         if state.failing_files.contains(&self.file) {
             return Err(io::Error::other("the disk cannot read it"));
         }
         let rest = state.files[self.file].now.get(at as usize..).unwrap_or_default();
-        let read = rest.len().min(octets.len());
-        octets[..read].copy_from_slice(&rest[..read]);
-        state.octets_read += read as u64;
+        let read = rest.len().min(bytes.len());
+        bytes[..read].copy_from_slice(&rest[..read]);
+        state.bytes_read += read as u64;
         Ok(read)
     }
 
-    fn read_cached(&self, octets: &mut [u8], at: u64) -> io::Result<bool> {
-        Ok(self.read_at(octets, at)? == octets.len())
+    fn read_cached(&self, bytes: &mut [u8], at: u64) -> io::Result<bool> {
+        Ok(self.read_at(bytes, at)? == bytes.len())
     }
 
     fn write_at(&self, parts: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
         let mut state = self.disk.lock();
         let step = state.step().ok_or_else(power_cut)?;
-        let mut octets: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         let size = state.files[self.file].now.len();
-        let more = (at as usize + octets.len()).saturating_sub(size);
+        let more = (at as usize + bytes.len()).saturating_sub(size);
         let room = state.capacity.map_or(u64::MAX, |all| all.saturating_sub(state.used()));
         let full = more as u64 > room;
         if full {
-            octets.truncate(octets.len() - (more - room as usize));
+            bytes.truncate(bytes.len() - (more - room as usize));
         }
-        state.files[self.file].change(Unsynced::Write { at: at as usize, octets });
+        state.files[self.file].change(Unsynced::Write { at: at as usize, bytes });
         step?;
         if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
@@ -491,7 +491,7 @@ impl Inode {
         }
     }
 
-    /// Octets that are still to be written stay in memory.
+    /// Bytes that are still to be written stay in memory.
     fn forget_cached(&mut self) {
         self.now = self.durable.clone();
         self.unsynced.iter().for_each(|change| change.apply(&mut self.now));
@@ -511,43 +511,43 @@ impl Inode {
 }
 
 impl Unsynced {
-    fn apply(&self, octets: &mut Vec<u8>) {
+    fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Write { at, octets: new } => {
+            Self::Write { at, bytes: new } => {
                 let end = at + new.len();
-                if octets.len() < end {
-                    octets.resize(end, 0);
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
                 }
-                octets[*at..end].copy_from_slice(new);
+                bytes[*at..end].copy_from_slice(new);
             }
-            Self::Truncate(size) => octets.resize(*size, 0),
+            Self::Truncate(size) => bytes.resize(*size, 0),
         }
     }
 
     /// Lets some of it happen.
-    fn tear(&self, octets: &mut Vec<u8>, dice: &mut Dice) {
-        let Self::Write { at, octets: new } = self else {
+    fn tear(&self, bytes: &mut Vec<u8>, dice: &mut Dice) {
+        let Self::Write { at, bytes: new } = self else {
             if dice.below(2) == 0 {
-                self.apply(octets);
+                self.apply(bytes);
             }
             return;
         };
         match dice.below(5) {
             0 => {}
-            1 => self.apply(octets),
+            1 => self.apply(bytes),
             2 => {
                 let part = new[..dice.below(new.len() as u64 + 1) as usize].to_vec();
-                Self::Write { at: *at, octets: part }.apply(octets);
+                Self::Write { at: *at, bytes: part }.apply(bytes);
             }
             3 => {
                 // The length is there, the contents are not.
-                Self::Write { at: *at, octets: vec![0; new.len()] }.apply(octets);
+                Self::Write { at: *at, bytes: vec![0; new.len()] }.apply(bytes);
             }
             _ => {
                 for (number, sector) in new.chunks(SECTOR).enumerate() {
                     if dice.below(2) == 0 {
                         let at = at + number * SECTOR;
-                        Self::Write { at, octets: sector.to_vec() }.apply(octets);
+                        Self::Write { at, bytes: sector.to_vec() }.apply(bytes);
                     }
                 }
             }
@@ -592,5 +592,5 @@ fn power_cut() -> io::Error {
     io::Error::other("the power is off")
 }
 
-/// The octets that a disk writes in one piece. Small, so that tests tear small records.
+/// The bytes that a disk writes in one piece. Small, so that tests tear small records.
 const SECTOR: usize = 64;

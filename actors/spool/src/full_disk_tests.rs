@@ -134,7 +134,7 @@ fn a_fast_sender_leaves_half_of_what_is_to_be_free() {
         let SpoolError::DiskFull { needed, .. } = refused else { panic!("{refused}") };
         let free = disk.free_space(root).unwrap();
         assert!(needed >= MIN_FREE && needed > free, "{bytes}: {refused}");
-        assert!(free >= MIN_FREE / 2, "{bytes}: {free} octets are left");
+        assert!(free >= MIN_FREE / 2, "{bytes}: {free} bytes are left");
     }
 }
 

@@ -155,10 +155,10 @@ async fn the_index_may_be_damaged_anywhere() {
     type Harm = fn(&mut Vec<u8>);
     let rows: [(&str, Harm); 12] = [
         ("emptied", |bytes| bytes.clear()),
-        ("cut to an octet", |bytes| bytes.truncate(1)),
+        ("cut to a byte", |bytes| bytes.truncate(1)),
         ("cut to a quarter", |bytes| bytes.truncate(bytes.len() / 4)),
         ("cut to a half", |bytes| bytes.truncate(bytes.len() / 2)),
-        ("cut by an octet", |bytes| bytes.truncate(bytes.len().saturating_sub(1))),
+        ("cut by a byte", |bytes| bytes.truncate(bytes.len().saturating_sub(1))),
         ("flipped at the beginning", |bytes| flip(bytes, 0)),
         ("flipped after a quarter", |bytes| flip(bytes, 25)),
         ("flipped in the middle", |bytes| flip(bytes, 50)),
@@ -213,10 +213,10 @@ async fn a_start_does_not_read_what_the_index_knows() {
     let open = || Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap();
     let mut bytes = 0;
     for round in 0..3 {
-        let before = disk.octets_read();
+        let before = disk.bytes_read();
         let (opened, recovered) = open();
         assert_eq!((recovered.replayed, recovered.rebuilt), (0, None));
-        bytes = disk.octets_read() - before;
+        bytes = disk.bytes_read() - before;
         let spool = opened.start(|_| ()).unwrap();
         let mut batch = JoinSet::new();
         for id in round * 1500..(round + 1) * 1500 {
@@ -229,11 +229,11 @@ async fn a_start_does_not_read_what_the_index_knows() {
         batch.join_all().await;
         spool.close().await.unwrap();
     }
-    assert!(bytes < 200, "{bytes} octets read at a start with 3000 records");
-    let before = disk.octets_read();
+    assert!(bytes < 200, "{bytes} bytes read at a start with 3000 records");
+    let before = disk.bytes_read();
     fs::remove_dir_all(dir.path().join("index")).unwrap();
     assert_eq!(open().1.entries["a"].total(), 4500);
-    assert!(disk.octets_read() - before > 500_000, "without an index it reads everything");
+    assert!(disk.bytes_read() - before > 500_000, "without an index it reads everything");
 }
 
 #[tokio::test]

@@ -332,13 +332,13 @@ async fn a_message_with_many_entries_is_not_decoded_for_each_of_them() {
     let opened = Spool::open(dir.path(), &settings, Arc::new(disk.clone())).unwrap().0;
     let spool = opened.start(|_| ()).unwrap();
     let stored = append(&spool, 1, &vec!["a"; ENTRIES], &[b'x'; 1000]).await.unwrap();
-    let before = disk.octets_read();
+    let before = disk.bytes_read();
     for _ in 0..ENTRIES {
         let (envelope, _) = spool.read(stored.place).await.unwrap();
         assert_eq!(envelope.entries.len(), ENTRIES);
     }
-    let read = disk.octets_read() - before;
-    assert!(read < 2 * u64::from(stored.place.length), "{read} octets were read");
+    let read = disk.bytes_read() - before;
+    assert!(read < 2 * u64::from(stored.place.length), "{read} bytes were read");
 }
 
 #[tokio::test]

@@ -79,10 +79,10 @@ impl Deliveries {
         answered.await.map_err(io::Error::other)?
     }
 
-    /// A message that is coming in could not be written, this many octets of it.
-    pub(crate) fn spill_failed(&self, error: io::Error, octets: u64) {
+    /// A message that is coming in could not be written, this many bytes of it.
+    pub(crate) fn spill_failed(&self, error: io::Error, bytes: u64) {
         // If it is gone, the engine ends.
-        let _ = self.0.send(StoreRequest::SpillFailed(error, octets));
+        let _ = self.0.send(StoreRequest::SpillFailed(error, bytes));
     }
 
     /// Deliveries that could come at once beside those that are waiting or under way.

@@ -15,7 +15,7 @@ pub(super) enum StoreRequest {
     Deliver(Deliver),
     /// To make a mailbox.
     Create(MailboxName, oneshot::Sender<io::Result<bool>>),
-    /// To tell the operator that so many octets of a message that is coming in could not be written.
+    /// To tell the operator that so many bytes of a message that is coming in could not be written.
     SpillFailed(io::Error, u64),
     /// To end; what was asked for before is done first.
     Stop,

@@ -102,9 +102,9 @@ impl Writer {
                         // Nobody may be waiting any more.
                         let _ = answer.send(self.create(&name));
                     }
-                    StoreRequest::SpillFailed(error, octets) => {
+                    StoreRequest::SpillFailed(error, bytes) => {
                         if let Some(Opened { partition, .. }) = &mut self.partition {
-                            partition.spill_failed(&error, octets);
+                            partition.spill_failed(&error, bytes);
                         }
                         self.tell_of_room();
                     }

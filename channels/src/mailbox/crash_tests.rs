@@ -1,14 +1,14 @@
 //! The world stops at every single write of the store.
 //!
 //! A seeded run of deliveries, small and large, of checkpoints, of readers who see and remove
-//! messages, of syncs that fail, and of a disk that is full for octets or for names, is repeated on
+//! messages, of syncs that fail, and of a disk that is full for bytes or for names, is repeated on
 //! a disk in memory, and stopped at its first operation that changes anything, at its second, and so
 //! on. Each time the disk is looked at as that may have left it: with the kernel alive and another
 //! process at work; or with the file system mounted anew, with or without a reboot, and everything
 //! that was not synced kept, dropped, or torn in several ways. The store must open on each of these,
 //! and then:
 //!
-//! - every message that got its 250 is in its mailbox, octet for octet, unless its reader removed
+//! - every message that got its 250 is in its mailbox, byte for byte, unless its reader removed
 //!   it (promise 1);
 //! - what was refused is not in the mailbox that refused it, whoever else got it;
 //! - no message is there twice, in part, or without having been sent;

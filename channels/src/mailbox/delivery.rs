@@ -7,13 +7,13 @@ use super::MailboxName;
 /// One message to be delivered here.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The octets as they are to lie in the mailboxes.
+    /// The bytes as they are to lie in the mailboxes.
     pub body: Body,
     /// At least one.
     pub recipients: Vec<Rcpt>,
 }
 
-/// Where the octets of a message wait.
+/// Where the bytes of a message wait.
 #[derive(Debug)]
 pub enum Body {
     /// In memory.
@@ -23,7 +23,7 @@ pub enum Body {
     File {
         /// Its name.
         name: String,
-        /// Octets.
+        /// Bytes.
         size: u64,
     },
 }
@@ -58,10 +58,10 @@ impl Answer {
 }
 
 impl Body {
-    /// Octets.
+    /// Bytes.
     pub fn size(&self) -> u64 {
         match self {
-            Self::Whole(octets) => octets.len() as u64,
+            Self::Whole(bytes) => bytes.len() as u64,
             Self::File { size, .. } => *size,
         }
     }

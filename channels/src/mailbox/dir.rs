@@ -130,11 +130,11 @@ impl Dir {
         Ok(OpenFile::Real(created?.into()))
     }
 
-    /// A new file with `octets`; it is removed when writing fails half way.
-    pub(super) fn write(&self, name: &str, octets: &[u8]) -> io::Result<OpenFile> {
+    /// A new file with `bytes`; it is removed when writing fails half way.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<OpenFile> {
         use io::Write;
         let mut file = self.create(name)?;
-        match file.write_all(octets) {
+        match file.write_all(bytes) {
             Ok(()) => Ok(file),
             Err(error) => {
                 // It is of no use and takes room that may be what is missing.
@@ -258,7 +258,7 @@ impl Dir {
         }
         for entry in fs::Dir::new(self.readable()?)? {
             let entry = entry?;
-            // No name of ours and no folder has other octets.
+            // No name of ours and no folder has other bytes.
             let Ok(name) = entry.file_name().to_str() else { continue };
             if !matches!(name, "." | "..") {
                 each(name, entry.file_type())?;
@@ -295,7 +295,7 @@ impl Dir {
         Ok(fs::fstat(self.fd())?.st_dev)
     }
 
-    /// Octets that its file system has, free or not; 0 when it does not tell.
+    /// Bytes that its file system has, free or not; 0 when it does not tell.
     pub(super) fn capacity(&self) -> io::Result<u64> {
         #[cfg(test)]
         if let Self::Memory(_) = self {
@@ -305,7 +305,7 @@ impl Dir {
         Ok(space.f_blocks.saturating_mul(space.f_frsize))
     }
 
-    /// Octets that this process may still write on its file system, quotas aside.
+    /// Bytes that this process may still write on its file system, quotas aside.
     pub(super) fn free_space(&self) -> io::Result<u64> {
         #[cfg(test)]
         if let Self::Memory(dir) = self {

@@ -28,7 +28,7 @@ impl FileNames {
         Self { host, pid: process::id(), count: 0 }
     }
 
-    /// `seconds.MmicrosecondsPpidQcount.host,S=octets`; the size saves readers a `stat`.
+    /// `seconds.MmicrosecondsPpidQcount.host,S=bytes`; the size saves readers a `stat`.
     pub(super) fn next(&mut self, size: u64) -> String {
         self.count += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -83,10 +83,10 @@ impl Maildir {
     }
 
     /// Replaces the file `name` of this mailbox: readers see the old one or the new one.
-    pub(super) fn replace(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let tmp = self.dir.make("tmp")?;
         let draft = format!("{name}.relais");
-        tmp.write(&draft, octets)?;
+        tmp.write(&draft, bytes)?;
         tmp.rename(&draft, &self.dir, name).inspect_err(|_| drop(tmp.remove(&draft)))
     }
 

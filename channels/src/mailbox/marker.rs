@@ -95,7 +95,7 @@ fn unreachable(root: &Path, error: &io::Error) -> Away {
 pub(super) fn remembers(known: &Path, root: &Path) -> io::Result<bool> {
     match fs::read(known) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        list => Ok(list?.split(|octet| *octet == b'\n').any(|line| line == line_of(root))),
+        list => Ok(list?.split(|byte| *byte == b'\n').any(|line| line == line_of(root))),
     }
 }
 

@@ -100,9 +100,9 @@ fn folder(folder: &str) -> Option<Box<str>> {
     below.split('.').all(level).then(|| below.into())
 }
 
-/// Octets; what the original allows.
+/// Bytes; what the original allows.
 const MAX_UID: usize = 127;
-/// Octets; with its leading dot it is the name of a directory.
+/// Bytes; with its leading dot it is the name of a directory.
 const MAX_FOLDER: usize = 200;
 
 #[cfg(test)]

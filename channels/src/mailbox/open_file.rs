@@ -27,7 +27,7 @@ impl OpenFile {
         }
     }
 
-    /// Octets in it.
+    /// Bytes in it.
     pub(super) fn size(&self) -> io::Result<u64> {
         self.file().size()
     }
@@ -58,12 +58,12 @@ impl OpenFile {
 }
 
 impl Read for OpenFile {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Real(file) => file.read(octets),
+            Self::Real(file) => file.read(bytes),
             #[cfg(test)]
             Self::Memory(handle) => {
-                let read = handle.file.read_at(octets, handle.at)?;
+                let read = handle.file.read_at(bytes, handle.at)?;
                 handle.at += read as u64;
                 Ok(read)
             }
@@ -72,14 +72,14 @@ impl Read for OpenFile {
 }
 
 impl Write for OpenFile {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Real(file) => file.write(octets),
+            Self::Real(file) => file.write(bytes),
             #[cfg(test)]
             Self::Memory(handle) => {
-                handle.file.write_at(&mut [io::IoSlice::new(octets)], handle.at)?;
-                handle.at += octets.len() as u64;
-                Ok(octets.len())
+                handle.file.write_at(&mut [io::IoSlice::new(bytes)], handle.at)?;
+                handle.at += bytes.len() as u64;
+                Ok(bytes.len())
             }
         }
     }

@@ -56,7 +56,7 @@ struct Ground {
     marker: Marker,
     /// The disk of the root.
     disk: Arc<dyn Disk>,
-    /// Octets of a new journal.
+    /// Bytes of a new journal.
     journal: u64,
 }
 
@@ -162,15 +162,15 @@ impl Partition {
         }
     }
 
-    /// Octets that may still be written on its file system; `None`: that cannot be told.
+    /// Bytes that may still be written on its file system; `None`: that cannot be told.
     pub fn free_space(&self) -> Option<u64> {
         self.root.free_space().ok()
     }
 
     /// A message that is coming in, and was to wait in [`Self::spill_dir`], was refused: so many of
-    /// its octets were to be written.
-    pub fn spill_failed(&mut self, error: &io::Error, octets: u64) {
-        self.report(WHOLE, error, octets);
+    /// its bytes were to be written.
+    pub fn spill_failed(&mut self, error: &io::Error, bytes: u64) {
+        self.report(WHOLE, error, bytes);
     }
 
     /// Nothing is being delivered: closes the mailboxes that stay open between batches.
@@ -200,9 +200,9 @@ impl Partition {
         for delivery in deliveries {
             let name = self.names.next(delivery.body.size());
             let mut plan = self.plan(name, delivery, &mut batch);
-            if let (Body::Whole(octets), false) = (&delivery.body, plan.targets.is_empty()) {
+            if let (Body::Whole(bytes), false) = (&delivery.body, plan.targets.is_empty()) {
                 let dirs: Vec<_> = plan.targets.iter().map(|target| &*target.dir).collect();
-                let record = recovery::record(&dirs, &plan.name, octets);
+                let record = recovery::record(&dirs, &plan.name, bytes);
                 plan.direct = record.is_none_or(|record| !self.journal.add(&record.parts()));
             }
             plans.push(plan);
@@ -362,7 +362,7 @@ impl Partition {
         }
         let name = &plan.name.clone();
         let source = match &delivery.body {
-            Body::Whole(octets) => self.write(name, octets, plan.direct).map(|()| name),
+            Body::Whole(bytes) => self.write(name, bytes, plan.direct).map(|()| name),
             Body::File { name, .. } => Ok(name),
         };
         let written = match source {
@@ -452,10 +452,10 @@ impl Partition {
     }
 
     /// `durable`: its content is on the disk, too.
-    fn write(&self, name: &str, octets: &[u8], durable: bool) -> io::Result<()> {
+    fn write(&self, name: &str, bytes: &[u8], durable: bool) -> io::Result<()> {
         use io::Write;
         let mut file = self.spill.create(name)?;
-        let mut written = file.write_all(octets);
+        let mut written = file.write_all(bytes);
         if durable {
             written = written.and_then(|()| file.sync_data());
         }
@@ -537,10 +537,10 @@ impl Partition {
     }
 }
 
-/// Octets of journal that a delivery takes at most.
+/// Bytes of journal that a delivery takes at most.
 fn journal_size(delivery: &Delivery) -> usize {
-    let Body::Whole(octets) = &delivery.body else { return 0 };
-    record_size(octets.len() + MAX_PATHS * (delivery.recipients.len() + 1))
+    let Body::Whole(bytes) = &delivery.body else { return 0 };
+    record_size(bytes.len() + MAX_PATHS * (delivery.recipients.len() + 1))
 }
 
 /// The client's reply for a system error.
@@ -558,7 +558,7 @@ const NO_INODES: Reply = Reply::new(452, Enhanced(4, 3, 1), "no inodes left for 
 
 /// In the log, for what no mailbox is to blame for.
 const WHOLE: &str = ".tmp";
-/// Octets of a directory's name in a record, and of a file's.
+/// Bytes of a directory's name in a record, and of a file's.
 const MAX_PATHS: usize = 800;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How full a mailbox is: the file `maildirsize` of Maildir++, shared with the IMAP server.
 //!
-//! Its first line holds the limits, each other line octets and messages that came or went. It is
+//! Its first line holds the limits, each other line bytes and messages that came or went. It is
 //! an estimate that heals: whoever finds it too long, broken, impossible, or over the limit, counts
 //! anew. A batch of deliveries has one [`Account`] for each mailbox: what is charged to it counts
 //! at once for the deliveries behind it, and the file learns of what was placed, in one line.
@@ -22,7 +22,7 @@ use crate::mail::XQuota;
 /// The most that a mailbox may hold; `None` is without end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Limit {
-    /// Octets.
+    /// Bytes.
     pub size: Option<u64>,
     /// Messages.
     pub messages: Option<u64>,
@@ -107,7 +107,7 @@ pub(super) struct Account {
 type Fault = (&'static str, io::Error);
 
 impl Account {
-    /// Counts a message of `size` octets. `bypass`: even if that is more than the mailbox may hold.
+    /// Counts a message of `size` bytes. `bypass`: even if that is more than the mailbox may hold.
     pub(super) fn charge(
         &mut self,
         maildir: &Maildir,
@@ -243,7 +243,7 @@ impl Usage {
         }
     }
 
-    /// Whether a mailbox can hold this: every message has an octet.
+    /// Whether a mailbox can hold this: every message has a byte.
     fn makes_sense(self) -> bool {
         self.messages >= 0 && self.size >= self.messages && (self.messages > 0 || self.size == 0)
     }
@@ -343,7 +343,7 @@ fn count(dir: &Dir) -> io::Result<Usage> {
     Ok(usage)
 }
 
-/// `,S=octets`.
+/// `,S=bytes`.
 fn size_in(name: &str) -> Option<i64> {
     let (_, rest) = name.split_once(",S=")?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -356,7 +356,7 @@ const ASIDE: &str = "maildirsize.aside";
 const SET_ASIDE: &str = "the quota file was set aside as maildirsize.aside and another one begun";
 const UNUSABLE: &str = "the quota file cannot be used: the mailbox is counted anew each time";
 const UNCOUNTED: &str = "a mailbox cannot be counted: its mail is taken whatever its quota";
-/// Octets beyond which the file is rewritten; from the specification of Maildir++.
+/// Bytes beyond which the file is rewritten; from the specification of Maildir++.
 const MAX_FILE: usize = 5_120;
 /// For so long nobody counts again; from the same place.
 const RECENT: Duration = Duration::from_secs(15 * 60);
@@ -421,9 +421,9 @@ mod tests {
     #[test]
     fn limits_hold_at_the_edge_and_break_one_past_it() {
         let rows = [
-            ("the last octet", limit(100, 10), 50, false, "ok"),
-            ("one octet more", limit(100, 10), 51, false, "Quota Exceeded"),
-            ("one octet more, bypassing", limit(100, 10), 51, true, "ok"),
+            ("the last byte", limit(100, 10), 50, false, "ok"),
+            ("one byte more", limit(100, 10), 51, false, "Quota Exceeded"),
+            ("one byte more, bypassing", limit(100, 10), 51, true, "ok"),
             ("the last message", limit(1_000, 2), 1, false, "ok"),
             ("one message more", limit(1_000, 1), 1, false, "Quota Exceeded"),
             ("never", limit(100, 10), 101, false, "Message too large"),
@@ -472,10 +472,10 @@ mod tests {
             ("empty", ""),
             ("without a sum", "100S,10C\n"),
             ("no text", "\u{fffd}\n"),
-            ("negative octets", "100S,10C\n-90000 3\n"),
+            ("negative bytes", "100S,10C\n-90000 3\n"),
             ("negative messages", "100S,10C\n90 -3\n"),
-            ("octets without a message", "100S,10C\n50 0\n"),
-            ("more messages than octets", "100S,10C\n5 6\n"),
+            ("bytes without a message", "100S,10C\n50 0\n"),
+            ("more messages than bytes", "100S,10C\n5 6\n"),
             ("a sum without end", "100S,10C\n9223372036854775807 1\n1 1\n"),
             ("more than the disk holds", "100S,10C\n9223372036854775807 1\n"),
         ];

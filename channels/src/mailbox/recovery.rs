@@ -17,19 +17,19 @@ use super::{
 };
 use crate::disk::is_full;
 
-/// The parts of a journal record: the directories it is for, its file name, its octets. `None`:
+/// The parts of a journal record: the directories it is for, its file name, its bytes. `None`:
 /// there are too many directories for one.
-pub(super) fn record<'a>(dirs: &[&str], name: &str, octets: &'a [u8]) -> Option<Record<'a>> {
+pub(super) fn record<'a>(dirs: &[&str], name: &str, bytes: &'a [u8]) -> Option<Record<'a>> {
     let mut head = u16::try_from(dirs.len()).ok()?.to_le_bytes().to_vec();
     for text in dirs.iter().copied().chain([name]) {
         head.extend_from_slice(&u16::try_from(text.len()).ok()?.to_le_bytes());
         head.extend_from_slice(text.as_bytes());
     }
-    Some(Record { head, octets })
+    Some(Record { head, bytes })
 }
 
 /// The record that takes the message `name` back from directories: one that is for none, so that an
-/// older release puts it nowhere, with the directories as its octets.
+/// older release puts it nowhere, with the directories as its bytes.
 pub(super) fn void(dirs: &[&str], name: &str) -> Option<Vec<u8>> {
     let from = record(dirs, "", &[])?.head;
     Some(record(&[], name, &from)?.parts().concat())
@@ -38,13 +38,13 @@ pub(super) fn void(dirs: &[&str], name: &str) -> Option<Vec<u8>> {
 /// A record to be written.
 pub(super) struct Record<'a> {
     head: Vec<u8>,
-    octets: &'a [u8],
+    bytes: &'a [u8],
 }
 
 impl Record<'_> {
     /// One behind the other, they are the record.
     pub(super) fn parts(&self) -> [&[u8]; 2] {
-        [&self.head, self.octets]
+        [&self.head, self.bytes]
     }
 }
 
@@ -78,15 +78,15 @@ impl Mailboxes {
         }
     }
 
-    fn put(&mut self, dir: &str, name: &str, octets: &[u8]) -> io::Result<()> {
+    fn put(&mut self, dir: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
         let maildir = Maildir::make(&self.root, dir)?;
         let old = self.find(&maildir, dir, name)?;
         if let Some((sub, old)) = &old
-            && is_on_disk(&mut existing(sub, old)?, octets)?
+            && is_on_disk(&mut existing(sub, old)?, bytes)?
         {
             return Ok(());
         }
-        write(&maildir, name, octets, old)
+        write(&maildir, name, bytes, old)
     }
 
     /// Whether only this mailbox is in trouble: what its user made of it, or a file system of its own
@@ -135,9 +135,9 @@ impl Mailboxes {
 
 impl super::journal::Restorer for Mailboxes {
     fn foresee(&mut self, record: &[u8]) -> io::Result<()> {
-        let (dirs, name, octets) = parse(record)?;
+        let (dirs, name, bytes) = parse(record)?;
         if dirs.is_empty() {
-            let (from, ..) = parse(octets)?;
+            let (from, ..) = parse(bytes)?;
             let void = self.void.entry(name.to_owned()).or_default();
             void.extend(from.into_iter().map(str::to_owned));
         }
@@ -145,9 +145,9 @@ impl super::journal::Restorer for Mailboxes {
     }
 
     fn restore(&mut self, record: &[u8]) -> io::Result<()> {
-        let (dirs, name, octets) = parse(record)?;
+        let (dirs, name, bytes) = parse(record)?;
         if dirs.is_empty() {
-            for dir in parse(octets)?.0 {
+            for dir in parse(bytes)?.0 {
                 match self.take_back(dir, name) {
                     Err(error) if is_obstacle(&error) => {}
                     taken => taken?,
@@ -158,14 +158,14 @@ impl super::journal::Restorer for Mailboxes {
             if self.is_void(dir, name) {
                 continue;
             }
-            match self.put(dir, name, octets) {
+            match self.put(dir, name, bytes) {
                 Err(error) if self.is_alone(dir, &error) => {
                     let path = culprit(&self.root, dir);
                     warn!(
                         mailbox = dir, path, %error, name,
                         "a message cannot be put into its mailbox: it is kept in {LOST}"
                     );
-                    let lost = self.root.make(LOST).and_then(|lost| lost.write(name, octets));
+                    let lost = self.root.make(LOST).and_then(|lost| lost.write(name, bytes));
                     lost.map_err(|error| of(LOST, &error))?;
                 }
                 put => put.map_err(|error| of(dir, &error))?,
@@ -175,7 +175,7 @@ impl super::journal::Restorer for Mailboxes {
     }
 
     fn rewrite(&mut self, record: &[u8]) -> io::Result<()> {
-        let (dirs, name, octets) = parse(record)?;
+        let (dirs, name, bytes) = parse(record)?;
         for dir in dirs {
             let mut again = || {
                 let Some(maildir) = Maildir::open(&self.root, dir)? else { return Ok(()) };
@@ -184,7 +184,7 @@ impl super::journal::Restorer for Mailboxes {
                     self.seen.remove(dir);
                 }
                 let old = self.find(&maildir, dir, name)?;
-                if old.is_some() { write(&maildir, name, octets, old) } else { Ok(()) }
+                if old.is_some() { write(&maildir, name, bytes, old) } else { Ok(()) }
             };
             match again() {
                 // A mailbox on a file system of its own was made durable when the message was placed.
@@ -200,24 +200,24 @@ impl super::journal::Restorer for Mailboxes {
 fn write(
     maildir: &Maildir,
     name: &str,
-    octets: &[u8],
+    bytes: &[u8],
     old: Option<(Dir, String)>,
 ) -> io::Result<()> {
     let tmp = maildir.dir.make("tmp")?;
-    tmp.write(name, octets)?;
+    tmp.write(name, bytes)?;
     match old {
         Some((sub, old)) => tmp.rename(name, &sub, &old),
         None => tmp.rename(name, &maildir.new, name),
     }
 }
 
-/// Whether the disk has these octets in a file, and not only the memory of the system.
-fn is_on_disk(file: &mut OpenFile, octets: &[u8]) -> io::Result<bool> {
+/// Whether the disk has these bytes in a file, and not only the memory of the system.
+fn is_on_disk(file: &mut OpenFile, bytes: &[u8]) -> io::Result<bool> {
     file.forget_cached()?;
-    let mut there = Vec::with_capacity(octets.len());
+    let mut there = Vec::with_capacity(bytes.len());
     // A file that cannot be read is written anew.
-    let read = file.take(octets.len() as u64 + 1).read_to_end(&mut there);
-    Ok(read.is_ok() && there == octets)
+    let read = file.take(bytes.len() as u64 + 1).read_to_end(&mut there);
+    Ok(read.is_ok() && there == bytes)
 }
 
 /// The names in `cur`, by what they were in `new`.
@@ -268,8 +268,8 @@ fn parts(record: &[u8]) -> Option<(Vec<&str>, &str, &[u8])> {
     Some((texts, name, rest))
 }
 
-fn number(octets: &[u8]) -> Option<(usize, &[u8])> {
-    let (number, rest) = octets.split_first_chunk()?;
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
     Some((u16::from_le_bytes(*number).into(), rest))
 }
 
@@ -303,8 +303,8 @@ mod tests {
         let all = ["there", "seen", "torn", "astray", "missing", "gone", "odd"]
             .map(|uid| format!("d/{uid}/Maildir"));
         let dirs: Vec<_> = all.iter().map(String::as_str).collect();
-        let octets = record(&dirs, "n", b"text").expect("few").parts().concat();
-        Mailboxes::of(Arc::new(root)).restore(&octets).expect("room");
+        let bytes = record(&dirs, "n", b"text").expect("few").parts().concat();
+        Mailboxes::of(Arc::new(root)).restore(&bytes).expect("room");
         for path in [
             "d/there/Maildir/new/n",
             "d/seen/Maildir/cur/n:2,S",

@@ -15,8 +15,8 @@ use crate::disk::is_full;
 /// The resource that has run out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lack {
-    /// Room for a message of so many octets.
-    Octets(u64),
+    /// Room for a message of so many bytes.
+    Bytes(u64),
     /// Inodes: no file can be made.
     Files,
 }
@@ -62,7 +62,7 @@ impl Room {
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Octets(wanted) => {
+            Self::Bytes(wanted) => {
                 write!(f, "no space left on its file system for a message of {wanted} octets")
             }
             Self::Files => f.write_str("no inodes left on its file system"),
@@ -71,16 +71,16 @@ impl fmt::Display for Lack {
 }
 
 fn lack(root: &Dir, spill: &SpillDir, wanted: u64) -> Option<Lack> {
-    let octets = wanted.saturating_add(MARGIN);
+    let bytes = wanted.saturating_add(MARGIN);
     if root.lacks_inodes() {
         return Some(Lack::Files);
     }
-    let full = root.free_space().is_ok_and(|free| free < octets)
-        || spill.try_room(octets).is_err_and(|error| is_full(&error));
-    full.then_some(Lack::Octets(wanted))
+    let full = root.free_space().is_ok_and(|free| free < bytes)
+        || spill.try_room(bytes).is_err_and(|error| is_full(&error));
+    full.then_some(Lack::Bytes(wanted))
 }
 
-/// Octets beside a message's own that it may take: of directories, and of the journals of the file
+/// Bytes beside a message's own that it may take: of directories, and of the journals of the file
 /// system.
 const MARGIN: u64 = 64 << 10;
 /// For so long a refusal is a reason to look for as much room as it wanted.
@@ -100,10 +100,10 @@ mod tests {
         let mut known = Room::default();
         assert_eq!(known.refused(&root, &spill, 1_000), None, "the mailbox was full alone");
         let huge = 1 << 60;
-        assert_eq!(known.refused(&root, &spill, huge), Some(Lack::Octets(huge)));
-        assert_eq!(known.refused(&root, &spill, 1_000), Some(Lack::Octets(huge)));
+        assert_eq!(known.refused(&root, &spill, huge), Some(Lack::Bytes(huge)));
+        assert_eq!(known.refused(&root, &spill, 1_000), Some(Lack::Bytes(huge)));
         known.look(&root, &spill);
-        assert_eq!(known.lack(), Some(Lack::Octets(huge)));
+        assert_eq!(known.lack(), Some(Lack::Bytes(huge)));
         known.refused = Instant::now().checked_sub(MEMORY * 2);
         known.look(&root, &spill);
         assert_eq!(known.lack(), None);

@@ -50,25 +50,25 @@ impl SpillDir {
 }
 
 impl SpillDir {
-    /// Takes room for so many octets and gives it back.
-    pub(super) fn try_room(&self, octets: u64) -> io::Result<()> {
-        let allocated = self.create(TRIAL)?.allocate(octets);
+    /// Takes room for so many bytes and gives it back.
+    pub(super) fn try_room(&self, bytes: u64) -> io::Result<()> {
+        let allocated = self.create(TRIAL)?.allocate(bytes);
         let removed = self.dir().remove(TRIAL);
         allocated.and(removed)
     }
 }
 
-/// The octets received so far.
+/// The bytes received so far.
 #[derive(Debug, Default)]
 pub struct Spill {
     memory: Vec<u8>,
     file: Option<SpillFile>,
 }
 
-/// Octets to be written to a file. Writing blocks.
+/// Bytes to be written to a file. Writing blocks.
 #[derive(Debug)]
 pub struct Chunk {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     file: Option<SpillFile>,
     directory: SpillDir,
 }
@@ -84,13 +84,13 @@ struct SpillFile {
 }
 
 impl Spill {
-    /// Adds octets. `true`: call [`Self::chunk`], so that memory stays bounded.
-    pub fn push(&mut self, octets: &[u8]) -> bool {
-        self.memory.extend_from_slice(octets);
+    /// Adds bytes. `true`: call [`Self::chunk`], so that memory stays bounded.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        self.memory.extend_from_slice(bytes);
         self.memory.len() > MEMORY
     }
 
-    /// The octets in memory: all of them, until a file is begun.
+    /// The bytes in memory: all of them, until a file is begun.
     pub fn memory(&self) -> &[u8] {
         &self.memory
     }
@@ -98,14 +98,14 @@ impl Spill {
     /// Takes everything that is in memory, to be written to a file in `directory`; give it back
     /// by [`Self::written`].
     pub fn chunk(&mut self, directory: &SpillDir) -> Chunk {
-        let octets = std::mem::take(&mut self.memory);
-        Chunk { octets, file: self.file.take(), directory: directory.clone() }
+        let bytes = std::mem::take(&mut self.memory);
+        Chunk { bytes, file: self.file.take(), directory: directory.clone() }
     }
 
     /// The chunk has been written.
     pub fn written(&mut self, mut chunk: Chunk) {
-        chunk.octets.clear();
-        self.memory = chunk.octets;
+        chunk.bytes.clear();
+        self.memory = chunk.bytes;
         self.file = chunk.file;
     }
 
@@ -115,25 +115,25 @@ impl Spill {
         self.file.is_some()
     }
 
-    /// The octets, when no file has been begun.
+    /// The bytes, when no file has been begun.
     pub fn into_memory(self) -> Body {
         Body::Whole(self.memory)
     }
 }
 
 impl Chunk {
-    /// Writes the octets.
+    /// Writes the bytes.
     pub fn write(mut self) -> io::Result<Self> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(SpillFile::create(&self.directory)?),
         };
-        file.file.write_all(&self.octets)?;
-        file.size += self.octets.len() as u64;
+        file.file.write_all(&self.bytes)?;
+        file.size += self.bytes.len() as u64;
         Ok(self)
     }
 
-    /// Writes the octets, which are the last, and makes the file's content durable.
+    /// Writes the bytes, which are the last, and makes the file's content durable.
     pub fn finish(self) -> io::Result<Body> {
         let mut chunk = self.write()?;
         // `write` has made one.
@@ -166,7 +166,7 @@ impl Drop for SpillFile {
 pub(super) const SPILL: &str = ".tmp";
 /// A file that is never read.
 const TRIAL: &str = "trial";
-/// Octets of one message in memory.
+/// Bytes of one message in memory.
 const MEMORY: usize = 256 << 10;
 
 #[cfg(test)]

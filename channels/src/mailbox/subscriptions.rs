@@ -27,7 +27,7 @@ pub(super) fn subscribe(maildir: &Maildir, folder: &str) -> io::Result<()> {
 }
 
 pub(super) const FILE: &str = "subscriptions";
-/// Octets; no user has so many folders.
+/// Bytes; no user has so many folders.
 const MAX_LIST: u64 = 4 << 20;
 
 #[cfg(test)]

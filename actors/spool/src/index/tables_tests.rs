@@ -137,7 +137,7 @@ fn a_long_queue_takes_few_bytes_an_entry() {
     // Sled has at most 16 keys to a page, and keeps some 300 bytes in memory for each page.
     assert_eq!(blocks.len(), items.len().div_ceil(MOST));
     let bytes: usize = blocks.iter().map(Vec::len).sum();
-    assert!(bytes / items.len() <= 24, "{bytes} octets");
+    assert!(bytes / items.len() <= 24, "{bytes} bytes");
     let read: Vec<_> = blocks
         .iter()
         .flat_map(|block| Items::of(&items[0].key, block, None).map(Result::unwrap))

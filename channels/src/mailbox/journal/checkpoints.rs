@@ -21,7 +21,7 @@ use crate::disk::{Disk, DiskFile};
 pub struct Checkpoints {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) root: PathBuf,
-    /// Octets that a journal should have.
+    /// Bytes that a journal should have.
     pub(super) wanted: u64,
     pub(super) shared: Arc<Shared>,
     pub(super) header: Header,

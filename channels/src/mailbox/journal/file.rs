@@ -68,7 +68,7 @@ pub(super) fn existing(
     create(disk, root, wanted).map_err(failed("a journal, .journal.new, cannot be made"))
 }
 
-/// Makes a journal in the place of the one that may be there. Every octet of it is written once,
+/// Makes a journal in the place of the one that may be there. Every byte of it is written once,
 /// so that writing them again touches no metadata.
 pub(super) fn create(
     disk: &dyn Disk,
@@ -117,7 +117,7 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Octets of journal when there is plenty of room.
+/// Bytes of journal when there is plenty of room.
 pub const CAPACITY: u64 = 32 << 20;
 const MIN_CAPACITY: u64 = 1 << 20;
 pub(in crate::mailbox) const FILE: &str = ".journal";

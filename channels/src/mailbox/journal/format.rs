@@ -1,6 +1,6 @@
-//! The octets of a journal: two headers, then records in a ring.
+//! The bytes of a journal: two headers, then records in a ring.
 //!
-//! A position counts octets since the journal was made and never repeats; its place in the file is
+//! A position counts bytes since the journal was made and never repeats; its place in the file is
 //! the rest of its division by the capacity. Each record carries its position and a checksum, so that
 //! what an older turn of the ring left behind is told from what belongs here.
 
@@ -15,7 +15,7 @@ pub(super) struct Header {
     pub(super) turn: u64,
     /// Everything before is durable in the mailboxes.
     pub(super) tail: u64,
-    /// Octets of records that the file holds.
+    /// Bytes of records that the file holds.
     pub(super) capacity: u64,
 }
 
@@ -24,9 +24,9 @@ impl Header {
     pub(super) fn read(file: &dyn DiskFile) -> io::Result<Option<Self>> {
         let mut newest: Option<Self> = None;
         for slot in 0..2 {
-            let mut octets = [0; HEADER_SIZE];
-            if file.read_at(&mut octets, slot * PAGE)? == octets.len()
-                && let Some(header) = Self::decode(&octets)
+            let mut bytes = [0; HEADER_SIZE];
+            if file.read_at(&mut bytes, slot * PAGE)? == bytes.len()
+                && let Some(header) = Self::decode(&bytes)
                 && newest.as_ref().is_none_or(|newest| newest.turn < header.turn)
             {
                 newest = Some(header);
@@ -44,29 +44,29 @@ impl Header {
     }
 
     pub(super) fn encode(&self) -> [u8; HEADER_SIZE] {
-        let mut octets = [0; HEADER_SIZE];
-        octets[..8].copy_from_slice(MAGIC);
-        octets[8..16].copy_from_slice(&self.turn.to_le_bytes());
-        octets[16..24].copy_from_slice(&self.tail.to_le_bytes());
-        octets[24..32].copy_from_slice(&self.capacity.to_le_bytes());
-        let sum = crc32c::crc32c(&octets[..48]);
-        octets[48..].copy_from_slice(&sum.to_le_bytes());
-        octets
+        let mut bytes = [0; HEADER_SIZE];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..16].copy_from_slice(&self.turn.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.tail.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.capacity.to_le_bytes());
+        let sum = crc32c::crc32c(&bytes[..48]);
+        bytes[48..].copy_from_slice(&sum.to_le_bytes());
+        bytes
     }
 
-    pub(super) fn decode(octets: &[u8; HEADER_SIZE]) -> Option<Self> {
-        let sum = u32::from_le_bytes(octets[48..].try_into().ok()?);
-        if &octets[..8] != MAGIC || sum != crc32c::crc32c(&octets[..48]) {
+    pub(super) fn decode(bytes: &[u8; HEADER_SIZE]) -> Option<Self> {
+        let sum = u32::from_le_bytes(bytes[48..].try_into().ok()?);
+        if &bytes[..8] != MAGIC || sum != crc32c::crc32c(&bytes[..48]) {
             return None;
         }
-        let number = |at: usize| Some(u64::from_le_bytes(octets[at..at + 8].try_into().ok()?));
+        let number = |at: usize| Some(u64::from_le_bytes(bytes[at..at + 8].try_into().ok()?));
         let header = Self { turn: number(8)?, tail: number(16)?, capacity: number(24)? };
         (header.capacity > 0 && header.capacity.is_multiple_of(PAGE)).then_some(header)
     }
 }
 
 /// Appends a record to a batch; its position and checksum are filled in by [`number`]. `parts` are its
-/// octets, one behind the other.
+/// bytes, one behind the other.
 pub(super) fn put_record(batch: &mut Vec<u8>, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     batch.reserve(record_size(length));
@@ -79,9 +79,9 @@ pub(super) fn put_record(batch: &mut Vec<u8>, parts: &[&[u8]]) {
     batch.resize(batch.len().next_multiple_of(ALIGN), 0);
 }
 
-/// Octets that a record with so much in it takes.
-pub fn record_size(octets: usize) -> usize {
-    (RECORD_HEAD + octets).next_multiple_of(ALIGN)
+/// Bytes that a record with so much in it takes.
+pub fn record_size(bytes: usize) -> usize {
+    (RECORD_HEAD + bytes).next_multiple_of(ALIGN)
 }
 
 /// Gives each record of a batch its position and its checksum.
@@ -141,26 +141,26 @@ fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..12]), &record[RECORD_HEAD..])
 }
 
-fn u32_at(octets: &[u8], at: usize) -> u32 {
-    octets[at..at + 4].iter().rev().fold(0, |number, octet| number << 8 | u32::from(*octet))
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..at + 4].iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// Writes octets at a position, round the end of the ring if need be.
+/// Writes bytes at a position, round the end of the ring if need be.
 pub(super) fn write_at(
     file: &dyn DiskFile,
     capacity: u64,
     at: u64,
-    octets: &[u8],
+    bytes: &[u8],
 ) -> io::Result<()> {
     let place = at % capacity;
-    let (first, rest) = octets.split_at(octets.len().min((capacity - place) as usize));
+    let (first, rest) = bytes.split_at(bytes.len().min((capacity - place) as usize));
     file.write_at(&mut [IoSlice::new(first)], DATA + place)?;
     if rest.is_empty() { Ok(()) } else { file.write_at(&mut [IoSlice::new(rest)], DATA) }
 }
 
-fn read_at(file: &dyn DiskFile, capacity: u64, at: u64, octets: &mut [u8]) -> io::Result<()> {
+fn read_at(file: &dyn DiskFile, capacity: u64, at: u64, bytes: &mut [u8]) -> io::Result<()> {
     let place = at % capacity;
-    let (first, rest) = octets.split_at_mut(octets.len().min((capacity - place) as usize));
+    let (first, rest) = bytes.split_at_mut(bytes.len().min((capacity - place) as usize));
     for (part, at) in [(first, DATA + place), (rest, DATA)] {
         if file.read_at(part, at)? < part.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -1,7 +1,7 @@
 //! The journal of a partition: what makes a delivery durable in one write.
 //!
 //! A Maildir wants a file and a directory entry per message, and to sync each of them costs a
-//! commit of the file system. Instead, the octets of all messages that are waiting go into one
+//! commit of the file system. Instead, the bytes of all messages that are waiting go into one
 //! preallocated file, one behind the other, with a single `fdatasync` that touches no metadata;
 //! then they are put into their mailboxes without any sync. From time to time `syncfs` makes the
 //! mailboxes themselves durable, and the journal before that point is free again.
@@ -49,7 +49,7 @@ pub struct Opened {
     pub checkpoints: Checkpoints,
 }
 
-/// Opens the journal of the partition at `root`, making it if there is none, of `wanted` octets where
+/// Opens the journal of the partition at `root`, making it if there is none, of `wanted` bytes where
 /// there is room, and restores every record that may not be in the mailboxes; when that fails, so does
 /// opening.
 pub fn open(

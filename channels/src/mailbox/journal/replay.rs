@@ -34,7 +34,7 @@ pub(super) fn replay(
         scan(file, header, |record| mailboxes.rewrite(record)).map_err(failed(unplaced))?;
         file.sync_fs().map_err(failed("the mailboxes cannot be synced"))?;
     }
-    // Octets behind the end belong to no position that will be used again.
+    // Bytes behind the end belong to no position that will be used again.
     header.tail = end.next_multiple_of(PAGE) + header.capacity;
     header.write(file).map_err(failed("the journal cannot be written"))
 }

@@ -135,7 +135,7 @@ fn a_journal_without_a_header_is_set_aside_and_not_thrown_away() {
     disk.put(&path, vec![7; 9_000]);
     open_on(&disk);
     assert_eq!(disk.contents(&Path::new("/store").join(DAMAGED)), Some(vec![7; 9_000]));
-    assert_eq!(disk.contents(&path).map(|octets| octets.len() as u64), Some(DATA + SMALL));
+    assert_eq!(disk.contents(&path).map(|bytes| bytes.len() as u64), Some(DATA + SMALL));
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Journal {
         Self { shared, batch: Vec::new(), patience: PATIENCE }
     }
 
-    /// Adds a record to the batch; `parts` are its octets, one behind the other. `false`: it is
+    /// Adds a record to the batch; `parts` are its bytes, one behind the other. `false`: it is
     /// larger than half of the journal, and has not been added.
     pub fn add(&mut self, parts: &[&[u8]]) -> bool {
         if record_size(parts.iter().map(|part| part.len()).sum()) > self.max_batch() {
@@ -37,7 +37,7 @@ impl Journal {
         true
     }
 
-    /// Octets of records that can be in one batch, their heads included.
+    /// Bytes of records that can be in one batch, their heads included.
     pub fn max_batch(&self) -> usize {
         usize::try_from(self.shared.lock().capacity / 2).unwrap_or(usize::MAX)
     }
@@ -84,18 +84,18 @@ impl Journal {
         self.shared.placed(&mut state);
     }
 
-    /// Waits until there is room for `octets`, and a journal; where they go.
-    fn room(&self, octets: u64) -> io::Result<(Arc<dyn DiskFile>, u64, u64)> {
+    /// Waits until there is room for `bytes`, and a journal; where they go.
+    fn room(&self, bytes: u64) -> io::Result<(Arc<dyn DiskFile>, u64, u64)> {
         let mut state = self.shared.lock();
         // The caller places nothing more of the batch before, whatever became of that.
         self.shared.placed(&mut state);
         let patience = Instant::now() + self.patience;
         loop {
             match &state.health {
-                Health::Well if octets > state.capacity => {
+                Health::Well if bytes > state.capacity => {
                     return Err(io::Error::other("a record is larger than the journal"));
                 }
-                Health::Well if state.head + octets - state.tail <= state.capacity => {
+                Health::Well if state.head + bytes - state.tail <= state.capacity => {
                     return Ok((state.file.clone(), state.capacity, state.head));
                 }
                 Health::Well => {
