@@ -116,6 +116,7 @@ pub use self::{
     error::SpoolError,
     events::{SpoolEvents, Unobserved},
     format::change::{Change, RecipientReplies},
+    format::envelope::{BorrowedEntry, BorrowedEnvelope, BorrowedRecipient, EncodedEnvelope},
     format::message::{Stored, StoredEntry},
     format::record::Place,
     format::state::{Class, EntryState, open_recipients},

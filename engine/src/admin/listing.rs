@@ -16,14 +16,14 @@ use crate::api::{OrderProgress, QueueFilter, QueueOrder};
 /// Newline-delimited JSON, one entry a line. When the engine gets into trouble half-way, the
 /// connection ends without the last chunk, so that the client knows that it has not seen all.
 ///
-/// The engine makes one page ahead of what the client has taken.
+/// The engine makes [`AHEAD`] pages ahead of what the client has taken.
 pub(super) async fn respond<C: Console>(console: C, filter: QueueFilter) -> Answer<HttpResponse> {
     let left = filter.limit.unwrap_or(u64::MAX);
     let listing = PageStream { left, page: FIRST_PAGE, console, filter, next: Next::First };
     let Some((first, listing)) = listing.advance().await? else {
         return Ok(answer(stream::empty()));
     };
-    let (sender, others) = mpsc::channel(1);
+    let (sender, others) = mpsc::channel(AHEAD);
     actix_web::rt::spawn(listing.send_all(sender));
     let others = stream::unfold(others, async |mut others| Some((others.recv().await?, others)));
     Ok(answer(stream::iter([Ok(first)]).chain(others)))
@@ -137,6 +137,8 @@ const LINES: &str = "application/x-ndjson";
 const SILENCE: Duration = Duration::from_secs(5);
 /// For a piece of an order: of returns the next one waits until senders are told of those before.
 const ORDERED: Duration = Duration::from_secs(60);
+/// Pages that wait for the client at most.
+const AHEAD: usize = 2;
 /// Entries asked for at first, so that the first line comes soon.
 const FIRST_PAGE: usize = 128;
 /// Entries asked for at once, later on. Each page costs a look at every segment that its entries are

@@ -68,10 +68,10 @@ impl QueueFilter {
     }
 
     /// Whether an entry passes; [`QueueFilter::limit`] is the caller's business.
-    pub fn admits(&self, entry: &QueuedEntry, now: Timestamp) -> bool {
-        self.admits_state(&entry.channel, &entry.host, entry.state, entry.size)
+    pub fn admits<T: AsRef<str>>(&self, entry: &QueuedEntry<T>, now: Timestamp) -> bool {
+        self.admits_state(entry.channel.as_ref(), entry.host.as_ref(), entry.state, entry.size)
             && self.older_than.is_none_or(|age| entry.received.until(now).as_secs() >= age)
-            && self.from.as_ref().is_none_or(|from| from.names(&entry.sender))
+            && self.from.as_ref().is_none_or(|from| from.names(entry.sender.as_ref()))
             && self
                 .to
                 .as_ref()
@@ -79,8 +79,9 @@ impl QueueFilter {
             && self.reply.as_ref().is_none_or(|reply| {
                 // It is a part, whether it is said to be one or not.
                 let part = reply.strip_prefix('~').unwrap_or(reply);
-                let said =
-                    |r: &QueuedRecipient| r.last_reply.as_ref().is_some_and(|s| holds(s, part));
+                let said = |r: &QueuedRecipient<T>| {
+                    r.last_reply.as_ref().is_some_and(|said| holds(said.as_ref(), part))
+                };
                 entry.open().any(said)
             })
     }

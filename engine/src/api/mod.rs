@@ -31,7 +31,7 @@ pub use orders::{
 pub use pattern::{AddressPattern, NamePattern, PatternError};
 pub use queue::{
     ChannelSummary, HostSummary, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
-    RecipientState,
+    RecipientState, Text,
 };
 pub use route::{RouteExplained, RouteResult, RouteStep};
 

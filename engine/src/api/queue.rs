@@ -1,21 +1,24 @@
 //! Contents of the queue, entry by entry and in sum.
 
+use std::borrow::Cow;
+
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::OrderKind;
 
-/// One line of `relais queue list --json`: the recipients of a message that leave together.
+/// One line of `relais queue list --json`: the recipients of a message that leave together. A listing
+/// has a million of them, and its texts, `T`, are borrowed: [`Text`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct QueuedEntry {
+pub struct QueuedEntry<T = String> {
     /// The queue id; entries of one message share it.
-    pub id: String,
+    pub id: T,
     /// The channel it leaves by.
-    pub channel: String,
+    pub channel: T,
     /// The destination.
-    pub host: String,
+    pub host: T,
     /// The sender without angle brackets; empty for notifications.
-    pub sender: String,
+    pub sender: T,
     /// Octets of content.
     pub size: u64,
     /// When the message was accepted.
@@ -29,28 +32,33 @@ pub struct QueuedEntry {
     pub due: Option<Timestamp>,
     /// `urgent`, `normal`, `nonurgent` or `second class`.
     #[serde(default)]
-    pub priority: String,
+    pub priority: T,
     /// The order that an operator gave while a job had it in hand: done as soon as it is given
     /// back, if it is then still there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordered: Option<OrderKind>,
     /// All of its recipients, those that are done included.
-    pub recipients: Vec<QueuedRecipient>,
+    pub recipients: Vec<QueuedRecipient<T>>,
 }
 
 /// One recipient of an entry.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct QueuedRecipient {
+pub struct QueuedRecipient<T = String> {
     /// As the sender wrote it.
-    pub address: String,
+    pub address: T,
     /// The address that an alias, a list or a forward made of it, where that is another address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
+    pub member: Option<T>,
     /// The entry's state while it is open, else how it ended.
     pub state: RecipientState,
     /// The last reply of the next hop, or ours in its place.
-    pub last_reply: Option<String>,
+    pub last_reply: Option<T>,
 }
+
+/// A text that is borrowed where it stands as it is: in a record, in a line of JSON without escapes.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The state of a recipient so far.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -130,17 +138,62 @@ pub struct HostSummary {
     pub oldest: Option<Timestamp>,
 }
 
-impl QueuedRecipient {
+impl<T: AsRef<str>> QueuedRecipient<T> {
     /// The addresses that it goes by.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        [Some(&*self.address), self.member.as_deref()].into_iter().flatten()
+        [Some(&self.address), self.member.as_ref()].into_iter().flatten().map(T::as_ref)
     }
 }
 
-impl QueuedEntry {
+impl<T> QueuedEntry<T> {
     /// Its recipients that are neither reached nor given up.
-    pub fn open(&self) -> impl Iterator<Item = &QueuedRecipient> {
+    pub fn open(&self) -> impl Iterator<Item = &QueuedRecipient<T>> {
         self.recipients.iter().filter(|recipient| recipient.state.is_open())
+    }
+}
+
+impl QueuedEntry<Text<'_>> {
+    /// The same, borrowing nothing.
+    pub fn into_owned(self) -> QueuedEntry {
+        let owned = |Text(text): Text<'_>| text.into_owned();
+        let recipient = |recipient: QueuedRecipient<Text<'_>>| QueuedRecipient {
+            address: owned(recipient.address),
+            member: recipient.member.map(owned),
+            state: recipient.state,
+            last_reply: recipient.last_reply.map(owned),
+        };
+        QueuedEntry {
+            id: owned(self.id),
+            channel: owned(self.channel),
+            host: owned(self.host),
+            sender: owned(self.sender),
+            size: self.size,
+            received: self.received,
+            state: self.state,
+            attempts: self.attempts,
+            due: self.due,
+            priority: owned(self.priority),
+            ordered: self.ordered,
+            recipients: self.recipients.into_iter().map(recipient).collect(),
+        }
+    }
+}
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
     }
 }
 
@@ -211,5 +264,17 @@ pub(super) mod tests {
         );
         assert_eq!(json, want);
         assert_eq!(serde_json::from_str::<QueuedEntry>(want).unwrap(), entry());
+    }
+
+    #[test]
+    fn an_entry_is_read_without_a_copy_of_its_texts() {
+        let mut entry = entry();
+        entry.recipients[0].last_reply = Some("451 \"later\"\t".to_owned());
+        let json = serde_json::to_string(&entry).unwrap();
+        let read: QueuedEntry<Text<'_>> = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        assert!(matches!(read.sender, Text(Cow::Borrowed(_))));
+        assert!(matches!(read.recipients[0].last_reply, Some(Text(Cow::Owned(_)))));
+        assert_eq!(read.into_owned(), entry);
     }
 }

@@ -12,16 +12,18 @@ use relais_actors::{
 };
 use relais_channels::mail::{Envelope, Outcome};
 use relais_spool::{
-    Class, Cursor, EntryState, LastReplies, PageReader, Place, ScannedEntry, SpoolError,
+    BorrowedEnvelope, BorrowedRecipient, Class, Cursor, EncodedEnvelope, EntryState, LastReplies,
+    PageReader, Place, ScannedEntry, SpoolError,
 };
+use tokio::task::JoinHandle;
 
 use super::{
-    parts::{Parts, gone},
+    parts::{Parts, gone, unavailable},
     summary::names,
 };
 use crate::{
     admin::{Answer, JsonLines, Unavailable},
-    api::{OrderKind, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState},
+    api::{OrderKind, QueueFilter, QueuedEntry, QueuedRecipient, RecipientState, Text},
 };
 
 /// Where a pass over the queue goes on: a channel, a class, and the last entry seen there.
@@ -32,11 +34,15 @@ pub(super) struct Position {
     after: Option<Cursor>,
 }
 
-/// Where a listing goes on, and the reader of its pages.
+/// Where a listing goes on, and the reader of its pages. The entries of the next page are looked up
+/// while those of the page before are read and sent.
 pub struct ListPosition {
-    pub(super) at: Position,
     pub(super) pages: PageReader,
+    pub(super) next: JoinHandle<Answer<LookedUp>>,
 }
+
+/// Entries that are to be listed, and where the listing goes on.
+pub(super) type LookedUp = (Vec<Described>, Option<Position>);
 
 /// An entry as far as it was asked for: see [`Depth`].
 pub(super) struct Described {
@@ -144,14 +150,23 @@ pub(super) async fn describe(
     waiting(move || with_records(&pages, described, depth)).await
 }
 
-/// The lines of a listing for index entries that the filter lets through.
-pub(super) async fn lines_of(
+/// The next entries to be listed, described as far as memory can; see [`Position::page`].
+pub(super) async fn look_up(
     parts: &Parts,
+    at: Position,
+    filter: &QueueFilter,
+    limit: usize,
+) -> Answer<LookedUp> {
+    let (found, next) = at.page(parts, filter, limit).await.map_err(unavailable)?;
+    Ok((known_of(parts, found, filter.state).await?, next))
+}
+
+/// The lines of a listing for those entries that the filter lets through.
+pub(super) async fn lines_of(
     pages: &PageReader,
-    found: Vec<ScannedEntry>,
+    mut described: Vec<Described>,
     filter: &QueueFilter,
 ) -> Answer<JsonLines> {
-    let mut described = known_of(parts, found, filter.state).await?;
     if described.is_empty() {
         return Ok(JsonLines::default());
     }
@@ -177,10 +192,15 @@ fn lines_of_half(
     let mut lines = JsonLines::with_capacity(described.len());
     let mut places = vec![None; described.len()];
     let mut written = Ok(());
-    each_record(pages, described, Depth::Replies, |number, _, entry| {
-        if written.is_ok() && filter.admits(&entry, now) {
-            places[number] = Some(lines.len());
-            written = lines.add(&entry);
+    let last = last_replies(pages, described);
+    each_record(pages, described, |numbers, envelope| {
+        let envelope = envelope.and_then(EncodedEnvelope::borrow);
+        for number in numbers {
+            let entry = entry_of(&described[*number], envelope.as_ref(), &last);
+            if written.is_ok() && filter.admits(&entry, now) {
+                places[*number] = Some(lines.len());
+                written = lines.add(&entry);
+            }
         }
     });
     written.map_err(|error| Unavailable(error.to_string()))?;
@@ -191,8 +211,12 @@ fn lines_of_half(
 
 /// Runs work that waits for the disk away from the actors.
 async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
-    let ended = |_| Unavailable("the engine is ending".to_owned());
-    tokio::task::spawn_blocking(work).await.map_err(ended)
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+/// The result of a task.
+pub(super) async fn joined<T>(task: JoinHandle<T>) -> Answer<T> {
+    task.await.map_err(|_| Unavailable("the engine is ending".to_owned()))
 }
 
 /// Index entries, described as far as memory can; only those in the `wanted` state, if one is named.
@@ -235,8 +259,20 @@ async fn known_of(
 /// Adds their records to entries; leaves out those that were delivered since the scan, and are gone.
 fn with_records(pages: &PageReader, mut described: Vec<Described>, depth: Depth) -> Vec<Described> {
     let mut records: Vec<_> = described.iter().map(|_| None).collect();
-    each_record(pages, &described, depth, |number, envelope, entry| {
-        records[number] = Some(Box::new(Record { envelope: Arc::clone(envelope), entry }));
+    let last = match depth {
+        Depth::Replies => last_replies(pages, &described),
+        Depth::State | Depth::Record => LastReplies::new(),
+    };
+    each_record(pages, &described, |numbers, encoded| {
+        let borrowed = encoded.and_then(EncodedEnvelope::borrow);
+        let envelope = encoded.and_then(EncodedEnvelope::decode).map(Arc::new);
+        for number in numbers {
+            let described = &described[*number];
+            let entry = entry_of(described, borrowed.as_ref(), &last).into_owned();
+            let envelope = envelope.clone();
+            let envelope = envelope.unwrap_or_else(|| Arc::new(unreadable(&described.scanned)));
+            records[*number] = Some(Box::new(Record { envelope, entry }));
+        }
     });
     for (described, record) in described.iter_mut().zip(records) {
         described.record = record;
@@ -245,43 +281,43 @@ fn with_records(pages: &PageReader, mut described: Vec<Described>, depth: Depth)
     described
 }
 
-/// Reads the records of entries in the order in which they lie on the disk, and shows each with the
-/// number of its entry. A record that is gone is not shown.
+/// The newest replies to the recipients of entries.
+fn last_replies(pages: &PageReader, described: &[Described]) -> LastReplies {
+    let tried = described.iter().filter(|entry| entry.scanned.state.attempts() > 0);
+    pages.last_replies(tried.map(|tried| (tried.scanned.place.segment, tried.scanned.id)).collect())
+}
+
+/// Reads the records of entries in the order in which they lie on the disk, and shows the envelope
+/// of each, `None` of one that cannot be read, with the numbers of its entries. A record that is gone
+/// is not shown.
 fn each_record(
     pages: &PageReader,
     described: &[Described],
-    depth: Depth,
-    mut each: impl FnMut(usize, &Arc<Envelope>, QueuedEntry),
+    mut each: impl FnMut(&[usize], Option<EncodedEnvelope<'_>>),
 ) {
-    let last = if depth == Depth::Replies {
-        let tried = described.iter().filter(|entry| entry.scanned.state.attempts() > 0);
-        let tried = tried.map(|entry| (entry.scanned.place.segment, entry.scanned.id));
-        pages.last_replies(tried.collect())
-    } else {
-        LastReplies::new()
-    };
     let places: Vec<Place> = described.iter().map(|entry| entry.scanned.place).collect();
-    pages.each_envelope(&places, |number, envelope| {
-        let described = &described[number];
-        let envelope = match envelope {
-            Ok(envelope) => envelope,
-            Err(SpoolError::Gone { .. }) => return,
-            Err(_) => &Arc::new(unreadable(&described.scanned)),
-        };
-        each(number, envelope, entry_of(described, envelope, &last));
+    pages.each_envelope(&places, |numbers, envelope| match envelope {
+        Ok(envelope) => each(numbers, Some(envelope)),
+        Err(SpoolError::Gone { .. }) => {}
+        Err(_) => each(numbers, None),
     });
 }
 
-/// An entry as operators see it.
-fn entry_of(described: &Described, envelope: &Envelope, last: &LastReplies) -> QueuedEntry {
+/// An entry as operators see it; without its envelope, if that cannot be read.
+fn entry_of<'a>(
+    described: &'a Described,
+    envelope: Option<&'a BorrowedEnvelope<'_>>,
+    last: &LastReplies,
+) -> QueuedEntry<Text<'a>> {
     let Described { scanned, state, ordered, probed, .. } = described;
+    let received = envelope.map_or(scanned.id.received_ms(), |envelope| envelope.received);
     QueuedEntry {
-        id: scanned.id.to_string(),
-        channel: scanned.channel.to_string(),
-        host: scanned.host.to_string(),
-        sender: envelope.sender.clone(),
-        size: envelope.size,
-        received: Timestamp(envelope.received),
+        id: scanned.id.to_string().into(),
+        channel: (&*scanned.channel).into(),
+        host: (&*scanned.host).into(),
+        sender: envelope.map_or(UNREADABLE, |envelope| envelope.sender).into(),
+        size: envelope.map_or(scanned.size, |envelope| envelope.size),
+        received: Timestamp(received),
         state: *state,
         attempts: u32::from(scanned.state.attempts()),
         due: match (scanned.state, state) {
@@ -295,7 +331,7 @@ fn entry_of(described: &Described, envelope: &Envelope, last: &LastReplies) -> Q
             }
             _ => None,
         },
-        priority: scanned.priority.name().to_owned(),
+        priority: scanned.priority.name().into(),
         ordered: *ordered,
         recipients: recipients(scanned, envelope, *state, last),
     }
@@ -336,7 +372,7 @@ fn unreadable(scanned: &ScannedEntry) -> Envelope {
     Envelope {
         id: scanned.id,
         received: scanned.id.received_ms(),
-        sender: "(its record cannot be read)".to_owned(),
+        sender: UNREADABLE.to_owned(),
         source_channel: "".into(),
         client: "".into(),
         eight_bit: false,
@@ -356,27 +392,30 @@ pub(super) fn entries_of(described: Vec<Described>) -> Vec<QueuedEntry> {
 }
 
 /// The recipients of an entry, with what was said last of each.
-fn recipients(
+fn recipients<'a>(
     scanned: &ScannedEntry,
-    envelope: &Envelope,
+    envelope: Option<&'a BorrowedEnvelope<'_>>,
     state: QueueState,
     last: &LastReplies,
-) -> Vec<QueuedRecipient> {
+) -> Vec<QueuedRecipient<Text<'a>>> {
     let open = scanned.state.open();
-    let entry = envelope.entries.get(usize::from(scanned.entry));
+    let entry = envelope.and_then(|envelope| envelope.entries.get(usize::from(scanned.entry)));
     let all = entry.map_or(&[][..], |entry| &entry.recipients).iter().zip(0u8..);
-    all.map(|(recipient, index)| {
+    all.map(|(BorrowedRecipient { original, member, .. }, index)| {
         let outcome = last.get(&(scanned.id, scanned.entry, index)).map(|(outcome, _)| outcome);
         QueuedRecipient {
-            address: recipient.original.to_string(),
-            member: Some(recipient.member().to_owned()).filter(|it| **it != *recipient.original),
+            address: (*original).into(),
+            member: member.as_deref().filter(|member| member != original).map(Text::from),
             state: match outcome {
                 _ if open >> index & 1 == 1 => state.into(),
                 Some(Outcome::Failed(_)) => RecipientState::Failed,
                 _ => RecipientState::Delivered,
             },
-            last_reply: outcome.map(|outcome| outcome.reply().to_string()),
+            last_reply: outcome.map(|outcome| outcome.reply().to_string().into()),
         }
     })
     .collect()
 }
+
+/// In place of the sender of a damaged record.
+const UNREADABLE: &str = "(its record cannot be read)";

@@ -33,7 +33,10 @@ use relais_config::{Config, dispatcher::Program};
 use tokio::{io::AsyncReadExt, sync::Notify};
 
 use self::{
-    entries::{Depth, ListPosition, Position, describe, entries_of, is_delivered_to_all, lines_of},
+    entries::{
+        Depth, ListPosition, Position, describe, entries_of, is_delivered_to_all, joined, lines_of,
+        look_up,
+    },
     orders::OrderPosition,
     parts::{Parts, gone, unavailable},
     sockets::SocketFile,
@@ -183,11 +186,19 @@ impl Console for EngineConsole {
         limit: usize,
     ) -> Answer<QueuePage<ListPosition>> {
         let parts = self.parts()?;
-        let begin = || ListPosition { at: Position::first(), pages: parts.spool.page_reader() };
-        let ListPosition { at, pages } = after.unwrap_or_else(begin);
-        let (found, next) = at.page(parts, filter, limit).await.map_err(unavailable)?;
-        let entries = lines_of(parts, &pages, found, filter).await?;
-        Ok(QueuePage { entries, next: next.map(|at| ListPosition { at, pages }) })
+        let (pages, (found, next)) = match after {
+            None => {
+                let found = look_up(parts, Position::first(), filter, limit).await?;
+                (parts.spool.page_reader(), found)
+            }
+            Some(ListPosition { pages, next }) => (pages, joined(next).await??),
+        };
+        let next = next.map(|at| {
+            let (console, filter) = (self.clone(), filter.clone());
+            let next = async move { look_up(console.parts()?, at, &filter, limit).await };
+            ListPosition { pages: pages.clone(), next: tokio::spawn(next) }
+        });
+        Ok(QueuePage { entries: lines_of(&pages, found, filter).await?, next })
     }
 
     async fn queue_show(&self, id: MessageId) -> Answer<Option<QueuedMessage>> {

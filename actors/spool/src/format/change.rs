@@ -134,6 +134,12 @@ impl Change {
             reason: written.reason.map(Into::into),
         })
     }
+
+    /// Of a record as [`Change::decode`] takes it, only the time and the replies.
+    pub(crate) fn decode_replies(payload: &[u8]) -> Option<(u64, RecipientReplies)> {
+        let (written, rest) = postcard::take_from_bytes::<Written<'_>>(payload).ok()?;
+        Some((written.at, postcard::from_bytes(rest).ok()?))
+    }
 }
 
 /// Equal names, kept once.

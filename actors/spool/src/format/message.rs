@@ -187,7 +187,7 @@ fn entries_of(envelope: &Envelope) -> Arc<[StoredEntry]> {
 }
 
 /// The envelope, and behind it what few have: an older version of the program steps over it.
-fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
+pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     append_postcard(envelope, out);
     let numbered = (0..).zip(&envelope.entries).flat_map(|(number, entry)| {
         (0..).zip(&entry.recipients).map(move |(index, recipient)| (number, index, recipient))
@@ -205,7 +205,7 @@ fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
 
 /// The part behind an envelope: when it was routed again, and the origins of recipients that
 /// the sender did not name.
-type Behind = (Option<u64>, Vec<(u16, u8, Origin)>);
+pub(super) type Behind = (Option<u64>, Vec<(u16, u8, Origin)>);
 
 /// And behind it: the entry that was routed again, and its recipients, a bit each.
 type Left = (u16, u64);

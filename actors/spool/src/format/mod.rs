@@ -1,6 +1,7 @@
 //! The files on the disk: bytes to values and back.
 
 pub(crate) mod change;
+pub(crate) mod envelope;
 pub(crate) mod extent;
 pub(crate) mod layout;
 pub(crate) mod message;

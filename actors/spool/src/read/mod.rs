@@ -6,3 +6,4 @@ pub(crate) mod find;
 pub(crate) mod fresh;
 pub(crate) mod pages;
 pub(crate) mod reader;
+pub(crate) mod window;

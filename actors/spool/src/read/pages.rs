@@ -7,17 +7,20 @@
 use std::{
     collections::HashMap,
     io,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use relais_channels::mail::{Envelope, MessageId};
+use relais_channels::mail::MessageId;
 
 use crate::{
     error::SpoolError,
-    format::change::Change,
+    format::change::{Change, RecipientReplies},
+    format::envelope::EncodedEnvelope,
     format::record::{Found, HEADER, Header, Kind, Place, Walker},
     format::segment::HEAD,
-    read::reader::{LastReplies, OpenStates, Reader, add_replies},
+    read::reader::{FRONT, LastReplies, OpenStates, Reader, add_change, add_replies, envelope_in},
+    read::window::Window,
 };
 
 /// Reads the pages of one listing; clones share their trails. A reader waits for the disk: no work
@@ -52,29 +55,57 @@ impl PageReader {
     }
 
     /// Reads the envelopes at these places in the order in which they lie on the disk, and shows
-    /// each with the number of its place. A place that is asked for several times is read once.
+    /// each with the numbers of its place, which may have been asked for several times.
     pub fn each_envelope(
         &self,
         places: &[Place],
-        mut each: impl FnMut(usize, &Result<Arc<Envelope>, SpoolError>),
+        mut each: impl FnMut(&[usize], Result<EncodedEnvelope<'_>, SpoolError>),
     ) {
         let mut order: Vec<usize> = (0..places.len()).collect();
         order.sort_unstable_by_key(|number| places[*number]);
+        let mut window = Window::default();
         let segment_of = |number: &usize| places[*number].segment;
         for of_segment in order.chunk_by(|one, other| segment_of(one) == segment_of(other)) {
-            // Deliveries share the table of open segments: one look is enough for all of a segment.
-            let segment = self.reader.segment_in_place(places[of_segment[0]]);
-            for same in of_segment.chunk_by(|one, other| places[*one] == places[*other]) {
-                let place = places[same[0]];
-                let front = segment.as_ref().and_then(|segment| segment.front_at(place).ok()?);
-                let envelope = match front {
-                    Some((_, envelope)) => Ok(Arc::new(envelope)),
-                    None => self.reader.envelope_waiting(place).map(Arc::new),
-                };
-                for number in same {
-                    each(*number, &envelope);
+            let same = |one: &usize, other: &usize| places[*one] == places[*other];
+            let numbers: Vec<&[usize]> = of_segment.chunk_by(same).collect();
+            let places: Vec<Place> = numbers.iter().map(|same| places[same[0]]).collect();
+            let mut numbers = numbers.into_iter();
+            self.each_of_segment(&places, &mut window, |envelope| {
+                each(numbers.next().unwrap_or_default(), envelope);
+            });
+        }
+    }
+
+    /// Shows the envelopes at places of one segment, which come in order.
+    fn each_of_segment(
+        &self,
+        places: &[Place],
+        window: &mut Window,
+        mut each: impl FnMut(Result<EncodedEnvelope<'_>, SpoolError>),
+    ) {
+        let mut shown = 0;
+        // Deliveries share the table of open segments: one look is enough for all of a segment.
+        if let Some(segment) = self.reader.segment_in_place(places[0]) {
+            let fronts: Vec<_> = places.iter().copied().map(front_of).collect();
+            // A failure here comes again below, and is told there.
+            let _ = window.each(&*segment.file, &fronts, |number, bytes| {
+                shown = number + 1;
+                match envelope_in(bytes, places[number], segment.salt) {
+                    Some(envelope) => each(Ok(envelope)),
+                    None => self.follow(places[number], &mut each),
                 }
-            }
+            });
+        }
+        for place in &places[shown..] {
+            self.follow(*place, &mut each);
+        }
+    }
+
+    /// Shows the envelope of a record that has to be read by itself, wherever it is now.
+    fn follow(&self, place: Place, each: &mut impl FnMut(Result<EncodedEnvelope<'_>, SpoolError>)) {
+        match self.reader.front_waiting(place) {
+            Ok(front) => each(Ok(front.encoded())),
+            Err(error) => each(Err(error)),
         }
     }
 
@@ -107,15 +138,14 @@ impl Trails {
             let mut last = LastReplies::new();
             let Some(states) = reader.states(place)? else { return Ok(last) };
             let trail = self.of(place.segment, &states).map_err(SpoolError::at(&states.path))?;
-            let mut add = |change| add_replies(&mut last, change);
             match trail {
                 Some(trail) => trail
-                    .changes(&states, messages, &mut add)
+                    .replies(&states, messages, &mut last)
                     .map_err(SpoolError::at(&states.path))?,
                 None => reader.changes(
                     place,
                     |id| messages.binary_search(&(segment, id)).is_ok(),
-                    &mut add,
+                    |change| add_change(&mut last, change),
                 )?,
             }
             Ok(last)
@@ -162,12 +192,12 @@ impl Trail {
         Ok(true)
     }
 
-    /// The changes of these messages, the oldest first.
-    fn changes(
+    /// Adds the replies to these messages, the oldest first.
+    fn replies(
         &self,
         states: &OpenStates,
         messages: &[(u32, MessageId)],
-        each: &mut impl FnMut(Change),
+        last: &mut LastReplies,
     ) -> io::Result<()> {
         let mut wanted: Vec<(u32, MessageId)> = Vec::with_capacity(messages.len());
         for (_, id) in messages {
@@ -177,34 +207,50 @@ impl Trail {
             wanted.extend(its.map(|(_, offset)| (*offset, *id)));
         }
         wanted.sort_unstable();
-        let mut bytes = Vec::new();
-        for (offset, id) in wanted {
-            let change = change_at(states, offset, id, &mut bytes)?;
-            change.into_iter().for_each(&mut *each);
-        }
-        Ok(())
+        let changes: Vec<_> =
+            wanted.iter().map(|(at, _)| u64::from(*at)..u64::from(*at) + CHANGE).collect();
+        let mut read = Ok(());
+        Window::default().each(&*states.file, &changes, |number, bytes| {
+            let (offset, id) = wanted[number];
+            match replies_in(states, bytes, offset, id) {
+                Ok(Some((entry, replies))) => add_replies(last, (id, entry), replies),
+                Ok(None) => {}
+                Err(error) => read = Err(error),
+            }
+        })?;
+        read
     }
 }
 
-/// The change at `offset`, if it is one of this message.
-fn change_at(
+/// The entry and the replies of the change that `bytes`, those at `offset`, begin with, if it is one
+/// of this message.
+fn replies_in(
     states: &OpenStates,
+    bytes: &[u8],
     offset: u32,
     id: MessageId,
-    bytes: &mut Vec<u8>,
-) -> io::Result<Option<Change>> {
+) -> io::Result<Option<(u16, (u64, RecipientReplies))>> {
     let at = u64::from(offset);
-    bytes.resize(CHANGE, 0);
-    let mut read = states.file.read_at(bytes, at)?;
-    let header = Header::read(&bytes[..read], states.salt, at).filter(|header| header.id == id);
+    let header = Header::read(bytes, states.salt, at).filter(|header| header.id == id);
     let Some(header) = header else { return Ok(None) };
     let length = header.length() as usize;
-    if length > read {
-        bytes.resize(length, 0);
-        read = states.file.read_at(bytes, at)?;
-    }
-    let payload = bytes[..read].get(HEADER..length).filter(|payload| header.matches(payload));
-    Ok(payload.and_then(|payload| Change::decode(&header, payload, true)))
+    let mut whole = Vec::new();
+    let record = if length <= bytes.len() {
+        &bytes[..length]
+    } else {
+        whole.resize(length, 0);
+        let read = states.file.read_at(&mut whole, at)?;
+        &whole[..read]
+    };
+    let payload = record.get(HEADER..).filter(|payload| header.matches(payload));
+    let replies = payload.and_then(Change::decode_replies);
+    Ok(replies.map(|replies| (header.entries, replies)))
+}
+
+/// The bytes in which the envelope of a record most likely ends.
+fn front_of(place: Place) -> Range<u64> {
+    let start = u64::from(place.offset);
+    start..start + u64::from(place.length).min(FRONT as u64)
 }
 
 /// A hash that tells most messages apart; the records of their changes tell all.
@@ -215,7 +261,7 @@ fn hash(id: MessageId) -> u32 {
 /// Changes whose places are kept; 8 bytes each.
 const MAX_CHANGES: usize = 4 << 20;
 /// Bytes in which most changes end.
-const CHANGE: usize = 512;
+const CHANGE: u64 = 512;
 
 #[cfg(test)]
 mod tests {
@@ -312,9 +358,10 @@ mod tests {
         places.push(places[4]);
         places.push(Place { segment: 99, ..places[0] });
         let mut ids = vec![0; places.len()];
-        spool.page_reader().each_envelope(&places, |number, read| {
-            ids[number] = read.as_ref().map_or(99, |read| read.id.0);
-            assert_eq!(matches!(read, Err(SpoolError::Gone { .. })), number == 10);
+        spool.page_reader().each_envelope(&places, |numbers, read| {
+            assert_eq!(matches!(read, Err(SpoolError::Gone { .. })), numbers == [10]);
+            let id = read.map_or(99, |envelope| envelope.decode().unwrap().id.0);
+            numbers.iter().for_each(|number| ids[*number] = id);
         });
         assert_eq!(ids, [1, 2, 8, 4, 5, 6, 7, 3, 9, 5, 99]);
     }

@@ -17,7 +17,8 @@ use crate::{
     compact::forwarding::Forwarding,
     environment::{Environment, blocking},
     error::SpoolError,
-    format::change::Change,
+    format::change::{Change, RecipientReplies},
+    format::envelope::EncodedEnvelope,
     format::message::{Message, decode_envelope},
     format::record::{Found, HEADER, Header, Kind, Place, Salt, Walker},
     format::segment::{HEAD, Part, SegmentHead},
@@ -47,9 +48,27 @@ pub(crate) struct Segment {
     pub(crate) salt: Salt,
 }
 
+/// Header and meta part of a record.
+pub(super) struct Front {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+impl Front {
+    /// The envelope, not yet read.
+    pub(super) fn encoded(&self) -> EncodedEnvelope<'_> {
+        EncodedEnvelope(&self.bytes[HEADER..])
+    }
+
+    fn decode(self) -> Option<(Header, Envelope)> {
+        let envelope = self.encoded().decode()?;
+        Some((self.header, envelope))
+    }
+}
+
 impl Segment {
-    /// Header and envelope at `place`, as far as they can be made out.
-    pub(super) fn front_at(&self, place: Place) -> io::Result<Option<(Header, Envelope)>> {
+    /// The front of the record at `place`, as far as it can be made out.
+    fn front_at(&self, place: Place) -> io::Result<Option<Front>> {
         let read = |bytes: &mut [u8]| {
             let read = self.file.read_at(bytes, u64::from(place.offset))?;
             Ok(read == bytes.len())
@@ -100,7 +119,9 @@ impl Reader {
         if let Some(segment) = self.cached(at.segment) {
             let read = |bytes: &mut [u8]| segment.file.read_cached(bytes, u64::from(at.offset));
             // As above.
-            if let Ok(Some((_, envelope))) = front_of(at, segment.salt, read) {
+            if let Ok(Some(front)) = front_of(at, segment.salt, read)
+                && let Some((_, envelope)) = front.decode()
+            {
                 return Ok(envelope);
             }
         }
@@ -109,17 +130,24 @@ impl Reader {
     }
 
     /// The same as [`Reader::envelope`], waiting for the disk.
-    pub(super) fn envelope_waiting(&self, place: Place) -> Result<Envelope, SpoolError> {
-        self.following(place, |place| self.envelope_at(place))
+    fn envelope_waiting(&self, place: Place) -> Result<Envelope, SpoolError> {
+        self.following(place, |place| {
+            let front = self.front_at(place)?;
+            front.map(|(_, envelope)| envelope).ok_or(SpoolError::Damaged { place })
+        })
     }
 
-    fn envelope_at(&self, place: Place) -> Result<Envelope, SpoolError> {
-        let front = self.front_at(place)?;
-        front.map(|(_, envelope)| envelope).ok_or(SpoolError::Damaged { place })
+    /// The front of the record at `place`, wherever it is now, waiting for the disk.
+    pub(super) fn front_waiting(&self, place: Place) -> Result<Front, SpoolError> {
+        self.following(place, |place| self.front(place)?.ok_or(SpoolError::Damaged { place }))
     }
 
     /// Header and envelope at `place`, as far as they can be made out; the content may be damaged.
     pub(crate) fn front_at(&self, place: Place) -> Result<Option<(Header, Envelope)>, SpoolError> {
+        Ok(self.front(place)?.and_then(Front::decode))
+    }
+
+    fn front(&self, place: Place) -> Result<Option<Front>, SpoolError> {
         let front = self.segment(place)?.front_at(place);
         front.map_err(|error| {
             SpoolError::at(&self.environment.layout.messages(place.segment))(error)
@@ -167,7 +195,8 @@ impl Reader {
     ) -> Result<LastReplies, SpoolError> {
         self.following_segment(segment, |place| {
             let mut last = LastReplies::new();
-            self.changes(place, |id| ids.contains(&id), |change| add_replies(&mut last, change))?;
+            let each = |change| add_change(&mut last, change);
+            self.changes(place, |id| ids.contains(&id), each)?;
             Ok(last)
         })
     }
@@ -309,35 +338,53 @@ impl Reader {
 /// 1970).
 pub type LastReplies = HashMap<(MessageId, u16, u8), (Outcome, u64)>;
 
-/// A later reply to a recipient takes the place of an earlier one.
-pub(super) fn add_replies(last: &mut LastReplies, Change { id, entry, at, replies, .. }: Change) {
+/// The replies of a change, as [`add_replies`] has them.
+pub(super) fn add_change(last: &mut LastReplies, change: Change) {
+    let Change { id, entry, at, replies, .. } = change;
+    add_replies(last, (id, entry), (at, replies));
+}
+
+/// Replies to recipients of an entry, and when they came. A later one takes the place of an earlier
+/// one.
+pub(super) fn add_replies(
+    last: &mut LastReplies,
+    (id, entry): (MessageId, u16),
+    (at, replies): (u64, RecipientReplies),
+) {
     let replies = replies.into_iter();
     last.extend(replies.map(|(to, outcome)| ((id, entry, to), (outcome, at))));
 }
 
-/// Header and envelope of the record at `place`, by as few calls of `read` as possible; it fills a
-/// slice from there on, or says that it cannot. `None` also when there is no such record.
+/// The envelope at the beginning of `bytes`, which are those at `place`; `None` when there is no such
+/// record, or more of it has to be read.
+pub(super) fn envelope_in(bytes: &[u8], place: Place, salt: Salt) -> Option<EncodedEnvelope<'_>> {
+    let header = header_in(bytes, place, salt)?;
+    bytes.get(HEADER..HEADER + header.meta as usize).map(EncodedEnvelope)
+}
+
+fn header_in(bytes: &[u8], place: Place, salt: Salt) -> Option<Header> {
+    let header = Header::read(bytes, salt, u64::from(place.offset))?;
+    (header.length() == u64::from(place.length)).then_some(header)
+}
+
+/// The front of the record at `place`, by as few calls of `read` as possible; it fills a slice from
+/// there on, or says that it cannot. `None` also when there is no such record.
 fn front_of(
     place: Place,
     salt: Salt,
     read: impl Fn(&mut [u8]) -> io::Result<bool>,
-) -> io::Result<Option<(Header, Envelope)>> {
+) -> io::Result<Option<Front>> {
     let mut bytes = vec![0; FRONT.min(place.length as usize)];
     if !read(&mut bytes)? {
         return Ok(None);
     }
-    let header = Header::read(&bytes, salt, u64::from(place.offset));
-    let Some(header) = header.filter(|header| header.length() == u64::from(place.length)) else {
+    let Some(header) = header_in(&bytes, place, salt) else { return Ok(None) };
+    let (end, has) = (HEADER + header.meta as usize, bytes.len());
+    bytes.resize(end, 0);
+    if end > has && !read(&mut bytes)? {
         return Ok(None);
-    };
-    let end = HEADER + header.meta as usize;
-    if end > bytes.len() {
-        bytes.resize(end, 0);
-        if !read(&mut bytes)? {
-            return Ok(None);
-        }
     }
-    Ok(decode_envelope(&bytes[HEADER..end]).map(|envelope| (header, envelope)))
+    Ok(Some(Front { header, bytes }))
 }
 
 fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolError + '_ {
@@ -348,6 +395,6 @@ fn gone(place: Place, path: &std::path::Path) -> impl Fn(io::Error) -> SpoolErro
 }
 
 /// Bytes in which most envelopes end.
-const FRONT: usize = 512;
+pub(super) const FRONT: usize = 512;
 /// Segments kept open.
 const MAX_OPEN: usize = 64;
