@@ -13,7 +13,7 @@ mod session;
 pub mod transaction;
 
 pub use life::{DestinationResumed, DestinationSuspended};
-pub use printable::{MAX_CHARS, Printable, is_hostile};
+pub use printable::{MAX_CHARS, Printable, is_hostile, printable};
 pub use session::{ConnectionRefused, SessionEnd, SessionEnded, SessionStarted};
 pub use transaction::{
     EntryDeleted, EntrySettled, IntoMailboxes, MessageAccepted, MessageRerouted, RecipientsRefused,

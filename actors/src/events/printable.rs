@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt};
 pub struct Printable<T>(pub T);
 
 /// The same for text, which nearly always is as it may be.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if text.len() < MAX_CHARS && is_plain(text) {
         Cow::Borrowed(text)
     } else {

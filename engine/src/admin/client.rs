@@ -14,6 +14,7 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
+use memchr::memchr_iter;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
@@ -181,13 +182,24 @@ async fn each_line<E: From<ClientError>>(
     mut each: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut body = response.into_body();
+    // The beginning of a line whose end is still to come.
     let mut rest = Vec::new();
+    let mut whole = |line: &[u8]| if line.is_empty() { Ok(()) } else { each(line) };
     while let Some(frame) = in_time(body.frame()).await? {
         let Ok(octets) = frame.map_err(unusable)?.into_data() else { continue };
-        rest.extend_from_slice(&octets);
-        let whole = rest.iter().rposition(|c| *c == b'\n').map_or(0, |end| end + 1);
-        rest[..whole].split(|c| *c == b'\n').filter(|l| !l.is_empty()).try_for_each(&mut each)?;
-        rest.drain(..whole);
+        let mut from = 0;
+        for end in memchr_iter(b'\n', &octets) {
+            let line = &octets[from..end];
+            if rest.is_empty() {
+                whole(line)?;
+            } else {
+                rest.extend_from_slice(line);
+                whole(&rest)?;
+                rest.clear();
+            }
+            from = end + 1;
+        }
+        rest.extend_from_slice(&octets[from..]);
         if rest.len() > MAX_LINE {
             return Err(unusable("a line is too long").into());
         }

@@ -1,6 +1,7 @@
 //! Commands that ask a running engine.
 
 use std::{
+    fmt::Display,
     io::{self, IsTerminal, Write},
     ops::ControlFlow,
     thread,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     admin::client::{Client, ClientError, with_query},
-    api::{HistoryLine, OrderKind, QueueSummary, QueuedEntry, QueuedMessage, Status, Why},
+    api::{HistoryLine, OrderKind, QueueSummary, QueuedEntry, QueuedMessage, Status, Text, Why},
     show::{self, ContentView, Listing, Look},
     state::lock,
 };
@@ -128,22 +129,20 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
     // Columns are as wide as they need to be among the entries that are printed together, so
     // that a listing of any length takes no memory to speak of.
     let mut listing = Listing::new(Look::of_stdout());
-    let (mut page, mut count) = (Vec::with_capacity(PAGE), 0u64);
+    let (mut page, mut lines, mut count) = (Vec::new(), 0, 0u64);
     let each = |line: &[u8]| {
-        let entry: QueuedEntry = serde_json::from_slice(line)
-            .map_err(|error| ClientError::Unusable(error.to_string()))?;
-        count += 1;
-        page.push(entry);
-        if page.len() == PAGE {
-            out.write_all(listing.page(&page).as_bytes())?;
+        page.extend_from_slice(line);
+        page.push(b'\n');
+        (lines, count) = (lines + 1, count + 1);
+        if lines == PAGE {
+            print(&mut listing, &page, out)?;
             page.clear();
+            lines = 0;
         }
         Ok::<(), Refusal>(())
     };
     wait(client.lines(&path, each))??;
-    if !page.is_empty() {
-        out.write_all(listing.page(&page).as_bytes())?;
-    }
+    print(&mut listing, &page, out)?;
     let entries = if count == 1 { "entry" } else { "entries" };
     writeln!(out, "{count} {entries}")?;
     if count == 0 {
@@ -151,6 +150,18 @@ fn queue_list(source: &Source, list: List, out: &mut dyn Write) -> Result<(), Re
         note(hint.as_deref());
     }
     Ok(())
+}
+
+/// Prints entries, a line of JSON each.
+fn print(listing: &mut Listing, lines: &[u8], out: &mut dyn Write) -> Result<(), Refusal> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let unusable = |error: &dyn Display| ClientError::Unusable(error.to_string());
+    let lines = str::from_utf8(lines).map_err(|error| unusable(&error))?;
+    let entries = serde_json::Deserializer::from_str(lines).into_iter::<QueuedEntry<Text<'_>>>();
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
+    Ok(out.write_all(listing.page(&entries).as_bytes())?)
 }
 
 /// More than the longest `max_shutdown` and what is to be made durable behind it.

@@ -1,6 +1,6 @@
 //! Contents of the queue, and the orders for it.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use relais_actors::{events::Printable, metrics::QueueState, timestamp::Timestamp};
 
@@ -13,75 +13,74 @@ use crate::api::{
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
 /// `relais queue list`, page by page.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listing {
     look: Look,
-    /// Of the columns so far.
-    widths: Option<Vec<usize>>,
+    table: Table,
+    page: String,
 }
 
 impl Listing {
     /// For a reader whose screen is like this.
     pub fn new(look: Look) -> Self {
-        Self { look, widths: None }
+        let titles = [
+            "ID",
+            "STATE",
+            "1>SIZE",
+            "5AGE",
+            "3>TRIES",
+            "6NEXT",
+            "2=CHANNEL",
+            "4=HOST",
+            "7=FROM",
+            "=TO",
+            "~LAST REPLY",
+        ];
+        Self { look, table: Table::new(&titles), page: String::new() }
     }
 
     /// The next page. On a terminal each has a heading, elsewhere the first.
-    pub fn page(&mut self, entries: &[QueuedEntry]) -> String {
-        let mut table = table_of(entries);
-        if let Some(widths) = self.widths.as_ref().filter(|_| self.look.width.is_none()) {
-            table.below(widths);
+    pub fn page<T: AsRef<str>>(&mut self, entries: &[QueuedEntry<T>]) -> &str {
+        let now = Timestamp::now();
+        for entry in entries {
+            add_entry(&mut self.table, entry, now);
         }
-        self.widths = Some(table.widths());
-        table.fit(self.look)
+        self.page.clear();
+        self.table.fit_into(self.look, &mut self.page);
+        if self.look.width.is_none() {
+            let widths = self.table.widths();
+            self.table.below(&widths);
+        }
+        self.table.clear();
+        &self.page
     }
 }
 
-fn table_of(entries: &[QueuedEntry]) -> Table {
-    let now = Timestamp::now();
-    let titles = [
-        "ID",
-        "STATE",
-        "1>SIZE",
-        "5AGE",
-        "3>TRIES",
-        "6NEXT",
-        "2=CHANNEL",
-        "4=HOST",
-        "7=FROM",
-        "=TO",
-        "~LAST REPLY",
-    ];
-    let mut table = Table::new(&titles);
-    for entry in entries {
-        let mut open = entry.open();
-        let to = match (open.next(), open.count()) {
-            (None, _) => "-".to_owned(),
-            (Some(only), 0) => only.address.clone(),
-            (Some(first), more) => format!("{} and {more} more", first.address),
-        };
-        let reply = entry.open().find_map(|recipient| recipient.last_reply.as_deref());
-        table.row([
-            &entry.id,
-            &state_of(entry),
-            &Size(entry.size),
-            &Span(entry.received.until(now)),
-            &entry.attempts,
-            &Relative { time: entry.due, now }.next(),
-            &entry.channel,
-            &entry.host,
-            &format_args!("<{}>", entry.sender),
-            &to,
-            &reply.unwrap_or("-"),
-        ]);
-        if let Some(colour) = colour_of(entry.state) {
-            table.mark(1, colour);
-        }
-        if let Some(colour) = reply.and_then(colour_of_reply) {
-            table.mark(10, colour);
-        }
+fn add_entry<T: AsRef<str>>(table: &mut Table, entry: &QueuedEntry<T>, now: Timestamp) {
+    let mut open = entry.open();
+    let to = match (open.next(), open.count()) {
+        (None, _) => Cow::Borrowed("-"),
+        (Some(only), 0) => Cow::Borrowed(only.address.as_ref()),
+        (Some(first), more) => format!("{} and {more} more", first.address.as_ref()).into(),
+    };
+    let reply = entry.open().find_map(|recipient| recipient.last_reply.as_ref()).map(T::as_ref);
+    table.text(entry.id.as_ref());
+    table.text(&state_of(entry));
+    table.cell(&Size(entry.size));
+    table.cell(&Span(entry.received.until(now)));
+    table.cell(&entry.attempts);
+    table.text(&Relative { time: entry.due, now }.next());
+    table.text(entry.channel.as_ref());
+    table.text(entry.host.as_ref());
+    table.text(&["<", entry.sender.as_ref(), ">"].concat());
+    table.text(&to);
+    table.text(reply.unwrap_or("-"));
+    if let Some(colour) = colour_of(entry.state) {
+        table.mark(1, colour);
     }
-    table
+    if let Some(colour) = reply.and_then(colour_of_reply) {
+        table.mark(10, colour);
+    }
 }
 
 fn colour_of(state: QueueState) -> Option<Colour> {
@@ -103,9 +102,9 @@ fn colour_of_reply(reply: &str) -> Option<Colour> {
 
 /// Of an active entry, what an operator ordered meanwhile: as short as the others, for the column is
 /// never left out.
-fn state_of(entry: &QueuedEntry) -> String {
+fn state_of<T>(entry: &QueuedEntry<T>) -> Cow<'static, str> {
     let state = entry.state.name();
-    entry.ordered.map_or_else(|| state.to_owned(), |to| format!("to {}", to.name()))
+    entry.ordered.map_or(Cow::Borrowed(state), |to| format!("to {}", to.name()).into())
 }
 
 /// `relais queue show`.
@@ -367,7 +366,8 @@ mod tests {
                 last_reply: None,
             };
             let recipients = states.iter().enumerate().map(recipient).collect();
-            let text = Listing::new(Look::PLAIN).page(&[QueuedEntry { recipients, ..entry(1) }]);
+            let mut listing = Listing::new(Look::PLAIN);
+            let text = listing.page(&[QueuedEntry { recipients, ..entry(1) }]);
             assert!(text.ends_with(want), "{states:?}: {text}");
         }
     }

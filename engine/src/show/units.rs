@@ -1,6 +1,6 @@
 //! Quantities as people read them.
 
-use std::{fmt, time::Duration};
+use std::{cmp::Ordering, fmt, time::Duration};
 
 use relais_actors::timestamp::Timestamp;
 
@@ -26,16 +26,24 @@ impl fmt::Display for Size {
         if self.0 < 1024 {
             return write!(f, "{} B", self.0);
         }
-        let mut amount = self.0 as f64 / 1024.0;
-        let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
-        let mut unit = units.next().unwrap_or_default();
-        // An amount that would be shown as 1024.0 belongs to the next unit.
-        while amount >= 1023.95 {
-            let Some(next) = units.next() else { break };
-            unit = next;
-            amount /= 1024.0;
+        // A listing has a million of them: whole numbers are written much faster than fractions.
+        let octets = u128::from(self.0);
+        let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter().zip(1..);
+        let (mut unit, mut one) = ("", 1);
+        for (next, power) in &mut units {
+            (unit, one) = (next, 1 << (10 * power));
+            // An amount that would be shown as 1024.0 belongs to the next unit.
+            if octets * 20 < 20_479 * one {
+                break;
+            }
         }
-        write!(f, "{amount:.1} {unit}")
+        let (tenths, rest) = (octets * 10 / one, octets * 10 % one);
+        let tenths = match (rest * 2).cmp(&one) {
+            Ordering::Less => tenths,
+            Ordering::Equal => tenths.next_multiple_of(2),
+            Ordering::Greater => tenths + 1,
+        };
+        write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
     }
 }
 
@@ -101,6 +109,10 @@ mod tests {
             (1024, "1.0 KiB"),
             ((1 << 20) - 1, "1.0 MiB"),
             (3 << 29, "1.5 GiB"),
+            (1280, "1.2 KiB"),
+            (1792, "1.8 KiB"),
+            (1_048_524, "1023.9 KiB"),
+            (1_048_525, "1.0 MiB"),
             (u64::MAX, "16.0 EiB"),
         ];
         for (octets, want) in rows {
