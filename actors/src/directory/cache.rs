@@ -1,12 +1,14 @@
 //! Answers of a directory that is asked over a network: remembered for a while, and asked for once
 //! however many want to know.
 //!
-//! [`LookupCache`] belongs to the directory actor alone and takes no lock. It is bounded in answers.
-//! What was found is believed for the configured time, that nothing was found for a shorter one, and
-//! a failure is told to everybody who waited for it and not remembered: whoever asks next asks anew.
+//! [`LookupCache`] belongs to the directory actor alone and takes no lock. It is bounded in answers:
+//! those that are asked for often stay. What was found is believed for the configured time, that
+//! nothing was found for a shorter one, and a failure is told to everybody who waited for it and not
+//! remembered: whoever asks next asks anew.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc, time::Instant};
 
+use quick_cache::unsync::Cache;
 use relais_config::directory::Cache as Limits;
 use tokio::sync::oneshot;
 
@@ -16,7 +18,7 @@ use super::lookup::LookupError;
 #[derive(Debug)]
 pub(super) struct LookupCache<K, V> {
     limits: Limits,
-    answers: HashMap<K, Believed<V>>,
+    answers: Cache<K, Believed<V>>,
     /// Which look-up is under way for a key.
     under_way: HashMap<K, LookupId>,
     waiting: HashMap<LookupId, Vec<oneshot::Sender<Result<V, LookupError>>>>,
@@ -70,7 +72,7 @@ impl<K: Clone + Eq + Hash, V: Findings> LookupCache<K, V> {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            answers: HashMap::new(),
+            answers: Cache::new(limits.entries),
             under_way: HashMap::new(),
             waiting: HashMap::new(),
             last: LookupId::default(),
@@ -120,26 +122,16 @@ impl<K: Clone + Eq + Hash, V: Findings> LookupCache<K, V> {
     /// Forgets every answer and joins nobody to a look-up that is under way: there is another source.
     pub(super) fn forget(&mut self, limits: Limits) {
         self.limits = limits;
-        self.answers.clear();
+        self.answers = Cache::new(limits.entries);
         self.under_way.clear();
     }
 
     fn remember(&mut self, key: K, answer: V, now: Instant) {
-        let Limits { entries, ttl, negative_ttl } = self.limits;
+        let Limits { ttl, negative_ttl, .. } = self.limits;
         let life = if answer.is_something() { ttl } else { negative_ttl };
-        let Some(until) = now.checked_add(life).filter(|_| entries > 0) else { return };
-        if self.answers.len() >= entries {
-            self.answers.retain(|_, believed| now < believed.until);
+        if let Some(until) = now.checked_add(life) {
+            self.answers.insert(key, Believed { answer, until });
         }
-        if self.answers.len() >= entries {
-            // Every eighth, so that the work is shared by many answers to come.
-            let mut n = 0_usize;
-            self.answers.retain(|_, _| {
-                n += 1;
-                n % 8 != 1
-            });
-        }
-        self.answers.insert(key, Believed { answer, until });
     }
 }
 
