@@ -361,7 +361,9 @@ mod tests {
         spool.page_reader().each_envelope(&places, |numbers, read| {
             assert_eq!(matches!(read, Err(SpoolError::Gone { .. })), numbers == [10]);
             let id = read.map_or(99, |envelope| envelope.decode().unwrap().id.0);
-            numbers.iter().for_each(|number| ids[*number] = id);
+            for number in numbers {
+                ids[*number] = id;
+            }
         });
         assert_eq!(ids, [1, 2, 8, 4, 5, 6, 7, 3, 9, 5, 99]);
     }

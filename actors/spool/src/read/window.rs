@@ -90,7 +90,7 @@ mod tests {
             seen.push(number);
         };
         Window::default().each(&*file, &pieces, each).unwrap();
-        assert_eq!(seen, Vec::from_iter(0..pieces.len()));
+        assert_eq!(seen, (0..pieces.len()).collect::<Vec<_>>());
         for (pieces, want) in [
             (&pieces[..], 4),
             (&pieces[4..], 1),
