@@ -42,16 +42,16 @@
 //! # Rules for messages
 //!
 //! - A request lives with the actor that answers it, a fact with the actor that announces it.
-//! - A sender holds a [`Mailbox`](actor::Mailbox) or an [`Outlet`](actor::Outlet), which count what is
-//!   sent; every message is metered by its type, and only time that is spent working is busy.
+//! - A sender holds a [`Mailbox`](actor::Mailbox) or an [`Outlet`](actor::Outlet), which count what
+//!   is sent; every message is metered by its type, and only time that is spent working is busy.
 //! - Octets stay in the task of their session; actors exchange decisions, one message for each mail
 //!   and none for a line; a recipient costs one when nobody remembers the way to him.
 //! - A mailbox is no back-pressure: bounded state refuses, or the consumer pulls.
 //! - A panic ends one session or one job. A service that dies is started again, and starts other
 //!   workers; when anybody else dies the engine ends, and starts again from the spool.
 //!
-//! The [spool](relais_spool) is no actor: its threads (committer, journal, compactor, index) are called directly, so
-//! that a message crosses threads once on its way in.
+//! The [spool](relais_spool) is no actor: its threads (committer, journal, compactor, index) are
+//! called directly, so that a message crosses threads once on its way in.
 
 pub mod actor;
 pub mod channel_table;

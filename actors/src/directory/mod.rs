@@ -1,9 +1,10 @@
 //! The directory: where users, groups and domains are looked up, and what their entries mean.
 //!
-//! The router looks up by [`Lookup`], and has [`evaluate()`] say what an entry means. The [`Directory`] actor owns the source and what it
-//! remembers of it. A source in memory answers at once. A [`Remote`] one answers later or not at all:
-//! it is asked once however many want to know, a slow answer holds up no other, and what it said is
-//! believed for a while. Evaluation itself looks nothing up.
+//! The router looks up by [`Lookup`], and has [`evaluate()`] say what an entry means. The
+//! [`Directory`] actor owns the source and what it remembers of it. A source in memory answers at
+//! once. A [`Remote`] one answers later or not at all: it is asked once however many want to know,
+//! a slow answer holds up no other, and what it said is believed for a while. Evaluation itself
+//! looks nothing up.
 //!
 //! An actor and no plain value: answers, look-ups under way and the source change together
 //! ([`ReplaceSource`]) and by one hand, so that none of them needs a lock; and what a directory costs

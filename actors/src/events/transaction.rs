@@ -6,7 +6,8 @@
 //! ordered, and the spool may not have written it down yet.
 //!
 //! `E` and `J` are written by the session, and `E` by the notary and by whoever routes mail again;
-//! `D`, `Q`, `R` and `K` by the job that tried; `R`, `K` and `W` by the notary, too; `X` by the order.
+//! `D`, `Q`, `R` and `K` by the job that tried; `R`, `K` and `W` by the notary, too; `X` by the
+//! order.
 //!
 //! | field | is |
 //! | --- | --- |

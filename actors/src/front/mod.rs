@@ -1,7 +1,8 @@
 //! The front door: how connections come in, and what stands behind their sessions.
 //!
 //! The dispatcher owns the bound sockets and the services, a service its listeners and workers, a
-//! worker starts its sessions and counts them. A session speaks SMTP or LMTP; behind it lies the queue ([`to_queue`]) or the store ([`to_store`]).
+//! worker starts its sessions and counts them. A session speaks SMTP or LMTP; behind it lies the
+//! queue ([`to_queue`]) or the store ([`to_store`]).
 
 pub mod connection;
 pub mod descriptors;

@@ -1,5 +1,6 @@
 //! The job controller: decides what runs. The queue tells it everything: what waits, what
-//! connections ended (from the pools), which hosts could not be reached (from the jobs). Operators tune it while it runs.
+//! connections ended (from the pools), which hosts could not be reached (from the jobs). Operators
+//! tune it while it runs.
 
 mod explain;
 mod ranks;

@@ -3,10 +3,11 @@
 //! said twice when a round breaks off, meets an entry twice because it was tried meanwhile, or
 //! ends with the engine.
 //!
-//! One small file, `looked` in the spool. Its first line has three times in milliseconds since 1970, twenty digits each:
-//! of the last whole round, of the last sign of life, and up to when nothing is returned because
-//! the engine was not there to try it. Behind it comes a line for each entry that was warned of in
-//! the round that is under way. It is not synced: what a power cut loses is a warning said twice.
+//! One small file, `looked` in the spool. Its first line has three times in milliseconds since
+//! 1970, twenty digits each: of the last whole round, of the last sign of life, and up to when
+//! nothing is returned because the engine was not there to try it. Behind it comes a line for each
+//! entry that was warned of in the round that is under way. It is not synced: what a power cut
+//! loses is a warning said twice.
 
 use std::{
     collections::HashSet,

@@ -1,5 +1,5 @@
-//! The queue: the one actor that knows what is waiting, and while it runs the only writer of
-//! state changes. Before it starts, `engine/src/state/` carries out what a crash left unfinished.
+//! The queue: the one actor that knows what is waiting, and while it runs the only writer of state
+//! changes. Before it starts, `engine/src/state/` carries out what a crash left unfinished.
 //!
 //! The spool is the truth, its index finds what memory does not hold, the [`tracker`] is what
 //! connections of jobs are fed from. They pull: one message says how the last entry ended and asks

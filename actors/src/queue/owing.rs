@@ -1,6 +1,6 @@
-//! Senders who asked to be told of a delivery (of failures: `settle`). The state of an entry says that its sender has yet
-//! to be told, so that neither a crash nor a full disk loses the notice; where nobody asked for one
-//! nothing more is written than without this.
+//! Senders who asked to be told of a delivery (of failures: `settle`). The state of an entry says
+//! that its sender has yet to be told, so that neither a crash nor a full disk loses the notice;
+//! where nobody asked for one nothing more is written than without this.
 //!
 //! Until it has been told the entry is aside: no job gets it. What the notary cannot tell now, or
 //! has no room for, stays on the disk, and is looked for there again. So is at start what was left.

@@ -1,5 +1,5 @@
-//! The cache that the router publishes: the routes in force, and the answers that they led to, read and
-//! filled by all sessions; only the router replaces it.
+//! The cache that the router publishes: the routes in force, and the answers that they led to, read
+//! and filled by all sessions; only the router replaces it.
 //!
 //! [`InForce`] holds routes and answers together and is replaced as a whole: an answer that was made
 //! by routes that are in force no more is remembered where nobody looks any more.

@@ -28,10 +28,10 @@ pub trait Console: Clone + Send + 'static {
     /// Checks that the channel of a filter is there: configured, or with mail.
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense>;
 
-    /// At most `limit` entries that the filter admits, behind `after`. May return fewer, even
-    /// none, as long as [`QueuePage::next`] says that there is more: each call does a bounded
-    /// amount of work. [`QueueFilter::limit`] is the caller's business. The next page may be looked up
-    /// ahead: a `limit` that grows from one page to the next may take effect a page later.
+    /// At most `limit` entries that the filter admits, behind `after`. May return fewer, even none,
+    /// as long as [`QueuePage::next`] says that there is more: each call does a bounded amount of
+    /// work. [`QueueFilter::limit`] is the caller's business. The next page may be looked up ahead:
+    /// a `limit` that grows from one page to the next may take effect a page later.
     fn queue_list(
         &self,
         filter: &QueueFilter,

@@ -1,7 +1,7 @@
 //! Entries that run through the router again: a new mail host, a new rule, a channel that is gone.
 //!
-//! What goes on is put into the spool as a new entry first; then the queue is told [`Noticed`], as it
-//! is by the notary, and takes these recipients off the old one.
+//! What goes on is put into the spool as a new entry first; then the queue is told [`Noticed`], as
+//! it is by the notary, and takes these recipients off the old one.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Entries that an operator is about to have routed again, noted so that a crash in the middle leaves no
-//! recipient twice.
+//! Entries that an operator is about to have routed again, noted so that a crash in the middle
+//! leaves no recipient twice.
 //!
 //! A recipient that goes on gets an entry in another record before it is done in the old one. The
 //! names of the old entries are on the disk meanwhile: where the engine ends in between, the next

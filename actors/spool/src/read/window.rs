@@ -11,8 +11,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Shows the bytes of each of these pieces, with its number; the pieces come in the order of the
-    /// file. Shows fewer bytes than asked for where the file ends, or more, where they have been read.
+    /// Shows the bytes of each of these pieces, with its number; the pieces come in the order of
+    /// the file. Shows fewer bytes than asked for where the file ends, or more, where they have
+    /// been read.
     pub(super) fn each(
         &mut self,
         file: &dyn DiskFile,
