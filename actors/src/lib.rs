@@ -3,8 +3,8 @@
 //! | actor | lives on | owns | is sent | sends to |
 //! | --- | --- | --- | --- | --- |
 //! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the bound sockets, the services | `DescribeDispatcher`, `DrainDispatcher`, `Revive` | `Service` |
-//! | [`Service`](front::service::Service) | worker arbiter | clones of its sockets, its workers, the bound on connections | `Accepted`, `ConnectionClosed`, `DescribeService`, `DrainService` | `Worker` |
-//! | [`Worker`](front::worker::Worker) | worker arbiter | the number of its sessions | `SessionGone`, `TakeConnection` | `Service` |
+//! | [`Service`](front::service::Service) | worker arbiter | clones of its sockets, its workers, the bound on connections | `Accepted`, `DescribeService`, `DrainService`, `RestartWorkers`, `WorkerNews` | `Worker` |
+//! | [`Worker`](front::worker::Worker) | worker arbiter | the number of its sessions | `EndWorker`, `Handoff`, `SessionGone` | `Service` |
 //! | [`Session`](front::session::Session) | worker arbiter | one connection, and the state of its protocol | — | `Worker`, `Router` |
 //! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Explain`, `ReplaceRoutes`, `Resolve` | `Directory` |
 //! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `FindDomain`, `FindEntries`, `FindEntry`, `ReplaceSource` | — |
@@ -14,7 +14,7 @@
 //! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `ConnectionGone`, `OfferConnection`, `RetireJob`, `SetJobLimit` | `Job`, `Queue` |
 //! | [`Job`](delivery::job::Job) | system, its connections on worker arbiters | connections out, one for each destination | `EndJob`, `RunConnection` | `Queue`, `Pool` |
 //! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `CreateMailbox`, `DrainStore`, `ListMailboxes` | — |
-//! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Guard`, `StandDown` | — |
+//! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Dismiss`, `Guard`, `StandDown` | — |
 //!
 //! The rooms from the top of the house down; a room knows rooms below it only.
 //!

@@ -7,7 +7,7 @@ use super::{
     mailbox::Mailbox,
     meter::{Meter, Meters},
     shell::{Actor, Held, Shell},
-    watch::{Guard, Remedy, StandDown, Watch},
+    watch::{Dismiss, Guard, Remedy, StandDown, Watch},
 };
 
 /// The ground of every actor: the numbers of its kind, and the watch that is told when it dies.
@@ -62,6 +62,12 @@ impl Ground {
     /// Says what is done from now on when the actor `name` dies.
     pub fn guard(&self, name: &str, remedy: Remedy) {
         self.watch.tell(Guard { name: name.to_owned(), remedy });
+    }
+
+    /// The actor `name`, of [`Ground::start_on`], is about to end in order: its end is neither counted
+    /// nor remedied.
+    pub fn dismiss(&self, name: &str) {
+        self.watch.tell(Dismiss { name: name.to_owned() });
     }
 
     /// The engine ends: actors go, and nobody is to bring them back.

@@ -5,7 +5,10 @@
 //! nobody could tell a successor, or is known by an address that no successor has: when one of them
 //! dies the process ends with a clear word and starts again from the spool, which is the truth.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use actix::Message;
 use relais_channels::backoff::Backoff;
@@ -43,9 +46,18 @@ pub(super) struct Guard {
     pub(super) remedy: Remedy,
 }
 
+/// `name` ends soon, because it was told to.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Dismiss {
+    pub(super) name: String,
+}
+
 /// The actor.
 pub struct Watch {
     guarded: HashMap<String, Guarded>,
+    /// Those that end in order, until they have ended.
+    dismissed: HashSet<String>,
     meters: Meters,
     end: Box<dyn Fn(&str) + Send>,
     standing_down: bool,
@@ -60,7 +72,8 @@ impl Watch {
     /// Guards nothing yet; `end` is called with the name of a dead actor when the engine cannot go
     /// on without it.
     pub(super) fn new(meters: Meters, end: Box<dyn Fn(&str) + Send>) -> Self {
-        Self { guarded: HashMap::new(), meters, end, standing_down: false }
+        let (guarded, dismissed) = (HashMap::new(), HashSet::new());
+        Self { guarded, dismissed, meters, end, standing_down: false }
     }
 
     /// Starts the actor `name` again, if that is still wanted.
@@ -83,6 +96,13 @@ impl Handle<Guard> for Watch {
     }
 }
 
+impl Handle<Dismiss> for Watch {
+    fn handle(&mut self, Dismiss { name }: Dismiss, _: &mut Ctx<Self>) {
+        self.guarded.remove(&name);
+        self.dismissed.insert(name);
+    }
+}
+
 impl Handle<StandDown> for Watch {
     fn handle(&mut self, _: StandDown, _: &mut Ctx<Self>) {
         self.guarded.clear();
@@ -92,7 +112,7 @@ impl Handle<StandDown> for Watch {
 
 impl Handle<Died> for Watch {
     fn handle(&mut self, Died { kind, name, panicked }: Died, ctx: &mut Ctx<Self>) {
-        if self.standing_down {
+        if self.standing_down || self.dismissed.remove(&name) {
             return;
         }
         let restart = if panicked { RestartCause::Panic } else { RestartCause::Stopped };

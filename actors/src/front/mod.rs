@@ -7,6 +7,7 @@
 pub mod connection;
 pub mod descriptors;
 pub mod dispatcher;
+mod handoff;
 pub mod listener;
 pub mod listening;
 mod received;

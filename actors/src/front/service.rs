@@ -3,7 +3,13 @@
 //! At most `max_procs` x `max_conns` connections are open, fewer when open files are short; beyond
 //! that they wait in the kernel's backlog, unaccepted. `PORT_ACCESS` is asked before the first byte.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::Message;
 use relais_config::dispatcher::Limits;
@@ -13,11 +19,12 @@ use tracing::info;
 
 use super::{
     connection::Connection,
+    handoff::{Handoff, Parked, WorkerNews},
     listener::{Accepted, LimitedBy, Room, accept},
     listening::Listening,
     session::SessionParts,
-    worker::{ConnectionClosed, TakeConnection, Worker},
-    worker_life::{Choice, WorkerDescription, Workers},
+    worker::{EndWorker, Worker},
+    worker_life::{WorkerDescription, Workers},
 };
 use crate::{
     actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement},
@@ -32,6 +39,12 @@ use crate::{
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DrainService;
+
+/// Has one worker, or all of them, take nothing new, finish their sessions and end; others take
+/// their place. Answered with how many.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct RestartWorkers(pub Option<WorkerId>);
 
 /// Asks for numbers.
 #[derive(Message)]
@@ -75,6 +88,8 @@ pub struct Service {
     listening: Vec<Listening>,
     room: Arc<Room>,
     workers: Workers<Mailbox<Worker>>,
+    /// Connections that wait for a worker to be there.
+    parked: VecDeque<Parked>,
     stop: CancellationToken,
     draining: Vec<oneshot::Sender<()>>,
     accepted: u64,
@@ -92,6 +107,7 @@ impl Service {
         Self {
             room: Arc::new(Room::new(parts.session.service.clone(), parts.connections, bound)),
             workers: Workers::new(parts.limits.clone()),
+            parked: VecDeque::new(),
             parts,
             listening,
             stop: CancellationToken::new(),
@@ -101,27 +117,56 @@ impl Service {
         }
     }
 
-    fn start_worker(&mut self, ctx: &mut Ctx<Self>) -> WorkerId {
+    fn start_worker(&mut self, ctx: &mut Ctx<Self>) {
         let id = self.workers.number();
-        let name = format!("{}/{}", self.parts.session.service, id.0);
-        let (session, stop) = (self.parts.session.clone(), self.stop.clone());
+        let (session, stop) = (self.parts.session.clone(), self.stop.child_token());
         let (service, ground) = (ctx.mailbox().outlet(), self.parts.ground.clone());
         let (arbiter, handle) = self.parts.placement.of_sessions();
+        let name = self.name_of(id);
         let worker = self
             .parts
             .ground
             .start_on(handle, &name, move || Worker::new(id, session, stop, service, ground));
         self.workers.add(id, arbiter, worker, Instant::now());
-        id
     }
 
-    fn choose(&mut self, ctx: &mut Ctx<Self>) -> Option<WorkerId> {
-        self.workers.keep_living(Mailbox::connected);
-        match self.workers.choose() {
-            Choice::Of(id) => Some(id),
-            Choice::Another => Some(self.start_worker(ctx)),
-            Choice::Nobody => None,
+    /// Brings the workers to where they should be: ends those that have drained, starts those that
+    /// are missing, and hands them the connections that wait.
+    fn tend(&mut self, ctx: &mut Ctx<Self>) {
+        let now = Instant::now();
+        self.workers.take_dead(now, Mailbox::connected);
+        self.workers.retire(now);
+        for (id, worker) in self.workers.take_drained(now) {
+            self.parts.ground.dismiss(&self.name_of(id));
+            worker.tell(EndWorker);
         }
+        self.hand_out(ctx, now);
+        while !self.stop.is_cancelled() && self.workers.wants_another(!self.parked.is_empty()) {
+            self.start_worker(ctx);
+        }
+    }
+
+    fn hand_out(&mut self, ctx: &mut Ctx<Self>, now: Instant) {
+        while !self.parked.is_empty()
+            && let Some(id) = self.workers.choose(now)
+            && let Some(worker) = self.workers.open(id)
+            && let Some(parked) = self.parked.pop_front()
+        {
+            worker.tell(Handoff::new(parked, id, ctx.mailbox().outlet()));
+        }
+    }
+
+    fn hand_again(&mut self, parked: Parked) {
+        if self.stop.is_cancelled() || parked.handoffs >= self.parts.limits.max_handoffs {
+            let Parked { connection, peer, .. } = parked;
+            return self.refuse(connection, &Peer(peer), ConnectionResult::Full, NOBODY);
+        }
+        self.parked.push_back(parked);
+    }
+
+    /// The name of a worker, for the watch.
+    fn name_of(&self, id: WorkerId) -> String {
+        format!("{}/{}", self.parts.session.service, id.0)
     }
 
     fn port_access(&self, local: SocketAddr, peer: SocketAddr) -> Access {
@@ -151,9 +196,8 @@ impl Actor for Service {
     const NAME: &'static str = "service";
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
-        for _ in 0..self.parts.limits.min_procs {
-            self.start_worker(ctx);
-        }
+        self.tend(ctx);
+        ctx.every(TENDED, Self::tend);
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
                 accept(listening, self.room.clone(), self.stop.clone(), ctx.mailbox().outlet());
@@ -172,25 +216,38 @@ impl Handle<Accepted> for Service {
         {
             return self.refuse(connection, &Peer(Some(peer)), ConnectionResult::Refused, &text);
         }
-        let Some(id) = self.choose(ctx) else {
-            // The permits make this impossible while every worker counts right.
-            let text = "421 4.3.2 too many connections, try again later";
-            return self.refuse(connection, &Peer(peer), ConnectionResult::Full, text);
-        };
-        let Some(worker) = self.workers.open(id) else { return };
         self.accepted += 1;
         let service = &self.parts.session.service;
         SessionStarted { service, peer: format_args!("{}", Peer(peer)) }
             .emit(&self.parts.session.metrics);
-        worker.tell(TakeConnection(connection));
+        self.parked.push_back(Parked { connection, peer, handoffs: 0 });
+        self.tend(ctx);
     }
 }
 
-impl Handle<ConnectionClosed> for Service {
-    fn handle(&mut self, closed: ConnectionClosed, _: &mut Ctx<Self>) {
-        self.workers.close(closed.worker);
-        drop(closed.permit);
+impl Handle<WorkerNews> for Service {
+    fn handle(&mut self, news: WorkerNews, ctx: &mut Ctx<Self>) {
+        match news {
+            WorkerNews::There(worker) => self.workers.greet(worker),
+            WorkerNews::Closed(worker, permit) => {
+                self.workers.close(worker, Instant::now());
+                drop(permit);
+            }
+            WorkerNews::HandedBack(worker, parked) => {
+                self.workers.close(worker, Instant::now());
+                self.hand_again(parked);
+            }
+        }
+        self.tend(ctx);
         self.finish_drain();
+    }
+}
+
+impl Handle<RestartWorkers> for Service {
+    fn handle(&mut self, RestartWorkers(which): RestartWorkers, ctx: &mut Ctx<Self>) -> usize {
+        let drained = self.workers.drain(which);
+        self.tend(ctx);
+        drained
     }
 }
 
@@ -198,6 +255,9 @@ impl Handle<DrainService> for Service {
     fn handle(&mut self, _: DrainService, _: &mut Ctx<Self>) -> Later<()> {
         info!(service = &*self.parts.session.service, "no new connections; sessions finish");
         self.stop.cancel();
+        for Parked { connection, peer, .. } in std::mem::take(&mut self.parked) {
+            self.refuse(connection, &Peer(peer), ConnectionResult::Full, NOBODY);
+        }
         let (tell, told) = oneshot::channel();
         self.draining.push(tell);
         self.finish_drain();
@@ -214,7 +274,7 @@ impl Handle<DescribeService> for Service {
             name: self.parts.session.service.to_string(),
             accepted: self.accepted,
             refused: self.refused,
-            workers: self.workers.describe(),
+            workers: self.workers.describe(Instant::now()),
         }
     }
 }
@@ -235,3 +295,8 @@ impl fmt::Display for Peer {
         }
     }
 }
+
+/// The answer to a connection that no worker took.
+const NOBODY: &str = "421 4.3.2 nobody can serve you now, try again later";
+/// How often age and idleness of workers are looked at.
+const TENDED: Duration = Duration::from_secs(1);

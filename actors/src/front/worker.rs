@@ -1,11 +1,11 @@
-//! A worker: some of a service's sessions, on one thread.
+//! A worker: some of a service's sessions, on one thread. They end with it.
 
 use actix::Message;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use super::{
-    connection::{Connection, Permit},
+    handoff::{Handoff, WorkerNews},
     session::{Session, SessionGone, SessionParts},
 };
 use crate::{
@@ -13,49 +13,47 @@ use crate::{
     ids::WorkerId,
 };
 
-/// A session is over, and its worker has room for another.
+/// The worker has drained: it ends.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ConnectionClosed {
-    /// The worker that served the connection.
-    pub worker: WorkerId,
-    /// Its room, free only once it is no longer counted: who gets it finds a worker.
-    pub permit: Option<Permit>,
-}
-
-/// Begin a session on this connection. The service counts, so a worker never has to refuse.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct TakeConnection(pub Connection);
+pub(super) struct EndWorker;
 
 /// The actor.
 pub struct Worker {
     id: WorkerId,
     parts: SessionParts,
     stop: CancellationToken,
-    service: Outlet<ConnectionClosed>,
+    /// The sessions of a worker that died stop: a service that has forgotten them holds no peers.
+    _end: DropGuard,
+    service: Outlet<WorkerNews>,
     ground: Ground,
 }
 
 impl Worker {
-    /// A worker without sessions.
-    pub fn new(
+    /// A worker without sessions. `stop` is its own.
+    pub(super) fn new(
         id: WorkerId,
         parts: SessionParts,
         stop: CancellationToken,
-        service: Outlet<ConnectionClosed>,
+        service: Outlet<WorkerNews>,
         ground: Ground,
     ) -> Self {
-        Self { id, parts, stop, service, ground }
+        let end = stop.clone().drop_guard();
+        Self { id, parts, stop, _end: end, service, ground }
     }
 }
 
 impl Actor for Worker {
     const NAME: &'static str = "worker";
+
+    fn started(&mut self, _: &mut Ctx<Self>) {
+        self.service.tell(WorkerNews::There(self.id));
+    }
 }
 
-impl Handle<TakeConnection> for Worker {
-    fn handle(&mut self, TakeConnection(connection): TakeConnection, ctx: &mut Ctx<Self>) {
+impl Handle<Handoff> for Worker {
+    fn handle(&mut self, handoff: Handoff, ctx: &mut Ctx<Self>) {
+        let Some(connection) = handoff.take() else { return };
         let (parts, stop) = (self.parts.clone(), self.stop.clone());
         self.ground.start(Session::new(connection, parts, stop, ctx.mailbox().outlet()));
     }
@@ -67,6 +65,12 @@ impl Handle<SessionGone> for Worker {
             warn!(service = &*self.parts.service, "a session panicked; its connection is closed");
             self.ground.meter::<Session>().restarted(RestartCause::Panic);
         }
-        self.service.tell(ConnectionClosed { worker: self.id, permit: gone.permit });
+        self.service.tell(WorkerNews::Closed(self.id, gone.permit));
+    }
+}
+
+impl Handle<EndWorker> for Worker {
+    fn handle(&mut self, _: EndWorker, ctx: &mut Ctx<Self>) {
+        ctx.stop();
     }
 }

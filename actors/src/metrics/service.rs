@@ -20,11 +20,13 @@ pub struct ServiceMeter {
     totals: [PlainTotal; ConnectionResult::ALL.len()],
 }
 
-/// Whether a worker takes connections.
+/// The place of a worker in its life (seed 8.3).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
-    /// It does.
+    /// It has been started and has not said yet that it is there.
+    Starting,
+    /// It takes connections.
     Active,
     /// It holds `max_conns` sessions.
     Full,
@@ -32,6 +34,8 @@ pub enum WorkerState {
     Eligible,
     /// Ends when its last session does.
     Draining,
+    /// It ended, and is shown for `historical_time`.
+    Exited,
 }
 
 /// The result of a connection; the label `result`.
@@ -41,7 +45,7 @@ pub enum ConnectionResult {
     Accepted,
     /// `PORT_ACCESS` refused it.
     Refused,
-    /// Every worker was full and no more may be started.
+    /// Nobody could serve it: `max_handoffs` workers in turn died before they took it.
     Full,
 }
 
@@ -64,15 +68,18 @@ struct ConnectionLabels {
 
 impl WorkerState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Full, Self::Eligible, Self::Draining];
+    pub const ALL: [Self; 6] =
+        [Self::Starting, Self::Active, Self::Full, Self::Eligible, Self::Draining, Self::Exited];
 
     /// In lower case; the label of metrics.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Starting => "starting",
             Self::Active => "active",
             Self::Full => "full",
             Self::Eligible => "eligible",
             Self::Draining => "draining",
+            Self::Exited => "exited",
         }
     }
 }
@@ -122,7 +129,8 @@ pub(super) fn meters(
         workers.clone(),
     );
     registry.register("dispatcher_connections", "Sessions now", connections.clone());
-    let help = "Connections by what became of them; refused by PORT_ACCESS, full: raise max_procs";
+    let help =
+        "Connections by what became of them; refused by PORT_ACCESS, full: no worker took it";
     registry.register("dispatcher_connections_total", help, totals.clone());
     let meter = |service: &String| {
         let labels = ServiceLabels { service: service.clone() };

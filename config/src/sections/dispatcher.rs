@@ -72,24 +72,23 @@ section! {
         min_conns: usize = 30, Count(1..=100_000), unit("sessions");
         /// Sessions of one worker at most.
         max_conns: usize = 50, Count(1..=100_000), unit("sessions");
-        /// Workers that may be shutting down at once.
-        max_shutdown: usize = 2, Count(0..=1_000), unit("workers"),
-            not_yet("replacing workers is not there yet: max_shutdown is not used");
+        /// Workers that may be replaced at once: they take no new connections, finish their
+        /// sessions and end. With 0, none is replaced.
+        max_shutdown: usize = 2, Count(0..=1_000), unit("workers");
         /// Age at which a worker is replaced.
-        max_life_time: Duration = Duration::from_secs(86_400), WAIT,
-            not_yet("replacing workers is not there yet: they live as long as the engine");
+        max_life_time: Duration = Duration::from_secs(86_400), WAIT;
         /// Sessions after which a worker is replaced.
-        max_life_conns: u64 = 10_000, Count(1..=u64::MAX), unit("sessions"),
-            not_yet("replacing workers is not there yet: they take any number of sessions");
+        max_life_conns: u64 = 10_000, Count(1..=u64::MAX), unit("sessions");
         /// A worker without sessions for this long ends, down to `min_procs`.
-        max_idle_time: Duration = Duration::from_secs(600), WAIT,
-            not_yet("ending idle workers is not there yet: they live as long as the engine");
+        max_idle_time: Duration = Duration::from_secs(600), WAIT;
         /// How long ended workers stay in the statistics.
-        historical_time: Duration = Duration::ZERO, Time(Duration::ZERO..=*WAIT.0.end()),
-            not_yet("statistics of ended workers are not there yet: the time is not used");
+        historical_time: Duration = Duration::ZERO, Time(Duration::ZERO..=*WAIT.0.end());
         /// Connections that the kernel keeps waiting, listen(2). Without it, `max_procs` x
         /// `max_conns`, at least 5.
         backlog: Option<u32> = None, Maybe(Count(1..=65_535)), unit("connections");
+        /// How many workers a connection is handed to, one after the other, when they die before
+        /// they take it; then it is answered with 421.
+        max_handoffs: usize = 5, Count(1..=100), unit("workers");
     }
 }
 

@@ -4,7 +4,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use relais_actors::{
-    front::{dispatcher::DescribeDispatcher, service::ServiceDescription},
+    front::{
+        dispatcher::DescribeDispatcher, service::ServiceDescription, worker_life::WorkerDescription,
+    },
     ids::ChannelId,
     job_controller::{ControllerDescription, DescribeController},
     metrics::{WorkerState, level},
@@ -14,7 +16,7 @@ use relais_config::Config;
 use relais_spool::Counts;
 use tokio::time::timeout;
 
-use super::{parts::Parts, status::worker_state};
+use super::parts::Parts;
 
 /// Sets them. An actor that does not answer in time leaves its gauges as they were.
 pub(super) async fn update(parts: &Parts, config: &Config) {
@@ -56,7 +58,7 @@ fn workers(parts: &Parts, config: &Config, described: &[ServiceDescription]) {
         let described = described.iter().find(|described| described.name == service.name);
         let workers = described.map_or(&[][..], |described| &described.workers);
         for state in WorkerState::ALL {
-            let in_state = |worker: &&_| worker_state(service, worker) == state;
+            let in_state = |worker: &&WorkerDescription| worker.state == state;
             meter.workers(state).set(level(workers.iter().filter(in_state).count()));
         }
     }

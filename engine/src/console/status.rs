@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use relais_actors::{
     channel_table::is_delivered,
-    front::{service::ServiceDescription, worker_life::WorkerDescription},
+    front::service::ServiceDescription,
     job_controller::{ControllerDescription, Suspended},
-    metrics::WorkerState,
     queue::QueueDescription,
     timestamp::{Timestamp, now_ms},
 };
@@ -129,7 +128,7 @@ fn service_status(
 ) -> ServiceStatus {
     let workers = description.workers.into_iter().map(|worker| WorkerStatus {
         id: u64::from(worker.id.0),
-        state: worker_state(service, &worker),
+        state: worker.state,
         arbiter: worker.arbiter,
         connections: worker.connections,
         peak: worker.peak,
@@ -146,14 +145,5 @@ fn service_status(
         accepted: description.accepted,
         refused: description.refused,
         workers,
-    }
-}
-
-/// The state of a worker for `relais status` and the gauges.
-pub(super) fn worker_state(service: &Service, worker: &WorkerDescription) -> WorkerState {
-    if worker.connections < service.limits.max_conns {
-        WorkerState::Active
-    } else {
-        WorkerState::Full
     }
 }
