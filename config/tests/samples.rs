@@ -161,6 +161,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            switchchannel: No, saslswitchchannel: "hold", remotehost: true, reverse: false,
            mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold",
            recipient_delimiter: "-", sourceblocklimit: "1GB", recipientlimit: 7, strict_envelopes: true, forbid_unauth_pipelining: false, trace: false, commandlinelimit: 512,
+           headersizelimit: 2000, headerfieldlimit: 30, forbid_nul: false,
            max_rcpt: 5, max_line: "2MiB", disconnectcommandlimit: 8, disconnectbadcommandlimit: 9,
            command_receive_time: "1500ms", data_receive_time: "2m", connect_time: "3s",
            command_transmit_time: "4m", status_data_receive_time: "5h", idle_time: "0s"),"#,

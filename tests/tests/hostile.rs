@@ -214,46 +214,6 @@ fn more_connections_than_the_limit_are_refused_or_wait() {
     });
 }
 
-/// Only CRLF.CRLF ends the data; a bare CR or LF in it is refused, so nothing hides behind a dot.
-#[test]
-fn no_other_end_of_data_smuggles_a_message() {
-    let instance = Instance::new(Settings::standalone());
-    let _running = instance.start();
-    let false_ends: [&[u8]; 10] = [
-        b"\n.\n",
-        b"\n.\r\n",
-        b"\r\n.\n",
-        b"\r.\r",
-        b"\r.\r\n",
-        b"\r\n.\r",
-        b"\r\r\n.\r\r\n",
-        b"\r\n.\r\r\n",
-        b"\n.\r",
-        b"\r.\n",
-    ];
-    for end in false_ends {
-        let mut client = Dialogue::open(instance.settings.smtp);
-        client.begin("a@sender.test", &["alice@relais.example"]);
-        let hidden: &[&[u8]] = &[
-            b"Subject: outside\r\n\r\ntext",
-            end,
-            b"MAIL FROM:<b@sender.test>\r\nRCPT TO:<bob@relais.example>\r\nDATA\r\n",
-            b"Subject: inside\r\n\r\nhidden\r\n.\r\n",
-        ];
-        client.send(&hidden.concat()).unwrap();
-        let reply = client.reply().unwrap();
-        assert!(reply.text.starts_with("550 5.6.11"), "{end:?}: {}", reply.text);
-        // The session gave no other reply: the next one belongs to NOOP.
-        assert_eq!(client.ask("NOOP").code, 250, "{end:?}");
-    }
-    let mut client = Dialogue::open(instance.settings.smtp);
-    client.begin("a@sender.test", &["alice@relais.example"]);
-    let reply = client.finish(b"Subject: a NUL after the line end\r\n\r\n\0.\r\n");
-    assert!([250, 550, 554].contains(&reply.code), "{}", reply.text);
-    eventually("an empty queue", Duration::from_secs(10), || instance.queue().is_empty());
-    assert!(mailbox(&instance.store(), "relais.example", "bob").is_empty());
-}
-
 #[test]
 fn a_full_disk_refuses_new_mail_and_loses_none() {
     if !needs_root() || !needs(&["mount"]) {

@@ -56,6 +56,9 @@ pub enum CommandError {
     /// Not a verb.
     #[error("command not recognised")]
     UnknownVerb,
+    /// A NUL, wherever it stands.
+    #[error("the line holds a NUL")]
+    Nul,
     /// The verb is known, what follows it is not what it takes.
     #[error("usage: {0}")]
     Usage(&'static str),
@@ -110,6 +113,10 @@ impl<'a> Command<'a> {
         let upper = upper.get_mut(..verb.len()).ok_or(CommandError::UnknownVerb)?;
         upper.copy_from_slice(verb);
         upper.make_ascii_uppercase();
+        // After BDAT without a size, nothing behind the line is a command.
+        if memchr::memchr(0, rest).is_some() && &*upper != b"BDAT" {
+            return Err(CommandError::Nul);
+        }
         match &*upper {
             b"MAIL" => mail(rest, dialect, envelopes).map(Self::Mail),
             b"RCPT" => rcpt(rest, dialect, envelopes).map(Self::Rcpt),
@@ -137,6 +144,7 @@ impl CommandError {
     pub fn reply(&self) -> Reply {
         let (code, enhanced) = match self {
             Self::UnknownVerb | Self::Foreign => (500, Enhanced(5, 5, 1)),
+            Self::Nul => (500, Enhanced(5, 5, 2)),
             Self::Sender(PathError::NotAscii) | Self::Recipient(PathError::NotAscii) => {
                 (553, Enhanced(5, 6, 7))
             }
@@ -540,6 +548,9 @@ mod tests {
             (lmtp, "RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
             (lmtp, "RCPT TO:<a@b> ORCPT=rfc822;a@b", "555 5.5.4"),
             (smtp, "RCPT TO:<a@\u{fc}.example>", "553 5.6.7"),
+            (smtp, "NOOP \0", "500 5.5.2"),
+            (smtp, "MAIL FROM:<a\0b@c>", "500 5.5.2"),
+            (smtp, "BDAT 3\0", "501 5.5.4"),
             (lmtp, "RCPT TO:", "501 5.1.3"),
             (lmtp, "RCPT TO:<a> XQUOTA=1", "501 5.5.4"),
             (lmtp, "RCPT TO:<a> XQUOTA=-3,0", "501 5.5.4"),

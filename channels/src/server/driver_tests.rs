@@ -12,6 +12,7 @@ use crate::{
     mail::{Enhanced, Reply},
     server::Dialect,
     server::{MailFrom, RcptTo, Verdict},
+    wire::content::ContentLimits,
 };
 
 /// Takes everything, and remembers what it was asked.
@@ -75,6 +76,7 @@ fn limits() -> Limits {
         recipients: 100,
         command_line: 2_048,
         content_line: 65_536,
+        content: ContentLimits { header_size: 1 << 30, header_fields: 1 << 30, forbid_nul: true },
         commands: 1_000,
         bad_commands: 20,
         command_time: Duration::from_secs(300),

@@ -425,7 +425,7 @@ impl<'s> Session<'s> {
             self.say(&TOO_BIG);
             return Event::SenderRefused(from);
         }
-        self.transaction = Some(Transaction { announced: from.size, ..Transaction::default() });
+        self.transaction = Some(Transaction::new(from.size, self.setup.limits.content));
         Event::Sender(from)
     }
 
@@ -489,7 +489,7 @@ impl<'s> Session<'s> {
         while used < octets.len() {
             let fed = unstuffer.feed(&octets[used..]);
             used += fed.consumed;
-            transaction.received += fed.content.len() as u64;
+            transaction.receive(fed.content);
             let too_long = transaction.announced.is_some_and(|size| transaction.received > size);
             if too_long && self.setup.limits.size_binds {
                 self.closing = Some(Reason::Abuse);
@@ -518,7 +518,7 @@ impl<'s> Session<'s> {
             let used = usize::try_from(*left).map_or(octets.len(), |left| left.min(octets.len()));
             let content = &octets[..used];
             *left -= used as u64;
-            transaction.received += used as u64;
+            transaction.receive(content);
             if let Some(text) = &mut transaction.chunked {
                 text.scan(content);
                 let fault = text.fault();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use relais_config::Channel;
 
 use super::Dialect;
+use crate::wire::content::ContentLimits;
 
 /// The same for all sessions of a service.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Limits {
     pub command_line: usize,
     /// Octets of a line of content, CRLF included.
     pub content_line: usize,
+    /// The header, and octets that may not be.
+    pub content: ContentLimits,
     /// Commands without a message handed over. Accepted recipients do not count: they have a
     /// limit of their own.
     pub commands: usize,
@@ -54,6 +57,11 @@ impl Limits {
             recipients: channel.recipientlimit,
             command_line: channel.commandlinelimit,
             content_line: channel.max_line,
+            content: ContentLimits {
+                header_size: channel.headersizelimit,
+                header_fields: channel.headerfieldlimit,
+                forbid_nul: channel.forbid_nul,
+            },
             commands: channel.disconnectcommandlimit,
             bad_commands: channel.disconnectbadcommandlimit,
             command_time: channel.command_receive_time,

@@ -3,11 +3,14 @@
 use super::{Dialect, replies::TOO_BIG};
 use crate::{
     mail::{Enhanced, Reply},
-    wire::text::{Text, TextFault},
+    wire::{
+        content::{ContentCheck, ContentFault, ContentLimits},
+        text::{Text, TextFault},
+    },
 };
 
 /// From MAIL to the reply to its data.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Transaction {
     /// Octets, as MAIL said.
     pub(super) announced: Option<u64>,
@@ -15,6 +18,7 @@ pub(super) struct Transaction {
     pub(super) recipients: usize,
     /// Octets of content.
     pub(super) received: u64,
+    check: ContentCheck,
     /// The lines so far of a message that comes in chunks.
     pub(super) chunked: Option<Text>,
     /// Why the message will not be taken; the content is swallowed.
@@ -22,6 +26,26 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
+    /// One whose sender has been named.
+    pub(super) fn new(announced: Option<u64>, limits: ContentLimits) -> Self {
+        Self {
+            announced,
+            recipients: 0,
+            received: 0,
+            check: ContentCheck::new(limits),
+            chunked: None,
+            refusal: None,
+        }
+    }
+
+    /// Takes note of a piece of content.
+    pub(super) fn receive(&mut self, content: &[u8]) {
+        self.received += content.len() as u64;
+        if self.refusal.is_none() {
+            self.check.feed(content);
+        }
+    }
+
     /// Refuses the message if what came of it so far must not be.
     pub(super) fn judge(&mut self, fault: Option<TextFault>, limit: u64, dialect: Dialect) {
         if self.refusal.is_some() {
@@ -37,7 +61,7 @@ impl Transaction {
                 Some(Reply::with_text(550, Enhanced(5, 6, 0), fault.to_string()))
             }
             None if self.received > limit => Some(TOO_BIG),
-            None => None,
+            None => self.check.fault().map(refusal),
         };
     }
 
@@ -53,4 +77,12 @@ impl Transaction {
         }
         false
     }
+}
+
+fn refusal(fault: ContentFault) -> Reply {
+    let (code, enhanced) = match fault {
+        ContentFault::LargeHeader(_) => (552, Enhanced(5, 3, 4)),
+        ContentFault::ManyFields(_) | ContentFault::Nul => (550, Enhanced(5, 6, 0)),
+    };
+    Reply::with_text(code, enhanced, fault.to_string())
 }

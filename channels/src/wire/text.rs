@@ -1,7 +1,7 @@
 //! The rules for lines of content: ended by CRLF, without CR or LF of their own, not too long.
 //!
 //! Follows content in whatever pieces it comes, keeps none of it, and remembers the first fault.
-//! NUL and octets above 127 are let through: whoever takes the message decides.
+//! NUL and octets above 127 are let through here ([`super::content`] looks for NUL).
 
 use memchr::memchr2;
 

@@ -180,6 +180,14 @@ section! {
         /// Length of a line of content, CRLF included, as a server and as a client; a message with a
         /// longer one is refused (RFC 5321 asks for 1,000).
         max_line: usize = 1 << 20, Size(1_000..=16 << 20), of(SourceOrDelivering);
+        /// As a source: size of a message's header at most; a larger one is refused (552).
+        headersizelimit: u64 = 512 << 10, Size(1_000..=16 << 20), of(Source);
+        /// As a source: fields of a message's header at most, a folded one counted once; more are
+        /// refused (550).
+        headerfieldlimit: usize = 1_000, Count(10..=1_000_000), of(Source), unit("fields");
+        /// As a source: a message with a NUL is refused (550; RFC 5322 section 4.1 calls NUL
+        /// obsolete).
+        forbid_nul: bool = true, Flag, of(Source);
         /// As a server: commands without a message handed over before 421.
         disconnectcommandlimit: usize = 1_000, Count(1..=1_000_000_000), of(Source),
             unit("commands");

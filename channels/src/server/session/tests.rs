@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use relais_config::{Channel, channel::Program};
 
 use super::*;
-use crate::server::Limits;
+use crate::{server::Limits, wire::content::ContentLimits};
 
 /// Stands in for the engine: what it answers depends on the local parts.
 #[derive(Debug, Default)]
@@ -120,6 +120,7 @@ fn setup(dialect: Dialect) -> Setup {
             recipients: 3,
             command_line: 80,
             content_line: 40,
+            content: ContentLimits { header_size: 1_000, header_fields: 10, forbid_nul: true },
             commands: 12,
             bad_commands: 3,
             command_time: Duration::from_secs(300),
