@@ -56,7 +56,7 @@ pub(super) struct Dismiss {
 /// The actor.
 pub struct Watch {
     guarded: HashMap<String, Guarded>,
-    /// Those that end in order, until they have ended.
+    /// Names of those that end in order, until they have ended.
     dismissed: HashSet<String>,
     meters: Meters,
     end: Box<dyn Fn(&str) + Send>,

@@ -1,14 +1,19 @@
 //! The dispatcher: owns the bound sockets and the services that listen on clones of them, so that a
-//! service can be started again without a socket being closed.
+//! service can be started again without a socket being closed. Operators stop, start and restart
+//! services through it.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use actix::Message;
 use relais_config::dispatcher;
 
 use super::{
+    control::{Control, ControlError, ControlOrder, Controlled, ServiceState, Which},
     listening::Listening,
-    service::{DescribeService, DrainService, Service, ServiceDescription, ServiceParts, life_of},
+    service::{
+        DescribeService, DrainService, EndService, RestartWorkers, Service, ServiceDescription,
+        ServiceParts, life_of,
+    },
     session::SessionParts,
 };
 use crate::{
@@ -30,6 +35,20 @@ pub struct BoundService {
     pub connections: usize,
 }
 
+/// The parts of the dispatcher.
+pub struct DispatcherParts {
+    /// Where relative paths of UNIX sockets lie.
+    pub data: PathBuf,
+    /// `PORT_ACCESS`, which says which clients may connect.
+    pub route_cache: Arc<RouteCache>,
+    /// Which threads services and workers run on.
+    pub placement: Arc<Placement>,
+    /// Starts them.
+    pub ground: Ground,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
 /// Drains every service; answered when the last session is over.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -45,34 +64,65 @@ pub struct DescribeDispatcher;
 #[rtype(result = "()")]
 struct Revive {
     index: usize,
+    generation: u32,
 }
 
 /// The actor.
 pub struct Dispatcher {
-    bound: Vec<BoundService>,
-    services: Vec<Mailbox<Service>>,
-    route_cache: Arc<RouteCache>,
-    placement: Arc<Placement>,
-    ground: Ground,
-    metrics: Arc<Metrics>,
+    services: Vec<ConfiguredService>,
+    parts: DispatcherParts,
+}
+
+/// A service of the configuration, whether it runs or not.
+struct ConfiguredService {
+    bound: BoundService,
+    /// None while it is stopped.
+    service: Option<Mailbox<Service>>,
+    /// Services that were stopped here and finish their sessions.
+    ending: Vec<(u32, Mailbox<Service>)>,
+    /// Counts the services that were started here by an operator: each has its own name for the
+    /// watch.
+    generation: u32,
+}
+
+impl ConfiguredService {
+    /// A port that the system chose is kept from now on.
+    fn new(mut bound: BoundService) -> Self {
+        let ports = bound.service.ports.iter_mut();
+        for (port, listening) in ports.zip(&bound.listening) {
+            *port = listening.port().unwrap_or(*port);
+        }
+        Self { bound, service: None, ending: Vec::new(), generation: 0 }
+    }
+
+    fn name(&self) -> &str {
+        &self.bound.service.name
+    }
+
+    /// The name of the service that runs here, for the watch.
+    fn watched(&self) -> String {
+        watched(self.name(), self.generation)
+    }
+
+    fn state(&self) -> ServiceState {
+        if self.service.is_some() { ServiceState::Running } else { ServiceState::Stopped }
+    }
+}
+
+fn watched(name: &str, generation: u32) -> String {
+    if generation == 0 { name.to_owned() } else { format!("{name}+{generation}") }
 }
 
 impl Dispatcher {
     /// Starts listening as soon as it is started.
-    pub fn new(
-        bound: Vec<BoundService>,
-        route_cache: Arc<RouteCache>,
-        placement: Arc<Placement>,
-        ground: Ground,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { bound, services: Vec::new(), route_cache, placement, ground, metrics }
+    pub fn new(bound: Vec<BoundService>, parts: DispatcherParts) -> Self {
+        Self { services: bound.into_iter().map(ConfiguredService::new).collect(), parts }
     }
 
     /// A service on clones of the sockets: connections wait in them while none serves.
-    fn start_service(&self, index: usize) -> Option<Mailbox<Service>> {
-        let bound = self.bound.get(index)?;
-        let name = bound.service.name.clone();
+    fn start_service(&self, its: &ConfiguredService) -> Option<Mailbox<Service>> {
+        let bound = &its.bound;
+        let name = &bound.service.name;
         let listening: io::Result<Vec<_>> =
             bound.listening.iter().map(Listening::try_clone).collect();
         let listening = match listening {
@@ -83,58 +133,167 @@ impl Dispatcher {
             }
         };
         let parts = ServiceParts {
+            watched: its.watched(),
             limits: bound.service.limits.clone(),
             session: bound.session.clone(),
-            route_cache: self.route_cache.clone(),
+            route_cache: self.parts.route_cache.clone(),
             connections: bound.connections,
-            placement: self.placement.clone(),
-            ground: self.ground.clone(),
-            meter: self.metrics.service(&name)?,
+            placement: self.parts.placement.clone(),
+            ground: self.parts.ground.clone(),
+            meter: self.parts.metrics.service(name)?,
         };
-        let (_, arbiter) = self.placement.of_sessions();
-        Some(self.ground.start_on(arbiter, &name, move || Service::new(parts, listening)))
+        let (_, arbiter) = self.parts.placement.of_sessions();
+        let start = move || Service::new(parts, listening);
+        Some(self.parts.ground.start_on(arbiter, &its.watched(), start))
+    }
+
+    /// Starts a service of the configuration for the first time, or again as an operator says.
+    fn open(&mut self, index: usize, ctx: &mut Ctx<Self>) {
+        let its = &self.services[index];
+        let (generation, name, watched) = (its.generation, its.name().to_owned(), its.watched());
+        self.services[index].service = self.start_service(its);
+        let dispatcher = ctx.mailbox();
+        let again = Box::new(move || dispatcher.tell(Revive { index, generation }));
+        let metrics = self.parts.metrics.clone();
+        let told = Box::new(move |cause: &str| {
+            let words = format!(
+                "service {name} does not take connections: it ended ({cause}), and is started again"
+            );
+            metrics.readiness.raise(Cause::Service, &life_of(&name), words);
+        });
+        self.parts.ground.guard(&watched, Remedy::Restart { told, again });
+    }
+
+    fn start(&mut self, index: usize, ctx: &mut Ctx<Self>) -> Result<usize, ControlError> {
+        let its = &mut self.services[index];
+        if its.service.is_none() {
+            its.bound.listening = Listening::bind(&its.bound.service, &self.parts.data)?;
+            its.generation += 1;
+            self.open(index, ctx);
+        }
+        Ok(0)
+    }
+
+    /// Closes the sockets of a service, so that newcomers are refused at once; its sessions finish
+    /// what they are at.
+    fn stop(&mut self, index: usize, ctx: &mut Ctx<Self>) {
+        let its = &mut self.services[index];
+        let Some(service) = its.service.take() else { return };
+        its.bound.listening.clear();
+        let (generation, watched, name) = (its.generation, its.watched(), its.name().to_owned());
+        let words = format!("service {name} is stopped: `relais start {name}` starts it");
+        self.parts.metrics.readiness.raise(Cause::Service, &life_of(&name), words);
+        let drained = service.ask(DrainService);
+        its.ending.push((generation, service.clone()));
+        ctx.when(drained, move |dispatcher, _, _| {
+            dispatcher.parts.ground.dismiss(&watched);
+            service.tell(EndService);
+            dispatcher.services[index].ending.retain(|(ending, _)| *ending != generation);
+        });
+    }
+
+    /// The services that an order means.
+    fn meant(&self, which: &Which) -> Result<Vec<usize>, ControlError> {
+        let name = match which {
+            Which::All => return Ok((0..self.services.len()).collect()),
+            Which::Service(name) | Which::Worker(name, _) => name,
+        };
+        let found = self.services.iter().position(|its| its.name() == name);
+        found.map(|index| vec![index]).ok_or_else(|| ControlError::NoSuchService(name.clone()))
+    }
+
+    /// Carries an order out on one service; how many workers end by it is still to come.
+    fn control(
+        &mut self,
+        index: usize,
+        control: &Control,
+        ctx: &mut Ctx<Self>,
+    ) -> Result<(Controlled, Option<WorkersAsked>), ControlError> {
+        let Control { order, which } = control;
+        let its = &self.services[index];
+        let before = its.state();
+        let worker = if let Which::Worker(_, worker) = which { Some(*worker) } else { None };
+        let mut asked = None;
+        match (order, &its.service) {
+            (ControlOrder::Restart, Some(service)) => {
+                asked = Some(Box::pin(service.ask(RestartWorkers(worker))) as WorkersAsked);
+            }
+            (_, _) if worker.is_some() => {
+                return Err(ControlError::OnlyRestarted(its.name().to_owned()));
+            }
+            (ControlOrder::Start | ControlOrder::Restart, _) => {
+                self.start(index, ctx)?;
+            }
+            (ControlOrder::Stop, _) => self.stop(index, ctx),
+        }
+        let its = &self.services[index];
+        let name = its.name().to_owned();
+        Ok((Controlled { name, before, now: its.state(), workers: 0 }, asked))
     }
 }
+
+type WorkersAsked = std::pin::Pin<Box<dyn Future<Output = Result<usize, crate::actor::Gone>>>>;
 
 impl Actor for Dispatcher {
     const NAME: &'static str = "dispatcher";
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
-        for index in 0..self.bound.len() {
-            self.services.extend(self.start_service(index));
-            let name = self.bound[index].service.name.clone();
-            let dispatcher = ctx.mailbox();
-            let again = Box::new(move || dispatcher.tell(Revive { index }));
-            let (metrics, service) = (self.metrics.clone(), name.clone());
-            let told = Box::new(move |cause: &str| {
-                let words = format!(
-                    "service {service} does not take connections: it ended ({cause}), and is \
-                     started again"
-                );
-                metrics.readiness.raise(Cause::Service, &life_of(&service), words);
-            });
-            self.ground.guard(&name, Remedy::Restart { told, again });
+        for index in 0..self.services.len() {
+            self.open(index, ctx);
         }
     }
 }
 
 impl Handle<Revive> for Dispatcher {
-    fn handle(&mut self, Revive { index }: Revive, _: &mut Ctx<Self>) {
-        if let (Some(service), Some(slot)) =
-            (self.start_service(index), self.services.get_mut(index))
-        {
-            *slot = service;
+    fn handle(&mut self, Revive { index, generation }: Revive, _: &mut Ctx<Self>) {
+        let is_wanted = |its: &&ConfiguredService| {
+            its.generation == generation && its.state() == ServiceState::Running
+        };
+        let its = self.services.get(index).filter(is_wanted);
+        if let Some(service) = its.and_then(|its| self.start_service(its)) {
+            self.services[index].service = Some(service);
         }
+    }
+}
+
+impl Handle<Control> for Dispatcher {
+    fn handle(
+        &mut self,
+        control: Control,
+        ctx: &mut Ctx<Self>,
+    ) -> Later<Result<Vec<Controlled>, ControlError>> {
+        let meant = self.meant(&control.which);
+        let done = meant.and_then(|meant| {
+            let each = meant.into_iter().map(|index| self.control(index, &control, ctx));
+            each.collect::<Result<Vec<_>, _>>()
+        });
+        Later::new(async move {
+            let mut controlled = Vec::new();
+            for (mut service, asked) in done? {
+                if let Some(asked) = asked {
+                    // A service that died meanwhile has no workers left to be ended.
+                    service.workers = asked.await.unwrap_or(0);
+                }
+                if let (Which::Worker(_, worker), 0) = (&control.which, service.workers) {
+                    return Err(ControlError::NoSuchWorker(service.name, worker.0));
+                }
+                controlled.push(service);
+            }
+            Ok(controlled)
+        })
     }
 }
 
 impl Handle<DrainDispatcher> for Dispatcher {
     fn handle(&mut self, _: DrainDispatcher, _: &mut Ctx<Self>) -> Later<()> {
         // Closing the sockets refuses newcomers at once, rather than when the process ends.
-        for bound in &mut self.bound {
-            bound.listening.clear();
+        for its in &mut self.services {
+            its.bound.listening.clear();
         }
-        let drains: Vec<_> = self.services.iter().map(|s| s.ask(DrainService)).collect();
+        let services = self.services.iter().flat_map(|its| {
+            its.service.iter().chain(its.ending.iter().map(|(_, service)| service))
+        });
+        let drains: Vec<_> = services.map(|service| service.ask(DrainService)).collect();
         Later::new(async move {
             for drain in drains {
                 // A service that is gone has no sessions.
@@ -150,11 +309,26 @@ impl Handle<DescribeDispatcher> for Dispatcher {
         _: DescribeDispatcher,
         _: &mut Ctx<Self>,
     ) -> Later<Vec<ServiceDescription>> {
-        let asked: Vec<_> = self.services.iter().map(|s| s.ask(DescribeService)).collect();
+        let ask = |its: &ConfiguredService| {
+            let nothing = ServiceDescription {
+                name: its.name().to_owned(),
+                state: its.state(),
+                places: its.bound.listening.iter().map(Listening::place).collect(),
+                ..ServiceDescription::default()
+            };
+            let all = its.service.iter().chain(its.ending.iter().map(|(_, service)| service));
+            (nothing, all.map(|service| service.ask(DescribeService)).collect::<Vec<_>>())
+        };
+        let asked: Vec<_> = self.services.iter().map(ask).collect();
         Later::new(async move {
             let mut descriptions = Vec::with_capacity(asked.len());
-            for answer in asked {
-                descriptions.extend(answer.await);
+            for (mut described, services) in asked {
+                for service in services {
+                    if let Ok(numbers) = service.await {
+                        described.add(numbers);
+                    }
+                }
+                descriptions.push(described);
             }
             descriptions
         })

@@ -60,3 +60,43 @@ impl Drop for Handoff {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::net::UnixStream,
+        sync::{Arc, Mutex},
+    };
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::front::{
+        connection::{Ends, Permit},
+        socket::Socket,
+    };
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_took_comes_back_and_one_that_was_taken_does_not() {
+        let back = Arc::new(Mutex::new(Vec::new()));
+        let heard = back.clone();
+        let service = Outlet::scripted(move |news| {
+            if let WorkerNews::HandedBack(worker, parked) = news {
+                heard.lock().expect("no panic").push((worker, parked));
+            }
+        });
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("room");
+        let (ours, _theirs) = UnixStream::pair().expect("sockets");
+        let (socket, ends) = (Socket::Unix(ours), Ends::default());
+        let connection = Connection { socket, ends, permit: Permit(permit) };
+        let mut parked = Parked { connection, peer: None, handoffs: 0 };
+        for handoffs in 1..3 {
+            drop(Handoff::new(parked, WorkerId(7), service.clone()));
+            let (worker, again) = back.lock().expect("no panic").pop().expect("it came back");
+            assert_eq!((worker, again.handoffs), (WorkerId(7), handoffs));
+            parked = again;
+        }
+        assert!(Handoff::new(parked, WorkerId(7), service).take().is_some());
+        assert!(back.lock().expect("no panic").is_empty());
+    }
+}

@@ -9,7 +9,7 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use nix::unistd::{Group, User};
@@ -99,6 +99,22 @@ impl Listening {
         match self {
             Self::Tcp(socket, address) => socket.try_clone().map(|s| Self::Tcp(s, *address)),
             Self::Unix(socket, file) => socket.try_clone().map(|s| Self::Unix(s, file.clone())),
+        }
+    }
+
+    /// The name of a UNIX socket, for as long as somebody listens on it.
+    pub(crate) fn file(&self) -> Option<Weak<SocketFile>> {
+        match self {
+            Self::Tcp(..) => None,
+            Self::Unix(_, file) => Some(Arc::downgrade(file)),
+        }
+    }
+
+    /// The port of TCP.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(_, address) => Some(address.port()),
+            Self::Unix(..) => None,
         }
     }
 
@@ -319,12 +335,26 @@ impl SocketFile {
         let meta = fs::symlink_metadata(path)?;
         Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
     }
+
+    /// Whether clients that connect to it come to us.
+    pub(crate) fn is_there(&self) -> bool {
+        let ours = |meta: &fs::Metadata| (meta.dev(), meta.ino()) == (self.device, self.inode);
+        fs::symlink_metadata(&self.path).is_ok_and(|meta| ours(&meta))
+    }
+
+    /// The words for an operator when it is not.
+    pub(crate) fn words_of_absence(&self, service: &str) -> String {
+        let path = self.path.display();
+        format!(
+            "service {service} cannot be reached: somebody has removed or replaced its socket \
+             {path}; `relais stop {service}` and `relais start {service}` make it again"
+        )
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = |meta: &fs::Metadata| (meta.dev(), meta.ino()) == (self.device, self.inode);
-        if fs::symlink_metadata(&self.path).is_ok_and(|meta| ours(&meta)) {
+        if self.is_there() {
             // A socket file that stays behind is made way for at the next start.
             let _ = fs::remove_file(&self.path);
         }

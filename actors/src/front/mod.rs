@@ -5,6 +5,7 @@
 //! queue ([`to_queue`]) or the store ([`to_store`]).
 
 pub mod connection;
+pub mod control;
 pub mod descriptors;
 pub mod dispatcher;
 mod handoff;

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -19,9 +19,10 @@ use tracing::info;
 
 use super::{
     connection::Connection,
+    control::ServiceState,
     handoff::{Handoff, Parked, WorkerNews},
     listener::{Accepted, LimitedBy, Room, accept},
-    listening::Listening,
+    listening::{Listening, SocketFile},
     session::SessionParts,
     worker::{EndWorker, Worker},
     worker_life::{WorkerDescription, Workers},
@@ -51,11 +52,20 @@ pub struct RestartWorkers(pub Option<WorkerId>);
 #[rtype(result = "ServiceDescription")]
 pub struct DescribeService;
 
+/// The service has drained, and ends.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct EndService;
+
 /// The answer to [`DescribeService`].
 #[derive(Clone, Debug, Default)]
 pub struct ServiceDescription {
     /// The key in the configuration.
     pub name: String,
+    /// Whether it takes connections.
+    pub state: ServiceState,
+    /// Where it listens.
+    pub places: Vec<String>,
     /// Connections since the start.
     pub accepted: u64,
     /// Connections that `PORT_ACCESS` or the want of room turned away.
@@ -64,8 +74,19 @@ pub struct ServiceDescription {
     pub workers: Vec<WorkerDescription>,
 }
 
+impl ServiceDescription {
+    /// Adds the numbers of another service that runs, or ends, under the same name.
+    pub(super) fn add(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.workers.extend(other.workers);
+    }
+}
+
 /// The parts of a service.
 pub struct ServiceParts {
+    /// Its name for the watch.
+    pub watched: String,
     /// Its workers' bounds.
     pub limits: Limits,
     /// The parts that its sessions need.
@@ -86,6 +107,8 @@ pub struct ServiceParts {
 pub struct Service {
     parts: ServiceParts,
     listening: Vec<Listening>,
+    /// The names of its UNIX sockets, which somebody else can take away.
+    files: Vec<Weak<SocketFile>>,
     room: Arc<Room>,
     workers: Workers<Mailbox<Worker>>,
     /// Connections that wait for a worker to be there.
@@ -109,6 +132,7 @@ impl Service {
             workers: Workers::new(parts.limits.clone()),
             parked: VecDeque::new(),
             parts,
+            files: listening.iter().filter_map(Listening::file).collect(),
             listening,
             stop: CancellationToken::new(),
             draining: Vec::new(),
@@ -137,13 +161,17 @@ impl Service {
         self.workers.take_dead(now, Mailbox::connected);
         self.workers.retire(now);
         for (id, worker) in self.workers.take_drained(now) {
-            self.parts.ground.dismiss(&self.name_of(id));
-            worker.tell(EndWorker);
+            self.end_worker(id, &worker);
         }
         self.hand_out(ctx, now);
         while !self.stop.is_cancelled() && self.workers.wants_another(!self.parked.is_empty()) {
             self.start_worker(ctx);
         }
+    }
+
+    fn end_worker(&self, id: WorkerId, worker: &Mailbox<Worker>) {
+        self.parts.ground.dismiss(&self.name_of(id));
+        worker.tell(EndWorker);
     }
 
     fn hand_out(&mut self, ctx: &mut Ctx<Self>, now: Instant) {
@@ -166,7 +194,7 @@ impl Service {
 
     /// The name of a worker, for the watch.
     fn name_of(&self, id: WorkerId) -> String {
-        format!("{}/{}", self.parts.session.service, id.0)
+        format!("{}/{}", self.parts.watched, id.0)
     }
 
     fn port_access(&self, local: SocketAddr, peer: SocketAddr) -> Access {
@@ -180,6 +208,22 @@ impl Service {
         ConnectionRefused { service, peer: format_args!("{peer}"), why, text: Some(text) }
             .emit(&self.parts.session.metrics);
         connection.socket.refuse(text);
+    }
+
+    /// Says so when clients cannot find a socket any more.
+    fn look_for_sockets(&self) {
+        let files: Vec<_> = self.files.iter().filter_map(Weak::upgrade).collect();
+        let SessionParts { service, metrics, .. } = &self.parts.session;
+        match files.iter().find(|file| !file.is_there()) {
+            Some(file) => {
+                let words = file.words_of_absence(service);
+                metrics.readiness.raise(Cause::Service, service, words);
+            }
+            None if !self.files.is_empty() => {
+                metrics.readiness.clear(Cause::Service, service);
+            }
+            None => {}
+        }
     }
 
     fn finish_drain(&mut self) {
@@ -197,7 +241,10 @@ impl Actor for Service {
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         self.tend(ctx);
-        ctx.every(TENDED, Self::tend);
+        ctx.every(TENDED, |service, ctx| {
+            service.tend(ctx);
+            service.look_for_sockets();
+        });
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
                 accept(listening, self.room.clone(), self.stop.clone(), ctx.mailbox().outlet());
@@ -268,10 +315,21 @@ impl Handle<DrainService> for Service {
     }
 }
 
+impl Handle<EndService> for Service {
+    fn handle(&mut self, _: EndService, ctx: &mut Ctx<Self>) {
+        for (id, worker) in self.workers.take_all(Instant::now()) {
+            self.end_worker(id, &worker);
+        }
+        ctx.stop();
+    }
+}
+
 impl Handle<DescribeService> for Service {
     fn handle(&mut self, _: DescribeService, _: &mut Ctx<Self>) -> ServiceDescription {
         ServiceDescription {
             name: self.parts.session.service.to_string(),
+            state: ServiceState::default(),
+            places: Vec::new(),
             accepted: self.accepted,
             refused: self.refused,
             workers: self.workers.describe(Instant::now()),

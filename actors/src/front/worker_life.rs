@@ -188,6 +188,11 @@ impl<W> Workers<W> {
         self.take(now, |its| !lives(&its.worker))
     }
 
+    /// Takes out all of them: their service ends.
+    pub(super) fn take_all(&mut self, now: Instant) -> Vec<(WorkerId, W)> {
+        self.take(now, |_| true)
+    }
+
     /// Whether no session is open.
     pub(super) fn are_idle(&self) -> bool {
         self.living.values().all(|its| its.connections == 0)

@@ -19,6 +19,8 @@ pub struct DescribeController;
 /// The answer to [`DescribeController`].
 #[derive(Clone, Debug, Default)]
 pub struct ControllerDescription {
+    /// An operator stopped all channels.
+    pub halted: bool,
     /// Name, limit, running.
     pub pools: Vec<(String, usize, usize)>,
     /// In file order.
@@ -97,6 +99,8 @@ pub struct ExplainDestination(pub Destination);
 pub struct DestinationExplained {
     /// An operator stopped the channel.
     pub frozen: bool,
+    /// An operator stopped all channels.
+    pub halted: bool,
     /// How the destination itself stands.
     pub standing: DestinationStanding,
     /// Jobs of the channel now.
@@ -188,6 +192,7 @@ impl Handle<DescribeController> for JobController {
         let suspended = self.schedule.suspensions().iter();
         let host_limits = self.schedule.host_limits();
         ControllerDescription {
+            halted: self.schedule.slots().is_halted(),
             host_limits: host_limits.map(|(host, limit)| (host.clone(), limit)).collect(),
             pools: pools.map(|pool| (pool.name.clone(), pool.limit, pool.running)).collect(),
             channels: self.describe_channels(),
@@ -228,6 +233,7 @@ impl Handle<ExplainDestination> for JobController {
         let jobs = pool.channels.iter().map(|channel| (*channel, slots.lane(*channel).jobs()));
         DestinationExplained {
             frozen: lane.frozen,
+            halted: lane.halted,
             standing: self.schedule.standing(&destination),
             channel_jobs: lane.jobs(),
             maxjobs: lane.maxjobs,

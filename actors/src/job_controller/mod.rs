@@ -23,7 +23,7 @@ pub use self::{
         ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
         ExplainDestination, ProbedAt, RunningConnection, RunningJob, Suspended,
     },
-    tuning::{Freeze, Limit, Tune, TuneError},
+    tuning::{Freeze, Halt, Limit, Tune, TuneError},
 };
 use self::{
     schedule::{Orders, Schedule},

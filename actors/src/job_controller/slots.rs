@@ -102,8 +102,10 @@ pub struct Lane {
     pub threaddepth: usize,
     /// Waiting entries for each job, if jobs are started for their number.
     pub filesperjob: Option<usize>,
-    /// Nothing runs, and nothing is started.
+    /// An operator stopped it: nothing runs, and nothing is started.
     pub frozen: bool,
+    /// The same, because the whole job controller is stopped.
+    pub halted: bool,
     /// Entries that wait, of all its destinations.
     pub ready: usize,
     /// There is something that its jobs can do.
@@ -155,6 +157,7 @@ impl Lane {
             threaddepth: channel.threaddepth.get(),
             filesperjob: channel.filesperjob.map(Into::into),
             frozen: false,
+            halted: false,
             ready: 0,
             delivered: is_delivered(channel),
             max_client_threads: channel.max_client_threads.get(),
@@ -162,6 +165,11 @@ impl Lane {
             retiring: 0,
             room: 0,
         }
+    }
+
+    /// Whether nothing runs, and nothing is started.
+    pub fn is_still(&self) -> bool {
+        self.frozen || self.halted
     }
 
     /// Jobs now, those that end included.
@@ -249,6 +257,18 @@ impl Slots {
         &self.pools[self.lane(channel).pool]
     }
 
+    /// Halts every lane, or lets it go on; returns whether they were halted.
+    pub fn halt(&mut self, halted: bool) -> bool {
+        let was = self.is_halted();
+        self.lanes.iter_mut().for_each(|lane| lane.halted = halted);
+        was
+    }
+
+    /// Whether every lane is halted.
+    pub fn is_halted(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.halted)
+    }
+
     /// Every connection, the oldest first.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionId, &Running)> {
         self.connections.iter().map(|(connection, running)| (*connection, running))
@@ -262,7 +282,7 @@ impl Slots {
     /// Connections that a destination of `channel` could be given now.
     pub fn free(&self, channel: ChannelId, asker: Asker) -> usize {
         let lane = self.lane(channel);
-        if lane.frozen || !lane.delivered {
+        if lane.is_still() || !lane.delivered {
             return 0;
         }
         let slots = |free: usize| lane.maxjobs.saturating_sub(lane.jobs.len()).min(free);
@@ -411,7 +431,7 @@ impl Slots {
         Some(Retire { job, pool: lane.pool })
     }
 
-    /// Ends the jobs beyond the limits, and all of channels that are frozen.
+    /// Ends the jobs beyond the limits, and all of channels that stand still.
     pub fn surplus(&mut self) -> Vec<Retire> {
         let mut retired = Vec::new();
         for channel in (0..self.lanes.len()).map(|index| ChannelId(index as u16)) {
@@ -420,7 +440,7 @@ impl Slots {
             let crowded: Vec<_> = lane.jobs.iter().filter(crowded).map(|(id, _)| *id).collect();
             retired.extend(crowded.into_iter().filter_map(|job| self.retire(channel, job)));
             let lane = self.lane(channel);
-            let most = if lane.frozen { 0 } else { lane.maxjobs };
+            let most = if lane.is_still() { 0 } else { lane.maxjobs };
             let surplus = lane.active().saturating_sub(most);
             retired.extend((0..surplus).filter_map(|_| self.retire_smallest(channel)));
         }

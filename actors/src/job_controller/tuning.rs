@@ -91,6 +91,12 @@ pub struct Freeze {
     pub frozen: bool,
 }
 
+/// Stops every channel, or lets them go on but for those that are stopped themselves; answers whether
+/// all were stopped.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Halt(pub bool);
+
 /// Why nothing was changed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TuneError {
@@ -229,5 +235,15 @@ impl Handle<Freeze> for JobController {
         info!(channel, "{said}: an operator wants it so");
         self.carry_out(ctx);
         Ok(was)
+    }
+}
+
+impl Handle<Halt> for JobController {
+    fn handle(&mut self, Halt(halted): Halt, ctx: &mut Ctx<Self>) -> bool {
+        let was = self.schedule.halt(halted, Instant::now());
+        let said = if halted { "the job controller is stopped" } else { "the job controller runs" };
+        info!("{said}: an operator wants it so");
+        self.carry_out(ctx);
+        was
     }
 }

@@ -102,7 +102,7 @@ fn warn_of_services(config: &Config, reader: &mut Reader<'_>) {
     for service in &config.dispatcher.services {
         let name = crate::file::source::shorten(&service.name);
         let path = |field: &str| format!("dispatcher.services[{name:?}].{field}");
-        if service.program == dispatcher::Program::LmtpNative {
+        if service.enable && service.program == dispatcher::Program::LmtpNative {
             let message = "LMTP into UNIX mailboxes is not there yet: the engine will not start \
                            with this service";
             reader.warning_at(&path("program"), message, true);
@@ -217,7 +217,7 @@ fn warn_of_pools(roles: &Roles<'_>, reader: &mut Reader<'_>) {
 
 fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
     let lmtp = |service: &Service| service.program == dispatcher::Program::Lmtp;
-    if config.store.is_some() && !config.dispatcher.services.iter().any(lmtp) {
+    if config.store.is_some() && !config.dispatcher.enabled().any(lmtp) {
         let message = "no service of program Lmtp delivers into the store: it is not used";
         reader.warning_at("store", message, false);
     }

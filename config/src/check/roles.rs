@@ -33,7 +33,7 @@ impl<'a> Roles<'a> {
     pub(crate) fn of(config: &'a Config) -> Self {
         let known = Known::of(config);
         let mut sources = vec![(false, false); config.channels.len()];
-        for service in &config.dispatcher.services {
+        for service in config.dispatcher.enabled() {
             if let Some(i) = known.channels.get(service.channel.as_str()) {
                 match service.program {
                     dispatcher::Program::Smtp => sources[*i].0 = true,
@@ -169,9 +169,9 @@ impl Config {
 
 /// Whether mail comes into the queue; without any service that is said, and enough.
 pub(crate) fn takes_mail(config: &Config) -> bool {
-    let services = &config.dispatcher.services;
-    let mut programs = services.iter().map(|service| service.program);
-    services.is_empty() || programs.any(|program| program == dispatcher::Program::Smtp)
+    let mut programs = config.dispatcher.enabled().map(|service| service.program);
+    config.dispatcher.services.is_empty()
+        || programs.any(|program| program == dispatcher::Program::Smtp)
 }
 
 /// The channels that recipients can be routed to.

@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use crate::file::{
     collections::{Few, List, Maybe, Named},
     form::Section,
-    kinds::{Choice, Count, Mode, Parsed, Path, Text, Time, WAIT},
+    kinds::{Choice, Count, Flag, Mode, Parsed, Path, Text, Time, WAIT},
     names::ACCOUNT,
 };
 
@@ -44,6 +44,8 @@ section! {
         socket_owner: Option<String> = None, Maybe(ACCOUNT);
         /// The group of the socket, by name or number.
         socket_group: Option<String> = None, Maybe(ACCOUNT);
+        /// Whether it listens; a service that is off is checked like the others.
+        enable: bool = true, Flag;
         /// Workers and sessions.
         limits: Limits = Limits::default() => flat;
     }
@@ -89,6 +91,13 @@ section! {
         /// How many workers a connection is handed to, one after the other, when they die before
         /// they take it; then it is answered with 421.
         max_handoffs: usize = 5, Count(1..=100), unit("workers");
+    }
+}
+
+impl Dispatcher {
+    /// The services that are not off.
+    pub fn enabled(&self) -> impl Iterator<Item = &Service> {
+        self.services.iter().filter(|service| service.enable)
     }
 }
 

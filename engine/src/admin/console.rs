@@ -10,8 +10,8 @@ use super::JsonLines;
 #[cfg(doc)]
 use crate::api::QueuedEntry;
 use crate::api::{
-    HistoryLine, LimitSet, LimitShown, OrderProgress, QueueFilter, QueueOrder, QueueSummary,
-    QueuedMessage, RouteExplained, SetLimit, Status, Why,
+    HistoryLine, LimitSet, LimitShown, OrderProgress, PartOrder, PartsOrdered, QueueFilter,
+    QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -102,6 +102,12 @@ pub trait Console: Clone + Send + 'static {
 
     /// Whether the spool is recovered and every service listens; if not, why.
     fn ready(&self) -> Result<(), String>;
+
+    /// Stops, starts or restarts parts of the engine: services, workers, the job controller.
+    fn order_parts(
+        &self,
+        asked: &PartOrder,
+    ) -> impl Future<Output = Answer<Result<PartsOrdered, Nonsense>>> + Send;
 
     /// Asks the engine to drain and end. Returns at once; asking twice is asking once.
     fn stop(&self);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use relais_actors::{
+    front::control::ServiceState,
     metrics::{ChannelCounters, Event, Format, Labels, Metrics, QueueState, Volume, WorkerState},
     timestamp::Timestamp,
 };
@@ -17,9 +18,9 @@ use relais_channels::mail::{Content, MessageId};
 use super::{Answer, Console, Frozen, JsonLines, Nonsense, QueuePage, RouteQuestion, Unavailable};
 use crate::api::{
     ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet, LimitShown, LimitValue,
-    OrderProgress, Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary,
-    QueuedEntry, QueuedMessage, QueuedRecipient, RouteExplained, RouteResult, RouteStep,
-    ServiceStatus, SetLimit, Status, Why, WorkerStatus,
+    OrderProgress, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter, QueueOrder,
+    QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient, RouteExplained,
+    RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -81,6 +82,7 @@ impl Console for Fake {
                 name: "SMTP".to_owned(),
                 program: "smtp".to_owned(),
                 channel: "tcp_local".to_owned(),
+                state: ServiceState::Running,
                 listen: vec!["127.0.0.1:2525".to_owned()],
                 connections: 3,
                 accepted: 10,
@@ -95,6 +97,7 @@ impl Console for Fake {
                     started: now,
                 }],
             }],
+            job_controller: ServiceState::Running,
             pools: vec![PoolStatus { name: "SMTP_POOL".to_owned(), job_limit: 10, running: 1 }],
             channels: vec![ChannelStatus {
                 name: "tcp_lmtpcs".to_owned(),
@@ -213,6 +216,13 @@ impl Console for Fake {
         Ok((channel == "tcp_lmtpcs")
             .then_some(Frozen { was_stopped: false, delivers: true })
             .ok_or_else(unknown))
+    }
+
+    async fn order_parts(&self, asked: &PartOrder) -> Answer<Result<PartsOrdered, Nonsense>> {
+        Ok(match asked.part.as_deref() {
+            None => Ok(PartsOrdered::default()),
+            Some(part) => Err(Nonsense(format!("there is no service {part:?}"))),
+        })
     }
 
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {

@@ -225,6 +225,7 @@ mod tests {
             ("GET /api/v1/route?address=a%40b", "200", "200", "\"input\":\"a@b\""),
             ("GET /api/v1/route", "400", "400", "missing field `address`"),
             ("GET /api/v1/stop", "405", "405", ""),
+            ("GET /api/v1/parts", "404", "404", ""),
             ("GET /nowhere", "404", "404", "no such page"),
             ("POST /api/v1/stop", "403", "202", ""),
         ];

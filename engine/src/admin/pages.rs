@@ -20,6 +20,7 @@
 //! | `GET /api/v1/configuration` | the configuration as the engine read it: `{ron}` | no: 403 |
 //! | `GET /api/v1/limits?key=` | a limit as it is now, or all: [`LimitShown`] | yes |
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
+//! | `POST /api/v1/parts` [`PartOrder`] | [`PartsOrdered`]: services, the job controller | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
 //! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others.
@@ -50,8 +51,8 @@ use super::{
 };
 use crate::{
     api::{
-        HistoryLine, LimitSet, LimitShown, MAX_REASON, QueueFilter, QueueOrder, QueueSummary,
-        QueuedMessage, RouteExplained, SetLimit, Status, Why,
+        HistoryLine, LimitSet, LimitShown, MAX_REASON, PartOrder, PartsOrdered, QueueFilter,
+        QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
     },
     show,
 };
@@ -84,6 +85,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/configuration", get().to(configuration::<C>))
         .route("/api/v1/limits", get().to(show_limits::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
+        .route("/api/v1/parts", web::post().to(order_parts::<C>))
         .route("/api/v1/route", get().to(route::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
         .default_service(web::to(nothing));
@@ -278,6 +280,14 @@ async fn route<C: Console>(
     question: Query<RouteQuestion>,
 ) -> Result<Json<RouteExplained>, HttpError> {
     Ok(Json(in_time(console.explain_route(question.into_inner())).await??))
+}
+
+async fn order_parts<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    asked: Json<PartOrder>,
+) -> Result<Json<PartsOrdered>, HttpError> {
+    Ok(Json(in_time(console.order_parts(&asked)).await??))
 }
 
 async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {

@@ -9,6 +9,7 @@
 //! [console](crate::console) makes these of them. Only closed sets that are labels of metrics, too
 //! (states, events, reasons), are the actors' own words here.
 
+mod control;
 mod filter;
 mod order_kind;
 mod orders;
@@ -17,11 +18,13 @@ mod queue;
 mod route;
 
 use relais_actors::{
+    front::control::ServiceState,
     metrics::{DirectoryStatus, Pause, WorkerState},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
+pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
 pub use order_kind::OrderKind;
 pub use orders::{
@@ -59,6 +62,8 @@ pub struct Status {
     pub admin: Vec<String>,
     /// Listening services, in name order.
     pub services: Vec<ServiceStatus>,
+    /// Whether anything leaves, of what an operator says.
+    pub job_controller: ServiceState,
     /// Pools, in name order.
     pub pools: Vec<PoolStatus>,
     /// Channels, in file order; behind them those that the configuration has lost, with mail.
@@ -94,6 +99,8 @@ pub struct ServiceStatus {
     pub program: String,
     /// The source channel of what arrives.
     pub channel: String,
+    /// Whether it takes connections.
+    pub state: ServiceState,
     /// Where it listens: `"127.0.0.1:2525"`, `"unix:/path"`.
     pub listen: Vec<String>,
     /// Sessions now.
@@ -235,12 +242,14 @@ mod tests {
                 name: "SMTP".to_owned(),
                 program: "smtp".to_owned(),
                 channel: "tcp_local".to_owned(),
+                state: ServiceState::Running,
                 listen: vec![],
                 connections: 0,
                 accepted: 0,
                 refused: 0,
                 workers: vec![],
             }],
+            job_controller: ServiceState::Running,
             pools: vec![PoolStatus { name: "DEFAULT".to_owned(), job_limit: 10, running: 3 }],
             channels: vec![],
             queue: QueueStatus {
@@ -265,6 +274,7 @@ mod tests {
         assert_eq!(json["queue"]["stored"], 2);
         assert_eq!(json["queue"]["max_messages"], 3);
         assert_eq!(json["phase"], "running");
+        assert_eq!(json["services"][0]["state"], "running");
         assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
     }
 }

@@ -70,13 +70,29 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Let the running engine finish what it does, and end
+    /// Let the running engine finish what it does, and end; or stop one part of it
     ///
     /// Clients and next hops may delay its end by at most `max_shutdown`.
+    #[command(after_help = PART_HELP)]
     Stop {
+        /// Only this part: dispatcher (all services), `job_controller` (all that leaves), or a service
+        #[arg(conflicts_with = "wait")]
+        part: Option<String>,
         /// Return when it has ended
         #[arg(long)]
         wait: bool,
+    },
+    /// Start a part that was stopped
+    #[command(after_help = PART_HELP)]
+    Start {
+        /// dispatcher (all services), `job_controller` (all that leaves), or a service; without it, the first two
+        part: Option<String>,
+    },
+    /// Restart a part: what is new goes to new workers or jobs, what runs finishes; no connection is refused
+    #[command(after_help = PART_HELP)]
+    Restart {
+        /// dispatcher (all services), `job_controller` (all that leaves), a service, or SERVICE/N for one of its workers; without it, the first two
+        part: Option<String>,
     },
 }
 
@@ -392,6 +408,15 @@ Examples:
   relais queue return --to @closed.example --reason \"closed.example has closed\"
   relais queue retry --host store1.example
   relais queue reroute --host store1.example --dry-run";
+
+const PART_HELP: &str = "\
+Examples:
+  relais stop SMTP              closes its ports; its sessions finish
+  relais start SMTP
+  relais restart dispatcher     new workers for every service
+  relais restart SMTP/3         one worker, as `relais status --json` numbers them
+  relais stop job_controller    nothing leaves; mail is taken
+A part that was stopped runs again when the engine is started anew.";
 
 const SET_HELP: &str = "\
 Examples:

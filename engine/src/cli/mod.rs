@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod configuration;
+mod control;
 mod exchange;
 mod orders;
 mod refusal;
@@ -19,6 +20,7 @@ mod state;
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use clap::Parser;
+use relais_actors::front::control::ControlOrder;
 
 use self::{
     arguments::{Arguments, Command},
@@ -80,7 +82,16 @@ fn obey<E: Runnable>(
         Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),
-        Command::Stop { wait } => ask::stop(source, wait, out),
+        Command::Stop { part: None, wait } => ask::stop(source, wait, out),
+        Command::Stop { part, .. } => {
+            control::order(source, ControlOrder::Stop, part.as_deref(), out)
+        }
+        Command::Start { part } => {
+            control::order(source, ControlOrder::Start, part.as_deref(), out)
+        }
+        Command::Restart { part } => {
+            control::order(source, ControlOrder::Restart, part.as_deref(), out)
+        }
     }
 }
 

@@ -182,7 +182,7 @@ struct Summary {
 
 impl Summary {
     fn of(config: &Config) -> Self {
-        let services = config.dispatcher.services.iter();
+        let services = config.dispatcher.enabled();
         let smtp = services.filter(|service| service.program == Program::Smtp);
         let mailboxes = config.store.as_ref().map(|store| {
             let path = config.path(&store.path);

@@ -227,7 +227,11 @@ fn every_command_that_shows_something_takes_json() {
     }
     let mut without = Vec::new();
     walk(&<arguments::Arguments as clap::CommandFactory>::command(), "", &mut without);
-    assert_eq!(without, ["run", "channel stop", "channel start", "stop"], "these show nothing");
+    assert_eq!(
+        without,
+        ["run", "channel stop", "channel start", "stop", "start", "restart"],
+        "these show nothing"
+    );
 }
 
 #[test]

@@ -74,6 +74,18 @@ impl From<(&'static str, String)> for Explanation {
     }
 }
 
+/// The part that an operator stopped, so that nothing leaves by the channel.
+fn of_stopped(explained: &DestinationExplained, channel: &str) -> Option<String> {
+    if explained.halted {
+        let start = "`relais start job_controller`";
+        return Some(format!("The job controller is stopped: nothing leaves until {start}."));
+    }
+    explained.frozen.then(|| {
+        let start = format!("`relais channel start {channel}`");
+        format!("Channel {channel} is stopped: nothing leaves by it until {start}.")
+    })
+}
+
 async fn account(
     parts: &Parts,
     listed: &ListedEntry,
@@ -107,12 +119,8 @@ async fn account(
     if *tracked == Some("active") {
         return Ok(in_hand(parts, *connection, host, &tried));
     }
-    if explained.frozen {
-        let text = format!(
-            "Channel {name} is stopped: nothing leaves by it until `relais channel start {name}`. \
-             {tried}"
-        );
-        return Ok(("stopped", text).into());
+    if let Some(stopped) = of_stopped(&explained, name) {
+        return Ok(("stopped", format!("{stopped} {tried}")).into());
     }
     if let Some(suspension) = &explained.standing.suspension {
         let rests = suspension.until > tokio::time::Instant::now();

@@ -111,7 +111,7 @@ fn prepare(
 /// Whether a service of the channel takes connections at an address of this machine: a session there
 /// takes it for this host's own.
 fn is_ours(config: &Config, channel: &str, ip: IpAddr) -> bool {
-    let services = config.dispatcher.services.iter();
+    let services = config.dispatcher.enabled();
     let mut of_channel = services.filter(|service| service.channel == channel);
     of_channel.any(|service| match service.interface_address {
         Some(at) if !at.is_unspecified() => at.to_canonical() == ip,
@@ -128,7 +128,7 @@ fn admit(
     client: IpAddr,
     steps: &mut Vec<RouteStep>,
 ) -> Result<(), Reply> {
-    let services = config.dispatcher.services.iter();
+    let services = config.dispatcher.enabled();
     let mut of_channel = services.filter(|service| service.channel == channel);
     let place = |service: &relais_config::Service| {
         Some((service.interface_address?, *service.ports.first()?))
@@ -209,7 +209,7 @@ fn step_name(step: &Step) -> String {
 
 /// The channel of the first SMTP service, which is where most mail comes from.
 fn incoming_channel(config: &Config) -> String {
-    let smtp = config.dispatcher.services.iter().find(|s| s.program == Program::Smtp);
+    let smtp = config.dispatcher.enabled().find(|s| s.program == Program::Smtp);
     let first = || config.channels.first().map(|channel| channel.name.clone());
     smtp.map(|service| service.channel.clone()).or_else(first).unwrap_or_default()
 }

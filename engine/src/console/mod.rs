@@ -1,6 +1,7 @@
 //! The console: questions of the admin endpoint, answered by the engine's actors.
 
 mod account;
+mod control;
 mod entries;
 pub mod explain;
 mod gauges;
@@ -8,7 +9,6 @@ mod limits;
 mod orders;
 mod parts;
 mod reroutes;
-mod sockets;
 mod status;
 mod summary;
 mod untold;
@@ -39,7 +39,6 @@ use self::{
     },
     orders::OrderPosition,
     parts::{Parts, gone, unavailable},
-    sockets::SocketFile,
 };
 use crate::{
     admin::{
@@ -47,8 +46,9 @@ use crate::{
         socket,
     },
     api::{
-        HistoryLine, LimitSet, LimitShown, OrderProgress, Phase, QueueFilter, QueueOrder,
-        QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+        HistoryLine, LimitSet, LimitShown, OrderProgress, PartOrder, PartsOrdered, Phase,
+        QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status,
+        Why,
     },
     logging::Sink,
     start::Engine,
@@ -93,8 +93,6 @@ impl EngineConsole {
             queue: engine.queue.clone(),
             controller: engine.controller.clone(),
             progress: engine.progress.clone(),
-            sockets: SocketFile::of(&engine.listening),
-            listening: engine.listening.iter().cloned().collect(),
             router: engine.router.clone(),
             rerouter: engine.rerouter.clone(),
             reroutes: tokio::sync::Mutex::default(),
@@ -127,8 +125,8 @@ impl EngineConsole {
     /// comes in by LMTP.
     fn delivers(&self, parts: &Parts, name: &str) -> bool {
         let served = parts.channels.find(name).map(|id| is_delivered(parts.channels.channel(id)));
-        let services = &self.0.config.dispatcher.services;
-        let takes = services.iter().any(|s| s.program == Program::Lmtp && s.channel == name);
+        let mut services = self.0.config.dispatcher.enabled();
+        let takes = services.any(|s| s.program == Program::Lmtp && s.channel == name);
         let has_mail = || parts.spool.counts().get(name).is_some_and(|counts| counts.total() > 0);
         served == Some(true) && (!takes || has_mail())
     }
@@ -160,9 +158,10 @@ impl Console for EngineConsole {
             admin: iter::once(format!("unix:{}", socket::path(&self.0.data).display()))
                 .chain(config.admin.listen.map(|address| format!("http://{address}")))
                 .collect(),
-            services: status::services(services, config, &parts.listening),
+            services: status::services(&services, config),
             pools: status::pools(&controller),
             channels: status::channels(parts, &queue, &controller).await,
+            job_controller: status::job_controller(&controller),
             queue: status::queue(parts, &queue),
             troubles: status::troubles(parts, &controller),
             directory: Some(parts.directory()),
@@ -298,6 +297,10 @@ impl Console for EngineConsole {
         }
         let reasons = self.0.parts.get().map(Parts::alarms).unwrap_or_default();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
+    }
+
+    async fn order_parts(&self, asked: &PartOrder) -> Answer<Result<PartsOrdered, Nonsense>> {
+        control::order(self.parts()?, &self.0.config, asked).await
     }
 
     fn stop(&self) {

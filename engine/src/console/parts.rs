@@ -1,11 +1,8 @@
 //! Parts of the engine that the console asks, and the words for operators when no answer comes.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use relais_actors::{
@@ -22,7 +19,6 @@ use relais_actors::{
 };
 use relais_spool::{Spool, SpoolError};
 
-use super::sockets::SocketFile;
 use crate::{admin::Unavailable, state::order_book::OrderBook};
 
 /// The parts that the engine is asked through.
@@ -34,9 +30,6 @@ pub(super) struct Parts {
     pub(super) queue: Mailbox<Queue>,
     pub(super) controller: Mailbox<JobController>,
     pub(super) progress: ConnectionProgress,
-    pub(super) listening: HashMap<String, Vec<String>>,
-    /// The UNIX sockets among these.
-    pub(super) sockets: Vec<(String, Vec<SocketFile>)>,
     pub(super) router: RouterHandle,
     pub(super) rerouter: Rerouter,
     /// Of those who reroute one is at work.
@@ -52,12 +45,6 @@ impl Parts {
             None => readiness.clear(Cause::Room, ""),
             Some(why) => readiness.raise(Cause::Room, "", format!("new mail is refused: {why}")),
         };
-        for (service, sockets) in &self.sockets {
-            match sockets.iter().find(|socket| !socket.is_there()) {
-                None => readiness.clear(Cause::Service, service),
-                Some(socket) => readiness.raise(Cause::Service, service, socket.words(service)),
-            };
-        }
         readiness.reasons()
     }
 

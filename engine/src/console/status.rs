@@ -1,10 +1,10 @@
 //! The parts of `relais status`, each made of what an actor says of itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use relais_actors::{
     channel_table::is_delivered,
-    front::service::ServiceDescription,
+    front::{control::ServiceState, service::ServiceDescription},
     job_controller::{ControllerDescription, Suspended},
     queue::QueueDescription,
     timestamp::{Timestamp, now_ms},
@@ -75,18 +75,23 @@ async fn lost_channels(parts: &Parts, counts: &BTreeMap<String, Counts>) -> Vec<
     channels
 }
 
-/// The services that listen.
-pub(super) fn services(
-    descriptions: Vec<ServiceDescription>,
-    config: &Config,
-    listening: &HashMap<String, Vec<String>>,
-) -> Vec<ServiceStatus> {
-    let services = &config.dispatcher.services;
-    let status = |description: ServiceDescription| {
-        let service = services.iter().find(|service| service.name == description.name)?;
-        Some(service_status(service, description, listening))
+/// The services of the configuration, those that are off included.
+pub(super) fn services(descriptions: &[ServiceDescription], config: &Config) -> Vec<ServiceStatus> {
+    let off = |name: &str| ServiceDescription {
+        name: name.to_owned(),
+        state: ServiceState::Off,
+        ..ServiceDescription::default()
     };
-    descriptions.into_iter().filter_map(status).collect()
+    let status = |service: &Service| {
+        let described = descriptions.iter().find(|described| described.name == service.name);
+        service_status(service, described.cloned().unwrap_or_else(|| off(&service.name)))
+    };
+    config.dispatcher.services.iter().map(status).collect()
+}
+
+/// Whether anything leaves.
+pub(super) fn job_controller(controller: &ControllerDescription) -> ServiceState {
+    if controller.halted { ServiceState::Stopped } else { ServiceState::Running }
 }
 
 /// The pools, with what runs in each.
@@ -121,11 +126,7 @@ pub(super) fn troubles(
     controller.suspended.iter().map(trouble).collect()
 }
 
-fn service_status(
-    service: &Service,
-    description: ServiceDescription,
-    listening: &HashMap<String, Vec<String>>,
-) -> ServiceStatus {
+fn service_status(service: &Service, description: ServiceDescription) -> ServiceStatus {
     let workers = description.workers.into_iter().map(|worker| WorkerStatus {
         id: u64::from(worker.id.0),
         state: worker.state,
@@ -140,7 +141,8 @@ fn service_status(
         name: description.name,
         program: format!("{:?}", service.program).to_lowercase(),
         channel: service.channel.clone(),
-        listen: listening.get(&service.name).cloned().unwrap_or_default(),
+        state: description.state,
+        listen: description.places,
         connections: workers.iter().map(|worker| worker.connections as u64).sum(),
         accepted: description.accepted,
         refused: description.refused,

@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use relais_actors::{
     events::Printable,
+    front::control::ServiceState,
     metrics::{ChannelCounters, Event, WorkerState},
     timestamp::Timestamp,
 };
@@ -77,6 +78,12 @@ pub fn status(status: &Status, look: Look) -> String {
     if let Some(paused) = queue.paused {
         let _ = writeln!(page, "no message is handed to a job now: {}", paused.words());
     }
+    if status.job_controller == ServiceState::Stopped {
+        let _ = writeln!(
+            page,
+            "nothing leaves now: the job controller is stopped; `relais start job_controller`"
+        );
+    }
     if let Some(directory) = &status.directory {
         let _ = writeln!(
             page,
@@ -108,15 +115,17 @@ fn services(services: &[ServiceStatus]) -> Table {
     ]);
     for service in services {
         let workers = service.workers.iter();
-        let active = workers.filter(|worker| worker.state != WorkerState::Draining).count();
-        let workers = match service.workers.len() - active {
+        let in_state = |state| workers.clone().filter(|worker| worker.state == state).count();
+        let draining = in_state(WorkerState::Draining);
+        let active = service.workers.len() - draining - in_state(WorkerState::Exited);
+        let workers = match draining {
             0 => active.to_string(),
             draining => format!("{active}+{draining} ending"),
         };
         table.row([
             &service.name,
             &service.channel,
-            &service.listen.join(", "),
+            &listens(service),
             &service.connections,
             &workers,
             &service.accepted,
@@ -124,6 +133,14 @@ fn services(services: &[ServiceStatus]) -> Table {
         ]);
     }
     table
+}
+
+fn listens(service: &ServiceStatus) -> String {
+    match service.state {
+        ServiceState::Running => service.listen.join(", "),
+        ServiceState::Stopped => "stopped".to_owned(),
+        ServiceState::Off => "off (enable: false)".to_owned(),
+    }
 }
 
 fn pools(status: &Status) -> Table {

@@ -6,7 +6,7 @@ use relais_actors::{
     actor::Mailbox,
     front::{
         descriptors::Descriptors,
-        dispatcher::{BoundService, Dispatcher},
+        dispatcher::{BoundService, Dispatcher, DispatcherParts},
         listening::{ListenError, Listening},
         session::{Behind, SessionParts},
         to_queue::{HoldLimits, QueueSide},
@@ -40,7 +40,7 @@ pub(super) struct FrontFloor {
 impl Doors {
     /// Binds every socket, so that the commonest mistake is told before anything else happens.
     pub(super) fn bind(config: &Config) -> Result<Self, ListenError> {
-        let services = config.dispatcher.services.iter().zip(shares(config));
+        let services = config.dispatcher.enabled().zip(shares(config));
         let bind = |(service, share): (&Service, usize)| {
             Ok((service.clone(), Listening::bind(service, &config.data)?, share))
         };
@@ -79,13 +79,14 @@ impl FrontFloor {
             };
             services.push(BoundService { service, listening: sockets, session, connections });
         }
-        let dispatcher = Dispatcher::new(
-            services,
-            delivery.router.cache.clone(),
-            ground.placement.clone(),
-            ground.actors.clone(),
-            ground.metrics.clone(),
-        );
+        let parts = DispatcherParts {
+            data: ground.config.data.clone(),
+            route_cache: delivery.router.cache.clone(),
+            placement: ground.placement.clone(),
+            ground: ground.actors.clone(),
+            metrics: ground.metrics.clone(),
+        };
+        let dispatcher = Dispatcher::new(services, parts);
         let dispatcher = ground.actors.start_vital("dispatcher", dispatcher);
         let store = store.map(|store| ground.actors.start_vital("store", store));
         Ok(Self { dispatcher, store, listening })
@@ -171,7 +172,7 @@ fn setup(config: &Config, service: &Service) -> Setup {
 /// that is less than the configuration allows.
 fn shares(config: &Config) -> Vec<usize> {
     let descriptors = Descriptors::raise(reserved(config));
-    let services = config.dispatcher.services.iter();
+    let services = config.dispatcher.enabled();
     let wanted: Vec<_> = services.map(|service| service.limits.connections()).collect();
     let shares = descriptors.shares(&wanted);
     let wanted = wanted.into_iter().fold(0, usize::saturating_add);

@@ -43,7 +43,7 @@ pub(crate) fn find(config: &Config, running: &Running) -> Vec<Obstacle> {
     let mut found = Vec::new();
     found.extend(data(config));
     found.extend(store(config, running));
-    for service in &config.dispatcher.services {
+    for service in config.dispatcher.enabled() {
         found.extend(sockets(config, service, running));
     }
     let admin = config.admin.listen.filter(|listen| !running.listens(Ours::Port(listen.port())));
@@ -59,14 +59,14 @@ impl Running {
     fn listens(&self, place: Ours<'_>) -> bool {
         let Self::Engine(config) = self else { return false };
         let Some(config) = config else { return true };
-        let services = &config.dispatcher.services;
+        let mut services = config.dispatcher.enabled();
         match place {
             Ours::Port(port) => {
                 let of_admin = config.admin.listen.is_some_and(|listen| listen.port() == port);
-                of_admin || services.iter().any(|service| service.ports.contains(&port))
+                of_admin || services.any(|service| service.ports.contains(&port))
             }
             Ours::Socket(path) => {
-                let mut sockets = services.iter().filter_map(|service| service.socket.as_ref());
+                let mut sockets = services.filter_map(|service| service.socket.as_ref());
                 sockets.any(|socket| config.path(socket) == path)
             }
         }

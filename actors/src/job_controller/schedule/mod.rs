@@ -165,7 +165,7 @@ impl Schedule {
             for channel in &pool.channels {
                 let lane = self.slots.lane(*channel);
                 let newcomer = self.ranks(*channel).waiting.newcomers().next().is_some();
-                if !newcomer || self.slots.free(*channel, Asker::Newcomer) > 0 || lane.frozen {
+                if !newcomer || self.slots.free(*channel, Asker::Newcomer) > 0 || lane.is_still() {
                     continue;
                 }
                 contended.insert(*channel);
@@ -359,6 +359,16 @@ impl Schedule {
         let lane = self.slots.lane_mut(channel);
         let (old, pool) = (std::mem::replace(&mut lane.frozen, frozen), lane.pool);
         self.adjusted(pool, now);
+        old
+    }
+
+    /// Stops every channel, or lets those that are not stopped themselves go on; returns whether
+    /// all were stopped.
+    pub fn halt(&mut self, halted: bool, now: Instant) -> bool {
+        let old = self.slots.halt(halted);
+        for pool in 0..self.slots.pools().len() {
+            self.adjusted(pool, now);
+        }
         old
     }
 

@@ -47,7 +47,7 @@ impl Schedule {
     fn waiting_channels(&self, pool: usize) -> Vec<ChannelId> {
         let here = self.slots.pools()[pool].channels.iter().copied();
         let waits = |channel: &ChannelId| {
-            !self.ranks(*channel).waiting.is_empty() && !self.slots.lane(*channel).frozen
+            !self.ranks(*channel).waiting.is_empty() && !self.slots.lane(*channel).is_still()
         };
         here.filter(waits).collect()
     }
@@ -55,7 +55,7 @@ impl Schedule {
     /// Asks connections back from whoever has most: for newcomers in line, one more so that the
     /// next of them finds it free, and else for the first in line who has fewer.
     pub(super) fn recall(&mut self, channel: ChannelId, now: Instant) {
-        if self.slots.lane(channel).frozen {
+        if self.slots.lane(channel).is_still() {
             return;
         }
         let free = self.slots.free(channel, Asker::Newcomer);

@@ -26,7 +26,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         let message = "without delivery_options the directory's users have no place to deliver to";
         reader.warning_at("directory", message, false);
     }
-    let mut services = config.dispatcher.services.iter();
+    let mut services = config.dispatcher.enabled();
     let takes_mail = services.any(|service| service.program == dispatcher::Program::Smtp);
     if takes_mail && config.rewrite_rules.is_empty() && reader.is_sound("rewrite_rules") {
         let message = "there are no rewrite rules: every recipient will be refused";

@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     let services = &config.dispatcher.services;
-    if services.is_empty() && reader.is_sound("dispatcher") {
+    if config.dispatcher.enabled().next().is_none() && reader.is_sound("dispatcher") {
         reader.warning_at("dispatcher.services", "no service listens: nothing comes in", false);
     }
     for service in services {
@@ -30,7 +30,9 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         socket_access(config, service, reader);
         limits(service, reader);
         has_channel(config, known, service, reader);
-        has_store(config, service, reader);
+        if service.enable {
+            has_store(config, service, reader);
+        }
     }
     addresses_differ(config, reader);
 }
@@ -194,7 +196,7 @@ struct Listener<'a> {
 fn addresses_differ(config: &Config, reader: &mut Reader<'_>) {
     let mut taken = Taken::new();
     let mut sockets: HashMap<PathBuf, &str> = HashMap::new();
-    for service in &config.dispatcher.services {
+    for service in config.dispatcher.enabled() {
         let lists = [("ports", &service.ports), ("tls_ports", &service.tls_ports)];
         for (field, ports) in lists {
             for (i, port) in ports.iter().enumerate() {

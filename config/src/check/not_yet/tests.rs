@@ -233,6 +233,7 @@ const ALWAYS: &[&str] = &[
     "dispatcher.services.historical_time",
     "dispatcher.services.backlog",
     "dispatcher.services.max_handoffs",
+    "dispatcher.services.enable",
     "channels.name",
     "channels.tag",
     "channels.program",
