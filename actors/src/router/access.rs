@@ -59,7 +59,9 @@ impl Access {
 impl From<Option<Mapped>> for Access {
     fn from(mapped: Option<Mapped>) -> Self {
         match mapped {
-            Some(Mapped { flags, text }) if flags.has('N') || flags.has('F') => Self::Reject(text),
+            Some(Mapped { flags, text, .. }) if flags.has('N') || flags.has('F') => {
+                Self::Reject(text)
+            }
             Some(Mapped { flags, .. }) if flags.has('Y') => Self::Accept,
             _ => Self::Silent,
         }
@@ -79,9 +81,10 @@ pub(super) fn admit(
     question: &Question<'_>,
     trace: &mut Trace,
 ) -> Result<(), Reply> {
+    let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
     let channel = found.channel.as_deref().filter(|_| !question.header);
     if let Some((probe, access)) =
-        channel.and_then(|channel| orig_send(&routes.tables(), question, channel, &found.rewritten))
+        channel.and_then(|channel| orig_send(&tables, question, channel, &found.rewritten))
     {
         trace.note(|| {
             let verdict = format!("{access:?}");
@@ -141,7 +144,8 @@ mod tests {
                 ("TCP|*|2225|*|*", "$N500$ Do$ not$ connect$ to$ this$ machine"),
             ],
         );
-        let tables = Tables { mappings: &mappings, general: &BTreeMap::new() };
+        let general = BTreeMap::new();
+        let tables = Tables::new(&mappings, &general);
         let rows = [
             (2225, "127.0.0.1", Access::Accept),
             (2225, "::ffff:127.0.0.1", Access::Accept),
@@ -159,14 +163,15 @@ mod tests {
     fn only_internal_addresses_are_internal() {
         let entries = [("$(192.18.74.0/24)", "$Y"), ("127.0.0.1", "$Y"), ("*", "$N")];
         let mappings = tables(INTERNAL_IP, &entries);
-        let tables = Tables { mappings: &mappings, general: &BTreeMap::new() };
+        let general = BTreeMap::new();
+        let tables = Tables::new(&mappings, &general);
         let rows =
             [("192.18.74.9", true), ("127.0.0.1", true), ("192.0.2.1", false), ("::1", false)];
         for (client, want) in rows {
             assert_eq!(internal_ip(&tables, client.parse().unwrap()), want, "{client}");
         }
-        let none = Tables { mappings: &BTreeMap::new(), general: &BTreeMap::new() };
-        assert!(!internal_ip(&none, [127, 0, 0, 1].into()));
+        let none = BTreeMap::new();
+        assert!(!internal_ip(&Tables::new(&none, &general), [127, 0, 0, 1].into()));
     }
 
     #[test]

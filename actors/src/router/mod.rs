@@ -22,6 +22,7 @@ mod resolver;
 mod rewrite;
 mod routes;
 mod rules;
+mod sequences;
 mod spec;
 mod steps;
 #[cfg(test)]

@@ -168,13 +168,14 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         let known = routes.channel_by_tag(&spec.host).is_some();
         let here = known && routes.is_here(&spec.host);
         let tag = &self.sticky.tag;
+        let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
         for (rule, split) in routes.rules.candidates(tag, &spec.host, spec.location, known) {
             // A pattern for the domain around this machine would send its mail out and back in.
             // The original's configurations name the machine in a rule of its own; inferred.
             if here && !matches!(rule.kind, PatternKind::Always | PatternKind::Exact) {
                 continue;
             }
-            let subject = Subject { tables: routes.tables(), spec, split: &split };
+            let subject = Subject { tables, spec, split: &split };
             match self.apply(rule, &subject).await? {
                 Ok(pass) => {
                     self.trace.note(|| Step::Applied {

@@ -10,9 +10,13 @@ use std::{
 };
 
 use relais_channels::mail::{Address, Reply};
-use relais_config::{Channel, Config, MappingTable, channel::Program, mapping::Tables};
+use relais_config::{
+    Channel, Config, MappingTable,
+    channel::Program,
+    mapping::{self, Tables},
+};
 
-use super::{postmaster::Postmaster, rules::Rules, steps::Step};
+use super::{postmaster::Postmaster, rules::Rules, sequences::Sequences, steps::Step};
 use crate::directory::Policy;
 
 /// Everything that routing goes by.
@@ -28,6 +32,9 @@ pub struct Routes {
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
     general: BTreeMap<String, String>,
+    sequences: Sequences,
+    /// The same, for whoever is to see what would happen.
+    sequences_looked_at: Sequences,
     /// Targets by name, in lower case.
     pub(super) aliases: HashMap<String, Vec<String>>,
     /// The domain of bare names, in lower case.
@@ -148,6 +155,7 @@ impl Routes {
         };
         let named = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
         let of = |program| config.channels.iter().position(|its| its.program == program);
+        let sequences = Sequences::new(&config.data);
         Ok(Self {
             rules: Rules::new(config.rewrite_rules.clone()),
             names: config.channels.iter().map(named).collect(),
@@ -157,6 +165,8 @@ impl Routes {
             policy: Policy::new(config),
             mappings: config.mappings.clone(),
             general: config.general.clone(),
+            sequences_looked_at: sequences.looked_at(),
+            sequences,
             aliases: config.aliases.iter().map(lower).collect(),
             completion: completion.to_ascii_lowercase(),
             delimiter: local.map_or("+".to_owned(), |local| local.recipient_delimiter.clone()),
@@ -167,7 +177,14 @@ impl Routes {
 
     /// The mapping tables and what they look into.
     pub fn tables(&self) -> Tables<'_> {
-        Tables { mappings: &self.mappings, general: &self.general }
+        let sequences = Some(&self.sequences as &dyn mapping::Sequences);
+        Tables { sequences, ..Tables::new(&self.mappings, &self.general) }
+    }
+
+    /// The same for somebody who wants to see what would happen: no number of a sequence is drawn.
+    pub fn tables_looked_at(&self) -> Tables<'_> {
+        let sequences = Some(&self.sequences_looked_at as &dyn mapping::Sequences);
+        Tables { sequences, ..Tables::new(&self.mappings, &self.general) }
     }
 
     /// The channel that a tag stands for.

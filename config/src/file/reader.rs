@@ -6,6 +6,7 @@ use crate::file::{
     mistake::{Complaint, Mistake, Places, Report, Warning},
     not_ron::first_slip,
     paths::{default_of, lies_in},
+    pieces,
     source::{Source, Spot, shorten},
 };
 
@@ -48,6 +49,25 @@ impl<'a> Reader<'a> {
     pub(crate) fn unfit(&mut self, node: &Node<'a>, expected: &str) {
         let message = format!("{} does not fit here", shorten(node.text));
         self.mistake(node.text, &node.path, &message, expected);
+    }
+
+    /// Notes that what begins `offset` octets into the second text of the pair at `path` is wrong.
+    pub(crate) fn mistake_in_second(
+        &mut self,
+        path: &str,
+        offset: usize,
+        message: &str,
+        accepted: &str,
+    ) {
+        if self.is_full() || !self.is_sound(path) {
+            return;
+        }
+        let (path, text) = self.place(path);
+        match pieces::pair(text) {
+            Ok((_, text)) => self.mistake_inside(&Node { text, path }, offset, message, accepted),
+            // The place of the pair itself was not kept.
+            Err(_) => self.mistake(text, &path, message, accepted),
+        }
     }
 
     /// Notes that what begins `offset` octets into the text of `node` is wrong.

@@ -2,30 +2,44 @@
 //!
 //! A probe runs over the entries from top to bottom and ends at the first that matches, unless
 //! its template says otherwise. Inputs come from strangers: whatever they hold, a probe takes
-//! time in proportion to the table, but no more than so many steps, makes no text longer than
-//! [`MAX_TEXT`], and ends.
+//! time in proportion to itself and to the entries that could match it, but no more than so many
+//! steps, makes no text longer than [`MAX_TEXT`], and ends. Of a long table an [`Index`] tells which
+//! entries these are.
 
+mod index;
 mod pattern;
+mod pattern_parser;
+mod probe;
 mod result;
+mod sequence;
+mod steps;
 mod template;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-pub use self::result::{MAX_TEXT, Mapped, MappingFlags};
-pub(crate) use self::{pattern::Field, result::Calls};
 use self::{
-    pattern::{Pattern, Wildcards},
-    result::{Next, Overrun},
-    template::{MappingTemplate, Op},
+    index::{Candidates, Index},
+    pattern::Pattern,
+    probe::Probe,
+    result::Overrun,
+    template::MappingTemplate,
 };
-use crate::language::template::{Case, TemplateError};
+pub(crate) use self::{pattern::Field, result::Calls, template::FlagPlace};
+pub use self::{
+    result::{MAX_TEXT, Mapped, MappingFlags},
+    sequence::Sequences,
+    steps::MappingStep,
+};
+use crate::language::template::TemplateError;
 
 /// One table: entries tried from top to bottom.
 #[derive(Clone, Debug, Default)]
 pub struct MappingTable {
     /// Pattern and template, as in the file.
     pub entries: Vec<(String, String)>,
-    parsed: Vec<Entry>,
+    parsed: Arc<[Entry]>,
+    /// Of a long table.
+    index: Option<Arc<Index>>,
 }
 
 /// Equal is what is written the same.
@@ -36,12 +50,14 @@ impl PartialEq for MappingTable {
 }
 
 /// Tables that the templates of a table may look into.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Tables<'a> {
     /// Every mapping table, by name.
     pub mappings: &'a BTreeMap<String, MappingTable>,
     /// The general database.
     pub general: &'a BTreeMap<String, String>,
+    /// Numbers for `$#file#`; without it entries that ask for one fail.
+    pub sequences: Option<&'a dyn Sequences>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,15 +74,6 @@ pub(crate) struct Shape {
     pub(crate) takes_all: bool,
     /// The probe is over when it matches.
     pub(crate) ends: bool,
-    /// It sets `$T`.
-    pub(crate) test_flag: bool,
-}
-
-/// The work that one probe may still do, tables called by it included.
-struct Fuel {
-    matches: u32,
-    steps: u32,
-    depth: u32,
 }
 
 impl MappingTable {
@@ -79,8 +86,10 @@ impl MappingTable {
                 MappingTemplate::parse(template, pattern.wildcards()).map_err(|e| (n, e))?;
             Ok(Entry { pattern, template })
         };
-        let parsed = entries.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { entries, parsed })
+        let parsed: Arc<[Entry]> =
+            entries.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+        let index = Index::of(parsed.iter().map(|entry| &entry.pattern)).map(Arc::new);
+        Ok(Self { entries, parsed, index })
     }
 
     /// The shape of each entry.
@@ -89,8 +98,12 @@ impl MappingTable {
             fields: pattern.fields(),
             takes_all: pattern.takes_all(),
             ends: template.always_ends(),
-            test_flag: template.sets('T'),
         })
+    }
+
+    /// The flags that each entry's template sets or asks for.
+    pub(crate) fn flags(&self) -> impl Iterator<Item = &[FlagPlace]> {
+        self.parsed.iter().map(|entry| entry.template.flags())
     }
 
     /// The calls of each entry's template.
@@ -105,124 +118,49 @@ impl MappingTable {
     /// Probes the table. `None`: no entry matched. A probe that never ends, or whose text grows
     /// too long, comes out flagged `$N` and `$F`: a table that stands guard stays shut.
     pub fn lookup(&self, input: &str, tables: &Tables<'_>) -> Option<Mapped> {
-        let mut fuel = Fuel { matches: MAX_MATCHES, steps: MAX_STEPS, depth: 0 };
-        self.probe(input, tables, &mut fuel).unwrap_or_else(|Overrun| {
-            let mut flags = MappingFlags::default();
-            flags.set('N');
-            flags.set('F');
-            Some(Mapped { flags, text: String::new() })
-        })
+        self.lookup_with(input, MappingFlags::default(), tables)
     }
 
-    fn probe(
-        &self,
-        input: &str,
-        tables: &Tables<'_>,
-        fuel: &mut Fuel,
-    ) -> Result<Option<Mapped>, Overrun> {
-        let mut found: Option<Mapped> = None;
-        let (mut passes, mut again, mut n) = (0, false, 0);
-        loop {
-            if n == self.parsed.len() {
-                if !again {
-                    return Ok(found);
-                }
-                (again, n) = (false, 0);
-                passes += 1;
-            }
-            if passes > MAX_PASSES {
-                return Err(Overrun);
-            }
-            let Some(entry) = self.parsed.get(n) else { return Ok(found) };
-            let input = found.as_ref().map_or(input, |mapped| &mapped.text);
-            let flags = found.as_ref().map_or_else(MappingFlags::default, |mapped| mapped.flags);
-            n += 1;
-            let Some((mapped, next)) = entry.apply(input, flags, tables, fuel)? else { continue };
-            found = Some(mapped);
-            match next {
-                Next::End => return Ok(found),
-                Next::Continue => {}
-                Next::Loop => again = true,
-                Next::Restart => {
-                    n = 0;
-                    passes += 1;
-                }
-            }
-        }
-    }
-}
-
-impl Entry {
-    fn apply(
+    /// The same for a caller that sets flags, which templates may ask for (`$:x`).
+    pub fn lookup_with(
         &self,
         input: &str,
         flags: MappingFlags,
         tables: &Tables<'_>,
-        fuel: &mut Fuel,
-    ) -> Result<Option<(Mapped, Next)>, Overrun> {
-        let Some(wildcards) = self.pattern.match_text(input, &mut fuel.steps)? else {
-            return Ok(None);
-        };
-        fuel.matches = fuel.matches.checked_sub(1).ok_or(Overrun)?;
-        let MappingTemplate { ops, flags: set, next } = &self.template;
-        let Some(text) = expand(ops, &wildcards, tables, fuel)? else { return Ok(None) };
-        // On top of those that were set before.
-        let flags = MappingFlags(flags.0 | set.0);
-        Ok(Some((Mapped { flags, text }, *next)))
+    ) -> Option<Mapped> {
+        Probe::new(*tables, false).lookup(self, input, flags)
     }
-}
 
-/// The text of these parts; `None` when a call or a key fails.
-fn expand(
-    ops: &[Op],
-    wildcards: &Wildcards<'_>,
-    tables: &Tables<'_>,
-    fuel: &mut Fuel,
-) -> Result<Option<String>, Overrun> {
-    let mut out = String::new();
-    let mut case = Case::AsIs;
-    for op in ops {
-        match op {
-            Op::Text(text) => case.push(&mut out, text),
-            Op::Case(new) => case = *new,
-            Op::Wildcard(n) => case.push(&mut out, &wildcards.get(*n)),
-            Op::General(key) => {
-                let Some(key) = expand(key, wildcards, tables, fuel)? else { return Ok(None) };
-                let Some(value) = tables.general(&key) else { return Ok(None) };
-                case.push(&mut out, value);
-            }
-            Op::Table { name, argument } => {
-                let argument = expand(argument, wildcards, tables, fuel)?;
-                let Some(argument) = argument else { return Ok(None) };
-                let Some(text) = call(name, &argument, tables, fuel)? else { return Ok(None) };
-                case.push(&mut out, &text);
-            }
-        }
-        if out.len() > MAX_TEXT {
-            return Err(Overrun);
+    /// The same with every step.
+    pub fn explain(
+        &self,
+        input: &str,
+        flags: MappingFlags,
+        tables: &Tables<'_>,
+    ) -> (Option<Mapped>, Vec<MappingStep>) {
+        let mut probe = Probe::new(*tables, true);
+        let mapped = probe.lookup(self, input, flags);
+        (mapped, probe.into_steps())
+    }
+
+    /// Entries that may match, in their order from `from` on.
+    fn candidates(&self, input: &str, from: usize, steps: &mut u32) -> Result<Candidates, Overrun> {
+        match &self.index {
+            Some(index) => index.candidates(input, from, steps),
+            None => Ok(Candidates::all(from..self.parsed.len())),
         }
     }
-    Ok(Some(out))
-}
-
-/// The text of another table, if it says `$Y`.
-fn call(
-    name: &str,
-    argument: &str,
-    tables: &Tables<'_>,
-    fuel: &mut Fuel,
-) -> Result<Option<String>, Overrun> {
-    let Some(table) = tables.table(name) else { return Ok(None) };
-    if fuel.depth == MAX_DEPTH {
-        return Err(Overrun);
-    }
-    fuel.depth += 1;
-    let mapped = table.probe(argument, tables, fuel)?;
-    fuel.depth -= 1;
-    Ok(mapped.filter(|mapped| mapped.flags.has('Y')).map(|mapped| mapped.text))
 }
 
 impl<'a> Tables<'a> {
+    /// Of these, without numbers to draw.
+    pub fn new(
+        mappings: &'a BTreeMap<String, MappingTable>,
+        general: &'a BTreeMap<String, String>,
+    ) -> Self {
+        Self { mappings, general, sequences: None }
+    }
+
     /// Probes a table by its name, in any case. `None`: no such table, or no entry matched.
     pub fn lookup(&self, table: &str, input: &str) -> Option<Mapped> {
         self.table(table)?.lookup(input, self)
@@ -243,15 +181,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Restarts and repeated passes of one probe, as in the original.
-const MAX_PASSES: u32 = 50;
-/// Entries that may match in one probe, tables called by it included.
-const MAX_MATCHES: u32 = 5_000;
-/// Steps of matching in one probe, tables called by it included: some 50 ms. A pattern that names
-/// its text outright takes a few.
-const MAX_STEPS: u32 = 5_000_000;
-/// Tables that may call one another.
-const MAX_DEPTH: u32 = 10;
-
+#[cfg(test)]
+mod reference_tests;
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,11 @@ impl Case {
     pub fn push(self, out: &mut String, text: &str) {
         let start = out.len();
         out.push_str(text);
+        self.apply(out, start);
+    }
+
+    /// Puts what stands behind `start` in this case.
+    pub(crate) fn apply(self, out: &mut str, start: usize) {
         match self {
             Self::AsIs => {}
             Self::Lower => out[start..].make_ascii_lowercase(),
@@ -119,6 +124,20 @@ impl<'a> Scanner<'a> {
         let read = &self.rest()[..length];
         self.at += length + end.len_utf8();
         Some(read)
+    }
+}
+
+/// Appends `text` as a value in a filter of LDAP (RFC 4515).
+pub(crate) fn put_for_filter(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '*' => out.push_str("\\2a"),
+            '(' => out.push_str("\\28"),
+            ')' => out.push_str("\\29"),
+            '\\' => out.push_str("\\5c"),
+            '\0' => out.push_str("\\00"),
+            _ => out.push(c),
+        }
     }
 }
 

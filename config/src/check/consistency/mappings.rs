@@ -14,7 +14,7 @@ use crate::{
     file::reader::Reader,
     language::{
         delivery_option::DeliveryOption,
-        mapping::{Calls, Field, MappingTable},
+        mapping::{Calls, Field, FlagPlace, MappingTable},
         rewrite::{Chunk, Condition, Outcome, RewritePiece, RewriteTemplate},
     },
     sections::{config::Config, dispatcher::Service},
@@ -31,6 +31,8 @@ struct Probe {
     fields: &'static [(&'static str, Written)],
     /// The last field can hold bars.
     open: bool,
+    /// Flags that whoever probes it asks for.
+    flags: &'static str,
 }
 
 /// Tables that are consulted, and with what.
@@ -45,8 +47,9 @@ const PROBES: &[Probe] = &[
             ("client port", port),
         ],
         open: false,
+        flags: "YNFT",
     },
-    Probe { table: INTERNAL_IP, fields: &[("client", address)], open: false },
+    Probe { table: INTERNAL_IP, fields: &[("client", address)], open: false, flags: "YNF" },
     Probe {
         table: ORIG_SEND_ACCESS,
         fields: &[
@@ -56,6 +59,7 @@ const PROBES: &[Probe] = &[
             ("recipient", anything),
         ],
         open: true,
+        flags: "YNF",
     },
 ];
 
@@ -131,15 +135,49 @@ fn anything(text: &str) -> Option<String> {
 
 /// An entry that no probe can match protects nobody, and the table lets pass what it was to stop.
 pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
+    let called = called(config);
     for (name, table) in &config.mappings {
-        let Some(probe) = PROBES.iter().find(|probe| probe.table.eq_ignore_ascii_case(name)) else {
-            continue;
-        };
+        let probe = PROBES.iter().find(|probe| probe.table.eq_ignore_ascii_case(name));
+        if probe.is_some() || called.contains(&name.to_ascii_uppercase()) {
+            check_flags(name, table, probe.map_or(FLAGS_OF_CALLED, |probe| probe.flags), reader);
+        }
+        let Some(probe) = probe else { continue };
         for (i, shape) in table.shapes().enumerate() {
             if let Some(message) = probe.mismatch(&shape.fields) {
                 let accepted = format!("it is probed with {}", probe.shown());
                 reader.mistake_at(&format!("mappings[{name:?}][{i}]"), &message, &accepted);
             }
+        }
+    }
+}
+
+/// A flag that nobody asks for is a mistake: what the entry is to do would not be done.
+fn check_flags(name: &str, table: &MappingTable, heeded: &str, reader: &mut Reader<'_>) {
+    let set: BTreeSet<char> =
+        table.flags().flatten().filter(|flag| !flag.is_asked).map(|flag| flag.letter).collect();
+    for (i, flags) in table.flags().enumerate() {
+        for FlagPlace { letter, offset, is_asked } in flags {
+            let (message, accepted) = if *is_asked {
+                if set.contains(letter) {
+                    continue;
+                }
+                (
+                    format!("nothing sets the flag {letter} that this asks for"),
+                    "a flag that another entry sets".to_owned(),
+                )
+            } else {
+                if heeded.contains(*letter) {
+                    continue;
+                }
+                let heeded: Vec<_> = heeded.chars().map(|flag| format!("${flag}")).collect();
+                let shown = crate::file::source::shorten(name);
+                (
+                    format!("${letter} means nothing in {shown}, or is not there yet"),
+                    format!("accepted: {}", heeded.join(" ")),
+                )
+            };
+            let path = format!("mappings[{name:?}][{i}]");
+            reader.mistake_in_second(&path, *offset, &message, &accepted);
         }
     }
 }
@@ -290,9 +328,6 @@ fn warn_of_entries(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
                 before + 1
             );
             reader.warning_at(&here, &message, false);
-        } else if shape.test_flag {
-            let message = "$T is not there yet: nothing asks for this flag";
-            reader.warning_at(&here, message, false);
         }
         if !shape.ends {
             // Patterns behind it may see another text.
@@ -467,6 +502,8 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
+/// Of tables that only rules and other tables call.
+const FLAGS_OF_CALLED: &str = "YNFT";
 const PORT_ACCESS: &str = "PORT_ACCESS";
 const INTERNAL_IP: &str = "INTERNAL_IP";
 const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";

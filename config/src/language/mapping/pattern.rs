@@ -8,8 +8,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::result::Overrun;
-use crate::language::template::{Scanner, TemplateError};
+use super::{pattern_parser::Elements, result::Overrun};
+use crate::language::template::TemplateError;
 
 /// One pattern.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub(crate) struct Wildcards<'a> {
 }
 
 #[derive(Clone, Debug)]
-enum Element {
+pub(super) enum Element {
     /// In lower case.
     Literal(Box<[u8]>),
     /// `%` and its kin.
@@ -77,17 +77,17 @@ enum Element {
 
 /// A wildcard for any number of characters.
 #[derive(Clone, Debug)]
-struct Star {
-    class: Class,
+pub(super) struct Star {
+    pub(super) class: Class,
     /// The number of the wildcard, for templates.
-    save: Option<usize>,
+    pub(super) save: Option<usize>,
     /// Takes as few as fit, not as many.
-    minimal: bool,
+    pub(super) minimal: bool,
 }
 
 /// Which characters a wildcard takes.
 #[derive(Clone, Debug)]
-enum Class {
+pub(super) enum Class {
     Any,
     /// One bit for each octet.
     Set(Box<[u64; 4]>),
@@ -95,18 +95,18 @@ enum Class {
 
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
-        let mut parser = PatternParser { scanner: Scanner::new(text), ..PatternParser::default() };
-        while let Some(c) = parser.scanner.peek() {
-            parser.element(c)?;
-        }
-        parser.flush();
-        let PatternParser { elements, wildcards, refers, .. } = parser;
+        let Elements { list: elements, wildcards, refers } = Elements::parse(text)?;
         Ok(Self { straight: Straight::of(&elements), elements, wildcards, refers })
     }
 
     /// How many wildcards a template may name.
     pub(crate) fn wildcards(&self) -> usize {
         self.wildcards
+    }
+
+    /// Its elements, in order.
+    pub(super) fn elements(&self) -> &[Element] {
+        &self.elements
     }
 
     /// The parts between its bars.
@@ -482,7 +482,7 @@ impl Class {
         }
     }
 
-    fn of(member: impl Fn(u8) -> bool) -> Self {
+    pub(super) fn of(member: impl Fn(u8) -> bool) -> Self {
         let mut bits = Box::new([0; 4]);
         for c in (0..=u8::MAX).filter(|c| member(*c)) {
             bits[usize::from(c / 64)] |= 1 << (c % 64);
@@ -490,7 +490,7 @@ impl Class {
         Self::Set(bits)
     }
 
-    fn from_letter(letter: char) -> Option<Self> {
+    pub(super) fn from_letter(letter: char) -> Option<Self> {
         Some(match letter.to_ascii_uppercase() {
             'A' => Self::of(|c| c.is_ascii_alphabetic()),
             'B' => Self::of(|c| matches!(c, b'0' | b'1')),
@@ -504,180 +504,36 @@ impl Class {
     }
 }
 
-#[derive(Default)]
-struct PatternParser<'a> {
-    scanner: Scanner<'a>,
-    elements: Vec<Element>,
-    literal: String,
-    wildcards: usize,
-    refers: bool,
-    /// After `$@`, to the next wildcard or `$^`.
-    unsaved: bool,
-    minimal: bool,
-}
-
-impl PatternParser<'_> {
-    fn element(&mut self, c: char) -> Result<(), TemplateError> {
-        let offset = self.scanner.offset();
-        match c {
-            '*' | '%' => self.wildcard(offset, Class::Any),
-            '$' => self.dollar(offset),
-            _ => {
-                self.scanner.next();
-                self.literal.push(c.to_ascii_lowercase());
-                Ok(())
-            }
-        }
-    }
-
-    fn dollar(&mut self, offset: usize) -> Result<(), TemplateError> {
-        self.scanner.next();
-        let refuse = |text: String| TemplateError::new(offset, text, ELEMENTS);
-        let Some(c) = self.scanner.next() else {
-            return Err(refuse("\"$\" at the end".to_owned()));
-        };
-        match c {
-            '$' | '*' | '%' | ' ' | '\t' => self.literal.push(c),
-            '_' => self.minimal = true,
-            '@' => self.unsaved = true,
-            '^' => self.unsaved = false,
-            '0'..='9' if self.scanner.eat('*') => return self.again(offset, c),
-            '(' => return self.network(offset, ')', v4_network),
-            '{' => return self.network(offset, '}', v6_network),
-            '[' => {
-                let class = self.set(offset)?;
-                return self.wildcard(offset, class);
-            }
-            _ => match Class::from_letter(c) {
-                Some(class) => return self.wildcard(offset, class),
-                None => return Err(refuse(format!("\"${c}\" means nothing in a pattern"))),
-            },
-        }
-        Ok(())
-    }
-
-    fn wildcard(&mut self, offset: usize, class: Class) -> Result<(), TemplateError> {
-        self.flush();
-        let many = match self.scanner.next() {
-            Some('*') => true,
-            Some('%') => false,
-            _ => return Err(TemplateError::new(offset, "a class without * or %", ELEMENTS)),
-        };
-        let saved = !std::mem::take(&mut self.unsaved) && self.wildcards < MAX_WILDCARDS;
-        let save = saved.then_some(self.wildcards);
-        self.wildcards += usize::from(saved);
-        let minimal = std::mem::take(&mut self.minimal);
-        self.elements.push(if many {
-            Element::Many(Star { class, save, minimal })
-        } else {
-            Element::One(class, save)
-        });
-        Ok(())
-    }
-
-    fn again(&mut self, offset: usize, digit: char) -> Result<(), TemplateError> {
-        self.flush();
-        let n = digit.to_digit(10).map_or(0, |n| n as usize);
-        if n >= self.wildcards {
-            let message = format!("there is no wildcard {n} before this");
-            return Err(TemplateError::new(offset, message, "the number of an earlier wildcard"));
-        }
-        self.refers = true;
-        self.elements.push(Element::Again(n));
-        Ok(())
-    }
-
-    fn network(
-        &mut self,
-        offset: usize,
-        end: char,
-        parse: fn(&str) -> Option<Element>,
-    ) -> Result<(), TemplateError> {
-        self.flush();
-        let error = || {
-            let message = "not an address and a number of bits";
-            TemplateError::new(offset, message, "$(192.0.2.0/24), ${2001:db8::/32}")
-        };
-        let text = self.scanner.until(end).ok_or_else(error)?;
-        self.elements.push(parse(text).ok_or_else(error)?);
-        Ok(())
-    }
-
-    /// `$[a-z_]`, `$[^0-9]`, up to the bracket.
-    fn set(&mut self, offset: usize) -> Result<Class, TemplateError> {
-        let error = || TemplateError::new(offset, "not a set of characters", "$[a-z_]*, $[^0-9]%");
-        let text = self.scanner.until(']').ok_or_else(error)?;
-        let (negated, text) = match text.strip_prefix('^') {
-            Some(text) => (true, text),
-            None => (false, text),
-        };
-        if text.is_empty() || !text.is_ascii() {
-            return Err(error());
-        }
-        let mut ranges = Vec::new();
-        let mut rest = text.as_bytes();
-        while let [first, after @ ..] = rest {
-            (rest, ranges) = match after {
-                [b'-', last, after @ ..] => (after, push(ranges, (*first, *last))),
-                _ => (after, push(ranges, (*first, *first))),
-            };
-        }
-        Ok(Class::of(|c| {
-            let within = |c: u8| ranges.iter().any(|(first, last)| (first..=last).contains(&&c));
-            let found = within(c.to_ascii_lowercase()) || within(c.to_ascii_uppercase());
-            found != negated
-        }))
-    }
-
-    fn flush(&mut self) {
-        let literal = std::mem::take(&mut self.literal);
-        if !literal.is_empty() {
-            self.elements.push(Element::Literal(literal.into_bytes().into()));
-        }
-    }
-}
-
-fn push<T>(mut list: Vec<T>, item: T) -> Vec<T> {
-    list.push(item);
-    list
-}
-
-fn v4_network(text: &str) -> Option<Element> {
-    let (address, bits) = network::<Ipv4Addr>(text, 32)?;
-    let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-    Some(Element::V4 { net: u32::from(address) & mask, mask })
-}
-
-fn v6_network(text: &str) -> Option<Element> {
-    let (address, bits) = network::<Ipv6Addr>(text, 128)?;
-    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-    Some(Element::V6 { net: u128::from(address) & mask, mask })
-}
-
-fn network<A: std::str::FromStr>(text: &str, max: u32) -> Option<(A, u32)> {
-    let (address, bits) = text.split_once('/')?;
-    let bits = bits.parse().ok().filter(|bits| *bits <= max)?;
-    Some((address.parse().ok()?, bits))
-}
-
 fn v4(input: &[u8], net: u32, mask: u32) -> Option<usize> {
-    let length = input.iter().take_while(|c| c.is_ascii_digit() || **c == b'.').count();
-    let address: Ipv4Addr = std::str::from_utf8(&input[..length]).ok()?.parse().ok()?;
+    let length = input.iter().take_while(|c| in_v4(**c)).count();
+    let address = parsed::<Ipv4Addr>(&input[..length])?;
     (u32::from(address) & mask == net).then_some(length)
 }
 
 fn v6(input: &[u8], net: u128, mask: u128) -> Option<usize> {
-    let part = |c: &&u8| c.is_ascii_hexdigit() || matches!(**c, b':' | b'.');
-    let length = input.iter().take_while(part).count();
-    let address: Ipv6Addr = std::str::from_utf8(&input[..length]).ok()?.parse().ok()?;
+    let length = input.iter().take_while(|c| in_v6(**c)).count();
+    let address = parsed::<Ipv6Addr>(&input[..length])?;
     (u128::from(address) & mask == net).then_some(length)
 }
 
+/// Whether an address may hold this octet.
+pub(super) fn in_v4(c: u8) -> bool {
+    c.is_ascii_digit() || c == b'.'
+}
+
+/// Whether an address may hold this octet.
+pub(super) fn in_v6(c: u8) -> bool {
+    c.is_ascii_hexdigit() || matches!(c, b':' | b'.')
+}
+
+/// The address that the whole of a text is.
+pub(super) fn parsed<A: std::str::FromStr>(text: &[u8]) -> Option<A> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 /// Wildcards that can be named, 0 to 9; later ones match but are not saved.
-const MAX_WILDCARDS: usize = 10;
+pub(super) const MAX_WILDCARDS: usize = 10;
 /// Steps of a match with back references.
 const MAX_STEPS: u32 = 200_000;
 /// Octets that one pass looks at in the time of a step.
 const OCTETS_OF_A_STEP: usize = 16;
-const ELEMENTS: &str = "* % $_* $@* $^ $n* $A $B $D $H $O $S $T $X $[a-z] each before * or %, \
-                        $(v4/bits), ${v6/bits}, and $ before * % $ or a blank";

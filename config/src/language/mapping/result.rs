@@ -1,5 +1,7 @@
 //! Results of a probe, and the calls of a template.
 
+use std::fmt;
+
 /// The result that a table made of an input.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mapped {
@@ -7,11 +9,13 @@ pub struct Mapped {
     pub flags: MappingFlags,
     /// The text that was left over.
     pub text: String,
+    /// The last entry that applied, counted from 0.
+    pub entry: usize,
 }
 
-/// Flags of a result: `$Y`, `$N`, `$F`, `$T`.
+/// Flags of a result, `$Y`, `$N` and so on: the calling table decides what each means.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct MappingFlags(pub(crate) u32);
+pub struct MappingFlags(u32);
 
 /// The step after an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,7 +30,7 @@ pub(crate) enum Next {
     Restart,
 }
 
-/// Tables and keys that the templates of a table ask for.
+/// Tables, keys and files that the templates of a table ask for.
 #[derive(Default)]
 pub(crate) struct Calls {
     /// Other tables.
@@ -39,6 +43,13 @@ pub(crate) struct Calls {
 pub(crate) struct Overrun;
 
 impl MappingFlags {
+    /// These flags: `"YN<"`.
+    pub fn of(flags: &str) -> Self {
+        let mut all = Self::default();
+        flags.chars().for_each(|flag| all.set(flag));
+        all
+    }
+
     /// Whether `$letter` was set; case does not matter.
     pub fn has(self, letter: char) -> bool {
         self.0 & Self::bit(letter) != 0
@@ -48,13 +59,25 @@ impl MappingFlags {
         self.0 |= Self::bit(letter);
     }
 
+    /// Those of either.
+    pub(crate) fn and(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+
     fn bit(letter: char) -> u32 {
-        match letter.to_ascii_uppercase() {
-            letter @ 'A'..='Z' => 1 << (u32::from(letter) - u32::from('A')),
-            _ => 0,
-        }
+        let letter = letter.to_ascii_uppercase();
+        FLAGS.find(letter).map_or(0, |n| 1 << n)
     }
 }
 
+/// `$Y$<`; nothing when none is set.
+impl fmt::Display for MappingFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FLAGS.chars().filter(|flag| self.has(*flag)).try_for_each(|flag| write!(f, "${flag}"))
+    }
+}
+
+/// Flags that a template may set, but for `$C $E $L $R`, which say what comes next.
+pub(super) const FLAGS: &str = "ABDFGHIJKMNOPQSTUVWXYZ<>";
 /// Octets of a text that a template makes.
 pub const MAX_TEXT: usize = 8_192;

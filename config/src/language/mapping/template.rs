@@ -1,10 +1,12 @@
 //! Templates of mapping tables.
 //!
 //! Read from left to right: flags are set, tables are called, and the text that is left over is
-//! the result. URL look-ups, site routines, sequence numbers, chance, input flags and LDAP
-//! quoting are refused until they are there: each is to become an [`Op`].
+//! the result. URL look-ups and site routines are refused.
 
-use super::result::{Calls, MappingFlags, Next};
+use super::{
+    result::{Calls, FLAGS, MappingFlags, Next},
+    sequence::Sequence,
+};
 use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// One template.
@@ -15,14 +17,37 @@ pub(crate) struct MappingTemplate {
     pub(crate) flags: MappingFlags,
     /// The last of `$C $E $L $R`.
     pub(crate) next: Next,
+    /// Flags that it sets or asks for, and where that stands.
+    places: Vec<FlagPlace>,
 }
 
+/// A flag in a template, and where it stands, in octets from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlagPlace {
+    pub(crate) letter: char,
+    pub(crate) offset: usize,
+    /// `$:x` or `$;x`, and not `$x`.
+    pub(crate) is_asked: bool,
+}
+
+/// A part of a template; those from `Chance` on can make its entry fail.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Text(String),
     Case(Case),
     /// `$n`.
     Wildcard(usize),
+    /// `$=`: what is put in place of sequences from here on is quoted for an LDAP filter.
+    Quote,
+    /// `$?percent?`.
+    Chance(u32),
+    /// `$:x` or `$;x`: it is set, or it is clear.
+    Flag {
+        letter: char,
+        is_set: bool,
+    },
+    /// `$#file|radix|width|modulus#`.
+    Number(Sequence),
     /// `$|table;argument|`.
     Table {
         name: String,
@@ -40,21 +65,25 @@ impl MappingTemplate {
             wildcards,
             flags: MappingFlags::default(),
             next: Next::End,
+            places: Vec::new(),
             depth: 0,
         };
         let ops = parser.ops(None)?;
-        Ok(Self { ops, flags: parser.flags, next: parser.next })
+        let TemplateParser { flags, next, places, .. } = parser;
+        Ok(Self { ops, flags, next, places })
     }
 
     /// Whether a probe is over when its pattern matches: nothing in it can fail.
     pub(crate) fn always_ends(&self) -> bool {
-        let fails = |op: &Op| matches!(op, Op::Table { .. } | Op::General(_));
-        self.next == Next::End && !self.ops.iter().any(fails)
+        let sure = |op: &Op| {
+            matches!(op, Op::Text(_) | Op::Case(_) | Op::Wildcard(_) | Op::Quote | Op::Chance(100))
+        };
+        self.next == Next::End && self.ops.iter().all(sure)
     }
 
-    /// Whether it sets a flag.
-    pub(crate) fn sets(&self, letter: char) -> bool {
-        self.flags.has(letter)
+    /// The flags that it sets or asks for.
+    pub(crate) fn flags(&self) -> &[FlagPlace] {
+        &self.places
     }
 
     /// Adds what it asks for.
@@ -77,7 +106,7 @@ fn add_calls(ops: &[Op], calls: &mut Calls) {
                 });
                 add_calls(key, calls);
             }
-            Op::Text(_) | Op::Case(_) | Op::Wildcard(_) => {}
+            _ => {}
         }
     }
 }
@@ -87,6 +116,7 @@ struct TemplateParser<'a> {
     wildcards: usize,
     flags: MappingFlags,
     next: Next,
+    places: Vec<FlagPlace>,
     /// Calls and keys around this place.
     depth: usize,
 }
@@ -146,17 +176,22 @@ impl TemplateParser<'_> {
             '|' => self.table(offset)?,
             '0'..='9' => self.wildcard(offset, c)?,
             '{' => Op::General(self.nested(offset, '}')?),
-            'Y' | 'N' | 'F' | 'T' | 'C' | 'E' | 'L' | 'R' if inside => {
-                return Err(refuse(offset, c));
-            }
-            letter @ ('Y' | 'N' | 'F' | 'T') => {
-                self.flags.set(letter);
-                return Ok(None);
-            }
+            '=' => Op::Quote,
+            // Beyond this only what belongs to the template as a whole.
+            _ if inside => return Err(refuse(offset, c)),
+            '?' => self.chance(offset)?,
+            ':' => self.asked(offset, true)?,
+            ';' => self.asked(offset, false)?,
+            '#' => self.number(offset)?,
             'C' => return Ok(self.go(Next::Continue)),
             'E' => return Ok(self.go(Next::End)),
             'L' => return Ok(self.go(Next::Loop)),
             'R' => return Ok(self.go(Next::Restart)),
+            letter if FLAGS.contains(letter) => {
+                self.flags.set(letter);
+                self.places.push(FlagPlace { letter, offset, is_asked: false });
+                return Ok(None);
+            }
             _ => return Err(refuse(offset, c)),
         };
         Ok(Some(op))
@@ -165,6 +200,31 @@ impl TemplateParser<'_> {
     fn go(&mut self, next: Next) -> Option<Op> {
         self.next = next;
         None
+    }
+
+    /// `$?percent?`.
+    fn chance(&mut self, offset: usize) -> Result<Op, TemplateError> {
+        let percent = self.scanner.until('?').and_then(|text| text.parse().ok());
+        percent
+            .filter(|percent| *percent <= 100)
+            .map(Op::Chance)
+            .ok_or_else(|| TemplateError::new(offset, "not a chance in percent", "$?0? to $?100?"))
+    }
+
+    /// `$:x` or `$;x`.
+    fn asked(&mut self, offset: usize, is_set: bool) -> Result<Op, TemplateError> {
+        let letter = self.scanner.next().map(|c| c.to_ascii_uppercase());
+        let Some(letter) = letter.filter(|letter| FLAGS.contains(*letter)) else {
+            return Err(TemplateError::new(offset, "no flag to ask for", "$:Y, $;N"));
+        };
+        self.places.push(FlagPlace { letter, offset, is_asked: true });
+        Ok(Op::Flag { letter, is_set })
+    }
+
+    /// `$#file|radix|width|modulus#`.
+    fn number(&mut self, offset: usize) -> Result<Op, TemplateError> {
+        let text = self.scanner.until('#').unwrap_or_default();
+        Sequence::parse(text, offset).map(Op::Number)
     }
 
     fn wildcard(&self, offset: usize, digit: char) -> Result<Op, TemplateError> {
@@ -199,13 +259,17 @@ fn push(ops: &mut Vec<Op>, op: Op) {
 }
 
 fn refuse(offset: usize, c: char) -> TemplateError {
-    let message = if "=?:;#][<>ABDGHIJKMOPQSUVWXZ".contains(c.to_ascii_uppercase()) {
-        format!("\"${c}\" is not supported here yet")
-    } else {
-        format!("\"${c}\" means nothing in a mapping")
+    let message = match c {
+        ']' => "look-ups by URL are not there yet".to_owned(),
+        '[' => "site routines are not supported: no foreign code is loaded".to_owned(),
+        _ if "?:;#<>".contains(c) || c.is_ascii_alphabetic() => {
+            format!("\"${c}\" cannot stand in the argument of a call")
+        }
+        _ => format!("\"${c}\" means nothing in a mapping"),
     };
     TemplateError::new(offset, message, SEQUENCES)
 }
 
-const SEQUENCES: &str = "$0 to $9, $Y $N $F $T, $C $E $L $R, $\\ $^ $_, $|table;argument|, ${key}, \
+const SEQUENCES: &str = "$0 to $9, $C $E $L $R, $\\ $^ $_, $=, $?percent?, $:flag, $;flag, \
+                         $|table;argument|, ${key}, $#file|radix|width|modulus#, flags such as $Y, \
                          and $ before * % $ } or a blank";
