@@ -3,7 +3,7 @@
 //! Nothing here is needed for safety: the spool is the truth, and a missed deadline only costs
 //! an attempt that is repeated. It is needed for politeness to peers and for a quick next start.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use relais_actors::{
     front::dispatcher::DrainDispatcher,
@@ -21,11 +21,10 @@ pub async fn drain(engine: &Engine) {
     info!("draining: no new connections, no new jobs");
     engine.ground.stand_down();
     engine.controller.tell(StopStarting);
-    let sessions = engine.dispatcher.ask(DrainDispatcher);
     let jobs = engine.queue.ask(DrainQueue);
     let peers = engine.config.max_shutdown;
     tokio::join!(
-        within(peers, "sessions did not finish in time; their clients will try again", sessions),
+        end_sessions(engine, peers),
         within(peers, "jobs did not finish in time; their messages are tried again", jobs),
     );
     let forgotten = "orders about entries in the hands of jobs are forgotten";
@@ -38,11 +37,23 @@ pub async fn drain(engine: &Engine) {
     info!("drained");
 }
 
+/// Lets clients finish what they are at; who does not is told to try again.
+async fn end_sessions(engine: &Engine, patience: Duration) {
+    let mut sessions = pin!(engine.dispatcher.ask(DrainDispatcher));
+    if tokio::time::timeout(patience, &mut sessions).await.is_err() {
+        warn!(limit = ?patience, "sessions did not finish in time; their clients will try again");
+        engine.give_up.cancel();
+        within(PARTING, "sessions did not end when they were told to", sessions).await;
+    }
+}
+
 async fn within<F: Future>(limit: Duration, otherwise: &str, step: F) {
     if tokio::time::timeout(limit, step).await.is_err() {
         warn!(?limit, "{otherwise}");
     }
 }
 
+/// For a last word to clients that are there.
+const PARTING: Duration = Duration::from_secs(1);
 /// For one write and one sync of the disk.
 const FLUSH: Duration = Duration::from_secs(10);

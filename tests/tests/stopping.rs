@@ -64,6 +64,8 @@ fn a_silent_client_and_a_hung_peer_delay_a_stop_by_max_shutdown_and_lose_nothing
     println!("a stop took {took:?}");
     assert!(took >= Duration::from_secs(2), "it had two seconds: {took:?}");
     assert!(took < Duration::from_secs(6), "max_shutdown is 2 s, and it took {took:?}");
+    silent.reply().expect("a last word").expect_start("421 4.3.2");
+    assert!(silent.is_closed());
     let log = instance.log();
     for words in ["sessions did not finish in time", "jobs did not finish in time"] {
         assert!(log.contains(words), "{words:?} is not in the log");

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::Message;
-use relais_channels::server::{Farewell, Reason, Setup, serve};
+use relais_channels::server::{Farewell, Reason, Setup, Stop, serve};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
@@ -42,6 +42,8 @@ pub struct SessionParts {
     pub setup: Arc<Setup>,
     /// The side behind the protocol.
     pub behind: Behind,
+    /// The engine waits for no session any longer.
+    pub give_up: CancellationToken,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -96,8 +98,9 @@ impl Actor for Session {
             service = %self.parts.service,
             client = ends.client.map(tracing::field::display)
         );
+        let stop = Stop { at_boundary: self.stop.clone(), at_once: self.parts.give_up.clone() };
         // Large, and handed on several times before it is polled.
-        let converse = Box::pin(converse(socket, ends, self.parts.clone(), self.stop.clone()));
+        let converse = Box::pin(converse(socket, ends, self.parts.clone(), stop));
         let converse = with_hand(converse).instrument(span);
         let meter = ctx.meter().clone();
         let task = actix::spawn(async move { meter.timed(converse).await });
@@ -116,7 +119,7 @@ impl Drop for Session {
 }
 
 /// From the greeting to the end of one connection.
-async fn converse(socket: Socket, ends: Ends, parts: SessionParts, stop: CancellationToken) {
+async fn converse(socket: Socket, ends: Ends, parts: SessionParts, stop: Stop) {
     let begun = Instant::now();
     let early = socket.has_something_to_read();
     let farewell = match socket {
@@ -158,7 +161,7 @@ async fn speak<S>(
     early: bool,
     Ends { client, local }: Ends,
     parts: &SessionParts,
-    stop: &CancellationToken,
+    stop: &Stop,
 ) -> Farewell
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,

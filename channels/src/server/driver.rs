@@ -10,10 +10,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Intake, Reason, Session, Setup,
+    Intake, Reason, Session, Setup, Stop,
     link::Link,
     replies::TOO_BIG,
     session::Event,
@@ -33,14 +32,14 @@ pub struct Farewell {
 ///
 /// `early`: octets had come before the greeting.
 ///
-/// When `stop` is cancelled, the peer is told so (421) before its next command, but not before the
-/// data of a message that has begun to come is complete and answered.
+/// When `stop` says so, the peer is told (421): before its next command, when the data of a message
+/// that has begun to come is complete and answered; or at once.
 pub async fn serve<S, I>(
     socket: S,
     early: bool,
     setup: &Setup,
     intake: &mut I,
-    stop: &CancellationToken,
+    stop: &Stop,
 ) -> Farewell
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -55,8 +54,8 @@ where
         intake.reset();
     }
     let told = link.write(session.outgoing(), setup.limits.command_time.min(PARTING)).await;
-    if told.is_ok() && reason.is_ours() {
-        link.linger().await;
+    if let (Ok(()), Some(patience)) = (told, reason.linger(!session.expects_command())) {
+        link.linger(patience).await;
     }
     Farewell { messages: session.messages(), reason }
 }
@@ -67,7 +66,7 @@ async fn converse<S, I>(
     session: &mut Session<'_>,
     limits: &Limits,
     intake: &mut I,
-    stop: &CancellationToken,
+    stop: &Stop,
 ) -> Reason
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -118,11 +117,12 @@ where
             return reason;
         }
         if hungry {
-            let stop = session.at_boundary().then_some(stop);
-            if stop.is_some() {
+            let is_at_boundary = session.at_boundary();
+            if is_at_boundary {
                 link.settle();
             }
-            match link.read(clock.deadline(session.expects_command()), stop).await {
+            let stop = stop.word(is_at_boundary);
+            match link.read(clock.deadline(session.expects_command()), Some(stop)).await {
                 Ok(count) => clock.note(count),
                 Err(reason) => {
                     session.abandon(reason);

@@ -66,7 +66,7 @@ impl Intake for Engine {
 /// A served connection, and the peer's end of it.
 struct Served {
     peer: DuplexStream,
-    stop: CancellationToken,
+    stop: Stop,
     session: JoinHandle<(Farewell, Engine)>,
 }
 
@@ -91,7 +91,7 @@ impl Served {
     /// `capacity`: octets that either side may write without the other reading them.
     fn start(capacity: usize, mut engine: Engine, limits: Limits) -> Self {
         let (peer, ours) = duplex(capacity);
-        let stop = CancellationToken::new();
+        let stop = Stop::default();
         let stopped = stop.clone();
         let session = tokio::spawn(async move {
             let setup = Setup { dialect: Dialect::Smtp, host: "mx.example".to_owned(), limits };
@@ -251,7 +251,7 @@ async fn an_idle_session_stops_at_once() {
     let mut served = Served::start(1 << 16, Engine::default(), limits());
     served.reply().await;
     served.ask(&[("HELO x\r\n", "250 "), ("MAIL FROM:<a@b>\r\n", "250 ")]).await;
-    served.stop.cancel();
+    served.stop.at_boundary.cancel();
     let (rest, farewell, engine) = served.end().await;
     assert_eq!(rest, "421 4.3.2 mx.example shutting down\r\n");
     assert_eq!(farewell.reason, Reason::Stopped);
@@ -264,7 +264,7 @@ async fn a_message_that_has_begun_is_taken_and_answered_before_the_session_stops
     let engine = Engine { gate: Some(gate.clone()), ..Engine::default() };
     let mut served = Served::start(1 << 16, engine, limits());
     served.begin_data().await;
-    served.stop.cancel();
+    served.stop.at_boundary.cancel();
     served.say("x\r\n").await;
     tokio::task::yield_now().await;
     served.say(".\r\n").await;
@@ -275,11 +275,29 @@ async fn a_message_that_has_begun_is_taken_and_answered_before_the_session_stops
     assert_eq!(farewell, Farewell { messages: 1, reason: Reason::Stopped });
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_in_the_middle_of_its_data_is_told_when_nobody_waits_any_longer() {
+    let mut served = Served::start(1 << 16, Engine::default(), limits());
+    served.begin_data().await;
+    served.say("half a message").await;
+    served.stop.at_boundary.cancel();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    served.say(" and more").await;
+    served.stop.at_once.cancel();
+    // What still comes does not reset the connection before the words are read.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    served.say(" of it\r\n.\r\n").await;
+    let (rest, farewell, engine) = served.end().await;
+    assert_eq!(rest, "421 4.3.2 mx.example shutting down\r\n");
+    assert_eq!(farewell, Farewell { messages: 0, reason: Reason::Stopped });
+    assert_eq!(engine.told.last().map(String::as_str), Some("reset"));
+}
+
 #[tokio::test]
 async fn who_starts_while_the_host_is_stopping_is_told_so() {
     let (peer, ours) = duplex(1 << 10);
-    let stop = CancellationToken::new();
-    stop.cancel();
+    let stop = Stop::default();
+    stop.at_boundary.cancel();
     let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
     let farewell = serve(ours, false, &setup, &mut Engine::default(), &stop).await;
     assert_eq!(farewell.reason, Reason::Stopped);
@@ -329,7 +347,7 @@ async fn an_endless_line_is_swallowed() {
 async fn an_idle_session_is_small() {
     let (_peer, ours) = duplex(64);
     let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
-    let (mut engine, stop) = (Engine::default(), CancellationToken::new());
+    let (mut engine, stop) = (Engine::default(), Stop::default());
     let task = std::mem::size_of_val(&serve(ours, false, &setup, &mut engine, &stop));
     assert!(task <= 2 << 10, "{task} octets");
 }

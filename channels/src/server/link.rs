@@ -111,9 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Closes without losing what was written last: a close while the peer still sends would
     /// make its system throw our words away.
-    pub(super) async fn linger(mut self) {
+    pub(super) async fn linger(mut self, patience: Duration) {
         let _ = self.transport.shutdown().await;
-        let deadline = Instant::now() + LINGER;
+        let deadline = Instant::now() + patience;
         while self.read(deadline, None).await.is_ok() {
             self.done = self.inbound.len();
         }
@@ -170,8 +170,6 @@ async fn cancelled(stop: Option<&CancellationToken>) {
 const IDLE: usize = 8 << 10;
 /// Octets of buffer for a peer that sends more than that at once.
 const BULK: usize = 64 << 10;
-/// How long a peer that we cut off has to read why.
-const LINGER: Duration = Duration::from_secs(2);
 /// Any time will do: the first wait brings it forward.
 const FIRST_DEADLINE: Duration = Duration::from_secs(300);
 

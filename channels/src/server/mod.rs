@@ -10,6 +10,7 @@ mod path;
 mod replies;
 pub mod session;
 pub mod setup;
+mod stop;
 mod transaction;
 mod transport;
 
@@ -19,3 +20,4 @@ pub use intake::{Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;
 pub use session::{Hello, Reason, Session};
 pub use setup::{Limits, Setup};
+pub use stop::Stop;

@@ -4,6 +4,8 @@
 //! tells it what came of that, and writes what [`Session::outgoing`] holds. Nothing a peer sends
 //! makes it keep more than one recipient count, one refusal and the replies not yet written.
 
+use std::time::Duration;
+
 use super::{
     Dialect, MailFrom, RcptTo, Setup, Verdict,
     command::{Command, CommandError, Envelopes},
@@ -108,9 +110,15 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// We close in the middle of what the peer has to say.
-    pub(super) fn is_ours(self) -> bool {
-        matches!(self, Self::Abuse | Self::NoMessage | Self::OutOfTurn | Self::Foreign)
+    /// How long a peer that we cut off has to read why, when it is in the middle of its words.
+    pub(super) fn linger(self, in_content: bool) -> Option<Duration> {
+        match self {
+            Self::Stopped if in_content => Some(Duration::from_millis(500)),
+            Self::Quit | Self::Lost | Self::Timeout | Self::Stopped => None,
+            Self::Abuse | Self::NoMessage | Self::OutOfTurn | Self::Foreign => {
+                Some(Duration::from_secs(2))
+            }
+        }
     }
 }
 

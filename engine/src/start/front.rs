@@ -18,6 +18,8 @@ use relais_actors::{
 use relais_channels::server::{Dialect, Limits, Setup};
 use relais_config::{self as config, Channel, Config, Service, channel, dispatcher::Program};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     delivery::{DeliveryFloor, pools},
     error::StartError,
@@ -33,6 +35,8 @@ pub(super) struct Doors(Vec<(Service, Vec<Listening>, usize)>);
 pub(super) struct FrontFloor {
     pub(super) dispatcher: Mailbox<Dispatcher>,
     pub(super) store: Option<Mailbox<Store>>,
+    /// Ends every session, wherever its peer is.
+    pub(super) give_up: CancellationToken,
     /// Where each service listens: its name and its places.
     pub(super) listening: Vec<(String, Vec<String>)>,
 }
@@ -59,6 +63,7 @@ impl FrontFloor {
         let store = open_store(&ground.config, &ground.metrics)?;
         let deliveries = store.as_ref().map(Store::deliveries);
         let (mut services, mut listening) = (Vec::new(), Vec::new());
+        let give_up = CancellationToken::new();
         for (service, sockets, connections) in doors.0 {
             let places = sockets.iter().map(Listening::place).collect();
             listening.push((service.name.clone(), places));
@@ -75,6 +80,7 @@ impl FrontFloor {
                 service: service.name.as_str().into(),
                 setup: Arc::new(setup(&ground.config, &service)),
                 behind,
+                give_up: give_up.clone(),
                 metrics: ground.metrics.clone(),
             };
             services.push(BoundService { service, listening: sockets, session, connections });
@@ -89,7 +95,7 @@ impl FrontFloor {
         let dispatcher = Dispatcher::new(services, parts);
         let dispatcher = ground.actors.start_vital("dispatcher", dispatcher);
         let store = store.map(|store| ground.actors.start_vital("store", store));
-        Ok(Self { dispatcher, store, listening })
+        Ok(Self { dispatcher, store, give_up, listening })
     }
 }
 

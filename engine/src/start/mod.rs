@@ -28,6 +28,7 @@ use relais_actors::{
 };
 use relais_config::Config;
 use relais_spool::Spool;
+use tokio_util::sync::CancellationToken;
 
 pub use self::error::StartError;
 use self::{
@@ -56,6 +57,8 @@ pub struct Engine {
     pub router: RouterHandle,
     /// Services.
     pub dispatcher: Mailbox<Dispatcher>,
+    /// Ends every session, wherever its peer is.
+    pub give_up: CancellationToken,
     /// Restarts what died.
     pub ground: Ground,
     /// The queue: entries that wait.
@@ -105,6 +108,7 @@ impl Engine {
             spool: spool.spool,
             router: delivery.router,
             dispatcher: front.dispatcher,
+            give_up: front.give_up,
             ground: ground.actors,
             queue: delivery.queue,
             notary: delivery.notary,

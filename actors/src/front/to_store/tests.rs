@@ -6,7 +6,7 @@ use relais_channels::{
     client::{self, Outbound},
     mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath, XQuota},
     mailbox::{Body, Rcpt},
-    server::{Dialect, Intake, Limits, MailFrom, RcptTo, Setup, Verdict, serve},
+    server::{Dialect, Intake, Limits, MailFrom, RcptTo, Setup, Stop, Verdict, serve},
 };
 use relais_config::{
     Channel,
@@ -14,7 +14,6 @@ use relais_config::{
     store::{Autocreate, Quota},
 };
 use tokio::net::UnixListener;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
@@ -229,7 +228,7 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
     let mut intake = intake(store.deliveries(), true);
     let server = actix::spawn(async move {
         let (socket, _) = listener.accept().await.expect("a client");
-        serve(socket, false, &setup, &mut intake, &CancellationToken::new()).await
+        serve(socket, false, &setup, &mut intake, &Stop::default()).await
     });
 
     let outbound = Outbound::of("relay.example", &channel);
