@@ -57,6 +57,8 @@ pub enum SessionEnd {
     Dismissed,
     /// It named recipients without end and sent no message.
     NoMessage,
+    /// It had as much as one session may have.
+    Spent,
     /// It did not wait for our replies.
     OutOfTurn,
     /// It spoke another protocol.
@@ -122,6 +124,7 @@ impl fmt::Display for SessionEnd {
             Self::TimedOut => f.write_str("timed out"),
             Self::Dismissed => f.write_str("dismissed"),
             Self::NoMessage => f.write_str("dismissed: recipients without end, no message"),
+            Self::Spent => f.write_str("dismissed: enough for one session"),
             Self::OutOfTurn => f.write_str("dismissed: commands before the reply to the last one"),
             Self::Foreign => f.write_str("dismissed: that was no mail command"),
             Self::Drained => f.write_str("drained"),

@@ -150,6 +150,7 @@ fn session_end(reason: Reason) -> SessionEnd {
         Reason::Timeout => SessionEnd::TimedOut,
         Reason::Abuse => SessionEnd::Dismissed,
         Reason::NoMessage => SessionEnd::NoMessage,
+        Reason::Spent => SessionEnd::Spent,
         Reason::OutOfTurn => SessionEnd::OutOfTurn,
         Reason::Foreign => SessionEnd::Foreign,
         Reason::Stopped => SessionEnd::Drained,

@@ -8,15 +8,11 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 use super::{
-    Intake, Reason, Session, Setup, Stop,
-    link::Link,
-    replies::TOO_BIG,
-    session::Event,
-    setup::{DATA_PROGRESS, Limits},
+    Intake, Reason, Session, Setup, Stop, clock::Clock, link::Link, session::Event, setup::Limits,
 };
 
 /// How a session ended.
@@ -103,7 +99,11 @@ where
                 }
             }
             Event::Commit => session.committed(intake.commit().await),
-            Event::SenderRefused(from) => intake.sender_refused(&from, &TOO_BIG),
+            Event::SenderRefused(from, reply) => intake.sender_refused(&from, reply),
+            Event::ContentRefused(reply) => {
+                intake.refused(reply, 0);
+                session.opened(Err(reply.clone()));
+            }
             Event::Refused(reply, octets) => {
                 intake.refused(&reply, octets);
                 session.refused(&reply);
@@ -116,20 +116,35 @@ where
         {
             return reason;
         }
-        if hungry {
-            let is_at_boundary = session.at_boundary();
-            if is_at_boundary {
-                link.settle();
-            }
-            let stop = stop.word(is_at_boundary);
-            match link.read(clock.deadline(session.expects_command()), Some(stop)).await {
-                Ok(count) => clock.note(count),
-                Err(reason) => {
-                    session.abandon(reason);
-                    return reason;
-                }
-            }
+        if hungry && let Err(reason) = listen(link, session, &mut clock, stop).await {
+            session.abandon(reason);
+            return reason;
         }
+    }
+}
+
+/// Waits for what the peer says next.
+async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    session: &Session<'_>,
+    clock: &mut Clock<'_>,
+    stop: &Stop,
+) -> Result<(), Reason> {
+    if clock.is_over() || clock.is_full() && session.is_between_messages() {
+        return Err(Reason::Spent);
+    }
+    let is_at_boundary = session.at_boundary();
+    if is_at_boundary {
+        link.settle();
+    }
+    let deadline = clock.wait(!session.expects_command());
+    match link.read(deadline, Some(stop.word(is_at_boundary))).await {
+        Ok(count) => {
+            clock.note(count);
+            Ok(())
+        }
+        Err(Reason::Timeout) => Err(clock.why()),
+        Err(reason) => Err(reason),
     }
 }
 
@@ -145,39 +160,6 @@ async fn flush<S: AsyncRead + AsyncWrite + Unpin>(
     let written = link.write(session.outgoing(), patience).await;
     session.sent();
     written
-}
-
-/// How long the peer has for what is to come next. Octets alone do not prolong it: for a
-/// command there is one deadline, for content one for each [`DATA_PROGRESS`] octets.
-struct Clock<'l> {
-    limits: &'l Limits,
-    deadline: Option<Instant>,
-    progress: usize,
-}
-
-impl<'l> Clock<'l> {
-    fn new(limits: &'l Limits) -> Self {
-        Self { limits, deadline: None, progress: 0 }
-    }
-
-    fn restart(&mut self) {
-        self.deadline = None;
-    }
-
-    fn note(&mut self, octets: usize) {
-        self.progress += octets;
-    }
-
-    fn deadline(&mut self, command: bool) -> Instant {
-        if !command && self.progress >= DATA_PROGRESS {
-            self.deadline = None;
-        }
-        *self.deadline.get_or_insert_with(|| {
-            self.progress = 0;
-            let limits = self.limits;
-            Instant::now() + if command { limits.command_time } else { limits.data_time }
-        })
-    }
 }
 
 /// Before another name is refused to a peer that has named many; Postfix's `smtpd_error_sleep_time`.

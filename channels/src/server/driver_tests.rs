@@ -4,13 +4,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::Notify,
     task::JoinHandle,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::*;
 use crate::{
     mail::{Enhanced, Reply},
-    server::Dialect,
+    server::{DataRate, Dialect, SessionLimits},
     server::{MailFrom, RcptTo, Verdict},
     wire::content::ContentLimits,
 };
@@ -74,6 +74,16 @@ fn limits() -> Limits {
     Limits {
         message_size: 10 << 20,
         recipients: 100,
+        named_recipients: usize::MAX,
+        session: SessionLimits {
+            transactions: usize::MAX,
+            transactions_to_end: usize::MAX,
+            recipients: usize::MAX,
+            rejects: usize::MAX,
+            rejects_to_defer: usize::MAX,
+            octets: u64::MAX,
+            time: Duration::from_secs(3_600),
+        },
         command_line: 2_048,
         content_line: 65_536,
         content: ContentLimits { header_size: 1 << 30, header_fields: 1 << 30, forbid_nul: true },
@@ -81,6 +91,7 @@ fn limits() -> Limits {
         bad_commands: 20,
         command_time: Duration::from_secs(300),
         data_time: Duration::from_secs(200),
+        data_rate: DataRate { octets: 10, over: Duration::from_secs(300) },
         strict_envelopes: false,
         size_binds: false,
         forbid_pipelining: false,
@@ -214,23 +225,43 @@ async fn each_command_has_its_own_time_and_octets_do_not_prolong_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_stops_or_drips_in_the_middle_of_data_is_given_up() {
-    for drips in [0, 3] {
-        let mut served = Served::start(1 << 16, Engine::default(), limits());
+    // Octets every hundred seconds, and the end: by the time for the next ones, or by the rate.
+    for (drip, want) in [(0, 200), (1, 300), (999, 300), (1_000, 3_600)] {
+        let mut limits = limits();
+        limits.message_size = 1 << 30;
+        let mut served = Served::start(1 << 16, Engine::default(), limits);
         served.begin_data().await;
-        served.say(&"x".repeat(2_000)).await;
-        sleep(Duration::from_secs(199)).await;
-        served.say(&"x".repeat(2_000)).await;
         let started = Instant::now();
-        for _ in 0..drips {
-            sleep(Duration::from_secs(60)).await;
-            served.say("x").await;
+        while drip > 0 && !served.session.is_finished() && started.elapsed().as_secs() < 4_000 {
+            sleep(Duration::from_millis(99_990)).await;
+            let _ = served.peer.write_all("x".repeat(drip).as_bytes()).await;
         }
         let (rest, farewell, engine) = served.end().await;
-        assert!(rest.starts_with("421 4.4.2"), "{rest}");
-        assert_eq!(farewell, Farewell { messages: 0, reason: Reason::Timeout });
-        assert_eq!(started.elapsed().as_secs(), 200, "{drips} drips");
+        let (start, reason) = match want {
+            3_600 => ("421 4.7.0", Reason::Spent),
+            _ => ("421 4.4.2", Reason::Timeout),
+        };
+        assert!(rest.starts_with(start), "{drip}: {rest}");
+        assert_eq!(farewell, Farewell { messages: 0, reason });
+        let took = started.elapsed().as_secs();
+        assert!((want..want + 105).contains(&took), "{drip} octets at a time: {took} s");
         assert_eq!(engine.told.last().map(String::as_str), Some("reset"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_has_brought_enough_ends_between_two_messages() {
+    let mut limits = limits();
+    limits.session.octets = 1_000;
+    let mut served = Served::start(1 << 16, Engine::default(), limits);
+    served.begin_data().await;
+    served.say(&"x".repeat(2_000)).await;
+    served.say("\r\n").await;
+    sleep(Duration::from_secs(1)).await;
+    served.ask(&[(".\r\n", "250 2.0.0")]).await;
+    let (rest, farewell, _) = served.end().await;
+    assert!(rest.starts_with("421 4.7.0"), "{rest}");
+    assert_eq!(farewell, Farewell { messages: 1, reason: Reason::Spent });
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! The server side of SMTP and LMTP: one state machine without sockets, two dialects of it, and
 //! the driver that gives it a socket.
 
+mod budget;
+mod clock;
 pub mod command;
 pub mod dialect;
 pub mod driver;
@@ -15,6 +17,8 @@ mod transaction;
 mod transport;
 
 pub use crate::mail::Dialect;
+pub use budget::SessionLimits;
+pub use clock::DataRate;
 pub use driver::{Farewell, serve};
 pub use intake::{Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;

@@ -13,6 +13,12 @@ pub(super) const GO_AHEAD: Reply =
 pub(super) static NO_RESULT: Reply = Reply::new(451, Enhanced(4, 3, 0), "no result, try again");
 pub(super) const TOO_MANY_RECIPIENTS: Reply =
     Reply::new(452, Enhanced(4, 5, 3), "too many recipients");
+pub(super) static TOO_MANY_NAMED: Reply =
+    Reply::new(451, Enhanced(4, 5, 3), "too many recipients were named for one message");
+pub(super) const DEFERRED: Reply =
+    Reply::new(450, Enhanced(4, 7, 0), "too many recipients were refused, try again later");
+pub(super) static TOO_MANY_TRANSACTIONS: Reply =
+    Reply::new(450, Enhanced(4, 5, 3), "too many transactions, open another session");
 pub(super) const BARE_IN_COMMAND: Reply =
     Reply::new(550, Enhanced(5, 6, 11), "a CR or LF of its own, lines end with CRLF");
 /// As the original says it, without enhanced code.
@@ -26,4 +32,4 @@ pub(super) const MAIL_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL fi
 pub(super) const NESTED_MAIL: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL was already said");
 pub(super) const IN_CHUNKS: Reply =
     Reply::new(503, Enhanced(5, 5, 1), "the message is coming by BDAT");
-pub(super) const TOO_BIG: Reply = Reply::new(552, Enhanced(5, 3, 4), "the message is too big");
+pub(super) static TOO_BIG: Reply = Reply::new(552, Enhanced(5, 3, 4), "the message is too big");

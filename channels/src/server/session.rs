@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::{
     Dialect, MailFrom, RcptTo, Setup, Verdict,
+    budget::Budget,
     command::{Command, CommandError, Envelopes},
     replies::{
-        BARE_IN_COMMAND, GO_AHEAD, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST, MORE_THAN_ANNOUNCED,
-        NESTED_MAIL, NO_RESULT, NOT_OFFERED, OK, OUT_OF_TURN, RECIPIENT_OK, SENDER_OK, TOO_BIG,
-        TOO_MANY_RECIPIENTS, VRFY,
+        BARE_IN_COMMAND, DEFERRED, GO_AHEAD, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST,
+        MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_RESULT, NOT_OFFERED, OK, OUT_OF_TURN, RECIPIENT_OK,
+        SENDER_OK, TOO_BIG, TOO_MANY_NAMED, TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
     },
     transaction::Transaction,
 };
@@ -43,6 +44,7 @@ pub struct Session<'s> {
     bad_commands: usize,
     /// Recipients that were accepted and came to no message, since the last one.
     abandoned: usize,
+    budget: Budget,
     /// The reply that the peer did not wait for when it sent the command in hand.
     ahead: Ahead,
     /// The session is over, for this reason, once what is to be said has been said.
@@ -70,8 +72,10 @@ pub enum Event<'a> {
     Content(&'a [u8]),
     /// Make the message safe, and tell [`Session::committed`].
     Commit,
-    /// The sender was refused and told so, for what else MAIL said.
-    SenderRefused(MailFrom),
+    /// The sender was refused and told so, without being asked about.
+    SenderRefused(MailFrom, &'static Reply),
+    /// No content may come; tell [`Session::opened`] so.
+    ContentRefused(&'static Reply),
     /// The message cannot be taken, of which so many octets came; tell [`Session::refused`].
     Refused(Reply, u64),
     /// Write what is outgoing and close.
@@ -101,6 +105,8 @@ pub enum Reason {
     Abuse,
     /// Recipients without end, and no message.
     NoMessage,
+    /// The session has lasted, brought or asked for as much as one may.
+    Spent,
     /// Commands that came before the reply which they have to wait for.
     OutOfTurn,
     /// The peer speaks another protocol.
@@ -115,7 +121,7 @@ impl Reason {
         match self {
             Self::Stopped if in_content => Some(Duration::from_millis(500)),
             Self::Quit | Self::Lost | Self::Timeout | Self::Stopped => None,
-            Self::Abuse | Self::NoMessage | Self::OutOfTurn | Self::Foreign => {
+            Self::Abuse | Self::NoMessage | Self::OutOfTurn | Self::Foreign | Self::Spent => {
                 Some(Duration::from_secs(2))
             }
         }
@@ -158,6 +164,7 @@ impl<'s> Session<'s> {
             commands: 0,
             bad_commands: 0,
             abandoned: 0,
+            budget: Budget::default(),
             ahead: Ahead::Nothing,
             closing: None,
             messages: 0,
@@ -197,6 +204,8 @@ impl<'s> Session<'s> {
         if answer.is_err() {
             self.mail_refused = true;
             self.forget();
+        } else {
+            self.budget.begin_transaction();
         }
         self.say_or_close(&answer.err().unwrap_or(SENDER_OK));
     }
@@ -206,7 +215,11 @@ impl<'s> Session<'s> {
     /// there were so many that the reply is to wait a moment.
     pub fn recipient(&mut self, answer: Result<(), Reply>, vouched: bool) -> bool {
         let mut is_slowed = false;
-        if answer.as_ref().is_err_and(|reply| reply.code >= 500) && !vouched {
+        let is_rejected = answer.as_ref().is_err_and(|reply| reply.code >= 500);
+        if is_rejected {
+            self.budget.reject_recipient();
+        }
+        if is_rejected && !vouched {
             let limit = self.setup.limits.bad_commands;
             self.bad_commands += 1;
             is_slowed = self.bad_commands > limit / 2;
@@ -292,6 +305,11 @@ impl<'s> Session<'s> {
         self.expects_command() && !chunks
     }
 
+    /// Whether the peer is to say a command next, outside of a transaction.
+    pub fn is_between_messages(&self) -> bool {
+        self.expects_command() && self.transaction.is_none()
+    }
+
     /// Whether a command is to come next, or content.
     pub fn expects_command(&self) -> bool {
         matches!(self.phase, Phase::Command)
@@ -305,6 +323,7 @@ impl<'s> Session<'s> {
             Reason::Timeout => (Enhanced(4, 4, 2), "took too long, closing"),
             Reason::Abuse => (Enhanced(4, 7, 0), "too many commands or errors, closing"),
             Reason::NoMessage => (Enhanced(4, 7, 0), "too many recipients and no message, closing"),
+            Reason::Spent => (Enhanced(4, 7, 0), "enough for one session, closing"),
             Reason::Stopped => (Enhanced(4, 3, 2), "shutting down"),
         };
         let text = format!("{} {text}", self.setup.host);
@@ -394,6 +413,9 @@ impl<'s> Session<'s> {
             (Command::Rset, _) => {
                 self.mail_refused = false;
                 self.forget();
+                if self.budget.is_spent(&self.setup.limits.session) {
+                    return self.close(Reason::Spent);
+                }
                 self.answer(&OK)
             }
             (Command::Noop, _) => self.answer(&OK),
@@ -428,23 +450,38 @@ impl<'s> Session<'s> {
         if self.transaction.is_some() {
             return self.bad(&NESTED_MAIL);
         }
-        self.mail_refused = from.size.is_some_and(|size| size > self.setup.limits.message_size);
-        if self.mail_refused {
-            self.say(&TOO_BIG);
-            return Event::SenderRefused(from);
+        let limits = &self.setup.limits;
+        if self.budget.is_spent(&limits.session) {
+            return self.close(Reason::Spent);
+        }
+        let refusal = if self.budget.has_no_transaction(&limits.session) {
+            Some(&TOO_MANY_TRANSACTIONS)
+        } else {
+            from.size.is_some_and(|size| size > limits.message_size).then_some(&TOO_BIG)
+        };
+        self.mail_refused = refusal.is_some();
+        if let Some(reply) = refusal {
+            self.say(reply);
+            return Event::SenderRefused(from, reply);
         }
         self.transaction = Some(Transaction::new(from.size, self.setup.limits.content));
         Event::Sender(from)
     }
 
     fn rcpt<'a>(&mut self, to: RcptTo) -> Event<'a> {
-        match &self.transaction {
-            None => self.without_mail(),
-            Some(Transaction { chunked: Some(_), .. }) => self.bad(&IN_CHUNKS),
-            Some(t) if t.recipients >= self.setup.limits.recipients => {
-                self.answer(&TOO_MANY_RECIPIENTS)
-            }
-            Some(_) => Event::Recipient(to),
+        let limits = &self.setup.limits;
+        let Some(transaction) = &mut self.transaction else { return self.without_mail() };
+        if transaction.chunked.is_some() {
+            return self.bad(&IN_CHUNKS);
+        }
+        transaction.named += 1;
+        self.budget.name_recipient();
+        if transaction.recipients >= limits.recipients {
+            self.answer(&TOO_MANY_RECIPIENTS)
+        } else if self.budget.defers_recipients(&limits.session) {
+            self.answer(&DEFERRED)
+        } else {
+            Event::Recipient(to)
         }
     }
 
@@ -456,8 +493,12 @@ impl<'s> Session<'s> {
             Some(Transaction { recipients: 0, .. }) => {
                 self.answer(&self.setup.dialect.no_recipients())
             }
-            Some(_) => {
+            Some(transaction) => {
+                let named = transaction.named;
                 self.phase = Phase::Data(Unstuffer::new(self.setup.limits.content_line));
+                if named > self.setup.limits.named_recipients {
+                    return Event::ContentRefused(&TOO_MANY_NAMED);
+                }
                 Event::Open
             }
         }
@@ -473,7 +514,10 @@ impl<'s> Session<'s> {
                 let first = transaction.chunked.is_none();
                 transaction.chunked.get_or_insert_with(|| Text::new(limits.content_line));
                 if transaction.received.saturating_add(left) > limits.message_size {
-                    transaction.refusal.get_or_insert(TOO_BIG);
+                    transaction.refusal.get_or_insert(TOO_BIG.clone());
+                }
+                if transaction.named > limits.named_recipients {
+                    transaction.refusal.get_or_insert(TOO_MANY_NAMED.clone());
                 }
                 let open = first && transaction.refusal.is_none();
                 self.phase = Phase::Chunk { left, last };

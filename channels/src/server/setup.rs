@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relais_config::Channel;
 
-use super::Dialect;
+use super::{DataRate, Dialect, SessionLimits};
 use crate::wire::content::ContentLimits;
 
 /// The same for all sessions of a service.
@@ -25,6 +25,10 @@ pub struct Limits {
     pub message_size: u64,
     /// Accepted recipients of a message.
     pub recipients: usize,
+    /// Recipients that may be named for one message: with more, the message is refused for now.
+    pub named_recipients: usize,
+    /// The bounds on all of a session.
+    pub session: SessionLimits,
     /// Octets of a command line, CRLF included.
     pub command_line: usize,
     /// Octets of a line of content, CRLF included.
@@ -39,8 +43,10 @@ pub struct Limits {
     /// From the last reply to the end of the next command; also until the peer has read what we
     /// wrote.
     pub command_time: Duration,
-    /// For each [`DATA_PROGRESS`] octets of content.
+    /// For the next octets of content.
     pub data_time: Duration,
+    /// The slowest that content may come.
+    pub data_rate: DataRate,
     /// Envelopes must be written as RFC 5321 and RFC 3461 say.
     pub strict_envelopes: bool,
     /// `SIZE=` binds, as in the dialogue of our own relays; else it is an estimate.
@@ -55,6 +61,16 @@ impl Limits {
         Self {
             message_size: channel.sourceblocklimit,
             recipients: channel.recipientlimit,
+            named_recipients: channel.recipientcutoff.unwrap_or(usize::MAX),
+            session: SessionLimits {
+                transactions: channel.transactionlimit.unwrap_or(usize::MAX),
+                transactions_to_end: channel.disconnecttransactionlimit.unwrap_or(usize::MAX),
+                recipients: channel.disconnectrecipientlimit.unwrap_or(usize::MAX),
+                rejects: channel.disconnectrejectlimit.unwrap_or(usize::MAX),
+                rejects_to_defer: channel.deferralrejectlimit.unwrap_or(usize::MAX),
+                octets: channel.session_size.unwrap_or(u64::MAX),
+                time: channel.session_time,
+            },
             command_line: channel.commandlinelimit,
             content_line: channel.max_line,
             content: ContentLimits {
@@ -66,13 +82,10 @@ impl Limits {
             bad_commands: channel.disconnectbadcommandlimit,
             command_time: channel.command_receive_time,
             data_time: channel.data_receive_time,
+            data_rate: DataRate { octets: channel.min_data_rate, over: channel.min_data_rate_time },
             strict_envelopes: channel.strict_envelopes,
             size_binds: channel.flagtransfer,
             forbid_pipelining: channel.forbid_unauth_pipelining,
         }
     }
 }
-
-/// A peer that sends less than this within the time for data is told that it took too long: one
-/// octet now and then does not hold a session for ever.
-pub const DATA_PROGRESS: usize = 1_024;

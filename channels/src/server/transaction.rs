@@ -14,6 +14,8 @@ use crate::{
 pub(super) struct Transaction {
     /// Octets, as MAIL said.
     pub(super) announced: Option<u64>,
+    /// Recipients that were named.
+    pub(super) named: usize,
     /// Accepted ones.
     pub(super) recipients: usize,
     /// Octets of content.
@@ -30,6 +32,7 @@ impl Transaction {
     pub(super) fn new(announced: Option<u64>, limits: ContentLimits) -> Self {
         Self {
             announced,
+            named: 0,
             recipients: 0,
             received: 0,
             check: ContentCheck::new(limits),
@@ -60,7 +63,7 @@ impl Transaction {
             Some(fault @ TextFault::LongLine(_)) => {
                 Some(Reply::with_text(550, Enhanced(5, 6, 0), fault.to_string()))
             }
-            None if self.received > limit => Some(TOO_BIG),
+            None if self.received > limit => Some(TOO_BIG.clone()),
             None => self.check.fault().map(refusal),
         };
     }

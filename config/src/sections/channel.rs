@@ -169,6 +169,23 @@ section! {
             unit("recipients");
         /// As a source: recipients of a message at most; more get 452.
         recipientlimit: usize = 1_000, Count(1..=1_000_000), of(Source), unit("recipients");
+        /// As a source: recipients that may be named for one message, the refused ones among them; when
+        /// more were, the message is refused for now (451).
+        recipientcutoff: Option<usize> = None, Maybe(COUNT), of(Source), unit("recipients");
+        /// As a server: recipients that are refused for good in one session; then every further one
+        /// is refused for now (450).
+        deferralrejectlimit: Option<usize> = None, Maybe(COUNT), of(Source), unit("recipients");
+        /// As a server: transactions of one session; then MAIL is refused for now (450).
+        transactionlimit: Option<usize> = None, Maybe(COUNT), of(Source), unit("transactions");
+        /// As a server: transactions of one session, after which MAIL and RSET get 421.
+        disconnecttransactionlimit: Option<usize> = None, Maybe(COUNT), of(Source),
+            unit("transactions");
+        /// As a server: recipients named in one session, after which MAIL and RSET get 421.
+        disconnectrecipientlimit: Option<usize> = None, Maybe(COUNT), of(Source),
+            unit("recipients");
+        /// As a server: recipients refused for good in one session, after which MAIL and RSET get
+        /// 421.
+        disconnectrejectlimit: Option<usize> = None, Maybe(COUNT), of(Source), unit("recipients");
         /// Envelopes must be written as the RFCs say: no dots where none may be, addresses in
         /// brackets, upper-case hexadecimal in xtext.
         strict_envelopes: bool = false, Flag, of(Source);
@@ -198,6 +215,15 @@ section! {
         command_receive_time: Duration = minutes(5), PATIENCE, of(Source);
         /// As a server: waiting for more content.
         data_receive_time: Duration = minutes(5), PATIENCE, of(Source);
+        /// As a server: octets of content a second, counted over `min_data_rate_time`; a client that
+        /// sends more slowly gets 421. 0 is no limit.
+        min_data_rate: u64 = 200, Count(0..=1_000_000_000), of(Source), unit("octets");
+        /// As a server: the time over which `min_data_rate` is counted.
+        min_data_rate_time: Duration = minutes(1), LIFE, of(Source);
+        /// As a server: a session that has lasted this long gets 421, wherever its client is.
+        session_time: Duration = minutes(60), LIFE, of(Source);
+        /// As a server: a session that has brought so many octets gets 421 between two messages.
+        session_size: Option<u64> = None, Maybe(Size(1 << 20..=1 << 50)), of(Source);
         /// As a client: connecting.
         connect_time: Duration = Duration::from_secs(30), PATIENCE, of(Delivering);
         /// As a client: waiting for the reply to a command.
@@ -384,6 +410,8 @@ fn blocks() -> Maybe<Size> {
 const fn minutes(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }
+
+const COUNT: Count = Count(1..=1_000_000_000);
 
 const LIFE: Time = Time(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3_600));
 

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use relais_config::{Channel, channel::Program};
 
 use super::*;
-use crate::{server::Limits, wire::content::ContentLimits};
+use crate::{
+    server::{DataRate, Limits, SessionLimits},
+    wire::content::ContentLimits,
+};
 
 /// Stands in for the engine: what it answers depends on the local parts.
 #[derive(Debug, Default)]
@@ -97,7 +100,13 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
                 }
             }
             Event::Commit => session.committed(engine.commit()),
-            Event::SenderRefused(from) => engine.refused.push(from.path.as_str().to_owned()),
+            Event::SenderRefused(from, _) => {
+                engine.refused.push(from.path.as_str().to_owned());
+            }
+            Event::ContentRefused(reply) => {
+                engine.refused.push(format!("{} 0", reply.code));
+                session.opened(Err(reply.clone()));
+            }
             Event::Refused(reply, octets) => {
                 engine.refused.push(format!("{} {octets}", reply.code));
                 session.refused(&reply);
@@ -111,6 +120,16 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
     }
 }
 
+const UNLIMITED: SessionLimits = SessionLimits {
+    transactions: usize::MAX,
+    transactions_to_end: usize::MAX,
+    recipients: usize::MAX,
+    rejects: usize::MAX,
+    rejects_to_defer: usize::MAX,
+    octets: u64::MAX,
+    time: Duration::from_secs(3_600),
+};
+
 fn setup(dialect: Dialect) -> Setup {
     Setup {
         dialect,
@@ -118,6 +137,8 @@ fn setup(dialect: Dialect) -> Setup {
         limits: Limits {
             message_size: 100,
             recipients: 3,
+            named_recipients: usize::MAX,
+            session: UNLIMITED,
             command_line: 80,
             content_line: 40,
             content: ContentLimits { header_size: 1_000, header_fields: 10, forbid_nul: true },
@@ -125,6 +146,7 @@ fn setup(dialect: Dialect) -> Setup {
             bad_commands: 3,
             command_time: Duration::from_secs(300),
             data_time: Duration::from_secs(300),
+            data_rate: DataRate { octets: 0, over: Duration::ZERO },
             strict_envelopes: false,
             size_binds: dialect == Dialect::Lmtp,
             forbid_pipelining: false,
@@ -928,5 +950,70 @@ proptest! {
             (String::from_utf8_lossy(session.outgoing()).into_owned(), engine.stored)
         };
         prop_assert_eq!(replies(piece), replies(usize::MAX));
+    }
+}
+
+#[test]
+fn a_session_has_its_share_and_no_more() {
+    let mail = "MAIL FROM:<a@b>\r\n";
+    let row = |edit: fn(&mut Limits), commands: String, want: &'static [&'static str]| {
+        (edit, commands, want)
+    };
+    let nobody = "RCPT TO:<nobody@c>\r\n";
+    let rows = [
+        row(
+            |limits| limits.session.transactions = 2,
+            format!("{mail}RSET\r\n{mail}RSET\r\n{mail}RCPT TO:<c@d>\r\nNOOP\r\n"),
+            &["250", "250", "250", "250", "450 4.5.3", "503", "250"],
+        ),
+        row(
+            |limits| limits.session.transactions_to_end = 1,
+            format!("{mail}RCPT TO:<c@d>\r\nDATA\r\n.\r\n{mail}"),
+            &["250", "250", "354", "250", "421 4.7.0"],
+        ),
+        row(
+            |limits| limits.session.transactions_to_end = 1,
+            format!("{mail}RSET\r\n"),
+            &["250", "421 4.7.0"],
+        ),
+        row(
+            |limits| limits.session.recipients = 2,
+            format!("{mail}RCPT TO:<c@d>\r\nRCPT TO:<e@d>\r\nRCPT TO:<f@d>\r\nRSET\r\n"),
+            &["250", "250", "250", "250", "421 4.7.0"],
+        ),
+        row(
+            |limits| limits.session.rejects = 2,
+            format!("{mail}{nobody}{nobody}RCPT TO:<c@d>\r\nRSET\r\n"),
+            &["250", "550", "550", "250", "421 4.7.0"],
+        ),
+        row(
+            |limits| limits.session.rejects_to_defer = 2,
+            format!("{mail}{nobody}{nobody}RCPT TO:<c@d>\r\n{nobody}"),
+            &["250", "550", "550", "450 4.7.0", "450 4.7.0"],
+        ),
+        row(
+            |limits| limits.named_recipients = 2,
+            format!("{mail}{nobody}RCPT TO:<c@d>\r\nRCPT TO:<e@d>\r\nDATA\r\nNOOP\r\n"),
+            &["250", "550", "250", "250", "451 4.5.3", "250"],
+        ),
+        row(
+            |limits| limits.named_recipients = 1,
+            format!("{mail}RCPT TO:<c@d>\r\nRCPT TO:<e@d>\r\nBDAT 3 LAST\r\nx\r\nNOOP\r\n"),
+            &["250", "250", "250", "451 4.5.3", "250"],
+        ),
+    ];
+    for (edit, commands, want) in rows {
+        let mut setup = setup(Dialect::Smtp);
+        (setup.limits.commands, setup.limits.bad_commands) = (100, 100);
+        edit(&mut setup.limits);
+        let (mut session, mut engine) = (Session::new(&setup), Engine::default());
+        let mut octets = format!("EHLO c.test\r\n{commands}").into_bytes();
+        drive(&mut session, &mut engine, &mut octets);
+        let said = String::from_utf8_lossy(session.outgoing()).into_owned();
+        let replies: Vec<_> = said.lines().skip_while(|line| !line.starts_with("250 ")).collect();
+        assert_eq!(replies.len() - 1, want.len(), "{commands}: {said}");
+        for (reply, want) in replies[1..].iter().zip(want) {
+            assert!(reply.starts_with(want), "{commands}: {said}");
+        }
     }
 }
