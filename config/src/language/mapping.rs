@@ -3,183 +3,26 @@
 //! A probe runs over the entries from top to bottom and ends at the first that matches, unless
 //! its template says otherwise. Inputs come from strangers: whatever they hold, a probe takes
 //! time in proportion to itself and to the entries that could match it, but no more than so many
-//! steps, makes no text longer than [`MAX_TEXT`], and ends. Of a long table an [`Index`] tells which
+//! steps, makes no text longer than [`MAX_TEXT`], and ends. Of a long table an [`index`] tells which
 //! entries these are.
 
+mod element;
 mod index;
 mod pattern;
 mod pattern_parser;
 mod probe;
 mod result;
 mod sequence;
-mod steps;
+mod table;
 mod template;
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use self::{
-    index::{Candidates, Index},
-    pattern::Pattern,
-    probe::Probe,
-    result::Overrun,
-    template::MappingTemplate,
-};
 pub(crate) use self::{pattern::Field, result::Calls, template::FlagPlace};
 pub use self::{
+    probe::MappingStep,
     result::{MAX_TEXT, Mapped, MappingFlags},
     sequence::Sequences,
-    steps::MappingStep,
+    table::{MappingTable, Tables},
 };
-use crate::language::template::TemplateError;
-
-/// One table: entries tried from top to bottom.
-#[derive(Clone, Debug, Default)]
-pub struct MappingTable {
-    /// Pattern and template, as in the file.
-    pub entries: Vec<(String, String)>,
-    parsed: Arc<[Entry]>,
-    /// Of a long table.
-    index: Option<Arc<Index>>,
-}
-
-/// Equal is what is written the same.
-impl PartialEq for MappingTable {
-    fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries
-    }
-}
-
-/// Tables that the templates of a table may look into.
-#[derive(Clone, Copy)]
-pub struct Tables<'a> {
-    /// Every mapping table, by name.
-    pub mappings: &'a BTreeMap<String, MappingTable>,
-    /// The general database.
-    pub general: &'a BTreeMap<String, String>,
-    /// Numbers for `$#file#`; without it entries that ask for one fail.
-    pub sequences: Option<&'a dyn Sequences>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    pattern: Pattern,
-    template: MappingTemplate,
-}
-
-/// Properties of an entry that need no input.
-pub(crate) struct Shape {
-    /// The parts between the bars of its pattern.
-    pub(crate) fields: Vec<Field>,
-    /// It matches whatever comes.
-    pub(crate) takes_all: bool,
-    /// The probe is over when it matches.
-    pub(crate) ends: bool,
-}
-
-impl MappingTable {
-    /// Parses the entries of a table. An error names the entry, counted from 0; its offset counts
-    /// from the beginning of the pattern, or, when the pattern is right, of the template.
-    pub fn parse(entries: Vec<(String, String)>) -> Result<Self, (usize, TemplateError)> {
-        let parse = |(n, (pattern, template)): (usize, &(String, String))| {
-            let pattern = Pattern::parse(pattern).map_err(|e| (n, e))?;
-            let template =
-                MappingTemplate::parse(template, pattern.wildcards()).map_err(|e| (n, e))?;
-            Ok(Entry { pattern, template })
-        };
-        let parsed: Arc<[Entry]> =
-            entries.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
-        let index = Index::of(parsed.iter().map(|entry| &entry.pattern)).map(Arc::new);
-        Ok(Self { entries, parsed, index })
-    }
-
-    /// The shape of each entry.
-    pub(crate) fn shapes(&self) -> impl Iterator<Item = Shape> {
-        self.parsed.iter().map(|Entry { pattern, template }| Shape {
-            fields: pattern.fields(),
-            takes_all: pattern.takes_all(),
-            ends: template.always_ends(),
-        })
-    }
-
-    /// The flags that each entry's template sets or asks for.
-    pub(crate) fn flags(&self) -> impl Iterator<Item = &[FlagPlace]> {
-        self.parsed.iter().map(|entry| entry.template.flags())
-    }
-
-    /// The calls of each entry's template.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = Calls> {
-        self.parsed.iter().map(|entry| {
-            let mut calls = Calls::default();
-            entry.template.calls(&mut calls);
-            calls
-        })
-    }
-
-    /// Probes the table. `None`: no entry matched. A probe that never ends, or whose text grows
-    /// too long, comes out flagged `$N` and `$F`: a table that stands guard stays shut.
-    pub fn lookup(&self, input: &str, tables: &Tables<'_>) -> Option<Mapped> {
-        self.lookup_with(input, MappingFlags::default(), tables)
-    }
-
-    /// The same for a caller that sets flags, which templates may ask for (`$:x`).
-    pub fn lookup_with(
-        &self,
-        input: &str,
-        flags: MappingFlags,
-        tables: &Tables<'_>,
-    ) -> Option<Mapped> {
-        Probe::new(*tables, false).lookup(self, input, flags)
-    }
-
-    /// The same with every step.
-    pub fn explain(
-        &self,
-        input: &str,
-        flags: MappingFlags,
-        tables: &Tables<'_>,
-    ) -> (Option<Mapped>, Vec<MappingStep>) {
-        let mut probe = Probe::new(*tables, true);
-        let mapped = probe.lookup(self, input, flags);
-        (mapped, probe.into_steps())
-    }
-
-    /// Entries that may match, in their order from `from` on.
-    fn candidates(&self, input: &str, from: usize, steps: &mut u32) -> Result<Candidates, Overrun> {
-        match &self.index {
-            Some(index) => index.candidates(input, from, steps),
-            None => Ok(Candidates::all(from..self.parsed.len())),
-        }
-    }
-}
-
-impl<'a> Tables<'a> {
-    /// Of these, without numbers to draw.
-    pub fn new(
-        mappings: &'a BTreeMap<String, MappingTable>,
-        general: &'a BTreeMap<String, String>,
-    ) -> Self {
-        Self { mappings, general, sequences: None }
-    }
-
-    /// Probes a table by its name, in any case. `None`: no such table, or no entry matched.
-    pub fn lookup(&self, table: &str, input: &str) -> Option<Mapped> {
-        self.table(table)?.lookup(input, self)
-    }
-
-    /// A table by its name, in any case.
-    pub fn table(&self, name: &str) -> Option<&'a MappingTable> {
-        self.mappings.get(name).or_else(|| {
-            let same = |(key, _): &(&String, _)| key.eq_ignore_ascii_case(name);
-            self.mappings.iter().find(same).map(|(_, table)| table)
-        })
-    }
-
-    /// A value of the general database; keys are tried as given and in lower case.
-    pub fn general(&self, key: &str) -> Option<&'a str> {
-        let value = self.general.get(key).or_else(|| self.general.get(&key.to_ascii_lowercase()));
-        value.map(String::as_str)
-    }
-}
 
 #[cfg(test)]
 mod reference_tests;

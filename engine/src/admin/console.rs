@@ -10,8 +10,8 @@ use super::JsonLines;
 #[cfg(doc)]
 use crate::api::QueuedEntry;
 use crate::api::{
-    HistoryLine, LimitSet, LimitShown, OrderProgress, PartOrder, PartsOrdered, QueueFilter,
-    QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+    HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
+    QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -100,6 +100,12 @@ pub trait Console: Clone + Send + 'static {
         question: RouteQuestion,
     ) -> impl Future<Output = Answer<Result<RouteExplained, Nonsense>>> + Send;
 
+    /// Probes a mapping table.
+    fn explain_mapping(
+        &self,
+        question: &MappingQuestion,
+    ) -> Answer<Result<MappingExplained, Nonsense>>;
+
     /// Whether the spool is recovered and every service listens; if not, why.
     fn ready(&self) -> Result<(), String>;
 
@@ -146,6 +152,19 @@ pub struct QueuePage<Cursor> {
     pub entries: JsonLines,
     /// Where to go on; `None` at the end.
     pub next: Option<Cursor>,
+}
+
+/// The question of `relais mapping`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappingQuestion {
+    /// The table, in any case.
+    pub table: String,
+    /// The input.
+    pub input: String,
+    /// Flags that are set before the first entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<String>,
 }
 
 /// The question of `relais route`.

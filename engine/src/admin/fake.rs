@@ -15,12 +15,15 @@ use relais_actors::{
 };
 use relais_channels::mail::{Content, MessageId};
 
-use super::{Answer, Console, Frozen, JsonLines, Nonsense, QueuePage, RouteQuestion, Unavailable};
+use super::{
+    Answer, Console, Frozen, JsonLines, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
+    Unavailable,
+};
 use crate::api::{
     ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet, LimitShown, LimitValue,
-    OrderProgress, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter, QueueOrder,
-    QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient, RouteExplained,
-    RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Why, WorkerStatus,
+    MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter,
+    QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
+    RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -252,6 +255,14 @@ impl Console for Fake {
         question: RouteQuestion,
     ) -> Answer<Result<RouteExplained, Nonsense>> {
         Ok(Ok(explain(&question)))
+    }
+
+    fn explain_mapping(
+        &self,
+        question: &MappingQuestion,
+    ) -> Answer<Result<MappingExplained, Nonsense>> {
+        let MappingQuestion { table, input, .. } = question.clone();
+        Ok(Ok(MappingExplained { table, input, ..MappingExplained::default() }))
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -30,7 +30,9 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Da
 
 pub use names::HostNames;
 
-pub use console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Unavailable};
+pub use console::{
+    Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion, Unavailable,
+};
 pub use lines::JsonLines;
 
 /// The endpoint while it serves.
@@ -223,6 +225,8 @@ mod tests {
             ("GET /api/v1/queue/VVVV000000000", "400", "400", "is not a queue id"),
             ("GET /api/v1/queue/0VVV000000000", "404", "404", "no message 0VVV000000000"),
             ("GET /api/v1/route?address=a%40b", "200", "200", "\"input\":\"a@b\""),
+            ("GET /api/v1/mapping?table=T&input=x", "200", "200", "\"table\":\"T\""),
+            ("GET /api/v1/mapping?table=T", "400", "400", "missing field `input`"),
             ("GET /api/v1/route", "400", "400", "missing field `address`"),
             ("GET /api/v1/stop", "405", "405", ""),
             ("GET /api/v1/parts", "404", "404", ""),

@@ -11,6 +11,7 @@
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
 //! | `GET /api/v1/counters` | the counters of each channel | yes |
+//! | `GET /api/v1/mapping?table=&input=&flags=` | what a mapping table makes of an input | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed | yes |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
@@ -44,15 +45,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Console, Frozen, Nonsense, RouteQuestion, Unavailable, content,
+    Console, Frozen, MappingQuestion, Nonsense, RouteQuestion, Unavailable, content,
     guard::Owner,
     listing,
     patience::{in_time, within},
 };
 use crate::{
     api::{
-        HistoryLine, LimitSet, LimitShown, MAX_REASON, PartOrder, PartsOrdered, QueueFilter,
-        QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+        HistoryLine, LimitSet, LimitShown, MAX_REASON, MappingExplained, PartOrder, PartsOrdered,
+        QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status,
+        Why,
     },
     show,
 };
@@ -86,6 +88,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/limits", get().to(show_limits::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
         .route("/api/v1/parts", web::post().to(order_parts::<C>))
+        .route("/api/v1/mapping", get().to(mapping::<C>))
         .route("/api/v1/route", get().to(route::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
         .default_service(web::to(nothing));
@@ -288,6 +291,13 @@ async fn order_parts<C: Console>(
     asked: Json<PartOrder>,
 ) -> Result<Json<PartsOrdered>, HttpError> {
     Ok(Json(in_time(console.order_parts(&asked)).await??))
+}
+
+async fn mapping<C: Console>(
+    console: Data<C>,
+    question: Query<MappingQuestion>,
+) -> Result<Json<MappingExplained>, HttpError> {
+    Ok(Json(console.explain_mapping(&question)??))
 }
 
 async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {

@@ -11,6 +11,7 @@
 
 mod control;
 mod filter;
+mod mapping;
 mod order_kind;
 mod orders;
 mod pattern;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;
+pub use mapping::{MappingExplained, MappingStepTold};
 pub use order_kind::OrderKind;
 pub use orders::{
     HistoryLine, Left, LimitSet, LimitShown, LimitValue, MAX_REASON, OrderProgress, QueueOrder,

@@ -46,6 +46,9 @@ pub(super) enum Command {
     /// Show step by step how an address is routed: by the running engine, else by the configuration
     #[command(after_help = ROUTE_HELP)]
     Route(Route),
+    /// Show step by step what a mapping table makes of an input: the running engine's table, else the configuration's
+    #[command(after_help = MAPPING_HELP)]
+    Mapping(Mapping),
     /// Show services and workers, pools and jobs, channels, queue
     Status {
         /// One object
@@ -139,6 +142,24 @@ pub(super) struct Route {
     #[arg(long)]
     pub(super) offline: bool,
     #[arg(long, help = ROUTE_JSON)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Mapping {
+    /// The table, in any case
+    pub(super) table: String,
+    /// The input
+    #[arg(allow_hyphen_values = true)]
+    pub(super) input: String,
+    /// Flags that are set before the first entry, as whoever probes the table sets them: AT
+    #[arg(long)]
+    pub(super) flags: Option<String>,
+    /// Ask the configuration, even if an engine runs
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// One object: {table, input, matched, flags, text, entry, steps: [{step, depth, detail}], asked}
+    #[arg(long)]
     pub(super) json: bool,
 }
 
@@ -436,6 +457,12 @@ Examples:
   relais config --json | jq '.configuration.channels[].name'";
 
 const CONFIG_JSON: &str = "One object: {asked, configuration, live}, with a key {asked, key, value, idle, live}. Sections and maps are objects, lists and pairs are arrays, times and sizes are strings; live: {limit: {value, configured, saved}}";
+
+const MAPPING_HELP: &str = "\
+Exit status 1: no entry applies. Numbers of a sequence are looked at, not drawn.
+Examples:
+  relais mapping PORT_ACCESS 'TCP|192.0.2.1|25|198.51.100.7|40000'
+  relais mapping internal_ip 192.0.2.7 --json";
 
 const ROUTE_HELP: &str = "\
 Examples:

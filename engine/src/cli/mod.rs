@@ -6,9 +6,11 @@
 
 mod arguments;
 mod ask;
+mod asked;
 mod configuration;
 mod control;
 mod exchange;
+mod mapping;
 mod orders;
 mod refusal;
 mod route;
@@ -28,14 +30,14 @@ use self::{
     source::Source,
 };
 pub use self::{
-    route::{Explain, Explained},
+    asked::{Explained, Files},
     run::{Listening, Runnable},
 };
 
 /// Does what the arguments ask. `E` is the engine that `run` runs.
 pub fn main<E: Runnable>(
     arguments: impl IntoIterator<Item = OsString>,
-    explain: Explain,
+    files: Files,
     out: &mut dyn Write,
 ) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -46,7 +48,7 @@ pub fn main<E: Runnable>(
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USE));
         }
     };
-    match perform::<E>(arguments, explain, out).and_then(|()| Ok(out.flush()?)) {
+    match perform::<E>(arguments, files, out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => refusal.tell(),
     }
@@ -54,11 +56,11 @@ pub fn main<E: Runnable>(
 
 fn perform<E: Runnable>(
     Arguments { config, data, command }: Arguments,
-    explain: Explain,
+    files: Files,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     let source = Source::find(config, data);
-    let done = obey::<E>(&source, command, explain, out);
+    let done = obey::<E>(&source, command, files, out);
     done.map_err(|refusal| match refusal {
         Refusal::NotRunning(why) => Refusal::Because(format!("{why}; {}", source.looked_in())),
         refusal => refusal,
@@ -68,14 +70,15 @@ fn perform<E: Runnable>(
 fn obey<E: Runnable>(
     source: &Source,
     command: Option<Command>,
-    explain: Explain,
+    files: Files,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
     match command.unwrap_or(Command::Run) {
         Command::Run => run::run::<E>(source, out),
         Command::Check { json } => configuration::check(source, json, out),
         Command::Config(asked) => configuration::print(source, &asked, out),
-        Command::Route(route) => route::route(source, &route, explain, out),
+        Command::Route(route) => route::route(source, &route, files.route, out),
+        Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
         Command::Status { json } => ask::status(source, json, out),
         Command::Counters { json } => ask::counters(source, json, out),
         Command::Queue(queue) => ask::queue(source, queue, out),

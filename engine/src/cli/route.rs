@@ -9,6 +9,7 @@ use relais_config::Config;
 
 use super::{
     arguments::Route,
+    asked::{Explained, Whom},
     exchange::{json, wait},
     refusal::Refusal,
     source::Source,
@@ -16,17 +17,14 @@ use super::{
 use crate::{
     admin::{
         RouteQuestion,
-        client::{Client, ClientError, with_query},
+        client::{Client, with_query},
     },
     api::RouteExplained,
     show::{self, Look, Routes},
 };
 
 /// Reads what the configuration names, to explain routes without a running engine.
-pub type Explain = fn(&Config) -> Result<Explained, String>;
-
-/// Explains a route by what was read.
-pub type Explained = Box<dyn FnMut(&RouteQuestion) -> Result<RouteExplained, String>>;
+type Explain = fn(&Config) -> Result<Explained, String>;
 
 /// Shows how each address is routed. One is told step by step, many a line each.
 pub(super) fn route(
@@ -76,28 +74,13 @@ enum Who {
 }
 
 impl RouteSource {
-    /// The engine if one runs and may be asked, unless it is not to be.
     fn find(source: &Source, route: &Route, explain: Explain) -> Result<Self, Refusal> {
-        let why_not = if route.offline {
-            "as --offline says".to_owned()
-        } else {
-            let client = Client::new(&source.data()?);
-            match wait(client.get::<crate::api::Status>("/api/v1/status"))? {
-                Ok(status) => {
-                    let name = format!("the running engine, process {}", status.pid);
-                    return Ok(Self { who: Who::Engine(client), name });
-                }
-                Err(ClientError::NotRunning { .. }) => "no engine is running".to_owned(),
-                // It starts or ends.
-                Err(ClientError::Refused { code: 503, error }) => error,
-                Err(error @ ClientError::NotAllowed { .. }) => error.to_string(),
-                Err(error) => return Err(error.into()),
-            }
+        let (whom, name) = Whom::find(source, route.offline)?;
+        let who = match whom {
+            Whom::Engine(client) => Who::Engine(client),
+            Whom::Files(config) => Who::Files(explain(&config).map_err(Refusal::Because)?),
         };
-        let (config, _) = source.load()?;
-        let files = explain(&config).map_err(Refusal::Because)?;
-        let name = format!("the files of {} ({why_not})", source.name());
-        Ok(Self { who: Who::Files(files), name })
+        Ok(Self { who, name })
     }
 
     fn ask(&mut self, question: &RouteQuestion) -> Result<RouteExplained, Refusal> {

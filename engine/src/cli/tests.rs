@@ -13,7 +13,7 @@ use relais_spool::NewContent;
 use super::*;
 use crate::{
     admin::{Console, Endpoint, HostNames, client::Client, fake::Fake},
-    console::explain::files_blocking,
+    console::explain::FILES,
     logging::Sink,
 };
 
@@ -57,14 +57,14 @@ impl Runnable for Idle {
 fn relais(arguments: &[&str]) -> (ExitCode, String) {
     let mut out = Vec::new();
     let arguments = ["relais"].iter().chain(arguments).map(OsString::from);
-    let code = main::<Idle>(arguments, files_blocking, &mut out);
+    let code = main::<Idle>(arguments, FILES, &mut out);
     (code, String::from_utf8(out).unwrap())
 }
 
 fn refusal(arguments: &[&str]) -> String {
     let arguments = ["relais"].iter().chain(arguments);
     let arguments = Arguments::try_parse_from(arguments).unwrap();
-    match perform::<Idle>(arguments, files_blocking, &mut Vec::new()) {
+    match perform::<Idle>(arguments, FILES, &mut Vec::new()) {
         Err(Refusal::Because(why) | Refusal::WrongUse(why)) => why,
         other => panic!("{other:?}"),
     }

@@ -16,9 +16,11 @@ use relais_channels::{
 };
 use relais_config::{Config, dispatcher::Program, suggest};
 
+use super::tables::mapping_in_files;
 use crate::{
     admin::{Nonsense, RouteQuestion},
     api::{RouteExplained, RouteResult, RouteStep},
+    cli::{Explained, Files},
     start::start_router,
 };
 
@@ -53,9 +55,12 @@ pub async fn explain(
     Ok(Ok(explained(channels, question, prepared, &routing)))
 }
 
+/// Answers by what a configuration names.
+pub const FILES: Files = Files { route: files_blocking, mapping: mapping_in_files };
+
 /// Starts a router from what the configuration names, and nothing else, for callers that have no
 /// runtime. `Err`: the configuration cannot be routed by.
-pub fn files_blocking(config: &Config) -> Result<crate::cli::Explained, String> {
+fn files_blocking(config: &Config) -> Result<Explained, String> {
     let (config, channels) = (config.clone(), Channels::of(config));
     let system = actix::System::new();
     let started = system.block_on(async {

@@ -11,6 +11,7 @@ mod parts;
 mod reroutes;
 mod status;
 mod summary;
+mod tables;
 mod untold;
 
 use std::{
@@ -42,13 +43,16 @@ use self::{
 };
 use crate::{
     admin::{
-        console::{Answer, Console, Frozen, Nonsense, QueuePage, RouteQuestion, Unavailable},
+        console::{
+            Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
+            Unavailable,
+        },
         socket,
     },
     api::{
-        HistoryLine, LimitSet, LimitShown, OrderProgress, PartOrder, PartsOrdered, Phase,
-        QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status,
-        Why,
+        HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress, PartOrder,
+        PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained,
+        SetLimit, Status, Why,
     },
     logging::Sink,
     start::Engine,
@@ -288,6 +292,17 @@ impl Console for EngineConsole {
             explained.asked = format!("the running engine, process {}", std::process::id());
         }
         Ok(explained)
+    }
+
+    fn explain_mapping(
+        &self,
+        question: &MappingQuestion,
+    ) -> Answer<Result<MappingExplained, Nonsense>> {
+        let routes = self.parts()?.router.cache.routes();
+        Ok(tables::explain_mapping(&routes, question).map(|explained| MappingExplained {
+            asked: format!("the running engine, process {}", std::process::id()),
+            ..explained
+        }))
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 mod content;
 mod look;
+mod mapping;
 mod queue;
 mod routes;
 mod table;
@@ -22,6 +23,7 @@ use crate::api::{
 
 pub use content::ContentView;
 pub use look::{Colour, Look};
+pub use mapping::mapping;
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
 pub use routes::Routes;
 pub use table::Table;

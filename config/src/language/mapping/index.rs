@@ -15,7 +15,8 @@ use std::{
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::{
-    pattern::{Element, Pattern, in_v4, in_v6, parsed},
+    element::{Element, in_v4, in_v6, parsed},
+    pattern::Pattern,
     result::Overrun,
 };
 
@@ -27,7 +28,7 @@ pub(super) struct Index {
     by_text: Vec<Vec<usize>>,
     v4: Networks<u32>,
     v6: Networks<u128>,
-    /// They demand nothing.
+    /// Entries that demand nothing.
     others: Vec<usize>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::pattern::{Class, Element, MAX_WILDCARDS, Star};
+use super::element::{Class, Element, MAX_WILDCARDS, Star};
 use crate::language::template::{Scanner, TemplateError};
 
 /// The elements of a pattern.

@@ -3,19 +3,29 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::{
-    MappingTable, Tables,
     pattern::Wildcards,
     result::{MAX_TEXT, Mapped, MappingFlags, Next, Overrun},
-    steps::MappingStep,
+    table::{MappingTable, Tables},
     template::{MappingTemplate, Op},
 };
 use crate::language::template::{Case, put_for_filter};
 
+/// A step of a probe.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MappingStep {
+    /// How many calls of tables it is inside of.
+    pub depth: usize,
+    /// The kind of the step: `"probe"`, `"match"`, `"call"`, `"result"`, ...
+    pub step: &'static str,
+    /// The step in words. Texts of the input are quoted.
+    pub detail: String,
+}
+
 /// The work that one probe may still do, and what it did when somebody wants to read that.
-pub(super) struct Probe<'a> {
+struct ProbeRun<'a> {
     tables: Tables<'a>,
     matches: u32,
-    pub(super) steps: u32,
+    steps: u32,
     depth: usize,
     told: Option<Vec<MappingStep>>,
 }
@@ -27,25 +37,57 @@ enum Expanded {
     Failed,
 }
 
-impl<'a> Probe<'a> {
-    pub(super) fn new(tables: Tables<'a>, told: bool) -> Self {
+impl MappingTable {
+    /// Probes the table. `None`: no entry matched. A probe that never ends, or whose text grows
+    /// too long, comes out flagged `$N` and `$F`: a table that stands guard stays shut.
+    pub fn lookup(&self, input: &str, tables: &Tables<'_>) -> Option<Mapped> {
+        self.lookup_with(input, MappingFlags::default(), tables)
+    }
+
+    /// The same for a caller that sets flags, which templates may ask for (`$:x`).
+    pub fn lookup_with(
+        &self,
+        input: &str,
+        flags: MappingFlags,
+        tables: &Tables<'_>,
+    ) -> Option<Mapped> {
+        ProbeRun::new(*tables, false).lookup(self, input, flags)
+    }
+
+    /// The same with every step.
+    pub fn explain(
+        &self,
+        input: &str,
+        flags: MappingFlags,
+        tables: &Tables<'_>,
+    ) -> (Option<Mapped>, Vec<MappingStep>) {
+        let mut probe = ProbeRun::new(*tables, true);
+        let mapped = probe.lookup(self, input, flags);
+        (mapped, probe.into_steps())
+    }
+}
+
+impl Tables<'_> {
+    /// Probes a table by its name, in any case. `None`: no such table, or no entry matched.
+    pub fn lookup(&self, table: &str, input: &str) -> Option<Mapped> {
+        self.table(table)?.lookup(input, self)
+    }
+}
+
+impl<'a> ProbeRun<'a> {
+    fn new(tables: Tables<'a>, told: bool) -> Self {
         let told = told.then(Vec::new);
         Self { tables, matches: MAX_MATCHES, steps: MAX_STEPS, depth: 0, told }
     }
 
     /// The steps that were taken, if they were to be told.
-    pub(super) fn into_steps(self) -> Vec<MappingStep> {
+    fn into_steps(self) -> Vec<MappingStep> {
         self.told.unwrap_or_default()
     }
 
     /// Probes a table. A probe that never ends, or whose text grows too long, comes out flagged `$N`
     /// and `$F`: a table that stands guard stays shut.
-    pub(super) fn lookup(
-        &mut self,
-        table: &MappingTable,
-        input: &str,
-        flags: MappingFlags,
-    ) -> Option<Mapped> {
+    fn lookup(&mut self, table: &MappingTable, input: &str, flags: MappingFlags) -> Option<Mapped> {
         self.note("probe", || format!("{input:?} with {}", count(table.entries.len())));
         let found = self.run(table, input, flags).unwrap_or_else(|Overrun| {
             self.depth = 0;
@@ -78,9 +120,10 @@ impl<'a> Probe<'a> {
                 continue;
             };
             let now = found.as_ref().map_or(input, |mapped| &mapped.text);
-            let flags = found.as_ref().map_or(given, |mapped| mapped.flags);
-            let Some((text, next)) = self.apply(table, n, now, flags)? else { continue };
-            let flags = flags.and(table.parsed[n].template.flags);
+            let set = found.as_ref().map_or_else(MappingFlags::default, |mapped| mapped.flags);
+            let asked = given.and(set);
+            let Some((text, next)) = self.apply(table, n, now, asked)? else { continue };
+            let flags = set.and(table.parsed[n].template.flags);
             self.note("result", || result(n, &text, flags, next));
             let changed = next != Next::End && text != now;
             found = Some(Mapped { flags, text, entry: n });

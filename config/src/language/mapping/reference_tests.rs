@@ -1,9 +1,11 @@
 //! Patterns and long tables against the simplest that could be right: every choice tried in the
 //! order of the language, every entry tried in turn.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
-use super::{pattern::MAX_WILDCARDS, *};
+use super::{element::MAX_WILDCARDS, pattern::Pattern, *};
 
 /// A part of a pattern, and how it is written.
 #[derive(Clone, Debug)]

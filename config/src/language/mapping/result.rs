@@ -43,11 +43,17 @@ pub(crate) struct Calls {
 pub(crate) struct Overrun;
 
 impl MappingFlags {
-    /// These flags: `"YN<"`.
+    /// The flags of a text: `"YN"`.
     pub fn of(flags: &str) -> Self {
         let mut all = Self::default();
         flags.chars().for_each(|flag| all.set(flag));
         all
+    }
+
+    /// The same of a text that may hold something else.
+    pub fn parse(flags: &str) -> Option<Self> {
+        let is_flag = |flag: char| FLAGS.contains(flag.to_ascii_uppercase());
+        flags.chars().all(is_flag).then(|| Self::of(flags))
     }
 
     /// Whether `$letter` was set; case does not matter.
@@ -59,7 +65,7 @@ impl MappingFlags {
         self.0 |= Self::bit(letter);
     }
 
-    /// Those of either.
+    /// The flags of either.
     pub(crate) fn and(self, more: Self) -> Self {
         Self(self.0 | more.0)
     }

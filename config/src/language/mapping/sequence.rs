@@ -10,7 +10,7 @@ pub trait Sequences: Sync {
 
 /// A sequence, and how its numbers are written.
 #[derive(Clone, Debug)]
-pub(crate) struct Sequence {
+pub(crate) struct NumberSequence {
     /// The file that keeps it.
     pub(crate) file: String,
     radix: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Sequence {
     modulus: Option<u64>,
 }
 
-impl Sequence {
+impl NumberSequence {
     /// Parses what stands between the number signs.
     pub(super) fn parse(text: &str, offset: usize) -> Result<Self, TemplateError> {
         let mut parts = text.split('|');
@@ -80,13 +80,13 @@ mod tests {
             ("seq", u64::MAX, "18446744073709551615"),
         ];
         for (text, number, want) in rows {
-            let sequence = Sequence::parse(text, 0).unwrap_or_else(|e| panic!("{text}: {e}"));
+            let sequence = NumberSequence::parse(text, 0).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(sequence.written(number), want, "{text}");
         }
         for text in
             ["", "|10", "seq|1", "seq|37", "seq|x", "seq|10|65", "seq|10|1|0", "a b", "a|2|3|4|5"]
         {
-            assert!(Sequence::parse(text, 0).is_err(), "{text}");
+            assert!(NumberSequence::parse(text, 0).is_err(), "{text}");
         }
     }
 }

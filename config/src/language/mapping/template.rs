@@ -5,7 +5,7 @@
 
 use super::{
     result::{Calls, FLAGS, MappingFlags, Next},
-    sequence::Sequence,
+    sequence::NumberSequence,
 };
 use crate::language::template::{self, Case, Scanner, TemplateError};
 
@@ -47,7 +47,7 @@ pub(crate) enum Op {
         is_set: bool,
     },
     /// `$#file|radix|width|modulus#`.
-    Number(Sequence),
+    Number(NumberSequence),
     /// `$|table;argument|`.
     Table {
         name: String,
@@ -224,7 +224,7 @@ impl TemplateParser<'_> {
     /// `$#file|radix|width|modulus#`.
     fn number(&mut self, offset: usize) -> Result<Op, TemplateError> {
         let text = self.scanner.until('#').unwrap_or_default();
-        Sequence::parse(text, offset).map(Op::Number)
+        NumberSequence::parse(text, offset).map(Op::Number)
     }
 
     fn wildcard(&self, offset: usize, digit: char) -> Result<Op, TemplateError> {
