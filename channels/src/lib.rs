@@ -11,7 +11,8 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | [`client`] | hands messages to other hosts | mail, wire |
-//! | [`server`] | takes messages from other hosts | mail, wire |
+//! | [`server`] | takes messages from other hosts | mail, tls, wire |
+//! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
@@ -30,4 +31,5 @@ pub mod mailbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
 pub mod server;
+pub mod tls;
 pub mod wire;

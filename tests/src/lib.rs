@@ -16,6 +16,7 @@
 
 mod aiosmtpd;
 mod build;
+mod certificates;
 mod dovecot;
 mod foreign_store;
 mod http;
@@ -38,6 +39,7 @@ mod wait;
 
 pub use aiosmtpd::Aiosmtpd;
 pub use build::program;
+pub use certificates::Authority;
 pub use dovecot::Dovecot;
 pub use foreign_store::ForeignStore;
 pub use http::{Page, fetch};

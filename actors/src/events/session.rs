@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use tracing::{debug, info};
 
 use super::Printable;
-use crate::metrics::{ConnectionResult, Metrics};
+use relais_channels::tls::{HandshakeFailure, Secured};
+
+use crate::metrics::{ConnectionResult, HandshakeResult, Metrics};
 
 /// A connection was turned away before its first byte.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,15 @@ pub struct SessionStarted<'a> {
     pub service: &'a str,
     /// The client's address and port.
     pub peer: fmt::Arguments<'a>,
+}
+
+/// A handshake is over, for better or worse. The session's span names the client.
+#[derive(Clone, Copy, Debug)]
+pub struct HandshakeEnded<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// TLS, or the reason why there is none.
+    pub outcome: &'a Result<Secured, HandshakeFailure>,
 }
 
 /// A session is over.
@@ -63,6 +74,8 @@ pub enum SessionEnd {
     OutOfTurn,
     /// It spoke another protocol.
     Foreign,
+    /// No TLS came of the handshake.
+    Handshake,
     /// The engine stops.
     Drained,
     /// A bug ended it; nothing but this session was lost.
@@ -90,6 +103,28 @@ impl SessionStarted<'_> {
             meter.connections.inc();
         }
         debug!(service, %peer, "session started");
+    }
+}
+
+impl HandshakeEnded<'_> {
+    /// Writes a line, at `debug` when TLS protects the session, else at `info`; counts the
+    /// handshake by its result.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { service, outcome } = self;
+        let result = HandshakeResult::of(outcome);
+        if let Some(meter) = metrics.service(service) {
+            meter.handshake(result);
+        }
+        match outcome {
+            Ok(Secured { version, cipher, resumed, host }) => {
+                let host = host.as_deref().map(|host| tracing::field::display(Printable(host)));
+                debug!(version, cipher, resumed, host, "TLS protects the session");
+            }
+            Err(failure) => {
+                let error = Printable(&failure.words);
+                info!(why = result.name(), %error, "no TLS: the handshake failed");
+            }
+        }
     }
 }
 
@@ -127,6 +162,7 @@ impl fmt::Display for SessionEnd {
             Self::Spent => f.write_str("dismissed: enough for one session"),
             Self::OutOfTurn => f.write_str("dismissed: commands before the reply to the last one"),
             Self::Foreign => f.write_str("dismissed: that was no mail command"),
+            Self::Handshake => f.write_str("the TLS handshake failed"),
             Self::Drained => f.write_str("drained"),
             Self::Panicked => f.write_str("panicked"),
         }

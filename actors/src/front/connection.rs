@@ -25,6 +25,8 @@ pub struct Ends {
     pub client: Option<IpAddr>,
     /// Which of our addresses it connected to.
     pub local: Option<IpAddr>,
+    /// And which of our ports.
+    pub port: Option<u16>,
 }
 
 /// Room for one connection, given back when the service no longer counts it.

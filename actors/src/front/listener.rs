@@ -110,7 +110,8 @@ pub(crate) async fn accept(
                 told = false;
                 let client = peer.map(|peer| peer.ip().to_canonical());
                 let ours = local.map(|local| local.ip().to_canonical());
-                let ends = Ends { client, local: ours };
+                let port = local.map(|local| local.port());
+                let ends = Ends { client, local: ours, port };
                 let connection = Connection { socket, ends, permit };
                 service.tell(Accepted { connection, peer, local });
             }

@@ -85,7 +85,7 @@ impl Listening {
             return bound.map(|bound| vec![bound]).map_err(error(path.display().to_string()));
         }
         let mut listening = Vec::new();
-        for &port in &service.ports {
+        for &port in service.ports.iter().chain(&service.tls_ports) {
             // Without an address: every interface, IPv4 as well where the system maps it.
             let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
             let address = SocketAddr::new(service.interface_address.unwrap_or(any), port);
@@ -155,9 +155,13 @@ pub fn obstacles(service: &Service, data: &Path, ours: &dyn Fn(Ours<'_>) -> bool
         let obstacle = |(field, why)| Obstacle { field: String::from(field), place, why };
         return found.map_err(obstacle).err().into_iter().collect();
     }
-    let ports = service.ports.iter().enumerate().filter(|(_, port)| !ours(Ours::Port(**port)));
+    let listed = |field: &'static str, ports: &'_ [u16]| {
+        let numbered = ports.iter().enumerate();
+        numbered.map(|(i, port)| (format!("{field}[{i}]"), *port)).collect::<Vec<_>>()
+    };
+    let ports = [listed("ports", &service.ports), listed("tls_ports", &service.tls_ports)].concat();
     let mut found = Vec::new();
-    for (i, &port) in ports {
+    for (named, port) in ports.into_iter().filter(|(_, port)| !ours(Ours::Port(*port))) {
         let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let address = SocketAddr::new(service.interface_address.unwrap_or(any), port);
         let Err(error) = bound_tcp(address, service) else { continue };
@@ -165,7 +169,7 @@ pub fn obstacles(service: &Service, data: &Path, ours: &dyn Fn(Ours<'_>) -> bool
         let (field, place) = if elsewhere {
             ("interface_address".to_owned(), address.ip().to_string())
         } else {
-            (format!("ports[{i}]"), address.to_string())
+            (named, address.to_string())
         };
         found.push(Obstacle { field, place, why: error.into() });
         if elsewhere {

@@ -12,8 +12,10 @@ pub(crate) struct Received<'a> {
     pub(crate) client: Option<IpAddr>,
     /// Our official name.
     pub(crate) host: &'a str,
-    /// `SMTP`, `ESMTP` or `LMTP` (RFC 3848).
+    /// `SMTP`, `ESMTPS`, `LMTP` (RFC 3848).
     pub(crate) protocol: &'a str,
+    /// The cipher suite's name at IANA, where TLS protects the connection (RFC 8314 section 4.3).
+    pub(crate) cipher: Option<&'a str>,
     /// The queue id.
     pub(crate) id: MessageId,
     /// The recipient when there is only one: of several, none may learn of the others.
@@ -35,6 +37,9 @@ impl Received<'_> {
         let _ = write!(header, "\r\n\tby {host} (relais) with {protocol} id {id}");
         if let Some(recipient) = self.only_recipient {
             let _ = write!(header, "\r\n\tfor <{recipient}>");
+        }
+        if let Some(cipher) = self.cipher {
+            let _ = write!(header, "\r\n\ttls {cipher}");
         }
         let _ = write!(header, ";\r\n\t{}", httpdate::HttpDate::from(at));
         if header.ends_with(b"GMT") {
@@ -58,6 +63,7 @@ mod tests {
             client: Some([192, 0, 2, 1].into()),
             host: "relay1.siroe.com",
             protocol: "ESMTP",
+            cipher: None,
             id: MessageId(0),
             only_recipient: Some("alice@relais.example"),
         };
@@ -69,5 +75,11 @@ mod tests {
              \tfor <alice@relais.example>;\r\n\
              \tSun, 09 Sep 2001 01:46:40 +0000\r\n"
         );
+        let (mut header, protocol) = (Vec::new(), "ESMTPS");
+        let cipher = Some("TLS_AES_256_GCM_SHA384");
+        Received { protocol, cipher, ..received }.write(UNIX_EPOCH, &mut header);
+        let text = String::from_utf8(header).unwrap();
+        assert!(text.contains("with ESMTPS id "), "{text}");
+        assert!(text.contains("example>\r\n\ttls TLS_AES_256_GCM_SHA384;\r\n"), "{text}");
     }
 }

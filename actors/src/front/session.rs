@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::Message;
-use relais_channels::server::{Farewell, Reason, Setup, Stop, serve};
+use relais_channels::server::{Farewell, Opening, Reason, Setup, Stop, serve};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
@@ -40,6 +40,8 @@ pub struct SessionParts {
     pub service: Arc<str>,
     /// Dialect, host and limits.
     pub setup: Arc<Setup>,
+    /// Ports where a handshake comes before the greeting.
+    pub tls_ports: Arc<[u16]>,
     /// The side behind the protocol.
     pub behind: Behind,
     /// The engine waits for no session any longer.
@@ -121,14 +123,20 @@ impl Drop for Session {
 /// From the greeting to the end of one connection.
 async fn converse(socket: Socket, ends: Ends, parts: SessionParts, stop: Stop) {
     let begun = Instant::now();
-    let early = socket.has_something_to_read();
+    let opening = if ends.port.is_some_and(|port| parts.tls_ports.contains(&port)) {
+        Opening::Tls
+    } else if socket.has_something_to_read() {
+        Opening::Early
+    } else {
+        Opening::Greeting
+    };
     let farewell = match socket {
         Socket::Tcp(socket) => match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => speak(socket, early, ends, &parts, &stop).await,
+            Ok(socket) => speak(socket, opening, ends, &parts, &stop).await,
             Err(_gone) => return,
         },
         Socket::Unix(socket) => match tokio::net::UnixStream::from_std(socket) {
-            Ok(socket) => speak(socket, early, ends, &parts, &stop).await,
+            Ok(socket) => speak(socket, opening, ends, &parts, &stop).await,
             Err(_gone) => return,
         },
     };
@@ -153,14 +161,15 @@ fn session_end(reason: Reason) -> SessionEnd {
         Reason::Spent => SessionEnd::Spent,
         Reason::OutOfTurn => SessionEnd::OutOfTurn,
         Reason::Foreign => SessionEnd::Foreign,
+        Reason::Handshake => SessionEnd::Handshake,
         Reason::Stopped => SessionEnd::Drained,
     }
 }
 
 async fn speak<S>(
     socket: S,
-    early: bool,
-    Ends { client, local }: Ends,
+    opening: Opening,
+    Ends { client, local, .. }: Ends,
     parts: &SessionParts,
     stop: &Stop,
 ) -> Farewell
@@ -170,11 +179,11 @@ where
     match &parts.behind {
         Behind::Queue(side) => {
             let mut intake = SmtpIntake::new(Arc::clone(side), client, local);
-            serve(socket, early, &parts.setup, &mut intake, stop).await
+            serve(socket, opening, &parts.setup, &mut intake, stop).await
         }
         Behind::Store(store) => {
             let mut intake = LmtpIntake::new(Arc::clone(store), client, local);
-            serve(socket, early, &parts.setup, &mut intake, stop).await
+            serve(socket, opening, &parts.setup, &mut intake, stop).await
         }
     }
 }

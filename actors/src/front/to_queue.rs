@@ -8,7 +8,8 @@ use relais_channels::{
         Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, MessageIds, Recipient, Reply,
         ReversePath,
     },
-    server::{Intake, MailFrom, RcptTo, Verdict},
+    server::{Dialect, Intake, MailFrom, RcptTo, Verdict},
+    tls::{HandshakeFailure, Secured},
 };
 use relais_spool::{Draft, NewContent, Spool, SpoolError};
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     channel_table::Channels,
-    events::{MessageAccepted, RecipientsRefused},
+    events::{HandshakeEnded, MessageAccepted, RecipientsRefused},
     in_hand,
     metrics::Metrics,
     router::{MAX_EXPANSION, Question, Route, RouterHandle, grouped, internal_ip},
@@ -28,6 +29,8 @@ use crate::{
 /// The parts of the engine that an SMTP session needs.
 #[derive(Clone)]
 pub struct QueueSide {
+    /// The service.
+    pub service: Arc<str>,
     /// Our official name.
     pub host: Arc<str>,
     /// The domain of senders that clients we vouch for give without one.
@@ -73,7 +76,10 @@ pub struct SmtpIntake {
     hello: String,
     /// The client as logs and envelopes have it: `name [address]`.
     client_text: Arc<str>,
-    protocol: &'static str,
+    /// It said EHLO.
+    extended: bool,
+    /// The cipher suite of TLS.
+    cipher: Option<&'static str>,
     transaction: Transaction,
 }
 
@@ -130,7 +136,8 @@ impl SmtpIntake {
             abandoned: 0,
             hello: String::new(),
             client_text: client_text("", client),
-            protocol: "SMTP",
+            extended: false,
+            cipher: None,
             transaction: Transaction::default(),
         }
     }
@@ -258,7 +265,14 @@ impl Intake for SmtpIntake {
     fn hello(&mut self, name: &str, extended: bool) {
         name.clone_into(&mut self.hello);
         self.client_text = client_text(name, self.client);
-        self.protocol = if extended { "ESMTP" } else { "SMTP" };
+        self.extended = extended;
+    }
+
+    fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
+        HandshakeEnded { service: &self.side.service, outcome }.emit(&self.side.metrics);
+        self.hello.clear();
+        self.client_text = client_text("", self.client);
+        self.cipher = outcome.as_ref().ok().map(|secured| secured.cipher);
     }
 
     async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {
@@ -333,7 +347,8 @@ impl Intake for SmtpIntake {
             hello: &self.hello,
             client: self.client,
             host: &self.side.host,
-            protocol: self.protocol,
+            protocol: Dialect::Smtp.word(self.extended, self.cipher.is_some()),
+            cipher: self.cipher,
             id,
             only_recipient,
         };

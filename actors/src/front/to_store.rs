@@ -14,7 +14,8 @@ use relais_channels::{
     disk::is_full,
     mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
-    server::{Intake, MailFrom, RcptTo, Verdict},
+    server::{Dialect, Intake, MailFrom, RcptTo, Verdict},
+    tls::{HandshakeFailure, Secured},
 };
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     received::Received,
 };
 use crate::{
-    events::{IntoMailboxes, RecipientsRefused, StoredFor},
+    events::{HandshakeEnded, IntoMailboxes, RecipientsRefused, StoredFor},
     in_hand,
     metrics::Metrics,
     store::{AWAY, Deliveries, Refused},
@@ -31,6 +32,8 @@ use crate::{
 /// The parts of the store that an LMTP session needs.
 #[derive(Clone)]
 pub struct StoreSide {
+    /// The service.
+    pub service: Arc<str>,
     /// Our official name.
     pub host: Arc<str>,
     /// The channel mail comes in by.
@@ -58,6 +61,8 @@ pub struct LmtpIntake {
     hello: String,
     /// The client as logs have it: `name [address]`.
     client_text: Arc<str>,
+    /// The cipher suite of TLS.
+    cipher: Option<&'static str>,
     sender: String,
     recipients: Vec<Rcpt>,
     content: Content,
@@ -86,6 +91,7 @@ impl LmtpIntake {
             local,
             hello: String::new(),
             client_text: client_text("", client),
+            cipher: None,
             sender: String::new(),
             recipients: Vec::new(),
             content: Content::default(),
@@ -166,7 +172,8 @@ impl LmtpIntake {
             hello: &self.hello,
             client: self.client,
             host: &self.side.host,
-            protocol: "LMTP",
+            protocol: Dialect::Lmtp.word(true, self.cipher.is_some()),
+            cipher: self.cipher,
             id,
             only_recipient: only_recipient.as_deref(),
         }
@@ -189,6 +196,13 @@ impl Intake for LmtpIntake {
     fn hello(&mut self, name: &str, _: bool) {
         name.clone_into(&mut self.hello);
         self.client_text = client_text(name, self.client);
+    }
+
+    fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
+        HandshakeEnded { service: &self.side.service, outcome }.emit(&self.side.metrics);
+        self.hello.clear();
+        self.client_text = client_text("", self.client);
+        self.cipher = outcome.as_ref().ok().map(|secured| secured.cipher);
     }
 
     async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {

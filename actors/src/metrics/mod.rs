@@ -7,6 +7,7 @@
 //!
 //! Names, types and labels are a contract with dashboards; a test below holds them fast.
 
+mod certificates;
 mod channel;
 mod counters;
 mod delivery;
@@ -26,6 +27,7 @@ use prometheus_client::{
 };
 use relais_config::Config;
 
+pub use certificates::CertificateMeter;
 pub use channel::{ChannelMeter, Class, QueueState, WorkMeter};
 pub use counters::{ChannelCounters, Event, Volume};
 pub use delivery::{
@@ -34,7 +36,7 @@ pub use delivery::{
 pub use exposition::Format;
 pub use level::level;
 pub use notices::{NoticeMeter, NoticeResult};
-pub use service::{ConnectionResult, ServiceMeter, WorkerState};
+pub use service::{ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
 
 use self::process::ProcessMeter;
 use crate::{actor::Meters, readiness::Readiness};
@@ -58,6 +60,8 @@ pub struct Metrics {
     pub spool: SpoolMeter,
     /// The store, where the configuration has one.
     pub store: Option<StoreMeter>,
+    /// When certificates expire.
+    pub certificates: CertificateMeter,
     /// Look-ups in the directory.
     pub directory: DirectoryMeter,
     /// Notices to senders.
@@ -104,6 +108,7 @@ impl Metrics {
             queue: QueueMeter::register(&mut registry, labels.max_messages),
             spool: SpoolMeter::register(&mut registry),
             store: labels.store.then(|| StoreMeter::register(&mut registry)),
+            certificates: CertificateMeter::register(&mut registry),
             directory: DirectoryMeter::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
             log_lines_lost,
@@ -223,6 +228,7 @@ mod tests {
             r#"relais_dispatcher_workers{service="SMTP",state="active"} 0"#,
             r#"relais_dispatcher_connections{service="SMTP"} 0"#,
             r#"relais_dispatcher_connections_total{service="SMTP",result="accepted"} 0"#,
+            r#"relais_tls_handshakes_total{service="SMTP",result="full"} 0"#,
             r#"relais_channel_messages_total{channel="tcp_local",event="submitted"} 0"#,
             r#"relais_channel_queue_messages{channel="tcp_lmtpcs",state="held"} 0"#,
             r#"relais_channel_oldest_seconds{channel="tcp_lmtpcs"} 0"#,

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use relais_channels::tls::{FailureReason, HandshakeFailure, Secured};
 use serde::{Deserialize, Serialize};
 
 use super::tally::PlainTotal;
@@ -18,6 +19,18 @@ pub struct ServiceMeter {
     pub connections: Gauge,
     workers: [Gauge; WorkerState::ALL.len()],
     totals: [PlainTotal; ConnectionResult::ALL.len()],
+    handshakes: Vec<(HandshakeResult, Counter)>,
+}
+
+/// The result of a TLS handshake; the label `result`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HandshakeResult {
+    /// A new session.
+    Full,
+    /// An earlier session goes on.
+    Resumed,
+    /// Nothing came of it.
+    Failed(FailureReason),
 }
 
 /// The place of a worker in its life (seed 8.3).
@@ -61,6 +74,12 @@ struct WorkerLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct HandshakeLabels {
+    service: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ConnectionLabels {
     service: String,
     result: &'static str,
@@ -95,6 +114,13 @@ impl ServiceMeter {
         self.totals[result as usize].inc();
     }
 
+    /// Counts a handshake by what came of it.
+    pub fn handshake(&self, result: HandshakeResult) {
+        if let Some((_, counter)) = self.handshakes.iter().find(|(its, _)| *its == result) {
+            counter.inc();
+        }
+    }
+
     /// Connections since the start that came to this.
     pub fn total(&self, result: ConnectionResult) -> u64 {
         self.totals[result as usize].get()
@@ -111,6 +137,32 @@ impl ConnectionResult {
             Self::Accepted => "accepted",
             Self::Refused => "refused",
             Self::Full => "full",
+        }
+    }
+}
+
+impl HandshakeResult {
+    /// Every result.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let failed = FailureReason::ALL.into_iter().map(Self::Failed);
+        [Self::Full, Self::Resumed].into_iter().chain(failed)
+    }
+
+    /// Of a handshake that is over.
+    pub fn of(outcome: &Result<Secured, HandshakeFailure>) -> Self {
+        match outcome {
+            Ok(secured) if secured.resumed => Self::Resumed,
+            Ok(_) => Self::Full,
+            Err(failure) => Self::Failed(failure.reason),
+        }
+    }
+
+    /// In lower case; the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+            Self::Failed(reason) => reason.name(),
         }
     }
 }
@@ -132,6 +184,9 @@ pub(super) fn meters(
     let help =
         "Connections by what became of them; refused by PORT_ACCESS, full: no worker took it";
     registry.register("dispatcher_connections_total", help, totals.clone());
+    let handshakes = Family::<HandshakeLabels, Counter>::default();
+    let help = "TLS handshakes: full and resumed ones, and failures by their reason";
+    registry.register("tls_handshakes", help, handshakes.clone());
     let meter = |service: &String| {
         let labels = ServiceLabels { service: service.clone() };
         let workers = |state: WorkerState| {
@@ -142,10 +197,15 @@ pub(super) fn meters(
             let labels = ConnectionLabels { service: service.clone(), result: result.name() };
             totals.get_or_create_owned(&labels)
         };
+        let handshake = |result: HandshakeResult| {
+            let labels = HandshakeLabels { service: service.clone(), result: result.name() };
+            (result, handshakes.get_or_create_owned(&labels))
+        };
         let meter = ServiceMeter {
             connections: connections.get_or_create_owned(&labels),
             workers: WorkerState::ALL.map(workers),
             totals: ConnectionResult::ALL.map(totals),
+            handshakes: HandshakeResult::all().map(handshake).collect(),
         };
         (service.clone(), Arc::new(meter))
     };

@@ -46,6 +46,8 @@ pub enum Command<'a> {
     Vrfy,
     /// `HELP`, with or without a topic.
     Help,
+    /// `STARTTLS`.
+    StartTls,
     /// A command that exists and is not offered here.
     NotOffered,
 }
@@ -133,7 +135,8 @@ impl<'a> Command<'a> {
             b"NOOP" => Ok(Self::Noop),
             b"VRFY" => some(rest, Self::Vrfy, "VRFY name"),
             b"HELP" => Ok(Self::Help),
-            b"EXPN" | b"STARTTLS" | b"AUTH" | b"ETRN" | b"TURN" | b"ATRN" => Ok(Self::NotOffered),
+            b"STARTTLS" => bare(rest, Self::StartTls, "STARTTLS"),
+            b"EXPN" | b"AUTH" | b"ETRN" | b"TURN" | b"ATRN" => Ok(Self::NotOffered),
             _ => Err(CommandError::UnknownVerb),
         }
     }
@@ -379,7 +382,8 @@ mod tests {
             ("VRFY", usage("VRFY name")),
             ("HELP MAIL", Ok(Command::Help)),
             ("EXPN team", Ok(Command::NotOffered)),
-            ("STARTTLS", Ok(Command::NotOffered)),
+            ("STARTTLS", Ok(Command::StartTls)),
+            ("STARTTLS x", Err(CommandError::Usage("STARTTLS"))),
             ("AUTH PLAIN =", Ok(Command::NotOffered)),
             ("BDAT 0 LAST", Ok(Command::Bdat { size: 0, last: true })),
             ("bdat 86  last", Ok(Command::Bdat { size: 86, last: true })),

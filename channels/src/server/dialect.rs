@@ -16,11 +16,25 @@ impl Dialect {
         Reply::plain(220, format!("{host} {protocol} relais"))
     }
 
-    /// The reply to EHLO or LHLO. What STARTTLS, AUTH and SMTPUTF8 add is to be named here.
-    pub(super) fn extensions(self, setup: &Setup) -> Reply {
+    /// The word for `Received:` (RFC 3848). It has none for HELO behind a handshake.
+    pub fn word(self, extended: bool, secured: bool) -> &'static str {
+        match (self, secured) {
+            (Self::Smtp, _) if !extended => "SMTP",
+            (Self::Smtp, false) => "ESMTP",
+            (Self::Smtp, true) => "ESMTPS",
+            (Self::Lmtp, false) => "LMTP",
+            (Self::Lmtp, true) => "LMTPS",
+        }
+    }
+
+    /// The reply to EHLO or LHLO.
+    pub(super) fn extensions(self, setup: &Setup, starttls: bool) -> Reply {
         let mut text = String::with_capacity(setup.host.len() + EXTENSIONS_ROOM);
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}\nPIPELINING\nSIZE {}", setup.host, setup.limits.message_size);
+        if starttls {
+            text.push_str("STARTTLS\n");
+        }
         text.push_str(match self {
             Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
             Self::Lmtp => "8BITMIME\nENHANCEDSTATUSCODES\nXQUOTA\nXDFLG\nOK",
@@ -49,10 +63,12 @@ impl Dialect {
     pub(super) fn help(self) -> Reply {
         let text = match self {
             Self::Smtp => {
-                "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
-                 see RFC 5321, RFC 3461"
+                "commands: EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
+                 see RFC 5321, RFC 3461, RFC 3207"
             }
-            Self::Lmtp => "commands: LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nsee RFC 2033",
+            Self::Lmtp => {
+                "commands: LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nsee RFC 2033"
+            }
         };
         Reply::new(214, Enhanced(2, 0, 0), text)
     }

@@ -12,7 +12,11 @@ use tokio::{
 };
 
 use super::{
-    Intake, Reason, Session, Setup, Stop, clock::Clock, link::Link, session::Event, setup::Limits,
+    Intake, Reason, Session, Setup, Stop,
+    clock::Clock,
+    link::Link,
+    session::Event,
+    setup::{Opening, TlsOffer},
 };
 
 /// How a session ended.
@@ -26,13 +30,11 @@ pub struct Farewell {
 
 /// Serves one connection to its end.
 ///
-/// `early`: octets had come before the greeting.
-///
 /// When `stop` says so, the peer is told (421): before its next command, when the data of a message
 /// that has begun to come is complete and answered; or at once.
 pub async fn serve<S, I>(
     socket: S,
-    early: bool,
+    opening: Opening,
     setup: &Setup,
     intake: &mut I,
     stop: &Stop,
@@ -42,16 +44,26 @@ where
     I: Intake,
 {
     let (mut link, mut session) = (Link::new(socket), Session::new(setup));
-    if early {
-        session.came_early();
-    }
-    let reason = converse(&mut link, &mut session, &setup.limits, intake, stop).await;
+    let opened = match opening {
+        Opening::Greeting => Ok(()),
+        Opening::Early => {
+            session.came_early();
+            Ok(())
+        }
+        Opening::Tls => Box::pin(secure(&mut link, &mut session, &setup.tls, intake, stop)).await,
+    };
+    let reason = match opened {
+        Ok(()) => converse(&mut link, &mut session, setup, intake, stop).await,
+        Err(reason) => reason,
+    };
     if session.forgotten() {
         intake.reset();
     }
     let told = link.write(session.outgoing(), setup.limits.command_time.min(PARTING)).await;
-    if let (Ok(()), Some(patience)) = (told, reason.linger(!session.expects_command())) {
-        link.linger(patience).await;
+    match (told, reason.linger(!session.expects_command())) {
+        (Ok(()), Some(patience)) => link.linger(patience).await,
+        (Ok(()), None) => link.close().await,
+        (Err(_), _) => {}
     }
     Farewell { messages: session.messages(), reason }
 }
@@ -60,7 +72,7 @@ where
 async fn converse<S, I>(
     link: &mut Link<S>,
     session: &mut Session<'_>,
-    limits: &Limits,
+    setup: &Setup,
     intake: &mut I,
     stop: &Stop,
 ) -> Reason
@@ -68,6 +80,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     I: Intake,
 {
+    let limits = &setup.limits;
     let mut clock = Clock::new(limits);
     loop {
         let (used, event) = session.take(link.received());
@@ -84,6 +97,14 @@ where
                 if let Some(hello) = session.hello() {
                     intake.hello(&hello.name, hello.extended);
                 }
+            }
+            Event::StartTls => {
+                link.consume(used);
+                let secured = start_tls(link, session, setup, intake, stop);
+                if let Err(reason) = Box::pin(secured).await {
+                    return reason;
+                }
+                continue;
             }
             Event::Sender(from) => session.sender(intake.sender(from).await),
             Event::Recipient(to) => {
@@ -146,6 +167,46 @@ async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
         Err(Reason::Timeout) => Err(clock.why()),
         Err(reason) => Err(reason),
     }
+}
+
+/// STARTTLS was answered: its reply is the last word in clear.
+async fn start_tls<S, I>(
+    link: &mut Link<S>,
+    session: &mut Session<'_>,
+    setup: &Setup,
+    intake: &mut I,
+    stop: &Stop,
+) -> Result<(), Reason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    I: Intake,
+{
+    flush(link, session, setup.limits.command_time).await?;
+    secure(link, session, &setup.tls, intake, stop).await
+}
+
+/// Shakes hands; after a failure the connection is gone.
+async fn secure<S, I>(
+    link: &mut Link<S>,
+    session: &mut Session<'_>,
+    offer: &TlsOffer,
+    intake: &mut I,
+    stop: &Stop,
+) -> Result<(), Reason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    I: Intake,
+{
+    let outcome = tokio::select! {
+        outcome = link.start_tls(&offer.certificates) => outcome,
+        () = stop.at_boundary.cancelled() => return Err(Reason::Stopped),
+    };
+    session.secured();
+    if session.forgotten() {
+        intake.reset();
+    }
+    intake.handshake(&outcome);
+    outcome.map(drop).map_err(|_told| Reason::Handshake)
 }
 
 /// Writes the replies that are outgoing. After a failure there is nobody to write them to.

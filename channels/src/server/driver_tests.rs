@@ -10,7 +10,7 @@ use tokio::{
 use super::*;
 use crate::{
     mail::{Enhanced, Reply},
-    server::{DataRate, Dialect, SessionLimits},
+    server::{DataRate, Dialect, Limits, SessionLimits},
     server::{MailFrom, RcptTo, Verdict},
     wire::content::ContentLimits,
 };
@@ -98,6 +98,10 @@ fn limits() -> Limits {
     }
 }
 
+fn setup(host: &str, limits: Limits) -> Setup {
+    Setup { dialect: Dialect::Smtp, host: host.to_owned(), limits, tls: TlsOffer::default() }
+}
+
 impl Served {
     /// `capacity`: octets that either side may write without the other reading them.
     fn start(capacity: usize, mut engine: Engine, limits: Limits) -> Self {
@@ -105,8 +109,8 @@ impl Served {
         let stop = Stop::default();
         let stopped = stop.clone();
         let session = tokio::spawn(async move {
-            let setup = Setup { dialect: Dialect::Smtp, host: "mx.example".to_owned(), limits };
-            let farewell = serve(ours, false, &setup, &mut engine, &stopped).await;
+            let setup = setup("mx.example", limits);
+            let farewell = serve(ours, Opening::Greeting, &setup, &mut engine, &stopped).await;
             (farewell, engine)
         });
         Self { peer, stop, session }
@@ -329,8 +333,8 @@ async fn who_starts_while_the_host_is_stopping_is_told_so() {
     let (peer, ours) = duplex(1 << 10);
     let stop = Stop::default();
     stop.at_boundary.cancel();
-    let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
-    let farewell = serve(ours, false, &setup, &mut Engine::default(), &stop).await;
+    let setup = setup("mx", limits());
+    let farewell = serve(ours, Opening::Greeting, &setup, &mut Engine::default(), &stop).await;
     assert_eq!(farewell.reason, Reason::Stopped);
     let mut peer = peer;
     let mut replies = String::new();
@@ -377,8 +381,8 @@ async fn an_endless_line_is_swallowed() {
 #[tokio::test]
 async fn an_idle_session_is_small() {
     let (_peer, ours) = duplex(64);
-    let setup = Setup { dialect: Dialect::Smtp, host: "mx".to_owned(), limits: limits() };
+    let setup = setup("mx", limits());
     let (mut engine, stop) = (Engine::default(), Stop::default());
-    let task = std::mem::size_of_val(&serve(ours, false, &setup, &mut engine, &stop));
+    let task = std::mem::size_of_val(&serve(ours, Opening::Greeting, &setup, &mut engine, &stop));
     assert!(task <= 2 << 10, "{task} octets");
 }

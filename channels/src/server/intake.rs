@@ -2,7 +2,10 @@
 
 use std::future::Future;
 
-use crate::mail::{Address, Notify, OriginalRecipient, Reply, Return, ReversePath, XQuota};
+use crate::{
+    mail::{Address, Notify, OriginalRecipient, Reply, Return, ReversePath, XQuota},
+    tls::{HandshakeFailure, Secured},
+};
 
 /// The engine as one session sees it. One value serves one connection, one transaction at a
 /// time; the driver calls in the order of the methods below, and [`Intake::reset`] at any point.
@@ -13,6 +16,12 @@ pub trait Intake {
     /// and logs; it may be said again. What was said counts for all messages after it.
     fn hello(&mut self, name: &str, extended: bool) {
         let _ = (name, extended);
+    }
+
+    /// TLS protects the connection from now on, and nothing holds that the peer said before; or the
+    /// handshake failed, and the connection is closed.
+    fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
+        let _ = outcome;
     }
 
     /// MAIL FROM was understood.

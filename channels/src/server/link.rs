@@ -5,6 +5,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    mem,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
@@ -12,11 +13,12 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Reason, transport::Transport};
+use crate::tls::{HandshakeFailure, Secured, ServerTls};
 
 /// One peer's connection.
 pub(super) struct Link<S> {
@@ -41,6 +43,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             done: 0,
             bulk: false,
             timer,
+        }
+    }
+
+    /// Puts TLS on the connection. After a failure it is gone. The peer must have said nothing yet
+    /// that is not consumed.
+    pub(super) async fn start_tls(&mut self, tls: &ServerTls) -> Result<Secured, HandshakeFailure> {
+        debug_assert!(self.received().is_empty(), "said in clear, heard behind the handshake");
+        match mem::replace(&mut self.transport, Transport::Gone) {
+            Transport::Plain(socket) => {
+                let (stream, secured) = tls.accept(socket).await?;
+                self.transport = Transport::Tls(Box::new(stream));
+                Ok(secured)
+            }
+            Transport::Tls(_) | Transport::Gone => Err(HandshakeFailure::unavailable()),
+        }
+    }
+
+    /// Says that nothing more comes, where TLS has a word for it: a peer cannot tell the end of what
+    /// we say from a connection that somebody else cut.
+    pub(super) async fn close(mut self) {
+        if let Transport::Tls(stream) = &mut self.transport {
+            let _ = timeout(LAST_WORD, stream.shutdown()).await;
         }
     }
 
@@ -112,8 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Closes without losing what was written last: a close while the peer still sends would
     /// make its system throw our words away.
     pub(super) async fn linger(mut self, patience: Duration) {
-        let _ = self.transport.shutdown().await;
         let deadline = Instant::now() + patience;
+        let _ = timeout(patience, self.transport.shutdown()).await;
         while self.read(deadline, None).await.is_ok() {
             self.done = self.inbound.len();
         }
@@ -170,6 +194,8 @@ async fn cancelled(stop: Option<&CancellationToken>) {
 const IDLE: usize = 8 << 10;
 /// Octets of buffer for a peer that sends more than that at once.
 const BULK: usize = 64 << 10;
+/// How long a peer has for the last word of TLS.
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// Any time will do: the first wait brings it forward.
 const FIRST_DEADLINE: Duration = Duration::from_secs(300);
 

@@ -23,5 +23,5 @@ pub use driver::{Farewell, serve};
 pub use intake::{Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;
 pub use session::{Hello, Reason, Session};
-pub use setup::{Limits, Setup};
+pub use setup::{Limits, Opening, Setup, TlsOffer};
 pub use stop::Stop;

@@ -27,6 +27,11 @@ pub(super) const MORE_THAN_ANNOUNCED: Reply =
 pub(super) const OUT_OF_TURN: Reply =
     Reply::new(554, Enhanced(5, 5, 0), "wait for the reply before you send more, closing");
 pub(super) const NOT_OFFERED: Reply = Reply::new(502, Enhanced(5, 5, 1), "not offered here");
+pub(super) const GO_SECURE: Reply = Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS");
+pub(super) const TLS_FIRST: Reply = Reply::new(530, Enhanced(5, 7, 0), "STARTTLS first");
+pub(super) const TLS_TWICE: Reply = Reply::new(503, Enhanced(5, 5, 1), "TLS is in use already");
+pub(super) const NO_CERTIFICATE: Reply =
+    Reply::new(454, Enhanced(4, 7, 0), "TLS is not available for now");
 pub(super) const HELLO_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "say who you are first");
 pub(super) const MAIL_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL first");
 pub(super) const NESTED_MAIL: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL was already said");

@@ -6,14 +6,17 @@
 
 use std::time::Duration;
 
+use relais_config::tls::Insist;
+
 use super::{
     Dialect, MailFrom, RcptTo, Setup, Verdict,
     budget::Budget,
     command::{Command, CommandError, Envelopes},
     replies::{
-        BARE_IN_COMMAND, DEFERRED, GO_AHEAD, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST,
-        MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_RESULT, NOT_OFFERED, OK, OUT_OF_TURN, RECIPIENT_OK,
-        SENDER_OK, TOO_BIG, TOO_MANY_NAMED, TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
+        BARE_IN_COMMAND, DEFERRED, GO_AHEAD, GO_SECURE, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST,
+        MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_CERTIFICATE, NO_RESULT, NOT_OFFERED, OK, OUT_OF_TURN,
+        RECIPIENT_OK, SENDER_OK, TLS_FIRST, TLS_TWICE, TOO_BIG, TOO_MANY_NAMED,
+        TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
     },
     transaction::Transaction,
 };
@@ -34,6 +37,8 @@ pub struct Session<'s> {
     lines: Lines,
     phase: Phase,
     hello: Option<Hello>,
+    /// TLS protects the connection.
+    secured: bool,
     transaction: Option<Transaction>,
     /// The last MAIL was refused: what a peer pipelined behind it is not its mistake.
     mail_refused: bool,
@@ -62,6 +67,8 @@ pub enum Event<'a> {
     Answered,
     /// The peer said who it is: [`Session::hello`].
     Hello,
+    /// Write what is outgoing, shake hands, and tell [`Session::secured`].
+    StartTls,
     /// Ask whether this sender may send, and tell [`Session::sender`].
     Sender(MailFrom),
     /// Ask whether this recipient may be, and tell [`Session::recipient`].
@@ -111,6 +118,8 @@ pub enum Reason {
     OutOfTurn,
     /// The peer speaks another protocol.
     Foreign,
+    /// No TLS came of the handshake.
+    Handshake,
     /// The host is shutting down.
     Stopped,
 }
@@ -120,7 +129,7 @@ impl Reason {
     pub(super) fn linger(self, in_content: bool) -> Option<Duration> {
         match self {
             Self::Stopped if in_content => Some(Duration::from_millis(500)),
-            Self::Quit | Self::Lost | Self::Timeout | Self::Stopped => None,
+            Self::Quit | Self::Lost | Self::Timeout | Self::Stopped | Self::Handshake => None,
             Self::Abuse | Self::NoMessage | Self::OutOfTurn | Self::Foreign | Self::Spent => {
                 Some(Duration::from_secs(2))
             }
@@ -158,6 +167,7 @@ impl<'s> Session<'s> {
             lines: Lines::new(setup.limits.command_line),
             phase: Phase::Command,
             hello: None,
+            secured: false,
             transaction: None,
             mail_refused: false,
             forgotten: false,
@@ -177,6 +187,15 @@ impl<'s> Session<'s> {
     /// The peer did not wait for the greeting (RFC 5321 section 4.3.1).
     pub fn came_early(&mut self) {
         self.ahead = Ahead::Greeting;
+    }
+
+    /// TLS protects the connection from now on. Nothing holds that was said before (RFC 3207 section
+    /// 4.2).
+    pub fn secured(&mut self) {
+        self.forget();
+        self.hello = None;
+        self.mail_refused = false;
+        self.secured = true;
     }
 
     /// Takes octets from the front of what the peer sent, and says how many.
@@ -319,7 +338,11 @@ impl<'s> Session<'s> {
     pub fn abandon(&mut self, reason: Reason) {
         self.forget();
         let (enhanced, text) = match reason {
-            Reason::Quit | Reason::Lost | Reason::OutOfTurn | Reason::Foreign => return,
+            Reason::Quit
+            | Reason::Lost
+            | Reason::OutOfTurn
+            | Reason::Foreign
+            | Reason::Handshake => return,
             Reason::Timeout => (Enhanced(4, 4, 2), "took too long, closing"),
             Reason::Abuse => (Enhanced(4, 7, 0), "too many commands or errors, closing"),
             Reason::NoMessage => (Enhanced(4, 7, 0), "too many recipients and no message, closing"),
@@ -333,15 +356,6 @@ impl<'s> Session<'s> {
     /// The last name that the peer gave itself.
     pub fn hello(&self) -> Option<&Hello> {
         self.hello.as_ref()
-    }
-
-    /// The word for `Received:` (RFC 3848).
-    pub fn protocol(&self) -> &'static str {
-        match (self.setup.dialect, &self.hello) {
-            (Dialect::Lmtp, _) => "LMTP",
-            (Dialect::Smtp, Some(Hello { extended: true, .. })) => "ESMTP",
-            (Dialect::Smtp, _) => "SMTP",
-        }
     }
 
     /// Messages handed over.
@@ -369,8 +383,9 @@ impl<'s> Session<'s> {
             if limits.strict_envelopes { Envelopes::Strict } else { Envelopes::Tolerant };
         let command = Command::parse(line, self.setup.dialect, envelopes);
         let ahead = std::mem::replace(&mut self.ahead, Ahead::Nothing);
-        let out_of_turn = ahead != Ahead::Nothing && limits.forbid_pipelining;
-        if out_of_turn && self.must_be_last(&command) {
+        // TLS does not vouch for what lies behind STARTTLS: anybody may have sent it.
+        let forbidden = limits.forbid_pipelining || matches!(command, Ok(Command::StartTls));
+        if ahead != Ahead::Nothing && forbidden && self.must_be_last(&command) {
             self.say(&OUT_OF_TURN);
             self.forget();
             return Event::Close(Reason::OutOfTurn);
@@ -398,6 +413,9 @@ impl<'s> Session<'s> {
 
     fn command<'a>(&mut self, command: Command<'_>) -> Event<'a> {
         let dialect = self.setup.dialect;
+        if self.lacks_tls(&command) {
+            return self.bad(&TLS_FIRST);
+        }
         match (command, dialect) {
             (Command::Ehlo(name), Dialect::Smtp) | (Command::Lhlo(name), Dialect::Lmtp) => {
                 self.greet(name, true)
@@ -406,6 +424,7 @@ impl<'s> Session<'s> {
             (Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_), _) => {
                 self.bad(&dialect.wrong_hello())
             }
+            (Command::StartTls, _) => self.start_tls(),
             (Command::Mail(from), _) => self.mail(from),
             (Command::Rcpt(to), _) => self.rcpt(to),
             (Command::Data, _) => self.begin_data(),
@@ -435,12 +454,47 @@ impl<'s> Session<'s> {
         self.forget();
         self.hello = Some(Hello { name: presentable(name), extended });
         let reply = if extended {
-            self.setup.dialect.extensions(self.setup)
+            self.setup.dialect.extensions(self.setup, self.offers_tls())
         } else {
             Reply::plain(250, self.setup.host.clone())
         };
         self.say(&reply);
         Event::Hello
+    }
+
+    fn offers_tls(&self) -> bool {
+        let offer = &self.setup.tls;
+        offer.server != Insist::No && !self.secured && offer.certificates.is_available()
+    }
+
+    /// Whether TLS has to come before this command (RFC 3207 section 4).
+    fn lacks_tls(&self, command: &Command<'_>) -> bool {
+        let may_come = matches!(
+            command,
+            Command::Ehlo(_)
+                | Command::Helo(_)
+                | Command::Lhlo(_)
+                | Command::StartTls
+                | Command::Noop
+                | Command::Quit
+                // BDAT is followed by octets that are no command: its answer comes behind them.
+                | Command::Bdat { .. }
+        );
+        self.setup.tls.server == Insist::Must && !self.secured && !may_come
+    }
+
+    fn start_tls<'a>(&mut self) -> Event<'a> {
+        let offer = &self.setup.tls;
+        match &self.hello {
+            _ if self.secured => self.bad(&TLS_TWICE),
+            _ if offer.server == Insist::No => self.bad(&NOT_OFFERED),
+            None => self.bad(&HELLO_FIRST),
+            _ if !offer.certificates.is_available() => self.answer(&NO_CERTIFICATE),
+            Some(_) => {
+                self.say(&GO_SECURE);
+                Event::StartTls
+            }
+        }
     }
 
     fn mail<'a>(&mut self, from: MailFrom) -> Event<'a> {
@@ -508,6 +562,7 @@ impl<'s> Session<'s> {
         let limits = &self.setup.limits;
         let reply = match &mut self.transaction {
             _ if self.setup.dialect == Dialect::Lmtp => NOT_OFFERED,
+            None if self.setup.tls.server == Insist::Must && !self.secured => TLS_FIRST,
             None => MAIL_FIRST,
             Some(Transaction { recipients: 0, .. }) => self.setup.dialect.no_recipients(),
             Some(transaction) => {
@@ -682,6 +737,7 @@ impl<'s> Session<'s> {
                 Command::Ehlo(_)
                 | Command::Helo(_)
                 | Command::Lhlo(_)
+                | Command::StartTls
                 | Command::Data
                 | Command::Vrfy
                 | Command::Noop,

@@ -1,11 +1,11 @@
 //! The settings a server has before its first connection.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use relais_config::Channel;
+use relais_config::{Channel, tls::Insist};
 
 use super::{DataRate, Dialect, SessionLimits};
-use crate::wire::content::ContentLimits;
+use crate::{tls::ServerTls, wire::content::ContentLimits};
 
 /// The same for all sessions of a service.
 #[derive(Clone, Debug)]
@@ -16,6 +16,28 @@ pub struct Setup {
     pub host: String,
     /// The bounds on every peer.
     pub limits: Limits,
+    /// STARTTLS, and the certificates for it.
+    pub tls: TlsOffer,
+}
+
+/// Whether TLS is offered.
+#[derive(Clone, Debug, Default)]
+pub struct TlsOffer {
+    /// STARTTLS is refused, offered or insisted upon.
+    pub server: Insist,
+    /// The certificates.
+    pub certificates: Arc<ServerTls>,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Opening {
+    /// With the greeting.
+    Greeting,
+    /// The peer did not wait for the greeting.
+    Early,
+    /// With a handshake: the port is for TLS alone.
+    Tls,
 }
 
 /// The bounds on a peer.

@@ -50,6 +50,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         shadowed::warn(config, reader);
     }
     warn_of_store(config, reader);
+    warn_of_tls(&roles, reader);
     warn_of_options(config, reader);
     consistency::mappings::warn(config, reader);
     warn_of_aliases(config, reader);
@@ -129,7 +130,7 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         let path = |field: &str| format!("channels[{i}].{field}");
         for (field, message) in &not_yet {
             let insists = match *field {
-                "tls" => insists(channel.tls.server, channel.tls.client).then_some(INSISTS_ON_TLS),
+                "tls.client" => (channel.tls.client == Insist::Must).then_some(INSISTS_ON_TLS),
                 "sasl" => {
                     insists(channel.sasl.server, channel.sasl.client).then_some(INSISTS_ON_SASL)
                 }
@@ -223,6 +224,20 @@ fn warn_of_store(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
+/// A certificate that is shown to nobody.
+fn warn_of_tls(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let config = roles.config;
+    let from_the_start = config.dispatcher.services.iter().any(|its| !its.tls_ports.is_empty());
+    let mut offered = (0..config.channels.len())
+        .filter(|i| config.channels[*i].tls.server != Insist::No)
+        .filter(|i| roles.lacks(*i, Role::Source).is_none());
+    if config.tls.is_some() && !from_the_start && offered.next().is_none() {
+        let message = "no service has tls_ports, and no channel of one has tls: (server: May): \
+                       nobody is shown the certificate";
+        reader.warning_at("tls", message, false);
+    }
+}
+
 /// Flags of options that are not heeded.
 fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
     if !takes_mail(config) {
@@ -300,7 +315,7 @@ fn program_not_yet(program: Program) -> Option<&'static str> {
     }
 }
 
-const INSISTS_ON_TLS: &str =
-    "TLS is not there yet: the engine will not start with a channel that insists on it";
+const INSISTS_ON_TLS: &str = "TLS towards other hosts is not there yet: the engine will not start \
+                              with a channel that insists on it";
 const INSISTS_ON_SASL: &str =
     "authentication is not there yet: the engine will not start with a channel that insists on it";

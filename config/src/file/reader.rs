@@ -167,7 +167,9 @@ impl<'a> Reader<'a> {
     /// later.
     pub(crate) fn into_findings(self) -> (Report, Places) {
         let services = "dispatcher.services[";
-        let late = |path: &str| !path.contains('[') || path.starts_with("aliases[");
+        let listed = ["aliases[", "tls."];
+        let late =
+            |path: &str| !path.contains('[') || listed.iter().any(|list| path.starts_with(list));
         let of_services = self.places.iter().filter(|(path, _)| path.starts_with(services));
         let others = self.places.iter().filter(|(path, _)| late(path)).take(MOST_LATE);
         // There are few services, and what they ask for shows late more often than anything else.

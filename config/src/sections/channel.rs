@@ -126,8 +126,7 @@ section! {
         fileinto: Option<String> = None, Maybe(FileInto),
             not_yet("Sieve is not there yet: no filter files mail into folders by this address");
         /// TLS, in each direction of a channel.
-        tls: TlsSides = TlsSides::default(), Nested::new(),
-            not_yet("TLS is not there yet: connections of this channel stay in clear");
+        tls: TlsSides = TlsSides::default(), Nested::new();
         /// SASL, in each direction of a channel.
         sasl: SaslSides = SaslSides::default(), Nested::new(),
             not_yet("authentication is not there yet: it is neither offered nor tried");

@@ -46,8 +46,7 @@ section! {
         dispatcher: Dispatcher = Dispatcher::default(), Nested::new(),
             example("(services: {...})");
         /// Certificate and key for every service that offers TLS.
-        tls: Option<Tls> = None, Maybe(Nested::new()),
-            not_yet("TLS is not there yet: the certificate is not used");
+        tls: Option<Tls> = None, Maybe(Nested::new());
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...
         mappings: BTreeMap<String, MappingTable> = BTreeMap::new(), Table(Mapping);
         /// The general database: `$(key)` in rewrite rules, `${key}` in mappings.

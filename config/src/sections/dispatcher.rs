@@ -34,8 +34,7 @@ section! {
         /// Ports that speak in clear; 0 takes any free one.
         ports: Vec<u16> = Vec::new(), ports();
         /// Ports where TLS comes before the greeting.
-        tls_ports: Vec<u16> = Vec::new(), ports(),
-            not_yet("TLS is not there yet: nothing listens on these ports");
+        tls_ports: Vec<u16> = Vec::new(), tls_ports();
         /// A UNIX socket instead of ports.
         socket: Option<PathBuf> = None, Maybe(Path);
         /// Permissions of the socket: which accounts may connect.
@@ -126,6 +125,11 @@ fn services(limits: &Limits) -> Named<Service, impl Fn(String) -> Service + use<
 
 fn ports() -> Few<Count> {
     Few(List(Count(0..=65_535)), 100)
+}
+
+/// The number of the port says that TLS comes first: it has to be known.
+fn tls_ports() -> Few<Count> {
+    Few(List(Count(1..=65_535)), 100)
 }
 
 const IP: Parsed =

@@ -1,19 +1,51 @@
 //! Certificates, and what a channel asks of TLS and SASL.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use crate::file::{
-    collections::Maybe,
-    kinds::{Choice, Path},
+    collections::{Few, List, Maybe},
+    form::Nested,
+    kinds::{Choice, Count, PATIENCE, Path},
+    setting::Role::Source,
 };
 
 section! {
-    /// The certificate that every service shows.
+    /// Certificates, and how TLS is spoken. `relais cert` shows what the files hold.
     pub struct Tls {
-        /// PEM chain, leaf first.
+        /// PEM chain, leaf first. A client is shown this one when it names no host (SNI), or one
+        /// that no certificate is for.
         certificate: PathBuf = PathBuf::new(), Path, example(r#""/etc/relais/host.crt""#);
-        /// PEM private key.
+        /// PEM private key: RSA of 2048 bits at least, ECDSA P-256 or P-384, or Ed25519.
         key: PathBuf = PathBuf::new(), Path, example(r#""/etc/relais/host.key""#);
+        /// Certificates for other host names, or of another kind of key for the same.
+        more_certificates: Vec<KeyPair> = Vec::new(), Few(List(Nested::new()), 1_000);
+        /// The oldest version that is spoken.
+        min_version: TlsVersion = TlsVersion::default(), Choice;
+        /// TLS 1.3 session tickets that a client is given after a handshake; 0 resumes no session,
+        /// of TLS 1.2 neither (senders of 2024 and later have given up on servers that send them).
+        session_tickets: usize = 2, Count(0..=8), unit("tickets");
+        /// How long a handshake may take.
+        handshake_time: Duration = Duration::from_secs(30), PATIENCE;
+    }
+}
+
+section! {
+    /// A certificate, and its key.
+    pub struct KeyPair {
+        /// PEM chain, leaf first.
+        certificate: PathBuf = PathBuf::new(), Path, example(r#""/etc/relais/other.crt""#);
+        /// PEM private key.
+        key: PathBuf = PathBuf::new(), Path, example(r#""/etc/relais/other.key""#);
+    }
+}
+
+choice! {
+    /// A version of TLS.
+    pub enum TlsVersion = Tls12 {
+        /// TLS 1.2 (RFC 5246).
+        Tls12,
+        /// TLS 1.3 (RFC 8446).
+        Tls13,
     }
 }
 
@@ -32,10 +64,11 @@ choice! {
 section! {
     /// TLS, in each direction of a channel.
     pub struct TlsSides {
-        /// When we are the server.
-        server: Insist = Insist::default(), Choice;
+        /// When we are the server: STARTTLS. `Must` takes no mail in clear.
+        server: Insist = Insist::default(), Choice, of(Source);
         /// When we are the client.
-        client: Insist = Insist::default(), Choice;
+        client: Insist = Insist::default(), Choice,
+            not_yet("TLS towards other hosts is not there yet: mail leaves in clear");
     }
 }
 

@@ -10,8 +10,9 @@ use super::JsonLines;
 #[cfg(doc)]
 use crate::api::QueuedEntry;
 use crate::api::{
-    HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
-    QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status, Why,
+    CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress,
+    PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained,
+    SetLimit, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -90,6 +91,9 @@ pub trait Console: Clone + Send + 'static {
         &self,
         key: Option<&str>,
     ) -> impl Future<Output = Answer<Result<Vec<LimitShown>, Nonsense>>> + Send;
+
+    /// The certificates that clients are shown.
+    fn certificates(&self) -> Answer<Vec<CertificateShown>>;
 
     /// The counters of every channel.
     fn counters(&self) -> impl Future<Output = Answer<ChannelCounters>> + Send;

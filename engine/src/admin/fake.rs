@@ -20,10 +20,11 @@ use super::{
     Unavailable,
 };
 use crate::api::{
-    ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet, LimitShown, LimitValue,
-    MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase, PoolStatus, QueueFilter,
-    QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
-    RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Why, WorkerStatus,
+    CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet,
+    LimitShown, LimitValue, MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase,
+    PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage,
+    QueuedRecipient, RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Why,
+    WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -242,6 +243,10 @@ impl Console for Fake {
         let key = key.unwrap_or("max_messages").to_owned();
         let value = Some(LimitValue::Number(1));
         Ok(Ok(vec![LimitShown { key, value: value.clone(), configured: value, saved: None }]))
+    }
+
+    fn certificates(&self) -> Answer<Vec<CertificateShown>> {
+        Ok(Vec::new())
     }
 
     async fn counters(&self) -> Answer<ChannelCounters> {

@@ -214,6 +214,7 @@ mod tests {
             ("GET /readyz", "200", "200", "ready"),
             ("GET /api/v1/status", "200", "200", "\"max_messages\":100"),
             ("GET /api/v1/counters", "200", "200", "\"tcp_local\":{\"received\":{\"messages\":"),
+            ("GET /api/v1/certificates", "200", "200", "[]"),
             ("GET /api/v1/queue", "200", "200", "application/x-ndjson"),
             ("GET /api/v1/queue?state=lost", "400", "400", "{\"error\":"),
             ("GET /api/v1/queue?chanel=x", "400", "400", "unknown field `chanel`"),

@@ -12,6 +12,7 @@
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
 //! | `GET /api/v1/counters` | the counters of each channel | yes |
 //! | `GET /api/v1/mapping?table=&input=&flags=` | what a mapping table makes of an input | yes |
+//! | `GET /api/v1/certificates` | the certificates that clients are shown | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed | yes |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
@@ -52,9 +53,9 @@ use super::{
 };
 use crate::{
     api::{
-        HistoryLine, LimitSet, LimitShown, MAX_REASON, MappingExplained, PartOrder, PartsOrdered,
-        QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained, SetLimit, Status,
-        Why,
+        CertificateShown, HistoryLine, LimitSet, LimitShown, MAX_REASON, MappingExplained,
+        PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
+        RouteExplained, SetLimit, Status, Why,
     },
     show,
 };
@@ -75,6 +76,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/readyz", get().to(ready::<C>))
         .route("/api/v1/status", get().to(status::<C>))
         .route("/api/v1/counters", get().to(counters::<C>))
+        .route("/api/v1/certificates", get().to(certificates::<C>))
         .route("/api/v1/queue", get().to(queue_list::<C>))
         .route("/api/v1/queue/summary", get().to(queue_summary::<C>))
         .route("/api/v1/queue/orders", web::post().to(queue_order::<C>))
@@ -147,6 +149,12 @@ async fn status<C: Console>(console: Data<C>) -> Result<Json<Status>, HttpError>
 
 async fn counters<C: Console>(console: Data<C>) -> Result<Json<ChannelCounters>, HttpError> {
     Ok(Json(in_time(console.counters()).await?))
+}
+
+async fn certificates<C: Console>(
+    console: Data<C>,
+) -> Result<Json<Vec<CertificateShown>>, HttpError> {
+    Ok(Json(console.certificates()?))
 }
 
 async fn queue_list<C: Console>(

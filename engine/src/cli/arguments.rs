@@ -73,6 +73,14 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the certificates that clients are shown: files, names, days left; of the running engine, else of the files
+    ///
+    /// Exit status 1: one has expired.
+    Cert {
+        /// A list of {file, `key_file`, names, issuer, serial, key, chain, `not_before`, `not_after`, `days_left`, remarks}
+        #[arg(long)]
+        json: bool,
+    },
     /// Let the running engine finish what it does, and end; or stop one part of it
     ///
     /// Clients and next hops may delay its end by at most `max_shutdown`.

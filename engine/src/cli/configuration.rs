@@ -1,13 +1,16 @@
 //! Commands that need nothing but the configuration file.
 
-use std::{io::Write, path::Path};
+use std::{io::Write, path::Path, time::SystemTime};
 
 use relais_actors::{
     directory,
     front::listening::{self, BindError},
     lint,
 };
-use relais_channels::dsn::Templates;
+use relais_channels::{
+    dsn::Templates,
+    tls::{ServerTls, TlsError},
+};
 use relais_config::{Config, Directory, Places, Reading, Report, STANDALONE, Shown, Warning};
 use serde_json::json;
 
@@ -111,6 +114,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
         }
         Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
     }
+    look_at_certificates(config, places, report);
     for service in &config.dispatcher.services {
         if let Err(error @ BindError::NoAccount { kind, name }) = &listening::accounts(service) {
             let field = if *kind == "user" { "socket_owner" } else { "socket_group" };
@@ -122,6 +126,38 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     }
     let open = permissions::told(config).into_iter();
     report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
+}
+
+/// Reads the certificates and keys, and says what clients will dislike about them.
+fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
+    let certificates = match ServerTls::load(config.tls.as_ref(), &config.data) {
+        Ok(tls) => tls.certificates(),
+        Err(TlsError { field, file, why }) => {
+            let accepted = "PEM files are expected, absolute or below data: the chain of the \
+                            certificate, its own first, and the key that belongs to it";
+            let (file, why) = (file.display().to_string(), why.to_string());
+            report.mistakes.push(places.mistake(
+                &field,
+                &file,
+                &format!("{file}: {why}"),
+                accepted,
+            ));
+            return;
+        }
+    };
+    let now = SystemTime::now();
+    let host = config.host.as_str();
+    for certificate in &certificates {
+        let remarks = certificate.remarks(now).into_iter();
+        report.warnings.extend(remarks.map(|words| places.warning(&certificate.field, &words)));
+    }
+    if !certificates.is_empty() && !certificates.iter().any(|one| one.covers(host)) {
+        let words = format!(
+            "no certificate is for {host}, the host's own name: who asks for it by \
+                             that name is shown another"
+        );
+        report.warnings.push(places.warning("tls.certificate", &words));
+    }
 }
 
 /// Looks at this machine: whatever is in the way of a start.

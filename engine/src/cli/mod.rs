@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod asked;
+mod cert;
 mod configuration;
 mod control;
 mod exchange;
@@ -81,6 +82,7 @@ fn obey<E: Runnable>(
         Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
         Command::Status { json } => ask::status(source, json, out),
         Command::Counters { json } => ask::counters(source, json, out),
+        Command::Cert { json } => cert::cert(source, json, out),
         Command::Queue(queue) => ask::queue(source, queue, out),
         Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Set(set) => orders::set(source, set, out),

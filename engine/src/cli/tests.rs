@@ -92,6 +92,7 @@ fn every_command_answers_people_and_scripts() {
     let rows = [
         ("status", "SMTP     tcp_local", "\"services\":[{"),
         ("counters", "tcp_local  received", "{\"tcp_local\":{"),
+        ("cert", "has no certificate", "[]"),
         ("queue summary", "tcp_lmtpcs         3", "\"channels\":[{"),
         ("queue show 0000000000001", "from    <ann@example.org>", "\"id\":\"0000000000001\""),
         ("queue list --limit 2", "\n2 entries\n", "{\"id\":\"0000000000000\""),

@@ -50,9 +50,9 @@ use crate::{
         socket,
     },
     api::{
-        HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress, PartOrder,
-        PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained,
-        SetLimit, Status, Why,
+        CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress,
+        PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
+        RouteExplained, SetLimit, Status, Why,
     },
     logging::Sink,
     start::Engine,
@@ -92,6 +92,7 @@ impl EngineConsole {
         let parts = Parts {
             channels: engine.channels.clone(),
             metrics: engine.metrics.clone(),
+            certificates: engine.certificates.clone(),
             spool: engine.spool.clone(),
             dispatcher: engine.dispatcher.clone(),
             queue: engine.queue.clone(),
@@ -271,6 +272,11 @@ impl Console for EngineConsole {
 
     async fn show_limits(&self, key: Option<&str>) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
         limits::show(self.parts()?, &self.0.config, key).await
+    }
+
+    fn certificates(&self) -> Answer<Vec<CertificateShown>> {
+        let certificates = self.parts()?.certificates.certificates();
+        Ok(certificates.iter().map(CertificateShown::of).collect())
     }
 
     async fn counters(&self) -> Answer<ChannelCounters> {

@@ -17,6 +17,7 @@ use relais_actors::{
     rerouting::Rerouter,
     router::RouterHandle,
 };
+use relais_channels::tls::ServerTls;
 use relais_spool::{Spool, SpoolError};
 
 use crate::{admin::Unavailable, state::order_book::OrderBook};
@@ -25,6 +26,7 @@ use crate::{admin::Unavailable, state::order_book::OrderBook};
 pub(super) struct Parts {
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) certificates: Arc<ServerTls>,
     pub(super) spool: Spool,
     pub(super) dispatcher: Mailbox<Dispatcher>,
     pub(super) queue: Mailbox<Queue>,

@@ -1,5 +1,6 @@
 //! Status, queue, counters and routes as text for people; what scripts read is JSON.
 
+mod certificates;
 mod content;
 mod look;
 mod mapping;
@@ -21,6 +22,7 @@ use crate::api::{
     LimitShown, LimitValue, Phase, QueueSummary, RouteExplained, ServiceStatus, Status,
 };
 
+pub use certificates::certificates;
 pub use content::ContentView;
 pub use look::{Colour, Look};
 pub use mapping::mapping;

@@ -15,8 +15,10 @@ use relais_actors::{
     metrics::Metrics,
     store::{Deliveries, Store},
 };
-use relais_channels::server::{Dialect, Limits, Setup};
-use relais_config::{self as config, Channel, Config, Service, channel, dispatcher::Program};
+use relais_channels::server::{Dialect, Limits, Setup, TlsOffer};
+use relais_config::{
+    self as config, Channel, Config, Service, channel, dispatcher::Program, tls::Insist,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -69,16 +71,17 @@ impl FrontFloor {
             listening.push((service.name.clone(), places));
             let behind = match (service.program, &deliveries) {
                 (Program::Smtp, _) => {
-                    Behind::Queue(queue_side(&service.channel, ground, below, delivery).into())
+                    Behind::Queue(queue_side(&service, ground, below, delivery).into())
                 }
                 (Program::Lmtp, Some(deliveries)) => {
-                    Behind::Store(store_side(&service.channel, ground, below, deliveries).into())
+                    Behind::Store(store_side(&service, ground, below, deliveries).into())
                 }
                 _ => return Err(StartError::NoStore { service: service.name }),
             };
             let session = SessionParts {
                 service: service.name.as_str().into(),
-                setup: Arc::new(setup(&ground.config, &service)),
+                setup: Arc::new(setup(ground, &service)),
+                tls_ports: service.tls_ports.as_slice().into(),
                 behind,
                 give_up: give_up.clone(),
                 metrics: ground.metrics.clone(),
@@ -100,38 +103,39 @@ impl FrontFloor {
 }
 
 fn queue_side(
-    channel: &str,
+    service: &Service,
     ground: &GroundFloor,
     below: &SpoolFloor,
     delivery: &DeliveryFloor,
 ) -> QueueSide {
     let config = &ground.config;
     QueueSide {
+        service: service.name.as_str().into(),
         host: config.host.as_str().into(),
         default_domain: config.default_domain.as_str().into(),
-        source_channel: channel.into(),
+        source_channel: service.channel.as_str().into(),
         router: delivery.router.clone(),
         spool: below.spool.clone(),
         ids: below.ids.clone(),
         channels: ground.channels.clone(),
         large_message: config.spool.large_message,
-        hold: hold_limits(config, channel),
+        hold: hold_limits(config, &service.channel),
         metrics: ground.metrics.clone(),
     }
 }
 
 fn store_side(
-    channel: &str,
+    service: &Service,
     ground: &GroundFloor,
     below: &SpoolFloor,
     deliveries: &Deliveries,
 ) -> StoreSide {
     let config = &ground.config;
-    let source_channel = channel.into();
-    let channel = config.channels.iter().find(|its| its.name == channel);
+    let channel = config.channels.iter().find(|its| its.name == service.channel);
     StoreSide {
+        service: service.name.as_str().into(),
         host: config.host.as_str().into(),
-        source_channel,
+        source_channel: service.channel.as_str().into(),
         deliveries: deliveries.clone(),
         default_domain: config.default_domain.as_str().into(),
         flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
@@ -160,7 +164,8 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, Start
     Ok(Some(Store::open(&absolute, &config.host, &known, metrics)?))
 }
 
-fn setup(config: &Config, service: &Service) -> Setup {
+fn setup(ground: &GroundFloor, service: &Service) -> Setup {
+    let config = &ground.config;
     let dialect = match service.program {
         Program::Smtp => Dialect::Smtp,
         Program::Lmtp | Program::LmtpNative => Dialect::Lmtp,
@@ -171,7 +176,9 @@ fn setup(config: &Config, service: &Service) -> Setup {
         || Limits::of(&Channel::new(&service.channel, &service.channel, channel::Program::Smtp)),
         Limits::of,
     );
-    Setup { dialect, host: config.host.clone(), limits }
+    let server = channel.map_or(Insist::No, |channel| channel.tls.server);
+    let tls = TlsOffer { server, certificates: Arc::clone(&ground.certificates) };
+    Setup { dialect, host: config.host.clone(), limits, tls }
 }
 
 /// Raises the limit of open files, and says how many connections each service may have; tells when

@@ -16,6 +16,7 @@ use relais_actors::{
     router::Router,
     store::Store,
 };
+use relais_channels::tls::ServerTls;
 use relais_config::Config;
 
 use super::error::StartError;
@@ -26,6 +27,7 @@ pub(super) struct GroundFloor {
     pub(super) config: Arc<Config>,
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) certificates: Arc<ServerTls>,
     pub(super) tallies: Tallies,
     pub(super) placement: Arc<Placement>,
     pub(super) arbiters: Vec<Arbiter>,
@@ -39,14 +41,16 @@ impl GroundFloor {
         config: Arc<Config>,
         end: Box<dyn Fn(&str) + Send>,
     ) -> Result<Self, StartError> {
+        let certificates = Arc::new(ServerTls::load(config.tls.as_ref(), &config.data)?);
         let metrics = Arc::new(Metrics::new(&Labels::of(&config, &ACTORS)));
+        metrics.certificates.show(&certificates.certificates());
         let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
         let channels = Arc::new(Channels::of(&config));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (placement, arbiters) = Placement::start(cores);
         let actors = Ground::new(metrics.actors.clone(), end);
         let placement = Arc::new(placement);
-        Ok(Self { config, channels, metrics, tallies, placement, arbiters, actors })
+        Ok(Self { config, channels, metrics, certificates, tallies, placement, arbiters, actors })
     }
 }
 

@@ -26,6 +26,7 @@ use relais_actors::{
     router::RouterHandle,
     store::Store,
 };
+use relais_channels::tls::ServerTls;
 use relais_config::Config;
 use relais_spool::Spool;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,8 @@ pub struct Engine {
     pub channels: Arc<Channels>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Certificates that clients are shown; `adopt` puts others in force.
+    pub certificates: Arc<ServerTls>,
     /// Where messages are kept.
     pub spool: Spool,
     /// Routes of recipients.
@@ -105,6 +108,7 @@ impl Engine {
             config: ground.config,
             channels: ground.channels,
             metrics: ground.metrics,
+            certificates: ground.certificates,
             spool: spool.spool,
             router: delivery.router,
             dispatcher: front.dispatcher,

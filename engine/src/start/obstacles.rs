@@ -63,7 +63,10 @@ impl Running {
         match place {
             Ours::Port(port) => {
                 let of_admin = config.admin.listen.is_some_and(|listen| listen.port() == port);
-                of_admin || services.any(|service| service.ports.contains(&port))
+                let of = |service: &Service| {
+                    service.ports.contains(&port) || service.tls_ports.contains(&port)
+                };
+                of_admin || services.any(of)
             }
             Ours::Socket(path) => {
                 let mut sockets = services.filter_map(|service| service.socket.as_ref());

@@ -6,7 +6,9 @@ use relais_channels::{
     client::{self, Outbound},
     mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath, XQuota},
     mailbox::{Body, Rcpt},
-    server::{Dialect, Intake, Limits, MailFrom, RcptTo, Setup, Stop, Verdict, serve},
+    server::{
+        Dialect, Intake, Limits, MailFrom, Opening, RcptTo, Setup, Stop, TlsOffer, Verdict, serve,
+    },
 };
 use relais_config::{
     Channel,
@@ -36,6 +38,7 @@ fn open(root: &Path, autocreate: Autocreate) -> Store {
 fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
     let labels = Labels { channels: vec!["tcp_lmtpss".to_owned()], ..Labels::default() };
     let side = StoreSide {
+        service: "LMTPSS".into(),
         host: "store.example".into(),
         source_channel: "tcp_lmtpss".into(),
         deliveries,
@@ -224,11 +227,16 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
     let path = root.path().join("lmtp");
     let listener = UnixListener::bind(&path).expect("a socket");
     let limits = Limits::of(&channel);
-    let setup = Setup { dialect: Dialect::Lmtp, host: "store.example".to_owned(), limits };
+    let setup = Setup {
+        dialect: Dialect::Lmtp,
+        host: "store.example".to_owned(),
+        limits,
+        tls: TlsOffer::default(),
+    };
     let mut intake = intake(store.deliveries(), true);
     let server = actix::spawn(async move {
         let (socket, _) = listener.accept().await.expect("a client");
-        serve(socket, false, &setup, &mut intake, &Stop::default()).await
+        serve(socket, Opening::Greeting, &setup, &mut intake, &Stop::default()).await
     });
 
     let outbound = Outbound::of("relay.example", &channel);

@@ -5,7 +5,7 @@ use relais_config::{Channel, channel::Program};
 
 use super::*;
 use crate::{
-    server::{DataRate, Limits, SessionLimits},
+    server::{DataRate, Limits, SessionLimits, TlsOffer},
     wire::content::ContentLimits,
 };
 
@@ -89,6 +89,7 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
         let hungry = event == Event::Hungry;
         match event {
             Event::Hungry | Event::Answered | Event::Hello => {}
+            Event::StartTls => session.secured(),
             Event::Sender(from) => session.sender(engine.sender(&from)),
             Event::Recipient(to) => {
                 session.recipient(engine.recipient(&to), engine.vouches);
@@ -151,6 +152,7 @@ fn setup(dialect: Dialect) -> Setup {
             size_binds: dialect == Dialect::Lmtp,
             forbid_pipelining: false,
         },
+        tls: TlsOffer::default(),
     }
 }
 
@@ -844,20 +846,20 @@ fn chunks_that_are_refused_are_swallowed() {
 fn who_the_peer_says_it_is() {
     let long = "a".repeat(300);
     let rows = [
-        (Dialect::Smtp, "EHLO client.example", "client.example", "ESMTP"),
-        (Dialect::Smtp, "HELO [IPv6:::1] (me)", "[IPv6:::1]", "SMTP"),
-        (Dialect::Smtp, "EHLO x;(y)\u{e9}\u{1b}", "x??y????", "ESMTP"),
-        (Dialect::Smtp, &format!("EHLO {long}"), &long[..255], "ESMTP"),
-        (Dialect::Lmtp, "LHLO", "", "LMTP"),
+        (Dialect::Smtp, "EHLO client.example", "client.example", true),
+        (Dialect::Smtp, "HELO [IPv6:::1] (me)", "[IPv6:::1]", false),
+        (Dialect::Smtp, "EHLO x;(y)\u{e9}\u{1b}", "x??y????", true),
+        (Dialect::Smtp, &format!("EHLO {long}"), &long[..255], true),
+        (Dialect::Lmtp, "LHLO", "", true),
     ];
-    for (dialect, line, name, protocol) in rows {
+    for (dialect, line, name, extended) in rows {
         let mut setup = setup(dialect);
         setup.limits.command_line = 512;
         let mut session = Session::new(&setup);
         let octets = format!("{line}\r\n");
         assert_eq!(session.take(octets.as_bytes()), (octets.len(), Event::Hello));
         assert_eq!(session.hello().map(|hello| hello.name.as_str()), Some(name), "{line}");
-        assert_eq!(session.protocol(), protocol, "{line}");
+        assert_eq!(session.hello().map(|hello| hello.extended), Some(extended), "{line}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::file::{document::Document, form::print_section};
 const FULL: &str = r#"(
     host: "a.example", data: "/d", default_domain: "a.example",
     dispatcher: (services: {"S": (program: Smtp, channel: "c", ports: [25])}),
-    tls: (certificate: "c", key: "k"),
+    tls: (certificate: "c", key: "k", more_certificates: [(certificate: "d", key: "l")]),
     channels: [(name: "c", tag: "t", program: Smtp)],
     job_controller: (pools: {"P": ()}),
     directory: DIRECTORY,
@@ -30,7 +30,7 @@ fn walk(path: &str, document: &Document, found: &mut BTreeSet<String>) {
             }
         }
         Document::Variant(_, inner) => walk(path, inner, found),
-        Document::List(items) if path == "channels" => {
+        Document::List(items) if ["channels", "tls.more_certificates"].contains(&path) => {
             for item in items {
                 walk(path, item, found);
             }
@@ -160,7 +160,10 @@ fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
         let value = VALUES.iter().find(|(name, _)| name == field);
         let Some((_, value)) = value else { panic!("no value for {field}") };
         let with = |queue, sections: &str, channel: &str| {
-            let more = field.strip_prefix("channels.").map(|name| format!("{name}: {value}"));
+            let more = field.strip_prefix("channels.").map(|name| match name.split_once('.') {
+                Some((part, name)) => format!("{part}: ({name}: {value})"),
+                None => format!("{name}: {value}"),
+            });
             engine(queue, sections, channel, more.as_deref().unwrap_or_default())
         };
         match need {
@@ -221,6 +224,7 @@ const ALWAYS: &[&str] = &[
     "dispatcher.services.channel",
     "dispatcher.services.interface_address",
     "dispatcher.services.ports",
+    "dispatcher.services.tls_ports",
     "dispatcher.services.socket",
     "dispatcher.services.min_procs",
     "dispatcher.services.max_procs",
@@ -283,6 +287,13 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("directory.cache.entries", &[], &[], LDAP),
     ("directory.cache.ttl", &[], &[], LDAP),
     ("directory.cache.negative_ttl", &[], &[], LDAP),
+    ("tls.certificate", &[], &[], TLS_UNUSED),
+    ("tls.key", &[], &[], TLS_UNUSED),
+    ("tls.more_certificates.certificate", &[], &[], TLS_UNUSED),
+    ("tls.more_certificates.key", &[], &[], TLS_UNUSED),
+    ("tls.min_version", TLS, &[], TLS_UNUSED),
+    ("tls.session_tickets", TLS, &[], TLS_UNUSED),
+    ("tls.handshake_time", TLS, &[], TLS_UNUSED),
     ("store.path", &[], NO_STORE, STORE_UNUSED),
     ("store.autocreate", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
     ("store.default_quota.size", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
@@ -293,6 +304,16 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         STORE_UNUSED,
     ),
 ];
+/// A certificate that a client of port 465 is shown.
+const TLS: Edits = &[
+    ("ports: [25]", "ports: [25], tls_ports: [465]"),
+    ("store: (", "tls: (certificate: \"c\", key: \"k\", VALUE), store: ("),
+];
+const TLS_UNUSED: Edits = &[(
+    "store: (",
+    "tls: (certificate: \"c\", key: \"k\", more_certificates: [(certificate: \"d\", key: \"l\")], \
+     VALUE), store: (",
+)];
 /// The engine does not start with it, and that is said.
 const LDAP: Edits = &[(
     "store: (",
@@ -333,7 +354,8 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.trace", "true"),
     ("channels.defragment", "true"),
     ("channels.fileinto", r#""$U+$S@$D""#),
-    ("channels.tls", "(server: No)"),
+    ("channels.tls.server", "No"),
+    ("channels.tls.client", "No"),
     ("channels.sasl", "(server: No)"),
     ("channels.submit", "true"),
     ("channels.switchchannel", "No"),
@@ -383,11 +405,16 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.urgentblocklimit", "4096"),
     ("channels.normalblocklimit", "4096"),
     ("channels.nonurgentblocklimit", "4096"),
-    ("dispatcher.services.tls_ports", "tls_ports: [465]"),
     ("dispatcher.services.socket_mode", r#"socket_mode: "0600""#),
     ("dispatcher.services.socket_owner", r#"socket_owner: "root""#),
     ("dispatcher.services.socket_group", r#"socket_group: "mail""#),
-    ("tls", r#"tls: (certificate: "c", key: "k"),"#),
+    ("tls.certificate", ""),
+    ("tls.key", ""),
+    ("tls.more_certificates.certificate", ""),
+    ("tls.more_certificates.key", ""),
+    ("tls.min_version", "min_version: Tls13"),
+    ("tls.session_tickets", "session_tickets: 0"),
+    ("tls.handshake_time", r#"handshake_time: "5s""#),
     ("mappings", r#"mappings: {"X": []}"#),
     ("general", r#"general: {"x": "y"}"#),
     ("rewrite_rules", r#"rewrite_rules: [("$*", "$U%$H@out")],"#),

@@ -1,0 +1,41 @@
+//! The outcome of a handshake, in words that know no library.
+
+use rustls::{HandshakeKind, ProtocolVersion, server::ServerConnection};
+
+/// A connection that TLS protects.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Secured {
+    /// `TLSv1.3`.
+    pub version: &'static str,
+    /// The suite's name at IANA: `TLS_AES_256_GCM_SHA384`.
+    pub cipher: &'static str,
+    /// An earlier session went on.
+    pub resumed: bool,
+    /// The host that the client asked for.
+    pub host: Option<String>,
+}
+
+impl Secured {
+    pub(super) fn of(connection: &ServerConnection) -> Self {
+        let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+        Self {
+            version: match connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLSv1.2",
+            },
+            cipher: suite.and_then(|suite| suite.as_str()).map_or("", at_iana),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            host: connection.server_name().map(str::to_owned),
+        }
+    }
+}
+
+/// The library has a prefix of its own for the suites of TLS 1.3.
+fn at_iana(suite: &'static str) -> &'static str {
+    match suite {
+        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite,
+    }
+}
