@@ -3,7 +3,7 @@
 //! routed again, what its senders are told, and the times that operators change while it runs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,13 +16,15 @@ use relais_config::{Channel, Config, channel::Program};
 
 use crate::ids::ChannelId;
 
-/// Every channel, by number and by name. Made once, shared by all.
+/// Every channel, by number and by name. Made once for a configuration, shared by all.
 #[derive(Debug)]
 pub struct Channels {
     list: Vec<Channel>,
     names: Vec<Arc<str>>,
     by_name: HashMap<String, ChannelId>,
-    live: Vec<[LiveTime; LiveTimes::ALL.len()]>,
+    live: Vec<Arc<[LiveTime; LiveTimes::ALL.len()]>>,
+    /// The channels of the configuration, in file order; the others were in one before it.
+    order: Vec<ChannelId>,
 }
 
 /// A time that operators may change while the engine runs, in milliseconds.
@@ -87,15 +89,78 @@ impl Channels {
 
     /// Changes a time until the engine stops; returns the old one.
     pub fn set_time(&self, id: ChannelId, which: LiveTimes, time: Duration) -> Duration {
-        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let time = millis(time);
         let old = self.live[usize::from(id.0)][which as usize].0.swap(time, Relaxed);
         Duration::from_millis(old)
     }
 
-    /// All of them, in file order.
+    /// All of the configuration, in file order.
     pub fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
+        self.order.iter().map(|id| (*id, self.channel(*id)))
+    }
+
+    /// All by number, those of configurations before this one included.
+    pub fn by_number(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
         self.list.iter().enumerate().map(|(i, channel)| (ChannelId(i as u16), channel))
     }
+
+    /// The channels of another configuration in place of these. A name keeps its number, so that
+    /// what runs goes on; a channel that is not there any more keeps its settings, for what is still
+    /// on its way to it. A time that an operator changed stays so, unless the file changes it, too.
+    #[must_use]
+    pub fn replaced_by(&self, config: &Config) -> Self {
+        let (mut list, mut live) = (self.list.clone(), self.live.clone());
+        let mut order = Vec::with_capacity(config.channels.len());
+        for channel in &config.channels {
+            let Some(id) = self.find(&channel.name) else {
+                order.push(ChannelId(list.len() as u16));
+                list.push(channel.clone());
+                live.push(live_times(channel));
+                continue;
+            };
+            order.push(id);
+            let was = std::mem::replace(&mut list[usize::from(id.0)], channel.clone());
+            for which in LiveTimes::ALL {
+                let time = which.configured(channel);
+                if which.configured(&was) != time {
+                    live[usize::from(id.0)][which as usize].0.store(millis(time), Relaxed);
+                }
+            }
+        }
+        Self::made(list, live, order)
+    }
+
+    /// By name, if the configuration in force has it.
+    pub fn configured(&self, name: &str) -> Option<ChannelId> {
+        self.find(name).filter(|id| self.order.contains(id))
+    }
+
+    /// Channels that `other` has not, or has otherwise.
+    pub fn changed_in(&self, other: &Self) -> HashSet<ChannelId> {
+        let differs = |(id, channel): &(ChannelId, &Channel)| {
+            !other.order.contains(id) || other.channel(*id) != *channel
+        };
+        self.iter().filter(differs).map(|(id, _)| id).collect()
+    }
+
+    fn made(
+        list: Vec<Channel>,
+        live: Vec<Arc<[LiveTime; LiveTimes::ALL.len()]>>,
+        order: Vec<ChannelId>,
+    ) -> Self {
+        let number = |(i, channel): (usize, &Channel)| (channel.name.clone(), ChannelId(i as u16));
+        let by_name = list.iter().enumerate().map(number).collect();
+        let names = list.iter().map(|channel| channel.name.as_str().into()).collect();
+        Self { list, names, by_name, live, order }
+    }
+}
+
+fn live_times(channel: &Channel) -> Arc<[LiveTime; LiveTimes::ALL.len()]> {
+    Arc::new(LiveTimes::ALL.map(|which| LiveTime(millis(which.configured(channel)).into())))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether jobs serve this channel. What nobody serves waits on the disk, and takes no room from
@@ -146,15 +211,9 @@ pub fn next_hop(channel: &Channel, host: &str) -> Option<NextHop> {
 
 impl From<Vec<Channel>> for Channels {
     fn from(list: Vec<Channel>) -> Self {
-        let number = |(i, channel): (usize, &Channel)| (channel.name.clone(), ChannelId(i as u16));
-        let by_name = list.iter().enumerate().map(number).collect();
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let times = |channel: &Channel| {
-            LiveTimes::ALL.map(|which| LiveTime(millis(which.configured(channel)).into()))
-        };
-        let live = list.iter().map(times).collect();
-        let names = list.iter().map(|channel| channel.name.as_str().into()).collect();
-        Self { list, names, by_name, live }
+        let live = list.iter().map(live_times).collect();
+        let order = (0..list.len()).map(|i| ChannelId(i as u16)).collect();
+        Self::made(list, live, order)
     }
 }
 
@@ -181,5 +240,36 @@ mod tests {
         ] {
             assert_eq!(notices(&channel, priority), day(want), "{priority:?}");
         }
+    }
+
+    #[test]
+    fn another_configuration_keeps_numbers_and_what_is_still_on_its_way() {
+        let (config, _) = Config::parse("f", relais_config::STANDALONE).unwrap();
+        let was = Channels::of(&config);
+        let gone = was.find("tcp_lmtpcs").unwrap();
+        was.set_time(was.find("hold").unwrap(), LiveTimes::IdleTime, DAY);
+        let mut other = config.clone();
+        other.channels.retain(|channel| channel.name != "tcp_lmtpcs");
+        let mut new = Channel::new("new", "new-daemon", Program::Lmtp);
+        new.idle_time = DAY * 2;
+        other.channels.insert(0, new);
+        other.channels.iter_mut().find(|its| its.name == "process").unwrap().maxjobs =
+            3.try_into().unwrap();
+        let now = was.replaced_by(&other);
+        for (id, channel) in was.iter() {
+            assert_eq!(now.find(&channel.name), Some(id), "{}", channel.name);
+        }
+        assert_eq!(now.channel(gone).name, "tcp_lmtpcs");
+        assert_eq!((now.configured("tcp_lmtpcs"), now.find("tcp_lmtpcs")), (None, Some(gone)));
+        let names: Vec<_> = now.iter().map(|(_, channel)| channel.name.as_str()).collect();
+        let wanted: Vec<_> = other.channels.iter().map(|its| its.name.as_str()).collect();
+        assert_eq!(names, wanted, "in file order");
+        let time = |name: &str| now.time(now.find(name).unwrap(), LiveTimes::IdleTime);
+        assert_eq!((time("hold"), time("new")), (DAY, DAY * 2), "an operator's stays");
+        let changed = was.changed_in(&now);
+        assert_eq!(changed, [gone, was.find("process").unwrap()].into());
+        // It comes back.
+        let again = now.replaced_by(&config);
+        assert_eq!(again.configured("tcp_lmtpcs"), Some(gone));
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! | actor | lives on | owns | is sent | sends to |
 //! | --- | --- | --- | --- | --- |
-//! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the bound sockets, the services | `Control`, `DescribeDispatcher`, `DrainDispatcher`, `Revive` | `Service` |
-//! | [`Service`](front::service::Service) | worker arbiter | clones of its sockets, its workers, the bound on connections | `Accepted`, `DescribeService`, `DrainService`, `EndService`, `RestartWorkers`, `WorkerNews` | `Worker` |
+//! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the bound sockets, the services | `Adopt`, `BindNew`, `Control`, `DescribeDispatcher`, `DrainDispatcher`, `Revive` | `Service` |
+//! | [`Service`](front::service::Service) | worker arbiter | clones of its sockets, its workers, the bound on connections | `Accepted`, `Adopt`, `DescribeService`, `DrainService`, `EndService`, `RestartWorkers`, `WorkerNews` | `Worker` |
 //! | [`Worker`](front::worker::Worker) | worker arbiter | the number of its sessions | `EndWorker`, `Handoff`, `SessionGone` | `Service` |
 //! | [`Session`](front::session::Session) | worker arbiter | one connection, and the state of its protocol | — | `Worker`, `Router` |
-//! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Explain`, `ReplaceRoutes`, `Resolve` | `Directory` |
-//! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `FindDomain`, `FindEntries`, `FindEntry`, `ReplaceSource` | — |
-//! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `BeginReading`, `Committed`, `ConnectionEnded`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews` | `JobController`, `Notary` |
-//! | [`Notary`](notary::Notary) | system | who has yet to be told what became of mail | `News` | `Queue`, `Router` |
-//! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `DescribeController`, `DestinationEvent`, `ExplainDestination`, `Freeze`, `Halt`, `ProbedAt`, `StopStarting`, `Tune` | `Pool`, `Queue` |
-//! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `ConnectionGone`, `OfferConnection`, `RetireJob`, `SetJobLimit` | `Job`, `Queue` |
+//! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Adopt`, `Explain`, `Resolve` | `Directory` |
+//! | [`Directory`](directory::Directory) | system | the source of entries, the cache of look-ups | `Adopt`, `FindDomain`, `FindEntries`, `FindEntry` | — |
+//! | [`Queue`](queue::Queue) | system | the tracked entries, every change of state, operators' pending orders | `Adopt`, `BeginReading`, `Committed`, `ConnectionEnded`, `Contend`, `CountOrders`, `DescribeQueue`, `DrainQueue`, `EndReading`, `GiveUpJobs`, `ListEntries`, `ListOrdered`, `LookAgain`, `Noticed`, `PlaceOrder`, `Pull`, `Recall`, `Reserve`, `SetMaxMessages`, `Settle`, `Subscribe`, `SubscribeToNews` | `JobController`, `Notary` |
+//! | [`Notary`](notary::Notary) | system | who has yet to be told what became of mail | `Adopt`, `News` | `Queue`, `Router` |
+//! | [`JobController`](job_controller::JobController) | system | what runs, what is suspended, the limits | `Adopt`, `DescribeController`, `DestinationEvent`, `ExplainDestination`, `Freeze`, `Halt`, `ProbedAt`, `StopStarting`, `Tune` | `Pool`, `Queue` |
+//! | [`Pool`](delivery::pool::Pool) | system | its jobs, their number | `Adopt`, `ConnectionGone`, `OfferConnection`, `RetireJob`, `SetJobLimit` | `Job`, `Queue` |
 //! | [`Job`](delivery::job::Job) | system, its connections on worker arbiters | connections out, one for each destination | `EndJob`, `RunConnection` | `Queue`, `Pool` |
 //! | [`Store`](store::Store) | system, its writers on threads of their own | mailboxes, their order and quota | `CreateMailbox`, `DrainStore`, `ListMailboxes` | — |
 //! | [`Watch`](actor::Watch) | system | what to do when one of them dies | `Died`, `Dismiss`, `Guard`, `StandDown` | — |

@@ -4,7 +4,8 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, logging, shutdown, start |
+//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, logging, reload, shutdown, start |
+//! | [`reload`] | puts another configuration in force while the engine runs | admin, api, cli, console, start |
 //! | [`console`] | answers operators, from what the actors say of themselves | admin, api, cli, limits, logging, show, start, state |
 //! | [`cli`] | the command line | admin, api, limits, logging, show, start, state |
 //! | [`logging`] | log lines, and who loses none | — |
@@ -23,6 +24,7 @@ pub mod console;
 pub mod life;
 pub mod limits;
 pub mod logging;
+pub mod reload;
 pub mod show;
 pub mod shutdown;
 pub mod start;

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use tracing::error;
 
 use crate::{
-    cli::{self, Listening},
+    cli::{self, Listening, Reread},
     console::EngineConsole,
     logging::Sink,
+    reload::Reloader,
     shutdown,
     start::{Engine, StartError},
 };
@@ -21,6 +22,7 @@ use crate::{
 /// An engine from before its start to after its end.
 pub struct Life {
     config: Arc<Config>,
+    reread: Reread,
     console: EngineConsole,
     deaths: Arc<Deaths>,
     engine: Option<Engine>,
@@ -37,10 +39,10 @@ impl cli::Runnable for Life {
     type Console = EngineConsole;
     type Error = StartError;
 
-    fn new(config: Config, log: Sink) -> Self {
+    fn new(config: Config, reread: Reread, log: Sink) -> Self {
         let config = Arc::new(config);
         let console = EngineConsole::new(config.clone(), log);
-        Self { config, console, deaths: Arc::default(), engine: None }
+        Self { config, reread, console, deaths: Arc::default(), engine: None }
     }
 
     fn console(&self) -> EngineConsole {
@@ -51,7 +53,10 @@ impl cli::Runnable for Life {
         let deaths = self.deaths.clone();
         let end = Box::new(move |name: &str| deaths.note(name));
         let engine = Engine::start(self.config.clone(), end)?;
-        self.console.started(&engine);
+        let asked = self.console.started(&engine);
+        let floors = engine.floors.clone();
+        let reloader = Reloader::new(floors, self.console.clone(), self.reread.clone());
+        actix::spawn(reloader.work(asked));
         let listening = engine.listening.iter().map(|(service, places)| Listening {
             service: service.clone(),
             places: places.clone(),
@@ -71,7 +76,7 @@ impl cli::Runnable for Life {
     async fn drain(mut self) {
         self.console.draining();
         let Some(mut engine) = self.engine.take() else { return };
-        shutdown::drain(&engine).await;
+        shutdown::drain(&engine, self.console.config().max_shutdown).await;
         mem::take(&mut engine.arbiters).into_iter().for_each(end_thread);
     }
 }

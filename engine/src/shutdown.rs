@@ -15,14 +15,13 @@ use tracing::{info, warn};
 
 use crate::start::Engine;
 
-/// Stops accepting, lets sessions and jobs finish for as long as `max_shutdown` allows, and makes
+/// Stops accepting, lets sessions and jobs finish for as long as `peers` may delay it (`max_shutdown`), and makes
 /// the last state changes durable.
-pub async fn drain(engine: &Engine) {
+pub async fn drain(engine: &Engine, peers: Duration) {
     info!("draining: no new connections, no new jobs");
     engine.ground.stand_down();
     engine.controller.tell(StopStarting);
     let jobs = engine.queue.ask(DrainQueue);
-    let peers = engine.config.max_shutdown;
     tokio::join!(
         end_sessions(engine, peers),
         within(peers, "jobs did not finish in time; their messages are tried again", jobs),

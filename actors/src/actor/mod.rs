@@ -10,6 +10,7 @@
 //! meanwhile. And a full mailbox holds up nobody: what must be bounded is bounded by the actor
 //! itself, which refuses, or by whoever pulls.
 
+mod adopt;
 mod ground;
 mod lifeline;
 mod mailbox;
@@ -23,6 +24,7 @@ mod watch;
 
 pub(crate) use self::shell::Parcel;
 pub use self::{
+    adopt::Adopt,
     ground::Ground,
     mailbox::{Gone, Mailbox, WeakMailbox},
     meter::{Busy, Meter, Meters, RestartCause},

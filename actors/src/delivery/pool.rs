@@ -15,7 +15,7 @@ use super::{
     presence::{ConnectionGone, Presence},
 };
 use crate::{
-    actor::{Actor, Ctx, Ground, Handle, Mailbox, Outlet, RestartCause},
+    actor::{Actor, Adopt, Ctx, Ground, Handle, Mailbox, Outlet, RestartCause},
     ids::{ChannelId, ConnectionId, Destination, JobId},
     queue::ConnectionEnded,
 };
@@ -78,9 +78,7 @@ impl Pool {
     /// A pool with no job running.
     pub fn new(job_limit: usize, ended: Outlet<ConnectionEnded>, parts: JobParts) -> Self {
         let ground = parts.ground.clone();
-        let start =
-            move |channel| JobAddress::of(&parts.ground.start(Job::new(channel, parts.clone())));
-        Self::of_jobs(job_limit, Box::new(start), ended, ground)
+        Self::of_jobs(job_limit, starter(parts), ended, ground)
     }
 
     /// A pool of whatever jobs `start_job` starts.
@@ -94,6 +92,10 @@ impl Pool {
     }
 }
 
+fn starter(parts: JobParts) -> StartJob {
+    Box::new(move |channel| JobAddress::of(&parts.ground.start(Job::new(channel, parts.clone()))))
+}
+
 impl JobAddress {
     /// The two of an actor.
     pub(crate) fn of<J: Handle<RunConnection> + Handle<EndJob>>(job: &Mailbox<J>) -> Self {
@@ -103,6 +105,13 @@ impl JobAddress {
 
 impl Actor for Pool {
     const NAME: &'static str = "pool";
+}
+
+/// Jobs that run go on with the parts that they began with.
+impl Handle<Adopt<JobParts>> for Pool {
+    fn handle(&mut self, Adopt(parts): Adopt<JobParts>, _: &mut Ctx<Self>) {
+        self.start_job = starter(parts);
+    }
 }
 
 impl Handle<OfferConnection> for Pool {

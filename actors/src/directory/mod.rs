@@ -7,7 +7,7 @@
 //! looks nothing up.
 //!
 //! An actor and no plain value: answers, look-ups under way and the source change together
-//! ([`ReplaceSource`]) and by one hand, so that none of them needs a lock; and what a directory costs
+//! ([`Adopt`]) and by one hand, so that none of them needs a lock; and what a directory costs
 //! is seen at the metrics endpoint.
 
 mod cache;
@@ -51,7 +51,7 @@ pub(crate) use self::{
     options::quote,
     status::VALUES,
 };
-use crate::actor::{Actor, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox};
+use crate::actor::{Actor, Adopt, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox};
 
 /// Asks for a domain by its name, in lower case.
 #[derive(Debug, Message)]
@@ -72,11 +72,6 @@ pub struct FindEntries {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Arc<Entry>>, LookupError>")]
 pub struct FindEntry(pub String);
-
-/// Puts another source in place of the present one, whose answers are forgotten.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ReplaceSource(pub Source);
 
 /// Where entries come from.
 #[derive(Clone, Debug, Default)]
@@ -291,8 +286,9 @@ impl Handle<FindEntry> for Directory {
     }
 }
 
-impl Handle<ReplaceSource> for Directory {
-    fn handle(&mut self, ReplaceSource(source): ReplaceSource, _: &mut Ctx<Self>) {
+/// The answers of the source before are forgotten.
+impl Handle<Adopt<Source>> for Directory {
+    fn handle(&mut self, Adopt(source): Adopt<Source>, _: &mut Ctx<Self>) {
         let limits = source.limits();
         self.domains.forget(limits);
         self.addresses.forget(limits);
@@ -303,8 +299,8 @@ impl Handle<ReplaceSource> for Directory {
 
 impl DirectoryHandle {
     /// Puts another source in place of the present one.
-    pub async fn replace(&self, source: Source) -> Result<(), Gone> {
-        self.mailbox.ask(ReplaceSource(source)).await
+    pub async fn adopt(&self, source: Source) -> Result<(), Gone> {
+        self.mailbox.ask(Adopt(source)).await
     }
 }
 

@@ -145,7 +145,7 @@ async fn another_source_is_asked_anew() {
     directory.domain("x.example").await.unwrap();
     let waiting = hundred(&directory, "slow@x.example");
     directory.domain("x.example").await.unwrap();
-    directory.replace(new.source()).await.unwrap();
+    directory.adopt(new.source()).await.unwrap();
     directory.domain("x.example").await.unwrap();
     new.may_answer.add_permits(1);
     directory.entries(&domain("x.example"), "slow@x.example").await.unwrap();
@@ -156,6 +156,6 @@ async fn another_source_is_asked_anew() {
     for asker in waiting {
         asker.await.unwrap().unwrap();
     }
-    directory.replace(Source::None).await.unwrap();
+    directory.adopt(Source::None).await.unwrap();
     assert!(directory.domain("x.example").await.unwrap().is_none());
 }

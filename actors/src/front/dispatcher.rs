@@ -2,22 +2,22 @@
 //! service can be started again without a socket being closed. Operators stop, start and restart
 //! services through it.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 
 use actix::Message;
 use relais_config::dispatcher;
 
 use super::{
     control::{Control, ControlError, ControlOrder, Controlled, ServiceState, Which},
-    listening::Listening,
+    listening::{ListenError, Listening},
     service::{
         DescribeService, DrainService, EndService, RestartWorkers, Service, ServiceDescription,
-        ServiceParts, life_of,
+        ServiceParts, Settings, life_of,
     },
     session::SessionParts,
 };
 use crate::{
-    actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement, Remedy},
+    actor::{Actor, Adopt, Ctx, Ground, Handle, Later, Mailbox, Placement, Remedy},
     metrics::Metrics,
     readiness::Cause,
     router::RouteCache,
@@ -59,6 +59,22 @@ pub struct DrainDispatcher;
 #[rtype(result = "Vec<ServiceDescription>")]
 pub struct DescribeDispatcher;
 
+/// Binds the sockets of services that another configuration has and this one has not, for
+/// [`Adopt`] to follow. Nothing is accepted from them yet.
+#[derive(Message)]
+#[rtype(result = "Result<(), ListenError>")]
+pub struct BindNew(pub Vec<dispatcher::Service>);
+
+/// A service of another configuration.
+pub struct AdoptedService {
+    /// As it stands there.
+    pub service: dispatcher::Service,
+    /// The parts that its sessions need.
+    pub session: SessionParts,
+    /// Connections at most.
+    pub connections: usize,
+}
+
 /// Starts a service again after it died.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -70,12 +86,18 @@ struct Revive {
 /// The actor.
 pub struct Dispatcher {
     services: Vec<ConfiguredService>,
+    /// Sockets of services that another configuration will bring.
+    bound: HashMap<String, Vec<Listening>>,
     parts: DispatcherParts,
 }
 
 /// A service of the configuration, whether it runs or not.
 struct ConfiguredService {
     bound: BoundService,
+    /// Ports as the file has them; the system chooses one for 0.
+    ports: Vec<u16>,
+    /// The configuration in force has it no more.
+    is_gone: bool,
     /// None while it is stopped.
     service: Option<Mailbox<Service>>,
     /// Services that were stopped here and finish their sessions.
@@ -87,12 +109,37 @@ struct ConfiguredService {
 
 impl ConfiguredService {
     /// A port that the system chose is kept from now on.
-    fn new(mut bound: BoundService) -> Self {
-        let ports = bound.service.ports.iter_mut();
-        for (port, listening) in ports.zip(&bound.listening) {
+    fn new(bound: BoundService) -> Self {
+        let ports = bound.service.ports.clone();
+        let (service, ending) = (None, Vec::new());
+        let mut its = Self { bound, ports, is_gone: false, service, ending, generation: 0 };
+        its.keep_ports();
+        its
+    }
+
+    fn keep_ports(&mut self) {
+        let ports = self.bound.service.ports.iter_mut();
+        for (port, listening) in ports.zip(&self.bound.listening) {
             *port = listening.port().unwrap_or(*port);
         }
-        Self { bound, service: None, ending: Vec::new(), generation: 0 }
+    }
+
+    /// Takes the settings of another configuration. Sockets stay where they are until the service
+    /// is stopped and started.
+    fn adopt(&mut self, adopted: AdoptedService) {
+        let AdoptedService { mut service, session, connections } = adopted;
+        if service.ports == self.ports {
+            service.ports.clone_from(&self.bound.service.ports);
+        } else {
+            self.ports.clone_from(&service.ports);
+        }
+        let limits = service.limits.clone();
+        self.bound.service = service;
+        self.bound.session = session.clone();
+        self.bound.connections = connections;
+        if let Some(service) = &self.service {
+            service.tell(Adopt(Settings { limits, session, connections }));
+        }
     }
 
     fn name(&self) -> &str {
@@ -116,7 +163,8 @@ fn watched(name: &str, generation: u32) -> String {
 impl Dispatcher {
     /// Starts listening as soon as it is started.
     pub fn new(bound: Vec<BoundService>, parts: DispatcherParts) -> Self {
-        Self { services: bound.into_iter().map(ConfiguredService::new).collect(), parts }
+        let services = bound.into_iter().map(ConfiguredService::new).collect();
+        Self { services, bound: HashMap::new(), parts }
     }
 
     /// A service on clones of the sockets: connections wait in them while none serves.
@@ -169,9 +217,27 @@ impl Dispatcher {
         if its.service.is_none() {
             its.bound.listening = Listening::bind(&its.bound.service, &self.parts.data)?;
             its.generation += 1;
+            its.keep_ports();
             self.open(index, ctx);
         }
         Ok(0)
+    }
+
+    /// A service that another configuration brought. One of its name that is gone and may have
+    /// sessions left lends it its place.
+    fn add(&mut self, adopted: AdoptedService, ctx: &mut Ctx<Self>) {
+        let AdoptedService { service, session, connections } = adopted;
+        let listening = self.bound.remove(&service.name).unwrap_or_default();
+        let new = ConfiguredService::new(BoundService { service, listening, session, connections });
+        let gone = self.services.iter().position(|its| its.name() == new.name());
+        let index = gone.unwrap_or(self.services.len());
+        if let Some(its) = gone.map(|index| &mut self.services[index]) {
+            let (ending, generation) = (std::mem::take(&mut its.ending), its.generation + 1);
+            *its = ConfiguredService { ending, generation, ..new };
+        } else {
+            self.services.push(new);
+        }
+        self.open(index, ctx);
     }
 
     /// Closes the sockets of a service, so that newcomers are refused at once; its sessions finish
@@ -195,10 +261,14 @@ impl Dispatcher {
     /// The services that an order means.
     fn meant(&self, which: &Which) -> Result<Vec<usize>, ControlError> {
         let name = match which {
-            Which::All => return Ok((0..self.services.len()).collect()),
+            Which::All => {
+                let all = (0..self.services.len()).filter(|index| !self.services[*index].is_gone);
+                return Ok(all.collect());
+            }
             Which::Service(name) | Which::Worker(name, _) => name,
         };
-        let found = self.services.iter().position(|its| its.name() == name);
+        let is_it = |its: &ConfiguredService| its.name() == name && !its.is_gone;
+        let found = self.services.iter().position(is_it);
         found.map(|index| vec![index]).ok_or_else(|| ControlError::NoSuchService(name.clone()))
     }
 
@@ -252,6 +322,45 @@ impl Handle<Revive> for Dispatcher {
         let its = self.services.get(index).filter(is_wanted);
         if let Some(service) = its.and_then(|its| self.start_service(its)) {
             self.services[index].service = Some(service);
+        }
+    }
+}
+
+impl Handle<BindNew> for Dispatcher {
+    fn handle(&mut self, BindNew(all): BindNew, _: &mut Ctx<Self>) -> Result<(), ListenError> {
+        self.bound.clear();
+        let is_new = |service: &dispatcher::Service| {
+            !self.services.iter().any(|its| !its.is_gone && its.name() == service.name)
+        };
+        let new = all.into_iter().filter(is_new);
+        let bound = new.map(|service| {
+            let listening = Listening::bind(&service, &self.parts.data)?;
+            Ok((service.name, listening))
+        });
+        self.bound = bound.collect::<Result<_, ListenError>>()?;
+        Ok(())
+    }
+}
+
+impl Handle<Adopt<Vec<AdoptedService>>> for Dispatcher {
+    fn handle(&mut self, Adopt(adopted): Adopt<Vec<AdoptedService>>, ctx: &mut Ctx<Self>) {
+        for index in 0..self.services.len() {
+            let name = self.services[index].name();
+            if !adopted.iter().any(|its| its.service.name == name) {
+                self.stop(index, ctx);
+                let its = &mut self.services[index];
+                its.is_gone = true;
+                self.parts.metrics.readiness.clear(Cause::Service, &life_of(its.name()));
+            }
+        }
+        for service in adopted {
+            let is_it =
+                |its: &ConfiguredService| !its.is_gone && its.name() == service.service.name;
+            if let Some(its) = self.services.iter_mut().find(|its| is_it(its)) {
+                its.adopt(service);
+            } else {
+                self.add(service, ctx);
+            }
         }
     }
 }
@@ -319,7 +428,8 @@ impl Handle<DescribeDispatcher> for Dispatcher {
             let all = its.service.iter().chain(its.ending.iter().map(|(_, service)| service));
             (nothing, all.map(|service| service.ask(DescribeService)).collect::<Vec<_>>())
         };
-        let asked: Vec<_> = self.services.iter().map(ask).collect();
+        let shown = self.services.iter().filter(|its| !its.is_gone || !its.ending.is_empty());
+        let asked: Vec<_> = shown.map(ask).collect();
         Later::new(async move {
             let mut descriptions = Vec::with_capacity(asked.len());
             for (mut described, services) in asked {

@@ -8,7 +8,10 @@ use std::{
     io,
     net::{SocketAddr, TcpStream},
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -44,7 +47,7 @@ pub(crate) struct Accepted {
 /// The bound on the connections of a service, shared by its listening sockets.
 pub(crate) struct Room {
     service: Arc<str>,
-    most: usize,
+    most: AtomicUsize,
     bound: LimitedBy,
     free: Arc<Semaphore>,
     /// Since connections have been waiting now and then.
@@ -133,7 +136,23 @@ impl Room {
     pub(crate) fn new(service: Arc<str>, most: usize, bound: LimitedBy) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(most));
-        Self { service, most, bound, free, full: Mutex::new(None) }
+        Self { service, most: most.into(), bound, free, full: Mutex::new(None) }
+    }
+
+    /// Room for another number of connections. Where it is less, those that are too many are let
+    /// finish before anybody else gets in.
+    pub(crate) fn resize(&self, most: usize) {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        let was = self.most.swap(most, Relaxed);
+        if most >= was {
+            return self.free.add_permits(most - was);
+        }
+        let (free, fewer) = (self.free.clone(), u32::try_from(was - most).unwrap_or(u32::MAX));
+        actix::spawn(async move {
+            if let Ok(taken) = free.acquire_many(fewer).await {
+                taken.forget();
+            }
+        });
     }
 
     /// Waits until there is room for another connection; says once that others have to wait, and once
@@ -174,7 +193,7 @@ impl Room {
     }
 
     fn tell(&self) {
-        let Self { service, most, .. } = self;
+        let (service, most) = (&self.service, self.most.load(Relaxed));
         let cure = match self.bound {
             LimitedBy::Workers => "raise max_procs or max_conns",
             LimitedBy::Descriptors => "raise the limit of open files (LimitNOFILE=, ulimit -n)",

@@ -28,7 +28,7 @@ use super::{
     worker_life::{WorkerDescription, Workers},
 };
 use crate::{
-    actor::{Actor, Ctx, Ground, Handle, Later, Mailbox, Placement},
+    actor::{Actor, Adopt, Ctx, Ground, Handle, Later, Mailbox, Placement},
     events::{ConnectionRefused, SessionStarted},
     ids::WorkerId,
     metrics::{ConnectionResult, ServiceMeter},
@@ -46,6 +46,13 @@ pub struct DrainService;
 #[derive(Message)]
 #[rtype(result = "usize")]
 pub struct RestartWorkers(pub Option<WorkerId>);
+
+/// The settings of a service in another configuration.
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) session: SessionParts,
+    pub(super) connections: usize,
+}
 
 /// Asks for numbers.
 #[derive(Message)]
@@ -84,6 +91,7 @@ impl ServiceDescription {
 }
 
 /// The parts of a service.
+#[derive(Clone)]
 pub struct ServiceParts {
     /// Its name for the watch.
     pub watched: String,
@@ -312,6 +320,18 @@ impl Handle<DrainService> for Service {
             // The service itself going away also means that nothing runs any more.
             let _ = told.await;
         })
+    }
+}
+
+/// Sessions that run go on with the settings that they began with, and with their workers.
+impl Handle<Adopt<Settings>> for Service {
+    fn handle(&mut self, Adopt(settings): Adopt<Settings>, ctx: &mut Ctx<Self>) {
+        let Settings { limits, session, connections } = settings;
+        self.room.resize(connections);
+        self.workers.adopt(limits.clone());
+        self.parts = ServiceParts { limits, session, connections, ..self.parts.clone() };
+        self.workers.drain(None);
+        self.tend(ctx);
     }
 }
 

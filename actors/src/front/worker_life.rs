@@ -78,6 +78,11 @@ impl<W> Workers<W> {
         Self { limits, living: BTreeMap::new(), exited: VecDeque::new(), next: 0 }
     }
 
+    /// Other limits from now on.
+    pub(super) fn adopt(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The number of the next worker that is started.
     pub(super) fn number(&mut self) -> WorkerId {
         let id = WorkerId(self.next);

@@ -162,13 +162,13 @@ impl JobController {
                 waiting: self.schedule.waiting_of(channel),
             }
         };
-        self.channels.iter().map(|(channel, _)| describe(channel)).collect()
+        self.channels.by_number().map(|(channel, _)| describe(channel)).collect()
     }
 
     fn describe_jobs(&self) -> Vec<RunningJob> {
         let slots = self.schedule.slots();
         let mut jobs = BTreeMap::new();
-        for (channel, _) in self.channels.iter() {
+        for (channel, _) in self.channels.by_number() {
             for (job, state) in slots.jobs_of(channel) {
                 let (since, retiring) = (state.since, state.retiring);
                 let connections = Vec::with_capacity(state.connections);

@@ -2,6 +2,7 @@
 //! connections ended (from the pools), which hosts could not be reached (from the jobs). Operators
 //! tune it while it runs.
 
+mod adoption;
 mod explain;
 mod ranks;
 pub mod schedule;
@@ -19,6 +20,7 @@ use tracing::error;
 
 pub use self::slots::Limited;
 pub use self::{
+    adoption::Adopted,
     explain::{
         ChannelJobs, ControllerDescription, DescribeController, DestinationExplained,
         ExplainDestination, ProbedAt, RunningConnection, RunningJob, Suspended,
@@ -170,7 +172,7 @@ impl JobController {
                 meter.jobs.set(level(state.running));
             }
         }
-        for (id, channel) in self.channels.iter() {
+        for (id, channel) in self.channels.by_number() {
             let waiting = self.schedule.waiting_of(id);
             self.metrics.channel(&channel.name).job_waiting.set(level(waiting));
         }

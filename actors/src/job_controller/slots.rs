@@ -106,6 +106,8 @@ pub struct Lane {
     pub frozen: bool,
     /// The same, because the whole job controller is stopped.
     pub halted: bool,
+    /// The same, until its last job has ended: then it belongs to this pool.
+    moves_to: Option<usize>,
     /// Entries that wait, of all its destinations.
     pub ready: usize,
     /// There is something that its jobs can do.
@@ -143,6 +145,17 @@ pub struct Running {
 }
 
 impl PoolState {
+    fn new(name: &str, limit: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            limit,
+            running: 0,
+            retiring: 0,
+            channels: Vec::new(),
+            keeps_last: true,
+        }
+    }
+
     /// Slots that nobody has.
     pub fn free(&self) -> usize {
         self.limit.saturating_sub(self.running)
@@ -158,6 +171,7 @@ impl Lane {
             filesperjob: channel.filesperjob.map(Into::into),
             frozen: false,
             halted: false,
+            moves_to: None,
             ready: 0,
             delivered: is_delivered(channel),
             max_client_threads: channel.max_client_threads.get(),
@@ -167,9 +181,21 @@ impl Lane {
         }
     }
 
+    /// Takes the settings of another configuration, as far as they differ.
+    fn follow(&mut self, was: &Channel, now: &Channel) {
+        if was.maxjobs != now.maxjobs {
+            self.maxjobs = now.maxjobs.get();
+        }
+        if was.threaddepth != now.threaddepth {
+            self.threaddepth = now.threaddepth.get();
+        }
+        self.filesperjob = now.filesperjob.map(Into::into);
+        self.delivered = is_delivered(now);
+    }
+
     /// Whether nothing runs, and nothing is started.
     pub fn is_still(&self) -> bool {
-        self.frozen || self.halted
+        self.frozen || self.halted || self.moves_to.is_some()
     }
 
     /// Jobs now, those that end included.
@@ -212,29 +238,75 @@ impl Slots {
     pub fn new(channels: &Channels, pools: &[(String, usize)]) -> Self {
         let none = [(String::new(), 0)];
         let pools = if pools.is_empty() { &none } else { pools };
-        let named = |name: &str| pools.iter().position(|(pool, _)| pool == name).unwrap_or(0);
-        let lanes: Vec<_> =
-            channels.iter().map(|(_, channel)| Lane::of(channel, named(&channel.pool))).collect();
-        let delivered: Vec<_> = channels
-            .iter()
-            .filter(|(_, channel)| is_delivered(channel))
-            .map(|(id, _)| id)
-            .collect();
-        let here = |pool| {
-            let of_pool = |id: &&ChannelId| lanes[usize::from(id.0)].pool == pool;
-            delivered.iter().filter(of_pool).copied().collect()
+        let pools = pools.iter().map(|(name, limit)| PoolState::new(name, *limit));
+        let mut slots = Self {
+            pools: pools.collect(),
+            lanes: Vec::new(),
+            connections: BTreeMap::new(),
+            next_job: 0,
+            next_connection: 0,
         };
-        let pools = pools.iter().enumerate();
-        let pools = pools.map(|(index, (name, limit))| PoolState {
-            name: name.clone(),
-            limit: *limit,
-            running: 0,
-            retiring: 0,
-            channels: here(index),
-            keeps_last: true,
-        });
-        let pools = pools.collect();
-        Self { pools, lanes, connections: BTreeMap::new(), next_job: 0, next_connection: 0 }
+        slots.add_lanes(channels);
+        slots
+    }
+
+    /// Another pool.
+    pub fn add_pool(&mut self, name: &str, limit: usize) {
+        self.pools.push(PoolState::new(name, limit));
+    }
+
+    /// Puts the settings of another configuration in place of those of `was`. A limit that the file
+    /// does not change stays as an operator set it. A channel changes its pool when its jobs have
+    /// ended.
+    pub fn adopt(&mut self, was: &Channels, channels: &Channels) {
+        let known = self.lanes.len();
+        for (id, channel) in channels.by_number().take(known) {
+            let before = was.channel(id);
+            let lane = self.lane_mut(id);
+            lane.follow(before, channel);
+            if before.max_client_threads != channel.max_client_threads {
+                self.set_client_threads(id, channel.max_client_threads.get());
+            }
+            let pool = self.pool_named(&channel.pool);
+            let lane = self.lane_mut(id);
+            lane.moves_to = (lane.pool != pool).then_some(pool);
+            self.settle_in(id);
+        }
+        self.add_lanes(channels);
+    }
+
+    /// Lanes of the channels that have none yet.
+    fn add_lanes(&mut self, channels: &Channels) {
+        let halted = !self.lanes.is_empty() && self.is_halted();
+        for (id, channel) in channels.by_number().skip(self.lanes.len()) {
+            let pool = self.pool_named(&channel.pool);
+            self.lanes.push(Lane { halted, ..Lane::of(channel, pool) });
+            self.settle_in(id);
+        }
+    }
+
+    /// Has the channel's pool know it, and no other. A lane whose jobs have ended moves first.
+    fn settle_in(&mut self, channel: ChannelId) {
+        let lane = &mut self.lanes[usize::from(channel.0)];
+        if lane.jobs.is_empty()
+            && let Some(pool) = lane.moves_to.take()
+        {
+            lane.pool = pool;
+        }
+        let (pool, delivered) = (lane.pool, lane.delivered);
+        for (index, state) in self.pools.iter_mut().enumerate() {
+            let (is_here, belongs) =
+                (state.channels.contains(&channel), delivered && index == pool);
+            match (is_here, belongs) {
+                (true, false) => state.channels.retain(|other| *other != channel),
+                (false, true) => state.channels.push(channel),
+                _ => {}
+            }
+        }
+    }
+
+    fn pool_named(&self, name: &str) -> usize {
+        self.pools.iter().position(|pool| pool.name == name).unwrap_or(0)
     }
 
     /// The pools; at least one.
@@ -353,6 +425,11 @@ impl Slots {
         Some(Start { connection, job, destination: destination.clone(), pool })
     }
 
+    /// The channel that a connection serves.
+    pub fn channel_of(&self, connection: ConnectionId) -> Option<ChannelId> {
+        self.connections.get(&connection).map(|running| running.destination.channel)
+    }
+
     /// A connection is gone, and with the last of its connections the job. Returns what it was.
     pub fn end(&mut self, connection: ConnectionId) -> Option<Running> {
         let running = self.connections.remove(&connection)?;
@@ -373,6 +450,9 @@ impl Slots {
                 pool.retiring -= 1;
             } else {
                 lane.room -= lane.max_client_threads;
+            }
+            if lane.moves_to.is_some() {
+                self.settle_in(running.destination.channel);
             }
         }
         Some(running)

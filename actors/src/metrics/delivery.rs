@@ -1,6 +1,6 @@
 //! Meters of pools, queue, spool and directory.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::level::level;
+use super::{by_name::ByName, level::level};
 
 /// The meter of one pool. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -122,26 +122,20 @@ struct LookUpLabels {
     result: &'static str,
 }
 
-/// Registers the families and makes a meter for every pool.
-pub(super) fn pools(
-    registry: &mut Registry,
-    pools: &[(String, usize)],
-) -> BTreeMap<String, PoolMeter> {
+/// Registers the families, of which every pool gets a meter.
+pub(super) fn pools(registry: &mut Registry) -> ByName<PoolMeter> {
     let jobs = Family::<PoolLabels, Gauge>::default();
     let limits = Family::<PoolLabels, Gauge>::default();
     registry.register("pool_jobs", "Jobs running now", jobs.clone());
     let help = "Jobs that may run at once; relais set NAME.job_limit changes it";
     registry.register("pool_job_limit", help, limits.clone());
-    let meter = |(pool, limit): &(String, usize)| {
-        let labels = PoolLabels { pool: pool.clone() };
-        let meter = PoolMeter {
+    ByName::new(move |pool| {
+        let labels = PoolLabels { pool: pool.to_owned() };
+        PoolMeter {
             jobs: jobs.get_or_create_owned(&labels),
             job_limit: limits.get_or_create_owned(&labels),
-        };
-        meter.job_limit.set(level(*limit));
-        (pool.clone(), meter)
-    };
-    pools.iter().map(meter).collect()
+        }
+    })
 }
 
 impl QueueMeter {

@@ -7,6 +7,7 @@
 //!
 //! Names, types and labels are a contract with dashboards; a test below holds them fast.
 
+mod by_name;
 mod certificates;
 mod channel;
 mod counters;
@@ -18,7 +19,7 @@ mod process;
 mod service;
 mod tally;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode_registry},
@@ -38,7 +39,7 @@ pub use level::level;
 pub use notices::{NoticeMeter, NoticeResult};
 pub use service::{ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
 
-use self::process::ProcessMeter;
+use self::{by_name::ByName, process::ProcessMeter};
 use crate::{actor::Meters, readiness::Readiness};
 
 /// All metrics of one engine. Made once at start-up and shared in an [`Arc`].
@@ -48,10 +49,10 @@ pub struct Metrics {
     process: ProcessMeter,
     /// Meters of all actors.
     pub actors: Meters,
-    services: BTreeMap<String, Arc<ServiceMeter>>,
-    channels: BTreeMap<String, Arc<ChannelMeter>>,
+    services: ByName<Arc<ServiceMeter>>,
+    channels: ByName<Arc<ChannelMeter>>,
     unknown_channel: Arc<ChannelMeter>,
-    pools: BTreeMap<String, PoolMeter>,
+    pools: ByName<PoolMeter>,
     /// Why mail is not taken, or not delivered into the store.
     pub readiness: Readiness,
     /// The queue as a whole.
@@ -96,14 +97,12 @@ impl Metrics {
         let help = "Log lines thrown away because nobody took them: look at what reads the log";
         registry.register("log_lines_lost", help, log_lines_lost.clone());
         let channel = channel::ChannelFamilies::register(&mut registry);
-        let channels = labels.channels.iter().map(|name| (name.clone(), channel.meter(name)));
-        let channels: BTreeMap<_, _> = channels.collect();
-        Self {
+        let metrics = Self {
             actors: Meters::register(&mut registry, &labels.actors),
-            services: service::meters(&mut registry, &labels.services),
-            channels,
+            services: service::meters(&mut registry),
+            channels: ByName::new(move |name| channel.meter(name)),
             unknown_channel: channel::ChannelFamilies::unregistered(),
-            pools: delivery::pools(&mut registry, &labels.pools),
+            pools: delivery::pools(&mut registry),
             readiness: Readiness::registered(&mut registry),
             queue: QueueMeter::register(&mut registry, labels.max_messages),
             spool: SpoolMeter::register(&mut registry),
@@ -114,34 +113,49 @@ impl Metrics {
             log_lines_lost,
             process: ProcessMeter::register(&mut registry),
             registry,
+        };
+        metrics.add(labels);
+        metrics
+    }
+
+    /// Makes meters for the services, channels and pools of another configuration that the one
+    /// before it had not.
+    pub fn add(&self, labels: &Labels) {
+        self.services.add(&labels.services);
+        self.channels.add(&labels.channels);
+        self.pools.add(labels.pools.iter().map(|(name, _)| name));
+        for (name, limit) in &labels.pools {
+            if let Some(meter) = self.pools.get(name) {
+                meter.job_limit.set(level(*limit));
+            }
         }
     }
 
     /// The meter of a channel. Mail in the spool may name a channel that the configuration has
     /// lost since: all of these share one meter that no scrape shows.
     pub fn channel(&self, name: &str) -> Arc<ChannelMeter> {
-        Arc::clone(self.channels.get(name).unwrap_or(&self.unknown_channel))
+        self.channels.get(name).unwrap_or_else(|| Arc::clone(&self.unknown_channel))
     }
 
     /// The meters of all channels of the configuration.
-    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelMeter>> {
-        self.channels.values()
+    pub fn channels(&self) -> impl Iterator<Item = Arc<ChannelMeter>> {
+        self.channels.all().into_values()
     }
 
     /// The meter of a service of the configuration.
     pub fn service(&self, name: &str) -> Option<Arc<ServiceMeter>> {
-        self.services.get(name).cloned()
+        self.services.get(name)
     }
 
     /// The meter of a pool of the configuration.
     pub fn pool(&self, name: &str) -> Option<PoolMeter> {
-        self.pools.get(name).cloned()
+        self.pools.get(name)
     }
 
     /// The counters that `relais counters` shows.
     pub fn counters(&self) -> ChannelCounters {
         ChannelCounters(
-            self.channels.iter().map(|(name, meter)| (name.clone(), meter.tallies())).collect(),
+            self.channels.all().into_iter().map(|(name, its)| (name, its.tallies())).collect(),
         )
     }
 

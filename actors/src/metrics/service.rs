@@ -1,6 +1,6 @@
 //! Meters of listening services.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -10,7 +10,7 @@ use prometheus_client::{
 use relais_channels::tls::{FailureReason, HandshakeFailure, Secured};
 use serde::{Deserialize, Serialize};
 
-use super::tally::PlainTotal;
+use super::{by_name::ByName, tally::PlainTotal};
 
 /// The meter of one service.
 #[derive(Debug)]
@@ -167,11 +167,8 @@ impl HandshakeResult {
     }
 }
 
-/// Registers the families and makes a meter for every service.
-pub(super) fn meters(
-    registry: &mut Registry,
-    services: &[String],
-) -> BTreeMap<String, Arc<ServiceMeter>> {
+/// Registers the families, of which every service gets a meter.
+pub(super) fn meters(registry: &mut Registry) -> ByName<Arc<ServiceMeter>> {
     let workers = Family::<WorkerLabels, Gauge>::default();
     let connections = Family::<ServiceLabels, Gauge>::default();
     let totals = Family::<ConnectionLabels, PlainTotal>::default();
@@ -187,7 +184,8 @@ pub(super) fn meters(
     let handshakes = Family::<HandshakeLabels, Counter>::default();
     let help = "TLS handshakes: full and resumed ones, and failures by their reason";
     registry.register("tls_handshakes", help, handshakes.clone());
-    let meter = |service: &String| {
+    ByName::new(move |service| {
+        let service = service.to_owned();
         let labels = ServiceLabels { service: service.clone() };
         let workers = |state: WorkerState| {
             let labels = WorkerLabels { service: service.clone(), state: state.name() };
@@ -201,13 +199,11 @@ pub(super) fn meters(
             let labels = HandshakeLabels { service: service.clone(), result: result.name() };
             (result, handshakes.get_or_create_owned(&labels))
         };
-        let meter = ServiceMeter {
+        Arc::new(ServiceMeter {
             connections: connections.get_or_create_owned(&labels),
             workers: WorkerState::ALL.map(workers),
             totals: ConnectionResult::ALL.map(totals),
             handshakes: HandshakeResult::all().map(handshake).collect(),
-        };
-        (service.clone(), Arc::new(meter))
-    };
-    services.iter().map(meter).collect()
+        })
+    })
 }

@@ -29,13 +29,13 @@ use relais_channels::{dsn::Kind, mail::MessageId};
 use relais_spool::Place;
 use tracing::warn;
 
-use self::progress::Progress;
 pub use self::{
     letter::{Audience, audience_of_return, has_nowhere_to_go, question_of},
     parts::NotaryParts,
 };
+use self::{progress::Progress, rounds::ForRounds};
 use crate::{
-    actor::{Actor, Ctx, Handle, Mailbox},
+    actor::{Actor, Adopt, Ctx, Handle, Mailbox},
     metrics::NoticeResult,
     queue::{Case, News, Noticed, Queue, SubscribeToNews, Told},
     timestamp::now_ms,
@@ -55,6 +55,8 @@ struct Letter {
 /// The actor.
 pub struct Notary {
     parts: NotaryParts,
+    /// The same, for the next round.
+    for_rounds: Rc<ForRounds>,
     queue: Mailbox<Queue>,
     pending: HashMap<About, Vec<Case>>,
     /// Since when news of each of these is gathered, the oldest first.
@@ -77,6 +79,7 @@ impl Notary {
         let has_mail = parts.spool.counts().values().any(|counts| counts.total() > 0);
         Self {
             progress: Rc::new(RefCell::new(Progress::load(parts.progress.clone(), has_mail))),
+            for_rounds: Rc::new(ForRounds::new(parts.clone())),
             parts,
             queue,
             pending: HashMap::new(),
@@ -222,7 +225,15 @@ impl Actor for Notary {
         let itself = ctx.mailbox().downgrade();
         self.queue.tell(SubscribeToNews(itself.outlet()));
         let (progress, queue) = (self.progress.clone(), self.queue.clone());
-        ctx.spawn(rounds::walk(self.parts.clone(), progress, queue, itself.outlet()));
+        let parts = self.for_rounds.clone();
+        ctx.spawn(rounds::walk(parts, progress, queue, itself.outlet()));
+    }
+}
+
+impl Handle<Adopt<NotaryParts>> for Notary {
+    fn handle(&mut self, Adopt(parts): Adopt<NotaryParts>, _: &mut Ctx<Self>) {
+        self.for_rounds.replace(parts.clone());
+        self.parts = parts;
     }
 }
 

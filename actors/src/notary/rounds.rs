@@ -25,7 +25,7 @@ use std::{
 
 use relais_channels::dsn::Kind;
 use relais_spool::{Class, EntryState, ScannedEntry, SpoolError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, warn};
 
 use super::{
@@ -42,9 +42,31 @@ use crate::{
     timestamp::now_ms,
 };
 
+/// The parts that the next round works with.
+pub(super) struct ForRounds {
+    parts: RefCell<NotaryParts>,
+    replaced: Notify,
+}
+
+impl ForRounds {
+    pub(super) fn new(parts: NotaryParts) -> Self {
+        Self { parts: RefCell::new(parts), replaced: Notify::new() }
+    }
+
+    /// The next round begins at once: other ages may make other things due.
+    pub(super) fn replace(&self, parts: NotaryParts) {
+        *self.parts.borrow_mut() = parts;
+        self.replaced.notify_one();
+    }
+
+    fn now(&self) -> NotaryParts {
+        self.parts.borrow().clone()
+    }
+}
+
 /// Rounds for ever: the notary ends them with itself. What is due goes to `news`.
 pub(super) async fn walk(
-    parts: NotaryParts,
+    for_rounds: Rc<ForRounds>,
     progress: Rc<RefCell<Progress>>,
     queue: Mailbox<Queue>,
     news: Outlet<News>,
@@ -52,6 +74,7 @@ pub(super) async fn walk(
     let room = Arc::new(Semaphore::new(UNDER_WAY));
     loop {
         let (began, now) = (Instant::now(), now_ms());
+        let parts = for_rounds.now();
         let returns_from = progress.borrow_mut().note_alive(began, now);
         let mut round = Round {
             parts: &parts,
@@ -81,7 +104,10 @@ pub(super) async fn walk(
                 BROKEN_OFF
             }
         };
-        sleep(wait).await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = for_rounds.replaced.notified() => {}
+        }
     }
 }
 
@@ -113,7 +139,7 @@ impl Round<'_> {
     async fn go(&mut self, news: &Outlet<News>) -> Result<(), SpoolError> {
         let counts = self.parts.spool.counts();
         let channels = self.parts.channels.clone();
-        for (id, channel) in channels.iter() {
+        for (id, channel) in channels.by_number() {
             if counts.get(&channel.name).is_none_or(|counts| counts.untried + counts.tried == 0) {
                 continue;
             }

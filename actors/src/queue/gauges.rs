@@ -25,6 +25,10 @@ impl Gauges {
         Self { channels, metrics, paused: None }
     }
 
+    pub(super) fn adopt(&mut self, channels: Arc<Channels>) {
+        self.channels = channels;
+    }
+
     /// Says once that nothing is handed out, and once that it is again.
     pub(super) fn tell_of_pause(&mut self, paused: Option<Pause>) {
         if std::mem::replace(&mut self.paused, paused) == paused {
@@ -41,7 +45,7 @@ impl Gauges {
     /// Sets all of them. Looks at every entry.
     pub(super) fn publish(&self, tracker: &Tracker, spool: &Spool) {
         let (counts, tally, oldest) = (spool.counts(), tracker.tally(), tracker.oldest());
-        for (id, channel) in self.channels.iter() {
+        for (id, channel) in self.channels.by_number() {
             let counts = counts.get(&channel.name).copied().unwrap_or_default();
             let tally = tally.get(&id).copied().unwrap_or_default();
             let waiting = tally.waiting(&counts);
@@ -54,7 +58,7 @@ impl Gauges {
             meter.oldest.set(level(age / 1_000));
             meter.stored((&counts).into());
         }
-        let is_lost = |(name, _): &(&String, &Counts)| self.channels.find(name).is_none();
+        let is_lost = |(name, _): &(&String, &Counts)| self.channels.configured(name).is_none();
         let lost: u64 = counts.iter().filter(is_lost).map(|(_, counts)| counts.total()).sum();
         let is_unserved = |(name, _): &(&String, &Counts)| {
             self.channels.find(name).is_none_or(|id| !is_delivered(self.channels.channel(id)))

@@ -58,7 +58,7 @@ use self::{
 #[cfg(test)]
 pub(crate) use self::{owing::LookForOwed, settle::After};
 use crate::{
-    actor::{Actor, Ctx, Handle, Later, Outlet},
+    actor::{Actor, Adopt, Ctx, Handle, Later, Outlet},
     channel_table::{Channels, is_delivered, lowered},
     ids::Destination,
     metrics::{self, Metrics},
@@ -324,6 +324,15 @@ impl Handle<SetMaxMessages> for Queue {
         self.tracker.set_max(max);
         self.metrics.queue.max_messages.set(metrics::level(self.tracker.thresholds().max));
         was
+    }
+}
+
+impl Handle<Adopt<Arc<Channels>>> for Queue {
+    fn handle(&mut self, Adopt(channels): Adopt<Arc<Channels>>, _: &mut Ctx<Self>) {
+        self.gauges.adopt(channels.clone());
+        self.channels = channels;
+        // Mail may lie on the disk for a channel that nobody knew.
+        self.tracker.note_overflow();
     }
 }
 

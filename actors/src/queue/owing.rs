@@ -106,7 +106,7 @@ impl Queue {
         self.notices.looked();
         let counts = self.spool.counts();
         let has_some = |name: &String| counts.get(name).is_some_and(|counts| counts.owing > 0);
-        let channels = self.channels.iter().filter(|(_, channel)| has_some(&channel.name));
+        let channels = self.channels.by_number().filter(|(_, channel)| has_some(&channel.name));
         let channels: Vec<_> = channels.map(|(id, channel)| (id, channel.name.clone())).collect();
         if channels.is_empty() {
             self.notices.forget_position();

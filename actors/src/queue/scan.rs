@@ -45,7 +45,7 @@ impl Queue {
     /// of any.
     fn strands(&self) -> VecDeque<Strand> {
         let of = |class| {
-            let delivered = self.channels.iter().filter(|(_, channel)| is_delivered(channel));
+            let delivered = self.channels.by_number().filter(|(_, channel)| is_delivered(channel));
             let sought = delivered.filter(|(id, _)| self.tracker.seeks(*id));
             sought.map(move |(channel, its)| Strand {
                 channel,

@@ -46,7 +46,7 @@ pub use self::{
     steps::Step,
 };
 use crate::{
-    actor::{Actor, Ctx, Gone, Ground, Handle, Later, Mailbox},
+    actor::{Actor, Adopt, Ctx, Gone, Ground, Handle, Later, Mailbox},
     directory::{DirectoryHandle, LookupCounts},
 };
 
@@ -77,12 +77,6 @@ pub struct Explain {
     /// Rewrite as an address of a header.
     pub header: bool,
 }
-
-/// Puts the routes of another configuration in force. Every answer is forgotten, so this is sent
-/// after the directory has got another source, too.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ReplaceRoutes(pub Arc<Routes>);
 
 /// The actor.
 #[derive(Debug)]
@@ -155,8 +149,9 @@ impl Handle<Explain> for Router {
     }
 }
 
-impl Handle<ReplaceRoutes> for Router {
-    fn handle(&mut self, ReplaceRoutes(routes): ReplaceRoutes, _: &mut Ctx<Self>) {
+/// Every answer is forgotten, so this is sent after the directory has got another source, too.
+impl Handle<Adopt<Arc<Routes>>> for Router {
+    fn handle(&mut self, Adopt(routes): Adopt<Arc<Routes>>, _: &mut Ctx<Self>) {
         self.published.publish(routes);
     }
 }
@@ -198,8 +193,8 @@ impl RouterHandle {
     }
 
     /// Puts other routes in force; from the answer on nothing is routed by those before.
-    pub async fn replace(&self, routes: Arc<Routes>) -> Result<(), Gone> {
-        self.mailbox.ask(ReplaceRoutes(routes)).await
+    pub async fn adopt(&self, routes: Arc<Routes>) -> Result<(), Gone> {
+        self.mailbox.ask(Adopt(routes)).await
     }
 
     async fn ask(&self, question: &Question<'_>) -> Result<Arc<Resolution>, Reply> {

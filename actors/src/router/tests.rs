@@ -741,7 +741,7 @@ async fn a_session_asks_the_actor_once() {
     let mut closed = config;
     closed.rewrite_rules.clear();
     closed.directory = None;
-    router.replace(Arc::new(Routes::new(&closed).unwrap())).await.unwrap();
+    router.adopt(Arc::new(Routes::new(&closed).unwrap())).await.unwrap();
     let to = address("alice@relais.example");
     assert!(router.resolve(&question(&to, false)).await.is_err());
     assert_eq!((router.cache.hits(), router.cache.misses()), (2, 2));

@@ -61,6 +61,11 @@ impl ServerTls {
         Ok(())
     }
 
+    /// The same with what `other` has in force, which cannot fail.
+    pub fn follow(&self, other: &Self) {
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = other.in_force();
+    }
+
     /// The certificates that clients are shown.
     pub fn certificates(&self) -> Vec<Certificate> {
         self.in_force().map(|in_force| in_force.certificates.clone()).unwrap_or_default()

@@ -86,6 +86,9 @@ section! {
         /// How long clients and next hops may delay the end of the engine.
         max_shutdown: Duration = Duration::from_secs(8),
             Time(Duration::ZERO..=Duration::from_secs(600));
+        /// Whether files that this one names are looked at every 10 s and taken anew when they have
+        /// changed: the LDIF of the directory, certificates and keys. A bad one leaves the one before in force.
+        watch: bool = true, kinds::Flag;
         /// How messages are kept safe while they wait.
         spool: Spool = Spool::default(), Nested::new();
         /// The operator's endpoint.

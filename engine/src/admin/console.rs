@@ -11,8 +11,8 @@ use super::JsonLines;
 use crate::api::QueuedEntry;
 use crate::api::{
     CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress,
-    PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, RouteExplained,
-    SetLimit, Status, Why,
+    PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
+    Reloaded, RouteExplained, SetLimit, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -118,6 +118,9 @@ pub trait Console: Clone + Send + 'static {
         &self,
         asked: &PartOrder,
     ) -> impl Future<Output = Answer<Result<PartsOrdered, Nonsense>>> + Send;
+
+    /// Reads the file again, and puts it in force as a whole or not at all.
+    fn reload(&self, order: ReloadOrder) -> impl Future<Output = Answer<Reloaded>> + Send;
 
     /// Asks the engine to drain and end. Returns at once; asking twice is asking once.
     fn stop(&self);

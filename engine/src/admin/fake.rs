@@ -23,8 +23,8 @@ use crate::api::{
     CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet,
     LimitShown, LimitValue, MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase,
     PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage,
-    QueuedRecipient, RouteExplained, RouteResult, RouteStep, ServiceStatus, SetLimit, Status, Why,
-    WorkerStatus,
+    QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep, ServiceStatus,
+    SetLimit, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -220,6 +220,10 @@ impl Console for Fake {
         Ok((channel == "tcp_lmtpcs")
             .then_some(Frozen { was_stopped: false, delivers: true })
             .ok_or_else(unknown))
+    }
+
+    async fn reload(&self, _: ReloadOrder) -> Answer<Reloaded> {
+        Ok(Reloaded::default())
     }
 
     async fn order_parts(&self, asked: &PartOrder) -> Answer<Result<PartsOrdered, Nonsense>> {

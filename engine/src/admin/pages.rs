@@ -23,6 +23,7 @@
 //! | `GET /api/v1/limits?key=` | a limit as it is now, or all: [`LimitShown`] | yes |
 //! | `POST /api/v1/limits` [`SetLimit`] | [`LimitSet`] | no: 403 |
 //! | `POST /api/v1/parts` [`PartOrder`] | [`PartsOrdered`]: services, the job controller | no: 403 |
+//! | `POST /api/v1/reload` [`ReloadOrder`] | [`Reloaded`] | no: 403 |
 //! | `POST /api/v1/stop` | 202; the engine drains and ends | no: 403 |
 //!
 //! HEAD is answered like GET. By TCP only names of ours are answered: 421 for others.
@@ -54,8 +55,8 @@ use super::{
 use crate::{
     api::{
         CertificateShown, HistoryLine, LimitSet, LimitShown, MAX_REASON, MappingExplained,
-        PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
-        RouteExplained, SetLimit, Status, Why,
+        PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
+        Reloaded, RouteExplained, SetLimit, Status, Why,
     },
     show,
 };
@@ -89,6 +90,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/configuration", get().to(configuration::<C>))
         .route("/api/v1/limits", get().to(show_limits::<C>))
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
+        .route("/api/v1/reload", web::post().to(reload::<C>))
         .route("/api/v1/parts", web::post().to(order_parts::<C>))
         .route("/api/v1/mapping", get().to(mapping::<C>))
         .route("/api/v1/route", get().to(route::<C>))
@@ -293,6 +295,14 @@ async fn route<C: Console>(
     Ok(Json(in_time(console.explain_route(question.into_inner())).await??))
 }
 
+async fn reload<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    order: Json<ReloadOrder>,
+) -> Result<Json<Reloaded>, HttpError> {
+    Ok(Json(within(RELOADING, console.reload(order.into_inner())).await?))
+}
+
 async fn order_parts<C: Console>(
     _: Owner,
     console: Data<C>,
@@ -364,5 +374,7 @@ const MAX_IDS: usize = 1_000;
 const MAX_REQUEST: usize = 64 << 10;
 /// For it to add up a queue: a million entries take two to three seconds.
 const ADDING_UP: Duration = Duration::from_secs(60);
+/// For it to read a large file again, and to route mail of lost channels.
+const RELOADING: Duration = Duration::from_secs(300);
 /// Entries that the overview adds up each time it is looked at.
 const SUMMED_UP: u64 = 100_000;

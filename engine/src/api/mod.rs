@@ -17,6 +17,7 @@ mod order_kind;
 mod orders;
 mod pattern;
 mod queue;
+mod reload;
 mod route;
 
 use relais_actors::{
@@ -40,6 +41,7 @@ pub use queue::{
     ChannelSummary, HostSummary, QueueSummary, QueuedEntry, QueuedMessage, QueuedRecipient,
     RecipientState, Text,
 };
+pub use reload::{LaterSetting, ReloadOrder, Reloaded};
 pub use route::{RouteExplained, RouteResult, RouteStep};
 
 /// `relais status --json`.

@@ -81,6 +81,20 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have the running engine read its file again, and put it in force as a whole; a bad file changes nothing
+    ///
+    /// Sessions and jobs that run finish with the settings that they began with. SIGHUP does the same.
+    Reload {
+        /// Route mail of channels that are not in the file any more again; without this such a file is refused
+        #[arg(long)]
+        reroute: bool,
+        /// Say what would change; change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// One object: {file, refused, changed, later, warnings, rerouted}
+        #[arg(long)]
+        json: bool,
+    },
     /// Let the running engine finish what it does, and end; or stop one part of it
     ///
     /// Clients and next hops may delay its end by at most `max_shutdown`.

@@ -18,7 +18,7 @@ use super::{
     arguments::Print,
     exchange::{json as print_json, wait},
     refusal::Refusal,
-    source::{Source, USUAL, absolute},
+    source::{FileRead, FileRefused, Source, USUAL, absolute},
 };
 use crate::{
     admin::client::{Client, ClientError},
@@ -207,6 +207,26 @@ fn unspoken_language(config: &Config, words: &Templates, places: &Places) -> Opt
 
 /// The configuration, with the warnings that are told at start, unless a mistake forbids to run.
 pub(super) fn load_to_run(source: &Source) -> Result<(Config, Vec<Warning>), Refusal> {
+    load(source).map_err(|report| {
+        let count = report.mistakes.len() + report.warnings.len();
+        let s = if count == 1 { "" } else { "s" };
+        let told = Look::of_stderr().report(&report);
+        Refusal::Because(format!("{count} mistake{s} in {}\n{told}", source.name()))
+    })
+}
+
+/// The same for an engine that runs: each mistake in words.
+pub(super) fn load_again(source: &Source) -> Result<FileRead, FileRefused> {
+    let (config, warnings) = load(source).map_err(|report| {
+        let mistakes = report.mistakes.iter().map(ToString::to_string);
+        let mistakes = mistakes.chain(report.warnings.iter().map(ToString::to_string)).collect();
+        FileRefused { file: source.name(), mistakes }
+    })?;
+    Ok(FileRead { file: source.name(), config, warnings })
+}
+
+/// `Err`: the mistakes, and the warnings with which the engine does not run.
+fn load(source: &Source) -> Result<(Config, Vec<Warning>), Report> {
     let Reading { config, mut report, places } = source.read();
     if let Some(config) = config.as_ref().filter(|_| report.mistakes.is_empty()) {
         look_into_files(config, &places, &mut report);
@@ -215,10 +235,7 @@ pub(super) fn load_to_run(source: &Source) -> Result<(Config, Vec<Warning>), Ref
         Some(config) if report.lets_run() => Ok((config, report.warnings)),
         _ => {
             report.warnings.retain(|warning| warning.blocks_run);
-            let count = report.mistakes.len() + report.warnings.len();
-            let s = if count == 1 { "" } else { "s" };
-            let told = Look::of_stderr().report(&report);
-            Err(Refusal::Because(format!("{count} mistake{s} in {}\n{told}", source.name())))
+            Err(report)
         }
     }
 }

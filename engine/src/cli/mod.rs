@@ -14,6 +14,7 @@ mod exchange;
 mod mapping;
 mod orders;
 mod refusal;
+mod reload;
 mod route;
 mod run;
 mod source;
@@ -33,7 +34,10 @@ use self::{
 pub use self::{
     asked::{Explained, Files},
     run::{Listening, Runnable},
+    source::{FileRead, FileRefused, Reread},
 };
+
+use crate::api::ReloadOrder;
 
 /// Does what the arguments ask. `E` is the engine that `run` runs.
 pub fn main<E: Runnable>(
@@ -87,6 +91,9 @@ fn obey<E: Runnable>(
         Command::Channel(channel) => orders::channel(source, channel, out),
         Command::Set(set) => orders::set(source, set, out),
         Command::Spool(spool) => spool::spool(source, &spool, out),
+        Command::Reload { reroute, dry_run, json } => {
+            reload::reload(source, ReloadOrder { reroute, dry_run }, json, out)
+        }
         Command::Stop { part: None, wait } => ask::stop(source, wait, out),
         Command::Stop { part, .. } => {
             control::order(source, ControlOrder::Stop, part.as_deref(), out)

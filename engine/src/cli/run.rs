@@ -1,6 +1,6 @@
 //! `relais run`: everything around the engine, from the lock to the last line of the log.
 
-use std::{fmt::Write as _, future::Future, io::Write, time::Duration};
+use std::{fmt::Write as _, future::Future, io::Write, sync::Arc, time::Duration};
 
 use actix_rt::{
     System, SystemRunner,
@@ -10,13 +10,14 @@ use relais_config::{Config, Directory, Warning, dispatcher::Program};
 use tracing::{error, info, warn};
 
 use super::{
-    configuration::load_to_run,
+    configuration::{load_again, load_to_run},
     refusal::Refusal,
-    source::{Source, absolute},
+    source::{Reread, Source, absolute},
     state,
 };
 use crate::{
     admin::{Console, Endpoint, HostNames},
+    api::ReloadOrder,
     logging::{self, Sink},
     state::lock::Lock,
 };
@@ -30,8 +31,8 @@ pub trait Runnable: Sized {
     /// Why it does not start; told to the administrator.
     type Error: std::fmt::Display;
 
-    /// An engine that has not started: nothing is opened, nothing listens.
-    fn new(config: Config, log: Sink) -> Self;
+    /// An engine that has not started: nothing is opened, nothing listens. `reread` is for reloads.
+    fn new(config: Config, reread: Reread, log: Sink) -> Self;
 
     /// The console that the admin endpoint serves.
     fn console(&self) -> Self::Console;
@@ -73,7 +74,9 @@ pub(super) fn run<E: Runnable>(source: &Source, out: &mut dyn Write) -> Result<(
         let (admin, summary) = (config.admin.clone(), Summary::of(&config));
         let names = HostNames(admin.names.into_iter().chain([config.host.clone()]).collect());
         let data = config.data.clone();
-        let mut engine = E::new(config, log.clone());
+        let again = source.clone();
+        let reread: Reread = Arc::new(move || load_again(&again));
+        let mut engine = E::new(config, reread, log.clone());
         let endpoint = Endpoint::start(engine.console(), &data, admin.listen, names);
         let endpoint = endpoint.map_err(|error| because(&error))?;
         let listening = match engine.start().await {
@@ -136,8 +139,8 @@ async fn signalled() -> String {
     }
 }
 
-/// Signals that end nothing, though the kernel's default does: SIGHUP, with which log rotation and
-/// habit greet daemons, and those that stand for whatever a program makes of them.
+/// Signals that end nothing, though the kernel's default does: SIGHUP, by which the file is read
+/// again, and those that stand for whatever a program makes of them.
 struct Harmless([Option<Signal>; 3]);
 
 impl Harmless {
@@ -152,7 +155,10 @@ impl Harmless {
         loop {
             tokio::select! {
                 () = came(hangup) => {
-                    warn!("SIGHUP changes nothing: another configuration needs a restart");
+                    // The log says what comes of it.
+                    if let Err(error) = console.reload(ReloadOrder::default()).await {
+                        warn!(%error, "SIGHUP: the file was not read again");
+                    }
                 }
                 () = came(summary) => state::tell(console).await,
                 () = came(other) => info!("SIGUSR2 does nothing; SIGUSR1 logs the state"),

@@ -1,6 +1,9 @@
 //! Where the configuration comes from, and the data directory that it names.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use relais_config::{Config, Reading, Report, STANDALONE, Warning};
 
@@ -8,13 +11,34 @@ use super::refusal::Refusal;
 use crate::show::Look;
 
 /// Where the configuration comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Source {
     /// `None` is the built-in one.
     file: Option<PathBuf>,
     /// The file was named on the command line.
     named: bool,
     data: Option<PathBuf>,
+}
+
+/// Reads the file that an engine began with again.
+pub type Reread = Arc<dyn Fn() -> Result<FileRead, FileRefused> + Send + Sync>;
+
+/// A configuration file that cannot be used.
+pub struct FileRefused {
+    /// Its name.
+    pub file: String,
+    /// Each mistake, in words.
+    pub mistakes: Vec<String>,
+}
+
+/// A configuration file that was read.
+pub struct FileRead {
+    /// Its name.
+    pub file: String,
+    /// Its settings.
+    pub config: Config,
+    /// Warnings that do not keep it from being used.
+    pub warnings: Vec<Warning>,
 }
 
 impl Source {

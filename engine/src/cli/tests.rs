@@ -27,7 +27,7 @@ impl Runnable for Idle {
     type Console = Fake;
     type Error = String;
 
-    fn new(config: Config, _: Sink) -> Self {
+    fn new(config: Config, _: Reread, _: Sink) -> Self {
         Self { fake: Fake::default(), config }
     }
 
@@ -133,7 +133,7 @@ fn no_is_1_and_wrong_use_is_2() {
     let data = data.path().to_str().unwrap();
     let nobody = tempfile::tempdir().unwrap();
     let nobody = nobody.path().to_str().unwrap();
-    let rows: [(&[&str], u8); 18] = [
+    let rows: [(&[&str], u8); 19] = [
         (&["route", "bob@elsewhere.example"], 1),
         (&["status", "--data", nobody], 1),
         (&["stop", "--data", nobody], 1),
@@ -148,7 +148,8 @@ fn no_is_1_and_wrong_use_is_2() {
         (&["spool", "check", "--data", nobody], 1),
         (&["route"], 2),
         (&["route", "a@b", "--channel", "nowhere"], 2),
-        (&["reload"], 2),
+        (&["reload", "--data", nobody], 1),
+        (&["restart", "--data", nobody], 1),
         (&["status", "--jason"], 2),
         (&["--config", "/nonexistent.ron", "check"], 1),
         (&["--help"], 0),

@@ -66,7 +66,7 @@ fn files_blocking(config: &Config) -> Result<Explained, String> {
     let started = system.block_on(async {
         start_router(&config, &Ground::new(Meters::default(), Box::new(|_| ())))
     });
-    let router = started.map_err(|error| error.to_string())?;
+    let (router, _) = started.map_err(|error| error.to_string())?;
     Ok(Box::new(move |question| {
         let explained = system.block_on(explain(&config, &channels, &router, question));
         explained.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)

@@ -183,7 +183,7 @@ pub(super) fn check_channel(parts: &Parts, named: &NamePattern) -> Result<(), No
     let counts = parts.spool.counts();
     let has_mail = |(_, counts): &(&String, &Counts)| counts.total() > 0;
     let with_mail = counts.iter().filter(has_mail).map(|(name, _)| name.as_str());
-    let lost = with_mail.filter(|name| parts.channels.find(name).is_none());
+    let lost = with_mail.filter(|name| parts.channels.configured(name).is_none());
     let known: Vec<_> = configured(parts).chain(lost).collect();
     if known.iter().any(|name| named.names(name)) {
         Ok(())

@@ -17,7 +17,7 @@ mod untold;
 use std::{
     iter,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, atomic::Ordering},
     time::Instant,
 };
 
@@ -31,7 +31,10 @@ use relais_actors::{
 };
 use relais_channels::mail::{Content, MessageId};
 use relais_config::{Config, dispatcher::Program};
-use tokio::{io::AsyncReadExt, sync::Notify};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{Notify, mpsc, oneshot},
+};
 
 use self::{
     entries::{
@@ -52,10 +55,10 @@ use crate::{
     api::{
         CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress,
         PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
-        RouteExplained, SetLimit, Status, Why,
+        ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
     },
     logging::Sink,
-    start::Engine,
+    start::{Engine, Floors},
     state::stopped::Stopped,
 };
 
@@ -64,13 +67,22 @@ use crate::{
 pub struct EngineConsole(Arc<ConsoleState>);
 
 struct ConsoleState {
-    config: Arc<Config>,
+    config: RwLock<Arc<Config>>,
     log: Sink,
     data: PathBuf,
     started: (Timestamp, Instant),
     phase: Mutex<Phase>,
-    parts: OnceLock<Parts>,
+    parts: RwLock<Option<Arc<Parts>>>,
+    reloads: OnceLock<mpsc::Sender<ReloadAsked>>,
     stop: Notify,
+}
+
+/// Somebody wants the file to be read again, and waits for what comes of it.
+pub struct ReloadAsked {
+    /// How.
+    pub order: ReloadOrder,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Reloaded>,
 }
 
 impl EngineConsole {
@@ -78,17 +90,18 @@ impl EngineConsole {
     pub fn new(config: Arc<Config>, log: Sink) -> Self {
         Self(Arc::new(ConsoleState {
             data: config.data.clone(),
-            config,
+            config: RwLock::new(config),
             log,
             started: (Timestamp::now(), Instant::now()),
             phase: Mutex::new(Phase::Starting),
-            parts: OnceLock::new(),
+            parts: RwLock::default(),
+            reloads: OnceLock::new(),
             stop: Notify::new(),
         }))
     }
 
-    /// The engine runs.
-    pub fn started(&self, engine: &Engine) {
+    /// The engine runs, and reloads are carried out by whoever reads what is asked.
+    pub fn started(&self, engine: &Engine) -> mpsc::Receiver<ReloadAsked> {
         let parts = Parts {
             channels: engine.channels.clone(),
             metrics: engine.metrics.clone(),
@@ -100,12 +113,30 @@ impl EngineConsole {
             progress: engine.progress.clone(),
             router: engine.router.clone(),
             rerouter: engine.rerouter.clone(),
-            reroutes: tokio::sync::Mutex::default(),
+            reroutes: Arc::default(),
             orders: engine.orders.clone(),
         };
+        *self.0.parts.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(parts));
+        let (ask, asked) = mpsc::channel(MOST_RELOADS);
         // An engine starts once in the life of a console.
-        let _ = self.0.parts.set(parts);
+        let _ = self.0.reloads.set(ask);
         self.enter(Phase::Running);
+        asked
+    }
+
+    /// Another configuration is in force.
+    pub fn adopted(&self, floors: &Floors) {
+        let (channels, rerouter) = (floors.channels().clone(), floors.rerouter().clone());
+        let mut parts = self.0.parts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = parts.take() {
+            *parts = Some(Arc::new(Parts { channels, rerouter, ..Parts::clone(&before) }));
+        }
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = floors.config().clone();
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.0.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The engine begins to end.
@@ -130,14 +161,19 @@ impl EngineConsole {
     /// comes in by LMTP.
     fn delivers(&self, parts: &Parts, name: &str) -> bool {
         let served = parts.channels.find(name).map(|id| is_delivered(parts.channels.channel(id)));
-        let mut services = self.0.config.dispatcher.enabled();
+        let config = self.config();
+        let mut services = config.dispatcher.enabled();
         let takes = services.any(|s| s.program == Program::Lmtp && s.channel == name);
         let has_mail = || parts.spool.counts().get(name).is_some_and(|counts| counts.total() > 0);
         served == Some(true) && (!takes || has_mail())
     }
 
-    fn parts(&self) -> Answer<&Parts> {
-        self.0.parts.get().ok_or_else(|| Unavailable("the engine is starting".to_owned()))
+    fn parts(&self) -> Answer<Arc<Parts>> {
+        self.known_parts().ok_or_else(|| Unavailable("the engine is starting".to_owned()))
+    }
+
+    fn known_parts(&self) -> Option<Arc<Parts>> {
+        self.0.parts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -147,7 +183,7 @@ impl Console for EngineConsole {
 
     async fn status(&self) -> Answer<Status> {
         let parts = self.parts()?;
-        let config = &self.0.config;
+        let config = &*self.config();
         let services = parts.dispatcher.ask(DescribeDispatcher).await.map_err(gone)?;
         let queue = parts.queue.ask(DescribeQueue).await.map_err(gone)?;
         let controller = parts.controller.ask(DescribeController).await.map_err(gone)?;
@@ -165,10 +201,10 @@ impl Console for EngineConsole {
                 .collect(),
             services: status::services(&services, config),
             pools: status::pools(&controller),
-            channels: status::channels(parts, &queue, &controller).await,
+            channels: status::channels(&parts, &queue, &controller).await,
             job_controller: status::job_controller(&controller),
-            queue: status::queue(parts, &queue),
-            troubles: status::troubles(parts, &controller),
+            queue: status::queue(&parts, &queue),
+            troubles: status::troubles(&parts, &controller),
             directory: Some(parts.directory()),
             log_lines_lost: self.0.log.lost(),
         })
@@ -177,10 +213,10 @@ impl Console for EngineConsole {
     fn check(&self, filter: &QueueFilter) -> Result<(), Nonsense> {
         // A name that cannot be checked while the engine starts is checked by the request that
         // follows.
-        let (Some(parts), Some(channel)) = (self.0.parts.get(), &filter.channel) else {
+        let (Some(parts), Some(channel)) = (self.known_parts(), &filter.channel) else {
             return Ok(());
         };
-        limits::check_channel(parts, channel)
+        limits::check_channel(&parts, channel)
     }
 
     async fn queue_list(
@@ -192,14 +228,14 @@ impl Console for EngineConsole {
         let parts = self.parts()?;
         let (pages, (found, next)) = match after {
             None => {
-                let found = look_up(parts, Position::first(), filter, limit).await?;
+                let found = look_up(&parts, Position::first(), filter, limit).await?;
                 (parts.spool.page_reader(), found)
             }
             Some(ListPosition { pages, next }) => (pages, joined(next).await??),
         };
         let next = next.map(|at| {
             let (console, filter) = (self.clone(), filter.clone());
-            let next = async move { look_up(console.parts()?, at, &filter, limit).await };
+            let next = async move { look_up(&*console.parts()?, at, &filter, limit).await };
             ListPosition { pages: pages.clone(), next: tokio::spawn(next) }
         });
         Ok(QueuePage { entries: lines_of(&pages, found, filter).await?, next })
@@ -212,7 +248,7 @@ impl Console for EngineConsole {
         let Some(place) = found.first().map(|entry| entry.place) else { return Ok(None) };
         let (envelope, content) = parts.spool.read(place).await.map_err(unavailable)?;
         let pages = parts.spool.page_reader();
-        let described = describe(parts, &pages, found, None, Depth::Replies).await?;
+        let described = describe(&parts, &pages, found, None, Depth::Replies).await?;
         Ok(Some(QueuedMessage {
             id: id.to_string(),
             source_channel: envelope.source_channel.to_string(),
@@ -232,7 +268,7 @@ impl Console for EngineConsole {
     }
 
     async fn queue_summary(&self) -> Answer<QueueSummary> {
-        summary::of_queue(self.parts()?).await
+        summary::of_queue(&*self.parts()?).await
     }
 
     async fn queue_order(
@@ -240,15 +276,15 @@ impl Console for EngineConsole {
         order: &QueueOrder,
         at: Option<OrderPosition>,
     ) -> Answer<(OrderProgress, Option<OrderPosition>)> {
-        orders::go_on(self.parts()?, order, at).await
+        orders::go_on(&*self.parts()?, order, at).await
     }
 
     async fn queue_why(&self, id: MessageId) -> Answer<Vec<Why>> {
-        account::why(self.parts()?, id).await
+        account::why(&*self.parts()?, id).await
     }
 
     async fn queue_history(&self, id: MessageId) -> Answer<Option<Vec<HistoryLine>>> {
-        account::history(self.parts()?, id).await
+        account::history(&*self.parts()?, id).await
     }
 
     async fn freeze_channel(
@@ -257,21 +293,21 @@ impl Console for EngineConsole {
         frozen: bool,
     ) -> Answer<Result<Frozen, Nonsense>> {
         let parts = self.parts()?;
-        let was = limits::freeze(parts, &Stopped::new(&self.0.data), channel, frozen).await?;
-        let delivers = self.delivers(parts, channel);
+        let was = limits::freeze(&parts, &Stopped::new(&self.0.data), channel, frozen).await?;
+        let delivers = self.delivers(&parts, channel);
         Ok(was.map(|was_stopped| Frozen { was_stopped, delivers }))
     }
 
     async fn set_limit(&self, order: &SetLimit) -> Answer<Result<LimitSet, Nonsense>> {
-        limits::set(self.parts()?, &self.0.config, order).await
+        limits::set(&*self.parts()?, &self.config(), order).await
     }
 
     fn configuration(&self) -> String {
-        self.0.config.to_ron()
+        self.config().to_ron()
     }
 
     async fn show_limits(&self, key: Option<&str>) -> Answer<Result<Vec<LimitShown>, Nonsense>> {
-        limits::show(self.parts()?, &self.0.config, key).await
+        limits::show(&*self.parts()?, &self.config(), key).await
     }
 
     fn certificates(&self) -> Answer<Vec<CertificateShown>> {
@@ -291,8 +327,8 @@ impl Console for EngineConsole {
         &self,
         question: RouteQuestion,
     ) -> Answer<Result<RouteExplained, Nonsense>> {
-        let (parts, config) = (self.parts()?, &self.0.config);
-        let asked = explain::explain(config, &parts.channels, &parts.router, &question).await;
+        let (parts, config) = (self.parts()?, self.config());
+        let asked = explain::explain(&config, &parts.channels, &parts.router, &question).await;
         let mut explained = asked.map_err(gone)?;
         if let Ok(explained) = &mut explained {
             explained.asked = format!("the running engine, process {}", std::process::id());
@@ -316,12 +352,21 @@ impl Console for EngineConsole {
             Phase::Running => {}
             phase => return Err(format!("the engine is {}", phase.name())),
         }
-        let reasons = self.0.parts.get().map(Parts::alarms).unwrap_or_default();
+        let reasons = self.known_parts().map(|parts| parts.alarms()).unwrap_or_default();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
 
     async fn order_parts(&self, asked: &PartOrder) -> Answer<Result<PartsOrdered, Nonsense>> {
-        control::order(self.parts()?, &self.0.config, asked).await
+        control::order(&*self.parts()?, &self.config(), asked).await
+    }
+
+    async fn reload(&self, order: ReloadOrder) -> Answer<Reloaded> {
+        let starting = || Unavailable("the engine is starting".to_owned());
+        let reloads = self.0.reloads.get().ok_or_else(starting)?;
+        let (answer, answered) = oneshot::channel();
+        let busy = |_| Unavailable("reloads are under way already".to_owned());
+        reloads.try_send(ReloadAsked { order, answer }).map_err(busy)?;
+        answered.await.map_err(|_| Unavailable("the engine is ending".to_owned()))
     }
 
     fn stop(&self) {
@@ -329,11 +374,11 @@ impl Console for EngineConsole {
     }
 
     async fn metrics_page(&self, format: Format) -> String {
-        let Some(parts) = self.0.parts.get() else {
+        let Some(parts) = self.known_parts() else {
             return "# EOF\n".to_owned();
         };
         parts.metrics.log_lines_lost.inner().store(self.0.log.lost(), Ordering::Relaxed);
-        gauges::update(parts, &self.0.config).await;
+        gauges::update(&parts, &self.config()).await;
         parts.metrics.page(format)
     }
 }
@@ -356,3 +401,5 @@ async fn header_of(content: &Content) -> Vec<String> {
 }
 
 const HEADER_SHOWN: usize = 16 << 10;
+/// Reloads that wait for the one that is carried out.
+const MOST_RELOADS: usize = 8;

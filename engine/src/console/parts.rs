@@ -23,6 +23,7 @@ use relais_spool::{Spool, SpoolError};
 use crate::{admin::Unavailable, state::order_book::OrderBook};
 
 /// The parts that the engine is asked through.
+#[derive(Clone)]
 pub(super) struct Parts {
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,
@@ -35,7 +36,7 @@ pub(super) struct Parts {
     pub(super) router: RouterHandle,
     pub(super) rerouter: Rerouter,
     /// Of those who reroute one is at work.
-    pub(super) reroutes: tokio::sync::Mutex<()>,
+    pub(super) reroutes: Arc<tokio::sync::Mutex<()>>,
     pub(super) orders: Arc<OrderBook>,
 }
 

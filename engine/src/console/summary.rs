@@ -81,7 +81,7 @@ pub(super) fn lost<'a>(
     parts: &'a Parts,
     counts: &'a BTreeMap<String, Counts>,
 ) -> impl Iterator<Item = &'a str> {
-    counts.keys().map(String::as_str).filter(|name| parts.channels.find(name).is_none())
+    counts.keys().map(String::as_str).filter(|name| parts.channels.configured(name).is_none())
 }
 
 /// Adds up a channel's entries, a bounded piece at a time; and, for as many hosts as told, those

@@ -11,7 +11,7 @@ use relais_actors::{
         pool::Pool,
         progress::ConnectionProgress,
     },
-    directory::{self, Source},
+    directory::{self, DirectoryHandle, Source},
     job_controller::{self, Freeze, JobController, PoolOutlets, PoolPart, QueueOutlets, Tune},
     notary::{self, Notary},
     queue::{Queue, QueueParts, SetMaxMessages},
@@ -28,11 +28,15 @@ use crate::{
 };
 
 /// The actors that take mail from the spool to the next hop.
+#[derive(Clone)]
 pub(super) struct DeliveryFloor {
     pub(super) router: RouterHandle,
+    pub(super) directory: DirectoryHandle,
     pub(super) queue: Mailbox<Queue>,
     pub(super) notary: Mailbox<Notary>,
     pub(super) controller: Mailbox<JobController>,
+    /// By name.
+    pub(super) pools: Vec<(String, Mailbox<Pool>)>,
     pub(super) progress: ConnectionProgress,
     pub(super) rerouter: Rerouter,
 }
@@ -40,9 +44,10 @@ pub(super) struct DeliveryFloor {
 impl DeliveryFloor {
     /// Starts the actors; jobs run as soon as there is something to deliver.
     pub(super) fn start(ground: &GroundFloor, below: &SpoolFloor) -> Result<Self, StartError> {
-        let router = start_router(&ground.config, &ground.actors)?;
+        let (router, directory) = start_router(&ground.config, &ground.actors)?;
         let queue = start_queue(ground, below);
-        let parts = notary_parts(ground, below, &router)?;
+        let templates = Arc::new(notice_templates(&ground.config)?);
+        let parts = notary_parts(ground, below, &router, templates);
         let notary = ground.actors.start_vital("notary", Notary::new(parts, queue.clone()));
         actix::spawn(below.unfinished.clone().go_on(queue.clone(), below.spool.clone()));
         let rerouter = Rerouter {
@@ -52,54 +57,86 @@ impl DeliveryFloor {
             metrics: ground.metrics.clone(),
         };
         let progress = ConnectionProgress::default();
-        let parts = JobParts {
-            host: ground.config.host.as_str().into(),
-            channels: ground.channels.clone(),
-            spool: below.spool.clone(),
-            work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
-            rerouter: rerouter.clone(),
-            placement: ground.placement.clone(),
-            ground: ground.actors.clone(),
-            metrics: ground.metrics.clone(),
-            progress: progress.clone(),
-        };
-        let controller = start_controller(ground, &queue, &parts)?;
-        Ok(Self { router, queue, notary, controller, progress, rerouter })
+        let parts = parts_of_jobs(ground, below, (&queue, &rerouter, &progress));
+        let (controller, pools) = start_controller(ground, &queue, &parts)?;
+        Ok(Self { router, directory, queue, notary, controller, pools, progress, rerouter })
     }
 }
 
+/// The parts of jobs that start from now on.
+pub(super) fn job_parts(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    delivery: &DeliveryFloor,
+) -> JobParts {
+    parts_of_jobs(ground, below, (&delivery.queue, &delivery.rerouter, &delivery.progress))
+}
+
+fn parts_of_jobs(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    (queue, rerouter, progress): (&Mailbox<Queue>, &Rerouter, &ConnectionProgress),
+) -> JobParts {
+    JobParts {
+        host: ground.config.host.as_str().into(),
+        channels: ground.channels.clone(),
+        spool: below.spool.clone(),
+        work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
+        rerouter: rerouter.clone(),
+        placement: ground.placement.clone(),
+        ground: ground.actors.clone(),
+        metrics: ground.metrics.clone(),
+        progress: progress.clone(),
+    }
+}
+
+/// Starts a pool.
+pub(super) fn pool(
+    pool: &relais_config::Pool,
+    queue: &Mailbox<Queue>,
+    parts: &JobParts,
+) -> Mailbox<Pool> {
+    let its = Pool::new(pool.job_limit.get(), queue.outlet(), parts.clone());
+    parts.ground.start_vital(&format!("pool {}", pool.name), its)
+}
+
 /// Starts what routes: a router, and the directory that it asks.
-pub(crate) fn start_router(config: &Config, ground: &Ground) -> Result<RouterHandle, StartError> {
+pub(crate) fn start_router(
+    config: &Config,
+    ground: &Ground,
+) -> Result<(RouterHandle, DirectoryHandle), StartError> {
     let routes = Routes::new(config)?;
     let directory = directory::start(Source::open(config)?, ground);
     let limits = match &config.directory {
         Some(relais_config::Directory::Ldap(ldap)) => ldap.cache,
         _ => Cache::default(),
     };
-    Ok(router::start(routes, limits, directory, ground))
+    Ok((router::start(routes, limits, directory.clone(), ground), directory))
 }
 
-fn notary_parts(
+/// The parts of the notary, with these words.
+pub(super) fn notary_parts(
     ground: &GroundFloor,
     below: &SpoolFloor,
     router: &RouterHandle,
-) -> Result<notary::NotaryParts, StartError> {
+    templates: Arc<Templates>,
+) -> notary::NotaryParts {
     let GroundFloor { config, channels, metrics, .. } = ground;
     let SpoolFloor { spool, ids, .. } = below;
-    Ok(notary::NotaryParts {
+    notary::NotaryParts {
         host: config.host.as_str().into(),
         postmaster: postmaster(config).into(),
         language: config.notary.language.as_str().into(),
         content_return_limit: config.notary.content_return_limit,
         double_bounces: config.notary.double_bounces,
-        templates: Arc::new(notice_templates(config)?),
+        templates,
         channels: channels.clone(),
         spool: spool.clone(),
         router: router.clone(),
         ids: ids.clone(),
         metrics: metrics.clone(),
         progress: config.data.join("spool").join("looked"),
-    })
+    }
 }
 
 fn start_queue(ground: &GroundFloor, below: &SpoolFloor) -> Mailbox<Queue> {
@@ -126,19 +163,21 @@ fn start_controller(
     ground: &GroundFloor,
     queue: &Mailbox<Queue>,
     parts: &JobParts,
-) -> Result<Mailbox<JobController>, StartError> {
+) -> Result<(Mailbox<JobController>, Pools), StartError> {
     let GroundFloor { config, channels, metrics, .. } = ground;
     let stopped = Stopped::new(&config.data).load().map_err(StartError::Stopped)?;
-    let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
-    let pools = pools.map(|pool| {
-        let (name, job_limit) = (pool.name.clone(), pool.job_limit.get());
-        let its = Pool::new(job_limit, queue.outlet(), parts.clone());
-        let outlets = PoolOutlets::of(&parts.ground.start_vital(&format!("pool {name}"), its));
-        PoolPart { name, job_limit, keeps_last_slot: pool.keep_last_slot, outlets }
+    let configured = config.job_controller.iter().flat_map(|controller| &controller.pools);
+    let pools: Pools =
+        configured.clone().map(|its| (its.name.clone(), pool(its, queue, parts))).collect();
+    let all = configured.zip(&pools).map(|(its, (name, mailbox))| PoolPart {
+        name: name.clone(),
+        job_limit: its.job_limit.get(),
+        keeps_last_slot: its.keep_last_slot,
+        outlets: PoolOutlets::of(mailbox),
     });
     let controller = JobController::new(job_controller::ControllerParts {
         channels: channels.clone(),
-        pools: pools.collect(),
+        pools: all.collect(),
         queue: QueueOutlets::of(queue),
         metrics: metrics.clone(),
     });
@@ -149,11 +188,11 @@ fn start_controller(
         controller.tell(Freeze { channel, frozen: true });
     }
     restore_limits(config, channels, queue, &controller);
-    Ok(controller)
+    Ok((controller, pools))
 }
 
 /// Limits that an operator saved stand above the configuration file, and are said to.
-fn restore_limits(
+pub(super) fn restore_limits(
     config: &Config,
     channels: &Channels,
     queue: &Mailbox<Queue>,
@@ -187,6 +226,9 @@ fn restore_limits(
         }
     }
 }
+
+/// Pools by name.
+type Pools = Vec<(String, Mailbox<Pool>)>;
 
 fn postmaster(config: &Config) -> String {
     let default = || format!("postmaster@{}", config.default_domain);

@@ -34,11 +34,14 @@ use super::{
 pub(super) struct Doors(Vec<(Service, Vec<Listening>, usize)>);
 
 /// The actors that strangers talk to.
+#[derive(Clone)]
 pub(super) struct FrontFloor {
     pub(super) dispatcher: Mailbox<Dispatcher>,
     pub(super) store: Option<Mailbox<Store>>,
     /// Ends every session, wherever its peer is.
     pub(super) give_up: CancellationToken,
+    /// Where sessions deliver to, with a store.
+    pub(super) deliveries: Option<Deliveries>,
     /// Where each service listens: its name and its places.
     pub(super) listening: Vec<(String, Vec<String>)>,
 }
@@ -69,23 +72,8 @@ impl FrontFloor {
         for (service, sockets, connections) in doors.0 {
             let places = sockets.iter().map(Listening::place).collect();
             listening.push((service.name.clone(), places));
-            let behind = match (service.program, &deliveries) {
-                (Program::Smtp, _) => {
-                    Behind::Queue(queue_side(&service, ground, below, delivery).into())
-                }
-                (Program::Lmtp, Some(deliveries)) => {
-                    Behind::Store(store_side(&service, ground, below, deliveries).into())
-                }
-                _ => return Err(StartError::NoStore { service: service.name }),
-            };
-            let session = SessionParts {
-                service: service.name.as_str().into(),
-                setup: Arc::new(setup(ground, &service)),
-                tls_ports: service.tls_ports.as_slice().into(),
-                behind,
-                give_up: give_up.clone(),
-                metrics: ground.metrics.clone(),
-            };
+            let session =
+                session_parts(&service, (ground, below, delivery), deliveries.as_ref(), &give_up)?;
             services.push(BoundService { service, listening: sockets, session, connections });
         }
         let parts = DispatcherParts {
@@ -98,8 +86,32 @@ impl FrontFloor {
         let dispatcher = Dispatcher::new(services, parts);
         let dispatcher = ground.actors.start_vital("dispatcher", dispatcher);
         let store = store.map(|store| ground.actors.start_vital("store", store));
-        Ok(Self { dispatcher, store, give_up, listening })
+        Ok(Self { dispatcher, store, give_up, deliveries, listening })
     }
+}
+
+/// The parts of the sessions of a service.
+pub(super) fn session_parts(
+    service: &Service,
+    (ground, below, delivery): (&GroundFloor, &SpoolFloor, &DeliveryFloor),
+    deliveries: Option<&Deliveries>,
+    give_up: &CancellationToken,
+) -> Result<SessionParts, StartError> {
+    let behind = match (service.program, deliveries) {
+        (Program::Smtp, _) => Behind::Queue(queue_side(service, ground, below, delivery).into()),
+        (Program::Lmtp, Some(deliveries)) => {
+            Behind::Store(store_side(service, ground, below, deliveries).into())
+        }
+        _ => return Err(StartError::NoStore { service: service.name.clone() }),
+    };
+    Ok(SessionParts {
+        service: service.name.as_str().into(),
+        setup: Arc::new(setup(ground, service)),
+        tls_ports: service.tls_ports.as_slice().into(),
+        behind,
+        give_up: give_up.clone(),
+        metrics: ground.metrics.clone(),
+    })
 }
 
 fn queue_side(
@@ -183,7 +195,7 @@ fn setup(ground: &GroundFloor, service: &Service) -> Setup {
 
 /// Raises the limit of open files, and says how many connections each service may have; tells when
 /// that is less than the configuration allows.
-fn shares(config: &Config) -> Vec<usize> {
+pub(super) fn shares(config: &Config) -> Vec<usize> {
     let descriptors = Descriptors::raise(reserved(config));
     let services = config.dispatcher.enabled();
     let wanted: Vec<_> = services.map(|service| service.limits.connections()).collect();

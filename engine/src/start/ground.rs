@@ -23,24 +23,29 @@ use super::error::StartError;
 use crate::state::tallies::Tallies;
 
 /// The parts that every other floor stands on.
+#[derive(Clone)]
 pub(super) struct GroundFloor {
     pub(super) config: Arc<Config>,
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) certificates: Arc<ServerTls>,
-    pub(super) tallies: Tallies,
     pub(super) placement: Arc<Placement>,
-    pub(super) arbiters: Vec<Arbiter>,
     /// Starts actors; `end` is told which of the vital ones died.
     pub(super) actors: Ground,
 }
 
+/// Threads, and what they keep: ended with the engine.
+pub(super) struct Cellar {
+    pub(super) tallies: Tallies,
+    pub(super) arbiters: Vec<Arbiter>,
+}
+
 impl GroundFloor {
-    /// Starts the threads.
+    /// Starts the threads; the second value is what only the end of the engine needs.
     pub(super) fn start(
         config: Arc<Config>,
         end: Box<dyn Fn(&str) + Send>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, Cellar), StartError> {
         let certificates = Arc::new(ServerTls::load(config.tls.as_ref(), &config.data)?);
         let metrics = Arc::new(Metrics::new(&Labels::of(&config, &ACTORS)));
         metrics.certificates.show(&certificates.certificates());
@@ -50,12 +55,13 @@ impl GroundFloor {
         let (placement, arbiters) = Placement::start(cores);
         let actors = Ground::new(metrics.actors.clone(), end);
         let placement = Arc::new(placement);
-        Ok(Self { config, channels, metrics, certificates, tallies, placement, arbiters, actors })
+        let floor = Self { config, channels, metrics, certificates, placement, actors };
+        Ok((floor, Cellar { tallies, arbiters }))
     }
 }
 
 /// All kinds of actors, so that a scrape shows them before the first message.
-const ACTORS: [&str; 13] = [
+pub(super) const ACTORS: [&str; 13] = [
     Dispatcher::NAME,
     Service::NAME,
     Worker::NAME,

@@ -3,6 +3,7 @@
 //!
 //! A file for each floor, from the ground up; each hands on what the next one stands on.
 
+mod adopt;
 mod delivery;
 mod error;
 mod front;
@@ -31,11 +32,14 @@ use relais_config::Config;
 use relais_spool::Spool;
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::StartError;
+pub use self::{
+    adopt::{AdoptError, Floors, NewConfig},
+    error::StartError,
+};
 use self::{
     delivery::DeliveryFloor,
     front::{Doors, FrontFloor},
-    ground::GroundFloor,
+    ground::{Cellar, GroundFloor},
     spool::SpoolFloor,
 };
 pub(crate) use self::{
@@ -46,8 +50,8 @@ use crate::state::{order_book::OrderBook, tallies::Tallies};
 
 /// An engine whose actors run. Lives on the system's own thread.
 pub struct Engine {
-    /// The configuration in force.
-    pub config: Arc<Config>,
+    /// Its floors, for another configuration.
+    pub floors: Floors,
     /// Its channels.
     pub channels: Arc<Channels>,
     /// Counters.
@@ -91,21 +95,18 @@ impl Engine {
     /// for what they bring. `end` is told which actor died that the engine cannot be without.
     pub fn start(config: Arc<Config>, end: Box<dyn Fn(&str) + Send>) -> Result<Self, StartError> {
         let doors = Doors::bind(&config)?;
-        let ground = GroundFloor::start(config, end)?;
+        let (ground, cellar) = GroundFloor::start(config, end)?;
         let spool = SpoolFloor::open(&ground)?;
         let delivery = DeliveryFloor::start(&ground, &spool)?;
         let front = FrontFloor::open(doors, &ground, &spool, &delivery)?;
-        Ok(Self::of(ground, spool, delivery, front))
+        let Cellar { tallies, arbiters } = cellar;
+        Ok(Self::of(Floors { ground, spool, delivery, front }, tallies, arbiters))
     }
 
-    fn of(
-        ground: GroundFloor,
-        spool: SpoolFloor,
-        delivery: DeliveryFloor,
-        front: FrontFloor,
-    ) -> Self {
+    fn of(floors: Floors, tallies: Tallies, arbiters: Vec<Arbiter>) -> Self {
+        let Floors { ground, spool, delivery, front } = floors.clone();
         Self {
-            config: ground.config,
+            floors,
             channels: ground.channels,
             metrics: ground.metrics,
             certificates: ground.certificates,
@@ -119,8 +120,8 @@ impl Engine {
             controller: delivery.controller,
             progress: delivery.progress,
             store: front.store,
-            tallies: ground.tallies,
-            arbiters: ground.arbiters,
+            tallies,
+            arbiters,
             orders: spool.orders,
             rerouter: delivery.rerouter,
             listening: front.listening,

@@ -11,6 +11,7 @@ use super::{error::StartError, ground::GroundFloor};
 use crate::state::order_book::{OrderBook, Unfinished};
 
 /// The spool, and the work of the run before that is left to do.
+#[derive(Clone)]
 pub(super) struct SpoolFloor {
     pub(super) spool: Spool,
     pub(super) ids: Arc<MessageIds>,

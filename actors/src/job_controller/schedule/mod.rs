@@ -113,13 +113,33 @@ impl Schedule {
     pub fn new(channels: &Channels, pools: &[(String, usize)]) -> Self {
         Self {
             slots: Slots::new(channels, pools),
-            ranks: channels.iter().map(|_| ChannelRanks::default()).collect(),
+            ranks: channels.by_number().map(|_| ChannelRanks::default()).collect(),
             sites: HashMap::new(),
             suspensions: Suspensions::default(),
             host_limits: HashMap::new(),
             turns: 0,
             orders: Orders::default(),
         }
+    }
+
+    /// Puts channels and pools of another configuration in place of those of `was`. Jobs of channels
+    /// that changed end at their next message; others begin with the new settings.
+    pub fn adopt(&mut self, was: &Channels, channels: &Channels, now: Instant) {
+        self.slots.adopt(was, channels);
+        self.ranks.resize_with(channels.by_number().count(), ChannelRanks::default);
+        for channel in was.changed_in(channels) {
+            while let Some(retire) = self.slots.retire_smallest(channel) {
+                self.orders.retired.push(retire);
+            }
+        }
+        for pool in 0..self.slots.pools().len() {
+            self.adjusted(pool, now);
+        }
+    }
+
+    /// Another pool.
+    pub fn add_pool(&mut self, name: &str, limit: usize) {
+        self.slots.add_pool(name, limit);
     }
 
     /// The jobs and connections that run.
@@ -187,16 +207,20 @@ impl Schedule {
     /// A connection ended, with `ready` entries left for its destination. What it had goes to those
     /// in line first.
     pub fn ended(&mut self, connection: ConnectionId, ready: usize, now: Instant) {
-        let Some(destination) = self.release(connection) else { return };
+        let Some((destination, was_in)) = self.release(connection) else { return };
         self.note_ready(&destination, ready);
         self.stand_in_line(&destination, now);
-        self.share(self.slots.lane(destination.channel).pool, now);
+        self.share(was_in, now);
+        let is_in = self.slots.lane(destination.channel).pool;
+        if is_in != was_in {
+            self.share(is_in, now);
+        }
         self.forget_if_quiet(&destination);
     }
 
     /// A start that the pool refused is taken back.
     pub fn refused(&mut self, connection: ConnectionId, now: Instant) {
-        if let Some(destination) = self.release(connection) {
+        if let Some((destination, _)) = self.release(connection) {
             self.stand_in_line(&destination, now);
         }
     }
@@ -468,7 +492,10 @@ impl Schedule {
         true
     }
 
-    fn release(&mut self, connection: ConnectionId) -> Option<Destination> {
+    /// A connection is gone: whom it served, and the pool that it ran in.
+    fn release(&mut self, connection: ConnectionId) -> Option<(Destination, usize)> {
+        let channel = self.slots.channel_of(connection)?;
+        let pool = self.slots.lane(channel).pool;
         let destination = self.slots.end(connection)?.destination;
         let site = self.sites.get_mut(&destination)?;
         site.connections -= 1;
@@ -477,7 +504,7 @@ impl Schedule {
             self.ranks[usize::from(destination.channel.0)].recalled -= 1;
         }
         self.rank(&destination);
-        Some(destination)
+        Some((destination, pool))
     }
 
     fn rank(&mut self, destination: &Destination) {

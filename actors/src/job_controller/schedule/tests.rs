@@ -5,7 +5,10 @@ use relais_channels::mail::Enhanced;
 use relais_config::{Channel, channel::Program};
 
 use super::*;
-use crate::{ids::JobId, job_controller::suspension::FIRST};
+use crate::{
+    ids::JobId,
+    job_controller::{slots::Lane, suspension::FIRST},
+};
 
 /// A schedule, and the connections that were started and have not ended.
 struct Engine {
@@ -13,6 +16,8 @@ struct Engine {
     running: BTreeMap<ConnectionId, Start>,
     retired: BTreeSet<JobId>,
     now: Instant,
+    /// As they are configured now.
+    channels: Vec<Channel>,
 }
 
 /// A channel of the pool `P`: `maxjobs`, `max_client_threads`.
@@ -27,8 +32,9 @@ fn channel(name: &str, maxjobs: usize, connections: usize) -> Channel {
 
 impl Engine {
     fn of(channels: Vec<Channel>, job_limit: usize) -> Self {
-        let schedule = Schedule::new(&channels.into(), &[("P".to_owned(), job_limit)]);
-        Self { schedule, running: BTreeMap::new(), retired: BTreeSet::new(), now: Instant::now() }
+        let schedule = Schedule::new(&channels.clone().into(), &[("P".to_owned(), job_limit)]);
+        let (running, retired) = (BTreeMap::new(), BTreeSet::new());
+        Self { schedule, running, retired, now: Instant::now(), channels }
     }
 
     /// Takes note of what was decided; returns how many connections of each host were started.
@@ -36,6 +42,8 @@ impl Engine {
         let orders = self.schedule.take_orders();
         for start in &orders.starts {
             assert!(!self.retired.contains(&start.job), "{start:?} in a job that ends");
+            let mut same_job = self.running.values().filter(|other| other.job == start.job);
+            assert!(same_job.all(|other| other.pool == start.pool), "{start:?} in two pools");
             self.running.insert(start.connection, start.clone());
         }
         self.retired.extend(orders.retired.iter().map(|retire| retire.job));
@@ -427,6 +435,7 @@ enum Step {
     Freeze(u16, bool),
     Maxjobs(u16, usize),
     Limit(usize),
+    Adopt(usize, bool, usize, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -439,6 +448,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u16..3, any::<bool>()).prop_map(|(channel, frozen)| Step::Freeze(channel, frozen)),
         1 => (0u16..3, 1usize..5).prop_map(|(channel, jobs)| Step::Maxjobs(channel, jobs)),
         1 => (1usize..7).prop_map(Step::Limit),
+        1 => (0usize..3, any::<bool>(), 1usize..5, 1usize..4).prop_map(|(channel, pool, jobs, threads)| {
+            Step::Adopt(channel, pool, jobs, threads)
+        }),
     ]
 }
 
@@ -467,19 +479,28 @@ impl Engine {
                 self.schedule.set_maxjobs(ChannelId(channel), jobs, self.now);
             }
             Step::Limit(limit) => drop(self.schedule.set_limit(0, limit, self.now)),
+            Step::Adopt(index, other, jobs, threads) => {
+                let was = self.channels.clone();
+                let name = self.channels[index].name.clone();
+                let pool = if other { "Q" } else { "P" }.to_owned();
+                self.channels[index] = Channel { pool, ..channel(&name, jobs, threads) };
+                self.schedule.adopt(&was.into(), &self.channels.clone().into(), self.now);
+            }
         }
     }
 
     fn holds(&mut self) -> Result<(), TestCaseError> {
         let (_, orders) = self.act();
         let slots = self.schedule.slots();
-        let pool = &slots.pools()[0];
-        prop_assert!(pool.running - pool.retiring <= pool.limit);
-        prop_assert!(
-            orders.starts.is_empty() || pool.running <= pool.limit || self.running.len() > 1
-        );
-        let jobs: usize = (0..3).map(|channel| slots.lane(ChannelId(channel)).jobs()).sum();
-        prop_assert_eq!(jobs, pool.running);
+        for (index, pool) in slots.pools().iter().enumerate() {
+            prop_assert!(pool.running - pool.retiring <= pool.limit);
+            prop_assert!(
+                orders.starts.is_empty() || pool.running <= pool.limit || self.running.len() > 1
+            );
+            let lanes = (0..3).map(|channel| slots.lane(ChannelId(channel)));
+            let jobs: usize = lanes.filter(|lane| lane.pool == index).map(Lane::jobs).sum();
+            prop_assert_eq!(jobs, pool.running);
+        }
         for channel in (0..3).map(ChannelId) {
             let lane = slots.lane(channel);
             prop_assert!(lane.active() <= lane.maxjobs);
@@ -487,7 +508,7 @@ impl Engine {
             for (id, job) in slots.jobs_of(channel) {
                 let connections = self.running.values().filter(|start| start.job == id).count();
                 prop_assert_eq!(connections, job.connections);
-                prop_assert!((1..=3).contains(&connections), "{} connections", connections);
+                prop_assert!((1..=4).contains(&connections), "{} connections", connections);
             }
         }
         for (destination, site) in &self.schedule.sites {
@@ -515,6 +536,7 @@ proptest! {
     fn limits_hold_and_nobody_waits_for_nothing(steps in prop::collection::vec(step(), 1..150)) {
         let channels = ["a", "b", "c"].map(|name| channel(name, 3, 3)).to_vec();
         let mut engine = Engine::of(channels, 4);
+        engine.schedule.add_pool("Q", 2);
         for step in &steps {
             engine.take(step);
             engine.holds()?;
@@ -534,7 +556,7 @@ proptest! {
         engine.tick(Duration::from_secs(3_600));
         engine.tick(Duration::from_secs(3_600));
         let schedule = &engine.schedule;
-        prop_assert_eq!(schedule.slots().pools()[0].running, 0);
+        prop_assert!(schedule.slots().pools().iter().all(|pool| pool.running == 0));
         prop_assert_eq!(schedule.sites.len() + schedule.suspensions.iter().count(), 0);
         for ranks in &schedule.ranks {
             prop_assert!(ranks.waiting.is_empty() && ranks.holding.is_empty() && ranks.recalled == 0);

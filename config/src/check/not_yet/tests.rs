@@ -243,6 +243,7 @@ const ALWAYS: &[&str] = &[
     "channels.program",
     "max_shutdown",
     "admin.listen",
+    "watch",
 ];
 
 /// Replacements in a file: from, to.

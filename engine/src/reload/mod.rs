@@ -1,0 +1,297 @@
+//! Reload: the file is read again and put in force as a whole, or not at all. What cannot change while
+//! the engine runs stays as it was, and is told with the command that changes it.
+//!
+//! One task carries out one reload after the other, on the thread where the actors were started. It
+//! also looks now and then whether the directory's file has changed.
+
+mod differences;
+mod watched;
+
+use std::{sync::Arc, time::Duration};
+
+use relais_actors::directory::Source;
+use relais_config::{Config, Directory, dispatcher::Service};
+use tokio::{
+    sync::mpsc::Receiver,
+    task::spawn_blocking,
+    time::{interval, sleep},
+};
+use tracing::{info, warn};
+
+use self::watched::Watched;
+use crate::{
+    admin::Console,
+    api::{LaterSetting, NamePattern, OrderKind, QueueFilter, QueueOrder, ReloadOrder, Reloaded},
+    cli::{FileRead, FileRefused, Reread},
+    console::{EngineConsole, ReloadAsked},
+    start::{Floors, NewConfig},
+};
+
+/// Carries out reloads.
+pub struct Reloader {
+    floors: Floors,
+    console: EngineConsole,
+    reread: Reread,
+    watched: WatchedFiles,
+}
+
+/// Files that the configuration in force names.
+struct WatchedFiles {
+    directory: Watched,
+    certificates: Vec<Watched>,
+}
+
+impl Reloader {
+    /// For the engine on these floors.
+    pub fn new(floors: Floors, console: EngineConsole, reread: Reread) -> Self {
+        let watched = WatchedFiles::of(floors.config());
+        Self { floors, console, reread, watched }
+    }
+
+    /// Carries out what is asked for as long as anybody can ask.
+    pub async fn work(mut self, mut asked: Receiver<ReloadAsked>) {
+        let mut look = interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                asked = asked.recv() => {
+                    let Some(ReloadAsked { order, answer }) = asked else { return };
+                    let reloaded = self.reload(order).await;
+                    tell(&reloaded, order);
+                    // The asker may have gone away.
+                    let _ = answer.send(reloaded);
+                }
+                _ = look.tick() => self.look().await,
+            }
+        }
+    }
+
+    async fn reload(&mut self, order: ReloadOrder) -> Reloaded {
+        let reread = self.reread.clone();
+        let read = spawn_blocking(move || reread()).await;
+        let FileRead { file, mut config, warnings } = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(FileRefused { file, mistakes })) => return refused(file, mistakes),
+            Err(panicked) => return refused(String::new(), vec![panicked.to_string()]),
+        };
+        let was = self.floors.config().clone();
+        let later = keep_fixed(&mut config, &was);
+        let vanished = self.vanished(&config);
+        let mut reloaded = Reloaded { file, later, ..Reloaded::default() };
+        reloaded.warnings = warnings.iter().map(ToString::to_string).collect();
+        if !vanished.is_empty() && !order.reroute {
+            reloaded.refused =
+                vanished.iter().map(|(name, count)| has_mail(name, *count)).collect();
+            return reloaded;
+        }
+        reloaded.changed = differences::between(&was, &config);
+        if order.dry_run {
+            return reloaded;
+        }
+        let config = Arc::new(config);
+        if let Err(why) = self.adopt(config.clone()).await {
+            return refused(reloaded.file, vec![why]);
+        }
+        self.console.adopted(&self.floors);
+        self.watched = WatchedFiles::of(&config);
+        for (channel, _) in vanished {
+            reloaded.rerouted += self.reroute(&channel).await;
+        }
+        reloaded
+    }
+
+    async fn adopt(&mut self, config: Arc<Config>) -> Result<(), String> {
+        let prepared = spawn_blocking(move || NewConfig::of(config)).await;
+        let prepared = prepared.map_err(|panicked| panicked.to_string())?;
+        let prepared = prepared.map_err(|error| error.to_string())?;
+        let before = self.floors.clone();
+        self.floors.adopt(prepared).await.map_err(|error| error.to_string())?;
+        // Large tables take a while to be thrown away: not on the thread of the queue, and not
+        // while sessions may still hold them.
+        actix::spawn(async move {
+            sleep(THROWN_AWAY_AFTER).await;
+            spawn_blocking(move || drop(before));
+        });
+        Ok(())
+    }
+
+    /// Channels that the configuration in force has, this one has not, and mail waits in.
+    fn vanished(&self, config: &Config) -> Vec<(String, u64)> {
+        let stays = |name: &str| config.channels.iter().any(|channel| channel.name == name);
+        let was = self.floors.config().channels.iter();
+        let gone = was.filter(|channel| !stays(&channel.name));
+        let counted =
+            gone.map(|channel| (channel.name.clone(), self.floors.entries_of(&channel.name)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Runs what waits in a channel through the router again; how many entries went another way.
+    async fn reroute(&self, channel: &str) -> u64 {
+        let filter =
+            QueueFilter { channel: channel.parse::<NamePattern>().ok(), ..QueueFilter::default() };
+        let order = QueueOrder {
+            kind: OrderKind::Reroute,
+            ids: Vec::new(),
+            filter,
+            dry_run: false,
+            by: String::new(),
+            reason: format!("channel {channel} is not in the configuration any more"),
+            up_to: None,
+        };
+        let (mut at, mut done) = (None, 0);
+        loop {
+            match self.console.queue_order(&order, at.take()).await {
+                Ok((progress, next)) => {
+                    done = progress.done;
+                    at = next;
+                }
+                Err(error) => warn!(channel, %error, "its mail was not all routed again"),
+            }
+            if at.is_none() {
+                return done;
+            }
+        }
+    }
+
+    /// Takes files anew that have changed; a bad one leaves the one before in force.
+    async fn look(&mut self) {
+        if !self.floors.config().watch {
+            return;
+        }
+        if self.watched.directory.has_changed() {
+            self.look_into_directory().await;
+        }
+        // Each of them is looked at: a new key comes with a new certificate.
+        let changed = self
+            .watched
+            .certificates
+            .iter_mut()
+            .filter_map(|file| file.has_changed().then(|| file.to_string()));
+        let changed = changed.collect::<Vec<_>>().join(", ");
+        if !changed.is_empty() {
+            self.look_into_certificates(&changed).await;
+        }
+    }
+
+    async fn look_into_directory(&self) {
+        let (config, file) = (self.floors.config().clone(), &self.watched.directory);
+        match spawn_blocking(move || Source::open(&config)).await {
+            Ok(Ok(source)) => {
+                if self.floors.adopt_directory(source).await.is_ok() {
+                    info!(%file, "the directory's file has changed and is in force");
+                }
+            }
+            Ok(Err(error)) => warn!(
+                %file, %error,
+                "the directory's file has changed and cannot be used: the one before is in force"
+            ),
+            Err(panicked) => warn!(%file, %panicked, "the directory's file cannot be read"),
+        }
+    }
+
+    async fn look_into_certificates(&self, files: &str) {
+        let floors = self.floors.clone();
+        match spawn_blocking(move || floors.adopt_certificates()).await {
+            Ok(Ok(())) => info!(files, "certificates have changed and are in force"),
+            Ok(Err(error)) => warn!(
+                files, %error,
+                "certificates have changed and cannot be used: those before are in force"
+            ),
+            Err(panicked) => warn!(files, %panicked, "certificates cannot be read"),
+        }
+    }
+}
+
+impl WatchedFiles {
+    fn of(config: &Config) -> Self {
+        let directory = match &config.directory {
+            Some(Directory::Ldif { file: Some(file) }) => Some(config.path(file)),
+            _ => None,
+        };
+        let certificates = config.tls.iter().flat_map(|tls| {
+            let more = tls.more_certificates.iter();
+            let more = more.flat_map(|pair| [&pair.certificate, &pair.key]);
+            [&tls.certificate, &tls.key].into_iter().chain(more)
+        });
+        let certificates = certificates.map(|file| Watched::of(Some(config.path(file))));
+        Self { directory: Watched::of(directory), certificates: certificates.collect() }
+    }
+}
+
+fn refused(file: String, refused: Vec<String>) -> Reloaded {
+    Reloaded { file, refused, ..Reloaded::default() }
+}
+
+fn has_mail(channel: &str, entries: u64) -> String {
+    format!(
+        "channel {channel} is not in the file any more, and {entries} entries wait in it; `relais \
+         reload --reroute` routes them again"
+    )
+}
+
+fn tell(reloaded: &Reloaded, order: ReloadOrder) {
+    let Reloaded { file, refused, changed, later, .. } = reloaded;
+    if order.dry_run {
+        return;
+    }
+    for mistake in refused {
+        // Behind the first line it shows the place in the file.
+        let mistake = mistake.lines().next().unwrap_or_default();
+        warn!(file, mistake, "the file was read again and is refused");
+    }
+    if refused.is_empty() {
+        let changes = changed.len();
+        info!(file, changes, "the file was read again and is in force");
+    }
+    for LaterSetting { field, command } in later {
+        warn!(field, command, "it has changed in the file and not in the engine");
+    }
+}
+
+/// Gives settings that cannot change while the engine runs the values that they have, and names
+/// those that would have changed.
+fn keep_fixed(config: &mut Config, was: &Config) -> Vec<LaterSetting> {
+    let mut later = Vec::new();
+    macro_rules! keep {
+        ($($field:ident),*) => {$(
+            if config.$field != was.$field {
+                later.push(setting(stringify!($field), RESTART));
+                config.$field = was.$field.clone();
+            }
+        )*};
+    }
+    keep!(data, host, default_domain, store, native, spool, admin);
+    if let (Some(controller), Some(before)) = (&mut config.job_controller, &was.job_controller)
+        && controller.rebuild_parallel_channels != before.rebuild_parallel_channels
+    {
+        later.push(setting("job_controller.rebuild_parallel_channels", RESTART));
+        controller.rebuild_parallel_channels = before.rebuild_parallel_channels;
+    }
+    later.extend(config.dispatcher.services.iter().filter_map(|service| moved(service, was)));
+    later
+}
+
+/// Sockets stay where they are until their service is stopped and started.
+fn moved(service: &Service, was: &Config) -> Option<LaterSetting> {
+    let before = was.dispatcher.enabled().find(|its| its.name == service.name)?;
+    let place = |its: &Service| {
+        let files = (its.socket.clone(), its.socket_mode);
+        let owners = (its.socket_owner.clone(), its.socket_group.clone());
+        let ports = (its.ports.clone(), its.tls_ports.clone());
+        (ports, its.interface_address, files, owners, its.limits.backlog)
+    };
+    (service.enable && place(service) != place(before)).then(|| {
+        let name = &service.name;
+        let field = format!("dispatcher.services[{name:?}]: where it listens");
+        setting(&field, &format!("relais stop {name} && relais start {name}"))
+    })
+}
+
+fn setting(field: &str, command: &str) -> LaterSetting {
+    LaterSetting { field: field.to_owned(), command: command.to_owned() }
+}
+
+/// Takes the place of an engine without refusing a connection.
+const RESTART: &str = "relais run --take-over";
+/// How often files that the configuration names are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+const THROWN_AWAY_AFTER: Duration = Duration::from_secs(5);

@@ -1,0 +1,191 @@
+//! Another configuration for the actors of a running engine: all that can fail is done beside what
+//! is in force, then each actor is told.
+
+use std::sync::Arc;
+
+use relais_actors::{
+    actor::{Adopt, Gone},
+    channel_table::Channels,
+    directory::Source,
+    front::dispatcher::{AdoptedService, BindNew},
+    job_controller::{Adopted, PoolOutlets, PoolPart},
+    metrics::Labels,
+    queue::SetMaxMessages,
+    rerouting::Rerouter,
+    router::Routes,
+};
+use relais_channels::{
+    dsn::Templates,
+    tls::{ServerTls, TlsError},
+};
+use relais_config::{Config, dispatcher::Service};
+
+use super::{
+    delivery::{
+        DeliveryFloor, job_parts, notary_parts, notice_templates, pool, pools, restore_limits,
+    },
+    error::StartError,
+    front::{FrontFloor, session_parts, shares},
+    ground::{ACTORS, GroundFloor},
+    spool::SpoolFloor,
+};
+
+/// The floors of an engine that runs.
+#[derive(Clone)]
+pub struct Floors {
+    pub(super) ground: GroundFloor,
+    pub(super) spool: SpoolFloor,
+    pub(super) delivery: DeliveryFloor,
+    pub(super) front: FrontFloor,
+}
+
+/// A configuration, and the parts of it that could have failed.
+pub struct NewConfig {
+    config: Arc<Config>,
+    routes: Arc<Routes>,
+    directory: Source,
+    templates: Arc<Templates>,
+    certificates: ServerTls,
+}
+
+/// Why a configuration is not put in force. The one before it still is.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// A part cannot be made.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The engine is ending.
+    #[error("a part of the engine has ended")]
+    Gone(#[from] Gone),
+}
+
+impl NewConfig {
+    /// Reads the files that the configuration names, and makes its routes. Takes a while.
+    pub fn of(config: Arc<Config>) -> Result<Self, StartError> {
+        let routes = Arc::new(Routes::new(&config)?);
+        let directory = Source::open(&config)?;
+        let templates = Arc::new(notice_templates(&config)?);
+        let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
+        Ok(Self { config, routes, directory, templates, certificates })
+    }
+}
+
+impl Floors {
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.ground.config
+    }
+
+    /// Its channels, and those of configurations before it.
+    pub fn channels(&self) -> &Arc<Channels> {
+        &self.ground.channels
+    }
+
+    /// Runs queued mail through the router again.
+    pub fn rerouter(&self) -> &Rerouter {
+        &self.delivery.rerouter
+    }
+
+    /// Entries that wait in a channel.
+    pub fn entries_of(&self, channel: &str) -> u64 {
+        self.spool.spool.counts().get(channel).map_or(0, relais_spool::Counts::total)
+    }
+
+    /// Puts a configuration in force, or leaves all as it is. Called on the system's own thread.
+    pub async fn adopt(&mut self, prepared: NewConfig) -> Result<(), AdoptError> {
+        let NewConfig { config, routes, directory, templates, certificates } = prepared;
+        let was = self.ground.config.clone();
+        let channels = Arc::new(self.ground.channels.replaced_by(&config));
+        let ground = GroundFloor { config, channels, ..self.ground.clone() };
+        let services: Vec<_> = ground.config.dispatcher.enabled().cloned().collect();
+        let services = self.services(&ground, services)?;
+        let bind = BindNew(services.iter().map(|its| its.service.clone()).collect());
+        self.front.dispatcher.ask(bind).await?.map_err(StartError::Listen)?;
+        // Nothing below can fail.
+        ground.metrics.add(&Labels::of(&ground.config, &ACTORS));
+        ground.certificates.follow(&certificates);
+        ground.metrics.certificates.show(&ground.certificates.certificates());
+        self.ground = ground;
+        self.adopt_queue(&was).await?;
+        let parts = notary_parts(&self.ground, &self.spool, &self.delivery.router, templates);
+        self.delivery.notary.ask(Adopt(parts)).await?;
+        self.delivery.directory.adopt(directory).await?;
+        self.delivery.router.adopt(routes).await?;
+        self.front.dispatcher.ask(Adopt(services)).await?;
+        Ok(())
+    }
+
+    /// Reads the directory's file again.
+    pub async fn adopt_directory(&self, directory: Source) -> Result<(), Gone> {
+        self.delivery.directory.adopt(directory).await?;
+        // Answers that were made from the file before are forgotten.
+        self.delivery.router.adopt(self.delivery.router.cache.routes()).await
+    }
+
+    /// Reads certificates and keys again; after an error those of before are in force.
+    pub fn adopt_certificates(&self) -> Result<(), TlsError> {
+        let GroundFloor { config, certificates, metrics, .. } = &self.ground;
+        certificates.adopt(config.tls.as_ref(), &config.data)?;
+        metrics.certificates.show(&certificates.certificates());
+        Ok(())
+    }
+
+    fn services(
+        &self,
+        ground: &GroundFloor,
+        services: Vec<Service>,
+    ) -> Result<Vec<AdoptedService>, StartError> {
+        let deliveries = self.front.deliveries.as_ref();
+        let shares = shares(&ground.config);
+        let adopted = services.into_iter().zip(shares).map(|(service, connections)| {
+            let floors = (ground, &self.spool, &self.delivery);
+            let session = session_parts(&service, floors, deliveries, &self.front.give_up)?;
+            Ok(AdoptedService { service, session, connections })
+        });
+        adopted.collect()
+    }
+
+    /// Tells the queue and all that deliver: they hear of new channels before anybody brings mail for
+    /// them.
+    async fn adopt_queue(&mut self, was: &Config) -> Result<(), Gone> {
+        let Self { ground, spool, delivery, .. } = self;
+        let (config, channels) = (&ground.config, &ground.channels);
+        delivery.queue.ask(Adopt(channels.clone())).await?;
+        delivery.rerouter = Rerouter { channels: channels.clone(), ..delivery.rerouter.clone() };
+        let parts = job_parts(ground, spool, delivery);
+        for (_, pool) in &delivery.pools {
+            pool.ask(Adopt(parts.clone())).await?;
+        }
+        let mut adopted = Adopted {
+            channels: channels.clone(),
+            added: Vec::new(),
+            limits: Vec::new(),
+            keep_last: Vec::new(),
+        };
+        let limits_before = pools(was);
+        for its in config.job_controller.iter().flat_map(|controller| &controller.pools) {
+            let (name, job_limit) = (its.name.clone(), its.job_limit.get());
+            adopted.keep_last.push((name.clone(), its.keep_last_slot));
+            if !delivery.pools.iter().any(|(known, _)| *known == name) {
+                let mailbox = pool(its, &delivery.queue, &parts);
+                let (outlets, keeps_last_slot) = (PoolOutlets::of(&mailbox), its.keep_last_slot);
+                adopted.added.push(PoolPart {
+                    name: name.clone(),
+                    job_limit,
+                    keeps_last_slot,
+                    outlets,
+                });
+                delivery.pools.push((name, mailbox));
+            } else if !limits_before.contains(&(name.clone(), job_limit)) {
+                adopted.limits.push((name, job_limit));
+            }
+        }
+        delivery.controller.ask(Adopt(adopted)).await?;
+        let most = |config: &Config| config.job_controller.as_ref().map(|its| its.max_messages);
+        if let Some(messages) = most(config).filter(|_| most(was) != most(config)) {
+            delivery.queue.ask(SetMaxMessages(messages)).await?;
+        }
+        restore_limits(config, channels, &delivery.queue, &delivery.controller);
+        Ok(())
+    }
+}
