@@ -14,7 +14,7 @@
 //! | `sections` | a table of settings for each section of the file | file, language |
 //! | `language` | rewrite rules, mappings, templates, delivery options | file, grammar |
 //! | `file` | text to typed values, with every mistake at its place | grammar |
-//! | `grammar` | domains and next hops | — |
+//! | `grammar` | domains, networks and next hops | — |
 //!
 //! The file is [RON](https://docs.rs/ron): sections in parentheses, maps in braces, lists in
 //! brackets, comments behind `//`. An optional field is given as it is, without `Some`. Times are

@@ -1,5 +1,5 @@
-//! What strangers send to confuse a server: false ends of data, commands out of turn, octets that
-//! may not be, headers and lines without measure. On SMTP and on LMTP.
+//! Input that is to confuse a server: false ends of data, commands out of turn, octets that may not
+//! be, headers and lines without measure. On SMTP and on LMTP.
 
 use std::{io::Read, net::TcpStream, time::Duration};
 

@@ -72,6 +72,10 @@ pub enum SessionEnd {
     Spent,
     /// It did not wait for our replies.
     OutOfTurn,
+    /// `PORT_ACCESS` or a limit of its client, whom a proxy named.
+    Refused,
+    /// It comes from a proxy, and named no client.
+    NoProxyHeader,
     /// It spoke another protocol.
     Foreign,
     /// No TLS came of the handshake.
@@ -161,6 +165,8 @@ impl fmt::Display for SessionEnd {
             Self::NoMessage => f.write_str("dismissed: recipients without end, no message"),
             Self::Spent => f.write_str("dismissed: enough for one session"),
             Self::OutOfTurn => f.write_str("dismissed: commands before the reply to the last one"),
+            Self::Refused => f.write_str("refused"),
+            Self::NoProxyHeader => f.write_str("closed: no header of the PROXY protocol"),
             Self::Foreign => f.write_str("dismissed: that was no mail command"),
             Self::Handshake => f.write_str("the TLS handshake failed"),
             Self::Drained => f.write_str("drained"),

@@ -1,11 +1,15 @@
 //! A connection on its way from a listener to its session.
 
-use std::{fmt::Write, net::IpAddr, sync::Arc};
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use relais_channels::mail::Address;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::socket::Socket;
+use super::{seats::Seat, socket::Socket};
 use crate::router;
 
 /// A connection that nobody serves yet.
@@ -16,17 +20,35 @@ pub struct Connection {
     pub ends: Ends,
     /// Returned to the service when the session is over: its bound on connections.
     pub permit: Permit,
+    /// Its place among the connections of its client.
+    pub(super) seat: Seat,
 }
 
 /// The two ends of a connection; nothing on a UNIX socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ends {
     /// The client.
-    pub client: Option<IpAddr>,
+    pub client: Option<SocketAddr>,
     /// Which of our addresses it connected to.
-    pub local: Option<IpAddr>,
-    /// And which of our ports.
-    pub port: Option<u16>,
+    pub local: Option<SocketAddr>,
+}
+
+impl Ends {
+    /// The ends of a connection; an address of IPv4 in IPv6 is one of IPv4.
+    pub(super) fn new(client: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
+        let plain = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+        Self { client: client.map(plain), local: local.map(plain) }
+    }
+
+    /// The address of the client.
+    pub(super) fn client_ip(&self) -> Option<IpAddr> {
+        self.client.map(|client| client.ip())
+    }
+
+    /// The address of ours.
+    pub(super) fn local_ip(&self) -> Option<IpAddr> {
+        self.local.map(|local| local.ip())
+    }
 }
 
 /// Room for one connection, given back when the service no longer counts it.

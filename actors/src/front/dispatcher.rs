@@ -20,7 +20,6 @@ use crate::{
     actor::{Actor, Adopt, Ctx, Ground, Handle, Later, Mailbox, Placement, Remedy},
     metrics::Metrics,
     readiness::Cause,
-    router::RouteCache,
 };
 
 /// A service with its sockets bound; nothing is accepted yet.
@@ -39,8 +38,6 @@ pub struct BoundService {
 pub struct DispatcherParts {
     /// Where relative paths of UNIX sockets lie.
     pub data: PathBuf,
-    /// `PORT_ACCESS`, which says which clients may connect.
-    pub route_cache: Arc<RouteCache>,
     /// Which threads services and workers run on.
     pub placement: Arc<Placement>,
     /// Starts them.
@@ -184,7 +181,6 @@ impl Dispatcher {
             watched: its.watched(),
             limits: bound.service.limits.clone(),
             session: bound.session.clone(),
-            route_cache: self.parts.route_cache.clone(),
             connections: bound.connections,
             placement: self.parts.placement.clone(),
             ground: self.parts.ground.clone(),

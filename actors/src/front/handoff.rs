@@ -73,6 +73,7 @@ mod tests {
     use super::*;
     use crate::front::{
         connection::{Ends, Permit},
+        seats::Seat,
         socket::Socket,
     };
 
@@ -88,7 +89,7 @@ mod tests {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("room");
         let (ours, _theirs) = UnixStream::pair().expect("sockets");
         let (socket, ends) = (Socket::Unix(ours), Ends::default());
-        let connection = Connection { socket, ends, permit: Permit(permit) };
+        let connection = Connection { socket, ends, permit: Permit(permit), seat: Seat::default() };
         let mut parked = Parked { connection, peer: None, handoffs: 0 };
         for handoffs in 1..3 {
             drop(Handoff::new(parked, WorkerId(7), service.clone()));

@@ -28,6 +28,7 @@ use tracing::{info, warn};
 use super::{
     connection::{Connection, Ends, Permit},
     listening::{Listening, SocketFile},
+    seats::Seat,
     socket::Socket,
 };
 use crate::actor::Outlet;
@@ -40,8 +41,6 @@ pub(crate) struct Accepted {
     pub(crate) connection: Connection,
     /// Who; nothing on a UNIX socket.
     pub(crate) peer: Option<SocketAddr>,
-    /// Our address that the client connected to; nothing on a UNIX socket.
-    pub(crate) local: Option<SocketAddr>,
 }
 
 /// The bound on the connections of a service, shared by its listening sockets.
@@ -111,12 +110,9 @@ pub(crate) async fn accept(
         match next {
             Some((Ok((socket, peer, local)), permit)) => {
                 told = false;
-                let client = peer.map(|peer| peer.ip().to_canonical());
-                let ours = local.map(|local| local.ip().to_canonical());
-                let port = local.map(|local| local.port());
-                let ends = Ends { client, local: ours, port };
-                let connection = Connection { socket, ends, permit };
-                service.tell(Accepted { connection, peer, local });
+                let (ends, seat) = (Ends::new(peer, local), Seat::default());
+                let connection = Connection { socket, ends, permit, seat };
+                service.tell(Accepted { connection, peer });
             }
             Some((Err(error), permit)) => {
                 // Out of descriptors, or a client that left again: neither may spin.

@@ -4,6 +4,7 @@
 //! worker starts its sessions and counts them. A session speaks SMTP or LMTP; behind it lies the
 //! queue ([`to_queue`]) or the store ([`to_store`]).
 
+pub mod admission;
 pub mod connection;
 pub mod control;
 pub mod descriptors;
@@ -12,6 +13,7 @@ mod handoff;
 pub mod listener;
 pub mod listening;
 mod received;
+mod seats;
 pub mod service;
 pub mod session;
 mod socket;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
+    admission::ClientRefusal,
     connection::Connection,
     control::ServiceState,
     handoff::{Handoff, Parked, WorkerNews},
@@ -33,7 +34,6 @@ use crate::{
     ids::WorkerId,
     metrics::{ConnectionResult, ServiceMeter},
     readiness::Cause,
-    router::{Access, RouteCache},
 };
 
 /// Accept nothing more, let sessions finish what they are at; answered when the last is over.
@@ -75,7 +75,7 @@ pub struct ServiceDescription {
     pub places: Vec<String>,
     /// Connections since the start.
     pub accepted: u64,
-    /// Connections that `PORT_ACCESS` or the want of room turned away.
+    /// Connections that `PORT_ACCESS`, a limit of their client or the want of room turned away.
     pub refused: u64,
     /// Its workers.
     pub workers: Vec<WorkerDescription>,
@@ -99,8 +99,6 @@ pub struct ServiceParts {
     pub limits: Limits,
     /// The parts that its sessions need.
     pub session: SessionParts,
-    /// `PORT_ACCESS`, which says which clients may connect.
-    pub route_cache: Arc<RouteCache>,
     /// Connections at most; less than `max_procs` x `max_conns` when open files are short.
     pub connections: usize,
     /// Which threads its workers run on.
@@ -205,11 +203,6 @@ impl Service {
         format!("{}/{}", self.parts.watched, id.0)
     }
 
-    fn port_access(&self, local: SocketAddr, peer: SocketAddr) -> Access {
-        let routes = self.parts.route_cache.routes();
-        Access::port(&routes.tables(), local.ip(), local.port(), peer.ip(), peer.port())
-    }
-
     fn refuse(&mut self, connection: Connection, peer: &Peer, why: ConnectionResult, text: &str) {
         self.refused += 1;
         let service = &self.parts.session.service;
@@ -265,11 +258,16 @@ impl Actor for Service {
 
 impl Handle<Accepted> for Service {
     fn handle(&mut self, accepted: Accepted, ctx: &mut Ctx<Self>) {
-        let Accepted { connection, peer, local } = accepted;
-        if let (Some(peer), Some(local)) = (peer, local)
-            && let Access::Reject(text) = self.port_access(local, peer)
-        {
-            return self.refuse(connection, &Peer(Some(peer)), ConnectionResult::Refused, &text);
+        let Accepted { mut connection, peer } = accepted;
+        let admission = &self.parts.session.admission;
+        // Of a proxy's connection the client is known when its session has begun.
+        if !admission.is_proxy(&connection.ends) {
+            match admission.admit(&connection.ends) {
+                Ok(seat) => connection.seat = seat,
+                Err(ClientRefusal { why, text }) => {
+                    return self.refuse(connection, &Peer(peer), why, &text);
+                }
+            }
         }
         self.accepted += 1;
         let service = &self.parts.session.service;
@@ -326,7 +324,9 @@ impl Handle<DrainService> for Service {
 /// Sessions that run go on with the settings that they began with, and with their workers.
 impl Handle<Adopt<Settings>> for Service {
     fn handle(&mut self, Adopt(settings): Adopt<Settings>, ctx: &mut Ctx<Self>) {
-        let Settings { limits, session, connections } = settings;
+        let Settings { limits, mut session, connections } = settings;
+        let admission = session.admission.succeeding(&self.parts.session.admission);
+        session.admission = Arc::new(admission);
         self.room.resize(connections);
         self.workers.adopt(limits.clone());
         self.parts = ServiceParts { limits, session, connections, ..self.parts.clone() };

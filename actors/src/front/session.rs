@@ -6,19 +6,25 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::Message;
-use relais_channels::server::{Farewell, Opening, Reason, Setup, Stop, serve};
+use relais_channels::{
+    server::{Farewell, Opening, Reason, Setup, Stop, forwarded, serve},
+    wire::proxy::{Forwarded, NoHeader},
+};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, field, info_span};
 
 use super::{
+    admission::{ClientAdmission, ClientRefusal},
     connection::{Connection, Ends, Permit},
-    socket::Socket,
+    seats::Seat,
+    socket::{Socket, has_something_to_read},
     to_queue::{QueueSide, SmtpIntake},
     to_store::{LmtpIntake, StoreSide},
 };
 use crate::{
     actor::{Actor, Ctx, Outlet},
-    events::{SessionEnd, SessionEnded},
+    events::{ConnectionRefused, SessionEnd, SessionEnded},
     in_hand::with_hand,
     metrics::Metrics,
 };
@@ -44,6 +50,8 @@ pub struct SessionParts {
     pub tls_ports: Arc<[u16]>,
     /// The side behind the protocol.
     pub behind: Behind,
+    /// Which clients are taken.
+    pub admission: Arc<ClientAdmission>,
     /// The engine waits for no session any longer.
     pub give_up: CancellationToken,
     /// Counters.
@@ -61,8 +69,8 @@ pub enum Behind {
 
 /// The actor.
 pub struct Session {
-    /// The socket and its ends, until the session begins.
-    connection: Option<(Socket, Ends)>,
+    /// The socket, its ends and its place, until the session begins.
+    connection: Option<(Socket, Ends, Seat)>,
     permit: Option<Permit>,
     parts: SessionParts,
     stop: CancellationToken,
@@ -78,9 +86,9 @@ impl Session {
         stop: CancellationToken,
         worker: Outlet<SessionGone>,
     ) -> Self {
-        let Connection { socket, ends, permit } = connection;
+        let Connection { socket, ends, permit, seat } = connection;
         Self {
-            connection: Some((socket, ends)),
+            connection: Some((socket, ends, seat)),
             permit: Some(permit),
             parts,
             stop,
@@ -94,15 +102,18 @@ impl Actor for Session {
     const NAME: &'static str = "session";
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
-        let Some((socket, ends)) = self.connection.take() else { return ctx.stop() };
+        let Some((socket, ends, seat)) = self.connection.take() else { return ctx.stop() };
         let span = info_span!(
             "session",
             service = %self.parts.service,
-            client = ends.client.map(tracing::field::display)
+            client = field::Empty
         );
         let stop = Stop { at_boundary: self.stop.clone(), at_once: self.parts.give_up.clone() };
+        if !self.parts.admission.is_proxy(&ends) {
+            record(&span, &ends);
+        }
         // Large, and handed on several times before it is polled.
-        let converse = Box::pin(converse(socket, ends, self.parts.clone(), stop));
+        let converse = Box::pin(converse(socket, ends, seat, self.parts.clone(), stop));
         let converse = with_hand(converse).instrument(span);
         let meter = ctx.meter().clone();
         let task = actix::spawn(async move { meter.timed(converse).await });
@@ -120,35 +131,99 @@ impl Drop for Session {
     }
 }
 
-/// From the greeting to the end of one connection.
-async fn converse(socket: Socket, ends: Ends, parts: SessionParts, stop: Stop) {
+/// From the greeting, or what a proxy says before it, to the end of one connection.
+async fn converse(socket: Socket, mut ends: Ends, seat: Seat, parts: SessionParts, stop: Stop) {
     let begun = Instant::now();
-    let opening = if ends.port.is_some_and(|port| parts.tls_ports.contains(&port)) {
+    let opening = if ends.local.is_some_and(|local| parts.tls_ports.contains(&local.port())) {
         Opening::Tls
     } else if socket.has_something_to_read() {
         Opening::Early
     } else {
         Opening::Greeting
     };
-    let farewell = match socket {
-        Socket::Tcp(socket) => match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => speak(socket, opening, ends, &parts, &stop).await,
+    let ended = match socket {
+        Socket::Tcp(socket) => match TcpStream::from_std(socket) {
+            Ok(socket) if parts.admission.is_proxy(&ends) => {
+                speak_behind_proxy(socket, opening, &mut ends, &parts, &stop).await
+            }
+            Ok(socket) => speak(socket, opening, &ends, &parts, &stop).await.into(),
             Err(_gone) => return,
         },
-        Socket::Unix(socket) => match tokio::net::UnixStream::from_std(socket) {
-            Ok(socket) => speak(socket, opening, ends, &parts, &stop).await,
+        Socket::Unix(socket) => match UnixStream::from_std(socket) {
+            Ok(socket) => speak(socket, opening, &ends, &parts, &stop).await.into(),
             Err(_gone) => return,
         },
     };
-    let client = ends.client.map_or_else(|| "local".to_owned(), |client| format!("[{client}]"));
+    drop(seat);
+    let client = ends.client_ip();
+    let client = client.map_or_else(|| "local".to_owned(), |client| format!("[{client}]"));
     SessionEnded {
         service: &parts.service,
         client: &client,
-        end: session_end(farewell.reason),
-        messages: farewell.messages,
+        end: ended.end,
+        messages: ended.messages,
         took: begun.elapsed(),
     }
     .emit(&parts.metrics);
+}
+
+/// The same for a connection that a proxy hands on, with the client that the proxy names. A proxy
+/// that asks whether we are there is its own client.
+async fn speak_behind_proxy(
+    mut socket: TcpStream,
+    opening: Opening,
+    ends: &mut Ends,
+    parts: &SessionParts,
+    stop: &Stop,
+) -> Ended {
+    match forwarded(&mut socket).await {
+        Ok(Forwarded::From { client, server }) => *ends = Ends::new(Some(client), Some(server)),
+        Ok(Forwarded::Own) => {}
+        Err(NoHeader) => return SessionEnd::NoProxyHeader.into(),
+    }
+    record(&Span::current(), ends);
+    let _seat = match parts.admission.admit(ends) {
+        Ok(seat) => seat,
+        Err(ClientRefusal { why, text }) => {
+            let peer = ends.client.map_or_else(String::new, |client| client.to_string());
+            let (service, peer) = (&*parts.service, format_args!("{peer}"));
+            ConnectionRefused { service, peer, why, text: Some(&text) }.emit(&parts.metrics);
+            // The socket is new, so its buffer takes the line at once, or the client is told nothing.
+            let _ = socket.try_write(format!("{text}\r\n").as_bytes());
+            return SessionEnd::Refused.into();
+        }
+    };
+    let opening = match opening {
+        Opening::Tls => Opening::Tls,
+        _ if has_something_to_read(&socket) => Opening::Early,
+        _ => Opening::Greeting,
+    };
+    speak(socket, opening, ends, parts, stop).await.into()
+}
+
+/// Names the client in what the session logs.
+fn record(span: &Span, ends: &Ends) {
+    if let Some(client) = ends.client_ip() {
+        span.record("client", field::display(client));
+    }
+}
+
+/// How a connection ended, with a session or before there was one.
+struct Ended {
+    end: SessionEnd,
+    messages: u64,
+}
+
+impl From<Farewell> for Ended {
+    fn from(farewell: Farewell) -> Self {
+        Self { end: session_end(farewell.reason), messages: farewell.messages }
+    }
+}
+
+impl From<SessionEnd> for Ended {
+    fn from(end: SessionEnd) -> Self {
+        Self { end, messages: 0 }
+    }
 }
 
 fn session_end(reason: Reason) -> SessionEnd {
@@ -169,13 +244,14 @@ fn session_end(reason: Reason) -> SessionEnd {
 async fn speak<S>(
     socket: S,
     opening: Opening,
-    Ends { client, local, .. }: Ends,
+    ends: &Ends,
     parts: &SessionParts,
     stop: &Stop,
 ) -> Farewell
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
+    let (client, local) = (ends.client_ip(), ends.local_ip());
     match &parts.behind {
         Behind::Queue(side) => {
             let mut intake = SmtpIntake::new(Arc::clone(side), client, local);

@@ -13,14 +13,21 @@ pub enum Socket {
     Unix(unix::net::UnixStream),
 }
 
+/// Whether octets have come already.
+pub(super) fn has_something_to_read<'s, S>(socket: &'s S) -> bool
+where
+    SockRef<'s>: From<&'s S>,
+{
+    SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|octets| octets > 0)
+}
+
 impl Socket {
     /// Whether octets have come already.
     pub fn has_something_to_read(&self) -> bool {
-        let socket = match self {
-            Self::Tcp(socket) => SockRef::from(socket),
-            Self::Unix(socket) => SockRef::from(socket),
-        };
-        socket.peek(&mut [MaybeUninit::uninit()]).is_ok_and(|octets| octets > 0)
+        match self {
+            Self::Tcp(socket) => has_something_to_read(socket),
+            Self::Unix(socket) => has_something_to_read(socket),
+        }
     }
 
     /// Writes a line and closes. The socket is new, so its buffer takes the line at once; if it

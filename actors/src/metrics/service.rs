@@ -58,6 +58,8 @@ pub enum ConnectionResult {
     Accepted,
     /// `PORT_ACCESS` refused it.
     Refused,
+    /// Its client has as many as it may.
+    Limited,
     /// Nobody could serve it: `max_handoffs` workers in turn died before they took it.
     Full,
 }
@@ -129,13 +131,14 @@ impl ServiceMeter {
 
 impl ConnectionResult {
     /// Every result.
-    pub const ALL: [Self; 3] = [Self::Accepted, Self::Refused, Self::Full];
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Refused, Self::Limited, Self::Full];
 
     /// In lower case; the label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Refused => "refused",
+            Self::Limited => "limited",
             Self::Full => "full",
         }
     }
@@ -178,8 +181,8 @@ pub(super) fn meters(registry: &mut Registry) -> ByName<Arc<ServiceMeter>> {
         workers.clone(),
     );
     registry.register("dispatcher_connections", "Sessions now", connections.clone());
-    let help =
-        "Connections by what became of them; refused by PORT_ACCESS, full: no worker took it";
+    let help = "Connections by what became of them; refused by PORT_ACCESS, limited by client_conns or \
+         prefix_conns, full: no worker took it";
     registry.register("dispatcher_connections_total", help, totals.clone());
     let handshakes = Family::<HandshakeLabels, Counter>::default();
     let help = "TLS handshakes: full and resumed ones, and failures by their reason";

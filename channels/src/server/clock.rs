@@ -8,16 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Reason, setup::Limits};
-
-/// The slowest that content may come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct DataRate {
-    /// Octets a second; 0 is no bound.
-    pub octets: u64,
-    /// The time over which they are counted.
-    pub over: Duration,
-}
+use super::{
+    Reason,
+    setup::{DataRate, Limits},
+};
 
 /// The clock of one session.
 pub(super) struct Clock<'l> {

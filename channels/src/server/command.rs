@@ -266,11 +266,15 @@ impl Envelopes {
     }
 }
 
-/// The verbs of HTTP, a line of a header, or no text at all, such as a TLS hello on a plain port.
+/// The verbs of HTTP, the PROXY protocol from a proxy that is not listed, a line of a header, or no
+/// text at all, such as a TLS hello on a plain port.
 fn is_foreign(verb: &[u8]) -> bool {
     let is_header = verb.contains(&b':');
     let no_text = verb.first().is_some_and(|first| !first.is_ascii_alphabetic());
-    is_header || no_text || HTTP.iter().any(|http| verb.eq_ignore_ascii_case(http))
+    is_header
+        || no_text
+        || verb == b"PROXY"
+        || HTTP.iter().any(|http| verb.eq_ignore_ascii_case(http))
 }
 
 /// Whether `rest` is the end of a request line, whatever its verb: a target and `HTTP/1.1`.

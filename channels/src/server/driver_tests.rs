@@ -319,7 +319,7 @@ async fn a_client_in_the_middle_of_its_data_is_told_when_nobody_waits_any_longer
     tokio::time::sleep(Duration::from_secs(1)).await;
     served.say(" and more").await;
     served.stop.at_once.cancel();
-    // What still comes does not reset the connection before the words are read.
+    // The rest of the content does not reset the connection before the words are read.
     tokio::time::sleep(Duration::from_millis(100)).await;
     served.say(" of it\r\n.\r\n").await;
     let (rest, farewell, engine) = served.end().await;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use relais_config::{Channel, tls::Insist};
 
-use super::{DataRate, Dialect, SessionLimits};
+use super::{Dialect, SessionLimits};
 use crate::{tls::ServerTls, wire::content::ContentLimits};
 
 /// The same for all sessions of a service.
@@ -75,6 +75,15 @@ pub struct Limits {
     pub size_binds: bool,
     /// Commands that come before the reply which they have to wait for end the session.
     pub forbid_pipelining: bool,
+}
+
+/// The slowest that content may come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DataRate {
+    /// Octets a second; 0 is no bound.
+    pub octets: u64,
+    /// The time over which they are counted.
+    pub over: Duration,
 }
 
 impl Limits {

@@ -22,21 +22,21 @@ pub struct ContentLimits {
 pub struct ContentCheck {
     limits: ContentLimits,
     /// `None` behind the header.
-    header: Option<Header>,
+    header: Option<HeaderCount>,
     fault: Option<ContentFault>,
 }
 
 /// The header so far.
 #[derive(Debug, Default)]
-struct Header {
+struct HeaderCount {
     octets: u64,
     fields: usize,
-    at: At,
+    at: Column,
 }
 
 /// Where in the header the next octet stands.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum At {
+enum Column {
     #[default]
     LineStart,
     /// Behind a CR at the start of a line.
@@ -61,7 +61,7 @@ pub enum ContentFault {
 impl ContentCheck {
     /// For one message.
     pub fn new(limits: ContentLimits) -> Self {
-        Self { limits, header: Some(Header::default()), fault: None }
+        Self { limits, header: Some(HeaderCount::default()), fault: None }
     }
 
     /// Follows the next piece.
@@ -74,7 +74,7 @@ impl ContentCheck {
         }
         if let Some(header) = &mut self.header {
             let is_over = header.feed(piece);
-            let Header { octets, fields, .. } = *header;
+            let HeaderCount { octets, fields, .. } = *header;
             let ContentLimits { header_size, header_fields, .. } = self.limits;
             if octets > header_size {
                 self.fault.get_or_insert(ContentFault::LargeHeader(header_size));
@@ -93,22 +93,23 @@ impl ContentCheck {
     }
 }
 
-impl Header {
+impl HeaderCount {
     /// Follows a piece to its end, or to the end of the header; whether that was there.
     fn feed(&mut self, mut piece: &[u8]) -> bool {
         while let Some(first) = piece.first() {
             match (self.at, first) {
-                (At::LineStart, b'\r') => {
-                    (self.at, piece) = (At::Cr, &piece[1..]);
+                (Column::LineStart, b'\r') => {
+                    (self.at, piece) = (Column::Cr, &piece[1..]);
                     continue;
                 }
-                (At::Cr, b'\n') => return true,
-                (At::LineStart, c) => self.fields += usize::from(!matches!(c, b' ' | b'\t')),
-                (At::Cr | At::Inside, _) => {}
+                (Column::Cr, b'\n') => return true,
+                (Column::LineStart, c) => self.fields += usize::from(!matches!(c, b' ' | b'\t')),
+                (Column::Cr | Column::Inside, _) => {}
             }
             let line = memchr(b'\n', piece).map_or(piece.len(), |at| at + 1);
             self.octets += line as u64;
-            self.at = if piece[..line].ends_with(b"\n") { At::LineStart } else { At::Inside };
+            self.at =
+                if piece[..line].ends_with(b"\n") { Column::LineStart } else { Column::Inside };
             piece = &piece[line..];
         }
         false

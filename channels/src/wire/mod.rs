@@ -4,6 +4,7 @@
 pub mod content;
 pub mod dot;
 pub mod line;
+pub mod proxy;
 pub mod replies;
 pub mod reply;
 pub mod stuff;

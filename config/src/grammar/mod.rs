@@ -1,10 +1,13 @@
-//! The grammars that the file shares with the wire: a domain, and the place a channel connects to.
+//! The grammars that the file shares with the wire: a domain, a network, and the place a channel
+//! connects to.
 //!
 //! Each has one definition, which the configuration, SMTP and LMTP, the directory and the results of
 //! rules and templates use alike. Octets in, values out: nothing here knows a section of the file.
 
 mod domain;
+mod network;
 mod next_hop;
 
 pub use domain::{is_domain, is_domain_name, is_label, literal, undotted};
+pub use network::{Network, NetworkError};
 pub use next_hop::{LONGEST_SOCKET, NextHop, NextHopError};

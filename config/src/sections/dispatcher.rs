@@ -1,12 +1,19 @@
 //! Listening services and how many workers serve them.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    time::Duration,
+};
 
-use crate::file::{
-    collections::{Few, List, Maybe, Named},
-    form::Section,
-    kinds::{Choice, Count, Flag, Mode, Parsed, Path, Text, Time, WAIT},
-    names::ACCOUNT,
+use crate::{
+    file::{
+        collections::{Few, List, Maybe, Named},
+        form::Section,
+        kinds::{Choice, Count, Flag, Mode, Parsed, Path, Text, Time, WAIT},
+        names::ACCOUNT,
+    },
+    grammar::Network,
 };
 
 section! {
@@ -14,8 +21,10 @@ section! {
     pub struct Dispatcher as its {
         /// Limits of services that do not say otherwise; already merged into each of them.
         limits: Limits = Limits::default() => above;
+        /// The same for what clients may; already merged into each of them.
+        clients: Clients = Clients::default() => above;
         /// Services by their names.
-        services: Vec<Service> = Vec::new(), services(&its.limits),
+        services: Vec<Service> = Vec::new(), services(&its.limits, &its.clients),
             example(r#"{"SMTP": (program: Smtp, channel: "tcp_local", ports: [25])}"#);
     }
 }
@@ -47,6 +56,8 @@ section! {
         enable: bool = true, Flag;
         /// Workers and sessions.
         limits: Limits = Limits::default() => flat;
+        /// The clients that may speak for others, and how often one may connect.
+        clients: Clients = Clients::default() => flat;
     }
 }
 
@@ -93,6 +104,30 @@ section! {
     }
 }
 
+section! {
+    /// Clients of a service: who may speak for others, and how often one may connect; given on the
+    /// dispatcher for all, on a service for one.
+    pub struct Clients {
+        /// Networks of proxies that begin every connection with a header of the PROXY protocol, version
+        /// 1 or 2: their client is the one that it names. A connection from there without such a header
+        /// is closed.
+        proxy_protocol: Vec<Network> = Vec::new(), networks(), group("Clients");
+        /// Connections of one client at once; further ones get 421. A client is an address of IPv4, or
+        /// the 64 bits of IPv6 that one host is given. 0 is no limit. Without it, 50 on a service of
+        /// program Smtp, and no limit else.
+        client_conns: Option<usize> = None, Maybe(Count(0..=1_000_000)), unit("connections");
+        /// Connections from one network at once; further ones get 421.
+        prefix_conns: Option<usize> = None, Maybe(Count(1..=1_000_000)), unit("connections");
+        /// Bits of such a network of IPv4.
+        prefix_ipv4: u32 = 24, Count(1..=32), unit("bits");
+        /// Bits of such a network of IPv6.
+        prefix_ipv6: u32 = 48, Count(1..=128), unit("bits");
+        /// Networks whose clients no limit of their number holds for; nor does one for those that
+        /// `INTERNAL_IP` vouches for.
+        unlimited_clients: Vec<Network> = loopback(), networks();
+    }
+}
+
 impl Dispatcher {
     /// The services that are not off.
     pub fn enabled(&self) -> impl Iterator<Item = &Service> {
@@ -107,6 +142,23 @@ impl Limits {
     }
 }
 
+impl Clients {
+    /// Connections of one client at once, of a service of this program.
+    pub fn connections(&self, program: Program) -> usize {
+        match self.client_conns {
+            Some(0) => usize::MAX,
+            Some(most) => most,
+            None if program == Program::Smtp => 50,
+            None => usize::MAX,
+        }
+    }
+
+    /// Whether no limit holds for this client.
+    pub fn are_unlimited(&self, client: IpAddr) -> bool {
+        self.unlimited_clients.iter().any(|network| network.contains(client))
+    }
+}
+
 impl Service {
     /// One that says nothing, with what the engine makes of that.
     pub(crate) fn by_default() -> Self {
@@ -117,9 +169,17 @@ impl Service {
 }
 
 /// `{"SMTP": (...)}`; services that do not say otherwise take these limits.
-fn services(limits: &Limits) -> Named<Service, impl Fn(String) -> Service + use<>> {
-    let limits = limits.clone();
-    let blank = move |name| Service { name, limits: limits.clone(), ..Service::blank() };
+fn services(
+    limits: &Limits,
+    clients: &Clients,
+) -> Named<Service, impl Fn(String) -> Service + use<>> {
+    let (limits, clients) = (limits.clone(), clients.clone());
+    let blank = move |name| Service {
+        name,
+        limits: limits.clone(),
+        clients: clients.clone(),
+        ..Service::blank()
+    };
     Named::new(blank, |service| &service.name)
 }
 
@@ -132,6 +192,20 @@ fn tls_ports() -> Few<Count> {
     Few(List(Count(1..=65_535)), 100)
 }
 
+fn networks() -> Few<Parsed> {
+    Few(List(NETWORK), 1_000)
+}
+
+/// Every machine's own addresses.
+fn loopback() -> Vec<Network> {
+    let local: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    local.iter().zip([8, 128]).map(|(address, bits)| Network::around(*address, bits)).collect()
+}
+
+const NETWORK: Parsed = Parsed {
+    expected: "a network is expected, such as \"192.0.2.0/24\", \"2001:db8::/32\" or an address; \
+               no bits may be set behind its prefix",
+};
 const IP: Parsed =
     Parsed { expected: "an IP address is expected, such as \"127.0.0.1\" or \"::1\"" };
 /// The engine's own user alone.

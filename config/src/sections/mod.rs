@@ -31,6 +31,7 @@ macro_rules! complete_by_default {
 complete_by_default!(
     admin::Admin,
     directory::Cache,
+    dispatcher::Clients,
     dispatcher::Dispatcher,
     dispatcher::Limits,
     notary::Notary,

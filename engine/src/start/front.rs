@@ -5,6 +5,7 @@ use std::sync::Arc;
 use relais_actors::{
     actor::Mailbox,
     front::{
+        admission::ClientAdmission,
         descriptors::Descriptors,
         dispatcher::{BoundService, Dispatcher, DispatcherParts},
         listening::{ListenError, Listening},
@@ -78,7 +79,6 @@ impl FrontFloor {
         }
         let parts = DispatcherParts {
             data: ground.config.data.clone(),
-            route_cache: delivery.router.cache.clone(),
             placement: ground.placement.clone(),
             ground: ground.actors.clone(),
             metrics: ground.metrics.clone(),
@@ -109,6 +109,7 @@ pub(super) fn session_parts(
         setup: Arc::new(setup(ground, service)),
         tls_ports: service.tls_ports.as_slice().into(),
         behind,
+        admission: Arc::new(ClientAdmission::new(service, delivery.router.cache.clone())),
         give_up: give_up.clone(),
         metrics: ground.metrics.clone(),
     })

@@ -1,0 +1,95 @@
+//! Which clients a service takes: `PORT_ACCESS`, and how often one client may be connected. Asked
+//! before the first byte, with the client that a proxy names where one does.
+
+use std::{net::IpAddr, sync::Arc};
+
+use relais_config::{Service, dispatcher::Clients, grammar::Network};
+
+use super::{
+    connection::Ends,
+    seats::{Place, Seat, Seats, host},
+};
+use crate::{
+    metrics::ConnectionResult,
+    router::{Access, RouteCache, internal_ip},
+};
+
+/// The door of one service.
+#[derive(Clone)]
+pub struct ClientAdmission {
+    route_cache: Arc<RouteCache>,
+    clients: Clients,
+    /// Connections of one client at once.
+    each: usize,
+    seats: Arc<Seats>,
+}
+
+/// Why a client is not taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct ClientRefusal {
+    pub(super) why: ConnectionResult,
+    /// The whole line for the client.
+    pub(super) text: String,
+}
+
+impl ClientAdmission {
+    /// The door of a service.
+    pub fn new(service: &Service, route_cache: Arc<RouteCache>) -> Self {
+        let clients = service.clients.clone();
+        let each = clients.connections(service.program);
+        Self { route_cache, clients, each, seats: Arc::default() }
+    }
+
+    /// The same door under another configuration: clients that are connected count on.
+    #[must_use]
+    pub(super) fn succeeding(&self, before: &Self) -> Self {
+        Self { seats: before.seats.clone(), ..self.clone() }
+    }
+
+    /// Whether a connection from there begins with a header that names the client.
+    pub(super) fn is_proxy(&self, ends: &Ends) -> bool {
+        lists(&self.clients.proxy_protocol, ends)
+    }
+
+    /// Takes a client in, or says why not. Whoever comes by a UNIX socket is on this machine.
+    pub(super) fn admit(&self, ends: &Ends) -> Result<Seat, ClientRefusal> {
+        let (Some(client), Some(local)) = (ends.client, ends.local) else {
+            return Ok(Seat::default());
+        };
+        let routes = self.route_cache.routes();
+        let tables = routes.tables();
+        let access = Access::port(&tables, local.ip(), local.port(), client.ip(), client.port());
+        if let Access::Reject(text) = access {
+            return Err(ClientRefusal { why: ConnectionResult::Refused, text });
+        }
+        if self.is_unlimited(client.ip()) || internal_ip(&tables, client.ip()) {
+            return Ok(Seat::default());
+        }
+        self.seats.clone().take(self.places(client.ip())).ok_or_else(|| ClientRefusal {
+            why: ConnectionResult::Limited,
+            text: TOO_MANY.to_owned(),
+        })
+    }
+
+    fn is_unlimited(&self, client: IpAddr) -> bool {
+        let is_limited = self.each < usize::MAX || self.clients.prefix_conns.is_some();
+        !is_limited || self.clients.are_unlimited(client)
+    }
+
+    /// The places that a connection takes, and how many of each there are.
+    fn places(&self, client: IpAddr) -> [Option<(Place, usize)>; 2] {
+        let bits = match client {
+            IpAddr::V4(_) => self.clients.prefix_ipv4,
+            IpAddr::V6(_) => self.clients.prefix_ipv6,
+        };
+        let bits = u8::try_from(bits).unwrap_or(u8::MAX);
+        let prefix = |most| (Place::Prefix(Network::around(client, bits)), most);
+        [Some((Place::Client(host(client)), self.each)), self.clients.prefix_conns.map(prefix)]
+    }
+}
+
+fn lists(networks: &[Network], ends: &Ends) -> bool {
+    ends.client.is_some_and(|client| networks.iter().any(|its| its.contains(client.ip())))
+}
+
+const TOO_MANY: &str = "421 4.7.0 too many connections from you, try again later";
