@@ -263,6 +263,7 @@ fn question(address: &Address) -> Question<'_> {
         may_relay: true,
         header: false,
         released: false,
+        submission: None,
     }
 }
 

@@ -221,6 +221,7 @@ impl Rerouter {
             may_relay: true,
             header: false,
             released: left.released,
+            submission: None,
         };
         if self.program(source_channel) == Some(Program::Process) {
             // The only one of these that access checks see.

@@ -29,6 +29,7 @@ fn routes(criterion: &mut Criterion) {
             may_relay: false,
             header: false,
             released: false,
+            submission: None,
         };
         group.bench_function(name, |bench| {
             bench.iter(|| runtime.block_on(Resolver::new(&routes, &directory, question).route()));

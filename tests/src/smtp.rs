@@ -2,9 +2,11 @@
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::dot_stuffed;
 
@@ -26,7 +28,18 @@ pub struct Reply {
 impl Dialogue {
     /// Connects and reads the greeting, whatever it is.
     pub fn connect(port: u16) -> io::Result<(Self, Reply)> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::greeted(TcpStream::connect(("127.0.0.1", port))?)
+    }
+
+    /// The same from this address of the loopback: `[127, 0, 2, 1]`.
+    pub fn connect_from(client: [u8; 4], port: u16) -> io::Result<(Self, Reply)> {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddr::from((client, 0)))?;
+        connect(&socket, &SocketAddr::from(([127, 0, 0, 1], port)))?;
+        Self::greeted(socket.into())
+    }
+
+    fn greeted(stream: TcpStream) -> io::Result<(Self, Reply)> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

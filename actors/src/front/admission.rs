@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     metrics::ConnectionResult,
-    router::{Access, RouteCache, internal_ip},
+    router::{Access, RouteCache, internal_ip, parting_lines, port_access},
 };
 
 /// The door of one service.
@@ -53,19 +53,18 @@ impl ClientAdmission {
 
     /// Takes a client in, or says why not. Whoever comes by a UNIX socket is on this machine.
     pub(super) fn admit(&self, ends: &Ends) -> Result<Seat, ClientRefusal> {
-        let (Some(client), Some(local)) = (ends.client, ends.local) else {
-            return Ok(Seat::default());
-        };
+        let Some(ends) = ends.tcp() else { return Ok(Seat::default()) };
         let routes = self.route_cache.routes();
-        let tables = routes.tables();
-        let access = Access::port(&tables, local.ip(), local.port(), client.ip(), client.port());
-        if let Access::Reject(text) = access {
+        let ruling = port_access(&routes, ends, false);
+        if let Some(Access::Reject(text)) = ruling.map(|ruling| ruling.access) {
+            let text = parting_lines(&text);
             return Err(ClientRefusal { why: ConnectionResult::Refused, text });
         }
-        if self.is_unlimited(client.ip()) || internal_ip(&tables, client.ip()) {
+        let client = ends.client.ip();
+        if self.is_unlimited(client) || internal_ip(&routes, client) {
             return Ok(Seat::default());
         }
-        self.seats.clone().take(self.places(client.ip())).ok_or_else(|| ClientRefusal {
+        self.seats.clone().take(self.places(client)).ok_or_else(|| ClientRefusal {
             why: ConnectionResult::Limited,
             text: TOO_MANY.to_owned(),
         })

@@ -10,7 +10,7 @@ use relais_channels::mail::Address;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{seats::Seat, socket::Socket};
-use crate::router;
+use crate::router::{self, TcpEnds};
 
 /// A connection that nobody serves yet.
 pub struct Connection {
@@ -48,6 +48,11 @@ impl Ends {
     /// The address of ours.
     pub(super) fn local_ip(&self) -> Option<IpAddr> {
         self.local.map(|local| local.ip())
+    }
+
+    /// As access tables see them; nothing on a UNIX socket.
+    pub fn tcp(&self) -> Option<TcpEnds> {
+        Some(TcpEnds { server: self.local?, client: self.client? })
     }
 }
 

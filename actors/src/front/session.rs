@@ -251,14 +251,13 @@ async fn speak<S>(
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    let (client, local) = (ends.client_ip(), ends.local_ip());
     match &parts.behind {
         Behind::Queue(side) => {
-            let mut intake = SmtpIntake::new(Arc::clone(side), client, local);
+            let mut intake = SmtpIntake::new(Arc::clone(side), *ends);
             serve(socket, opening, &parts.setup, &mut intake, stop).await
         }
         Behind::Store(store) => {
-            let mut intake = LmtpIntake::new(Arc::clone(store), client, local);
+            let mut intake = LmtpIntake::new(Arc::clone(store), ends.client_ip(), ends.local_ip());
             serve(socket, opening, &parts.setup, &mut intake, stop).await
         }
     }

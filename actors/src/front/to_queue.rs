@@ -1,7 +1,7 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
 
-use std::{fmt::Write, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{fmt::Write, sync::Arc, time::SystemTime};
 
 use relais_channels::{
     mail::{
@@ -14,7 +14,7 @@ use relais_channels::{
 use relais_spool::{Draft, NewContent, Spool, SpoolError};
 
 use super::{
-    connection::{client_text, own_postmaster},
+    connection::{Ends, client_text, own_postmaster},
     received::Received,
 };
 use crate::{
@@ -22,7 +22,10 @@ use crate::{
     events::{HandshakeEnded, MessageAccepted, RecipientsRefused},
     in_hand,
     metrics::Metrics,
-    router::{MAX_EXPANSION, Question, Route, RouterHandle, grouped, internal_ip},
+    router::{
+        Admitted, MAX_EXPANSION, Question, Route, RouterHandle, Submission, from_access, grouped,
+        internal_ip,
+    },
     timestamp::now_ms,
 };
 
@@ -67,9 +70,8 @@ pub struct HoldLimits {
 /// One connection's transactions, one at a time.
 pub struct SmtpIntake {
     side: Arc<QueueSide>,
-    client: Option<IpAddr>,
-    /// Which of our addresses the client connected to.
-    local: Option<IpAddr>,
+    /// The client, and which of our addresses it connected to.
+    ends: Ends,
     may_relay: bool,
     /// Ways of recipients, lists expanded, that no message was sent to; since the last message.
     abandoned: usize,
@@ -89,6 +91,10 @@ struct Transaction {
     accepted: Vec<AcceptedRecipient>,
     /// Ways of the accepted recipients, lists expanded.
     ways: usize,
+    /// An access table has it kept for an operator to look at, for this reason.
+    held: Option<String>,
+    /// `FROM_ACCESS` has it thrown away.
+    is_discarded: bool,
     /// It is in the queue.
     stored: bool,
     id: Option<MessageId>,
@@ -124,14 +130,14 @@ impl Default for Gathered {
 }
 
 impl SmtpIntake {
-    /// For one connection from `client` to our address `local`.
-    pub fn new(side: Arc<QueueSide>, client: Option<IpAddr>, local: Option<IpAddr>) -> Self {
+    /// For the connection between these.
+    pub fn new(side: Arc<QueueSide>, ends: Ends) -> Self {
+        let client = ends.client_ip();
         let may_relay =
-            client.is_none_or(|client| internal_ip(&side.router.cache.routes().tables(), client));
+            client.is_none_or(|client| internal_ip(&side.router.cache.routes(), client));
         Self {
             side,
-            client,
-            local,
+            ends,
             may_relay,
             abandoned: 0,
             hello: String::new(),
@@ -169,6 +175,9 @@ impl SmtpIntake {
     /// Mail that goes in circles, or to too many at once, is kept for an operator to look at.
     fn hold_reason(&self) -> Option<String> {
         let HeaderScan { received, received_here, .. } = self.transaction.glance;
+        if let Some(reason) = &self.transaction.held {
+            return Some(reason.clone());
+        }
         let limits = &self.side.hold;
         let recipients = self.transaction.ways;
         if received > limits.received_lines {
@@ -246,6 +255,23 @@ impl SmtpIntake {
         .emit(&self.side.metrics);
     }
 
+    /// How the mail comes in, as access tables see it.
+    fn submission(&self) -> Submission<'_> {
+        Submission { ends: self.ends.tcp(), hello: &self.hello, authenticated: "" }
+    }
+
+    /// `FROM_ACCESS`: whether this sender may send.
+    fn ask_from_access(&mut self, from: &MailFrom) -> Result<(), Reply> {
+        let routes = self.side.router.cache.routes();
+        let asked = (&*self.side.source_channel, from.path.as_str());
+        let Some(ruling) = from_access(&routes, asked, self.submission(), false) else {
+            return Ok(());
+        };
+        self.transaction.held = ruling.held;
+        self.transaction.is_discarded = ruling.is_discarded;
+        ruling.access.reply().map_or(Ok(()), Err)
+    }
+
     /// A sender without a domain is one of ours when the client is. Nothing: it has one, or is the
     /// null sender.
     fn completed_sender(&self, from: &MailFrom) -> Result<Option<ReversePath>, Reply> {
@@ -264,14 +290,14 @@ impl SmtpIntake {
 impl Intake for SmtpIntake {
     fn hello(&mut self, name: &str, extended: bool) {
         name.clone_into(&mut self.hello);
-        self.client_text = client_text(name, self.client);
+        self.client_text = client_text(name, self.ends.client_ip());
         self.extended = extended;
     }
 
     fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
         HandshakeEnded { service: &self.side.service, outcome }.emit(&self.side.metrics);
         self.hello.clear();
-        self.client_text = client_text("", self.client);
+        self.client_text = client_text("", self.ends.client_ip());
         self.cipher = outcome.as_ref().ok().map(|secured| secured.cipher);
     }
 
@@ -279,7 +305,12 @@ impl Intake for SmtpIntake {
         match self.completed_sender(&from) {
             Ok(path) => {
                 let path = path.unwrap_or(from.path);
-                self.transaction.from = Some(MailFrom { path, ..from });
+                let from = MailFrom { path, ..from };
+                if let Err(reply) = self.ask_from_access(&from) {
+                    self.tell_refused(Some(&from), 0, &reply);
+                    return Err(reply);
+                }
+                self.transaction.from = Some(from);
             }
             Err(reply) => {
                 self.tell_refused(Some(&from), 0, &reply);
@@ -296,7 +327,7 @@ impl Intake for SmtpIntake {
             return Err(NO_MESSAGE);
         }
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
-        let own_postmaster = own_postmaster(&to.address, self.local);
+        let own_postmaster = own_postmaster(&to.address, self.ends.local_ip());
         let question = Question {
             address: own_postmaster.as_ref().unwrap_or(&to.address),
             sender,
@@ -304,14 +335,19 @@ impl Intake for SmtpIntake {
             may_relay: self.may_relay,
             header: false,
             released: false,
+            submission: Some(self.submission()),
         };
-        match self.side.router.resolve(&question).await {
+        match self.side.router.admit(&question).await {
             // The router takes none that no transaction could take.
-            Ok(routes) if self.transaction.ways + routes.len() > MAX_EXPANSION => {
+            Ok(admitted) if self.transaction.ways + admitted.routes.len() > MAX_EXPANSION => {
                 self.refuse(to, &TOO_MANY);
                 Err(TOO_MANY)
             }
-            Ok(routes) => {
+            Ok(Admitted { routes, held }) => {
+                let discarding = || self.side.router.cache.routes().discarding(&to.address);
+                let is_discarded = self.transaction.is_discarded;
+                let routes = is_discarded.then(discarding).flatten().unwrap_or(routes);
+                self.transaction.held = self.transaction.held.take().or(held);
                 self.transaction.ways += routes.len();
                 let recipient = Recipient {
                     notify: to.notify,
@@ -345,7 +381,7 @@ impl Intake for SmtpIntake {
         };
         let received = Received {
             hello: &self.hello,
-            client: self.client,
+            client: self.ends.client_ip(),
             host: &self.side.host,
             protocol: Dialect::Smtp.word(self.extended, self.cipher.is_some()),
             cipher: self.cipher,

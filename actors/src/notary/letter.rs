@@ -415,6 +415,7 @@ pub fn question_of<'a>(channels: &'a Channels, address: &'a Address) -> Question
         may_relay: true,
         header: false,
         released: false,
+        submission: None,
     }
 }
 

@@ -1,16 +1,35 @@
 //! Access tables: who may connect, and who may send what where.
+//!
+//! | table | probed | with |
+//! | --- | --- | --- |
+//! | `PORT_ACCESS` | for each connection, before the first octet | `TCP\|server\|port\|client\|client port` |
+//! | `INTERNAL_IP` | for each session | the client |
+//! | `FROM_ACCESS` | at MAIL | `connection\|application\|MAIL\|source channel\|sender\|authenticated sender` |
+//! | `ORIG_SEND_ACCESS` | at RCPT, before aliases | `source channel\|sender\|destination channel\|recipient` |
+//! | `ORIG_MAIL_ACCESS` | likewise | `connection\|application\|MAIL\|` and that |
+//! | `SEND_ACCESS`, `MAIL_ACCESS` | for each way that aliases led to | the same two |
+//!
+//! The connection is a probe of `PORT_ACCESS`; that and the application, `SMTP/` and the name that the
+//! client gave itself, are empty for mail that no client brought.
 
-use std::{fmt::Write, net::IpAddr};
+mod recipient;
+
+use std::{fmt, net::IpAddr};
 
 use relais_channels::mail::{Enhanced, Reply};
 use relais_config::mapping::{Mapped, Tables};
+use tracing::info;
 
+pub(super) use self::recipient::admit;
 use super::{
-    routes::{Question, Resolution, Routes},
-    steps::{Step, Trace},
+    routes::{Question, Routes},
+    submission::{
+        FROM_ACCESS, INTERNAL_IP, MAIL_ACCESS, ORIG_MAIL_ACCESS, ORIG_SEND_ACCESS, PORT_ACCESS,
+        SEND_ACCESS, Submission, TcpEnds,
+    },
 };
 
-/// The verdict of an access table.
+/// The word of an access table about mail or a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Access {
     /// Nothing: there is no such table, no entry matched, or the entry that did has no flag.
@@ -21,34 +40,31 @@ pub enum Access {
     Reject(String),
 }
 
-impl Access {
-    /// `PORT_ACCESS`: whether a client may connect. Only a rejection keeps it out.
-    pub fn port(
-        tables: &Tables<'_>,
-        server: IpAddr,
-        port: u16,
-        client: IpAddr,
-        client_port: u16,
-    ) -> Self {
-        let (server, client) = (server.to_canonical(), client.to_canonical());
-        tables.table(PORT_ACCESS).map_or(Self::Silent, |table| {
-            let mut probe = String::with_capacity(PROBE_ROOM);
-            // Writing to a string cannot fail.
-            let _ = write!(probe, "TCP|{server}|{port}|{client}|{client_port}");
-            Self::from(table.lookup(&probe, tables))
-        })
-    }
+/// The word of an access table, and why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ruling {
+    /// The table.
+    pub table: &'static str,
+    /// The probe of the table.
+    pub probe: String,
+    /// The entry that decides, counted from 0; `None`: none applies.
+    pub entry: Option<usize>,
+    /// Its word.
+    pub access: Access,
+    /// `$H`: the mail is kept for an operator to look at, for this reason.
+    pub held: Option<String>,
+    /// `$V` or `$Z`: the mail is taken and thrown away.
+    pub is_discarded: bool,
+    /// `$<`, and `$>` when it refuses: a line for the log.
+    note: Option<String>,
+}
 
+impl Access {
     /// The refusal in SMTP's terms: a code that the text begins with is its code, else `550
     /// 5.7.1`; `None` when nothing is refused.
     pub fn reply(&self) -> Option<Reply> {
         let Self::Reject(text) = self else { return None };
-        let digits = text.split(' ').next().unwrap_or_default();
-        let code = digits.parse::<u16>().ok().filter(|code| (400..=599).contains(code));
-        let text = match code {
-            Some(_) => text[digits.len()..].trim_start(),
-            None => text.as_str(),
-        };
+        let (code, text) = coded(text);
         let text = if text.is_empty() { "access denied" } else { text };
         let code = code.unwrap_or(550);
         let class = if code < 500 { 4 } else { 5 };
@@ -56,137 +72,185 @@ impl Access {
     }
 }
 
-impl From<Option<Mapped>> for Access {
-    fn from(mapped: Option<Mapped>) -> Self {
-        match mapped {
-            Some(Mapped { flags, text, .. }) if flags.has('N') || flags.has('F') => {
-                Self::Reject(text)
+impl Ruling {
+    /// What a table says of a probe. `None`: there is no such table.
+    fn of(
+        table: &'static str,
+        (routes, tables): (&Routes, &Tables<'_>),
+        probe: impl FnOnce() -> String,
+    ) -> Option<Self> {
+        let found = routes.access_table(table)?;
+        let probe = probe();
+        let mapped = found.lookup(&probe, tables);
+        Some(Self::from_mapped(table, probe, mapped))
+    }
+
+    fn from_mapped(table: &'static str, probe: String, mapped: Option<Mapped>) -> Self {
+        let entry = mapped.as_ref().map(|mapped| mapped.entry);
+        let Mapped { flags, text, .. } = mapped.unwrap_or_default();
+        let is_refused = flags.has('N') || flags.has('F');
+        let mut rest = text.as_str();
+        // Arguments come in this order, and the last one takes what is left.
+        let mut wanted = ['<', '>', 'N']
+            .into_iter()
+            .filter(|flag| match flag {
+                'N' => is_refused || !flags.has('<') && !flags.has('>'),
+                flag => flags.has(*flag),
+            })
+            .peekable();
+        let (mut note, mut own) = (None, "");
+        while let Some(flag) = wanted.next() {
+            let (argument, behind) = match rest.split_once('|') {
+                Some(parts) if wanted.peek().is_some() => parts,
+                _ => (rest, ""),
+            };
+            rest = behind;
+            match flag {
+                '<' => note = Some(argument),
+                '>' if is_refused => note = Some(argument).filter(|text| !text.is_empty()).or(note),
+                '>' => {}
+                _ => own = argument,
             }
-            Some(Mapped { flags, .. }) if flags.has('Y') => Self::Accept,
-            _ => Self::Silent,
+        }
+        let access = match () {
+            () if is_refused => Access::Reject(own.to_owned()),
+            () if flags.has('Y') => Access::Accept,
+            () => Access::Silent,
+        };
+        Self {
+            table,
+            entry,
+            held: flags.has('H').then(|| match own {
+                "" => format!("{table} says so"),
+                reason => {
+                    format!("{table}: {}", reason.chars().take(MAX_REASON).collect::<String>())
+                }
+            }),
+            is_discarded: flags.has('V') || flags.has('Z'),
+            note: note.map(str::to_owned),
+            probe,
+            access,
         }
     }
+
+    /// Writes the line that the entry asks for.
+    fn write_note(&self) {
+        if let Some(text) = &self.note {
+            let text: String = text.chars().take(MAX_NOTE).collect();
+            let entry = self.entry.map_or(0, |entry| entry + 1);
+            info!(table = self.table, entry, probe = ?self.probe, note = ?text, "access table");
+        }
+    }
+}
+
+/// `PORT_ACCESS`: whether a client may connect. Only a rejection keeps it out. `None`: there is no
+/// such table. `is_asked`: an operator wants to know, and nobody connects.
+pub fn port_access(routes: &Routes, ends: TcpEnds, is_asked: bool) -> Option<Ruling> {
+    let ruling = if is_asked {
+        Ruling::of(PORT_ACCESS, (routes, &routes.tables_looked_at()), || ends.to_string())
+    } else {
+        Ruling::of(PORT_ACCESS, (routes, &routes.tables()), || ends.to_string())
+    };
+    if let Some(ruling) = ruling.as_ref().filter(|_| !is_asked) {
+        ruling.write_note();
+    }
+    ruling
+}
+
+/// The lines with which `PORT_ACCESS` turns a client away, without the last CRLF: `~` parts them, and
+/// the code that the text begins with stands before each.
+pub fn parting_lines(text: &str) -> String {
+    let (code, text) = coded(text);
+    let (code, text) = match code {
+        Some(code) => (code.to_string(), text),
+        None => ("554 5.7.1".to_owned(), if text.is_empty() { "access denied" } else { text }),
+    };
+    let (code, enhanced) = code.split_once(' ').unwrap_or((&code, ""));
+    let mut lines = text.split('~').peekable();
+    let mut all = String::new();
+    while let Some(line) = lines.next() {
+        let own = line.strip_prefix(code).and_then(|line| line.strip_prefix(['-', ' ']));
+        let more = lines.peek().is_some();
+        for piece in [
+            code,
+            if more { "-" } else { " " },
+            enhanced,
+            if enhanced.is_empty() { "" } else { " " },
+        ] {
+            all.push_str(piece);
+        }
+        all.extend(
+            own.unwrap_or(line).chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }),
+        );
+        all.push_str(if more { "\r\n" } else { "" });
+    }
+    all
 }
 
 /// `INTERNAL_IP`: whether a client is one of ours.
-pub fn internal_ip(tables: &Tables<'_>, client: IpAddr) -> bool {
-    let mapped = tables.lookup(INTERNAL_IP, &client.to_canonical().to_string());
-    Access::from(mapped) == Access::Accept
+pub fn internal_ip(routes: &Routes, client: IpAddr) -> bool {
+    internal_ruling(routes, client).is_some_and(|ruling| ruling.access == Access::Accept)
 }
 
-/// Whether this client and sender may go the way that was found.
-pub(super) fn admit(
+/// The same, and why. `None`: there is no such table.
+pub fn internal_ruling(routes: &Routes, client: IpAddr) -> Option<Ruling> {
+    Ruling::of(INTERNAL_IP, (routes, &routes.tables()), || client.to_canonical().to_string())
+}
+
+/// `FROM_ACCESS`: whether a sender may send. `None`: there is no such table. `is_asked`: an operator
+/// wants to know, and nobody sends.
+pub fn from_access(
     routes: &Routes,
-    found: &Resolution,
-    question: &Question<'_>,
-    trace: &mut Trace,
-) -> Result<(), Reply> {
-    let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
-    let channel = found.channel.as_deref().filter(|_| !question.header);
-    if let Some((probe, access)) =
-        channel.and_then(|channel| orig_send(&tables, question, channel, &found.rewritten))
-    {
-        trace.note(|| {
-            let verdict = format!("{access:?}");
-            Step::Access { table: ORIG_SEND_ACCESS, probe, verdict }
-        });
-        match access {
-            Access::Reject(_) => return access.reply().map_or(Ok(()), Err),
-            Access::Accept => return Ok(()),
-            Access::Silent => {}
-        }
+    (source_channel, sender): (&str, &str),
+    submission: Submission<'_>,
+    is_asked: bool,
+) -> Option<Ruling> {
+    let tables = if is_asked { routes.tables_looked_at() } else { routes.tables() };
+    let ruling = Ruling::of(FROM_ACCESS, (routes, &tables), || {
+        format!("{submission}|{source_channel}|{sender}|{}", submission.authenticated)
+    });
+    if let Some(ruling) = ruling.as_ref().filter(|_| !is_asked) {
+        ruling.write_note();
     }
-    if found.relaying && !question.may_relay { Err(RELAYING) } else { Ok(()) }
+    ruling
 }
 
-/// `ORIG_SEND_ACCESS`, with the probe. `None`: there is no such table.
-fn orig_send(
-    tables: &Tables<'_>,
-    question: &Question<'_>,
-    destination: &str,
-    to: &str,
-) -> Option<(String, Access)> {
-    let table = tables.table(ORIG_SEND_ACCESS)?;
-    let Question { source_channel, sender, .. } = question;
-    let probe = format!("{source_channel}|{sender}|{destination}|{to}");
-    let access = Access::from(table.lookup(&probe, tables));
-    Some((probe, access))
+/// In words: `refused: 500 Go away`.
+impl fmt::Display for Ruling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.entry, &self.access) {
+            (None, _) => f.write_str("no entry applies"),
+            (Some(n), Access::Silent) => write!(f, "entry {} says nothing", n + 1),
+            (Some(n), Access::Accept) => write!(f, "entry {} accepts", n + 1),
+            (Some(n), Access::Reject(text)) if text.is_empty() => {
+                write!(f, "entry {} refuses", n + 1)
+            }
+            (Some(n), Access::Reject(text)) => write!(f, "entry {} refuses: {text}", n + 1),
+        }?;
+        if self.held.is_some() {
+            f.write_str(", and holds")?;
+        }
+        if self.is_discarded {
+            f.write_str(", and discards")?;
+        }
+        Ok(())
+    }
 }
 
-/// Octets of the probe with two of the longest addresses.
-const PROBE_ROOM: usize = 112;
-const PORT_ACCESS: &str = "PORT_ACCESS";
-const INTERNAL_IP: &str = "INTERNAL_IP";
-const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
-/// A stranger may not send there.
-const RELAYING: Reply = Reply::new(550, Enhanced(5, 7, 1), "relaying not permitted");
+/// A code of a refusal that a text begins with, and the rest of the text.
+fn coded(text: &str) -> (Option<u16>, &str) {
+    let digits = text.split([' ', '-']).next().unwrap_or_default();
+    let code = digits.parse::<u16>().ok().filter(|code| (400..=599).contains(code));
+    match code {
+        Some(_) => (code, text[digits.len()..].trim_start_matches('-').trim_start()),
+        None => (None, text),
+    }
+}
+
+/// Characters of the reason for holding mail.
+const MAX_REASON: usize = 200;
+/// Characters of a line for the log.
+const MAX_NOTE: usize = 1_000;
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use relais_config::MappingTable;
-
-    use super::*;
-
-    fn tables(name: &str, entries: &[(&str, &str)]) -> BTreeMap<String, MappingTable> {
-        let own = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
-        let table = MappingTable::parse(entries.iter().map(own).collect()).unwrap();
-        BTreeMap::from([(name.to_owned(), table)])
-    }
-
-    #[test]
-    fn port_access_of_a_store() {
-        let mappings = tables(
-            PORT_ACCESS,
-            &[
-                ("TCP|*|2225|127.0.0.1|*", "$Y"),
-                ("TCP|*|2225|*|*", "$N500$ Do$ not$ connect$ to$ this$ machine"),
-            ],
-        );
-        let general = BTreeMap::new();
-        let tables = Tables::new(&mappings, &general);
-        let rows = [
-            (2225, "127.0.0.1", Access::Accept),
-            (2225, "::ffff:127.0.0.1", Access::Accept),
-            (2225, "192.0.2.66", Access::Reject("500 Do not connect to this machine".to_owned())),
-            (25, "192.0.2.66", Access::Silent),
-        ];
-        for (port, client, want) in rows {
-            let client = client.parse().unwrap();
-            let got = Access::port(&tables, [127, 0, 0, 1].into(), port, client, 40_000);
-            assert_eq!(got, want, "{port} {client}");
-        }
-    }
-
-    #[test]
-    fn only_internal_addresses_are_internal() {
-        let entries = [("$(192.18.74.0/24)", "$Y"), ("127.0.0.1", "$Y"), ("*", "$N")];
-        let mappings = tables(INTERNAL_IP, &entries);
-        let general = BTreeMap::new();
-        let tables = Tables::new(&mappings, &general);
-        let rows =
-            [("192.18.74.9", true), ("127.0.0.1", true), ("192.0.2.1", false), ("::1", false)];
-        for (client, want) in rows {
-            assert_eq!(internal_ip(&tables, client.parse().unwrap()), want, "{client}");
-        }
-        let none = BTreeMap::new();
-        assert!(!internal_ip(&Tables::new(&none, &general), [127, 0, 0, 1].into()));
-    }
-
-    #[test]
-    fn rejections_become_replies() {
-        let rows = [
-            ("500 Go away", "500 5.7.1 Go away"),
-            ("Relaying not permitted", "550 5.7.1 Relaying not permitted"),
-            ("", "550 5.7.1 access denied"),
-            ("450 Later", "450 4.7.1 Later"),
-            ("200 Fine", "550 5.7.1 200 Fine"),
-        ];
-        for (text, want) in rows {
-            let reply = Access::Reject(text.to_owned()).reply().unwrap();
-            assert_eq!(reply.to_string(), want);
-        }
-        assert_eq!(Access::Accept.reply(), None);
-    }
-}
+mod tests;

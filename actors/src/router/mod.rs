@@ -25,6 +25,7 @@ mod rules;
 mod sequences;
 mod spec;
 mod steps;
+mod submission;
 #[cfg(test)]
 mod tests;
 
@@ -37,13 +38,16 @@ use relais_config::directory::Cache as Limits;
 pub(crate) use self::refusal::MAX_EXPANSION;
 use self::{access::admit, steps::Trace};
 pub use self::{
-    access::{Access, internal_ip},
+    access::{
+        Access, Ruling, from_access, internal_ip, internal_ruling, parting_lines, port_access,
+    },
     cache::{InForce, RouteCache},
     entries::grouped,
     postmaster::own_postmaster,
     resolver::Resolver,
-    routes::{Question, Resolution, Route, Routes, RoutesError, Routing},
+    routes::{Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
     steps::Step,
+    submission::{Submission, TcpEnds},
 };
 use crate::{
     actor::{Actor, Adopt, Ctx, Gone, Ground, Handle, Later, Mailbox},
@@ -76,6 +80,10 @@ pub struct Explain {
     pub may_relay: bool,
     /// Rewrite as an address of a header.
     pub header: bool,
+    /// Both ends of the client's connection.
+    pub ends: Option<TcpEnds>,
+    /// The name that the client would give itself.
+    pub hello: String,
 }
 
 /// The actor.
@@ -125,6 +133,7 @@ impl Handle<Resolve> for Router {
                 may_relay: false,
                 header: false,
                 released: resolve.released,
+                submission: None,
             };
             let resolver = Resolver::new(&now.routes, &directory, question).sharing(&now.lists);
             Arc::new(resolver.resolve().await)
@@ -143,6 +152,11 @@ impl Handle<Explain> for Router {
                 may_relay: explain.may_relay,
                 header: explain.header,
                 released: false,
+                submission: Some(Submission {
+                    ends: explain.ends,
+                    hello: &explain.hello,
+                    authenticated: "",
+                }),
             };
             Resolver::new(&routes, &directory, question).traced().route().await
         })
@@ -160,6 +174,11 @@ impl RouterHandle {
     /// The ways of a recipient, or what the client gets to read. `header` of the question is not
     /// looked at: [`Explain`] is for that.
     pub async fn resolve(&self, question: &Question<'_>) -> Result<Arc<[Route]>, Reply> {
+        self.admit(question).await.map(|admitted| admitted.routes)
+    }
+
+    /// The same, with what access tables say beside.
+    pub async fn admit(&self, question: &Question<'_>) -> Result<Admitted, Reply> {
         let now = self.cache.in_force();
         let found = if let Some(found) = now.find(question) {
             found
@@ -168,8 +187,7 @@ impl RouterHandle {
             now.remember(question, &found);
             found
         };
-        admit(&now.routes, &found, question, &mut Trace::default())?;
-        found.routes.clone()
+        admit(&now.routes, &found, question, &mut Trace::default())
     }
 
     /// The same as things are now, whatever was found before; and for everybody.
@@ -183,8 +201,8 @@ impl RouterHandle {
         question: &Question<'_>,
     ) -> Result<Arc<[Route]>, Reply> {
         let found = self.ask(question).await?;
-        admit(&self.cache.routes(), &found, question, &mut Trace::default())?;
-        found.routes.clone()
+        let admitted = admit(&self.cache.routes(), &found, question, &mut Trace::default())?;
+        Ok(admitted.routes)
     }
 
     /// The whole way, told step by step, as things are now.

@@ -65,7 +65,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     pub async fn route(mut self) -> Routing {
         let resolution = self.resolve_traced().await;
         let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
-        let outcome = admitted.and(resolution.routes);
+        let outcome = admitted.map(|admitted| admitted.routes);
         if let Err(reply) = &outcome {
             self.note_refused(reply);
         }

@@ -16,7 +16,13 @@ use relais_config::{
     mapping::{self, Tables},
 };
 
-use super::{postmaster::Postmaster, rules::Rules, sequences::Sequences, steps::Step};
+use super::{
+    postmaster::Postmaster,
+    rules::Rules,
+    sequences::Sequences,
+    steps::Step,
+    submission::{ACCESS_TABLES, Submission},
+};
 use crate::directory::Policy;
 
 /// Everything that routing goes by.
@@ -32,6 +38,10 @@ pub struct Routes {
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
     general: BTreeMap<String, String>,
+    /// The names that tables which are probed by themselves have in the file.
+    access_tables: BTreeMap<&'static str, String>,
+    /// The one that throws mail away.
+    bitbucket: Option<usize>,
     sequences: Sequences,
     /// The same, for whoever is to see what would happen.
     sequences_looked_at: Sequences,
@@ -62,6 +72,8 @@ pub struct Question<'a> {
     pub header: bool,
     /// The mail was released from a hold channel: the status `hold` does not count.
     pub released: bool,
+    /// How the mail comes in; `None`: no client brings it.
+    pub submission: Option<Submission<'a>>,
 }
 
 /// The answer.
@@ -75,6 +87,15 @@ pub struct Routing {
     pub relaying: bool,
     /// Empty unless asked for.
     pub steps: Vec<Step>,
+}
+
+/// The ways of a recipient that this client and sender may go.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The ways.
+    pub routes: Arc<[Route]>,
+    /// An access table has the mail kept for an operator to look at, for this reason.
+    pub held: Option<String>,
 }
 
 /// One way that a recipient goes.
@@ -153,12 +174,17 @@ impl Routes {
                 || channel.local_transport.is_some()
                 || channel.fallback_transport.is_some()
         };
-        let named = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
+        let both = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
         let of = |program| config.channels.iter().position(|its| its.program == program);
         let sequences = Sequences::new(&config.data);
+        let tables = Tables::new(&config.mappings, &config.general);
+        let named = |table: &&'static str| Some((*table, tables.named(table)?.0.to_owned()));
+        let access_tables = ACCESS_TABLES.iter().filter_map(named).collect();
         Ok(Self {
+            access_tables,
+            bitbucket: of(Program::Bitbucket),
             rules: Rules::new(config.rewrite_rules.clone()),
-            names: config.channels.iter().map(named).collect(),
+            names: config.channels.iter().map(both).collect(),
             reprocess: of(Program::Reprocess).or_else(|| of(Program::Process)),
             channels: config.channels.clone(),
             by_tag,
@@ -185,6 +211,40 @@ impl Routes {
     pub fn tables_looked_at(&self) -> Tables<'_> {
         let sequences = Some(&self.sequences_looked_at as &dyn mapping::Sequences);
         Tables { sequences, ..Tables::new(&self.mappings, &self.general) }
+    }
+
+    /// A table that is probed by itself.
+    pub(super) fn access_table(&self, name: &str) -> Option<&MappingTable> {
+        self.mappings.get(self.access_tables.get(name)?)
+    }
+
+    /// The way to the channel that throws mail away.
+    pub fn discarding(&self, address: &Address) -> Option<Arc<[Route]>> {
+        let (channel, tag) = &self.names[self.bitbucket?];
+        Some(Arc::new([Route {
+            channel: Arc::clone(channel),
+            host: tag.to_ascii_lowercase().into(),
+            address: address.as_str().into(),
+            tag: Arc::clone(tag),
+            member: None,
+            errors_to: None,
+            refused: None,
+        }]))
+    }
+
+    /// Makes of a way one that fails: it leads to whoever tells the sender.
+    pub(super) fn failing(&self) -> Option<impl Fn(&Route, Reply) -> Route> {
+        let (channel, tag) = &self.names[self.reprocess?];
+        let host: Arc<str> = tag.to_ascii_lowercase().into();
+        Some(move |way: &Route, reply| Route {
+            channel: Arc::clone(channel),
+            host: Arc::clone(&host),
+            address: Arc::clone(&way.address),
+            tag: Arc::clone(tag),
+            member: Some(way.member.clone().unwrap_or_else(|| Arc::clone(&way.address))),
+            errors_to: way.errors_to.clone(),
+            refused: Some(Arc::new(reply)),
+        })
     }
 
     /// The channel that a tag stands for.

@@ -117,6 +117,8 @@ pub enum Step {
         table: &'static str,
         /// The probe of the table.
         probe: String,
+        /// The entry that decides, counted from 0.
+        entry: Option<usize>,
         /// The table's verdict.
         verdict: String,
     },
@@ -192,7 +194,7 @@ impl fmt::Display for Step {
             Self::Routed { channel, host, address } => {
                 write!(f, "=> {address} by {channel} to {host}")
             }
-            Self::Access { table, probe, verdict } => write!(f, "  {table} {probe}: {verdict}"),
+            Self::Access { table, probe, verdict, .. } => write!(f, "  {table} {probe}: {verdict}"),
             Self::Refused { address, reply } => write!(f, "=> {address} refused: {reply}"),
         }
     }

@@ -168,6 +168,7 @@ fn question(address: &Address, may_relay: bool) -> Question<'_> {
         may_relay,
         header: false,
         released: false,
+        submission: None,
     }
 }
 
@@ -326,7 +327,8 @@ async fn the_two_phases_of_the_original_step_by_step() {
         "  connect by @store1.siroe.com,@store1.siroe.com:jdoe@lmtpcs-daemon: store1.siroe.com",
         "=> jdoe by tcp_lmtpcs to store1.siroe.com",
     ];
-    let access = "  ORIG_SEND_ACCESS tcp_local|sender@outside.example|l|jdoe@siroe.com: Silent";
+    let access =
+        "  ORIG_SEND_ACCESS tcp_local|sender@outside.example|l|jdoe@siroe.com: no entry applies";
     let want: Vec<_> = want.into_iter().chain([access]).collect();
     assert_eq!(lines, want);
 }
@@ -733,6 +735,8 @@ async fn a_session_asks_the_actor_once() {
         source_channel: "tcp_local".to_owned(),
         may_relay: false,
         header: true,
+        ends: None,
+        hello: String::new(),
     };
     let routing = router.explain(explain).await.unwrap();
     assert!(!routing.steps.is_empty());

@@ -364,6 +364,7 @@ async fn other_route(parts: &Parts, scanned: &ScannedEntry) -> Option<String> {
             may_relay: true,
             header: false,
             released: false,
+            submission: None,
         };
         let (original, id) = (&recipient.original, scanned.id);
         let now = match parts.router.resolve(&question).await {

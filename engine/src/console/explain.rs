@@ -7,7 +7,8 @@ use relais_actors::{
     actor::{Gone, Ground, Meters},
     channel_table::{Channels, next_hop},
     router::{
-        Access, Explain, Route, RouterHandle, Routes, Routing, Step, internal_ip, own_postmaster,
+        Explain, Route, RouterHandle, Routes, Routing, Step, Submission, TcpEnds, from_access,
+        internal_ip, own_postmaster, port_access,
     },
 };
 use relais_channels::{
@@ -16,7 +17,7 @@ use relais_channels::{
 };
 use relais_config::{Config, dispatcher::Program, suggest};
 
-use super::tables::mapping_in_files;
+use super::tables::{ends_at, mapping_in_files};
 use crate::{
     admin::{Nonsense, RouteQuestion},
     api::{RouteExplained, RouteResult, RouteStep},
@@ -29,6 +30,7 @@ struct Prepared {
     address: Address,
     source_channel: String,
     may_relay: bool,
+    ends: Option<TcpEnds>,
     steps: Vec<RouteStep>,
 }
 
@@ -50,6 +52,8 @@ pub async fn explain(
         source_channel: prepared.source_channel.clone(),
         may_relay: prepared.may_relay,
         header: question.header,
+        ends: prepared.ends,
+        hello: String::new(),
     };
     let routing = router.explain(asked).await?;
     Ok(Ok(explained(channels, question, prepared, &routing)))
@@ -91,15 +95,29 @@ fn prepare(
     };
     let mut steps = Vec::new();
     let mut may_relay = false;
+    let ends = question.client.and_then(|client| place(config, &source_channel, client));
     if let Some(client) = question.client {
-        may_relay = internal_ip(&routes.tables(), client);
+        may_relay = internal_ip(routes, client);
         let words = if may_relay { "vouches for it: it may relay" } else { "says nothing for it" };
         steps.push(step("client", format!("{client}: INTERNAL_IP {words}")));
-        if let Err(refused) = admit(config, routes, &source_channel, client, &mut steps) {
-            let reply = refused.to_string();
-            let input = question.address.clone();
-            let refused = RouteExplained { input, reply, steps, ..RouteExplained::default() };
-            return Ok(Err(Box::new(refused)));
+        let ruling = ends.and_then(|ends| port_access(routes, ends, true));
+        if let Some(ruling) = ruling {
+            steps.push(step("client", format!("PORT_ACCESS {}: {ruling}", ruling.probe)));
+            if let Some(reply) = ruling.access.reply() {
+                let (reply, input) = (reply.to_string(), question.address.clone());
+                let refused = RouteExplained { input, reply, steps, ..RouteExplained::default() };
+                return Ok(Err(Box::new(refused)));
+            }
+        }
+        let sender = question.from.as_deref().unwrap_or_default();
+        let submission = Submission { ends, ..Submission::default() };
+        if let Some(ruling) = from_access(routes, (&source_channel, sender), submission, true) {
+            steps.push(step("access", format!("FROM_ACCESS {}: {ruling}", ruling.probe)));
+            if let Some(reply) = ruling.access.reply() {
+                let (reply, input) = (reply.to_string(), question.address.clone());
+                let refused = RouteExplained { input, reply, steps, ..RouteExplained::default() };
+                return Ok(Err(Box::new(refused)));
+            }
         }
     }
     let bracketed = question.address.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
@@ -107,7 +125,7 @@ fn prepare(
         Ok(address) => {
             let is_ours = |ip| is_ours(config, &source_channel, ip);
             let address = own_postmaster(&address, is_ours).unwrap_or(address);
-            Ok(Prepared { address, source_channel, may_relay, steps })
+            Ok(Prepared { address, source_channel, may_relay, ends, steps })
         }
         Err(error) => Err(Box::new(unparsed(&question.address, &error.to_string()))),
     })
@@ -125,35 +143,11 @@ fn is_ours(config: &Config, channel: &str, ip: IpAddr) -> bool {
     })
 }
 
-/// `PORT_ACCESS`, as the service of the channel asks it.
-fn admit(
-    config: &Config,
-    routes: &Routes,
-    channel: &str,
-    client: IpAddr,
-    steps: &mut Vec<RouteStep>,
-) -> Result<(), Reply> {
-    let services = config.dispatcher.enabled();
+/// Where the client would connect to for a channel, as far as the configuration tells.
+fn place(config: &Config, channel: &str, client: IpAddr) -> Option<TcpEnds> {
+    let services = config.dispatcher.services.iter();
     let mut of_channel = services.filter(|service| service.channel == channel);
-    let place = |service: &relais_config::Service| {
-        Some((service.interface_address?, *service.ports.first()?))
-    };
-    let Some((server, port)) = of_channel.find_map(place) else { return Ok(()) };
-    match Access::port(&routes.tables(), server, port, client, SOME_PORT) {
-        Access::Silent => Ok(()),
-        Access::Accept => {
-            steps.push(step(
-                "client",
-                format!("{client}: PORT_ACCESS lets it in at {server}|{port}"),
-            ));
-            Ok(())
-        }
-        Access::Reject(text) => {
-            steps.push(step("client", format!("{client}: PORT_ACCESS keeps it out: {text}")));
-            let refused = Reply::new(550, Enhanced(5, 7, 1), "access denied");
-            Err(Access::Reject(text).reply().unwrap_or(refused))
-        }
-    }
+    of_channel.find_map(|service| ends_at(service, client))
 }
 
 fn explained(
@@ -220,5 +214,3 @@ fn incoming_channel(config: &Config) -> String {
 }
 
 const ACCEPTED: &str = "250 2.1.5 recipient ok";
-/// A port of a client's own: any will do.
-const SOME_PORT: u16 = 40_000;

@@ -1,12 +1,32 @@
 //! Mapping tables that an operator tries.
 
-use relais_actors::router::Routes;
-use relais_config::{Config, mapping::MappingFlags, suggest};
+use std::net::{IpAddr, UdpSocket};
+
+use relais_actors::router::{Routes, TcpEnds};
+use relais_config::{Config, Service, mapping::MappingFlags, suggest};
 
 use crate::{
     admin::{MappingQuestion, Nonsense},
     api::{MappingExplained, MappingStepTold},
 };
+
+/// Both ends of a connection of this client to a service; `None`: it listens on no port.
+pub(super) fn ends_at(service: &Service, client: IpAddr) -> Option<TcpEnds> {
+    let port = *service.ports.iter().chain(&service.tls_ports).next()?;
+    let server = match service.interface_address {
+        Some(own) if !own.is_unspecified() => own,
+        // From which address of ours packets to the client would go; none is sent.
+        _ => toward(client).unwrap_or(client),
+    };
+    Some(TcpEnds { server: (server, port).into(), client: (client, SOME_PORT).into() })
+}
+
+fn toward(client: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = if client.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((client, SOME_PORT)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
 
 /// Probes one table. No number of a sequence is drawn.
 pub(super) fn explain_mapping(
@@ -51,3 +71,6 @@ pub(super) fn mapping_in_files(
     let routes = Routes::new(config).map_err(|error| error.to_string())?;
     explain_mapping(&routes, question).map_err(|nonsense| nonsense.0)
 }
+
+/// A port of a client's own: any will do.
+const SOME_PORT: u16 = 40_000;

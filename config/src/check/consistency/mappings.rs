@@ -17,68 +17,96 @@ use crate::{
         mapping::{Calls, Field, FlagPlace, MappingTable},
         rewrite::{Chunk, Condition, Outcome, RewritePiece, RewriteTemplate},
     },
-    sections::{config::Config, dispatcher::Service},
+    sections::{channel::Program, config::Config, dispatcher::Service},
 };
 
 /// How a text is written in a probe, in lower case; `None`: it never stands there.
 type Written = fn(&str) -> Option<String>;
 
+/// A field of a probe: its name, and the texts that it can be.
+type ProbeField = (&'static str, Written);
+
 /// The probes of a table: how they look.
 struct Probe {
     /// The table that is probed with it.
     table: &'static str,
-    /// Names of its fields, and the texts that each can be.
-    fields: &'static [(&'static str, Written)],
+    fields: &'static [ProbeField],
     /// The last field can hold bars.
     open: bool,
     /// Flags that whoever probes it asks for.
     flags: &'static str,
 }
 
-/// Tables that are consulted, and with what.
+const TCP: ProbeField = ("TCP", |text| (text == "tcp").then(|| text.to_owned()));
+const NOTHING: ProbeField = ("nothing", |text| text.is_empty().then(String::new));
+const SERVER: ProbeField = ("server", address);
+const PORT: ProbeField = ("port", port);
+const CLIENT: ProbeField = ("client", address);
+const CLIENT_PORT: ProbeField = ("client port", port);
+const APPLICATION: ProbeField = ("SMTP/name", application);
+const SUBMIT: ProbeField = ("MAIL", |text| (text == "mail").then(|| text.to_owned()));
+const SOURCE: ProbeField = ("source channel", anything);
+const SENDER: ProbeField = ("sender", anything);
+const DESTINATION: ProbeField = ("destination channel", anything);
+const RECIPIENT: ProbeField = ("recipient", anything);
+const LOGIN: ProbeField = ("authenticated sender", anything);
+
+const OF_PORT: &[ProbeField] = &[TCP, SERVER, PORT, CLIENT, CLIENT_PORT];
+const OF_SEND: &[ProbeField] = &[SOURCE, SENDER, DESTINATION, RECIPIENT];
+const OF_MAIL: &[ProbeField] = &[
+    TCP,
+    SERVER,
+    PORT,
+    CLIENT,
+    CLIENT_PORT,
+    APPLICATION,
+    SUBMIT,
+    SOURCE,
+    SENDER,
+    DESTINATION,
+    RECIPIENT,
+];
+/// Of mail that no client brought, or one by a UNIX socket.
+const OF_LOCAL_MAIL: &[ProbeField] =
+    &[NOTHING, APPLICATION, SUBMIT, SOURCE, SENDER, DESTINATION, RECIPIENT];
+const OF_FROM: &[ProbeField] =
+    &[TCP, SERVER, PORT, CLIENT, CLIENT_PORT, APPLICATION, SUBMIT, SOURCE, SENDER, LOGIN];
+const OF_LOCAL_FROM: &[ProbeField] = &[NOTHING, APPLICATION, SUBMIT, SOURCE, SENDER, LOGIN];
+
+/// Tables that are consulted, and with what; a table of several rows with any of them.
 const PROBES: &[Probe] = &[
-    Probe {
-        table: PORT_ACCESS,
-        fields: &[
-            ("TCP", |text| (text == "tcp").then(|| text.to_owned())),
-            ("server", address),
-            ("port", port),
-            ("client", address),
-            ("client port", port),
-        ],
-        open: false,
-        flags: "YNFT",
-    },
-    Probe { table: INTERNAL_IP, fields: &[("client", address)], open: false, flags: "YNF" },
-    Probe {
-        table: ORIG_SEND_ACCESS,
-        fields: &[
-            ("source channel", anything),
-            ("sender", anything),
-            ("destination channel", anything),
-            ("recipient", anything),
-        ],
-        open: true,
-        flags: "YNF",
-    },
+    Probe { table: PORT_ACCESS, fields: OF_PORT, open: false, flags: "YNFT<>" },
+    Probe { table: INTERNAL_IP, fields: &[CLIENT], open: false, flags: "YNF" },
+    Probe { table: ORIG_SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
+    Probe { table: SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
+    Probe { table: ORIG_MAIL_ACCESS, fields: OF_MAIL, open: true, flags: OF_ACCESS },
+    Probe { table: ORIG_MAIL_ACCESS, fields: OF_LOCAL_MAIL, open: true, flags: OF_ACCESS },
+    Probe { table: MAIL_ACCESS, fields: OF_MAIL, open: true, flags: OF_ACCESS },
+    Probe { table: MAIL_ACCESS, fields: OF_LOCAL_MAIL, open: true, flags: OF_ACCESS },
+    Probe { table: FROM_ACCESS, fields: OF_FROM, open: true, flags: OF_ACCESS },
+    Probe { table: FROM_ACCESS, fields: OF_LOCAL_FROM, open: true, flags: OF_ACCESS },
 ];
 
 impl Probe {
-    /// Why no probe matches a pattern of these fields.
-    fn mismatch(&self, fields: &[Field]) -> Option<String> {
+    /// Why no probe matches a pattern of these fields, and how many of them would do.
+    fn mismatch(&self, fields: &[Field]) -> Option<(usize, String)> {
         let (has, wants) = (fields.len(), self.fields.len());
-        let open_end = fields.last().is_some_and(Field::spans);
+        // A long probe is seldom written out.
+        let open_end = fields.last().is_some_and(Field::spans)
+            || wants > OF_PORT.len() && fields.iter().any(Field::spans);
         if has < wants && !open_end || has > wants && !self.open {
             let s = if has == 1 { "" } else { "s" };
-            return Some(format!(
+            let message = format!(
                 "this pattern has {has} field{s} instead of {wants}: it does not match what it \
                  seems to"
-            ));
+            );
+            return Some((0, message));
         }
         let mut pairs = self.placed(fields).iter().zip(self.fields).enumerate();
         pairs.find_map(|(n, (field, (name, written)))| {
+            let fit = n;
             let n = n + 1;
-            match field {
+            let message = match field {
                 Field::Text(text) => {
                     let shown = crate::file::source::shorten(text);
                     match written(text) {
@@ -101,7 +129,8 @@ impl Probe {
                     ))
                 }
                 _ => None,
-            }
+            };
+            Some((fit, message?))
         })
     }
 
@@ -128,6 +157,10 @@ fn port(text: &str) -> Option<String> {
     text.parse::<u16>().ok().map(|port| port.to_string())
 }
 
+fn application(text: &str) -> Option<String> {
+    text.starts_with("smtp/").then(|| text.to_owned())
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "it is one of several")]
 fn anything(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -137,14 +170,22 @@ fn anything(text: &str) -> Option<String> {
 pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     let called = called(config);
     for (name, table) in &config.mappings {
-        let probe = PROBES.iter().find(|probe| probe.table.eq_ignore_ascii_case(name));
-        if probe.is_some() || called.contains(&name.to_ascii_uppercase()) {
-            check_flags(name, table, probe.map_or(FLAGS_OF_CALLED, |probe| probe.flags), reader);
+        let probes: Vec<_> =
+            PROBES.iter().filter(|probe| probe.table.eq_ignore_ascii_case(name)).collect();
+        if !probes.is_empty() || called.contains(&name.to_ascii_uppercase()) {
+            let heeded = probes.first().map_or(FLAGS_OF_CALLED, |probe| probe.flags);
+            check_flags(name, table, heeded, reader);
+            check_discards(config, (name, table), reader);
         }
-        let Some(probe) = probe else { continue };
         for (i, shape) in table.shapes().enumerate() {
-            if let Some(message) = probe.mismatch(&shape.fields) {
-                let accepted = format!("it is probed with {}", probe.shown());
+            let mismatches: Option<Vec<_>> = probes
+                .iter()
+                .map(|probe| Some((probe.mismatch(&shape.fields)?, probe.shown())))
+                .collect();
+            // The one that comes closest is meant.
+            let closest = mismatches.and_then(|all| all.into_iter().max_by_key(|((n, _), _)| *n));
+            if let Some(((_, message), shown)) = closest {
+                let accepted = format!("it is probed with {shown}");
                 reader.mistake_at(&format!("mappings[{name:?}][{i}]"), &message, &accepted);
             }
         }
@@ -182,6 +223,26 @@ fn check_flags(name: &str, table: &MappingTable, heeded: &str, reader: &mut Read
     }
 }
 
+/// Mail that an entry throws away needs a channel that does so.
+fn check_discards(config: &Config, (name, table): (&str, &MappingTable), reader: &mut Reader<'_>) {
+    if config.channels.iter().any(|channel| channel.program == Program::Bitbucket) {
+        return;
+    }
+    for (i, flags) in table.flags().enumerate() {
+        let mut discards = flags.iter().filter(|flag| !flag.is_asked && "VZ".contains(flag.letter));
+        if let Some(flag) = discards.next() {
+            let message = format!(
+                "${} throws mail away by the channel of program Bitbucket, and there is none",
+                flag.letter
+            );
+            let accepted =
+                "(name: \"bitbucket\", tag: \"bitbucket\", program: Bitbucket) is such a channel";
+            let path = format!("mappings[{name:?}][{i}]");
+            reader.mistake_in_second(&path, flag.offset, &message, accepted);
+        }
+    }
+}
+
 /// Warns of entries that are legal and do nothing.
 pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     let called = called(config);
@@ -191,7 +252,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         let upper = name.to_ascii_uppercase();
         let path = format!("mappings[{name:?}]");
         let consulted = PROBES.iter().any(|probe| probe.table == upper) || called.contains(&upper);
-        let for_queue = [INTERNAL_IP, ORIG_SEND_ACCESS].contains(&upper.as_str());
+        let for_queue = consulted && upper != PORT_ACCESS;
         let idle = for_queue && !takes_mail(config) && !called.contains(&upper);
         if idle && reader.is_free_of_mistakes() {
             let message = "no service of program Smtp takes mail in: the table is not consulted";
@@ -206,14 +267,34 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         } else if reader.is_free_of_mistakes() {
             match upper.as_str() {
                 PORT_ACCESS => warn_of_places(config, table, &path, reader),
-                ORIG_SEND_ACCESS => warn_of_channels(config, &known, table, &path, reader),
+                ORIG_SEND_ACCESS | SEND_ACCESS => {
+                    warn_of_channels(config, &known, table, &path, reader);
+                }
                 _ => {}
             }
         }
         warn_of_entries(table, &path, reader);
+        if [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS].contains(&upper.as_str()) {
+            warn_of_open_relay(table, &path, reader);
+        }
     }
     warn_of_calls(config, reader);
     warn_of_general(config, reader);
+}
+
+/// An entry that accepts whatever comes lets anybody send anywhere.
+fn warn_of_open_relay(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
+    for (i, (shape, flags)) in table.shapes().zip(table.flags()).enumerate() {
+        let sets = |letters: &str| {
+            flags.iter().any(|flag| !flag.is_asked && letters.contains(flag.letter))
+        };
+        let anything = |field: &Field| matches!(field, Field::Anything);
+        if shape.fields.iter().all(anything) && sets("Y") && !sets("NF") {
+            let message = "the entry accepts mail from anybody for anybody: this is an open relay; \
+                           an entry that objects to nothing needs no $Y";
+            reader.warning_at(&format!("{path}[{i}]"), message, false);
+        }
+    }
 }
 
 /// Entries of `PORT_ACCESS` for places where no service listens.
@@ -507,15 +588,21 @@ const FLAGS_OF_CALLED: &str = "YNFT";
 const PORT_ACCESS: &str = "PORT_ACCESS";
 const INTERNAL_IP: &str = "INTERNAL_IP";
 const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
+const SEND_ACCESS: &str = "SEND_ACCESS";
+const ORIG_MAIL_ACCESS: &str = "ORIG_MAIL_ACCESS";
+const MAIL_ACCESS: &str = "MAIL_ACCESS";
+const FROM_ACCESS: &str = "FROM_ACCESS";
+/// Of tables that are asked about mail.
+const OF_ACCESS: &str = "YNFHVZ<>";
 /// Entries with wildcards that those behind them are compared with.
 const MOST_WIDE: usize = 1_000;
 /// Tables that the original consults by itself, and that are not consulted here yet.
 const NOT_YET: &[&str] = &[
-    "SEND_ACCESS",
-    "MAIL_ACCESS",
-    "ORIG_MAIL_ACCESS",
-    "FROM_ACCESS",
     "AUTH_ACCESS",
+    "AUTH_REWRITE",
+    "DEQUEUE_ACCESS",
+    "IP_ACCESS",
+    "LOG_ACTION",
     "FORWARD",
     "REVERSE",
     "PERSONAL_NAMES",

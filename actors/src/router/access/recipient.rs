@@ -1,0 +1,133 @@
+//! Whether a recipient is taken, from this client and sender.
+//!
+//! Tables before aliases may refuse, and may let a stranger relay (`$Y`). Those behind aliases are
+//! asked for each way and may only refuse: when all ways are refused so is the recipient, and some
+//! that are refused for good are ways that fail, for which the sender gets a notice.
+
+use std::sync::Arc;
+
+use relais_channels::mail::{Enhanced, Reply};
+use relais_config::mapping::Tables;
+
+use super::{
+    Access, MAIL_ACCESS, ORIG_MAIL_ACCESS, ORIG_SEND_ACCESS, Question, Routes, Ruling, SEND_ACCESS,
+};
+use crate::router::{
+    routes::{Admitted, Resolution, Route},
+    steps::{Step, Trace},
+};
+
+/// The question of one recipient to the tables.
+struct Asking<'a> {
+    routes: &'a Routes,
+    tables: Tables<'a>,
+    question: &'a Question<'a>,
+    trace: &'a mut Trace,
+    held: Option<String>,
+    is_discarded: bool,
+}
+
+/// Whether this client and sender may go the ways that were found, and how.
+pub(in crate::router) fn admit(
+    routes: &Routes,
+    found: &Resolution,
+    question: &Question<'_>,
+    trace: &mut Trace,
+) -> Result<Admitted, Reply> {
+    let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
+    let mut asking = Asking { routes, tables, question, trace, held: None, is_discarded: false };
+    let mut accepted = false;
+    if let Some(channel) = found.channel.as_deref().filter(|_| !question.header) {
+        let first = [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS];
+        accepted = asking.both(first, channel, &found.rewritten)? == Access::Accept;
+    }
+    if found.relaying && !question.may_relay && !accepted {
+        return Err(RELAYING);
+    }
+    let mut ways = found.routes.clone()?;
+    let behind = [SEND_ACCESS, MAIL_ACCESS];
+    let asked = behind.iter().any(|table| routes.access_table(table).is_some());
+    if asked && !question.header {
+        ways = asking.ways(behind, &ways)?;
+    }
+    let Asking { held, is_discarded, .. } = asking;
+    let ways =
+        if is_discarded { routes.discarding(question.address).unwrap_or(ways) } else { ways };
+    Ok(Admitted { routes: ways, held })
+}
+
+impl Asking<'_> {
+    /// The word of two tables about a recipient: a refusal, or what either accepts.
+    fn both(
+        &mut self,
+        tables: [&'static str; 2],
+        channel: &str,
+        to: &str,
+    ) -> Result<Access, Reply> {
+        let mut access = Access::Silent;
+        for table in tables {
+            let Some(ruling) = self.ruling(table, channel, to) else { continue };
+            if let Some(reply) = ruling.access.reply() {
+                return Err(reply);
+            }
+            if ruling.access == Access::Accept {
+                access = Access::Accept;
+            }
+            self.is_discarded |= ruling.is_discarded;
+            self.held = self.held.take().or(ruling.held);
+        }
+        Ok(access)
+    }
+
+    fn ruling(&mut self, table: &'static str, channel: &str, to: &str) -> Option<Ruling> {
+        let Question { source_channel, sender, submission, .. } = self.question;
+        let ruling = Ruling::of(table, (self.routes, &self.tables), || {
+            let send = format!("{source_channel}|{sender}|{channel}|{to}");
+            match submission {
+                _ if [ORIG_SEND_ACCESS, SEND_ACCESS].contains(&table) => send,
+                Some(submission) => format!("{submission}|{send}"),
+                None => format!("||MAIL|{send}"),
+            }
+        })?;
+        if !self.trace.is_on() {
+            ruling.write_note();
+        }
+        self.trace.note(|| Step::Access {
+            table,
+            probe: ruling.probe.clone(),
+            entry: ruling.entry,
+            verdict: ruling.to_string(),
+        });
+        Some(ruling)
+    }
+
+    /// The ways, those that are refused for good marked so.
+    fn ways(
+        &mut self,
+        tables: [&'static str; 2],
+        ways: &Arc<[Route]>,
+    ) -> Result<Arc<[Route]>, Reply> {
+        let mut refused: Vec<(usize, Reply)> = Vec::new();
+        for (n, way) in ways.iter().enumerate().filter(|(_, way)| way.refused.is_none()) {
+            if let Err(reply) = self.both(tables, &way.channel, &way.address) {
+                refused.push((n, reply));
+            }
+        }
+        let Some((_, first)) = refused.first() else { return Ok(Arc::clone(ways)) };
+        if let Some((_, reply)) = refused.iter().find(|(_, reply)| !reply.is_permanent()) {
+            return Err(reply.clone());
+        }
+        if refused.len() == ways.len() {
+            return Err(first.clone());
+        }
+        let Some(failing) = self.routes.failing() else { return Err(first.clone()) };
+        let mut ways = ways.to_vec();
+        for (n, reply) in refused {
+            ways[n] = failing(&ways[n], reply);
+        }
+        Ok(ways.into())
+    }
+}
+
+/// A stranger may not send there.
+const RELAYING: Reply = Reply::new(550, Enhanced(5, 7, 1), "relaying not permitted");

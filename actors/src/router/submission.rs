@@ -1,0 +1,60 @@
+//! How mail comes in, as access tables see it, and the names of these tables.
+
+use std::{fmt, net::SocketAddr};
+
+/// Both ends of a connection, as the tables see them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TcpEnds {
+    /// Our end.
+    pub server: SocketAddr,
+    /// The client's.
+    pub client: SocketAddr,
+}
+
+/// How mail comes in, as the tables see it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Submission<'a> {
+    /// Of a client that did not come by a UNIX socket.
+    pub ends: Option<TcpEnds>,
+    /// The name that the client gave itself.
+    pub hello: &'a str,
+    /// The user that the client logged in as; empty when it did not.
+    pub authenticated: &'a str,
+}
+
+/// `connection|application|MAIL`.
+impl fmt::Display for Submission<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(ends) = self.ends {
+            ends.fmt(f)?;
+        }
+        write!(f, "|SMTP/{}|MAIL", self.hello)
+    }
+}
+
+/// `TCP|server|port|client|client port`.
+impl fmt::Display for TcpEnds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, client } = self;
+        let (to, from) = (server.ip().to_canonical(), client.ip().to_canonical());
+        write!(f, "TCP|{to}|{}|{from}|{}", server.port(), client.port())
+    }
+}
+
+pub(super) const PORT_ACCESS: &str = "PORT_ACCESS";
+pub(super) const INTERNAL_IP: &str = "INTERNAL_IP";
+pub(super) const FROM_ACCESS: &str = "FROM_ACCESS";
+pub(super) const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
+pub(super) const ORIG_MAIL_ACCESS: &str = "ORIG_MAIL_ACCESS";
+pub(super) const SEND_ACCESS: &str = "SEND_ACCESS";
+pub(super) const MAIL_ACCESS: &str = "MAIL_ACCESS";
+/// Every table that is probed by itself.
+pub(super) const ACCESS_TABLES: [&str; 7] = [
+    PORT_ACCESS,
+    INTERNAL_IP,
+    FROM_ACCESS,
+    ORIG_SEND_ACCESS,
+    ORIG_MAIL_ACCESS,
+    SEND_ACCESS,
+    MAIL_ACCESS,
+];
