@@ -2,8 +2,8 @@
 //!
 //! | actor | lives on | owns | is sent | sends to |
 //! | --- | --- | --- | --- | --- |
-//! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the bound sockets, the services | `Adopt`, `BindNew`, `Control`, `DescribeDispatcher`, `DrainDispatcher`, `Revive` | `Service` |
-//! | [`Service`](front::service::Service) | worker arbiter | clones of its sockets, its workers, the bound on connections | `Accepted`, `Adopt`, `DescribeService`, `DrainService`, `EndService`, `RestartWorkers`, `WorkerNews` | `Worker` |
+//! | [`Dispatcher`](front::dispatcher::Dispatcher) | system | the bound sockets, the services | `Adopt`, `BindNew`, `CloseDoors`, `Control`, `DescribeDispatcher`, `DrainDispatcher`, `HandOver`, `Revive` | `Service` |
+//! | [`Service`](front::service::Service) | worker arbiter | clones of its sockets, its workers, the bound on connections | `Accepted`, `Adopt`, `CloseDoor`, `DescribeService`, `DrainService`, `EndService`, `RestartWorkers`, `WorkerNews` | `Worker` |
 //! | [`Worker`](front::worker::Worker) | worker arbiter | the number of its sessions | `EndWorker`, `Handoff`, `SessionGone` | `Service` |
 //! | [`Session`](front::session::Session) | worker arbiter | one connection, and the state of its protocol | — | `Worker`, `Router` |
 //! | [`Router`](router::Router) | system | rewrite rules, mappings, aliases, the cache of routes | `Adopt`, `Explain`, `Resolve` | `Directory` |

@@ -4,10 +4,11 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, logging, reload, shutdown, start |
+//! | [`life`] | what `relais run` runs, from before the start to after the end | cli, console, handover, logging, reload, shutdown, start |
 //! | [`reload`] | puts another configuration in force while the engine runs | admin, api, cli, console, start |
 //! | [`console`] | answers operators, from what the actors say of themselves | admin, api, cli, limits, logging, show, start, state |
-//! | [`cli`] | the command line | admin, api, limits, logging, show, start, state |
+//! | [`cli`] | the command line | admin, api, handover, limits, logging, show, start, state |
+//! | [`handover`] | gives the sockets to the process that takes this one's place | — |
 //! | [`logging`] | log lines, and who loses none | — |
 //! | [`shutdown`] | the order in which the engine ends | start |
 //! | [`start`] | starts the actors, floor by floor | admin, limits, state |
@@ -21,6 +22,7 @@ pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod console;
+pub mod handover;
 pub mod life;
 pub mod limits;
 pub mod logging;

@@ -2,17 +2,29 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use actix::Arbiter;
+use relais_actors::{
+    actor::Mailbox,
+    front::{
+        dispatcher::{Dispatcher, HandOver},
+        inherited::Inherited,
+    },
+};
 use relais_config::Config;
 use tokio::sync::Notify;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     cli::{self, Listening, Reread},
     console::EngineConsole,
+    handover::Desk,
     logging::Sink,
     reload::Reloader,
     shutdown,
@@ -23,9 +35,19 @@ use crate::{
 pub struct Life {
     config: Arc<Config>,
     reread: Reread,
+    /// Sockets that listen already, until services take them.
+    inherited: Inherited,
     console: EngineConsole,
     deaths: Arc<Deaths>,
+    handed: Arc<Handed>,
     engine: Option<Engine>,
+}
+
+/// Whether another process has the sockets and waits for this one to end.
+#[derive(Default)]
+struct Handed {
+    is_so: AtomicBool,
+    noticed: Notify,
 }
 
 /// Which actor died that the engine cannot be without.
@@ -39,10 +61,11 @@ impl cli::Runnable for Life {
     type Console = EngineConsole;
     type Error = StartError;
 
-    fn new(config: Config, reread: Reread, log: Sink) -> Self {
+    fn new(config: Config, reread: Reread, inherited: Inherited, log: Sink) -> Self {
         let config = Arc::new(config);
         let console = EngineConsole::new(config.clone(), log);
-        Self { config, reread, console, deaths: Arc::default(), engine: None }
+        let (deaths, handed) = (Arc::default(), Arc::default());
+        Self { config, reread, inherited, console, deaths, handed, engine: None }
     }
 
     fn console(&self) -> EngineConsole {
@@ -52,11 +75,15 @@ impl cli::Runnable for Life {
     async fn start(&mut self) -> Result<Vec<Listening>, StartError> {
         let deaths = self.deaths.clone();
         let end = Box::new(move |name: &str| deaths.note(name));
-        let engine = Engine::start(self.config.clone(), end)?;
+        let inherited = mem::replace(&mut self.inherited, Inherited::none());
+        let engine = Engine::start(self.config.clone(), inherited, end)?;
         let asked = self.console.started(&engine);
         let floors = engine.floors.clone();
         let reloader = Reloader::new(floors, self.console.clone(), self.reread.clone());
         actix::spawn(reloader.work(asked));
+        actix::spawn(
+            self.handed.clone().hand_over(self.config.data.clone(), engine.dispatcher.clone()),
+        );
         let listening = engine.listening.iter().map(|(service, places)| Listening {
             service: service.clone(),
             places: places.clone(),
@@ -70,14 +97,47 @@ impl cli::Runnable for Life {
         tokio::select! {
             () = self.console.stop_asked() => Ok("relais stop".to_owned()),
             () = self.deaths.noticed.notified() => Err(self.deaths.words()),
+            () = self.handed.noticed.notified() => {
+                Ok("another process takes its place".to_owned())
+            }
         }
     }
 
     async fn drain(mut self) {
         self.console.draining();
         let Some(mut engine) = self.engine.take() else { return };
+        if self.handed.is_so.load(Relaxed) {
+            shutdown::let_sessions_end(&engine).await;
+        }
         shutdown::drain(&engine, self.console.config().max_shutdown).await;
         mem::take(&mut engine.arbiters).into_iter().for_each(end_thread);
+    }
+}
+
+impl Handed {
+    /// Gives the sockets to whoever asks for them.
+    async fn hand_over(self: Arc<Self>, data: PathBuf, dispatcher: Mailbox<Dispatcher>) {
+        let desk = match Desk::open(&data) {
+            Ok(desk) => desk,
+            Err(error) => {
+                return warn!(%error, "the sockets cannot be handed over: `relais run --take-over` will not work");
+            }
+        };
+        loop {
+            let asker = desk.asked().await;
+            let Ok(sockets) = dispatcher.ask(HandOver).await else { return };
+            let given = match sockets {
+                Ok(sockets) => asker.give(sockets).await,
+                Err(error) => Err(error),
+            };
+            match given {
+                Ok(()) => {
+                    self.is_so.store(true, Relaxed);
+                    return self.noticed.notify_one();
+                }
+                Err(error) => warn!(%error, "the sockets could not be handed over"),
+            }
+        }
     }
 }
 

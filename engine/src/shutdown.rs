@@ -6,7 +6,7 @@
 use std::{future::Future, pin::pin, time::Duration};
 
 use relais_actors::{
-    front::dispatcher::DrainDispatcher,
+    front::dispatcher::{CloseDoors, DescribeDispatcher, DrainDispatcher},
     job_controller::StopStarting,
     queue::{DrainQueue, GiveUpJobs},
     store::DrainStore,
@@ -46,6 +46,25 @@ async fn end_sessions(engine: &Engine, patience: Duration) {
     }
 }
 
+/// Accepts nothing more, and lets sessions end by themselves for a moment: those that have just begun
+/// are not told to come again.
+pub async fn let_sessions_end(engine: &Engine) {
+    engine.controller.tell(StopStarting);
+    let ended = async {
+        // A part that is gone has no sessions.
+        let _ = engine.dispatcher.ask(CloseDoors).await;
+        while let Ok(services) = engine.dispatcher.ask(DescribeDispatcher).await {
+            let mut workers = services.iter().flat_map(|service| &service.workers);
+            if workers.all(|worker| worker.connections == 0) {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    // The others are told to come again.
+    let _ = tokio::time::timeout(A_MOMENT, ended).await;
+}
+
 async fn within<F: Future>(limit: Duration, otherwise: &str, step: F) {
     if tokio::time::timeout(limit, step).await.is_err() {
         warn!(?limit, "{otherwise}");
@@ -54,5 +73,8 @@ async fn within<F: Future>(limit: Duration, otherwise: &str, step: F) {
 
 /// For a last word to clients that are there.
 const PARTING: Duration = Duration::from_secs(1);
+/// For sessions that have begun.
+const A_MOMENT: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// For one write and one sync of the disk.
 const FLUSH: Duration = Duration::from_secs(10);

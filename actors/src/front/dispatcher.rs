@@ -2,17 +2,18 @@
 //! service can be started again without a socket being closed. Operators stop, start and restart
 //! services through it.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use actix::Message;
 use relais_config::dispatcher;
 
 use super::{
     control::{Control, ControlError, ControlOrder, Controlled, ServiceState, Which},
+    inherited::Inherited,
     listening::{ListenError, Listening},
     service::{
-        DescribeService, DrainService, EndService, RestartWorkers, Service, ServiceDescription,
-        ServiceParts, Settings, life_of,
+        CloseDoor, DescribeService, DrainService, EndService, RestartWorkers, Service,
+        ServiceDescription, ServiceParts, Settings, life_of,
     },
     session::SessionParts,
 };
@@ -32,6 +33,8 @@ pub struct BoundService {
     pub session: SessionParts,
     /// Connections at most.
     pub connections: usize,
+    /// The sockets stay with the service manager.
+    pub are_lent: bool,
 }
 
 /// The parts of the dispatcher.
@@ -50,6 +53,17 @@ pub struct DispatcherParts {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DrainDispatcher;
+
+/// Asks for the sockets, for the engine that takes this one's place. Connections wait in them from
+/// [`CloseDoors`] on.
+#[derive(Message)]
+#[rtype(result = "io::Result<Vec<OwnedFd>>")]
+pub struct HandOver;
+
+/// Accept nothing more; sessions go on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CloseDoors;
 
 /// Asks every service for its numbers.
 #[derive(Message)]
@@ -211,7 +225,10 @@ impl Dispatcher {
     fn start(&mut self, index: usize, ctx: &mut Ctx<Self>) -> Result<usize, ControlError> {
         let its = &mut self.services[index];
         if its.service.is_none() {
-            its.bound.listening = Listening::bind(&its.bound.service, &self.parts.data)?;
+            if its.bound.listening.is_empty() {
+                let (service, data) = (&its.bound.service, &self.parts.data);
+                its.bound.listening = Listening::bind(service, data, &mut Inherited::none())?;
+            }
             its.generation += 1;
             its.keep_ports();
             self.open(index, ctx);
@@ -224,7 +241,13 @@ impl Dispatcher {
     fn add(&mut self, adopted: AdoptedService, ctx: &mut Ctx<Self>) {
         let AdoptedService { service, session, connections } = adopted;
         let listening = self.bound.remove(&service.name).unwrap_or_default();
-        let new = ConfiguredService::new(BoundService { service, listening, session, connections });
+        let new = ConfiguredService::new(BoundService {
+            service,
+            listening,
+            session,
+            connections,
+            are_lent: false,
+        });
         let gone = self.services.iter().position(|its| its.name() == new.name());
         let index = gone.unwrap_or(self.services.len());
         if let Some(its) = gone.map(|index| &mut self.services[index]) {
@@ -241,7 +264,10 @@ impl Dispatcher {
     fn stop(&mut self, index: usize, ctx: &mut Ctx<Self>) {
         let its = &mut self.services[index];
         let Some(service) = its.service.take() else { return };
-        its.bound.listening.clear();
+        // Others listen on a socket that is lent, too: connections wait in it.
+        if !its.bound.are_lent {
+            its.bound.listening.clear();
+        }
         let (generation, watched, name) = (its.generation, its.watched(), its.name().to_owned());
         let words = format!("service {name} is stopped: `relais start {name}` starts it");
         self.parts.metrics.readiness.raise(Cause::Service, &life_of(&name), words);
@@ -330,7 +356,7 @@ impl Handle<BindNew> for Dispatcher {
         };
         let new = all.into_iter().filter(is_new);
         let bound = new.map(|service| {
-            let listening = Listening::bind(&service, &self.parts.data)?;
+            let listening = Listening::bind(&service, &self.parts.data, &mut Inherited::none())?;
             Ok((service.name, listening))
         });
         self.bound = bound.collect::<Result<_, ListenError>>()?;
@@ -385,6 +411,29 @@ impl Handle<Control> for Dispatcher {
                 controlled.push(service);
             }
             Ok(controlled)
+        })
+    }
+}
+
+impl Handle<HandOver> for Dispatcher {
+    fn handle(&mut self, _: HandOver, _: &mut Ctx<Self>) -> io::Result<Vec<OwnedFd>> {
+        let all = self.services.iter().flat_map(|its| &its.bound.listening);
+        all.map(Listening::hand_over).collect()
+    }
+}
+
+impl Handle<CloseDoors> for Dispatcher {
+    fn handle(&mut self, _: CloseDoors, _: &mut Ctx<Self>) -> Later<()> {
+        for its in &mut self.services {
+            its.bound.listening.clear();
+        }
+        let services = self.services.iter().filter_map(|its| its.service.as_ref());
+        let closing: Vec<_> = services.map(|service| service.ask(CloseDoor)).collect();
+        Later::new(async move {
+            for closed in closing {
+                // A service that is gone accepts nothing.
+                let _ = closed.await;
+            }
         })
     }
 }

@@ -4,17 +4,23 @@
 use std::{
     fs, io,
     net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use nix::unistd::{Group, User};
 use relais_config::dispatcher::Service;
 use rustix::fs::Access;
+
+use super::inherited::Inherited;
 
 /// A socket that listens. The dispatcher keeps it beyond the life of a service: connections wait in
 /// it while none serves.
@@ -32,6 +38,8 @@ pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Somebody else takes it away.
+    is_given: AtomicBool,
 }
 
 /// A service that cannot listen where the configuration says. The administrator must act.
@@ -72,8 +80,13 @@ pub enum BindError {
 }
 
 impl Listening {
-    /// Binds every socket of a service. A relative path of a UNIX socket lies below `data`.
-    pub fn bind(service: &Service, data: &Path) -> Result<Vec<Self>, ListenError> {
+    /// Binds every socket of a service, or takes it from those that listen there already. A relative
+    /// path of a UNIX socket lies below `data`.
+    pub fn bind(
+        service: &Service,
+        data: &Path,
+        inherited: &mut Inherited,
+    ) -> Result<Vec<Self>, ListenError> {
         let error = |place: String| {
             let service = service.name.clone();
             move |source: BindError| ListenError { service, place, source }
@@ -81,7 +94,10 @@ impl Listening {
         let backlog = backlog(service);
         if let Some(path) = &service.socket {
             let path = data.join(path);
-            let bound = bind_unix(&path, backlog, service);
+            let bound = match inherited.take_unix(&path) {
+                Some(socket) => inherit_unix(socket, &path, backlog).map_err(BindError::from),
+                None => bind_unix(&path, backlog, service),
+            };
             return bound.map(|bound| vec![bound]).map_err(error(path.display().to_string()));
         }
         let mut listening = Vec::new();
@@ -89,7 +105,10 @@ impl Listening {
             // Without an address: every interface, IPv4 as well where the system maps it.
             let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
             let address = SocketAddr::new(service.interface_address.unwrap_or(any), port);
-            let bound = bound_tcp(address, service).and_then(|socket| listen_tcp(socket, backlog));
+            let bound = match inherited.take_tcp(address) {
+                Some(socket) => inherit_tcp(socket, backlog),
+                None => bound_tcp(address, service).and_then(|it| listen_tcp(it, backlog)),
+            };
             listening.push(bound.map_err(|e| error(address.to_string())(e.into()))?);
         }
         Ok(listening)
@@ -108,6 +127,20 @@ impl Listening {
             Self::Tcp(..) => None,
             Self::Unix(_, file) => Some(Arc::downgrade(file)),
         }
+    }
+
+    /// The socket for the engine that takes this one's place. Connections wait in it meanwhile, as
+    /// many as the kernel lets; the name of a UNIX socket is that engine's from now on.
+    pub(crate) fn hand_over(&self) -> io::Result<OwnedFd> {
+        let socket: OwnedFd = match self {
+            Self::Tcp(socket, _) => socket.try_clone()?.into(),
+            Self::Unix(socket, file) => {
+                file.is_given.store(true, Relaxed);
+                socket.try_clone()?.into()
+            }
+        };
+        rustix::net::listen(&socket, i32::from(u16::MAX))?;
+        Ok(socket)
     }
 
     /// The port of TCP.
@@ -232,6 +265,21 @@ fn listen_tcp(socket: socket2::Socket, backlog: i32) -> io::Result<Listening> {
     Ok(Listening::Tcp(socket, address))
 }
 
+fn inherit_tcp(socket: OwnedFd, backlog: i32) -> io::Result<Listening> {
+    let socket = socket2::Socket::from(socket);
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    listen_tcp(socket, backlog)
+}
+
+fn inherit_unix(socket: OwnedFd, path: &Path, backlog: i32) -> io::Result<Listening> {
+    let socket = socket2::Socket::from(socket);
+    socket.set_nonblocking(true)?;
+    socket.listen(backlog)?;
+    let file = SocketFile::of(path)?;
+    Ok(Listening::Unix(UnixListener::from(OwnedFd::from(socket)), Arc::new(file)))
+}
+
 /// Nobody can connect before the socket listens, and it listens only when its owner, group and mode
 /// are right.
 fn bind_unix(path: &Path, backlog: i32, service: &Service) -> Result<Listening, BindError> {
@@ -247,7 +295,7 @@ fn bind_unix(path: &Path, backlog: i32, service: &Service) -> Result<Listening, 
     let mode = fs::Permissions::from_mode(service.socket_mode);
     fs::set_permissions(path, mode).map_err(BindError::Access)?;
     socket.listen(backlog)?;
-    Ok(Listening::Unix(UnixListener::from(std::os::fd::OwnedFd::from(socket)), Arc::new(file)))
+    Ok(Listening::Unix(UnixListener::from(OwnedFd::from(socket)), Arc::new(file)))
 }
 
 /// A socket that nobody listens on was left behind by a program that is gone; anything else stays.
@@ -337,7 +385,8 @@ fn account(
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
         let meta = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
+        let (device, inode) = (meta.dev(), meta.ino());
+        Ok(Self { path: path.to_owned(), device, inode, is_given: false.into() })
     }
 
     /// Whether clients that connect to it come to us.
@@ -358,7 +407,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_there() {
+        if !*self.is_given.get_mut() && self.is_there() {
             // A socket file that stays behind is made way for at the next start.
             let _ = fs::remove_file(&self.path);
         }
@@ -384,10 +433,11 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join("lmtp");
         let service = service(r#"socket: "lmtp", socket_mode: "0620""#);
-        let bound = Listening::bind(&service, data.path()).unwrap();
+        let bound = Listening::bind(&service, data.path(), &mut Inherited::none()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o620);
         assert!(UnixStream::connect(&path).is_ok());
-        let again = Listening::bind(&service, data.path()).unwrap_err().to_string();
+        let again =
+            Listening::bind(&service, data.path(), &mut Inherited::none()).unwrap_err().to_string();
         assert!(again.ends_with("/lmtp: another program listens there"), "{again}");
         let clone = bound[0].try_clone().unwrap();
         drop(bound);
@@ -403,7 +453,7 @@ mod tests {
         let service = service(r#"socket: "lmtp""#);
         // The listener of the standard library leaves its name behind.
         drop(UnixListener::bind(&path).unwrap());
-        let bound = Listening::bind(&service, data.path()).unwrap();
+        let bound = Listening::bind(&service, data.path(), &mut Inherited::none()).unwrap();
         // Another socket at this path is not removed.
         fs::remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();
@@ -412,7 +462,8 @@ mod tests {
         drop(other);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "a file").unwrap();
-        let refused = Listening::bind(&service, data.path()).unwrap_err().to_string();
+        let refused =
+            Listening::bind(&service, data.path(), &mut Inherited::none()).unwrap_err().to_string();
         assert!(refused.ends_with("what is there is no socket"), "{refused}");
         assert_eq!(fs::read(&path).unwrap(), b"a file");
     }
@@ -426,7 +477,9 @@ mod tests {
             (r#"socket: "s", socket_owner: "nobody-of-that-name""#, "has no user nobody-of-"),
         ];
         for (fields, want) in rows {
-            let error = Listening::bind(&service(fields), data.path()).unwrap_err().to_string();
+            let error = Listening::bind(&service(fields), data.path(), &mut Inherited::none())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(want), "{fields}: {error}");
             assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "{fields}");
         }

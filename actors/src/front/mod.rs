@@ -10,6 +10,7 @@ pub mod control;
 pub mod descriptors;
 pub mod dispatcher;
 mod handoff;
+pub mod inherited;
 pub mod listener;
 pub mod listening;
 mod received;

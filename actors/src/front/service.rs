@@ -41,6 +41,11 @@ use crate::{
 #[rtype(result = "()")]
 pub struct DrainService;
 
+/// Accept nothing more; sessions go on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CloseDoor;
+
 /// Has one worker, or all of them, take nothing new, finish their sessions and end; others take
 /// their place. Answered with how many.
 #[derive(Message)]
@@ -119,6 +124,9 @@ pub struct Service {
     workers: Workers<Mailbox<Worker>>,
     /// Connections that wait for a worker to be there.
     parked: VecDeque<Parked>,
+    /// Cancelled when nothing more is accepted.
+    closed: CancellationToken,
+    /// Cancelled when sessions are to end, too.
     stop: CancellationToken,
     draining: Vec<oneshot::Sender<()>>,
     accepted: u64,
@@ -140,6 +148,7 @@ impl Service {
             parts,
             files: listening.iter().filter_map(Listening::file).collect(),
             listening,
+            closed: CancellationToken::new(),
             stop: CancellationToken::new(),
             draining: Vec::new(),
             accepted: 0,
@@ -248,7 +257,7 @@ impl Actor for Service {
         });
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
-                accept(listening, self.room.clone(), self.stop.clone(), ctx.mailbox().outlet());
+                accept(listening, self.room.clone(), self.closed.clone(), ctx.mailbox().outlet());
             ctx.spawn(accepting);
         }
         let session = &self.parts.session;
@@ -296,6 +305,12 @@ impl Handle<WorkerNews> for Service {
     }
 }
 
+impl Handle<CloseDoor> for Service {
+    fn handle(&mut self, _: CloseDoor, _: &mut Ctx<Self>) {
+        self.closed.cancel();
+    }
+}
+
 impl Handle<RestartWorkers> for Service {
     fn handle(&mut self, RestartWorkers(which): RestartWorkers, ctx: &mut Ctx<Self>) -> usize {
         let drained = self.workers.drain(which);
@@ -307,6 +322,7 @@ impl Handle<RestartWorkers> for Service {
 impl Handle<DrainService> for Service {
     fn handle(&mut self, _: DrainService, _: &mut Ctx<Self>) -> Later<()> {
         info!(service = &*self.parts.session.service, "no new connections; sessions finish");
+        self.closed.cancel();
         self.stop.cancel();
         for Parked { connection, peer, .. } in std::mem::take(&mut self.parked) {
             self.refuse(connection, &Peer(peer), ConnectionResult::Full, NOBODY);

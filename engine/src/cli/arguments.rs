@@ -31,7 +31,13 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the engine until SIGTERM, SIGINT or `relais stop`
-    Run,
+    ///
+    /// Sockets that the service manager lends (systemd's `LISTEN_FDS`) are taken by the services that are to listen there.
+    Run {
+        /// Take the place of the engine that runs on this data directory: it gives its sockets and ends, and no connection is refused meanwhile. Where none runs, just start
+        #[arg(long)]
+        take_over: bool,
+    },
     /// Tell every mistake in the configuration file, with line and column, and whatever on this machine keeps the engine from starting
     ///
     /// Makes nothing, listens nowhere and connects to no engine's services: an engine may be running. Check as the user whom the engine runs as.

@@ -78,8 +78,8 @@ fn obey<E: Runnable>(
     files: Files,
     out: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    match command.unwrap_or(Command::Run) {
-        Command::Run => run::run::<E>(source, out),
+    match command.unwrap_or(Command::Run { take_over: false }) {
+        Command::Run { take_over } => run::run::<E>(source, take_over, out),
         Command::Check { json } => configuration::check(source, json, out),
         Command::Config(asked) => configuration::print(source, &asked, out),
         Command::Route(route) => route::route(source, &route, files.route, out),

@@ -1,11 +1,20 @@
 //! `relais run`: everything around the engine, from the lock to the last line of the log.
 
-use std::{fmt::Write as _, future::Future, io::Write, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    future::Future,
+    io::{self, Write},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_rt::{
     System, SystemRunner,
     signal::unix::{Signal, SignalKind, signal},
 };
+use listenfd::ListenFd;
+use relais_actors::front::inherited::Inherited;
 use relais_config::{Config, Directory, Warning, dispatcher::Program};
 use tracing::{error, info, warn};
 
@@ -18,6 +27,7 @@ use super::{
 use crate::{
     admin::{Console, Endpoint, HostNames},
     api::ReloadOrder,
+    handover,
     logging::{self, Sink},
     state::lock::Lock,
 };
@@ -31,8 +41,9 @@ pub trait Runnable: Sized {
     /// Why it does not start; told to the administrator.
     type Error: std::fmt::Display;
 
-    /// An engine that has not started: nothing is opened, nothing listens. `reread` is for reloads.
-    fn new(config: Config, reread: Reread, log: Sink) -> Self;
+    /// An engine that has not started: nothing is opened, nothing of its own listens. `reread` is for
+    /// reloads; services that are to listen where `inherited` does take it from there.
+    fn new(config: Config, reread: Reread, inherited: Inherited, log: Sink) -> Self;
 
     /// The console that the admin endpoint serves.
     fn console(&self) -> Self::Console;
@@ -59,10 +70,21 @@ pub struct Listening {
 }
 
 /// Runs until a signal, `relais stop` or a failure that cannot be survived.
-pub(super) fn run<E: Runnable>(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
+pub(super) fn run<E: Runnable>(
+    source: &Source,
+    take_over: bool,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let lent = lent_sockets()?;
     let (config, warnings) = load_to_run(source)?;
     let because = |error: &dyn std::fmt::Display| Refusal::Because(error.to_string());
-    let _lock = Lock::acquire(&config.data).map_err(|error| because(&error))?;
+    let given = if take_over { handover::ask(&config.data) } else { Ok(None) };
+    let given = given.map_err(|error| {
+        Refusal::Because(format!("the running engine does not give its sockets: {error}"))
+    })?;
+    let patience = if given.is_some() { LONGEST_END } else { Duration::ZERO };
+    let _lock = Lock::wait(&config.data, patience).map_err(|error| because(&error))?;
+    let inherited = given.unwrap_or(lent);
     let log = logging::start().map_err(|error| because(&error))?;
     for Warning { file, line, column, field, message, .. } in &warnings {
         warn!(file, line, column, field, "{message}");
@@ -76,7 +98,7 @@ pub(super) fn run<E: Runnable>(source: &Source, out: &mut dyn Write) -> Result<(
         let data = config.data.clone();
         let again = source.clone();
         let reread: Reread = Arc::new(move || load_again(&again));
-        let mut engine = E::new(config, reread, log.clone());
+        let mut engine = E::new(config, reread, inherited, log.clone());
         let endpoint = Endpoint::start(engine.console(), &data, admin.listen, names);
         let endpoint = endpoint.map_err(|error| because(&error))?;
         let listening = match engine.start().await {
@@ -115,6 +137,24 @@ pub(super) fn run<E: Runnable>(source: &Source, out: &mut dyn Write) -> Result<(
     }
     log.flush(LAST_LINES);
     ran
+}
+
+/// Sockets of the service manager. Called before there are other threads: the variables that name
+/// them are removed.
+fn lent_sockets() -> Result<Inherited, Refusal> {
+    let mut lent = ListenFd::from_env();
+    let sockets = (0..lent.len()).map(|index| {
+        let tcp = lent.take_tcp_listener(index).map(|socket| socket.map(OwnedFd::from));
+        match tcp {
+            Ok(socket) => Ok(socket),
+            Err(_no_tcp) => Ok(lent.take_unix_listener(index)?.map(OwnedFd::from)),
+        }
+    });
+    let sockets = sockets.collect::<io::Result<Vec<_>>>();
+    let inherited = sockets.and_then(|all| Inherited::lent(all.into_iter().flatten().collect()));
+    inherited.map_err(|error| {
+        Refusal::Because(format!("a socket of the service manager (LISTEN_FDS) is no use: {error}"))
+    })
 }
 
 /// Ends a system in order. Actors that a failed start leaves behind have not taken their first step,
@@ -238,3 +278,6 @@ impl Summary {
 
 /// For the log to be written out at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// For the engine before this one to end: more than the longest `max_shutdown` and what is to be made
+/// durable behind it.
+const LONGEST_END: Duration = Duration::from_secs(660);

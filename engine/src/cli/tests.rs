@@ -10,6 +10,8 @@ use relais_channels::mail::{Entry, Envelope, MessageId, Priority, Recipient};
 use relais_config::Config;
 use relais_spool::NewContent;
 
+use relais_actors::front::inherited::Inherited;
+
 use super::*;
 use crate::{
     admin::{Console, Endpoint, HostNames, client::Client, fake::Fake},
@@ -27,7 +29,7 @@ impl Runnable for Idle {
     type Console = Fake;
     type Error = String;
 
-    fn new(config: Config, _: Reread, _: Sink) -> Self {
+    fn new(config: Config, _: Reread, _: Inherited, _: Sink) -> Self {
         Self { fake: Fake::default(), config }
     }
 

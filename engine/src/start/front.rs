@@ -8,6 +8,7 @@ use relais_actors::{
         admission::ClientAdmission,
         descriptors::Descriptors,
         dispatcher::{BoundService, Dispatcher, DispatcherParts},
+        inherited::Inherited,
         listening::{ListenError, Listening},
         session::{Behind, SessionParts},
         to_queue::{HoldLimits, QueueSide},
@@ -32,7 +33,15 @@ use super::{
 
 /// Sockets that listen and are not accepted from yet, and how many connections each service may
 /// have.
-pub(super) struct Doors(Vec<(Service, Vec<Listening>, usize)>);
+pub(super) struct Doors(Vec<Door>);
+
+/// The sockets of a service.
+struct Door {
+    service: Service,
+    listening: Vec<Listening>,
+    connections: usize,
+    are_lent: bool,
+}
 
 /// The actors that strangers talk to.
 #[derive(Clone)]
@@ -48,13 +57,21 @@ pub(super) struct FrontFloor {
 }
 
 impl Doors {
-    /// Binds every socket, so that the commonest mistake is told before anything else happens.
-    pub(super) fn bind(config: &Config) -> Result<Self, ListenError> {
+    /// Binds every socket that is not `inherited`, so that the commonest mistake is told before
+    /// anything else happens.
+    pub(super) fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, ListenError> {
         let services = config.dispatcher.enabled().zip(shares(config));
-        let bind = |(service, share): (&Service, usize)| {
-            Ok((service.clone(), Listening::bind(service, &config.data)?, share))
+        let bind = |(service, connections): (&Service, usize)| {
+            let before = inherited.left();
+            let listening = Listening::bind(service, &config.data, &mut inherited)?;
+            let are_lent = inherited.are_lent() && inherited.left() < before;
+            Ok(Door { service: service.clone(), listening, connections, are_lent })
         };
-        services.map(bind).collect::<Result<_, _>>().map(Self)
+        let doors = services.map(bind).collect::<Result<_, _>>()?;
+        for place in inherited.places() {
+            tracing::warn!(place, "no service is to listen on this socket that was handed over");
+        }
+        Ok(Self(doors))
     }
 }
 
@@ -70,12 +87,18 @@ impl FrontFloor {
         let deliveries = store.as_ref().map(Store::deliveries);
         let (mut services, mut listening) = (Vec::new(), Vec::new());
         let give_up = CancellationToken::new();
-        for (service, sockets, connections) in doors.0 {
+        for Door { service, listening: sockets, connections, are_lent } in doors.0 {
             let places = sockets.iter().map(Listening::place).collect();
             listening.push((service.name.clone(), places));
             let session =
                 session_parts(&service, (ground, below, delivery), deliveries.as_ref(), &give_up)?;
-            services.push(BoundService { service, listening: sockets, session, connections });
+            services.push(BoundService {
+                service,
+                listening: sockets,
+                session,
+                connections,
+                are_lent,
+            });
         }
         let parts = DispatcherParts {
             data: ground.config.data.clone(),

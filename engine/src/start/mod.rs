@@ -18,7 +18,7 @@ use relais_actors::{
     actor::{Ground, Mailbox},
     channel_table::Channels,
     delivery::progress::ConnectionProgress,
-    front::dispatcher::Dispatcher,
+    front::{dispatcher::Dispatcher, inherited::Inherited},
     job_controller::JobController,
     metrics::Metrics,
     notary::Notary,
@@ -93,8 +93,12 @@ pub struct Engine {
 impl Engine {
     /// Starts everything. Sockets are bound first and accepted from last, when the queue is ready
     /// for what they bring. `end` is told which actor died that the engine cannot be without.
-    pub fn start(config: Arc<Config>, end: Box<dyn Fn(&str) + Send>) -> Result<Self, StartError> {
-        let doors = Doors::bind(&config)?;
+    pub fn start(
+        config: Arc<Config>,
+        inherited: Inherited,
+        end: Box<dyn Fn(&str) + Send>,
+    ) -> Result<Self, StartError> {
+        let doors = Doors::bind(&config, inherited)?;
         let (ground, cellar) = GroundFloor::start(config, end)?;
         let spool = SpoolFloor::open(&ground)?;
         let delivery = DeliveryFloor::start(&ground, &spool)?;

@@ -8,6 +8,8 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 /// Held as long as this value lives.
@@ -63,6 +65,19 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// The same, when the engine that has it ends soon.
+    pub fn wait(data: &Path, patience: Duration) -> Result<Self, LockError> {
+        let began = Instant::now();
+        loop {
+            match Self::acquire(data) {
+                Err(LockError::Taken { .. }) if began.elapsed() < patience => sleep(LOOK_EVERY),
+                acquired => return acquired,
+            }
+        }
+    }
+}
+
 /// Whether an engine is on this data directory, one that starts or ends included. Takes nothing.
 pub fn is_taken(data: &Path) -> bool {
     is_locked(&data.join("lock"))
@@ -87,6 +102,9 @@ fn pid_in(file: &mut File) -> Option<u32> {
     file.take(20).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
+
+/// For a lock that becomes free soon.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
