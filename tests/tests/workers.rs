@@ -60,6 +60,35 @@ fn workers_are_started_filled_and_ended_as_the_seed_says() {
 }
 
 #[test]
+fn the_seeds_limits_hold_over_real_sockets() {
+    let limits = "min_procs: 1, max_procs: 10, min_conns: 30, max_conns: 50, max_shutdown: 2, \
+                  max_life_time: \"1d\", max_life_conns: 10000, max_idle_time: \"10m\", \
+                  historical_time: \"0s\"";
+    let instance = Instance::new(Settings::standalone().dispatcher(limits));
+    let _running = instance.start();
+    // sessions, workers that serve them
+    let mut held = Vec::new();
+    for (sessions, serving) in [(29, 1), (30, 2), (59, 2), (60, 3), (299, 10), (500, 10)] {
+        while held.len() < sessions {
+            held.push(Dialogue::open(instance.settings.smtp));
+        }
+        eventually("there are as many workers as the seed says", MINUTE, || {
+            states(&instance).len() == serving
+        });
+    }
+    assert_eq!(states(&instance), ["full"; 10]);
+    let waiting = std::net::TcpStream::connect(("127.0.0.1", instance.settings.smtp));
+    let waiting = waiting.expect("the kernel keeps it");
+    waiting.set_read_timeout(Some(Duration::from_millis(200))).expect("a limit");
+    let mut greeting = [0; 4];
+    assert!(std::io::Read::read(&mut &waiting, &mut greeting).is_err(), "it waits");
+    drop(held.pop());
+    waiting.set_read_timeout(Some(MINUTE)).expect("a limit");
+    std::io::Read::read_exact(&mut &waiting, &mut greeting).expect("it is served in its turn");
+    assert_eq!(&greeting, b"220 ");
+}
+
+#[test]
 fn a_worker_that_served_enough_is_replaced_and_its_sessions_finish() {
     let limits = "min_procs: 1, max_procs: 2, min_conns: 50, max_conns: 50, max_life_conns: 3";
     let instance = Instance::new(Settings::standalone().dispatcher(limits));
