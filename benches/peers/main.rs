@@ -8,11 +8,13 @@
 //!
 //!     cargo run --release -p relais-benches --bin peers
 //!     cargo run --release -p relais-benches --bin peers -- --lmtp-store
+//!     cargo run --release -p relais-benches --bin peers -- --tls
 //!     cargo run --release -p relais-benches --bin peers -- --against OLD/relais
 //!
 //! Wants Postfix and, for the store, Dovecot and Cyrus; as root it installs what is missing.
 
 mod floor;
+mod handshakes;
 mod postfix;
 mod relais;
 mod table;
@@ -20,8 +22,8 @@ mod table;
 use std::path::PathBuf;
 
 use clap::Parser;
-use relais_benches::{Load, Server, Sink, Source, packages};
-use relais_tests::ForeignStore;
+use relais_benches::{Load, Server, Sink, Source, packages, tunnel};
+use relais_tests::{Authority, ForeignStore, free_port};
 
 use crate::{floor::Floor, postfix::Postfix, relais::Build, table::Table};
 
@@ -43,6 +45,9 @@ struct Options {
     /// LMTP in, mailbox out, against Dovecot and Cyrus; else SMTP in, LMTP out, against Postfix.
     #[arg(long)]
     lmtp_store: bool,
+    /// TLS before the greeting, against Postfix: handshakes, and relaying over kept connections.
+    #[arg(long, conflicts_with = "lmtp_store")]
+    tls: bool,
     /// Another build of the program, given the same in each round.
     #[arg(long, value_name = "PROGRAM", visible_alias = "beside")]
     against: Option<PathBuf>,
@@ -62,7 +67,11 @@ impl Options {
 fn main() {
     let options = Options::parse();
     packages::install(options.lmtp_store);
-    if options.lmtp_store { stores(&options) } else { relays(&options) }
+    match (options.lmtp_store, options.tls) {
+        (true, _) => stores(&options),
+        (_, true) => over_tls(&options),
+        _ => relays(&options),
+    }
 }
 
 /// SMTP in, durable queue, LMTP out.
@@ -88,6 +97,39 @@ fn relays(options: &Options) {
         table.print();
     }
 }
+
+/// TLS before the greeting. What comes over it goes the same way as in clear.
+fn over_tls(options: &Options) {
+    let sink = Sink::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path());
+    let certificate = authority.sign("localhost", &["localhost"], 2099);
+    let (relais, postfix) = (free_port(), free_port());
+    let servers: [(Box<dyn Server>, u16); 2] = [
+        (Box::new(relais::Relay::with_tls(&certificate, relais, sink.port)), relais),
+        (Box::new(Postfix::with_tls(&certificate, postfix, sink.port)), postfix),
+    ];
+    let mut table = Table::new("TLS 1.3 handshakes (each counts as a message)");
+    for _ in 0..options.rounds {
+        for (server, port) in &servers {
+            table.enter(&server.name(), handshakes::measure(server.as_ref(), *port, SECONDS));
+        }
+    }
+    table.print();
+    let source = Source { lmtp: false, keep: true, size: options.size, sessions: options.sessions };
+    let mut table = Table::new("SMTP in over TLS -> queue -> LMTP out, kept connections");
+    let ports = [relais, postfix].map(|port| tunnel(port, &authority.file()));
+    for _ in 0..options.rounds {
+        for ((server, _), port) in servers.iter().zip(ports) {
+            let load = Load { source, messages: server.share(options.messages) };
+            table.enter(&server.name(), load.through_at(port, server.as_ref(), &sink));
+        }
+    }
+    table.print();
+}
+
+/// Of handshakes, in each round.
+const SECONDS: u64 = 5;
 
 /// LMTP in, Maildir out.
 fn stores(options: &Options) {

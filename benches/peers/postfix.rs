@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -25,9 +25,33 @@ pub(crate) struct Postfix {
 
 impl Postfix {
     pub(crate) fn start(sink: u16) -> Self {
+        Self::with(sink, "", "")
+    }
+
+    /// The same, with TLS before the greeting on `port`.
+    pub(crate) fn with_tls((certificate, key): &(PathBuf, PathBuf), port: u16, sink: u16) -> Self {
+        let files = format!(
+            "smtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
+            certificate.display(),
+            key.display()
+        );
+        let service =
+            format!("127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n");
+        Self::with(sink, &files, &service)
+    }
+
+    /// With these lines in `main.cf` and `master.cf`.
+    fn with(sink: u16, main: &str, services: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir().expect("a folder");
         let port = free_port();
         write_configuration(folder.path(), port, sink);
+        let append = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            let before = fs::read_to_string(&path).expect("a file of ours");
+            fs::write(path, before + text).expect("a file of ours");
+        };
+        append("main.cf", main);
+        append("master.cf", services);
         let starter = postfix(folder.path(), "start-fg").spawn().expect("postfix runs");
         let pid_file = folder.path().join("queue/pid/master.pid");
         let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();

@@ -1,6 +1,6 @@
 //! relais, as a relay and as a store, in any build.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use relais_benches::Server;
 use relais_tests::{Instance, Running, Settings};
@@ -29,6 +29,25 @@ struct Engine {
 impl Relay {
     pub(crate) fn start(build: Build<'_>, sink: u16) -> Self {
         Self(Engine::start(build, Settings::standalone().deliver_to(sink)))
+    }
+}
+
+impl Relay {
+    /// The same, with TLS before the greeting on `port`.
+    pub(crate) fn with_tls((certificate, key): &(PathBuf, PathBuf), port: u16, sink: u16) -> Self {
+        let settings = Settings::standalone().deliver_to(sink);
+        let smtp = settings.smtp;
+        let tls = format!(
+            "tls: (certificate: {:?}, key: {:?})",
+            certificate.display().to_string(),
+            key.display().to_string()
+        );
+        let ports = format!("ports: [{smtp}], tls_ports: [{port}]");
+        let settings = settings
+            .section(&tls)
+            .channel("tcp_local", "tls: (server: May)")
+            .edit(&format!("ports: [{smtp}]"), &ports);
+        Self(Engine::start(Build::This, settings))
     }
 }
 

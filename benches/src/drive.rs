@@ -72,9 +72,14 @@ pub struct Sink {
 impl Load {
     /// Until `sink` has it all.
     pub fn through(&self, server: &dyn Server, sink: &Sink) -> Measured {
+        self.through_at(server.port(), server, sink)
+    }
+
+    /// The same by another port than the server's own.
+    pub fn through_at(&self, port: u16, server: &dyn Server, sink: &Sink) -> Measured {
         let before = sink.arrived();
         self.measure(server, || {
-            self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
+            self.run(port, RECIPIENTS[0], self.source.sessions, self.messages)();
             self.delivered(server, sink, before);
         })
     }

@@ -8,6 +8,8 @@ mod drive;
 pub mod packages;
 mod stores;
 mod tracked;
+mod tunnel;
 
 pub use drive::{Load, Measured, Server, Sink, Source};
 pub use tracked::Population;
+pub use tunnel::tunnel;

@@ -391,6 +391,22 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "a service with the name of another part",
+        r#""SMTP": (program"#,
+        r#""Dispatcher": (program"#,
+        &[
+            r#"6:9: dispatcher.services["Dispatcher"]: Dispatcher names another part of the engine; another name is expected"#,
+        ],
+    ),
+    (
+        "a service with a slash in its name",
+        r#""SMTP": (program"#,
+        r#""SMTP/2": (program"#,
+        &[
+            r#"6:9: dispatcher.services["SMTP/2"]: behind a slash stands the number of a worker; a name without a slash is expected"#,
+        ],
+    ),
+    (
         "listens nowhere",
         ", ports: [25]",
         "",

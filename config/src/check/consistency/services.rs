@@ -26,6 +26,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         reader.warning_at("dispatcher.services", "no service listens: nothing comes in", false);
     }
     for service in services {
+        has_a_name_of_its_own(service, reader);
         listens(config, service, reader);
         socket_access(config, service, reader);
         limits(service, reader);
@@ -39,6 +40,18 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 
 fn path(service: &Service, field: &str) -> String {
     format!("dispatcher.services[{:?}]{field}", crate::file::source::shorten(&service.name))
+}
+
+/// Operators stop, start and restart services by their names, and workers by `SERVICE/N`.
+fn has_a_name_of_its_own(service: &Service, reader: &mut Reader<'_>) {
+    let name = &service.name;
+    if PARTS.iter().any(|part| name.eq_ignore_ascii_case(part)) {
+        let message = format!("{name} names another part of the engine");
+        reader.mistake_at(&path(service, ""), &message, "another name is expected");
+    } else if name.contains('/') {
+        let message = "behind a slash stands the number of a worker";
+        reader.mistake_at(&path(service, ""), message, "a name without a slash is expected");
+    }
 }
 
 fn listens(config: &Config, service: &Service, reader: &mut Reader<'_>) {
@@ -240,3 +253,6 @@ fn take<'a>(
     }
     here.push(Listener { name, ip });
 }
+
+/// Parts of the engine that operators name beside services.
+const PARTS: [&str; 2] = ["dispatcher", "job_controller"];
