@@ -399,14 +399,6 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
-        "a service with a slash in its name",
-        r#""SMTP": (program"#,
-        r#""SMTP/2": (program"#,
-        &[
-            r#"6:9: dispatcher.services["SMTP/2"]: behind a slash stands the number of a worker; a name without a slash is expected"#,
-        ],
-    ),
-    (
         "listens nowhere",
         ", ports: [25]",
         "",

@@ -42,15 +42,12 @@ fn path(service: &Service, field: &str) -> String {
     format!("dispatcher.services[{:?}]{field}", crate::file::source::shorten(&service.name))
 }
 
-/// Operators stop, start and restart services by their names, and workers by `SERVICE/N`.
+/// Operators stop, start and restart services by their names.
 fn has_a_name_of_its_own(service: &Service, reader: &mut Reader<'_>) {
     let name = &service.name;
     if PARTS.iter().any(|part| name.eq_ignore_ascii_case(part)) {
         let message = format!("{name} names another part of the engine");
         reader.mistake_at(&path(service, ""), &message, "another name is expected");
-    } else if name.contains('/') {
-        let message = "behind a slash stands the number of a worker";
-        reader.mistake_at(&path(service, ""), message, "a name without a slash is expected");
     }
 }
 
