@@ -160,3 +160,83 @@ fn a_client_and_its_network_are_connected_so_often_and_no_more() {
     let limited = "relais_dispatcher_connections_total{service=\"SMTP\",result=\"limited\"}";
     assert!(instance.metric(limited) >= 3.0);
 }
+
+/// One who speaks line by line, from a client's address.
+struct Client {
+    stream: TcpStream,
+    lines: std::io::Lines<BufReader<TcpStream>>,
+}
+
+impl Client {
+    fn greeted(client: &str, port: u16) -> Self {
+        let stream = from(client, port);
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let mut client = Self { stream, lines };
+        assert!(client.reply().starts_with("220 "));
+        client
+    }
+
+    /// All lines of a reply; nothing when the connection is closed.
+    fn reply(&mut self) -> String {
+        let mut said = String::new();
+        for line in self.lines.by_ref().map_while(Result::ok) {
+            let is_last = line.as_bytes().get(3) != Some(&b'-');
+            said += &line;
+            if is_last {
+                break;
+            }
+            said.push('\n');
+        }
+        said
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        let _ = self.stream.write_all(format!("{command}\r\n").as_bytes());
+        self.reply()
+    }
+}
+
+#[test]
+fn a_listed_client_speaks_for_others_before_it_sends_mail() {
+    let refused = "(\"TCP|*|*|198.51.100.*|*\", \"$N550 5.7.1 Go away\"), (\"TCP|*\", \"$Y\"),";
+    let instance = instance("xclient: [\"127.0.0.2\"]", "\"PORT_ACCESS\": [", refused);
+    let _running = instance.start();
+    for port in [instance.settings.smtp, instance.settings.lmtp] {
+        let hello = if port == instance.settings.smtp { "EHLO" } else { "LHLO" };
+        let mut proxy = Client::greeted("127.0.0.2", port);
+        let offered = proxy.ask(&format!("{hello} proxy.test"));
+        let want = "250-XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT\n";
+        assert!(offered.contains(want), "{offered}");
+        assert!(proxy.ask("XCLIENT ADDR=192.0.2.9 HELO=a+0Ab").starts_with("501 "));
+        assert!(proxy.ask("XCLIENT ADDR=192.0.2.9 PORT=7 NAME=client.test").starts_with("220 "));
+        assert!(proxy.ask(&format!("{hello} client.test")).starts_with("250"));
+        for (command, want) in [
+            ("MAIL FROM:<a@b.test>", "250"),
+            ("XCLIENT ADDR=192.0.2.10", "503"),
+            ("RCPT TO:<alice@relais.example>", "250"),
+            ("DATA", "354"),
+            ("Subject: for another\r\n\r\nhello\r\n.", "250"),
+            ("XCLIENT ADDR=192.0.2.10", "503"),
+        ] {
+            let reply = proxy.ask(command);
+            assert!(reply.starts_with(want), "{hello}, {command}: {reply}");
+        }
+        let mut stranger = Client::greeted("127.0.0.3", port);
+        stranger.ask(&format!("{hello} x"));
+        assert!(stranger.ask("XCLIENT ADDR=127.0.0.1").starts_with("550 5.7.1"));
+        assert_eq!(stranger.reply(), "", "it is closed");
+        let mut proxy = Client::greeted("127.0.0.2", port);
+        proxy.ask(&format!("{hello} proxy.test"));
+        assert_eq!(proxy.ask("XCLIENT ADDR=198.51.100.7"), "550 5.7.1 Go away");
+        assert_eq!(proxy.reply(), "", "PORT_ACCESS refuses that client");
+    }
+    eventually("the log has the clients", Duration::from_secs(10), || {
+        let log = instance.log();
+        log.contains("client.test [192.0.2.9]") && log.contains("not to speak for that client")
+    });
+    let stored = relais_tests::mailbox(&instance.store(), "relais.example", "alice");
+    let is_named = |message: &Vec<u8>| {
+        String::from_utf8_lossy(message).contains("from client.test ([192.0.2.9])")
+    };
+    assert!(stored.iter().any(is_named), "{} stored", stored.len());
+}

@@ -76,6 +76,8 @@ pub enum SessionEnd {
     Refused,
     /// It comes from a proxy, and named no client.
     NoProxyHeader,
+    /// It would speak for others by XCLIENT, and may not.
+    Untrusted,
     /// It spoke another protocol.
     Foreign,
     /// No TLS came of the handshake.
@@ -167,6 +169,7 @@ impl fmt::Display for SessionEnd {
             Self::OutOfTurn => f.write_str("dismissed: commands before the reply to the last one"),
             Self::Refused => f.write_str("refused"),
             Self::NoProxyHeader => f.write_str("closed: no header of the PROXY protocol"),
+            Self::Untrusted => f.write_str("dismissed: not to speak for that client"),
             Self::Foreign => f.write_str("dismissed: that was no mail command"),
             Self::Handshake => f.write_str("the TLS handshake failed"),
             Self::Drained => f.write_str("drained"),

@@ -7,7 +7,7 @@ use relais_config::{Service, dispatcher::Clients, grammar::Network};
 
 use super::{
     connection::Ends,
-    seats::{Place, Seat, Seats, host},
+    seats::{Seat, SeatOf, Seats, host},
 };
 use crate::{
     metrics::ConnectionResult,
@@ -51,6 +51,11 @@ impl ClientAdmission {
         lists(&self.clients.proxy_protocol, ends)
     }
 
+    /// Whether a client may say XCLIENT.
+    pub(super) fn takes_xclient(&self, ends: &Ends) -> bool {
+        lists(&self.clients.xclient, ends)
+    }
+
     /// Takes a client in, or says why not. Whoever comes by a UNIX socket is on this machine.
     pub(super) fn admit(&self, ends: &Ends) -> Result<Seat, ClientRefusal> {
         let Some(ends) = ends.tcp() else { return Ok(Seat::default()) };
@@ -76,14 +81,14 @@ impl ClientAdmission {
     }
 
     /// The places that a connection takes, and how many of each there are.
-    fn places(&self, client: IpAddr) -> [Option<(Place, usize)>; 2] {
+    fn places(&self, client: IpAddr) -> [Option<(SeatOf, usize)>; 2] {
         let bits = match client {
             IpAddr::V4(_) => self.clients.prefix_ipv4,
             IpAddr::V6(_) => self.clients.prefix_ipv6,
         };
         let bits = u8::try_from(bits).unwrap_or(u8::MAX);
-        let prefix = |most| (Place::Prefix(Network::around(client, bits)), most);
-        [Some((Place::Client(host(client)), self.each)), self.clients.prefix_conns.map(prefix)]
+        let prefix = |most| (SeatOf::Prefix(Network::around(client, bits)), most);
+        [Some((SeatOf::Client(host(client)), self.each)), self.clients.prefix_conns.map(prefix)]
     }
 }
 

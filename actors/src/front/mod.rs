@@ -13,6 +13,7 @@ mod handoff;
 pub mod inherited;
 pub mod listener;
 pub mod listening;
+mod presenter;
 mod received;
 mod seats;
 pub mod service;

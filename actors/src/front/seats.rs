@@ -11,26 +11,26 @@ use relais_config::grammar::Network;
 /// The place of a connection among those of its client and its network; given back when dropped.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
-    taken: Option<(Arc<Seats>, [Option<Place>; 2])>,
+    taken: Option<(Arc<Seats>, [Option<SeatOf>; 2])>,
 }
 
 /// Connections of each client and each network that a limit holds for.
 #[derive(Debug, Default)]
-pub(super) struct Seats(Mutex<HashMap<Place, usize>>);
+pub(super) struct Seats(Mutex<HashMap<SeatOf, usize>>);
 
 /// A client or a network, as limits count them.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Place {
+pub(super) enum SeatOf {
     Client(Network),
     Prefix(Network),
 }
 
 impl Seats {
     /// Takes all of these places, or none.
-    pub(super) fn take(self: Arc<Self>, places: [Option<(Place, usize)>; 2]) -> Option<Seat> {
+    pub(super) fn take(self: Arc<Self>, places: [Option<(SeatOf, usize)>; 2]) -> Option<Seat> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full =
-            |(place, most): &(Place, usize)| taken.get(place).is_some_and(|count| count >= most);
+            |(place, most): &(SeatOf, usize)| taken.get(place).is_some_and(|count| count >= most);
         if places.iter().flatten().any(is_full) {
             return None;
         }
@@ -72,8 +72,8 @@ mod tests {
         let taken = Arc::new(Seats::default());
         let take = |client: &str, bits| {
             let client: IpAddr = client.parse().unwrap();
-            let prefix = Place::Prefix(Network::around(client, bits));
-            taken.clone().take([Some((Place::Client(host(client)), 2)), Some((prefix, 3))])
+            let prefix = SeatOf::Prefix(Network::around(client, bits));
+            taken.clone().take([Some((SeatOf::Client(host(client)), 2)), Some((prefix, 3))])
         };
         let first = take("192.0.2.1", 24).expect("room");
         let _second = take("192.0.2.1", 24).expect("room");

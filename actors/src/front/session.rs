@@ -17,6 +17,7 @@ use tracing::{Instrument, Span, field, info_span};
 use super::{
     admission::{ClientAdmission, ClientRefusal},
     connection::{Connection, Ends, Permit},
+    presenter::Presenter,
     seats::Seat,
     socket::{Socket, has_something_to_read},
     to_queue::{QueueSide, SmtpIntake},
@@ -235,6 +236,7 @@ fn session_end(reason: Reason) -> SessionEnd {
         Reason::NoMessage => SessionEnd::NoMessage,
         Reason::Spent => SessionEnd::Spent,
         Reason::OutOfTurn => SessionEnd::OutOfTurn,
+        Reason::Untrusted => SessionEnd::Untrusted,
         Reason::Foreign => SessionEnd::Foreign,
         Reason::Handshake => SessionEnd::Handshake,
         Reason::Stopped => SessionEnd::Drained,
@@ -254,10 +256,13 @@ where
     match &parts.behind {
         Behind::Queue(side) => {
             let mut intake = SmtpIntake::new(Arc::clone(side), *ends);
+            intake.presenter = Presenter::of(&parts.admission, ends);
             serve(socket, opening, &parts.setup, &mut intake, stop).await
         }
         Behind::Store(store) => {
-            let mut intake = LmtpIntake::new(Arc::clone(store), ends.client_ip(), ends.local_ip());
+            let (client, local) = (ends.client_ip(), ends.local_ip());
+            let mut intake = LmtpIntake::new(Arc::clone(store), client, local);
+            intake.presenter = Presenter::of(&parts.admission, ends);
             serve(socket, opening, &parts.setup, &mut intake, stop).await
         }
     }

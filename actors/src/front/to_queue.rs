@@ -8,13 +8,14 @@ use relais_channels::{
         Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, MessageIds, Recipient, Reply,
         ReversePath,
     },
-    server::{Dialect, Intake, MailFrom, RcptTo, Verdict},
+    server::{Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{HandshakeFailure, Secured},
 };
 use relais_spool::{Draft, NewContent, Spool, SpoolError};
 
 use super::{
     connection::{Ends, client_text, own_postmaster},
+    presenter::Presenter,
     received::Received,
 };
 use crate::{
@@ -72,6 +73,8 @@ pub struct SmtpIntake {
     side: Arc<QueueSide>,
     /// The client, and which of our addresses it connected to.
     ends: Ends,
+    /// The right to speak for others.
+    pub(super) presenter: Option<Presenter>,
     may_relay: bool,
     /// Ways of recipients, lists expanded, that no message was sent to; since the last message.
     abandoned: usize,
@@ -132,16 +135,15 @@ impl Default for Gathered {
 impl SmtpIntake {
     /// For the connection between these.
     pub fn new(side: Arc<QueueSide>, ends: Ends) -> Self {
-        let client = ends.client_ip();
-        let may_relay =
-            client.is_none_or(|client| internal_ip(&side.router.cache.routes(), client));
+        let may_relay = vouches_for(&side, &ends);
         Self {
             side,
             ends,
+            presenter: None,
             may_relay,
             abandoned: 0,
             hello: String::new(),
-            client_text: client_text("", client),
+            client_text: client_text("", ends.client_ip()),
             extended: false,
             cipher: None,
             transaction: Transaction::default(),
@@ -301,6 +303,18 @@ impl Intake for SmtpIntake {
         self.cipher = outcome.as_ref().ok().map(|secured| secured.cipher);
     }
 
+    fn takes_xclient(&self) -> bool {
+        self.presenter.is_some()
+    }
+
+    fn present(&mut self, other: &XClient) -> Result<(), Reply> {
+        let Some(presenter) = &mut self.presenter else { return Ok(()) };
+        self.ends = presenter.present(other)?;
+        self.may_relay = vouches_for(&self.side, &self.ends);
+        self.hello(other.hello.as_deref().unwrap_or_default(), other.extended.unwrap_or_default());
+        Ok(())
+    }
+
     async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {
         match self.completed_sender(&from) {
             Ok(path) => {
@@ -439,6 +453,12 @@ impl Intake for SmtpIntake {
             self.abandoned = self.abandoned.saturating_add(given_up.ways);
         }
     }
+}
+
+/// Whether a client is one of ours; who comes by a UNIX socket is.
+fn vouches_for(side: &QueueSide, ends: &Ends) -> bool {
+    let client = ends.client_ip();
+    client.is_none_or(|client| internal_ip(&side.router.cache.routes(), client))
 }
 
 fn queued_as(id: MessageId) -> String {

@@ -14,12 +14,13 @@ use relais_channels::{
     disk::is_full,
     mail::{Enhanced, MessageId, MessageIds, Reply, peer_id},
     mailbox::{Answer, Body, Delivery, MADE_ALWAYS, MailboxName, Rcpt, spill::Spill},
-    server::{Dialect, Intake, MailFrom, RcptTo, Verdict},
+    server::{Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{HandshakeFailure, Secured},
 };
 
 use super::{
     connection::{client_text, own_postmaster},
+    presenter::Presenter,
     received::Received,
 };
 use crate::{
@@ -58,6 +59,8 @@ pub struct LmtpIntake {
     client: Option<IpAddr>,
     /// Which of our addresses the client connected to.
     local: Option<IpAddr>,
+    /// The right to speak for others.
+    pub(super) presenter: Option<Presenter>,
     hello: String,
     /// The client as logs have it: `name [address]`.
     client_text: Arc<str>,
@@ -89,6 +92,7 @@ impl LmtpIntake {
             side,
             client,
             local,
+            presenter: None,
             hello: String::new(),
             client_text: client_text("", client),
             cipher: None,
@@ -203,6 +207,18 @@ impl Intake for LmtpIntake {
         self.hello.clear();
         self.client_text = client_text("", self.client);
         self.cipher = outcome.as_ref().ok().map(|secured| secured.cipher);
+    }
+
+    fn takes_xclient(&self) -> bool {
+        self.presenter.is_some()
+    }
+
+    fn present(&mut self, other: &XClient) -> Result<(), Reply> {
+        let Some(presenter) = &mut self.presenter else { return Ok(()) };
+        let ends = presenter.present(other)?;
+        (self.client, self.local) = (ends.client_ip(), ends.local_ip());
+        self.hello(other.hello.as_deref().unwrap_or_default(), true);
+        Ok(())
     }
 
     async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {

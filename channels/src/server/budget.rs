@@ -45,6 +45,11 @@ impl Budget {
         self.rejects += 1;
     }
 
+    /// Whether there was a transaction.
+    pub(super) fn has_begun(&self) -> bool {
+        self.transactions > 0
+    }
+
     /// Whether the next MAIL is refused.
     pub(super) fn has_no_transaction(&self, limits: &SessionLimits) -> bool {
         self.transactions >= limits.transactions

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::{
     Dialect, MailFrom, RcptTo,
     path::{Argument, PathError},
+    xclient::XClient,
 };
 use crate::mail::{
     Address, AddressError, Enhanced, Notify, OriginalRecipient, Reply, Return, ReversePath, XQuota,
@@ -44,6 +45,8 @@ pub enum Command<'a> {
     Quit,
     /// `VRFY string`.
     Vrfy,
+    /// `XCLIENT name=value ...`.
+    XClient(Box<XClient>),
     /// `HELP`, with or without a topic.
     Help,
     /// `STARTTLS`.
@@ -135,6 +138,10 @@ impl<'a> Command<'a> {
             b"NOOP" => Ok(Self::Noop),
             b"VRFY" => some(rest, Self::Vrfy, "VRFY name"),
             b"HELP" => Ok(Self::Help),
+            b"XCLIENT" => match XClient::parse(rest) {
+                Ok(said) => Ok(Self::XClient(said.into())),
+                Err(error) => Err(CommandError::Value(error.0)),
+            },
             b"STARTTLS" => bare(rest, Self::StartTls, "STARTTLS"),
             b"EXPN" | b"AUTH" | b"ETRN" | b"TURN" | b"ATRN" => Ok(Self::NotOffered),
             _ => Err(CommandError::UnknownVerb),

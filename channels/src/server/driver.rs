@@ -44,6 +44,9 @@ where
     I: Intake,
 {
     let (mut link, mut session) = (Link::new(socket), Session::new(setup));
+    if intake.takes_xclient() {
+        session.offer_xclient();
+    }
     let opened = match opening {
         Opening::Greeting => Ok(()),
         Opening::Early => {
@@ -106,6 +109,7 @@ where
                 }
                 continue;
             }
+            Event::Present(other) => session.presented(intake.present(&other)),
             Event::Sender(from) => session.sender(intake.sender(from).await),
             Event::Recipient(to) => {
                 let answer = intake.recipient(&to).await;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use super::xclient::XClient;
 use crate::{
     mail::{Address, Notify, OriginalRecipient, Reply, Return, ReversePath, XQuota},
     tls::{HandshakeFailure, Secured},
@@ -22,6 +23,17 @@ pub trait Intake {
     /// handshake failed, and the connection is closed.
     fn handshake(&mut self, outcome: &Result<Secured, HandshakeFailure>) {
         let _ = outcome;
+    }
+
+    /// The client may say for whom it speaks (XCLIENT).
+    fn takes_xclient(&self) -> bool {
+        false
+    }
+
+    /// The client speaks for another from now on. After a refusal the session ends.
+    fn present(&mut self, other: &XClient) -> Result<(), Reply> {
+        let _ = other;
+        Ok(())
     }
 
     /// MAIL FROM was understood.

@@ -16,6 +16,7 @@ pub mod setup;
 mod stop;
 mod transaction;
 mod transport;
+mod xclient;
 
 pub use crate::mail::Dialect;
 pub use budget::SessionLimits;
@@ -26,3 +27,4 @@ pub use proxied::forwarded;
 pub use session::{Hello, Reason, Session};
 pub use setup::{DataRate, Limits, Opening, Setup, TlsOffer};
 pub use stop::Stop;
+pub use xclient::XClient;

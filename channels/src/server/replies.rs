@@ -32,6 +32,10 @@ pub(super) const TLS_FIRST: Reply = Reply::new(530, Enhanced(5, 7, 0), "STARTTLS
 pub(super) const TLS_TWICE: Reply = Reply::new(503, Enhanced(5, 5, 1), "TLS is in use already");
 pub(super) const NO_CERTIFICATE: Reply =
     Reply::new(454, Enhanced(4, 7, 0), "TLS is not available for now");
+pub(super) const NOT_TRUSTED: Reply =
+    Reply::new(550, Enhanced(5, 7, 1), "you cannot speak for others here, closing");
+pub(super) const TOO_LATE: Reply =
+    Reply::new(503, Enhanced(5, 5, 1), "XCLIENT has to come before MAIL");
 pub(super) const HELLO_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "say who you are first");
 pub(super) const MAIL_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL first");
 pub(super) const NESTED_MAIL: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL was already said");

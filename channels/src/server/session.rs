@@ -14,11 +14,12 @@ use super::{
     command::{Command, CommandError, Envelopes},
     replies::{
         BARE_IN_COMMAND, DEFERRED, GO_AHEAD, GO_SECURE, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST,
-        MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_CERTIFICATE, NO_RESULT, NOT_OFFERED, OK, OUT_OF_TURN,
-        RECIPIENT_OK, SENDER_OK, TLS_FIRST, TLS_TWICE, TOO_BIG, TOO_MANY_NAMED,
-        TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
+        MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_CERTIFICATE, NO_RESULT, NOT_OFFERED, NOT_TRUSTED, OK,
+        OUT_OF_TURN, RECIPIENT_OK, SENDER_OK, TLS_FIRST, TLS_TWICE, TOO_BIG, TOO_LATE,
+        TOO_MANY_NAMED, TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
     },
     transaction::Transaction,
+    xclient::XClient,
 };
 use crate::{
     mail::{Enhanced, Reply},
@@ -39,6 +40,7 @@ pub struct Session<'s> {
     hello: Option<Hello>,
     /// TLS protects the connection.
     secured: bool,
+    speaks: Speaks,
     transaction: Option<Transaction>,
     /// The last MAIL was refused: what a peer pipelined behind it is not its mistake.
     mail_refused: bool,
@@ -69,6 +71,8 @@ pub enum Event<'a> {
     Hello,
     /// Write what is outgoing, shake hands, and tell [`Session::secured`].
     StartTls,
+    /// Ask whether the peer may speak for this client, and tell [`Session::presented`].
+    Present(Box<XClient>),
     /// Ask whether this sender may send, and tell [`Session::sender`].
     Sender(MailFrom),
     /// Ask whether this recipient may be, and tell [`Session::recipient`].
@@ -118,6 +122,8 @@ pub enum Reason {
     OutOfTurn,
     /// The peer speaks another protocol.
     Foreign,
+    /// The peer would speak for others, and may not; or for one that may not connect.
+    Untrusted,
     /// No TLS came of the handshake.
     Handshake,
     /// The host is shutting down.
@@ -130,11 +136,22 @@ impl Reason {
         match self {
             Self::Stopped if in_content => Some(Duration::from_millis(500)),
             Self::Quit | Self::Lost | Self::Timeout | Self::Stopped | Self::Handshake => None,
-            Self::Abuse | Self::NoMessage | Self::OutOfTurn | Self::Foreign | Self::Spent => {
-                Some(Duration::from_secs(2))
-            }
+            Self::Abuse
+            | Self::NoMessage
+            | Self::OutOfTurn
+            | Self::Foreign
+            | Self::Untrusted
+            | Self::Spent => Some(Duration::from_secs(2)),
         }
     }
+}
+
+/// The client that a peer may speak for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Speaks {
+    ForItself,
+    /// By XCLIENT.
+    ForOthers,
 }
 
 #[derive(Debug)]
@@ -168,6 +185,7 @@ impl<'s> Session<'s> {
             phase: Phase::Command,
             hello: None,
             secured: false,
+            speaks: Speaks::ForItself,
             transaction: None,
             mail_refused: false,
             forgotten: false,
@@ -196,6 +214,25 @@ impl<'s> Session<'s> {
         self.hello = None;
         self.mail_refused = false;
         self.secured = true;
+    }
+
+    /// The peer may say XCLIENT.
+    pub fn offer_xclient(&mut self) {
+        self.speaks = Speaks::ForOthers;
+    }
+
+    /// The answer to [`Event::Present`]. The session begins anew, or ends.
+    pub fn presented(&mut self, answer: Result<(), Reply>) {
+        match answer {
+            Ok(()) => {
+                self.hello = None;
+                self.say(&self.setup.dialect.greeting(&self.setup.host));
+            }
+            Err(reply) => {
+                self.say(&reply);
+                self.closing = Some(Reason::Untrusted);
+            }
+        }
     }
 
     /// Takes octets from the front of what the peer sent, and says how many.
@@ -342,6 +379,7 @@ impl<'s> Session<'s> {
             | Reason::Lost
             | Reason::OutOfTurn
             | Reason::Foreign
+            | Reason::Untrusted
             | Reason::Handshake => return,
             Reason::Timeout => (Enhanced(4, 4, 2), "took too long, closing"),
             Reason::Abuse => (Enhanced(4, 7, 0), "too many commands or errors, closing"),
@@ -438,6 +476,7 @@ impl<'s> Session<'s> {
                 self.answer(&OK)
             }
             (Command::Noop, _) => self.answer(&OK),
+            (Command::XClient(other), _) => self.xclient(other),
             (Command::Vrfy, _) => self.answer(&VRFY),
             (Command::Help, _) => self.answer(&dialect.help()),
             (Command::NotOffered, _) => self.bad(&NOT_OFFERED),
@@ -453,11 +492,14 @@ impl<'s> Session<'s> {
     fn greet<'a>(&mut self, name: &[u8], extended: bool) -> Event<'a> {
         self.forget();
         self.hello = Some(Hello { name: presentable(name), extended });
-        let reply = if extended {
+        let mut reply = if extended {
             self.setup.dialect.extensions(self.setup, self.offers_tls())
         } else {
             Reply::plain(250, self.setup.host.clone())
         };
+        if extended && self.speaks == Speaks::ForOthers {
+            reply.text.to_mut().insert_str(self.setup.host.len(), XCLIENT);
+        }
         self.say(&reply);
         Event::Hello
     }
@@ -495,6 +537,18 @@ impl<'s> Session<'s> {
                 Event::StartTls
             }
         }
+    }
+
+    fn xclient<'a>(&mut self, other: Box<XClient>) -> Event<'a> {
+        if self.speaks == Speaks::ForItself {
+            self.say(&NOT_TRUSTED);
+            self.forget();
+            return Event::Close(Reason::Untrusted);
+        }
+        if self.transaction.is_some() || self.mail_refused || self.budget.has_begun() {
+            return self.bad(&TOO_LATE);
+        }
+        Event::Present(other)
     }
 
     fn mail<'a>(&mut self, from: MailFrom) -> Event<'a> {
@@ -739,6 +793,7 @@ impl<'s> Session<'s> {
                 | Command::Lhlo(_)
                 | Command::StartTls
                 | Command::Data
+                | Command::XClient(_)
                 | Command::Vrfy
                 | Command::Noop,
             ) => true,
@@ -768,6 +823,8 @@ fn presentable(name: &[u8]) -> String {
 
 /// Octets of a name in EHLO that are kept; a domain has no more (RFC 5321 section 4.5.3.1.2).
 const MAX_HELLO: usize = 255;
+/// A line of the reply to EHLO and LHLO.
+const XCLIENT: &str = "\nXCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT";
 /// Octets of buffer for replies that an idle session keeps.
 const KEPT_OUTGOING: usize = 512;
 

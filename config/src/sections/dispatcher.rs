@@ -112,6 +112,9 @@ section! {
         /// 1 or 2: their client is the one that it names. A connection from there without such a header
         /// is closed.
         proxy_protocol: Vec<Network> = Vec::new(), networks(), group("Clients");
+        /// Networks of clients that may say XCLIENT before they send mail, as Postfix's proxies do; from
+        /// elsewhere it ends the session.
+        xclient: Vec<Network> = Vec::new(), networks();
         /// Connections of one client at once; further ones get 421. A client is an address of IPv4, or
         /// the 64 bits of IPv6 that one host is given. 0 is no limit. Without it, 50 on a service of
         /// program Smtp, and no limit else.

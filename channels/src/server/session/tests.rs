@@ -90,6 +90,7 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
         match event {
             Event::Hungry | Event::Answered | Event::Hello => {}
             Event::StartTls => session.secured(),
+            Event::Present(_) => session.presented(Ok(())),
             Event::Sender(from) => session.sender(engine.sender(&from)),
             Event::Recipient(to) => {
                 session.recipient(engine.recipient(&to), engine.vouches);

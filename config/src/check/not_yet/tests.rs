@@ -237,6 +237,7 @@ const ALWAYS: &[&str] = &[
     "dispatcher.services.historical_time",
     "dispatcher.services.backlog",
     "dispatcher.services.proxy_protocol",
+    "dispatcher.services.xclient",
     "dispatcher.services.client_conns",
     "dispatcher.services.prefix_conns",
     "dispatcher.services.prefix_ipv4",
