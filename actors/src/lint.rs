@@ -12,7 +12,7 @@ use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::{Config, channel::Program};
 
 use crate::{
-    directory::{ADDRESSES, Entry, LdifDirectory, Lookup, NOT_YET, Source, VALUES},
+    directory::{ADDRESSES, Entry, LdifDirectory, Lookup, NOT_YET, Source, StoredPassword, VALUES},
     router::{Question, Resolver, Routes, Routing, Step},
 };
 
@@ -85,6 +85,9 @@ impl Lint<'_> {
                 }
             }
             self.statuses(entry);
+            for error in StoredPassword::of(entry).filter_map(Result::err) {
+                self.note(FILE, format!("{dn}: nobody can log in with it: {error}"));
+            }
             let addresses: Vec<&String> =
                 ADDRESSES.iter().flat_map(|name| entry.all(name)).collect();
             if addresses.is_empty() {

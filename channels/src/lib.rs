@@ -11,7 +11,8 @@
 //! | room | what it does | knows |
 //! | --- | --- | --- |
 //! | [`client`] | hands messages to other hosts | mail, wire |
-//! | [`server`] | takes messages from other hosts | mail, tls, wire |
+//! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
+//! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
@@ -30,6 +31,7 @@ pub mod mail;
 pub mod mailbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
+pub mod sasl;
 pub mod server;
 pub mod tls;
 pub mod wire;

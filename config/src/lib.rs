@@ -58,6 +58,7 @@ pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
 pub use sections::{
     admin::{self, Admin},
+    authentication::{self, Authentication},
     channel::{self, Channel},
     config::Config,
     directory::{self, Directory},

@@ -527,7 +527,7 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         "program: Lmtp, sasl: (client: May)",
         &[
             r#"12:74: channels[2].sasl.client: a client that authenticates needs credentials; credentials: "FILE" is expected beside client"#,
-            "12:65: warning: channels[2].sasl: authentication is not there yet: it is neither offered nor tried",
+            "12:74: warning: channels[2].sasl.client: authentication at other hosts is not there yet: none is tried",
         ],
     ),
     (

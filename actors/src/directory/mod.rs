@@ -17,6 +17,7 @@ mod ldif;
 mod local;
 mod lookup;
 mod options;
+mod password;
 mod policy;
 mod refusal;
 mod status;
@@ -43,8 +44,10 @@ pub use self::{
     local::{LdifDirectory, OpenError},
     lookup::{LookingUp, Lookup, LookupError, Remote},
     options::{Applied, OptionFailure, Request, Target},
+    password::{PasswordError, ScramKeys, StoredPassword},
     policy::Policy,
     refusal::EntryError,
+    status::may_log_in,
 };
 pub(crate) use self::{
     local::{ADDRESSES, NOT_YET},

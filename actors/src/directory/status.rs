@@ -47,6 +47,13 @@ pub(super) fn status(
     Ok(EntryStatus::Active)
 }
 
+/// Whether an entry is a user who may log in. `hold` and `overquota` are said of mail that comes in.
+pub fn may_log_in(entry: &Entry, domain: &Domain) -> bool {
+    let status = || status(Kind::User, entry, domain, true);
+    let is_user = Kind::of(entry) == Some(Kind::User);
+    is_user && matches!(status(), Ok(_) | Err(EntryError::OverQuota))
+}
+
 /// The values that are known of each status; any other counts as inactive.
 pub(crate) const VALUES: [(&str, &[&str]); 3] = [
     ("inetuserstatus", &["active", "inactive", "deleted"]),

@@ -14,7 +14,9 @@ pub mod transaction;
 
 pub use life::{DestinationResumed, DestinationSuspended};
 pub use printable::{MAX_CHARS, Printable, is_hostile, printable};
-pub use session::{ConnectionRefused, HandshakeEnded, SessionEnd, SessionEnded, SessionStarted};
+pub use session::{
+    AuthEnded, ConnectionRefused, HandshakeEnded, SessionEnd, SessionEnded, SessionStarted,
+};
 pub use transaction::{
     EntryDeleted, EntrySettled, IntoMailboxes, MessageAccepted, MessageRerouted, RecipientsRefused,
     RecipientsReturned, StoredFor,

@@ -2,12 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::Printable;
 use relais_channels::tls::{HandshakeFailure, Secured};
 
-use crate::metrics::{ConnectionResult, HandshakeResult, Metrics};
+use crate::metrics::{AuthResult, ConnectionResult, HandshakeResult, Metrics};
 
 /// A connection was turned away before its first byte.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,21 @@ pub struct HandshakeEnded<'a> {
     pub service: &'a str,
     /// TLS, or the reason why there is none.
     pub outcome: &'a Result<Secured, HandshakeFailure>,
+}
+
+/// A client said who it is. The session's span names it.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthEnded<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// As the client says.
+    pub user: &'a str,
+    /// The mechanism's name.
+    pub mechanism: &'a str,
+    /// How it came out.
+    pub result: AuthResult,
+    /// Why nobody was let in.
+    pub why: Option<&'a str>,
 }
 
 /// A session is over.
@@ -122,7 +137,7 @@ impl HandshakeEnded<'_> {
             meter.handshake(result);
         }
         match outcome {
-            Ok(Secured { version, cipher, resumed, host }) => {
+            Ok(Secured { version, cipher, resumed, host, .. }) => {
                 let host = host.as_deref().map(|host| tracing::field::display(Printable(host)));
                 debug!(version, cipher, resumed, host, "TLS protects the session");
             }
@@ -130,6 +145,24 @@ impl HandshakeEnded<'_> {
                 let error = Printable(&failure.words);
                 info!(why = result.name(), %error, "no TLS: the handshake failed");
             }
+        }
+    }
+}
+
+impl AuthEnded<'_> {
+    /// Writes a line, at `warn` when the administrator must act, else at `info`; counts the attempt
+    /// by its result.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { service, user, mechanism, result, why } = self;
+        if let Some(meter) = metrics.service(service) {
+            meter.auth(result);
+        }
+        let user = Printable(user);
+        let why = why.map(|why| tracing::field::display(Printable(why)));
+        match result {
+            AuthResult::Granted => info!(%user, mechanism, "authenticated"),
+            AuthResult::Unavailable => warn!(%user, mechanism, why, "authentication not available"),
+            _ => info!(%user, mechanism, why, "authentication failed"),
         }
     }
 }

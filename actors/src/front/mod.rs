@@ -5,6 +5,7 @@
 //! queue ([`to_queue`]) or the store ([`to_store`]).
 
 pub mod admission;
+pub mod authentication;
 pub mod connection;
 pub mod control;
 pub mod descriptors;
@@ -19,6 +20,7 @@ mod seats;
 pub mod service;
 pub mod session;
 mod socket;
+mod submission;
 pub mod to_queue;
 pub mod to_store;
 pub mod worker;

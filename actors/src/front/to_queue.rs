@@ -1,28 +1,35 @@
 //! An SMTP session's way into the queue: recipients are routed, content is gathered, and the
 //! reply after the data waits until the spool says that the message is safe.
 
-use std::{fmt::Write, sync::Arc, time::SystemTime};
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use relais_channels::{
     mail::{
         Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, MessageIds, Recipient, Reply,
         ReversePath,
     },
-    server::{Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
-    tls::{HandshakeFailure, Secured},
+    sasl::{Mechanism, SaslExchange, SaslFault, Step},
+    server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
+    tls::{ClientCertificate, HandshakeFailure, Secured},
 };
 use relais_spool::{Draft, NewContent, Spool, SpoolError};
 
 use super::{
+    authentication::{Attempt, Authenticator, Denied, Identity},
     connection::{Ends, client_text, own_postmaster},
     presenter::Presenter,
     received::Received,
+    submission::{Author, check_sender},
 };
 use crate::{
     channel_table::Channels,
-    events::{HandshakeEnded, MessageAccepted, RecipientsRefused},
+    events::{AuthEnded, HandshakeEnded, MessageAccepted, RecipientsRefused},
     in_hand,
-    metrics::Metrics,
+    metrics::{AuthResult, Metrics},
     router::{
         Admitted, MAX_EXPANSION, Question, Route, RouterHandle, Submission, from_access, grouped,
         internal_ip,
@@ -53,6 +60,12 @@ pub struct QueueSide {
     pub large_message: u64,
     /// Limits beyond which mail is held instead of delivered.
     pub hold: HoldLimits,
+    /// Lets users in.
+    pub authenticator: Arc<Authenticator>,
+    /// Mail comes from users, who may lack a header line or two.
+    pub submission: Option<AuthorPolicy>,
+    /// The side of users who were let in, where it is another.
+    pub after_auth: Option<Arc<QueueSide>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -68,6 +81,13 @@ pub struct HoldLimits {
     pub recipients: Option<usize>,
 }
 
+/// How mail of users is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthorPolicy {
+    /// The sender and `From:` must be addresses of the user.
+    pub sender_must_match: bool,
+}
+
 /// One connection's transactions, one at a time.
 pub struct SmtpIntake {
     side: Arc<QueueSide>,
@@ -75,7 +95,13 @@ pub struct SmtpIntake {
     ends: Ends,
     /// The right to speak for others.
     pub(super) presenter: Option<Presenter>,
-    may_relay: bool,
+    /// The client's address is one of ours.
+    internal: bool,
+    /// The user who was let in.
+    identity: Option<Identity>,
+    /// An exchange of AUTH that has begun.
+    exchange: Option<Box<(Mechanism, SaslExchange)>>,
+    certificate: Option<ClientCertificate>,
     /// Ways of recipients, lists expanded, that no message was sent to; since the last message.
     abandoned: usize,
     hello: String,
@@ -135,12 +161,15 @@ impl Default for Gathered {
 impl SmtpIntake {
     /// For the connection between these.
     pub fn new(side: Arc<QueueSide>, ends: Ends) -> Self {
-        let may_relay = vouches_for(&side, &ends);
+        let internal = vouches_for(&side, &ends);
         Self {
             side,
             ends,
             presenter: None,
-            may_relay,
+            internal,
+            identity: None,
+            exchange: None,
+            certificate: None,
             abandoned: 0,
             hello: String::new(),
             client_text: client_text("", ends.client_ip()),
@@ -148,6 +177,59 @@ impl SmtpIntake {
             cipher: None,
             transaction: Transaction::default(),
         }
+    }
+
+    fn may_relay(&self) -> bool {
+        self.internal || self.identity.is_some()
+    }
+
+    /// Adds what the message of a user lacks behind our own lines, `head` octets; refuses it in the
+    /// name of somebody else.
+    fn complete_header(&self, head: usize, octets: &mut Vec<u8>) -> Result<(), Reply> {
+        let Some(AuthorPolicy { sender_must_match }) = self.side.submission else { return Ok(()) };
+        let author = Author::of(&octets[head..]);
+        if let Some(identity) = self.identity.as_ref().filter(|_| sender_must_match) {
+            author.check(identity)?;
+        }
+        let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
+        let missing = author.missing(id, &self.side.host, SystemTime::now());
+        octets.splice(head..head, missing.into_bytes());
+        Ok(())
+    }
+
+    /// Checks what the client claims to be.
+    async fn check_claim(&self, attempt: &Attempt<'_>, claim: Step) -> Result<Identity, Denied> {
+        let authenticator = &self.side.authenticator;
+        match claim {
+            Step::Password { password, .. } => authenticator.password(attempt, password).await,
+            Step::Certificate(_) => {
+                authenticator.certificate(attempt, self.certificate.as_ref()).await
+            }
+            Step::Failed(fault) => Err(authenticator.fail(attempt, fault.to_string()).await),
+            Step::Challenge(_) => Err(authenticator.fail(attempt, String::new()).await),
+        }
+    }
+
+    /// The message is too large to be kept in memory: what came of it so far goes to a file.
+    async fn begin_blob(&mut self) -> Result<(), Reply> {
+        let gathered = std::mem::take(&mut self.transaction.gathered);
+        let Gathered::Memory { head, octets: mut before } = gathered else { return Ok(()) };
+        let received = before.len();
+        self.complete_header(head, &mut before)?;
+        self.transaction.size += (before.len() - received) as u64;
+        let mut glancer = HeaderScanner::default();
+        glancer.feed(&before[head..], &self.side.host);
+        let mut draft = self.side.spool.draft();
+        draft.write(&before).await.map_err(|error| refusal(&error))?;
+        self.transaction.gathered = Gathered::Streamed { draft, glancer };
+        Ok(())
+    }
+
+    fn let_in(&mut self, identity: Identity) {
+        if let Some(side) = &self.side.after_auth {
+            self.side = Arc::clone(side);
+        }
+        self.identity = Some(identity);
     }
 
     fn envelope(&mut self, id: MessageId) -> Envelope {
@@ -201,6 +283,12 @@ impl SmtpIntake {
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let content = match std::mem::take(&mut self.transaction.gathered) {
             Gathered::Memory { head, mut octets } => {
+                if let Err(reply) = self.complete_header(head, &mut octets) {
+                    let from = self.transaction.from.as_ref();
+                    self.tell_refused(from, self.transaction.size, &reply);
+                    return Err(reply);
+                }
+                self.transaction.size = octets.len() as u64;
                 self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
                 // The spool keeps them until they are delivered, whatever size was announced.
                 if octets.capacity() / 2 > octets.len() {
@@ -259,7 +347,21 @@ impl SmtpIntake {
 
     /// How the mail comes in, as access tables see it.
     fn submission(&self) -> Submission<'_> {
-        Submission { ends: self.ends.tcp(), hello: &self.hello, authenticated: "" }
+        Submission { ends: self.ends.tcp(), hello: &self.hello, authenticated: self.user() }
+    }
+
+    fn user(&self) -> &str {
+        self.identity.as_ref().map_or("", |identity| &identity.user)
+    }
+
+    /// Whether this sender is the user, where that is asked for.
+    fn ask_author(&self, from: &MailFrom) -> Result<(), Reply> {
+        match (self.side.submission, &self.identity) {
+            (Some(AuthorPolicy { sender_must_match: true }), Some(identity)) => {
+                check_sender(from.path.as_str(), identity)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `FROM_ACCESS`: whether this sender may send.
@@ -281,7 +383,7 @@ impl SmtpIntake {
             Some(address) if address.domain().is_none() => address,
             _ => return Ok(None),
         };
-        let completed = self.may_relay.then(|| address.completed(&self.side.default_domain));
+        let completed = self.may_relay().then(|| address.completed(&self.side.default_domain));
         match completed.flatten() {
             Some(address) => Ok(Some(ReversePath(Some(address)))),
             None => Err(UNQUALIFIED_SENDER),
@@ -300,7 +402,47 @@ impl Intake for SmtpIntake {
         HandshakeEnded { service: &self.side.service, outcome }.emit(&self.side.metrics);
         self.hello.clear();
         self.client_text = client_text("", self.ends.client_ip());
-        self.cipher = outcome.as_ref().ok().map(|secured| secured.cipher);
+        let secured = outcome.as_ref().ok();
+        self.cipher = secured.map(|secured| secured.cipher);
+        self.certificate = secured.and_then(|secured| secured.certificate.clone());
+    }
+
+    async fn authenticate(&mut self, said: AuthSaid) -> AuthAnswer {
+        let begun = Instant::now();
+        let step = match said {
+            AuthSaid::Begin(mechanism, initial) => {
+                let (exchange, step) = SaslExchange::begin(mechanism, initial);
+                self.exchange = Some(Box::new((mechanism, exchange)));
+                step
+            }
+            AuthSaid::Response(octets) => match &mut self.exchange {
+                Some(exchange) => exchange.1.step(octets),
+                None => Step::Failed(SaslFault::Malformed),
+            },
+        };
+        if let Step::Challenge(octets) = step {
+            return AuthAnswer::Challenge(octets);
+        }
+        let mechanism = self.exchange.take().map_or("", |exchange| exchange.0.name());
+        let user = step.user().to_owned();
+        let attempt = Attempt { user: &user, client: self.ends.client_ip(), begun };
+        let checked = self.check_claim(&attempt, step).await;
+        let (service, metrics) = (&self.side.service, &self.side.metrics);
+        let (result, why) = match &checked {
+            Ok(_) => (AuthResult::Granted, None),
+            Err(denied @ Denied::Failed(_)) => (AuthResult::Failed, Some(denied)),
+            Err(denied @ Denied::Limited) => (AuthResult::Limited, Some(denied)),
+            Err(denied @ Denied::Unavailable(_)) => (AuthResult::Unavailable, Some(denied)),
+        };
+        let why = why.map(ToString::to_string);
+        AuthEnded { service, user: &user, mechanism, result, why: why.as_deref() }.emit(metrics);
+        match checked {
+            Ok(identity) => {
+                self.let_in(identity);
+                AuthAnswer::Granted
+            }
+            Err(denied) => AuthAnswer::Refused(denied.reply()),
+        }
     }
 
     fn takes_xclient(&self) -> bool {
@@ -310,7 +452,8 @@ impl Intake for SmtpIntake {
     fn present(&mut self, other: &XClient) -> Result<(), Reply> {
         let Some(presenter) = &mut self.presenter else { return Ok(()) };
         self.ends = presenter.present(other)?;
-        self.may_relay = vouches_for(&self.side, &self.ends);
+        self.internal = vouches_for(&self.side, &self.ends);
+        self.identity = None;
         self.hello(other.hello.as_deref().unwrap_or_default(), other.extended.unwrap_or_default());
         Ok(())
     }
@@ -320,7 +463,9 @@ impl Intake for SmtpIntake {
             Ok(path) => {
                 let path = path.unwrap_or(from.path);
                 let from = MailFrom { path, ..from };
-                if let Err(reply) = self.ask_from_access(&from) {
+                if let Err(reply) =
+                    self.ask_author(&from).and_then(|()| self.ask_from_access(&from))
+                {
                     self.tell_refused(Some(&from), 0, &reply);
                     return Err(reply);
                 }
@@ -346,7 +491,7 @@ impl Intake for SmtpIntake {
             address: own_postmaster.as_ref().unwrap_or(&to.address),
             sender,
             source_channel: &self.side.source_channel,
-            may_relay: self.may_relay,
+            may_relay: self.may_relay(),
             header: false,
             released: false,
             submission: Some(self.submission()),
@@ -379,7 +524,7 @@ impl Intake for SmtpIntake {
     }
 
     fn vouches(&self) -> bool {
-        self.may_relay
+        self.may_relay()
     }
 
     async fn open(&mut self) -> Result<(), Reply> {
@@ -397,7 +542,11 @@ impl Intake for SmtpIntake {
             hello: &self.hello,
             client: self.ends.client_ip(),
             host: &self.side.host,
-            protocol: Dialect::Smtp.word(self.extended, self.cipher.is_some()),
+            protocol: Dialect::Smtp.word(
+                self.extended,
+                self.cipher.is_some(),
+                self.identity.is_some(),
+            ),
             cipher: self.cipher,
             id,
             only_recipient,
@@ -412,18 +561,14 @@ impl Intake for SmtpIntake {
     async fn write(&mut self, octets: &[u8]) -> Result<(), Reply> {
         let transaction = &mut self.transaction;
         transaction.size += octets.len() as u64;
-        if let Gathered::Memory { head, octets: before } = &mut transaction.gathered {
+        if let Gathered::Memory { octets: before, .. } = &mut transaction.gathered {
             if transaction.size <= self.side.large_message {
                 before.extend_from_slice(octets);
                 return Ok(());
             }
-            let mut glancer = HeaderScanner::default();
-            glancer.feed(&before[*head..], &self.side.host);
-            let mut draft = self.side.spool.draft();
-            draft.write(&std::mem::take(before)).await.map_err(|error| refusal(&error))?;
-            transaction.gathered = Gathered::Streamed { draft, glancer };
+            self.begin_blob().await?;
         }
-        match &mut transaction.gathered {
+        match &mut self.transaction.gathered {
             Gathered::Streamed { draft, glancer } => {
                 glancer.feed(octets, &self.side.host);
                 draft.write(octets).await.map_err(|e| refusal(&e))

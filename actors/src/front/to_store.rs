@@ -176,7 +176,7 @@ impl LmtpIntake {
             hello: &self.hello,
             client: self.client,
             host: &self.side.host,
-            protocol: Dialect::Lmtp.word(true, self.cipher.is_some()),
+            protocol: Dialect::Lmtp.word(true, self.cipher.is_some(), false),
             cipher: self.cipher,
             id,
             only_recipient: only_recipient.as_deref(),

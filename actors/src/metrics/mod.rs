@@ -37,7 +37,7 @@ pub use delivery::{
 pub use exposition::Format;
 pub use level::level;
 pub use notices::{NoticeMeter, NoticeResult};
-pub use service::{ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
+pub use service::{AuthResult, ConnectionResult, HandshakeResult, ServiceMeter, WorkerState};
 
 use self::{by_name::ByName, process::ProcessMeter};
 use crate::{actor::Meters, readiness::Readiness};

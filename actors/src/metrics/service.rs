@@ -20,6 +20,20 @@ pub struct ServiceMeter {
     workers: [Gauge; WorkerState::ALL.len()],
     totals: [PlainTotal; ConnectionResult::ALL.len()],
     handshakes: Vec<(HandshakeResult, Counter)>,
+    auths: [Counter; AuthResult::ALL.len()],
+}
+
+/// The result of an attempt at AUTH; the label `result`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AuthResult {
+    /// The client was let in.
+    Granted,
+    /// It did not prove who it is.
+    Failed,
+    /// Too many attempts have failed before.
+    Limited,
+    /// The directory did not answer, or holds what cannot be checked.
+    Unavailable,
 }
 
 /// The result of a TLS handshake; the label `result`.
@@ -76,7 +90,7 @@ struct WorkerLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct HandshakeLabels {
+struct ResultLabels {
     service: String,
     result: &'static str,
 }
@@ -123,6 +137,11 @@ impl ServiceMeter {
         }
     }
 
+    /// Counts an attempt at AUTH by what came of it.
+    pub fn auth(&self, result: AuthResult) {
+        self.auths[result as usize].inc();
+    }
+
     /// Connections since the start that came to this.
     pub fn total(&self, result: ConnectionResult) -> u64 {
         self.totals[result as usize].get()
@@ -140,6 +159,21 @@ impl ConnectionResult {
             Self::Refused => "refused",
             Self::Limited => "limited",
             Self::Full => "full",
+        }
+    }
+}
+
+impl AuthResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Granted, Self::Failed, Self::Limited, Self::Unavailable];
+
+    /// In lower case; the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Failed => "failed",
+            Self::Limited => "limited",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -184,9 +218,13 @@ pub(super) fn meters(registry: &mut Registry) -> ByName<Arc<ServiceMeter>> {
     let help = "Connections by what became of them; refused by PORT_ACCESS, limited by client_conns or \
          prefix_conns, full: no worker took it";
     registry.register("dispatcher_connections_total", help, totals.clone());
-    let handshakes = Family::<HandshakeLabels, Counter>::default();
+    let handshakes = Family::<ResultLabels, Counter>::default();
     let help = "TLS handshakes: full and resumed ones, and failures by their reason";
     registry.register("tls_handshakes", help, handshakes.clone());
+    let auths = Family::<ResultLabels, Counter>::default();
+    let help =
+        "Attempts at AUTH by what came of them; limited: a client or user had failed too often";
+    registry.register("auth_attempts", help, auths.clone());
     ByName::new(move |service| {
         let service = service.to_owned();
         let labels = ServiceLabels { service: service.clone() };
@@ -198,8 +236,12 @@ pub(super) fn meters(registry: &mut Registry) -> ByName<Arc<ServiceMeter>> {
             let labels = ConnectionLabels { service: service.clone(), result: result.name() };
             totals.get_or_create_owned(&labels)
         };
+        let auth = |result: AuthResult| {
+            let labels = ResultLabels { service: service.clone(), result: result.name() };
+            auths.get_or_create_owned(&labels)
+        };
         let handshake = |result: HandshakeResult| {
-            let labels = HandshakeLabels { service: service.clone(), result: result.name() };
+            let labels = ResultLabels { service: service.clone(), result: result.name() };
             (result, handshakes.get_or_create_owned(&labels))
         };
         Arc::new(ServiceMeter {
@@ -207,6 +249,7 @@ pub(super) fn meters(registry: &mut Registry) -> ByName<Arc<ServiceMeter>> {
             workers: WorkerState::ALL.map(workers),
             totals: ConnectionResult::ALL.map(totals),
             handshakes: HandshakeResult::all().map(handshake).collect(),
+            auths: AuthResult::ALL.map(auth),
         })
     })
 }

@@ -51,6 +51,8 @@ pub enum Command<'a> {
     Help,
     /// `STARTTLS`.
     StartTls,
+    /// `AUTH mechanism [initial response]`.
+    Auth(&'a [u8]),
     /// A command that exists and is not offered here.
     NotOffered,
 }
@@ -143,7 +145,8 @@ impl<'a> Command<'a> {
                 Err(error) => Err(CommandError::Value(error.0)),
             },
             b"STARTTLS" => bare(rest, Self::StartTls, "STARTTLS"),
-            b"EXPN" | b"AUTH" | b"ETRN" | b"TURN" | b"ATRN" => Ok(Self::NotOffered),
+            b"AUTH" => some(rest, Self::Auth(rest), "AUTH mechanism"),
+            b"EXPN" | b"ETRN" | b"TURN" | b"ATRN" => Ok(Self::NotOffered),
             _ => Err(CommandError::UnknownVerb),
         }
     }
@@ -194,7 +197,7 @@ fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom,
         ReversePath(Some(address.map_err(|e| CommandError::Sender(e.into()))?))
     };
     let mut from = MailFrom::new(path);
-    let mut body = None;
+    let (mut body, mut author) = (None, None);
     for (name, value) in argument.parameters() {
         if name.eq_ignore_ascii_case(b"SIZE") {
             let size = value.and_then(size).ok_or(CommandError::Value("SIZE"))?;
@@ -209,6 +212,11 @@ fn mail(rest: &[u8], dialect: Dialect, envelopes: Envelopes) -> Result<MailFrom,
             let value = value.filter(|value| envelopes.allow_xtext(value));
             let id = value.and_then(envelope_id).ok_or(CommandError::Value("ENVID"))?;
             once(&mut from.envelope_id, id, "ENVID")?;
+        } else if dialect == Dialect::Smtp && name.eq_ignore_ascii_case(b"AUTH") {
+            // The user of a relay before us: it would have to be believed.
+            let is_xtext =
+                value.is_some_and(|value| value == b"<>" || xtext::decode(value).is_some());
+            once(&mut author, is_xtext.then_some(()).ok_or(CommandError::Value("AUTH"))?, "AUTH")?;
         } else {
             return Err(unknown(name));
         }
@@ -395,7 +403,7 @@ mod tests {
             ("EXPN team", Ok(Command::NotOffered)),
             ("STARTTLS", Ok(Command::StartTls)),
             ("STARTTLS x", Err(CommandError::Usage("STARTTLS"))),
-            ("AUTH PLAIN =", Ok(Command::NotOffered)),
+            ("AUTH PLAIN =", Ok(Command::Auth(b"PLAIN ="))),
             ("BDAT 0 LAST", Ok(Command::Bdat { size: 0, last: true })),
             ("bdat 86  last", Ok(Command::Bdat { size: 86, last: true })),
             ("BDAT 10", Ok(Command::Bdat { size: 10, last: false })),

@@ -4,7 +4,10 @@
 use std::fmt::Write;
 
 use super::setup::Setup;
-use crate::mail::{Dialect, Enhanced, Reply};
+use crate::{
+    mail::{Dialect, Enhanced, Reply},
+    sasl::Mechanism,
+};
 
 impl Dialect {
     /// The first line a client reads.
@@ -17,23 +20,38 @@ impl Dialect {
     }
 
     /// The word for `Received:` (RFC 3848). It has none for HELO behind a handshake.
-    pub fn word(self, extended: bool, secured: bool) -> &'static str {
-        match (self, secured) {
-            (Self::Smtp, _) if !extended => "SMTP",
-            (Self::Smtp, false) => "ESMTP",
-            (Self::Smtp, true) => "ESMTPS",
-            (Self::Lmtp, false) => "LMTP",
-            (Self::Lmtp, true) => "LMTPS",
+    pub fn word(self, extended: bool, secured: bool, authenticated: bool) -> &'static str {
+        match (self, secured, authenticated) {
+            (Self::Smtp, _, _) if !extended => "SMTP",
+            (Self::Smtp, false, false) => "ESMTP",
+            (Self::Smtp, false, true) => "ESMTPA",
+            (Self::Smtp, true, false) => "ESMTPS",
+            (Self::Smtp, true, true) => "ESMTPSA",
+            (Self::Lmtp, false, _) => "LMTP",
+            (Self::Lmtp, true, _) => "LMTPS",
         }
     }
 
     /// The reply to EHLO or LHLO.
-    pub(super) fn extensions(self, setup: &Setup, starttls: bool) -> Reply {
+    pub(super) fn extensions(
+        self,
+        setup: &Setup,
+        starttls: bool,
+        mechanisms: &[Mechanism],
+    ) -> Reply {
         let mut text = String::with_capacity(setup.host.len() + EXTENSIONS_ROOM);
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}\nPIPELINING\nSIZE {}", setup.host, setup.limits.message_size);
         if starttls {
             text.push_str("STARTTLS\n");
+        }
+        if !mechanisms.is_empty() {
+            text.push_str("AUTH");
+            for mechanism in mechanisms {
+                text.push(' ');
+                text.push_str(mechanism.name());
+            }
+            text.push('\n');
         }
         text.push_str(match self {
             Self::Smtp => "8BITMIME\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nHELP",
@@ -63,8 +81,8 @@ impl Dialect {
     pub(super) fn help(self) -> Reply {
         let text = match self {
             Self::Smtp => {
-                "commands: EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
-                 see RFC 5321, RFC 3461, RFC 3207"
+                "commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
+                 see RFC 5321, RFC 3461, RFC 3207, RFC 4954"
             }
             Self::Lmtp => {
                 "commands: LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nsee RFC 2033"

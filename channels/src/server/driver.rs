@@ -110,6 +110,10 @@ where
                 continue;
             }
             Event::Present(other) => session.presented(intake.present(&other)),
+            Event::Authenticate(said) => {
+                let answer = Box::pin(intake.authenticate(said)).await;
+                session.authenticated(answer);
+            }
             Event::Sender(from) => session.sender(intake.sender(from).await),
             Event::Recipient(to) => {
                 let answer = intake.recipient(&to).await;
@@ -205,7 +209,7 @@ where
         outcome = link.start_tls(&offer.certificates) => outcome,
         () = stop.at_boundary.cancelled() => return Err(Reason::Stopped),
     };
-    session.secured();
+    session.secured(outcome.as_ref().ok());
     if session.forgotten() {
         intake.reset();
     }

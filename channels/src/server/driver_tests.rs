@@ -10,7 +10,7 @@ use tokio::{
 use super::*;
 use crate::{
     mail::{Enhanced, Reply},
-    server::{DataRate, Dialect, Limits, SessionLimits},
+    server::{DataRate, Dialect, Limits, SaslOffer, SessionLimits},
     server::{MailFrom, RcptTo, Verdict},
     wire::content::ContentLimits,
 };
@@ -99,7 +99,14 @@ fn limits() -> Limits {
 }
 
 fn setup(host: &str, limits: Limits) -> Setup {
-    Setup { dialect: Dialect::Smtp, host: host.to_owned(), limits, tls: TlsOffer::default() }
+    Setup {
+        dialect: Dialect::Smtp,
+        host: host.to_owned(),
+        limits,
+        tls: TlsOffer::default(),
+        sasl: SaslOffer::default(),
+        after_auth: None,
+    }
 }
 
 impl Served {

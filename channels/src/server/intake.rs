@@ -5,6 +5,8 @@ use std::future::Future;
 use super::xclient::XClient;
 use crate::{
     mail::{Address, Notify, OriginalRecipient, Reply, Return, ReversePath, XQuota},
+    sasl::Mechanism,
+    server::replies::NOT_OFFERED,
     tls::{HandshakeFailure, Secured},
 };
 
@@ -34,6 +36,12 @@ pub trait Intake {
     fn present(&mut self, other: &XClient) -> Result<(), Reply> {
         let _ = other;
         Ok(())
+    }
+
+    /// AUTH was understood, or a response to a challenge.
+    fn authenticate(&mut self, said: AuthSaid) -> impl Future<Output = AuthAnswer> {
+        let _ = said;
+        async { AuthAnswer::Refused(NOT_OFFERED) }
     }
 
     /// MAIL FROM was understood.
@@ -71,6 +79,26 @@ pub trait Intake {
 
     /// The transaction is over or given up: forget it. Also called after [`Intake::commit`].
     fn reset(&mut self);
+}
+
+/// The client's part of an exchange, out of its wrapping.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AuthSaid {
+    /// A mechanism, and perhaps the first message.
+    Begin(Mechanism, Option<Vec<u8>>),
+    /// A response to a challenge.
+    Response(Vec<u8>),
+}
+
+/// The engine's part of an exchange.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AuthAnswer {
+    /// A challenge.
+    Challenge(Vec<u8>),
+    /// The client is who it says.
+    Granted,
+    /// It is not, or that cannot be told now.
+    Refused(Reply),
 }
 
 /// The reply to the end of data.

@@ -36,6 +36,14 @@ pub(super) const NOT_TRUSTED: Reply =
     Reply::new(550, Enhanced(5, 7, 1), "you cannot speak for others here, closing");
 pub(super) const TOO_LATE: Reply =
     Reply::new(503, Enhanced(5, 5, 1), "XCLIENT has to come before MAIL");
+pub(super) const AUTH_OK: Reply = Reply::new(235, Enhanced(2, 7, 0), "authenticated");
+pub(super) const AUTH_FIRST: Reply = Reply::new(530, Enhanced(5, 7, 0), "AUTH first");
+pub(super) const AUTH_TWICE: Reply = Reply::new(503, Enhanced(5, 5, 1), "AUTH was already done");
+pub(super) const AUTH_IN_MAIL: Reply = Reply::new(503, Enhanced(5, 5, 1), "not within a message");
+pub(super) const AUTH_NEEDS_TLS: Reply = Reply::new(538, Enhanced(5, 7, 11), "STARTTLS first");
+pub(super) const AUTH_UNKNOWN: Reply = Reply::new(504, Enhanced(5, 5, 4), "no such mechanism here");
+pub(super) const AUTH_CANCELLED: Reply = Reply::new(501, Enhanced(5, 7, 0), "cancelled");
+pub(super) const AUTH_BAD_BASE64: Reply = Reply::new(501, Enhanced(5, 5, 2), "that is no base64");
 pub(super) const HELLO_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "say who you are first");
 pub(super) const MAIL_FIRST: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL first");
 pub(super) const NESTED_MAIL: Reply = Reply::new(503, Enhanced(5, 5, 1), "MAIL was already said");

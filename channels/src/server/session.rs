@@ -9,20 +9,23 @@ use std::time::Duration;
 use relais_config::tls::Insist;
 
 use super::{
-    Dialect, MailFrom, RcptTo, Setup, Verdict,
+    AuthSaid, Dialect, MailFrom, RcptTo, Setup, Verdict,
     budget::Budget,
     command::{Command, CommandError, Envelopes},
     replies::{
-        BARE_IN_COMMAND, DEFERRED, GO_AHEAD, GO_SECURE, HELLO_FIRST, IN_CHUNKS, MAIL_FIRST,
-        MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_CERTIFICATE, NO_RESULT, NOT_OFFERED, NOT_TRUSTED, OK,
-        OUT_OF_TURN, RECIPIENT_OK, SENDER_OK, TLS_FIRST, TLS_TWICE, TOO_BIG, TOO_LATE,
-        TOO_MANY_NAMED, TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
+        AUTH_FIRST, BARE_IN_COMMAND, DEFERRED, GO_AHEAD, GO_SECURE, HELLO_FIRST, IN_CHUNKS,
+        MAIL_FIRST, MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_CERTIFICATE, NO_RESULT, NOT_OFFERED,
+        NOT_TRUSTED, OK, OUT_OF_TURN, RECIPIENT_OK, SENDER_OK, TLS_FIRST, TLS_TWICE, TOO_BIG,
+        TOO_LATE, TOO_MANY_NAMED, TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
     },
     transaction::Transaction,
     xclient::XClient,
 };
+mod auth;
+
 use crate::{
     mail::{Enhanced, Reply},
+    tls::Secured,
     wire::{
         dot::Unstuffer,
         line::{LineError, Lines},
@@ -38,9 +41,10 @@ pub struct Session<'s> {
     lines: Lines,
     phase: Phase,
     hello: Option<Hello>,
-    /// TLS protects the connection.
-    secured: bool,
+    protection: Protection,
     speaks: Speaks,
+    /// The peer has proved who it is.
+    authenticated: bool,
     transaction: Option<Transaction>,
     /// The last MAIL was refused: what a peer pipelined behind it is not its mistake.
     mail_refused: bool,
@@ -73,6 +77,8 @@ pub enum Event<'a> {
     StartTls,
     /// Ask whether the peer may speak for this client, and tell [`Session::presented`].
     Present(Box<XClient>),
+    /// Go on with the exchange, and tell [`Session::authenticated`].
+    Authenticate(AuthSaid),
     /// Ask whether this sender may send, and tell [`Session::sender`].
     Sender(MailFrom),
     /// Ask whether this recipient may be, and tell [`Session::recipient`].
@@ -158,12 +164,26 @@ enum Speaks {
 enum Phase {
     /// Between commands, or in one.
     Command,
+    /// Behind a challenge of AUTH.
+    Auth,
     /// Behind DATA.
     Data(Unstuffer),
     /// Behind BDAT, within a transaction.
     Chunk { left: u64, last: bool },
     /// Behind a BDAT that was refused: its octets come all the same.
     Skip { left: u64, reply: Reply },
+}
+
+/// The protection of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Protection {
+    None,
+    Tls {
+        /// The peer has shown a certificate that we know.
+        certificate: bool,
+        /// The session has something that a proof can be bound to.
+        binding: bool,
+    },
 }
 
 /// A reply that the peer did not wait for.
@@ -184,8 +204,9 @@ impl<'s> Session<'s> {
             lines: Lines::new(setup.limits.command_line),
             phase: Phase::Command,
             hello: None,
-            secured: false,
+            protection: Protection::None,
             speaks: Speaks::ForItself,
+            authenticated: false,
             transaction: None,
             mail_refused: false,
             forgotten: false,
@@ -209,11 +230,16 @@ impl<'s> Session<'s> {
 
     /// TLS protects the connection from now on. Nothing holds that was said before (RFC 3207 section
     /// 4.2).
-    pub fn secured(&mut self) {
+    pub fn secured(&mut self, secured: Option<&Secured>) {
         self.forget();
+        self.phase = Phase::Command;
+        self.authenticated = false;
+        self.protection = Protection::Tls {
+            certificate: secured.is_some_and(|its| its.certificate.is_some()),
+            binding: secured.is_some_and(|its| its.binding.is_some()),
+        };
         self.hello = None;
         self.mail_refused = false;
-        self.secured = true;
     }
 
     /// The peer may say XCLIENT.
@@ -248,6 +274,14 @@ impl<'s> Session<'s> {
                     self.ahead = if more { Ahead::Commands } else { Ahead::Nothing };
                 }
                 (used, line.map_or(Event::Hungry, |line| self.line(line)))
+            }
+            Phase::Auth => {
+                let (used, line) = self.lines.cut(octets);
+                let said = line.map(|line| match line {
+                    Ok(line) => self.auth_response(line),
+                    Err(_) => self.auth_response(b"*"),
+                });
+                (used, said.unwrap_or(Event::Hungry))
             }
             Phase::Data(_) => self.data(octets),
             Phase::Chunk { .. } => self.chunk(octets),
@@ -368,7 +402,7 @@ impl<'s> Session<'s> {
 
     /// Whether a command is to come next, or content.
     pub fn expects_command(&self) -> bool {
-        matches!(self.phase, Phase::Command)
+        matches!(self.phase, Phase::Command | Phase::Auth)
     }
 
     /// Says 421 and the reason, and forgets what was going on. The driver closes.
@@ -463,6 +497,7 @@ impl<'s> Session<'s> {
                 self.bad(&dialect.wrong_hello())
             }
             (Command::StartTls, _) => self.start_tls(),
+            (Command::Auth(argument), Dialect::Smtp) => self.auth(argument),
             (Command::Mail(from), _) => self.mail(from),
             (Command::Rcpt(to), _) => self.rcpt(to),
             (Command::Data, _) => self.begin_data(),
@@ -479,7 +514,7 @@ impl<'s> Session<'s> {
             (Command::XClient(other), _) => self.xclient(other),
             (Command::Vrfy, _) => self.answer(&VRFY),
             (Command::Help, _) => self.answer(&dialect.help()),
-            (Command::NotOffered, _) => self.bad(&NOT_OFFERED),
+            (Command::Auth(_) | Command::NotOffered, _) => self.bad(&NOT_OFFERED),
             (Command::Quit, _) => {
                 self.forget();
                 let text = format!("{} closing", self.setup.host);
@@ -493,7 +528,8 @@ impl<'s> Session<'s> {
         self.forget();
         self.hello = Some(Hello { name: presentable(name), extended });
         let mut reply = if extended {
-            self.setup.dialect.extensions(self.setup, self.offers_tls())
+            let mechanisms = self.mechanisms();
+            self.setup.dialect.extensions(self.setup, self.offers_tls(), &mechanisms)
         } else {
             Reply::plain(250, self.setup.host.clone())
         };
@@ -504,9 +540,13 @@ impl<'s> Session<'s> {
         Event::Hello
     }
 
+    fn is_secured(&self) -> bool {
+        self.protection != Protection::None
+    }
+
     fn offers_tls(&self) -> bool {
         let offer = &self.setup.tls;
-        offer.server != Insist::No && !self.secured && offer.certificates.is_available()
+        offer.server != Insist::No && !self.is_secured() && offer.certificates.is_available()
     }
 
     /// Whether TLS has to come before this command (RFC 3207 section 4).
@@ -522,13 +562,13 @@ impl<'s> Session<'s> {
                 // BDAT is followed by octets that are no command: its answer comes behind them.
                 | Command::Bdat { .. }
         );
-        self.setup.tls.server == Insist::Must && !self.secured && !may_come
+        self.setup.tls.server == Insist::Must && !self.is_secured() && !may_come
     }
 
     fn start_tls<'a>(&mut self) -> Event<'a> {
         let offer = &self.setup.tls;
         match &self.hello {
-            _ if self.secured => self.bad(&TLS_TWICE),
+            _ if self.is_secured() => self.bad(&TLS_TWICE),
             _ if offer.server == Insist::No => self.bad(&NOT_OFFERED),
             None => self.bad(&HELLO_FIRST),
             _ if !offer.certificates.is_available() => self.answer(&NO_CERTIFICATE),
@@ -557,6 +597,10 @@ impl<'s> Session<'s> {
         }
         if self.transaction.is_some() {
             return self.bad(&NESTED_MAIL);
+        }
+        if self.lacks_auth() {
+            self.mail_refused = true;
+            return self.bad(&AUTH_FIRST);
         }
         let limits = &self.setup.limits;
         if self.budget.is_spent(&limits.session) {
@@ -614,9 +658,10 @@ impl<'s> Session<'s> {
 
     fn begin_chunk<'a>(&mut self, left: u64, last: bool) -> Event<'a> {
         let limits = &self.setup.limits;
+        let lacks_tls = self.setup.tls.server == Insist::Must && !self.is_secured();
         let reply = match &mut self.transaction {
             _ if self.setup.dialect == Dialect::Lmtp => NOT_OFFERED,
-            None if self.setup.tls.server == Insist::Must && !self.secured => TLS_FIRST,
+            None if lacks_tls => TLS_FIRST,
             None => MAIL_FIRST,
             Some(Transaction { recipients: 0, .. }) => self.setup.dialect.no_recipients(),
             Some(transaction) => {
@@ -792,6 +837,7 @@ impl<'s> Session<'s> {
                 | Command::Helo(_)
                 | Command::Lhlo(_)
                 | Command::StartTls
+                | Command::Auth(_)
                 | Command::Data
                 | Command::XClient(_)
                 | Command::Vrfy

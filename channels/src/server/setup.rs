@@ -18,6 +18,19 @@ pub struct Setup {
     pub limits: Limits,
     /// STARTTLS, and the certificates for it.
     pub tls: TlsOffer,
+    /// AUTH.
+    pub sasl: SaslOffer,
+    /// The settings for a peer that has proved who it is, where they are others.
+    pub after_auth: Option<Arc<Setup>>,
+}
+
+/// Whether AUTH is offered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SaslOffer {
+    /// AUTH is refused, offered or insisted upon.
+    pub server: Insist,
+    /// Without TLS, too.
+    pub without_tls: bool,
 }
 
 /// Whether TLS is offered.

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod choice;
+mod clients;
 mod error;
 mod failure;
 mod secured;
@@ -14,6 +15,7 @@ mod stream;
 mod tests;
 
 pub use certificate::Certificate;
+pub use clients::ClientCertificate;
 pub use error::{CertificateError, TlsError};
 pub use failure::{FailureReason, HandshakeFailure};
 pub use secured::Secured;

@@ -2,6 +2,8 @@
 
 use rustls::{HandshakeKind, ProtocolVersion, server::ServerConnection};
 
+use super::clients::{ClientCertificate, KnownClients};
+
 /// A connection that TLS protects.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Secured {
@@ -13,10 +15,16 @@ pub struct Secured {
     pub resumed: bool,
     /// The host that the client asked for.
     pub host: Option<String>,
+    /// The certificate that the client has shown, if its authority is one of `tls.client_ca`.
+    pub certificate: Option<ClientCertificate>,
+    /// Octets that only this session has (RFC 9266); of TLS 1.3 alone.
+    pub binding: Option<[u8; 32]>,
 }
 
 impl Secured {
-    pub(super) fn of(connection: &ServerConnection) -> Self {
+    pub(super) fn of(connection: &ServerConnection, clients: Option<&KnownClients>) -> Self {
+        let bound = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let binding = || connection.export_keying_material([0; 32], BINDING, None).ok();
         let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
         Self {
             version: match connection.protocol_version() {
@@ -26,9 +34,14 @@ impl Secured {
             cipher: suite.and_then(|suite| suite.as_str()).map_or("", at_iana),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             host: connection.server_name().map(str::to_owned),
+            certificate: clients.and_then(|clients| clients.certificate_of(connection)),
+            binding: bound.then(binding).flatten(),
         }
     }
 }
+
+/// The label of channel bindings (RFC 9266 section 2).
+const BINDING: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// The library has a prefix of its own for the suites of TLS 1.3.
 fn at_iana(suite: &'static str) -> &'static str {

@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     certificate::{Certificate, Part, load},
     choice::ByName,
+    clients::KnownClients,
     error::{CertificateError, TlsError},
     failure::HandshakeFailure,
     secured::Secured,
@@ -41,6 +42,7 @@ pub struct ServerTls {
 struct InForce {
     rustls: Arc<ServerConfig>,
     certificates: Vec<Certificate>,
+    clients: Option<KnownClients>,
     handshake_time: Duration,
 }
 
@@ -88,7 +90,7 @@ impl ServerTls {
         let handshake = TlsAcceptor::from(Arc::clone(&in_force.rustls)).accept(socket);
         match timeout(in_force.handshake_time, handshake).await {
             Ok(Ok(stream)) => {
-                let secured = Secured::of(stream.get_ref().1);
+                let secured = Secured::of(stream.get_ref().1, in_force.clients.as_ref());
                 Ok((TlsStream(stream), secured))
             }
             Ok(Err(error)) => Err(HandshakeFailure::of(&error)),
@@ -127,25 +129,47 @@ impl InForce {
             certificates.push(certificate);
             keys.push(Arc::new(key));
         }
+        let clients = settings.client_ca.as_ref().map(|file| {
+            let file = data.join(file);
+            KnownClients::read(&file, &PROVIDER).map_err(|why| TlsError {
+                field: "tls.client_ca".to_owned(),
+                file,
+                why,
+            })
+        });
+        let clients = clients.transpose()?;
         let choice = ByName::of(&certificates, keys);
-        let rustls = server_config(settings, choice).map_err(|error| TlsError {
-            field: "tls".to_owned(),
-            file: data.join(certificate),
-            why: CertificateError::Library(error.to_string()),
-        })?;
-        Ok(Self { rustls: Arc::new(rustls), certificates, handshake_time: settings.handshake_time })
+        let rustls =
+            server_config(settings, choice, clients.as_ref()).map_err(|error| TlsError {
+                field: "tls".to_owned(),
+                file: data.join(certificate),
+                why: CertificateError::Library(error.to_string()),
+            })?;
+        Ok(Self {
+            rustls: Arc::new(rustls),
+            certificates,
+            clients,
+            handshake_time: settings.handshake_time,
+        })
     }
 }
 
-fn server_config(settings: &Tls, choice: ByName) -> Result<ServerConfig, rustls::Error> {
+fn server_config(
+    settings: &Tls,
+    choice: ByName,
+    clients: Option<&KnownClients>,
+) -> Result<ServerConfig, rustls::Error> {
     let versions: &[&SupportedProtocolVersion] = match settings.min_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
     };
-    let mut rustls = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(choice));
+    let rustls = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_protocol_versions(versions)?;
+    let rustls = match clients {
+        Some(clients) => rustls.with_client_cert_verifier(clients.asking()),
+        None => rustls.with_no_client_auth(),
+    };
+    let mut rustls = rustls.with_cert_resolver(Arc::new(choice));
     // Tickets carry the session themselves: whatever the number of clients, nothing is kept here.
     rustls.session_storage = Arc::new(NoServerSessionStorage {});
     rustls.send_tls13_tickets = settings.session_tickets;

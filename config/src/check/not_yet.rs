@@ -51,6 +51,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);
+    warn_of_authentication(&roles, reader);
     warn_of_options(config, reader);
     consistency::mappings::warn(config, reader);
     warn_of_aliases(config, reader);
@@ -131,9 +132,7 @@ fn warn_of_channels(roles: &Roles<'_>, reader: &mut Reader<'_>) {
         for (field, message) in &not_yet {
             let insists = match *field {
                 "tls.client" => (channel.tls.client == Insist::Must).then_some(INSISTS_ON_TLS),
-                "sasl" => {
-                    insists(channel.sasl.server, channel.sasl.client).then_some(INSISTS_ON_SASL)
-                }
+                "sasl.client" => (channel.sasl.client == Insist::Must).then_some(INSISTS_ON_SASL),
                 _ => None,
             };
             if let Some(message) = insists {
@@ -238,6 +237,40 @@ fn warn_of_tls(roles: &Roles<'_>, reader: &mut Reader<'_>) {
     }
 }
 
+/// Passwords that nobody has, that nobody is asked for, or that pass in clear.
+fn warn_of_authentication(roles: &Roles<'_>, reader: &mut Reader<'_>) {
+    let config = roles.config;
+    let asks = |i: &usize| {
+        let offers = config.channels[*i].sasl.server != Insist::No;
+        offers && roles.lacks(*i, Role::SmtpSource).is_none()
+    };
+    let asking: Vec<_> = (0..config.channels.len()).filter(asks).collect();
+    if asking.is_empty() && reader.is_given("authentication") {
+        let message = "no channel of an SMTP service has sasl: (server: May): nobody logs in";
+        reader.warning_at("authentication", message, false);
+    }
+    for i in asking {
+        let path = |field: &str| format!("channels[{i}].sasl.{field}");
+        let (channel, tls_first) = (&config.channels[i], |service: &Service| {
+            service.ports.is_empty() && service.socket.is_none()
+        });
+        if config.directory.is_none() {
+            let message = "without a directory there are no users: nobody can log in";
+            reader.warning_at(&path("server"), message, false);
+        }
+        let mut services =
+            config.dispatcher.services.iter().filter(|its| its.channel == channel.name);
+        if channel.sasl.without_tls {
+            let message = "passwords may pass in clear: without_tls is for trusted networks";
+            reader.warning_at(&path("without_tls"), message, false);
+        } else if channel.tls.server == Insist::No && services.any(|its| !tls_first(its)) {
+            let message = "AUTH is offered only behind TLS, which this channel does not offer: \
+                           tls: (server: May) does";
+            reader.warning_at(&path("server"), message, false);
+        }
+    }
+}
+
 /// Flags of options that are not heeded.
 fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
     if !takes_mail(config) {
@@ -294,10 +327,6 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-fn insists(server: Insist, client: Insist) -> bool {
-    server == Insist::Must || client == Insist::Must
-}
-
 fn program_not_yet(program: Program) -> Option<&'static str> {
     match program {
         Program::Smtp => {
@@ -317,5 +346,5 @@ fn program_not_yet(program: Program) -> Option<&'static str> {
 
 const INSISTS_ON_TLS: &str = "TLS towards other hosts is not there yet: the engine will not start \
                               with a channel that insists on it";
-const INSISTS_ON_SASL: &str =
-    "authentication is not there yet: the engine will not start with a channel that insists on it";
+const INSISTS_ON_SASL: &str = "authentication at other hosts is not there yet: the engine will not start with a channel that \
+     insists on it";

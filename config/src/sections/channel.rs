@@ -128,17 +128,18 @@ section! {
         /// TLS, in each direction of a channel.
         tls: TlsSides = TlsSides::default(), Nested::new();
         /// SASL, in each direction of a channel.
-        sasl: SaslSides = SaslSides::default(), Nested::new(),
-            not_yet("authentication is not there yet: it is neither offered nor tried");
-        /// Message submission semantics.
-        submit: bool = false, Flag,
-            not_yet("message submission is not there yet: mail is taken as from any other host");
+        sasl: SaslSides = SaslSides::default(), Nested::new();
+        /// Message submission (RFC 6409): what comes in lacks `Date` or `Message-ID` no longer, and
+        /// users send in their own name only.
+        submit: bool = false, Flag, of(SmtpSource);
+        /// Of a channel with `submit`: the sender and the addresses of `From:` must be addresses of
+        /// the user who has proved who it is.
+        sender_must_match: bool = true, Flag, of(SmtpSource);
         /// Incoming connections may switch to or from this channel by the client's address.
         switchchannel: Switch = Switch::default(), Choice,
             not_yet("switching channels is not there yet: connections stay with the channel of their service");
-        /// Channel to switch to after authentication.
-        saslswitchchannel: Option<String> = None, Maybe(Text),
-            not_yet("authentication is not there yet: nothing switches to this channel");
+        /// Channel to switch to after authentication: its settings hold for what the user sends.
+        saslswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
         /// Complete unqualified addresses with the remote host's name.
         remotehost: bool = false, Flag,
             not_yet("completing addresses with the client's name is not there yet: default_domain completes those of clients we vouch for");

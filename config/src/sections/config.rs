@@ -21,6 +21,7 @@ use crate::{
     },
     sections::{
         admin::Admin,
+        authentication::Authentication,
         channel::{Channel, ChannelDefaults, Channels},
         directory::{AnyDirectory, Directory},
         dispatcher::Dispatcher,
@@ -47,6 +48,8 @@ section! {
             example("(services: {...})");
         /// Certificate and key for every service that offers TLS.
         tls: Option<Tls> = None, Maybe(Nested::new());
+        /// The cost of failures of AUTH.
+        authentication: Authentication = Authentication::default(), Nested::new();
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...
         mappings: BTreeMap<String, MappingTable> = BTreeMap::new(), Table(Mapping);
         /// The general database: `$(key)` in rewrite rules, `${key}` in mappings.

@@ -4,6 +4,7 @@
 mod table;
 
 pub mod admin;
+pub mod authentication;
 pub mod channel;
 pub(crate) mod config;
 pub mod directory;
@@ -30,6 +31,7 @@ macro_rules! complete_by_default {
 
 complete_by_default!(
     admin::Admin,
+    authentication::Authentication,
     directory::Cache,
     dispatcher::Clients,
     dispatcher::Dispatcher,

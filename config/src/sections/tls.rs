@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use crate::file::{
     collections::{Few, List, Maybe},
     form::Nested,
-    kinds::{Choice, Count, PATIENCE, Path},
-    setting::Role::Source,
+    kinds::{Choice, Count, Flag, PATIENCE, Path},
+    setting::Role::{SmtpSource, Source},
 };
 
 section! {
@@ -24,6 +24,10 @@ section! {
         /// TLS 1.3 session tickets that a client is given after a handshake; 0 resumes no session,
         /// of TLS 1.2 neither (senders of 2024 and later have given up on servers that send them).
         session_tickets: usize = 2, Count(0..=8), unit("tickets");
+        /// PEM certificates of authorities. Clients are asked for a certificate; one of these
+        /// authorities, with a mail address of a user, lets that user in by AUTH EXTERNAL. No client
+        /// is refused for its certificate.
+        client_ca: Option<PathBuf> = None, Maybe(Path);
         /// How long a handshake may take.
         handshake_time: Duration = Duration::from_secs(30), PATIENCE;
     }
@@ -75,11 +79,16 @@ section! {
 section! {
     /// SASL, in each direction of a channel.
     pub struct SaslSides {
-        /// When we are the server.
-        server: Insist = Insist::default(), Choice;
+        /// When we are the server: AUTH, against the directory. A client that has proved who it is
+        /// may send to domains that are not ours; `Must` takes mail from no other.
+        server: Insist = Insist::default(), Choice, of(SmtpSource);
+        /// AUTH is offered without TLS, too: passwords may pass in clear.
+        without_tls: bool = false, Flag, of(SmtpSource);
         /// When we are the client.
-        client: Insist = Insist::default(), Choice;
+        client: Insist = Insist::default(), Choice,
+            not_yet("authentication at other hosts is not there yet: none is tried");
         /// The file with `host user password` lines, for us as the client.
-        credentials: Option<PathBuf> = None, Maybe(Path);
+        credentials: Option<PathBuf> = None, Maybe(Path),
+            not_yet("authentication at other hosts is not there yet: the file is not used");
     }
 }

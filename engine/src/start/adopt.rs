@@ -104,6 +104,7 @@ impl Floors {
         // Nothing below can fail.
         ground.metrics.add(&Labels::of(&ground.config, &ACTORS));
         ground.certificates.follow(&certificates);
+        self.delivery.authenticator.adopt(&ground.config);
         ground.metrics.certificates.show(&ground.certificates.certificates());
         self.ground = ground;
         self.adopt_queue(&was).await?;

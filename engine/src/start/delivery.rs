@@ -12,6 +12,7 @@ use relais_actors::{
         progress::ConnectionProgress,
     },
     directory::{self, DirectoryHandle, Source},
+    front::authentication::Authenticator,
     job_controller::{self, Freeze, JobController, PoolOutlets, PoolPart, QueueOutlets, Tune},
     notary::{self, Notary},
     queue::{Queue, QueueParts, SetMaxMessages},
@@ -31,6 +32,8 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct DeliveryFloor {
     pub(super) router: RouterHandle,
+    /// Lets users in.
+    pub(super) authenticator: Arc<Authenticator>,
     pub(super) directory: DirectoryHandle,
     pub(super) queue: Mailbox<Queue>,
     pub(super) notary: Mailbox<Notary>,
@@ -45,6 +48,7 @@ impl DeliveryFloor {
     /// Starts the actors; jobs run as soon as there is something to deliver.
     pub(super) fn start(ground: &GroundFloor, below: &SpoolFloor) -> Result<Self, StartError> {
         let (router, directory) = start_router(&ground.config, &ground.actors)?;
+        let authenticator = Authenticator::new(directory.clone(), &ground.config);
         let queue = start_queue(ground, below);
         let templates = Arc::new(notice_templates(&ground.config)?);
         let parts = notary_parts(ground, below, &router, templates);
@@ -59,7 +63,17 @@ impl DeliveryFloor {
         let progress = ConnectionProgress::default();
         let parts = parts_of_jobs(ground, below, (&queue, &rerouter, &progress));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
-        Ok(Self { router, directory, queue, notary, controller, pools, progress, rerouter })
+        Ok(Self {
+            router,
+            authenticator: Arc::new(authenticator),
+            directory,
+            queue,
+            notary,
+            controller,
+            pools,
+            progress,
+            rerouter,
+        })
     }
 }
 

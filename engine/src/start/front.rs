@@ -11,16 +11,14 @@ use relais_actors::{
         inherited::Inherited,
         listening::{ListenError, Listening},
         session::{Behind, SessionParts},
-        to_queue::{HoldLimits, QueueSide},
+        to_queue::{AuthorPolicy, HoldLimits, QueueSide},
         to_store::StoreSide,
     },
     metrics::Metrics,
     store::{Deliveries, Store},
 };
-use relais_channels::server::{Dialect, Limits, Setup, TlsOffer};
-use relais_config::{
-    self as config, Channel, Config, Service, channel, dispatcher::Program, tls::Insist,
-};
+use relais_channels::server::{Dialect, Limits, SaslOffer, Setup, TlsOffer};
+use relais_config::{self as config, Channel, Config, Service, channel, dispatcher::Program};
 
 use tokio_util::sync::CancellationToken;
 
@@ -116,12 +114,14 @@ impl FrontFloor {
 /// The parts of the sessions of a service.
 pub(super) fn session_parts(
     service: &Service,
-    (ground, below, delivery): (&GroundFloor, &SpoolFloor, &DeliveryFloor),
+    floors: (&GroundFloor, &SpoolFloor, &DeliveryFloor),
     deliveries: Option<&Deliveries>,
     give_up: &CancellationToken,
 ) -> Result<SessionParts, StartError> {
+    let (ground, below, delivery) = floors;
+    let makers = Makers { ground, below, delivery };
     let behind = match (service.program, deliveries) {
-        (Program::Smtp, _) => Behind::Queue(queue_side(service, ground, below, delivery).into()),
+        (Program::Smtp, _) => Behind::Queue(makers.queue_side(service).into()),
         (Program::Lmtp, Some(deliveries)) => {
             Behind::Store(store_side(service, ground, below, deliveries).into())
         }
@@ -129,7 +129,7 @@ pub(super) fn session_parts(
     };
     Ok(SessionParts {
         service: service.name.as_str().into(),
-        setup: Arc::new(setup(ground, service)),
+        setup: Arc::new(makers.setup(service)),
         tls_ports: service.tls_ports.as_slice().into(),
         behind,
         admission: Arc::new(ClientAdmission::new(service, delivery.router.cache.clone())),
@@ -138,25 +138,76 @@ pub(super) fn session_parts(
     })
 }
 
-fn queue_side(
-    service: &Service,
-    ground: &GroundFloor,
-    below: &SpoolFloor,
-    delivery: &DeliveryFloor,
-) -> QueueSide {
-    let config = &ground.config;
-    QueueSide {
-        service: service.name.as_str().into(),
-        host: config.host.as_str().into(),
-        default_domain: config.default_domain.as_str().into(),
-        source_channel: service.channel.as_str().into(),
-        router: delivery.router.clone(),
-        spool: below.spool.clone(),
-        ids: below.ids.clone(),
-        channels: ground.channels.clone(),
-        large_message: config.spool.large_message,
-        hold: hold_limits(config, &service.channel),
-        metrics: ground.metrics.clone(),
+/// The parts that the sessions of services are made of.
+struct Makers<'a> {
+    ground: &'a GroundFloor,
+    below: &'a SpoolFloor,
+    delivery: &'a DeliveryFloor,
+}
+
+impl<'a> Makers<'a> {
+    fn channel(&self, name: &str) -> Option<&'a Channel> {
+        self.ground.config.channels.iter().find(|channel| channel.name == name)
+    }
+
+    /// The channel of users who have been let in by this one, where it is another.
+    fn after_auth(&self, channel: &str) -> Option<&'a str> {
+        let next = self.channel(channel)?.saslswitchchannel.as_deref();
+        next.filter(|next| *next != channel)
+    }
+
+    fn queue_side(&self, service: &Service) -> QueueSide {
+        let next = self.after_auth(&service.channel);
+        let after_auth = next.map(|next| Arc::new(self.side_of(service, next)));
+        QueueSide { after_auth, ..self.side_of(service, &service.channel) }
+    }
+
+    fn side_of(&self, service: &Service, channel: &str) -> QueueSide {
+        let Self { ground, below, delivery, .. } = self;
+        let config = &ground.config;
+        let submits = self.channel(channel).filter(|channel| channel.submit);
+        QueueSide {
+            service: service.name.as_str().into(),
+            host: config.host.as_str().into(),
+            default_domain: config.default_domain.as_str().into(),
+            source_channel: channel.into(),
+            router: delivery.router.clone(),
+            spool: below.spool.clone(),
+            ids: below.ids.clone(),
+            channels: ground.channels.clone(),
+            large_message: config.spool.large_message,
+            hold: hold_limits(config, channel),
+            authenticator: Arc::clone(&delivery.authenticator),
+            submission: submits
+                .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
+            after_auth: None,
+            metrics: ground.metrics.clone(),
+        }
+    }
+
+    fn setup(&self, service: &Service) -> Setup {
+        let next = self.after_auth(&service.channel);
+        let after_auth = next.map(|next| Arc::new(self.setup_of(service, next)));
+        Setup { after_auth, ..self.setup_of(service, &service.channel) }
+    }
+
+    fn setup_of(&self, service: &Service, channel: &str) -> Setup {
+        let dialect = match service.program {
+            Program::Smtp => Dialect::Smtp,
+            Program::Lmtp | Program::LmtpNative => Dialect::Lmtp,
+        };
+        // The configuration was checked: a service's channel is there.
+        let blank = Channel::new(channel, channel, channel::Program::Smtp);
+        let channel = self.channel(channel).unwrap_or(&blank);
+        let certificates = Arc::clone(&self.ground.certificates);
+        Setup {
+            dialect,
+            host: self.ground.config.host.clone(),
+            limits: Limits::of(channel),
+            tls: TlsOffer { server: channel.tls.server, certificates },
+            sasl: SaslOffer { server: channel.sasl.server, without_tls: channel.sasl.without_tls },
+            after_auth: None,
+        }
     }
 }
 
@@ -198,23 +249,6 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, Start
     let absolute = config::Store { path, ..store.clone() };
     let known = config.data.join(KNOWN_STORES);
     Ok(Some(Store::open(&absolute, &config.host, &known, metrics)?))
-}
-
-fn setup(ground: &GroundFloor, service: &Service) -> Setup {
-    let config = &ground.config;
-    let dialect = match service.program {
-        Program::Smtp => Dialect::Smtp,
-        Program::Lmtp | Program::LmtpNative => Dialect::Lmtp,
-    };
-    let channel = config.channels.iter().find(|channel| channel.name == service.channel);
-    // The configuration was checked: a service's channel is there.
-    let limits = channel.map_or_else(
-        || Limits::of(&Channel::new(&service.channel, &service.channel, channel::Program::Smtp)),
-        Limits::of,
-    );
-    let server = channel.map_or(Insist::No, |channel| channel.tls.server);
-    let tls = TlsOffer { server, certificates: Arc::clone(&ground.certificates) };
-    Setup { dialect, host: config.host.clone(), limits, tls }
 }
 
 /// Raises the limit of open files, and says how many connections each service may have; tells when

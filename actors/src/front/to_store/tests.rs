@@ -7,7 +7,8 @@ use relais_channels::{
     mail::{Address, Content, MessageId, MessageIds, NextHop, Outcome, ReversePath, XQuota},
     mailbox::{Body, Rcpt},
     server::{
-        Dialect, Intake, Limits, MailFrom, Opening, RcptTo, Setup, Stop, TlsOffer, Verdict, serve,
+        Dialect, Intake, Limits, MailFrom, Opening, RcptTo, SaslOffer, Setup, Stop, TlsOffer,
+        Verdict, serve,
     },
 };
 use relais_config::{
@@ -232,6 +233,8 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         host: "store.example".to_owned(),
         limits,
         tls: TlsOffer::default(),
+        sasl: SaslOffer::default(),
+        after_auth: None,
     };
     let mut intake = intake(store.deliveries(), true);
     let server = actix::spawn(async move {

@@ -5,7 +5,7 @@ use relais_config::{Channel, channel::Program};
 
 use super::*;
 use crate::{
-    server::{DataRate, Limits, SessionLimits, TlsOffer},
+    server::{AuthAnswer, DataRate, Limits, SaslOffer, SessionLimits, TlsOffer},
     wire::content::ContentLimits,
 };
 
@@ -89,7 +89,8 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
         let hungry = event == Event::Hungry;
         match event {
             Event::Hungry | Event::Answered | Event::Hello => {}
-            Event::StartTls => session.secured(),
+            Event::Authenticate(_) => session.authenticated(AuthAnswer::Granted),
+            Event::StartTls => session.secured(None),
             Event::Present(_) => session.presented(Ok(())),
             Event::Sender(from) => session.sender(engine.sender(&from)),
             Event::Recipient(to) => {
@@ -154,6 +155,8 @@ fn setup(dialect: Dialect) -> Setup {
             forbid_pipelining: false,
         },
         tls: TlsOffer::default(),
+        sasl: SaslOffer::default(),
+        after_auth: None,
     }
 }
 

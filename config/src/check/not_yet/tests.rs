@@ -302,6 +302,11 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
     ("tls.min_version", TLS, &[], TLS_UNUSED),
     ("tls.session_tickets", TLS, &[], TLS_UNUSED),
     ("tls.handshake_time", TLS, &[], TLS_UNUSED),
+    ("tls.client_ca", TLS, &[], TLS_UNUSED),
+    ("authentication.failure_time", AUTH, &[], AUTH_UNUSED),
+    ("authentication.max_failures", AUTH, &[], AUTH_UNUSED),
+    ("authentication.max_user_failures", AUTH, &[], AUTH_UNUSED),
+    ("authentication.failure_window", AUTH, &[], AUTH_UNUSED),
     ("store.path", &[], NO_STORE, STORE_UNUSED),
     ("store.autocreate", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
     ("store.default_quota.size", &[("path: \"s\"", "path: \"s\", VALUE")], NO_STORE, STORE_UNUSED),
@@ -322,6 +327,19 @@ const TLS_UNUSED: Edits = &[(
     "tls: (certificate: \"c\", key: \"k\", more_certificates: [(certificate: \"d\", key: \"l\")], \
      VALUE), store: (",
 )];
+/// Somebody may log in.
+const AUTH: Edits = &[
+    ("ports: [25]", "tls_ports: [465]"),
+    (
+        "name: \"in\", tag: \"in\", program: Smtp,",
+        "name: \"in\", tag: \"in\", program: Smtp, sasl: (server: May),",
+    ),
+    (
+        "store: (",
+        "tls: (certificate: \"c\", key: \"k\"), VALUE, directory: Ldif(), delivery_options: [\"*mailbox=$M@out\"], store: (",
+    ),
+];
+const AUTH_UNUSED: Edits = &[("store: (", "VALUE, store: (")];
 /// The engine does not start with it, and that is said.
 const LDAP: Edits = &[(
     "store: (",
@@ -364,7 +382,11 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.fileinto", r#""$U+$S@$D""#),
     ("channels.tls.server", "No"),
     ("channels.tls.client", "No"),
-    ("channels.sasl", "(server: No)"),
+    ("channels.sasl.server", "No"),
+    ("channels.sasl.without_tls", "true"),
+    ("channels.sasl.client", "No"),
+    ("channels.sasl.credentials", r#""c""#),
+    ("channels.sender_must_match", "false"),
     ("channels.submit", "true"),
     ("channels.switchchannel", "No"),
     ("channels.saslswitchchannel", r#""in""#),
@@ -423,6 +445,11 @@ const VALUES: &[(&str, &str)] = &[
     ("tls.min_version", "min_version: Tls13"),
     ("tls.session_tickets", "session_tickets: 0"),
     ("tls.handshake_time", r#"handshake_time: "5s""#),
+    ("tls.client_ca", r#"client_ca: "ca.crt""#),
+    ("authentication.failure_time", r#"authentication: (failure_time: "2s")"#),
+    ("authentication.max_failures", "authentication: (max_failures: 9)"),
+    ("authentication.max_user_failures", "authentication: (max_user_failures: 9)"),
+    ("authentication.failure_window", r#"authentication: (failure_window: "5m")"#),
     ("mappings", r#"mappings: {"X": []}"#),
     ("general", r#"general: {"x": "y"}"#),
     ("rewrite_rules", r#"rewrite_rules: [("$*", "$U%$H@out")],"#),

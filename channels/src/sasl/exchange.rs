@@ -1,0 +1,197 @@
+//! One exchange, from the mechanism's name to a claim that can be checked.
+
+use super::Mechanism;
+
+/// An exchange that has begun.
+#[derive(Debug)]
+pub struct SaslExchange(State);
+
+#[derive(Debug)]
+enum State {
+    Plain,
+    LoginUser,
+    LoginPassword(String),
+    External,
+    Over,
+}
+
+/// The next step.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Send this, and come back with the response.
+    Challenge(Vec<u8>),
+    /// The client claims to be this user, and names the password. The exchange is over.
+    Password {
+        /// Not empty.
+        user: String,
+        /// Not empty.
+        password: Vec<u8>,
+    },
+    /// The client claims to be this user by its certificate; empty: whoever the certificate says.
+    /// The exchange is over.
+    Certificate(String),
+    /// The exchange is over, and nobody is let in.
+    Failed(SaslFault),
+}
+
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SaslFault {
+    /// A message that the mechanism does not have.
+    #[error("malformed message")]
+    Malformed,
+    /// The client wants to act for somebody else than it is.
+    #[error("no user may act for another")]
+    OtherIdentity,
+    /// Nothing in the place of the password.
+    #[error("empty password")]
+    NoPassword,
+}
+
+impl Step {
+    /// The user that the client claims to be; empty where it claims nothing.
+    pub fn user(&self) -> &str {
+        match self {
+            Self::Password { user, .. } | Self::Certificate(user) => user,
+            Self::Challenge(_) | Self::Failed(_) => "",
+        }
+    }
+}
+
+impl SaslExchange {
+    /// Begins one; `initial` is what the client said together with the mechanism.
+    pub fn begin(mechanism: Mechanism, initial: Option<Vec<u8>>) -> (Self, Step) {
+        let (state, question): (_, &[u8]) = match mechanism {
+            Mechanism::Login => (State::LoginUser, b"Username:"),
+            Mechanism::External => (State::External, b""),
+            _ => (State::Plain, b""),
+        };
+        let mut exchange = Self(state);
+        let step = match initial {
+            Some(initial) => exchange.step(initial),
+            None => Step::Challenge(question.to_owned()),
+        };
+        (exchange, step)
+    }
+
+    /// Takes a response to a challenge.
+    pub fn step(&mut self, response: Vec<u8>) -> Step {
+        let said = match std::mem::replace(&mut self.0, State::Over) {
+            State::Plain => plain(&response),
+            State::LoginUser => name(&response).map(|user| {
+                self.0 = State::LoginPassword(user);
+                Step::Challenge(b"Password:".to_vec())
+            }),
+            State::LoginPassword(user) => password(user, response),
+            State::External if response.is_empty() => Ok(Step::Certificate(String::new())),
+            State::External => name(&response).map(Step::Certificate),
+            State::Over => Err(SaslFault::Malformed),
+        };
+        said.unwrap_or_else(Step::Failed)
+    }
+}
+
+/// `[authzid] NUL authcid NUL password`.
+fn plain(response: &[u8]) -> Result<Step, SaslFault> {
+    let parts: Vec<_> = response.split(|c| *c == 0).collect();
+    let [other, user, secret] = parts[..] else { return Err(SaslFault::Malformed) };
+    let user = name(user)?;
+    if !other.is_empty() && !name(other)?.eq_ignore_ascii_case(&user) {
+        return Err(SaslFault::OtherIdentity);
+    }
+    password(user, secret.to_owned())
+}
+
+fn password(user: String, password: Vec<u8>) -> Result<Step, SaslFault> {
+    match password.len() {
+        0 => Err(SaslFault::NoPassword),
+        // The cost of hashing grows with it.
+        1..=LONGEST_PASSWORD => Ok(Step::Password { user, password }),
+        _ => Err(SaslFault::Malformed),
+    }
+}
+
+/// A name as it may go into look-ups and logs.
+fn name(octets: &[u8]) -> Result<String, SaslFault> {
+    let text = str::from_utf8(octets).map_err(|_| SaslFault::Malformed)?;
+    if text.is_empty() || text.len() > LONGEST_NAME || text.chars().any(char::is_control) {
+        return Err(SaslFault::Malformed);
+    }
+    Ok(text.to_owned())
+}
+
+/// Octets.
+const LONGEST_NAME: usize = 320;
+const LONGEST_PASSWORD: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn claims(user: &str, password: &[u8]) -> Step {
+        Step::Password { user: user.to_owned(), password: password.to_owned() }
+    }
+
+    #[test]
+    fn plain_takes_the_three_parts() {
+        let rows: [(&[u8], Step); 9] = [
+            (b"\0alice\0secret", claims("alice", b"secret")),
+            (b"Alice\0alice\0a b", claims("alice", b"a b")),
+            (b"\0alice\0\xff", claims("alice", b"\xff")),
+            (b"bob\0alice\0secret", Step::Failed(SaslFault::OtherIdentity)),
+            (b"\0alice\0", Step::Failed(SaslFault::NoPassword)),
+            (b"\0\0secret", Step::Failed(SaslFault::Malformed)),
+            (b"\0alice\0a\0b", Step::Failed(SaslFault::Malformed)),
+            (b"alice", Step::Failed(SaslFault::Malformed)),
+            (b"\0al\nice\0secret", Step::Failed(SaslFault::Malformed)),
+        ];
+        for (said, want) in rows {
+            assert_eq!(
+                SaslExchange::begin(Mechanism::Plain, Some(said.to_vec())).1,
+                want,
+                "{said:?}"
+            );
+        }
+        let (mut exchange, step) = SaslExchange::begin(Mechanism::Plain, None);
+        assert_eq!(step, Step::Challenge(Vec::new()));
+        assert_eq!(exchange.step(b"\0alice\0secret".to_vec()), claims("alice", b"secret"));
+        assert_eq!(exchange.step(b"\0alice\0secret".to_vec()), Step::Failed(SaslFault::Malformed));
+    }
+
+    #[test]
+    fn login_asks_for_name_and_password() {
+        for initial in [None, Some(b"alice".to_vec())] {
+            let (mut exchange, mut step) = SaslExchange::begin(Mechanism::Login, initial.clone());
+            if initial.is_none() {
+                assert_eq!(step, Step::Challenge(b"Username:".to_vec()));
+                step = exchange.step(b"alice".to_vec());
+            }
+            assert_eq!(step, Step::Challenge(b"Password:".to_vec()));
+            assert_eq!(exchange.step(b"secret".to_vec()), claims("alice", b"secret"));
+        }
+        let (mut exchange, _) = SaslExchange::begin(Mechanism::Login, Some(b"alice".to_vec()));
+        assert_eq!(exchange.step(vec![b'x'; 513]), Step::Failed(SaslFault::Malformed));
+    }
+
+    #[test]
+    fn external_may_name_the_user() {
+        for (said, want) in [("", ""), ("alice@a.test", "alice@a.test")] {
+            let (_, step) = SaslExchange::begin(Mechanism::External, Some(said.into()));
+            assert_eq!(step, Step::Certificate(want.to_owned()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_panics(which in 0..5_usize, said in proptest::collection::vec(
+            proptest::collection::vec(any::<u8>(), 0..40), 1..5)
+        ) {
+            let (mut exchange, _) = SaslExchange::begin(Mechanism::ALL[which], None);
+            for message in said {
+                exchange.step(message);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! SASL as a server speaks it (RFC 4422): exchanges as state machines, which ask for what they
+//! cannot know. Who is let in is not decided here.
+
+mod exchange;
+mod mechanism;
+
+pub use exchange::{SaslExchange, SaslFault, Step};
+pub use mechanism::Mechanism;

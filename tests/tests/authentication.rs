@@ -1,0 +1,407 @@
+//! Users who log in, as their programs do it: Python's smtplib, swaks, msmtp, and a real Postfix.
+
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use relais_tests::{
+    Authority, Dialogue, Instance, Settings, eventually, free_port, mailbox, needs,
+};
+
+/// Users, and what their `userPassword` is; the password of all is `secret`. Made by Python's
+/// hashlib, libxcrypt and Dovecot.
+const USERS: [(&str, &str); 6] = [
+    ("ssha", "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0"),
+    (
+        "ssha512",
+        "{SSHA512}E491yrR9AdCoE7rbOPYS3EZgSuZpVE65AD9xko08s6floNesY/Zpe9zMVvLix4S2FiQSJ99RIkNvhHomNO9uL3NhbHQ=",
+    ),
+    (
+        "crypt6",
+        "{CRYPT}$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
+    ),
+    (
+        "yescrypt",
+        "{CRYPT}$y$j9T$F5Jx5fExrKuPp53xLKQ..1$GmcwIgvdUC9qLWcKCi6gklUa1dM3ziD43YxYNURLKy0",
+    ),
+    (
+        "argon2",
+        "{ARGON2}$argon2id$v=19$m=65536,t=3,p=1$E9OjzMau4nMjaxPWtXGU4Q$nzmQjjHSikPpAbWRksMAogtbt08hUfrfzb8r9AhQpcI",
+    ),
+    (
+        "scram",
+        "{SCRAM-SHA-256}4096,aB0TBpOWDMxf9K5RTGnc6w==,NTjqxbAd+aOMYOEfvDF6TwRYG4mni2bJy0KDRR7If44=,dTNgqhYziuwYSQcNEy4jKqmSUenarO2k+lr6NCO4CeM=",
+    ),
+];
+
+fn directory() -> String {
+    let organization = "dn: o=relais.example\nobjectClass: sunManagedOrganization\n\
+                        sunPreferredDomain: relais.example\n\n";
+    let user = |name: &str, more: &str| {
+        format!(
+            "dn: uid={name},o=relais.example\nobjectClass: inetMailUser\n\
+             objectClass: inetLocalMailRecipient\nuid: {name}\nmail: {name}@relais.example\n\
+             mailAlternateAddress: {name}.alias@relais.example\nmailHost: localhost\n{more}\n\n"
+        )
+    };
+    let users = USERS.map(|(name, value)| user(name, &format!("userPassword: {value}"))).concat();
+    let odd = [
+        user("nopassword", ""),
+        user("clear", "userPassword: secret"),
+        user("closed", &format!("userPassword: {}\ninetUserStatus: inactive", USERS[0].1)),
+    ];
+    organization.to_owned() + &users + &odd.concat()
+}
+
+/// An engine with users. Its SMTP service is for everybody, `submit` for users alone.
+struct Engine {
+    instance: Instance,
+    authority: Authority,
+    submit: u16,
+    submits: u16,
+}
+
+impl Engine {
+    /// `authentication`: fields of the section. `submit`: fields of the channel for users.
+    fn new(authentication: &str, submit: &str) -> Self {
+        let (port, tls_port) = (free_port(), free_port());
+        let service = format!(
+            "services: {{ \"SUBMIT\": (program: Smtp, channel: \"tcp_submit\", interface_address: \
+             \"127.0.0.1\", ports: [{port}], tls_ports: [{tls_port}]),"
+        );
+        let channel = format!(
+            "program: Local),\n (name: \"tcp_submit\", tag: \"submit-daemon\", program: Smtp, \
+             submit: true, tls: (server: May), {submit}),"
+        );
+        let settings = Settings::standalone()
+            .section("tls: (certificate: \"localhost.crt\", key: \"localhost.key\", client_ca: \"ca.crt\")")
+            .section(&format!("authentication: ({authentication})"))
+            .edit("services: {", &service)
+            .edit("program: Local),", &channel)
+            .edit("Ldif()", "Ldif(file: \"users.ldif\")")
+            .edit("rewrite_rules: [", "rewrite_rules: [(\".\", \"$U%$H@tcp-daemon\"),")
+            .channel("tcp_local", "tls: (server: May), sasl: (server: May)");
+        let instance = Instance::new(settings);
+        let authority = Authority::new(instance.data());
+        authority.sign("localhost", &["localhost"], 2099);
+        fs::write(instance.data().join("users.ldif"), directory()).expect("a directory");
+        Self { instance, authority, submit: port, submits: tls_port }
+    }
+
+    /// Runs a script with `SMTP`, `SUBMIT`, `SUBMITS` and `CA` set; it must succeed.
+    #[track_caller]
+    fn python(&self, script: &str) -> String {
+        let start = format!(
+            "import smtplib, ssl, time\nSMTP, SUBMIT, SUBMITS = {}, {}, {}\n\
+             CA = ssl.create_default_context(cafile='{}')\n",
+            self.instance.settings.smtp,
+            self.submit,
+            self.submits,
+            self.authority.file().display(),
+        );
+        let output = run(Command::new("python3").arg("-c").arg(start + script), b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn stored(&self, user: &str) -> Vec<String> {
+        let messages = mailbox(&self.instance.store(), "relais.example", user);
+        messages.iter().map(|message| String::from_utf8_lossy(message).into_owned()).collect()
+    }
+}
+
+fn run(command: &mut Command, input: &[u8]) -> Output {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A client that has given up reads nothing.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+const MUST: &str = "sasl: (server: Must)";
+
+#[test]
+fn every_kind_of_hash_lets_its_user_in_by_plain_and_login() {
+    let engine = Engine::new("failure_time: \"1ms\", max_failures: 1000", MUST);
+    let _running = engine.instance.start();
+    let names: Vec<_> = USERS.iter().map(|(name, _)| *name).collect();
+    engine.python(&format!(
+        r#"
+for user in {names:?}:
+    for method in ("auth_plain", "auth_login"):
+        for login in (user + "@relais.example", user, user.upper() + ".Alias@RELAIS.example"):
+            with smtplib.SMTP("localhost", SUBMIT) as client:
+                client.starttls(context=CA)
+                client.ehlo()
+                assert set("PLAIN LOGIN".split()) <= set(client.esmtp_features["auth"].split())
+                client.user, client.password = login, "secret"
+                code, said = client.auth(method.split("_")[1], getattr(client, method))
+                assert code == 235, (user, method, code, said)
+    for password in ("Secret", "secret ", "", "{{SSHA}}"):
+        with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
+            client.ehlo()
+            client.user, client.password = user, password
+            try:
+                client.auth("plain", client.auth_plain)
+                assert False, (user, password)
+            except smtplib.SMTPAuthenticationError as error:
+                assert error.smtp_code == 535, error
+"#
+    ));
+    let granted = engine.instance.metric("relais_auth_attempts_total");
+    assert!(granted >= 36.0, "{granted}");
+    let log = engine.instance.log();
+    assert!(
+        log.contains("\"message\":\"authenticated\",\"user\":\"argon2@relais.example\""),
+        "{log}"
+    );
+    assert!(!log.contains("secret"), "a password in the log");
+}
+
+#[test]
+fn auth_is_offered_only_behind_tls_and_only_where_it_is_of_use() {
+    let engine = Engine::new("", MUST);
+    let _running = engine.instance.start();
+    let mut clear = Dialogue::connect(engine.submit).expect("a service").0;
+    clear.ask("AUTH PLAIN AGEAYQ==").expect(503);
+    let hello = clear.ask("EHLO c.test").text;
+    assert!(!hello.contains("AUTH"), "{hello}");
+    clear.ask("AUTH PLAIN AGEAYQ==").expect_start("538 5.7.11 ");
+    clear.ask("MAIL FROM:<a@b.test>").expect_start("530 5.7.0 ");
+    clear.ask("RCPT TO:<ssha@relais.example>").expect(503);
+    engine.python(
+        r#"
+with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
+    client.ehlo()
+    assert client.docmd("AUTH", "NTLM")[0] == 504
+    assert client.docmd("AUTH", "PLAIN ***")[0] == 501
+    assert client.docmd("AUTH", "PLAIN")[0] == 334
+    assert client.docmd("*")[0] == 501
+    assert client.docmd("AUTH", "LOGIN") == (334, b"VXNlcm5hbWU6")
+    assert client.docmd("*")[0] == 501
+    client.login("ssha", "secret")
+    client.ehlo()
+    assert "auth" not in client.esmtp_features
+    assert client.docmd("AUTH", "PLAIN AHNzaGEAc2VjcmV0")[0] == 503
+    assert client.docmd("MAIL FROM:<ssha@relais.example> AUTH=<>")[0] == 250
+"#,
+    );
+    let engine = Engine::new("", "sasl: (server: May, without_tls: true)");
+    let _running = engine.instance.start();
+    let mut clear = Dialogue::open(engine.submit);
+    clear.ask("AUTH PLAIN AHNzaGEAc2VjcmV0").expect(235);
+    let mut other = Dialogue::open(engine.submit);
+    other.ask("AUTH PLAIN c3NoYTUxMgBzc2hhAHNlY3JldA==").expect(535);
+}
+
+#[test]
+fn whether_there_is_such_a_user_shows_neither_in_the_reply_nor_in_the_time() {
+    let engine = Engine::new("failure_time: \"400ms\", max_failures: 1000", MUST);
+    let _running = engine.instance.start();
+    let said = engine.python(
+        r#"
+def attempt(user):
+    with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
+        client.ehlo()
+        client.user, client.password = user, "wrong"
+        begun = time.monotonic()
+        try:
+            client.auth("plain", client.auth_plain)
+        except smtplib.SMTPAuthenticationError as error:
+            return time.monotonic() - begun, error
+first = attempt("argon2")
+print(first)
+# Doubled by each failure of the client, up to 16 times.
+for n, user in enumerate(("nobody", "yescrypt", "nobody@elsewhere.test", "closed", "nopassword")):
+    took, error = attempt(user)
+    want = 0.4 * 2 ** min(n + 1, 4)
+    print(user, took, want)
+    assert want <= took < want + 0.35, (user, took, want)
+    assert str(error) == str(first[1]), (error, first)
+"#,
+    );
+    assert!(said.contains("nopassword"), "{said}");
+}
+
+#[test]
+fn a_client_that_fails_too_often_is_let_in_no_more() {
+    let engine = Engine::new("failure_time: \"1ms\", max_failures: 3", MUST);
+    let _running = engine.instance.start();
+    engine.python(
+        r#"
+def attempt(password):
+    with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
+        client.ehlo()
+        client.user, client.password = "ssha", password
+        try:
+            return client.auth("plain", client.auth_plain)[0]
+        except smtplib.SMTPAuthenticationError as error:
+            return error.smtp_code
+assert attempt("secret") == 235
+assert [attempt("wrong") for _ in range(4)] == [535, 535, 535, 454]
+assert attempt("secret") == 454
+"#,
+    );
+    let log = engine.instance.log();
+    assert!(log.contains("too many attempts have failed"), "{log}");
+}
+
+#[test]
+fn a_hash_that_is_not_known_is_the_administrators_business() {
+    let engine = Engine::new("failure_time: \"1ms\"", MUST);
+    let _running = engine.instance.start();
+    engine.python(
+        r#"
+with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
+    try:
+        client.login("clear", "secret")
+        assert False
+    except smtplib.SMTPAuthenticationError as error:
+        assert error.smtp_code == 454, error
+"#,
+    );
+    let log = engine.instance.log();
+    assert!(log.contains("userPassword holds no hash"), "{log}");
+    let check = engine.instance.relais("check", &[]);
+    let text = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(text.contains("userPassword holds no hash"), "{text}");
+}
+
+#[test]
+fn a_user_may_relay_and_a_stranger_may_not() {
+    let engine = Engine::new("", MUST);
+    let _running = engine.instance.start();
+    let mut stranger = Dialogue::open(engine.instance.settings.smtp);
+    stranger.ask("MAIL FROM:<a@b.test>").expect(250);
+    stranger.ask("RCPT TO:<x@elsewhere.test>").expect_start("550 5.7.1 ");
+    engine.python(
+        r#"
+for port in (SUBMIT, SMTP):
+    with smtplib.SMTP("localhost", port) as client:
+        client.starttls(context=CA)
+        client.login("ssha", "secret")
+        assert client.mail("ssha@relais.example")[0] == 250
+        assert client.rcpt("x@elsewhere.test")[0] == 250
+"#,
+    );
+}
+
+#[test]
+fn what_a_user_submits_is_completed_and_in_the_users_name() {
+    let engine = Engine::new("", MUST);
+    let _running = engine.instance.start();
+    engine.python(
+        r#"
+with smtplib.SMTP("localhost", SUBMIT) as client:
+    client.starttls(context=CA)
+    client.login("ssha", "secret")
+    to = ["ssha512@relais.example"]
+    def refused(sender, text):
+        try:
+            client.sendmail(sender, to, text)
+            assert False, (sender, text)
+        except smtplib.SMTPResponseException as error:
+            return error.smtp_code
+    assert refused("bob@elsewhere.test", "x") == 553
+    assert refused("ssha@relais.example", "From: bob@elsewhere.test\r\n\r\nx") == 550
+    client.sendmail("SSHA.alias@relais.example", to, "From: S <ssha@relais.example>\r\n\r\none\r\n")
+    client.sendmail("", to, "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <own@id>\r\n\r\ntwo\r\n")
+    client.sendmail("ssha@relais.example", to, "Subject: large\r\n\r\n" + "y" * 70 + "\r\n" + ("x" * 70 + "\r\n") * 50000)
+"#,
+    );
+    eventually("all are delivered", LIMIT, || engine.stored("ssha512").len() == 3);
+    for message in engine.stored("ssha512") {
+        let head = message.split("\r\n\r\n").next().unwrap_or_default();
+        assert_eq!(head.matches("\r\nDate: ").count(), 1, "{head}");
+        assert_eq!(head.matches("\r\nMessage-ID: <").count(), 1, "{head}");
+        assert!(head.contains(" with ESMTPSA id "), "{head}");
+        if message.contains("two") {
+            assert!(head.contains("Message-ID: <own@id>"), "{head}");
+        }
+    }
+    let engine = Engine::new("", "sasl: (server: Must), sender_must_match: false");
+    let _running = engine.instance.start();
+    engine.python(
+        r#"
+with smtplib.SMTP("localhost", SUBMIT) as client:
+    client.starttls(context=CA)
+    client.login("ssha", "secret")
+    client.sendmail("bob@elsewhere.test", ["ssha@relais.example"], "From: bob@elsewhere.test\r\n\r\nx")
+"#,
+    );
+}
+
+#[test]
+fn a_certificate_lets_its_user_in() {
+    let engine = Engine::new("failure_time: \"1ms\"", MUST);
+    let (crt, key) = engine.authority.sign("ssha", &["ssha.alias@relais.example"], 2099);
+    let (old_crt, old_key) = engine.authority.sign("old", &["ssha@relais.example"], 2021);
+    let (other_crt, other_key) = engine.authority.sign("other", &["nobody@relais.example"], 2099);
+    let _running = engine.instance.start();
+    let [crt, key, old_crt, old_key, other_crt, other_key] =
+        [crt, key, old_crt, old_key, other_crt, other_key].map(|path| path.display().to_string());
+    engine.python(&format!(
+        r#"
+import base64
+def external(crt, key, name):
+    context = ssl.create_default_context(cafile=CA_FILE)
+    if crt: context.load_cert_chain(crt, key)
+    with smtplib.SMTP_SSL("localhost", SUBMITS, context=context) as client:
+        client.ehlo()
+        if "EXTERNAL" not in client.esmtp_features["auth"].split():
+            return None
+        said = base64.b64encode(name.encode()).decode() or "="
+        return client.docmd("AUTH", "EXTERNAL " + said)[0]
+CA_FILE = '{}'
+assert external('{crt}', '{key}', "") == 235
+assert external('{crt}', '{key}', "ssha") == 235
+assert external('{crt}', '{key}', "argon2") == 535
+assert external('{other_crt}', '{other_key}', "") == 535
+# Whoever has none, or one that is not good any more, is not offered it, and may log in otherwise.
+assert external('{old_crt}', '{old_key}', "") is None
+assert external(None, None, "") is None
+"#,
+        engine.authority.file().display()
+    ));
+}
+
+#[test]
+fn swaks_and_msmtp_log_in() {
+    if !needs(&["swaks", "msmtp"]) {
+        return;
+    }
+    let engine = Engine::new("failure_time: \"1ms\"", MUST);
+    let _running = engine.instance.start();
+    for mechanism in ["PLAIN", "LOGIN"] {
+        for (password, want) in [("secret", true), ("wrong", false)] {
+            let mut swaks = Command::new("swaks");
+            swaks.args(["--server", &format!("127.0.0.1:{}", engine.submit), "--tls"]);
+            swaks.args(["--auth", mechanism, "--auth-user", "ssha", "--auth-password", password]);
+            swaks.args(["--from", "ssha@relais.example", "--to", "ssha512@relais.example"]);
+            let output = run(&mut swaks, b"");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(output.status.success(), want, "{mechanism} {password}: {said}");
+        }
+    }
+    for (mechanism, want) in MSMTP {
+        let mut msmtp = Command::new("msmtp");
+        msmtp.args(["--host=localhost", &format!("--port={}", engine.submits), "--tls=on"]);
+        msmtp.args(["--tls-starttls=off", "--from=scram@relais.example", "--user=scram"]);
+        msmtp.args([&format!("--auth={mechanism}"), "--passwordeval=echo secret"]);
+        msmtp.arg(format!("--tls-trust-file={}", engine.authority.file().display()));
+        let text = b"From: scram@relais.example\n\nby msmtp\n";
+        let output = run(msmtp.arg("ssha512@relais.example"), text);
+        assert_eq!(output.status.success(), *want, "{mechanism}: {output:?}");
+    }
+    let all = 2 + MSMTP.iter().filter(|(_, want)| *want).count();
+    eventually("all are delivered", LIMIT, || engine.stored("ssha512").len() == all);
+}
+
+/// Mechanisms of msmtp, and whether we have them.
+const MSMTP: &[(&str, bool)] = &[("plain", true), ("login", true), ("cram-md5", false)];
+const LIMIT: Duration = Duration::from_secs(60);
