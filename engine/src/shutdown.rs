@@ -50,6 +50,8 @@ async fn end_sessions(engine: &Engine, patience: Duration) {
 /// are not told to come again.
 pub async fn let_sessions_end(engine: &Engine) {
     engine.controller.tell(StopStarting);
+    // Jobs that deliver to a store of ours have sessions, too.
+    engine.queue.tell(DrainQueue);
     let ended = async {
         // A part that is gone has no sessions.
         let _ = engine.dispatcher.ask(CloseDoors).await;
