@@ -83,11 +83,14 @@ impl Reloader {
                 vanished.iter().map(|(name, count)| has_mail(name, *count)).collect();
             return reloaded;
         }
-        reloaded.changed = differences::between(&was, &config);
+        let config = Arc::new(config);
+        // Whatever takes time is done beside the thread on which the queue and the router live.
+        let (before, after) = (was, config.clone());
+        let differences = spawn_blocking(move || differences::between(&before, &after)).await;
+        reloaded.changed = differences.unwrap_or_default();
         if order.dry_run {
             return reloaded;
         }
-        let config = Arc::new(config);
         if let Err(why) = self.adopt(config.clone()).await {
             return refused(reloaded.file, vec![why]);
         }
@@ -103,7 +106,7 @@ impl Reloader {
         let prepared = spawn_blocking(move || NewConfig::of(config)).await;
         let prepared = prepared.map_err(|panicked| panicked.to_string())?;
         let prepared = prepared.map_err(|error| error.to_string())?;
-        let before = self.floors.clone();
+        let before = (self.floors.clone(), self.floors.routes());
         self.floors.adopt(prepared).await.map_err(|error| error.to_string())?;
         // Large tables take a while to be thrown away: not on the thread of the queue, and not
         // while sessions may still hold them.

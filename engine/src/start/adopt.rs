@@ -86,6 +86,11 @@ impl Floors {
         &self.delivery.rerouter
     }
 
+    /// Its rules and tables.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.delivery.router.cache.routes()
+    }
+
     /// Entries that wait in a channel.
     pub fn entries_of(&self, channel: &str) -> u64 {
         self.spool.spool.counts().get(channel).map_or(0, relais_spool::Counts::total)
