@@ -11,7 +11,7 @@
 //! | `load` | reads a file, its sections and their checks | check, file, sections |
 //! | `show` | prints a configuration, and the reference page | check, file, sections |
 //! | `check` | what holds between sections, and what is not there yet | file, grammar, language, sections |
-//! | `sections` | a table of settings for each section of the file | file, language |
+//! | `sections` | a table of settings for each section of the file | file, grammar, language |
 //! | `language` | rewrite rules, mappings, templates, delivery options | file, grammar |
 //! | `file` | text to typed values, with every mistake at its place | grammar |
 //! | `grammar` | domains, networks and next hops | — |

@@ -73,7 +73,7 @@ impl Access {
 }
 
 impl Ruling {
-    /// What a table says of a probe. `None`: there is no such table.
+    /// The answer of a table to a probe. `None`: there is no such table.
     fn of(
         table: &'static str,
         (routes, tables): (&Routes, &Tables<'_>),

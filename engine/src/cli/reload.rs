@@ -28,7 +28,9 @@ pub(super) fn reload(
     if !done.refused.is_empty() {
         let count = done.refused.len();
         let mistakes = if count == 1 { "mistake" } else { "mistakes" };
-        let all = done.refused.join("\n");
+        // Behind the first line each shows its place in the file, as wide as that is.
+        let lines = done.refused.iter().filter_map(|mistake| mistake.lines().next());
+        let all = lines.collect::<Vec<_>>().join("\n");
         let told = format!("refused, {count} {mistakes}; what was in force stays so\n{all}");
         return Err(Refusal::Because(told));
     }

@@ -84,7 +84,7 @@ impl Reloader {
             return reloaded;
         }
         let config = Arc::new(config);
-        // Whatever takes time is done beside the thread on which the queue and the router live.
+        // All that takes time is done beside the thread on which the queue and the router live.
         let (before, after) = (was, config.clone());
         let differences = spawn_blocking(move || differences::between(&before, &after)).await;
         reloaded.changed = differences.unwrap_or_default();
