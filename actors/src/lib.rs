@@ -20,7 +20,7 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, events, ids, `in_hand`, metrics, readiness, router, store, timestamp |
+//! | [`front`] | how connections come in, and what stands behind their sessions | actor, `channel_table`, directory, events, ids, `in_hand`, metrics, readiness, router, store, timestamp |
 //! | [`job_controller`] | decides what runs | actor, `channel_table`, delivery, events, ids, metrics, queue, timestamp |
 //! | [`delivery`] | carries it out: pools, jobs, couriers | actor, `channel_table`, events, ids, `in_hand`, metrics, queue, rerouting |
 //! | [`lint`] | what is wrong with a directory or with aliases | directory, router |

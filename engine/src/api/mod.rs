@@ -122,7 +122,7 @@ pub struct ServiceStatus {
 /// One worker of a service.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct WorkerStatus {
-    /// Counts up from 1 in each service.
+    /// Counts up from 0 in each service.
     pub id: u64,
     /// Whether it takes connections.
     pub state: WorkerState,

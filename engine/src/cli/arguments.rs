@@ -57,7 +57,10 @@ pub(super) enum Command {
     Mapping(Mapping),
     /// Show services and workers, pools and jobs, channels, queue
     Status {
-        /// One object
+        /// Each worker instead: its state, sessions, and since when it is there
+        #[arg(long, conflicts_with = "json")]
+        workers: bool,
+        /// One object, each worker included
         #[arg(long)]
         json: bool,
     },
@@ -463,7 +466,7 @@ Examples:
   relais stop SMTP              closes its ports; its sessions finish
   relais start SMTP
   relais restart dispatcher     new workers for every service
-  relais restart SMTP/3         one worker, as `relais status --json` numbers them
+  relais restart SMTP/3         one worker, as `relais status --workers` names them
   relais stop job_controller    nothing leaves; mail is taken
 A part that was stopped runs again when the engine is started anew.";
 

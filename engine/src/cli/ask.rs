@@ -30,6 +30,11 @@ pub(super) fn status(source: &Source, json: bool, out: &mut dyn Write) -> Result
     answer::<Status>(source, "/api/v1/status", json, show::status, out)
 }
 
+/// `relais status --workers`.
+pub(super) fn workers(source: &Source, out: &mut dyn Write) -> Result<(), Refusal> {
+    answer::<Status>(source, "/api/v1/status", false, show::workers, out)
+}
+
 /// `relais counters`.
 pub(super) fn counters(source: &Source, json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
     answer::<ChannelCounters>(source, "/api/v1/counters", json, show::counters, out)

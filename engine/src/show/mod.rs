@@ -210,6 +210,26 @@ fn troubles(status: &Status) -> Table {
     table
 }
 
+/// `relais status --workers`: each by the name that `relais restart` takes.
+pub fn workers(status: &Status, look: Look) -> String {
+    let now = Timestamp::now();
+    let mut table = Table::new(&["=WORKER", "STATE", ">SESSIONS", ">PEAK", ">SERVED", "SINCE"]);
+    for service in &status.services {
+        for worker in &service.workers {
+            let since = Relative { time: Some(worker.started), now };
+            table.row([
+                &format!("{}/{}", service.name, worker.id),
+                &worker.state.name(),
+                &worker.connections,
+                &worker.peak,
+                &worker.served,
+                &since,
+            ]);
+        }
+    }
+    table.fit(look)
+}
+
 /// `relais channel list`.
 pub fn channel_list(status: &Status, look: Look) -> String {
     channels(status).fit(look)
