@@ -27,6 +27,8 @@ pub mod client;
 pub mod crash_points;
 pub mod disk;
 pub mod dsn;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod mail;
 pub mod mailbox;
 #[cfg(any(test, feature = "memory-disk"))]

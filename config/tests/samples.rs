@@ -158,7 +158,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            recipient_delimiter: "-", sourceblocklimit: "1GB", recipientlimit: 7, strict_envelopes: true, forbid_unauth_pipelining: false, trace: false, commandlinelimit: 512,
            recipientcutoff: 2, deferralrejectlimit: 3, transactionlimit: 4, disconnecttransactionlimit: 5,
            disconnectrecipientlimit: 6, disconnectrejectlimit: 7, min_data_rate: 8, min_data_rate_time: "9s",
-           session_time: "10s", session_size: "11MiB",
+           user_messages_per_hour: 9, user_recipients_per_hour: 9, client_messages_per_hour: 9, client_recipients_per_hour: 9, beyond_rates: Hold, session_time: "10s", session_size: "11MiB",
            headersizelimit: 2000, headerfieldlimit: 30, forbid_nul: false,
            max_rcpt: 5, max_line: "2MiB", disconnectcommandlimit: 8, disconnectbadcommandlimit: 9,
            command_receive_time: "1500ms", data_receive_time: "2m", connect_time: "3s",

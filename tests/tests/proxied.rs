@@ -240,3 +240,49 @@ fn a_listed_client_speaks_for_others_before_it_sends_mail() {
     };
     assert!(stored.iter().any(is_named), "{} stored", stored.len());
 }
+
+/// The hour of one client is none of another's, and none of those that no limit holds for.
+#[test]
+fn a_client_sends_so_much_in_an_hour_and_more_is_refused_or_held() {
+    let fields = "client_messages_per_hour: 3, client_recipients_per_hour: 5";
+    for (beyond, want) in [("Refuse", "450 4.7.1"), ("Hold", "250")] {
+        let settings = Settings::standalone()
+            .channel("tcp_local", &format!("{fields}, beyond_rates: {beyond}"))
+            .dispatcher("unlimited_clients: [\"127.1.0.0/16\"]");
+        let instance = Instance::new(settings);
+        let _running = instance.start();
+        let port = instance.settings.smtp;
+        let send = |client: &str, recipients: usize| {
+            let mut client = Client::greeted(client, port);
+            client.ask("EHLO client.test");
+            let mut replies = vec![client.ask("MAIL FROM:<a@b.test>")];
+            let user = |i| ["alice", "bob"][i % 2];
+            replies.extend(
+                (0..recipients)
+                    .map(|i| client.ask(&format!("RCPT TO:<{}@relais.example>", user(i)))),
+            );
+            replies.push(client.ask("DATA"));
+            replies.push(client.ask("Subject: one of many\r\n\r\nhello\r\n."));
+            replies.into_iter().find(|reply| !reply.starts_with(['2', '3'])).unwrap_or("250".into())
+        };
+        for _ in 0..3 {
+            assert_eq!(send("127.0.0.5", 1), "250");
+            assert_eq!(send("127.1.0.5", 1), "250");
+        }
+        let fourth = send("127.0.0.5", 1);
+        assert!(fourth.starts_with(want), "{beyond}: {fourth}");
+        assert_eq!(send("127.1.0.5", 1), "250", "no limit holds for this one");
+        assert_eq!(send("127.0.0.6", 5), "250", "another client");
+        let sixth = send("127.0.0.6", 1);
+        assert!(sixth.starts_with(want), "{beyond}, recipients: {sixth}");
+        if beyond == "Refuse" {
+            assert!(instance.log().contains("450 4.7.1"), "{}", instance.log());
+            continue;
+        }
+        let queue = instance.queue();
+        let held = queue.iter().find(|entry| entry["state"] == "held").expect("it is held");
+        let why = instance.relais("queue", &["why", held["id"].as_str().expect("an id")]);
+        let why = String::from_utf8_lossy(&why.stdout).into_owned();
+        assert!(why.contains("an hour"), "{why}");
+    }
+}

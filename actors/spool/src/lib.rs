@@ -89,6 +89,8 @@ mod environment;
 mod error;
 mod events;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handle;
 mod inbox;
 mod index;

@@ -15,6 +15,7 @@ pub mod inherited;
 pub mod listener;
 pub mod listening;
 mod presenter;
+pub mod rates;
 mod received;
 mod seats;
 pub mod service;

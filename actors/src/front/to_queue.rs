@@ -22,6 +22,7 @@ use super::{
     authentication::{Attempt, Authenticator, Denied, Identity},
     connection::{Ends, client_text, own_postmaster},
     presenter::Presenter,
+    rates::{RateLimits, RateParties, Reached},
     received::Received,
     submission::{Author, check_sender},
 };
@@ -60,6 +61,8 @@ pub struct QueueSide {
     pub large_message: u64,
     /// Limits beyond which mail is held instead of delivered.
     pub hold: HoldLimits,
+    /// Limits of what one may send in an hour.
+    pub rates: RateLimits,
     /// Lets users in.
     pub authenticator: Arc<Authenticator>,
     /// Mail comes from users, who may lack a header line or two.
@@ -102,6 +105,8 @@ pub struct SmtpIntake {
     /// An exchange of AUTH that has begun.
     exchange: Option<Box<(Mechanism, SaslExchange)>>,
     certificate: Option<ClientCertificate>,
+    /// The parties whose mail is counted.
+    metered: RateParties,
     /// Ways of recipients, lists expanded, that no message was sent to; since the last message.
     abandoned: usize,
     hello: String,
@@ -120,6 +125,8 @@ struct Transaction {
     accepted: Vec<AcceptedRecipient>,
     /// Ways of the accepted recipients, lists expanded.
     ways: usize,
+    /// The rate that its client exceeds, where such mail is held.
+    excess: Option<Reached>,
     /// An access table has it kept for an operator to look at, for this reason.
     held: Option<String>,
     /// `FROM_ACCESS` has it thrown away.
@@ -162,7 +169,9 @@ impl SmtpIntake {
     /// For the connection between these.
     pub fn new(side: Arc<QueueSide>, ends: Ends) -> Self {
         let internal = vouches_for(&side, &ends);
+        let metered = side.rates.of(ends.client_ip(), internal, None);
         Self {
+            metered,
             side,
             ends,
             presenter: None,
@@ -230,6 +239,12 @@ impl SmtpIntake {
             self.side = Arc::clone(side);
         }
         self.identity = Some(identity);
+        self.metered = self.parties();
+    }
+
+    fn parties(&self) -> RateParties {
+        let user = self.identity.as_ref().map(|identity| &*identity.user);
+        self.side.rates.of(self.ends.client_ip(), self.internal, user)
     }
 
     fn envelope(&mut self, id: MessageId) -> Envelope {
@@ -271,8 +286,17 @@ impl SmtpIntake {
         } else if limits.recipients.is_some_and(|limit| recipients > limit) {
             Some(format!("{recipients} recipients, more than the channel's holdlimit"))
         } else {
-            None
+            self.transaction.excess.map(Reached::reason)
         }
+    }
+
+    /// More mail than one may send: it is refused, or held.
+    fn exceed(&mut self, reached: Reached) -> Result<(), Reply> {
+        if self.side.rates.refuses() {
+            return Err(reached.reply());
+        }
+        self.transaction.excess.get_or_insert(reached);
+        Ok(())
     }
 
     fn refuse(&self, to: &RcptTo, reply: &Reply) {
@@ -306,6 +330,7 @@ impl SmtpIntake {
             Ok(_stored) => {
                 let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(id));
                 MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.side.metrics);
+                self.side.rates.count(&self.metered, self.transaction.accepted.len());
                 self.transaction.stored = true;
                 self.abandoned = 0;
                 Ok(reply)
@@ -454,6 +479,7 @@ impl Intake for SmtpIntake {
         self.ends = presenter.present(other)?;
         self.internal = vouches_for(&self.side, &self.ends);
         self.identity = None;
+        self.metered = self.parties();
         self.hello(other.hello.as_deref().unwrap_or_default(), other.extended.unwrap_or_default());
         Ok(())
     }
@@ -476,6 +502,12 @@ impl Intake for SmtpIntake {
                 return Err(reply);
             }
         }
+        if let Some(reached) = self.side.rates.reached(&self.metered, 0) {
+            let refused = self.exceed(reached);
+            refused.inspect_err(|reply| {
+                self.tell_refused(self.transaction.from.as_ref(), 0, reply);
+            })?;
+        }
         // A message that will be refused need not be sent first.
         self.side.spool.room().map_err(|error| self.refuse_message(&error))
     }
@@ -484,6 +516,10 @@ impl Intake for SmtpIntake {
         if self.abandoned > MAX_EXPANSION {
             self.refuse(to, &NO_MESSAGE);
             return Err(NO_MESSAGE);
+        }
+        let so_far = self.transaction.accepted.len();
+        if let Some(reached) = self.side.rates.reached(&self.metered, so_far) {
+            self.exceed(reached).inspect_err(|reply| self.refuse(to, reply))?;
         }
         let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
         let own_postmaster = own_postmaster(&to.address, self.ends.local_ip());

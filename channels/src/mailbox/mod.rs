@@ -8,6 +8,8 @@ mod alarms;
 mod delivery;
 mod dir;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod journal;
 mod kept;
 mod maildir;

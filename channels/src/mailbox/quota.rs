@@ -271,7 +271,7 @@ fn read(maildir: &Maildir, limit: Limit) -> io::Result<Option<(Usage, bool)>> {
 }
 
 /// The contents of the file.
-struct Sum<'a> {
+pub(super) struct Sum<'a> {
     usage: Usage,
     /// How many lines make the sum.
     lines: usize,
@@ -281,7 +281,7 @@ struct Sum<'a> {
 }
 
 /// `None`: it is too long, broken, or says what cannot be.
-fn parse(text: &[u8]) -> Option<Sum<'_>> {
+pub(super) fn parse(text: &[u8]) -> Option<Sum<'_>> {
     if text.len() > MAX_FILE {
         return None;
     }

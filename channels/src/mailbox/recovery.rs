@@ -251,7 +251,7 @@ pub(super) fn sweep(dir: &Dir) -> io::Result<()> {
     })
 }
 
-fn parse(record: &[u8]) -> io::Result<(Vec<&str>, &str, &[u8])> {
+pub(super) fn parse(record: &[u8]) -> io::Result<(Vec<&str>, &str, &[u8])> {
     parts(record).ok_or_else(|| io::Error::other("a record of the journal is malformed"))
 }
 

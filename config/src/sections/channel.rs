@@ -186,6 +186,22 @@ section! {
         /// As a server: recipients refused for good in one session, after which MAIL and RSET get
         /// 421.
         disconnectrejectlimit: Option<usize> = None, Maybe(COUNT), of(Source), unit("recipients");
+        /// As a source: messages of one client in an hour. A client is an address of IPv4, or a /64 of
+        /// IPv6; the limit holds neither for `unlimited_clients` of the service nor for those that
+        /// `INTERNAL_IP` vouches for.
+        client_messages_per_hour: Option<usize> = None, Maybe(COUNT), of(SmtpSource),
+            unit("messages");
+        /// As a source: recipients of the messages of one client in an hour.
+        client_recipients_per_hour: Option<usize> = None, Maybe(COUNT), of(SmtpSource),
+            unit("recipients");
+        /// As a source: messages of one user in an hour, who was let in by AUTH, from wherever.
+        user_messages_per_hour: Option<usize> = None, Maybe(COUNT), of(SmtpSource),
+            unit("messages");
+        /// As a source: recipients of the messages of one user in an hour.
+        user_recipients_per_hour: Option<usize> = None, Maybe(COUNT), of(SmtpSource),
+            unit("recipients");
+        /// As a source: the answer to mail beyond these.
+        beyond_rates: Excess = Excess::default(), Choice, of(SmtpSource);
         /// Envelopes must be written as the RFCs say: no dots where none may be, addresses in
         /// brackets, upper-case hexadecimal in xtext.
         strict_envelopes: bool = false, Flag, of(Source);
@@ -267,6 +283,16 @@ choice! {
         Single,
         /// One entry for the channel, up to `addrsperfile`.
         Multiple,
+    }
+}
+
+choice! {
+    /// The answer to mail beyond what one may send in an hour.
+    pub enum Excess = Refuse {
+        /// Refused for now, with 450.
+        Refuse,
+        /// Taken, and held until an operator releases it.
+        Hold,
     }
 }
 

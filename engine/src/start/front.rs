@@ -10,6 +10,7 @@ use relais_actors::{
         dispatcher::{BoundService, Dispatcher, DispatcherParts},
         inherited::Inherited,
         listening::{ListenError, Listening},
+        rates::RateLimits,
         session::{Behind, SessionParts},
         to_queue::{AuthorPolicy, HoldLimits, QueueSide},
         to_store::StoreSide,
@@ -177,6 +178,7 @@ impl<'a> Makers<'a> {
             channels: ground.channels.clone(),
             large_message: config.spool.large_message,
             hold: hold_limits(config, channel),
+            rates: self.rate_limits(service, channel),
             authenticator: Arc::clone(&delivery.authenticator),
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
@@ -189,6 +191,12 @@ impl<'a> Makers<'a> {
         let next = self.after_auth(&service.channel);
         let after_auth = next.map(|next| Arc::new(self.setup_of(service, next)));
         Setup { after_auth, ..self.setup_of(service, &service.channel) }
+    }
+
+    fn rate_limits(&self, service: &Service, channel: &str) -> RateLimits {
+        let blank = Channel::new(channel, channel, channel::Program::Smtp);
+        let channel = self.channel(channel).unwrap_or(&blank);
+        RateLimits::new(self.ground.rates.clone(), channel, &service.clients)
     }
 
     fn setup_of(&self, service: &Service, channel: &str) -> Setup {

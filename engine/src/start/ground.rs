@@ -8,7 +8,9 @@ use relais_actors::{
     channel_table::Channels,
     delivery::{job::Job, pool::Pool},
     directory::Directory,
-    front::{dispatcher::Dispatcher, service::Service, session::Session, worker::Worker},
+    front::{
+        dispatcher::Dispatcher, rates::Rates, service::Service, session::Session, worker::Worker,
+    },
     job_controller::JobController,
     metrics::{Labels, Metrics},
     notary::Notary,
@@ -29,6 +31,8 @@ pub(super) struct GroundFloor {
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) certificates: Arc<ServerTls>,
+    /// The mail of clients in the last hour.
+    pub(super) rates: Arc<Rates>,
     pub(super) placement: Arc<Placement>,
     /// Starts actors; `end` is told which of the vital ones died.
     pub(super) actors: Ground,
@@ -55,7 +59,8 @@ impl GroundFloor {
         let (placement, arbiters) = Placement::start(cores);
         let actors = Ground::new(metrics.actors.clone(), end);
         let placement = Arc::new(placement);
-        let floor = Self { config, channels, metrics, certificates, placement, actors };
+        let rates = Arc::default();
+        let floor = Self { config, channels, metrics, certificates, rates, placement, actors };
         Ok((floor, Cellar { tallies, arbiters }))
     }
 }
