@@ -8,34 +8,20 @@ use actix::Message;
 use relais_config::dispatcher;
 
 use super::{
+    configured_service::{AdoptedService, BoundService, ConfiguredService},
     control::{Control, ControlError, ControlOrder, Controlled, ServiceState, Which},
     inherited::Inherited,
     listening::{ListenError, Listening},
     service::{
         CloseDoor, DescribeService, DrainService, EndService, RestartWorkers, Service,
-        ServiceDescription, ServiceParts, Settings, life_of,
+        ServiceDescription, ServiceParts, life_of,
     },
-    session::SessionParts,
 };
 use crate::{
     actor::{Actor, Adopt, Ctx, Ground, Handle, Later, Mailbox, Placement, Remedy},
     metrics::Metrics,
     readiness::Cause,
 };
-
-/// A service with its sockets bound; nothing is accepted yet.
-pub struct BoundService {
-    /// From the configuration.
-    pub service: dispatcher::Service,
-    /// Bound sockets.
-    pub listening: Vec<Listening>,
-    /// The parts that its sessions need.
-    pub session: SessionParts,
-    /// Connections at most.
-    pub connections: usize,
-    /// The sockets stay with the service manager.
-    pub are_lent: bool,
-}
 
 /// The parts of the dispatcher.
 pub struct DispatcherParts {
@@ -76,16 +62,6 @@ pub struct DescribeDispatcher;
 #[rtype(result = "Result<(), ListenError>")]
 pub struct BindNew(pub Vec<dispatcher::Service>);
 
-/// A service of another configuration.
-pub struct AdoptedService {
-    /// As it stands there.
-    pub service: dispatcher::Service,
-    /// The parts that its sessions need.
-    pub session: SessionParts,
-    /// Connections at most.
-    pub connections: usize,
-}
-
 /// Starts a service again after it died.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -100,75 +76,6 @@ pub struct Dispatcher {
     /// Sockets of services that another configuration will bring.
     bound: HashMap<String, Vec<Listening>>,
     parts: DispatcherParts,
-}
-
-/// A service of the configuration, whether it runs or not.
-struct ConfiguredService {
-    bound: BoundService,
-    /// Ports as the file has them; the system chooses one for 0.
-    ports: Vec<u16>,
-    /// The configuration in force has it no more.
-    is_gone: bool,
-    /// None while it is stopped.
-    service: Option<Mailbox<Service>>,
-    /// Services that were stopped here and finish their sessions.
-    ending: Vec<(u32, Mailbox<Service>)>,
-    /// Counts the services that were started here by an operator: each has its own name for the
-    /// watch.
-    generation: u32,
-}
-
-impl ConfiguredService {
-    /// A port that the system chose is kept from now on.
-    fn new(bound: BoundService) -> Self {
-        let ports = bound.service.ports.clone();
-        let (service, ending) = (None, Vec::new());
-        let mut its = Self { bound, ports, is_gone: false, service, ending, generation: 0 };
-        its.keep_ports();
-        its
-    }
-
-    fn keep_ports(&mut self) {
-        let ports = self.bound.service.ports.iter_mut();
-        for (port, listening) in ports.zip(&self.bound.listening) {
-            *port = listening.port().unwrap_or(*port);
-        }
-    }
-
-    /// Takes the settings of another configuration. Sockets stay where they are until the service
-    /// is stopped and started.
-    fn adopt(&mut self, adopted: AdoptedService) {
-        let AdoptedService { mut service, session, connections } = adopted;
-        if service.ports == self.ports {
-            service.ports.clone_from(&self.bound.service.ports);
-        } else {
-            self.ports.clone_from(&service.ports);
-        }
-        let limits = service.limits.clone();
-        self.bound.service = service;
-        self.bound.session = session.clone();
-        self.bound.connections = connections;
-        if let Some(service) = &self.service {
-            service.tell(Adopt(Settings { limits, session, connections }));
-        }
-    }
-
-    fn name(&self) -> &str {
-        &self.bound.service.name
-    }
-
-    /// The name of the service that runs here, for the watch.
-    fn watched(&self) -> String {
-        watched(self.name(), self.generation)
-    }
-
-    fn state(&self) -> ServiceState {
-        if self.service.is_some() { ServiceState::Running } else { ServiceState::Stopped }
-    }
-}
-
-fn watched(name: &str, generation: u32) -> String {
-    if generation == 0 { name.to_owned() } else { format!("{name}+{generation}") }
 }
 
 impl Dispatcher {
@@ -222,7 +129,7 @@ impl Dispatcher {
         self.parts.ground.guard(&watched, Remedy::Restart { told, again });
     }
 
-    fn start(&mut self, index: usize, ctx: &mut Ctx<Self>) -> Result<usize, ControlError> {
+    fn start(&mut self, index: usize, ctx: &mut Ctx<Self>) -> Result<(), ControlError> {
         let its = &mut self.services[index];
         if its.service.is_none() {
             if its.bound.listening.is_empty() {
@@ -233,7 +140,7 @@ impl Dispatcher {
             its.keep_ports();
             self.open(index, ctx);
         }
-        Ok(0)
+        Ok(())
     }
 
     /// A service that another configuration brought. One of its name that is gone and may have
@@ -252,7 +159,7 @@ impl Dispatcher {
         let index = gone.unwrap_or(self.services.len());
         if let Some(its) = gone.map(|index| &mut self.services[index]) {
             let (ending, generation) = (std::mem::take(&mut its.ending), its.generation + 1);
-            *its = ConfiguredService { ending, generation, ..new };
+            *its = new.in_place_of(ending, generation);
         } else {
             self.services.push(new);
         }

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod authentication;
+pub mod configured_service;
 pub mod connection;
 pub mod control;
 pub mod descriptors;

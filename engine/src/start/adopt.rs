@@ -7,7 +7,7 @@ use relais_actors::{
     actor::{Adopt, Gone},
     channel_table::Channels,
     directory::Source,
-    front::dispatcher::{AdoptedService, BindNew},
+    front::{configured_service::AdoptedService, dispatcher::BindNew},
     job_controller::{Adopted, PoolOutlets, PoolPart},
     metrics::Labels,
     queue::SetMaxMessages,

@@ -6,8 +6,9 @@ use relais_actors::{
     actor::Mailbox,
     front::{
         admission::ClientAdmission,
+        configured_service::BoundService,
         descriptors::Descriptors,
-        dispatcher::{BoundService, Dispatcher, DispatcherParts},
+        dispatcher::{Dispatcher, DispatcherParts},
         inherited::Inherited,
         listening::{ListenError, Listening},
         rates::RateLimits,
