@@ -66,8 +66,8 @@ fn mail_that_is_relayed_is_seen_at_every_actor_it_passes() {
     ];
     let messages = [
         ("service", "Accepted", 2.0),
-        ("service", "ConnectionClosed", 1.0),
-        ("worker", "TakeConnection", 2.0),
+        ("service", "WorkerNews", 1.0),
+        ("worker", "Handoff", 2.0),
         ("session", "Begin", 2.0),
         ("router", "Resolve", 2.0),
         ("queue", "Committed", 2.0),

@@ -44,7 +44,7 @@ fn check_says_no_to_whatever_run_refuses() {
         ),
         (
             "a channel that insists on what is not there yet",
-            Settings::standalone().channel("tcp_lmtpcs", "sasl: (server: Must)"),
+            Settings::standalone().channel("tcp_lmtpcs", "tls: (client: Must)"),
             1,
         ),
         (
