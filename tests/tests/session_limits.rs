@@ -87,3 +87,33 @@ fn transactions_recipients_and_octets_of_a_session_are_counted() {
     client.ask("MAIL FROM:<a@b.test>").expect(250);
     assert!(instance.log().contains("451 4.5.3"), "the log says what was refused");
 }
+
+/// At the ceiling patience is short; with room it is long again.
+#[test]
+fn a_service_under_stress_waits_for_no_idle_client() {
+    let limits = "max_procs: 1, max_conns: 10, min_conns: 10";
+    let instance = Instance::new(Settings::standalone().dispatcher(limits));
+    let _running = instance.start();
+    let open = || Dialogue::open(instance.settings.smtp);
+    let stress = || instance.metric("relais_dispatcher_stress{service=\"SMTP\"}");
+    let mut erring = open();
+    erring.ask("FLY").expect(500);
+    let begun = Instant::now();
+    let mut idle: Vec<_> = (0..9).map(|_| open()).collect();
+    eventually("stress begins", Duration::from_secs(5), || stress() > 0.0);
+    // The next error is the last, whatever was forgiven before.
+    thread::sleep(Duration::from_millis(100));
+    erring.ask("NOOP").expect(250);
+    erring.ask("FLY").expect(421);
+    for client in &mut idle {
+        client.reply().expect("a last word").expect_start("421 4.4.2");
+    }
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(8) && took < Duration::from_secs(20), "{took:?}");
+    eventually("it is over", Duration::from_secs(10), || stress() == 0.0);
+    let log = instance.log();
+    assert!(log.contains("under stress") && log.contains("the stress is over"), "{log}");
+    let mut patient = open();
+    patient.ask("FLY").expect(500);
+    patient.ask("NOOP").expect(250);
+}

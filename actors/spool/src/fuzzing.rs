@@ -4,7 +4,7 @@ use relais_channels::mail::MessageId;
 
 use crate::format::{
     change::Change,
-    message::Message,
+    message::Stored,
     record::{Header, Kind},
 };
 
@@ -24,6 +24,6 @@ pub fn record(payload: &[u8]) {
         };
         let _ = Change::decode(&header, payload, true);
         let _ = Change::decode_replies(payload);
-        let _ = Message::from_record(1, 0, &header, payload);
+        let _ = Stored::from_record(1, 0, &header, payload);
     }
 }

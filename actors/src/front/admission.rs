@@ -3,6 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use relais_channels::server::Stress;
 use relais_config::{Service, dispatcher::Clients, grammar::Network};
 
 use super::{
@@ -22,6 +23,8 @@ pub struct ClientAdmission {
     /// Connections of one client at once.
     each: usize,
     seats: Arc<Seats>,
+    /// Whether the service has little left.
+    pub(super) stress: Arc<Stress>,
 }
 
 /// Why a client is not taken.
@@ -37,13 +40,19 @@ impl ClientAdmission {
     pub fn new(service: &Service, route_cache: Arc<RouteCache>) -> Self {
         let clients = service.clients.clone();
         let each = clients.connections(service.program);
-        Self { route_cache, clients, each, seats: Arc::default() }
+        Self { route_cache, clients, each, seats: Arc::default(), stress: Arc::default() }
     }
 
     /// The same door under another configuration: clients that are connected count on.
     #[must_use]
     pub(super) fn succeeding(&self, before: &Self) -> Self {
-        Self { seats: before.seats.clone(), ..self.clone() }
+        let (seats, stress) = (before.seats.clone(), before.stress.clone());
+        Self { seats, stress, ..self.clone() }
+    }
+
+    /// Whether little room makes the service less patient.
+    pub(super) fn heeds_stress(&self) -> bool {
+        self.clients.stress
     }
 
     /// Whether a connection from there begins with a header that names the client.

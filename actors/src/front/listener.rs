@@ -28,6 +28,7 @@ use tracing::{info, warn};
 use super::{
     connection::{Connection, Ends, Permit},
     listening::{Listening, SocketFile},
+    scarcity::RoomLeft,
     seats::Seat,
     socket::Socket,
 };
@@ -149,6 +150,12 @@ impl Room {
                 taken.forget();
             }
         });
+    }
+
+    /// How much of the room is free.
+    pub(super) fn left(&self) -> RoomLeft {
+        let free = self.free.available_permits() as u64;
+        RoomLeft { free, most: self.most.load(Relaxed) as u64 }
     }
 
     /// Waits until there is room for another connection; says once that others have to wait, and once

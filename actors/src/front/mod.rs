@@ -18,6 +18,7 @@ pub mod listening;
 mod presenter;
 pub mod rates;
 mod received;
+mod scarcity;
 mod seats;
 pub mod service;
 pub mod session;

@@ -15,7 +15,7 @@ use actix::Message;
 use relais_config::dispatcher::Limits;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     admission::ClientRefusal,
@@ -24,6 +24,7 @@ use super::{
     handoff::{Handoff, Parked, WorkerNews},
     listener::{Accepted, LimitedBy, Room, accept},
     listening::{Listening, SocketFile},
+    scarcity::shortage,
     session::SessionParts,
     worker::{EndWorker, Worker},
     worker_life::{WorkerDescription, Workers},
@@ -207,6 +208,24 @@ impl Service {
         self.parked.push_back(parked);
     }
 
+    /// Makes sessions less patient when little is left, and patient again when there is enough.
+    fn feel_stress(&self) {
+        let SessionParts { service, admission, .. } = &self.parts.session;
+        let was_short = admission.stress.is_on();
+        let short = shortage(self.room.left(), was_short).filter(|_| admission.heeds_stress());
+        if !admission.stress.set(short.is_some()) {
+            return;
+        }
+        self.parts.meter.stress.set(short.is_some().into());
+        let service = &**service;
+        let Some(short) = short else { return info!(service, "the stress is over") };
+        let short = short.name();
+        warn!(
+            service,
+            short, "under stress: clients have 10 s for a command, and one error ends a session"
+        );
+    }
+
     /// The name of a worker, for the watch.
     fn name_of(&self, id: WorkerId) -> String {
         format!("{}/{}", self.parts.watched, id.0)
@@ -254,6 +273,7 @@ impl Actor for Service {
         ctx.every(TENDED, |service, ctx| {
             service.tend(ctx);
             service.look_for_sockets();
+            service.feel_stress();
         });
         for listening in std::mem::take(&mut self.listening) {
             let accepting =

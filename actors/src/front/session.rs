@@ -109,7 +109,11 @@ impl Actor for Session {
             service = %self.parts.service,
             client = field::Empty
         );
-        let stop = Stop { at_boundary: self.stop.clone(), at_once: self.parts.give_up.clone() };
+        let stop = Stop {
+            at_boundary: self.stop.clone(),
+            at_once: self.parts.give_up.clone(),
+            stress: self.parts.admission.stress.clone(),
+        };
         if !self.parts.admission.is_proxy(&ends) {
             record(&span, &ends);
         }

@@ -17,6 +17,8 @@ use super::{by_name::ByName, tally::PlainTotal};
 pub struct ServiceMeter {
     /// Sessions now.
     pub connections: Gauge,
+    /// 1 when it is under stress.
+    pub stress: Gauge,
     workers: [Gauge; WorkerState::ALL.len()],
     totals: [PlainTotal; ConnectionResult::ALL.len()],
     handshakes: Vec<(HandshakeResult, Counter)>,
@@ -215,6 +217,9 @@ pub(super) fn meters(registry: &mut Registry) -> ByName<Arc<ServiceMeter>> {
         workers.clone(),
     );
     registry.register("dispatcher_connections", "Sessions now", connections.clone());
+    let stress = Family::<ServiceLabels, Gauge>::default();
+    let help = "1 when less than a tenth is left of workers' room, open files or memory";
+    registry.register("dispatcher_stress", help, stress.clone());
     let help = "Connections by what became of them; refused by PORT_ACCESS, limited by client_conns or \
          prefix_conns, full: no worker took it";
     registry.register("dispatcher_connections_total", help, totals.clone());
@@ -246,6 +251,7 @@ pub(super) fn meters(registry: &mut Registry) -> ByName<Arc<ServiceMeter>> {
         };
         Arc::new(ServiceMeter {
             connections: connections.get_or_create_owned(&labels),
+            stress: stress.get_or_create_owned(&labels),
             workers: WorkerState::ALL.map(workers),
             totals: ConnectionResult::ALL.map(totals),
             handshakes: HandshakeResult::all().map(handshake).collect(),

@@ -9,16 +9,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Reason,
+    Reason, Stress,
     setup::{DataRate, Limits},
+    stress::COMMAND_TIME,
 };
 
 /// The clock of one session.
 pub(super) struct Clock<'l> {
     limits: &'l Limits,
+    stress: &'l Stress,
     /// When the session has to be over.
     end: Instant,
-    /// When the command has to be there.
+    /// Since when the command is waited for.
     command: Option<Instant>,
     /// Octets of the whole session.
     octets: u64,
@@ -34,9 +36,10 @@ struct Window {
 }
 
 impl<'l> Clock<'l> {
-    pub(super) fn new(limits: &'l Limits) -> Self {
+    pub(super) fn new(limits: &'l Limits, stress: &'l Stress) -> Self {
         Self {
             limits,
+            stress,
             end: Instant::now() + limits.session.time,
             command: None,
             octets: 0,
@@ -61,7 +64,9 @@ impl<'l> Clock<'l> {
             let slow = (limits.data_rate.octets > 0).then_some(now + left);
             (now + limits.data_time).min(slow.unwrap_or(self.end))
         } else {
-            *self.command.get_or_insert(now + limits.command_time)
+            let most = if self.stress.is_on() { COMMAND_TIME } else { Duration::MAX };
+            let patience = limits.command_time.min(most);
+            *self.command.get_or_insert(now) + patience
         };
         deadline.min(self.end)
     }

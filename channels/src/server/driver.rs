@@ -84,7 +84,7 @@ where
     I: Intake,
 {
     let limits = &setup.limits;
-    let mut clock = Clock::new(limits);
+    let mut clock = Clock::new(limits, &stop.stress);
     loop {
         let (used, event) = session.take(link.received());
         if session.forgotten() {
@@ -155,7 +155,7 @@ where
 /// Waits for what the peer says next.
 async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
     link: &mut Link<S>,
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     clock: &mut Clock<'_>,
     stop: &Stop,
 ) -> Result<(), Reason> {
@@ -166,8 +166,17 @@ async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
     if is_at_boundary {
         link.settle();
     }
-    let deadline = clock.wait(!session.expects_command());
-    match link.read(deadline, Some(stop.word(is_at_boundary))).await {
+    session.allow_errors(!stop.stress.is_on());
+    let read = loop {
+        let deadline = clock.wait(!session.expects_command());
+        tokio::select! {
+            biased;
+            read = link.read(deadline, Some(stop.word(is_at_boundary))) => break read,
+            // A peer that has been waited for too long already goes now.
+            () = stop.stress.entered() => session.allow_errors(false),
+        }
+    };
+    match read {
         Ok(count) => {
             clock.note(count);
             Ok(())

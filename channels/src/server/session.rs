@@ -53,6 +53,8 @@ pub struct Session<'s> {
     /// Since the last message.
     commands: usize,
     bad_commands: usize,
+    /// More of them end the session.
+    most_bad_commands: usize,
     /// Recipients that were accepted and came to no message, since the last one.
     abandoned: usize,
     budget: Budget,
@@ -212,6 +214,7 @@ impl<'s> Session<'s> {
             forgotten: false,
             commands: 0,
             bad_commands: 0,
+            most_bad_commands: setup.limits.bad_commands,
             abandoned: 0,
             budget: Budget::default(),
             ahead: Ahead::Nothing,
@@ -240,6 +243,12 @@ impl<'s> Session<'s> {
         };
         self.hello = None;
         self.mail_refused = false;
+    }
+
+    /// Commands in error are answered, as many as the limit says; or else the next one ends the session.
+    pub fn allow_errors(&mut self, are_allowed: bool) {
+        let most = if are_allowed { self.setup.limits.bad_commands } else { self.bad_commands };
+        self.most_bad_commands = most.min(self.setup.limits.bad_commands);
     }
 
     /// The peer may say XCLIENT.
@@ -310,7 +319,7 @@ impl<'s> Session<'s> {
             self.budget.reject_recipient();
         }
         if is_rejected && !vouched {
-            let limit = self.setup.limits.bad_commands;
+            let limit = self.most_bad_commands;
             self.bad_commands += 1;
             is_slowed = self.bad_commands > limit / 2;
             if self.bad_commands > limit {
@@ -808,7 +817,7 @@ impl<'s> Session<'s> {
     /// Answers a command in error, and ends the session when there were too many.
     fn bad<'a>(&mut self, reply: &Reply) -> Event<'a> {
         self.bad_commands += 1;
-        if self.bad_commands > self.setup.limits.bad_commands {
+        if self.bad_commands > self.most_bad_commands {
             return self.close(Reason::Abuse);
         }
         self.answer(reply)

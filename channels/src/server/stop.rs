@@ -1,14 +1,21 @@
-//! Words from outside that end a session.
+//! Words from outside that bear on a session.
+
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-/// The two ways in which a session is told to end; each peer reads 421.
+use super::Stress;
+
+/// The two ways in which a session is told to end, and each peer reads 421; and a reason to end it
+/// sooner.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     /// Before the next command, when no message is coming in.
     pub at_boundary: CancellationToken,
     /// Wherever the peer is; what is already being made safe is still answered.
     pub at_once: CancellationToken,
+    /// Patience is short, and one error too many.
+    pub stress: Arc<Stress>,
 }
 
 impl Stop {

@@ -125,6 +125,9 @@ section! {
         prefix_ipv4: u32 = 24, Count(1..=32), unit("bits");
         /// Bits of such a network of IPv6.
         prefix_ipv6: u32 = 48, Count(1..=128), unit("bits");
+        /// When less than a tenth is left of its workers' room, of open files or of memory, clients have
+        /// 10 s for a command, and one error ends a session.
+        stress: bool = true, Flag;
         /// Networks whose clients no limit of their number holds for; nor does one for those that
         /// `INTERNAL_IP` vouches for.
         unlimited_clients: Vec<Network> = loopback(), networks();

@@ -238,6 +238,7 @@ const ALWAYS: &[&str] = &[
     "dispatcher.services.backlog",
     "dispatcher.services.proxy_protocol",
     "dispatcher.services.xclient",
+    "dispatcher.services.stress",
     "dispatcher.services.client_conns",
     "dispatcher.services.prefix_conns",
     "dispatcher.services.prefix_ipv4",
