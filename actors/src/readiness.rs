@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -35,7 +36,17 @@ pub enum Cause {
 #[derive(Debug, Default)]
 struct RaisedCauses {
     raised: Mutex<BTreeMap<(Cause, String), String>>,
+    probes: Mutex<BTreeMap<(Cause, String), Probe>>,
     gauges: Family<CauseLabels, Gauge>,
+}
+
+/// Looks whether there is trouble, and says so in words for the operator.
+struct Probe(Box<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -90,8 +101,27 @@ impl Readiness {
         there_was
     }
 
+    /// Has `look` called whenever somebody asks: trouble that nobody else would notice. Takes the
+    /// place of one before it for the same subject.
+    pub fn probe(
+        &self,
+        cause: Cause,
+        subject: &str,
+        look: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) {
+        let mut probes = self.0.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        probes.insert((cause, subject.to_owned()), Probe(Box::new(look)));
+    }
+
     /// The words of everything that is raised, in the order of causes and subjects.
     pub fn reasons(&self) -> Vec<String> {
+        let probes = self.0.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((cause, subject), Probe(look)) in &*probes {
+            match look() {
+                Some(words) => self.raise(*cause, subject, words),
+                None => self.clear(*cause, subject),
+            };
+        }
         let raised = self.0.raised.lock().unwrap_or_else(PoisonError::into_inner);
         raised.values().cloned().collect()
     }
@@ -122,5 +152,15 @@ mod tests {
         assert!(readiness.clone().clear(Cause::Service, "SMTP"));
         assert_eq!((gauge(Cause::Service), gauge(Cause::Room)), (0, 1));
         assert_eq!(readiness.reasons(), ["no room"]);
+        let gone = Arc::new(Mutex::new(false));
+        let seen = gone.clone();
+        readiness.probe(Cause::Service, "LMTP", move || {
+            seen.lock().unwrap().then(|| "its socket is gone".to_owned())
+        });
+        assert_eq!(readiness.reasons(), ["no room"]);
+        *gone.lock().unwrap() = true;
+        assert_eq!(readiness.reasons(), ["no room", "its socket is gone"]);
+        *gone.lock().unwrap() = false;
+        assert_eq!((readiness.reasons().len(), gauge(Cause::Service)), (1, 0));
     }
 }

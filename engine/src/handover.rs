@@ -8,7 +8,10 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -22,6 +25,7 @@ use rustix::{
         SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
     },
 };
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
@@ -41,9 +45,13 @@ impl Desk {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // The data directory lets nobody else in.
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(&path)?)?;
+        // Nobody can connect before it listens.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        socket.listen(BACKLOG)?;
+        let listener = UnixListener::from(OwnedFd::from(socket));
         Ok(Self { listener: tokio::net::UnixListener::from_std(listener)?, path })
     }
 
@@ -149,6 +157,8 @@ fn path(data: &Path) -> PathBuf {
 
 /// Sockets in one message; unix(7) has 253.
 const AT_ONCE: usize = 200;
+/// Processes that may ask at once.
+const BACKLOG: i32 = 4;
 /// For the other process to do its part.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -61,8 +61,8 @@ fn an_idle_engine_ends_at_once_on_sigint_and_on_stop() {
     let mut running = instance.start();
     let _idle = Dialogue::open(instance.settings.smtp);
     running.hang_up();
-    eventually("it says what it makes of SIGHUP", Duration::from_secs(10), || {
-        instance.log().contains("SIGHUP changes nothing")
+    eventually("it reads its file again", Duration::from_secs(10), || {
+        instance.log().contains("the file was read again and is in force")
     });
     assert!(instance.is_ready(), "SIGHUP ends nothing");
     running.interrupt();

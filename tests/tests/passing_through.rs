@@ -79,6 +79,7 @@ fn memory_does_not_grow_with_the_line() {
             .map(|_| {
                 thread::spawn(move || {
                     let mut client = begin();
+                    client.write_all(b"\r\n").expect("no header");
                     for _ in 0..line >> 14 {
                         client.write_all(&[b'x'; 1 << 14]).expect("content");
                     }
@@ -108,6 +109,7 @@ fn the_whole_header_is_read_whatever_large_message_says() {
     let settings = Settings::standalone()
         .stores(sink.port)
         .channel("stores", "maxjobs: 1, max_client_threads: 1")
+        .channel("tcp_local", "headersizelimit: \"1MiB\", headerfieldlimit: 10000")
         .section("spool: (large_message: \"4kiB\")");
     let instance = Instance::new(settings);
     let _running = instance.start();

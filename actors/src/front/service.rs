@@ -23,7 +23,7 @@ use super::{
     control::ServiceState,
     handoff::{Handoff, Parked, WorkerNews},
     listener::{Accepted, LimitedBy, Room, accept},
-    listening::{Listening, SocketFile},
+    listening::Listening,
     scarcity::shortage,
     session::SessionParts,
     worker::{EndWorker, Worker},
@@ -119,8 +119,6 @@ pub struct ServiceParts {
 pub struct Service {
     parts: ServiceParts,
     listening: Vec<Listening>,
-    /// The names of its UNIX sockets, which somebody else can take away.
-    files: Vec<Weak<SocketFile>>,
     room: Arc<Room>,
     workers: Workers<Mailbox<Worker>>,
     /// Connections that wait for a worker to be there.
@@ -147,7 +145,6 @@ impl Service {
             workers: Workers::new(parts.limits.clone()),
             parked: VecDeque::new(),
             parts,
-            files: listening.iter().filter_map(Listening::file).collect(),
             listening,
             closed: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -239,20 +236,15 @@ impl Service {
         connection.socket.refuse(text);
     }
 
-    /// Says so when clients cannot find a socket any more.
-    fn look_for_sockets(&self) {
-        let files: Vec<_> = self.files.iter().filter_map(Weak::upgrade).collect();
+    /// Somebody else can take the names of UNIX sockets away, and clients cannot find them then.
+    fn have_sockets_looked_for(&self) {
+        let files: Vec<_> = self.listening.iter().filter_map(Listening::file).collect();
         let SessionParts { service, metrics, .. } = &self.parts.session;
-        match files.iter().find(|file| !file.is_there()) {
-            Some(file) => {
-                let words = file.words_of_absence(service);
-                metrics.readiness.raise(Cause::Service, service, words);
-            }
-            None if !self.files.is_empty() => {
-                metrics.readiness.clear(Cause::Service, service);
-            }
-            None => {}
-        }
+        let (name, readiness) = (service.clone(), &metrics.readiness);
+        readiness.probe(Cause::Service, service, move || {
+            let mut files = files.iter().filter_map(Weak::upgrade);
+            files.find(|file| !file.is_there()).map(|file| file.words_of_absence(&name))
+        });
     }
 
     fn finish_drain(&mut self) {
@@ -272,9 +264,9 @@ impl Actor for Service {
         self.tend(ctx);
         ctx.every(TENDED, |service, ctx| {
             service.tend(ctx);
-            service.look_for_sockets();
             service.feel_stress();
         });
+        self.have_sockets_looked_for();
         for listening in std::mem::take(&mut self.listening) {
             let accepting =
                 accept(listening, self.room.clone(), self.closed.clone(), ctx.mailbox().outlet());

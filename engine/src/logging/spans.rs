@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Write};
 
 use tracing::{
     field::{Field, Visit},
-    span::Attributes,
+    span::{Attributes, Record},
 };
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
@@ -20,6 +20,13 @@ pub(super) fn keep<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, attributes: &At
     let mut kept = SpanFields(String::with_capacity(USUAL));
     attributes.record(&mut kept);
     span.extensions_mut().insert(kept);
+}
+
+/// Adds fields that a span learns of when it has begun: the client that a proxy names.
+pub(super) fn learn<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, values: &Record<'_>) {
+    if let Some(kept) = span.extensions_mut().get_mut::<SpanFields>() {
+        values.record(kept);
+    }
 }
 
 impl Visit for SpanFields {
@@ -64,6 +71,10 @@ mod tests {
         ) {
             keep(&context.span(id).unwrap(), attributes);
         }
+
+        fn on_record(&self, id: &tracing::Id, values: &Record<'_>, context: Context<'_, S>) {
+            learn(&context.span(id).unwrap(), values);
+        }
     }
 
     #[test]
@@ -74,7 +85,10 @@ mod tests {
                 (info_span!("job", channel = "a b", host = ""), "job{channel=\"a b\" id=7}"),
                 (info_span!("session"), "session{id=7}"),
             ];
-            for (span, want) in rows {
+            let late = info_span!("session", service = "SMTP", client = tracing::field::Empty);
+            late.record("client", "192.0.2.1");
+            let late = (late, "session{service=\"SMTP\" client=\"192.0.2.1\" id=7}");
+            for (span, want) in rows.into_iter().chain([late]) {
                 let shown = span.with_subscriber(|(id, dispatch)| {
                     let registry = dispatch.downcast_ref::<registry::Registry>().unwrap();
                     text(&registry.span(id).unwrap(), 7)
