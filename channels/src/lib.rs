@@ -10,7 +10,7 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
-//! | `fuzzing` | entrances for fuzzers alone | mailbox, wire |
+//! | `fuzzing` | entrances for fuzzers alone | wire |
 //! | [`client`] | hands messages to other hosts | mail, wire |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`sasl`] | proofs of who a client is | — |
