@@ -15,6 +15,7 @@
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
+//! | [`dns`] | questions to name servers, and block lists | — |
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
@@ -27,6 +28,7 @@ pub mod client;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod crash_points;
 pub mod disk;
+pub mod dns;
 pub mod dsn;
 #[cfg(fuzzing)]
 pub mod fuzzing;

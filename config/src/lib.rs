@@ -63,6 +63,7 @@ pub use sections::{
     config::Config,
     directory::{self, Directory},
     dispatcher::{self, Dispatcher, Service},
+    dns::{self, Dns},
     job_controller::{self, JobController, Pool},
     notary::{self, Notary},
     settings::LiveSetting,

@@ -153,3 +153,53 @@ fn mail_is_held_thrown_away_or_refused_for_some_of_a_list() {
     assert_eq!(discarded.count(), 2, "{log}");
     assert!(log.contains("551 5.7.1 Bob does not want it"), "{log}");
 }
+
+/// Arguments; whether the client is welcome, the beginning of the reply, the table, the entry.
+type Told = (&'static [&'static str], bool, &'static str, Option<&'static str>, Option<u64>);
+
+const WAY: &[&str] = &["127.0.0.1", "--from", "way@sender.test", "--to", "bob@relais.example"];
+const BAD: &[&str] = &["127.0.3.1", "--from", "a@sender.test", "--to", "bob@relais.example"];
+
+#[test]
+fn an_operator_is_told_which_entry_decides() {
+    let tables = format!("{PORT}{MAIL}");
+    let instance = instance(&tables);
+    let running = instance.start();
+    let rows: [Told; 9] = [
+        (&["127.0.9.1"], false, "500-Go away\n500 from ", Some("PORT_ACCESS"), Some(1)),
+        (&["127.0.3.1"], true, "220 localhost", Some("PORT_ACCESS"), Some(4)),
+        (&["192.0.2.7", "--service", "lmtpss"], true, "220 ", None, None),
+        (WAY, false, "551 5.7.1 Bob", Some("SEND_ACCESS"), Some(1)),
+        (BAD, false, "550 5.7.1 No from 1", Some("ORIG_MAIL_ACCESS"), Some(1)),
+        (
+            &["127.0.0.1", "--from", "relayed@sender.test", "--to", "x@elsewhere.test"],
+            true,
+            "250 ",
+            Some("ORIG_SEND_ACCESS"),
+            Some(2),
+        ),
+        (&["127.0.0.1", "--to", "x@elsewhere.test"], false, "550 5.7.1 relaying", None, None),
+        (&["127.0.0.1", "--to", "nobody@relais.example"], false, "550 5.1.1", None, None),
+        (&["127.0.2.1", "--service", "SMTP"], false, "421 later", Some("PORT_ACCESS"), Some(2)),
+    ];
+    for (arguments, accepted, reply, table, entry) in rows {
+        for offline in [&[][..], &["--offline"]] {
+            let all = [&["access"], arguments, &["--json"], offline].concat();
+            let output = instance.relais("test", &all);
+            let told: serde_json::Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|e| panic!("{e}: {output:?}"));
+            assert_eq!(output.status.code(), Some(i32::from(!accepted)), "{told}");
+            assert!(told["reply"].as_str().unwrap().starts_with(reply), "{arguments:?}: {told}");
+            let got = (told["table"].as_str(), told["entry"].as_u64());
+            assert_eq!(got, (table, entry), "{arguments:?}: {told}");
+            let by_engine = told["asked"].as_str().unwrap().contains(&running.pid().to_string());
+            assert_eq!(by_engine, offline.is_empty(), "{told}");
+        }
+    }
+    let shown = instance.relais("test", &[&["access"], BAD].concat());
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("decided by ORIG_MAIL_ACCESS, entry 1: \"TCP|*|*|127.0.3.*|"), "{text}");
+    let unknown = instance.relais("test", &["access", "127.0.0.1", "--service", "SMPT"]);
+    let text = String::from_utf8(unknown.stderr).unwrap();
+    assert!(text.contains("there is no service \"SMPT\"; did you mean SMTP?"), "{text}");
+}

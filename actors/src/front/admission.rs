@@ -8,6 +8,7 @@ use relais_config::{Service, dispatcher::Clients, grammar::Network};
 
 use super::{
     connection::Ends,
+    dns_lists::DnsLists,
     seats::{Seat, SeatOf, Seats, host},
 };
 use crate::{
@@ -25,6 +26,14 @@ pub struct ClientAdmission {
     seats: Arc<Seats>,
     /// Whether the service has little left.
     pub(super) stress: Arc<Stress>,
+    lists: Option<DnsLists>,
+}
+
+/// A client that `PORT_ACCESS` does not keep out.
+pub(super) struct AdmittedClient {
+    pub(super) seat: Seat,
+    /// Lists that are to be asked about it first.
+    pub(super) lists: Option<(DnsLists, IpAddr)>,
 }
 
 /// Why a client is not taken.
@@ -37,10 +46,10 @@ pub(super) struct ClientRefusal {
 
 impl ClientAdmission {
     /// The door of a service.
-    pub fn new(service: &Service, route_cache: Arc<RouteCache>) -> Self {
+    pub fn new(service: &Service, route_cache: Arc<RouteCache>, lists: Option<DnsLists>) -> Self {
         let clients = service.clients.clone();
         let each = clients.connections(service.program);
-        Self { route_cache, clients, each, seats: Arc::default(), stress: Arc::default() }
+        Self { route_cache, clients, each, seats: Arc::default(), stress: Arc::default(), lists }
     }
 
     /// The same door under another configuration: clients that are connected count on.
@@ -66,22 +75,42 @@ impl ClientAdmission {
     }
 
     /// Takes a client in, or says why not. Whoever comes by a UNIX socket is on this machine.
-    pub(super) fn admit(&self, ends: &Ends) -> Result<Seat, ClientRefusal> {
-        let Some(ends) = ends.tcp() else { return Ok(Seat::default()) };
+    pub(super) fn admit(&self, ends: &Ends) -> Result<AdmittedClient, ClientRefusal> {
+        let free = AdmittedClient { seat: Seat::default(), lists: None };
+        let Some(ends) = ends.tcp() else { return Ok(free) };
         let routes = self.route_cache.routes();
         let ruling = port_access(&routes, ends, false);
+        let matched = ruling.as_ref().is_some_and(|ruling| ruling.entry.is_some());
         if let Some(Access::Reject(text)) = ruling.map(|ruling| ruling.access) {
             let text = parting_lines(&text);
             return Err(ClientRefusal { why: ConnectionResult::Refused, text });
         }
         let client = ends.client.ip();
-        if self.is_unlimited(client) || internal_ip(&routes, client) {
-            return Ok(Seat::default());
+        let asks_lists = self.lists.is_some() && !matched;
+        let is_unlimited = self.is_unlimited(client);
+        if (asks_lists || !is_unlimited) && internal_ip(&routes, client) {
+            return Ok(free);
         }
-        self.seats.clone().take(self.places(client)).ok_or_else(|| ClientRefusal {
-            why: ConnectionResult::Limited,
-            text: TOO_MANY.to_owned(),
-        })
+        let lists = self.lists.clone().filter(|_| asks_lists).map(|lists| (lists, client));
+        if is_unlimited {
+            return Ok(AdmittedClient { lists, ..free });
+        }
+        match self.seats.clone().take(self.places(client)) {
+            Some(seat) => Ok(AdmittedClient { seat, lists }),
+            None => {
+                Err(ClientRefusal { why: ConnectionResult::Limited, text: TOO_MANY.to_owned() })
+            }
+        }
+    }
+
+    /// The same when block lists have been asked.
+    pub(super) async fn admit_unlisted(&self, ends: &Ends) -> Result<Seat, ClientRefusal> {
+        let AdmittedClient { seat, lists } = self.admit(ends)?;
+        let Some((lists, client)) = lists else { return Ok(seat) };
+        match lists.refusal(client).await {
+            Some(text) => Err(ClientRefusal { why: ConnectionResult::Listed, text }),
+            None => Ok(seat),
+        }
     }
 
     fn is_unlimited(&self, client: IpAddr) -> bool {

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod control;
 pub mod descriptors;
 pub mod dispatcher;
+pub mod dns_lists;
 mod handoff;
 pub mod inherited;
 pub mod listener;

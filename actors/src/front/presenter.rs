@@ -30,10 +30,10 @@ impl Presenter {
     }
 
     /// The ends of the client that is presented, if the service takes it.
-    pub(super) fn present(&mut self, other: &XClient) -> Result<Ends, Reply> {
+    pub(super) async fn present(&mut self, other: &XClient) -> Result<Ends, Reply> {
         let (client, local) = other.ends(self.ends.client, self.ends.local);
         let ends = Ends::new(client, local);
-        self.seat = self.admission.admit(&ends).map_err(reply)?;
+        self.seat = self.admission.admit_unlisted(&ends).await.map_err(reply)?;
         self.ends = ends;
         Ok(ends)
     }

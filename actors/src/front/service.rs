@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    admission::ClientRefusal,
+    admission::{AdmittedClient, ClientRefusal},
     connection::Connection,
     control::ServiceState,
     handoff::{Handoff, Parked, WorkerNews},
@@ -282,14 +282,31 @@ impl Handle<Accepted> for Service {
         let Accepted { mut connection, peer } = accepted;
         let admission = &self.parts.session.admission;
         // Of a proxy's connection the client is known when its session has begun.
-        if !admission.is_proxy(&connection.ends) {
-            match admission.admit(&connection.ends) {
-                Ok(seat) => connection.seat = seat,
-                Err(ClientRefusal { why, text }) => {
-                    return self.refuse(connection, &Peer(peer), why, &text);
-                }
-            }
+        if admission.is_proxy(&connection.ends) {
+            return self.take(connection, peer, ctx);
         }
+        let lists = match admission.admit(&connection.ends) {
+            Ok(AdmittedClient { seat, lists }) => {
+                connection.seat = seat;
+                lists
+            }
+            Err(ClientRefusal { why, text }) => {
+                return self.refuse(connection, &Peer(peer), why, &text);
+            }
+        };
+        let Some((lists, client)) = lists else { return self.take(connection, peer, ctx) };
+        ctx.when(lists.refusal(client), move |service, refusal, ctx| match refusal {
+            Some(text) => {
+                service.refuse(connection, &Peer(peer), ConnectionResult::Listed, &text);
+            }
+            None => service.take(connection, peer, ctx),
+        });
+    }
+}
+
+impl Service {
+    /// Hands a connection on to a worker.
+    fn take(&mut self, connection: Connection, peer: Option<SocketAddr>, ctx: &mut Ctx<Self>) {
         self.accepted += 1;
         let service = &self.parts.session.service;
         SessionStarted { service, peer: format_args!("{}", Peer(peer)) }

@@ -187,7 +187,7 @@ async fn speak_behind_proxy(
         Err(NoHeader) => return SessionEnd::NoProxyHeader.into(),
     }
     record(&Span::current(), ends);
-    let _seat = match parts.admission.admit(ends) {
+    let _seat = match parts.admission.admit_unlisted(ends).await {
         Ok(seat) => seat,
         Err(ClientRefusal { why, text }) => {
             let peer = ends.client.map_or_else(String::new, |client| client.to_string());

@@ -474,9 +474,9 @@ impl Intake for SmtpIntake {
         self.presenter.is_some()
     }
 
-    fn present(&mut self, other: &XClient) -> Result<(), Reply> {
+    async fn present(&mut self, other: &XClient) -> Result<(), Reply> {
         let Some(presenter) = &mut self.presenter else { return Ok(()) };
-        self.ends = presenter.present(other)?;
+        self.ends = presenter.present(other).await?;
         self.internal = vouches_for(&self.side, &self.ends);
         self.identity = None;
         self.metered = self.parties();

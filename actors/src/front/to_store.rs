@@ -213,9 +213,9 @@ impl Intake for LmtpIntake {
         self.presenter.is_some()
     }
 
-    fn present(&mut self, other: &XClient) -> Result<(), Reply> {
+    async fn present(&mut self, other: &XClient) -> Result<(), Reply> {
         let Some(presenter) = &mut self.presenter else { return Ok(()) };
-        let ends = presenter.present(other)?;
+        let ends = presenter.present(other).await?;
         (self.client, self.local) = (ends.client_ip(), ends.local_ip());
         self.hello(other.hello.as_deref().unwrap_or_default(), true);
         Ok(())

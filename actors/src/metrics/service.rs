@@ -74,6 +74,8 @@ pub enum ConnectionResult {
     Accepted,
     /// `PORT_ACCESS` refused it.
     Refused,
+    /// A DNS block list has its client.
+    Listed,
     /// Its client has as many as it may.
     Limited,
     /// Nobody could serve it: `max_handoffs` workers in turn died before they took it.
@@ -152,13 +154,15 @@ impl ServiceMeter {
 
 impl ConnectionResult {
     /// Every result.
-    pub const ALL: [Self; 4] = [Self::Accepted, Self::Refused, Self::Limited, Self::Full];
+    pub const ALL: [Self; 5] =
+        [Self::Accepted, Self::Refused, Self::Listed, Self::Limited, Self::Full];
 
     /// In lower case; the label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Refused => "refused",
+            Self::Listed => "listed",
             Self::Limited => "limited",
             Self::Full => "full",
         }

@@ -121,6 +121,8 @@ pub enum Step {
         entry: Option<usize>,
         /// The table's verdict.
         verdict: String,
+        /// It refuses.
+        is_refusal: bool,
     },
     /// The end of a way that leads nowhere.
     Refused {

@@ -109,7 +109,7 @@ where
                 }
                 continue;
             }
-            Event::Present(other) => session.presented(intake.present(&other)),
+            Event::Present(other) => session.presented(intake.present(&other).await),
             Event::Authenticate(said) => {
                 let answer = Box::pin(intake.authenticate(said)).await;
                 session.authenticated(answer);

@@ -25,6 +25,7 @@ use crate::{
         channel::{Channel, ChannelDefaults, Channels},
         directory::{AnyDirectory, Directory},
         dispatcher::Dispatcher,
+        dns::Dns,
         job_controller::JobController,
         notary::Notary,
         spool::Spool,
@@ -46,6 +47,8 @@ section! {
         /// Listening services and how many workers serve them.
         dispatcher: Dispatcher = Dispatcher::default(), Nested::new(),
             example("(services: {...})");
+        /// Name servers that are asked.
+        dns: Dns = Dns::default(), Nested::new();
         /// Certificate and key for every service that offers TLS.
         tls: Option<Tls> = None, Maybe(Nested::new());
         /// The cost of failures of AUTH.

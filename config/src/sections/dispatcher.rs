@@ -11,7 +11,7 @@ use crate::{
         collections::{Few, List, Maybe, Named},
         form::Section,
         kinds::{Choice, Count, Flag, Mode, Parsed, Path, Text, Time, WAIT},
-        names::ACCOUNT,
+        names::{ACCOUNT, DOMAIN},
     },
     grammar::Network,
 };
@@ -131,6 +131,13 @@ section! {
         /// Networks whose clients no limit of their number holds for; nor does one for those that
         /// `INTERNAL_IP` vouches for.
         unlimited_clients: Vec<Network> = loopback(), networks();
+        /// DNS block lists, up to five. A client that no entry of `PORT_ACCESS` is about, and that
+        /// `INTERNAL_IP` does not vouch for, is turned away when one of them lists its address.
+        dns_verify_domain: Vec<String> = Vec::new(), Few(List(DOMAIN), 5);
+        /// How long a client waits for the answers of all lists; what has not been answered by then
+        /// lists nobody.
+        dns_verify_time: Duration = Duration::from_secs(5),
+            Time(Duration::from_millis(100)..=Duration::from_secs(60));
     }
 }
 

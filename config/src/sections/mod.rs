@@ -9,6 +9,7 @@ pub mod channel;
 pub(crate) mod config;
 pub mod directory;
 pub mod dispatcher;
+pub mod dns;
 pub mod job_controller;
 pub mod notary;
 pub(crate) mod settings;
@@ -36,6 +37,7 @@ complete_by_default!(
     dispatcher::Clients,
     dispatcher::Dispatcher,
     dispatcher::Limits,
+    dns::Dns,
     notary::Notary,
     spool::Spool,
     store::Quota,

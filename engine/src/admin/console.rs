@@ -10,9 +10,9 @@ use super::JsonLines;
 #[cfg(doc)]
 use crate::api::QueuedEntry;
 use crate::api::{
-    CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress,
-    PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
-    Reloaded, RouteExplained, SetLimit, Status, Why,
+    AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained,
+    OrderProgress, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
+    ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
 };
 
 /// The engine as operators see it. Usable from any thread, and from before the engine has
@@ -110,6 +110,12 @@ pub trait Console: Clone + Send + 'static {
         question: &MappingQuestion,
     ) -> Answer<Result<MappingExplained, Nonsense>>;
 
+    /// Asks access tables about a client.
+    fn test_access(
+        &self,
+        question: AccessQuestion,
+    ) -> impl Future<Output = Answer<Result<AccessExplained, Nonsense>>> + Send;
+
     /// Whether the spool is recovered and every service listens; if not, why.
     fn ready(&self) -> Result<(), String>;
 
@@ -159,6 +165,26 @@ pub struct QueuePage<Cursor> {
     pub entries: JsonLines,
     /// Where to go on; `None` at the end.
     pub next: Option<Cursor>,
+}
+
+/// The question of `relais test access`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessQuestion {
+    /// The client.
+    pub client: IpAddr,
+    /// The service that it connects to; the first SMTP service when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The sender of its MAIL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The recipient of its RCPT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The name that it gives itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hello: String,
 }
 
 /// The question of `relais mapping`.

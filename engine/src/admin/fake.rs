@@ -16,15 +16,15 @@ use relais_actors::{
 use relais_channels::mail::{Content, MessageId};
 
 use super::{
-    Answer, Console, Frozen, JsonLines, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
-    Unavailable,
+    AccessQuestion, Answer, Console, Frozen, JsonLines, MappingQuestion, Nonsense, QueuePage,
+    RouteQuestion, Unavailable,
 };
 use crate::api::{
-    CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary, LimitSet,
-    LimitShown, LimitValue, MappingExplained, OrderProgress, PartOrder, PartsOrdered, Phase,
-    PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry, QueuedMessage,
-    QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep, ServiceStatus,
-    SetLimit, Status, Why, WorkerStatus,
+    AccessExplained, CertificateShown, ChannelStatus, ChannelSummary, HistoryLine, HostSummary,
+    LimitSet, LimitShown, LimitValue, MappingExplained, OrderProgress, PartOrder, PartsOrdered,
+    Phase, PoolStatus, QueueFilter, QueueOrder, QueueStatus, QueueSummary, QueuedEntry,
+    QueuedMessage, QueuedRecipient, ReloadOrder, Reloaded, RouteExplained, RouteResult, RouteStep,
+    ServiceStatus, SetLimit, Status, Why, WorkerStatus,
 };
 
 /// Cheap to clone; all clones are one.
@@ -264,6 +264,23 @@ impl Console for Fake {
         question: RouteQuestion,
     ) -> Answer<Result<RouteExplained, Nonsense>> {
         Ok(Ok(explain(&question)))
+    }
+
+    async fn test_access(
+        &self,
+        question: AccessQuestion,
+    ) -> Answer<Result<AccessExplained, Nonsense>> {
+        Ok(Ok(AccessExplained {
+            client: question.client,
+            service: "SMTP".to_owned(),
+            accepted: true,
+            reply: "220 relais.example".to_owned(),
+            table: None,
+            entry: None,
+            text: None,
+            steps: Vec::new(),
+            asked: String::new(),
+        }))
     }
 
     fn explain_mapping(

@@ -31,7 +31,8 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Da
 pub use names::HostNames;
 
 pub use console::{
-    Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion, Unavailable,
+    AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
+    Unavailable,
 };
 pub use lines::JsonLines;
 
@@ -226,6 +227,8 @@ mod tests {
             ("GET /api/v1/queue/VVVV000000000", "400", "400", "is not a queue id"),
             ("GET /api/v1/queue/0VVV000000000", "404", "404", "no message 0VVV000000000"),
             ("GET /api/v1/route?address=a%40b", "200", "200", "\"input\":\"a@b\""),
+            ("GET /api/v1/access?client=192.0.2.7", "200", "200", "\"client\":\"192.0.2.7\""),
+            ("GET /api/v1/access?client=x", "400", "400", "invalid IP address"),
             ("GET /api/v1/mapping?table=T&input=x", "200", "200", "\"table\":\"T\""),
             ("GET /api/v1/mapping?table=T", "400", "400", "missing field `input`"),
             ("GET /api/v1/route", "400", "400", "missing field `address`"),

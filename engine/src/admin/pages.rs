@@ -11,6 +11,7 @@
 //! | `GET /api/v1/queue/summary` | sums by channel and host | yes |
 //! | `GET /api/v1/queue/ID` | one message, or 404 | yes |
 //! | `GET /api/v1/counters` | the counters of each channel | yes |
+//! | `GET /api/v1/access?client=&service=&from=&to=&hello=` | what the front door answers a client | yes |
 //! | `GET /api/v1/mapping?table=&input=&flags=` | what a mapping table makes of an input | yes |
 //! | `GET /api/v1/certificates` | the certificates that clients are shown | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed | yes |
@@ -47,16 +48,17 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Console, Frozen, MappingQuestion, Nonsense, RouteQuestion, Unavailable, content,
+    AccessQuestion, Console, Frozen, MappingQuestion, Nonsense, RouteQuestion, Unavailable,
+    content,
     guard::Owner,
     listing,
     patience::{in_time, within},
 };
 use crate::{
     api::{
-        CertificateShown, HistoryLine, LimitSet, LimitShown, MAX_REASON, MappingExplained,
-        PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary, QueuedMessage, ReloadOrder,
-        Reloaded, RouteExplained, SetLimit, Status, Why,
+        AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MAX_REASON,
+        MappingExplained, PartOrder, PartsOrdered, QueueFilter, QueueOrder, QueueSummary,
+        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
     },
     show,
 };
@@ -92,6 +94,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/limits", web::post().to(set_limit::<C>))
         .route("/api/v1/reload", web::post().to(reload::<C>))
         .route("/api/v1/parts", web::post().to(order_parts::<C>))
+        .route("/api/v1/access", get().to(access::<C>))
         .route("/api/v1/mapping", get().to(mapping::<C>))
         .route("/api/v1/route", get().to(route::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
@@ -309,6 +312,13 @@ async fn order_parts<C: Console>(
     asked: Json<PartOrder>,
 ) -> Result<Json<PartsOrdered>, HttpError> {
     Ok(Json(in_time(console.order_parts(&asked)).await??))
+}
+
+async fn access<C: Console>(
+    console: Data<C>,
+    question: Query<AccessQuestion>,
+) -> Result<Json<AccessExplained>, HttpError> {
+    Ok(Json(in_time(console.test_access(question.into_inner())).await??))
 }
 
 async fn mapping<C: Console>(

@@ -9,6 +9,7 @@
 //! [console](crate::console) makes these of them. Only closed sets that are labels of metrics, too
 //! (states, events, reasons), are the actors' own words here.
 
+mod access;
 mod certificate;
 mod control;
 mod filter;
@@ -27,6 +28,7 @@ use relais_actors::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use access::{AccessExplained, AccessStep};
 pub use certificate::CertificateShown;
 pub use control::{DISPATCHER, JOB_CONTROLLER, PartOrder, PartsOrdered};
 pub use filter::QueueFilter;

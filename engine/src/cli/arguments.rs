@@ -55,6 +55,9 @@ pub(super) enum Command {
     /// Show step by step what a mapping table makes of an input: the running engine's table, else the configuration's
     #[command(after_help = MAPPING_HELP)]
     Mapping(Mapping),
+    /// Try what would be answered, without a client
+    #[command(subcommand)]
+    Test(TestCommand),
     /// Show services and workers, pools and jobs, channels, queue
     Status {
         /// Each worker instead: its state, sessions, and since when it is there
@@ -173,6 +176,37 @@ pub(super) struct Route {
     #[arg(long)]
     pub(super) offline: bool,
     #[arg(long, help = ROUTE_JSON)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TestCommand {
+    /// Show what the front door answers a client, and which entry of which table says so
+    #[command(after_help = ACCESS_HELP)]
+    Access(TestAccess),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TestAccess {
+    /// The address of the client
+    #[arg(value_name = "IP")]
+    pub(super) client: IpAddr,
+    /// The service that it connects to; else the first SMTP service
+    #[arg(long, value_name = "NAME")]
+    pub(super) service: Option<String>,
+    /// The sender of its MAIL; <>: the null sender
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) from: Option<String>,
+    /// The recipient of its RCPT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Option<String>,
+    /// The name that it gives itself in EHLO
+    #[arg(long, value_name = "NAME")]
+    pub(super) hello: Option<String>,
+    /// Ask the configuration, even if an engine runs
+    #[arg(long)]
+    pub(super) offline: bool,
+    #[arg(long, help = ACCESS_JSON)]
     pub(super) json: bool,
 }
 
@@ -488,6 +522,15 @@ Examples:
   relais config --json | jq '.configuration.channels[].name'";
 
 const CONFIG_JSON: &str = "One object: {asked, configuration, live}, with a key {asked, key, value, idle, live}. Sections and maps are objects, lists and pairs are arrays, times and sizes are strings; live: {limit: {value, configured, saved}}";
+
+const ACCESS_HELP: &str = "\
+Exit status 1: the client is turned away. Block lists are asked as the service would ask them.
+Examples:
+  relais test access 192.0.2.7
+  relais test access 192.0.2.7 --service LMTPSS
+  relais test access 192.0.2.7 --from a@example.org --to alice@relais.example --hello mail.example.org";
+
+const ACCESS_JSON: &str = "One object: {client, service, accepted, reply, table, entry, text, steps: [{table, probe, entry, verdict, is_refusal}], asked}";
 
 const MAPPING_HELP: &str = "\
 Exit status 1: no entry applies. Numbers of a sequence are looked at, not drawn.

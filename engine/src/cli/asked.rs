@@ -5,10 +5,10 @@ use relais_config::Config;
 use super::{exchange::wait, refusal::Refusal, source::Source};
 use crate::{
     admin::{
-        MappingQuestion, RouteQuestion,
+        AccessQuestion, MappingQuestion, RouteQuestion,
         client::{Client, ClientError},
     },
-    api::{MappingExplained, RouteExplained},
+    api::{AccessExplained, MappingExplained, RouteExplained},
 };
 
 /// Explains a route by what was read.
@@ -19,6 +19,8 @@ pub type Explained = Box<dyn FnMut(&RouteQuestion) -> Result<RouteExplained, Str
 pub struct Files {
     /// Reads what routing goes by.
     pub route: fn(&Config) -> Result<Explained, String>,
+    /// Asks access tables about a client.
+    pub access: fn(&Config, &AccessQuestion) -> Result<AccessExplained, String>,
     /// Probes a mapping table.
     pub mapping: fn(&Config, &MappingQuestion) -> Result<MappingExplained, String>,
 }

@@ -20,6 +20,7 @@ mod run;
 mod source;
 mod spool;
 mod state;
+mod test;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -84,6 +85,7 @@ fn obey<E: Runnable>(
         Command::Config(asked) => configuration::print(source, &asked, out),
         Command::Route(route) => route::route(source, &route, files.route, out),
         Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
+        Command::Test(command) => test::test(source, &command, files, out),
         Command::Status { workers: true, .. } => ask::workers(source, out),
         Command::Status { json, .. } => ask::status(source, json, out),
         Command::Counters { json } => ask::counters(source, json, out),

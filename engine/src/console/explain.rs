@@ -17,10 +17,13 @@ use relais_channels::{
 };
 use relais_config::{Config, dispatcher::Program, suggest};
 
-use super::tables::{ends_at, mapping_in_files};
+use super::{
+    access::test_access,
+    tables::{ends_at, mapping_in_files},
+};
 use crate::{
-    admin::{Nonsense, RouteQuestion},
-    api::{RouteExplained, RouteResult, RouteStep},
+    admin::{AccessQuestion, Nonsense, RouteQuestion},
+    api::{AccessExplained, RouteExplained, RouteResult, RouteStep},
     cli::{Explained, Files},
     start::start_router,
 };
@@ -60,7 +63,8 @@ pub async fn explain(
 }
 
 /// Answers by what a configuration names.
-pub const FILES: Files = Files { route: files_blocking, mapping: mapping_in_files };
+pub const FILES: Files =
+    Files { route: files_blocking, mapping: mapping_in_files, access: access_in_files };
 
 /// Starts a router from what the configuration names, and nothing else, for callers that have no
 /// runtime. `Err`: the configuration cannot be routed by.
@@ -75,6 +79,17 @@ fn files_blocking(config: &Config) -> Result<Explained, String> {
         let explained = system.block_on(explain(&config, &channels, &router, question));
         explained.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)
     }))
+}
+
+/// Asks access tables by the configuration alone, for callers that have no runtime.
+fn access_in_files(config: &Config, question: &AccessQuestion) -> Result<AccessExplained, String> {
+    let system = actix::System::new();
+    system.block_on(async {
+        let started = start_router(config, &Ground::new(Meters::default(), Box::new(|_| ())));
+        let (router, _) = started.map_err(|error| error.to_string())?;
+        let asked = test_access(config, &router, question).await;
+        asked.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)
+    })
 }
 
 /// The part of an answer that the client and the text of the address decide. The inner error is the

@@ -1,5 +1,6 @@
 //! The console: questions of the admin endpoint, answered by the engine's actors.
 
+mod access;
 mod account;
 mod control;
 mod entries;
@@ -47,15 +48,15 @@ use self::{
 use crate::{
     admin::{
         console::{
-            Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
-            Unavailable,
+            AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage,
+            RouteQuestion, Unavailable,
         },
         socket,
     },
     api::{
-        CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained, OrderProgress,
-        PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary, QueuedMessage,
-        ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
+        AccessExplained, CertificateShown, HistoryLine, LimitSet, LimitShown, MappingExplained,
+        OrderProgress, PartOrder, PartsOrdered, Phase, QueueFilter, QueueOrder, QueueSummary,
+        QueuedMessage, ReloadOrder, Reloaded, RouteExplained, SetLimit, Status, Why,
     },
     logging::Sink,
     start::{Engine, Floors},
@@ -329,6 +330,19 @@ impl Console for EngineConsole {
     ) -> Answer<Result<RouteExplained, Nonsense>> {
         let (parts, config) = (self.parts()?, self.config());
         let asked = explain::explain(&config, &parts.channels, &parts.router, &question).await;
+        let mut explained = asked.map_err(gone)?;
+        if let Ok(explained) = &mut explained {
+            explained.asked = format!("the running engine, process {}", std::process::id());
+        }
+        Ok(explained)
+    }
+
+    async fn test_access(
+        &self,
+        question: AccessQuestion,
+    ) -> Answer<Result<AccessExplained, Nonsense>> {
+        let (parts, config) = (self.parts()?, self.config());
+        let asked = access::test_access(&config, &parts.router, &question).await;
         let mut explained = asked.map_err(gone)?;
         if let Ok(explained) = &mut explained {
             explained.asked = format!("the running engine, process {}", std::process::id());

@@ -1,5 +1,6 @@
 //! Status, queue, counters and routes as text for people; what scripts read is JSON.
 
+mod access;
 mod certificates;
 mod content;
 mod look;
@@ -22,6 +23,7 @@ use crate::api::{
     LimitShown, LimitValue, Phase, QueueSummary, RouteExplained, ServiceStatus, Status,
 };
 
+pub use access::access;
 pub use certificates::certificates;
 pub use content::ContentView;
 pub use look::{Colour, Look};

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use relais_actors::{directory::OpenError, front::listening::ListenError, router::RoutesError};
-use relais_channels::{dsn::TemplateError, mailbox::PartitionError, tls::TlsError};
+use relais_channels::{
+    dns::Unanswered, dsn::TemplateError, mailbox::PartitionError, tls::TlsError,
+};
 use relais_spool::SpoolError;
 
 /// Why the engine does not start. The administrator must act.
@@ -29,6 +31,9 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error("{field}: {0}", field = .0.field)]
     Tls(#[from] TlsError),
+    /// Name servers cannot be asked.
+    #[error("dns: {0}")]
+    Dns(#[from] Unanswered),
     /// It cannot be told which channels are stopped.
     #[error("cannot read the list of stopped channels, `stopped` in the data directory: {0}")]
     Stopped(std::io::Error),

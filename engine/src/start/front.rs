@@ -9,6 +9,7 @@ use relais_actors::{
         configured_service::BoundService,
         descriptors::Descriptors,
         dispatcher::{Dispatcher, DispatcherParts},
+        dns_lists::DnsLists,
         inherited::Inherited,
         listening::{ListenError, Listening},
         rates::RateLimits,
@@ -129,12 +130,13 @@ pub(super) fn session_parts(
         }
         _ => return Err(StartError::NoStore { service: service.name.clone() }),
     };
+    let lists = DnsLists::of(&service.clients, &ground.config.dns.servers)?;
     Ok(SessionParts {
         service: service.name.as_str().into(),
         setup: Arc::new(makers.setup(service)),
         tls_ports: service.tls_ports.as_slice().into(),
         behind,
-        admission: Arc::new(ClientAdmission::new(service, delivery.router.cache.clone())),
+        admission: Arc::new(ClientAdmission::new(service, delivery.router.cache.clone(), lists)),
         give_up: give_up.clone(),
         metrics: ground.metrics.clone(),
     })

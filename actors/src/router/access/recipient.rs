@@ -97,6 +97,7 @@ impl Asking<'_> {
             probe: ruling.probe.clone(),
             entry: ruling.entry,
             verdict: ruling.to_string(),
+            is_refusal: matches!(ruling.access, Access::Reject(_)),
         });
         Some(ruling)
     }

@@ -1,0 +1,57 @@
+//! `relais test`: what would be answered, without a client.
+
+use std::io::Write;
+
+use super::{
+    arguments::{TestAccess, TestCommand},
+    asked::{Files, Whom},
+    exchange::{json, wait},
+    refusal::Refusal,
+    source::Source,
+};
+use crate::{
+    admin::{AccessQuestion, client::with_query},
+    api::AccessExplained,
+    show::{self, Look},
+};
+
+pub(super) fn test(
+    source: &Source,
+    command: &TestCommand,
+    files: Files,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    match command {
+        TestCommand::Access(test) => access(source, test, files, out),
+    }
+}
+
+/// Shows what the front door answers a client; the answer is "no" when it turns the client away.
+fn access(
+    source: &Source,
+    test: &TestAccess,
+    files: Files,
+    out: &mut dyn Write,
+) -> Result<(), Refusal> {
+    let bare = |address: &String| address.trim_matches(['<', '>']).to_owned();
+    let question = AccessQuestion {
+        client: test.client,
+        service: test.service.clone(),
+        from: test.from.as_ref().map(bare),
+        to: test.to.as_ref().map(bare),
+        hello: test.hello.clone().unwrap_or_default(),
+    };
+    let explained = match Whom::find(source, test.offline)? {
+        (Whom::Engine(client), _) => wait(client.get(&with_query("/api/v1/access", &question)))??,
+        (Whom::Files(config), name) => {
+            let explained = (files.access)(&config, &question).map_err(Refusal::WrongUse)?;
+            AccessExplained { asked: name, ..explained }
+        }
+    };
+    if test.json {
+        json(&explained, out)?;
+    } else {
+        out.write_all(show::access(&explained, Look::of_stdout()).as_bytes())?;
+    }
+    if explained.accepted { Ok(()) } else { Err(Refusal::No) }
+}
