@@ -64,6 +64,7 @@
 //!
 //! | room | what it does | knows |
 //! | --- | --- | --- |
+//! | `fuzzing` | entrances for fuzzers alone | format |
 //! | `open` | from files to a spool that works | compact, environment, error, events, format, handle, index, ledger, read, recovery, write |
 //! | `handle` | everything that others may ask of a spool | compact, environment, error, format, index, ledger, read, write |
 //! | `check` | reads all of a spool and changes nothing | environment, error, format, ledger, recovery |
