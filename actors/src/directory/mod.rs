@@ -44,7 +44,7 @@ pub use self::{
     local::{LdifDirectory, OpenError},
     lookup::{LookingUp, Lookup, LookupError, Remote},
     options::{Applied, OptionFailure, Request, Target},
-    password::{PasswordError, ScramKeys, StoredPassword},
+    password::{PasswordError, StoredPassword},
     policy::Policy,
     refusal::EntryError,
     status::may_log_in,

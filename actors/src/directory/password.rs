@@ -8,6 +8,7 @@ use std::fmt;
 
 use argon2::{Argon2, PasswordVerifier};
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_STANDARD_NO_PAD};
+use relais_channels::sasl::ScramKeys;
 use ring::{digest, hmac};
 
 use super::Entry;
@@ -32,19 +33,6 @@ pub enum StoredPassword {
     Argon2(String),
     /// `{SCRAM-SHA-256}iterations,salt,stored key,server key`.
     Scram(ScramKeys),
-}
-
-/// Keys by which a client proves a password that it does not send (RFC 5802 section 3).
-#[derive(Clone, Eq, PartialEq)]
-pub struct ScramKeys {
-    /// How often the password was hashed.
-    pub iterations: u32,
-    /// The salt.
-    pub salt: Vec<u8>,
-    /// The proof's counterpart.
-    pub stored_key: Vec<u8>,
-    /// Our own proof.
-    pub server_key: Vec<u8>,
 }
 
 /// A hash function of a salted value.
@@ -120,22 +108,21 @@ impl StoredPassword {
             Self::Argon2(value) => {
                 Argon2::default().verify_password(password, value.as_str()).is_ok()
             }
-            Self::Scram(keys) => same(&keys.stored_key_of(password), &keys.stored_key),
+            Self::Scram(keys) => same(&stored_key_of(keys, password), &keys.stored_key),
         }
     }
 }
 
-impl ScramKeys {
-    fn stored_key_of(&self, password: &[u8]) -> Vec<u8> {
-        let mut salted = [0; digest::SHA256_OUTPUT_LEN];
-        if let Some(iterations) = std::num::NonZeroU32::new(self.iterations) {
-            let algorithm = ring::pbkdf2::PBKDF2_HMAC_SHA256;
-            ring::pbkdf2::derive(algorithm, iterations, &self.salt, password, &mut salted);
-        }
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &salted);
-        let client_key = hmac::sign(&key, b"Client Key");
-        digest::digest(&digest::SHA256, client_key.as_ref()).as_ref().to_vec()
+/// The key that a client with this password has.
+fn stored_key_of(keys: &ScramKeys, password: &[u8]) -> Vec<u8> {
+    let mut salted = [0; digest::SHA256_OUTPUT_LEN];
+    if let Some(iterations) = std::num::NonZeroU32::new(keys.iterations) {
+        let algorithm = ring::pbkdf2::PBKDF2_HMAC_SHA256;
+        ring::pbkdf2::derive(algorithm, iterations, &keys.salt, password, &mut salted);
     }
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &salted);
+    let client_key = hmac::sign(&key, b"Client Key");
+    digest::digest(&digest::SHA256, client_key.as_ref()).as_ref().to_vec()
 }
 
 impl Hash {
@@ -152,13 +139,6 @@ impl Hash {
 impl fmt::Debug for StoredPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoredPassword(..)")
-    }
-}
-
-/// A secret is shown to nobody.
-impl fmt::Debug for ScramKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ScramKeys(..)")
     }
 }
 

@@ -107,6 +107,8 @@ pub struct SmtpIntake {
     certificate: Option<ClientCertificate>,
     /// The parties whose mail is counted.
     metered: RateParties,
+    /// Octets that only this TLS session has.
+    binding: Option<[u8; 32]>,
     /// Ways of recipients, lists expanded, that no message was sent to; since the last message.
     abandoned: usize,
     hello: String,
@@ -179,6 +181,7 @@ impl SmtpIntake {
             identity: None,
             exchange: None,
             certificate: None,
+            binding: None,
             abandoned: 0,
             hello: String::new(),
             client_text: client_text("", ends.client_ip()),
@@ -215,7 +218,10 @@ impl SmtpIntake {
                 authenticator.certificate(attempt, self.certificate.as_ref()).await
             }
             Step::Failed(fault) => Err(authenticator.fail(attempt, fault.to_string()).await),
-            Step::Challenge(_) => Err(authenticator.fail(attempt, String::new()).await),
+            Step::Proven(_) => authenticator.proven(attempt).await,
+            Step::Challenge(_) | Step::Keys(_) => {
+                Err(authenticator.fail(attempt, String::new()).await)
+            }
         }
     }
 
@@ -232,6 +238,29 @@ impl SmtpIntake {
         draft.write(&before).await.map_err(|error| refusal(&error))?;
         self.transaction.gathered = Gathered::Streamed { draft, glancer };
         Ok(())
+    }
+
+    /// Goes on with an exchange that asks for the keys of a user.
+    async fn give_keys(&mut self, user: &str, begun: Instant) -> Result<Step, Denied> {
+        let attempt = Attempt { user, client: self.ends.client_ip(), begun };
+        let keys = self.side.authenticator.keys(&attempt).await?;
+        let exchange = self.exchange.as_mut();
+        Ok(exchange.map_or(Step::Failed(SaslFault::Malformed), |exchange| exchange.1.keys(keys)))
+    }
+
+    /// Tells how an exchange came out.
+    fn end_exchange(&mut self, user: &str, denied: Option<&Denied>) {
+        let mechanism = self.exchange.take().map_or("", |exchange| exchange.0.name());
+        let result = match denied {
+            None => AuthResult::Granted,
+            Some(Denied::Failed(_)) => AuthResult::Failed,
+            Some(Denied::Limited) => AuthResult::Limited,
+            Some(Denied::Unavailable(_)) => AuthResult::Unavailable,
+        };
+        let why = denied.map(ToString::to_string);
+        let service = &self.side.service;
+        AuthEnded { service, user, mechanism, result, why: why.as_deref() }
+            .emit(&self.side.metrics);
     }
 
     fn let_in(&mut self, identity: Identity) {
@@ -429,6 +458,8 @@ impl Intake for SmtpIntake {
         self.client_text = client_text("", self.ends.client_ip());
         let secured = outcome.as_ref().ok();
         self.cipher = secured.map(|secured| secured.cipher);
+        self.binding = secured.and_then(|secured| secured.binding);
+        self.identity = None;
         self.certificate = secured.and_then(|secured| secured.certificate.clone());
     }
 
@@ -436,7 +467,7 @@ impl Intake for SmtpIntake {
         let begun = Instant::now();
         let step = match said {
             AuthSaid::Begin(mechanism, initial) => {
-                let (exchange, step) = SaslExchange::begin(mechanism, initial);
+                let (exchange, step) = SaslExchange::begin(mechanism, initial, self.binding);
                 self.exchange = Some(Box::new((mechanism, exchange)));
                 step
             }
@@ -445,22 +476,23 @@ impl Intake for SmtpIntake {
                 None => Step::Failed(SaslFault::Malformed),
             },
         };
+        let step = match step {
+            Step::Keys(user) => match self.give_keys(&user, begun).await {
+                Ok(step) => step,
+                Err(denied) => {
+                    self.end_exchange(&user, Some(&denied));
+                    return AuthAnswer::Refused(denied.reply());
+                }
+            },
+            step => step,
+        };
         if let Step::Challenge(octets) = step {
             return AuthAnswer::Challenge(octets);
         }
-        let mechanism = self.exchange.take().map_or("", |exchange| exchange.0.name());
         let user = step.user().to_owned();
         let attempt = Attempt { user: &user, client: self.ends.client_ip(), begun };
         let checked = self.check_claim(&attempt, step).await;
-        let (service, metrics) = (&self.side.service, &self.side.metrics);
-        let (result, why) = match &checked {
-            Ok(_) => (AuthResult::Granted, None),
-            Err(denied @ Denied::Failed(_)) => (AuthResult::Failed, Some(denied)),
-            Err(denied @ Denied::Limited) => (AuthResult::Limited, Some(denied)),
-            Err(denied @ Denied::Unavailable(_)) => (AuthResult::Unavailable, Some(denied)),
-        };
-        let why = why.map(ToString::to_string);
-        AuthEnded { service, user: &user, mechanism, result, why: why.as_deref() }.emit(metrics);
+        self.end_exchange(&user, checked.as_ref().err());
         match checked {
             Ok(identity) => {
                 self.let_in(identity);

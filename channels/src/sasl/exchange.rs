@@ -1,6 +1,9 @@
 //! One exchange, from the mechanism's name to a claim that can be checked.
 
-use super::Mechanism;
+use super::{
+    Mechanism,
+    scram::{First, ScramKeys, Waiting},
+};
 
 /// An exchange that has begun.
 #[derive(Debug)]
@@ -12,6 +15,14 @@ enum State {
     LoginUser,
     LoginPassword(String),
     External,
+    Scram {
+        plus: bool,
+        binding: Option<[u8; 32]>,
+    },
+    ScramKeys(First),
+    ScramProof(Box<Waiting>),
+    /// Our own proof was sent; the client has nothing more to say.
+    ScramEnd(String),
     Over,
 }
 
@@ -30,6 +41,10 @@ pub enum Step {
     /// The client claims to be this user by its certificate; empty: whoever the certificate says.
     /// The exchange is over.
     Certificate(String),
+    /// Ask for the keys of this user, and tell [`SaslExchange::keys`].
+    Keys(String),
+    /// The client has proved to be this user. The exchange is over.
+    Proven(String),
     /// The exchange is over, and nobody is let in.
     Failed(SaslFault),
 }
@@ -43,6 +58,12 @@ pub enum SaslFault {
     /// The client wants to act for somebody else than it is.
     #[error("no user may act for another")]
     OtherIdentity,
+    /// The proof is not bound to this TLS session, or not in the way that both sides know.
+    #[error("channel bindings do not match")]
+    Binding,
+    /// Not the password.
+    #[error("wrong proof")]
+    Proof,
     /// Nothing in the place of the password.
     #[error("empty password")]
     NoPassword,
@@ -52,19 +73,29 @@ impl Step {
     /// The user that the client claims to be; empty where it claims nothing.
     pub fn user(&self) -> &str {
         match self {
-            Self::Password { user, .. } | Self::Certificate(user) => user,
+            Self::Password { user, .. }
+            | Self::Certificate(user)
+            | Self::Keys(user)
+            | Self::Proven(user) => user,
             Self::Challenge(_) | Self::Failed(_) => "",
         }
     }
 }
 
 impl SaslExchange {
-    /// Begins one; `initial` is what the client said together with the mechanism.
-    pub fn begin(mechanism: Mechanism, initial: Option<Vec<u8>>) -> (Self, Step) {
+    /// Begins one; `initial` is what the client said together with the mechanism. A proof can be
+    /// bound to `binding`.
+    pub fn begin(
+        mechanism: Mechanism,
+        initial: Option<Vec<u8>>,
+        binding: Option<[u8; 32]>,
+    ) -> (Self, Step) {
         let (state, question): (_, &[u8]) = match mechanism {
             Mechanism::Login => (State::LoginUser, b"Username:"),
             Mechanism::External => (State::External, b""),
-            _ => (State::Plain, b""),
+            Mechanism::ScramSha256 => (State::Scram { plus: false, binding }, b""),
+            Mechanism::ScramSha256Plus => (State::Scram { plus: true, binding }, b""),
+            Mechanism::Plain => (State::Plain, b""),
         };
         let mut exchange = Self(state);
         let step = match initial {
@@ -85,9 +116,39 @@ impl SaslExchange {
             State::LoginPassword(user) => password(user, response),
             State::External if response.is_empty() => Ok(Step::Certificate(String::new())),
             State::External => name(&response).map(Step::Certificate),
-            State::Over => Err(SaslFault::Malformed),
+            State::Scram { plus, binding } => {
+                let first =
+                    First::parse(&response, plus, binding.as_ref().map(<[u8; 32]>::as_slice));
+                first.map(|first| {
+                    let user = first.user.clone();
+                    self.0 = State::ScramKeys(first);
+                    Step::Keys(user)
+                })
+            }
+            State::ScramProof(waiting) => waiting.finish(&response).map(|(user, said)| {
+                self.0 = State::ScramEnd(user);
+                Step::Challenge(said)
+            }),
+            State::ScramEnd(user) if response.is_empty() => Ok(Step::Proven(user)),
+            State::ScramEnd(_) | State::ScramKeys(_) | State::Over => Err(SaslFault::Malformed),
         };
         said.unwrap_or_else(Step::Failed)
+    }
+}
+
+impl SaslExchange {
+    /// The answer to [`Step::Keys`].
+    pub fn keys(&mut self, keys: ScramKeys) -> Step {
+        let State::ScramKeys(first) = std::mem::replace(&mut self.0, State::Over) else {
+            return Step::Failed(SaslFault::Malformed);
+        };
+        match first.answer(keys) {
+            Ok((waiting, said)) => {
+                self.0 = State::ScramProof(Box::new(waiting));
+                Step::Challenge(said)
+            }
+            Err(fault) => Step::Failed(fault),
+        }
     }
 }
 
@@ -112,7 +173,7 @@ fn password(user: String, password: Vec<u8>) -> Result<Step, SaslFault> {
 }
 
 /// A name as it may go into look-ups and logs.
-fn name(octets: &[u8]) -> Result<String, SaslFault> {
+pub(super) fn name(octets: &[u8]) -> Result<String, SaslFault> {
     let text = str::from_utf8(octets).map_err(|_| SaslFault::Malformed)?;
     if text.is_empty() || text.len() > LONGEST_NAME || text.chars().any(char::is_control) {
         return Err(SaslFault::Malformed);
@@ -149,12 +210,12 @@ mod tests {
         ];
         for (said, want) in rows {
             assert_eq!(
-                SaslExchange::begin(Mechanism::Plain, Some(said.to_vec())).1,
+                SaslExchange::begin(Mechanism::Plain, Some(said.to_vec()), None).1,
                 want,
                 "{said:?}"
             );
         }
-        let (mut exchange, step) = SaslExchange::begin(Mechanism::Plain, None);
+        let (mut exchange, step) = SaslExchange::begin(Mechanism::Plain, None, None);
         assert_eq!(step, Step::Challenge(Vec::new()));
         assert_eq!(exchange.step(b"\0alice\0secret".to_vec()), claims("alice", b"secret"));
         assert_eq!(exchange.step(b"\0alice\0secret".to_vec()), Step::Failed(SaslFault::Malformed));
@@ -163,7 +224,8 @@ mod tests {
     #[test]
     fn login_asks_for_name_and_password() {
         for initial in [None, Some(b"alice".to_vec())] {
-            let (mut exchange, mut step) = SaslExchange::begin(Mechanism::Login, initial.clone());
+            let (mut exchange, mut step) =
+                SaslExchange::begin(Mechanism::Login, initial.clone(), None);
             if initial.is_none() {
                 assert_eq!(step, Step::Challenge(b"Username:".to_vec()));
                 step = exchange.step(b"alice".to_vec());
@@ -171,14 +233,15 @@ mod tests {
             assert_eq!(step, Step::Challenge(b"Password:".to_vec()));
             assert_eq!(exchange.step(b"secret".to_vec()), claims("alice", b"secret"));
         }
-        let (mut exchange, _) = SaslExchange::begin(Mechanism::Login, Some(b"alice".to_vec()));
+        let (mut exchange, _) =
+            SaslExchange::begin(Mechanism::Login, Some(b"alice".to_vec()), None);
         assert_eq!(exchange.step(vec![b'x'; 513]), Step::Failed(SaslFault::Malformed));
     }
 
     #[test]
     fn external_may_name_the_user() {
         for (said, want) in [("", ""), ("alice@a.test", "alice@a.test")] {
-            let (_, step) = SaslExchange::begin(Mechanism::External, Some(said.into()));
+            let (_, step) = SaslExchange::begin(Mechanism::External, Some(said.into()), None);
             assert_eq!(step, Step::Certificate(want.to_owned()));
         }
     }
@@ -188,7 +251,7 @@ mod tests {
         fn no_message_panics(which in 0..5_usize, said in proptest::collection::vec(
             proptest::collection::vec(any::<u8>(), 0..40), 1..5)
         ) {
-            let (mut exchange, _) = SaslExchange::begin(Mechanism::ALL[which], None);
+            let (mut exchange, _) = SaslExchange::begin(Mechanism::ALL[which], None, None);
             for message in said {
                 exchange.step(message);
             }

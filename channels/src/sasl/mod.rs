@@ -3,6 +3,8 @@
 
 mod exchange;
 mod mechanism;
+mod scram;
 
 pub use exchange::{SaslExchange, SaslFault, Step};
 pub use mechanism::Mechanism;
+pub use scram::ScramKeys;

@@ -31,6 +31,8 @@ pub struct SaslOffer {
     pub server: Insist,
     /// Without TLS, too.
     pub without_tls: bool,
+    /// SCRAM, too: the directory has keys for it.
+    pub scram: bool,
 }
 
 /// Whether TLS is offered.

@@ -84,6 +84,10 @@ section! {
         server: Insist = Insist::default(), Choice, of(SmtpSource);
         /// AUTH is offered without TLS, too: passwords may pass in clear.
         without_tls: bool = false, Flag, of(SmtpSource);
+        /// SCRAM-SHA-256 is offered, too, and bound to the TLS session where the client can. For
+        /// users whose `userPassword` is `{SCRAM-SHA-256}` (`doveadm pw -s SCRAM-SHA-256` makes it):
+        /// programs prefer SCRAM, and the others cannot log in by it.
+        scram: bool = false, Flag, of(SmtpSource);
         /// When we are the client.
         client: Insist = Insist::default(), Choice,
             not_yet("authentication at other hosts is not there yet: none is tried");

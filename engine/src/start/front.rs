@@ -216,7 +216,11 @@ impl<'a> Makers<'a> {
             host: self.ground.config.host.clone(),
             limits: Limits::of(channel),
             tls: TlsOffer { server: channel.tls.server, certificates },
-            sasl: SaslOffer { server: channel.sasl.server, without_tls: channel.sasl.without_tls },
+            sasl: SaslOffer {
+                server: channel.sasl.server,
+                without_tls: channel.sasl.without_tls,
+                scram: channel.sasl.scram,
+            },
             after_auth: None,
         }
     }

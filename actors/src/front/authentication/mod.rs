@@ -16,9 +16,14 @@ use std::{
 
 use relais_channels::{
     mail::{Enhanced, Reply},
+    sasl::ScramKeys,
     tls::ClientCertificate,
 };
 use relais_config::Config;
+use ring::{
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
 use tokio::sync::Semaphore;
 
 use self::failures::{Failures, Limits};
@@ -36,6 +41,8 @@ pub struct Authenticator {
     attempts: Semaphore,
     /// The password that was checked last: unknown users are checked against it.
     decoy: Mutex<Option<StoredPassword>>,
+    /// Makes up keys for users who have none.
+    secret: hmac::Key,
 }
 
 /// The configuration's part in it.
@@ -83,6 +90,9 @@ pub struct Attempt<'a> {
 impl Authenticator {
     /// For the users of a directory.
     pub fn new(directory: DirectoryHandle, config: &Config) -> Self {
+        let mut secret = [0; 32];
+        // Without random octets the salts of made-up keys can be told from others, and that is all.
+        let _ = SystemRandom::new().fill(&mut secret);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             directory,
@@ -91,6 +101,7 @@ impl Authenticator {
             hashing: Semaphore::new(cores),
             attempts: Semaphore::new(cores * WAITING_PER_CORE),
             decoy: Mutex::default(),
+            secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
         }
     }
 
@@ -123,6 +134,31 @@ impl Authenticator {
             (Ok(()), None) => Err(Denied::Failed("no certificate that we know".to_owned())),
             (Err(denied), _) => Err(denied),
         };
+        self.settle(attempt, checked).await
+    }
+
+    /// The keys by which this user proves a password; keys that no password fits for a user who has
+    /// none, or is not there.
+    pub async fn keys(&self, attempt: &Attempt<'_>) -> Result<ScramKeys, Denied> {
+        if let Err(denied) = self.admit(attempt) {
+            let settled = self.settle(attempt, Err(denied)).await;
+            return Err(settled.err().unwrap_or(Denied::Limited));
+        }
+        let entry = self.find(attempt.user).await.map_err(|error| unavailable(&error))?;
+        let stored = entry.iter().flat_map(|entry| StoredPassword::of(entry));
+        let mut keys = stored.filter_map(|stored| match stored {
+            Ok(StoredPassword::Scram(keys)) => Some(keys),
+            _ => None,
+        });
+        let decoy = || ScramKeys::decoy(&self.secret, &self.completed(attempt.user));
+        Ok(keys.next().unwrap_or_else(decoy))
+    }
+
+    /// The client has proved to be this user.
+    pub async fn proven(&self, attempt: &Attempt<'_>) -> Result<Identity, Denied> {
+        let found = self.find(attempt.user).await.map_err(|error| unavailable(&error))?;
+        let gone = || Denied::Failed("no such user any more".to_owned());
+        let checked = found.map(|entry| Identity::of(&entry, attempt.user)).ok_or_else(gone);
         self.settle(attempt, checked).await
     }
 

@@ -53,8 +53,10 @@ impl Session<'_> {
             Mechanism::External => {
                 matches!(self.protection, Protection::Tls { certificate: true, .. })
             }
-            // A password that is not sent has to be kept as keys: there is no such exchange yet.
-            Mechanism::ScramSha256Plus | Mechanism::ScramSha256 => false,
+            Mechanism::ScramSha256Plus => {
+                offer.scram && matches!(self.protection, Protection::Tls { binding: true, .. })
+            }
+            Mechanism::ScramSha256 => offer.scram,
             Mechanism::Plain | Mechanism::Login => true,
         };
         Mechanism::ALL.into_iter().filter(fits).collect()

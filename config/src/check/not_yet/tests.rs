@@ -385,6 +385,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.tls.client", "No"),
     ("channels.sasl.server", "No"),
     ("channels.sasl.without_tls", "true"),
+    ("channels.sasl.scram", "true"),
     ("channels.sasl.client", "No"),
     ("channels.sasl.credentials", r#""c""#),
     ("channels.sender_must_match", "false"),
