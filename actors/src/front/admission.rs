@@ -91,7 +91,7 @@ impl ClientAdmission {
         if (asks_lists || !is_unlimited) && internal_ip(&routes, client) {
             return Ok(free);
         }
-        let lists = self.lists.clone().filter(|_| asks_lists).map(|lists| (lists, client));
+        let lists = if asks_lists { self.lists_to_ask(client)? } else { None };
         if is_unlimited {
             return Ok(AdmittedClient { lists, ..free });
         }
@@ -100,6 +100,18 @@ impl ClientAdmission {
             None => {
                 Err(ClientRefusal { why: ConnectionResult::Limited, text: TOO_MANY.to_owned() })
             }
+        }
+    }
+
+    /// The lists that are to be asked about a client; none when the answer is known, or when the
+    /// service has little left.
+    fn lists_to_ask(&self, client: IpAddr) -> Result<Option<(DnsLists, IpAddr)>, ClientRefusal> {
+        let Some(lists) = &self.lists else { return Ok(None) };
+        match lists.remembered(client) {
+            Some(Err(text)) => Err(ClientRefusal { why: ConnectionResult::Listed, text }),
+            Some(Ok(())) => Ok(None),
+            None if self.stress.is_on() => Ok(None),
+            None => Ok(Some((lists.clone(), client))),
         }
     }
 

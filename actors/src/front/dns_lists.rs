@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use quick_cache::sync::Cache;
 use relais_channels::dns::{Dns, Unanswered, reversed};
 use relais_config::dispatcher::Clients;
 use tokio::{
@@ -24,6 +25,8 @@ pub struct DnsLists {
     dns: Arc<Dns>,
     lists: Arc<[List]>,
     limit: Duration,
+    /// Clients that were looked up a moment ago, and the line for those that are listed.
+    recent: Arc<Cache<IpAddr, (Instant, Option<String>)>>,
 }
 
 /// One list.
@@ -55,18 +58,31 @@ impl DnsLists {
             return Ok(None);
         }
         let dns = Arc::new(Dns::new(servers)?);
-        Ok(Some(Self { dns, lists, limit: clients.dns_verify_time }))
+        let recent = Arc::new(Cache::new(REMEMBERED));
+        Ok(Some(Self { dns, lists, limit: clients.dns_verify_time, recent }))
+    }
+
+    /// The answer for a client that was looked up a moment ago; an error is the line for one that is
+    /// listed.
+    pub(super) fn remembered(&self, client: IpAddr) -> Option<Result<(), String>> {
+        let (until, refusal) = self.recent.get(&client)?;
+        (Instant::now() < until).then(|| refusal.map_or(Ok(()), Err))
     }
 
     /// The line for a client that a list has.
     pub(super) async fn refusal(self, client: IpAddr) -> Option<String> {
         let answers = self.ask(client).await;
+        let is_whole = !answers.iter().any(|(_, answer)| matches!(answer, ListAnswer::None(_)));
         let listed = |(list, answer)| match answer {
             ListAnswer::Listed(reason) => Some((list, reason)),
             _ => None,
         };
-        let (list, reason) = answers.into_iter().find_map(listed)?;
-        Some(refusal_line(client, &list, reason.as_deref()))
+        let found = answers.into_iter().find_map(listed);
+        let refusal = found.map(|(list, reason)| refusal_line(client, &list, reason.as_deref()));
+        if is_whole || refusal.is_some() {
+            self.recent.insert(client, (Instant::now() + MOMENT, refusal.clone()));
+        }
+        refusal
     }
 
     /// The answer of each list.
@@ -162,6 +178,9 @@ pub fn refusal_line(client: IpAddr, list: &str, reason: Option<&str>) -> String 
     text.chars().take(MAX_LINE).map(printable).collect()
 }
 
+/// Clients that are remembered, and how long.
+const REMEMBERED: usize = 10_000;
+const MOMENT: Duration = Duration::from_secs(60);
 /// A list that gave no answer is not asked for so long.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Octets of a reply without its CRLF (RFC 5321 section 4.5.3.1.5).
