@@ -115,7 +115,7 @@ impl ClientAdmission {
         }
     }
 
-    /// The same when block lists have been asked.
+    /// Takes a client in once block lists have been asked, or says why not.
     pub(super) async fn admit_unlisted(&self, ends: &Ends) -> Result<Seat, ClientRefusal> {
         let AdmittedClient { seat, lists } = self.admit(ends)?;
         let Some((lists, client)) = lists else { return Ok(seat) };
