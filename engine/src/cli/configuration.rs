@@ -135,14 +135,11 @@ fn look_at_certificates(config: &Config, places: &Places, report: &mut Report) {
         Err(TlsError { field, file, why }) => {
             let accepted = "PEM files are expected, absolute or below data: the chain of the \
                             certificate, its own first, and the key that belongs to it";
-            let (file, why) = (file.display().to_string(), why.to_string());
-            report.mistakes.push(places.mistake(
-                &field,
-                &file,
-                &format!("{file}: {why}"),
-                accepted,
-            ));
-            return;
+            let file = file.display();
+            // The file is right, but not for this machine as it is now.
+            let mut warning = places.warning(&field, &format!("{file}: {why}; {accepted}"));
+            warning.blocks_run = true;
+            return report.warnings.push(warning);
         }
     };
     let now = SystemTime::now();
