@@ -528,3 +528,26 @@ fn swaks_and_msmtp_log_in() {
 const MSMTP: &[(&str, bool)] =
     &[("plain", true), ("login", true), ("scram-sha-256", true), ("cram-md5", false)];
 const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_user_sends_so_much_in_an_hour_over_whichever_connection() {
+    let fields = "sasl: (server: May, without_tls: true), user_messages_per_hour: 2";
+    let engine = Engine::new("", fields);
+    let _running = engine.instance.start();
+    // PLAIN: nobody, ssha or ssha512, secret.
+    let users = [("ssha", "AHNzaGEAc2VjcmV0"), ("ssha512", "AHNzaGE1MTIAc2VjcmV0")];
+    for (user, initial) in users {
+        let address = format!("{user}@relais.example");
+        for sent in 0..3 {
+            let mut client = Dialogue::open(engine.submit);
+            client.ask(&format!("AUTH PLAIN {initial}")).expect(235);
+            if sent == 2 {
+                let refused = client.ask(&format!("MAIL FROM:<{address}>"));
+                refused.expect_start("450 4.7.1 ");
+                continue;
+            }
+            let content = format!("From: {address}\r\nSubject: one of two\r\n\r\nhello\r\n");
+            client.message(&address, &[&address], content.as_bytes()).expect(250);
+        }
+    }
+}

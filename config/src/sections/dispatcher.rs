@@ -126,7 +126,7 @@ section! {
         /// Bits of such a network of IPv6.
         prefix_ipv6: u32 = 48, Count(1..=128), unit("bits");
         /// When less than a tenth is left of its workers' room, of open files or of memory, clients have
-        /// 10 s for a command, and one error ends a session.
+        /// 10 s for a command, one error ends a session, and block lists answer from the cache alone.
         stress: bool = true, Flag;
         /// Networks whose clients no limit of their number holds for; nor does one for those that
         /// `INTERNAL_IP` vouches for.
