@@ -103,7 +103,7 @@ pub struct SmtpIntake {
     /// The user who was let in.
     identity: Option<Identity>,
     /// An exchange of AUTH that has begun.
-    exchange: Option<Box<(Mechanism, SaslExchange)>>,
+    exchange: Option<Box<Claiming>>,
     certificate: Option<ClientCertificate>,
     /// The parties whose mail is counted.
     metered: RateParties,
@@ -119,6 +119,14 @@ pub struct SmtpIntake {
     /// The cipher suite of TLS.
     cipher: Option<&'static str>,
     transaction: Transaction,
+}
+
+/// An exchange of AUTH that has begun.
+struct Claiming {
+    mechanism: Mechanism,
+    exchange: SaslExchange,
+    /// The user that it is about, as soon as that is known.
+    user: String,
 }
 
 #[derive(Default)]
@@ -244,13 +252,16 @@ impl SmtpIntake {
     async fn give_keys(&mut self, user: &str, begun: Instant) -> Result<Step, Denied> {
         let attempt = Attempt { user, client: self.ends.client_ip(), begun };
         let keys = self.side.authenticator.keys(&attempt).await?;
-        let exchange = self.exchange.as_mut();
-        Ok(exchange.map_or(Step::Failed(SaslFault::Malformed), |exchange| exchange.1.keys(keys)))
+        let Some(claiming) = &mut self.exchange else {
+            return Ok(Step::Failed(SaslFault::Malformed));
+        };
+        user.clone_into(&mut claiming.user);
+        Ok(claiming.exchange.keys(keys))
     }
 
     /// Tells how an exchange came out.
     fn end_exchange(&mut self, user: &str, denied: Option<&Denied>) {
-        let mechanism = self.exchange.take().map_or("", |exchange| exchange.0.name());
+        let mechanism = self.exchange.take().map_or("", |claiming| claiming.mechanism.name());
         let result = match denied {
             None => AuthResult::Granted,
             Some(Denied::Failed(_)) => AuthResult::Failed,
@@ -468,11 +479,12 @@ impl Intake for SmtpIntake {
         let step = match said {
             AuthSaid::Begin(mechanism, initial) => {
                 let (exchange, step) = SaslExchange::begin(mechanism, initial, self.binding);
-                self.exchange = Some(Box::new((mechanism, exchange)));
+                self.exchange =
+                    Some(Box::new(Claiming { mechanism, exchange, user: String::new() }));
                 step
             }
             AuthSaid::Response(octets) => match &mut self.exchange {
-                Some(exchange) => exchange.1.step(octets),
+                Some(claiming) => claiming.exchange.step(octets),
                 None => Step::Failed(SaslFault::Malformed),
             },
         };
@@ -489,7 +501,11 @@ impl Intake for SmtpIntake {
         if let Step::Challenge(octets) = step {
             return AuthAnswer::Challenge(octets);
         }
-        let user = step.user().to_owned();
+        let claimed = || self.exchange.as_ref().map(|claiming| claiming.user.clone());
+        let user = match step.user() {
+            "" => claimed().unwrap_or_default(),
+            user => user.to_owned(),
+        };
         let attempt = Attempt { user: &user, client: self.ends.client_ip(), begun };
         let checked = self.check_claim(&attempt, step).await;
         self.end_exchange(&user, checked.as_ref().err());

@@ -72,7 +72,7 @@ impl Failures {
         recent(self.users.get(&user)) < limits.user || client.is_none_or(is_known)
     }
 
-    /// An attempt failed; how many failures of the client that makes.
+    /// An attempt failed, of a user if it came to naming one; how many failures of the client that makes.
     pub(super) fn note(
         &mut self,
         client: Option<IpAddr>,
@@ -85,9 +85,11 @@ impl Failures {
             let since = recent.map_or(now, |count| count.since);
             Count { failures: recent.map_or(0, |count| count.failures) + 1, since }
         };
-        let user = user.to_ascii_lowercase();
-        let count = one_more(self.users.get(&user));
-        self.users.insert(user, count);
+        if !user.is_empty() {
+            let user = user.to_ascii_lowercase();
+            let count = one_more(self.users.get(&user));
+            self.users.insert(user, count);
+        }
         let Some(client) = client.map(network) else { return 1 };
         let count = one_more(self.clients.get(&client));
         self.clients.insert(client, count);
@@ -183,5 +185,9 @@ mod tests {
         assert!(failures.admit(ip("192.0.2.1"), "alice", now));
         assert!(!failures.admit(ip("192.0.2.2"), "ALICE", now));
         assert!(failures.admit(ip("192.0.2.2"), "bob", now));
+        for n in 1..=3 {
+            failures.note(ip(&format!("198.51.100.{n}")), "", now);
+        }
+        assert!(failures.admit(ip("192.0.2.2"), "", now), "nobody was named");
     }
 }
