@@ -2,9 +2,11 @@
 //! cannot know. Who is let in is not decided here.
 
 mod exchange;
+mod fault;
 mod mechanism;
 mod scram;
 
-pub use exchange::{SaslExchange, SaslFault, Step};
+pub use exchange::{SaslExchange, Step};
+pub use fault::SaslFault;
 pub use mechanism::Mechanism;
 pub use scram::ScramKeys;

@@ -12,7 +12,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-use super::exchange::{SaslFault, name};
+use super::fault::{SaslFault, name};
 
 /// Keys by which a client proves a password that it does not send.
 #[derive(Clone, Eq, PartialEq)]
