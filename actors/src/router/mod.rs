@@ -4,7 +4,7 @@
 //! The [`Router`] actor owns which routes are in force: it publishes them in a [`RouteCache`], and
 //! answers what nobody remembers. Sessions hold a [`RouterHandle`]: only a miss costs a message.
 //!
-//! An actor and no plain value: whoever puts other routes in force ([`ReplaceRoutes`]) and whoever
+//! An actor and no plain value: whoever puts other routes in force ([`Adopt`]) and whoever
 //! walks by them ([`Resolve`], [`Explain`]) stand in one line, and what walking costs is seen at the
 //! metrics endpoint. Two who ask for one recipient at once have it walked twice; the directory makes
 //! one look-up of it.
