@@ -21,9 +21,10 @@ fn instance(mistakes: bool) -> Instance {
     Instance::new(settings)
 }
 
-/// Without blanks and ends of lines.
+/// Without what only the layout brings: blanks, and the comma behind the last field of a section
+/// that takes several lines.
 fn squeezed(text: &str) -> String {
-    text.split_whitespace().collect()
+    text.split_whitespace().collect::<String>().replace(",)", ")")
 }
 
 /// The output on a terminal, no line of it too long.
@@ -119,6 +120,7 @@ fn a_configuration_is_laid_out_for_the_terminal_and_says_the_same() {
         for columns in [80, 132] {
             let seen = squeezed(&seen(&instance, columns, &command));
             for word in pipe.split_whitespace().filter(|word| *word != "//") {
+                let word = word.trim_end_matches(',');
                 assert!(seen.contains(word), "{columns}, {command}: {word} is not in {seen}");
             }
         }

@@ -246,12 +246,15 @@ const ALWAYS: &[&str] = &[
     "dispatcher.services.unlimited_clients",
     "dispatcher.services.max_handoffs",
     "dispatcher.services.enable",
+    "dispatcher.services.dns_verify_domain",
+    "dispatcher.services.dns_verify_time",
     "channels.name",
     "channels.tag",
     "channels.program",
     "max_shutdown",
     "admin.listen",
     "watch",
+    "dns.servers",
 ];
 
 /// Replacements in a file: from, to.
