@@ -95,7 +95,10 @@ impl Listening {
         if let Some(path) = &service.socket {
             let path = data.join(path);
             let bound = match inherited.take_unix(&path) {
-                Some(socket) => inherit_unix(socket, &path, backlog).map_err(BindError::from),
+                Some(socket) => {
+                    let is_lent = inherited.are_lent();
+                    inherit_unix(socket, &path, backlog, is_lent).map_err(BindError::from)
+                }
                 None => bind_unix(&path, backlog, service),
             };
             return bound.map(|bound| vec![bound]).map_err(error(path.display().to_string()));
@@ -272,11 +275,18 @@ fn inherit_tcp(socket: OwnedFd, backlog: i32) -> io::Result<Listening> {
     listen_tcp(socket, backlog)
 }
 
-fn inherit_unix(socket: OwnedFd, path: &Path, backlog: i32) -> io::Result<Listening> {
+/// The lender of a socket takes its name away, too.
+fn inherit_unix(
+    socket: OwnedFd,
+    path: &Path,
+    backlog: i32,
+    is_lent: bool,
+) -> io::Result<Listening> {
     let socket = socket2::Socket::from(socket);
     socket.set_nonblocking(true)?;
     socket.listen(backlog)?;
     let file = SocketFile::of(path)?;
+    file.is_given.store(is_lent, Relaxed);
     Ok(Listening::Unix(UnixListener::from(OwnedFd::from(socket)), Arc::new(file)))
 }
 
@@ -444,6 +454,23 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok());
         drop(clone);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_name_of_a_socket_that_is_lent_stays_with_whoever_has_lent_it() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("lmtp");
+        let service = service(r#"socket: "lmtp""#);
+        for (is_lent, stays) in [(true, true), (false, false)] {
+            let lender: OwnedFd = UnixListener::bind(&path).unwrap().into();
+            let sockets = vec![lender.try_clone().unwrap()];
+            let inherited = if is_lent { Inherited::lent(sockets) } else { Inherited::of(sockets) };
+            let bound = Listening::bind(&service, data.path(), &mut inherited.unwrap()).unwrap();
+            assert!(UnixStream::connect(&path).is_ok());
+            drop(bound);
+            assert_eq!(path.exists(), stays, "lent: {is_lent}");
+            let _ = fs::remove_file(&path);
+        }
     }
 
     #[test]
