@@ -82,9 +82,11 @@ impl cli::Runnable for Life {
         let reloader = Reloader::new(floors, self.console.clone(), self.reread.clone());
         actix::spawn(reloader.work(asked));
         actix::spawn(
-            self.handed.clone().hand_over(self.config.data.clone(), engine.dispatcher.clone()),
+            self.handed
+                .clone()
+                .hand_over(self.config.data.clone(), engine.floors.front.dispatcher.clone()),
         );
-        let listening = engine.listening.iter().map(|(service, places)| Listening {
+        let listening = engine.floors.front.listening.iter().map(|(service, places)| Listening {
             service: service.clone(),
             places: places.clone(),
         });
@@ -107,9 +109,9 @@ impl cli::Runnable for Life {
         self.console.draining();
         let Some(mut engine) = self.engine.take() else { return };
         if self.handed.is_so.load(Relaxed) {
-            shutdown::let_sessions_end(&engine).await;
+            shutdown::let_sessions_end(&engine.floors).await;
         }
-        shutdown::drain(&engine, self.console.config().max_shutdown).await;
+        shutdown::drain(&engine.floors, self.console.config().max_shutdown).await;
         mem::take(&mut engine.arbiters).into_iter().for_each(end_thread);
     }
 }

@@ -13,49 +13,50 @@ use relais_actors::{
 };
 use tracing::{info, warn};
 
-use crate::start::Engine;
+use crate::start::Floors;
 
-/// Stops accepting, lets sessions and jobs finish for as long as `peers` may delay it (`max_shutdown`), and makes
-/// the last state changes durable.
-pub async fn drain(engine: &Engine, peers: Duration) {
+/// Stops accepting, lets sessions and jobs finish for as long as `peers` may delay it
+/// (`max_shutdown`), and makes the last state changes durable.
+pub async fn drain(floors: &Floors, peers: Duration) {
     info!("draining: no new connections, no new jobs");
-    engine.ground.stand_down();
-    engine.controller.tell(StopStarting);
-    let jobs = engine.queue.ask(DrainQueue);
+    floors.ground.actors.stand_down();
+    floors.delivery.controller.tell(StopStarting);
+    let jobs = floors.delivery.queue.ask(DrainQueue);
     tokio::join!(
-        end_sessions(engine, peers),
+        end_sessions(floors, peers),
         within(peers, "jobs did not finish in time; their messages are tried again", jobs),
     );
     let forgotten = "orders about entries in the hands of jobs are forgotten";
-    within(FLUSH, forgotten, engine.queue.ask(GiveUpJobs)).await;
-    if let Some(store) = &engine.store {
+    within(FLUSH, forgotten, floors.delivery.queue.ask(GiveUpJobs)).await;
+    if let Some(store) = &floors.front.store {
         let unfinished = "the store's deliveries are made again at the next start";
         within(FLUSH, unfinished, store.ask(DrainStore)).await;
     }
-    within(FLUSH, "the spool's last state changes may be repeated", engine.spool.close()).await;
+    within(FLUSH, "the spool's last state changes may be repeated", floors.spool.spool.close())
+        .await;
     info!("drained");
 }
 
 /// Lets clients finish what they are at; who does not is told to try again.
-async fn end_sessions(engine: &Engine, patience: Duration) {
-    let mut sessions = pin!(engine.dispatcher.ask(DrainDispatcher));
+async fn end_sessions(floors: &Floors, patience: Duration) {
+    let mut sessions = pin!(floors.front.dispatcher.ask(DrainDispatcher));
     if tokio::time::timeout(patience, &mut sessions).await.is_err() {
         warn!(limit = ?patience, "sessions did not finish in time; their clients will try again");
-        engine.give_up.cancel();
+        floors.front.give_up.cancel();
         within(PARTING, "sessions did not end when they were told to", sessions).await;
     }
 }
 
 /// Accepts nothing more, and lets sessions end by themselves for a moment: those that have just begun
 /// are not told to come again.
-pub async fn let_sessions_end(engine: &Engine) {
-    engine.controller.tell(StopStarting);
+pub async fn let_sessions_end(floors: &Floors) {
+    floors.delivery.controller.tell(StopStarting);
     // Jobs that deliver to a store of ours have sessions, too.
-    engine.queue.tell(DrainQueue);
+    floors.delivery.queue.tell(DrainQueue);
     let ended = async {
         // A part that is gone has no sessions.
-        let _ = engine.dispatcher.ask(CloseDoors).await;
-        while let Ok(services) = engine.dispatcher.ask(DescribeDispatcher).await {
+        let _ = floors.front.dispatcher.ask(CloseDoors).await;
+        while let Ok(services) = floors.front.dispatcher.ask(DescribeDispatcher).await {
             let mut workers = services.iter().flat_map(|service| &service.workers);
             if workers.all(|worker| worker.connections == 0) {
                 return;

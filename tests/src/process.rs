@@ -1,6 +1,10 @@
 //! Costs of a process, read from `/proc`.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Output, Stdio},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,6 +29,17 @@ impl Memory {
         };
         Self { resident: field("VmRSS:"), peak: field("VmHWM:") }
     }
+}
+
+/// Runs a command with this input, and waits for its end.
+pub fn run_with(command: &mut Command, input: &[u8]) -> Output {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A client that has given up reads nothing.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
 }
 
 /// Sends a signal to the process `pid`; one that is gone already is fine.

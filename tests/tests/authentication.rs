@@ -2,15 +2,14 @@
 
 use std::{
     fs::{self, Permissions},
-    io::Write,
     os::unix::fs::PermissionsExt,
-    process::{Command, Output, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use relais_tests::{
     Authority, Dialogue, Instance, Settings, eventually, free_port, mailbox, needs, needs_root,
-    within,
+    run_with, within,
 };
 use tempfile::TempDir;
 
@@ -105,7 +104,7 @@ impl Engine {
             self.submits,
             self.authority.file().display(),
         );
-        let output = run(Command::new("python3").arg("-c").arg(start + script), b"");
+        let output = run_with(Command::new("python3").arg("-c").arg(start + script), b"");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -114,16 +113,6 @@ impl Engine {
         let messages = mailbox(&self.instance.store(), "relais.example", user);
         messages.iter().map(|message| String::from_utf8_lossy(message).into_owned()).collect()
     }
-}
-
-fn run(command: &mut Command, input: &[u8]) -> Output {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // A client that has given up reads nothing.
-    let _ = stdin.write_all(input);
-    drop(stdin);
-    child.wait_with_output().expect("it ends")
 }
 
 const MUST: &str = "sasl: (server: Must)";
@@ -441,7 +430,7 @@ impl Drop for Postfix {
 }
 
 fn succeed(command: &mut Command) {
-    let output = run(command, b"");
+    let output = run_with(command, b"");
     assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
@@ -456,7 +445,7 @@ fn a_real_postfix_sends_as_a_user() {
         let postfix = Postfix::start(&engine, "crypt6", password);
         let to = ["-f", "crypt6@relais.example", "ssha512@relais.example"];
         let text = b"From: crypt6@relais.example\nSubject: by Postfix\n\nbody\n";
-        let sent = run(&mut postfix.command("/usr/sbin/sendmail", "-C", &to), text);
+        let sent = run_with(&mut postfix.command("/usr/sbin/sendmail", "-C", &to), text);
         assert!(sent.status.success(), "{sent:?}");
         let word = if want { "status=sent (250 2.0.0" } else { "SASL authentication failed" };
         let said = within(LIMIT, || postfix.log().contains(word));
@@ -505,7 +494,7 @@ fn swaks_and_msmtp_log_in() {
             swaks.args(["--server", &format!("127.0.0.1:{}", engine.submit), "--tls"]);
             swaks.args(["--auth", mechanism, "--auth-user", "ssha", "--auth-password", password]);
             swaks.args(["--from", "ssha@relais.example", "--to", "ssha512@relais.example"]);
-            let output = run(&mut swaks, b"");
+            let output = run_with(&mut swaks, b"");
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             assert_eq!(output.status.success(), want, "{mechanism} {password}: {said}");
         }
@@ -517,7 +506,7 @@ fn swaks_and_msmtp_log_in() {
         msmtp.args([&format!("--auth={mechanism}"), "--passwordeval=echo secret"]);
         msmtp.arg(format!("--tls-trust-file={}", engine.authority.file().display()));
         let text = b"From: scram@relais.example\n\nby msmtp\n";
-        let output = run(msmtp.arg("ssha512@relais.example"), text);
+        let output = run_with(msmtp.arg("ssha512@relais.example"), text);
         assert_eq!(output.status.success(), *want, "{mechanism}: {output:?}");
     }
     let all = 2 + MSMTP.iter().filter(|(_, want)| *want).count();

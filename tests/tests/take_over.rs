@@ -76,11 +76,8 @@ fn bring(port: u16, id: &str) -> Result<(), String> {
 }
 
 fn another(instance: &Instance, number: usize) -> Child {
-    Command::new(program())
-        .args(["run", "--take-over", "--config"])
-        .arg(instance.path("relais.ron"))
-        .arg("--data")
-        .arg(instance.data())
+    instance
+        .command("run", &["--take-over"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(instance.path(&format!("log-{number}"))).expect("a log"))

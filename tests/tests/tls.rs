@@ -1,15 +1,10 @@
 //! TLS as clients see it: `OpenSSL`, Python's smtplib, swaks, Postfix.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use relais_tests::{
     Authority, Dialogue, Instance, Settings, eventually, free_port, mailbox, message, needs,
+    run_with,
 };
 
 /// An engine with certificates, STARTTLS on both of its ports, and one where TLS comes first.
@@ -52,7 +47,7 @@ impl Engine {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-CAfile"]);
         command.arg(self.authority.file()).args(arguments);
-        let output = run(&mut command, b"QUIT\r\n");
+        let output = run_with(&mut command, b"QUIT\r\n");
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&text).into_owned()
     }
@@ -80,20 +75,10 @@ impl Engine {
             self.smtps,
             self.authority.file().display(),
         );
-        let output = run(Command::new("python3").arg("-c").arg(start + script), b"");
+        let output = run_with(Command::new("python3").arg("-c").arg(start + script), b"");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
-}
-
-fn run(command: &mut Command, input: &[u8]) -> Output {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // A client that has given up reads nothing.
-    let _ = stdin.write_all(input);
-    drop(stdin);
-    child.wait_with_output().expect("it ends")
 }
 
 #[test]
@@ -246,7 +231,7 @@ fn sessions_are_resumed_unless_the_setting_says_otherwise() {
              127.0.0.1:{} {version} -sess_in {kept} -ign_eof",
             engine.smtps, engine.smtps
         );
-        let output = run(Command::new("sh").arg("-c").arg(&input), b"");
+        let output = run_with(Command::new("sh").arg("-c").arg(&input), b"");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(said.contains("Reused, TLSv1"), resumed, "{more} {version}: {said}");
         assert_eq!(engine.handshakes("resumed") >= 1.0, resumed, "{more} {version}");
@@ -262,7 +247,7 @@ fn check_says_in_words_what_is_wrong_with_a_certificate() {
     let good = fs::read(&certificate).expect("a file");
     let good_key = fs::read(&key).expect("a file");
     let openssl = |arguments: &[&str]| {
-        let output = run(Command::new("openssl").args(arguments), b"");
+        let output = run_with(Command::new("openssl").args(arguments), b"");
         assert!(output.status.success(), "{output:?}");
     };
     let text = |path: &Path| path.to_str().expect("a path").to_owned();
@@ -336,7 +321,7 @@ fn swaks_sends_by_tls() {
             "--to",
             "alice@relais.example",
         ]);
-        let output = run(&mut swaks, b"");
+        let output = run_with(&mut swaks, b"");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{said}");
     }
@@ -356,7 +341,7 @@ fn msmtp_sends_by_tls() {
         msmtp.args(["--host=localhost", &format!("--port={port}"), "--tls=on", "--from=a@b.test"]);
         msmtp.arg(format!("--tls-starttls={starttls}"));
         msmtp.arg(format!("--tls-trust-file={}", engine.authority.file().display()));
-        let output = run(msmtp.arg("alice@relais.example"), &message("by msmtp", 100));
+        let output = run_with(msmtp.arg("alice@relais.example"), &message("by msmtp", 100));
         assert!(output.status.success(), "{output:?}");
     }
     let stored = || mailbox(&engine.instance.store(), "relais.example", "alice").len();

@@ -53,7 +53,7 @@ struct Hours {
 pub struct RateLimits {
     rates: Arc<Rates>,
     channel: Arc<str>,
-    unlimited: Vec<Network>,
+    clients: Clients,
     client: Most,
     user: Most,
     excess: Excess,
@@ -91,7 +91,7 @@ impl RateLimits {
         Self {
             rates,
             channel: channel.name.as_str().into(),
-            unlimited: clients.unlimited_clients.clone(),
+            clients: clients.clone(),
             client: Most {
                 messages: channel.client_messages_per_hour,
                 recipients: channel.client_recipients_per_hour,
@@ -111,8 +111,7 @@ impl RateLimits {
         internal: bool,
         user: Option<&str>,
     ) -> RateParties {
-        let is_free = |client: &IpAddr| self.unlimited.iter().any(|its| its.contains(*client));
-        let client = client.filter(|client| !internal && !is_free(client));
+        let client = client.filter(|client| !internal && !self.clients.are_unlimited(*client));
         let senders = [
             client.map(|client| (Sender::Client(host(client)), self.client)),
             user.map(|user| (Sender::User(user.into()), self.user)),

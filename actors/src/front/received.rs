@@ -1,6 +1,6 @@
 //! The trace line that we put in front of every message (RFC 5321 section 4.4).
 
-use std::{net::IpAddr, time::SystemTime};
+use std::{io::Write, net::IpAddr, time::SystemTime};
 
 use relais_channels::mail::MessageId;
 
@@ -25,7 +25,6 @@ pub(crate) struct Received<'a> {
 impl Received<'_> {
     /// The folded line, CRLF included.
     pub(crate) fn write(&self, at: SystemTime, header: &mut Vec<u8>) {
-        use std::io::Write;
         let Self { hello, host, protocol, id, .. } = self;
         // Writing to a vector cannot fail.
         let _ = write!(header, "Received: from {hello}");
@@ -41,12 +40,20 @@ impl Received<'_> {
         if let Some(cipher) = self.cipher {
             let _ = write!(header, "\r\n\ttls {cipher}");
         }
-        let _ = write!(header, ";\r\n\t{}", httpdate::HttpDate::from(at));
-        if header.ends_with(b"GMT") {
-            header.truncate(header.len() - b"GMT".len());
-        }
-        header.extend_from_slice(b"+0000\r\n");
+        header.extend_from_slice(b";\r\n\t");
+        put_date(header, at);
+        header.extend_from_slice(b"\r\n");
     }
+}
+
+/// A date as header lines have it (RFC 5322 section 3.3), in UTC.
+pub(super) fn put_date(header: &mut Vec<u8>, at: SystemTime) {
+    // Writing to a vector cannot fail.
+    let _ = write!(header, "{}", httpdate::HttpDate::from(at));
+    if header.ends_with(b"GMT") {
+        header.truncate(header.len() - b"GMT".len());
+    }
+    header.extend_from_slice(b"+0000");
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Message submission (RFC 6409 section 8): what a message of a user lacks is added, and what it says
 //! of its author is checked.
 
-use std::{fmt::Write, time::SystemTime};
+use std::{io::Write, time::SystemTime};
 
 use mail_parser::{HeaderName, MessageParser};
 use relais_channels::mail::{Enhanced, MessageId, Reply};
 
-use super::authentication::Identity;
+use super::{authentication::Identity, received::put_date};
 
 /// The lines of a header that a submission has to have.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -32,14 +32,15 @@ impl Author {
     }
 
     /// The lines that the message lacks.
-    pub(super) fn missing(&self, id: MessageId, host: &str, now: SystemTime) -> String {
-        let mut lines = String::new();
-        // Writing to a string cannot fail.
+    pub(super) fn missing(&self, id: MessageId, host: &str, now: SystemTime) -> Vec<u8> {
+        let mut lines = Vec::new();
         if !self.has_date {
-            let date = httpdate::HttpDate::from(now).to_string();
-            let _ = write!(lines, "Date: {}+0000\r\n", date.trim_end_matches("GMT"));
+            lines.extend_from_slice(b"Date: ");
+            put_date(&mut lines, now);
+            lines.extend_from_slice(b"\r\n");
         }
         if !self.has_message_id {
+            // Writing to a vector cannot fail.
             let _ = write!(lines, "Message-ID: <{id}@{host}>\r\n");
         }
         lines
@@ -82,7 +83,7 @@ mod tests {
                 if date { "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n" } else { "" },
                 if id { "Message-ID: <0000000000000@h.test>\r\n" } else { "" },
             ];
-            assert_eq!(lines, want.concat(), "{message}");
+            assert_eq!(lines, want.concat().into_bytes(), "{message}");
         }
     }
 

@@ -213,7 +213,7 @@ impl SmtpIntake {
         }
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let missing = author.missing(id, &self.side.host, SystemTime::now());
-        octets.splice(head..head, missing.into_bytes());
+        octets.splice(head..head, missing);
         Ok(())
     }
 

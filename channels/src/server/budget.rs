@@ -21,6 +21,20 @@ pub struct SessionLimits {
     pub time: Duration,
 }
 
+#[cfg(test)]
+impl SessionLimits {
+    /// None but an hour.
+    pub(super) const UNLIMITED: Self = Self {
+        transactions: usize::MAX,
+        transactions_to_end: usize::MAX,
+        recipients: usize::MAX,
+        rejects: usize::MAX,
+        rejects_to_defer: usize::MAX,
+        octets: u64::MAX,
+        time: Duration::from_secs(3_600),
+    };
+}
+
 /// The part of it that is spent.
 #[derive(Debug, Default)]
 pub(super) struct Budget {

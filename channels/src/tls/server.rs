@@ -49,17 +49,15 @@ struct InForce {
 impl ServerTls {
     /// The certificates that a configuration names; `data` is where relative paths lie below.
     pub fn load(settings: Option<&Tls>, data: &Path) -> Result<Self, TlsError> {
-        let tls = Self::default();
-        tls.adopt(settings, data)?;
-        Ok(tls)
+        let in_force = settings.map(|settings| InForce::read(settings, data)).transpose()?;
+        Ok(Self { in_force: RwLock::new(in_force.map(Arc::new)) })
     }
 
     /// Puts other certificates and settings in force, for handshakes that begin from now on. After
     /// an error those of before are in force. Sessions of before are not resumed: their clients see
     /// the new certificate.
     pub fn adopt(&self, settings: Option<&Tls>, data: &Path) -> Result<(), TlsError> {
-        let next = settings.map(|settings| InForce::read(settings, data)).transpose()?;
-        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = next.map(Arc::new);
+        self.follow(&Self::load(settings, data)?);
         Ok(())
     }
 

@@ -82,8 +82,8 @@ pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Re
     }
     out.flush()?;
     while lock::is_taken(&data) {
-        if began.elapsed() > LONGEST_END {
-            let seconds = LONGEST_END.as_secs();
+        if began.elapsed() > lock::LONGEST_END {
+            let seconds = lock::LONGEST_END.as_secs();
             let why =
                 format!("it has not ended within {seconds} s; its log says what it waits for");
             return Err(Refusal::Because(why));
@@ -169,8 +169,6 @@ fn print(listing: &mut Listing, lines: &[u8], out: &mut dyn Write) -> Result<(),
     Ok(out.write_all(listing.page(&entries).as_bytes())?)
 }
 
-/// More than the longest `max_shutdown` and what is to be made durable behind it.
-const LONGEST_END: Duration = Duration::from_secs(660);
 /// For the end of an engine.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Entries that share their columns' widths.

@@ -18,9 +18,9 @@ use crate::{
 /// Shows the certificates; "no" when clients will dislike one.
 pub(super) fn cert(source: &Source, as_json: bool, out: &mut dyn Write) -> Result<(), Refusal> {
     let (mut shown, of) = in_force(source)?;
+    let on_disk = of_files(source).unwrap_or_default();
     for one in &mut shown {
         // A file that was changed since is not in force before it is read again.
-        let on_disk = of_files(source).unwrap_or_default();
         let newer = on_disk.iter().find(|its| its.file == one.file && its.serial != one.serial);
         if let Some(newer) = newer {
             let words = format!(

@@ -29,7 +29,7 @@ use crate::{
     api::ReloadOrder,
     handover,
     logging::{self, Sink},
-    state::lock::Lock,
+    state::lock::{LONGEST_END, Lock},
 };
 
 /// The engine, as far as the command that runs it is concerned. All of it happens on the thread
@@ -278,6 +278,3 @@ impl Summary {
 
 /// For the log to be written out at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
-/// For the engine before this one to end: more than the longest `max_shutdown` and what is to be made
-/// durable behind it.
-const LONGEST_END: Duration = Duration::from_secs(660);

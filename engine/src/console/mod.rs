@@ -103,20 +103,7 @@ impl EngineConsole {
 
     /// The engine runs, and reloads are carried out by whoever reads what is asked.
     pub fn started(&self, engine: &Engine) -> mpsc::Receiver<ReloadAsked> {
-        let parts = Parts {
-            channels: engine.channels.clone(),
-            metrics: engine.metrics.clone(),
-            certificates: engine.certificates.clone(),
-            spool: engine.spool.clone(),
-            dispatcher: engine.dispatcher.clone(),
-            queue: engine.queue.clone(),
-            controller: engine.controller.clone(),
-            progress: engine.progress.clone(),
-            router: engine.router.clone(),
-            rerouter: engine.rerouter.clone(),
-            reroutes: Arc::default(),
-            orders: engine.orders.clone(),
-        };
+        let parts = Parts::of(&engine.floors, Arc::default());
         *self.0.parts.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(parts));
         let (ask, asked) = mpsc::channel(MOST_RELOADS);
         // An engine starts once in the life of a console.
@@ -127,10 +114,9 @@ impl EngineConsole {
 
     /// Another configuration is in force.
     pub fn adopted(&self, floors: &Floors) {
-        let (channels, rerouter) = (floors.channels().clone(), floors.rerouter().clone());
         let mut parts = self.0.parts.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = parts.take() {
-            *parts = Some(Arc::new(Parts { channels, rerouter, ..Parts::clone(&before) }));
+            *parts = Some(Arc::new(Parts::of(floors, before.reroutes.clone())));
         }
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = floors.config().clone();
     }

@@ -20,10 +20,9 @@ use relais_actors::{
 use relais_channels::tls::ServerTls;
 use relais_spool::{Spool, SpoolError};
 
-use crate::{admin::Unavailable, state::order_book::OrderBook};
+use crate::{admin::Unavailable, start::Floors, state::order_book::OrderBook};
 
 /// The parts that the engine is asked through.
-#[derive(Clone)]
 pub(super) struct Parts {
     pub(super) channels: Arc<Channels>,
     pub(super) metrics: Arc<Metrics>,
@@ -41,6 +40,25 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// The parts on these floors. Of those who reroute one is at work, whatever the configuration.
+    pub(super) fn of(floors: &Floors, reroutes: Arc<tokio::sync::Mutex<()>>) -> Self {
+        let Floors { ground, spool, delivery, front } = floors;
+        Self {
+            channels: ground.channels.clone(),
+            metrics: ground.metrics.clone(),
+            certificates: ground.certificates.clone(),
+            spool: spool.spool.clone(),
+            dispatcher: front.dispatcher.clone(),
+            queue: delivery.queue.clone(),
+            controller: delivery.controller.clone(),
+            progress: delivery.progress.clone(),
+            router: delivery.router.clone(),
+            rerouter: delivery.rerouter.clone(),
+            reroutes,
+            orders: spool.orders.clone(),
+        }
+    }
+
     /// Why mail is not taken, or not delivered into the store; looked at now.
     pub(super) fn alarms(&self) -> Vec<String> {
         let readiness = &self.metrics.readiness;

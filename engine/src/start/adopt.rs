@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use relais_actors::{
     actor::{Adopt, Gone},
-    channel_table::Channels,
     directory::Source,
     front::{configured_service::AdoptedService, dispatcher::BindNew},
     job_controller::{Adopted, PoolOutlets, PoolPart},
@@ -25,7 +24,7 @@ use super::{
         DeliveryFloor, job_parts, notary_parts, notice_templates, pool, pools, restore_limits,
     },
     error::StartError,
-    front::{FrontFloor, session_parts, shares},
+    front::{FrontFloor, Makers, shares},
     ground::{ACTORS, GroundFloor},
     spool::SpoolFloor,
 };
@@ -33,10 +32,10 @@ use super::{
 /// The floors of an engine that runs.
 #[derive(Clone)]
 pub struct Floors {
-    pub(super) ground: GroundFloor,
-    pub(super) spool: SpoolFloor,
-    pub(super) delivery: DeliveryFloor,
-    pub(super) front: FrontFloor,
+    pub(crate) ground: GroundFloor,
+    pub(crate) spool: SpoolFloor,
+    pub(crate) delivery: DeliveryFloor,
+    pub(crate) front: FrontFloor,
 }
 
 /// A configuration, and the parts of it that could have failed.
@@ -74,16 +73,6 @@ impl Floors {
     /// The configuration in force.
     pub fn config(&self) -> &Arc<Config> {
         &self.ground.config
-    }
-
-    /// Its channels, and those of configurations before it.
-    pub fn channels(&self) -> &Arc<Channels> {
-        &self.ground.channels
-    }
-
-    /// Runs queued mail through the router again.
-    pub fn rerouter(&self) -> &Rerouter {
-        &self.delivery.rerouter
     }
 
     /// Its rules and tables.
@@ -125,7 +114,7 @@ impl Floors {
     pub async fn adopt_directory(&self, directory: Source) -> Result<(), Gone> {
         self.delivery.directory.adopt(directory).await?;
         // Answers that were made from the file before are forgotten.
-        self.delivery.router.adopt(self.delivery.router.cache.routes()).await
+        self.delivery.router.adopt(self.routes()).await
     }
 
     /// Reads certificates and keys again; after an error those of before are in force.
@@ -141,11 +130,16 @@ impl Floors {
         ground: &GroundFloor,
         services: Vec<Service>,
     ) -> Result<Vec<AdoptedService>, StartError> {
-        let deliveries = self.front.deliveries.as_ref();
+        let makers = Makers {
+            ground,
+            below: &self.spool,
+            delivery: &self.delivery,
+            deliveries: self.front.deliveries.as_ref(),
+            give_up: &self.front.give_up,
+        };
         let shares = shares(&ground.config);
         let adopted = services.into_iter().zip(shares).map(|(service, connections)| {
-            let floors = (ground, &self.spool, &self.delivery);
-            let session = session_parts(&service, floors, deliveries, &self.front.give_up)?;
+            let session = makers.session_parts(&service)?;
             Ok(AdoptedService { service, session, connections })
         });
         adopted.collect()

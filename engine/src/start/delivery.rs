@@ -30,18 +30,18 @@ use crate::{
 
 /// The actors that take mail from the spool to the next hop.
 #[derive(Clone)]
-pub(super) struct DeliveryFloor {
-    pub(super) router: RouterHandle,
+pub(crate) struct DeliveryFloor {
+    pub(crate) router: RouterHandle,
     /// Lets users in.
-    pub(super) authenticator: Arc<Authenticator>,
-    pub(super) directory: DirectoryHandle,
-    pub(super) queue: Mailbox<Queue>,
-    pub(super) notary: Mailbox<Notary>,
-    pub(super) controller: Mailbox<JobController>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) directory: DirectoryHandle,
+    pub(crate) queue: Mailbox<Queue>,
+    pub(crate) notary: Mailbox<Notary>,
+    pub(crate) controller: Mailbox<JobController>,
     /// By name.
-    pub(super) pools: Vec<(String, Mailbox<Pool>)>,
-    pub(super) progress: ConnectionProgress,
-    pub(super) rerouter: Rerouter,
+    pub(crate) pools: Vec<(String, Mailbox<Pool>)>,
+    pub(crate) progress: ConnectionProgress,
+    pub(crate) rerouter: Rerouter,
 }
 
 impl DeliveryFloor {

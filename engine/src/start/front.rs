@@ -46,15 +46,15 @@ struct Door {
 
 /// The actors that strangers talk to.
 #[derive(Clone)]
-pub(super) struct FrontFloor {
-    pub(super) dispatcher: Mailbox<Dispatcher>,
-    pub(super) store: Option<Mailbox<Store>>,
+pub(crate) struct FrontFloor {
+    pub(crate) dispatcher: Mailbox<Dispatcher>,
+    pub(crate) store: Option<Mailbox<Store>>,
     /// Ends every session, wherever its peer is.
-    pub(super) give_up: CancellationToken,
+    pub(crate) give_up: CancellationToken,
     /// Where sessions deliver to, with a store.
-    pub(super) deliveries: Option<Deliveries>,
+    pub(crate) deliveries: Option<Deliveries>,
     /// Where each service listens: its name and its places.
-    pub(super) listening: Vec<(String, Vec<String>)>,
+    pub(crate) listening: Vec<(String, Vec<String>)>,
 }
 
 impl Doors {
@@ -88,11 +88,12 @@ impl FrontFloor {
         let deliveries = store.as_ref().map(Store::deliveries);
         let (mut services, mut listening) = (Vec::new(), Vec::new());
         let give_up = CancellationToken::new();
+        let makers =
+            Makers { ground, below, delivery, deliveries: deliveries.as_ref(), give_up: &give_up };
         for Door { service, listening: sockets, connections, are_lent } in doors.0 {
             let places = sockets.iter().map(Listening::place).collect();
             listening.push((service.name.clone(), places));
-            let session =
-                session_parts(&service, (ground, below, delivery), deliveries.as_ref(), &give_up)?;
+            let session = makers.session_parts(&service)?;
             services.push(BoundService {
                 service,
                 listening: sockets,
@@ -114,42 +115,39 @@ impl FrontFloor {
     }
 }
 
-/// The parts of the sessions of a service.
-pub(super) fn session_parts(
-    service: &Service,
-    floors: (&GroundFloor, &SpoolFloor, &DeliveryFloor),
-    deliveries: Option<&Deliveries>,
-    give_up: &CancellationToken,
-) -> Result<SessionParts, StartError> {
-    let (ground, below, delivery) = floors;
-    let makers = Makers { ground, below, delivery };
-    let behind = match (service.program, deliveries) {
-        (Program::Smtp, _) => Behind::Queue(makers.queue_side(service).into()),
-        (Program::Lmtp, Some(deliveries)) => {
-            Behind::Store(store_side(service, ground, below, deliveries).into())
-        }
-        _ => return Err(StartError::NoStore { service: service.name.clone() }),
-    };
-    let lists = DnsLists::of(&service.clients, &ground.config.dns.servers)?;
-    Ok(SessionParts {
-        service: service.name.as_str().into(),
-        setup: Arc::new(makers.setup(service)),
-        tls_ports: service.tls_ports.as_slice().into(),
-        behind,
-        admission: Arc::new(ClientAdmission::new(service, delivery.router.cache.clone(), lists)),
-        give_up: give_up.clone(),
-        metrics: ground.metrics.clone(),
-    })
-}
-
-/// The parts that the sessions of services are made of.
-struct Makers<'a> {
-    ground: &'a GroundFloor,
-    below: &'a SpoolFloor,
-    delivery: &'a DeliveryFloor,
+/// The floors that the sessions of services stand on.
+pub(super) struct Makers<'a> {
+    pub(super) ground: &'a GroundFloor,
+    pub(super) below: &'a SpoolFloor,
+    pub(super) delivery: &'a DeliveryFloor,
+    /// Where sessions deliver to, with a store.
+    pub(super) deliveries: Option<&'a Deliveries>,
+    pub(super) give_up: &'a CancellationToken,
 }
 
 impl<'a> Makers<'a> {
+    /// The parts of the sessions of a service.
+    pub(super) fn session_parts(&self, service: &Service) -> Result<SessionParts, StartError> {
+        let behind = match (service.program, self.deliveries) {
+            (Program::Smtp, _) => Behind::Queue(self.queue_side(service).into()),
+            (Program::Lmtp, Some(deliveries)) => {
+                Behind::Store(self.store_side(service, deliveries).into())
+            }
+            _ => return Err(StartError::NoStore { service: service.name.clone() }),
+        };
+        let lists = DnsLists::of(&service.clients, &self.ground.config.dns.servers)?;
+        let route_cache = self.delivery.router.cache.clone();
+        Ok(SessionParts {
+            service: service.name.as_str().into(),
+            setup: Arc::new(self.setup(service)),
+            tls_ports: service.tls_ports.as_slice().into(),
+            behind,
+            admission: Arc::new(ClientAdmission::new(service, route_cache, lists)),
+            give_up: self.give_up.clone(),
+            metrics: self.ground.metrics.clone(),
+        })
+    }
+
     fn channel(&self, name: &str) -> Option<&'a Channel> {
         self.ground.config.channels.iter().find(|channel| channel.name == name)
     }
@@ -180,13 +178,38 @@ impl<'a> Makers<'a> {
             ids: below.ids.clone(),
             channels: ground.channels.clone(),
             large_message: config.spool.large_message,
-            hold: hold_limits(config, channel),
+            hold: self.hold_limits(channel),
             rates: self.rate_limits(service, channel),
             authenticator: Arc::clone(&delivery.authenticator),
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
             after_auth: None,
             metrics: ground.metrics.clone(),
+        }
+    }
+
+    fn store_side(&self, service: &Service, deliveries: &Deliveries) -> StoreSide {
+        let Self { ground, below, .. } = self;
+        let channel = self.channel(&service.channel);
+        StoreSide {
+            service: service.name.as_str().into(),
+            host: ground.config.host.as_str().into(),
+            source_channel: service.channel.as_str().into(),
+            deliveries: deliveries.clone(),
+            default_domain: ground.config.default_domain.as_str().into(),
+            flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
+            trace: channel.is_some_and(Channel::traces),
+            ids: below.ids.clone(),
+            metrics: ground.metrics.clone(),
+        }
+    }
+
+    fn hold_limits(&self, channel: &str) -> HoldLimits {
+        let config = &self.ground.config;
+        HoldLimits {
+            received_lines: config.max_received_lines,
+            received_here_lines: config.max_local_received_lines,
+            recipients: self.channel(channel).and_then(|channel| channel.holdlimit),
         }
     }
 
@@ -223,36 +246,6 @@ impl<'a> Makers<'a> {
             },
             after_auth: None,
         }
-    }
-}
-
-fn store_side(
-    service: &Service,
-    ground: &GroundFloor,
-    below: &SpoolFloor,
-    deliveries: &Deliveries,
-) -> StoreSide {
-    let config = &ground.config;
-    let channel = config.channels.iter().find(|its| its.name == service.channel);
-    StoreSide {
-        service: service.name.as_str().into(),
-        host: config.host.as_str().into(),
-        source_channel: service.channel.as_str().into(),
-        deliveries: deliveries.clone(),
-        default_domain: config.default_domain.as_str().into(),
-        flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
-        trace: channel.is_some_and(Channel::traces),
-        ids: below.ids.clone(),
-        metrics: ground.metrics.clone(),
-    }
-}
-
-fn hold_limits(config: &Config, channel: &str) -> HoldLimits {
-    let channel = config.channels.iter().find(|its| its.name == channel);
-    HoldLimits {
-        received_lines: config.max_received_lines,
-        received_here_lines: config.max_local_received_lines,
-        recipients: channel.and_then(|channel| channel.holdlimit),
     }
 }
 

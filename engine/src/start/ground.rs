@@ -26,16 +26,16 @@ use crate::state::tallies::Tallies;
 
 /// The parts that every other floor stands on.
 #[derive(Clone)]
-pub(super) struct GroundFloor {
-    pub(super) config: Arc<Config>,
-    pub(super) channels: Arc<Channels>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) certificates: Arc<ServerTls>,
+pub(crate) struct GroundFloor {
+    pub(crate) config: Arc<Config>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: Arc<ServerTls>,
     /// The mail of clients in the last hour.
-    pub(super) rates: Arc<Rates>,
-    pub(super) placement: Arc<Placement>,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) placement: Arc<Placement>,
     /// Starts actors; `end` is told which of the vital ones died.
-    pub(super) actors: Ground,
+    pub(crate) actors: Ground,
 }
 
 /// Threads, and what they keep: ended with the engine.

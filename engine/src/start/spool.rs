@@ -12,14 +12,14 @@ use crate::state::order_book::{OrderBook, Unfinished};
 
 /// The spool, and the work of the run before that is left to do.
 #[derive(Clone)]
-pub(super) struct SpoolFloor {
-    pub(super) spool: Spool,
-    pub(super) ids: Arc<MessageIds>,
-    pub(super) orders: Arc<OrderBook>,
+pub(crate) struct SpoolFloor {
+    pub(crate) spool: Spool,
+    pub(crate) ids: Arc<MessageIds>,
+    pub(crate) orders: Arc<OrderBook>,
     /// Entries that the queue is asked to return as soon as it is there.
-    pub(super) unfinished: Unfinished,
+    pub(crate) unfinished: Unfinished,
     /// Where the queue hears of what the spool commits.
-    pub(super) intake: Intake,
+    pub(crate) intake: Intake,
 }
 
 impl SpoolFloor {

@@ -103,6 +103,8 @@ fn pid_in(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+/// For an engine to end: more than the longest `max_shutdown` and what is to be made durable behind it.
+pub const LONGEST_END: Duration = Duration::from_secs(660);
 /// For a lock that becomes free soon.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -4,19 +4,21 @@
 //! What is remembered is bounded: of more clients or users than that, some begin anew.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use quick_cache::unsync::Cache;
-use relais_config::Authentication;
+use relais_config::{Authentication, grammar::Network};
+
+use crate::front::seats::host;
 
 /// Failures by client and by user.
 pub(super) struct Failures {
-    clients: Cache<IpAddr, Count>,
+    clients: Cache<Network, Count>,
     users: Cache<String, Count>,
     /// Users, and where they were let in from.
-    known: Cache<(String, IpAddr), ()>,
+    known: Cache<(String, Network), ()>,
 }
 
 /// How many are too many.
@@ -63,7 +65,7 @@ impl Failures {
         now: Instant,
     ) -> bool {
         let recent = |count: Option<&Count>| count.map_or(0, |count| count.at(now, limits));
-        let client = client.map(network);
+        let client = client.map(host);
         if client.is_some_and(|client| recent(self.clients.get(&client)) >= limits.client) {
             return false;
         }
@@ -90,7 +92,7 @@ impl Failures {
             let count = one_more(self.users.get(&user));
             self.users.insert(user, count);
         }
-        let Some(client) = client.map(network) else { return 1 };
+        let Some(client) = client.map(host) else { return 1 };
         let count = one_more(self.clients.get(&client));
         self.clients.insert(client, count);
         count.failures
@@ -98,7 +100,7 @@ impl Failures {
 
     /// The user was let in from there.
     pub(super) fn forgive(&mut self, client: Option<IpAddr>, user: &str) {
-        if let Some(client) = client.map(network) {
+        if let Some(client) = client.map(host) {
             self.known.insert((user.to_ascii_lowercase(), client), ());
         }
     }
@@ -107,17 +109,6 @@ impl Failures {
 impl Count {
     fn at(&self, now: Instant, limits: &Limits) -> usize {
         if now.duration_since(self.since) < limits.window { self.failures } else { 0 }
-    }
-}
-
-/// The addresses that one client can have: of IPv6, all of its network.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        ip @ IpAddr::V4(_) => ip,
     }
 }
 

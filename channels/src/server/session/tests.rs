@@ -123,16 +123,6 @@ fn drive(session: &mut Session<'_>, engine: &mut Engine, octets: &mut Vec<u8>) -
     }
 }
 
-const UNLIMITED: SessionLimits = SessionLimits {
-    transactions: usize::MAX,
-    transactions_to_end: usize::MAX,
-    recipients: usize::MAX,
-    rejects: usize::MAX,
-    rejects_to_defer: usize::MAX,
-    octets: u64::MAX,
-    time: Duration::from_secs(3_600),
-};
-
 fn setup(dialect: Dialect) -> Setup {
     Setup {
         dialect,
@@ -141,7 +131,7 @@ fn setup(dialect: Dialect) -> Setup {
             message_size: 100,
             recipients: 3,
             named_recipients: usize::MAX,
-            session: UNLIMITED,
+            session: SessionLimits::UNLIMITED,
             command_line: 80,
             content_line: 40,
             content: ContentLimits { header_size: 1_000, header_fields: 10, forbid_nul: true },
