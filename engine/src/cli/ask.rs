@@ -75,13 +75,15 @@ pub(super) fn queue(source: &Source, queue: Queue, out: &mut dyn Write) -> Resul
 pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Result<(), Refusal> {
     let data = source.data()?;
     let began = Instant::now();
+    let holder = lock::holder(&data);
     wait(Client::new(&data).post("/api/v1/stop"))??;
     say(&format!("the engine on {} drains and ends", data.display()), out)?;
     if !to_the_end {
         return Ok(());
     }
     out.flush()?;
-    while lock::is_taken(&data) {
+    // A service manager may start the next engine as soon as this one has ended.
+    while holder.is_some() && lock::holder(&data) == holder {
         if began.elapsed() > lock::LONGEST_END {
             let seconds = lock::LONGEST_END.as_secs();
             let why =
@@ -91,6 +93,9 @@ pub(super) fn stop(source: &Source, to_the_end: bool, out: &mut dyn Write) -> Re
         thread::sleep(LOOK_EVERY);
     }
     writeln!(out, "it has ended after {:.1} s", began.elapsed().as_secs_f64())?;
+    if lock::is_taken(&data) {
+        note(Some("another engine runs there by now: something has started it again"));
+    }
     Ok(())
 }
 

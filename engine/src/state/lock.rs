@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread::sleep,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Held as long as this value lives.
@@ -83,6 +83,21 @@ pub fn is_taken(data: &Path) -> bool {
     is_locked(&data.join("lock"))
 }
 
+/// An engine that has a data directory, told from the next one that has it. Processes may have the
+/// same number, one after the other: in a container it is always 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// When it took the lock.
+    since: SystemTime,
+}
+
+/// The engine that is on this data directory, one that starts or ends included. Takes nothing.
+pub fn holder(data: &Path) -> Option<Holder> {
+    let path = data.join("lock");
+    let since = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
+    is_locked(&path).then_some(Holder { since })
+}
+
 /// Whether it cannot be told that an engine is on this data directory: it is somebody else's.
 pub(crate) fn is_hidden(data: &Path) -> bool {
     let opened = File::open(data.join("lock"));
@@ -129,6 +144,22 @@ mod tests {
         assert_eq!(refused, want);
         drop(lock);
         Lock::acquire(&data).unwrap();
+    }
+
+    #[test]
+    fn the_next_engine_on_a_data_directory_is_told_from_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path();
+        let first = Lock::acquire(data).unwrap();
+        let held = holder(data);
+        assert!(held.is_some());
+        assert_eq!(holder(data), held);
+        drop(first);
+        assert_eq!(holder(data), None);
+        // Times of files are as coarse as the ticks of the kernel.
+        sleep(Duration::from_millis(20));
+        let _second = Lock::acquire(data).unwrap();
+        assert!(holder(data).is_some_and(|second| Some(second) != held));
     }
 
     #[test]
