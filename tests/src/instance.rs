@@ -71,17 +71,28 @@ impl Instance {
 
     /// Starts the program and waits for nothing.
     pub fn spawn(&self) -> Running {
+        self.spawn_command(&mut self.command("run", &[]))
+    }
+
+    /// Starts the program by a wrapper that takes it and its arguments as last arguments, and waits
+    /// for nothing.
+    pub fn spawn_by(&self, wrapper: &mut Command) -> Running {
+        let run = self.command("run", &[]);
+        let wrapper = wrapper.arg(run.get_program()).args(run.get_args());
+        self.spawn_command(wrapper.current_dir(self.folder.path()))
+    }
+
+    fn spawn_command(&self, command: &mut Command) -> Running {
         let log = || {
             let file = OpenOptions::new().create(true).append(true).open(self.log_path());
             file.expect("a log file")
         };
-        let child = self
-            .command("run", &[])
+        let child = command
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(log())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Running { child, log: self.log_path() }
     }
 

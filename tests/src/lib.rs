@@ -51,7 +51,7 @@ pub use name_server::NameServer;
 pub use needs::{is_root, needs, needs_root};
 pub use notice::{Fields, Notice};
 pub use ports::free_port;
-pub use process::{Memory, run_with};
+pub use process::{Memory, python, run_with, succeed};
 pub use random::Random;
 pub use relay::one_delivered_and_one;
 pub use samples::{Sample, python_samples, rust_samples};

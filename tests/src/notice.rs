@@ -1,15 +1,12 @@
 //! A delivery status notification as two programs that are not ours read it: Python's `email` and
 //! the crate `mail-parser`. Where they do not find the same, the test fails.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::process::Command;
 
 use mail_parser::{DateTime, MessageParser, MimeHeaders};
 use serde::Deserialize;
 
-use crate::build::work_tree;
+use crate::{build::work_tree, process::run_with};
 
 /// The parts of a notice. Lines end in LF.
 #[derive(Clone, Debug, Deserialize)]
@@ -79,14 +76,8 @@ impl Notice {
     }
 
     fn by_python(octets: &[u8]) -> Self {
-        let mut python = Command::new("python3")
-            .arg(work_tree().join("channels/tests/notice.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3");
-        python.stdin.take().expect("a pipe").write_all(octets).expect("it reads");
-        let output = python.wait_with_output().expect("it ends");
+        let mut python = Command::new("python3");
+        let output = run_with(python.arg(work_tree().join("channels/tests/notice.py")), octets);
         let text = String::from_utf8_lossy(octets);
         assert!(output.status.success(), "Python cannot read this notice:\n{text}");
         serde_json::from_slice(&output.stdout).expect("JSON")

@@ -1,4 +1,4 @@
-//! Costs of a process, read from `/proc`.
+//! Processes: to run one, to signal it, and what it costs, read from `/proc`.
 
 use std::{
     fs,
@@ -40,6 +40,22 @@ pub fn run_with(command: &mut Command, input: &[u8]) -> Output {
     let _ = stdin.write_all(input);
     drop(stdin);
     child.wait_with_output().expect("it ends")
+}
+
+/// Runs a command with this input, which must succeed, and returns what it prints.
+#[track_caller]
+pub fn succeed(command: &mut Command, input: &[u8]) -> String {
+    let output = run_with(command, input);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {said}{errors}", output.status);
+    said
+}
+
+/// Runs a script of Python, which must succeed, and returns what it prints.
+#[track_caller]
+pub fn python(script: &str) -> String {
+    succeed(Command::new("python3").args(["-c", script]), b"")
 }
 
 /// Sends a signal to the process `pid`; one that is gone already is fine.

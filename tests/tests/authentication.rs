@@ -9,7 +9,7 @@ use std::{
 
 use relais_tests::{
     Authority, Dialogue, Instance, Settings, eventually, free_port, mailbox, needs, needs_root,
-    run_with, within,
+    python, run_with, succeed, within,
 };
 use tempfile::TempDir;
 
@@ -104,9 +104,7 @@ impl Engine {
             self.submits,
             self.authority.file().display(),
         );
-        let output = run_with(Command::new("python3").arg("-c").arg(start + script), b"");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        python(&(start + script))
     }
 
     fn stored(&self, user: &str) -> Vec<String> {
@@ -374,7 +372,7 @@ impl Postfix {
         for name in ["config", "queue", "data"] {
             fs::create_dir(folder.path().join(name)).expect("a fresh folder");
         }
-        succeed(Command::new("chown").arg("postfix").arg(folder.path().join("data")));
+        succeed(Command::new("chown").arg("postfix").arg(folder.path().join("data")), b"");
         fs::copy(engine.authority.file(), folder.path().join("ca.crt")).expect("a file");
         let (place, relay) = (folder.path().display(), format!("[localhost]:{}", engine.submit));
         let main = format!(
@@ -408,7 +406,7 @@ impl Postfix {
         let master = services.map(|(name, rest)| format!("{name} {rest}\n")).concat();
         fs::write(folder.path().join("config/master.cf"), master).expect("a configuration");
         let postfix = Self { folder };
-        succeed(&mut postfix.command("/usr/sbin/postfix", "-c", &["start"]));
+        succeed(&mut postfix.command("/usr/sbin/postfix", "-c", &["start"]), b"");
         postfix
     }
 
@@ -427,11 +425,6 @@ impl Drop for Postfix {
     fn drop(&mut self) {
         let _ = self.command("/usr/sbin/postfix", "-c", &["stop"]).output();
     }
-}
-
-fn succeed(command: &mut Command) {
-    let output = run_with(command, b"");
-    assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
 #[test]

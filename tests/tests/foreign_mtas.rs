@@ -6,15 +6,15 @@
 use std::{
     collections::HashMap,
     fs::{self, Permissions},
-    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use relais_tests::{
-    Dialogue, Instance, Running, Settings, free_port, mailbox, needs, needs_root, within,
+    Dialogue, Instance, Running, Settings, free_port, mailbox, needs, needs_root, run_with,
+    succeed, within,
 };
 use tempfile::TempDir;
 
@@ -98,19 +98,6 @@ fn odd(n: usize) -> Vec<u8> {
     [head.as_bytes(), rest.as_bytes()].concat()
 }
 
-/// Runs a command with `input`, to its end.
-fn run(command: &mut Command, input: &[u8]) -> Output {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
-    child.wait_with_output().expect("it ends")
-}
-
-fn succeed(command: &mut Command, input: &[u8]) {
-    let output = run(command, input);
-    assert!(output.status.success(), "{command:?}: {output:?}");
-}
-
 /// Where `tests/run` unpacked a program of a package that cannot be installed.
 fn unpacked(program: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("RELAIS_FOREIGN_MTAS");
@@ -188,7 +175,7 @@ impl Postfix {
 
 impl Drop for Postfix {
     fn drop(&mut self) {
-        run(&mut self.command("stop"), b"");
+        run_with(&mut self.command("stop"), b"");
     }
 }
 

@@ -8,11 +8,11 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use relais_tests::{Dialogue, Instance, Settings, eventually, is_root, message, program};
+use relais_tests::{Dialogue, Instance, Settings, eventually, is_root, message};
 
 #[test]
 fn connections_that_wait_at_the_ceiling_are_served_when_others_end() {
@@ -61,18 +61,7 @@ fn a_quiet_port_keeps_no_room_from_a_busy_one() {
 #[test]
 fn a_flood_of_connections_leaves_files_for_disk_operators_and_delivery() {
     let instance = Instance::new(Settings::standalone());
-    let mut running = Command::new("prlimit")
-        .args(["--nofile=256:256", "--"])
-        .arg(program())
-        .args(["run", "--config"])
-        .arg(instance.path("relais.ron"))
-        .arg("--data")
-        .arg(instance.data())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(instance.path("log")).expect("a log"))
-        .spawn()
-        .expect("prlimit of util-linux");
+    let running = instance.spawn_by(Command::new("prlimit").args(["--nofile=256:256", "--"]));
     eventually("it is ready", MINUTE, || instance.is_ready());
     let mut first = Dialogue::open(instance.settings.smtp);
     let connect = |_| TcpStream::connect(("127.0.0.1", instance.settings.smtp));
@@ -89,8 +78,7 @@ fn a_flood_of_connections_leaves_files_for_disk_operators_and_delivery() {
             && instance.queue().is_empty()
     });
     let log = instance.log();
-    let _ = running.kill();
-    let _ = running.wait();
+    running.kill();
     assert!(log.contains("the limit of open files allows fewer connections"), "{log}");
     assert_eq!(log.matches("no room for more connections").count(), 1, "{log}");
     assert!(!log.contains("os error 24"), "{log}");

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use relais_tests::{
     Authority, Dialogue, Instance, Settings, eventually, free_port, mailbox, message, needs,
-    run_with,
+    python, run_with, succeed,
 };
 
 /// An engine with certificates, STARTTLS on both of its ports, and one where TLS comes first.
@@ -75,9 +75,7 @@ impl Engine {
             self.smtps,
             self.authority.file().display(),
         );
-        let output = run_with(Command::new("python3").arg("-c").arg(start + script), b"");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        python(&(start + script))
     }
 }
 
@@ -246,10 +244,7 @@ fn check_says_in_words_what_is_wrong_with_a_certificate() {
     let (crt, pem_key) = ("tls.more_certificates[0].certificate", "tls.more_certificates[0].key");
     let good = fs::read(&certificate).expect("a file");
     let good_key = fs::read(&key).expect("a file");
-    let openssl = |arguments: &[&str]| {
-        let output = run_with(Command::new("openssl").args(arguments), b"");
-        assert!(output.status.success(), "{output:?}");
-    };
+    let openssl = |arguments: &[&str]| succeed(Command::new("openssl").args(arguments), b"");
     let text = |path: &Path| path.to_str().expect("a path").to_owned();
     let rows: [(&str, &str, &dyn Fn()); 8] = [
         ("No such file", crt, &|| fs::remove_file(&certificate).expect("a file")),
@@ -321,9 +316,7 @@ fn swaks_sends_by_tls() {
             "--to",
             "alice@relais.example",
         ]);
-        let output = run_with(&mut swaks, b"");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{said}");
+        succeed(&mut swaks, b"");
     }
     let stored = || mailbox(&engine.instance.store(), "relais.example", "alice").len();
     eventually("both are delivered", LIMIT, || stored() == 2);
@@ -341,8 +334,7 @@ fn msmtp_sends_by_tls() {
         msmtp.args(["--host=localhost", &format!("--port={port}"), "--tls=on", "--from=a@b.test"]);
         msmtp.arg(format!("--tls-starttls={starttls}"));
         msmtp.arg(format!("--tls-trust-file={}", engine.authority.file().display()));
-        let output = run_with(msmtp.arg("alice@relais.example"), &message("by msmtp", 100));
-        assert!(output.status.success(), "{output:?}");
+        succeed(msmtp.arg("alice@relais.example"), &message("by msmtp", 100));
     }
     let stored = || mailbox(&engine.instance.store(), "relais.example", "alice").len();
     eventually("both are delivered", LIMIT, || stored() == 2);

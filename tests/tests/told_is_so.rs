@@ -6,13 +6,13 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::net::UnixListener,
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use relais_tests::{
     Dialogue, Instance, Page, Settings, Sink, SmallDisk, eventually, fetch, message, needs,
-    needs_root, one_delivered_and_one,
+    needs_root, one_delivered_and_one, run_with,
 };
 
 #[test]
@@ -251,15 +251,8 @@ fn labelled(instance: &Instance, name: &str, label: &str) -> u64 {
 
 /// The findings of promtool, and "" when there are none.
 fn promtool(page: &str) -> String {
-    let mut child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let mut command = Command::new("promtool");
+    let output = run_with(command.args(["check", "metrics"]), page.as_bytes());
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     if output.status.success() { text } else { format!("{}: {text}", output.status) }
