@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use actix::Message;
 use relais_channels::{
-    server::{Farewell, Opening, Reason, Setup, Stop, forwarded, serve},
+    server::{Farewell, Opening, Reason, Setups, Stop, forwarded, serve},
     wire::proxy::{Forwarded, NoHeader},
 };
 use tokio::net::{TcpStream, UnixStream};
@@ -20,7 +20,8 @@ use super::{
     presenter::Presenter,
     seats::Seat,
     socket::{Socket, has_something_to_read},
-    to_queue::{QueueSide, SmtpIntake},
+    switching::QueueSides,
+    to_queue::SmtpIntake,
     to_store::{LmtpIntake, StoreSide},
 };
 use crate::{
@@ -45,8 +46,8 @@ pub struct SessionGone {
 pub struct SessionParts {
     /// The service's name, for the log.
     pub service: Arc<str>,
-    /// Dialect, host and limits.
-    pub setup: Arc<Setup>,
+    /// Dialect, host and limits, by channel.
+    pub setups: Arc<Setups>,
     /// Ports where a handshake comes before the greeting.
     pub tls_ports: Arc<[u16]>,
     /// The side behind the protocol.
@@ -63,7 +64,7 @@ pub struct SessionParts {
 #[derive(Clone)]
 pub enum Behind {
     /// Mail is routed and queued.
-    Queue(Arc<QueueSide>),
+    Queue(Arc<QueueSides>),
     /// Mail goes into mailboxes.
     Store(Arc<StoreSide>),
 }
@@ -258,16 +259,16 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     match &parts.behind {
-        Behind::Queue(side) => {
-            let mut intake = SmtpIntake::new(Arc::clone(side), *ends);
+        Behind::Queue(sides) => {
+            let mut intake = SmtpIntake::new(Arc::clone(sides), *ends).await;
             intake.presenter = Presenter::of(&parts.admission, ends);
-            serve(socket, opening, &parts.setup, &mut intake, stop).await
+            serve(socket, opening, &parts.setups, &mut intake, stop).await
         }
         Behind::Store(store) => {
             let (client, local) = (ends.client_ip(), ends.local_ip());
             let mut intake = LmtpIntake::new(Arc::clone(store), client, local);
             intake.presenter = Presenter::of(&parts.admission, ends);
-            serve(socket, opening, &parts.setup, &mut intake, stop).await
+            serve(socket, opening, &parts.setups, &mut intake, stop).await
         }
     }
 }

@@ -9,90 +9,40 @@ use std::{
 
 use relais_channels::{
     mail::{
-        Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, MessageIds, Recipient, Reply,
-        ReversePath,
+        Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, Recipient, Reply, ReversePath,
     },
     sasl::{Mechanism, SaslExchange, SaslFault, Step},
     server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
-use relais_spool::{Draft, NewContent, Spool, SpoolError};
+use relais_spool::{Draft, NewContent, SpoolError};
 
 use super::{
-    authentication::{Attempt, Authenticator, Denied, Identity},
+    authentication::{Attempt, Denied, Identity},
     connection::{Ends, client_text, own_postmaster},
     presenter::Presenter,
-    rates::{RateLimits, RateParties, Reached},
+    queue_side::{AuthorPolicy, QueueSide},
+    rates::{RateParties, Reached},
     received::Received,
     submission::{Author, check_sender},
+    switching::QueueSides,
 };
 use crate::{
-    channel_table::Channels,
     events::{AuthEnded, HandshakeEnded, MessageAccepted, RecipientsRefused},
     in_hand,
-    metrics::{AuthResult, Metrics},
+    metrics::AuthResult,
     router::{
-        Admitted, MAX_EXPANSION, Question, Route, RouterHandle, Submission, from_access, grouped,
-        internal_ip,
+        Admitted, MAX_EXPANSION, Question, Route, Submission, from_access, grouped, internal_ip,
     },
     timestamp::now_ms,
 };
 
-/// The parts of the engine that an SMTP session needs.
-#[derive(Clone)]
-pub struct QueueSide {
-    /// The service.
-    pub service: Arc<str>,
-    /// Our official name.
-    pub host: Arc<str>,
-    /// The domain of senders that clients we vouch for give without one.
-    pub default_domain: Arc<str>,
-    /// The channel mail comes in by.
-    pub source_channel: Arc<str>,
-    /// Where recipients go.
-    pub router: RouterHandle,
-    /// Where messages are kept.
-    pub spool: Spool,
-    /// Queue ids.
-    pub ids: Arc<MessageIds>,
-    /// How recipients are divided into entries.
-    pub channels: Arc<Channels>,
-    /// Messages above this go to a file of their own.
-    pub large_message: u64,
-    /// Limits beyond which mail is held instead of delivered.
-    pub hold: HoldLimits,
-    /// Limits of what one may send in an hour.
-    pub rates: RateLimits,
-    /// Lets users in.
-    pub authenticator: Arc<Authenticator>,
-    /// Mail comes from users, who may lack a header line or two.
-    pub submission: Option<AuthorPolicy>,
-    /// The side of users who were let in, where it is another.
-    pub after_auth: Option<Arc<QueueSide>>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-}
-
-/// A message with more of any of these is held for an operator to look at.
-#[derive(Clone, Copy, Debug)]
-pub struct HoldLimits {
-    /// `Received:` lines.
-    pub received_lines: usize,
-    /// Of those, the ones that we wrote.
-    pub received_here_lines: usize,
-    /// Recipients, lists expanded; `None` is no limit.
-    pub recipients: Option<usize>,
-}
-
-/// How mail of users is taken.
-#[derive(Clone, Copy, Debug)]
-pub struct AuthorPolicy {
-    /// The sender and `From:` must be addresses of the user.
-    pub sender_must_match: bool,
-}
-
 /// One connection's transactions, one at a time.
 pub struct SmtpIntake {
+    sides: Arc<QueueSides>,
+    /// The side that the client's address leads to.
+    home: Arc<QueueSide>,
+    /// The side behind the channel that mail comes in by as things are.
     side: Arc<QueueSide>,
     /// The client, and which of our addresses it connected to.
     ends: Ends,
@@ -177,11 +127,15 @@ impl Default for Gathered {
 
 impl SmtpIntake {
     /// For the connection between these.
-    pub fn new(side: Arc<QueueSide>, ends: Ends) -> Self {
+    pub async fn new(sides: Arc<QueueSides>, ends: Ends) -> Self {
+        let home = Arc::clone(sides.of_client(ends.client_ip()).await);
+        let side = Arc::clone(&home);
         let internal = vouches_for(&side, &ends);
         let metered = side.rates.of(ends.client_ip(), internal, None);
         Self {
             metered,
+            sides,
+            home,
             side,
             ends,
             presenter: None,
@@ -275,10 +229,14 @@ impl SmtpIntake {
     }
 
     fn let_in(&mut self, identity: Identity) {
-        if let Some(side) = &self.side.after_auth {
-            self.side = Arc::clone(side);
-        }
         self.identity = Some(identity);
+        self.settle();
+    }
+
+    /// Goes on in the channel that address, TLS and login lead to now.
+    fn settle(&mut self) {
+        let (is_secured, is_known) = (self.cipher.is_some(), self.identity.is_some());
+        self.side = Arc::clone(self.sides.after(&self.home, is_secured, is_known));
         self.metered = self.parties();
     }
 
@@ -457,6 +415,10 @@ impl SmtpIntake {
 }
 
 impl Intake for SmtpIntake {
+    fn channel(&self) -> Option<&str> {
+        Some(&self.side.source_channel)
+    }
+
     fn hello(&mut self, name: &str, extended: bool) {
         name.clone_into(&mut self.hello);
         self.client_text = client_text(name, self.ends.client_ip());
@@ -472,6 +434,7 @@ impl Intake for SmtpIntake {
         self.binding = secured.and_then(|secured| secured.binding);
         self.identity = None;
         self.certificate = secured.and_then(|secured| secured.certificate.clone());
+        self.settle();
     }
 
     async fn authenticate(&mut self, said: AuthSaid) -> AuthAnswer {
@@ -525,9 +488,10 @@ impl Intake for SmtpIntake {
     async fn present(&mut self, other: &XClient) -> Result<(), Reply> {
         let Some(presenter) = &mut self.presenter else { return Ok(()) };
         self.ends = presenter.present(other).await?;
-        self.internal = vouches_for(&self.side, &self.ends);
+        self.home = Arc::clone(self.sides.of_client(self.ends.client_ip()).await);
+        self.internal = vouches_for(&self.home, &self.ends);
         self.identity = None;
-        self.metered = self.parties();
+        self.settle();
         self.hello(other.hello.as_deref().unwrap_or_default(), other.extended.unwrap_or_default());
         Ok(())
     }

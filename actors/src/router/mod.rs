@@ -26,17 +26,18 @@ mod sequences;
 mod spec;
 mod steps;
 mod submission;
+mod switching;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use actix::Message;
 use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::directory::Cache as Limits;
 
 pub(crate) use self::refusal::MAX_EXPANSION;
-use self::{access::admit, steps::Trace};
+use self::{access::admit, steps::Trace, switching::channel_of_client};
 pub use self::{
     access::{
         Access, Ruling, from_access, internal_ip, internal_ruling, parting_lines, port_access,
@@ -48,6 +49,7 @@ pub use self::{
     routes::{Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
     steps::Step,
     submission::{Submission, TcpEnds},
+    switching::ChannelOfClient,
 };
 use crate::{
     actor::{Actor, Adopt, Ctx, Gone, Ground, Handle, Later, Mailbox},
@@ -64,6 +66,18 @@ pub struct Resolve {
     pub source_channel: String,
     /// As in [`Question`].
     pub released: bool,
+}
+
+/// Asks which channel the address of a client leads to.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "ChannelOfClient")]
+pub struct FindChannel {
+    /// The client.
+    pub client: IpAddr,
+    /// The channel of the service that it has connected to.
+    pub source_channel: Arc<str>,
+    /// An operator wants to know, step by step.
+    pub is_asked: bool,
 }
 
 /// Asks for the whole way, told step by step.
@@ -163,6 +177,16 @@ impl Handle<Explain> for Router {
     }
 }
 
+impl Handle<FindChannel> for Router {
+    fn handle(&mut self, find: FindChannel, _: &mut Ctx<Self>) -> Later<ChannelOfClient> {
+        let (routes, directory) = (self.published.routes(), self.directory.clone());
+        Later::new(async move {
+            let client = (find.client, &*find.source_channel);
+            channel_of_client(&routes, &directory, client, Trace::new(find.is_asked)).await
+        })
+    }
+}
+
 /// Every answer is forgotten, so this is sent after the directory has got another source, too.
 impl Handle<Adopt<Arc<Routes>>> for Router {
     fn handle(&mut self, Adopt(routes): Adopt<Arc<Routes>>, _: &mut Ctx<Self>) {
@@ -208,6 +232,29 @@ impl RouterHandle {
     /// The whole way, told step by step, as things are now.
     pub async fn explain(&self, explain: Explain) -> Result<Routing, Gone> {
         self.mailbox.ask(explain).await
+    }
+
+    /// The channel that a client's address leads to from that of its service. Without a router the
+    /// client is not kept waiting for what no recipient can be routed to.
+    pub async fn channel_of_client(
+        &self,
+        client: IpAddr,
+        source_channel: &Arc<str>,
+    ) -> ChannelOfClient {
+        let source_channel = Arc::clone(source_channel);
+        let find = FindChannel { client, source_channel, is_asked: false };
+        self.mailbox.ask(find).await.unwrap_or_default()
+    }
+
+    /// The same, told step by step.
+    pub async fn explain_channel(
+        &self,
+        client: IpAddr,
+        source: &str,
+    ) -> Result<ChannelOfClient, Gone> {
+        self.mailbox
+            .ask(FindChannel { client, source_channel: source.into(), is_asked: true })
+            .await
     }
 
     /// Puts other routes in force; from the answer on nothing is routed by those before.

@@ -4,12 +4,13 @@
 //! counts as not matched, and the next is tried. Passes are limited, so that rules that lead back
 //! to themselves end.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::Ipv6Addr};
 
 use relais_channels::mail::Address;
 use relais_config::{
     RewriteRule,
     channel::Program,
+    grammar::untagged,
     mapping::Tables,
     rewrite::{
         Chunk, Condition, ErrorText, Location, Outcome, Part, PatternKind, RewritePiece,
@@ -324,7 +325,7 @@ impl<'a> Subject<'a> {
             match piece {
                 RewritePiece::Case(new) => *case = *new,
                 RewritePiece::Mapping { table, argument } => {
-                    let argument = self.expand(argument, &mut Case::default())?;
+                    let argument = without_tag(self.expand(argument, &mut Case::default())?);
                     let mapped = self.tables.lookup(table, &argument);
                     let said_no = || NotApplied(format!("{table} has no $Y for {argument}").into());
                     let mapped = mapped.filter(|mapped| mapped.flags.has('Y'));
@@ -393,6 +394,12 @@ fn quoted_if_needed(local: String) -> Cow<'static, str> {
         Ok(_) => local.into(),
         Err(_) => quote(&local).into(),
     }
+}
+
+/// An address of IPv6 as tables know it: without the tag that it has in a literal.
+fn without_tag(argument: String) -> String {
+    let address = untagged(&argument).and_then(|digits| digits.parse::<Ipv6Addr>().ok());
+    address.map_or(argument, |address| address.to_string())
 }
 
 /// The n left-most labels; a dot before them stays.

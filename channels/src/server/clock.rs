@@ -18,6 +18,7 @@ use super::{
 pub(super) struct Clock<'l> {
     limits: &'l Limits,
     stress: &'l Stress,
+    begun: Instant,
     /// When the session has to be over.
     end: Instant,
     /// Since when the command is waited for.
@@ -37,15 +38,23 @@ struct Window {
 
 impl<'l> Clock<'l> {
     pub(super) fn new(limits: &'l Limits, stress: &'l Stress) -> Self {
+        let begun = Instant::now();
         Self {
             limits,
             stress,
-            end: Instant::now() + limits.session.time,
+            begun,
+            end: begun + limits.session.time,
             command: None,
             octets: 0,
             window: Window::default(),
             waiting: None,
         }
+    }
+
+    /// Other limits hold from now on; the time of the session counts from its beginning all the same.
+    pub(super) fn enter(&mut self, limits: &'l Limits) {
+        self.end = self.begun + limits.session.time;
+        self.limits = limits;
     }
 
     /// Something has been answered: the next step has its own time.

@@ -12,11 +12,8 @@ use tokio::{
 };
 
 use super::{
-    Intake, Reason, Session, Setup, Stop,
-    clock::Clock,
-    link::Link,
-    session::Event,
-    setup::{Opening, TlsOffer},
+    Intake, Reason, Session, Setup, Setups, Stop, clock::Clock, link::Link, session::Event,
+    setup::Opening,
 };
 
 /// How a session ended.
@@ -35,7 +32,7 @@ pub struct Farewell {
 pub async fn serve<S, I>(
     socket: S,
     opening: Opening,
-    setup: &Setup,
+    setups: &Setups,
     intake: &mut I,
     stop: &Stop,
 ) -> Farewell
@@ -43,7 +40,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     I: Intake,
 {
-    let (mut link, mut session) = (Link::new(socket), Session::new(setup));
+    let (mut link, mut session) = (Link::new(socket), Session::new(setups.of(intake.channel())));
     if intake.takes_xclient() {
         session.offer_xclient();
     }
@@ -53,16 +50,17 @@ where
             session.came_early();
             Ok(())
         }
-        Opening::Tls => Box::pin(secure(&mut link, &mut session, &setup.tls, intake, stop)).await,
+        Opening::Tls => Box::pin(secure(&mut link, &mut session, setups, intake, stop)).await,
     };
     let reason = match opened {
-        Ok(()) => converse(&mut link, &mut session, setup, intake, stop).await,
+        Ok(()) => converse(&mut link, &mut session, setups, intake, stop).await,
         Err(reason) => reason,
     };
     if session.forgotten() {
         intake.reset();
     }
-    let told = link.write(session.outgoing(), setup.limits.command_time.min(PARTING)).await;
+    let patience = session.setup().limits.command_time.min(PARTING);
+    let told = link.write(session.outgoing(), patience).await;
     match (told, reason.linger(!session.expects_command())) {
         (Ok(()), Some(patience)) => link.linger(patience).await,
         (Ok(()), None) => link.close().await,
@@ -72,19 +70,18 @@ where
 }
 
 /// Until something ends the session. Its last words are still outgoing then.
-async fn converse<S, I>(
+async fn converse<'s, S, I>(
     link: &mut Link<S>,
-    session: &mut Session<'_>,
-    setup: &Setup,
+    session: &mut Session<'s>,
+    setups: &'s Setups,
     intake: &mut I,
-    stop: &Stop,
+    stop: &'s Stop,
 ) -> Reason
 where
     S: AsyncRead + AsyncWrite + Unpin,
     I: Intake,
 {
-    let limits = &setup.limits;
-    let mut clock = Clock::new(limits, &stop.stress);
+    let mut clock = Clock::new(&session.setup().limits, &stop.stress);
     loop {
         let (used, event) = session.take(link.received());
         if session.forgotten() {
@@ -95,53 +92,31 @@ where
         }
         let hungry = matches!(event, Event::Hungry);
         match event {
-            Event::Hungry | Event::Answered => {}
-            Event::Hello => {
-                if let Some(hello) = session.hello() {
-                    intake.hello(&hello.name, hello.extended);
-                }
-            }
             Event::StartTls => {
                 link.consume(used);
-                let secured = start_tls(link, session, setup, intake, stop);
+                let secured = start_tls(link, session, setups, intake, stop);
                 if let Err(reason) = Box::pin(secured).await {
                     return reason;
                 }
+                clock.enter(&session.setup().limits);
                 continue;
             }
-            Event::Present(other) => session.presented(intake.present(&other).await),
+            Event::Present(other) => {
+                let answer = intake.present(&other).await;
+                enter(setups.of(intake.channel()), session, &mut clock);
+                session.presented(answer);
+            }
             Event::Authenticate(said) => {
                 let answer = Box::pin(intake.authenticate(said)).await;
+                enter(setups.of(intake.channel()), session, &mut clock);
                 session.authenticated(answer);
             }
-            Event::Sender(from) => session.sender(intake.sender(from).await),
-            Event::Recipient(to) => {
-                let answer = intake.recipient(&to).await;
-                if session.recipient(answer, intake.vouches()) {
-                    Box::pin(sleep(ERROR_PAUSE)).await;
-                }
-            }
-            Event::Open => session.opened(intake.open().await),
-            Event::Content(octets) => {
-                if let Err(reply) = intake.write(octets).await {
-                    session.refuse(reply);
-                }
-            }
-            Event::Commit => session.committed(intake.commit().await),
-            Event::SenderRefused(from, reply) => intake.sender_refused(&from, reply),
-            Event::ContentRefused(reply) => {
-                intake.refused(reply, 0);
-                session.opened(Err(reply.clone()));
-            }
-            Event::Refused(reply, octets) => {
-                intake.refused(&reply, octets);
-                session.refused(&reply);
-            }
             Event::Close(reason) => return reason,
+            event => transact(event, session, intake).await,
         }
         link.consume(used);
         if (hungry || session.outgoing().len() > FLUSH_AT)
-            && let Err(reason) = flush(link, session, limits.command_time).await
+            && let Err(reason) = flush(link, session, session.setup().limits.command_time).await
         {
             return reason;
         }
@@ -150,6 +125,53 @@ where
             return reason;
         }
     }
+}
+
+/// Has the intake take what the session has understood.
+async fn transact<I: Intake>(event: Event<'_>, session: &mut Session<'_>, intake: &mut I) {
+    match event {
+        Event::Hello => {
+            if let Some(hello) = session.hello() {
+                intake.hello(&hello.name, hello.extended);
+            }
+        }
+        Event::Sender(from) => session.sender(intake.sender(from).await),
+        Event::Recipient(to) => {
+            let answer = intake.recipient(&to).await;
+            if session.recipient(answer, intake.vouches()) {
+                Box::pin(sleep(ERROR_PAUSE)).await;
+            }
+        }
+        Event::Open => session.opened(intake.open().await),
+        Event::Content(octets) => {
+            if let Err(reply) = intake.write(octets).await {
+                session.refuse(reply);
+            }
+        }
+        Event::Commit => session.committed(intake.commit().await),
+        Event::SenderRefused(from, reply) => intake.sender_refused(&from, reply),
+        Event::ContentRefused(reply) => {
+            intake.refused(reply, 0);
+            session.opened(Err(reply.clone()));
+        }
+        Event::Refused(reply, octets) => {
+            intake.refused(&reply, octets);
+            session.refused(&reply);
+        }
+        // Nothing is to be taken, or the connection has to do with it.
+        Event::Hungry
+        | Event::Answered
+        | Event::StartTls
+        | Event::Present(_)
+        | Event::Authenticate(_)
+        | Event::Close(_) => {}
+    }
+}
+
+/// Goes on with the settings of another channel, or of the same.
+fn enter<'s>(setup: &'s Setup, session: &mut Session<'s>, clock: &mut Clock<'s>) {
+    session.enter(setup);
+    clock.enter(&setup.limits);
 }
 
 /// Waits for what the peer says next.
@@ -187,10 +209,10 @@ async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// STARTTLS was answered: its reply is the last word in clear.
-async fn start_tls<S, I>(
+async fn start_tls<'s, S, I>(
     link: &mut Link<S>,
-    session: &mut Session<'_>,
-    setup: &Setup,
+    session: &mut Session<'s>,
+    setups: &'s Setups,
     intake: &mut I,
     stop: &Stop,
 ) -> Result<(), Reason>
@@ -198,15 +220,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     I: Intake,
 {
-    flush(link, session, setup.limits.command_time).await?;
-    secure(link, session, &setup.tls, intake, stop).await
+    flush(link, session, session.setup().limits.command_time).await?;
+    secure(link, session, setups, intake, stop).await
 }
 
 /// Shakes hands; after a failure the connection is gone.
-async fn secure<S, I>(
+async fn secure<'s, S, I>(
     link: &mut Link<S>,
-    session: &mut Session<'_>,
-    offer: &TlsOffer,
+    session: &mut Session<'s>,
+    setups: &'s Setups,
     intake: &mut I,
     stop: &Stop,
 ) -> Result<(), Reason>
@@ -214,8 +236,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     I: Intake,
 {
+    let certificates = &session.setup().tls.certificates;
     let outcome = tokio::select! {
-        outcome = link.start_tls(&offer.certificates) => outcome,
+        outcome = link.start_tls(certificates) => outcome,
         () = stop.at_boundary.cancelled() => return Err(Reason::Stopped),
     };
     session.secured(outcome.as_ref().ok());
@@ -223,6 +246,7 @@ where
         intake.reset();
     }
     intake.handshake(&outcome);
+    session.enter(setups.of(intake.channel()));
     outcome.map(drop).map_err(|_told| Reason::Handshake)
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 use super::*;
 use crate::{
     mail::{Enhanced, Reply},
-    server::{DataRate, Dialect, Limits, SaslOffer, SessionLimits},
+    server::{DataRate, Dialect, Limits, SaslOffer, SessionLimits, TlsOffer},
     server::{MailFrom, RcptTo, Verdict},
     wire::content::ContentLimits,
 };
@@ -97,7 +97,6 @@ fn setup(host: &str, limits: Limits) -> Setup {
         limits,
         tls: TlsOffer::default(),
         sasl: SaslOffer::default(),
-        after_auth: None,
     }
 }
 
@@ -108,7 +107,7 @@ impl Served {
         let stop = Stop::default();
         let stopped = stop.clone();
         let session = tokio::spawn(async move {
-            let setup = setup("mx.example", limits);
+            let setup = setup("mx.example", limits).into();
             let farewell = serve(ours, Opening::Greeting, &setup, &mut engine, &stopped).await;
             (farewell, engine)
         });
@@ -332,7 +331,7 @@ async fn who_starts_while_the_host_is_stopping_is_told_so() {
     let (peer, ours) = duplex(1 << 10);
     let stop = Stop::default();
     stop.at_boundary.cancel();
-    let setup = setup("mx", limits());
+    let setup = setup("mx", limits()).into();
     let farewell = serve(ours, Opening::Greeting, &setup, &mut Engine::default(), &stop).await;
     assert_eq!(farewell.reason, Reason::Stopped);
     let mut peer = peer;
@@ -380,7 +379,7 @@ async fn an_endless_line_is_swallowed() {
 #[tokio::test]
 async fn an_idle_session_is_small() {
     let (_peer, ours) = duplex(64);
-    let setup = setup("mx", limits());
+    let setup = setup("mx", limits()).into();
     let (mut engine, stop) = (Engine::default(), Stop::default());
     let task = std::mem::size_of_val(&serve(ours, Opening::Greeting, &setup, &mut engine, &stop));
     assert!(task <= 2 << 10, "{task} octets");

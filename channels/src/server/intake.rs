@@ -27,6 +27,12 @@ pub trait Intake {
         let _ = outcome;
     }
 
+    /// The channel that the client's mail comes in by as things are. Asked at the beginning, and
+    /// after a handshake, AUTH and XCLIENT. `None`: that of the service.
+    fn channel(&self) -> Option<&str> {
+        None
+    }
+
     /// The client may say for whom it speaks (XCLIENT).
     fn takes_xclient(&self) -> bool {
         false

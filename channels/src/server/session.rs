@@ -226,6 +226,18 @@ impl<'s> Session<'s> {
         session
     }
 
+    /// The settings in force: those that it was begun with, or entered last.
+    pub fn setup(&self) -> &'s Setup {
+        self.setup
+    }
+
+    /// Goes on with the settings of the channel that the peer's mail comes in by now. What the peer
+    /// has used up of any limit stays used up.
+    pub fn enter(&mut self, setup: &'s Setup) {
+        self.setup = setup;
+        self.lines.allow(setup.limits.command_line);
+    }
+
     /// The peer did not wait for the greeting (RFC 5321 section 4.3.1).
     pub fn came_early(&mut self) {
         self.ahead = Ahead::Greeting;

@@ -1,13 +1,20 @@
 //! The settings a server has before its first connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use relais_config::{Channel, tls::Insist};
 
 use super::{Dialect, SessionLimits};
 use crate::{tls::ServerTls, wire::content::ContentLimits};
 
-/// The same for all sessions of a service.
+/// The settings of a service's sessions, by the channel that the peer's mail comes in by.
+#[derive(Debug)]
+pub struct Setups {
+    first: Setup,
+    others: HashMap<Box<str>, Setup>,
+}
+
+/// The same for all sessions of a service whose mail comes in by one channel.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The protocol.
@@ -20,8 +27,24 @@ pub struct Setup {
     pub tls: TlsOffer,
     /// AUTH.
     pub sasl: SaslOffer,
-    /// The settings for a peer that has proved who it is, where they are others.
-    pub after_auth: Option<Arc<Setup>>,
+}
+
+impl Setups {
+    /// The settings of the service's own channel, and of others that a session may switch to, by name.
+    pub fn new(first: Setup, others: HashMap<Box<str>, Setup>) -> Self {
+        Self { first, others }
+    }
+
+    /// The settings of a channel; those of the service's own when it has no others by this name.
+    pub fn of(&self, channel: Option<&str>) -> &Setup {
+        channel.and_then(|name| self.others.get(name)).unwrap_or(&self.first)
+    }
+}
+
+impl From<Setup> for Setups {
+    fn from(first: Setup) -> Self {
+        Self::new(first, HashMap::new())
+    }
 }
 
 /// Whether AUTH is offered.

@@ -33,6 +33,11 @@ impl Lines {
         Self { limit, swallowing: false, tainted: false }
     }
 
+    /// Another limit holds for the lines to come.
+    pub fn allow(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Looks for a line at the start of `octets`; says how many of them are done with, and what
     /// the line was, without its CRLF. `None`: more octets are needed.
     ///

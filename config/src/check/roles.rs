@@ -33,18 +33,19 @@ impl<'a> Roles<'a> {
     pub(crate) fn of(config: &'a Config) -> Self {
         let known = Known::of(config);
         let mut sources = vec![(false, false); config.channels.len()];
+        let destinations = destinations(config, &known);
         for service in config.dispatcher.enabled() {
-            if let Some(i) = known.channels.get(service.channel.as_str()) {
-                match service.program {
-                    dispatcher::Program::Smtp => sources[*i].0 = true,
-                    _ => sources[*i].1 = true,
-                }
+            let is_smtp = service.program == dispatcher::Program::Smtp;
+            // Addresses of clients lead where rules lead.
+            for i in config.channels_of(service, |i| destinations[i]) {
+                let (smtp, lmtp) = &mut sources[i];
+                *(if is_smtp { smtp } else { lmtp }) = true;
             }
         }
         let first = |program| config.channels.iter().position(|c| c.program == program);
         let again = first(Program::Reprocess).or_else(|| first(Program::Process));
         let (local, own) = (first(Program::Local), [first(Program::Hold), again]);
-        Self { sources, destinations: destinations(config, &known), local, own, config }
+        Self { config, sources, destinations, local, own }
     }
 
     /// Whether nothing at all comes of the `i`th channel.
@@ -54,12 +55,7 @@ impl<'a> Roles<'a> {
         // Notices come in by the first of program Process; that nothing switches is said there.
         let named = first(Program::Process) == Some(i)
             // It is there for what may come.
-            || channel.program == Program::Bitbucket
-            || self
-                .config
-                .channels
-                .iter()
-                .any(|its| its.saslswitchchannel.as_deref() == Some(channel.name.as_str()));
+            || channel.program == Program::Bitbucket;
         let (smtp, lmtp) = self.sources[i];
         !(smtp || lmtp || named || self.local == Some(i) || self.is_destination(i))
     }
@@ -110,6 +106,10 @@ impl<'a> Roles<'a> {
         match role {
             Role::Source => unless(smtp || lmtp, "no service takes mail in by this channel"),
             Role::SmtpSource => unless(smtp, "no SMTP service takes mail in by this channel"),
+            Role::Switching => unless(
+                smtp || self.is_destination(i) && self.config.switches_by_client(),
+                "no SMTP service takes mail in by this channel, and no client's address leads to it",
+            ),
             Role::LmtpSource => unless(lmtp, "no LMTP service takes mail in by this channel"),
             Role::Destination | Role::Connecting if program == Program::Local => {
                 Some("mail for a channel of program Local goes on by others".to_owned())

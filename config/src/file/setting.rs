@@ -39,6 +39,8 @@ pub(crate) enum Role {
     Source,
     /// An SMTP service does.
     SmtpSource,
+    /// An SMTP service does, or addresses of its clients might lead there.
+    Switching,
     /// An LMTP service does.
     LmtpSource,
     /// Recipients are routed to it.

@@ -39,7 +39,7 @@ pub fn literal(text: &str) -> Option<IpAddr> {
 }
 
 /// The text behind `IPv6:`, in any case.
-pub(super) fn untagged(text: &str) -> Option<&str> {
+pub fn untagged(text: &str) -> Option<&str> {
     let (tag, address) = text.split_at_checked(IPV6_TAG.len())?;
     tag.eq_ignore_ascii_case(IPV6_TAG).then_some(address)
 }

@@ -8,6 +8,6 @@ mod domain;
 mod network;
 mod next_hop;
 
-pub use domain::{is_domain, is_domain_name, is_label, literal, undotted};
+pub use domain::{is_domain, is_domain_name, is_label, literal, undotted, untagged};
 pub use network::{Network, NetworkError};
 pub use next_hop::{LONGEST_SOCKET, NextHop, NextHopError};

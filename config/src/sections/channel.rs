@@ -14,7 +14,7 @@ use crate::{
         setting::{
             Role::{
                 Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local, Served,
-                SmtpSource, Source, SourceOrDelivering,
+                SmtpSource, Source, SourceOrDelivering, Switching,
             },
             Setting,
         },
@@ -135,9 +135,12 @@ section! {
         /// Of a channel with `submit`: the sender and the addresses of `From:` must be addresses of
         /// the user who has proved who it is.
         sender_must_match: bool = true, Flag, of(SmtpSource);
-        /// Incoming connections may switch to or from this channel by the client's address.
-        switchchannel: Switch = Switch::default(), Choice,
-            not_yet("switching channels is not there yet: connections stay with the channel of their service");
+        /// Whether connections come to and leave this channel by the client's address: the channel
+        /// of a service with `Switch` is left for the one that the rewrite rules find for the sender
+        /// `postmaster@[address]`. The settings of that one hold for the rest of the session.
+        switchchannel: Switch = Switch::default(), Choice, of(Switching);
+        /// Channel to switch to when TLS protects the connection.
+        tlsswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
         /// Channel to switch to after authentication: its settings hold for what the user sends.
         saslswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
         /// Complete unqualified addresses with the remote host's name.
@@ -327,9 +330,9 @@ choice! {
 choice! {
     /// Whether connections switch channels by the client's address.
     pub enum Switch = Allow {
-        /// Others may switch to this one, it does not switch away.
+        /// Connections come from others, and do not leave it.
         Allow,
-        /// Connections switch away from it and to it.
+        /// Connections come from others, and leave it when it is the channel of a service.
         Switch,
         /// Neither.
         No,

@@ -1,7 +1,7 @@
 //! The whole file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,9 +22,9 @@ use crate::{
     sections::{
         admin::Admin,
         authentication::Authentication,
-        channel::{Channel, ChannelDefaults, Channels},
+        channel::{Channel, ChannelDefaults, Channels, Program, Switch},
         directory::{AnyDirectory, Directory},
-        dispatcher::Dispatcher,
+        dispatcher::{self, Dispatcher, Service},
         dns::Dns,
         job_controller::JobController,
         notary::Notary,
@@ -106,6 +106,50 @@ impl Config {
     /// Where a path of the file leads: relative ones lie below [`Config::data`].
     pub fn path(&self, path: &Path) -> PathBuf {
         self.data.join(path)
+    }
+
+    /// The channels that mail of a service may come in by, by their places: its own, and those that
+    /// sessions switch to. `leads` says whether addresses of clients may lead to a channel.
+    pub fn channels_of(&self, service: &Service, leads: impl Fn(usize) -> bool) -> Vec<usize> {
+        let places = self.channels.iter().enumerate().map(|(i, its)| (its.name.as_str(), i));
+        let places: HashMap<&str, usize> = places.collect();
+        let Some(&own) = places.get(service.channel.as_str()) else { return Vec::new() };
+        let mut found = vec![own];
+        if service.program != dispatcher::Program::Smtp {
+            return found;
+        }
+        if self.channels[own].switchchannel == Switch::Switch {
+            found.extend(self.channels.iter().enumerate().filter_map(|(i, its)| {
+                let may = its.program == Program::Smtp && its.switchchannel != Switch::No;
+                (i != own && may && leads(i)).then_some(i)
+            }));
+        }
+        let mut is_found = vec![false; self.channels.len()];
+        for i in &found {
+            is_found[*i] = true;
+        }
+        let mut at = 0;
+        while let Some(channel) = found.get(at).map(|i| &self.channels[*i]) {
+            for name in [&channel.tlsswitchchannel, &channel.saslswitchchannel] {
+                let next = name.as_deref().and_then(|name| places.get(name));
+                if let Some(next) = next.filter(|next| !is_found[**next]) {
+                    is_found[*next] = true;
+                    found.push(*next);
+                }
+            }
+            at += 1;
+        }
+        found
+    }
+
+    /// Whether addresses of clients lead from the channel of some service to another.
+    pub(crate) fn switches_by_client(&self) -> bool {
+        self.dispatcher.enabled().filter(|its| its.program == dispatcher::Program::Smtp).any(
+            |its| {
+                let mut named = self.channels.iter().filter(|channel| channel.name == its.channel);
+                named.any(|channel| channel.switchchannel == Switch::Switch)
+            },
+        )
     }
 
     /// Says where the data directory lies: beside the file, unless it is given otherwise.

@@ -231,6 +231,10 @@ fn whom(role: Role) -> &'static str {
     match role {
         Role::Source => "channels by which a service takes mail in",
         Role::SmtpSource => "channels by which a service of program `Smtp` takes mail in",
+        Role::Switching => {
+            "channels by which a service of program `Smtp` takes mail in, and channels that addresses \
+             of its clients may lead to"
+        }
         Role::LmtpSource => "channels by which a service of program `Lmtp` takes mail in",
         Role::Destination => "channels that mail is routed to, but not those of program `Local`",
         Role::DestinationOrLocal => "channels that mail is routed to, and those of program `Local`",

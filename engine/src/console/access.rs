@@ -11,7 +11,10 @@ use relais_actors::{
 use relais_channels::mail::Address;
 use relais_config::{Config, Service, dispatcher::Program, suggest};
 
-use super::tables::ends_at;
+use super::{
+    switching::{Switching, switching},
+    tables::ends_at,
+};
 use crate::{
     admin::{AccessQuestion, Nonsense},
     api::{AccessExplained, AccessStep},
@@ -24,6 +27,8 @@ struct Visit<'a> {
     service: &'a Service,
     ends: TcpEnds,
     question: &'a AccessQuestion,
+    /// The channel that its mail comes in by.
+    source_channel: String,
     steps: Vec<AccessStep>,
     /// `INTERNAL_IP` vouches for it.
     is_internal: bool,
@@ -42,12 +47,20 @@ pub(super) async fn test_access(
         Ok(found) => found,
         Err(nonsense) => return Ok(Err(nonsense)),
     };
-    let mut visit =
-        Visit { config, router, service, ends, question, steps: Vec::new(), is_internal: false };
+    let mut visit = Visit {
+        config,
+        router,
+        service,
+        ends,
+        question,
+        source_channel: service.channel.clone(),
+        steps: Vec::new(),
+        is_internal: false,
+    };
     let now = router.cache.routes();
     let said = match visit.connect(&now).await {
         Err(said) => said,
-        Ok(greeting) => match visit.mail(&now) {
+        Ok(greeting) => match visit.switch().await?.mail(&now) {
             Err(said) => said,
             Ok(None) => (true, greeting),
             Ok(Some(taken)) => visit.rcpt().await?.unwrap_or((true, taken)),
@@ -105,6 +118,22 @@ impl Visit<'_> {
         Ok(format!("220 {}", self.config.host))
     }
 
+    /// Goes on in the channel that the client's address leads to.
+    async fn switch(&mut self) -> Result<&mut Self, Gone> {
+        let client = self.question.client;
+        let from = (&*self.source_channel, client);
+        let Switching { channel, verdict, .. } = switching(self.config, self.router, from).await?;
+        self.source_channel = channel;
+        self.steps.extend(verdict.map(|verdict| AccessStep {
+            table: "switchchannel".to_owned(),
+            probe: client.to_string(),
+            entry: None,
+            verdict,
+            is_refusal: false,
+        }));
+        Ok(self)
+    }
+
     /// Asks the block lists of the service.
     async fn look_up(&mut self) -> Result<(), Said> {
         let lists = DnsLists::of(&self.service.clients, &self.config.dns.servers);
@@ -134,7 +163,7 @@ impl Visit<'_> {
         }
         let sender = from.as_deref().unwrap_or_default();
         let submission = Submission { ends: Some(self.ends), hello, authenticated: "" };
-        let asked = (self.service.channel.as_str(), sender);
+        let asked = (self.source_channel.as_str(), sender);
         if let Some(ruling) = from_access(routes, asked, submission, true) {
             self.note(&ruling);
             if let Some(reply) = ruling.access.reply() {
@@ -154,7 +183,7 @@ impl Visit<'_> {
         let routing = self.router.explain(Explain {
             address,
             sender: self.question.from.clone().unwrap_or_default(),
-            source_channel: self.service.channel.clone(),
+            source_channel: self.source_channel.clone(),
             may_relay: self.is_internal,
             header: false,
             ends: Some(self.ends),

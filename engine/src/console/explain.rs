@@ -7,8 +7,8 @@ use relais_actors::{
     actor::{Gone, Ground, Meters},
     channel_table::{Channels, next_hop},
     router::{
-        Explain, Route, RouterHandle, Routes, Routing, Step, Submission, TcpEnds, from_access,
-        internal_ip, own_postmaster, port_access,
+        Explain, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
+        from_access, internal_ip, own_postmaster, port_access,
     },
 };
 use relais_channels::{
@@ -19,6 +19,7 @@ use relais_config::{Config, dispatcher::Program, suggest};
 
 use super::{
     access::test_access,
+    switching::switching,
     tables::{ends_at, mapping_in_files},
 };
 use crate::{
@@ -28,12 +29,21 @@ use crate::{
     start::start_router,
 };
 
-/// A question, as far as it can be answered without routing.
-struct Prepared {
-    address: Address,
-    source_channel: String,
+/// The client, as far as tables know it.
+#[derive(Clone, Copy, Default)]
+struct KnownClient {
     may_relay: bool,
     ends: Option<TcpEnds>,
+}
+
+/// A client on its way to RCPT: where it comes in, and what that says of it.
+struct Arrival<'a> {
+    config: &'a Config,
+    question: &'a RouteQuestion,
+    /// The channel of the service.
+    first_channel: String,
+    /// The channel that its mail comes in by.
+    source_channel: String,
     steps: Vec<RouteStep>,
 }
 
@@ -44,22 +54,36 @@ pub async fn explain(
     router: &RouterHandle,
     question: &RouteQuestion,
 ) -> Result<Result<RouteExplained, Nonsense>, Gone> {
-    let prepared = match prepare(config, &router.cache.routes(), question) {
-        Ok(Ok(prepared)) => prepared,
-        Ok(Err(refused)) => return Ok(Ok(*refused)),
+    let first_channel = match service_channel(config, question) {
+        Ok(name) => name,
         Err(nonsense) => return Ok(Err(nonsense)),
     };
+    let source_channel = first_channel.clone();
+    let mut arrival =
+        Arrival { config, question, first_channel, source_channel, steps: Vec::new() };
+    let mut client = KnownClient::default();
+    if let Some(address) = question.client {
+        client = match arrival.connect(&router.cache.routes(), address) {
+            Ok(client) => client,
+            Err(refused) => return Ok(Ok(*refused)),
+        };
+        arrival.switch(router, address).await?;
+    }
+    let address = match arrival.mail(&router.cache.routes(), client) {
+        Ok(address) => address,
+        Err(refused) => return Ok(Ok(*refused)),
+    };
     let asked = Explain {
-        address: prepared.address.clone(),
+        address,
         sender: question.from.clone().unwrap_or_default(),
-        source_channel: prepared.source_channel.clone(),
-        may_relay: prepared.may_relay,
+        source_channel: arrival.source_channel,
+        may_relay: client.may_relay,
         header: question.header,
-        ends: prepared.ends,
+        ends: client.ends,
         hello: String::new(),
     };
     let routing = router.explain(asked).await?;
-    Ok(Ok(explained(channels, question, prepared, &routing)))
+    Ok(Ok(explained(channels, question, arrival.steps, &routing)))
 }
 
 /// Answers by what a configuration names.
@@ -92,58 +116,83 @@ fn access_in_files(config: &Config, question: &AccessQuestion) -> Result<AccessE
     })
 }
 
-/// The part of an answer that the client and the text of the address decide. The inner error is the
-/// answer.
-fn prepare(
-    config: &Config,
-    routes: &Routes,
-    question: &RouteQuestion,
-) -> Result<Result<Prepared, Box<RouteExplained>>, Nonsense> {
-    let source_channel = match &question.channel {
-        Some(name) if config.channels.iter().any(|channel| channel.name == *name) => name.clone(),
+/// The channel of the service that the client connects to.
+fn service_channel(config: &Config, question: &RouteQuestion) -> Result<String, Nonsense> {
+    match &question.channel {
+        Some(name) if config.channels.iter().any(|channel| channel.name == *name) => {
+            Ok(name.clone())
+        }
         Some(name) => {
             let known: Vec<_> = config.channels.iter().map(|c| c.name.as_str()).collect();
             let known = suggest(name, &known, "there are:");
-            return Err(Nonsense(format!("there is no channel {name:?}; {known}")));
+            Err(Nonsense(format!("there is no channel {name:?}; {known}")))
         }
-        None => incoming_channel(config),
-    };
-    let mut steps = Vec::new();
-    let mut may_relay = false;
-    let ends = question.client.and_then(|client| place(config, &source_channel, client));
-    if let Some(client) = question.client {
-        may_relay = internal_ip(routes, client);
+        None => Ok(incoming_channel(config)),
+    }
+}
+
+impl Arrival<'_> {
+    /// Goes on in the channel that the client's address leads to.
+    async fn switch(&mut self, router: &RouterHandle, client: IpAddr) -> Result<(), Gone> {
+        let switching = switching(self.config, router, (&self.source_channel, client)).await?;
+        self.source_channel = switching.channel;
+        self.steps.extend(switching.steps.iter().map(taken));
+        self.steps.extend(switching.verdict.map(|verdict| step("client", verdict)));
+        Ok(())
+    }
+
+    /// Up to the greeting. The error is the answer.
+    fn connect(
+        &mut self,
+        routes: &Routes,
+        client: IpAddr,
+    ) -> Result<KnownClient, Box<RouteExplained>> {
+        let may_relay = internal_ip(routes, client);
         let words = if may_relay { "vouches for it: it may relay" } else { "says nothing for it" };
-        steps.push(step("client", format!("{client}: INTERNAL_IP {words}")));
+        self.steps.push(step("client", format!("{client}: INTERNAL_IP {words}")));
+        let ends = place(self.config, &self.first_channel, client);
         let ruling = ends.and_then(|ends| port_access(routes, ends, true));
-        if let Some(ruling) = ruling {
-            steps.push(step("client", format!("PORT_ACCESS {}: {ruling}", ruling.probe)));
-            if let Some(reply) = ruling.access.reply() {
-                let (reply, input) = (reply.to_string(), question.address.clone());
-                let refused = RouteExplained { input, reply, steps, ..RouteExplained::default() };
-                return Ok(Err(Box::new(refused)));
-            }
+        self.ask("client", "PORT_ACCESS", ruling)?;
+        Ok(KnownClient { may_relay, ends })
+    }
+
+    /// MAIL of a client, and what the text of the address decides. The error is the answer.
+    fn mail(
+        &mut self,
+        routes: &Routes,
+        client: KnownClient,
+    ) -> Result<Address, Box<RouteExplained>> {
+        let Self { config, question, .. } = *self;
+        if question.client.is_some() {
+            let sender = question.from.as_deref().unwrap_or_default();
+            let submission = Submission { ends: client.ends, ..Submission::default() };
+            let ruling = from_access(routes, (&self.source_channel, sender), submission, true);
+            self.ask("access", "FROM_ACCESS", ruling)?;
         }
-        let sender = question.from.as_deref().unwrap_or_default();
-        let submission = Submission { ends, ..Submission::default() };
-        if let Some(ruling) = from_access(routes, (&source_channel, sender), submission, true) {
-            steps.push(step("access", format!("FROM_ACCESS {}: {ruling}", ruling.probe)));
-            if let Some(reply) = ruling.access.reply() {
-                let (reply, input) = (reply.to_string(), question.address.clone());
-                let refused = RouteExplained { input, reply, steps, ..RouteExplained::default() };
-                return Ok(Err(Box::new(refused)));
+        let bracketed = question.address.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+        match Address::parse(bracketed.unwrap_or(&question.address)) {
+            Ok(address) => {
+                let is_ours = |ip| is_ours(config, &self.first_channel, ip);
+                Ok(own_postmaster(&address, is_ours).unwrap_or(address))
             }
+            Err(error) => Err(Box::new(unparsed(&question.address, &error.to_string()))),
         }
     }
-    let bracketed = question.address.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
-    Ok(match Address::parse(bracketed.unwrap_or(&question.address)) {
-        Ok(address) => {
-            let is_ours = |ip| is_ours(config, &source_channel, ip);
-            let address = own_postmaster(&address, is_ours).unwrap_or(address);
-            Ok(Prepared { address, source_channel, may_relay, ends, steps })
-        }
-        Err(error) => Err(Box::new(unparsed(&question.address, &error.to_string()))),
-    })
+
+    /// Tells the word of a table. The error: the client is refused by it.
+    fn ask(
+        &mut self,
+        kind: &str,
+        table: &str,
+        ruling: Option<Ruling>,
+    ) -> Result<(), Box<RouteExplained>> {
+        let Some(ruling) = ruling else { return Ok(()) };
+        self.steps.push(step(kind, format!("{table} {}: {ruling}", ruling.probe)));
+        let Some(reply) = ruling.access.reply() else { return Ok(()) };
+        let (reply, input) = (reply.to_string(), self.question.address.clone());
+        let steps = std::mem::take(&mut self.steps);
+        Err(Box::new(RouteExplained { input, reply, steps, ..RouteExplained::default() }))
+    }
 }
 
 /// Whether a service of the channel takes connections at an address of this machine: a session there
@@ -168,7 +217,7 @@ fn place(config: &Config, channel: &str, client: IpAddr) -> Option<TcpEnds> {
 fn explained(
     channels: &Channels,
     question: &RouteQuestion,
-    prepared: Prepared,
+    mut steps: Vec<RouteStep>,
     routing: &Routing,
 ) -> RouteExplained {
     let (accepted, reply, results) = match &routing.outcome {
@@ -178,10 +227,14 @@ fn explained(
         }
         Err(reply) => (false, reply.to_string(), Vec::new()),
     };
-    let mut steps = prepared.steps;
-    steps.extend(routing.steps.iter().map(|taken| step(&step_name(taken), taken.to_string())));
+    steps.extend(routing.steps.iter().map(taken));
     let input = question.address.clone();
     RouteExplained { input, accepted, reply, results, steps, ..RouteExplained::default() }
+}
+
+/// A step of the router's.
+fn taken(taken: &Step) -> RouteStep {
+    step(&step_name(taken), taken.to_string())
 }
 
 fn step(step: &str, detail: String) -> RouteStep {

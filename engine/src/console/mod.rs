@@ -12,6 +12,7 @@ mod parts;
 mod reroutes;
 mod status;
 mod summary;
+mod switching;
 mod tables;
 mod untold;
 

@@ -1,6 +1,6 @@
 //! The front floor: services, and what stands behind their sessions.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use relais_actors::{
     actor::Mailbox,
@@ -12,15 +12,16 @@ use relais_actors::{
         dns_lists::DnsLists,
         inherited::Inherited,
         listening::{ListenError, Listening},
+        queue_side::{AuthorPolicy, ChannelSwitches, HoldLimits, QueueSide},
         rates::RateLimits,
         session::{Behind, SessionParts},
-        to_queue::{AuthorPolicy, HoldLimits, QueueSide},
+        switching::QueueSides,
         to_store::StoreSide,
     },
     metrics::Metrics,
     store::{Deliveries, Store},
 };
-use relais_channels::server::{Dialect, Limits, SaslOffer, Setup, TlsOffer};
+use relais_channels::server::{Dialect, Limits, SaslOffer, Setup, Setups, TlsOffer};
 use relais_config::{self as config, Channel, Config, Service, channel, dispatcher::Program};
 
 use tokio_util::sync::CancellationToken;
@@ -129,7 +130,7 @@ impl<'a> Makers<'a> {
     /// The parts of the sessions of a service.
     pub(super) fn session_parts(&self, service: &Service) -> Result<SessionParts, StartError> {
         let behind = match (service.program, self.deliveries) {
-            (Program::Smtp, _) => Behind::Queue(self.queue_side(service).into()),
+            (Program::Smtp, _) => Behind::Queue(self.queue_sides(service).into()),
             (Program::Lmtp, Some(deliveries)) => {
                 Behind::Store(self.store_side(service, deliveries).into())
             }
@@ -139,7 +140,7 @@ impl<'a> Makers<'a> {
         let route_cache = self.delivery.router.cache.clone();
         Ok(SessionParts {
             service: service.name.as_str().into(),
-            setup: Arc::new(self.setup(service)),
+            setups: Arc::new(self.setups(service)),
             tls_ports: service.tls_ports.as_slice().into(),
             behind,
             admission: Arc::new(ClientAdmission::new(service, route_cache, lists)),
@@ -152,22 +153,25 @@ impl<'a> Makers<'a> {
         self.ground.config.channels.iter().find(|channel| channel.name == name)
     }
 
-    /// The channel of users who have been let in by this one, where it is another.
-    fn after_auth(&self, channel: &str) -> Option<&'a str> {
-        let next = self.channel(channel)?.saslswitchchannel.as_deref();
-        next.filter(|next| *next != channel)
+    /// A value made of each channel that sessions of a service may switch to, by name.
+    fn of_others<T>(&self, service: &Service, make: impl Fn(&str) -> T) -> HashMap<Box<str>, T> {
+        let config = &self.ground.config;
+        let found = config.channels_of(service, |_| true).into_iter();
+        let names = found.map(|i| config.channels[i].name.as_str());
+        let others = names.filter(|name| *name != service.channel);
+        others.map(|name| (name.into(), make(name))).collect()
     }
 
-    fn queue_side(&self, service: &Service) -> QueueSide {
-        let next = self.after_auth(&service.channel);
-        let after_auth = next.map(|next| Arc::new(self.side_of(service, next)));
-        QueueSide { after_auth, ..self.side_of(service, &service.channel) }
+    fn queue_sides(&self, service: &Service) -> QueueSides {
+        let others = self.of_others(service, |name| Arc::new(self.side_of(service, name)));
+        QueueSides::new(self.side_of(service, &service.channel), others)
     }
 
     fn side_of(&self, service: &Service, channel: &str) -> QueueSide {
         let Self { ground, below, delivery, .. } = self;
         let config = &ground.config;
-        let submits = self.channel(channel).filter(|channel| channel.submit);
+        let its = self.channel(channel);
+        let submits = its.filter(|channel| channel.submit);
         QueueSide {
             service: service.name.as_str().into(),
             host: config.host.as_str().into(),
@@ -183,7 +187,7 @@ impl<'a> Makers<'a> {
             authenticator: Arc::clone(&delivery.authenticator),
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
-            after_auth: None,
+            switches: its.map(ChannelSwitches::of).unwrap_or_default(),
             metrics: ground.metrics.clone(),
         }
     }
@@ -213,10 +217,9 @@ impl<'a> Makers<'a> {
         }
     }
 
-    fn setup(&self, service: &Service) -> Setup {
-        let next = self.after_auth(&service.channel);
-        let after_auth = next.map(|next| Arc::new(self.setup_of(service, next)));
-        Setup { after_auth, ..self.setup_of(service, &service.channel) }
+    fn setups(&self, service: &Service) -> Setups {
+        let others = self.of_others(service, |name| self.setup_of(service, name));
+        Setups::new(self.setup_of(service, &service.channel), others)
     }
 
     fn rate_limits(&self, service: &Service, channel: &str) -> RateLimits {
@@ -244,7 +247,6 @@ impl<'a> Makers<'a> {
                 without_tls: channel.sasl.without_tls,
                 scram: channel.sasl.scram,
             },
-            after_auth: None,
         }
     }
 }

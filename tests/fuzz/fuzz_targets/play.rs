@@ -18,7 +18,7 @@ pub(crate) fn play(dialect: Dialect, start: &[u8], octets: &[u8]) {
     channel.forbid_unauth_pipelining = false;
     let limits = Limits::of(&channel);
     let host = "mx.example".to_owned();
-    let mut setup = Setup { dialect, host, limits, tls: TlsOffer::default(), sasl: SaslOffer::default(), after_auth: None };
+    let mut setup = Setup { dialect, host, limits, tls: TlsOffer::default(), sasl: SaslOffer::default() };
     setup.limits.command_time = Duration::from_secs(1);
     let setup = Arc::new(setup);
     let mut session = Session::new(&setup);

@@ -234,8 +234,8 @@ async fn mail_from_our_client_lies_in_the_mailboxes_and_each_recipient_is_told()
         limits,
         tls: TlsOffer::default(),
         sasl: SaslOffer::default(),
-        after_auth: None,
     };
+    let setup = setup.into();
     let mut intake = intake(store.deliveries(), true);
     let server = actix::spawn(async move {
         let (socket, _) = listener.accept().await.expect("a client");

@@ -29,9 +29,6 @@ impl Session<'_> {
             }
             AuthAnswer::Granted => {
                 self.authenticated = true;
-                if let Some(next) = &self.setup.after_auth {
-                    self.setup = next;
-                }
                 self.say(&AUTH_OK);
             }
             AuthAnswer::Refused(reply) => {

@@ -146,7 +146,6 @@ fn setup(dialect: Dialect) -> Setup {
         },
         tls: TlsOffer::default(),
         sasl: SaslOffer::default(),
-        after_auth: None,
     }
 }
 

@@ -22,8 +22,13 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         let path = |field: &str| format!("channels[{i}].{field}");
         is_unique(config, known, i, reader);
         has_pool(config, known, channel, &path("pool"), reader);
-        if let Some(name) = &channel.saslswitchchannel {
-            exists(config, known, name, &path("saslswitchchannel"), reader);
+        for (field, name) in [
+            ("tlsswitchchannel", &channel.tlsswitchchannel),
+            ("saslswitchchannel", &channel.saslswitchchannel),
+        ] {
+            if let Some(name) = name {
+                exists(config, known, name, &path(field), reader);
+            }
         }
         for (field, transport) in transports(channel) {
             has_transport(config, known, transport, &path(field), reader);

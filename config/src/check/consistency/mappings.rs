@@ -8,7 +8,7 @@ use std::{
 use super::rules::Sources;
 use crate::{
     check::{
-        known::{Known, list},
+        known::list,
         roles::{Roles, takes_mail},
     },
     file::reader::Reader,
@@ -247,7 +247,6 @@ fn check_discards(config: &Config, (name, table): (&str, &MappingTable), reader:
 pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     let called = called(config);
     let mut seen = HashSet::new();
-    let known = Known::of(config);
     for (name, table) in &config.mappings {
         let upper = name.to_ascii_uppercase();
         let path = format!("mappings[{name:?}]");
@@ -268,7 +267,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
             match upper.as_str() {
                 PORT_ACCESS => warn_of_places(config, table, &path, reader),
                 ORIG_SEND_ACCESS | SEND_ACCESS => {
-                    warn_of_channels(config, &known, table, &path, reader);
+                    warn_of_channels(config, table, &path, reader);
                 }
                 _ => {}
             }
@@ -336,15 +335,9 @@ fn warn_of_places(config: &Config, table: &MappingTable, path: &str, reader: &mu
 }
 
 /// Entries of `ORIG_SEND_ACCESS` for channels by which no mail comes or goes.
-fn warn_of_channels(
-    config: &Config,
-    known: &Known<'_>,
-    table: &MappingTable,
-    path: &str,
-    reader: &mut Reader<'_>,
-) {
+fn warn_of_channels(config: &Config, table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
     let Some(probe) = PROBES.iter().find(|probe| probe.table == ORIG_SEND_ACCESS) else { return };
-    let (sources, roles) = (Sources::of(config, known), Roles::of(config));
+    let (sources, roles) = (Sources::of(config), Roles::of(config));
     let names = || config.channels.iter().map(|channel| channel.name.as_str());
     for (i, shape) in table.shapes().enumerate() {
         let fields = probe.placed(&shape.fields);

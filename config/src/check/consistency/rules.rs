@@ -9,7 +9,8 @@ use crate::{
     },
     file::reader::Reader,
     language::rewrite::{
-        Condition, Outcome, Part, RewritePiece, RewriteRule, RewriteTemplate, Rewriting,
+        Condition, Outcome, Part, PatternKind, RewritePiece, RewriteRule, RewriteTemplate,
+        Rewriting,
     },
     sections::{channel::Program, config::Config, dispatcher},
 };
@@ -22,7 +23,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         return;
     }
     lead_to_channels(config, known, reader);
-    let sources = Sources::of(config, known);
+    let sources = Sources::of(config);
     let mut settled: HashMap<&str, Vec<Settled<'_>>> = HashMap::new();
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let path = format!("rewrite_rules[{i}]");
@@ -37,7 +38,10 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
                                template for the last step ends with @ and the tag of a channel";
                 reader.warning_at(&path, message, false);
             }
-            warn_of_conditions(rewriting, &sources, &path, reader);
+            let is_for_literals =
+                matches!(rule.kind, PatternKind::Literal | PatternKind::AnyLiteral)
+                    || rule.kind.is_catch_all();
+            warn_of_conditions((rewriting, is_for_literals), &sources, &path, reader);
             if never_fails(rewriting) && earlier.len() < MOST_COMPARED {
                 earlier.push(Settled { rule: i, conditions: heeded(rewriting).collect() });
             }
@@ -74,7 +78,7 @@ pub(crate) struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    pub(crate) fn of(config: &'a Config, known: &Known<'_>) -> Self {
+    pub(crate) fn of(config: &'a Config) -> Self {
         let mut channels: HashMap<String, bool> = HashMap::new();
         for channel in &config.channels {
             let within = matches!(
@@ -84,9 +88,10 @@ impl<'a> Sources<'a> {
             channels.insert(channel.name.to_ascii_lowercase(), within);
         }
         for service in &config.dispatcher.services {
-            let smtp = service.program == dispatcher::Program::Smtp;
-            if smtp && known.channels.contains_key(service.channel.as_str()) {
-                channels.insert(service.channel.to_ascii_lowercase(), true);
+            if service.program == dispatcher::Program::Smtp {
+                for i in config.channels_of(service, |_| true) {
+                    channels.insert(config.channels[i].name.to_ascii_lowercase(), true);
+                }
             }
         }
         Self { channels, config }
@@ -104,7 +109,7 @@ impl<'a> Sources<'a> {
 
 /// Conditions that never hold, and those that are not looked at.
 fn warn_of_conditions(
-    rewriting: &Rewriting,
+    (rewriting, is_for_literals): (&Rewriting, bool),
     sources: &Sources<'_>,
     path: &str,
     reader: &mut Reader<'_>,
@@ -116,6 +121,10 @@ fn warn_of_conditions(
     }
     for condition in &rewriting.conditions {
         let message = match condition {
+            // Addresses of clients are asked for as senders.
+            Condition::Forward(false) if is_for_literals && sources.config.switches_by_client() => {
+                continue;
+            }
             Condition::Forward(false) => {
                 "rewriting senders is not there yet: a rule with $R never applies".to_owned()
             }

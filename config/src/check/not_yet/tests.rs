@@ -138,7 +138,7 @@ fn is_named(field: &str, before: &str, text: &str, want: bool) {
 fn cases(role: Role) -> (&'static [&'static str], &'static [&'static str]) {
     match role {
         Role::Source => (&["in", "store"], &["out", "hold"]),
-        Role::SmtpSource => (&["in"], &["store", "out"]),
+        Role::SmtpSource | Role::Switching => (&["in"], &["store", "out"]),
         Role::LmtpSource => (&["store"], &["in", "out"]),
         Role::Destination => (&["out"], &["store", "process", "l"]),
         Role::DestinationOrLocal => (&["out", "l"], &["store", "process"]),
@@ -394,6 +394,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.sender_must_match", "false"),
     ("channels.submit", "true"),
     ("channels.switchchannel", "No"),
+    ("channels.tlsswitchchannel", r#""in""#),
     ("channels.saslswitchchannel", r#""in""#),
     ("channels.remotehost", "true"),
     ("channels.reverse", "true"),

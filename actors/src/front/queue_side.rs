@@ -1,0 +1,84 @@
+//! The side behind an SMTP session whose mail comes in by one channel: what the engine does with it.
+
+use std::sync::Arc;
+
+use relais_channels::mail::MessageIds;
+use relais_config::{Channel, channel::Switch};
+use relais_spool::Spool;
+
+use super::{authentication::Authenticator, rates::RateLimits};
+use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
+
+/// The parts of the engine that an SMTP session needs.
+#[derive(Clone)]
+pub struct QueueSide {
+    /// The service.
+    pub service: Arc<str>,
+    /// Our official name.
+    pub host: Arc<str>,
+    /// The domain of senders that clients we vouch for give without one.
+    pub default_domain: Arc<str>,
+    /// The channel mail comes in by.
+    pub source_channel: Arc<str>,
+    /// Where recipients go.
+    pub router: RouterHandle,
+    /// Where messages are kept.
+    pub spool: Spool,
+    /// Queue ids.
+    pub ids: Arc<MessageIds>,
+    /// How recipients are divided into entries.
+    pub channels: Arc<Channels>,
+    /// Messages above this go to a file of their own.
+    pub large_message: u64,
+    /// Limits beyond which mail is held instead of delivered.
+    pub hold: HoldLimits,
+    /// Limits of what one may send in an hour.
+    pub rates: RateLimits,
+    /// Lets users in.
+    pub authenticator: Arc<Authenticator>,
+    /// Mail comes from users, who may lack a header line or two.
+    pub submission: Option<AuthorPolicy>,
+    /// Other channels that its sessions go on in.
+    pub switches: ChannelSwitches,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A message with more of any of these is held for an operator to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldLimits {
+    /// `Received:` lines.
+    pub received_lines: usize,
+    /// Of those, the ones that we wrote.
+    pub received_here_lines: usize,
+    /// Recipients, lists expanded; `None` is no limit.
+    pub recipients: Option<usize>,
+}
+
+/// How mail of users is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthorPolicy {
+    /// The sender and `From:` must be addresses of the user.
+    pub sender_must_match: bool,
+}
+
+/// Where sessions of a channel go on in another.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelSwitches {
+    /// The address of the client decides. Only the service's own channel is asked.
+    pub(super) by_client: bool,
+    pub(super) after_tls: Option<Arc<str>>,
+    pub(super) after_auth: Option<Arc<str>>,
+}
+
+impl ChannelSwitches {
+    /// As the channel's settings have it.
+    pub fn of(channel: &Channel) -> Self {
+        let name = |name: &Option<String>| name.as_deref().map(Arc::from);
+        Self {
+            by_client: channel.switchchannel == Switch::Switch,
+            after_tls: name(&channel.tlsswitchchannel),
+            after_auth: name(&channel.saslswitchchannel),
+        }
+    }
+}
