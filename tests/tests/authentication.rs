@@ -39,6 +39,10 @@ const USERS: [(&str, &str); 6] = [
     ),
 ];
 
+/// `janes`, and `grün` in one letter for the umlaut.
+const JANES: &str = "{SSHA}dkKJUj2J5Z2R0ZD/ylUmF1reOZNhYmNkZWZnaA==";
+const UMLAUT: &str = "{SSHA}J0x+1BhZ6Ij/UlIiJymNny6rnURhYmNkZWZnaA==";
+
 fn directory() -> String {
     let organization = "dn: o=relais.example\nobjectClass: sunManagedOrganization\n\
                         sunPreferredDomain: relais.example\n\n";
@@ -53,6 +57,10 @@ fn directory() -> String {
     let odd = [
         user("nopassword", ""),
         user("clear", "userPassword: secret"),
+        // Whose login name is no address, and one whose login name is another user's address.
+        user("john.doe", &format!("uid: jdoe\nuserPassword: {}", USERS[0].1)),
+        user("jane", &format!("uid: argon2\nuserPassword: {JANES}")),
+        user("umlaut", &format!("userPassword: {UMLAUT}")),
         user("closed", &format!("userPassword: {}\ninetUserStatus: inactive", USERS[0].1)),
     ];
     organization.to_owned() + &users + &odd.concat()
@@ -111,6 +119,43 @@ impl Engine {
         let messages = mailbox(&self.instance.store(), "relais.example", user);
         messages.iter().map(|message| String::from_utf8_lossy(message).into_owned()).collect()
     }
+}
+
+#[test]
+fn a_login_name_lets_its_user_in_and_is_no_way_to_anothers_address() {
+    let engine = Engine::new("failure_time: \"1ms\", max_failures: 1000", MUST);
+    let _running = engine.instance.start();
+    engine.python(
+        r#"
+def login(user, password):
+    with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
+        client.ehlo()
+        try:
+            client.login(user, password)
+        except smtplib.SMTPAuthenticationError:
+            return None
+        said = [client.docmd(f"MAIL FROM:<{name}@relais.example>")[0] for name in ("john.doe", "argon2", "jane")]
+        return said.index(250)
+
+assert login("jdoe", "secret") == 0
+assert login("JDoe@relais.example", "secret") == 0
+assert login("jdoe@elsewhere.example", "secret") is None
+assert login("argon2", "secret") == 1
+assert login("argon2", "janes") is None
+assert login("jane", "janes") == 2
+"#,
+    );
+    // What people type comes in several forms of Unicode, and is one password (RFC 4013).
+    engine.python(
+        r#"
+import base64
+for password, code in (("gr\u00fcn", 235), ("gru\u0308n", 235), ("gr\u00adu\u0308n", 235), ("grun", 535)):
+    with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
+        client.ehlo()
+        said = base64.b64encode(f"\0umlaut\0{password}".encode()).decode()
+        assert client.docmd("AUTH", "PLAIN " + said)[0] == code, password
+"#,
+    );
 }
 
 const MUST: &str = "sasl: (server: Must)";

@@ -17,6 +17,8 @@ pub struct LdifDirectory {
     domains: HashMap<String, Arc<Domain>>,
     /// By every address, in lower case.
     addresses: HashMap<String, Vec<Arc<Named>>>,
+    /// By every login name, in lower case.
+    uids: HashMap<String, Vec<Arc<Named>>>,
     /// By normalized distinguished name.
     names: HashMap<String, Arc<Entry>>,
 }
@@ -112,12 +114,9 @@ impl LdifDirectory {
             }
         }
         let named = Arc::new(Named { dn: dn.clone(), entry: Arc::clone(entry) });
-        for address in ADDRESSES.iter().flat_map(|name| entry.all(name)) {
-            let entries = self.addresses.entry(address.to_ascii_lowercase()).or_default();
-            if !entries.iter().any(|other| Arc::ptr_eq(other, &named)) {
-                entries.push(Arc::clone(&named));
-            }
-        }
+        let addresses = ADDRESSES.iter().flat_map(|name| entry.all(name));
+        index(&mut self.addresses, addresses, &named);
+        index(&mut self.uids, entry.all("uid").iter(), &named);
         match self.names.insert(dn, Arc::clone(entry)) {
             Some(other) => Err(twice(&entry.dn, &other)),
             None => Ok(()),
@@ -136,9 +135,11 @@ impl LdifDirectory {
     }
 
     pub(super) fn find_entries(&self, domain: &Domain, address: &str) -> Vec<Arc<Entry>> {
-        let ours = |named: &&Arc<Named>| is_below(&named.dn, &domain.base);
-        let entries = self.addresses.get(address).into_iter().flatten().filter(ours);
-        entries.map(|named| Arc::clone(&named.entry)).collect()
+        below(domain, self.addresses.get(address))
+    }
+
+    pub(super) fn find_users(&self, domain: &Domain, uid: &str) -> Vec<Arc<Entry>> {
+        below(domain, self.uids.get(uid))
     }
 
     pub(super) fn find_entry(&self, dn: &str) -> Option<Arc<Entry>> {
@@ -174,6 +175,27 @@ pub(crate) const NOT_YET: [(&str, &str); 7] = [
     ("mailautoreplytextinternal", "not there yet: no automatic reply is sent"),
     ("mgrpaddheader", "not there yet: no header is added to this list's mail"),
 ];
+
+/// Files an entry under each of these values.
+fn index<'a>(
+    entries: &mut HashMap<String, Vec<Arc<Named>>>,
+    values: impl Iterator<Item = &'a String>,
+    named: &Arc<Named>,
+) {
+    for value in values {
+        let entries = entries.entry(value.to_ascii_lowercase()).or_default();
+        if !entries.iter().any(|other| Arc::ptr_eq(other, named)) {
+            entries.push(Arc::clone(named));
+        }
+    }
+}
+
+/// The entries of a domain among these.
+fn below(domain: &Domain, entries: Option<&Vec<Arc<Named>>>) -> Vec<Arc<Entry>> {
+    let ours = |named: &&Arc<Named>| is_below(&named.dn, &domain.base);
+    let entries = entries.into_iter().flatten().filter(ours);
+    entries.map(|named| Arc::clone(&named.entry)).collect()
+}
 
 /// The domain that an organization's entry stands for (Schema 2).
 fn organization(entry: &Arc<Entry>, dn: &str) -> Option<Arc<Domain>> {

@@ -29,6 +29,9 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// As in [`Lookup`].
     fn entries(&self, domain: &Arc<Domain>, address: &str) -> LookingUp<Vec<Arc<Entry>>>;
 
+    /// The users of a domain that have this login name (`uid`), in lower case.
+    fn users(&self, domain: &Arc<Domain>, uid: &str) -> LookingUp<Vec<Arc<Entry>>>;
+
     /// As in [`Lookup`].
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>>;
 }

@@ -71,6 +71,16 @@ pub struct FindEntries {
     pub address: String,
 }
 
+/// Asks for the users that have a login name (`uid`), in lower case.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Arc<Entry>>, LookupError>")]
+pub struct FindUsers {
+    /// Where to look.
+    pub domain: Arc<Domain>,
+    /// The name to look for.
+    pub uid: String,
+}
+
 /// Asks for an entry by its distinguished name.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Arc<Entry>>, LookupError>")]
@@ -97,6 +107,8 @@ pub struct Directory {
     domains: LookupCache<String, Option<Arc<Domain>>>,
     /// By the base of a domain, and address.
     addresses: LookupCache<(String, String), Vec<Arc<Entry>>>,
+    /// By the base of a domain, and login name.
+    uids: LookupCache<(String, String), Vec<Arc<Entry>>>,
     /// By distinguished name.
     names: LookupCache<String, Option<Arc<Entry>>>,
 }
@@ -191,6 +203,7 @@ impl Directory {
             counts,
             domains: LookupCache::new(limits),
             addresses: LookupCache::new(limits),
+            uids: LookupCache::new(limits),
             names: LookupCache::new(limits),
         }
     }
@@ -272,6 +285,24 @@ impl Handle<FindEntries> for Directory {
     }
 }
 
+impl Handle<FindUsers> for Directory {
+    fn handle(
+        &mut self,
+        FindUsers { domain, uid }: FindUsers,
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<Vec<Arc<Entry>>, LookupError>> {
+        match self.source.clone() {
+            Source::None => self.at_once(Vec::new()),
+            Source::Ldif(directory) => self.at_once(directory.find_users(&domain, &uid)),
+            Source::Remote(directory, _) => {
+                let key = (domain.base.clone(), uid);
+                let look_up = |(_, uid): &(_, String)| directory.users(&domain, uid);
+                self.in_time(|its| &mut its.uids, key, look_up, ctx)
+            }
+        }
+    }
+}
+
 impl Handle<FindEntry> for Directory {
     fn handle(
         &mut self,
@@ -295,6 +326,7 @@ impl Handle<Adopt<Source>> for Directory {
         let limits = source.limits();
         self.domains.forget(limits);
         self.addresses.forget(limits);
+        self.uids.forget(limits);
         self.names.forget(limits);
         self.source = source;
     }
@@ -304,6 +336,16 @@ impl DirectoryHandle {
     /// Puts another source in place of the present one.
     pub async fn adopt(&self, source: Source) -> Result<(), Gone> {
         self.mailbox.ask(Adopt(source)).await
+    }
+
+    /// The users of a domain that have this login name.
+    pub async fn users(
+        &self,
+        domain: &Arc<Domain>,
+        uid: &str,
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let find = FindUsers { domain: Arc::clone(domain), uid: uid.to_owned() };
+        self.mailbox.ask(find).await.map_err(gone)?
     }
 }
 

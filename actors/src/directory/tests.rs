@@ -62,6 +62,11 @@ impl Remote for ScriptedSource {
         self.answer(format!("address {address} below {}", domain.base), found)
     }
 
+    fn users(&self, domain: &Arc<Domain>, uid: &str) -> LookingUp<Vec<Arc<Entry>>> {
+        let found = vec![Arc::new(Entry::new(format!("uid={uid},{}", domain.base)))];
+        self.answer(format!("uid {uid} below {}", domain.base), found)
+    }
+
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
         self.answer(format!("name {dn}"), Some(Arc::new(Entry::new(dn))))
     }

@@ -217,7 +217,13 @@ impl Authenticator {
             *self.decoy() = Some(password.clone());
         }
         let hashing = self.hashing.acquire().await;
-        let check = move || passwords.iter().any(|stored| stored.is(&password));
+        let check = move || {
+            // Hashes of a password that was not prepared first are common.
+            let prepared = prepared(&password);
+            passwords.iter().any(|stored| {
+                stored.is(&password) || prepared.as_ref().is_some_and(|it| stored.is(it))
+            })
+        };
         let right = tokio::task::spawn_blocking(check).await;
         drop(hashing);
         let right = right.map_err(|died| Denied::Unavailable(died.to_string()))?;
@@ -245,7 +251,8 @@ impl Authenticator {
         Err(Denied::Failed("the certificate is for no such user".to_owned()))
     }
 
-    /// The user with this name who may log in.
+    /// The user with this name who may log in: a mail address, or else a login name (`uid`) and its
+    /// domain.
     async fn find(&self, user: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         let name = self.completed(user);
         let Some((local, domain)) = name.rsplit_once('@') else { return Ok(None) };
@@ -255,6 +262,9 @@ impl Authenticator {
             // The domain may have been called by another of its names.
             let own = format!("{local}@{}", domain.name);
             found = self.directory.entries(&domain, &own).await?;
+        }
+        if found.is_empty() {
+            found = self.directory.users(&domain, local).await?;
         }
         found.retain(|entry| may_log_in(entry, &domain));
         // Of two nobody can say which one is meant.
@@ -318,6 +328,16 @@ impl Denied {
             }
         }
     }
+}
+
+/// The password in the form of RFC 4013, where that is another: one letter comes as several code
+/// points from some keyboards.
+fn prepared(password: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(password).ok().filter(|text| !text.is_ascii())?;
+    let prepared = stringprep::saslprep(text).ok()?;
+    // Letters that stand for nothing are no password.
+    let is_another = prepared != text && !prepared.is_empty();
+    is_another.then(|| prepared.into_owned().into_bytes())
 }
 
 fn unavailable(error: &LookupError) -> Denied {
