@@ -210,3 +210,19 @@ fn a_time_in_capital_m_is_told_to_be_minutes() {
         is_said(STANDALONE, &text, "channels[2].max_life_time", want);
     }
 }
+
+#[test]
+fn a_store_of_ours_that_our_own_client_cannot_speak_to_is_named() {
+    let tls = r#"tls: (certificate: "a", key: "b"), mappings: {"#;
+    let with_tls = edit(STANDALONE, "mappings: {", tls);
+    let own = r#"(name: "tcp_lmtpss","#;
+    for (insist, port, want) in [
+        ("Must", "2225", "channel tcp_lmtpcs connects to port 2225 without TLS"),
+        ("May", "2225", ""),
+        ("Must", "2226", ""),
+    ] {
+        let before = with_tls.replace("port: 2225", &format!("port: {port}"));
+        let text = edit(&before, own, &format!("{own} tls: (server: {insist}),"));
+        is_said(&before, &text, "channels[3].tls.server", want);
+    }
+}

@@ -57,7 +57,7 @@ fn directory() -> String {
     let odd = [
         user("nopassword", ""),
         user("clear", "userPassword: secret"),
-        // Whose login name is no address, and one whose login name is another user's address.
+        // A login name that is no address, and one that is another user's address.
         user("john.doe", &format!("uid: jdoe\nuserPassword: {}", USERS[0].1)),
         user("jane", &format!("uid: argon2\nuserPassword: {JANES}")),
         user("umlaut", &format!("userPassword: {UMLAUT}")),
@@ -145,7 +145,7 @@ assert login("argon2", "janes") is None
 assert login("jane", "janes") == 2
 "#,
     );
-    // What people type comes in several forms of Unicode, and is one password (RFC 4013).
+    // Letters come in several forms of Unicode, and are one password (RFC 4013).
     engine.python(
         r#"
 import base64

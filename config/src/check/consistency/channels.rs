@@ -9,6 +9,7 @@ use crate::{
     sections::{
         channel::{Channel, Program},
         config::Config,
+        dispatcher,
         job_controller::DEFAULT_POOL,
         tls::{Insist, SaslSides},
     },
@@ -34,6 +35,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
             has_transport(config, known, transport, &path(field), reader);
         }
         has_credentials(config, channel, &path, reader);
+        takes_our_own_mail(config, channel, &path("tls.server"), reader);
     }
     for (key, transport) in &config.transport {
         has_transport(config, known, transport, &format!("transport[{key:?}]"), reader);
@@ -126,6 +128,29 @@ fn has_credentials(
     }
 }
 
+/// A store in the same process that takes no mail in clear takes none of ours: our client speaks no
+/// TLS.
+fn takes_our_own_mail(config: &Config, channel: &Channel, path: &str, reader: &mut Reader<'_>) {
+    if channel.tls.server != Insist::Must {
+        return;
+    }
+    let services = config.dispatcher.enabled().filter(|its| its.channel == channel.name);
+    let lmtp = services.filter(|its| its.program == dispatcher::Program::Lmtp);
+    let ports: Vec<u16> = lmtp.flat_map(|its| its.ports.iter().copied()).collect();
+    let port_of = |its: &Channel| its.port.unwrap_or(LMTP_PORT);
+    let mut ours = config.channels.iter().filter(|its| its.program == Program::Lmtp);
+    if let Some(client) = ours.find(|its| its.name != channel.name && ports.contains(&port_of(its)))
+    {
+        let message = format!(
+            "the service takes no mail in clear, and channel {} connects to port {} without TLS: \
+             where that is this service, the mail waits",
+            client.name,
+            port_of(client)
+        );
+        reader.warning_at(path, &message, false);
+    }
+}
+
 fn has_local_channel(config: &Config, reader: &mut Reader<'_>) {
     let Some(first) = config.channels.first() else { return };
     let routes = !config.rewrite_rules.is_empty() && config.fills_queue();
@@ -135,3 +160,6 @@ fn has_local_channel(config: &Config, reader: &mut Reader<'_>) {
         reader.warning_at("channels[0]", message, false);
     }
 }
+
+/// The port of LMTP, for a channel that names none.
+const LMTP_PORT: u16 = 24;
