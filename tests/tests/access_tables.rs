@@ -1,6 +1,8 @@
 //! Access tables as clients meet them: through real sockets, with several addresses as clients.
 
-use relais_tests::{Dialogue, Instance, Settings, mailbox};
+use std::{net::SocketAddr, time::Duration};
+
+use relais_tests::{Dialogue, Instance, Settings, Sink, eventually, mailbox, message};
 
 /// The standalone sample with these tables, and its store open to everybody of this host.
 fn instance(tables: &str) -> Instance {
@@ -202,4 +204,38 @@ fn an_operator_is_told_which_entry_decides() {
     let unknown = instance.relais("test", &["access", "127.0.0.1", "--service", "SMPT"]);
     let text = String::from_utf8(unknown.stderr).unwrap();
     assert!(text.contains("there is no service \"SMPT\"; did you mean SMTP?"), "{text}");
+}
+
+const CONNECT: &str = r#"mappings: {
+        "IP_ACCESS": [
+            ("stores|1|1|127.0.0.1|*", "$A127.0.0.4"),
+            ("stores|*|*|$<127.0.0.2/0>|*", "$I"),
+            ("stores|*|*|127.0.0.3|*", "$NNever$ there"),
+        ],"#;
+
+#[test]
+fn ip_access_is_asked_before_a_connection_leaves() {
+    let sink = Sink::start();
+    let other = Sink::at(SocketAddr::from(([127, 0, 0, 4], sink.port)));
+    let settings = Settings::standalone().stores(sink.port).edit("mappings: {", CONNECT);
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let mut session = Dialogue::open(instance.settings.smtp);
+    let to = ["a@one.test", "b@two.test", "c@three.test"];
+    session.message("alice@relais.example", &to, &message("far", 300)).expect(250);
+    let limit = Duration::from_secs(20);
+    eventually("the one is taken elsewhere", limit, || other.total() == 1);
+    eventually("the third is returned", limit, || {
+        let notices = mailbox(&instance.store(), "relais.example", "alice");
+        let text = String::from_utf8_lossy(&notices.concat()).into_owned();
+        text.contains("550 5.1.2") && text.contains("may not be connected to")
+    });
+    eventually("the second waits", limit, || {
+        let waits = instance.json("queue", &["list"]);
+        waits.len() == 1 && format!("{waits:?}").contains("skipped by IP_ACCESS")
+    });
+    assert_eq!(sink.total(), 0);
+    let notices = mailbox(&instance.store(), "relais.example", "alice");
+    assert!(!String::from_utf8_lossy(&notices.concat()).contains("Never there"));
+    assert!(instance.log().contains("Never there"));
 }

@@ -19,7 +19,9 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tracing::{Span, info_span};
 
-use super::{life::Life, parts::JobParts, presence::Presence, progress::OnTheWay};
+use super::{
+    gatekeeper::Gatekeeper, life::Life, parts::JobParts, presence::Presence, progress::OnTheWay,
+};
 use crate::{
     channel_table::{LiveTimes, next_hop, reroutes},
     events::EntrySettled,
@@ -53,7 +55,10 @@ impl Courier {
         let (id, destination) = (presence.connection, presence.destination.clone());
         let channel = parts.channels.channel(destination.channel);
         Self {
-            outbound: Outbound::of(&parts.host, channel),
+            outbound: Outbound::of(&parts.host, channel).behind(Arc::new(Gatekeeper {
+                channel: channel.name.as_str().into(),
+                routes: Arc::clone(&parts.rerouter.router.cache),
+            })),
             next_hop: next_hop(channel, &destination.host),
             connection: None,
             announces: true,

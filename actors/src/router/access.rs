@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `PORT_ACCESS` | for each connection, before the first octet | `TCP\|server\|port\|client\|client port` |
 //! | `INTERNAL_IP` | for each session | the client |
+//! | `IP_ACCESS` | before a client of ours connects to an address | `channel\|index\|count\|address\|host` |
 //! | `FROM_ACCESS` | at MAIL | `connection\|application\|MAIL\|source channel\|sender\|authenticated sender` |
 //! | `ORIG_SEND_ACCESS` | at RCPT, before aliases | `source channel\|sender\|destination channel\|recipient` |
 //! | `ORIG_MAIL_ACCESS` | likewise | `connection\|application\|MAIL\|` and that |
@@ -12,6 +13,7 @@
 //! The connection is a probe of `PORT_ACCESS`; that and the application, `SMTP/` and the name that the
 //! client gave itself, are empty for mail that no client brought.
 
+mod approach;
 mod recipient;
 
 use std::{fmt, net::IpAddr};
@@ -20,6 +22,7 @@ use relais_channels::mail::{Enhanced, Reply};
 use relais_config::mapping::{Mapped, Tables};
 use tracing::info;
 
+pub use self::approach::ip_access;
 pub(super) use self::recipient::admit;
 use super::{
     routes::{Question, Routes},

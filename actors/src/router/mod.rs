@@ -40,7 +40,8 @@ pub(crate) use self::refusal::MAX_EXPANSION;
 use self::{access::admit, steps::Trace, switching::channel_of_client};
 pub use self::{
     access::{
-        Access, Ruling, from_access, internal_ip, internal_ruling, parting_lines, port_access,
+        Access, Ruling, from_access, internal_ip, internal_ruling, ip_access, parting_lines,
+        port_access,
     },
     cache::{InForce, RouteCache},
     entries::grouped,

@@ -42,6 +42,7 @@ impl fmt::Display for TcpEnds {
 }
 
 pub(super) const PORT_ACCESS: &str = "PORT_ACCESS";
+pub(super) const IP_ACCESS: &str = "IP_ACCESS";
 pub(super) const INTERNAL_IP: &str = "INTERNAL_IP";
 pub(super) const FROM_ACCESS: &str = "FROM_ACCESS";
 pub(super) const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
@@ -49,7 +50,8 @@ pub(super) const ORIG_MAIL_ACCESS: &str = "ORIG_MAIL_ACCESS";
 pub(super) const SEND_ACCESS: &str = "SEND_ACCESS";
 pub(super) const MAIL_ACCESS: &str = "MAIL_ACCESS";
 /// Every table that is probed by itself.
-pub(super) const ACCESS_TABLES: [&str; 7] = [
+pub(super) const ACCESS_TABLES: [&str; 8] = [
+    IP_ACCESS,
     PORT_ACCESS,
     INTERNAL_IP,
     FROM_ACCESS,

@@ -5,6 +5,7 @@
 pub mod connection;
 mod dialect;
 mod exchange;
+mod gate;
 mod handover;
 mod introduction;
 mod line_ends;
@@ -18,6 +19,7 @@ mod stream;
 
 pub use connection::{Connection, Stale};
 pub use exchange::{Outgoing, OutgoingRcpt, Transacted};
+pub use gate::{Approach, Gate, Passage};
 pub use handover::Handover;
 pub use outbound::{Outbound, port_of};
 pub use progress::{Progress, WaitsFor};

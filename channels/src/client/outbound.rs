@@ -7,7 +7,13 @@
 //! TLS has its place in [`Outbound::greet`]: a server that offers STARTTLS is introduced to once more
 //! over the [`Stream`] that took the place of the first, and what it offered before counts no more.
 
-use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use relais_config::{Channel, channel::Program};
 use tokio::{
@@ -17,6 +23,7 @@ use tokio::{
 
 use super::{
     connection::Connection,
+    gate::{Approach, Gate, Passage},
     introduction::{Introduced, Introduction},
     policy::{Lost, unreachable},
     progress::WaitsFor,
@@ -24,7 +31,7 @@ use super::{
     settings::Settings,
     stream::Stream,
 };
-use crate::mail::{Dialect, NextHop, SiteTrouble};
+use crate::mail::{Dialect, Enhanced, NextHop, Outcome, Reply, SiteTrouble};
 
 /// How the mail of one channel leaves.
 #[derive(Clone, Debug)]
@@ -32,17 +39,24 @@ pub struct Outbound {
     dialect: Dialect,
     port: u16,
     settings: Settings,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl Outbound {
     /// In this dialect, to this port of next hops that name none.
     pub fn new(dialect: Dialect, port: u16, settings: Settings) -> Self {
-        Self { dialect, port, settings }
+        Self { dialect, port, settings, gate: None }
     }
 
     /// As configured. `host`: who we are.
     pub fn of(host: &str, channel: &Channel) -> Self {
         Self::new(dialect_of(channel), port_of(channel), Settings::of(host, channel))
+    }
+
+    /// Asks this gate before each address.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// The settings of its connections.
@@ -63,8 +77,18 @@ impl Outbound {
                 (name.as_str(), found.await.map_err(|error| unresolved(name, &error))?)
             }
         };
-        let mut trouble = None;
-        for address in addresses {
+        let (mut trouble, count) = (None, addresses.len());
+        for (i, address) in addresses.into_iter().enumerate() {
+            let approach = Approach { index: i + 1, count, address: address.ip(), host: name };
+            let address = match self.gate.as_ref().map_or(Passage::Open, |it| it.ask(&approach)) {
+                Passage::Open => address,
+                Passage::Instead(other) => SocketAddr::new(other, address.port()),
+                Passage::Skip => {
+                    trouble.get_or_insert_with(|| skipped(name, address.ip()));
+                    continue;
+                }
+                Passage::Refused(reply) => return Err(refused(reply)),
+            };
             match self.connect_tcp(name, address).await {
                 // A refusal of our introduction is meant; anything else, another address may do better.
                 Err(other) if !other.is_final() => trouble = Some(other),
@@ -125,6 +149,18 @@ impl Outbound {
             }
         }
     }
+}
+
+/// No address is left but those that the gate has skipped.
+fn skipped(name: &str, address: IpAddr) -> SiteTrouble {
+    let text = format!("connect to {name}[{address}]: skipped by IP_ACCESS");
+    SiteTrouble::deferred(Reply::with_text(451, Enhanced(4, 4, 1), text))
+}
+
+fn refused(reply: Reply) -> SiteTrouble {
+    let outcome =
+        if reply.is_permanent() { Outcome::Failed(reply) } else { Outcome::Deferred(reply) };
+    SiteTrouble { outcome }
 }
 
 /// The port of a next hop that names none.

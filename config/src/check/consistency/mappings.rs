@@ -46,12 +46,17 @@ const CLIENT_PORT: ProbeField = ("client port", port);
 const APPLICATION: ProbeField = ("SMTP/name", application);
 const SUBMIT: ProbeField = ("MAIL", |text| (text == "mail").then(|| text.to_owned()));
 const SOURCE: ProbeField = ("source channel", anything);
+const CHANNEL: ProbeField = ("channel", anything);
+const INDEX: ProbeField = ("index", number);
+const COUNT: ProbeField = ("count", number);
+const HOST: ProbeField = ("host", anything);
 const SENDER: ProbeField = ("sender", anything);
 const DESTINATION: ProbeField = ("destination channel", anything);
 const RECIPIENT: ProbeField = ("recipient", anything);
 const LOGIN: ProbeField = ("authenticated sender", anything);
 
 const OF_PORT: &[ProbeField] = &[TCP, SERVER, PORT, CLIENT, CLIENT_PORT];
+const OF_CONNECT: &[ProbeField] = &[CHANNEL, INDEX, COUNT, SERVER, HOST];
 const OF_SEND: &[ProbeField] = &[SOURCE, SENDER, DESTINATION, RECIPIENT];
 const OF_MAIL: &[ProbeField] = &[
     TCP,
@@ -76,6 +81,7 @@ const OF_LOCAL_FROM: &[ProbeField] = &[NOTHING, APPLICATION, SUBMIT, SOURCE, SEN
 /// Tables that are consulted, and with what; a table of several rows with any of them.
 const PROBES: &[Probe] = &[
     Probe { table: PORT_ACCESS, fields: OF_PORT, open: false, flags: "YNFT<>" },
+    Probe { table: IP_ACCESS, fields: OF_CONNECT, open: false, flags: "YNFIA" },
     Probe { table: INTERNAL_IP, fields: &[CLIENT], open: false, flags: "YNF" },
     Probe { table: ORIG_SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
     Probe { table: SEND_ACCESS, fields: OF_SEND, open: true, flags: OF_ACCESS },
@@ -155,6 +161,10 @@ fn address(text: &str) -> Option<String> {
 
 fn port(text: &str) -> Option<String> {
     text.parse::<u16>().ok().map(|port| port.to_string())
+}
+
+fn number(text: &str) -> Option<String> {
+    text.parse::<usize>().ok().map(|number| number.to_string())
 }
 
 fn application(text: &str) -> Option<String> {
@@ -579,6 +589,7 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
 /// Of tables that only rules and other tables call.
 const FLAGS_OF_CALLED: &str = "YNFT";
 const PORT_ACCESS: &str = "PORT_ACCESS";
+const IP_ACCESS: &str = "IP_ACCESS";
 const INTERNAL_IP: &str = "INTERNAL_IP";
 const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
 const SEND_ACCESS: &str = "SEND_ACCESS";
@@ -594,7 +605,6 @@ const NOT_YET: &[&str] = &[
     "AUTH_ACCESS",
     "AUTH_REWRITE",
     "DEQUEUE_ACCESS",
-    "IP_ACCESS",
     "LOG_ACTION",
     "FORWARD",
     "REVERSE",

@@ -1,0 +1,37 @@
+//! The gate in front of a client's connections: asked before each address of a next hop.
+
+use std::{fmt, net::IpAddr};
+
+use crate::mail::Reply;
+
+/// An address that is about to be connected to.
+#[derive(Clone, Copy, Debug)]
+pub struct Approach<'a> {
+    /// Its place among the addresses of the host, from 1.
+    pub index: usize,
+    /// How many addresses the host has.
+    pub count: usize,
+    /// The address.
+    pub address: IpAddr,
+    /// The host, as it is called; empty for a next hop that is an address.
+    pub host: &'a str,
+}
+
+/// The word of a gate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Passage {
+    /// Connect.
+    Open,
+    /// Connect there in its place.
+    Instead(IpAddr),
+    /// Go on with the next address.
+    Skip,
+    /// The mail is returned, or waits, with this reply.
+    Refused(Reply),
+}
+
+/// Says where a client may connect to.
+pub trait Gate: fmt::Debug + Send + Sync {
+    /// The word about one address.
+    fn ask(&self, approach: &Approach<'_>) -> Passage;
+}
