@@ -551,6 +551,31 @@ fn swaks_and_msmtp_log_in() {
     eventually("all are delivered", LIMIT, || engine.stored("ssha512").len() == all);
 }
 
+#[test]
+fn gsasl_binds_its_proof_to_the_connection() {
+    if !needs(&["gsasl"]) {
+        return;
+    }
+    let engine = Engine::new("failure_time: \"1ms\"", "sasl: (server: Must, scram: true)");
+    let _running = engine.instance.start();
+    // It takes no binding only when it is told so.
+    for (mechanism, binding) in [("SCRAM-SHA-256-PLUS", None), ("SCRAM-SHA-256", Some("--no-cb"))] {
+        for (password, want) in [("secret", true), ("wrong", false)] {
+            let mut gsasl = Command::new("gsasl");
+            gsasl.args(["--smtp", &format!("--connect=localhost:{}", engine.submit)]);
+            gsasl.args([&format!("--mechanism={mechanism}"), "--authentication-id=scram"]);
+            gsasl.arg(format!("--password={password}"));
+            gsasl.arg(format!("--x509-ca-file={}", engine.authority.file().display()));
+            let output = run_with(gsasl.args(binding), b"");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(output.status.success(), want, "{mechanism} {password}: {output:?}");
+            assert_eq!(said.contains("235 2.7.0"), want, "{mechanism} {password}: {said}");
+        }
+    }
+    let log = engine.instance.log();
+    assert!(log.contains("\"mechanism\":\"SCRAM-SHA-256-PLUS\""), "{log}");
+}
+
 /// Mechanisms of msmtp, and whether we have them.
 const MSMTP: &[(&str, bool)] =
     &[("plain", true), ("login", true), ("scram-sha-256", true), ("cram-md5", false)];
