@@ -22,7 +22,7 @@ mod table;
 use std::path::PathBuf;
 
 use clap::Parser;
-use relais_benches::{Load, Server, Sink, Source, packages, tunnel};
+use relais_benches::{Load, Server, Sink, Source, packages};
 use relais_tests::{Authority, ForeignStore, free_port};
 
 use crate::{floor::Floor, postfix::Postfix, relais::Build, table::Table};
@@ -118,11 +118,12 @@ fn over_tls(options: &Options) {
     table.print();
     let source = Source { lmtp: false, keep: true, size: options.size, sessions: options.sessions };
     let mut table = Table::new("SMTP in over TLS -> queue -> LMTP out, kept connections");
-    let ports = [relais, postfix].map(|port| tunnel(port, &authority.file()));
+    let authority = authority.file();
     for _ in 0..options.rounds {
-        for ((server, _), port) in servers.iter().zip(ports) {
+        for (server, port) in &servers {
             let load = Load { source, messages: server.share(options.messages) };
-            table.enter(&server.name(), load.through_at(port, server.as_ref(), &sink));
+            let at = (*port, authority.as_path());
+            table.enter(&server.name(), load.over_tls(at, server.as_ref(), &sink));
         }
     }
     table.print();

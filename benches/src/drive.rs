@@ -2,6 +2,7 @@
 
 use std::{
     io::Read,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -13,7 +14,7 @@ use std::{
 
 use relais_tests::{free_port, is_root};
 
-use crate::cpu;
+use crate::{cpu, tls_source::TlsSource};
 
 /// A server that takes mail on one port; dropping it stops it.
 pub trait Server {
@@ -72,14 +73,24 @@ pub struct Sink {
 impl Load {
     /// Until `sink` has it all.
     pub fn through(&self, server: &dyn Server, sink: &Sink) -> Measured {
-        self.through_at(server.port(), server, sink)
-    }
-
-    /// The same by another port than the server's own.
-    pub fn through_at(&self, port: u16, server: &dyn Server, sink: &Sink) -> Measured {
         let before = sink.arrived();
         self.measure(server, || {
-            self.run(port, RECIPIENTS[0], self.source.sessions, self.messages)();
+            self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
+            self.delivered(server, sink, before);
+        })
+    }
+
+    /// The same over kept connections of TLS to this port of the server.
+    pub fn over_tls(
+        &self,
+        (port, authority): (u16, &Path),
+        server: &dyn Server,
+        sink: &Sink,
+    ) -> Measured {
+        let source = TlsSource::new(port, authority, RECIPIENTS[0], self.source.size);
+        let before = sink.arrived();
+        self.measure(server, || {
+            source.run(self.source.sessions, self.messages);
             self.delivered(server, sink, before);
         })
     }

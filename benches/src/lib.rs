@@ -7,9 +7,8 @@ pub mod cpu;
 mod drive;
 pub mod packages;
 mod stores;
+mod tls_source;
 mod tracked;
-mod tunnel;
 
 pub use drive::{Load, Measured, Server, Sink, Source};
 pub use tracked::Population;
-pub use tunnel::tunnel;
