@@ -192,7 +192,7 @@ for user in {names:?}:
     assert!(granted >= 36.0, "{granted}");
     let log = engine.instance.log();
     assert!(
-        log.contains("\"message\":\"authenticated\",\"user\":\"argon2@relais.example\""),
+        log.contains("\"client\":\"[127.0.0.1] [127.0.0.1]\",\"user\":\"argon2@relais.example\""),
         "{log}"
     );
     assert!(!log.contains("secret"), "a password in the log");

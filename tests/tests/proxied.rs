@@ -232,7 +232,9 @@ fn a_listed_client_speaks_for_others_before_it_sends_mail() {
     }
     eventually("the log has the clients", Duration::from_secs(10), || {
         let log = instance.log();
-        log.contains("client.test [192.0.2.9]") && log.contains("not to speak for that client")
+        log.contains("client.test [192.0.2.9]")
+            && log.contains("not to speak for that client")
+            && log.contains("\"peer\":\"198.51.100.7:")
     });
     let stored = relais_tests::mailbox(&instance.store(), "relais.example", "alice");
     let is_named = |message: &Vec<u8>| {

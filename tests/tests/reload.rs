@@ -146,6 +146,9 @@ fn a_bad_file_is_refused_whole_and_what_cannot_change_is_told_with_its_command()
          interface_address: \"127.0.0.1\", ports: [{port}]),"
         ),
     );
+    let would = instance.relais("reload", &["--dry-run"]);
+    let told = String::from_utf8_lossy(&[would.stdout, would.stderr].concat()).into_owned();
+    assert!(!would.status.success() && told.contains("TAKEN: cannot listen on"), "{told}");
     let refused = instance.relais("reload", &[]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("service TAKEN: cannot listen"), "{told}");

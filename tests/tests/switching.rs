@@ -149,6 +149,24 @@ fn route_and_test_access_say_where_a_client_goes_on() {
             assert!(output.status.success() == want && said.contains(words), "{said}");
         }
     };
+    // Client and more; the reply.
+    let rows: [(&[&str], &str); 7] = [
+        (&["127.0.0.3", "--tls", "--to", "someone@elsewhere.test"], "550 5.7.1 relaying"),
+        (
+            &["127.0.0.3", "--tls", "--user", "ssha@relais.example", "--to", "x@elsewhere.test"],
+            "250",
+        ),
+        (&["127.0.0.2", "--tls", "--to", "someone@elsewhere.test"], "250 "),
+        (&["127.0.0.3", "--from", "user", "--to", "ssha@relais.example"], "501 5.1.7"),
+        (&["127.0.0.2", "--from", "user", "--to", "ssha@relais.example"], "250 "),
+        (&["127.0.0.3", "--from", "a b@c.test"], "501 5.1.7"),
+        (&["127.0.0.3", "--to", "postmaster@[127.0.0.1]"], "250 "),
+    ];
+    for (arguments, want) in rows {
+        let output = instance.relais("test", &[&["access", "--offline"], arguments].concat());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(want), "{arguments:?}: {said}");
+    }
     ask_both(&["--offline"]);
     let _running = instance.start();
     ask_both(&[]);

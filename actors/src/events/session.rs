@@ -45,6 +45,8 @@ pub struct HandshakeEnded<'a> {
 pub struct AuthEnded<'a> {
     /// The service.
     pub service: &'a str,
+    /// `name [address]`.
+    pub client: &'a str,
     /// As the client says.
     pub user: &'a str,
     /// The mechanism's name.
@@ -153,16 +155,18 @@ impl AuthEnded<'_> {
     /// Writes a line, at `warn` when the administrator must act, else at `info`; counts the attempt
     /// by its result.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { service, user, mechanism, result, why } = self;
+        let Self { service, client, user, mechanism, result, why } = self;
         if let Some(meter) = metrics.service(service) {
             meter.auth(result);
         }
-        let user = Printable(user);
+        let (client, user) = (Printable(client), Printable(user));
         let why = why.map(|why| tracing::field::display(Printable(why)));
         match result {
-            AuthResult::Granted => info!(%user, mechanism, "authenticated"),
-            AuthResult::Unavailable => warn!(%user, mechanism, why, "authentication not available"),
-            _ => info!(%user, mechanism, why, "authentication failed"),
+            AuthResult::Granted => info!(service, %client, %user, mechanism, "authenticated"),
+            AuthResult::Unavailable => {
+                warn!(service, %client, %user, mechanism, why, "authentication not available");
+            }
+            _ => info!(service, %client, %user, mechanism, why, "authentication failed"),
         }
     }
 }

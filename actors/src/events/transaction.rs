@@ -26,6 +26,7 @@
 //! | `mailbox` | only of the store: the mailbox or folder below its path, where that is known |
 //! | `peer_id` | only of the store: what the client calls the message, from its `Received` line |
 //! | `members` | only when an alias, a list or a forward led to them: in the order of `to`, in angle brackets, whom it led to |
+//! | `user` | only of `E` and `J`: the user who had logged in |
 //!
 //! The store writes one line for each recipient of a message that came over LMTP: `D`, or `J` when
 //! it was refused, whether for now or for good. `channel` is then the one it came in by, `delay` the
@@ -58,6 +59,8 @@ pub struct MessageAccepted<'a> {
     pub envelope: &'a Envelope,
     /// The reply to the end of data.
     pub reply: &'a Reply,
+    /// The user who had logged in; empty when nobody had.
+    pub user: &'a str,
 }
 
 /// A message that came over LMTP was delivered into mailboxes of ours, or refused.
@@ -115,6 +118,8 @@ pub struct RecipientsRefused<'a> {
     pub size: u64,
     /// The reply that the client was told.
     pub reply: &'a Reply,
+    /// The user who had logged in; empty when nobody had.
+    pub user: &'a str,
 }
 
 /// An attempt at an entry ended: this is what the other side said, or we in its place. The spool
@@ -185,17 +190,18 @@ struct Record<'a, To> {
     mailbox: &'a str,
     peer_id: &'a str,
     members: Option<Members<'a>>,
+    user: &'a str,
 }
 
 impl MessageAccepted<'_> {
     /// Writes an `E` line for each entry; counts submitted and received.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { envelope, reply } = self;
+        let Self { envelope, reply, user } = self;
         let all = envelope.entries.iter().map(|entry| entry.recipients.len()).sum();
         metrics.channel(&envelope.source_channel).submitted(all, envelope.size);
         for entry in &envelope.entries {
             metrics.channel(&entry.channel).received(entry.recipients.len(), envelope.size);
-            Record::of(envelope, entry, u64::MAX, "E", reply).write();
+            Record { user, ..Record::of(envelope, entry, u64::MAX, "E", reply) }.write();
         }
     }
 }
@@ -259,10 +265,10 @@ impl MessageRerouted<'_> {
 impl RecipientsRefused<'_> {
     /// Writes a `J` line that names the first recipients; counts rejected.
     pub fn emit(self, metrics: &Metrics) {
-        let Self { client, source_channel, sender, recipients, size, reply } = self;
+        let Self { client, source_channel, sender, recipients, size, reply, user } = self;
         metrics.channel(source_channel).rejected(recipients.len(), size);
         let came = Came { client, source_channel, sender };
-        Record::refused(came, First(recipients), size, reply).write();
+        Record { user, ..Record::refused(came, First(recipients), size, reply) }.write();
     }
 }
 
@@ -398,6 +404,7 @@ impl<'a> Record<'a, Recipients<'a>> {
             mailbox: "",
             peer_id: "",
             members: Members(Recipients { entry, which }).some(),
+            user: "",
         }
     }
 }
@@ -432,6 +439,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             mailbox: "",
             peer_id: "",
             members: None,
+            user: "",
         }
     }
 
@@ -463,6 +471,7 @@ impl<'a, To: fmt::Display> Record<'a, To> {
             mailbox = (!self.mailbox.is_empty()).then_some(self.mailbox),
             peer_id = (!self.peer_id.is_empty()).then(|| tracing::field::display(Printable(self.peer_id))),
             members = self.members.as_ref().map(tracing::field::display),
+            user = (!self.user.is_empty()).then(|| tracing::field::display(Printable(self.user))),
         );
         if shown.capacity() <= KEPT {
             SHOWN.set(shown);
@@ -634,8 +643,9 @@ mod tests {
                 ..Recipient::new("m", "list@relais.example")
             }],
         });
-        let (lines, metrics) =
-            lines(|metrics| MessageAccepted { envelope: &envelope, reply: &reply }.emit(metrics));
+        let (lines, metrics) = lines(|metrics| {
+            MessageAccepted { envelope: &envelope, reply: &reply, user: "anna" }.emit(metrics);
+        });
         assert_eq!(
             lines,
             [
@@ -644,13 +654,13 @@ mod tests {
                     "source_channel=tcp_local|",
                     "channel=tcp_lmtpcs|host=store1.example|from=<ann@example.org>|",
                     "to=<alice@relais.example>,<bob@relais.example>|size=4096|delay=0.0|",
-                    "attempts=0|reply=250 2.0.0 Ok|"
+                    "attempts=0|reply=250 2.0.0 Ok|user=anna|"
                 ),
                 concat!(
                     "action=E|id=0000000000001|client=a.example [192.0.2.1]|",
                     "source_channel=tcp_local|channel=tcp_local|host=|from=<ann@example.org>|",
                     "to=<list@relais.example>|size=4096|delay=0.0|attempts=0|reply=250 2.0.0 Ok|",
-                    "members=<m@x.example>|"
+                    "members=<m@x.example>|user=anna|"
                 ),
             ]
         );
@@ -710,6 +720,7 @@ mod tests {
                 recipients: &["x\u{1b}[2J@example.org"],
                 size: 0,
                 reply: &reply,
+                user: "",
             }
             .emit(metrics);
             RecipientsRefused {
@@ -719,6 +730,7 @@ mod tests {
                 recipients: &["a@b", "c\r\n@d", "e@f"],
                 size: 10,
                 reply: &reply,
+                user: "",
             }
             .emit(metrics);
         });
@@ -748,6 +760,7 @@ mod tests {
                 recipients: &names[..recipients],
                 size: 10,
                 reply: &reply,
+                user: "",
             };
             let (lines, metrics) = lines(|metrics| refused.emit(metrics));
             assert!(lines[0].contains(&format!("{want}|size=10|")), "{recipients}: {}", lines[0]);

@@ -77,6 +77,8 @@ impl ClientAdmission {
     /// Takes a client in, or says why not. Whoever comes by a UNIX socket is on this machine.
     pub(super) fn admit(&self, ends: &Ends) -> Result<AdmittedClient, ClientRefusal> {
         let free = AdmittedClient { seat: Seat::default(), lists: None };
+        // A proxy speaks for many clients, each of which is counted by itself.
+        let is_presenter = self.takes_xclient(ends);
         let Some(ends) = ends.tcp() else { return Ok(free) };
         let routes = self.route_cache.routes();
         let ruling = port_access(&routes, ends, false);
@@ -87,7 +89,7 @@ impl ClientAdmission {
         }
         let client = ends.client.ip();
         let asks_lists = self.lists.is_some() && !matched;
-        let is_unlimited = self.is_unlimited(client);
+        let is_unlimited = is_presenter || self.is_unlimited(client);
         if (asks_lists || !is_unlimited) && internal_ip(&routes, client) {
             return Ok(free);
         }

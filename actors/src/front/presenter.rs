@@ -9,10 +9,13 @@ use super::{
     connection::Ends,
     seats::Seat,
 };
+use crate::{events::ConnectionRefused, metrics::Metrics};
 
 /// A client that may speak for others, and the last one that it spoke for.
 pub(super) struct Presenter {
     admission: Arc<ClientAdmission>,
+    service: Arc<str>,
+    metrics: Arc<Metrics>,
     ends: Ends,
     /// The place of the client that was presented.
     seat: Seat,
@@ -20,10 +23,15 @@ pub(super) struct Presenter {
 
 impl Presenter {
     /// Nobody, unless the client's network is listed.
-    pub(super) fn of(admission: &Arc<ClientAdmission>, ends: &Ends) -> Option<Self> {
-        let admission = Arc::clone(admission);
+    pub(super) fn of(
+        admission: &Arc<ClientAdmission>,
+        (service, metrics): (&Arc<str>, &Arc<Metrics>),
+        ends: &Ends,
+    ) -> Option<Self> {
         admission.takes_xclient(ends).then(|| Self {
-            admission,
+            admission: Arc::clone(admission),
+            service: Arc::clone(service),
+            metrics: Arc::clone(metrics),
             ends: *ends,
             seat: Seat::default(),
         })
@@ -33,9 +41,18 @@ impl Presenter {
     pub(super) async fn present(&mut self, other: &XClient) -> Result<Ends, Reply> {
         let (client, local) = other.ends(self.ends.client, self.ends.local);
         let ends = Ends::new(client, local);
-        self.seat = self.admission.admit_unlisted(&ends).await.map_err(reply)?;
+        let admitted = self.admission.admit_unlisted(&ends).await;
+        self.seat = admitted.map_err(|refusal| self.refuse(&ends, refusal))?;
         self.ends = ends;
         Ok(ends)
+    }
+
+    /// Tells of a client that is not taken, by its own address.
+    fn refuse(&self, ends: &Ends, refusal: ClientRefusal) -> Reply {
+        let peer = ends.client.map_or_else(String::new, |client| client.to_string());
+        let (service, peer, text) = (&*self.service, format_args!("{peer}"), Some(&*refusal.text));
+        ConnectionRefused { service, peer, why: refusal.why, text }.emit(&self.metrics);
+        reply(refusal)
     }
 }
 

@@ -261,13 +261,15 @@ where
     match &parts.behind {
         Behind::Queue(sides) => {
             let mut intake = SmtpIntake::new(Arc::clone(sides), *ends).await;
-            intake.presenter = Presenter::of(&parts.admission, ends);
+            intake.presenter =
+                Presenter::of(&parts.admission, (&parts.service, &parts.metrics), ends);
             serve(socket, opening, &parts.setups, &mut intake, stop).await
         }
         Behind::Store(store) => {
             let (client, local) = (ends.client_ip(), ends.local_ip());
             let mut intake = LmtpIntake::new(Arc::clone(store), client, local);
-            intake.presenter = Presenter::of(&parts.admission, ends);
+            intake.presenter =
+                Presenter::of(&parts.admission, (&parts.service, &parts.metrics), ends);
             serve(socket, opening, &parts.setups, &mut intake, stop).await
         }
     }

@@ -224,7 +224,8 @@ impl SmtpIntake {
         };
         let why = denied.map(ToString::to_string);
         let service = &self.side.service;
-        AuthEnded { service, user, mechanism, result, why: why.as_deref() }
+        let client = &self.client_text;
+        AuthEnded { service, client, user, mechanism, result, why: why.as_deref() }
             .emit(&self.side.metrics);
     }
 
@@ -327,7 +328,9 @@ impl SmtpIntake {
         match self.side.spool.append(&mut envelope, content).await {
             Ok(_stored) => {
                 let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(id));
-                MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.side.metrics);
+                let accepted =
+                    MessageAccepted { envelope: &envelope, reply: &reply, user: self.user() };
+                accepted.emit(&self.side.metrics);
                 self.side.rates.count(&self.metered, self.transaction.accepted.len());
                 self.transaction.stored = true;
                 self.abandoned = 0;
@@ -364,6 +367,7 @@ impl SmtpIntake {
             recipients,
             size,
             reply,
+            user: self.user(),
         }
         .emit(&self.side.metrics);
     }

@@ -147,6 +147,7 @@ impl LmtpIntake {
             recipients,
             size,
             reply,
+            user: "",
         }
         .emit(&self.side.metrics);
     }

@@ -306,7 +306,7 @@ impl NotaryParts {
         let content = NewContent::Whole(body);
         self.spool.append(&mut envelope, content).await?;
         let reply = Reply::new(250, Enhanced(2, 0, 0), what);
-        MessageAccepted { envelope: &envelope, reply: &reply }.emit(&self.metrics);
+        MessageAccepted { envelope: &envelope, reply: &reply, user: "" }.emit(&self.metrics);
         Ok(())
     }
 

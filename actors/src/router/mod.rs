@@ -99,6 +99,8 @@ pub struct Explain {
     pub ends: Option<TcpEnds>,
     /// The name that the client would give itself.
     pub hello: String,
+    /// The user that the client would log in as; empty when it would not.
+    pub authenticated: String,
 }
 
 /// The actor.
@@ -170,7 +172,7 @@ impl Handle<Explain> for Router {
                 submission: Some(Submission {
                     ends: explain.ends,
                     hello: &explain.hello,
-                    authenticated: "",
+                    authenticated: &explain.authenticated,
                 }),
             };
             Resolver::new(&routes, &directory, question).traced().route().await

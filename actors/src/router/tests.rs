@@ -737,6 +737,7 @@ async fn a_session_asks_the_actor_once() {
         header: true,
         ends: None,
         hello: String::new(),
+        authenticated: String::new(),
     };
     let routing = router.explain(explain).await.unwrap();
     assert!(!routing.steps.is_empty());

@@ -30,7 +30,7 @@ use crate::{
         notary::Notary,
         spool::Spool,
         store::{Native, Store},
-        tls::Tls,
+        tls::{Insist, Tls},
     },
 };
 
@@ -140,6 +140,20 @@ impl Config {
             at += 1;
         }
         found
+    }
+
+    /// The service that strangers bring mail by: of those of program Smtp that listen on a port, one
+    /// that asks for no login, for no TLS and for no proxy, the lowest port first.
+    pub fn front_service(&self) -> Option<&Service> {
+        let smtp = |its: &&Service| its.program == dispatcher::Program::Smtp;
+        self.dispatcher.enabled().filter(smtp).min_by_key(|its| {
+            let channel = self.channels.iter().find(|channel| channel.name == its.channel);
+            let insists = channel.is_some_and(|channel| {
+                channel.sasl.server == Insist::Must || channel.tls.server == Insist::Must
+            });
+            let is_asked = insists || !its.clients.proxy_protocol.is_empty();
+            (is_asked, its.ports.iter().min().map_or(u32::MAX, |port| u32::from(*port)))
+        })
     }
 
     /// Whether addresses of clients lead from the channel of some service to another.

@@ -185,6 +185,12 @@ pub struct AccessQuestion {
     /// The name that it gives itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hello: String,
+    /// It has said STARTTLS.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls: bool,
+    /// The user that it has logged in as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// The question of `relais mapping`.

@@ -191,7 +191,7 @@ pub(super) struct TestAccess {
     /// The address of the client
     #[arg(value_name = "IP")]
     pub(super) client: IpAddr,
-    /// The service that it connects to; else the first SMTP service
+    /// The service that it connects to; else the one that strangers bring mail by
     #[arg(long, value_name = "NAME")]
     pub(super) service: Option<String>,
     /// The sender of its MAIL; <>: the null sender
@@ -203,6 +203,12 @@ pub(super) struct TestAccess {
     /// The name that it gives itself in EHLO
     #[arg(long, value_name = "NAME")]
     pub(super) hello: Option<String>,
+    /// It has said STARTTLS
+    #[arg(long)]
+    pub(super) tls: bool,
+    /// It has logged in as this user
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) user: Option<String>,
     /// Ask the configuration, even if an engine runs
     #[arg(long)]
     pub(super) offline: bool,

@@ -15,7 +15,7 @@ use actix_rt::{
 };
 use listenfd::ListenFd;
 use relais_actors::front::inherited::Inherited;
-use relais_config::{Config, Directory, Warning, dispatcher::Program};
+use relais_config::{Config, Directory, Warning};
 use tracing::{error, info, warn};
 
 use super::{
@@ -221,15 +221,14 @@ async fn came(signal: &mut Option<Signal>) {
 /// it.
 struct Summary {
     data: String,
-    smtp: Vec<String>,
+    /// The service that strangers bring mail by.
+    front: Option<String>,
     mailboxes: Option<String>,
     address: String,
 }
 
 impl Summary {
     fn of(config: &Config) -> Self {
-        let services = config.dispatcher.enabled();
-        let smtp = services.filter(|service| service.program == Program::Smtp);
         let mailboxes = config.store.as_ref().map(|store| {
             let path = config.path(&store.path);
             path.join("<domain>/<user>/Maildir").display().to_string()
@@ -239,7 +238,7 @@ impl Summary {
         let user = if built_in { "alice" } else { "postmaster" };
         Self {
             data: absolute(&config.data).display().to_string(),
-            smtp: smtp.map(|service| service.name.clone()).collect(),
+            front: config.front_service().map(|service| service.name.clone()),
             mailboxes,
             address: format!("{user}@{}", config.default_domain),
         }
@@ -269,9 +268,9 @@ impl Summary {
 
     /// An SMTP service that a TCP client of this machine can reach.
     fn place_to_try(&self, listening: &[Listening]) -> Option<String> {
-        let smtp = listening.iter().filter(|listening| self.smtp.contains(&listening.service));
-        let place =
-            smtp.flat_map(|listening| &listening.places).find(|p| !p.starts_with("unix:"))?;
+        let front = self.front.as_ref()?;
+        let front = listening.iter().find(|listening| listening.service == *front)?;
+        let place = front.places.iter().find(|place| !place.starts_with("unix:"))?;
         Some(place.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
     }
 }

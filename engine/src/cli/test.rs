@@ -40,6 +40,8 @@ fn access(
         from: test.from.as_ref().map(bare),
         to: test.to.as_ref().map(bare),
         hello: test.hello.clone().unwrap_or_default(),
+        tls: test.tls,
+        user: test.user.as_ref().map(bare),
     };
     let explained = match Whom::find(source, test.offline)? {
         (Whom::Engine(client), _) => wait(client.get(&with_query("/api/v1/access", &question)))??,

@@ -5,11 +5,11 @@ use relais_actors::{
     front::dns_lists::{DnsLists, ListAnswer, refusal_line},
     router::{
         Access, Explain, RouterHandle, Routes, Ruling, Step, Submission, TcpEnds, from_access,
-        internal_ruling, parting_lines, port_access,
+        internal_ruling, own_postmaster, parting_lines, port_access,
     },
 };
 use relais_channels::mail::Address;
-use relais_config::{Config, Service, dispatcher::Program, suggest};
+use relais_config::{Channel, Config, Service, dispatcher::Program, suggest, tls::Insist};
 
 use super::{
     switching::{Switching, switching},
@@ -75,10 +75,9 @@ fn door<'a>(
     question: &AccessQuestion,
 ) -> Result<(&'a Service, TcpEnds), Nonsense> {
     let services = &config.dispatcher.services;
-    let of_smtp = || services.iter().find(|its| its.program == Program::Smtp);
     let found = match &question.service {
         Some(name) => services.iter().find(|its| its.name.eq_ignore_ascii_case(name)),
-        None => of_smtp().or(services.first()),
+        None => config.front_service().or(services.first()),
     };
     let Some(service) = found else {
         let known: Vec<_> = services.iter().map(|its| its.name.as_str()).collect();
@@ -86,6 +85,10 @@ fn door<'a>(
         let known = suggest(name, &known, "there are:");
         return Err(Nonsense(format!("there is no service {name:?}; {known}")));
     };
+    if !service.enable {
+        let name = &service.name;
+        return Err(Nonsense(format!("service {name} is off (enable: false): it has no clients")));
+    }
     let Some(ends) = ends_at(service, question.client) else {
         let name = &service.name;
         return Err(Nonsense(format!("service {name} listens on no port: it has no such clients")));
@@ -131,7 +134,37 @@ impl Visit<'_> {
             verdict,
             is_refusal: false,
         }));
+        if self.is_secured() {
+            self.follow("tlsswitchchannel", |its| its.tlsswitchchannel.as_ref());
+        }
+        if self.question.user.is_some() {
+            self.follow("saslswitchchannel", |its| its.saslswitchchannel.as_ref());
+        }
         Ok(self)
+    }
+
+    /// Goes on in the channel that a setting of the present one names.
+    fn follow(&mut self, setting: &str, next: impl Fn(&Channel) -> Option<&String>) {
+        let Some(next) = self.channel().and_then(next).cloned() else { return };
+        let verdict = format!("it leads from {} to {next}", self.source_channel);
+        self.steps.push(AccessStep {
+            table: setting.to_owned(),
+            probe: self.question.client.to_string(),
+            entry: None,
+            verdict,
+            is_refusal: false,
+        });
+        self.source_channel = next;
+    }
+
+    /// The channel that mail comes in by.
+    fn channel(&self) -> Option<&Channel> {
+        self.config.channels.iter().find(|its| its.name == self.source_channel)
+    }
+
+    /// Whether TLS protects the connection: as asked, or by the only ports that there are.
+    fn is_secured(&self) -> bool {
+        self.question.tls || self.service.ports.is_empty()
     }
 
     /// Asks the block lists of the service.
@@ -161,8 +194,11 @@ impl Visit<'_> {
         if from.is_none() && to.is_none() {
             return Ok(None);
         }
+        self.insists()?;
         let sender = from.as_deref().unwrap_or_default();
-        let submission = Submission { ends: Some(self.ends), hello, authenticated: "" };
+        self.is_sender(sender)?;
+        let authenticated = self.question.user.as_deref().unwrap_or_default();
+        let submission = Submission { ends: Some(self.ends), hello, authenticated };
         let asked = (self.source_channel.as_str(), sender);
         if let Some(ruling) = from_access(routes, asked, submission, true) {
             self.note(&ruling);
@@ -173,21 +209,55 @@ impl Visit<'_> {
         Ok(Some("250 2.1.0 sender ok".to_owned()))
     }
 
+    /// TLS and a login, where the channel takes no mail without.
+    fn insists(&self) -> Result<(), Said> {
+        let Some(channel) = self.channel() else { return Ok(()) };
+        if channel.tls.server == Insist::Must && !self.is_secured() {
+            return Err((false, "530 5.7.0 STARTTLS first (--tls)".to_owned()));
+        }
+        if channel.sasl.server == Insist::Must && self.question.user.is_none() {
+            return Err((false, "530 5.7.0 AUTH first (--user NAME)".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether a session takes this for a sender.
+    fn is_sender(&self, sender: &str) -> Result<(), Said> {
+        if sender.is_empty() {
+            return Ok(());
+        }
+        match Address::parse(sender) {
+            Err(error) => Err((false, format!("501 5.1.7 {error}"))),
+            Ok(address) if address.domain().is_none() && !self.may_relay() => {
+                Err((false, "501 5.1.7 the sender address has no domain".to_owned()))
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn may_relay(&self) -> bool {
+        self.is_internal || self.question.user.is_some()
+    }
+
     /// The reply to RCPT, if there is one.
     async fn rcpt(&mut self) -> Result<Option<Said>, Gone> {
         let Some(to) = &self.question.to else { return Ok(None) };
         let address = match Address::parse(to) {
-            Ok(address) => address,
+            Ok(address) => {
+                let own = own_postmaster(&address, |ip| self.ends.server.ip() == ip);
+                own.unwrap_or(address)
+            }
             Err(error) => return Ok(Some((false, format!("501 5.1.3 {error}")))),
         };
         let routing = self.router.explain(Explain {
             address,
             sender: self.question.from.clone().unwrap_or_default(),
             source_channel: self.source_channel.clone(),
-            may_relay: self.is_internal,
+            may_relay: self.may_relay(),
             header: false,
             ends: Some(self.ends),
             hello: self.question.hello.clone(),
+            authenticated: self.question.user.clone().unwrap_or_default(),
         });
         let routing = routing.await?;
         for step in &routing.steps {
@@ -219,7 +289,8 @@ impl Visit<'_> {
 
     fn explained(self, routes: &Routes, (accepted, reply): Said) -> AccessExplained {
         let refusing = |step: &&AccessStep| step.is_refusal;
-        let deciding = |step: &&AccessStep| step.entry.is_some();
+        // INTERNAL_IP lets in or keeps out nobody.
+        let deciding = |step: &&AccessStep| step.entry.is_some() && step.table != "INTERNAL_IP";
         let steps = self.steps.iter().rev();
         let decides =
             if accepted { steps.clone().find(deciding) } else { steps.clone().find(refusing) };

@@ -15,7 +15,7 @@ use relais_channels::{
     client::port_of,
     mail::{Address, Enhanced, NextHop, Reply},
 };
-use relais_config::{Config, dispatcher::Program, suggest};
+use relais_config::{Config, suggest};
 
 use super::{
     access::test_access,
@@ -81,6 +81,7 @@ pub async fn explain(
         header: question.header,
         ends: client.ends,
         hello: String::new(),
+        authenticated: String::new(),
     };
     let routing = router.explain(asked).await?;
     Ok(Ok(explained(channels, question, arrival.steps, &routing)))
@@ -274,9 +275,9 @@ fn step_name(step: &Step) -> String {
     value["step"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The channel of the first SMTP service, which is where most mail comes from.
+/// The channel of the service that strangers bring mail by.
 fn incoming_channel(config: &Config) -> String {
-    let smtp = config.dispatcher.enabled().find(|s| s.program == Program::Smtp);
+    let smtp = config.front_service();
     let first = || config.channels.first().map(|channel| channel.name.clone());
     smtp.map(|service| service.channel.clone()).or_else(first).unwrap_or_default()
 }

@@ -9,7 +9,10 @@ mod watched;
 
 use std::{sync::Arc, time::Duration};
 
-use relais_actors::directory::Source;
+use relais_actors::{
+    directory::Source,
+    front::listening::{self, Obstacle},
+};
 use relais_config::{Config, Directory, dispatcher::Service};
 use tokio::{
     sync::mpsc::Receiver,
@@ -89,6 +92,7 @@ impl Reloader {
         let differences = spawn_blocking(move || differences::between(&before, &after)).await;
         reloaded.changed = differences.unwrap_or_default();
         if order.dry_run {
+            reloaded.refused = self.taken_places(&config);
             return reloaded;
         }
         if let Err(why) = self.adopt(config.clone()).await {
@@ -100,6 +104,20 @@ impl Reloader {
             reloaded.rerouted += self.reroute(&channel).await;
         }
         reloaded
+    }
+
+    /// Why services that are new could not listen.
+    fn taken_places(&self, config: &Config) -> Vec<String> {
+        let was = self.floors.config();
+        let runs = |name: &str| was.dispatcher.enabled().any(|service| service.name == name);
+        let new = config.dispatcher.enabled().filter(|service| !runs(&service.name));
+        let taken = new.flat_map(|service| {
+            let obstacles = listening::obstacles(service, &config.data, &|_| false).into_iter();
+            obstacles.map(|Obstacle { place, why, .. }| {
+                format!("service {}: cannot listen on {place}: {why}", service.name)
+            })
+        });
+        taken.collect()
     }
 
     async fn adopt(&mut self, config: Arc<Config>) -> Result<(), String> {
@@ -262,7 +280,11 @@ fn keep_fixed(config: &mut Config, was: &Config) -> Vec<LaterSetting> {
             }
         )*};
     }
-    keep!(data, host, default_domain, store, native, spool, admin);
+    if config.data != was.data {
+        later.push(setting("data", MOVE));
+        config.data.clone_from(&was.data);
+    }
+    keep!(host, default_domain, store, native, spool, admin);
     if let (Some(controller), Some(before)) = (&mut config.job_controller, &was.job_controller)
         && controller.rebuild_parallel_channels != before.rebuild_parallel_channels
     {
@@ -295,6 +317,8 @@ fn setting(field: &str, command: &str) -> LaterSetting {
 
 /// Takes the place of an engine without refusing a connection.
 const RESTART: &str = "relais run --take-over";
+/// The next engine would look for this one in the other place.
+const MOVE: &str = "relais stop --wait, move the data, relais run";
 /// How often files that the configuration names are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 const THROWN_AWAY_AFTER: Duration = Duration::from_secs(5);
