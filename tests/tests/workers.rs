@@ -114,7 +114,7 @@ fn a_service_and_a_worker_are_restarted_while_sessions_go_on() {
     let mut session = Dialogue::open(instance.settings.smtp);
     let before: HashSet<_> = workers(&instance).into_iter().map(|(id, _)| id).collect();
     let told = done(&instance, "restart", &["SMTP"]);
-    assert!(told.contains("service SMTP restarted") && told.contains("(2)"), "{told}");
+    assert!(told.contains("service SMTP restarted") && told.contains("2 old ones end"), "{told}");
     eventually("others serve, and the one with a session ends last", MINUTE, || {
         let now = workers(&instance);
         let old: Vec<_> = now.iter().filter(|(id, _)| before.contains(id)).collect();

@@ -52,6 +52,12 @@ impl Config {
         Shown { path: String::new(), document: self.document(false), idle: None }
     }
 
+    /// Every setting, those that do nothing included.
+    pub fn whole(&self) -> Shown {
+        let document = print_section(&self.completed());
+        Shown { path: String::new(), document, idle: None }
+    }
+
     /// The settings that differ from the defaults.
     pub fn changes(&self) -> Shown {
         Shown { path: String::new(), document: self.document(true), idle: None }

@@ -48,16 +48,19 @@ fn of_service(order: ControlOrder, service: &Controlled) -> String {
     let was_running = *before == ServiceState::Running;
     let what = match (order, was_running) {
         (ControlOrder::Stop, true) => {
-            "stopped: newcomers are refused, sessions finish what they are at; the next start of \
-             the engine starts it, too"
+            "stopped: newcomers are refused, sessions finish the content that they are at and are \
+             told to come again (421); the next start of the engine starts it, too"
                 .to_owned()
         }
         (ControlOrder::Stop, false) => "was stopped already".to_owned(),
         (ControlOrder::Start | ControlOrder::Restart, false) => "started".to_owned(),
         (ControlOrder::Start, true) => "runs already".to_owned(),
         (ControlOrder::Restart, true) => {
-            let old = if *workers == 1 { "its worker finishes" } else { "its workers finish" };
-            format!("restarted: newcomers go to new workers, {old} ({workers}) and end")
+            let (s, end) = if *workers == 1 { ("", "ends") } else { ("s", "end") };
+            format!(
+                "restarted: newcomers go to new workers, {workers} old one{s} {end} with the \
+                 sessions there"
+            )
         }
     };
     format!("service {name} {what}")

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// At most [`MOST`] names such as `channels["tcp_local"].maxjobs`, in order.
 pub(super) fn between(one: &Config, other: &Config) -> Vec<String> {
-    let value = |config: &Config| serde_json::to_value(config.shown()).unwrap_or_default();
+    let value = |config: &Config| serde_json::to_value(config.whole()).unwrap_or_default();
     let mut found = BTreeSet::new();
     compare("", &value(one), &value(other), &mut found);
     found.into_iter().take(MOST).collect()
@@ -80,7 +80,7 @@ mod tests {
         let one = parse(STANDALONE);
         assert!(between(&one, &one).is_empty());
         // from, to, names
-        let rows: [(&str, &str, &[&str]); 4] = [
+        let rows: [(&str, &str, &[&str]); 5] = [
             ("maxjobs: 7", "maxjobs: 8", &[r#"channels["tcp_lmtpcs"].maxjobs"#]),
             (
                 "services: {",
@@ -88,6 +88,15 @@ mod tests {
                 &[
                     r#"dispatcher.services["LMTPSS"].max_life_conns"#,
                     r#"dispatcher.services["SMTP"].max_life_conns"#,
+                ],
+            ),
+            // Others do something now: they have not changed.
+            (
+                "program: Smtp),",
+                "program: Smtp, tlsswitchchannel: \"tcp_local\", switchchannel: Switch),",
+                &[
+                    r#"channels["tcp_local"].switchchannel"#,
+                    r#"channels["tcp_local"].tlsswitchchannel"#,
                 ],
             ),
             ("host: \"", "max_received_lines: 7, host: \"", &["max_received_lines"]),
