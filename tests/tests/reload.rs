@@ -1,6 +1,14 @@
 //! Another configuration for an engine that runs: `relais reload`, SIGHUP, and files that are watched.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 use relais_tests::{Dialogue, Instance, Settings, Sink, eventually, free_port, message};
 use serde_json::Value;
@@ -237,3 +245,31 @@ fn a_directory_file_is_watched_and_a_bad_one_leaves_the_old_in_force() {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_service_of_another_name_keeps_its_place_and_nobody_is_refused() {
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.start();
+    let port = instance.settings.smtp;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let crowd = thread::spawn(move || {
+        let mut greeted = 0_usize;
+        while !stopped.load(Relaxed) {
+            let (_, greeting) = Dialogue::connect(port).expect("nobody is refused");
+            assert!([220, 421].contains(&greeting.code), "{greeting:?}");
+            greeted += 1;
+        }
+        greeted
+    });
+    for (from, to) in [("SMTP", "MX"), ("MX", "IN"), ("IN", "SMTP")] {
+        edit(&instance, &format!("\"{from}\":"), &format!("\"{to}\":"));
+        assert!(instance.relais("reload", &["--dry-run"]).status.success());
+        reload(&instance, &[]);
+        Dialogue::open(port).ask("QUIT").expect(221);
+        let status = instance.relais("status", &["--workers"]);
+        assert!(String::from_utf8_lossy(&status.stdout).contains(to), "{status:?}");
+    }
+    stop.store(true, Relaxed);
+    assert!(crowd.join().expect("no panic") > 10);
+}

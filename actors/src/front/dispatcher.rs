@@ -85,6 +85,19 @@ impl Dispatcher {
         Self { services, bound: HashMap::new(), parts }
     }
 
+    /// Sockets of services that are not among `all` any more, where new ones are to listen: a service
+    /// that has another name keeps its place, and nobody is refused meanwhile.
+    fn left_to(&self, new: &[&dispatcher::Service], all: &[dispatcher::Service]) -> Inherited {
+        let stays = |its: &ConfiguredService| all.iter().any(|one| one.name == its.name());
+        let leaving = self.services.iter().filter(|its| !its.is_gone && !stays(its));
+        let wanted = |socket: &&Listening| {
+            new.iter().any(|service| socket.is_where(service, &self.parts.data))
+        };
+        let sockets = leaving.flat_map(|its| &its.bound.listening).filter(wanted);
+        let sockets = sockets.filter_map(|socket| socket.hand_over().ok()).collect();
+        Inherited::of(sockets).unwrap_or_default()
+    }
+
     /// A service on clones of the sockets: connections wait in them while none serves.
     fn start_service(&self, its: &ConfiguredService) -> Option<Mailbox<Service>> {
         let bound = &its.bound;
@@ -261,10 +274,11 @@ impl Handle<BindNew> for Dispatcher {
         let is_new = |service: &dispatcher::Service| {
             !self.services.iter().any(|its| !its.is_gone && its.name() == service.name)
         };
-        let new = all.into_iter().filter(is_new);
-        let bound = new.map(|service| {
-            let listening = Listening::bind(&service, &self.parts.data, &mut Inherited::none())?;
-            Ok((service.name, listening))
+        let new: Vec<_> = all.iter().filter(|service| is_new(service)).collect();
+        let mut inherited = self.left_to(&new, &all);
+        let bound = new.into_iter().map(|service| {
+            let listening = Listening::bind(service, &self.parts.data, &mut inherited)?;
+            Ok((service.name.clone(), listening))
         });
         self.bound = bound.collect::<Result<_, ListenError>>()?;
         Ok(())

@@ -146,6 +146,19 @@ impl Listening {
         Ok(socket)
     }
 
+    /// Whether a service is to listen there.
+    pub(super) fn is_where(&self, service: &Service, data: &Path) -> bool {
+        match self {
+            Self::Tcp(_, address) => {
+                let mut ports = service.ports.iter().chain(&service.tls_ports);
+                ports.any(|port| *port == address.port())
+            }
+            Self::Unix(_, file) => {
+                service.socket.as_ref().is_some_and(|path| data.join(path) == file.path)
+            }
+        }
+    }
+
     /// The port of TCP.
     pub(crate) fn port(&self) -> Option<u16> {
         match self {

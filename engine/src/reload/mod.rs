@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use relais_actors::{
     directory::Source,
-    front::listening::{self, Obstacle},
+    front::listening::{self, Obstacle, Ours},
 };
 use relais_config::{Config, Directory, dispatcher::Service};
 use tokio::{
@@ -111,8 +111,18 @@ impl Reloader {
         let was = self.floors.config();
         let runs = |name: &str| was.dispatcher.enabled().any(|service| service.name == name);
         let new = config.dispatcher.enabled().filter(|service| !runs(&service.name));
+        // A service that goes leaves its place to one that comes.
+        let stays = |name: &str| config.dispatcher.enabled().any(|service| service.name == name);
+        let is_left = |place: Ours<'_>| {
+            was.dispatcher.enabled().filter(|its| !stays(&its.name)).any(|its| match place {
+                Ours::Port(port) => its.ports.iter().chain(&its.tls_ports).any(|own| *own == port),
+                Ours::Socket(path) => {
+                    its.socket.as_ref().is_some_and(|own| was.data.join(own) == path)
+                }
+            })
+        };
         let taken = new.flat_map(|service| {
-            let obstacles = listening::obstacles(service, &config.data, &|_| false).into_iter();
+            let obstacles = listening::obstacles(service, &config.data, &is_left).into_iter();
             obstacles.map(|Obstacle { place, why, .. }| {
                 format!("service {}: cannot listen on {place}: {why}", service.name)
             })
