@@ -206,6 +206,33 @@ fn an_operator_is_told_which_entry_decides() {
     assert!(text.contains("there is no service \"SMPT\"; did you mean SMTP?"), "{text}");
 }
 
+#[test]
+fn a_bar_in_an_address_is_no_way_to_the_field_behind_it() {
+    let table = r#"
+        "ORIG_SEND_ACCESS": [
+            ("tcp_local|*|tcp_lmtpcs|*", "$Y"),
+            ("tcp_local|*|l|*", "$Y"),
+            ("tcp_local|*", "$NRelaying$ not$ permitted"),
+        ],
+"#;
+    let instance = instance(table);
+    let _running = instance.start();
+    let ours = "RCPT TO:<bob@relais.example>";
+    for (sender, to) in [
+        ("a|tcp_lmtpcs|b@x.test", "victim@elsewhere.test"),
+        ("\"a|tcp_lmtpcs|b\"@x.test", "victim@elsewhere.test"),
+        ("|tcp_lmtpcs|@x.test", "victim@elsewhere.test"),
+        ("a@x.test", "v|tcp_lmtpcs|w@elsewhere.test"),
+    ] {
+        let hello = "EHLO a|tcp_lmtpcs|b.test";
+        let from = format!("MAIL FROM:<{sender}>");
+        assert!(dialogue(&instance, [127, 0, 0, 1], &[hello, &from, ours]).starts_with("250 "));
+        let to = format!("RCPT TO:<{to}>");
+        let said = dialogue(&instance, [127, 0, 0, 1], &[hello, &from, &to]);
+        assert_eq!(said, "550 5.7.1 Relaying not permitted", "{from} {to}");
+    }
+}
+
 const CONNECT: &str = r#"mappings: {
         "IP_ACCESS": [
             ("stores|1|1|127.0.0.1|*", "$A127.0.0.4"),

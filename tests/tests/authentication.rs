@@ -297,7 +297,8 @@ with smtplib.SMTP_SSL("localhost", SUBMITS, context=CA) as client:
         client.login("clear", "secret")
         assert False
     except smtplib.SMTPAuthenticationError as error:
-        assert error.smtp_code == 454, error
+        # Nobody learns that there is such a user.
+        assert error.smtp_code == 535, error
 "#,
     );
     let log = engine.instance.log();
@@ -344,16 +345,25 @@ with smtplib.SMTP("localhost", SUBMIT) as client:
             return error.smtp_code
     assert refused("bob@elsewhere.test", "x") == 553
     assert refused("ssha@relais.example", "From: bob@elsewhere.test\r\n\r\nx") == 550
+    own, boss = "From: ssha@relais.example\r\n", "From: boss@bank.test\r\n"
+    padding = "".join(f"X-{i}: {'y' * 900}\r\n" for i in range(320))
+    for text in (own + boss + "\r\nx", boss + own + "\r\nx", "From: boss\r\n\r\nx",
+                 "From: =?utf-8?q?boss=40bank.test?=\r\n\r\nx", padding + boss + "\r\nx",
+                 own + padding + boss + "\r\nx", "Subject: x\r\n \r\n" + boss + "\r\nx",
+                 " \r\n" + boss + "\r\nx"):
+        assert refused("ssha@relais.example", text) == 550, text[:80]
     client.sendmail("SSHA.alias@relais.example", to, "From: S <ssha@relais.example>\r\n\r\none\r\n")
     client.sendmail("", to, "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <own@id>\r\n\r\ntwo\r\n")
     client.sendmail("ssha@relais.example", to, "Subject: large\r\n\r\n" + "y" * 70 + "\r\n" + ("x" * 70 + "\r\n") * 50000)
 "#,
     );
     eventually("all are delivered", LIMIT, || engine.stored("ssha512").len() == 3);
+    assert!(!engine.stored("ssha512").concat().contains("boss"));
     for message in engine.stored("ssha512") {
         let head = message.split("\r\n\r\n").next().unwrap_or_default();
         assert_eq!(head.matches("\r\nDate: ").count(), 1, "{head}");
         assert_eq!(head.matches("\r\nMessage-ID: <").count(), 1, "{head}");
+        assert_eq!(head.matches("\r\nFrom: ").count(), 1, "{head}");
         assert!(head.contains(" with ESMTPSA id "), "{head}");
         if message.contains("two") {
             assert!(head.contains("Message-ID: <own@id>"), "{head}");
@@ -602,4 +612,33 @@ fn a_user_sends_so_much_in_an_hour_over_whichever_connection() {
             client.message(&address, &[&address], content.as_bytes()).expect(250);
         }
     }
+    // Sessions that come to DATA at once count, too; a message that does not come does not.
+    let mut sessions: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = Dialogue::open(engine.submit);
+            client.ask("AUTH PLAIN AGFyZ29uMgBzZWNyZXQ=").expect(235);
+            client.ask("MAIL FROM:<argon2@relais.example>").expect(250);
+            client.ask("RCPT TO:<argon2@relais.example>").expect(250);
+            client
+        })
+        .collect();
+    let codes: Vec<_> = sessions.iter_mut().map(|client| client.ask("DATA").code).collect();
+    assert_eq!(codes, [354, 354, 450, 450]);
+    sessions.remove(0);
+    eventually("one has left", LIMIT, || {
+        let mut client = Dialogue::open(engine.submit);
+        client.ask("AUTH PLAIN AGFyZ29uMgBzZWNyZXQ=").expect(235);
+        client.ask("MAIL FROM:<argon2@relais.example>").code == 250
+    });
+}
+
+#[test]
+fn nothing_comes_before_the_answer_to_a_response() {
+    let engine = Engine::new("", "sasl: (server: May, without_tls: true)");
+    let _running = engine.instance.start();
+    let mut client = Dialogue::open(engine.submit);
+    client.ask("AUTH PLAIN").expect(334);
+    client.send(b"AHNzaGEAc2VjcmV0\r\nMAIL FROM:<ssha@relais.example>\r\n").expect("a socket");
+    client.reply().expect("a reply").expect_start("554 5.5.0");
+    assert!(client.is_closed());
 }

@@ -36,7 +36,7 @@ fn instance() -> (Instance, Authority) {
         .edit("mappings: {", MAPPINGS)
         .edit("program: Local),", CHANNELS)
         .channel("tcp_local", own)
-        .dispatcher("xclient: [\"127.0.0.4\"]");
+        .dispatcher("xclient: [\"127.0.0.4\", \"127.0.0.5\"], client_conns: 1");
     let instance = Instance::new(settings);
     let authority = Authority::new(instance.data());
     authority.sign("localhost", &["localhost"], 2099);
@@ -44,11 +44,8 @@ fn instance() -> (Instance, Authority) {
     (instance, authority)
 }
 
-#[test]
-fn a_session_goes_on_in_the_channel_of_its_client() {
-    let (instance, authority) = instance();
-    let _running = instance.start();
-    let script = r#"
+/// Sessions of strangers, of clients of ours, of users, and of proxies.
+const SESSIONS: &str = r#"
 def came(source):
     client = smtplib.SMTP("localhost", PORT, source_address=(source, 0))
     client.ehlo()
@@ -106,13 +103,29 @@ with came("127.0.0.4") as client:
     assert client.docmd("XCLIENT ADDR=127.0.0.2")[0] == 220
     assert size(client) == 20000
     assert rcpt(client, OUT)[0] == 250
+
+# A proxy's own login is not the client's.
+with came("127.0.0.5") as client:
+    client.starttls(context=CA)
+    client.login("ssha", "secret")
+    for _ in range(3):
+        assert client.docmd("XCLIENT ADDR=192.0.2.9")[0] == 220
+    client.ehlo()
+    assert rcpt(client, OUT)[0] == 550
+    client.login("ssha", "secret")
+    assert rcpt(client, OUT)[0] == 250
 "#;
+
+#[test]
+fn a_session_goes_on_in_the_channel_of_its_client() {
+    let (instance, authority) = instance();
+    let _running = instance.start();
     let start = format!(
         "import smtplib, ssl\nPORT = {}\nCA = ssl.create_default_context(cafile='{}')\n",
         instance.settings.smtp,
         authority.file().display(),
     );
-    python(&(start + script));
+    python(&(start + SESSIONS));
     let log = instance.log();
     let taken = log.lines().filter(|line| line.contains("\"action\":\"E\""));
     let channels: Vec<_> = taken

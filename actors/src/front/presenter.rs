@@ -41,6 +41,8 @@ impl Presenter {
     pub(super) async fn present(&mut self, other: &XClient) -> Result<Ends, Reply> {
         let (client, local) = other.ends(self.ends.client, self.ends.local);
         let ends = Ends::new(client, local);
+        // The client may be the one before.
+        self.seat = Seat::default();
         let admitted = self.admission.admit_unlisted(&ends).await;
         self.seat = admitted.map_err(|refusal| self.refuse(&ends, refusal))?;
         self.ends = ends;

@@ -19,10 +19,10 @@ use super::seats::host;
 #[derive(Debug)]
 pub struct Rates(Mutex<Cache<Party, Counts>>);
 
-/// A sender of mail by one channel.
+/// A sender of mail: a client by one channel, a user by all.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Party {
-    channel: Arc<str>,
+    channel: Option<Arc<str>>,
     who: Sender,
 }
 
@@ -117,7 +117,10 @@ impl RateLimits {
             user.map(|user| (Sender::User(user.into()), self.user)),
         ];
         let limited = senders.into_iter().flatten().filter(|(_, most)| most.is_some());
-        let party = |who| Party { channel: self.channel.clone(), who };
+        let party = |who: Sender| {
+            let channel = matches!(who, Sender::Client(_)).then(|| self.channel.clone());
+            Party { channel, who }
+        };
         RateParties { parties: limited.map(|(who, most)| (party(who), most)).collect() }
     }
 
@@ -138,17 +141,43 @@ impl RateLimits {
         })
     }
 
-    /// A message to so many recipients was taken.
-    pub(super) fn count(&self, metered: &RateParties, recipients: usize) {
+    /// Counts a message to so many recipients that is about to come, or says which limit it exceeds:
+    /// then it counts only where it is held. Other sessions may have sent since [`Self::reached`].
+    pub(super) fn take(&self, metered: &RateParties, recipients: usize) -> Option<Reached> {
         if metered.parties.is_empty() {
-            return;
+            return None;
         }
         let now = Instant::now();
         let mut rates = self.rates.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reached = metered.parties.iter().find_map(|(party, most)| {
+            let counts = rates.get(party).copied().unwrap_or_default();
+            let over = |most: Option<usize>, count: usize| most.filter(|most| count > *most);
+            let messages = over(most.messages, counts.messages.at(now).saturating_add(1));
+            let recipients = counts.recipients.at(now).saturating_add(recipients);
+            let recipients = || over(most.recipients, recipients).map(Reached::Recipients);
+            messages.map(Reached::Messages).or_else(recipients)
+        });
+        if reached.is_none() || !self.refuses() {
+            for (party, _) in &metered.parties {
+                let mut counts = rates.get(party).copied().unwrap_or_default();
+                counts.messages.add(1, now);
+                counts.recipients.add(recipients, now);
+                rates.insert(party.clone(), counts);
+            }
+        }
+        reached
+    }
+
+    /// The message to so many recipients did not come after all; none was counted without any.
+    pub(super) fn give_back(&self, metered: &RateParties, recipients: usize) {
+        if metered.parties.is_empty() || recipients == 0 {
+            return;
+        }
+        let mut rates = self.rates.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (party, _) in &metered.parties {
             let mut counts = rates.get(party).copied().unwrap_or_default();
-            counts.messages.add(1, now);
-            counts.recipients.add(recipients, now);
+            counts.messages.now = counts.messages.now.saturating_sub(1);
+            counts.recipients.now = counts.recipients.now.saturating_sub(recipients);
             rates.insert(party.clone(), counts);
         }
     }

@@ -4,6 +4,7 @@
 use std::{io::Write, time::SystemTime};
 
 use mail_parser::{HeaderName, MessageParser};
+use memchr::memmem;
 use relais_channels::mail::{Enhanced, MessageId, Reply};
 
 use super::{authentication::Identity, received::put_date};
@@ -13,43 +14,81 @@ use super::{authentication::Identity, received::put_date};
 pub(super) struct Author {
     has_date: bool,
     has_message_id: bool,
-    /// Addresses of `From:`.
-    from: Vec<String>,
+    /// Addresses of each `From:`.
+    from: Vec<Vec<String>>,
 }
 
 impl Author {
-    /// Of a message, or its beginning.
+    /// Of a message with all of its header.
     pub(super) fn of(message: &[u8]) -> Self {
-        let Some(header) = MessageParser::new().parse_headers(message) else {
+        let header = unfolded(message);
+        let Some(header) = MessageParser::new().parse_headers(header.as_slice()) else {
             return Self::default();
         };
-        let addresses = header.from().into_iter().flat_map(mail_parser::Address::iter);
+        let all = header.headers().iter();
+        let from = all.filter(|field| field.name == HeaderName::From).map(|field| {
+            let addresses = field.value.as_address().into_iter();
+            let addresses = addresses.flat_map(mail_parser::Address::iter);
+            addresses.filter_map(|one| one.address().map(str::to_owned)).collect()
+        });
         Self {
             has_date: header.header_raw(HeaderName::Date).is_some(),
             has_message_id: header.header_raw(HeaderName::MessageId).is_some(),
-            from: addresses.filter_map(|one| one.address().map(str::to_owned)).collect(),
+            from: from.collect(),
         }
     }
 
-    /// The lines that the message lacks.
-    pub(super) fn missing(&self, id: MessageId, host: &str, now: SystemTime) -> Vec<u8> {
+    /// The lines that the message lacks. `author`: whom it is from when it does not say so.
+    pub(super) fn missing(
+        &self,
+        id: MessageId,
+        host: &str,
+        author: &str,
+        now: SystemTime,
+    ) -> Vec<u8> {
         let mut lines = Vec::new();
         if !self.has_date {
             lines.extend_from_slice(b"Date: ");
             put_date(&mut lines, now);
             lines.extend_from_slice(b"\r\n");
         }
+        // Writing to a vector cannot fail.
+        if self.from.is_empty() && !author.is_empty() {
+            let _ = write!(lines, "From: <{author}>\r\n");
+        }
         if !self.has_message_id {
-            // Writing to a vector cannot fail.
             let _ = write!(lines, "Message-ID: <{id}@{host}>\r\n");
         }
         lines
     }
 
-    /// Refuses a message in the name of somebody else.
+    /// Refuses a message in the name of somebody else, or of nobody.
     pub(super) fn check(&self, identity: &Identity) -> Result<(), Reply> {
-        if self.from.iter().all(|address| identity.has(address)) { Ok(()) } else { Err(NOT_YOURS) }
+        let is_own = |field: &Vec<String>| {
+            !field.is_empty() && field.iter().all(|address| identity.has(address))
+        };
+        if self.from.iter().all(is_own) { Ok(()) } else { Err(NOT_YOURS) }
     }
+}
+
+/// Where the header of a message ends, looked for from `from` on; `None`: it has not ended yet.
+pub(super) fn header_end(message: &[u8], from: usize) -> Option<usize> {
+    if message.starts_with(b"\r\n") {
+        return Some(0);
+    }
+    let start = from.saturating_sub(3).min(message.len());
+    memmem::find(&message[start..], b"\r\n\r\n").map(|at| start + at)
+}
+
+/// The header without lines of blanks alone: whoever reads it goes on behind them, and some parsers
+/// do not.
+fn unfolded(message: &[u8]) -> Vec<u8> {
+    let end = header_end(message, 0).map_or(message.len(), |end| end + 2);
+    let lines = message[..end.min(message.len())].split_inclusive(|c| *c == b'\n');
+    let is_blank = |line: &&[u8]| line.iter().all(u8::is_ascii_whitespace);
+    let mut header: Vec<u8> = lines.filter(|line| !is_blank(line)).flatten().copied().collect();
+    header.extend_from_slice(b"\r\n");
+    header
 }
 
 /// Refuses a sender that is somebody else; the null sender is nobody.
@@ -71,16 +110,21 @@ mod tests {
     #[test]
     fn what_is_missing_is_added_and_nothing_else() {
         let rows = [
-            ("Subject: x\r\n\r\nDate: y\r\n", true, true),
-            ("DATE: x\r\n\r\n", false, true),
-            ("Message-Id:\r\n <a@b>\r\n\r\n", true, false),
-            ("date: x\r\nmessage-id: <a@b>\r\nX: y\r\n\r\n", false, false),
-            ("", true, true),
+            ("Subject: x\r\n\r\nDate: y\r\n", true, true, true),
+            ("DATE: x\r\n\r\n", false, true, true),
+            ("Message-Id:\r\n <a@b>\r\n\r\n", true, false, true),
+            ("date: x\r\nmessage-id: <a@b>\r\nX: y\r\n\r\n", false, false, true),
+            ("From: a@b\r\n\r\n", true, true, false),
+            ("From: nobody\r\n\r\n", true, true, false),
+            ("\r\nFrom: a@b\r\n", true, true, true),
+            ("", true, true, true),
         ];
-        for (message, date, id) in rows {
-            let lines = Author::of(message.as_bytes()).missing(MessageId(0), "h.test", UNIX_EPOCH);
+        for (message, date, id, from) in rows {
+            let lines =
+                Author::of(message.as_bytes()).missing(MessageId(0), "h.test", "a@b", UNIX_EPOCH);
             let want = [
                 if date { "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n" } else { "" },
+                if from { "From: <a@b>\r\n" } else { "" },
                 if id { "Message-ID: <0000000000000@h.test>\r\n" } else { "" },
             ];
             assert_eq!(lines, want.concat().into_bytes(), "{message}");
@@ -103,6 +147,19 @@ mod tests {
             ("From: =?utf-8?q?alice=40a.test?= <bob@a.test>", false),
             ("From: bob@a.test (alice@a.test)", false),
             ("From: alice@a.test\r\nFrom: bob@a.test", false),
+            ("From: bob@a.test\r\nFrom: alice@a.test", false),
+            ("From: alice@a.test\r\nFROM: alice@a.test", true),
+            ("From: alice", false),
+            ("From: =?utf-8?q?bob=40a.test?=", false),
+            ("From: <alice>", false),
+            ("From:", false),
+            // Blank lines of a header end it in no reader's eyes.
+            (" \r\nFrom: bob@a.test", false),
+            ("\t\r\nFrom: bob@a.test", false),
+            ("Subject: x\r\n \r\nFrom: bob@a.test", false),
+            ("From: alice@a.test\r\n ,\r\n \r\n bob@a.test", false),
+            ("From : bob@a.test", false),
+            ("from\t: bob@a.test", false),
             ("Subject: nobody", true),
         ];
         for (line, want) in rows {

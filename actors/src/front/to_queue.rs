@@ -24,7 +24,7 @@ use super::{
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
     received::Received,
-    submission::{Author, check_sender},
+    submission::{Author, check_sender, header_end},
     switching::QueueSides,
 };
 use crate::{
@@ -91,11 +91,15 @@ struct Transaction {
     held: Option<String>,
     /// `FROM_ACCESS` has it thrown away.
     is_discarded: bool,
+    /// Recipients that count for rates already.
+    counted: usize,
     /// It is in the queue.
     stored: bool,
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
+    /// Of a user's message: where its header ends, once that has come.
+    header_end: Option<usize>,
     /// The header scan, once the message is complete.
     glance: HeaderScan,
 }
@@ -166,7 +170,9 @@ impl SmtpIntake {
             author.check(identity)?;
         }
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
-        let missing = author.missing(id, &self.side.host, SystemTime::now());
+        let sender = self.transaction.from.as_ref().map_or("", |from| from.path.as_str());
+        let named = if sender.is_empty() { self.user() } else { sender };
+        let missing = author.missing(id, &self.side.host, named, SystemTime::now());
         octets.splice(head..head, missing);
         Ok(())
     }
@@ -331,7 +337,6 @@ impl SmtpIntake {
                 let accepted =
                     MessageAccepted { envelope: &envelope, reply: &reply, user: self.user() };
                 accepted.emit(&self.side.metrics);
-                self.side.rates.count(&self.metered, self.transaction.accepted.len());
                 self.transaction.stored = true;
                 self.abandoned = 0;
                 Ok(reply)
@@ -494,7 +499,8 @@ impl Intake for SmtpIntake {
         self.ends = presenter.present(other).await?;
         self.home = Arc::clone(self.sides.of_client(self.ends.client_ip()).await);
         self.internal = vouches_for(&self.home, &self.ends);
-        self.identity = None;
+        // The proxy's own do not speak for the client.
+        (self.identity, self.exchange, self.certificate, self.binding) = (None, None, None, None);
         self.settle();
         self.hello(other.hello.as_deref().unwrap_or_default(), other.extended.unwrap_or_default());
         Ok(())
@@ -580,6 +586,12 @@ impl Intake for SmtpIntake {
     }
 
     async fn open(&mut self) -> Result<(), Reply> {
+        let recipients = self.transaction.accepted.len();
+        if let Some(reached) = self.side.rates.take(&self.metered, recipients) {
+            self.exceed(reached)
+                .inspect_err(|reply| self.tell_refused(self.transaction.from.as_ref(), 0, reply))?;
+        }
+        self.transaction.counted = recipients;
         let id = self.side.ids.next();
         in_hand::hold(Some(id));
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
@@ -613,9 +625,16 @@ impl Intake for SmtpIntake {
     async fn write(&mut self, octets: &[u8]) -> Result<(), Reply> {
         let transaction = &mut self.transaction;
         transaction.size += octets.len() as u64;
-        if let Gathered::Memory { octets: before, .. } = &mut transaction.gathered {
-            if transaction.size <= self.side.large_message {
+        if let Gathered::Memory { head, octets: before } = &mut transaction.gathered {
+            // The header of a user's message is looked at as a whole. Its size has a limit of its own.
+            let lacks_header = self.side.submission.is_some() && transaction.header_end.is_none();
+            if transaction.size <= self.side.large_message || lacks_header {
+                let seen = before.len();
                 before.extend_from_slice(octets);
+                if lacks_header {
+                    let from = seen.saturating_sub(*head);
+                    transaction.header_end = header_end(&before[*head..], from);
+                }
                 return Ok(());
             }
             self.begin_blob().await?;
@@ -647,6 +666,7 @@ impl Intake for SmtpIntake {
         in_hand::hold(None);
         let given_up = std::mem::take(&mut self.transaction);
         if !given_up.stored {
+            self.side.rates.give_back(&self.metered, given_up.counted);
             self.abandoned = self.abandoned.saturating_add(given_up.ways);
         }
     }

@@ -11,7 +11,8 @@
 //! | `SEND_ACCESS`, `MAIL_ACCESS` | for each way that aliases led to | the same two |
 //!
 //! The connection is a probe of `PORT_ACCESS`; that and the application, `SMTP/` and the name that the
-//! client gave itself, are empty for mail that no client brought.
+//! client gave itself, are empty for mail that no client brought. A bar in an address or a name stands
+//! in a probe as `%7C`.
 
 mod approach;
 mod recipient;
@@ -28,7 +29,7 @@ use super::{
     routes::{Question, Routes},
     submission::{
         FROM_ACCESS, INTERNAL_IP, MAIL_ACCESS, ORIG_MAIL_ACCESS, ORIG_SEND_ACCESS, PORT_ACCESS,
-        SEND_ACCESS, Submission, TcpEnds,
+        SEND_ACCESS, Submission, TcpEnds, one_field,
     },
 };
 
@@ -210,7 +211,8 @@ pub fn from_access(
 ) -> Option<Ruling> {
     let tables = if is_asked { routes.tables_looked_at() } else { routes.tables() };
     let ruling = Ruling::of(FROM_ACCESS, (routes, &tables), || {
-        format!("{submission}|{source_channel}|{sender}|{}", submission.authenticated)
+        let (sender, user) = (one_field(sender), one_field(submission.authenticated));
+        format!("{submission}|{source_channel}|{sender}|{user}")
     });
     if let Some(ruling) = ruling.as_ref().filter(|_| !is_asked) {
         ruling.write_note();

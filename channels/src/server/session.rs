@@ -236,6 +236,8 @@ impl<'s> Session<'s> {
     pub fn enter(&mut self, setup: &'s Setup) {
         self.setup = setup;
         self.lines.allow(setup.limits.command_line);
+        // More errors are allowed before the peer is waited for, if it may make more.
+        self.most_bad_commands = self.most_bad_commands.min(setup.limits.bad_commands);
     }
 
     /// The peer did not wait for the greeting (RFC 5321 section 4.3.1).
@@ -273,6 +275,11 @@ impl<'s> Session<'s> {
         match answer {
             Ok(()) => {
                 self.hello = None;
+                // A login, a certificate and what TLS binds are the proxy's, not the client's.
+                self.authenticated = false;
+                if let Protection::Tls { certificate, binding } = &mut self.protection {
+                    (*certificate, *binding) = (false, false);
+                }
                 self.say(&self.setup.dialect.greeting(&self.setup.host));
             }
             Err(reply) => {
@@ -298,6 +305,13 @@ impl<'s> Session<'s> {
             }
             Phase::Auth => {
                 let (used, line) = self.lines.cut(octets);
+                let is_ahead = used < octets.len() && self.setup.limits.forbid_pipelining;
+                if line.is_some() && is_ahead {
+                    // Nothing may come before the answer to a response (RFC 4954 section 4).
+                    self.say(&OUT_OF_TURN);
+                    self.forget();
+                    return (used, Event::Close(Reason::OutOfTurn));
+                }
                 let said = line.map(|line| match line {
                     Ok(line) => self.auth_response(line),
                     Err(_) => self.auth_response(b"*"),

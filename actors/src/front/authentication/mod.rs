@@ -206,11 +206,18 @@ impl Authenticator {
             return Err(Denied::Unavailable("too many attempts at once".to_owned()));
         };
         let entry = self.find(user).await.map_err(|error| unavailable(&error))?;
-        let passwords = match &entry {
+        let passwords: Vec<_> = match &entry {
             None => self.decoy().clone().into_iter().collect(),
             Some(entry) => {
-                let found: Result<Vec<_>, _> = StoredPassword::of(entry).collect();
-                found.map_err(|error| Denied::Unavailable(error.to_string()))?
+                let (usable, others): (Vec<_>, Vec<_>) =
+                    StoredPassword::of(entry).partition(Result::is_ok);
+                match others.into_iter().find_map(Result::err) {
+                    // Such a user is answered as one who is not there.
+                    Some(error) if usable.is_empty() => {
+                        return Err(Denied::Failed(error.to_string()));
+                    }
+                    _ => usable.into_iter().flatten().collect(),
+                }
             }
         };
         if let (Some(_), Some(password)) = (&entry, passwords.first()) {

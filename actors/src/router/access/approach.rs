@@ -8,7 +8,10 @@ use relais_channels::{
 };
 use tracing::info;
 
-use super::super::{routes::Routes, submission::IP_ACCESS};
+use super::super::{
+    routes::Routes,
+    submission::{IP_ACCESS, one_field},
+};
 
 /// The word of the table about an address that mail of a channel leaves to. Without a table every
 /// address is open.
@@ -16,7 +19,7 @@ pub fn ip_access(routes: &Routes, channel: &str, approach: &Approach<'_>) -> Pas
     let Some(table) = routes.access_table(IP_ACCESS) else { return Passage::Open };
     let Approach { index, count, address, host } = *approach;
     let address = address.to_canonical();
-    let probe = format!("{channel}|{index}|{count}|{address}|{host}");
+    let probe = format!("{channel}|{index}|{count}|{address}|{}", one_field(host));
     let Some(mapped) = table.lookup(&probe, &routes.tables()) else { return Passage::Open };
     let (flags, text) = (mapped.flags, mapped.text);
     if flags.has('N') || flags.has('F') {

@@ -15,6 +15,7 @@ use super::{
 use crate::router::{
     routes::{Admitted, Resolution, Route},
     steps::{Step, Trace},
+    submission::one_field,
 };
 
 /// The question of one recipient to the tables.
@@ -82,6 +83,7 @@ impl Asking<'_> {
     fn ruling(&mut self, table: &'static str, channel: &str, to: &str) -> Option<Ruling> {
         let Question { source_channel, sender, submission, .. } = self.question;
         let ruling = Ruling::of(table, (self.routes, &self.tables), || {
+            let (sender, to) = (one_field(sender), one_field(to));
             let send = format!("{source_channel}|{sender}|{channel}|{to}");
             match submission {
                 _ if [ORIG_SEND_ACCESS, SEND_ACCESS].contains(&table) => send,
