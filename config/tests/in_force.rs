@@ -2,6 +2,8 @@
 
 use relais_config::{STANDALONE, check};
 
+/// Of patterns for mail without a connection.
+const OVER_TCP: &str = "the entry never matches what comes over TCP";
 const STORE: &str = include_str!("../examples/store.ron");
 
 /// Warnings of `text` that `before` does not have: the field, and the message.
@@ -61,13 +63,34 @@ fn an_access_pattern_that_never_matches_is_named_with_the_spelling_that_does() {
         ("ORIG_SEND_ACCESS", "TCP_LOCAL|a@b.test|tcp_lmtpcs|*", ""),
         ("ORIG_SEND_ACCESS", "reprocess|*|hold|*", ""),
         ("ORIG_SEND_ACCESS", "tcp_local|*@x.test|l|*", ""),
+        ("FROM_ACCESS", "tcp_local|a@b.test", "has 2 fields instead of 10"),
+        ("MAIL_ACCESS", "tcp_local|a@b.test", "has 2 fields instead of 11"),
+        ("FROM_ACCESS", "|SMTP/*|MAIL|*|a@b.test|*", OVER_TCP),
+        ("MAIL_ACCESS", "|SMTP/*|MAIL|*|a@b.test|*|*", OVER_TCP),
+        ("FROM_ACCESS", "TCP|*|SMTP/*|MAIL|*|a@b.test|*", ""),
+        ("FROM_ACCESS", "*|MAIL|*|a@b.test|*", ""),
+        ("MAIL_ACCESS", "|*|MAIL|process|*|*|*", ""),
     ];
     let empty = edit(STANDALONE, "mappings: {", "mappings: {\"INTERNAL_IP\": [],");
-    let empty = edit(&empty, "mappings: {", "mappings: {\"ORIG_SEND_ACCESS\": [],");
+    let more = "mappings: {\"ORIG_SEND_ACCESS\": [], \"FROM_ACCESS\": [], \"MAIL_ACCESS\": [],";
+    let empty = edit(&empty, "mappings: {", more);
     for (table, pattern, want) in rows {
         let from = format!("\"{table}\": [");
         let text = edit(&empty, &from, &format!("{from}({pattern:?}, \"$N\"),"));
         is_said(&empty, &text, &format!("mappings[{table:?}][0]"), want);
+    }
+}
+
+#[test]
+fn an_access_pattern_for_mail_without_a_connection_is_for_clients_of_a_socket() {
+    let entry = r#"mappings: {"FROM_ACCESS": [("|SMTP/*|MAIL|*|a@b.test|*", "$N")],"#;
+    for (program, channel, want) in [("Smtp", "tcp_local", ""), ("Lmtp", "tcp_lmtpss", OVER_TCP)] {
+        let own = format!(
+            "services: {{\"UX\": (program: {program}, channel: {channel:?}, socket: \"/run/a\"),"
+        );
+        let before = edit(STANDALONE, "services: {", &own);
+        let text = edit(&before, "mappings: {", entry);
+        is_said(&before, &text, "mappings[\"FROM_ACCESS\"][0]", want);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Mapping tables: whether anything consults them, and whether their entries are ever reached.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, HashSet},
     net::{IpAddr, Ipv6Addr},
 };
@@ -17,7 +18,11 @@ use crate::{
         mapping::{Calls, Field, FlagPlace, MappingTable},
         rewrite::{Chunk, Condition, Outcome, RewritePiece, RewriteTemplate},
     },
-    sections::{channel::Program, config::Config, dispatcher::Service},
+    sections::{
+        channel::Program,
+        config::Config,
+        dispatcher::{self, Service},
+    },
 };
 
 /// How a text is written in a probe, in lower case; `None`: it never stands there.
@@ -192,8 +197,9 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
                 .iter()
                 .map(|probe| Some((probe.mismatch(&shape.fields)?, probe.shown())))
                 .collect();
-            // The one that comes closest is meant.
-            let closest = mismatches.and_then(|all| all.into_iter().max_by_key(|((n, _), _)| *n));
+            // The one that comes closest is meant, and of equals the first.
+            let near = |((n, _), _): &((usize, String), String)| Reverse(*n);
+            let closest = mismatches.and_then(|all| all.into_iter().min_by_key(near));
             if let Some(((_, message), shown)) = closest {
                 let accepted = format!("it is probed with {shown}");
                 reader.mistake_at(&format!("mappings[{name:?}][{i}]"), &message, &accepted);
@@ -279,6 +285,9 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
                 ORIG_SEND_ACCESS | SEND_ACCESS => {
                     warn_of_channels(config, table, &path, reader);
                 }
+                FROM_ACCESS | ORIG_MAIL_ACCESS | MAIL_ACCESS => {
+                    warn_of_local_patterns(config, (&upper, table), &path, reader);
+                }
                 _ => {}
             }
         }
@@ -342,6 +351,46 @@ fn warn_of_places(config: &Config, table: &MappingTable, path: &str, reader: &mu
         let message = format!("the entry never applies: no service listens at {place}");
         reader.warning_at(&format!("{path}[{i}]"), &message, false);
     }
+}
+
+/// Entries that no client over TCP is ever asked about, where mail comes in by nothing else. Mail
+/// that a channel of program Process routes again has no connection either.
+fn warn_of_local_patterns(
+    config: &Config,
+    (name, table): (&str, &MappingTable),
+    path: &str,
+    reader: &mut Reader<'_>,
+) {
+    let Some(probe) = PROBES.iter().find(|probe| probe.table == name) else { return };
+    let is_local = |service: &Service| {
+        service.program == dispatcher::Program::Smtp && service.socket.is_some()
+    };
+    if config.dispatcher.enabled().any(is_local) {
+        return;
+    }
+    let rerouted = |field: &Field| match field {
+        Field::Text(text) => config.channels.iter().any(|channel| {
+            channel.program == Program::Process && channel.name.eq_ignore_ascii_case(text)
+        }),
+        _ => false,
+    };
+    for (i, shape) in table.shapes().enumerate() {
+        let source = probe_source(&shape.fields);
+        if probe.mismatch(&shape.fields).is_some() && !source.is_some_and(rerouted) {
+            let message = format!(
+                "the entry never matches what comes over TCP, and no service of program Smtp has a \
+                 socket: over TCP the table is probed with {}",
+                probe.shown()
+            );
+            reader.warning_at(&format!("{path}[{i}]"), &message, false);
+        }
+    }
+}
+
+/// The source channel in a pattern for mail without a connection: no wildcard before it spans bars.
+fn probe_source(fields: &[Field]) -> Option<&Field> {
+    let [connection, _, submit, source, ..] = fields else { return None };
+    (!connection.spans() && !submit.spans()).then_some(source)
 }
 
 /// Entries of `ORIG_SEND_ACCESS` for channels by which no mail comes or goes.
