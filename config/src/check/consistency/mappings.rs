@@ -292,6 +292,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
             }
         }
         warn_of_entries(table, &path, reader);
+        warn_of_networks(table, &path, reader);
         if [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS].contains(&upper.as_str()) {
             warn_of_open_relay(table, &path, reader);
         }
@@ -475,6 +476,18 @@ fn warn_of_entries(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
         let is_wide = shape.fields.iter().any(|field| !matches!(field, Field::Text(_)));
         if is_wide && wide.len() < MOST_WIDE {
             wide.push((i, shape.fields));
+        }
+    }
+}
+
+/// A network with bits of a host: whoever meant that host lets many in.
+fn warn_of_networks(table: &MappingTable, path: &str, reader: &mut Reader<'_>) {
+    for (i, networks) in table.loose_networks().enumerate() {
+        for meant in networks {
+            let message = format!(
+                "the bits behind the prefix are ignored: this stands for the whole of {meant}"
+            );
+            reader.warning_at(&format!("{path}[{i}]"), &message, false);
         }
     }
 }

@@ -65,8 +65,13 @@ pub(crate) struct Wildcards<'a> {
 
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
-        let Elements { list: elements, wildcards, refers } = Elements::parse(text)?;
+        let Elements { list: elements, wildcards, refers, .. } = Elements::parse(text)?;
         Ok(Self { straight: Straight::of(&elements), elements, wildcards, refers })
+    }
+
+    /// Networks in `text` that are written with bits of a host, without these: `$(127.0.0.0/24)`.
+    pub(crate) fn loose_networks(text: &str) -> Vec<String> {
+        Elements::parse(text).map_or_else(|_| Vec::new(), |elements| elements.loose)
     }
 
     /// How many wildcards a template may name.

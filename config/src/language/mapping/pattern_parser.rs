@@ -1,6 +1,6 @@
 //! Text of a pattern to its elements.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::element::{Class, Element, MAX_WILDCARDS, Star};
 use crate::language::template::{Scanner, TemplateError};
@@ -12,6 +12,8 @@ pub(super) struct Elements {
     pub(super) wildcards: usize,
     /// One of them is a back reference.
     pub(super) refers: bool,
+    /// Networks that are written with bits of a host, without these: `$(127.0.0.0/24)`.
+    pub(super) loose: Vec<String>,
 }
 
 impl Elements {
@@ -21,8 +23,8 @@ impl Elements {
             parser.element(c)?;
         }
         parser.flush();
-        let PatternParser { elements: list, wildcards, refers, .. } = parser;
-        Ok(Self { list, wildcards, refers })
+        let PatternParser { elements: list, wildcards, refers, loose, .. } = parser;
+        Ok(Self { list, wildcards, refers, loose })
     }
 }
 
@@ -33,6 +35,7 @@ struct PatternParser<'a> {
     literal: String,
     wildcards: usize,
     refers: bool,
+    loose: Vec<String>,
     /// After `$@`, to the next wildcard or `$^`.
     unsaved: bool,
     minimal: bool,
@@ -123,7 +126,9 @@ impl PatternParser<'_> {
             TemplateError::new(offset, message, accepted)
         };
         let text = self.scanner.until(end).ok_or_else(error)?;
-        self.elements.push(parse(text).ok_or_else(error)?);
+        let element = parse(text).ok_or_else(error)?;
+        self.loose.extend(without_host(text, end, &element));
+        self.elements.push(element);
         Ok(())
     }
 
@@ -183,6 +188,23 @@ fn v6_network(text: &str) -> Option<Element> {
     let (address, bits) = network::<Ipv6Addr>(text, 128)?;
     let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
     Some(Element::V6 { net: u128::from(address) & mask, mask })
+}
+
+/// A network as it is to be written, where `text` has bits of a host.
+fn without_host(text: &str, end: char, element: &Element) -> Option<String> {
+    let (address, bits) = text.split_once('/')?;
+    let net: IpAddr = match element {
+        Element::V4 { net, .. } => Ipv4Addr::from(*net).into(),
+        Element::V6 { net, .. } => Ipv6Addr::from(*net).into(),
+        _ => return None,
+    };
+    let begin = match end {
+        ')' => '(',
+        '>' => '<',
+        _ => '{',
+    };
+    let has_host = address.parse::<IpAddr>().is_ok_and(|address| address != net);
+    has_host.then(|| format!("${begin}{net}/{bits}{end}"))
 }
 
 fn network<A: std::str::FromStr>(text: &str, max: u32) -> Option<(A, u32)> {

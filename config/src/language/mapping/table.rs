@@ -80,6 +80,11 @@ impl MappingTable {
         })
     }
 
+    /// Networks in each entry's pattern that are written with bits of a host, without these.
+    pub(crate) fn loose_networks(&self) -> impl Iterator<Item = Vec<String>> {
+        self.entries.iter().map(|(pattern, _)| Pattern::loose_networks(pattern))
+    }
+
     /// The flags that each entry's template sets or asks for.
     pub(crate) fn flags(&self) -> impl Iterator<Item = &[FlagPlace]> {
         self.parsed.iter().map(|entry| entry.template.flags())
