@@ -258,3 +258,198 @@ fn a_store_of_ours_that_our_own_client_cannot_speak_to_is_named() {
         is_said(&before, &text, "channels[3].tls.server", want);
     }
 }
+
+#[test]
+fn sessions_go_on_in_channels_of_smtp_alone() {
+    let own = r#"(name: "tcp_local","#;
+    let more = edit(
+        STANDALONE,
+        own,
+        &format!(r#"(name: "tcp_auth", tag: "auth-daemon", program: Smtp), {own}"#),
+    );
+    for field in ["tlsswitchchannel", "saslswitchchannel"] {
+        for (name, want) in [
+            ("l", "the program of channel l is Local"),
+            ("hold", "the program of channel hold is Hold"),
+            ("tcp_lmtpss", "the program of channel tcp_lmtpss is Lmtp"),
+            ("tcp_auht", "no channel is called \"tcp_auht\""),
+            ("tcp_auth", ""),
+        ] {
+            let report = check("f.ron", &edit(&more, own, &format!("{own} {field}: {name:?},")));
+            let said = report.mistakes.iter().map(|said| {
+                assert_eq!(said.field, format!("channels[2].{field}"));
+                (said.message.as_str(), said.accepted.as_str())
+            });
+            let said: Vec<_> = said.collect();
+            let right = match said[..] {
+                [] => want.is_empty(),
+                [(message, accepted)] => {
+                    message.starts_with(want)
+                        && accepted.starts_with("a channel of program Smtp is expected, ")
+                        && accepted.contains("tcp_auth")
+                        && !accepted.contains("hold")
+                }
+                _ => false,
+            };
+            assert!(right, "{field}: {name}: {said:?}");
+        }
+    }
+}
+
+/// An engine with TLS whose channel `in` is that of the service; the channel `after` is there for
+/// sessions that `in` leads to it.
+fn with_channel(service: &str, own: &str, after: &str) -> String {
+    format!(
+        r#"(host: "a.example", default_domain: "a.example", data: "/d",
+        dispatcher: (services: {{
+            "S": (program: Smtp, channel: "in", ports: [25], {service}),
+            "L": (program: Lmtp, channel: "store", ports: [24]),
+        }}),
+        tls: (certificate: "c", key: "k"),
+        channels: [
+            (name: "l", tag: "l", program: Local),
+            (name: "in", tag: "in", program: Smtp, {own}),
+            (name: "after", tag: "after", program: Smtp, {after}),
+            (name: "store", tag: "store", program: Lmtp),
+        ],
+        rewrite_rules: [("$*", "$U%$H@l")],
+        store: (path: "s"), job_controller: ())"#
+    )
+}
+
+/// The service, the channel `in` and the channel `after`; then a setting of a channel, and what is
+/// said of it there.
+type Beside = (&'static str, &'static str, &'static str, usize, &'static str, &'static str);
+
+const BESIDE: &[Beside] = &[
+    ("", "", "", 1, "tlsswitchchannel: \"after\"", "tls.server is No here, and no service"),
+    ("", "tls: (server: May)", "", 1, "tlsswitchchannel: \"after\"", ""),
+    ("tls_ports: [465]", "", "", 1, "tlsswitchchannel: \"after\"", ""),
+    (
+        "",
+        "tls: (server: May), tlsswitchchannel: \"after\"",
+        "tls: (server: May)",
+        2,
+        "tlsswitchchannel: \"in\"",
+        "TLS leads nowhere from here",
+    ),
+    (
+        "",
+        "sasl: (server: May, without_tls: true), saslswitchchannel: \"after\"",
+        "tls: (server: May)",
+        1,
+        "tlsswitchchannel: \"after\"",
+        "",
+    ),
+    ("", "", "", 1, "saslswitchchannel: \"after\"", "sasl.server is No here: nobody logs in"),
+    ("", "sasl: (server: May)", "", 1, "saslswitchchannel: \"after\"", ""),
+    ("", "", "", 1, "sender_must_match: false", "the channel has no submit: true"),
+    ("", "submit: false", "", 1, "sender_must_match: true", "the channel has no submit: true"),
+    ("", "submit: true", "", 1, "sender_must_match: false", ""),
+    ("", "", "", 1, "beyond_rates: Hold", "none of the limits of an hour is set here"),
+    ("", "client_messages_per_hour: 9", "", 1, "beyond_rates: Hold", ""),
+    ("", "client_recipients_per_hour: 9", "", 1, "beyond_rates: Hold", ""),
+    ("", "", "", 1, "user_messages_per_hour: 9", "no saslswitchchannel leads users here"),
+    ("", "", "", 1, "user_recipients_per_hour: 9", "no saslswitchchannel leads users here"),
+    ("", "sasl: (server: May)", "", 1, "user_messages_per_hour: 9", ""),
+    (
+        "",
+        "sasl: (server: May), saslswitchchannel: \"after\"",
+        "",
+        1,
+        "user_messages_per_hour: 9",
+        "who logs in here goes on in channel after",
+    ),
+    (
+        "",
+        "sasl: (server: May), saslswitchchannel: \"after\"",
+        "",
+        2,
+        "user_recipients_per_hour: 9",
+        "",
+    ),
+    (
+        "",
+        "tls: (server: May), tlsswitchchannel: \"after\"",
+        "",
+        2,
+        "user_recipients_per_hour: 9",
+        "no saslswitchchannel leads users here",
+    ),
+    ("", "", "", 1, "sasl: (scram: true)", "sasl.server is No here: nobody logs in"),
+    ("", "", "", 1, "sasl: (without_tls: true)", "sasl.server is No here: nobody logs in"),
+    ("", "", "", 1, "sasl: (scram: false)", ""),
+    ("", "", "", 1, "sasl: (without_tls: false)", ""),
+];
+
+#[test]
+fn a_setting_of_a_channel_that_wants_another_beside_it_is_named_alone() {
+    for &(service, own, after, channel, setting, want) in BESIDE {
+        let before = with_channel(service, own, after);
+        let comma = |text: &str| if text.is_empty() { String::new() } else { format!("{text},") };
+        let (mut own, mut after) = (comma(own), comma(after));
+        if channel == 1 { &mut own } else { &mut after }.push_str(setting);
+        let text = with_channel(service, &own, &after);
+        let field = setting.replace("sasl: (", "sasl.");
+        let field = field.split(':').next().unwrap();
+        let at = format!("channels[{channel}].{field}");
+        is_said(&before, &text, &at, want);
+    }
+    let scram = |more: &str| with_channel("", &format!("sasl: (server: May{more})"), "");
+    is_said(&scram(""), &scram(", scram: true"), "", "");
+}
+
+#[test]
+fn a_default_that_some_channel_has_use_for_is_not_named() {
+    for (setting, own) in [
+        ("sender_must_match: false", "submit: true"),
+        ("beyond_rates: Hold", "client_messages_per_hour: 9"),
+        ("user_messages_per_hour: 9", "sasl: (server: May)"),
+        ("sasl: (scram: true)", "sasl: (server: May)"),
+        ("saslswitchchannel: \"after\"", "sasl: (server: May)"),
+    ] {
+        for (own, idle) in [(own, false), ("", true)] {
+            // Sessions come to the other channel, too.
+            let own = format!("switchchannel: Switch, {own}");
+            let before = with_channel("", &own, "");
+            let before = edit(&before, "@l\")", "@l\"), (\".x\", \"$U%$H@after\")");
+            let defaults = format!("channel_defaults: ({setting}), channels: [");
+            let text = edit(&before, "channels: [", &defaults);
+            let field = setting.replace("sasl: (", "sasl.");
+            let field = field.split(':').next().unwrap();
+            let want = if idle { "it suits none of the channels" } else { "" };
+            is_said(&before, &text, &format!("channel_defaults.{field}"), want);
+        }
+    }
+}
+
+#[test]
+fn the_address_of_a_client_is_not_asked_for_at_sockets() {
+    for setting in [
+        "xclient: [\"10.0.0.0/8\"]",
+        "proxy_protocol: [\"10.0.0.0/8\"]",
+        "client_conns: 3",
+        "prefix_conns: 3",
+        "prefix_ipv4: 16",
+        "prefix_ipv6: 64",
+        "unlimited_clients: [\"10.0.0.0/8\"]",
+        "dns_verify_domain: [\"bl.example\"]",
+        "dns_verify_time: \"1s\"",
+    ] {
+        let field = setting.split(':').next().unwrap();
+        let want = format!("nobody is asked at a socket who he is: nothing comes of {field}");
+        let of_service = format!("dispatcher.services[\"S\"].{field}");
+        let at_port = with_channel("", "", "");
+        is_said(&at_port, &with_channel(setting, "", ""), &of_service, "");
+        let at_socket = |text: &str| edit(text, "ports: [25]", "socket: \"/run/a\"");
+        let text = at_socket(&with_channel(setting, "", ""));
+        is_said(&at_socket(&at_port), &text, &of_service, &want);
+        // A default is for the services that have ports.
+        let default = format!("dispatcher: ({setting}, services: {{");
+        let text = edit(&at_socket(&at_port), "dispatcher: (services: {", &default);
+        is_said(&at_socket(&at_port), &text, "", "");
+        let no_ports = |text: &str| edit(text, "ports: [24]", "socket: \"/run/b\"");
+        let before = no_ports(&at_socket(&at_port));
+        is_said(&before, &no_ports(&text), &format!("dispatcher.{field}"), &want);
+    }
+}

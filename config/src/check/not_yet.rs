@@ -4,6 +4,7 @@
 //! is not there yet, or because its channel is not there for that. Every field of the file says
 //! so in the table of its section: its row changes when the behaviour comes.
 
+mod alone;
 mod shadowed;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         warn_of_roles(&roles, reader);
         warn_of_pools(&roles, reader);
         shadowed::warn(config, reader);
+        alone::warn(&roles, reader);
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);

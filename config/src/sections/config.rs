@@ -111,19 +111,12 @@ impl Config {
     /// The channels that mail of a service may come in by, by their places: its own, and those that
     /// sessions switch to. `leads` says whether addresses of clients may lead to a channel.
     pub fn channels_of(&self, service: &Service, leads: impl Fn(usize) -> bool) -> Vec<usize> {
-        let places = self.channels.iter().enumerate().map(|(i, its)| (its.name.as_str(), i));
-        let places: HashMap<&str, usize> = places.collect();
-        let Some(&own) = places.get(service.channel.as_str()) else { return Vec::new() };
-        let mut found = vec![own];
+        let mut found = self.homes_of(service, leads);
         if service.program != dispatcher::Program::Smtp {
             return found;
         }
-        if self.channels[own].switchchannel == Switch::Switch {
-            found.extend(self.channels.iter().enumerate().filter_map(|(i, its)| {
-                let may = its.program == Program::Smtp && its.switchchannel != Switch::No;
-                (i != own && may && leads(i)).then_some(i)
-            }));
-        }
+        let places = self.channels.iter().enumerate().map(|(i, its)| (its.name.as_str(), i));
+        let places: HashMap<&str, usize> = places.collect();
         let mut is_found = vec![false; self.channels.len()];
         for i in &found {
             is_found[*i] = true;
@@ -154,6 +147,23 @@ impl Config {
             let is_asked = insists || !its.clients.proxy_protocol.is_empty();
             (is_asked, its.ports.iter().min().map_or(u32::MAX, |port| u32::from(*port)))
         })
+    }
+
+    /// The channels that sessions of a service begin in: its own, and those that addresses of clients
+    /// lead to.
+    pub(crate) fn homes_of(&self, service: &Service, leads: impl Fn(usize) -> bool) -> Vec<usize> {
+        let Some(own) = self.channels.iter().rposition(|its| its.name == service.channel) else {
+            return Vec::new();
+        };
+        let mut found = vec![own];
+        let is_smtp = service.program == dispatcher::Program::Smtp;
+        if is_smtp && self.channels[own].switchchannel == Switch::Switch {
+            found.extend(self.channels.iter().enumerate().filter_map(|(i, its)| {
+                let may = its.program == Program::Smtp && its.switchchannel != Switch::No;
+                (i != own && may && leads(i)).then_some(i)
+            }));
+        }
+        found
     }
 
     /// Whether addresses of clients lead from the channel of some service to another.

@@ -28,7 +28,7 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
             ("saslswitchchannel", &channel.saslswitchchannel),
         ] {
             if let Some(name) = name {
-                exists(config, known, name, &path(field), reader);
+                takes_sessions(config, known, name, &path(field), reader);
             }
         }
         for (field, transport) in transports(channel) {
@@ -91,6 +91,33 @@ fn exists(config: &Config, known: &Known<'_>, name: &str, path: &str, reader: &m
         let names = config.channels.iter().map(|channel| channel.name.as_str());
         reader.mistake_at(path, &format!("no channel is called {name:?}"), &list(name, names));
     }
+}
+
+/// Sessions go on in channels of their own program alone.
+fn takes_sessions(
+    config: &Config,
+    known: &Known<'_>,
+    name: &str,
+    path: &str,
+    reader: &mut Reader<'_>,
+) {
+    if !reader.are_sound("channels", "name") {
+        return;
+    }
+    let message = match known.channels.get(name) {
+        Some(i) => {
+            let program = config.channels[*i].program;
+            if program == Program::Smtp || !reader.is_sound(&format!("channels[{i}].program")) {
+                return;
+            }
+            format!("the program of channel {name} is {program:?}")
+        }
+        None => format!("no channel is called {name:?}"),
+    };
+    let fitting = config.channels.iter().filter(|its| its.program == Program::Smtp);
+    let names = list(name, fitting.map(|its| its.name.as_str()));
+    let accepted = format!("a channel of program Smtp is expected, {names}");
+    reader.mistake_at(path, &message, &accepted);
 }
 
 fn has_transport(

@@ -159,28 +159,37 @@ fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
         }
         let value = VALUES.iter().find(|(name, _)| name == field);
         let Some((_, value)) = value else { panic!("no value for {field}") };
-        let with = |queue, sections: &str, channel: &str| {
+        let beside = BESIDE.iter().find(|(name, ..)| name == field);
+        let (beside, sections) =
+            beside.map_or(("", ""), |(_, beside, sections)| (beside, sections));
+        let with = |queue, channel: &str, value: &str| {
+            let own = |name: &str| {
+                if value.is_empty() { String::new() } else { format!("{name}: {value}") }
+            };
             let more = field.strip_prefix("channels.").map(|name| match name.split_once('.') {
-                Some((part, name)) => format!("{part}: ({name}: {value})"),
-                None => format!("{name}: {value}"),
+                Some((part, name)) => format!("{part}: ({beside} {})", own(name)),
+                None => format!("{beside} {}", own(name)),
             });
             engine(queue, sections, channel, more.as_deref().unwrap_or_default())
+        };
+        let in_channel = |queue, channel: &str, want| {
+            is_named(field, &with(queue, channel, ""), &with(queue, channel, value), want);
         };
         match need {
             Need::Role(role) => {
                 let (works, idles) = cases(*role);
                 let pairs = works.iter().map(|c| (c, false)).chain(idles.iter().map(|c| (c, true)));
                 for (channel, want) in pairs {
-                    is_named(field, &with(true, "", ""), &with(true, "", channel), want);
+                    in_channel(true, channel, want);
                 }
                 if !matches!(role, Role::Source | Role::LmtpSource | Role::SourceOrDelivering) {
                     let channel = works[0];
-                    is_named(field, &with(false, "", ""), &with(false, "", channel), true);
+                    in_channel(false, channel, true);
                 }
             }
             Need::Behaviour(_) if field.starts_with("channels.") => {
                 for channel in ["in", "out", "hold", "l"] {
-                    is_named(field, &with(true, "", ""), &with(true, "", channel), true);
+                    in_channel(true, channel, true);
                 }
             }
             Need::Behaviour(_) if field.starts_with("dispatcher.") => {
@@ -236,18 +245,9 @@ const ALWAYS: &[&str] = &[
     "dispatcher.services.max_idle_time",
     "dispatcher.services.historical_time",
     "dispatcher.services.backlog",
-    "dispatcher.services.proxy_protocol",
-    "dispatcher.services.xclient",
     "dispatcher.services.stress",
-    "dispatcher.services.client_conns",
-    "dispatcher.services.prefix_conns",
-    "dispatcher.services.prefix_ipv4",
-    "dispatcher.services.prefix_ipv6",
-    "dispatcher.services.unlimited_clients",
     "dispatcher.services.max_handoffs",
     "dispatcher.services.enable",
-    "dispatcher.services.dns_verify_domain",
-    "dispatcher.services.dns_verify_time",
     "channels.name",
     "channels.tag",
     "channels.program",
@@ -281,6 +281,15 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         &[],
         &[("ports: [25]", "ports: [25], VALUE")],
     ),
+    ("dispatcher.services.proxy_protocol", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.xclient", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.client_conns", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.prefix_conns", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.prefix_ipv4", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.prefix_ipv6", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.unlimited_clients", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.dns_verify_domain", AT_PORT, SOCKET, AT_SOCKET),
+    ("dispatcher.services.dns_verify_time", AT_PORT, SOCKET, AT_SOCKET),
     ("mappings", &[], &[], &[("store: (", "VALUE, store: (")]),
     ("general", &[], &[], &[("store: (", "VALUE, store: (")]),
     (
@@ -321,6 +330,9 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         STORE_UNUSED,
     ),
 ];
+const AT_PORT: Edits = &[("ports: [25]", "ports: [25], VALUE")];
+const SOCKET: Edits = &[("ports: [25]", "socket: \"/s\"")];
+const AT_SOCKET: Edits = &[("ports: [25]", "socket: \"/s\", VALUE")];
 /// A certificate that a client of port 465 is shown.
 const TLS: Edits = &[
     ("ports: [25]", "ports: [25], tls_ports: [465]"),
@@ -356,6 +368,17 @@ const STORE_UNUSED: Edits =
     &[(LMTP, ""), ("path: \"s\"", "path: \"s\", VALUE"), ("name: \"store\"", "name: \"in2\"")];
 const LMTP: &str = "\"L\": (program: Lmtp, channel: \"store\", ports: [24])";
 
+/// Fields that want others beside them: these, and sections.
+const BESIDE: &[(&str, &str, &str)] = &[
+    ("channels.sasl.scram", "server: May,", ""),
+    ("channels.sender_must_match", "submit: true,", ""),
+    ("channels.tlsswitchchannel", "tls: (server: May),", r#"tls: (certificate: "c", key: "k"),"#),
+    ("channels.saslswitchchannel", "sasl: (server: May),", ""),
+    ("channels.user_messages_per_hour", "sasl: (server: May),", ""),
+    ("channels.user_recipients_per_hour", "sasl: (server: May),", ""),
+    ("channels.beyond_rates", "client_messages_per_hour: 9,", ""),
+];
+
 /// Texts that are written for a field: its value for one of a channel, else the field and the
 /// section that it stands in.
 const VALUES: &[(&str, &str)] = &[
@@ -387,7 +410,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.tls.server", "No"),
     ("channels.tls.client", "No"),
     ("channels.sasl.server", "No"),
-    ("channels.sasl.without_tls", "true"),
+    ("channels.sasl.without_tls", "false"),
     ("channels.sasl.scram", "true"),
     ("channels.sasl.client", "No"),
     ("channels.sasl.credentials", r#""c""#),
@@ -449,6 +472,15 @@ const VALUES: &[(&str, &str)] = &[
     ("dispatcher.services.socket_mode", r#"socket_mode: "0600""#),
     ("dispatcher.services.socket_owner", r#"socket_owner: "root""#),
     ("dispatcher.services.socket_group", r#"socket_group: "mail""#),
+    ("dispatcher.services.proxy_protocol", r#"proxy_protocol: ["192.0.2.0/24"]"#),
+    ("dispatcher.services.xclient", r#"xclient: ["192.0.2.0/24"]"#),
+    ("dispatcher.services.client_conns", "client_conns: 9"),
+    ("dispatcher.services.prefix_conns", "prefix_conns: 9"),
+    ("dispatcher.services.prefix_ipv4", "prefix_ipv4: 16"),
+    ("dispatcher.services.prefix_ipv6", "prefix_ipv6: 64"),
+    ("dispatcher.services.unlimited_clients", r#"unlimited_clients: ["192.0.2.0/24"]"#),
+    ("dispatcher.services.dns_verify_domain", r#"dns_verify_domain: ["bl.example"]"#),
+    ("dispatcher.services.dns_verify_time", r#"dns_verify_time: "1s""#),
     ("tls.certificate", ""),
     ("tls.key", ""),
     ("tls.more_certificates.certificate", ""),
