@@ -150,6 +150,20 @@ fn cases(role: Role) -> (&'static [&'static str], &'static [&'static str]) {
     }
 }
 
+/// An engine with this value of a field in a channel, or without, and with what the field wants
+/// beside it.
+fn with_beside(field: &str, (queue, channel): (bool, &str), value: &str) -> String {
+    let beside = BESIDE.iter().find(|(name, ..)| *name == field);
+    let (beside, sections) = beside.map_or(("", ""), |(_, beside, sections)| (beside, sections));
+    let own =
+        |name: &str| if value.is_empty() { String::new() } else { format!("{name}: {value}") };
+    let more = field.strip_prefix("channels.").map(|name| match name.split_once('.') {
+        Some((part, name)) => format!("{part}: ({beside} {})", own(name)),
+        None => format!("{beside} {}", own(name)),
+    });
+    engine(queue, sections, channel, more.as_deref().unwrap_or_default())
+}
+
 #[test]
 fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
     for (field, need) in NEEDS.iter() {
@@ -159,19 +173,7 @@ fn a_field_is_silent_where_it_has_an_effect_and_named_where_it_has_none() {
         }
         let value = VALUES.iter().find(|(name, _)| name == field);
         let Some((_, value)) = value else { panic!("no value for {field}") };
-        let beside = BESIDE.iter().find(|(name, ..)| name == field);
-        let (beside, sections) =
-            beside.map_or(("", ""), |(_, beside, sections)| (beside, sections));
-        let with = |queue, channel: &str, value: &str| {
-            let own = |name: &str| {
-                if value.is_empty() { String::new() } else { format!("{name}: {value}") }
-            };
-            let more = field.strip_prefix("channels.").map(|name| match name.split_once('.') {
-                Some((part, name)) => format!("{part}: ({beside} {})", own(name)),
-                None => format!("{beside} {}", own(name)),
-            });
-            engine(queue, sections, channel, more.as_deref().unwrap_or_default())
-        };
+        let with = |queue, channel: &str, value: &str| with_beside(field, (queue, channel), value);
         let in_channel = |queue, channel: &str, want| {
             is_named(field, &with(queue, channel, ""), &with(queue, channel, value), want);
         };
