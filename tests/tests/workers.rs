@@ -42,7 +42,7 @@ fn workers_are_started_filled_and_ended_as_the_seed_says() {
                   historical_time: \"1h\"";
     let instance = Instance::new(Settings::standalone().dispatcher(limits));
     let _running = instance.start();
-    assert_eq!(states(&instance), ["active"]);
+    eventually("its worker is there", MINUTE, || states(&instance) == ["active"]);
     let open =
         |n: usize| -> Vec<_> { (0..n).map(|_| Dialogue::open(instance.settings.smtp)).collect() };
     let held = open(2);
