@@ -7,7 +7,7 @@
 mod differences;
 mod watched;
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use relais_actors::{
     directory::Source,
@@ -16,6 +16,7 @@ use relais_actors::{
 use relais_config::{Config, Directory, dispatcher::Service};
 use tokio::{
     sync::mpsc::Receiver,
+    sync::oneshot::{self, error::RecvError},
     task::spawn_blocking,
     time::{interval, sleep},
 };
@@ -70,7 +71,7 @@ impl Reloader {
 
     async fn reload(&mut self, order: ReloadOrder) -> Reloaded {
         let reread = self.reread.clone();
-        let read = spawn_blocking(move || reread()).await;
+        let read = in_background(move || reread()).await;
         let FileRead { file, mut config, warnings } = match read {
             Ok(Ok(read)) => read,
             Ok(Err(FileRefused { file, mistakes })) => return refused(file, mistakes),
@@ -89,7 +90,7 @@ impl Reloader {
         let config = Arc::new(config);
         // All that takes time is done beside the thread on which the queue and the router live.
         let (before, after) = (was, config.clone());
-        let differences = spawn_blocking(move || differences::between(&before, &after)).await;
+        let differences = in_background(move || differences::between(&before, &after)).await;
         reloaded.changed = differences.unwrap_or_default();
         if order.dry_run {
             reloaded.refused = self.taken_places(&config);
@@ -131,7 +132,7 @@ impl Reloader {
     }
 
     async fn adopt(&mut self, config: Arc<Config>) -> Result<(), String> {
-        let prepared = spawn_blocking(move || NewConfig::of(config)).await;
+        let prepared = in_background(move || NewConfig::of(config)).await;
         let prepared = prepared.map_err(|panicked| panicked.to_string())?;
         let prepared = prepared.map_err(|error| error.to_string())?;
         let before = (self.floors.clone(), self.floors.routes());
@@ -140,7 +141,7 @@ impl Reloader {
         // while sessions may still hold them.
         actix::spawn(async move {
             sleep(THROWN_AWAY_AFTER).await;
-            spawn_blocking(move || drop(before));
+            let _ = in_background(move || drop(before)).await;
         });
         Ok(())
     }
@@ -248,6 +249,22 @@ impl WatchedFiles {
     }
 }
 
+/// Does work of seconds on a thread of its own that yields to all others: sessions and jobs wait for
+/// none of it. The error: it panicked.
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RecvError> {
+    let (done, result) = oneshot::channel();
+    let quiet = move || {
+        // On Linux that is the thread's alone; without it the work is done all the same.
+        let _ = rustix::process::nice(LEAST_URGENT);
+        // The asker may have gone away.
+        let _ = done.send(work());
+    };
+    thread::Builder::new().name("reload".to_owned()).spawn(quiet).map_or_else(drop, drop);
+    result.await
+}
+
 fn refused(file: String, refused: Vec<String>) -> Reloaded {
     Reloaded { file, refused, ..Reloaded::default() }
 }
@@ -332,3 +349,5 @@ const MOVE: &str = "relais stop --wait, move the data, relais run";
 /// How often files that the configuration names are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 const THROWN_AWAY_AFTER: Duration = Duration::from_secs(5);
+/// The lowest priority of the system.
+const LEAST_URGENT: i32 = 19;
