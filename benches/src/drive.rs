@@ -73,10 +73,8 @@ pub struct Sink {
 impl Load {
     /// Until `sink` has it all.
     pub fn through(&self, server: &dyn Server, sink: &Sink) -> Measured {
-        let before = sink.arrived();
-        self.measure(server, || {
+        self.until_delivered(server, sink, || {
             self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
-            self.delivered(server, sink, before);
         })
     }
 
@@ -88,22 +86,16 @@ impl Load {
         sink: &Sink,
     ) -> Measured {
         let source = TlsSource::new(port, authority, RECIPIENTS[0], self.source.size);
-        let before = sink.arrived();
-        self.measure(server, || {
-            source.run(self.source.sessions, self.messages);
-            self.delivered(server, sink, before);
-        })
+        self.until_delivered(server, sink, || source.run(self.source.sessions, self.messages))
     }
 
     /// The time until the server has taken it all, and the CPU until `sink` has it.
     pub fn into_queue(&self, server: &dyn Server, sink: &Sink) -> Measured {
-        let before = sink.arrived();
         let mut taken = Duration::ZERO;
-        let measured = self.measure(server, || {
+        let measured = self.until_delivered(server, sink, || {
             let start = Instant::now();
             self.run(server.port(), RECIPIENTS[0], self.source.sessions, self.messages)();
             taken = start.elapsed();
-            self.delivered(server, sink, before);
         });
         Measured { time: taken, ..measured }
     }
@@ -123,6 +115,15 @@ impl Load {
             for wait in waits {
                 wait();
             }
+        })
+    }
+
+    /// From the first of what `send` sends to the arrival of the last.
+    fn until_delivered(&self, server: &dyn Server, sink: &Sink, send: impl FnOnce()) -> Measured {
+        let before = sink.arrived();
+        self.measure(server, || {
+            send();
+            self.delivered(server, sink, before);
         })
     }
 

@@ -130,15 +130,8 @@ impl RateLimits {
         if metered.parties.is_empty() {
             return None;
         }
-        let now = Instant::now();
         let rates = self.rates.0.lock().unwrap_or_else(PoisonError::into_inner);
-        metered.parties.iter().find_map(|(party, most)| {
-            let counts = rates.get(party).copied().unwrap_or_default();
-            let over = |most: Option<usize>, count: usize| most.filter(|most| count >= *most);
-            let messages = over(most.messages, counts.messages.at(now)).map(Reached::Messages);
-            let recipients = counts.recipients.at(now).saturating_add(recipients);
-            messages.or_else(|| over(most.recipients, recipients).map(Reached::Recipients))
-        })
+        metered.exceeded(&rates, recipients.saturating_add(1), Instant::now())
     }
 
     /// Counts a message to so many recipients that is about to come, or says which limit it exceeds:
@@ -149,21 +142,12 @@ impl RateLimits {
         }
         let now = Instant::now();
         let mut rates = self.rates.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let reached = metered.parties.iter().find_map(|(party, most)| {
-            let counts = rates.get(party).copied().unwrap_or_default();
-            let over = |most: Option<usize>, count: usize| most.filter(|most| count > *most);
-            let messages = over(most.messages, counts.messages.at(now).saturating_add(1));
-            let recipients = counts.recipients.at(now).saturating_add(recipients);
-            let recipients = || over(most.recipients, recipients).map(Reached::Recipients);
-            messages.map(Reached::Messages).or_else(recipients)
-        });
+        let reached = metered.exceeded(&rates, recipients, now);
         if reached.is_none() || !self.refuses() {
-            for (party, _) in &metered.parties {
-                let mut counts = rates.get(party).copied().unwrap_or_default();
+            metered.change(&mut rates, |counts| {
                 counts.messages.add(1, now);
                 counts.recipients.add(recipients, now);
-                rates.insert(party.clone(), counts);
-            }
+            });
         }
         reached
     }
@@ -174,17 +158,45 @@ impl RateLimits {
             return;
         }
         let mut rates = self.rates.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (party, _) in &metered.parties {
-            let mut counts = rates.get(party).copied().unwrap_or_default();
+        metered.change(&mut rates, |counts| {
             counts.messages.now = counts.messages.now.saturating_sub(1);
             counts.recipients.now = counts.recipients.now.saturating_sub(recipients);
-            rates.insert(party.clone(), counts);
-        }
+        });
     }
 
     /// Whether more is refused. Else it is held.
     pub(super) fn refuses(&self) -> bool {
         self.excess == Excess::Refuse
+    }
+}
+
+impl RateParties {
+    /// The limit that one more message to so many recipients would exceed.
+    fn exceeded(
+        &self,
+        rates: &Cache<Party, Counts>,
+        recipients: usize,
+        now: Instant,
+    ) -> Option<Reached> {
+        self.parties.iter().find_map(|(party, most)| {
+            let counts = rates.get(party).copied().unwrap_or_default();
+            let over = |most: Option<usize>, so_far: usize, more: usize| {
+                most.filter(|most| so_far.saturating_add(more) > *most)
+            };
+            let messages = over(most.messages, counts.messages.at(now), 1).map(Reached::Messages);
+            messages.or_else(|| {
+                let so_far = counts.recipients.at(now);
+                over(most.recipients, so_far, recipients).map(Reached::Recipients)
+            })
+        })
+    }
+
+    fn change(&self, rates: &mut Cache<Party, Counts>, change: impl Fn(&mut Counts)) {
+        for (party, _) in &self.parties {
+            let mut counts = rates.get(party).copied().unwrap_or_default();
+            change(&mut counts);
+            rates.insert(party.clone(), counts);
+        }
     }
 }
 

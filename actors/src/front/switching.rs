@@ -32,13 +32,12 @@ impl QueueSides {
     }
 
     /// The side of a client who has come in by `home`, as far as it has come since.
-    pub(super) fn after(
-        &self,
-        home: &Arc<QueueSide>,
+    pub(super) fn after<'a>(
+        &'a self,
+        home: &'a Arc<QueueSide>,
         is_secured: bool,
         is_known: bool,
-    ) -> &Arc<QueueSide> {
-        let home = self.others.get(&*home.source_channel).unwrap_or(&self.first);
+    ) -> &'a Arc<QueueSide> {
         let after_tls = home.switches.after_tls.as_ref().filter(|_| is_secured);
         let side = self.named(after_tls, home);
         self.named(side.switches.after_auth.as_ref().filter(|_| is_known), side)

@@ -98,8 +98,8 @@ struct Transaction {
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
-    /// Of a user's message: where its header ends, once that has come.
-    header_end: Option<usize>,
+    /// All of the header of a user's message has come.
+    has_header: bool,
     /// The header scan, once the message is complete.
     glance: HeaderScan,
 }
@@ -627,13 +627,13 @@ impl Intake for SmtpIntake {
         transaction.size += octets.len() as u64;
         if let Gathered::Memory { head, octets: before } = &mut transaction.gathered {
             // The header of a user's message is looked at as a whole. Its size has a limit of its own.
-            let lacks_header = self.side.submission.is_some() && transaction.header_end.is_none();
+            let lacks_header = self.side.submission.is_some() && !transaction.has_header;
             if transaction.size <= self.side.large_message || lacks_header {
                 let seen = before.len();
                 before.extend_from_slice(octets);
                 if lacks_header {
                     let from = seen.saturating_sub(*head);
-                    transaction.header_end = header_end(&before[*head..], from);
+                    transaction.has_header = header_end(&before[*head..], from).is_some();
                 }
                 return Ok(());
             }

@@ -45,12 +45,4 @@ impl Dialect {
     pub(super) fn reaches_stores(self) -> bool {
         self == Self::Lmtp
     }
-
-    /// Where servers listen, unless something else is said (RFC 2033 has no number; 24 is IANA's).
-    pub(super) fn port(self) -> u16 {
-        match self {
-            Self::Lmtp => 24,
-            Self::Smtp => 25,
-        }
-    }
 }

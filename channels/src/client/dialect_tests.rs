@@ -7,6 +7,8 @@ use super::{
     offer::Offer,
     policy::{Lost, Stage},
 };
+use relais_config::{Channel, channel::Program};
+
 use crate::mail::{Dialect, Notify, Outcome, Reply, XQuota};
 
 const BOTH: [Dialect; 2] = [Dialect::Lmtp, Dialect::Smtp];
@@ -209,5 +211,6 @@ fn one_policy_but_for_the_reply_to_the_content() {
 
 #[test]
 fn each_dialect_has_its_port() {
-    assert_eq!(BOTH.map(Dialect::port), [24, 25]);
+    let port = |program| Channel::new("out", "out-daemon", program).next_hop_port();
+    assert_eq!([Program::Lmtp, Program::Smtp].map(port), [24, 25]);
 }

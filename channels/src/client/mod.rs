@@ -21,7 +21,7 @@ pub use connection::{Connection, Stale};
 pub use exchange::{Outgoing, OutgoingRcpt, Transacted};
 pub use gate::{Approach, Gate, Passage};
 pub use handover::Handover;
-pub use outbound::{Outbound, port_of};
+pub use outbound::Outbound;
 pub use progress::{Progress, WaitsFor};
 pub use settings::Settings;
 

@@ -50,7 +50,7 @@ impl Outbound {
 
     /// As configured. `host`: who we are.
     pub fn of(host: &str, channel: &Channel) -> Self {
-        Self::new(dialect_of(channel), port_of(channel), Settings::of(host, channel))
+        Self::new(dialect_of(channel), channel.next_hop_port(), Settings::of(host, channel))
     }
 
     /// Asks this gate before each address.
@@ -161,11 +161,6 @@ fn refused(reply: Reply) -> SiteTrouble {
     let outcome =
         if reply.is_permanent() { Outcome::Failed(reply) } else { Outcome::Deferred(reply) };
     SiteTrouble { outcome }
-}
-
-/// The port of a next hop that names none.
-pub fn port_of(channel: &Channel) -> u16 {
-    channel.port.unwrap_or_else(|| dialect_of(channel).port())
 }
 
 fn dialect_of(channel: &Channel) -> Dialect {

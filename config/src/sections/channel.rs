@@ -345,6 +345,12 @@ impl Channel {
         Self { name: name.to_owned(), tag: tag.to_owned(), program, ..Self::blank() }
     }
 
+    /// The port of next hops that name none (RFC 2033 has no number; 24 is IANA's).
+    pub fn next_hop_port(&self) -> u16 {
+        let usual = if self.program == Program::Smtp { 25 } else { 24 };
+        self.port.unwrap_or(usual)
+    }
+
     /// Whether the store puts its trace in front of what comes by this channel.
     pub fn traces(&self) -> bool {
         self.trace.unwrap_or(!self.flagtransfer)

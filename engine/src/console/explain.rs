@@ -11,10 +11,7 @@ use relais_actors::{
         from_access, internal_ip, own_postmaster, port_access,
     },
 };
-use relais_channels::{
-    client::port_of,
-    mail::{Address, Enhanced, NextHop, Reply},
-};
+use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
 use relais_config::{Config, suggest};
 
 use super::{
@@ -245,7 +242,7 @@ fn step(step: &str, detail: String) -> RouteStep {
 fn result(channels: &Channels, route: &Route) -> RouteResult {
     let channel = channels.find(&route.channel).map(|id| channels.channel(id));
     let hop = channel.and_then(|channel| {
-        let port = port_of(channel);
+        let port = channel.next_hop_port();
         next_hop(channel, &route.host).map(|hop| match hop {
             NextHop::Host { name, port: None } => format!("{name}:{port}"),
             NextHop::Ip { address, port: None } => format!("[{address}]:{port}"),

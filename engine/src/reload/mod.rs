@@ -15,8 +15,10 @@ use relais_actors::{
 };
 use relais_config::{Config, Directory, dispatcher::Service};
 use tokio::{
-    sync::mpsc::Receiver,
-    sync::oneshot::{self, error::RecvError},
+    sync::{
+        mpsc::Receiver,
+        oneshot::{self, error::RecvError},
+    },
     task::spawn_blocking,
     time::{interval, sleep},
 };

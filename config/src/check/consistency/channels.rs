@@ -164,15 +164,15 @@ fn takes_our_own_mail(config: &Config, channel: &Channel, path: &str, reader: &m
     let services = config.dispatcher.enabled().filter(|its| its.channel == channel.name);
     let lmtp = services.filter(|its| its.program == dispatcher::Program::Lmtp);
     let ports: Vec<u16> = lmtp.flat_map(|its| its.ports.iter().copied()).collect();
-    let port_of = |its: &Channel| its.port.unwrap_or(LMTP_PORT);
     let mut ours = config.channels.iter().filter(|its| its.program == Program::Lmtp);
-    if let Some(client) = ours.find(|its| its.name != channel.name && ports.contains(&port_of(its)))
+    if let Some(client) =
+        ours.find(|its| its.name != channel.name && ports.contains(&its.next_hop_port()))
     {
         let message = format!(
             "the service takes no mail in clear, and channel {} connects to port {} without TLS: \
              where that is this service, the mail waits",
             client.name,
-            port_of(client)
+            client.next_hop_port()
         );
         reader.warning_at(path, &message, false);
     }
@@ -187,6 +187,3 @@ fn has_local_channel(config: &Config, reader: &mut Reader<'_>) {
         reader.warning_at("channels[0]", message, false);
     }
 }
-
-/// The port of LMTP, for a channel that names none.
-const LMTP_PORT: u16 = 24;
