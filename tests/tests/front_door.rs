@@ -84,6 +84,39 @@ fn a_flood_of_connections_leaves_files_for_disk_operators_and_delivery() {
     assert!(!log.contains("os error 24"), "{log}");
 }
 
+#[test]
+fn large_messages_beyond_their_files_wait_and_are_refused_while_small_ones_pass() {
+    // One in four of the open files that are not kept back.
+    const FILES: usize = 32;
+    let instance = Instance::new(Settings::standalone());
+    let _running = instance.spawn_by(Command::new("prlimit").args(["--nofile=256:256", "--"]));
+    eventually("it is ready", MINUTE, || instance.is_ready());
+    let to = ["alice@relais.example"];
+    let large = message("large", 400_000);
+    let open = |_| {
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.begin("a@b.test", &to);
+        client.send(&large).expect("a reader");
+        client
+    };
+    let mut clients: Vec<_> = (0..FILES).map(open).collect();
+    eventually("each has its file", MINUTE, || {
+        std::fs::read_dir(instance.data().join("spool/large")).is_ok_and(|dir| dir.count() == FILES)
+    });
+    let mut late = Dialogue::open(instance.settings.smtp);
+    late.message("a@b.test", &to, &message("small", 1_000)).expect(250);
+    late.message("a@b.test", &to, &large)
+        .expect_start("452 4.3.1 too many large messages at once, try again later");
+    late.begin("a@b.test", &to);
+    late.send(&large).expect("a reader");
+    clients.remove(0).finish(b"the end\r\n").expect(250);
+    late.finish(b"the end\r\n").expect(250);
+    for mut client in clients {
+        client.finish(b"the end\r\n").expect(250);
+    }
+    assert!(!instance.log().contains("os error 24"), "{}", instance.log());
+}
+
 /// An engine whose store listens on a UNIX socket, too.
 fn with_socket(fields: &str) -> Instance {
     let settings = Settings::standalone().edit(

@@ -2,7 +2,14 @@
 //! take. What disk, operators and deliveries need is kept for them, and every service has a share
 //! of its own: a flood of clients on one keeps nobody else from working.
 
+use std::{sync::Arc, time::Duration};
+
+use relais_channels::mail::{Enhanced, Reply};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 /// The open files of the process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -11,6 +18,19 @@ pub struct Descriptors {
     pub limit: usize,
     /// Connections from outside that there may be at once.
     pub connections: usize,
+    /// Messages that may be on their way into files of their own at once.
+    pub large_messages: usize,
+}
+
+/// The files of large messages on their way in: so many at once, over all services. Cheap to clone:
+/// all clones are one.
+#[derive(Clone, Debug)]
+pub struct LargeMessages(Arc<Semaphore>);
+
+/// The right to one such file, while it is kept.
+#[derive(Debug)]
+pub struct LargeMessage {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Descriptors {
@@ -28,8 +48,9 @@ impl Descriptors {
 
     /// With a limit of so many open files. However low it is, half of it is for connections.
     fn within(limit: usize, reserved: usize) -> Self {
-        let reserved = reserved.min(limit / 2);
-        Self { limit, connections: (limit - reserved) / EACH }
+        let free = limit - reserved.min(limit / 2);
+        let large_messages = free.div_ceil(PER_LARGE_MESSAGE);
+        Self { limit, connections: free - large_messages, large_messages }
     }
 
     /// Divides the connections between services that want so many each. Who wants little gets it
@@ -46,8 +67,27 @@ impl Descriptors {
     }
 }
 
-/// A connection has its socket, and a file when its message is large.
-const EACH: usize = 2;
+impl LargeMessages {
+    /// For so many at once, at least one.
+    pub fn new(at_once: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS))))
+    }
+
+    /// Waits until there is room for one more; `None`: there was none for a while.
+    pub async fn begin(&self) -> Option<LargeMessage> {
+        let permit = timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await;
+        Some(LargeMessage { _permit: permit.ok()?.ok()? })
+    }
+}
+
+/// The reply when there is no room.
+pub(super) const TOO_MANY_LARGE: Reply =
+    Reply::new(452, Enhanced(4, 3, 1), "too many large messages at once, try again later");
+/// A connection has its socket, and a file while its message is large: one in so many open files is
+/// for those.
+const PER_LARGE_MESSAGE: usize = 4;
+/// How long a large message waits for a file.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -55,11 +95,18 @@ mod tests {
 
     #[test]
     fn connections_get_what_is_not_reserved_and_at_least_half() {
-        // limit, reserved, connections
-        let rows =
-            [(1_024, 500, 262), (1_000_000, 500, 499_750), (256, 500, 64), (3, 0, 1), (0, 9, 0)];
-        for (limit, reserved, connections) in rows {
-            assert_eq!(Descriptors::within(limit, reserved).connections, connections, "{limit}");
+        // limit, reserved, connections, large messages
+        let rows = [
+            (1_024, 500, 393, 131),
+            (20_000, 756, 14_433, 4_811),
+            (1_000_000, 500, 749_625, 249_875),
+            (256, 500, 96, 32),
+            (3, 0, 2, 1),
+            (0, 9, 0, 0),
+        ];
+        for (limit, reserved, connections, large_messages) in rows {
+            let expected = Descriptors { limit, connections, large_messages };
+            assert_eq!(Descriptors::within(limit, reserved), expected);
         }
     }
 
@@ -74,8 +121,16 @@ mod tests {
             (7, &[], &[]),
         ];
         for (connections, wanted, shares) in rows {
-            let descriptors = Descriptors { limit: 0, connections };
+            let descriptors = Descriptors { limit: 0, connections, large_messages: 0 };
             assert_eq!(descriptors.shares(wanted), shares, "{connections} {wanted:?}");
         }
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_large_message_waits_for_a_file_but_not_for_ever() {
+        let large_messages = LargeMessages::new(1);
+        let first = large_messages.begin().await.expect("room");
+        assert!(large_messages.begin().await.is_none());
+        let (second, ()) = tokio::join!(large_messages.begin(), async { drop(first) });
+        assert!(second.is_some());
     }
 }

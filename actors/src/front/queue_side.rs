@@ -6,7 +6,7 @@ use relais_channels::mail::MessageIds;
 use relais_config::{Channel, channel::Switch};
 use relais_spool::Spool;
 
-use super::{authentication::Authenticator, rates::RateLimits};
+use super::{authentication::Authenticator, descriptors::LargeMessages, rates::RateLimits};
 use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
 
 /// The parts of the engine that an SMTP session needs.
@@ -30,6 +30,8 @@ pub struct QueueSide {
     pub channels: Arc<Channels>,
     /// Messages above this go to a file of their own.
     pub large_message: u64,
+    /// How many of those may come in at once.
+    pub large_messages: LargeMessages,
     /// Limits beyond which mail is held instead of delivered.
     pub hold: HoldLimits,
     /// Limits of what one may send in an hour.

@@ -20,6 +20,7 @@ use relais_spool::{Draft, NewContent, SpoolError};
 use super::{
     authentication::{Attempt, Denied, Identity},
     connection::{Ends, client_text, own_postmaster},
+    descriptors::{LargeMessage, TOO_MANY_LARGE},
     presenter::Presenter,
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
@@ -120,6 +121,7 @@ enum Gathered {
     Streamed {
         draft: Draft,
         glancer: HeaderScanner,
+        right: LargeMessage,
     },
 }
 
@@ -202,9 +204,10 @@ impl SmtpIntake {
         self.transaction.size += (before.len() - received) as u64;
         let mut glancer = HeaderScanner::default();
         glancer.feed(&before[head..], &self.side.host);
+        let right = self.side.large_messages.begin().await.ok_or(TOO_MANY_LARGE)?;
         let mut draft = self.side.spool.draft();
         draft.write(&before).await.map_err(|error| refusal(&error))?;
-        self.transaction.gathered = Gathered::Streamed { draft, glancer };
+        self.transaction.gathered = Gathered::Streamed { draft, glancer, right };
         Ok(())
     }
 
@@ -310,6 +313,8 @@ impl SmtpIntake {
 
     async fn store(&mut self) -> Result<Reply, Reply> {
         let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
+        // A large message has the right to its file until the spool has it.
+        let mut _right = None;
         let content = match std::mem::take(&mut self.transaction.gathered) {
             Gathered::Memory { head, mut octets } => {
                 if let Err(reply) = self.complete_header(head, &mut octets) {
@@ -325,8 +330,9 @@ impl SmtpIntake {
                 }
                 NewContent::Whole(octets.into())
             }
-            Gathered::Streamed { draft, glancer } => {
+            Gathered::Streamed { draft, glancer, right } => {
                 self.transaction.glance = glancer.finish(&self.side.host);
+                _right = Some(right);
                 NewContent::Blob(draft)
             }
         };
@@ -640,7 +646,7 @@ impl Intake for SmtpIntake {
             self.begin_blob().await?;
         }
         match &mut self.transaction.gathered {
-            Gathered::Streamed { draft, glancer } => {
+            Gathered::Streamed { draft, glancer, .. } => {
                 glancer.feed(octets, &self.side.host);
                 draft.write(octets).await.map_err(|e| refusal(&e))
             }

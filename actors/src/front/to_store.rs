@@ -20,6 +20,7 @@ use relais_channels::{
 
 use super::{
     connection::{client_text, own_postmaster},
+    descriptors::{LargeMessage, LargeMessages, TOO_MANY_LARGE},
     presenter::Presenter,
     received::Received,
 };
@@ -49,6 +50,8 @@ pub struct StoreSide {
     pub trace: bool,
     /// The ids of messages in the log.
     pub ids: Arc<MessageIds>,
+    /// How many messages may be on their way in by a file at once.
+    pub large_messages: LargeMessages,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -75,6 +78,8 @@ pub struct LmtpIntake {
 #[derive(Default)]
 struct Content {
     spill: Spill,
+    /// While the spill has a file.
+    right: Option<LargeMessage>,
     /// Octets, what we put in front included.
     size: u64,
     /// Octets that we put in front.
@@ -280,7 +285,7 @@ impl Intake for LmtpIntake {
         }
         let ours = spill.memory().len();
         let (size, id, begun) = (ours as u64, Some(id), Some(Instant::now()));
-        self.content = Content { spill, size, ours, id, peer_id: String::new(), begun };
+        self.content = Content { spill, size, ours, id, begun, ..Content::default() };
         Ok(())
     }
 
@@ -288,6 +293,10 @@ impl Intake for LmtpIntake {
         self.content.size += octets.len() as u64;
         if self.content.spill.push(octets) {
             self.look_for_the_id();
+            if self.content.right.is_none() {
+                let right = self.side.large_messages.begin().await;
+                self.content.right = Some(right.ok_or(TOO_MANY_LARGE)?);
+            }
             let dir = self.side.deliveries.spill_dir().ok_or(AWAY)?;
             let chunk = self.content.spill.chunk(&dir);
             let written = self.side.deliveries.blocking(|| chunk.write()).await;

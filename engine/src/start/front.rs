@@ -182,6 +182,7 @@ impl<'a> Makers<'a> {
             ids: below.ids.clone(),
             channels: ground.channels.clone(),
             large_message: config.spool.large_message,
+            large_messages: ground.large_messages.clone(),
             hold: self.hold_limits(channel),
             rates: self.rate_limits(service, channel),
             authenticator: Arc::clone(&delivery.authenticator),
@@ -204,6 +205,7 @@ impl<'a> Makers<'a> {
             flag_transfer: channel.is_some_and(|channel| channel.flagtransfer),
             trace: channel.is_some_and(Channel::traces),
             ids: below.ids.clone(),
+            large_messages: ground.large_messages.clone(),
             metrics: ground.metrics.clone(),
         }
     }
@@ -264,7 +266,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, Start
 /// Raises the limit of open files, and says how many connections each service may have; tells when
 /// that is less than the configuration allows.
 pub(super) fn shares(config: &Config) -> Vec<usize> {
-    let descriptors = Descriptors::raise(reserved(config));
+    let descriptors = descriptors(config);
     let services = config.dispatcher.enabled();
     let wanted: Vec<_> = services.map(|service| service.limits.connections()).collect();
     let shares = descriptors.shares(&wanted);
@@ -280,6 +282,11 @@ pub(super) fn shares(config: &Config) -> Vec<usize> {
         );
     }
     shares
+}
+
+/// The open files of the process, its limit raised as far as it goes.
+pub(super) fn descriptors(config: &Config) -> Descriptors {
+    Descriptors::raise(reserved(config))
 }
 
 /// Open files that are no connections from outside: the disk's, the operators', and for each thread

@@ -9,7 +9,8 @@ use relais_actors::{
     delivery::{job::Job, pool::Pool},
     directory::Directory,
     front::{
-        dispatcher::Dispatcher, rates::Rates, service::Service, session::Session, worker::Worker,
+        descriptors::LargeMessages, dispatcher::Dispatcher, rates::Rates, service::Service,
+        session::Session, worker::Worker,
     },
     job_controller::JobController,
     metrics::{Labels, Metrics},
@@ -21,7 +22,7 @@ use relais_actors::{
 use relais_channels::tls::ServerTls;
 use relais_config::Config;
 
-use super::error::StartError;
+use super::{error::StartError, front::descriptors};
 use crate::state::tallies::Tallies;
 
 /// The parts that every other floor stands on.
@@ -33,6 +34,7 @@ pub(crate) struct GroundFloor {
     pub(crate) certificates: Arc<ServerTls>,
     /// The mail of clients in the last hour.
     pub(crate) rates: Arc<Rates>,
+    pub(crate) large_messages: LargeMessages,
     pub(crate) placement: Arc<Placement>,
     /// Starts actors; `end` is told which of the vital ones died.
     pub(crate) actors: Ground,
@@ -59,8 +61,18 @@ impl GroundFloor {
         let (placement, arbiters) = Placement::start(cores);
         let actors = Ground::new(metrics.actors.clone(), end);
         let placement = Arc::new(placement);
+        let large_messages = LargeMessages::new(descriptors(&config).large_messages);
         let rates = Arc::default();
-        let floor = Self { config, channels, metrics, certificates, rates, placement, actors };
+        let floor = Self {
+            config,
+            channels,
+            metrics,
+            certificates,
+            rates,
+            large_messages,
+            placement,
+            actors,
+        };
         Ok((floor, Cellar { tallies, arbiters }))
     }
 }

@@ -47,6 +47,7 @@ fn intake(deliveries: Deliveries, flag_transfer: bool) -> LmtpIntake {
         flag_transfer,
         trace: false,
         ids: Arc::new(MessageIds::after(MessageId(0), 0)),
+        large_messages: LargeMessages::new(1),
         metrics: Arc::new(Metrics::new(&labels)),
     };
     LmtpIntake::new(side.into(), Some([192, 0, 2, 1].into()), None)
