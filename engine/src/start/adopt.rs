@@ -24,8 +24,9 @@ use super::{
         DeliveryFloor, job_parts, notary_parts, notice_templates, pool, pools, restore_limits,
     },
     error::StartError,
-    front::{FrontFloor, Makers, shares},
+    front::{FrontFloor, Makers},
     ground::{ACTORS, GroundFloor},
+    open_files::shares,
     spool::SpoolFloor,
 };
 

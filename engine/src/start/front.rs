@@ -7,7 +7,6 @@ use relais_actors::{
     front::{
         admission::ClientAdmission,
         configured_service::BoundService,
-        descriptors::Descriptors,
         dispatcher::{Dispatcher, DispatcherParts},
         dns_lists::DnsLists,
         inherited::Inherited,
@@ -27,9 +26,7 @@ use relais_config::{self as config, Channel, Config, Service, channel, dispatche
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    delivery::{DeliveryFloor, pools},
-    error::StartError,
-    ground::GroundFloor,
+    delivery::DeliveryFloor, error::StartError, ground::GroundFloor, open_files::shares,
     spool::SpoolFloor,
 };
 
@@ -263,41 +260,5 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Option<Store>, Start
     Ok(Some(Store::open(&absolute, &config.host, &known, metrics)?))
 }
 
-/// Raises the limit of open files, and says how many connections each service may have; tells when
-/// that is less than the configuration allows.
-pub(super) fn shares(config: &Config) -> Vec<usize> {
-    let descriptors = descriptors(config);
-    let services = config.dispatcher.enabled();
-    let wanted: Vec<_> = services.map(|service| service.limits.connections()).collect();
-    let shares = descriptors.shares(&wanted);
-    let wanted = wanted.into_iter().fold(0, usize::saturating_add);
-    let connections = shares.iter().sum::<usize>();
-    if connections < wanted {
-        tracing::warn!(
-            limit = descriptors.limit,
-            connections,
-            wanted,
-            "the limit of open files allows fewer connections than the services do: those beyond \
-             will wait; raise it (LimitNOFILE=, ulimit -n)"
-        );
-    }
-    shares
-}
-
-/// The open files of the process, its limit raised as far as it goes.
-pub(super) fn descriptors(config: &Config) -> Descriptors {
-    Descriptors::raise(reserved(config))
-}
-
-/// Open files that are no connections from outside: the disk's, the operators', and for each thread
-/// of a job a connection and a message.
-fn reserved(config: &Config) -> usize {
-    let threads = config.channels.iter().map(|channel| channel.max_client_threads.get()).max();
-    let jobs = pools(config).iter().map(|(_, limit)| limit).sum::<usize>();
-    ENGINE_FILES.saturating_add(jobs.saturating_mul(threads.unwrap_or(0)).saturating_mul(2))
-}
-
-/// Spool, index, store, log, threads and the admin endpoint, generously.
-const ENGINE_FILES: usize = 256;
 /// In the data directory: the partitions that have been there.
 pub(crate) const KNOWN_STORES: &str = "stores";

@@ -22,7 +22,7 @@ use relais_actors::{
 use relais_channels::tls::ServerTls;
 use relais_config::Config;
 
-use super::{error::StartError, front::descriptors};
+use super::{error::StartError, open_files::descriptors};
 use crate::state::tallies::Tallies;
 
 /// The parts that every other floor stands on.

@@ -9,6 +9,7 @@ mod error;
 mod front;
 mod ground;
 pub(crate) mod obstacles;
+mod open_files;
 mod spool;
 
 use std::sync::Arc;
