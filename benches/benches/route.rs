@@ -4,6 +4,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use relais_actors::{
     directory::Source,
+    metrics::ServerMeters,
     router::{Question, Resolver, Routes},
 };
 use relais_channels::mail::Address;
@@ -12,7 +13,8 @@ use relais_config::{Config, STANDALONE};
 fn routes(criterion: &mut Criterion) {
     let (config, _) = Config::parse("standalone.ron", STANDALONE).expect("the default is right");
     let routes = Routes::new(&config).expect("the default can be routed by");
-    let directory = Source::open(&config).expect("the built-in directory");
+    let directory =
+        Source::open(&config, &ServerMeters::unregistered()).expect("the built-in directory");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let rows = [
         ("a user", "alice@relais.example"),

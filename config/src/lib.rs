@@ -12,7 +12,7 @@
 //! | `show` | prints a configuration, and the reference page | check, file, sections |
 //! | `check` | what holds between sections, and what is not there yet | file, grammar, language, sections |
 //! | `sections` | a table of settings for each section of the file | file, grammar, language |
-//! | `language` | rewrite rules, mappings, templates, delivery options | file, grammar |
+//! | `language` | rewrite rules, mappings, templates, delivery options, LDAP searches | file, grammar |
 //! | `file` | text to typed values, with every mistake at its place | grammar |
 //! | `grammar` | domains, networks and next hops | — |
 //!
@@ -53,7 +53,7 @@ mod sections;
 mod show;
 
 pub use file::{mistake, reader::suggest, units};
-pub use language::{delivery_option, mapping, rewrite, template};
+pub use language::{delivery_option, ldap_search, mapping, rewrite, template};
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
 pub use sections::{

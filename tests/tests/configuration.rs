@@ -48,10 +48,11 @@ fn check_says_no_to_whatever_run_refuses() {
             1,
         ),
         (
-            "a directory that is not there yet",
+            "a password's file that is not there",
             Settings::standalone().edit(
                 "directory: Ldif()",
-                "directory: Ldap(servers: [\"ldap://localhost\"], user_base: \"o=x\")",
+                "directory: Ldap(servers: [\"ldap://localhost\"], user_base: \"o=x\", bind_dn: \"cn=x\", \
+                 bind_password_file: \"none\")",
             ),
             1,
         ),

@@ -42,6 +42,13 @@ impl Entry {
         self.attributes.entry(name.to_ascii_lowercase().into()).or_default().push(value.into());
     }
 
+    /// Takes an object class away.
+    pub(super) fn remove_class(&mut self, class: &str) {
+        if let Some(classes) = self.attributes.get_mut("objectclass") {
+            classes.retain(|value| !value.eq_ignore_ascii_case(class));
+        }
+    }
+
     /// The values of an attribute, whose name is given in lower case.
     pub fn all(&self, name: &str) -> &[String] {
         self.attributes.get(name).map_or(&[], Vec::as_slice)

@@ -6,6 +6,8 @@ use tracing::warn;
 
 use super::{
     entry::{Domain, Entry, is_below, normalize_dn},
+    known::ADDRESSES,
+    ldap::LdapError,
     ldif::{self, LdifError},
     lookup::{Lookup, LookupError},
 };
@@ -61,9 +63,9 @@ pub enum OpenError {
         /// The other.
         second: String,
     },
-    /// LDAP servers were configured.
-    #[error("directory: Ldap is not supported yet; Ldif(file: ...) is")]
-    Ldap,
+    /// LDAP servers cannot be asked.
+    #[error("{0}")]
+    Ldap(#[from] LdapError),
 }
 
 impl LdifDirectory {
@@ -212,8 +214,6 @@ fn domain_names(entry: &Entry) -> Vec<String> {
     names.iter().flat_map(|name| entry.all(name)).map(|name| name.to_ascii_lowercase()).collect()
 }
 
-/// The attributes by which entries are found.
-pub(crate) const ADDRESSES: [&str; 3] = ["mail", "mailalternateaddress", "mailequivalentaddress"];
 const STANDALONE: &str = include_str!("standalone.ldif");
 
 #[cfg(test)]

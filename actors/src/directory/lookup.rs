@@ -34,6 +34,9 @@ pub trait Remote: fmt::Debug + Send + Sync {
 
     /// As in [`Lookup`].
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>>;
+
+    /// Whether this is the password of the entry of this name.
+    fn login(&self, dn: &str, password: &str) -> LookingUp<bool>;
 }
 
 /// A look-up under way.

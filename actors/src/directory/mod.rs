@@ -13,6 +13,8 @@
 mod cache;
 mod entry;
 mod evaluate;
+mod known;
+mod ldap;
 mod ldif;
 mod local;
 mod lookup;
@@ -40,6 +42,7 @@ use self::cache::{Asked, Findings, LookupCache};
 pub use self::{
     entry::{Domain, Entry, Kind, normalize_dn},
     evaluate::evaluate,
+    ldap::{LdapDirectory, LdapError},
     ldif::LdifError,
     local::{LdifDirectory, OpenError},
     lookup::{LookingUp, Lookup, LookupError, Remote},
@@ -49,12 +52,11 @@ pub use self::{
     refusal::EntryError,
     status::may_log_in,
 };
-pub(crate) use self::{
-    local::{ADDRESSES, NOT_YET},
-    options::quote,
-    status::VALUES,
+pub(crate) use self::{known::ADDRESSES, local::NOT_YET, options::quote, status::VALUES};
+use crate::{
+    actor::{Actor, Adopt, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox},
+    metrics::ServerMeters,
 };
-use crate::actor::{Actor, Adopt, Answer, Ctx, Gone, Ground, Handle, Later, Mailbox};
 
 /// Asks for a domain by its name, in lower case.
 #[derive(Debug, Message)]
@@ -85,6 +87,17 @@ pub struct FindUsers {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Arc<Entry>>, LookupError>")]
 pub struct FindEntry(pub String);
+
+/// Asks whether this is the password of a user. Nothing: the source does not log users in, and the
+/// entry holds the password.
+#[derive(Message)]
+#[rtype(result = "Result<Option<bool>, LookupError>")]
+pub struct LogIn {
+    /// The user's entry.
+    pub dn: String,
+    /// The password.
+    pub password: String,
+}
 
 /// Where entries come from.
 #[derive(Clone, Debug, Default)]
@@ -133,8 +146,8 @@ pub struct LookupCounts {
 }
 
 impl Source {
-    /// Opens what the configuration names.
-    pub fn open(config: &config::Config) -> Result<Self, OpenError> {
+    /// Opens what the configuration names. A server is not asked before somebody is looked up.
+    pub fn open(config: &config::Config, meters: &ServerMeters) -> Result<Self, OpenError> {
         use config::Directory as Configured;
         match &config.directory {
             None => Ok(Self::None),
@@ -142,7 +155,10 @@ impl Source {
             Some(Configured::Ldif { file: Some(file) }) => {
                 LdifDirectory::open(&config.path(file)).map(Self::ldif)
             }
-            Some(Configured::Ldap(_)) => Err(OpenError::Ldap),
+            Some(Configured::Ldap(ldap)) => {
+                let directory = LdapDirectory::open(ldap, |file| config.path(file), meters)?;
+                Ok(Self::Remote(Arc::new(directory), ldap.cache))
+            }
         }
     }
 
@@ -320,6 +336,19 @@ impl Handle<FindEntry> for Directory {
     }
 }
 
+// Passwords are not remembered.
+impl Handle<LogIn> for Directory {
+    fn handle(
+        &mut self,
+        LogIn { dn, password }: LogIn,
+        _: &mut Ctx<Self>,
+    ) -> Answer<Result<Option<bool>, LookupError>> {
+        let Source::Remote(directory, _) = &self.source else { return Answer::Now(Ok(None)) };
+        let login = directory.login(&dn, &password);
+        Later::new(async move { login.await.map(Some) }).into()
+    }
+}
+
 /// The answers of the source before are forgotten.
 impl Handle<Adopt<Source>> for Directory {
     fn handle(&mut self, Adopt(source): Adopt<Source>, _: &mut Ctx<Self>) {
@@ -336,6 +365,12 @@ impl DirectoryHandle {
     /// Puts another source in place of the present one.
     pub async fn adopt(&self, source: Source) -> Result<(), Gone> {
         self.mailbox.ask(Adopt(source)).await
+    }
+
+    /// Whether this is the password of a user; nothing when the user's entry holds it.
+    pub async fn log_in(&self, dn: &str, password: &str) -> Result<Option<bool>, LookupError> {
+        let login = LogIn { dn: dn.to_owned(), password: password.to_owned() };
+        self.mailbox.ask(login).await.map_err(gone)?
     }
 
     /// The users of a domain that have this login name.

@@ -70,6 +70,10 @@ impl Remote for ScriptedSource {
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
         self.answer(format!("name {dn}"), Some(Arc::new(Entry::new(dn))))
     }
+
+    fn login(&self, dn: &str, password: &str) -> LookingUp<bool> {
+        self.answer(format!("login {dn}"), password == "secret")
+    }
 }
 
 fn domain(name: &str) -> Arc<Domain> {

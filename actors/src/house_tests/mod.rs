@@ -29,7 +29,7 @@ use crate::{
     job_controller::{
         self, Freeze, JobController, Limit, PoolOutlets, PoolPart, QueueOutlets, Tune,
     },
-    metrics::{Labels, Metrics},
+    metrics::{Labels, Metrics, ServerMeters},
     notary::{self, Notary},
     queue::{Intake, Queue, QueueParts, tests::envelope},
     router::{self, RouterHandle, Routes},
@@ -241,7 +241,8 @@ fn small() -> NewContent {
 }
 
 fn router(config: &Config, ground: &Ground) -> RouterHandle {
-    let directory = directory::start(Source::open(config).unwrap(), ground);
+    let directory =
+        directory::start(Source::open(config, &ServerMeters::unregistered()).unwrap(), ground);
     let limits = relais_config::directory::Cache::default();
     router::start(Routes::new(config).unwrap(), limits, directory, ground)
 }

@@ -38,6 +38,6 @@ impl CertificateMeter {
 }
 
 /// The library writes labels as they are.
-fn fit(file: &str) -> String {
+pub(super) fn fit(file: &str) -> String {
     file.replace(|c: char| c.is_control() || "\"\\".contains(c), "?")
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Metrics::new`] makes all families and resolves every label from the configuration, so that
 //! counting costs an atomic add and a scrape shows zeros before the first message. No label ever
-//! holds an address, a domain, a host or a queue id. Events move most of these numbers; see
+//! holds an address, a domain, a peer's host or a queue id. Events move most of these numbers; see
 //! [`crate::events`].
 //!
 //! Names, types and labels are a contract with dashboards; a test below holds them fast.
@@ -12,6 +12,7 @@ mod certificates;
 mod channel;
 mod counters;
 mod delivery;
+mod directory_servers;
 mod exposition;
 mod level;
 mod notices;
@@ -34,6 +35,7 @@ pub use counters::{ChannelCounters, Event, Volume};
 pub use delivery::{
     DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
 };
+pub use directory_servers::{OperationResult, ServerMeter, ServerMeters};
 pub use exposition::Format;
 pub use level::level;
 pub use notices::{NoticeMeter, NoticeResult};
@@ -65,6 +67,8 @@ pub struct Metrics {
     pub certificates: CertificateMeter,
     /// Look-ups in the directory.
     pub directory: DirectoryMeter,
+    /// Servers of an LDAP directory.
+    pub directory_servers: ServerMeters,
     /// Notices to senders.
     pub notices: NoticeMeter,
     /// Log lines thrown away because nobody took them.
@@ -109,6 +113,7 @@ impl Metrics {
             store: labels.store.then(|| StoreMeter::register(&mut registry)),
             certificates: CertificateMeter::register(&mut registry),
             directory: DirectoryMeter::register(&mut registry),
+            directory_servers: ServerMeters::register(&mut registry),
             notices: NoticeMeter::register(&mut registry),
             log_lines_lost,
             process: ProcessMeter::register(&mut registry),

@@ -20,7 +20,10 @@ use super::{
     rewrite::{Purpose, Rewriter},
     steps::Trace,
 };
-use crate::directory::{Domain, Entry, LdifDirectory, Lookup, LookupError};
+use crate::{
+    directory::{Domain, Entry, LdifDirectory, Lookup, LookupError},
+    metrics::ServerMeters,
+};
 
 /// Entries of siroe.com (the default domain) and of a hosted domain.
 const SESTA: &str = "\
@@ -718,7 +721,8 @@ async fn a_session_asks_the_actor_once() {
     let ground = Ground::new(Meters::default(), Box::new(|_| ()));
 
     let config = sample("standalone.ron");
-    let directory = directory::start(Source::open(&config).unwrap(), &ground);
+    let directory =
+        directory::start(Source::open(&config, &ServerMeters::unregistered()).unwrap(), &ground);
     let counts = Arc::clone(&directory.counts);
     let limits = relais_config::directory::Cache::default();
     let router = super::start(Routes::new(&config).unwrap(), limits, directory, &ground);

@@ -10,6 +10,7 @@ mod error;
 mod failure;
 mod secured;
 mod server;
+mod servers;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -20,4 +21,5 @@ pub use error::{CertificateError, TlsError};
 pub use failure::{FailureReason, HandshakeFailure};
 pub use secured::Secured;
 pub use server::ServerTls;
+pub use servers::towards_servers;
 pub(crate) use stream::TlsStream;

@@ -25,7 +25,6 @@ use crate::{
     sections::{
         channel::Program,
         config::Config,
-        directory::Directory,
         dispatcher::{self, Service},
         settings::NEEDS,
         tls::Insist,
@@ -34,11 +33,6 @@ use crate::{
 
 /// Warns about everything in `config` that will not be done.
 pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
-    for row in BLOCKING {
-        if (row.needed)(config) {
-            reader.warning_at(row.field, row.message, true);
-        }
-    }
     let roles = Roles::of(config);
     warn_of_sections(reader);
     warn_of_services(config, reader);
@@ -58,19 +52,6 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     consistency::mappings::warn(config, reader);
     warn_of_aliases(config, reader);
 }
-
-/// A field of the file as a whole with which the engine does not start.
-struct Blocking {
-    field: &'static str,
-    needed: fn(&Config) -> bool,
-    message: &'static str,
-}
-
-const BLOCKING: &[Blocking] = &[Blocking {
-    field: "directory",
-    needed: |c| matches!(c.directory, Some(Directory::Ldap(_))),
-    message: "LDAP is not there yet: the engine will not start with it; Ldif(file: \"...\") works",
-}];
 
 /// Fields outside of channels and services.
 fn warn_of_sections(reader: &mut Reader<'_>) {

@@ -77,6 +77,18 @@ pub(crate) const LDAP_SERVER: Formed = Formed {
     expected: "a URL is expected: \"ldap://host:389\", \"ldaps://host:636\" or \"ldapi://path\"",
 };
 
+/// The name of an attribute.
+pub(crate) const ATTRIBUTE: Formed = Formed {
+    is: is_attribute,
+    expected: "the name of an attribute is expected: letters, digits, '-' and ';', such as \"mail\"",
+};
+
+/// Object classes, joined by `+`.
+pub(crate) const CLASSES: Formed = Formed {
+    is: |text| text.split('+').all(is_attribute),
+    expected: "an object class is expected, or several that an entry has all of: \"person\", \"a+b\"",
+};
+
 /// An address of plain characters: `postmaster@example.org`.
 pub(crate) fn is_mailbox(text: &str) -> bool {
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&c);
@@ -112,6 +124,14 @@ fn is_transport(text: &str) -> bool {
             (channel.is_empty() || is_channel(channel)) && (hop.is_empty() || is_next_hop(hop))
         },
     )
+}
+
+/// A descriptor of RFC 4512 section 1.4, with options.
+fn is_attribute(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-;.".contains(c);
+    (1..=128).contains(&text.len())
+        && text.chars().all(plain)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn is_ldap_server(text: &str) -> bool {

@@ -13,6 +13,7 @@ use crate::{
     },
     language::{
         delivery_option::{DeliveryOption, check_address},
+        ldap_search::{SearchFilter, SearchUrl},
         mapping::MappingTable,
         rewrite::RewriteRule,
         template::TemplateError,
@@ -105,6 +106,42 @@ impl Kind<DeliveryOption> for Delivery {
 
     fn notation(&self) -> Notation {
         Notation::of("text")
+    }
+}
+
+/// A search in LDAP.
+pub(crate) struct Search;
+
+impl Kind<SearchUrl> for Search {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<SearchUrl> {
+        let text = Text.read(node, reader)?;
+        SearchUrl::parse(&text).map_err(|error| wrong(node, &error, reader)).ok()
+    }
+
+    fn print(&self, value: &SearchUrl) -> Document {
+        Document::text(&value.text)
+    }
+
+    fn notation(&self) -> Notation {
+        Notation { many: "searches".to_owned(), ..Notation::of("`ldap:///BASE??SCOPE?FILTER`") }
+    }
+}
+
+/// A filter of LDAP.
+pub(crate) struct Filter;
+
+impl Kind<SearchFilter> for Filter {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<SearchFilter> {
+        let text = Text.read(node, reader)?;
+        SearchFilter::parse(&text).map_err(|error| wrong(node, &error, reader)).ok()
+    }
+
+    fn print(&self, value: &SearchFilter) -> Document {
+        Document::text(&value.text)
+    }
+
+    fn notation(&self) -> Notation {
+        Notation::formed("text", "an LDAP filter with `$A`, `$U` or `$D`")
     }
 }
 

@@ -1,17 +1,23 @@
 //! Where users, groups and domains are looked up.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::file::{
-    collections::{List, Maybe},
-    document::Document,
-    form::{Kind, Nested, Section, print_section, read_into},
-    kinds::{Choice, Count, PATIENCE, Path, Text, WAIT},
-    names::LDAP_SERVER,
-    notation::{Notation, SectionNotation},
-    pieces,
-    reader::{Node, Reader, suggest},
-    source::shorten,
+use crate::{
+    file::{
+        collections::{List, Maybe, Table},
+        document::Document,
+        form::{Kind, Nested, Section, print_section, read_into},
+        kinds::{Choice, Count, Flag, PATIENCE, Path, Text, WAIT},
+        names::{ATTRIBUTE, CLASSES, DOMAIN, LDAP_SERVER},
+        notation::{Notation, SectionNotation},
+        pieces,
+        reader::{Node, Reader, suggest},
+        source::shorten,
+    },
+    language::{
+        kinds::{Filter, Search},
+        ldap_search::{SearchFilter, SearchUrl},
+    },
 };
 
 /// The directory.
@@ -23,30 +29,59 @@ pub enum Directory {
         file: Option<PathBuf>,
     },
     /// LDAP servers.
-    Ldap(Ldap),
+    Ldap(Box<Ldap>),
 }
 
 section! {
-    /// An LDAP directory, reached by any of several replicas. It is not there yet: the engine does
-    /// not start with it.
+    /// An LDAP directory, reached by any of several replicas.
     pub struct Ldap {
-        /// Servers, tried in order.
+        /// Servers, tried in order. The first that answers is asked until it does not.
         servers: Vec<String> = Vec::new(), List(LDAP_SERVER),
-            example(r#"["ldap://localhost:389"]"#);
+            example(r#"["ldap://localhost:389"]"#), queue;
+        /// TLS before anything else is said, on servers of `ldap://`.
+        starttls: bool = false, Flag, queue;
+        /// Certificates (PEM) that those of the servers are verified by; without it, those that
+        /// the system trusts.
+        ca: Option<PathBuf> = None, Maybe(Path), queue;
         /// DN to bind as; empty is anonymous.
-        bind_dn: String = String::new(), Text;
-        /// File that holds the password, alone on its first line.
-        bind_password_file: Option<PathBuf> = None, Maybe(Path);
+        bind_dn: String = String::new(), Text, queue;
+        /// File that holds the password, alone on its first line. It is read at each connection.
+        bind_password_file: Option<PathBuf> = None, Maybe(Path), queue;
         /// Root of users, groups and organizations.
-        user_base: String = String::new(), Text, example(r#""dc=example,dc=org""#);
+        user_base: String = String::new(), Text, example(r#""dc=example,dc=org""#), queue;
         /// How domains are found.
-        schema: Schema = Schema::default(), Choice;
-        /// For each operation.
-        timeout: Duration = Duration::from_secs(10), PATIENCE;
-        /// Connections held at once.
-        max_connections: usize = 8, Count(1..=1_000), unit("connections");
+        schema: Schema = Schema::default(), Choice, queue;
+        /// Root of the DC tree for `Schema1` (`o=internet` when empty), of organizations for
+        /// `Schema2` (`user_base` when empty).
+        domain_base: String = String::new(), Text, queue;
+        /// Which entry is that of the domain `$D`. Without it, what the schema says:
+        /// `sunPreferredDomain` and `associatedDomain` for `Schema2`, the object classes of a
+        /// domain for `Schema1`, and `domains` alone for `Mail`.
+        domain_filter: Option<SearchFilter> = None, Maybe(Filter), queue;
+        /// Domains that are ours with the schema `Mail`; their users lie below `user_base`.
+        domains: Vec<String> = Vec::new(), List(DOMAIN), queue;
+        /// How the entries of an address are found: the first search that finds any decides. `$V`
+        /// is where the domain's users lie, `$B` is `user_base`, `$R` any of `address_attributes`,
+        /// `$A` the address, `$U` and `$D` its parts.
+        alias_urls: Vec<SearchUrl> = default_searches(), List(Search), queue;
+        /// Attributes that hold addresses, as the directory calls them.
+        address_attributes: Vec<String> = texts(&["mail", "mailAlternateAddress", "mailEquivalentAddress"]),
+            List(ATTRIBUTE), queue;
+        /// Which user has the login name `$U`; without it, the one whose `uid` it is.
+        login_filter: Option<SearchFilter> = None, Maybe(Filter), queue;
+        /// Object classes of which a user has one; `a+b` asks for both.
+        user_classes: Vec<String> = texts(&["inetMailUser"]), List(CLASSES), queue;
+        /// Object classes of which a group has one.
+        group_classes: Vec<String> = texts(&["inetMailGroup"]), List(CLASSES), queue;
+        /// The directory's names of attributes that relais knows by others:
+        /// `{"uid": "sAMAccountName"}`.
+        attributes: BTreeMap<String, String> = BTreeMap::new(), Table(ATTRIBUTE), queue;
+        /// For each look-up, from the first server asked to the last answer.
+        timeout: Duration = Duration::from_secs(10), PATIENCE, queue;
+        /// Connections to a server held at once.
+        max_connections: usize = 8, Count(1..=1_000), unit("connections"), queue;
         /// Answers remembered.
-        cache: Cache = Cache::default(), Nested::new();
+        cache: Cache = Cache::default(), Nested::new(), queue;
     }
 }
 
@@ -57,18 +92,28 @@ choice! {
         Schema1,
         /// Organization entries carry their domain.
         Schema2,
+        /// No entries of domains: those of `domains`, and those that `domain_filter` finds.
+        Mail,
     }
+}
+
+fn default_searches() -> Vec<SearchUrl> {
+    SearchUrl::parse("ldap:///$V?*?sub?$R").into_iter().collect()
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 section! {
     /// Bounds of the look-up cache.
     pub struct Cache {
         /// Answers remembered at most.
-        entries: usize = 100_000, Count(0..=100_000_000), unit("answers");
+        entries: usize = 100_000, Count(0..=100_000_000), unit("answers"), queue;
         /// How long an answer is believed.
-        ttl: Duration = Duration::from_secs(600), WAIT;
+        ttl: Duration = Duration::from_secs(600), WAIT, queue;
         /// How long "no such entry" is believed.
-        negative_ttl: Duration = Duration::from_secs(60), WAIT;
+        negative_ttl: Duration = Duration::from_secs(60), WAIT, queue;
     }
 }
 
@@ -105,7 +150,7 @@ impl Kind<Directory> for AnyDirectory {
             "Ldap" if !text.is_empty() => {
                 let mut ldap = Ldap::blank();
                 read_into(&fields, reader, &mut ldap)?;
-                Some(Directory::Ldap(ldap))
+                Some(Directory::Ldap(Box::new(ldap)))
             }
             file if file.starts_with('"') => {
                 reader.unfit(node, &format!("Ldif(file: {}) is expected", shorten(file)));
@@ -126,7 +171,7 @@ impl Kind<Directory> for AnyDirectory {
     fn print(&self, value: &Directory) -> Document {
         let (name, fields) = match value {
             Directory::Ldif { file } => ("Ldif", print_section(&LdifFile { file: file.clone() })),
-            Directory::Ldap(ldap) => ("Ldap", print_section(ldap)),
+            Directory::Ldap(ldap) => ("Ldap", print_section(&**ldap)),
         };
         Document::Variant(name, Box::new(fields))
     }

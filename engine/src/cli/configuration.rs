@@ -3,9 +3,10 @@
 use std::{io::Write, path::Path, time::SystemTime};
 
 use relais_actors::{
-    directory,
+    directory::{self, LdapError, OpenError},
     front::listening::{self, BindError},
     lint,
+    metrics::ServerMeters,
 };
 use relais_channels::{
     dsn::Templates,
@@ -37,7 +38,11 @@ pub(super) fn check(source: &Source, json: bool, out: &mut dyn Write) -> Result<
     if let Some(config) = config.filter(|_| report.mistakes.is_empty()) {
         look_into_files(&config, &places, &mut report);
         look_for_obstacles(&config, &places, &mut report)?;
-        if let Ok(source) = directory::Source::open(&config) {
+        // A server is not asked: a check says the same wherever it is made.
+        let is_remote = matches!(config.directory, Some(Directory::Ldap(_)));
+        let source = (!is_remote)
+            .then(|| directory::Source::open(&config, &ServerMeters::unregistered()).ok());
+        if let Some(source) = source.flatten() {
             let found = wait(lint::lint(&config, &source))?;
             let warnings = found.iter().map(|found| places.warning(&found.field, &found.message));
             report.warnings.extend(warnings);
@@ -97,13 +102,28 @@ fn findings(report: &Report) -> Vec<serde_json::Value> {
 /// start.
 fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     let shown = |file: Option<&Path>| file.map(|f| config.path(f).display().to_string());
-    if let Some(Directory::Ldif { file }) = &config.directory
-        && let Err(error) = directory::Source::open(config)
-    {
-        let file = shown(file.as_deref()).unwrap_or_default();
-        let accepted = "a file of LDIF records (RFC 2849) is expected, absolute or below data";
-        let mistake = places.mistake("directory.file", &file, &error.to_string(), accepted);
-        report.mistakes.push(mistake);
+    if let Err(error) = directory::Source::open(config, &ServerMeters::unregistered()) {
+        let (field, file, accepted) = match (&config.directory, &error) {
+            (Some(Directory::Ldap(ldap)), OpenError::Ldap(LdapError::Password { .. })) => {
+                let file = ldap.bind_password_file.as_deref();
+                (
+                    "bind_password_file",
+                    file,
+                    "a file with the password on its first line is expected",
+                )
+            }
+            (Some(Directory::Ldap(ldap)), _) => {
+                ("ca", ldap.ca.as_deref(), "a PEM file with certificates is expected")
+            }
+            (Some(Directory::Ldif { file }), _) => (
+                "file",
+                file.as_deref(),
+                "a file of LDIF records (RFC 2849) is expected, absolute or below data",
+            ),
+            (None, _) => ("file", None, ""),
+        };
+        let (field, file) = (format!("directory.{field}"), shown(file).unwrap_or_default());
+        report.mistakes.push(places.mistake(&field, &file, &error.to_string(), accepted));
     }
     match notice_templates(config) {
         Err(error) => {

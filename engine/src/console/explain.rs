@@ -6,6 +6,8 @@ use std::net::{IpAddr, UdpSocket};
 use relais_actors::{
     actor::{Gone, Ground, Meters},
     channel_table::{Channels, next_hop},
+    directory::DirectoryHandle,
+    metrics::ServerMeters,
     router::{
         Explain, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
         from_access, internal_ip, own_postmaster, port_access,
@@ -23,7 +25,7 @@ use crate::{
     admin::{AccessQuestion, Nonsense, RouteQuestion},
     api::{AccessExplained, RouteExplained, RouteResult, RouteStep},
     cli::{Explained, Files},
-    start::start_router,
+    start::{StartError, start_router},
 };
 
 /// The client, as far as tables know it.
@@ -93,9 +95,7 @@ pub const FILES: Files =
 fn files_blocking(config: &Config) -> Result<Explained, String> {
     let (config, channels) = (config.clone(), Channels::of(config));
     let system = actix::System::new();
-    let started = system.block_on(async {
-        start_router(&config, &Ground::new(Meters::default(), Box::new(|_| ())))
-    });
+    let started = system.block_on(async { offline_router(&config) });
     let (router, _) = started.map_err(|error| error.to_string())?;
     Ok(Box::new(move |question| {
         let explained = system.block_on(explain(&config, &channels, &router, question));
@@ -103,11 +103,17 @@ fn files_blocking(config: &Config) -> Result<Explained, String> {
     }))
 }
 
+/// A router without an engine around it.
+fn offline_router(config: &Config) -> Result<(RouterHandle, DirectoryHandle), StartError> {
+    let ground = Ground::new(Meters::default(), Box::new(|_| ()));
+    start_router(config, &ground, &ServerMeters::unregistered())
+}
+
 /// Asks access tables by the configuration alone, for callers that have no runtime.
 fn access_in_files(config: &Config, question: &AccessQuestion) -> Result<AccessExplained, String> {
     let system = actix::System::new();
     system.block_on(async {
-        let started = start_router(config, &Ground::new(Meters::default(), Box::new(|_| ())));
+        let started = offline_router(config);
         let (router, _) = started.map_err(|error| error.to_string())?;
         let asked = test_access(config, &router, question).await;
         asked.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)

@@ -134,7 +134,8 @@ impl Reloader {
     }
 
     async fn adopt(&mut self, config: Arc<Config>) -> Result<(), String> {
-        let prepared = in_background(move || NewConfig::of(config)).await;
+        let servers = self.floors.directory_servers();
+        let prepared = in_background(move || NewConfig::of(config, &servers)).await;
         let prepared = prepared.map_err(|panicked| panicked.to_string())?;
         let prepared = prepared.map_err(|error| error.to_string())?;
         let before = (self.floors.clone(), self.floors.routes());
@@ -208,7 +209,8 @@ impl Reloader {
 
     async fn look_into_directory(&self) {
         let (config, file) = (self.floors.config().clone(), &self.watched.directory);
-        match spawn_blocking(move || Source::open(&config)).await {
+        let servers = self.floors.directory_servers();
+        match spawn_blocking(move || Source::open(&config, &servers)).await {
             Ok(Ok(source)) => {
                 if self.floors.adopt_directory(source).await.is_ok() {
                     info!(%file, "the directory's file has changed and is in force");

@@ -8,7 +8,7 @@ use relais_actors::{
     directory::Source,
     front::{configured_service::AdoptedService, dispatcher::BindNew},
     job_controller::{Adopted, PoolOutlets, PoolPart},
-    metrics::Labels,
+    metrics::{Labels, ServerMeters},
     queue::SetMaxMessages,
     rerouting::Rerouter,
     router::Routes,
@@ -61,9 +61,9 @@ pub enum AdoptError {
 
 impl NewConfig {
     /// Reads the files that the configuration names, and makes its routes. Takes a while.
-    pub fn of(config: Arc<Config>) -> Result<Self, StartError> {
+    pub fn of(config: Arc<Config>, servers: &ServerMeters) -> Result<Self, StartError> {
         let routes = Arc::new(Routes::new(&config)?);
-        let directory = Source::open(&config)?;
+        let directory = Source::open(&config, servers)?;
         let templates = Arc::new(notice_templates(&config)?);
         let certificates = ServerTls::load(config.tls.as_ref(), &config.data)?;
         Ok(Self { config, routes, directory, templates, certificates })
@@ -71,6 +71,11 @@ impl NewConfig {
 }
 
 impl Floors {
+    /// The meters of LDAP servers.
+    pub(crate) fn directory_servers(&self) -> ServerMeters {
+        self.ground.metrics.directory_servers.clone()
+    }
+
     /// The configuration in force.
     pub fn config(&self) -> &Arc<Config> {
         &self.ground.config

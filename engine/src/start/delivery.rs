@@ -14,6 +14,7 @@ use relais_actors::{
     directory::{self, DirectoryHandle, Source},
     front::authentication::Authenticator,
     job_controller::{self, Freeze, JobController, PoolOutlets, PoolPart, QueueOutlets, Tune},
+    metrics::ServerMeters,
     notary::{self, Notary},
     queue::{Queue, QueueParts, SetMaxMessages},
     rerouting::Rerouter,
@@ -47,7 +48,8 @@ pub(crate) struct DeliveryFloor {
 impl DeliveryFloor {
     /// Starts the actors; jobs run as soon as there is something to deliver.
     pub(super) fn start(ground: &GroundFloor, below: &SpoolFloor) -> Result<Self, StartError> {
-        let (router, directory) = start_router(&ground.config, &ground.actors)?;
+        let (router, directory) =
+            start_router(&ground.config, &ground.actors, &ground.metrics.directory_servers)?;
         let authenticator = Authenticator::new(directory.clone(), &ground.config);
         let queue = start_queue(ground, below);
         let templates = Arc::new(notice_templates(&ground.config)?);
@@ -118,9 +120,10 @@ pub(super) fn pool(
 pub(crate) fn start_router(
     config: &Config,
     ground: &Ground,
+    servers: &ServerMeters,
 ) -> Result<(RouterHandle, DirectoryHandle), StartError> {
     let routes = Routes::new(config)?;
-    let directory = directory::start(Source::open(config)?, ground);
+    let directory = directory::start(Source::open(config, servers)?, ground);
     let limits = match &config.directory {
         Some(relais_config::Directory::Ldap(ldap)) => ldap.cache,
         _ => Cache::default(),

@@ -21,7 +21,9 @@ use relais_actors::{
     store::{Deliveries, Store},
 };
 use relais_channels::server::{Dialect, Limits, SaslOffer, Setup, Setups, TlsOffer};
-use relais_config::{self as config, Channel, Config, Service, channel, dispatcher::Program};
+use relais_config::{
+    self as config, Channel, Config, Directory, Service, channel, dispatcher::Program,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -236,15 +238,17 @@ impl<'a> Makers<'a> {
         let blank = Channel::new(channel, channel, channel::Program::Smtp);
         let channel = self.channel(channel).unwrap_or(&blank);
         let certificates = Arc::clone(&self.ground.certificates);
+        let config = &self.ground.config;
         Setup {
             dialect,
-            host: self.ground.config.host.clone(),
+            host: config.host.clone(),
             limits: Limits::of(channel),
             tls: TlsOffer { server: channel.tls.server, certificates },
             sasl: SaslOffer {
                 server: channel.sasl.server,
                 without_tls: channel.sasl.without_tls,
-                scram: channel.sasl.scram,
+                // A server that tells whether a password is right does not tell its keys.
+                scram: channel.sasl.scram && !matches!(config.directory, Some(Directory::Ldap(_))),
             },
         }
     }

@@ -206,6 +206,11 @@ impl Authenticator {
             return Err(Denied::Unavailable("too many attempts at once".to_owned()));
         };
         let entry = self.find(user).await.map_err(|error| unavailable(&error))?;
+        if let Some(entry) = &entry
+            && let Some(right) = self.log_in(entry, &password).await?
+        {
+            return if right { Ok(Identity::of(entry, user)) } else { Err(Denied::wrong()) };
+        }
         let passwords: Vec<_> = match &entry {
             None => self.decoy().clone().into_iter().collect(),
             Some(entry) => {
@@ -236,8 +241,25 @@ impl Authenticator {
         let right = right.map_err(|died| Denied::Unavailable(died.to_string()))?;
         match entry {
             Some(entry) if right => Ok(Identity::of(&entry, user)),
-            Some(_) => Err(Denied::Failed("wrong password".to_owned())),
+            Some(_) => Err(Denied::wrong()),
             None => Err(Denied::Failed("no such user".to_owned())),
+        }
+    }
+
+    /// Has the directory say whether the password is right, where it does so.
+    async fn log_in(&self, entry: &Entry, password: &[u8]) -> Result<Option<bool>, Denied> {
+        // A password that is no text is none of a directory's (RFC 4513 section 5.1.3).
+        let text = str::from_utf8(password).unwrap_or_default();
+        let said = self.directory.log_in(&entry.dn, text).await;
+        match said.map_err(|error| unavailable(&error))? {
+            Some(false) => match prepared(password).and_then(|it| String::from_utf8(it).ok()) {
+                Some(prepared) => {
+                    let said = self.directory.log_in(&entry.dn, &prepared).await;
+                    said.map_err(|error| unavailable(&error))
+                }
+                None => Ok(Some(false)),
+            },
+            said => Ok(said),
         }
     }
 
@@ -323,6 +345,10 @@ impl Identity {
 }
 
 impl Denied {
+    fn wrong() -> Self {
+        Self::Failed("wrong password".to_owned())
+    }
+
     /// The reply: nothing in it tells whether there is such a user.
     pub fn reply(&self) -> Reply {
         match self {

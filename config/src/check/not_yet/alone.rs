@@ -1,7 +1,11 @@
 //! Settings that do nothing without another one beside them.
 
 use super::{Insist, Reader, Role, Roles, dispatcher};
-use crate::{check::known::Known, file::source::shorten, sections::config::Config};
+use crate::{
+    check::known::Known,
+    file::source::shorten,
+    sections::{config::Config, directory::Directory},
+};
 
 /// A setting of a channel of SMTP, and why it does nothing there, where it does nothing.
 struct Dependent {
@@ -71,6 +75,12 @@ impl<'a> Sessions<'a> {
 
     fn without_logins(&self, i: usize) -> Option<String> {
         (!self.logs_in(i)).then(|| "sasl.server is No here: nobody logs in".to_owned())
+    }
+
+    /// A server says whether a password is right, and does not give the keys that SCRAM needs.
+    fn without_keys(&self) -> Option<String> {
+        let is_remote = matches!(self.roles.config.directory, Some(Directory::Ldap(_)));
+        is_remote.then(|| "users log in at the LDAP server, by their password".to_owned())
     }
 
     fn without_users(&self, i: usize) -> Option<String> {
@@ -153,7 +163,10 @@ const DEPENDENT: &[Dependent] = &[
     },
     Dependent {
         field: "sasl.scram",
-        why: |its, i| its.without_logins(i).filter(|_| its.roles.channel(i).sasl.scram),
+        why: |its, i| {
+            let is_asked = its.roles.channel(i).sasl.scram;
+            its.without_logins(i).or_else(|| its.without_keys()).filter(|_| is_asked)
+        },
     },
     Dependent {
         field: "sender_must_match",

@@ -300,16 +300,6 @@ const IDLE: &[(&str, Edits, Edits, Edits)] = &[
         &[],
         &[("store: (", "admin: (VALUE), store: (")],
     ),
-    ("directory.servers", &[], &[], LDAP),
-    ("directory.bind_dn", &[], &[], LDAP),
-    ("directory.bind_password_file", &[], &[], LDAP),
-    ("directory.user_base", &[], &[], LDAP),
-    ("directory.schema", &[], &[], LDAP),
-    ("directory.timeout", &[], &[], LDAP),
-    ("directory.max_connections", &[], &[], LDAP),
-    ("directory.cache.entries", &[], &[], LDAP),
-    ("directory.cache.ttl", &[], &[], LDAP),
-    ("directory.cache.negative_ttl", &[], &[], LDAP),
     ("tls.certificate", &[], &[], TLS_UNUSED),
     ("tls.key", &[], &[], TLS_UNUSED),
     ("tls.more_certificates.certificate", &[], &[], TLS_UNUSED),
@@ -358,12 +348,6 @@ const AUTH: Edits = &[
     ),
 ];
 const AUTH_UNUSED: Edits = &[("store: (", "VALUE, store: (")];
-/// The engine does not start with it, and that is said.
-const LDAP: Edits = &[(
-    "store: (",
-    "directory: Ldap(servers: [\"ldap://x\"], user_base: \"o=x\"), delivery_options: \
-     [\"*mailbox=$M@out\"], store: (",
-)];
 const NO_STORE: Edits =
     &[(LMTP, ""), ("store: (path: \"s\"),", ""), ("name: \"store\"", "name: \"in2\"")];
 const STORE_UNUSED: Edits =
@@ -507,6 +491,90 @@ const VALUES: &[(&str, &str)] = &[
         r#"job_controller: (pools: {"DEFAULT": (keep_last_slot: false)}),"#,
     ),
     ("directory.file", r#"directory: Ldif(file: "x"), delivery_options: ["*mailbox=$M@out"],"#),
+    (
+        "directory.servers",
+        r#"directory: Ldap(user_base: "o=x", servers: ["ldap://y"]), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.starttls",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", starttls: true), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.ca",
+        r#"directory: Ldap(user_base: "o=x", servers: ["ldaps://y"], ca: "c"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.bind_dn",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", bind_dn: "cn=x", bind_password_file: "p"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.bind_password_file",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", bind_dn: "cn=x", bind_password_file: "p"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.user_base",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=y"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.schema",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", schema: Schema1), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.domain_base",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", domain_base: "o=z"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.domain_filter",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", domain_filter: "(o=$D)"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.domains",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", schema: Mail, domains: ["x.example"]), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.alias_urls",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", alias_urls: ["ldap:///$B??sub?(mail=$A)"]), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.address_attributes",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", address_attributes: ["mail"]), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.login_filter",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", login_filter: "(cn=$U)"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.user_classes",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", user_classes: ["person"]), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.group_classes",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", group_classes: ["group"]), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.attributes",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", attributes: {"uid": "cn"}), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.timeout",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", timeout: "3s"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.max_connections",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", max_connections: 2), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.cache.entries",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (entries: 3)), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.cache.ttl",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.cache.negative_ttl",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (negative_ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
     ("delivery_options", r#"directory: Ldif(), delivery_options: ["*mailbox=$M@out"],"#),
     ("transport", r#"transport: {"x": "out:"},"#),
     ("virtual_alias", r#"virtual_alias: {"x@y": ["z@y"]},"#),
@@ -527,14 +595,4 @@ const VALUES: &[(&str, &str)] = &[
     ("store.autocreate", "autocreate: Inbox"),
     ("store.default_quota.size", r#"default_quota: (size: "1GiB")"#),
     ("store.default_quota.messages", "default_quota: (messages: 10)"),
-    ("directory.servers", ""),
-    ("directory.bind_dn", ""),
-    ("directory.bind_password_file", ""),
-    ("directory.user_base", ""),
-    ("directory.schema", ""),
-    ("directory.timeout", ""),
-    ("directory.max_connections", ""),
-    ("directory.cache.entries", ""),
-    ("directory.cache.ttl", ""),
-    ("directory.cache.negative_ttl", ""),
 ];

@@ -1,0 +1,290 @@
+//! An LDAP directory: how domains, users and groups are found in it.
+
+mod link;
+mod search;
+mod servers;
+mod vocabulary;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use relais_channels::tls::{CertificateError, towards_servers};
+use relais_config::{
+    directory::{self, Schema},
+    ldap_search::SearchFilter,
+};
+
+use self::{
+    search::{Dn, LdapFilter, Search, SearchValues},
+    servers::Servers,
+    vocabulary::Vocabulary,
+};
+use super::{
+    entry::{Domain, Entry, normalize_dn},
+    lookup::{LookingUp, LookupError, Remote},
+};
+use crate::metrics::ServerMeters;
+
+/// An LDAP directory. Cheap to clone: all clones are one.
+#[derive(Clone, Debug)]
+pub struct LdapDirectory(Arc<Tree>);
+
+/// The tree, and how it is searched.
+#[derive(Debug)]
+struct Tree {
+    servers: Servers,
+    vocabulary: Vocabulary,
+    settings: directory::Ldap,
+    user_base: Dn,
+    domain_root: Dn,
+}
+
+/// Why an LDAP directory cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LdapError {
+    /// The password's file cannot be read.
+    #[error("directory.bind_password_file: {}: {source}", file.display())]
+    Password {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The servers' certificates cannot be judged.
+    #[error("directory.ca: {0}")]
+    Authorities(#[from] CertificateError),
+}
+
+impl LdapDirectory {
+    /// The directory of the configuration; its files have these paths. Nothing is connected yet.
+    pub fn open(
+        settings: &directory::Ldap,
+        path: impl Fn(&Path) -> PathBuf,
+        meters: &ServerMeters,
+    ) -> Result<Self, LdapError> {
+        let password_file = settings.bind_password_file.as_deref().map(&path);
+        if let Some(file) = &password_file {
+            std::fs::read(file)
+                .map_err(|source| LdapError::Password { file: file.clone(), source })?;
+        }
+        let uses_tls =
+            settings.starttls || settings.servers.iter().any(|url| url.starts_with("ldaps://"));
+        let ca = settings.ca.as_deref().map(&path);
+        let tls = if uses_tls { Some(towards_servers(ca.as_deref())?) } else { None };
+        let meter = |url: &str| meters.of(url);
+        let servers = Servers::new(settings, password_file.as_deref(), tls.as_ref(), meter);
+        let domain_root = match (settings.domain_base.as_str(), settings.schema) {
+            ("", Schema::Schema1) => DC_ROOT,
+            ("", Schema::Schema2 | Schema::Mail) => &settings.user_base,
+            (base, _) => base,
+        };
+        Ok(Self(Arc::new(Tree {
+            servers,
+            vocabulary: Vocabulary::of(settings),
+            user_base: Dn::known(&settings.user_base),
+            domain_root: Dn::known(domain_root),
+            settings: settings.clone(),
+        })))
+    }
+}
+
+impl Remote for LdapDirectory {
+    fn domain(&self, name: &str) -> LookingUp<Option<Arc<Domain>>> {
+        let (tree, name) = (Arc::clone(&self.0), name.to_owned());
+        Box::pin(async move { tree.domain(&name).await })
+    }
+
+    fn entries(&self, domain: &Arc<Domain>, address: &str) -> LookingUp<Vec<Arc<Entry>>> {
+        let (tree, domain, address) = (Arc::clone(&self.0), Arc::clone(domain), address.to_owned());
+        Box::pin(async move { tree.entries(&domain, &address).await })
+    }
+
+    fn users(&self, domain: &Arc<Domain>, uid: &str) -> LookingUp<Vec<Arc<Entry>>> {
+        let (tree, domain, uid) = (Arc::clone(&self.0), Arc::clone(domain), uid.to_owned());
+        Box::pin(async move { tree.users(&domain, &uid).await })
+    }
+
+    fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
+        let (tree, dn) = (Arc::clone(&self.0), dn.to_owned());
+        Box::pin(async move { tree.entry(&dn).await })
+    }
+
+    fn login(&self, dn: &str, password: &str) -> LookingUp<bool> {
+        let (tree, dn, password) = (Arc::clone(&self.0), dn.to_owned(), password.to_owned());
+        Box::pin(async move { tree.servers.login(&dn, &password).await })
+    }
+}
+
+impl Tree {
+    async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        match self.settings.schema {
+            Schema::Schema1 => self.domain_of_dc_tree(name).await,
+            Schema::Schema2 => self.domain_by_its_names(name).await,
+            Schema::Mail => self.plain_domain(name).await,
+        }
+    }
+
+    /// Schema 2: an organization carries the names of its domain.
+    async fn domain_by_its_names(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        let filter = match &self.settings.domain_filter {
+            Some(filter) => self.domain_filter(filter, name),
+            None => LdapFilter::of_class(
+                "sunManagedOrganization",
+                &["sunPreferredDomain", "associatedDomain"],
+                name,
+            ),
+        };
+        let Some(entry) = self.one_below_root(filter, name).await? else { return Ok(None) };
+        let canonical = entry.first("sunpreferreddomain").unwrap_or(name).to_ascii_lowercase();
+        Ok(Some(domain(canonical, entry)))
+    }
+
+    /// Schema 1: the labels of a name lead to its entry, which says where the users lie, or to which
+    /// other domain it is an alias.
+    async fn domain_of_dc_tree(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        let mut at = Dn::in_dc_tree(name, &self.domain_root);
+        let mut canonical = name.to_owned();
+        for _ in 0..MOST_ALIASES {
+            let filter = match &self.settings.domain_filter {
+                Some(filter) => self.domain_filter(filter, name),
+                None => LdapFilter::of_domains(),
+            };
+            let search = Search { filter, ..Search::entry(at) };
+            let Some(entry) = self.search(&search).await?.pop() else { return Ok(None) };
+            if let Some(own) = entry.first("inetcanonicaldomainname") {
+                canonical = own.to_ascii_lowercase();
+            } else if let Some(own) = dc_name(&entry.dn) {
+                canonical = own;
+            }
+            if entry.first("inetdomainbasedn").is_some() {
+                return Ok(Some(domain(canonical, entry)));
+            }
+            let Some(alias) = entry.first("aliasedobjectname") else { return Ok(None) };
+            at = Dn::known(alias);
+        }
+        Err(LookupError(format!("aliases of domain {name} go round in a circle")))
+    }
+
+    /// A tree without entries of domains.
+    async fn plain_domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        if self.settings.domains.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            let base = normalize_dn(&self.settings.user_base);
+            let entry = Arc::new(Entry::new(&self.settings.user_base));
+            return Ok(Some(Arc::new(Domain { name: name.to_owned(), base, entry })));
+        }
+        let Some(filter) = &self.settings.domain_filter else { return Ok(None) };
+        let filter = self.domain_filter(filter, name);
+        let Some(entry) = self.one_below_root(filter, name).await? else { return Ok(None) };
+        // The entry says that the domain is ours, and nothing of where its users lie.
+        let base = entry.first("inetdomainbasedn").unwrap_or(&self.settings.user_base);
+        let base = normalize_dn(base);
+        Ok(Some(Arc::new(Domain { name: name.to_owned(), base, entry })))
+    }
+
+    async fn one_below_root(
+        &self,
+        filter: LdapFilter,
+        name: &str,
+    ) -> Result<Option<Arc<Entry>>, LookupError> {
+        let base = self.domain_root.clone();
+        let mut found = self.search(&Search::below(base, filter)).await?;
+        match found.len() {
+            0 | 1 => Ok(found.pop()),
+            _ => Err(LookupError(format!(
+                "domain {name} has several entries: {:?} and {:?}",
+                found[0].dn, found[1].dn
+            ))),
+        }
+    }
+
+    /// The entries of an address: the first search that finds any decides.
+    async fn entries(
+        &self,
+        domain: &Domain,
+        address: &str,
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let (local, domain_name) = address.rsplit_once('@').unwrap_or((address, &domain.name));
+        let domain_base = Dn::known(&domain.base);
+        let sought = self.sought(address, local, domain_name, &domain_base);
+        for url in &self.settings.alias_urls {
+            let found = self.search(&Search::of(url, &sought)).await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn users(&self, domain: &Domain, uid: &str) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let address = format!("{uid}@{}", domain.name);
+        let domain_base = Dn::known(&domain.base);
+        let sought = self.sought(&address, uid, &domain.name, &domain_base);
+        let filter = match &self.settings.login_filter {
+            Some(filter) => LdapFilter::filled(filter, &sought),
+            None => LdapFilter::is(self.vocabulary.theirs("uid"), uid),
+        };
+        self.search(&Search::below(domain_base.clone(), filter)).await
+    }
+
+    async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
+        Ok(self.search(&Search::entry(Dn::known(dn))).await?.pop())
+    }
+
+    async fn search(&self, search: &Search) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let found = self.servers.search(search, self.vocabulary.asked()).await?;
+        Ok(found.into_iter().map(|found| Arc::new(self.vocabulary.entry(found))).collect())
+    }
+
+    fn domain_filter(&self, filter: &SearchFilter, name: &str) -> LdapFilter {
+        LdapFilter::filled(filter, &self.sought(name, "", name, &self.domain_root))
+    }
+
+    fn sought<'a>(
+        &'a self,
+        address: &'a str,
+        local: &'a str,
+        domain: &'a str,
+        domain_base: &'a Dn,
+    ) -> SearchValues<'a> {
+        SearchValues {
+            address,
+            local,
+            domain,
+            domain_base,
+            user_base: &self.user_base,
+            domain_root: &self.domain_root,
+            address_attributes: &self.settings.address_attributes,
+        }
+    }
+}
+
+/// A domain whose users lie where its entry says, or below the entry.
+fn domain(name: String, entry: Arc<Entry>) -> Arc<Domain> {
+    let base = normalize_dn(entry.first("inetdomainbasedn").unwrap_or(&entry.dn));
+    Arc::new(Domain { name, base, entry })
+}
+
+/// The domain that an entry of a DC tree stands for.
+fn dc_name(dn: &str) -> Option<String> {
+    let dn = normalize_dn(dn);
+    let labels: Vec<_> = dn.split(',').map_while(|part| part.strip_prefix("dc=")).collect();
+    (!labels.is_empty()).then(|| labels.join("."))
+}
+
+/// The original's root of domains.
+const DC_ROOT: &str = "o=internet";
+const MOST_ALIASES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_of_a_dc_tree_has_the_name_that_its_entry_lies_under() {
+        assert_eq!(dc_name("DC=sesta, dc=com,o=internet").as_deref(), Some("sesta.com"));
+        assert_eq!(dc_name("o=internet"), None);
+    }
+}

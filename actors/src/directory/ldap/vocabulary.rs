@@ -1,0 +1,118 @@
+//! Words of a directory and ours: an ordinary tree calls things by other names than the schema that
+//! relais was made for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ldap3::{ResultEntry, SearchEntry};
+use relais_config::directory::Ldap;
+
+use crate::directory::{
+    entry::Entry,
+    known::{ADDRESSES, KNOWN},
+};
+
+/// The names that a directory has for what relais knows.
+#[derive(Debug)]
+pub(super) struct Vocabulary {
+    /// Attributes to ask for, as the directory calls them.
+    asked: Vec<String>,
+    /// Our names by the directory's, in lower case.
+    ours: HashMap<String, String>,
+    /// Attributes with addresses that are none of ours, in lower case.
+    addresses: Vec<String>,
+    users: Vec<Vec<String>>,
+    groups: Vec<Vec<String>>,
+}
+
+impl Vocabulary {
+    /// As the configuration has it.
+    pub(super) fn of(ldap: &Ldap) -> Self {
+        let lower = |text: &str| text.to_ascii_lowercase();
+        let theirs: BTreeMap<_, _> =
+            ldap.attributes.iter().map(|(ours, theirs)| (lower(ours), theirs.clone())).collect();
+        let mut asked = vec!["objectClass".to_owned()];
+        let mut ours = HashMap::new();
+        for name in KNOWN {
+            let theirs = theirs.get(*name).cloned().unwrap_or_else(|| (*name).to_owned());
+            ours.insert(lower(&theirs), (*name).to_owned());
+            asked.push(theirs);
+        }
+        let others = ldap.address_attributes.iter().filter(|name| !ours.contains_key(&lower(name)));
+        let addresses: Vec<_> = others.map(|name| lower(name)).collect();
+        asked.extend(addresses.iter().cloned());
+        let classes = |classes: &[String]| {
+            let one = |all: &String| all.split('+').map(str::to_owned).collect();
+            classes.iter().map(one).collect()
+        };
+        Self {
+            asked,
+            ours,
+            addresses,
+            users: classes(&ldap.user_classes),
+            groups: classes(&ldap.group_classes),
+        }
+    }
+
+    /// Attributes to ask for.
+    pub(super) fn asked(&self) -> &[String] {
+        &self.asked
+    }
+
+    /// The directory's name of an attribute of ours.
+    pub(super) fn theirs<'a>(&'a self, ours: &'a str) -> &'a str {
+        let mut pairs = self.ours.iter();
+        pairs.find(|(_, its)| *its == ours).map_or(ours, |(theirs, _)| theirs)
+    }
+
+    /// An entry in our words.
+    pub(super) fn entry(&self, found: ResultEntry) -> Entry {
+        let SearchEntry { dn, attrs, bin_attrs } = SearchEntry::construct(found);
+        let mut entry = Entry::new(dn);
+        for (name, values) in attrs {
+            self.add(&mut entry, &name, values);
+        }
+        // One value that is no text takes the others of its attribute along.
+        for (name, values) in bin_attrs {
+            let texts = values.into_iter().filter_map(|value| String::from_utf8(value).ok());
+            self.add(&mut entry, &name, texts);
+        }
+        self.add_classes(&mut entry);
+        entry
+    }
+
+    fn add(&self, entry: &mut Entry, name: &str, values: impl IntoIterator<Item = String>) {
+        let name = name.to_ascii_lowercase();
+        if self.addresses.contains(&name) {
+            for value in values {
+                // Active Directory names the kind of address: `smtp:x@y`, `SMTP:x@y`, `X500:...`.
+                match value.split_once(':') {
+                    None => entry.add(ADDRESSES[1], value),
+                    Some((kind, address)) if kind.eq_ignore_ascii_case("smtp") => {
+                        entry.add(ADDRESSES[1], address);
+                    }
+                    Some(_) => {}
+                }
+            }
+            return;
+        }
+        let ours = self.ours.get(&name).unwrap_or(&name);
+        for value in values {
+            entry.add(ours, value);
+        }
+    }
+
+    /// An entry with the classes of users is a user, whatever they are called.
+    fn add_classes(&self, entry: &mut Entry) {
+        let has = |any: &[Vec<String>]| {
+            any.iter().any(|all| all.iter().all(|class| entry.has_class(class)))
+        };
+        let (is_user, is_group) = (has(&self.users), has(&self.groups));
+        entry.remove_class("inetMailUser");
+        entry.remove_class("inetMailGroup");
+        for (is, class) in [(is_user, "inetMailUser"), (is_group, "inetMailGroup")] {
+            if is {
+                entry.add("objectclass", class);
+            }
+        }
+    }
+}

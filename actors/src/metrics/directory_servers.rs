@@ -1,0 +1,123 @@
+//! Meters of the servers of an LDAP directory.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use super::certificates::fit;
+
+/// Makes meters of servers.
+#[derive(Clone, Debug)]
+pub struct ServerMeters {
+    operations: Family<OperationLabels, Counter>,
+    seconds: Family<ServerLabels, Histogram>,
+    up: Family<ServerLabels, Gauge>,
+}
+
+/// The meter of one server.
+#[derive(Clone, Debug)]
+pub struct ServerMeter {
+    operations: [Counter; OperationResult::ALL.len()],
+    seconds: Histogram,
+    up: Gauge,
+}
+
+/// The result of an operation; the label `result`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OperationResult {
+    /// The server answered.
+    Answered,
+    /// It answered that it cannot.
+    Refused,
+    /// It did not answer in time.
+    Silent,
+    /// There is no connection to it.
+    Failed,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OperationLabels {
+    server: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ServerLabels {
+    server: String,
+}
+
+impl ServerMeters {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let meters = Self::unregistered();
+        let Self { operations, seconds, up } = meters.clone();
+        let help = "Operations of an LDAP server by result; silent or failed: look at the server";
+        registry.register("directory_operations", help, operations);
+        let help = "Time until an LDAP server answered; slow ones want an index";
+        registry.register_with_unit("directory_operation", help, Unit::Seconds, seconds);
+        let help = "Whether an LDAP server answered when it was last asked; 0: the next is asked";
+        registry.register("directory_server_up", help, up);
+        meters
+    }
+
+    /// Meters that no scrape shows: of a configuration that is only looked at.
+    pub fn unregistered() -> Self {
+        let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_25, 4.0, 9));
+        Self {
+            operations: Family::default(),
+            seconds: Family::new_with_constructor(buckets),
+            up: Family::default(),
+        }
+    }
+
+    /// The meter of the server at this URL, shown from now on.
+    pub fn of(&self, url: &str) -> ServerMeter {
+        let server = fit(url);
+        let labels = ServerLabels { server: server.clone() };
+        let operations = OperationResult::ALL.map(|result| {
+            let labels = OperationLabels { server: server.clone(), result: result.name() };
+            self.operations.get_or_create_owned(&labels)
+        });
+        let up = self.up.get_or_create_owned(&labels);
+        up.set(1);
+        ServerMeter { operations, seconds: self.seconds.get_or_create_owned(&labels), up }
+    }
+}
+
+impl ServerMeter {
+    /// An operation has ended.
+    pub fn count(&self, result: OperationResult, took: Duration) {
+        self.operations[result as usize].inc();
+        if result == OperationResult::Answered {
+            self.seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Whether the server is there.
+    pub fn is_up(&self, is_up: bool) {
+        self.up.set(i64::from(is_up));
+    }
+}
+
+impl OperationResult {
+    /// All results.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Refused, Self::Silent, Self::Failed];
+
+    /// As in the label.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Failed => "failed",
+        }
+    }
+}

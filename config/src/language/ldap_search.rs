@@ -1,0 +1,311 @@
+//! Searches in an LDAP directory: `ldap:///BASE?ATTRIBUTES?SCOPE?FILTER` with sequences that stand
+//! for parts of the address that is looked up, as in the original's `ALIAS_URL0` (RFC 4516).
+//!
+//! Whoever fills them in escapes a value by the place where it stands: in a name or in a filter. The
+//! filter's form is checked here, where a mistake can be told at its place.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::template::{Scanner, TemplateError};
+
+/// A search, as it is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SearchUrl {
+    /// As in the file.
+    pub text: String,
+    /// Where the search begins.
+    pub base: Vec<SearchPiece>,
+    /// How far it reaches.
+    pub scope: SearchScope,
+    /// Which entries are found.
+    pub filter: SearchFilter,
+}
+
+/// A filter with sequences in it (RFC 4515).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SearchFilter {
+    /// As in the file, without the URL's percent encoding.
+    pub text: String,
+    /// Its pieces.
+    pub pieces: Vec<SearchPiece>,
+}
+
+/// A piece of a base or a filter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SearchPiece {
+    /// This text.
+    Text(String),
+    /// A value that a search is made for.
+    Value(SearchValue),
+}
+
+/// Values that sequences stand for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SearchValue {
+    /// `$A`: the whole address.
+    Address,
+    /// `$U`: its local part; at a login the user's name.
+    Local,
+    /// `$D`: its domain; in `domain_filter` the name that is looked for.
+    Domain,
+    /// `$V` and `$1V`: where the domain's users lie. Only as the base.
+    DomainBase,
+    /// `$B`: `user_base`. Only as the base.
+    UserBase,
+    /// `$C`: `domain_base`. Only as the base.
+    DomainRoot,
+    /// `$R`: any of `address_attributes` is the address. Only in a filter.
+    AnyAddress,
+}
+
+/// How far a search reaches below its base.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SearchScope {
+    /// The entry itself.
+    Base,
+    /// The entries right below it.
+    One,
+    /// Everything.
+    Subtree,
+}
+
+impl SearchUrl {
+    /// Reads one.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let start = "ldap:///";
+        let Some(rest) = text.strip_prefix(start) else {
+            let message = "a search begins with ldap:///: the servers stand in servers";
+            return Err(TemplateError::new(0, message, EXAMPLE));
+        };
+        let mut parts = rest.splitn(5, '?');
+        let mut part = || parts.next().unwrap_or_default();
+        let (base, attributes, scope, filter, more) = (part(), part(), part(), part(), part());
+        if !matches!(attributes, "" | "*") {
+            let message =
+                "the attributes that are asked for are known: nothing, or *, stands there";
+            return Err(TemplateError::new(start.len() + base.len() + 1, message, EXAMPLE));
+        }
+        if !more.is_empty() {
+            let at = text.len() - more.len();
+            return Err(TemplateError::new(at, "extensions of a URL are not heeded", EXAMPLE));
+        }
+        let scope = match scope {
+            "sub" => SearchScope::Subtree,
+            "one" => SearchScope::One,
+            // RFC 4516 section 2: a URL that says nothing means the base alone.
+            "base" | "" => SearchScope::Base,
+            _ => return Err(TemplateError::new(0, "the scope is sub, one or base", EXAMPLE)),
+        };
+        let filter = if filter.is_empty() { "(objectClass=*)" } else { filter };
+        let base = pieces(&decoded(base)?, Position::Name)?;
+        Ok(Self {
+            text: text.to_owned(),
+            base,
+            scope,
+            filter: SearchFilter::parse(&decoded(filter)?)?,
+        })
+    }
+}
+
+impl SearchFilter {
+    /// Reads one.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let pieces = pieces(text, Position::Filter)?;
+        let sample: String = pieces.iter().map(SearchPiece::sample).collect();
+        let rest = filter(&sample, DEPTH).map_err(|why| TemplateError::new(0, why, EXAMPLE))?;
+        if !rest.is_empty() {
+            let message = format!("{rest:?} stands behind the filter's last parenthesis");
+            return Err(TemplateError::new(0, message, EXAMPLE));
+        }
+        Ok(Self { text: text.to_owned(), pieces })
+    }
+}
+
+impl SearchPiece {
+    /// Something that a value may be, so that the form of the whole can be checked.
+    fn sample(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Value(SearchValue::AnyAddress) => "(x=x)",
+            Self::Value(_) => "x",
+        }
+    }
+}
+
+impl Display for SearchUrl {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Display for SearchFilter {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Where a sequence stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Position {
+    Name,
+    Filter,
+}
+
+/// A part of a URL without its percent encoding.
+fn decoded(part: &str) -> Result<String, TemplateError> {
+    let mut octets = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = |at: usize| after.get(at).and_then(|c| char::from(*c).to_digit(16));
+        if let (b'%', Some(high), Some(low)) = (first, hex(0), hex(1)) {
+            octets.push((high * 16 + low) as u8);
+            rest = &after[2..];
+        } else {
+            octets.push(*first);
+            rest = after;
+        }
+    }
+    String::from_utf8(octets)
+        .map_err(|_| TemplateError::new(0, "the octets behind % are no UTF-8", EXAMPLE))
+}
+
+fn pieces(text: &str, place: Position) -> Result<Vec<SearchPiece>, TemplateError> {
+    let mut scanner = Scanner::new(text);
+    let (mut pieces, mut plain) = (Vec::new(), String::new());
+    while let Some(c) = scanner.next() {
+        if c != '$' {
+            plain.push(c);
+            continue;
+        }
+        let at = scanner.offset() - 1;
+        if scanner.eat('$') {
+            plain.push('$');
+            continue;
+        }
+        // `$1V` never fails in the original; neither does `$V` here.
+        let number = scanner.number()?;
+        let letter = scanner.next().map(|c| c.to_ascii_uppercase());
+        let value = match (letter, place, number) {
+            (Some('A'), _, None) => SearchValue::Address,
+            (Some('U' | 'L'), _, None) => SearchValue::Local,
+            (Some('D'), _, None) => SearchValue::Domain,
+            (Some('V'), Position::Name, None | Some(1)) => SearchValue::DomainBase,
+            (Some('B'), Position::Name, None) => SearchValue::UserBase,
+            (Some('C'), Position::Name, None) => SearchValue::DomainRoot,
+            (Some('R'), Position::Filter, None) => SearchValue::AnyAddress,
+            _ => {
+                let end = scanner.offset();
+                let message = format!("{:?} stands for nothing here", &text[at..end]);
+                return Err(TemplateError::new(at, message, EXAMPLE));
+            }
+        };
+        if !plain.is_empty() {
+            pieces.push(SearchPiece::Text(std::mem::take(&mut plain)));
+        }
+        pieces.push(SearchPiece::Value(value));
+    }
+    if !plain.is_empty() {
+        pieces.push(SearchPiece::Text(plain));
+    }
+    Ok(pieces)
+}
+
+/// Reads one filter; the rest is what stands behind it.
+fn filter(text: &str, depth: usize) -> Result<&str, String> {
+    let open = |text: &str| format!("a filter begins with a parenthesis, not with {text:?}");
+    let inside = text.strip_prefix('(').ok_or_else(|| open(text))?;
+    if depth == 0 {
+        return Err(format!("filters lie in each other more than {DEPTH} deep"));
+    }
+    let rest = match inside.chars().next() {
+        Some('&' | '|') => {
+            let mut rest = &inside[1..];
+            while rest.starts_with('(') {
+                rest = filter(rest, depth - 1)?;
+            }
+            rest
+        }
+        Some('!') => filter(&inside[1..], depth - 1)?,
+        _ => item(inside)?,
+    };
+    rest.strip_prefix(')').ok_or_else(|| format!("a parenthesis is missing before {rest:?}"))
+}
+
+/// `attribute=value`.
+fn item(text: &str) -> Result<&str, String> {
+    let end = text.find([')', '(']).unwrap_or(text.len());
+    let (item, rest) = text.split_at(end);
+    let Some((name, value)) = item.split_once('=') else {
+        return Err(format!("{item:?} is no comparison: attribute=value is expected"));
+    };
+    let name = name.trim_end_matches(['~', '<', '>', ':']);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.;:_".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(format!("{name:?} is no name of an attribute"));
+    }
+    let escapes = value.split('\\').skip(1);
+    for escape in escapes {
+        if !escape.get(..2).is_some_and(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit())) {
+            return Err("a backslash in a filter comes before two hexadecimal digits".to_owned());
+        }
+    }
+    Ok(rest)
+}
+
+const EXAMPLE: &str = "ldap:///$V?*?sub?$R, or a filter such as (mail=$A)";
+/// Filters in filters.
+const DEPTH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_of_the_original_and_of_plain_trees() {
+        use SearchPiece::{Text, Value};
+        let url = SearchUrl::parse("ldap:///$V?*?sub?$R").unwrap();
+        assert_eq!(url.base, [Value(SearchValue::DomainBase)]);
+        assert_eq!(url.filter.pieces, [Value(SearchValue::AnyAddress)]);
+        assert_eq!(url.scope, SearchScope::Subtree);
+        let url = "ldap:///$B?*?sub?(&(msgVanityDomain=$D)$R)";
+        assert_eq!(SearchUrl::parse(url).unwrap().base, [Value(SearchValue::UserBase)]);
+        let url = SearchUrl::parse("ldap:///$1V??one?(mailAlternateAddress=@$D)").unwrap();
+        let want = [
+            Text("(mailAlternateAddress=@".to_owned()),
+            Value(SearchValue::Domain),
+            Text(")".to_owned()),
+        ];
+        assert_eq!((url.scope, &*url.filter.pieces), (SearchScope::One, &want[..]));
+        let url = SearchUrl::parse("ldap:///ou=a%3fb,$B?").unwrap();
+        assert_eq!(url.base[0], Text("ou=a?b,".to_owned()));
+        assert_eq!((url.scope, &*url.filter.text), (SearchScope::Base, "(objectClass=*)"));
+        for filter in ["(!(a=b))", "(&)", "(a;lang-en>=1)", "(memberOf:1.2.3:=$A)", r"(a=\2a*)"] {
+            assert!(SearchFilter::parse(filter).is_ok(), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_no_server_takes_is_refused_with_the_reason() {
+        let rows = [
+            ("ldap://host/$B??sub?$R", "begins with ldap:///"),
+            ("ldap:///$B?mail?sub?$R", "attributes"),
+            ("ldap:///$B??tree?$R", "scope"),
+            ("ldap:///$B??sub?$R?x", "extensions"),
+            ("ldap:///$R??sub?$R", "\"$R\" stands for nothing"),
+            ("ldap:///$B??sub?(mail=$V)", "\"$V\" stands for nothing"),
+            ("ldap:///$B??sub?mail=$A", "begins with a parenthesis"),
+            ("ldap:///$B??sub?(mail=$A", "a parenthesis is missing"),
+            ("ldap:///$B??sub?(mail=$A))", "behind the filter's last"),
+            ("ldap:///$B??sub?(mail)", "no comparison"),
+            ("ldap:///$B??sub?(ma il=$A)", "no name of an attribute"),
+            (r"ldap:///$B??sub?(mail=\x)", "backslash"),
+            ("ldap:///%ff??sub?$R", "no UTF-8"),
+        ];
+        for (url, want) in rows {
+            let error = SearchUrl::parse(url).unwrap_err().to_string();
+            assert!(error.contains(want), "{url}: {error}");
+        }
+        let deep = format!("{}(a=b){}", "(!".repeat(20), ")".repeat(20));
+        assert!(SearchFilter::parse(&deep).is_err());
+    }
+}
