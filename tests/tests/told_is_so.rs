@@ -148,6 +148,8 @@ fn readyz_says_that_a_service_cannot_be_reached() {
     let instance = Instance::new(settings);
     let _running = instance.start();
     fs::remove_file(&socket).unwrap();
+    // The engine is ready a moment before its services look after their sockets.
+    eventually("the socket is missed", Duration::from_secs(10), || !instance.is_ready());
     let page = fetch(instance.settings.admin, "/readyz").unwrap();
     assert_eq!(page.status, 503);
     assert!(page.body.contains("service ") && page.body.contains("lmtp.sock"), "{page:?}");
