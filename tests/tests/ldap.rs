@@ -159,7 +159,7 @@ fn a_tree_of_domain_components_says_where_users_lie() {
     lead(&instance, &rows);
 }
 
-/// An `inetOrgPerson` without a word of mail hosts, and the schema of Active Directory.
+/// An `inetOrgPerson` without a word of mail hosts. The server gives `localityName` as `l`.
 #[test]
 fn ordinary_trees_need_no_schema_of_ours() {
     if !needs(PACKAGES) {
@@ -172,7 +172,7 @@ fn ordinary_trees_need_no_schema_of_ours() {
     ];
     let slapd = Slapd::start(&tree.concat());
     let fields = "schema: Mail, domains: [\"siroe.com\"], address_attributes: [\"mail\"], user_classes: \
-                  [\"inetOrgPerson\"], attributes: {\"mailHost\": \"l\"}";
+                  [\"inetOrgPerson\"], attributes: {\"mailHost\": \"localityName\"}";
     let rows = [
         ("jane@siroe.com", "jdoe"),
         ("jane+x@siroe.com", "jdoe+x"),
@@ -294,9 +294,12 @@ fn the_next_server_is_asked_until_the_first_is_back() {
     assert!(instance.log().contains("an LDAP server answers again"));
     // It hangs: a half of the time is for it, the other for the second; then it is left alone.
     first.freeze();
-    let waited = ask(&mut client);
-    assert!(waited < Duration::from_millis(3_500), "{waited:?}");
-    eventually("it is left alone", MINUTE, || up(&urls[0]) < 1.0);
+    eventually("it is left alone", MINUTE, || {
+        // It may have answered once more before it stopped.
+        let waited = ask(&mut client);
+        assert!(waited < Duration::from_millis(3_500), "{waited:?}");
+        up(&urls[0]) < 1.0
+    });
     let waited = ask(&mut client);
     assert!(waited < Duration::from_millis(500), "{waited:?}");
     first.thaw();

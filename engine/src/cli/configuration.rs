@@ -102,29 +102,7 @@ fn findings(report: &Report) -> Vec<serde_json::Value> {
 /// start.
 fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     let shown = |file: Option<&Path>| file.map(|f| config.path(f).display().to_string());
-    if let Err(error) = directory::Source::open(config, &ServerMeters::unregistered()) {
-        let (field, file, accepted) = match (&config.directory, &error) {
-            (Some(Directory::Ldap(ldap)), OpenError::Ldap(LdapError::Password { .. })) => {
-                let file = ldap.bind_password_file.as_deref();
-                (
-                    "bind_password_file",
-                    file,
-                    "a file with the password on its first line is expected",
-                )
-            }
-            (Some(Directory::Ldap(ldap)), _) => {
-                ("ca", ldap.ca.as_deref(), "a PEM file with certificates is expected")
-            }
-            (Some(Directory::Ldif { file }), _) => (
-                "file",
-                file.as_deref(),
-                "a file of LDIF records (RFC 2849) is expected, absolute or below data",
-            ),
-            (None, _) => ("file", None, ""),
-        };
-        let (field, file) = (format!("directory.{field}"), shown(file).unwrap_or_default());
-        report.mistakes.push(places.mistake(&field, &file, &error.to_string(), accepted));
-    }
+    look_at_directory(config, places, report);
     match notice_templates(config) {
         Err(error) => {
             let folder = shown(config.notary.templates.as_deref()).unwrap_or_default();
@@ -146,6 +124,28 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     }
     let open = permissions::told(config).into_iter();
     report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
+}
+
+/// Reads the files of the directory.
+fn look_at_directory(config: &Config, places: &Places, report: &mut Report) {
+    let Err(error) = directory::Source::open(config, &ServerMeters::unregistered()) else { return };
+    if let OpenError::Ldap(error) = &error {
+        let field = match error {
+            LdapError::Password { .. } => "directory.bind_password_file",
+            LdapError::Authorities(_) => "directory.ca",
+        };
+        // The file is right, but not for this machine as it is now.
+        let mut warning = places.warning(field, &error.to_string());
+        warning.blocks_run = true;
+        return report.warnings.push(warning);
+    }
+    let file = match &config.directory {
+        Some(Directory::Ldif { file: Some(file) }) => config.path(file).display().to_string(),
+        _ => String::new(),
+    };
+    let accepted = "a file of LDIF records (RFC 2849) is expected, absolute or below data";
+    let mistake = places.mistake("directory.file", &file, &error.to_string(), accepted);
+    report.mistakes.push(mistake);
 }
 
 /// Reads the certificates and keys, and says what clients will dislike about them.

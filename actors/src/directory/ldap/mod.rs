@@ -1,6 +1,7 @@
 //! An LDAP directory: how domains, users and groups are found in it.
 
 mod link;
+mod schema_names;
 mod search;
 mod servers;
 mod vocabulary;
@@ -11,13 +12,16 @@ use std::{
     sync::Arc,
 };
 
+use ldap3::SearchEntry;
 use relais_channels::tls::{CertificateError, towards_servers};
 use relais_config::{
     directory::{self, Schema},
     ldap_search::SearchFilter,
 };
+use tokio::sync::OnceCell;
 
 use self::{
+    schema_names::SchemaNames,
     search::{Dn, LdapFilter, Search, SearchValues},
     servers::Servers,
     vocabulary::Vocabulary,
@@ -40,13 +44,15 @@ struct Tree {
     settings: directory::Ldap,
     user_base: Dn,
     domain_root: Dn,
+    /// Read when it is needed first.
+    names: OnceCell<SchemaNames>,
 }
 
 /// Why an LDAP directory cannot be asked at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LdapError {
     /// The password's file cannot be read.
-    #[error("directory.bind_password_file: {}: {source}", file.display())]
+    #[error("{}: {source}; a file with the password on its first line is expected", file.display())]
     Password {
         /// The file.
         file: PathBuf,
@@ -54,7 +60,7 @@ pub enum LdapError {
         source: io::Error,
     },
     /// The servers' certificates cannot be judged.
-    #[error("directory.ca: {0}")]
+    #[error("{0}; a PEM file with the certificates of authorities is expected")]
     Authorities(#[from] CertificateError),
 }
 
@@ -87,6 +93,7 @@ impl LdapDirectory {
             user_base: Dn::known(&settings.user_base),
             domain_root: Dn::known(domain_root),
             settings: settings.clone(),
+            names: OnceCell::new(),
         })))
     }
 }
@@ -235,7 +242,33 @@ impl Tree {
 
     async fn search(&self, search: &Search) -> Result<Vec<Arc<Entry>>, LookupError> {
         let found = self.servers.search(search, self.vocabulary.asked()).await?;
-        Ok(found.into_iter().map(|found| Arc::new(self.vocabulary.entry(found))).collect())
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = self.names().await?;
+        let entry = |found| Arc::new(self.vocabulary.entry(found, names));
+        Ok(found.into_iter().map(entry).collect())
+    }
+
+    /// Other names of the server's attributes, where the configuration uses names of its own.
+    async fn names(&self) -> Result<&SchemaNames, LookupError> {
+        let names = self.names.get_or_try_init(|| async {
+            if self.vocabulary.is_ours() {
+                return Ok(SchemaNames::default());
+            }
+            let root = self.read("", "subschemaSubentry").await?;
+            let Some(subschema) = root.first() else { return Ok(SchemaNames::default()) };
+            self.read(subschema, "attributeTypes").await.map(|types| SchemaNames::of(&types))
+        });
+        names.await
+    }
+
+    /// The values of one attribute of one entry.
+    async fn read(&self, dn: &str, attribute: &str) -> Result<Vec<String>, LookupError> {
+        let search = Search::entry(Dn::known(dn));
+        let found = self.servers.search(&search, &[attribute.to_owned()]).await?;
+        let values = found.into_iter().flat_map(|found| SearchEntry::construct(found).attrs);
+        Ok(values.flat_map(|(_, values)| values).collect())
     }
 
     fn domain_filter(&self, filter: &SearchFilter, name: &str) -> LdapFilter {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use ldap3::{ResultEntry, SearchEntry};
 use relais_config::directory::Ldap;
 
+use super::schema_names::SchemaNames;
 use crate::directory::{
     entry::Entry,
     known::{ADDRESSES, KNOWN},
@@ -53,6 +54,11 @@ impl Vocabulary {
         }
     }
 
+    /// Whether the directory's names are all those that relais knows.
+    pub(super) fn is_ours(&self) -> bool {
+        self.addresses.is_empty() && self.ours.iter().all(|(theirs, ours)| theirs == ours)
+    }
+
     /// Attributes to ask for.
     pub(super) fn asked(&self) -> &[String] {
         &self.asked
@@ -65,24 +71,34 @@ impl Vocabulary {
     }
 
     /// An entry in our words.
-    pub(super) fn entry(&self, found: ResultEntry) -> Entry {
+    pub(super) fn entry(&self, found: ResultEntry, names: &SchemaNames) -> Entry {
         let SearchEntry { dn, attrs, bin_attrs } = SearchEntry::construct(found);
         let mut entry = Entry::new(dn);
         for (name, values) in attrs {
-            self.add(&mut entry, &name, values);
+            self.add(&mut entry, &self.asked_name(&name, names), values);
         }
         // One value that is no text takes the others of its attribute along.
         for (name, values) in bin_attrs {
             let texts = values.into_iter().filter_map(|value| String::from_utf8(value).ok());
-            self.add(&mut entry, &name, texts);
+            self.add(&mut entry, &self.asked_name(&name, names), texts);
         }
         self.add_classes(&mut entry);
         entry
     }
 
+    /// The name by which an attribute was asked for, in lower case.
+    fn asked_name(&self, given: &str, names: &SchemaNames) -> String {
+        let given = given.to_ascii_lowercase();
+        let is_asked =
+            |name: &&String| self.ours.contains_key(*name) || self.addresses.contains(*name);
+        match names.others(&given).iter().find(is_asked) {
+            Some(other) if !is_asked(&&given) => other.clone(),
+            _ => given,
+        }
+    }
+
     fn add(&self, entry: &mut Entry, name: &str, values: impl IntoIterator<Item = String>) {
-        let name = name.to_ascii_lowercase();
-        if self.addresses.contains(&name) {
+        if self.addresses.iter().any(|its| its == name) {
             for value in values {
                 // Active Directory names the kind of address: `smtp:x@y`, `SMTP:x@y`, `X500:...`.
                 match value.split_once(':') {
@@ -95,7 +111,7 @@ impl Vocabulary {
             }
             return;
         }
-        let ours = self.ours.get(&name).unwrap_or(&name);
+        let ours = self.ours.get(name).map_or(name, String::as_str);
         for value in values {
             entry.add(ours, value);
         }
