@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::entry::{Domain, Entry};
+use super::{
+    entry::{Domain, Entry},
+    search_log::SearchLog,
+};
 
 /// Look-ups that routing needs. Names and addresses are given in lower case.
 pub trait Lookup {
@@ -18,6 +21,11 @@ pub trait Lookup {
 
     /// The entry of this distinguished name.
     fn entry(&self, dn: &str) -> impl Future<Output = Result<Option<Arc<Entry>>, LookupError>>;
+
+    /// Where searches are told, if they are.
+    fn log(&self) -> Option<SearchLog> {
+        None
+    }
 }
 
 /// A directory that is asked over a network. It answers later, or not at all, and has a limit of its

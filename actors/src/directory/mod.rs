@@ -22,6 +22,7 @@ mod options;
 mod password;
 mod policy;
 mod refusal;
+mod search_log;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use std::{
 
 use actix::Message;
 use relais_config::{self as config, directory::Cache as Limits};
+use tokio::task::JoinError;
 
 use self::cache::{Asked, Findings, LookupCache};
 pub use self::{
@@ -50,6 +52,7 @@ pub use self::{
     password::{PasswordError, StoredPassword},
     policy::Policy,
     refusal::EntryError,
+    search_log::{SearchLog, Searched},
     status::may_log_in,
 };
 pub(crate) use self::{known::ADDRESSES, local::NOT_YET, options::quote, status::VALUES};
@@ -61,7 +64,12 @@ use crate::{
 /// Asks for a domain by its name, in lower case.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Arc<Domain>>, LookupError>")]
-pub struct FindDomain(pub String);
+pub struct FindDomain {
+    /// Its name.
+    pub name: String,
+    /// Where searches are told: then what is remembered does not count.
+    pub log: Option<SearchLog>,
+}
 
 /// Asks for the users and groups that have an address, in lower case.
 #[derive(Debug, Message)]
@@ -71,6 +79,8 @@ pub struct FindEntries {
     pub domain: Arc<Domain>,
     /// The address to look for.
     pub address: String,
+    /// As in [`FindDomain`].
+    pub log: Option<SearchLog>,
 }
 
 /// Asks for the users that have a login name (`uid`), in lower case.
@@ -86,7 +96,12 @@ pub struct FindUsers {
 /// Asks for an entry by its distinguished name.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Arc<Entry>>, LookupError>")]
-pub struct FindEntry(pub String);
+pub struct FindEntry {
+    /// The name.
+    pub dn: String,
+    /// As in [`FindDomain`].
+    pub log: Option<SearchLog>,
+}
 
 /// Asks whether this is the password of a user. Nothing: the source does not log users in, and the
 /// entry holds the password.
@@ -132,6 +147,7 @@ pub struct DirectoryHandle {
     /// How look-ups came out.
     pub counts: Arc<LookupCounts>,
     mailbox: Mailbox<Directory>,
+    log: Option<SearchLog>,
 }
 
 /// How look-ups came out, for `directory_lookups_total`. What is remembered is not looked up.
@@ -208,7 +224,7 @@ impl Lookup for Source {
 pub fn start(source: Source, ground: &Ground) -> DirectoryHandle {
     let counts = Arc::<LookupCounts>::default();
     let mailbox = ground.start_vital("directory", Directory::new(source, Arc::clone(&counts)));
-    DirectoryHandle { counts, mailbox }
+    DirectoryHandle { counts, mailbox, log: None }
 }
 
 impl Directory {
@@ -235,7 +251,7 @@ impl Directory {
     fn in_time<K, V>(
         &mut self,
         cache: fn(&mut Self) -> &mut LookupCache<K, V>,
-        key: K,
+        (key, log): (K, Option<SearchLog>),
         look_up: impl FnOnce(&K) -> LookingUp<V>,
         ctx: &mut Ctx<Self>,
     ) -> Answer<Result<V, LookupError>>
@@ -243,6 +259,10 @@ impl Directory {
         K: Clone + Eq + std::hash::Hash + 'static,
         V: Findings + Send + 'static,
     {
+        if let Some(log) = log {
+            let looking_up = tokio::spawn(log.over(look_up(&key)));
+            return Later::new(async move { looked_up(looking_up.await) }).into();
+        }
         let outcome = match cache(self).ask(&key, Instant::now()) {
             Asked::Known(answer) => return Answer::Now(Ok(answer)),
             Asked::UnderWay(outcome) => outcome,
@@ -250,7 +270,7 @@ impl Directory {
                 // A task of its own: a bug in a source fails this look-up and not the actor.
                 let looking_up = tokio::spawn(look_up(&key));
                 ctx.when(looking_up, move |directory, said, _| {
-                    let said = said.unwrap_or_else(|died| Err(LookupError(died.to_string())));
+                    let said = looked_up(said);
                     directory.counts.count(&said);
                     cache(directory).settle(id, key, &said, Instant::now());
                 });
@@ -269,7 +289,7 @@ impl Actor for Directory {
 impl Handle<FindDomain> for Directory {
     fn handle(
         &mut self,
-        FindDomain(name): FindDomain,
+        FindDomain { name, log }: FindDomain,
         ctx: &mut Ctx<Self>,
     ) -> Answer<Result<Option<Arc<Domain>>, LookupError>> {
         match self.source.clone() {
@@ -277,7 +297,7 @@ impl Handle<FindDomain> for Directory {
             Source::Ldif(directory) => self.at_once(directory.find_domain(&name)),
             Source::Remote(directory, _) => {
                 let look_up = |name: &String| directory.domain(name);
-                self.in_time(|its| &mut its.domains, name, look_up, ctx)
+                self.in_time(|its| &mut its.domains, (name, log), look_up, ctx)
             }
         }
     }
@@ -286,7 +306,7 @@ impl Handle<FindDomain> for Directory {
 impl Handle<FindEntries> for Directory {
     fn handle(
         &mut self,
-        FindEntries { domain, address }: FindEntries,
+        FindEntries { domain, address, log }: FindEntries,
         ctx: &mut Ctx<Self>,
     ) -> Answer<Result<Vec<Arc<Entry>>, LookupError>> {
         match self.source.clone() {
@@ -295,7 +315,7 @@ impl Handle<FindEntries> for Directory {
             Source::Remote(directory, _) => {
                 let key = (domain.base.clone(), address);
                 let look_up = |(_, address): &(_, String)| directory.entries(&domain, address);
-                self.in_time(|its| &mut its.addresses, key, look_up, ctx)
+                self.in_time(|its| &mut its.addresses, (key, log), look_up, ctx)
             }
         }
     }
@@ -313,7 +333,7 @@ impl Handle<FindUsers> for Directory {
             Source::Remote(directory, _) => {
                 let key = (domain.base.clone(), uid);
                 let look_up = |(_, uid): &(_, String)| directory.users(&domain, uid);
-                self.in_time(|its| &mut its.uids, key, look_up, ctx)
+                self.in_time(|its| &mut its.uids, (key, None), look_up, ctx)
             }
         }
     }
@@ -322,7 +342,7 @@ impl Handle<FindUsers> for Directory {
 impl Handle<FindEntry> for Directory {
     fn handle(
         &mut self,
-        FindEntry(dn): FindEntry,
+        FindEntry { dn, log }: FindEntry,
         ctx: &mut Ctx<Self>,
     ) -> Answer<Result<Option<Arc<Entry>>, LookupError>> {
         match self.source.clone() {
@@ -330,7 +350,7 @@ impl Handle<FindEntry> for Directory {
             Source::Ldif(directory) => self.at_once(directory.find_entry(&dn)),
             Source::Remote(directory, _) => {
                 let look_up = |dn: &String| directory.entry(dn);
-                self.in_time(|its| &mut its.names, dn, look_up, ctx)
+                self.in_time(|its| &mut its.names, (dn, log), look_up, ctx)
             }
         }
     }
@@ -362,6 +382,12 @@ impl Handle<Adopt<Source>> for Directory {
 }
 
 impl DirectoryHandle {
+    /// A handle whose look-ups are told, search by search.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        Self { log: Some(SearchLog::default()), ..self.clone() }
+    }
+
     /// Puts another source in place of the present one.
     pub async fn adopt(&self, source: Source) -> Result<(), Gone> {
         self.mailbox.ask(Adopt(source)).await
@@ -386,7 +412,8 @@ impl DirectoryHandle {
 
 impl Lookup for DirectoryHandle {
     async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
-        self.mailbox.ask(FindDomain(name.to_owned())).await.map_err(gone)?
+        let find = FindDomain { name: name.to_owned(), log: self.log.clone() };
+        self.mailbox.ask(find).await.map_err(gone)?
     }
 
     async fn entries(
@@ -394,12 +421,18 @@ impl Lookup for DirectoryHandle {
         domain: &Arc<Domain>,
         address: &str,
     ) -> Result<Vec<Arc<Entry>>, LookupError> {
-        let find = FindEntries { domain: Arc::clone(domain), address: address.to_owned() };
+        let (domain, address) = (Arc::clone(domain), address.to_owned());
+        let find = FindEntries { domain, address, log: self.log.clone() };
         self.mailbox.ask(find).await.map_err(gone)?
     }
 
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
-        self.mailbox.ask(FindEntry(dn.to_owned())).await.map_err(gone)?
+        let find = FindEntry { dn: dn.to_owned(), log: self.log.clone() };
+        self.mailbox.ask(find).await.map_err(gone)?
+    }
+
+    fn log(&self) -> Option<SearchLog> {
+        self.log.clone()
     }
 }
 
@@ -412,6 +445,11 @@ impl LookupCounts {
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The answer of a task; a bug in a source fails its look-up.
+fn looked_up<V>(said: Result<Result<V, LookupError>, JoinError>) -> Result<V, LookupError> {
+    said.unwrap_or_else(|died| Err(LookupError(died.to_string())))
 }
 
 fn gone(error: Gone) -> LookupError {

@@ -160,7 +160,7 @@ impl Handle<Resolve> for Router {
 
 impl Handle<Explain> for Router {
     fn handle(&mut self, explain: Explain, _: &mut Ctx<Self>) -> Later<Routing> {
-        let (routes, directory) = (self.published.routes(), self.directory.clone());
+        let (routes, directory) = (self.published.routes(), self.directory.told());
         Later::new(async move {
             let question = Question {
                 address: &explain.address,
@@ -185,7 +185,7 @@ impl Handle<FindChannel> for Router {
         let (routes, directory) = (self.published.routes(), self.directory.clone());
         Later::new(async move {
             let client = (find.client, &*find.source_channel);
-            channel_of_client(&routes, &directory, client, Trace::new(find.is_asked)).await
+            channel_of_client(&routes, &directory, client, Trace::new(find.is_asked, None)).await
         })
     }
 }

@@ -52,7 +52,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Tells each step.
     #[must_use]
     pub fn traced(self) -> Self {
-        Self { trace: Trace::new(true), ..self }
+        Self { trace: Trace::new(true, self.lookup.log()), ..self }
     }
 
     /// Long lists that were walked a moment ago are not walked again.

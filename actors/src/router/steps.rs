@@ -7,6 +7,8 @@ use std::fmt;
 use relais_channels::mail::Reply;
 use serde::Serialize;
 
+use crate::directory::{SearchLog, Searched};
+
 /// One step of routing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
@@ -59,6 +61,19 @@ pub enum Step {
         tag: String,
         /// The channel's name.
         channel: Option<String>,
+    },
+    /// A server of the directory was asked.
+    Search {
+        /// The server, as in the configuration.
+        server: String,
+        /// Base, scope and filter.
+        search: String,
+        /// How many entries it found.
+        found: Option<usize>,
+        /// Why it did not answer.
+        failure: Option<String>,
+        /// Until its answer was there.
+        milliseconds: u64,
     },
     /// The directory was asked for a domain.
     Domain {
@@ -135,25 +150,48 @@ pub enum Step {
 
 /// Where steps go, if anywhere.
 #[derive(Debug, Default)]
-pub(super) struct Trace(Option<Vec<Step>>);
+pub(super) struct Trace {
+    steps: Option<Vec<Step>>,
+    /// Searches of look-ups come before the step that goes by them.
+    searches: Option<SearchLog>,
+}
 
 impl Trace {
-    pub(super) fn new(on: bool) -> Self {
-        Self(on.then(Vec::new))
+    pub(super) fn new(on: bool, searches: Option<SearchLog>) -> Self {
+        Self { steps: on.then(Vec::new), searches: searches.filter(|_| on) }
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.steps.is_some()
     }
 
     pub(super) fn note(&mut self, step: impl FnOnce() -> Step) {
-        if let Some(steps) = &mut self.0 {
+        self.note_searches();
+        if let Some(steps) = &mut self.steps {
             steps.push(step());
         }
     }
 
-    pub(super) fn into_steps(self) -> Vec<Step> {
-        self.0.unwrap_or_default()
+    pub(super) fn into_steps(mut self) -> Vec<Step> {
+        self.note_searches();
+        self.steps.unwrap_or_default()
+    }
+
+    fn note_searches(&mut self) {
+        if let (Some(steps), Some(searches)) = (&mut self.steps, &self.searches) {
+            steps.extend(searches.take().into_iter().map(Step::from));
+        }
+    }
+}
+
+impl From<Searched> for Step {
+    fn from(Searched { server, search, outcome, took }: Searched) -> Self {
+        let (found, failure) = match outcome {
+            Ok(found) => (Some(found), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Self::Search { server, search, found, failure, milliseconds }
     }
 }
 
@@ -172,6 +210,14 @@ impl fmt::Display for Step {
             Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
             Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
             Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
+            Self::Search { server, search, found, failure, milliseconds } => {
+                let outcome = match (found, failure) {
+                    (_, Some(failure)) => failure.clone(),
+                    (Some(1), None) => "1 entry".to_owned(),
+                    (found, None) => format!("{} entries", found.unwrap_or_default()),
+                };
+                write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
+            }
             Self::Domain { domain, found: Some(name) } => {
                 write!(f, "  directory: domain {domain}: ours, {name}")
             }

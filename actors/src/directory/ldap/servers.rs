@@ -25,7 +25,10 @@ use super::{
     search::Search,
 };
 use crate::{
-    directory::lookup::LookupError,
+    directory::{
+        lookup::LookupError,
+        search_log::{self, Searched},
+    },
     metrics::{OperationResult, ServerMeter},
 };
 
@@ -164,6 +167,12 @@ impl Server {
         let Some(link) = link else { return Err(Fault::Connection("none is allowed".to_owned())) };
         let searched = link.search(&self.target, search, attributes, limit).await;
         self.note(searched.as_ref().err(), begun);
+        search_log::keep(|| Searched {
+            server: self.target.url.clone(),
+            search: search.to_string(),
+            outcome: searched.as_ref().map(Vec::len).map_err(ToString::to_string),
+            took: begun.elapsed(),
+        });
         searched
     }
 
