@@ -149,7 +149,7 @@ fn every_field_of_a_channel_survives_being_printed() {
            max_client_threads: 6, filesperjob: 8, max_life_time: "1h", max_life_conns: 300,
            viaaliasrequired: true, flagtransfer: true, defragment: true, fileinto: r"a\b",
            tls: (client: Must), sasl: (client: May, credentials: "c"), submit: true, sender_must_match: false,
-           switchchannel: No, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false,
+           switchchannel: No, directory_away: Queue, tlsswitchchannel: "tcp_local", saslswitchchannel: "tcp_local", remotehost: true, reverse: false,
            mailbox_transport: "tcp_lmtpcs:unix:/s", local_transport: ":h:24", fallback_transport: "hold",
            recipient_delimiter: "-", sourceblocklimit: "1GB", recipientlimit: 7, strict_envelopes: true, forbid_unauth_pipelining: false, trace: false, commandlinelimit: 512,
            recipientcutoff: 2, deferralrejectlimit: 3, transactionlimit: 4, disconnecttransactionlimit: 5,

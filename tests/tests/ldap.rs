@@ -113,6 +113,15 @@ fn organizations_carry_the_names_of_their_domains() {
         ("\"\\\\2a\"@siroe.com", "550 5.1.1"),
     ];
     lead(&instance, &rows);
+    // An operator sees what was asked, of whom, and what came of it.
+    let route = instance.relais("route", &["--json", "jdoe@siroe.com"]);
+    let told = String::from_utf8_lossy(&route.stdout).into_owned();
+    let search = format!(
+        "ldap://127.0.0.1:{} dc=siroe,dc=com?sub?(|(mail=jdoe@siroe.com)(mailAlternateAddress=\
+         jdoe@siroe.com)(mailEquivalentAddress=jdoe@siroe.com)): 1 entry",
+        slapd.port
+    );
+    assert!(told.contains(&search), "{told}");
 }
 
 #[test]
@@ -351,6 +360,51 @@ fn without_a_server_recipients_wait_and_other_mail_flows() {
     );
     slapd.thaw();
     eventually("mail is taken again", MINUTE, || ask("u1@siroe.com").0.starts_with("250"));
+}
+
+#[test]
+fn mail_is_taken_without_a_server_where_the_channel_says_so() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let slapd = Slapd::start(&users(3));
+    let settings = asking(&slapd.section("timeout: \"1s\", cache: (ttl: \"1h\")"))
+        .channel("tcp_local", "directory_away: Queue")
+        .edit("mappings: {", "mappings: {\n\"INTERNAL_IP\": [(\"127.0.0.9\", \"$Y\")],");
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let ask = |client: u8, recipient: &str| {
+        let port = instance.settings.smtp;
+        let (mut client, _) =
+            Dialogue::connect_from([127, 0, 0, client], port).expect("a greeting");
+        client.ask("EHLO client.test").expect(250);
+        client.ask("MAIL FROM:<a@b.test>").expect(250);
+        let reply = client.ask(&format!("RCPT TO:<{recipient}>"));
+        if reply.code == 250 {
+            client.ask("DATA").expect(354);
+            client.finish(&message("x", 500)).expect(250);
+        }
+        reply.text
+    };
+    // The domain is known from now on.
+    assert!(ask(1, "u0@siroe.com").starts_with("250"));
+    slapd.freeze();
+    assert!(ask(1, "u1@siroe.com").starts_with("250"));
+    assert!(ask(9, "u2@siroe.com").starts_with("250"));
+    // Nobody can say whether this domain is ours: a stranger comes back.
+    assert!(ask(1, "u2@sesta.com").starts_with("451 4"));
+    let waits = || instance.queue().iter().any(|entry| entry["channel"] == "reprocess");
+    assert!(waits(), "{:?}", instance.queue());
+    slapd.thaw();
+    eventually("all is delivered", MINUTE, || {
+        let _ = instance.relais("queue", &["retry"]);
+        instance.queue().is_empty()
+    });
+    for user in ["u0", "u1", "u2"] {
+        let stored = relais_tests::mailbox(&instance.store(), "siroe.com", user);
+        assert_eq!(stored.len(), 1, "{user}");
+    }
+    assert!(!instance.log().contains("\"bounced\""));
 }
 
 #[test]

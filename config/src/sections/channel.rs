@@ -139,6 +139,9 @@ section! {
         /// of a service with `Switch` is left for the one that the rewrite rules find for the sender
         /// `postmaster@[address]`. The settings of that one hold for the rest of the session.
         switchchannel: Switch = Switch::default(), Choice, of(Switching);
+        /// What becomes of recipients while the directory does not answer. `Queue` takes those of
+        /// domains that are known to be ours, and all that the client may send to.
+        directory_away: DirectoryAway = DirectoryAway::default(), Choice, of(SmtpSource);
         /// Channel to switch to when TLS protects the connection.
         tlsswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
         /// Channel to switch to after authentication: its settings hold for what the user sends.
@@ -324,6 +327,16 @@ choice! {
         Copy,
         /// All (`sendpost`).
         Always,
+    }
+}
+
+choice! {
+    /// What becomes of a recipient whom the directory cannot be asked about.
+    pub enum DirectoryAway = Refuse {
+        /// The client reads 451 and comes back.
+        Refuse,
+        /// The mail is taken, and the reprocess channel asks again until the directory answers.
+        Queue,
     }
 }
 

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use relais_channels::mail::{Enhanced, Reply};
-use relais_config::mapping::Tables;
+use relais_config::{channel::DirectoryAway, mapping::Tables};
 
 use super::{
     Access, MAIL_ACCESS, ORIG_MAIL_ACCESS, ORIG_SEND_ACCESS, Question, Routes, Ruling, SEND_ACCESS,
 };
 use crate::router::{
+    refusal::is_lookup_failure,
     routes::{Admitted, Resolution, Route},
     steps::{Step, Trace},
     submission::one_field,
@@ -45,7 +46,10 @@ pub(in crate::router) fn admit(
     if found.relaying && !question.may_relay && !accepted {
         return Err(RELAYING);
     }
-    let mut ways = found.routes.clone()?;
+    let mut ways = match &found.routes {
+        Ok(ways) => Arc::clone(ways),
+        Err(reply) => waiting(routes, found, question).ok_or_else(|| reply.clone())?,
+    };
     let behind = [SEND_ACCESS, MAIL_ACCESS];
     let asked = behind.iter().any(|table| routes.access_table(table).is_some());
     if asked && !question.header {
@@ -55,6 +59,28 @@ pub(in crate::router) fn admit(
     let ways =
         if is_discarded { routes.discarding(question.address).unwrap_or(ways) } else { ways };
     Ok(Admitted { routes: ways, held })
+}
+
+/// The way to the channel that asks again, where the source channel takes mail while the directory is
+/// away. A stranger's recipient has to be of a domain that is known to be ours.
+fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Option<Arc<[Route]>> {
+    let reply = found.routes.as_ref().err().filter(|reply| is_lookup_failure(reply))?;
+    let mut channels = routes.channels.iter();
+    let source = channels.find(|channel| channel.name == question.source_channel)?;
+    let is_taken = source.directory_away == DirectoryAway::Queue && !question.header;
+    if !is_taken || !(found.local || question.may_relay) {
+        return None;
+    }
+    let (channel, tag) = &routes.names[routes.reprocess?];
+    Some(Arc::new([Route {
+        channel: Arc::clone(channel),
+        host: tag.to_ascii_lowercase().into(),
+        address: question.address.as_str().into(),
+        tag: Arc::clone(tag),
+        member: None,
+        errors_to: None,
+        refused: Some(Arc::new(reply.clone())),
+    }]))
 }
 
 impl Asking<'_> {

@@ -403,6 +403,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.sender_must_match", "false"),
     ("channels.submit", "true"),
     ("channels.switchchannel", "No"),
+    ("channels.directory_away", "Queue"),
     ("channels.tlsswitchchannel", r#""in""#),
     ("channels.saslswitchchannel", r#""in""#),
     ("channels.remotehost", "true"),
