@@ -397,7 +397,7 @@ fn mail_is_taken_without_a_server_where_the_channel_says_so() {
     assert!(waits(), "{:?}", instance.queue());
     slapd.thaw();
     eventually("all is delivered", MINUTE, || {
-        let _ = instance.relais("queue", &["retry"]);
+        let _ = instance.relais("queue", &["retry", "--channel", "reprocess"]);
         instance.queue().is_empty()
     });
     for user in ["u0", "u1", "u2"] {

@@ -139,7 +139,7 @@ section! {
         /// of a service with `Switch` is left for the one that the rewrite rules find for the sender
         /// `postmaster@[address]`. The settings of that one hold for the rest of the session.
         switchchannel: Switch = Switch::default(), Choice, of(Switching);
-        /// What becomes of recipients while the directory does not answer. `Queue` takes those of
+        /// Recipients while the directory does not answer: `Queue` takes those of
         /// domains that are known to be ours, and all that the client may send to.
         directory_away: DirectoryAway = DirectoryAway::default(), Choice, of(SmtpSource);
         /// Channel to switch to when TLS protects the connection.
@@ -331,7 +331,7 @@ choice! {
 }
 
 choice! {
-    /// What becomes of a recipient whom the directory cannot be asked about.
+    /// The fate of a recipient whom the directory cannot be asked about.
     pub enum DirectoryAway = Refuse {
         /// The client reads 451 and comes back.
         Refuse,
