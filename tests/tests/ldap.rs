@@ -233,6 +233,29 @@ fn active_directory_is_asked_in_its_own_words() {
     );
 }
 
+/// `OpenLDAP` 2.5.13 finds nobody by an attribute of its `msuser.schema`, and says that all is well.
+#[test]
+fn an_attribute_that_the_server_compares_with_nothing_is_told_of() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let include = "include /etc/ldap/schema/nis.schema\ninclude /etc/ldap/schema/msuser.schema";
+    let slapd = Slapd::start_with(include, "");
+    let fields = "schema: Mail, domains: [\"siroe.com\"], address_attributes: [\"mail\", \
+                  \"proxyAddresses\"], attributes: {\"uid\": \"sAMAccountName\"}";
+    let instance = Instance::new(asking(&slapd.section(fields)));
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("MAIL FROM:<a@b.test>").expect(250);
+    client.ask("RCPT TO:<jane@siroe.com>").expect(550);
+    let told = |name: &str| {
+        let log = instance.log();
+        log.lines().any(|line| line.contains("has no rule to compare") && line.contains(name))
+    };
+    eventually("it is told", MINUTE, || told("proxyAddresses") && told("sAMAccountName"));
+    assert!(!told("\"mail\""));
+}
+
 /// A server, an engine that asks it, and a domain that needs no directory.
 fn users(count: usize) -> String {
     let mut tree =

@@ -19,6 +19,7 @@ use relais_config::{
     ldap_search::SearchFilter,
 };
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 use self::{
     schema_names::SchemaNames,
@@ -242,9 +243,6 @@ impl Tree {
 
     async fn search(&self, search: &Search) -> Result<Vec<Arc<Entry>>, LookupError> {
         let found = self.servers.search(search, self.vocabulary.asked()).await?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
         let names = self.names().await?;
         let entry = |found| Arc::new(self.vocabulary.entry(found, names));
         Ok(found.into_iter().map(entry).collect())
@@ -258,9 +256,29 @@ impl Tree {
             }
             let root = self.read("", "subschemaSubentry").await?;
             let Some(subschema) = root.first() else { return Ok(SchemaNames::default()) };
-            self.read(subschema, "attributeTypes").await.map(|types| SchemaNames::of(&types))
+            let types = self.read(subschema, "attributeTypes").await?;
+            let classes = self.read("", "objectClass").await?;
+            // Active Directory compares everything, and its subschema does not say so.
+            if classes.iter().any(|class| class.eq_ignore_ascii_case("OpenLDAProotDSE")) {
+                self.warn_of_uncompared(&types);
+            }
+            Ok(SchemaNames::of(&types))
         });
         names.await
+    }
+
+    fn warn_of_uncompared(&self, types: &[String]) {
+        let mut searched = self.settings.address_attributes.clone();
+        let mut renamed = self.settings.attributes.iter();
+        let login = renamed.find(|(ours, _)| ours.eq_ignore_ascii_case("uid"));
+        searched.extend(login.map(|(_, theirs)| theirs.clone()));
+        for attribute in SchemaNames::uncompared(types, &searched) {
+            warn!(
+                attribute,
+                "the LDAP server's schema has no rule to compare this attribute by: nobody is found \
+                 by it"
+            );
+        }
     }
 
     /// The values of one attribute of one entry.
