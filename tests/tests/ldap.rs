@@ -318,6 +318,9 @@ fn the_next_server_is_asked_until_the_first_is_back() {
     ask(&mut client);
     assert!(answered(&urls[1]) >= 1.0 && up(&urls[0]) < 1.0);
     assert!(instance.log().contains("an LDAP server does not answer"));
+    let status = String::from_utf8(instance.relais("status", &[]).stdout).expect("text");
+    assert!(status.contains(&format!("{} away: ", urls[0])), "{status}");
+    assert!(status.contains(&format!("{} answers", urls[1])), "{status}");
     first.start_again();
     eventually("it is asked again", MINUTE, || up(&urls[0]) > 0.0);
     let before = answered(&urls[1]);

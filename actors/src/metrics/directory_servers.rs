@@ -1,6 +1,9 @@
 //! Meters of the servers of an LDAP directory.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -13,6 +16,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::certificates::fit;
 
 /// Makes meters of servers.
@@ -21,6 +26,16 @@ pub struct ServerMeters {
     operations: Family<OperationLabels, Counter>,
     seconds: Family<ServerLabels, Histogram>,
     up: Family<ServerLabels, Gauge>,
+    standings: Arc<Mutex<Vec<ServerStatus>>>,
+}
+
+/// A server as `relais status` shows it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ServerStatus {
+    /// As in the configuration.
+    pub server: String,
+    /// Why it is not asked; `None`: it answers.
+    pub away: Option<String>,
 }
 
 /// The meter of one server.
@@ -29,6 +44,8 @@ pub struct ServerMeter {
     operations: [Counter; OperationResult::ALL.len()],
     seconds: Histogram,
     up: Gauge,
+    server: String,
+    standings: Arc<Mutex<Vec<ServerStatus>>>,
 }
 
 /// The result of an operation; the label `result`.
@@ -58,7 +75,7 @@ struct ServerLabels {
 impl ServerMeters {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let meters = Self::unregistered();
-        let Self { operations, seconds, up } = meters.clone();
+        let Self { operations, seconds, up, .. } = meters.clone();
         let help = "Operations of an LDAP server by result; silent or failed: look at the server";
         registry.register("directory_operations", help, operations);
         let help = "Time until an LDAP server answered; slow ones want an index";
@@ -75,7 +92,19 @@ impl ServerMeters {
             operations: Family::default(),
             seconds: Family::new_with_constructor(buckets),
             up: Family::default(),
+            standings: Arc::default(),
         }
+    }
+
+    /// The servers of the directory that was opened last, in the order of the file.
+    pub fn status(&self) -> Vec<ServerStatus> {
+        locked(&self.standings).clone()
+    }
+
+    /// Another directory is opened.
+    pub fn forget(&self) {
+        locked(&self.standings).clear();
+        self.up.clear();
     }
 
     /// The meter of the server at this URL, shown from now on.
@@ -88,7 +117,10 @@ impl ServerMeters {
         });
         let up = self.up.get_or_create_owned(&labels);
         up.set(1);
-        ServerMeter { operations, seconds: self.seconds.get_or_create_owned(&labels), up }
+        locked(&self.standings).push(ServerStatus { server: url.to_owned(), away: None });
+        let (seconds, standings) =
+            (self.seconds.get_or_create_owned(&labels), Arc::clone(&self.standings));
+        ServerMeter { operations, seconds, up, server: url.to_owned(), standings }
     }
 }
 
@@ -101,10 +133,18 @@ impl ServerMeter {
         }
     }
 
-    /// Whether the server is there.
-    pub fn is_up(&self, is_up: bool) {
-        self.up.set(i64::from(is_up));
+    /// Why the server is away; or that it answers.
+    pub fn away(&self, why: Option<&str>) {
+        self.up.set(i64::from(why.is_none()));
+        let mut standings = locked(&self.standings);
+        for standing in standings.iter_mut().filter(|standing| standing.server == self.server) {
+            standing.away = why.map(str::to_owned);
+        }
     }
+}
+
+fn locked(standings: &Mutex<Vec<ServerStatus>>) -> MutexGuard<'_, Vec<ServerStatus>> {
+    standings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl OperationResult {

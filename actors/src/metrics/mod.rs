@@ -35,7 +35,7 @@ pub use counters::{ChannelCounters, Event, Volume};
 pub use delivery::{
     DirectoryMeter, DirectoryStatus, LookUp, Pause, PoolMeter, QueueMeter, SpoolMeter, StoreMeter,
 };
-pub use directory_servers::{OperationResult, ServerMeter, ServerMeters};
+pub use directory_servers::{OperationResult, ServerMeter, ServerMeters, ServerStatus};
 pub use exposition::Format;
 pub use level::level;
 pub use notices::{NoticeMeter, NoticeResult};

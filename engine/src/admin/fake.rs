@@ -128,6 +128,7 @@ impl Console for Fake {
             },
             troubles: vec![],
             directory: None,
+            directory_servers: Vec::new(),
             log_lines_lost: 0,
         })
     }

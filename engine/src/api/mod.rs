@@ -23,7 +23,7 @@ mod route;
 
 use relais_actors::{
     front::control::ServiceState,
-    metrics::{DirectoryStatus, Pause, WorkerState},
+    metrics::{DirectoryStatus, Pause, ServerStatus, WorkerState},
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,9 @@ pub struct Status {
     pub troubles: Vec<DestinationTrouble>,
     /// Look-ups; absent when no directory is configured.
     pub directory: Option<DirectoryStatus>,
+    /// Servers of an LDAP directory, in file order.
+    #[serde(default)]
+    pub directory_servers: Vec<ServerStatus>,
     /// Log lines thrown away because nobody took them; 0 is what it should be.
     pub log_lines_lost: u64,
 }
@@ -270,6 +273,7 @@ mod tests {
             },
             troubles: vec![],
             directory: None,
+            directory_servers: vec![],
             log_lines_lost: 0,
         };
         let json = serde_json::to_value(&status).unwrap();

@@ -194,6 +194,7 @@ impl Console for EngineConsole {
             queue: status::queue(&parts, &queue),
             troubles: status::troubles(&parts, &controller),
             directory: Some(parts.directory()),
+            directory_servers: parts.metrics.directory_servers.status(),
             log_lines_lost: self.0.log.lost(),
         })
     }

@@ -15,7 +15,7 @@ use std::fmt::Write;
 use relais_actors::{
     events::Printable,
     front::control::ServiceState,
-    metrics::{ChannelCounters, Event, WorkerState},
+    metrics::{ChannelCounters, Event, ServerStatus, WorkerState},
     timestamp::Timestamp,
 };
 
@@ -96,6 +96,10 @@ pub fn status(status: &Status, look: Look) -> String {
             "directory: {} found, {} missing, {} failed, {} from memory",
             directory.found, directory.missing, directory.failed, directory.cache_hits
         );
+    }
+    for ServerStatus { server, away } in &status.directory_servers {
+        let standing = away.as_deref().map_or("answers".to_owned(), |why| format!("away: {why}"));
+        let _ = writeln!(page, "  {server} {standing}");
     }
     if status.log_lines_lost > 0 {
         let _ = writeln!(page, "log: {} lines lost", status.log_lines_lost);

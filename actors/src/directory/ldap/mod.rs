@@ -81,6 +81,7 @@ impl LdapDirectory {
             settings.starttls || settings.servers.iter().any(|url| url.starts_with("ldaps://"));
         let ca = settings.ca.as_deref().map(&path);
         let tls = if uses_tls { Some(towards_servers(ca.as_deref())?) } else { None };
+        meters.forget();
         let meter = |url: &str| meters.of(url);
         let servers = Servers::new(settings, password_file.as_deref(), tls.as_ref(), meter);
         let domain_root = match (settings.domain_base.as_str(), settings.schema) {

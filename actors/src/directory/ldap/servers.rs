@@ -250,7 +250,7 @@ impl Server {
             }
             *away = Some(Away { since: Instant::now(), why: fault.to_string() });
         }
-        self.meter.is_up(false);
+        self.meter.away(Some(&fault.to_string()));
         warn!(server = self.target.url, %fault, "an LDAP server does not answer: it is left alone");
         tokio::spawn(return_of(Arc::downgrade(self)));
     }
@@ -258,7 +258,7 @@ impl Server {
     /// It answers again.
     fn welcome(&self) {
         let Some(away) = self.away().take() else { return };
-        self.meter.is_up(true);
+        self.meter.away(None);
         info!(
             server = self.target.url,
             away_seconds = away.since.elapsed().as_secs(),
