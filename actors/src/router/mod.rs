@@ -21,7 +21,6 @@ mod refusal;
 mod resolver;
 mod rewrite;
 mod routes;
-mod rules;
 mod sequences;
 mod spec;
 mod steps;

@@ -3,6 +3,7 @@
 //! A contradiction is only named when both sides could be read; the mistakes in them come first.
 
 mod channels;
+mod loops;
 pub(crate) mod mappings;
 mod routing;
 mod rules;
@@ -35,6 +36,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     services::check(config, &known, reader);
     routing::check(config, &known, reader);
     rules::check(config, &known, reader);
+    loops::check(config, &known, reader);
     mappings::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen
