@@ -319,6 +319,10 @@ fn channels_that_no_rule_finds_are_named() {
     ] {
         is_said_of_rule(0, &with_rules(&[("x.test", &template)]), want);
     }
+    let headers = "a rule with $B and $R never applies: senders in headers are not rewritten yet";
+    is_said_of_rule(0, &with_rules(&[("x.test", "$B$R$U%$D@localhost")]), headers);
+    is_said_of_rule(0, &with_rules(&[("x.test", "$E$R$U@localhost")]), "");
+    is_said_of_rule(0, &with_rules(&[("x.test", "$R$U@localhost")]), "");
     let of_users = "the rule never applies: its pattern is for hosts of $P alone";
     is_said_of_rule(0, &with_rules(&[("$%", "$A$U%$H@localhost")]), of_users);
     is_said_of_rule(0, &with_rules(&[("$%", "$A$P$U%$H@localhost")]), "");

@@ -13,8 +13,9 @@ use relais_channels::mail::{Address, Reply};
 use relais_config::{
     Channel, Config, MappingTable, RewriteRule,
     channel::Program,
+    grammar::undotted,
     mapping::{self, Tables},
-    rewrite::RuleIndex,
+    rewrite::{Location, RuleIndex},
 };
 
 use super::{
@@ -32,6 +33,8 @@ pub struct Routes {
     pub(super) rules: Vec<RewriteRule>,
     /// Finds them.
     pub(super) index: RuleIndex,
+    /// Finds those that may change senders.
+    of_senders: RuleIndex,
     pub(super) channels: Vec<Channel>,
     /// Name and tag of each of them.
     pub(super) names: Vec<(Arc<str>, Arc<str>)>,
@@ -194,6 +197,7 @@ impl Routes {
             access_tables,
             bitbucket: of(Program::Bitbucket),
             index: RuleIndex::of(&config.rewrite_rules),
+            of_senders: RuleIndex::of_those(&config.rewrite_rules, RewriteRule::may_change_sender),
             rules: config.rewrite_rules.clone(),
             names: config.channels.iter().map(both).collect(),
             reprocess: of(Program::Reprocess).or_else(|| of(Program::Process)),
@@ -282,6 +286,23 @@ impl Routes {
     /// How local parts are read of mail that comes in by this channel.
     pub(super) fn host_order(&self, source: &str) -> HostOrder {
         self.channel_by_name(source).map_or_else(HostOrder::default, HostOrder::of)
+    }
+
+    /// Whether a rule may make another address of this sender.
+    pub(super) fn may_change_sender(&self, sender: &Address) -> bool {
+        if self.of_senders.is_empty() {
+            return false;
+        }
+        let is_plain = sender.route().next().is_none() && !sender.local().contains(['%', '!']);
+        match sender.domain().filter(|_| is_plain) {
+            Some(domain) => {
+                let host = undotted(domain);
+                let mut rules = self.of_senders.candidates("", host, Location::At, false);
+                rules.next_rule().is_some()
+            }
+            // Several hosts are looked at, one after the other.
+            None => true,
+        }
     }
 
     /// `$1M`: mail from within.

@@ -53,6 +53,17 @@ impl RewriteRule {
             parsed: RewriteTemplate::parse(template)?,
         })
     }
+
+    /// Whether the rule may make another address of the sender of an envelope.
+    pub fn may_change_sender(&self) -> bool {
+        let RewriteTemplate::Plain(rewriting) = &self.parsed else { return true };
+        let never = |condition: &Condition| {
+            matches!(condition, Condition::Forward(true) | Condition::Envelope(false))
+        };
+        rewriting
+            .ends()
+            .any(|end| !end.conditions.iter().any(never) && !end.outcome.keeps_address(self.kind))
+    }
 }
 
 impl RewriteTemplate {

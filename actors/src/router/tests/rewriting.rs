@@ -5,13 +5,14 @@ use std::{collections::HashSet, sync::Arc};
 use relais_channels::mail::Address;
 use relais_config::{Config, MappingTable};
 
-use super::{address, config, question, sample, way};
+use super::{Dead, address, config, question, sample, way};
 use crate::{
     directory::LdifDirectory,
     router::{
         Resolver, RouteCache, Routes,
         refusal::Refusal,
         rewrite::{Purpose, Rewriter},
+        senders::rewritten_sender,
         steps::Trace,
     },
 };
@@ -393,6 +394,63 @@ async fn channels_say_how_rules_are_applied_to_their_mail() {
     ] {
         assert_eq!(rewritten(&config, from, purpose).await, want, "{from} {purpose:?}");
     }
+}
+
+/// Rules without `$F` are for senders, too.
+#[tokio::test]
+async fn senders_of_envelopes_become_what_rules_make_of_them() {
+    let rules: Rules = &[
+        ("eng.siroe.com", "$U@siroe.com"),
+        ("sales.siroe.com", "$U@siroe.com$F"),
+        ("back.siroe.com", "$U@siroe.com$R$Mtcp_submit"),
+        ("header.siroe.com", "$U@siroe.com$B"),
+        (".siroe.com", "$U%$H$D@t"),
+        ("[]", "$U%[$L]@t"),
+        ("round", "$U%$D"),
+        ("gone", "$U@gone.example$?Gone"),
+        ("bad", "$U%$D..x@t"),
+        (".", "$U%$H@other"),
+    ];
+    let routes = Routes::new(&with_rules(rules)).unwrap();
+    let directory = LdifDirectory::standalone().unwrap();
+    for (sender, source, want) in [
+        ("u@eng.siroe.com", "tcp_local", Some("u@siroe.com")),
+        ("u@ENG.siroe.com.", "tcp_local", Some("u@siroe.com")),
+        ("@eng.siroe.com:u@x", "tcp_local", Some("@siroe.com:u@x")),
+        ("u%eng.siroe.com@here.example", "tcp_local", Some("u@siroe.com")),
+        ("u@sales.siroe.com", "tcp_local", None),
+        ("u@back.siroe.com", "tcp_local", None),
+        ("u@back.siroe.com", "tcp_submit", Some("u@siroe.com")),
+        ("u@header.siroe.com", "tcp_local", None),
+        ("u@a.siroe.com", "tcp_local", None),
+        ("u@[192.0.2.1]", "tcp_local", None),
+        ("u@gone", "tcp_local", Some("u@gone.example")),
+        // Mail from an address that rules do not make sense of is not lost.
+        ("u@round", "tcp_local", None),
+        ("u@bad", "tcp_local", None),
+        ("u@elsewhere.example", "tcp_local", None),
+    ] {
+        let asked = (&address(sender), source);
+        let found = rewritten_sender(&routes, &directory, asked, &mut Trace::default()).await;
+        let found = found.map(|address| address.map(|address| address.to_string()));
+        assert_eq!(found, Ok(want.map(str::to_owned)), "{sender} {source}");
+        let kept = ["u@a.siroe.com", "u@sales.siroe.com", "u@header.siroe.com"].contains(&sender);
+        let asks = !kept && sender != "u@elsewhere.example";
+        assert_eq!(routes.may_change_sender(&address(sender)), asks, "{sender}");
+    }
+    // The shipped rules ask for senders at address literals alone.
+    for (file, asks) in [("standalone.ron", false), ("relay.ron", true), ("postfix.ron", false)] {
+        let routes = Routes::new(&sample(file)).unwrap();
+        let literal = address("u@[192.0.2.1]");
+        assert_eq!(routes.may_change_sender(&literal), asks, "{file}");
+        assert!(!routes.may_change_sender(&address("u@elsewhere.example")), "{file}");
+        assert!(!routes.may_change_sender(&address("u@pc.siroe.com")), "{file}");
+    }
+    // A directory that does not answer has the sender come again.
+    let ours = Routes::new(&with_rules(&[("$*", "$U@ours.example$V$H")])).unwrap();
+    let asked = (&address("u@x"), "tcp_local");
+    let failed = rewritten_sender(&ours, &Dead, asked, &mut Trace::default()).await;
+    assert_eq!(failed.unwrap_err().reply().to_string(), "451 4.0.0 temporary lookup failure");
 }
 
 /// Section 2.3: mailboxes as the store wants them, and who may write to them by name.

@@ -126,6 +126,12 @@ fn warn_of_conditions(
         let message = format!("the rule never applies: {pair} exclude each other");
         reader.warning_at(path, &message, false);
     }
+    let has = |wanted: &Condition| rewriting.conditions.contains(wanted);
+    if has(&Condition::Envelope(false)) && has(&Condition::Forward(false)) {
+        let message =
+            "a rule with $B and $R never applies: senders in headers are not rewritten yet";
+        reader.warning_at(path, message, false);
+    }
     for condition in rewriting.all_conditions() {
         if let Some(message) = idle(condition, rule.kind, sources) {
             reader.warning_at(path, &message, false);
@@ -138,15 +144,6 @@ fn idle(condition: &Condition, kind: PatternKind, sources: &Sources<'_>) -> Opti
     let channels = || sources.config.channels.iter();
     let dequeued = channels().any(|channel| channel.connectcanonical);
     let message = match condition {
-        // Addresses of clients are asked for as senders.
-        Condition::Forward(false)
-            if is_for_literals(kind) && sources.config.switches_by_client() =>
-        {
-            return None;
-        }
-        Condition::Forward(false) => {
-            "rewriting senders is not there yet: a rule with $R never applies".to_owned()
-        }
         Condition::Envelope(false) if !dequeued => {
             "a rule with $B never applies: headers are not rewritten yet, and no channel is \
              connectcanonical"
@@ -200,10 +197,6 @@ fn never_a_source(set: &ChannelSet, sources: &Sources<'_>) -> Option<String> {
     } else {
         format!("the rule applies to mail of channels with rules: false alone: {reasons}")
     })
-}
-
-fn is_for_literals(kind: PatternKind) -> bool {
-    matches!(kind, PatternKind::Literal | PatternKind::AnyLiteral) || kind.is_catch_all()
 }
 
 /// A rule that applies wherever its conditions hold.

@@ -83,13 +83,24 @@ enum Stage {
 impl RuleIndex {
     /// Finds each of these rules by its pattern.
     pub fn of(rules: &[RewriteRule]) -> Self {
-        let mut first: HashMap<Box<str>, u32> = HashMap::with_capacity(rules.len());
-        let mut next = vec![NONE; rules.len()];
-        for (n, rule) in rules.iter().enumerate().rev() {
-            next[n] = first.insert(rule.key.as_str().into(), n as u32).unwrap_or(NONE);
+        Self::of_those(rules, |_| true)
+    }
+
+    /// Finds those among the rules that are wanted.
+    pub fn of_those(rules: &[RewriteRule], wanted: impl Fn(&RewriteRule) -> bool) -> Self {
+        let mut index = Self { next: vec![NONE; rules.len()], ..Self::default() };
+        for (n, rule) in rules.iter().enumerate().rev().filter(|(_, rule)| wanted(rule)) {
+            let next = index.first.insert(rule.key.as_str().into(), n as u32);
+            index.next[n] = next.unwrap_or(NONE);
+            let stars = rule.key.bytes().filter(|c| *c == b'*').count();
+            index.most_stars = index.most_stars.max(stars);
         }
-        let stars = |rule: &RewriteRule| rule.key.bytes().filter(|c| *c == b'*').count();
-        Self { first, next, most_stars: rules.iter().map(stars).max().unwrap_or_default() }
+        index
+    }
+
+    /// Whether it finds no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty()
     }
 
     /// The rules to try for a host. `known`: the host is in the channel table, so that patterns of

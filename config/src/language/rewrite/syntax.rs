@@ -1,5 +1,6 @@
 //! Syntax of a rewrite rule's template: its parts, parsed.
 
+use super::pattern::PatternKind;
 use crate::language::template::Case;
 
 /// A template, parsed as far as the file tells.
@@ -206,6 +207,28 @@ impl Rewriting {
 }
 
 impl Outcome {
+    /// Whether every address that a pattern of this kind matches stays as it is.
+    pub fn keeps_address(&self, kind: PatternKind) -> bool {
+        let host: &[Part] = match kind {
+            PatternKind::Exact => &[Part::Matched],
+            PatternKind::Starred | PatternKind::Dotted => &[Part::Unmatched, Part::Matched],
+            PatternKind::Literal | PatternKind::AnyLiteral => &[],
+            PatternKind::Always
+            | PatternKind::AllStars
+            | PatternKind::Rest
+            | PatternKind::Percent
+            | PatternKind::Bang => &[Part::Unmatched],
+        };
+        match self {
+            Self::Unchanged => true,
+            Self::Finish { user, host: pieces, route: None, .. } => {
+                let whole = host.iter().map(|part| RewritePiece::Part(*part, None));
+                user[..] == [RewritePiece::User] && pieces.iter().cloned().eq(whole)
+            }
+            Self::Finish { .. } | Self::Restart { .. } => false,
+        }
+    }
+
     /// The parts that it is made of.
     pub fn parts(&self) -> impl Iterator<Item = &[RewritePiece]> {
         let (user, host, route, tag) = match self {
