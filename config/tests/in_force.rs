@@ -316,6 +316,8 @@ fn channels_that_no_rule_finds_are_named() {
         ("$U%$D@localhost$Mtcp_local$1~-x".to_owned(), "no channel has the tag \"localhost-x\""),
         ("$U%$D@localhos$Mtcp_local$1~t".to_owned(), "no channel has the tag \"localhos\""),
         ("$U%$D@localhost$Mtcp_local$1~-x$?no".to_owned(), ""),
+        ("$U@elsewhere.test".to_owned(), "no channel has the tag \"elsewhere.test\""),
+        ("$U@elsewhere.test$R".to_owned(), ""),
     ] {
         is_said_of_rule(0, &with_rules(&[("x.test", &template)]), want);
     }

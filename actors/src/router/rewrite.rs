@@ -93,6 +93,8 @@ struct NotApplied(Cow<'static, str>);
 struct Subject<'a> {
     tables: Tables<'a>,
     address: &'a Address,
+    /// A recipient, and not a sender.
+    forward: bool,
     spec: &'a Spec,
     split: &'a Split,
 }
@@ -224,7 +226,8 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             if here && !matches!(rule.kind, PatternKind::Always | PatternKind::Exact) {
                 continue;
             }
-            let subject = Subject { tables, address, spec, split };
+            let forward = self.purpose.forward;
+            let subject = Subject { tables, address, forward, spec, split };
             match self.apply(rule, &subject).await? {
                 Ok(pass) => {
                     self.trace.note(|| Step::Applied {
@@ -386,6 +389,8 @@ impl<'a> Subject<'a> {
                 let (user, host) = (expand(user)?, expand(host)?);
                 let route = route.as_deref().map(&mut expand).transpose()?;
                 let tag = tag.as_deref().map(&mut expand).transpose()?;
+                // A way that mail goes is none for notices to come back (RFC 5321 appendix C).
+                let route = route.filter(|_| self.forward);
                 let address = self.spec.replaced(&user, &host, route.as_deref());
                 Ok(Pass::Finish { address, user, tag: tag.unwrap_or(host) })
             }

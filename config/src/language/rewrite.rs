@@ -62,7 +62,7 @@ impl RewriteRule {
         };
         rewriting
             .ends()
-            .any(|end| !end.conditions.iter().any(never) && !end.outcome.keeps_address(self.kind))
+            .any(|end| !end.conditions.iter().any(never) && !end.outcome.keeps_sender(self.kind))
     }
 }
 

@@ -50,11 +50,14 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 }
 
 /// A rule whose tag no channel has refuses all mail that it applies to. One with `$?text` is meant
-/// to.
+/// to, and one for senders refuses none.
 fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let RewriteTemplate::Plain(rewriting) = &rule.parsed else { continue };
-        for end in rewriting.ends().filter(|end| end.error.is_none()) {
+        let refuses = |end: &&Rewriting| {
+            end.error.is_none() && !end.conditions.contains(&Condition::Forward(false))
+        };
+        for end in rewriting.ends().filter(refuses) {
             let Tag::Named(tag) = tag_of(end) else { continue };
             if reader.is_full() || known.tag(&tag).is_some() {
                 continue;

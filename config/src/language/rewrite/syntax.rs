@@ -207,8 +207,9 @@ impl Rewriting {
 }
 
 impl Outcome {
-    /// Whether every address that a pattern of this kind matches stays as it is.
-    pub fn keeps_address(&self, kind: PatternKind) -> bool {
+    /// Whether every sender that a pattern of this kind matches stays as it is. The source route is
+    /// for recipients.
+    pub fn keeps_sender(&self, kind: PatternKind) -> bool {
         let host: &[Part] = match kind {
             PatternKind::Exact => &[Part::Matched],
             PatternKind::Starred | PatternKind::Dotted => &[Part::Unmatched, Part::Matched],
@@ -221,11 +222,11 @@ impl Outcome {
         };
         match self {
             Self::Unchanged => true,
-            Self::Finish { user, host: pieces, route: None, .. } => {
+            Self::Finish { user, host: pieces, .. } => {
                 let whole = host.iter().map(|part| RewritePiece::Part(*part, None));
                 user[..] == [RewritePiece::User] && pieces.iter().cloned().eq(whole)
             }
-            Self::Finish { .. } | Self::Restart { .. } => false,
+            Self::Restart { .. } => false,
         }
     }
 
