@@ -1,5 +1,5 @@
 //! Rewriting: a recipient in, channel and next hop out, with the built-in configuration and
-//! directory; uncached, as the router does it once for each address.
+//! directory, and by 100,000 rules; uncached, as the router does it once for each address.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use relais_actors::{
@@ -8,10 +8,54 @@ use relais_actors::{
     router::{Question, Resolver, Routes},
 };
 use relais_channels::mail::Address;
-use relais_config::{Config, STANDALONE};
+use relais_config::{Config, RewriteRule, STANDALONE};
+
+fn built_in() -> Config {
+    Config::parse("standalone.ron", STANDALONE).expect("the default is right").0
+}
+
+/// One recipient's domain among this many that have a rule each.
+fn many_rules(criterion: &mut Criterion) {
+    const RULES: usize = 100_000;
+    let mut config = built_in();
+    let rule = |n| RewriteRule::parse(&format!("d{n}.example"), "$U%$D@tcp-daemon");
+    config.rewrite_rules = (0..RULES).map(|n| rule(n).expect("a rule")).collect();
+    let any = |template| RewriteRule::parse(".", template).expect("a rule");
+    config.rewrite_rules.push(any("$U%$H@tcp-daemon"));
+    let routes = Routes::new(&config).expect("rules to route by");
+    let directory = Source::open(&config, &ServerMeters::unregistered()).expect("the built-in directory");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let rows = [
+        ("an exact domain of 100,000", "user@D77777.example"),
+        ("none of 100,000", "user@some.host.elsewhere.example"),
+    ];
+    let mut group = criterion.benchmark_group("route");
+    for (name, recipient) in rows {
+        let address = Address::parse(recipient).expect("an address");
+        let resolver = || Resolver::new(&routes, &directory, question(&address));
+        let ways = runtime.block_on(resolver().resolve()).routes;
+        assert_eq!(ways.map(|ways| ways.len()), Ok(1), "{recipient}");
+        group.bench_function(name, |bench| {
+            bench.iter(|| runtime.block_on(resolver().resolve()));
+        });
+    }
+    group.finish();
+}
+
+fn question(address: &Address) -> Question<'_> {
+    Question {
+        address,
+        sender: "a@sender.example",
+        source_channel: "tcp_local",
+        may_relay: false,
+        header: false,
+        released: false,
+        submission: None,
+    }
+}
 
 fn routes(criterion: &mut Criterion) {
-    let (config, _) = Config::parse("standalone.ron", STANDALONE).expect("the default is right");
+    let config = built_in();
     let routes = Routes::new(&config).expect("the default can be routed by");
     let directory =
         Source::open(&config, &ServerMeters::unregistered()).expect("the built-in directory");
@@ -24,21 +68,13 @@ fn routes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("route");
     for (name, recipient) in rows {
         let address = Address::parse(recipient).expect("an address");
-        let question = Question {
-            address: &address,
-            sender: "a@sender.example",
-            source_channel: "tcp_local",
-            may_relay: false,
-            header: false,
-            released: false,
-            submission: None,
-        };
         group.bench_function(name, |bench| {
-            bench.iter(|| runtime.block_on(Resolver::new(&routes, &directory, question).route()));
+            let resolver = || Resolver::new(&routes, &directory, question(&address));
+            bench.iter(|| runtime.block_on(resolver().route()));
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, routes);
+criterion_group!(benches, routes, many_rules);
 criterion_main!(benches);

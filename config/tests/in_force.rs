@@ -193,6 +193,159 @@ fn a_rule_that_others_of_its_pattern_leave_nothing_for_is_named() {
     );
 }
 
+/// The built-in configuration with these rules before its own.
+fn with_rules(rules: &[(&str, &str)]) -> String {
+    let rules: Vec<_> = rules.iter().map(|rule| format!("{rule:?},")).collect();
+    let rules = rules.concat();
+    edit(STANDALONE, "rewrite_rules: [", &format!("rewrite_rules: [{rules}"))
+}
+
+/// Mistakes and warnings at the `n`th rule.
+fn of_rule(n: usize, text: &str) -> Vec<String> {
+    let field = format!("rewrite_rules[{n}]");
+    let report = check("f.ron", text);
+    let mistakes = report.mistakes.into_iter().map(|said| (said.field, said.message));
+    let warnings = report.warnings.into_iter().map(|said| (said.field, said.message));
+    let said = mistakes.chain(warnings).filter(|(at, _)| *at == field);
+    // Rules for everybody are no subject here.
+    said.map(|(_, message)| message).filter(|said| !said.contains("cannot be told")).collect()
+}
+
+#[track_caller]
+fn is_said_of_rule(n: usize, text: &str, want: &str) {
+    let said = of_rule(n, text);
+    let right = match said.as_slice() {
+        [] => want.is_empty(),
+        [message] => !want.is_empty() && message.contains(want),
+        _ => false,
+    };
+    let rules = text.lines().find(|line| line.contains("rewrite_rules"));
+    assert!(right, "{n}: {want}: {said:#?}\n{rules:?}");
+}
+
+#[test]
+fn a_rule_that_is_never_reached_behind_other_patterns_is_named() {
+    let first = "rule 1 has the pattern $*, which comes before this one for every host, and always";
+    let same = "rule 1 has the pattern $*, which comes before this one for every host, and applies \
+                whenever";
+    let dot = "rule 1 has the pattern ., which comes before this one for every host, and always";
+    let (all, there) = ("$U%$H@localhost", "$U%$H$D@localhost");
+    for (rules, want) in [
+        ([("$*", all), ("x.test", there)], first),
+        ([("$*", "$E$U%$H@localhost"), (".test", "$E$U%$H$D@localhost")], same),
+        ([("$*", "$E$U%$H@localhost"), (".test", there)], ""),
+        ([("$*", "$U%$&0@localhost"), (".test", there)], ""),
+        ([("$*", "$U%$H@localhost$V$H"), (".test", "$U%$H$D@localhost$V$H")], ""),
+        ([("$*", "$U%$H@localhost$Tt|"), ("t|x.test", there)], ""),
+        ([("t|$*", all), ("x.test", "$U%$D@localhost$Tt|")], ""),
+        ([(".", all), ("$%", all)], dot),
+        ([(".", all), ("$!", all)], dot),
+        ([(".", all), ("x.test", there)], ""),
+        ([(".x.test", there), ("$%", all)], ""),
+    ] {
+        is_said_of_rule(1, &with_rules(&rules), want);
+    }
+    // It does not matter where in the file `$*` stands.
+    let later = with_rules(&[("x.test", there), ("$*", all)]);
+    is_said_of_rule(0, &later, "rule 2 has the pattern $*");
+}
+
+#[test]
+fn rules_that_lead_back_to_themselves_are_named() {
+    let back = "the rule leads back to itself: mail for a user of";
+    for (rule, want) in [
+        (("x.test", "$U%$D"), "mail for a user of x.test is refused (554 5.4.6)"),
+        (("x.test", "$U%X.Test"), back),
+        ((".x.test", "$U%$H$D"), "mail for a user of x.x.test is refused"),
+        ((".x.test", "$U%a.$H$D"), back),
+        ((".x.test", "$U%a$*9.x.test"), ""),
+        (("*.x.test", "$U%$&0.x.test"), back),
+        (("[1.2.]", "$U%[1.2.$L]"), "mail for a user of [1.2.1.1] is refused"),
+        (("[1.2.3.4]", "$U%$D"), back),
+        (("[]", "$U%[$L]"), back),
+        ((".", "$U%$H"), back),
+        ((".", "$E$U%$H"), back),
+        (("$%", "$U%$H"), ""),
+        ((".x.test", "$U%$H"), ""),
+        ((".x.test", "$P$U%$H$D"), ""),
+        ((".x.test", "$U%$H$D$Tt|"), "no pattern begins with \"t|\""),
+        ((".x.test", "$U%$H$D@localhost"), ""),
+    ] {
+        is_said_of_rule(0, &with_rules(&[rule]), want);
+    }
+    let (a, b) = (("a.test", "$U%b.test"), ("b.test", "$U%a.test"));
+    let text = with_rules(&[a, b]);
+    is_said_of_rule(
+        0,
+        &text,
+        "the rule leads back to itself by way of rule 2: mail for a user of a",
+    );
+    is_said_of_rule(
+        1,
+        &text,
+        "the rule leads back to itself by way of rule 1: mail for a user of b",
+    );
+    // The tag that a rule sets leads out, or it does not.
+    let out = [("a.test", "$U%$D$Tt|"), ("t|a.test", "$U%$D@localhost")];
+    is_said_of_rule(0, &with_rules(&out), "");
+    let round = [("a.test", "$U%$D$Tt|"), ("t|a.test", "$U%$D")];
+    is_said_of_rule(0, &with_rules(&round), "by way of rule 2");
+    // Somewhere on the way it may end.
+    for end in ["$U%$D@localhost", "$U%$D@localhost$Mtcp_local", "$U%b.test$Mtcp_local", "$($D)"] {
+        let text = with_rules(&[a, ("b.test", end), b]);
+        is_said_of_rule(0, &text, "");
+    }
+    let kept = with_rules(&[a, ("b.test", "$R$U%$D@localhost"), ("b.test", "$U%a.test")]);
+    is_said_of_rule(0, &kept, "");
+    // A condition that the first rule excludes is passed over.
+    let recipients = [("a.test", "$F$U%b.test"), ("b.test", "$R$U%$D@localhost"), b];
+    is_said_of_rule(0, &with_rules(&recipients), "by way of rule 3");
+}
+
+#[test]
+fn channels_that_no_rule_finds_are_named() {
+    let channel = "tcp_locl";
+    for (template, want) in [
+        (format!("$U%$D@localhost$Q{channel}"), "no channel is called \"tcp_locl\""),
+        (format!("$U%$D@localhost$C{channel}"), "no channel is called \"tcp_locl\""),
+        ("$U%$D@localhost$Qtcp_lmtpcs".to_owned(), ""),
+        (format!("$U%$D@localhost$M{channel}"), "the rule never applies: no channel is called"),
+        (format!("$U%$D@localhost$Mtcp_local$M{channel}"), ""),
+        (format!("$U%$D@localhost$M{channel}$1M"), ""),
+        (format!("$U%$D@localhost$N{channel}"), "this $N excludes nothing: no channel is called"),
+        ("$U%$D@localhost$Mtcp_local$1~-x".to_owned(), "no channel has the tag \"localhost-x\""),
+        ("$U%$D@localhos$Mtcp_local$1~t".to_owned(), "no channel has the tag \"localhos\""),
+        ("$U%$D@localhost$Mtcp_local$1~-x$?no".to_owned(), ""),
+        ("$U@elsewhere.test".to_owned(), "no channel has the tag \"elsewhere.test\""),
+        ("$U@elsewhere.test$R".to_owned(), ""),
+    ] {
+        is_said_of_rule(0, &with_rules(&[("x.test", &template)]), want);
+    }
+    let headers = "a rule with $B and $R never applies: senders in headers are not rewritten yet";
+    is_said_of_rule(0, &with_rules(&[("x.test", "$B$R$U%$D@localhost")]), headers);
+    is_said_of_rule(0, &with_rules(&[("x.test", "$E$R$U@localhost")]), "");
+    is_said_of_rule(0, &with_rules(&[("x.test", "$R$U@localhost")]), "");
+    let of_users = "the rule never applies: its pattern is for hosts of $P alone";
+    is_said_of_rule(0, &with_rules(&[("$%", "$A$U%$H@localhost")]), of_users);
+    is_said_of_rule(0, &with_rules(&[("$%", "$A$P$U%$H@localhost")]), "");
+
+    // Where a channel says norules, its mail goes by such rules all the same.
+    let own = r#"(name: "tcp_local","#;
+    let norules = |rule| edit(&with_rules(&[rule]), own, &format!("{own} rules: false,"));
+    let alone = "the rule applies to mail of channels with rules: false alone";
+    is_said_of_rule(0, &norules(("x.test", "$U%$D@localhost$Mtcp_locl")), alone);
+    is_said_of_rule(0, &norules(("x.test", "$U%$D@localhost$Mprocess$Nprocess")), "");
+}
+
+#[test]
+fn bangs_that_name_no_host_come_first_in_vain() {
+    let own = r#"(name: "tcp_local","#;
+    let before = edit(STANDALONE, own, &format!("{own} percentonly: true,"));
+    let text = edit(&before, own, &format!("{own} bangoverpercent: true,"));
+    let at = "channels[1].bangoverpercent";
+    is_said(&before, &text, at, "percentonly is true here: no bang names a host");
+}
+
 #[test]
 fn a_channel_that_nothing_leads_to_is_named() {
     let channel = |program: &str| {

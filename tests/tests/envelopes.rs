@@ -326,3 +326,27 @@ fn size_is_an_estimate_for_everybody_but_our_own_relays() {
     delivered(&instance);
     assert_eq!((inbox(&instance, "alice").len(), inbox(&instance, "bob").len()), (1, 1));
 }
+
+#[test]
+fn rules_without_a_condition_on_recipients_rewrite_senders() {
+    let rules = "rewrite_rules: [\n        (\"eng.test\", \"$U@sales.test$E$R\"),\n        \
+                 (\"to.test\", \"$U%sales.test@tcp-daemon$E$F\"),";
+    let settings = Settings::standalone().edit("rewrite_rules: [", rules);
+    let (instance, _running) = start(settings);
+    for (sender, want) in [
+        ("ann@eng.test", "ann@sales.test"),
+        ("ann@to.test", "ann@to.test"),
+        ("\"a b\"@Eng.test", "\"a b\"@sales.test"),
+    ] {
+        let before = inbox(&instance, "alice").len();
+        let mut client = Dialogue::open(instance.settings.smtp);
+        client.message(sender, &["alice@relais.example"], &message("who", 500)).expect(250);
+        eventually("it is there", LIMIT, || inbox(&instance, "alice").len() > before);
+        let line = format!("Return-Path: <{want}>\r\n");
+        let messages = inbox(&instance, "alice");
+        assert!(messages.iter().any(|message| message.starts_with(&line)), "{want}: {messages:?}");
+    }
+    let output = instance.relais("route", &["alice@relais.example", "--from", "ann@eng.test"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("the sender is ann@sales.test"), "{said}");
+}

@@ -414,6 +414,20 @@ impl SmtpIntake {
         ruling.access.reply().map_or(Ok(()), Err)
     }
 
+    /// Completes the sender, asks whether it may send, and rewrites it.
+    async fn admit_sender(&mut self, from: &mut MailFrom) -> Result<(), Reply> {
+        if let Some(completed) = self.completed_sender(from)? {
+            from.path = completed;
+        }
+        self.ask_author(from)?;
+        self.ask_from_access(from)?;
+        let Some(sender) = &from.path.0 else { return Ok(()) };
+        if let Some(address) = self.side.router.sender(sender, &self.side.source_channel).await? {
+            from.path = ReversePath(Some(address));
+        }
+        Ok(())
+    }
+
     /// A sender without a domain is one of ours when the client is. Nothing: it has one, or is the
     /// null sender.
     fn completed_sender(&self, from: &MailFrom) -> Result<Option<ReversePath>, Reply> {
@@ -512,24 +526,12 @@ impl Intake for SmtpIntake {
         Ok(())
     }
 
-    async fn sender(&mut self, from: MailFrom) -> Result<(), Reply> {
-        match self.completed_sender(&from) {
-            Ok(path) => {
-                let path = path.unwrap_or(from.path);
-                let from = MailFrom { path, ..from };
-                if let Err(reply) =
-                    self.ask_author(&from).and_then(|()| self.ask_from_access(&from))
-                {
-                    self.tell_refused(Some(&from), 0, &reply);
-                    return Err(reply);
-                }
-                self.transaction.from = Some(from);
-            }
-            Err(reply) => {
-                self.tell_refused(Some(&from), 0, &reply);
-                return Err(reply);
-            }
+    async fn sender(&mut self, mut from: MailFrom) -> Result<(), Reply> {
+        if let Err(reply) = self.admit_sender(&mut from).await {
+            self.tell_refused(Some(&from), 0, &reply);
+            return Err(reply);
         }
+        self.transaction.from = Some(from);
         if let Some(reached) = self.side.rates.reached(&self.metered, 0) {
             let refused = self.exceed(reached);
             refused.inspect_err(|reply| {

@@ -141,7 +141,8 @@ impl InForce {
             Err(_) => self.limits.negative_ttl.min(TEMPORARY),
         };
         let now = Instant::now();
-        let Some(until) = now.checked_add(life).filter(|_| self.limits.entries > 0) else { return };
+        let is_kept = self.limits.entries > 0 && !resolution.comes_once;
+        let Some(until) = now.checked_add(life).filter(|_| is_kept) else { return };
         self.make_room(now);
         let key = key(question.source_channel, question.address);
         let answer = Remembered { resolution: Arc::clone(resolution), until };

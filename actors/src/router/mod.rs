@@ -21,7 +21,7 @@ mod refusal;
 mod resolver;
 mod rewrite;
 mod routes;
-mod rules;
+mod senders;
 mod sequences;
 mod spec;
 mod steps;
@@ -37,7 +37,7 @@ use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::directory::Cache as Limits;
 
 pub(crate) use self::refusal::MAX_EXPANSION;
-use self::{access::admit, steps::Trace, switching::channel_of_client};
+use self::{access::admit, senders::rewritten_sender, steps::Trace, switching::channel_of_client};
 pub use self::{
     access::{
         Access, Ruling, from_access, internal_ip, internal_ruling, ip_access, parting_lines,
@@ -54,7 +54,7 @@ pub use self::{
 };
 use crate::{
     actor::{Actor, Adopt, Ctx, Gone, Ground, Handle, Later, Mailbox},
-    directory::{DirectoryHandle, LookupCounts},
+    directory::{DirectoryHandle, Lookup, LookupCounts},
 };
 
 /// Asks for what does not depend on sender and client.
@@ -79,6 +79,16 @@ pub struct FindChannel {
     pub source_channel: Arc<str>,
     /// An operator wants to know, step by step.
     pub is_asked: bool,
+}
+
+/// Asks what the sender of an envelope becomes.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Option<Address>, Reply>")]
+pub struct RewriteSender {
+    /// The sender.
+    pub sender: Address,
+    /// The channel the mail comes in by.
+    pub source_channel: Arc<str>,
 }
 
 /// Asks for the whole way, told step by step.
@@ -162,9 +172,18 @@ impl Handle<Explain> for Router {
     fn handle(&mut self, explain: Explain, _: &mut Ctx<Self>) -> Later<Routing> {
         let (routes, directory) = (self.published.routes(), self.directory.told());
         Later::new(async move {
+            let mut before = Trace::new(true, directory.log());
+            let sender = sender_of(&explain, &routes, &directory, &mut before).await;
+            let mut steps = before.into_steps();
+            let sender = match sender {
+                Ok(sender) => sender,
+                Err(reply) => {
+                    return Routing { outcome: Err(reply), local: false, relaying: false, steps };
+                }
+            };
             let question = Question {
                 address: &explain.address,
-                sender: &explain.sender,
+                sender: &sender,
                 source_channel: &explain.source_channel,
                 may_relay: explain.may_relay,
                 header: explain.header,
@@ -175,7 +194,43 @@ impl Handle<Explain> for Router {
                     authenticated: &explain.authenticated,
                 }),
             };
-            Resolver::new(&routes, &directory, question).traced().route().await
+            let mut routing = Resolver::new(&routes, &directory, question).traced().route().await;
+            steps.append(&mut routing.steps);
+            Routing { steps, ..routing }
+        })
+    }
+}
+
+/// The sender that access tables see.
+async fn sender_of(
+    explain: &Explain,
+    routes: &Routes,
+    directory: &DirectoryHandle,
+    trace: &mut Trace,
+) -> Result<String, Reply> {
+    let rewritten = match Address::parse(&explain.sender) {
+        Ok(sender) if !explain.header => {
+            let asked = (&sender, &*explain.source_channel);
+            rewritten_sender(routes, directory, asked, trace).await
+        }
+        _ => Ok(None),
+    };
+    let rewritten = rewritten.map_err(|failure| failure.reply())?;
+    Ok(rewritten.map_or_else(|| explain.sender.clone(), |address| address.to_string()))
+}
+
+impl Handle<RewriteSender> for Router {
+    fn handle(
+        &mut self,
+        asked: RewriteSender,
+        _: &mut Ctx<Self>,
+    ) -> Later<Result<Option<Address>, Reply>> {
+        let (routes, directory) = (self.published.routes(), self.directory.clone());
+        Later::new(async move {
+            let sender = (&asked.sender, &*asked.source_channel);
+            let rewritten =
+                rewritten_sender(&routes, &directory, sender, &mut Trace::default()).await;
+            rewritten.map_err(|failure| failure.reply())
         })
     }
 }
@@ -237,6 +292,21 @@ impl RouterHandle {
         self.mailbox.ask(explain).await
     }
 
+    /// The address that the sender of an envelope becomes; `None`: it stays as it is. Only senders
+    /// that a rule may change cost a message.
+    pub async fn sender(
+        &self,
+        sender: &Address,
+        source_channel: &Arc<str>,
+    ) -> Result<Option<Address>, Reply> {
+        if !self.cache.routes().may_change_sender(sender) {
+            return Ok(None);
+        }
+        let source_channel = Arc::clone(source_channel);
+        let asked = RewriteSender { sender: sender.clone(), source_channel };
+        self.mailbox.ask(asked).await.map_err(|_| unavailable())?
+    }
+
     /// The channel that a client's address leads to from that of its service. Without a router the
     /// client is not kept waiting for what no recipient can be routed to.
     pub async fn channel_of_client(
@@ -271,7 +341,10 @@ impl RouterHandle {
             source_channel: question.source_channel.to_owned(),
             released: question.released,
         };
-        let gone = |_| Reply::new(451, Enhanced(4, 3, 0), "routing is not available");
-        self.mailbox.ask(resolve).await.map_err(gone)
+        self.mailbox.ask(resolve).await.map_err(|_| unavailable())
     }
+}
+
+fn unavailable() -> Reply {
+    Reply::new(451, Enhanced(4, 3, 0), "routing is not available")
 }

@@ -1,7 +1,7 @@
 //! Why an address leads nowhere.
 
 use relais_channels::mail::{Enhanced, Reply};
-use relais_config::rewrite::ErrorText;
+use relais_config::rewrite::{ErrorText, MAX_PASSES};
 
 use crate::directory::{EntryError, LookupError};
 
@@ -115,9 +115,6 @@ pub(super) fn is_lookup_failure(reply: &Reply) -> bool {
     *reply == Refusal::Domain(lookup.clone()).reply() || *reply == Refusal::Lookup(lookup).reply()
 }
 
-/// Passes of rewriting over one address. The original warns of loops and names no limit; ours is
-/// inferred.
-pub(super) const MAX_PASSES: usize = 10;
 /// Aliases within aliases.
 pub(super) const MAX_DEPTH: usize = 10;
 /// Recipients that one address may stand for: as many as a message may have, all lists expanded.

@@ -41,12 +41,15 @@ pub struct Resolver<'a, L> {
     /// Members that long lists came to a moment ago, when that may be shared.
     lists: Option<&'a Lists>,
     trace: Trace,
+    /// A rule made a text that comes only once (`$W`).
+    comes_once: bool,
 }
 
 impl<'a, L: Lookup> Resolver<'a, L> {
     /// Goes by `routes` and what `lookup` finds.
     pub fn new(routes: &'a Routes, lookup: &'a L, question: Question<'a>) -> Self {
-        Self { routes, lookup, question, lists: None, trace: Trace::default() }
+        let trace = Trace::default();
+        Self { routes, lookup, question, lists: None, trace, comes_once: false }
     }
 
     /// Tells each step.
@@ -101,18 +104,17 @@ impl<'a, L: Lookup> Resolver<'a, L> {
                     relaying: false,
                     rewritten: address.as_str().into(),
                     channel: None,
+                    comes_once: false,
                 };
             }
         };
         let channel = first.channel.map(|n| &self.routes.channels[n]);
         let local = channel.is_some_and(|channel| channel.program == Program::Local);
-        Resolution {
-            local,
-            relaying: !local && first.error.is_none() && self.is_relaying(&first),
-            rewritten: first.address.as_str().into(),
-            channel: channel.map(|channel| channel.name.as_str().into()),
-            routes: self.expand(first).await,
-        }
+        let relaying = !local && first.error.is_none() && self.is_relaying(&first);
+        let rewritten = first.address.as_str().into();
+        let channel = channel.map(|channel| channel.name.as_str().into());
+        let routes = self.expand(first).await;
+        Resolution { local, relaying, rewritten, channel, routes, comes_once: self.comes_once }
     }
 
     /// Nothing but a pattern for everything led there; or the address names a way of its own
@@ -150,7 +152,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         expanded.map_err(|refusal| refusal.reply())?;
         let list = expansion.list;
         let routes = expansion.finish(self.routes, &mut self.trace).map(Arc::from)?;
-        if let (Some(lists), Some(list)) = (self.lists, list) {
+        if let (Some(lists), Some(list), false) = (self.lists, list, self.comes_once) {
             lists.keep(list, &routes);
         }
         Ok(routes)
@@ -210,7 +212,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let long = targets.addresses.len() >= LONG && expansion.is_empty();
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
         let Lineage { depth, member, errors_to, .. } = members;
-        let Purpose { envelope, forward, source, released } = self.purpose();
+        let Purpose { envelope, forward, source, released, .. } = self.purpose();
         let list = lists.fingerprint(&(
             (source, envelope, forward, released),
             (&targets.addresses, &targets.missing, errors_to, member, depth),
@@ -249,7 +251,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Where the channel connects for this address.
     async fn destination(
         &mut self,
-        channel: &Channel,
+        channel: &'a Channel,
         address: &Address,
     ) -> Result<String, Refusal> {
         if let (false, Some(daemon)) = (channel.multigate, &channel.daemon) {
@@ -267,7 +269,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         // The second phase: the address as it is dequeued, no longer an envelope address. That
         // it counts as one of a header here is inferred; the rules of the original need it.
-        let dequeued = Purpose { envelope: false, ..purpose };
+        let destination = Some(channel.name.as_str());
+        let dequeued = Purpose { envelope: false, destination, ..purpose };
         let rewritten = self.rewrite_as(address.clone(), dequeued).await?;
         let host = host(&rewritten.address);
         self.trace
@@ -288,6 +291,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             relaying: false,
             rewritten: refused.rewritten.clone(),
             channel: refused.channel.clone(),
+            comes_once: refused.comes_once,
         };
         let asked = self.question.address;
         if let Some(address) = configured.as_ref().filter(|address| *address != asked) {
@@ -349,8 +353,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         address: Address,
         purpose: Purpose<'_>,
     ) -> Result<Rewritten, Refusal> {
-        let trace = &mut self.trace;
-        Rewriter::new(self.routes, self.lookup, purpose, trace).rewrite(address).await
+        let rewriter = Rewriter::new(self.routes, self.lookup, purpose, &mut self.trace);
+        let rewritten = rewriter.rewrite(address).await?;
+        self.comes_once |= rewritten.comes_once;
+        Ok(rewritten)
     }
 
     async fn targets(&mut self, address: &Address) -> Result<Targets, Refusal> {
@@ -361,7 +367,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
 
     fn purpose(&self) -> Purpose<'a> {
         let Question { source_channel, header, released, .. } = self.question;
-        Purpose { envelope: !header, forward: true, source: source_channel, released }
+        let (envelope, destination) = (!header, None);
+        Purpose { envelope, forward: true, source: source_channel, destination, released }
     }
 
     fn note_refused(&mut self, reply: &Reply) {

@@ -4,7 +4,7 @@
 //! counts as not matched, and the next is tried. Passes are limited, so that rules that lead back
 //! to themselves end.
 
-use std::{borrow::Cow, net::Ipv6Addr};
+use std::{borrow::Cow, fmt::Write as _, net::Ipv6Addr};
 
 use relais_channels::mail::Address;
 use relais_config::{
@@ -13,17 +13,17 @@ use relais_config::{
     grammar::untagged,
     mapping::Tables,
     rewrite::{
-        Chunk, Condition, ErrorText, Location, Outcome, Part, PatternKind, RewritePiece,
-        RewriteTemplate, Rewriting,
+        ChannelSet, Chunk, Condition, ErrorText, Location, MAX_PASSES, Outcome, PatternKind,
+        RewritePiece, RewriteTemplate, Rewriting, Split,
     },
-    template::Case,
+    template::{Case, put_for_filter},
 };
+use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
-    refusal::{MAX_PASSES, Refusal},
+    refusal::Refusal,
     routes::Routes,
-    rules::Split,
-    spec::Spec,
+    spec::{HostOrder, Spec},
     steps::{Step, Trace},
 };
 use crate::directory::{Lookup, quote};
@@ -37,6 +37,8 @@ pub(super) struct Purpose<'a> {
     pub(super) forward: bool,
     /// The channel the mail came in by.
     pub(super) source: &'a str,
+    /// The channel that the mail waits in; `None`: the channel is still to be found.
+    pub(super) destination: Option<&'a str>,
     /// The mail was released from a hold channel.
     pub(super) released: bool,
 }
@@ -61,6 +63,8 @@ pub(super) struct Rewritten {
     pub(super) error: Option<ErrorText>,
     /// No rule names the domain: only patterns that match everything led here, or none at all.
     pub(super) unclaimed: bool,
+    /// Another time the address would become another one.
+    pub(super) comes_once: bool,
 }
 
 /// State that rules leave behind for the passes after them.
@@ -69,6 +73,7 @@ struct Sticky {
     tag: String,
     error: Option<ErrorText>,
     catch_all: bool,
+    comes_once: bool,
 }
 
 /// The result of one pass.
@@ -87,8 +92,19 @@ struct NotApplied(Cow<'static, str>);
 /// Values that may be substituted.
 struct Subject<'a> {
     tables: Tables<'a>,
+    address: &'a Address,
+    /// A recipient, and not a sender.
+    forward: bool,
     spec: &'a Spec,
     split: &'a Split,
+}
+
+/// How text is written from here on to the end of a template.
+#[derive(Clone, Copy, Default)]
+struct Style {
+    case: Case,
+    /// Substituted text is quoted for a filter of LDAP.
+    quoted: bool,
 }
 
 impl<'a, L: Lookup> Rewriter<'a, L> {
@@ -103,45 +119,70 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
 
     /// Rewrites the address until its channel's tag is known.
     pub(super) async fn rewrite(mut self, mut address: Address) -> Result<Rewritten, Refusal> {
+        let order = self.routes.host_order(self.purpose.source);
         for _ in 0..MAX_PASSES {
             self.trace.note(|| Step::Rewriting {
                 address: address.to_string(),
                 kind: if self.purpose.envelope { "envelope" } else { "header" },
             });
-            let Some(spec) = Spec::of(&address) else {
+            let Some(spec) = Spec::of(&address, order) else {
                 address = self.complete(&address)?;
-                self.trace.note(|| Step::Completed { address: address.to_string() });
                 continue;
             };
             let (host, found) = (&spec.host, name_of(spec.location));
             self.trace.note(|| Step::Host { host: host.clone(), found });
-            let passed = self.pass(&spec).await?;
-            let (text, user, tag, ruled) = match passed {
+            let passed = self.pass(&address, &spec).await?;
+            let ruled = passed.as_ref().is_some_and(|pass| !matches!(pass, Pass::Unchanged));
+            let (text, user, tag) = match passed {
                 Some(Pass::Restart(text)) => {
                     address = parse(&text)?;
                     continue;
                 }
-                Some(Pass::Finish { address, user, tag }) => (address, user, tag, true),
+                Some(Pass::Finish { address, user, tag }) => (address, user, tag),
+                None if let Some(here) = self.leads_nowhere(&spec) => {
+                    return self.user_of(here, &address);
+                }
                 Some(Pass::Unchanged) | None => {
                     let text = spec.replaced(&spec.user, &spec.host, None);
-                    (text, spec.user.clone(), spec.host.clone(), false)
+                    (text, spec.user.clone(), spec.host.clone())
                 }
             };
             let channel = self.channel_of(&tag);
-            if let Some(rest) = self.rest(&spec, &user, channel) {
+            if let Some(rest) = self.rest(&spec, &user, channel, order) {
                 address = rest;
                 continue;
             }
             let unclaimed = self.sticky.catch_all || !ruled;
+            let Sticky { error, comes_once, .. } = self.sticky;
             let address = parse(&text)?;
-            return Ok(Rewritten { address, tag, channel, error: self.sticky.error, unclaimed });
+            return Ok(Rewritten { address, tag, channel, error, unclaimed, comes_once });
         }
         Err(Refusal::Loop)
     }
 
+    /// The local channel, where a local part names a host that is neither in a rule nor a
+    /// channel's: the name is a user's then, `%` and `!` included.
+    fn leads_nowhere(&self, spec: &Spec) -> Option<usize> {
+        let within_user = matches!(spec.location, Location::Percent | Location::Bang);
+        let unknown = within_user && self.routes.channel_by_tag(&spec.host).is_none();
+        self.routes.local.filter(|_| unknown)
+    }
+
+    /// `A%B` is a user of this machine.
+    fn user_of(mut self, here: usize, address: &Address) -> Result<Rewritten, Refusal> {
+        let tag = self.routes.channels[here].tag.clone();
+        let address = parse(&format!("{}@{tag}", address.mailbox()))?;
+        self.trace.note(|| Step::Completed { address: address.to_string() });
+        let channel = self.channel_of(&tag);
+        let Sticky { error, comes_once, .. } = self.sticky;
+        Ok(Rewritten { address, tag, channel, error, unclaimed: true, comes_once })
+    }
+
     /// Gives a bare name its domain.
-    fn complete(&self, address: &Address) -> Result<Address, Refusal> {
-        parse(&format!("{}@{}", address.mailbox(), self.routes.completion))
+    fn complete(&mut self, address: &Address) -> Result<Address, Refusal> {
+        let address = parse(&format!("{}@{}", address.mailbox(), self.routes.completion))?;
+        self.trace.note(|| Step::Completed { address: address.to_string() });
+        Ok(address)
     }
 
     /// The channel that a tag stands for.
@@ -154,29 +195,39 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         channel
     }
 
-    /// The host to go on with when the host was this machine: the rest of a route, or a host within
-    /// the user.
-    fn rest(&self, spec: &Spec, user: &str, channel: Option<usize>) -> Option<Address> {
-        let local = channel.is_some_and(|n| self.routes.channels[n].program == Program::Local);
-        let rest = local.then(|| Address::parse(user).ok()).flatten()?;
+    /// The address to go on with when the host was this machine, or stands for it: the rest of a
+    /// route, or a host within the user.
+    fn rest(
+        &self,
+        spec: &Spec,
+        user: &str,
+        channel: Option<usize>,
+        order: HostOrder,
+    ) -> Option<Address> {
+        let channel = &self.routes.channels[channel?];
+        let passes = channel.program == Program::Local || channel.routelocal;
+        let rest = passes.then(|| Address::parse(user).ok()).flatten()?;
         // The rest of a route through this machine may be a bare name: it is completed.
-        (spec.location == Location::Route || Spec::of(&rest).is_some()).then_some(rest)
+        (spec.location == Location::Route || Spec::of(&rest, order).is_some()).then_some(rest)
     }
 
     /// Tries the rules for one host. `None`: no rule applies.
-    async fn pass(&mut self, spec: &Spec) -> Result<Option<Pass>, Refusal> {
+    async fn pass(&mut self, address: &Address, spec: &Spec) -> Result<Option<Pass>, Refusal> {
         let routes = self.routes;
         let known = routes.channel_by_tag(&spec.host).is_some();
         let here = known && routes.is_here(&spec.host);
-        let tag = &self.sticky.tag;
         let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
-        for (rule, split) in routes.rules.candidates(tag, &spec.host, spec.location, known) {
+        let mut candidates =
+            routes.index.candidates(&self.sticky.tag, &spec.host, spec.location, known);
+        while let Some((n, split)) = candidates.next_rule() {
+            let rule = &routes.rules[n];
             // A pattern for the domain around this machine would send its mail out and back in.
             // The original's configurations name the machine in a rule of its own; inferred.
             if here && !matches!(rule.kind, PatternKind::Always | PatternKind::Exact) {
                 continue;
             }
-            let subject = Subject { tables, spec, split: &split };
+            let forward = self.purpose.forward;
+            let subject = Subject { tables, address, forward, spec, split };
             match self.apply(rule, &subject).await? {
                 Ok(pass) => {
                     self.trace.note(|| Step::Applied {
@@ -218,6 +269,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 Err(reason) => return Ok(Err(reason)),
             },
         };
+        let rewriting = self.left_of(rewriting);
         let mut claimed = !rule.kind.is_catch_all();
         for condition in &rewriting.conditions {
             if let Err(reason) = self.check(condition, subject).await? {
@@ -230,6 +282,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             Err(reason) => return Ok(Err(reason)),
         };
         self.sticky.catch_all |= !claimed;
+        self.sticky.comes_once |= comes_once(&rewriting.outcome);
         if let Some(error) = &rewriting.error {
             self.sticky.error = Some(error.clone());
         }
@@ -239,28 +292,27 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         Ok(Ok(pass))
     }
 
+    /// The template, as far as it is not cut off.
+    fn left_of<'r>(&self, rewriting: &'r Rewriting) -> &'r Rewriting {
+        let holds = |condition: &Condition| self.check_channels(condition).is_none_or(|it| it.0);
+        let cut = rewriting.cuts.iter().find(|cut| !cut.conditions.iter().all(holds));
+        cut.map_or(rewriting, |cut| &cut.before)
+    }
+
     async fn check(
         &self,
         condition: &Condition,
         subject: &Subject<'_>,
     ) -> Result<Result<(), NotApplied>, Refusal> {
-        let Purpose { envelope, forward, source, .. } = self.purpose;
-        let is_source = |name: &String| name.eq_ignore_ascii_case(source);
+        let Purpose { envelope, forward, .. } = self.purpose;
         let (holds, reason) = match condition {
             Condition::Envelope(wanted) => (envelope == *wanted, "$E or $B"),
             Condition::Forward(wanted) => (forward == *wanted, "$F or $R"),
             Condition::Found(locations) => {
                 (locations.contains(&subject.spec.location), "where the host stands")
             }
-            Condition::Source(names) => (names.iter().any(is_source), "$M"),
-            Condition::NotSource(names) => (!names.iter().any(is_source), "$N"),
-            Condition::Internal(internal) => {
-                (self.routes.is_internal(source) == *internal, "$1M or $1N")
-            }
-            // While the channel is being found there is no destination yet.
-            Condition::Destination(_) | Condition::NotDestination(_) => (true, ""),
             Condition::Local(pieces) | Condition::NotLocal(pieces) => {
-                let domain = match subject.expand(pieces, &mut Case::default()) {
+                let domain = match subject.expand(pieces, &mut Style::default()) {
                     Ok(domain) => domain.to_ascii_lowercase(),
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -268,8 +320,32 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 let wanted = matches!(condition, Condition::Local(_));
                 (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
             }
+            Condition::Source(_)
+            | Condition::NotSource(_)
+            | Condition::Destination(_)
+            | Condition::NotDestination(_) => self.check_channels(condition).unwrap_or((true, "")),
         };
         Ok(if holds { Ok(()) } else { Err(NotApplied(reason.into())) })
+    }
+
+    /// Whether a condition on channels holds; `None`: it is on something else. Channels that rules
+    /// may not depend on, and those that are not known yet, do not count.
+    fn check_channels(&self, condition: &Condition) -> Option<(bool, &'static str)> {
+        let (channel, wanted, reason) = match condition {
+            Condition::Source(_) => (Some(self.purpose.source), true, "$M"),
+            Condition::NotSource(_) => (Some(self.purpose.source), false, "$N"),
+            Condition::Destination(_) => (self.purpose.destination, true, "$Q"),
+            Condition::NotDestination(_) => (self.purpose.destination, false, "$C"),
+            _ => return None,
+        };
+        let ChannelSet { names, internal } = condition.channels()?;
+        let is_named = |channel: &str| {
+            names.iter().any(|name| name.eq_ignore_ascii_case(channel))
+                || *internal && self.routes.is_internal(channel)
+        };
+        let channel = channel
+            .filter(|name| self.routes.channel_by_name(name).is_none_or(|channel| channel.rules));
+        Some((channel.is_none_or(|channel| is_named(channel) == wanted), reason))
     }
 
     /// Whether the directory has the domain, and this machine may act for it.
@@ -290,7 +366,7 @@ impl<'a> Subject<'a> {
             match chunk {
                 Chunk::Raw(raw) => text.push_str(raw),
                 Chunk::Key(pieces) => {
-                    let key = self.expand(pieces, &mut Case::default())?;
+                    let key = self.expand(pieces, &mut Style::default())?;
                     let value = self.tables.general(&key);
                     let missing = || NotApplied(format!("$({key}) is not in the database").into());
                     text.push_str(value.ok_or_else(missing)?);
@@ -301,8 +377,8 @@ impl<'a> Subject<'a> {
     }
 
     fn outcome(&self, outcome: &Outcome) -> Result<Pass, NotApplied> {
-        let mut case = Case::default();
-        let mut expand = |pieces: &[RewritePiece]| self.expand(pieces, &mut case);
+        let mut style = Style::default();
+        let mut expand = |pieces: &[RewritePiece]| self.expand(pieces, &mut style);
         match outcome {
             Outcome::Unchanged => Ok(Pass::Unchanged),
             Outcome::Restart { user, host } => {
@@ -313,49 +389,60 @@ impl<'a> Subject<'a> {
                 let (user, host) = (expand(user)?, expand(host)?);
                 let route = route.as_deref().map(&mut expand).transpose()?;
                 let tag = tag.as_deref().map(&mut expand).transpose()?;
+                // A way that mail goes is none for notices to come back (RFC 5321 appendix C).
+                let route = route.filter(|_| self.forward);
                 let address = self.spec.replaced(&user, &host, route.as_deref());
                 Ok(Pass::Finish { address, user, tag: tag.unwrap_or(host) })
             }
         }
     }
 
-    fn expand(&self, pieces: &[RewritePiece], case: &mut Case) -> Result<String, NotApplied> {
+    fn expand(&self, pieces: &[RewritePiece], style: &mut Style) -> Result<String, NotApplied> {
         let mut out = String::new();
         for piece in pieces {
             match piece {
-                RewritePiece::Case(new) => *case = *new,
+                RewritePiece::Case(new) => style.case = *new,
+                RewritePiece::Quote => style.quoted = true,
+                RewritePiece::Text(text) => style.case.push(&mut out, text),
                 RewritePiece::Mapping { table, argument } => {
-                    let argument = without_tag(self.expand(argument, &mut Case::default())?);
+                    let argument = without_tag(self.expand(argument, &mut Style::default())?);
                     let mapped = self.tables.lookup(table, &argument);
                     let said_no = || NotApplied(format!("{table} has no $Y for {argument}").into());
                     let mapped = mapped.filter(|mapped| mapped.flags.has('Y'));
-                    case.push(&mut out, &mapped.ok_or_else(said_no)?.text);
+                    style.push(&mut out, &mapped.ok_or_else(said_no)?.text);
                 }
-                _ => case.push(&mut out, &self.value(piece)?),
+                _ => style.push(&mut out, &self.value(piece)?),
             }
         }
         Ok(out)
     }
 
     fn value<'p>(&'p self, piece: &'p RewritePiece) -> Result<Cow<'p, str>, NotApplied> {
+        let (host, split) = (&*self.spec.host, self.split);
         let text = match piece {
-            RewritePiece::Text(text) => text.into(),
             RewritePiece::User => self.user(),
             RewritePiece::UserName => quoted_if_needed(split_subaddress(&self.user()).0),
             RewritePiece::Subaddress => split_subaddress(&self.user()).1.into(),
-            RewritePiece::Part(part, None) => self.part(*part).into(),
+            RewritePiece::Part(part, None) => split.part(host, *part).into(),
             RewritePiece::Part(part, Some(n)) => {
-                first_labels(self.part(*part), usize::from(*n)).into()
+                split.first_labels(host, *part, usize::from(*n)).into()
             }
-            RewritePiece::Literal => (&self.spec.host[self.split.literal.clone()]).into(),
+            RewritePiece::Literal => (&host[split.literal.clone()]).into(),
             RewritePiece::Label { of, from_right, n } => {
-                let mut labels = self.part(*of).split('.').filter(|label| !label.is_empty());
-                let n = usize::from(*n);
-                let label = if *from_right { labels.nth_back(n) } else { labels.nth(n) };
+                let label = split.label(host, *of, (usize::from(*n), *from_right));
                 label.ok_or(NotApplied("the host has no such label".into()))?.into()
             }
-            // Both are dealt with where they change more than text.
-            RewritePiece::Case(_) | RewritePiece::Mapping { .. } => "".into(),
+            RewritePiece::Character(n) => {
+                let n = usize::from(*n);
+                let character = self.address.as_str().get(n..=n);
+                character.ok_or(NotApplied("the address has no such character".into()))?.into()
+            }
+            RewritePiece::Unique => unique()?.into(),
+            // Each of the four changes more than text, and `expand` deals with it.
+            RewritePiece::Text(_)
+            | RewritePiece::Case(_)
+            | RewritePiece::Quote
+            | RewritePiece::Mapping { .. } => "".into(),
         };
         Ok(text)
     }
@@ -368,15 +455,42 @@ impl<'a> Subject<'a> {
         // `a."b"` becomes `"a.b"`.
         Address::parse(user).map_or(user.into(), |address| quote(&address.unquoted_local()).into())
     }
+}
 
-    fn part(&self, part: Part) -> &'a str {
-        let host = &self.spec.host;
-        match part {
-            Part::Matched if self.split.rest => ".",
-            Part::Matched => &host[self.split.matched.clone()],
-            Part::Unmatched => &host[self.split.unmatched.clone()],
+impl Style {
+    /// Appends what is put in the place of a sequence.
+    fn push(self, out: &mut String, text: &str) {
+        let start = out.len();
+        if self.quoted {
+            put_for_filter(out, text);
+        } else {
+            out.push_str(text);
         }
+        self.case.apply(out, start);
     }
+}
+
+/// Whether `$W` stands in a part of the template.
+fn comes_once(outcome: &Outcome) -> bool {
+    fn is_unique(pieces: &[RewritePiece]) -> bool {
+        pieces.iter().any(|piece| match piece {
+            RewritePiece::Mapping { argument, .. } => is_unique(argument),
+            _ => *piece == RewritePiece::Unique,
+        })
+    }
+    outcome.parts().any(is_unique)
+}
+
+/// `$W`: sixteen random octets, so that none comes twice.
+fn unique() -> Result<String, NotApplied> {
+    let mut octets = [0; 16];
+    let none = |_| NotApplied("the system has no random numbers".into());
+    SystemRandom::new().fill(&mut octets).map_err(none)?;
+    Ok(octets.iter().fold(String::with_capacity(32), |mut text, octet| {
+        // Writing to a text never fails.
+        let _ = write!(text, "{octet:02x}");
+        text
+    }))
 }
 
 /// Name, and subaddress with its `+`; neither is quoted.
@@ -400,13 +514,6 @@ fn quoted_if_needed(local: String) -> Cow<'static, str> {
 fn without_tag(argument: String) -> String {
     let address = untagged(&argument).and_then(|digits| digits.parse::<Ipv6Addr>().ok());
     address.map_or(argument, |address| address.to_string())
-}
-
-/// The n left-most labels; a dot before them stays.
-fn first_labels(text: &str, n: usize) -> &str {
-    let start = usize::from(text.starts_with('.'));
-    let end = text[start..].match_indices('.').nth(n.saturating_sub(1)).map(|(at, _)| start + at);
-    if n == 0 { "" } else { &text[..end.unwrap_or(text.len())] }
 }
 
 fn parse(text: &str) -> Result<Address, Refusal> {

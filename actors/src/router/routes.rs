@@ -11,15 +11,17 @@ use std::{
 
 use relais_channels::mail::{Address, Reply};
 use relais_config::{
-    Channel, Config, MappingTable,
+    Channel, Config, MappingTable, RewriteRule,
     channel::Program,
+    grammar::undotted,
     mapping::{self, Tables},
+    rewrite::{Location, RuleIndex},
 };
 
 use super::{
     postmaster::Postmaster,
-    rules::Rules,
     sequences::Sequences,
+    spec::HostOrder,
     steps::Step,
     submission::{ACCESS_TABLES, Submission},
 };
@@ -28,12 +30,19 @@ use crate::directory::Policy;
 /// Everything that routing goes by.
 #[derive(Debug)]
 pub struct Routes {
-    pub(super) rules: Rules,
+    pub(super) rules: Vec<RewriteRule>,
+    /// Finds them.
+    pub(super) index: RuleIndex,
+    /// Finds those that may change senders.
+    of_senders: RuleIndex,
     pub(super) channels: Vec<Channel>,
     /// Name and tag of each of them.
     pub(super) names: Vec<(Arc<str>, Arc<str>)>,
     /// The one that tries again what could not be routed.
     pub(super) reprocess: Option<usize>,
+    /// The local one.
+    pub(super) local: Option<usize>,
+    by_name: HashMap<Box<str>, usize>,
     by_tag: HashMap<Box<str>, usize>,
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
@@ -130,6 +139,8 @@ pub struct Resolution {
     pub rewritten: Box<str>,
     /// The channel it was rewritten to, before aliases.
     pub channel: Option<Box<str>>,
+    /// Another time there would be another answer: this one is not remembered.
+    pub comes_once: bool,
 }
 
 /// Why a configuration cannot be routed by.
@@ -176,6 +187,8 @@ impl Routes {
         };
         let both = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
         let of = |program| config.channels.iter().position(|its| its.program == program);
+        // Of several of one name the first counts.
+        let places = config.channels.iter().enumerate().rev();
         let sequences = Sequences::new(&config.data);
         let tables = Tables::new(&config.mappings, &config.general);
         let named = |table: &&'static str| Some((*table, tables.named(table)?.0.to_owned()));
@@ -183,10 +196,14 @@ impl Routes {
         Ok(Self {
             access_tables,
             bitbucket: of(Program::Bitbucket),
-            rules: Rules::new(config.rewrite_rules.clone()),
+            index: RuleIndex::of(&config.rewrite_rules),
+            of_senders: RuleIndex::of_those(&config.rewrite_rules, RewriteRule::may_change_sender),
+            rules: config.rewrite_rules.clone(),
             names: config.channels.iter().map(both).collect(),
             reprocess: of(Program::Reprocess).or_else(|| of(Program::Process)),
             channels: config.channels.clone(),
+            local: of(Program::Local),
+            by_name: places.map(|(n, channel)| (channel.name.as_str().into(), n)).collect(),
             by_tag,
             policy: Policy::new(config),
             mappings: config.mappings.clone(),
@@ -261,15 +278,42 @@ impl Routes {
         channel.is_some_and(|channel| channel.program == Program::Local)
     }
 
+    /// The channel of this name.
+    pub(super) fn channel_by_name(&self, name: &str) -> Option<&Channel> {
+        self.by_name.get(name).map(|n| &self.channels[*n])
+    }
+
+    /// How local parts are read of mail that comes in by this channel.
+    pub(super) fn host_order(&self, source: &str) -> HostOrder {
+        self.channel_by_name(source).map_or_else(HostOrder::default, HostOrder::of)
+    }
+
+    /// Whether a rule may make another address of this sender.
+    pub(super) fn may_change_sender(&self, sender: &Address) -> bool {
+        if self.of_senders.is_empty() {
+            return false;
+        }
+        let is_plain = sender.route().next().is_none() && !sender.local().contains(['%', '!']);
+        match sender.domain().filter(|_| is_plain) {
+            Some(domain) => {
+                let host = undotted(domain);
+                let mut rules = self.of_senders.candidates("", host, Location::At, false);
+                rules.next_rule().is_some()
+            }
+            // Several hosts are looked at, one after the other.
+            None => true,
+        }
+    }
+
     /// `$1M`: mail from within.
     pub(super) fn is_internal(&self, channel: &str) -> bool {
-        let named = self.channels.iter().find(|known| known.name == channel);
+        let named = self.channel_by_name(channel);
         named.is_some_and(|known| matches!(known.program, Program::Reprocess | Program::Process))
     }
 
     /// Whether a way leaves by another channel than the local one.
     pub(super) fn leads_out(&self, route: &Route) -> bool {
-        let channel = self.channels.iter().find(|channel| *channel.name == *route.channel);
+        let channel = self.channel_by_name(&route.channel);
         channel.is_some_and(|channel| channel.program != Program::Local)
     }
 }

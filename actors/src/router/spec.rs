@@ -1,7 +1,7 @@
 //! Which host of an address is looked at next, and what is left when it is taken away.
 
 use relais_channels::mail::Address;
-use relais_config::rewrite::Location;
+use relais_config::{Channel, rewrite::Location};
 
 /// The next host of an address.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,10 +14,33 @@ pub(super) struct Spec {
     pub(super) user: String,
 }
 
+/// The order of hosts within a local part, by the channel that the mail comes in by.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum HostOrder {
+    /// `nobangoverpercent`: the last single `%`, then the first `!`.
+    #[default]
+    PercentFirst,
+    /// `bangoverpercent`: the other way round.
+    BangFirst,
+    /// `percentonly`: a `!` is a character like others.
+    PercentOnly,
+}
+
+impl HostOrder {
+    /// As the channel says.
+    pub(super) fn of(channel: &Channel) -> Self {
+        match (channel.percentonly, channel.bangoverpercent) {
+            (true, _) => Self::PercentOnly,
+            (false, true) => Self::BangFirst,
+            (false, false) => Self::PercentFirst,
+        }
+    }
+}
+
 impl Spec {
-    /// Source routes first, then the domain, then the last single `%`, then the first `!`. `None`:
-    /// the address has no host.
-    pub(super) fn of(address: &Address) -> Option<Self> {
+    /// Source routes first, then the domain, then hosts within the local part. `None`: the address
+    /// has no host.
+    pub(super) fn of(address: &Address, order: HostOrder) -> Option<Self> {
         let spec = |host: &str, location, user: String| {
             let host = host.strip_suffix('.').unwrap_or(host).to_owned();
             Some(Self { host, location, user })
@@ -37,18 +60,23 @@ impl Spec {
         if local.contains('"') {
             return None;
         }
-        if let Some(percent) = last_single_percent(local) {
-            let (user, host) = (&local[..percent], &local[percent + 1..]);
-            if !user.is_empty() && !host.is_empty() {
-                return spec(host, Location::Percent, user.to_owned());
-            }
-        }
-        match local.split_once('!') {
-            Some((host, user)) if !host.is_empty() && !user.is_empty() => {
-                spec(host, Location::Bang, user.to_owned())
-            }
-            _ => None,
-        }
+        let percent = || {
+            let (user, host) = local.split_at(last_single_percent(local)?);
+            Some((host.strip_prefix('%')?, Location::Percent, user))
+        };
+        let bang = || {
+            let (host, user) = local.split_once('!')?;
+            Some((host, Location::Bang, user))
+        };
+        let is_whole =
+            |(host, _, user): &(&str, Location, &str)| !host.is_empty() && !user.is_empty();
+        let (percent, bang) = (|| percent().filter(is_whole), || bang().filter(is_whole));
+        let (host, location, user) = match order {
+            HostOrder::PercentFirst => percent().or_else(bang),
+            HostOrder::BangFirst => bang().or_else(percent),
+            HostOrder::PercentOnly => percent(),
+        }?;
+        spec(host, location, user.to_owned())
     }
 
     /// Puts another host, and perhaps another user, in the place of this one.
@@ -104,11 +132,37 @@ mod tests {
         ];
         for (address, host, location, user) in rows {
             let (host, user) = (host.to_owned(), user.to_owned());
-            let spec = Spec::of(&Address::parse(address).unwrap());
+            let spec = Spec::of(&Address::parse(address).unwrap(), HostOrder::default());
             assert_eq!(spec, Some(Spec { host, location, user }), "{address}");
         }
         for address in ["user", "user%%A", "user%", "!user", "\"user%A\"", "\"A!user\""] {
-            assert_eq!(Spec::of(&Address::parse(address).unwrap()), None, "{address}");
+            let address = Address::parse(address).unwrap();
+            for order in [HostOrder::PercentFirst, HostOrder::BangFirst] {
+                assert_eq!(Spec::of(&address, order), None, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_channel_says_which_host_of_a_local_part_comes_first() {
+        use HostOrder::{BangFirst, PercentFirst, PercentOnly};
+        // address, how the channel reads it, host and rest
+        let rows = [
+            ("A!user%B", PercentFirst, Some(("B", "A!user"))),
+            ("A!user%B", BangFirst, Some(("A", "user%B"))),
+            ("A!user%B", PercentOnly, Some(("B", "A!user"))),
+            ("A!user", PercentOnly, None),
+            ("A!user", BangFirst, Some(("A", "user"))),
+            ("user%A", BangFirst, Some(("A", "user"))),
+            ("!user%A", BangFirst, Some(("A", "!user"))),
+            ("A!B!user%%C", BangFirst, Some(("A", "B!user%%C"))),
+            ("A!user%C@B", BangFirst, Some(("B", "A!user%C"))),
+            ("A!user@B", PercentOnly, Some(("B", "A!user"))),
+        ];
+        for (address, order, want) in rows {
+            let spec = Spec::of(&Address::parse(address).unwrap(), order);
+            let found = spec.as_ref().map(|spec| (spec.host.as_str(), spec.user.as_str()));
+            assert_eq!(found, want, "{address} {order:?}");
         }
     }
 
@@ -124,7 +178,7 @@ mod tests {
             ("a!u", "u", "b", None, "u@b"),
         ];
         for (address, user, host, route, want) in rows {
-            let spec = Spec::of(&Address::parse(address).unwrap()).unwrap();
+            let spec = Spec::of(&Address::parse(address).unwrap(), HostOrder::default()).unwrap();
             assert_eq!(spec.replaced(user, host, route), want, "{address}");
         }
     }

@@ -55,6 +55,11 @@ pub enum Step {
         /// The host.
         host: String,
     },
+    /// The sender was rewritten.
+    Sender {
+        /// The sender from here on.
+        address: String,
+    },
     /// The channel that a tag stands for.
     Channel {
         /// The tag.
@@ -208,6 +213,7 @@ impl fmt::Display for Step {
                 write!(f, "  rule {pattern} {template}: does not apply: {reason}")
             }
             Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
+            Self::Sender { address } => write!(f, "  the sender is {address}"),
             Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
             Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
             Self::Search { server, search, found, failure, milliseconds } => {

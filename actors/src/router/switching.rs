@@ -35,7 +35,8 @@ pub(super) async fn channel_of_client(
     (client, source): (IpAddr, &str),
     mut trace: Trace,
 ) -> ChannelOfClient {
-    let purpose = Purpose { envelope: true, forward: false, source, released: false };
+    let purpose =
+        Purpose { envelope: true, forward: false, source, destination: None, released: false };
     let rewritten = match sender_of(client) {
         Ok(sender) => Rewriter::new(routes, lookup, purpose, &mut trace).rewrite(sender).await,
         Err(refusal) => Err(refusal),

@@ -1,7 +1,7 @@
 //! Where rules, options and transports lead.
 
 use crate::{
-    language::rewrite::{Outcome, RewritePiece, RewriteRule, RewriteTemplate},
+    language::rewrite::{Outcome, RewritePiece, RewriteRule, RewriteTemplate, Rewriting},
     sections::channel::Channel,
 };
 
@@ -16,9 +16,16 @@ pub(crate) enum Tag {
     None,
 }
 
-/// Where the rule leads.
-pub(crate) fn tag_of(rule: &RewriteRule) -> Tag {
-    let RewriteTemplate::Plain(rewriting) = &rule.parsed else { return Tag::Open };
+/// Where the rule leads: one tag, or several when its template may be cut off.
+pub(crate) fn tags_of(rule: &RewriteRule) -> Vec<Tag> {
+    match &rule.parsed {
+        RewriteTemplate::Plain(rewriting) => rewriting.ends().map(tag_of).collect(),
+        RewriteTemplate::General(_) => vec![Tag::Open],
+    }
+}
+
+/// Where a template leads that is not cut off.
+pub(crate) fn tag_of(rewriting: &Rewriting) -> Tag {
     match &rewriting.outcome {
         Outcome::Finish { tag: Some(pieces), .. } | Outcome::Finish { host: pieces, .. } => {
             literal(pieces).map_or(Tag::Open, Tag::Named)

@@ -3,7 +3,7 @@
 use crate::{
     check::{
         known::Known,
-        leads::{Tag, literal_tags, tag_of, transports},
+        leads::{Tag, literal_tags, tags_of, transports},
     },
     file::{
         paths::lies_in,
@@ -110,6 +110,15 @@ impl<'a> Roles<'a> {
                 smtp || self.is_destination(i) && self.config.switches_by_client(),
                 "no SMTP service takes mail in by this channel, and no client's address leads to it",
             ),
+            Role::Rewriting | Role::RewritingOrDestination if smtp => None,
+            Role::Rewriting | Role::RewritingOrDestination
+                if takes_mail(self.config) && puts_mail_in(program) =>
+            {
+                None
+            }
+            Role::Rewriting => {
+                Some("no mail that is rewritten comes in by this channel".to_owned())
+            }
             Role::LmtpSource => unless(lmtp, "no LMTP service takes mail in by this channel"),
             Role::Destination | Role::Connecting if program == Program::Local => {
                 Some("mail for a channel of program Local goes on by others".to_owned())
@@ -117,7 +126,9 @@ impl<'a> Roles<'a> {
             Role::DestinationOrLocal if program == Program::Local => {
                 unless(takes_mail(self.config), NO_QUEUE)
             }
-            Role::Destination | Role::DestinationOrLocal => unreached(),
+            Role::Destination | Role::DestinationOrLocal | Role::RewritingOrDestination => {
+                unreached()
+            }
             Role::Connecting if connects => unreached(),
             Role::SourceOrDelivering if smtp || lmtp => None,
             Role::Served
@@ -145,6 +156,11 @@ impl<'a> Roles<'a> {
             ),
         }
     }
+}
+
+/// Whether mail comes by channels of this program without a service.
+pub(crate) fn puts_mail_in(program: Program) -> bool {
+    matches!(program, Program::Local | Program::Process | Program::Reprocess | Program::Hold)
 }
 
 /// Whether this field, `tls` or `dispatcher.services.tls_ports`, never does anything yet.
@@ -185,7 +201,7 @@ fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
             reached[i] = true;
         }
     };
-    let tags: Vec<Tag> = config.rewrite_rules.iter().map(tag_of).collect();
+    let tags: Vec<Tag> = config.rewrite_rules.iter().flat_map(tags_of).collect();
     for tag in &tags {
         if let Tag::Named(tag) = tag {
             reach(known.tag(tag));

@@ -41,6 +41,10 @@ pub(crate) enum Role {
     SmtpSource,
     /// An SMTP service does, or addresses of its clients might lead there.
     Switching,
+    /// Mail that is rewritten comes in by it.
+    Rewriting,
+    /// The same, or recipients are routed to it.
+    RewritingOrDestination,
     /// An LMTP service does.
     LmtpSource,
     /// Recipients are routed to it.

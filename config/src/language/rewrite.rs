@@ -1,20 +1,21 @@
 //! Rewrite rules: patterns and templates, parsed once.
 //!
 //! A rule is found by its pattern and applied by its template; both happen in the router. What is
-//! here says only what the operator wrote. The parts of the language that are not there yet (URL
-//! look-ups, site routines, `$1~`, ...) are refused, never ignored: see [`NOT_YET`].
+//! here says what the operator wrote, and which rules a host is looked for in. Look-ups by URL, site
+//! routines and parts of mail hosts are refused, never ignored.
 
+mod candidates;
 mod parser;
 mod pattern;
 mod syntax;
 
 use self::parser::{Parser, chunks};
 pub use self::{
-    parser::NOT_YET,
+    candidates::{RuleCandidates, RuleIndex, Split},
     pattern::PatternKind,
     syntax::{
-        Chunk, Condition, ErrorText, Location, Outcome, Part, RewritePiece, RewriteTemplate,
-        Rewriting,
+        ChannelSet, Chunk, Condition, Cut, ErrorText, Location, MAX_PASSES, Outcome, Part,
+        RewritePiece, RewriteTemplate, Rewriting,
     },
 };
 use crate::language::template::TemplateError;
@@ -51,6 +52,17 @@ impl RewriteRule {
             kind: PatternKind::parse(pattern)?,
             parsed: RewriteTemplate::parse(template)?,
         })
+    }
+
+    /// Whether the rule may make another address of the sender of an envelope.
+    pub fn may_change_sender(&self) -> bool {
+        let RewriteTemplate::Plain(rewriting) = &self.parsed else { return true };
+        let never = |condition: &Condition| {
+            matches!(condition, Condition::Forward(true) | Condition::Envelope(false))
+        };
+        rewriting
+            .ends()
+            .any(|end| !end.conditions.iter().any(never) && !end.outcome.keeps_sender(self.kind))
     }
 }
 
@@ -139,11 +151,38 @@ mod tests {
         assert_eq!(
             parsed.conditions,
             [
-                Condition::Source(vec!["tcp_local".to_owned(), "tcp_intranet".to_owned()]),
-                Condition::NotSource(vec!["x".to_owned()]),
-                Condition::Internal(true),
+                Condition::Source(channels(&["tcp_local", "tcp_intranet"], true)),
+                Condition::NotSource(channels(&["x"], false)),
             ]
         );
+    }
+
+    fn channels(names: &[&str], internal: bool) -> ChannelSet {
+        ChannelSet { names: names.iter().map(|name| (*name).to_owned()).collect(), internal }
+    }
+
+    #[test]
+    fn a_template_is_cut_off_where_conditions_on_channels_fail() {
+        let tag = |parsed: &Rewriting| match &parsed.outcome {
+            Outcome::Finish { tag: Some(tag), .. } => tag.clone(),
+            other => panic!("{other:?}"),
+        };
+        let parsed = parse("$E$U%$D@a$Mx$1M$1~-b$Ny$1~-c$4000000?Later$Qz");
+        let cuts: Vec<_> = parsed.cuts.iter().map(|cut| cut.conditions.as_slice()).collect();
+        let first = Condition::Source(channels(&["x"], true));
+        let second = Condition::NotSource(channels(&["y"], false));
+        assert_eq!(cuts, [&[first][..], &[second]]);
+        let ends: Vec<_> = parsed.ends().map(tag).collect();
+        assert_eq!(ends, [text("a"), text("a-b"), text("a-b-c")]);
+        let errors: Vec<_> = parsed.ends().map(|end| end.error.is_some()).collect();
+        assert_eq!(errors, [false, false, true]);
+        let envelope = Condition::Envelope(true);
+        let last = Condition::Destination(channels(&["z"], false));
+        assert_eq!(parsed.conditions, [envelope.clone(), last]);
+        assert!(parsed.cuts.iter().all(|cut| cut.before.conditions == [envelope.clone()]));
+        // As the original documents it for a directory that does not answer.
+        let failure = parse("$U@reprocess-daemon$Mtcp_local$1M$1~-error$4000000?Temporary failure");
+        assert_eq!(failure.cuts[0].conditions, [Condition::Source(channels(&["tcp_local"], true))]);
     }
 
     #[test]
@@ -170,11 +209,15 @@ mod tests {
             ("$U%@c", Some(5)),
             ("a%b%c", Some(3)),
             ("a@b@c@d@e", Some(7)),
-            ("$U@$W", Some(3)),
+            ("$U@$W$2A", None),
+            ("${T,$=$U}@a", None),
             ("$U@$]ldap:///x[", Some(3)),
             ("$U@$[image,routine,x]", Some(3)),
-            ("$U%domain.com@tcp-daemon$Mtcp_local$1~-relay", Some(35)),
-            ("$U@$=x", Some(3)),
+            ("$U%domain.com@tcp-daemon$Mtcp_local$1~-relay", None),
+            ("$U%domain.com@tcp-daemon$1~-relay", Some(24)),
+            ("$U$Mx$1~@a", Some(8)),
+            ("$U@b$~", Some(4)),
+            ("$U@$.x.", Some(3)),
             ("$U@$3X", Some(3)),
             ("$U@$G", Some(3)),
             ("$U@b$", Some(4)),
@@ -191,6 +234,14 @@ mod tests {
             let parsed = RewriteRule::parse("a", template);
             assert_eq!(parsed.err().map(|e| e.offset), offset, "{template}");
         }
+    }
+
+    #[test]
+    fn cuts_have_an_end() {
+        let cut = |n: usize| format!("$U@a{}", "$Mx$1~b".repeat(n));
+        assert!(RewriteRule::parse("a", &cut(10)).is_ok());
+        let error = RewriteRule::parse("a", &cut(1_000)).map(|_| ()).expect_err("too many");
+        assert_eq!(error.offset, 4 + 7 * 10 + 3, "{error}");
     }
 
     #[test]
@@ -221,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(pattern in "\\PC{0,40}", template in "[$%@UDHLVTMN?~&0-9a-z{}(),|\\\\ é]{0,60}") {
+        fn no_text_panics(pattern in "\\PC{0,40}", template in "[$%@UDHLVTMNWA=?~&0-9a-z{}(),|\\\\ é]{0,60}") {
             let _ = RewriteRule::parse(&pattern, &template);
         }
     }

@@ -60,7 +60,7 @@ impl Case {
     }
 
     /// Puts what stands behind `start` in this case.
-    pub(crate) fn apply(self, out: &mut str, start: usize) {
+    pub fn apply(self, out: &mut str, start: usize) {
         match self {
             Self::AsIs => {}
             Self::Lower => out[start..].make_ascii_lowercase(),
@@ -128,7 +128,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// Appends `text` as a value in a filter of LDAP (RFC 4515).
-pub(crate) fn put_for_filter(out: &mut String, text: &str) {
+pub fn put_for_filter(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '*' => out.push_str("\\2a"),

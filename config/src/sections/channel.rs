@@ -13,8 +13,9 @@ use crate::{
         reader::{Node, Reader},
         setting::{
             Role::{
-                Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local, Served,
-                SmtpSource, Source, SourceOrDelivering, Switching,
+                Connecting, Delivering, Destination, DestinationOrLocal, LmtpSource, Local,
+                Rewriting, RewritingOrDestination, Served, SmtpSource, Source, SourceOrDelivering,
+                Switching,
             },
             Setting,
         },
@@ -113,6 +114,17 @@ section! {
         /// Only addresses that an alias or the directory produced may enter.
         viaaliasrequired: bool = false, Flag, of(DestinationOrLocal),
             group("What it does with addresses and peers");
+        /// As a source: `A!user%B` is read as `A!(user%B)`, whose first host is A, and not as
+        /// `(A!user)%B`.
+        bangoverpercent: bool = false, Flag, of(Rewriting);
+        /// As a source: no `!` in a local part names a host; only `%` does.
+        percentonly: bool = false, Flag, of(Rewriting);
+        /// Hosts of a route (`@A:user@B`, `user%B@A`, `B!user@A`) that lead to this channel are taken
+        /// off the address, and rewriting goes on with the rest, as at this machine itself.
+        routelocal: bool = false, Flag, of(Destination);
+        /// Rewrite rules may depend on this channel: with `false` (`norules`) their `$M` and `$N` hold for
+        /// mail that comes in by it, and their `$Q` and `$C` for mail that goes there.
+        rules: bool = true, Flag, of(RewritingOrDestination);
         /// The LMTP server takes delivery flags (folder, quota bypass) from the client.
         flagtransfer: bool = false, Flag, of(LmtpSource);
         /// Of an LMTP service: the store puts `Delivered-To` and `Received` in front of a message.

@@ -235,6 +235,11 @@ fn whom(role: Role) -> &'static str {
             "channels by which a service of program `Smtp` takes mail in, and channels that addresses \
              of its clients may lead to"
         }
+        Role::Rewriting => {
+            "channels by which a service of program `Smtp` takes mail in, and those of program \
+             `Local`, `Process`, `Reprocess` or `Hold`"
+        }
+        Role::RewritingOrDestination => "the same channels, and those that mail is routed to",
         Role::LmtpSource => "channels by which a service of program `Lmtp` takes mail in",
         Role::Destination => "channels that mail is routed to, but not those of program `Local`",
         Role::DestinationOrLocal => "channels that mail is routed to, and those of program `Local`",

@@ -16,7 +16,7 @@ use crate::{
     language::{
         delivery_option::DeliveryOption,
         mapping::{Calls, Field, FlagPlace, MappingTable},
-        rewrite::{Chunk, Condition, Outcome, RewritePiece, RewriteTemplate},
+        rewrite::{Chunk, Condition, RewritePiece, RewriteTemplate},
     },
     sections::{
         channel::Program,
@@ -590,17 +590,7 @@ fn each_piece(template: &RewriteTemplate, each: &mut impl FnMut(&RewritePiece)) 
             }
         }
         RewriteTemplate::Plain(rewriting) => {
-            match &rewriting.outcome {
-                Outcome::Unchanged => {}
-                Outcome::Restart { user, host } => {
-                    pieces(user, each);
-                    pieces(host, each);
-                }
-                Outcome::Finish { user, host, route, tag } => {
-                    let more = [route, tag].into_iter().flatten();
-                    [user, host].into_iter().chain(more).for_each(|list| pieces(list, each));
-                }
-            }
+            rewriting.outcome.parts().for_each(|list| pieces(list, each));
             for condition in &rewriting.conditions {
                 if let Condition::Local(list) | Condition::NotLocal(list) = condition {
                     pieces(list, each);

@@ -4,6 +4,7 @@
 
 mod channels;
 mod directory;
+mod loops;
 pub(crate) mod mappings;
 mod routing;
 mod rules;
@@ -37,6 +38,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     routing::check(config, &known, reader);
     rules::check(config, &known, reader);
     directory::check(config, reader);
+    loops::check(config, &known, reader);
     mappings::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen

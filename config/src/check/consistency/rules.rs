@@ -6,13 +6,18 @@ use crate::{
     check::{
         known::{Known, list},
         leads::{Tag, tag_of},
+        roles::puts_mail_in,
     },
     file::reader::Reader,
     language::rewrite::{
-        Condition, Outcome, Part, PatternKind, RewritePiece, RewriteRule, RewriteTemplate,
+        ChannelSet, Condition, Location, PatternKind, RewritePiece, RewriteRule, RewriteTemplate,
         Rewriting,
     },
-    sections::{channel::Program, config::Config, dispatcher},
+    sections::{
+        channel::{Channel, Program},
+        config::Config,
+        dispatcher,
+    },
 };
 
 pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
@@ -24,26 +29,20 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
     }
     lead_to_channels(config, known, reader);
     let sources = Sources::of(config);
+    let wider = Wider::of(config);
     let mut settled: HashMap<&str, Vec<Settled<'_>>> = HashMap::new();
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let path = format!("rewrite_rules[{i}]");
         let earlier = settled.entry(rule.key.as_str()).or_default();
-        if let Some(message) = never_reached(rule, earlier) {
+        let never = never_reached(rule, earlier).or_else(|| wider.covers(rule));
+        if let Some(message) = never {
             reader.warning_at(&path, &message, false);
             continue;
         }
         if let RewriteTemplate::Plain(rewriting) = &rule.parsed {
-            if rule.kind.is_catch_all() && stays_the_same(rewriting) {
-                let message = "the rule leads back to itself, and the address is refused (554): a \
-                               template for the last step ends with @ and the tag of a channel";
-                reader.warning_at(&path, message, false);
-            }
-            let is_for_literals =
-                matches!(rule.kind, PatternKind::Literal | PatternKind::AnyLiteral)
-                    || rule.kind.is_catch_all();
-            warn_of_conditions((rewriting, is_for_literals), &sources, &path, reader);
-            if never_fails(rewriting) && earlier.len() < MOST_COMPARED {
-                earlier.push(Settled { rule: i, conditions: heeded(rewriting).collect() });
+            warn_of_conditions((rule, rewriting), &sources, &path, reader);
+            if earlier.len() < MOST_COMPARED {
+                earlier.extend(Settled::of(i, rewriting));
             }
         }
     }
@@ -51,13 +50,18 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
 }
 
 /// A rule whose tag no channel has refuses all mail that it applies to. One with `$?text` is meant
-/// to.
+/// to, and one for senders refuses none.
 fn lead_to_channels(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>) {
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
-        let Tag::Named(tag) = tag_of(rule) else { continue };
-        let refuses =
-            matches!(&rule.parsed, RewriteTemplate::Plain(Rewriting { error: Some(_), .. }));
-        if !refuses && !reader.is_full() && known.tag(&tag).is_none() {
+        let RewriteTemplate::Plain(rewriting) = &rule.parsed else { continue };
+        let refuses = |end: &&Rewriting| {
+            end.error.is_none() && !end.conditions.contains(&Condition::Forward(false))
+        };
+        for end in rewriting.ends().filter(refuses) {
+            let Tag::Named(tag) = tag_of(end) else { continue };
+            if reader.is_full() || known.tag(&tag).is_some() {
+                continue;
+            }
             let named = known.channels.get(tag.as_str()).map(|i| &config.channels[*i].tag);
             let tags = || list(&tag, config.channels.iter().map(|channel| channel.tag.as_str()));
             let tags = named.map_or_else(tags, |named| {
@@ -81,11 +85,7 @@ impl<'a> Sources<'a> {
     pub(crate) fn of(config: &'a Config) -> Self {
         let mut channels: HashMap<String, bool> = HashMap::new();
         for channel in &config.channels {
-            let within = matches!(
-                channel.program,
-                Program::Local | Program::Process | Program::Reprocess | Program::Hold
-            );
-            channels.insert(channel.name.to_ascii_lowercase(), within);
+            channels.insert(channel.name.to_ascii_lowercase(), puts_mail_in(channel.program));
         }
         for service in &config.dispatcher.services {
             if service.program == dispatcher::Program::Smtp {
@@ -95,6 +95,15 @@ impl<'a> Sources<'a> {
             }
         }
         Self { channels, config }
+    }
+
+    /// Whether conditions on channels are looked at for mail of every channel.
+    fn all_heeded(&self) -> bool {
+        self.config.channels.iter().all(|channel| channel.rules)
+    }
+
+    fn is_unknown(&self, name: &str) -> bool {
+        !self.channels.contains_key(&name.to_ascii_lowercase())
     }
 
     /// Why no mail comes by this channel.
@@ -107,69 +116,90 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Conditions that never hold, and those that are not looked at.
+/// Warns of conditions that never hold, and of those that are not looked at.
 fn warn_of_conditions(
-    (rewriting, is_for_literals): (&Rewriting, bool),
+    (rule, rewriting): (&RewriteRule, &Rewriting),
     sources: &Sources<'_>,
     path: &str,
     reader: &mut Reader<'_>,
 ) {
-    let channels = || sources.config.channels.iter();
-    if let Some(pair) = contradiction(rewriting) {
+    if sources.all_heeded()
+        && let Some(pair) = contradiction(rewriting)
+    {
         let message = format!("the rule never applies: {pair} exclude each other");
         reader.warning_at(path, &message, false);
     }
-    for condition in &rewriting.conditions {
-        let message = match condition {
-            // Addresses of clients are asked for as senders.
-            Condition::Forward(false) if is_for_literals && sources.config.switches_by_client() => {
-                continue;
-            }
-            Condition::Forward(false) => {
-                "rewriting senders is not there yet: a rule with $R never applies".to_owned()
-            }
-            Condition::Envelope(false) if !channels().any(|channel| channel.connectcanonical) => {
-                "a rule with $B never applies: headers are not rewritten yet, and no channel is \
-                 connectcanonical"
-                    .to_owned()
-            }
-            Condition::Destination(_) | Condition::NotDestination(_) => {
-                "conditions on the destination are not there yet: $Q and $C are not looked at, \
-                 the rule applies without them"
-                    .to_owned()
-            }
-            Condition::Source(names) => {
-                let silent: Option<Vec<_>> =
-                    names.iter().map(|name| sources.silent(name)).collect();
-                let Some(reasons) = silent else { continue };
-                format!("the rule never applies: {}", reasons.join(", "))
-            }
-            Condition::NotSource(names) => {
-                let Some(reason) = names.iter().find_map(|name| sources.silent(name)) else {
-                    continue;
-                };
-                format!("this $N excludes nothing: {reason}")
-            }
-            Condition::Internal(true)
-                if !channels().any(|channel| {
-                    matches!(channel.program, Program::Process | Program::Reprocess)
-                }) =>
-            {
-                "a rule with $1M never applies: there is no channel of program Process or \
-                 Reprocess"
-                    .to_owned()
-            }
-            _ => continue,
-        };
-        reader.warning_at(path, &message, false);
+    let has = |wanted: &Condition| rewriting.conditions.contains(wanted);
+    if has(&Condition::Envelope(false)) && has(&Condition::Forward(false)) {
+        let message =
+            "a rule with $B and $R never applies: senders in headers are not rewritten yet";
+        reader.warning_at(path, message, false);
+    }
+    for condition in rewriting.all_conditions() {
+        if let Some(message) = idle(condition, rule.kind, sources) {
+            reader.warning_at(path, &message, false);
+        }
     }
 }
 
-/// Whether the address is rewritten from the start just as it was.
-fn stays_the_same(rewriting: &Rewriting) -> bool {
-    let Outcome::Restart { user, host } = &rewriting.outcome else { return false };
-    let whole = [RewritePiece::Part(Part::Unmatched, None)];
-    rewriting.set_tag.is_none() && user[..] == [RewritePiece::User] && host[..] == whole
+/// Why a condition never holds, or is not looked at.
+fn idle(condition: &Condition, kind: PatternKind, sources: &Sources<'_>) -> Option<String> {
+    let channels = || sources.config.channels.iter();
+    let dequeued = channels().any(|channel| channel.connectcanonical);
+    let message = match condition {
+        Condition::Envelope(false) if !dequeued => {
+            "a rule with $B never applies: headers are not rewritten yet, and no channel is \
+             connectcanonical"
+                .to_owned()
+        }
+        Condition::Found(locations) => {
+            let where_else = match kind {
+                PatternKind::Percent if !locations.contains(&Location::Percent) => "$P",
+                PatternKind::Bang if !locations.contains(&Location::Bang) => "$X",
+                _ => return None,
+            };
+            format!("the rule never applies: its pattern is for hosts of {where_else} alone")
+        }
+        Condition::Destination(_) | Condition::NotDestination(_) if !dequeued => {
+            "conditions on the destination are not looked at: $Q and $C are for addresses that are \
+             rewritten when they are dequeued, and no channel is connectcanonical"
+                .to_owned()
+        }
+        Condition::Destination(set) | Condition::NotDestination(set) => {
+            let mut unknown = set.names.iter().filter(|name| sources.is_unknown(name));
+            format!("no channel is called {:?}", unknown.next()?)
+        }
+        Condition::Source(set) => never_a_source(set, sources)?,
+        Condition::NotSource(set) => {
+            let reason = set.names.iter().find_map(|name| sources.silent(name))?;
+            format!("this $N excludes nothing: {reason}")
+        }
+        Condition::Envelope(_)
+        | Condition::Forward(_)
+        | Condition::Local(_)
+        | Condition::NotLocal(_) => return None,
+    };
+    Some(message)
+}
+
+/// Why mail comes in by none of the channels of `$M` and `$1M`.
+fn never_a_source(set: &ChannelSet, sources: &Sources<'_>) -> Option<String> {
+    let is_internal =
+        |channel: &Channel| matches!(channel.program, Program::Process | Program::Reprocess);
+    if set.internal && sources.config.channels.iter().any(is_internal) {
+        return None;
+    }
+    let silent: Option<Vec<_>> = set.names.iter().map(|name| sources.silent(name)).collect();
+    let mut reasons = silent?;
+    if set.internal {
+        reasons.push("$1M: there is no channel of program Process or Reprocess".to_owned());
+    }
+    let reasons = reasons.join(", ");
+    Some(if sources.all_heeded() {
+        format!("the rule never applies: {reasons}")
+    } else {
+        format!("the rule applies to mail of channels with rules: false alone: {reasons}")
+    })
 }
 
 /// A rule that applies wherever its conditions hold.
@@ -179,25 +209,82 @@ struct Settled<'a> {
     conditions: Vec<&'a Condition>,
 }
 
+impl<'a> Settled<'a> {
+    fn of(rule: usize, rewriting: &'a Rewriting) -> Option<Self> {
+        // Less must hold where a template is cut off.
+        let conditions = heeded(rewriting).collect();
+        rewriting.ends().all(never_fails).then_some(Self { rule, conditions })
+    }
+}
+
+/// Rules whose patterns are tried before those of others for every host: `$*` before all, and `.`
+/// before `$%` and `$!`.
+struct Wider<'a>(HashMap<&'a str, Vec<Settled<'a>>>);
+
+impl<'a> Wider<'a> {
+    fn of(config: &'a Config) -> Self {
+        let mut wider: HashMap<&str, Vec<Settled<'_>>> = HashMap::new();
+        for (i, rule) in config.rewrite_rules.iter().enumerate() {
+            let RewriteTemplate::Plain(rewriting) = &rule.parsed else { continue };
+            if !matches!(rule.kind, PatternKind::Always | PatternKind::Rest) {
+                continue;
+            }
+            // A condition on a part of the host asks for another part by another pattern.
+            let settled = Settled::of(i, rewriting)
+                .filter(|its| !its.conditions.iter().any(|condition| condition.asks_directory()));
+            let same = wider.entry(rule.key.as_str()).or_default();
+            if same.len() < MOST_COMPARED {
+                same.extend(settled);
+            }
+        }
+        Self(wider)
+    }
+
+    /// Why no host ever comes to this rule.
+    fn covers(&self, rule: &RewriteRule) -> Option<String> {
+        let before: &[&str] = match rule.kind {
+            PatternKind::Always => &[],
+            PatternKind::Percent | PatternKind::Bang => &["$*", "."],
+            _ => &["$*"],
+        };
+        let tag = tag_of_key(&rule.key).unwrap_or_default();
+        let own = own_conditions(rule);
+        before.iter().find_map(|pattern| {
+            let same = self.0.get(format!("{tag}{pattern}").as_str())?;
+            let all = |its: &&Settled<'_>| its.conditions.iter().all(|it| own.contains(it));
+            let first = same.iter().find(all)?;
+            Some(format!(
+                "the rule is never reached: rule {} has the pattern {pattern}, which comes before \
+                 this one for every host, and {}",
+                first.rule + 1,
+                first.when()
+            ))
+        })
+    }
+}
+
+impl Settled<'_> {
+    fn when(&self) -> &'static str {
+        match self.conditions.as_slice() {
+            [] => "always applies",
+            _ => "applies whenever this one would",
+        }
+    }
+}
+
 /// Why no host ever comes to a rule behind these, all of the same pattern.
 fn never_reached(rule: &RewriteRule, earlier: &[Settled<'_>]) -> Option<String> {
-    let own: Vec<&Condition> = match &rule.parsed {
-        RewriteTemplate::Plain(rewriting) => heeded(rewriting).collect(),
-        RewriteTemplate::General(_) => Vec::new(),
-    };
+    let own = own_conditions(rule);
     let mut single: Vec<(usize, &&Condition)> = Vec::new();
     for its in earlier {
         // Conditions that the rule has and this one does not.
         let mut more = its.conditions.iter().filter(|condition| !own.contains(condition));
         match (more.next(), more.next().is_some()) {
             (None, _) => {
-                let when = match its.conditions.as_slice() {
-                    [] => "always applies",
-                    _ => "applies whenever this one would",
-                };
                 return Some(format!(
-                    "the rule is never reached: rule {} has the same pattern and {when}",
-                    its.rule + 1
+                    "the rule is never reached: rule {} has the same pattern and {}",
+                    its.rule + 1,
+                    its.when()
                 ));
             }
             (Some(condition), false) => {
@@ -219,6 +306,16 @@ fn never_reached(rule: &RewriteRule, earlier: &[Settled<'_>]) -> Option<String> 
     None
 }
 
+/// Conditions that hold wherever the rule applies, however much of its template is left.
+fn own_conditions(rule: &RewriteRule) -> Vec<&Condition> {
+    match &rule.parsed {
+        RewriteTemplate::Plain(rewriting) => {
+            rewriting.ends().next().map(heeded).into_iter().flatten().collect()
+        }
+        RewriteTemplate::General(_) => Vec::new(),
+    }
+}
+
 /// Conditions that are looked at.
 fn heeded(rewriting: &Rewriting) -> impl Iterator<Item = &Condition> {
     let ignored = |condition: &&Condition| {
@@ -228,11 +325,10 @@ fn heeded(rewriting: &Rewriting) -> impl Iterator<Item = &Condition> {
 }
 
 /// Whether one of the two holds, and never both.
-fn excludes(one: &Condition, other: &Condition) -> bool {
+pub(super) fn excludes(one: &Condition, other: &Condition) -> bool {
     match (one, other) {
         (Condition::Envelope(a), Condition::Envelope(b))
-        | (Condition::Forward(a), Condition::Forward(b))
-        | (Condition::Internal(a), Condition::Internal(b)) => a != b,
+        | (Condition::Forward(a), Condition::Forward(b)) => a != b,
         (Condition::Source(a), Condition::NotSource(b))
         | (Condition::NotSource(a), Condition::Source(b)) => a == b,
         _ => false,
@@ -242,19 +338,19 @@ fn excludes(one: &Condition, other: &Condition) -> bool {
 /// Two conditions of one rule that never hold together.
 fn contradiction(rewriting: &Rewriting) -> Option<&'static str> {
     let conditions: Vec<_> = heeded(rewriting).take(MOST_COMPARED).collect();
-    let within = |names: &[String], others: &[String]| {
-        names.iter().all(|name| others.iter().any(|other| other.eq_ignore_ascii_case(name)))
+    let within = |one: &ChannelSet, other: &ChannelSet| {
+        let is_there = |name: &String| other.names.iter().any(|its| its.eq_ignore_ascii_case(name));
+        one.names.iter().all(is_there) && one.internal <= other.internal
     };
     conditions.iter().enumerate().find_map(|(n, one)| {
         conditions[n + 1..].iter().find_map(|other| match (one, other) {
             (Condition::Envelope(a), Condition::Envelope(b)) if a != b => Some("$E and $B"),
             (Condition::Forward(a), Condition::Forward(b)) if a != b => Some("$F and $R"),
-            (Condition::Internal(a), Condition::Internal(b)) if a != b => Some("$1M and $1N"),
             (Condition::Source(a), Condition::NotSource(b))
             | (Condition::NotSource(b), Condition::Source(a))
                 if within(a, b) =>
             {
-                Some("$M and $N")
+                Some(if a.names.is_empty() { "$1M and $1N" } else { "$M and $N" })
             }
             _ => None,
         })
@@ -263,43 +359,51 @@ fn contradiction(rewriting: &Rewriting) -> Option<&'static str> {
 
 /// Whether the template makes something of every host that its pattern matches.
 fn never_fails(rewriting: &Rewriting) -> bool {
-    let pieces: Vec<&[RewritePiece]> = match &rewriting.outcome {
-        Outcome::Unchanged => Vec::new(),
-        Outcome::Restart { user, host } => vec![user, host],
-        Outcome::Finish { user, host, route, tag } => {
-            let more = [route, tag].into_iter().flatten().map(Vec::as_slice);
-            [user.as_slice(), host].into_iter().chain(more).collect()
-        }
-    };
-    let may_fail = |piece: &RewritePiece| {
-        matches!(piece, RewritePiece::Label { .. } | RewritePiece::Mapping { .. })
-    };
-    !pieces.into_iter().flatten().any(may_fail)
+    !rewriting.outcome.parts().flatten().any(may_fail)
+}
+
+/// Whether there are addresses that have nothing to put in the place of a sequence.
+pub(super) fn may_fail(piece: &RewritePiece) -> bool {
+    matches!(
+        piece,
+        RewritePiece::Label { .. } | RewritePiece::Mapping { .. } | RewritePiece::Character(_)
+    )
 }
 
 /// `$Tx|` looks for patterns `x|...` from then on.
 fn warn_of_tags(config: &Config, reader: &mut Reader<'_>) {
-    let tag = |key: &str| key.rfind('|').map(|bar| key[..=bar].to_owned());
-    let wanted: HashSet<String> =
-        config.rewrite_rules.iter().filter_map(|rule| tag(&rule.key)).collect();
-    let set_by = |rule: &'_ RewriteRule| match &rule.parsed {
-        RewriteTemplate::Plain(rewriting) => rewriting.set_tag.clone(),
-        RewriteTemplate::General(_) => None,
-    };
-    let set: HashSet<String> = config.rewrite_rules.iter().filter_map(set_by).collect();
+    let wanted: HashSet<&str> =
+        config.rewrite_rules.iter().filter_map(|rule| tag_of_key(&rule.key)).collect();
+    let set: HashSet<&str> = config.rewrite_rules.iter().flat_map(tags_set_by).collect();
     let open =
         config.rewrite_rules.iter().any(|rule| matches!(rule.parsed, RewriteTemplate::General(_)));
     for (i, rule) in config.rewrite_rules.iter().enumerate() {
         let path = format!("rewrite_rules[{i}]");
-        if let Some(tag) = set_by(rule).filter(|tag| !wanted.contains(tag)) {
+        for tag in tags_set_by(rule).filter(|tag| !wanted.contains(tag)) {
             let message = format!("no pattern begins with {tag:?}: after this $T no rule applies");
             reader.warning_at(&path, &message, false);
         }
-        if let Some(tag) = tag(&rule.key).filter(|tag| !open && !set.contains(tag)) {
+        if let Some(tag) = tag_of_key(&rule.key).filter(|tag| !open && !set.contains(tag)) {
             let message = format!("no rule says $T{tag}: the rule never applies");
             reader.warning_at(&path, &message, false);
         }
     }
+}
+
+/// The tag of a pattern, its bar included.
+fn tag_of_key(key: &str) -> Option<&str> {
+    key.rfind('|').map(|bar| &key[..=bar])
+}
+
+/// The tags that a rule may set, each once.
+fn tags_set_by(rule: &RewriteRule) -> impl Iterator<Item = &str> {
+    let plain = match &rule.parsed {
+        RewriteTemplate::Plain(rewriting) => Some(rewriting),
+        RewriteTemplate::General(_) => None,
+    };
+    let all = plain.into_iter().flat_map(Rewriting::ends).filter_map(|end| end.set_tag.as_deref());
+    let mut before = None;
+    all.filter(move |tag| before.replace(*tag) != Some(*tag))
 }
 
 /// Rules of one pattern that those behind them are compared with, and conditions of one rule.

@@ -175,6 +175,14 @@ const DEPENDENT: &[Dependent] = &[
             is_plain.then(|| "the channel has no submit: true".to_owned())
         },
     },
+    Dependent {
+        field: "bangoverpercent",
+        why: |its, i| {
+            let channel = its.roles.channel(i);
+            let both = channel.percentonly && channel.bangoverpercent;
+            both.then(|| "percentonly is true here: no bang names a host".to_owned())
+        },
+    },
     Dependent { field: "user_messages_per_hour", why: |its, i| its.without_users(i) },
     Dependent { field: "user_recipients_per_hour", why: |its, i| its.without_users(i) },
     Dependent { field: "beyond_rates", why: |its, i| its.without_rates(i) },

@@ -4,11 +4,12 @@
 //! anywhere and belong to no part.
 
 use super::syntax::{
-    Chunk, Condition, ErrorText, Location, Outcome, Part, RewritePiece, Rewriting,
+    ChannelSet, Chunk, Condition, Cut, ErrorText, Location, Outcome, Part, RewritePiece, Rewriting,
 };
 use crate::language::template::{self, Case, Scanner, TemplateError};
 
 /// Collects what a template says.
+#[derive(Clone)]
 pub(crate) struct Parser<'a> {
     scanner: Scanner<'a>,
     /// `$(key)` is stepped over.
@@ -18,6 +19,7 @@ pub(crate) struct Parser<'a> {
     section: Vec<RewritePiece>,
     /// The first separator is `%`.
     percent: bool,
+    cuts: Vec<Cut>,
     conditions: Vec<Condition>,
     error: Option<ErrorText>,
     set_tag: Option<String>,
@@ -40,6 +42,7 @@ impl<'a> Parser<'a> {
             sections: Vec::new(),
             section: Vec::new(),
             percent: false,
+            cuts: Vec::new(),
             conditions: Vec::new(),
             error: None,
             set_tag: None,
@@ -97,6 +100,7 @@ impl<'a> Parser<'a> {
             return Ok(Some(Item::Piece(RewritePiece::Case(case))));
         }
         let small = number.map(|n| u8::try_from(n).unwrap_or(u8::MAX));
+        let place = number.map_or(u16::MAX, |n| u16::try_from(n).unwrap_or(u16::MAX));
         let piece = match (c.to_ascii_uppercase(), number) {
             ('$' | '%' | '@', None) => RewritePiece::Text(c.into()),
             ('U', None) => RewritePiece::User,
@@ -105,6 +109,9 @@ impl<'a> Parser<'a> {
             ('D', _) => RewritePiece::Part(Part::Matched, small),
             ('H', _) => RewritePiece::Part(Part::Unmatched, small),
             ('L', None) => RewritePiece::Literal,
+            ('A', Some(_)) => RewritePiece::Character(place),
+            ('W', None) => RewritePiece::Unique,
+            ('=', None) => RewritePiece::Quote,
             ('&' | '!' | '*' | '#', None) => self.label(offset, c)?,
             ('{', None) => self.mapping(offset)?,
             ('(', None) if self.general => {
@@ -113,6 +120,7 @@ impl<'a> Parser<'a> {
             }
             ('E' | 'B' | 'F' | 'R' | 'S' | 'A' | 'P' | 'X' | 'V' | 'Z' | 'T' | 'Q' | 'C', None)
             | ('M' | 'N', None | Some(1))
+            | ('~', Some(1))
             | ('?', _) => return Ok(Some(Item::Control(c.to_ascii_uppercase(), number))),
             _ => return Err(refuse(offset, c, number)),
         };
@@ -189,12 +197,11 @@ impl<'a> Parser<'a> {
                 self.found(c);
                 return Ok(());
             }
-            ('M', Some(_)) => Condition::Internal(true),
-            ('N', Some(_)) => Condition::Internal(false),
-            ('M', None) => return self.channel(offset, Condition::Source),
-            ('N', None) => return self.channel(offset, Condition::NotSource),
-            ('Q', _) => return self.channel(offset, Condition::Destination),
-            ('C', _) => return self.channel(offset, Condition::NotDestination),
+            ('M', _) => return self.channel((offset, n), Condition::Source),
+            ('N', _) => return self.channel((offset, n), Condition::NotSource),
+            ('Q', _) => return self.channel((offset, n), Condition::Destination),
+            ('C', _) => return self.channel((offset, n), Condition::NotDestination),
+            ('~', _) => return self.cut(offset),
             ('V', _) => Condition::Local(self.argument(offset, c, false)?),
             ('Z', _) => Condition::NotLocal(self.argument(offset, c, false)?),
             ('T', _) => {
@@ -229,27 +236,52 @@ impl<'a> Parser<'a> {
     /// Several of the same kind are one condition.
     fn channel(
         &mut self,
-        offset: usize,
-        kind: fn(Vec<String>) -> Condition,
+        (offset, number): (usize, Option<u32>),
+        kind: fn(ChannelSet) -> Condition,
     ) -> Result<(), TemplateError> {
-        let name = self.literal(offset, "the name of a channel")?;
-        let empty = kind(Vec::new());
-        for condition in &mut self.conditions {
-            let same = std::mem::discriminant(condition) == std::mem::discriminant(&empty);
-            match condition {
-                Condition::Source(names)
-                | Condition::NotSource(names)
-                | Condition::Destination(names)
-                | Condition::NotDestination(names)
-                    if same =>
-                {
-                    names.push(name);
-                    return Ok(());
-                }
-                _ => {}
-            }
+        let mut set = ChannelSet { names: Vec::new(), internal: number.is_some() };
+        if !set.internal {
+            set.names.push(self.literal(offset, "the name of a channel")?);
         }
-        self.conditions.push(kind(vec![name]));
+        let empty = std::mem::discriminant(&kind(ChannelSet::default()));
+        let mut same =
+            self.conditions.iter_mut().filter(|its| std::mem::discriminant(*its) == empty);
+        match same.next() {
+            Some(
+                Condition::Source(its)
+                | Condition::NotSource(its)
+                | Condition::Destination(its)
+                | Condition::NotDestination(its),
+            ) => {
+                its.names.append(&mut set.names);
+                its.internal |= set.internal;
+            }
+            _ => self.conditions.push(kind(set)),
+        }
+        Ok(())
+    }
+
+    /// `$1~`: the conditions on channels up to here are those of the cut.
+    fn cut(&mut self, offset: usize) -> Result<(), TemplateError> {
+        let (of_cut, kept) = std::mem::take(&mut self.conditions)
+            .into_iter()
+            .partition::<Vec<_>, _>(|condition| condition.channels().is_some());
+        self.conditions = kept;
+        // Beside a `$(key)` the value may hold what is missing here.
+        if self.general {
+            return Ok(());
+        }
+        let accepted = "$M, $N, $Q or $C before it, as in $U%$D@a$Mtcp_local$1~-b";
+        if of_cut.is_empty() {
+            let message = "no condition on a channel stands before \"$1~\"";
+            return Err(TemplateError::new(offset, message, accepted));
+        }
+        if self.cuts.len() == MAX_CUTS {
+            let accepted = format!("{MAX_CUTS} in one template at most");
+            return Err(TemplateError::new(offset, "too many \"$1~\"", &accepted));
+        }
+        let before = Self { cuts: Vec::new(), ..self.clone() }.finish()?;
+        self.cuts.push(Cut { conditions: of_cut, before });
         Ok(())
     }
 
@@ -327,9 +359,7 @@ impl<'a> Parser<'a> {
         let end = self.scanner.offset();
         let last = std::mem::take(&mut self.section);
         // The directory is asked only when everything else holds.
-        self.conditions.sort_by_key(|condition| {
-            matches!(condition, Condition::Local(_) | Condition::NotLocal(_))
-        });
+        self.conditions.sort_by_key(Condition::asks_directory);
         if self.sections.is_empty() && last.is_empty() && self.error.is_some() {
             return Ok(self.rewriting(Outcome::Unchanged));
         }
@@ -357,8 +387,8 @@ impl<'a> Parser<'a> {
     }
 
     fn rewriting(self, outcome: Outcome) -> Rewriting {
-        let Self { conditions, error, set_tag, .. } = self;
-        Rewriting { conditions, error, set_tag, outcome }
+        let Self { cuts, conditions, error, set_tag, .. } = self;
+        Rewriting { cuts, conditions, error, set_tag, outcome }
     }
 }
 
@@ -386,15 +416,28 @@ pub(crate) fn chunks(text: &str) -> Result<Vec<Chunk>, TemplateError> {
 }
 
 fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
-    let number = number.map(|n| n.to_string()).unwrap_or_default();
-    let sequence = format!("${number}{c}");
-    let known = NOT_YET.contains(c.to_ascii_uppercase());
-    let message = match (c, known) {
-        ('(', _) => "\"$(\" within \"$(\" or \"${\"".to_owned(),
-        (_, true) => format!("{sequence:?} is not supported here yet"),
-        _ => format!("{sequence:?} means nothing in a rewrite rule"),
+    let digits = number.map(|n| n.to_string()).unwrap_or_default();
+    let sequence = format!("${digits}{c}");
+    let (message, accepted) = match (c.to_ascii_uppercase(), number) {
+        ('(', _) => ("\"$(\" within \"$(\" or \"${\"".to_owned(), SEQUENCES),
+        (']', None) => (format!("{sequence:?} is not supported here yet"), SEQUENCES),
+        ('.', None) => {
+            let message = "\"$.\" is for look-ups by URL, which are not supported here yet";
+            (message.to_owned(), SEQUENCES)
+        }
+        ('[', None) => {
+            let message = "\"$[\" calls a routine of a program library, and none is loaded here";
+            (message.to_owned(), "${table,argument} or $(key)")
+        }
+        ('X', Some(_)) => {
+            let message = format!(
+                "{sequence:?} is a part of a mail host, which only delivery options know of"
+            );
+            (message, "$X of delivery_options; in a rule $X asks where the host stands")
+        }
+        _ => (format!("{sequence:?} means nothing in a rewrite rule"), SEQUENCES),
     };
-    TemplateError::new(offset, message, SEQUENCES)
+    TemplateError::new(offset, message, accepted)
 }
 
 fn push(pieces: &mut Vec<RewritePiece>, piece: RewritePiece) {
@@ -413,11 +456,10 @@ fn only_text(pieces: &[RewritePiece]) -> Option<String> {
     }
 }
 
-/// Sequences of the original's language that come later: character and mail host substitutions,
-/// random strings, LDAP quoting, URL look-ups, site routines, text for temporary failures, and
-/// truncation at pending channel checks. Each is to become a [`RewritePiece`] or a [`Condition`].
-pub const NOT_YET: &str = "AXW=][.~";
+/// Each copies what stands before it.
+const MAX_CUTS: usize = 10;
 const PARTS: [&str; 4] = ["user", "host", "route", "tag"];
 const FORMS: &str = "A%B@C, A@B, A%B, A@B@C, A@B@C@D, A%B@C@D or $?text, without white space";
-const SEQUENCES: &str = "$U $0U $1U $D $H $nD $nH $L $&n $!n $*n $#n $$ $% $@ $\\ $^ $_ $(key) \
-                         ${table,argument} $E $B $F $R $S $A $P $X $M $N $1M $1N $Q $C $V $Z $T $?";
+const SEQUENCES: &str = "$U $0U $1U $D $H $nD $nH $L $nA $&n $!n $*n $#n $W $$ $% $@ $\\ $^ $_ $= \
+                         $(key) ${table,argument} $E $B $F $R $S $A $P $X $M $N $1M $1N $Q $C $V \
+                         $Z $T $? $1~";

@@ -1,5 +1,6 @@
 //! Syntax of a rewrite rule's template: its parts, parsed.
 
+use super::pattern::PatternKind;
 use crate::language::template::Case;
 
 /// A template, parsed as far as the file tells.
@@ -23,6 +24,8 @@ pub enum Chunk {
 /// A template without `$(key)`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rewriting {
+    /// `$1~`: where the template may be cut off, from left to right.
+    pub cuts: Vec<Cut>,
     /// All of them must hold; those that ask the directory come last.
     pub conditions: Vec<Condition>,
     /// `$?text`: what to say if the address ends at no channel.
@@ -31,6 +34,15 @@ pub struct Rewriting {
     pub set_tag: Option<String>,
     /// The new address, and where it goes.
     pub outcome: Outcome,
+}
+
+/// `$1~`: the template ends there unless its conditions hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// The conditions on channels that stand between it and the cut before it.
+    pub conditions: Vec<Condition>,
+    /// The template up to there, without conditions of cuts.
+    pub before: Rewriting,
 }
 
 /// The outcome of a rule for the address.
@@ -66,6 +78,12 @@ pub enum RewritePiece {
     Text(String),
     /// The case of what follows, to the end of the template.
     Case(Case),
+    /// `$=`: what is substituted from here on is quoted for a filter of LDAP.
+    Quote,
+    /// `$W`: a text that comes only once.
+    Unique,
+    /// `$nA`: one character of the address as it is now, counted from 0.
+    Character(u16),
     /// `$U`: what stands left of the host; the untouched rest for a source route.
     User,
     /// `$0U`: the same without subaddress.
@@ -112,21 +130,28 @@ pub enum Condition {
     Forward(bool),
     /// `$S $A $P $X`: where the host was found; one of these.
     Found(Vec<Location>),
-    /// `$M`: the source channel is one of these.
-    Source(Vec<String>),
-    /// `$N`: the source channel is none of these.
-    NotSource(Vec<String>),
-    /// `$1M`: the source channel is internal; `$1N`: it is not.
-    Internal(bool),
-    /// `$Q`: the destination channel is one of these. Not known for envelope recipients, and
-    /// then ignored.
-    Destination(Vec<String>),
+    /// `$M` and `$1M`: the source channel is one of these.
+    Source(ChannelSet),
+    /// `$N` and `$1N`: the source channel is none of these.
+    NotSource(ChannelSet),
+    /// `$Q`: the destination channel is one of these. While a channel is being found there is no
+    /// destination, and the condition is ignored.
+    Destination(ChannelSet),
     /// `$C`: the destination channel is none of these. Ignored likewise.
-    NotDestination(Vec<String>),
+    NotDestination(ChannelSet),
     /// `$V`: the directory says that this domain is ours.
     Local(Vec<RewritePiece>),
     /// `$Z`: the directory says that it is not.
     NotLocal(Vec<RewritePiece>),
+}
+
+/// Channels that conditions of one kind in a template name together.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ChannelSet {
+    /// Their names.
+    pub names: Vec<String>,
+    /// `$1M` or `$1N`: every channel that puts mail through rewriting again, too.
+    pub internal: bool,
 }
 
 /// Where in an address its host was found.
@@ -150,3 +175,74 @@ pub struct ErrorText {
     /// The text to answer.
     pub text: String,
 }
+
+impl Condition {
+    /// The channels that it names.
+    pub fn channels(&self) -> Option<&ChannelSet> {
+        match self {
+            Self::Source(set)
+            | Self::NotSource(set)
+            | Self::Destination(set)
+            | Self::NotDestination(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks the directory.
+    pub fn asks_directory(&self) -> bool {
+        matches!(self, Self::Local(_) | Self::NotLocal(_))
+    }
+}
+
+impl Rewriting {
+    /// The template and what may be left of it when it is cut off.
+    pub fn ends(&self) -> impl Iterator<Item = &Self> {
+        self.cuts.iter().map(|cut| &cut.before).chain([self])
+    }
+
+    /// Every condition, those of cuts before those of the whole.
+    pub fn all_conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.cuts.iter().flat_map(|cut| &cut.conditions).chain(&self.conditions)
+    }
+}
+
+impl Outcome {
+    /// Whether every sender that a pattern of this kind matches stays as it is. The source route is
+    /// for recipients.
+    pub fn keeps_sender(&self, kind: PatternKind) -> bool {
+        let host: &[Part] = match kind {
+            PatternKind::Exact => &[Part::Matched],
+            PatternKind::Starred | PatternKind::Dotted => &[Part::Unmatched, Part::Matched],
+            PatternKind::Literal | PatternKind::AnyLiteral => &[],
+            PatternKind::Always
+            | PatternKind::AllStars
+            | PatternKind::Rest
+            | PatternKind::Percent
+            | PatternKind::Bang => &[Part::Unmatched],
+        };
+        match self {
+            Self::Unchanged => true,
+            Self::Finish { user, host: pieces, .. } => {
+                let whole = host.iter().map(|part| RewritePiece::Part(*part, None));
+                user[..] == [RewritePiece::User] && pieces.iter().cloned().eq(whole)
+            }
+            Self::Restart { .. } => false,
+        }
+    }
+
+    /// The parts that it is made of.
+    pub fn parts(&self) -> impl Iterator<Item = &[RewritePiece]> {
+        let (user, host, route, tag) = match self {
+            Self::Unchanged => (None, None, None, None),
+            Self::Restart { user, host } => (Some(user), Some(host), None, None),
+            Self::Finish { user, host, route, tag } => {
+                (Some(user), Some(host), route.as_ref(), tag.as_ref())
+            }
+        };
+        [user, host, route, tag].into_iter().flatten().map(Vec::as_slice)
+    }
+}
+
+/// Passes of rewriting over one address. The original warns of loops and names no limit; ours is
+/// inferred.
+pub const MAX_PASSES: usize = 10;
