@@ -1,8 +1,9 @@
 //! The small languages in which texts of the file are written: rewrite rules, mapping tables,
-//! delivery options. Parsed once, when the file is read.
+//! delivery options, and tables in files. Parsed once, when the file is read.
 
 pub mod delivery_option;
 pub(crate) mod kinds;
 pub mod mapping;
 pub mod rewrite;
 pub mod template;
+pub mod text_table;

@@ -6,6 +6,7 @@ use relais_actors::{
     directory,
     front::listening::{self, BindError},
     lint,
+    router::{TableError, TableRemark, look_into_tables},
 };
 use relais_channels::{
     dsn::Templates,
@@ -115,6 +116,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
         Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
     }
     look_at_certificates(config, places, report);
+    look_at_tables(config, places, report);
     for service in &config.dispatcher.services {
         if let Err(error @ BindError::NoAccount { kind, name }) = &listening::accounts(service) {
             let field = if *kind == "user" { "socket_owner" } else { "socket_group" };
@@ -126,6 +128,24 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     }
     let open = permissions::told(config).into_iter();
     report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
+}
+
+/// Reads aliases, transports and the like, as far as they stand in files.
+fn look_at_tables(config: &Config, places: &Places, report: &mut Report) {
+    match look_into_tables(config) {
+        Ok(remarks) => {
+            let file = |remark: &TableRemark| format!("{}.file", remark.field);
+            let warnings =
+                remarks.iter().map(|remark| places.warning(&file(remark), &remark.message));
+            report.warnings.extend(warnings);
+        }
+        Err(TableError { field, file, error }) => {
+            let accepted = "a file with a key and a value in each line is expected, absolute or \
+                            below data";
+            let (field, file) = (format!("{field}.file"), file.display().to_string());
+            report.mistakes.push(places.mistake(&field, &file, &error.to_string(), accepted));
+        }
+    }
 }
 
 /// Reads the certificates and keys, and says what clients will dislike about them.
