@@ -64,7 +64,7 @@ pub use sections::{
     directory::{self, Directory},
     dispatcher::{self, Dispatcher, Service},
     dns::{self, Dns},
-    entries::Entries,
+    entries::TableOrFile,
     job_controller::{self, JobController, Pool},
     notary::{self, Notary},
     settings::LiveSetting,

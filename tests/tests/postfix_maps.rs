@@ -304,13 +304,13 @@ fn postfix_with_the_same_maps_routes_alike() {
     assert!(addresses.len() >= 200, "{}", addresses.len());
     let (theirs, ours) = (postfix.ends(&addresses), ours(&instance, &addresses));
     let mut meant: BTreeSet<&str> = MEANT.iter().map(|(address, _)| *address).collect();
-    let mut different = String::new();
+    let mut different = Vec::new();
     for ((address, theirs), ours) in addresses.iter().zip(&theirs).zip(&ours) {
         if !agree(theirs, ours) && !meant.remove(&**address) {
-            different += &format!("{address}\n  Postfix: {theirs:?}\n  relais:  {ours:?}\n");
+            different.push(format!("{address}\n  Postfix: {theirs:?}\n  relais:  {ours:?}"));
         }
     }
-    assert!(different.is_empty(), "{different}");
+    assert!(different.is_empty(), "{}", different.join("\n"));
     assert!(meant.is_empty(), "no difference any more: {meant:?}");
 }
 
@@ -395,7 +395,8 @@ const MEANT: [(&str, &str); 2] = [
 
 type Row = (&'static str, [&'static [(&'static str, &'static str)]; 3]);
 
-/// Who gets what under mailbox_transport, local_transport and fallback_transport: `daemon` and
+/// Recipients, and who gets their mail under `mailbox_transport`, `local_transport` and
+/// `fallback_transport`: `daemon` and
 /// `games` are accounts, the latter with a forward to `bob`; `crew` is an alias of one of them and
 /// somebody else, `pipe` of a command; `ghost` is nobody.
 const PRECEDENCE: [Row; 6] = [

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::transport::user_of;
-
 /// Accounts by name.
 #[derive(Debug, Default)]
 pub(super) struct Accounts(HashMap<Box<str>, Account>);
@@ -17,7 +15,7 @@ pub(super) struct Account {
 }
 
 impl Accounts {
-    /// Those of a text; lines that name no account are none.
+    /// Accounts of a text; lines that name none are left out.
     pub(super) fn parse(text: &str) -> Self {
         let account = |line: &str| {
             let fields: Vec<_> = line.split(':').collect();
@@ -37,6 +35,12 @@ impl Accounts {
         let account = self.0.get(&*user.to_ascii_lowercase())?;
         Some((account, &local[user.len()..]))
     }
+}
+
+/// The user of `user+detail`; a delimiter at the beginning is part of the name.
+pub(super) fn user_of<'a>(local: &'a str, delimiter: &str) -> Option<&'a str> {
+    let at = local.find(delimiter).filter(|at| *at > 0 && !delimiter.is_empty())?;
+    (!local.starts_with('"')).then_some(&local[..at])
 }
 
 #[cfg(test)]

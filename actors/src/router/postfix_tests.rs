@@ -99,7 +99,7 @@ async fn each_transport_of_the_local_channel_takes_its_own() {
     let sorted = [("team", "lmtp unix:/s guest\nreprocess reprocess-daemon joe")];
     let rows: Vec<_> = last.into_iter().filter(|(name, _)| *name != "team").chain(sorted).collect();
     same(&config, &rows).await;
-    // What others may write is nobody's own word.
+    // A file that others may write is nobody's own word.
     let forward = folder.path().join("home/ann/.forward");
     fs::set_permissions(&forward, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     same(&config, &[("ann", LATER)]).await;

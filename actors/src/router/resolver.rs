@@ -160,7 +160,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let expanded = if self.question.header {
             self.deliver(&first, &recipient, &mut expansion).await
         } else {
-            let arrival = Arrival { rewritten: first, is_way: false, is_plain: false };
+            let arrival = Arriving { rewritten: first, is_way: false, is_plain: false };
             self.take(arrival, &recipient, &mut expansion).await
         };
         self.follow(expansion, expanded).await
@@ -212,7 +212,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let malformed = |_| Refusal::NoTarget(text.chars().take(200).collect());
         let address = Address::parse(text).map_err(malformed)?;
         let rewritten = self.rewrite(address).await?;
-        let arrival = Arrival { rewritten, is_way: *is_way, is_plain };
+        let arrival = Arriving { rewritten, is_way: *is_way, is_plain };
         self.take(arrival, lineage, expansion).await
     }
 
@@ -243,7 +243,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Goes on with a rewritten address: by the transport table, to whom its alias stands for, or out.
     async fn take(
         &mut self,
-        Arrival { mut rewritten, is_way, is_plain }: Arrival,
+        Arriving { mut rewritten, is_way, is_plain }: Arriving,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
@@ -560,7 +560,7 @@ impl Resolution {
 }
 
 /// An address that is to be taken.
-struct Arrival {
+struct Arriving {
     rewritten: Rewritten,
     /// As in [`Member`].
     is_way: bool,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use relais_config::{
-    Channel, Config, Entries,
+    Channel, Config, TableOrFile,
     grammar::Transport,
     text_table::{TextForm, TextTable, TextTableError, TextTableReader, addresses},
 };
@@ -298,7 +298,7 @@ fn check_alias(_: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn in_lower_case(table: &Entries<Vec<String>>) -> HashMap<String, Vec<String>> {
+fn in_lower_case(table: &TableOrFile<Vec<String>>) -> HashMap<String, Vec<String>> {
     let lower =
         |(name, targets): (&String, &Vec<String>)| (name.to_ascii_lowercase(), targets.clone());
     BTreeMap::iter(table).map(lower).collect()

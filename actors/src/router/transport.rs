@@ -3,7 +3,7 @@
 use relais_channels::mail::Address;
 use relais_config::{grammar::Transport, rewrite::ErrorText};
 
-use super::tables::TransportTable;
+use super::{accounts::user_of, tables::TransportTable};
 
 /// An entry that holds for an address.
 #[derive(Debug)]
@@ -36,12 +36,6 @@ impl TransportEntry {
     pub(super) fn claims(&self) -> bool {
         self.pattern != CATCH_ALL
     }
-}
-
-/// The user of `user+detail`; a delimiter at the beginning is part of the name.
-pub(super) fn user_of<'a>(local: &'a str, delimiter: &str) -> Option<&'a str> {
-    let at = local.find(delimiter).filter(|at| *at > 0 && !delimiter.is_empty())?;
-    (!local.starts_with('"')).then_some(&local[..at])
 }
 
 /// The words of `error:text` and `retry:text`: an enhanced code may stand before them.

@@ -10,11 +10,11 @@ use relais_channels::mail::Address;
 use relais_config::channel::Program;
 
 use super::{
+    accounts::user_of,
     refusal::Refusal,
     rewrite::{Purpose, Rewriter},
     routes::Routes,
     steps::{Step, Trace},
-    transport::user_of,
 };
 use crate::directory::Lookup;
 

@@ -26,7 +26,7 @@ use crate::{
         directory::{AnyDirectory, Directory},
         dispatcher::{self, Dispatcher, Service},
         dns::Dns,
-        entries::{Entries, OrFile},
+        entries::{OrFile, TableOrFile},
         job_controller::JobController,
         notary::Notary,
         spool::Spool,
@@ -58,7 +58,7 @@ section! {
         mappings: BTreeMap<String, MappingTable> = BTreeMap::new(), Table(Mapping);
         /// The general database: `$(key)` in rewrite rules, `${key}` in mappings. It may be a file:
         /// a key, a blank and a value in each line.
-        general: Entries<String> = Entries::none(), OrFile(Table(Text));
+        general: TableOrFile<String> = TableOrFile::none(), OrFile(Table(Text));
         /// Rewrite rules, tried in the order of the file.
         rewrite_rules: Vec<RewriteRule> = Vec::new(), List(Rule), queue;
         /// Settings of channels that do not say otherwise; already merged into each of them.
@@ -75,14 +75,14 @@ section! {
         /// Postfix transport(5): `user+detail@domain`, `user@domain`, `domain`, `.parent` or `*` to
         /// `channel:nexthop`, `error:text`, `retry:text` or `discard:`. All but `*` make a domain ours.
         /// It may be a file, in the form of transport(5).
-        transport: Entries<String> = Entries::none(), OrFile(Table(TRANSPORT)), queue;
+        transport: TableOrFile<String> = TableOrFile::none(), OrFile(Table(TRANSPORT)), queue;
         /// Postfix virtual(5): `user+detail@domain`, `user@domain`, `user+detail`, `user` or `@domain` to
         /// addresses, before anything else is asked. An entry makes the address ours, one for `domain`
         /// alone the whole domain. It may be a file, in the form of virtual(5).
-        virtual_alias: Entries<Vec<String>> = Entries::none(), OrFile(Table(List(Text))), queue;
+        virtual_alias: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Aliases: name to addresses, `:include:/file` or `\\user`. They may be a file, in the form of
         /// aliases(5) or of the original. Commands and files to append to are not there yet.
-        aliases: Entries<Vec<String>> = Entries::none(), OrFile(Table(List(Text))), queue;
+        aliases: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
         /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
         /// original does.
         aliases_first: bool = false, kinds::Flag, queue;

@@ -18,14 +18,14 @@ use crate::file::{
 
 /// A table: entries by key, which a value of it gives at once, or the file that holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Entries<T> {
-    /// Those of the configuration itself.
+pub struct TableOrFile<T> {
+    /// Entries of the configuration itself.
     pub own: BTreeMap<String, T>,
     /// Holds the others, in lines of text.
     pub file: Option<PathBuf>,
 }
 
-impl<T> Entries<T> {
+impl<T> TableOrFile<T> {
     /// None at all.
     pub const fn none() -> Self {
         Self { own: BTreeMap::new(), file: None }
@@ -38,7 +38,7 @@ impl<T> Entries<T> {
 }
 
 /// The entries of the configuration itself.
-impl<T> Deref for Entries<T> {
+impl<T> Deref for TableOrFile<T> {
     type Target = BTreeMap<String, T>;
 
     fn deref(&self) -> &Self::Target {
@@ -46,7 +46,7 @@ impl<T> Deref for Entries<T> {
     }
 }
 
-impl<T> DerefMut for Entries<T> {
+impl<T> DerefMut for TableOrFile<T> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.own
     }
@@ -55,23 +55,23 @@ impl<T> DerefMut for Entries<T> {
 /// `{"key": value, ...}`, or `(file: "...")`.
 pub(crate) struct OrFile<K>(pub(crate) Table<K>);
 
-impl<T, K> Kind<Entries<T>> for OrFile<K>
+impl<T, K> Kind<TableOrFile<T>> for OrFile<K>
 where
     Table<K>: Kind<BTreeMap<String, T>>,
 {
-    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<Entries<T>> {
+    fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<TableOrFile<T>> {
         if node.text.starts_with('(') {
             let mut file = None;
             let mut fields = Fields::open(node, reader)?;
             fields.field(FILE, Maybe(kinds::Path), &mut file);
             fields.finish();
-            return Some(Entries { own: BTreeMap::new(), file });
+            return Some(TableOrFile { own: BTreeMap::new(), file });
         }
         let own = self.0.read(node, reader)?;
-        Some(Entries { own, file: None })
+        Some(TableOrFile { own, file: None })
     }
 
-    fn print(&self, value: &Entries<T>) -> Document {
+    fn print(&self, value: &TableOrFile<T>) -> Document {
         match &value.file {
             Some(file) => Document::Section(vec![("file".to_owned(), kinds::Path.print(file))]),
             None => self.0.print(&value.own),

@@ -46,7 +46,7 @@ pub struct Reloader {
 struct WatchedFiles {
     directory: Watched,
     certificates: Vec<Watched>,
-    /// Those of aliases, transports and the like, and of lists that they name.
+    /// Files of aliases, transports and the like, and of lists that they name.
     tables: Vec<Watched>,
 }
 
@@ -272,7 +272,7 @@ fn tables(floors: &Floors) -> Vec<Watched> {
     floors.routes().files().iter().map(|file| Watched::of(Some(file.clone()))).collect()
 }
 
-/// Those of the files that have changed, in words; all of them are looked at.
+/// The files that have changed, in words; all of them are looked at.
 fn changed(files: &mut [Watched]) -> String {
     let changed = files.iter_mut().filter_map(|file| file.has_changed().then(|| file.to_string()));
     let mut changed: Vec<_> = changed.collect();
