@@ -11,7 +11,7 @@ use std::{
 };
 
 use relais_config::text_table::{TextForm, TextTableReader};
-use relais_tests::{Instance, Settings, needs, needs_root, run_with, succeed, within};
+use relais_tests::{Dialogue, Instance, Settings, needs, needs_root, run_with, succeed, within};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -358,6 +358,26 @@ fn each_transport_of_the_local_channel_takes_what_postfix_gives_it() {
             assert_eq!(*ours, want, "{setting}: {name}");
         }
     }
+}
+
+/// Postfix delivers such a message to `joe` twice: it passes one recipient at a time to local(8).
+#[test]
+fn a_user_and_an_alias_of_the_user_are_one_delivery() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aliases = folder.path().join("aliases");
+    fs::write(&aliases, "team: joe, guest\n").expect("a table");
+    let settings = Settings::postfix().table("aliases", &aliases.display().to_string());
+    let instance = Instance::new(settings);
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    let to = ["joe@mail.example.org", "team@mail.example.org"];
+    client.message("a@client.test", &to, b"Subject: x\r\n\r\nx\r\n").expect(250);
+    let queue = instance.queue();
+    let recipients = queue.iter().filter_map(|entry| entry["recipients"].as_array()).flatten();
+    let mut names: Vec<_> = recipients.filter_map(|its| its["address"].as_str()).collect();
+    names.sort_unstable();
+    // The alias has its other member left, under its own name.
+    assert_eq!(names, ["joe@mail.example.org", "team@mail.example.org"], "{queue:#?}");
 }
 
 /// postmap(1) makes of a file what we make of it.

@@ -253,6 +253,18 @@ async fn virtual_aliases_are_found_in_the_order_of_virtual_5() {
 }
 
 #[tokio::test]
+async fn access_tables_are_asked_about_virtual_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path(), &[("virtual", "x@v.example joe\ny@v.example joe\n")]);
+    let entries = [("tcp_local|*|tcp_local|x@v.example", "$NNot$ you")];
+    let entries = entries.map(|(pattern, template)| (pattern.to_owned(), template.to_owned()));
+    let table = relais_config::MappingTable::parse(entries.into()).unwrap();
+    config.mappings.insert("ORIG_SEND_ACCESS".to_owned(), table);
+    let joe = "lmtp unix:/var/imap/socket/lmtp joe";
+    same(&config, &[("x@v.example", "550 5.7.1 Not you"), ("y@v.example", joe)]).await;
+}
+
+#[tokio::test]
 async fn aliases_may_come_before_the_directory() {
     let mut config = sample("standalone.ron");
     config.aliases.insert("alice".to_owned(), vec!["bob".to_owned()]);

@@ -132,14 +132,22 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             Ok(addresses) => addresses?,
             Err(refusal) => return Some(Resolution::refused(address, &refusal)),
         };
+        // Access tables are asked with the channel that the address would have without them.
+        let mut untold = Trace::default();
+        let own =
+            Rewriter::new(routes, lookup, purpose, &mut untold).rewrite(address.clone()).await;
+        let own = own.ok().and_then(|rewritten| rewritten.channel);
         let mut expansion = Expansion::default();
         expansion.replace(addresses);
+        let ways = self.follow(expansion, Ok(())).await;
+        let first = ways.as_ref().ok().and_then(|ways| ways.first());
+        let own = own.map(|n| routes.channels[n].name.as_str());
         Some(Resolution {
             local: true,
             relaying: names_way(address),
             rewritten: address.as_str().into(),
-            channel: None,
-            routes: self.follow(expansion, Ok(())).await,
+            channel: own.or(first.map(|way| &*way.channel)).map(Into::into),
+            routes: ways,
         })
     }
 
