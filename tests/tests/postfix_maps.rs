@@ -207,7 +207,7 @@ fn beside(postfix: &Postfix, transports: &str) -> Instance {
         .table("transport", &format!("{place}/transport"))
         .table("virtual_alias", &format!("{place}/virtual"))
         .table("aliases", &format!("{place}/aliases"));
-    Instance::new(text.edit("/var/mail\"", &format!("/var/mail\", accounts: \"{place}/accounts\"")))
+    Instance::new(text.section(&format!("accounts: \"{place}/accounts\"")))
 }
 
 /// The addresses that are put to both: every key of the maps, and what is none, with and without an

@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-use relais_config::{Config, channel::Subaddress};
+use relais_config::{
+    Channel, Config,
+    channel::{Program, Subaddress},
+};
 
 use super::{
     Resolver, Routes, Step,
@@ -26,7 +29,7 @@ fn config(folder: &Path, files: &[(&str, &str)]) -> Config {
         };
         *table = Some((*name).into());
     }
-    config.native.as_mut().unwrap().accounts = "accounts".into();
+    config.accounts = "accounts".into();
     let id = fs::metadata(folder).unwrap().uid();
     let account =
         |name: &str| format!("{name}:x:{id}:1::{}/home/{name}:/bin/sh\n", folder.display());
@@ -209,6 +212,10 @@ async fn transports_are_found_in_the_order_of_transport_5() {
     let routes = Routes::new(&config).unwrap();
     let outside = way(&routes, "v@other.test", true, &Source::None).await;
     assert_eq!(outside, "lmtp inet:any v@other.test");
+    config.transport.own.insert("void.example".to_owned(), "discard:".to_owned());
+    same(&config, &[("v@void.example", "451 4.3.5 this address cannot be served yet")]).await;
+    config.channels.push(Channel::new("void", "Void-daemon", Program::Bitbucket));
+    same(&config, &[("v@void.example", "void void-daemon v@void.example")]).await;
 }
 
 #[tokio::test]

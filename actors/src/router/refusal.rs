@@ -44,6 +44,8 @@ pub(super) enum Refusal {
     Virtual,
     #[error("the account's UNIX mailbox is not supported yet")]
     Mailbox,
+    #[error("a transport names no channel that there is")]
+    NoExit,
     #[error("mail for this address is thrown away, and no channel is for that")]
     Discard,
     #[error("a temporary failure of the directory: {0}")]
@@ -105,7 +107,7 @@ impl Refusal {
             Self::Malformed(_) | Self::NoTarget(_) => {
                 Reply::new(550, Enhanced(5, 1, 3), "malformed address")
             }
-            Self::Alias(_) | Self::Mailbox | Self::Discard => {
+            Self::Alias(_) | Self::Mailbox | Self::NoExit | Self::Discard => {
                 Reply::new(451, Enhanced(4, 3, 5), "this address cannot be served yet")
             }
             Self::List(_) => {

@@ -364,7 +364,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     fn exit(&mut self, setting: &'static str, transport: &str) -> Result<Exit, Refusal> {
         self.note_instead(setting, transport.to_owned());
         let transport = transport.parse().map_err(|_| Refusal::UnknownHost)?;
-        self.routes.exit(&transport, None)?.ok_or(Refusal::UnknownHost)
+        self.routes.exit(&transport, None)?.ok_or(Refusal::NoExit)
     }
 
     /// Whether a long list is all that the recipient stands for, and was walked a moment ago.

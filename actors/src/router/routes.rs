@@ -292,9 +292,12 @@ impl Routes {
             Transport::To { channel: None, next_hop } => (own, next_hop.clone()),
             Transport::Error(text) => return Err(Refusal::Text(words(text, 5))),
             Transport::Retry(text) => return Err(Refusal::Text(words(text, 4))),
-            Transport::Discard => (Some(self.bitbucket.ok_or(Refusal::Discard)?), None),
+            Transport::Discard => {
+                let channel = self.bitbucket.ok_or(Refusal::Discard)?;
+                (Some(channel), Some(self.channels[channel].tag.clone()))
+            }
         };
-        let channel = channel.ok_or(Refusal::UnknownHost)?;
+        let channel = channel.ok_or(Refusal::NoExit)?;
         Ok(Some(Exit { channel, next_hop }))
     }
 

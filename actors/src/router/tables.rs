@@ -187,16 +187,19 @@ impl MailTables {
         let hands_on = |channel: &Channel| {
             channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
         };
-        let Some(native) = config.native.as_ref().filter(|_| config.channels.iter().any(hands_on))
-        else {
+        if !config.channels.iter().any(hands_on) {
             return Ok(());
+        }
+        let file = config.path(&config.accounts);
+        let text = match read_text(&file, MAX_ACCOUNTS) {
+            // A machine without the file has no accounts.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                let error = TextTableError::from(error).into();
+                return Err(TableError { field: "accounts", file, error });
+            }
+            Ok(text) => text,
         };
-        let file = config.path(&native.accounts);
-        let text = read_text(&file, MAX_ACCOUNTS).map_err(|error| TableError {
-            field: "native.accounts",
-            file: file.clone(),
-            error: TextTableError::from(error).into(),
-        })?;
         self.accounts = Accounts::parse(&text);
         self.files.push(file);
         Ok(())

@@ -335,10 +335,10 @@ fn warn_of_accounts(config: &Config, reader: &mut Reader<'_>) {
         let known = channel.mailbox_transport.is_some() || channel.fallback_transport.is_some();
         channel.program == Program::Local && known
     };
-    if reader.is_given("native.accounts") && !config.channels.iter().any(hands_on) {
+    if reader.is_given("accounts") && !config.channels.iter().any(hands_on) {
         let message = "no channel of program Local has mailbox_transport or fallback_transport: no \
                        account is looked for";
-        reader.warning_at("native.accounts", message, false);
+        reader.warning_at("accounts", message, false);
     }
 }
 

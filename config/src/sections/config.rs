@@ -88,8 +88,12 @@ section! {
         aliases_first: bool = false, kinds::Flag, queue;
         /// Our mailboxes; absent on a relay that keeps none.
         store: Option<Store> = None, Maybe(Nested::new());
-        /// UNIX accounts of this machine and their mailboxes.
-        native: Option<Native> = None, Maybe(Nested::new());
+        /// UNIX mailboxes of this machine.
+        native: Option<Native> = None, Maybe(Nested::new()),
+            not_yet("UNIX mailboxes are not there yet: nothing is delivered to them");
+        /// UNIX accounts, in the form of passwd(5), for a local channel with `mailbox_transport` or
+        /// `fallback_transport`: their `.forward` is heeded, and the latter is for names without one.
+        accounts: PathBuf = PathBuf::from("/etc/passwd"), kinds::Path;
         /// How notices to senders are written.
         notary: Notary = Notary::default(), Nested::new();
         /// A message with more `Received:` lines than this goes in a circle and is held.

@@ -48,13 +48,9 @@ impl Copy for Quota {}
 impl Eq for Quota {}
 
 section! {
-    /// UNIX accounts of this machine and their mailboxes.
+    /// UNIX mailboxes of this machine.
     pub struct Native {
         /// One mbox per user lies here.
-        path: PathBuf = PathBuf::new(), Path, example(r#""store""#),
-            not_yet("UNIX mailboxes are not there yet: nothing is delivered to them");
-        /// The accounts, in the form of passwd(5): their `.forward` is heeded, and
-        /// `fallback_transport` is for names that have none.
-        accounts: PathBuf = PathBuf::from("/etc/passwd"), Path;
+        path: PathBuf = PathBuf::new(), Path, example(r#""store""#);
     }
 }

@@ -130,20 +130,23 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
     report.warnings.extend(open.map(|(field, message)| places.warning(field, &message)));
 }
 
+/// The setting that names the file of a table.
+fn setting_of(table: &str) -> String {
+    if table == "accounts" { table.to_owned() } else { format!("{table}.file") }
+}
+
 /// Reads aliases, transports and the like, as far as they stand in files.
 fn look_at_tables(config: &Config, places: &Places, report: &mut Report) {
     match look_into_tables(config) {
         Ok(remarks) => {
-            let file = |remark: &TableRemark| format!("{}.file", remark.field);
-            let warnings =
-                remarks.iter().map(|remark| places.warning(&file(remark), &remark.message));
-            report.warnings.extend(warnings);
+            let warning = |its: &TableRemark| places.warning(&setting_of(its.field), &its.message);
+            report.warnings.extend(remarks.iter().map(warning));
         }
         Err(TableError { field, file, error }) => {
             let accepted = "a file with a key and a value in each line is expected, absolute or \
                             below data";
-            let (field, file) = (format!("{field}.file"), file.display().to_string());
-            report.mistakes.push(places.mistake(&field, &file, &error.to_string(), accepted));
+            let (name, file) = (setting_of(field), file.display().to_string());
+            report.mistakes.push(places.mistake(&name, &file, &error.to_string(), accepted));
         }
     }
 }

@@ -152,7 +152,7 @@ fn leaves(
     let Transport::To { channel, .. } = &transport else { return };
     let place = channel.as_deref().map(|name| known.channels.get(name));
     let is_local = |i: &usize| config.channels[*i].program == Program::Local;
-    if place.is_none_or(|place| place.is_some_and(is_local)) {
+    if place.flatten().is_some_and(is_local) {
         let message = "mail would come back to the local channel";
         reader.mistake_at(
             path,
