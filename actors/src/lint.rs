@@ -19,7 +19,7 @@ use crate::{
 /// Something that will not do what its writer may expect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
-    /// Where in the configuration: `directory.file`, `aliases["name"]`.
+    /// Where in the configuration: `directory.file`, `aliases["name"]`, `aliases.file`.
     pub field: String,
     /// A whole sentence.
     pub message: String,
@@ -43,14 +43,13 @@ pub async fn lint(config: &Config, source: &Source) -> Vec<Finding> {
         lint.postmaster(config).await;
     }
     for name in config.aliases.keys() {
-        // A name with a domain stands for itself; a bare one is one of this host.
-        let address = if name.contains('@') {
-            name.clone()
-        } else {
-            format!("{name}@{}", local_domain(config))
-        };
-        let field = format!("aliases[{name:?}]");
-        lint.address(&field, &format!("the alias {name}"), &address).await;
+        lint.alias(config, &format!("aliases[{name:?}]"), name).await;
+    }
+    for name in routes.alias_names_in_file() {
+        if lint.is_over() {
+            break;
+        }
+        lint.alias(config, "aliases.file", name).await;
     }
     lint.findings
 }
@@ -183,9 +182,43 @@ impl Lint<'_> {
         );
     }
 
+    /// An alias: where it leads, and whether the directory has its name.
+    async fn alias(&mut self, config: &Config, field: &str, name: &str) {
+        // A name with a domain stands for itself; a bare one is one of this host.
+        let address = if name.contains('@') {
+            name.to_owned()
+        } else {
+            format!("{name}@{}", local_domain(config))
+        };
+        if let (Source::Ldif(_), Some((_, domain))) = (self.source, address.rsplit_once('@'))
+            && let Ok(Some(domain)) = self.source.domain(&domain.to_ascii_lowercase()).await
+            && let Ok(found) = self.source.entries(&domain, &address.to_ascii_lowercase()).await
+            && let Some(entry) = found.iter().find(|entry| entry.is_mail())
+        {
+            let consequence = if config.aliases_first {
+                "aliases_first has the alias used, and never that entry"
+            } else {
+                "that entry is used, and never the alias"
+            };
+            let dn = &entry.dn;
+            self.note(
+                field,
+                format!(
+                    "the alias {name}: the directory has {address}, too, in {dn}: {consequence}"
+                ),
+            );
+        }
+        self.address(field, &format!("the alias {name}"), &address).await;
+    }
+
+    /// Whether nothing more is looked for.
+    fn is_over(&self) -> bool {
+        Instant::now() > self.ends || self.findings.len() >= MOST
+    }
+
     /// Routes an address, and tells what of it leads nowhere.
     async fn address(&mut self, field: &str, whose: &str, address: &str) {
-        if Instant::now() > self.ends || self.findings.len() >= MOST {
+        if self.is_over() {
             return;
         }
         let Ok(parsed) = Address::parse(address) else {

@@ -23,7 +23,8 @@ fn many_rules(criterion: &mut Criterion) {
     let any = |template| RewriteRule::parse(".", template).expect("a rule");
     config.rewrite_rules.push(any("$U%$H@tcp-daemon"));
     let routes = Routes::new(&config).expect("rules to route by");
-    let directory = Source::open(&config, &ServerMeters::unregistered()).expect("the built-in directory");
+    let directory =
+        Source::open(&config, &ServerMeters::unregistered()).expect("the built-in directory");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let rows = [
         ("an exact domain of 100,000", "user@D77777.example"),

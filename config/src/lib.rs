@@ -53,7 +53,7 @@ mod sections;
 mod show;
 
 pub use file::{mistake, reader::suggest, units};
-pub use language::{delivery_option, ldap_search, mapping, rewrite, template};
+pub use language::{delivery_option, ldap_search, mapping, rewrite, template, text_table};
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
 pub use sections::{
@@ -64,6 +64,7 @@ pub use sections::{
     directory::{self, Directory},
     dispatcher::{self, Dispatcher, Service},
     dns::{self, Dns},
+    entries::TableOrFile,
     job_controller::{self, JobController, Pool},
     notary::{self, Notary},
     settings::LiveSetting,

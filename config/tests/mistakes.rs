@@ -576,7 +576,31 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         r#"program: Lmtp, mailbox_transport: "lmpt:unix:/s""#,
         &[
             r#"12:78: channels[2].mailbox_transport: no channel is called "lmpt"; did you mean lmtp? there are: lmtp, l, tcp_local"#,
-            "12:78: warning: channels[2].mailbox_transport: the local channel's transports are not there yet: mail that would go to them is refused for now (451)",
+        ],
+    ),
+    (
+        "transport to itself",
+        "program: Local",
+        r#"program: Local, local_transport: "l:""#,
+        &[
+            "10:79: channels[0].local_transport: mail would come back to the local channel; another channel is expected, such as one of program Lmtp",
+        ],
+    ),
+    (
+        "nowhere to throw mail",
+        r#"data: "/d","#,
+        r#"data: "/d", transport: {"x": "discard:"},"#,
+        &[
+            r#"3:34: transport["x"]: there is no channel that throws mail away; a channel of program Bitbucket is expected"#,
+        ],
+    ),
+    (
+        "table without its file",
+        r#"data: "/d","#,
+        r#"data: "/d", aliases: (fil: "x"),"#,
+        &[
+            r#"3:26: aliases.file: the field file is missing; it has no default; file: "aliases" is an example"#,
+            "3:27: aliases.fil: there is no field fil; did you mean file? the fields here are file",
         ],
     ),
     // Not RON.

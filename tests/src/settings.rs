@@ -53,6 +53,25 @@ impl Settings {
         settings
     }
 
+    /// The shipped sample of Postfix's way, on free ports.
+    pub fn postfix() -> Self {
+        let (smtp, lmtp, admin) = (free_port(), free_port(), free_port());
+        Self { smtp, lmtp, admin, text: example("postfix") }
+            .edit("ports: [25]", &format!("interface_address: \"127.0.0.1\", ports: [{smtp}]"))
+            .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
+            .edit(", sasl: (client: May, credentials: \"/etc/relais/lmtp.secrets\")", "")
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
+    }
+
+    /// Takes a table of the file from a file of its own.
+    #[must_use]
+    pub fn table(mut self, name: &str, file: &str) -> Self {
+        let begin = self.text.find(&format!("    {name}: {{")).expect("the table is there");
+        let end = begin + self.text[begin..].find("\n    },").expect("the table ends");
+        self.text.replace_range(begin..end + 7, &format!("    {name}: (file: {file:?}),"));
+        self
+    }
+
     /// Lets the channel `tcp_lmtpcs` deliver to a port of 127.0.0.1 instead of our own store.
     #[must_use]
     pub fn deliver_to(self, port: u16) -> Self {

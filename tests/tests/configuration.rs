@@ -101,12 +101,14 @@ fn check_as_json_lists_warnings_with_their_severity_in_the_order_of_the_file() {
 fn what_shows_only_in_other_files_has_a_place_and_says_what_is_accepted() {
     let settings = Settings::standalone()
         .edit("directory: Ldif()", "directory: Ldif(file: \"none.ldif\")")
+        .section("aliases: (file: \"no-aliases\")")
         .section("notary: (language: \"xx\")");
     let text = settings.text().to_owned();
     let (found, _) = findings(&Instance::new(settings));
     for (field, mark, accepted) in [
         ("directory.file", "\"none.ldif\"", "a file of LDIF records"),
         ("notary.language", "\"xx\"", "words in en, de, fr"),
+        ("aliases.file", "\"no-aliases\"", "a file with a key and a value in each line"),
     ] {
         let finding = found.iter().find(|finding| finding["field"] == field);
         let finding = finding.unwrap_or_else(|| panic!("{field}: {found:#?}"));
@@ -344,7 +346,9 @@ fn check_finds_the_slips_of_a_directory_and_our_own_mistakes_defer() {
     let settings = Settings::standalone()
         .edit("directory: Ldif()", "directory: Ldif(file: \"people.ldif\")")
         .edit("default_domain: \"relais.example\"", "default_domain: \"x.test\"")
-        .section("aliases: {\"sales\": [\"jo\"], \"gone\": [\"nobody@x.test\"]}");
+        .section(
+            "aliases: {\"sales\": [\"jo\"], \"gone\": [\"nobody@x.test\"], \"jo\": [\"sales\"]}",
+        );
     let instance = Instance::new(settings);
     fs::create_dir_all(instance.data()).unwrap();
     fs::write(instance.data().join("people.ldif"), SLIPS).unwrap();
@@ -371,6 +375,8 @@ fn check_finds_the_slips_of_a_directory_and_our_own_mistakes_defer() {
         assert!(said("directory.file", words), "{words:?} is not in {found:#?}");
     }
     assert!(said("aliases[\"gone\"]", &["the alias gone", "nobody@x.test"]), "{found:#?}");
+    let both = ["the directory has jo@x.test, too, in uid=jo,", "never the alias"];
+    assert!(said("aliases[\"jo\"]", &both), "{found:#?}");
     // Settings that are right are not spoken of.
     let of_jo = found.iter().any(|f| f["message"].as_str().unwrap().starts_with("uid=jo,"));
     assert!(!of_jo && !said("aliases[\"sales\"]", &[]), "{found:#?}");

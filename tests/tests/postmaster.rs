@@ -126,7 +126,7 @@ fn postmaster_is_taken_without_a_directory_and_waits_for_somebody() {
     });
 }
 
-/// Mail that its local channel cannot serve yet waits.
+/// A name that the local channel does not know is for its transport to know.
 #[test]
 fn postmaster_is_taken_by_the_sample_after_postfix() {
     let (smtp, admin) = (free_port(), free_port());
@@ -154,7 +154,7 @@ fn postmaster_is_taken_by_the_sample_after_postfix() {
     let alice = client.ask("RCPT TO:<alice@example.org>").code;
     running.kill().expect("it runs");
     running.wait().expect("it ends");
-    assert_eq!((replies, alice), ([250; 5], 451));
+    assert_eq!((replies, alice), ([250; 5], 250));
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -244,6 +244,28 @@ fn a_directory_file_is_watched_and_a_bad_one_leaves_the_old_in_force() {
     eventually("she is known", MINUTE, || reply(&instance, unknown) == 250);
 }
 
+#[test]
+fn tables_in_files_are_watched_and_a_bad_one_leaves_those_before_in_force() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [aliases, members] = ["aliases", "members"].map(|name| folder.path().join(name));
+    let settings = Settings::standalone().section(&format!("aliases: (file: {aliases:?})"));
+    let instance = Instance::new(settings);
+    let list = format!("list: :include:{}\n", members.display());
+    fs::write(&aliases, &list).expect("a file");
+    let _running = instance.start();
+    // The list is not there yet, and nobody has the other name.
+    assert_eq!((reply(&instance, "list@localhost"), reply(&instance, "new@localhost")), (451, 550));
+    fs::write(&aliases, "no alias\n").expect("a file");
+    eventually("it is told", MINUTE, || {
+        instance.log().contains("aliases: line 1: a name, a colon")
+    });
+    assert_eq!(reply(&instance, "list@localhost"), 451);
+    fs::write(&members, "alice\n").expect("a file");
+    fs::write(&aliases, format!("{list}new: bob\n")).expect("a file");
+    eventually("the alias is known", MINUTE, || reply(&instance, "new@localhost") == 250);
+    assert_eq!(reply(&instance, "list@localhost"), 250);
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]

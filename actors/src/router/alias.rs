@@ -1,11 +1,12 @@
 //! Aliases: whom an address of the local channel stands for.
 //!
-//! The directory is asked first, then the alias file: an address that the directory has is never
-//! taken from the file.
+//! The directory is asked first, then the alias table: an address that the directory has is never
+//! taken from the table. With `aliases_first` it is the other way round.
 
 use std::{sync::Arc, time::SystemTime};
 
 use relais_channels::mail::Address;
+use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
 use super::{
@@ -36,22 +37,31 @@ struct Names<'a> {
     subaddress: Option<&'a str>,
     /// In lower case.
     domain: String,
+    ways: Subaddress,
 }
 
 /// Looks for whom one address stands for.
 pub(super) struct Aliases<'a, L> {
     pub(super) routes: &'a Routes,
     pub(super) lookup: &'a L,
+    /// The local channel that answers for the address.
+    pub(super) channel: &'a Channel,
     /// The status `hold` does not count.
     pub(super) released: bool,
+    /// The alias table is left alone: the address was written with a backslash.
+    pub(super) is_plain: bool,
     pub(super) trace: &'a mut Trace,
 }
 
 impl<L: Lookup> Aliases<'_, L> {
-    /// The addresses that this address stands for.
-    pub(super) async fn targets(mut self, address: &Address) -> Result<Targets, Refusal> {
+    /// The addresses that this address stands for; `None`: nobody knows it.
+    pub(super) async fn targets(mut self, address: &Address) -> Result<Option<Targets>, Refusal> {
         let unquoted = address.unquoted_local();
-        let names = Names::of(&unquoted, address, &self.routes.delimiter);
+        let names = Names::of(&unquoted, address, self.channel);
+        let Routes { completion, aliases_first, .. } = self.routes;
+        if *aliases_first && let Some(targets) = self.in_table(&names) {
+            return Ok(Some(targets));
+        }
         let domain = self.lookup.domain(&names.domain).await?;
         self.trace.note(|| Step::Domain {
             domain: names.domain.clone(),
@@ -60,17 +70,14 @@ impl<L: Lookup> Aliases<'_, L> {
         if let Some(domain) = &domain
             && let Some(targets) = self.in_directory(address, &names, domain).await?
         {
-            return Ok(targets);
+            return Ok(Some(targets));
         }
-        if let Some(targets) = self.in_file(&names) {
-            return Ok(targets);
+        if !*aliases_first && let Some(targets) = self.in_table(&names) {
+            return Ok(Some(targets));
         }
         // Every host of ours has a postmaster (RFC 5321 section 4.5.1).
-        let Routes { completion, has_transport, .. } = self.routes;
-        if names.local == "postmaster" && names.domain != *completion {
-            return Ok(Targets::one(format!("postmaster@{completion}"), false));
-        }
-        Err(if *has_transport { Refusal::Transport } else { Refusal::UnknownAlias })
+        let elsewhere = names.local == "postmaster" && names.domain != *completion;
+        Ok(elsewhere.then(|| Targets::one(format!("postmaster@{completion}"), false)))
     }
 
     /// `None`: the directory knows nothing of it.
@@ -162,20 +169,27 @@ impl<L: Lookup> Aliases<'_, L> {
         Ok(entry.and_then(|entry| entry.first("mail").map(str::to_owned)))
     }
 
-    /// `None`: the alias file knows nothing of it.
-    fn in_file(&mut self, names: &Names<'_>) -> Option<Targets> {
-        let aliases = &self.routes.aliases;
-        let with_domain = names.probes().map(|(probe, _)| probe);
-        let bare = [Some(names.local.clone()), names.name.clone()].into_iter().flatten();
-        let mut probes = with_domain.chain(bare);
-        let (name, targets) = probes.find_map(|probe| aliases.get_key_value(&probe))?;
+    /// `None`: the alias table knows nothing of it.
+    fn in_table(&mut self, names: &Names<'_>) -> Option<Targets> {
+        let aliases = &self.routes.tables.aliases;
+        if self.is_plain || aliases.is_empty() {
+            return None;
+        }
+        let mut probes = names.probes().chain(names.bare_probes());
+        let (name, subaddress, targets) = probes.find_map(|(name, subaddress)| {
+            let targets = aliases.get(&name)?.into_owned();
+            Some((name, subaddress, targets))
+        })?;
+        let delimiter = &self.channel.recipient_delimiter;
+        let taken_over = |target| with_subaddress(target, delimiter, subaddress);
+        let targets: Vec<_> = targets.into_iter().map(taken_over).collect();
         self.trace.note(|| Step::Alias { source: "aliases", targets: targets.clone() });
         // As in sendmail's and Postfix's alias files.
         let owner = format!("owner-{name}");
         Some(Targets {
-            addresses: targets.iter().map(|target| (target.clone(), false)).collect(),
+            addresses: targets.into_iter().map(|target| (target, false)).collect(),
             missing: Vec::new(),
-            errors_to: aliases.contains_key(&owner).then_some(owner),
+            errors_to: aliases.has(&owner).then_some(owner),
         })
     }
 
@@ -186,13 +200,20 @@ impl<L: Lookup> Aliases<'_, L> {
 }
 
 impl Targets {
+    /// Addresses that are members themselves.
+    pub(super) fn of(addresses: Vec<String>) -> Self {
+        let addresses = addresses.into_iter().map(|address| (address, false)).collect();
+        Self { addresses, ..Self::default() }
+    }
+
     fn one(address: String, is_way: bool) -> Self {
         Self { addresses: vec![(address, is_way)], ..Self::default() }
     }
 }
 
 impl<'a> Names<'a> {
-    fn of(unquoted: &'a str, address: &Address, delimiter: &str) -> Self {
+    fn of(unquoted: &'a str, address: &Address, channel: &Channel) -> Self {
+        let Channel { recipient_delimiter: delimiter, subaddress: ways, .. } = channel;
         // A delimiter at the beginning is part of the name.
         let detail = unquoted
             .find(delimiter)
@@ -203,19 +224,36 @@ impl<'a> Names<'a> {
             name: detail.map(|(name, _)| name.to_ascii_lowercase()),
             subaddress: detail.map(|(_, subaddress)| subaddress).filter(|text| !text.is_empty()),
             domain: address.domain().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase(),
+            ways: *ways,
         }
     }
 
-    /// `name+sub`, `name+*`, `name`, each with what is left as subaddress.
+    /// `name+sub`, `name+*`, `name`, each with its domain and what is left as subaddress.
     fn probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
         let domain = &self.domain;
-        let exact = (format!("{}@{domain}", self.local), None);
-        let relaxed = self.name.as_ref().map(|name| {
-            let sub = self.subaddress;
-            [(format!("{name}+*@{domain}"), sub), (format!("{name}@{domain}"), sub)]
-        });
-        [exact].into_iter().chain(relaxed.into_iter().flatten())
+        self.bare_probes().map(move |(name, subaddress)| (format!("{name}@{domain}"), subaddress))
     }
+
+    /// The same without the domain.
+    fn bare_probes(&self) -> impl Iterator<Item = (String, Option<&'a str>)> {
+        let (sub, ways) = (self.subaddress, self.ways);
+        let name = self.name.as_ref();
+        let wild = name.filter(|_| ways != Subaddress::Exact).map(|name| format!("{name}+*"));
+        let relaxed = name.filter(|_| ways == Subaddress::Relaxed).cloned();
+        let shorter = wild.into_iter().chain(relaxed).map(move |name| (name, sub));
+        [(self.local.clone(), None)].into_iter().chain(shorter)
+    }
+}
+
+/// `newname+*` takes over the subaddress, as in the original.
+fn with_subaddress(target: String, delimiter: &str, subaddress: Option<&str>) -> String {
+    let (local, domain) = target.split_at(target.find('@').unwrap_or(target.len()));
+    let base = local.strip_suffix('*').and_then(|its| its.strip_suffix(delimiter));
+    let Some(base) = base.filter(|base| !base.is_empty() && !delimiter.is_empty()) else {
+        return target;
+    };
+    let detail = subaddress.map_or_else(String::new, |its| format!("{delimiter}{its}"));
+    format!("{base}{detail}{domain}")
 }
 
 /// The reader of a list's failures: an address, or a URL of one.
@@ -226,6 +264,6 @@ fn errors_to(entry: &Entry) -> Option<String> {
     Address::parse(address).is_ok().then(|| address.to_owned())
 }
 
-/// First characters of targets in alias files that are no addresses: commands, files, lists in
-/// files.
+/// First characters of targets of aliases that are no addresses: commands, files, what else begins
+/// with a colon.
 pub(super) const SPECIAL: [char; 3] = ['|', '/', ':'];

@@ -56,6 +56,11 @@ impl Circles {
         Some(node)
     }
 
+    /// Whether `address` is that of `from` itself.
+    pub(super) fn is_same(&self, address: &str, from: Option<usize>) -> bool {
+        from.is_some() && self.known.get(&address.to_ascii_lowercase()).copied() == from
+    }
+
     /// It leads where its members lead.
     pub(super) fn defer_to_members(&mut self, node: usize) {
         self.nodes[node].leads = false;

@@ -16,7 +16,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use relais_channels::mail::{Address, Reply};
+use relais_channels::mail::Reply;
 use tracing::warn;
 
 use super::{
@@ -50,7 +50,7 @@ pub(super) struct Member {
     pub(super) address: String,
     pub(super) lineage: Lineage,
     /// It is only the way to what it was found for: our own words, by option or mail host.
-    is_way: bool,
+    pub(super) is_way: bool,
 }
 
 /// Where an address comes from. Nothing: it is the recipient itself.
@@ -75,16 +75,11 @@ struct Failed {
 
 impl Lineage {
     /// Of the members of `address`, which is `node` of [`Expansion::circles`].
-    pub(super) fn of_members(
-        &self,
-        node: usize,
-        address: &Address,
-        errors_to: Option<String>,
-    ) -> Self {
+    pub(super) fn of_members(&self, node: usize, address: &str, errors_to: Option<String>) -> Self {
         Self {
             depth: self.depth + 1,
             // Where a user's mail goes is asked of the user once more, and not of the way.
-            member: (self.depth > 0).then(|| address.mailbox().into()),
+            member: (self.depth > 0).then(|| address.into()),
             errors_to: errors_to.map(Arc::from).or_else(|| self.errors_to.clone()),
             from: Some(node),
         }
@@ -107,8 +102,23 @@ impl Expansion {
     }
 
     /// Enters an address whose alias is about to be looked up; `None` when it was before.
-    pub(super) fn enter(&mut self, address: &Address, lineage: &Lineage) -> Option<usize> {
-        self.circles.enter(address.as_str(), lineage.from, lineage.errors_to.as_ref())
+    pub(super) fn enter(&mut self, address: &str, lineage: &Lineage) -> Option<usize> {
+        self.circles.enter(address, lineage.from, lineage.errors_to.as_ref())
+    }
+
+    /// Whether an address is a member of its own alias.
+    pub(super) fn is_own_member(&self, address: &str, lineage: &Lineage) -> bool {
+        self.circles.is_same(address, lineage.from)
+    }
+
+    /// Has the addresses that virtual aliases made of the recipient followed, in its place.
+    pub(super) fn replace(&mut self, addresses: Vec<String>) {
+        let member = |address: String| {
+            let member = Some(address.as_str().into());
+            let lineage = Lineage { depth: 1, member, ..Lineage::default() };
+            Member { address, lineage, is_way: false }
+        };
+        self.followed.extend(addresses.into_iter().rev().map(member));
     }
 
     /// Whether what an alias stands for is somebody, and not too many.

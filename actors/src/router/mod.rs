@@ -10,12 +10,16 @@
 //! one look-up of it.
 
 mod access;
+mod accounts;
 mod alias;
 mod cache;
 mod circles;
 mod entries;
 mod expand;
+mod forward;
 mod lists;
+#[cfg(test)]
+mod postfix_tests;
 mod postmaster;
 mod refusal;
 mod resolver;
@@ -27,8 +31,11 @@ mod spec;
 mod steps;
 mod submission;
 mod switching;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod transport;
+mod virtual_alias;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -51,6 +58,7 @@ pub use self::{
     steps::Step,
     submission::{Submission, TcpEnds},
     switching::ChannelOfClient,
+    tables::{TableError, TableProblem, TableRemark, look_into_tables},
 };
 use crate::{
     actor::{Actor, Adopt, Ctx, Gone, Ground, Handle, Later, Mailbox},

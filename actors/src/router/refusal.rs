@@ -34,12 +34,20 @@ pub(super) enum Refusal {
     Malformed(String),
     #[error("an alias, a forward or a list leads to {0:?}, which is no address")]
     NoTarget(String),
-    #[error(
-        "an alias leads to {0:?}, and commands, files and lists in files are not supported yet"
-    )]
+    #[error("an alias leads to {0:?}, and commands and files are not supported yet")]
     Alias(String),
-    #[error("the local channel's transports are not supported yet")]
-    Transport,
+    #[error("the list in a file cannot be read: {0}")]
+    List(String),
+    #[error("the account's forward file cannot be read")]
+    Forward,
+    #[error("virtual aliases lead round in a circle, or to too many")]
+    Virtual,
+    #[error("the account's UNIX mailbox is not supported yet")]
+    Mailbox,
+    #[error("a transport names no channel that there is")]
+    NoExit,
+    #[error("mail for this address is thrown away, and no channel is for that")]
+    Discard,
     #[error("a temporary failure of the directory: {0}")]
     Domain(LookupError),
     #[error(transparent)]
@@ -99,9 +107,16 @@ impl Refusal {
             Self::Malformed(_) | Self::NoTarget(_) => {
                 Reply::new(550, Enhanced(5, 1, 3), "malformed address")
             }
-            Self::Alias(_) | Self::Transport => {
+            Self::Alias(_) | Self::Mailbox | Self::NoExit | Self::Discard => {
                 Reply::new(451, Enhanced(4, 3, 5), "this address cannot be served yet")
             }
+            Self::List(_) => {
+                Reply::new(451, Enhanced(4, 3, 5), "the members of this list cannot be read now")
+            }
+            Self::Forward => {
+                Reply::new(451, Enhanced(4, 3, 0), "the user's forward cannot be read now")
+            }
+            Self::Virtual => Reply::new(451, Enhanced(4, 6, 0), "alias expansion error"),
             Self::Domain(_) => Reply::new(451, Enhanced(4, 0, 0), "temporary lookup failure"),
             Self::Lookup(_) => Reply::new(451, Enhanced(4, 4, 3), "temporary lookup failure"),
             Self::Entry(error) => error.reply(),

@@ -5,11 +5,14 @@
 //! 1. [`Resolver::route`]: the way, and then whether this client and sender may go it ([`admit`]).
 //! 2. [`Resolver::resolve`]: what does not depend on who asks; a postmaster whom nobody knows has
 //!    somebody stand in ([`postmaster`](super::postmaster)).
-//! 3. `walk`: one recipient by itself. The rewrite rules find its channel ([`rewrite`](super::rewrite)).
-//! 4. `take`: an address of the local channel is one of ours. The directory with its delivery
-//!    options, then the alias file say whom it stands for ([`alias`](super::alias)); each of these is
-//!    rewritten and taken in turn ([`expand`](super::expand)).
-//! 5. `deliver`: any other channel is the end of one way.
+//! 3. `walk`: one recipient by itself. Virtual aliases may put others in its place
+//!    ([`virtual_alias`](super::virtual_alias)); the rewrite rules find its channel
+//!    ([`rewrite`](super::rewrite)).
+//! 4. `take`: the transport table may name another one ([`transport`](super::transport)). An address
+//!    of the local channel is one of ours. The directory with its delivery options, then the alias
+//!    table say whom it stands for ([`alias`](super::alias)); each of these is rewritten and taken in
+//!    turn ([`expand`](super::expand)). What nobody knows goes where the local channel's transports say.
+//! 5. `leave`: any other channel is the end of one way.
 //!
 //! [`Step`]s are told on the way when somebody asks for them ([`Resolver::traced`]); nothing else
 //! changes by that.
@@ -24,12 +27,16 @@ use super::{
     access::admit,
     alias::{Aliases, SPECIAL, Targets},
     expand::{Expansion, Lineage, Member},
+    forward,
     lists::{LONG, Lists},
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
     rewrite::{Purpose, Rewriter, Rewritten},
-    routes::{Question, Resolution, Route, Routes, Routing},
+    routes::{Exit, Question, Resolution, Route, Routes, Routing},
     steps::{Step, Trace},
+    tables::INCLUDE,
+    transport::TransportEntry,
+    virtual_alias::VirtualAliases,
 };
 use crate::directory::{Domain, Entry, Lookup, Request, Target, evaluate, quote};
 
@@ -95,46 +102,85 @@ impl<'a, L: Lookup> Resolver<'a, L> {
 
     /// Walks one address: rewrites it, and goes on to the ends of all its ways.
     async fn walk(&mut self, address: &Address) -> Resolution {
+        if !self.question.header
+            && let Some(resolution) = self.replace(address).await
+        {
+            return resolution;
+        }
         let first = match self.rewrite(address.clone()).await {
             Ok(rewritten) => rewritten,
-            Err(refusal) => {
-                return Resolution {
-                    routes: Err(refusal.reply()),
-                    local: false,
-                    relaying: false,
-                    rewritten: address.as_str().into(),
-                    channel: None,
-                    comes_once: false,
-                };
-            }
+            Err(refusal) => return Resolution::refused(address, &refusal),
         };
-        let channel = first.channel.map(|n| &self.routes.channels[n]);
-        let local = channel.is_some_and(|channel| channel.program == Program::Local);
-        let relaying = !local && first.error.is_none() && self.is_relaying(&first);
+        let entry = self.transport(&first);
+        let claimed = entry.as_ref().is_some_and(TransportEntry::claims);
         let rewritten = first.address.as_str().into();
+        let led = entry.as_ref().and_then(|entry| entry.transport.channel());
+        let n = led.and_then(|name| self.routes.number_of(name)).or(first.channel);
+        let channel = n.map(|n| &self.routes.channels[n]);
+        let local = channel.is_some_and(|channel| channel.program == Program::Local);
+        let relaying = !local && self.is_relaying(&first, claimed);
         let channel = channel.map(|channel| channel.name.as_str().into());
         let routes = self.expand(first).await;
         Resolution { local, relaying, rewritten, channel, routes, comes_once: self.comes_once }
     }
 
+    /// The ways of what virtual aliases make of a recipient; `None`: it stands for itself.
+    async fn replace(&mut self, address: &Address) -> Option<Resolution> {
+        let (routes, lookup, purpose) = (self.routes, self.lookup, self.purpose());
+        let aliases = VirtualAliases { routes, lookup, purpose, trace: &mut self.trace };
+        let addresses = match aliases.expand(address).await {
+            Ok(addresses) => addresses?,
+            Err(refusal) => return Some(Resolution::refused(address, &refusal)),
+        };
+        // Access tables are asked with the channel that the address would have without them.
+        let mut untold = Trace::default();
+        let own =
+            Rewriter::new(routes, lookup, purpose, &mut untold).rewrite(address.clone()).await;
+        let own = own.ok().and_then(|rewritten| rewritten.channel);
+        let mut expansion = Expansion::default();
+        expansion.replace(addresses);
+        let ways = self.follow(expansion, Ok(())).await;
+        let first = ways.as_ref().ok().and_then(|ways| ways.first());
+        let own = own.map(|n| routes.channels[n].name.as_str());
+        Some(Resolution {
+            local: true,
+            relaying: names_way(address),
+            rewritten: address.as_str().into(),
+            channel: own.or(first.map(|way| &*way.channel)).map(Into::into),
+            routes: ways,
+            comes_once: self.comes_once,
+        })
+    }
+
     /// Nothing but a pattern for everything led there; or the address names a way of its own
     /// through others, or through a channel that connects to whatever host it is told.
-    fn is_relaying(&self, first: &Rewritten) -> bool {
-        let Some(n) = first.channel else { return true };
-        let untrusted = |address: &Address| {
-            address.route().next().is_some() || address.unquoted_local().contains(['%', '!', '@'])
-        };
-        first.unclaimed || self.routes.channels[n].multigate || untrusted(&first.address)
+    fn is_relaying(&self, first: &Rewritten, claimed: bool) -> bool {
+        if claimed {
+            return names_way(&first.address);
+        }
+        let Some(n) = first.channel else { return first.error.is_none() };
+        let multigate = self.routes.channels[n].multigate;
+        first.error.is_none() && (first.unclaimed || multigate || names_way(&first.address))
     }
 
     /// From the recipient's own channel to the ends of all ways.
     async fn expand(&mut self, first: Rewritten) -> Result<Arc<[Route]>, Reply> {
         let (recipient, mut expansion) = (Lineage::default(), Expansion::default());
-        let mut expanded = if self.question.header {
+        let expanded = if self.question.header {
             self.deliver(&first, &recipient, &mut expansion).await
         } else {
-            self.take(first, &recipient, &mut expansion).await
+            let arrival = Arriving { rewritten: first, is_way: false, is_plain: false };
+            self.take(arrival, &recipient, &mut expansion).await
         };
+        self.follow(expansion, expanded).await
+    }
+
+    /// Takes the members that were found, and those that they lead to.
+    async fn follow(
+        &mut self,
+        mut expansion: Expansion,
+        mut expanded: Result<(), Refusal>,
+    ) -> Result<Arc<[Route]>, Reply> {
         while expanded.is_ok()
             && let Some(member) = expansion.next()
         {
@@ -161,50 +207,165 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Rewrites what an alias led to, and takes it.
     async fn take_member(
         &mut self,
-        Member { address, lineage, .. }: &Member,
+        Member { address, lineage, is_way }: &Member,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
+        if let Some(path) = address.strip_prefix(INCLUDE) {
+            return self.include(address, path, lineage, expansion);
+        }
         if address.starts_with(SPECIAL) {
             return Err(Refusal::Alias(address.clone()));
         }
-        let malformed = |_| Refusal::NoTarget(address.chars().take(200).collect());
-        let address = Address::parse(address).map_err(malformed)?;
+        let (text, is_plain) =
+            address.strip_prefix('\\').map_or((&**address, false), |its| (its, true));
+        let malformed = |_| Refusal::NoTarget(text.chars().take(200).collect());
+        let address = Address::parse(text).map_err(malformed)?;
         let rewritten = self.rewrite(address).await?;
-        self.take(rewritten, lineage, expansion).await
+        let arrival = Arriving { rewritten, is_way: *is_way, is_plain };
+        self.take(arrival, lineage, expansion).await
     }
 
-    /// Goes on with a rewritten address: to whom its alias stands for, or out.
-    async fn take(
+    /// Has the members of a list in a file followed.
+    fn include(
         &mut self,
-        rewritten: Rewritten,
+        name: &str,
+        path: &str,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
+        let Some(node) = expansion.enter(name, lineage) else {
+            self.trace.note(|| Step::Seen { address: name.to_owned() });
+            return Ok(());
+        };
+        if lineage.depth == MAX_DEPTH {
+            return Err(Refusal::TooDeep);
+        }
+        let members = self.routes.tables.list(path).map_err(Refusal::List)?;
+        self.trace.note(|| Step::Alias { source: ":include:", targets: members.to_vec() });
+        let targets = Targets::of(members.to_vec());
+        expansion.check(&targets)?;
+        let members = lineage.of_members(node, name, None);
+        expansion.follow(node, targets, &members, &mut self.trace);
+        Ok(())
+    }
+
+    /// Goes on with a rewritten address: by the transport table, to whom its alias stands for, or out.
+    async fn take(
+        &mut self,
+        Arriving { mut rewritten, is_way, is_plain }: Arriving,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        // Our own words by option or mail host are no address that an operator has a transport for.
+        if let Some(entry) = self.transport(&rewritten).filter(|_| !is_way) {
+            let TransportEntry { pattern, transport } = &entry;
+            self.note_instead("transport", pattern.clone());
+            if let Some(exit) = self.routes.exit(transport, rewritten.channel)? {
+                if !self.routes.is_local(exit.channel) {
+                    return self.leave(exit, &rewritten, lineage, expansion).await;
+                }
+                rewritten.channel = Some(exit.channel);
+            }
+        }
         let Some(n) = rewritten.channel else {
             return Err(rewritten.error.map_or(Refusal::UnknownHost, Refusal::Text));
         };
-        let channel = &self.routes.channels[n];
-        if channel.program != Program::Local {
-            if channel.viaaliasrequired && lineage.depth == 0 {
-                return Err(Refusal::NotByAlias);
-            }
-            return self.deliver(&rewritten, lineage, expansion).await;
+        if self.routes.is_local(n) {
+            return self.take_local(n, (rewritten, is_plain), lineage, expansion).await;
         }
+        if self.routes.channels[n].viaaliasrequired && lineage.depth == 0 {
+            return Err(Refusal::NotByAlias);
+        }
+        self.deliver(&rewritten, lineage, expansion).await
+    }
+
+    /// Goes on with an address that a local channel answers for.
+    async fn take_local(
+        &mut self,
+        n: usize,
+        (rewritten, is_plain): (Rewritten, bool),
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let channel = &self.routes.channels[n];
         let address = &rewritten.address;
-        let Some(node) = expansion.enter(address, lineage) else {
+        if let Some(transport) = &channel.local_transport {
+            let exit = self.exit("local_transport", transport)?;
+            return self.leave(exit, &rewritten, lineage, expansion).await;
+        }
+        let name = if is_plain { format!("\\{address}") } else { address.to_string() };
+        let Some(node) = expansion.enter(&name, lineage) else {
+            // A member of its own alias is the user, as in Postfix.
+            if hands_on(channel) && expansion.is_own_member(&name, lineage) {
+                let exit = self.end(channel, address)?;
+                return self.leave(exit, &rewritten, lineage, expansion).await;
+            }
             self.trace.note(|| Step::Seen { address: address.to_string() });
             return Ok(());
         };
         if lineage.depth == MAX_DEPTH {
             return Err(Refusal::TooDeep);
         }
-        let mut targets = self.targets(address).await?;
+        let mut targets = self.targets(channel, address, is_plain).await?;
+        if targets.is_none() && hands_on(channel) && !is_plain {
+            targets = self.forward(channel, address).await?;
+        }
+        let Some(mut targets) = targets else {
+            let exit = self.end(channel, address)?;
+            return self.leave(exit, &rewritten, lineage, expansion).await;
+        };
         expansion.check(&targets)?;
-        let members = lineage.of_members(node, address, targets.errors_to.take());
+        let members = lineage.of_members(node, address.mailbox(), targets.errors_to.take());
         if !self.is_shared(&targets, &members, expansion) {
             expansion.follow(node, targets, &members, &mut self.trace);
         }
         Ok(())
+    }
+
+    /// The addresses that an account of this machine has its mail sent on to.
+    async fn forward(
+        &mut self,
+        channel: &Channel,
+        address: &Address,
+    ) -> Result<Option<Targets>, Refusal> {
+        let (accounts, local) = (&self.routes.tables.accounts, address.unquoted_local());
+        let found = forward::targets(accounts, &local, &channel.recipient_delimiter).await?;
+        if let Some(targets) = &found {
+            self.trace.note(|| Step::Alias { source: ".forward", targets: targets.clone() });
+        }
+        Ok(found.map(Targets::of))
+    }
+
+    /// The entry of the transport table for an address.
+    fn transport(&self, rewritten: &Rewritten) -> Option<TransportEntry> {
+        if self.question.header {
+            return None;
+        }
+        let Routes { tables, delimiter, .. } = self.routes;
+        TransportEntry::find(&tables.transport, &rewritten.address, delimiter)
+    }
+
+    /// The end for a name that neither the directory nor aliases know, or that is a user's own.
+    fn end(&mut self, channel: &Channel, address: &Address) -> Result<Exit, Refusal> {
+        let Channel { mailbox_transport, fallback_transport, recipient_delimiter, .. } = channel;
+        let accounts = &self.routes.tables.accounts;
+        match (mailbox_transport, fallback_transport) {
+            (Some(transport), _) => self.exit("mailbox_transport", transport),
+            (None, Some(_))
+                if accounts.find(&address.unquoted_local(), recipient_delimiter).is_some() =>
+            {
+                Err(Refusal::Mailbox)
+            }
+            (None, Some(transport)) => self.exit("fallback_transport", transport),
+            (None, None) => Err(Refusal::UnknownAlias),
+        }
+    }
+
+    /// The way that a setting of the local channel names.
+    fn exit(&mut self, setting: &'static str, transport: &str) -> Result<Exit, Refusal> {
+        self.note_instead(setting, transport.to_owned());
+        let transport = transport.parse().map_err(|_| Refusal::UnknownHost)?;
+        self.routes.exit(&transport, None)?.ok_or(Refusal::NoExit)
     }
 
     /// Whether a long list is all that the recipient stands for, and was walked a moment ago.
@@ -222,24 +383,38 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         expansion.shared.is_some()
     }
 
-    /// The end of one way.
+    /// The end of one way: out by the channel that rewriting found.
     async fn deliver(
         &mut self,
         rewritten: &Rewritten,
         lineage: &Lineage,
         expansion: &mut Expansion,
     ) -> Result<(), Refusal> {
-        let Some(n) = rewritten.channel else {
-            return Err(Refusal::UnknownHost);
-        };
+        let channel = rewritten.channel.ok_or(Refusal::UnknownHost)?;
+        self.leave(Exit { channel, next_hop: None }, rewritten, lineage, expansion).await
+    }
+
+    /// The end of one way.
+    async fn leave(
+        &mut self,
+        exit: Exit,
+        rewritten: &Rewritten,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let n = exit.channel;
         let channel = &self.routes.channels[n];
-        let host = self.destination(channel, &rewritten.address).await?;
+        let host = match &exit.next_hop {
+            Some(next_hop) => spelled(next_hop),
+            None => self.destination(channel, &rewritten.address).await?,
+        };
         let (name, tag) = &self.routes.names[n];
+        let own_tag = rewritten.channel == Some(n) && **tag != *rewritten.tag;
         let route = Route {
             channel: Arc::clone(name),
             host: expansion.host(&host),
             address: presented(channel, &rewritten.address).into(),
-            tag: if **tag == *rewritten.tag { Arc::clone(tag) } else { (&*rewritten.tag).into() },
+            tag: if own_tag { (&*rewritten.tag).into() } else { Arc::clone(tag) },
             member: lineage.member.clone(),
             errors_to: lineage.errors_to.clone(),
             refused: None,
@@ -255,9 +430,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         address: &Address,
     ) -> Result<String, Refusal> {
         if let (false, Some(daemon)) = (channel.multigate, &channel.daemon) {
-            // A path keeps its case.
-            let socket = daemon.starts_with("unix:");
-            return Ok(if socket { daemon.clone() } else { daemon.to_ascii_lowercase() });
+            return Ok(spelled(daemon));
         }
         let host = |address: &Address| {
             let host = address.route().next().or(address.domain()).unwrap_or_default();
@@ -359,9 +532,15 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         Ok(rewritten)
     }
 
-    async fn targets(&mut self, address: &Address) -> Result<Targets, Refusal> {
-        let (released, trace) = (self.question.released, &mut self.trace);
-        let aliases = Aliases { routes: self.routes, lookup: self.lookup, released, trace };
+    async fn targets(
+        &mut self,
+        channel: &Channel,
+        address: &Address,
+        is_plain: bool,
+    ) -> Result<Option<Targets>, Refusal> {
+        let (routes, lookup, released) = (self.routes, self.lookup, self.question.released);
+        let trace = &mut self.trace;
+        let aliases = Aliases { routes, lookup, channel, released, is_plain, trace };
         aliases.targets(address).await
     }
 
@@ -379,6 +558,45 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     fn note_instead(&mut self, source: &'static str, target: String) {
         self.trace.note(|| Step::Alias { source, targets: vec![target] });
     }
+}
+
+impl Resolution {
+    /// An address that leads nowhere from the start.
+    fn refused(address: &Address, refusal: &Refusal) -> Self {
+        Self {
+            routes: Err(refusal.reply()),
+            local: false,
+            relaying: false,
+            rewritten: address.as_str().into(),
+            channel: None,
+            comes_once: false,
+        }
+    }
+}
+
+/// An address that is to be taken.
+struct Arriving {
+    rewritten: Rewritten,
+    /// As in [`Member`].
+    is_way: bool,
+    /// It was written with a backslash: its alias is left alone.
+    is_plain: bool,
+}
+
+/// Whether an address names a way of its own through other hosts.
+fn names_way(address: &Address) -> bool {
+    address.route().next().is_some() || address.unquoted_local().contains(['%', '!', '@'])
+}
+
+/// Whether a local channel has a place for names that nobody knows.
+fn hands_on(channel: &Channel) -> bool {
+    channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
+}
+
+/// A next hop as destinations are told apart: a path keeps its case.
+fn spelled(next_hop: &str) -> String {
+    let socket = next_hop.starts_with("unix:");
+    if socket { next_hop.to_owned() } else { next_hop.to_ascii_lowercase() }
 }
 
 /// The address as the next hop sees it.

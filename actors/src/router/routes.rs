@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -13,6 +14,7 @@ use relais_channels::mail::{Address, Reply};
 use relais_config::{
     Channel, Config, MappingTable, RewriteRule,
     channel::Program,
+    grammar::Transport,
     grammar::undotted,
     mapping::{self, Tables},
     rewrite::{Location, RuleIndex},
@@ -20,10 +22,13 @@ use relais_config::{
 
 use super::{
     postmaster::Postmaster,
+    refusal::Refusal,
     sequences::Sequences,
     spec::HostOrder,
     steps::Step,
     submission::{ACCESS_TABLES, Submission},
+    tables::{MailTables, TableError},
+    transport::words,
 };
 use crate::directory::Policy;
 
@@ -54,14 +59,13 @@ pub struct Routes {
     sequences: Sequences,
     /// The same, for whoever is to see what would happen.
     sequences_looked_at: Sequences,
-    /// Targets by name, in lower case.
-    pub(super) aliases: HashMap<String, Vec<String>>,
+    pub(super) tables: MailTables,
+    /// Aliases are asked before the directory.
+    pub(super) aliases_first: bool,
     /// The domain of bare names, in lower case.
     pub(super) completion: String,
     /// Between user and subaddress.
     pub(super) delimiter: String,
-    /// The local channel hands on to a transport.
-    pub(super) has_transport: bool,
     /// Stands in for a postmaster that nobody knows.
     pub(super) postmaster: Postmaster,
 }
@@ -126,6 +130,15 @@ pub struct Route {
     pub refused: Option<Arc<Reply>>,
 }
 
+/// A channel that mail leaves by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Exit {
+    /// Its place.
+    pub(super) channel: usize,
+    /// The place that it connects to, where that is not its own choice.
+    pub(super) next_hop: Option<String>,
+}
+
 /// The part of an answer that does not depend on the client.
 #[derive(Clone, Debug)]
 pub struct Resolution {
@@ -144,8 +157,11 @@ pub struct Resolution {
 }
 
 /// Why a configuration cannot be routed by.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RoutesError {
+    /// A file of a table cannot be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Rules could not tell them apart.
     #[error("channels {first:?} and {second:?} have the same tag {tag:?}")]
     SameTag {
@@ -178,18 +194,14 @@ impl Routes {
             (None, Some(local)) => &local.tag,
             _ => &config.default_domain,
         };
-        let lower =
-            |(name, targets): (&String, &Vec<String>)| (name.to_ascii_lowercase(), targets.clone());
-        let transports = |channel: &Channel| {
-            channel.mailbox_transport.is_some()
-                || channel.local_transport.is_some()
-                || channel.fallback_transport.is_some()
-        };
         let both = |channel: &Channel| (channel.name.as_str().into(), channel.tag.as_str().into());
         let of = |program| config.channels.iter().position(|its| its.program == program);
         // Of several of one name the first counts.
         let places = config.channels.iter().enumerate().rev();
         let sequences = Sequences::new(&config.data);
+        let mut policy = Policy::new(config);
+        let mail_tables = MailTables::open(config)?;
+        policy.lmtp_stores = mail_tables.lmtp_stores().or(policy.lmtp_stores);
         let tables = Tables::new(&config.mappings, &config.general);
         let named = |table: &&'static str| Some((*table, tables.named(table)?.0.to_owned()));
         let access_tables = ACCESS_TABLES.iter().filter_map(named).collect();
@@ -205,29 +217,43 @@ impl Routes {
             local: of(Program::Local),
             by_name: places.map(|(n, channel)| (channel.name.as_str().into(), n)).collect(),
             by_tag,
-            policy: Policy::new(config),
+            policy,
             mappings: config.mappings.clone(),
-            general: config.general.clone(),
+            general: config.general.own.clone(),
             sequences_looked_at: sequences.looked_at(),
             sequences,
-            aliases: config.aliases.iter().map(lower).collect(),
+            tables: mail_tables,
+            aliases_first: config.aliases_first,
             completion: completion.to_ascii_lowercase(),
             delimiter: local.map_or("+".to_owned(), |local| local.recipient_delimiter.clone()),
-            has_transport: local.is_some_and(transports),
             postmaster: Postmaster::of(config),
         })
     }
 
     /// The mapping tables and what they look into.
     pub fn tables(&self) -> Tables<'_> {
-        let sequences = Some(&self.sequences as &dyn mapping::Sequences);
-        Tables { sequences, ..Tables::new(&self.mappings, &self.general) }
+        self.tables_with(&self.sequences)
     }
 
     /// The same for somebody who wants to see what would happen: no number of a sequence is drawn.
     pub fn tables_looked_at(&self) -> Tables<'_> {
-        let sequences = Some(&self.sequences_looked_at as &dyn mapping::Sequences);
-        Tables { sequences, ..Tables::new(&self.mappings, &self.general) }
+        self.tables_with(&self.sequences_looked_at)
+    }
+
+    fn tables_with<'a>(&'a self, sequences: &'a dyn mapping::Sequences) -> Tables<'a> {
+        let general_file = self.tables.general.as_ref();
+        let plain = Tables::new(&self.mappings, &self.general);
+        Tables { sequences: Some(sequences), general_file, ..plain }
+    }
+
+    /// Files that these were made of: they are other ones when one of these has changed.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.tables.files
+    }
+
+    /// Names of aliases in a file, in order.
+    pub fn alias_names_in_file(&self) -> impl Iterator<Item = &str> {
+        self.tables.aliases.names_in_file()
     }
 
     /// A table that is probed by itself.
@@ -262,6 +288,40 @@ impl Routes {
             errors_to: way.errors_to.clone(),
             refused: Some(Arc::new(reply)),
         })
+    }
+
+    /// The way that a transport names, for an address that would go by the channel `own` otherwise;
+    /// `None`: by no other.
+    pub(super) fn exit(
+        &self,
+        transport: &Transport,
+        own: Option<usize>,
+    ) -> Result<Option<Exit>, Refusal> {
+        let (channel, next_hop) = match transport {
+            Transport::To { channel: None, next_hop: None } => return Ok(None),
+            Transport::To { channel: Some(name), next_hop } => {
+                (self.number_of(name), next_hop.clone())
+            }
+            Transport::To { channel: None, next_hop } => (own, next_hop.clone()),
+            Transport::Error(text) => return Err(Refusal::Text(words(text, 5))),
+            Transport::Retry(text) => return Err(Refusal::Text(words(text, 4))),
+            Transport::Discard => {
+                let channel = self.bitbucket.ok_or(Refusal::Discard)?;
+                (Some(channel), Some(self.channels[channel].tag.clone()))
+            }
+        };
+        let channel = channel.ok_or(Refusal::NoExit)?;
+        Ok(Some(Exit { channel, next_hop }))
+    }
+
+    /// Whether the channel at this place is a local one.
+    pub(super) fn is_local(&self, channel: usize) -> bool {
+        self.channels[channel].program == Program::Local
+    }
+
+    /// The channel of this name.
+    pub(super) fn number_of(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     /// The channel that a tag stands for.

@@ -23,7 +23,7 @@ use crate::{
         setting::{Need, Role},
     },
     sections::{
-        channel::Program,
+        channel::{Channel, Program},
         config::Config,
         dispatcher::{self, Service},
         settings::NEEDS,
@@ -51,6 +51,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
     warn_of_options(config, reader);
     consistency::mappings::warn(config, reader);
     warn_of_aliases(config, reader);
+    warn_of_accounts(config, reader);
 }
 
 /// Fields outside of channels and services.
@@ -288,18 +289,17 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
         return;
     }
     let local = config.channels.iter().any(|channel| channel.program == Program::Local);
-    if !config.aliases.is_empty() && !local {
+    if !config.aliases.is_absent() && !local {
         let message = "there is no channel of program Local: no alias is looked at";
         reader.warning_at("aliases", message, false);
     }
-    for (name, values) in &config.aliases {
+    for (name, values) in config.aliases.iter() {
         let name = crate::file::source::shorten(name);
         for (i, value) in values.iter().enumerate() {
             let value = value.trim_start_matches([' ', '"']);
             let what = match value {
                 _ if value.starts_with('|') => "commands",
                 _ if value.starts_with('/') => "files",
-                _ if value.starts_with(":include:") => "included lists",
                 _ => continue,
             };
             let message = format!(
@@ -307,6 +307,19 @@ fn warn_of_aliases(config: &Config, reader: &mut Reader<'_>) {
             );
             reader.warning_at(&format!("aliases[{name:?}][{i}]"), &message, false);
         }
+    }
+}
+
+/// Accounts that nobody asks for.
+fn warn_of_accounts(config: &Config, reader: &mut Reader<'_>) {
+    let hands_on = |channel: &Channel| {
+        let known = channel.mailbox_transport.is_some() || channel.fallback_transport.is_some();
+        channel.program == Program::Local && known
+    };
+    if reader.is_given("accounts") && !config.channels.iter().any(hands_on) {
+        let message = "no channel of program Local has mailbox_transport or fallback_transport: no \
+                       account is looked for";
+        reader.warning_at("accounts", message, false);
     }
 }
 

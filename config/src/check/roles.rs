@@ -9,6 +9,7 @@ use crate::{
         paths::lies_in,
         setting::{Need, Role},
     },
+    grammar::Transport,
     sections::{
         channel::{Channel, Program},
         config::Config,
@@ -151,8 +152,8 @@ impl<'a> Roles<'a> {
             }
             Role::Local if !takes_mail(self.config) => Some(NO_QUEUE.to_owned()),
             Role::Local => unless(
-                self.local == Some(i),
-                "only the first channel of program Local divides names into user and detail",
+                program == Program::Local,
+                "only a channel of program Local has names of its own to look for",
             ),
         }
     }
@@ -207,17 +208,21 @@ fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
             reach(known.tag(tag));
         }
     }
-    let aliases = config.aliases.values().flatten();
+    let aliases = config.aliases.values().chain(config.virtual_alias.values()).flatten();
     let texts = config.delivery_options.iter().map(|option| &option.text).chain(aliases);
     for tag in texts.flat_map(|text| literal_tags(text)) {
         reach(known.tag(tag));
     }
     let own = config.channels.iter().flat_map(transports).map(|(_, transport)| transport);
     for transport in config.transport.values().map(String::as_str).chain(own) {
-        let name = transport.split(':').next().unwrap_or_default();
-        reach(known.channels.get(name).copied());
+        let transport = transport.parse::<Transport>().ok();
+        let name = transport.as_ref().and_then(Transport::channel);
+        reach(name.and_then(|name| known.channels.get(name)).copied());
     }
-    if tags.contains(&Tag::Open) {
+    let Config { transport, virtual_alias, aliases, .. } = config;
+    let in_files =
+        transport.file.is_some() || virtual_alias.file.is_some() || aliases.file.is_some();
+    if in_files || tags.contains(&Tag::Open) {
         reached.fill(true);
     }
     reached

@@ -8,7 +8,7 @@ use crate::{
         notation::Notation,
         reader::{Node, Reader},
     },
-    grammar::{NextHop, is_domain_name, undotted},
+    grammar::{NextHop, Transport, is_channel, is_domain_name, undotted},
 };
 
 /// A domain name; the final dot that it may be written with is no part of the value.
@@ -68,7 +68,8 @@ pub(crate) const ACCOUNT: Formed = Formed {
 /// `channel:next hop`.
 pub(crate) const TRANSPORT: Formed = Formed {
     is: is_transport,
-    expected: "\"channel:\" and a next hop are expected, such as \"lmtp:unix:/path\" or \"lmtp:inet:host:24\"",
+    expected: "\"channel:\" and a next hop are expected, such as \"lmtp:unix:/path\" or \"lmtp:inet:host:24\"; \
+               or \"error:text\", \"retry:text\" or \"discard:\"",
 };
 
 /// `ldap://host:389`.
@@ -104,11 +105,6 @@ fn is_account(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-')
 }
 
-fn is_channel(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-$".contains(c);
-    (1..=32).contains(&text.len()) && text.chars().all(plain)
-}
-
 fn is_label(text: &str) -> bool {
     is_channel(&text.to_ascii_lowercase())
 }
@@ -118,12 +114,7 @@ fn is_next_hop(text: &str) -> bool {
 }
 
 fn is_transport(text: &str) -> bool {
-    text.split_once(':').map_or_else(
-        || is_channel(text),
-        |(channel, hop)| {
-            (channel.is_empty() || is_channel(channel)) && (hop.is_empty() || is_next_hop(hop))
-        },
-    )
+    text.parse::<Transport>().is_ok()
 }
 
 /// A descriptor of RFC 4512 section 1.4, with options.
@@ -159,8 +150,16 @@ mod tests {
             (
                 "transports",
                 is_transport,
-                &["lmtp:unix:/path", "lmtp1:inet:h:24", "lmtp", ":host", "lmtp:"],
-                &["", "lmtp:unix:", "LMTP:host", "lmtp:a b"],
+                &[
+                    "lmtp:unix:/path",
+                    "lmtp1:inet:h:24",
+                    "lmtp",
+                    ":host",
+                    "lmtp:",
+                    ":",
+                    "error:no one",
+                ],
+                &["", "lmtp:unix:", "LMTP:host", "lmtp:a b", "error"],
             ),
             (
                 "LDAP servers",

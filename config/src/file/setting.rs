@@ -59,7 +59,7 @@ pub(crate) enum Role {
     Delivering,
     /// One of the two.
     SourceOrDelivering,
-    /// It is the first one of program Local.
+    /// It is one of program Local.
     Local,
 }
 

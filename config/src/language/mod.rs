@@ -1,5 +1,5 @@
 //! The small languages in which texts of the file are written: rewrite rules, mapping tables,
-//! delivery options, searches in LDAP. Parsed once, when the file is read.
+//! delivery options, searches in LDAP, and tables in files. Parsed once, when the file is read.
 
 pub mod delivery_option;
 pub(crate) mod kinds;
@@ -7,3 +7,4 @@ pub mod ldap_search;
 pub mod mapping;
 pub mod rewrite;
 pub mod template;
+pub mod text_table;

@@ -165,13 +165,16 @@ section! {
         reverse: bool = true, Flag,
             not_yet("address reversal is not there yet: no channel does it, whatever this says");
         /// Postfix: deliver what aliases and .forward leave to this transport.
-        mailbox_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
-        /// Postfix: deliver everything to this transport at once.
-        local_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
+        mailbox_transport: Option<String> = None, Maybe(TRANSPORT), of(Local);
+        /// Postfix: deliver everything to this transport at once; neither aliases nor the directory are
+        /// asked.
+        local_transport: Option<String> = None, Maybe(TRANSPORT), of(Local);
         /// Postfix: deliver names without a UNIX account to this transport.
-        fallback_transport: Option<String> = None, Maybe(TRANSPORT), not_yet(NO_TRANSPORTS);
+        fallback_transport: Option<String> = None, Maybe(TRANSPORT), of(Local);
         /// The characters that separate user and detail in a local part.
         recipient_delimiter: String = "+".to_owned(), DELIMITER, of(Local);
+        /// The names by which the directory and aliases are asked for `name+detail`.
+        subaddress: Subaddress = Subaddress::default(), Choice, of(Local);
 
         /// As a source: size of a message at most.
         sourceblocklimit: u64 = 50 << 20, Size(1 << 10..=1 << 40), of(Source),
@@ -364,6 +367,18 @@ choice! {
     }
 }
 
+choice! {
+    /// The names by which `name+detail` is looked for.
+    pub enum Subaddress = Relaxed {
+        /// `name+detail` alone (`subaddressexact`).
+        Exact,
+        /// `name+detail`, then `name+*` (`subaddresswild`).
+        Wild,
+        /// `name+detail`, `name+*`, then `name` (`subaddressrelaxed`).
+        Relaxed,
+    }
+}
+
 impl Channel {
     /// A channel with every default, as if the file gave these three fields alone.
     pub fn new(name: &str, tag: &str, program: Program) -> Self {
@@ -481,9 +496,6 @@ const DELIMITER: Formed = Formed {
     },
     expected: "punctuation is expected, such as \"+\"; \"\" for none",
 };
-
-const NO_TRANSPORTS: &str = "the local channel's transports are not there yet: mail that would go to them is refused for \
-     now (451)";
 
 /// The waits between attempts at urgent messages where no `backoff` is given, in minutes, as in the
 /// original (sun-mta-engine 3.7).

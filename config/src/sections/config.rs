@@ -26,6 +26,7 @@ use crate::{
         directory::{AnyDirectory, Directory},
         dispatcher::{self, Dispatcher, Service},
         dns::Dns,
+        entries::{OrFile, TableOrFile},
         job_controller::JobController,
         notary::Notary,
         spool::Spool,
@@ -55,8 +56,9 @@ section! {
         authentication: Authentication = Authentication::default(), Nested::new();
         /// Mapping tables by name: `PORT_ACCESS`, `INTERNAL_IP`, ...
         mappings: BTreeMap<String, MappingTable> = BTreeMap::new(), Table(Mapping);
-        /// The general database: `$(key)` in rewrite rules, `${key}` in mappings.
-        general: BTreeMap<String, String> = BTreeMap::new(), Table(Text);
+        /// The general database: `$(key)` in rewrite rules, `${key}` in mappings. It may be a file:
+        /// a key, a blank and a value in each line.
+        general: TableOrFile<String> = TableOrFile::none(), OrFile(Table(Text));
         /// Rewrite rules: the most specific pattern first, those of one pattern in the order of the file.
         rewrite_rules: Vec<RewriteRule> = Vec::new(), List(Rule), queue;
         /// Settings of channels that do not say otherwise; already merged into each of them.
@@ -70,19 +72,28 @@ section! {
         directory: Option<Directory> = None, Maybe(AnyDirectory);
         /// `DELIVERY_OPTIONS` in order; the first is the default of users, the second of groups.
         delivery_options: Vec<DeliveryOption> = Vec::new(), List(Delivery), queue;
-        /// Postfix transport(5): pattern to `transport:nexthop`.
-        transport: BTreeMap<String, String> = BTreeMap::new(), Table(TRANSPORT),
-            not_yet("the transport map is not there yet: mail is routed by the rewrite rules alone");
-        /// Postfix virtual(5): address to addresses.
-        virtual_alias: BTreeMap<String, Vec<String>> = BTreeMap::new(), Table(List(Text)),
-            not_yet("virtual aliases are not there yet: these addresses are not replaced");
-        /// Aliases: name to addresses. Commands, files and `:include:` are not there yet.
-        aliases: BTreeMap<String, Vec<String>> = BTreeMap::new(), Table(List(Text)), queue;
+        /// Postfix transport(5): `user+detail@domain`, `user@domain`, `domain`, `.parent` or `*` to
+        /// `channel:nexthop`, `error:text`, `retry:text` or `discard:`. All but `*` make a domain ours.
+        /// It may be a file, in the form of transport(5).
+        transport: TableOrFile<String> = TableOrFile::none(), OrFile(Table(TRANSPORT)), queue;
+        /// Postfix virtual(5): `user+detail@domain`, `user@domain`, `user+detail`, `user` or `@domain` to
+        /// addresses, before anything else is asked. An entry makes the address ours, one for `domain`
+        /// alone the whole domain. It may be a file, in the form of virtual(5).
+        virtual_alias: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
+        /// Aliases: name to addresses, `:include:/file` or `\\user`. They may be a file, in the form of
+        /// aliases(5) or of the original. Commands and files to append to are not there yet.
+        aliases: TableOrFile<Vec<String>> = TableOrFile::none(), OrFile(Table(List(Text))), queue;
+        /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
+        /// original does.
+        aliases_first: bool = false, kinds::Flag, queue;
         /// Our mailboxes; absent on a relay that keeps none.
         store: Option<Store> = None, Maybe(Nested::new());
         /// UNIX mailboxes of this machine.
         native: Option<Native> = None, Maybe(Nested::new()),
             not_yet("UNIX mailboxes are not there yet: nothing is delivered to them");
+        /// UNIX accounts, in the form of passwd(5), for a local channel with `mailbox_transport` or
+        /// `fallback_transport`: their `.forward` is heeded, and the latter is for names without one.
+        accounts: PathBuf = PathBuf::from("/etc/passwd"), kinds::Path;
         /// How notices to senders are written.
         notary: Notary = Notary::default(), Nested::new();
         /// A message with more `Received:` lines than this goes in a circle and is held.
@@ -93,7 +104,8 @@ section! {
         max_shutdown: Duration = Duration::from_secs(8),
             Time(Duration::ZERO..=Duration::from_secs(600));
         /// Whether files that this one names are looked at every 10 s and taken anew when they have
-        /// changed: the LDIF of the directory, certificates and keys. A bad one leaves the one before in force.
+        /// changed: the LDIF of the directory, tables, certificates and keys. A bad one leaves the one
+        /// before in force.
         watch: bool = true, kinds::Flag;
         /// How messages are kept safe while they wait.
         spool: Spool = Spool::default(), Nested::new();

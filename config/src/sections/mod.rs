@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub mod directory;
 pub mod dispatcher;
 pub mod dns;
+pub(crate) mod entries;
 pub mod job_controller;
 pub mod notary;
 pub(crate) mod settings;

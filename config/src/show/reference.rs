@@ -256,7 +256,7 @@ fn whom(role: Role) -> &'static str {
             "channels by which a service takes mail in, and channels of program `Lmtp` that mail is \
              routed to"
         }
-        Role::Local => "the first channel of program `Local`",
+        Role::Local => "channels of program `Local`",
     }
 }
 

@@ -7,6 +7,7 @@ use relais_actors::{
     front::listening::{self, BindError},
     lint,
     metrics::ServerMeters,
+    router::{TableError, TableRemark, look_into_tables},
 };
 use relais_channels::{
     dsn::Templates,
@@ -113,6 +114,7 @@ fn look_into_files(config: &Config, places: &Places, report: &mut Report) {
         Ok(words) => report.warnings.extend(unspoken_language(config, &words, places)),
     }
     look_at_certificates(config, places, report);
+    look_at_tables(config, places, report);
     for service in &config.dispatcher.services {
         if let Err(error @ BindError::NoAccount { kind, name }) = &listening::accounts(service) {
             let field = if *kind == "user" { "socket_owner" } else { "socket_group" };
@@ -146,6 +148,27 @@ fn look_at_directory(config: &Config, places: &Places, report: &mut Report) {
     let accepted = "a file of LDIF records (RFC 2849) is expected, absolute or below data";
     let mistake = places.mistake("directory.file", &file, &error.to_string(), accepted);
     report.mistakes.push(mistake);
+}
+
+/// The setting that names the file of a table.
+fn setting_of(table: &str) -> String {
+    if table == "accounts" { table.to_owned() } else { format!("{table}.file") }
+}
+
+/// Reads aliases, transports and the like, as far as they stand in files.
+fn look_at_tables(config: &Config, places: &Places, report: &mut Report) {
+    match look_into_tables(config) {
+        Ok(remarks) => {
+            let warning = |its: &TableRemark| places.warning(&setting_of(its.field), &its.message);
+            report.warnings.extend(remarks.iter().map(warning));
+        }
+        Err(TableError { field, file, error }) => {
+            let accepted = "a file with a key and a value in each line is expected, absolute or \
+                            below data";
+            let (name, file) = (setting_of(field), file.display().to_string());
+            report.mistakes.push(places.mistake(&name, &file, &error.to_string(), accepted));
+        }
+    }
 }
 
 /// Reads the certificates and keys, and says what clients will dislike about them.

@@ -12,6 +12,7 @@ use std::{sync::Arc, thread, time::Duration};
 use relais_actors::{
     directory::Source,
     front::listening::{self, Obstacle, Ours},
+    router::Routes,
 };
 use relais_config::{Config, Directory, dispatcher::Service};
 use tokio::{
@@ -45,12 +46,14 @@ pub struct Reloader {
 struct WatchedFiles {
     directory: Watched,
     certificates: Vec<Watched>,
+    /// Files of aliases, transports and the like, and of lists that they name.
+    tables: Vec<Watched>,
 }
 
 impl Reloader {
     /// For the engine on these floors.
     pub fn new(floors: Floors, console: EngineConsole, reread: Reread) -> Self {
-        let watched = WatchedFiles::of(floors.config());
+        let watched = WatchedFiles::of(&floors);
         Self { floors, console, reread, watched }
     }
 
@@ -98,11 +101,11 @@ impl Reloader {
             reloaded.refused = self.taken_places(&config);
             return reloaded;
         }
-        if let Err(why) = self.adopt(config.clone()).await {
+        if let Err(why) = self.adopt(config).await {
             return refused(reloaded.file, vec![why]);
         }
         self.console.adopted(&self.floors);
-        self.watched = WatchedFiles::of(&config);
+        self.watched = WatchedFiles::of(&self.floors);
         for (channel, _) in vanished {
             reloaded.rerouted += self.reroute(&channel).await;
         }
@@ -140,12 +143,7 @@ impl Reloader {
         let prepared = prepared.map_err(|error| error.to_string())?;
         let before = (self.floors.clone(), self.floors.routes());
         self.floors.adopt(prepared).await.map_err(|error| error.to_string())?;
-        // Large tables take a while to be thrown away: not on the thread of the queue, and not
-        // while sessions may still hold them.
-        actix::spawn(async move {
-            sleep(THROWN_AWAY_AFTER).await;
-            let _ = in_background(move || drop(before)).await;
-        });
+        throw_away(before);
         Ok(())
     }
 
@@ -196,14 +194,31 @@ impl Reloader {
             self.look_into_directory().await;
         }
         // Each of them is looked at: a new key comes with a new certificate.
-        let changed = self
-            .watched
-            .certificates
-            .iter_mut()
-            .filter_map(|file| file.has_changed().then(|| file.to_string()));
-        let changed = changed.collect::<Vec<_>>().join(", ");
+        let changed = changed(&mut self.watched.certificates);
         if !changed.is_empty() {
             self.look_into_certificates(&changed).await;
+        }
+        let changed = self::changed(&mut self.watched.tables);
+        if !changed.is_empty() {
+            self.look_into_tables(&changed).await;
+        }
+    }
+
+    async fn look_into_tables(&mut self, files: &str) {
+        let (config, before) = (self.floors.config().clone(), self.floors.routes());
+        match in_background(move || Routes::new(&config)).await {
+            Ok(Ok(routes)) => {
+                if self.floors.adopt_routes(Arc::new(routes)).await.is_ok() {
+                    info!(files, "tables have changed and are in force");
+                }
+                throw_away(before);
+                self.watched.tables = tables(&self.floors);
+            }
+            Ok(Err(error)) => warn!(
+                files, %error,
+                "tables have changed and cannot be used: those before are in force"
+            ),
+            Err(panicked) => warn!(files, %panicked, "tables cannot be read"),
         }
     }
 
@@ -238,7 +253,8 @@ impl Reloader {
 }
 
 impl WatchedFiles {
-    fn of(config: &Config) -> Self {
+    fn of(floors: &Floors) -> Self {
+        let config = floors.config();
         let directory = match &config.directory {
             Some(Directory::Ldif { file: Some(file) }) => Some(config.path(file)),
             _ => None,
@@ -249,8 +265,30 @@ impl WatchedFiles {
             [&tls.certificate, &tls.key].into_iter().chain(more)
         });
         let certificates = certificates.map(|file| Watched::of(Some(config.path(file))));
-        Self { directory: Watched::of(directory), certificates: certificates.collect() }
+        let (directory, certificates) = (Watched::of(directory), certificates.collect());
+        Self { directory, certificates, tables: tables(floors) }
     }
+}
+
+fn tables(floors: &Floors) -> Vec<Watched> {
+    floors.routes().files().iter().map(|file| Watched::of(Some(file.clone()))).collect()
+}
+
+/// The files that have changed, in words; all of them are looked at.
+fn changed(files: &mut [Watched]) -> String {
+    let changed = files.iter_mut().filter_map(|file| file.has_changed().then(|| file.to_string()));
+    let mut changed: Vec<_> = changed.collect();
+    changed.truncate(MOST_NAMED);
+    changed.join(", ")
+}
+
+/// Large tables take a while to be thrown away: not on the thread of the queue, and not while
+/// sessions may still hold them.
+fn throw_away(before: impl Send + 'static) {
+    actix::spawn(async move {
+        sleep(THROWN_AWAY_AFTER).await;
+        let _ = in_background(move || drop(before)).await;
+    });
 }
 
 /// Does work of seconds on a thread of its own that yields to all others: sessions and jobs wait for
@@ -352,6 +390,8 @@ const RESTART: &str = "relais run --take-over";
 const MOVE: &str = "relais stop --wait, move the data, relais run";
 /// How often files that the configuration names are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Files that one line of the log names.
+const MOST_NAMED: usize = 10;
 const THROWN_AWAY_AFTER: Duration = Duration::from_secs(5);
 /// The lowest priority of the system.
 const LEAST_URGENT: i32 = 19;

@@ -116,6 +116,11 @@ impl Floors {
         Ok(())
     }
 
+    /// Puts other rules and tables in force.
+    pub async fn adopt_routes(&self, routes: Arc<Routes>) -> Result<(), Gone> {
+        self.delivery.router.adopt(routes).await
+    }
+
     /// Reads the directory's file again.
     pub async fn adopt_directory(&self, directory: Source) -> Result<(), Gone> {
         self.delivery.directory.adopt(directory).await?;

@@ -22,7 +22,7 @@ impl SchemaNames {
         Self(names)
     }
 
-    /// Those of these attributes that an `OpenLDAP` server compares with nothing, by its subschema: a
+    /// Attributes among these that an `OpenLDAP` server compares with nothing, by its subschema: a
     /// search for a value of one finds nobody, and is no error. `msuser.schema` that comes with 2.5
     /// has 929 of them.
     pub(super) fn uncompared<'a>(attribute_types: &[String], names: &'a [String]) -> Vec<&'a str> {

@@ -6,6 +6,7 @@ use crate::{
         leads::transports,
     },
     file::reader::Reader,
+    grammar::Transport,
     sections::{
         channel::{Channel, Program},
         config::Config,
@@ -33,11 +34,12 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         }
         for (field, transport) in transports(channel) {
             has_transport(config, known, transport, &path(field), reader);
+            leaves(config, known, transport, &path(field), reader);
         }
         has_credentials(config, channel, &path, reader);
         takes_our_own_mail(config, channel, &path("tls.server"), reader);
     }
-    for (key, transport) in &config.transport {
+    for (key, transport) in config.transport.iter() {
         has_transport(config, known, transport, &format!("transport[{key:?}]"), reader);
     }
     has_local_channel(config, reader);
@@ -127,9 +129,36 @@ fn has_transport(
     path: &str,
     reader: &mut Reader<'_>,
 ) {
-    let channel = transport.split(':').next().unwrap_or_default();
-    if !channel.is_empty() {
+    let Ok(transport) = transport.parse::<Transport>() else { return };
+    if let Some(channel) = transport.channel() {
         exists(config, known, channel, path, reader);
+    }
+    let throws_away = |its: &Channel| its.program == Program::Bitbucket;
+    if transport == Transport::Discard && !config.channels.iter().any(throws_away) {
+        let message = "there is no channel that throws mail away";
+        reader.mistake_at(path, message, "a channel of program Bitbucket is expected");
+    }
+}
+
+/// The local channel hands on to another one.
+fn leaves(
+    config: &Config,
+    known: &Known<'_>,
+    transport: &str,
+    path: &str,
+    reader: &mut Reader<'_>,
+) {
+    let Ok(transport) = transport.parse::<Transport>() else { return };
+    let Transport::To { channel, .. } = &transport else { return };
+    let place = channel.as_deref().map(|name| known.channels.get(name));
+    let is_local = |i: &usize| config.channels[*i].program == Program::Local;
+    if place.flatten().is_some_and(is_local) {
+        let message = "mail would come back to the local channel";
+        reader.mistake_at(
+            path,
+            message,
+            "another channel is expected, such as one of program Lmtp",
+        );
     }
 }
 

@@ -628,7 +628,7 @@ fn warn_of_general(config: &Config, reader: &mut Reader<'_>) {
         return;
     }
     let by_host = config.delivery_options.iter().any(DeliveryOption::names_mail_host);
-    for (key, value) in &config.general {
+    for (key, value) in config.general.iter() {
         let marks_store = by_host && value.eq_ignore_ascii_case("lmtp");
         if !marks_store && !asked.contains(&key.to_ascii_lowercase()) {
             let message = "nothing asks for this key: no rule and no table has it, and it does \

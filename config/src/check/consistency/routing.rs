@@ -43,13 +43,15 @@ fn somebody_hears(config: &Config, reader: &mut Reader<'_>) {
     let has = |programs: &[Program]| {
         config.channels.iter().any(|channel| programs.contains(&channel.program))
     };
-    let lists = config.directory.is_some() || !config.aliases.is_empty();
+    let lists = config.directory.is_some() || !config.aliases.is_absent();
     if lists && !has(&[Program::Reprocess, Program::Process]) {
         let message = "there is no channel of program Reprocess: a list with a member that leads \
                        nowhere, for now or for good, is refused as a whole";
         reader.warning_at("channels", message, false);
     }
     let aliased = config.aliases.keys().any(|name| name.eq_ignore_ascii_case("postmaster"));
+    // Files are looked into elsewhere.
+    let aliased = aliased || config.aliases.file.is_some();
     let somebody = config.notary.postmaster.is_some() || config.store.is_some() || aliased;
     if !somebody && config.directory.is_none() && !config.rewrite_rules.is_empty() {
         let message = "nobody is postmaster: name one in notary.postmaster or in aliases; until then \

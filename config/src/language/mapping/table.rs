@@ -9,7 +9,7 @@ use super::{
     sequence::Sequences,
     template::{FlagPlace, MappingTemplate},
 };
-use crate::language::template::TemplateError;
+use crate::language::{template::TemplateError, text_table::TextTable};
 
 /// One table: entries tried from top to bottom.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ pub struct Tables<'a> {
     pub mappings: &'a BTreeMap<String, MappingTable>,
     /// The general database.
     pub general: &'a BTreeMap<String, String>,
+    /// The general database, as far as it stands in a file.
+    pub general_file: Option<&'a TextTable>,
     /// Numbers for `$#file#`; without it entries that ask for one fail.
     pub sequences: Option<&'a dyn Sequences>,
 }
@@ -119,7 +121,7 @@ impl<'a> Tables<'a> {
         mappings: &'a BTreeMap<String, MappingTable>,
         general: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self { mappings, general, sequences: None }
+        Self { mappings, general, general_file: None, sequences: None }
     }
 
     /// A table by its name, in any case.
@@ -138,6 +140,7 @@ impl<'a> Tables<'a> {
     /// A value of the general database; keys are tried as given and in lower case.
     pub fn general(&self, key: &str) -> Option<&'a str> {
         let value = self.general.get(key).or_else(|| self.general.get(&key.to_ascii_lowercase()));
-        value.map(String::as_str)
+        let in_file = || self.general_file.and_then(|file| file.get(key));
+        value.map(String::as_str).or_else(in_file)
     }
 }

@@ -1,0 +1,430 @@
+//! Tables that routing looks into: from the configuration, and from the files that it names. All of
+//! them are read when routes are made, so that nobody waits for a disk later.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+    fs::{self, File},
+    io::{self, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use relais_config::{
+    Channel, Config, TableOrFile,
+    grammar::Transport,
+    text_table::{TextForm, TextTable, TextTableError, TextTableReader, addresses},
+};
+use tracing::warn;
+
+use super::accounts::Accounts;
+
+/// All tables.
+#[derive(Debug, Default)]
+pub(super) struct MailTables {
+    pub(super) aliases: AddressTable,
+    pub(super) virtual_alias: AddressTable,
+    pub(super) transport: TransportTable,
+    /// The general database, as far as it stands in a file.
+    pub(super) general: Option<TextTable>,
+    /// UNIX accounts, where a local channel asks for them.
+    pub(super) accounts: Accounts,
+    /// Members of lists in files, by path; or why there are none.
+    lists: HashMap<String, Result<Vec<String>, String>>,
+    /// Every file that was read, or should have been.
+    pub(super) files: Vec<PathBuf>,
+    pub(super) remarks: Vec<TableRemark>,
+}
+
+/// Addresses by name, in lower case.
+#[derive(Debug, Default)]
+pub(super) struct AddressTable {
+    own: HashMap<String, Vec<String>>,
+    file: Option<TextTable>,
+}
+
+/// Transports by pattern, in lower case.
+#[derive(Debug, Default)]
+pub(super) struct TransportTable {
+    own: HashMap<String, Transport>,
+    file: Option<TextTable>,
+}
+
+/// Something in a table that may not be what its writer means.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TableRemark {
+    /// The setting that names the file.
+    pub field: &'static str,
+    /// A whole sentence.
+    pub message: String,
+}
+
+/// Why a file is not the table that a setting wants.
+#[derive(Debug, thiserror::Error)]
+#[error("{field}: {}: {error}", file.display())]
+pub struct TableError {
+    /// The setting that names it.
+    pub field: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// Its mistake.
+    pub error: TableProblem,
+}
+
+/// The mistake of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum TableProblem {
+    /// A line, or the file as a whole.
+    #[error(transparent)]
+    Text(#[from] TextTableError),
+    /// Files that name files that name files.
+    #[error("files are nested more than {MAX_NESTED} deep")]
+    Nested,
+}
+
+/// Reads the files of tables, and says what is odd about them.
+pub fn look_into_tables(config: &Config) -> Result<Vec<TableRemark>, TableError> {
+    Ok(MailTables::open(config)?.remarks)
+}
+
+impl MailTables {
+    /// Reads them.
+    pub(super) fn open(config: &Config) -> Result<Self, TableError> {
+        let mut tables = Self::default();
+        let plain = &mut |_: &str, _: &str| Ok(());
+        let files = [
+            ("general", &config.general.file, TextForm::Values),
+            ("transport", &config.transport.file, TextForm::Values),
+            ("virtual_alias", &config.virtual_alias.file, TextForm::Values),
+            ("aliases", &config.aliases.file, TextForm::Aliases),
+        ];
+        let channels: HashSet<&str> = config.channels.iter().map(|its| its.name.as_str()).collect();
+        for (field, file, form) in files {
+            let Some(file) = file else { continue };
+            let mut transport = |_: &str, value: &str| check_transport(value, &channels);
+            let check: Check<'_> = match field {
+                "transport" => &mut transport,
+                "aliases" => &mut check_alias,
+                _ => plain,
+            };
+            let table = tables.read(&config.path(file), (field, form), check)?;
+            match field {
+                "general" => tables.general = Some(table),
+                "transport" => tables.transport.file = Some(table),
+                "virtual_alias" => tables.virtual_alias.file = Some(table),
+                _ => tables.aliases.file = Some(table),
+            }
+        }
+        tables.aliases.own = in_lower_case(&config.aliases);
+        tables.virtual_alias.own = in_lower_case(&config.virtual_alias);
+        let transports = config.transport.iter().filter_map(|(pattern, transport)| {
+            Some((pattern.to_ascii_lowercase(), transport.parse().ok()?))
+        });
+        tables.transport.own = transports.collect();
+        tables.read_lists(config);
+        tables.read_accounts(config)?;
+        for remark in &tables.remarks {
+            warn!(field = remark.field, "{}", remark.message);
+        }
+        Ok(tables)
+    }
+
+    /// The members of a list in a file.
+    pub(super) fn list(&self, path: &str) -> Result<&[String], String> {
+        match self.lists.get(path) {
+            Some(Ok(members)) => Ok(members),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(format!("{path} was not read")),
+        }
+    }
+
+    /// Keys of the general database's file that are marked as mail hosts that take LMTP; `None` when
+    /// there is none.
+    pub(super) fn lmtp_stores(&self) -> Option<HashSet<String>> {
+        let marked = |(_, value): &(&str, &str)| value.eq_ignore_ascii_case("lmtp");
+        let found = self.general.iter().flat_map(TextTable::iter).filter(marked);
+        let stores: HashSet<_> = found.map(|(host, _)| host.to_owned()).collect();
+        (!stores.is_empty()).then_some(stores)
+    }
+
+    /// The file, and those that it names by lines of `<file`.
+    fn read(
+        &mut self,
+        file: &Path,
+        (field, form): (&'static str, TextForm),
+        check: Check<'_>,
+    ) -> Result<TextTable, TableError> {
+        let octets = fs::metadata(file).map_or(0, |meta| meta.len());
+        let mut reader = TextTableReader::new(form, usize::try_from(octets).unwrap_or(0));
+        let (mut known, mut included) = (HashSet::new(), Vec::new());
+        let mut pending = vec![(file.to_owned(), 0)];
+        while let Some((path, depth)) = pending.pop() {
+            if !known.insert(path.clone()) {
+                continue;
+            }
+            let wrong = |error| TableError { field, file: path.clone(), error };
+            if depth > MAX_NESTED {
+                return Err(wrong(TableProblem::Nested));
+            }
+            let input =
+                open_file(&path).map_err(|error| wrong(TextTableError::from(error).into()))?;
+            reader
+                .read(BufReader::new(input), check, &mut included)
+                .map_err(|error| wrong(error.into()))?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            pending.extend(included.drain(..).rev().map(|name| (folder.join(name), depth + 1)));
+            self.files.push(path);
+        }
+        let (table, twice) = reader.finish();
+        if let Some(key) = twice {
+            let message = format!("{key:?} is there twice: the first is used");
+            self.remarks.push(TableRemark { field, message });
+        }
+        Ok(table)
+    }
+
+    /// Reads the accounts that local channels with a transport ask for.
+    fn read_accounts(&mut self, config: &Config) -> Result<(), TableError> {
+        let hands_on = |channel: &Channel| {
+            channel.mailbox_transport.is_some() || channel.fallback_transport.is_some()
+        };
+        if !config.channels.iter().any(hands_on) {
+            return Ok(());
+        }
+        let file = config.path(&config.accounts);
+        let text = match read_text(&file, MAX_ACCOUNTS) {
+            // A machine without the file has no accounts.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                let error = TextTableError::from(error).into();
+                return Err(TableError { field: "accounts", file, error });
+            }
+            Ok(text) => text,
+        };
+        self.accounts = Accounts::parse(&text);
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// Reads the lists that aliases name by `:include:`, and those that such lists name.
+    fn read_lists(&mut self, config: &Config) {
+        let mut pending: Vec<String> = Vec::new();
+        let own = self.aliases.own.values().flatten();
+        pending.extend(own.filter_map(|target| target.strip_prefix(INCLUDE)).map(str::to_owned));
+        for (_, value) in self.aliases.file.iter().flat_map(TextTable::iter) {
+            if value.contains([':', '<']) {
+                let targets = targets(value).into_iter();
+                pending
+                    .extend(targets.filter_map(|its| Some(its.strip_prefix(INCLUDE)?.to_owned())));
+            }
+        }
+        while let Some(path) = pending.pop() {
+            if self.lists.contains_key(&path) {
+                continue;
+            }
+            let members = if self.lists.len() < MAX_LISTS {
+                let file = config.path(Path::new(&path));
+                let members = members_of(&file).map_err(|error| format!("{path}: {error}"));
+                self.files.push(file);
+                members
+            } else {
+                Err(format!("{path}: there are more than {MAX_LISTS} lists in files"))
+            };
+            match &members {
+                Ok(members) => {
+                    let more = members.iter().filter_map(|member| member.strip_prefix(INCLUDE));
+                    pending.extend(more.map(str::to_owned));
+                }
+                Err(why) => {
+                    let message = format!("a list cannot be read, its mail waits: {why}");
+                    self.remarks.push(TableRemark { field: "aliases", message });
+                }
+            }
+            self.lists.insert(path, members);
+        }
+    }
+}
+
+impl AddressTable {
+    /// The addresses that a name stands for; the name in lower case.
+    pub(super) fn get(&self, name: &str) -> Option<Cow<'_, [String]>> {
+        let own = self.own.get(name).map(|targets| targets.as_slice().into());
+        own.or_else(|| Some(targets(self.file.as_ref()?.get(name)?).into()))
+    }
+
+    /// Whether a name is there, in lower case.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.own.contains_key(name)
+            || self.file.as_ref().is_some_and(|file| file.get(name).is_some())
+    }
+
+    /// Whether there is none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.file.as_ref().is_none_or(TextTable::is_empty)
+    }
+
+    /// The names of a file.
+    pub(super) fn names_in_file(&self) -> impl Iterator<Item = &str> {
+        self.file.iter().flat_map(TextTable::iter).map(|(name, _)| name)
+    }
+}
+
+impl TransportTable {
+    /// The transport for a pattern, in lower case.
+    pub(super) fn get(&self, pattern: &str) -> Option<Transport> {
+        let in_file = || self.file.as_ref()?.get(pattern)?.parse().ok();
+        self.own.get(pattern).cloned().or_else(in_file)
+    }
+
+    /// Whether there is none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.file.as_ref().is_none_or(TextTable::is_empty)
+    }
+}
+
+/// A word about an entry.
+type Check<'a> = &'a mut dyn FnMut(&str, &str) -> Result<(), String>;
+
+fn check_transport(value: &str, channels: &HashSet<&str>) -> Result<(), String> {
+    let transport: Transport = value.parse().map_err(|error| format!("{error}"))?;
+    match transport.channel() {
+        Some(name) if !channels.contains(name) => Err(format!("no channel is called {name:?}")),
+        _ => Ok(()),
+    }
+}
+
+/// An entry with parameters is one that not everybody may send to: it is refused rather than opened.
+fn check_alias(_: &str, value: &str) -> Result<(), String> {
+    let is_list = value.starts_with('<') && !value.contains('>');
+    if value.starts_with('[') || value.contains(", [") || is_list && value.contains(',') {
+        return Err("named parameters and addresses behind a list's file are not there yet".into());
+    }
+    Ok(())
+}
+
+fn in_lower_case(table: &TableOrFile<Vec<String>>) -> HashMap<String, Vec<String>> {
+    let lower =
+        |(name, targets): (&String, &Vec<String>)| (name.to_ascii_lowercase(), targets.clone());
+    BTreeMap::iter(table).map(lower).collect()
+}
+
+/// The addresses of an entry; `<file` of the original is a list in a file.
+fn targets(value: &str) -> Vec<String> {
+    let mut targets = addresses(value);
+    for target in &mut targets {
+        if let Some(file) = target.strip_prefix('<') {
+            *target = format!("{INCLUDE}{file}");
+        }
+    }
+    targets
+}
+
+/// The members of a list in a file.
+fn members_of(file: &Path) -> io::Result<Vec<String>> {
+    Ok(members_in(&read_text(file, MAX_LIST)?))
+}
+
+/// The members of a list: addresses in lines, `#` before a comment.
+pub(super) fn members_in(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!']));
+    lines.flat_map(addresses).collect()
+}
+
+fn read_text(file: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    open_file(file)?.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::other(format!("it is larger than {most} octets")));
+    }
+    Ok(text)
+}
+
+/// A pipe would have nobody read on.
+fn open_file(path: &Path) -> io::Result<File> {
+    let meta = fs::metadata(path)?;
+    if meta.is_file() { File::open(path) } else { Err(io::Error::other("it is no file")) }
+}
+
+/// The beginning of a target that is a list in a file.
+pub(super) const INCLUDE: &str = ":include:";
+/// Alias files within alias files, as in the original.
+const MAX_NESTED: usize = 3;
+/// Lists in files.
+const MAX_LISTS: usize = 10_000;
+/// Octets of a list.
+const MAX_LIST: u64 = 16 << 20;
+/// Octets of all accounts.
+const MAX_ACCOUNTS: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(folder: &Path, aliases: &str) -> Config {
+        let mut config = Config::parse("(built-in)", relais_config::STANDALONE).unwrap().0;
+        folder.clone_into(&mut config.data);
+        fs::write(folder.join("aliases"), aliases).unwrap();
+        config.aliases.file = Some("aliases".into());
+        config
+    }
+
+    #[test]
+    fn alias_files_name_files_and_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), "<more\nteam: :include:team, <old\nlost: :include:no\n");
+        for (name, text) in [
+            ("more", "<more\nx: y@z\n"),
+            ("team", "# members\na@x, b@x\n:include:nested\n"),
+            ("nested", "c@x\n"),
+            ("old", "d@x\n"),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let tables = MailTables::open(&config).unwrap();
+        assert_eq!(*tables.aliases.get("x").unwrap(), ["y@z"]);
+        assert_eq!(*tables.aliases.get("team").unwrap(), [":include:team", ":include:old"]);
+        assert_eq!(
+            tables.list("team"),
+            Ok(&["a@x", "b@x", ":include:nested"].map(str::to_owned)[..])
+        );
+        assert_eq!(tables.list("nested").map(<[_]>::len), Ok(1));
+        assert_eq!(tables.list("old").map(<[_]>::len), Ok(1));
+        assert!(tables.list("no").is_err_and(|why| why.starts_with("no: ")));
+        assert_eq!(tables.remarks.len(), 1, "{:?}", tables.remarks);
+        let mut names: Vec<_> =
+            tables.files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["aliases", "more", "nested", "no", "old", "team"]);
+    }
+
+    #[test]
+    fn a_bad_file_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let rows = [
+            (
+                "x y",
+                format!(
+                    "aliases: {path}/aliases: line 1: a name, a colon and addresses are expected"
+                ),
+            ),
+            (
+                "a: b\nlist: [AUTH_LIST] a@x, b@x",
+                format!(
+                    "aliases: {path}/aliases: line 2: named parameters and addresses behind a list's file \
+                     are not there yet"
+                ),
+            ),
+            ("<none", format!("aliases: {path}/none: No such file or directory (os error 2)")),
+            ("<.", format!("aliases: {path}/.: it is no file")),
+        ];
+        for (text, want) in rows {
+            let error = MailTables::open(&config(folder.path(), text)).unwrap_err();
+            assert_eq!((error.field, error.to_string()), ("aliases", want), "{text}");
+        }
+        let mut config = config(folder.path(), "");
+        config.transport.file = Some("transport".into());
+        fs::write(folder.path().join("transport"), "x.example nowhere:host").unwrap();
+        let error = MailTables::open(&config).unwrap_err().to_string();
+        assert!(error.ends_with("line 1: no channel is called \"nowhere\""), "{error}");
+    }
+}
