@@ -57,7 +57,8 @@ section! {
         mappings: BTreeMap<String, MappingTable> = BTreeMap::new(), Table(Mapping);
         /// The general database: `$(key)` in rewrite rules, `${key}` in mappings.
         general: BTreeMap<String, String> = BTreeMap::new(), Table(Text);
-        /// Rewrite rules: the most specific pattern first, those of one pattern in the order of the file.
+        /// Rewrite rules: the most specific pattern is tried first, and those of one pattern in the
+        /// order of the file.
         rewrite_rules: Vec<RewriteRule> = Vec::new(), List(Rule), queue;
         /// Settings of channels that do not say otherwise; already merged into each of them.
         channel_defaults: ChannelDefaults = ChannelDefaults::blank() => above;
