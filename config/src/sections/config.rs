@@ -59,7 +59,8 @@ section! {
         /// The general database: `$(key)` in rewrite rules, `${key}` in mappings. It may be a file:
         /// a key, a blank and a value in each line.
         general: TableOrFile<String> = TableOrFile::none(), OrFile(Table(Text));
-        /// Rewrite rules: the most specific pattern first, those of one pattern in the order of the file.
+        /// Rewrite rules: the most specific pattern is tried first, and those of one pattern in the
+        /// order of the file.
         rewrite_rules: Vec<RewriteRule> = Vec::new(), List(Rule), queue;
         /// Settings of channels that do not say otherwise; already merged into each of them.
         channel_defaults: ChannelDefaults = ChannelDefaults::blank() => above;
