@@ -388,6 +388,30 @@ fn without_a_server_recipients_wait_and_other_mail_flows() {
     eventually("mail is taken again", MINUTE, || ask("u1@siroe.com").0.starts_with("250"));
 }
 
+/// A replica without its data, a base with a mistake in it, an account that may not read: nobody is
+/// unknown for that.
+#[test]
+fn a_base_that_is_not_there_bounces_nothing() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let (empty, full) = (Slapd::start(""), Slapd::start(&users(1)));
+    let fields = "schema: Mail, domains: [\"siroe.com\"], timeout: \"3s\"";
+    let base =
+        |section: &str| section.replace("\"dc=siroe,dc=com\"", "\"ou=people,dc=siroe,dc=com\"");
+    let instance = Instance::new(asking(&base(&empty.section(fields))));
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("MAIL FROM:<a@b.test>").expect(250);
+    client.ask("RCPT TO:<u0@siroe.com>").expect(451);
+    eventually("it is told", MINUTE, || instance.log().contains("look at user_base"));
+    // Another server has it.
+    let urls = [empty.port, full.port].map(|port| format!("ldap://127.0.0.1:{port}"));
+    let servers = urls.each_ref().map(String::as_str);
+    let instance = Instance::new(asking(&base(&empty.section_of(&servers, fields))));
+    lead(&instance, &[("u0@siroe.com", "u0"), ("u1@siroe.com", "550 5.1.1")]);
+}
+
 #[test]
 fn mail_is_taken_without_a_server_where_the_channel_says_so() {
     if !needs(PACKAGES) {
@@ -505,12 +529,12 @@ fn users_log_in_with_the_password_that_the_server_knows() {
     if !needs(PACKAGES) {
         return;
     }
-    let slapd = Slapd::start(&users(2));
+    let slapd = Slapd::start(&users(3));
     let (submits, settings) = (free_port(), asking(&slapd.section("timeout: \"3s\"")));
     let smtp = settings.smtp;
     let settings = settings
         .section("tls: (certificate: \"localhost.crt\", key: \"localhost.key\")")
-        .section("authentication: (failure_time: \"100ms\")")
+        .section("authentication: (failure_time: \"1ms\", max_failures: 100, max_user_failures: 8)")
         .channel("tcp_local", "tls: (server: May), sasl: (server: May)")
         .edit(&format!("ports: [{smtp}]"), &format!("ports: [{smtp}], tls_ports: [{submits}]"));
     let instance = Instance::new(settings);
@@ -535,6 +559,12 @@ assert login("u0@siroe.com", "pw1") == 535
 assert login("u0@siroe.com", "") in (501, 535)
 assert login("nobody@siroe.com", "pw0") == 535
 assert login("u*@siroe.com", "pw0") == 535
+# A directory takes all of these for one name: they are one user for the limits, too.
+assert login("  U0@siroe.com ", "pw0") == 235
+for spelling in ("u2 ", " u2", "U2", "u2  "):
+    # Python tries PLAIN, then LOGIN.
+    assert login(spelling, "wrong") == 535
+assert login("u2", "pw2") == 454
 "#,
         authority.file().display()
     );

@@ -11,6 +11,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     sync::{Mutex, Semaphore},
+    task::AbortHandle,
     time::{Instant, timeout, timeout_at},
 };
 use tracing::debug;
@@ -33,9 +34,17 @@ pub(super) struct ServerTarget {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    ldap: Mutex<Option<Ldap>>,
+    open: Mutex<Option<OpenLink>>,
     /// Searches under way.
     room: Semaphore,
+}
+
+/// An open connection. The library reads on as long as its server sends, whoever waits for it, and has
+/// no limit for one answer: dropping this ends it.
+#[derive(Debug)]
+pub(super) struct OpenLink {
+    pub(super) ldap: Ldap,
+    reading: AbortHandle,
 }
 
 /// Why an operation came to nothing.
@@ -56,13 +65,16 @@ pub(super) enum Fault {
         why: String,
     },
     /// It answers that it cannot.
-    #[error("result code {code}{}{text}", if text.is_empty() { "" } else { ": " })]
+    #[error("{}{}{text}", meaning(*code), if text.is_empty() { "" } else { ": " })]
     Refused {
         /// RFC 4511 appendix A.
         code: u32,
         /// Its diagnostic message.
         text: String,
     },
+    /// Nothing is there to search in, or we may not see it.
+    #[error("there is no {0:?}, or it may not be read: look at user_base and domain_base")]
+    NoBase(String),
     /// It says that others know.
     #[error("it refers to {0}, and referrals are not followed: ask that server, or move user_base")]
     Referral(String),
@@ -70,7 +82,7 @@ pub(super) enum Fault {
 
 impl Link {
     pub(super) fn new() -> Self {
-        Self { ldap: Mutex::new(None), room: Semaphore::new(PENDING) }
+        Self { open: Mutex::new(None), room: Semaphore::new(PENDING) }
     }
 
     /// How many more searches it takes.
@@ -118,38 +130,39 @@ impl Link {
 
     /// The next search opens another connection. Searches under way end with an error.
     pub(super) async fn close(&self) {
-        if let Some(mut ldap) = self.ldap.lock().await.take() {
+        if let Some(mut link) = self.open.lock().await.take() {
             // Whether the server hears of it is all the same.
-            let _ = timeout(GOODBYE, ldap.unbind()).await;
+            let _ = timeout(GOODBYE, link.ldap.unbind()).await;
         }
     }
 
     /// The first who comes connects, the others wait for it.
     async fn open(&self, target: &ServerTarget) -> Result<Ldap, Fault> {
-        let mut held = self.ldap.lock().await;
-        if let Some(ldap) = &mut *held
-            && !ldap.is_closed()
+        let mut held = self.open.lock().await;
+        if let Some(link) = &mut *held
+            && !link.ldap.is_closed()
         {
-            return Ok(ldap.clone());
+            return Ok(link.ldap.clone());
         }
-        let mut ldap = target.connect().await?;
+        let mut link = target.connect().await?;
         if !target.bind_dn.is_empty() {
             let password = target.password().await?;
-            let said = ldap
+            let said = link
+                .ldap
                 .simple_bind(&target.bind_dn, &password)
                 .await
                 .map_err(|error| fault(&error))?;
             if said.rc != 0 {
-                return Err(target.login(&format!("result code {} {}", said.rc, said.text)));
+                return Err(target.login(&format!("{} {}", meaning(said.rc), said.text)));
             }
         }
-        Ok(held.insert(ldap).clone())
+        Ok(held.insert(link).ldap.clone())
     }
 }
 
 impl ServerTarget {
     /// A new connection, as nobody yet.
-    pub(super) async fn connect(&self) -> Result<Ldap, Fault> {
+    pub(super) async fn connect(&self) -> Result<OpenLink, Fault> {
         let mut settings = LdapConnSettings::new().set_starttls(self.starttls);
         if let Some(tls) = &self.tls {
             settings = settings.set_config(Arc::clone(tls));
@@ -161,12 +174,12 @@ impl ServerTarget {
             .await
             .map_err(|error| fault(&error))?;
         let url = self.url.clone();
-        tokio::spawn(async move {
+        let reading = tokio::spawn(async move {
             if let Err(error) = connection.drive().await {
                 debug!(server = url, %error, "a connection to an LDAP server ended");
             }
         });
-        Ok(ldap)
+        Ok(OpenLink { ldap, reading: reading.abort_handle() })
     }
 
     /// The password of the day: it may be changed while the engine runs.
@@ -186,6 +199,29 @@ impl ServerTarget {
     fn login(&self, why: &str) -> Fault {
         Fault::Login { dn: self.bind_dn.clone(), why: why.trim_end().to_owned() }
     }
+}
+
+impl Drop for OpenLink {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+/// A result code in words (RFC 4511 appendix A).
+fn meaning(code: u32) -> String {
+    let words = match code {
+        3 => "it took too long (timeLimitExceeded)",
+        8 => "it wants a stronger login (strongerAuthRequired)",
+        11 => "beyond a limit of the server (adminLimitExceeded)",
+        13 => "it wants TLS (confidentialityRequired)",
+        INVALID_CREDENTIALS => "the name or the password is wrong (invalidCredentials)",
+        50 => "it does not allow that (insufficientAccessRights)",
+        51 => "busy",
+        52 => "unavailable",
+        53 => "it does not want to (unwillingToPerform)",
+        code => return format!("result code {code}"),
+    };
+    words.to_owned()
 }
 
 /// The library sets no keepalive: a firewall that forgets a quiet connection would be found out by
@@ -214,7 +250,9 @@ async fn found(
     match said.rc {
         // More entries than were asked for: whoever counts them finds more than one.
         OK | SIZE_LIMIT_EXCEEDED => Ok(entries),
-        NO_SUCH_OBJECT => Ok(Vec::new()),
+        // A name that was asked for need not be there; a place to search in has to be.
+        NO_SUCH_OBJECT if search.scope == Scope::Base => Ok(Vec::new()),
+        NO_SUCH_OBJECT => Err(Fault::NoBase(search.base.as_ref().to_owned())),
         REFERRAL => Err(Fault::Referral(said.refs.join(", "))),
         code => Err(Fault::Refused { code, text: said.text }),
     }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ldap3::{Ldap, ResultEntry};
+use ldap3::ResultEntry;
 use relais_channels::backoff::Backoff;
 use relais_config::directory;
 use rustls::ClientConfig;
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{
-    link::{Fault, INVALID_CREDENTIALS, Link, OK, ServerTarget, fault},
+    link::{Fault, INVALID_CREDENTIALS, Link, OK, OpenLink, ServerTarget, fault},
     search::Search,
 };
 use crate::{
@@ -46,11 +46,13 @@ struct Server {
     target: ServerTarget,
     links: Vec<Link>,
     /// Connections on which users log in, kept for the next.
-    logins: Mutex<Vec<Ldap>>,
+    logins: Mutex<Vec<OpenLink>>,
     most_logins: usize,
     away: Mutex<Option<Away>>,
     /// Somebody is finding out whether it answers.
     suspected: AtomicBool,
+    /// When a fault of its answers was told last.
+    told: Mutex<Option<Instant>>,
     meter: ServerMeter,
 }
 
@@ -86,6 +88,7 @@ impl Servers {
                 most_logins: ldap.max_connections,
                 away: Mutex::default(),
                 suspected: AtomicBool::new(false),
+                told: Mutex::default(),
                 meter: meter(url),
             })
         });
@@ -191,15 +194,15 @@ impl Server {
 
     /// Binds on a connection that carries nothing else: a bind changes who all others on it are.
     async fn bind(&self, dn: &str, password: &str) -> Result<bool, Fault> {
-        let kept = self.logins().pop().filter(|ldap| !ldap.clone().is_closed());
-        let mut ldap = match kept {
-            Some(ldap) => ldap,
+        let kept = self.logins().pop().filter(|link| !link.ldap.clone().is_closed());
+        let mut link = match kept {
+            Some(link) => link,
             None => self.target.connect().await?,
         };
-        let said = ldap.simple_bind(dn, password).await.map_err(|error| fault(&error))?;
+        let said = link.ldap.simple_bind(dn, password).await.map_err(|error| fault(&error))?;
         let mut logins = self.logins();
         if logins.len() < self.most_logins {
-            logins.push(ldap);
+            logins.push(link);
         }
         match said.rc {
             OK => Ok(true),
@@ -213,7 +216,9 @@ impl Server {
         let result = match fault {
             None => OperationResult::Answered,
             Some(Fault::Silent(_)) => OperationResult::Silent,
-            Some(Fault::Refused { .. } | Fault::Referral(_)) => OperationResult::Refused,
+            Some(Fault::Refused { .. } | Fault::Referral(_) | Fault::NoBase(_)) => {
+                OperationResult::Refused
+            }
             Some(Fault::Connection(_) | Fault::Login { .. }) => OperationResult::Failed,
         };
         self.meter.count(result, begun.elapsed());
@@ -221,7 +226,19 @@ impl Server {
             Some(Fault::Silent(_)) => self.suspect(),
             Some(fault @ (Fault::Connection(_) | Fault::Login { .. })) => self.leave(fault),
             // Another server may say what this one does not want to.
-            Some(Fault::Refused { .. } | Fault::Referral(_)) | None => {}
+            Some(fault @ (Fault::Refused { .. } | Fault::Referral(_) | Fault::NoBase(_))) => {
+                self.tell(fault);
+            }
+            None => {}
+        }
+    }
+
+    /// Tells of a fault that comes with each search once in a while.
+    fn tell(&self, fault: &Fault) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
+            *told = Some(Instant::now());
+            warn!(server = self.target.url, %fault, "an LDAP server does not say what was asked");
         }
     }
 
@@ -270,7 +287,7 @@ impl Server {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn logins(&self) -> MutexGuard<'_, Vec<Ldap>> {
+    fn logins(&self) -> MutexGuard<'_, Vec<OpenLink>> {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -326,6 +343,7 @@ fn place(url: &str) -> Option<String> {
     Some(if has_port { host.to_owned() } else { format!("{host}:{port}") })
 }
 
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);

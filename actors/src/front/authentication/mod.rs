@@ -171,7 +171,8 @@ impl Authenticator {
     fn admit(&self, attempt: &Attempt<'_>) -> Result<(), Denied> {
         let limits = self.policy().limits;
         let Attempt { client, user, .. } = *attempt;
-        let admitted = self.failures().admit(client, user, &limits, Instant::now());
+        let user = canonical(user);
+        let admitted = self.failures().admit(client, &user, &limits, Instant::now());
         if admitted { Ok(()) } else { Err(Denied::Limited) }
     }
 
@@ -182,6 +183,7 @@ impl Authenticator {
         checked: Result<Identity, Denied>,
     ) -> Result<Identity, Denied> {
         let Attempt { user, client, begun } = *attempt;
+        let user = &canonical(user);
         match &checked {
             Ok(_) => self.failures().forgive(client, user),
             Err(Denied::Unavailable(_)) => {}
@@ -302,7 +304,7 @@ impl Authenticator {
 
     /// In lower case, with a domain.
     fn completed(&self, user: &str) -> String {
-        let user = user.to_ascii_lowercase();
+        let user = canonical(user);
         if user.contains('@') { user } else { format!("{user}@{}", self.policy().default_domain) }
     }
 
@@ -361,6 +363,13 @@ impl Denied {
             }
         }
     }
+}
+
+/// A user's name as a directory compares it (RFC 4518): one form of each letter, in lower case, and of
+/// blanks none but single ones between words. All spellings of a name count as one user.
+fn canonical(user: &str) -> String {
+    let prepared = stringprep::saslprep(user).unwrap_or(user.into()).to_lowercase();
+    prepared.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The password in the form of RFC 4013, where that is another: one letter comes as several code
