@@ -3,13 +3,13 @@
 //! A client is never refused for the certificate that it shows: mail hosts show whatever they have.
 //! Only a certificate of an authority that we know, and good at the moment, says who a client is.
 
-use std::{fs::File, io::Read, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, UnixTime},
     server::{
         ServerConnection, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
@@ -17,7 +17,7 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::error::{CertificateError, LARGEST};
+use super::{authorities::read_authorities, error::CertificateError};
 
 /// The certificate of a client, signed by an authority that we know.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,18 +40,7 @@ impl KnownClients {
         file: &Path,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, CertificateError> {
-        let mut text = Vec::new();
-        File::open(file)?.take(LARGEST).read_to_end(&mut text)?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate =
-                certificate.map_err(|error| CertificateError::Damaged(error.to_string()))?;
-            let added = roots.add(certificate);
-            added.map_err(|error| CertificateError::Library(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(CertificateError::NoCertificate);
-        }
+        let roots = read_authorities(file)?;
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
                 .allow_unauthenticated()

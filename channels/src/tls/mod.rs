@@ -3,6 +3,7 @@
 //! The one room that knows rustls. A [`ServerTls`] holds the certificates that clients are shown,
 //! and changes them as a whole while connections are open; nothing here decides when TLS begins.
 
+mod authorities;
 mod certificate;
 mod choice;
 mod clients;

@@ -95,24 +95,14 @@ impl Servers {
         Self { servers: servers.collect(), limit: ldap.timeout }
     }
 
-    /// Asks the first server that answers, the next when it cannot.
+    /// The entries that a search finds.
     pub(super) async fn search(
         &self,
         search: &Search,
         attributes: &[String],
     ) -> Result<Vec<ResultEntry>, LookupError> {
-        let searched = timeout(self.limit, async {
-            let (present, share) = self.present()?;
-            let mut last = None;
-            for server in present {
-                match server.search(search, attributes, share).await {
-                    Ok(entries) => return Ok(entries),
-                    Err(fault) => last = Some(said_by(server, &fault)),
-                }
-            }
-            Err(last.unwrap_or_else(|| LookupError("there is no server".to_owned())))
-        });
-        searched.await.unwrap_or_else(|_| Err(self.silent()))
+        self.ask(|server, limit| async move { server.search(search, attributes, limit).await })
+            .await
     }
 
     /// Whether this is the password of the entry of this name: the server says so.
@@ -121,12 +111,20 @@ impl Servers {
         if dn.is_empty() || password.is_empty() {
             return Ok(false);
         }
+        self.ask(|server, limit| async move { server.login(dn, password, limit).await }).await
+    }
+
+    /// Asks the first server that answers, the next when it cannot.
+    async fn ask<T, F>(&self, ask: impl Fn(Arc<Server>, Duration) -> F) -> Result<T, LookupError>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
         let asked = timeout(self.limit, async {
             let (present, share) = self.present()?;
             let mut last = None;
             for server in present {
-                match server.login(dn, password, share).await {
-                    Ok(right) => return Ok(right),
+                match ask(Arc::clone(server), share).await {
+                    Ok(answer) => return Ok(answer),
                     Err(fault) => last = Some(said_by(server, &fault)),
                 }
             }
