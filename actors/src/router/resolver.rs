@@ -28,6 +28,7 @@ use super::{
     alias::{Aliases, SPECIAL, Targets},
     expand::{Expansion, Lineage, Member},
     forward,
+    forwarding::forwarded,
     lists::{LONG, Lists},
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
@@ -276,6 +277,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if self.routes.channels[n].viaaliasrequired && lineage.depth == 0 {
             return Err(Refusal::NotByAlias);
         }
+        if !is_way && self.forward_on(&rewritten.address, lineage, expansion)? {
+            return Ok(());
+        }
         self.deliver(&rewritten, lineage, expansion).await
     }
 
@@ -310,6 +314,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if targets.is_none() && hands_on(channel) && !is_plain {
             targets = self.forward(channel, address).await?;
         }
+        if targets.is_none() {
+            let forwarded = forwarded(self.routes, address, &mut self.trace);
+            targets = forwarded.map(|target| Targets::of(vec![target]));
+        }
         let Some(mut targets) = targets else {
             let exit = self.end(channel, address)?;
             return self.leave(exit, &rewritten, lineage, expansion).await;
@@ -320,6 +328,33 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             expansion.follow(node, targets, &members, &mut self.trace);
         }
         Ok(())
+    }
+
+    /// Has another address followed in the place of one that leaves; no: it stands for itself.
+    fn forward_on(
+        &mut self,
+        address: &Address,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<bool, Refusal> {
+        if self.question.header {
+            return Ok(false);
+        }
+        let Some(target) = forwarded(self.routes, address, &mut self.trace) else {
+            return Ok(false);
+        };
+        let name = address.to_string();
+        let Some(node) = expansion.enter(&name, lineage) else {
+            self.trace.note(|| Step::Seen { address: name });
+            return Ok(true);
+        };
+        if lineage.depth == MAX_DEPTH {
+            return Err(Refusal::TooDeep);
+        }
+        let targets = Targets::of(vec![target]);
+        let members = lineage.of_members(node, address.mailbox(), None);
+        expansion.follow(node, targets, &members, &mut self.trace);
+        Ok(true)
     }
 
     /// The addresses that an account of this machine has its mail sent on to.

@@ -60,6 +60,26 @@ pub enum Step {
         /// The sender from here on.
         address: String,
     },
+    /// Address reversal.
+    Reversed {
+        /// The source of the address: `REVERSE`, or the directory.
+        by: &'static str,
+        /// The address that others see.
+        address: String,
+    },
+    /// The treatment of headers of mail for a channel.
+    Headers {
+        /// The channel.
+        channel: String,
+        /// The rules are applied to addresses.
+        rules: bool,
+        /// Addresses are reversed.
+        reverse: bool,
+        /// Headers of messages within are treated, too.
+        inner: bool,
+        /// Signed mail is no exception.
+        signed_too: bool,
+    },
     /// The channel that a tag stands for.
     Channel {
         /// The tag.
@@ -214,6 +234,21 @@ impl fmt::Display for Step {
             }
             Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
             Self::Sender { address } => write!(f, "  the sender is {address}"),
+            Self::Reversed { by, address } => write!(f, "  reversed by {by}: {address}"),
+            Self::Headers { channel, rules, reverse, inner, signed_too } => {
+                let done = match (rules, reverse) {
+                    (true, true) => "rewritten by the rules and reversed",
+                    (true, false) => "rewritten by the rules",
+                    (false, true) => "reversed",
+                    (false, false) => "left as they are",
+                };
+                let inner = if *inner { ", in messages within, too" } else { "" };
+                let signed = match (rules | reverse, signed_too) {
+                    (true, false) => "; those of signed mail are left alone",
+                    _ => "",
+                };
+                write!(f, "  headers of mail for {channel}: addresses are {done}{inner}{signed}")
+            }
             Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
             Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
             Self::Search { server, search, found, failure, milliseconds } => {
