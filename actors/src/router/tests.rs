@@ -1,5 +1,6 @@
 //! Whole ways, through the shipped configurations and through small ones.
 
+mod headers;
 mod rewriting;
 
 use std::{
