@@ -39,7 +39,7 @@ use super::{
     transport::TransportEntry,
     virtual_alias::VirtualAliases,
 };
-use crate::directory::{Domain, Entry, Lookup, Request, Target, evaluate, quote};
+use crate::directory::{Domain, Entry, Lookup, LookupError, Request, Target, evaluate, quote};
 
 /// Walks one recipient.
 pub struct Resolver<'a, L> {
@@ -110,7 +110,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         let first = match self.rewrite(address.clone()).await {
             Ok(rewritten) => rewritten,
-            Err(refusal) => return Resolution::refused(address, &refusal),
+            Err(refusal) => {
+                self.note_reason(&refusal);
+                return Resolution::refused(address, &refusal);
+            }
         };
         let entry = self.transport(&first);
         let claimed = entry.as_ref().is_some_and(TransportEntry::claims);
@@ -196,7 +199,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Some(shared) = expansion.shared {
             return Ok(shared);
         }
-        expanded.map_err(|refusal| refusal.reply())?;
+        expanded.map_err(|refusal| {
+            self.note_reason(&refusal);
+            refusal.reply()
+        })?;
         let list = expansion.list;
         let routes = expansion.finish(self.routes, &mut self.trace).map(Arc::from)?;
         if let (Some(lists), Some(list), false) = (self.lists, list, self.comes_once) {
@@ -583,6 +589,14 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let Question { source_channel, header, released, .. } = self.question;
         let (envelope, destination) = (!header, None);
         Purpose { envelope, forward: true, source: source_channel, destination, released }
+    }
+
+    /// The reply of a look-up that failed says nothing of why.
+    fn note_reason(&mut self, refusal: &Refusal) {
+        if let Refusal::Domain(LookupError(reason)) | Refusal::Lookup(LookupError(reason)) = refusal
+        {
+            self.trace.note(|| Step::NoAnswer { reason: reason.clone() });
+        }
     }
 
     fn note_refused(&mut self, reply: &Reply) {

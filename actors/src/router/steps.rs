@@ -100,6 +100,11 @@ pub enum Step {
         /// Until its answer was there.
         milliseconds: u64,
     },
+    /// The directory could not be asked, or its answer makes no sense.
+    NoAnswer {
+        /// Why not.
+        reason: String,
+    },
     /// The directory was asked for a domain.
     Domain {
         /// The domain.
@@ -259,6 +264,7 @@ impl fmt::Display for Step {
                 };
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
+            Self::NoAnswer { reason } => write!(f, "  directory: no answer: {reason}"),
             Self::Domain { domain, found: Some(name) } => {
                 write!(f, "  directory: domain {domain}: ours, {name}")
             }
