@@ -84,7 +84,7 @@ fn signed_mail_is_left_alone_unless_its_channel_says_otherwise() {
     let route = instance.relais("route", &["--header", "carol@host7.relais.example"]);
     let told = String::from_utf8_lossy(&route.stdout).into_owned();
     for want in [
-        "headers of mail for tcp_lmtpcs: addresses are reversed; those of signed mail are left alone",
+        "tcp_lmtpss, process, reprocess, hold, bitbucket: addresses are reversed; those of signed mail are left alone",
         "headers of mail for inside: addresses are left as they are",
         "reversed by REVERSE: carol@relais.example",
     ] {

@@ -122,21 +122,23 @@ pub(super) async fn tell_of_headers(
     trace: &mut Trace,
 ) {
     let Ok(address) = Address::parse(address) else { return };
-    let mut is_told = false;
     let leaves = |channel: &&Channel| channel.program != Program::Local;
+    let mut alike: Vec<(HeaderTreatment, Vec<String>)> = Vec::new();
     for channel in routes.channels.iter().filter(leaves) {
         let treatment = routes.header_treatment(&channel.name, false);
+        match alike.iter_mut().find(|(other, _)| *other == treatment) {
+            Some((_, names)) => names.push(channel.name.clone()),
+            None => alike.push((treatment, vec![channel.name.clone()])),
+        }
+    }
+    let mut is_reversed = false;
+    for (treatment, names) in alike {
         let HeaderTreatment { rules, reverse, inner, signed_too, .. } = treatment;
-        trace.note(|| Step::Headers {
-            channel: channel.name.clone(),
-            rules,
-            reverse,
-            inner,
-            signed_too,
-        });
-        if reverse && (routes.reversing.by_channel || !is_told) {
-            is_told = true;
-            let channels = (source, channel.name.as_str());
+        let first = names[0].clone();
+        trace.note(|| Step::Headers { channels: names, rules, reverse, inner, signed_too });
+        if reverse && (routes.reversing.by_channel || !is_reversed) {
+            is_reversed = true;
+            let channels = (source, first.as_str());
             let found = reversed(routes, lookup, &address, channels, trace).await;
             if let Err(failure) = found {
                 let (address, reply) = (address.to_string(), failure.reply());

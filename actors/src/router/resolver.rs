@@ -75,8 +75,13 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Finds the way of the recipient, as far as this client and sender may go it.
     pub async fn route(mut self) -> Routing {
         let resolution = self.resolve_traced().await;
-        let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
-        let outcome = admitted.map(|admitted| admitted.routes);
+        // Nobody is asked whether a header may name somebody.
+        let outcome = if self.question.header {
+            resolution.routes.clone()
+        } else {
+            let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
+            admitted.map(|admitted| admitted.routes)
+        };
         if let Err(reply) = &outcome {
             self.note_refused(reply);
         }

@@ -67,10 +67,10 @@ pub enum Step {
         /// The address that others see.
         address: String,
     },
-    /// The treatment of headers of mail for a channel.
+    /// The treatment of headers of mail for these channels.
     Headers {
-        /// The channel.
-        channel: String,
+        /// The channels.
+        channels: Vec<String>,
         /// The rules are applied to addresses.
         rules: bool,
         /// Addresses are reversed.
@@ -240,7 +240,7 @@ impl fmt::Display for Step {
             Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
             Self::Sender { address } => write!(f, "  the sender is {address}"),
             Self::Reversed { by, address } => write!(f, "  reversed by {by}: {address}"),
-            Self::Headers { channel, rules, reverse, inner, signed_too } => {
+            Self::Headers { channels, rules, reverse, inner, signed_too } => {
                 let done = match (rules, reverse) {
                     (true, true) => "rewritten by the rules and reversed",
                     (true, false) => "rewritten by the rules",
@@ -252,7 +252,8 @@ impl fmt::Display for Step {
                     (true, false) => "; those of signed mail are left alone",
                     _ => "",
                 };
-                write!(f, "  headers of mail for {channel}: addresses are {done}{inner}{signed}")
+                let channels = channels.join(", ");
+                write!(f, "  headers of mail for {channels}: addresses are {done}{inner}{signed}")
             }
             Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
             Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
