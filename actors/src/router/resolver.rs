@@ -20,7 +20,10 @@
 use std::{sync::Arc, time::SystemTime};
 
 use relais_channels::mail::{Address, Enhanced, Reply};
-use relais_config::{Channel, channel::Program};
+use relais_config::{
+    Channel,
+    channel::{Program, RouteStyle},
+};
 use tracing::warn;
 
 use super::{
@@ -662,10 +665,32 @@ fn presented(channel: &Channel, address: &Address) -> String {
         address.mailbox().to_owned()
     };
     let route = address.as_str().len() - address.mailbox().len();
-    if channel.dequeue_removeroute {
-        mailbox
-    } else {
-        format!("{}{mailbox}", &address.as_str()[..route])
+    if channel.dequeue_removeroute || route == 0 {
+        return mailbox;
+    }
+    match channel.route_style {
+        RouteStyle::SourceRoute => format!("{}{mailbox}", &address.as_str()[..route]),
+        style => styled(style, address, &mailbox),
+    }
+}
+
+/// The route in the words of the local part; a quoted one cannot take it, and keeps its route.
+fn styled(style: RouteStyle, address: &Address, mailbox: &str) -> String {
+    let hosts: Vec<&str> = address.route().collect();
+    let (Some(first), false) = (hosts.first(), mailbox.contains('"')) else {
+        return address.to_string();
+    };
+    let (local, domain) = mailbox.split_once('@').unwrap_or((mailbox, ""));
+    let behind = hosts.iter().skip(1).copied().chain((!domain.is_empty()).then_some(domain));
+    match style {
+        RouteStyle::BangStyle => {
+            let path: Vec<&str> = std::iter::once(*first).chain(behind).collect();
+            format!("{}!{local}", path.join("!"))
+        }
+        RouteStyle::Percents | RouteStyle::SourceRoute => {
+            let path: String = behind.rev().map(|host| format!("%{host}")).collect();
+            format!("{local}{path}@{first}")
+        }
     }
 }
 
@@ -678,4 +703,34 @@ fn mailbox(address: &Address) -> String {
     let sound = Address::parse(&named).is_ok_and(|address| address.domain().is_none());
     let named = if sound { named } else { quote(&named) };
     if domain.is_empty() { named } else { format!("{named}@{domain}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_written_in_the_style_of_the_channel() {
+        use RouteStyle::{BangStyle, Percents, SourceRoute};
+        let rows = [
+            (SourceRoute, "@a,@b:user@c", "@a,@b:user@c"),
+            (Percents, "@a,@b:user@c", "user%c%b@a"),
+            (Percents, "@a:user", "user@a"),
+            (Percents, "@a:\"u v\"@c", "@a:\"u v\"@c"),
+            (Percents, "user@c", "user@c"),
+            (BangStyle, "@a,@b:user@c", "a!b!c!user"),
+            (BangStyle, "@a:user", "a!user"),
+            (BangStyle, "user@c", "user@c"),
+        ];
+        for (route_style, text, want) in rows {
+            let channel = Channel { route_style, ..Channel::new("t", "t-daemon", Program::Smtp) };
+            assert_eq!(presented(&channel, &Address::parse(text).unwrap()), want, "{text}");
+        }
+        let channel = Channel {
+            dequeue_removeroute: true,
+            route_style: Percents,
+            ..Channel::new("t", "t-daemon", Program::Smtp)
+        };
+        assert_eq!(presented(&channel, &Address::parse("@a:user@c").unwrap()), "user@c");
+    }
 }

@@ -13,8 +13,8 @@ use relais_config::{
     grammar::untagged,
     mapping::Tables,
     rewrite::{
-        ChannelSet, Chunk, Condition, ErrorText, Location, MAX_PASSES, Outcome, PatternKind,
-        RewritePiece, RewriteTemplate, Rewriting, Split,
+        Candidate, ChannelSet, Chunk, Condition, ErrorText, Location, MAX_PASSES, Outcome,
+        PatternKind, RewritePiece, RewriteTemplate, Rewriting, Split, domain_entry,
     },
     template::{Case, put_for_filter},
 };
@@ -219,8 +219,20 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
         let mut candidates =
             routes.index.candidates(&self.sticky.tag, &spec.host, spec.location, known);
-        while let Some((n, split)) = candidates.next_rule() {
-            let rule = &routes.rules[n];
+        let database = &routes.tables.domains;
+        while let Some((candidate, split)) = candidates.next_candidate(|key| database.get(key)) {
+            let of_database;
+            let rule = match candidate {
+                Candidate::Rule(n) => &routes.rules[n],
+                Candidate::Entry { pattern, template } => match domain_entry(&pattern, template) {
+                    Ok(rule) => {
+                        of_database = rule;
+                        &of_database
+                    }
+                    // Every entry is parsed when the database is read.
+                    Err(_) => continue,
+                },
+            };
             // A pattern for the domain around this machine would send its mail out and back in.
             // The original's configurations name the machine in a rule of its own; inferred.
             if here && !matches!(rule.kind, PatternKind::Always | PatternKind::Exact) {

@@ -218,7 +218,8 @@ impl Routes {
         Ok(Self {
             access_tables,
             bitbucket: of(Program::Bitbucket),
-            rules_ask_destination: config.rewrite_rules.iter().any(RewriteRule::asks_destination),
+            rules_ask_destination: !mail_tables.domains.is_empty()
+                || config.rewrite_rules.iter().any(RewriteRule::asks_destination),
             reversing,
             forward_mapping,
             index: RuleIndex::of(&config.rewrite_rules),
@@ -368,7 +369,8 @@ impl Routes {
 
     /// Whether a rule may make another address of this sender.
     pub(super) fn may_change_sender(&self, sender: &Address) -> bool {
-        if self.of_senders.is_empty() {
+        let database = &self.tables.domains;
+        if self.of_senders.is_empty() && database.is_empty() {
             return false;
         }
         let is_plain = sender.route().next().is_none() && !sender.local().contains(['%', '!']);
@@ -376,7 +378,7 @@ impl Routes {
             Some(domain) => {
                 let host = undotted(domain);
                 let mut rules = self.of_senders.candidates("", host, Location::At, false);
-                rules.next_rule().is_some()
+                rules.next_candidate(|key| database.get(key)).is_some()
             }
             // Several hosts are looked at, one after the other.
             None => true,

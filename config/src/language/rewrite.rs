@@ -11,7 +11,7 @@ mod syntax;
 
 use self::parser::{Parser, chunks};
 pub use self::{
-    candidates::{RuleCandidates, RuleIndex, Split},
+    candidates::{Candidate, RuleCandidates, RuleIndex, Split},
     pattern::PatternKind,
     syntax::{
         ChannelSet, Chunk, Condition, Cut, ErrorText, Location, MAX_PASSES, Outcome, Part,
@@ -73,6 +73,16 @@ impl RewriteRule {
         };
         rewriting.ends().any(|end| end.conditions.iter().any(asks))
     }
+}
+
+/// Parses an entry of the domain database.
+pub fn domain_entry(pattern: &str, template: &str) -> Result<RewriteRule, TemplateError> {
+    if let Some(offset) = pattern.find('*') {
+        let message = "the domain database is not asked for patterns with asterisks".to_owned();
+        let accepted = "a rule of rewrite_rules may have one".to_owned();
+        return Err(TemplateError { offset, message, accepted });
+    }
+    RewriteRule::parse(pattern, template)
 }
 
 impl RewriteTemplate {

@@ -504,3 +504,35 @@ async fn a_text_that_comes_only_once_is_made_for_every_question() {
     cache.remember(&question, &resolution);
     assert!(cache.find(&question).is_some());
 }
+
+#[tokio::test]
+async fn the_domain_database_is_asked_behind_the_rules_of_each_probe() {
+    let rules: Rules = &[
+        ("a.test", "$U%rule.test@t$Mtcp_submit"),
+        ("*.test", "$U%starred.test@t"),
+        (".", "$U%rest.test@other"),
+    ];
+    let mut config = with_rules(rules);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("domains");
+    let entries = "A.test $U%found.test@t\n.test $U%dotted.test@t\n[192.0.2.] $U%net.test@t\n";
+    std::fs::write(&file, entries).unwrap();
+    config.domain_database.file = Some(file.clone());
+    let rows = [
+        ("u@a.test", TO, "u@found.test t"),
+        ("u@a.test", by("tcp_submit"), "u@rule.test t"),
+        ("u@b.test", TO, "u@starred.test t"),
+        ("u@b.c.test", TO, "u@dotted.test t"),
+        ("u@[192.0.2.9]", TO, "u@net.test t"),
+        ("u@else", TO, "u@rest.test other"),
+        ("u@a.test", FROM, "u@found.test t"),
+    ];
+    for (from, purpose, want) in rows {
+        assert_eq!(rewritten(&config, from, purpose).await, want, "{from}");
+    }
+    for (entry, why) in [("*.x $U@t", "asterisks"), ("x $U@$G", "$G")] {
+        std::fs::write(&file, entry).unwrap();
+        let error = Routes::new(&config).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.contains(why), "{error}");
+    }
+}
