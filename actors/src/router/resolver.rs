@@ -688,8 +688,8 @@ fn styled(style: RouteStyle, address: &Address, mailbox: &str) -> String {
             format!("{}!{local}", path.join("!"))
         }
         RouteStyle::Percents | RouteStyle::SourceRoute => {
-            let path: String = behind.rev().map(|host| format!("%{host}")).collect();
-            format!("{local}{path}@{first}")
+            let path: Vec<&str> = std::iter::once(local).chain(behind.rev()).collect();
+            format!("{}@{first}", path.join("%"))
         }
     }
 }
