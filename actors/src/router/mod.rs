@@ -27,6 +27,7 @@ mod rewrite;
 mod routes;
 mod senders;
 mod sequences;
+mod sizes;
 mod spec;
 mod steps;
 mod submission;
@@ -55,6 +56,7 @@ pub use self::{
     postmaster::own_postmaster,
     resolver::Resolver,
     routes::{Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
+    sizes::too_large_for_all,
     steps::Step,
     submission::{Submission, TcpEnds},
     switching::ChannelOfClient,

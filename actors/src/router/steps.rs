@@ -110,6 +110,27 @@ pub enum Step {
         /// Why it leads nowhere.
         failure: Option<String>,
     },
+    /// A value in the directory makes no sense, and does not count.
+    Ignored {
+        /// Its attribute.
+        attribute: &'static str,
+        /// The beginning of it.
+        value: String,
+        /// The values that do.
+        wanted: &'static str,
+    },
+    /// The quota of a user, which the store is told.
+    Quota {
+        /// Octets; -1: unlimited, -2: the store's default.
+        size: i64,
+        /// Messages; the same.
+        messages: i64,
+    },
+    /// The octets that a message may have.
+    SizeLimit {
+        /// Their number.
+        octets: u64,
+    },
     /// The address was seen before and is not looked at again.
     Seen {
         /// The address.
@@ -243,6 +264,13 @@ impl fmt::Display for Step {
             Self::Option { option, targets, failure: None } => {
                 write!(f, "  option {option}: {}", targets.join(", "))
             }
+            Self::Ignored { attribute, value, wanted } => {
+                write!(f, "  {attribute} {value:?} is ignored: {wanted} is expected")
+            }
+            Self::Quota { size, messages } => {
+                write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
+            }
+            Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),
             Self::Routed { channel, host, address } => {

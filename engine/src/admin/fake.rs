@@ -62,6 +62,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
             member: None,
             state: QueueState::Ready.into(),
             last_reply: None,
+            quota: None,
         }],
     }
 }
@@ -317,6 +318,7 @@ pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
         channel: "tcp_lmtpcs".to_owned(),
         tag: "lmtpcs-daemon".to_owned(),
         next_hop: "localhost:2225".to_owned(),
+        ..RouteResult::default()
     };
     let step = RouteStep { step: "rule".to_owned(), detail: "$* matched".to_owned() };
     RouteExplained {

@@ -1,5 +1,6 @@
 //! How an address was routed, step by step.
 
+use relais_channels::mail::XQuota;
 use serde::{Deserialize, Serialize};
 
 /// `relais route --json`.
@@ -31,6 +32,12 @@ pub struct RouteResult {
     pub tag: String,
     /// Where that channel connects to.
     pub next_hop: String,
+    /// The quota that the store is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<XQuota>,
+    /// The octets that a message may have that goes there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_limit: Option<u64>,
 }
 
 /// One step on the way.

@@ -1,7 +1,10 @@
 //! How an address would be routed: by a running engine, or by a router and a directory that are
 //! started from the configuration alone. Either is asked by the one message [`Explain`].
 
-use std::net::{IpAddr, UdpSocket};
+use std::{
+    net::{IpAddr, UdpSocket},
+    num::NonZeroU64,
+};
 
 use relais_actors::{
     actor::{Gone, Ground, Meters},
@@ -260,6 +263,8 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         channel: route.channel.to_string(),
         tag: route.tag.to_string(),
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),
+        quota: route.quota.as_deref().copied(),
+        size_limit: route.size_limit.map(NonZeroU64::get),
     }
 }
 

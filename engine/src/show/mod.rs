@@ -31,7 +31,7 @@ pub use mapping::mapping;
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
 pub use routes::Routes;
 pub use table::Table;
-pub use units::{Relative, Size, Span};
+pub use units::{Quota, Relative, Size, Span};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
