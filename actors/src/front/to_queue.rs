@@ -617,6 +617,8 @@ impl Intake for SmtpIntake {
                     original_recipient: to.original_recipient.clone(),
                     ..Recipient::new("", to.address.as_str())
                 };
+                let QueueSide { recent, source_channel, .. } = &*self.side;
+                recent.note(&recipient.original, source_channel, self.may_relay());
                 self.transaction.accepted.push(AcceptedRecipient { recipient, routes });
                 Ok(())
             }

@@ -121,6 +121,8 @@ pub struct Explain {
     pub hello: String,
     /// The user that the client would log in as; empty when it would not.
     pub authenticated: String,
+    /// Only the end counts: no step is told, and what was looked up before may be gone by.
+    pub is_brief: bool,
 }
 
 /// The actor.
@@ -180,7 +182,9 @@ impl Handle<Resolve> for Router {
 
 impl Handle<Explain> for Router {
     fn handle(&mut self, explain: Explain, _: &mut Ctx<Self>) -> Later<Routing> {
-        let (routes, directory) = (self.published.routes(), self.directory.told());
+        let routes = self.published.routes();
+        let directory =
+            if explain.is_brief { self.directory.clone() } else { self.directory.told() };
         Later::new(async move {
             let mut before = Trace::new(true, directory.log());
             let sender = sender_of(&explain, &routes, &directory, &mut before).await;
@@ -206,6 +210,9 @@ impl Handle<Explain> for Router {
             };
             let mut routing = Resolver::new(&routes, &directory, question).traced().route().await;
             steps.append(&mut routing.steps);
+            if explain.is_brief {
+                steps.clear();
+            }
             Routing { steps, ..routing }
         })
     }

@@ -268,6 +268,14 @@ impl Console for Fake {
         Ok(Ok(explain(&question)))
     }
 
+    async fn explain_routes(&self, questions: Vec<RouteQuestion>) -> Answer<JsonLines> {
+        let mut lines = JsonLines::default();
+        for question in &questions {
+            lines.add(&explain(question)).map_err(|error| Unavailable(error.to_string()))?;
+        }
+        Ok(lines)
+    }
+
     async fn test_access(
         &self,
         question: AccessQuestion,

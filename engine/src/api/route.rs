@@ -49,3 +49,71 @@ pub struct RouteStep {
     /// With what, and what came of it.
     pub detail: String,
 }
+
+/// `relais route --compare --json`: an address that two configurations route in different ways.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteDifference {
+    /// The address.
+    pub input: String,
+    /// The channel that it was asked for, where that is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// By the one that is in force.
+    pub before: RouteExplained,
+    /// By the other one.
+    pub after: RouteExplained,
+}
+
+impl RouteDifference {
+    /// Nothing where both come to the same.
+    pub fn between(
+        channel: Option<String>,
+        before: RouteExplained,
+        after: RouteExplained,
+    ) -> Option<Self> {
+        let is_same = before.accepted == after.accepted
+            && before.reply == after.reply
+            && ends(&before).eq(ends(&after));
+        (!is_same).then(|| Self { input: before.input.clone(), channel, before, after })
+    }
+}
+
+/// The ends of a route; by which tag it found its channel is the rules' own business.
+fn ends(route: &RouteExplained) -> impl Iterator<Item = RouteResult> {
+    route.results.iter().map(|result| RouteResult { tag: String::new(), ..result.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_differ_by_where_mail_goes() {
+        let result = |channel: &str, next_hop: &str, tag: &str| RouteResult {
+            channel: channel.to_owned(),
+            next_hop: next_hop.to_owned(),
+            tag: tag.to_owned(),
+            ..RouteResult::default()
+        };
+        let route = |results: &[RouteResult]| RouteExplained {
+            accepted: !results.is_empty(),
+            results: results.to_vec(),
+            ..RouteExplained::default()
+        };
+        let (a, b) = (result("a", "h", "t"), result("b", "h", "t"));
+        let limited = RouteResult { size_limit: Some(1), ..a.clone() };
+        let rows: [(&[RouteResult], &[RouteResult], bool); 7] = [
+            (&[a.clone()], &[a.clone()], false),
+            (&[a.clone()], &[result("a", "h", "other")], false),
+            (&[a.clone()], &[b.clone()], true),
+            (&[a.clone()], &[result("a", "g", "t")], true),
+            (&[a.clone()], &[limited], true),
+            (&[a.clone()], &[a.clone(), b.clone()], true),
+            (&[a.clone()], &[], true),
+        ];
+        for (before, after, differ) in rows {
+            let difference = RouteDifference::between(None, route(before), route(after));
+            assert_eq!(difference.is_some(), differ, "{before:?} {after:?}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod access;
 mod certificates;
 mod content;
+mod differences;
 mod look;
 mod mapping;
 mod queue;
@@ -26,6 +27,7 @@ use crate::api::{
 pub use access::access;
 pub use certificates::certificates;
 pub use content::ContentView;
+pub use differences::Differences;
 pub use look::{Colour, Look};
 pub use mapping::mapping;
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};

@@ -188,6 +188,7 @@ impl<'a> Makers<'a> {
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
+            recent: Arc::clone(&ground.recent),
             metrics: ground.metrics.clone(),
         }
     }

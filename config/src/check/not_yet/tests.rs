@@ -609,6 +609,7 @@ const VALUES: &[(&str, &str)] = &[
     ("spool.segment_size", r#"spool: (segment_size: "8MiB"),"#),
     ("spool.large_message", r#"spool: (large_message: "1MiB"),"#),
     ("spool.min_free", r#"spool: (min_free: "1GiB"),"#),
+    ("admin.recent", r#"admin: (recent: "1MiB"),"#),
     ("admin.names", r#"names: ["x.example"]"#),
     ("store.path", ""),
     ("store.autocreate", "autocreate: Inbox"),
