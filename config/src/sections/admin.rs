@@ -20,7 +20,7 @@ section! {
         /// wrote it, when, by which channel, and whether the client may relay. Nothing of senders and
         /// clients; only the engine's user may read it. Those of more mail than there is room for
         /// count by the newest. 0: nothing is written, and what was is removed.
-        recent: u64 = 4 << 20, Size(0..=1 << 30), queue;
+        recent: u64 = 4 << 20, Size(0..=1 << 30);
     }
 }
 

@@ -257,6 +257,7 @@ const ALWAYS: &[&str] = &[
     "channels.program",
     "max_shutdown",
     "admin.listen",
+    "admin.recent",
     "watch",
     "dns.servers",
 ];
@@ -609,7 +610,6 @@ const VALUES: &[(&str, &str)] = &[
     ("spool.segment_size", r#"spool: (segment_size: "8MiB"),"#),
     ("spool.large_message", r#"spool: (large_message: "1MiB"),"#),
     ("spool.min_free", r#"spool: (min_free: "1GiB"),"#),
-    ("admin.recent", r#"admin: (recent: "1MiB"),"#),
     ("admin.names", r#"names: ["x.example"]"#),
     ("store.path", ""),
     ("store.autocreate", "autocreate: Inbox"),
