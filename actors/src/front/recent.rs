@@ -68,7 +68,7 @@ mod tests {
     fn what_waits_is_bounded_and_fetched_once() {
         let (address, channel) = ("a@b.example".into(), "tcp_local".into());
         let (kept, unkept) = (RecentRecipients::kept(), RecentRecipients::default());
-        for _ in 0..MOST + 1 {
+        for _ in 0..=MOST {
             kept.note(&address, &channel, true);
             unkept.note(&address, &channel, true);
         }

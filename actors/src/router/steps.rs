@@ -32,8 +32,20 @@ pub enum Step {
         /// Where it stood.
         found: &'static str,
     },
+    /// The patterns that were looked for among the rules.
+    Probes {
+        /// In the order of the probes, up to that of the rule that applied.
+        patterns: Vec<String>,
+    },
+    /// Values that a rule was tried with: sequences, conditions, look-ups.
+    Substituted {
+        /// Each of them.
+        values: Vec<Substitution>,
+    },
     /// A rule's pattern matched, and the rule applied.
     Applied {
+        /// Its line in the file.
+        line: Option<usize>,
         /// Its pattern.
         pattern: String,
         /// Its template.
@@ -43,6 +55,8 @@ pub enum Step {
     },
     /// A rule's pattern matched, but the rule did not apply.
     Failed {
+        /// Its line in the file.
+        line: Option<usize>,
         /// Its pattern.
         pattern: String,
         /// Its template.
@@ -174,6 +188,15 @@ pub enum Step {
     },
 }
 
+/// A sequence of a template, and what stands in its place.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Substitution {
+    /// As in the template.
+    pub sequence: String,
+    /// The text; of a condition what was found.
+    pub value: String,
+}
+
 /// Where steps go, if anywhere.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
@@ -195,6 +218,18 @@ impl Trace {
         self.note_searches();
         if let Some(steps) = &mut self.steps {
             steps.push(step());
+        }
+    }
+
+    /// How many steps were noted.
+    pub(super) fn len(&self) -> usize {
+        self.steps.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Notes a step in front of those that were noted since there were so many.
+    pub(super) fn note_before(&mut self, len: usize, step: impl FnOnce() -> Step) {
+        if let Some(steps) = &mut self.steps {
+            steps.insert(len.min(steps.len()), step());
         }
     }
 
@@ -221,17 +256,31 @@ impl From<Searched> for Step {
     }
 }
 
+/// A line of the file, where it is known.
+struct In(Option<usize>);
+
+impl fmt::Display for In {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, " (line {line})"))
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rewriting { address, kind } => write!(f, "rewrite {address} ({kind})"),
             Self::Completed { address } => write!(f, "complete it to {address}"),
             Self::Host { host, found } => write!(f, "  host {host} ({found})"),
-            Self::Applied { pattern, template, address } => {
-                write!(f, "  rule {pattern} {template}: {address}")
+            Self::Probes { patterns } => write!(f, "  probes {}", patterns.join(", ")),
+            Self::Substituted { values } => {
+                let one = |it: &Substitution| format!("{} = {}", it.sequence, it.value);
+                write!(f, "    {}", values.iter().map(one).collect::<Vec<_>>().join(", "))
             }
-            Self::Failed { pattern, template, reason } => {
-                write!(f, "  rule {pattern} {template}: does not apply: {reason}")
+            Self::Applied { line, pattern, template, address } => {
+                write!(f, "  rule {pattern} {template}{}: {address}", In(*line))
+            }
+            Self::Failed { line, pattern, template, reason } => {
+                write!(f, "  rule {pattern} {template}{}: does not apply: {reason}", In(*line))
             }
             Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
             Self::Sender { address } => write!(f, "  the sender is {address}"),

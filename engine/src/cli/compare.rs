@@ -79,7 +79,7 @@ fn compared(
         Whom::Engine(client) => Side::Engine(client),
         Whom::Files(config) => Side::Files(Worker::start(*config, explain)?),
     };
-    let new = Worker::start(source.instead(file, source.data()?).load()?.0, explain)?;
+    let new = Worker::start(Source::of(file, source.data()?).load()?.0, explain)?;
     let mut differences = Differences::new(Look::of_stdout());
     let (mut differ, mut refused) = (0, 0);
     for some in questions.chunks(AT_ONCE) {

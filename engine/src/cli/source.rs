@@ -48,8 +48,8 @@ impl Source {
         Self { named: file.is_some(), file: file.or_else(usual), data }
     }
 
-    /// This file instead, read with the same data directory.
-    pub(super) fn instead(&self, file: &Path, data: PathBuf) -> Self {
+    /// This file, read with this data directory.
+    pub(super) fn of(file: &Path, data: PathBuf) -> Self {
         Self { file: Some(file.to_owned()), named: true, data: Some(data) }
     }
 

@@ -24,6 +24,7 @@ use super::{
     access::test_access,
     switching::switching,
     tables::{ends_at, mapping_in_files},
+    ways::configured,
 };
 use crate::{
     admin::{AccessQuestion, Nonsense, RouteQuestion},
@@ -115,7 +116,13 @@ pub async fn explain(
         is_brief,
     };
     let routing = router.explain(asked).await?;
-    Ok(Ok(explained(channels, question, arrival.steps, &routing)))
+    let mut explained = explained(channels, question, arrival.steps, &routing);
+    if !is_brief {
+        for result in &mut explained.results {
+            result.limits = configured(config, channels, &result.channel);
+        }
+    }
+    Ok(Ok(explained))
 }
 
 /// Answers by what a configuration names.
@@ -308,6 +315,8 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         channel: route.channel.to_string(),
         tag: route.tag.to_string(),
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),
+        host: route.host.to_string(),
+        limits: None,
         quota: route.quota.as_deref().copied(),
         size_limit: route.size_limit.map(NonZeroU64::get),
     }

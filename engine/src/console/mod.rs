@@ -15,6 +15,7 @@ mod summary;
 mod switching;
 mod tables;
 mod untold;
+mod ways;
 
 use std::{
     iter,
@@ -323,6 +324,7 @@ impl Console for EngineConsole {
         let mut explained = asked.map_err(gone)?;
         if let Ok(explained) = &mut explained {
             explained.asked = format!("the running engine, process {}", std::process::id());
+            ways::look(&parts, &mut explained.results).await?;
         }
         Ok(explained)
     }

@@ -136,11 +136,14 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, octets))
 }
 
+/// Channel and address of a recipient, and whether its client may relay.
+type Recipient = (Box<str>, Box<str>, bool);
+
 /// The recipients that were taken in the last day, each once with its last time, the oldest first.
 pub fn recent(data: &Path) -> io::Result<Vec<RecentRecipient>> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let from = since.saturating_sub(DAY).as_secs();
-    let mut found: HashMap<(Box<str>, Box<str>, bool), u64> = HashMap::new();
+    let mut found: HashMap<Recipient, u64> = HashMap::new();
     let mut is_there = false;
     for path in paths(data) {
         let file = match File::open(&path) {
@@ -162,17 +165,19 @@ pub fn recent(data: &Path) -> io::Result<Vec<RecentRecipient>> {
     if !is_there {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let recipient =
-        |((channel, address, is_vouched_for), at): ((Box<str>, Box<str>, bool), u64)| {
-            RecentRecipient { at, channel: channel.into(), address: address.into(), is_vouched_for }
-        };
+    let recipient = |((channel, address, is_vouched_for), at): (Recipient, u64)| RecentRecipient {
+        at,
+        channel: channel.into(),
+        address: address.into(),
+        is_vouched_for,
+    };
     let mut all: Vec<_> = found.into_iter().map(recipient).collect();
     all.sort_by(|one, other| (one.at, &one.address).cmp(&(other.at, &other.address)));
     Ok(all)
 }
 
 /// A line; one that a crash cut off is none.
-fn read(line: &str) -> Option<(u64, (Box<str>, Box<str>, bool))> {
+fn read(line: &str) -> Option<(u64, Recipient)> {
     let mut words = line.splitn(4, ' ');
     let at = words.next()?.parse().ok()?;
     let (channel, sign, address) = (words.next()?, words.next()?, words.next()?);
@@ -220,7 +225,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         // The rest of a crash is passed over, and so is what is older than a day.
         let mut text = fs::read(&path).unwrap();
-        assert_eq!(text.iter().filter(|octet| **octet == b'\n').count(), 2, "each once an hour");
+        assert_eq!(String::from_utf8_lossy(&text).lines().count(), 2, "each once an hour");
         text.extend_from_slice(b"1 tcp_local - old@x.example\n\xff\n\n99999999999 tcp_lo");
         fs::write(&path, text).unwrap();
         assert_eq!(addresses(data.path()).len(), 2);
