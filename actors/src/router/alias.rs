@@ -3,9 +3,9 @@
 //! The directory is asked first, then the alias table: an address that the directory has is never
 //! taken from the table. With `aliases_first` it is the other way round.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{num::NonZeroU64, sync::Arc, time::SystemTime};
 
-use relais_channels::mail::Address;
+use relais_channels::mail::{Address, XQuota};
 use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
@@ -14,7 +14,9 @@ use super::{
     routes::Routes,
     steps::{Step, Trace},
 };
-use crate::directory::{Domain, Entry, EntryError, Lookup, Request, Target, evaluate};
+use crate::directory::{
+    Allowance, Domain, Entry, EntryError, IgnoredValue, Lookup, Request, Target, evaluate,
+};
 
 /// The addresses that an address stands for.
 #[derive(Default)]
@@ -25,6 +27,10 @@ pub(super) struct Targets {
     pub(super) missing: Vec<String>,
     /// Hears of failures in the sender's place.
     pub(super) errors_to: Option<String>,
+    /// Octets of one message for them.
+    pub(super) size_limit: Option<NonZeroU64>,
+    /// The quota of the mailbox that one of them is the way to.
+    pub(super) quota: Option<Arc<XQuota>>,
 }
 
 /// The names under which one address is looked for.
@@ -96,11 +102,13 @@ impl<L: Lookup> Aliases<'_, L> {
         let replaced = |attribute: &'static str| domain.entry.first(attribute);
         if let Some(catch_all) = replaced("maildomaincatchalladdress") {
             let catch_all = catch_all.to_owned();
-            return Ok(Some(self.instead("mailDomainCatchallAddress", catch_all, false)));
+            let targets = self.instead("mailDomainCatchallAddress", catch_all, false);
+            return Ok(Some(self.limited(targets, domain)));
         }
         if let Some(host) = replaced("mailroutingsmarthost") {
             let routed = format!("@{host}:{}", address.mailbox());
-            return Ok(Some(self.instead("mailRoutingSmartHost", routed, true)));
+            let targets = self.instead("mailRoutingSmartHost", routed, true);
+            return Ok(Some(self.limited(targets, domain)));
         }
         // An entry may be there for everybody else of its domain.
         let everybody = format!("@{}", names.domain);
@@ -135,7 +143,9 @@ impl<L: Lookup> Aliases<'_, L> {
         let applied = evaluate(&self.routes.policy, entry, request).inspect_err(|error| {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
         })?;
-        let mut all = Targets { errors_to: errors_to(entry), ..Targets::default() };
+        let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
+        let (errors_to, quota) = (errors_to(entry), quota.map(Arc::new));
+        let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         for applied in applied {
             let (targets, failure) = match applied.targets {
                 Ok(targets) => (targets, None),
@@ -163,6 +173,33 @@ impl<L: Lookup> Aliases<'_, L> {
         Ok(all)
     }
 
+    /// The allowance of an entry, told.
+    fn allowance(&mut self, entry: &Entry, domain: &Entry) -> Allowance {
+        let allowance = Allowance::of(entry, domain);
+        self.note_allowance(&entry.dn, &allowance);
+        allowance
+    }
+
+    /// Targets in place of somebody who has no entry in this domain.
+    fn limited(&mut self, targets: Targets, domain: &Domain) -> Targets {
+        let allowance = Allowance::of_everybody(&domain.entry);
+        self.note_allowance(&domain.entry.dn, &allowance);
+        Targets { size_limit: allowance.size_limit, ..targets }
+    }
+
+    fn note_allowance(&mut self, dn: &str, Allowance { quota, size_limit, ignored }: &Allowance) {
+        for IgnoredValue { attribute, value, wanted } in ignored {
+            warn!(?dn, attribute, ?value, wanted, "a value in the directory is ignored");
+            self.trace.note(|| Step::Ignored { attribute, value: value.clone(), wanted });
+        }
+        if let Some(quota) = quota {
+            self.trace.note(|| Step::Quota { size: quota.size, messages: quota.messages });
+        }
+        if let Some(limit) = size_limit {
+            self.trace.note(|| Step::SizeLimit { octets: limit.get() });
+        }
+    }
+
     /// Members of a group by name are asked for their address.
     async fn address_of(&self, dn: &str) -> Result<Option<String>, Refusal> {
         let entry = self.lookup.entry(dn).await?;
@@ -188,8 +225,8 @@ impl<L: Lookup> Aliases<'_, L> {
         let owner = format!("owner-{name}");
         Some(Targets {
             addresses: targets.into_iter().map(|target| (target, false)).collect(),
-            missing: Vec::new(),
             errors_to: aliases.has(&owner).then_some(owner),
+            ..Targets::default()
         })
     }
 

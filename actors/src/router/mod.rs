@@ -31,6 +31,7 @@ mod rewrite;
 mod routes;
 mod senders;
 mod sequences;
+mod sizes;
 mod spec;
 mod steps;
 mod submission;
@@ -66,6 +67,7 @@ pub use self::{
     postmaster::own_postmaster,
     resolver::Resolver,
     routes::{Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
+    sizes::too_large_for_all,
     steps::Step,
     submission::{Submission, TcpEnds},
     switching::ChannelOfClient,
@@ -130,6 +132,8 @@ pub struct Explain {
     pub hello: String,
     /// The user that the client would log in as; empty when it would not.
     pub authenticated: String,
+    /// Only the end counts: no step is told, and what was looked up before may be gone by.
+    pub is_brief: bool,
 }
 
 /// The actor.
@@ -189,7 +193,9 @@ impl Handle<Resolve> for Router {
 
 impl Handle<Explain> for Router {
     fn handle(&mut self, explain: Explain, _: &mut Ctx<Self>) -> Later<Routing> {
-        let (routes, directory) = (self.published.routes(), self.directory.told());
+        let routes = self.published.routes();
+        let directory =
+            if explain.is_brief { self.directory.clone() } else { self.directory.told() };
         Later::new(async move {
             let mut before = Trace::new(true, directory.log());
             let sender = sender_of(&explain, &routes, &directory, &mut before).await;
@@ -222,6 +228,9 @@ impl Handle<Explain> for Router {
                 let asked = (address, &*explain.source_channel);
                 tell_of_headers(&routes, &directory, asked, &mut behind).await;
                 steps.append(&mut behind.into_steps());
+            }
+            if explain.is_brief {
+                steps.clear();
             }
             Routing { steps, ..routing }
         })

@@ -337,7 +337,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return self.leave(exit, &rewritten, lineage, expansion).await;
         };
         expansion.check(&targets)?;
-        let members = lineage.of_members(node, address.mailbox(), targets.errors_to.take());
+        let errors_to = targets.errors_to.take();
+        let members = lineage.of_members(node, address.mailbox(), errors_to).within(&mut targets);
         if !self.is_shared(&targets, &members, expansion) {
             expansion.follow(node, targets, &members, &mut self.trace);
         }
@@ -421,11 +422,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     fn is_shared(&self, targets: &Targets, members: &Lineage, expansion: &mut Expansion) -> bool {
         let long = targets.addresses.len() >= LONG && expansion.is_empty();
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
-        let Lineage { depth, member, errors_to, .. } = members;
+        let Lineage { depth, member, errors_to, size_limit, quota, .. } = members;
         let Purpose { envelope, forward, source, released, .. } = self.purpose();
         let list = lists.fingerprint(&(
             (source, envelope, forward, released),
-            (&targets.addresses, &targets.missing, errors_to, member, depth),
+            (&targets.addresses, &targets.missing, errors_to, member, depth, size_limit, quota),
         ));
         expansion.list = Some(list);
         expansion.shared = lists.find(list);
@@ -467,6 +468,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             member: lineage.member.clone(),
             errors_to: lineage.errors_to.clone(),
             refused: None,
+            size_limit: lineage.size_limit,
+            // Nobody else can make use of it.
+            quota: lineage.quota.clone().filter(|_| channel.program == Program::Lmtp),
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -544,6 +548,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             member: Some(asked.as_str().into()),
             errors_to: None,
             refused: hold.is_none().then(|| Arc::new(reply)),
+            size_limit: None,
+            quota: None,
         }]))
     }
 

@@ -4,7 +4,7 @@
 //! counts as not matched, and the next is tried. Passes are limited, so that rules that lead back
 //! to themselves end.
 
-use std::{borrow::Cow, fmt::Write as _, net::Ipv6Addr};
+use std::{borrow::Cow, cell::RefCell, fmt::Write as _, net::Ipv6Addr};
 
 use relais_channels::mail::Address;
 use relais_config::{
@@ -24,7 +24,7 @@ use super::{
     refusal::Refusal,
     routes::Routes,
     spec::{HostOrder, Spec},
-    steps::{Step, Trace},
+    steps::{Step, Substitution, Trace},
 };
 use crate::directory::{Lookup, quote};
 
@@ -97,6 +97,8 @@ struct Subject<'a> {
     forward: bool,
     spec: &'a Spec,
     split: &'a Split,
+    /// Filled where somebody wants to see it.
+    told: Option<&'a RefCell<Vec<Substitution>>>,
 }
 
 /// How text is written from here on to the end of a template.
@@ -219,6 +221,11 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
         let mut candidates =
             routes.index.candidates(&self.sticky.tag, &spec.host, spec.location, known);
+        let (begun, mut probes) = (self.trace.len(), Vec::new());
+        if self.trace.is_on() {
+            probes = candidates.probes();
+        }
+        let told = RefCell::default();
         let database = &routes.tables.domains;
         while let Some((candidate, split)) = candidates.next_candidate(|key| database.get(key)) {
             let of_database;
@@ -239,10 +246,19 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 continue;
             }
             let forward = self.purpose.forward;
-            let subject = Subject { tables, address, forward, spec, split };
-            match self.apply(rule, &subject).await? {
+            let told = self.trace.is_on().then_some(&told);
+            let subject = Subject { tables, address, forward, spec, split, told };
+            let applied = self.apply(rule, &subject).await?;
+            if let Some(values) = told.map(RefCell::take).filter(|values| !values.is_empty()) {
+                self.trace.note(|| Step::Substituted { values });
+            }
+            match applied {
                 Ok(pass) => {
+                    let last = probes.iter().position(|probe| *probe == rule.key);
+                    probes.truncate(last.map_or(probes.len(), |last| last + 1));
+                    self.trace.note_before(begun, || Step::Probes { patterns: probes });
                     self.trace.note(|| Step::Applied {
+                        line: rule.line,
                         pattern: rule.pattern.clone(),
                         template: rule.template.clone(),
                         address: match &pass {
@@ -255,12 +271,14 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                     return Ok(Some(pass));
                 }
                 Err(NotApplied(reason)) => self.trace.note(|| Step::Failed {
+                    line: rule.line,
                     pattern: rule.pattern.clone(),
                     template: rule.template.clone(),
                     reason: reason.into_owned(),
                 }),
             }
         }
+        self.trace.note_before(begun, || Step::Probes { patterns: probes });
         self.trace.note(|| Step::NoRule { host: spec.host.clone() });
         Ok(None)
     }
@@ -330,6 +348,11 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 };
                 let ours = self.is_ours(&domain).await?;
                 let wanted = matches!(condition, Condition::Local(_));
+                subject.tell(|| {
+                    let sequence = if wanted { "$V" } else { "$Z" };
+                    let found = if ours { "is ours" } else { "is not ours" };
+                    (sequence.to_owned(), format!("{domain} {found}"))
+                });
                 (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
             }
             Condition::Source(_)
@@ -380,6 +403,7 @@ impl<'a> Subject<'a> {
                 Chunk::Key(pieces) => {
                     let key = self.expand(pieces, &mut Style::default())?;
                     let value = self.tables.general(&key);
+                    self.tell(|| (format!("$({key})"), value.unwrap_or("nothing").to_owned()));
                     let missing = || NotApplied(format!("$({key}) is not in the database").into());
                     text.push_str(value.ok_or_else(missing)?);
                 }
@@ -419,14 +443,34 @@ impl<'a> Subject<'a> {
                 RewritePiece::Mapping { table, argument } => {
                     let argument = without_tag(self.expand(argument, &mut Style::default())?);
                     let mapped = self.tables.lookup(table, &argument);
+                    self.tell(|| {
+                        let found = mapped.as_ref().map_or("nothing", |mapped| &mapped.text);
+                        (format!("${{{table},{argument}}}"), found.to_owned())
+                    });
                     let said_no = || NotApplied(format!("{table} has no $Y for {argument}").into());
                     let mapped = mapped.filter(|mapped| mapped.flags.has('Y'));
                     style.push(&mut out, &mapped.ok_or_else(said_no)?.text);
                 }
-                _ => style.push(&mut out, &self.value(piece)?),
+                _ => {
+                    let value = self.value(piece)?;
+                    self.tell(|| (piece.to_string(), value.to_string()));
+                    style.push(&mut out, &value);
+                }
             }
         }
         Ok(out)
+    }
+
+    /// Tells what stands in the place of a sequence, if somebody listens.
+    fn tell(&self, substitution: impl FnOnce() -> (String, String)) {
+        if let Some(told) = self.told {
+            let (sequence, value) = substitution();
+            let substitution = Substitution { sequence, value };
+            let mut told = told.borrow_mut();
+            if !told.contains(&substitution) {
+                told.push(substitution);
+            }
+        }
     }
 
     fn value<'p>(&'p self, piece: &'p RewritePiece) -> Result<Cow<'p, str>, NotApplied> {

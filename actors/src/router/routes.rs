@@ -6,11 +6,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZeroU64,
     path::PathBuf,
     sync::Arc,
 };
 
-use relais_channels::mail::{Address, Reply};
+use relais_channels::mail::{Address, Reply, XQuota};
 use relais_config::{
     Channel, Config, MappingTable, RewriteRule,
     channel::Program,
@@ -135,6 +136,10 @@ pub struct Route {
     pub errors_to: Option<Arc<str>>,
     /// It leads nowhere, for good or for now; the channel is the one that sees to that.
     pub refused: Option<Arc<Reply>>,
+    /// The octets that a message may have that goes this way; `None`: as many as it likes.
+    pub size_limit: Option<NonZeroU64>,
+    /// The quota of the mailbox that it leads to, which the store is told.
+    pub quota: Option<Arc<XQuota>>,
 }
 
 /// A channel that mail leaves by.
@@ -291,6 +296,8 @@ impl Routes {
             member: None,
             errors_to: None,
             refused: None,
+            size_limit: None,
+            quota: None,
         }]))
     }
 
@@ -306,6 +313,8 @@ impl Routes {
             member: Some(way.member.clone().unwrap_or_else(|| Arc::clone(&way.address))),
             errors_to: way.errors_to.clone(),
             refused: Some(Arc::new(reply)),
+            size_limit: None,
+            quota: None,
         })
     }
 

@@ -642,6 +642,7 @@ async fn a_session_asks_the_actor_once() {
         ends: None,
         hello: String::new(),
         authenticated: String::new(),
+        is_brief: false,
     };
     let routing = router.explain(explain).await.unwrap();
     assert!(!routing.steps.is_empty());

@@ -33,6 +33,8 @@ pub struct RewriteRule {
     pub kind: PatternKind,
     /// The template, parsed.
     pub parsed: RewriteTemplate,
+    /// The line of the file, where it was read from one.
+    pub line: Option<usize>,
 }
 
 /// Equal is what is written the same.
@@ -51,6 +53,7 @@ impl RewriteRule {
             key: pattern.to_ascii_lowercase(),
             kind: PatternKind::parse(pattern)?,
             parsed: RewriteTemplate::parse(template)?,
+            line: None,
         })
     }
 

@@ -258,6 +258,7 @@ impl Visit<'_> {
             ends: Some(self.ends),
             hello: self.question.hello.clone(),
             authenticated: self.question.user.clone().unwrap_or_default(),
+            is_brief: false,
         });
         let routing = routing.await?;
         for step in &routing.steps {

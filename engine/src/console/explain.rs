@@ -1,8 +1,12 @@
 //! How an address would be routed: by a running engine, or by a router and a directory that are
 //! started from the configuration alone. Either is asked by the one message [`Explain`].
 
-use std::net::{IpAddr, UdpSocket};
+use std::{
+    net::{IpAddr, UdpSocket},
+    num::NonZeroU64,
+};
 
+use futures_util::future::try_join_all;
 use relais_actors::{
     actor::{Gone, Ground, Meters},
     channel_table::{Channels, next_hop},
@@ -20,11 +24,12 @@ use super::{
     access::test_access,
     switching::switching,
     tables::{ends_at, mapping_in_files},
+    ways::configured,
 };
 use crate::{
     admin::{AccessQuestion, Nonsense, RouteQuestion},
     api::{AccessExplained, RouteExplained, RouteResult, RouteStep},
-    cli::{Explained, Files},
+    cli::{Explained, ExplainedMany, Files},
     start::{StartError, start_router},
 };
 
@@ -46,12 +51,39 @@ struct Arrival<'a> {
     steps: Vec<RouteStep>,
 }
 
+/// Routes of many as this router finds them now, in the order of the questions and without steps.
+pub async fn explain_many(
+    config: &Config,
+    channels: &Channels,
+    router: &RouterHandle,
+    questions: &[RouteQuestion],
+) -> Result<Vec<RouteExplained>, Gone> {
+    let one = async |question: &RouteQuestion| {
+        let explained = explain(config, channels, router, question, true).await?;
+        Ok(explained.unwrap_or_else(|Nonsense(reply)| RouteExplained {
+            input: question.address.clone(),
+            reply,
+            ..RouteExplained::default()
+        }))
+    };
+    // Some at once: a directory may be far away.
+    let mut all = Vec::with_capacity(questions.len());
+    for some in questions.chunks(AT_ONCE) {
+        all.extend(try_join_all(some.iter().map(one)).await?);
+    }
+    for explained in &mut all {
+        explained.steps.clear();
+    }
+    Ok(all)
+}
+
 /// Routes `question.address` as this router does now. The outer error: the router is gone.
 pub async fn explain(
     config: &Config,
     channels: &Channels,
     router: &RouterHandle,
     question: &RouteQuestion,
+    is_brief: bool,
 ) -> Result<Result<RouteExplained, Nonsense>, Gone> {
     let first_channel = match service_channel(config, question) {
         Ok(name) => name,
@@ -60,7 +92,7 @@ pub async fn explain(
     let source_channel = first_channel.clone();
     let mut arrival =
         Arrival { config, question, first_channel, source_channel, steps: Vec::new() };
-    let mut client = KnownClient::default();
+    let mut client = KnownClient { may_relay: question.vouched, ends: None };
     if let Some(address) = question.client {
         client = match arrival.connect(&router.cache.routes(), address) {
             Ok(client) => client,
@@ -81,14 +113,25 @@ pub async fn explain(
         ends: client.ends,
         hello: String::new(),
         authenticated: String::new(),
+        is_brief,
     };
     let routing = router.explain(asked).await?;
-    Ok(Ok(explained(channels, question, arrival.steps, &routing)))
+    let mut explained = explained(channels, question, arrival.steps, &routing);
+    if !is_brief {
+        for result in &mut explained.results {
+            result.limits = configured(config, channels, &result.channel);
+        }
+    }
+    Ok(Ok(explained))
 }
 
 /// Answers by what a configuration names.
-pub const FILES: Files =
-    Files { route: files_blocking, mapping: mapping_in_files, access: access_in_files };
+pub const FILES: Files = Files {
+    route: files_blocking,
+    routes: many_in_files,
+    mapping: mapping_in_files,
+    access: access_in_files,
+};
 
 /// Starts a router from what the configuration names, and nothing else, for callers that have no
 /// runtime. `Err`: the configuration cannot be routed by.
@@ -98,8 +141,20 @@ fn files_blocking(config: &Config) -> Result<Explained, String> {
     let started = system.block_on(async { offline_router(&config) });
     let (router, _) = started.map_err(|error| error.to_string())?;
     Ok(Box::new(move |question| {
-        let explained = system.block_on(explain(&config, &channels, &router, question));
+        let explained = system.block_on(explain(&config, &channels, &router, question, false));
         explained.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)
+    }))
+}
+
+/// The same for many questions at once.
+fn many_in_files(config: &Config) -> Result<ExplainedMany, String> {
+    let (config, channels) = (config.clone(), Channels::of(config));
+    let system = actix::System::new();
+    let started = system.block_on(async { offline_router(&config) });
+    let (router, _) = started.map_err(|error| error.to_string())?;
+    Ok(Box::new(move |questions| {
+        let explained = system.block_on(explain_many(&config, &channels, &router, questions));
+        explained.map_err(|gone| gone.to_string())
     }))
 }
 
@@ -260,6 +315,10 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         channel: route.channel.to_string(),
         tag: route.tag.to_string(),
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),
+        host: route.host.to_string(),
+        limits: None,
+        quota: route.quota.as_deref().copied(),
+        size_limit: route.size_limit.map(NonZeroU64::get),
     }
 }
 
@@ -285,4 +344,6 @@ fn incoming_channel(config: &Config) -> String {
     smtp.map(|service| service.channel.clone()).or_else(first).unwrap_or_default()
 }
 
+/// Routes that are looked for at the same time.
+const AT_ONCE: usize = 32;
 const ACCEPTED: &str = "250 2.1.5 recipient ok";

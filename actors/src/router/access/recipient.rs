@@ -80,6 +80,8 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
         member: None,
         errors_to: None,
         refused: Some(Arc::new(reply.clone())),
+        size_limit: None,
+        quota: None,
     }]))
 }
 

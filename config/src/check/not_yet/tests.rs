@@ -257,6 +257,7 @@ const ALWAYS: &[&str] = &[
     "channels.program",
     "max_shutdown",
     "admin.listen",
+    "admin.recent",
     "watch",
     "dns.servers",
 ];

@@ -145,6 +145,16 @@ impl RuleIndex {
 }
 
 impl RuleCandidates<'_> {
+    /// Every pattern that is yet to be probed, in order; for people.
+    pub fn probes(&self) -> Vec<String> {
+        let mut probes = self.probes.clone();
+        let mut all = Vec::new();
+        while all.len() < MOST_TOLD && probes.advance().is_some() {
+            all.push(probes.key.clone());
+        }
+        all
+    }
+
     /// The place of the next rule, and how its pattern matched.
     pub fn next_rule(&mut self) -> Option<(usize, &Split)> {
         match self.next_candidate(|_| None)? {
@@ -297,6 +307,8 @@ impl Probes {
 
 /// The place of no rule.
 const NONE: u32 = u32::MAX;
+/// Patterns that are told.
+const MOST_TOLD: usize = 200;
 
 #[cfg(test)]
 mod tests {
