@@ -7,7 +7,7 @@ use crate::{
         collections::{List, Maybe, Table},
         document::Document,
         form::{Kind, Nested, Section, print_section, read_into},
-        kinds::{Choice, Count, Flag, PATIENCE, Path, Text, WAIT},
+        kinds::{Choice, Count, Flag, PATIENCE, Path, Size, Text, WAIT},
         names::{ATTRIBUTE, CLASSES, DOMAIN, LDAP_SERVER},
         notation::{Notation, SectionNotation},
         pieces,
@@ -80,6 +80,11 @@ section! {
         timeout: Duration = Duration::from_secs(10), PATIENCE, queue;
         /// Connections to a server held at once.
         max_connections: usize = 8, Count(1..=1_000), unit("connections"), queue;
+        /// Octets of an answer at most: of all the entries of one search together, which for a large
+        /// group are its members. A server that sends more, or more than 1000 entries and references, or
+        /// four answers of this length at once on one connection, loses the connection and is left
+        /// alone for a while.
+        max_answer: u64 = 4 << 20, Size(64 << 10..=1 << 30), queue;
         /// Answers remembered.
         cache: Cache = Cache::default(), Nested::new(), queue;
     }

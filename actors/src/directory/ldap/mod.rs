@@ -1,6 +1,12 @@
 //! An LDAP directory: how domains, users and groups are found in it.
 
+mod answers;
+mod approach;
+mod fault;
+mod guard;
 mod link;
+mod messages;
+mod place;
 mod schema_names;
 mod search;
 mod servers;
