@@ -74,7 +74,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Finds the way of the recipient, as far as this client and sender may go it.
     pub async fn route(mut self) -> Routing {
         let resolution = self.resolve_traced().await;
-        let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
+        let admitted =
+            admit((self.routes, self.lookup), &resolution, &self.question, &mut self.trace).await;
         let outcome = admitted.map(|admitted| admitted.routes);
         if let Err(reply) = &outcome {
             self.note_refused(reply);

@@ -51,6 +51,8 @@ pub struct Routes {
     by_tag: HashMap<Box<str>, usize>,
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
+    /// One of these looks something up by URL.
+    tables_ask_urls: bool,
     general: BTreeMap<String, String>,
     /// The names that tables which are probed by themselves have in the file.
     access_tables: BTreeMap<&'static str, String>,
@@ -219,6 +221,7 @@ impl Routes {
             by_tag,
             policy,
             mappings: config.mappings.clone(),
+            tables_ask_urls: config.mappings.values().any(MappingTable::asks_urls),
             general: config.general.own.clone(),
             sequences_looked_at: sequences.looked_at(),
             sequences,
@@ -254,6 +257,11 @@ impl Routes {
     /// Names of aliases in a file, in order.
     pub fn alias_names_in_file(&self) -> impl Iterator<Item = &str> {
         self.tables.aliases.names_in_file()
+    }
+
+    /// Whether a table looks anything up by URL.
+    pub(super) fn tables_ask_urls(&self) -> bool {
+        self.tables_ask_urls
     }
 
     /// A table that is probed by itself.

@@ -35,6 +35,7 @@ complete_by_default!(
     admin::Admin,
     authentication::Authentication,
     directory::Cache,
+    directory::UrlCache,
     dispatcher::Clients,
     dispatcher::Dispatcher,
     dispatcher::Limits,

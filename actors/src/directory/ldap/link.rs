@@ -171,7 +171,7 @@ impl Talk {
             // More entries than were asked for: whoever counts them finds more than one.
             OK | SIZE_LIMIT_EXCEEDED => Ok(entries),
             // A name that was asked for need not be there; a place to search in has to be.
-            NO_SUCH_OBJECT if search.scope == Scope::Base => Ok(Vec::new()),
+            NO_SUCH_OBJECT if search.scope == Scope::Base || search.base_may_lack => Ok(Vec::new()),
             NO_SUCH_OBJECT => Err(Fault::NoBase(base.to_owned())),
             REFERRAL => Err(Fault::Referral(said.refs.join(", "))),
             code => Err(Fault::Refused { code, text: said.text }),

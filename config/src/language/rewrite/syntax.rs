@@ -1,7 +1,10 @@
 //! Syntax of a rewrite rule's template: its parts, parsed.
 
 use super::pattern::PatternKind;
-use crate::language::template::Case;
+use crate::language::{
+    lookup_url::{AddressPart, LookupUrl},
+    template::Case,
+};
 
 /// A template, parsed as far as the file tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +113,8 @@ pub enum RewritePiece {
         /// Its input.
         argument: Vec<RewritePiece>,
     },
+    /// `$]url[`: what the directory has there.
+    Url(Box<LookupUrl<AddressPart>>),
 }
 
 /// A part of the host that matched.
