@@ -218,7 +218,8 @@ const CLASSES: [&str; 7] = [
     "inetDomainAlias",
 ];
 const DNS: [&str; 1] = ["inetDomainBaseDN"];
-const ATTRIBUTES: [&str; 38] = [
+const ATTRIBUTES: [&str; 39] = [
+    "msgVanityDomain",
     "sunPreferredDomain",
     "inetDomainBaseDN",
     "inetCanonicalDomainName",

@@ -2,14 +2,16 @@
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
+use relais_config::{ldap_search::SearchScope, lookup_url::UrlQuery};
 use tracing::warn;
 
 use super::{
     entry::{Domain, Entry, is_below, normalize_dn},
+    filter::LocalFilter,
     known::ADDRESSES,
     ldap::LdapError,
     ldif::{self, LdifError},
-    lookup::{Lookup, LookupError},
+    lookup::{LookingUp, Lookup, LookupError},
 };
 
 /// The entries of one LDIF file.
@@ -144,6 +146,41 @@ impl LdifDirectory {
         below(domain, self.uids.get(uid))
     }
 
+    /// The value that a look-up by URL finds.
+    pub(super) fn find_url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        let base = normalize_dn(&query.base);
+        let Some(filter) = LocalFilter::parse(&query.filter) else {
+            return Err(LookupError(format!(
+                "{query}: an LDIF file cannot be asked by this filter"
+            )));
+        };
+        let is_in_scope = |dn: &str| match query.scope {
+            SearchScope::Base => dn == base,
+            SearchScope::Subtree => is_below(dn, &base),
+            SearchScope::One => parent(dn) == Some(base.as_str()),
+        };
+        let mut found = self.all().filter(|(dn, entry)| is_in_scope(dn) && filter.matches(entry));
+        let Some((first, entry)) = found.next() else { return Ok(None) };
+        match found.next() {
+            Some((second, _)) => {
+                Err(LookupError(format!("{query} finds several entries: {first:?} and {second:?}")))
+            }
+            None => Ok(entry.first(&query.attribute.to_ascii_lowercase()).map(str::to_owned)),
+        }
+    }
+
+    /// The same beside others' work: every entry is looked at.
+    pub(super) fn in_its_time(
+        self: &Arc<Self>,
+        query: &UrlQuery,
+    ) -> LookingUp<Option<Arc<String>>> {
+        let (directory, query) = (Arc::clone(self), query.clone());
+        Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || directory.find_url(&query)).await;
+            Ok(found.map_err(|error| LookupError(error.to_string()))??.map(Arc::new))
+        })
+    }
+
     pub(super) fn find_entry(&self, dn: &str) -> Option<Arc<Entry>> {
         self.names.get(&normalize_dn(dn)).cloned()
     }
@@ -160,6 +197,10 @@ impl Lookup for LdifDirectory {
         address: &str,
     ) -> Result<Vec<Arc<Entry>>, LookupError> {
         Ok(self.find_entries(domain, address))
+    }
+
+    async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        self.find_url(query)
     }
 
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
@@ -188,6 +229,17 @@ fn index<'a>(
             entries.push(Arc::clone(named));
         }
     }
+}
+
+/// The name that a normalized name lies right below.
+fn parent(dn: &str) -> Option<&str> {
+    let mut is_escaped = false;
+    let comma = dn.find(|c| {
+        let ends = c == ',' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    });
+    Some(&dn[comma? + 1..])
 }
 
 /// The entries of a domain among these.

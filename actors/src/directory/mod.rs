@@ -14,6 +14,7 @@ mod allowance;
 mod cache;
 mod entry;
 mod evaluate;
+mod filter;
 mod known;
 mod ldap;
 mod ldif;
@@ -38,7 +39,11 @@ use std::{
 };
 
 use actix::Message;
-use relais_config::{self as config, directory::Cache as Limits};
+use relais_config::{
+    self as config,
+    directory::{Cache as Limits, UrlCache},
+    lookup_url::UrlQuery,
+};
 use tokio::task::JoinError;
 
 use self::cache::{Asked, Findings, LookupCache};
@@ -105,6 +110,16 @@ pub struct FindEntry {
     pub log: Option<SearchLog>,
 }
 
+/// Asks for the value that a look-up by URL finds.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Arc<String>>, LookupError>")]
+pub struct FindUrl {
+    /// The look-up.
+    pub query: UrlQuery,
+    /// As in [`FindDomain`].
+    pub log: Option<SearchLog>,
+}
+
 /// Asks whether this is the password of a user. Nothing: the source does not log users in, and the
 /// entry holds the password.
 #[derive(Message)]
@@ -141,6 +156,8 @@ pub struct Directory {
     uids: LookupCache<(String, String), Vec<Arc<Entry>>>,
     /// By distinguished name.
     names: LookupCache<String, Option<Arc<Entry>>>,
+    /// By the look-up.
+    urls: LookupCache<UrlQuery, Option<Arc<String>>>,
 }
 
 /// The directory as seen by those who ask it.
@@ -174,7 +191,11 @@ impl Source {
                 LdifDirectory::open(&config.path(file)).map(Self::ldif)
             }
             Some(Configured::Ldap(ldap)) => {
-                let directory = LdapDirectory::open(ldap, |file| config.path(file), meters)?;
+                let directory = LdapDirectory::open(
+                    (ldap, &config.default_domain),
+                    |file| config.path(file),
+                    meters,
+                )?;
                 Ok(Self::Remote(Arc::new(directory), ldap.cache))
             }
         }
@@ -188,6 +209,13 @@ impl Source {
         match self {
             Self::None | Self::Ldif(_) => Limits::default(),
             Self::Remote(_, limits) => *limits,
+        }
+    }
+
+    fn url_limits(&self) -> Limits {
+        match self {
+            Self::None | Self::Ldif(_) => UrlCache::default().limits(),
+            Self::Remote(directory, _) => directory.url_limits(),
         }
     }
 }
@@ -220,6 +248,14 @@ impl Lookup for Source {
             Self::Remote(directory, _) => directory.entry(dn).await,
         }
     }
+
+    async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Ldif(directory) => directory.url(query).await,
+            Self::Remote(directory, _) => Ok(directory.url(query).await?.map(Arc::unwrap_or_clone)),
+        }
+    }
 }
 
 /// Starts the directory, which answers from `source`.
@@ -231,7 +267,7 @@ pub fn start(source: Source, ground: &Ground) -> DirectoryHandle {
 
 impl Directory {
     fn new(source: Source, counts: Arc<LookupCounts>) -> Self {
-        let limits = source.limits();
+        let (limits, of_urls) = (source.limits(), source.url_limits());
         Self {
             source,
             counts,
@@ -239,6 +275,7 @@ impl Directory {
             addresses: LookupCache::new(limits),
             uids: LookupCache::new(limits),
             names: LookupCache::new(limits),
+            urls: LookupCache::new(of_urls),
         }
     }
 
@@ -358,6 +395,27 @@ impl Handle<FindEntry> for Directory {
     }
 }
 
+// A file in memory has no index for whatever a filter asks for: its results are remembered, too.
+impl Handle<FindUrl> for Directory {
+    fn handle(
+        &mut self,
+        FindUrl { query, log }: FindUrl,
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<Option<Arc<String>>, LookupError>> {
+        match self.source.clone() {
+            Source::None => self.at_once(None),
+            Source::Ldif(directory) => {
+                let look_up = |query: &UrlQuery| directory.in_its_time(query);
+                self.in_time(|its| &mut its.urls, (query, log), look_up, ctx)
+            }
+            Source::Remote(directory, _) => {
+                let look_up = |query: &UrlQuery| directory.url(query);
+                self.in_time(|its| &mut its.urls, (query, log), look_up, ctx)
+            }
+        }
+    }
+}
+
 // Passwords are not remembered.
 impl Handle<LogIn> for Directory {
     fn handle(
@@ -379,6 +437,7 @@ impl Handle<Adopt<Source>> for Directory {
         self.addresses.forget(limits);
         self.uids.forget(limits);
         self.names.forget(limits);
+        self.urls.forget(source.url_limits());
         self.source = source;
     }
 }
@@ -431,6 +490,12 @@ impl Lookup for DirectoryHandle {
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         let find = FindEntry { dn: dn.to_owned(), log: self.log.clone() };
         self.mailbox.ask(find).await.map_err(gone)?
+    }
+
+    async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        let find = FindUrl { query: query.clone(), log: self.log.clone() };
+        let found = self.mailbox.ask(find).await.map_err(gone)??;
+        Ok(found.map(Arc::unwrap_or_clone))
     }
 
     fn log(&self) -> Option<SearchLog> {

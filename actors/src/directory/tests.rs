@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use relais_config::directory::Cache as Limits;
+use relais_config::{
+    directory::{Cache as Limits, UrlCache},
+    lookup_url::UrlQuery,
+};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -69,6 +72,14 @@ impl Remote for ScriptedSource {
 
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
         self.answer(format!("name {dn}"), Some(Arc::new(Entry::new(dn))))
+    }
+
+    fn url(&self, query: &UrlQuery) -> LookingUp<Option<Arc<String>>> {
+        self.answer(query.to_string(), Some(Arc::new(query.base.clone())))
+    }
+
+    fn url_limits(&self) -> Limits {
+        UrlCache::default().limits()
     }
 
     fn login(&self, dn: &str, password: &str) -> LookingUp<bool> {

@@ -37,7 +37,7 @@ use crate::{
     in_hand,
     metrics::AuthResult,
     router::{
-        Admitted, MAX_EXPANSION, Question, Route, Submission, from_access, grouped, internal_ip,
+        Admitted, MAX_EXPANSION, Question, Route, Submission, grouped, internal_ip,
         too_large_for_all,
     },
     timestamp::now_ms,
@@ -517,12 +517,10 @@ impl SmtpIntake {
     }
 
     /// `FROM_ACCESS`: whether this sender may send.
-    fn ask_from_access(&mut self, from: &MailFrom) -> Result<(), Reply> {
-        let routes = self.side.router.cache.routes();
+    async fn ask_from_access(&mut self, from: &MailFrom) -> Result<(), Reply> {
         let asked = (&*self.side.source_channel, from.path.as_str());
-        let Some(ruling) = from_access(&routes, asked, self.submission(), false) else {
-            return Ok(());
-        };
+        let ruling = self.side.router.from_access(asked, self.submission(), false).await?;
+        let Some(ruling) = ruling else { return Ok(()) };
         self.transaction.held = ruling.held;
         self.transaction.is_discarded = ruling.is_discarded;
         ruling.access.reply().map_or(Ok(()), Err)
@@ -534,7 +532,7 @@ impl SmtpIntake {
             from.path = completed;
         }
         self.ask_author(from)?;
-        self.ask_from_access(from)?;
+        self.ask_from_access(from).await?;
         let Some(sender) = &from.path.0 else { return Ok(()) };
         if let Some(address) = self.side.router.sender(sender, &self.side.source_channel).await? {
             from.path = ReversePath(Some(address));

@@ -82,7 +82,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let outcome = if self.question.header {
             resolution.routes.clone()
         } else {
-            let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
+            let asked = (self.routes, self.lookup);
+            let admitted = admit(asked, &resolution, &self.question, &mut self.trace).await;
             admitted.map(|admitted| admitted.routes)
         };
         if let Err(reply) = &outcome {

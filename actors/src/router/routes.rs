@@ -59,6 +59,8 @@ pub struct Routes {
     by_tag: HashMap<Box<str>, usize>,
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
+    /// One of these looks something up by URL.
+    tables_ask_urls: bool,
     general: BTreeMap<String, String>,
     /// The names that tables which are probed by themselves have in the file.
     access_tables: BTreeMap<&'static str, String>,
@@ -238,6 +240,7 @@ impl Routes {
             by_tag,
             policy,
             mappings: config.mappings.clone(),
+            tables_ask_urls: config.mappings.values().any(MappingTable::asks_urls),
             general: config.general.own.clone(),
             sequences_looked_at: sequences.looked_at(),
             sequences,
@@ -278,6 +281,11 @@ impl Routes {
     /// A table by the name that it has in the file.
     pub(super) fn mapping(&self, name: Option<&String>) -> Option<&MappingTable> {
         self.mappings.get(name?)
+    }
+
+    /// Whether a table looks anything up by URL.
+    pub(super) fn tables_ask_urls(&self) -> bool {
+        self.tables_ask_urls
     }
 
     /// A table that is probed by itself.

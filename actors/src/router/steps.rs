@@ -258,6 +258,14 @@ impl Trace {
         }
     }
 
+    /// Adds the steps of another.
+    pub(super) fn take_over(&mut self, other: Self) {
+        self.note_searches();
+        if let (Some(steps), Some(others)) = (&mut self.steps, other.steps) {
+            steps.extend(others);
+        }
+    }
+
     pub(super) fn into_steps(mut self) -> Vec<Step> {
         self.note_searches();
         self.steps.unwrap_or_default()

@@ -1,8 +1,8 @@
 //! Rewrite rules: patterns and templates, parsed once.
 //!
 //! A rule is found by its pattern and applied by its template; both happen in the router. What is
-//! here says what the operator wrote, and which rules a host is looked for in. Look-ups by URL, site
-//! routines and parts of mail hosts are refused, never ignored.
+//! here says what the operator wrote, and which rules a host is looked for in. Site routines and parts of
+//! mail hosts are refused, never ignored.
 
 mod candidates;
 mod parser;
@@ -234,12 +234,15 @@ mod tests {
             ("$U@$W$2A", None),
             ("${T,$=$U}@a", None),
             ("$U@$]ldap:///x[", Some(3)),
+            ("$U@$]ldap:///o=x?mail?sub?(a=$A)", Some(3)),
+            ("$.later.$U@$]ldap:///o=x?mail?sub?(a=$A)[", None),
+            ("$U@b$.later", Some(4)),
             ("$U@$[image,routine,x]", Some(3)),
             ("$U%domain.com@tcp-daemon$Mtcp_local$1~-relay", None),
             ("$U%domain.com@tcp-daemon$1~-relay", Some(24)),
             ("$U$Mx$1~@a", Some(8)),
             ("$U@b$~", Some(4)),
-            ("$U@$.x.", Some(3)),
+            ("$U@$.x.", Some(7)),
             ("$U@$3X", Some(3)),
             ("$U@$G", Some(3)),
             ("$U@b$", Some(4)),

@@ -113,8 +113,8 @@ pub trait Console: Clone + Send + 'static {
     /// Probes a mapping table.
     fn explain_mapping(
         &self,
-        question: &MappingQuestion,
-    ) -> Answer<Result<MappingExplained, Nonsense>>;
+        question: MappingQuestion,
+    ) -> impl Future<Output = Answer<Result<MappingExplained, Nonsense>>> + Send;
 
     /// Asks access tables about a client.
     fn test_access(

@@ -293,11 +293,11 @@ impl Console for Fake {
         }))
     }
 
-    fn explain_mapping(
+    async fn explain_mapping(
         &self,
-        question: &MappingQuestion,
+        question: MappingQuestion,
     ) -> Answer<Result<MappingExplained, Nonsense>> {
-        let MappingQuestion { table, input, .. } = question.clone();
+        let MappingQuestion { table, input, .. } = question;
         Ok(Ok(MappingExplained { table, input, ..MappingExplained::default() }))
     }
 

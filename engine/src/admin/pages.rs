@@ -343,7 +343,7 @@ async fn mapping<C: Console>(
     console: Data<C>,
     question: Query<MappingQuestion>,
 ) -> Result<Json<MappingExplained>, HttpError> {
-    Ok(Json(console.explain_mapping(&question)??))
+    Ok(Json(in_time(console.explain_mapping(question.into_inner())).await??))
 }
 
 async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {

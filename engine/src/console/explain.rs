@@ -14,7 +14,7 @@ use relais_actors::{
     metrics::ServerMeters,
     router::{
         Explain, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
-        from_access, internal_ip, own_postmaster, port_access,
+        internal_ip, own_postmaster, port_access,
     },
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
@@ -23,12 +23,12 @@ use relais_config::{Config, suggest};
 use super::{
     access::test_access,
     switching::switching,
-    tables::{ends_at, mapping_in_files},
+    tables::{ends_at, explain_mapping},
     ways::configured,
 };
 use crate::{
-    admin::{AccessQuestion, Nonsense, RouteQuestion},
-    api::{AccessExplained, RouteExplained, RouteResult, RouteStep},
+    admin::{AccessQuestion, MappingQuestion, Nonsense, RouteQuestion},
+    api::{AccessExplained, MappingExplained, RouteExplained, RouteResult, RouteStep},
     cli::{Explained, ExplainedMany, Files},
     start::{StartError, start_router},
 };
@@ -100,7 +100,7 @@ pub async fn explain(
         };
         arrival.switch(router, address).await?;
     }
-    let address = match arrival.mail(&router.cache.routes(), client) {
+    let address = match arrival.mail(router, client).await {
         Ok(address) => address,
         Err(refused) => return Ok(Ok(*refused)),
     };
@@ -164,6 +164,18 @@ fn offline_router(config: &Config) -> Result<(RouterHandle, DirectoryHandle), St
     start_router(config, &ground, &ServerMeters::unregistered())
 }
 
+/// Probes a mapping table by the configuration alone, for callers that have no runtime.
+fn mapping_in_files(
+    config: &Config,
+    question: &MappingQuestion,
+) -> Result<MappingExplained, String> {
+    let system = actix::System::new();
+    system.block_on(async {
+        let (router, _) = offline_router(config).map_err(|error| error.to_string())?;
+        explain_mapping(&router, question).await.map_err(|nonsense| nonsense.0)
+    })
+}
+
 /// Asks access tables by the configuration alone, for callers that have no runtime.
 fn access_in_files(config: &Config, question: &AccessQuestion) -> Result<AccessExplained, String> {
     let system = actix::System::new();
@@ -216,17 +228,20 @@ impl Arrival<'_> {
     }
 
     /// MAIL of a client, and what the text of the address decides. The error is the answer.
-    fn mail(
+    async fn mail(
         &mut self,
-        routes: &Routes,
+        router: &RouterHandle,
         client: KnownClient,
     ) -> Result<Address, Box<RouteExplained>> {
         let Self { config, question, .. } = *self;
         if question.client.is_some() {
             let sender = question.from.as_deref().unwrap_or_default();
             let submission = Submission { ends: client.ends, ..Submission::default() };
-            let ruling = from_access(routes, (&self.source_channel, sender), submission, true);
-            self.ask("access", "FROM_ACCESS", ruling)?;
+            let asked = (self.source_channel.as_str(), sender);
+            match router.from_access(asked, submission, true).await {
+                Ok(ruling) => self.ask("access", "FROM_ACCESS", ruling)?,
+                Err(reply) => return Err(Box::new(self.refused(&reply))),
+            }
         }
         let bracketed = question.address.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
         match Address::parse(bracketed.unwrap_or(&question.address)) {
@@ -248,9 +263,13 @@ impl Arrival<'_> {
         let Some(ruling) = ruling else { return Ok(()) };
         self.steps.push(step(kind, format!("{table} {}: {ruling}", ruling.probe)));
         let Some(reply) = ruling.access.reply() else { return Ok(()) };
+        Err(Box::new(self.refused(&reply)))
+    }
+
+    fn refused(&mut self, reply: &Reply) -> RouteExplained {
         let (reply, input) = (reply.to_string(), self.question.address.clone());
         let steps = std::mem::take(&mut self.steps);
-        Err(Box::new(RouteExplained { input, reply, steps, ..RouteExplained::default() }))
+        RouteExplained { input, reply, steps, ..RouteExplained::default() }
     }
 }
 

@@ -353,12 +353,12 @@ impl Console for EngineConsole {
         Ok(explained)
     }
 
-    fn explain_mapping(
+    async fn explain_mapping(
         &self,
-        question: &MappingQuestion,
+        question: MappingQuestion,
     ) -> Answer<Result<MappingExplained, Nonsense>> {
-        let routes = self.parts()?.router.cache.routes();
-        Ok(tables::explain_mapping(&routes, question).map(|explained| MappingExplained {
+        let explained = tables::explain_mapping(&self.parts()?.router, &question).await;
+        Ok(explained.map(|explained| MappingExplained {
             asked: format!("the running engine, process {}", std::process::id()),
             ..explained
         }))

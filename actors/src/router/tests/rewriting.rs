@@ -536,3 +536,46 @@ async fn the_domain_database_is_asked_behind_the_rules_of_each_probe() {
         assert!(error.contains("line 1") && error.contains(why), "{error}");
     }
 }
+
+/// Entries of the built-in directory, looked up by URL.
+#[tokio::test]
+async fn a_url_stands_for_what_the_directory_has_there() {
+    let by = |template: String| -> Config {
+        let rules: Rules = vec![("a.example", &*template.leak()), (".", "$U%$H@other")].leak();
+        with_rules(rules)
+    };
+    // The user, what it is rewritten to.
+    let found = |from: &'static str, template: String| {
+        let config = by(template);
+        async move { rewritten(&config, from, TO).await }
+    };
+    let user =
+        "$]ldap:///dc=example?uid?sub?(&(objectClass=inetMailUser)(mail=$U@relais.example))[";
+    assert_eq!(
+        found("alice.smith@a.example", format!("{user}@t")).await,
+        "alice.smith@a.example other"
+    );
+    assert_eq!(found("alice@a.example", format!("{user}%$D@t")).await, "alice@a.example t");
+    let twice = format!("{user}-{user}-$U%$D@t");
+    assert_eq!(found("bob@a.example", twice).await, "bob-bob-bob@a.example t");
+    let upper = format!("$^{user}%$D@t");
+    assert_eq!(found("bob@a.example", upper).await, "BOB@A.EXAMPLE T");
+    let wild = "$]ldap:///dc=example?uid?sub?(mail=$U*)[%$D@t";
+    assert_eq!(found("*@a.example", wild.to_owned()).await, "*@a.example other");
+    let several = "$]ldap:///dc=example?uid?sub?(uid=*)[%$D@t".to_owned();
+    let refused = found("x@a.example", several.clone()).await;
+    assert!(refused.contains("finds several entries"), "{refused}");
+    let instead = format!("$.nobody.{several}");
+    assert_eq!(found("x@a.example", instead).await, "nobody@a.example t");
+    let many = ["0", "1", "2", "3", "4", "5", "6", "7", "8"]
+        .map(|n| format!("$]ldap:///dc=example?uid?sub?(mail=$U{n})["))
+        .concat();
+    assert_eq!(found("x@a.example", format!("{many}%$D@t")).await, "x@a.example other");
+    // A directory that is away.
+    let config = by(format!("{user}%$D@t"));
+    let routes = Routes::new(&config).unwrap();
+    let mut trace = Trace::default();
+    let refused =
+        Rewriter::new(&routes, &Dead, TO, &mut trace).rewrite(address("x@a.example")).await;
+    assert_eq!(refused.unwrap_err().reply().code, 451);
+}

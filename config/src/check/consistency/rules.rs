@@ -372,7 +372,10 @@ fn never_fails(rewriting: &Rewriting) -> bool {
 pub(super) fn may_fail(piece: &RewritePiece) -> bool {
     matches!(
         piece,
-        RewritePiece::Label { .. } | RewritePiece::Mapping { .. } | RewritePiece::Character(_)
+        RewritePiece::Label { .. }
+            | RewritePiece::Mapping { .. }
+            | RewritePiece::Character(_)
+            | RewritePiece::Url(_)
     )
 }
 

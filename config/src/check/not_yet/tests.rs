@@ -599,6 +599,30 @@ const VALUES: &[(&str, &str)] = &[
         r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
     ),
     (
+        "directory.max_answer",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", max_answer: "1MiB"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.domain_uplevel",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", domain_uplevel: 3), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.domain_match_url",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", domain_match_url: "ldap:///$B??sub?(a=$D)"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.url_cache.entries",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", url_cache: (entries: 3)), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.url_cache.ttl",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", url_cache: (ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.url_cache.negative_ttl",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", url_cache: (negative_ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
         "directory.cache.negative_ttl",
         r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (negative_ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
     ),

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::pattern::PatternKind;
-use crate::language::template::Case;
+use crate::language::{
+    lookup_url::{AddressPart, LookupUrl},
+    template::Case,
+};
 
 /// A template, parsed as far as the file tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +115,8 @@ pub enum RewritePiece {
         /// Its input.
         argument: Vec<RewritePiece>,
     },
+    /// `$]url[`: what the directory has there.
+    Url(Box<LookupUrl<AddressPart>>),
 }
 
 /// As in a template; of what changes more than text, the letter alone.
@@ -138,6 +143,7 @@ impl fmt::Display for RewritePiece {
                 write!(f, "${letter}{n}")
             }
             Self::Mapping { table, .. } => write!(f, "${{{table},}}"),
+            Self::Url(url) => write!(f, "$]{}[", url.text),
         }
     }
 }
