@@ -12,6 +12,7 @@
 //! | --- | --- | --- |
 //! | `fuzzing` | entrances for fuzzers alone | wire |
 //! | [`client`] | hands messages to other hosts | mail, wire |
+//! | [`program`] | hands messages to programs of this machine | mail |
 //! | [`server`] | takes messages from other hosts | mail, sasl, tls, wire |
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
@@ -36,6 +37,7 @@ pub mod mail;
 pub mod mailbox;
 #[cfg(any(test, feature = "memory-disk"))]
 pub mod memory_disk;
+pub mod program;
 pub mod sasl;
 pub mod server;
 pub mod tls;

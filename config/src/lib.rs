@@ -53,7 +53,9 @@ mod sections;
 mod show;
 
 pub use file::{mistake, reader::suggest, units};
-pub use language::{delivery_option, ldap_search, mapping, rewrite, template, text_table};
+pub use language::{
+    argument, delivery_option, ldap_search, mapping, rewrite, template, text_table,
+};
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
 pub use sections::{
@@ -67,6 +69,7 @@ pub use sections::{
     entries::TableOrFile,
     job_controller::{self, JobController, Pool},
     notary::{self, Notary},
+    programs::ListedProgram,
     settings::LiveSetting,
     spool::{self, Spool},
     store::{self, Native, Store},
