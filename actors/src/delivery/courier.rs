@@ -166,12 +166,17 @@ impl Courier {
             Ok((envelope, content)) => {
                 let attempt = match self.channel().program {
                     Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
+                    Program::Pipe => {
+                        let recipients = (&*envelope, entry.entry, entry.open);
+                        let host = &self.destination.host;
+                        self.parts.programs.run(host, recipients, &content).await
+                    }
                     _ if reroutes(self.channel()) => self.reroute(&work, &envelope, &content).await,
                     _ => self.deliver(&work, &envelope, &content, following).await,
                 };
                 let counts = work.counts(&attempt);
                 self.report(&work, &envelope, &attempt, counts);
-                let reaches = self.channel().program == Program::Lmtp;
+                let reaches = matches!(self.channel().program, Program::Lmtp | Program::Pipe);
                 let success_notices =
                     if reaches { success_notices(&work, &envelope, &attempt) } else { 0 };
                 Settled { entry, attempt, counts, success_notices }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relais_spool::Spool;
 
-use super::progress::ConnectionProgress;
+use super::{programs::Programs, progress::ConnectionProgress};
 use crate::{
     actor::{Ground, Outlet, Placement},
     channel_table::Channels,
@@ -26,6 +26,8 @@ pub struct JobParts {
     pub work: WorkSource,
     /// Runs mail through the router again.
     pub rerouter: Rerouter,
+    /// Programs that mail may be handed to.
+    pub programs: Arc<Programs>,
     /// Which arbiter a connection runs on.
     pub placement: Arc<Placement>,
     /// Starts jobs.

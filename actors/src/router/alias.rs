@@ -13,6 +13,7 @@ use super::{
     refusal::Refusal,
     routes::Routes,
     steps::{Step, Trace},
+    tables::INCLUDE,
 };
 use crate::directory::{Domain, Entry, EntryError, Lookup, Request, Target, evaluate};
 
@@ -187,7 +188,7 @@ impl<L: Lookup> Aliases<'_, L> {
         // As in sendmail's and Postfix's alias files.
         let owner = format!("owner-{name}");
         Some(Targets {
-            addresses: targets.into_iter().map(|target| (target, false)).collect(),
+            addresses: Targets::of(targets).addresses,
             missing: Vec::new(),
             errors_to: aliases.has(&owner).then_some(owner),
         })
@@ -200,9 +201,12 @@ impl<L: Lookup> Aliases<'_, L> {
 }
 
 impl Targets {
-    /// Addresses that are members themselves.
+    /// Addresses that are members themselves, and what operators and accounts may name beside them:
+    /// commands and lists in files, which are ways of the alias's own.
     pub(super) fn of(addresses: Vec<String>) -> Self {
-        let addresses = addresses.into_iter().map(|address| (address, false)).collect();
+        let own = |address: &str| address.starts_with('|') || address.starts_with(INCLUDE);
+        let addresses = addresses.into_iter().map(|address| (own(&address), address));
+        let addresses = addresses.map(|(is_way, address)| (address, is_way)).collect();
         Self { addresses, ..Self::default() }
     }
 

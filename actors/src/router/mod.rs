@@ -21,6 +21,8 @@ mod lists;
 #[cfg(test)]
 mod postfix_tests;
 mod postmaster;
+#[cfg(test)]
+mod program_tests;
 mod refusal;
 mod resolver;
 mod rewrite;

@@ -12,7 +12,7 @@ use std::{
 
 use relais_channels::mail::{Address, Reply};
 use relais_config::{
-    Channel, Config, MappingTable, RewriteRule,
+    Channel, Config, ListedProgram, MappingTable, RewriteRule,
     channel::Program,
     grammar::Transport,
     grammar::undotted,
@@ -56,6 +56,9 @@ pub struct Routes {
     access_tables: BTreeMap<&'static str, String>,
     /// The one that throws mail away.
     bitbucket: Option<usize>,
+    /// The one that hands mail of aliases to programs.
+    pipe: Option<usize>,
+    programs: Vec<ListedProgram>,
     sequences: Sequences,
     /// The same, for whoever is to see what would happen.
     sequences_looked_at: Sequences,
@@ -208,6 +211,8 @@ impl Routes {
         Ok(Self {
             access_tables,
             bitbucket: of(Program::Bitbucket),
+            pipe: of(Program::Pipe),
+            programs: config.programs.clone(),
             index: RuleIndex::of(&config.rewrite_rules),
             of_senders: RuleIndex::of_those(&config.rewrite_rules, RewriteRule::may_change_sender),
             rules: config.rewrite_rules.clone(),
@@ -273,6 +278,17 @@ impl Routes {
             errors_to: None,
             refused: None,
         }]))
+    }
+
+    /// The program of this label, in any case.
+    pub(super) fn program(&self, label: &str) -> Option<&ListedProgram> {
+        self.programs.iter().find(|program| program.name.eq_ignore_ascii_case(label))
+    }
+
+    /// The program that a command of an alias means, and the channel that runs it.
+    pub(super) fn program_of(&self, command: &str) -> Option<(&ListedProgram, usize)> {
+        let program = self.programs.iter().find(|program| program.is_meant_by(command))?;
+        Some((program, self.pipe?))
     }
 
     /// Makes of a way one that fails: it leads to whoever tells the sender.

@@ -110,6 +110,13 @@ pub enum Step {
         /// Why it leads nowhere.
         failure: Option<String>,
     },
+    /// The program that the mail is handed to.
+    Program {
+        /// Its label.
+        program: String,
+        /// Itself and its arguments, as listed.
+        command: Vec<String>,
+    },
     /// The address was seen before and is not looked at again.
     Seen {
         /// The address.
@@ -242,6 +249,9 @@ impl fmt::Display for Step {
             }
             Self::Option { option, targets, failure: None } => {
                 write!(f, "  option {option}: {}", targets.join(", "))
+            }
+            Self::Program { program, command } => {
+                write!(f, "  program {program}: {}", command.join(" "))
             }
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),

@@ -9,6 +9,7 @@ use relais_actors::{
     delivery::{
         parts::{JobParts, WorkSource},
         pool::Pool,
+        programs::Programs,
         progress::ConnectionProgress,
     },
     directory::{self, DirectoryHandle, Source},
@@ -43,6 +44,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) pools: Vec<(String, Mailbox<Pool>)>,
     pub(crate) progress: ConnectionProgress,
     pub(crate) rerouter: Rerouter,
+    /// Programs that mail may be handed to.
+    pub(crate) programs: Arc<Programs>,
 }
 
 impl DeliveryFloor {
@@ -63,7 +66,8 @@ impl DeliveryFloor {
             metrics: ground.metrics.clone(),
         };
         let progress = ConnectionProgress::default();
-        let parts = parts_of_jobs(ground, below, (&queue, &rerouter, &progress));
+        let programs = Arc::new(Programs::open(&ground.config)?);
+        let parts = parts_of_jobs(ground, below, (&queue, &rerouter, &progress, &programs));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
             router,
@@ -75,6 +79,7 @@ impl DeliveryFloor {
             pools,
             progress,
             rerouter,
+            programs,
         })
     }
 }
@@ -85,13 +90,19 @@ pub(super) fn job_parts(
     below: &SpoolFloor,
     delivery: &DeliveryFloor,
 ) -> JobParts {
-    parts_of_jobs(ground, below, (&delivery.queue, &delivery.rerouter, &delivery.progress))
+    let DeliveryFloor { queue, rerouter, progress, programs, .. } = delivery;
+    parts_of_jobs(ground, below, (queue, rerouter, progress, programs))
 }
 
 fn parts_of_jobs(
     ground: &GroundFloor,
     below: &SpoolFloor,
-    (queue, rerouter, progress): (&Mailbox<Queue>, &Rerouter, &ConnectionProgress),
+    (queue, rerouter, progress, programs): (
+        &Mailbox<Queue>,
+        &Rerouter,
+        &ConnectionProgress,
+        &Arc<Programs>,
+    ),
 ) -> JobParts {
     JobParts {
         host: ground.config.host.as_str().into(),
@@ -99,6 +110,7 @@ fn parts_of_jobs(
         spool: below.spool.clone(),
         work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
         rerouter: rerouter.clone(),
+        programs: programs.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
         metrics: ground.metrics.clone(),
