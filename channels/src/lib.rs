@@ -17,6 +17,7 @@
 //! | [`sasl`] | proofs of who a client is | — |
 //! | [`tls`] | certificates, and handshakes with them | — |
 //! | [`dns`] | questions to name servers, and block lists | — |
+//! | [`autoreply`] | automatic replies of users who are away | dsn |
 //! | [`dsn`] | writes notices to senders | mail |
 //! | [`mailbox`] | delivers into the mailboxes of this machine | disk, mail |
 //! | [`disk`] | the file system, behind a trait so that a test can stop the world | — |
@@ -24,6 +25,7 @@
 //! | [`wire`] | octets: lines, dots, replies | mail |
 //! | [`mail`] | the nouns, and the only grammar of each | — |
 
+pub mod autoreply;
 pub mod backoff;
 pub mod client;
 #[cfg(any(test, feature = "memory-disk"))]

@@ -70,7 +70,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "channels[9].program",
             "directory.servers",
             "delivery_options[2]",
-            "delivery_options[6]",
         ],
     ),
 ];

@@ -23,6 +23,7 @@ use super::{
     gatekeeper::Gatekeeper, life::Life, parts::JobParts, presence::Presence, progress::OnTheWay,
 };
 use crate::{
+    autoreply::AUTOREPLY,
     channel_table::{LiveTimes, next_hop, reroutes},
     events::EntrySettled,
     ids::{ConnectionId, Destination},
@@ -165,6 +166,10 @@ impl Courier {
         let settled = match record {
             Ok((envelope, content)) => {
                 let attempt = match self.channel().program {
+                    Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
+                        let recipients = (&*envelope, entry.entry, entry.open);
+                        self.parts.responder.answer(recipients, &content).await
+                    }
                     Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
                     Program::Pipe => {
                         let recipients = (&*envelope, entry.entry, entry.open);

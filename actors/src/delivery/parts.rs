@@ -7,7 +7,9 @@ use relais_spool::Spool;
 use super::{programs::Programs, progress::ConnectionProgress};
 use crate::{
     actor::{Ground, Outlet, Placement},
+    autoreply::Responder,
     channel_table::Channels,
+    directory::DirectoryHandle,
     metrics::Metrics,
     queue::{Pull, Settle},
     rerouting::Rerouter,
@@ -26,6 +28,8 @@ pub struct JobParts {
     pub work: WorkSource,
     /// Runs mail through the router again.
     pub rerouter: Rerouter,
+    /// Writes automatic replies.
+    pub responder: Responder<DirectoryHandle>,
     /// Programs that mail may be handed to.
     pub programs: Arc<Programs>,
     /// Which arbiter a connection runs on.

@@ -10,6 +10,7 @@
 //! ([`Adopt`]) and by one hand, so that none of them needs a lock; and what a directory costs
 //! is seen at the metrics endpoint.
 
+mod autoreply;
 mod cache;
 mod entry;
 mod evaluate;
@@ -42,6 +43,7 @@ use tokio::task::JoinError;
 
 use self::cache::{Asked, Findings, LookupCache};
 pub use self::{
+    autoreply::AutoreplyTexts,
     entry::{Domain, Entry, Kind, normalize_dn},
     evaluate::evaluate,
     ldap::{LdapDirectory, LdapError},

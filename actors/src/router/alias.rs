@@ -145,6 +145,9 @@ impl<L: Lookup> Aliases<'_, L> {
             let before = all.addresses.len();
             for target in targets {
                 match target {
+                    Target::Address(address) if applied.autoreply => {
+                        all.addresses.push((format!("{AUTOREPLY_WAY}{address}"), true));
+                    }
                     Target::Address(address) => all.addresses.push((address, applied.is_way)),
                     Target::Member(dn) => match self.address_of(&dn).await? {
                         Some(address) => all.addresses.push((address, false)),
@@ -156,7 +159,7 @@ impl<L: Lookup> Aliases<'_, L> {
                 option: applied.option.to_owned(),
                 targets: all.addresses[before..]
                     .iter()
-                    .map(|(address, _)| address.clone())
+                    .map(|(address, _)| address.trim_start_matches(AUTOREPLY_WAY).to_owned())
                     .collect(),
                 failure: failure.map(|failure| failure.to_string()),
             });
@@ -267,6 +270,9 @@ fn errors_to(entry: &Entry) -> Option<String> {
     let address = scheme.map_or(value, |_| &value[7..]);
     Address::parse(address).is_ok().then(|| address.to_owned())
 }
+
+/// The beginning of a target that is an automatic reply: no address begins so.
+pub(super) const AUTOREPLY_WAY: &str = ":autoreply:";
 
 /// First characters of targets of aliases that are no addresses: commands, files, what else begins
 /// with a colon.

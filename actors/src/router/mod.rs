@@ -56,7 +56,7 @@ pub use self::{
     entries::grouped,
     postmaster::own_postmaster,
     resolver::Resolver,
-    routes::{Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
+    routes::{AUTOREPLY, Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
     steps::Step,
     submission::{Submission, TcpEnds},
     switching::ChannelOfClient,

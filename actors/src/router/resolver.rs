@@ -25,14 +25,14 @@ use tracing::warn;
 
 use super::{
     access::admit,
-    alias::{Aliases, SPECIAL, Targets},
+    alias::{AUTOREPLY_WAY, Aliases, SPECIAL, Targets},
     expand::{Expansion, Lineage, Member},
     forward,
     lists::{LONG, Lists},
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
     rewrite::{Purpose, Rewriter, Rewritten},
-    routes::{Exit, Question, Resolution, Route, Routes, Routing},
+    routes::{AUTOREPLY, Exit, Question, Resolution, Route, Routes, Routing},
     steps::{Step, Trace},
     tables::INCLUDE,
     transport::TransportEntry,
@@ -213,6 +213,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Some(path) = address.strip_prefix(INCLUDE) {
             return self.include(address, path, lineage, expansion);
         }
+        if let Some(address) = address.strip_prefix(AUTOREPLY_WAY).filter(|_| *is_way) {
+            return self.answer(address, lineage, expansion).await;
+        }
         if let Some(command) = address.strip_prefix('|').filter(|_| *is_way) {
             return self.run(command, lineage, expansion).await;
         }
@@ -226,6 +229,22 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let rewritten = self.rewrite(address).await?;
         let arrival = Arriving { rewritten, is_way: *is_way, is_plain };
         self.take(arrival, lineage, expansion).await
+    }
+
+    /// Leads to the automatic reply of a user: a destination of its own of the channel that throws
+    /// mail away. Whatever else the option leads to is delivered.
+    async fn answer(
+        &mut self,
+        address: &str,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<(), Refusal> {
+        let malformed = |_| Refusal::NoTarget(address.chars().take(200).collect());
+        let rewritten = self.rewrite(Address::parse(address).map_err(malformed)?).await?;
+        let channel = rewritten.channel.ok_or(Refusal::UnknownHost)?;
+        let answers = self.routes.channels[channel].program == Program::Bitbucket;
+        let next_hop = answers.then(|| AUTOREPLY.to_owned());
+        self.leave(Exit { channel, next_hop }, &rewritten, lineage, expansion).await
     }
 
     /// Hands mail of an alias to a program, under the name of the alias.

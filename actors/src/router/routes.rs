@@ -251,6 +251,11 @@ impl Routes {
         Tables { sequences: Some(sequences), general_file, ..plain }
     }
 
+    /// Delivery options, and which hosts are which.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Files that these were made of: they are other ones when one of these has changed.
     pub fn files(&self) -> &[PathBuf] {
         &self.tables.files
@@ -393,3 +398,6 @@ impl Routes {
         channel.is_some_and(|channel| channel.program != Program::Local)
     }
 }
+
+/// The host by which automatic replies are told apart from what is thrown away.
+pub const AUTOREPLY: &str = "autoreply";

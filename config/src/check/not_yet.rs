@@ -272,7 +272,6 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
             .any(|channel| config.channels[channel].program == Program::Hold);
         for flag in option.flags.characters() {
             let message = match flag {
-                '!' => "automatic replies are not there yet: the flag ! sends none",
                 '@' => {
                     "the flag @ is not there yet: the option is applied at once, not by the \
                         reprocess channel"

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use relais_actors::{
     actor::{Ground, Mailbox},
+    autoreply::{Answered, Responder},
     channel_table::Channels,
     delivery::{
         parts::{JobParts, WorkSource},
@@ -46,6 +47,8 @@ pub(crate) struct DeliveryFloor {
     pub(crate) rerouter: Rerouter,
     /// Programs that mail may be handed to.
     pub(crate) programs: Arc<Programs>,
+    /// Whom users have answered.
+    answered: Answered,
 }
 
 impl DeliveryFloor {
@@ -67,7 +70,9 @@ impl DeliveryFloor {
         };
         let progress = ConnectionProgress::default();
         let programs = Arc::new(Programs::open(&ground.config)?);
-        let parts = parts_of_jobs(ground, below, (&queue, &rerouter, &progress, &programs));
+        let answered = Answered::open(ground.config.data.join(ANSWERED));
+        let responder = responder(ground, below, &rerouter, (&directory, &answered));
+        let parts = parts_of_jobs(ground, below, (&queue, &progress, &programs, responder));
         let (controller, pools) = start_controller(ground, &queue, &parts)?;
         Ok(Self {
             router,
@@ -80,6 +85,7 @@ impl DeliveryFloor {
             progress,
             rerouter,
             programs,
+            answered,
         })
     }
 }
@@ -90,26 +96,53 @@ pub(super) fn job_parts(
     below: &SpoolFloor,
     delivery: &DeliveryFloor,
 ) -> JobParts {
-    let DeliveryFloor { queue, rerouter, progress, programs, .. } = delivery;
-    parts_of_jobs(ground, below, (queue, rerouter, progress, programs))
+    let DeliveryFloor { queue, rerouter, progress, programs, directory, answered, .. } = delivery;
+    let responder = responder(ground, below, rerouter, (directory, answered));
+    parts_of_jobs(ground, below, (queue, progress, programs, responder))
+}
+
+fn responder(
+    ground: &GroundFloor,
+    below: &SpoolFloor,
+    rerouter: &Rerouter,
+    (directory, answered): (&DirectoryHandle, &Answered),
+) -> Responder<DirectoryHandle> {
+    let Rerouter { channels, spool, router, metrics } = rerouter.clone();
+    Responder {
+        host: ground.config.host.as_str().into(),
+        channels,
+        spool,
+        router,
+        directory: directory.clone(),
+        ids: below.ids.clone(),
+        answered: answered.clone(),
+        metrics,
+    }
 }
 
 fn parts_of_jobs(
     ground: &GroundFloor,
     below: &SpoolFloor,
-    (queue, rerouter, progress, programs): (
+    (queue, progress, programs, responder): (
         &Mailbox<Queue>,
-        &Rerouter,
         &ConnectionProgress,
         &Arc<Programs>,
+        Responder<DirectoryHandle>,
     ),
 ) -> JobParts {
+    let rerouter = Rerouter {
+        channels: responder.channels.clone(),
+        spool: responder.spool.clone(),
+        router: responder.router.clone(),
+        metrics: responder.metrics.clone(),
+    };
     JobParts {
         host: ground.config.host.as_str().into(),
         channels: ground.channels.clone(),
         spool: below.spool.clone(),
         work: WorkSource { pull: queue.outlet(), settle: queue.outlet() },
-        rerouter: rerouter.clone(),
+        rerouter,
+        responder,
         programs: programs.clone(),
         placement: ground.placement.clone(),
         ground: ground.actors.clone(),
@@ -275,3 +308,6 @@ pub(super) fn pools(config: &Config) -> Vec<(String, usize)> {
     let pools = config.job_controller.iter().flat_map(|controller| &controller.pools);
     pools.map(|pool| (pool.name.clone(), pool.job_limit.get())).collect()
 }
+
+/// Of the data directory: whom users have answered.
+const ANSWERED: &str = "autoreplies";
