@@ -66,10 +66,8 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "channels[5].defragment",
             "channels[5].fileinto",
             "channels[9].program",
-            "channels[9].maxjobs",
             "directory.servers",
             "delivery_options[2]",
-            "delivery_options[6]",
         ],
     ),
 ];

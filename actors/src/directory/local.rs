@@ -209,11 +209,9 @@ impl Lookup for LdifDirectory {
 }
 
 /// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 5] = [
+pub(crate) const NOT_YET: [(&str, &str); 3] = [
     ("mailroutingaddress", "not there yet: mail is delivered as if the entry did not have it"),
     ("mailsieverulesource", "Sieve is not there yet: mail is delivered as if there were no filter"),
-    ("mailautoreplytext", "not there yet: no automatic reply is sent"),
-    ("mailautoreplytextinternal", "not there yet: no automatic reply is sent"),
     ("mgrpaddheader", "not there yet: no header is added to this list's mail"),
 ];
 

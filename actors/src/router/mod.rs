@@ -23,6 +23,8 @@ mod lists;
 #[cfg(test)]
 mod postfix_tests;
 mod postmaster;
+#[cfg(test)]
+mod program_tests;
 mod refusal;
 mod resolver;
 mod reversal;
@@ -57,7 +59,7 @@ pub use self::{
     headers::{HeaderForm, HeaderTreatment, RewriteHeader},
     postmaster::own_postmaster,
     resolver::Resolver,
-    routes::{Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
+    routes::{AUTOREPLY, Admitted, Question, Resolution, Route, Routes, RoutesError, Routing},
     sizes::too_large_for_all,
     steps::Step,
     submission::{Submission, TcpEnds},

@@ -170,6 +170,13 @@ pub enum Step {
         /// Their number.
         octets: u64,
     },
+    /// The program that the mail is handed to.
+    Program {
+        /// Its label.
+        program: String,
+        /// Itself and its arguments, as listed.
+        command: Vec<String>,
+    },
     /// The address was seen before and is not looked at again.
     Seen {
         /// The address.
@@ -370,6 +377,9 @@ impl fmt::Display for Step {
                 write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
             }
             Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
+            Self::Program { program, command } => {
+                write!(f, "  program {program}: {}", command.join(" "))
+            }
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),
             Self::Routed { channel, host, address } => {

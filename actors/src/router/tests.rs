@@ -530,7 +530,7 @@ async fn a_member_that_leads_nowhere_is_neither_lost_nor_in_the_way_of_the_other
         let owner = Some("owner-some");
         let want = [
             ("reprocess", "nobody", unknown.to_owned(), owner),
-            ("reprocess", "|/bin/sh", not_yet.to_owned(), owner),
+            ("reprocess", "some@relais.example", not_yet.to_owned(), owner),
         ];
         assert_eq!(refused, want, "{text}");
     }
