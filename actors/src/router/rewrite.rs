@@ -230,6 +230,11 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         let here = known && routes.is_here(&spec.host);
         let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
         let urls = UrlAsks::default();
+        if self.trace.tells_patterns() {
+            let tag = &self.sticky.tag;
+            let patterns = routes.index.patterns(tag, &spec.host, spec.location, known);
+            self.trace.note(|| Step::Patterns { patterns });
+        }
         let mut candidates =
             routes.index.candidates(&self.sticky.tag, &spec.host, spec.location, known);
         while let Some((n, split)) = candidates.next_rule() {

@@ -32,6 +32,11 @@ pub enum Step {
         /// Where it stood.
         found: &'static str,
     },
+    /// The patterns by which rules are looked for, in order.
+    Patterns {
+        /// As rules would have them.
+        patterns: Vec<String>,
+    },
     /// A rule's pattern matched, and the rule applied.
     Applied {
         /// Its pattern.
@@ -159,11 +164,23 @@ pub(super) struct Trace {
     steps: Option<Vec<Step>>,
     /// Searches of look-ups come before the step that goes by them.
     searches: Option<SearchLog>,
+    /// Patterns are told, too, whether a rule has them or not.
+    tells_patterns: bool,
 }
 
 impl Trace {
     pub(super) fn new(on: bool, searches: Option<SearchLog>) -> Self {
-        Self { steps: on.then(Vec::new), searches: searches.filter(|_| on) }
+        let searches = searches.filter(|_| on);
+        Self { steps: on.then(Vec::new), searches, tells_patterns: false }
+    }
+
+    /// The same with the patterns by which rules are looked for.
+    pub(super) fn telling_patterns(self) -> Self {
+        Self { tells_patterns: true, ..self }
+    }
+
+    pub(super) fn tells_patterns(&self) -> bool {
+        self.tells_patterns
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -214,6 +231,7 @@ impl fmt::Display for Step {
             Self::Rewriting { address, kind } => write!(f, "rewrite {address} ({kind})"),
             Self::Completed { address } => write!(f, "complete it to {address}"),
             Self::Host { host, found } => write!(f, "  host {host} ({found})"),
+            Self::Patterns { patterns } => write!(f, "  patterns {}", patterns.join(" ")),
             Self::Applied { pattern, template, address } => {
                 write!(f, "  rule {pattern} {template}: {address}")
             }

@@ -7,6 +7,7 @@ mod look;
 mod mapping;
 mod queue;
 mod routes;
+mod stage;
 mod table;
 mod units;
 
@@ -30,6 +31,7 @@ pub use look::{Colour, Look};
 pub use mapping::mapping;
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
 pub use routes::Routes;
+pub use stage::stage;
 pub use table::Table;
 pub use units::{Relative, Size, Span};
 

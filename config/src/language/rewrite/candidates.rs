@@ -103,6 +103,17 @@ impl RuleIndex {
         self.first.is_empty()
     }
 
+    /// The patterns by which rules are looked for, in order, whether there is one or not.
+    pub fn patterns(&self, tag: &str, host: &str, at: Location, known: bool) -> Vec<String> {
+        let probes = self.candidates(tag, host, at, known).probes;
+        let mut probes = Probes { most_stars: usize::MAX, ..probes };
+        let mut patterns = Vec::new();
+        while probes.advance().is_some() {
+            patterns.push(probes.key.clone());
+        }
+        patterns
+    }
+
     /// The rules to try for a host. `known`: the host is in the channel table, so that patterns of
     /// last resort do not apply to it.
     pub fn candidates(
