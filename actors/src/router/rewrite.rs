@@ -4,7 +4,13 @@
 //! counts as not matched, and the next is tried. Passes are limited, so that rules that lead back
 //! to themselves end.
 
-use std::{borrow::Cow, cell::RefCell, convert::Infallible, fmt::Write as _, net::Ipv6Addr};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    fmt::Write as _,
+    net::Ipv6Addr,
+    sync::{Mutex, PoisonError},
+};
 
 use relais_channels::mail::Address;
 use relais_config::{
@@ -100,7 +106,7 @@ struct Subject<'a> {
     spec: &'a Spec,
     split: &'a Split,
     /// Filled where somebody wants to see it.
-    told: Option<&'a RefCell<Vec<Substitution>>>,
+    told: Option<&'a Mutex<Vec<Substitution>>>,
     urls: &'a UrlAsks,
 }
 
@@ -238,7 +244,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         if self.trace.is_on() {
             probes = candidates.probes();
         }
-        let told = RefCell::default();
+        let told = Mutex::default();
         let database = &routes.tables.domains;
         while let Some((candidate, split)) = candidates.next_candidate(|key| database.get(key)) {
             let of_database;
@@ -263,7 +269,10 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             let tables = Tables { urls: Some(&urls), ..tables };
             let subject = Subject { tables, address, forward, spec, split, told, urls: &urls };
             let applied = self.apply(rule, &subject).await?;
-            if let Some(values) = told.map(RefCell::take).filter(|values| !values.is_empty()) {
+            let values = told.map(|told| {
+                std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner))
+            });
+            if let Some(values) = values.filter(|values: &Vec<_>| !values.is_empty()) {
                 self.trace.note(|| Step::Substituted { values });
             }
             match applied {
@@ -506,7 +515,7 @@ impl<'a> Subject<'a> {
         if let Some(told) = self.told {
             let (sequence, value) = substitution();
             let substitution = Substitution { sequence, value };
-            let mut told = told.borrow_mut();
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             if !told.contains(&substitution) {
                 told.push(substitution);
             }
