@@ -237,9 +237,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             let told = self.trace.is_on().then_some(&told);
             let subject = Subject { tables, address, forward, spec, split, told };
             let applied = self.apply(rule, &subject).await?;
-            if let Some(values) = told.map(RefCell::take).filter(|values| !values.is_empty()) {
-                self.trace.note(|| Step::Substituted { values });
-            }
+            let values = told.map(RefCell::take).unwrap_or_default();
             match applied {
                 Ok(pass) => {
                     let last = probes.iter().position(|probe| *probe == rule.key);
@@ -256,6 +254,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                             }
                         },
                     });
+                    self.note_values(values);
                     return Ok(Some(pass));
                 }
                 Err(NotApplied(reason)) => self.trace.note(|| Step::Failed {
@@ -265,10 +264,17 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                     reason: reason.into_owned(),
                 }),
             }
+            self.note_values(values);
         }
         self.trace.note_before(begun, || Step::Probes { patterns: probes });
         self.trace.note(|| Step::NoRule { host: spec.host.clone() });
         Ok(None)
+    }
+
+    fn note_values(&mut self, values: Vec<Substitution>) {
+        if !values.is_empty() {
+            self.trace.note(|| Step::Substituted { values });
+        }
     }
 
     async fn apply(
@@ -337,9 +343,9 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 let ours = self.is_ours(&domain).await?;
                 let wanted = matches!(condition, Condition::Local(_));
                 subject.tell(|| {
-                    let sequence = if wanted { "$V" } else { "$Z" };
-                    let found = if ours { "is ours" } else { "is not ours" };
-                    (sequence.to_owned(), format!("{domain} {found}"))
+                    let letter = if wanted { 'V' } else { 'Z' };
+                    let found = if ours { "ours" } else { "not ours" };
+                    (format!("${letter}{domain}"), found.to_owned())
                 });
                 (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
             }
