@@ -226,6 +226,8 @@ fn a_message_that_is_too_large_for_a_user_is_refused_as_soon_as_that_is_known() 
         ("odd", 10_241, true),
         ("away", 2_049, true),
         ("away", 2_048, false),
+        // Large ones lie in a file of their own.
+        ("small", 600_000, true),
         ("brief", 3_072, false),
         ("brief", 3_073, true),
         ("list", 10_240, false),
@@ -247,6 +249,10 @@ fn a_message_that_is_too_large_for_a_user_is_refused_as_soon_as_that_is_known() 
         client.ask(&rcpt).expect(250);
         client.ask("DATA").expect(354);
         let mut text = b"Subject: x\r\n\r\n".to_vec();
+        while text.len() + 100 < size {
+            text.extend_from_slice(&[b'x'; 78]);
+            text.extend_from_slice(b"\r\n");
+        }
         text.resize(size - 2, b'x');
         text.extend_from_slice(b"\r\n");
         let reply = client.finish(&text);
@@ -256,6 +262,10 @@ fn a_message_that_is_too_large_for_a_user_is_refused_as_soon_as_that_is_known() 
             reply.expect(250);
         }
     }
+    let large = instance.data().join("spool/large");
+    eventually("no file of a refused message is left", PATIENCE, || {
+        fs::read_dir(&large).expect("a folder").next().is_none()
+    });
     let route = shown(&instance, "brief@relais.example");
     assert_eq!(route["results"][0]["size_limit"], 3_072, "{route}");
     assert!(route.to_string().contains("a message may have 3072 octets"), "{route}");

@@ -85,7 +85,7 @@ fn route_says_by_which_line_and_within_which_limits() {
         &*line,
         "probes $*\n",
         "probes $*, localhost.lmtp, *.lmtp, .lmtp\n",
-        "$H = relais.example, $V = relais.example is ours, $U = alice+Work",
+        "$H = relais.example, $Vrelais.example = ours, $U = alice+Work",
         "does not apply: $E or $B",
         "nothing",
     ] {

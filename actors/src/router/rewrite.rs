@@ -269,12 +269,10 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             let tables = Tables { urls: Some(&urls), ..tables };
             let subject = Subject { tables, address, forward, spec, split, told, urls: &urls };
             let applied = self.apply(rule, &subject).await?;
-            let values = told.map(|told| {
+            let take = |told: &Mutex<Vec<_>>| {
                 std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner))
-            });
-            if let Some(values) = values.filter(|values: &Vec<_>| !values.is_empty()) {
-                self.trace.note(|| Step::Substituted { values });
-            }
+            };
+            let values = told.map(take).unwrap_or_default();
             match applied {
                 Ok(pass) => {
                     let last = probes.iter().position(|probe| *probe == rule.key);
@@ -291,6 +289,7 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                             }
                         },
                     });
+                    self.note_values(values);
                     return Ok(Some(pass));
                 }
                 Err(NotApplied(reason)) => self.trace.note(|| Step::Failed {
@@ -300,10 +299,17 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                     reason: reason.into_owned(),
                 }),
             }
+            self.note_values(values);
         }
         self.trace.note_before(begun, || Step::Probes { patterns: probes });
         self.trace.note(|| Step::NoRule { host: spec.host.clone() });
         Ok(None)
+    }
+
+    fn note_values(&mut self, values: Vec<Substitution>) {
+        if !values.is_empty() {
+            self.trace.note(|| Step::Substituted { values });
+        }
     }
 
     /// Applies a rule, with every look-up by URL that it asks for.
@@ -393,9 +399,9 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 let ours = self.is_ours(&domain).await?;
                 let wanted = matches!(condition, Condition::Local(_));
                 subject.tell(|| {
-                    let sequence = if wanted { "$V" } else { "$Z" };
-                    let found = if ours { "is ours" } else { "is not ours" };
-                    (sequence.to_owned(), format!("{domain} {found}"))
+                    let letter = if wanted { 'V' } else { 'Z' };
+                    let found = if ours { "ours" } else { "not ours" };
+                    (format!("${letter}{domain}"), found.to_owned())
                 });
                 (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
             }

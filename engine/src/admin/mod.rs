@@ -234,6 +234,7 @@ mod tests {
             ("GET /api/v1/test?stage=other&input=a", "403", "400", ""),
             ("GET /api/v1/mapping?table=T", "400", "400", "missing field `input`"),
             ("GET /api/v1/route", "400", "400", "missing field `address`"),
+            ("POST /api/v1/routes", "403", "400", ""),
             ("GET /api/v1/stop", "405", "405", ""),
             ("GET /api/v1/parts", "404", "404", ""),
             ("GET /nowhere", "404", "404", "no such page"),
