@@ -43,7 +43,7 @@ fn rewriting(instance: &Instance) {
         "{said}"
     );
     assert!(last[1].starts_with("channel ") && last[1].ends_with(" l"), "{said}");
-    assert_eq!(lines(&said, "probes")[0], "probes $*, old.example", "{said}");
+    assert_eq!(lines(&said, "probes")[0], "$*, old.example", "{said}");
     let failed = lines(&said, "failed");
     assert!(failed[0].contains("$Mtcp_none: does not apply: $M"), "{said}");
     let (status, said) = test(instance, &["rewrite", "x@a.cut.example"]);
