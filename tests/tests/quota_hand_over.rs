@@ -117,19 +117,29 @@ fn the_quota_of_a_user_reaches_the_store_with_the_mail() {
 fn mail_that_is_routed_again_has_the_quota_of_then() {
     let sink = Sink::start();
     let settings = Settings::standalone().deliver_to(sink.port);
-    let users = |quota: &str| [user("one", &format!("mailQuota: {quota}\n"))];
+    let users = |quota: &str| [user("one", &format!("mailQuota: {quota}\n")), user("two", "")];
     let (instance, running) = start(settings, "mailUserStatus: active\n", &users("1K"));
     instance.relais("channel", &["stop", "tcp_lmtpcs"]);
     send(&instance, &["one"]);
-    let people = format!("{DOMAIN}\n{}", user("one", "mailQuota: 2K\nmailHost: 127.0.0.1\n"));
-    let people = people.replacen("mailHost: localhost\n", "", 1);
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@sender.test", &["two@relais.example"], &message("l", 4_000)).expect(250);
+    let people = [
+        DOMAIN.to_owned(),
+        "\n".to_owned(),
+        user("one", "mailQuota: 2K\n"),
+        user("two", "mailMsgMaxBlocks: 2\n"),
+    ];
+    let people = people.concat().replace("mailHost: localhost\n", "mailHost: 127.0.0.1\n");
     fs::write(instance.data().join("users.ldif"), people).expect("room");
     let reloaded = instance.relais("reload", &[]);
     assert!(reloaded.status.success(), "{reloaded:?}");
     let rerouted = instance.relais("queue", &["reroute", "--all", "--yes"]);
+    let said = String::from_utf8_lossy(&rerouted.stdout).into_owned();
     assert!(rerouted.status.success(), "{rerouted:?}");
+    // It was small enough when it was taken: where it would be too large now it does not go.
+    assert!(said.contains("1, no recipient of theirs can be routed"), "{said}");
     instance.relais("channel", &["start", "tcp_lmtpcs"]);
-    assert_eq!(told(&sink, 1), ["RCPT TO:<one> XQUOTA=2048,-2"]);
+    assert_eq!(told(&sink, 2), ["RCPT TO:<one> XQUOTA=2048,-2"]);
     drop(running);
 }
 
