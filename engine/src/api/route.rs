@@ -96,6 +96,9 @@ pub struct RouteStep {
     pub step: String,
     /// With what, and what came of it.
     pub detail: String,
+    /// The same for programs, each by its name: `pattern`, `line`, `address`, `milliseconds`, ...
+    #[serde(flatten)]
+    pub facts: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `relais route --compare --json`: an address that two configurations route in different ways.

@@ -293,11 +293,17 @@ fn explained(
 
 /// A step of the router's.
 fn taken(taken: &Step) -> RouteStep {
-    step(&step_name(taken), taken.to_string())
+    let mut facts = match serde_json::to_value(taken) {
+        Ok(serde_json::Value::Object(facts)) => facts,
+        _ => serde_json::Map::new(),
+    };
+    // The kind of the step, as its serialised form names it.
+    let name = facts.remove("step").and_then(|name| Some(name.as_str()?.to_owned()));
+    RouteStep { step: name.unwrap_or_default(), detail: taken.to_string(), facts }
 }
 
 fn step(step: &str, detail: String) -> RouteStep {
-    RouteStep { step: step.to_owned(), detail }
+    RouteStep { step: step.to_owned(), detail, ..RouteStep::default() }
 }
 
 fn result(channels: &Channels, route: &Route) -> RouteResult {
@@ -329,12 +335,6 @@ fn unparsed(input: &str, error: &str) -> RouteExplained {
         reply: reply.to_string(),
         ..RouteExplained::default()
     }
-}
-
-/// The kind of a step, as its serialised form names it.
-fn step_name(step: &Step) -> String {
-    let value = serde_json::to_value(step).unwrap_or_default();
-    value["step"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The channel of the service that strangers bring mail by.
