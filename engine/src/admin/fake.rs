@@ -336,7 +336,11 @@ pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
         next_hop: "localhost:2225".to_owned(),
         ..RouteResult::default()
     };
-    let step = RouteStep { step: "rule".to_owned(), detail: "$* matched".to_owned() };
+    let step = RouteStep {
+        step: "rule".to_owned(),
+        detail: "$* matched".to_owned(),
+        ..RouteStep::default()
+    };
     RouteExplained {
         accepted: true,
         reply: "250 2.1.5 Ok".to_owned(),

@@ -634,7 +634,7 @@ Examples:
   relais route --compare new.ron --queue --file addresses.txt
 With --compare, exit status 0: all go the same way; 1: some do not; 2: wrong use, or a file that cannot be used.";
 
-const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, quota, size_limit}], steps: [...], asked}; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
+const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, host, quota, size_limit, limits: {pool, job_limit, pool_jobs, maxjobs, jobs, threaddepth, max_client_threads, host_limit, connections, waiting, stopped, suspended_until, last_reply, backoff}}], steps: [{step, detail, ...}], asked}; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
 
 const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, lost: [FILE], large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
 

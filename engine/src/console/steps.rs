@@ -22,17 +22,17 @@ pub(super) fn channel_asked(config: &Config, name: Option<&str>) -> Result<Strin
 
 /// A step of the router's.
 pub(super) fn taken(taken: &Step) -> RouteStep {
-    step(&step_name(taken), taken.to_string())
+    let mut facts = match serde_json::to_value(taken) {
+        Ok(serde_json::Value::Object(facts)) => facts,
+        _ => serde_json::Map::new(),
+    };
+    // The kind of the step, as its serialised form names it.
+    let name = facts.remove("step").and_then(|name| Some(name.as_str()?.to_owned()));
+    RouteStep { step: name.unwrap_or_default(), detail: taken.to_string(), facts }
 }
 
 pub(super) fn step(step: &str, detail: String) -> RouteStep {
-    RouteStep { step: step.to_owned(), detail }
-}
-
-/// The kind of a step, as its serialised form names it.
-pub(super) fn step_name(step: &Step) -> String {
-    let value = serde_json::to_value(step).unwrap_or_default();
-    value["step"].as_str().unwrap_or_default().to_owned()
+    RouteStep { step: step.to_owned(), detail, ..RouteStep::default() }
 }
 
 /// The channel of the service that strangers bring mail by.

@@ -153,6 +153,7 @@ mod tests {
         let step = |step: &str, detail: &str| RouteStep {
             step: step.to_owned(),
             detail: detail.to_owned(),
+            ..RouteStep::default()
         };
         let limits = RouteLimits {
             pool: "SMTP_POOL".to_owned(),
