@@ -40,7 +40,7 @@ pub struct FieldSeen<'a> {
 
 /// A reply to be written.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct VacationReply<'a> {
     /// The user's own address.
     pub from: &'a str,
     /// The sender of the message.
@@ -100,7 +100,7 @@ pub fn of_field(FieldSeen { name, value }: FieldSeen<'_>) -> Option<Silence> {
     }
 }
 
-impl Answer<'_> {
+impl VacationReply<'_> {
     /// Makes the message, and says whether it has octets above 127.
     pub fn compose(&self) -> (Vec<u8>, bool) {
         let filled = |text: &str, most: usize| {
@@ -244,8 +244,8 @@ mod tests {
         }
     }
 
-    fn answer() -> Answer<'static> {
-        Answer {
+    fn answer() -> VacationReply<'static> {
+        VacationReply {
             from: "jdoe@x.example",
             to: "bob@y.example",
             author: "Bob@y.example",
@@ -283,7 +283,7 @@ mod tests {
         let long = "y".repeat(100_000);
         for own in [None, Some(evil), Some("$SUBJECT$FROM"), Some(&*long)] {
             for (text, echoes) in [(evil, false), (&*long, true), ("", true)] {
-                let hostile = Answer {
+                let hostile = VacationReply {
                     subject: evil,
                     author: evil,
                     own_subject: own,

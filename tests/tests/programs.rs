@@ -36,9 +36,9 @@ impl Programs {
                  \"$sender\"], {user}{more}), "
             )
         };
-        let programs: String = rows.iter().map(program).collect();
-        let aliases: String =
-            rows.iter().map(|(label, ..)| format!("\"to-{label}\": [\"|{label}\"], ")).collect();
+        let alias = |(label, ..): &Row<'_>| format!("\"to-{label}\": [\"|{label}\"]");
+        let programs = rows.iter().map(program).collect::<Vec<_>>().concat();
+        let aliases = rows.iter().map(alias).collect::<Vec<_>>().join(", ");
         let settings = Settings::standalone()
             .edit("directory: Ldif()", "directory: Ldif(file: \"users.ldif\")")
             .edit("delivery_options: [", "delivery_options: [\n \"#program=$M%$P@pipe-daemon\",")
@@ -157,8 +157,7 @@ fn exit_statuses_deliver_defer_and_return() {
     }
     let notices = || relais_tests::mailbox(&programs.instance.store(), "relais.example", "bob");
     eventually("four are returned", MINUTE, || notices().len() == 4);
-    let text: String =
-        notices().iter().map(|its| String::from_utf8_lossy(its).into_owned()).collect();
+    let text = String::from_utf8_lossy(&notices().concat()).into_owned();
     for want in [
         "5.1.1",
         "we know nobody of that name",
@@ -252,6 +251,35 @@ fn a_crash_runs_a_program_once_more_and_jobs_are_counted() {
     // Programs that outlived the engine end, too.
     let done = || programs.read("told").lines().filter(|line| *line == "done").count();
     eventually("all are done", MINUTE, || done() >= 6);
+}
+
+#[test]
+fn programs_that_run_when_the_engine_stops_end_and_are_run_once_more() {
+    let rows: &[Row<'_>] = &[(
+        "keep",
+        "cat > /dev/null; echo begun >> DIR/told; test -f DIR/go && exit 0; sleep 30; \
+         echo done >> DIR/told",
+        "",
+    )];
+    let programs = Programs::new(rows, |settings| {
+        settings.edit("job_controller: (", "max_shutdown: \"1s\", job_controller: (")
+    });
+    let mut running = programs.instance.start();
+    programs.send("a@sender.test", &["to-keep@relais.example"]);
+    eventually("it runs", MINUTE, || programs.read("told") == "begun\n");
+    running.terminate();
+    let (status, took) = running.wait(MINUTE);
+    assert!(status.success() && took < Duration::from_secs(15), "{status:?} {took:?}");
+    let left = run_with(
+        std::process::Command::new("pgrep")
+            .args(["-f", &programs.path("told").display().to_string()]),
+        b"",
+    );
+    assert!(left.stdout.is_empty(), "{left:?}");
+    fs::write(programs.path("go"), "").unwrap();
+    let _running = programs.instance.start();
+    eventually("nothing waits", MINUTE, || programs.is_empty());
+    assert_eq!(programs.read("told"), "begun\nbegun\n");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::directory::{ADDRESSES, Entry};
 /// The addresses of a user, in lower case; `@domain` is all of a domain.
 pub(super) struct OwnAddresses(HashSet<String>);
 
-/// What decides in the header of a message.
+/// The fields that decide in the header of a message.
 #[derive(Debug, Default)]
 pub(super) struct Head {
     /// Decoded.
@@ -87,7 +87,8 @@ impl Head {
                 field.value.as_address().into_iter().flat_map(mail_parser::Address::iter);
             let mut addresses = addresses.filter_map(mail_parser::Addr::address);
             if is_to {
-                head.to.extend(addresses.map(str::to_ascii_lowercase));
+                let room = MOST_ADDRESSES.saturating_sub(head.to.len());
+                head.to.extend(addresses.take(room).map(str::to_ascii_lowercase));
             } else if field.name == HeaderName::From && head.author.is_none() {
                 head.author = addresses.next().map(str::to_owned);
             }
@@ -101,6 +102,9 @@ impl Head {
         self.silence.or_else(|| (!is_addressed()).then_some(Silence::NotAddressed))
     }
 }
+
+/// Addresses of a header that are looked at.
+const MOST_ADDRESSES: usize = 2_000;
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use ring::digest::{SHA256, digest};
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
-/// Whom users have answered. Cheap to clone: all clones are one.
+/// The senders that users have answered. Cheap to clone: all clones are one.
 #[derive(Clone, Debug)]
 pub struct Answered(Arc<Mutex<AnsweredFile>>);
 

@@ -13,7 +13,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use relais_channels::{
-    autoreply::{Answer, Silence},
+    autoreply::{Silence, VacationReply},
     dsn::header_block,
     mail::{
         Address, Attempt, Content, Enhanced, Envelope, MessageIds, Outcome, Priority, Recipient,
@@ -51,7 +51,7 @@ pub struct Responder<L> {
     pub directory: L,
     /// Numbers of replies.
     pub ids: Arc<MessageIds>,
-    /// Whom users have answered.
+    /// The senders that users have answered.
     pub answered: Answered,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -73,7 +73,7 @@ enum PutOff {
 }
 
 /// The user whom a message is for.
-struct Away {
+struct AwayUser {
     entry: Arc<Entry>,
     domain: Arc<Domain>,
     texts: AutoreplyTexts,
@@ -155,7 +155,7 @@ impl<L: Lookup> Responder<L> {
         }
         let id = self.ids.next();
         let from = away.entry.first("mail").filter(|mail| Address::parse(mail).is_ok());
-        let (content, eight_bit) = Answer {
+        let (content, eight_bit) = VacationReply {
             from: from.unwrap_or(recipient.member()),
             to: &envelope.sender,
             author: head.author.as_deref().unwrap_or(&envelope.sender),
@@ -177,12 +177,12 @@ impl<L: Lookup> Responder<L> {
     }
 
     /// The user of `uid+domain@bitbucket`, as long as a reply is wanted.
-    async fn find(&self, recipient: &Recipient) -> Result<Option<Away>, PutOff> {
+    async fn find(&self, recipient: &Recipient) -> Result<Option<AwayUser>, PutOff> {
         let Ok(address) = Address::parse(recipient.member()) else { return Ok(None) };
         let routes = self.router.cache.routes();
-        let named = Address::parse(&recipient.address).map(|its| its.unquoted_local());
-        let named = named.unwrap_or_default();
-        let (uid, of) = named.rsplit_once('+').unwrap_or((&named, ""));
+        let way = Address::parse(&recipient.address).map(|its| its.unquoted_local());
+        let way = way.unwrap_or_default();
+        let (uid, of) = way.rsplit_once('+').unwrap_or((&way, ""));
         let written = address.domain().unwrap_or(&routes.policy().default_domain);
         let names = [of, written].map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         for name in names.iter().filter(|name| !name.is_empty()) {
@@ -195,7 +195,7 @@ impl<L: Lookup> Responder<L> {
                         continue;
                     }
                     let texts = AutoreplyTexts::of(&entry);
-                    return Ok(Some(Away { entry, domain, texts }));
+                    return Ok(Some(AwayUser { entry, domain, texts }));
                 }
             }
         }

@@ -168,13 +168,13 @@ impl Courier {
                 let attempt = match self.channel().program {
                     Program::Bitbucket if *self.destination.host == *AUTOREPLY => {
                         let recipients = (&*envelope, entry.entry, entry.open);
-                        self.parts.responder.answer(recipients, &content).await
+                        Box::pin(self.parts.responder.answer(recipients, &content)).await
                     }
                     Program::Bitbucket => all(entry.open, &Outcome::Delivered(DISCARDED)),
                     Program::Pipe => {
                         let recipients = (&*envelope, entry.entry, entry.open);
                         let host = &self.destination.host;
-                        self.parts.programs.run(host, recipients, &content).await
+                        Box::pin(self.parts.programs.run(host, recipients, &content)).await
                     }
                     _ if reroutes(self.channel()) => self.reroute(&work, &envelope, &content).await,
                     _ => self.deliver(&work, &envelope, &content, following).await,

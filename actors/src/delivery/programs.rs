@@ -101,7 +101,7 @@ impl Programs {
                 whole.outcomes.push(trouble.outcome.clone());
                 continue;
             }
-            let told = Told::of(recipient, label, &self.delimiter);
+            let told = Addressee::of(recipient, label, &self.delimiter);
             let date =
                 if runner.program.from_line { asctime(envelope.received) } else { String::new() };
             let piped = Piped {
@@ -121,14 +121,14 @@ impl Programs {
     }
 }
 
-/// Whom a program is told that the mail is for.
+/// The user that a program is told of.
 #[derive(Debug, Eq, PartialEq)]
-struct Told {
+struct Addressee {
     user: String,
     subaddress: String,
 }
 
-impl Told {
+impl Addressee {
     /// `user+detail%label@tag`; a transport leads to a program under the recipient's own address.
     fn of(recipient: &Recipient, label: &str, delimiter: &str) -> Self {
         let local = |address: &str| {
@@ -227,12 +227,11 @@ mod tests {
     #[test]
     fn nobody_runs_as_root_or_as_somebody_else() {
         let listed = |user: Option<&str>, group: Option<&str>| {
-            let text = format!(
-                "(host: \"a.example\", data: \"/d\", default_domain: \"a.example\", \
-                 dispatcher: (services: {{}}), channels: [(name: \"l\", tag: \"l\", program: Local)], \
-                 programs: {{\"x\": (command: [\"/x\"])}})"
-            );
-            let mut program = Config::parse("f", &text).unwrap().0.programs.remove(0);
+            let text = "(host: \"a.example\", data: \"/d\", default_domain: \"a.example\", \
+                        dispatcher: (services: {}), \
+                        channels: [(name: \"l\", tag: \"l\", program: Local)], \
+                        programs: {\"x\": (command: [\"/x\"])})";
+            let mut program = Config::parse("f", text).unwrap().0.programs.remove(0);
             (program.user, program.group) = (user.map(str::to_owned), group.map(str::to_owned));
             program
         };
@@ -289,7 +288,7 @@ mod tests {
             ("+x%procmail@p", "+x@x", "+x", ""),
         ];
         for (address, original, user, subaddress) in rows {
-            let told = Told::of(&Recipient::new(address, original), "procmail", "+");
+            let told = Addressee::of(&Recipient::new(address, original), "procmail", "+");
             assert_eq!((&*told.user, &*told.subaddress), (user, subaddress), "{address}");
         }
     }

@@ -20,7 +20,7 @@ pub struct AutoreplyTexts {
 }
 
 impl AutoreplyTexts {
-    /// Those of an entry, in the user's own language where there are several.
+    /// The texts of an entry, in the user's own language where there are several.
     pub fn of(entry: &Entry) -> Self {
         let language = entry.first("preferredlanguage").map(str::to_ascii_lowercase);
         let text = |name: &str| {

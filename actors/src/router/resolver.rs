@@ -263,7 +263,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let local = format!("{}%{name}", alias.unquoted_local());
         let text = [format!("{local}@{tag}"), format!("{}@{tag}", quote(&local))];
         let address = text.iter().find_map(|text| Address::parse(text).ok());
-        let address = address.ok_or_else(|| Refusal::NoTarget(local))?;
+        let address = address.ok_or(Refusal::NoTarget(local))?;
         let rewritten = Rewritten {
             address,
             tag: tag.clone(),
@@ -329,7 +329,7 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if self.routes.channels[n].viaaliasrequired && lineage.depth == 0 {
             return Err(Refusal::NotByAlias);
         }
-        // Who writes such an address chooses a program, and what it is told.
+        // The writer of such an address would choose a program, and the words for it.
         let is_pipe = self.routes.channels[n].program == Program::Pipe;
         if is_pipe && rewritten.unclaimed && !is_way {
             return Err(Refusal::NotByAlias);
@@ -428,7 +428,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
 
     /// Whether a long list is all that the recipient stands for, and was walked a moment ago.
     fn is_shared(&self, targets: &Targets, members: &Lineage, expansion: &mut Expansion) -> bool {
-        let long = targets.addresses.len() >= LONG && expansion.is_empty();
+        // A command, and a list in a file that may have some, is run under the alias's own name.
+        let is_own = |(address, is_way): &(String, bool)| *is_way && address.starts_with(SPECIAL);
+        let long = targets.addresses.len() >= LONG
+            && expansion.is_empty()
+            && !targets.addresses.iter().any(is_own);
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
         let Lineage { depth, member, errors_to, .. } = members;
         let Purpose { envelope, forward, source, released, .. } = self.purpose();

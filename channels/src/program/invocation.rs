@@ -70,7 +70,7 @@ impl Invocation {
     }
 }
 
-/// What stands for the names in arguments.
+/// The values of the names in arguments.
 struct Values {
     user: String,
     subaddress: String,

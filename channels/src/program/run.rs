@@ -41,7 +41,7 @@ pub struct RunAs {
 }
 
 /// Why a program has no exit status.
-enum Ended {
+enum CutShort {
     /// It took too long.
     Late,
     /// The message could not be read.
@@ -118,17 +118,17 @@ impl Runner {
                         biased;
                         () = &mut ended => return Ok(()),
                         fed = &mut feeding, if !is_fed => {
-                            fed.map_err(Ended::Unread)?;
+                            fed.map_err(CutShort::Unread)?;
                             is_fed = true;
                         }
                         () = &mut listen, if !is_heard => is_heard = true,
                     }
                 }
             });
-            let ended = ended.await.unwrap_or(Err(Ended::Late));
+            let ended = ended.await.unwrap_or(Err(CutShort::Late));
             drop(group);
             if !is_heard {
-                // Whoever left the group may keep the pipe open.
+                // A process that left the group may keep the pipe open.
                 let _ = timeout(LAST_WORDS, &mut listen).await;
             }
             ended
@@ -138,11 +138,11 @@ impl Runner {
                 Ok(status) => verdict::of(status, name, &heard),
                 Err(error) => outcome(Enhanced(4, 3, 0), format!("the program {name}: {error}")),
             },
-            Err(Ended::Late) => {
+            Err(CutShort::Late) => {
                 let text = format!("the program {name} took longer than {limit:?}");
                 outcome(Enhanced(4, 3, 0), text)
             }
-            Err(Ended::Unread(error)) => {
+            Err(CutShort::Unread(error)) => {
                 outcome(Enhanced(4, 3, 0), format!("the message cannot be read: {error}"))
             }
         }

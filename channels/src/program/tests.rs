@@ -195,7 +195,7 @@ async fn time_and_output_have_a_limit_and_nobody_lingers() {
     slow.program.timeout = Duration::from_millis(300);
     let want = "Q 451 4.3.0 the program x took longer than 300ms";
     assert_eq!(words(&deliver(&slow, &content("x")).await), want);
-    // What it left behind holds its output open, and ends with it.
+    // A process that is left behind holds the output open, and ends with the program.
     let mark = folder.path().join("mark");
     let lingers = sh(&format!("(sleep 1; touch {}) & exit 0", mark.display()));
     assert_eq!(

@@ -47,7 +47,7 @@ pub(crate) struct DeliveryFloor {
     pub(crate) rerouter: Rerouter,
     /// Programs that mail may be handed to.
     pub(crate) programs: Arc<Programs>,
-    /// Whom users have answered.
+    /// The senders that users have answered.
     answered: Answered,
 }
 
