@@ -283,6 +283,33 @@ fn programs_that_run_when_the_engine_stops_end_and_are_run_once_more() {
 }
 
 #[test]
+fn a_reload_puts_another_list_of_programs_in_force() {
+    let rows: &[Row<'_>] = &[("keep", "cat > /dev/null; echo first >> DIR/told", "")];
+    let programs = Programs::new(rows, |settings| settings.channel("pipe", "idle_time: \"0s\""));
+    let instance = &programs.instance;
+    let _running = instance.start();
+    programs.send("a@sender.test", &["to-keep@relais.example"]);
+    eventually("it runs", MINUTE, || programs.read("told") == "first\n");
+    let file = instance.path("relais.ron");
+    let text = fs::read_to_string(&file).unwrap();
+    let edit = |from: &str, to: &str| {
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+        instance.relais("reload", &[])
+    };
+    let refused = edit("\"keep\": (command: [\"/bin/sh\"", "\"keep\": (command: [\"sh\"");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(edit("echo first", "echo second").status.code(), Some(0));
+    programs.send("a@sender.test", &["to-keep@relais.example"]);
+    eventually("the other one runs", MINUTE, || programs.read("told") == "first\nsecond\n");
+    let gone = edit("\"keep\": (command", "\"other\": (command");
+    assert_eq!(gone.status.code(), Some(0), "{gone:?}");
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("MAIL FROM:<a@sender.test>").expect(250);
+    client.ask("RCPT TO:<to-keep@relais.example>").expect(451);
+}
+
+#[test]
 fn check_and_start_refuse_what_cannot_be_run_as_listed() {
     let listed = |fields: &str| {
         let settings = Settings::standalone().section(&format!("programs: {{\"x\": ({fields})}}"));
@@ -298,8 +325,13 @@ fn check_and_start_refuse_what_cannot_be_run_as_listed() {
             "this machine has no user no-such-user",
         ),
         ("command: [\"/bin/true\"], user: \"root\"", "no program runs as root"),
+        ("command: [\"/bin/true\"]), \"X\": (command: [\"/bin/true\"]", "but for case"),
         ("command: [\"true\"]", "the program itself is named by no path"),
         ("command: [\"$user\"]", "the program itself is named by no path"),
+        (
+            "command: [\"/bin/sh\", \"-c\", \"echo $user\"]",
+            "a value stands in the text of a script",
+        ),
         ("command: [\"/bin/true\", \"$home\"]", "$home stands for nothing"),
     ];
     for (fields, want) in rows {
