@@ -13,7 +13,7 @@ use relais_config::{Config, channel::Program};
 
 use crate::{
     directory::{ADDRESSES, Entry, LdifDirectory, Lookup, NOT_YET, Source, StoredPassword, VALUES},
-    router::{Question, Resolver, Routes, Routing, Step},
+    router::{Poster, Question, Resolver, Routes, Routing, Step},
 };
 
 /// Something that will not do what its writer may expect.
@@ -300,6 +300,7 @@ fn question(address: &Address) -> Question<'_> {
         header: false,
         released: false,
         submission: None,
+        poster: Poster::Nobody,
     }
 }
 

@@ -70,7 +70,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
             "channels[9].program",
             "channels[9].maxjobs",
             "directory.servers",
-            "delivery_options[2]",
             "delivery_options[6]",
         ],
     ),

@@ -212,7 +212,7 @@ const CLASSES: [&str; 7] = [
     "inetDomainAlias",
 ];
 const DNS: [&str; 1] = ["inetDomainBaseDN"];
-const ATTRIBUTES: [&str; 38] = [
+const ATTRIBUTES: [&str; 46] = [
     "sunPreferredDomain",
     "inetDomainBaseDN",
     "inetCanonicalDomainName",
@@ -251,4 +251,12 @@ const ATTRIBUTES: [&str; 38] = [
     "mgrpAllowedDomain",
     "mgrpAllowedBroadcaster",
     "mgrpModerator",
+    "mgrpBroadcasterPolicy",
+    "mgrpDisallowedDomain",
+    "mgrpDisallowedBroadcaster",
+    "mgrpMsgRejectAction",
+    "mailRejectText",
+    "mgrpMsgMaxSize",
+    "mgrpRemoveHeader",
+    "mailDeferProcessing",
 ];

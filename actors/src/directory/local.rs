@@ -9,7 +9,8 @@ use super::{
     known::ADDRESSES,
     ldap::LdapError,
     ldif::{self, LdifError},
-    lookup::{Lookup, LookupError},
+    lookup::{Lookup, LookupError, MOST_FOUND},
+    member_url::{MemberScope, MemberSearch},
 };
 
 /// The entries of one LDIF file.
@@ -147,6 +148,38 @@ impl LdifDirectory {
     pub(super) fn find_entry(&self, dn: &str) -> Option<Arc<Entry>> {
         self.names.get(&normalize_dn(dn)).cloned()
     }
+
+    /// The entries that a search of a list finds, in the order of their names.
+    pub(super) fn find_members(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        if search.tried.is_extended() {
+            let filter = &search.filter;
+            return Err(LookupError(format!("a file cannot be searched by {filter}")));
+        }
+        let base = normalize_dn(&search.base);
+        let base = if search.base.trim().is_empty() { "" } else { &base };
+        if !base.is_empty() && !self.names.contains_key(base) {
+            return Err(LookupError(format!("there is no {base} to search in")));
+        }
+        let has_one = |entry: &Entry| {
+            let mut own = ADDRESSES.iter().flat_map(|name| entry.all(name));
+            among.is_empty() || own.any(|own| among.contains(&own.to_ascii_lowercase()))
+        };
+        let is_there = |dn: &str| match search.scope {
+            _ if base.is_empty() => search.scope == MemberScope::Subtree,
+            MemberScope::Base => dn == base,
+            MemberScope::One => dn.split_once(',').is_some_and(|(_, above)| above == base),
+            MemberScope::Subtree => is_below(dn, base),
+        };
+        let all = self.names.iter().filter(|(dn, _)| is_there(dn));
+        let found = all.filter(|(_, entry)| search.tried.passes(entry) && has_one(entry));
+        let mut found: Vec<_> = found.take(MOST_FOUND + 1).collect();
+        found.sort_unstable_by_key(|(dn, _)| *dn);
+        Ok(found.into_iter().map(|(_, entry)| Arc::clone(entry)).collect())
+    }
 }
 
 impl Lookup for LdifDirectory {
@@ -165,17 +198,27 @@ impl Lookup for LdifDirectory {
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         Ok(self.find_entry(dn))
     }
+
+    async fn found_by(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        self.find_members(search, among)
+    }
 }
 
 /// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 7] = [
-    ("mailroutingaddress", "not there yet: mail is delivered as if the entry did not have it"),
+pub(crate) const NOT_YET: [(&str, &str); 9] = [
     ("mailquota", "not there yet: the store's own limit holds for this mailbox"),
     ("mailmsgquota", "not there yet: the store's own limit holds for this mailbox"),
     ("mailsieverulesource", "Sieve is not there yet: mail is delivered as if there were no filter"),
     ("mailautoreplytext", "not there yet: no automatic reply is sent"),
     ("mailautoreplytextinternal", "not there yet: no automatic reply is sent"),
     ("mgrpaddheader", "not there yet: no header is added to this list's mail"),
+    ("mgrpremoveheader", "not there yet: no header is taken out of this list's mail"),
+    ("mgrpmsgprefixtext", "not there yet: no text is added to this list's mail"),
+    ("mgrpmsgsuffixtext", "not there yet: no text is added to this list's mail"),
 ];
 
 /// Files an entry under each of these values.

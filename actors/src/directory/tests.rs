@@ -12,7 +12,8 @@ use relais_config::directory::Cache as Limits;
 use tokio::sync::Semaphore;
 
 use super::{
-    DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError, Remote, Source,
+    DirectoryHandle, Domain, Entry, LookingUp, Lookup, LookupCounts, LookupError, MemberSearch,
+    Remote, Source,
 };
 use crate::actor::{Ground, Meters};
 
@@ -69,6 +70,10 @@ impl Remote for ScriptedSource {
 
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
         self.answer(format!("name {dn}"), Some(Arc::new(Entry::new(dn))))
+    }
+
+    fn found_by(&self, search: &MemberSearch, _: &[String]) -> LookingUp<Vec<Arc<Entry>>> {
+        self.answer(format!("search {search}"), vec![Arc::new(Entry::new("uid=x"))])
     }
 
     fn login(&self, dn: &str, password: &str) -> LookingUp<bool> {

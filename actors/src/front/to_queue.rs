@@ -33,7 +33,8 @@ use crate::{
     in_hand,
     metrics::AuthResult,
     router::{
-        Admitted, MAX_EXPANSION, Question, Route, Submission, from_access, grouped, internal_ip,
+        Admitted, MAX_EXPANSION, Poster, Question, Route, Submission, from_access, grouped,
+        internal_ip,
     },
     timestamp::now_ms,
 };
@@ -561,6 +562,7 @@ impl Intake for SmtpIntake {
             header: false,
             released: false,
             submission: Some(self.submission()),
+            poster: Poster::Client,
         };
         match self.side.router.admit(&question).await {
             // The router takes none that no transaction could take.

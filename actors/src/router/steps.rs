@@ -110,6 +110,36 @@ pub enum Step {
         /// Why it leads nowhere.
         failure: Option<String>,
     },
+    /// A list was asked whether somebody may post.
+    Posting {
+        /// The name of its entry.
+        list: String,
+        /// The address that was asked about; empty for the null sender, and for nobody.
+        author: String,
+        /// Where the post goes, and why.
+        verdict: String,
+    },
+    /// A search of a list.
+    Found {
+        /// The search.
+        search: String,
+        /// How many addresses it found.
+        addresses: usize,
+    },
+    /// An attribute that is not heeded yet.
+    Unheeded {
+        /// The name of the entry.
+        dn: String,
+        /// The attribute.
+        attribute: &'static str,
+    },
+    /// The address is looked up later, by a channel of its own.
+    Later {
+        /// The address.
+        address: String,
+        /// The channel.
+        channel: String,
+    },
     /// The address was seen before and is not looked at again.
     Seen {
         /// The address.
@@ -242,6 +272,16 @@ impl fmt::Display for Step {
             }
             Self::Option { option, targets, failure: None } => {
                 write!(f, "  option {option}: {}", targets.join(", "))
+            }
+            Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
+            Self::Found { search, addresses } => {
+                write!(f, "  members by {search}: {addresses} addresses")
+            }
+            Self::Unheeded { dn, attribute } => {
+                write!(f, "  {dn}: {attribute} is not there yet, and does nothing")
+            }
+            Self::Later { address, channel } => {
+                write!(f, "  {address} is looked up later, by channel {channel}")
             }
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),

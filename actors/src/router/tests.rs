@@ -1,5 +1,6 @@
 //! Whole ways, through the shipped configurations and through small ones.
 
+mod groups;
 mod rewriting;
 
 use std::{
@@ -15,10 +16,11 @@ use relais_config::{
 };
 
 use super::{
-    Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists, steps::Trace,
+    Poster, Question, Resolver, RouteCache, Routes, Routing, Step, access::admit, lists,
+    steps::Trace,
 };
 use crate::{
-    directory::{Domain, Entry, LdifDirectory, Lookup, LookupError},
+    directory::{Domain, Entry, LdifDirectory, Lookup, LookupError, MemberSearch},
     metrics::ServerMeters,
 };
 
@@ -148,6 +150,14 @@ impl Lookup for Dead {
     async fn entry(&self, _: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         Err(LookupError("down".to_owned()))
     }
+
+    async fn found_by(
+        &self,
+        _: &MemberSearch,
+        _: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        Err(LookupError("down".to_owned()))
+    }
 }
 
 pub(super) fn sample(name: &str) -> Config {
@@ -169,6 +179,7 @@ pub(super) fn question(address: &Address, may_relay: bool) -> Question<'_> {
         header: false,
         released: false,
         submission: None,
+        poster: Poster::Client,
     }
 }
 

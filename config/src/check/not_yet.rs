@@ -261,6 +261,8 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
         return;
     }
     let known = Known::of(config);
+    let again = [Program::Reprocess, Program::Process];
+    let reprocesses = config.channels.iter().any(|channel| again.contains(&channel.program));
     for (i, option) in config.delivery_options.iter().enumerate() {
         let held = literal_tags(&option.text)
             .filter_map(|tag| known.tag(tag))
@@ -268,9 +270,9 @@ fn warn_of_options(config: &Config, reader: &mut Reader<'_>) {
         for flag in option.flags.characters() {
             let message = match flag {
                 '!' => "automatic replies are not there yet: the flag ! sends none",
-                '@' => {
-                    "the flag @ is not there yet: the option is applied at once, not by the \
-                        reprocess channel"
+                '@' | '$' if !reprocesses => {
+                    "the flags @ and $ have the reprocess channel apply an option later: there is \
+                     no channel of program Reprocess or Process, and it is applied at once"
                 }
                 '/' if !held => {
                     "the flag / is not there yet: mail is held where the template \

@@ -211,6 +211,7 @@ impl Drop for OpenLink {
 fn meaning(code: u32) -> String {
     let words = match code {
         3 => "it took too long (timeLimitExceeded)",
+        SIZE_LIMIT_EXCEEDED => "it found more than it may tell (sizeLimitExceeded)",
         8 => "it wants a stronger login (strongerAuthRequired)",
         11 => "beyond a limit of the server (adminLimitExceeded)",
         13 => "it wants TLS (confidentialityRequired)",
@@ -241,15 +242,17 @@ async fn found(
     attributes: &[String],
     limit: Duration,
 ) -> Result<Vec<ResultEntry>, Fault> {
+    let most = i32::try_from(search.most).unwrap_or(i32::MAX);
     // The server need not work longer than anybody waits; the limit that holds is ours.
     let seconds = limit.as_secs().clamp(1, 3_600) as i32;
-    ldap.with_search_options(SearchOptions::new().sizelimit(MOST_ENTRIES).timelimit(seconds));
+    ldap.with_search_options(SearchOptions::new().sizelimit(most).timelimit(seconds));
     let asked = ldap.search(search.base.as_ref(), search.scope, search.filter.as_ref(), attributes);
     let searched = asked.await.map_err(|error| fault(&error))?;
     let (entries, said) = (searched.0, searched.1);
     match said.rc {
         // More entries than were asked for: whoever counts them finds more than one.
-        OK | SIZE_LIMIT_EXCEEDED => Ok(entries),
+        OK => Ok(entries),
+        SIZE_LIMIT_EXCEEDED if search.is_few() || entries.len() >= search.most => Ok(entries),
         // A name that was asked for need not be there; a place to search in has to be.
         NO_SUCH_OBJECT if search.scope == Scope::Base => Ok(Vec::new()),
         NO_SUCH_OBJECT => Err(Fault::NoBase(search.base.as_ref().to_owned())),
@@ -265,8 +268,6 @@ pub(super) fn fault(error: &LdapError) -> Fault {
 /// slapd ends the connection of whoever has more than 100 requests waiting there (`OpenLDAP` 2.5,
 /// `conn_max_pending`).
 const PENDING: usize = 64;
-/// Two are too many of one address; a few more are told of in the log.
-const MOST_ENTRIES: i32 = 10;
 const QUIET: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_secs(1);
 // RFC 4511 appendix A.1.

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use ldap3::SearchEntry;
+use ldap3::{Scope, SearchEntry};
 use relais_channels::tls::{CertificateError, towards_servers};
 use relais_config::{
     directory::{self, Schema},
@@ -23,13 +23,14 @@ use tracing::warn;
 
 use self::{
     schema_names::SchemaNames,
-    search::{Dn, LdapFilter, Search, SearchValues},
+    search::{Dn, LdapFilter, MOST_OF_ONE_ADDRESS, Search, SearchValues},
     servers::Servers,
     vocabulary::Vocabulary,
 };
 use super::{
     entry::{Domain, Entry, normalize_dn},
-    lookup::{LookingUp, LookupError, Remote},
+    lookup::{LookingUp, LookupError, MOST_FOUND, Remote},
+    member_url::{MemberScope, MemberSearch},
 };
 use crate::metrics::ServerMeters;
 
@@ -119,6 +120,11 @@ impl Remote for LdapDirectory {
     fn entry(&self, dn: &str) -> LookingUp<Option<Arc<Entry>>> {
         let (tree, dn) = (Arc::clone(&self.0), dn.to_owned());
         Box::pin(async move { tree.entry(&dn).await })
+    }
+
+    fn found_by(&self, search: &MemberSearch, among: &[String]) -> LookingUp<Vec<Arc<Entry>>> {
+        let (tree, search, among) = (Arc::clone(&self.0), search.clone(), among.to_vec());
+        Box::pin(async move { tree.found_by(&search, &among).await })
     }
 
     fn login(&self, dn: &str, password: &str) -> LookingUp<bool> {
@@ -240,6 +246,36 @@ impl Tree {
 
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         Ok(self.search(&Search::entry(Dn::known(dn))).await?.pop())
+    }
+
+    /// The entries that a search of a list finds.
+    async fn found_by(
+        &self,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        let addresses = &self.settings.address_attributes;
+        let filter = LdapFilter::of_list(&search.filter, among, addresses);
+        // The library takes a filter that it cannot read for a broken connection.
+        if ldap3::parse_filter(AsRef::<str>::as_ref(&filter)).is_err() {
+            return Err(LookupError(format!("{} is no filter", search.filter)));
+        }
+        let base = match search.base.trim() {
+            "" => self.user_base.clone(),
+            base => Dn::known(base),
+        };
+        let scope = match search.scope {
+            MemberScope::Base => Scope::Base,
+            MemberScope::One => Scope::OneLevel,
+            MemberScope::Subtree => Scope::Subtree,
+        };
+        let most = if among.is_empty() { MOST_FOUND + 1 } else { MOST_OF_ONE_ADDRESS };
+        let ours = search.attribute.to_ascii_lowercase();
+        let asked = [self.vocabulary.theirs(&ours).to_owned()];
+        let found = self.servers.search(&Search { base, scope, filter, most }, &asked).await?;
+        let names = self.names().await?;
+        let entry = |found| Arc::new(self.vocabulary.entry(found, names));
+        Ok(found.into_iter().map(entry).collect())
     }
 
     async fn search(&self, search: &Search) -> Result<Vec<Arc<Entry>>, LookupError> {

@@ -22,6 +22,8 @@ pub(super) struct Search {
     pub(super) base: Dn,
     pub(super) scope: Scope,
     pub(super) filter: LdapFilter,
+    /// Entries that are wanted at most.
+    pub(super) most: usize,
 }
 
 /// The address that a search is for, and where it may be.
@@ -89,6 +91,18 @@ impl LdapFilter {
         Self(text)
     }
 
+    /// A list's own filter, which was read before; of entries that have one of these addresses in one
+    /// of these attributes, if there are any.
+    pub(super) fn of_list(filter: &str, among: &[String], attributes: &[String]) -> Self {
+        if among.is_empty() {
+            return Self(filter.to_owned());
+        }
+        let values = among.iter().map(|address| ldap_escape(address.as_str()));
+        let either =
+            values.flat_map(|value| attributes.iter().map(move |name| format!("({name}={value})")));
+        Self(format!("(&{filter}(|{}))", either.collect::<String>()))
+    }
+
     /// Domains of a DC tree, and aliases of such.
     pub(super) fn of_domains() -> Self {
         Self("(|(objectClass=inetDomain)(objectClass=inetDomainAlias))".to_owned())
@@ -116,17 +130,24 @@ impl Search {
             SearchScope::Subtree => Scope::Subtree,
         };
         let base = Dn::filled(&url.base, sought);
-        Self { base, scope, filter: LdapFilter::filled(&url.filter, sought) }
+        let filter = LdapFilter::filled(&url.filter, sought);
+        Self { base, scope, filter, most: MOST_OF_ONE_ADDRESS }
+    }
+
+    /// Whether a part of what there is tells as much as all of it: that there is more than one.
+    pub(super) fn is_few(&self) -> bool {
+        self.most <= MOST_OF_ONE_ADDRESS
     }
 
     /// Everything below a name.
     pub(super) fn below(base: Dn, filter: LdapFilter) -> Self {
-        Self { base, scope: Scope::Subtree, filter }
+        Self { base, scope: Scope::Subtree, filter, most: MOST_OF_ONE_ADDRESS }
     }
 
     /// The entry of this name alone.
     pub(super) fn entry(name: Dn) -> Self {
-        Self { base: name, scope: Scope::Base, filter: LdapFilter::anything() }
+        let filter = LdapFilter::anything();
+        Self { base: name, scope: Scope::Base, filter, most: MOST_OF_ONE_ADDRESS }
     }
 }
 
@@ -144,6 +165,9 @@ impl SearchValues<'_> {
         }
     }
 }
+
+/// Two are too many of one address; a few more are told of in the log.
+pub(super) const MOST_OF_ONE_ADDRESS: usize = 10;
 
 fn any_address(sought: &SearchValues<'_>) -> String {
     let value = ldap_escape(sought.address);
