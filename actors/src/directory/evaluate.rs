@@ -82,8 +82,8 @@ fn check_list(entry: &Entry) -> Result<(), EntryError> {
 }
 
 const UID_INVALID: &str = "`$~=#*+%!@,{}()/\\<>;:\"[]&?|";
-/// Attributes that decide who may post, and are not heeded yet: the password stands in the header.
-const LIST_NOT_YET: [&str; 1] = ["mgrpAuthPassword"];
+/// Attributes that decide what a list takes, and are not heeded yet. The password stands in a header.
+const LIST_NOT_YET: [&str; 2] = ["mgrpAuthPassword", "mgrpMsgMaxSize"];
 
 #[cfg(test)]
 mod tests {

@@ -153,6 +153,7 @@ impl<L: Lookup> Aliases<'_, L> {
     async fn options(&mut self, request: &Request<'_>, entry: &Entry) -> Result<Targets, Refusal> {
         let applied = evaluate(&self.routes.policy, entry, request).inspect_err(|error| {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
+            self.trace.note(|| Step::unusable(entry, error));
         })?;
         let mut all = Targets { errors_to: errors_to(entry), ..Targets::default() };
         if entry.is_group() {
@@ -201,12 +202,12 @@ impl<L: Lookup> Aliases<'_, L> {
         let found = self.lookup.found_by(search, &[]).await.inspect_err(|error| {
             warn!(%search, %error, "the members of a list cannot be found: its mail waits");
         })?;
-        if found.len() > MAX_EXPANSION {
+        let addresses = found.iter().flat_map(|entry| search.addresses_of(entry));
+        let addresses: Vec<_> = addresses.take(MAX_EXPANSION + 1).cloned().collect();
+        if found.len().max(addresses.len()) > MAX_EXPANSION {
             warn!(%search, "a search finds more members than a list may have");
             return Err(Refusal::TooMany);
         }
-        let addresses = found.iter().filter_map(|entry| search.addresses_of(entry).first());
-        let addresses: Vec<_> = addresses.cloned().collect();
         self.trace.note(|| Step::Found { search: search.to_string(), addresses: addresses.len() });
         Ok(addresses)
     }

@@ -9,6 +9,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use relais_channels::mail::Address;
@@ -34,6 +35,8 @@ pub(super) struct PostingCheck<'a, L> {
     pub(super) trace: &'a mut Trace,
     /// Look-ups that may still be made.
     left: usize,
+    /// When the last of them may begin.
+    until: Instant,
 }
 
 /// Where a post goes.
@@ -64,13 +67,15 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
         asked: &'a mut usize,
         trace: &'a mut Trace,
     ) -> Self {
-        Self { lookup, question, depth, asked, trace, left: MOST_LOOKUPS }
+        let until = Instant::now() + LONGEST;
+        Self { lookup, question, depth, asked, trace, left: MOST_LOOKUPS, until }
     }
 
     /// Asks the list of this entry.
     pub(super) async fn ask(mut self, list: &Entry) -> Result<PostGoes, Refusal> {
         let rules = PostingRules::of(list).inspect_err(|error| {
             warn!(dn = ?list.dn, %error, "a list takes no mail");
+            self.trace.note(|| Step::unusable(list, error));
         })?;
         let Some(rules) = rules else { return Ok(PostGoes::Passes) };
         *self.asked += 1;
@@ -198,7 +203,7 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
             let own = ADDRESSES.iter().flat_map(|name| entry.all(name));
             // `@domain` is everybody of it.
             let own = own.filter(|own| !own.starts_with('@')).map(|own| own.to_ascii_lowercase());
-            author.addresses.extend(own);
+            author.addresses.extend(own.take(MOST_ADDRESSES));
             author.dn = Some(normalize_dn(&entry.dn));
         }
         Ok(author)
@@ -302,7 +307,9 @@ impl<'a, L: Lookup> PostingCheck<'a, L> {
     }
 
     fn count(&mut self) -> Result<(), Refusal> {
-        self.left = self.left.checked_sub(1).ok_or(Refusal::TooManyAsked)?;
+        let is_late = Instant::now() > self.until;
+        let left = self.left.checked_sub(1).filter(|_| !is_late);
+        self.left = left.ok_or(Refusal::TooManyAsked)?;
         Ok(())
     }
 }
@@ -320,3 +327,7 @@ impl PostAuthor {
 /// Look-ups that one list may cost: those who may post are counted in dozens, and a stranger's
 /// recipient makes them.
 const MOST_LOOKUPS: usize = 2_000;
+/// How long they may take together: a client waits for the reply.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Addresses of one user that are compared.
+const MOST_ADDRESSES: usize = 100;

@@ -7,7 +7,7 @@ use std::fmt;
 use relais_channels::mail::Reply;
 use serde::Serialize;
 
-use crate::directory::{SearchLog, Searched};
+use crate::directory::{Entry, EntryError, SearchLog, Searched};
 
 /// One step of routing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,6 +109,13 @@ pub enum Step {
         targets: Vec<String>,
         /// Why it leads nowhere.
         failure: Option<String>,
+    },
+    /// An entry that cannot be used.
+    Unusable {
+        /// Its name.
+        dn: String,
+        /// Why not.
+        reason: String,
     },
     /// A list was asked whether somebody may post.
     Posting {
@@ -219,6 +226,13 @@ impl Trace {
     }
 }
 
+impl Step {
+    /// Of an entry that an error is about.
+    pub(super) fn unusable(entry: &Entry, error: &EntryError) -> Self {
+        Self::Unusable { dn: entry.dn.clone(), reason: error.to_string() }
+    }
+}
+
 impl From<Searched> for Step {
     fn from(Searched { server, search, outcome, took }: Searched) -> Self {
         let (found, failure) = match outcome {
@@ -273,6 +287,7 @@ impl fmt::Display for Step {
             Self::Option { option, targets, failure: None } => {
                 write!(f, "  option {option}: {}", targets.join(", "))
             }
+            Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
             Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
             Self::Found { search, addresses } => {
                 write!(f, "  members by {search}: {addresses} addresses")

@@ -29,6 +29,7 @@ use self::{
 };
 use super::{
     entry::{Domain, Entry, normalize_dn},
+    known::ADDRESSES,
     lookup::{LookingUp, LookupError, MOST_FOUND, Remote},
     member_url::{MemberScope, MemberSearch},
 };
@@ -274,7 +275,16 @@ impl Tree {
         let asked = [self.vocabulary.theirs(&ours).to_owned()];
         let found = self.servers.search(&Search { base, scope, filter, most }, &asked).await?;
         let names = self.names().await?;
-        let entry = |found| Arc::new(self.vocabulary.entry(found, names));
+        let entry = |found| {
+            let mut entry = self.vocabulary.entry(found, names);
+            // Attributes with addresses that are none of ours are known by one name.
+            if entry.all(&ours).is_empty() && self.vocabulary.has_addresses(&ours) {
+                for address in entry.all(ADDRESSES[1]).to_vec() {
+                    entry.add(&ours, address);
+                }
+            }
+            Arc::new(entry)
+        };
         Ok(found.into_iter().map(entry).collect())
     }
 
