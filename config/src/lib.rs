@@ -67,6 +67,7 @@ pub use sections::{
     entries::TableOrFile,
     job_controller::{self, JobController, Pool},
     notary::{self, Notary},
+    reversal::{Forwarding, Reversal},
     settings::LiveSetting,
     spool::{self, Spool},
     store::{self, Native, Store},

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{build::work_tree, free_port};
+use crate::{Slapd, build::work_tree, free_port};
 
 /// One of the shipped samples, `config/examples/NAME.ron`, as text.
 pub fn example(name: &str) -> String {
@@ -51,6 +51,29 @@ impl Settings {
             settings.text = settings.text.lines().filter(is_other).collect::<Vec<_>>().join("\n");
         }
         settings
+    }
+
+    /// The shipped front end, before a store of ours that listens on the port `store` of this machine
+    /// and a directory. Submission is on the free port `submit`.
+    pub fn relay(submit: u16, store: u16, directory: &Slapd) -> Self {
+        let (smtp, admin) = (free_port(), free_port());
+        let port = |port| format!("interface_address: \"127.0.0.1\", ports: [{port}]");
+        let password = directory.password_file().display().to_string();
+        let servers = [directory.port, free_port()].map(|port| format!("ldap://127.0.0.1:{port}"));
+        Self { smtp, lmtp: store, admin, text: example("relay") }
+            .edit("ports: [25]", &port(smtp))
+            .edit("ports: [587], tls_ports: [465]", &port(submit))
+            .edit("/etc/relais/relay1.", "relay1.")
+            .edit("data: \"/var/lib/relais\"", "data: \"relais-data\"")
+            .edit("\"store1.siroe.com\"", "\"localhost\"")
+            .edit("port: 225", &format!("port: {store}"))
+            .edit(
+                "[\"ldap://ldap1.siroe.com:389\", \"ldap://ldap2.siroe.com:389\"]",
+                &format!("{servers:?}"),
+            )
+            .edit("cn=relais,ou=services,dc=siroe,dc=com", Slapd::DN)
+            .edit("/etc/relais/ldap.secret", &password)
+            .edit("127.0.0.1:9225", &format!("127.0.0.1:{admin}"))
     }
 
     /// The shipped sample of Postfix's way, on free ports.

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Write as _,
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -56,14 +56,20 @@ impl Slapd {
 
     /// The same with these servers.
     pub fn section_of(&self, servers: &[&str], fields: &str) -> String {
-        let password = self.path().join("password");
-        fs::write(&password, format!("{}\n", Self::PASSWORD)).expect("a file");
+        let password = self.password_file();
         format!(
             "directory: Ldap(servers: {servers:?}, bind_dn: \"{}\", bind_password_file: \"{}\", \
              user_base: \"dc=siroe,dc=com\", {fields})",
             Self::DN,
             password.display()
         )
+    }
+
+    /// A file that holds [`Self::PASSWORD`].
+    pub fn password_file(&self) -> PathBuf {
+        let file = self.path().join("password");
+        fs::write(&file, format!("{}\n", Self::PASSWORD)).expect("a file");
+        file
     }
 
     /// Its folder.

@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod dispatcher;
 pub mod dns_lists;
 mod handoff;
+mod header_forms;
 pub mod inherited;
 pub mod listener;
 pub mod listening;

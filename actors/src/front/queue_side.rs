@@ -40,6 +40,10 @@ pub struct QueueSide {
     pub authenticator: Arc<Authenticator>,
     /// Mail comes from users, who may lack a header line or two.
     pub submission: Option<AuthorPolicy>,
+    /// The domain of addresses in headers that have none.
+    pub default_host: DefaultHost,
+    /// Octets above 127 in `Received` lines become `*`.
+    pub asterisks: bool,
     /// Other channels that its sessions go on in.
     pub switches: ChannelSwitches,
     /// Counters.
@@ -55,6 +59,23 @@ pub struct HoldLimits {
     pub received_here_lines: usize,
     /// Recipients, lists expanded; `None` is no limit.
     pub recipients: Option<usize>,
+}
+
+/// The domain that addresses without one get.
+#[derive(Clone, Debug, Default)]
+pub struct DefaultHost {
+    /// The name that the client calls itself by, if it is a domain's.
+    pub(super) remote: bool,
+    /// This one, failing that.
+    pub(super) named: Option<Arc<str>>,
+}
+
+impl DefaultHost {
+    /// As the channel's settings have it.
+    pub fn new(channel: &Channel) -> Self {
+        let named = channel.defaulthost.as_deref().map(Arc::from);
+        Self { remote: channel.remotehost, named }
+    }
 }
 
 /// How mail of users is taken.

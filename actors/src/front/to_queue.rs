@@ -9,18 +9,21 @@ use std::{
 
 use relais_channels::{
     mail::{
-        Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, Recipient, Reply, ReversePath,
+        Address, Enhanced, Envelope, HeaderScan, HeaderScanner, MessageId, Recipient, Reply,
+        ReversePath, star_received,
     },
     sasl::{Mechanism, SaslExchange, SaslFault, Step},
     server::{AuthAnswer, AuthSaid, Dialect, Intake, MailFrom, RcptTo, Verdict, XClient},
     tls::{ClientCertificate, HandshakeFailure, Secured},
 };
 use relais_spool::{Draft, NewContent, SpoolError};
+use tracing::warn;
 
 use super::{
     authentication::{Attempt, Denied, Identity},
     connection::{Ends, client_text, own_postmaster},
     descriptors::{LargeMessage, TOO_MANY_LARGE},
+    header_forms::{BegunForm, HeaderForms},
     presenter::Presenter,
     queue_side::{AuthorPolicy, QueueSide},
     rates::{RateParties, Reached},
@@ -100,8 +103,10 @@ struct Transaction {
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
-    /// All of the header of a user's message has come.
+    /// All of the header has come.
     has_header: bool,
+    /// Its channels want addresses of its header otherwise.
+    forms: Option<HeaderForms>,
     /// The header scan, once the message is complete.
     glance: HeaderScan,
 }
@@ -120,10 +125,24 @@ enum Gathered {
         octets: Vec<u8>,
     },
     Streamed {
-        draft: Draft,
+        drafts: Vec<StreamedForm>,
         glancer: HeaderScanner,
-        right: LargeMessage,
     },
+}
+
+/// One form of a message that goes to a file as it comes.
+struct StreamedForm {
+    sender: Option<Address>,
+    draft: Draft,
+    right: LargeMessage,
+}
+
+/// One form of a message that is complete.
+struct CompleteForm {
+    sender: Option<Address>,
+    content: NewContent,
+    /// A large message has the right to its file until the spool has it.
+    _right: Option<LargeMessage>,
 }
 
 impl Default for Gathered {
@@ -205,11 +224,77 @@ impl SmtpIntake {
         self.transaction.size += (before.len() - received) as u64;
         let mut glancer = HeaderScanner::default();
         glancer.feed(&before[head..], &self.side.host);
-        let right = self.side.large_messages.begin().await.ok_or(TOO_MANY_LARGE)?;
-        let mut draft = self.side.spool.draft();
-        draft.write(&before).await.map_err(|error| refusal(&error))?;
-        self.transaction.gathered = Gathered::Streamed { draft, glancer, right };
+        let mut drafts = Vec::new();
+        for BegunForm { sender, octets } in self.begin_forms(head, before).await? {
+            let right = self.side.large_messages.begin().await.ok_or(TOO_MANY_LARGE)?;
+            let mut draft = self.side.spool.draft();
+            draft.write(&octets).await.map_err(|error| refusal(&error))?;
+            drafts.push(StreamedForm { sender, draft, right });
+        }
+        self.transaction.gathered = Gathered::Streamed { drafts, glancer };
         Ok(())
+    }
+
+    /// The forms of what has come so far, with all of its header, behind `head` octets of our own.
+    async fn begin_forms(
+        &mut self,
+        head: usize,
+        mut octets: Vec<u8>,
+    ) -> Result<Vec<BegunForm>, Reply> {
+        let end = || header_end(&octets[head..], 0).map(|end| end + b"\r\n\r\n".len());
+        let end =
+            if self.side.asterisks || self.transaction.forms.is_some() { end() } else { None };
+        let header = head..end.map_or(octets.len(), |end| (head + end).min(octets.len()));
+        if self.side.asterisks {
+            star_received(&mut octets[header.clone()]);
+        }
+        let sender = self.transaction.from.as_ref().and_then(|from| from.path.0.as_ref());
+        match &mut self.transaction.forms {
+            None => Ok(vec![BegunForm { sender: None, octets }]),
+            Some(forms) => {
+                let (head, message) = octets.split_at(head);
+                forms.begin(head, (message, header.len()), sender).await
+            }
+        }
+    }
+
+    /// The forms of a message that is complete.
+    async fn complete_forms(&mut self) -> Result<Vec<CompleteForm>, Reply> {
+        match std::mem::take(&mut self.transaction.gathered) {
+            Gathered::Memory { head, mut octets } => {
+                self.complete_header(head, &mut octets)?;
+                self.transaction.size = octets.len() as u64;
+                self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
+                let mut begun = self.begin_forms(head, octets).await?;
+                if let Some(forms) = &mut self.transaction.forms {
+                    for (form, rest) in begun.iter_mut().zip(forms.finish().await?) {
+                        form.octets.extend_from_slice(&rest);
+                    }
+                }
+                let complete = |BegunForm { sender, mut octets }: BegunForm| {
+                    // The spool keeps them until they are delivered, whatever size was announced.
+                    if octets.capacity() / 2 > octets.len() {
+                        octets.shrink_to_fit();
+                    }
+                    let content = NewContent::Whole(octets.into());
+                    CompleteForm { sender, content, _right: None }
+                };
+                Ok(begun.into_iter().map(complete).collect())
+            }
+            Gathered::Streamed { mut drafts, glancer } => {
+                self.transaction.glance = glancer.finish(&self.side.host);
+                if let Some(forms) = &mut self.transaction.forms {
+                    let rest = forms.finish().await?;
+                    write_all(&mut drafts, &rest).await?;
+                }
+                let complete = |StreamedForm { sender, draft, right }| CompleteForm {
+                    sender,
+                    content: NewContent::Blob(draft),
+                    _right: Some(right),
+                };
+                Ok(drafts.into_iter().map(complete).collect())
+            }
+        }
     }
 
     /// Goes on with an exchange that asks for the keys of a user.
@@ -256,14 +341,24 @@ impl SmtpIntake {
         self.side.rates.of(self.ends.client_ip(), self.internal, user)
     }
 
-    fn envelope(&mut self, id: MessageId) -> Envelope {
+    /// The envelope of one form.
+    fn envelope(&self, id: MessageId, form: usize, sender: Option<&Address>) -> Envelope {
         let transaction = &self.transaction;
         let from = transaction.from.as_ref();
-        let sender = from.map_or("", |from| from.path.as_str());
+        let own = from.map_or("", |from| from.path.as_str());
+        let all = transaction.accepted.iter();
+        let entries = match transaction.forms.as_ref().filter(|forms| forms.len() > 1) {
+            None => grouped(&self.side.channels, all.map(|to| (&to.recipient, &to.routes[..]))),
+            Some(forms) => {
+                let ways: Vec<_> = all.map(|to| forms.ways_of(form, &to.routes)).collect();
+                let all = transaction.accepted.iter().zip(&ways);
+                grouped(&self.side.channels, all.map(|(to, ways)| (&to.recipient, &ways[..])))
+            }
+        };
         Envelope {
             id,
             received: now_ms(),
-            sender: sender.to_owned(),
+            sender: sender.map_or(own, Address::as_str).to_owned(),
             source_channel: Arc::clone(&self.side.source_channel),
             client: Arc::clone(&self.client_text),
             eight_bit: from.is_some_and(|from| from.eight_bit),
@@ -273,10 +368,7 @@ impl SmtpIntake {
             envelope_id: from.and_then(|from| from.envelope_id.clone()),
             returned: from.and_then(|from| from.returned),
             size: transaction.size,
-            entries: grouped(
-                &self.side.channels,
-                transaction.accepted.iter().map(|to| (&to.recipient, &to.routes[..])),
-            ),
+            entries,
         }
     }
 
@@ -313,43 +405,27 @@ impl SmtpIntake {
     }
 
     async fn store(&mut self) -> Result<Reply, Reply> {
-        let id = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
-        // A large message has the right to its file until the spool has it.
-        let mut _right = None;
-        let content = match std::mem::take(&mut self.transaction.gathered) {
-            Gathered::Memory { head, mut octets } => {
-                if let Err(reply) = self.complete_header(head, &mut octets) {
-                    let from = self.transaction.from.as_ref();
-                    self.tell_refused(from, self.transaction.size, &reply);
-                    return Err(reply);
+        let forms = self.complete_forms().await.inspect_err(|reply| {
+            self.tell_refused(self.transaction.from.as_ref(), self.transaction.size, reply);
+        })?;
+        let first = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
+        let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(first));
+        for (n, CompleteForm { sender, content, _right }) in forms.into_iter().enumerate() {
+            let id = if n == 0 { first } else { self.side.ids.next() };
+            let mut envelope = Arc::new(self.envelope(id, n, sender.as_ref()));
+            if let Err(error) = self.side.spool.append(&mut envelope, content).await {
+                if n > 0 {
+                    warn!(id = %first, "a part of the message is queued, and the client sends it again");
                 }
-                self.transaction.size = octets.len() as u64;
-                self.transaction.glance = HeaderScan::at(&octets[head..], &self.side.host);
-                // The spool keeps them until they are delivered, whatever size was announced.
-                if octets.capacity() / 2 > octets.len() {
-                    octets.shrink_to_fit();
-                }
-                NewContent::Whole(octets.into())
+                return Err(self.refuse_message(&error));
             }
-            Gathered::Streamed { draft, glancer, right } => {
-                self.transaction.glance = glancer.finish(&self.side.host);
-                _right = Some(right);
-                NewContent::Blob(draft)
-            }
-        };
-        let mut envelope = Arc::new(self.envelope(id));
-        match self.side.spool.append(&mut envelope, content).await {
-            Ok(_stored) => {
-                let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(id));
-                let accepted =
-                    MessageAccepted { envelope: &envelope, reply: &reply, user: self.user() };
-                accepted.emit(&self.side.metrics);
-                self.transaction.stored = true;
-                self.abandoned = 0;
-                Ok(reply)
-            }
-            Err(error) => Err(self.refuse_message(&error)),
+            let accepted =
+                MessageAccepted { envelope: &envelope, reply: &reply, user: self.user() };
+            accepted.emit(&self.side.metrics);
         }
+        self.transaction.stored = true;
+        self.abandoned = 0;
+        Ok(reply)
     }
 
     /// The reply when the spool cannot take the message.
@@ -436,8 +512,12 @@ impl SmtpIntake {
             Some(address) if address.domain().is_none() => address,
             _ => return Ok(None),
         };
-        let completed = self.may_relay().then(|| address.completed(&self.side.default_domain));
-        match completed.flatten() {
+        let domain = if self.may_relay() {
+            Some(Arc::clone(&self.side.default_domain))
+        } else {
+            self.side.default_host.of(&self.hello).filter(|_| self.side.default_host.remote)
+        };
+        match domain.and_then(|domain| address.completed(&domain)) {
             Some(address) => Ok(Some(ReversePath(Some(address)))),
             None => Err(UNQUALIFIED_SENDER),
         }
@@ -602,6 +682,8 @@ impl Intake for SmtpIntake {
                 .inspect_err(|reply| self.tell_refused(self.transaction.from.as_ref(), 0, reply))?;
         }
         self.transaction.counted = recipients;
+        let ways = self.transaction.accepted.iter().flat_map(|to| to.routes.iter());
+        self.transaction.forms = HeaderForms::of(&self.side, &self.hello, ways);
         let id = self.side.ids.next();
         in_hand::hold(Some(id));
         let announced = self.transaction.from.as_ref().and_then(|from| from.size).unwrap_or(0);
@@ -636,8 +718,8 @@ impl Intake for SmtpIntake {
         let transaction = &mut self.transaction;
         transaction.size += octets.len() as u64;
         if let Gathered::Memory { head, octets: before } = &mut transaction.gathered {
-            // The header of a user's message is looked at as a whole. Its size has a limit of its own.
-            let lacks_header = self.side.submission.is_some() && !transaction.has_header;
+            // A header is looked at as a whole. Its size has a limit of its own.
+            let lacks_header = !transaction.has_header;
             if transaction.size <= self.side.large_message || lacks_header {
                 let seen = before.len();
                 before.extend_from_slice(octets);
@@ -649,13 +731,18 @@ impl Intake for SmtpIntake {
             }
             self.begin_blob().await?;
         }
-        match &mut self.transaction.gathered {
-            Gathered::Streamed { draft, glancer, .. } => {
-                glancer.feed(octets, &self.side.host);
-                draft.write(octets).await.map_err(|e| refusal(&e))
-            }
-            Gathered::Memory { .. } => Ok(()),
+        let Gathered::Streamed { drafts, glancer } = &mut self.transaction.gathered else {
+            return Ok(());
+        };
+        glancer.feed(octets, &self.side.host);
+        if let Some(forms) = &mut self.transaction.forms {
+            let all = forms.go_on(octets).await?;
+            return write_all(drafts, &all).await;
         }
+        for form in drafts {
+            form.draft.write(octets).await.map_err(|error| refusal(&error))?;
+        }
+        Ok(())
     }
 
     async fn commit(&mut self) -> Verdict {
@@ -680,6 +767,14 @@ impl Intake for SmtpIntake {
             self.abandoned = self.abandoned.saturating_add(given_up.ways);
         }
     }
+}
+
+/// Writes the octets of each form to its file.
+async fn write_all(drafts: &mut [StreamedForm], octets: &[Vec<u8>]) -> Result<(), Reply> {
+    for (form, octets) in drafts.iter_mut().zip(octets) {
+        form.draft.write(octets).await.map_err(|error| refusal(&error))?;
+    }
+    Ok(())
 }
 
 /// Whether a client is one of ours; who comes by a UNIX socket is.

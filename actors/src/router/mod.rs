@@ -17,6 +17,8 @@ mod circles;
 mod entries;
 mod expand;
 mod forward;
+mod forwarding;
+mod headers;
 mod lists;
 #[cfg(test)]
 mod postfix_tests;
@@ -24,6 +26,8 @@ mod posting;
 mod postmaster;
 mod refusal;
 mod resolver;
+mod reversal;
+mod reversing;
 mod rewrite;
 mod routes;
 mod senders;
@@ -45,7 +49,13 @@ use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::directory::Cache as Limits;
 
 pub(crate) use self::refusal::MAX_EXPANSION;
-use self::{access::admit, senders::rewritten_sender, steps::Trace, switching::channel_of_client};
+use self::{
+    access::admit,
+    headers::{header_forms, tell_of_headers},
+    senders::rewritten_sender,
+    steps::Trace,
+    switching::channel_of_client,
+};
 pub use self::{
     access::{
         Access, Ruling, from_access, internal_ip, internal_ruling, ip_access, parting_lines,
@@ -53,6 +63,7 @@ pub use self::{
     },
     cache::{InForce, RouteCache},
     entries::grouped,
+    headers::{HeaderForm, HeaderTreatment, RewriteHeader},
     postmaster::own_postmaster,
     resolver::Resolver,
     routes::{
@@ -225,6 +236,14 @@ impl Handle<Explain> for Router {
             };
             let mut routing = Resolver::new(&routes, &directory, question).traced().route().await;
             steps.append(&mut routing.steps);
+            if explain.header {
+                let mut behind = Trace::new(true, directory.log());
+                let found = routing.outcome.as_ref().ok().and_then(|ways| ways.first());
+                let address = found.map_or(explain.address.as_str(), |way| &way.address);
+                let asked = (address, &*explain.source_channel);
+                tell_of_headers(&routes, &directory, asked, &mut behind).await;
+                steps.append(&mut behind.into_steps());
+            }
             Routing { steps, ..routing }
         })
     }
@@ -261,6 +280,17 @@ impl Handle<RewriteSender> for Router {
                 rewritten_sender(&routes, &directory, sender, &mut Trace::default()).await;
             rewritten.map_err(|failure| failure.reply())
         })
+    }
+}
+
+impl Handle<RewriteHeader> for Router {
+    fn handle(
+        &mut self,
+        asked: RewriteHeader,
+        _: &mut Ctx<Self>,
+    ) -> Later<Result<Vec<HeaderForm>, Reply>> {
+        let (routes, directory) = (self.published.routes(), self.directory.clone());
+        Later::new(async move { header_forms(&routes, &directory, &asked).await })
     }
 }
 
@@ -343,6 +373,11 @@ impl RouterHandle {
         }
         let source_channel = Arc::clone(source_channel);
         let asked = RewriteSender { sender: sender.clone(), source_channel };
+        self.mailbox.ask(asked).await.map_err(|_| unavailable())?
+    }
+
+    /// The addresses of a header and the envelope's sender by each treatment.
+    pub async fn header(&self, asked: RewriteHeader) -> Result<Vec<HeaderForm>, Reply> {
         self.mailbox.ask(asked).await.map_err(|_| unavailable())?
     }
 

@@ -28,6 +28,7 @@ use super::{
     alias::{Aliases, SPECIAL, Targets},
     expand::{Expansion, Lineage, Member},
     forward,
+    forwarding::forwarded,
     lists::{LONG, Lists},
     postmaster::Postmaster,
     refusal::{MAX_DEPTH, Refusal, is_lookup_failure},
@@ -38,7 +39,7 @@ use super::{
     transport::TransportEntry,
     virtual_alias::VirtualAliases,
 };
-use crate::directory::{Domain, Entry, Lookup, Request, Target, evaluate, quote};
+use crate::directory::{Domain, Entry, Lookup, LookupError, Request, Target, evaluate, quote};
 
 /// Walks one recipient.
 pub struct Resolver<'a, L> {
@@ -87,8 +88,13 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     /// Finds the way of the recipient, as far as this client and sender may go it.
     pub async fn route(mut self) -> Routing {
         let resolution = self.resolve_traced().await;
-        let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
-        let outcome = admitted.map(|admitted| admitted.routes);
+        // Nobody is asked whether a header may name somebody.
+        let outcome = if self.question.header {
+            resolution.routes.clone()
+        } else {
+            let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
+            admitted.map(|admitted| admitted.routes)
+        };
         if let Err(reply) = &outcome {
             self.note_refused(reply);
         }
@@ -137,7 +143,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         }
         let first = match self.rewrite(address.clone()).await {
             Ok(rewritten) => rewritten,
-            Err(refusal) => return Resolution::refused(address, &refusal),
+            Err(refusal) => {
+                self.note_reason(&refusal);
+                return Resolution::refused(address, &refusal);
+            }
         };
         let entry = self.transport(&first);
         let claimed = entry.as_ref().is_some_and(TransportEntry::claims);
@@ -225,7 +234,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if let Some(shared) = expansion.shared {
             return Ok(shared);
         }
-        expanded.map_err(|refusal| refusal.reply())?;
+        expanded.map_err(|refusal| {
+            self.note_reason(&refusal);
+            refusal.reply()
+        })?;
         let list = expansion.list;
         let routes = expansion.finish(self.routes, &mut self.trace).map(Arc::from)?;
         let depends = self.comes_once || self.asked > self.asked_before_list;
@@ -307,6 +319,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if self.routes.channels[n].viaaliasrequired && lineage.depth == 0 {
             return Err(Refusal::NotByAlias);
         }
+        if !is_way && self.forward_on(&rewritten.address, lineage, expansion)? {
+            return Ok(());
+        }
         self.deliver(&rewritten, lineage, expansion).await
     }
 
@@ -344,6 +359,10 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         if targets.is_none() && hands_on(channel) && !is_plain {
             targets = self.forward(channel, address).await?;
         }
+        if targets.is_none() {
+            let forwarded = forwarded(self.routes, address, &mut self.trace);
+            targets = forwarded.map(|target| Targets::of(vec![target]));
+        }
         let Some(mut targets) = targets else {
             let exit = self.end(channel, address)?;
             return self.leave(exit, &rewritten, lineage, expansion).await;
@@ -380,6 +399,33 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
+    }
+
+    /// Has another address followed in the place of one that leaves; no: it stands for itself.
+    fn forward_on(
+        &mut self,
+        address: &Address,
+        lineage: &Lineage,
+        expansion: &mut Expansion,
+    ) -> Result<bool, Refusal> {
+        if self.question.header {
+            return Ok(false);
+        }
+        let Some(target) = forwarded(self.routes, address, &mut self.trace) else {
+            return Ok(false);
+        };
+        let name = address.to_string();
+        let Some(node) = expansion.enter(&name, lineage) else {
+            self.trace.note(|| Step::Seen { address: name });
+            return Ok(true);
+        };
+        if lineage.depth == MAX_DEPTH {
+            return Err(Refusal::TooDeep);
+        }
+        let targets = Targets::of(vec![target]);
+        let members = lineage.of_members(node, address.mailbox(), None);
+        expansion.follow(node, targets, &members, &mut self.trace);
+        Ok(true)
     }
 
     /// The addresses that an account of this machine has its mail sent on to.
@@ -617,6 +663,14 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let Question { source_channel, header, released, .. } = self.question;
         let (envelope, destination) = (!header, None);
         Purpose { envelope, forward: true, source: source_channel, destination, released }
+    }
+
+    /// The reply of a look-up that failed says nothing of why.
+    fn note_reason(&mut self, refusal: &Refusal) {
+        if let Refusal::Domain(LookupError(reason)) | Refusal::Lookup(LookupError(reason)) = refusal
+        {
+            self.trace.note(|| Step::NoAnswer { reason: reason.clone() });
+        }
     }
 
     fn note_refused(&mut self, reply: &Reply) {

@@ -23,10 +23,11 @@ use relais_config::{
 use super::{
     postmaster::Postmaster,
     refusal::Refusal,
+    reversing::Reversing,
     sequences::Sequences,
     spec::HostOrder,
     steps::Step,
-    submission::{ACCESS_TABLES, Submission},
+    submission::{ACCESS_TABLES, FORWARD, REVERSE, Submission},
     tables::{MailTables, TableError},
     transport::words,
 };
@@ -40,6 +41,12 @@ pub struct Routes {
     pub(super) index: RuleIndex,
     /// Finds those that may change senders.
     of_senders: RuleIndex,
+    /// Some rule comes out otherwise for another destination channel.
+    pub(super) rules_ask_destination: bool,
+    /// How addresses that mail is from are reversed.
+    pub(super) reversing: Reversing,
+    /// The table that recipients are forwarded by.
+    pub(super) forward_mapping: Option<String>,
     pub(super) channels: Vec<Channel>,
     /// Name and tag of each of them.
     pub(super) names: Vec<(Arc<str>, Arc<str>)>,
@@ -236,9 +243,15 @@ impl Routes {
         let tables = Tables::new(&config.mappings, &config.general);
         let named = |table: &&'static str| Some((*table, tables.named(table)?.0.to_owned()));
         let access_tables = ACCESS_TABLES.iter().filter_map(named).collect();
+        let own_name = |table| tables.named(table).map(|(name, _)| name.to_owned());
+        let reversing = Reversing::of(&config.reverse, own_name(REVERSE));
+        let forward_mapping = own_name(FORWARD);
         Ok(Self {
             access_tables,
             bitbucket: of(Program::Bitbucket),
+            rules_ask_destination: config.rewrite_rules.iter().any(RewriteRule::asks_destination),
+            reversing,
+            forward_mapping,
             index: RuleIndex::of(&config.rewrite_rules),
             of_senders: RuleIndex::of_those(&config.rewrite_rules, RewriteRule::may_change_sender),
             rules: config.rewrite_rules.clone(),
@@ -285,6 +298,11 @@ impl Routes {
     /// Names of aliases in a file, in order.
     pub fn alias_names_in_file(&self) -> impl Iterator<Item = &str> {
         self.tables.aliases.names_in_file()
+    }
+
+    /// A table by the name that it has in the file.
+    pub(super) fn mapping(&self, name: Option<&String>) -> Option<&MappingTable> {
+        self.mappings.get(name?)
     }
 
     /// A table that is probed by itself.

@@ -60,6 +60,26 @@ pub enum Step {
         /// The sender from here on.
         address: String,
     },
+    /// Address reversal.
+    Reversed {
+        /// The source of the address: `REVERSE`, or the directory.
+        by: &'static str,
+        /// The address that others see.
+        address: String,
+    },
+    /// The treatment of headers of mail for these channels.
+    Headers {
+        /// The channels.
+        channels: Vec<String>,
+        /// The rules are applied to addresses.
+        rules: bool,
+        /// Addresses are reversed.
+        reverse: bool,
+        /// Headers of messages within are treated, too.
+        inner: bool,
+        /// Signed mail is no exception.
+        signed_too: bool,
+    },
     /// The channel that a tag stands for.
     Channel {
         /// The tag.
@@ -79,6 +99,11 @@ pub enum Step {
         failure: Option<String>,
         /// Until its answer was there.
         milliseconds: u64,
+    },
+    /// The directory could not be asked, or its answer makes no sense.
+    NoAnswer {
+        /// Why not.
+        reason: String,
     },
     /// The directory was asked for a domain.
     Domain {
@@ -227,6 +252,24 @@ impl Trace {
 }
 
 impl Step {
+    /// Writes a step that is about a list.
+    fn write_of_list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
+            Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
+            Self::Found { search, addresses } => {
+                write!(f, "  members by {search}: {addresses} addresses")
+            }
+            Self::Unheeded { dn, attribute } => {
+                write!(f, "  {dn}: {attribute} is not there yet, and does nothing")
+            }
+            Self::Later { address, channel } => {
+                write!(f, "  {address} is looked up later, by channel {channel}")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Of an entry that an error is about.
     pub(super) fn unusable(entry: &Entry, error: &EntryError) -> Self {
         Self::Unusable { dn: entry.dn.clone(), reason: error.to_string() }
@@ -258,6 +301,22 @@ impl fmt::Display for Step {
             }
             Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
             Self::Sender { address } => write!(f, "  the sender is {address}"),
+            Self::Reversed { by, address } => write!(f, "  reversed by {by}: {address}"),
+            Self::Headers { channels, rules, reverse, inner, signed_too } => {
+                let done = match (rules, reverse) {
+                    (true, true) => "rewritten by the rules and reversed",
+                    (true, false) => "rewritten by the rules",
+                    (false, true) => "reversed",
+                    (false, false) => "left as they are",
+                };
+                let inner = if *inner { ", in messages within, too" } else { "" };
+                let signed = match (rules | reverse, signed_too) {
+                    (true, false) => "; those of signed mail are left alone",
+                    _ => "",
+                };
+                let channels = channels.join(", ");
+                write!(f, "  headers of mail for {channels}: addresses are {done}{inner}{signed}")
+            }
             Self::Channel { tag, channel: Some(name) } => write!(f, "  tag {tag}: channel {name}"),
             Self::Channel { tag, channel: None } => write!(f, "  tag {tag}: no channel"),
             Self::Search { server, search, found, failure, milliseconds } => {
@@ -268,6 +327,7 @@ impl fmt::Display for Step {
                 };
                 write!(f, "  {server} {search}: {outcome}, {milliseconds} ms")
             }
+            Self::NoAnswer { reason } => write!(f, "  directory: no answer: {reason}"),
             Self::Domain { domain, found: Some(name) } => {
                 write!(f, "  directory: domain {domain}: ours, {name}")
             }
@@ -287,17 +347,6 @@ impl fmt::Display for Step {
             Self::Option { option, targets, failure: None } => {
                 write!(f, "  option {option}: {}", targets.join(", "))
             }
-            Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
-            Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
-            Self::Found { search, addresses } => {
-                write!(f, "  members by {search}: {addresses} addresses")
-            }
-            Self::Unheeded { dn, attribute } => {
-                write!(f, "  {dn}: {attribute} is not there yet, and does nothing")
-            }
-            Self::Later { address, channel } => {
-                write!(f, "  {address} is looked up later, by channel {channel}")
-            }
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),
             Self::Routed { channel, host, address } => {
@@ -305,6 +354,11 @@ impl fmt::Display for Step {
             }
             Self::Access { table, probe, verdict, .. } => write!(f, "  {table} {probe}: {verdict}"),
             Self::Refused { address, reply } => write!(f, "=> {address} refused: {reply}"),
+            Self::Unusable { .. }
+            | Self::Posting { .. }
+            | Self::Found { .. }
+            | Self::Unheeded { .. }
+            | Self::Later { .. } => self.write_of_list(f),
         }
     }
 }

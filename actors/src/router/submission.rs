@@ -55,7 +55,9 @@ pub(super) const ORIG_SEND_ACCESS: &str = "ORIG_SEND_ACCESS";
 pub(super) const ORIG_MAIL_ACCESS: &str = "ORIG_MAIL_ACCESS";
 pub(super) const SEND_ACCESS: &str = "SEND_ACCESS";
 pub(super) const MAIL_ACCESS: &str = "MAIL_ACCESS";
-/// Every table that is probed by itself.
+pub(super) const REVERSE: &str = "REVERSE";
+pub(super) const FORWARD: &str = "FORWARD";
+/// Every table that access goes by.
 pub(super) const ACCESS_TABLES: [&str; 8] = [
     IP_ACCESS,
     PORT_ACCESS,

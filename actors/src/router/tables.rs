@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use relais_channels::mail::Address;
 use relais_config::{
     Channel, Config, TableOrFile,
     grammar::Transport,
@@ -24,6 +25,10 @@ pub(super) struct MailTables {
     pub(super) aliases: AddressTable,
     pub(super) virtual_alias: AddressTable,
     pub(super) transport: TransportTable,
+    /// Addresses that mail is from, as others are to see them.
+    pub(super) reverse: DatabaseTable,
+    /// Addresses that mail is for, as they are to be instead.
+    pub(super) forward: DatabaseTable,
     /// The general database, as far as it stands in a file.
     pub(super) general: Option<TextTable>,
     /// UNIX accounts, where a local channel asks for them.
@@ -39,6 +44,13 @@ pub(super) struct MailTables {
 #[derive(Debug, Default)]
 pub(super) struct AddressTable {
     own: HashMap<String, Vec<String>>,
+    file: Option<TextTable>,
+}
+
+/// Addresses by address, in lower case.
+#[derive(Debug, Default)]
+pub(super) struct DatabaseTable {
+    own: HashMap<String, String>,
     file: Option<TextTable>,
 }
 
@@ -96,6 +108,8 @@ impl MailTables {
             ("transport", &config.transport.file, TextForm::Values),
             ("virtual_alias", &config.virtual_alias.file, TextForm::Values),
             ("aliases", &config.aliases.file, TextForm::Aliases),
+            ("reverse.database", &config.reverse.database.file, TextForm::Values),
+            ("forward.database", &config.forward.database.file, TextForm::Values),
         ];
         let channels: HashSet<&str> = config.channels.iter().map(|its| its.name.as_str()).collect();
         for (field, file, form) in files {
@@ -104,6 +118,7 @@ impl MailTables {
             let check: Check<'_> = match field {
                 "transport" => &mut transport,
                 "aliases" => &mut check_alias,
+                "reverse.database" | "forward.database" => &mut check_address,
                 _ => plain,
             };
             let table = tables.read(&config.path(file), (field, form), check)?;
@@ -111,9 +126,13 @@ impl MailTables {
                 "general" => tables.general = Some(table),
                 "transport" => tables.transport.file = Some(table),
                 "virtual_alias" => tables.virtual_alias.file = Some(table),
+                "reverse.database" => tables.reverse.file = Some(table),
+                "forward.database" => tables.forward.file = Some(table),
                 _ => tables.aliases.file = Some(table),
             }
         }
+        tables.reverse.own = keys_in_lower_case(&config.reverse.database);
+        tables.forward.own = keys_in_lower_case(&config.forward.database);
         tables.aliases.own = in_lower_case(&config.aliases);
         tables.virtual_alias.own = in_lower_case(&config.virtual_alias);
         let transports = config.transport.iter().filter_map(|(pattern, transport)| {
@@ -268,6 +287,19 @@ impl AddressTable {
     }
 }
 
+impl DatabaseTable {
+    /// The address for a key, in any case.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        let own = self.own.get(key).or_else(|| self.own.get(&key.to_ascii_lowercase()));
+        own.map(String::as_str).or_else(|| self.file.as_ref()?.get(key))
+    }
+
+    /// Whether there is none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.file.as_ref().is_none_or(TextTable::is_empty)
+    }
+}
+
 impl TransportTable {
     /// The transport for a pattern, in lower case.
     pub(super) fn get(&self, pattern: &str) -> Option<Transport> {
@@ -292,6 +324,14 @@ fn check_transport(value: &str, channels: &HashSet<&str>) -> Result<(), String> 
     }
 }
 
+fn check_address(_: &str, value: &str) -> Result<(), String> {
+    match Address::parse(value) {
+        Ok(address) if address.domain().is_some() => Ok(()),
+        Ok(_) => Err(format!("{value:?} has no domain")),
+        Err(error) => Err(format!("{value:?}: {error}")),
+    }
+}
+
 /// An entry with parameters is one that not everybody may send to: it is refused rather than opened.
 fn check_alias(_: &str, value: &str) -> Result<(), String> {
     let is_list = value.starts_with('<') && !value.contains('>');
@@ -299,6 +339,11 @@ fn check_alias(_: &str, value: &str) -> Result<(), String> {
         return Err("named parameters and addresses behind a list's file are not there yet".into());
     }
     Ok(())
+}
+
+fn keys_in_lower_case(table: &TableOrFile<String>) -> HashMap<String, String> {
+    let lower = |(key, value): (&String, &String)| (key.to_ascii_lowercase(), value.clone());
+    BTreeMap::iter(table).map(lower).collect()
 }
 
 fn in_lower_case(table: &TableOrFile<Vec<String>>) -> HashMap<String, Vec<String>> {

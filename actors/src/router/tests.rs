@@ -1,6 +1,7 @@
 //! Whole ways, through the shipped configurations and through small ones.
 
 mod groups;
+mod headers;
 mod rewriting;
 
 use std::{

@@ -106,6 +106,24 @@ impl HeaderScanner {
     }
 }
 
+/// Writes `*` for each octet above 127 in the `Received` lines of a header, as the original does.
+pub fn star_received(header: &mut [u8]) {
+    if header.is_ascii() {
+        return;
+    }
+    let mut starts = Vec::new();
+    let mut start = 0;
+    for field in fields(header) {
+        if named(field).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"received")) {
+            starts.push(start..start + field.len());
+        }
+        start += field.len();
+    }
+    for at in starts {
+        header[at].iter_mut().filter(|octet| !octet.is_ascii()).for_each(|octet| *octet = b'*');
+    }
+}
+
 /// The name that the sending server has for a message: the id in the first `Received` line of `content`,
 /// if it is near the beginning and fit for a log.
 pub fn peer_id(content: &[u8]) -> Option<&str> {
@@ -120,7 +138,7 @@ pub fn peer_id(content: &[u8]) -> Option<&str> {
 }
 
 /// The fields of a header, folded lines with the line they belong to.
-fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = content;
     std::iter::from_fn(move || {
         let mut end = line(rest);
@@ -137,7 +155,7 @@ fn fields(content: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A field's name and value, if it has a name.
-fn named(field: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn named(field: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr(b':', field)?;
     Some((field[..colon].trim_ascii_end(), &field[colon + 1..]))
 }
@@ -194,6 +212,22 @@ mod tests {
                 text.as_bytes().chunks(piece).for_each(|piece| glancer.feed(piece, "here.example"));
                 assert_eq!(glancer.finish("here.example"), *want, "{text:?} by {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn octets_above_127_become_asterisks_in_received_lines_alone() {
+        let rows: &[(&[u8], &[u8])] = &[
+            (
+                b"Received: from \xe9\r\n\tby \xc3\xa9\r\nSubject: \xe9\r\n\r\nReceived: \xe9",
+                b"Received: from *\r\n\tby **\r\nSubject: \xe9\r\n\r\nReceived: \xe9",
+            ),
+            (b"X-Received: \xe9\r\n", b"X-Received: \xe9\r\n"),
+        ];
+        for (header, want) in rows {
+            let mut header = header.to_vec();
+            star_received(&mut header);
+            assert_eq!(header.escape_ascii().to_string(), want.escape_ascii().to_string());
         }
     }
 

@@ -85,6 +85,7 @@ fn limits() -> Limits {
         data_time: Duration::from_secs(200),
         data_rate: DataRate { octets: 10, over: Duration::from_secs(300) },
         strict_envelopes: false,
+        beyond_ascii: crate::server::BeyondAscii::Refused,
         size_binds: false,
         forbid_pipelining: false,
     }

@@ -26,7 +26,7 @@ pub use intake::{AuthAnswer, AuthSaid, Intake, MailFrom, RcptTo, Verdict};
 pub use path::PathError;
 pub use proxied::forwarded;
 pub use session::{Hello, Reason, Session};
-pub use setup::{DataRate, Limits, Opening, SaslOffer, Setup, Setups, TlsOffer};
+pub use setup::{BeyondAscii, DataRate, Limits, Opening, SaslOffer, Setup, Setups, TlsOffer};
 pub use stop::Stop;
 pub use stress::Stress;
 pub use xclient::XClient;

@@ -65,6 +65,29 @@ impl<'a> Argument<'a> {
     }
 }
 
+/// The command with `*` for each octet above 127 in the local part of its path, as the original reads
+/// such addresses where SMTPUTF8 was not agreed on; `None`: there is none. Domains are left alone.
+pub(super) fn starred(line: &[u8]) -> Option<Vec<u8>> {
+    let is_path = [b"MAIL ".as_slice(), b"RCPT "]
+        .iter()
+        .any(|verb| line.get(..verb.len()).is_some_and(|its| its.eq_ignore_ascii_case(verb)));
+    if line.is_ascii() || !is_path {
+        return None;
+    }
+    let start = line.iter().position(|c| *c == b':')? + 1;
+    let start = start + (line[start..].len() - line[start..].trim_ascii_start().len());
+    let (start, ends) =
+        if line.get(start) == Some(&b'<') { (start + 1, b'>') } else { (start, b' ') };
+    let rest = &line[start..];
+    let path = &rest[..end_of_path(rest, ends).unwrap_or(rest.len())];
+    let local = path.iter().rposition(|c| *c == b'@').unwrap_or(path.len());
+    let mut line = line.to_vec();
+    for octet in line[start..start + local].iter_mut().filter(|octet| !octet.is_ascii()) {
+        *octet = b'*';
+    }
+    Some(line)
+}
+
 /// Where `end` stands, quoted strings aside.
 fn end_of_path(text: &[u8], end: u8) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
@@ -74,4 +97,29 @@ fn end_of_path(text: &[u8], end: u8) -> Option<usize> {
         escaped = *c == b'\\' && quoted && !escaped;
         ends
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_above_127_become_asterisks_in_local_parts_alone() {
+        let rows: &[(&[u8], Option<&[u8]>)] = &[
+            (b"RCPT TO:<jos\xe9@siroe.com>", Some(b"RCPT TO:<jos*@siroe.com>")),
+            (
+                b"rcpt to: <jos\xc3\xa9@siroe.com> X=\xc3",
+                Some(b"rcpt to: <jos**@siroe.com> X=\xc3"),
+            ),
+            (b"MAIL FROM:\xe9@a", Some(b"MAIL FROM:*@a")),
+            (b"MAIL FROM:<\"\xe9>\"@a\xe9>", Some(b"MAIL FROM:<\"*>\"@a\xe9>")),
+            (b"RCPT TO:<\xe9>", Some(b"RCPT TO:<*>")),
+            (b"RCPT TO:<jose@siroe.com>", None),
+            (b"EHLO \xe9", None),
+            (b"RCPT \xe9", None),
+        ];
+        for (line, want) in rows {
+            assert_eq!(starred(line).as_deref(), *want, "{}", line.escape_ascii());
+        }
+    }
 }

@@ -12,12 +12,14 @@ use super::{
     AuthSaid, Dialect, MailFrom, RcptTo, Setup, Verdict,
     budget::Budget,
     command::{Command, CommandError, Envelopes},
+    path,
     replies::{
         AUTH_FIRST, BARE_IN_COMMAND, DEFERRED, GO_AHEAD, GO_SECURE, HELLO_FIRST, IN_CHUNKS,
         MAIL_FIRST, MORE_THAN_ANNOUNCED, NESTED_MAIL, NO_CERTIFICATE, NO_RESULT, NOT_OFFERED,
         NOT_TRUSTED, OK, OUT_OF_TURN, RECIPIENT_OK, SENDER_OK, TLS_FIRST, TLS_TWICE, TOO_BIG,
         TOO_LATE, TOO_MANY_NAMED, TOO_MANY_RECIPIENTS, TOO_MANY_TRANSACTIONS, VRFY,
     },
+    setup::BeyondAscii,
     transaction::Transaction,
     xclient::XClient,
 };
@@ -488,6 +490,11 @@ impl<'s> Session<'s> {
         let limits = &self.setup.limits;
         let envelopes =
             if limits.strict_envelopes { Envelopes::Strict } else { Envelopes::Tolerant };
+        let starred = match limits.beyond_ascii {
+            BeyondAscii::Asterisks => path::starred(line),
+            BeyondAscii::Refused => None,
+        };
+        let line = starred.as_deref().unwrap_or(line);
         let command = Command::parse(line, self.setup.dialect, envelopes);
         let ahead = std::mem::replace(&mut self.ahead, Ahead::Nothing);
         // TLS does not vouch for what lies behind STARTTLS: anybody may have sent it.

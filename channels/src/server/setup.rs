@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use relais_config::{Channel, tls::Insist};
+use relais_config::{Channel, channel::Program, tls::Insist};
 
 use super::{Dialect, SessionLimits};
 use crate::{tls::ServerTls, wire::content::ContentLimits};
@@ -109,10 +109,21 @@ pub struct Limits {
     pub data_rate: DataRate,
     /// Envelopes must be written as RFC 5321 and RFC 3461 say.
     pub strict_envelopes: bool,
+    /// Octets above 127 in local parts.
+    pub beyond_ascii: BeyondAscii,
     /// `SIZE=` binds, as in the dialogue of our own relays; else it is an estimate.
     pub size_binds: bool,
     /// Commands that come before the reply which they have to wait for end the session.
     pub forbid_pipelining: bool,
+}
+
+/// Octets above 127 in the local part of an address, which nobody may send without SMTPUTF8.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BeyondAscii {
+    /// The address is refused.
+    Refused,
+    /// Each is taken as `*`, as the original does.
+    Asterisks,
 }
 
 /// The slowest that content may come.
@@ -153,6 +164,11 @@ impl Limits {
             data_time: channel.data_receive_time,
             data_rate: DataRate { octets: channel.min_data_rate, over: channel.min_data_rate_time },
             strict_envelopes: channel.strict_envelopes,
+            beyond_ascii: if channel.program == Program::Smtp && channel.asterisk_8bit {
+                BeyondAscii::Asterisks
+            } else {
+                BeyondAscii::Refused
+            },
             size_binds: channel.flagtransfer,
             forbid_pipelining: channel.forbid_unauth_pipelining,
         }

@@ -5,6 +5,7 @@
 //! so in the table of its section: its row changes when the behaviour comes.
 
 mod alone;
+mod headers;
 mod shadowed;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub(crate) fn warn(config: &Config, reader: &mut Reader<'_>) {
         warn_of_pools(&roles, reader);
         shadowed::warn(config, reader);
         alone::warn(&roles, reader);
+        headers::warn(&roles, reader);
     }
     warn_of_store(config, reader);
     warn_of_tls(&roles, reader);

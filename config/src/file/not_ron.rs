@@ -600,8 +600,16 @@ fn block_comment(rest: &str) -> usize {
 }
 
 /// Fields whose values are maps.
-const MAPS: &[&str] =
-    &["services", "mappings", "general", "pools", "transport", "virtual_alias", "aliases"];
+const MAPS: &[&str] = &[
+    "services",
+    "mappings",
+    "general",
+    "pools",
+    "transport",
+    "virtual_alias",
+    "aliases",
+    "database",
+];
 /// Of word processors, and of web pages.
 const QUOTES: &str = "“”„‟«»‘’‚‛′″";
 const WHOLE: &str = "the file is one section in parentheses: (host: \"mail.example.org\", ...); \

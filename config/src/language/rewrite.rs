@@ -64,6 +64,15 @@ impl RewriteRule {
             .ends()
             .any(|end| !end.conditions.iter().any(never) && !end.outcome.keeps_sender(self.kind))
     }
+
+    /// Whether the rule may come out otherwise for another destination channel (`$Q`, `$C`).
+    pub fn asks_destination(&self) -> bool {
+        let RewriteTemplate::Plain(rewriting) = &self.parsed else { return true };
+        let asks = |condition: &Condition| {
+            matches!(condition, Condition::Destination(_) | Condition::NotDestination(_))
+        };
+        rewriting.ends().any(|end| end.conditions.iter().any(asks))
+    }
 }
 
 impl RewriteTemplate {

@@ -8,7 +8,7 @@ use crate::{
         document::Document,
         form::{Fields, Form, Kind, Nested, Section, print_section},
         kinds::{Choice, Count, Flag, Formed, PATIENCE, Size, Text, Time},
-        names::{CHANNEL, NEXT_HOP, TAG, TRANSPORT},
+        names::{CHANNEL, DOMAIN, NEXT_HOP, TAG, TRANSPORT},
         notation::Notation,
         reader::{Node, Reader},
         setting::{
@@ -158,12 +158,27 @@ section! {
         tlsswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
         /// Channel to switch to after authentication: its settings hold for what the user sends.
         saslswitchchannel: Option<String> = None, Maybe(Text), of(SmtpSource);
-        /// Complete unqualified addresses with the remote host's name.
-        remotehost: bool = false, Flag,
-            not_yet("completing addresses with the client's name is not there yet: default_domain completes those of clients we vouch for");
-        /// Address reversal on mail enqueued here.
-        reverse: bool = true, Flag,
-            not_yet("address reversal is not there yet: no channel does it, whatever this says");
+        /// As a source: addresses without a domain, in headers and in MAIL, get the name that the
+        /// client calls itself by. Such a sender of a client that we vouch for gets `default_domain`.
+        remotehost: bool = false, Flag, of(SmtpSource);
+        /// As a source: addresses without a domain in headers get this one. `remotehost` stands above
+        /// it.
+        defaulthost: Option<String> = None, Maybe(DOMAIN), of(SmtpSource);
+        /// As a source: octets above 127 in local parts of MAIL and RCPT, which nobody may send without
+        /// SMTPUTF8, are taken as `*`, and those in `Received` lines become `*`. With `false` such
+        /// addresses are refused (553), and lines stay as they are.
+        asterisk_8bit: bool = true, Flag, of(SmtpSource);
+        /// Addresses that mail for this channel is from are reversed, in headers and envelopes, as
+        /// the section `reverse` and the mapping `REVERSE` say.
+        reverse: bool = true, Flag, of(Destination);
+        /// Addresses in the header of mail for this channel (`From`, `Sender`, `Reply-To`, `To`, `Cc`,
+        /// `Bcc` and their `Resent-` forms) are rewritten by the rules, as header addresses (`$B`).
+        header_rules: bool = false, Flag, of(Destination);
+        /// Headers of messages within a message, which other mail forwards, are treated as its own.
+        inner: bool = false, Flag, of(Destination);
+        /// Headers of signed mail (DKIM, ARC, S/MIME, PGP/MIME) are treated as those of other mail, which
+        /// breaks signatures; without it they stay as they are.
+        rewrite_signed: bool = false, Flag, of(Destination);
         /// Postfix: deliver what aliases and .forward leave to this transport.
         mailbox_transport: Option<String> = None, Maybe(TRANSPORT), of(Local);
         /// Postfix: deliver everything to this transport at once; neither aliases nor the directory are

@@ -29,6 +29,7 @@ use crate::{
         entries::{OrFile, TableOrFile},
         job_controller::JobController,
         notary::Notary,
+        reversal::{Forwarding, Reversal},
         spool::Spool,
         store::{Native, Store},
         tls::{Insist, Tls},
@@ -87,6 +88,10 @@ section! {
         /// Whether aliases are asked before the directory, as Postfix does, and not behind it, as the
         /// original does.
         aliases_first: bool = false, kinds::Flag, queue;
+        /// Addresses that mail is from, as others are to see them.
+        reverse: Reversal = Reversal::default(), Nested::new();
+        /// Addresses that mail is for, as they are to be instead.
+        forward: Forwarding = Forwarding::default(), Nested::new();
         /// Our mailboxes; absent on a relay that keeps none.
         store: Option<Store> = None, Maybe(Nested::new());
         /// UNIX mailboxes of this machine.

@@ -13,6 +13,7 @@ pub mod dns;
 pub(crate) mod entries;
 pub mod job_controller;
 pub mod notary;
+pub(crate) mod reversal;
 pub(crate) mod settings;
 pub mod spool;
 pub mod store;
@@ -40,6 +41,8 @@ complete_by_default!(
     dispatcher::Limits,
     dns::Dns,
     notary::Notary,
+    reversal::Forwarding,
+    reversal::Reversal,
     spool::Spool,
     store::Quota,
     tls::SaslSides,

@@ -11,7 +11,7 @@ use relais_actors::{
         dns_lists::DnsLists,
         inherited::Inherited,
         listening::{ListenError, Listening},
-        queue_side::{AuthorPolicy, ChannelSwitches, HoldLimits, QueueSide},
+        queue_side::{AuthorPolicy, ChannelSwitches, DefaultHost, HoldLimits, QueueSide},
         rates::RateLimits,
         session::{Behind, SessionParts},
         switching::QueueSides,
@@ -187,6 +187,8 @@ impl<'a> Makers<'a> {
             authenticator: Arc::clone(&delivery.authenticator),
             submission: submits
                 .map(|channel| AuthorPolicy { sender_must_match: channel.sender_must_match }),
+            default_host: its.map(DefaultHost::new).unwrap_or_default(),
+            asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
             metrics: ground.metrics.clone(),
         }

@@ -181,7 +181,9 @@ impl Tree {
             let Some(alias) = entry.first("aliasedobjectname") else { return Ok(None) };
             at = Dn::known(alias);
         }
-        Err(LookupError(format!("aliases of domain {name} go round in a circle")))
+        let error = LookupError(format!("aliases of domain {name} go round in a circle"));
+        warn!(%error, "mail for a domain waits until its entries are mended");
+        Err(error)
     }
 
     /// A tree without entries of domains.
@@ -209,10 +211,14 @@ impl Tree {
         let mut found = self.search(&Search::below(base, filter)).await?;
         match found.len() {
             0 | 1 => Ok(found.pop()),
-            _ => Err(LookupError(format!(
-                "domain {name} has several entries: {:?} and {:?}",
-                found[0].dn, found[1].dn
-            ))),
+            _ => {
+                let error = LookupError(format!(
+                    "domain {name} has several entries: {:?} and {:?}",
+                    found[0].dn, found[1].dn
+                ));
+                warn!(%error, "mail for a domain waits until its entries are mended");
+                Err(error)
+            }
         }
     }
 

@@ -141,6 +141,7 @@ fn setup(dialect: Dialect) -> Setup {
             data_time: Duration::from_secs(300),
             data_rate: DataRate { octets: 0, over: Duration::ZERO },
             strict_envelopes: false,
+            beyond_ascii: BeyondAscii::Refused,
             size_binds: dialect == Dialect::Lmtp,
             forbid_pipelining: false,
         },

@@ -58,6 +58,7 @@ const HOST: ProbeField = ("host", anything);
 const SENDER: ProbeField = ("sender", anything);
 const DESTINATION: ProbeField = ("destination channel", anything);
 const RECIPIENT: ProbeField = ("recipient", anything);
+const ADDRESS: ProbeField = ("address", anything);
 const LOGIN: ProbeField = ("authenticated sender", anything);
 
 const OF_PORT: &[ProbeField] = &[TCP, SERVER, PORT, CLIENT, CLIENT_PORT];
@@ -96,6 +97,9 @@ const PROBES: &[Probe] = &[
     Probe { table: MAIL_ACCESS, fields: OF_LOCAL_MAIL, open: true, flags: OF_ACCESS },
     Probe { table: FROM_ACCESS, fields: OF_FROM, open: true, flags: OF_ACCESS },
     Probe { table: FROM_ACCESS, fields: OF_LOCAL_FROM, open: true, flags: OF_ACCESS },
+    Probe { table: REVERSE, fields: &[ADDRESS], open: true, flags: "YND" },
+    Probe { table: REVERSE, fields: &[SOURCE, DESTINATION, ADDRESS], open: true, flags: "YND" },
+    Probe { table: FORWARD, fields: &[ADDRESS], open: true, flags: "YN" },
 ];
 
 impl Probe {
@@ -648,6 +652,8 @@ const SEND_ACCESS: &str = "SEND_ACCESS";
 const ORIG_MAIL_ACCESS: &str = "ORIG_MAIL_ACCESS";
 const MAIL_ACCESS: &str = "MAIL_ACCESS";
 const FROM_ACCESS: &str = "FROM_ACCESS";
+const REVERSE: &str = "REVERSE";
+const FORWARD: &str = "FORWARD";
 /// Of tables that are asked about mail.
 const OF_ACCESS: &str = "YNFHVZ<>";
 /// Entries with wildcards that those behind them are compared with.
@@ -658,8 +664,6 @@ const NOT_YET: &[&str] = &[
     "AUTH_REWRITE",
     "DEQUEUE_ACCESS",
     "LOG_ACTION",
-    "FORWARD",
-    "REVERSE",
     "PERSONAL_NAMES",
     "CHARSET-CONVERSION",
     "CONVERSIONS",

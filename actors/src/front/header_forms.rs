@@ -1,0 +1,211 @@
+//! The forms in which one message is stored: its recipients may leave by channels that want addresses
+//! of its header otherwise. Nearly all mail has one form, and that as it came.
+//!
+//! A form differs from the message in those addresses alone; every other octet is the same.
+
+use std::sync::Arc;
+
+use relais_channels::mail::{
+    Address, HeaderAddress, InnerHeaders, Passing, Reply, header_addresses, is_domain, is_signed,
+    replaced,
+};
+use tracing::warn;
+
+use super::queue_side::{DefaultHost, QueueSide};
+use crate::router::{HeaderForm, HeaderTreatment, RewriteHeader, Route, RouterHandle, Routes};
+
+/// Makes the forms of one message.
+pub(super) struct HeaderForms {
+    router: RouterHandle,
+    /// The ones that its recipients were found by.
+    routes: Arc<Routes>,
+    source_channel: Arc<str>,
+    default_host: Option<Arc<str>>,
+    treatments: Arc<[HeaderTreatment]>,
+    inner: Option<InnerHeaders>,
+    /// Headers of messages within that were treated.
+    inner_headers: usize,
+}
+
+/// The beginning of one form.
+pub(super) struct BegunForm {
+    /// The sender of its envelope; `None`: as the client gave it.
+    pub(super) sender: Option<Address>,
+    pub(super) octets: Vec<u8>,
+}
+
+impl HeaderForms {
+    /// The forms of mail that leaves by these ways; `None`: it stays as it comes.
+    pub(super) fn of<'a>(
+        side: &QueueSide,
+        hello: &str,
+        ways: impl Iterator<Item = &'a Route>,
+    ) -> Option<Self> {
+        let routes = side.router.cache.routes();
+        let default_host = side.default_host.of(hello);
+        if default_host.is_none() && !routes.treats_headers() {
+            return None;
+        }
+        let mut treatments: Vec<HeaderTreatment> = Vec::new();
+        let mut last: Option<&str> = None;
+        for way in ways {
+            if last == Some(&*way.channel) {
+                continue;
+            }
+            last = Some(&way.channel);
+            let treatment = routes.header_treatment(&way.channel, default_host.is_some());
+            if !treatments.contains(&treatment) {
+                treatments.push(treatment);
+            }
+        }
+        let is_any = treatments.iter().any(|treatment| !treatment.is_nothing());
+        is_any.then(|| Self {
+            router: side.router.clone(),
+            routes,
+            source_channel: Arc::clone(&side.source_channel),
+            default_host,
+            treatments: treatments.into(),
+            inner: None,
+            inner_headers: 0,
+        })
+    }
+
+    /// The ways of a recipient that get this form.
+    pub(super) fn ways_of<'a>(&self, form: usize, ways: &'a [Route]) -> Vec<Route>
+    where
+        Route: 'a,
+    {
+        let completes = self.default_host.is_some();
+        let is_its = |way: &&Route| {
+            self.routes.header_treatment(&way.channel, completes) == self.treatments[form]
+        };
+        ways.iter().filter(is_its).cloned().collect()
+    }
+
+    /// The number of forms.
+    pub(super) fn len(&self) -> usize {
+        self.treatments.len()
+    }
+
+    /// Treats the header that `message` begins with, and what has come behind it. Each form begins
+    /// with `head`, our own lines.
+    pub(super) async fn begin(
+        &mut self,
+        head: &[u8],
+        (message, header_end): (&[u8], usize),
+        sender: Option<&Address>,
+    ) -> Result<Vec<BegunForm>, Reply> {
+        let (header, content) = message.split_at(header_end);
+        let signed = is_signed(header);
+        let forms = self.ask(header, signed, sender.cloned()).await?;
+        let mut begun: Vec<_> = forms
+            .into_iter()
+            .map(|(form, addresses)| {
+                let octets = [head, &put(header, &form, &addresses)].concat();
+                BegunForm { sender: form.sender, octets }
+            })
+            .collect();
+        let looks_within = |its: &HeaderTreatment| its.inner && (!signed || its.signed_too);
+        if self.treatments.iter().any(looks_within) {
+            self.inner = Some(InnerHeaders::behind(header));
+        }
+        for (begun, octets) in begun.iter_mut().zip(self.go_on(content).await?) {
+            begun.octets.extend_from_slice(&octets);
+        }
+        Ok(begun)
+    }
+
+    /// Takes the next piece of content: the octets that each form goes on with.
+    pub(super) async fn go_on(&mut self, piece: &[u8]) -> Result<Vec<Vec<u8>>, Reply> {
+        let mut passing = Vec::new();
+        match &mut self.inner {
+            Some(inner) => inner.feed(piece, &mut passing),
+            None => passing.push(Passing::Octets(piece.to_vec())),
+        }
+        self.pass(passing).await
+    }
+
+    /// The octets that each form ends with.
+    pub(super) async fn finish(&mut self) -> Result<Vec<Vec<u8>>, Reply> {
+        let mut passing = Vec::new();
+        if let Some(inner) = self.inner.take() {
+            inner.finish(&mut passing);
+        }
+        self.pass(passing).await
+    }
+
+    async fn pass(&mut self, passing: Vec<Passing>) -> Result<Vec<Vec<u8>>, Reply> {
+        let mut octets = vec![Vec::new(); self.len()];
+        for passing in passing {
+            match passing {
+                Passing::Header(header) if self.inner_headers < MOST_INNER => {
+                    self.inner_headers += 1;
+                    let signed = is_signed(&header);
+                    let forms = self.ask(&header, signed, None).await?;
+                    for ((octets, treatment), (form, addresses)) in
+                        octets.iter_mut().zip(self.treatments.iter()).zip(forms)
+                    {
+                        let form = if treatment.inner { form } else { HeaderForm::default() };
+                        octets.extend_from_slice(&put(&header, &form, &addresses));
+                    }
+                }
+                Passing::Header(same) | Passing::Octets(same) => {
+                    for octets in &mut octets {
+                        octets.extend_from_slice(&same);
+                    }
+                }
+            }
+        }
+        Ok(octets)
+    }
+
+    /// The forms of one header. The sender of the envelope is reversed whatever is signed.
+    async fn ask(
+        &self,
+        header: &[u8],
+        signed: bool,
+        sender: Option<Address>,
+    ) -> Result<Vec<(HeaderForm, Arc<[HeaderAddress]>)>, Reply> {
+        let found = header_addresses(header, MOST_ADDRESSES);
+        if found.is_none() {
+            warn!("a header of more than {MOST_ADDRESSES} addresses stays as it is");
+        }
+        let addresses: Arc<[HeaderAddress]> = found.unwrap_or_default().into();
+        let asked = RewriteHeader {
+            addresses: Arc::clone(&addresses),
+            sender,
+            source_channel: Arc::clone(&self.source_channel),
+            default_host: self.default_host.clone(),
+            treatments: Arc::clone(&self.treatments),
+        };
+        let mut forms = self.router.header(asked).await?;
+        for (form, treatment) in forms.iter_mut().zip(self.treatments.iter()) {
+            if signed && !treatment.signed_too {
+                form.addresses.clear();
+            }
+        }
+        Ok(forms.into_iter().map(|form| (form, Arc::clone(&addresses))).collect())
+    }
+}
+
+impl DefaultHost {
+    /// The domain of addresses that have none, in mail of a client that calls itself so.
+    pub(super) fn of(&self, hello: &str) -> Option<Arc<str>> {
+        let is_name = !hello.starts_with('[') && hello.contains('.') && is_domain(hello);
+        match self {
+            Self { remote: true, .. } if is_name => Some(hello.to_ascii_lowercase().into()),
+            Self { named, .. } => named.clone(),
+        }
+    }
+}
+
+/// The header with the texts of a form in the places of its addresses.
+fn put(header: &[u8], form: &HeaderForm, addresses: &[HeaderAddress]) -> Vec<u8> {
+    let new = addresses.iter().zip(&form.addresses);
+    replaced(header, new.filter_map(|(place, new)| Some((&place.at, new.as_deref()?))))
+}
+
+/// Addresses of one header that are treated; of more, none is.
+const MOST_ADDRESSES: usize = 2_000;
+/// Headers of messages within one message that are treated.
+const MOST_INNER: usize = 100;

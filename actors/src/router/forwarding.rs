@@ -1,0 +1,35 @@
+//! Forwarding by address: a recipient that aliases have no say about becomes another one.
+//!
+//! The mapping `FORWARD` is asked first, then the forward database. A result is rewritten from the
+//! start; an address that is its own result stands for itself.
+
+use relais_channels::mail::Address;
+
+use super::{
+    routes::Routes,
+    steps::{Step, Trace},
+    submission::FORWARD,
+};
+
+/// The address that a recipient is to be instead; `None`: it stands for itself.
+pub(super) fn forwarded(routes: &Routes, address: &Address, trace: &mut Trace) -> Option<String> {
+    let database = &routes.tables.forward;
+    let table = routes.mapping(routes.forward_mapping.as_ref());
+    if table.is_none() && database.is_empty() {
+        return None;
+    }
+    let probe = address.mailbox();
+    let mapped = table.and_then(|table| {
+        let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
+        table.lookup(probe, &tables).filter(|mapped| mapped.flags.has('Y'))
+    });
+    let (source, target) = match mapped {
+        Some(mapped) => (FORWARD, mapped.text),
+        None => ("forward.database", database.get(probe)?.to_owned()),
+    };
+    if target.eq_ignore_ascii_case(probe) {
+        return None;
+    }
+    trace.note(|| Step::Alias { source, targets: vec![target.clone()] });
+    Some(target)
+}

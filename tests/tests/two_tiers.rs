@@ -1,0 +1,123 @@
+//! The shipped front end before the shipped back end, with a real `OpenLDAP` server: as the two files
+//! stand, ports and paths replaced.
+
+use std::time::Duration;
+
+use relais_tests::{
+    Authority, Dialogue, Instance, Settings, Slapd, eventually, free_port, mailbox, message, needs,
+    python,
+};
+
+/// The root is the organization siroe.com.
+const DOMAINS: &str = "\
+dn: o=sesta.com,dc=siroe,dc=com
+objectClass: organization
+objectClass: sunManagedOrganization
+o: sesta.com
+sunPreferredDomain: sesta.com
+
+dn: o=one,dc=siroe,dc=com
+objectClass: organization
+objectClass: sunManagedOrganization
+o: one
+sunPreferredDomain: twice.test
+
+dn: o=two,dc=siroe,dc=com
+objectClass: organization
+objectClass: sunManagedOrganization
+o: two
+associatedDomain: twice.test
+
+";
+
+fn user(uid: &str, domain: &str, more: &str) -> String {
+    let under = if domain == "siroe.com" { "" } else { "o=sesta.com," };
+    format!(
+        "dn: uid={uid},{under}dc=siroe,dc=com\nobjectClass: inetOrgPerson\n\
+         objectClass: inetLocalMailRecipient\nobjectClass: inetMailUser\nuid: {uid}\ncn: {uid}\n\
+         sn: {uid}\nmail: {uid}@{domain}\nuserPassword: pw of {uid}\n{more}\n\n"
+    )
+}
+
+fn team() -> String {
+    "dn: cn=team,dc=siroe,dc=com\nobjectClass: groupOfUniqueNames\n\
+     objectClass: inetLocalMailRecipient\nobjectClass: inetMailGroup\ncn: team\n\
+     mail: team@siroe.com\nuniqueMember: uid=jane,o=sesta.com,dc=siroe,dc=com\n\
+     mgrpRFC822MailMember: bob@siroe.com\n\n"
+        .to_owned()
+}
+
+#[test]
+fn the_relay_and_the_store_of_the_samples_carry_mail_between_them() {
+    if !needs(&[Slapd::PROGRAM]) {
+        return;
+    }
+    let users = [
+        user("jdoe", "siroe.com", "mailHost: localhost"),
+        user("jane", "sesta.com", "mailHost: localhost\nmailAlternateAddress: jane.doe@sesta.com"),
+        user("bob", "siroe.com", "mailHost: localhost"),
+        user("old", "siroe.com", "mailHost: store9.siroe.com"),
+        user("held", "siroe.com", "mailHost: localhost\nmailUserStatus: hold"),
+    ];
+    let slapd = Slapd::start(&[DOMAINS, &users.concat(), &team()].concat());
+    let store = Instance::new(Settings::store());
+    let _store = store.start();
+    let submit = free_port();
+    let relay = Instance::new(Settings::relay(submit, store.settings.lmtp, &slapd));
+    let authority = Authority::new(relay.data());
+    authority.sign("relay1", &["localhost"], 2099);
+    let _relay = relay.start();
+
+    // From the Internet: to users of both domains, to a folder, to a list, to nobody, and elsewhere.
+    let (mut stranger, greeting) =
+        Dialogue::connect_from([127, 0, 2, 1], relay.settings.smtp).expect("a connection");
+    greeting.expect(220);
+    stranger.ask("EHLO mx.sender.test").expect(250);
+    let to = ["jdoe+Work@siroe.com", "jane.doe@SESTA.com", "team@siroe.com", "held@siroe.com"];
+    stranger.message("a@sender.test", &to, &message("m1", 500)).expect(250);
+    stranger.ask("MAIL FROM:<a@sender.test>").expect(250);
+    stranger.ask("RCPT TO:<nobody@siroe.com>").expect_start("550 5.1.1");
+    let refused = stranger.ask("RCPT TO:<a@elsewhere.test>");
+    refused.expect_start("550 5.7.1 Relaying not permitted");
+    stranger.ask("RCPT TO:<old@siroe.com>").expect(250);
+    stranger.ask("RSET").expect(250);
+    let count = |domain: &str, user: &str| mailbox(&store.store(), domain, user).len();
+    eventually("each has one, of a list or not", PATIENCE, || {
+        count("siroe.com", "bob") == 1 && count("sesta.com", "jane") == 1
+    });
+    // The store makes no folder that the user did not: Work is not there.
+    eventually("what is for a folder", PATIENCE, || count("siroe.com", "jdoe") == 1);
+    assert!(relay.queue().iter().any(|entry| entry["state"] == "held"), "{:?}", relay.queue());
+
+    // Two organizations claim one domain: an administrator has to mend that, and is told.
+    let told = relay.relais("route", &["a@twice.test"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("no answer: domain twice.test has several entries"), "{told}");
+    assert!(relay.log().contains("domain twice.test has several entries"));
+
+    // From a user: behind TLS and a login, in no name but one's own.
+    let script = format!(
+        r#"
+import smtplib, ssl
+CA = ssl.create_default_context(cafile='{}')
+with smtplib.SMTP("localhost", {submit}) as client:
+    client.ehlo()
+    assert client.docmd("MAIL FROM:<jane@sesta.com>")[0] == 530
+    client.starttls(context=CA)
+    client.ehlo()
+    assert client.docmd("MAIL FROM:<jane@sesta.com>")[0] == 530
+    client.login("jane@sesta.com", "pw of jane")
+    client.sendmail("jane@sesta.com", ["jdoe@siroe.com"], "From: jane@sesta.com\r\nSubject: x\r\n\r\nx\r\n")
+    try:
+        client.sendmail("jdoe@siroe.com", ["jdoe@siroe.com"], "From: jdoe@siroe.com\r\n\r\nx\r\n")
+        assert False, "in another's name"
+    except smtplib.SMTPSenderRefused as error:
+        assert error.smtp_code == 553
+"#,
+        authority.file().display()
+    );
+    python(&script);
+    eventually("a user's mail", PATIENCE, || count("siroe.com", "jdoe") == 2);
+}
+
+const PATIENCE: Duration = Duration::from_secs(40);
