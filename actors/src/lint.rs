@@ -12,7 +12,10 @@ use relais_channels::mail::{Address, Enhanced, Reply};
 use relais_config::{Config, channel::Program};
 
 use crate::{
-    directory::{ADDRESSES, Entry, LdifDirectory, Lookup, NOT_YET, Source, StoredPassword, VALUES},
+    directory::{
+        ADDRESSES, Allowance, Entry, IgnoredValue, LdifDirectory, Lookup, NOT_YET, Source,
+        StoredPassword, VALUES,
+    },
     router::{Poster, Question, Resolver, Routes, Routing, Step},
 };
 
@@ -71,6 +74,9 @@ impl Lint<'_> {
             return self.note(FILE, message.to_owned());
         }
         self.attributes(entries.values().copied());
+        for entry in entries.values() {
+            self.allowance(entry);
+        }
         let options: HashSet<&str> =
             config.delivery_options.iter().map(|option| option.name.as_str()).collect();
         for entry in entries.values().filter(|entry| entry.is_mail()) {
@@ -280,6 +286,23 @@ impl Lint<'_> {
                     entry.dn
                 ));
             }
+        }
+    }
+
+    /// Values of quotas and limits that make no sense do not count.
+    fn allowance(&mut self, entry: &Entry) {
+        // As that of a user or group, and as that of the domain of some user.
+        let mut somebody = Entry::default();
+        somebody.add("objectClass", "inetMailUser");
+        let own = Allowance::of(entry, &Entry::default());
+        let of_domain = Allowance::of(&somebody, entry);
+        for IgnoredValue { attribute, value, wanted } in
+            own.ignored.into_iter().chain(of_domain.ignored)
+        {
+            let dn = &entry.dn;
+            let message =
+                format!("{dn}: {attribute} {value:?} does not count; {wanted} is expected");
+            self.note(FILE, message);
         }
     }
 

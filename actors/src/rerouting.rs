@@ -20,7 +20,7 @@ use crate::{
     channel_table::Channels,
     events::MessageRerouted,
     metrics::Metrics,
-    router::{Poster, Question, Route, RouterHandle, grouped},
+    router::{Poster, Question, Route, RouterHandle, grouped, too_large_for_all},
     timestamp::now_ms,
 };
 
@@ -207,7 +207,13 @@ impl Rerouter {
                 }
             }
         }
-        Ok(ends.into())
+        let size = left.envelope.size.saturating_sub(OWN_LINES);
+        if let Some(reply) = too_large_for_all(&ends, size) {
+            return Err(reply);
+        }
+        let routes = self.router.cache.routes();
+        let kept = routes.without_too_large(&ends, &recipient.original, size);
+        Ok(kept.unwrap_or_else(|| ends.into()))
     }
 
     async fn resolve(
@@ -292,6 +298,8 @@ impl std::fmt::Display for Ways<'_> {
 
 /// Why it is held once more.
 const HELD_AGAIN: &str = "it was released, and its route leads to a hold channel again: `relais route` shows by which rule";
+/// Octets that our own lines add to a message, about: what was small enough when it came still is.
+const OWN_LINES: u64 = 1_024;
 const HAS_GONE_ON: Reply = Reply::new(250, Enhanced(2, 1, 5), "has gone on before");
 /// Addresses that one recipient leads to by channels that put mail through rewriting again.
 const MAX_PASSES: usize = 20;

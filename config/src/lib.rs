@@ -53,7 +53,9 @@ mod sections;
 mod show;
 
 pub use file::{mistake, reader::suggest, units};
-pub use language::{delivery_option, ldap_search, mapping, rewrite, template, text_table};
+pub use language::{
+    delivery_option, ldap_search, lookup_url, mapping, rewrite, template, text_table,
+};
 pub use load::{Reading, check};
 pub use mistake::{Mistake, Mistakes, Places, Report, Told, Warning};
 pub use sections::{

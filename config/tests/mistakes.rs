@@ -73,11 +73,29 @@ const ROWS: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     (
+        "look-ups by URL without a directory",
+        "job_controller",
+        "mappings: {\"FROM_ACCESS\": [(\"*\", \"$]ldap:///o=x?mail?sub?(a=$0)[$N\")]},\n    job_controller",
+        &[r#"14:32: mappings["FROM_ACCESS"][0]: a look-up by URL, and no directory to ask; ..."#],
+    ),
+    (
+        "look-ups by URL where nobody waits, and a filter for servers alone",
+        "rewrite_rules: [",
+        "directory: Ldif(), mappings: {\"IP_ACCESS\": [(\"*\", \"$|own;$0|\")], \"OWN\": [(\"*\", \"$]ldap:///o=x?mail?sub?(a=$0)[$Y\")]},\nrewrite_rules: [(\"a.example\", \"$U%$]ldap:///o=x?mail?sub?(a:=$A)[@lmtp-daemon\"), ",
+        &[
+            r#"8:78: mappings["OWN"][0]: a look-up by URL waits for the directory, and IP_ACCESS (it calls this one) has to answer at once; ..."#,
+            "9:17: rewrite_rules[0]: the filter compares by a rule (:=) that only an LDAP server knows; ...",
+            "8:16: warning: directory: without delivery_options the directory's users have...",
+            "9:17: warning: rewrite_rules[0]: the rule is never reached: rule 2 has the pattern $*, ...",
+            "10:15: warning: channels: there is no channel of program Reprocess: a list with a member...",
+        ],
+    ),
+    (
         "a URL and a site routine",
         "job_controller",
         "mappings: {\"PORT_ACCESS\": [(\"a\", \"$Y$]ldap:///x[\"), (\"*\", \"$[lib,f,x]\")]},\n    job_controller",
         &[
-            r#"14:41: mappings["PORT_ACCESS"][0]: look-ups by URL are not there yet; ..."#,
+            r#"14:41: mappings["PORT_ACCESS"][0]: one attribute is expected: its value is the result; ..."#,
             r#"14:64: mappings["PORT_ACCESS"][1]: site routines are not supported: no foreign code is loaded; ..."#,
         ],
     ),

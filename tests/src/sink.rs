@@ -32,6 +32,7 @@ struct Books {
     seen: Mutex<HashMap<String, usize>>,
     order: Mutex<Vec<String>>,
     handed: Mutex<Vec<(String, Vec<String>)>>,
+    with_parameters: Mutex<Vec<String>>,
     script: RwLock<Script>,
     open: AtomicUsize,
     most_open: AtomicUsize,
@@ -184,6 +185,11 @@ impl Sink {
         self.books.handed.lock().expect("no panic in the sink").clone()
     }
 
+    /// The commands that named a recipient and said something else of it.
+    pub fn with_parameters(&self) -> Vec<String> {
+        self.books.with_parameters.lock().expect("no panic in the sink").clone()
+    }
+
     /// Messages whose commands came behind the content of another, before that had its reply.
     pub fn announced(&self) -> usize {
         self.books.announced.load(Ordering::Acquire)
@@ -279,6 +285,7 @@ fn serve(stream: &TcpStream, books: &Books) -> io::Result<()> {
                 b"250 2.0.0 OK\r\n"
             }
             b"RCPT" => {
+                books.note_parameters(&line);
                 recipients.push(line.clone());
                 b"250 2.1.5 OK\r\n"
             }
@@ -369,6 +376,15 @@ impl Books {
 
     fn says<T>(&self, what: impl FnOnce(&Script) -> T) -> T {
         what(&self.script.read().expect("no panic in the sink"))
+    }
+
+    fn note_parameters(&self, command: &[u8]) {
+        let command = String::from_utf8_lossy(command);
+        let command = command.trim_end();
+        if !command.ends_with('>') {
+            let mut noted = self.with_parameters.lock().expect("no panic in the sink");
+            noted.push(command.to_owned());
+        }
     }
 
     fn enter(&self, id: &str, recipients: &[Vec<u8>]) {

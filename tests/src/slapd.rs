@@ -218,7 +218,8 @@ const CLASSES: [&str; 7] = [
     "inetDomainAlias",
 ];
 const DNS: [&str; 1] = ["inetDomainBaseDN"];
-const ATTRIBUTES: [&str; 46] = [
+const ATTRIBUTES: [&str; 47] = [
+    "msgVanityDomain",
     "sunPreferredDomain",
     "inetDomainBaseDN",
     "inetCanonicalDomainName",

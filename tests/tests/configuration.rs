@@ -336,7 +336,7 @@ objectClass: inetMailUser
 uid: quota
 mail: quota@x.test
 mailHost: localhost
-mailQuota: 1000
+mailQuota: 1000 stamps
 mailDeliveryOption: mailbx
 mailUserStatus: enabled
 ";
@@ -368,7 +368,7 @@ fn check_finds_the_slips_of_a_directory_and_our_own_mistakes_defer() {
         &["uid=far", "declares the domain undeclared.test"],
         &["cn=lost", "leads to nobody@x.test", "550 5.1.1"],
         &["cn=a", "a@x.test", "leads back to itself"],
-        &["uid=quota", "mailquota: not there yet"],
+        &["uid=quota", "mailQuota \"1000 stamps\" does not count"],
         &["uid=quota", "no option \"mailbx\""],
         &["uid=quota", "mailuserstatus \"enabled\" is not known"],
     ] {

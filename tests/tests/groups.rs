@@ -254,6 +254,43 @@ fn no_part_of_a_list_is_delivered() {
 }
 
 #[test]
+fn a_list_takes_no_larger_message_than_it_says() {
+    if !needs(PACKAGES) {
+        return;
+    }
+    let lists = [
+        list("small", "mgrpRFC822MailMember: cat@siroe.com\nmgrpMsgMaxSize: 5000"),
+        list("outer", "mgrpRFC822MailMember: bob@siroe.com\nmgrpRFC822MailMember: small@siroe.com"),
+        list(
+            "later",
+            "mgrpRFC822MailMember: cat@siroe.com\nmgrpMsgMaxSize: 5000\nmailDeferProcessing: yes",
+        ),
+    ];
+    let slapd = Slapd::start(&tree(&lists));
+    let instance = instance(&slapd);
+    let _running = instance.start();
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.ask("EHLO client.example").expect(250);
+    // A size that is announced is refused at once, one that is not behind the data.
+    for name in ["small", "later"] {
+        client.ask("RSET").expect(250);
+        client.ask("MAIL FROM:<ann@siroe.com> SIZE=6000").expect(250);
+        let reply = client.ask(&format!("RCPT TO:<{name}@siroe.com>"));
+        assert!(reply.text.starts_with("552 5.2.3"), "{}", reply.text);
+        client.ask("RSET").expect(250);
+        let to = format!("{name}@siroe.com");
+        client.message("ann@siroe.com", &[&to], &message("m", 6_000)).expect(552);
+        client.message("ann@siroe.com", &[&to], &message("m", 3_000)).expect(250);
+    }
+    eventually("what is small enough comes", MINUTE, || count(&instance, "cat") == 2);
+    // In another list it takes nothing from the others.
+    client.message("ann@siroe.com", &["outer@siroe.com"], &message("m", 6_000)).expect(250);
+    eventually("the sender hears of it", MINUTE, || count(&instance, "ann") == 1);
+    assert!(stored(&instance, "ann")[0].contains("5.2.3"), "{:?}", stored(&instance, "ann"));
+    assert_eq!((count(&instance, "bob"), count(&instance, "cat")), (1, 2));
+}
+
+#[test]
 fn a_long_list_waits_for_the_reprocess_channel() {
     if !needs(PACKAGES) {
         return;

@@ -1,8 +1,8 @@
 //! Questions that an operator can ask without sending mail: `relais route`, `check`, `config`.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use relais_tests::{Instance, Settings, example};
+use relais_tests::{Dialogue, Instance, Settings, Sink, eventually, example, message};
 use serde_json::Value;
 
 #[test]
@@ -57,6 +57,58 @@ fn route_for_people_shows_the_steps_and_the_result() {
     for word in ["alice", "lmtpcs-daemon", "tcp_lmtpcs", "localhost"] {
         assert!(text.contains(word), "{word} is missing from:\n{text}");
     }
+}
+
+#[test]
+fn route_says_by_which_line_and_within_which_limits() {
+    let sink = Sink::start();
+    let instance = Instance::new(Settings::standalone().deliver_to(sink.port));
+    let rule = instance.settings.text().lines().position(|line| line.contains("(\"$*\","));
+    let line = format!("(line {})", rule.expect("a rule") + 1);
+    let asked = || -> Value {
+        let output = instance.relais("route", &["alice+Work@relais.example", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    let details = |route: &Value| {
+        let steps = route["steps"].as_array().expect("steps").iter();
+        let detail = |step: &Value| step["detail"].as_str().expect("a detail").to_owned();
+        steps.map(detail).collect::<Vec<_>>().join("\n")
+    };
+    let offline = asked();
+    assert_eq!(offline["results"][0]["limits"]["maxjobs"], 7, "{offline}");
+    assert!(offline["results"][0]["limits"]["stopped"].is_null(), "nobody knows: {offline}");
+    let _running = instance.start();
+    let route = asked();
+    let told = details(&route);
+    assert_eq!(told, details(&offline));
+    for words in [
+        &*line,
+        "probes $*\n",
+        "probes $*, localhost.lmtp, *.lmtp, .lmtp\n",
+        "$H = relais.example, $V = relais.example is ours, $U = alice+Work",
+        "does not apply: $E or $B",
+        "nothing",
+    ] {
+        assert!(told.contains(words), "{words} is missing from:\n{told}");
+    }
+    let limits = |name: &str| asked()["results"][0]["limits"][name].clone();
+    assert_eq!([limits("stopped"), limits("jobs")], [Value::Bool(false), 0.into()]);
+    instance.relais("set", &["tcp_lmtpcs.maxjobs", "3"]);
+    instance.relais("channel", &["stop", "tcp_lmtpcs"]);
+    assert_eq!([limits("stopped"), limits("maxjobs")], [Value::Bool(true), 3.into()]);
+    let page = instance.relais("route", &["alice@relais.example"]).stdout;
+    let page = String::from_utf8_lossy(&page);
+    for words in ["stopped by an operator", "maxjobs 3", "job_limit 10", "backoff", "threaddepth"] {
+        assert!(page.contains(words), "{words} is missing from:\n{page}");
+    }
+    // A host that cannot be talked to.
+    instance.relais("channel", &["start", "tcp_lmtpcs"]);
+    drop(sink);
+    let mut client = Dialogue::open(instance.settings.smtp);
+    client.message("a@sender.test", &["alice@relais.example"], &message("m", 300)).expect(250);
+    let is_left_alone =
+        || limits("last_reply").is_string() && limits("suspended_until").is_string();
+    eventually("the host is left alone", Duration::from_secs(20), is_left_alone);
 }
 
 #[test]

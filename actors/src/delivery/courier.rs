@@ -305,6 +305,7 @@ fn recipients_of<'e>(
         original: &to.original,
         original_recipient: to.original_recipient.as_ref(),
         notify: to.notify,
+        quota: to.quota.as_deref().copied(),
         ..OutgoingRcpt::new(&to.address)
     };
     Some(recipients.map(rcpt).collect())

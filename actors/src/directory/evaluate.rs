@@ -83,7 +83,7 @@ fn check_list(entry: &Entry) -> Result<(), EntryError> {
 
 const UID_INVALID: &str = "`$~=#*+%!@,{}()/\\<>;:\"[]&?|";
 /// Attributes that decide what a list takes, and are not heeded yet. The password stands in a header.
-const LIST_NOT_YET: [&str; 2] = ["mgrpAuthPassword", "mgrpMsgMaxSize"];
+const LIST_NOT_YET: [&str; 1] = ["mgrpAuthPassword"];
 
 #[cfg(test)]
 mod tests {

@@ -203,6 +203,8 @@ mod tests {
             ("(l=p*s)", true),
             ("(l=*y*n)", true),
             ("(l=*a*a*)", false),
+            ("(cn=*doe*doe)", false),
+            ("(cn=jane*doe)", true),
             ("(mail=*)", false),
             ("(!(mail=*))", true),
             ("(&(objectClass=inetmailuser)(|(l=rome)(l=paris)))", true),

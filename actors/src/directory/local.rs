@@ -2,14 +2,16 @@
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
+use relais_config::{ldap_search::SearchScope, lookup_url::UrlQuery};
 use tracing::warn;
 
 use super::{
     entry::{Domain, Entry, is_below, normalize_dn},
+    filter::EntryFilter,
     known::ADDRESSES,
     ldap::LdapError,
     ldif::{self, LdifError},
-    lookup::{Lookup, LookupError, MOST_FOUND},
+    lookup::{LookingUp, Lookup, LookupError, MOST_FOUND},
     member_url::{MemberScope, MemberSearch},
 };
 
@@ -145,6 +147,56 @@ impl LdifDirectory {
         below(domain, self.uids.get(uid))
     }
 
+    /// The value that a look-up by URL finds.
+    pub(super) fn find_url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        let base = normalize_dn(&query.base);
+        let filter = EntryFilter::parse(&query.filter).ok();
+        let Some(filter) = filter.filter(|filter| !filter.is_extended()) else {
+            return Err(LookupError(format!(
+                "{query}: an LDIF file cannot be asked by this filter"
+            )));
+        };
+        let is_in_scope = |dn: &str| match query.scope {
+            SearchScope::Base => dn == base,
+            SearchScope::Subtree => is_below(dn, &base),
+            SearchScope::One => parent(dn) == Some(base.as_str()),
+        };
+        let mut found = self.all().filter(|(dn, entry)| is_in_scope(dn) && filter.passes(entry));
+        let Some((first, entry)) = found.next() else { return Ok(None) };
+        match found.next() {
+            Some((second, _)) => {
+                Err(LookupError(format!("{query} finds several entries: {first:?} and {second:?}")))
+            }
+            None => Ok(entry.first(&query.attribute.to_ascii_lowercase()).map(str::to_owned)),
+        }
+    }
+
+    /// The same beside others' work: every entry is looked at.
+    pub(super) fn in_its_time(
+        self: &Arc<Self>,
+        query: &UrlQuery,
+    ) -> LookingUp<Option<Arc<String>>> {
+        let (directory, query) = (Arc::clone(self), query.clone());
+        Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || directory.find_url(&query)).await;
+            Ok(found.map_err(|error| LookupError(error.to_string()))??.map(Arc::new))
+        })
+    }
+
+    /// The same for the members of a list.
+    pub(super) fn find_members_in_time(
+        self: &Arc<Self>,
+        search: &MemberSearch,
+        among: &[String],
+    ) -> LookingUp<Vec<Arc<Entry>>> {
+        let (directory, search, among) = (Arc::clone(self), search.clone(), among.to_vec());
+        Box::pin(async move {
+            let found = move || directory.find_members(&search, &among);
+            let found = tokio::task::spawn_blocking(found).await;
+            found.unwrap_or_else(|error| Err(LookupError(error.to_string())))
+        })
+    }
+
     pub(super) fn find_entry(&self, dn: &str) -> Option<Arc<Entry>> {
         self.names.get(&normalize_dn(dn)).cloned()
     }
@@ -161,7 +213,8 @@ impl LdifDirectory {
         }
         let base = normalize_dn(&search.base);
         let base = if search.base.trim().is_empty() { "" } else { &base };
-        if !base.is_empty() && !self.names.contains_key(base) {
+        let is_place = search.scope != MemberScope::Base;
+        if is_place && !base.is_empty() && !self.names.contains_key(base) {
             return Err(LookupError(format!("there is no {base} to search in")));
         }
         let has_one = |entry: &Entry| {
@@ -171,7 +224,7 @@ impl LdifDirectory {
         let is_there = |dn: &str| match search.scope {
             _ if base.is_empty() => search.scope == MemberScope::Subtree,
             MemberScope::Base => dn == base,
-            MemberScope::One => dn.split_once(',').is_some_and(|(_, above)| above == base),
+            MemberScope::One => parent(dn) == Some(base),
             MemberScope::Subtree => is_below(dn, base),
         };
         let all = self.names.iter().filter(|(dn, _)| is_there(dn));
@@ -195,6 +248,10 @@ impl Lookup for LdifDirectory {
         Ok(self.find_entries(domain, address))
     }
 
+    async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        self.find_url(query)
+    }
+
     async fn entry(&self, dn: &str) -> Result<Option<Arc<Entry>>, LookupError> {
         Ok(self.find_entry(dn))
     }
@@ -209,9 +266,7 @@ impl Lookup for LdifDirectory {
 }
 
 /// Attributes that entries may have and that are not heeded yet: told when a file is read.
-pub(crate) const NOT_YET: [(&str, &str); 9] = [
-    ("mailquota", "not there yet: the store's own limit holds for this mailbox"),
-    ("mailmsgquota", "not there yet: the store's own limit holds for this mailbox"),
+pub(crate) const NOT_YET: [(&str, &str); 7] = [
     ("mailsieverulesource", "Sieve is not there yet: mail is delivered as if there were no filter"),
     ("mailautoreplytext", "not there yet: no automatic reply is sent"),
     ("mailautoreplytextinternal", "not there yet: no automatic reply is sent"),
@@ -233,6 +288,17 @@ fn index<'a>(
             entries.push(Arc::clone(named));
         }
     }
+}
+
+/// The name that a normalized name lies right below.
+fn parent(dn: &str) -> Option<&str> {
+    let mut is_escaped = false;
+    let comma = dn.find(|c| {
+        let ends = c == ',' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    });
+    Some(&dn[comma? + 1..])
 }
 
 /// The entries of a domain among these.

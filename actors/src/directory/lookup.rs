@@ -2,6 +2,8 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
+use relais_config::{directory::Cache, lookup_url::UrlQuery};
+
 use super::{
     entry::{Domain, Entry},
     member_url::MemberSearch,
@@ -32,6 +34,9 @@ pub trait Lookup {
         among: &[String],
     ) -> impl Future<Output = Result<Vec<Arc<Entry>>, LookupError>>;
 
+    /// The value that a look-up by URL finds, if it finds any.
+    fn url(&self, query: &UrlQuery) -> impl Future<Output = Result<Option<String>, LookupError>>;
+
     /// Where searches are told, if they are.
     fn log(&self) -> Option<SearchLog> {
         None
@@ -55,6 +60,12 @@ pub trait Remote: fmt::Debug + Send + Sync {
 
     /// As in [`Lookup`].
     fn found_by(&self, search: &MemberSearch, among: &[String]) -> LookingUp<Vec<Arc<Entry>>>;
+
+    /// The value that a look-up by URL finds, if it finds any.
+    fn url(&self, query: &UrlQuery) -> LookingUp<Option<Arc<String>>>;
+
+    /// How long results of look-ups by URL are believed.
+    fn url_limits(&self) -> Cache;
 
     /// Whether this is the password of the entry of this name.
     fn login(&self, dn: &str, password: &str) -> LookingUp<bool>;

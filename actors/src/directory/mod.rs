@@ -10,6 +10,7 @@
 //! ([`Adopt`]) and by one hand, so that none of them needs a lock; and what a directory costs
 //! is seen at the metrics endpoint.
 
+mod allowance;
 mod cache;
 mod entry;
 mod evaluate;
@@ -40,11 +41,16 @@ use std::{
 };
 
 use actix::Message;
-use relais_config::{self as config, directory::Cache as Limits};
+use relais_config::{
+    self as config,
+    directory::{Cache as Limits, UrlCache},
+    lookup_url::UrlQuery,
+};
 use tokio::{sync::oneshot, task::JoinError};
 
 use self::cache::{Asked, Findings, LookupCache};
 pub use self::{
+    allowance::{Allowance, IgnoredValue},
     entry::{Domain, Entry, Kind, normalize_dn},
     evaluate::evaluate,
     ldap::{LdapDirectory, LdapError},
@@ -122,6 +128,16 @@ pub struct FindMembers {
     pub log: Option<SearchLog>,
 }
 
+/// Asks for the value that a look-up by URL finds.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Arc<String>>, LookupError>")]
+pub struct FindUrl {
+    /// The look-up.
+    pub query: UrlQuery,
+    /// As in [`FindDomain`].
+    pub log: Option<SearchLog>,
+}
+
 /// Asks whether this is the password of a user. Nothing: the source does not log users in, and the
 /// entry holds the password.
 #[derive(Message)]
@@ -158,6 +174,8 @@ pub struct Directory {
     uids: LookupCache<(String, String), Vec<Arc<Entry>>>,
     /// By distinguished name.
     names: LookupCache<String, Option<Arc<Entry>>>,
+    /// By the look-up.
+    urls: LookupCache<UrlQuery, Option<Arc<String>>>,
 }
 
 /// The directory as seen by those who ask it.
@@ -191,7 +209,11 @@ impl Source {
                 LdifDirectory::open(&config.path(file)).map(Self::ldif)
             }
             Some(Configured::Ldap(ldap)) => {
-                let directory = LdapDirectory::open(ldap, |file| config.path(file), meters)?;
+                let directory = LdapDirectory::open(
+                    (ldap, &config.default_domain),
+                    |file| config.path(file),
+                    meters,
+                )?;
                 Ok(Self::Remote(Arc::new(directory), ldap.cache))
             }
         }
@@ -205,6 +227,13 @@ impl Source {
         match self {
             Self::None | Self::Ldif(_) => Limits::default(),
             Self::Remote(_, limits) => *limits,
+        }
+    }
+
+    fn url_limits(&self) -> Limits {
+        match self {
+            Self::None | Self::Ldif(_) => UrlCache::default().limits(),
+            Self::Remote(directory, _) => directory.url_limits(),
         }
     }
 }
@@ -249,6 +278,14 @@ impl Lookup for Source {
             Self::Remote(directory, _) => directory.found_by(search, among).await,
         }
     }
+
+    async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Ldif(directory) => directory.url(query).await,
+            Self::Remote(directory, _) => Ok(directory.url(query).await?.map(Arc::unwrap_or_clone)),
+        }
+    }
 }
 
 /// Starts the directory, which answers from `source`.
@@ -260,7 +297,7 @@ pub fn start(source: Source, ground: &Ground) -> DirectoryHandle {
 
 impl Directory {
     fn new(source: Source, counts: Arc<LookupCounts>) -> Self {
-        let limits = source.limits();
+        let (limits, of_urls) = (source.limits(), source.url_limits());
         Self {
             source,
             counts,
@@ -268,6 +305,7 @@ impl Directory {
             addresses: LookupCache::new(limits),
             uids: LookupCache::new(limits),
             names: LookupCache::new(limits),
+            urls: LookupCache::new(of_urls),
         }
     }
 
@@ -393,27 +431,42 @@ impl Handle<FindMembers> for Directory {
         FindMembers { search, among, log }: FindMembers,
         ctx: &mut Ctx<Self>,
     ) -> Answer<Result<Vec<Arc<Entry>>, LookupError>> {
+        let looking_up = match self.source.clone() {
+            Source::None => return self.at_once(Vec::new()),
+            Source::Ldif(directory) => directory.find_members_in_time(&search, &among),
+            Source::Remote(directory, _) => directory.found_by(&search, &among),
+        };
+        let looking_up = match log {
+            Some(log) => tokio::spawn(log.over(looking_up)),
+            None => tokio::spawn(looking_up),
+        };
+        let (tell, outcome) = oneshot::channel();
+        ctx.when(looking_up, move |directory, said, _| {
+            let said = looked_up(said);
+            directory.counts.count(&said);
+            // The asker may have gone away meanwhile.
+            let _ = tell.send(said);
+        });
+        Later::new(async move { outcome.await.unwrap_or_else(|_| Err(ended())) }).into()
+    }
+}
+
+// A file in memory has no index for whatever a filter asks for: its results are remembered, too.
+impl Handle<FindUrl> for Directory {
+    fn handle(
+        &mut self,
+        FindUrl { query, log }: FindUrl,
+        ctx: &mut Ctx<Self>,
+    ) -> Answer<Result<Option<Arc<String>>, LookupError>> {
         match self.source.clone() {
-            Source::None => self.at_once(Vec::new()),
+            Source::None => self.at_once(None),
             Source::Ldif(directory) => {
-                let said = directory.find_members(&search, &among);
-                self.counts.count(&said);
-                Answer::Now(said)
+                let look_up = |query: &UrlQuery| directory.in_its_time(query);
+                self.in_time(|its| &mut its.urls, (query, log), look_up, ctx)
             }
             Source::Remote(directory, _) => {
-                let looking_up = directory.found_by(&search, &among);
-                let (tell, outcome) = oneshot::channel();
-                let looking_up = match log {
-                    Some(log) => tokio::spawn(log.over(looking_up)),
-                    None => tokio::spawn(looking_up),
-                };
-                ctx.when(looking_up, move |directory, said, _| {
-                    let said = looked_up(said);
-                    directory.counts.count(&said);
-                    // The asker may have gone away meanwhile.
-                    let _ = tell.send(said);
-                });
-                Later::new(async move { outcome.await.unwrap_or_else(|_| Err(ended())) }).into()
+                let look_up = |query: &UrlQuery| directory.url(query);
+                self.in_time(|its| &mut its.urls, (query, log), look_up, ctx)
             }
         }
     }
@@ -440,6 +493,7 @@ impl Handle<Adopt<Source>> for Directory {
         self.addresses.forget(limits);
         self.uids.forget(limits);
         self.names.forget(limits);
+        self.urls.forget(source.url_limits());
         self.source = source;
     }
 }
@@ -502,6 +556,12 @@ impl Lookup for DirectoryHandle {
         let log = self.log.clone();
         let find = FindMembers { search: search.clone(), among: among.to_vec(), log };
         self.mailbox.ask(find).await.map_err(gone)?
+    }
+
+    async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        let find = FindUrl { query: query.clone(), log: self.log.clone() };
+        let found = self.mailbox.ask(find).await.map_err(gone)??;
+        Ok(found.map(Arc::unwrap_or_clone))
     }
 
     fn log(&self) -> Option<SearchLog> {

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use relais_config::directory::Cache as Limits;
+use relais_config::{
+    directory::{Cache as Limits, UrlCache},
+    lookup_url::UrlQuery,
+};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -74,6 +77,14 @@ impl Remote for ScriptedSource {
 
     fn found_by(&self, search: &MemberSearch, _: &[String]) -> LookingUp<Vec<Arc<Entry>>> {
         self.answer(format!("search {search}"), vec![Arc::new(Entry::new("uid=x"))])
+    }
+
+    fn url(&self, query: &UrlQuery) -> LookingUp<Option<Arc<String>>> {
+        self.answer(query.to_string(), Some(Arc::new(query.base.clone())))
+    }
+
+    fn url_limits(&self) -> Limits {
+        UrlCache::default().limits()
     }
 
     fn login(&self, dn: &str, password: &str) -> LookingUp<bool> {

@@ -76,9 +76,12 @@ impl HeaderForms {
         Route: 'a,
     {
         let completes = self.default_host.is_some();
-        let is_its = |way: &&Route| {
-            self.routes.header_treatment(&way.channel, completes) == self.treatments[form]
+        // A way that became another one since (to whoever tells of a failure) goes with the first form.
+        let form_of = |way: &Route| {
+            let treatment = self.routes.header_treatment(&way.channel, completes);
+            self.treatments.iter().position(|its| *its == treatment).unwrap_or(0)
         };
+        let is_its = |way: &&Route| form_of(way) == form;
         ways.iter().filter(is_its).cloned().collect()
     }
 

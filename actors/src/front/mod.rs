@@ -21,6 +21,7 @@ mod presenter;
 pub mod queue_side;
 pub mod rates;
 mod received;
+pub mod recent;
 mod scarcity;
 mod seats;
 pub mod service;

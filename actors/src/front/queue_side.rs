@@ -6,7 +6,10 @@ use relais_channels::mail::MessageIds;
 use relais_config::{Channel, channel::Switch};
 use relais_spool::Spool;
 
-use super::{authentication::Authenticator, descriptors::LargeMessages, rates::RateLimits};
+use super::{
+    authentication::Authenticator, descriptors::LargeMessages, rates::RateLimits,
+    recent::RecentRecipients,
+};
 use crate::{channel_table::Channels, metrics::Metrics, router::RouterHandle};
 
 /// The parts of the engine that an SMTP session needs.
@@ -46,6 +49,8 @@ pub struct QueueSide {
     pub asterisks: bool,
     /// Other channels that its sessions go on in.
     pub switches: ChannelSwitches,
+    /// Where recipients that are taken are told of.
+    pub recent: Arc<RecentRecipients>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

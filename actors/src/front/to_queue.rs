@@ -3,6 +3,7 @@
 
 use std::{
     fmt::Write,
+    num::NonZeroU64,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -36,8 +37,8 @@ use crate::{
     in_hand,
     metrics::AuthResult,
     router::{
-        Admitted, MAX_EXPANSION, Poster, Question, Route, Submission, from_access, grouped,
-        internal_ip,
+        Admitted, MAX_EXPANSION, Poster, Question, Route, Submission, grouped, internal_ip,
+        too_large_for_all,
     },
     timestamp::now_ms,
 };
@@ -90,6 +91,8 @@ struct Transaction {
     accepted: Vec<AcceptedRecipient>,
     /// Ways of the accepted recipients, lists expanded.
     ways: usize,
+    /// The tightest of their limits for the size of a message.
+    size_limit: Option<NonZeroU64>,
     /// The rate that its client exceeds, where such mail is held.
     excess: Option<Reached>,
     /// An access table has it kept for an operator to look at, for this reason.
@@ -103,6 +106,8 @@ struct Transaction {
     id: Option<MessageId>,
     gathered: Gathered,
     size: u64,
+    /// Octets of our own lines in front of it.
+    head: u64,
     /// All of the header has come.
     has_header: bool,
     /// Its channels want addresses of its header otherwise.
@@ -400,6 +405,25 @@ impl SmtpIntake {
         Ok(())
     }
 
+    /// Has ways fail for which the message is too large. When it is for all of them it is refused;
+    /// so it is where nobody would tell the sender.
+    fn turn_back_the_too_large(&mut self) -> Result<(), Reply> {
+        let size = self.transaction.size.saturating_sub(self.transaction.head);
+        let accepted = &mut self.transaction.accepted;
+        let ways = || accepted.iter().flat_map(|to| to.routes.iter());
+        let Some(reply) = ways().find_map(|way| way.too_large(size)) else { return Ok(()) };
+        let routes = self.side.router.cache.routes();
+        if ways().all(|way| way.too_large(size).is_some()) || !routes.tells_failures() {
+            return Err(reply);
+        }
+        for AcceptedRecipient { recipient, routes: ways } in accepted {
+            if let Some(left) = routes.without_too_large(ways, &recipient.original, size) {
+                *ways = left;
+            }
+        }
+        Ok(())
+    }
+
     fn refuse(&self, to: &RcptTo, reply: &Reply) {
         self.tell_refused_of(self.transaction.from.as_ref(), &[&to.as_given], 0, reply);
     }
@@ -408,13 +432,25 @@ impl SmtpIntake {
         let forms = self.complete_forms().await.inspect_err(|reply| {
             self.tell_refused(self.transaction.from.as_ref(), self.transaction.size, reply);
         })?;
+        if self.transaction.size_limit.is_some_and(|limit| self.transaction.size > limit.get())
+            && let Err(reply) = self.turn_back_the_too_large()
+        {
+            self.tell_refused(self.transaction.from.as_ref(), self.transaction.size, &reply);
+            return Err(reply);
+        }
         let first = self.transaction.id.unwrap_or_else(|| self.side.ids.next());
         let reply = Reply::with_text(250, Enhanced(2, 0, 0), queued_as(first));
+        let is_only = forms.len() == 1;
+        let mut is_first = true;
         for (n, CompleteForm { sender, content, _right }) in forms.into_iter().enumerate() {
-            let id = if n == 0 { first } else { self.side.ids.next() };
+            let id = if is_first { first } else { self.side.ids.next() };
             let mut envelope = Arc::new(self.envelope(id, n, sender.as_ref()));
+            // All who were to get this form were turned back.
+            if envelope.entries.is_empty() && !is_only {
+                continue;
+            }
             if let Err(error) = self.side.spool.append(&mut envelope, content).await {
-                if n > 0 {
+                if !is_first {
                     warn!(id = %first, "a part of the message is queued, and the client sends it again");
                 }
                 return Err(self.refuse_message(&error));
@@ -422,6 +458,7 @@ impl SmtpIntake {
             let accepted =
                 MessageAccepted { envelope: &envelope, reply: &reply, user: self.user() };
             accepted.emit(&self.side.metrics);
+            is_first = false;
         }
         self.transaction.stored = true;
         self.abandoned = 0;
@@ -480,12 +517,10 @@ impl SmtpIntake {
     }
 
     /// `FROM_ACCESS`: whether this sender may send.
-    fn ask_from_access(&mut self, from: &MailFrom) -> Result<(), Reply> {
-        let routes = self.side.router.cache.routes();
+    async fn ask_from_access(&mut self, from: &MailFrom) -> Result<(), Reply> {
         let asked = (&*self.side.source_channel, from.path.as_str());
-        let Some(ruling) = from_access(&routes, asked, self.submission(), false) else {
-            return Ok(());
-        };
+        let ruling = self.side.router.from_access(asked, self.submission(), false).await?;
+        let Some(ruling) = ruling else { return Ok(()) };
         self.transaction.held = ruling.held;
         self.transaction.is_discarded = ruling.is_discarded;
         ruling.access.reply().map_or(Ok(()), Err)
@@ -497,7 +532,7 @@ impl SmtpIntake {
             from.path = completed;
         }
         self.ask_author(from)?;
-        self.ask_from_access(from)?;
+        self.ask_from_access(from).await?;
         let Some(sender) = &from.path.0 else { return Ok(()) };
         if let Some(address) = self.side.router.sender(sender, &self.side.source_channel).await? {
             from.path = ReversePath(Some(address));
@@ -651,16 +686,25 @@ impl Intake for SmtpIntake {
                 Err(TOO_MANY)
             }
             Ok(Admitted { routes, held }) => {
+                let announced = self.transaction.from.as_ref().and_then(|from| from.size);
+                if let Some(reply) = announced.and_then(|size| too_large_for_all(&routes, size)) {
+                    self.refuse(to, &reply);
+                    return Err(reply);
+                }
                 let discarding = || self.side.router.cache.routes().discarding(&to.address);
                 let is_discarded = self.transaction.is_discarded;
                 let routes = is_discarded.then(discarding).flatten().unwrap_or(routes);
                 self.transaction.held = self.transaction.held.take().or(held);
                 self.transaction.ways += routes.len();
+                let limits = routes.iter().filter_map(|way| way.size_limit);
+                self.transaction.size_limit = limits.chain(self.transaction.size_limit).min();
                 let recipient = Recipient {
                     notify: to.notify,
                     original_recipient: to.original_recipient.clone(),
                     ..Recipient::new("", to.address.as_str())
                 };
+                let QueueSide { recent, source_channel, .. } = &*self.side;
+                recent.note(&recipient.original, source_channel, self.may_relay());
                 self.transaction.accepted.push(AcceptedRecipient { recipient, routes });
                 Ok(())
             }
@@ -710,6 +754,7 @@ impl Intake for SmtpIntake {
         received.write(SystemTime::now(), &mut octets);
         self.transaction.id = Some(id);
         self.transaction.size = octets.len() as u64;
+        self.transaction.head = self.transaction.size;
         self.transaction.gathered = Gathered::Memory { head: octets.len(), octets };
         Ok(())
     }

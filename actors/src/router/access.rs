@@ -20,18 +20,24 @@ mod recipient;
 use std::{fmt, net::IpAddr};
 
 use relais_channels::mail::{Enhanced, Reply};
-use relais_config::mapping::{Mapped, Tables};
+use relais_config::{
+    lookup_url::UrlResults,
+    mapping::{Mapped, Tables},
+};
 use tracing::info;
 
 pub use self::approach::ip_access;
 pub(super) use self::recipient::admit;
 use super::{
+    refusal::Refusal,
     routes::{Question, Routes},
     submission::{
         FROM_ACCESS, INTERNAL_IP, MAIL_ACCESS, ORIG_MAIL_ACCESS, ORIG_SEND_ACCESS, PORT_ACCESS,
         SEND_ACCESS, Submission, TcpEnds, one_field,
     },
+    url_asks::UrlAsks,
 };
+use crate::directory::Lookup;
 
 /// The word of an access table about mail or a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -203,21 +209,30 @@ pub fn internal_ruling(routes: &Routes, client: IpAddr) -> Option<Ruling> {
 
 /// `FROM_ACCESS`: whether a sender may send. `None`: there is no such table. `is_asked`: an operator
 /// wants to know, and nobody sends.
-pub fn from_access(
-    routes: &Routes,
+pub(super) async fn from_access(
+    (routes, lookup): (&Routes, &impl Lookup),
     (source_channel, sender): (&str, &str),
     submission: Submission<'_>,
     is_asked: bool,
-) -> Option<Ruling> {
-    let tables = if is_asked { routes.tables_looked_at() } else { routes.tables() };
-    let ruling = Ruling::of(FROM_ACCESS, (routes, &tables), || {
-        let (sender, user) = (one_field(sender), one_field(submission.authenticated));
-        format!("{submission}|{source_channel}|{sender}|{user}")
-    });
+) -> Result<Option<Ruling>, Reply> {
+    let ask = |urls: Option<&UrlAsks>| {
+        let tables = if is_asked { routes.tables_looked_at() } else { routes.tables() };
+        let tables = Tables { urls: urls.map(|urls| urls as &dyn UrlResults), ..tables };
+        Ruling::of(FROM_ACCESS, (routes, &tables), || {
+            let (sender, user) = (one_field(sender), one_field(submission.authenticated));
+            format!("{submission}|{source_channel}|{sender}|{user}")
+        })
+    };
+    let ruling = if routes.tables_ask_urls() {
+        let answered = UrlAsks::answered(lookup, |urls| ask(Some(urls))).await;
+        answered.map_err(|error| Refusal::Lookup(error).reply())?
+    } else {
+        ask(None)
+    };
     if let Some(ruling) = ruling.as_ref().filter(|_| !is_asked) {
         ruling.write_note();
     }
-    ruling
+    Ok(ruling)
 }
 
 /// In words: `refused: 500 Go away`.

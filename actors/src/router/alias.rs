@@ -4,11 +4,12 @@
 //! taken from the table. With `aliases_first` it is the other way round.
 
 use std::{
+    num::NonZeroU64,
     sync::{Arc, Once},
     time::SystemTime,
 };
 
-use relais_channels::mail::Address;
+use relais_channels::mail::{Address, XQuota};
 use relais_config::{Channel, channel::Subaddress};
 use tracing::warn;
 
@@ -19,7 +20,8 @@ use super::{
     steps::{Step, Trace},
 };
 use crate::directory::{
-    Domain, Entry, EntryError, Lookup, MemberSearch, Request, Target, evaluate,
+    Allowance, Domain, Entry, EntryError, IgnoredValue, Lookup, MemberSearch, Request, Target,
+    evaluate,
 };
 
 /// The addresses that an address stands for.
@@ -33,6 +35,10 @@ pub(super) struct Targets {
     pub(super) errors_to: Option<String>,
     /// None of them yet: the address is looked up once more, by the reprocess channel.
     pub(super) is_later: bool,
+    /// Octets of one message for them.
+    pub(super) size_limit: Option<NonZeroU64>,
+    /// The quota of the mailbox that one of them is the way to.
+    pub(super) quota: Option<Arc<XQuota>>,
 }
 
 /// The names under which one address is looked for.
@@ -108,11 +114,13 @@ impl<L: Lookup> Aliases<'_, L> {
         let replaced = |attribute: &'static str| domain.entry.first(attribute);
         if let Some(catch_all) = replaced("maildomaincatchalladdress") {
             let catch_all = catch_all.to_owned();
-            return Ok(Some(self.instead("mailDomainCatchallAddress", catch_all, false)));
+            let targets = self.instead("mailDomainCatchallAddress", catch_all, false);
+            return Ok(Some(self.limited(targets, domain)));
         }
         if let Some(host) = replaced("mailroutingsmarthost") {
             let routed = format!("@{host}:{}", address.mailbox());
-            return Ok(Some(self.instead("mailRoutingSmartHost", routed, true)));
+            let targets = self.instead("mailRoutingSmartHost", routed, true);
+            return Ok(Some(self.limited(targets, domain)));
         }
         // An entry may be there for everybody else of its domain.
         let everybody = format!("@{}", names.domain);
@@ -155,7 +163,9 @@ impl<L: Lookup> Aliases<'_, L> {
             warn!(dn = ?entry.dn, %error, "a directory entry takes no mail");
             self.trace.note(|| Step::unusable(entry, error));
         })?;
-        let mut all = Targets { errors_to: errors_to(entry), ..Targets::default() };
+        let Allowance { quota, size_limit, .. } = self.allowance(entry, &request.domain.entry);
+        let (errors_to, quota) = (errors_to(entry), quota.map(Arc::new));
+        let mut all = Targets { errors_to, size_limit, quota, ..Targets::default() };
         if entry.is_group() {
             self.note_unheeded(entry);
             let check =
@@ -223,6 +233,33 @@ impl<L: Lookup> Aliases<'_, L> {
                 warn!(?dn, attribute, "not there yet: an attribute of a list does nothing");
             });
             self.trace.note(|| Step::Unheeded { dn: dn.clone(), attribute });
+        }
+    }
+
+    /// The allowance of an entry, told.
+    fn allowance(&mut self, entry: &Entry, domain: &Entry) -> Allowance {
+        let allowance = Allowance::of(entry, domain);
+        self.note_allowance(&entry.dn, &allowance);
+        allowance
+    }
+
+    /// Targets in place of somebody who has no entry in this domain.
+    fn limited(&mut self, targets: Targets, domain: &Domain) -> Targets {
+        let allowance = Allowance::of_everybody(&domain.entry);
+        self.note_allowance(&domain.entry.dn, &allowance);
+        Targets { size_limit: allowance.size_limit, ..targets }
+    }
+
+    fn note_allowance(&mut self, dn: &str, Allowance { quota, size_limit, ignored }: &Allowance) {
+        for IgnoredValue { attribute, value, wanted } in ignored {
+            warn!(?dn, attribute, ?value, wanted, "a value in the directory is ignored");
+            self.trace.note(|| Step::Ignored { attribute, value: value.clone(), wanted });
+        }
+        if let Some(quota) = quota {
+            self.trace.note(|| Step::Quota { size: quota.size, messages: quota.messages });
+        }
+        if let Some(limit) = size_limit {
+            self.trace.note(|| Step::SizeLimit { octets: limit.get() });
         }
     }
 

@@ -74,5 +74,6 @@ fn recipient_of(recipient: &Recipient, route: &Route) -> Recipient {
             refused: route.refused.as_deref().cloned(),
         }))
     };
-    Recipient { address: Arc::clone(&route.address), origin, ..recipient.clone() }
+    let quota = route.quota.clone();
+    Recipient { address: Arc::clone(&route.address), origin, quota, ..recipient.clone() }
 }

@@ -15,9 +15,9 @@
 //! tries it again or has the list's owner told. A name in a list whose entry is gone has the owner
 //! told; without an owner that stands in the log.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, num::NonZeroU64, sync::Arc};
 
-use relais_channels::mail::Reply;
+use relais_channels::mail::{Reply, XQuota};
 use tracing::warn;
 
 use super::{
@@ -65,6 +65,10 @@ pub(super) struct Lineage {
     pub(super) errors_to: Option<Arc<str>>,
     /// The address whose alias led here, in [`Expansion::circles`]; `None`: the recipient itself.
     pub(super) from: Option<usize>,
+    /// The octets that a message may have that comes here.
+    pub(super) size_limit: Option<NonZeroU64>,
+    /// The quota of the mailbox whose way it is.
+    pub(super) quota: Option<Arc<XQuota>>,
 }
 
 /// A member that leads nowhere.
@@ -90,7 +94,17 @@ impl Lineage {
             member: (self.depth > 0).then(|| address.into()),
             errors_to: errors_to.map(Arc::from).or_else(|| self.errors_to.clone()),
             from: Some(node),
+            size_limit: self.size_limit,
+            quota: None,
         }
+    }
+
+    /// The same within the limits that come with `targets`; of two limits the tighter one holds.
+    pub(super) fn within(mut self, targets: &mut Targets) -> Self {
+        let limits = self.size_limit.into_iter().chain(targets.size_limit);
+        self.size_limit = limits.min();
+        self.quota = targets.quota.take();
+        self
     }
 }
 
@@ -155,9 +169,12 @@ impl Expansion {
             self.fail(dn, lineage.errors_to.clone(), refusal, trace);
         }
         let member = |(address, is_way): (String, bool)| {
-            let member =
-                if is_way { lineage.member.clone() } else { Some(address.as_str().into()) };
-            Member { address, lineage: Lineage { member, ..lineage.clone() }, is_way }
+            let (member, quota) = if is_way {
+                (lineage.member.clone(), lineage.quota.clone())
+            } else {
+                (Some(address.as_str().into()), None)
+            };
+            Member { address, lineage: Lineage { member, quota, ..lineage.clone() }, is_way }
         };
         self.followed.extend(targets.addresses.into_iter().rev().map(member));
     }
@@ -225,6 +242,8 @@ impl Expansion {
                 member: Some(member.into()),
                 errors_to,
                 refused: Some(Arc::new(refusal.reply())),
+                size_limit: None,
+                quota: None,
             };
             self.push(route, trace);
         }

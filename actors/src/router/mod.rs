@@ -32,6 +32,7 @@ mod rewrite;
 mod routes;
 mod senders;
 mod sequences;
+mod sizes;
 mod spec;
 mod steps;
 mod submission;
@@ -40,27 +41,18 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod url_asks;
 mod virtual_alias;
 
 use std::{net::IpAddr, sync::Arc};
 
 use actix::Message;
 use relais_channels::mail::{Address, Enhanced, Reply};
-use relais_config::directory::Cache as Limits;
+use relais_config::{directory::Cache as Limits, mapping::Tables};
 
 pub(crate) use self::refusal::MAX_EXPANSION;
-use self::{
-    access::admit,
-    headers::{header_forms, tell_of_headers},
-    senders::rewritten_sender,
-    steps::Trace,
-    switching::channel_of_client,
-};
 pub use self::{
-    access::{
-        Access, Ruling, from_access, internal_ip, internal_ruling, ip_access, parting_lines,
-        port_access,
-    },
+    access::{Access, Ruling, internal_ip, internal_ruling, ip_access, parting_lines, port_access},
     cache::{InForce, RouteCache},
     entries::grouped,
     headers::{HeaderForm, HeaderTreatment, RewriteHeader},
@@ -69,14 +61,23 @@ pub use self::{
     routes::{
         Admitted, Poster, Posting, Question, Resolution, Route, Routes, RoutesError, Routing,
     },
+    sizes::too_large_for_all,
     steps::Step,
     submission::{Submission, TcpEnds},
     switching::ChannelOfClient,
     tables::{TableError, TableProblem, TableRemark, look_into_tables},
 };
+use self::{
+    access::{admit, from_access},
+    headers::{header_forms, tell_of_headers},
+    senders::rewritten_sender,
+    steps::Trace,
+    switching::channel_of_client,
+    url_asks::UrlAsks,
+};
 use crate::{
     actor::{Actor, Adopt, Ctx, Gone, Ground, Handle, Later, Mailbox},
-    directory::{DirectoryHandle, Lookup, LookupCounts},
+    directory::{DirectoryHandle, Lookup, LookupCounts, LookupError},
 };
 
 /// Asks for what does not depend on sender and client.
@@ -146,6 +147,8 @@ pub struct Explain {
     pub hello: String,
     /// The user that the client would log in as; empty when it would not.
     pub authenticated: String,
+    /// Only the end counts: no step is told, and what was looked up before may be gone by.
+    pub is_brief: bool,
 }
 
 /// The actor.
@@ -163,6 +166,7 @@ pub struct RouterHandle {
     /// How the router's look-ups in the directory came out.
     pub lookups: Arc<LookupCounts>,
     mailbox: Mailbox<Router>,
+    directory: DirectoryHandle,
 }
 
 /// Puts routes in force and starts the router, which answers by them. It remembers answers within
@@ -175,8 +179,9 @@ pub fn start(
 ) -> RouterHandle {
     let cache = Arc::new(RouteCache::new(Arc::new(routes), limits));
     let lookups = Arc::clone(&directory.counts);
-    let mailbox = ground.start_vital("router", Router { published: Arc::clone(&cache), directory });
-    RouterHandle { cache, lookups, mailbox }
+    let (published, own) = (Arc::clone(&cache), directory.clone());
+    let mailbox = ground.start_vital("router", Router { published, directory: own });
+    RouterHandle { cache, lookups, mailbox, directory }
 }
 
 impl Actor for Router {
@@ -209,7 +214,9 @@ impl Handle<Resolve> for Router {
 
 impl Handle<Explain> for Router {
     fn handle(&mut self, explain: Explain, _: &mut Ctx<Self>) -> Later<Routing> {
-        let (routes, directory) = (self.published.routes(), self.directory.told());
+        let routes = self.published.routes();
+        let directory =
+            if explain.is_brief { self.directory.clone() } else { self.directory.told() };
         Later::new(async move {
             let mut before = Trace::new(true, directory.log());
             let sender = sender_of(&explain, &routes, &directory, &mut before).await;
@@ -243,6 +250,9 @@ impl Handle<Explain> for Router {
                 let asked = (address, &*explain.source_channel);
                 tell_of_headers(&routes, &directory, asked, &mut behind).await;
                 steps.append(&mut behind.into_steps());
+            }
+            if explain.is_brief {
+                steps.clear();
             }
             Routing { steps, ..routing }
         })
@@ -328,17 +338,26 @@ impl RouterHandle {
             now.remember(question, &found);
             found
         };
-        if found.posting != Posting::Unsaid {
-            return admit(&now.routes, &found, question, &mut Trace::default());
-        }
-        let found = if let Some(found) = now.find_of_poster(question) {
-            found
-        } else {
-            let found = self.ask(question, Some(PosterText::of(question))).await?;
-            now.remember(question, &found);
-            found
+        let found = match found.posting {
+            Posting::Unsaid => self.found_for_poster(&now, question).await?,
+            Posting::Open | Posting::Asked => found,
         };
-        admit(&now.routes, &found, question, &mut Trace::default())
+        let asked = (&*now.routes, &self.directory);
+        admit(asked, &found, question, &mut Trace::default()).await
+    }
+
+    /// The answer where a list asks who posts.
+    async fn found_for_poster(
+        &self,
+        now: &InForce,
+        question: &Question<'_>,
+    ) -> Result<Arc<Resolution>, Reply> {
+        if let Some(found) = now.find_of_poster(question) {
+            return Ok(found);
+        }
+        let found = self.ask(question, Some(PosterText::of(question))).await?;
+        now.remember(question, &found);
+        Ok(found)
     }
 
     /// The same as things are now, whatever was found before; and for everybody.
@@ -352,8 +371,35 @@ impl RouterHandle {
         question: &Question<'_>,
     ) -> Result<Arc<[Route]>, Reply> {
         let found = self.ask(question, Some(PosterText::of(question))).await?;
-        let admitted = admit(&self.cache.routes(), &found, question, &mut Trace::default())?;
+        let routes = self.cache.routes();
+        let asked = (&*routes, &self.directory);
+        let admitted = admit(asked, &found, question, &mut Trace::default()).await?;
         Ok(admitted.routes)
+    }
+
+    /// `FROM_ACCESS`: whether a sender may send by a channel. `None`: there is no such table.
+    /// `is_asked`: an operator wants to know, and nobody sends.
+    pub async fn from_access(
+        &self,
+        (source_channel, sender): (&str, &str),
+        submission: Submission<'_>,
+        is_asked: bool,
+    ) -> Result<Option<Ruling>, Reply> {
+        let (routes, asked) = (self.cache.routes(), (source_channel, sender));
+        from_access((&routes, &self.directory), asked, submission, is_asked).await
+    }
+
+    /// Evaluates something by the mapping tables, for somebody who wants to see what would happen, with
+    /// every look-up by URL that it asks for.
+    pub async fn look_into_tables<T>(
+        &self,
+        mut evaluate: impl FnMut(Tables<'_>) -> T,
+    ) -> Result<T, LookupError> {
+        let routes = self.cache.routes();
+        let answered = UrlAsks::answered(&self.directory, |urls| {
+            evaluate(Tables { urls: Some(urls), ..routes.tables_looked_at() })
+        });
+        answered.await
     }
 
     /// The whole way, told step by step, as things are now.

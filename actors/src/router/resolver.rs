@@ -20,7 +20,10 @@
 use std::{sync::Arc, time::SystemTime};
 
 use relais_channels::mail::{Address, Enhanced, Reply};
-use relais_config::{Channel, channel::Program};
+use relais_config::{
+    Channel,
+    channel::{Program, RouteStyle},
+};
 use tracing::warn;
 
 use super::{
@@ -92,7 +95,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
         let outcome = if self.question.header {
             resolution.routes.clone()
         } else {
-            let admitted = admit(self.routes, &resolution, &self.question, &mut self.trace);
+            let asked = (self.routes, self.lookup);
+            let admitted = admit(asked, &resolution, &self.question, &mut self.trace).await;
             admitted.map(|admitted| admitted.routes)
         };
         if let Err(reply) = &outcome {
@@ -353,8 +357,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return Err(Refusal::TooDeep);
         }
         let mut targets = self.targets(channel, address, is_plain, lineage.depth).await?;
-        if targets.as_ref().is_some_and(|targets| targets.is_later) {
-            return self.defer(address, lineage, expansion);
+        if let Some(targets) = targets.as_mut().filter(|targets| targets.is_later) {
+            return self.defer(address, &lineage.clone().within(targets), expansion);
         }
         if targets.is_none() && hands_on(channel) && !is_plain {
             targets = self.forward(channel, address).await?;
@@ -368,7 +372,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             return self.leave(exit, &rewritten, lineage, expansion).await;
         };
         expansion.check(&targets)?;
-        let members = lineage.of_members(node, address.mailbox(), targets.errors_to.take());
+        let errors_to = targets.errors_to.take();
+        let members = lineage.of_members(node, address.mailbox(), errors_to).within(&mut targets);
         if !self.is_shared(&targets, &members, expansion) {
             expansion.follow(node, targets, &members, &mut self.trace);
         }
@@ -396,6 +401,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             member: Some(address.mailbox().into()),
             errors_to: lineage.errors_to.clone(),
             refused: None,
+            size_limit: lineage.size_limit,
+            quota: None,
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -483,11 +490,11 @@ impl<'a, L: Lookup> Resolver<'a, L> {
     ) -> bool {
         let long = targets.addresses.len() >= LONG && expansion.is_empty();
         let Some(lists) = self.lists.filter(|_| long && !self.trace.is_on()) else { return false };
-        let Lineage { depth, member, errors_to, .. } = members;
+        let Lineage { depth, member, errors_to, size_limit, quota, .. } = members;
         let Purpose { envelope, forward, source, released, .. } = self.purpose();
         let list = lists.fingerprint(&(
             (source, envelope, forward, released),
-            (&targets.addresses, &targets.missing, errors_to, member, depth),
+            (&targets.addresses, &targets.missing, errors_to, member, depth, size_limit, quota),
         ));
         expansion.list = Some(list);
         self.asked_before_list = self.asked;
@@ -530,6 +537,9 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             member: lineage.member.clone(),
             errors_to: lineage.errors_to.clone(),
             refused: None,
+            size_limit: lineage.size_limit,
+            // Nobody else can make use of it.
+            quota: lineage.quota.clone().filter(|_| channel.program == Program::Lmtp),
         };
         expansion.lead(route, lineage.from, &mut self.trace);
         Ok(())
@@ -608,6 +618,8 @@ impl<'a, L: Lookup> Resolver<'a, L> {
             member: Some(asked.as_str().into()),
             errors_to: None,
             refused: hold.is_none().then(|| Arc::new(reply)),
+            size_limit: None,
+            quota: None,
         }]))
     }
 
@@ -732,10 +744,32 @@ fn presented(channel: &Channel, address: &Address) -> String {
         address.mailbox().to_owned()
     };
     let route = address.as_str().len() - address.mailbox().len();
-    if channel.dequeue_removeroute {
-        mailbox
-    } else {
-        format!("{}{mailbox}", &address.as_str()[..route])
+    if channel.dequeue_removeroute || route == 0 {
+        return mailbox;
+    }
+    match channel.route_style {
+        RouteStyle::SourceRoute => format!("{}{mailbox}", &address.as_str()[..route]),
+        style => styled(style, address, &mailbox),
+    }
+}
+
+/// The route in the words of the local part; a quoted one cannot take it, and keeps its route.
+fn styled(style: RouteStyle, address: &Address, mailbox: &str) -> String {
+    let hosts: Vec<&str> = address.route().collect();
+    let (Some(first), false) = (hosts.first(), mailbox.contains('"')) else {
+        return address.to_string();
+    };
+    let (local, domain) = mailbox.split_once('@').unwrap_or((mailbox, ""));
+    let behind = hosts.iter().skip(1).copied().chain((!domain.is_empty()).then_some(domain));
+    match style {
+        RouteStyle::BangStyle => {
+            let path: Vec<&str> = std::iter::once(*first).chain(behind).collect();
+            format!("{}!{local}", path.join("!"))
+        }
+        RouteStyle::Percents | RouteStyle::SourceRoute => {
+            let path: Vec<&str> = std::iter::once(local).chain(behind.rev()).collect();
+            format!("{}@{first}", path.join("%"))
+        }
     }
 }
 
@@ -748,4 +782,34 @@ fn mailbox(address: &Address) -> String {
     let sound = Address::parse(&named).is_ok_and(|address| address.domain().is_none());
     let named = if sound { named } else { quote(&named) };
     if domain.is_empty() { named } else { format!("{named}@{domain}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_written_in_the_style_of_the_channel() {
+        use RouteStyle::{BangStyle, Percents, SourceRoute};
+        let rows = [
+            (SourceRoute, "@a,@b:user@c", "@a,@b:user@c"),
+            (Percents, "@a,@b:user@c", "user%c%b@a"),
+            (Percents, "@a:user", "user@a"),
+            (Percents, "@a:\"u v\"@c", "@a:\"u v\"@c"),
+            (Percents, "user@c", "user@c"),
+            (BangStyle, "@a,@b:user@c", "a!b!c!user"),
+            (BangStyle, "@a:user", "a!user"),
+            (BangStyle, "user@c", "user@c"),
+        ];
+        for (route_style, text, want) in rows {
+            let channel = Channel { route_style, ..Channel::new("t", "t-daemon", Program::Smtp) };
+            assert_eq!(presented(&channel, &Address::parse(text).unwrap()), want, "{text}");
+        }
+        let channel = Channel {
+            dequeue_removeroute: true,
+            route_style: Percents,
+            ..Channel::new("t", "t-daemon", Program::Smtp)
+        };
+        assert_eq!(presented(&channel, &Address::parse("@a:user@c").unwrap()), "user@c");
+    }
 }

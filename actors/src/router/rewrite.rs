@@ -4,17 +4,18 @@
 //! counts as not matched, and the next is tried. Passes are limited, so that rules that lead back
 //! to themselves end.
 
-use std::{borrow::Cow, fmt::Write as _, net::Ipv6Addr};
+use std::{borrow::Cow, cell::RefCell, convert::Infallible, fmt::Write as _, net::Ipv6Addr};
 
 use relais_channels::mail::Address;
 use relais_config::{
     RewriteRule,
     channel::Program,
     grammar::untagged,
+    lookup_url::{AddressPart, LookupUrl, UrlResults},
     mapping::Tables,
     rewrite::{
-        ChannelSet, Chunk, Condition, ErrorText, Location, MAX_PASSES, Outcome, PatternKind,
-        RewritePiece, RewriteTemplate, Rewriting, Split,
+        Candidate, ChannelSet, Chunk, Condition, ErrorText, Location, MAX_PASSES, Outcome,
+        PatternKind, RewritePiece, RewriteTemplate, Rewriting, Split, domain_entry,
     },
     template::{Case, put_for_filter},
 };
@@ -24,7 +25,8 @@ use super::{
     refusal::Refusal,
     routes::Routes,
     spec::{HostOrder, Spec},
-    steps::{Step, Trace},
+    steps::{Step, Substitution, Trace},
+    url_asks::UrlAsks,
 };
 use crate::directory::{Lookup, quote};
 
@@ -97,6 +99,18 @@ struct Subject<'a> {
     forward: bool,
     spec: &'a Spec,
     split: &'a Split,
+    /// Filled where somebody wants to see it.
+    told: Option<&'a RefCell<Vec<Substitution>>>,
+    urls: &'a UrlAsks,
+}
+
+/// Changes that a rule which applies makes for the passes after it.
+struct RuleEffect {
+    pass: Pass,
+    catch_all: bool,
+    comes_once: bool,
+    error: Option<ErrorText>,
+    set_tag: Option<String>,
 }
 
 /// How text is written from here on to the end of a template.
@@ -217,20 +231,48 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
         let known = routes.channel_by_tag(&spec.host).is_some();
         let here = known && routes.is_here(&spec.host);
         let tables = if self.trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
+        let urls = UrlAsks::default();
         let mut candidates =
             routes.index.candidates(&self.sticky.tag, &spec.host, spec.location, known);
-        while let Some((n, split)) = candidates.next_rule() {
-            let rule = &routes.rules[n];
+        let (begun, mut probes) = (self.trace.len(), Vec::new());
+        if self.trace.is_on() {
+            probes = candidates.probes();
+        }
+        let told = RefCell::default();
+        let database = &routes.tables.domains;
+        while let Some((candidate, split)) = candidates.next_candidate(|key| database.get(key)) {
+            let of_database;
+            let rule = match candidate {
+                Candidate::Rule(n) => &routes.rules[n],
+                Candidate::Entry { pattern, template } => match domain_entry(&pattern, template) {
+                    Ok(rule) => {
+                        of_database = rule;
+                        &of_database
+                    }
+                    // Every entry is parsed when the database is read.
+                    Err(_) => continue,
+                },
+            };
             // A pattern for the domain around this machine would send its mail out and back in.
             // The original's configurations name the machine in a rule of its own; inferred.
             if here && !matches!(rule.kind, PatternKind::Always | PatternKind::Exact) {
                 continue;
             }
             let forward = self.purpose.forward;
-            let subject = Subject { tables, address, forward, spec, split };
-            match self.apply(rule, &subject).await? {
+            let told = self.trace.is_on().then_some(&told);
+            let tables = Tables { urls: Some(&urls), ..tables };
+            let subject = Subject { tables, address, forward, spec, split, told, urls: &urls };
+            let applied = self.apply(rule, &subject).await?;
+            if let Some(values) = told.map(RefCell::take).filter(|values| !values.is_empty()) {
+                self.trace.note(|| Step::Substituted { values });
+            }
+            match applied {
                 Ok(pass) => {
+                    let last = probes.iter().position(|probe| *probe == rule.key);
+                    probes.truncate(last.map_or(probes.len(), |last| last + 1));
+                    self.trace.note_before(begun, || Step::Probes { patterns: probes });
                     self.trace.note(|| Step::Applied {
+                        line: rule.line,
                         pattern: rule.pattern.clone(),
                         template: rule.template.clone(),
                         address: match &pass {
@@ -243,21 +285,46 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                     return Ok(Some(pass));
                 }
                 Err(NotApplied(reason)) => self.trace.note(|| Step::Failed {
+                    line: rule.line,
                     pattern: rule.pattern.clone(),
                     template: rule.template.clone(),
                     reason: reason.into_owned(),
                 }),
             }
         }
+        self.trace.note_before(begun, || Step::Probes { patterns: probes });
         self.trace.note(|| Step::NoRule { host: spec.host.clone() });
         Ok(None)
     }
 
+    /// Applies a rule, with every look-up by URL that it asks for.
     async fn apply(
         &mut self,
         rule: &RewriteRule,
         subject: &Subject<'_>,
     ) -> Result<Result<Pass, NotApplied>, Refusal> {
+        loop {
+            let applied = self.attempt(rule, subject).await?;
+            if subject.urls.ask(self.lookup).await.map_err(Refusal::Lookup)? {
+                continue;
+            }
+            return Ok(applied.map(|applied| {
+                self.sticky.catch_all |= applied.catch_all;
+                self.sticky.comes_once |= applied.comes_once;
+                self.sticky.error = applied.error.or(self.sticky.error.take());
+                if let Some(tag) = applied.set_tag {
+                    self.sticky.tag = tag;
+                }
+                applied.pass
+            }));
+        }
+    }
+
+    async fn attempt(
+        &self,
+        rule: &RewriteRule,
+        subject: &Subject<'_>,
+    ) -> Result<Result<RuleEffect, NotApplied>, Refusal> {
         let parsed;
         let rewriting = match &rule.parsed {
             RewriteTemplate::Plain(rewriting) => rewriting,
@@ -281,15 +348,13 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
             Ok(pass) => pass,
             Err(reason) => return Ok(Err(reason)),
         };
-        self.sticky.catch_all |= !claimed;
-        self.sticky.comes_once |= comes_once(&rewriting.outcome);
-        if let Some(error) = &rewriting.error {
-            self.sticky.error = Some(error.clone());
-        }
-        if let Some(tag) = &rewriting.set_tag {
-            self.sticky.tag.clone_from(tag);
-        }
-        Ok(Ok(pass))
+        Ok(Ok(RuleEffect {
+            pass,
+            catch_all: !claimed,
+            comes_once: comes_once(&rewriting.outcome),
+            error: rewriting.error.clone(),
+            set_tag: rewriting.set_tag.clone(),
+        }))
     }
 
     /// The template, as far as it is not cut off.
@@ -318,6 +383,11 @@ impl<'a, L: Lookup> Rewriter<'a, L> {
                 };
                 let ours = self.is_ours(&domain).await?;
                 let wanted = matches!(condition, Condition::Local(_));
+                subject.tell(|| {
+                    let sequence = if wanted { "$V" } else { "$Z" };
+                    let found = if ours { "is ours" } else { "is not ours" };
+                    (sequence.to_owned(), format!("{domain} {found}"))
+                });
                 (ours == wanted, if wanted { "$V: not our domain" } else { "$Z: our domain" })
             }
             Condition::Source(_)
@@ -368,6 +438,7 @@ impl<'a> Subject<'a> {
                 Chunk::Key(pieces) => {
                     let key = self.expand(pieces, &mut Style::default())?;
                     let value = self.tables.general(&key);
+                    self.tell(|| (format!("$({key})"), value.unwrap_or("nothing").to_owned()));
                     let missing = || NotApplied(format!("$({key}) is not in the database").into());
                     text.push_str(value.ok_or_else(missing)?);
                 }
@@ -407,14 +478,47 @@ impl<'a> Subject<'a> {
                 RewritePiece::Mapping { table, argument } => {
                     let argument = without_tag(self.expand(argument, &mut Style::default())?);
                     let mapped = self.tables.lookup(table, &argument);
+                    self.tell(|| {
+                        let found = mapped.as_ref().map_or("nothing", |mapped| &mapped.text);
+                        (format!("${{{table},{argument}}}"), found.to_owned())
+                    });
                     let said_no = || NotApplied(format!("{table} has no $Y for {argument}").into());
                     let mapped = mapped.filter(|mapped| mapped.flags.has('Y'));
                     style.push(&mut out, &mapped.ok_or_else(said_no)?.text);
                 }
-                _ => style.push(&mut out, &self.value(piece)?),
+                RewritePiece::Url(url) => {
+                    let value = self.look_up(url)?;
+                    self.tell(|| (piece.to_string(), value.clone()));
+                    style.push(&mut out, &value);
+                }
+                _ => {
+                    let value = self.value(piece)?;
+                    self.tell(|| (piece.to_string(), value.to_string()));
+                    style.push(&mut out, &value);
+                }
             }
         }
         Ok(out)
+    }
+
+    /// Tells what stands in the place of a sequence, if somebody listens.
+    fn tell(&self, substitution: impl FnOnce() -> (String, String)) {
+        if let Some(told) = self.told {
+            let (sequence, value) = substitution();
+            let substitution = Substitution { sequence, value };
+            let mut told = told.borrow_mut();
+            if !told.contains(&substitution) {
+                told.push(substitution);
+            }
+        }
+    }
+
+    /// `$]url[`.
+    fn look_up(&self, url: &LookupUrl<AddressPart>) -> Result<String, NotApplied> {
+        let Ok(query) = url.filled(|part| Ok::<_, Infallible>(part_of(self.address, part).into()));
+        let query = query.ok_or(NotApplied("the URL is too long with this address".into()))?;
+        let nothing = || NotApplied(format!("{query} finds nothing").into());
+        self.urls.find(&query, url.on_failure.as_deref()).ok_or_else(nothing)
     }
 
     fn value<'p>(&'p self, piece: &'p RewritePiece) -> Result<Cow<'p, str>, NotApplied> {
@@ -438,8 +542,9 @@ impl<'a> Subject<'a> {
                 character.ok_or(NotApplied("the address has no such character".into()))?.into()
             }
             RewritePiece::Unique => unique()?.into(),
-            // Each of the four changes more than text, and `expand` deals with it.
-            RewritePiece::Text(_)
+            // Each of these is more than a value, and `expand` deals with it.
+            RewritePiece::Url(_)
+            | RewritePiece::Text(_)
             | RewritePiece::Case(_)
             | RewritePiece::Quote
             | RewritePiece::Mapping { .. } => "".into(),
@@ -507,6 +612,22 @@ fn quoted_if_needed(local: String) -> Cow<'static, str> {
     match Address::parse(&local) {
         Ok(_) => local.into(),
         Err(_) => quote(&local).into(),
+    }
+}
+
+/// A part of an address, for a look-up by URL.
+fn part_of(address: &Address, part: AddressPart) -> String {
+    let domain = address.domain().unwrap_or_default();
+    let (user, subaddress) = match part {
+        AddressPart::Whole => return address.mailbox().to_owned(),
+        AddressPart::Domain => return domain.to_owned(),
+        AddressPart::FirstLabel => return domain.split('.').next().unwrap_or_default().to_owned(),
+        _ => split_subaddress(address.local()),
+    };
+    match part {
+        AddressPart::Subaddress => subaddress.trim_start_matches('+').to_owned(),
+        AddressPart::PlainUser => user.trim_start_matches(['~', '_']).to_owned(),
+        _ => user,
     }
 }
 

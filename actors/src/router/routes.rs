@@ -6,11 +6,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZeroU64,
     path::PathBuf,
     sync::Arc,
 };
 
-use relais_channels::mail::{Address, Reply};
+use relais_channels::mail::{Address, Reply, XQuota};
 use relais_config::{
     Channel, Config, MappingTable, RewriteRule,
     channel::Program,
@@ -58,6 +59,8 @@ pub struct Routes {
     by_tag: HashMap<Box<str>, usize>,
     pub(super) policy: Policy,
     mappings: BTreeMap<String, MappingTable>,
+    /// One of these looks something up by URL.
+    tables_ask_urls: bool,
     general: BTreeMap<String, String>,
     /// The names that tables which are probed by themselves have in the file.
     access_tables: BTreeMap<&'static str, String>,
@@ -152,6 +155,10 @@ pub struct Route {
     pub errors_to: Option<Arc<str>>,
     /// It leads nowhere, for good or for now; the channel is the one that sees to that.
     pub refused: Option<Arc<Reply>>,
+    /// The octets that a message may have that goes this way; `None`: as many as it likes.
+    pub size_limit: Option<NonZeroU64>,
+    /// The quota of the mailbox that it leads to, which the store is told.
+    pub quota: Option<Arc<XQuota>>,
 }
 
 /// A channel that mail leaves by.
@@ -249,7 +256,8 @@ impl Routes {
         Ok(Self {
             access_tables,
             bitbucket: of(Program::Bitbucket),
-            rules_ask_destination: config.rewrite_rules.iter().any(RewriteRule::asks_destination),
+            rules_ask_destination: !mail_tables.domains.is_empty()
+                || config.rewrite_rules.iter().any(RewriteRule::asks_destination),
             reversing,
             forward_mapping,
             index: RuleIndex::of(&config.rewrite_rules),
@@ -263,6 +271,7 @@ impl Routes {
             by_tag,
             policy,
             mappings: config.mappings.clone(),
+            tables_ask_urls: config.mappings.values().any(MappingTable::asks_urls),
             general: config.general.own.clone(),
             sequences_looked_at: sequences.looked_at(),
             sequences,
@@ -305,6 +314,11 @@ impl Routes {
         self.mappings.get(name?)
     }
 
+    /// Whether a table looks anything up by URL.
+    pub(super) fn tables_ask_urls(&self) -> bool {
+        self.tables_ask_urls
+    }
+
     /// A table that is probed by itself.
     pub(super) fn access_table(&self, name: &str) -> Option<&MappingTable> {
         self.mappings.get(self.access_tables.get(name)?)
@@ -321,6 +335,8 @@ impl Routes {
             member: None,
             errors_to: None,
             refused: None,
+            size_limit: None,
+            quota: None,
         }]))
     }
 
@@ -336,6 +352,8 @@ impl Routes {
             member: Some(way.member.clone().unwrap_or_else(|| Arc::clone(&way.address))),
             errors_to: way.errors_to.clone(),
             refused: Some(Arc::new(reply)),
+            size_limit: None,
+            quota: None,
         })
     }
 
@@ -399,7 +417,8 @@ impl Routes {
 
     /// Whether a rule may make another address of this sender.
     pub(super) fn may_change_sender(&self, sender: &Address) -> bool {
-        if self.of_senders.is_empty() {
+        let database = &self.tables.domains;
+        if self.of_senders.is_empty() && database.is_empty() {
             return false;
         }
         let is_plain = sender.route().next().is_none() && !sender.local().contains(['%', '!']);
@@ -407,7 +426,7 @@ impl Routes {
             Some(domain) => {
                 let host = undotted(domain);
                 let mut rules = self.of_senders.candidates("", host, Location::At, false);
-                rules.next_rule().is_some()
+                rules.next_candidate(|key| database.get(key)).is_some()
             }
             // Several hosts are looked at, one after the other.
             None => true,

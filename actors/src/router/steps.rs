@@ -32,8 +32,20 @@ pub enum Step {
         /// Where it stood.
         found: &'static str,
     },
+    /// The patterns that were looked for among the rules.
+    Probes {
+        /// In the order of the probes, up to that of the rule that applied.
+        patterns: Vec<String>,
+    },
+    /// Values that a rule was tried with: sequences, conditions, look-ups.
+    Substituted {
+        /// Each of them.
+        values: Vec<Substitution>,
+    },
     /// A rule's pattern matched, and the rule applied.
     Applied {
+        /// Its line in the file.
+        line: Option<usize>,
         /// Its pattern.
         pattern: String,
         /// Its template.
@@ -43,6 +55,8 @@ pub enum Step {
     },
     /// A rule's pattern matched, but the rule did not apply.
     Failed {
+        /// Its line in the file.
+        line: Option<usize>,
         /// Its pattern.
         pattern: String,
         /// Its template.
@@ -172,6 +186,27 @@ pub enum Step {
         /// The channel.
         channel: String,
     },
+    /// A value in the directory makes no sense, and does not count.
+    Ignored {
+        /// Its attribute.
+        attribute: &'static str,
+        /// The beginning of it.
+        value: String,
+        /// The values that do.
+        wanted: &'static str,
+    },
+    /// The quota of a user, which the store is told.
+    Quota {
+        /// Octets; -1: unlimited, -2: the store's default.
+        size: i64,
+        /// Messages; the same.
+        messages: i64,
+    },
+    /// The octets that a message may have.
+    SizeLimit {
+        /// Their number.
+        octets: u64,
+    },
     /// The address was seen before and is not looked at again.
     Seen {
         /// The address.
@@ -215,6 +250,15 @@ pub enum Step {
     },
 }
 
+/// A sequence of a template, and what stands in its place.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Substitution {
+    /// As in the template.
+    pub sequence: String,
+    /// The text; of a condition what was found.
+    pub value: String,
+}
+
 /// Where steps go, if anywhere.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
@@ -239,6 +283,26 @@ impl Trace {
         }
     }
 
+    /// How many steps were noted.
+    pub(super) fn len(&self) -> usize {
+        self.steps.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Notes a step in front of those that were noted since there were so many.
+    pub(super) fn note_before(&mut self, len: usize, step: impl FnOnce() -> Step) {
+        if let Some(steps) = &mut self.steps {
+            steps.insert(len.min(steps.len()), step());
+        }
+    }
+
+    /// Adds the steps of another.
+    pub(super) fn take_over(&mut self, other: Self) {
+        self.note_searches();
+        if let (Some(steps), Some(others)) = (&mut self.steps, other.steps) {
+            steps.extend(others);
+        }
+    }
+
     pub(super) fn into_steps(mut self) -> Vec<Step> {
         self.note_searches();
         self.steps.unwrap_or_default()
@@ -252,9 +316,28 @@ impl Trace {
 }
 
 impl Step {
-    /// Writes a step that is about a list.
-    fn write_of_list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes a step that is about an entry of the directory.
+    fn write_of_entry(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Entries { address, found } if found.is_empty() => {
+                write!(f, "  directory: {address}: nothing")
+            }
+            Self::Entries { address, found } => {
+                write!(f, "  directory: {address}: {}", found.join("; "))
+            }
+            Self::Option { option, failure: Some(failure), .. } => {
+                write!(f, "  option {option}: nothing: {failure}")
+            }
+            Self::Option { option, targets, failure: None } => {
+                write!(f, "  option {option}: {}", targets.join(", "))
+            }
+            Self::Ignored { attribute, value, wanted } => {
+                write!(f, "  {attribute} {value:?} is ignored: {wanted} is expected")
+            }
+            Self::Quota { size, messages } => {
+                write!(f, "  quota {size},{messages} (octets, messages) goes to the store")
+            }
+            Self::SizeLimit { octets } => write!(f, "  a message may have {octets} octets"),
             Self::Unusable { dn, reason } => write!(f, "  {dn}: takes no mail: {reason}"),
             Self::Posting { list, author, verdict } => write!(f, "  {list}: <{author}> {verdict}"),
             Self::Found { search, addresses } => {
@@ -287,17 +370,31 @@ impl From<Searched> for Step {
     }
 }
 
+/// A line of the file, where it is known.
+struct In(Option<usize>);
+
+impl fmt::Display for In {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, " (line {line})"))
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rewriting { address, kind } => write!(f, "rewrite {address} ({kind})"),
             Self::Completed { address } => write!(f, "complete it to {address}"),
             Self::Host { host, found } => write!(f, "  host {host} ({found})"),
-            Self::Applied { pattern, template, address } => {
-                write!(f, "  rule {pattern} {template}: {address}")
+            Self::Probes { patterns } => write!(f, "  probes {}", patterns.join(", ")),
+            Self::Substituted { values } => {
+                let one = |it: &Substitution| format!("{} = {}", it.sequence, it.value);
+                write!(f, "    {}", values.iter().map(one).collect::<Vec<_>>().join(", "))
             }
-            Self::Failed { pattern, template, reason } => {
-                write!(f, "  rule {pattern} {template}: does not apply: {reason}")
+            Self::Applied { line, pattern, template, address } => {
+                write!(f, "  rule {pattern} {template}{}: {address}", In(*line))
+            }
+            Self::Failed { line, pattern, template, reason } => {
+                write!(f, "  rule {pattern} {template}{}: does not apply: {reason}", In(*line))
             }
             Self::NoRule { host } => write!(f, "  no rule: {host} stands for itself"),
             Self::Sender { address } => write!(f, "  the sender is {address}"),
@@ -334,19 +431,7 @@ impl fmt::Display for Step {
             Self::Domain { domain, found: None } => {
                 write!(f, "  directory: domain {domain}: not ours")
             }
-            Self::Entries { address, found } if found.is_empty() => {
-                write!(f, "  directory: {address}: nothing")
-            }
-            Self::Entries { address, found } => {
-                write!(f, "  directory: {address}: {}", found.join("; "))
-            }
             Self::Alias { source, targets } => write!(f, "  {source}: {}", targets.join(", ")),
-            Self::Option { option, failure: Some(failure), .. } => {
-                write!(f, "  option {option}: nothing: {failure}")
-            }
-            Self::Option { option, targets, failure: None } => {
-                write!(f, "  option {option}: {}", targets.join(", "))
-            }
             Self::Seen { address } => write!(f, "{address} was looked at before"),
             Self::Connect { address, host } => write!(f, "  connect by {address}: {host}"),
             Self::Routed { channel, host, address } => {
@@ -354,11 +439,16 @@ impl fmt::Display for Step {
             }
             Self::Access { table, probe, verdict, .. } => write!(f, "  {table} {probe}: {verdict}"),
             Self::Refused { address, reply } => write!(f, "=> {address} refused: {reply}"),
-            Self::Unusable { .. }
+            Self::Entries { .. }
+            | Self::Option { .. }
+            | Self::Ignored { .. }
+            | Self::Quota { .. }
+            | Self::SizeLimit { .. }
+            | Self::Unusable { .. }
             | Self::Posting { .. }
             | Self::Found { .. }
             | Self::Unheeded { .. }
-            | Self::Later { .. } => self.write_of_list(f),
+            | Self::Later { .. } => self.write_of_entry(f),
         }
     }
 }

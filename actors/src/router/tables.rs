@@ -13,6 +13,7 @@ use relais_channels::mail::Address;
 use relais_config::{
     Channel, Config, TableOrFile,
     grammar::Transport,
+    rewrite::domain_entry,
     text_table::{TextForm, TextTable, TextTableError, TextTableReader, addresses},
 };
 use tracing::warn;
@@ -25,6 +26,8 @@ pub(super) struct MailTables {
     pub(super) aliases: AddressTable,
     pub(super) virtual_alias: AddressTable,
     pub(super) transport: TransportTable,
+    /// More rewrite rules, by pattern.
+    pub(super) domains: DatabaseTable,
     /// Addresses that mail is from, as others are to see them.
     pub(super) reverse: DatabaseTable,
     /// Addresses that mail is for, as they are to be instead.
@@ -108,6 +111,7 @@ impl MailTables {
             ("transport", &config.transport.file, TextForm::Values),
             ("virtual_alias", &config.virtual_alias.file, TextForm::Values),
             ("aliases", &config.aliases.file, TextForm::Aliases),
+            ("domain_database", &config.domain_database.file, TextForm::Values),
             ("reverse.database", &config.reverse.database.file, TextForm::Values),
             ("forward.database", &config.forward.database.file, TextForm::Values),
         ];
@@ -119,6 +123,7 @@ impl MailTables {
                 "transport" => &mut transport,
                 "aliases" => &mut check_alias,
                 "reverse.database" | "forward.database" => &mut check_address,
+                "domain_database" => &mut check_rule,
                 _ => plain,
             };
             let table = tables.read(&config.path(file), (field, form), check)?;
@@ -126,11 +131,13 @@ impl MailTables {
                 "general" => tables.general = Some(table),
                 "transport" => tables.transport.file = Some(table),
                 "virtual_alias" => tables.virtual_alias.file = Some(table),
+                "domain_database" => tables.domains.file = Some(table),
                 "reverse.database" => tables.reverse.file = Some(table),
                 "forward.database" => tables.forward.file = Some(table),
                 _ => tables.aliases.file = Some(table),
             }
         }
+        tables.domains.own = keys_in_lower_case(&config.domain_database);
         tables.reverse.own = keys_in_lower_case(&config.reverse.database);
         tables.forward.own = keys_in_lower_case(&config.forward.database);
         tables.aliases.own = in_lower_case(&config.aliases);
@@ -290,6 +297,9 @@ impl AddressTable {
 impl DatabaseTable {
     /// The address for a key, in any case.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
+        if self.is_empty() {
+            return None;
+        }
         let own = self.own.get(key).or_else(|| self.own.get(&key.to_ascii_lowercase()));
         own.map(String::as_str).or_else(|| self.file.as_ref()?.get(key))
     }
@@ -322,6 +332,10 @@ fn check_transport(value: &str, channels: &HashSet<&str>) -> Result<(), String> 
         Some(name) if !channels.contains(name) => Err(format!("no channel is called {name:?}")),
         _ => Ok(()),
     }
+}
+
+fn check_rule(pattern: &str, template: &str) -> Result<(), String> {
+    domain_entry(pattern, template).map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn check_address(_: &str, value: &str) -> Result<(), String> {

@@ -14,6 +14,7 @@ use relais_channels::mail::Address;
 use relais_config::{
     Config, DeliveryOption, RewriteRule,
     channel::{Channel, Program},
+    lookup_url::UrlQuery,
 };
 
 use super::{
@@ -157,6 +158,10 @@ impl Lookup for Dead {
         _: &MemberSearch,
         _: &[String],
     ) -> Result<Vec<Arc<Entry>>, LookupError> {
+        Err(LookupError("down".to_owned()))
+    }
+
+    async fn url(&self, _: &UrlQuery) -> Result<Option<String>, LookupError> {
         Err(LookupError("down".to_owned()))
     }
 }
@@ -394,7 +399,7 @@ async fn a_recipient_goes_the_same_way_whether_it_is_told_or_not() {
             let quiet = route(&routes, asked, directory).await;
             // As sessions have it: found once, by whatever was found before, and then admitted.
             let found = Resolver::new(&routes, directory, asked).sharing(&lists).resolve().await;
-            let admitted = admit(&routes, &found, &asked, &mut Trace::default());
+            let admitted = admit((&routes, directory), &found, &asked, &mut Trace::default()).await;
             assert_eq!(told.outcome, quiet.outcome, "{text} {may_relay}");
             assert_eq!(told.outcome, admitted.and(found.routes), "{text} {may_relay}");
             assert_eq!((told.local, told.relaying), (quiet.local, quiet.relaying), "{text}");
@@ -604,11 +609,13 @@ async fn the_cache_keeps_what_does_not_depend_on_who_asks() {
     cache.remember(&stranger, &resolution);
     let friend = Question { source_channel: "tcp_local", ..question(&same, true) };
     let found = cache.find(&friend).expect("the case of a domain does not matter");
-    let admitted = |question| admit(&routes, &found, question, &mut Trace::default());
-    assert!(admitted(&stranger).is_err());
+    let admitted = async |question| {
+        admit((&*routes, &directory), &found, question, &mut Trace::default()).await
+    };
+    assert!(admitted(&stranger).await.is_err());
     let submitter = Question { source_channel: "tcp_submit", ..friend };
     assert!(cache.find(&submitter).is_none(), "another source channel is another question");
-    assert!(admitted(&submitter).is_ok());
+    assert!(admitted(&submitter).await.is_ok());
     assert_eq!((published.hits(), published.misses()), (1, 2));
 
     for n in 0..1_000 {
@@ -653,6 +660,7 @@ async fn a_session_asks_the_actor_once() {
         ends: None,
         hello: String::new(),
         authenticated: String::new(),
+        is_brief: false,
     };
     let routing = router.explain(explain).await.unwrap();
     assert!(!routing.steps.is_empty());

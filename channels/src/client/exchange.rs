@@ -382,10 +382,8 @@ impl<'a> Exchange<'a> {
         out.extend_from_slice(b"RCPT TO:<");
         out.extend_from_slice(to.address.as_bytes());
         out.push(b'>');
-        if let Some(XQuota { size, messages }) = to.quota
-            && self.offer.quota
-        {
-            push(out, format_args!(" XQUOTA={size},{messages}"));
+        if let Some(quota) = to.quota.filter(|_| self.offer.quota) {
+            push(out, format_args!(" XQUOTA={quota}"));
         }
         if to.flags != 0 && self.offer.flags {
             push(out, format_args!(" XDFLG={}", to.flags));

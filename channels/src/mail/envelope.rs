@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MessageId, Notify, OriginalRecipient, Priority, Reply, Return};
+use super::{MessageId, Notify, OriginalRecipient, Priority, Reply, Return, XQuota};
 
 /// Everything the queue knows about a message beside its content. Stored once, with the content;
 /// what happens to the recipients later is appended as state changes.
@@ -77,6 +77,9 @@ pub struct Recipient {
     /// How it came about, when the sender did not name it itself. Kept beside the envelope.
     #[serde(skip)]
     pub origin: Option<Box<Origin>>,
+    /// The quota that the directory gives its mailbox. Kept beside the envelope.
+    #[serde(skip)]
+    pub quota: Option<Arc<XQuota>>,
 }
 
 /// Of a recipient that an alias, a list or a forward led to.
@@ -105,6 +108,7 @@ impl Recipient {
             notify: Notify::default(),
             original_recipient: None,
             origin: None,
+            quota: None,
         }
     }
 }

@@ -22,5 +22,5 @@ pub use error::{CertificateError, TlsError};
 pub use failure::{FailureReason, HandshakeFailure};
 pub use secured::Secured;
 pub use server::ServerTls;
-pub use servers::towards_servers;
+pub use servers::{secured_towards, towards_servers};
 pub(crate) use stream::TlsStream;

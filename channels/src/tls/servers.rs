@@ -1,8 +1,10 @@
 //! Certificates of servers that we connect to: by which authorities they are judged.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
-use rustls::{ClientConfig, crypto::ring::default_provider};
+use rustls::{ClientConfig, crypto::ring::default_provider, pki_types::ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
 use super::{
     authorities::{read_authorities, system_authorities},
@@ -20,4 +22,17 @@ pub fn towards_servers(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Certifica
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// The handshake with the server of this name, or of this address.
+pub async fn secured_towards<S>(
+    config: &Arc<ClientConfig>,
+    host: &str,
+    stream: S,
+) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let name = ServerName::try_from(host).map_err(io::Error::other)?.to_owned();
+    TlsConnector::from(Arc::clone(config)).connect(name, stream).await
 }

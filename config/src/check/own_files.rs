@@ -39,5 +39,7 @@ const OWN_FILES: &[(&str, &str)] = &[
     ("counters.json", "the counters"),
     ("counters.now", "the counters"),
     ("orders", "unfinished orders"),
+    ("recent", "recent recipients"),
+    ("recent.old", "recent recipients"),
     ("rerouting", "what is being routed again"),
 ];

@@ -10,6 +10,7 @@ use crate::{
         setting::{Need, Role},
     },
     grammar::Transport,
+    language::rewrite::domain_entry,
     sections::{
         channel::{Channel, Program},
         config::Config,
@@ -202,7 +203,9 @@ fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
             reached[i] = true;
         }
     };
-    let tags: Vec<Tag> = config.rewrite_rules.iter().flat_map(tags_of).collect();
+    let entry = |(pattern, template): (&String, &String)| domain_entry(pattern, template).ok();
+    let more: Vec<_> = config.domain_database.iter().filter_map(entry).collect();
+    let tags: Vec<Tag> = config.rewrite_rules.iter().chain(&more).flat_map(tags_of).collect();
     for tag in &tags {
         if let Tag::Named(tag) = tag {
             reach(known.tag(tag));
@@ -220,8 +223,10 @@ fn destinations(config: &Config, known: &Known<'_>) -> Vec<bool> {
         reach(name.and_then(|name| known.channels.get(name)).copied());
     }
     let Config { transport, virtual_alias, aliases, .. } = config;
-    let in_files =
-        transport.file.is_some() || virtual_alias.file.is_some() || aliases.file.is_some();
+    let in_files = transport.file.is_some()
+        || virtual_alias.file.is_some()
+        || aliases.file.is_some()
+        || config.domain_database.file.is_some();
     if in_files || tags.contains(&Tag::Open) {
         reached.fill(true);
     }

@@ -609,6 +609,7 @@ const MAPS: &[&str] = &[
     "virtual_alias",
     "aliases",
     "database",
+    "domain_database",
 ];
 /// Of word processors, and of web pages.
 const QUOTES: &str = "“”„‟«»‘’‚‛′″";

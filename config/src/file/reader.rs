@@ -129,6 +129,11 @@ impl<'a> Reader<'a> {
         self.spot_of(text).line
     }
 
+    /// The line of a value that is being read.
+    pub(crate) fn line_at(&self, node: &Node<'_>) -> usize {
+        self.source.line_of(node.text)
+    }
+
     /// Whether `path` was read, and nothing in it or around it is wrong.
     pub(crate) fn is_sound(&self, path: &str) -> bool {
         !self.mistakes.iter().any(|m| lies_in(path, &m.field) || lies_in(&m.field, path))

@@ -46,6 +46,12 @@ impl<'a> Source<'a> {
         self.spot_at(offset.min(self.text.len()), piece.lines().next().unwrap_or_default())
     }
 
+    /// The line in which `piece`, a slice of the text, begins; from 1.
+    pub(crate) fn line_of(&self, piece: &str) -> usize {
+        let offset = piece.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
+        self.lines.partition_point(|start| *start <= offset.min(self.text.len()))
+    }
+
     /// A place given as line and column, both from 1.
     pub(crate) fn spot_of_position(&self, line: usize, column: usize) -> Spot {
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());

@@ -27,6 +27,7 @@ impl Kind<RewriteRule> for Rule {
     fn read<'a>(&self, node: &Node<'a>, reader: &mut Reader<'a>) -> Option<RewriteRule> {
         let (pattern, template) = Pair.read(node, reader)?;
         let rule = RewriteRule::parse(&pattern, &template);
+        let rule = rule.map(|rule| RewriteRule { line: Some(reader.line_at(node)), ..rule });
         let pattern_is_wrong = || RewriteRule::parse(&pattern, "$U%$H@tag").is_err();
         rule.map_err(|error| {
             wrong(&half(node, pattern_is_wrong()), &error, reader);

@@ -59,7 +59,7 @@ pub enum SearchValue {
 }
 
 /// How far a search reaches below its base.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum SearchScope {
     /// The entry itself.
     Base,
@@ -89,13 +89,8 @@ impl SearchUrl {
             let at = text.len() - more.len();
             return Err(TemplateError::new(at, "extensions of a URL are not heeded", EXAMPLE));
         }
-        let scope = match scope {
-            "sub" => SearchScope::Subtree,
-            "one" => SearchScope::One,
-            // RFC 4516 section 2: a URL that says nothing means the base alone.
-            "base" | "" => SearchScope::Base,
-            _ => return Err(TemplateError::new(0, "the scope is sub, one or base", EXAMPLE)),
-        };
+        let wrong = || TemplateError::new(0, "the scope is sub, one or base", EXAMPLE);
+        let scope = SearchScope::named(scope).ok_or_else(wrong)?;
         let filter = if filter.is_empty() { "(objectClass=*)" } else { filter };
         let base = pieces(&decoded(base)?, Position::Name)?;
         Ok(Self {
@@ -104,6 +99,28 @@ impl SearchUrl {
             scope,
             filter: SearchFilter::parse(&decoded(filter)?)?,
         })
+    }
+}
+
+impl SearchScope {
+    /// The scope of this name in a URL.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "sub" => Some(Self::Subtree),
+            "one" => Some(Self::One),
+            // RFC 4516 section 2: a URL that says nothing means the base alone.
+            "base" | "" => Some(Self::Base),
+            _ => None,
+        }
+    }
+
+    /// Its name in a URL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Subtree => "sub",
+            Self::One => "one",
+            Self::Base => "base",
+        }
     }
 }
 
@@ -152,7 +169,7 @@ enum Position {
 }
 
 /// A part of a URL without its percent encoding.
-fn decoded(part: &str) -> Result<String, TemplateError> {
+pub(super) fn decoded(part: &str) -> Result<String, TemplateError> {
     let mut octets = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let [first, after @ ..] = rest {

@@ -4,6 +4,7 @@
 pub mod delivery_option;
 pub(crate) mod kinds;
 pub mod ldap_search;
+pub mod lookup_url;
 pub mod mapping;
 pub mod rewrite;
 pub mod template;

@@ -1,8 +1,8 @@
 //! Rewrite rules: patterns and templates, parsed once.
 //!
 //! A rule is found by its pattern and applied by its template; both happen in the router. What is
-//! here says what the operator wrote, and which rules a host is looked for in. Look-ups by URL, site
-//! routines and parts of mail hosts are refused, never ignored.
+//! here says what the operator wrote, and which rules a host is looked for in. Site routines and parts of
+//! mail hosts are refused, never ignored.
 
 mod candidates;
 mod parser;
@@ -11,7 +11,7 @@ mod syntax;
 
 use self::parser::{Parser, chunks};
 pub use self::{
-    candidates::{RuleCandidates, RuleIndex, Split},
+    candidates::{Candidate, RuleCandidates, RuleIndex, Split},
     pattern::PatternKind,
     syntax::{
         ChannelSet, Chunk, Condition, Cut, ErrorText, Location, MAX_PASSES, Outcome, Part,
@@ -33,6 +33,8 @@ pub struct RewriteRule {
     pub kind: PatternKind,
     /// The template, parsed.
     pub parsed: RewriteTemplate,
+    /// The line of the file, where it was read from one.
+    pub line: Option<usize>,
 }
 
 /// Equal is what is written the same.
@@ -51,6 +53,7 @@ impl RewriteRule {
             key: pattern.to_ascii_lowercase(),
             kind: PatternKind::parse(pattern)?,
             parsed: RewriteTemplate::parse(template)?,
+            line: None,
         })
     }
 
@@ -73,6 +76,16 @@ impl RewriteRule {
         };
         rewriting.ends().any(|end| end.conditions.iter().any(asks))
     }
+}
+
+/// Parses an entry of the domain database.
+pub fn domain_entry(pattern: &str, template: &str) -> Result<RewriteRule, TemplateError> {
+    if let Some(offset) = pattern.find('*') {
+        let message = "the domain database is not asked for patterns with asterisks".to_owned();
+        let accepted = "a rule of rewrite_rules may have one".to_owned();
+        return Err(TemplateError { offset, message, accepted });
+    }
+    RewriteRule::parse(pattern, template)
 }
 
 impl RewriteTemplate {
@@ -221,12 +234,15 @@ mod tests {
             ("$U@$W$2A", None),
             ("${T,$=$U}@a", None),
             ("$U@$]ldap:///x[", Some(3)),
+            ("$U@$]ldap:///o=x?mail?sub?(a=$A)", Some(3)),
+            ("$.later.$U@$]ldap:///o=x?mail?sub?(a=$A)[", None),
+            ("$U@b$.later", Some(4)),
             ("$U@$[image,routine,x]", Some(3)),
             ("$U%domain.com@tcp-daemon$Mtcp_local$1~-relay", None),
             ("$U%domain.com@tcp-daemon$1~-relay", Some(24)),
             ("$U$Mx$1~@a", Some(8)),
             ("$U@b$~", Some(4)),
-            ("$U@$.x.", Some(3)),
+            ("$U@$.x.", Some(7)),
             ("$U@$3X", Some(3)),
             ("$U@$G", Some(3)),
             ("$U@b$", Some(4)),

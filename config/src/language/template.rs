@@ -141,6 +141,23 @@ pub fn put_for_filter(out: &mut String, text: &str) {
     }
 }
 
+/// Appends `text` as a value in a distinguished name (RFC 4514).
+pub fn put_for_name(out: &mut String, text: &str) {
+    let last = text.len().saturating_sub(1);
+    for (at, c) in text.char_indices() {
+        match c {
+            '\0' => out.push_str("\\00"),
+            '#' if at != 0 => out.push(c),
+            ' ' if at != 0 && at != last => out.push(c),
+            ' ' | '#' | ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+}
+
 /// One level deeper into what may be nested: parsing, filling in and dropping it all go down by
 /// as many calls, on stacks that strangers' addresses share.
 pub(crate) fn deeper(depth: usize, offset: usize) -> Result<usize, TemplateError> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::file::{
     collections::{List, Maybe},
-    kinds::Parsed,
+    kinds::{Parsed, Size},
     names::DOMAIN,
 };
 
@@ -15,6 +15,12 @@ section! {
         listen: Option<SocketAddr> = None, Maybe(ADDRESS);
         /// Names in URLs that are answered there beside `localhost`, `host` and its addresses.
         names: Vec<String> = Vec::new(), List(DOMAIN);
+        /// Octets of the disk, `DATA/recent` and `DATA/recent.old`, for the recipients of the last
+        /// day, which `relais route --compare NEW.ron --recent` routes: the address as the client
+        /// wrote it, when, by which channel, and whether the client may relay. Nothing of senders and
+        /// clients; only the engine's user may read it. Those of more mail than there is room for
+        /// count by the newest. 0: nothing is written, and what was is removed.
+        recent: u64 = 4 << 20, Size(0..=1 << 30);
     }
 }
 

@@ -47,6 +47,8 @@ section! {
         connectcanonical: bool = false, Flag, of(Connecting);
         /// Strip the source route from RCPT TO after it chose the host.
         dequeue_removeroute: bool = false, Flag, of(Destination);
+        /// The form of a source route that is left in RCPT TO.
+        route_style: RouteStyle = RouteStyle::default(), Choice, of(Destination);
         /// The server is one of ours: XQUOTA and XDFLG may be sent unasked. Without it, as
         /// `multigate` says.
         private: bool = false, Flag, of(Delivering);
@@ -307,6 +309,18 @@ choice! {
         Pipe,
         /// Forgets mail.
         Bitbucket,
+    }
+}
+
+choice! {
+    /// The form of a source route.
+    pub enum RouteStyle = SourceRoute {
+        /// `@a,@b:user@c` (`sourceroute`, `822`).
+        SourceRoute,
+        /// `user%c%b@a` (`percents`, `733`).
+        Percents,
+        /// `a!b!c!user` (`bangstyle`, `uucp`).
+        BangStyle,
     }
 }
 

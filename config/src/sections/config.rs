@@ -63,6 +63,9 @@ section! {
         /// Rewrite rules: the most specific pattern is tried first, and those of one pattern in the
         /// order of the file.
         rewrite_rules: Vec<RewriteRule> = Vec::new(), List(Rule), queue;
+        /// More rewrite rules, asked for each probe behind the rules of the file: pattern to template,
+        /// patterns without asterisks alone. It may be a file. (The original: the domain database.)
+        domain_database: TableOrFile<String> = TableOrFile::none(), OrFile(Table(Text)), queue;
         /// Settings of channels that do not say otherwise; already merged into each of them.
         channel_defaults: ChannelDefaults = ChannelDefaults::blank() => above;
         /// Channels, in the order of the file.

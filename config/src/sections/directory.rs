@@ -7,7 +7,7 @@ use crate::{
         collections::{List, Maybe, Table},
         document::Document,
         form::{Kind, Nested, Section, print_section, read_into},
-        kinds::{Choice, Count, Flag, PATIENCE, Path, Text, WAIT},
+        kinds::{Choice, Count, Flag, PATIENCE, Path, Size, Text, WAIT},
         names::{ATTRIBUTE, CLASSES, DOMAIN, LDAP_SERVER},
         notation::{Notation, SectionNotation},
         pieces,
@@ -60,6 +60,14 @@ section! {
         domain_filter: Option<SearchFilter> = None, Maybe(Filter), queue;
         /// Domains that are ours with the schema `Mail`; their users lie below `user_base`.
         domains: Vec<String> = Vec::new(), List(DOMAIN), queue;
+        /// As in the original, a sum: with 1 a domain is ours, too, when one that it lies below is, up
+        /// to ten labels; with 2 an address counts as found, too, when an entry has it with the domain's own
+        /// name (that of the domain above, or `sunPreferredDomain` for an `associatedDomain`).
+        domain_uplevel: u32 = 0, Count(0..=3), queue;
+        /// Which user has the domain `$D` to himself: a domain of that kind is ours, too, though it has
+        /// no entry. `ldap:///$B??sub?(msgVanityDomain=$D)` here goes with
+        /// `ldap:///$B??sub?(&(msgVanityDomain=$D)$R)` in `alias_urls`.
+        domain_match_url: Option<SearchUrl> = None, Maybe(Search), queue;
         /// How the entries of an address are found: the first search that finds any decides. `$V`
         /// is where the domain's users lie, `$B` is `user_base`, `$R` any of `address_attributes`,
         /// `$A` the address, `$U` and `$D` its parts.
@@ -80,8 +88,15 @@ section! {
         timeout: Duration = Duration::from_secs(10), PATIENCE, queue;
         /// Connections to a server held at once.
         max_connections: usize = 8, Count(1..=1_000), unit("connections"), queue;
+        /// Octets of an answer at most: of all the entries of one search together, which for a large
+        /// group are its members. A server that sends more, or more than 1000 entries and references, or
+        /// four answers of this length at once on one connection, loses the connection and is left
+        /// alone for a while.
+        max_answer: u64 = 4 << 20, Size(64 << 10..=1 << 30), queue;
         /// Answers remembered.
         cache: Cache = Cache::default(), Nested::new(), queue;
+        /// Results of look-ups by URL (`$]ldap:///...[`) remembered.
+        url_cache: UrlCache = UrlCache::default(), Nested::new(), queue;
     }
 }
 
@@ -118,6 +133,26 @@ section! {
 }
 
 impl Copy for Cache {}
+
+section! {
+    /// Bounds of the cache of look-ups by URL.
+    pub struct UrlCache {
+        /// Results remembered at most.
+        entries: usize = 10_000, Count(0..=100_000_000), unit("results"), queue;
+        /// How long a result is believed.
+        ttl: Duration = Duration::from_secs(600), WAIT, queue;
+        /// How long "nothing" is believed.
+        negative_ttl: Duration = Duration::from_secs(60), WAIT, queue;
+    }
+}
+
+impl UrlCache {
+    /// The same, as any cache has them.
+    pub fn limits(&self) -> Cache {
+        let Self { entries, ttl, negative_ttl } = *self;
+        Cache { entries, ttl, negative_ttl }
+    }
+}
 
 section! {
     /// An LDIF file with the entries and attributes an LDAP server would give.

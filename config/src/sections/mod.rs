@@ -36,6 +36,7 @@ complete_by_default!(
     admin::Admin,
     authentication::Authentication,
     directory::Cache,
+    directory::UrlCache,
     dispatcher::Clients,
     dispatcher::Dispatcher,
     dispatcher::Limits,

@@ -104,11 +104,17 @@ pub trait Console: Clone + Send + 'static {
         question: RouteQuestion,
     ) -> impl Future<Output = Answer<Result<RouteExplained, Nonsense>>> + Send;
 
+    /// The same for many, without the steps; of a question that makes no sense that is the reply.
+    fn explain_routes(
+        &self,
+        questions: Vec<RouteQuestion>,
+    ) -> impl Future<Output = Answer<JsonLines>> + Send;
+
     /// Probes a mapping table.
     fn explain_mapping(
         &self,
-        question: &MappingQuestion,
-    ) -> Answer<Result<MappingExplained, Nonsense>>;
+        question: MappingQuestion,
+    ) -> impl Future<Output = Answer<Result<MappingExplained, Nonsense>>> + Send;
 
     /// Asks access tables about a client.
     fn test_access(
@@ -224,6 +230,16 @@ pub struct RouteQuestion {
     /// The address stands in a header line and not in the envelope.
     #[serde(default, skip_serializing_if = "is_false")]
     pub header: bool,
+    /// The client may send to domains that are not ours, whoever it is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub vouched: bool,
+}
+
+/// Routes of many addresses, whose steps nobody reads.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RoutesQuestion {
+    /// Each of them.
+    pub questions: Vec<RouteQuestion>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]

@@ -62,6 +62,7 @@ pub(crate) fn entry(n: u64) -> QueuedEntry {
             member: None,
             state: QueueState::Ready.into(),
             last_reply: None,
+            quota: None,
         }],
     }
 }
@@ -267,6 +268,14 @@ impl Console for Fake {
         Ok(Ok(explain(&question)))
     }
 
+    async fn explain_routes(&self, questions: Vec<RouteQuestion>) -> Answer<JsonLines> {
+        let mut lines = JsonLines::default();
+        for question in &questions {
+            lines.add(&explain(question)).map_err(|error| Unavailable(error.to_string()))?;
+        }
+        Ok(lines)
+    }
+
     async fn test_access(
         &self,
         question: AccessQuestion,
@@ -284,11 +293,11 @@ impl Console for Fake {
         }))
     }
 
-    fn explain_mapping(
+    async fn explain_mapping(
         &self,
-        question: &MappingQuestion,
+        question: MappingQuestion,
     ) -> Answer<Result<MappingExplained, Nonsense>> {
-        let MappingQuestion { table, input, .. } = question.clone();
+        let MappingQuestion { table, input, .. } = question;
         Ok(Ok(MappingExplained { table, input, ..MappingExplained::default() }))
     }
 
@@ -317,6 +326,7 @@ pub(crate) fn explain(question: &RouteQuestion) -> RouteExplained {
         channel: "tcp_lmtpcs".to_owned(),
         tag: "lmtpcs-daemon".to_owned(),
         next_hop: "localhost:2225".to_owned(),
+        ..RouteResult::default()
     };
     let step = RouteStep { step: "rule".to_owned(), detail: "$* matched".to_owned() };
     RouteExplained {

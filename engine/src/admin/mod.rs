@@ -32,7 +32,7 @@ pub use names::HostNames;
 
 pub use console::{
     AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage, RouteQuestion,
-    Unavailable,
+    RoutesQuestion, Unavailable,
 };
 pub use lines::JsonLines;
 

@@ -15,6 +15,7 @@
 //! | `GET /api/v1/mapping?table=&input=&flags=` | what a mapping table makes of an input | yes |
 //! | `GET /api/v1/certificates` | the certificates that clients are shown | yes |
 //! | `GET /api/v1/route?address=&from=&channel=&client=&header=` | how an address is routed | yes |
+//! | `POST /api/v1/routes` [`RoutesQuestion`] | the same of many, a line each, without steps | no: 403 |
 //! | `GET /api/v1/queue/ID/why` | why each of its entries does not move | yes |
 //! | `GET /api/v1/queue/ID/history` | what happened to it | yes |
 //! | `GET /api/v1/queue/ID/content` | its content, octet by octet | no: 403 |
@@ -40,7 +41,9 @@ use actix_web::{
         header::{Accept, CONTENT_TYPE, Header, Quality},
     },
     mime::Mime,
-    web::{self, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig},
+    web::{
+        self, Bytes, Data, Json, JsonConfig, Path, PayloadConfig, Query, QueryConfig, ServiceConfig,
+    },
 };
 use relais_actors::metrics::{ChannelCounters, Format};
 use relais_channels::mail::MessageId;
@@ -48,8 +51,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    AccessQuestion, Console, Frozen, MappingQuestion, Nonsense, RouteQuestion, Unavailable,
-    content,
+    AccessQuestion, Console, Frozen, MappingQuestion, Nonsense, RouteQuestion, RoutesQuestion,
+    Unavailable, content,
     guard::Owner,
     listing,
     patience::{in_time, within},
@@ -97,6 +100,7 @@ pub(super) fn configure<C: Console>(app: &mut ServiceConfig, console: C) {
         .route("/api/v1/access", get().to(access::<C>))
         .route("/api/v1/mapping", get().to(mapping::<C>))
         .route("/api/v1/route", get().to(route::<C>))
+        .route("/api/v1/routes", web::post().to(routes::<C>))
         .service(web::resource("/api/v1/stop").route(web::post().to(stop::<C>)))
         .default_service(web::to(nothing));
 }
@@ -298,6 +302,20 @@ async fn route<C: Console>(
     Ok(Json(in_time(console.explain_route(question.into_inner())).await??))
 }
 
+async fn routes<C: Console>(
+    _: Owner,
+    console: Data<C>,
+    asked: Json<RoutesQuestion>,
+) -> Result<HttpResponse, HttpError> {
+    let questions = asked.into_inner().questions;
+    if questions.len() > MAX_ROUTES {
+        let many = format!("more than {MAX_ROUTES} addresses in one question");
+        return Err(HttpError::new(StatusCode::BAD_REQUEST, many));
+    }
+    let lines = within(ADDING_UP, console.explain_routes(questions)).await?;
+    Ok(HttpResponse::Ok().content_type("application/x-ndjson").body(Bytes::from(lines)))
+}
+
 async fn reload<C: Console>(
     _: Owner,
     console: Data<C>,
@@ -325,7 +343,7 @@ async fn mapping<C: Console>(
     console: Data<C>,
     question: Query<MappingQuestion>,
 ) -> Result<Json<MappingExplained>, HttpError> {
-    Ok(Json(console.explain_mapping(&question)??))
+    Ok(Json(in_time(console.explain_mapping(question.into_inner())).await??))
 }
 
 async fn stop<C: Console>(_: Owner, console: Data<C>) -> HttpResponse {
@@ -380,6 +398,8 @@ impl ResponseError for HttpError {
 
 /// Messages named in one order.
 const MAX_IDS: usize = 1_000;
+/// Addresses of which routes are asked for at once.
+const MAX_ROUTES: usize = 1_000;
 /// Octets of a request's body.
 const MAX_REQUEST: usize = 64 << 10;
 /// For it to add up a queue: a million entries take two to three seconds.

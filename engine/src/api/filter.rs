@@ -204,6 +204,7 @@ mod tests {
             address: address.to_owned(),
             state,
             last_reply: Some(reply.to_owned()),
+            quota: None,
         };
         let mut entry = entry();
         entry.recipients.push(done("carol", RecipientState::Delivered, "250 2.1.5 thanks"));

@@ -44,7 +44,7 @@ pub use queue::{
     RecipientState, Text,
 };
 pub use reload::{LaterSetting, ReloadOrder, Reloaded};
-pub use route::{RouteExplained, RouteResult, RouteStep};
+pub use route::{RouteDifference, RouteExplained, RouteLimits, RouteResult, RouteStep};
 
 /// `relais status --json`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

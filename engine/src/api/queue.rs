@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use relais_actors::{metrics::QueueState, timestamp::Timestamp};
+use relais_channels::mail::XQuota;
 use serde::{Deserialize, Serialize};
 
 use super::OrderKind;
@@ -53,6 +54,9 @@ pub struct QueuedRecipient<T = String> {
     pub state: RecipientState,
     /// The last reply of the next hop, or ours in its place.
     pub last_reply: Option<T>,
+    /// The quota that its store is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<XQuota>,
 }
 
 /// A text that is borrowed where it stands as it is: in a record, in a line of JSON without escapes.
@@ -161,6 +165,7 @@ impl QueuedEntry<Text<'_>> {
             member: recipient.member.map(owned),
             state: recipient.state,
             last_reply: recipient.last_reply.map(owned),
+            quota: recipient.quota,
         };
         QueuedEntry {
             id: owned(self.id),
@@ -249,6 +254,7 @@ pub(super) mod tests {
                 member: None,
                 state: QueueState::Delayed.into(),
                 last_reply: Some("451 4.3.0 later".to_owned()),
+                quota: None,
             }],
         }
     }

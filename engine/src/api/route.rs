@@ -1,5 +1,7 @@
 //! How an address was routed, step by step.
 
+use relais_actors::timestamp::Timestamp;
+use relais_channels::mail::XQuota;
 use serde::{Deserialize, Serialize};
 
 /// `relais route --json`.
@@ -31,6 +33,59 @@ pub struct RouteResult {
     pub tag: String,
     /// Where that channel connects to.
     pub next_hop: String,
+    /// The destination by which the channel tells hosts apart.
+    #[serde(default)]
+    pub host: String,
+    /// The quota that the store is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<XQuota>,
+    /// The octets that a message may have that goes there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_limit: Option<u64>,
+    /// The limits within which mail goes there; absent where no job does, and from many routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RouteLimits>,
+}
+
+/// The limits of a channel and a destination. What only a running engine knows is absent elsewhere.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteLimits {
+    /// The pool of the channel.
+    pub pool: String,
+    /// Jobs of the pool at once.
+    pub job_limit: usize,
+    /// Jobs of the pool now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_jobs: Option<usize>,
+    /// Jobs of the channel at once.
+    pub maxjobs: usize,
+    /// Jobs of the channel now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<usize>,
+    /// Waiting entries for each connection.
+    pub threaddepth: usize,
+    /// Connections of a job.
+    pub max_client_threads: usize,
+    /// Connections that an operator allows the destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_limit: Option<usize>,
+    /// Connections to it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
+    /// Entries that wait for it in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<usize>,
+    /// Whether an operator stopped the channel, or all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<bool>,
+    /// It could not be talked to, and is probed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_until: Option<Timestamp>,
+    /// The reply that it is suspended for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reply: Option<String>,
+    /// The waits between attempts at normal messages, in seconds; the last one repeats.
+    pub backoff: Vec<u64>,
 }
 
 /// One step on the way.
@@ -41,4 +96,76 @@ pub struct RouteStep {
     pub step: String,
     /// With what, and what came of it.
     pub detail: String,
+}
+
+/// `relais route --compare --json`: an address that two configurations route in different ways.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteDifference {
+    /// The address.
+    pub input: String,
+    /// The channel that it was asked for, where that is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// By the one that is in force.
+    pub before: RouteExplained,
+    /// By the other one.
+    pub after: RouteExplained,
+}
+
+impl RouteDifference {
+    /// Nothing where both come to the same.
+    pub fn between(
+        channel: Option<String>,
+        before: RouteExplained,
+        after: RouteExplained,
+    ) -> Option<Self> {
+        let is_same = before.accepted == after.accepted
+            && before.reply == after.reply
+            && ends(&before).eq(ends(&after));
+        (!is_same).then(|| Self { input: before.input.clone(), channel, before, after })
+    }
+}
+
+/// The ends of a route; by which tag it found its channel is the rules' own business.
+fn ends(route: &RouteExplained) -> impl Iterator<Item = RouteResult> {
+    route.results.iter().map(|result| RouteResult {
+        tag: String::new(),
+        limits: None,
+        ..result.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_differ_by_where_mail_goes() {
+        let result = |channel: &str, next_hop: &str, tag: &str| RouteResult {
+            channel: channel.to_owned(),
+            next_hop: next_hop.to_owned(),
+            tag: tag.to_owned(),
+            ..RouteResult::default()
+        };
+        let route = |results: &[RouteResult]| RouteExplained {
+            accepted: !results.is_empty(),
+            results: results.to_vec(),
+            ..RouteExplained::default()
+        };
+        let (a, b) = (result("a", "h", "t"), result("b", "h", "t"));
+        let limited = RouteResult { size_limit: Some(1), ..a.clone() };
+        let rows = [
+            (vec![a.clone()], vec![a.clone()], false),
+            (vec![a.clone()], vec![result("a", "h", "other")], false),
+            (vec![a.clone()], vec![b.clone()], true),
+            (vec![a.clone()], vec![result("a", "g", "t")], true),
+            (vec![a.clone()], vec![limited], true),
+            (vec![a.clone()], vec![a.clone(), b], true),
+            (vec![a], Vec::new(), true),
+        ];
+        for (before, after, differ) in rows {
+            let difference = RouteDifference::between(None, route(&before), route(&after));
+            assert_eq!(difference.is_some(), differ, "{before:?} {after:?}");
+        }
+    }
 }

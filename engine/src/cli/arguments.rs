@@ -153,6 +153,7 @@ pub(super) struct Print {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Route {
     /// The recipient, without angle brackets; of several there is a line each
     #[arg(value_name = "ADDRESS")]
@@ -172,6 +173,15 @@ pub(super) struct Route {
     /// The address stands in a header line, not in the envelope
     #[arg(long)]
     pub(super) header: bool,
+    /// Route by this configuration, too, and print only addresses that it routes in another way
+    #[arg(long, value_name = "NEW.ron")]
+    pub(super) compare: Option<PathBuf>,
+    /// Compare the recipients of all that waits in the queue
+    #[arg(long, requires = "compare")]
+    pub(super) queue: bool,
+    /// Compare the recipients of the last day, as `admin.recent` has them written down
+    #[arg(long, requires = "compare")]
+    pub(super) recent: bool,
     /// Ask the configuration and the files that it names, even if an engine runs
     #[arg(long)]
     pub(super) offline: bool,
@@ -428,6 +438,7 @@ impl Route {
             channel: self.channel.clone(),
             client: self.client,
             header: self.header,
+            vouched: false,
         }
     }
 }
@@ -549,9 +560,12 @@ Examples:
   relais route alice@relais.example
   relais route bob@example.net --client 192.0.2.7    may this client send there?
   relais route --file addresses.txt --json           for scripts: one object a line
-  relais route alice@relais.example --config new.ron --offline";
+  relais route alice@relais.example --config new.ron --offline
+  relais route --compare new.ron --recent            what would a new file change?
+  relais route --compare new.ron --queue --file addresses.txt
+With --compare, exit status 0: all go the same way; 1: some do not; 2: wrong use, or a file that cannot be used.";
 
-const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop}], steps: [...], asked}";
+const ROUTE_JSON: &str = "One object for each address: {input, accepted, reply, results: [{address, channel, tag, next_hop, quota, size_limit}], steps: [...], asked}; with --compare for each that differs: {input, channel, before: {accepted, reply, results}, after: {...}}";
 
 const SPOOL_CHECK_JSON: &str = "{segments, octets, messages: {alive, held, done}, tail, damage: [{file, offset, length, id, acknowledged}], damaged, lost: [FILE], large: {files, missing, missing_count, left_over}, quarantine: [{name, octets}]}";
 

@@ -14,11 +14,16 @@ use crate::{
 /// Explains a route by what was read.
 pub type Explained = Box<dyn FnMut(&RouteQuestion) -> Result<RouteExplained, String>>;
 
+/// Explains many routes by what was read, without steps.
+pub type ExplainedMany = Box<dyn FnMut(&[RouteQuestion]) -> Result<Vec<RouteExplained>, String>>;
+
 /// Answers by what a configuration names, without a running engine.
 #[derive(Clone, Copy)]
 pub struct Files {
     /// Reads what routing goes by.
     pub route: fn(&Config) -> Result<Explained, String>,
+    /// The same for many addresses.
+    pub routes: fn(&Config) -> Result<ExplainedMany, String>,
     /// Asks access tables about a client.
     pub access: fn(&Config, &AccessQuestion) -> Result<AccessExplained, String>,
     /// Probes a mapping table.

@@ -8,6 +8,7 @@ mod arguments;
 mod ask;
 mod asked;
 mod cert;
+mod compare;
 mod configuration;
 mod control;
 mod exchange;
@@ -33,7 +34,7 @@ use self::{
     source::Source,
 };
 pub use self::{
-    asked::{Explained, Files},
+    asked::{Explained, ExplainedMany, Files},
     run::{Listening, Runnable},
     source::{FileRead, FileRefused, Reread},
 };
@@ -83,6 +84,9 @@ fn obey<E: Runnable>(
         Command::Run { take_over } => run::run::<E>(source, take_over, out),
         Command::Check { json } => configuration::check(source, json, out),
         Command::Config(asked) => configuration::print(source, &asked, out),
+        Command::Route(route) if route.compare.is_some() => {
+            compare::compare(source, &route, files.routes, out)
+        }
         Command::Route(route) => route::route(source, &route, files.route, out),
         Command::Mapping(question) => mapping::mapping(source, &question, files.mapping, out),
         Command::Test(command) => test::test(source, &command, files, out),

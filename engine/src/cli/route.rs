@@ -96,7 +96,7 @@ impl RouteSource {
 }
 
 /// Addresses that were typed, then those of the list, a line each; blank lines are none.
-fn each_address(
+pub(super) fn each_address(
     route: &Route,
     mut each: impl FnMut(&str) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {

@@ -48,6 +48,11 @@ impl Source {
         Self { named: file.is_some(), file: file.or_else(usual), data }
     }
 
+    /// This file, read with this data directory.
+    pub(super) fn of(file: &Path, data: PathBuf) -> Self {
+        Self { file: Some(file.to_owned()), named: true, data: Some(data) }
+    }
+
     /// No file was named, and none of the usual ones is there.
     pub(super) fn is_built_in(&self) -> bool {
         self.file.is_none()

@@ -4,8 +4,8 @@ use relais_actors::{
     actor::Gone,
     front::dns_lists::{DnsLists, ListAnswer, refusal_line},
     router::{
-        Access, Explain, RouterHandle, Routes, Ruling, Step, Submission, TcpEnds, from_access,
-        internal_ruling, own_postmaster, parting_lines, port_access,
+        Access, Explain, RouterHandle, Routes, Ruling, Step, Submission, TcpEnds, internal_ruling,
+        own_postmaster, parting_lines, port_access,
     },
 };
 use relais_channels::mail::Address;
@@ -60,7 +60,7 @@ pub(super) async fn test_access(
     let now = router.cache.routes();
     let said = match visit.connect(&now).await {
         Err(said) => said,
-        Ok(greeting) => match visit.switch().await?.mail(&now) {
+        Ok(greeting) => match visit.switch().await?.mail().await {
             Err(said) => said,
             Ok(None) => (true, greeting),
             Ok(Some(taken)) => visit.rcpt().await?.unwrap_or((true, taken)),
@@ -189,7 +189,7 @@ impl Visit<'_> {
     }
 
     /// The reply to MAIL, if there is one.
-    fn mail(&mut self, routes: &Routes) -> Result<Option<String>, Said> {
+    async fn mail(&mut self) -> Result<Option<String>, Said> {
         let AccessQuestion { from, to, hello, .. } = self.question;
         if from.is_none() && to.is_none() {
             return Ok(None);
@@ -200,7 +200,8 @@ impl Visit<'_> {
         let authenticated = self.question.user.as_deref().unwrap_or_default();
         let submission = Submission { ends: Some(self.ends), hello, authenticated };
         let asked = (self.source_channel.as_str(), sender);
-        if let Some(ruling) = from_access(routes, asked, submission, true) {
+        let ruling = self.router.from_access(asked, submission, true).await;
+        if let Some(ruling) = ruling.map_err(|reply| (false, reply.to_string()))? {
             self.note(&ruling);
             if let Some(reply) = ruling.access.reply() {
                 return Err((false, reply.to_string()));
@@ -258,6 +259,7 @@ impl Visit<'_> {
             ends: Some(self.ends),
             hello: self.question.hello.clone(),
             authenticated: self.question.user.clone().unwrap_or_default(),
+            is_brief: false,
         });
         let routing = routing.await?;
         for step in &routing.steps {

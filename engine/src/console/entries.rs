@@ -401,7 +401,7 @@ fn recipients<'a>(
     let open = scanned.state.open();
     let entry = envelope.and_then(|envelope| envelope.entries.get(usize::from(scanned.entry)));
     let all = entry.map_or(&[][..], |entry| &entry.recipients).iter().zip(0u8..);
-    all.map(|(BorrowedRecipient { original, member, .. }, index)| {
+    all.map(|(BorrowedRecipient { original, member, quota, .. }, index)| {
         let outcome = last.get(&(scanned.id, scanned.entry, index)).map(|(outcome, _)| outcome);
         QueuedRecipient {
             address: (*original).into(),
@@ -412,6 +412,7 @@ fn recipients<'a>(
                 _ => RecipientState::Delivered,
             },
             last_reply: outcome.map(|outcome| outcome.reply().to_string().into()),
+            quota: *quota,
         }
     })
     .collect()

@@ -1,8 +1,12 @@
 //! How an address would be routed: by a running engine, or by a router and a directory that are
 //! started from the configuration alone. Either is asked by the one message [`Explain`].
 
-use std::net::{IpAddr, UdpSocket};
+use std::{
+    net::{IpAddr, UdpSocket},
+    num::NonZeroU64,
+};
 
+use futures_util::future::try_join_all;
 use relais_actors::{
     actor::{Gone, Ground, Meters},
     channel_table::{Channels, next_hop},
@@ -10,7 +14,7 @@ use relais_actors::{
     metrics::ServerMeters,
     router::{
         Explain, Route, RouterHandle, Routes, Routing, Ruling, Step, Submission, TcpEnds,
-        from_access, internal_ip, own_postmaster, port_access,
+        internal_ip, own_postmaster, port_access,
     },
 };
 use relais_channels::mail::{Address, Enhanced, NextHop, Reply};
@@ -19,12 +23,13 @@ use relais_config::{Config, suggest};
 use super::{
     access::test_access,
     switching::switching,
-    tables::{ends_at, mapping_in_files},
+    tables::{ends_at, explain_mapping},
+    ways::configured,
 };
 use crate::{
-    admin::{AccessQuestion, Nonsense, RouteQuestion},
-    api::{AccessExplained, RouteExplained, RouteResult, RouteStep},
-    cli::{Explained, Files},
+    admin::{AccessQuestion, MappingQuestion, Nonsense, RouteQuestion},
+    api::{AccessExplained, MappingExplained, RouteExplained, RouteResult, RouteStep},
+    cli::{Explained, ExplainedMany, Files},
     start::{StartError, start_router},
 };
 
@@ -46,12 +51,39 @@ struct Arrival<'a> {
     steps: Vec<RouteStep>,
 }
 
+/// Routes of many as this router finds them now, in the order of the questions and without steps.
+pub async fn explain_many(
+    config: &Config,
+    channels: &Channels,
+    router: &RouterHandle,
+    questions: &[RouteQuestion],
+) -> Result<Vec<RouteExplained>, Gone> {
+    let one = async |question: &RouteQuestion| {
+        let explained = explain(config, channels, router, question, true).await?;
+        Ok(explained.unwrap_or_else(|Nonsense(reply)| RouteExplained {
+            input: question.address.clone(),
+            reply,
+            ..RouteExplained::default()
+        }))
+    };
+    // Some at once: a directory may be far away.
+    let mut all = Vec::with_capacity(questions.len());
+    for some in questions.chunks(AT_ONCE) {
+        all.extend(try_join_all(some.iter().map(one)).await?);
+    }
+    for explained in &mut all {
+        explained.steps.clear();
+    }
+    Ok(all)
+}
+
 /// Routes `question.address` as this router does now. The outer error: the router is gone.
 pub async fn explain(
     config: &Config,
     channels: &Channels,
     router: &RouterHandle,
     question: &RouteQuestion,
+    is_brief: bool,
 ) -> Result<Result<RouteExplained, Nonsense>, Gone> {
     let first_channel = match service_channel(config, question) {
         Ok(name) => name,
@@ -60,7 +92,7 @@ pub async fn explain(
     let source_channel = first_channel.clone();
     let mut arrival =
         Arrival { config, question, first_channel, source_channel, steps: Vec::new() };
-    let mut client = KnownClient::default();
+    let mut client = KnownClient { may_relay: question.vouched, ends: None };
     if let Some(address) = question.client {
         client = match arrival.connect(&router.cache.routes(), address) {
             Ok(client) => client,
@@ -68,7 +100,7 @@ pub async fn explain(
         };
         arrival.switch(router, address).await?;
     }
-    let address = match arrival.mail(&router.cache.routes(), client) {
+    let address = match arrival.mail(router, client).await {
         Ok(address) => address,
         Err(refused) => return Ok(Ok(*refused)),
     };
@@ -81,14 +113,25 @@ pub async fn explain(
         ends: client.ends,
         hello: String::new(),
         authenticated: String::new(),
+        is_brief,
     };
     let routing = router.explain(asked).await?;
-    Ok(Ok(explained(channels, question, arrival.steps, &routing)))
+    let mut explained = explained(channels, question, arrival.steps, &routing);
+    if !is_brief {
+        for result in &mut explained.results {
+            result.limits = configured(config, channels, &result.channel);
+        }
+    }
+    Ok(Ok(explained))
 }
 
 /// Answers by what a configuration names.
-pub const FILES: Files =
-    Files { route: files_blocking, mapping: mapping_in_files, access: access_in_files };
+pub const FILES: Files = Files {
+    route: files_blocking,
+    routes: many_in_files,
+    mapping: mapping_in_files,
+    access: access_in_files,
+};
 
 /// Starts a router from what the configuration names, and nothing else, for callers that have no
 /// runtime. `Err`: the configuration cannot be routed by.
@@ -98,8 +141,20 @@ fn files_blocking(config: &Config) -> Result<Explained, String> {
     let started = system.block_on(async { offline_router(&config) });
     let (router, _) = started.map_err(|error| error.to_string())?;
     Ok(Box::new(move |question| {
-        let explained = system.block_on(explain(&config, &channels, &router, question));
+        let explained = system.block_on(explain(&config, &channels, &router, question, false));
         explained.map_err(|gone| gone.to_string())?.map_err(|nonsense| nonsense.0)
+    }))
+}
+
+/// The same for many questions at once.
+fn many_in_files(config: &Config) -> Result<ExplainedMany, String> {
+    let (config, channels) = (config.clone(), Channels::of(config));
+    let system = actix::System::new();
+    let started = system.block_on(async { offline_router(&config) });
+    let (router, _) = started.map_err(|error| error.to_string())?;
+    Ok(Box::new(move |questions| {
+        let explained = system.block_on(explain_many(&config, &channels, &router, questions));
+        explained.map_err(|gone| gone.to_string())
     }))
 }
 
@@ -107,6 +162,18 @@ fn files_blocking(config: &Config) -> Result<Explained, String> {
 fn offline_router(config: &Config) -> Result<(RouterHandle, DirectoryHandle), StartError> {
     let ground = Ground::new(Meters::default(), Box::new(|_| ()));
     start_router(config, &ground, &ServerMeters::unregistered())
+}
+
+/// Probes a mapping table by the configuration alone, for callers that have no runtime.
+fn mapping_in_files(
+    config: &Config,
+    question: &MappingQuestion,
+) -> Result<MappingExplained, String> {
+    let system = actix::System::new();
+    system.block_on(async {
+        let (router, _) = offline_router(config).map_err(|error| error.to_string())?;
+        explain_mapping(&router, question).await.map_err(|nonsense| nonsense.0)
+    })
 }
 
 /// Asks access tables by the configuration alone, for callers that have no runtime.
@@ -161,17 +228,20 @@ impl Arrival<'_> {
     }
 
     /// MAIL of a client, and what the text of the address decides. The error is the answer.
-    fn mail(
+    async fn mail(
         &mut self,
-        routes: &Routes,
+        router: &RouterHandle,
         client: KnownClient,
     ) -> Result<Address, Box<RouteExplained>> {
         let Self { config, question, .. } = *self;
         if question.client.is_some() {
             let sender = question.from.as_deref().unwrap_or_default();
             let submission = Submission { ends: client.ends, ..Submission::default() };
-            let ruling = from_access(routes, (&self.source_channel, sender), submission, true);
-            self.ask("access", "FROM_ACCESS", ruling)?;
+            let asked = (self.source_channel.as_str(), sender);
+            match router.from_access(asked, submission, true).await {
+                Ok(ruling) => self.ask("access", "FROM_ACCESS", ruling)?,
+                Err(reply) => return Err(Box::new(self.refused(&reply))),
+            }
         }
         let bracketed = question.address.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
         match Address::parse(bracketed.unwrap_or(&question.address)) {
@@ -193,9 +263,13 @@ impl Arrival<'_> {
         let Some(ruling) = ruling else { return Ok(()) };
         self.steps.push(step(kind, format!("{table} {}: {ruling}", ruling.probe)));
         let Some(reply) = ruling.access.reply() else { return Ok(()) };
+        Err(Box::new(self.refused(&reply)))
+    }
+
+    fn refused(&mut self, reply: &Reply) -> RouteExplained {
         let (reply, input) = (reply.to_string(), self.question.address.clone());
         let steps = std::mem::take(&mut self.steps);
-        Err(Box::new(RouteExplained { input, reply, steps, ..RouteExplained::default() }))
+        RouteExplained { input, reply, steps, ..RouteExplained::default() }
     }
 }
 
@@ -260,6 +334,10 @@ fn result(channels: &Channels, route: &Route) -> RouteResult {
         channel: route.channel.to_string(),
         tag: route.tag.to_string(),
         next_hop: hop.unwrap_or_else(|| route.host.to_string()),
+        host: route.host.to_string(),
+        limits: None,
+        quota: route.quota.as_deref().copied(),
+        size_limit: route.size_limit.map(NonZeroU64::get),
     }
 }
 
@@ -285,4 +363,6 @@ fn incoming_channel(config: &Config) -> String {
     smtp.map(|service| service.channel.clone()).or_else(first).unwrap_or_default()
 }
 
+/// Routes that are looked for at the same time.
+const AT_ONCE: usize = 32;
 const ACCEPTED: &str = "250 2.1.5 recipient ok";

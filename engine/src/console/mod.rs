@@ -15,6 +15,7 @@ mod summary;
 mod switching;
 mod tables;
 mod untold;
+mod ways;
 
 use std::{
     iter,
@@ -48,6 +49,7 @@ use self::{
 };
 use crate::{
     admin::{
+        JsonLines,
         console::{
             AccessQuestion, Answer, Console, Frozen, MappingQuestion, Nonsense, QueuePage,
             RouteQuestion, Unavailable,
@@ -317,12 +319,25 @@ impl Console for EngineConsole {
         question: RouteQuestion,
     ) -> Answer<Result<RouteExplained, Nonsense>> {
         let (parts, config) = (self.parts()?, self.config());
-        let asked = explain::explain(&config, &parts.channels, &parts.router, &question).await;
+        let asked =
+            explain::explain(&config, &parts.channels, &parts.router, &question, false).await;
         let mut explained = asked.map_err(gone)?;
         if let Ok(explained) = &mut explained {
             explained.asked = format!("the running engine, process {}", std::process::id());
+            ways::look(&parts, &mut explained.results).await?;
         }
         Ok(explained)
+    }
+
+    async fn explain_routes(&self, questions: Vec<RouteQuestion>) -> Answer<JsonLines> {
+        let (parts, config) = (self.parts()?, self.config());
+        let asked =
+            explain::explain_many(&config, &parts.channels, &parts.router, &questions).await;
+        let mut lines = JsonLines::with_capacity(questions.len());
+        for explained in asked.map_err(gone)? {
+            lines.add(&explained).map_err(|error| Unavailable(error.to_string()))?;
+        }
+        Ok(lines)
     }
 
     async fn test_access(
@@ -338,12 +353,12 @@ impl Console for EngineConsole {
         Ok(explained)
     }
 
-    fn explain_mapping(
+    async fn explain_mapping(
         &self,
-        question: &MappingQuestion,
+        question: MappingQuestion,
     ) -> Answer<Result<MappingExplained, Nonsense>> {
-        let routes = self.parts()?.router.cache.routes();
-        Ok(tables::explain_mapping(&routes, question).map(|explained| MappingExplained {
+        let explained = tables::explain_mapping(&self.parts()?.router, &question).await;
+        Ok(explained.map(|explained| MappingExplained {
             asked: format!("the running engine, process {}", std::process::id()),
             ..explained
         }))

@@ -2,8 +2,12 @@
 
 use std::net::{IpAddr, UdpSocket};
 
-use relais_actors::router::{Routes, TcpEnds};
-use relais_config::{Config, Service, mapping::MappingFlags, suggest};
+use relais_actors::router::{RouterHandle, TcpEnds};
+use relais_config::{
+    Service,
+    mapping::{MappingFlags, Tables},
+    suggest,
+};
 
 use crate::{
     admin::{MappingQuestion, Nonsense},
@@ -29,11 +33,18 @@ fn toward(client: IpAddr) -> Option<IpAddr> {
 }
 
 /// Probes one table. No number of a sequence is drawn.
-pub(super) fn explain_mapping(
-    routes: &Routes,
+pub(super) async fn explain_mapping(
+    router: &RouterHandle,
     question: &MappingQuestion,
 ) -> Result<MappingExplained, Nonsense> {
-    let tables = routes.tables_looked_at();
+    let explained = router.look_into_tables(|tables| explain_by(tables, question)).await;
+    explained.map_err(|error| Nonsense(error.to_string()))?
+}
+
+fn explain_by(
+    tables: Tables<'_>,
+    question: &MappingQuestion,
+) -> Result<MappingExplained, Nonsense> {
     let Some((name, table)) = tables.named(&question.table) else {
         let known: Vec<_> = tables.mappings.keys().map(String::as_str).collect();
         let known = suggest(&question.table, &known, "there are:");
@@ -61,15 +72,6 @@ pub(super) fn explain_mapping(
         steps: steps.into_iter().map(told).collect(),
         asked: String::new(),
     })
-}
-
-/// The same by the configuration alone.
-pub(super) fn mapping_in_files(
-    config: &Config,
-    question: &MappingQuestion,
-) -> Result<MappingExplained, String> {
-    let routes = Routes::new(config).map_err(|error| error.to_string())?;
-    explain_mapping(&routes, question).map_err(|nonsense| nonsense.0)
 }
 
 /// A port of a client's own: any will do.

@@ -3,9 +3,11 @@
 mod access;
 mod certificates;
 mod content;
+mod differences;
 mod look;
 mod mapping;
 mod queue;
+mod route;
 mod routes;
 mod table;
 mod units;
@@ -19,19 +21,19 @@ use relais_actors::{
     timestamp::Timestamp,
 };
 
-use crate::api::{
-    LimitShown, LimitValue, Phase, QueueSummary, RouteExplained, ServiceStatus, Status,
-};
+use crate::api::{LimitShown, LimitValue, Phase, QueueSummary, ServiceStatus, Status};
 
 pub use access::access;
 pub use certificates::certificates;
 pub use content::ContentView;
+pub use differences::Differences;
 pub use look::{Colour, Look};
 pub use mapping::mapping;
 pub use queue::{Listing, history, message, order, question, rerouted, summary, why};
+pub use route::route;
 pub use routes::Routes;
 pub use table::Table;
-pub use units::{Relative, Size, Span};
+pub use units::{Quota, Relative, Size, Span};
 
 // Writing to a string cannot fail; the results are dropped for that reason in this file.
 
@@ -271,31 +273,4 @@ pub fn counters(counters: &ChannelCounters, look: Look) -> String {
         }
     }
     if table.is_empty() { "nothing has been counted yet\n".to_owned() } else { table.fit(look) }
-}
-
-/// `relais route`: the steps, then what came of them.
-pub fn route(route: &RouteExplained, look: Look) -> String {
-    let mut page = String::new();
-    let widest = route.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
-    for step in &route.steps {
-        let (name, detail) = (Printable(&step.step).to_string(), Printable(&step.detail));
-        page += &look.fit_beside(&format!("{name:widest$}  "), &detail.to_string());
-    }
-    if !route.steps.is_empty() {
-        page.push('\n');
-    }
-    let verdict = if route.accepted { "accepted" } else { "refused" };
-    let (input, reply) = (Printable(&route.input), Printable(&route.reply));
-    page += &look.fit(&format!("<{input}> {verdict}: {reply}\n"));
-    let mut table = Table::new(&["=ADDRESS", "CHANNEL", "1TAG", "=NEXT HOP"]);
-    for result in &route.results {
-        table.row([&result.address, &result.channel, &result.tag, &result.next_hop]);
-    }
-    if !table.is_empty() {
-        page += &if table.is_narrow(look) { table.fit(look) } else { table.records(look) };
-    }
-    if !route.asked.is_empty() {
-        page += &look.fit(&format!("asked: {}\n", Printable(&route.asked)));
-    }
-    page
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Write};
 
 use relais_actors::{events::Printable, metrics::QueueState, timestamp::Timestamp};
 
-use super::{Colour, Look, Relative, Size, Span, Table};
+use super::{Colour, Look, Quota, Relative, Size, Span, Table};
 use crate::api::{
     HistoryLine, Left, OrderKind, OrderProgress, QueueSummary, QueuedEntry, QueuedMessage,
     RecipientReply, Rerouted, Untold, Why,
@@ -140,16 +140,7 @@ pub fn message(message: &QueuedMessage, look: Look) -> String {
             };
             let _ = writeln!(page, "to be {} as soon as {when}", ordered.would_be());
         }
-        let mut table = Table::new(&["=RECIPIENT", "STATE", "&LAST REPLY"]);
-        for recipient in &entry.recipients {
-            let reply = recipient.last_reply.as_deref().unwrap_or("-");
-            let names = recipient.names().collect::<Vec<_>>().join(" -> ");
-            table.row([&names, &recipient.state.name(), &reply]);
-            if let Some(colour) = colour_of_reply(reply) {
-                table.mark(2, colour);
-            }
-        }
-        let _ = write!(page, "{}", table.fit(look));
+        let _ = write!(page, "{}", recipients(entry).fit(look));
     }
     if !header.is_empty() {
         page.push('\n');
@@ -158,6 +149,29 @@ pub fn message(message: &QueuedMessage, look: Look) -> String {
         let _ = writeln!(page, "  {}", Printable(line.replace('\t', "    ")));
     }
     page
+}
+
+/// The recipients of an entry, with their quotas where one has any.
+fn recipients(entry: &QueuedEntry) -> Table {
+    let titles: &[_] = if entry.recipients.iter().any(|recipient| recipient.quota.is_some()) {
+        &["=RECIPIENT", "STATE", "QUOTA", "&LAST REPLY"]
+    } else {
+        &["=RECIPIENT", "STATE", "&LAST REPLY"]
+    };
+    let mut table = Table::new(titles);
+    for recipient in &entry.recipients {
+        let reply = recipient.last_reply.as_deref().unwrap_or("-");
+        table.text(&recipient.names().collect::<Vec<_>>().join(" -> "));
+        table.text(recipient.state.name());
+        if titles.len() == 4 {
+            table.text(&recipient.quota.map_or("-".to_owned(), |quota| Quota(quota).to_string()));
+        }
+        table.text(reply);
+        if let Some(colour) = colour_of_reply(reply) {
+            table.mark(titles.len() - 1, colour);
+        }
+    }
+    table
 }
 
 /// `relais queue summary`.
@@ -342,6 +356,8 @@ pub fn history(lines: &Vec<HistoryLine>, look: Look) -> String {
 
 #[cfg(test)]
 mod tests {
+    use relais_channels::mail::XQuota;
+
     use super::*;
     use crate::{
         admin::fake::entry,
@@ -364,6 +380,7 @@ mod tests {
                 member: None,
                 state: *state,
                 last_reply: None,
+                quota: None,
             };
             let recipients = states.iter().enumerate().map(recipient).collect();
             let mut listing = Listing::new(Look::PLAIN);
@@ -375,17 +392,21 @@ mod tests {
     #[test]
     fn a_message_and_its_header_are_told_in_good_english() {
         let entry = QueuedEntry { attempts: 1, ..entry(1) };
+        let mut with_quota = entry.clone();
+        with_quota.recipients[0].quota = Some(XQuota { size: 20 << 20, messages: -2 });
         let page = message(
             &QueuedMessage {
                 id: entry.id.clone(),
                 source_channel: "tcp_local".to_owned(),
                 client: "a.example".to_owned(),
                 header: vec!["Received: from a".to_owned(), "\tby b".to_owned()],
-                entries: vec![entry],
+                entries: vec![with_quota, entry],
             },
             Look::PLAIN,
         );
         assert!(page.contains(": ready, 1 attempt\n"), "{page}");
+        assert_eq!(page.matches("QUOTA").count(), 1, "only where there is one: {page}");
+        assert!(page.contains("20.0 MiB, default"), "{page}");
         assert!(page.ends_with("  Received: from a\n      by b\n"), "{page}");
     }
 

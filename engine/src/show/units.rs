@@ -3,10 +3,15 @@
 use std::{cmp::Ordering, fmt, time::Duration};
 
 use relais_actors::timestamp::Timestamp;
+use relais_channels::mail::XQuota;
 
 /// Octets: `512 B`, `4.0 KiB`, `1.5 GiB`.
 #[derive(Clone, Copy, Debug)]
 pub struct Size(pub u64);
+
+/// A quota: `20.0 MiB, 2000 messages`, `unlimited, default`.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota(pub XQuota);
 
 /// A stretch of time by its two largest units: `12s`, `3m`, `1h20m`, `2d5h`.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,22 @@ impl fmt::Display for Size {
             Ordering::Greater => tenths + 1,
         };
         write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let XQuota { size, messages } = self.0;
+        match (u64::try_from(size), size) {
+            (Ok(size), _) => Size(size).fmt(f)?,
+            (_, -1) => f.write_str("unlimited")?,
+            _ => f.write_str("default")?,
+        }
+        match messages {
+            0.. => write!(f, ", {messages} messages"),
+            -1 => f.write_str(", unlimited"),
+            _ => f.write_str(", default"),
+        }
     }
 }
 

@@ -47,6 +47,9 @@ pub enum StartError {
     /// There is no thread for the counters.
     #[error("cannot start the thread that keeps the counters: {0}")]
     Tallies(std::io::Error),
+    /// Recent recipients cannot be written down.
+    #[error("recent recipients (admin.recent) cannot be written down: {0}")]
+    Recent(std::io::Error),
     /// The texts of notices cannot be used.
     #[error("notary.templates: {0}")]
     Templates(#[from] TemplateError),

@@ -190,6 +190,7 @@ impl<'a> Makers<'a> {
             default_host: its.map(DefaultHost::new).unwrap_or_default(),
             asterisks: its.is_some_and(|channel| channel.asterisk_8bit),
             switches: its.map(ChannelSwitches::of).unwrap_or_default(),
+            recent: Arc::clone(&ground.recent),
             metrics: ground.metrics.clone(),
         }
     }

@@ -9,8 +9,8 @@ use relais_actors::{
     delivery::{job::Job, pool::Pool},
     directory::Directory,
     front::{
-        descriptors::LargeMessages, dispatcher::Dispatcher, rates::Rates, service::Service,
-        session::Session, worker::Worker,
+        descriptors::LargeMessages, dispatcher::Dispatcher, rates::Rates, recent::RecentRecipients,
+        service::Service, session::Session, worker::Worker,
     },
     job_controller::JobController,
     metrics::{Labels, Metrics},
@@ -23,7 +23,7 @@ use relais_channels::tls::ServerTls;
 use relais_config::Config;
 
 use super::{error::StartError, open_files::descriptors};
-use crate::state::tallies::Tallies;
+use crate::state::{recent::RecentFile, tallies::Tallies};
 
 /// The parts that every other floor stands on.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub(crate) struct GroundFloor {
     pub(crate) certificates: Arc<ServerTls>,
     /// The mail of clients in the last hour.
     pub(crate) rates: Arc<Rates>,
+    /// Recipients that were taken a moment ago.
+    pub(crate) recent: Arc<RecentRecipients>,
     pub(crate) large_messages: LargeMessages,
     pub(crate) placement: Arc<Placement>,
     /// Starts actors; `end` is told which of the vital ones died.
@@ -43,6 +45,7 @@ pub(crate) struct GroundFloor {
 /// Threads, and what they keep: ended with the engine.
 pub(super) struct Cellar {
     pub(super) tallies: Tallies,
+    pub(super) recent: RecentFile,
     pub(super) arbiters: Vec<Arbiter>,
 }
 
@@ -56,6 +59,8 @@ impl GroundFloor {
         let metrics = Arc::new(Metrics::new(&Labels::of(&config, &ACTORS)));
         metrics.certificates.show(&certificates.certificates());
         let tallies = Tallies::keep(&config.data, &metrics).map_err(StartError::Tallies)?;
+        let (recent_file, recent) =
+            RecentFile::keep(&config.data, config.admin.recent).map_err(StartError::Recent)?;
         let channels = Arc::new(Channels::of(&config));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (placement, arbiters) = Placement::start(cores);
@@ -69,11 +74,12 @@ impl GroundFloor {
             metrics,
             certificates,
             rates,
+            recent,
             large_messages,
             placement,
             actors,
         };
-        Ok((floor, Cellar { tallies, arbiters }))
+        Ok((floor, Cellar { tallies, recent: recent_file, arbiters }))
     }
 }
 

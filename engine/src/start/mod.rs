@@ -32,7 +32,7 @@ pub(crate) use self::{
     delivery::{notice_templates, start_router},
     front::KNOWN_STORES,
 };
-use crate::state::tallies::Tallies;
+use crate::state::{recent::RecentFile, tallies::Tallies};
 
 /// An engine whose actors run. Lives on the system's own thread.
 pub struct Engine {
@@ -40,6 +40,8 @@ pub struct Engine {
     pub floors: Floors,
     /// The counters over restarts.
     pub tallies: Tallies,
+    /// Recipients that were taken.
+    pub recent: RecentFile,
     /// Threads to end and to join, in this order.
     pub arbiters: Vec<Arbiter>,
 }
@@ -57,7 +59,8 @@ impl Engine {
         let spool = SpoolFloor::open(&ground)?;
         let delivery = DeliveryFloor::start(&ground, &spool)?;
         let front = FrontFloor::open(doors, &ground, &spool, &delivery)?;
-        let Cellar { tallies, arbiters } = cellar;
-        Ok(Self { floors: Floors { ground, spool, delivery, front }, tallies, arbiters })
+        let Cellar { tallies, recent, arbiters } = cellar;
+        let floors = Floors { ground, spool, delivery, front };
+        Ok(Self { floors, tallies, recent, arbiters })
     }
 }

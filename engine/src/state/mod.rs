@@ -5,6 +5,7 @@ pub mod durable;
 pub mod lock;
 pub mod order_book;
 pub mod permissions;
+pub mod recent;
 pub mod rerouting;
 pub mod stopped;
 pub mod tallies;

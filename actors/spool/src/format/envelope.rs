@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use relais_channels::mail::{
-    Envelope, MessageId, Notify, Origin, OriginalRecipient, Priority, Return,
+    Envelope, MessageId, Notify, Origin, OriginalRecipient, Priority, Return, XQuota,
 };
 use serde::Deserialize;
 
-use crate::format::message::{Behind, decode_envelope};
+use crate::format::message::{Behind, decode_envelope, quotas_behind};
 
 /// The envelope of a message as its record has it. Only the header of the record has been checked.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,9 @@ pub struct BorrowedRecipient<'a> {
     /// The address that an alias, a list or a forward made of it.
     #[serde(skip)]
     pub member: Option<Arc<str>>,
+    /// The quota that the directory gives its mailbox.
+    #[serde(skip)]
+    pub quota: Option<XQuota>,
 }
 
 impl<'a> EncodedEnvelope<'a> {
@@ -74,10 +77,14 @@ impl<'a> EncodedEnvelope<'a> {
         let (mut envelope, rest) =
             postcard::take_from_bytes::<BorrowedEnvelope<'_>>(self.0).ok()?;
         if !rest.is_empty() {
-            let ((_, origins), _) = postcard::take_from_bytes::<Behind>(rest).ok()?;
+            let ((_, origins), rest) = postcard::take_from_bytes::<Behind>(rest).ok()?;
             for (number, index, Origin { member, .. }) in origins {
                 let entry = envelope.entries.get_mut(usize::from(number))?;
                 entry.recipients.get_mut(usize::from(index))?.member = Some(member);
+            }
+            for (number, index, quota) in quotas_behind(rest) {
+                let entry = envelope.entries.get_mut(usize::from(number))?;
+                entry.recipients.get_mut(usize::from(index))?.quota = Some(quota);
             }
         }
         Some(envelope)
@@ -96,6 +103,7 @@ mod tests {
         let mut listed = Recipient::new("ann@store.example", "list@example.org");
         let member = "ann@example.org".into();
         listed.origin = Some(Box::new(Origin { member, ..Origin::default() }));
+        listed.quota = Some(Arc::new(XQuota { size: 1 << 40, messages: -1 }));
         listed.notify = Notify::On { success: true, failure: true, delay: false };
         let entry = |recipients| Entry { channel: "a".into(), host: "b".into(), recipients };
         Envelope {
@@ -147,9 +155,11 @@ mod tests {
             for (borrowed, entry) in borrowed.entries.iter().zip(&envelope.entries) {
                 let seen = borrowed.recipients.iter();
                 let seen: Vec<_> = seen
-                    .map(|to| (to.original, to.member.as_deref().unwrap_or(to.original)))
+                    .map(|to| (to.original, to.member.as_deref().unwrap_or(to.original), to.quota))
                     .collect();
-                let want = entry.recipients.iter().map(|to| (&*to.original, to.member()));
+                let want = entry.recipients.iter();
+                let want =
+                    want.map(|to| (&*to.original, to.member(), to.quota.as_deref().copied()));
                 assert_eq!(seen, want.collect::<Vec<_>>());
             }
             for cut in 0..bytes.len() - 1 {

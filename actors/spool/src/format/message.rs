@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relais_channels::mail::{Content, Envelope, MessageId, Origin, Priority, Rerouted};
+use relais_channels::mail::{
+    Content, Envelope, MessageId, Origin, Priority, Recipient, Rerouted, XQuota,
+};
 use relais_config::channel::MAX_ADDRSPERFILE;
 
 use crate::{
@@ -189,18 +191,30 @@ fn entries_of(envelope: &Envelope) -> Arc<[StoredEntry]> {
 /// The envelope, and behind it what few have: an older version of the program steps over it.
 pub(super) fn append_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     append_postcard(envelope, out);
-    let numbered = (0..).zip(&envelope.entries).flat_map(|(number, entry)| {
-        (0..).zip(&entry.recipients).map(move |(index, recipient)| (number, index, recipient))
-    });
-    let origins: Vec<(u16, u8, &Origin)> = numbered
+    let origins: Vec<(u16, u8, &Origin)> = numbered(envelope)
         .filter_map(|(number, index, to)| Some((number, index, to.origin.as_deref()?)))
         .collect();
-    if !origins.is_empty() || envelope.rerouted.is_some() {
-        append_postcard(&(envelope.rerouted.map(|rerouted| rerouted.at), origins), out);
+    let quotas: Vec<(u16, u8, &XQuota)> = numbered(envelope)
+        .filter_map(|(number, index, to)| Some((number, index, to.quota.as_deref()?)))
+        .collect();
+    let rerouted = envelope.rerouted;
+    if !origins.is_empty() || rerouted.is_some() || !quotas.is_empty() {
+        append_postcard(&(rerouted.map(|rerouted| rerouted.at), origins), out);
     }
-    if let Some(Rerouted { entry, recipients, .. }) = envelope.rerouted {
-        append_postcard(&(entry, recipients), out);
+    if rerouted.is_some() || !quotas.is_empty() {
+        let left: Left = rerouted.map(|left| (left.entry, left.recipients)).unwrap_or_default();
+        append_postcard(&left, out);
     }
+    if !quotas.is_empty() {
+        append_postcard(&quotas, out);
+    }
+}
+
+/// Each recipient with the number of its entry, and its own.
+fn numbered(envelope: &Envelope) -> impl Iterator<Item = (u16, u8, &Recipient)> {
+    (0..).zip(&envelope.entries).flat_map(|(number, entry)| {
+        (0..).zip(&entry.recipients).map(move |(index, recipient)| (number, index, recipient))
+    })
 }
 
 /// The part behind an envelope: when it was routed again, and the origins of recipients that
@@ -209,6 +223,15 @@ pub(super) type Behind = (Option<u64>, Vec<(u16, u8, Origin)>);
 
 /// And behind it: the entry that was routed again, and its recipients, a bit each.
 type Left = (u16, u64);
+
+/// And behind that: the quotas of mailboxes.
+pub(super) type Quotas = Vec<(u16, u8, XQuota)>;
+
+/// The quotas behind [`Behind`]; an older version of the program wrote none.
+pub(super) fn quotas_behind(behind: &[u8]) -> Quotas {
+    let (_, quotas) = postcard::take_from_bytes::<Left>(behind).unwrap_or_default();
+    postcard::from_bytes(quotas).unwrap_or_default()
+}
 
 fn rerouted_at(envelope: &Envelope) -> u64 {
     envelope.rerouted.map_or(0, |rerouted| rerouted.at)
@@ -222,10 +245,15 @@ pub(crate) fn decode_envelope(bytes: &[u8]) -> Option<Envelope> {
         // An older version of the program did not write it down.
         let left = postcard::from_bytes::<Left>(rest).ok();
         let (entry, recipients) = left.unwrap_or_default();
+        let quotas = quotas_behind(rest);
         envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients });
         for (number, index, origin) in origins {
             let entry = envelope.entries.get_mut(usize::from(number))?;
             entry.recipients.get_mut(usize::from(index))?.origin = Some(Box::new(origin));
+        }
+        for (number, index, quota) in quotas {
+            let entry = envelope.entries.get_mut(usize::from(number))?;
+            entry.recipients.get_mut(usize::from(index))?.quota = Some(Arc::new(quota));
         }
     }
     Some(envelope)
@@ -250,3 +278,93 @@ fn check(envelope: &Envelope) -> Result<(), BadEnvelope> {
 const FRONT: usize = 256;
 /// Bytes of envelope and content in one record; anything larger belongs into a file of its own.
 const MAX_RECORD: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use relais_channels::mail::{Entry, Notify};
+
+    use super::*;
+
+    /// A message for two, of whom one is a list's member; it was routed again.
+    fn envelope() -> Envelope {
+        let mut listed = Recipient::new("ann@store", "list@example.org");
+        let member = "ann@example.org".into();
+        listed.origin = Some(Box::new(Origin { member, ..Origin::default() }));
+        listed.notify = Notify::Never;
+        let recipients = vec![Recipient::new("bob", "bob@example.org"), listed];
+        Envelope {
+            id: MessageId(7),
+            received: 1_788_133_501_123,
+            sender: "carol@example.net".to_owned(),
+            source_channel: "tcp_local".into(),
+            client: "mx [192.0.2.1]".into(),
+            eight_bit: true,
+            priority: Priority::Normal,
+            envelope_id: None,
+            returned: None,
+            held: None,
+            rerouted: Some(Rerouted { at: 5, entry: 0, recipients: 3 }),
+            size: 70_000,
+            entries: vec![
+                Entry { channel: "a".into(), host: "b".into(), recipients: Vec::new() },
+                Entry { channel: "c".into(), host: "d".into(), recipients },
+            ],
+        }
+    }
+
+    fn encoded(envelope: &Envelope) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        append_envelope(envelope, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn records_from_before_quotas_are_read_and_written_as_ever() {
+        let bytes: Vec<u8> = (0..BEFORE_QUOTAS.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&BEFORE_QUOTAS[at..at + 2], 16).unwrap())
+            .collect();
+        assert_eq!(encoded(&envelope()), bytes);
+        assert_eq!(decode_envelope(&bytes), Some(envelope()));
+    }
+
+    #[test]
+    fn quotas_lie_where_older_versions_do_not_look() {
+        let quota = XQuota { size: 20 << 30, messages: -2 };
+        // whether it was routed again, whether it has a list's member
+        for (rerouted, listed) in [(true, true), (true, false), (false, true), (false, false)] {
+            let mut envelope = envelope();
+            envelope.rerouted = envelope.rerouted.filter(|_| rerouted);
+            let recipients = &mut envelope.entries[1].recipients;
+            recipients[1].origin = recipients[1].origin.take().filter(|_| listed);
+            let without = envelope.clone();
+            envelope.entries[1].recipients[1].quota = Some(Arc::new(quota));
+            let bytes = encoded(&envelope);
+            assert_eq!(decode_envelope(&bytes), Some(envelope));
+            assert_eq!(decoded_before_quotas(&bytes), Some(without));
+        }
+    }
+
+    /// As the version before this one had it.
+    fn decoded_before_quotas(bytes: &[u8]) -> Option<Envelope> {
+        let (mut envelope, rest) = postcard::take_from_bytes::<Envelope>(bytes).ok()?;
+        if !rest.is_empty() {
+            let ((at, origins), rest) = postcard::take_from_bytes::<Behind>(rest).ok()?;
+            let left = postcard::from_bytes::<Left>(rest).ok();
+            let (entry, recipients) = left.unwrap_or_default();
+            envelope.rerouted = at.map(|at| Rerouted { at, entry, recipients });
+            for (number, index, origin) in origins {
+                let entry = envelope.entries.get_mut(usize::from(number))?;
+                entry.recipients.get_mut(usize::from(index))?.origin = Some(Box::new(origin));
+            }
+        }
+        Some(envelope)
+    }
+
+    /// The envelope of [`envelope`], in hexadecimal digits, as the version before this one wrote it.
+    const BEFORE_QUOTAS: &str = "\
+        07c3d1bfa88534116361726f6c406578616d706c652e6e6574097463705f6c6f63616c0e6d78205b\
+        3139322e302e322e315d0101000000f0a204020161016200016301640203626f620f626f62406578\
+        616d706c652e6f7267000009616e6e4073746f7265106c697374406578616d706c652e6f72670100\
+        01050101010f616e6e406578616d706c652e6f726700000003";
+}

@@ -1,34 +1,48 @@
 //! Connections to one LDAP server: opened when they are needed, shared by many searches, opened
 //! again when they have ended.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapError, ResultEntry, Scope, SearchOptions, StdStream,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, ResultEntry, Scope, SearchOptions,
+    SearchResult, StdStream,
+    asn1::{PL, StructureTag},
+    controls::{Control, ControlType, PagedResults},
 };
 use rustls::ClientConfig;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::TcpStream,
     sync::{Mutex, Semaphore},
     task::AbortHandle,
     time::{Instant, timeout, timeout_at},
 };
 use tracing::debug;
 
-use super::search::Search;
+use super::{
+    approach::approach,
+    fault::{Fault, meaning},
+    guard::{LinkEnd, LinkGuard},
+    place::ServerPlace,
+    search::{Extent, Search},
+};
 
 /// How a server is reached, and as whom.
 #[derive(Debug)]
 pub(super) struct ServerTarget {
     /// As in the file.
     pub(super) url: String,
-    /// Host and port; nothing for a UNIX socket.
-    pub(super) place: Option<String>,
-    pub(super) starttls: bool,
+    pub(super) place: ServerPlace,
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) bind_dn: String,
     pub(super) password_file: Option<PathBuf>,
+    /// Octets of one answer at most.
+    pub(super) max_answer: u64,
 }
 
 /// One connection.
@@ -39,45 +53,19 @@ pub(super) struct Link {
     room: Semaphore,
 }
 
-/// An open connection. The library reads on as long as its server sends, whoever waits for it, and has
-/// no limit for one answer: dropping this ends it.
+/// An open connection. Dropping this ends it.
 #[derive(Debug)]
 pub(super) struct OpenLink {
-    pub(super) ldap: Ldap,
+    pub(super) talk: Talk,
     reading: AbortHandle,
+    _guard: LinkGuard,
 }
 
-/// Why an operation came to nothing.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum Fault {
-    /// There is no connection, or it ended.
-    #[error("{0}")]
-    Connection(String),
-    /// It did not answer in time.
-    #[error("no answer in {}", humantime::format_duration(*.0))]
-    Silent(Duration),
-    /// It does not let us in.
-    #[error("login as {dn:?}: {why}")]
-    Login {
-        /// The account.
-        dn: String,
-        /// The server's words; or those about the password's file.
-        why: String,
-    },
-    /// It answers that it cannot.
-    #[error("{}{}{text}", meaning(*code), if text.is_empty() { "" } else { ": " })]
-    Refused {
-        /// RFC 4511 appendix A.
-        code: u32,
-        /// Its diagnostic message.
-        text: String,
-    },
-    /// Nothing is there to search in, or we may not see it.
-    #[error("there is no {0:?}, or it may not be read: look at user_base and domain_base")]
-    NoBase(String),
-    /// It says that others know.
-    #[error("it refers to {0}, and referrals are not followed: ask that server, or move user_base")]
-    Referral(String),
+/// The library's side of a connection. Cheap to clone: all clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Talk {
+    ldap: Ldap,
+    ended: LinkEnd,
 }
 
 impl Link {
@@ -102,12 +90,12 @@ impl Link {
         let silent = |_| Fault::Silent(limit);
         let room = timeout_at(until, self.room.acquire()).await.map_err(silent)?;
         let _permit = room.map_err(|error| Fault::Connection(error.to_string()))?;
-        let mut ldap = timeout_at(until, self.open(target)).await.map_err(silent)??;
-        let searched = timeout_at(until, found(&mut ldap, search, attributes, limit)).await;
+        let mut talk = timeout_at(until, self.open(target)).await.map_err(silent)??;
+        let searched = timeout_at(until, caught(talk.found(search, attributes, limit))).await;
         if searched.is_err() {
             // The library does not tell the server; an answer that comes later is thrown away.
-            let id = ldap.last_id();
-            let _ = timeout(GOODBYE, ldap.abandon(id)).await;
+            let id = talk.ldap.last_id();
+            let _ = timeout(GOODBYE, talk.ldap.abandon(id)).await;
         }
         searched.map_err(silent)?
     }
@@ -119,10 +107,9 @@ impl Link {
         limit: Duration,
     ) -> Result<(), Fault> {
         let asked = timeout(limit, async {
-            let mut ldap = self.open(target).await?;
-            ldap.search("", Scope::Base, "(objectClass=*)", ["1.1"])
-                .await
-                .map_err(|error| fault(&error))?;
+            let mut talk = self.open(target).await?;
+            let root = talk.ldap.search("", Scope::Base, "(objectClass=*)", ["1.1"]);
+            caught(async { Ok(root.await) }).await?.map_err(|error| talk.fault(&error))?;
             Ok(())
         });
         asked.await.unwrap_or(Err(Fault::Silent(limit)))
@@ -132,54 +119,112 @@ impl Link {
     pub(super) async fn close(&self) {
         if let Some(mut link) = self.open.lock().await.take() {
             // Whether the server hears of it is all the same.
-            let _ = timeout(GOODBYE, link.ldap.unbind()).await;
+            let _ = timeout(GOODBYE, link.talk.ldap.unbind()).await;
         }
     }
 
     /// The first who comes connects, the others wait for it.
-    async fn open(&self, target: &ServerTarget) -> Result<Ldap, Fault> {
+    async fn open(&self, target: &ServerTarget) -> Result<Talk, Fault> {
         let mut held = self.open.lock().await;
         if let Some(link) = &mut *held
-            && !link.ldap.is_closed()
+            && !link.talk.is_closed()
         {
-            return Ok(link.ldap.clone());
+            return Ok(link.talk.clone());
         }
         let mut link = target.connect().await?;
         if !target.bind_dn.is_empty() {
             let password = target.password().await?;
-            let said = link
-                .ldap
-                .simple_bind(&target.bind_dn, &password)
-                .await
-                .map_err(|error| fault(&error))?;
-            if said.rc != 0 {
-                return Err(target.login(&format!("{} {}", meaning(said.rc), said.text)));
+            let (code, text) = link.talk.bind(&target.bind_dn, &password).await?;
+            if code != OK {
+                return Err(target.login(&format!("{} {text}", meaning(code))));
             }
         }
-        Ok(held.insert(link).ldap.clone())
+        Ok(held.insert(link).talk.clone())
+    }
+}
+
+impl Talk {
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.ldap.clone().is_closed()
+    }
+
+    /// The server's word on a name and a password.
+    pub(super) async fn bind(&mut self, dn: &str, password: &str) -> Result<(u32, String), Fault> {
+        let said = caught(async { Ok(self.ldap.simple_bind(dn, password).await) }).await?;
+        let said = said.map_err(|error| self.fault(&error))?;
+        Ok((said.rc, said.text))
+    }
+
+    async fn found(
+        &mut self,
+        search: &Search,
+        attributes: &[String],
+        limit: Duration,
+    ) -> Result<Vec<ResultEntry>, Fault> {
+        // The server need not work longer than anybody waits; the limit that holds is ours.
+        let seconds = limit.as_secs().clamp(1, 3_600) as i32;
+        let options = || SearchOptions::new().timelimit(seconds);
+        let (base, filter) = (search.base.as_ref(), search.filter.as_ref());
+        let (mut found, mut octets, mut cookie) = (Vec::new(), 0, Vec::new());
+        loop {
+            let ldap = match search.extent {
+                Extent::Few => self.ldap.with_search_options(options().sizelimit(MOST_ENTRIES)),
+                Extent::Whole(_) => {
+                    let page = PagedResults { size: PAGE, cookie };
+                    self.ldap.with_search_options(options()).with_controls(page)
+                }
+            };
+            let searched = ldap.search(base, search.scope, filter, attributes).await;
+            let SearchResult(entries, said) = searched.map_err(|error| self.fault(&error))?;
+            match (said.rc, search.extent) {
+                // More entries than were asked for: whoever counts them finds more than one.
+                (OK, _) | (SIZE_LIMIT_EXCEEDED, Extent::Few) => {}
+                // A name that was asked for need not be there; a place to search in has to be.
+                (NO_SUCH_OBJECT, _) if search.scope == Scope::Base || search.base_may_lack => {
+                    return Ok(Vec::new());
+                }
+                (NO_SUCH_OBJECT, _) => return Err(Fault::NoBase(base.to_owned())),
+                (REFERRAL, _) => return Err(Fault::Referral(said.refs.join(", "))),
+                (code, _) => return Err(Fault::Refused { code, text: said.text }),
+            }
+            let Extent::Whole(most) = search.extent else { return Ok(entries) };
+            octets += entries.iter().map(|entry| size_of_tag(&entry.0)).sum::<usize>();
+            found.extend(entries);
+            cookie = next_page(&said.ctrls);
+            if octets > MOST_OCTETS {
+                let text = format!("its answers have more than {MOST_OCTETS} octets");
+                return Err(Fault::Refused { code: OK, text });
+            }
+            if cookie.is_empty() || found.len() > most {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Why an operation failed: the guard knows more than the library.
+    fn fault(&self, error: &LdapError) -> Fault {
+        Fault::Connection(self.ended.why().unwrap_or_else(|| error.to_string()))
     }
 }
 
 impl ServerTarget {
     /// A new connection, as nobody yet.
     pub(super) async fn connect(&self) -> Result<OpenLink, Fault> {
-        let mut settings = LdapConnSettings::new().set_starttls(self.starttls);
-        if let Some(tls) = &self.tls {
-            settings = settings.set_config(Arc::clone(tls));
-        }
-        if let Some(place) = &self.place {
-            settings = settings.set_std_stream(StdStream::Tcp(connected(place).await?));
-        }
-        let (connection, ldap) = LdapConnAsync::with_settings(settings, &self.url)
+        let (guard, socket) = approach(&self.place, self.tls.as_ref(), self.max_answer).await?;
+        let ended = guard.ended();
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(socket));
+        let (connection, ldap) = LdapConnAsync::with_settings(settings, "ldapi:///")
             .await
-            .map_err(|error| fault(&error))?;
+            .map_err(|error| Fault::Connection(error.to_string()))?;
         let url = self.url.clone();
         let reading = tokio::spawn(async move {
             if let Err(error) = connection.drive().await {
                 debug!(server = url, %error, "a connection to an LDAP server ended");
             }
         });
-        Ok(OpenLink { ldap, reading: reading.abort_handle() })
+        let reading = reading.abort_handle();
+        Ok(OpenLink { talk: Talk { ldap, ended }, reading, _guard: guard })
     }
 
     /// The password of the day: it may be changed while the engine runs.
@@ -207,73 +252,45 @@ impl Drop for OpenLink {
     }
 }
 
-/// A result code in words (RFC 4511 appendix A).
-fn meaning(code: u32) -> String {
-    let words = match code {
-        3 => "it took too long (timeLimitExceeded)",
-        SIZE_LIMIT_EXCEEDED => "it found more than it may tell (sizeLimitExceeded)",
-        8 => "it wants a stronger login (strongerAuthRequired)",
-        11 => "beyond a limit of the server (adminLimitExceeded)",
-        13 => "it wants TLS (confidentialityRequired)",
-        INVALID_CREDENTIALS => "the name or the password is wrong (invalidCredentials)",
-        50 => "it does not allow that (insufficientAccessRights)",
-        51 => "busy",
-        52 => "unavailable",
-        53 => "it does not want to (unwillingToPerform)",
-        code => return format!("result code {code}"),
-    };
-    words.to_owned()
+/// The library panics on some answers that are none: that ends one operation.
+async fn caught<T>(operation: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let mut operation = pin!(operation);
+    std::future::poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| operation.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| {
+            Poll::Ready(Err(Fault::Connection("its answer cannot be read".to_owned())))
+        })
+    })
+    .await
 }
 
-/// The library sets no keepalive: a firewall that forgets a quiet connection would be found out by
-/// a search that nobody answers.
-async fn connected(place: &str) -> Result<std::net::TcpStream, Fault> {
-    let failed = |error: io::Error| Fault::Connection(error.to_string());
-    let stream = TcpStream::connect(place).await.map_err(failed)?;
-    let keepalive = TcpKeepalive::new().with_time(QUIET).with_interval(QUIET / 4);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
-    stream.into_std().map_err(failed)
+/// The cookie of the page behind a search's answer; empty: it was the last one.
+fn next_page(controls: &[Control]) -> Vec<u8> {
+    let is_page = |control: &&Control| matches!(control.0, Some(ControlType::PagedResults));
+    let page = controls.iter().find(is_page).map(|control| control.1.parse::<PagedResults>());
+    page.map(|page| page.cookie).unwrap_or_default()
 }
 
-async fn found(
-    ldap: &mut Ldap,
-    search: &Search,
-    attributes: &[String],
-    limit: Duration,
-) -> Result<Vec<ResultEntry>, Fault> {
-    let most = i32::try_from(search.most).unwrap_or(i32::MAX);
-    // The server need not work longer than anybody waits; the limit that holds is ours.
-    let seconds = limit.as_secs().clamp(1, 3_600) as i32;
-    ldap.with_search_options(SearchOptions::new().sizelimit(most).timelimit(seconds));
-    let asked = ldap.search(search.base.as_ref(), search.scope, search.filter.as_ref(), attributes);
-    let searched = asked.await.map_err(|error| fault(&error))?;
-    let (entries, said) = (searched.0, searched.1);
-    match said.rc {
-        // More entries than were asked for: whoever counts them finds more than one.
-        OK => Ok(entries),
-        SIZE_LIMIT_EXCEEDED if search.is_few() || entries.len() >= search.most => Ok(entries),
-        // A name that was asked for need not be there; a place to search in has to be.
-        NO_SUCH_OBJECT if search.scope == Scope::Base => Ok(Vec::new()),
-        NO_SUCH_OBJECT => Err(Fault::NoBase(search.base.as_ref().to_owned())),
-        REFERRAL => Err(Fault::Referral(said.refs.join(", "))),
-        code => Err(Fault::Refused { code, text: said.text }),
+/// Octets of what a server told.
+fn size_of_tag(tag: &StructureTag) -> usize {
+    match &tag.payload {
+        PL::P(octets) => octets.len(),
+        PL::C(inner) => inner.iter().map(size_of_tag).sum(),
     }
-}
-
-pub(super) fn fault(error: &LdapError) -> Fault {
-    Fault::Connection(error.to_string())
 }
 
 /// slapd ends the connection of whoever has more than 100 requests waiting there (`OpenLDAP` 2.5,
 /// `conn_max_pending`).
 const PENDING: usize = 64;
-const QUIET: Duration = Duration::from_secs(60);
+/// Two are too many of one address; a few more are told of in the log.
+const MOST_ENTRIES: i32 = 10;
+/// Entries at once of a list's search. Active Directory tells 1,000 at most.
+const PAGE: i32 = 500;
+/// Octets that a list's search may find, in all its pages.
+const MOST_OCTETS: usize = 16 << 20;
 const GOODBYE: Duration = Duration::from_secs(1);
 // RFC 4511 appendix A.1.
 pub(super) const OK: u32 = 0;
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 const REFERRAL: u32 = 10;
 const NO_SUCH_OBJECT: u32 = 32;
-/// The password is wrong.
-pub(super) const INVALID_CREDENTIALS: u32 = 49;

@@ -1,6 +1,12 @@
 //! An LDAP directory: how domains, users and groups are found in it.
 
+mod answers;
+mod approach;
+mod fault;
+mod guard;
 mod link;
+mod messages;
+mod place;
 mod schema_names;
 mod search;
 mod servers;
@@ -17,13 +23,14 @@ use relais_channels::tls::{CertificateError, towards_servers};
 use relais_config::{
     directory::{self, Schema},
     ldap_search::SearchFilter,
+    lookup_url::UrlQuery,
 };
 use tokio::sync::OnceCell;
 use tracing::warn;
 
 use self::{
     schema_names::SchemaNames,
-    search::{Dn, LdapFilter, MOST_OF_ONE_ADDRESS, Search, SearchValues},
+    search::{Dn, Extent, LdapFilter, Search, SearchValues},
     servers::Servers,
     vocabulary::Vocabulary,
 };
@@ -45,6 +52,8 @@ struct Tree {
     servers: Servers,
     vocabulary: Vocabulary,
     settings: directory::Ldap,
+    /// In lower case.
+    default_domain: String,
     user_base: Dn,
     domain_root: Dn,
     /// Read when it is needed first.
@@ -68,9 +77,10 @@ pub enum LdapError {
 }
 
 impl LdapDirectory {
-    /// The directory of the configuration; its files have these paths. Nothing is connected yet.
+    /// The directory of the configuration, and the domain of those who have no other; its files have
+    /// these paths. Nothing is connected yet.
     pub fn open(
-        settings: &directory::Ldap,
+        (settings, default_domain): (&directory::Ldap, &str),
         path: impl Fn(&Path) -> PathBuf,
         meters: &ServerMeters,
     ) -> Result<Self, LdapError> {
@@ -97,6 +107,7 @@ impl LdapDirectory {
             user_base: Dn::known(&settings.user_base),
             domain_root: Dn::known(domain_root),
             settings: settings.clone(),
+            default_domain: default_domain.to_ascii_lowercase(),
             names: OnceCell::new(),
         })))
     }
@@ -128,6 +139,15 @@ impl Remote for LdapDirectory {
         Box::pin(async move { tree.found_by(&search, &among).await })
     }
 
+    fn url(&self, query: &UrlQuery) -> LookingUp<Option<Arc<String>>> {
+        let (tree, query) = (Arc::clone(&self.0), query.clone());
+        Box::pin(async move { Ok(tree.url(&query).await?.map(Arc::new)) })
+    }
+
+    fn url_limits(&self) -> directory::Cache {
+        self.0.settings.url_cache.limits()
+    }
+
     fn login(&self, dn: &str, password: &str) -> LookingUp<bool> {
         let (tree, dn, password) = (Arc::clone(&self.0), dn.to_owned(), password.to_owned());
         Box::pin(async move { tree.servers.login(&dn, &password).await })
@@ -135,7 +155,25 @@ impl Remote for LdapDirectory {
 }
 
 impl Tree {
+    /// The domain of this name, or the nearest that it lies below, or one that a user has to himself.
     async fn domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
+        for name in names_above(name, self.settings.domain_uplevel) {
+            if let Some(domain) = self.named_domain(name).await? {
+                return Ok(Some(domain));
+            }
+        }
+        let Some(url) = &self.settings.domain_match_url else { return Ok(None) };
+        let sought = self.sought(name, "", name, &self.domain_root);
+        if self.search(&Search::of(url, &sought)).await?.is_empty() {
+            return Ok(None);
+        }
+        // No entry says anything of the domain: its users are those of the default one.
+        let base = normalize_dn(&self.settings.user_base);
+        let entry = Arc::new(Entry::new(&self.settings.user_base));
+        Ok(Some(Arc::new(Domain { name: self.default_domain.clone(), base, entry })))
+    }
+
+    async fn named_domain(&self, name: &str) -> Result<Option<Arc<Domain>>, LookupError> {
         match self.settings.schema {
             Schema::Schema1 => self.domain_of_dc_tree(name).await,
             Schema::Schema2 => self.domain_by_its_names(name).await,
@@ -230,7 +268,13 @@ impl Tree {
     ) -> Result<Vec<Arc<Entry>>, LookupError> {
         let (local, domain_name) = address.rsplit_once('@').unwrap_or((address, &domain.name));
         let domain_base = Dn::known(&domain.base);
-        let sought = self.sought(address, local, domain_name, &domain_base);
+        let by_own_name = self.settings.domain_uplevel & BY_OWN_NAME != 0;
+        let own = (by_own_name && domain.name != domain_name)
+            .then(|| format!("{local}@{}", domain.name))
+            // The whole domain's address stays that of the domain which was written.
+            .filter(|_| !local.is_empty());
+        let mut sought = self.sought(address, local, domain_name, &domain_base);
+        sought.own_address = own.as_deref();
         for url in &self.settings.alias_urls {
             let found = self.search(&Search::of(url, &sought)).await?;
             if !found.is_empty() {
@@ -276,10 +320,11 @@ impl Tree {
             MemberScope::One => Scope::OneLevel,
             MemberScope::Subtree => Scope::Subtree,
         };
-        let most = if among.is_empty() { MOST_FOUND + 1 } else { MOST_OF_ONE_ADDRESS };
+        let extent = if among.is_empty() { Extent::Whole(MOST_FOUND) } else { Extent::Few };
         let ours = search.attribute.to_ascii_lowercase();
         let asked = [self.vocabulary.theirs(&ours).to_owned()];
-        let found = self.servers.search(&Search { base, scope, filter, most }, &asked).await?;
+        let search = Search { base, scope, filter, base_may_lack: false, extent };
+        let found = self.servers.search(&search, &asked).await?;
         let names = self.names().await?;
         let entry = |found| {
             let mut entry = self.vocabulary.entry(found, names);
@@ -292,6 +337,19 @@ impl Tree {
             Arc::new(entry)
         };
         Ok(found.into_iter().map(entry).collect())
+    }
+
+    /// The first value of the one entry that a look-up by URL finds.
+    async fn url(&self, query: &UrlQuery) -> Result<Option<String>, LookupError> {
+        let attributes = std::slice::from_ref(&query.attribute);
+        let mut found = self.servers.search(&Search::of_query(query), attributes).await?;
+        if found.len() > 1 {
+            let names = found.into_iter().map(|entry| SearchEntry::construct(entry).dn);
+            let names = names.take(2).collect::<Vec<_>>().join("\" and \"");
+            return Err(LookupError(format!("{query} finds several entries: \"{names}\"")));
+        }
+        let values = found.pop().map(|entry| SearchEntry::construct(entry).attrs);
+        Ok(values.and_then(|values| values.into_values().flatten().next()))
     }
 
     async fn search(&self, search: &Search) -> Result<Vec<Arc<Entry>>, LookupError> {
@@ -355,6 +413,7 @@ impl Tree {
     ) -> SearchValues<'a> {
         SearchValues {
             address,
+            own_address: None,
             local,
             domain,
             domain_base,
@@ -371,6 +430,14 @@ fn domain(name: String, entry: Arc<Entry>) -> Arc<Domain> {
     Arc::new(Domain { name, base, entry })
 }
 
+/// The names by which a domain may be found: its own, and those above it.
+fn names_above(name: &str, uplevel: u32) -> impl Iterator<Item = &str> {
+    let is_covered = uplevel & COVERS_BELOW != 0 && name.split('.').count() <= MOST_LABELS;
+    std::iter::successors(Some(name), move |name: &&str| {
+        name.split_once('.').map(|(_, above)| above).filter(|_| is_covered)
+    })
+}
+
 /// The domain that an entry of a DC tree stands for.
 fn dc_name(dn: &str) -> Option<String> {
     let dn = normalize_dn(dn);
@@ -381,10 +448,27 @@ fn dc_name(dn: &str) -> Option<String> {
 /// The original's root of domains.
 const DC_ROOT: &str = "o=internet";
 const MOST_ALIASES: usize = 5;
+/// Each label of a name may cost a search.
+const MOST_LABELS: usize = 10;
+// Bits of `domain_uplevel`.
+const COVERS_BELOW: u32 = 1;
+const BY_OWN_NAME: u32 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_domain_covers_those_below_it_where_that_is_said() {
+        let names = |name, uplevel| names_above(name, uplevel).collect::<Vec<_>>();
+        assert_eq!(names("host1.siroe.com", 0), ["host1.siroe.com"]);
+        assert_eq!(names("host1.siroe.com", 2), ["host1.siroe.com"]);
+        for uplevel in [1, 3] {
+            assert_eq!(names("host1.siroe.com", uplevel), ["host1.siroe.com", "siroe.com", "com"]);
+        }
+        assert_eq!(names("a.b.c.d.e.f.g.h.i.j", 1).len(), 10);
+        assert_eq!(names("a.b.c.d.e.f.g.h.i.j.k", 1).len(), 1, "a stranger's name costs searches");
+    }
 
     #[test]
     fn a_domain_of_a_dc_tree_has_the_name_that_its_entry_lies_under() {

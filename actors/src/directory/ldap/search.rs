@@ -3,10 +3,13 @@
 //! The types are the guard: text from outside comes into a [`Dn`] and a [`LdapFilter`] only in its
 //! escaped form (RFC 4514, RFC 4515), by the place where it stands.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 
 use ldap3::{Scope, dn_escape, ldap_escape};
-use relais_config::ldap_search::{SearchFilter, SearchPiece, SearchScope, SearchUrl, SearchValue};
+use relais_config::{
+    ldap_search::{SearchFilter, SearchPiece, SearchScope, SearchUrl, SearchValue},
+    lookup_url::UrlQuery,
+};
 
 /// A distinguished name.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,8 +25,18 @@ pub(super) struct Search {
     pub(super) base: Dn,
     pub(super) scope: Scope,
     pub(super) filter: LdapFilter,
-    /// Entries that are wanted at most.
-    pub(super) most: usize,
+    /// There need not be such a base: then nothing is found.
+    pub(super) base_may_lack: bool,
+    pub(super) extent: Extent,
+}
+
+/// How much of what there is a search is to find.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extent {
+    /// Whether there is one, or more than one.
+    Few,
+    /// All, or more than so many.
+    Whole(usize),
 }
 
 /// The address that a search is for, and where it may be.
@@ -31,6 +44,8 @@ pub(super) struct Search {
 pub(super) struct SearchValues<'a> {
     /// The whole address.
     pub(super) address: &'a str,
+    /// The same with the own name of the domain, where that counts, too.
+    pub(super) own_address: Option<&'a str>,
     /// Its local part; or a login name.
     pub(super) local: &'a str,
     /// Its domain.
@@ -124,30 +139,33 @@ impl LdapFilter {
 impl Search {
     /// The search of a URL.
     pub(super) fn of(url: &SearchUrl, sought: &SearchValues<'_>) -> Self {
-        let scope = match url.scope {
-            SearchScope::Base => Scope::Base,
-            SearchScope::One => Scope::OneLevel,
-            SearchScope::Subtree => Scope::Subtree,
-        };
         let base = Dn::filled(&url.base, sought);
         let filter = LdapFilter::filled(&url.filter, sought);
-        Self { base, scope, filter, most: MOST_OF_ONE_ADDRESS }
+        Self { base, scope: scope_of(url.scope), filter, base_may_lack: false, extent: Extent::Few }
     }
 
-    /// Whether a part of what there is tells as much as all of it: that there is more than one.
-    pub(super) fn is_few(&self) -> bool {
-        self.most <= MOST_OF_ONE_ADDRESS
+    /// The search of a look-up by URL; its values are escaped.
+    pub(super) fn of_query(query: &UrlQuery) -> Self {
+        Self {
+            base: Dn(query.base.clone()),
+            scope: scope_of(query.scope),
+            filter: LdapFilter(query.filter.clone()),
+            base_may_lack: query.base_may_lack,
+            extent: Extent::Few,
+        }
     }
 
     /// Everything below a name.
     pub(super) fn below(base: Dn, filter: LdapFilter) -> Self {
-        Self { base, scope: Scope::Subtree, filter, most: MOST_OF_ONE_ADDRESS }
+        let (scope, base_may_lack) = (Scope::Subtree, false);
+        Self { base, scope, filter, base_may_lack, extent: Extent::Few }
     }
 
     /// The entry of this name alone.
     pub(super) fn entry(name: Dn) -> Self {
         let filter = LdapFilter::anything();
-        Self { base: name, scope: Scope::Base, filter, most: MOST_OF_ONE_ADDRESS }
+        let (scope, base_may_lack) = (Scope::Base, true);
+        Self { base: name, scope, filter, base_may_lack, extent: Extent::Few }
     }
 }
 
@@ -166,14 +184,25 @@ impl SearchValues<'_> {
     }
 }
 
-/// Two are too many of one address; a few more are told of in the log.
-pub(super) const MOST_OF_ONE_ADDRESS: usize = 10;
+fn scope_of(scope: SearchScope) -> Scope {
+    match scope {
+        SearchScope::Base => Scope::Base,
+        SearchScope::One => Scope::OneLevel,
+        SearchScope::Subtree => Scope::Subtree,
+    }
+}
 
 fn any_address(sought: &SearchValues<'_>) -> String {
-    let value = ldap_escape(sought.address);
-    let names = sought.address_attributes.iter();
-    let either = names.map(|name| format!("({name}={value})")).collect::<Vec<_>>().concat();
-    if sought.address_attributes.len() == 1 { either } else { format!("(|{either})") }
+    let values = sought.own_address.into_iter().chain([sought.address]).map(ldap_escape);
+    let values: Vec<_> = values.collect();
+    let mut terms = String::new();
+    for name in sought.address_attributes {
+        for value in &values {
+            let _ = write!(terms, "({name}={value})");
+        }
+    }
+    let is_one = sought.address_attributes.len() * values.len() == 1;
+    if is_one { terms } else { format!("(|{terms})") }
 }
 
 impl AsRef<str> for Dn {
@@ -211,6 +240,7 @@ mod tests {
             &SearchUrl::parse(url).unwrap(),
             &SearchValues {
                 address,
+                own_address: None,
                 local,
                 domain,
                 domain_base: &base,
@@ -230,6 +260,34 @@ mod tests {
         let (base, filter) = filled("ldap:///ou=$D,$B??one?(&(a=$U)(b=@$D))", "j@x.example");
         assert_eq!(base, "ou=x.example,dc=siroe");
         assert_eq!(filter, "(&(a=j)(b=@x.example))");
+    }
+
+    /// Section 3.3 of the original's description: six terms, and three.
+    #[test]
+    fn an_address_counts_with_its_domains_own_name_too() {
+        let attributes = ["mail", "mailAlternateAddress", "mailEquivalentAddress"];
+        let (base, attributes) = (Dn::known("o=x"), attributes.map(str::to_owned));
+        let filter = |own_address| {
+            any_address(&SearchValues {
+                address: "u@host1.siroe.com",
+                own_address,
+                local: "u",
+                domain: "host1.siroe.com",
+                domain_base: &base,
+                user_base: &base,
+                domain_root: &base,
+                address_attributes: &attributes,
+            })
+        };
+        assert_eq!(
+            filter(Some("u@siroe.com")),
+            "(|(mail=u@siroe.com)(mail=u@host1.siroe.com)(mailAlternateAddress=u@siroe.com)\
+             (mailAlternateAddress=u@host1.siroe.com)(mailEquivalentAddress=u@siroe.com)\
+             (mailEquivalentAddress=u@host1.siroe.com))"
+        );
+        let three = "(|(mail=u@host1.siroe.com)(mailAlternateAddress=u@host1.siroe.com)\
+                     (mailEquivalentAddress=u@host1.siroe.com))";
+        assert_eq!(filter(None), three);
     }
 
     /// An address stays one value, whatever it is made of: the filter parses, and has as many parts

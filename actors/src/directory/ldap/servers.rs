@@ -21,7 +21,9 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{
-    link::{Fault, INVALID_CREDENTIALS, Link, OK, OpenLink, ServerTarget, fault},
+    fault::{Fault, INVALID_CREDENTIALS},
+    link::{Link, OK, OpenLink, ServerTarget},
+    place::ServerPlace,
     search::Search,
 };
 use crate::{
@@ -72,14 +74,13 @@ impl Servers {
         meter: impl Fn(&str) -> ServerMeter,
     ) -> Self {
         let servers = ldap.servers.iter().map(|url| {
-            let in_clear = url.starts_with("ldap://");
             let target = ServerTarget {
                 url: url.clone(),
-                place: place(url),
-                starttls: ldap.starttls && in_clear,
+                place: ServerPlace::of(url, ldap.starttls),
                 tls: tls.cloned(),
                 bind_dn: ldap.bind_dn.clone(),
                 password_file: password_file.map(Path::to_owned),
+                max_answer: ldap.max_answer,
             };
             Arc::new(Server {
                 target,
@@ -147,7 +148,8 @@ impl Servers {
             let all: Vec<_> = away.collect();
             return Err(LookupError(format!("no server is there: {}", all.join("; "))));
         };
-        Ok((present, self.limit / count))
+        // A server's share ends before the whole does: conclusions are drawn from its silence.
+        Ok((present, self.limit * 49 / 50 / count))
     }
 
     fn silent(&self) -> LookupError {
@@ -192,20 +194,20 @@ impl Server {
 
     /// Binds on a connection that carries nothing else: a bind changes who all others on it are.
     async fn bind(&self, dn: &str, password: &str) -> Result<bool, Fault> {
-        let kept = self.logins().pop().filter(|link| !link.ldap.clone().is_closed());
+        let kept = self.logins().pop().filter(|link| !link.talk.is_closed());
         let mut link = match kept {
             Some(link) => link,
             None => self.target.connect().await?,
         };
-        let said = link.ldap.simple_bind(dn, password).await.map_err(|error| fault(&error))?;
+        let (code, text) = link.talk.bind(dn, password).await?;
         let mut logins = self.logins();
         if logins.len() < self.most_logins {
             logins.push(link);
         }
-        match said.rc {
+        match code {
             OK => Ok(true),
             INVALID_CREDENTIALS => Ok(false),
-            code => Err(Fault::Refused { code, text: said.text }),
+            code => Err(Fault::Refused { code, text }),
         }
     }
 
@@ -329,39 +331,7 @@ fn said_by(server: &Server, fault: &Fault) -> LookupError {
     LookupError(format!("{}: {fault}", server.target.url))
 }
 
-/// Host and port of a server's URL; nothing for a UNIX socket.
-fn place(url: &str) -> Option<String> {
-    let (host, port) = match url.strip_prefix("ldaps://") {
-        Some(host) => (host, 636),
-        None => (url.strip_prefix("ldap://")?, 389),
-    };
-    let host = host.trim_end_matches('/');
-    // An IPv6 address stands in brackets.
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-    Some(if has_port { host.to_owned() } else { format!("{host}:{port}") })
-}
-
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_place_of_a_server_is_its_host_and_port() {
-        let rows = [
-            ("ldap://h", Some("h:389")),
-            ("ldap://h:1389/", Some("h:1389")),
-            ("ldaps://h", Some("h:636")),
-            ("ldap://[::1]", Some("[::1]:389")),
-            ("ldap://[::1]:2389", Some("[::1]:2389")),
-            ("ldapi://%2Frun%2Fldapi", None),
-        ];
-        for (url, want) in rows {
-            assert_eq!(place(url).as_deref(), want, "{url}");
-        }
-    }
-}

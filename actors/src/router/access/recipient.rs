@@ -7,22 +7,27 @@
 use std::sync::Arc;
 
 use relais_channels::mail::{Enhanced, Reply};
-use relais_config::{channel::DirectoryAway, mapping::Tables};
+use relais_config::{channel::DirectoryAway, lookup_url::UrlResults, mapping::Tables};
 
 use super::{
     Access, MAIL_ACCESS, ORIG_MAIL_ACCESS, ORIG_SEND_ACCESS, Question, Routes, Ruling, SEND_ACCESS,
 };
-use crate::router::{
-    refusal::is_lookup_failure,
-    routes::{Admitted, Resolution, Route},
-    steps::{Step, Trace},
-    submission::one_field,
+use crate::{
+    directory::Lookup,
+    router::{
+        refusal::{Refusal, is_lookup_failure},
+        routes::{Admitted, Resolution, Route},
+        steps::{Step, Trace},
+        submission::one_field,
+        url_asks::UrlAsks,
+    },
 };
 
 /// The question of one recipient to the tables.
 struct Asking<'a> {
     routes: &'a Routes,
     tables: Tables<'a>,
+    urls: Option<&'a UrlAsks>,
     question: &'a Question<'a>,
     trace: &'a mut Trace,
     held: Option<String>,
@@ -30,14 +35,37 @@ struct Asking<'a> {
 }
 
 /// Whether this client and sender may go the ways that were found, and how.
-pub(in crate::router) fn admit(
-    routes: &Routes,
+pub(in crate::router) async fn admit(
+    (routes, lookup): (&Routes, &impl Lookup),
     found: &Resolution,
     question: &Question<'_>,
     trace: &mut Trace,
 ) -> Result<Admitted, Reply> {
+    if !routes.tables_ask_urls() {
+        return admit_at_once(routes, (found, question), None, trace);
+    }
+    let is_on = trace.is_on();
+    let admitted = UrlAsks::answered(lookup, |urls| {
+        // Steps of an evaluation that lacks an answer are none.
+        let mut own = Trace::new(is_on, None);
+        let admitted = admit_at_once(routes, (found, question), Some(urls), &mut own);
+        (admitted, own)
+    });
+    let (admitted, own) = admitted.await.map_err(|error| Refusal::Lookup(error).reply())?;
+    trace.take_over(own);
+    admitted
+}
+
+fn admit_at_once(
+    routes: &Routes,
+    (found, question): (&Resolution, &Question<'_>),
+    urls: Option<&UrlAsks>,
+    trace: &mut Trace,
+) -> Result<Admitted, Reply> {
     let tables = if trace.is_on() { routes.tables_looked_at() } else { routes.tables() };
-    let mut asking = Asking { routes, tables, question, trace, held: None, is_discarded: false };
+    let tables = Tables { urls: urls.map(|urls| urls as &dyn UrlResults), ..tables };
+    let (held, is_discarded) = (None, false);
+    let mut asking = Asking { routes, tables, urls, question, trace, held, is_discarded };
     let mut accepted = false;
     if let Some(channel) = found.channel.as_deref().filter(|_| !question.header) {
         let first = [ORIG_SEND_ACCESS, ORIG_MAIL_ACCESS];
@@ -80,6 +108,8 @@ fn waiting(routes: &Routes, found: &Resolution, question: &Question<'_>) -> Opti
         member: None,
         errors_to: None,
         refused: Some(Arc::new(reply.clone())),
+        size_limit: None,
+        quota: None,
     }]))
 }
 
@@ -117,7 +147,7 @@ impl Asking<'_> {
                 None => format!("||MAIL|{send}"),
             }
         })?;
-        if !self.trace.is_on() {
+        if !self.trace.is_on() && !self.urls.is_some_and(UrlAsks::are_open) {
             ruling.write_note();
         }
         self.trace.note(|| Step::Access {

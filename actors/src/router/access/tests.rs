@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use relais_config::{Config, MappingTable, STANDALONE};
 
 use super::*;
+use crate::directory::LdifDirectory;
 
 fn routes(name: &str, entries: &[(&str, &str)]) -> Routes {
     let (mut config, _) = Config::parse("standalone.ron", STANDALONE).unwrap();
@@ -121,8 +122,8 @@ fn flags_take_their_arguments_in_order() {
     }
 }
 
-#[test]
-fn from_access_sees_the_connection_and_the_name() {
+#[tokio::test]
+async fn from_access_sees_the_connection_and_the_name() {
     let entries = [
         ("TCP|127.0.0.1|25|192.0.2.7|*|SMTP/spam*|MAIL|tcp_local|*|", "$Nno"),
         ("|SMTP/|MAIL|tcp_local|x@y|", "$Y"),
@@ -136,7 +137,8 @@ fn from_access_sees_the_connection_and_the_name() {
         (Submission { authenticated: "u", ..hello("spammer") }, None),
     ];
     for (submission, want) in rows {
-        let ruling = from_access(&routes, ("tcp_local", "x@y"), submission, true).unwrap();
-        assert_eq!(ruling.entry, want, "{submission}");
+        let asked = (&routes, &LdifDirectory::default());
+        let ruling = from_access(asked, ("tcp_local", "x@y"), submission, true).await.unwrap();
+        assert_eq!(ruling.expect("the table").entry, want, "{submission}");
     }
 }

@@ -504,3 +504,78 @@ async fn a_text_that_comes_only_once_is_made_for_every_question() {
     cache.remember(&question, &resolution);
     assert!(cache.find(&question).is_some());
 }
+
+#[tokio::test]
+async fn the_domain_database_is_asked_behind_the_rules_of_each_probe() {
+    let rules: Rules = &[
+        ("a.test", "$U%rule.test@t$Mtcp_submit"),
+        ("*.test", "$U%starred.test@t"),
+        (".", "$U%rest.test@other"),
+    ];
+    let mut config = with_rules(rules);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("domains");
+    let entries = "A.test $U%found.test@t\n.test $U%dotted.test@t\n[192.0.2.] $U%net.test@t\n";
+    std::fs::write(&file, entries).unwrap();
+    config.domain_database.file = Some(file.clone());
+    let rows = [
+        ("u@a.test", TO, "u@found.test t"),
+        ("u@a.test", by("tcp_submit"), "u@rule.test t"),
+        ("u@b.test", TO, "u@starred.test t"),
+        ("u@b.c.test", TO, "u@dotted.test t"),
+        ("u@[192.0.2.9]", TO, "u@net.test t"),
+        ("u@else", TO, "u@rest.test other"),
+        ("u@a.test", FROM, "u@found.test t"),
+    ];
+    for (from, purpose, want) in rows {
+        assert_eq!(rewritten(&config, from, purpose).await, want, "{from}");
+    }
+    for (entry, why) in [("*.x $U@t", "asterisks"), ("x $U@$G", "$G")] {
+        std::fs::write(&file, entry).unwrap();
+        let error = Routes::new(&config).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.contains(why), "{error}");
+    }
+}
+
+/// Entries of the built-in directory, looked up by URL.
+#[tokio::test]
+async fn a_url_stands_for_what_the_directory_has_there() {
+    let by = |template: String| -> Config {
+        let rules: Rules = vec![("a.example", &*template.leak()), (".", "$U%$H@other")].leak();
+        with_rules(rules)
+    };
+    // The user, what it is rewritten to.
+    let found = |from: &'static str, template: String| {
+        let config = by(template);
+        async move { rewritten(&config, from, TO).await }
+    };
+    let user =
+        "$]ldap:///dc=example?uid?sub?(&(objectClass=inetMailUser)(mail=$U@relais.example))[";
+    assert_eq!(
+        found("alice.smith@a.example", format!("{user}@t")).await,
+        "alice.smith@a.example other"
+    );
+    assert_eq!(found("alice@a.example", format!("{user}%$D@t")).await, "alice@a.example t");
+    let twice = format!("{user}-{user}-$U%$D@t");
+    assert_eq!(found("bob@a.example", twice).await, "bob-bob-bob@a.example t");
+    let upper = format!("$^{user}%$D@t");
+    assert_eq!(found("bob@a.example", upper).await, "BOB@A.EXAMPLE T");
+    let wild = "$]ldap:///dc=example?uid?sub?(mail=$U*)[%$D@t";
+    assert_eq!(found("*@a.example", wild.to_owned()).await, "*@a.example other");
+    let several = "$]ldap:///dc=example?uid?sub?(uid=*)[%$D@t".to_owned();
+    let refused = found("x@a.example", several.clone()).await;
+    assert!(refused.contains("finds several entries"), "{refused}");
+    let instead = format!("$.nobody.{several}");
+    assert_eq!(found("x@a.example", instead).await, "nobody@a.example t");
+    let many = ["0", "1", "2", "3", "4", "5", "6", "7", "8"]
+        .map(|n| format!("$]ldap:///dc=example?uid?sub?(mail=$U{n})["))
+        .concat();
+    assert_eq!(found("x@a.example", format!("{many}%$D@t")).await, "x@a.example other");
+    // A directory that is away.
+    let config = by(format!("{user}%$D@t"));
+    let routes = Routes::new(&config).unwrap();
+    let mut trace = Trace::default();
+    let refused =
+        Rewriter::new(&routes, &Dead, TO, &mut trace).rewrite(address("x@a.example")).await;
+    assert_eq!(refused.unwrap_err().reply().code, 451);
+}

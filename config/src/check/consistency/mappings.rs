@@ -567,7 +567,7 @@ fn warn_of_calls(config: &Config, reader: &mut Reader<'_>) {
 }
 
 /// Calls `each` for every piece of a template, arguments included.
-fn each_piece(template: &RewriteTemplate, each: &mut impl FnMut(&RewritePiece)) {
+pub(super) fn each_piece(template: &RewriteTemplate, each: &mut impl FnMut(&RewritePiece)) {
     fn pieces(list: &[RewritePiece], each: &mut impl FnMut(&RewritePiece)) {
         for piece in list {
             each(piece);

@@ -4,6 +4,7 @@
 
 mod channels;
 mod directory;
+mod lookups;
 mod loops;
 pub(crate) mod mappings;
 mod routing;
@@ -40,6 +41,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     directory::check(config, reader);
     loops::check(config, &known, reader);
     mappings::check(config, reader);
+    lookups::check(config, reader);
     sizes(config, reader);
     if let Some(listen) = config.admin.listen
         && !listen.ip().is_loopback()

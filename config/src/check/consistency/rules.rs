@@ -11,7 +11,7 @@ use crate::{
     file::reader::Reader,
     language::rewrite::{
         ChannelSet, Condition, Location, PatternKind, RewritePiece, RewriteRule, RewriteTemplate,
-        Rewriting,
+        Rewriting, domain_entry,
     },
     sections::{
         channel::{Channel, Program},
@@ -28,6 +28,12 @@ pub(crate) fn check(config: &Config, known: &Known<'_>, reader: &mut Reader<'_>)
         return;
     }
     lead_to_channels(config, known, reader);
+    for (pattern, template) in config.domain_database.iter() {
+        if let Err(error) = domain_entry(pattern, template) {
+            let path = format!("domain_database[{:?}]", crate::file::source::shorten(pattern));
+            reader.mistake_at(&path, &error.message, &error.accepted);
+        }
+    }
     let sources = Sources::of(config);
     let wider = Wider::of(config);
     let mut settled: HashMap<&str, Vec<Settled<'_>>> = HashMap::new();
@@ -366,7 +372,10 @@ fn never_fails(rewriting: &Rewriting) -> bool {
 pub(super) fn may_fail(piece: &RewritePiece) -> bool {
     matches!(
         piece,
-        RewritePiece::Label { .. } | RewritePiece::Mapping { .. } | RewritePiece::Character(_)
+        RewritePiece::Label { .. }
+            | RewritePiece::Mapping { .. }
+            | RewritePiece::Character(_)
+            | RewritePiece::Url(_)
     )
 }
 

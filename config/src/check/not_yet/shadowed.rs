@@ -38,6 +38,10 @@ pub(super) fn warn(config: &Config, reader: &mut Reader<'_>) {
         let message = "without admin.listen nobody comes by a name: the names are not used";
         reader.warning_at("admin.names", message, false);
     }
+    if reader.is_given("admin.recent") && !config.fills_queue() {
+        let message = "no mail comes into the queue: no recipients are written down";
+        reader.warning_at("admin.recent", message, false);
+    }
 }
 
 /// A default of pools that say all themselves what it is for.

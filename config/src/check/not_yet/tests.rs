@@ -257,6 +257,7 @@ const ALWAYS: &[&str] = &[
     "channels.program",
     "max_shutdown",
     "admin.listen",
+    "admin.recent",
     "watch",
     "dns.servers",
 ];
@@ -387,6 +388,7 @@ const VALUES: &[(&str, &str)] = &[
     ("channels.multigate", "true"),
     ("channels.connectcanonical", "true"),
     ("channels.dequeue_removeroute", "true"),
+    ("channels.route_style", "Percents"),
     ("channels.private", "true"),
     ("channels.mx", "NoMx"),
     ("channels.copies", "Multiple"),
@@ -597,6 +599,30 @@ const VALUES: &[(&str, &str)] = &[
         r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
     ),
     (
+        "directory.max_answer",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", max_answer: "1MiB"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.domain_uplevel",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", domain_uplevel: 3), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.domain_match_url",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", domain_match_url: "ldap:///$B??sub?(a=$D)"), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.url_cache.entries",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", url_cache: (entries: 3)), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.url_cache.ttl",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", url_cache: (ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
+        "directory.url_cache.negative_ttl",
+        r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", url_cache: (negative_ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
+    ),
+    (
         "directory.cache.negative_ttl",
         r#"directory: Ldap(servers: ["ldap://localhost"], user_base: "o=x", cache: (negative_ttl: "3s")), delivery_options: ["*mailbox=$M@out"],"#,
     ),
@@ -606,6 +632,7 @@ const VALUES: &[(&str, &str)] = &[
     ("aliases", r#"aliases: {"x": ["y@a.example"]},"#),
     ("aliases_first", "aliases_first: true,"),
     ("native", r#"native: (path: "n"),"#),
+    ("domain_database", r#"domain_database: {"x.example": "$U@y.example@out"},"#),
     ("reverse.database", r#"reverse: (database: {"x@y.example": "z@y.example"}),"#),
     ("reverse.directory", "reverse: (directory: true),"),
     ("reverse.channels", "reverse: (channels: true),"),

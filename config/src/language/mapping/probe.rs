@@ -1,6 +1,9 @@
 //! One probe of a table, from its input to its result, tables called on the way included.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    convert::Infallible,
+    hash::{BuildHasher, RandomState},
+};
 
 use super::{
     pattern::Wildcards,
@@ -8,7 +11,10 @@ use super::{
     table::{MappingTable, Tables},
     template::{MappingTemplate, Op},
 };
-use crate::language::template::{Case, put_for_filter};
+use crate::language::{
+    lookup_url::LookupUrl,
+    template::{Case, put_for_filter},
+};
 
 /// A step of a probe.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -262,8 +268,24 @@ impl<'a> ProbeRun<'a> {
                 });
                 written.map_or(Expanded::Failed, Expanded::Text)
             }
+            Op::Url(url) => self.look_up(url, wildcards),
             Op::Text(_) | Op::Case(_) | Op::Quote | Op::Wildcard(_) => nothing(true),
         })
+    }
+
+    /// The value that the directory has, if it has one.
+    fn look_up(&mut self, url: &LookupUrl<usize>, wildcards: &Wildcards<'_>) -> Expanded {
+        let Ok(query) = url.filled(|n| Ok::<_, Infallible>(wildcards.get(n)));
+        let urls = self.tables.urls.filter(|_| query.is_some());
+        let value = urls.zip(query).and_then(|(urls, query)| {
+            let value = urls.find(&query, url.on_failure.as_deref());
+            self.note("url", || match &value {
+                Some(value) => format!("{query}: {value:?}"),
+                None => format!("the entry fails: {query} finds nothing"),
+            });
+            value
+        });
+        value.map_or(Expanded::Failed, Expanded::Text)
     }
 
     /// The text of another table, if it says `$Y`.

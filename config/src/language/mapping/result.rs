@@ -30,13 +30,15 @@ pub(crate) enum Next {
     Restart,
 }
 
-/// Tables, keys and files that the templates of a table ask for.
+/// Tables, keys and URLs that the templates of a table ask for.
 #[derive(Default)]
 pub(crate) struct Calls {
     /// Other tables.
     pub(crate) tables: Vec<String>,
     /// Keys of the general database; `None`: one that the input decides.
     pub(crate) keys: Vec<Option<String>>,
+    /// URLs that are looked up; true: by what only servers know.
+    pub(crate) urls: Vec<bool>,
 }
 
 /// The probe did more than it may; it counts as refused.

@@ -9,7 +9,7 @@ use super::{
     sequence::Sequences,
     template::{FlagPlace, MappingTemplate},
 };
-use crate::language::{template::TemplateError, text_table::TextTable};
+use crate::language::{lookup_url::UrlResults, template::TemplateError, text_table::TextTable};
 
 /// One table: entries tried from top to bottom.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,8 @@ pub struct Tables<'a> {
     pub general_file: Option<&'a TextTable>,
     /// Numbers for `$#file#`; without it entries that ask for one fail.
     pub sequences: Option<&'a dyn Sequences>,
+    /// Results of look-ups by URL; without it entries that ask for one fail.
+    pub urls: Option<&'a dyn UrlResults>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +89,11 @@ impl MappingTable {
         self.entries.iter().map(|(pattern, _)| Pattern::loose_networks(pattern))
     }
 
+    /// Whether an entry looks something up by URL.
+    pub fn asks_urls(&self) -> bool {
+        self.calls().any(|calls| !calls.urls.is_empty())
+    }
+
     /// The flags that each entry's template sets or asks for.
     pub(crate) fn flags(&self) -> impl Iterator<Item = &[FlagPlace]> {
         self.parsed.iter().map(|entry| entry.template.flags())
@@ -121,7 +128,7 @@ impl<'a> Tables<'a> {
         mappings: &'a BTreeMap<String, MappingTable>,
         general: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self { mappings, general, general_file: None, sequences: None }
+        Self { mappings, general, general_file: None, sequences: None, urls: None }
     }
 
     /// A table by its name, in any case.

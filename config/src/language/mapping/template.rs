@@ -1,13 +1,16 @@
 //! Templates of mapping tables.
 //!
 //! Read from left to right: flags are set, tables are called, and the text that is left over is
-//! the result. URL look-ups and site routines are refused.
+//! the result. Site routines are refused.
 
 use super::{
     result::{Calls, FLAGS, MappingFlags, Next},
     sequence::NumberSequence,
 };
-use crate::language::template::{self, Case, Scanner, TemplateError};
+use crate::language::{
+    lookup_url::LookupUrl,
+    template::{self, Case, Scanner, TemplateError},
+};
 
 /// One template.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub(crate) enum Op {
     },
     /// `${key}`.
     General(Vec<Op>),
+    /// `$]url[`, with wildcards in it.
+    Url(Box<LookupUrl<usize>>),
 }
 
 impl MappingTemplate {
@@ -67,6 +72,7 @@ impl MappingTemplate {
             next: Next::End,
             places: Vec::new(),
             depth: 0,
+            on_failure: None,
         };
         let ops = parser.ops(None)?;
         let TemplateParser { flags, next, places, .. } = parser;
@@ -106,6 +112,7 @@ fn add_calls(ops: &[Op], calls: &mut Calls) {
                 });
                 add_calls(key, calls);
             }
+            Op::Url(url) => calls.urls.push(url.is_for_servers_alone()),
             _ => {}
         }
     }
@@ -119,6 +126,8 @@ struct TemplateParser<'a> {
     places: Vec<FlagPlace>,
     /// Calls and keys around this place.
     depth: usize,
+    /// `$.text.`, for the look-ups behind it.
+    on_failure: Option<String>,
 }
 
 impl TemplateParser<'_> {
@@ -177,6 +186,13 @@ impl TemplateParser<'_> {
             '0'..='9' => self.wildcard(offset, c)?,
             '{' => Op::General(self.nested(offset, '}')?),
             '=' => Op::Quote,
+            ']' => self.url(offset)?,
+            '.' => {
+                let error = || TemplateError::new(offset, "\"$.\" without its end", "$.text.");
+                let text = self.scanner.until('.').ok_or_else(error)?;
+                self.on_failure = Some(text.to_owned()).filter(|text| !text.is_empty());
+                return Ok(None);
+            }
             // Beyond this only what belongs to the template as a whole.
             _ if inside => return Err(refuse(offset, c)),
             '?' => self.chance(offset)?,
@@ -227,6 +243,15 @@ impl TemplateParser<'_> {
         NumberSequence::parse(text, offset).map(Op::Number)
     }
 
+    fn url(&mut self, offset: usize) -> Result<Op, TemplateError> {
+        let error = || TemplateError::new(offset, "\"$]\" without its end", "$]ldap:///...[");
+        let text = self.scanner.until('[').ok_or_else(error)?;
+        let wildcards = self.wildcards;
+        let wildcard = |c: char| c.to_digit(10).map(|n| n as usize).filter(|n| *n < wildcards);
+        let url = LookupUrl::parse(text, offset, wildcard)?;
+        Ok(Op::Url(Box::new(url.or(self.on_failure.clone()))))
+    }
+
     fn wildcard(&self, offset: usize, digit: char) -> Result<Op, TemplateError> {
         let n = digit.to_digit(10).map_or(0, |n| n as usize);
         if n < self.wildcards {
@@ -260,7 +285,6 @@ fn push(ops: &mut Vec<Op>, op: Op) {
 
 fn refuse(offset: usize, c: char) -> TemplateError {
     let message = match c {
-        ']' => "look-ups by URL are not there yet".to_owned(),
         '[' => "site routines are not supported: no foreign code is loaded".to_owned(),
         _ if "?:;#<>".contains(c) || c.is_ascii_alphabetic() => {
             format!("\"${c}\" cannot stand in the argument of a call")
@@ -271,5 +295,5 @@ fn refuse(offset: usize, c: char) -> TemplateError {
 }
 
 const SEQUENCES: &str = "$0 to $9, $C $E $L $R, $\\ $^ $_, $=, $?percent?, $:flag, $;flag, \
-                         $|table;argument|, ${key}, $#file|radix|width|modulus#, flags such as $Y, \
+                         $|table;argument|, ${key}, $]ldap:///...[, $.text., $#file|radix|width|modulus#, flags such as $Y, \
                          and $ before * % $ } or a blank";

@@ -27,7 +27,23 @@ pub struct RuleCandidates<'a> {
     index: &'a RuleIndex,
     probes: Probes,
     next: u32,
+    /// The rules of the probe are tried, and the domain database is not asked yet.
+    asks_database: bool,
     split: Split,
+}
+
+/// A rule to try for a host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Candidate<'d> {
+    /// The one in this place.
+    Rule(usize),
+    /// One of the domain database.
+    Entry {
+        /// Its key.
+        pattern: String,
+        /// Its value.
+        template: &'d str,
+    },
 }
 
 /// How a pattern matched a host.
@@ -123,20 +139,52 @@ impl RuleIndex {
             key,
             tag: tag.len(),
         };
-        RuleCandidates { index: self, probes, next: NONE, split: Split::default() }
+        let split = Split::default();
+        RuleCandidates { index: self, probes, next: NONE, asks_database: false, split }
     }
 }
 
 impl RuleCandidates<'_> {
+    /// Every pattern that is yet to be probed, in order; for people.
+    pub fn probes(&self) -> Vec<String> {
+        let mut probes = self.probes.clone();
+        let mut all = Vec::new();
+        while all.len() < MOST_TOLD && probes.advance().is_some() {
+            all.push(probes.key.clone());
+        }
+        all
+    }
+
     /// The place of the next rule, and how its pattern matched.
     pub fn next_rule(&mut self) -> Option<(usize, &Split)> {
+        match self.next_candidate(|_| None)? {
+            (Candidate::Rule(n), split) => Some((n, split)),
+            (Candidate::Entry { .. }, _) => None,
+        }
+    }
+
+    /// The next rule, those of a domain database among them: it is asked behind the rules of each probe
+    /// that has no asterisk.
+    pub fn next_candidate<'d>(
+        &mut self,
+        database: impl Fn(&str) -> Option<&'d str>,
+    ) -> Option<(Candidate<'d>, &Split)> {
         while self.next == NONE {
+            let key = &self.probes.key;
+            if std::mem::take(&mut self.asks_database)
+                && let Some(template) = database(key)
+            {
+                let pattern = key.clone();
+                return Some((Candidate::Entry { pattern, template }, &self.split));
+            }
             self.split = self.probes.advance()?;
-            self.next = self.index.first.get(self.probes.key.as_str()).copied().unwrap_or(NONE);
+            let key = self.probes.key.as_str();
+            self.asks_database = !key.contains('*');
+            self.next = self.index.first.get(key).copied().unwrap_or(NONE);
         }
         let n = self.next as usize;
         self.next = self.index.next[n];
-        Some((n, &self.split))
+        Some((Candidate::Rule(n), &self.split))
     }
 }
 
@@ -259,6 +307,8 @@ impl Probes {
 
 /// The place of no rule.
 const NONE: u32 = u32::MAX;
+/// Patterns that are told.
+const MOST_TOLD: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -335,6 +385,29 @@ mod tests {
             assert_eq!((n, parts), (0, (matched, unmatched, literal)), "{pattern}");
             assert_eq!(found.next_rule(), None, "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_database_is_asked_behind_the_rules_of_each_probe_without_an_asterisk() {
+        let rules = ["$*", "a.b", "*.b"].map(|it| RewriteRule::parse(it, "$U@x").unwrap());
+        let index = RuleIndex::of(&rules);
+        let mut found = index.candidates("t|", "A.b", Location::At, false);
+        let known = ["t|$*", "t|a.b", "t|*.b", "t|.b", "t|."];
+        let database = |key: &str| known.contains(&key).then_some("template");
+        let mut patterns = Vec::new();
+        while let Some((candidate, _)) = found.next_candidate(database) {
+            patterns.push(match candidate {
+                Candidate::Rule(n) => n.to_string(),
+                Candidate::Entry { pattern, .. } => pattern,
+            });
+        }
+        assert_eq!(patterns, ["t|a.b", "t|.b", "t|."]);
+        let mut found = index.candidates("", "a.b", Location::At, false);
+        let mut places = Vec::new();
+        while let Some((candidate, _)) = found.next_candidate(|key| (key == "a.b").then_some("x")) {
+            places.push(matches!(candidate, Candidate::Rule(_)));
+        }
+        assert_eq!(places, [true, true, false, true]);
     }
 
     #[test]

@@ -6,7 +6,10 @@
 use super::syntax::{
     ChannelSet, Chunk, Condition, Cut, ErrorText, Location, Outcome, Part, RewritePiece, Rewriting,
 };
-use crate::language::template::{self, Case, Scanner, TemplateError};
+use crate::language::{
+    lookup_url::{AddressPart, LookupUrl},
+    template::{self, Case, Scanner, TemplateError},
+};
 
 /// Collects what a template says.
 #[derive(Clone)]
@@ -25,6 +28,8 @@ pub(crate) struct Parser<'a> {
     set_tag: Option<String>,
     /// `${` and `$(` around this place.
     depth: usize,
+    /// `$.text.`, for the look-ups behind it.
+    on_failure: Option<String>,
 }
 
 /// A sequence that `$` introduced.
@@ -47,6 +52,7 @@ impl<'a> Parser<'a> {
             error: None,
             set_tag: None,
             depth: 0,
+            on_failure: None,
         }
     }
 
@@ -88,7 +94,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Reads `$` and what belongs to it; `None` is a `$(key)` that was stepped over.
+    /// Reads `$` and what belongs to it; `None` is a `$(key)` that was stepped over, or no text.
     fn item(&mut self) -> Result<Option<Item>, TemplateError> {
         let offset = self.scanner.offset();
         self.scanner.next();
@@ -114,6 +120,11 @@ impl<'a> Parser<'a> {
             ('=', None) => RewritePiece::Quote,
             ('&' | '!' | '*' | '#', None) => self.label(offset, c)?,
             ('{', None) => self.mapping(offset)?,
+            (']', None) => self.url(offset)?,
+            ('.', None) => {
+                self.on_failure(offset)?;
+                return Ok(None);
+            }
             ('(', None) if self.general => {
                 self.key(offset)?;
                 return Ok(None);
@@ -145,6 +156,21 @@ impl<'a> Parser<'a> {
         }
         let argument = self.enclosed(offset, '}', "${table,argument}")?;
         Ok(RewritePiece::Mapping { table, argument })
+    }
+
+    fn url(&mut self, offset: usize) -> Result<RewritePiece, TemplateError> {
+        let error = || TemplateError::new(offset, "\"$]\" without its end", "$]ldap:///...[");
+        let text = self.scanner.until('[').ok_or_else(error)?;
+        let url = LookupUrl::parse(text, offset, AddressPart::of)?;
+        Ok(RewritePiece::Url(Box::new(url.or(self.on_failure.clone()))))
+    }
+
+    /// `$.text.`; `$..` takes it back.
+    fn on_failure(&mut self, offset: usize) -> Result<(), TemplateError> {
+        let error = || TemplateError::new(offset, "\"$.\" without its end", "$.text.");
+        let text = self.scanner.until('.').ok_or_else(error)?;
+        self.on_failure = Some(text.to_owned()).filter(|text| !text.is_empty());
+        Ok(())
     }
 
     fn key(&mut self, offset: usize) -> Result<Vec<RewritePiece>, TemplateError> {
@@ -420,11 +446,6 @@ fn refuse(offset: usize, c: char, number: Option<u32>) -> TemplateError {
     let sequence = format!("${digits}{c}");
     let (message, accepted) = match (c.to_ascii_uppercase(), number) {
         ('(', _) => ("\"$(\" within \"$(\" or \"${\"".to_owned(), SEQUENCES),
-        (']', None) => (format!("{sequence:?} is not supported here yet"), SEQUENCES),
-        ('.', None) => {
-            let message = "\"$.\" is for look-ups by URL, which are not supported here yet";
-            (message.to_owned(), SEQUENCES)
-        }
         ('[', None) => {
             let message = "\"$[\" calls a routine of a program library, and none is loaded here";
             (message.to_owned(), "${table,argument} or $(key)")
@@ -461,5 +482,5 @@ const MAX_CUTS: usize = 10;
 const PARTS: [&str; 4] = ["user", "host", "route", "tag"];
 const FORMS: &str = "A%B@C, A@B, A%B, A@B@C, A@B@C@D, A%B@C@D or $?text, without white space";
 const SEQUENCES: &str = "$U $0U $1U $D $H $nD $nH $L $nA $&n $!n $*n $#n $W $$ $% $@ $\\ $^ $_ $= \
-                         $(key) ${table,argument} $E $B $F $R $S $A $P $X $M $N $1M $1N $Q $C $V \
+                         $(key) ${table,argument} $]ldap:///...[ $.text. $E $B $F $R $S $A $P $X $M $N $1M $1N $Q $C $V \
                          $Z $T $? $1~";

@@ -1,7 +1,12 @@
 //! Syntax of a rewrite rule's template: its parts, parsed.
 
+use std::fmt;
+
 use super::pattern::PatternKind;
-use crate::language::template::Case;
+use crate::language::{
+    lookup_url::{AddressPart, LookupUrl},
+    template::Case,
+};
 
 /// A template, parsed as far as the file tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +115,46 @@ pub enum RewritePiece {
         /// Its input.
         argument: Vec<RewritePiece>,
     },
+    /// `$]url[`: what the directory has there.
+    Url(Box<LookupUrl<AddressPart>>),
+}
+
+/// As in a template; of what changes more than text, the letter alone.
+impl fmt::Display for RewritePiece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Case(_) | Self::Quote => f.write_str("$"),
+            Self::Unique => f.write_str("$W"),
+            Self::Character(n) => write!(f, "${n}A"),
+            Self::User => f.write_str("$U"),
+            Self::UserName => f.write_str("$0U"),
+            Self::Subaddress => f.write_str("$1U"),
+            Self::Part(part, None) => write!(f, "${}", part.letter()),
+            Self::Part(part, Some(n)) => write!(f, "${n}{}", part.letter()),
+            Self::Literal => f.write_str("$L"),
+            Self::Label { of, from_right, n } => {
+                let letter = match (of, from_right) {
+                    (Part::Unmatched, false) => '&',
+                    (Part::Unmatched, true) => '!',
+                    (Part::Matched, false) => '*',
+                    (Part::Matched, true) => '#',
+                };
+                write!(f, "${letter}{n}")
+            }
+            Self::Mapping { table, .. } => write!(f, "${{{table},}}"),
+            Self::Url(url) => write!(f, "$]{}[", url.text),
+        }
+    }
+}
+
+impl Part {
+    fn letter(self) -> char {
+        match self {
+            Self::Matched => 'D',
+            Self::Unmatched => 'H',
+        }
+    }
 }
 
 /// A part of the host that matched.
